@@ -45,6 +45,7 @@ def upgrade() -> None:
         sa.Column("kind", key(40)),
         sa.Column("tag", key(100)),
         sa.Column("job_id", key(32)),
+        sa.Column("parked_until", sa.BigInteger(), nullable=False),
         sa.Column("person", key(128), nullable=False),
         sa.Column("why", key(300), nullable=False),
         sa.Column("began_at", sa.BigInteger(), nullable=False),
@@ -59,6 +60,5 @@ def upgrade() -> None:
 
 def downgrade() -> None:
     """Drops it: what is paused goes on."""
-    on_a_pause = "waits_on in (select id from worker_pauses)"
-    op.execute(f"update worker_parts set waits_on = null, not_before = 0 where state = 0 and {on_a_pause}")
+    op.execute(f"update worker_parts set not_before = 0 where state = 0 and not_before > {2**62}")
     op.drop_table("worker_pauses", if_exists=is_mysql())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from contextlib import closing
 from datetime import timedelta
@@ -10,18 +11,20 @@ import pytest
 
 from tests.support.runtime import PNG, RECALL, SEND, UPLOAD, Site, busy, lost, planted
 from worker.config.places import UrlFrom
-from worker.config.settings import Settings
+from worker.config.settings import RetentionSettings, Settings
 from worker.control import pause as pausing
 from worker.control.audit import list_audit
 from worker.control.cancel import cancel_in, find_in
 from worker.control.pause import drain_in, hold_in, list_pauses, pause_in, release_in, resume_in
+from worker.delivery.maintenance.housekeeping import Housekeeping
+from worker.delivery.scheduler.relay import RelayTimes
 from worker.domain.call import CallResult, Request
 from worker.domain.errors import CheckFailed, WorkerError
 from worker.domain.job import part_id
 from worker.domain.job_filter import JobFilter
 from worker.domain.pacing.lane import LaneBlock
 from worker.domain.settle import FOREVER, Policy
-from worker.outbox.commit.commands import Mark
+from worker.outbox.commit.commands import Mark, Marked
 from worker.outbox.commit.ledger import commit
 from worker.outbox.engine.clock import DrivenClock
 from worker.outbox.engine.database import Database, make_engine
@@ -45,6 +48,11 @@ def pause(site: Site, wanted: JobFilter | None) -> str:
 
 def resume(site: Site, wanted: JobFilter | None) -> None:
     resume_in(site.database, wanted, "li", "mended")
+
+
+def parked(site: Site, job: str) -> bool:
+    """Whether its part waits for the end of a pause."""
+    return (site.part(job).not_before or 0) > FOREVER
 
 
 def sent(site: Site) -> list[str]:
@@ -78,7 +86,7 @@ def test_what_it_covers_waits_until_it_ends(site: Site, wanted: JobFilter | None
 
     assert ([], ["before", "during"]) == (paused, sent(site))
     assert ["accepted", "accepted"] == [site.state(job) for job in jobs]
-    assert [None, None] == [site.part(job).waits_on for job in jobs]
+    assert [False, False] == [parked(site, job) for job in jobs]
 
 
 def test_what_it_does_not_cover_goes(site: Site) -> None:
@@ -136,7 +144,7 @@ def test_a_cancel_passes(site: Site) -> None:
     job = site.send(tags=["lunch"])
     pause(site, JobFilter(tag="lunch"))
     site.run()
-    parked = site.part(job).waits_on
+    before = parked(site, job)
 
     done = cancel_in(
         site.database,
@@ -149,8 +157,8 @@ def test_a_cancel_passes(site: Site) -> None:
     site.recover()
     site.run()
 
-    assert (True, {"cancelled": 1}, []) == (parked is not None, done.parts, sent(site))
-    assert ("cancelled", None) == (site.state(job), site.part(job).waits_on)
+    assert (True, {"cancelled": 1}, []) == (before, done.parts, sent(site))
+    assert ("cancelled", None) == (site.state(job), site.part(job).not_before)
 
 
 def test_a_part_in_hand_is_not_sent(site: Site) -> None:
@@ -173,22 +181,55 @@ def test_a_lane_that_is_paused_whole_is_not_offered(site: Site, wanted: JobFilte
     jobs = [site.send(f"{n}") for n in range(3)]
     pause(site, wanted)
     site.run()
-    offered = [site.part(job).waits_on for job in jobs]
+    waits = [parked(site, job) for job in jobs]
     resume(site, wanted)
     site.run()
 
-    assert ([None] * 3, ["0", "1", "2"]) == (offered, sent(site))
+    assert ([False] * 3, ["0", "1", "2"]) == (waits, sent(site))
 
 
 def test_a_tag_keeps_nothing_else_of_its_lane(site: Site) -> None:
-    """However many of its parts stand before it."""
-    waiting = [site.send(f"{n}", tags=["lunch"]) for n in range(5)]
+    """However many of its parts stand before it, also where the lane begins with one call: none of them is offered."""
+    waiting = [site.send(f"{n}", tags=["lunch"]) for n in range(40)]
     other = site.send("other")
+    site.relay = site.new_relay(times=RelayTimes(silence_s=60))
     pause(site, JobFilter(tag="lunch"))
-    site.run()
+    site.run(6)
 
     assert (["other"], "accepted") == (sent(site), site.state(other))
-    assert {(FOREVER, "paused by a person")} == {(site.part(job).not_before, site.part(job).reason) for job in waiting}
+    assert {(True, "paused by a person", 0)} == {
+        (parked(site, job), site.part(job).reason, site.part(job).claim) for job in waiting
+    }
+
+
+def test_a_probe_is_not_spent_on_what_is_paused(site: Site) -> None:
+    """The next part that may go tries the lane."""
+    waiting, other = site.send("lunch", tags=["lunch"]), site.send("other")
+    block = LaneBlock("hr", "hr", "hr", 0, "no quota", parked=True)
+    site.database.run(lambda connection: block_lanes(connection, site.database.now, [block]))
+    pause(site, JobFilter(tag="lunch"))
+    site.advance(3_600)
+    site.run()
+
+    assert (["other"], "queued", "accepted") == (sent(site), site.state(waiting), site.state(other))
+
+
+def test_a_search_passes(site: Site) -> None:
+    """It sends nothing, and a recall may wait for what it finds."""
+    job = site.send()
+    site.vendor.says(lost())
+    site.ring(job)
+    site.advance(60)
+    site.recover()
+    pause(site, EVERYTHING)
+    row = site.part(job)
+    marks = [Mark(part_id(job, 0), row.claim, "p", 1_000_000, searches=searches) for searches in (False, True)]
+
+    first = commit(site.database, marks[:1], Policy()).replies
+    waits = parked(site, job)
+    second = commit(site.database, marks[1:], Policy()).replies
+
+    assert (Marked.LOST, True, Marked.YES) == (first[0].marked, waits, second[0].marked)
 
 
 def test_a_probe_does_not_pass(site: Site) -> None:
@@ -257,41 +298,45 @@ def test_two_pauses_have_to_end(site: Site) -> None:
     """A part that is woken by the end of one is parked on the other."""
     job = site.send(tags=["lunch"])
     pause(site, JobFilter(tag="lunch"))
-    second = pause(site, JobFilter(account="hr", tag="lunch"))
+    pause(site, JobFilter(account="hr", tag="lunch"))
     site.run()
     resume(site, JobFilter(tag="lunch"))
     site.recover()
-    site.advance(2)
+    woken = parked(site, job)
     site.run()
-    between = site.part(job).waits_on
+    between = parked(site, job), site.state(job)
     resume(site, JobFilter(account="hr", tag="lunch"))
     site.recover()
-    site.advance(2)
     site.run()
 
-    assert (second, "accepted") == (between, site.state(job))
+    assert (False, (True, "queued"), "accepted") == (woken, between, site.state(job))
 
 
 def test_a_part_that_is_parked_after_the_end_is_woken(site: Site) -> None:
-    """By a commit that still saw the pause; it is looked for during an hour, and then the row goes."""
+    """By a commit that still saw the pause; the pause's row goes an hour later, and never before its parts."""
     job = site.send()
-    gone = pause(site, JobFilter(account="hr"))
+    made = pause_in(site.database, JobFilter(account="hr"), "zhang", "").pause
     resume(site, JobFilter(account="hr"))
     site.recover()
-    site.sql("update worker_parts set waits_on = :pause, not_before = :never", pause=gone, never=FOREVER)
-    site.recover()
-    site.advance(2)
-    site.run()
-
-    assert "accepted" == site.state(job)
-    assert [gone] == [row.id for row in site.rows("select id from worker_pauses")]
+    site.sql("update worker_parts set not_before = :never", never=made.parked_until)
     site.advance(3_700)
+    keep_house(site)
+    kept = [row.id for row in site.rows("select id from worker_pauses")]
     site.recover()
+    site.run()
+    keep_house(site)
+
+    assert ([made.id], "accepted") == (kept, site.state(job))
     assert [] == site.rows("select id from worker_pauses")
 
 
+def keep_house(site: Site) -> None:
+    """A turn of a new housekeeping."""
+    Housekeeping(site.database, RetentionSettings(), site.ticks).turn()
+
+
 def test_thousands_are_woken_in_lots(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
-    """As many a turn as leaves room for the rest of recovery."""
+    """As many a turn as leaves room for the rest of recovery, the oldest first."""
     monkeypatch.setattr(pauses, "TOGETHER", 2)
     monkeypatch.setattr("worker.delivery.maintenance.recovery.LOTS", 2)
     jobs = [site.send(f"{n}", tags=["lunch"]) for n in range(7)]
@@ -302,9 +347,37 @@ def test_thousands_are_woken_in_lots(site: Site, monkeypatch: pytest.MonkeyPatch
     left = []
     for _ in range(3):
         site.recover()
-        left.append(sum(site.part(job).waits_on is not None for job in jobs))
+        left.append([parked(site, job) for job in jobs])
 
-    assert [3, 0, 0] == left
+    assert [[False] * 4 + [True] * 3, [False] * 7, [False] * 7] == left
+
+
+def test_the_oldest_go_first_afterwards(site: Site) -> None:
+    """Also before those that were never in a worker's hand, and so not parked."""
+    first = site.send("first")
+    site.advance(60)
+    second = site.send("second")
+    pause(site, JobFilter(account="hr"))
+    site.ring(first)
+    waits = parked(site, first), parked(site, second)
+    site.advance(60)
+    resume(site, JobFilter(account="hr"))
+    site.recover()
+    site.run()
+
+    assert ((True, False), ["first", "second"]) == (waits, sent(site))
+
+
+def test_a_piece_behind_a_parked_one_looks_again(site: Site) -> None:
+    """Within a minute: the end of the pause wakes the first piece alone."""
+    job = site.send("x" * 3_000, overflow="split")
+    site.sql("update worker_parts set not_before = :never where n = 0", never=FOREVER + 7)
+    spec = json.dumps({**json.loads(site.part(job, 1).spec), "after": 0})
+    site.sql("update worker_parts set spec = :spec where n = 1", spec=spec)
+    site.ring(job)
+
+    second = site.part(job, 1)
+    assert 0 < second.not_before - site.database.read_now() <= 60_000_000
 
 
 # -- single jobs -------------------------------------------------------------------------------------------------------
@@ -356,6 +429,20 @@ def test_what_has_ended_is_not_held(site: Site) -> None:
     assert [] == site.rows("select id from worker_pauses")
 
 
+def test_a_hold_ends_with_its_job(site: Site) -> None:
+    """Housekeeping ends it; and what retention has deleted can still be released."""
+    ended, gone, open_ = (site.send(f"{n}", due_at=DAY) for n in range(3))
+    hold_in(site.database, JobFilter(ids=[ended, gone, open_]), "zhang", "")
+    site.sql("delete from worker_jobs where id = :job", job=gone)
+    released = release_in(site.database, JobFilter(ids=[gone]), "zhang", "")
+    site.sql("update worker_jobs set state = 7 where id = :job", job=ended)
+    keep_house(site)
+
+    with site.database.reading() as connection:
+        assert [open_] == [pause.job_id for pause in list_pauses(connection)]
+    assert (gone,) == released.jobs
+
+
 # -- what is said ------------------------------------------------------------------------------------------------------
 
 
@@ -389,6 +476,10 @@ def test_wrong_words_are_refused(site: Site) -> None:
     for wanted, said in (
         (JobFilter(ids=["0" * 32]), "filter: names ids; pause an account, channel, kind or tag; `hold` is for single"),
         (JobFilter(kind="recall"), "kind: is recall, which passes every pause; hold or cancel single recalls"),
+        (JobFilter(kind="sent"), "kind: is 'sent', which there is not; use one of badge, "),
+        (JobFilter(channel="wecom"), "channel: is 'wecom', which there is not; use one of wecom_app, "),
+        (JobFilter(account="h" * 61), "account: is too long"),
+        (JobFilter(tag="t" * 101), "tag: is too long"),
     ):
         with pytest.raises(CheckFailed, match=said):
             pause(site, wanted)
@@ -448,6 +539,9 @@ def test_it_waits_until_nothing_is_in_the_air(site: Site) -> None:
     assert (0, [1, 1, 1, 0, 0, 0, 0, 0]) == (done, told)
     later = drain_in(site.database, None, 2, monotonic=site.ticks, sleep=sleep)
     assert 1 == later, "the other one is in the air still"
+    site.sql("update worker_parts set state = 2")
+    slept.clear()
+    assert (0, 1.0) == (drain_in(site.database, None, 0, monotonic=site.ticks, sleep=sleep), sum(slept))
 
 
 def test_a_busy_vendor_is_no_end(site: Site) -> None:

@@ -26,7 +26,11 @@ def show(say: Say, *, account: str | None, as_json: bool) -> None:
     settings = load_settings()
     with opened(settings) as database, database.reading() as connection:
         rows = lanes.list_lanes(connection, database.now, account)
-        pauses = [one for one in standing_pauses(connection) if account in (None, one.account) or one.account is None]
+        pauses = [
+            one
+            for one in standing_pauses(connection)
+            if account in (None, one.account) or not (one.account or one.job_id)
+        ]
     found = [_plain(row, settings.delivery.breaker_failures) for row in rows]
     if as_json:
         say(json.dumps(plain([*map(_paused, pauses), *found]), ensure_ascii=False))

@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from worker.cli import acting
 from worker.cli.acting import Ask, system_user
 from worker.cli.reading import Say, outbox, pause_line, plain
+from worker.config.settings import load_settings
 from worker.control import pause as pausing
 from worker.control.pause import HeldJobs
 from worker.domain.errors import WorkerError
@@ -18,6 +19,9 @@ def pause(
     say: Say, ask: Ask, wanted: JobFilter | None, *, why: str, person: str | None, yes: bool, as_json: bool
 ) -> None:
     """Pauses what a filter names; None: everything, which is asked about."""
+    accounts = load_settings().accounts
+    if wanted is not None and wanted.account is not None and wanted.account not in accounts:
+        raise WorkerError(f"nothing was paused: account {wanted.account} is none of {', '.join(sorted(accounts))}")
     if wanted is None and not yes and not ask("pause everything, but recalls?"):
         raise WorkerError("nothing was changed")
     done = pausing.pause(wanted, person=person or system_user(), why=why)

@@ -6,12 +6,13 @@ A pause is a row; the group commit of every worker obeys it, so it needs no work
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from sqlalchemy import Connection
 from uuid_utils import uuid7
 
+from worker.channels.registry import channel, names
 from worker.config.settings import Settings, load_settings
 from worker.control.audit import audited
 from worker.control.opening import opened_current
@@ -26,6 +27,7 @@ from worker.outbox.engine.database import Database
 from worker.outbox.lanes import pauses as rows
 
 SCOPE = ("account", "channel", "kind", "tag")
+LONGEST = {"account": 60, "tag": 100}
 QUIET_S = 1.0
 """For so many seconds nothing must be in the air: a commit that did not see the pause may just be under way."""
 LOOK_S = 0.25
@@ -67,8 +69,9 @@ def pause(wanted: JobFilter | None, *, person: str, why: str = "", settings: Set
     """Pauses the jobs of a filter, whenever they are enqueued: no call of theirs begins until `resume_paused`.
 
     `wanted` names an account, channel, kind or tag, or several of these, all of which have to hold; None: everything.
-    Recalls pass, and cancels do. What expires meanwhile expires. `person` says who pauses, `why` for which reason, at
-    most 300 characters. A call that has begun is not called back: `drain` waits for it. CheckFailed for other fields.
+    Recalls pass, and cancels do, and searches for a part in doubt. What expires meanwhile expires. `person` says who
+    pauses, `why` for which reason, at most 300 characters. A call that has begun is not called back: `drain` waits for
+    it. CheckFailed for other fields, and for a channel or a kind that there is not.
     """
     with opened_current(settings or load_settings()) as database:
         return pause_in(database, wanted, person, why)
@@ -77,7 +80,7 @@ def pause(wanted: JobFilter | None, *, person: str, why: str = "", settings: Set
 def resume_paused(wanted: JobFilter | None, *, person: str, why: str = "", settings: Settings | None = None) -> Resumed:
     """Ends the pause of exactly this filter. WorkerError where there is none.
 
-    What waits goes on as fast as its limits allow, some thousand parts a second, in the order in which it was enqueued.
+    What waits goes on as fast as its limits allow, in the order in which it was due.
     """
     with opened_current(settings or load_settings()) as database:
         return resume_in(database, wanted, person, why)
@@ -117,10 +120,9 @@ def pause_in(database: Database, wanted: JobFilter | None, person: str, why: str
     if known := _same(database, scope):
         return Paused(None, known[0])
     with audited(database, "pause", person=person, why=why, asked={"filter": scope}) as running:
-        row = {**dict.fromkeys(SCOPE), **scope, "id": uuid7().hex, "job_id": None, "person": person, "why": why}
-        database.run(lambda connection: rows.begin(connection, database.now, [row]))
+        [made] = _begin(database, [{**scope, "person": person, "why": why}])
         running.counts["pauses"] = 1
-    return Paused(running.id, _same(database, scope)[-1])
+    return Paused(running.id, made)
 
 
 def resume_in(database: Database, wanted: JobFilter | None, person: str, why: str) -> Resumed:
@@ -143,23 +145,21 @@ def hold_in(database: Database, wanted: JobFilter, person: str, why: str) -> Hel
         with database.reading() as connection:
             held = {pause.job_id for pause in rows.standing_pauses(connection, given)}
             wait = [job for job in open_jobs(connection, given) if job not in held]
-        made = [
-            {**dict.fromkeys(SCOPE), "id": uuid7().hex, "job_id": job, "person": person, "why": why} for job in wait
-        ]
-        if made:
-            database.run(lambda connection: rows.begin(connection, database.now, made))
+        if wait:
+            _begin(database, [{"job_id": job, "person": person, "why": why} for job in wait])
         running.counts["jobs"] = len(wait)
     return HeldJobs(running.id, tuple(wait), tuple(job for job in given if job not in wait))
 
 
 def release_in(database: Database, wanted: JobFilter, person: str, why: str) -> HeldJobs:
     """The same in a database that is open."""
-    given = _jobs(database, wanted)
+    wanted.require_whole_jobs()
+    with database.reading() as connection:
+        pauses = rows.standing_pauses(connection, wanted.part_or_job_ids())
+    held = {pause.id: pause.job_id for pause in pauses if pause.job_id is not None}
+    # What retention has deleted may still be held.
+    given = _jobs(database, wanted, beside=held.values())
     with audited(database, "release", person=person, why=why, asked={"filter": wanted.asked()}) as running:
-        with database.reading() as connection:
-            held = {
-                pause.id: pause.job_id for pause in rows.standing_pauses(connection, given) if pause.job_id is not None
-            }
         if held:
             database.run(lambda connection: rows.end(connection, database.now, held))
         running.counts["jobs"] = len(set(held.values()))
@@ -181,6 +181,7 @@ def drain_in(
         wanted.require_whole_jobs()
     ends = monotonic() + timeout_s
     quiet_since: float | None = None
+    # To the end of a quiet second that has begun, also when the time is over.
     while True:
         with database.reading() as connection:
             in_the_air = count_in_the_air(connection, wanted)
@@ -189,7 +190,7 @@ def drain_in(
         quiet_since = None if in_the_air else (now if quiet_since is None else quiet_since)
         if quiet_since is not None and now - quiet_since >= QUIET_S:
             return 0
-        if now >= ends:
+        if now >= ends and in_the_air:
             return in_the_air
         sleep(LOOK_S)
 
@@ -203,6 +204,19 @@ def _scope(wanted: JobFilter | None) -> dict[str, str]:
         raise CheckFailed([Problem("filter", f"names {', '.join(sorted(others))}", remedy)])
     if asked.get("kind") == Kind.RECALL:
         raise CheckFailed([Problem("kind", "is recall, which passes every pause", "hold or cancel single recalls")])
+    problems = [
+        Problem(name, "is too long", "there is none with such a name", most, "characters", len(asked[name]))
+        for name, most in LONGEST.items()
+        if len(asked.get(name, "")) > most
+    ]
+    kinds = {kind for one in names() for kind in channel(one).kinds}
+    problems += [
+        Problem(name, f"is {asked[name]!r}, which there is not", f"use one of {', '.join(sorted(known))}")
+        for name, known in (("channel", set(names())), ("kind", kinds))
+        if name in asked and asked[name] not in known
+    ]
+    if problems:
+        raise CheckFailed(problems)
     return asked
 
 
@@ -211,12 +225,19 @@ def _same(database: Database, scope: dict[str, str]) -> list[Pause]:
         return [pause for pause in rows.standing_pauses(connection, ()) if pause.scope() == scope]
 
 
-def _jobs(database: Database, wanted: JobFilter) -> list[str]:
-    """The ids of a filter's jobs. CheckFailed for an id that is no job's: nobody is to believe that it is held."""
+def _jobs(database: Database, wanted: JobFilter, *, beside: Collection[str] = ()) -> list[str]:
+    """The ids of a filter's jobs. CheckFailed for an id that is no job's, lest a person believe that it is held."""
     wanted.require_whole_jobs()
     given = wanted.part_or_job_ids()
     with database.reading() as connection:
-        if missing := missing_jobs(connection, given):
-            remedy = f"give whole ids; `worker why {missing[0]}` may find one"
-            raise CheckFailed([Problem("ids", f"name no job with {', '.join(missing[:3])}", remedy)])
+        missing = [id for id in missing_jobs(connection, given) if id not in beside]
+    if missing:
+        remedy = f"give whole ids; `worker why {missing[0]}` may find one"
+        raise CheckFailed([Problem("ids", f"name no job with {', '.join(missing[:3])}", remedy)])
     return given
+
+
+def _begin(database: Database, scopes: Sequence[Mapping[str, str]]) -> list[Pause]:
+    empty = dict.fromkeys((*SCOPE, "job_id"))
+    made = [{**empty, **scope, "id": uuid7().hex} for scope in scopes]
+    return database.run(lambda connection: rows.begin(connection, database.now, made))

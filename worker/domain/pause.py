@@ -20,6 +20,8 @@ class Pause:
     """
 
     id: str
+    parked_until: int
+    """The `not_before` of parts that wait for its end: behind `FOREVER`, and its own, so that they are found by it."""
     began_at: datetime
     person: str
     why: str
@@ -42,6 +44,16 @@ class Pause:
     def holds_lanes(self) -> bool:
         """True when it holds for all parts of a lane or for none: these have one account and one kind."""
         return self.tag is None and self.job_id is None
+
+    def holds_lane(self, account: str, kind: str) -> bool:
+        """True when it certainly holds for a lane; the lane's channel is not known here."""
+        if self.channel is not None or not self.holds_lanes() or kind == Kind.RECALL:
+            return False
+        return self.account in (None, account) and self.kind in (None, kind)
+
+    def is_about(self, account: str) -> bool:
+        """True when it may hold for jobs of an account; not for a held job, whose account is not known here."""
+        return self.job_id is None and self.account in (None, account)
 
     def scope(self) -> dict[str, str]:
         """What is given, by name."""

@@ -98,7 +98,7 @@ def _move(part: PartFacts, to: PartState, reason: str | None) -> None:
     part.state = to
     part.reason, part.limit_name = reason[:300] if reason else None, None
     if to is not PartState.QUEUED:
-        part.offered_until = part.waits_on = None
+        part.offered_until = None
 
 
 def begin_sending(part: PartFacts, incarnation: str, now: int, deadline_us: int) -> None:
@@ -333,6 +333,6 @@ def park_on(part: PartFacts, job_id: str, until: int, reason: str) -> None:
 PAUSED = "paused by a person"
 
 
-def pause(part: PartFacts, pause_id: str) -> None:
-    """Stays queued until the pause of its job ends."""
-    park_on(part, pause_id, FOREVER, PAUSED)
+def pause(part: PartFacts, parked_until: int) -> None:
+    """Stays queued until the pause of its job ends, whose own instant this is, behind `FOREVER`."""
+    wait_until(part, parked_until, PAUSED)

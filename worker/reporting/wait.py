@@ -11,7 +11,7 @@ from typing import Any
 from worker.domain.job import Kind, Priority, job_of
 from worker.domain.pacing.lane import Cause, Standing, account_of, standing
 from worker.domain.pause import Pause
-from worker.domain.settle import FOREVER, PAUSED
+from worker.domain.settle import FOREVER
 from worker.domain.state import FINAL_STATES, PartState
 from worker.outbox.engine.clock import instant
 from worker.outbox.lanes.processes import QueueName
@@ -169,8 +169,8 @@ def _own(part: Row, around: Surroundings) -> PartWait | None:
     """What its own row waits for; None: it is due."""
     at, id = part["not_before"], part["id"]
     until = None if at >= FOREVER else instant(at)
-    if part["waits_on"] is not None and part["reason"] == PAUSED:
-        # Where none holds any more, recovery wakes it within a second or two.
+    if at > FOREVER:
+        # Parked on a pause; where none holds any more, recovery wakes it within a second or two.
         return None
     if part["waits_on"] is not None:
         text = f"{part['reason']} ({part['waits_on']})"

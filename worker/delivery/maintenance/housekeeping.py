@@ -25,6 +25,8 @@ log = structlog.get_logger()
 
 DAY_S = 86_400.0
 ENDED_PROCESS_DAYS = 1.0
+ENDED_PAUSE_DAYS = 1 / 24
+"""An hour: a commit that still saw a pause may park a part on it after it ended."""
 PAST_WINDOW_DAYS = 1.0
 FORGOTTEN_MEDIA_DAYS = 30.0
 IDLE_BUDGET_DAYS = 1.0
@@ -69,6 +71,7 @@ class Housekeeping:
             _Task("media", FORGOTTEN_MEDIA_DAYS, purge.purge_media),
             _Task("lanes", QUIET_LANE_DAYS, purge.purge_lanes),
             _Task("lane_events", settings.callbacks_days, purge.purge_lane_events),
+            _Task("pauses", ENDED_PAUSE_DAYS, purge.purge_pauses),
             _Task("processes", ENDED_PROCESS_DAYS, purge.purge_processes),
             _Task("budgets", IDLE_BUDGET_DAYS, _purge_budgets),
         )

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
+from functools import partial
 
 import structlog
 
@@ -25,7 +26,7 @@ from worker.outbox.engine.database import Database
 from worker.outbox.jobs.follow_ups import wake_overdue
 from worker.outbox.jobs.order_queue import mend, orders_after, stalled
 from worker.outbox.lanes.offering import FIRST, Doubtful, doubtful, doubtful_among, expired
-from worker.outbox.lanes.pauses import ended, forget, wake
+from worker.outbox.lanes.pauses import parked_on_ended, wake
 from worker.outbox.lanes.processes import Process, bury_lapsed, living, sending_of_the_ended, sending_overdue
 
 log = structlog.get_logger()
@@ -87,16 +88,13 @@ class Recovery:
         self._database.run(lambda connection: wake_overdue(connection, self._database.now))
 
     def _wake_resumed(self) -> None:
-        """Wakes the parts that are parked on a pause which has ended, some thousands a turn."""
-        database = self._database
-        with database.reading() as connection:
-            pauses = ended(connection)
-        lots = LOTS
-        for pause in pauses:
-            while lots and database.run(lambda connection, pause=pause: wake(connection, database.now, pause)):  # type: ignore[misc]
-                lots -= 1
-        if pauses:
-            database.run(lambda connection: forget(connection, database.now))
+        """Wakes parts that are parked on pauses which have ended, ten thousand a turn at most."""
+        for _ in range(LOTS):
+            with self._database.reading() as connection:
+                parts = parked_on_ended(connection)
+            if not parts:
+                return
+            self._database.run(partial(wake, parts=parts))
 
     def _mend_orders(self) -> None:
         """Mends the orders that do not go on by themselves, one page of all orders a turn.

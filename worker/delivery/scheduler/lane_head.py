@@ -17,10 +17,12 @@ from worker.delivery.scheduler.slow_start import SlowStart
 from worker.domain.job import Kind, Priority
 from worker.domain.pacing.bulk import BULK_EVERY, OTHERS, Pacing, after, mix
 from worker.domain.pacing.lane import account_of
+from worker.domain.pause import Pause
 from worker.outbox.engine.database import Database
 from worker.outbox.engine.sql import read_now
 from worker.outbox.jobs.order_queue import out_of_turn, send_to_sleep
-from worker.outbox.lanes.offering import Head, ending_before, head_of_lane, kinds_of, put_off
+from worker.outbox.lanes.offering import Head, ending_before, head_of_lane, kinds_of, put_off, some_paused
+from worker.outbox.lanes.pauses import park, paused_among
 from worker.outbox.lanes.processes import QueueName
 
 PROBED = 20
@@ -129,13 +131,17 @@ class LaneHeads:
         self._learn_kinds(connection, looks)
         return waits, later
 
-    def postpone(self, looks: Sequence[Look], waits: Mapping[str, str], later: Mapping[str, int]) -> None:
-        """Puts parts that must not go now to sleep or off, and takes them out of the heads of their lanes."""
+    def postpone(
+        self, looks: Sequence[Look], waits: Mapping[str, str], later: Mapping[str, int], paused: Mapping[str, Pause]
+    ) -> None:
+        """Puts parts that must not go now to sleep, off, or aside, and takes them out of the heads of their lanes."""
         if waits:
             self._database.run(lambda connection: send_to_sleep(connection, waits))
         if later:
             self._database.run(lambda connection: put_off(connection, later))
-        aside = {*waits, *later}
+        if paused:
+            self._database.run(lambda connection: park(connection, paused))
+        aside = {*waits, *later, *paused}
         for look in looks:
             if aside and look.take_out(aside):
                 # The next parts come into the window only now, and are read in the next turn.
@@ -146,7 +152,13 @@ class LaneHeads:
         """The part that may try a parked lane; None: the lane has none."""
         heads = [head_of_lane(connection, self._database.now, lane, priority, PROBED) for priority in Priority]
         waits = out_of_turn(connection, [part for head in heads for part in head.orders])
-        return next((part for head in heads for part in head.ids if part not in waits), None)
+        ids = [part for head in heads for part in head.ids if part not in waits]
+        paused = paused_among(connection, ids) if ids and some_paused(connection) else {}
+        return next((part for part in ids if part not in paused), None)
+
+    def kind(self, lane: str) -> str | None:
+        """The kind of a lane's jobs, once it was learned."""
+        return self._kinds.get(lane)
 
     def _note_full(self, known: Backlog, share: Share, heads: Mapping[Priority, Head]) -> None:
         """Notes from which priority on the lane's window is full; never from urgent on."""

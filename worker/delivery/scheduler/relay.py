@@ -7,7 +7,7 @@ offered parts are a window at the head of each lane: marked parts leave the wind
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import structlog
@@ -21,11 +21,12 @@ from worker.delivery.scheduler.slow_start import SlowStart
 from worker.domain.pacing.bulk import Pacing
 from worker.domain.pacing.lane import account_of
 from worker.domain.pacing.limit import Amount
+from worker.domain.pause import Pause
 from worker.outbox.engine.clock import micros
 from worker.outbox.engine.database import Database
 from worker.outbox.lanes.lanes import Noted, begin_lanes, take_probe
-from worker.outbox.lanes.offering import offer, some_lanes_paused
-from worker.outbox.lanes.pauses import paused_among
+from worker.outbox.lanes.offering import offer, some_paused
+from worker.outbox.lanes.pauses import paused_among, standing_pauses
 from worker.outbox.lanes.processes import free_lease, take_lease
 
 log = structlog.get_logger()
@@ -113,16 +114,19 @@ class Relay:
         now = self._monotonic()
         with self._database.reading() as connection:
             stands = self._allotment.learn(connection, self._database.now, now, (known.lane for known in lanes))
-            looks, rings = self._look(connection, lanes, stands, now)
-            looks = self._without_paused(connection, looks, now)
+            pauses = standing_pauses(connection, ()) if (is_paused := some_paused(connection)) else []
+            looks, rings = self._look(connection, lanes, stands, pauses, now)
+            paused = dict[str, Pause]()
+            if is_paused:
+                looks, paused = self._paused(connection, looks, now)
             waits, later = self._heads.ask_more(connection, looks)
-        self._heads.postpone(looks, waits, later)
+        self._heads.postpone(looks, waits, later, paused)
         for look in looks:
             rings += self._batches.doorbells(look, now)
         return self._send(rings)
 
     def _look(
-        self, connection: Connection, lanes: Sequence[Backlog], stands: Noted, now: float
+        self, connection: Connection, lanes: Sequence[Backlog], stands: Noted, pauses: Sequence[Pause], now: float
     ) -> tuple[list[Look], list[Doorbell]]:
         """The heads of the lanes that are open, and the probes of the lanes that are parked."""
         looks: list[Look] = []
@@ -131,25 +135,27 @@ class Relay:
             keys = {known.lane, account_of(known.lane)}
             if blocked := keys & stands.blocked.keys():
                 self._due_lanes.close(known.lane, now + max(stands.blocked[key] for key in blocked) * MICRO)
+            elif self._is_paused(known.lane, pauses):
+                self._due_lanes.close(known.lane, now + PAUSED_S)
             elif parked := keys & stands.parked:
                 probes += self._probe(connection, known.lane, sorted(parked))
             elif not self._is_full(known, now):
                 looks.append(self._heads.look(connection, known))
         return looks, probes
 
-    def _without_paused(self, connection: Connection, looks: Sequence[Look], now: float) -> list[Look]:
-        """The lanes of which not all is paused; the others are looked at again in a second."""
-        # One part stands for its lane. Parts that are paused by a tag are offered, and parked by the group commit.
-        first = {part: look.known.lane for look in looks if (part := next(look.free(), None)) is not None}
-        paused = {first[part] for part in self._paused(connection, first)} if first else set[str]()
-        for lane in paused:
-            self._due_lanes.close(lane, now + PAUSED_S)
-        return [look for look in looks if look.known.lane not in paused]
+    def _paused(self, connection: Connection, looks: Sequence[Look], now: float) -> tuple[list[Look], dict[str, Pause]]:
+        """The lanes of which not all is paused, and their parts that are; the others are looked at in a second."""
+        paused = paused_among(connection, [part for look in looks for part in look.free()])
+        whole = [look for look in looks if (one := paused.get(next(look.free(), ""))) and one.holds_lanes()]
+        for look in whole:
+            self._due_lanes.close(look.known.lane, now + PAUSED_S)
+        left = [look for look in looks if look not in whole]
+        return left, {part: paused[part] for look in left for part in look.free() if part in paused}
 
-    @staticmethod
-    def _paused(connection: Connection, parts: Iterable[str]) -> Collection[str]:
-        """The parts whose lane is paused."""
-        return paused_among(connection, parts, whole_lanes=True) if some_lanes_paused(connection) else ()
+    def _is_paused(self, lane: str, pauses: Sequence[Pause]) -> bool:
+        """True for a lane of which all is paused, as far as that is known before its head is read."""
+        kind = self._heads.kind(lane) if pauses else None
+        return kind is not None and any(pause.holds_lane(account_of(lane), kind) for pause in pauses)
 
     def _is_full(self, known: Backlog, now: float) -> bool:
         """True for a lane that was just looked at and has all the calls in the air that its bound allows."""
@@ -164,9 +170,7 @@ class Relay:
         # First a part that may go: a probe taken for a lane without one would be lost for the whole interval.
         first = self._heads.first(connection, lane)
         delay_us = micros(self._times.park_probe_s)
-        if first is None or self._paused(connection, [first]):
-            return []
-        if not all(
+        if first is None or not all(
             self._database.run(lambda c, key=key: take_probe(c, self._database.now, key, delay_us))  # type: ignore[misc]
             for key in keys
         ):

@@ -38,6 +38,8 @@ ACCOUNT_RECHECK_S = 15.0
 """Seconds until a process tries an account again that it cannot use as it is configured."""
 AFTER_ANOTHER_S = 0.2
 """Seconds until a part checks again whether the part before it has ended."""
+AFTER_ANOTHER_MAX_S = 60.0
+"""The longest that it waits before it checks, however late the part before it is due."""
 UNPREPARED_S = 60.0
 """Seconds a part waits that an error of ours kept from being prepared; doubled with every further try."""
 
@@ -103,8 +105,14 @@ def _is_its_turn(runtime: Runtime, due: DuePart) -> bool:
         moves_at = moves_until(connection, part_id(due.job_id, due.spec["after"]))
     if moves_at is None:
         return True
-    pause_us, reason = int(AFTER_ANOTHER_S * settle.SECOND), "waits for the part before it"
-    change(runtime, due, lambda part, now: settle.wait_until(part, max(moves_at, now) + pause_us, reason))
+    soon_us, late_us = int(AFTER_ANOTHER_S * settle.SECOND), int(AFTER_ANOTHER_MAX_S * settle.SECOND)
+    reason = "waits for the part before it"
+    # That one may be parked until something wakes it, which this one would not hear of.
+    change(
+        runtime,
+        due,
+        lambda part, now: settle.wait_until(part, min(max(moves_at, now) + soon_us, now + late_us), reason),
+    )
     return False
 
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from sqlalchemy import Connection
 
 from worker.domain import settle
+from worker.domain.pause import Pause
 from worker.domain.settle import PartFacts
 from worker.domain.state import PartState
 from worker.outbox import tables
@@ -70,7 +71,7 @@ def _wishes(wanted: Sequence[tuple[int, Mark, PartFacts]]) -> dict[str, tuple[st
     return wishes
 
 
-def _early_reply(batch: Batch, mark: Mark, part: PartFacts, pause: str | None) -> MarkReply | None:
+def _early_reply(batch: Batch, mark: Mark, part: PartFacts, pause: Pause | None) -> MarkReply | None:
     """The reply, if the part's row alone decides it; None: codes and windows have to be locked first."""
     mine = part.claim == mark.claim + 1 and part.incarnation == mark.incarnation
     # A repeat of the commit that wrote this mark. Claim and state alone do not prove that: a mark of another thread of
@@ -79,14 +80,14 @@ def _early_reply(batch: Batch, mark: Mark, part: PartFacts, pause: str | None) -
         return MarkReply(Marked.YES, part.claim, bool(part.flagged))
     if part.state is not PartState.QUEUED or part.claim != mark.claim or part.waits_on is not None:
         return LOST
-    # A search sends nothing, so it may run after `expires_at`.
+    # A search sends nothing, so it may run after `expires_at` and through a pause: a recall may wait for it.
     searches = mark.searches and part.doubts > 0
     if part.expires_at is not None and batch.now >= part.expires_at and not searches:
         settle.expire(part)
         batch.touch_and_wake(part)
         return MarkReply(Marked.EXPIRED)
-    if pause is not None:
-        settle.pause(part, pause)
+    if pause is not None and not searches:
+        settle.pause(part, pause.parked_until)
         batch.touch(part)
         return LOST
     # An id can be offered twice, and a part that is due earlier can be committed after the offer.

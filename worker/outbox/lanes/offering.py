@@ -15,6 +15,7 @@ from worker.outbox import tables
 from worker.outbox.engine.bulk import ids_json, update_rows
 from worker.outbox.engine.dialect import Dialect, dialect_of
 from worker.outbox.engine.sql import execute, fetch, run
+from worker.outbox.lanes.pauses import STANDS
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,10 +177,9 @@ def kinds_of(connection: Connection, parts: Sequence[str]) -> dict[str, str]:
     return dict(fetch(connection, f"select p.lane, j.kind from {source}", {"ids": ids_json(parts)}))
 
 
-def some_lanes_paused(connection: Connection) -> bool:
-    """True while a pause stands that holds for whole lanes."""
-    query = "select 1 from worker_pauses where ended_at is null and job_id is null and tag is null limit 1"
-    return bool(fetch(connection, query))
+def some_paused(connection: Connection) -> bool:
+    """True while anything is paused."""
+    return bool(fetch(connection, f"select 1 where {STANDS}"))
 
 
 def put_off(connection: Connection, until: Mapping[str, int]) -> None:

@@ -1,30 +1,30 @@
 """Pauses: rows that say of which jobs no call begins, and the parts that are parked on them.
 
-The group commit asks for every mark whether its job is paused, so no call begins once a pause is committed. A part that
-is refused is parked on the pause and costs nothing until that ends. Lanes that are paused whole are not even offered.
+The group commit asks for every mark whether its job is paused, so no call begins once a pause is committed. The relay
+offers nothing that is paused. A part that is parked has a `not_before` that is the pause's own, and costs nothing.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from typing import Any
 
 from sqlalchemy import Connection
 
 from worker.domain.pause import Pause
+from worker.domain.settle import FOREVER, PAUSED
 from worker.outbox import tables
-from worker.outbox.engine.bulk import ids_json, insert_rows
+from worker.outbox.engine.bulk import ids_json, insert_rows, update_rows
 from worker.outbox.engine.clock import instant
 from worker.outbox.engine.dialect import dialect_of
-from worker.outbox.engine.sql import execute, fetch, run
+from worker.outbox.engine.sql import execute, fetch, read_now, run
 
 STANDS = "exists (select 1 from worker_pauses where ended_at is null)"
 """The expression that is true while anything is paused."""
-KEPT_US = 3_600 * 1_000_000
-"""How long a pause that has ended is kept, in microseconds: a mark that still saw it may park a part later."""
 TOGETHER = 1_000
 """Parts that are woken in one transaction."""
 
-_COLUMNS = "id, began_at, person, why, account, channel, kind, tag, job_id"
+_COLUMNS = "id, parked_until, began_at, person, why, account, channel, kind, tag, job_id"
 _JOB = "j.id, j.account, j.channel, j.kind, j.tags"
 
 
@@ -39,28 +39,37 @@ def standing_pauses(connection: Connection, jobs: Collection[str] | None = None)
         source = dialect_of(connection).chosen("worker_pauses", "job_id", index="worker_pauses_job")
         rows += fetch(connection, f"select {_COLUMNS} from {source} and ended_at is null", {"ids": ids_json(jobs)})
     # The ids sort by time.
-    return sorted((Pause(row[0], instant(row[1]), *row[2:]) for row in rows), key=lambda pause: pause.id)
+    return sorted((Pause(row[0], row[1], instant(row[2]), *row[3:]) for row in rows), key=lambda pause: pause.id)
 
 
-def paused_among(connection: Connection, parts: Iterable[str], *, whole_lanes: bool = False) -> dict[str, str]:
-    """The parts among these whose job is paused, and the id of a pause of each.
-
-    `whole_lanes`: only by pauses that hold for all parts of a part's lane.
-    """
+def paused_among(connection: Connection, parts: Iterable[str]) -> dict[str, Pause]:
+    """The parts among these whose job is paused, and a pause of each."""
     dialect = dialect_of(connection)
     source = dialect.chosen("worker_parts", alias="p", joins=f"{dialect.join('worker_jobs j')} on j.id = p.job_id")
     rows = fetch(connection, f"select p.id, {_JOB} from {source}", {"ids": ids_json(parts)})
     jobs = {part: dict(zip(("id", "account", "channel", "kind", "tags"), job, strict=True)) for part, *job in rows}
-    pauses = standing_pauses(connection, () if whole_lanes else {job["id"] for job in jobs.values()})
-    pauses = [pause for pause in pauses if pause.holds_lanes() or not whole_lanes]
-    found = ((part, next((pause.id for pause in pauses if pause.covers(job)), None)) for part, job in jobs.items())
+    pauses = standing_pauses(connection, {job["id"] for job in jobs.values()})
+    found = ((part, next((pause for pause in pauses if pause.covers(job)), None)) for part, job in jobs.items())
     return {part: pause for part, pause in found if pause is not None}
 
 
-def begin(connection: Connection, now_sql: str, pauses: Iterable[Mapping[str, str | None]]) -> None:
+def park(connection: Connection, paused: Mapping[str, Pause]) -> None:
+    """Parks these queued parts on their pauses, as far as they are not offered."""
+    rows = [
+        {"id": part, "not_before": pause.parked_until, "reason": PAUSED, "limit_name": None}
+        for part, pause in sorted(paused.items())
+    ]
+    update_rows(connection, tables.parts, ("id",), rows, only="state = 0 and offered_until is null")
+
+
+def begin(connection: Connection, now_sql: str, scopes: Sequence[Mapping[str, Any]]) -> list[Pause]:
     """Writes the rows of pauses that begin now."""
-    now = fetch(connection, f"select {now_sql}")[0][0]
-    insert_rows(connection, tables.pauses, [{**pause, "began_at": now} for pause in pauses])
+    now = read_now(connection, now_sql)
+    # Each has an instant of its own; of two that have the same one, the end of one wakes parts of the other, which are
+    # then parked anew.
+    rows = [{**scope, "began_at": now, "parked_until": FOREVER + now + n} for n, scope in enumerate(scopes, start=1)]
+    insert_rows(connection, tables.pauses, rows)
+    return [Pause(**{**row, "began_at": instant(now)}) for row in rows]
 
 
 def end(connection: Connection, now_sql: str, ids: Collection[str]) -> int:
@@ -69,24 +78,21 @@ def end(connection: Connection, now_sql: str, ids: Collection[str]) -> int:
     return execute(connection, f"{update} and ended_at is null", {"ids": ids_json(ids)}).rowcount
 
 
-def ended(connection: Connection) -> list[str]:
-    """The pauses that have ended, and are kept for parts that may still be parked on them."""
-    return [row[0] for row in fetch(connection, "select id from worker_pauses where ended_at is not null order by id")]
-
-
-def wake(connection: Connection, now_sql: str, pause: str) -> int:
-    """Makes some of the parts that are parked on a pause due; how many."""
+def parked_on_ended(connection: Connection) -> list[str]:
+    """Some of the parts that are parked on pauses which have ended, the oldest of each first."""
     dialect = dialect_of(connection)
-    parked = dialect.chosen("worker_parts", "waits_on", index="worker_parts_waiting")
-    query = f"select worker_parts.id from {parked} and state = 0 limit {TOGETHER}"
-    ids = [row[0] for row in fetch(connection, query, {"ids": ids_json([pause])})]
-    if ids:
-        sets = f"waits_on = null, not_before = {now_sql}, offered_until = null, reason = null"
-        update = f"{dialect.update_chosen('worker_parts', sets)} and waits_on = :pause and state = 0"
-        run(connection, update, {"ids": ids_json(sorted(ids)), "pause": pause})
-    return len(ids)
+    # Pause by pause, through the index by time: nothing else is that far away.
+    join = dialect.join("worker_parts p", "worker_parts_due_by_state")
+    query = (
+        f"select p.id from worker_pauses z{join} on p.state = 0 and p.not_before = z.parked_until"
+        f" where z.ended_at is not null order by p.not_before, p.id limit {TOGETHER}"
+    )
+    return [row[0] for row in fetch(connection, query)]
 
 
-def forget(connection: Connection, now_sql: str) -> None:
-    """Deletes pauses that ended long ago."""
-    run(connection, f"delete from worker_pauses where ended_at < {now_sql} - {KEPT_US}")
+def wake(connection: Connection, parts: Collection[str]) -> None:
+    """Makes parts that are parked on a pause due as they were when they were enqueued."""
+    due_at = "(select j.due_at from worker_jobs j where j.id = worker_parts.job_id)"
+    sets = f"not_before = {due_at}, offered_until = null, reason = null"
+    update = f"{dialect_of(connection).update_chosen('worker_parts', sets)} and state = 0 and not_before > {FOREVER}"
+    run(connection, update, {"ids": ids_json(sorted(parts))})

@@ -92,7 +92,7 @@ parts = table(
     from_zero("doubts", "attempts without a readable answer", SmallInteger),
     from_zero("unheard", "of those, under which nothing left"),
     Column("flagged", Boolean, doc="the duplicate check was on in the last call; null before the first mark"),
-    Column("waits_on", Key(ID), doc="the job, or the pause, this part is parked on; null: none"),
+    Column("waits_on", Key(ID), doc="the job this part is parked on; null: none"),
     Column(
         "spec",
         LongText(),

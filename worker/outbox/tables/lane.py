@@ -80,6 +80,7 @@ pauses = table(
     Column("kind", Key(40), doc="only jobs of this kind; null: of any but recalls"),
     Column("tag", Key(100), doc="only jobs with this tag; null: with any or none"),
     Column("job_id", Key(ID), doc="only this job; null: all that have the rest"),
+    Column("parked_until", BigInteger, nullable=False, doc="the `not_before` of its parts: far away, and its own"),
     Column("person", Key(128), nullable=False, doc="who paused: the system's user, or another name that was given"),
     Column("why", Key(300), nullable=False, doc="the person's own words"),
     Column("began_at", BigInteger, nullable=False, doc="the database's clock at the insert"),

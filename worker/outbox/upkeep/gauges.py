@@ -11,6 +11,7 @@ from sqlalchemy import Connection
 from worker.domain.callbacks.hook import EventState
 from worker.domain.job import Kind, first_id
 from worker.domain.pacing.lane import account_of, lane_range
+from worker.domain.settle import FOREVER
 from worker.domain.state import PartState
 from worker.outbox.engine.dialect import dialect_of
 from worker.outbox.engine.sql import execute, fetch
@@ -94,11 +95,11 @@ def oldest_open(connection: Connection, now: str) -> dict[tuple[str, int], int]:
 
     Of the 10,000 parts that are, or will be, due first.
     """
-    # By the job's `due_at`, which a postponement does not change. Without parts that wait for another job, and without
-    # tracks, which stay open for weeks.
+    # By the job's `due_at`, which a postponement does not change. Without parts that wait for another job or are parked
+    # on a pause, and without tracks, which stay open for weeks.
     first = (
         f"select job_id from worker_parts where state = {int(PartState.QUEUED)} and waits_on is null"
-        f" order by not_before, id limit {MOST}"
+        f" and not_before <= {FOREVER} order by not_before, id limit {MOST}"
     )
     query = (
         f"select j.account, j.priority, min(j.due_at) from (select distinct job_id from ({first}) queued) waiting"

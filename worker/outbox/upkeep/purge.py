@@ -15,11 +15,11 @@ from typing import Any
 from sqlalchemy import Connection, text
 
 from worker.domain.job import first_id, job_of, part_range
-from worker.domain.state import FINAL_STATES, PartState
+from worker.domain.state import FINAL_STATES, JobState, PartState
 from worker.outbox.engine.bulk import ids_json
 from worker.outbox.engine.database import Database, is_lost
 from worker.outbox.engine.dialect import dialect_of
-from worker.outbox.engine.sql import execute, fetch, read_now
+from worker.outbox.engine.sql import execute, fetch, read_now, run
 from worker.outbox.jobs.blobs import delete_blobs, held_blobs
 from worker.outbox.jobs.confirmations import count_of_job
 from worker.outbox.jobs.order_queue import in_line
@@ -362,6 +362,26 @@ purge_lanes = partial(_purge_found, _LANES, ("worker_lanes",), key="lane")
 """Deletes lanes without a block or a change of their bound since an instant."""
 purge_lane_events = partial(_purge_found, _LANE_EVENTS, ("worker_lane_events",))
 """Deletes events of lanes."""
+
+
+def purge_pauses(database: Database, before: int, after: str) -> BatchResult:
+    """Ends the holds of jobs that have ended, and deletes pauses that ended before an instant."""
+    is_open = f"j.state in ({int(JobState.OPEN)}, {int(JobState.UNKNOWN)})"
+    ends = (
+        f"update worker_pauses set ended_at = {database.now} where ended_at is null and job_id is not null"
+        f" and not exists (select 1 from worker_jobs j where j.id = worker_pauses.job_id and {is_open})"
+    )
+    # Not while a part is parked on it: recovery finds its parts by the pause's row.
+    delete = (
+        "delete from worker_pauses where ended_at < :before and not exists"
+        " (select 1 from worker_parts p where p.state = 0 and p.not_before = worker_pauses.parked_until)"
+    )
+
+    def batch(connection: Connection) -> BatchResult:
+        run(connection, ends)
+        return BatchResult(execute(connection, delete, {"before": before}).rowcount, None)
+
+    return database.run(batch)
 
 
 def _purge_through(table: str, ends: str, database: Database, before: int, after: str) -> BatchResult:
