@@ -22,10 +22,14 @@ def is_mysql() -> bool:
     return op.get_context().dialect.name in ("mysql", "mariadb")
 
 
+def is_mariadb() -> bool:
+    """MariaDB itself."""
+    return bool(getattr(op.get_context().dialect, "is_mariadb", False))
+
+
 def byte_collation() -> str:
     """Compares byte for byte and does not pad: `utf8mb4_bin` takes "k " for "k"."""
-    is_mariadb = bool(getattr(op.get_context().dialect, "is_mariadb", False))
-    return "utf8mb4_nopad_bin" if is_mariadb else "utf8mb4_0900_bin"
+    return "utf8mb4_nopad_bin" if is_mariadb() else "utf8mb4_0900_bin"
 
 
 def key(length: int) -> sa.types.TypeEngine[str]:
@@ -36,7 +40,7 @@ def key(length: int) -> sa.types.TypeEngine[str]:
 
 
 def upgrade() -> None:
-    """One table."""
+    """One table and its index."""
     op.create_table(
         "worker_pauses",
         sa.Column("id", key(32), primary_key=True),
@@ -50,12 +54,12 @@ def upgrade() -> None:
         sa.Column("why", key(300), nullable=False),
         sa.Column("began_at", sa.BigInteger(), nullable=False),
         sa.Column("ended_at", sa.BigInteger()),
-        sa.Index("worker_pauses_job", "job_id"),
         mysql_charset="utf8mb4",
         mysql_engine="InnoDB",
         mysql_row_format="DYNAMIC",
         if_not_exists=is_mysql(),
     )
+    op.create_index("worker_pauses_job", "worker_pauses", ["job_id"], if_not_exists=is_mariadb() or None)
 
 
 def downgrade() -> None:
