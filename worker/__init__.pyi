@@ -87,6 +87,12 @@ from worker.control.recall import (
     find_sent as find_sent,
     recall_found as recall_found,
 )
+from worker.control.replay import (
+    ReplayableJobs as ReplayableJobs,
+    ReplayedJobs as ReplayedJobs,
+    find_replayable as find_replayable,
+    replay_found as replay_found,
+)
 from worker.control.resolve import (
     Decided as Decided,
     Left as Left,

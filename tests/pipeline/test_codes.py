@@ -400,7 +400,7 @@ def test_a_replay_keeps_the_sends_code_too(site: Site, card: str) -> None:
     first = site.update(card, to="lisi", reserve_last=True)
     site.ring(first)
     with site.database.writing() as connection:
-        again = replay(connection, first, accounts=site.accounts, clock=site.clock).id
+        again = replay(connection, first, accepted=True, unknown=True, accounts=site.accounts, clock=site.clock).id
     site.ring(again)
 
     assert "reserve_last keeps it" in site.part(again).reason

@@ -274,13 +274,13 @@ def test_a_replay_spends_the_code_only_where_the_first_did_not(site: Site) -> No
     job = by_code(site, to="lisi")
     site.run()
     with site.database.writing() as connection:
-        again = replay(connection, job, accounts=site.accounts, clock=site.clock).id
+        again = replay(connection, job, accepted=True, unknown=True, accounts=site.accounts, clock=site.clock).id
     site.run()
 
     assert ["rejected", "accepted"] == [site.state(job), site.state(again)]
     assert [["lisi"], ["lisi"]] == [body["userids"] for body in site.bodies(UPDATE)]
     with site.database.writing() as connection, pytest.raises(NotReplayable, match="later press of the card"):
-        replay(connection, job, accounts=site.accounts, clock=site.clock)
+        replay(connection, job, accepted=True, unknown=True, accounts=site.accounts, clock=site.clock)
 
 
 @pytest.mark.parametrize(

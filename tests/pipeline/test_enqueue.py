@@ -326,10 +326,10 @@ def test_replay_is_a_new_job_linked_to_the_original(database: Database) -> None:
         )
     end(database, first.id)
     with database.writing() as connection:
-        second = worker.replay(connection, first.id)
+        second = worker.replay(connection, first.id, accepted=True, unknown=True)
     end(database, second.id, 6)
     with database.writing() as connection:
-        third = worker.replay(connection, second.id, priority="bulk")
+        third = worker.replay(connection, second.id, accepted=True, unknown=True, priority="bulk")
         jobs = [row(connection, "worker_jobs", id=ref.id) for ref in (first, second, third)]
         specs = [json.loads(row(connection, "worker_parts", job_id=ref.id)["spec"]) for ref in (first, second, third)]
 
@@ -347,24 +347,26 @@ def test_replay_of_what_cannot_be_replayed(database: Database) -> None:
     with database.writing() as connection:
         open_job = worker.enqueue(connection, "hr", HELLO, ANN)
         with pytest.raises(NotReplayable, match="still open"):
-            worker.replay(connection, open_job.id)
+            worker.replay(connection, open_job.id, accepted=True, unknown=True)
         with pytest.raises(JobNotFound, match="no job"):
             worker.replay(connection, "0" * 32)
         upload = worker.upload(connection, "hr", worker.File(b"0123456789", "a.txt"))
     for ref in (open_job, upload):
         end(database, ref.id)
     with database.writing() as connection:
-        again = worker.replay(connection, upload.id)
+        again = worker.replay(connection, upload.id, accepted=True, unknown=True)
         assert (
             row(connection, "worker_jobs", id=upload.id)["message"]
             == row(connection, "worker_jobs", id=again.id)["message"]
         )
+    end(database, again.id)
+    with database.writing() as connection:
         connection.execute(text("delete from worker_blobs"))
         connection.execute(text("update worker_jobs set message = '{}' where id = :id"), {"id": open_job.id})
         with pytest.raises(NotReplayable, match="no longer kept"):
-            worker.replay(connection, upload.id)
+            worker.replay(connection, upload.id, accepted=True, unknown=True)
         with pytest.raises(NotReplayable, match="no longer kept"):
-            worker.replay(connection, open_job.id)
+            worker.replay(connection, open_job.id, accepted=True, unknown=True)
 
 
 def test_a_recall_can_be_replayed(database: Database) -> None:
@@ -374,7 +376,7 @@ def test_a_recall_can_be_replayed(database: Database) -> None:
         recall = worker.recall(connection, target.id)
     end(database, recall.id)
     with database.writing() as connection:
-        again = worker.replay(connection, recall.id)
+        again = worker.replay(connection, recall.id, accepted=True, unknown=True)
         assert target.id == row(connection, "worker_jobs", id=again.id)["target_job_id"]
 
 

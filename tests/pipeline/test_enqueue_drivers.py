@@ -115,7 +115,8 @@ def everything(database: Database, folder: Path) -> Scenario:
     yield worker.recall_message, ("hr", "m%1:x"), {"sent_at": NOON}
     end_refused(database, many[0].id)
     yield worker.resend_failed, (many[0].id,), {}
-    yield worker.replay, (many[0].id,), {}
+    end_refused(database, many[1].id)
+    yield worker.replay, (many[1].id,), {}
     sent = yield worker.enqueue, ("sales", external.Campaign(text="hello"), external_customers()), {}
     for follow_up in (worker.track, worker.remind, worker.campaign):
         yield follow_up, (sent.id,), {}
@@ -125,7 +126,7 @@ def everything(database: Database, folder: Path) -> Scenario:
     assert [] == (yield worker.list_audit, (), {})
     assert [] == (yield worker.list_pauses, (), {})
     listed = yield worker.list_jobs, (), {"state": JobState.REJECTED, "account": "hr", "kind": "send"}
-    assert [many[0].id] == [one.id for one in listed]
+    assert [many[1].id, many[0].id] == [one.id for one in listed]
 
 
 def external_customers() -> Any:

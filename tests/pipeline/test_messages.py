@@ -246,7 +246,7 @@ def test_a_split_text_is_replayed_in_the_same_pieces(site: Site) -> None:
     site.run()
 
     with site.database.writing() as connection:
-        replay(connection, job, accounts=site.accounts, clock=site.clock)
+        replay(connection, job, accepted=True, unknown=True, accounts=site.accounts, clock=site.clock)
     site.run()
 
     sent = [json.dumps(body["text"]) for body in site.bodies(SEND)]

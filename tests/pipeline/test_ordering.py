@@ -382,7 +382,7 @@ def test_a_replay_keeps_key_and_choice(site: Site) -> None:
     job = site.send("k0", order_key="k", on_gap="skip")
     site.run()
     with site.database.writing() as connection:
-        again = replay(connection, job, accounts=site.accounts, clock=site.clock).id
+        again = replay(connection, job, accepted=True, unknown=True, accounts=site.accounts, clock=site.clock).id
 
     assert ("k", "skip") == (site.job(again).order_key, site.job(again).on_gap)
     assert site.part(job).order_id == site.part(again).order_id
@@ -396,11 +396,11 @@ def test_a_replay_takes_the_place_of_the_one_that_is_held(site: Site) -> None:
     mark(site, jobs[0])
     end(site, jobs[0], Retry("again"), policy=Policy(attempts=1))
     with suppress(ZeroDivisionError), site.database.writing() as connection:
-        replay(connection, jobs[0], accounts=site.accounts, clock=site.clock)
+        replay(connection, jobs[0], accepted=True, unknown=True, accounts=site.accounts, clock=site.clock)
         raise ZeroDivisionError
     held = [sleeps(site, job) for job in jobs[1:]]
     with site.database.writing() as connection:
-        again = replay(connection, jobs[0], accounts=site.accounts, clock=site.clock).id
+        again = replay(connection, jobs[0], accepted=True, unknown=True, accounts=site.accounts, clock=site.clock).id
 
     site.run()
 

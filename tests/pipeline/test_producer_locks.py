@@ -123,10 +123,13 @@ ASKS: dict[str, tuple[Asks, set[str]]] = {
         set(),
     ),
     "resend_failed": (lambda s, p, c: worker.resend_failed(c, p.open), set()),
-    "replay": (lambda s, p, c: worker.replay(c, p.accepted), set()),
-    "replay of a card with a task_id": (lambda s, p, c: worker.replay(c, p.card), set()),
-    "replay of a file": (lambda s, p, c: worker.replay(c, p.file), {"worker_blobs"}),
-    "replay for which others wait": (lambda s, p, c: worker.replay(c, p.doubtful), {"worker_order_queue"}),
+    "replay": (lambda s, p, c: worker.replay(c, p.accepted, accepted=True, unknown=True), set()),
+    "replay of a card with a task_id": (lambda s, p, c: worker.replay(c, p.card, accepted=True, unknown=True), set()),
+    "replay of a file": (lambda s, p, c: worker.replay(c, p.file, accepted=True, unknown=True), {"worker_blobs"}),
+    "replay for which others wait": (
+        lambda s, p, c: worker.replay(c, p.doubtful, accepted=True, unknown=True),
+        {"worker_order_queue"},
+    ),
 }
 """What an application may ask for, and the tables in which it then holds rows that were there before."""
 
@@ -190,7 +193,7 @@ def test_the_late_answer_of_what_is_being_replayed_is_recorded(site: Site, past:
     claim = site.part_row(held).claim
 
     with ThreadPoolExecutor(1) as pool, site.database.engine.connect() as connection:
-        again = worker.replay(connection, past.doubtful)
+        again = worker.replay(connection, past.doubtful, accepted=True, unknown=True)
         pool.submit(_answer_late, site, held, claim).result(120)
         during = (site.part_row(held).state, site.state(behind))
         connection.commit() if commits else connection.rollback()
@@ -216,7 +219,7 @@ def test_the_file_of_what_is_being_replayed_stays(site: Site, past: Past) -> Non
     housekeeping = Housekeeping(site.database, RetentionSettings(bodies_days=1, attempts_days=4, jobs_days=4))
 
     with ThreadPoolExecutor(1) as pool, site.database.engine.connect() as connection:
-        again = worker.replay(connection, past.file)
+        again = worker.replay(connection, past.file, accepted=True, unknown=True)
         gone = pool.submit(housekeeping.round).result(120)
         connection.commit()
     site.run()

@@ -239,7 +239,7 @@ def test_a_replay_fetches_anew(site: Site, web: ScriptedWeb) -> None:
     job = asked_upload(site)
     site.run()
     with site.database.writing() as connection:
-        again = replay(connection, job, accounts=site.accounts, clock=site.clock).id
+        again = replay(connection, job, accepted=True, unknown=True, accounts=site.accounts, clock=site.clock).id
     site.run()
 
     assert ("accepted", 2) == (site.state(again), len(web.asked))

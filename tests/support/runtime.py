@@ -252,7 +252,8 @@ class Site:
             return update_card(connection, job, update, To(to) if to else None, **options).id
 
     def replay(self, job: str, **options: Any) -> str:
-        """The same job once more."""
+        """The same job once more, to all of its recipients unless told otherwise."""
+        options = {"accepted": True, "unknown": True, **options}
         with self.database.writing() as connection:
             return replay(connection, job, accounts=self.accounts, clock=self.clock, **options).id
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
 from typing import Any
 
 from worker.channels.registry import channel, names
@@ -13,6 +14,7 @@ from worker.config.settings import load_settings
 from worker.control import audit as audits
 from worker.control.cancel import Cancelled, OpenJobs, cancel as cancel_jobs, find_open
 from worker.control.recall import Recalled, find_sent, recall_found
+from worker.control.replay import ReplayableJobs, find_replayable, replay_found
 from worker.control.resolve import Decided, Unknowns, find_unknown, require_reason, resolve as decide
 from worker.domain.errors import WorkerError
 from worker.domain.job_filter import JobFilter
@@ -188,6 +190,94 @@ def _recalls(done: Recalled) -> list[str]:
     lines = [f"{len(done.recalls)} recalls enqueued (audit {done.audit}); `worker show` tells what becomes of each:"]
     lines += [f"  {id}" for id in done.recalls[:SHOWN]]
     return lines + ([f"  and {more} more, see --json"] if (more := len(done.recalls) - SHOWN) > 0 else [])
+
+
+def replay(
+    say: Say,
+    note: Say,
+    ask: Ask,
+    found: ReplayableJobs,
+    *,
+    rate: float | None,
+    dry_run: bool,
+    why: str,
+    person: str | None,
+    yes: bool,
+    as_json: bool,
+) -> bool:
+    """Replays jobs; shows what they are and asks first, where there are several. `dry_run`: only shows them.
+
+    False when none could be. WorkerError when there is none, or the person does not confirm.
+    """
+    person = person or system_user()
+    audits.require_fits(person, why)
+    doubts, counted = _doubts(found.wanted, found.missing), _ended(found)
+    if not found.ids and found.since is not None:
+        say(json.dumps(_dry(found)) if as_json else "nothing is left of this run")
+        return True
+    if not found.ids:
+        reason = "no job of this has ended without reaching everybody; --accepted and --unknown take those that did"
+        raise WorkerError("; ".join([*doubts, reason]))
+    if dry_run:
+        _confirm(note, ask, doubts, None)
+        say(json.dumps(_dry(found), ensure_ascii=False) if as_json else "\n".join(counted))
+        return True
+    several = len(found.ids) > 1
+    question = f"replay these {len(found.ids)} jobs?" if several and not yes else None
+    _confirm(note, ask, doubts + (counted if several else []), question)
+    done = replay_found(
+        found,
+        person=person,
+        why=why,
+        rate=rate,
+        progress=ProgressLine(note, len(found.ids)),
+        began=lambda audit: note(f"if it is cut short: worker replay --go-on {audit}") if several else None,
+    )
+    if not several and not done.replays:
+        raise WorkerError(next(iter(done.reasons.values()), f"there is no job {found.ids[0]} any more"))
+    for job, reason in list(done.reasons.items())[:SHOWN]:
+        note(f"job {job}: {reason}")
+    told = f"{done.replays} replays enqueued, {done.refused} refused (audit {done.audit})" if several else done.first
+    say(json.dumps(plain(done), ensure_ascii=False) if as_json else str(told))
+    return done.replays > 0
+
+
+def replayable(
+    wanted: JobFilter | None, *, accepted: bool, unknown: bool, rate: float | None, go_on: str | None
+) -> tuple[ReplayableJobs, float | None]:
+    """The jobs of a filter that may be replayed, or those that are left of the run with this audit; and its rate."""
+    if go_on is None:
+        assert wanted is not None
+        return find_replayable(wanted, accepted=accepted, unknown=unknown), rate
+    entry = _cut_short(go_on)
+    asked, since = entry.asked, entry.began_at
+    # Itself gone on with, it has the beginning of the first run.
+    since = since if asked["since"] is None else datetime.fromisoformat(asked["since"])
+    wanted = JobFilter.from_asked(asked["filter"])
+    found = find_replayable(wanted, accepted=asked["accepted"], unknown=asked["unknown"], since=since)
+    return found, asked["rate"] if rate is None else rate
+
+
+def _ended(found: ReplayableJobs) -> list[str]:
+    lines = [f"{n:>8}  jobs: {state} on account {account}" for (account, state), n in sorted(found.counts.items())]
+    if found.lately:
+        text = "of them were called within the duplicate window: an equal message may still be on its way"
+        lines.append(f"{found.lately:>8}  {text}")
+    return lines
+
+
+def _dry(found: ReplayableJobs) -> dict[str, Any]:
+    counts = [{"account": account, "state": state, "jobs": n} for (account, state), n in sorted(found.counts.items())]
+    return {"jobs": len(found.ids), "counts": counts, "lately": found.lately, "missing": list(found.missing)}
+
+
+def _cut_short(audit: str) -> audits.AuditEntry:
+    """The audit row of a run of replays."""
+    with outbox() as connection:
+        entry = audits.find_audit(connection, audit)
+    if entry is None or entry.action != "replay" or "since" not in entry.asked:
+        raise WorkerError(f"no replay of a filter has the audit {audit}; `worker audit` lists them")
+    return entry
 
 
 def _jobs(counts: Mapping[tuple[str, str], int]) -> list[str]:

@@ -31,16 +31,46 @@ app = typer.Typer()
 
 @app.command()
 def replay(
-    job: Annotated[str, typer.Argument(help="The job's id.")],
+    ids: Annotated[list[str] | None, typer.Argument(help="Ids of jobs.")] = None,
+    account: Account = None,
+    channel: Channel = None,
+    kind: OfKind = None,
+    tag: Tag = None,
+    state: Annotated[str | None, typer.Option(help="Only jobs in this state, such as expired.")] = None,
+    created_from: CreatedFrom = None,
+    created_before: CreatedBefore = None,
+    accepted: Annotated[bool, typer.Option("--accepted", help="Also to those who got it.")] = False,
+    unknown: Annotated[bool, typer.Option("--unknown", help="Also to those of whom that is not known.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only count them.")] = False,
+    rate: Annotated[float | None, typer.Option(min=0.01, help="At most so many jobs a second.")] = None,
+    go_on: Annotated[str | None, typer.Option(metavar="AUDIT", help="Goes on with a run that was cut short.")] = None,
     why: Why = "",
     person: Person = None,
+    yes: Yes = False,
     as_json: Json = False,
 ) -> None:
-    """Enqueues an ended job once more, as a new job linked to the first; prints the new id."""
-    from worker.cli import acting
+    """Sends ended jobs once more, as new jobs, to the recipients whom they did not reach; prints the id of one."""
+    from worker.cli import control
 
-    made = acting.replay(job, why=why, person=person)
-    tell_value({"job": made}, made, as_json=as_json)
+    given = {"account": account, "channel": channel, "kind": kind, "tag": tag, "state": state}
+    times = {"created_from": created_from, "created_before": created_before}
+    if go_on is not None and (ids or any(given.values()) or any(times.values()) or accepted or unknown):
+        raise typer.BadParameter("--go-on has the filter of its run: give no other")
+    wanted = None if go_on is not None else job_filter(ids, **given, **times)
+    found, rate = control.replayable(wanted, accepted=accepted, unknown=unknown, rate=rate, go_on=go_on)
+    done = control.replay(
+        typer.echo,
+        note,
+        confirm,
+        found,
+        rate=rate,
+        dry_run=dry_run,
+        why=why,
+        person=person,
+        yes=yes,
+        as_json=as_json,
+    )
+    raise typer.Exit(0 if done else 1)
 
 
 @app.command()

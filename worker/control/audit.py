@@ -45,19 +45,25 @@ class AuditEntry:
 @on_callers_connection
 def list_audit(connection: Connection, *, limit: int = 20, bind: Bind | None = None) -> list[AuditEntry]:
     """The newest commands that changed something, newest first."""
-    return [
-        AuditEntry(
-            row["id"],
-            row["action"],
-            row["person"],
-            row["why"],
-            json.loads(row["asked"]),
-            json.loads(row["counts"]),
-            instant(row["began_at"]),
-            None if row["ended_at"] is None else instant(row["ended_at"]),
-        )
-        for row in rows.list_audit(connection, limit)
-    ]
+    return [_entry(row) for row in rows.list_audit(connection, limit)]
+
+
+def _entry(row: Mapping[str, Any]) -> AuditEntry:
+    return AuditEntry(
+        row["id"],
+        row["action"],
+        row["person"],
+        row["why"],
+        json.loads(row["asked"]),
+        json.loads(row["counts"]),
+        instant(row["began_at"]),
+        None if row["ended_at"] is None else instant(row["ended_at"]),
+    )
+
+
+def find_audit(connection: Connection, entry: str) -> AuditEntry | None:
+    """One command, by the id of its row; None: there is none."""
+    return next((_entry(row) for row in rows.audit_rows(connection, [entry])), None)
 
 
 @dataclass(slots=True)

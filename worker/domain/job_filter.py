@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import json
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields
 from datetime import datetime
 from typing import Any
 
 from worker.domain.errors import CheckFailed, Problem, aware_problems
 from worker.domain.job import JobId, id_of
+from worker.domain.state import JobState
 
 MOST_IDS = 1_000
 INSTANTS = ("created_from", "created_before", "called_from", "called_before")
@@ -28,6 +30,8 @@ class JobFilter:
     channel: str | None = None
     kind: str | None = None
     """`send`, `recall`, ..."""
+    state: str | None = None
+    """`rejected`, `expired`, ...: the job's."""
     tag: str | None = None
     """One of the words that the producer gave with `tags=`."""
     created_from: datetime | None = None
@@ -42,6 +46,8 @@ class JobFilter:
     def __post_init__(self) -> None:
         if self.ids is not None:
             object.__setattr__(self, "ids", tuple(dict.fromkeys(map(id_of, self.ids))))
+        # What no database can store is a UnicodeEncodeError here.
+        json.dumps(self.asked(), ensure_ascii=False).encode()
         if problems := self._problems():
             raise CheckFailed(problems)
 
@@ -52,7 +58,9 @@ class JobFilter:
             for name in ("account", "channel", "kind", "tag")
             if (word := getattr(self, name)) is not None and not word.strip()
         ]
-        if self.asked() in ({}, {"ids": []}):
+        if self.state is not None and self.state not in (labels := [state.label for state in JobState]):
+            problems.append(Problem("state", "is none", f"use one of {', '.join(labels)}"))
+        if self.asked().keys() <= {"state"} or self.asked() == {"ids": []}:
             problems.append(Problem("filter", "says nothing", "give ids, an account, or another field"))
         elif self.ids == ():
             problems.append(Problem("ids", "are none", "leave them out, or give some"))
@@ -74,6 +82,12 @@ class JobFilter:
         if parts := [id for id in self.part_or_job_ids() if "-" in id]:
             remedy = "give the id of their job: it is meant whole"
             raise CheckFailed([Problem("ids", "name single parts", remedy, 0, "parts", len(parts))])
+
+    @classmethod
+    def from_asked(cls, asked: Mapping[str, Any]) -> JobFilter:
+        """The filter that `asked` told of."""
+        instants = {name: datetime.fromisoformat(value) for name, value in asked.items() if name in INSTANTS}
+        return cls(**{**asked, **instants})
 
     def asked(self) -> dict[str, Any]:
         """What is given, as JSON values."""

@@ -162,6 +162,11 @@ def _references(connection: Connection, planned: Sequence[Planned], inserted: Co
     except DedupeConflict:
         _take_back(connection, planned)
         raise
+    # The key of a job that was replayed stands for the newest of the replays.
+    own = {one.job["id"] for one in planned}
+    earlier = [owner["id"] for owner in owners.values() if owner["id"] not in own]
+    newest = outbox.newest_replays(connection, earlier) if earlier else {}
+    owners = {key: newest.get(owner["id"], owner) for key, owner in owners.items()}
     return [_reference(one, owners) for one in planned]
 
 

@@ -25,6 +25,7 @@ from worker.outbox.jobs import jobs as outbox, order_queue
 from worker.outbox.jobs.blobs import keep_blobs
 from worker.outbox.jobs.follow_ups import has_repeats_to_come
 from worker.outbox.jobs.order_queue import take_place
+from worker.producer.chain import chain_of, not_reached
 from worker.producer.insert import JobRef, ask
 from worker.producer.options import CLOCK, Instant, Options, PriorityName
 from worker.producer.plan import Asked
@@ -42,26 +43,43 @@ def replay(
     connection: Connection,
     job_id: JobId,
     *,
+    accepted: bool = False,
+    unknown: bool = False,
     priority: PriorityName | Priority | None = None,
     due_at: Instant | None = None,
     bind: Bind | None = None,
     accounts: AccountSource | None = None,
     clock: SqlClock = CLOCK,
 ) -> JobRef:
-    """Enqueues a whole job once more, as a new job linked to the first; recipients who got it will get it again.
+    """Enqueues a job once more, as a new job linked to the first, for the recipients whom it did not reach.
 
-    It is due at `due_at`. Without that it is due when the first job was, if that is still to come, and then expires
-    with it; otherwise at once. Where jobs of its order_key wait behind the first, the new job takes the first's place
-    and goes before them. Raises NotReplayable while the job is open, or in doubt with a repeat of its own to come; and
-    when its message, or one of its files, is no longer kept.
+    Those whom one of its replays reached, or is under way to, are left out too. `accepted=True` sends it again to those
+    who got it, `unknown=True` to those of whom that is not known; a job without recipients (a recall, an upload) is
+    repeated whole. It is due at `due_at`. Without that it is due when the first job was, if that is still to come, and
+    then expires with it; otherwise at once. Where jobs of its order_key wait behind the first, the new job takes the
+    first's place and goes before them. Raises NotReplayable while the job is open, or in doubt with a repeat of its own
+    to come; when there is no recipient left; and when its message, or one of its files, is no longer kept.
     """
-    job_id = id_of(job_id)
-    old = row_of(connection, job_id)
+    return replayed(connection, row_of(connection, id_of(job_id)), accepted, unknown, priority, due_at, accounts, clock)
+
+
+def replayed(
+    connection: Connection,
+    old: Mapping[str, Any],
+    accepted: bool,
+    unknown: bool,
+    priority: PriorityName | Priority | None,
+    due_at: Instant | None,
+    accounts: AccountSource | None,
+    clock: SqlClock,
+) -> JobRef:
+    """The same for a job's row."""
+    job_id = str(old["id"])
     if old["n_open"]:
         raise NotReplayable(f"job {job_id} is still open; wait for its end, or cancel it", job=job_id)
-    if old["n_unknown"]:
-        _require_no_repeat(connection, job_id)
-    asked = _once_more(connection, old, _asked_for(old), priority, accounts)
+    chain = chain_of(connection, old)
+    to = not_reached(connection, old, chain, accepted=accepted, unknown=unknown)
+    asked = _once_more(connection, old, to, priority, accounts)
     if due_at is not None:
         asked.options.due_at = due_at
     elif outbox.lies_ahead(connection, clock, old["due_at"]):
@@ -69,7 +87,9 @@ def replay(
         asked.options.expires_at = None if old["expires_at"] is None else instant(old["expires_at"])
     again = ask(connection, asked, clock)
     if old["order_key"] is not None:
-        take_place(connection, str(old["id"]), again.id)
+        # An earlier replay has the place, where there is one.
+        for row in chain:
+            take_place(connection, str(row["id"]), again.id)
     return again
 
 

@@ -194,24 +194,34 @@ def _senders_of(asked: Recipients, wanted: Iterable[Recipient]) -> tuple[tuple[s
 
 def standing(asked: Recipients, is_open: bool, parts: Rows, refused: Rows) -> dict[RecipientStatus, list[Recipient]]:
     """The recipients of a job by their status; a pure function of the rows."""
-    named = {(row["part_id"], row["kind"], row["recipient_key"]) for row in refused}
-    found: dict[Recipient, set[RecipientStatus]] = {}
-    order, apart = _STRONGEST, set[Recipient]()
-    for part in parts:
-        status, spec = _status_of(part), json.loads(part["spec"])
-        order = _WEAKEST if "piece" in spec else order
-        for its, (kind, one) in of_part(part, spec, named):
-            found.setdefault((kind, one.lower()), set()).add(its)
-        for kind, one in _ids(Recipients.from_json(spec.get("instead_of", {}))):
-            found.setdefault((kind, one.lower()), set()).add(status)
-            apart.add((kind, one.lower()))
-    rest = {RecipientStatus.NOT_YET if is_open else RecipientStatus.NOT_SENT}
+    found = statuses(asked, is_open, parts, refused)
+    specs = [json.loads(part["spec"]) for part in parts]
+    order = _WEAKEST if any("piece" in spec for spec in specs) else _STRONGEST
+    apart = {(kind, one.lower()) for spec in specs for kind, one in _instead_of(spec)}
     out: dict[RecipientStatus, list[Recipient]] = {status: [] for status in RecipientStatus}
     for kind, one in _ids(asked):
-        present = found.get((kind, one.lower()), rest)
         ranks = _MEMBER_BY_MEMBER if (kind, one.lower()) in apart else order
-        out[next(status for status in ranks if status in present)].append((kind, one))
+        out[next(status for status in ranks if status in found[kind, one.lower()])].append((kind, one))
     return out
+
+
+def statuses(asked: Recipients, is_open: bool, parts: Rows, refused: Rows) -> dict[Recipient, set[RecipientStatus]]:
+    """Each recipient of a job (ids in lower case), and the statuses of its parts."""
+    named = {(row["part_id"], row["kind"], row["recipient_key"]) for row in refused}
+    found: dict[Recipient, set[RecipientStatus]] = {}
+    for part in parts:
+        status, spec = _status_of(part), json.loads(part["spec"])
+        for its, (kind, one) in of_part(part, spec, named):
+            found.setdefault((kind, one.lower()), set()).add(its)
+        for kind, one in _instead_of(spec):
+            found.setdefault((kind, one.lower()), set()).add(status)
+    rest = RecipientStatus.NOT_YET if is_open else RecipientStatus.NOT_SENT
+    return {(kind, one.lower()): {rest} for kind, one in _ids(asked)} | found
+
+
+def _instead_of(spec: Mapping[str, Any]) -> Iterator[Recipient]:
+    """The departments whose members a part is sent to one by one."""
+    return _ids(Recipients.from_json(spec.get("instead_of", {})))
 
 
 def of_part(
@@ -239,6 +249,11 @@ def _status_of(part: Mapping[str, Any]) -> RecipientStatus:
             return RecipientStatus.REFUSED
         case PartState.REJECTED | PartState.EXHAUSTED | PartState.EXPIRED | PartState.CANCELLED:
             return RecipientStatus.NOT_SENT
+
+
+def all_of(asked: Recipients) -> Iterator[Recipient]:
+    """All recipients and broadcasts of a job, as the producer wrote them."""
+    return _ids(asked)
 
 
 def _ids(recipients: Recipients, sender: str | None = None) -> Iterator[Recipient]:

@@ -129,7 +129,7 @@ def _doubt(part: Row, around: Surroundings) -> PartWait:
     commands = [] if job["kind"] in (Kind.UPLOAD, Kind.TRACK) else [f"{say} --sent"]
     commands.append(f"{say} --not-sent")
     if job["cancelled_at"] is None and not job["n_open"]:
-        commands.append(f"worker replay {job['id']}")
+        commands.append(f"worker replay {job['id']} --unknown")
     return PartWait(part["id"], WaitFor.PERSON, f"held for a person: {part['reason']}", since, None, tuple(commands))
 
 

@@ -218,9 +218,9 @@ def test_a_database_error_nobody_foresaw_shows_no_value(
     def fails(job_id: str, **_: Any) -> str:
         raise IntegrityError("insert canary", {"value": "canary"}, sqlite3.IntegrityError("canary is not unique"))
 
-    monkeypatch.setattr("worker.cli.acting.replay", fails)
+    monkeypatch.setattr("worker.cli.acting.skip", fails)
 
-    assert 1 == run("replay", "0" * 32)
+    assert 1 == run("skip", "0" * 32)
 
     error = capsys.readouterr().err
     assert "database: said IntegrityError" in error
@@ -255,7 +255,9 @@ def test_an_ended_job_is_replayed(run: Run, job: str, sqlite_url: str, capsys: p
         room.ring(lane, [part])
         wait_for(site.database, job, 30)
 
-    assert 0 == run("replay", job)
+    assert 1 == run("replay", job)
+    assert "1 accepted (accepted=True, or --accepted, sends to them again)" in capsys.readouterr().err
+    assert 0 == run("replay", job, "--accepted")
     new = capsys.readouterr().out.splitlines()[-1]
     assert 0 == run("jobs", "--json")
 

@@ -168,6 +168,65 @@ def test_what_is_wrong_is_one_sentence(
     assert ["unknown"] * 3 == states(run, capsys)
 
 
+# -- replay ------------------------------------------------------------------------------------------------------------
+
+
+def test_a_filter_is_counted_asked_about_and_gone_on_with(
+    run: Run, queued: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A dry run changes nothing; what a run has replayed is left out when it is gone on with."""
+    since = ("--tag", "lunch", "--created-from", "2026-01-01T00:00:00+0800")
+    run("cancel", *queued[:3], "--yes")
+    capsys.readouterr()
+    assert 0 == run("replay", *since, "--dry-run")
+    dry = capsys.readouterr()
+    assert 0 == run("replay", *since, "--dry-run", "--json")
+    counted = json.loads(capsys.readouterr().out)
+    assert 1 == run("replay", *since, types="n\n")
+    no = capsys.readouterr().err
+    assert ["cancelled"] * 3 + ["open"] == states(run, capsys)
+    assert 0 == run("replay", *since, "--yes", "--rate", "1000", "--as", "zhang", "--why", "mended")
+    done = capsys.readouterr().out
+    audit = done.split("audit ")[1].split(")")[0]
+    assert 0 == run("replay", "--go-on", audit, "--yes")
+    nothing = capsys.readouterr().out
+    assert 1 == run("replay", *since, "--yes")
+    again = capsys.readouterr().err
+    assert 1 == run("replay", *queued[:3], "--yes", "--json")
+    refused = json.loads(capsys.readouterr().out)
+
+    assert ("       3  jobs: cancelled on account hr\n", "") == (dry.out, dry.err)
+    assert {
+        "jobs": 3,
+        "lately": 0,
+        "missing": [],
+        "counts": [{"account": "hr", "state": "cancelled", "jobs": 3}],
+    } == counted
+    assert "       3  jobs: cancelled on account hr\nreplay these 3 jobs? [y/N]" in no
+    assert done.startswith("3 replays enqueued, 0 refused (audit ")
+    assert "nothing is left of this run\n" == nothing
+    assert "no job of this has ended without reaching everybody" in again
+    assert (0, 3) == (refused["replays"], refused["refused"])
+    assert all("1 being sent to by another replay" in reason for reason in refused["reasons"].values())
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "sentence"),
+    [
+        (["--go-on", "x", "--tag", "lunch"], 2, "--go-on has the filter of its run"),
+        (["--go-on", "x"], 1, "no replay of a filter has the audit x; `worker audit` lists them"),
+        (["--tag", "lunch"], 1, "filter: would look through all jobs; give created_from"),
+        (["--state", "lost", "--created-from", "2026-01-01T00:00:00Z"], 1, "state: is none; use one of open"),
+        (["0" * 32], 1, "there is no job 0000"),
+    ],
+)
+def test_a_replay_that_cannot_be_is_one_sentence(
+    run: Run, capsys: pytest.CaptureFixture[str], arguments: list[str], status: int, sentence: str
+) -> None:
+    assert status == run("replay", *arguments)
+    assert sentence in " ".join(capsys.readouterr().err.replace("│", " ").split())
+
+
 # -- cancel and recall -------------------------------------------------------------------------------------------------
 
 

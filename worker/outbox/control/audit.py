@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import Connection
 
 from worker.outbox import tables
-from worker.outbox.engine.bulk import insert_rows
+from worker.outbox.engine.bulk import ids_json, insert_rows
+from worker.outbox.engine.dialect import dialect_of
 from worker.outbox.engine.sql import mappings, read_now, run
 
 
@@ -27,6 +28,12 @@ def note_audit(connection: Connection, now_sql: str, entry: str, counts: str, *,
     """Writes how much of the command was done so far, as JSON; `ended`: that is all of it."""
     ends = f", ended_at = {now_sql}" if ended else ""
     run(connection, f"update worker_audit set counts = :counts{ends} where id = :id", {"counts": counts, "id": entry})
+
+
+def audit_rows(connection: Connection, ids: Sequence[str]) -> list[dict[str, Any]]:
+    """The rows with these ids."""
+    query = f"select * from {dialect_of(connection).chosen('worker_audit')}"
+    return mappings(connection, query, {"ids": ids_json(ids)})
 
 
 def list_audit(connection: Connection, limit: int) -> list[dict[str, Any]]:

@@ -11,6 +11,7 @@ from sqlalchemy import Connection
 
 from worker.domain.job import first_id, job_of, part_range
 from worker.domain.job_filter import JobFilter
+from worker.domain.state import JobState
 from worker.outbox.engine.bulk import ids_json
 from worker.outbox.engine.clock import micros_of
 from worker.outbox.engine.dialect import dialect_of
@@ -32,6 +33,8 @@ def job_conditions(wanted: JobFilter) -> Conditions:
     equal = {name: getattr(wanted, name) for name in ("account", "channel", "kind")}
     given: dict[str, Any] = {name: value for name, value in equal.items() if value is not None}
     conditions = [f"j.{name} = :{name}" for name in given]
+    if wanted.state is not None:
+        conditions.append(f"j.state = {int(JobState[wanted.state.upper()])}")
     for name, sign in (("created_from", ">="), ("created_before", "<")):
         if (at := getattr(wanted, name)) is not None:
             conditions.append(f"j.created_at {sign} :{name}")

@@ -18,6 +18,7 @@ from worker.outbox.engine.bulk import ids_json, rows_json
 from worker.outbox.engine.clock import SqlClock, now_in
 from worker.outbox.engine.dialect import Dialect, dialect_of
 from worker.outbox.engine.sql import execute, mappings
+from worker.outbox.jobs.rows import COUNTER_NAMES
 
 ROWS_A_STATEMENT = 1_000
 BYTES_A_STATEMENT = 4 * 1024 * 1024
@@ -180,6 +181,21 @@ def _present(connection: Connection, table: str, ids: Iterable[str]) -> list[str
 def read_job(connection: Connection, job_id: str) -> Mapping[str, Any] | None:
     """A job's row, also of this same uncommitted transaction; None when there is none."""
     return next(iter(mappings(connection, "select * from worker_jobs where id = :id", {"id": job_id})), None)
+
+
+def chain(connection: Connection, original: str) -> list[Mapping[str, Any]]:
+    """An original and its replays, oldest first: ids and counters."""
+    columns = f"id, created_at, {', '.join(COUNTER_NAMES)}"
+    query = f"select {columns} from worker_jobs where"
+    rows = mappings(connection, f"{query} id = :id union all {query} replay_of = :id", {"id": original})
+    return sorted(rows, key=lambda row: (row["created_at"], row["id"]))
+
+
+def newest_replays(connection: Connection, originals: Sequence[str]) -> dict[str, Mapping[str, Any]]:
+    """The newest replay of each of these jobs that has one, with id and state."""
+    source = dialect_of(connection).chosen("worker_jobs", "replay_of", index="worker_jobs_replay")
+    rows = mappings(connection, f"select replay_of, id, state, created_at from {source}", {"ids": ids_json(originals)})
+    return {row["replay_of"]: row for row in sorted(rows, key=lambda row: (row["created_at"], row["id"]))}
 
 
 def lies_ahead(connection: Connection, clock: SqlClock, at: int) -> bool:

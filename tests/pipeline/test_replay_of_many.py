@@ -1,0 +1,396 @@
+"""Replays of many jobs: to those whom they did not reach, once, whatever cuts the run short."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from tests.support.runtime import Site, busy, lost, planted, refused
+from worker import NotReplayable, Text, To, enqueue, find_replayable, replay, replay_found
+from worker.config.places import UrlFrom
+from worker.config.settings import Settings
+from worker.control import replay as replaying
+from worker.control.audit import list_audit
+from worker.control.cancel import cancel_in, find_in as find_open_in
+from worker.control.replay import ReplayedJobs, find_in, replay_in
+from worker.domain.errors import CheckFailed
+from worker.domain.job_filter import JobFilter
+from worker.domain.settle import Policy
+from worker.outbox.commit.ledger import commit
+from worker.outbox.engine.clock import DrivenClock
+from worker.outbox.engine.database import Database, make_engine
+
+DAY = timedelta(days=1)
+LONG_AGO = datetime(2020, 1, 1, tzinfo=UTC)
+
+
+@pytest.fixture
+def site(database: Database, driven_clock: DrivenClock) -> Iterator[Site]:
+    """One process."""
+    with planted(database, driven_clock) as planted_site:
+        yield planted_site
+
+
+def again(
+    site: Site, wanted: JobFilter, *, accepted: bool = False, unknown: bool = False, **options: Any
+) -> ReplayedJobs:
+    found = find_in(site.database, wanted, accepted=accepted, unknown=unknown, since=options.pop("since", None))
+    return replay_in(site.database, found, "zhang", "mended", site.accounts, **options)
+
+
+def one(site: Site, job: str, **options: Any) -> str:
+    with site.database.writing() as connection:
+        return replay(connection, job, accounts=site.accounts, clock=site.clock, **options).id
+
+
+def touser(site: Site) -> list[str]:
+    return [body["touser"] for body in site.bodies()]
+
+
+def cancelled(site: Site, job: str) -> None:
+    found = find_open_in(site.database, JobFilter(ids=[job]))
+    cancel_in(site.database, found, "zhang", "", carry_out=lambda changes: commit(site.database, changes, Policy()))
+
+
+# -- one job -----------------------------------------------------------------------------------------------------------
+
+
+def test_who_got_it_does_not_get_it_again(site: Site) -> None:
+    """Of a send of two calls: the refused of the one that was taken, and all of the one that was refused."""
+    site.vendor.says(lambda request: site.vendor.takes(request, invaliduser="u3"), refused(85002))
+    job = site.send(to=To([f"u{n}" for n in range(1_002)]))
+    site.run()
+
+    new = one(site, job)
+    site.run()
+
+    assert (job, "accepted") == (site.job(new).replay_of, site.state(new))
+    assert {"u3", "u1000", "u1001"} == set(touser(site)[2].split("|"))
+
+
+def test_what_reached_everybody_is_not_repeated(site: Site) -> None:
+    """Unless it is named so; a recipient in doubt neither."""
+    job, doubtful = site.send(), site.send("doubt", duplicate_check=False)
+    site.ring(job)
+    site.vendor.says(lost())
+    site.ring(doubtful)
+    site.advance(60)
+    site.recover()
+
+    for asked, words in (
+        (job, "nobody of job .* is left to be sent to: 1 accepted (accepted=True, or --accepted, sends to them again)"),
+        (
+            doubtful,
+            "nobody of job .* is left to be sent to: 1 in doubt (unknown=True, or --unknown, sends to them too)",
+        ),
+    ):
+        with pytest.raises(NotReplayable, match=re.escape(words).replace(r"\.\*", ".*")):
+            one(site, asked)
+    with pytest.raises(NotReplayable, match="1 accepted"):
+        one(site, job, unknown=True)
+    assert site.job(one(site, job, accepted=True)).replay_of == job
+    assert site.job(one(site, doubtful, unknown=True)).replay_of == doubtful
+
+
+def test_a_replay_counts_for_the_chain(site: Site) -> None:
+    """While it is under way nobody is asked a second time; what it did not reach is asked for again."""
+    job = site.send(to=To(["ann", "bob"]))
+    cancelled(site, job)
+    first = one(site, job)
+    with pytest.raises(NotReplayable, match="2 being sent to by another replay"):
+        one(site, job)
+    site.vendor.says(lambda request: site.vendor.takes(request, invaliduser="bob"))
+    site.run()
+    second = one(site, job)
+    site.run()
+
+    assert ["ann|bob", "bob"] == touser(site)
+    assert [job, job] == [site.job(new).replay_of for new in (first, second)]
+    with pytest.raises(NotReplayable, match="2 accepted"):
+        one(site, job)
+
+
+def test_a_follow_up_is_repeated_whole_or_not_at_all(site: Site) -> None:
+    """It has no recipients of its own."""
+    job = site.send()
+    site.run()
+    site.vendor.says(refused(42052, "too late"))
+    recall = site.recall(job)
+    site.run()
+
+    new = one(site, recall)
+    with pytest.raises(NotReplayable, match="is being repeated by job"):
+        one(site, recall)
+    site.run()
+    assert "accepted" == site.state(new)
+    with pytest.raises(NotReplayable, match="1 accepted"):
+        one(site, recall)
+    assert recall == site.job(one(site, recall, accepted=True)).replay_of
+
+
+def test_the_dedupe_key_stands_for_the_newest(site: Site) -> None:
+    """A producer that asks again hears of the replay, and not of the job that failed."""
+
+    def ask() -> tuple[str, bool]:
+        with site.database.writing() as connection:
+            ref = enqueue(
+                connection,
+                "hr",
+                Text(content="hello"),
+                To("ann"),
+                dedupe_key="k",
+                accounts=site.accounts,
+                clock=site.clock,
+            )
+        return ref.id, ref.created
+
+    job = ask()[0]
+    cancelled(site, job)
+    before = ask()
+    first = one(site, job)
+    between = ask()
+    cancelled(site, first)
+    second = one(site, first)
+
+    assert ((job, False), (first, False), (second, False)) == (before, between, ask())
+
+
+# -- many --------------------------------------------------------------------------------------------------------------
+
+
+def test_a_filter_takes_what_did_not_reach_everybody(site: Site) -> None:
+    """Cancelled, expired, refused, and in part; counted by account and state before anything is done."""
+    sent, waiting = site.send("sent", tags=["lunch"]), site.send("waiting", tags=["lunch"], due_at=DAY)
+    site.ring(sent)
+    stopped = site.send("stopped", tags=["lunch"])
+    cancelled(site, stopped)
+    expired = site.send("expired", tags=["lunch"], expires_at=timedelta(hours=1))
+    site.advance(7_200)
+    site.recover()
+    site.vendor.says(refused(85002), lambda request: site.vendor.takes(request, invaliduser="bob"), lost())
+    no = site.send("no", tags=["lunch"])
+    site.ring(no)
+    part = site.send("part", To(["ann", "bob"]), tags=["lunch"])
+    site.ring(part)
+    doubt = site.send("doubt", tags=["lunch"], duplicate_check=False)
+    site.ring(doubt)
+    cancelled(site, other := site.send("other"))
+    wanted = JobFilter(tag="lunch", created_from=LONG_AGO)
+
+    found = find_in(site.database, wanted)
+    everything = find_in(site.database, wanted, accepted=True, unknown=True)
+    by_state = find_in(site.database, JobFilter(tag="lunch", state="expired", created_from=LONG_AGO))
+    done = again(site, wanted)
+    site.run()
+    nothing = again(site, wanted)
+
+    assert (sorted([stopped, expired, no, part]), (), 2) == (sorted(found.ids), found.missing, found.lately)
+    assert {("hr", state): 1 for state in ("cancelled", "expired", "rejected", "partial")} == found.counts
+    assert sorted([stopped, expired, no, part, sent, doubt]) == sorted(everything.ids)
+    assert (expired,) == by_state.ids
+    assert (4, 0, {}) == (done.replays, done.refused, done.reasons)
+    made = site.rows("select replay_of, state from worker_jobs where replay_of is not null")
+    assert sorted([stopped, expired, no, part]) == sorted(row.replay_of for row in made)
+    assert {2} == {row.state for row in made}
+    assert (0, 1, [part]) == (nothing.replays, nothing.refused, list(nothing.reasons)), (
+        "their replays reached everybody"
+    )
+    assert ["bob"] == [body["touser"] for body in site.bodies() if body["text"]["content"] == "part"][1:]
+    assert (waiting, other) not in made
+    with site.database.reading() as connection:
+        entry = list_audit(connection)[1]
+    assert ("replay", "zhang", "mended", {"replays": 4}) == (
+        entry.action,
+        entry.person,
+        entry.why,
+        entry.counts,
+    )
+
+
+def many(site: Site, count: int) -> list[str]:
+    jobs = [site.send(f"{n}") for n in range(count)]
+    found = find_open_in(site.database, JobFilter(ids=jobs))
+    cancel_in(site.database, found, "zhang", "", carry_out=lambda changes: commit(site.database, changes, Policy()))
+    return jobs
+
+
+def test_a_run_that_is_cut_short_goes_on(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each is replayed once, also where its replay was refused meanwhile: the run's audit says when it began."""
+    monkeypatch.setattr(replaying, "TOGETHER", 2)
+    jobs = many(site, 7)
+
+    site.advance(1)
+
+    class CutShort(Exception):
+        pass
+
+    def cut_short(done: int) -> None:
+        if done == 4:
+            raise CutShort
+
+    with pytest.raises(CutShort):
+        again(site, JobFilter(ids=jobs), progress=cut_short)
+    with site.database.reading() as connection:
+        entry = list_audit(connection)[0]
+    site.vendor.says(*[refused(85002)] * 4)
+    site.run()
+    progress = list[int]()
+    done = again(site, JobFilter(ids=jobs), since=entry.began_at, progress=progress.append)
+
+    assert ({"replays": 4}, None) == (entry.counts, entry.ended_at)
+    assert (3, 0, [2, 3]) == (done.replays, done.refused, progress)
+    made = site.rows("select replay_of from worker_jobs where replay_of is not null")
+    assert sorted(jobs) == sorted(row.replay_of for row in made)
+    assert 4 == again(site, JobFilter(ids=jobs)).replays, "asked for anew, what failed again is tried again"
+
+
+def test_a_rate_is_kept(site: Site) -> None:
+    """So many a second, in lots that are no larger."""
+    jobs, slept = many(site, 6), list[float]()
+
+    def sleep(seconds: float) -> None:
+        slept.append(seconds)
+        site.ticks.advance(seconds)
+
+    done = again(site, JobFilter(ids=jobs), rate=2, monotonic=site.ticks, sleep=sleep)
+
+    assert (6, [1.0, 1.0, 1.0]) == (done.replays, slept)
+
+
+@pytest.mark.fewer_databases("SQLite lets one write at a time")
+def test_two_runs_at_once_replay_each_once(site: Site) -> None:
+    """The second waits for the lot of the first, and then sees its replays."""
+    jobs = many(site, 20)
+    found = find_in(site.database, JobFilter(ids=jobs))
+    with ThreadPoolExecutor(2) as pool:
+        runs = [pool.submit(replay_in, site.database, found, "zhang", "", site.accounts) for _ in range(2)]
+        done = [run.result(30) for run in runs]
+
+    assert [0, 20] == sorted(run.replays for run in done)
+    made = site.rows("select replay_of from worker_jobs where replay_of is not null")
+    assert sorted(jobs) == sorted(row.replay_of for row in made)
+
+
+def test_an_order_goes_on_behind_the_replay_of_a_replay(site: Site) -> None:
+    """The last replay takes the place that the one before it had taken."""
+    first, second = site.send("first", order_key="o"), site.send("second", order_key="o")
+    exhausted(site, first)
+    for _ in range(2):
+        done = again(site, JobFilter(account="hr", created_from=LONG_AGO))
+        assert done.first is not None
+        exhausted(site, done.first)
+    last = again(site, JobFilter(account="hr", created_from=LONG_AGO)).first
+    site.run()
+    site.run()
+
+    assert ["first", "second"] == [body["text"]["content"] for body in site.bodies()][-2:]
+    assert ["accepted", "accepted"] == [site.state(str(job)) for job in (last, second)]
+
+
+def exhausted(site: Site, job: str) -> None:
+    """It has had all of its tries, and those behind it in its order wait."""
+    site.sql("update worker_parts set tries = 99 where job_id = :job", job=job)
+    site.vendor.says(busy())
+    site.ring(job)
+    assert "exhausted" == site.state(job)
+
+
+def test_recalls_are_left_alone_unless_they_are_named(site: Site) -> None:
+    """Replayed beside its send, a recall that failed would take the new message back."""
+    job = site.send(to=To(["ann", "bob"]))
+    site.vendor.says(lambda request: site.vendor.takes(request, invaliduser="bob"))
+    site.run()
+    site.vendor.says(refused(42052, "too late"))
+    recall = site.recall(job)
+    site.run()
+
+    found = find_in(site.database, JobFilter(account="hr", created_from=LONG_AGO))
+    named = find_in(site.database, JobFilter(account="hr", kind="recall", created_from=LONG_AGO))
+
+    assert ((job,), (recall,)) == (found.ids, named.ids)
+
+
+def test_a_chain_in_doubt_is_not_repeated_beside_its_own_repeat(site: Site) -> None:
+    """Not even where those in doubt are named."""
+    job = site.send()
+    cancelled(site, job)
+    first = one(site, job)
+    site.vendor.says(lost())
+    site.ring(first)
+
+    with pytest.raises(NotReplayable, match=f"job {first} is in doubt and will be repeated"):
+        one(site, job, unknown=True)
+
+
+def test_a_piece_that_came_counts(site: Site) -> None:
+    """Who has the first half of a text does not get it twice by accident."""
+    job = site.send("x" * 3_000, overflow="split")
+    site.vendor.says(site.vendor.takes, refused(85002))
+    site.run()
+
+    with pytest.raises(NotReplayable, match="1 accepted"):
+        one(site, job)
+    assert job == site.job(one(site, job, accepted=True)).replay_of
+
+
+def test_one_that_is_refused_keeps_no_other(site: Site) -> None:
+    """Its file is gone; its reason is told."""
+    job, image = site.send(), site.image()
+    for one_of_them in (job, image):
+        cancelled(site, one_of_them)
+    site.sql("delete from worker_blobs")
+
+    done = again(site, JobFilter(ids=[job, image]))
+
+    assert (1, 1, [image]) == (done.replays, done.refused, list(done.reasons))
+    assert "is no longer kept; enqueue it anew" in done.reasons[image]
+    assert job == site.job(str(done.first)).replay_of
+
+
+def test_those_of_one_chain_are_asked_for_once(site: Site) -> None:
+    """A job and its replay failed both: its recipient gets one message."""
+    job = site.send()
+    cancelled(site, job)
+    cancelled(site, first := one(site, job))
+
+    done = again(site, JobFilter(account="hr", created_from=LONG_AGO))
+    site.run()
+
+    assert (1, 1, [first]) == (done.replays, done.refused, list(done.reasons))
+    assert ["lisi"] == touser(site)
+
+
+def test_a_database_of_its_own_is_opened(database_url: str) -> None:
+    """That of the settings."""
+    settings = Settings(database=UrlFrom(url=database_url))
+    with closing(Database(make_engine(database_url))) as own, planted(own, DrivenClock()) as site:
+        job = site.send()
+        found = find_replayable(JobFilter(ids=[job]), settings=settings)
+        done = replay_found(found, person="zhang", settings=settings)
+
+        assert ((job,), 0, None) == (found.ids, done.replays, done.first)
+        assert "is still open" in done.reasons[job]
+
+
+@pytest.mark.fewer_databases("refused before a statement")
+def test_wrong_words_are_refused(site: Site) -> None:
+    """With what to do instead."""
+    for wanted, said in (
+        (JobFilter(tag="lunch"), "filter: would look through all jobs; give created_from"),
+        (JobFilter(created_from=LONG_AGO, called_from=LONG_AGO), "filter: is about calls, and a replay is about whole"),
+        (JobFilter(ids=["0" * 32 + "-0"]), "ids: name single parts"),
+    ):
+        with pytest.raises(CheckFailed, match=said):
+            find_in(site.database, wanted)
+    with pytest.raises(CheckFailed, match="state: is none; use one of open, accepted"):
+        JobFilter(state="lost", account="hr")
+    with pytest.raises(CheckFailed, match="filter: says nothing"):
+        JobFilter(state="open")
+    with pytest.raises(CheckFailed, match="rate: is not above 0"):
+        again(site, JobFilter(ids=["0" * 32]), rate=0)

@@ -1,0 +1,215 @@
+"""Replays of many jobs: each is a job of its own, linked to the first, for the recipients whom that did not reach.
+
+A run may be cut short at any moment: each lot of replays is one transaction, and what was replayed is found by the
+links. A lot locks the jobs that it replays, so that of two runs at the same time one replays each.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from functools import partial
+
+from sqlalchemy import Connection
+from sqlalchemy.exc import SQLAlchemyError
+
+from worker.config.accounts import AccountSource, accounts_of
+from worker.config.settings import Settings, load_settings
+from worker.control.audit import audited
+from worker.control.opening import opened_current
+from worker.delivery.sender.set_aside import our_error
+from worker.domain.errors import CheckFailed, Problem, RetryTransaction, WorkerError
+from worker.domain.job_filter import JobFilter
+from worker.outbox.control.matching import missing_jobs
+from worker.outbox.control.replays import PAGE, called_since, ended_jobs, lock_chains
+from worker.outbox.engine.clock import SqlClock, micros_of
+from worker.outbox.engine.database import Database
+from worker.outbox.engine.sql import read_now
+from worker.producer.options import PriorityName
+from worker.producer.resend import replayed
+from worker.reporting.find_job import row_of
+
+TOGETHER = 100
+"""Replays in one transaction."""
+MOST_TOLD = 1_000
+"""Refused jobs that are told with their reasons."""
+
+
+@dataclass(frozen=True, slots=True)
+class ReplayableJobs:
+    """The jobs of a filter that did not reach everybody, as they were when it was asked."""
+
+    wanted: JobFilter
+    accepted: bool
+    unknown: bool
+    since: datetime | None
+    """When the run began with which this one goes on; None: it goes on with none."""
+    ids: tuple[str, ...]
+    counts: Mapping[tuple[str, str], int]
+    """(Account, state) -> how many jobs."""
+    lately: int = 0
+    """How many of them were called within the vendor's duplicate window: an equal message may still be on its way."""
+    missing: tuple[str, ...] = ()
+    """The given ids that are no job's."""
+
+
+@dataclass(frozen=True, slots=True)
+class ReplayedJobs:
+    """What became of the jobs that were to be replayed."""
+
+    audit: str
+    """Id of the row that says who replayed them, and why."""
+    replays: int
+    first: str | None
+    """The first new job; None: there is none."""
+    refused: int
+    reasons: Mapping[str, str]
+    """Jobs that were not replayed -> why; of 1,000 at most."""
+
+
+def find_replayable(
+    wanted: JobFilter,
+    *,
+    accepted: bool = False,
+    unknown: bool = False,
+    since: datetime | None = None,
+    settings: Settings | None = None,
+) -> ReplayableJobs:
+    """The ended jobs of a filter that did not reach everybody: refused, given up, expired, cancelled, or in part.
+
+    `accepted=True`: also those that did; `unknown=True`: also those of which that is not known. `since`: when a run
+    began that was cut short (`began_at` of its audit row); without what was replayed since then. CheckFailed for a
+    filter with neither ids nor `created_from`, which would read all jobs there are, and for one of parts or calls.
+    """
+    settings = settings or load_settings()
+    with opened_current(settings) as database:
+        window_s = settings.delivery.duplicate_window_s
+        return find_in(database, wanted, accepted=accepted, unknown=unknown, since=since, window_s=window_s)
+
+
+def replay_found(
+    found: ReplayableJobs,
+    *,
+    person: str,
+    why: str = "",
+    priority: PriorityName | None = None,
+    rate: float | None = None,
+    settings: Settings | None = None,
+    progress: Callable[[int], object] = lambda done: None,
+    began: Callable[[str], object] = lambda audit: None,
+) -> ReplayedJobs:
+    """Enqueues a replay of each job, by the rules of `replay`, and commits by itself, 100 at a time.
+
+    `rate`: at most so many jobs a second. `person` says who replays, `why` for which reason; both are kept in the
+    audit. `progress` is called with the number of jobs that were gone through, `began` with the id of the audit's row.
+    """
+    settings = settings or load_settings()
+    with opened_current(settings) as database:
+        return replay_in(
+            database,
+            found,
+            person,
+            why,
+            accounts_of(settings),
+            priority=priority,
+            rate=rate,
+            progress=progress,
+            began=began,
+        )
+
+
+def find_in(
+    database: Database,
+    wanted: JobFilter,
+    *,
+    accepted: bool = False,
+    unknown: bool = False,
+    since: datetime | None = None,
+    window_s: float = 1_800,
+) -> ReplayableJobs:
+    """The same in a database that is open."""
+    wanted.require_whole_jobs()
+    problems = []
+    if wanted.ids is None and wanted.created_from is None:
+        remedy = "give created_from, an instant since when they were enqueued, or ids"
+        problems.append(Problem("filter", "would look through all jobs", remedy))
+    if wanted.is_about_calls:
+        remedy = "leave called_from and called_before out, or give created_from and created_before"
+        problems.append(Problem("filter", "is about calls, and a replay is about whole jobs", remedy))
+    if problems:
+        raise CheckFailed(problems)
+    ids, counts = list[str](), Counter[tuple[str, str]]()
+    at = None if since is None else micros_of(since)
+    with database.reading() as connection:
+        for job in ended_jobs(connection, wanted, accepted=accepted, unknown=unknown, since=at):
+            ids.append(job.id)
+            counts[job.account, job.state.label] += 1
+        missing = missing_jobs(connection, wanted.part_or_job_ids())
+        window = read_now(connection, database.now) - int(window_s * 1_000_000)
+        pages = (ids[at : at + PAGE] for at in range(0, len(ids), PAGE))
+        lately = sum(called_since(connection, page, window) for page in pages)
+    return ReplayableJobs(wanted, accepted, unknown, since, tuple(ids), counts, lately, tuple(missing))
+
+
+def replay_in(
+    database: Database,
+    found: ReplayableJobs,
+    person: str,
+    why: str,
+    accounts: AccountSource,
+    *,
+    priority: PriorityName | None = None,
+    rate: float | None = None,
+    progress: Callable[[int], object] = lambda done: None,
+    began: Callable[[str], object] = lambda audit: None,
+    monotonic: Callable[[], float] = time.monotonic,
+    sleep: Callable[[float], object] = time.sleep,
+) -> ReplayedJobs:
+    """The same in a database that is open."""
+    if rate is not None and not rate > 0:
+        raise CheckFailed([Problem("rate", "is not above 0", "give how many jobs a second, or leave it out")])
+    asked = {"filter": found.wanted.asked(), "accepted": found.accepted, "unknown": found.unknown, "rate": rate}
+    asked |= {"since": None if found.since is None else found.since.isoformat(), "jobs": len(found.ids)}
+    size = TOGETHER if rate is None else max(1, min(TOGETHER, int(rate)))
+    lot = partial(_replay, found=found, accounts=accounts, clock=database.clock, priority=priority)
+    first, reasons = list[str](), dict[str, str]()
+    with audited(database, "replay", person=person, why=why, asked=asked) as running:
+        began(running.id)
+        for at in range(0, len(found.ids), size):
+            before = monotonic()
+            made, refused = database.run(partial(lot, ids=found.ids[at : at + size]))
+            first += made[:1] if not first else []
+            reasons |= dict(list(refused.items())[: MOST_TOLD - len(reasons)])
+            running.counts += Counter(replays=len(made), refused=len(refused))
+            running.note()
+            progress(min(at + size, len(found.ids)))
+            if rate is not None and (early := size / rate - (monotonic() - before)) > 0:
+                sleep(early)
+    counts = running.counts
+    return ReplayedJobs(running.id, counts["replays"], next(iter(first), None), counts["refused"], reasons)
+
+
+def _replay(
+    connection: Connection,
+    ids: Sequence[str],
+    found: ReplayableJobs,
+    accounts: AccountSource,
+    clock: SqlClock,
+    priority: PriorityName | None,
+) -> tuple[list[str], dict[str, str]]:
+    made, refused = list[str](), dict[str, str]()
+    for id in lock_chains(connection, ids):
+        # Whole rows one by one: a message may have megabytes.
+        try:
+            row = row_of(connection, id)
+            again = replayed(connection, row, found.accepted, found.unknown, priority, None, accounts, clock)
+            made.append(again.id)
+        except (RetryTransaction, SQLAlchemyError):
+            raise
+        except Exception as error:  # noqa: BLE001  one odd job must not keep those beside it
+            # Refused before anything was inserted, so the others of the transaction go on.
+            refused[id] = str(error) if isinstance(error, WorkerError) else our_error(error)
+    return made, refused

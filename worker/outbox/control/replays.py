@@ -1,0 +1,90 @@
+"""Jobs that may be replayed, by a filter, page by page."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from sqlalchemy import Connection
+
+from worker.domain.job import first_id, part_id
+from worker.domain.job_filter import JobFilter
+from worker.domain.state import JobState
+from worker.outbox.control.cancels import left_out
+from worker.outbox.control.matching import SKEW_US, has_tag, job_conditions
+from worker.outbox.engine.bulk import ids_json
+from worker.outbox.engine.clock import micros_of
+from worker.outbox.engine.dialect import dialect_of
+from worker.outbox.engine.sql import fetch
+
+PAGE = 2_000
+"""Jobs that are read together."""
+FAILED = ("n_rejected", "n_exhausted", "n_expired", "n_cancelled", "n_partial")
+"""Counters of parts of which a recipient may not have been reached."""
+
+
+_STANDS = f"{int(JobState.OPEN)}, {int(JobState.ACCEPTED)}"
+
+
+@dataclass(frozen=True, slots=True)
+class EndedJob:
+    """A job that may be replayed."""
+
+    id: str
+    account: str
+    state: JobState
+
+
+def ended_jobs(
+    connection: Connection, wanted: JobFilter, *, accepted: bool, unknown: bool, since: int | None
+) -> Iterator[EndedJob]:
+    """The jobs of a filter that have ended and, as their counters say, did not reach all recipients; of ids, all of them.
+
+    `accepted`, `unknown`: also those that did, or of which that is not known. `since`: without those of whose chain a
+    job was enqueued at that instant or later, as by a replay that was cut short.
+    """
+    counters = [*FAILED, *(["n_accepted"] if accepted else []), *(["n_unknown"] if unknown else [])]
+    conditions, given = job_conditions(wanted)
+    again = "select 1 from worker_jobs r where r.replay_of = coalesce(j.replay_of, j.id)"
+    if wanted.ids is None:
+        conditions += ["j.n_open = 0", f"{' + '.join(f'j.{name}' for name in counters)} > 0"]
+    if wanted.ids is None and not (accepted or unknown):
+        # A later replay to as many has taken its place; where some were reached, their counts do not tell.
+        later = f"r.created_at >= j.created_at and r.id <> j.id and r.asked >= j.asked and r.state in ({_STANDS})"
+        conditions.append(f"(j.n_accepted + j.n_partial > 0 or not exists ({again} and {later}))")
+    if since is not None:
+        conditions.append(f"j.created_at < :since and not exists ({again} and r.created_at >= :since)")
+        given["since"] = since
+    dialect = dialect_of(connection)
+    if wanted.ids is not None:
+        given["ids"] = ids_json(wanted.part_or_job_ids())
+        source, after = dialect.chosen("worker_jobs", alias="j"), ""
+    else:
+        assert wanted.created_from is not None
+        after = first_id(micros_of(wanted.created_from) - SKEW_US)
+        given["high"] = "g" if wanted.created_before is None else first_id(micros_of(wanted.created_before) + SKEW_US)
+        source = f"worker_jobs j{dialect.force_index('primary')} where j.id < :high"
+    query = " and ".join([f"select j.id, j.account, j.state, j.tags from {source} and j.id > :after", *conditions])
+    query += left_out(wanted)
+    while rows := fetch(connection, f"{query} order by j.id limit {PAGE}", {**given, "after": after}):
+        yield from (
+            EndedJob(id, account, JobState(state)) for id, account, state, tags in rows if has_tag(wanted, tags)
+        )
+        after = rows[-1][0]
+
+
+def called_since(connection: Connection, ids: Sequence[str], since: int) -> int:
+    """How many of these jobs had a call of their first part after an instant."""
+    source = dialect_of(connection).chosen("worker_parts")
+    query = f"select count(*) from {source} and marked_at > :since"
+    return int(fetch(connection, query, {"ids": ids_json(part_id(job, 0) for job in ids), "since": since})[0][0])
+
+
+def lock_chains(connection: Connection, ids: Sequence[str]) -> list[str]:
+    """Locks these jobs and their originals, so that no other run replays them meanwhile; those that exist, in order."""
+    dialect = dialect_of(connection)
+    query = f"select id, replay_of from {dialect.chosen('worker_jobs')}{dialect.in_order()}"
+    found = fetch(connection, query, {"ids": ids_json(sorted(ids))})
+    if originals := {original for _, original in found if original is not None}:
+        fetch(connection, query, {"ids": ids_json(sorted(originals))})
+    return sorted(id for id, _ in found)

@@ -1,0 +1,104 @@
+"""Whom a job and its replays have reached, so that the next replay reaches no person twice by accident.
+
+A recipient counts as reached as soon as one call for it was accepted: for a piece of a long text, or for a member of a
+department.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from sqlalchemy import Connection
+
+from worker.channels.registry import channel
+from worker.domain.content.recipient import Recipients
+from worker.domain.errors import NotReplayable
+from worker.outbox.jobs import jobs as outbox
+from worker.outbox.jobs.follow_ups import has_repeats_to_come
+from worker.reporting.find_job import rows_of
+from worker.reporting.recipient_status import Recipient, RecipientStatus, all_of, recipients_under, statuses
+
+_FAILED = ("n_rejected", "n_exhausted", "n_expired", "n_cancelled")
+
+
+def not_reached(
+    connection: Connection, old: Mapping[str, Any], chain: Sequence[Mapping[str, Any]], *, accepted: bool, unknown: bool
+) -> Recipients:
+    """The recipients of an ended job whom no job of its chain reached, or is under way to; all where it has none.
+
+    NotReplayable where there is none. `accepted`, `unknown`: also those who were reached, or of whom that is not known.
+    """
+    job_id, asked = str(old["id"]), Recipients.from_json(json.loads(old["recipients"]))
+    if unknown:
+        _require_no_repeat(connection, job_id, chain)
+    if len(chain) == 1 and ((accepted and unknown) or not old["n_accepted"] + old["n_partial"] + old["n_unknown"]):
+        return asked
+    if old["kind"] not in channel(old["channel"]).sends:
+        _require_not_done(job_id, chain, accepted=accepted, unknown=unknown)
+        return asked
+    reached = _reached(connection, [str(row["id"]) for row in chain])
+    named = {RecipientStatus.ACCEPTED: accepted, RecipientStatus.UNDETERMINED: unknown}
+    again = {None, *(status for status, is_named in named.items() if is_named)}
+    stands = {one: reached.get((one[0], one[1].lower())) for one in all_of(asked)}
+    left = [one for one, status in stands.items() if status in again]
+    if not left:
+        raise _nobody(job_id, stands.values())
+    return recipients_under(asked, {RecipientStatus.REFUSED: left}, RecipientStatus.REFUSED)
+
+
+def _reached(connection: Connection, jobs: Iterable[str]) -> dict[Recipient, RecipientStatus]:
+    """Recipients (ids in lower case) -> the nearest that a call of these jobs came to them; without the others."""
+    found: dict[Recipient, set[RecipientStatus]] = {}
+    for job in jobs:
+        rows = rows_of(connection, job)
+        asked, is_open = Recipients.from_json(json.loads(rows.job["recipients"])), bool(rows.job["n_open"])
+        for recipient, its in statuses(asked, is_open, rows.parts, rows.failures).items():
+            # What is in doubt in an open job may be repeated by itself.
+            under_way = {RecipientStatus.NOT_YET} if is_open and RecipientStatus.UNDETERMINED in its else set()
+            found.setdefault(recipient, set()).update(its | under_way)
+    nearest = (RecipientStatus.NOT_YET, RecipientStatus.ACCEPTED, RecipientStatus.UNDETERMINED)
+    return {
+        recipient: next(status for status in nearest if status in its)
+        for recipient, its in found.items()
+        if its.intersection(nearest)
+    }
+
+
+def _require_no_repeat(connection: Connection, job_id: str, chain: Iterable[Mapping[str, Any]]) -> None:
+    """NotReplayable while a part in doubt has a repeat to come: with the new job the message would go twice."""
+    for row in chain:
+        if row["n_unknown"] and has_repeats_to_come(connection, str(row["id"])):
+            text = "is in doubt and will be repeated or looked up by itself; wait until it has ended or is held"
+            raise NotReplayable(f"job {row['id']} {text}", job=job_id)
+
+
+def _require_not_done(job_id: str, chain: Iterable[Mapping[str, Any]], *, accepted: bool, unknown: bool) -> None:
+    """NotReplayable where a job without recipients, or one of its replays, was carried out or is under way."""
+    for row in chain:
+        if row["n_open"]:
+            raise NotReplayable(f"job {job_id} is being repeated by job {row['id']}; wait for its end", job=job_id)
+        if row["n_unknown"] and not unknown:
+            raise _nobody(job_id, [RecipientStatus.UNDETERMINED])
+        if not row["n_unknown"] and not any(row[name] for name in _FAILED) and not accepted:
+            raise _nobody(job_id, [RecipientStatus.ACCEPTED])
+
+
+_TOLD = {
+    RecipientStatus.ACCEPTED: "accepted (accepted=True, or --accepted, sends to them again)",
+    RecipientStatus.UNDETERMINED: "in doubt (unknown=True, or --unknown, sends to them too)",
+    RecipientStatus.NOT_YET: "being sent to by another replay",
+}
+
+
+def _nobody(job_id: str, stands: Iterable[RecipientStatus | None]) -> NotReplayable:
+    counts = Counter(stands)
+    said = ", ".join(f"{counts[status]} {words}" for status, words in _TOLD.items() if counts[status])
+    return NotReplayable(f"nobody of job {job_id} is left to be sent to: {said}", job=job_id)
+
+
+def chain_of(connection: Connection, old: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """The original of a job and all of its replays, oldest first: ids, kinds and counters."""
+    return outbox.chain(connection, str(old["replay_of"] or old["id"]))
