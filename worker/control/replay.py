@@ -40,7 +40,7 @@ MOST_TOLD = 1_000
 
 @dataclass(frozen=True, slots=True)
 class ReplayableJobs:
-    """The jobs of a filter that did not reach everybody, as they were when it was asked."""
+    """The jobs of a filter that did not reach all recipients, as they were when it was asked."""
 
     wanted: JobFilter
     accepted: bool
@@ -78,7 +78,7 @@ def find_replayable(
     since: datetime | None = None,
     settings: Settings | None = None,
 ) -> ReplayableJobs:
-    """The ended jobs of a filter that did not reach everybody: refused, given up, expired, cancelled, or in part.
+    """The ended jobs of a filter that did not reach all recipients: refused, given up, expired, cancelled, or in part.
 
     `accepted=True`: also those that did; `unknown=True`: also those of which that is not known. `since`: when a run
     began that was cut short (`began_at` of its audit row); without what was replayed since then. CheckFailed for a
