@@ -49,6 +49,22 @@ def test_it_reaches_exactly_the_refused(site: Site) -> None:
     assert (job, "accepted") == (site.job(again).replay_of, site.state(again))
 
 
+def test_who_was_reached_since_is_left_out(site: Site) -> None:
+    """By a replay that was accepted, or is under way."""
+    site.vendor.says(lambda request: site.vendor.takes(request, invaliduser="ann|bob"))
+    job = site.send(to=To(["ann", "bob", "lisi"]))
+    site.run()
+    site.vendor.says(lambda request: site.vendor.takes(request, invaliduser="bob"))
+    resend(site, job)
+    site.run()
+    resend(site, job)
+    with pytest.raises(NotReplayable, match=r"nobody of job .* was refused and not sent to since"):
+        resend(site, job)
+    site.run()
+
+    assert [{"ann", "bob", "lisi"}, {"ann", "bob"}, {"bob"}] == touser(site)
+
+
 def test_a_part_refused_as_a_whole_is_sent_again_as_a_whole(site: Site) -> None:
     """The vendor refused the call for good: all of its recipients count as refused, those of the other part do not."""
     site.vendor.says(lambda request: site.vendor.takes(request), refused(85002))

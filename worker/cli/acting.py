@@ -1,4 +1,4 @@
-"""`worker skip`, `resume` and `events retry`, each of which leaves an audit's row."""
+"""`worker resend-failed`, `skip`, `resume` and `events retry`, each of which leaves an audit's row."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from worker.cli import callbacks, lanes
+from worker.config.accounts import accounts_of
 from worker.config.settings import load_settings
 from worker.control.audit import Running, audited
 from worker.control.opening import opened_current
@@ -35,6 +36,16 @@ def _acting(action: str, asked: Mapping[str, Any], person: str | None, why: str)
         audited(database, action, person=person or system_user(), why=why, asked=asked) as running,
     ):
         yield running
+
+
+def resend_failed(job_id: str, *, undetermined: bool, why: str, person: str | None) -> str:
+    """Enqueues a send once more for those who were refused; returns the new job's id."""
+    accounts = accounts_of(load_settings())
+    with _acting("resend_failed", {"ids": [job_id], "undetermined": undetermined}, person, why) as running:
+        with running.database.writing() as connection:
+            made = resend.resend_failed(connection, job_id, undetermined=undetermined, accounts=accounts).id
+        running.counts["replays"] = 1
+    return made
 
 
 def skip(job_id: str, *, why: str, person: str | None) -> list[str]:

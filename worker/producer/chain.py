@@ -39,7 +39,7 @@ def not_reached(
     if old["kind"] not in channel(old["channel"]).sends:
         _require_not_done(job_id, chain, accepted=accepted, unknown=unknown)
         return asked
-    reached = _reached(connection, [str(row["id"]) for row in chain])
+    reached = reached_by(connection, [str(row["id"]) for row in chain])
     named = {RecipientStatus.ACCEPTED: accepted, RecipientStatus.UNDETERMINED: unknown}
     again = {None, *(status for status, is_named in named.items() if is_named)}
     stands = {one: reached.get((one[0], one[1].lower())) for one in all_of(asked)}
@@ -49,7 +49,7 @@ def not_reached(
     return recipients_under(asked, {RecipientStatus.REFUSED: left}, RecipientStatus.REFUSED)
 
 
-def _reached(connection: Connection, jobs: Iterable[str]) -> dict[Recipient, RecipientStatus]:
+def reached_by(connection: Connection, jobs: Iterable[str]) -> dict[Recipient, RecipientStatus]:
     """Recipients (ids in lower case) -> the nearest that a call of these jobs came to them; without the others."""
     found: dict[Recipient, set[RecipientStatus]] = {}
     for job in jobs:

@@ -25,7 +25,7 @@ from worker.outbox.jobs import jobs as outbox, order_queue
 from worker.outbox.jobs.blobs import keep_blobs
 from worker.outbox.jobs.follow_ups import has_repeats_to_come
 from worker.outbox.jobs.order_queue import take_place
-from worker.producer.chain import chain_of, not_reached
+from worker.producer.chain import chain_of, not_reached, reached_by
 from worker.producer.insert import JobRef, ask
 from worker.producer.options import CLOCK, Instant, Options, PriorityName
 from worker.producer.plan import Asked
@@ -106,7 +106,8 @@ def resend_failed(
 ) -> JobRef:
     """Enqueues a send once more for exactly the recipients who were refused: a new job linked to the first.
 
-    With `undetermined=True` also for recipients of whom it is not known whether they got it; they may get it twice.
+    Without those whom another replay reached since, or is under way to. With `undetermined=True` also for recipients of
+    whom it is not known whether they got it; they may get it twice.
     Raises NotReplayable when there is no recipient to send to, the message is no longer kept, or a repeat to the
     undetermined is still to come.
     """
@@ -117,13 +118,19 @@ def resend_failed(
     asked = _asked_for(rows.job)
     stands = standing(asked, bool(rows.job["n_open"]), rows.parts, rows.failures)
     wanted = (RecipientStatus.REFUSED, RecipientStatus.UNDETERMINED) if undetermined else (RecipientStatus.REFUSED,)
+    others = [str(row["id"]) for row in chain_of(connection, rows.job) if row["id"] != job_id]
+    reached = reached_by(connection, others) if others else {}
+    stands = {
+        status: [one for one in ones if (one[0], one[1].lower()) not in reached] for status, ones in stands.items()
+    }
     if undetermined and stands[RecipientStatus.UNDETERMINED]:
         _require_no_repeat(connection, job_id)
     to = recipients_under(asked, stands, *wanted)
     if not to:
         left = len(stands[RecipientStatus.UNDETERMINED])
         more = f"; {left} are undetermined, ask for them with undetermined=True" if left and not undetermined else ""
-        raise NotReplayable(f"nobody of job {job_id} was refused{more}", job=job_id)
+        since = " and not sent to since" if reached else ""
+        raise NotReplayable(f"nobody of job {job_id} was refused{since}{more}", job=job_id)
     return ask(connection, _once_more(connection, rows.job, to, priority, accounts), clock)
 
 

@@ -38,7 +38,7 @@ class EndedJob:
 def ended_jobs(
     connection: Connection, wanted: JobFilter, *, accepted: bool, unknown: bool, since: int | None
 ) -> Iterator[EndedJob]:
-    """The jobs of a filter that have ended and, as their counters say, did not reach all recipients; of ids, all of them.
+    """The jobs of a filter that have ended and, as their counters say, did not reach all recipients; of ids, all.
 
     `accepted`, `unknown`: also those that did, or of which that is not known. `since`: without those of whose chain a
     job was enqueued at that instant or later, as by a replay that was cut short.
