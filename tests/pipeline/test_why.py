@@ -297,6 +297,10 @@ def test_it_is_found_by_what_one_knows(site: Site) -> None:
     assert job == asked(site, job[:31].upper()).job.id
     for name in (card, card + "-0", "leave-1"):
         assert card == asked(site, name).job.id
+    site.sql("update worker_parts set state = 8, not_before = null where job_id = :job", job=job)
+    site.sql("update worker_jobs set state = 8, n_open = 0, n_cancelled = 1 where id = :job", job=job)
+    new = site.replay(job)
+    assert (new, job) == (asked(site, "order 7").job.id, asked(site, job).job.id), "the key goes with the replay"
     for name, text in (
         ("0" * 32, "no job"),
         (job[:7], "no job"),

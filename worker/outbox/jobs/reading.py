@@ -15,6 +15,7 @@ from worker.outbox.engine.bulk import ids_json
 from worker.outbox.engine.dialect import dialect_of
 from worker.outbox.engine.sql import execute, mappings
 from worker.outbox.jobs.events import events_of_job
+from worker.outbox.jobs.jobs import newest_replays
 
 Rows = list[dict[str, Any]]
 
@@ -135,7 +136,10 @@ SHORTEST = 8
 
 
 def jobs_named(connection: Connection, name: str, accounts: Iterable[str]) -> list[str]:
-    """The jobs, two at most, with this id or beginning of one; or with this dedupe key or task_id of an account."""
+    """The jobs, two at most, with this id or beginning of one; or with this dedupe key or task_id of an account.
+
+    A dedupe key stands for the newest replay of its job.
+    """
     if re.fullmatch(f"[0-9a-f]{{{SHORTEST},32}}", name):
         query = "select id from worker_jobs where id >= :low and id <= :high order by id limit 2"
         bounds = {"low": name.ljust(32, "0"), "high": name.ljust(32, "f")}
@@ -143,13 +147,16 @@ def jobs_named(connection: Connection, name: str, accounts: Iterable[str]) -> li
             return list(found)
     by_key = "select id from worker_jobs where account = :account and dedupe_key = :name"
     by_task = "select part_id from worker_task_ids where account = :account and task_id = :name"
-    found = [
-        job_of(one)
-        for account in accounts
+    keyed, named = (
+        [
+            job_of(one)
+            for account in accounts
+            for one in execute(connection, query, {"account": account, "name": name}).scalars()
+        ]
         for query in (by_key, by_task)
-        for one in execute(connection, query, {"account": account, "name": name}).scalars()
-    ]
-    return sorted(set(found))[:2]
+    )
+    newest = newest_replays(connection, keyed) if keyed else {}
+    return sorted({*(str(newest[job]["id"]) if job in newest else job for job in keyed), *named})[:2]
 
 
 def first_in_orders(connection: Connection, orders: Iterable[str]) -> dict[str, str]:
