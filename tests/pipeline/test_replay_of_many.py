@@ -12,19 +12,21 @@ from typing import Any
 import pytest
 
 from tests.support.runtime import Site, busy, lost, planted, refused
-from worker import NotReplayable, Text, To, enqueue, find_replayable, replay, replay_found
+from worker import NotReplayable, Text, To, enqueue, find_replayable, replay, replay_found, resend_failed, webhook
 from worker.config.places import UrlFrom
 from worker.config.settings import Settings
 from worker.control import replay as replaying
 from worker.control.audit import list_audit
 from worker.control.cancel import cancel_in, find_in as find_open_in
 from worker.control.replay import ReplayedJobs, find_in, replay_in
+from worker.domain.account import Account, Secret
 from worker.domain.errors import CheckFailed
 from worker.domain.job_filter import JobFilter
 from worker.domain.settle import Policy
 from worker.outbox.commit.ledger import commit
 from worker.outbox.engine.clock import DrivenClock
 from worker.outbox.engine.database import Database, make_engine
+from worker.producer.insert import ask
 
 DAY = timedelta(days=1)
 LONG_AGO = datetime(2020, 1, 1, tzinfo=UTC)
@@ -260,7 +262,7 @@ def test_a_rate_is_kept(site: Site) -> None:
 
     done = again(site, JobFilter(ids=jobs), rate=2, monotonic=site.ticks, sleep=sleep)
 
-    assert (6, [1.0, 1.0, 1.0]) == (done.replays, slept)
+    assert (6, [1.0, 1.0]) == (done.replays, slept)
 
 
 @pytest.mark.fewer_databases("SQLite lets one write at a time")
@@ -351,6 +353,59 @@ def test_one_that_is_refused_keeps_no_other(site: Site) -> None:
     assert (1, 1, [image]) == (done.replays, done.refused, list(done.reasons))
     assert "is no longer kept; enqueue it anew" in done.reasons[image]
     assert job == site.job(str(done.first)).replay_of
+
+
+def test_an_error_of_the_database_ends_the_lot(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Behind the insert of a job it is no reason to refuse that job: nothing of the lot is kept."""
+    jobs = many(site, 3)
+
+    class OfTheDriver(Exception):
+        pass
+
+    def fails(connection: Any, asked: Any, clock: Any) -> Any:
+        ask(connection, asked, clock)
+        raise OfTheDriver
+
+    monkeypatch.setattr("worker.producer.resend.ask", fails)
+    with pytest.raises(OfTheDriver):
+        again(site, JobFilter(ids=jobs))
+
+    assert [] == site.rows("select id from worker_jobs where replay_of is not null")
+
+
+def test_a_replay_that_waits_in_its_order_stays_there(site: Site) -> None:
+    """Another replay of its job does not take its place: nothing would wake it."""
+    holder = site.send("holder", order_key="o")
+    exhausted(site, holder)
+    site.vendor.says(lambda request: site.vendor.takes(request, invaliduser="ann"))
+    job = site.send("both", To(["ann", "bob"]), order_key="p")
+    site.ring(job)
+    site.sql("update worker_jobs set order_key = 'o' where id = :job", job=job)
+    with site.database.writing() as connection:
+        waiting = resend_failed(connection, job, accounts=site.accounts, clock=site.clock).id
+    other = one(site, job, accepted=True)
+    one(site, holder)
+    for _ in range(4):
+        site.run()
+
+    assert ["accepted", "accepted"] == [site.state(new) for new in (waiting, other)]
+
+
+def test_a_send_without_recipients_is_repeated_whole(database: Database, driven_clock: DrivenClock) -> None:
+    """As a group robot's: as often as it fails."""
+    key = "633a31f6-0000-4bc4-97a0-0ec1eefaaaaa"
+    robot = Account("bot", "wecom_webhook", "http://vendor", {"edition": "robot"}, Secret(lambda: key))
+    with planted(database, driven_clock, accounts=[robot]) as site:
+        job = site.ask(webhook.Text(content="hello"), None, account="bot")
+        cancelled(site, job)
+        cancelled(site, one(site, job))
+        last = one(site, job)
+        site.run()
+
+        assert "accepted" == site.state(last)
+        with pytest.raises(NotReplayable, match="1 accepted"):
+            one(site, job)
+        assert job == site.job(one(site, job, accepted=True)).replay_of
 
 
 def test_those_of_one_chain_are_asked_for_once(site: Site) -> None:

@@ -7,12 +7,16 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
+from sqlalchemy import Connection
+
 from worker.cli import callbacks, lanes
 from worker.config.accounts import accounts_of
 from worker.config.settings import load_settings
 from worker.control.audit import Running, audited
 from worker.control.opening import opened_current
 from worker.domain.errors import ConfigurationError
+from worker.domain.job import id_of
+from worker.outbox.control.replays import lock_chains
 from worker.producer import resend
 
 Ask = Callable[[str], bool]
@@ -42,8 +46,13 @@ def resend_failed(job_id: str, *, undetermined: bool, why: str, person: str | No
     """Enqueues a send once more for those who were refused; returns the new job's id."""
     accounts = accounts_of(load_settings())
     with _acting("resend_failed", {"ids": [job_id], "undetermined": undetermined}, person, why) as running:
-        with running.database.writing() as connection:
-            made = resend.resend_failed(connection, job_id, undetermined=undetermined, accounts=accounts).id
+
+        def work(connection: Connection) -> str:
+            # Beside another command each would see the chain without the other's replay.
+            lock_chains(connection, [id_of(job_id)])
+            return resend.resend_failed(connection, job_id, undetermined=undetermined, accounts=accounts).id
+
+        made = running.database.run(work)
         running.counts["replays"] = 1
     return made
 

@@ -6,6 +6,7 @@ links. A lot locks the jobs that it replays, so that of two runs at the same tim
 
 from __future__ import annotations
 
+import math
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -14,7 +15,6 @@ from datetime import datetime
 from functools import partial
 
 from sqlalchemy import Connection
-from sqlalchemy.exc import SQLAlchemyError
 
 from worker.config.accounts import AccountSource, accounts_of
 from worker.config.settings import Settings, load_settings
@@ -169,7 +169,7 @@ def replay_in(
     sleep: Callable[[float], object] = time.sleep,
 ) -> ReplayedJobs:
     """The same in a database that is open."""
-    if rate is not None and not rate > 0:
+    if rate is not None and not (rate > 0 and math.isfinite(rate)):
         raise CheckFailed([Problem("rate", "is not above 0", "give how many jobs a second, or leave it out")])
     asked = {"filter": found.wanted.asked(), "accepted": found.accepted, "unknown": found.unknown, "rate": rate}
     asked |= {"since": None if found.since is None else found.since.isoformat(), "jobs": len(found.ids)}
@@ -186,7 +186,8 @@ def replay_in(
             running.counts += Counter(replays=len(made), refused=len(refused))
             running.note()
             progress(min(at + size, len(found.ids)))
-            if rate is not None and (early := size / rate - (monotonic() - before)) > 0:
+            is_last = at + size >= len(found.ids)
+            if rate is not None and not is_last and (early := size / rate - (monotonic() - before)) > 0:
                 sleep(early)
     counts = running.counts
     return ReplayedJobs(running.id, counts["replays"], next(iter(first), None), counts["refused"], reasons)
@@ -207,9 +208,10 @@ def _replay(
             row = row_of(connection, id)
             again = replayed(connection, row, found.accepted, found.unknown, priority, None, accounts, clock)
             made.append(again.id)
-        except (RetryTransaction, SQLAlchemyError):
+        except RetryTransaction:
             raise
-        except Exception as error:  # noqa: BLE001  one odd job must not keep those beside it
-            # Refused before anything was inserted, so the others of the transaction go on.
+        except (WorkerError, LookupError, ValueError, TypeError, AttributeError) as error:
+            # Refused, or not understood, before anything was inserted, so the others of the transaction go on. An error
+            # of the database ends the transaction, and is not caught here.
             refused[id] = str(error) if isinstance(error, WorkerError) else our_error(error)
     return made, refused

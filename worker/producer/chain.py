@@ -33,10 +33,10 @@ def not_reached(
     """
     job_id, asked = str(old["id"]), Recipients.from_json(json.loads(old["recipients"]))
     if unknown:
-        _require_no_repeat(connection, job_id, chain)
+        require_no_repeat(connection, job_id, chain)
     if len(chain) == 1 and ((accepted and unknown) or not old["n_accepted"] + old["n_partial"] + old["n_unknown"]):
         return asked
-    if old["kind"] not in channel(old["channel"]).sends:
+    if not asked or old["kind"] not in channel(old["channel"]).sends:
         _require_not_done(job_id, chain, accepted=accepted, unknown=unknown)
         return asked
     reached = reached_by(connection, [str(row["id"]) for row in chain])
@@ -67,10 +67,10 @@ def reached_by(connection: Connection, jobs: Iterable[str]) -> dict[Recipient, R
     }
 
 
-def _require_no_repeat(connection: Connection, job_id: str, chain: Iterable[Mapping[str, Any]]) -> None:
+def require_no_repeat(connection: Connection, job_id: str, chain: Iterable[Mapping[str, Any]]) -> None:
     """NotReplayable while a part in doubt has a repeat to come: with the new job the message would go twice."""
     for row in chain:
-        if row["n_unknown"] and has_repeats_to_come(connection, str(row["id"])):
+        if has_repeats_to_come(connection, str(row["id"])):
             text = "is in doubt and will be repeated or looked up by itself; wait until it has ended or is held"
             raise NotReplayable(f"job {row['id']} {text}", job=job_id)
 

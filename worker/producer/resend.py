@@ -23,9 +23,8 @@ from worker.outbox.engine.clock import SqlClock, instant
 from worker.outbox.engine.database import Database
 from worker.outbox.jobs import jobs as outbox, order_queue
 from worker.outbox.jobs.blobs import keep_blobs
-from worker.outbox.jobs.follow_ups import has_repeats_to_come
 from worker.outbox.jobs.order_queue import take_place
-from worker.producer.chain import chain_of, not_reached, reached_by
+from worker.producer.chain import chain_of, not_reached, reached_by, require_no_repeat
 from worker.producer.insert import JobRef, ask
 from worker.producer.options import CLOCK, Instant, Options, PriorityName
 from worker.producer.plan import Asked
@@ -89,7 +88,8 @@ def replayed(
     if old["order_key"] is not None:
         # An earlier replay has the place, where there is one.
         for row in chain:
-            take_place(connection, str(row["id"]), again.id)
+            if not row["n_open"]:
+                take_place(connection, str(row["id"]), again.id)
     return again
 
 
@@ -118,27 +118,24 @@ def resend_failed(
     asked = _asked_for(rows.job)
     stands = standing(asked, bool(rows.job["n_open"]), rows.parts, rows.failures)
     wanted = (RecipientStatus.REFUSED, RecipientStatus.UNDETERMINED) if undetermined else (RecipientStatus.REFUSED,)
-    others = [str(row["id"]) for row in chain_of(connection, rows.job) if row["id"] != job_id]
-    reached = reached_by(connection, others) if others else {}
+    chain = chain_of(connection, rows.job)
+    if undetermined and stands[RecipientStatus.UNDETERMINED]:
+        require_no_repeat(connection, job_id, chain)
+    ids = [str(row["id"]) for row in chain]
+    since = ids[ids.index(job_id) + 1 :]
+    reached = reached_by(connection, since) if since else {}
+    if undetermined:
+        reached = {one: status for one, status in reached.items() if status is not RecipientStatus.UNDETERMINED}
     stands = {
         status: [one for one in ones if (one[0], one[1].lower()) not in reached] for status, ones in stands.items()
     }
-    if undetermined and stands[RecipientStatus.UNDETERMINED]:
-        _require_no_repeat(connection, job_id)
     to = recipients_under(asked, stands, *wanted)
     if not to:
         left = len(stands[RecipientStatus.UNDETERMINED])
         more = f"; {left} are undetermined, ask for them with undetermined=True" if left and not undetermined else ""
-        since = " and not sent to since" if reached else ""
-        raise NotReplayable(f"nobody of job {job_id} was refused{since}{more}", job=job_id)
+        other = " and not sent to since" if reached else ""
+        raise NotReplayable(f"nobody of job {job_id} was refused{other}{more}", job=job_id)
     return ask(connection, _once_more(connection, rows.job, to, priority, accounts), clock)
-
-
-def _require_no_repeat(connection: Connection, job_id: str) -> None:
-    """NotReplayable while a part in doubt has a repeat to come: with the new job the message would go twice."""
-    if has_repeats_to_come(connection, job_id):
-        text = "is in doubt and will be repeated or looked up by itself; wait until it has ended or is held"
-        raise NotReplayable(f"job {job_id} {text}", job=job_id)
 
 
 def _asked_for(job: Mapping[str, Any]) -> Recipients:

@@ -51,7 +51,9 @@ def ended_jobs(
     if wanted.ids is None and not (accepted or unknown):
         # A later replay to as many has taken its place; where some were reached, their counts do not tell.
         later = f"r.created_at >= j.created_at and r.id <> j.id and r.asked >= j.asked and r.state in ({_STANDS})"
-        conditions.append(f"(j.n_accepted + j.n_partial > 0 or not exists ({again} and {later}))")
+        conditions.append(
+            f"(j.replay_of is not null or j.n_accepted + j.n_partial > 0 or not exists ({again} and {later}))"
+        )
     if since is not None:
         conditions.append(f"j.created_at < :since and not exists ({again} and r.created_at >= :since)")
         given["since"] = since
@@ -83,8 +85,9 @@ def called_since(connection: Connection, ids: Sequence[str], since: int) -> int:
 def lock_chains(connection: Connection, ids: Sequence[str]) -> list[str]:
     """Locks these jobs and their originals, so that no other run replays them meanwhile; those that exist, in order."""
     dialect = dialect_of(connection)
-    query = f"select id, replay_of from {dialect.chosen('worker_jobs')}{dialect.in_order()}"
-    found = fetch(connection, query, {"ids": ids_json(sorted(ids))})
-    if originals := {original for _, original in found if original is not None}:
-        fetch(connection, query, {"ids": ids_json(sorted(originals))})
+    source = dialect.chosen("worker_jobs")
+    found = fetch(connection, f"select id, replay_of from {source}", {"ids": ids_json(ids)})
+    # All at once, in the order of the workers' commits.
+    both = sorted({id for row in found for id in row if id is not None})
+    fetch(connection, f"select id from {source}{dialect.in_order()}", {"ids": ids_json(both)})
     return sorted(id for id, _ in found)
