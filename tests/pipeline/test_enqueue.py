@@ -327,7 +327,7 @@ def test_replay_is_a_new_job_linked_to_the_original(database: Database) -> None:
     end(database, first.id)
     with database.writing() as connection:
         second = worker.replay(connection, first.id, accepted=True, unknown=True)
-    end(database, second.id, 6)
+    end(database, second.id)
     with database.writing() as connection:
         third = worker.replay(connection, second.id, accepted=True, unknown=True, priority="bulk")
         jobs = [row(connection, "worker_jobs", id=ref.id) for ref in (first, second, third)]
