@@ -14,7 +14,7 @@ from worker.config.accounts import AccountSource, accounts_of
 from worker.config.settings import Settings, load_settings
 from worker.control.audit import audited
 from worker.control.opening import opened_current
-from worker.domain.errors import CheckFailed, Problem, RetryTransaction, WorkerError
+from worker.domain.errors import RetryTransaction, WorkerError
 from worker.domain.job import Kind
 from worker.domain.job_filter import JobFilter
 from worker.outbox.control.matching import missing_jobs
@@ -83,13 +83,7 @@ def recall_found(
 
 def find_in(database: Database, wanted: JobFilter) -> SentJobs:
     """The same in a database that is open."""
-    wanted.require_whole_jobs()
-    if wanted.ids is None and wanted.created_from is None:
-        remedy = "give created_from, an instant since when they were enqueued, or ids"
-        raise CheckFailed([Problem("filter", "would look through all jobs", remedy)])
-    if wanted.is_about_calls:
-        remedy = "leave called_from and called_before out, or give created_from and created_before"
-        raise CheckFailed([Problem("filter", "is about calls, and a recall is about whole jobs", remedy)])
+    wanted.require_ended_jobs("a recall")
     with database.reading() as connection:
         jobs = [
             job

@@ -131,16 +131,7 @@ def find_in(
     window_s: float = 1_800,
 ) -> ReplayableJobs:
     """The same in a database that is open."""
-    wanted.require_whole_jobs()
-    problems = []
-    if wanted.ids is None and wanted.created_from is None:
-        remedy = "give created_from, an instant since when they were enqueued, or ids"
-        problems.append(Problem("filter", "would look through all jobs", remedy))
-    if wanted.is_about_calls:
-        remedy = "leave called_from and called_before out, or give created_from and created_before"
-        problems.append(Problem("filter", "is about calls, and a replay is about whole jobs", remedy))
-    if problems:
-        raise CheckFailed(problems)
+    wanted.require_ended_jobs("a replay")
     ids, counts = list[str](), Counter[tuple[str, str]]()
     at = None if since is None else micros_of(since)
     with database.reading() as connection:

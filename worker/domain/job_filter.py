@@ -83,6 +83,22 @@ class JobFilter:
             remedy = "give the id of their job: it is meant whole"
             raise CheckFailed([Problem("ids", "name single parts", remedy, 0, "parts", len(parts))])
 
+    def require_ended_jobs(self, what: str) -> None:
+        """CheckFailed where it does not say which ended jobs it is about: whole ones, by ids or by a time.
+
+        `what` is done with them, such as "a recall".
+        """
+        self.require_whole_jobs()
+        problems: list[Problem] = []
+        if self.ids is None and self.created_from is None:
+            remedy = "give created_from, an instant since when they were enqueued, or ids"
+            problems.append(Problem("filter", "would look through all jobs", remedy))
+        if self.is_about_calls:
+            remedy = "leave called_from and called_before out, or give created_from and created_before"
+            problems.append(Problem("filter", f"is about calls, and {what} is about whole jobs", remedy))
+        if problems:
+            raise CheckFailed(problems)
+
     @classmethod
     def from_asked(cls, asked: Mapping[str, Any]) -> JobFilter:
         """The filter that `asked` told of."""

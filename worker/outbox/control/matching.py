@@ -14,7 +14,7 @@ from worker.domain.job_filter import JobFilter
 from worker.domain.state import JobState
 from worker.outbox.engine.bulk import ids_json
 from worker.outbox.engine.clock import micros_of
-from worker.outbox.engine.dialect import dialect_of
+from worker.outbox.engine.dialect import Dialect, dialect_of
 from worker.outbox.engine.sql import each, fetch
 
 Conditions = tuple[list[str], dict[str, Any]]
@@ -67,14 +67,22 @@ class FoundJob(NamedTuple):
     kind: str
 
 
-def created_jobs(connection: Connection, wanted: JobFilter, more: str = "") -> Iterator[FoundJob]:
-    """The jobs of a filter that says since when they were created, ended or not; `more` is a condition on `j`."""
+def created_since(dialect: Dialect, wanted: JobFilter) -> tuple[str, dict[str, Any]]:
+    """Where the jobs are that a filter with `created_from` may mean, and the bounds of their ids.
+
+    A page begins behind `after`, the last id of the one before.
+    """
     assert wanted.created_from is not None
-    low = first_id(micros_of(wanted.created_from) - SKEW_US)
     high = "g" if wanted.created_before is None else first_id(micros_of(wanted.created_before) + SKEW_US)
     # By their ids, which begin with the time: however many jobs are older or younger.
-    source = f"worker_jobs j{dialect_of(connection).force_index('primary')} where j.id >= :low and j.id < :high"
-    return _matching(connection, wanted, source, {"low": low, "high": high}, more)
+    source = f"worker_jobs j{dialect.force_index('primary')} where j.id > :after and j.id < :high"
+    return source, {"after": first_id(micros_of(wanted.created_from) - SKEW_US), "high": high}
+
+
+def created_jobs(connection: Connection, wanted: JobFilter, more: str = "") -> Iterator[FoundJob]:
+    """The jobs of a filter that says since when they were created, ended or not; `more` is a condition on `j`."""
+    source, bounds = created_since(dialect_of(connection), wanted)
+    return _matching(connection, wanted, source, bounds, more)
 
 
 def jobs_of(connection: Connection, wanted: JobFilter, ids: Iterable[str], more: str = "") -> Iterator[FoundJob]:

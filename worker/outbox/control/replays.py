@@ -7,13 +7,12 @@ from dataclasses import dataclass
 
 from sqlalchemy import Connection
 
-from worker.domain.job import first_id, part_id
+from worker.domain.job import part_id
 from worker.domain.job_filter import JobFilter
 from worker.domain.state import JobState
 from worker.outbox.control.cancels import left_out
-from worker.outbox.control.matching import SKEW_US, has_tag, job_conditions
+from worker.outbox.control.matching import created_since, has_tag, job_conditions
 from worker.outbox.engine.bulk import ids_json
-from worker.outbox.engine.clock import micros_of
 from worker.outbox.engine.dialect import dialect_of
 from worker.outbox.engine.sql import fetch
 
@@ -58,21 +57,18 @@ def ended_jobs(
         conditions.append(f"j.created_at < :since and not exists ({again} and r.created_at >= :since)")
         given["since"] = since
     dialect = dialect_of(connection)
-    if wanted.ids is not None:
-        given["ids"] = ids_json(wanted.part_or_job_ids())
-        source, after = dialect.chosen("worker_jobs", alias="j"), ""
+    if wanted.ids is None:
+        source, bounds = created_since(dialect, wanted)
     else:
-        assert wanted.created_from is not None
-        after = first_id(micros_of(wanted.created_from) - SKEW_US)
-        given["high"] = "g" if wanted.created_before is None else first_id(micros_of(wanted.created_before) + SKEW_US)
-        source = f"worker_jobs j{dialect.force_index('primary')} where j.id < :high"
-    query = " and ".join([f"select j.id, j.account, j.state, j.tags from {source} and j.id > :after", *conditions])
+        source = f"{dialect.chosen('worker_jobs', alias='j')} and j.id > :after"
+        bounds = {"ids": ids_json(wanted.part_or_job_ids()), "after": ""}
+    query = " and ".join([f"select j.id, j.account, j.state, j.tags from {source}", *conditions])
     query += left_out(wanted)
-    while rows := fetch(connection, f"{query} order by j.id limit {PAGE}", {**given, "after": after}):
+    while rows := fetch(connection, f"{query} order by j.id limit {PAGE}", {**given, **bounds}):
         yield from (
             EndedJob(id, account, JobState(state)) for id, account, state, tags in rows if has_tag(wanted, tags)
         )
-        after = rows[-1][0]
+        bounds["after"] = rows[-1][0]
 
 
 def called_since(connection: Connection, ids: Sequence[str], since: int) -> int:
