@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -17,6 +17,9 @@ from worker.outbox.engine.database import Database, make_engine
 from worker.outbox.engine.migrate import upgrade
 
 ACTIVE_LANES = 10
+_FILLED = "worker_parts, worker_lanes, worker_jobs, worker_terms, worker_unindexed"
+MESSAGE = '{"msgtype": "text", "text": {"content": "Lunch is at noon in the big hall."}}'
+RECIPIENTS = '{"users": ["zhangsan", "lisi"]}'
 SPEC = '{"users": ["zhangsan", "lisi"], "task_id": null}'
 SERVERS = {
     "postgres": ("TEST_POSTGRES_URL", "postgresql+psycopg://postgres@127.0.0.1:5432/postgres"),
@@ -63,6 +66,33 @@ def add_finished(database: Database, count: int) -> None:
     _add(database, count, 1, f"'{{account}}', 1, 2, null, 1, 'an-incarnation', {times}, 1, true")
 
 
+def add_ended_jobs(database: Database, count: int, terms: Sequence[str]) -> None:
+    """Accepted jobs with a part each, younger than all others; `terms` is SQL of a term each, with the number `g.n`."""
+    dialect = database.dialect.name
+    times = "{now} - 1, {now} - 1, {now} + 20000000"
+    _add(database, count, 9, f"'{{account}}', 1, 2, null, 1, 'an-incarnation', {times}, 1, true")
+    columns = (
+        "id, kind, channel, account, message, recipients, asked, priority, due_at, on_unknown, created_at, state,"
+        " finished_at, n_accepted"
+    )
+    values = (
+        f"'send', 'wecom_app', 'hr', '{MESSAGE}', '{RECIPIENTS}', 2, 1, {database.now}, 'default', {database.now}, 2,"
+        f" {database.now}, 1"
+    )
+    _run(
+        database,
+        f"insert into worker_jobs ({columns}) select {_job(dialect, 9)}, {values} from {_series(dialect, count)}",
+    )
+    for term in terms:
+        select = f"select {term}, {_job(dialect, 9)} from {_series(dialect, count)} order by 1, 2"
+        _run(database, f"insert into worker_terms (term, job_id) {select}")
+
+
+def one_of(database: Database, most: int) -> str:
+    """SQL of a term that so many values of a field share out among the jobs of `add_ended_jobs`."""
+    return _hex(database.dialect.name, f"g.n * 2654435761 % {most}", 12)
+
+
 def add_due(database: Database, count: int) -> None:
     """A backlog, spread over the active lanes."""
     _add(database, count, 2, f"'{{account}}', 1, 0, {{now}} - {count} + g.n, 0, null, null, null, null, 0, null")
@@ -92,14 +122,19 @@ def _add(
     if not count:
         return
     dialect = database.dialect.name
-    time, rest = _hex(dialect, "g.n", 10), _hex(dialect, "g.n * 2654435761 % 4294967296", 19)
-    job = _joined(dialect, f"'{series:02d}'", time, "'7'", rest)
+    job = _job(dialect, series)
     lane = _joined(dialect, f"'{account}:'", _hex(dialect, f"g.n % {lanes}", 16))
     columns = columns.replace("'{account}'", lane).replace("{now}", "c.now")
     part = _joined(dialect, job, "'-0'")
     select = f"select {part}, {job}, 0, {columns}, '{SPEC}' from {_series(dialect, count)}"
     statement = f"insert into worker_parts ({_COLUMNS}) {select} cross join (select {database.now} as now) c"
     _run(database, statement)
+
+
+def _job(dialect: str, series: int) -> str:
+    """The id of the `g.n`-th job, in the order of time."""
+    time, rest = _hex(dialect, "g.n", 10), _hex(dialect, "g.n * 2654435761 % 4294967296", 19)
+    return _joined(dialect, f"'{series:02d}'", time, "'7'", rest)
 
 
 def _run(database: Database, statement: str) -> None:
@@ -131,9 +166,9 @@ def _joined(dialect: str, *texts: str) -> str:
 def tidy(database: Database) -> None:
     """Statistics and visibility as autovacuum would have left them; what was written is on the disk."""
     statements = {
-        "postgresql": ("vacuum (analyze) worker_parts, worker_lanes", "checkpoint"),
+        "postgresql": (f"vacuum (analyze) {_FILLED}", "checkpoint"),
         "sqlite": ("analyze", "pragma wal_checkpoint(truncate)"),
-    }.get(database.dialect.name, ("analyze table worker_parts, worker_lanes",))
+    }.get(database.dialect.name, (f"analyze table {_FILLED}",))
     with database.reading() as connection:
         for statement in statements:
             connection.exec_driver_sql(statement)

@@ -195,6 +195,12 @@ from worker.reporting.code_stock import (
     CardCodes as CardCodes,
     codes_left as codes_left,
 )
+from worker.reporting.job_list import (
+    JobPage as JobPage,
+    find_jobs as find_jobs,
+    list_jobs as list_jobs,
+    text_hash as text_hash,
+)
 from worker.reporting.recipient_status import (
     Counts as Counts,
     RecipientStatus as RecipientStatus,
@@ -209,7 +215,6 @@ from worker.reporting.report import (
     Receipt as Receipt,
     failures as failures,
     get_job as get_job,
-    list_jobs as list_jobs,
     receipts as receipts,
     wait_for as wait_for,
 )

@@ -2,18 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import typer
 
 from worker.cli import deciding
-from worker.cli.options import (
-    Account,
-    Json,
-    Person,
-    Why,
-    tell_value,
-)
+from worker.cli.options import OF_CALLS, Account, Json, Person, Why, job_filter, note, tell_value, with_filter
 
 app = typer.Typer(
     name="worker",
@@ -153,16 +147,21 @@ def purge(as_json: Json = False) -> None:
 
 
 @app.command()
+@with_filter(*OF_CALLS)
 def jobs(
-    state: Annotated[str | None, typer.Option(help="open, accepted, partial, rejected, ...")] = None,
-    account: Account = None,
+    given: dict[str, Any],
+    before: Annotated[str | None, typer.Option(metavar="ID", help="The next page: only jobs older than this.")] = None,
     limit: Annotated[int, typer.Option(min=1, max=1000, help="How many, newest first.")] = 20,
     as_json: Json = False,
 ) -> None:
-    """Lists jobs, newest first."""
+    """Lists jobs, newest first: all of them, or those of a filter."""
     from worker.cli import reading
 
-    reading.jobs(typer.echo, state=state, account=account, limit=limit, as_json=as_json)
+    # A list may be about all jobs, so a state alone is no mistake.
+    state = given.pop("state", None)
+    reading.jobs(
+        typer.echo, note, job_filter(given) if given else None, state, before=before, limit=limit, as_json=as_json
+    )
 
 
 @app.command()

@@ -7,12 +7,9 @@ from typing import Annotated, Any
 import typer
 
 from worker.cli.options import (
+    OF_CALLS,
     Account,
-    CalledBefore,
-    CalledFrom,
     Channel,
-    CreatedBefore,
-    CreatedFrom,
     Everything,
     Json,
     OfKind,
@@ -24,21 +21,16 @@ from worker.cli.options import (
     job_filter,
     note,
     tell_value,
+    with_filter,
 )
 
 app = typer.Typer()
 
 
 @app.command()
+@with_filter(*OF_CALLS)
 def replay(
-    ids: Annotated[list[str] | None, typer.Argument(help="Ids of jobs.")] = None,
-    account: Account = None,
-    channel: Channel = None,
-    kind: OfKind = None,
-    tag: Tag = None,
-    state: Annotated[str | None, typer.Option(help="Only jobs in this state, such as expired.")] = None,
-    created_from: CreatedFrom = None,
-    created_before: CreatedBefore = None,
+    given: dict[str, Any],
     accepted: Annotated[bool, typer.Option("--accepted", help="Also to those who got it.")] = False,
     unknown: Annotated[bool, typer.Option("--unknown", help="Also to those of whom that is not known.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only count them.")] = False,
@@ -52,11 +44,9 @@ def replay(
     """Sends ended jobs once more, as new jobs, to the recipients whom they did not reach; prints the id of one."""
     from worker.cli import control
 
-    given = {"account": account, "channel": channel, "kind": kind, "tag": tag, "state": state}
-    times = {"created_from": created_from, "created_before": created_before}
-    if go_on is not None and (ids or any(given.values()) or any(times.values()) or accepted or unknown):
+    if go_on is not None and (given or accepted or unknown):
         raise typer.BadParameter("--go-on has the filter of its run: give no other")
-    wanted = None if go_on is not None else job_filter(ids, **given, **times)
+    wanted = None if go_on is not None else job_filter(given)
     found, rate = control.replayable(wanted, accepted=accepted, unknown=unknown, rate=rate, go_on=go_on)
     done = control.replay(
         typer.echo,
@@ -107,86 +97,52 @@ def skip(
 
 
 @app.command()
+@with_filter()
 def cancel(
-    ids: Annotated[list[str] | None, typer.Argument(help="Ids of jobs.")] = None,
-    why: Why = "",
-    account: Account = None,
-    channel: Channel = None,
-    kind: OfKind = None,
-    tag: Tag = None,
-    created_from: CreatedFrom = None,
-    created_before: CreatedBefore = None,
-    called_from: CalledFrom = None,
-    called_before: CalledBefore = None,
-    person: Person = None,
-    yes: Yes = False,
-    as_json: Json = False,
+    given: dict[str, Any], why: Why = "", person: Person = None, yes: Yes = False, as_json: Json = False
 ) -> None:
     """Sends nothing more of these jobs; says what was sent already, and how it can be taken back."""
     from worker.cli import control
 
-    times = {
-        "created_from": created_from,
-        "created_before": created_before,
-        "called_from": called_from,
-        "called_before": called_before,
-    }
-    wanted = job_filter(ids, account=account, channel=channel, kind=kind, tag=tag, **times)
+    wanted = job_filter(given)
     done = control.cancel(typer.echo, note, confirm, wanted, why=why, person=person, yes=yes, as_json=as_json)
     raise typer.Exit(0 if done else 1)
 
 
 @app.command()
+@with_filter(*OF_CALLS)
 def recall(
-    ids: Annotated[list[str] | None, typer.Argument(help="Ids of jobs.")] = None,
-    why: Why = "",
-    account: Account = None,
-    channel: Channel = None,
-    kind: OfKind = None,
-    tag: Tag = None,
-    created_from: CreatedFrom = None,
-    created_before: CreatedBefore = None,
-    person: Person = None,
-    yes: Yes = False,
-    as_json: Json = False,
+    given: dict[str, Any], why: Why = "", person: Person = None, yes: Yes = False, as_json: Json = False
 ) -> None:
     """Takes back what jobs have sent, and sends nothing more of them; prints the ids of the recalls."""
     from worker.cli import control
 
-    times = {"created_from": created_from, "created_before": created_before}
-    wanted = job_filter(ids, account=account, channel=channel, kind=kind, tag=tag, **times)
+    wanted = job_filter(given)
     done = control.recall(typer.echo, note, confirm, wanted, why=why, person=person, yes=yes, as_json=as_json)
     raise typer.Exit(0 if done else 1)
 
 
 @app.command()
+@with_filter("msgid")
 def resolve(
-    ids: Annotated[list[str] | None, typer.Argument(help="Ids of jobs, or of parts.")] = None,
+    given: dict[str, Any],
     sent: Annotated[bool | None, typer.Option("--sent/--not-sent", help="Whether the vendor carried it out.")] = None,
     why: Annotated[str, typer.Option(help="How you know, in a few words; kept in the audit.")] = "",
     msgid: Annotated[str | None, typer.Option(help="The vendor's id of the one message, to recall it by.")] = None,
-    account: Account = None,
-    channel: Channel = None,
-    kind: OfKind = None,
-    tag: Tag = None,
-    called_from: CalledFrom = None,
-    called_before: CalledBefore = None,
     person: Person = None,
     yes: Yes = False,
     as_json: Json = False,
 ) -> None:
-    """Ends what is in doubt by your word: it was sent, or it was not."""
+    """Ends what is in doubt by your word: it was sent, or it was not. Ids may be those of single parts."""
     from worker.cli import control
 
     if sent is None:
         raise typer.BadParameter("say --sent or --not-sent")
-    times = {"called_from": called_from, "called_before": called_before}
-    wanted = job_filter(ids, account=account, channel=channel, kind=kind, tag=tag, **times)
     decided = control.resolve(
         typer.echo,
         note,
         confirm,
-        wanted,
+        job_filter(given),
         sent=sent,
         why=why,
         msgid=msgid,
@@ -288,7 +244,7 @@ def drain(
 def _scope(everything: bool, **given: str | None) -> Any:
     if everything == any(value is not None for value in given.values()):
         raise typer.BadParameter("say --all, or name an account, channel, kind or tag")
-    return None if everything else job_filter(None, **given)
+    return None if everything else job_filter({name: value for name, value in given.items() if value is not None})
 
 
 @app.command()

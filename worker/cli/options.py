@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable, Mapping
 from datetime import datetime
+from functools import wraps
+from inspect import Parameter, Signature, signature
 from typing import Annotated, Any
 
 import typer
@@ -14,21 +17,73 @@ Account = Annotated[str | None, typer.Option(help="Only this account's.")]
 Channel = Annotated[str | None, typer.Option(help="Only this channel's.")]
 OfKind = Annotated[str | None, typer.Option("--kind", help="Only jobs of this kind, such as send.")]
 Tag = Annotated[str | None, typer.Option(help="Only jobs with this tag.")]
-CreatedFrom = Annotated[datetime | None, typer.Option(help="Only what was enqueued then or later.", **_INSTANT)]
-CreatedBefore = Annotated[datetime | None, typer.Option(help="Only what was enqueued before.", **_INSTANT)]
-CalledFrom = Annotated[datetime | None, typer.Option(help="Only what was last called then or later.", **_INSTANT)]
-CalledBefore = Annotated[datetime | None, typer.Option(help="Only what was last called before.", **_INSTANT)]
 Everything = Annotated[bool, typer.Option("--all", help="Everything, whatever the account.")]
 Person = Annotated[str | None, typer.Option("--as", help="Who says so; default: the system's user.")]
 Why = Annotated[str, typer.Option(help="The reason, in a few words; kept in the audit.")]
 Yes = Annotated[bool, typer.Option("--yes", help="Do not ask.")]
 
 
-def job_filter(ids: list[str] | None, **more: Any) -> Any:
+def _text(help: str, *names: str) -> Any:
+    return Annotated[str | None, typer.Option(*names, help=f"Only jobs {help}.")]
+
+
+def _instant(help: str) -> Any:
+    return Annotated[datetime | None, typer.Option(help=f"Only what was {help}.", **_INSTANT)]
+
+
+FILTER: Mapping[str, Any] = {
+    "ids": Annotated[list[str] | None, typer.Argument(help="Ids of jobs.", show_default=False)],
+    "account": Account,
+    "channel": Channel,
+    "kind": OfKind,
+    "state": _text("in this state, such as expired"),
+    "tag": Tag,
+    "recipient": _text("to this recipient, or that mention it; upper and lower case are the same"),
+    "dedupe_key": _text("with this dedupe key of the --account"),
+    "order_key": _text("with this order_key"),
+    "msgid": _text("with a message of this msgid"),
+    "errcode": Annotated[int | None, typer.Option(help="Only jobs with a call that was answered with it.")],
+    "text_hash": _text("that say the same as the one of which worker show prints this", "--text-hash"),
+    "replay_of": _text("that replay this one"),
+    "created_from": _instant("enqueued then or later"),
+    "created_before": _instant("enqueued before"),
+    "ended_from": _instant("over then or later"),
+    "ended_before": _instant("over before"),
+    "called_from": _instant("last called then or later"),
+    "called_before": _instant("last called before"),
+}
+"""The options of a command that takes a filter, by the names of its fields."""
+OF_CALLS = ("called_from", "called_before")
+
+
+def with_filter(*without: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Gives a command the options of a filter: it gets those that were given as a dict, its first argument."""
+
+    def decorate(command: Callable[..., None]) -> Callable[..., None]:
+        offered = {name: option for name, option in FILTER.items() if name not in without}
+
+        @wraps(command)
+        def run(**options: Any) -> None:
+            given = {name: options.pop(name) for name in offered}
+            command({name: value for name, value in given.items() if value not in (None, [])}, **options)
+
+        _, *own = signature(command, eval_str=True).parameters.values()
+        first = [Parameter(name, Parameter.KEYWORD_ONLY, default=None, annotation=offered[name]) for name in offered]
+        both = [*first, *(one.replace(kind=Parameter.KEYWORD_ONLY) for one in own)]
+        # Typer reads the options from here.
+        run.__signature__ = Signature(both)  # type: ignore[attr-defined]
+        run.__annotations__ = {one.name: one.annotation for one in both}
+        del run.__wrapped__
+        return run
+
+    return decorate
+
+
+def job_filter(given: Mapping[str, Any]) -> Any:
     """The filter that the options name; imported late, as all that a command needs."""
     from worker.domain.job_filter import JobFilter
 
-    return JobFilter(ids=ids or None, **more)
+    return JobFilter(**given)
 
 
 def tell_value(value: Any, told: str, *, as_json: bool) -> None:

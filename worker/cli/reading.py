@@ -17,12 +17,14 @@ from worker.config.settings import load_settings
 from worker.control.opening import opened
 from worker.domain.callbacks.hook import EventState
 from worker.domain.errors import ConfigurationError
+from worker.domain.job_filter import JobFilter
 from worker.domain.pause import Pause
 from worker.domain.state import JobState
 from worker.outbox.engine.clock import instant
 from worker.reporting.code_stock import CardCodes, codes_left
+from worker.reporting.job_list import find_jobs, text_hash
 from worker.reporting.recipient_status import RecipientStatus, recipients
-from worker.reporting.report import Failure, JobReport, JobSummary, failures, get_job, list_jobs
+from worker.reporting.report import Failure, JobReport, JobSummary, failures, get_job
 from worker.reporting.timeline import Event, timeline
 from worker.reporting.why import Why, why
 
@@ -32,11 +34,24 @@ S = TypeVar("S", JobState, EventState)
 Say = Callable[[str], Any]
 
 
-def jobs(say: Say, *, state: str | None, account: str | None, limit: int, as_json: bool) -> None:
-    """Prints the newest jobs."""
+def jobs(
+    say: Say,
+    note: Say,
+    wanted: JobFilter | None,
+    state: str | None,
+    *,
+    before: str | None,
+    limit: int,
+    as_json: bool,
+) -> None:
+    """Prints the newest jobs, and on `note` what was not looked at."""
     with outbox() as connection:
-        found = list_jobs(connection, state=state_named(JobState, state), account=account, limit=limit)
-    tell(say, found, _job_line, "no jobs", as_json=as_json)
+        page = find_jobs(connection, wanted, state=state_named(JobState, state), before=before, limit=limit)
+    tell(say, page.jobs, _job_line, "no jobs", as_json=as_json)
+    if page.leaves_open_out:
+        note("more than 100,000 parts are open, and not all of their jobs were looked at: say --created-from or ids")
+    if page.is_cut_short:
+        note(f"as many as one look may read; go on with --before {page.before}, or name a field that fewer share")
 
 
 def show(say: Say, job_id: str, *, as_json: bool) -> None:
@@ -44,12 +59,13 @@ def show(say: Say, job_id: str, *, as_json: bool) -> None:
     with outbox() as connection:
         report, events = get_job(connection, job_id), timeline(connection, job_id)
         codes, refused = codes_left(connection, job_id), failures(connection, job_id)
+        says = text_hash(connection, job_id)
         if as_json:
             who = {status: recipients(connection, job_id, status, limit=None) for status in RecipientStatus}
-            more = {"failures": refused, "recipients": who, "codes_left": codes, "timeline": events}
+            more = {"text_hash": says, "failures": refused, "recipients": who, "codes_left": codes, "timeline": events}
             say(json.dumps({**plain(report), **plain(more)}, ensure_ascii=False))
             return
-    for line in [*report_lines(report, refused), *code_lines(codes), *timeline_lines(events)]:
+    for line in [*report_lines(report, refused), f"  text_hash {says}", *code_lines(codes), *timeline_lines(events)]:
         say(line)
 
 

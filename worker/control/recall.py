@@ -21,6 +21,7 @@ from worker.outbox.control.matching import missing_jobs
 from worker.outbox.control.recalls import sent_jobs
 from worker.outbox.engine.clock import SqlClock
 from worker.outbox.engine.database import Database
+from worker.outbox.engine.sql import read_now
 from worker.producer.recall import recall
 
 TOGETHER = 200
@@ -55,8 +56,8 @@ def find_sent(wanted: JobFilter, *, settings: Settings | None = None) -> SentJob
     """The jobs of a filter whose messages the vendor may take back, in the database of the settings.
 
     `settings`: by default those that are in force. Without jobs that have a recall which is open or was accepted, so
-    what was cut short can be given again. CheckFailed for a filter with neither ids nor `created_from`, which would
-    read all jobs there are, and for one of single parts or of calls.
+    what was cut short can be given again. CheckFailed for a filter with neither `created_from` nor a field that names
+    few, which would read all jobs there are, and for one of single parts or of calls.
     """
     with opened_current(settings or load_settings()) as database:
         return find_in(database, wanted)
@@ -87,7 +88,7 @@ def find_in(database: Database, wanted: JobFilter) -> SentJobs:
     with database.reading() as connection:
         jobs = [
             job
-            for job in sent_jobs(connection, wanted)
+            for job in sent_jobs(connection, wanted, read_now(connection, database.now))
             if job.channel in names() and channel(job.channel).follow_up_problem(Kind.RECALL, job.kind) is None
         ]
         missing = missing_jobs(connection, wanted.part_or_job_ids())

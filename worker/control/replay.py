@@ -82,7 +82,8 @@ def find_replayable(
 
     `accepted=True`: also those that did; `unknown=True`: also those of which that is not known. `since`: when a run
     began that was cut short (`began_at` of its audit row); without what was replayed since then. CheckFailed for a
-    filter with neither ids nor `created_from`, which would read all jobs there are, and for one of parts or calls.
+    filter with neither `created_from` nor a field that names few, which would read all jobs there are, and for one of
+    parts or calls.
     """
     settings = settings or load_settings()
     with opened_current(settings) as database:
@@ -135,11 +136,12 @@ def find_in(
     ids, counts = list[str](), Counter[tuple[str, str]]()
     at = None if since is None else micros_of(since)
     with database.reading() as connection:
-        for job in ended_jobs(connection, wanted, accepted=accepted, unknown=unknown, since=at):
+        now = read_now(connection, database.now)
+        for job in ended_jobs(connection, wanted, now, accepted=accepted, unknown=unknown, since=at):
             ids.append(job.id)
             counts[job.account, job.state.label] += 1
         missing = missing_jobs(connection, wanted.part_or_job_ids())
-        window = read_now(connection, database.now) - int(window_s * 1_000_000)
+        window = now - int(window_s * 1_000_000)
         pages = (ids[at : at + PAGE] for at in range(0, len(ids), PAGE))
         lately = sum(called_since(connection, page, window) for page in pages)
     return ReplayableJobs(wanted, accepted, unknown, since, tuple(ids), counts, lately, tuple(missing))

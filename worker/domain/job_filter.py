@@ -13,7 +13,21 @@ from worker.domain.job import JobId, id_of
 from worker.domain.state import JobState
 
 MOST_IDS = 1_000
-INSTANTS = ("created_from", "created_before", "called_from", "called_before")
+INSTANTS = ("created_from", "created_before", "ended_from", "ended_before", "called_from", "called_before")
+_WORDS = (
+    "account",
+    "channel",
+    "kind",
+    "tag",
+    "recipient",
+    "dedupe_key",
+    "order_key",
+    "msgid",
+    "text_hash",
+    "replay_of",
+)
+NAMING = ("ids", "recipient", "dedupe_key", "order_key", "msgid", "text_hash", "replay_of", "ended_from")
+"""Each says by itself which ended jobs are meant; a tag or an errcode may be that of years."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,10 +48,27 @@ class JobFilter:
     """`rejected`, `expired`, ...: the job's."""
     tag: str | None = None
     """One of the words that the producer gave with `tags=`."""
+    recipient: str | None = None
+    """One recipient, sending member or mentioned member of the job; case and the width of characters do not count."""
+    dedupe_key: str | None = None
+    """The producer's; the account has to be given too."""
+    order_key: str | None = None
+    msgid: str | None = None
+    """The vendor's id of a message of the job."""
+    errcode: int | None = None
+    """The vendor answered a call of the job with it; known as long as attempts are kept (`retention.attempts_days`)."""
+    text_hash: str | None = None
+    """The hash of the message, as `worker show` prints it: the same for all jobs that say the same."""
+    replay_of: JobId | None = None
+    """The job is a replay of this original."""
     created_from: datetime | None = None
-    """The job was enqueued then or later, by the database's clock; aware. What has ended is found by it or by ids."""
+    """The job was enqueued then or later, by the database's clock; aware."""
     created_before: datetime | None = None
     """The job was enqueued before then; aware."""
+    ended_from: datetime | None = None
+    """The last part of the job ended then or later; aware. At most 31 days before `ended_before`, or before now."""
+    ended_before: datetime | None = None
+    """The last part of the job ended before then; aware."""
     called_from: datetime | None = None
     """The part's last call was begun then or later, by the database's clock; aware."""
     called_before: datetime | None = None
@@ -46,6 +77,8 @@ class JobFilter:
     def __post_init__(self) -> None:
         if self.ids is not None:
             object.__setattr__(self, "ids", tuple(dict.fromkeys(map(id_of, self.ids))))
+        if self.replay_of is not None:
+            object.__setattr__(self, "replay_of", id_of(self.replay_of))
         # What no database can store is a UnicodeEncodeError here.
         json.dumps(self.asked(), ensure_ascii=False).encode()
         if problems := self._problems():
@@ -55,9 +88,13 @@ class JobFilter:
         problems = [problem for name in INSTANTS for problem in aware_problems(name, getattr(self, name))]
         problems += [
             Problem(name, "says nothing", "leave it out, or name one")
-            for name in ("account", "channel", "kind", "tag")
+            for name in _WORDS
             if (word := getattr(self, name)) is not None and not word.strip()
         ]
+        if self.dedupe_key is not None and self.account is None:
+            problems.append(Problem("dedupe_key", "is unique for one account only", "give the account too"))
+        if self.errcode == 0:
+            problems.append(Problem("errcode", "0 is what every success has", "use state"))
         if self.state is not None and self.state not in (labels := [state.label for state in JobState]):
             problems.append(Problem("state", "is none", f"use one of {', '.join(labels)}"))
         if self.asked().keys() <= {"state"} or self.asked() == {"ids": []}:
@@ -77,6 +114,11 @@ class JobFilter:
         """True where it names an instant of the last call."""
         return self.called_from is not None or self.called_before is not None
 
+    @property
+    def names_ended(self) -> bool:
+        """True where one of its fields says which ended jobs are meant, whenever they were enqueued."""
+        return any(getattr(self, name) is not None for name in NAMING)
+
     def require_whole_jobs(self) -> None:
         """CheckFailed where the ids name single parts."""
         if parts := [id for id in self.part_or_job_ids() if "-" in id]:
@@ -90,8 +132,10 @@ class JobFilter:
         """
         self.require_whole_jobs()
         problems: list[Problem] = []
-        if self.ids is None and self.created_from is None:
-            remedy = "give created_from, an instant since when they were enqueued, or ids"
+        if not self.names_ended and self.created_from is None:
+            remedy = (
+                "give created_from, an instant since when they were enqueued, or ids, or another field that names few"
+            )
             problems.append(Problem("filter", "would look through all jobs", remedy))
         if self.is_about_calls:
             remedy = "leave called_from and called_before out, or give created_from and created_before"

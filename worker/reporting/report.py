@@ -163,27 +163,6 @@ def failures(
     return [_failure(row) for row in reading.failures_page(connection, job, last, limit)]
 
 
-@on_callers_connection
-def list_jobs(
-    connection: Connection,
-    *,
-    state: State | Iterable[State] | None = None,
-    account: str | None = None,
-    kind: str | None = None,
-    before: JobId | None = None,
-    limit: int = 50,
-    bind: Bind | None = None,
-) -> list[JobSummary]:
-    """Jobs, newest first; for the next page give the last one's id as `before`.
-
-    `state` is one or several, as `JobState.OPEN` or as its word `"open"`; CheckFailed for any other value.
-    """
-    states = None if state is None else states_of("state", state)
-    last = None if before is None else id_of(before)
-    rows = reading.newest_jobs(connection, states=states, account=account, kind=kind, before=last, limit=limit)
-    return [JobSummary(**_summary(row)) for row in rows]
-
-
 Source = Engine | Database | Callable[[], Session]
 
 
@@ -225,7 +204,7 @@ def _report(rows: ReportRows, counts: Counts) -> JobReport:
     for row in rows.attempts:
         attempts.setdefault(row["part_id"], []).append(_attempt(row))
     return JobReport(
-        **_summary(rows.job),
+        **summary_of(rows.job),
         counts=counts,
         replays=rows.replays,
         warnings=tuple(json.loads(rows.job["warnings"] or "[]")),
@@ -234,7 +213,8 @@ def _report(rows: ReportRows, counts: Counts) -> JobReport:
     )
 
 
-def _summary(row: Mapping[str, Any]) -> dict[str, Any]:
+def summary_of(row: Mapping[str, Any]) -> dict[str, Any]:
+    """The fields of a JobSummary."""
     same = ("id", "kind", "channel", "account", "asked", "dedupe_key", "target_job_id", "replay_of")
     instants = ("created_at", "due_at", "expires_at", "finished_at")
     return {

@@ -25,6 +25,7 @@ from worker.config.policy import policy_of
 from worker.config.settings import DeliverySettings, Settings
 from worker.control.revocations import Revocations
 from worker.delivery.maintenance.housekeeping import Housekeeping
+from worker.delivery.maintenance.indexing import Indexing
 from worker.delivery.maintenance.recovery import Recovery
 from worker.delivery.resolver.members import load_resolver
 from worker.delivery.scheduler.fair_share import Sharing
@@ -172,6 +173,7 @@ class WorkerProcess:
             "recovery": self._recovery_turn,
             "token_probe": TokenProbe(runtime.database, runtime.accounts, runtime.tokens).turn,
             "revocations": Revocations(runtime, self._revoked()).turn,
+            "indexing": partial(self._while_leading, Indexing(runtime.database).turn),
             "housekeeping": partial(self._keep_house, Housekeeping(runtime.database, self._settings.retention)),
         }
         if self._flower:
@@ -266,6 +268,9 @@ class WorkerProcess:
         if housekeeping.gone:
             log.info("purged", **housekeeping.gone)
         return delay
+
+    def _while_leading(self, turn: Callable[[], float]) -> float:
+        return turn() if self._relay.active else NOT_LEADING_S
 
     def _writer_died(self, error: BaseException) -> None:
         log.critical("writer_died", error=type(error).__name__, where=where(error))

@@ -20,7 +20,7 @@ from worker.hooks.registry import on_card_action
 from worker.producer.enqueue import enqueue
 from worker.producer.recall import recall
 from worker.producer.update_card import update_card
-from worker.reporting.report import list_jobs
+from worker.reporting.job_list import list_jobs
 
 ACCOUNT = "demo"
 PEOPLE = [f"person{number:04d}" for number in range(1, 1_498)]

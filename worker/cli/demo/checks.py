@@ -17,7 +17,8 @@ from worker.cli.demo.application import APPROVERS, LATER, MISSING, NEVER, PEOPLE
 from worker.cli.demo.stage import DemoStage, reading, reports
 from worker.cli.reading import report_lines, timeline_lines
 from worker.domain.state import JobState
-from worker.reporting.report import Failure, JobReport, JobSummary, failures, list_jobs
+from worker.reporting.job_list import list_jobs
+from worker.reporting.report import Failure, JobReport, JobSummary, failures
 from worker.reporting.timeline import Event, timeline
 
 Check = tuple[str, bool]

@@ -7,7 +7,7 @@ it.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -203,6 +203,8 @@ def _write(
     writes.insert(tables.receipts, batch.receipts, conflict="ignore")
     writes.insert(tables.failures, batch.failures, conflict="ignore")
     writes.insert(tables.events, _ends(batch, followed.changed))
+    # Replaced: that locks the row, so what is being indexed meanwhile is indexed once more.
+    writes.insert(tables.unindexed, _to_index(batch, followed.jobs.values()), conflict="replace")
     writes.flush(connection)
     insert_rows(connection, tables.parts, batch.added)
     if batch.task_ids:
@@ -229,6 +231,11 @@ def _ends(batch: Batch, changed: Mapping[str, JobFacts]) -> list[dict[str, Any]]
     return [
         event_row(uuid7().hex, EventKind.JOB_DONE, batch.now, job_id=job.id, job_state=int(job.state)) for job in ended
     ]
+
+
+def _to_index(batch: Batch, jobs: Iterable[JobFacts]) -> list[dict[str, Any]]:
+    """The jobs of which nothing is open any more, also those that only got a late answer's msgid."""
+    return [{"job_id": job.id, "ended_at": batch.now} for job in jobs if not job.counters["n_open"]]
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Mapping
+from itertools import islice
 from typing import Any, NamedTuple
 
 from pydantic_core import to_json
 from sqlalchemy import Connection
 
-from worker.domain.job import first_id, job_of, part_range
+from worker.domain.job import first_id, job_of, part_id, part_range
 from worker.domain.job_filter import JobFilter
+from worker.domain.job_terms import persons, same_person, text_hash
 from worker.domain.state import JobState
 from worker.outbox.engine.bulk import ids_json
 from worker.outbox.engine.clock import micros_of
 from worker.outbox.engine.dialect import Dialect, dialect_of
 from worker.outbox.engine.sql import each, fetch
+from worker.outbox.jobs.rows import COUNTER_NAMES
 
 Conditions = tuple[list[str], dict[str, Any]]
 
@@ -29,21 +32,76 @@ def part_ids(connection: Connection, wanted: JobFilter) -> list[str]:
 
 
 def job_conditions(wanted: JobFilter) -> Conditions:
-    """What has to hold for a job beside the ids, and the values in it. Of a tag it is only a first sieve: `has_tag`."""
-    equal = {name: getattr(wanted, name) for name in ("account", "channel", "kind")}
+    """What has to hold for a job beside the ids, and the values in it. It is only a first sieve: see `fitting`."""
+    equal = {name: getattr(wanted, name) for name in _EQUAL}
     given: dict[str, Any] = {name: value for name, value in equal.items() if value is not None}
     conditions = [f"j.{name} = :{name}" for name in given]
     if wanted.state is not None:
         conditions.append(f"j.state = {int(JobState[wanted.state.upper()])}")
-    for name, sign in (("created_from", ">="), ("created_before", "<")):
+    for name, (column, sign) in _BOUNDS.items():
         if (at := getattr(wanted, name)) is not None:
-            conditions.append(f"j.created_at {sign} :{name}")
+            conditions.append(f"j.{column} {sign} :{name}")
             given[name] = micros_of(at)
+    if wanted.ended_from is not None or wanted.ended_before is not None:
+        conditions.append("j.n_open = 0")
     if wanted.tag is not None:
         conditions.append("j.tags like :tag escape '!'")
         written = to_json(wanted.tag).decode()
         given["tag"] = "%" + written.replace("!", "!!").replace("%", "!%").replace("_", "!_") + "%"
     return conditions, given
+
+
+_EQUAL = ("account", "channel", "kind", "dedupe_key", "order_key", "replay_of")
+_BOUNDS = {
+    "created_from": ("created_at", ">="),
+    "created_before": ("created_at", "<"),
+    "ended_from": ("finished_at", ">="),
+    "ended_before": ("finished_at", "<"),
+}
+
+
+def sieved(wanted: JobFilter) -> str:
+    """The last columns of a select of jobs whose rows `fitting` takes, behind a comma."""
+    content = "j.recipients, j.message" if _reads_content(wanted) else "'', ''"
+    return f", j.tags, {content}, {' + '.join(f'j.{name}' for name in COUNTER_NAMES)}"
+
+
+_SIEVED = 4
+TOGETHER = 500
+"""Jobs whose calls are looked at with one statement."""
+
+
+def fitting(connection: Connection, wanted: JobFilter, rows: Iterable[tuple[Any, ...]]) -> Iterator[tuple[Any, ...]]:
+    """Those of the rows that fit, without the columns `sieved`; the job's id comes first in each."""
+    rest = iter(rows)
+    while lot := list(islice(rest, TOGETHER)):
+        lot = [row for row in lot if _fits(wanted, *row[-_SIEVED:-1])]
+        for table, name in (("worker_receipts", "msgid"), ("worker_attempts", "errcode")):
+            if lot and (value := getattr(wanted, name)) is not None:
+                having = _jobs_having(connection, table, name, value, {row[0]: row[-1] for row in lot})
+                lot = [row for row in lot if row[0] in having]
+        yield from (row[:-_SIEVED] for row in lot)
+
+
+def _fits(wanted: JobFilter, tags: str | None, recipients: str, message: str) -> bool:
+    # `like` also finds a tag inside another, or on SQLite in capitals.
+    if wanted.tag is not None and wanted.tag not in json.loads(tags or "[]"):
+        return False
+    if wanted.text_hash is not None and text_hash(message) != wanted.text_hash:
+        return False
+    return wanted.recipient is None or same_person(wanted.recipient) in persons(recipients, message)
+
+
+def _reads_content(wanted: JobFilter) -> bool:
+    return wanted.text_hash is not None or wanted.recipient is not None
+
+
+def _jobs_having(connection: Connection, table: str, column: str, value: object, parts: Mapping[str, int]) -> set[str]:
+    """The jobs with such a receipt or attempt; `parts`: how many each job has."""
+    # By the parts' ids: for a range of them MariaDB would read the whole table.
+    ids = ids_json(part_id(job, n) for job, count in parts.items() for n in range(count))
+    query = f"select part_id from {dialect_of(connection).chosen(table, 'part_id')} and {column} = :value"
+    return {job_of(row[0]) for row in fetch(connection, query, {"ids": ids, "value": value})}
 
 
 def part_conditions(wanted: JobFilter) -> Conditions:
@@ -67,16 +125,22 @@ class FoundJob(NamedTuple):
     kind: str
 
 
+def id_bounds(wanted: JobFilter | None) -> dict[str, str]:
+    """The bounds, both excluded, of the ids of jobs that a filter may mean, which begin with the producer's time."""
+    if wanted is None:
+        return {"after": "", "high": "g"}
+    low = "" if wanted.created_from is None else first_id(micros_of(wanted.created_from) - SKEW_US)
+    before = [at for at in (wanted.created_before, wanted.ended_before) if at is not None]
+    return {"after": low, "high": first_id(micros_of(min(before)) + SKEW_US) if before else "g"}
+
+
 def created_since(dialect: Dialect, wanted: JobFilter) -> tuple[str, dict[str, Any]]:
     """Where the jobs are that a filter with `created_from` may mean, and the bounds of their ids.
 
     A page begins behind `after`, the last id of the one before.
     """
-    assert wanted.created_from is not None
-    high = "g" if wanted.created_before is None else first_id(micros_of(wanted.created_before) + SKEW_US)
     # By their ids, which begin with the time: however many jobs are older or younger.
-    source = f"worker_jobs j{dialect.force_index('primary')} where j.id > :after and j.id < :high"
-    return source, {"after": first_id(micros_of(wanted.created_from) - SKEW_US), "high": high}
+    return f"worker_jobs j{dialect.force_index('primary')} where j.id > :after and j.id < :high", {**id_bounds(wanted)}
 
 
 def created_jobs(connection: Connection, wanted: JobFilter, more: str = "") -> Iterator[FoundJob]:
@@ -103,12 +167,7 @@ def _matching(
     connection: Connection, wanted: JobFilter, source: str, bounds: Mapping[str, Any], more: str
 ) -> Iterator[FoundJob]:
     conditions, given = job_conditions(wanted)
-    query = " and ".join([f"select j.id, j.channel, j.account, j.kind, j.tags from {source}", *conditions]) + more
-    for *found, tags in each(connection, query, {**given, **bounds}):
-        if has_tag(wanted, tags):
-            yield FoundJob(*found)
-
-
-def has_tag(wanted: JobFilter, tags: str | None) -> bool:
-    """Whether a job with these tags (JSON) fits: `like` also finds a tag inside another, or on SQLite in capitals."""
-    return wanted.tag is None or wanted.tag in json.loads(tags or "[]")
+    columns = f"j.id, j.channel, j.account, j.kind{sieved(wanted)}"
+    query = " and ".join([f"select {columns} from {source}", *conditions]) + more
+    rows = each(connection, query, {**given, **bounds})
+    return (FoundJob(*row) for row in fitting(connection, wanted, rows))

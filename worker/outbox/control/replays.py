@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from sqlalchemy import Connection
 
@@ -11,7 +12,8 @@ from worker.domain.job import part_id
 from worker.domain.job_filter import JobFilter
 from worker.domain.state import JobState
 from worker.outbox.control.cancels import left_out
-from worker.outbox.control.matching import created_since, has_tag, job_conditions
+from worker.outbox.control.candidates import candidates
+from worker.outbox.control.matching import created_since, fitting, job_conditions, sieved
 from worker.outbox.engine.bulk import ids_json
 from worker.outbox.engine.dialect import dialect_of
 from worker.outbox.engine.sql import fetch
@@ -35,7 +37,7 @@ class EndedJob:
 
 
 def ended_jobs(
-    connection: Connection, wanted: JobFilter, *, accepted: bool, unknown: bool, since: int | None
+    connection: Connection, wanted: JobFilter, now: int, *, accepted: bool, unknown: bool, since: int | None
 ) -> Iterator[EndedJob]:
     """The jobs of a filter that have ended and, as their counters say, did not reach all recipients; of ids, all.
 
@@ -56,19 +58,23 @@ def ended_jobs(
     if since is not None:
         conditions.append(f"j.created_at < :since and not exists ({again} and r.created_at >= :since)")
         given["since"] = since
+    for source, bounds in _sources(connection, wanted, now):
+        columns = f"j.id, j.account, j.state{sieved(wanted)}"
+        query = " and ".join([f"select {columns} from {source}", *conditions]) + left_out(wanted)
+        while rows := fetch(connection, f"{query} order by j.id limit {PAGE}", {**given, **bounds}):
+            for id, account, state in fitting(connection, wanted, rows):
+                yield EndedJob(id, account, JobState(state))
+            bounds["after"] = rows[-1][0]
+
+
+def _sources(connection: Connection, wanted: JobFilter, now: int) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Where the jobs of the filter are, and the bounds there."""
     dialect = dialect_of(connection)
-    if wanted.ids is None:
-        source, bounds = created_since(dialect, wanted)
-    else:
-        source = f"{dialect.chosen('worker_jobs', alias='j')} and j.id > :after"
-        bounds = {"ids": ids_json(wanted.part_or_job_ids()), "after": ""}
-    query = " and ".join([f"select j.id, j.account, j.state, j.tags from {source}", *conditions])
-    query += left_out(wanted)
-    while rows := fetch(connection, f"{query} order by j.id limit {PAGE}", {**given, **bounds}):
-        yield from (
-            EndedJob(id, account, JobState(state)) for id, account, state, tags in rows if has_tag(wanted, tags)
-        )
-        bounds["after"] = rows[-1][0]
+    if not wanted.names_ended:
+        yield created_since(dialect, wanted)
+        return
+    for ids in candidates(connection, wanted, now, is_open_too=False):
+        yield f"{dialect.chosen('worker_jobs', alias='j')} and j.id > :after", {"ids": ids_json(ids), "after": ""}
 
 
 def called_since(connection: Connection, ids: Sequence[str], since: int) -> int:

@@ -13,7 +13,7 @@ from sqlalchemy import Connection
 
 from worker.domain.job_filter import JobFilter
 from worker.domain.state import PartState
-from worker.outbox.control.matching import has_tag, job_conditions, part_conditions, part_ids
+from worker.outbox.control.matching import fitting, job_conditions, part_conditions, part_ids, sieved
 from worker.outbox.engine.bulk import ids_json
 from worker.outbox.engine.dialect import dialect_of
 from worker.outbox.engine.sql import fetch
@@ -55,14 +55,15 @@ def unknown_parts(connection: Connection, wanted: JobFilter, most: int) -> list[
         unknown = f"(select {columns} from worker_parts where {_UNKNOWN} limit {most}) p"
         source = f"{unknown}{joined} where true"
     query = " and ".join(
-        [f"select p.id, j.account, j.kind, p.order_id, p.claim, j.tags from {source}", *of_jobs, *of_parts]
+        [
+            f"select j.id, p.id, j.account, j.kind, p.order_id, p.claim{sieved(wanted)} from {source}",
+            *of_jobs,
+            *of_parts,
+        ]
     )
+    found = fitting(connection, wanted, fetch(connection, query, given))
     return sorted(
-        (
-            UnknownPart(id, account, kind, order is not None, claim)
-            for id, account, kind, order, claim, tags in fetch(connection, query, given)
-            if has_tag(wanted, tags)
-        ),
+        (UnknownPart(id, account, kind, order is not None, claim) for _, id, account, kind, order, claim in found),
         key=lambda part: part.id,
     )
 

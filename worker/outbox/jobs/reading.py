@@ -43,10 +43,11 @@ class JobRows(ReportRows):
 
 
 _FOLLOWERS = "select id, kind, state, created_at, finished_at from worker_jobs where target_job_id = :id order by id"
-_LISTED = (
-    "id, kind, channel, account, asked, priority, due_at, expires_at, dedupe_key, tags, target_job_id, replay_of,"
-    " created_at, state, finished_at"
+LISTED = (
+    *("id", "kind", "channel", "account", "asked", "priority", "due_at", "expires_at", "dedupe_key", "tags"),
+    *("target_job_id", "replay_of", "created_at", "state", "finished_at"),
 )
+"""The columns of a job that lists show."""
 _PART_HEADS = (
     "select id, state, reason, not_before, waits_on from worker_parts where id > :low and id < :high order by n"
 )
@@ -73,7 +74,9 @@ def job_rows(connection: Connection, job_id: str) -> JobRows | None:
 
 def report_rows(connection: Connection, job_id: str) -> ReportRows | None:
     """A job with its parts, attempts and receipts; None when there is no such job."""
-    jobs = mappings(connection, f"select {_LISTED}, warnings, n_open from worker_jobs where id = :id", {"id": job_id})
+    jobs = mappings(
+        connection, f"select {', '.join(LISTED)}, warnings, n_open from worker_jobs where id = :id", {"id": job_id}
+    )
     if not jobs:
         return None
     parts = mappings(connection, _PART_HEADS, part_range(job_id))
@@ -164,25 +167,6 @@ def first_in_orders(connection: Connection, orders: Iterable[str]) -> dict[str, 
     query = "select part_id from worker_order_queue where order_id = :id order by place_at, job_id, n limit 1"
     found = {id: execute(connection, query, {"id": id}).scalar() for id in orders}
     return {id: part for id, part in found.items() if part is not None}
-
-
-def newest_jobs(
-    connection: Connection,
-    *,
-    states: Sequence[int] | None,
-    account: str | None,
-    kind: str | None,
-    before: str | None,
-    limit: int,
-) -> Rows:
-    """Jobs, newest first (ids sort by time); `before` is the last id of the page before."""
-    conditions = {"account = :account": account, "kind = :kind": kind, "id < :before": before}
-    where = [condition for condition, value in conditions.items() if value is not None]
-    if states is not None:
-        where.append(f"state in ({', '.join(str(int(state)) for state in states) or 'null'})")
-    condition = f" where {' and '.join(where)}" if where else ""
-    query = f"select {_LISTED} from worker_jobs{condition} order by id desc limit :limit"
-    return mappings(connection, query, {"account": account, "kind": kind, "before": before, "limit": limit})
 
 
 # -- parts that wait for a limit --------------------------------------------------------------------------------------

@@ -23,6 +23,7 @@ from worker.outbox.engine.sql import execute, fetch, read_now, run
 from worker.outbox.jobs.blobs import delete_blobs, held_blobs
 from worker.outbox.jobs.confirmations import count_of_job
 from worker.outbox.jobs.order_queue import in_line
+from worker.outbox.upkeep.indexing import forget_terms
 
 JOBS = 100
 ROWS = 500
@@ -245,6 +246,7 @@ def _delete_jobs(connection: Connection, jobs: Parts) -> None:
     _delete(connection, "worker_parts", parts)
     _delete(connection, "worker_blob_uses", ids, "job_id")
     _delete_unnamed(connection, files)
+    forget_terms(connection, ids)
     _delete(connection, "worker_jobs", ids)
 
 

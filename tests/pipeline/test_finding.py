@@ -1,0 +1,345 @@
+"""Jobs are found by what one knows of them: while they are open, a moment after they ended, and by the index."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from datetime import datetime, timedelta
+from typing import Any
+
+import pytest
+
+from tests.support.reads import rows_read
+from tests.support.runtime import Site, an_account, planted, refused
+from worker import JobFilter, To, find_jobs, list_jobs, text_hash, webhook
+from worker.control.recall import find_in as find_sent
+from worker.control.replay import find_in as find_replayable
+from worker.delivery.maintenance.indexing import IDLE_S, Indexing
+from worker.domain.account import Account, Secret
+from worker.domain.content.recipient import Chats
+from worker.domain.errors import CheckFailed
+from worker.domain.job_terms import MOST_HOURS
+from worker.outbox.control import candidates, listing
+from worker.outbox.engine.clock import DrivenClock, instant
+from worker.outbox.engine.database import Database
+from worker.outbox.upkeep import indexing
+from worker.outbox.upkeep.indexing import index_lot
+
+HOUR = timedelta(hours=1)
+
+
+@pytest.fixture
+def site(database: Database, driven_clock: DrivenClock) -> Iterator[Site]:
+    """One process, with an application, a second one and a webhook."""
+    driven_clock.micros = time.time_ns() // 1000  # pages are bounded by ids, which hold the producer's time
+    hook = Account("alerts", "wecom_webhook", "http://vendor", {"edition": "robot"}, Secret(lambda: "k"))
+    with planted(database, driven_clock, accounts=[an_account(), hook]) as planted_site:
+        yield planted_site
+
+
+def index(site: Site) -> None:
+    """Everything that ended has its terms."""
+    while index_lot(site.database):
+        pass
+
+
+def found(site: Site, *, state: Any = None, limit: int = 50, before: str | None = None, **fields: Any) -> list[str]:
+    wanted = JobFilter(**fields) if fields else None
+    with site.database.reading() as connection:
+        page = find_jobs(connection, wanted, state=state, limit=limit, before=before, clock=site.clock)
+        return [job.id for job in page.jobs]
+
+
+def says(site: Site, job: str) -> str:
+    with site.database.reading() as connection:
+        return text_hash(connection, job)
+
+
+def at(site: Site) -> datetime:
+    return instant(site.clock.micros)
+
+
+def msgid(site: Site, job: str) -> str:
+    return str(site.of("receipts", job)[0].msgid)
+
+
+STAGES: dict[str, Callable[[Site], None]] = {"noted": lambda site: None, "indexed": index}
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_an_ended_job_is_found_by_each_field(site: Site, stage: str) -> None:
+    """And none that differs in it."""
+    site.vendor.says(refused(81013))
+    began = at(site)
+    options = {"tags": ["lunch", "lunch%"], "order_key": "o1", "dedupe_key": "d1", "expires_at": at(site) + HOUR}
+    refused_one = site.send("wrong", To(["ZhangSan", "lisi"]), **options)
+    site.run()
+    site.advance(3_600)
+    later = at(site)
+    other = site.send("right", "wangwu", tags=["Lunch"], order_key="o2")
+    site.run()
+    replay = site.replay(refused_one)
+    site.run()
+    STAGES[stage](site)
+
+    both = [replay, refused_one]
+    assert both == found(site, recipient="zhangsan") == found(site, recipient="ＺHANGSAN") == found(site, tag="lunch")
+    assert both == found(site, text_hash=says(site, refused_one)) == found(site, order_key="o1")
+    assert (
+        [refused_one] == found(site, errcode=81013) == found(site, state="rejected") == found(site, ended_before=later)
+    )
+    assert [refused_one] == found(site, dedupe_key="d1", account="hr")
+    assert [refused_one] == found(site, ended_from=began, ended_before=later)
+    assert [replay, other] == found(site, ended_from=later)
+    assert [replay] == found(site, replay_of=refused_one) == found(site, msgid=msgid(site, replay))
+    assert [other] == found(site, recipient="wangwu", account="hr", state="accepted")
+    assert [replay, other, refused_one] == found(site, account="hr") == found(site, kind="send") == found(site)
+    assert [] == found(site, recipient="zhang") == found(site, recipient="wangwu", state="rejected")
+    assert [] == found(site, account="nobody") == found(site, msgid="m%") == found(site, state=[])
+
+
+def test_what_is_open_is_found_too(site: Site) -> None:
+    """Also what is due in a week, and next to what has ended."""
+    ended = site.send("hello", "lisi")
+    site.run()
+    index(site)
+    waits = site.send("hello", "LISI", due_at=at(site) + timedelta(days=7), tags=["weekly"])
+    site.send("other", "wangwu")
+
+    assert [waits, ended] == found(site, recipient="lisi") == found(site, text_hash=says(site, ended))
+    assert [waits] == found(site, tag="weekly") == found(site, recipient="lisi", state="open")
+    assert [ended] == found(site, recipient="lisi", state="accepted")
+
+
+def test_whom_a_webhook_mentions_is_found(site: Site) -> None:
+    """As a recipient: who erases a person has to find that too."""
+    job = site.ask(webhook.Text(content="look", mentioned_list=["ZhaoLiu"]), Chats(), account="alerts")
+    site.run()
+    assert [job] == found(site, recipient="zhaoliu")
+    index(site)
+    assert [job] == found(site, recipient="zhaoliu")
+
+
+def test_a_job_that_ends_once_more_is_found_by_what_it_is_now(site: Site) -> None:
+    """A part in doubt that was answered late: no longer `unknown`, and by its msgid."""
+    site.vendor.says(refused(40058))
+    job = site.send()
+    site.run()
+    index(site)
+    before = {row.term for row in site.rows("select term from worker_terms")}
+
+    site.sql("update worker_jobs set state = 2")
+    site.sql("insert into worker_unindexed (job_id, ended_at) values (:job, 1)", job=job)
+    index(site)
+
+    assert [] == found(site, state="rejected")
+    assert 1 == len(before - {row.term for row in site.rows("select term from worker_terms")}), "the state's"
+    assert [job] == found(site, state="accepted")
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_pages_go_on_where_the_one_before_ended(site: Site, stage: str) -> None:
+    """Newest first, each once, also while part of them is open, noted or indexed."""
+    jobs = [site.send(str(n), tags=["many"]) for n in range(7)]
+    site.run()
+    STAGES[stage](site)
+    jobs += [site.send(str(n), tags=["many"]) for n in range(7, 10)]
+
+    pages, before = list[list[str]](), None
+    while page := found(site, tag="many", limit=3, before=before):
+        pages.append(page)
+        before = page[-1]
+
+    assert list(reversed(jobs)) == [job for page in pages for job in page]
+    assert [3, 3, 3, 1] == [len(page) for page in pages]
+
+
+def test_a_page_that_would_read_too_much_says_so(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And says where to go on; nothing is passed over."""
+    old = site.ask(webhook.Text(content="old"), Chats(), account="alerts")
+    for n in range(6):
+        site.send(str(n))
+    site.run()
+    index(site)
+    monkeypatch.setattr(listing, "WALKED", 3)
+    monkeypatch.setattr(listing, "LOOKED_AT", 2)
+    monkeypatch.setattr(listing, "_LOT", 2)
+
+    with site.database.reading() as connection:
+        page = find_jobs(connection, JobFilter(channel="wecom_webhook"), limit=1)
+        assert ((), True) == (page.jobs, page.is_cut_short)
+        looks = 0
+        while not page.jobs:
+            page = find_jobs(connection, JobFilter(channel="wecom_webhook"), limit=1, before=page.before)
+            looks += 1
+        assert ([old], 2) == ([job.id for job in page.jobs], looks)
+        assert [old] == [job.id for job in list_jobs(connection, account="alerts", limit=1)], "that has an index"
+
+
+def test_a_search_waits_for_no_index_that_is_far_behind(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is refused with what to do, rather than read everything."""
+    monkeypatch.setattr(candidates, "MOST_NOTED", 1)
+    for n in range(2):
+        site.send(str(n), "lisi")
+    site.run()
+
+    with pytest.raises(CheckFailed, match=r"too many jobs wait .*; wait until the workers have caught up"):
+        found(site, recipient="lisi")
+    index(site)
+    assert 2 == len(found(site, recipient="lisi"))
+
+
+def test_what_a_filter_may_not_say(site: Site) -> None:
+    """Each refusal names what to change."""
+    wrong: list[tuple[dict[str, Any], str]] = [
+        ({"dedupe_key": "d"}, "dedupe_key: is unique for one account only; give the account too"),
+        ({"errcode": 0}, "errcode: 0 is what every success has; use state"),
+        ({"recipient": " "}, "recipient: says nothing"),
+        ({"ended_from": datetime(2026, 1, 1)}, "ended_from"),
+        ({"ended_from": at(site) - (MOST_HOURS + 1) * HOUR}, r"ended_from: is too long ago .*; give ended_before too"),
+        ({"called_from": at(site)}, "filter: is about calls, and a list is about jobs"),
+        ({"ids": ["0" * 32 + "-0"]}, "ids: name single parts"),
+    ]
+    for fields, told in wrong:
+        with pytest.raises(CheckFailed, match=told):
+            found(site, **fields)
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_recalls_and_replays_find_by_the_same_fields(site: Site, stage: str) -> None:
+    """Without a time, where the field names few; a tag may be that of years."""
+    site.vendor.says(refused(81013))
+    failed = site.send("wrong", To(["lisi"]), tags=["lunch"])
+    site.run()
+    sent = site.send("wrong", To(["lisi", "wangwu"]))
+    site.run()
+    STAGES[stage](site)
+
+    assert (sent,) == find_sent(site.database, JobFilter(recipient="LiSi")).ids
+    assert (sent,) == find_sent(site.database, JobFilter(msgid=msgid(site, sent))).ids
+    assert (failed,) == find_replayable(site.database, JobFilter(text_hash=says(site, failed))).ids
+    assert (failed,) == find_replayable(site.database, JobFilter(ended_from=at(site) - HOUR)).ids
+    waits = site.send("wrong", To(["lisi"]), due_at=at(site) + HOUR)
+    assert (sent, waits) == find_sent(site.database, JobFilter(recipient="lisi")).ids
+    with pytest.raises(CheckFailed, match="filter: would look through all jobs; give created_from"):
+        find_replayable(site.database, JobFilter(errcode=81013))
+
+
+def test_what_is_purged_leaves_no_terms(site: Site) -> None:
+    """Terms are many, so none may stay behind."""
+    job = site.send()
+    site.run()
+    with site.database.writing() as connection:
+        indexing.forget_terms(connection, [job])
+    assert [] == site.rows("select job_id from worker_unindexed") == site.rows("select term from worker_terms")
+
+
+def test_a_lot_ends_with_the_bytes_that_it_may_read(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Messages may have megabytes."""
+    for n in range(3):
+        site.send(str(n) * 1_000)
+    site.run()
+    monkeypatch.setattr(indexing, "BYTES", 1_500)
+    assert [2, 1, 0] == [index_lot(site.database) for _ in range(3)]
+
+
+def test_it_works_a_tenth_of_the_time(site: Site) -> None:
+    """The sending comes first."""
+    site.send()
+    site.run()
+    turns = iter([0.0, 0.02, 5.0])
+    indexer = Indexing(site.database, lambda: next(turns))
+    assert pytest.approx(0.18) == indexer.turn()
+    assert IDLE_S == indexer.turn()
+
+
+def test_an_odd_row_keeps_no_other_from_being_found(site: Site) -> None:
+    """A message that no release of ours wrote is found by the rest."""
+    odd, good = site.send("a", "lisi"), site.send("b", "lisi")
+    site.run()
+    site.sql("update worker_jobs set recipients = '[', message = '\"mentioned_list' where id = :id", id=odd)
+    index(site)
+    assert [good] == found(site, recipient="lisi")
+    assert [good, odd] == found(site, account="hr")
+
+
+FIELDS: dict[str, Callable[[Site, str], dict[str, Any]]] = {
+    "recipient": lambda site, job: {"recipient": "rare"},
+    "text_hash": lambda site, job: {"text_hash": says(site, job)},
+    "tag": lambda site, job: {"tag": "rare"},
+    "order_key": lambda site, job: {"order_key": "rare"},
+    "dedupe_key": lambda site, job: {"dedupe_key": "rare", "account": "hr"},
+    "msgid": lambda site, job: {"msgid": msgid(site, job)},
+    "errcode": lambda site, job: {"errcode": 81013},
+    "state": lambda site, job: {"state": "partial"},
+    "ended": lambda site, job: {"ended_from": at(site) - HOUR},
+    "replay_of": lambda site, job: {"replay_of": job},
+    "ids": lambda site, job: {"ids": [job]},
+    "newest": lambda site, job: {"limit": 3},
+}
+MOST_READ = 150
+
+
+@pytest.mark.parametrize("field", FIELDS)
+def test_what_is_asked_for_is_all_that_is_read(site: Site, field: str) -> None:
+    """However many others there are: here 1,500 that ended long ago."""
+    many = [site.send(str(n), f"u{n}") for n in range(3)]
+    site.vendor.says(*[lambda request: site.vendor.takes(request)] * 3)
+    site.run()
+    copies(site, many[0], 1_500)
+    site.advance(2 * 86_400)
+    site.vendor.says(lambda request: site.vendor.takes(request, invaliduser="ghost"))
+    job = site.send("rare", To(["rare", "ghost"]), tags=["rare"], order_key="rare", dedupe_key="rare")
+    site.run()
+    index(site)
+    site.sql("update worker_attempts set errcode = 81013 where part_id = :part", part=f"{job}-0")
+    site.sql("insert into worker_unindexed (job_id, ended_at) values (:job, 1)", job=job)
+    index(site)
+    fields = FIELDS[field](site, job)
+    tidy(site)
+
+    def ask(connection: Any) -> None:
+        more = dict(fields)
+        wanted = {name: more.pop(name) for name in fields if name not in ("limit",)}
+        find_jobs(
+            connection,
+            JobFilter(**wanted) if wanted and wanted.keys() != {"state"} else None,
+            state=wanted.get("state"),
+            limit=more.get("limit", 50),
+            clock=site.clock,
+        )
+
+    assert rows_read(site.database, ask) < MOST_READ
+
+
+def tidy(site: Site) -> None:
+    """What was deleted is gone, as a while later: until then an index scan passes it."""
+    with site.database.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        if site.database.dialect.name == "mysql":
+            for table in ("jobs", "parts", "attempts", "receipts", "terms", "unindexed"):
+                connection.exec_driver_sql(f"analyze table worker_{table}").fetchall()
+        else:
+            connection.exec_driver_sql("vacuum" if site.database.dialect.name == "sqlite" else "vacuum analyze")
+
+
+def copies(site: Site, job: str, count: int) -> None:
+    """The same job many times, a little earlier, as it would stand there with its terms."""
+    columns = {
+        table: list(vars(site.rows(f"select * from worker_{table} limit 1")[0]))
+        for table in ("jobs", "parts", "receipts", "attempts")
+    }
+    with site.database.writing() as connection:
+        for n in range(count):
+            new = f"{int(job[:12], 16) - 1 - n:012x}{job[12:]}"
+            for table, names in columns.items():
+                picked = ", ".join(
+                    f"replace({name}, '{job}', '{new}')" if name in ("id", "job_id", "part_id") else name
+                    for name in names
+                )
+                key = {"jobs": "id", "parts": "job_id"}.get(table, "part_id")
+                value = job if key != "part_id" else f"{job}-0"
+                connection.exec_driver_sql(
+                    f"insert into worker_{table} ({', '.join(names)}) select {picked} from worker_{table}"
+                    f" where {key} = '{value}'"
+                )
+            connection.exec_driver_sql(f"insert into worker_unindexed (job_id, ended_at) values ('{new}', 1)")

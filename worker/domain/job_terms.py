@@ -1,0 +1,123 @@
+"""What a job is found by besides its id: its terms, short keyed hashes under which an index names it. Pure.
+
+A term is a hash, so that the index holds no recipient; it is keyed, so that none can be tried out without the database.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import unicodedata
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from worker.domain.content.recipient import LISTS, Recipients
+from worker.domain.job import Kind
+from worker.domain.state import JobState
+
+TERM = 12
+"""Characters of a term: 72 bits."""
+MOST_HOURS = 31 * 24
+"""The longest span of ended jobs that is looked up hour by hour."""
+_MENTIONS = ("mentioned_list", "mentioned_mobile_list")
+FACTS = ("account", "kind", "finished_at", "order_key", "tags", "message", "recipients")
+"""The columns of a job, in the order of `IndexedJob`."""
+HASH = 16
+"""Characters of a text's hash."""
+
+
+def term(key: bytes, name: str, value: str) -> str:
+    """The term of a field's value."""
+    digest = hashlib.blake2b(f"{name}\n{value}".encode(), key=key[:64], digest_size=9).digest()
+    return base64.urlsafe_b64encode(digest).decode()
+
+
+def same_person(recipient: str) -> str:
+    """A recipient's id without regard to case and to the width of its characters, by which persons are compared."""
+    return unicodedata.normalize("NFKC", recipient).strip().casefold()
+
+
+def text_hash(message: str) -> str:
+    """The hash of a message (JSON, as it is stored): the same for each job that says the same."""
+    return hashlib.sha256(message.encode()).hexdigest()[:HASH]
+
+
+def hour_of(micros: int) -> str:
+    """The hour in UTC in which an instant lies."""
+    return f"{datetime.fromtimestamp(micros // 1_000_000, UTC):%Y-%m-%dT%H}"
+
+
+def hours_between(begin: datetime, end: datetime) -> list[str]:
+    """The hours in UTC from one instant to another; at most `MOST_HOURS` and one more, so that too many are seen."""
+    at, hours = begin.astimezone(UTC).replace(minute=0, second=0, microsecond=0), list[str]()
+    while at <= end and len(hours) <= MOST_HOURS:
+        hours.append(f"{at:%Y-%m-%dT%H}")
+        at += timedelta(hours=1)
+    return hours
+
+
+def persons(recipients: str, message: str) -> set[str]:
+    """Everyone who is named by a job (both JSON): recipients, the members who send to them, whom a text mentions."""
+    asked = Recipients.from_json(_document(recipients))
+    named = {same_person(one) for name in LISTS.values() for one in getattr(asked, name)}
+    named |= {same_person(sender) for sender, _ in asked.by_sender}
+    # A message may have megabytes, and few mention anybody.
+    if any(name in message for name in _MENTIONS):
+        named |= {same_person(str(one)) for one in _mentioned(_document(message))}
+    return named
+
+
+def _document(text: str) -> dict[str, Any]:
+    """A JSON document; empty for what no release of ours wrote, so that one odd row keeps no other from being found."""
+    try:
+        found = json.loads(text)
+    except ValueError:
+        found = None
+    return found if isinstance(found, dict) else {}
+
+
+def _mentioned(value: Any) -> Iterator[Any]:
+    if isinstance(value, dict):
+        for name, inner in value.items():
+            yield from inner if name in _MENTIONS and isinstance(inner, list) else _mentioned(inner)
+
+
+@dataclass(frozen=True, slots=True)
+class IndexedJob:
+    """What the terms of a job that has ended are made of."""
+
+    id: str
+    account: str
+    kind: str
+    finished_at: int | None
+    order_key: str | None
+    tags: str | None
+    """A JSON list; None: no tags."""
+    message: str = field(repr=False)
+    recipients: str = field(repr=False)
+    state: JobState
+    msgids: Iterable[str]
+    errcodes: Iterable[int]
+
+    def terms(self, key: bytes) -> set[str]:
+        """Its terms. What most jobs have in common, as to have been accepted, is none: it would find nothing."""
+        return {term(key, name, value) for name, value in self._values()}
+
+    def _values(self) -> Iterator[tuple[str, str]]:
+        yield "account", self.account
+        yield "text_hash", text_hash(self.message)
+        if self.kind != Kind.SEND:
+            yield "kind", self.kind
+        if self.state is not JobState.ACCEPTED:
+            yield "state", self.state.label
+        if self.finished_at is not None:
+            yield "ended", hour_of(self.finished_at)
+        if self.order_key is not None:
+            yield "order_key", self.order_key
+        yield from (("tag", tag) for tag in json.loads(self.tags or "[]"))
+        yield from (("recipient", one) for one in persons(self.recipients, self.message))
+        yield from (("msgid", msgid) for msgid in self.msgids)
+        yield from (("errcode", str(code)) for code in self.errcodes if code)

@@ -1,0 +1,156 @@
+"""The ids of jobs that a filter may mean, each from an index; what they really are is looked at afterwards.
+
+Jobs that have ended are found by their terms, except those that ended a moment ago and are noted to be indexed. Jobs
+that are open have no terms: they are found by their parts, which cost what is open, however much has ended.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import datetime
+from heapq import merge
+from itertools import groupby, islice
+from typing import Any
+
+from sqlalchemy import Connection
+
+from worker.domain.errors import CheckFailed, Problem
+from worker.domain.job import Kind, job_of
+from worker.domain.job_filter import JobFilter
+from worker.domain.job_terms import MOST_HOURS, hours_between, same_person, term
+from worker.domain.state import OPEN_STATES, JobState
+from worker.outbox.control.matching import id_bounds
+from worker.outbox.engine.clock import instant
+from worker.outbox.engine.dialect import dialect_of
+from worker.outbox.engine.site_keys import lane_key
+from worker.outbox.engine.sql import fetch
+
+PAGE = 500
+"""Ids that are read together."""
+MOST_NOTED = 200_000
+"""Jobs that wait to be indexed and are looked at meanwhile."""
+MOST_OPEN = 100_000
+"""Open parts whose jobs are looked at."""
+_ONE = ("msgid", "text_hash", "order_key", "errcode", "tag")
+_HAVE_TERMS = frozenset({*JobState} - {JobState.OPEN, JobState.ACCEPTED})
+
+
+def named_ids(connection: Connection, wanted: JobFilter) -> list[str] | None:
+    """The jobs that a filter names outright, open or ended, sorted; None: it names none."""
+    if wanted.ids is not None:
+        return sorted({job_of(id) for id in wanted.part_or_job_ids()})
+    if wanted.dedupe_key is not None:
+        query = "select id from worker_jobs where account = :account and dedupe_key = :value"
+        given: dict[str, Any] = {"account": wanted.account, "value": wanted.dedupe_key}
+    elif wanted.replay_of is not None:
+        query, given = "select id from worker_jobs where replay_of = :value", {"value": wanted.replay_of}
+    else:
+        return None
+    return sorted(row[0] for row in fetch(connection, query, given))
+
+
+def narrow_terms(
+    connection: Connection, wanted: JobFilter | None, states: Sequence[JobState] | None, now: int
+) -> list[str] | None:
+    """The terms one of which each ended job of the filter has; None: it has no field that few jobs share."""
+    key = lane_key(connection)
+    for name in _ONE:
+        if (value := getattr(wanted, name, None)) is not None:
+            return [term(key, name, str(value))]
+    if wanted is not None and wanted.recipient is not None:
+        return [term(key, "recipient", same_person(wanted.recipient))]
+    if states is not None and _HAVE_TERMS.issuperset(states):
+        return [term(key, "state", state.label) for state in states]
+    if wanted is not None and wanted.ended_from is not None:
+        return [term(key, "ended", hour) for hour in _hours(wanted.ended_from, wanted.ended_before, instant(now))]
+    return None
+
+
+def broad_terms(connection: Connection, wanted: JobFilter) -> list[str] | None:
+    """The same by a field that very many may share; None: it has no such field."""
+    key = lane_key(connection)
+    if wanted.kind is not None and wanted.kind != Kind.SEND:
+        return [term(key, "kind", wanted.kind)]
+    return None if wanted.account is None else [term(key, "account", wanted.account)]
+
+
+def _hours(begin: datetime, end: datetime | None, now: datetime) -> list[str]:
+    hours = hours_between(begin, now if end is None else min(end, now))
+    if len(hours) > MOST_HOURS:
+        remedy = "give ended_before too, at most 31 days later, or another field"
+        raise CheckFailed([Problem("ended_from", "is too long ago", remedy, MOST_HOURS, "hours", len(hours))])
+    return hours
+
+
+def noted_ids(connection: Connection, bounds: Mapping[str, str]) -> list[str]:
+    """The ended jobs between two ids that are noted to be indexed; CheckFailed where these are too many."""
+    query = "select job_id from worker_unindexed where job_id > :after and job_id < :high limit :most"
+    found = [row[0] for row in fetch(connection, query, {**bounds, "most": MOST_NOTED + 1})]
+    if len(found) > MOST_NOTED:
+        remedy = "wait until the workers have caught up, or give created_from or ids"
+        raise CheckFailed(
+            [Problem("filter", "needs the index, for which too many jobs wait", remedy, MOST_NOTED, "jobs", len(found))]
+        )
+    return found
+
+
+def open_ids(connection: Connection, bounds: Mapping[str, str], most: int) -> set[str]:
+    """Jobs between two ids with a part that is queued or in the air; `most` parts of each state are read."""
+    # One select for each index, see `cancels`; the bounds would make a database choose the index of the ids.
+    source = f"worker_parts p{dialect_of(connection).force_index('worker_parts_due_by_state')}"
+    selects = (
+        f"select job_id from (select job_id from {source} where state = {int(state)} limit {most}) s{int(state)}"
+        for state in sorted(OPEN_STATES)
+    )
+    return {
+        row[0] for row in fetch(connection, " union all ".join(selects)) if bounds["after"] < row[0] < bounds["high"]
+    }
+
+
+def indexed_ids(
+    connection: Connection, terms: Iterable[str], bounds: Mapping[str, str], *, newest_first: bool = False
+) -> Iterator[str]:
+    """The jobs between two ids that have one of the terms, each once, in order."""
+    found = (_of_term(connection, one, dict(bounds), newest_first) for one in terms)
+    return (id for id, _ in groupby(merge(*found, reverse=newest_first)))
+
+
+def _of_term(connection: Connection, term: str, bounds: dict[str, str], newest_first: bool) -> Iterator[str]:
+    order, moving = ("desc", "high") if newest_first else ("asc", "after")
+    query = (
+        "select job_id from worker_terms where term = :term and job_id > :after and job_id < :high"
+        f" order by job_id {order} limit {PAGE}"
+    )
+    while rows := fetch(connection, query, {"term": term, **bounds}):
+        yield from (row[0] for row in rows)
+        if len(rows) < PAGE:
+            return
+        bounds[moving] = rows[-1][0]
+
+
+def candidates(connection: Connection, wanted: JobFilter, now: int, *, is_open_too: bool) -> Iterator[list[str]]:
+    """The jobs that a filter which names ended ones may mean, oldest first, in lots; CheckFailed where too many wait.
+
+    `is_open_too`: also those of which something is open.
+    """
+    ids: Iterable[str] | None = named_ids(connection, wanted)
+    if ids is None:
+        bounds = id_bounds(wanted)
+        # What is open first, then what is noted: a job goes that way, and from there into the index.
+        fresh = open_ids(connection, bounds, MOST_OPEN) if is_open_too else set[str]()
+        if len(fresh) >= MOST_OPEN:
+            remedy = "give created_from, or cancel what is open first"
+            raise CheckFailed(
+                [Problem("filter", "would look through too many open jobs", remedy, MOST_OPEN, "jobs", len(fresh))]
+            )
+        fresh.update(noted_ids(connection, bounds))
+        terms = narrow_terms(connection, wanted, None, now) or []
+        ids = (id for id, _ in groupby(merge(sorted(fresh), indexed_ids(connection, terms, bounds))))
+    return batched(ids, PAGE)
+
+
+def batched(ids: Iterable[str], size: int) -> Iterator[list[str]]:
+    """Ids in lots."""
+    rest = iter(ids)
+    while lot := list(islice(rest, size)):
+        yield lot

@@ -1,0 +1,92 @@
+"""Lists of jobs: the newest, or those of a filter, page by page. Reads only."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from sqlalchemy import Connection
+
+from worker.domain import job_terms
+from worker.domain.errors import CheckFailed, Problem
+from worker.domain.job import JobId, id_of
+from worker.domain.job_filter import JobFilter
+from worker.domain.state import JobState, State, states_of
+from worker.outbox.control.listing import job_page
+from worker.outbox.engine.caller import Bind, on_callers_connection
+from worker.outbox.engine.clock import DatabaseClock, SqlClock, now_in
+from worker.outbox.engine.sql import read_now
+from worker.reporting.find_job import row_of
+from worker.reporting.report import JobSummary, summary_of
+
+_CLOCK = DatabaseClock()
+
+
+@dataclass(frozen=True, slots=True)
+class JobPage:
+    """Jobs, newest first."""
+
+    jobs: tuple[JobSummary, ...]
+    before: str | None
+    """What to give as `before` for the next page; None: there is none."""
+    is_cut_short: bool
+    """The page ends because it looked at as many jobs as it may: no field of the filter finds its jobs quickly."""
+    leaves_open_out: bool
+    """More than 100,000 parts are open, and not all of their jobs were looked at."""
+
+
+@on_callers_connection
+def find_jobs(
+    connection: Connection,
+    wanted: JobFilter | None = None,
+    *,
+    state: State | Iterable[State] | None = None,
+    before: JobId | None = None,
+    limit: int = 50,
+    clock: SqlClock = _CLOCK,
+    bind: Bind | None = None,
+) -> JobPage:
+    """Jobs of a filter, newest first. None: of all jobs.
+
+    Each field is answered from an index, however many jobs there are, save `channel` and `kind="send"`, which only
+    sieve. A page looks at 50,000 candidates at most. CheckFailed where the filter speaks of parts or calls, or
+    while more than 200,000 jobs wait to be indexed.
+    """
+    if wanted is not None:
+        wanted.require_whole_jobs()
+        if wanted.is_about_calls:
+            remedy = "leave called_from and called_before out"
+            raise CheckFailed([Problem("filter", "is about calls, and a list is about jobs", remedy)])
+        state = JobState[wanted.state.upper()] if state is None and wanted.state is not None else state
+    states = None if state is None else states_of("state", state)
+    last = None if before is None else id_of(before)
+    is_timed = wanted is not None and wanted.ended_from is not None
+    now = read_now(connection, now_in(connection, clock)) if is_timed else 0
+    page = job_page(connection, wanted, states, before=last, limit=limit, now=now)
+    jobs = tuple(JobSummary(**summary_of(row)) for row in page.rows)
+    return JobPage(jobs, page.before, page.is_cut_short, page.leaves_open_out)
+
+
+@on_callers_connection
+def list_jobs(
+    connection: Connection,
+    *,
+    state: State | Iterable[State] | None = None,
+    account: str | None = None,
+    kind: str | None = None,
+    before: JobId | None = None,
+    limit: int = 50,
+    bind: Bind | None = None,
+) -> list[JobSummary]:
+    """Jobs, newest first; for the next page give the last one's id as `before`. `find_jobs` takes a filter.
+
+    `state` is one or several, as `JobState.OPEN` or as its word `"open"`; CheckFailed for any other value.
+    """
+    wanted = None if account is None and kind is None else JobFilter(account=account, kind=kind)
+    return list(find_jobs(connection, wanted, state=state, before=before, limit=limit).jobs)
+
+
+@on_callers_connection
+def text_hash(connection: Connection, job_id: JobId, *, bind: Bind | None = None) -> str:
+    """The hash of a job's message, by which `JobFilter(text_hash=...)` finds all jobs that say the same."""
+    return job_terms.text_hash(row_of(connection, job_id)["message"])
