@@ -64,7 +64,7 @@ def persons(recipients: str, message: str) -> set[str]:
     asked = Recipients.from_json(_document(recipients))
     named = {same_person(one) for name in LISTS.values() for one in getattr(asked, name)}
     named |= {same_person(sender) for sender, _ in asked.by_sender}
-    # A message may have megabytes, and few mention anybody.
+    # A message may have megabytes, and few mention a person.
     if any(name in message for name in _MENTIONS):
         named |= {same_person(str(one)) for one in _mentioned(_document(message))}
     return named

@@ -72,7 +72,7 @@ TOGETHER = 500
 
 
 def fitting(connection: Connection, wanted: JobFilter, rows: Iterable[tuple[Any, ...]]) -> Iterator[tuple[Any, ...]]:
-    """Those of the rows that fit, without the columns `sieved`; the job's id comes first in each."""
+    """The rows that fit, without the columns `sieved`; the job's id comes first in each."""
     rest = iter(rows)
     while lot := list(islice(rest, TOGETHER)):
         lot = [row for row in lot if _fits(wanted, *row[-_SIEVED:-1])]
