@@ -70,6 +70,12 @@ from worker.control.cancel import (
     cancel as cancel,
     find_open as find_open,
 )
+from worker.control.fence import (
+    Fenced as Fenced,
+    Restored as Restored,
+    fence as fence,
+    find_restored as find_restored,
+)
 from worker.control.pause import (
     HeldJobs as HeldJobs,
     Paused as Paused,

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Annotated, Any
 
 import typer
 
 from worker.cli.options import (
+    INSTANT,
     OF_CALLS,
     Account,
     Channel,
@@ -221,6 +223,23 @@ def release(
     from worker.cli import pausing
 
     raise typer.Exit(0 if pausing.release(typer.echo, ids, why=why, person=person, as_json=as_json) else 1)
+
+
+@app.command()
+def fence(
+    since: Annotated[
+        datetime, typer.Option(help="When the backup was made: what was enqueued later is no part of it.", **INSTANT)
+    ],
+    why: Why = "",
+    person: Person = None,
+    yes: Yes = False,
+    as_json: Json = False,
+) -> None:
+    """Holds what may have gone out since a backup that was restored; before the first worker is started on it."""
+    from worker.cli import pausing
+
+    done = pausing.fence(typer.echo, note, confirm, since, why=why, person=person, yes=yes, as_json=as_json)
+    raise typer.Exit(0 if done else 1)
 
 
 @app.command()

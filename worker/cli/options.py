@@ -12,7 +12,7 @@ from typing import Annotated, Any
 import typer
 
 Json = Annotated[bool, typer.Option("--json", help="Machine-readable output.")]
-_INSTANT: dict[str, Any] = {"formats": ["%Y-%m-%dT%H:%M:%S%z"], "metavar": "2026-11-21T18:00:00+0800"}
+INSTANT: dict[str, Any] = {"formats": ["%Y-%m-%dT%H:%M:%S%z"], "metavar": "2026-11-21T18:00:00+0800"}
 Account = Annotated[str | None, typer.Option(help="Only this account's.")]
 Channel = Annotated[str | None, typer.Option(help="Only this channel's.")]
 OfKind = Annotated[str | None, typer.Option("--kind", help="Only jobs of this kind, such as send.")]
@@ -28,7 +28,7 @@ def _text(help: str, *names: str) -> Any:
 
 
 def _instant(help: str) -> Any:
-    return Annotated[datetime | None, typer.Option(help=f"Only what was {help}.", **_INSTANT)]
+    return Annotated[datetime | None, typer.Option(help=f"Only what was {help}.", **INSTANT)]
 
 
 FILTER: Mapping[str, Any] = {

@@ -1,15 +1,16 @@
-"""`worker pause`, `resume`, `hold`, `release` and `drain`: what stops calls, and waits for those in the air."""
+"""`worker pause`, `resume`, `hold`, `release`, `fence`, `drain`: what stops calls, and waits for those in the air."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterable
+from datetime import datetime
 
 from worker.cli import acting
 from worker.cli.acting import Ask, system_user
-from worker.cli.reading import Say, outbox, pause_line, plain
+from worker.cli.reading import ProgressLine, Say, outbox, pause_line, plain
 from worker.config.settings import load_settings
-from worker.control import pause as pausing
+from worker.control import fence as fencing, pause as pausing
 from worker.control.pause import HeldJobs
 from worker.domain.errors import WorkerError
 from worker.domain.job_filter import JobFilter
@@ -86,3 +87,21 @@ def drain(say: Say, note: Say, wanted: JobFilter | None, *, timeout_s: float, as
     sentence = f"{left} are still in the air" if left else "nothing is in the air"
     say(json.dumps({"in_the_air": left}) if as_json else sentence)
     return not left
+
+
+def fence(
+    say: Say, note: Say, ask: Ask, since: datetime, *, why: str, person: str | None, yes: bool, as_json: bool
+) -> bool:
+    """Holds what may have gone out since a backup; shows what it is and asks first. False when there is nothing."""
+    person = person or system_user()
+    found = fencing.find_restored(since)
+    for (account, kind), count in sorted(found.counts.items()):
+        note(f"{count:>8}  {kind} on account {account}")
+    if found.ids and not yes and not ask(f"hold these {len(found.ids)} jobs in doubt?"):
+        raise WorkerError("nothing was changed")
+    done = fencing.fence(found, person=person, why=why, progress=ProgressLine(note, len(found.ids)))
+    told = f"{done.parts} parts are held in doubt (audit {done.audit})"
+    if done.parts:
+        told += "; `worker jobs --state unknown` lists them, `worker resolve` ends them"
+    say(json.dumps(plain(done), ensure_ascii=False) if as_json else told)
+    return done.parts > 0

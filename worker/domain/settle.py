@@ -273,6 +273,23 @@ def hold(part: PartFacts, reason: str) -> None:
     part.not_before = None
 
 
+FENCED = "may have been sent after the backup that was restored"
+
+
+def fence(part: PartFacts, now: int) -> None:
+    """Holds an open part that may have gone out though its row does not say so, as after a restored backup.
+
+    A queued part counts as called once more.
+    """
+    if part.state is PartState.QUEUED:
+        part.claim += 1
+        part.waits_on = None
+        part.marked_at = now
+        part.first_marked_at = part.first_marked_at or now
+    part.doubts += int(part.state in OPEN_STATES)
+    hold(part, FENCED)
+
+
 def expire(part: PartFacts) -> None:
     """Move queued -> expired, past `expires_at`: certainly never sent, unless an earlier call is in doubt."""
     _close(part, PartState.EXPIRED, "expires_at passed")

@@ -169,7 +169,7 @@ def _written_before(connection: Connection, batch: Batch, end: End) -> dict[str,
 def _change(connection: Connection, batch: Batch, change: Change, part: PartFacts | None) -> None:
     if part is None:
         return
-    claim, incarnation, marked_at = part.claim, part.incarnation, part.marked_at
+    claim = part.claim
     old = (part.state, part.not_before, part.reason, part.waits_on, part.offered_until)
     change.apply(part, batch.now)
     if old == (part.state, part.not_before, part.reason, part.waits_on, part.offered_until):
@@ -180,8 +180,8 @@ def _change(connection: Connection, batch: Batch, change: Change, part: PartFact
         # The lost call may have used the response_code that the part leased.
         batch.burned.append(part.id)
         verdict = Verdict(Unknown(change.attempt_reason))
-        lost = End(part.id, claim, incarnation or "", verdict, duration_ms=None, flagged=bool(part.flagged))
-        batch.attempts[part.id, claim] = attempt_row(batch, lost, marked_at or batch.now)
+        lost = End(part.id, part.claim, part.incarnation or "", verdict, duration_ms=None, flagged=bool(part.flagged))
+        batch.attempts[part.id, part.claim] = attempt_row(batch, lost, part.marked_at or batch.now)
     if change.spec is not None:
         batch.specs.append({"id": part.id, "spec": change.spec})
     if change.receipt is not None:

@@ -6,7 +6,7 @@ what these cost, however many others there are.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 
@@ -84,6 +84,12 @@ def open_jobs(connection: Connection, ids: Sequence[str]) -> list[str]:
     query = f"select id from {dialect_of(connection).chosen('worker_jobs')} and {_GOES_ON}"
     found = {row[0] for row in fetch(connection, query, {"ids": ids_json(ids)})}
     return [id for id in ids if id in found]
+
+
+def due_jobs(connection: Connection, now_sql: str, ids: Collection[str]) -> list[str]:
+    """The jobs among these that are due by now."""
+    query = f"select id from {dialect_of(connection).chosen('worker_jobs')} and due_at <= {now_sql}"
+    return [row[0] for row in fetch(connection, query, {"ids": ids_json(ids)})]
 
 
 @dataclass(frozen=True, slots=True)

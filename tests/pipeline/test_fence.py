@@ -1,0 +1,107 @@
+"""What may have gone out since a backup that was restored is held, each part with the attempt that it may have had."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+
+import pytest
+
+from tests.support.runtime import Site, busy, lost, planted
+from worker.control.fence import fence_in, find_in
+from worker.control.resolve import Word, find_in as find_unknown_in, resolve_in
+from worker.domain.errors import CheckFailed, WorkerError
+from worker.domain.job_filter import JobFilter
+from worker.domain.settle import FENCED
+from worker.outbox.engine.clock import DrivenClock, instant
+from worker.outbox.engine.database import Database
+
+
+@pytest.fixture
+def site(database: Database, driven_clock: DrivenClock) -> Iterator[Site]:
+    """One process."""
+    with planted(database, driven_clock) as planted_site:
+        yield planted_site
+
+
+def at(site: Site, seconds: float = 0) -> datetime:
+    return instant(site.clock.micros) + timedelta(seconds=seconds)
+
+
+def held_by_a_fence(site: Site) -> int:
+    """As on a restored database: no process of before is alive."""
+    site.sql("update worker_processes set ended_at = 1")
+    return fence_in(site.database, find_in(site.database, at(site, 1)), "zhang", "restored").parts
+
+
+def test_what_is_due_and_open_is_held_and_the_rest_is_left(site: Site) -> None:
+    """Queued, tried before, under a call, in doubt: held. Due later, ended, held, or harmless when repeated: left."""
+    site.vendor.says(busy(), lost(), lost())
+    tried, doubtful = site.send("tried"), site.send("doubtful")
+    on_hold = site.send("held", on_unknown="hold")
+    for job in (tried, doubtful, on_hold):
+        site.ring(job)
+    site.advance(60)
+    site.sql("update worker_parts set not_before = null where job_id = :job", job=on_hold)
+    done = site.send("done")
+    site.ring(done)
+    fresh, later = site.send("fresh"), site.send("later", due_at=at(site, 600))
+    sending = site.send("sending")
+    site.sql("update worker_parts set state = 1, claim = 1 where job_id = :job", job=sending)
+    recall, upload = site.recall(done), site.upload()
+
+    assert 4 == held_by_a_fence(site)
+
+    states = {job: site.state(job) for job in (tried, doubtful, on_hold, fresh, sending)}
+    assert {"unknown"} == set(states.values())
+    assert [FENCED] * 4 == [site.part(job).reason for job in (tried, doubtful, fresh, sending)]
+    assert (["accepted"], ["queued"] * 3) == ([site.state(done)], [site.state(job) for job in (later, recall, upload)])
+    assert {None} == {site.part(job).not_before for job in states}
+    assert [(1, "retry", 0), (2, "unknown", 1)] == [
+        (row.claim, row.outcome, int(row.doubtful)) for row in site.of("attempts", tried)
+    ], "the answer of before is kept"
+    assert [(1, "read_timeout")] == [(row.claim, row.reason) for row in site.of("attempts", doubtful)]
+    assert 0 == held_by_a_fence(site), "given again it finds nothing"
+
+
+def test_a_person_ends_what_was_held(site: Site) -> None:
+    """Never called as far as the rows say, and yet said to be sent, with its msgid."""
+    job, other = site.send("one"), site.send("two")
+    assert 2 == held_by_a_fence(site)
+
+    for id, word in ((job, Word(sent=True, msgid="m9")), (other, Word(sent=False))):
+        resolve_in(site.database, find_unknown_in(site.database, JobFilter(ids=[id])), word, "seen", "zhang")
+
+    assert ["accepted", "rejected"] == [site.state(job), site.state(other)]
+    assert ["m9"] == [row.msgid for row in site.of("receipts", job)]
+
+
+def test_what_was_enqueued_since_is_none_of_it(site: Site) -> None:
+    """The backup cannot have had it."""
+    site.sql("update worker_processes set ended_at = 1")
+    old = site.send("old")
+    since = at(site, 1)
+    site.clock.advance(2)
+    new = site.send("new")
+
+    assert (old,) == find_in(site.database, since).ids
+    fence_in(site.database, find_in(site.database, since), "zhang", "")
+    assert ["unknown", "queued"] == [site.state(old), site.state(new)]
+
+
+def test_it_is_refused_beside_a_worker_and_without_a_zone(site: Site) -> None:
+    """A worker that is alive is sending what is to be held."""
+    site.send()
+    with pytest.raises(WorkerError, match="1 worker processes are alive and may be sending: end them"):
+        find_in(site.database, at(site))
+    with pytest.raises(CheckFailed, match="created_before"):
+        find_in(site.database, datetime(2026, 1, 1))
+
+
+def test_those_behind_in_an_order_wait(site: Site) -> None:
+    """Each may have gone out: all are held, and nothing overtakes."""
+    jobs = [site.send(str(n), order_key="o") for n in range(3)]
+    assert 3 == held_by_a_fence(site)
+    new = site.send("new", order_key="o")
+    site.run()
+    assert ["unknown"] * 3 + ["queued"] == [site.state(job) for job in (*jobs, new)]
