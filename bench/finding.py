@@ -126,7 +126,7 @@ def _add_rare(database: Database) -> list[str]:
             f" select id, 1, 'm-rare', {ended}, false, false from worker_parts",
             "insert into worker_attempts (part_id, claim, incarnation, outcome, doubtful, errcode, flagged, started_at,"
             f" ended_at) select id, 1, 'p', 'unknown', true, 81013, false, {ended}, {ended} from worker_parts",
-            f"insert into worker_unindexed (job_id, ended_at) select id, {ended} from worker_jobs",
+            "insert into worker_unindexed (job_id, note) select id, '1' from worker_jobs",
         ):
             connection.exec_driver_sql(sql)
         says = text_hash(connection, made[0])

@@ -1,8 +1,8 @@
 """The index by which jobs that have ended are found.
 
-Everything that has ended waits to be indexed by the workers of this release. Jobs that a process of the previous
-release ends meanwhile are found by their id, their time and their account only. It runs under an advisory lock, with a
-short lock timeout.
+Everything that has ended waits to be indexed by the workers of this release; to note it reads all jobs once, in one
+transaction, which with SQLite keeps producers waiting. Jobs that a process of the previous release ends afterwards are
+found by their ids, dedupe keys and times only. It runs under an advisory lock, with a short lock timeout.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ def upgrade() -> None:
     make_table(
         "worker_unindexed",
         sa.Column("job_id", key(32), primary_key=True),
-        sa.Column("ended_at", sa.BigInteger(), nullable=False),
+        sa.Column("note", key(32), nullable=False),
     )
     make_table(
         "worker_terms",
@@ -66,7 +66,7 @@ def upgrade() -> None:
     )
     op.create_index("worker_terms_job", "worker_terms", ["job_id"], if_not_exists=is_mariadb() or None)
     op.execute(
-        "insert into worker_unindexed (job_id, ended_at) select id, finished_at from worker_jobs j"
+        "insert into worker_unindexed (job_id, note) select id, '0005' from worker_jobs j"
         " where n_open = 0 and finished_at is not null"
         " and not exists (select 1 from worker_unindexed u where u.job_id = j.id)"
     )

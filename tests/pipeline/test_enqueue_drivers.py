@@ -127,6 +127,7 @@ def everything(database: Database, folder: Path) -> Scenario:
     assert [] == (yield worker.list_pauses, (), {})
     listed = yield worker.list_jobs, (), {"state": JobState.REJECTED, "account": "hr", "kind": "send"}
     assert [many[1].id, many[0].id] == [one.id for one in listed]
+    assert set() == (yield worker.find_suppressed, (["ann"],), {})
     says = yield worker.text_hash, (many[0].id,), {}
     found = yield worker.find_jobs, (worker.JobFilter(text_hash=says),), {"state": "rejected"}
     assert [many[1].id, many[0].id] == [one.id for one in found.jobs]
@@ -144,7 +145,7 @@ def end_refused(database: Database, job: str) -> None:
             text("update worker_parts set state = :part, first_marked_at = 1 where job_id = :job"), values
         )
         connection.execute(text("update worker_jobs set state = :state, n_open = 0 where id = :job"), values)
-        connection.execute(text("insert into worker_unindexed (job_id, ended_at) values (:job, 1)"), values)
+        connection.execute(text("insert into worker_unindexed (job_id, note) values (:job, '1')"), values)
 
 
 def ours(database: Database, scenario: Scenario) -> set[str]:
@@ -242,6 +243,7 @@ READERS = {
         "codes_left",
         "failures",
         "find_jobs",
+        "find_suppressed",
         "get_job",
         "list_audit",
         "list_pauses",

@@ -1,17 +1,19 @@
-"""`worker resend-failed`, `skip`, `resume` and `events retry`, each of which leaves an audit's row."""
+"""`worker resend-failed`, `skip`, `resume`, `suppress` and `events retry`, each of which leaves an audit's row."""
 
 from __future__ import annotations
 
 import getpass
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 from sqlalchemy import Connection
 
 from worker.cli import callbacks, lanes
+from worker.cli.reading import outbox
 from worker.config.accounts import accounts_of
 from worker.config.settings import load_settings
+from worker.control import suppress as suppressing
 from worker.control.audit import Running, audited
 from worker.control.opening import opened_current
 from worker.domain.errors import ConfigurationError
@@ -71,6 +73,18 @@ def resume(name: str, *, why: str, person: str | None) -> list[str]:
         told = lanes.resume(running.database, name)
         running.counts["lifted"] = len(told)
     return told
+
+
+def suppress(recipients: Sequence[str], *, lift: bool, why: str, person: str | None) -> int:
+    """Puts recipients on the list of those to whom nothing is sent, or takes them off; how many that changed."""
+    change = suppressing.lift_suppression if lift else suppressing.suppress
+    return change(recipients, person=person or system_user(), why=why).changed
+
+
+def suppressed(recipients: Sequence[str]) -> list[str]:
+    """The recipients among these that are on that list."""
+    with outbox() as connection:
+        return sorted(suppressing.find_suppressed(connection, recipients))
 
 
 def retry(event_id: str, *, why: str, person: str | None) -> None:

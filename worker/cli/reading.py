@@ -47,9 +47,12 @@ def jobs(
     """Prints the newest jobs, and on `note` what was not looked at."""
     with outbox() as connection:
         page = find_jobs(connection, wanted, state=state_named(JobState, state), before=before, limit=limit)
-    tell(say, page.jobs, _job_line, "no jobs", as_json=as_json)
-    if page.leaves_open_out:
-        note("more than 100,000 parts are open, and not all of their jobs were looked at: say --created-from or ids")
+    if as_json:
+        say(json.dumps(plain(page), ensure_ascii=False))
+    else:
+        tell(say, page.jobs, _job_line, "no jobs", as_json=False)
+    if page.leaves_fresh_out:
+        note("not all jobs were looked at that are open, or wait to be indexed: there are too many")
     if page.is_cut_short:
         note(f"as many as one look may read; go on with --before {page.before}, or name a field that fewer share")
 

@@ -79,6 +79,7 @@ def _account(name: str, given: AccountSettings, deadline_s: float) -> Account:
         on_unknown=given.on_unknown,
         allow_everyone=given.allow_everyone,
         weight=given.weight,
+        quiet_hours=given.quiet_hours,
     )
 
 

@@ -30,6 +30,7 @@ from worker.config.places import (
 )
 from worker.domain.content.address import entry_problem
 from worker.domain.errors import ConfigurationError
+from worker.domain.pacing.quiet import NONE, quiet_hours
 
 DEFAULT_FILE = "worker.toml"
 SECRET_KEYS = frozenset({"secret", "token", "aes_key", "encoding_aes_key", "webhook_key", "key", "password"})
@@ -58,6 +59,14 @@ class AccountSettings(BaseModel):
     allow_everyone: bool = False
     weight: Annotated[float, Field(gt=0, le=1000)] = 1.0
     """Its share of the threads beside other accounts with work: 2 gets twice as much as 1."""
+    quiet_hours: str = NONE
+    """When nothing is put before people, as `"22:00-07:00 Asia/Shanghai"`; a job may say otherwise."""
+
+    @field_validator("quiet_hours")
+    @classmethod
+    def _as_quiet_hours(cls, value: str) -> str:
+        quiet_hours(value)
+        return value
 
     @field_validator("base_url")
     @classmethod

@@ -11,6 +11,7 @@ from typing import Any
 
 from worker.domain.outcome import Penalty
 from worker.domain.pacing.limit import Limit
+from worker.domain.pacing.quiet import NONE
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +46,8 @@ class Account:
     weight: float = 1.0
     """Its share of the threads beside other accounts with work: 2 gets twice as much as 1."""
     allow_everyone: bool = False
+    quiet_hours: str = NONE
+    """When nothing of it is put before people, as `"22:00-07:00 Asia/Shanghai"`; `none`: at no time."""
 
     @property
     def deadline_s(self) -> float:

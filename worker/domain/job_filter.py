@@ -13,6 +13,7 @@ from worker.domain.job import JobId, id_of
 from worker.domain.state import JobState
 
 MOST_IDS = 1_000
+MOST_ERRCODE = 2**31
 INSTANTS = ("created_from", "created_before", "ended_from", "ended_before", "called_from", "called_before")
 _WORDS = (
     "account",
@@ -49,7 +50,10 @@ class JobFilter:
     tag: str | None = None
     """One of the words that the producer gave with `tags=`."""
     recipient: str | None = None
-    """One recipient, sending member or mentioned member of the job; case and the width of characters do not count."""
+    """A recipient, sending member or mentioned member of the job; case and the width of characters do not count.
+
+    A department is `party:7`, a tag of the vendor's `tag:7`.
+    """
     dedupe_key: str | None = None
     """The producer's; the account has to be given too."""
     order_key: str | None = None
@@ -95,6 +99,8 @@ class JobFilter:
             problems.append(Problem("dedupe_key", "is unique for one account only", "give the account too"))
         if self.errcode == 0:
             problems.append(Problem("errcode", "0 is what every success has", "use state"))
+        elif self.errcode is not None and abs(self.errcode) > MOST_ERRCODE:
+            problems.append(Problem("errcode", "is none of a vendor's", "give one such as 81013"))
         if self.state is not None and self.state not in (labels := [state.label for state in JobState]):
             problems.append(Problem("state", "is none", f"use one of {', '.join(labels)}"))
         if self.asked().keys() <= {"state"} or self.asked() == {"ids": []}:

@@ -8,13 +8,14 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+import re
 import unicodedata
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from worker.domain.content.recipient import LISTS, Recipients
+from worker.domain.content.recipient import LISTS
 from worker.domain.job import Kind
 from worker.domain.state import JobState
 
@@ -23,6 +24,8 @@ TERM = 12
 MOST_HOURS = 31 * 24
 """The longest span of ended jobs that is looked up hour by hour."""
 _MENTIONS = ("mentioned_list", "mentioned_mobile_list")
+_MENTION = re.compile(r"<@([^<>\s]{1,64})>")
+_GROUPS = ("party", "tag")
 FACTS = ("account", "kind", "finished_at", "order_key", "tags", "message", "recipients")
 """The columns of a job, in the order of `IndexedJob`."""
 HASH = 16
@@ -60,18 +63,35 @@ def hours_between(begin: datetime, end: datetime) -> list[str]:
 
 
 def persons(recipients: str, message: str) -> set[str]:
-    """Everyone who is named by a job (both JSON): recipients, the members who send to them, whom a text mentions."""
-    asked = Recipients.from_json(_document(recipients))
-    named = {same_person(one) for name in LISTS.values() for one in getattr(asked, name)}
-    named |= {same_person(sender) for sender, _ in asked.by_sender}
+    """The persons that a job names (both JSON): recipients, the members who send to them, whom a text mentions.
+
+    A department is `party:7`, a tag of the vendor's `tag:7`: their ids are not those of members.
+    """
+    asked = _document(recipients)
+    named = {
+        same_person(f"{kind}:{one}" if kind in _GROUPS else one)
+        for kind, name in LISTS.items()
+        for one in _texts(asked.get(name))
+    }
+    named |= {same_person(one) for sender in _list(asked.get("by_sender")) for one in _texts(_list(sender)[:1])}
     # A message may have megabytes, and few mention a person.
     if any(name in message for name in _MENTIONS):
-        named |= {same_person(str(one)) for one in _mentioned(_document(message))}
-    return named
+        named |= {same_person(one) for one in _mentioned(_document(message))}
+    return named | {same_person(one) for one in _MENTION.findall(message)}
+
+
+def tags_of(tags: str | None) -> list[str]:
+    """The tags of a job, out of its column."""
+    try:
+        return list(_texts(json.loads(tags or "[]")))
+    except ValueError:
+        return []
+
+
+# What no release of ours wrote counts as nothing, so that one odd row keeps no other from being found.
 
 
 def _document(text: str) -> dict[str, Any]:
-    """A JSON document; empty for what no release of ours wrote, so that one odd row keeps no other from being found."""
     try:
         found = json.loads(text)
     except ValueError:
@@ -79,15 +99,23 @@ def _document(text: str) -> dict[str, Any]:
     return found if isinstance(found, dict) else {}
 
 
-def _mentioned(value: Any) -> Iterator[Any]:
+def _list(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else []
+
+
+def _texts(value: Any) -> Iterator[str]:
+    return (one for one in _list(value) if isinstance(one, str))
+
+
+def _mentioned(value: Any) -> Iterator[str]:
     if isinstance(value, dict):
         for name, inner in value.items():
-            yield from inner if name in _MENTIONS and isinstance(inner, list) else _mentioned(inner)
+            yield from _texts(inner) if name in _MENTIONS else _mentioned(inner)
 
 
 @dataclass(frozen=True, slots=True)
 class IndexedJob:
-    """What the terms of a job that has ended are made of."""
+    """What the terms of a job that has ended, or did once, are made of."""
 
     id: str
     account: str
@@ -111,13 +139,13 @@ class IndexedJob:
         yield "text_hash", text_hash(self.message)
         if self.kind != Kind.SEND:
             yield "kind", self.kind
-        if self.state is not JobState.ACCEPTED:
+        if self.state not in (JobState.ACCEPTED, JobState.OPEN):
             yield "state", self.state.label
         if self.finished_at is not None:
             yield "ended", hour_of(self.finished_at)
         if self.order_key is not None:
             yield "order_key", self.order_key
-        yield from (("tag", tag) for tag in json.loads(self.tags or "[]"))
+        yield from (("tag", tag) for tag in tags_of(self.tags))
         yield from (("recipient", one) for one in persons(self.recipients, self.message))
         yield from (("msgid", msgid) for msgid in self.msgids)
         yield from (("errcode", str(code)) for code in self.errcodes if code)

@@ -25,6 +25,7 @@ from worker.domain.outcome import (
 )
 from worker.domain.pacing.lane import RULES, LaneRules
 from worker.domain.pacing.limit import used_up
+from worker.domain.pacing.quiet import QUIET_HOURS
 from worker.domain.state import FINAL_STATES, MOVES, OPEN_STATES, PartState
 
 SECOND = 1_000_000
@@ -244,6 +245,12 @@ def wait_for_limit(part: PartFacts, until: int, limit_name: str) -> None:
     """Stays queued until an instant, because a limit has no room for it: not an attempt."""
     wait_until(part, until, used_up(limit_name))
     part.limit_name = limit_name
+
+
+def wait_quietly(part: PartFacts, until: int) -> None:
+    """Stays queued until its quiet hours end: not an attempt."""
+    wait_until(part, until, "quiet hours")
+    part.limit_name = QUIET_HOURS
 
 
 def try_again(part: PartFacts, reason: str, now: int, delay_s: float, policy: Policy) -> None:

@@ -47,6 +47,7 @@ def enqueue(
     order_key: str | None = None,
     on_gap: OnGap = "hold",
     on_unknown: OnUnknown | None = None,
+    quiet_hours: str | None = None,
     overflow: Overflow = "refuse",
     **keywords: Unpack[JobOptions],
 ) -> JobRef:
@@ -60,6 +61,8 @@ def enqueue(
         `worker skip JOB` lets them go on; or "skip", they go on. "hold" by default; needs an order_key.
     on_unknown: What is done when the message may have been sent, no answer came and nothing makes a repeat safe: "hold"
         it for a person, or "resend" it, so that it may arrive twice. "default", like None, is what the account says.
+    quiet_hours: When it waits and is not put before people: "22:00-07:00 Asia/Shanghai", a span of local time, with
+        ", urgent passes" behind it where urgent jobs do not wait; or "none". By default what the account says.
     overflow: What is done with a text that is too long: "refuse" it, the default; "truncate" it; or "split" a text or
         markdown into several messages. Those are parts of the one job, numbered and offered in reading order; when a
         part is retried, or two workers send at once, a later one can arrive first. No cut is made inside a character,
@@ -68,7 +71,9 @@ def enqueue(
     Raises CheckFailed with every wrong field, DedupeConflict, or RetryTransaction; the first two leave the caller's
     transaction usable and nothing in it.
     """
-    options = Options(order_key=order_key, on_gap=on_gap, on_unknown=on_unknown, overflow=overflow).given(keywords)
+    options = Options(
+        order_key=order_key, on_gap=on_gap, on_unknown=on_unknown, quiet_hours=quiet_hours, overflow=overflow
+    ).given(keywords)
     asked = _asked(account, message, to, options, keywords.get("accounts"))
     return ask(connection, asked, keywords.get("clock", CLOCK))
 

@@ -14,6 +14,7 @@ from sqlalchemy import Connection
 from worker.config.accounts import AccountSource
 from worker.domain.errors import Problem
 from worker.domain.job import Priority
+from worker.domain.pacing.quiet import FORM, LONGEST, quiet_hours
 from worker.outbox.engine.caller import Bind, InCallersTransaction, in_callers_transaction
 from worker.outbox.engine.clock import SECOND, DatabaseClock, SqlClock, micros_of
 
@@ -77,6 +78,8 @@ class Options:
     """What the parts behind one that is held in doubt, exhausted or parked do: `hold` (wait) or `skip` (go on)."""
     tags: Sequence[str] = ()
     on_unknown: OnUnknown | None = None
+    quiet_hours: str | None = None
+    """When it is not put before people; `none`: at any time; None: as its account says."""
     overflow: Overflow = "refuse"
     """The handling of a text that is too long: `refuse`, `truncate` (with an ellipsis), or `split` into several
     messages, which are parts of the job, numbered and offered in order."""
@@ -120,6 +123,8 @@ def option_problems(options: Options) -> Iterator[Problem]:
         yield Problem("on_gap", "is no choice", f"use one of {', '.join(get_args(OnGap))}")
     elif options.on_gap != "hold" and options.order_key is None:
         yield Problem("on_gap", "has no order to leave a gap in", "give an order_key too, or leave it out")
+    if options.quiet_hours is not None:
+        yield from _quiet_problems(options.quiet_hours)
     if options.due_at is not None or options.expires_at is not None:
         yield from _time_problems(options)
     for name, value in (("dedupe_key", options.dedupe_key), ("order_key", options.order_key)):
@@ -158,6 +163,16 @@ def _ends_before_it_starts(options: Options) -> bool:
     due_at, due_is_absolute = instant_of(options.due_at if options.due_at is not None else 0)
     expires_at, expiry_is_absolute = instant_of(options.expires_at)
     return due_is_absolute == expiry_is_absolute and expires_at <= due_at
+
+
+def _quiet_problems(written: Any) -> Iterator[Problem]:
+    if not isinstance(written, str) or len(written) > LONGEST:
+        yield Problem("quiet_hours", "are no text, or too long", f"write {FORM}")
+        return
+    try:
+        quiet_hours(written)
+    except ValueError as error:
+        yield Problem("quiet_hours", str(error), f"write {FORM}, or none")
 
 
 def _key_problems(name: str, value: Any) -> Iterator[Problem]:

@@ -156,6 +156,8 @@ def _job_row(
         row["expires_at" if absolute else "expires_in"] = instant
     if options.dedupe_key is not None:
         row["dedupe_key"], row["content_hash"] = options.dedupe_key, content_hash(asked, draft)
+    if options.quiet_hours is not None:
+        row["quiet_hours"] = options.quiet_hours
     if options.order_key is not None:
         row["order_key"], row["on_gap"] = options.order_key, options.on_gap
     if options.tags:

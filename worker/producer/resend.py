@@ -169,6 +169,7 @@ def _once_more(
             on_gap=old["on_gap"] or "hold",
             tags=json.loads(old["tags"] or "[]"),
             on_unknown=old["on_unknown"],
+            quiet_hours=old["quiet_hours"],
         ),
         target=old["target_job_id"],
         replay_of=old["replay_of"] or old["id"],

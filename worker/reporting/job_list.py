@@ -31,8 +31,8 @@ class JobPage:
     """What to give as `before` for the next page; None: there is none."""
     is_cut_short: bool
     """The page ends because it looked at as many jobs as it may: no field of the filter finds its jobs quickly."""
-    leaves_open_out: bool
-    """More than 100,000 parts are open, and not all of their jobs were looked at."""
+    leaves_fresh_out: bool
+    """More than 100,000 parts are open, or more than 50,000 jobs wait to be indexed, and not all were looked at."""
 
 
 @on_callers_connection
@@ -48,9 +48,9 @@ def find_jobs(
 ) -> JobPage:
     """Jobs of a filter, newest first. None: of all jobs.
 
-    Each field is answered from an index, however many jobs there are, save `channel` and `kind="send"`, which only
-    sieve. A page looks at 50,000 candidates at most. CheckFailed where the filter speaks of parts or calls, or
-    while more than 200,000 jobs wait to be indexed.
+    Each field is answered from an index, however many jobs there are, save what most jobs share and which only sieves:
+    `channel`, `kind="send"`, the state `accepted`. A page looks at 50,000 candidates of the index at most. CheckFailed
+    where the filter speaks of parts or calls.
     """
     if wanted is not None:
         wanted.require_whole_jobs()
@@ -58,13 +58,15 @@ def find_jobs(
             remedy = "leave called_from and called_before out"
             raise CheckFailed([Problem("filter", "is about calls, and a list is about jobs", remedy)])
         state = JobState[wanted.state.upper()] if state is None and wanted.state is not None else state
+    if limit < 1:
+        raise CheckFailed([Problem("limit", "is none", "give 1 or more", 1, "jobs", limit)])
     states = None if state is None else states_of("state", state)
     last = None if before is None else id_of(before)
     is_timed = wanted is not None and wanted.ended_from is not None
     now = read_now(connection, now_in(connection, clock)) if is_timed else 0
     page = job_page(connection, wanted, states, before=last, limit=limit, now=now)
     jobs = tuple(JobSummary(**summary_of(row)) for row in page.rows)
-    return JobPage(jobs, page.before, page.is_cut_short, page.leaves_open_out)
+    return JobPage(jobs, page.before, page.is_cut_short, page.leaves_fresh_out)
 
 
 @on_callers_connection
@@ -83,7 +85,13 @@ def list_jobs(
     `state` is one or several, as `JobState.OPEN` or as its word `"open"`; CheckFailed for any other value.
     """
     wanted = None if account is None and kind is None else JobFilter(account=account, kind=kind)
-    return list(find_jobs(connection, wanted, state=state, before=before, limit=limit).jobs)
+    page = find_jobs(connection, wanted, state=state, before=before, limit=limit)
+    found = list(page.jobs)
+    # A page that was cut short is none of the caller's business here.
+    while len(found) < limit and page.before is not None:
+        page = find_jobs(connection, wanted, state=state, before=page.before, limit=limit - len(found))
+        found += page.jobs
+    return found
 
 
 @on_callers_connection

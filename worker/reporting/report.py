@@ -20,6 +20,7 @@ from sqlalchemy.orm import Session
 from worker.domain import settle
 from worker.domain.errors import JobNotFound, StillOpen
 from worker.domain.job import JobId, id_of
+from worker.domain.job_terms import tags_of
 from worker.domain.state import JobState, PartState, State, states_of
 from worker.outbox.engine.caller import Bind, on_callers_connection
 from worker.outbox.engine.clock import instant
@@ -221,7 +222,7 @@ def summary_of(row: Mapping[str, Any]) -> dict[str, Any]:
         **{name: row[name] for name in same},
         **{name: _at(row[name]) for name in instants},
         "state": JobState(row["state"]),
-        "tags": tuple(json.loads(row["tags"] or "[]")),
+        "tags": tuple(tags_of(row["tags"])),
     }
 
 

@@ -10,6 +10,7 @@ from typing import Any
 
 from worker.domain.job import Kind, Priority, job_of
 from worker.domain.pacing.lane import Cause, Standing, account_of, standing
+from worker.domain.pacing.quiet import QUIET_HOURS
 from worker.domain.pause import Pause
 from worker.domain.settle import FOREVER
 from worker.domain.state import FINAL_STATES, PartState
@@ -27,6 +28,8 @@ class WaitFor(StrEnum):
     LIMIT = "limit"
     BLOCK = "block"
     PARKED = "parked"
+    QUIET_HOURS = "quiet_hours"
+    """The quiet hours of its job or account."""
     PAUSE = "pause"
     """A person paused what its job belongs to, or holds the job."""
     BREAKER = "breaker"
@@ -182,6 +185,8 @@ def _own(part: Row, around: Surroundings) -> PartWait | None:
         return PartWait(id, WaitFor.ORDER, f"part {head} is before it in its order", None, None, commands)
     if at <= around.now:
         return None
+    if part["limit_name"] == QUIET_HOURS:
+        return PartWait(id, WaitFor.QUIET_HOURS, "nothing is put before people in its quiet hours", None, until)
     if part["limit_name"] is not None:
         text, command = f"the limit {part['limit_name']} has no room for it", "worker limits --account "
         return PartWait(id, WaitFor.LIMIT, text, None, until, (command + around.job["account"],))

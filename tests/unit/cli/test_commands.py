@@ -58,7 +58,7 @@ def test_jobs_are_listed(run: Run, job: str, capsys: pytest.CaptureFixture[str])
     lines = capsys.readouterr().out.splitlines()
 
     assert job in lines[0]
-    assert [(job, "open")] == [(one["id"], one["state"]) for one in json.loads(lines[1])]
+    assert [(job, "open")] == [(one["id"], one["state"]) for one in json.loads(lines[1])["jobs"]]
     assert "no jobs" == lines[2]
 
 
@@ -261,7 +261,7 @@ def test_an_ended_job_is_replayed(run: Run, job: str, sqlite_url: str, capsys: p
     new = capsys.readouterr().out.splitlines()[-1]
     assert 0 == run("jobs", "--json")
 
-    assert {job, new} == {one["id"] for one in json.loads(capsys.readouterr().out)}
+    assert {job, new} == {one["id"] for one in json.loads(capsys.readouterr().out)["jobs"]}
     assert new != job
 
 

@@ -46,7 +46,7 @@ def jobs(run: Run) -> list[str]:
 def states(run: Run, capsys: pytest.CaptureFixture[str]) -> list[str]:
     capsys.readouterr()
     run("jobs", "--json")
-    return sorted(job["state"] for job in json.loads(capsys.readouterr().out))
+    return sorted(job["state"] for job in json.loads(capsys.readouterr().out)["jobs"])
 
 
 def test_one_part_is_ended_at_once(run: Run, jobs: list[str], capsys: pytest.CaptureFixture[str]) -> None:

@@ -24,6 +24,7 @@ from worker.domain import settle
 from worker.domain.job import Priority
 from worker.domain.outcome import Scope
 from worker.domain.pacing.limit import Charge, Denied, Permit
+from worker.domain.suppression import without
 from worker.outbox.commit.commands import Change, Narrowing
 from worker.outbox.jobs.loading import DuePart
 from worker.outbox.lanes.offering import like, wake_like
@@ -197,7 +198,8 @@ def _take_apart(
         return denied
     # The split counted the claim on: a sender that read the part with all recipients cannot mark it any more.
     due.spec, due.claim = now, due.claim + 1
-    flight.part, flight.ready = replace(flight.part, spec=now), replace(flight.ready, spec=now)
+    called = without(now, flight.suppressed) if flight.suppressed else now
+    flight.part, flight.ready = replace(flight.part, spec=called), replace(flight.ready, spec=called)
     flight.charges = charges
     render_again(runtime, flight)
     return permit

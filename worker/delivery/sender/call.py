@@ -115,6 +115,7 @@ def _wish(runtime: Runtime, flight: InFlight) -> Mark:
         _repeat(runtime, flight),
         flight.effects,
         searches=rule is RepeatRule.LOOK_UP and flight.part.in_doubt,
+        quiet=flight.quiet,
         alone=_subject(flight, Unit.IN_THE_AIR),
     )
 

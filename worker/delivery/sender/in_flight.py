@@ -10,8 +10,9 @@ from worker.delivery.sender.writer import Ticket
 from worker.domain.account import Account, Token
 from worker.domain.call import NOT_READ, Access, AnswerFacts, CallResult, Request
 from worker.domain.job import Part, RepeatRule
-from worker.domain.outcome import Verdict
+from worker.domain.outcome import Refusal, Verdict
 from worker.domain.pacing.limit import Charge, Permit
+from worker.domain.pacing.quiet import QuietHours
 from worker.domain.resolution import Ready
 from worker.outbox.commit.commands import LOST, Effects, MarkReply
 from worker.outbox.jobs.loading import DuePart
@@ -30,6 +31,10 @@ class InFlight:
     channel: Channel = field(init=False, repr=False)
     ready: Ready = field(init=False, repr=False)
     part: Part = field(init=False, repr=False)
+    quiet: QuietHours | None = field(init=False, repr=False, default=None)
+    """The hours in which it waits; None: it may go at any time."""
+    suppressed: tuple[Refusal, ...] = field(init=False, repr=False, default=())
+    """Recipients to whom nothing is sent; the call is made without them."""
     incarnation: str = field(init=False, repr=False)
 
     # authorise

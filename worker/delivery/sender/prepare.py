@@ -13,6 +13,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from worker.channels.base import Channel
 from worker.config.policy import policy_of
+from worker.delivery.resolver.receiving import left_out, quiet_of
 from worker.delivery.sender.in_flight import Flights, InFlight
 from worker.delivery.sender.runtime import Runtime
 from worker.delivery.sender.set_aside import our_error
@@ -25,8 +26,10 @@ from worker.domain.errors import ConfigurationError, FileGone
 from worker.domain.job import Kind, Part, RepeatRule, part_id
 from worker.domain.outcome import Taken
 from worker.domain.pacing.lane import account_of
+from worker.domain.pacing.quiet import NONE, QuietHours
 from worker.domain.resolution import Again, Awaiting, Hold, NothingSent, Ready, Refuse, Resolved
 from worker.domain.state import PartState
+from worker.domain.suppression import ALL_SUPPRESSED, is_empty, without
 from worker.outbox.commit.commands import Change
 from worker.outbox.engine.database import is_about_the_row
 from worker.outbox.jobs.loading import DuePart, moves_until, read_documents
@@ -63,22 +66,31 @@ def _resolve(runtime: Runtime, flight: InFlight) -> bool:
         return False
     account = runtime.accounts.get(due.account)
     channel = runtime.channel(account.channel)
-    ready = _find(runtime, due, channel, account)
+    if account.quiet_hours != NONE or due.quiet_hours is not None:
+        flight.quiet = quiet_of(due, account)
+    ready = _find(runtime, due, channel, account, flight.quiet)
     if ready is None:
         return False
+    if due.some_suppressed or due.claim:
+        flight.suppressed = left_out(runtime.database, due)
+    if flight.suppressed:
+        ready = replace(ready, spec=without(ready.spec, flight.suppressed))
+        if is_empty(ready.spec):
+            change(runtime, due, lambda part, now: settle.refuse(part, ALL_SUPPRESSED))
+            return False
     flight.account, flight.channel, flight.ready = account, channel, ready
     flight.part = replace(_part(due, ready), members=_members(runtime, due, channel, account, ready))
     flight.incarnation = runtime.lease.incarnation
     return True
 
 
-def _find(runtime: Runtime, due: DuePart, channel: Channel, account: Account) -> Ready | None:
+def _find(runtime: Runtime, due: DuePart, channel: Channel, account: Account, quiet: QuietHours | None) -> Ready | None:
     """What the part needs; None: it waits, or has ended."""
     # A part in doubt whose next call is a search sends nothing, so that search goes on.
     if due.cancelled and not (due.doubts and _is_looked_up(due, channel)):
         change(runtime, due, lambda part, now: settle.cancel(part, settle.CANCELLED))
         return None
-    if not _is_its_turn(runtime, due):
+    if not _is_its_turn(runtime, due) or _is_quiet(runtime, due, channel, quiet):
         return None
     resolved = _look(runtime, due, channel, account)
     match resolved:
@@ -95,6 +107,17 @@ def _find(runtime: Runtime, due: DuePart, channel: Channel, account: Account) ->
         case Awaiting():
             pass
     return None
+
+
+def _is_quiet(runtime: Runtime, due: DuePart, channel: Channel, quiet: QuietHours | None) -> bool:
+    """True: the part waits for the end of its quiet hours. Asked early: its mark decides, by its own instant."""
+    if quiet is None or (due.doubts and _is_looked_up(due, channel)):
+        return False
+    ends_at = quiet.ends_at(runtime.database.read_now())
+    if ends_at is None:
+        return False
+    change(runtime, due, lambda part, now: settle.wait_quietly(part, ends_at))
+    return True
 
 
 def _is_its_turn(runtime: Runtime, due: DuePart) -> bool:

@@ -28,6 +28,7 @@ from worker.domain.outcome import (
     Wait,
 )
 from worker.domain.pacing.lane import account_of
+from worker.domain.suppression import outcome_for_all
 from worker.outbox.commit.commands import NO_FEEDBACK, Effects, End, Feedback, Marked
 from worker.outbox.commit.record_answer import outcome_name
 from worker.outbox.jobs.codes import SPENT_BY_VENDOR
@@ -67,7 +68,11 @@ def _result(runtime: Runtime, flight: InFlight) -> CallResult:
 def _verdict(runtime: Runtime, flight: InFlight) -> Verdict:
     match flight.result:
         case Answered(reply=reply):
-            return flight.channel.outcome(flight.part, flight.account, reply, flight.access)
+            said = flight.channel.outcome(flight.part, flight.account, reply, flight.access)
+            if not flight.suppressed:
+                return said
+            outcome = outcome_for_all(said.outcome, flight.suppressed, flight.part.spec, flight.due.spec)
+            return replace(said, outcome=outcome)
         case NeverLeft(reason=reason, cause=Unsent.CLOSED_AT_ONCE):
             return Verdict(runtime.lane_blocks.shut_out(flight.due, f"no connection: {reason}"))
         case NeverLeft(reason=reason, cause=Unsent.DROPPED | Unsent.DEADLINE):

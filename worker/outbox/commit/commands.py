@@ -11,6 +11,7 @@ from sqlalchemy import Connection
 from worker.domain.call import NOT_READ, AnswerFacts
 from worker.domain.outcome import Taken, Verdict
 from worker.domain.pacing.lane import LaneBlock, LaneEvent
+from worker.domain.pacing.quiet import QuietHours
 from worker.domain.settle import PartFacts
 from worker.domain.state import JobState
 from worker.outbox.jobs.chats import Spending
@@ -115,6 +116,8 @@ class Mark:
     effects: Effects = NO_EFFECTS
     searches: bool = False
     """While the part is in doubt its call sends nothing, so `expires_at` does not stop it."""
+    quiet: QuietHours | None = None
+    """While these hold it is not marked, and waits for their end."""
     alone: str | None = None
     """Hash of a body of which only one part may be in the air at a time; None: no such limit."""
     won: bool = False

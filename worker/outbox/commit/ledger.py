@@ -203,7 +203,7 @@ def _write(
     writes.insert(tables.receipts, batch.receipts, conflict="ignore")
     writes.insert(tables.failures, batch.failures, conflict="ignore")
     writes.insert(tables.events, _ends(batch, followed.changed))
-    # Replaced: that locks the row, so what is being indexed meanwhile is indexed once more.
+    # Replaced: what is being indexed meanwhile is indexed once more.
     writes.insert(tables.unindexed, _to_index(batch, followed.jobs.values()), conflict="replace")
     writes.flush(connection)
     insert_rows(connection, tables.parts, batch.added)
@@ -235,7 +235,8 @@ def _ends(batch: Batch, changed: Mapping[str, JobFacts]) -> list[dict[str, Any]]
 
 def _to_index(batch: Batch, jobs: Iterable[JobFacts]) -> list[dict[str, Any]]:
     """The jobs of which nothing is open any more, also those that only got a late answer's msgid."""
-    return [{"job_id": job.id, "ended_at": batch.now} for job in jobs if not job.counters["n_open"]]
+    note = uuid7().hex
+    return [{"job_id": job.id, "note": note} for job in jobs if not job.counters["n_open"]]
 
 
 @dataclass(frozen=True, slots=True)

@@ -86,6 +86,10 @@ def _early_reply(batch: Batch, mark: Mark, part: PartFacts, pause: Pause | None)
         settle.expire(part)
         batch.touch_and_wake(part)
         return MarkReply(Marked.EXPIRED)
+    if mark.quiet is not None and not searches and (ends_at := mark.quiet.ends_at(batch.now)) is not None:
+        settle.wait_quietly(part, ends_at)
+        batch.touch(part)
+        return LOST
     if pause is not None and not searches:
         settle.pause(part, pause.parked_until)
         batch.touch(part)

@@ -7,9 +7,10 @@ that are open have no terms: they are found by their parts, which cost what is o
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from heapq import merge
-from itertools import groupby, islice
+from itertools import groupby
 from typing import Any
 
 from sqlalchemy import Connection
@@ -20,6 +21,7 @@ from worker.domain.job_filter import JobFilter
 from worker.domain.job_terms import MOST_HOURS, hours_between, same_person, term
 from worker.domain.state import OPEN_STATES, JobState
 from worker.outbox.control.matching import id_bounds
+from worker.outbox.engine.bulk import in_lots
 from worker.outbox.engine.clock import instant
 from worker.outbox.engine.dialect import dialect_of
 from worker.outbox.engine.site_keys import lane_key
@@ -27,10 +29,12 @@ from worker.outbox.engine.sql import fetch
 
 PAGE = 500
 """Ids that are read together."""
-MOST_NOTED = 200_000
-"""Jobs that wait to be indexed and are looked at meanwhile."""
+MOST_NOTED = 50_000
+"""Jobs that wait to be indexed and are looked at meanwhile, the newest."""
 MOST_OPEN = 100_000
 """Open parts whose jobs are looked at."""
+PROBED = 1_000
+"""Rows of a term that are counted, to choose the one that fewest jobs have."""
 _ONE = ("msgid", "text_hash", "order_key", "errcode", "tag")
 _HAVE_TERMS = frozenset({*JobState} - {JobState.OPEN, JobState.ACCEPTED})
 
@@ -52,18 +56,28 @@ def named_ids(connection: Connection, wanted: JobFilter) -> list[str] | None:
 def narrow_terms(
     connection: Connection, wanted: JobFilter | None, states: Sequence[JobState] | None, now: int
 ) -> list[str] | None:
-    """The terms one of which each ended job of the filter has; None: it has no field that few jobs share."""
+    """The terms one of which each ended job of the filter has; None: it has no field that few jobs share.
+
+    Of several fields the one that fewest jobs have. CheckFailed where the only one is a span that is too long.
+    """
     key = lane_key(connection)
-    for name in _ONE:
-        if (value := getattr(wanted, name, None)) is not None:
-            return [term(key, name, str(value))]
+    choices = [[term(key, name, str(value))] for name in _ONE if (value := getattr(wanted, name, None)) is not None]
     if wanted is not None and wanted.recipient is not None:
-        return [term(key, "recipient", same_person(wanted.recipient))]
+        choices.append([term(key, "recipient", same_person(wanted.recipient))])
     if states is not None and _HAVE_TERMS.issuperset(states):
-        return [term(key, "state", state.label) for state in states]
+        choices.append([term(key, "state", state.label) for state in states])
+    if len(choices) > 1:
+        return min(choices, key=lambda terms: sum(_count(connection, one) for one in terms))
+    if choices:
+        return choices[0]
     if wanted is not None and wanted.ended_from is not None:
         return [term(key, "ended", hour) for hour in _hours(wanted.ended_from, wanted.ended_before, instant(now))]
     return None
+
+
+def _count(connection: Connection, term: str) -> int:
+    query = f"select count(*) from (select term from worker_terms where term = :term limit {PROBED}) probed"
+    return int(fetch(connection, query, {"term": term})[0][0])
 
 
 def broad_terms(connection: Connection, wanted: JobFilter) -> list[str] | None:
@@ -82,48 +96,52 @@ def _hours(begin: datetime, end: datetime | None, now: datetime) -> list[str]:
     return hours
 
 
-def noted_ids(connection: Connection, bounds: Mapping[str, str]) -> list[str]:
-    """The ended jobs between two ids that are noted to be indexed; CheckFailed where these are too many."""
-    query = "select job_id from worker_unindexed where job_id > :after and job_id < :high limit :most"
-    found = [row[0] for row in fetch(connection, query, {**bounds, "most": MOST_NOTED + 1})]
-    if len(found) > MOST_NOTED:
-        remedy = "wait until the workers have caught up, or give created_from or ids"
-        raise CheckFailed(
-            [Problem("filter", "needs the index, for which too many jobs wait", remedy, MOST_NOTED, "jobs", len(found))]
-        )
-    return found
+@dataclass(frozen=True, slots=True)
+class Fresh:
+    """Jobs that the index does not hold, or not as they are."""
+
+    ids: frozenset[str]
+    are_all: bool
+    """False: there are more of them than are looked at."""
 
 
-def open_ids(connection: Connection, bounds: Mapping[str, str], most: int) -> set[str]:
-    """Jobs between two ids with a part that is queued or in the air; `most` parts of each state are read."""
+def fresh_ids(connection: Connection, bounds: Mapping[str, str], *, is_open: bool, has_ended: bool) -> Fresh:
+    """The jobs between two ids that are open, and those that ended and are noted to be indexed."""
+    # What is open first, then what is noted: a job goes that way, and from there into the index.
+    found, are_all = set[str](), True
     # One select for each index, see `cancels`; the bounds would make a database choose the index of the ids.
     source = f"worker_parts p{dialect_of(connection).force_index('worker_parts_due_by_state')}"
-    selects = (
-        f"select job_id from (select job_id from {source} where state = {int(state)} limit {most}) s{int(state)}"
-        for state in sorted(OPEN_STATES)
-    )
-    return {
-        row[0] for row in fetch(connection, " union all ".join(selects)) if bounds["after"] < row[0] < bounds["high"]
-    }
+    for state in sorted(OPEN_STATES) if is_open else ():
+        rows = fetch(connection, f"select job_id from {source} where state = {int(state)} limit {MOST_OPEN}")
+        are_all = are_all and len(rows) < MOST_OPEN
+        found.update(row[0] for row in rows if bounds["after"] < row[0] < bounds["high"])
+    if has_ended:
+        query = "select job_id from worker_unindexed where job_id > :after and job_id < :high order by job_id desc"
+        rows = fetch(connection, f"{query} limit {MOST_NOTED}", bounds)
+        are_all = are_all and len(rows) < MOST_NOTED
+        found.update(row[0] for row in rows)
+    return Fresh(frozenset(found), are_all)
 
 
 def indexed_ids(
     connection: Connection, terms: Iterable[str], bounds: Mapping[str, str], *, newest_first: bool = False
 ) -> Iterator[str]:
     """The jobs between two ids that have one of the terms, each once, in order."""
-    found = (_of_term(connection, one, dict(bounds), newest_first) for one in terms)
+    terms = list(terms)
+    size = max(PAGE // 25, PAGE // max(1, len(terms)))
+    found = (_of_term(connection, one, dict(bounds), newest_first, size) for one in terms)
     return (id for id, _ in groupby(merge(*found, reverse=newest_first)))
 
 
-def _of_term(connection: Connection, term: str, bounds: dict[str, str], newest_first: bool) -> Iterator[str]:
+def _of_term(connection: Connection, term: str, bounds: dict[str, str], newest_first: bool, size: int) -> Iterator[str]:
     order, moving = ("desc", "high") if newest_first else ("asc", "after")
     query = (
         "select job_id from worker_terms where term = :term and job_id > :after and job_id < :high"
-        f" order by job_id {order} limit {PAGE}"
+        f" order by job_id {order} limit {size}"
     )
     while rows := fetch(connection, query, {"term": term, **bounds}):
         yield from (row[0] for row in rows)
-        if len(rows) < PAGE:
+        if len(rows) < size:
             return
         bounds[moving] = rows[-1][0]
 
@@ -136,21 +154,11 @@ def candidates(connection: Connection, wanted: JobFilter, now: int, *, is_open_t
     ids: Iterable[str] | None = named_ids(connection, wanted)
     if ids is None:
         bounds = id_bounds(wanted)
-        # What is open first, then what is noted: a job goes that way, and from there into the index.
-        fresh = open_ids(connection, bounds, MOST_OPEN) if is_open_too else set[str]()
-        if len(fresh) >= MOST_OPEN:
-            remedy = "give created_from, or cancel what is open first"
-            raise CheckFailed(
-                [Problem("filter", "would look through too many open jobs", remedy, MOST_OPEN, "jobs", len(fresh))]
-            )
-        fresh.update(noted_ids(connection, bounds))
-        terms = narrow_terms(connection, wanted, None, now) or []
-        ids = (id for id, _ in groupby(merge(sorted(fresh), indexed_ids(connection, terms, bounds))))
-    return batched(ids, PAGE)
-
-
-def batched(ids: Iterable[str], size: int) -> Iterator[list[str]]:
-    """Ids in lots."""
-    rest = iter(ids)
-    while lot := list(islice(rest, size)):
-        yield lot
+        fresh = fresh_ids(connection, bounds, is_open=is_open_too, has_ended=True)
+        if not fresh.are_all:
+            remedy = "give ids or created_from instead of the rest, or wait until less is open, or noted to be indexed"
+            raise CheckFailed([Problem("filter", "would look through too many jobs that the index lacks", remedy)])
+        states = None if wanted.state is None else [JobState[wanted.state.upper()]]
+        terms = narrow_terms(connection, wanted, states, now) or []
+        ids = (id for id, _ in groupby(merge(sorted(fresh.ids), indexed_ids(connection, terms, bounds))))
+    return in_lots(ids, PAGE)

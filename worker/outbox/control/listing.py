@@ -11,16 +11,8 @@ from sqlalchemy import Connection
 
 from worker.domain.job_filter import JobFilter
 from worker.domain.state import JobState
-from worker.outbox.control.candidates import (
-    MOST_OPEN,
-    broad_terms,
-    indexed_ids,
-    named_ids,
-    narrow_terms,
-    noted_ids,
-    open_ids,
-)
-from worker.outbox.control.matching import fitting, id_bounds, job_conditions, sieved
+from worker.outbox.control.candidates import broad_terms, fresh_ids, indexed_ids, named_ids, narrow_terms
+from worker.outbox.control.matching import fitting, id_bounds, job_conditions
 from worker.outbox.engine.bulk import ids_json
 from worker.outbox.engine.dialect import dialect_of
 from worker.outbox.engine.sql import fetch
@@ -42,8 +34,8 @@ class JobRowsPage:
     """Where the next page begins; None: there is none."""
     is_cut_short: bool = False
     """Older jobs may fit: the page ends because it looked at as many as it may."""
-    leaves_open_out: bool = False
-    """There are more open jobs than are looked at."""
+    leaves_fresh_out: bool = False
+    """There are more jobs that the index lacks, because they are open or ended a moment ago, than are looked at."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +76,7 @@ def job_page(
     terms = narrow_terms(connection, wanted, states, now)
     if terms is not None:
         return _by_index(connection, given, terms, before, limit)
-    if not given.may_have_ended and not (page := _by_index(connection, given, (), before, limit)).leaves_open_out:
+    if not given.may_have_ended and not (page := _by_index(connection, given, (), before, limit)).leaves_fresh_out:
         return page
     rows, last = _walk(connection, given, before, limit)
     if last is None or len(rows) == limit:
@@ -93,7 +85,7 @@ def job_page(
     if terms is None:
         return JobRowsPage(rows, last, is_cut_short=True)
     older = _by_index(connection, given, terms, last, limit - len(rows))
-    return JobRowsPage([*rows, *older.rows], older.before, older.is_cut_short, older.leaves_open_out)
+    return JobRowsPage([*rows, *older.rows], older.before, older.is_cut_short, older.leaves_fresh_out)
 
 
 def _page(rows: list[dict[str, Any]], last: str | None, limit: int) -> JobRowsPage:
@@ -107,12 +99,8 @@ def _by_index(
     connection: Connection, wanted: _Wanted, terms: Sequence[str], before: str | None, limit: int
 ) -> JobRowsPage:
     bounds = wanted.bounds(before)
-    # What is open first, then what is noted: a job goes that way, and from there into the index.
-    fresh = open_ids(connection, bounds, MOST_OPEN) if wanted.may_be_open else set[str]()
-    is_full = len(fresh) >= MOST_OPEN
-    if wanted.may_have_ended:
-        fresh.update(noted_ids(connection, bounds))
-    new, _ = _rows(connection, wanted, sorted(fresh, reverse=True), limit, most=None)
+    fresh = fresh_ids(connection, bounds, is_open=wanted.may_be_open, has_ended=wanted.may_have_ended)
+    new, _ = _rows(connection, wanted, sorted(fresh.ids, reverse=True), limit, most=None)
     old: list[dict[str, Any]] = []
     last = None
     if wanted.may_have_ended:
@@ -120,7 +108,7 @@ def _by_index(
     by_id = {row["id"]: row for row in (*new, *old)}
     rows = [by_id[id] for id in sorted(by_id, reverse=True) if last is None or id >= last]
     page = _page(rows, last, limit)
-    return JobRowsPage(page.rows, page.before, page.is_cut_short, is_full)
+    return JobRowsPage(page.rows, page.before, page.is_cut_short, not fresh.are_all)
 
 
 def _walk(
@@ -166,9 +154,9 @@ def _fitting(connection: Connection, wanted: _Wanted, ids: Sequence[str]) -> dic
     conditions, given = job_conditions(wanted.filter) if wanted.filter else ([], {})
     if wanted.states is not None:
         conditions.append(f"j.state in ({', '.join(str(int(state)) for state in wanted.states)})")
-    columns = ", ".join(f"j.{name}" for name in LISTED) + (sieved(wanted.filter) if wanted.filter else "")
+    columns = ", ".join(f"j.{name}" for name in LISTED)
     source = dialect_of(connection).chosen("worker_jobs", alias="j")
     query = " and ".join([f"select {columns} from {source}", *conditions])
-    rows: Iterable[tuple[Any, ...]] = fetch(connection, query, {**given, "ids": ids_json(ids)})
-    rows = rows if wanted.filter is None else fitting(connection, wanted.filter, rows)
-    return {row[0]: dict(zip(LISTED, row, strict=True)) for row in rows}
+    rows = fetch(connection, query, {**given, "ids": ids_json(ids)})
+    fit = fitting(connection, wanted.filter, [row[0] for row in rows]) if wanted.filter else set(ids)
+    return {row[0]: dict(zip(LISTED, row, strict=True)) for row in rows if row[0] in fit}

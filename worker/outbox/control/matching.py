@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterable, Iterator, Mapping
-from itertools import islice
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 from pydantic_core import to_json
@@ -12,12 +10,13 @@ from sqlalchemy import Connection
 
 from worker.domain.job import first_id, job_of, part_id, part_range
 from worker.domain.job_filter import JobFilter
-from worker.domain.job_terms import persons, same_person, text_hash
+from worker.domain.job_terms import persons, same_person, tags_of, text_hash
 from worker.domain.state import JobState
-from worker.outbox.engine.bulk import ids_json
+from worker.outbox.engine.bulk import ids_json, in_lots
 from worker.outbox.engine.clock import micros_of
 from worker.outbox.engine.dialect import Dialect, dialect_of
 from worker.outbox.engine.sql import each, fetch
+from worker.outbox.jobs.reading import lots_by_bytes
 from worker.outbox.jobs.rows import COUNTER_NAMES
 
 Conditions = tuple[list[str], dict[str, Any]]
@@ -60,48 +59,47 @@ _BOUNDS = {
 }
 
 
-def sieved(wanted: JobFilter) -> str:
-    """The last columns of a select of jobs whose rows `fitting` takes, behind a comma."""
-    content = "j.recipients, j.message" if _reads_content(wanted) else "'', ''"
-    return f", j.tags, {content}, {' + '.join(f'j.{name}' for name in COUNTER_NAMES)}"
-
-
-_SIEVED = 4
 TOGETHER = 500
-"""Jobs whose calls are looked at with one statement."""
+"""Jobs that are looked at together."""
+BYTES = 8 * 1024 * 1024
+"""Messages and recipients that are read together, but for a job that has more."""
 
 
-def fitting(connection: Connection, wanted: JobFilter, rows: Iterable[tuple[Any, ...]]) -> Iterator[tuple[Any, ...]]:
-    """The rows that fit, without the columns `sieved`; the job's id comes first in each."""
-    rest = iter(rows)
-    while lot := list(islice(rest, TOGETHER)):
-        lot = [row for row in lot if _fits(wanted, *row[-_SIEVED:-1])]
-        for table, name in (("worker_receipts", "msgid"), ("worker_attempts", "errcode")):
-            if lot and (value := getattr(wanted, name)) is not None:
-                having = _jobs_having(connection, table, name, value, {row[0]: row[-1] for row in lot})
-                lot = [row for row in lot if row[0] in having]
-        yield from (row[:-_SIEVED] for row in lot)
+def fitting(connection: Connection, wanted: JobFilter, ids: Collection[str]) -> set[str]:
+    """The jobs among these that fit, all of which pass `job_conditions`; for some thousand."""
+    fit = set(ids)
+    dialect = dialect_of(connection)
+    if wanted.tag is not None and fit:
+        # `like` also finds a tag inside another, or on SQLite in capitals.
+        rows = fetch(connection, f"select id, tags from {dialect.chosen('worker_jobs')}", {"ids": ids_json(fit)})
+        fit = {id for id, tags in rows if wanted.tag in tags_of(tags)}
+    for table, name in (("worker_receipts", "msgid"), ("worker_attempts", "errcode")):
+        if fit and (value := getattr(wanted, name)) is not None:
+            fit &= _having(connection, table, name, value, fit)
+    if fit and (wanted.text_hash is not None or wanted.recipient is not None):
+        query = f"select id, recipients, message from {dialect.chosen('worker_jobs')}"
+        for lot in lots_by_bytes(connection, fit, BYTES):
+            for id, recipients, message in fetch(connection, query, {"ids": ids_json(lot)}):
+                if not _says(wanted, recipients, message):
+                    fit.discard(id)
+    return fit
 
 
-def _fits(wanted: JobFilter, tags: str | None, recipients: str, message: str) -> bool:
-    # `like` also finds a tag inside another, or on SQLite in capitals.
-    if wanted.tag is not None and wanted.tag not in json.loads(tags or "[]"):
-        return False
+def _says(wanted: JobFilter, recipients: str, message: str) -> bool:
     if wanted.text_hash is not None and text_hash(message) != wanted.text_hash:
         return False
     return wanted.recipient is None or same_person(wanted.recipient) in persons(recipients, message)
 
 
-def _reads_content(wanted: JobFilter) -> bool:
-    return wanted.text_hash is not None or wanted.recipient is not None
-
-
-def _jobs_having(connection: Connection, table: str, column: str, value: object, parts: Mapping[str, int]) -> set[str]:
-    """The jobs with such a receipt or attempt; `parts`: how many each job has."""
+def _having(connection: Connection, table: str, column: str, value: object, ids: Collection[str]) -> set[str]:
+    """The jobs with such a receipt or attempt."""
+    dialect = dialect_of(connection)
+    counts = f"select id, {' + '.join(COUNTER_NAMES)} from {dialect.chosen('worker_jobs')}"
+    parts = dict(fetch(connection, counts, {"ids": ids_json(ids)}))
     # By the parts' ids: for a range of them MariaDB would read the whole table.
-    ids = ids_json(part_id(job, n) for job, count in parts.items() for n in range(count))
-    query = f"select part_id from {dialect_of(connection).chosen(table, 'part_id')} and {column} = :value"
-    return {job_of(row[0]) for row in fetch(connection, query, {"ids": ids, "value": value})}
+    of_parts = ids_json(part_id(job, n) for job, count in parts.items() for n in range(count))
+    query = f"select part_id from {dialect.chosen(table, 'part_id')} and {column} = :value"
+    return {job_of(row[0]) for row in fetch(connection, query, {"ids": of_parts, "value": value})}
 
 
 def part_conditions(wanted: JobFilter) -> Conditions:
@@ -167,7 +165,9 @@ def _matching(
     connection: Connection, wanted: JobFilter, source: str, bounds: Mapping[str, Any], more: str
 ) -> Iterator[FoundJob]:
     conditions, given = job_conditions(wanted)
-    columns = f"j.id, j.channel, j.account, j.kind{sieved(wanted)}"
+    columns = "j.id, j.channel, j.account, j.kind"
     query = " and ".join([f"select {columns} from {source}", *conditions]) + more
     rows = each(connection, query, {**given, **bounds})
-    return (FoundJob(*row) for row in fitting(connection, wanted, rows))
+    for lot in in_lots(rows, TOGETHER):
+        fit = fitting(connection, wanted, [row[0] for row in lot])
+        yield from (FoundJob(*row) for row in lot if row[0] in fit)

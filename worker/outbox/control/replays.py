@@ -13,7 +13,7 @@ from worker.domain.job_filter import JobFilter
 from worker.domain.state import JobState
 from worker.outbox.control.cancels import left_out
 from worker.outbox.control.candidates import candidates
-from worker.outbox.control.matching import created_since, fitting, job_conditions, sieved
+from worker.outbox.control.matching import created_since, fitting, job_conditions
 from worker.outbox.engine.bulk import ids_json
 from worker.outbox.engine.dialect import dialect_of
 from worker.outbox.engine.sql import fetch
@@ -59,11 +59,10 @@ def ended_jobs(
         conditions.append(f"j.created_at < :since and not exists ({again} and r.created_at >= :since)")
         given["since"] = since
     for source, bounds in _sources(connection, wanted, now):
-        columns = f"j.id, j.account, j.state{sieved(wanted)}"
-        query = " and ".join([f"select {columns} from {source}", *conditions]) + left_out(wanted)
+        query = " and ".join([f"select j.id, j.account, j.state from {source}", *conditions]) + left_out(wanted)
         while rows := fetch(connection, f"{query} order by j.id limit {PAGE}", {**given, **bounds}):
-            for id, account, state in fitting(connection, wanted, rows):
-                yield EndedJob(id, account, JobState(state))
+            fit = fitting(connection, wanted, [row[0] for row in rows])
+            yield from (EndedJob(id, account, JobState(state)) for id, account, state in rows if id in fit)
             bounds["after"] = rows[-1][0]
 
 

@@ -11,10 +11,11 @@ from dataclasses import dataclass, field
 
 from sqlalchemy import Connection
 
+from worker.domain.job import job_of
 from worker.domain.job_filter import JobFilter
 from worker.domain.state import PartState
-from worker.outbox.control.matching import fitting, job_conditions, part_conditions, part_ids, sieved
-from worker.outbox.engine.bulk import ids_json
+from worker.outbox.control.matching import TOGETHER, fitting, job_conditions, part_conditions, part_ids
+from worker.outbox.engine.bulk import ids_json, in_lots
 from worker.outbox.engine.dialect import dialect_of
 from worker.outbox.engine.sql import fetch
 
@@ -56,14 +57,21 @@ def unknown_parts(connection: Connection, wanted: JobFilter, most: int) -> list[
         source = f"{unknown}{joined} where true"
     query = " and ".join(
         [
-            f"select j.id, p.id, j.account, j.kind, p.order_id, p.claim{sieved(wanted)} from {source}",
+            f"select p.id, j.account, j.kind, p.order_id, p.claim from {source}",
             *of_jobs,
             *of_parts,
         ]
     )
-    found = fitting(connection, wanted, fetch(connection, query, given))
+    found = fetch(connection, query, given)
+    fit = set[str]()
+    for lot in in_lots(sorted({job_of(row[0]) for row in found}), TOGETHER):
+        fit |= fitting(connection, wanted, lot)
     return sorted(
-        (UnknownPart(id, account, kind, order is not None, claim) for _, id, account, kind, order, claim in found),
+        (
+            UnknownPart(id, account, kind, order is not None, claim)
+            for id, account, kind, order, claim in found
+            if job_of(id) in fit
+        ),
         key=lambda part: part.id,
     )
 

@@ -5,9 +5,10 @@ The same statement shape on every database; only the way to open the document di
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
-from typing import Any
+from itertools import islice
+from typing import Any, TypeVar
 
 from pydantic_core import to_json
 from sqlalchemy import Connection, Table
@@ -16,6 +17,7 @@ from worker.outbox.engine.dialect import Dialect, dialect_of
 from worker.outbox.engine.sql import fetch, run
 
 Row = Mapping[str, Any]
+T = TypeVar("T")
 
 
 def rows_json(rows: Iterable[Row]) -> str:
@@ -104,3 +106,10 @@ def insert_new(connection: Connection, table: Table, rows: Sequence[Row]) -> set
 def ids_json(ids: Iterable[str]) -> str:
     """Ids, each once and in order, as the JSON list that `chosen` opens."""
     return to_json(sorted(set(ids))).decode()
+
+
+def in_lots(items: Iterable[T], size: int) -> Iterator[list[T]]:
+    """Items in lists of a size."""
+    rest = iter(items)
+    while lot := list(islice(rest, size)):
+        yield lot

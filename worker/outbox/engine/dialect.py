@@ -151,8 +151,8 @@ class Dialect:
         return f"update {table} set {sets} where {key} {self._among()}"
 
     @lru_cache(maxsize=64)
-    def delete_chosen(self, table: str, key: str = "id") -> str:
-        """A delete of the rows whose key, first in the primary key, is among the ids of `:ids`; `and` may follow."""
+    def delete_chosen(self, table: str, key: str = "id", *, index: str = "primary") -> str:
+        """A delete of the rows whose key, first in the index, is among the ids of `:ids`; `and` may follow."""
         return f"delete from {table} where {key} {self._among()}"
 
     def sorted_by(self, order: str) -> str:
@@ -318,9 +318,9 @@ class _MariaDB(Dialect):
         return f"update {self._ids()}{self._found(table, key, index)} set {sets} where true"
 
     @lru_cache(maxsize=64)
-    def delete_chosen(self, table: str, key: str = "id") -> str:
+    def delete_chosen(self, table: str, key: str = "id", *, index: str = "primary") -> str:
         """Joins the rows behind the ids, as `update_chosen` does."""
-        return f"delete {table} from {self._ids()}{self._found(table, key, 'primary')} where true"
+        return f"delete {table} from {self._ids()}{self._found(table, key, index)} where true"
 
     def sorted_by(self, order: str) -> str:
         """Returns nothing: the join has that order. Sorting would make a temporary table, on disk for long texts."""

@@ -61,6 +61,7 @@ class JobRow(TypedDict):
     on_gap: NotRequired[str]
     tags: NotRequired[str]
     on_unknown: str
+    quiet_hours: NotRequired[str]
     target_job_id: NotRequired[str]
     replay_of: NotRequired[str]
     warnings: NotRequired[str]

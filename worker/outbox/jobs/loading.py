@@ -51,12 +51,17 @@ class DuePart:
     priority: int = Priority.NORMAL
     cancelled: bool = False
     """Its job is: nothing of it is sent any more."""
+    quiet_hours: str | None = None
+    """Its job's own; None: its account's."""
+    some_suppressed: bool = False
+    """The list of those to whom nothing is sent is not empty."""
 
 
 _COLUMNS = (
     "p.id, p.job_id, p.n, p.lane, p.claim, p.tries, p.doubts, p.flagged, p.first_marked_at, p.expires_at, {0},"
     " j.kind, j.account, {1}, j.on_unknown, j.target_job_id, {2}, b.window_id"
 )
+_SUPPRESSED = "exists (select 1 from worker_suppressions)"
 _DOCUMENTS = ("p.spec", "j.message", "b.body")
 LARGE = 65_536
 """Documents of a part that are longer together (in bytes; on SQLite in characters) are read only before its call: fifty
@@ -79,7 +84,7 @@ def _select(dialect: Dialect, now: str) -> str:
     size = " + ".join(f"coalesce({dialect.octet_length}({column}), 0)" for column in _DOCUMENTS)
     columns = _COLUMNS.format(*(f"case when {size} <= {LARGE} then {column} end" for column in _DOCUMENTS))
     return (
-        f"select {columns}, p.priority, j.cancelled_at from {_from(dialect)}"
+        f"select {columns}, p.priority, j.quiet_hours, {_SUPPRESSED}, j.cancelled_at from {_from(dialect)}"
         f" and p.state = 0 and p.waits_on is null and p.not_before <= {now}"
     )
 
@@ -92,8 +97,9 @@ def load(connection: Connection, now: str, ids: Sequence[str]) -> list[DuePart]:
 
 
 def _loaded(row: Sequence[Any]) -> DuePart:
-    loaded = DuePart(*row[:-2])
-    loaded.priority, loaded.cancelled = row[-2], row[-1] is not None
+    loaded = DuePart(*row[:-4])
+    loaded.priority, loaded.quiet_hours = row[-4], row[-3]
+    loaded.some_suppressed, loaded.cancelled = bool(row[-2]), row[-1] is not None
     if row[10] is None:
         loaded.spec, loaded.message, loaded.holds_bytes, loaded.is_unread = {}, {}, True, True
     else:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -132,6 +132,24 @@ def job_state_row(connection: Connection, job_id: str) -> int | None:
     """A job's state alone, the cheapest query for a caller that waits; None: no such job."""
     state = execute(connection, "select state from worker_jobs where id = :id", {"id": job_id}).scalar()
     return None if state is None else int(state)
+
+
+def lots_by_bytes(connection: Connection, ids: Iterable[str], most: int) -> Iterator[list[str]]:
+    """Jobs in lots whose messages and recipients are at most so long together, or are one job's; for some thousand."""
+    dialect = dialect_of(connection)
+    length = f"{dialect.octet_length}(message) + {dialect.octet_length}(recipients)"
+    ids = sorted(ids)
+    found = execute(connection, f"select id, {length} from {dialect.chosen('worker_jobs')}", {"ids": ids_json(ids)})
+    lengths: dict[str, int] = {row[0]: int(row[1]) for row in found}
+    lot, size = list[str](), 0
+    for id in ids:
+        if lot and size + lengths.get(id, 0) > most:
+            yield lot
+            lot, size = [], 0
+        lot.append(id)
+        size += lengths.get(id, 0)
+    if lot:
+        yield lot
 
 
 SHORTEST = 8

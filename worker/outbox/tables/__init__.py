@@ -14,7 +14,7 @@ from worker.outbox.tables.content import blob_chunks, blob_uses, blobs, bodies, 
 from worker.outbox.tables.job import jobs, order_queue, orders, parts
 from worker.outbox.tables.lane import budgets, lane_events, lanes, leases, pauses, processes, site, tokens
 from worker.outbox.tables.record import attempts, confirmations, failures, receipts, response_codes, task_ids
-from worker.outbox.tables.search import terms, unindexed
+from worker.outbox.tables.search import suppressions, terms, unindexed
 
 __all__ = [
     "VERSION_TABLE",
@@ -47,6 +47,7 @@ __all__ = [
     "receipts",
     "response_codes",
     "site",
+    "suppressions",
     "task_ids",
     "terms",
     "tokens",

@@ -54,6 +54,7 @@ jobs = table(
     from_zero("n_cancelled", "parts cancelled"),
     Column("on_gap", Key(4), doc="hold, skip: for the parts behind its held or exhausted one; null without order_key"),
     Column("cancelled_at", BigInteger, doc="when it was cancelled, while something of it was to be sent; null: never"),
+    Column("quiet_hours", Key(80), doc="its own quiet hours, or `none`; null: its account's"),
     Index(
         PREFIX + "jobs_dedupe",
         "account",

@@ -23,7 +23,7 @@ from worker.outbox.engine.sql import execute, fetch, read_now, run
 from worker.outbox.jobs.blobs import delete_blobs, held_blobs
 from worker.outbox.jobs.confirmations import count_of_job
 from worker.outbox.jobs.order_queue import in_line
-from worker.outbox.upkeep.indexing import forget_terms
+from worker.outbox.upkeep.indexing import count_terms, forget_terms
 
 JOBS = 100
 ROWS = 500
@@ -32,6 +32,8 @@ PARTS = 2_000
 """A batch of jobs ends with the job that brings it to so many parts."""
 FILES = 8
 """A batch of jobs ends with the job that brings it to so many files."""
+TERMS = 20_000
+"""A batch of jobs ends with the job that brings it to so many terms."""
 CONFIRMATIONS = 20_000
 """A batch of jobs ends with the job that brings it to so many rows about members and customers."""
 
@@ -215,13 +217,14 @@ REASONS: tuple[Reason, ...] = (
 def _bounded(connection: Connection, families: Sequence[set[str]], free: Parts) -> list[str]:
     """The jobs of the first families, as many as one transaction may delete; at least one family."""
     going: list[str] = []
-    parts, files, read = 0, 0, 0
+    parts, files, read, terms = 0, 0, 0, 0
     for family in families:
         going += sorted(family)
         parts += sum(len(free[job]) for job in family)
         files += len(_files_of(connection, family))
         read += sum(count_of_job(connection, job) for job in family)
-        if parts >= PARTS or files >= FILES or read >= CONFIRMATIONS:
+        terms += count_terms(connection, family)
+        if parts >= PARTS or files >= FILES or read >= CONFIRMATIONS or terms >= TERMS:
             break
     return going
 

@@ -1,0 +1,264 @@
+"""Quiet hours wait in SQL and end in time; to whom nothing is to be sent, nothing is sent, and it is told."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from tests.support.runtime import Site, an_account, busy, lost, planted, refused
+from worker import CheckFailed, RecipientStatus, Text, To, recipients, why
+from worker.domain.account import Account
+from worker.domain.suppression import ALL_SUPPRESSED, SUPPRESSED
+from worker.outbox.engine.clock import DrivenClock, instant
+from worker.outbox.engine.database import Database
+from worker.outbox.jobs import suppressions
+
+NIGHT = "22:00-07:00 Europe/Berlin"
+URGENT_PASSES = f"{NIGHT}, urgent passes"
+
+
+def clock_at(clock: DrivenClock, at: str) -> None:
+    clock.micros = int(datetime.fromisoformat(at).timestamp()) * 1_000_000
+
+
+@pytest.fixture
+def site(database: Database, driven_clock: DrivenClock) -> Iterator[Site]:
+    """One process; `hr` has quiet hours, `it` has none. It is noon."""
+    clock_at(driven_clock, "2026-03-28T12:00:00+01:00")
+    accounts: list[Account] = [an_account(quiet_hours=NIGHT), an_account("it", settings={"agentid": 8})]
+    with planted(database, driven_clock, accounts=accounts) as planted_site:
+        yield planted_site
+
+
+def at(site: Site, when: str) -> None:
+    clock_at(site.clock, when)
+    site.advance(0)
+
+
+def states(site: Site, *jobs: str) -> list[str]:
+    return [site.state(job) for job in jobs]
+
+
+# -- quiet hours -------------------------------------------------------------------------------------------------------
+
+
+def test_what_is_due_in_the_night_goes_in_the_morning(site: Site) -> None:
+    """The night in which summer time begins is an hour shorter, and not a call is made in it."""
+    at(site, "2026-03-28T23:00:00+01:00")
+    job, other = site.send("quiet"), site.send("loud", account="it")
+    site.run()
+    assert (["queued", "accepted"], 1) == (states(site, job, other), len(site.calls()))
+    assert "2026-03-29T05:00:00+00:00" == instant(site.part(job).not_before).isoformat()
+
+    at(site, "2026-03-29T06:59:59+02:00")
+    site.run()
+    assert ["queued"] == states(site, job)
+    at(site, "2026-03-29T07:00:00+02:00")
+    site.run()
+
+    assert ["accepted"] == states(site, job)
+    assert 0 == site.part(job).tries, "to wait is no attempt"
+
+
+def test_a_night_is_an_hour_longer_when_summer_time_ends(site: Site) -> None:
+    """Seven in the morning, not eight hours after eleven."""
+    at(site, "2026-10-24T23:00:00+02:00")
+    job = site.send()
+    site.run()
+    assert datetime(2026, 10, 25, 6, tzinfo=UTC) == instant(site.part(job).not_before)
+
+
+def test_a_job_has_its_own_quiet_hours_or_none(site: Site) -> None:
+    """They go before its account's; a replay keeps them."""
+    at(site, "2026-03-28T23:00:00+01:00")
+    none, own = site.send("a", quiet_hours="none"), site.send("b", account="it", quiet_hours=NIGHT)
+    site.run()
+    assert ["accepted", "queued"] == states(site, none, own)
+    replay = site.replay(none)
+    site.run()
+    assert ["accepted"] == states(site, replay)
+
+
+def test_urgent_passes_only_where_it_is_said(site: Site) -> None:
+    """And recalls, uploads and updates always do: they put nothing new before people."""
+    card = site.card()
+    site.run()
+    at(site, "2026-03-28T23:00:00+01:00")
+    waits = site.send("a", priority="urgent")
+    passes = site.send("b", priority="urgent", quiet_hours=URGENT_PASSES)
+    normal = site.send("c", quiet_hours=URGENT_PASSES)
+    update, upload = site.update(card), site.upload()
+    site.run()
+    recall = site.recall(card)
+    site.run()
+    assert ["queued", "accepted", "queued"] == states(site, waits, passes, normal)
+    assert ["accepted"] * 3 == states(site, update, upload, recall)
+
+
+def test_the_instant_of_the_mark_decides(site: Site) -> None:
+    """A part that was prepared a moment before ten is not called a moment after."""
+    at(site, "2026-03-28T21:59:59+01:00")
+    job = site.send()
+    reserve = site.runtime.governor.reserve
+
+    def later(*given: Any, **more: Any) -> Any:
+        at(site, "2026-03-28T22:00:00+01:00")
+        return reserve(*given, **more)
+
+    site.runtime.governor.reserve = later  # type: ignore[method-assign]
+    site.ring(job)
+    assert (["queued"], []) == (states(site, job), site.calls())
+    assert "quiet hours" == site.part(job).reason
+
+
+def test_why_says_that_it_is_quiet(site: Site) -> None:
+    """Until when, too."""
+    at(site, "2026-03-28T23:00:00+01:00")
+    job = site.send()
+    site.run()
+    with site.database.reading() as connection:
+        [wait] = why(connection, job, clock=site.clock).waits
+    assert ("quiet_hours", "2026-03-29T05:00:00+00:00") == (wait.what, wait.until and wait.until.isoformat())
+
+
+def test_a_repeat_waits_and_a_night_loses_nothing(site: Site) -> None:
+    """What was in doubt at ten is not repeated before seven; what expires meanwhile expires."""
+    site.vendor.says(lost())
+    job = site.send(duplicate_check=False, on_unknown="resend")
+    ends = site.send("late", expires_at=datetime(2026, 3, 29, 1, tzinfo=UTC))
+    site.ring(job)
+    at(site, "2026-03-28T23:00:00+01:00")
+    site.recover()
+    site.run()
+    assert ["queued", "queued"] == states(site, job, ends)
+    at(site, "2026-03-29T07:00:00+02:00")
+    site.recover()
+    site.run()
+    assert ["accepted", "expired"] == states(site, job, ends)
+
+
+@pytest.mark.parametrize("wrong", ["22-7", "22:00-22:00 UTC", "22:00-07:00 Nowhere/City", "x" * 90])
+def test_wrong_quiet_hours_are_refused_at_enqueue(site: Site, wrong: str) -> None:
+    """With how to write them."""
+    with pytest.raises(CheckFailed, match=r'quiet_hours: .* write "22:00-07:00 Asia/Shanghai"'):
+        site.send(quiet_hours=wrong)
+
+
+# -- suppression -------------------------------------------------------------------------------------------------------
+
+
+def suppress(site: Site, *names: str) -> int:
+    site.ticks.advance(2)
+    with site.database.writing() as connection:
+        return suppressions.suppress(connection, site.database.now, names, "zhang", "asked for it")
+
+
+def touser(site: Site) -> list[str]:
+    return [body["touser"] for body in site.bodies()]
+
+
+def who(site: Site, job: str, status: RecipientStatus) -> tuple[str, ...]:
+    with site.database.reading() as connection:
+        return tuple(recipients(connection, job, status))
+
+
+def test_a_suppressed_recipient_is_left_out_and_told_as_refused(site: Site) -> None:
+    """In another case and width than it is written on the list."""
+    assert 2 == suppress(site, "ＬＩＳＩ", "nobody")
+    assert 0 == suppress(site, "lisi")
+    job = site.send(to=To(["wangwu", "LiSi", "zhaoliu"]))
+    site.run()
+
+    assert (["wangwu|zhaoliu"], "partial") == (touser(site), site.state(job))
+    assert ("LiSi",) == who(site, job, RecipientStatus.REFUSED)
+    assert ("wangwu", "zhaoliu") == who(site, job, RecipientStatus.ACCEPTED)
+    assert [("LiSi", SUPPRESSED)] == [(row.recipient, row.field) for row in site.of("failures", job)]
+
+
+def test_a_job_to_nobody_else_ends_without_a_call(site: Site) -> None:
+    """And says why."""
+    suppress(site, "lisi")
+    job = site.send(to="lisi")
+    site.run()
+    assert ([], "rejected", ALL_SUPPRESSED) == (site.calls(), site.state(job), site.part(job).reason)
+    assert ("lisi",) == who(site, job, RecipientStatus.REFUSED)
+
+
+def test_who_the_vendor_refuses_too_is_told_beside(site: Site) -> None:
+    """Both are failures of their own."""
+    suppress(site, "lisi")
+    site.vendor.says(lambda request: site.vendor.takes(request, invaliduser="ghost"))
+    job = site.send(to=To(["wangwu", "lisi", "ghost"]))
+    site.run()
+    assert {"lisi", "ghost"} == set(who(site, job, RecipientStatus.REFUSED))
+
+
+def test_a_repeat_has_the_recipients_of_its_first_call(site: Site) -> None:
+    """Whoever is put on the list meanwhile may have the message: the bytes stay the same."""
+    suppress(site, "lisi")
+    site.vendor.says(lost(), busy())
+    job = site.send(to=To(["wangwu", "lisi"]))
+    site.run()
+    suppress(site, "wangwu")
+    site.advance(60)
+    site.recover()
+    site.run()
+    site.advance(60)
+    site.run()
+    assert {"wangwu"} == set(touser(site))
+    assert ("lisi",) == who(site, job, RecipientStatus.REFUSED)
+
+
+def test_a_retry_leaves_out_who_was_suppressed_meanwhile(site: Site) -> None:
+    """Nothing of it was taken before; and who was left out once stays so."""
+    site.vendor.says(busy())
+    job = site.send(to=To(["wangwu", "lisi"]))
+    site.run()
+    suppress(site, "lisi")
+    site.advance(60)
+    site.run()
+    assert (["wangwu|lisi", "wangwu"], "partial") == (touser(site), site.state(job))
+
+
+def test_it_ends_when_it_is_lifted(site: Site) -> None:
+    """For jobs of later."""
+    suppress(site, "lisi")
+    with site.database.writing() as connection:
+        assert 1 == suppressions.lift(connection, ["LISI", "other"])
+    site.ticks.advance(2)
+    job = site.send(to="lisi")
+    site.run()
+    assert "accepted" == site.state(job)
+
+
+def test_a_recall_takes_back_whatever_the_list_says(site: Site) -> None:
+    """It names a message, no person; and the list names none either."""
+    job = site.send(to="lisi")
+    site.run()
+    suppress(site, "lisi")
+    recall = site.recall(job)
+    site.run()
+    assert "accepted" == site.state(recall)
+    assert "lisi" not in str(site.rows("select * from worker_suppressions"))
+
+
+def test_what_a_whole_call_is_refused_for_is_told_of_all(site: Site) -> None:
+    """Rejected: nobody got it."""
+    suppress(site, "lisi")
+    site.vendor.says(refused(44004))
+    job = site.send(to=To(["wangwu", "lisi"]))
+    site.run()
+    assert "rejected" == site.state(job)
+    assert {"wangwu", "lisi"} == set(who(site, job, RecipientStatus.REFUSED))
+
+
+def test_a_text_to_a_department_goes_on(site: Site) -> None:
+    """Its members are the vendor's to name: who is on the list and in the department gets it."""
+    suppress(site, "lisi")
+    job = site.ask(Text(content="x"), To(["lisi"], parties=["7"]))
+    site.run()
+    assert [("", "7")] == [(body.get("touser", ""), body["toparty"]) for body in site.bodies()]
+    assert "partial" == site.state(job)

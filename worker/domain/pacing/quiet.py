@@ -1,0 +1,74 @@
+"""Quiet hours: a daily span of local time in which nothing is put before people. Pure, and right over summer time."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, time, timedelta
+from functools import lru_cache
+from zoneinfo import ZoneInfo
+
+QUIET_HOURS = "quiet_hours"
+"""The name under which a part waits for the end of its quiet hours."""
+NONE = "none"
+"""A job's word for: no quiet hours, whatever its account says."""
+FORM = '"22:00-07:00 Asia/Shanghai", or with ", urgent passes" behind it'
+LONGEST = 80
+_WRITTEN = re.compile(r"([01]\d|2[0-3]):([0-5]\d)-([01]\d|2[0-3]):([0-5]\d) ([A-Za-z0-9_+/-]+)(, urgent passes)?")
+
+
+@dataclass(frozen=True, slots=True)
+class QuietHours:
+    """From one time of day to another in a time zone, over midnight where the end is earlier."""
+
+    begins: time
+    ends: time
+    zone: ZoneInfo
+    urgent_passes: bool = False
+
+    def ends_at(self, now: int) -> int | None:
+        """The instant at which the quiet hours end that hold now, both in microseconds; None: none hold.
+
+        Where summer time begins a time of day that is left out is the instant of the change. Where it ends, quiet hours
+        begin with the first of two equal times and end with the second.
+        """
+        at = datetime.fromtimestamp(now / 1_000_000, UTC)
+        today = at.astimezone(self.zone).date()
+        for day in (today - timedelta(days=1), today):
+            last = day if self.ends > self.begins else day + timedelta(days=1)
+            if self._instant(day, self.begins, late=False) <= at < (end := self._instant(last, self.ends, late=True)):
+                return int(end.timestamp()) * 1_000_000
+        return None
+
+    def _instant(self, day: date, at: time, *, late: bool) -> datetime:
+        """When it is that time on that day."""
+        both = sorted(datetime.combine(day, at, self.zone).replace(fold=fold).astimezone(UTC) for fold in (0, 1))
+        if both[0].astimezone(self.zone).time() == at:
+            return both[int(late)]
+        # Left out: the change lies between the two readings of the time.
+        early, after = both
+        while after - early > timedelta(seconds=1):
+            middle = early + (after - early) / 2
+            if middle.astimezone(self.zone).utcoffset() == both[0].astimezone(self.zone).utcoffset():
+                early = middle
+            else:
+                after = middle
+        return after.replace(microsecond=0)
+
+
+@lru_cache(maxsize=1024)
+def quiet_hours(written: str) -> QuietHours | None:
+    """The quiet hours that are written so; None for `none`. ValueError for anything else."""
+    if written == NONE:
+        return None
+    found = _WRITTEN.fullmatch(written)
+    if found is None:
+        raise ValueError(f"are not written as {FORM}")
+    begins, ends = time(int(found[1]), int(found[2])), time(int(found[3]), int(found[4]))
+    if begins == ends:
+        raise ValueError("begin when they end: leave them out, or pause the account")
+    try:
+        zone = ZoneInfo(found[5])
+    except (KeyError, ValueError, OSError):
+        raise ValueError(f"name a time zone that there is not: {found[5]}; use one such as Asia/Shanghai") from None
+    return QuietHours(begins, ends, zone, found[6] is not None)
