@@ -70,6 +70,12 @@ from worker.control.cancel import (
     cancel as cancel,
     find_open as find_open,
 )
+from worker.control.erase import (
+    ErasedPerson as ErasedPerson,
+    PersonTraces as PersonTraces,
+    erase as erase,
+    find_person as find_person,
+)
 from worker.control.fence import (
     Fenced as Fenced,
     Restored as Restored,

@@ -11,7 +11,7 @@ import pytest
 from tests.support.runtime import Site, an_account, busy, lost, planted, refused
 from worker import CheckFailed, RecipientStatus, Text, To, recipients, why
 from worker.domain.account import Account
-from worker.domain.suppression import ALL_SUPPRESSED, SUPPRESSED
+from worker.domain.content.suppression import ALL_SUPPRESSED, SUPPRESSED
 from worker.outbox.engine.clock import DrivenClock, instant
 from worker.outbox.engine.database import Database
 from worker.outbox.jobs import suppressions

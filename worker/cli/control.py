@@ -13,6 +13,7 @@ from worker.cli.reading import ProgressLine, Say, outbox, plain, tell
 from worker.config.settings import load_settings
 from worker.control import audit as audits
 from worker.control.cancel import Cancelled, OpenJobs, cancel as cancel_jobs, find_open
+from worker.control.erase import erase as erase_person, find_person
 from worker.control.recall import Recalled, find_sent, recall_found
 from worker.control.replay import ReplayableJobs, find_replayable, replay_found
 from worker.control.resolve import Decided, Unknowns, find_unknown, require_reason, resolve as decide
@@ -282,6 +283,27 @@ def _cut_short(audit: str) -> audits.AuditEntry:
 
 def _jobs(counts: Mapping[tuple[str, str], int]) -> list[str]:
     return [f"{count:>8}  jobs: {kind} on account {account}" for (account, kind), count in sorted(counts.items())]
+
+
+def erase(
+    say: Say, note: Say, ask: Ask, recipient: str, *, why: str, person: str | None, yes: bool, as_json: bool
+) -> bool:
+    """Erases a person; shows how many jobs name it and asks first. False while some of them are open."""
+    person = person or system_user()
+    found = find_person(recipient)
+    note(f"{len(found.ids)} jobs name this person, {len(found.followers)} are about those")
+    if not yes and not ask("erase the person, for good?"):
+        raise WorkerError("nothing was changed")
+    total = len(found.ids) + len(found.followers)
+    done = erase_person(found, person=person, why=why, progress=ProgressLine(note, total))
+    lines = [
+        f"erased from {done.jobs} jobs (audit {done.audit}); {done.emptied} named no other, and lost their text",
+        f"{done.callbacks} callbacks were emptied, {done.chats} chats forgotten",
+    ]
+    if done.left:
+        lines.append(f"{done.left} jobs are open or in doubt: cancel or resolve them, or wait, and give it again")
+    say(json.dumps(plain(done), ensure_ascii=False) if as_json else "\n".join(lines))
+    return not done.left
 
 
 def audit(say: Say, *, limit: int, as_json: bool) -> None:

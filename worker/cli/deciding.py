@@ -267,6 +267,21 @@ def _scope(everything: bool, **given: str | None) -> Any:
 
 
 @app.command()
+def erase(
+    recipient: Annotated[str, typer.Option(help="The person: a userid, a customer, a mail address.")],
+    why: Annotated[str, typer.Option(help="The reason, without the id; kept in the audit.")] = "",
+    person: Person = None,
+    yes: Yes = False,
+    as_json: Json = False,
+) -> None:
+    """Takes a person out of all tables for good: texts to it alone, its id elsewhere, its callbacks; counts stay."""
+    from worker.cli import control
+
+    done = control.erase(typer.echo, note, confirm, recipient, why=why, person=person, yes=yes, as_json=as_json)
+    raise typer.Exit(0 if done else 1)
+
+
+@app.command()
 def suppress(
     recipients: Annotated[list[str], typer.Argument(help="Userids, chats, customers or mail addresses.")],
     is_lifted: Annotated[bool, typer.Option("--lift", help="Take them off the list.")] = False,

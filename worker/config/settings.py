@@ -201,6 +201,10 @@ class RetentionSettings(BaseModel):
     """The attempts of parts that have ended and are not in doubt: the timeline then shows the job's end only."""
     callbacks_days: Days = 30
     """Callbacks, with the events whose hooks have run; and the events of lanes."""
+    content_days: Days = 0
+    """The texts, files and recipients of jobs that have ended: ids, receipts and counts stay until `jobs_days`, so that
+    they can be recalled and found by msgid. They cannot be replayed, or found by recipient, any more.
+    """
     jobs_days: Days = 90
     """Jobs that have ended, with message, recipients, receipts, failures and codes, and the files no other job names.
     Until then they can be recalled, updated and replayed as far as the vendor lets it, and their dedupe key is taken.
@@ -210,7 +214,9 @@ class RetentionSettings(BaseModel):
     def _jobs_outlive_the_rest(self) -> Self:
         if 0 < self.jobs_days < FOLLOW_UP_DAYS:
             raise ValueError(f"jobs_days must be 0 or at least {FOLLOW_UP_DAYS}: recalls and card updates need the job")
-        for name in ("bodies_days", "attempts_days"):
+        if 0 < self.content_days < FOLLOW_UP_DAYS:
+            raise ValueError(f"content_days must be 0 or at least {FOLLOW_UP_DAYS}: card updates need the card")
+        for name in ("bodies_days", "attempts_days", "content_days"):
             if self.jobs_days and getattr(self, name) > self.jobs_days:
                 raise ValueError(f"{name} is longer than jobs_days, and goes with the job; make it shorter")
         return self

@@ -15,6 +15,7 @@ from sqlalchemy import Connection
 
 from worker.channels.registry import channel
 from worker.config.accounts import AccountSource, current_accounts
+from worker.domain.content.erasure import is_mark
 from worker.domain.content.recipient import Recipients
 from worker.domain.errors import NotReplayable
 from worker.domain.job import JobId, Kind, Priority, id_of
@@ -30,7 +31,7 @@ from worker.producer.options import CLOCK, Instant, Options, PriorityName
 from worker.producer.plan import Asked
 from worker.producer.update_card import require_replayable
 from worker.reporting.find_job import row_of, rows_of
-from worker.reporting.recipient_status import RecipientStatus, recipients_under, standing
+from worker.reporting.recipient_status import RecipientStatus, all_of, recipients_under, standing
 
 REPLAY_MARK = 6
 """Random characters that make a card's task_id differ from those of other replays. A counter would need a lock on rows
@@ -151,6 +152,7 @@ def _once_more(
 ) -> Asked:
     """The same job again, linked to the original."""
     document = json.loads(old["message"])
+    to = _without_erased(old, to)
     account = (accounts or current_accounts()).get(old["account"])
     _require_kept(connection, old, document)
     require_replayable(connection, old, document, account)
@@ -176,6 +178,18 @@ def _once_more(
         replay=secrets.token_urlsafe(REPLAY_MARK)[:REPLAY_MARK],
         spec={"reserve_last": True} if reserves else {},
     )
+
+
+def _without_erased(old: Mapping[str, Any], to: Recipients) -> Recipients:
+    """The recipients that were not erased since; NotReplayable where there were others, and none is left."""
+    if not any(is_mark(one) for _, one in all_of(to)):
+        return to
+    kept = {RecipientStatus.REFUSED: [one for one in all_of(to) if not is_mark(one[1])]}
+    left = recipients_under(to, kept, RecipientStatus.REFUSED)
+    # Without its message it is refused for that.
+    if not left and json.loads(old["message"]):
+        raise NotReplayable(f"the recipients of job {old['id']} are no longer kept; enqueue it anew", job=old["id"])
+    return left
 
 
 def _require_kept(connection: Connection, old: Mapping[str, Any], document: Mapping[str, Any]) -> None:

@@ -20,6 +20,7 @@ from worker.domain.settle import SECOND
 from worker.outbox.engine.database import Database
 from worker.outbox.lanes import budgets
 from worker.outbox.upkeep import purge
+from worker.outbox.upkeep.emptying import empty_old
 
 log = structlog.get_logger()
 
@@ -65,6 +66,7 @@ class Housekeeping:
         tasks = (
             _Task("bodies", settings.bodies_days, purge.purge_bodies),
             _Task("attempts", settings.attempts_days, purge.purge_attempts),
+            _Task("content", settings.content_days, empty_old),
             _Task("callbacks", settings.callbacks_days, purge.purge_callbacks),
             _Task("jobs", settings.jobs_days, purge.purge_jobs),
             _Task("windows", PAST_WINDOW_DAYS, purge.purge_windows),

@@ -5,10 +5,10 @@ from __future__ import annotations
 from functools import partial
 
 from worker.domain.account import Account
+from worker.domain.content.suppression import SUPPRESSED, named
 from worker.domain.job import Kind, Priority
 from worker.domain.outcome import Refusal
 from worker.domain.pacing.quiet import NONE, QuietHours, quiet_hours
-from worker.domain.suppression import SUPPRESSED, named
 from worker.outbox.engine.database import Database
 from worker.outbox.jobs.loading import DuePart
 from worker.outbox.jobs.suppressions import leave_out, left_out_of, suppressed_among

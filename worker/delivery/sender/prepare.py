@@ -22,6 +22,7 @@ from worker.domain import settle
 from worker.domain.account import Account, Token, TokenParked, TokenWait
 from worker.domain.call import Access, Request
 from worker.domain.content.recipient import GROUPS
+from worker.domain.content.suppression import ALL_SUPPRESSED, is_empty, without
 from worker.domain.errors import ConfigurationError, FileGone
 from worker.domain.job import Kind, Part, RepeatRule, part_id
 from worker.domain.outcome import Taken
@@ -29,7 +30,6 @@ from worker.domain.pacing.lane import account_of
 from worker.domain.pacing.quiet import NONE, QuietHours
 from worker.domain.resolution import Again, Awaiting, Hold, NothingSent, Ready, Refuse, Resolved
 from worker.domain.state import PartState
-from worker.domain.suppression import ALL_SUPPRESSED, is_empty, without
 from worker.outbox.commit.commands import Change
 from worker.outbox.engine.database import is_about_the_row
 from worker.outbox.jobs.loading import DuePart, moves_until, read_documents

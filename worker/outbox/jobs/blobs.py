@@ -105,3 +105,29 @@ def _chunk(database: Database, blob_id: str, n: int) -> bytes | None:
     with database.reading() as connection:
         data = execute(connection, query, {"id": blob_id, "n": n}).scalar()
     return None if data is None else bytes(data)
+
+
+def files_of(connection: Connection, jobs: Iterable[str]) -> list[str]:
+    """The files that these jobs name."""
+    source = dialect_of(connection).chosen("worker_blob_uses", "job_id")
+    rows = execute(connection, f"select distinct blob_id from {source}", {"ids": ids_json(jobs)})
+    return [str(row[0]) for row in rows]
+
+
+def delete_unnamed(connection: Connection, blobs: Sequence[str]) -> None:
+    """Deletes the files among these that no job names any more."""
+    source = dialect_of(connection).chosen("worker_blob_uses", "blob_id", index="worker_blob_uses_blob")
+    named = {row[0] for row in execute(connection, f"select blob_id from {source}", {"ids": ids_json(blobs)})}
+    delete_blobs(connection, [blob for blob in blobs if blob not in named])
+
+
+def uploads_alone(connection: Connection, blobs: Sequence[str], job: str) -> list[str]:
+    """The ended uploads of those of these files that no other job than this one sends."""
+    joined = f"{dialect_of(connection).join('worker_jobs j')} on j.id = u.job_id"
+    source = dialect_of(connection).chosen(
+        "worker_blob_uses", "blob_id", alias="u", joins=joined, index="worker_blob_uses_blob"
+    )
+    query = f"select u.blob_id, j.id, j.kind, j.n_open + j.n_unknown from {source} and j.id <> :job"
+    rows = execute(connection, query, {"ids": ids_json(blobs), "job": job}).all()
+    needed = {blob for blob, _, kind, open_parts in rows if kind != "upload" or open_parts}
+    return sorted({str(id) for blob, id, _, _ in rows if blob not in needed})

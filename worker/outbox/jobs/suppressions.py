@@ -6,9 +6,9 @@ from collections.abc import Collection, Sequence
 
 from sqlalchemy import Connection
 
+from worker.domain.content.suppression import SUPPRESSED, Named
 from worker.domain.job_terms import same_person, term
 from worker.domain.outcome import Refusal
-from worker.domain.suppression import SUPPRESSED, Named
 from worker.outbox import tables
 from worker.outbox.engine.bulk import ids_json, insert_rows
 from worker.outbox.engine.dialect import dialect_of

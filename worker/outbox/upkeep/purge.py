@@ -20,7 +20,7 @@ from worker.outbox.engine.bulk import ids_json
 from worker.outbox.engine.database import Database, is_lost
 from worker.outbox.engine.dialect import dialect_of
 from worker.outbox.engine.sql import execute, fetch, read_now, run
-from worker.outbox.jobs.blobs import delete_blobs, held_blobs
+from worker.outbox.jobs.blobs import delete_unnamed, files_of, held_blobs
 from worker.outbox.jobs.confirmations import count_of_job
 from worker.outbox.jobs.order_queue import in_line
 from worker.outbox.upkeep.indexing import count_terms, forget_terms
@@ -221,7 +221,7 @@ def _bounded(connection: Connection, families: Sequence[set[str]], free: Parts) 
     for family in families:
         going += sorted(family)
         parts += sum(len(free[job]) for job in family)
-        files += len(_files_of(connection, family))
+        files += len(files_of(connection, family))
         read += sum(count_of_job(connection, job) for job in family)
         terms += count_terms(connection, family)
         if parts >= PARTS or files >= FILES or read >= CONFIRMATIONS or terms >= TERMS:
@@ -229,16 +229,11 @@ def _bounded(connection: Connection, families: Sequence[set[str]], free: Parts) 
     return going
 
 
-def _files_of(connection: Connection, ids: Iterable[str]) -> list[str]:
-    source = dialect_of(connection).chosen("worker_blob_uses", "job_id")
-    return [row[0] for row in fetch(connection, f"select distinct blob_id from {source}", {"ids": ids_json(ids)})]
-
-
 def _delete_jobs(connection: Connection, jobs: Parts) -> None:
     ids = list(jobs)
     if not ids:
         return
-    parts, files = _all(jobs), _files_of(connection, ids)
+    parts, files = _all(jobs), files_of(connection, ids)
     _delete_task_ids(connection, parts)
     for table in ("attempts", "receipts", "failures", "bodies", "confirmations"):
         _delete(connection, f"worker_{table}", parts, "part_id")
@@ -248,20 +243,13 @@ def _delete_jobs(connection: Connection, jobs: Parts) -> None:
         execute(connection, "delete from worker_events where job_id = :id and ended_at is not null", {"id": job})
     _delete(connection, "worker_parts", parts)
     _delete(connection, "worker_blob_uses", ids, "job_id")
-    _delete_unnamed(connection, files)
+    delete_unnamed(connection, files)
     forget_terms(connection, ids)
     _delete(connection, "worker_jobs", ids)
 
 
 # A code that was leased, or an event that was added, since the reasons were asked stays without its job.
 _CODES = "delete from worker_response_codes where part_id > :low and part_id < :high and state <> 'leased'"
-
-
-def _delete_unnamed(connection: Connection, blobs: Sequence[str]) -> None:
-    """Deletes the files among these that no job names any more."""
-    source = dialect_of(connection).chosen("worker_blob_uses", "blob_id", index="worker_blob_uses_blob")
-    named = {row[0] for row in fetch(connection, f"select blob_id from {source}", {"ids": ids_json(blobs)})}
-    delete_blobs(connection, [blob for blob in blobs if blob not in named])
 
 
 def _delete_task_ids(connection: Connection, parts: Sequence[str]) -> None:

@@ -1,0 +1,279 @@
+"""One person is erased from all tables, and every count stays."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from sqlalchemy import select
+
+from tests.support.runtime import PNG, Site, lost, planted, refused
+from worker import ButtonCard, File, Image, NotReplayable, RecipientStatus, Text, To, get_job, recipients
+from worker.config.settings import RetentionSettings
+from worker.control.audit import list_audit
+from worker.control.cancel import cancel_in, find_in as find_open_in
+from worker.control.erase import ErasedPerson, erase_in, find_in
+from worker.control.pause import pause_in
+from worker.control.resolve import Word, find_in as find_unknown_in, resolve_in
+from worker.delivery.maintenance.housekeeping import Housekeeping
+from worker.domain.callbacks.inbound import CardPress, Inbound
+from worker.domain.content.erasure import of_person
+from worker.domain.errors import CheckFailed
+from worker.domain.job_filter import JobFilter
+from worker.domain.outcome import Confirmation
+from worker.domain.settle import Policy
+from worker.outbox import tables
+from worker.outbox.commit.ledger import commit
+from worker.outbox.engine.clock import DrivenClock
+from worker.outbox.engine.database import Database
+from worker.outbox.jobs.chats import ChatLanes, ChatNews
+from worker.outbox.jobs.confirmations import keep
+from worker.outbox.jobs.inbound import Delivery, store
+from worker.outbox.upkeep.indexing import index_lot
+
+WHO = "Zhang.San"
+
+
+@pytest.fixture
+def site(database: Database, driven_clock: DrivenClock) -> Iterator[Site]:
+    """One process."""
+    driven_clock.micros = time.time_ns() // 1000
+    with planted(database, driven_clock) as planted_site:
+        yield planted_site
+
+
+def erase(site: Site, who: str = WHO, why: str = "asked for it") -> ErasedPerson:
+    return erase_in(site.database, find_in(site.database, who), "ops", why)
+
+
+def everything(site: Site) -> dict[str, str]:
+    """Every text of every table, by table and column."""
+    found: dict[str, str] = {}
+    with site.database.reading() as connection:
+        for table in tables.metadata.sorted_tables:
+            for row in connection.execute(select(table)).mappings():
+                for name, value in row.items():
+                    text = value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
+                    found[f"{table.name}.{name}"] = found.get(f"{table.name}.{name}", "") + "\n" + text
+    return found
+
+
+def where(site: Site, *words: str) -> list[str]:
+    return [name for name, text in everything(site).items() if any(word in text.lower() for word in words)]
+
+
+def counts(site: Site, job: str) -> Any:
+    with site.database.reading() as connection:
+        return get_job(connection, job).counts
+
+
+def test_no_trace_is_left_in_any_table(site: Site) -> None:
+    """Of what a person was sent alone and with others, refused, pressed, wrote, confirmed; of what was asked of it."""
+    site.vendor.says(lambda request: site.vendor.takes(request, invaliduser="zhang.san"))
+    both = site.send(
+        "Hello zhang.san，and lisi", To(["lisi", WHO, "li"]), tags=["for-zhang.san"], order_key="ｚhang.san"
+    )
+    site.run()
+    site.vendor.says(refused(81013, "user zhang.san is out of range"))
+    alone = site.send("your salary", WHO, dedupe_key="salary-Zhang.San")
+    site.run()
+    card = site.card(To(["lisi", WHO]), task_id="leave-zhang_san")
+    site.run()
+    pressed(site, card)
+    update = site.update(card, WHO)
+    picture = site.ask(Image(file=File(PNG + b"portrait", "Zhang.San.png")), WHO)
+    for _ in range(3):
+        site.run()
+    with site.database.writing() as connection:
+        keep(connection, f"{both}-0", [Confirmation("lisi", "zhang.san", 1), Confirmation("zhang.san", "", 2)], 1)
+        store(connection, site.database.now, spoken())
+    cancelled = site.send("later", WHO, due_at=3_600)
+    stopped = find_open_in(site.database, JobFilter(recipient=WHO))
+    cancel_in(site.database, stopped, "ops", "Zhang.San left", carry_out=lambda changes: carry_out(site, changes))
+    pause_in(site.database, JobFilter(tag="x"), "ops", "because of zhang.san")
+    while index_lot(site.database):
+        pass
+    before = {job: counts(site, job) for job in (both, alone, card, update, picture, cancelled)}
+    assert len(where(site, "zhang.san", "ｚhang.san")) >= 15, "as many columns hold it"
+
+    done = erase(site)
+
+    assert [] == where(site, "zhang.san", "ｚhang.san", "your salary", "portrait")
+    assert (6, 4, 0) == (done.jobs, done.emptied, done.left)
+    assert before == {job: counts(site, job) for job in before}
+    with site.database.reading() as connection:
+        assert ("lisi", "li") == tuple(recipients(connection, both, RecipientStatus.ACCEPTED))
+        [mark] = recipients(connection, both, RecipientStatus.REFUSED)
+        assert mark.startswith("#erased-")
+        assert ("erase", {"jobs": 6}) == (list_audit(connection)[0].action, list_audit(connection)[0].asked)
+    while index_lot(site.database):
+        pass
+    assert (0, 0) == (erase(site).jobs, erase(site).callbacks), "nothing of it is found any more"
+
+
+def carry_out(site: Site, changes: Any) -> None:
+    commit(site.database, changes, Policy())
+
+
+def pressed(site: Site, card: str) -> None:
+    press = CardPress("leave-zhang_san", "ok", "button_interaction", "code-z", {})
+    inbound = Inbound("template_card_event", "zhang.san", 1, ("key-1",), {}, card=press)
+    given = Delivery("hr", "ww1/7", ["hr"], inbound, '{"FromUserName": "zhang.san"}', "e" * 32, 259_200, hooked=True)
+    with site.database.writing() as connection:
+        assert store(connection, site.database.now, given) is not None
+
+
+def spoken() -> Delivery:
+    news = ChatNews("zhang.san", "single", person="zhang.san")
+    inbound = Inbound("message:text", "Zhang.San", 1, ("key-2",), {}, chat=news)
+    lanes = ChatLanes(("hr:x",), ())
+    return Delivery("hr", "ww1/7", ["hr"], inbound, '{"Content": "hi"}', "f" * 32, 259_200, hooked=False, lanes=lanes)
+
+
+def test_open_jobs_are_left_and_told(site: Site) -> None:
+    """They would be sent; what has ended goes all the same."""
+    done, waits = site.send("a", WHO), site.send("b", WHO, due_at=3_600)
+    site.ring(done)
+    site.vendor.says(lost())
+    doubt = site.send("c", WHO, duplicate_check=False)
+    site.ring(doubt)
+    result = erase(site)
+    assert (1, 2) == (result.jobs, result.left)
+    assert WHO in site.job(waits).recipients
+    assert WHO not in site.job(done).recipients
+
+
+def test_what_has_no_text_any_more_is_not_replayed(site: Site) -> None:
+    """With that sentence; a job to others too goes to these alone."""
+    alone, both = site.send("a", WHO), site.send("b", To([WHO, "lisi"]))
+    site.run()
+    erase(site)
+    with pytest.raises(NotReplayable, match="is no longer kept; enqueue it anew"):
+        site.replay(alone)
+    again = site.replay(both)
+    site.run()
+    assert "lisi" == site.bodies()[-1]["touser"]
+    assert "accepted" == site.state(again)
+
+
+def test_a_job_to_marks_alone_is_not_replayed(site: Site) -> None:
+    """Two were erased one after the other."""
+    job = site.send("a", To([WHO, "lisi"]))
+    site.run()
+    erase(site)
+    erase(site, "lisi")
+    with pytest.raises(NotReplayable, match="no longer kept"):
+        site.replay(job)
+
+
+def test_others_are_not_touched(site: Site) -> None:
+    """`li` is no part of `lisi`, and the bytes of theirs stay as they were."""
+    job = site.send("lisi, li-li and Li", To(["li", "lisi", "Li.Si"]))
+    other = site.send("for Li.Si", "Li.Si")
+    site.run()
+    before = site.job(other)
+    erase(site, "li")
+    row = site.job(job)
+    assert '"lisi"' in row.recipients
+    assert "Li.Si" in row.recipients
+    assert before == site.job(other)
+
+
+def test_the_reason_may_not_name_the_person(site: Site) -> None:
+    """It is kept."""
+    with pytest.raises(CheckFailed, match="why: names the person who is to be erased"):
+        erase(site, why="zhang.san asked")
+    with pytest.raises(CheckFailed, match="recipient: says nothing"):
+        erase(site, " ")
+
+
+def test_a_card_of_the_person_can_still_be_recalled(site: Site) -> None:
+    """Msgids and receipts outlive the text."""
+    job = site.ask(ButtonCard(main_title={"title": "x"}, button_list=[{"text": "ok", "key": "ok"}]), To([WHO]))
+    text = site.ask(Text(content="x"), To([WHO]))
+    site.run()
+    erase(site)
+    recalls = [site.recall(job), site.recall(text)]
+    site.run()
+    assert ["accepted"] * 2 == [site.state(one) for one in recalls]
+
+
+# -- by age ------------------------------------------------------------------------------------------------------------
+
+
+def empty(site: Site) -> int:
+    return dict(Housekeeping(site.database, RetentionSettings(content_days=5)).round()).get("content", 0)
+
+
+def indexed(site: Site) -> None:
+    while index_lot(site.database):
+        pass
+
+
+def test_text_and_recipients_go_before_ids_and_receipts(site: Site) -> None:
+    """Counts and msgids stay; each job is emptied once."""
+    site.vendor.says(lambda request: site.vendor.takes(request, invaliduser="lisi"))
+    old = site.send("secret text", To(["lisi", "wangwu"]))
+    site.run()
+    picture = site.image(PNG + b"portrait", "wangwu")
+    for _ in range(3):
+        site.run()
+    site.vendor.says(lost())
+    doubt = site.send("secret doubt", "wangwu", duplicate_check=False)
+    site.run()
+    site.advance(60)
+    site.recover()
+    before = counts(site, old)
+    site.advance(3 * 86_400)
+    young = site.send("young text", "wangwu")
+    site.run()
+    indexed(site)
+    site.advance(3 * 86_400)
+
+    assert 2 <= empty(site) <= 3, "the send, the picture, and its upload"
+    assert 0 == empty(site)
+
+    assert before == counts(site, old)
+    assert [] == where(site, "secret text", "lisi", "portrait")
+    assert ("secret doubt" in site.job(doubt).message, "wangwu" in site.job(young).recipients) == (True, True)
+    with pytest.raises(NotReplayable, match="is no longer kept; enqueue it anew"):
+        site.replay(old)
+    assert ["m1"] == [row.msgid for row in site.of("receipts", old)]
+    assert "{}" == site.job(picture).message
+
+
+def test_what_a_person_decided_late_is_emptied_by_its_new_end(site: Site) -> None:
+    """Its hour was done long ago."""
+    site.vendor.says(lost())
+    doubt = site.send("secret doubt", "wangwu", duplicate_check=False)
+    site.run()
+    site.advance(60)
+    site.recover()
+    indexed(site)
+    site.advance(9 * 86_400)
+    assert 0 == empty(site)
+    resolve_in(site.database, find_unknown_in(site.database, JobFilter(ids=[doubt])), Word(sent=True), "seen", "zhang")
+    indexed(site)
+    site.advance(6 * 86_400)
+    assert 1 == empty(site)
+    assert "{}" == site.job(doubt).message
+
+
+@pytest.mark.fewer_databases("no database is asked")
+@pytest.mark.parametrize(
+    ("text", "left"),
+    [
+        ("zhang3", "-"),
+        ("ZHANG3.", "-."),
+        ("你好zhang3请", "你好-请"),
+        ("ｚｈａｎｇ３ (ＺＨＡＮＧ3)", "- (-)"),
+        ("zhang33 azhang3 zhang3_x", "zhang33 azhang3 zhang3_x"),
+        ('{"touser":"zhang3|lisi"}', '{"touser":"-|lisi"}'),
+        ("zhang3@corp.com, order-zhang3-7", "-@corp.com, order---7"),
+    ],
+)
+def test_an_id_is_found_wherever_it_stands_by_itself(text: str, left: str) -> None:
+    """In any case and width."""
+    assert left == of_person("Zhang3", "-").in_texts(text)

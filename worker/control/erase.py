@@ -1,0 +1,158 @@
+"""Erases one person from what is stored: recipients, texts, callbacks; counts, ids and receipts of others stay."""
+
+from __future__ import annotations
+
+import secrets
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import partial
+
+from sqlalchemy import Connection
+
+from worker.config.settings import Settings, load_settings
+from worker.control.audit import audited
+from worker.control.opening import opened_current
+from worker.domain.content.erasure import ERASED, Erasure, names_only, of_person
+from worker.domain.errors import CheckFailed, Problem
+from worker.domain.job_filter import JobFilter
+from worker.domain.job_terms import same_person
+from worker.outbox.control.candidates import candidates
+from worker.outbox.control.matching import jobs_of
+from worker.outbox.engine.database import Database
+from worker.outbox.engine.sql import read_now
+from worker.outbox.upkeep.emptying import (
+    empty_inbound,
+    followers_of,
+    forget_chats,
+    inbound_page,
+    lock_ended,
+    take_out,
+    take_out_of_audit,
+)
+
+TOGETHER = 20
+"""Jobs in one transaction."""
+
+
+@dataclass(frozen=True, slots=True)
+class PersonTraces:
+    """The jobs that name a person."""
+
+    recipient: str = field(repr=False)
+    ids: tuple[str, ...]
+    """Oldest first."""
+    followers: tuple[str, ...]
+    """The jobs that are about these: recalls, updates, tracks."""
+
+
+@dataclass(frozen=True, slots=True)
+class ErasedPerson:
+    """What became of the traces of a person."""
+
+    audit: str
+    """Id of the row that says who erased, and why; it does not name the person."""
+    jobs: int
+    """Jobs from which the person was taken out."""
+    emptied: int
+    """How many of them named no other: their text and files are gone."""
+    left: int
+    """Jobs that are open or in doubt, and name the person still: erase once more when they have ended."""
+    callbacks: int
+    chats: int
+
+
+def find_person(recipient: str, *, settings: Settings | None = None) -> PersonTraces:
+    """The jobs that name a person, in any case and width of the id: as a recipient, a sending member, or in a mention.
+
+    CheckFailed while too many jobs wait to be indexed.
+    """
+    with opened_current(settings or load_settings()) as database:
+        return find_in(database, recipient)
+
+
+def erase(
+    found: PersonTraces,
+    *,
+    person: str,
+    why: str = "",
+    settings: Settings | None = None,
+    progress: Callable[[int], object] = lambda done: None,
+) -> ErasedPerson:
+    """Takes a person out of all tables: for good.
+
+    A job that names no other loses its text and its files, and cannot be replayed; in the others a mark takes the
+    place of the id, so that every count stays as it was. Callbacks that the person caused, or that hold the id, lose
+    all but their kind and time. Open jobs are left: cancel them or wait (`suppress` keeps later ones from being sent).
+    What applications, logs and backups hold is theirs to erase. `person` says who erases, `why` for which reason,
+    without the id. It commits by itself, 20 jobs at a time, and may be given again.
+    """
+    with opened_current(settings or load_settings()) as database:
+        return erase_in(database, found, person, why, progress=progress)
+
+
+def find_in(database: Database, recipient: str) -> PersonTraces:
+    """The same in a database that is open."""
+    wanted = JobFilter(recipient=recipient)
+    with database.reading() as connection:
+        lots = candidates(connection, wanted, read_now(connection, database.now), is_open_too=True)
+        ids = [job.id for lot in lots for job in jobs_of(connection, wanted, lot)]
+        followers = sorted({*followers_of(connection, ids)} - {*ids}) if ids else []
+    return PersonTraces(recipient, tuple(sorted(ids)), tuple(followers))
+
+
+def erase_in(
+    database: Database,
+    found: PersonTraces,
+    person: str,
+    why: str,
+    *,
+    progress: Callable[[int], object] = lambda done: None,
+) -> ErasedPerson:
+    """The same in a database that is open."""
+    erasure = of_person(found.recipient, f"{ERASED}{secrets.token_hex(4)}")
+    if erasure.in_texts(why) != why:
+        raise CheckFailed([Problem("why", "names the person who is to be erased", "say it without the id")])
+    with audited(database, "erase", person=person, why=why, asked={"jobs": len(found.ids)}) as running:
+        ids = (*found.ids, *found.followers)
+        for at in range(0, len(ids), TOGETHER):
+            few = ids[at : at + TOGETHER]
+            running.counts += database.run(
+                partial(_erase, ids=few, named={*found.ids}, who=found.recipient, erasure=erasure)
+            )
+            running.note()
+            progress(min(at + TOGETHER, len(ids)))
+        running.counts["callbacks"] = _erase_callbacks(database, found.recipient, erasure)
+        running.counts["chats"] = database.run(partial(forget_chats, person=same_person(found.recipient)))
+        database.run(partial(take_out_of_audit, erasure=erasure))
+    counts = running.counts
+    left = len(found.ids) - counts["jobs"]
+    return ErasedPerson(running.id, counts["jobs"], counts["emptied"], left, counts["callbacks"], counts["chats"])
+
+
+def _erase(connection: Connection, ids: tuple[str, ...], named: set[str], who: str, erasure: Erasure) -> Counter[str]:
+    counts = Counter[str]()
+    for job in lock_ended(connection, ids):
+        is_named = job["id"] in named
+        empties = is_named and names_only(who, job["recipients"], job["message"])
+        take_out(connection, job, erasure, empties=empties)
+        counts += Counter(jobs=int(is_named), emptied=int(empties))
+    return counts
+
+
+def _erase_callbacks(database: Database, who: str, erasure: Erasure) -> int:
+    count, after = 0, ""
+    while True:
+        with database.reading() as connection:
+            page = inbound_page(connection, after)
+        if not page:
+            return count
+        after = page[-1]["id"]
+        theirs = [
+            row["id"]
+            for row in page
+            if same_person(row["person"]) == same_person(who) or erasure.document(row["payload"]) != row["payload"]
+        ]
+        if theirs:
+            database.run(partial(empty_inbound, ids=theirs))
+            count += len(theirs)
