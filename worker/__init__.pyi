@@ -123,8 +123,10 @@ from worker.domain.account import (
     Secret as Secret,
 )
 from worker.domain.callbacks.hook import (
+    CallbackReceived as CallbackReceived,
     CardPressed as CardPressed,
     JobDone as JobDone,
+    MessageReceived as MessageReceived,
 )
 from worker.domain.content.message import (
     File as File,
@@ -167,7 +169,9 @@ from worker.domain.state import (
 )
 from worker.hooks.registry import (
     on_card_action as on_card_action,
+    on_event as on_event,
     on_job_done as on_job_done,
+    on_message as on_message,
 )
 from worker.outbox.engine.database import (
     sqlite_engine as sqlite_engine,

@@ -255,15 +255,21 @@ def test_without_hooks_the_event_is_kept_and_ignored(site: Site) -> None:
     assert (4, None) == (event.state, event.due_at)
 
 
-def test_other_events_are_kept_without_an_event_of_ours(receiver: Receiver, site: Site) -> None:
-    """A message of a member, a subscription: stored, nothing follows."""
+def test_other_callbacks_are_kept_and_told_to_hooks(receiver: Receiver, site: Site) -> None:
+    """A message of a member, a subscription; without hooks nothing follows."""
     message = "<xml><FromUserName>a</FromUserName><CreateTime>1</CreateTime><MsgType>text</MsgType></xml>"
+    event = (
+        "<xml><FromUserName>a</FromUserName><CreateTime>1</CreateTime><MsgType>event</MsgType><Event>{}</Event></xml>"
+    )
 
-    answer = post(receiver, sent(message))
+    assert [200, 200] == [post(receiver, sent(one)).status for one in (message, event.format("subscribe"))]
+    assert 200 == post(made(site, hooks=""), sent(event.format("enter_agent"))).status
 
-    assert 200 == answer.status
-    assert ["message:text"] == [row.event for row in site.rows("select event from worker_inbound")]
-    assert [] == site.rows("select id from worker_events")
+    stored = [row.event for row in site.rows("select event from worker_inbound order by event")]
+    assert ["enter_agent", "message:text", "subscribe"] == stored
+    assert [("callback", 0), ("message", 0)] == sorted(
+        (row.kind, row.state) for row in site.rows("select kind, state from worker_events")
+    )
 
 
 def test_300_callbacks_four_times_each_in_random_order_are_stored_once_each(receiver: Receiver, site: Site) -> None:

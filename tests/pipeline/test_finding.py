@@ -295,6 +295,7 @@ def test_what_a_filter_may_not_say(site: Site) -> None:
         ({"dedupe_key": "d"}, "dedupe_key: is unique for one account only; give the account too"),
         ({"errcode": 0}, "errcode: 0 is what every success has; use state"),
         ({"recipient": " "}, "recipient: says nothing"),
+        ({"tag": "a\0"}, "tag: holds a NUL character"),
         ({"ended_from": datetime(2026, 1, 1)}, "ended_from"),
         ({"ended_from": at(site) - (MOST_HOURS + 1) * HOUR}, r"ended_from: is too long ago .*; give ended_before too"),
         ({"called_from": at(site)}, "filter: is about calls, and a list is about jobs"),

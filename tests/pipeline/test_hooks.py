@@ -23,13 +23,14 @@ from tests.support.asgi import asked
 from tests.support.runtime import UPDATE, Site, lost, planted, refused
 from worker import CardUpdate, JobState, update_card
 from worker.channels.registry import channel
+from worker.cli.callbacks import retry
 from worker.config.settings import DeliverySettings, Settings
-from worker.domain.callbacks.hook import CardPressed, JobDone
+from worker.domain.callbacks.hook import CallbackReceived, CardPressed, JobDone, MessageReceived
 from worker.domain.errors import ConfigurationError
 from worker.domain.job import part_id
 from worker.hooks.callbacks import CallbackStore
 from worker.hooks.offers import HookOffers
-from worker.hooks.registry import ApplicationHooks, load_hooks, on_card_action, on_job_done
+from worker.hooks.registry import ApplicationHooks, load_hooks, on_card_action, on_event, on_job_done, on_message
 from worker.hooks.runs import NO_ROOM_S, HookRuns, hook_threads
 from worker.outbox.engine.clock import DrivenClock
 from worker.outbox.engine.database import Database
@@ -73,6 +74,12 @@ class Hall:
     def press(self, job: str, **fields: Any) -> None:
         """Somebody presses a job's card."""
         one = sent(press(fields.pop("task_id", f"w{part_id(job, 0)}"), **fields))
+        assert 200 == asked(self.receiver.app, "POST", "/callback/hr", one.query, one.body).status
+
+    def says(self, *fields: str) -> None:
+        """What a person, or the vendor, calls back."""
+        inner = "".join(f"<{name}>{value}</{name}>" for name, _, value in (one.partition("=") for one in fields))
+        one = sent(f"<xml><FromUserName>Zhang</FromUserName><CreateTime>1700000000</CreateTime>{inner}</xml>")
         assert 200 == asked(self.receiver.app, "POST", "/callback/hr", one.query, one.body).status
 
     def turn(self) -> int:
@@ -772,3 +779,81 @@ def test_a_state_that_is_no_end_is_refused(states: list[JobState]) -> None:
     """When the module is imported, so when the process starts."""
     with pytest.raises(ConfigurationError, match="no end of a job"):
         on_job_done(states=states)
+
+
+# -- what comes besides ------------------------------------------------------------------------------------------------
+
+
+def test_a_message_reaches_its_hook_once(hall: MakeHall) -> None:
+    """With what was written, whoever wrote it; a repeat of the vendor's is no second one."""
+    heard: list[MessageReceived] = []
+    told: list[CallbackReceived] = []
+    here = hall(
+        on_message(lambda message, session: heard.append(message)), on_event(lambda event, session: told.append(event))
+    )
+    for _ in range(2):
+        here.says("MsgType=text", "Content=please stop", "MsgId=1")
+    here.says("MsgType=image", "PicUrl=http://x", "MsgId=2")
+    while here.turn():
+        pass
+
+    assert [("text", "please stop"), ("image", None)] == [(one.type, one.text) for one in heard]
+    assert {("Zhang", "hr", "http://x")} == {
+        (one.person, one.account, one.data.get("PicUrl", "http://x")) for one in heard
+    }
+    assert datetime(2023, 11, 14, 22, 13, 20, tzinfo=UTC) == heard[0].happened_at
+    assert [] == told
+    assert "please stop" not in repr(heard)
+    assert "Zhang" not in repr(heard)
+
+
+def test_any_other_callback_reaches_its_hook(hall: MakeHall) -> None:
+    """By the vendor's name, all of them or some; presses of our cards go to theirs."""
+    clicks: list[CallbackReceived] = []
+    everything: list[CallbackReceived] = []
+    elsewhere: list[CallbackReceived] = []
+    here = hall(
+        on_event(events=["click"])(lambda event, session: clicks.append(event)),
+        on_event(lambda event, session: everything.append(event)),
+        on_event(accounts=["it"])(lambda event, session: elsewhere.append(event)),
+    )
+    here.says("MsgType=event", "Event=subscribe")
+    here.says("MsgType=event", "Event=click", "EventKey=menu-1")
+    while here.turn():
+        pass
+
+    assert [("click", "menu-1")] == [(one.event, one.key) for one in clicks]
+    assert {("subscribe", None), ("click", "menu-1")} == {(one.event, one.key) for one in everything}
+    assert [] == elsewhere
+
+
+def test_a_message_whose_hook_fails_is_parked_and_given_again(hall: MakeHall) -> None:
+    """As a press is."""
+    heard: list[str | None] = []
+
+    @on_message
+    def flaky(message: MessageReceived, session: Session) -> None:
+        if len(heard) < 3:
+            heard.append(None)
+            raise ValueError("no")
+        heard.append(message.text)
+
+    here = hall(flaky)
+    here.says("MsgType=text", "Content=hello", "MsgId=1")
+    for _ in range(3):
+        here.turn()
+        here.site.advance(600)
+    assert 3 == here.event().state, "parked"
+    retry(here.site.database, here.event().id)
+    here.turn()
+    assert (["hello"], 2) == (heard[3:], here.event().state)
+
+
+def test_what_was_erased_is_not_told(hall: MakeHall) -> None:
+    """The event ends; nothing of the person is left to tell."""
+    heard: list[MessageReceived] = []
+    here = hall(on_message(lambda message, session: heard.append(message)))
+    here.says("MsgType=text", "Content=hello", "MsgId=1")
+    here.site.sql("update worker_inbound set payload = '{}', person = ''")
+    here.turn()
+    assert ([], 4) == (heard, here.event().state)

@@ -285,7 +285,10 @@ def test_what_has_ended_waits_for_nothing(site: Site) -> None:
 
 
 def test_it_is_found_by_what_one_knows(site: Site) -> None:
-    """Its id, its beginning, a part, a dedupe key, a task_id; not by what several begin with."""
+    """Its id, its beginning, a part, a dedupe key, a task_id, a msgid; not by what several begin with."""
+    sent = site.send("sent")
+    site.run()
+    assert sent == asked(site, site.of("receipts", sent)[0].msgid).job.id
     job = site.send(dedupe_key="order 7", due_at=DAY)
     uuid = "550e8400-e29b-41d4-a716-446655440000"
     keyed = site.send("keyed", dedupe_key=uuid, due_at=DAY)

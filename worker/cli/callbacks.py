@@ -1,16 +1,18 @@
-"""`worker chats` and `worker events`: what callbacks reported, and what the application's hooks hear of it."""
+"""`worker chats`, `inbound` and `events`: what callbacks reported, and what the application's hooks hear of it."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from typing import Any
 
-from worker.cli.reading import Say, iso, outbox, state_named, tell
-from worker.domain.callbacks.hook import EventState
+from worker.cli.reading import Say, iso, outbox, padded, state_named, tell
+from worker.domain.callbacks.hook import EventKind, EventState
 from worker.domain.errors import WorkerError
 from worker.outbox.engine.database import Database
 from worker.outbox.jobs import events
 from worker.outbox.jobs.chats import list_chats
+from worker.outbox.jobs.inbound import list_inbound
 
 _INSTANTS = ("first_seen_at", "last_seen_at", "gone_at")
 _SHOWN = ("id", "kind", "job_id", "part_id", "tries", "error")
@@ -29,6 +31,27 @@ def _chat_line(chat: Mapping[str, Any]) -> str:
     whose = f"  of {chat['person']}, {chat['allowance']} messages allowed" if chat["person"] else ""
     left = f"  taken out at {chat['gone_at']}" if chat["gone_at"] else ""
     return f"{chat['chat_id']}  {chat['chat_type']:<10} {chat['account']:<12} {chat['last_seen_at']}{whose}{left}"
+
+
+def show_inbound(say: Say, *, account: str | None, event: str | None, limit: int, as_json: bool) -> None:
+    """Prints the callbacks that came last; what they hold only as JSON."""
+    with outbox() as connection:
+        rows = list_inbound(connection, account=account, event=event, limit=limit)
+    shown = ("id", "account", "event", "person", "part_id")
+    found = [
+        {
+            **{name: row[name] for name in shown},
+            **{name: iso(row[name]) for name in ("happened_at", "received_at")},
+            "message": json.loads(row["payload"]).get("message"),
+        }
+        for row in rows
+    ]
+    tell(say, found, _inbound_line, "no callbacks; `worker receiver` takes them", as_json=as_json)
+
+
+def _inbound_line(row: Mapping[str, Any]) -> str:
+    card = f"  card of part {row['part_id']}" if row["part_id"] else ""
+    return f"{row['received_at']}  {padded(row['account'], 12)} {row['event']:<24} {row['person']}{card}"
 
 
 def show_events(say: Say, *, state: str | None, limit: int, as_json: bool) -> None:
@@ -52,7 +75,7 @@ def retry(database: Database, event_id: str) -> None:
         row = events.read_event(connection, event_id)
     if row is None:
         raise WorkerError(f"no event {event_id!r}; `worker events` lists them")
-    if row["job_id"] is None:
+    if row["job_id"] is None and row["kind"] == EventKind.CARD_ACTION:
         raise WorkerError(f"event {event_id} is about no job of ours; there is nothing a hook could be told")
     raise WorkerError(f"event {event_id} is {EventState(row['state']).label}; only parked and ignored ones are retried")
 

@@ -176,7 +176,9 @@ def show(job: Annotated[str, typer.Argument(help="The job's id.")], as_json: Jso
 def why(
     name: Annotated[
         str,
-        typer.Argument(metavar="JOB", help="A job's id or its beginning, a part's, a dedupe key, or a task_id."),
+        typer.Argument(
+            metavar="JOB", help="A job's id or its beginning, a part's, a dedupe key, a task_id, or a msgid."
+        ),
     ],
     as_json: Json = False,
 ) -> None:
@@ -212,6 +214,21 @@ def chats(
     from worker.cli.callbacks import show_chats
 
     show_chats(typer.echo, account=account, gone=gone, limit=limit, as_json=as_json)
+
+
+@app.command()
+def inbound(
+    account: Account = None,
+    event: Annotated[
+        str | None, typer.Option(help="Only these, such as subscribe, or message: for all messages.")
+    ] = None,
+    limit: Annotated[int, typer.Option(min=1, max=1000, help="How many, newest first.")] = 20,
+    as_json: Json = False,
+) -> None:
+    """Lists what the vendors called back: messages of people, presses, events; --json has their contents."""
+    from worker.cli.callbacks import show_inbound
+
+    show_inbound(typer.echo, account=account, event=event, limit=limit, as_json=as_json)
 
 
 @app.command()

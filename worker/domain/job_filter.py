@@ -95,6 +95,11 @@ class JobFilter:
             for name in _WORDS
             if (word := getattr(self, name)) is not None and not word.strip()
         ]
+        problems += [
+            Problem(name, "holds a NUL character", "take it out")
+            for name in _WORDS
+            if (word := getattr(self, name)) is not None and "\x00" in word
+        ]
         if self.dedupe_key is not None and self.account is None:
             problems.append(Problem("dedupe_key", "is unique for one account only", "give the account too"))
         if self.errcode == 0:

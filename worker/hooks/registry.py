@@ -20,12 +20,14 @@ from typing import Any, TypeVar, overload
 from sqlalchemy.orm import Session
 
 from worker.config.application import imported
-from worker.domain.callbacks.hook import CardPressed, JobDone
+from worker.domain.callbacks.hook import CallbackReceived, CardPressed, Heard, JobDone, MessageReceived
 from worker.domain.errors import CheckFailed, ConfigurationError
 from worker.domain.state import JobState, State, states_of
 
 OnCard = Callable[[CardPressed, Session], Any]
 OnDone = Callable[[JobDone, Session], Any]
+OnMessage = Callable[[MessageReceived, Session], Any]
+OnEvent = Callable[[CallbackReceived, Session], Any]
 F = TypeVar("F", bound=Callable[..., Any])
 
 _MARK = "__worker_hook__"
@@ -36,10 +38,23 @@ ENDED = frozenset(JobState) - {JobState.OPEN}
 class _Listens:
     """The events for which a marked function runs."""
 
-    event: type[CardPressed | JobDone]
+    event: type[Heard]
     accounts: frozenset[str]
     """Empty: every account."""
     states: frozenset[JobState] = frozenset()
+    events: frozenset[str] = frozenset()
+    """The vendor's names; empty: every one."""
+
+    def hears(self, heard: Heard) -> bool:
+        """Whether the function runs for this event."""
+        if not isinstance(heard, self.event) or (self.accounts and heard.account not in self.accounts):
+            return False
+        match heard:
+            case JobDone():
+                return heard.state in self.states
+            case CallbackReceived():
+                return not self.events or heard.event in self.events
+        return True
 
 
 @overload
@@ -80,6 +95,35 @@ def on_job_done(
     return _marked(function, _Listens(JobDone, _names(accounts), wanted))
 
 
+@overload
+def on_message(function: OnMessage) -> OnMessage: ...
+
+
+@overload
+def on_message(*, accounts: Iterable[str]) -> Callable[[OnMessage], OnMessage]: ...
+
+
+def on_message(function: OnMessage | None = None, *, accounts: Iterable[str] = ()) -> Any:
+    """Makes a function run for each message that a person writes to one of these accounts."""
+    return _marked(function, _Listens(MessageReceived, _names(accounts)))
+
+
+@overload
+def on_event(function: OnEvent) -> OnEvent: ...
+
+
+@overload
+def on_event(*, accounts: Iterable[str] = ..., events: Iterable[str] = ...) -> Callable[[OnEvent], OnEvent]: ...
+
+
+def on_event(function: OnEvent | None = None, *, accounts: Iterable[str] = (), events: Iterable[str] = ()) -> Any:
+    """Makes a function run for each callback that is neither a message nor a press of a card of ours.
+
+    `events` are the vendor's names, such as `subscribe`; none: all of them.
+    """
+    return _marked(function, _Listens(CallbackReceived, _names(accounts), events=_names(events)))
+
+
 def _marked(function: F | None, listens: _Listens) -> Any:
     """The function with its mark, or what marks one that is given later."""
 
@@ -110,15 +154,9 @@ class ApplicationHooks:
         """The final states of jobs for which a hook runs; empty: no ends of jobs are stored as events."""
         return frozenset().union(*(listens.states for _, listens in self._hooks))
 
-    def that_hear(self, heard: CardPressed | JobDone) -> list[Callable[..., Any]]:
+    def that_hear(self, heard: Heard) -> list[Callable[..., Any]]:
         """The functions for one event, in the order in which the module holds them."""
-        return [
-            function
-            for function, listens in self._hooks
-            if isinstance(heard, listens.event)
-            and (not listens.accounts or heard.account in listens.accounts)
-            and (isinstance(heard, CardPressed) or heard.state in listens.states)
-        ]
+        return [function for function, listens in self._hooks if listens.hears(heard)]
 
 
 def load_hooks(module: str) -> ApplicationHooks:
@@ -130,6 +168,7 @@ def load_hooks(module: str) -> ApplicationHooks:
     found = [one for one in vars(loaded).values() if isinstance(inspect.getattr_static(one, _MARK, None), _Listens)]
     if not found:
         raise ConfigurationError(
-            f"hooks: module {module} holds no hook; mark functions with @on_card_action or @on_job_done"
+            f"hooks: module {module} holds no hook; mark functions with @on_card_action, @on_job_done, @on_message"
+            " or @on_event"
         )
     return ApplicationHooks(found)

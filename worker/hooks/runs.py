@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import random
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
 from typing import Any
@@ -22,7 +22,16 @@ from sqlalchemy.orm import Session
 
 from worker.config.application import places_of
 from worker.config.settings import DeliverySettings
-from worker.domain.callbacks.hook import CardPressed, EventKind, EventState, JobDone
+from worker.domain.callbacks.hook import (
+    CallbackReceived,
+    CardPressed,
+    EventKind,
+    EventState,
+    Heard,
+    JobDone,
+    MessageReceived,
+)
+from worker.domain.callbacks.inbound import MESSAGE
 from worker.domain.state import JobState
 from worker.hooks.registry import ApplicationHooks
 from worker.outbox.engine.clock import instant, micros
@@ -196,8 +205,35 @@ def _left_us(event: Claimed) -> int:
     return 0 if age_us >= micros(UNHEARD_S) else max(micros(UNHEARD_FIRST_S), 3 * age_us)
 
 
-def heard_of(event: Claimed) -> CardPressed | JobDone | None:
+def _received(event: Claimed) -> MessageReceived | CallbackReceived | None:
+    """A message or another callback; None: what came was deleted or erased."""
+    data = json.loads(event.payload or "{}").get("message")
+    if event.account is None or event.event is None or not isinstance(data, dict):
+        return None
+    about: dict[str, Any] = {
+        "id": event.id,
+        "account": event.account,
+        "person": event.person or "",
+        "data": data,
+        "happened_at": instant(event.happened_at or event.created_at),
+    }
+    if event.kind == EventKind.MESSAGE:
+        return MessageReceived(**about, type=event.event.removeprefix(MESSAGE), text=_text_of(data))
+    key = data.get("EventKey")
+    return CallbackReceived(**about, event=event.event, key=key if isinstance(key, str) and key else None)
+
+
+def _text_of(data: Mapping[str, Any]) -> str | None:
+    """What was written, as each vendor names it."""
+    inner = next((data[name] for name in ("text", "Text") if isinstance(data.get(name), dict)), data)
+    found = next((inner[name] for name in ("Content", "content") if isinstance(inner.get(name), str)), None)
+    return None if found is None else str(found)
+
+
+def heard_of(event: Claimed) -> Heard | None:
     """The event as the hooks get it; None: its job or its callback was deleted."""
+    if event.kind in (EventKind.MESSAGE, EventKind.CALLBACK):
+        return _received(event)
     if event.job_id is None or event.account is None:
         return None
     about: dict[str, Any] = {

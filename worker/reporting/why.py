@@ -11,6 +11,7 @@ from sqlalchemy import Connection
 from worker.channels import registry
 from worker.domain.errors import JobNotFound
 from worker.domain.job import JobId, id_of
+from worker.domain.job_filter import JobFilter
 from worker.domain.pacing.lane import RULES
 from worker.outbox.engine.caller import Bind, on_callers_connection
 from worker.outbox.engine.clock import DatabaseClock, SqlClock, now_in
@@ -22,6 +23,7 @@ from worker.outbox.lanes.pauses import standing_pauses
 from worker.outbox.lanes.processes import living
 from worker.reporting.code_stock import CardCodes, codes_left
 from worker.reporting.find_job import rows_of
+from worker.reporting.job_list import find_jobs
 from worker.reporting.report import JobReport, get_job
 from worker.reporting.timeline import Event, timeline
 from worker.reporting.wait import PartWait, Surroundings, waits
@@ -56,7 +58,7 @@ def why(
     """Why a job is where it is.
 
     `name` is its id, the beginning of one (8 characters or more), one of its parts, or a dedupe key or task_id of one
-    of the `accounts`. `breaker_failures` as in the settings. JobNotFound when there is none, or more than one.
+    of the `accounts`, or a msgid. `breaker_failures` as in the settings. JobNotFound when there is none, or more than one.
     """
     job_id = _named(connection, name, accounts)
     rows = rows_of(connection, job_id)
@@ -90,12 +92,18 @@ def _named(connection: Connection, given: JobId, accounts: Iterable[str]) -> str
         jobs_named(connection, (of_part[1] if of_part else name).lower(), ())
         or jobs_named(connection, name, accounts)
         or jobs_named(connection, str(given).replace("\x00", ""), accounts)
+        or _by_msgid(connection, str(given).replace("\x00", ""))
     )
     if len(found) == 1:
         return found[0]
     if found:
         raise JobNotFound(f"{name!r} means several jobs, such as {found[0]} and {found[1]}: give an id", job=name)
     raise JobNotFound(f"no job {name!r}; was its transaction committed?", job=name)
+
+
+def _by_msgid(connection: Connection, msgid: str) -> list[str]:
+    found = find_jobs(connection, JobFilter(msgid=msgid), limit=2).jobs if msgid.strip() else ()
+    return [job.id for job in found]
 
 
 def _meanings(channel: str, attempts: Rows) -> dict[int, tuple[str, ...]]:

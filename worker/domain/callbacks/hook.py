@@ -1,4 +1,4 @@
-"""What application hooks are called with, a pressed card or a job that ended, and the states of an event."""
+"""What application hooks are called with, such as a pressed card or a job that ended, and the states of an event."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
+from typing import Any
 
 from worker.domain.state import JobState, Labelled
 
@@ -15,6 +16,10 @@ class EventKind(StrEnum):
 
     CARD_ACTION = "card_action"
     JOB_DONE = "job_done"
+    MESSAGE = "message"
+    """A person wrote, or sent a picture, a voice, a place."""
+    CALLBACK = "callback"
+    """Any other callback."""
 
 
 class EventState(Labelled):
@@ -75,3 +80,47 @@ class JobDone:
     """The key the job was enqueued with; a replay has its original's. None: it was enqueued without one."""
     replay_of: str | None = None
     """The first job of its chain when this one is a replay, also a replay's replay; None: it is an original."""
+
+
+@dataclass(frozen=True, slots=True)
+class MessageReceived:
+    """The argument of `@on_message`: a person wrote to the app, the webhook or the bot."""
+
+    id: str
+    """The event's id; the same when the hook runs again for this event."""
+    account: str
+    """The account whose callback address it came to."""
+    person: str = field(repr=False)
+    """The userid as the vendor writes it."""
+    type: str
+    """The vendor's type: `text`, `image`, `voice`, `video`, `location`, `link`, `file`, ..."""
+    text: str | None = field(repr=False)
+    """What was written; None for other types, and where the vendor's fields are others than those we know."""
+    data: Mapping[str, Any] = field(repr=False)
+    """The whole message as the vendor sent it, decrypted."""
+    happened_at: datetime
+    """By the vendor's clock, in whole seconds."""
+
+
+@dataclass(frozen=True, slots=True)
+class CallbackReceived:
+    """The argument of `@on_event`: any other callback, such as a subscription or a click in the menu."""
+
+    id: str
+    """The event's id; the same when the hook runs again for this event."""
+    account: str
+    """The account whose callback address it came to."""
+    event: str
+    """The vendor's name of it, such as `subscribe`, `enter_agent`, `click`."""
+    person: str = field(repr=False)
+    """The userid as the vendor writes it; empty when no person caused it."""
+    key: str | None
+    """The vendor's `EventKey`, such as the menu's entry; None: it has none."""
+    data: Mapping[str, Any] = field(repr=False)
+    """The whole event as the vendor sent it, decrypted."""
+    happened_at: datetime
+    """By the vendor's clock, in whole seconds."""
+
+
+Heard = CardPressed | JobDone | MessageReceived | CallbackReceived
+"""What a hook is called with."""

@@ -19,6 +19,10 @@ class CallbackRefused(Exception):
         """The HTTP status of the refusal."""
 
 
+MESSAGE = "message:"
+"""What the name of an event begins with that is a message of a person; the vendor's type follows."""
+
+
 @dataclass(frozen=True, slots=True)
 class Inbound:
     """One event or message of the vendor's, decrypted and understood as far as we need it."""

@@ -100,8 +100,8 @@ class Claimed:
 
 _CLAIMED = (
     "select e.id, e.kind, e.claim, e.tries, e.job_id, e.part_id, e.job_state, e.created_at, e.started_at,"
-    " j.account, j.kind, j.tags, coalesce(j.dedupe_key, o.dedupe_key), j.replay_of, i.event, i.person,"
-    " i.happened_at, i.payload"
+    " coalesce(j.account, i.account), j.kind, j.tags, coalesce(j.dedupe_key, o.dedupe_key), j.replay_of, i.event,"
+    " i.person, i.happened_at, i.payload"
     " from worker_events e left join worker_jobs j on j.id = e.job_id left join worker_jobs o on o.id = j.replay_of"
     " left join worker_inbound i on i.id = e.inbound_id where e.id = :id"
 )
@@ -178,10 +178,11 @@ def free_events_of_the_ended(connection: Connection, now: str) -> None:
 
 
 def retry_event(connection: Connection, now: str, id: str) -> bool:
-    """Makes a parked or ignored event due again and resets its tries; False: it is neither, or has no job."""
+    """Makes a parked or ignored event due again and resets its tries; False: it is neither, or of a card not ours."""
     retry = (
         f"update worker_events set state = 0, due_at = {now}, offered_until = null, ended_at = null, tries = 0"
-        " where id = :id and state in (3, 4) and job_id is not null"
+        " where id = :id and state in (3, 4)"
+        f" and (job_id is not null or kind in ('{EventKind.MESSAGE}', '{EventKind.CALLBACK}'))"
     )
     return bool(execute(connection, retry, {"id": id}).rowcount)
 

@@ -14,12 +14,12 @@ from typing import Any
 from sqlalchemy import Connection, String, bindparam, text
 
 from worker.domain.callbacks.hook import EventKind, EventState
-from worker.domain.callbacks.inbound import CardPress, Inbound
+from worker.domain.callbacks.inbound import MESSAGE, CardPress, Inbound
 from worker.domain.job import job_of
 from worker.domain.pacing.lane import LaneEvent
 from worker.outbox import tables
 from worker.outbox.engine.bulk import insert_rows
-from worker.outbox.engine.sql import execute, read_now
+from worker.outbox.engine.sql import execute, mappings, read_now
 from worker.outbox.jobs import chats, codes
 from worker.outbox.jobs.chats import ChatLanes
 from worker.outbox.jobs.codes import may_be_anothers
@@ -46,7 +46,7 @@ class Delivery:
     """UUIDv7, another for every delivery; the event's id too, if this delivery is the one that is stored."""
     code_ttl_s: int
     hooked: bool
-    """True when the application has a hook for card events."""
+    """True when the application has hooks."""
     lanes: ChatLanes | None = None
     """The lanes of messages to the chat that the callback reports; None: it reports no chat."""
 
@@ -78,6 +78,9 @@ def store(connection: Connection, now: str, delivery: Delivery) -> list[LaneEven
         return None
     if card is not None:
         _follow(connection, delivery, card, part_id, instant)
+    elif delivery.hooked:
+        kind = EventKind.MESSAGE if inbound.event.startswith(MESSAGE) else EventKind.CALLBACK
+        insert_rows(connection, tables.events, [event_row(delivery.id, kind, instant, inbound_id=key)])
     if inbound.chat is None or delivery.lanes is None:
         return []
     told_at = inbound.happened_at * 1_000_000
@@ -171,3 +174,14 @@ def callers_id(connection: Connection, accounts: Sequence[str], card: CardPress)
             # The path belongs to another message than the job's.
             return None
     return found if isinstance(found, str) else None
+
+
+def list_inbound(connection: Connection, *, account: str | None, event: str | None, limit: int) -> list[dict[str, Any]]:
+    """The callbacks that came last; `event` is the vendor's name, or the beginning of one."""
+    conditions = {"account = :account": account, "event like :event escape '!'": event}
+    where = [condition for condition, value in conditions.items() if value is not None]
+    words = None if event is None else event.replace("!", "!!").replace("%", "!%").replace("_", "!_") + "%"
+    # By the index of the time, newest first.
+    query = "select * from worker_inbound" + (f" where {' and '.join(where)}" if where else "")
+    query += " order by received_at desc, id limit :limit"
+    return mappings(connection, query, {"account": account, "event": words, "limit": limit})

@@ -48,11 +48,11 @@ inbound = table(
 events = table(
     "events",
     Column("id", Key(ID), primary_key=True, doc="UUIDv7"),
-    Column("kind", Key(20), nullable=False, doc="card_action, job_done"),
+    Column("kind", Key(20), nullable=False, doc="card_action, job_done, message, callback"),
     Column("job_id", Key(ID), doc="the job it is about; null: none of ours"),
     Column("part_id", Key(PART_ID), doc="the part whose card was pressed; null for job_done"),
     Column("inbound_id", Key(64), doc="the callback that brought it; null for job_done"),
-    Column("job_state", SmallInteger, doc="JobState in which the job ended; null for card_action"),
+    Column("job_state", SmallInteger, doc="JobState in which the job ended; null for the others"),
     Column("state", SmallInteger, nullable=False, doc="EventState"),
     Column("due_at", BigInteger, doc="waiting: earliest next run; null in every other state"),
     Column("offered_until", BigInteger, doc="in the broker until then, as far as we know; null: not offered"),
