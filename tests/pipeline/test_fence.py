@@ -81,7 +81,7 @@ def test_what_was_enqueued_since_is_none_of_it(site: Site) -> None:
     site.sql("update worker_processes set ended_at = 1")
     old = site.send("old")
     since = at(site, 1)
-    site.clock.advance(2)
+    site.clock.advance(3)
     new = site.send("new")
 
     assert (old,) == find_in(site.database, since).ids
@@ -92,6 +92,11 @@ def test_what_was_enqueued_since_is_none_of_it(site: Site) -> None:
 def test_it_is_refused_beside_a_worker_and_without_a_zone(site: Site) -> None:
     """A worker that is alive is sending what is to be held."""
     site.send()
+    site.sql("update worker_processes set ended_at = 1")
+    found = find_in(site.database, at(site, 1))
+    site.sql("update worker_processes set ended_at = null")
+    with pytest.raises(WorkerError, match="1 worker processes are alive"):
+        fence_in(site.database, found, "zhang", "")
     with pytest.raises(WorkerError, match="1 worker processes are alive and may be sending: end them"):
         find_in(site.database, at(site))
     with pytest.raises(CheckFailed, match="created_before"):

@@ -348,6 +348,24 @@ def test_what_is_purged_leaves_no_terms(site: Site) -> None:
     assert {new} == {row.job_id for row in site.rows("select distinct job_id from worker_terms")}
 
 
+def test_what_is_purged_while_it_is_indexed_gets_no_terms(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing would ever delete them."""
+    job = site.send()
+    site.run()
+    before = indexing._differences
+
+    def purged_meanwhile(connection: Any, ids: Any) -> Any:
+        read = before(connection, ids)
+        site.advance(11 * 86_400)
+        assert 1 == purge_jobs(site.database, site.clock.micros - 10 * 86_400_000_000, "").deleted
+        return read
+
+    monkeypatch.setattr(indexing, "_differences", purged_meanwhile)
+    index_lot(site.database)
+    assert [] == site.rows("select job_id from worker_terms")
+    assert [] == found(site, ids=[job])
+
+
 def test_many_terms_are_written_in_pieces(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     """No statement and no transaction has more than so many; a lot ends with the job that brings it there."""
     monkeypatch.setattr(indexing, "TERMS", 10)

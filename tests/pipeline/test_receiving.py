@@ -10,8 +10,11 @@ import pytest
 
 from tests.support.runtime import Site, an_account, busy, lost, planted, refused
 from worker import CheckFailed, RecipientStatus, Text, To, recipients, why
+from worker.channels.registry import channel
 from worker.domain.account import Account
-from worker.domain.content.suppression import ALL_SUPPRESSED, SUPPRESSED
+from worker.domain.content.suppression import ALL_SUPPRESSED, SUPPRESSED, outcome_for_all
+from worker.domain.job import Kind
+from worker.domain.outcome import Progress, Refusal
 from worker.outbox.engine.clock import DrivenClock, instant
 from worker.outbox.engine.database import Database
 from worker.outbox.jobs import suppressions
@@ -124,8 +127,8 @@ def test_why_says_that_it_is_quiet(site: Site) -> None:
     assert ("quiet_hours", "2026-03-29T05:00:00+00:00") == (wait.what, wait.until and wait.until.isoformat())
 
 
-def test_a_repeat_waits_and_a_night_loses_nothing(site: Site) -> None:
-    """What was in doubt at ten is not repeated before seven; what expires meanwhile expires."""
+def test_a_repeat_goes_and_a_night_loses_nothing(site: Site) -> None:
+    """What was begun before ten is settled: in the morning no repeat would be safe. What expires meanwhile expires."""
     site.vendor.says(lost())
     job = site.send(duplicate_check=False, on_unknown="resend")
     ends = site.send("late", expires_at=datetime(2026, 3, 29, 1, tzinfo=UTC))
@@ -133,7 +136,7 @@ def test_a_repeat_waits_and_a_night_loses_nothing(site: Site) -> None:
     at(site, "2026-03-28T23:00:00+01:00")
     site.recover()
     site.run()
-    assert ["queued", "queued"] == states(site, job, ends)
+    assert ["accepted", "queued"] == states(site, job, ends)
     at(site, "2026-03-29T07:00:00+02:00")
     site.recover()
     site.run()
@@ -262,3 +265,71 @@ def test_a_text_to_a_department_goes_on(site: Site) -> None:
     site.run()
     assert [("", "7")] == [(body.get("touser", ""), body["toparty"]) for body in site.bodies()]
     assert "partial" == site.state(job)
+
+
+def test_who_has_no_room_waits_and_no_call_goes_to_nobody(database: Database, driven_clock: DrivenClock) -> None:
+    """A suppressed recipient takes no room, and is no reason for a call of its own."""
+    account = an_account(limits={"member_minute": 1})
+    with planted(database, driven_clock, accounts=[account]) as site:
+        site.send(to="wangwu")
+        site.run()
+        suppress(site, "lisi")
+        job = site.send(to=To(["wangwu", "lisi"]))
+        other = site.send(to=To(["wangwu", "lisi", "zhaoliu"]))
+        site.run()
+        assert ["wangwu", "zhaoliu"] == touser(site)
+        for _ in range(4):
+            site.advance(120)
+            site.run()
+        assert ["wangwu", "zhaoliu", "wangwu", "wangwu"] == touser(site)
+        assert {"lisi"} == {row.recipient for row in (*site.of("failures", job), *site.of("failures", other))}
+        assert ("lisi",) == who(site, other, RecipientStatus.REFUSED)
+        assert {"wangwu", "zhaoliu"} == set(who(site, other, RecipientStatus.ACCEPTED))
+
+
+def test_a_task_id_that_another_part_may_have_used_proves_nothing(site: Site) -> None:
+    """Also where somebody was left out, which makes the answer a partial one."""
+    first = site.card("lisi", task_id="leave-7")
+    site.run()
+    suppress(site, "zhaoliu")
+    site.vendor.says(lost(), refused(42014))
+    second = site.card(To(["wangwu", "zhaoliu"]), task_id="leave-7")
+    site.run()
+    site.advance(60)
+    site.recover()
+    site.run()
+    assert ["accepted", "unknown"] == states(site, first, second)
+
+
+def test_who_is_taken_off_the_list_before_the_call_gets_it(site: Site) -> None:
+    """The mark notes who is left out, so nothing is told that was not so."""
+    suppress(site, "lisi")
+    site.forget_tokens()
+    site.vendor.says_for_tokens(busy())
+    job = site.send(to=To(["wangwu", "lisi"]))
+    site.run()
+    assert [] == site.calls()
+    with site.database.writing() as connection:
+        suppressions.lift(connection, ["lisi"])
+    for _ in range(3):
+        site.advance(120)
+        site.run()
+    assert (["wangwu|lisi"], "accepted", []) == (touser(site), site.state(job), site.of("failures", job))
+
+
+@pytest.mark.fewer_databases("no database is asked")
+def test_the_share_of_a_part_keeps_who_is_left_out() -> None:
+    """Whatever of it goes on: a halved call, a page."""
+    gone = (Refusal("wrC", "chat", SUPPRESSED),)
+    outcome = outcome_for_all(Progress({"chats": ["wrA"]}, "halved", apart={"chats": ["wrB"]}), gone)
+    assert isinstance(outcome, Progress)
+    assert ({"chats": ["wrA", "wrC"]}, {"chats": ["wrB"]}) == (outcome.spec, outcome.apart)
+
+
+@pytest.mark.fewer_databases("no database is asked")
+@pytest.mark.parametrize("name", ["wecom_app", "wecom_webhook", "wecom_external", "youdu"])
+def test_what_is_put_before_people_is_what_a_channel_sends(name: str) -> None:
+    """Pop-ups and badges of Youdu, too."""
+    assert Kind.SEND in channel(name).sends
+    if name == "youdu":
+        assert {"pop_window", "badge"} <= channel(name).sends

@@ -35,10 +35,8 @@ from worker.outbox.control.cancels import (
     open_parts,
     part_standings,
 )
-from worker.outbox.control.candidates import candidates
-from worker.outbox.control.matching import FoundJob, created_jobs, jobs_of, missing_jobs
+from worker.outbox.control.matching import created_jobs, missing_jobs
 from worker.outbox.engine.database import Database
-from worker.outbox.engine.sql import read_now
 from worker.outbox.jobs.follow_ups import content_of, target_parts
 
 MARKED_TOGETHER = 1_000
@@ -139,18 +137,10 @@ def find_in(database: Database, wanted: JobFilter) -> OpenJobs:
             parts[state.label] += 1
         going = len(jobs)
         if wanted.ids is None and wanted.created_from is not None and jobs and not wanted.is_about_calls:
-            ended = _ended(connection, database.now, wanted)
+            ended = created_jobs(connection, wanted, left_out(wanted) + HAS_ENDED)
             jobs |= {job.id: (job.account, job.kind) for job in ended}
         missing = missing_jobs(connection, wanted.part_or_job_ids())
     return OpenJobs(wanted, tuple(sorted(jobs)), Counter(jobs.values()), parts, len(jobs) - going, tuple(missing))
-
-
-def _ended(connection: Connection, now_sql: str, wanted: JobFilter) -> Iterator[FoundJob]:
-    more = left_out(wanted) + HAS_ENDED
-    if not wanted.names_ended:
-        return created_jobs(connection, wanted, more)
-    lots = candidates(connection, wanted, read_now(connection, now_sql), is_open_too=False)
-    return (job for ids in lots for job in jobs_of(connection, wanted, ids, more))
 
 
 def cancel_in(

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from worker.config.policy import reported_elsewhere
 from worker.config.settings import Settings, load_settings
@@ -22,7 +22,8 @@ from worker.domain.settle import PartFacts, Policy
 from worker.domain.state import JobState, PartState
 from worker.outbox.commit.commands import Change
 from worker.outbox.commit.ledger import commit
-from worker.outbox.control.cancels import counted_jobs, due_jobs, open_parts, part_standings
+from worker.outbox.control.cancels import JOBS_TOGETHER, counted_jobs, due_jobs, open_parts, part_standings
+from worker.outbox.engine.bulk import in_lots
 from worker.outbox.engine.database import Database
 from worker.outbox.lanes.processes import living
 
@@ -84,14 +85,15 @@ def fence(
 
 def find_in(database: Database, since: datetime) -> Restored:
     """The same in a database that is open."""
-    wanted = JobFilter(created_before=since)
+    # A second more: an instant that a person gives is seldom exact, and to hold one too many does no harm.
+    wanted = JobFilter(created_before=since if since.utcoffset() is None else since + timedelta(seconds=1))
     _require_no_worker(database)
     counts, parts, jobs = Counter[tuple[str, str]](), Counter[str](), dict[str, tuple[str, str]]()
     with database.reading() as connection:
         for job, state in open_parts(connection, wanted):
             jobs.setdefault(job.id, (job.account, job.kind))
             parts[state.label] += 1
-        due = due_jobs(connection, database.now, jobs)
+        due = [job for lot in in_lots(jobs, JOBS_TOGETHER) for job in due_jobs(connection, database.now, lot)]
     counts.update(jobs[job] for job in due)
     return Restored(since, tuple(sorted(due)), counts, parts)
 
@@ -106,20 +108,21 @@ def fence_in(
     progress: Callable[[int], object] = lambda done: None,
 ) -> Fenced:
     """The same in a database that is open."""
+    _require_no_worker(database)
     asked = {"since": found.since.isoformat(), "jobs": len(found.ids)}
     with audited(database, "fence", person=person, why=why, asked=asked) as running:
         for at in range(0, len(found.ids), TOGETHER):
             ids = found.ids[at : at + TOGETHER]
             with database.reading() as connection:
                 jobs = counted_jobs(connection, ids)
-                parts = part_standings(connection, [part for job in jobs.values() for part in job.part_ids()])
-            # One that is held stays as it is.
-            open_ones = [part for part in parts if part.goes_on]
-            for n in range(0, len(open_ones), TOGETHER):
-                changes = [_change(part.id, part.state) for part in open_ones[n : n + TOGETHER]]
-                # No policy: nothing is repeated, and no lane hears of it.
-                commit(database, changes, Policy(), reported=reported)
-                running.counts["parts"] += len(changes)
+            for few in in_lots((part for job in jobs.values() for part in job.part_ids()), TOGETHER):
+                with database.reading() as connection:
+                    parts = part_standings(connection, few)
+                # One that is held stays as it is.
+                if changes := [_change(part.id, part.state) for part in parts if part.goes_on]:
+                    # No policy: nothing is repeated, and no lane hears of it.
+                    commit(database, changes, Policy(), reported=reported)
+                    running.counts["parts"] += len(changes)
             running.note()
             progress(at + len(ids))
     return Fenced(running.id, running.counts["parts"])

@@ -82,16 +82,21 @@ def list_jobs(
 ) -> list[JobSummary]:
     """Jobs, newest first; for the next page give the last one's id as `before`. `find_jobs` takes a filter.
 
-    `state` is one or several, as `JobState.OPEN` or as its word `"open"`; CheckFailed for any other value.
+    `state` is one or several, as `JobState.OPEN` or as its word `"open"`; CheckFailed for any other value, and for a
+    state while so many jobs are open, or wait to be indexed, that not all are looked at.
     """
     wanted = None if account is None and kind is None else JobFilter(account=account, kind=kind)
     page = find_jobs(connection, wanted, state=state, before=before, limit=limit)
     found = list(page.jobs)
     # A page that was cut short is none of the caller's business here.
-    while len(found) < limit and page.before is not None:
+    while True:
+        if page.leaves_fresh_out:
+            remedy = "wait until the workers have indexed what ended, or use find_jobs, which says what it left out"
+            raise CheckFailed([Problem("state", "cannot be told of all jobs now", remedy)])
+        if len(found) >= limit or page.before is None:
+            return found
         page = find_jobs(connection, wanted, state=state, before=page.before, limit=limit - len(found))
         found += page.jobs
-    return found
 
 
 @on_callers_connection

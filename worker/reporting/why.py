@@ -58,7 +58,7 @@ def why(
     """Why a job is where it is.
 
     `name` is its id, the beginning of one (8 characters or more), one of its parts, or a dedupe key or task_id of one
-    of the `accounts`, or a msgid. `breaker_failures` as in the settings. JobNotFound when there is none, or more than one.
+    of the `accounts`, or a msgid. `breaker_failures` as in the settings. JobNotFound when there is none, or several.
     """
     job_id = _named(connection, name, accounts)
     rows = rows_of(connection, job_id)

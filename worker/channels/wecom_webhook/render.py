@@ -72,6 +72,8 @@ def _address(spec: Mapping[str, Any], account: Account) -> dict[str, str]:
         return {}
     if spec.get("everyone"):
         return {"chatid": fields.AUDIENCES[spec["audience"]]}
+    if not spec["chats"]:
+        raise ValueError("a call without chats")
     return {"chatid": "|".join(spec["chats"])}
 
 

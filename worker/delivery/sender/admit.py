@@ -21,7 +21,7 @@ from worker.delivery.sender.runtime import Runtime
 from worker.delivery.sender.set_aside import our_error
 from worker.delivery.sender.writer import WriterClosed
 from worker.domain import settle
-from worker.domain.content.suppression import without
+from worker.domain.content.suppression import is_empty, without
 from worker.domain.job import Priority
 from worker.domain.outcome import Scope
 from worker.domain.pacing.limit import Charge, Denied, Permit
@@ -162,7 +162,8 @@ def _split(runtime: Runtime, flight: InFlight, denied: Denied) -> Permit | Denie
         specs = _specs(flight, denied)
         if specs is None:
             break
-        charges = flight.channel.limits(replace(flight.part, spec=specs[0]), flight.account)
+        called = without(specs[0], flight.suppressed) if flight.suppressed else specs[0]
+        charges = flight.channel.limits(replace(flight.part, spec=called), flight.account)
         [answer] = runtime.governor.reserve([charges])
         if isinstance(answer, Permit):
             flight.permit = answer
@@ -176,7 +177,11 @@ def _specs(flight: InFlight, denied: Denied) -> Specs | None:
     # In doubt, a part can only be repeated with the very recipients of the earlier call.
     if not denied.members or flight.due.doubts:
         return None
-    return flight.channel.narrow(flight.due.spec, denied.members.keys(), flight.part.members or ())
+    specs = flight.channel.narrow(flight.due.spec, denied.members.keys(), flight.part.members or ())
+    # The suppressed have no charges, and so seem to have room.
+    if specs is not None and flight.suppressed and is_empty(without(specs[0], flight.suppressed)):
+        return None
+    return specs
 
 
 def _take_apart(

@@ -116,6 +116,7 @@ def _wish(runtime: Runtime, flight: InFlight) -> Mark:
         flight.effects,
         searches=rule is RepeatRule.LOOK_UP and flight.part.in_doubt,
         quiet=flight.quiet,
+        left_out=flight.suppressed,
         alone=_subject(flight, Unit.IN_THE_AIR),
     )
 

@@ -5,10 +5,12 @@ A part that cannot be prepared waits or ends, and its row says why. It never hol
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
 import structlog
+from sqlalchemy import Connection
 from sqlalchemy.exc import SQLAlchemyError
 
 from worker.channels.base import Channel
@@ -33,9 +35,11 @@ from worker.domain.state import PartState
 from worker.outbox.commit.commands import Change
 from worker.outbox.engine.database import is_about_the_row
 from worker.outbox.jobs.loading import DuePart, moves_until, read_documents
+from worker.outbox.jobs.suppressions import leave_out
 from worker.transport.tokens import secret_of
 
 log = structlog.get_logger()
+Then = Callable[[Connection, int], None]
 
 ACCOUNT_RECHECK_S = 15.0
 """Seconds until a process tries an account again that it cannot use as it is configured."""
@@ -67,16 +71,22 @@ def _resolve(runtime: Runtime, flight: InFlight) -> bool:
     account = runtime.accounts.get(due.account)
     channel = runtime.channel(account.channel)
     if account.quiet_hours != NONE or due.quiet_hours is not None:
-        flight.quiet = quiet_of(due, account)
+        flight.quiet = quiet_of(due, account, channel)
     ready = _find(runtime, due, channel, account, flight.quiet)
     if ready is None:
         return False
     if due.some_suppressed or due.claim:
-        flight.suppressed = left_out(runtime.database, due)
+        flight.suppressed = left_out(runtime.database, due, channel)
     if flight.suppressed:
         ready = replace(ready, spec=without(ready.spec, flight.suppressed))
         if is_empty(ready.spec):
-            change(runtime, due, lambda part, now: settle.refuse(part, ALL_SUPPRESSED))
+            gone = flight.suppressed
+            change(
+                runtime,
+                due,
+                lambda part, now: settle.refuse(part, ALL_SUPPRESSED),
+                then=lambda connection, now: leave_out(connection, now, due.id, gone),
+            )
             return False
     flight.account, flight.channel, flight.ready = account, channel, ready
     flight.part = replace(_part(due, ready), members=_members(runtime, due, channel, account, ready))
@@ -90,7 +100,7 @@ def _find(runtime: Runtime, due: DuePart, channel: Channel, account: Account, qu
     if due.cancelled and not (due.doubts and _is_looked_up(due, channel)):
         change(runtime, due, lambda part, now: settle.cancel(part, settle.CANCELLED))
         return None
-    if not _is_its_turn(runtime, due) or _is_quiet(runtime, due, channel, quiet):
+    if _is_quiet(runtime, due, quiet) or not _is_its_turn(runtime, due):
         return None
     resolved = _look(runtime, due, channel, account)
     match resolved:
@@ -109,9 +119,9 @@ def _find(runtime: Runtime, due: DuePart, channel: Channel, account: Account, qu
     return None
 
 
-def _is_quiet(runtime: Runtime, due: DuePart, channel: Channel, quiet: QuietHours | None) -> bool:
+def _is_quiet(runtime: Runtime, due: DuePart, quiet: QuietHours | None) -> bool:
     """True: the part waits for the end of its quiet hours. Asked early: its mark decides, by its own instant."""
-    if quiet is None or (due.doubts and _is_looked_up(due, channel)):
+    if quiet is None or due.doubts:
         return False
     ends_at = quiet.ends_at(runtime.database.read_now())
     if ends_at is None:
@@ -290,9 +300,11 @@ def _try_again(runtime: Runtime, due: DuePart, reason: str, delay_s: float) -> N
     change(runtime, due, lambda part, now: settle.try_again(part, reason, now, delay_s, policy))
 
 
-def change(runtime: Runtime, due: DuePart, apply: Any, *, receipt: Taken | None = None) -> None:
-    """Moves the part, unless it was moved since it was loaded."""
-    runtime.writer.change([unless_moved(due, apply, receipt=receipt)])
+def change(
+    runtime: Runtime, due: DuePart, apply: Any, *, receipt: Taken | None = None, then: Then | None = None
+) -> None:
+    """Moves the part, unless it was moved since it was loaded; `then` runs in the same transaction."""
+    runtime.writer.change([replace(unless_moved(due, apply, receipt=receipt), then=then)])
 
 
 def unless_moved(due: DuePart, apply: Any, *, receipt: Taken | None = None) -> Change:

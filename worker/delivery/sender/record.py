@@ -71,8 +71,7 @@ def _verdict(runtime: Runtime, flight: InFlight) -> Verdict:
             said = flight.channel.outcome(flight.part, flight.account, reply, flight.access)
             if not flight.suppressed:
                 return said
-            outcome = outcome_for_all(said.outcome, flight.suppressed, flight.part.spec, flight.due.spec)
-            return replace(said, outcome=outcome)
+            return replace(said, outcome=outcome_for_all(said.outcome, flight.suppressed))
         case NeverLeft(reason=reason, cause=Unsent.CLOSED_AT_ONCE):
             return Verdict(runtime.lane_blocks.shut_out(flight.due, f"no connection: {reason}"))
         case NeverLeft(reason=reason, cause=Unsent.DROPPED | Unsent.DEADLINE):
@@ -155,7 +154,7 @@ def _heal(runtime: Runtime, flight: InFlight) -> tuple[Verdict, tuple[tuple[str,
 def _effects(runtime: Runtime, flight: InFlight, verdict: Verdict, invalidated: tuple[tuple[str, str], ...]) -> Effects:
     """What was known with the mark, and what this answer adds to it, which is usually nothing."""
     outcome, accounts = verdict.outcome, tuple[str, ...]()
-    if isinstance(outcome, Accepted) and outcome.taken.task_id is not None:
+    if isinstance(outcome, Accepted | Partial) and outcome.taken.task_id is not None:
         # A task_id alone proves this call, and parts of all accounts of the app may have used it too.
         accounts = tuple(alike(runtime.accounts, flight.account, flight.channel.app_scope))
     if not invalidated and not accounts:

@@ -32,15 +32,21 @@ def without(spec: dict[str, Any], suppressed: Collection[Refusal]) -> dict[str, 
     return {**spec, **lists}
 
 
+def _with(spec: Mapping[str, Any], suppressed: Collection[Refusal]) -> dict[str, Any]:
+    """The share that a part goes on with, and the suppressed again, which stay in its row."""
+    lists: dict[str, list[str]] = {}
+    for one in suppressed:
+        lists.setdefault(LISTS[one.kind], []).append(one.recipient)
+    return {**spec, **{name: [*(spec.get(name) or ()), *more] for name, more in lists.items()}}
+
+
 def is_empty(spec: Mapping[str, Any]) -> bool:
     """True when a share that named recipients has none any more."""
     return not named(spec) and not any(spec.get(name) for name in GROUPS)
 
 
-def outcome_for_all(
-    outcome: Outcome, suppressed: tuple[Refusal, ...], called: Mapping[str, Any], share: Mapping[str, Any]
-) -> Outcome:
-    """What a call without the suppressed meant for the whole share, from the share that was called."""
+def outcome_for_all(outcome: Outcome, suppressed: tuple[Refusal, ...]) -> Outcome:
+    """What a call without the suppressed meant for the whole share."""
     match outcome:
         case Accepted(taken=taken):
             return Partial(taken, suppressed)
@@ -49,6 +55,5 @@ def outcome_for_all(
         case Unknown(reason=reason, refusals=refusals, held=held):
             return Unknown(reason, (*refusals, *suppressed), held)
         case Progress(spec=spec, reason=reason, delay=delay, found=found, apart=apart):
-            kept = {name: share[name] for name in LISTS.values() if name in spec and spec[name] == called.get(name)}
-            return Progress({**spec, **kept}, reason, delay, found, apart)
+            return Progress(_with(spec, suppressed), reason, delay, found, apart)
     return outcome

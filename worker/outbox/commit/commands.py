@@ -9,7 +9,7 @@ from enum import Enum, auto
 from sqlalchemy import Connection
 
 from worker.domain.call import NOT_READ, AnswerFacts
-from worker.domain.outcome import Taken, Verdict
+from worker.domain.outcome import Refusal, Taken, Verdict
 from worker.domain.pacing.lane import LaneBlock, LaneEvent
 from worker.domain.pacing.quiet import QuietHours
 from worker.domain.settle import PartFacts
@@ -118,6 +118,8 @@ class Mark:
     """While the part is in doubt its call sends nothing, so `expires_at` does not stop it."""
     quiet: QuietHours | None = None
     """While these hold it is not marked, and waits for their end."""
+    left_out: tuple[Refusal, ...] = ()
+    """Recipients to whom nothing is sent, which the mark notes as failures."""
     alone: str | None = None
     """Hash of a body of which only one part may be in the air at a time; None: no such limit."""
     won: bool = False

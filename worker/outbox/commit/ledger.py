@@ -17,7 +17,7 @@ from uuid_utils import uuid7
 from worker.domain import settle
 from worker.domain.callbacks.hook import EventKind
 from worker.domain.job import job_of, part_range
-from worker.domain.outcome import Accepted, Held, Progress, Unknown, Verdict
+from worker.domain.outcome import Accepted, Held, Partial, Progress, Unknown, Verdict
 from worker.domain.pacing.lane import LaneEvent
 from worker.domain.settle import PartFacts, Policy
 from worker.domain.state import OPEN_STATES, JobState, PartState
@@ -145,7 +145,7 @@ def _believed(connection: Connection, end: End) -> End:
     """The end; held instead of accepted when its only proof is a task_id that another part may have used too."""
     outcome = end.verdict.outcome
     # Looked up after the answer: every part that the vendor can have taken under this task_id was marked before it.
-    task_id = outcome.taken.task_id if isinstance(outcome, Accepted) else None
+    task_id = outcome.taken.task_id if isinstance(outcome, Accepted | Partial) else None
     if task_id is None or not may_be_anothers(connection, end.effects.accounts, task_id, end.part_id):
         return end
     held = Held("in doubt: the vendor knows its task_id, but another part may have used it too")
@@ -236,7 +236,8 @@ def _ends(batch: Batch, changed: Mapping[str, JobFacts]) -> list[dict[str, Any]]
 def _to_index(batch: Batch, jobs: Iterable[JobFacts]) -> list[dict[str, Any]]:
     """The jobs of which nothing is open any more, also those that only got a late answer's msgid."""
     note = uuid7().hex
-    return [{"job_id": job.id, "note": note} for job in jobs if not job.counters["n_open"]]
+    # In order, as everything that locks several of these rows.
+    return [{"job_id": id, "note": note} for id in sorted(job.id for job in jobs if not job.counters["n_open"])]
 
 
 @dataclass(frozen=True, slots=True)

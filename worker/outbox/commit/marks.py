@@ -22,6 +22,7 @@ from worker.outbox.engine.dialect import dialect_of
 from worker.outbox.engine.sql import fetch
 from worker.outbox.jobs import chats, codes
 from worker.outbox.jobs.rows import Batch
+from worker.outbox.jobs.suppressions import left_out_rows
 from worker.outbox.lanes.pauses import paused_among
 
 
@@ -86,7 +87,8 @@ def _early_reply(batch: Batch, mark: Mark, part: PartFacts, pause: Pause | None)
         settle.expire(part)
         batch.touch_and_wake(part)
         return MarkReply(Marked.EXPIRED)
-    if mark.quiet is not None and not searches and (ends_at := mark.quiet.ends_at(batch.now)) is not None:
+    # A repeat settles what was begun before: by the morning no repeat would be safe any more.
+    if mark.quiet is not None and not part.doubts and (ends_at := mark.quiet.ends_at(batch.now)) is not None:
         settle.wait_quietly(part, ends_at)
         batch.touch(part)
         return LOST
@@ -145,6 +147,8 @@ def _begin(
         return LOST
     settle.begin_sending(part, mark.incarnation, batch.now, mark.deadline_us)
     batch.touch(part)
+    if mark.left_out:
+        batch.failures += left_out_rows(part.id, mark.left_out, batch.now)
     if batch.orders:
         batch.orders.begin(part)
     # A retry may send another body (a file uploaded anew): its repeat must not send the one that was refused before.

@@ -6,6 +6,7 @@ that are open have no terms: they are found by their parts, which cost what is o
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -111,10 +112,16 @@ def fresh_ids(connection: Connection, bounds: Mapping[str, str], *, is_open: boo
     found, are_all = set[str](), True
     # One select for each index, see `cancels`; the bounds would make a database choose the index of the ids.
     source = f"worker_parts p{dialect_of(connection).force_index('worker_parts_due_by_state')}"
-    for state in sorted(OPEN_STATES) if is_open else ():
-        rows = fetch(connection, f"select job_id from {source} where state = {int(state)} limit {MOST_OPEN}")
-        are_all = are_all and len(rows) < MOST_OPEN
-        found.update(row[0] for row in rows if bounds["after"] < row[0] < bounds["high"])
+    if is_open:
+        # One statement: between two a part could go from the state of the later one to that of the earlier.
+        selects = " union all ".join(
+            f"select state, job_id from (select state, job_id from {source} where state = {int(state)}"
+            f" limit {MOST_OPEN}) s{int(state)}"
+            for state in sorted(OPEN_STATES)
+        )
+        rows = fetch(connection, selects)
+        are_all = max(Counter(row[0] for row in rows).values(), default=0) < MOST_OPEN
+        found.update(row[1] for row in rows if bounds["after"] < row[1] < bounds["high"])
     if has_ended:
         query = "select job_id from worker_unindexed where job_id > :after and job_id < :high order by job_id desc"
         rows = fetch(connection, f"{query} limit {MOST_NOTED}", bounds)

@@ -85,6 +85,9 @@ def job_page(
     if terms is None:
         return JobRowsPage(rows, last, is_cut_short=True)
     older = _by_index(connection, given, terms, last, limit - len(rows))
+    if older.leaves_fresh_out:
+        # The walk goes on with the next page, and leaves nothing out.
+        return JobRowsPage(rows, last, is_cut_short=True)
     return JobRowsPage([*rows, *older.rows], older.before, older.is_cut_short, older.leaves_fresh_out)
 
 

@@ -11,6 +11,7 @@ from sqlalchemy import Connection
 
 from worker.domain.job import job_of, part_range
 from worker.domain.pacing.lane import lane_range
+from worker.domain.pacing.quiet import QUIET_HOURS
 from worker.outbox.engine.bulk import ids_json
 from worker.outbox.engine.dialect import dialect_of
 from worker.outbox.engine.sql import execute, mappings
@@ -189,7 +190,10 @@ def first_in_orders(connection: Connection, orders: Iterable[str]) -> dict[str, 
 
 # -- parts that wait for a limit --------------------------------------------------------------------------------------
 
-_WAITING = "from worker_parts where state = 0 and lane > :low and lane < :high and limit_name is not null limit :most"
+_WAITING = (
+    "from worker_parts where state = 0 and lane > :low and lane < :high"
+    f" and limit_name is not null and limit_name <> '{QUIET_HOURS}' limit :most"
+)
 
 
 def waiting_by_limit(connection: Connection, account: str, most: int) -> dict[str, int]:

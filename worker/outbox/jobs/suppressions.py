@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from typing import Any
 
 from sqlalchemy import Connection
 
-from worker.domain.content.suppression import SUPPRESSED, Named
+from worker.domain.content.suppression import SUPPRESSED
 from worker.domain.job_terms import same_person, term
 from worker.domain.outcome import Refusal
 from worker.outbox import tables
@@ -60,19 +61,22 @@ def left_out_of(connection: Connection, part_id: str) -> list[Refusal]:
     return [Refusal(recipient, kind, SUPPRESSED) for recipient, kind in rows]
 
 
-def leave_out(connection: Connection, now_sql: str, part_id: str, recipients: Sequence[Named]) -> None:
-    """Notes as failures that recipients are left out of a part's calls, from its first call on."""
-    now = read_now(connection, now_sql)
-    rows = [
+def left_out_rows(part_id: str, left_out: Sequence[Refusal], now: int) -> list[dict[str, Any]]:
+    """The failures of recipients that are left out of a part's calls."""
+    return [
         {
             "part_id": part_id,
-            "kind": kind,
-            "recipient_key": recipient.lower(),
-            "recipient": recipient,
-            "field": SUPPRESSED,
+            "kind": one.kind,
+            "recipient_key": one.recipient.lower(),
+            "recipient": one.recipient,
+            "field": one.field,
             "errcode": 0,
             "failed_at": now,
         }
-        for kind, recipient in recipients
+        for one in left_out
     ]
-    insert_rows(connection, tables.failures, rows, conflict="ignore")
+
+
+def leave_out(connection: Connection, now: int, part_id: str, left_out: Sequence[Refusal]) -> None:
+    """Notes as failures that a part is not called because of them."""
+    insert_rows(connection, tables.failures, left_out_rows(part_id, left_out, now), conflict="ignore")

@@ -11,6 +11,7 @@ from functools import lru_cache
 
 from sqlalchemy import Connection
 
+from worker.domain.pacing.quiet import QUIET_HOURS
 from worker.outbox import tables
 from worker.outbox.engine.bulk import ids_json, update_rows
 from worker.outbox.engine.dialect import Dialect, dialect_of
@@ -131,13 +132,16 @@ def like(connection: Connection, now: str, lane: str, priority: int, part: str, 
     return [row[0] for row in fetch(connection, _like(dialect, now, "<=", free), params)]
 
 
+_WAITS_FOR_ROOM = f"head.limit_name is not null and head.limit_name <> '{QUIET_HOURS}'"
+
+
 def wake_like(connection: Connection, now: str, lane: str, priority: int, part: str, window: int) -> None:
     """Makes the first part that waits for a limit, and has the same spec as one, due now.
 
     It is looked for among the first `window` of the lane that are due later.
     """
     params = {"lane": lane, "priority": priority, "id": part, "window": window, "most": 1}
-    found = fetch(connection, _like(dialect_of(connection), now, ">", "head.limit_name is not null"), params)
+    found = fetch(connection, _like(dialect_of(connection), now, ">", _WAITS_FOR_ROOM), params)
     for row in found:
         wake = f"update worker_parts set not_before = {now} where id = :id and state = 0 and limit_name is not null"
         run(connection, wake, {"id": row[0]})

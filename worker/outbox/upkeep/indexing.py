@@ -1,13 +1,12 @@
 """Writes the terms by which jobs that have ended are found, a lot at a time.
 
 A commit that ends a job notes it; what is noted and not indexed yet is searched row by row, so a lag costs time and
-hides nothing. Nothing is locked: a note is taken away only as it was read, so a job that was noted again meanwhile is
-indexed again.
+hides nothing. A note is taken away only as it was read, so a job that was noted again meanwhile is indexed again.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from functools import partial
 from itertools import accumulate, takewhile
 from typing import Any
@@ -28,7 +27,7 @@ from worker.outbox.jobs.rows import COUNTER_NAMES
 
 LOT = 500
 TERMS = 5_000
-"""A lot ends with the job that brings it to about so many terms; so many are written in one transaction."""
+"""A lot ends with the job that brings it to about so many terms; so many are written with one statement."""
 BYTES = 8 * 1024 * 1024
 """A lot ends before the job that brings its messages and recipients beyond this length."""
 _BESIDE = 6
@@ -45,13 +44,25 @@ def index_lot(database: Database, most: int = LOT) -> int:
         notes: dict[str, str] = dict(fetch(connection, query, {"most": most}))
         lot = _bounded(connection, list(notes)) if notes else []
         missing, stale = _differences(connection, lot) if lot else ([], [])
-    for few in in_lots(missing, TERMS):
-        rows = [{"term": term, "job_id": job} for term, job in few]
-        database.run(partial(insert_rows, table=tables.terms, rows=rows, conflict="ignore"))
-    for few in in_lots(stale, TERMS):
-        database.run(partial(_delete_terms, pairs=few))
-    database.run(partial(_forget_notes, notes=[(job, notes[job]) for job in lot]))
+    if lot:
+        database.run(partial(_write, notes={job: notes[job] for job in lot}, missing=missing, stale=stale))
     return len(lot)
+
+
+def _write(connection: Connection, notes: Mapping[str, str], missing: Pairs, stale: Pairs) -> None:
+    """Writes the terms of those jobs whose notes are as they were read, and takes these notes away.
+
+    One that was noted again is indexed again, and one that was purged meanwhile gets no terms.
+    """
+    dialect = dialect_of(connection)
+    query = f"select job_id, note from {dialect.chosen('worker_unindexed', 'job_id')}{dialect.in_order('job_id')}"
+    there = fetch(connection, query, {"ids": ids_json(notes)})
+    same = {job for job, note in there if notes[job] == note}
+    run(connection, dialect.delete_chosen("worker_unindexed", "job_id"), {"ids": ids_json(same)})
+    for few in in_lots(({"term": term, "job_id": job} for term, job in missing if job in same), TERMS):
+        insert_rows(connection, tables.terms, few, conflict="ignore")
+    if gone := [{"term": term, "job": job} for term, job in stale if job in same]:
+        connection.execute(text("delete from worker_terms where term = :term and job_id = :job"), gone)
 
 
 def forget_terms(connection: Connection, ids: Collection[str]) -> None:
@@ -116,14 +127,3 @@ def _by_job(rows: Iterable[tuple[Any, ...]]) -> dict[str, set[Any]]:
     for part, value in rows:
         found.setdefault(job_of(part), set()).add(value)
     return found
-
-
-def _delete_terms(connection: Connection, pairs: Iterable[tuple[str, str]]) -> None:
-    rows = [{"term": term, "job": job} for term, job in pairs]
-    connection.execute(text("delete from worker_terms where term = :term and job_id = :job"), rows)
-
-
-def _forget_notes(connection: Connection, notes: Sequence[tuple[str, str]]) -> None:
-    if notes:
-        rows = [{"job": job, "note": note} for job, note in notes]
-        connection.execute(text("delete from worker_unindexed where job_id = :job and note = :note"), rows)
