@@ -218,7 +218,9 @@ from worker.reporting.code_stock import (
     codes_left as codes_left,
 )
 from worker.reporting.job_list import (
+    JobCount as JobCount,
     JobPage as JobPage,
+    count_jobs as count_jobs,
     find_jobs as find_jobs,
     list_jobs as list_jobs,
     text_hash as text_hash,

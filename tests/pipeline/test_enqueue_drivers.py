@@ -128,6 +128,7 @@ def everything(database: Database, folder: Path) -> Scenario:
     listed = yield worker.list_jobs, (), {"state": JobState.REJECTED, "account": "hr", "kind": "send"}
     assert [many[1].id, many[0].id] == [one.id for one in listed]
     assert set() == (yield worker.find_suppressed, (["ann"],), {})
+    assert [] == (yield worker.count_jobs, (worker.JobFilter(account="hr", created_from=NOON),), {})
     says = yield worker.text_hash, (many[0].id,), {}
     found = yield worker.find_jobs, (worker.JobFilter(text_hash=says),), {"state": "rejected"}
     assert [many[1].id, many[0].id] == [one.id for one in found.jobs]
@@ -241,6 +242,7 @@ READERS = {
     *(
         "campaign",
         "codes_left",
+        "count_jobs",
         "failures",
         "find_jobs",
         "find_suppressed",

@@ -9,6 +9,7 @@ from typing import Any, Protocol
 from worker.domain.account import Account, Secret
 from worker.domain.call import Access, Reply, Request
 from worker.domain.callbacks.inbound import Inbound
+from worker.domain.content.message import Message
 from worker.domain.content.recipient import Recipients
 from worker.domain.errors import Problem
 from worker.domain.job import Draft, Part, RepeatRule
@@ -147,6 +148,15 @@ class Channel(Protocol):
 
     def explain(self, code: int, lang: str) -> list[str] | None:
         """What a code of the vendor's means and what is done about it, as lines (`en` or `zh`); None: never seen."""
+
+    def parsed(self, body: Mapping[str, Any]) -> tuple[Message, Recipients]:
+        """A message and its recipients out of a body as the vendor's pages show it."""
+
+    def plain_text(self, content: str) -> Message:
+        """A plain text."""
+
+    def named(self, *ids: str) -> Recipients:
+        """The recipients of these ids, as people mostly mean them: members, chats, customers."""
 
     def app_scope(self, account: Account) -> str:
         """The key of what the vendor takes this account for.

@@ -1,14 +1,21 @@
-"""`worker resend-failed`, `skip`, `resume`, `suppress` and `events retry`, each of which leaves an audit's row."""
+"""`worker send`, `upload`, `update-card`, `resend-failed`, `skip`, `resume`, `suppress` and `events retry`.
+
+Each leaves an audit's row.
+"""
 
 from __future__ import annotations
 
 import getpass
+import json
+import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 from sqlalchemy import Connection
 
+from worker.channels.registry import channel
 from worker.cli import callbacks, lanes
 from worker.cli.reading import outbox
 from worker.config.accounts import accounts_of
@@ -16,10 +23,14 @@ from worker.config.settings import load_settings
 from worker.control import suppress as suppressing
 from worker.control.audit import Running, audited
 from worker.control.opening import opened_current
-from worker.domain.errors import ConfigurationError
+from worker.domain.content.message import File
+from worker.domain.errors import ConfigurationError, WorkerError
 from worker.domain.job import id_of
 from worker.outbox.control.replays import lock_chains
 from worker.producer import resend
+from worker.producer.enqueue import enqueue, upload
+from worker.producer.update_card import update_card
+from worker.reporting.report import get_job
 
 Ask = Callable[[str], bool]
 """Asks a person; False: no."""
@@ -42,6 +53,68 @@ def _acting(action: str, asked: Mapping[str, Any], person: str | None, why: str)
         audited(database, action, person=person or system_user(), why=why, asked=asked) as running,
     ):
         yield running
+
+
+def send(
+    name: str,
+    body: str | None,
+    text: str | None,
+    to: Sequence[str],
+    options: Mapping[str, Any],
+    *,
+    why: str,
+    person: str | None,
+) -> str:
+    """Enqueues a message: a body as the vendor's pages show it (`-`: from stdin), or a text; the job's id."""
+    accounts = accounts_of(load_settings())
+    own = channel(accounts.get(name).channel)
+    if text is None:
+        message, recipients = own.parsed(_document(body))
+    else:
+        message, recipients = own.plain_text(text), own.named(*to)
+    if to:
+        recipients = own.named(*to)
+    with _acting("send", {"account": name}, person, why) as running:
+        enqueued = partial(
+            enqueue, account=name, message=message, to=recipients, accounts=accounts, clock=running.database.clock
+        )
+        made = running.database.run(lambda connection: enqueued(connection, **options))
+        running.counts["jobs"] = 1
+    return made.id
+
+
+def upload_file(name: str, path: str, upload_type: str, *, why: str, person: str | None) -> str:
+    """Enqueues the upload of a file, whose media_id is the job's receipt; the job's id."""
+    accounts = accounts_of(load_settings())
+    with _acting("upload", {"account": name}, person, why) as running:
+        file = File.at(path)
+        made = running.database.run(lambda connection: upload(connection, name, file, upload_type, accounts=accounts))
+        running.counts["jobs"] = 1
+    return made.id
+
+
+def update_card_of(job: str, body: str | None, to: Sequence[str], *, why: str, person: str | None) -> str:
+    """Enqueues the update of a job's card, out of a body as the vendor's page shows it; the new job's id."""
+    accounts, document = accounts_of(load_settings()), _document(body)
+    with outbox() as connection:
+        update, _ = channel(get_job(connection, job).channel).parsed(document)
+    with _acting("update_card", {"ids": [job]}, person, why) as running:
+        made = running.database.run(
+            lambda connection: update_card(connection, job, update, list(to) or None, accounts=accounts)
+        )
+        running.counts["jobs"] = 1
+    return made.id
+
+
+def _document(body: str | None) -> dict[str, Any]:
+    text = sys.stdin.read() if body is None or body == "-" else body
+    try:
+        found = json.loads(text)
+    except ValueError as error:
+        raise WorkerError(f"the body is no JSON: {error}") from None
+    if not isinstance(found, dict):
+        raise WorkerError("the body is no JSON object; write it as the vendor's page shows it")
+    return found
 
 
 def resend_failed(job_id: str, *, undetermined: bool, why: str, person: str | None) -> str:

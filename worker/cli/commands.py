@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Annotated, Any, Literal
 
 import typer
 
 from worker.cli import deciding
-from worker.cli.options import OF_CALLS, Account, Json, Person, Why, job_filter, note, tell_value, with_filter
+from worker.cli.options import INSTANT, OF_CALLS, Account, Json, Person, Why, job_filter, note, tell_value, with_filter
 
 app = typer.Typer(
     name="worker",
@@ -162,6 +163,31 @@ def jobs(
     reading.jobs(
         typer.echo, note, job_filter(given) if given else None, state, before=before, limit=limit, as_json=as_json
     )
+
+
+@app.command()
+@with_filter(*OF_CALLS)
+def export(given: dict[str, Any]) -> None:
+    """Prints all jobs of a filter, newest first, one JSON object a line."""
+    from worker.cli import reading
+
+    state = given.pop("state", None)
+    reading.export(typer.echo, note, job_filter(given) if given else None, state)
+
+
+@app.command()
+def stats(
+    account: Account = None,
+    created_from: Annotated[
+        datetime | None, typer.Option(help="Only what was enqueued then or later; by default a day ago.", **INSTANT)
+    ] = None,
+    created_before: Annotated[datetime | None, typer.Option(help="Only what was enqueued before.", **INSTANT)] = None,
+    as_json: Json = False,
+) -> None:
+    """Counts jobs, and the recipients they were to reach, by account, kind and state."""
+    from worker.cli import reading
+
+    reading.stats(typer.echo, account, created_from, created_before, as_json=as_json)
 
 
 @app.command()

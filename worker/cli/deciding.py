@@ -29,6 +29,76 @@ from worker.cli.options import (
 app = typer.Typer()
 
 
+_BODY = Annotated[str | None, typer.Argument(metavar="[JSON]", help="As the vendor's page shows it; - or none: stdin.")]
+_TO = Annotated[list[str] | None, typer.Option(help="A recipient, again for each; by default those in the JSON.")]
+
+
+@app.command()
+def send(
+    account: Annotated[str, typer.Argument(help="The account's name.")],
+    body: _BODY = None,
+    text: Annotated[str | None, typer.Option(help="A plain text, instead of JSON.")] = None,
+    to: _TO = None,
+    priority: Annotated[str | None, typer.Option(help="urgent, normal, bulk")] = None,
+    due_at: Annotated[datetime | None, typer.Option(help="Not before then.", **INSTANT)] = None,
+    expires_at: Annotated[datetime | None, typer.Option(help="Not from then on.", **INSTANT)] = None,
+    dedupe_key: Annotated[str | None, typer.Option(help="A second job with it is the first one.")] = None,
+    order_key: Annotated[str | None, typer.Option(help="Jobs with the same one go one by one.")] = None,
+    tags: Annotated[list[str] | None, typer.Option("--tag", help="A word of yours, again for each.")] = None,
+    why: Why = "",
+    person: Person = None,
+    as_json: Json = False,
+) -> None:
+    """Enqueues one message, from options, JSON or stdin; prints the job's id."""
+    from worker.cli import acting
+
+    if text is not None and (body is not None or not to):
+        raise typer.BadParameter("--text goes with --to, and without JSON")
+    given = {
+        "priority": priority,
+        "due_at": due_at,
+        "expires_at": expires_at,
+        "dedupe_key": dedupe_key,
+        "order_key": order_key,
+        "tags": tags,
+    }
+    options = {name: value for name, value in given.items() if value not in (None, [])}
+    made = acting.send(account, body, text, to or [], options, why=why, person=person)
+    tell_value({"job": made}, made, as_json=as_json)
+
+
+@app.command()
+def upload(
+    account: Annotated[str, typer.Argument(help="The account's name.")],
+    path: Annotated[str, typer.Argument(help="The file.")],
+    upload_type: Annotated[str, typer.Option("--type", help="image, voice, video, file")] = "file",
+    why: Why = "",
+    person: Person = None,
+    as_json: Json = False,
+) -> None:
+    """Enqueues the upload of a file, whose media_id is the job's receipt; prints the job's id."""
+    from worker.cli import acting
+
+    made = acting.upload_file(account, path, upload_type, why=why, person=person)
+    tell_value({"job": made}, made, as_json=as_json)
+
+
+@app.command("update-card")
+def update_card(
+    job: Annotated[str, typer.Argument(help="The job that sent the card.")],
+    body: _BODY = None,
+    to: _TO = None,
+    why: Why = "",
+    person: Person = None,
+    as_json: Json = False,
+) -> None:
+    """Enqueues the update of a job's card, such as '{"button": {"replace_name": "done"}}'; prints the new job's id."""
+    from worker.cli import acting
+
+    made = acting.update_card_of(job, body, to or [], why=why, person=person)
+    tell_value({"job": made}, made, as_json=as_json)
+
+
 @app.command()
 @with_filter(*OF_CALLS)
 def replay(

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import fields, is_dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from enum import IntEnum
 from typing import Any, TypeVar
 
@@ -16,13 +16,13 @@ from rich.cells import cell_len
 from worker.config.settings import load_settings
 from worker.control.opening import opened
 from worker.domain.callbacks.hook import EventState
-from worker.domain.errors import ConfigurationError
+from worker.domain.errors import ConfigurationError, WorkerError
 from worker.domain.job_filter import JobFilter
 from worker.domain.pause import Pause
 from worker.domain.state import JobState
 from worker.outbox.engine.clock import instant
 from worker.reporting.code_stock import CardCodes, codes_left
-from worker.reporting.job_list import find_jobs, text_hash
+from worker.reporting.job_list import JobCount, count_jobs, find_jobs, text_hash
 from worker.reporting.recipient_status import RecipientStatus, recipients
 from worker.reporting.report import Failure, JobReport, JobSummary, failures, get_job
 from worker.reporting.timeline import Event, timeline
@@ -55,6 +55,40 @@ def jobs(
         note("not all jobs were looked at that are open, or wait to be indexed: there are too many")
     if page.is_cut_short:
         note(f"as many as one look may read; go on with --before {page.before}, or name a field that fewer share")
+
+
+PAGE = 1_000
+
+
+def export(say: Say, note: Say, wanted: JobFilter | None, state: str | None) -> None:
+    """Prints every job of a filter as a JSON object a line, page by page."""
+    named, before, count = state_named(JobState, state), None, 0
+    while True:
+        with outbox() as connection:
+            page = find_jobs(connection, wanted, state=named, before=before, limit=PAGE)
+        if page.leaves_fresh_out:
+            raise WorkerError("not all jobs that are open, or wait to be indexed, can be looked at: there are too many")
+        for job in page.jobs:
+            say(json.dumps(plain(job), ensure_ascii=False))
+        count, before = count + len(page.jobs), page.before
+        if before is None:
+            note(f"{count} jobs")
+            return
+
+
+def stats(
+    say: Say, account: str | None, created_from: datetime | None, created_before: datetime | None, *, as_json: bool
+) -> None:
+    """Prints how many jobs there are by account, kind and state."""
+    since = datetime.now(UTC) - timedelta(days=1) if created_from is None else created_from
+    wanted = JobFilter(account=account, created_from=since, created_before=created_before)
+    with outbox() as connection:
+        found = count_jobs(connection, wanted)
+    tell(say, found, _count_line, f"no jobs since {clock(since)}", as_json=as_json)
+
+
+def _count_line(one: JobCount) -> str:
+    return f"{padded(one.account, 12)} {one.kind:<12} {one.state.label:<10} {one.jobs:>9} jobs {one.asked:>10} asked"
 
 
 def show(say: Say, job_id: str, *, as_json: bool) -> None:

@@ -12,7 +12,7 @@ from worker.domain.errors import CheckFailed, Problem
 from worker.domain.job import JobId, id_of
 from worker.domain.job_filter import JobFilter
 from worker.domain.state import JobState, State, states_of
-from worker.outbox.control.listing import job_page
+from worker.outbox.control.listing import job_counts, job_page
 from worker.outbox.engine.caller import Bind, on_callers_connection
 from worker.outbox.engine.clock import DatabaseClock, SqlClock, now_in
 from worker.outbox.engine.sql import read_now
@@ -97,6 +97,41 @@ def list_jobs(
             return found
         page = find_jobs(connection, wanted, state=state, before=page.before, limit=limit - len(found))
         found += page.jobs
+
+
+@dataclass(frozen=True, slots=True)
+class JobCount:
+    """How many jobs of an account are of a kind and in a state."""
+
+    account: str
+    kind: str
+    state: JobState
+    jobs: int
+    asked: int
+    """Recipients that they were asked to reach."""
+
+
+COUNTED_BY = frozenset({"account", "channel", "kind", "state", "created_from", "created_before"})
+
+
+@on_callers_connection
+def count_jobs(connection: Connection, wanted: JobFilter, *, bind: Bind | None = None) -> list[JobCount]:
+    """Jobs by account, kind and state. It reads all jobs of the span of time once, so it has to be named.
+
+    CheckFailed without `created_from`, and for other fields than account, channel, kind, state and `created_*`.
+    """
+    problems = [
+        Problem(name, "is not counted by", f"use {', '.join(sorted(COUNTED_BY))}")
+        for name in wanted.asked().keys() - COUNTED_BY
+    ]
+    if wanted.created_from is None:
+        problems.append(Problem("created_from", "is missing", "say since when the jobs were enqueued"))
+    if problems:
+        raise CheckFailed(problems)
+    return [
+        JobCount(account, kind, JobState(state), jobs, asked)
+        for account, kind, state, jobs, asked in job_counts(connection, wanted)
+    ]
 
 
 @on_callers_connection

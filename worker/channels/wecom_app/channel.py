@@ -10,7 +10,8 @@ from worker.channels.wecom import errcodes, token, upload
 from worker.channels.wecom.callback import secrets_of
 from worker.channels.wecom_app import account as keys, callback, check, fast_check, limits, render, split, verdict
 from worker.channels.wecom_app.fields import ENVELOPE, SENDS
-from worker.domain.content.recipient import Recipients
+from worker.domain.content.message import Message
+from worker.domain.content.recipient import Recipients, To
 from worker.domain.errors import Problem
 from worker.domain.job import Kind, Part, RepeatRule
 
@@ -99,3 +100,20 @@ class WecomApp:
         if wanted and part.message["type"] in ENVELOPE:  # a type whose page does not list the check gets no promise
             return RepeatRule.DUPLICATE_CHECK, render.interval_s(part.message)
         return RepeatRule.HOLD, 0
+
+    def parsed(self, body: Mapping[str, Any]) -> tuple[Message, Recipients]:
+        """See `Channel.parsed`."""
+        # Not before: no worker needs the classes of all messages.
+        from worker.channels.wecom_app.messages import vendor_json
+
+        return vendor_json.message_from_json(body), vendor_json.recipients_from_json(body)
+
+    def plain_text(self, content: str) -> Message:
+        """See `Channel.plain_text`."""
+        from worker.channels.wecom_app.messages.basic import Text
+
+        return Text(content=content)
+
+    def named(self, *ids: str) -> Recipients:
+        """See `Channel.named`."""
+        return To(ids)

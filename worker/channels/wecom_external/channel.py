@@ -10,7 +10,8 @@ from worker.channels.calls import upload_lane, upload_part
 from worker.channels.wecom import errcodes, token, upload
 from worker.channels.wecom_external import account as keys, check, limits, render, split, verdict
 from worker.domain.account import Account, Secret
-from worker.domain.content.recipient import Recipients
+from worker.domain.content.message import Message
+from worker.domain.content.recipient import Customers, Recipients
 from worker.domain.errors import ConfigurationError, Problem
 from worker.domain.job import Draft, Kind, Part, RepeatRule
 
@@ -104,3 +105,20 @@ class WecomExternal:
         """See `Channel.callback_door`."""
         text = "group sends have no callbacks; use the app's wecom_app account"
         raise ConfigurationError(f"accounts.{account.name}: {text}")
+
+    def parsed(self, body: Mapping[str, Any]) -> tuple[Message, Recipients]:
+        """See `Channel.parsed`."""
+        # Not before: no worker needs the classes of all messages.
+        from worker.channels.wecom_external import vendor_json
+
+        return vendor_json.message_from_json(body), vendor_json.recipients_from_json(body)
+
+    def plain_text(self, content: str) -> Message:
+        """See `Channel.plain_text`."""
+        from worker.channels.wecom_external.messages import Campaign
+
+        return Campaign(text=content)
+
+    def named(self, *ids: str) -> Recipients:
+        """See `Channel.named`."""
+        return Customers(ids)

@@ -22,7 +22,8 @@ from worker.channels.wecom_webhook import (
 )
 from worker.domain.account import Account
 from worker.domain.call import Reply, Request
-from worker.domain.content.recipient import Recipients
+from worker.domain.content.message import Message
+from worker.domain.content.recipient import Chats, Recipients
 from worker.domain.errors import Problem, WorkerError
 from worker.domain.job import Draft, Kind, Part, RepeatRule
 
@@ -111,3 +112,20 @@ class WecomWebhook:
     def upload_limit(self, upload_type: str) -> int:
         """See `Channel.upload_limit`."""
         return fields.UPLOADS[upload_type].max_bytes
+
+    def parsed(self, body: Mapping[str, Any]) -> tuple[Message, Recipients]:
+        """See `Channel.parsed`."""
+        # Not before: no worker needs the classes of all messages.
+        from worker.channels.wecom_webhook import vendor_json
+
+        return vendor_json.message_from_json(body), vendor_json.recipients_from_json(body)
+
+    def plain_text(self, content: str) -> Message:
+        """See `Channel.plain_text`."""
+        from worker.channels.wecom_webhook.messages import Text
+
+        return Text(content=content)
+
+    def named(self, *ids: str) -> Recipients:
+        """See `Channel.named`."""
+        return Chats(*ids)

@@ -19,7 +19,8 @@ from worker.channels.youdu import (
     verdict,
 )
 from worker.domain.account import Account, Secret
-from worker.domain.content.recipient import Recipients
+from worker.domain.content.message import Message
+from worker.domain.content.recipient import Recipients, To
 from worker.domain.errors import Problem
 from worker.domain.job import Draft, Part, RepeatRule
 
@@ -116,3 +117,20 @@ class Youdu:
         if not isinstance(given, Mapping) or account.secret is None:
             return {}
         return {"token": given["token"], "aes_key": account.secret}
+
+    def parsed(self, body: Mapping[str, Any]) -> tuple[Message, Recipients]:
+        """See `Channel.parsed`."""
+        # Not before: no worker needs the classes of all messages.
+        from worker.channels.youdu import vendor_json
+
+        return vendor_json.message_from_json(body), vendor_json.recipients_from_json(body)
+
+    def plain_text(self, content: str) -> Message:
+        """See `Channel.plain_text`."""
+        from worker.channels.youdu.messages import Text
+
+        return Text(content=content)
+
+    def named(self, *ids: str) -> Recipients:
+        """See `Channel.named`."""
+        return To(ids)

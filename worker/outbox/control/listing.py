@@ -163,3 +163,12 @@ def _fitting(connection: Connection, wanted: _Wanted, ids: Sequence[str]) -> dic
     rows = fetch(connection, query, {**given, "ids": ids_json(ids)})
     fit = fitting(connection, wanted.filter, [row[0] for row in rows]) if wanted.filter else set(ids)
     return {row[0]: dict(zip(LISTED, row, strict=True)) for row in rows if row[0] in fit}
+
+
+def job_counts(connection: Connection, wanted: JobFilter) -> list[tuple[str, str, int, int, int]]:
+    """Account, kind and state with the number of jobs and of recipients asked for, of jobs between two ids."""
+    conditions, given = job_conditions(wanted)
+    source = f"worker_jobs j{dialect_of(connection).force_index('primary')} where j.id > :after and j.id < :high"
+    query = " and ".join([f"select j.account, j.kind, j.state, count(*), sum(j.asked) from {source}", *conditions])
+    rows = fetch(connection, f"{query} group by j.account, j.kind, j.state", {**given, **id_bounds(wanted)})
+    return sorted((account, kind, int(state), int(jobs), int(asked)) for account, kind, state, jobs, asked in rows)

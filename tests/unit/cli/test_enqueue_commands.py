@@ -1,0 +1,112 @@
+"""`worker send`, `upload`, `update-card`, `export`, `stats`: jobs out of a shell, and what there is of them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+Run = Callable[..., int]
+TEXT = ("send", "hr", "--text", "hello", "--to", "zhangsan", "--to", "lisi")
+BODY = json.dumps({"msgtype": "markdown", "markdown": {"content": "# hi"}, "touser": "anna|bob"})
+CARD = {
+    "msgtype": "template_card",
+    "touser": "anna",
+    "template_card": {
+        "card_type": "button_interaction",
+        "main_title": {"title": "leave"},
+        "button_list": [{"text": "ok", "key": "ok"}],
+        "task_id": "leave-1",
+    },
+}
+
+
+def jobs(run: Run, capsys: pytest.CaptureFixture[str], *words: str) -> list[dict[str, object]]:
+    capsys.readouterr()
+    assert 0 == run("export", *words)
+    return [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+
+
+def test_a_text_is_sent_from_options(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
+    """Its id is all that is printed; who gave it stands in the audit."""
+    more = ("--tag", "a", "--tag", "b", "--priority", "bulk", "--dedupe-key", "k", "--due-at", "2030-01-01T00:00:00Z")
+    assert [0, 0] == [run(*TEXT, *more, "--as", "zhang"), run(*TEXT, *more, "--json")]
+    first, again = capsys.readouterr().out.splitlines()
+    assert json.loads(again) == {"job": first}, "the same key and content"
+    [job] = jobs(run, capsys)
+    assert (first, 2, ["a", "b"], "send") == (job["id"], job["asked"], job["tags"], job["kind"])
+    assert "2030-01-01T00:00:00+00:00" == job["due_at"]
+    run("audit", "--json")
+    audit = json.loads(capsys.readouterr().out)
+    assert [("send", {"jobs": 1})] * 2 == [(one["action"], one["counts"]) for one in audit]
+    assert "zhangsan" not in json.dumps(audit)
+
+
+def test_the_vendors_json_comes_as_an_argument_or_on_stdin(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
+    """Its recipients, unless others are named."""
+    assert 0 == run("send", "hr", BODY)
+    assert 0 == run("send", "hr", "-", "--to", "carl", types=BODY)
+    assert [1, 2] == [job["asked"] for job in jobs(run, capsys)]
+
+
+@pytest.mark.parametrize(
+    ("words", "status", "told"),
+    [
+        (("send", "hr", "{"), 1, "the body is no JSON"),
+        (("send", "hr", "[]"), 1, "the body is no JSON object"),
+        (("send", "hr", "--text", "x"), 2, "--text goes with --to"),
+        (("send", "no", "--text", "x", "--to", "a"), 2, "account 'no' does not exist"),
+        (("send", "hr", "--text", "x" * 3_000, "--to", "a"), 1, "content"),
+        (("upload", "hr", "nowhere.png"), 1, "the file cannot be read"),
+        (("update-card", "0" * 32, '{"button": {"replace_name": "x"}}'), 1, "no job"),
+        (("stats", "--created-from", "yesterday"), 2, "does not match"),
+    ],
+)
+def test_what_is_wrong_is_told(
+    run: Run, words: tuple[str, ...], status: int, told: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """In one sentence, and nothing is enqueued."""
+    assert status == run(*words)
+    assert told in " ".join(capsys.readouterr().err.split())
+    assert [] == jobs(run, capsys)
+
+
+def test_a_file_is_uploaded_and_a_card_updated(run: Run, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    """Each prints the id of its job."""
+    picture = tmp_path / "a.png"
+    picture.write_bytes(b"\x89PNG\r\n\x1a\n" + bytes(64))
+    assert 0 == run("upload", "hr", str(picture), "--type", "image")
+    assert 0 == run("send", "hr", json.dumps(CARD))
+    _, card = capsys.readouterr().out.splitlines()
+    assert 0 == run("update-card", card, '{"button": {"replace_name": "done"}}', "--to", "anna")
+    update = capsys.readouterr().out.strip()
+    found = jobs(run, capsys)
+    assert ["update_card", "send", "upload"] == [job["kind"] for job in found]
+    assert (update, card) == (found[0]["id"], found[0]["target_job_id"])
+
+
+def test_jobs_are_counted(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
+    """By account, kind and state, since a day ago."""
+    assert 0 == run(*TEXT)
+    assert 0 == run("send", "hr", BODY)
+    capsys.readouterr()
+    assert [0, 0, 0] == [run("stats"), run("stats", "--json"), run("stats", "--account", "it")]
+    line, counts, none = capsys.readouterr().out.splitlines()
+    assert ["hr", "send", "open", "2", "jobs", "4", "asked"] == line.split()
+    assert [{"account": "hr", "kind": "send", "state": "open", "jobs": 2, "asked": 4}] == json.loads(counts)
+    assert none.startswith("no jobs since ")
+
+
+def test_an_export_goes_through_all_pages(
+    run: Run, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Newest first, each once, by the filter of all commands."""
+    for n in range(5):
+        assert 0 == run("send", "hr", "--text", str(n), "--to", f"u{n % 2}")
+    ids = capsys.readouterr().out.splitlines()
+    monkeypatch.setattr("worker.cli.reading.PAGE", 2)
+    assert list(reversed(ids)) == [job["id"] for job in jobs(run, capsys)]
+    assert [ids[4], ids[2], ids[0]] == [job["id"] for job in jobs(run, capsys, "--recipient", "U0")]
+    assert [] == jobs(run, capsys, "--state", "rejected")
