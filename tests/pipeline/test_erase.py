@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -95,6 +96,7 @@ def test_no_trace_is_left_in_any_table(site: Site) -> None:
     pause_in(site.database, JobFilter(tag="x"), "ops", "because of zhang.san")
     while index_lot(site.database):
         pass
+    site.sql("update worker_events set state = 2, ended_at = 1, due_at = null")
     before = {job: counts(site, job) for job in (both, alone, card, update, picture, cancelled)}
     assert len(where(site, "zhang.san", "ｚhang.san")) >= 15, "as many columns hold it"
 
@@ -200,6 +202,69 @@ def test_a_card_of_the_person_can_still_be_recalled(site: Site) -> None:
     assert ["accepted"] * 2 == [site.state(one) for one in recalls]
 
 
+def test_who_is_named_by_results_alone_is_found(site: Site) -> None:
+    """A department's member who was refused, pressed, or confirmed."""
+    site.vendor.says(lambda request: site.vendor.takes(request, invaliduser="zhang.san"))
+    refused_one = site.send("a", To(parties=["7"]))
+    site.run()
+    confirmed = site.send("b", To(parties=["7"]))
+    site.run()
+    with site.database.writing() as connection:
+        keep(connection, f"{confirmed}-0", [Confirmation("Zhang.San", "", 2)], 1)
+    site.sql("update worker_failures set part_id = :part", part=f"{refused_one}-0")
+    erase(site)
+    assert [] == where(site, "zhang.san")
+
+
+def test_what_is_alike_is_told_apart(site: Site) -> None:
+    """A department, a mention, a type, a number of the vendor's with the same letters; keys that become equal."""
+    keys = [site.send(f"{n}", "x", dedupe_key=f"{n}x"[1:] + key) for n, key in enumerate(("-X", "-x", "-ｘ"))]
+    job = site.send("<@x.y> <@x> text x", To(["x", "y"], parties=["7"]))
+    seven = site.send("text", To(["7"], parties=["7"]))
+    site.run()
+    assert 4 == erase(site, "x").jobs
+    erase(site, "7")
+    erase(site, "text")
+    assert "<@x.y>" in site.job(job).message
+    assert "<@x>" not in site.job(job).message
+    assert '"parties":["7"]' in site.job(seven).recipients
+    assert '"type":"text"' in site.job(job).message.replace(" ", "")
+    assert 3 == len({site.job(one).dedupe_key for one in keys})
+
+
+def test_what_is_followed_is_left_until_its_follower_has_ended(site: Site) -> None:
+    """A follower that goes on would write the person again."""
+    job = site.send("a", WHO)
+    site.run()
+    recall = site.recall(job, due_at=3_600)
+    assert (0, 1) == (erase(site).jobs, erase(site).left)
+    site.advance(3_601)
+    site.run()
+    assert "accepted" == site.state(recall)
+    assert (1, 0) == ((done := erase(site)).jobs, done.left)
+
+
+def test_a_file_that_others_name_stays(site: Site) -> None:
+    """Also an upload of its own; what is said of it stays without the id."""
+    theirs = site.upload(PNG + b"shared")
+    mine = site.ask(Image(file=File(PNG + b"shared", "Zhang.San.png")), WHO)
+    for _ in range(3):
+        site.run()
+    erase(site)
+    assert "{}" == site.job(mine).message
+    assert "{}" != site.job(theirs).message
+    assert 1 == len(site.rows("select id from worker_blobs"))
+
+
+def test_a_callback_whose_hook_has_yet_to_run_is_left(site: Site) -> None:
+    """At least once is at least once."""
+    with site.database.writing() as connection:
+        store(connection, site.database.now, replace(spoken(), hooked=True))
+    assert (0, 1) == ((done := erase(site)).callbacks, done.unheard)
+    site.sql("update worker_events set state = 2, ended_at = 1, due_at = null")
+    assert 1 == erase(site).callbacks
+
+
 # -- by age ------------------------------------------------------------------------------------------------------------
 
 
@@ -242,6 +307,33 @@ def test_text_and_recipients_go_before_ids_and_receipts(site: Site) -> None:
         site.replay(old)
     assert ["m1"] == [row.msgid for row in site.of("receipts", old)]
     assert "{}" == site.job(picture).message
+
+
+def test_no_hour_is_passed_before_it_is_indexed(site: Site) -> None:
+    """A backlog of the index delays, and skips nothing."""
+    job = site.send("secret text", "wangwu")
+    site.run()
+    site.advance(6 * 86_400)
+    assert 0 == empty(site)
+    indexed(site)
+    assert 1 == empty(site)
+    assert "{}" == site.job(job).message
+
+
+def test_what_was_followed_in_its_hour_goes_with_its_follower(site: Site) -> None:
+    """A recall that was due later, say."""
+    job = site.send("secret text", "wangwu")
+    site.run()
+    site.recall(job, due_at=8 * 86_400)
+    indexed(site)
+    site.advance(6 * 86_400)
+    assert 0 == empty(site)
+    site.advance(3 * 86_400)
+    site.run()
+    indexed(site)
+    site.advance(6 * 86_400)
+    assert 1 <= empty(site)
+    assert "{}" == site.job(job).message
 
 
 def test_what_a_person_decided_late_is_emptied_by_its_new_end(site: Site) -> None:

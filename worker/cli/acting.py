@@ -97,16 +97,20 @@ def update_card_of(job: str, body: str | None, to: Sequence[str], *, why: str, p
     """Enqueues the update of a job's card, out of a body as the vendor's page shows it; the new job's id."""
     accounts, document = accounts_of(load_settings()), _document(body)
     with outbox() as connection:
-        update, _ = channel(get_job(connection, job).channel).parsed(document)
+        update, named = channel(get_job(connection, job).channel).parsed(document)
+    if "response_code" in document:
+        raise WorkerError("the worker knows the card's response_codes: leave response_code out")
     with _acting("update_card", {"ids": [job]}, person, why) as running:
         made = running.database.run(
-            lambda connection: update_card(connection, job, update, list(to) or None, accounts=accounts)
+            lambda connection: update_card(connection, job, update, list(to) or named or None, accounts=accounts)
         )
         running.counts["jobs"] = 1
     return made.id
 
 
 def _document(body: str | None) -> dict[str, Any]:
+    if body is None and sys.stdin.isatty():
+        raise WorkerError("say what: the vendor's JSON as an argument, - for stdin, or --text")
     text = sys.stdin.read() if body is None or body == "-" else body
     try:
         found = json.loads(text)

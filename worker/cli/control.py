@@ -300,10 +300,12 @@ def erase(
         f"erased from {done.jobs} jobs (audit {done.audit}); {done.emptied} named no other, and lost their text",
         f"{done.callbacks} callbacks were emptied, {done.chats} chats forgotten",
     ]
+    if done.unheard:
+        lines.append(f"{done.unheard} callbacks are left until hooks have heard them: give it again")
     if done.left:
         lines.append(f"{done.left} jobs are open or in doubt: cancel or resolve them, or wait, and give it again")
     say(json.dumps(plain(done), ensure_ascii=False) if as_json else "\n".join(lines))
-    return not done.left
+    return not done.left and not done.unheard
 
 
 def audit(say: Say, *, limit: int, as_json: bool) -> None:

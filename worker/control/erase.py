@@ -26,6 +26,7 @@ from worker.outbox.upkeep.emptying import (
     followers_of,
     forget_chats,
     inbound_page,
+    jobs_naming,
     lock_ended,
     take_out,
     take_out_of_audit,
@@ -59,13 +60,16 @@ class ErasedPerson:
     left: int
     """Jobs that are open or in doubt, and name the person still: erase once more when they have ended."""
     callbacks: int
+    unheard: int
+    """Callbacks that a hook has yet to hear, which are left: erase once more."""
     chats: int
 
 
 def find_person(recipient: str, *, settings: Settings | None = None) -> PersonTraces:
-    """The jobs that name a person, in any case and width of the id: as a recipient, a sending member, or in a mention.
+    """The jobs that name a person, in any case and width of the id.
 
-    CheckFailed while too many jobs wait to be indexed.
+    As a recipient, a sending member, in a mention; or in their results: refused, confirmed, pressed. CheckFailed while
+    too many jobs wait to be indexed.
     """
     with opened_current(settings or load_settings()) as database:
         return find_in(database, recipient)
@@ -83,7 +87,8 @@ def erase(
 
     A job that names no other loses its text and its files, and cannot be replayed; in the others a mark takes the
     place of the id, so that every count stays as it was. Callbacks that the person caused, or that hold the id, lose
-    all but their kind and time. Open jobs are left: cancel them or wait (`suppress` keeps later ones from being sent).
+    all but their kind and time, unless a hook has yet to hear them. Open jobs, and those that an open one is about, are
+    left: cancel them or wait (`suppress` keeps later ones from being sent).
     What applications, logs and backups hold is theirs to erase. `person` says who erases, `why` for which reason,
     without the id. It commits by itself, 20 jobs at a time, and may be given again.
     """
@@ -96,8 +101,8 @@ def find_in(database: Database, recipient: str) -> PersonTraces:
     wanted = JobFilter(recipient=recipient)
     with database.reading() as connection:
         lots = candidates(connection, wanted, read_now(connection, database.now), is_open_too=True)
-        ids = [job.id for lot in lots for job in jobs_of(connection, wanted, lot)]
-        followers = sorted({*followers_of(connection, ids)} - {*ids}) if ids else []
+        ids = {job.id for lot in lots for job in jobs_of(connection, wanted, lot)} | jobs_naming(connection, recipient)
+        followers = sorted({*followers_of(connection, ids)} - ids) if ids else []
     return PersonTraces(recipient, tuple(sorted(ids)), tuple(followers))
 
 
@@ -122,12 +127,20 @@ def erase_in(
             )
             running.note()
             progress(min(at + TOGETHER, len(ids)))
-        running.counts["callbacks"] = _erase_callbacks(database, found.recipient, erasure)
+        running.counts += _erase_callbacks(database, found.recipient, erasure)
         running.counts["chats"] = database.run(partial(forget_chats, person=same_person(found.recipient)))
         database.run(partial(take_out_of_audit, erasure=erasure))
     counts = running.counts
     left = len(found.ids) - counts["jobs"]
-    return ErasedPerson(running.id, counts["jobs"], counts["emptied"], left, counts["callbacks"], counts["chats"])
+    return ErasedPerson(
+        running.id,
+        counts["jobs"],
+        counts["emptied"],
+        left,
+        counts["callbacks"],
+        counts["unheard"],
+        counts["chats"],
+    )
 
 
 def _erase(connection: Connection, ids: tuple[str, ...], named: set[str], who: str, erasure: Erasure) -> Counter[str]:
@@ -140,13 +153,13 @@ def _erase(connection: Connection, ids: tuple[str, ...], named: set[str], who: s
     return counts
 
 
-def _erase_callbacks(database: Database, who: str, erasure: Erasure) -> int:
-    count, after = 0, ""
+def _erase_callbacks(database: Database, who: str, erasure: Erasure) -> Counter[str]:
+    counts, after = Counter[str](), ""
     while True:
         with database.reading() as connection:
             page = inbound_page(connection, after)
         if not page:
-            return count
+            return counts
         after = page[-1]["id"]
         theirs = [
             row["id"]
@@ -154,5 +167,5 @@ def _erase_callbacks(database: Database, who: str, erasure: Erasure) -> int:
             if same_person(row["person"]) == same_person(who) or erasure.document(row["payload"]) != row["payload"]
         ]
         if theirs:
-            database.run(partial(empty_inbound, ids=theirs))
-            count += len(theirs)
+            done = database.run(partial(empty_inbound, ids=theirs))
+            counts += Counter(callbacks=done, unheard=len(theirs) - done)

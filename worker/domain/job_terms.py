@@ -23,7 +23,7 @@ TERM = 12
 """Characters of a term: 72 bits."""
 MOST_HOURS = 31 * 24
 """The longest span of ended jobs that is looked up hour by hour."""
-_MENTIONS = ("mentioned_list", "mentioned_mobile_list")
+_MENTIONS = ("mentioned_list", "mentioned_mobile_list", "userlist", "add_user_list", "del_user_list")
 _MENTION = re.compile(r"<@([^<>\s]{1,64})>")
 _GROUPS = ("party", "tag")
 FACTS = ("account", "kind", "finished_at", "order_key", "tags", "message", "recipients")

@@ -117,7 +117,7 @@ def on_event(*, accounts: Iterable[str] = ..., events: Iterable[str] = ...) -> C
 
 
 def on_event(function: OnEvent | None = None, *, accounts: Iterable[str] = (), events: Iterable[str] = ()) -> Any:
-    """Makes a function run for each callback that is neither a message nor a press of a card of ours.
+    """Makes a function run for each callback that is neither a message nor a press of a card.
 
     `events` are the vendor's names, such as `subscribe`; none: all of them.
     """

@@ -182,6 +182,8 @@ def _once_more(
 
 def _without_erased(old: Mapping[str, Any], to: Recipients) -> Recipients:
     """The recipients that were not erased since; NotReplayable where there were others, and none is left."""
+    if any(is_mark(sender) for sender, _ in to.by_sender):
+        raise NotReplayable(f"a sender of job {old['id']} is no longer kept; enqueue it anew", job=str(old["id"]))
     if not any(is_mark(one) for _, one in all_of(to)):
         return to
     kept = {RecipientStatus.REFUSED: [one for one in all_of(to) if not is_mark(one[1])]}

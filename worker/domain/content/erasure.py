@@ -14,10 +14,19 @@ from typing import Any
 from worker.domain.content.recipient import LISTS
 from worker.domain.job_terms import persons, same_person
 
+_LISTS_IN_MESSAGES = (
+    *("mentioned_list", "mentioned_mobile_list", "userlist", "owner", "add_user_list", "del_user_list"),
+    "owner_id",
+)
 ERASED = "#erased-"
 """What a mark begins with."""
-_OF_IDS = frozenset({*LISTS.values(), "by_sender", "sender", "left_out", "member", "recipient"})
+_OF_IDS = frozenset({*LISTS.values(), *_LISTS_IN_MESSAGES, "by_sender", "sender", "left_out", "member", "recipient"})
 """Keys of documents under which a text is an id as a whole."""
+_NOT_OF_PERSONS = frozenset(
+    {"parties", "tags", "type", "msgtype", "msgType", "MsgType", "card_type", "AgentID", "Event"}
+)
+"""Keys under which no text is a person's, though it may look like one's id."""
+_MENTION = r"<@[^<>\s]{1,64}>"
 
 
 def is_mark(recipient: str) -> bool:
@@ -55,7 +64,7 @@ class Erasure:
                 return [self._left(one, is_id=is_id) for one in value]
             case dict():
                 return {
-                    self.in_texts(name): self._left(one, is_id=name in _OF_IDS and not isinstance(one, dict))
+                    name: one if name in _NOT_OF_PERSONS else self._left(one, is_id=name in _OF_IDS)
                     for name, one in value.items()
                 }
         return value
@@ -64,8 +73,15 @@ class Erasure:
 def of_person(person: str, mark: str) -> Erasure:
     """Takes one person out, in texts wherever the id stands by itself, in any case and width."""
     either = "".join(f"[{re.escape(one)}{_wide(one)}]" for one in same_person(person))
-    pattern = re.compile(rf"(?<![A-Za-z0-9_]){either}(?![A-Za-z0-9_])", re.IGNORECASE)
-    return Erasure({same_person(person): mark}, lambda text: pattern.sub(mark, text))
+    # A mention is an id as a whole.
+    pattern = re.compile(rf"{_MENTION}|(?<![A-Za-z0-9_]){either}(?![A-Za-z0-9_])", re.IGNORECASE)
+
+    def left(found: re.Match[str]) -> str:
+        if not found[0].startswith("<@"):
+            return mark
+        return f"<@{mark}>" if same_person(found[0][2:-1]) == same_person(person) else found[0]
+
+    return Erasure({same_person(person): mark}, lambda text: pattern.sub(left, text))
 
 
 def _wide(character: str) -> str:

@@ -6,6 +6,7 @@ A rollback leaves nothing, workers on other hosts can read them, and memory stay
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
 
 from sqlalchemy import Connection
 
@@ -121,13 +122,22 @@ def delete_unnamed(connection: Connection, blobs: Sequence[str]) -> None:
     delete_blobs(connection, [blob for blob in blobs if blob not in named])
 
 
-def uploads_alone(connection: Connection, blobs: Sequence[str], job: str) -> list[str]:
-    """The ended uploads of those of these files that no other job than this one sends."""
+def uploads_of(connection: Connection, blobs: Sequence[str]) -> list[dict[str, Any]]:
+    """The ended uploads of these files: id, message, and `is_alone`, made for one send and named by no other job."""
+    if not blobs:
+        return []
     joined = f"{dialect_of(connection).join('worker_jobs j')} on j.id = u.job_id"
     source = dialect_of(connection).chosen(
         "worker_blob_uses", "blob_id", alias="u", joins=joined, index="worker_blob_uses_blob"
     )
-    query = f"select u.blob_id, j.id, j.kind, j.n_open + j.n_unknown from {source} and j.id <> :job"
-    rows = execute(connection, query, {"ids": ids_json(blobs), "job": job}).all()
-    needed = {blob for blob, _, kind, open_parts in rows if kind != "upload" or open_parts}
-    return sorted({str(id) for blob, id, _, _ in rows if blob not in needed})
+    made = "exists (select 1 from worker_media m where m.job_id = j.id)"
+    columns = f"u.blob_id, j.id, j.kind, j.n_open + j.n_unknown, case when {made} then 1 else 0 end, j.message"
+    rows = execute(connection, f"select {columns} from {source}", {"ids": ids_json(blobs)}).all()
+    sends: dict[str, int] = {}
+    for blob, _, kind, open_parts, is_made, _ in rows:
+        sends[blob] = sends.get(blob, 0) + int(kind != "upload" or open_parts > 0 or not is_made)
+    return [
+        {"id": id, "message": message, "is_alone": bool(is_made) and sends[blob] <= 1}
+        for blob, id, kind, open_parts, is_made, message in rows
+        if kind == "upload" and not open_parts
+    ]

@@ -9,8 +9,8 @@ from typing import Any
 from sqlalchemy import Connection
 from uuid_utils import uuid7
 
-from worker.domain.content.erasure import Erasure, of_all
-from worker.domain.job import part_id
+from worker.domain.content.erasure import ERASED, Erasure, of_all
+from worker.domain.job import job_of, part_id
 from worker.domain.job_terms import hour_of, term
 from worker.outbox import tables
 from worker.outbox.engine.bulk import ids_json, insert_rows, update_rows
@@ -18,7 +18,8 @@ from worker.outbox.engine.database import Database
 from worker.outbox.engine.dialect import dialect_of
 from worker.outbox.engine.site_keys import lane_key
 from worker.outbox.engine.sql import execute, fetch, mappings, run
-from worker.outbox.jobs.blobs import delete_unnamed, files_of, uploads_alone
+from worker.outbox.jobs.blobs import delete_unnamed, files_of, held_blobs, uploads_of
+from worker.outbox.jobs.order_queue import in_line
 from worker.outbox.jobs.rows import COUNTER_NAMES
 from worker.outbox.upkeep.purge import BatchResult
 
@@ -28,19 +29,53 @@ _DOCUMENTS = frozenset({"message", "recipients", "tags", "warnings", "spec", "ex
 _IDS = ("recipient_key", "recipient", "member")
 
 
-def _left(erasure: Erasure, column: str, value: Any) -> Any:
-    """A column's value without those who are taken out."""
+def _left(erasure: Erasure, column: Any, value: Any) -> Any:
+    """A column's value without those who are taken out, in the column's length."""
     if value is None:
         return None
-    return erasure.document(value) if column in _DOCUMENTS else erasure.in_texts(value)
+    left = erasure.document(value) if column.name in _DOCUMENTS else erasure.in_texts(value)
+    return left[: getattr(column.type, "length", None)]
 
 
 def lock_ended(connection: Connection, ids: Collection[str]) -> list[dict[str, Any]]:
-    """Locks those of these jobs of which nothing is open or in doubt, and that still have their text."""
+    """Locks those of these jobs of which nothing is open, in doubt, or first in an order.
+
+    Without those that a job is about which still goes on: it would write what it reads of persons.
+    """
     dialect = dialect_of(connection)
     columns = f"id, account, {', '.join(_OF_JOB)}, {' + '.join(COUNTER_NAMES)} as parts"
     source = f"{dialect.chosen('worker_jobs')} and n_open = 0 and n_unknown = 0"
-    return mappings(connection, f"select {columns} from {source}{dialect.in_order()}", {"ids": ids_json(ids)})
+    rows = mappings(connection, f"select {columns} from {source}{dialect.in_order()}", _ids(ids))
+    about = dialect.chosen("worker_jobs", "target_job_id", index="worker_jobs_target")
+    followed = {
+        row[0] for row in fetch(connection, f"select target_job_id from {about} and n_open + n_unknown > 0", _ids(ids))
+    }
+    first = {job_of(part) for part in in_line(connection, [part for row in rows for part in _parts_of(row)])}
+    return [row for row in rows if row["id"] not in followed | first]
+
+
+def _parts_of(job: Mapping[str, Any]) -> list[str]:
+    return [part_id(job["id"], n) for n in range(job["parts"])]
+
+
+def targets_of(connection: Connection, ids: Collection[str]) -> list[str]:
+    """The jobs that these are about."""
+    source = dialect_of(connection).chosen("worker_jobs")
+    rows = fetch(connection, f"select target_job_id from {source} and target_job_id is not null", _ids(ids))
+    return sorted({row[0] for row in rows})
+
+
+def jobs_naming(connection: Connection, person: str) -> set[str]:
+    """The jobs whose results name a person: refused, confirmed, pressed, also where none of the recipients is it.
+
+    Reads these tables whole.
+    """
+    queries = (
+        "select part_id from worker_failures where lower(recipient) = :who",
+        "select part_id from worker_confirmations where lower(member) = :who or lower(recipient) = :who",
+        "select part_id from worker_response_codes where person = :who",
+    )
+    return {job_of(row[0]) for query in queries for row in fetch(connection, query, {"who": person.lower()})}
 
 
 def followers_of(connection: Connection, ids: Collection[str]) -> list[str]:
@@ -51,12 +86,15 @@ def followers_of(connection: Connection, ids: Collection[str]) -> list[str]:
 
 def take_out(connection: Connection, job: Mapping[str, Any], erasure: Erasure, *, empties: bool) -> None:
     """Takes persons out of the rows of one locked job; `empties`: also its text and its files."""
-    changed: dict[str, str | None] = {name: _left(erasure, name, job[name]) for name in _OF_JOB}
+    changed: dict[str, str | None] = {name: _left(erasure, tables.jobs.c[name], job[name]) for name in _OF_JOB}
+    if changed["dedupe_key"] != job["dedupe_key"]:
+        # Unique for an account: two keys may differ by what is taken out alone.
+        changed["dedupe_key"] = f"{ERASED}{job['id']}"
     if empties:
         changed |= {"message": "{}", "warnings": None}
-        _forget_files(connection, job["id"])
+        _forget_files(connection, job["id"], erasure)
     update_rows(connection, tables.jobs, ("id",), [{"id": job["id"], **changed}])
-    parts = [part_id(job["id"], n) for n in range(job["parts"])]
+    parts = _parts_of(job)
     _forget_task_ids(connection, job["account"], parts, erasure)
     _take_out_of(connection, tables.parts, ("id",), ("spec", "reason"), parts, erasure)
     for table, columns in _OF_PARTS:
@@ -69,13 +107,19 @@ def take_out(connection: Connection, job: Mapping[str, Any], erasure: Erasure, *
     insert_rows(connection, tables.unindexed, [{"job_id": job["id"], "note": uuid7().hex}], conflict="replace")
 
 
-def _forget_files(connection: Connection, job: str) -> None:
-    """Deletes the files that no other send names, and with them what their uploads say."""
+def _forget_files(connection: Connection, job: str, erasure: Erasure) -> None:
+    """Deletes the files that no other job names, and what the uploads of this one say of them."""
     files = files_of(connection, [job])
-    uploads = uploads_alone(connection, files, job)
-    run(connection, dialect_of(connection).delete_chosen("worker_blob_uses", "job_id"), _ids([job, *uploads]))
-    update_rows(connection, tables.jobs, ("id",), [{"id": one, "message": "{}"} for one in uploads])
-    delete_unnamed(connection, files)
+    uploads = uploads_of(connection, files)
+    alone = [one["id"] for one in uploads if one["is_alone"]]
+    run(connection, dialect_of(connection).delete_chosen("worker_blob_uses", "job_id"), _ids([job, *alone]))
+    says = [
+        {"id": one["id"], "message": "{}" if one["is_alone"] else erasure.document(one["message"])} for one in uploads
+    ]
+    update_rows(connection, tables.jobs, ("id",), says)
+    # What a replay has just locked stays.
+    held = held_blobs(connection, files) if files else set[str]()
+    delete_unnamed(connection, [file for file in files if file not in held])
 
 
 def _take_out_of(
@@ -90,7 +134,8 @@ def _take_out_of(
     query = f"select {', '.join((*keys, *columns))} from {source}"
     rows = mappings(connection, query, _ids(parts))
     changed = [
-        {name: value if name in keys else _left(erasure, name, value) for name, value in row.items()} for row in rows
+        {name: value if name in keys else _left(erasure, table.c[name], value) for name, value in row.items()}
+        for row in rows
     ]
     update_rows(connection, table, keys, [new for old, new in zip(rows, changed, strict=True) if old != new])
 
@@ -102,8 +147,11 @@ def _replace(connection: Connection, table: Any, parts: Sequence[str], erasure: 
     rows = mappings(connection, f"select {columns} from {source}", _ids(parts))
     changed = [{name: erasure.id(value) if name in _IDS else value for name, value in row.items()} for row in rows]
     if changed != rows:
+        keys = [column.name for column in table.primary_key.columns]
+        # Of rows that only case or width told apart one is left.
+        merged = {tuple(row[name] for name in keys): row for row in changed}
         _delete(connection, table.name, parts)
-        insert_rows(connection, table, changed)
+        insert_rows(connection, table, list(merged.values()))
 
 
 def _forget_task_ids(connection: Connection, account: str, parts: Sequence[str], erasure: Erasure) -> None:
@@ -154,22 +202,42 @@ def empty_old(database: Database, before: int, after: str) -> BatchResult:
 
 
 def _empty_batch(connection: Connection, before: int, after: str) -> BatchResult:
+    if _is_behind(connection, before):
+        # An hour may be passed only when the index knows all that ended in it.
+        return BatchResult(0, None)
     hour, key = _hour_to_do(connection), lane_key(connection)
     query = "select job_id from worker_terms where term = :term and job_id > :after order by job_id limit :most"
     for _ in range(HOURS):
         if hour is None or hour + _HOUR > before:
             return BatchResult(0, None)
-        given = {"term": term(key, "ended", hour_of(hour)), "after": after, "most": JOBS}
+        # Another process may have gone on with another hour.
+        of, _, last = after.partition(":")
+        given = {"term": term(key, "ended", hour_of(hour)), "after": last if of == str(hour) else "", "most": JOBS}
         ids = [row[0] for row in fetch(connection, query, given)]
         if ids:
-            jobs = [job for job in lock_ended(connection, ids) if job["message"] != "{}"]
+            # A job that was followed when its own hour came is emptied with its last follower.
+            both = sorted({*ids, *_old(connection, targets_of(connection, ids), before)})
+            jobs = [job for job in lock_ended(connection, both) if job["message"] != "{}"]
             for job in jobs:
                 take_out(connection, job, of_all(job["recipients"], job["message"]), empties=True)
-            return BatchResult(len(jobs), ids[-1])
+            return BatchResult(len(jobs), f"{hour}:{ids[-1]}")
         done = {"name": _DONE, "value": str(hour)}
         insert_rows(connection, tables.site, [done], conflict="replace")
         hour, after = hour + _HOUR, ""
     return BatchResult(0, "")
+
+
+def _is_behind(connection: Connection, before: int) -> bool:
+    """Whether a job that ended before an instant still waits to be indexed."""
+    joined = dialect_of(connection).join("worker_jobs j")
+    query = f"select 1 from worker_unindexed u{joined} on j.id = u.job_id where j.finished_at < :before limit 1"
+    return bool(fetch(connection, query, {"before": before}))
+
+
+def _old(connection: Connection, ids: Collection[str], before: int) -> list[str]:
+    source = dialect_of(connection).chosen("worker_jobs")
+    rows = fetch(connection, f"select id from {source} and finished_at < :before", {**_ids(ids), "before": before})
+    return [row[0] for row in rows]
 
 
 def _hour_to_do(connection: Connection) -> int | None:
@@ -194,10 +262,11 @@ def inbound_page(connection: Connection, after: str) -> list[dict[str, Any]]:
     return mappings(connection, query, {"after": after, "limit": PAGE})
 
 
-def empty_inbound(connection: Connection, ids: Collection[str]) -> None:
-    """Takes the person and everything that came out of these callbacks."""
+def empty_inbound(connection: Connection, ids: Collection[str]) -> int:
+    """Takes the person and everything that came out of these callbacks; how many: not those a hook has yet to hear."""
     update = dialect_of(connection).update_chosen("worker_inbound", "person = '', payload = '{}'")
-    run(connection, update, _ids(ids))
+    waits = "select 1 from worker_events e where e.id = worker_inbound.stored_by and e.ended_at is null"
+    return execute(connection, f"{update} and not exists ({waits})", _ids(ids)).rowcount
 
 
 def forget_chats(connection: Connection, person: str) -> int:
@@ -215,7 +284,9 @@ def take_out_of_audit(connection: Connection, erasure: Erasure) -> int:
     count = 0
     for table, columns in ((tables.audit, ("asked", "why")), (tables.pauses, ("why",))):
         rows = mappings(connection, f"select id, {', '.join(columns)} from {table.name}")
-        changed = [{"id": row["id"], **{name: _left(erasure, name, row[name]) for name in columns}} for row in rows]
+        changed = [
+            {"id": row["id"], **{name: _left(erasure, table.c[name], row[name]) for name in columns}} for row in rows
+        ]
         changed = [one for one in changed if one not in rows]
         update_rows(connection, table, ("id",), changed)
         count += len(changed)
