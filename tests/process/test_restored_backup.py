@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 import sqlite3
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from sqlalchemy import Connection, create_engine, insert, select
@@ -31,11 +31,13 @@ def test_behind_a_fence_nobody_gets_a_message_twice(make: Make) -> None:
     worker = stack.worker(threads=4)
     until(lambda: stack.vendor.sends() >= COUNT // 3, "a third is gone", progress=stack.vendor.sends)
     backup = copied(stack)
-    since = datetime.fromtimestamp(stack.database.read_now() / 1_000_000, UTC)
+    since = now(stack)
     until(lambda: stack.vendor.sends() >= COUNT * 2 // 3, "two thirds are gone", progress=stack.vendor.sends)
     worker.send_signal(signal.SIGKILL)
     worker.wait(30)
     restore(stack, backup)
+    # The fence takes a second more.
+    until(lambda: now(stack) > since + timedelta(seconds=1), "what comes now is later")
     enqueue(stack, "later", LATER)
 
     until(lambda: is_fenced(stack, since), "the killed process counts as dead, and the rest is held")
@@ -53,6 +55,11 @@ def test_behind_a_fence_nobody_gets_a_message_twice(make: Make) -> None:
     decide(stack, seen)
     states = dict(stack.rows("select state, count(*) from worker_jobs group by state"))
     assert {2: len(seen) + LATER, 4: COUNT - len(seen)} == states, "accepted as the inboxes say, the others not sent"
+
+
+def now(stack: Stack) -> datetime:
+    """By the database's clock."""
+    return datetime.fromtimestamp(stack.database.read_now() / 1_000_000, UTC)
 
 
 def is_fenced(stack: Stack, since: datetime) -> bool:
