@@ -19,8 +19,6 @@ from worker.domain.content.recipient import LISTS
 from worker.domain.job import Kind
 from worker.domain.state import JobState
 
-TERM = 12
-"""Characters of a term: 72 bits."""
 MOST_HOURS = 31 * 24
 """The longest span of ended jobs that is looked up hour by hour."""
 _MENTIONS = ("mentioned_list", "mentioned_mobile_list", "userlist", "add_user_list", "del_user_list")
@@ -33,7 +31,7 @@ HASH = 16
 
 
 def term(key: bytes, name: str, value: str) -> str:
-    """The term of a field's value."""
+    """The term of a field's value: 72 bits in 12 characters."""
     digest = hashlib.blake2b(f"{name}\n{value}".encode(), key=key[:64], digest_size=9).digest()
     return base64.urlsafe_b64encode(digest).decode()
 

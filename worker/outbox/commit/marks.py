@@ -21,8 +21,7 @@ from worker.outbox.engine.bulk import ids_json, insert_new, update_rows
 from worker.outbox.engine.dialect import dialect_of
 from worker.outbox.engine.sql import fetch
 from worker.outbox.jobs import chats, codes
-from worker.outbox.jobs.rows import Batch
-from worker.outbox.jobs.suppressions import left_out_rows
+from worker.outbox.jobs.rows import Batch, failure_rows
 from worker.outbox.lanes.pauses import paused_among
 
 
@@ -148,7 +147,7 @@ def _begin(
     settle.begin_sending(part, mark.incarnation, batch.now, mark.deadline_us)
     batch.touch(part)
     if mark.left_out:
-        batch.failures += left_out_rows(part.id, mark.left_out, batch.now)
+        batch.failures += failure_rows(part.id, mark.left_out, batch.now)
     if batch.orders:
         batch.orders.begin(part)
     # A retry may send another body (a file uploaded anew): its repeat must not send the one that was refused before.

@@ -32,7 +32,7 @@ from worker.outbox.commit.commands import End
 from worker.outbox.engine.sql import run
 from worker.outbox.jobs import chats, codes, confirmations
 from worker.outbox.jobs.media_cache import invalidate_media, keep_media
-from worker.outbox.jobs.rows import Batch
+from worker.outbox.jobs.rows import Batch, failure_rows
 
 PAGES_KEPT = 50
 """The newest attempts of a track that are kept: it reads for weeks, and its results are in `worker_confirmations`."""
@@ -63,7 +63,7 @@ def keep_answer(connection: Connection, batch: Batch, end: End, part: PartFacts,
     # While the part stays in doubt an earlier call may have reached the recipients that were refused now.
     stays_in_doubt = isinstance(outcome, Rejected) and part.state is PartState.UNKNOWN
     if isinstance(outcome, (Partial, Unknown, Rejected)) and not stays_in_doubt:
-        batch.failures += _failure_rows(batch, end, outcome)
+        batch.failures += failure_rows(end.part_id, outcome.refusals, batch.now, end.verdict.errcode)
     if effects.code_id:
         codes.end_lease(connection, effects.code_id, end.part_id, outcome, end.verdict.errcode)
     if effects.invalidated:
@@ -171,18 +171,3 @@ def receipt_row(batch: Batch, part_id: str, claim: int, taken: Taken) -> dict[st
         "not_sent": taken.not_sent,
         "warning": taken.warning,
     }
-
-
-def _failure_rows(batch: Batch, end: End, outcome: Partial | Rejected | Unknown) -> list[dict[str, Any]]:
-    return [
-        {
-            "part_id": end.part_id,
-            "kind": refusal.kind,
-            "recipient_key": refusal.recipient.lower(),
-            "recipient": refusal.recipient,
-            "field": refusal.field,
-            "errcode": end.verdict.errcode or 0,
-            "failed_at": batch.now,
-        }
-        for refusal in outcome.refusals
-    ]

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import islice
 
 from sqlalchemy import Connection
 
@@ -16,7 +15,7 @@ from worker.domain.job import part_id
 from worker.domain.job_filter import JobFilter
 from worker.domain.state import JobState, PartState
 from worker.outbox.control.matching import FoundJob, jobs_of, part_conditions, part_ids
-from worker.outbox.engine.bulk import ids_json
+from worker.outbox.engine.bulk import ids_json, in_lots
 from worker.outbox.engine.dialect import dialect_of
 from worker.outbox.engine.sql import each, execute, fetch, run
 from worker.outbox.jobs.rows import COUNTER_NAMES
@@ -59,7 +58,7 @@ def _parts_in(
         queries = [" and ".join([query, f"({' or '.join(states)})", *conditions])]
     parts = each(connection, " union all ".join(queries), given)
     # The jobs afterwards, by their ids: while statistics are young a join would read all jobs there are.
-    while few := list(islice(parts, JOBS_TOGETHER)):
+    for few in in_lots(parts, JOBS_TOGETHER):
         found = jobs_of(connection, wanted, {job for job, _ in few}, more)
         jobs = {job.id: job for job in found}
         yield from ((jobs[job], PartState(state)) for job, state in few if job in jobs)

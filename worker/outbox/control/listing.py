@@ -12,7 +12,7 @@ from sqlalchemy import Connection
 from worker.domain.job_filter import JobFilter
 from worker.domain.state import JobState
 from worker.outbox.control.candidates import broad_terms, fresh_ids, indexed_ids, named_ids, narrow_terms
-from worker.outbox.control.matching import fitting, id_bounds, job_conditions
+from worker.outbox.control.matching import created_since, fitting, id_bounds, job_conditions
 from worker.outbox.engine.bulk import ids_json
 from worker.outbox.engine.dialect import dialect_of
 from worker.outbox.engine.sql import fetch
@@ -88,7 +88,7 @@ def job_page(
     if older.leaves_fresh_out:
         # The walk goes on with the next page, and leaves nothing out.
         return JobRowsPage(rows, last, is_cut_short=True)
-    return JobRowsPage([*rows, *older.rows], older.before, older.is_cut_short, older.leaves_fresh_out)
+    return JobRowsPage([*rows, *older.rows], older.before, older.is_cut_short)
 
 
 def _page(rows: list[dict[str, Any]], last: str | None, limit: int) -> JobRowsPage:
@@ -168,7 +168,7 @@ def _fitting(connection: Connection, wanted: _Wanted, ids: Sequence[str]) -> dic
 def job_counts(connection: Connection, wanted: JobFilter) -> list[tuple[str, str, int, int, int]]:
     """Account, kind and state with the number of jobs and of recipients asked for, of jobs between two ids."""
     conditions, given = job_conditions(wanted)
-    source = f"worker_jobs j{dialect_of(connection).force_index('primary')} where j.id > :after and j.id < :high"
+    source, bounds = created_since(dialect_of(connection), wanted)
     query = " and ".join([f"select j.account, j.kind, j.state, count(*), sum(j.asked) from {source}", *conditions])
-    rows = fetch(connection, f"{query} group by j.account, j.kind, j.state", {**given, **id_bounds(wanted)})
+    rows = fetch(connection, f"{query} group by j.account, j.kind, j.state", {**given, **bounds})
     return sorted((account, kind, int(state), int(jobs), int(asked)) for account, kind, state, jobs, asked in rows)

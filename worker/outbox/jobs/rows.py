@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import Connection
 
+from worker.domain.outcome import Refusal
 from worker.domain.pacing.lane import LaneBlock, Success
 from worker.domain.settle import PartFacts, Policy
 from worker.domain.state import OPEN_STATES, JobState, PartState, job_state
@@ -137,6 +138,24 @@ def job_rows(jobs: Iterable[JobFacts]) -> list[dict[str, Any]]:
     return [
         {"id": job.id, "state": int(job.state), "finished_at": job.finished_at, "awaited": job.awaited, **job.counters}
         for job in jobs
+    ]
+
+
+def failure_rows(
+    part_id: str, refusals: Iterable[Refusal], now: int, errcode: int | None = None
+) -> list[dict[str, Any]]:
+    """The recipients of a part that are not reached, as rows of failures."""
+    return [
+        {
+            "part_id": part_id,
+            "kind": refusal.kind,
+            "recipient_key": refusal.recipient.lower(),
+            "recipient": refusal.recipient,
+            "field": refusal.field,
+            "errcode": errcode or 0,
+            "failed_at": now,
+        }
+        for refusal in refusals
     ]
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from typing import Any
 
 from sqlalchemy import Connection
 
@@ -15,6 +14,7 @@ from worker.outbox.engine.bulk import ids_json, insert_rows
 from worker.outbox.engine.dialect import dialect_of
 from worker.outbox.engine.site_keys import lane_key
 from worker.outbox.engine.sql import execute, fetch, read_now
+from worker.outbox.jobs.rows import failure_rows
 
 
 def suppressed_among(connection: Connection, recipients: Collection[str]) -> set[str]:
@@ -28,14 +28,13 @@ def suppressed_among(connection: Connection, recipients: Collection[str]) -> set
 
 def suppress(connection: Connection, now_sql: str, recipients: Collection[str], person: str, why: str) -> int:
     """Puts recipients on the list; how many were not on it."""
-    before = _count(connection)
     now = read_now(connection, now_sql)
-    rows = [
-        {"id": id, "person": person, "why": why, "began_at": now}
-        for id in sorted({_key(connection, one) for one in recipients})
-    ]
+    ids = {_key(connection, one) for one in recipients}
+    query = f"select id from {dialect_of(connection).chosen('worker_suppressions')}"
+    new = sorted(ids.difference(row[0] for row in fetch(connection, query, {"ids": ids_json(ids)})))
+    rows = [{"id": id, "person": person, "why": why, "began_at": now} for id in new]
     insert_rows(connection, tables.suppressions, rows, conflict="ignore")
-    return _count(connection) - before
+    return len(rows)
 
 
 def lift(connection: Connection, recipients: Collection[str]) -> int:
@@ -44,10 +43,6 @@ def lift(connection: Connection, recipients: Collection[str]) -> int:
     return execute(
         connection, dialect_of(connection).delete_chosen("worker_suppressions"), {"ids": ids_json(ids)}
     ).rowcount
-
-
-def _count(connection: Connection) -> int:
-    return int(fetch(connection, "select count(*) from worker_suppressions")[0][0])
 
 
 def _key(connection: Connection, recipient: str) -> str:
@@ -61,22 +56,6 @@ def left_out_of(connection: Connection, part_id: str) -> list[Refusal]:
     return [Refusal(recipient, kind, SUPPRESSED) for recipient, kind in rows]
 
 
-def left_out_rows(part_id: str, left_out: Sequence[Refusal], now: int) -> list[dict[str, Any]]:
-    """The failures of recipients that are left out of a part's calls."""
-    return [
-        {
-            "part_id": part_id,
-            "kind": one.kind,
-            "recipient_key": one.recipient.lower(),
-            "recipient": one.recipient,
-            "field": one.field,
-            "errcode": 0,
-            "failed_at": now,
-        }
-        for one in left_out
-    ]
-
-
 def leave_out(connection: Connection, now: int, part_id: str, left_out: Sequence[Refusal]) -> None:
     """Notes as failures that a part is not called because of them."""
-    insert_rows(connection, tables.failures, left_out_rows(part_id, left_out, now), conflict="ignore")
+    insert_rows(connection, tables.failures, failure_rows(part_id, left_out, now), conflict="ignore")
