@@ -12,7 +12,7 @@ from tests.support.runtime import Site, an_account, busy, lost, planted, refused
 from worker import CheckFailed, RecipientStatus, Text, To, recipients, why
 from worker.channels.registry import channel
 from worker.domain.account import Account
-from worker.domain.content.suppression import ALL_SUPPRESSED, SUPPRESSED, outcome_for_all
+from worker.domain.content.left_out import ALL_SUPPRESSED, SUPPRESSED, outcome_for_all
 from worker.domain.job import Kind
 from worker.domain.outcome import Progress, Refusal
 from worker.outbox.engine.clock import DrivenClock, instant

@@ -14,7 +14,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from worker.channels.registry import channel, require_usable
 from worker.cli.lanes import remedy_of
-from worker.cli.reading import Say, pause_line
+from worker.cli.reading import Say, pause_line, staging_line
 from worker.config.accounts import accounts_of
 from worker.config.settings import Settings, load_settings, where
 from worker.control.opening import opened
@@ -113,6 +113,8 @@ def _account(account: Account) -> Iterator[Finding]:
     wrong = wrong or [text for use in _uses(account) if (text := _refusal(use))]
     yield from (Finding(what, Level.PROBLEM, sentence) for sentence in wrong)
     yield from (Finding(what, Level.CAUTION, sentence) for sentence in vendor.cautions(account))
+    if switch := account.staging.told():
+        yield Finding(what, Level.CAUTION, staging_line(switch))
     if account.secret is not None and not wrong:
         yield Finding(what, Level.OK, f"usable, {len(secrets)} secrets can be read")
 

@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 
 from rich.cells import cell_len
 
+from worker.config.accounts import accounts_of
 from worker.config.settings import load_settings
 from worker.control.opening import opened
 from worker.domain.callbacks.hook import EventState
@@ -111,11 +112,20 @@ def explain_job(say: Say, name: str, *, as_json: bool) -> None:
     settings = load_settings()
     with outbox() as connection:
         told = why(connection, name, accounts=settings.accounts, breaker_failures=settings.delivery.breaker_failures)
+    accounts = accounts_of(settings)
+    switch = accounts.get(told.job.account).staging.told() if told.job.account in accounts.names() else ""
     if as_json:
-        say(json.dumps(plain(told), ensure_ascii=False))
+        say(json.dumps({**plain(told), "staging": switch or None}, ensure_ascii=False))
         return
     for line in why_lines(told):
         say(line)
+    if switch:
+        say(f"  {staging_line(switch)}")
+
+
+def staging_line(switch: str) -> str:
+    """What a switch of staging means, for people."""
+    return f"staging is on here ({switch}): not everybody who is named is called; see docs/operations.md"
 
 
 SHOWN = 10

@@ -14,12 +14,16 @@ from typing import Any, Protocol
 
 from worker.config.channels import REGISTRY
 from worker.config.places import SecretFrom, UrlFrom, proxy_problem, whole
-from worker.config.settings import AccountSettings, Settings, load_settings
+from worker.config.settings import AccountSettings, Settings, StagingSettings, load_settings
 from worker.domain.account import Account, Secret
 from worker.domain.errors import ConfigurationError
 
 DEADLINE = "deadline_s"
 """Key beside a channel's own: the total time of a call in seconds, out of `[delivery]`."""
+
+
+_TOLD = 5
+"""Most accounts whose switches are named in each log line."""
 
 
 class AccountSource(Protocol):
@@ -54,10 +58,13 @@ class FixedAccounts:
 def accounts_of(settings: Settings) -> FixedAccounts:
     """The accounts of the settings."""
     deadline_s = float(settings.delivery.call_deadline_s)
-    return FixedAccounts(_account(name, given, deadline_s) for name, given in settings.accounts.items())
+    return FixedAccounts(
+        _account(name, given, given.staging or settings.staging, deadline_s)
+        for name, given in settings.accounts.items()
+    )
 
 
-def _account(name: str, given: AccountSettings, deadline_s: float) -> Account:
+def _account(name: str, given: AccountSettings, staging: StagingSettings, deadline_s: float) -> Account:
     entry = REGISTRY.get(given.channel)
     base_url = given.base_url or (entry.host if entry else None)
     if base_url is None:
@@ -80,7 +87,18 @@ def _account(name: str, given: AccountSettings, deadline_s: float) -> Account:
         allow_everyone=given.allow_everyone,
         weight=given.weight,
         quiet_hours=given.quiet_hours,
+        staging=staging.switches(),
     )
+
+
+def staging_told(accounts: AccountSource) -> str:
+    """The switches of staging that are on, in a few words for each log line; empty: none is."""
+    switches = {name: accounts.get(name).staging.told() for name in accounts.names()}
+    if len(set(switches.values())) == 1:
+        return next(iter(switches.values()))
+    told = [f"{name} {switch}" for name, switch in switches.items() if switch]
+    more = [f"and {len(told) - _TOLD} more"] if len(told) > _TOLD else []
+    return ", ".join([*told[:_TOLD], *more])
 
 
 def _opened(path: str, value: Any) -> Any:

@@ -18,7 +18,7 @@ _LINE = "event level timestamp logger"
 _ATTEMPT = "job part channel account kind attempt outcome errcode delay duration"
 _PROCESS = "process processes thread threads failures line items calls events_dropped bared pid host revision"
 _REST = "lane limit error text queue broker port reason remedy count seconds state generation where failed"
-_LANE = "what label hint until"
+_LANE = "what label hint until staging"
 _PURGED = "jobs bodies attempts callbacks windows media budgets lanes lane_events"
 FIELDS = frozenset(f"{_LINE} {_ATTEMPT} {_PROCESS} {_REST} {_LANE} {_PURGED}".split())
 """Every field a line may have; any other is dropped and its name listed under `dropped`, so that it is noticed."""
@@ -43,6 +43,14 @@ QUIET = {
 """Least level of loggers that would log too much, or secrets, at a level that `set_up` may be given."""
 
 
+_of_all_lines: dict[str, str] = {}
+
+
+def tell_staging(switches: str) -> None:
+    """Every line of this process tells from now on which switches of staging are on; empty: none."""
+    _of_all_lines["staging"] = switches
+
+
 def mask(text: str) -> str:
     """The text without anything that looks like a credential."""
     lowered = text.lower()
@@ -57,6 +65,8 @@ def redact(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
     if trace:  # a foreign traceback may show URLs, statements and texts: only its class is kept
         event["error"] = _class_of(trace)
     kept = {name: _masked(value) for name, value in event.items() if name in FIELDS}
+    if staging := _of_all_lines.get("staging"):
+        event["staging"] = kept["staging"] = staging
     if len(kept) != len(event):
         kept |= {name: value for name, value in event.items() if name.startswith("_")}
         if dropped := sorted(event.keys() - kept.keys()):

@@ -29,6 +29,7 @@ from worker.config.places import (
     whole,
 )
 from worker.domain.content.address import entry_problem
+from worker.domain.content.staging import Staging, staging_problem
 from worker.domain.errors import ConfigurationError
 from worker.domain.pacing.quiet import NONE, quiet_hours
 
@@ -39,6 +40,26 @@ SECRET_KEYS = frozenset({"secret", "token", "aes_key", "encoding_aes_key", "webh
 Seconds = Annotated[float, Field(gt=0)]
 Count = Annotated[int, Field(ge=1)]
 Share = Annotated[float, Field(gt=0, le=1)]
+
+
+class StagingSettings(BaseModel):
+    """`[staging]`, of all accounts, or of one: what keeps its calls from people, where this is no production."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+
+    dry_run: bool = False
+    only: tuple[str, ...] | None = None
+    redirect_to: tuple[str, ...] = ()
+
+    def switches(self) -> Staging:
+        """As the pipeline knows them."""
+        return Staging(self.dry_run, self.only, self.redirect_to)
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> Self:
+        if (problem := staging_problem(self.switches())) is not None:
+            raise ValueError(problem)
+        return self
 
 
 class AccountSettings(BaseModel):
@@ -61,6 +82,9 @@ class AccountSettings(BaseModel):
     """Its share of the threads beside other accounts with work: 2 gets twice as much as 1."""
     quiet_hours: str = NONE
     """When nothing is put before people, as `"22:00-07:00 Asia/Shanghai"`; a job may say otherwise."""
+
+    staging: StagingSettings | None = None
+    """None: as for all accounts."""
 
     @field_validator("quiet_hours")
     @classmethod
@@ -252,6 +276,7 @@ class Settings(BaseSettings):
     accounts: dict[str, AccountSettings] = {}
     delivery: DeliverySettings = DeliverySettings()
     retention: RetentionSettings = RetentionSettings()
+    staging: StagingSettings = StagingSettings()
 
     @classmethod
     def settings_customise_sources(
@@ -346,6 +371,7 @@ def _sentence(errors: list[ErrorDetails], file: Path | None) -> str:
 _TABLES: Mapping[int | str, type[BaseModel]] = {
     "delivery": DeliverySettings,
     "retention": RetentionSettings,
+    "staging": StagingSettings,
     "database": UrlFrom,
     "broker": UrlFrom,
     "proxy": UrlFrom,

@@ -14,9 +14,9 @@ from worker.config.settings import Settings, load_settings
 from worker.control.audit import audited
 from worker.control.opening import opened_current
 from worker.domain.content.erasure import ERASED, Erasure, names_only, of_person
+from worker.domain.content.recipient import same_person
 from worker.domain.errors import CheckFailed, Problem
 from worker.domain.job_filter import JobFilter
-from worker.domain.job_terms import same_person
 from worker.outbox.control.candidates import candidates
 from worker.outbox.control.matching import jobs_of
 from worker.outbox.engine.database import Database

@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from worker.domain.content.staging import LIVE, Staging
 from worker.domain.outcome import Penalty
 from worker.domain.pacing.limit import Limit
 from worker.domain.pacing.quiet import NONE
@@ -48,6 +49,8 @@ class Account:
     allow_everyone: bool = False
     quiet_hours: str = NONE
     """When nothing of it is put before people, as `"22:00-07:00 Asia/Shanghai"`; `none`: at no time."""
+    staging: Staging = LIVE
+    """What keeps its calls from people, where it is no production."""
 
     @property
     def deadline_s(self) -> float:

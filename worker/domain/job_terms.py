@@ -9,13 +9,12 @@ import base64
 import hashlib
 import json
 import re
-import unicodedata
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from worker.domain.content.recipient import LISTS
+from worker.domain.content.recipient import LISTS, same_person
 from worker.domain.job import Kind
 from worker.domain.state import JobState
 
@@ -34,11 +33,6 @@ def term(key: bytes, name: str, value: str) -> str:
     """The term of a field's value: 72 bits in 12 characters."""
     digest = hashlib.blake2b(f"{name}\n{value}".encode(), key=key[:64], digest_size=9).digest()
     return base64.urlsafe_b64encode(digest).decode()
-
-
-def same_person(recipient: str) -> str:
-    """A recipient's id without regard to case and to the width of its characters, by which persons are compared."""
-    return unicodedata.normalize("NFKC", recipient).strip().casefold()
 
 
 def text_hash(message: str) -> str:

@@ -20,7 +20,8 @@ from typing import Any
 import structlog
 
 from worker.channels.registry import amount_of, channel, require_usable_accounts, weight_of
-from worker.config.accounts import AccountSource, accounts_of
+from worker.config.accounts import AccountSource, accounts_of, staging_told
+from worker.config.logging import tell_staging
 from worker.config.policy import policy_of
 from worker.config.settings import DeliverySettings, Settings
 from worker.control.revocations import Revocations
@@ -92,6 +93,7 @@ class WorkerProcess:
         """Builds the process and takes its lease; waits for a database that is away. False: it is to end instead."""
         self._accounts = self._replaced.accounts or accounts_of(self._settings)
         require_usable_accounts(self._accounts)
+        tell_staging(staging_told(self._accounts))
         self._application = load_hooks(self._settings.hooks)
         self._resolver = load_resolver(self._settings.members_of)
         delivery = self._settings.delivery.model_copy(update={"threads": threads})

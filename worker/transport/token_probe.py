@@ -36,7 +36,7 @@ class TokenProbe:
     def _may_ask(self, name: str) -> bool:
         try:
             account = self._accounts.get(name)
-            return self._tokens.may_ask(account, channel(account.channel))
+            return not account.staging.dry_run and self._tokens.may_ask(account, channel(account.channel))
         except WorkerError:
             # The account is not configured here, or wrongly; another process may have it right.
             return False

@@ -341,3 +341,17 @@ def test_a_clock_that_is_off_is_said(config: Path, off_s: float, level: Level, w
 
     assert level is clock.level
     assert where in clock.text
+
+
+def test_a_switch_of_staging_is_told(config: Path, run: Run) -> None:
+    """By `doctor`, and by `why` of a job that it keeps from people; without anybody's name."""
+    add(config, 'staging = { only = ["canary-person"] }\n')
+    assert 0 == run("db", "upgrade")[0]
+    status, doctor = run("doctor")
+    assert (0, True) == (status, "caution  account hr: staging is on here (only 1 recipients)" in doctor)
+    _, job = run("send", "hr", "--text", "x", "--to", "lisi")
+    status, why = run("why", job.strip())
+    assert (0, True) == (status, "  staging is on here (only 1 recipients)" in why)
+    _, told = run("why", job.strip(), "--json")
+    assert "only 1 recipients" == json.loads(told)["staging"]
+    assert "canary-person" not in doctor + why + told

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 import pytest
 import structlog
 
-from worker.config.logging import QUIET, mask, set_up
+from worker.config.logging import QUIET, mask, set_up, tell_staging
 
 
 @pytest.fixture
@@ -97,3 +97,13 @@ def test_loggers_that_say_too_much_are_kept_down(lines: io.StringIO) -> None:
         logging.getLogger(name).debug("too much")
 
     assert "" == lines.getvalue()
+
+
+def test_each_line_tells_that_this_is_no_production(lines: io.StringIO) -> None:
+    """Ours, and those of libraries; until no switch is on."""
+    tell_staging("dry_run")
+    structlog.get_logger().info("attempt", job="j")
+    logging.getLogger("kombu").warning("away")
+    tell_staging("")
+    structlog.get_logger().info("attempt", job="j")
+    assert ["dry_run", "dry_run", None] == [json.loads(line).get("staging") for line in lines.getvalue().splitlines()]

@@ -273,3 +273,35 @@ def test_configure() -> None:
         assert ("hr", "ops") == accounts.current_accounts().names()
     finally:
         accounts.configure(None)
+
+
+STAGED = """
+[accounts.hr]
+channel = "wecom_app"
+
+[accounts.test]
+channel = "wecom_app"
+staging = {}
+
+[accounts.mine]
+channel = "wecom_app"
+staging = { redirect_to = ["tester"] }
+
+[staging]
+only = ["lisi", "party:7"]
+"""
+
+
+def test_staging_is_of_all_accounts_but_those_that_say_otherwise(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In the file, or in the environment of one process."""
+    found = accounts_of(load_settings(write(STAGED)))
+    assert ("lisi", "party:7") == found.get("hr").staging.only
+    assert ("", "redirect_to") == (found.get("test").staging.told(), found.get("mine").staging.told())
+    monkeypatch.setenv("WORKER_STAGING__DRY_RUN", "true")
+    plain = '[accounts.hr]\nchannel = "wecom_app"\n'
+    assert accounts_of(load_settings(write(plain))).get("hr").staging.dry_run
+    assert "staging: has several switches on; leave one" in refused(STAGED)
+    monkeypatch.delenv("WORKER_STAGING__DRY_RUN")
+    assert "accounts.hr.staging.dryrun: is not a setting; did you mean dry_run?" in refused(
+        plain + "staging = { dryrun = true }"
+    )

@@ -1,16 +1,25 @@
-"""What holds for the people who receive: their quiet hours, and the list of those to whom nothing is sent."""
+"""What holds for the people who receive: quiet hours, the list of those to whom nothing is sent, staging switches."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
 from worker.channels.base import Channel
 from worker.domain.account import Account
-from worker.domain.content.suppression import SUPPRESSED, named
+from worker.domain.content.left_out import ALL_SUPPRESSED, STAGING, SUPPRESSED, Named, is_empty, named, without
+from worker.domain.content.staging import NOT_LET_THROUGH, redirected
 from worker.domain.job import Kind, Priority
 from worker.domain.outcome import Refusal
 from worker.domain.pacing.quiet import NONE, QuietHours, quiet_hours
 from worker.outbox.engine.database import Database
 from worker.outbox.jobs.loading import DuePart
 from worker.outbox.jobs.suppressions import left_out_of, suppressed_among
+
+_ABOUT_THE_SENT = frozenset({Kind.RECALL, Kind.UPDATE_CARD, Kind.REMIND, Kind.TRACK, Kind.UPLOAD})
+"""Kinds of calls that are about what was sent, or put nothing before people."""
+IN_DOUBT = "staging: its call in doubt was made to others"
 
 
 def quiet_of(due: DuePart, account: Account, channel: Channel) -> QuietHours | None:
@@ -22,20 +31,54 @@ def quiet_of(due: DuePart, account: Account, channel: Channel) -> QuietHours | N
     return None if found is None or (found.urgent_passes and due.priority == Priority.URGENT) else found
 
 
-def left_out(database: Database, due: DuePart, channel: Channel) -> tuple[Refusal, ...]:
-    """The recipients of the part to whom nothing is sent; its mark notes them as failures.
+@dataclass(frozen=True, slots=True)
+class Called:
+    """The recipients of one call of a part."""
 
-    Once a call of the part may have left, none is added: a repeat has the bytes of that call.
+    spec: dict[str, Any]
+    """The share without those who are left out."""
+    left_out: tuple[Refusal, ...] = ()
+    """Recipients who are not called; its mark notes them as failures."""
+    instead: tuple[Named, ...] = ()
+    """The recipients that are called in place of those who are left out."""
+    obstacle: str | None = None
+    """Why no call is made for it; None: one is."""
+
+
+def called(database: Database, due: DuePart, channel: Channel, account: Account, spec: dict[str, Any]) -> Called:
+    """The recipients of the next call of a part, whose share is `spec`.
+
+    Once a call of the part may have left, no more are left out: a repeat has the bytes of that call.
     """
-    if not _is_in_front(due, channel):
-        return ()
-    recipients = named(due.spec)
+    chooses = account.staging.chooses and due.kind not in _ABOUT_THE_SENT
+    if not (chooses or _is_in_front(due, channel)):
+        return Called(spec)
+    listed = named(due.spec)
     with database.reading() as connection:
         known = left_out_of(connection, due.id) if due.claim else []
-        listed = suppressed_among(connection, [one for _, one in recipients]) if due.some_suppressed else set()
-    gone = {(one.kind, one.recipient) for one in known}
-    new = [one for one in recipients if one[1] in listed and one not in gone] if not due.doubts else []
-    return (*known, *(Refusal(recipient, kind, SUPPRESSED) for kind, recipient in new))
+        suppressed = suppressed_among(connection, [one for _, one in listed]) if due.some_suppressed else set()
+    new = [Refusal(one, kind, SUPPRESSED) for kind, one in listed if one in suppressed]
+    if chooses:
+        new += account.staging.left_out(due.spec)
+    before = {(one.kind, one.recipient) for one in known}
+    unknown = {(one.kind, one.recipient): one for one in reversed(new) if (one.kind, one.recipient) not in before}
+    if due.doubts:
+        if any(one.field == STAGING for one in unknown.values()):
+            return Called(spec, obstacle=IN_DOUBT)
+        unknown = {}
+    return _called(account, spec, due.spec, (*known, *unknown.values()), chooses=chooses)
+
+
+def _called(
+    account: Account, spec: dict[str, Any], share: Mapping[str, Any], left_out: tuple[Refusal, ...], *, chooses: bool
+) -> Called:
+    rest = without(spec, left_out) if left_out else spec
+    if not chooses:
+        return Called(rest, left_out, obstacle=ALL_SUPPRESSED if left_out and is_empty(rest) else None)
+    instead = account.staging.instead(share)
+    if account.staging.refuses(share) or (not instead and is_empty(rest)):
+        return Called(rest, left_out, obstacle=NOT_LET_THROUGH)
+    return Called(redirected(rest, instead) if instead else rest, left_out, instead)
 
 
 def _is_in_front(due: DuePart, channel: Channel) -> bool:

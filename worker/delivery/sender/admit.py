@@ -21,7 +21,7 @@ from worker.delivery.sender.runtime import Runtime
 from worker.delivery.sender.set_aside import our_error
 from worker.delivery.sender.writer import WriterClosed
 from worker.domain import settle
-from worker.domain.content.suppression import is_empty, without
+from worker.domain.content.left_out import is_empty, without
 from worker.domain.job import Priority
 from worker.domain.outcome import Scope
 from worker.domain.pacing.limit import Charge, Denied, Permit
@@ -162,7 +162,7 @@ def _split(runtime: Runtime, flight: InFlight, denied: Denied) -> Permit | Denie
         specs = _specs(flight, denied)
         if specs is None:
             break
-        called = without(specs[0], flight.suppressed) if flight.suppressed else specs[0]
+        called = without(specs[0], flight.left_out) if flight.left_out else specs[0]
         charges = flight.channel.limits(replace(flight.part, spec=called), flight.account)
         [answer] = runtime.governor.reserve([charges])
         if isinstance(answer, Permit):
@@ -175,11 +175,12 @@ def _split(runtime: Runtime, flight: InFlight, denied: Denied) -> Permit | Denie
 def _specs(flight: InFlight, denied: Denied) -> Specs | None:
     """The part's spec for the recipients with room, and for the others; None: the part cannot be split."""
     # In doubt, a part can only be repeated with the very recipients of the earlier call.
-    if not denied.members or flight.due.doubts:
+    # And those who are called in place of others have no share of their own.
+    if not denied.members or flight.due.doubts or flight.instead:
         return None
     specs = flight.channel.narrow(flight.due.spec, denied.members.keys(), flight.part.members or ())
-    # The suppressed have no charges, and so seem to have room.
-    if specs is not None and flight.suppressed and is_empty(without(specs[0], flight.suppressed)):
+    # Who is left out has no charges, and so seems to have room.
+    if specs is not None and flight.left_out and is_empty(without(specs[0], flight.left_out)):
         return None
     return specs
 
@@ -203,7 +204,7 @@ def _take_apart(
         return denied
     # The split counted the claim on: a sender that read the part with all recipients cannot mark it any more.
     due.spec, due.claim = now, due.claim + 1
-    called = without(now, flight.suppressed) if flight.suppressed else now
+    called = without(now, flight.left_out) if flight.left_out else now
     flight.part, flight.ready = replace(flight.part, spec=called), replace(flight.ready, spec=called)
     flight.charges = charges
     render_again(runtime, flight)

@@ -116,7 +116,7 @@ def _wish(runtime: Runtime, flight: InFlight) -> Mark:
         flight.effects,
         searches=rule is RepeatRule.LOOK_UP and flight.part.in_doubt,
         quiet=flight.quiet,
-        left_out=flight.suppressed,
+        left_out=flight.left_out,
         alone=_subject(flight, Unit.IN_THE_AIR),
     )
 

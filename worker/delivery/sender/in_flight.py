@@ -9,6 +9,7 @@ from worker.channels.base import Channel
 from worker.delivery.sender.writer import Ticket
 from worker.domain.account import Account, Token
 from worker.domain.call import NOT_READ, Access, AnswerFacts, CallResult, Request
+from worker.domain.content.left_out import Named
 from worker.domain.job import Part, RepeatRule
 from worker.domain.outcome import Refusal, Verdict
 from worker.domain.pacing.limit import Charge, Permit
@@ -33,8 +34,10 @@ class InFlight:
     part: Part = field(init=False, repr=False)
     quiet: QuietHours | None = field(init=False, repr=False, default=None)
     """The hours in which it waits; None: it may go at any time."""
-    suppressed: tuple[Refusal, ...] = field(init=False, repr=False, default=())
-    """Recipients to whom nothing is sent; the call is made without them."""
+    left_out: tuple[Refusal, ...] = field(init=False, repr=False, default=())
+    """Recipients without whom the call is made."""
+    instead: tuple[Named, ...] = field(init=False, repr=False, default=())
+    """The recipients that are called in their place."""
     incarnation: str = field(init=False, repr=False)
 
     # authorise

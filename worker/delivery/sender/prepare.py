@@ -15,7 +15,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from worker.channels.base import Channel
 from worker.config.policy import policy_of
-from worker.delivery.resolver.receiving import left_out, quiet_of
+from worker.delivery.resolver.receiving import called, quiet_of
 from worker.delivery.sender.in_flight import Flights, InFlight
 from worker.delivery.sender.runtime import Runtime
 from worker.delivery.sender.set_aside import our_error
@@ -24,7 +24,7 @@ from worker.domain import settle
 from worker.domain.account import Account, Token, TokenParked, TokenWait
 from worker.domain.call import Access, Request
 from worker.domain.content.recipient import GROUPS
-from worker.domain.content.suppression import ALL_SUPPRESSED, is_empty, without
+from worker.domain.content.staging import DRY_RUN, LIVE
 from worker.domain.errors import ConfigurationError, FileGone
 from worker.domain.job import Kind, Part, RepeatRule, part_id
 from worker.domain.outcome import Taken
@@ -70,28 +70,36 @@ def _resolve(runtime: Runtime, flight: InFlight) -> bool:
         return False
     account = runtime.accounts.get(due.account)
     channel = runtime.channel(account.channel)
+    if account.staging.dry_run:
+        _do_not_call(runtime, due)
+        return False
     if account.quiet_hours != NONE or due.quiet_hours is not None:
         flight.quiet = quiet_of(due, account, channel)
     ready = _find(runtime, due, channel, account, flight.quiet)
     if ready is None:
         return False
-    if due.some_suppressed or due.claim:
-        flight.suppressed = left_out(runtime.database, due, channel)
-    if flight.suppressed:
-        ready = replace(ready, spec=without(ready.spec, flight.suppressed))
-        if is_empty(ready.spec):
-            gone = flight.suppressed
+    if due.some_suppressed or due.claim or account.staging != LIVE:
+        whom = called(runtime.database, due, channel, account, ready.spec)
+        if (why := whom.obstacle) is not None:
             change(
                 runtime,
                 due,
-                lambda part, now: settle.refuse(part, ALL_SUPPRESSED),
-                then=lambda connection, now: leave_out(connection, now, due.id, gone),
+                lambda part, now: settle.refuse(part, why),
+                then=lambda connection, now: leave_out(connection, now, due.id, whom.left_out),
             )
             return False
+        flight.left_out, flight.instead = whom.left_out, whom.instead
+        ready = replace(ready, spec=whom.spec)
     flight.account, flight.channel, flight.ready = account, channel, ready
     flight.part = replace(_part(due, ready), members=_members(runtime, due, channel, account, ready))
     flight.incarnation = runtime.lease.incarnation
     return True
+
+
+def _do_not_call(runtime: Runtime, due: DuePart) -> None:
+    """Ends the part of an account that makes no calls: a dry run, in which nothing is asked of a vendor."""
+    log.info("dry_run", job=due.job_id, part=due.id, account=due.account, kind=due.kind)
+    change(runtime, due, lambda part, now: settle.cancel(part, DRY_RUN))
 
 
 def _find(runtime: Runtime, due: DuePart, channel: Channel, account: Account, quiet: QuietHours | None) -> Ready | None:

@@ -12,7 +12,7 @@ from worker.delivery.sender.in_flight import Flights, InFlight
 from worker.delivery.sender.prepare import backoff_s, fault_delay_s
 from worker.delivery.sender.runtime import Runtime
 from worker.domain.call import Answered, AnswerFacts, CallResult, NeverLeft, NoAnswer, Unsent
-from worker.domain.content.suppression import outcome_for_all
+from worker.domain.content.left_out import outcome_for_all
 from worker.domain.job import RepeatRule
 from worker.domain.outcome import (
     Accepted,
@@ -69,9 +69,9 @@ def _verdict(runtime: Runtime, flight: InFlight) -> Verdict:
     match flight.result:
         case Answered(reply=reply):
             said = flight.channel.outcome(flight.part, flight.account, reply, flight.access)
-            if not flight.suppressed:
+            if not flight.left_out:
                 return said
-            return replace(said, outcome=outcome_for_all(said.outcome, flight.suppressed))
+            return replace(said, outcome=outcome_for_all(said.outcome, flight.left_out, flight.instead))
         case NeverLeft(reason=reason, cause=Unsent.CLOSED_AT_ONCE):
             return Verdict(runtime.lane_blocks.shut_out(flight.due, f"no connection: {reason}"))
         case NeverLeft(reason=reason, cause=Unsent.DROPPED | Unsent.DEADLINE):

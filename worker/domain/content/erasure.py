@@ -11,8 +11,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from worker.domain.content.recipient import LISTS
-from worker.domain.job_terms import persons, same_person
+from worker.domain.content.recipient import LISTS, same_person
+from worker.domain.job_terms import persons
 
 _LISTS_IN_MESSAGES = (
     *("mentioned_list", "mentioned_mobile_list", "userlist", "owner", "add_user_list", "del_user_list"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
@@ -23,6 +24,11 @@ GROUPS = ("parties", "tags", "everyone")
 def everyone_of(sender: str) -> str:
     """All customers, or groups, of one member."""
     return f"{EVERYONE} of {sender}"
+
+
+def same_person(recipient: str) -> str:
+    """A recipient's id without regard to case and to the width of its characters, by which persons are compared."""
+    return unicodedata.normalize("NFKC", recipient).strip().casefold()
 
 
 def _listed(value: str | Iterable[str | int] | None) -> tuple[str, ...]:

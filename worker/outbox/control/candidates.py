@@ -16,10 +16,11 @@ from typing import Any
 
 from sqlalchemy import Connection
 
+from worker.domain.content.recipient import same_person
 from worker.domain.errors import CheckFailed, Problem
 from worker.domain.job import Kind, job_of
 from worker.domain.job_filter import JobFilter
-from worker.domain.job_terms import MOST_HOURS, hours_between, same_person, term
+from worker.domain.job_terms import MOST_HOURS, hours_between, term
 from worker.domain.state import OPEN_STATES, JobState
 from worker.outbox.control.matching import id_bounds
 from worker.outbox.engine.bulk import in_lots

@@ -8,9 +8,10 @@ from typing import Any, NamedTuple
 from pydantic_core import to_json
 from sqlalchemy import Connection
 
+from worker.domain.content.recipient import same_person
 from worker.domain.job import first_id, job_of, part_id, part_range
 from worker.domain.job_filter import JobFilter
-from worker.domain.job_terms import persons, same_person, tags_of, text_hash
+from worker.domain.job_terms import persons, tags_of, text_hash
 from worker.domain.state import JobState
 from worker.outbox.engine.bulk import ids_json, in_lots
 from worker.outbox.engine.clock import micros_of

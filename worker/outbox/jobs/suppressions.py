@@ -6,8 +6,9 @@ from collections.abc import Collection, Sequence
 
 from sqlalchemy import Connection
 
-from worker.domain.content.suppression import SUPPRESSED
-from worker.domain.job_terms import same_person, term
+from worker.domain.content.left_out import STAGING, SUPPRESSED
+from worker.domain.content.recipient import same_person
+from worker.domain.job_terms import term
 from worker.domain.outcome import Refusal
 from worker.outbox import tables
 from worker.outbox.engine.bulk import ids_json, insert_rows
@@ -51,9 +52,9 @@ def _key(connection: Connection, recipient: str) -> str:
 
 def left_out_of(connection: Connection, part_id: str) -> list[Refusal]:
     """The recipients that were left out of a part's calls."""
-    query = "select recipient, kind from worker_failures where part_id = :part and field = :field"
-    rows = fetch(connection, query, {"part": part_id, "field": SUPPRESSED})
-    return [Refusal(recipient, kind, SUPPRESSED) for recipient, kind in rows]
+    query = "select recipient, kind, field from worker_failures where part_id = :part and field in (:listed, :staged)"
+    rows = fetch(connection, query, {"part": part_id, "listed": SUPPRESSED, "staged": STAGING})
+    return [Refusal(*row) for row in rows]
 
 
 def leave_out(connection: Connection, now: int, part_id: str, left_out: Sequence[Refusal]) -> None:

@@ -1,0 +1,237 @@
+"""Staging switches: whom calls may reach where this is no production, and what is told of those whom they do not."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+
+from tests.support.runtime import Site, an_account, busy, lost, planted
+from worker import AppChat, Everyone, RecipientStatus, Text, To, recipients
+from worker.config.accounts import FixedAccounts, staging_told
+from worker.delivery.resolver.receiving import IN_DOUBT
+from worker.domain.content.left_out import STAGING, outcome_for_all
+from worker.domain.content.staging import DRY_RUN, NOT_LET_THROUGH, Staging, redirected, staging_problem
+from worker.domain.outcome import Progress, Refusal
+from worker.outbox.engine.clock import DrivenClock
+from worker.outbox.engine.database import Database
+
+
+@contextmanager
+def staged(database: Database, clock: DrivenClock, **switches: object) -> Iterator[Site]:
+    """One process, whose account `hr` has these switches on, and `it` none."""
+    hr = an_account(staging=Staging(**switches), allow_everyone=True)  # type: ignore[arg-type]
+    with planted(database, clock, accounts=[hr, an_account("it", settings={"agentid": 8})]) as site:
+        yield site
+
+
+def switched(site: Site, **switches: object) -> None:
+    """The same process with other switches."""
+    hr = an_account(staging=Staging(**switches), allow_everyone=True)  # type: ignore[arg-type]
+    site.runtime.accounts = FixedAccounts([hr, an_account("it", settings={"agentid": 8})])
+
+
+def who(site: Site, job: str, status: RecipientStatus) -> tuple[str, ...]:
+    with site.database.reading() as connection:
+        return tuple(recipients(connection, job, status))
+
+
+def touser(site: Site) -> list[str]:
+    return [body.get("touser", "") for body in site.bodies()]
+
+
+# -- dry_run -----------------------------------------------------------------------------------------------------------
+
+
+def test_a_dry_run_makes_no_call_at_all(database: Database, driven_clock: DrivenClock) -> None:
+    """No gettoken either; what would be sent is certainly not, and can be replayed. Other accounts go on."""
+    with staged(database, driven_clock, dry_run=True) as site:
+        job, image, other = site.send(to=To(["lisi", "wangwu"])), site.image(), site.send(account="it")
+        site.run()
+        assert ["cancelled", "cancelled", "accepted"] == [site.state(one) for one in (job, image, other)]
+        assert (DRY_RUN, 1) == (site.part(job).reason, len(site.calls()))
+        assert ("lisi", "wangwu") == who(site, job, RecipientStatus.NOT_SENT)
+        switched(site)
+        again = site.replay(job)
+        site.run()
+        assert "accepted" == site.state(again)
+
+
+def test_a_dry_run_holds_what_is_in_doubt(database: Database, driven_clock: DrivenClock) -> None:
+    """Its earlier call was made: nobody says that it was not."""
+    with staged(database, driven_clock) as site:
+        site.vendor.says(lost())
+        job = site.send()
+        site.run()
+        switched(site, dry_run=True)
+        for _ in range(3):
+            site.advance(60)
+            site.recover()
+            site.run()
+        assert ("unknown", 1, None) == (site.state(job), len(site.calls()), site.part(job).not_before)
+
+
+# -- only --------------------------------------------------------------------------------------------------------------
+
+
+def test_only_those_are_called(database: Database, driven_clock: DrivenClock) -> None:
+    """In whatever case and width they are written; the others are refused, departments among them."""
+    with staged(database, driven_clock, only=("ＬＩＳＩ", "tag:3")) as site:
+        job = site.ask(Text(content="x"), To(["wangwu", "LiSi"], parties=["7"], tags=["3", "4"]))
+        site.run()
+        [body] = site.bodies()
+        assert ("LiSi", "3", "partial") == (body["touser"], body["totag"], site.state(job))
+        assert not body.get("toparty")
+        assert {("wangwu", STAGING), ("7", STAGING), ("4", STAGING)} == {
+            (row.recipient, row.field) for row in site.of("failures", job)
+        }
+
+
+@pytest.mark.parametrize("switches", [{"only": ("lisi",)}, {"redirect_to": ("lisi",)}])
+def test_what_names_nobody_who_is_let_through_is_not_called(
+    database: Database, driven_clock: DrivenClock, switches: dict[str, tuple[str, ...]]
+) -> None:
+    """A broadcast, a chat that is not named, and with `only` others."""
+    with staged(database, driven_clock, **switches) as site:
+        jobs = [site.ask(Text(content="x"), Everyone()), site.ask(Text(content="x"), AppChat("chat1"))]
+        if "only" in switches:
+            jobs.append(site.send(to="wangwu"))
+        site.run()
+        assert [("rejected", NOT_LET_THROUGH)] * len(jobs) == [(site.state(job), site.part(job).reason) for job in jobs]
+        assert [] == site.calls()
+
+
+def test_a_recall_of_what_was_let_through_goes(database: Database, driven_clock: DrivenClock) -> None:
+    """It is about a message that was sent."""
+    with staged(database, driven_clock, only=("lisi",)) as site:
+        job = site.send()
+        site.run()
+        recall = site.recall(job)
+        site.run()
+        assert ["accepted", "accepted"] == [site.state(job), site.state(recall)]
+
+
+def test_who_has_no_room_is_put_off_without_those_who_are_left_out(
+    database: Database, driven_clock: DrivenClock
+) -> None:
+    """A part that is taken apart leaves the same people out in both halves."""
+    hr = an_account(staging=Staging(only=("wangwu", "zhaoliu")), limits={"member_minute": 1})
+    with planted(database, driven_clock, accounts=[hr]) as site:
+        site.send(to="wangwu")
+        site.run()
+        job = site.send(to=To(["wangwu", "lisi", "zhaoliu"]))
+        for _ in range(4):
+            site.run()
+            site.advance(120)
+        assert ["wangwu", "zhaoliu", "wangwu"] == touser(site)
+        assert ("lisi",) == who(site, job, RecipientStatus.REFUSED)
+
+
+def test_a_call_in_doubt_that_was_made_to_others_is_not_repeated(database: Database, driven_clock: DrivenClock) -> None:
+    """Its frozen bytes name them. One that was made under the switch is repeated."""
+    with staged(database, driven_clock) as site:
+        site.vendor.says(lost(), lost())
+        live = site.send(to=To(["lisi", "wangwu"]))
+        site.run()
+        switched(site, only=("lisi",))
+        tried = site.send("other", to=To(["lisi", "wangwu"]))
+        site.run()
+        for _ in range(2):
+            site.advance(60)
+            site.recover()
+            site.run()
+        assert ("unknown", "partial") == (site.state(live), site.state(tried))
+        assert IN_DOUBT in site.part(live).reason
+        assert ["lisi|wangwu", "lisi", "lisi"] == touser(site)
+
+
+# -- redirect_to -------------------------------------------------------------------------------------------------------
+
+
+def test_all_are_called_in_the_person_of_one(database: Database, driven_clock: DrivenClock) -> None:
+    """Those who were asked are told as not reached; retries and recalls go as ever."""
+    with staged(database, driven_clock, redirect_to=("tester", "chat:room")) as site:
+        site.vendor.says(busy())
+        job = site.ask(Text(content="x"), To(["lisi", "wangwu"], parties=["7"]))
+        for _ in range(3):
+            site.run()
+            site.advance(60)
+        chat = site.ask(Text(content="x"), AppChat("chat1"))
+        site.run()
+        assert ["tester", "tester"] == touser(site)
+        assert ["room"] == [body["chatid"] for body in site.bodies("/cgi-bin/appchat/send")]
+        assert ["partial", "partial"] == [site.state(job), site.state(chat)]
+        assert {"lisi", "wangwu", "7"} == set(who(site, job, RecipientStatus.REFUSED))
+        recall = site.recall(job)
+        site.run()
+        assert "accepted" == site.state(recall)
+
+
+def test_a_repeat_goes_to_the_same_one(database: Database, driven_clock: DrivenClock) -> None:
+    """And what the vendor says of him is nobody's failure."""
+    with staged(database, driven_clock, redirect_to=("tester",)) as site:
+        site.vendor.says(lost(), lambda request: site.vendor.takes(request, invaliduser="tester"))
+        job = site.send()
+        site.run()
+        for _ in range(2):
+            site.advance(60)
+            site.recover()
+            site.run()
+        assert (["tester", "tester"], "partial") == (touser(site), site.state(job))
+        assert ("lisi",) == who(site, job, RecipientStatus.REFUSED)
+        assert ["lisi"] == [row.recipient for row in site.of("failures", job)]
+
+
+@pytest.mark.fewer_databases("no database is asked")
+def test_the_share_of_a_part_stays_its_own() -> None:
+    """Whatever of it goes on: a page, a call that a vendor asks for again."""
+    share = {"users": ["lisi"], "parties": ["7"], "task_id": "t1"}
+    switch = Staging(redirect_to=("tester",))
+    instead = switch.instead(share)
+    spec = redirected(share, instead)
+    assert {"users": ["tester"], "task_id": "t1"} == spec
+    outcome = outcome_for_all(Progress({**spec, "page": 2}, "goes on"), tuple(switch.left_out(share)), instead)
+    assert isinstance(outcome, Progress)
+    assert {**share, "page": 2} == outcome.spec
+
+
+@pytest.mark.fewer_databases("no database is asked")
+def test_a_group_send_is_put_before_its_sender_too() -> None:
+    """So he has to be let through, and another never sends in his place."""
+    share = {"sender": "zhangsan", "customers": ["wm1"]}
+    assert Staging(only=("customer:wm1",)).refuses(share)
+    assert not Staging(only=("customer:wm1", "zhangsan")).refuses(share)
+    assert Staging(redirect_to=("tester",)).refuses(share)
+    assert [Refusal("wm1", "customer", STAGING)] == Staging(only=("zhangsan",)).left_out(share)
+    assert Staging(only=("lisi",)).refuses({}), "a group robot's chat is known to the vendor alone"
+
+
+@pytest.mark.fewer_databases("no database is asked")
+@pytest.mark.parametrize(
+    ("switches", "said"),
+    [
+        (Staging(dry_run=True, only=("lisi",)), "several switches"),
+        (Staging(only=("@all",)), "everybody"),
+        (Staging(redirect_to=("chat:",)), "nobody"),
+        (Staging(redirect_to=("a", "b")), "at most one"),
+        (Staging(redirect_to=("party:7",)), "at most one"),
+        (Staging(only=()), None),
+        (Staging(redirect_to=("a", "chat:b", "email:c@d")), None),
+    ],
+)
+def test_switches_that_contradict_each_other_are_refused(switches: Staging, said: str | None) -> None:
+    """With what to write instead."""
+    problem = staging_problem(switches)
+    assert (problem is None) if said is None else (problem is not None and said in problem)
+
+
+@pytest.mark.fewer_databases("no database is asked")
+def test_what_is_on_is_told_in_a_few_words() -> None:
+    """Without a name of anybody."""
+    on = Staging(only=("lisi",))
+    assert "only 1 recipients" == staging_told(FixedAccounts([an_account(staging=on)]))
+    assert "hr only 1 recipients" == staging_told(FixedAccounts([an_account(staging=on), an_account("it")]))
+    assert "" == staging_told(FixedAccounts([an_account()]))
+    many = [an_account(f"a{n}", staging=Staging(dry_run=True)) for n in range(7)]
+    assert staging_told(FixedAccounts([*many, an_account()])).endswith("a4 dry_run, and 2 more")
