@@ -8,16 +8,19 @@ from datetime import timedelta
 import pytest
 
 from tests.support.runtime import Site, busy, lost, planted, refused
-from worker import JobNotFound, PartWait, WaitFor, Why, why
+from worker import JobNotFound, PartWait, WaitFor, Why, webhook, why
+from worker.config.accounts import FixedAccounts
 from worker.control.cancel import mark
 from worker.control.pause import hold_in, pause_in, release_in, resume_in
+from worker.domain.account import Account, Secret
 from worker.domain.call import CallResult, Request
 from worker.domain.job_filter import JobFilter
+from worker.domain.outcome import Penalty
 from worker.domain.pacing.lane import LaneBlock
 from worker.domain.settle import Policy
 from worker.outbox.commit.commands import Mark
 from worker.outbox.commit.ledger import commit
-from worker.outbox.engine.clock import DrivenClock
+from worker.outbox.engine.clock import DrivenClock, instant
 from worker.outbox.engine.database import Database
 from worker.outbox.lanes.lanes import begin_lanes, block_lanes
 from worker.producer.resend import skip
@@ -313,3 +316,121 @@ def test_it_is_found_by_what_one_knows(site: Site) -> None:
     ):
         with pytest.raises(JobNotFound, match=text):
             asked(site, name)
+
+
+# -- what it waited for ------------------------------------------------------------------------------------------------
+
+
+def history(site: Site, job: str) -> list[str]:
+    """What it waited for, and what happened to its lane and its account."""
+    told = asked(site, job).timeline
+    return [f"{one.what}: {one.detail}" for one in told if one.what.startswith(("waited", "lane", "account"))]
+
+
+def test_each_wait_is_kept_when_it_is_over(site: Site) -> None:
+    """A limit, a pause, the others of its order; each once, with the instant at which it ended."""
+    site.ring(*[site.send(f"{n}") for n in range(30)])
+    first, job = site.send("first", "zhangsan", order_key="k"), site.send("second", order_key="k")
+    site.relay.lead()
+    site.relay.turn()
+    site.rings.clear()
+    since = waits(site, job)[0].since
+    site.advance(5)
+    site.ring(first)
+    site.ring(job)
+    limited = waits(site, job)[0]
+    site.advance(120)
+    pause_in(site.database, JobFilter(account="hr"), "zhang", "")
+    site.ring(job)
+    site.advance(10)
+    resume_in(site.database, JobFilter(account="hr"), "zhang", "")
+    site.recover()
+    site.run()
+
+    assert "accepted" == site.state(job)
+    assert [
+        "waited: waits for those before it in its order",
+        "waited: limit member_minute is used up",
+        "waited: paused by a person",
+    ] == history(site, job)
+    assert (instant(site.job(job).created_at), WaitFor.LIMIT) == (since, limited.what)
+    assert since is not None
+    assert limited.since == since + timedelta(seconds=5)
+    site.sql("update worker_parts set reason = null")
+    assert 3 == len(site.rows("select * from worker_waits where part_id = :part", part=job + "-0"))
+
+
+def test_what_is_waited_for_again_and_again_is_kept_once(site: Site) -> None:
+    """So a part has as many rows as there are things to wait for, however long it waits."""
+    job = site.send()
+    for _ in range(5):
+        for hold in (hold_in, release_in):
+            hold(site.database, JobFilter(ids=[job]), "li", "")
+            site.advance(2)
+            if hold is hold_in:
+                site.ring(job)
+            else:
+                site.recover()
+        site.vendor.says(busy())
+        site.ring(job)
+        site.advance(400)
+    assert ["paused by a person"] == [
+        row.reason for row in site.rows("select reason from worker_waits") if not row.reason.startswith("-1")
+    ]
+
+
+def test_a_retry_is_told_by_its_call_alone(site: Site) -> None:
+    """The call says why, and the next mark when it was over."""
+    site.vendor.says(busy())
+    job = site.send()
+    site.ring(job)
+    site.advance(60)
+    site.ring(job)
+    assert ("accepted", []) == (site.state(job), history(site, job))
+
+
+def test_the_steps_of_its_lane_and_account_are_told(site: Site) -> None:
+    """Those since it was asked for, and until it ended; of no other lane."""
+    lane = site.part(site.send("before")).lane
+    write(site, LaneBlock(lane, "hr", "send/text", 60.0, "45009 before", penalty=Penalty.FREQUENCY))
+    site.advance(600)
+    job = site.send()
+    write(site, LaneBlock(lane, "hr", "send/text", 60.0, "45009 called too often", penalty=Penalty.FREQUENCY))
+    write(site, LaneBlock("hr:other", "hr", "send/card", 60.0, "another", parked=True))
+    write(site, LaneBlock("hr", "hr", "hr", 60.0, "60020 not trusted", parked=True))
+    told = history(site, job)
+    assert ["lane struck: send/text: 45009 called too often", "account parked: hr: 60020 not trusted"] == told
+
+
+def test_no_worker_can_use_its_account(site: Site) -> None:
+    """As a worker said within the last day; `doctor` looks at the settings here."""
+    job = site.send()
+    site.runtime.accounts = FixedAccounts([])
+    site.ring(job)
+    wait = waits(site, job)[-1]
+    assert (WaitFor.ACCOUNT, ("worker doctor",)) == (wait.what, wait.commands)
+    assert "account 'hr' does not exist" in wait.text
+    site.clock.advance(90_000)
+    site.runtime.lease.beat()
+    assert WaitFor.ACCOUNT not in causes(site, job)
+
+
+def test_a_limit_of_gettoken_is_a_wait_for_a_token(site: Site) -> None:
+    """Whatever the vendor's reason is."""
+    job = site.send()
+    site.forget_tokens()
+    site.vendor.says_for_tokens(refused(45009, "api freq out of limit"))
+    site.ring(job)
+    wait = waits(site, job)[0]
+    assert (WaitFor.TOKEN, True) == (wait.what, wait.text.startswith("account hr: gettoken: 45009"))
+
+
+def test_a_piece_waits_for_the_one_before_it(database: Database, driven_clock: DrivenClock) -> None:
+    """It is no retry."""
+    account = Account("bot", "wecom_webhook", "http://vendor", {"edition": "robot"}, Secret(lambda: "k1"))
+    with planted(database, driven_clock, accounts=[account]) as site:
+        job = site.ask(webhook.Markdown(content="line\n\n" * 2_000), None, account="bot", overflow="split")
+        site.bell.answer(site.part(job, 1).lane, [job + "-1"])
+        site.settle()
+        told = [wait for wait in waits(site, job) if wait.part == job + "-1"]
+        assert (WaitFor.ORDER, "another part of the job goes before it") == (told[0].what, told[0].text)

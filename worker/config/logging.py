@@ -19,7 +19,7 @@ _ATTEMPT = "job part channel account kind attempt outcome errcode delay duration
 _PROCESS = "process processes thread threads failures line items calls events_dropped bared pid host revision"
 _REST = "lane limit error text queue broker port reason remedy count seconds state generation where failed"
 _LANE = "what label hint until staging"
-_PURGED = "jobs bodies attempts callbacks windows media budgets lanes lane_events"
+_PURGED = "jobs bodies attempts waits callbacks windows media budgets lanes lane_events"
 FIELDS = frozenset(f"{_LINE} {_ATTEMPT} {_PROCESS} {_REST} {_LANE} {_PURGED}".split())
 """Every field a line may have; any other is dropped and its name listed under `dropped`, so that it is noticed."""
 

@@ -51,6 +51,10 @@ class StagingSettings(BaseModel):
     only: tuple[str, ...] | None = None
     redirect_to: tuple[str, ...] = ()
 
+    def __repr_args__(self) -> Iterable[tuple[str | None, Any]]:
+        # Without the recipients.
+        return [("on", self.switches().told())]
+
     def switches(self) -> Staging:
         """As the pipeline knows them."""
         return Staging(self.dry_run, self.only, self.redirect_to)

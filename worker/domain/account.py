@@ -71,6 +71,10 @@ class Account:
         return max(1, int(amount * share + 1e-9))  # 0.29 of 100 is 29, whatever a float makes of it
 
 
+GETTOKEN = "gettoken: "
+"""What the reason of a wait for a token begins with."""
+
+
 @dataclass(frozen=True, slots=True)
 class Token:
     """An access token; `generation` and `fingerprint` name it without showing it."""

@@ -327,6 +327,8 @@ def finish(part: PartFacts) -> None:
 
 FOREVER = 2**62
 """The `not_before` of a part that has no due time and waits until another part wakes it."""
+BEHIND_A_PART = "waits for the part before it"
+"""The reason of a part that goes after another of its job."""
 WAITS_ITS_TURN = "waits for those before it in its order"
 
 

@@ -8,11 +8,12 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
+from worker.domain.account import GETTOKEN
 from worker.domain.job import Kind, Priority, job_of
 from worker.domain.pacing.lane import Cause, Standing, account_of, standing
 from worker.domain.pacing.quiet import QUIET_HOURS
 from worker.domain.pause import Pause
-from worker.domain.settle import FOREVER
+from worker.domain.settle import BEHIND_A_PART, FOREVER
 from worker.domain.state import FINAL_STATES, PartState
 from worker.outbox.engine.clock import instant
 from worker.outbox.lanes.processes import QueueName
@@ -47,6 +48,8 @@ class WaitFor(StrEnum):
     """Its call is in the air."""
     WORKER = "worker"
     """No worker process is alive, or none takes from its queue."""
+    ACCOUNT = "account"
+    """A worker could not use its account, as its settings are there."""
     CANCELLED = "cancelled"
     """Its job is: it ends when a sender or recovery sees it, or when it is cancelled once more."""
     TURN = "turn"
@@ -88,6 +91,10 @@ class Surroundings:
     """The pauses that hold for the job."""
     in_line: frozenset[str] | set[str]
     """Parts of the job that still stand in their order."""
+    moved: Mapping[str, int]
+    """Part -> the last instant known at which it came to wait for what it waits for."""
+    unusable: Row | None
+    """The newest event which says that a worker cannot use the account; None: there is none of the last day."""
 
 
 def waits(parts: Sequence[Row], around: Surroundings) -> Iterator[PartWait]:
@@ -148,6 +155,11 @@ def _queued(part: Row, around: Surroundings) -> Iterator[PartWait]:
     yield from blocks
     is_stopped = bool(around.pauses) or _ends_cancelled(part, around) or any(_worker(part, around))
     if own is None and not is_stopped and all(wait.what is WaitFor.SLOW_START for wait in blocks):
+        if around.unusable is not None:
+            text = f"a worker could not use its account: {around.unusable['reason']}"
+            told_at = instant(around.unusable["happened_at"])
+            yield PartWait(part["id"], WaitFor.ACCOUNT, text, told_at, None, ("worker doctor",))
+            return
         text = "nothing that the tables know stands in its way: a worker takes it next"
         since = None if part["not_before"] >= FOREVER else instant(part["not_before"])
         yield PartWait(part["id"], WaitFor.TURN, text, since)
@@ -171,29 +183,32 @@ def _worker(part: Row, around: Surroundings) -> Iterator[PartWait]:
 def _own(part: Row, around: Surroundings) -> PartWait | None:
     """What its own row waits for; None: it is due."""
     at, id = part["not_before"], part["id"]
+    since = instant(around.moved[id])
     until = None if at >= FOREVER else instant(at)
     if at > FOREVER:
         # Parked on a pause; where none holds any more, recovery wakes it within a second or two.
         return None
     if part["waits_on"] is not None:
         text = f"{part['reason']} ({part['waits_on']})"
-        return PartWait(id, WaitFor.JOB, text, None, until, (f"worker why {part['waits_on']}",))
+        return PartWait(id, WaitFor.JOB, text, since, until, (f"worker why {part['waits_on']}",))
     head = around.heads.get(part["order_id"] or "")
     if id in around.in_line and head is not None and head != id:
         other = job_of(head)
         commands = () if other == around.job["id"] else (f"worker why {other}", f"worker skip {other}")
-        return PartWait(id, WaitFor.ORDER, f"part {head} is before it in its order", None, None, commands)
+        return PartWait(id, WaitFor.ORDER, f"part {head} is before it in its order", since, None, commands)
     if at <= around.now:
         return None
     if part["limit_name"] == QUIET_HOURS:
-        return PartWait(id, WaitFor.QUIET_HOURS, "nothing is put before people in its quiet hours", None, until)
+        return PartWait(id, WaitFor.QUIET_HOURS, "nothing is put before people in its quiet hours", since, until)
     if part["limit_name"] is not None:
         text, command = f"the limit {part['limit_name']} has no room for it", "worker limits --account "
-        return PartWait(id, WaitFor.LIMIT, text, None, until, (command + around.job["account"],))
+        return PartWait(id, WaitFor.LIMIT, text, since, until, (command + around.job["account"],))
     if around.job["due_at"] > around.now and not part["tries"]:
-        return PartWait(id, WaitFor.DUE_AT, part["reason"] or "it is due later", None, until)
+        return PartWait(id, WaitFor.DUE_AT, part["reason"] or "it is due later", since, until)
+    if part["reason"] == BEHIND_A_PART:
+        return PartWait(id, WaitFor.ORDER, "another part of the job goes before it", since, until)
     tried = f"tried {part['tries']} times: " if part["tries"] else ""
-    return PartWait(id, WaitFor.RETRY, f"{tried}{part['reason'] or 'waits'}", None, until)
+    return PartWait(id, WaitFor.RETRY, f"{tried}{part['reason'] or 'waits'}", since, until)
 
 
 _WHAT = {
@@ -213,7 +228,7 @@ def _blocks(part: Row, around: Surroundings) -> Iterator[PartWait]:
         if row is None or stands is Standing.WATCHED:
             continue
         what = _WHAT.get(stands, WaitFor.PARKED) if stands else WaitFor.PARKED
-        if row["cause"] == Cause.TOKEN:
+        if row["cause"] == Cause.TOKEN or row["reason"].startswith(GETTOKEN):
             what = WaitFor.TOKEN
         elif what is WaitFor.BLOCK and row["limit_name"] is not None:
             what = WaitFor.LIMIT

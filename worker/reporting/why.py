@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
+from typing import Any
 
 from sqlalchemy import Connection
 
@@ -14,11 +15,11 @@ from worker.domain.job import JobId, id_of
 from worker.domain.job_filter import JobFilter
 from worker.domain.pacing.lane import RULES
 from worker.outbox.engine.caller import Bind, on_callers_connection
-from worker.outbox.engine.clock import DatabaseClock, SqlClock, now_in
+from worker.outbox.engine.clock import DatabaseClock, SqlClock, instant, now_in
 from worker.outbox.engine.sql import read_now
 from worker.outbox.jobs.order_queue import in_line
-from worker.outbox.jobs.reading import Rows, first_in_orders, jobs_named
-from worker.outbox.lanes.lanes import list_lanes
+from worker.outbox.jobs.reading import JobRows, Rows, first_in_orders, jobs_named
+from worker.outbox.lanes.lanes import events_of_lanes, list_lanes
 from worker.outbox.lanes.pauses import standing_pauses
 from worker.outbox.lanes.processes import living
 from worker.reporting.code_stock import CardCodes, codes_left
@@ -29,6 +30,9 @@ from worker.reporting.timeline import Event, timeline
 from worker.reporting.wait import PartWait, Surroundings, waits
 
 _CLOCK = DatabaseClock()
+DAY_US = 86_400_000_000
+STEPS = 50
+"""Most steps of its lanes and its account that a job's history tells, the newest."""
 _PART = re.compile(r"([0-9a-f]{32})-\d+", re.IGNORECASE)
 
 
@@ -63,8 +67,13 @@ def why(
     job_id = _named(connection, name, accounts)
     rows = rows_of(connection, job_id)
     now = now_in(connection, clock)
+    at = read_now(connection, now)
+    steps = events_of_lanes(connection, rows.job["account"], {part["lane"] for part in rows.parts}, _since(rows), STEPS)
+    unusable = (
+        row for row in steps if row["label"] == "account" and not row["lane"] and at - row["happened_at"] < DAY_US
+    )
     around = Surroundings(
-        read_now(connection, now),
+        at,
         rows.job,
         {row["lane"]: row for row in list_lanes(connection, now, rows.job["account"])},
         first_in_orders(connection, {part["order_id"] for part in rows.parts if part["order_id"]}),
@@ -72,6 +81,8 @@ def why(
         {process.id: process.queues for process in living(connection, now) if process.fresh},
         [pause for pause in standing_pauses(connection, [job_id]) if pause.covers(rows.job)],
         in_line(connection, [part["id"] for part in rows.parts if part["order_id"]]),
+        _moved(rows, at),
+        next(unusable, None),
     )
     return Why(
         get_job(connection, job_id),
@@ -79,8 +90,39 @@ def why(
         _meanings(rows.job["channel"], rows.attempts),
         tuple(codes_left(connection, job_id)),
         # Who pressed a card is no reason why a job waits, and this is what is pasted into a ticket.
-        tuple(replace(event, person=None) for event in timeline(connection, job_id)),
+        tuple(replace(event, person=None) for event in _history(timeline(connection, job_id), rows.job, steps)),
     )
+
+
+def _since(rows: JobRows) -> int:
+    """When the job was first to be looked at."""
+    return int(max(rows.job["created_at"], rows.job["due_at"] - DAY_US))
+
+
+def _moved(rows: JobRows, now: int) -> dict[str, int]:
+    """Of each part the last instant known at which it came to wait for something else."""
+    asked = max(at for at in (rows.job["created_at"], rows.job["due_at"]) if at <= now)
+    moved = {part["id"]: asked for part in rows.parts}
+    steps = [(row["part_id"], row["over_at"]) for row in rows.waits]
+    steps += [(row["part_id"], row["ended_at"]) for row in rows.attempts]
+    for part, at in steps:
+        moved[part] = max(moved[part], at)
+    return moved
+
+
+def _history(events: list[Event], job: Mapping[str, Any], steps: Rows) -> list[Event]:
+    """The job's events, and the steps of its lanes and its account until it ended."""
+    ended = job["finished_at"]
+    told = [
+        Event(
+            instant(row["happened_at"]),
+            f"{'account' if row['lane'] in ('', job['account']) else 'lane'} {row['what']}",
+            detail=f"{row['label']}: {row['reason']}",
+        )
+        for row in reversed(steps)
+        if ended is None or row["happened_at"] <= ended
+    ]
+    return sorted([*events, *told], key=lambda event: event.at)
 
 
 def _named(connection: Connection, given: JobId, accounts: Iterable[str]) -> str:

@@ -21,7 +21,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from worker.channels.base import Channel, TokenGranted, TokenLater, TokenOutcome, TokenRefused
 from worker.crypto.seal import NONCE_BYTES, keyed_hash, seal, unseal
-from worker.domain.account import Account, Token, TokenParked, TokenState, TokenWait
+from worker.domain.account import GETTOKEN, Account, Token, TokenParked, TokenState, TokenWait
 from worker.domain.call import Answered, FileBody, NeverLeft
 from worker.domain.errors import ConfigurationError
 from worker.outbox.engine.database import Database
@@ -288,7 +288,7 @@ class Tokens:
         # Asking again does no harm, but all processes must not do it at the same moment.
         count = self._silences[key] = self._silences.get(key, 0) + 1
         longest = min(self._times.retry_s * 2.0 ** min(count - 1, 16), self._times.retry_most_s)
-        return TokenLater(f"gettoken: {reason}", self._rng.uniform(longest / 2, longest))
+        return TokenLater(f"{GETTOKEN}{reason}", self._rng.uniform(longest / 2, longest))
 
     def _granted(self, wanted: _Wanted, lease: FetchLease, value: str, expires_in_s: int) -> Token | None:
         """Stores the token if the lease is still this process's; else None, and the row is read again."""

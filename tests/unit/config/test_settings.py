@@ -296,6 +296,8 @@ def test_staging_is_of_all_accounts_but_those_that_say_otherwise(monkeypatch: py
     """In the file, or in the environment of one process."""
     found = accounts_of(load_settings(write(STAGED)))
     assert ("lisi", "party:7") == found.get("hr").staging.only
+    assert "lisi" not in repr(found.get("hr")) + repr(load_settings(write(STAGED)))
+    assert "tester" not in repr(load_settings(write(STAGED)).accounts)
     assert ("", "redirect_to") == (found.get("test").staging.told(), found.get("mine").staging.told())
     monkeypatch.setenv("WORKER_STAGING__DRY_RUN", "true")
     plain = '[accounts.hr]\nchannel = "wecom_app"\n'

@@ -66,6 +66,7 @@ class Housekeeping:
         tasks = (
             _Task("bodies", settings.bodies_days, purge.purge_bodies),
             _Task("attempts", settings.attempts_days, purge.purge_attempts),
+            _Task("waits", settings.attempts_days, purge.purge_waits),
             _Task("content", settings.content_days, empty_old),
             _Task("callbacks", settings.callbacks_days, purge.purge_callbacks),
             _Task("jobs", settings.jobs_days, purge.purge_jobs),

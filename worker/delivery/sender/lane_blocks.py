@@ -9,7 +9,7 @@ from dataclasses import replace
 from worker.config.policy import policy_of
 from worker.config.settings import DeliverySettings
 from worker.delivery.sender.lane_state import LaneStates
-from worker.domain.account import TokenParked, TokenWait
+from worker.domain.account import GETTOKEN, TokenParked, TokenWait
 from worker.domain.outcome import (
     Accepted,
     Held,
@@ -145,17 +145,18 @@ class LaneBlocks:
 
     def no_token(self, due: DuePart, wait: TokenWait) -> None:
         """Blocks the account of a part that has no token yet; with the vendor's penalty, if it set one."""
+        reason = GETTOKEN + wait.reason.removeprefix(GETTOKEN)
         if wait.penalty is None:
-            self.block(due, Scope.ACCOUNT, wait.delay, wait.reason)
+            self.block(due, Scope.ACCOUNT, wait.delay, reason)
             return
         self._lane_states.note(account_of(due.lane))
         remedy = ALARM_REMEDY if wait.penalty is Penalty.ALARM else None
-        block = self._block(due, Scope.ACCOUNT, wait.delay, f"gettoken: {wait.reason}", remedy)
+        block = self._block(due, Scope.ACCOUNT, wait.delay, reason, remedy)
         self._write(replace(block, penalty=wait.penalty))
 
     def refused_token(self, due: DuePart, parked: TokenParked) -> None:
         """Parks the account until the next gettoken, which one process makes for all; see `token_probe.py`."""
-        reason = f"gettoken: {parked.reason}"
+        reason = f"{GETTOKEN}{parked.reason}"
         block = self._block(due, Scope.ACCOUNT, parked.probe_in_s, reason, parked.remedy, parked=True)
         self._write(replace(block, hint=parked.hint, cause=Cause.TOKEN))
 

@@ -147,7 +147,7 @@ def _is_its_turn(runtime: Runtime, due: DuePart) -> bool:
     if moves_at is None:
         return True
     soon_us, late_us = int(AFTER_ANOTHER_S * settle.SECOND), int(AFTER_ANOTHER_MAX_S * settle.SECOND)
-    reason = "waits for the part before it"
+    reason = settle.BEHIND_A_PART
     # That one may be parked until something wakes it, which this one would not hear of.
     change(
         runtime,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from worker.domain.content.left_out import STAGING, Named
@@ -23,9 +23,9 @@ class Staging:
 
     dry_run: bool = False
     """No call is made: what would be called is cancelled."""
-    only: tuple[str, ...] | None = None
+    only: tuple[str, ...] | None = field(default=None, repr=False)
     """The recipients that are let through, each written as `FORM` says; all others are left out. None: off."""
-    redirect_to: tuple[str, ...] = ()
+    redirect_to: tuple[str, ...] = field(default=(), repr=False)
     """Recipients that are called in place of all others: at most one of each kind in `REDIRECTED`. Empty: off."""
 
     def told(self) -> str:

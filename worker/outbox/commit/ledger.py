@@ -36,6 +36,9 @@ from worker.outbox.jobs.events import event_row
 from worker.outbox.jobs.rows import Batch, JobFacts, job_rows, lock_jobs, lock_parts_now, part_rows, wake_dependants
 from worker.outbox.lanes.lanes import move_lanes
 
+REASON = 100
+"""Characters that are kept of what a part waited for."""
+
 
 def commit(
     database: Database,
@@ -68,7 +71,8 @@ def _carry_out(
     # The clock is read with the locks granted: read before, a call's deadline could be over before the call begins.
     parts, now, jobs, some_paused = lock_parts_now(connection, {item.part_id for item in items}, now_sql, moving)
     before = {part.id: part.state for part in parts.values()}
-    batch = Batch(now, policy, parts, before, reported=reported, some_paused=some_paused)
+    waited = {part.id: part.reason for part in parts.values() if part.reason and part.state is PartState.QUEUED}
+    batch = Batch(now, policy, parts, before, reported=reported, some_paused=some_paused, waited=waited)
     if any(part.order_id for part in parts.values()):
         # Orders stay locked until the commit: two marks of one order cannot overtake each other, and the relay cannot
         # put a part to sleep while the one before it ends.
@@ -202,6 +206,7 @@ def _write(
     writes.insert(tables.attempts, list(batch.attempts.values()), conflict="replace")
     writes.insert(tables.receipts, batch.receipts, conflict="ignore")
     writes.insert(tables.failures, batch.failures, conflict="ignore")
+    writes.insert(tables.waits, _waits_over(batch), conflict="replace")
     writes.insert(tables.events, _ends(batch, followed.changed))
     # Replaced: what is being indexed meanwhile is indexed once more.
     writes.insert(tables.unindexed, _to_index(batch, followed.jobs.values()), conflict="replace")
@@ -230,6 +235,16 @@ def _ends(batch: Batch, changed: Mapping[str, JobFacts]) -> list[dict[str, Any]]
     ended = [job for job in changed.values() if job.state in batch.reported]
     return [
         event_row(uuid7().hex, EventKind.JOB_DONE, batch.now, job_id=job.id, job_state=int(job.state)) for job in ended
+    ]
+
+
+def _waits_over(batch: Batch) -> list[dict[str, Any]]:
+    """What parts do not wait for any more: their rows tell only what comes next."""
+    touched = ((batch.touched[id], reason) for id, reason in batch.waited.items() if id in batch.touched)
+    return [
+        {"part_id": part.id, "reason": reason[:REASON], "over_at": batch.now}
+        for part, reason in touched
+        if part.state is not PartState.QUEUED or part.reason != reason
     ]
 
 

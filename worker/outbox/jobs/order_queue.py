@@ -312,7 +312,7 @@ def _wake(connection: Connection, orders: Collection[str], now: str) -> None:
     heads, dialect = _heads(connection, orders), dialect_of(connection)
     first = [head for head in heads.values() if head]
     if first:
-        sets = f"not_before = {now}, offered_until = null, reason = null"
+        sets = f"not_before = {now}, offered_until = null"
         asleep = f"state = 0 and not_before = {FOREVER} and waits_on is null"
         run(connection, f"{dialect.update_chosen('worker_parts', sets)} and {asleep}", {"ids": ids_json(first)})
     if empty := [order for order, head in heads.items() if head is None]:

@@ -188,6 +188,8 @@ class Batch:
     burned: list[str] = field(default_factory=list)
     added: list[dict[str, Any]] = field(default_factory=list)
     """New parts of open jobs."""
+    waited: dict[str, str] = field(default_factory=dict)
+    """What the queued parts waited for when they were locked."""
     grown_jobs: set[str] = field(default_factory=set)
     """Jobs that have more parts now."""
     task_ids: list[dict[str, str]] = field(default_factory=list)

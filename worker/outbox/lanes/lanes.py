@@ -6,7 +6,7 @@ step.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import lru_cache
 from typing import Any
@@ -27,6 +27,8 @@ from worker.outbox.engine.sql import execute, fetch, mappings, read_now, run
 
 log = structlog.get_logger()
 
+SKEW_US = 3_600_000_000
+"""By how much the clocks of processes may differ, where a range of ids is to hold all of a time."""
 _NAMES = tuple(column.name for column in tables.lanes.columns)
 
 
@@ -233,6 +235,17 @@ def count_lane_events(connection: Connection, what: Step, since: int) -> int:
     newest = "select what from worker_lane_events where id > :after order by id desc limit 10000"
     query = f"select count(*) from ({newest}) newest where what = :what"
     return int(fetch(connection, query, {"after": first_id(since), "what": str(what)})[0][0])
+
+
+def events_of_lanes(
+    connection: Connection, account: str, lanes: Collection[str], since: int, most: int
+) -> list[dict[str, Any]]:
+    """The newest steps of these lanes, their account and its settings since an instant, among the newest 10,000."""
+    newest = "select * from worker_lane_events where id > :after order by id desc limit 10000"
+    query = f"select * from ({newest}) newest where account = :account and happened_at >= :since order by id desc"
+    # The ids have the clock of the process that wrote them.
+    rows = mappings(connection, query, {"after": first_id(since - SKEW_US), "account": account, "since": since})
+    return [row for row in rows if row["lane"] in {"", account, *lanes}][:most]
 
 
 def lanes_of(connection: Connection, name: str) -> list[str]:

@@ -93,6 +93,6 @@ def parked_on_ended(connection: Connection) -> list[str]:
 def wake(connection: Connection, parts: Collection[str]) -> None:
     """Makes parts that are parked on a pause due as they were when they were enqueued."""
     due_at = "(select j.due_at from worker_jobs j where j.id = worker_parts.job_id)"
-    sets = f"not_before = {due_at}, offered_until = null, reason = null"
+    sets = f"not_before = {due_at}, offered_until = null"
     update = f"{dialect_of(connection).update_chosen('worker_parts', sets)} and state = 0 and not_before > {FOREVER}"
     run(connection, update, {"ids": ids_json(sorted(parts))})

@@ -39,6 +39,13 @@ attempts = table(
     ),
 )
 
+waits = table(
+    "waits",
+    Column("part_id", Key(PART_ID), primary_key=True, doc="the part"),
+    Column("reason", Key(100), primary_key=True, doc="what it waited for, in our words and codes; once for each"),
+    Column("over_at", BigInteger, nullable=False, doc="when that was over, or something else it waited for, last"),
+)
+
 receipts = table(
     "receipts",
     Column("part_id", Key(PART_ID), primary_key=True, doc="the part"),

@@ -101,7 +101,8 @@ def take_out(connection: Connection, job: Mapping[str, Any], erasure: Erasure, *
         _take_out_of(connection, table, ("part_id", "claim"), columns, parts, erasure)
     for table in (tables.failures, tables.confirmations):
         _replace(connection, table, parts, erasure)
-    _delete(connection, "worker_bodies", parts)
+    for name in ("worker_bodies", "worker_waits"):
+        _delete(connection, name, parts)
     _take_out_of_codes(connection, parts, erasure)
     # The index holds hashes of what was taken out.
     insert_rows(connection, tables.unindexed, [{"job_id": job["id"], "note": uuid7().hex}], conflict="replace")

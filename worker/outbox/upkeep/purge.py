@@ -235,7 +235,7 @@ def _delete_jobs(connection: Connection, jobs: Parts) -> None:
         return
     parts, files = _all(jobs), files_of(connection, ids)
     _delete_task_ids(connection, parts)
-    for table in ("attempts", "receipts", "failures", "bodies", "confirmations"):
+    for table in ("attempts", "waits", "receipts", "failures", "bodies", "confirmations"):
         _delete(connection, f"worker_{table}", parts, "part_id")
     # The primary keys of these tables do not begin with the part or the job.
     for job in ids:
@@ -305,6 +305,8 @@ purge_bodies = partial(_purge_of_parts, "worker_bodies", "frozen_at", _ENDED_OR_
 """Deletes frozen bytes of parts that have ended or are held."""
 purge_attempts = partial(_purge_of_parts, "worker_attempts", "ended_at", _ENDED)
 """Deletes attempts of parts that have ended without doubt; `deleted` counts parts."""
+purge_waits = partial(_purge_of_parts, "worker_waits", "over_at", _ENDED)
+"""Deletes what parts waited for that have ended."""
 
 
 # -- what belongs to no job -------------------------------------------------------------------------------------------
