@@ -311,7 +311,7 @@ def _tokens(vendor: Vendor) -> list[str]:
 
 def _flower_of(stack: Stack) -> str:
     """Flower's address, where it can hear anything."""
-    return "" if stack.broker == EMBEDDED else start_flower(stack)
+    return "" if stack.broker == EMBEDDED else start_flower(stack)[1]
 
 
 def _until_flower_heard(url: str, jobs: int) -> None:

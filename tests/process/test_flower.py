@@ -9,7 +9,7 @@ from typing import Any
 import requests
 from sqlalchemy import text
 
-from rig.stack import ACCOUNT, Stack, until
+from rig.stack import ACCOUNT, Process, Stack, until
 from rig.stacks import WITH_A_BROKER, Make, on_every_stack
 from worker import Text, To, enqueue
 
@@ -19,10 +19,10 @@ LOGIN = ("admin", "a-login")
 @on_every_stack(*WITH_A_BROKER, why="nobody can listen to a broker in memory: embedded sends no events")
 def test_flower_shows_jobs_by_id_kind_and_state(make: Make) -> None:
     """Flower's API lists a sent, a retried, a rejected and a partial job under the job's id and kind; one that is due
-    tomorrow and revoked there is cancelled in the outbox, and not sent by a worker that never heard of it.
+    tomorrow and revoked there is cancelled in the outbox, and not sent by a worker that never heard of it, also when Flower dies.
     """
     stack = make(fresh=True, delivery={"backoff_base_s": 20, "backoff_max_s": 30})
-    url = start_flower(stack)
+    flower, url = start_flower(stack)
     stack.vendor.faults(
         {"match": {"path": "/cgi-bin/message/send", "body_contains": "again"}, "action": {"answer": {"errcode": -1}}},
         {"match": {"path": "/cgi-bin/message/send", "body_contains": "no"}, "action": {"answer": {"errcode": 45002}}},
@@ -49,8 +49,9 @@ def test_flower_shows_jobs_by_id_kind_and_state(make: Make) -> None:
     assert (8, "cancelled before it was sent") == tuple(
         stack.rows("select state, reason from worker_parts where job_id = :job", job=later)[0]
     )
-    worker.kill()
-    worker.wait()
+    for process in (flower, worker):
+        process.kill()
+        process.wait()
     with stack.database.writing() as connection:
         connection.execute(text("update worker_parts set not_before = 0 where job_id = :job"), {"job": later})
     stack.worker()
@@ -66,18 +67,18 @@ def _ask(stack: Stack, name: str, **options: Any) -> str:
         return enqueue(connection, ACCOUNT, Text(content=name), To(users=people), accounts=stack.accounts, **options).id
 
 
-def start_flower(stack: Stack) -> str:
+def start_flower(stack: Stack) -> tuple[Process, str]:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    stack.process(
+    flower = stack.process(
         "celery",
         *("-A", "worker.service.celery_app", "flower", "--address=127.0.0.1", f"--port={port}"),
         env={"FLOWER_BASIC_AUTH": ":".join(LOGIN)},
     )
     url = f"http://127.0.0.1:{port}"
     until(lambda: answer_of(url, "/api/tasks") is not None, "Flower answers")
-    return url
+    return flower, url
 
 
 def _complete(url: str, jobs: set[str]) -> dict[str, Any] | None:

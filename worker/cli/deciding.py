@@ -45,6 +45,10 @@ def send(
     dedupe_key: Annotated[str | None, typer.Option(help="A second job with it is the first one.")] = None,
     order_key: Annotated[str | None, typer.Option(help="Jobs with the same one go one by one.")] = None,
     tags: Annotated[list[str] | None, typer.Option("--tag", help="A word of yours, again for each.")] = None,
+    on_unknown: Annotated[str | None, typer.Option(help="In doubt and not safe to repeat: hold, resend")] = None,
+    quiet_hours: Annotated[
+        str | None, typer.Option(help='When to wait, as "22:00-07:00 Asia/Shanghai", or none.')
+    ] = None,
     why: Why = "",
     person: Person = None,
     as_json: Json = False,
@@ -61,6 +65,8 @@ def send(
         "dedupe_key": dedupe_key,
         "order_key": order_key,
         "tags": tags,
+        "on_unknown": on_unknown,
+        "quiet_hours": quiet_hours,
     }
     options = {name: value for name, value in given.items() if value not in (None, [])}
     made = acting.send(account, body, text, to or [], options, why=why, person=person)

@@ -32,6 +32,7 @@ def jobs(run: Run, capsys: pytest.CaptureFixture[str], *words: str) -> list[dict
 def test_a_text_is_sent_from_options(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
     """Its id is all that is printed; who gave it stands in the audit."""
     more = ("--tag", "a", "--tag", "b", "--priority", "bulk", "--dedupe-key", "k", "--due-at", "2030-01-01T00:00:00Z")
+    more += ("--on-unknown", "hold", "--quiet-hours", "none")
     assert [0, 0] == [run(*TEXT, *more, "--as", "zhang"), run(*TEXT, *more, "--json")]
     first, again = capsys.readouterr().out.splitlines()
     assert json.loads(again) == {"job": first}, "the same key and content"
@@ -59,6 +60,8 @@ def test_the_vendors_json_comes_as_an_argument_or_on_stdin(run: Run, capsys: pyt
         (("send", "hr", "--text", "x"), 2, "--text goes with --to"),
         (("send", "no", "--text", "x", "--to", "a"), 2, "account 'no' does not exist"),
         (("send", "hr", "--text", "x" * 3_000, "--to", "a"), 1, "content"),
+        (("send", "hr", "--text", "x", "--to", "a", "--quiet-hours", "at night"), 1, "quiet_hours"),
+        (("send", "hr", "--text", "x", "--to", "a", "--on-unknown", "guess"), 1, "on_unknown"),
         (("upload", "hr", "nowhere.png"), 1, "the file cannot be read"),
         (("update-card", "0" * 32, '{"button": {"replace_name": "x"}}'), 1, "no job"),
         (("stats", "--created-from", "yesterday"), 2, "does not match"),
