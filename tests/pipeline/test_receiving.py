@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from tests.support.runtime import Site, an_account, busy, lost, planted, refused
-from worker import CheckFailed, RecipientStatus, Text, To, recipients, why
+from worker import CheckFailed, PartWait, RecipientStatus, Text, To, WaitFor, recipients, why
 from worker.channels.registry import channel
 from worker.domain.account import Account
 from worker.domain.content.left_out import ALL_SUPPRESSED, SUPPRESSED, outcome_for_all
@@ -18,6 +18,7 @@ from worker.domain.outcome import Progress, Refusal
 from worker.outbox.engine.clock import DrivenClock, instant
 from worker.outbox.engine.database import Database
 from worker.outbox.jobs import suppressions
+from worker.reporting.limit_usage import usage
 
 NIGHT = "22:00-07:00 Europe/Berlin"
 URGENT_PASSES = f"{NIGHT}, urgent passes"
@@ -333,3 +334,59 @@ def test_what_is_put_before_people_is_what_a_channel_sends(name: str) -> None:
     assert Kind.SEND in channel(name).sends
     if name == "youdu":
         assert {"pop_window", "badge"} <= channel(name).sends
+
+
+# -- a cap a day -------------------------------------------------------------------------------------------------------
+
+
+def test_nobody_gets_more_in_a_day_than_is_said(database: Database, driven_clock: DrivenClock) -> None:
+    """By all accounts together, in whatever case; the others of a call go, and the rest a day after the first."""
+    accounts = [an_account(), an_account("it", settings={"agentid": 8})]
+    with planted(database, driven_clock, accounts=accounts, person_day=2) as site:
+        site.send("one", to="lisi")
+        site.send("two", to="LiSi", account="it")
+        site.run()
+        job = site.send("three", to=To(["lisi", "wangwu"]))
+        site.run()
+        assert (["lisi", "LiSi", "wangwu"], "queued") == (touser(site), site.state(job, 1))
+        wait = waits_of(site, job)[0]
+        assert (WaitFor.LIMIT, "the limit person_day has no room for it") == (wait.what, wait.text)
+        recall = site.recall(site.rows("select id from worker_jobs order by id limit 1")[0].id)
+        for _ in range(23):
+            site.advance(3_600)
+            site.run()
+        assert ("accepted", "queued") == (site.state(recall), site.state(job, 1))
+        for _ in range(2):
+            site.advance(3_600)
+            site.run()
+        assert (["lisi", "LiSi", "wangwu", "lisi"], "accepted") == (touser(site), site.state(job, 1))
+
+
+def waits_of(site: Site, job: str) -> tuple[PartWait, ...]:
+    with site.database.reading() as connection:
+        return tuple(wait for wait in why(connection, job, clock=site.clock).waits if wait.part == f"{job}-1")
+
+
+def test_what_cannot_be_taken_apart_waits_whole(database: Database, driven_clock: DrivenClock) -> None:
+    """A part for a department, whose members are not known; without a cap nothing is counted."""
+    with planted(database, driven_clock, person_day=1) as site:
+        site.send(to="lisi")
+        site.run()
+        whole = site.ask(Text(content="x"), To(["lisi"], parties=["7"]))
+        group = site.ask(Text(content="x"), To(parties=["7"]))
+        site.run()
+        assert ["queued", "accepted"] == states(site, whole, group)
+        assert ["person_day"] == [
+            row.limit_name for row in site.rows("select limit_name from worker_parts where state = 0")
+        ]
+
+
+def test_what_a_person_has_used_is_shown(database: Database, driven_clock: DrivenClock) -> None:
+    """For the one who is named."""
+    with planted(database, driven_clock, person_day=3) as site:
+        site.send(to="lisi")
+        site.run()
+        with site.database.reading() as connection:
+            found = usage(connection, site.database.now, channel("wecom_app"), an_account(), "LISI", most_a_day=3)
+        [own] = [one for one in found if one.counted.limit.name == "person_day"]
+        assert (1, 2) == (own.used, own.room)

@@ -25,7 +25,11 @@ def show(say: Say, *, account: str | None, recipient: str | None, as_json: bool)
     for one in accounts:
         require_usable(one)
     with opened(settings) as database, database.reading() as connection:
-        found = [(one, usage(connection, database.now, channel(one.channel), one, recipient)) for one in accounts]
+        most = settings.delivery.person_day
+        found = [
+            (one, usage(connection, database.now, channel(one.channel), one, recipient, most_a_day=most))
+            for one in accounts
+        ]
     if as_json:
         say(json.dumps({one.name: [plain(row) for row in rows] for one, rows in found}, ensure_ascii=False))
         return

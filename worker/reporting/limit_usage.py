@@ -11,7 +11,8 @@ from sqlalchemy import Connection
 
 from worker.channels.base import Channel
 from worker.domain.account import Account
-from worker.domain.pacing.limit import Counted
+from worker.domain.content.recipient import same_person
+from worker.domain.pacing.limit import Counted, person_day
 from worker.domain.pacing.window import Window
 from worker.outbox.engine.site_keys import lane_key
 from worker.outbox.engine.sql import read_now
@@ -51,8 +52,11 @@ def usage(
     recipient: str | None = None,
     *,
     count_waiting: bool = True,
+    most_a_day: int = 0,
 ) -> list[Usage]:
     """Every limit that is kept for the account; the limits of recipients for the one named.
+
+    `most_a_day`: `delivery.person_day` of the settings.
 
     `count_waiting` reads through queued parts of the account, so it is not for a call every few seconds.
     """
@@ -60,7 +64,9 @@ def usage(
     of_all = Counter(waiting_by_limit(connection, account.name, MOST_WAITING)) if count_waiting else Counter[str]()
     of_one = of_all if recipient is None else _waiting_for(connection, account, recipient.casefold())
     now = read_now(connection, now_sql)
-    found = [(one, _key_of(key, one)) for one in channel.counted(account, recipient)]
+    subject = None if recipient is None else same_person(recipient)
+    own = [Counted(person_day(most_a_day), "each person, by all accounts", subject)] if most_a_day else []
+    found = [(one, _key_of(key, one)) for one in (*channel.counted(account, recipient), *own)]
     rows = read(connection, [row for _, row in found if row])
     shared = {one.limit.name for one in channel.counted(account, None) if one.subject is not None}
     return [

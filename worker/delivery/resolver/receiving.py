@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from worker.channels.base import Channel
 from worker.domain.account import Account
 from worker.domain.content.left_out import ALL_SUPPRESSED, STAGING, SUPPRESSED, Named, is_empty, named, without
+from worker.domain.content.recipient import same_person
 from worker.domain.content.staging import NOT_LET_THROUGH, redirected
-from worker.domain.job import Kind, Priority
+from worker.domain.job import Kind, Part, Priority
 from worker.domain.outcome import Refusal
+from worker.domain.pacing.limit import Charge, person_day
 from worker.domain.pacing.quiet import NONE, QuietHours, quiet_hours
 from worker.outbox.engine.database import Database
 from worker.outbox.jobs.loading import DuePart
@@ -79,6 +81,14 @@ def _called(
     if account.staging.refuses(share) or (not instead and is_empty(rest)):
         return Called(rest, left_out, obstacle=NOT_LET_THROUGH)
     return Called(redirected(rest, instead) if instead else rest, left_out, instead)
+
+
+def charges_of_persons(part: Part, most: int) -> Iterator[Charge]:
+    """What a send costs of the messages that a person may get in any 24 hours, by all accounts together."""
+    limit = person_day(most)
+    users = [("user", user) for user in part.members or ()]
+    once = {same_person(one): one for kind, one in (*users, *named(part.spec)) if kind != "chat"}
+    yield from (Charge(limit, key, recipient=one) for key, one in once.items())
 
 
 def _is_in_front(due: DuePart, channel: Channel) -> bool:

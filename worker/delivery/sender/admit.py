@@ -15,7 +15,7 @@ from typing import Any
 from sqlalchemy.exc import SQLAlchemyError
 
 from worker.delivery.sender.in_flight import Flights, InFlight
-from worker.delivery.sender.prepare import fail, render_again, unless_moved
+from worker.delivery.sender.prepare import charges_of, fail, render_again, unless_moved
 from worker.delivery.sender.retry_hints import SEEN
 from worker.delivery.sender.runtime import Runtime
 from worker.delivery.sender.set_aside import our_error
@@ -163,7 +163,7 @@ def _split(runtime: Runtime, flight: InFlight, denied: Denied) -> Permit | Denie
         if specs is None:
             break
         called = without(specs[0], flight.left_out) if flight.left_out else specs[0]
-        charges = flight.channel.limits(replace(flight.part, spec=called), flight.account)
+        charges = charges_of(runtime, flight, replace(flight.part, spec=called))
         [answer] = runtime.governor.reserve([charges])
         if isinstance(answer, Permit):
             flight.permit = answer

@@ -5,7 +5,7 @@ A part that cannot be prepared waits or ends, and its row says why. It never hol
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -15,7 +15,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from worker.channels.base import Channel
 from worker.config.policy import policy_of
-from worker.delivery.resolver.receiving import called, quiet_of
+from worker.delivery.resolver.receiving import called, charges_of_persons, quiet_of
 from worker.delivery.sender.in_flight import Flights, InFlight
 from worker.delivery.sender.runtime import Runtime
 from worker.delivery.sender.set_aside import our_error
@@ -29,6 +29,7 @@ from worker.domain.errors import ConfigurationError, FileGone
 from worker.domain.job import Kind, Part, RepeatRule, part_id
 from worker.domain.outcome import Taken
 from worker.domain.pacing.lane import account_of
+from worker.domain.pacing.limit import Charge
 from worker.domain.pacing.quiet import NONE, QuietHours
 from worker.domain.resolution import Again, Awaiting, Hold, NothingSent, Ready, Refuse, Resolved
 from worker.domain.state import PartState
@@ -244,8 +245,16 @@ def render(runtime: Runtime, flights: Flights) -> Flights:
     """Renders the calls, and decides what makes a repeat of them safe and what they cost of each limit."""
     for flight in flights:
         render_again(runtime, flight)
-        flight.charges = flight.channel.limits(flight.part, flight.account)
+        flight.charges = charges_of(runtime, flight, flight.part)
     return flights
+
+
+def charges_of(runtime: Runtime, flight: InFlight, part: Part) -> Sequence[Charge]:
+    """What the call of a part, or of some of its recipients, costs of each limit."""
+    charges, most = flight.channel.limits(part, flight.account), runtime.settings.person_day
+    if not most or part.kind not in flight.channel.sends:
+        return charges
+    return [*charges, *charges_of_persons(part, most)]
 
 
 def render_again(runtime: Runtime, flight: InFlight) -> None:
