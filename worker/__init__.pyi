@@ -251,6 +251,7 @@ from worker.reporting.wait import (
     WaitFor as WaitFor,
 )
 from worker.reporting.why import (
+    FollowUp as FollowUp,
     Why as Why,
     why as why,
 )

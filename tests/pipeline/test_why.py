@@ -434,3 +434,20 @@ def test_a_piece_waits_for_the_one_before_it(database: Database, driven_clock: D
         site.settle()
         told = [wait for wait in waits(site, job) if wait.part == job + "-1"]
         assert (WaitFor.ORDER, "another part of the job goes before it") == (told[0].what, told[0].text)
+
+
+def test_what_is_open_about_it_is_told(site: Site) -> None:
+    """With the instant until which it waits; not what has ended."""
+    job = site.send()
+    commit(site.database, [Mark(job + "-0", 0, site.runtime.lease.incarnation, 1_000_000)], Policy())
+    first = site.recall(job)
+    site.ring(first)
+    [waiting] = asked(site, job).follow_ups
+    assert (first, "recall") == (waiting.job, waiting.kind)
+    assert waiting.until is not None
+    assert instant(site.clock.micros) < waiting.until
+    other = site.send("other")
+    site.run()
+    site.recall(other)
+    site.run()
+    assert () == asked(site, other).follow_ups

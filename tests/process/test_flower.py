@@ -19,7 +19,7 @@ LOGIN = ("admin", "a-login")
 @on_every_stack(*WITH_A_BROKER, why="nobody can listen to a broker in memory: embedded sends no events")
 def test_flower_shows_jobs_by_id_kind_and_state(make: Make) -> None:
     """Flower's API lists a sent, a retried, a rejected and a partial job under the job's id and kind; one that is due
-    tomorrow and revoked there is cancelled in the outbox, and not sent by a worker that never heard of it; Flower died.
+    tomorrow and revoked there is cancelled in the outbox: a worker that never heard of it does not send it.
     """
     stack = make(fresh=True, delivery={"backoff_base_s": 20, "backoff_max_s": 30})
     flower, url = start_flower(stack)

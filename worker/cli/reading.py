@@ -145,6 +145,9 @@ def why_lines(told: Why) -> Iterator[str]:
         yield f"  and {more} more parts, see --json"
     yield from (f"    {line}" for meaning in told.meanings.values() for line in meaning)
     yield from code_lines(list(told.codes_left))
+    for one in told.follow_ups:
+        until = f", and waits for it until {clock(one.until)} at the latest" if one.until else ""
+        yield f"  {one.kind} {one.job} of it is open{until}"
     yield from timeline_lines(list(told.timeline))
     commands = dict.fromkeys(command for wait in told.waits if wait.part in shown for command in wait.commands)
     if commands:

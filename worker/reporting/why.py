@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Connection
@@ -14,11 +15,12 @@ from worker.domain.errors import JobNotFound
 from worker.domain.job import JobId, id_of
 from worker.domain.job_filter import JobFilter
 from worker.domain.pacing.lane import RULES
+from worker.domain.settle import FOREVER
 from worker.outbox.engine.caller import Bind, on_callers_connection
 from worker.outbox.engine.clock import DatabaseClock, SqlClock, instant, now_in
 from worker.outbox.engine.sql import read_now
 from worker.outbox.jobs.order_queue import in_line
-from worker.outbox.jobs.reading import JobRows, Rows, first_in_orders, jobs_named
+from worker.outbox.jobs.reading import JobRows, Rows, first_in_orders, jobs_named, parked_on
 from worker.outbox.lanes.lanes import events_of_lanes, list_lanes
 from worker.outbox.lanes.pauses import standing_pauses
 from worker.outbox.lanes.processes import living
@@ -37,6 +39,16 @@ _PART = re.compile(r"([0-9a-f]{32})-\d+", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
+class FollowUp:
+    """An open job about another one."""
+
+    job: str
+    kind: str
+    until: datetime | None
+    """How long it waits for that one at the latest; None: it does not wait for it, or as long as that may be sent."""
+
+
+@dataclass(frozen=True, slots=True)
 class Why:
     """What a job waits for, and what happened to it."""
 
@@ -46,6 +58,8 @@ class Why:
     meanings: Mapping[int, tuple[str, ...]]
     """The errcodes of its calls, and what they mean, in English."""
     codes_left: tuple[CardCodes, ...]
+    follow_ups: tuple[FollowUp, ...]
+    """The recalls, updates and others about it that have not ended."""
     timeline: tuple[Event, ...]
 
 
@@ -89,9 +103,18 @@ def why(
         tuple(waits(rows.parts, around)),
         _meanings(rows.job["channel"], rows.attempts),
         tuple(codes_left(connection, job_id)),
+        tuple(_open_follow_ups(connection, rows)),
         # Who pressed a card is no reason why a job waits, and this is what is pasted into a ticket.
         tuple(replace(event, person=None) for event in _history(timeline(connection, job_id), rows.job, steps)),
     )
+
+
+def _open_follow_ups(connection: Connection, rows: JobRows) -> Iterator[FollowUp]:
+    open_ones = [row for row in rows.followers if row["finished_at"] is None]
+    parked = parked_on(connection, rows.job["id"]) if open_ones else {}
+    for row in open_ones:
+        at = parked.get(row["id"], FOREVER)
+        yield FollowUp(row["id"], row["kind"], None if at >= FOREVER else instant(at))
 
 
 def _since(rows: JobRows) -> int:

@@ -184,6 +184,12 @@ def jobs_named(connection: Connection, name: str, accounts: Iterable[str]) -> li
     return sorted({*(str(newest[job]["id"]) if job in newest else job for job in keyed), *named})[:2]
 
 
+def parked_on(connection: Connection, job_id: str) -> dict[str, int]:
+    """The jobs that wait for this one, and the instant until which each waits at the latest."""
+    query = "select job_id, min(not_before) from worker_parts where waits_on = :job group by job_id"
+    return {row[0]: int(row[1]) for row in execute(connection, query, {"job": job_id})}
+
+
 def first_in_orders(connection: Connection, orders: Iterable[str]) -> dict[str, str]:
     """Order -> the part of it that has the turn; an order without waiting parts is missing."""
     query = "select part_id from worker_order_queue where order_id = :id order by place_at, job_id, n limit 1"
