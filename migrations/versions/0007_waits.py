@@ -1,4 +1,4 @@
-"""What parts have waited for.
+"""What parts wait for, and have waited for.
 
 The processes of the previous release do not write it: what a part waits for beside them is not kept. It runs under an
 advisory lock, with a short lock timeout. MariaDB commits each change by itself: what an upgrade that was cut short has
@@ -58,7 +58,7 @@ def upgrade() -> None:
         "worker_waits",
         sa.Column("part_id", key(40), primary_key=True),
         sa.Column("reason", key(100), primary_key=True),
-        sa.Column("over_at", sa.BigInteger(), nullable=False),
+        sa.Column("began_at", sa.BigInteger(), nullable=False),
     )
 
 

@@ -111,7 +111,7 @@ def test_only_the_first_of_a_key_is_offered(site: Site) -> None:
 
 
 def test_the_next_is_woken_by_the_transaction_that_ends_the_one_before(site: Site) -> None:
-    """There is no instant at which nobody of an order is due. Its mark notes what it waited for."""
+    """There is no instant at which nobody of an order is due."""
     first, second = ordered(site, 2)
     offered(site)
     mark(site, first)
@@ -119,7 +119,7 @@ def test_the_next_is_woken_by_the_transaction_that_ends_the_one_before(site: Sit
 
     end(site, first)
 
-    assert (site.clock.micros, None, WAITS_ITS_TURN) == (
+    assert (site.clock.micros, None, None) == (
         site.part(second).not_before,
         site.part(second).offered_until,
         site.part(second).reason,

@@ -12,7 +12,7 @@ from tests.support.runtime import Site, an_account, busy, lost, planted, refused
 from worker import CheckFailed, PartWait, RecipientStatus, Text, To, WaitFor, recipients, why
 from worker.channels.registry import channel
 from worker.domain.account import Account
-from worker.domain.content.left_out import ALL_SUPPRESSED, SUPPRESSED, outcome_for_all
+from worker.domain.content.left_out import ALL_SUPPRESSED, SUPPRESSED, apart, outcome_for_all
 from worker.domain.job import Kind
 from worker.domain.outcome import Progress, Refusal
 from worker.outbox.engine.clock import DrivenClock, instant
@@ -390,3 +390,47 @@ def test_what_a_person_has_used_is_shown(database: Database, driven_clock: Drive
             found = usage(connection, site.database.now, channel("wecom_app"), an_account(), "LISI", most_a_day=3)
         [own] = [one for one in found if one.counted.limit.name == "person_day"]
         assert (1, 2) == (own.used, own.room)
+
+
+def test_a_message_that_was_refused_takes_no_room(database: Database, driven_clock: DrivenClock) -> None:
+    """Retries and repeats of a message count once; one in doubt keeps its room, one that was rejected gives it back."""
+    with planted(database, driven_clock, person_day=1) as site:
+        site.vendor.says(busy(), busy())
+        retried = site.send("retried")
+        for _ in range(3):
+            site.run()
+            site.advance(120)
+        site.vendor.says(lost())
+        repeated = site.send("repeated", "wangwu")
+        site.run()
+        for _ in range(2):
+            site.advance(60)
+            site.recover()
+            site.run()
+        site.vendor.says(refused(45002))
+        site.send("too long", "zhaoliu")
+        site.run()
+        shorter, more = site.send("shorter", "zhaoliu"), site.send("more", "zhaoliu")
+        site.run()
+        assert ["accepted"] * 3 == states(site, retried, repeated, shorter)
+        assert "queued" == site.state(more)
+
+
+def test_a_department_is_taken_apart_where_its_members_are_known(database: Database, driven_clock: DrivenClock) -> None:
+    """A customer, or an address, too, on channels that do not divide a call themselves."""
+    with planted(database, driven_clock, person_day=1, resolver=lambda *_: ["a1", "b1", "c1"]) as site:
+        site.send(to="a1")
+        site.run()
+        job = site.ask(Text(content="x"), To(parties=["7"]))
+        site.run()
+        assert (["a1", "b1|c1"], "queued") == (touser(site), site.state(job, 1))
+
+
+@pytest.mark.fewer_databases("no database is asked")
+def test_what_a_channel_does_not_divide_is_divided_by_its_lists() -> None:
+    """Unless more than recipients tell its calls apart."""
+    spec = {"sender": "zhangsan", "customers": ["wm1", "wm2"]}
+    assert ({**spec, "customers": ["wm1"]}, {**spec, "customers": ["wm2"]}) == apart(spec, {"wm2"})
+    others = ({"piece": 1}, {"task_id": "t"}, {"parties": ["7"]}, {"chats": ["c"]})
+    assert [None] * 4 == [apart(spec | more, {"wm2"}) for more in others]
+    assert None is apart(spec, {"wm1", "wm2"}) is apart(spec, set())

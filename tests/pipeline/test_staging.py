@@ -7,12 +7,14 @@ from contextlib import contextmanager
 
 import pytest
 
-from tests.support.runtime import Site, an_account, busy, lost, planted
+from tests.support.runtime import Site, an_account, busy, lost, planted, refused
 from worker import AppChat, Everyone, RecipientStatus, Text, To, recipients
 from worker.config.accounts import FixedAccounts, staging_told
+from worker.control.pause import hold_in, release_in
 from worker.delivery.resolver.receiving import IN_DOUBT
-from worker.domain.content.left_out import STAGING, outcome_for_all
+from worker.domain.content.left_out import ALL_LEFT_OUT, STAGING, outcome_for_all
 from worker.domain.content.staging import DRY_RUN, NOT_LET_THROUGH, Staging, redirected, staging_problem
+from worker.domain.job_filter import JobFilter
 from worker.domain.outcome import Progress, Refusal
 from worker.outbox.engine.clock import DrivenClock
 from worker.outbox.engine.database import Database
@@ -202,6 +204,7 @@ def test_a_group_send_is_put_before_its_sender_too() -> None:
     share = {"sender": "zhangsan", "customers": ["wm1"]}
     assert Staging(only=("customer:wm1",)).refuses(share)
     assert not Staging(only=("customer:wm1", "zhangsan")).refuses(share)
+    assert Staging(only=("customer:wm1", "zhangsan")).refuses({"customers": ["wm1"]}), "the vendor chooses who sends"
     assert Staging(redirect_to=("tester",)).refuses(share)
     assert [Refusal("wm1", "customer", STAGING)] == Staging(only=("zhangsan",)).left_out(share)
     assert Staging(only=("lisi",)).refuses({}), "a group robot's chat is known to the vendor alone"
@@ -212,8 +215,12 @@ def test_a_group_send_is_put_before_its_sender_too() -> None:
     ("switches", "said"),
     [
         (Staging(dry_run=True, only=("lisi",)), "several switches"),
-        (Staging(only=("@all",)), "everybody"),
-        (Staging(redirect_to=("chat:",)), "nobody"),
+        (Staging(only=("@all",)), "no single recipient"),
+        (Staging(redirect_to=("user:@all",)), "no single recipient"),
+        (Staging(redirect_to=("a|b",)), "no single recipient"),
+        (Staging(redirect_to=("chats:room",)), "no single recipient"),
+        (Staging(redirect_to=(" a",)), "no single recipient"),
+        (Staging(redirect_to=("chat:",)), "no single recipient"),
         (Staging(redirect_to=("a", "b")), "at most one"),
         (Staging(redirect_to=("party:7",)), "at most one"),
         (Staging(only=()), None),
@@ -235,3 +242,59 @@ def test_what_is_on_is_told_in_a_few_words() -> None:
     assert "" == staging_told(FixedAccounts([an_account()]))
     many = [an_account(f"a{n}", staging=Staging(dry_run=True)) for n in range(7)]
     assert staging_told(FixedAccounts([*many, an_account()])).endswith("a4 dry_run, and 2 more")
+
+
+def test_what_was_left_out_stays_so_when_the_switch_is_off(database: Database, driven_clock: DrivenClock) -> None:
+    """Its mark has told so; the reason says what to do."""
+    with staged(database, driven_clock, redirect_to=("tester",)) as site:
+        site.vendor.says(busy())
+        job = site.send()
+        site.run()
+        switched(site)
+        site.advance(60)
+        site.run()
+        assert ("rejected", ALL_LEFT_OUT) == (site.state(job), site.part(job).reason)
+        again = site.replay(job)
+        site.run()
+        assert ("accepted", ["tester", "lisi"]) == (site.state(again), touser(site))
+
+
+def test_what_the_vendor_says_of_the_one_in_place_of_others_is_no_failure(
+    database: Database, driven_clock: DrivenClock
+) -> None:
+    """Also where it refuses the whole call for him."""
+    with staged(database, driven_clock, redirect_to=("tester",)) as site:
+        site.vendor.says(refused(81013, "user & party & tag all invalid", invaliduser="tester"))
+        job = site.send(to=To(["lisi", "wangwu"]))
+        site.run()
+        assert ("rejected", ["lisi", "wangwu"]) == (
+            site.state(job),
+            sorted(row.recipient for row in site.of("failures", job)),
+        )
+
+
+def test_members_of_a_group_that_is_let_through_go_with_it(database: Database, driven_clock: DrivenClock) -> None:
+    """The call is not taken apart for a member without room: one by one they are in no list."""
+    hr = an_account(staging=Staging(only=("party:7", "a1")), limits={"member_minute": 1})
+    with planted(database, driven_clock, accounts=[hr], resolver=lambda *_: ["a1", "b1", "c1"]) as site:
+        site.send(to="a1")
+        site.run()
+        job = site.ask(Text(content="x"), To(parties=["7"]))
+        for _ in range(3):
+            site.run()
+            site.advance(120)
+        assert (["a1", ""], "accepted") == (touser(site), site.state(job))
+        assert [] == site.of("failures", job)
+
+
+def test_a_paused_job_stays_paused_in_a_dry_run(database: Database, driven_clock: DrivenClock) -> None:
+    """Nothing would be called, so nothing ends."""
+    with staged(database, driven_clock, dry_run=True) as site:
+        job, quiet = site.send(), site.send(quiet_hours="00:00-23:59 UTC")
+        hold_in(site.database, JobFilter(ids=[job]), "li", "")
+        site.ring(job, quiet)
+        assert ["queued", "queued"] == [site.state(one) for one in (job, quiet)]
+        release_in(site.database, JobFilter(ids=[job]), "li", "")
+        site.recover()
+        site.ring(job)
+        assert "cancelled" == site.state(job)

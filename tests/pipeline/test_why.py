@@ -324,40 +324,41 @@ def test_it_is_found_by_what_one_knows(site: Site) -> None:
 def history(site: Site, job: str) -> list[str]:
     """What it waited for, and what happened to its lane and its account."""
     told = asked(site, job).timeline
-    return [f"{one.what}: {one.detail}" for one in told if one.what.startswith(("waited", "lane", "account"))]
+    return [f"{one.what}: {one.detail}" for one in told if one.what.startswith(("put off", "lane", "account"))]
 
 
 def test_each_wait_is_kept_when_it_is_over(site: Site) -> None:
-    """A limit, a pause, the others of its order; each once, with the instant at which it ended."""
+    """The others of its order, a limit, a pause by the relay; each with the instant at which it began."""
     site.ring(*[site.send(f"{n}") for n in range(30)])
-    first, job = site.send("first", "zhangsan", order_key="k"), site.send("second", order_key="k")
+    first, job = site.send("first", "zhangsan", order_key="k"), site.send("second", order_key="k", tags=["x"])
     site.relay.lead()
     site.relay.turn()
     site.rings.clear()
-    since = waits(site, job)[0].since
+    begin = instant(site.clock.micros)
+    in_line = waits(site, job)[0]
     site.advance(5)
     site.ring(first)
     site.ring(job)
     limited = waits(site, job)[0]
     site.advance(120)
-    pause_in(site.database, JobFilter(account="hr"), "zhang", "")
-    site.ring(job)
-    site.advance(10)
-    resume_in(site.database, JobFilter(account="hr"), "zhang", "")
-    site.recover()
+    pause_in(site.database, JobFilter(tag="x"), "zhang", "")
     site.run()
+    site.advance(10)
+    resume_in(site.database, JobFilter(tag="x"), "zhang", "")
+    site.recover()
+    site.ring(job)
 
     assert "accepted" == site.state(job)
     assert [
-        "waited: waits for those before it in its order",
-        "waited: limit member_minute is used up",
-        "waited: paused by a person",
+        "put off: waits for those before it in its order",
+        "put off: limit member_minute is used up",
+        "put off: paused by a person",
     ] == history(site, job)
-    assert (instant(site.job(job).created_at), WaitFor.LIMIT) == (since, limited.what)
-    assert since is not None
-    assert limited.since == since + timedelta(seconds=5)
-    site.sql("update worker_parts set reason = null")
-    assert 3 == len(site.rows("select * from worker_waits where part_id = :part", part=job + "-0"))
+    begun = [one.at - begin for one in asked(site, job).timeline if one.what == "put off"]
+    assert [0, 5, 125] == [since.total_seconds() for since in begun]
+    assert [(WaitFor.ORDER, begin), (WaitFor.LIMIT, begin + timedelta(seconds=5))] == [
+        (wait.what, wait.since) for wait in (in_line, limited)
+    ]
 
 
 def test_what_is_waited_for_again_and_again_is_kept_once(site: Site) -> None:
@@ -374,19 +375,50 @@ def test_what_is_waited_for_again_and_again_is_kept_once(site: Site) -> None:
         site.vendor.says(busy())
         site.ring(job)
         site.advance(400)
-    assert ["paused by a person"] == [
-        row.reason for row in site.rows("select reason from worker_waits") if not row.reason.startswith("-1")
-    ]
+    assert ["paused by a person"] == [row.reason for row in site.rows("select reason from worker_waits")]
 
 
 def test_a_retry_is_told_by_its_call_alone(site: Site) -> None:
-    """The call says why, and the next mark when it was over."""
+    """The call says why and since when, and the next mark when it was over."""
     site.vendor.says(busy())
     job = site.send()
     site.ring(job)
+    since = instant(site.clock.micros)
+    site.advance(0.01)
+    assert [since] == [wait.since for wait in waits(site, job) if wait.what is WaitFor.RETRY]
     site.advance(60)
     site.ring(job)
-    assert ("accepted", []) == (site.state(job), history(site, job))
+    assert ("accepted", [], []) == (site.state(job), history(site, job), site.rows("select * from worker_waits"))
+
+
+def test_a_follow_up_waits_for_its_target(site: Site) -> None:
+    """Its history says so afterwards."""
+    job = site.send()
+    commit(site.database, [Mark(job + "-0", 0, site.runtime.lease.incarnation, 1_000_000)], Policy())
+    recall = site.recall(job)
+    site.ring(recall)
+    [wait] = [wait for wait in waits(site, recall) if wait.what is WaitFor.JOB]
+    assert instant(site.clock.micros) == wait.since
+    assert ["put off: waits for the job it is about"] == history(site, recall)
+
+
+def test_steps_after_its_end_are_none_of_its_history(site: Site) -> None:
+    """However many there are; and that some are left out is said."""
+    job = site.send()
+    lane = site.part(job).lane
+    for n in range(60):
+        write(site, LaneBlock(lane, "hr", "send/text", 0.0, f"before {n}", penalty=Penalty.PARALLEL))
+        site.sql("delete from worker_lanes")
+    site.run()
+    assert "accepted" == site.state(job)
+    site.advance(60)
+    for n in range(60):
+        write(site, LaneBlock(lane, "hr", "send/text", 0.0, f"after {n}", penalty=Penalty.PARALLEL))
+        site.sql("delete from worker_lanes")
+    told = history(site, job)
+    assert 51 == len(told)
+    assert "lanes: there are more steps before, see worker lanes --events" == told[0]
+    assert not [line for line in told if "after" in line]
 
 
 def test_the_steps_of_its_lane_and_account_are_told(site: Site) -> None:

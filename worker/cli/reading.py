@@ -13,7 +13,6 @@ from typing import Any, TypeVar
 
 from rich.cells import cell_len
 
-from worker.config.accounts import accounts_of
 from worker.config.settings import load_settings
 from worker.control.opening import opened
 from worker.domain.callbacks.hook import EventState
@@ -112,8 +111,9 @@ def explain_job(say: Say, name: str, *, as_json: bool) -> None:
     settings = load_settings()
     with outbox() as connection:
         told = why(connection, name, accounts=settings.accounts, breaker_failures=settings.delivery.breaker_failures)
-    accounts = accounts_of(settings)
-    switch = accounts.get(told.job.account).staging.told() if told.job.account in accounts.names() else ""
+    # Without the other accounts, which may be set wrongly.
+    own = settings.accounts.get(told.job.account)
+    switch = ((own and own.staging) or settings.staging).switches().told()
     if as_json:
         say(json.dumps({**plain(told), "staging": switch or None}, ensure_ascii=False))
         return

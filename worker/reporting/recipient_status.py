@@ -19,7 +19,7 @@ from typing import Any
 from sqlalchemy import Connection
 
 from worker.channels.registry import channel
-from worker.domain.content.recipient import LISTS, Recipients, everyone_of
+from worker.domain.content.recipient import INSTEAD_OF, LISTS, Recipients, everyone_of
 from worker.domain.errors import CheckFailed, Problem
 from worker.domain.job import JobId, id_of
 from worker.domain.state import PartState
@@ -108,7 +108,7 @@ Named = tuple[str, str, str]
 """Part, kind and id (in lower case) of a recipient whom the vendor refused."""
 
 
-OVERLAPPING = frozenset({"piece", "instead_of", "sender"})
+OVERLAPPING = frozenset({"piece", INSTEAD_OF, "sender"})
 """Keys of the specs of parts whose recipients may be in other parts too."""
 
 
@@ -221,7 +221,7 @@ def statuses(asked: Recipients, is_open: bool, parts: Rows, refused: Rows) -> di
 
 def _instead_of(spec: Mapping[str, Any]) -> Iterator[Recipient]:
     """The departments whose members a part is sent to one by one."""
-    return _ids(Recipients.from_json(spec.get("instead_of", {})))
+    return _ids(Recipients.from_json(spec.get(INSTEAD_OF, {})))
 
 
 def of_part(

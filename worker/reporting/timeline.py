@@ -53,9 +53,7 @@ def _events(rows: JobRows) -> Iterator[Event]:
     if job["cancelled_at"] is not None:
         yield Event(instant(job["cancelled_at"]), "cancelled")
     for row in rows.waits:
-        # The call that brought a wait tells why.
-        if not any(_brought(call, row) for call in rows.attempts):
-            yield Event(instant(row["over_at"]), "waited", row["part_id"], row["reason"])
+        yield Event(instant(row["began_at"]), "put off", row["part_id"], row["reason"])
     called = {(row["part_id"], row["claim"]) for row in rows.attempts}
     for row in rows.attempts:
         yield Event(instant(row["started_at"]), "marked", row["part_id"], f"claim {row['claim']}")
@@ -78,10 +76,6 @@ def _events(rows: JobRows) -> Iterator[Event]:
     yield from _ends_in_doubt(rows)
     if job["finished_at"] is not None:
         yield Event(instant(job["finished_at"]), "ended", detail=_ended(rows))
-
-
-def _brought(call: Mapping[str, Any], wait: Mapping[str, Any]) -> bool:
-    return call["part_id"] == wait["part_id"] and (call["reason"] or "").startswith(wait["reason"])
 
 
 def _ends_in_doubt(rows: JobRows) -> Iterator[Event]:

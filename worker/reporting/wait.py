@@ -91,8 +91,8 @@ class Surroundings:
     """The pauses that hold for the job."""
     in_line: frozenset[str] | set[str]
     """Parts of the job that still stand in their order."""
-    moved: Mapping[str, int]
-    """Part -> the last instant known at which it came to wait for what it waits for."""
+    since: Mapping[str, int]
+    """Part -> when it began to wait for what its own row tells, as far as that is known."""
     unusable: Row | None
     """The newest event which says that a worker cannot use the account; None: there is none of the last day."""
 
@@ -183,7 +183,7 @@ def _worker(part: Row, around: Surroundings) -> Iterator[PartWait]:
 def _own(part: Row, around: Surroundings) -> PartWait | None:
     """What its own row waits for; None: it is due."""
     at, id = part["not_before"], part["id"]
-    since = instant(around.moved[id])
+    since = instant(around.since[id]) if id in around.since else None
     until = None if at >= FOREVER else instant(at)
     if at > FOREVER:
         # Parked on a pause; where none holds any more, recovery wakes it within a second or two.
@@ -204,7 +204,9 @@ def _own(part: Row, around: Surroundings) -> PartWait | None:
         text, command = f"the limit {part['limit_name']} has no room for it", "worker limits --account "
         return PartWait(id, WaitFor.LIMIT, text, since, until, (command + around.job["account"],))
     if around.job["due_at"] > around.now and not part["tries"]:
-        return PartWait(id, WaitFor.DUE_AT, part["reason"] or "it is due later", since, until)
+        return PartWait(
+            id, WaitFor.DUE_AT, part["reason"] or "it is due later", instant(around.job["created_at"]), until
+        )
     if part["reason"] == BEHIND_A_PART:
         return PartWait(id, WaitFor.ORDER, "another part of the job goes before it", since, until)
     tried = f"tried {part['tries']} times: " if part["tries"] else ""

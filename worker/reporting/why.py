@@ -6,7 +6,6 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Any
 
 from sqlalchemy import Connection
 
@@ -21,9 +20,10 @@ from worker.outbox.engine.clock import DatabaseClock, SqlClock, instant, now_in
 from worker.outbox.engine.sql import read_now
 from worker.outbox.jobs.order_queue import in_line
 from worker.outbox.jobs.reading import JobRows, Rows, first_in_orders, jobs_named, parked_on
-from worker.outbox.lanes.lanes import events_of_lanes, list_lanes
+from worker.outbox.lanes.lanes import LaneSteps, list_lanes, steps_of_lanes
 from worker.outbox.lanes.pauses import standing_pauses
 from worker.outbox.lanes.processes import living
+from worker.outbox.lanes.waits import REASON
 from worker.reporting.code_stock import CardCodes, codes_left
 from worker.reporting.find_job import rows_of
 from worker.reporting.job_list import find_jobs
@@ -33,8 +33,6 @@ from worker.reporting.wait import PartWait, Surroundings, waits
 
 _CLOCK = DatabaseClock()
 DAY_US = 86_400_000_000
-STEPS = 50
-"""Most steps of its lanes and its account that a job's history tells, the newest."""
 _PART = re.compile(r"([0-9a-f]{32})-\d+", re.IGNORECASE)
 
 
@@ -82,10 +80,9 @@ def why(
     rows = rows_of(connection, job_id)
     now = now_in(connection, clock)
     at = read_now(connection, now)
-    steps = events_of_lanes(connection, rows.job["account"], {part["lane"] for part in rows.parts}, _since(rows), STEPS)
-    unusable = (
-        row for row in steps if row["label"] == "account" and not row["lane"] and at - row["happened_at"] < DAY_US
-    )
+    account, lanes = rows.job["account"], {part["lane"] for part in rows.parts}
+    steps = steps_of_lanes(connection, account, lanes, _since(rows), rows.job["finished_at"])
+    unusable = [row for row in steps.rows if row["label"] == "account" and not row["lane"]]
     around = Surroundings(
         at,
         rows.job,
@@ -95,8 +92,8 @@ def why(
         {process.id: process.queues for process in living(connection, now) if process.fresh},
         [pause for pause in standing_pauses(connection, [job_id]) if pause.covers(rows.job)],
         in_line(connection, [part["id"] for part in rows.parts if part["order_id"]]),
-        _moved(rows, at),
-        next(unusable, None),
+        _waits_since(rows),
+        unusable[-1] if unusable and at - unusable[-1]["happened_at"] < DAY_US else None,
     )
     return Why(
         get_job(connection, job_id),
@@ -105,7 +102,7 @@ def why(
         tuple(codes_left(connection, job_id)),
         tuple(_open_follow_ups(connection, rows)),
         # Who pressed a card is no reason why a job waits, and this is what is pasted into a ticket.
-        tuple(replace(event, person=None) for event in _history(timeline(connection, job_id), rows.job, steps)),
+        tuple(replace(event, person=None) for event in _history(timeline(connection, job_id), account, steps)),
     )
 
 
@@ -122,29 +119,27 @@ def _since(rows: JobRows) -> int:
     return int(max(rows.job["created_at"], rows.job["due_at"] - DAY_US))
 
 
-def _moved(rows: JobRows, now: int) -> dict[str, int]:
-    """Of each part the last instant known at which it came to wait for something else."""
-    asked = max(at for at in (rows.job["created_at"], rows.job["due_at"]) if at <= now)
-    moved = {part["id"]: asked for part in rows.parts}
-    steps = [(row["part_id"], row["over_at"]) for row in rows.waits]
-    steps += [(row["part_id"], row["ended_at"]) for row in rows.attempts]
-    for part, at in steps:
-        moved[part] = max(moved[part], at)
-    return moved
+def _waits_since(rows: JobRows) -> dict[str, int]:
+    """When each part began to wait for what its row tells: by itself, or by the answer to its last call."""
+    began = {(row["part_id"], row["reason"][:REASON]): row["ended_at"] for row in rows.attempts if row["reason"]}
+    began |= {(row["part_id"], row["reason"]): row["began_at"] for row in rows.waits}
+    keys = {part["id"]: (part["id"], (part["reason"] or "")[:REASON]) for part in rows.parts}
+    return {part: began[key] for part, key in keys.items() if key in began}
 
 
-def _history(events: list[Event], job: Mapping[str, Any], steps: Rows) -> list[Event]:
-    """The job's events, and the steps of its lanes and its account until it ended."""
-    ended = job["finished_at"]
+def _history(events: list[Event], account: str, steps: LaneSteps) -> list[Event]:
+    """The job's events, and the steps of its lanes and its account."""
     told = [
         Event(
             instant(row["happened_at"]),
-            f"{'account' if row['lane'] in ('', job['account']) else 'lane'} {row['what']}",
+            f"{'account' if row['lane'] in ('', account) else 'lane'} {row['what']}",
             detail=f"{row['label']}: {row['reason']}",
         )
-        for row in reversed(steps)
-        if ended is None or row["happened_at"] <= ended
+        for row in steps.rows
     ]
+    if steps.are_more and told:
+        more = "there are more steps before, see worker lanes --events"
+        told.insert(0, Event(told[0].at, "lanes", detail=more))
     return sorted([*events, *told], key=lambda event: event.at)
 
 

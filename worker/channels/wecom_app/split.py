@@ -17,7 +17,7 @@ from worker.channels.wecom_app.card_fields import TASK_ID_MAX
 from worker.channels.wecom_app.fields import SENDS, body_rows
 from worker.channels.wecom_app.targets import TARGETS, people
 from worker.domain.account import Account
-from worker.domain.content.recipient import GROUPS, Recipients
+from worker.domain.content.recipient import GROUPS, INSTEAD_OF, Recipients
 from worker.domain.job import Draft, Kind
 
 
@@ -47,7 +47,7 @@ def narrow(
     if not now or not then or (groups and (not members or len(users) > TARGETS[0].maximum)):
         return None
     if groups:
-        spec = {**{name: value for name, value in spec.items() if name not in GROUPS}, "instead_of": groups}
+        spec = {**{name: value for name, value in spec.items() if name not in GROUPS}, INSTEAD_OF: groups}
     if "task_id" not in spec:
         return {**spec, "users": now}, {**spec, "users": then}
     times = spec.get("narrowed", 0) + 1

@@ -262,7 +262,7 @@ class FollowUps:
     ) -> Resolved:
         if isinstance(specs, Waits):
             until = self._look_again_at(looked.parts, looked.now, window)
-            park(connection, facts, specs.job, until, "waits for the job it is about")
+            park(connection, facts, specs.job, looked.now, until, "waits for the job it is about")
             return Awaiting()
         if not isinstance(specs, list):
             return specs

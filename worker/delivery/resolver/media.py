@@ -124,7 +124,7 @@ class MediaResolver:
             kept = _as_fetched(connection, row, file)
             upload_id = self._start_upload(connection, channel, account, kept, key, now)
         until = row.look_again_at if row.open else FOREVER
-        park(connection, own[0], upload_id, until, "waits for its file to be uploaded")
+        park(connection, own[0], upload_id, now, until, "waits for its file to be uploaded")
         return Awaiting()
 
     def _start_upload(

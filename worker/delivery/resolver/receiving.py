@@ -8,8 +8,17 @@ from typing import Any
 
 from worker.channels.base import Channel
 from worker.domain.account import Account
-from worker.domain.content.left_out import ALL_SUPPRESSED, STAGING, SUPPRESSED, Named, is_empty, named, without
-from worker.domain.content.recipient import same_person
+from worker.domain.content.left_out import (
+    ALL_LEFT_OUT,
+    ALL_SUPPRESSED,
+    STAGING,
+    SUPPRESSED,
+    Named,
+    is_empty,
+    named,
+    without,
+)
+from worker.domain.content.recipient import GROUPS, INSTEAD_OF, same_person
 from worker.domain.content.staging import NOT_LET_THROUGH, redirected
 from worker.domain.job import Kind, Part, Priority
 from worker.domain.outcome import Refusal
@@ -19,7 +28,7 @@ from worker.outbox.engine.database import Database
 from worker.outbox.jobs.loading import DuePart
 from worker.outbox.jobs.suppressions import left_out_of, suppressed_among
 
-_ABOUT_THE_SENT = frozenset({Kind.RECALL, Kind.UPDATE_CARD, Kind.REMIND, Kind.TRACK, Kind.UPLOAD})
+_ABOUT_THE_SENT = frozenset({Kind.RECALL, Kind.UPDATE_CARD, Kind.TRACK, Kind.UPLOAD})
 """Kinds of calls that are about what was sent, or put nothing before people."""
 IN_DOUBT = "staging: its call in doubt was made to others"
 
@@ -61,7 +70,7 @@ def called(database: Database, due: DuePart, channel: Channel, account: Account,
         suppressed = suppressed_among(connection, [one for _, one in listed]) if due.some_suppressed else set()
     new = [Refusal(one, kind, SUPPRESSED) for kind, one in listed if one in suppressed]
     if chooses:
-        new += account.staging.left_out(due.spec)
+        new += [] if INSTEAD_OF in due.spec else account.staging.left_out(due.spec)
     before = {(one.kind, one.recipient) for one in known}
     unknown = {(one.kind, one.recipient): one for one in reversed(new) if (one.kind, one.recipient) not in before}
     if due.doubts:
@@ -76,7 +85,8 @@ def _called(
 ) -> Called:
     rest = without(spec, left_out) if left_out else spec
     if not chooses:
-        return Called(rest, left_out, obstacle=ALL_SUPPRESSED if left_out and is_empty(rest) else None)
+        why = ALL_LEFT_OUT if any(one.field == STAGING for one in left_out) else ALL_SUPPRESSED
+        return Called(rest, left_out, obstacle=why if left_out and is_empty(rest) else None)
     instead = account.staging.instead(share)
     if account.staging.refuses(share) or (not instead and is_empty(rest)):
         return Called(rest, left_out, obstacle=NOT_LET_THROUGH)
@@ -86,8 +96,9 @@ def _called(
 def charges_of_persons(part: Part, most: int) -> Iterator[Charge]:
     """What a send costs of the messages that a person may get in any 24 hours, by all accounts together."""
     limit = person_day(most)
-    users = [("user", user) for user in part.members or ()]
-    once = {same_person(one): one for kind, one in (*users, *named(part.spec)) if kind != "chat"}
+    members = part.members if part.members and part.spec.keys() & GROUPS else ()
+    listed = [(kind, one) for kind, one in named(part.spec) if kind != "chat"]
+    once = {same_person(one): one for _, one in (*(("user", user) for user in members), *listed)}
     yield from (Charge(limit, key, recipient=one) for key, one in once.items())
 
 

@@ -136,11 +136,11 @@ class LaneHeads:
     ) -> None:
         """Puts parts that must not go now to sleep, off, or aside, and takes them out of the heads of their lanes."""
         if waits:
-            self._database.run(lambda connection: send_to_sleep(connection, waits))
+            self._database.run(lambda connection: send_to_sleep(connection, self._database.now, waits))
         if later:
             self._database.run(lambda connection: put_off(connection, later))
         if paused:
-            self._database.run(lambda connection: park(connection, paused))
+            self._database.run(lambda connection: park(connection, self._database.now, paused))
         aside = {*waits, *later, *paused}
         for look in looks:
             if aside and look.take_out(aside):

@@ -21,7 +21,8 @@ from worker.delivery.sender.runtime import Runtime
 from worker.delivery.sender.set_aside import our_error
 from worker.delivery.sender.writer import WriterClosed
 from worker.domain import settle
-from worker.domain.content.left_out import is_empty, without
+from worker.domain.content.left_out import apart, is_empty, without
+from worker.domain.content.recipient import GROUPS
 from worker.domain.job import Priority
 from worker.domain.outcome import Scope
 from worker.domain.pacing.limit import Charge, Denied, Permit
@@ -178,7 +179,11 @@ def _specs(flight: InFlight, denied: Denied) -> Specs | None:
     # And those who are called in place of others have no share of their own.
     if not denied.members or flight.due.doubts or flight.instead:
         return None
-    specs = flight.channel.narrow(flight.due.spec, denied.members.keys(), flight.part.members or ())
+    spec, later = flight.due.spec, denied.members.keys()
+    if flight.account.staging.chooses and spec.keys() & GROUPS:
+        # One by one the members of a group are in no list of who is let through.
+        return None
+    specs = flight.channel.narrow(spec, later, flight.part.members or ()) or apart(spec, later)
     # Who is left out has no charges, and so seems to have room.
     if specs is not None and flight.left_out and is_empty(without(specs[0], flight.left_out)):
         return None

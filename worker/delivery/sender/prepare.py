@@ -37,6 +37,7 @@ from worker.outbox.commit.commands import Change
 from worker.outbox.engine.database import is_about_the_row
 from worker.outbox.jobs.loading import DuePart, moves_until, read_documents
 from worker.outbox.jobs.suppressions import leave_out
+from worker.outbox.lanes.pauses import paused_among
 from worker.transport.tokens import secret_of
 
 log = structlog.get_logger()
@@ -71,9 +72,6 @@ def _resolve(runtime: Runtime, flight: InFlight) -> bool:
         return False
     account = runtime.accounts.get(due.account)
     channel = runtime.channel(account.channel)
-    if account.staging.dry_run:
-        _do_not_call(runtime, due)
-        return False
     if account.quiet_hours != NONE or due.quiet_hours is not None:
         flight.quiet = quiet_of(due, account, channel)
     ready = _find(runtime, due, channel, account, flight.quiet)
@@ -99,6 +97,11 @@ def _resolve(runtime: Runtime, flight: InFlight) -> bool:
 
 def _do_not_call(runtime: Runtime, due: DuePart) -> None:
     """Ends the part of an account that makes no calls: a dry run, in which nothing is asked of a vendor."""
+    with runtime.database.reading() as connection:
+        pause = paused_among(connection, [due.id]).get(due.id)
+    if pause is not None:
+        change(runtime, due, lambda part, now: settle.pause(part, pause.parked_until))
+        return
     log.info("dry_run", job=due.job_id, part=due.id, account=due.account, kind=due.kind)
     change(runtime, due, lambda part, now: settle.cancel(part, DRY_RUN))
 
@@ -110,6 +113,9 @@ def _find(runtime: Runtime, due: DuePart, channel: Channel, account: Account, qu
         change(runtime, due, lambda part, now: settle.cancel(part, settle.CANCELLED))
         return None
     if _is_quiet(runtime, due, quiet) or not _is_its_turn(runtime, due):
+        return None
+    if account.staging.dry_run:
+        _do_not_call(runtime, due)
         return None
     resolved = _look(runtime, due, channel, account)
     match resolved:
@@ -252,7 +258,8 @@ def render(runtime: Runtime, flights: Flights) -> Flights:
 def charges_of(runtime: Runtime, flight: InFlight, part: Part) -> Sequence[Charge]:
     """What the call of a part, or of some of its recipients, costs of each limit."""
     charges, most = flight.channel.limits(part, flight.account), runtime.settings.person_day
-    if not most or part.kind not in flight.channel.sends:
+    # A repeat is the message of the call in doubt, which was counted.
+    if not most or flight.due.doubts or part.kind not in flight.channel.sends:
         return charges
     return [*charges, *charges_of_persons(part, most)]
 

@@ -29,6 +29,7 @@ from worker.domain.outcome import (
     Wait,
 )
 from worker.domain.pacing.lane import account_of
+from worker.domain.pacing.limit import PERSON_DAY
 from worker.outbox.commit.commands import NO_FEEDBACK, Effects, End, Feedback, Marked
 from worker.outbox.commit.record_answer import outcome_name
 from worker.outbox.jobs.codes import SPENT_BY_VENDOR
@@ -114,11 +115,20 @@ def _record(runtime: Runtime, flight: InFlight) -> None:
     log_attempt(flight, flight.mark.claim, verdict, delay, result.duration_s)
     if isinstance(result, NeverLeft):
         give_back(runtime, flight)
+    elif not isinstance(verdict.outcome, Accepted | Partial | Unknown | Held):
+        _give_back_of_persons(runtime, flight)
     if isinstance(verdict.outcome, StaleToken) and flight.token is not None:
         runtime.tokens.refused(flight.account, flight.token)
     elif is_taken and flight.token is not None:
         runtime.tokens.worked(flight.account, flight.token)
     flight.proved_open = _proved_open(due.lane, result, verdict)
+
+
+def _give_back_of_persons(runtime: Runtime, flight: InFlight) -> None:
+    """Returns what a call that was refused would have put before persons; the vendor has counted it as a call."""
+    charges = [charge for charge in flight.charges if charge.limit.name == PERSON_DAY]
+    if charges and flight.permit is not None:
+        runtime.governor.give_back_of(flight.permit, charges)
 
 
 def _successes(runtime: Runtime, lane: str, result: CallResult, verdict: Verdict) -> tuple[str, ...]:

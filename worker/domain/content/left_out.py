@@ -6,14 +6,16 @@ They are told as failures of theirs, and stay in the part's share.
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
+from dataclasses import replace
 from typing import Any
 
-from worker.domain.content.recipient import GROUPS, LISTS
-from worker.domain.outcome import Accepted, Outcome, Partial, Progress, Refusal, Unknown
+from worker.domain.content.recipient import GROUPS, INSTEAD_OF, LISTS
+from worker.domain.outcome import Accepted, Outcome, Partial, Progress, Refusal, Rejected, Unknown
 
 SUPPRESSED, STAGING = "suppressed", "staging"
 """The fields of their failures, in place of a list of the vendor's."""
 ALL_SUPPRESSED = "every recipient is suppressed"
+ALL_LEFT_OUT = "staging: its recipients were left out when it was first called; replay it"
 
 Named = tuple[str, str]
 """Kind (a key of `LISTS`) and id of a recipient."""
@@ -43,6 +45,19 @@ def _with(spec: Mapping[str, Any], left_out: Collection[Refusal]) -> dict[str, A
     return {**spec, **{name: [*(spec.get(name) or ()), *more] for name, more in lists.items()}}
 
 
+def apart(spec: Mapping[str, Any], later: Collection[str]) -> tuple[dict[str, Any], dict[str, Any]] | None:
+    """The share without some recipients, and those alone, for channels that do not divide a share themselves.
+
+    None where one of both would be empty, where a group stands beside, or where more than recipients tell its calls
+    apart.
+    """
+    if spec.keys() & {*GROUPS, INSTEAD_OF, "chats", "task_id", "piece", "after"}:
+        return None
+    of_later = [Refusal(one, kind, "") for kind, one in named(spec) if one in later]
+    of_now = [Refusal(one, kind, "") for kind, one in named(spec) if one not in later]
+    return (without(spec, of_later), without(spec, of_now)) if of_later and of_now else None
+
+
 def is_empty(spec: Mapping[str, Any]) -> bool:
     """True when a share that named recipients has none any more."""
     return not named(spec) and not any(spec.get(name) for name in GROUPS)
@@ -57,6 +72,8 @@ def outcome_for_all(outcome: Outcome, left_out: tuple[Refusal, ...], instead: Co
             return Partial(taken, (*_of_share(refusals, instead), *left_out))
         case Unknown(reason=reason, refusals=refusals, held=held):
             return Unknown(reason, (*_of_share(refusals, instead), *left_out), held)
+        case Rejected(refusals=refusals) if instead:
+            return replace(outcome, refusals=tuple(_of_share(refusals, instead)))
         case Progress(spec=spec, reason=reason, delay=delay, found=found, apart=apart):
             share = without(spec, [Refusal(one, kind, STAGING) for kind, one in instead])
             return Progress(_with(share, left_out), reason, delay, found, apart)

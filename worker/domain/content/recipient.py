@@ -19,6 +19,8 @@ LISTS: Mapping[str, str] = {
 EVERYONE = "@all"
 GROUPS = ("parties", "tags", "everyone")
 """Keys of a spec that stand for members whom only the vendor, or the application, can name."""
+INSTEAD_OF = "instead_of"
+"""The key in a spec of the groups whose members it names one by one."""
 
 
 def everyone_of(sender: str) -> str:

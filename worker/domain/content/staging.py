@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from worker.domain.content.left_out import STAGING, Named
-from worker.domain.content.recipient import GROUPS, LISTS, same_person
+from worker.domain.content.recipient import GROUPS, INSTEAD_OF, LISTS, same_person
 from worker.domain.outcome import Refusal
 
 DRY_RUN = "staging: dry_run, no call is made"
@@ -50,20 +50,21 @@ class Staging:
     def refuses(self, spec: Mapping[str, Any]) -> bool:
         """True for a share of which it cannot be told that it is let through.
 
-        A broadcast, a chat that only the vendor knows, a group send by a member whom it would be put before.
+        A broadcast, a chat that only the vendor knows, a group send by a member whom it would be put before, the
+        members of a department, one by one, who are in no list of ours.
         """
         sender = spec.get("sender")
         names = any(spec.get(name) for name in LISTS.values())
-        return bool(spec.get("everyone")) or not names or (sender is not None and not self._lets_send(sender))
+        lets_send = ("user", same_person(str(sender))) in self._allowed()
+        is_sent_by_another = (sender is not None or "customers" in spec) and not lets_send
+        is_of_members = INSTEAD_OF in spec and bool(self.left_out(spec))
+        return bool(spec.get("everyone")) or not names or is_sent_by_another or is_of_members
 
     def instead(self, spec: Mapping[str, Any]) -> tuple[Named, ...]:
         """The recipients that are called in place of a share's; empty: none."""
         kinds = {kind for kind, name in LISTS.items() if spec.get(name)}
         wanted = "user" if kinds & {"user", "party", "tag"} else next(iter(kinds & set(REDIRECTED)), None)
         return tuple((kind, one) for kind, one in map(_parsed, self.redirect_to) if kind == wanted)
-
-    def _lets_send(self, sender: Any) -> bool:
-        return ("user", same_person(str(sender))) in self._allowed()
 
     def _allowed(self) -> set[Named]:
         return {(kind, same_person(one)) for kind, one in map(_parsed, self.only or ())}
@@ -77,13 +78,20 @@ def _parsed(written: str) -> Named:
     return (kind, one) if colon and kind in LISTS else ("user", written)
 
 
+def _is_one(written: str) -> bool:
+    """False for none, for all, for several, and for a kind that there is not."""
+    kind, one = _parsed(written)
+    is_of_a_kind = ":" not in written or written.startswith(f"{kind}:")
+    return is_of_a_kind and bool(one) and one == one.strip() and "|" not in one and not one.startswith("@")
+
+
 def staging_problem(switches: Staging) -> str | None:
     """What is wrong with them, and what to do; None: nothing."""
     if sum((switches.dry_run, switches.only is not None, bool(switches.redirect_to))) > 1:
         return "has several switches on; leave one of dry_run, only and redirect_to"
     names = [*(switches.only or ()), *switches.redirect_to]
-    if any(not _parsed(name)[1].strip() or name.strip().lower() == "@all" for name in names):
-        return f"names nobody, or everybody; each is {FORM}"
+    if any(not _is_one(name) for name in names):
+        return f"names what is no single recipient; each is {FORM}"
     kinds = [_parsed(name)[0] for name in switches.redirect_to]
     if len(set(kinds)) < len(kinds) or not set(kinds) <= set(REDIRECTED):
         return "redirect_to has at most one member, one chat and one address: a userid, chat:..., email:..."

@@ -35,9 +35,7 @@ from worker.outbox.jobs.codes import may_be_anothers, note_task_ids
 from worker.outbox.jobs.events import event_row
 from worker.outbox.jobs.rows import Batch, JobFacts, job_rows, lock_jobs, lock_parts_now, part_rows, wake_dependants
 from worker.outbox.lanes.lanes import move_lanes
-
-REASON = 100
-"""Characters that are kept of what a part waited for."""
+from worker.outbox.lanes.waits import wait_rows
 
 
 def commit(
@@ -71,8 +69,8 @@ def _carry_out(
     # The clock is read with the locks granted: read before, a call's deadline could be over before the call begins.
     parts, now, jobs, some_paused = lock_parts_now(connection, {item.part_id for item in items}, now_sql, moving)
     before = {part.id: part.state for part in parts.values()}
-    waited = {part.id: part.reason for part in parts.values() if part.reason and part.state is PartState.QUEUED}
-    batch = Batch(now, policy, parts, before, reported=reported, some_paused=some_paused, waited=waited)
+    reasons = {part.id: part.reason for part in parts.values()}
+    batch = Batch(now, policy, parts, before, reported=reported, some_paused=some_paused, reasons=reasons)
     if any(part.order_id for part in parts.values()):
         # Orders stay locked until the commit: two marks of one order cannot overtake each other, and the relay cannot
         # put a part to sleep while the one before it ends.
@@ -206,7 +204,7 @@ def _write(
     writes.insert(tables.attempts, list(batch.attempts.values()), conflict="replace")
     writes.insert(tables.receipts, batch.receipts, conflict="ignore")
     writes.insert(tables.failures, batch.failures, conflict="ignore")
-    writes.insert(tables.waits, _waits_over(batch), conflict="replace")
+    writes.insert(tables.waits, _waits_begun(batch), conflict="replace")
     writes.insert(tables.events, _ends(batch, followed.changed))
     # Replaced: what is being indexed meanwhile is indexed once more.
     writes.insert(tables.unindexed, _to_index(batch, followed.jobs.values()), conflict="replace")
@@ -238,14 +236,16 @@ def _ends(batch: Batch, changed: Mapping[str, JobFacts]) -> list[dict[str, Any]]
     ]
 
 
-def _waits_over(batch: Batch) -> list[dict[str, Any]]:
-    """What parts do not wait for any more: their rows tell only what comes next."""
-    touched = ((batch.touched[id], reason) for id, reason in batch.waited.items() if id in batch.touched)
-    return [
-        {"part_id": part.id, "reason": reason[:REASON], "over_at": batch.now}
-        for part, reason in touched
-        if part.state is not PartState.QUEUED or part.reason != reason
+def _waits_begun(batch: Batch) -> list[dict[str, Any]]:
+    """What queued parts wait for from now on, unless an answer said so, whose attempt tells it."""
+    answered = {part for part, _ in batch.attempts}
+    waits = [
+        (part.id, part.reason)
+        for part in batch.touched.values()
+        if part.state is PartState.QUEUED and part.reason and part.reason != batch.reasons.get(part.id)
     ]
+    waits += [(row["id"], row["reason"]) for row in batch.added if row["state"] == PartState.QUEUED and row["reason"]]
+    return wait_rows((wait for wait in waits if wait[0] not in answered), batch.now)
 
 
 def _to_index(batch: Batch, jobs: Iterable[JobFacts]) -> list[dict[str, Any]]:

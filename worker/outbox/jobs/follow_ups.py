@@ -22,6 +22,7 @@ from worker.outbox.engine.dialect import dialect_of
 from worker.outbox.engine.sql import execute, mappings
 from worker.outbox.jobs.rows import lock_parts, save_parts
 from worker.outbox.lanes.offering import by_lane
+from worker.outbox.lanes.waits import note_waits
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,10 +179,11 @@ def reminders(connection: Connection, target: str, since: int) -> list[int]:
     return sorted(row[1] for row in rows if json.loads(row[0]).get("target") == target)
 
 
-def park(connection: Connection, part: PartFacts, job_id: str, until: int, reason: str) -> None:
+def park(connection: Connection, part: PartFacts, job_id: str, now: int, until: int, reason: str) -> None:
     """Parks a part on a job whose row this transaction has locked."""
     park_on(part, job_id, until, reason)
     save_parts(connection, [part])
+    note_waits(connection, [(part.id, reason)], now)
     execute(connection, "update worker_jobs set awaited = true where id = :id", {"id": job_id})
 
 

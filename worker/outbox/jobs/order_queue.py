@@ -21,8 +21,9 @@ from worker.domain.state import PartState
 from worker.outbox import tables
 from worker.outbox.engine.bulk import ids_json, insert_rows
 from worker.outbox.engine.dialect import Dialect, dialect_of
-from worker.outbox.engine.sql import fetch, run
+from worker.outbox.engine.sql import fetch, read_now, run
 from worker.outbox.lanes.lanes import parked_among
+from worker.outbox.lanes.waits import note_waits
 
 TRIES = 10
 """How often an order's row is inserted at most: another transaction may delete it, with the order's last part, before
@@ -134,7 +135,7 @@ def out_of_turn(connection: Connection, ids: Sequence[str]) -> list[str]:
     return [id for id, place in _places(connection, ids).items() if not place.first]
 
 
-def send_to_sleep(connection: Connection, orders: Mapping[str, str]) -> None:
+def send_to_sleep(connection: Connection, now_sql: str, orders: Mapping[str, str]) -> None:
     """Lets those of these queued parts (part -> its order) that are not first wait until they are woken."""
     # Without the lock the part before one of them could end meanwhile, and no transaction would wake it.
     _lock(connection, set(orders.values()))
@@ -142,6 +143,7 @@ def send_to_sleep(connection: Connection, orders: Mapping[str, str]) -> None:
     sets = f"not_before = {FOREVER}, offered_until = null, reason = '{WAITS_ITS_TURN}', limit_name = null"
     sleep = dialect_of(connection).update_chosen("worker_parts", sets) + " and state = 0 and waits_on is null"
     run(connection, sleep, {"ids": ids_json(waiting)})
+    note_waits(connection, ((part, WAITS_ITS_TURN) for part in waiting), read_now(connection, now_sql))
 
 
 # -- people, and what went wrong --------------------------------------------------------------------------------------
@@ -312,7 +314,7 @@ def _wake(connection: Connection, orders: Collection[str], now: str) -> None:
     heads, dialect = _heads(connection, orders), dialect_of(connection)
     first = [head for head in heads.values() if head]
     if first:
-        sets = f"not_before = {now}, offered_until = null"
+        sets = f"not_before = {now}, offered_until = null, reason = null"
         asleep = f"state = 0 and not_before = {FOREVER} and waits_on is null"
         run(connection, f"{dialect.update_chosen('worker_parts', sets)} and {asleep}", {"ids": ids_json(first)})
     if empty := [order for order, head in heads.items() if head is None]:

@@ -39,7 +39,7 @@ class JobRows(ReportRows):
 
     failures: Rows
     waits: Rows
-    """What its parts waited for, and do not any more."""
+    """What its parts wait for and have waited for."""
     events: Rows
     followers: Rows
     """The jobs that are about this one: id, kind, state, created_at, finished_at."""
@@ -69,7 +69,7 @@ def job_rows(connection: Connection, job_id: str) -> JobRows | None:
         attempts=_rows_of_parts(connection, "worker_attempts", "part_id, claim", parts),
         receipts=_rows_of_parts(connection, "worker_receipts", "part_id, claim", parts),
         failures=_rows_of_parts(connection, "worker_failures", "part_id, kind, recipient_key", parts),
-        waits=_rows_of_parts(connection, "worker_waits", "part_id, over_at", parts),
+        waits=_rows_of_parts(connection, "worker_waits", "part_id, began_at", parts),
         events=events_of_job(connection, job_id),
         followers=mappings(connection, _FOLLOWERS, {"id": job_id}),
         replays=_replays(connection, job_id),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any, NamedTuple
@@ -188,8 +188,8 @@ class Batch:
     burned: list[str] = field(default_factory=list)
     added: list[dict[str, Any]] = field(default_factory=list)
     """New parts of open jobs."""
-    waited: dict[str, str] = field(default_factory=dict)
-    """What the queued parts waited for when they were locked."""
+    reasons: Mapping[str, str | None] = field(default_factory=dict)
+    """Why the parts were where they were when they were locked."""
     grown_jobs: set[str] = field(default_factory=set)
     """Jobs that have more parts now."""
     task_ids: list[dict[str, str]] = field(default_factory=list)

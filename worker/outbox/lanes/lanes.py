@@ -19,6 +19,7 @@ from worker.domain.job import first_id
 from worker.domain.outcome import Penalty
 from worker.domain.pacing import lane as deciding
 from worker.domain.pacing.lane import Cause, LaneBlock, LaneEvent, LaneFacts, LaneRules, Step, Success, account_of
+from worker.domain.settle import FOREVER
 from worker.outbox import tables
 from worker.outbox.engine.bulk import ids_json, insert_rows
 from worker.outbox.engine.clock import instant
@@ -237,15 +238,37 @@ def count_lane_events(connection: Connection, what: Step, since: int) -> int:
     return int(fetch(connection, query, {"after": first_id(since), "what": str(what)})[0][0])
 
 
-def events_of_lanes(
-    connection: Connection, account: str, lanes: Collection[str], since: int, most: int
-) -> list[dict[str, Any]]:
-    """The newest steps of these lanes, their account and its settings since an instant, among the newest 10,000."""
-    newest = "select * from worker_lane_events where id > :after order by id desc limit 10000"
-    query = f"select * from ({newest}) newest where account = :account and happened_at >= :since order by id desc"
-    # The ids have the clock of the process that wrote them.
-    rows = mappings(connection, query, {"after": first_id(since - SKEW_US), "account": account, "since": since})
-    return [row for row in rows if row["lane"] in {"", account, *lanes}][:most]
+STEPS = 50
+_STEPS_READ = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class LaneSteps:
+    """What happened to some lanes and their account in a time, the oldest first."""
+
+    rows: list[dict[str, Any]]
+    are_more: bool
+    """There were more before these, or too many of others to look through."""
+
+
+def steps_of_lanes(
+    connection: Connection, account: str, lanes: Collection[str], since: int, until: int | None
+) -> LaneSteps:
+    """The last 50 steps of these lanes, of their account and about its settings, of a time; None: until now."""
+    # From the end that is near: ids have the clock of the process that wrote them.
+    order = "desc" if until is None else "asc"
+    query = f"select * from worker_lane_events where id > :after order by id {order} limit :most"
+    read = mappings(connection, query, {"after": first_id(since - SKEW_US), "most": _STEPS_READ})
+    wanted, end = {"", account, *lanes}, FOREVER if until is None else until
+    rows = sorted(
+        (
+            row
+            for row in read
+            if row["account"] == account and row["lane"] in wanted and since <= row["happened_at"] <= end
+        ),
+        key=lambda row: row["id"],
+    )
+    return LaneSteps(rows[-STEPS:], len(rows) > STEPS or len(read) == _STEPS_READ)
 
 
 def lanes_of(connection: Connection, name: str) -> list[str]:

@@ -18,6 +18,7 @@ from worker.outbox.engine.bulk import ids_json, insert_rows, update_rows
 from worker.outbox.engine.clock import instant
 from worker.outbox.engine.dialect import dialect_of
 from worker.outbox.engine.sql import execute, fetch, read_now, run
+from worker.outbox.lanes.waits import note_waits
 
 STANDS = "exists (select 1 from worker_pauses where ended_at is null)"
 """The expression that is true while anything is paused."""
@@ -53,13 +54,14 @@ def paused_among(connection: Connection, parts: Iterable[str]) -> dict[str, Paus
     return {part: pause for part, pause in found if pause is not None}
 
 
-def park(connection: Connection, paused: Mapping[str, Pause]) -> None:
+def park(connection: Connection, now_sql: str, paused: Mapping[str, Pause]) -> None:
     """Parks these queued parts on their pauses, as far as they are not offered."""
     rows = [
         {"id": part, "not_before": pause.parked_until, "reason": PAUSED, "limit_name": None}
         for part, pause in sorted(paused.items())
     ]
     update_rows(connection, tables.parts, ("id",), rows, only="state = 0 and offered_until is null")
+    note_waits(connection, ((part, PAUSED) for part in paused), read_now(connection, now_sql))
 
 
 def begin(connection: Connection, now_sql: str, scopes: Sequence[Mapping[str, Any]]) -> list[Pause]:
@@ -93,6 +95,6 @@ def parked_on_ended(connection: Connection) -> list[str]:
 def wake(connection: Connection, parts: Collection[str]) -> None:
     """Makes parts that are parked on a pause due as they were when they were enqueued."""
     due_at = "(select j.due_at from worker_jobs j where j.id = worker_parts.job_id)"
-    sets = f"not_before = {due_at}, offered_until = null"
+    sets = f"not_before = {due_at}, offered_until = null, reason = null"
     update = f"{dialect_of(connection).update_chosen('worker_parts', sets)} and state = 0 and not_before > {FOREVER}"
     run(connection, update, {"ids": ids_json(sorted(parts))})

@@ -42,8 +42,8 @@ attempts = table(
 waits = table(
     "waits",
     Column("part_id", Key(PART_ID), primary_key=True, doc="the part"),
-    Column("reason", Key(100), primary_key=True, doc="what it waited for, in our words and codes; once for each"),
-    Column("over_at", BigInteger, nullable=False, doc="when that was over, or something else it waited for, last"),
+    Column("reason", Key(100), primary_key=True, doc="what it waits for, in our words and codes; once for each"),
+    Column("began_at", BigInteger, nullable=False, doc="when it last began to wait for that"),
 )
 
 receipts = table(

@@ -279,8 +279,8 @@ _TASK_ID = "delete from worker_task_ids where account = :account and task_id = :
 # -- parts of jobs that stay ------------------------------------------------------------------------------------------
 
 
-def _purge_of_parts(table: str, made: str, ended: str, database: Database, before: int, after: str) -> BatchResult:
-    """Deletes the old rows of ended parts; an ended part never moves again."""
+def _purge_of_parts(table: str, made: str, stays: str, database: Database, before: int, after: str) -> BatchResult:
+    """Deletes the old rows of ended parts; an ended part never moves again. `stays`: those whose rows are kept."""
     page = (
         f"select part_id, max({made}) from {table} where part_id > :after and part_id < :young"
         " group by part_id order by part_id limit :limit"
@@ -289,23 +289,25 @@ def _purge_of_parts(table: str, made: str, ended: str, database: Database, befor
 
     def batch(connection: Connection) -> BatchResult:
         rows = fetch(connection, page, {"after": after, "young": first_id(before), "limit": ROWS})
-        old = ids_json(row[0] for row in rows if row[1] < before)
-        ids = [row[0] for row in fetch(connection, f"select p.id from {source} and ({ended})", {"ids": old})]
+        old = [row[0] for row in rows if row[1] < before]
+        # Also those of jobs that are gone: a process of an older release does not know all of these tables.
+        kept = {row[0] for row in fetch(connection, f"select p.id from {source} and ({stays})", {"ids": ids_json(old)})}
+        ids = [id for id in old if id not in kept]
         _delete(connection, table, ids, "part_id")
         return BatchResult(len(ids), rows[-1][0] if len(rows) == ROWS else None)
 
     return database.run(batch)
 
 
-_ENDED = f"p.state in ({', '.join(str(int(state)) for state in sorted(FINAL_STATES))})"
+_GOES_ON = f"p.state not in ({', '.join(str(int(state)) for state in sorted(FINAL_STATES))})"
 # A held part is not repeated; any other part in doubt needs its frozen bytes for the repeat.
-_ENDED_OR_HELD = f"{_ENDED} or (p.state = {int(PartState.UNKNOWN)} and p.not_before is null)"
+_IS_CALLED_AGAIN = f"{_GOES_ON} and not (p.state = {int(PartState.UNKNOWN)} and p.not_before is null)"
 
-purge_bodies = partial(_purge_of_parts, "worker_bodies", "frozen_at", _ENDED_OR_HELD)
+purge_bodies = partial(_purge_of_parts, "worker_bodies", "frozen_at", _IS_CALLED_AGAIN)
 """Deletes frozen bytes of parts that have ended or are held."""
-purge_attempts = partial(_purge_of_parts, "worker_attempts", "ended_at", _ENDED)
+purge_attempts = partial(_purge_of_parts, "worker_attempts", "ended_at", _GOES_ON)
 """Deletes attempts of parts that have ended without doubt; `deleted` counts parts."""
-purge_waits = partial(_purge_of_parts, "worker_waits", "over_at", _ENDED)
+purge_waits = partial(_purge_of_parts, "worker_waits", "began_at", _GOES_ON)
 """Deletes what parts waited for that have ended."""
 
 
