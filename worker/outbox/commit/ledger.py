@@ -245,7 +245,7 @@ def _waits_begun(batch: Batch) -> list[dict[str, Any]]:
         if part.state is PartState.QUEUED and part.reason and part.reason != batch.reasons.get(part.id)
     ]
     waits += [(row["id"], row["reason"]) for row in batch.added if row["state"] == PartState.QUEUED and row["reason"]]
-    return wait_rows((wait for wait in waits if wait[0] not in answered), batch.now)
+    return wait_rows((wait for wait in waits if wait[0] not in answered), batch.now) if waits else []
 
 
 def _to_index(batch: Batch, jobs: Iterable[JobFacts]) -> list[dict[str, Any]]:
