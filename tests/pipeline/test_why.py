@@ -483,3 +483,19 @@ def test_what_is_open_about_it_is_told(site: Site) -> None:
     site.recall(other)
     site.run()
     assert () == asked(site, other).follow_ups
+
+
+def test_a_follow_up_that_ended_while_it_waited_is_not_open(site: Site) -> None:
+    """Another one about the same job is."""
+    job = site.send()
+    commit(site.database, [Mark(job + "-0", 0, site.runtime.lease.incarnation, 1_000_000)], Policy())
+    first = site.recall(job)
+    site.ring(first)
+    mark(site.database, [first])
+    site.sql("update worker_parts set state = 8, not_before = null where job_id = :job", job=first)
+    site.sql(
+        "update worker_jobs set state = 8, n_open = 0, n_cancelled = 1, finished_at = 1 where id = :job", job=first
+    )
+    second = site.recall(job)
+    site.ring(second)
+    assert [second] == [one.job for one in asked(site, job).follow_ups]

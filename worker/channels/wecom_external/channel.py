@@ -87,7 +87,7 @@ class WecomExternal:
         return upload_lane(message) if kind == Kind.UPLOAD else kind
 
     def narrow(self, spec: Mapping[str, Any], later: Collection[str], members: Collection[str] = ()) -> None:
-        """See `Channel.narrow`: a part waits whole. No limit of the vendor's is one recipient's."""
+        """Never called: the vendor counts no recipients when it takes the call, so no charge names a recipient."""
 
     def repeat_rule(self, part: Part) -> tuple[RepeatRule, int]:
         """See `Channel.repeat_rule`."""

@@ -86,7 +86,7 @@ class Youdu:
         return upload_lane(message) if kind == fields.UPLOAD else kind
 
     def narrow(self, spec: Mapping[str, Any], later: Collection[str], members: Collection[str] = ()) -> None:
-        """See `Channel.narrow`: a part waits whole. No limit of the vendor's is one recipient's."""
+        """See `Channel.narrow`: the server counts no recipients; a limit of ours divides a call by its lists."""
 
     def repeat_rule(self, part: Part) -> tuple[RepeatRule, int]:
         """See `Channel.repeat_rule`: what makes a repeat safe.

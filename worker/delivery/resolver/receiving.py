@@ -97,7 +97,7 @@ def charges_of_persons(part: Part, most: int) -> Iterator[Charge]:
     """What a send costs of the messages that a person may get in any 24 hours, by all accounts together."""
     limit = person_day(most)
     members = part.members if part.members and part.spec.keys() & GROUPS else ()
-    listed = [(kind, one) for kind, one in named(part.spec) if kind != "chat"]
+    listed = [(kind, one) for kind, one in named(part.spec) if kind in ("user", "email")]
     once = {same_person(one): one for _, one in (*(("user", user) for user in members), *listed)}
     yield from (Charge(limit, key, recipient=one) for key, one in once.items())
 

@@ -25,7 +25,7 @@ from worker.domain.content.left_out import apart, is_empty, without
 from worker.domain.content.recipient import GROUPS
 from worker.domain.job import Priority
 from worker.domain.outcome import Scope
-from worker.domain.pacing.limit import Charge, Denied, Permit
+from worker.domain.pacing.limit import PERSON_DAY, Charge, Denied, Permit
 from worker.outbox.commit.commands import Change, Narrowing
 from worker.outbox.jobs.loading import DuePart
 from worker.outbox.lanes.offering import like, wake_like
@@ -34,6 +34,9 @@ WAITING = 1_000
 """Parts of a lane that are due later among which one for the same recipients is looked for."""
 TRIES = 3
 """How often another call may take the room of further recipients before the part waits whole."""
+
+ASK_AGAIN_S = 600.0
+"""The longest that recipients wait for others, and that a message waits for a day's room before it asks again."""
 
 Specs = tuple[dict[str, Any], dict[str, Any]]
 
@@ -129,8 +132,11 @@ def _wait_for_room(runtime: Runtime, alone: Sequence[tuple[InFlight, Denied]]) -
 def _room_in_s(flight: InFlight, denied: Denied) -> float:
     """Seconds until a part whose members have no room asks again; urgent parts do not queue behind others."""
     if denied.retry_in_s is not None and flight.due.priority != Priority.URGENT:
-        return denied.retry_in_s
-    return first_to_go_s(denied.members, flight.charges) if denied.members else denied.delay
+        room_in_s = denied.retry_in_s
+    else:
+        room_in_s = first_to_go_s(denied.members, flight.charges) if denied.members else denied.delay
+    # A message that is refused gives such room back, on any account.
+    return min(room_in_s, ASK_AGAIN_S) if denied.limit == PERSON_DAY else room_in_s
 
 
 def _wait(due: DuePart, denied: Denied, delay_s: float) -> Change:
@@ -223,7 +229,7 @@ def first_to_go_s(members: Mapping[str, float], charges: Sequence[Charge]) -> fl
     """
     # By group, or a thousand members would become a thousand calls.
     window_s = min(charge.limit.window_s for charge in charges if charge.recipient is not None)
-    soon = min(members.values()) + window_s
+    soon = min(members.values()) + min(window_s, ASK_AGAIN_S)
     return max(wait for wait in members.values() if wait <= soon)
 
 

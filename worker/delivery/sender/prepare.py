@@ -258,8 +258,8 @@ def render(runtime: Runtime, flights: Flights) -> Flights:
 def charges_of(runtime: Runtime, flight: InFlight, part: Part) -> Sequence[Charge]:
     """What the call of a part, or of some of its recipients, costs of each limit."""
     charges, most = flight.channel.limits(part, flight.account), runtime.settings.person_day
-    # A repeat is the message of the call in doubt, which was counted.
-    if not most or flight.due.doubts or part.kind not in flight.channel.sends:
+    # Once for a message, with the first of its calls that may have left.
+    if not most or flight.due.claim > flight.due.unheard or part.kind not in flight.channel.sends:
         return charges
     return [*charges, *charges_of_persons(part, most)]
 

@@ -115,7 +115,7 @@ def _record(runtime: Runtime, flight: InFlight) -> None:
     log_attempt(flight, flight.mark.claim, verdict, delay, result.duration_s)
     if isinstance(result, NeverLeft):
         give_back(runtime, flight)
-    elif not isinstance(verdict.outcome, Accepted | Partial | Unknown | Held):
+    elif isinstance(verdict.outcome, Rejected):
         _give_back_of_persons(runtime, flight)
     if isinstance(verdict.outcome, StaleToken) and flight.token is not None:
         runtime.tokens.refused(flight.account, flight.token)
@@ -125,7 +125,7 @@ def _record(runtime: Runtime, flight: InFlight) -> None:
 
 
 def _give_back_of_persons(runtime: Runtime, flight: InFlight) -> None:
-    """Returns what a call that was refused would have put before persons; the vendor has counted it as a call."""
+    """Returns what a message that was refused would have put before persons; the vendor has counted its call."""
     charges = [charge for charge in flight.charges if charge.limit.name == PERSON_DAY]
     if charges and flight.permit is not None:
         runtime.governor.give_back_of(flight.permit, charges)

@@ -51,7 +51,7 @@ def apart(spec: Mapping[str, Any], later: Collection[str]) -> tuple[dict[str, An
     None where one of both would be empty, where a group stands beside, or where more than recipients tell its calls
     apart.
     """
-    if spec.keys() & {*GROUPS, INSTEAD_OF, "chats", "task_id", "piece", "after"}:
+    if spec.keys() & {*GROUPS, INSTEAD_OF, "chats", "customers", "task_id", "piece", "after"}:
         return None
     of_later = [Refusal(one, kind, "") for kind, one in named(spec) if one in later]
     of_now = [Refusal(one, kind, "") for kind, one in named(spec) if one not in later]

@@ -139,6 +139,16 @@ def sqlite_engine(url: str, **options: Any) -> Engine:
     return engine
 
 
+def _with_small_caches(engine: Engine) -> Engine:
+    """The engine with a cache of 1 MiB for each connection: a process has many, and the system caches the file once."""
+
+    @event.listens_for(engine, "connect")
+    def _pragma(connection: Any, _record: Any) -> None:
+        connection.execute("PRAGMA cache_size=-1024")
+
+    return engine
+
+
 def missing_file(url: str) -> Path | None:
     """The SQLite file of a URL when it does not exist but its folder does: connecting would create it. Else None."""
     try:
@@ -164,7 +174,7 @@ def make_engine(url: str, *, pool_size: int = 8) -> Engine:
         raise ConfigurationError("database: not a database URL; use postgresql+psycopg://, sqlite:///") from error
     backend = parsed.get_backend_name()
     if backend == "sqlite":
-        return sqlite_engine(url)
+        return _with_small_caches(sqlite_engine(url))
     if backend not in _DRIVERS:
         raise unsupported(backend)
     extra, driver = _DRIVERS[backend]

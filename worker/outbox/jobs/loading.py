@@ -53,6 +53,8 @@ class DuePart:
     """Its job is: nothing of it is sent any more."""
     quiet_hours: str | None = None
     """Its job's own; None: its account's."""
+    unheard: int = 0
+    """Of its claims, under which certainly nothing left."""
     some_suppressed: bool = False
     """The list of those to whom nothing is sent is not empty."""
 
@@ -84,7 +86,7 @@ def _select(dialect: Dialect, now: str) -> str:
     size = " + ".join(f"coalesce({dialect.octet_length}({column}), 0)" for column in _DOCUMENTS)
     columns = _COLUMNS.format(*(f"case when {size} <= {LARGE} then {column} end" for column in _DOCUMENTS))
     return (
-        f"select {columns}, p.priority, j.quiet_hours, {_SUPPRESSED}, j.cancelled_at from {_from(dialect)}"
+        f"select {columns}, p.priority, p.unheard, j.quiet_hours, {_SUPPRESSED}, j.cancelled_at from {_from(dialect)}"
         f" and p.state = 0 and p.waits_on is null and p.not_before <= {now}"
     )
 
@@ -97,8 +99,8 @@ def load(connection: Connection, now: str, ids: Sequence[str]) -> list[DuePart]:
 
 
 def _loaded(row: Sequence[Any]) -> DuePart:
-    loaded = DuePart(*row[:-4])
-    loaded.priority, loaded.quiet_hours = row[-4], row[-3]
+    loaded = DuePart(*row[:-5])
+    loaded.priority, loaded.unheard, loaded.quiet_hours = row[-5:-2]
     loaded.some_suppressed, loaded.cancelled = bool(row[-2]), row[-1] is not None
     if row[10] is None:
         loaded.spec, loaded.message, loaded.holds_bytes, loaded.is_unread = {}, {}, True, True

@@ -141,9 +141,11 @@ def send_to_sleep(connection: Connection, now_sql: str, orders: Mapping[str, str
     _lock(connection, set(orders.values()))
     waiting = out_of_turn(connection, list(orders))
     sets = f"not_before = {FOREVER}, offered_until = null, reason = '{WAITS_ITS_TURN}', limit_name = null"
-    sleep = dialect_of(connection).update_chosen("worker_parts", sets) + " and state = 0 and waits_on is null"
-    run(connection, sleep, {"ids": ids_json(waiting)})
-    note_waits(connection, ((part, WAITS_ITS_TURN) for part in waiting), read_now(connection, now_sql))
+    dialect, sleepers = dialect_of(connection), " and state = 0 and waits_on is null"
+    run(connection, dialect.update_chosen("worker_parts", sets) + sleepers, {"ids": ids_json(waiting)})
+    asleep = f"select id from {dialect.chosen('worker_parts')}{sleepers}"
+    ids = [row[0] for row in fetch(connection, asleep, {"ids": ids_json(waiting)})]
+    note_waits(connection, ((id, WAITS_ITS_TURN) for id in ids), read_now(connection, now_sql))
 
 
 # -- people, and what went wrong --------------------------------------------------------------------------------------

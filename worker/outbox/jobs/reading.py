@@ -186,7 +186,7 @@ def jobs_named(connection: Connection, name: str, accounts: Iterable[str]) -> li
 
 def parked_on(connection: Connection, job_id: str) -> dict[str, int]:
     """The jobs that wait for this one, and the instant until which each waits at the latest."""
-    query = "select job_id, min(not_before) from worker_parts where waits_on = :job group by job_id"
+    query = "select job_id, min(not_before) from worker_parts where waits_on = :job and state = 0 group by job_id"
     return {row[0]: int(row[1]) for row in execute(connection, query, {"job": job_id})}
 
 

@@ -61,7 +61,9 @@ def park(connection: Connection, now_sql: str, paused: Mapping[str, Pause]) -> N
         for part, pause in sorted(paused.items())
     ]
     update_rows(connection, tables.parts, ("id",), rows, only="state = 0 and offered_until is null")
-    note_waits(connection, ((part, PAUSED) for part in paused), read_now(connection, now_sql))
+    source = f"{dialect_of(connection).chosen('worker_parts')} and state = 0 and not_before > {FOREVER}"
+    parked = fetch(connection, f"select id from {source}", {"ids": ids_json(paused)})
+    note_waits(connection, ((row[0], PAUSED) for row in parked), read_now(connection, now_sql))
 
 
 def begin(connection: Connection, now_sql: str, scopes: Sequence[Mapping[str, Any]]) -> list[Pause]:
