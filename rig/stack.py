@@ -23,7 +23,8 @@ from sqlalchemy import text
 
 from rig import brokers
 from rig.forkery import Forked, fork
-from worker.config.accounts import FixedAccounts, accounts_of
+from worker.accounts.sources import accounts_of
+from worker.config.accounts import FixedAccounts
 from worker.config.settings import Settings, load_settings
 from worker.outbox.engine.database import Database, make_engine
 

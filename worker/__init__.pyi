@@ -54,7 +54,6 @@ from worker.channels.wecom_app import (
 from worker.config.accounts import (
     AccountSource as AccountSource,
     FixedAccounts as FixedAccounts,
-    configure as configure,
 )
 from worker.config.settings import (
     Settings as Settings,

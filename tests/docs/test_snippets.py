@@ -17,7 +17,8 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 import worker
 from tests.docs.page import ROOT, Page
 from tests.support.runtime import RECALL, UPDATE, planted
-from worker.config.accounts import accounts_of, current_accounts
+from worker.accounts.current import current_accounts
+from worker.accounts.sources import accounts_of
 from worker.config.settings import load_settings
 from worker.outbox.engine.clock import DrivenClock
 from worker.outbox.engine.database import Database

@@ -103,8 +103,8 @@ def test_the_sample_of_an_account_is_one(tmp_path: Path, monkeypatch: pytest.Mon
     (tmp_path / "worker.toml").write_text(sample, encoding="utf-8")
     monkeypatch.setenv("OA_AES_KEY", KEYS[APP])
 
+    from worker.accounts.sources import accounts_of
     from worker.channels.registry import channel
-    from worker.config.accounts import accounts_of
 
     found = accounts_of(load_settings(tmp_path / "worker.toml")).get("oa")
     assert [] == channel("youdu").account_problems(found)

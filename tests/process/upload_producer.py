@@ -9,7 +9,7 @@ import sys
 
 from rig.stack import ACCOUNT, peak_kib
 from worker import File, upload
-from worker.config.accounts import accounts_of
+from worker.accounts.sources import accounts_of
 from worker.config.settings import load_settings
 from worker.outbox.engine.database import Database, make_engine
 

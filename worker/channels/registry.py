@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import importlib
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from functools import cache
 
@@ -56,15 +56,23 @@ def unregister(name: str) -> None:
 # -- accounts ---------------------------------------------------------------------------------------------------------
 
 
-def require_usable_accounts(accounts: AccountSource) -> None:
-    """ConfigurationError with one sentence for each wrong key of each account."""
-    wrong = [sentence for name in accounts.names() for sentence in _sentences(accounts.get(name))]
-    if wrong:
-        raise ConfigurationError("; ".join(wrong))
+def unusable_accounts(accounts: AccountSource) -> dict[str, str]:
+    """The accounts that cannot be used as they are configured here, with what to change."""
+    found = ((name, why_unusable(accounts, name)) for name in accounts.names())
+    return {name: why for name, why in found if why is not None}
+
+
+def why_unusable(accounts: AccountSource, name: str) -> str | None:
+    """What keeps an account from being used as it is configured here, and what to change; None: nothing."""
+    try:
+        require_usable(accounts.get(name))
+    except ConfigurationError as error:
+        return str(error)
+    return None
 
 
 def require_usable(account: Account) -> None:
-    """Checks one account, as a producer does for every job; one already found usable is not checked again."""
+    """ConfigurationError with one sentence for each wrong key; an account found usable is not checked again."""
     if _usable.get(account.name) is account:
         return
     if wrong := list(_sentences(account)):
@@ -100,13 +108,27 @@ def amount_of(accounts: AccountSource, name: str, limit: str) -> Amount | None:
 
 def alike(accounts: AccountSource, account: Account, scope: Callable[[Account], str]) -> list[str]:
     """The accounts of its channel with the same scope, its own name first."""
-    own, names = scope(account), [account.name]
-    for name in accounts.names():
+    names = accounts.names()
+    found = _alike.get(scope)
+    if found is None or found[0] is not names:
+        found = _alike[scope] = (names, _by_scope(accounts, names, account.channel, scope))
+    return list(dict.fromkeys([account.name, *found[1].get(scope(account), ())]))
+
+
+_alike: dict[Callable[[Account], str], tuple[tuple[str, ...], Mapping[str, list[str]]]] = {}
+"""A channel's scope -> the names of the accounts it was worked out for, and those by what their scope is."""
+
+
+def _by_scope(
+    accounts: AccountSource, names: Iterable[str], channel: str, scope: Callable[[Account], str]
+) -> Mapping[str, list[str]]:
+    found: dict[str, list[str]] = {}
+    for name in names:
         with suppress(ConfigurationError):  # one that is not configured rightly sends nothing
             other = accounts.get(name)
-            if other.channel == account.channel and scope(other) == own:
-                names.append(name)
-    return list(dict.fromkeys(names))
+            if other.channel == channel:
+                found.setdefault(scope(other), []).append(name)
+    return found
 
 
 def _sentences(account: Account) -> Iterator[str]:

@@ -15,10 +15,10 @@ from typing import Any
 
 from sqlalchemy import Connection
 
+from worker.accounts.sources import accounts_of
 from worker.channels.registry import channel
 from worker.cli import callbacks, lanes
 from worker.cli.reading import outbox
-from worker.config.accounts import accounts_of
 from worker.config.settings import load_settings
 from worker.control import suppress as suppressing
 from worker.control.audit import Running, audited

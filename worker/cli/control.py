@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
+from worker.accounts.sources import accounts_of
 from worker.channels.registry import channel, names
 from worker.cli.acting import Ask, system_user
 from worker.cli.reading import ProgressLine, Say, outbox, plain, tell
@@ -128,7 +129,7 @@ def cancel(
 def _doubts(wanted: JobFilter, missing: Sequence[str]) -> list[str]:
     """What in the filter is probably mistyped, for people."""
     doubts = [f"there is no job {id}; give the whole id, `worker why {id}` may find it" for id in missing[:SHOWN]]
-    accounts = load_settings().accounts
+    accounts = accounts_of(load_settings()).names()
     kinds = {kind for name in names() for kind in channel(name).kinds}
     for what, given, known in (
         ("account", wanted.account, accounts),

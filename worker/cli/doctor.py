@@ -12,10 +12,11 @@ from typing import Any
 from sqlalchemy import Connection
 from sqlalchemy.exc import SQLAlchemyError
 
-from worker.channels.registry import channel, require_usable
+from worker.accounts.sources import accounts_of
+from worker.channels.registry import channel, why_unusable
 from worker.cli.lanes import remedy_of
 from worker.cli.reading import Say, pause_line, staging_line
-from worker.config.accounts import accounts_of
+from worker.config.accounts import AccountSource
 from worker.config.settings import Settings, load_settings, where
 from worker.control.opening import opened
 from worker.delivery.resolver.members import load_resolver
@@ -30,7 +31,7 @@ from worker.outbox.engine.clock import SECOND
 from worker.outbox.engine.postgresql import left_to_the_role
 from worker.outbox.lanes.lanes import count_lane_events, list_lanes
 from worker.outbox.lanes.pauses import standing_pauses
-from worker.outbox.lanes.processes import living
+from worker.outbox.lanes.processes import Process, living, unusable_accounts_told
 
 CLOCK_S = 5.0
 """Seconds between the clocks that are reported; callbacks tolerate 300 s (`delivery.callback_max_age_s`)."""
@@ -82,8 +83,8 @@ def findings(
     if not names:
         yield Finding("accounts", Level.CAUTION, f"none is configured; add [accounts.NAME] to {where()}")
     for name in names:
-        yield from _account(accounts.get(name))
-    yield from _members(settings, [accounts.get(name) for name in names])
+        yield from _named(accounts, name)
+    yield from _members(settings, [accounts.get(name) for name in names if why_unusable(accounts, name) is None])
     yield from _hooks(settings)
     yield from _database(settings, names, wall_clock)
     yield _broker(settings)
@@ -98,11 +99,15 @@ def _refusal(act: Callable[[], object]) -> str | None:
     return None
 
 
+def _named(accounts: AccountSource, name: str) -> Iterator[Finding]:
+    if unusable := why_unusable(accounts, name):
+        yield Finding(f"account {name}", Level.PROBLEM, unusable)
+        return
+    yield from _account(accounts.get(name))
+
+
 def _account(account: Account) -> Iterator[Finding]:
     what = f"account {account.name}"
-    if unusable := _refusal(lambda: require_usable(account)):
-        yield Finding(what, Level.PROBLEM, unusable)
-        return
     vendor = channel(account.channel)
     own = [one for one in (account.secret, account.proxy) if isinstance(one, Secret)]
     secrets = [*own, *vendor.callback_secrets(account).values()]
@@ -132,7 +137,7 @@ def _members(settings: Settings, accounts: Sequence[Account]) -> Iterator[Findin
     if settings.members_of:
         good = f"{settings.members_of} names those of departments and tags"
         yield _imported("members", _refusal(lambda: load_resolver(settings.members_of)), good)
-    elif any(_counts_members(account) for account in accounts):
+    elif any(channel(account.channel).counts_members for account in accounts):
         text = "no members_of names those of departments, tags and @all: what each of them may get is not kept"
         yield Finding("members", Level.CAUTION, f"{text} before the call, and the vendor drops the rest in silence")
 
@@ -149,13 +154,6 @@ def _imported(what: str, refusal: str | None, good: str) -> Finding:
     return Finding(what, Level.PROBLEM, refusal.removeprefix(f"{what}: "))
 
 
-def _counts_members(account: Account) -> bool:
-    try:
-        return channel(account.channel).counts_members
-    except ConfigurationError:
-        return False  # `_account` reports it
-
-
 def _database(settings: Settings, names: Collection[str], wall_clock: Callable[[], float]) -> Iterator[Finding]:
     try:
         with opened(settings) as database, database.reading() as connection:
@@ -164,7 +162,9 @@ def _database(settings: Settings, names: Collection[str], wall_clock: Callable[[
             yield from _plans(connection)
             yield from _paused(standing_pauses(connection))
             yield from _parked(list_lanes(connection, database.now, None), names)
-            yield _workers(sum(process.fresh for process in living(connection, database.now)))
+            processes = [one for one in living(connection, database.now) if one.fresh]
+            yield _workers(len(processes))
+            yield from _unusable(processes)
             since = database.read_now() - SET_ASIDE_S * SECOND
             yield from _set_aside(count_lane_events(connection, Step.SET_ASIDE, since))
             before = wall_clock()
@@ -183,6 +183,13 @@ def _parked(lanes: Sequence[Mapping[str, Any]], names: Collection[str]) -> Itera
     others = sum(row["lane"] not in names for row in rows)
     if others:
         yield Finding("lanes", Level.CAUTION, f"{others} parked; `worker lanes` says why, and what to do")
+
+
+def _unusable(processes: Sequence[Process]) -> Iterator[Finding]:
+    """Accounts that worker processes cannot use, each a problem: their settings may not be those of this process."""
+    for account, (count, why) in unusable_accounts_told(processes).items():
+        text = f"{count} of {len(processes)} worker processes cannot use it: {why}"
+        yield Finding(f"account {account}", Level.PROBLEM, text)
 
 
 def _paused(pauses: Sequence[Pause]) -> Iterator[Finding]:

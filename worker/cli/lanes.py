@@ -15,6 +15,7 @@ from worker.domain.pause import Pause
 from worker.outbox.engine.database import Database
 from worker.outbox.lanes import lanes, tokens
 from worker.outbox.lanes.pauses import standing_pauses
+from worker.outbox.lanes.processes import living, unusable_accounts_told
 
 BY_A_PERSON = "a person resumed it"
 _EASING = (Standing.NARROWED, Standing.STARTING)
@@ -31,7 +32,10 @@ def show(say: Say, *, account: str | None, as_json: bool) -> None:
             for one in standing_pauses(connection)
             if account in (None, one.account) or not (one.account or one.job_id)
         ]
-    found = [_plain(row, settings.delivery.breaker_failures) for row in rows]
+        processes = [one for one in living(connection, database.now) if one.fresh]
+    found = [_unusable(name, *told, len(processes)) for name, told in unusable_accounts_told(processes).items()]
+    found = [one for one in found if account in (None, one["account"])]
+    found += [_plain(row, settings.delivery.breaker_failures) for row in rows]
     if as_json:
         say(json.dumps(plain([*map(_paused, pauses), *found]), ensure_ascii=False))
         return
@@ -39,6 +43,14 @@ def show(say: Say, *, account: str | None, as_json: bool) -> None:
         say(f"{pause_line(one)}\n  remedy: `{one.ending()}`")
     if found or not pauses:
         tell(say, found, _lane_lines, "nothing is paused, blocked, parked or slowed down", as_json=False)
+
+
+def _unusable(account: str, count: int, why: str, processes: int) -> dict[str, Any]:
+    """An account that worker processes cannot use, among the lanes."""
+    reason = f"{count} of {processes} worker processes cannot use it as it is configured there"
+    nothing = dict.fromkeys(("since", "until", "hint", "struck", "calls", "failures"))
+    which = {"lane": account, "account": account, "label": "account", "state": "unusable"}
+    return {**which, "reason": reason, "remedy": why, **nothing}
 
 
 def _paused(pause: Pause) -> dict[str, Any]:

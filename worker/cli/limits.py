@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from itertools import groupby
 from typing import Any
 
-from worker.channels.registry import channel, require_usable
+from worker.accounts.sources import accounts_of
+from worker.channels.registry import channel, require_usable, why_unusable
 from worker.cli.reading import Say
-from worker.config.accounts import accounts_of
 from worker.config.settings import load_settings, where
 from worker.control.opening import opened
 from worker.domain.account import Account
@@ -21,9 +21,11 @@ def show(say: Say, *, account: str | None, recipient: str | None, as_json: bool)
     """Prints the limits of one account, or of all."""
     settings = load_settings()
     known = accounts_of(settings)
-    accounts = [known.get(name) for name in ([account] if account is not None else known.names())]
-    for one in accounts:
-        require_usable(one)
+    if account is not None:
+        require_usable(known.get(account))
+    names = (account,) if account is not None else known.names()
+    wrong = {name: why for name in names if (why := why_unusable(known, name)) is not None}
+    accounts = [known.get(name) for name in names if name not in wrong]
     with opened(settings) as database, database.reading() as connection:
         most = settings.delivery.person_day
         found = [
@@ -31,12 +33,15 @@ def show(say: Say, *, account: str | None, recipient: str | None, as_json: bool)
             for one in accounts
         ]
     if as_json:
-        say(json.dumps({one.name: [plain(row) for row in rows] for one, rows in found}, ensure_ascii=False))
+        unusable = {name: {"unusable": why} for name, why in wrong.items()}
+        say(json.dumps({one.name: [plain(row) for row in rows] for one, rows in found} | unusable, ensure_ascii=False))
         return
     for one, rows in found:
         for line in lines(one, rows):
             say(line)
-    if not accounts:
+    for name, why in wrong.items():
+        say(f"account {name} cannot be used: {why}")
+    if not names:
         say(f"no account is configured; add [accounts.NAME] to {where()}")
 
 

@@ -6,9 +6,11 @@ import json
 from collections.abc import Iterable
 from datetime import datetime
 
+from worker.accounts.sources import accounts_of
 from worker.cli import acting
 from worker.cli.acting import Ask, system_user
 from worker.cli.reading import ProgressLine, Say, outbox, pause_line, plain
+from worker.config.accounts import not_known
 from worker.config.settings import load_settings
 from worker.control import fence as fencing, pause as pausing
 from worker.control.pause import HeldJobs
@@ -20,9 +22,10 @@ def pause(
     say: Say, ask: Ask, wanted: JobFilter | None, *, why: str, person: str | None, yes: bool, as_json: bool
 ) -> None:
     """Pauses what a filter names; None: everything, which is asked about."""
-    accounts = load_settings().accounts
-    if wanted is not None and wanted.account is not None and wanted.account not in accounts:
-        raise WorkerError(f"nothing was paused: account {wanted.account} is none of {', '.join(sorted(accounts))}")
+    if wanted is not None and wanted.account is not None:
+        names = accounts_of(load_settings()).names()
+        if wanted.account not in names:
+            raise WorkerError(f"nothing was paused: {not_known(wanted.account, names)}")
     if wanted is None and not yes and not ask("pause everything, but recalls?"):
         raise WorkerError("nothing was changed")
     done = pausing.pause(wanted, person=person or system_user(), why=why)

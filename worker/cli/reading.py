@@ -13,6 +13,8 @@ from typing import Any, TypeVar
 
 from rich.cells import cell_len
 
+from worker.accounts.sources import accounts_of
+from worker.channels.registry import why_unusable
 from worker.config.settings import load_settings
 from worker.control.opening import opened
 from worker.domain.callbacks.hook import EventState
@@ -110,15 +112,18 @@ def explain_job(say: Say, name: str, *, as_json: bool) -> None:
     """Prints what a job waits for, what one could do, and its history."""
     settings = load_settings()
     with outbox() as connection:
-        told = why(connection, name, accounts=settings.accounts, breaker_failures=settings.delivery.breaker_failures)
-    # Without the other accounts, which may be set wrongly.
-    own = settings.accounts.get(told.job.account)
-    switch = ((own and own.staging) or settings.staging).switches().told()
+        accounts, failures = accounts_of(settings), settings.delivery.breaker_failures
+        told = why(connection, name, accounts=accounts.names(), breaker_failures=failures)
+    switch = settings.staging.switches().told()
+    if (unusable := why_unusable(accounts, told.job.account)) is None:
+        switch = accounts.get(told.job.account).staging.told()
     if as_json:
-        say(json.dumps({**plain(told), "staging": switch or None}, ensure_ascii=False))
+        say(json.dumps({**plain(told), "staging": switch or None, "unusable_here": unusable}, ensure_ascii=False))
         return
     for line in why_lines(told):
         say(line)
+    if unusable:
+        say(f"  its account cannot be used as it is configured here: {unusable}")
     if switch:
         say(f"  {staging_line(switch)}")
 

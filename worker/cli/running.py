@@ -6,8 +6,8 @@ import sys
 from collections.abc import Mapping
 from importlib.metadata import version
 
-from worker.channels.registry import require_usable_accounts
-from worker.config.accounts import accounts_of
+from worker.accounts.sources import accounts_of
+from worker.channels.registry import unusable_accounts
 from worker.config.places import UrlFrom
 from worker.config.settings import Settings, load_settings, where
 from worker.control.opening import opened
@@ -22,7 +22,6 @@ def run_embedded(threads: int | None, loglevel: str) -> int:
     from worker.service.celery_app import make_app, start_worker
 
     found = load_settings()
-    require_usable_accounts(accounts_of(found))
     for hint in hints(found):
         sys.stderr.write(f"worker: {hint}\n")
     settings = found.model_copy(update={"broker": UrlFrom(url=EMBEDDED)})
@@ -38,7 +37,9 @@ def hints(settings: Settings) -> list[str]:
     found = []
     if settings.broker.url != "embedded":
         found.append("`worker up` uses a broker in memory; the broker of the settings is for `celery ... worker`")
-    if not settings.accounts:
+    accounts = accounts_of(settings)
+    found.extend(f"account {name} cannot be used: {why}" for name, why in unusable_accounts(accounts).items())
+    if not accounts.names():
         found.append(f"no account is configured; add [accounts.NAME] to {where()}")
     return found
 

@@ -1,70 +1,70 @@
-"""Sources of accounts: the `[accounts.NAME]` tables of the settings, or any object with the same two methods.
+"""What an account is made of: its table, as `[accounts.NAME]` or another source has it, and the defaults of all.
 
 Secrets are read when a call needs them, never at start and never by a producer.
-Producers set their process's source with `worker.configure`, or load it on first use; workers and tests pass theirs.
 """
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Iterable
+import difflib
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from functools import partial
-from pathlib import Path
 from typing import Any, Protocol
 
 from worker.config.channels import REGISTRY
 from worker.config.places import SecretFrom, UrlFrom, proxy_problem, whole
-from worker.config.settings import AccountSettings, Settings, StagingSettings, load_settings
+from worker.config.settings import Settings, account_settings
 from worker.domain.account import Account, Secret
-from worker.domain.errors import ConfigurationError
+from worker.domain.errors import ConfigurationError, UnknownAccount
 
 DEADLINE = "deadline_s"
 """Key beside a channel's own: the total time of a call in seconds, out of `[delivery]`."""
 
 
 _TOLD = 5
-"""Most accounts whose switches are named in each log line."""
+"""Most accounts that one line names."""
 
 
 class AccountSource(Protocol):
-    """Accounts by name."""
+    """Accounts by name. One that is wrong stops its own jobs and nothing else."""
 
     def get(self, name: str) -> Account:
-        """The account; an unknown name is a ConfigurationError that lists the known ones."""
+        """The account; a ConfigurationError says what is wrong with it, or that it is not known, and what to do."""
 
     def names(self) -> tuple[str, ...]:
-        """The names of all accounts."""
+        """The names of all accounts, those that are wrong among them; the same object until an account changes."""
 
 
 class FixedAccounts:
-    """A fixed set of accounts: from settings, or made by an application or a test."""
+    """A fixed set of accounts, made by an application or a test."""
 
     def __init__(self, accounts: Iterable[Account]):
         self._accounts = {account.name: account for account in accounts}
+        self._names = tuple(sorted(self._accounts))
 
     def get(self, name: str) -> Account:
         """The account of this name."""
         found = self._accounts.get(name)
         if found is None:
-            known = ", ".join(sorted(self._accounts)) or "none yet"
-            raise ConfigurationError(f"account {name!r} does not exist; use one of: {known}; or add [accounts.{name}]")
+            raise not_known(name, self._names)
         return found
 
     def names(self) -> tuple[str, ...]:
         """The names of all accounts, sorted."""
-        return tuple(sorted(self._accounts))
+        return self._names
 
 
-def accounts_of(settings: Settings) -> FixedAccounts:
-    """The accounts of the settings."""
-    deadline_s = float(settings.delivery.call_deadline_s)
-    return FixedAccounts(
-        _account(name, given, given.staging or settings.staging, deadline_s)
-        for name, given in settings.accounts.items()
-    )
+def not_known(name: str, names: Sequence[str]) -> UnknownAccount:
+    """The error for an account that does not exist: it names the nearest of those that do, or the first of them."""
+    shown = difflib.get_close_matches(name, names, n=_TOLD) or names[:_TOLD]
+    more = f" and {len(names) - len(shown)} more" if len(names) > len(shown) else ""
+    known = f"{', '.join(shown)}{more}" if names else "none yet"
+    return UnknownAccount(f"account {name!r} does not exist; use one of: {known}; or add [accounts.{name}]")
 
 
-def _account(name: str, given: AccountSettings, staging: StagingSettings, deadline_s: float) -> Account:
+def account_of(name: str, table: Mapping[str, Any], settings: Settings) -> Account:
+    """The account that its table describes; ConfigurationError with the sentence that says what to change."""
+    given = account_settings(name, table)
     entry = REGISTRY.get(given.channel)
     base_url = given.base_url or (entry.host if entry else None)
     if base_url is None:
@@ -76,7 +76,7 @@ def _account(name: str, given: AccountSettings, staging: StagingSettings, deadli
         channel=given.channel,
         base_url=base_url,
         settings={
-            DEADLINE: deadline_s,
+            DEADLINE: float(settings.delivery.call_deadline_s),
             **{key: _opened(f"accounts.{name}.{key}", value) for key, value in (given.model_extra or {}).items()},
         },
         secret=None if given.secret is None else Secret(partial(given.secret.read, f"accounts.{name}.secret")),
@@ -87,13 +87,16 @@ def _account(name: str, given: AccountSettings, staging: StagingSettings, deadli
         allow_everyone=given.allow_everyone,
         weight=given.weight,
         quiet_hours=given.quiet_hours,
-        staging=staging.switches(),
+        staging=(given.staging or settings.staging).switches(),
     )
 
 
 def staging_told(accounts: AccountSource) -> str:
     """The switches of staging that are on, in a few words for each log line; empty: none is."""
-    switches = {name: accounts.get(name).staging.told() for name in accounts.names()}
+    switches = {}
+    for name in accounts.names():
+        with suppress(ConfigurationError):  # a wrong one calls no vendor
+            switches[name] = accounts.get(name).staging.told()
     if len(set(switches.values())) == 1:
         return next(iter(switches.values()))
     told = [f"{name} {switch}" for name, switch in switches.items() if switch]
@@ -116,29 +119,3 @@ def _proxy(name: str, given: UrlFrom | None) -> str | Secret | None:
         return None
     read = partial(whole, given, f"accounts.{name}.proxy", proxy_problem)
     return read() if given.url is not None and given.password is None else Secret(read)
-
-
-_guard = threading.Lock()
-_accounts: AccountSource | None = None
-
-
-def configure(source: Settings | AccountSource | str | Path | None = None) -> None:
-    """Sets where this process's accounts come from: settings, a path of a worker.toml, or a source of your own.
-
-    None resets it: the next use reads WORKER_CONFIG or ./worker.toml again.
-    """
-    global _accounts
-    if isinstance(source, str | Path):
-        source = load_settings(source)
-    made = accounts_of(source) if isinstance(source, Settings) else source
-    with _guard:
-        _accounts = made
-
-
-def current_accounts() -> AccountSource:
-    """The accounts that were set; without `configure` the first use loads the settings."""
-    global _accounts
-    with _guard:
-        if _accounts is None:
-            _accounts = accounts_of(load_settings())
-        return _accounts

@@ -5,6 +5,7 @@ Values are read when they are needed, never when settings are loaded, and never 
 
 from __future__ import annotations
 
+import json
 import os
 import re
 from collections.abc import Callable, Iterable
@@ -12,10 +13,11 @@ from pathlib import Path
 from typing import Any, Self
 from urllib.parse import quote, urlsplit
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, InstanceOf, model_validator
 from pydantic.fields import FieldInfo
 from pydantic_settings import EnvSettingsSource
 
+from worker.domain.account import Secret
 from worker.domain.errors import ConfigurationError
 
 
@@ -26,25 +28,29 @@ class SecretFrom(BaseModel):
 
     env: str | None = None
     file: Path | None = None
+    given: InstanceOf[Secret] | None = None
+    """A secret that the source of the account reads by itself; no file can say it."""
 
     @model_validator(mode="before")
     @classmethod
     def _never_inline(cls, value: Any) -> Any:
         if isinstance(value, dict | cls):
             return value
+        if isinstance(value, Secret):
+            return {"given": value}
         raise ValueError(
             'settings only name the place of a credential: { env = "NAME" } or { file = "/run/secrets/name" }'
         )
 
     @model_validator(mode="after")
     def _one_of_both(self) -> Self:
-        if (self.env is None) == (self.file is None):
+        if sum(place is not None for place in (self.env, self.file, self.given)) != 1:
             raise ValueError('say exactly one of { env = "NAME" } and { file = "/run/secrets/name" }')
         return self
 
     def read(self, key: str) -> str:
         """The value, read now; one that is empty or not there is a ConfigurationError that names `key` and place."""
-        return _read(key, self.env, self.file)
+        return self.given.read() if self.given else _read(key, self.env, self.file)
 
 
 class UrlFrom(BaseModel):
@@ -56,15 +62,19 @@ class UrlFrom(BaseModel):
     password: SecretFrom | None = None
     env: str | None = None
     file: Path | None = None
+    given: InstanceOf[Secret] | None = None
+    """The whole URL, which the source of the account reads by itself; no file can say it."""
 
     @model_validator(mode="before")
     @classmethod
     def _written_out(cls, value: Any) -> Any:
-        return {"url": value} if isinstance(value, str) else value
+        if isinstance(value, str | Secret):
+            return {"url" if isinstance(value, str) else "given": value}
+        return value
 
     @model_validator(mode="after")
     def _one_url(self) -> Self:
-        if sum(given is not None for given in (self.url, self.env, self.file)) != 1:
+        if sum(place is not None for place in (self.url, self.env, self.file, self.given)) != 1:
             raise ValueError('say exactly one of the URL, { env = "NAME" } and { file = "/run/secrets/name" }')
         if self.password is not None and not all(map(_takes_password, _nodes(self.url or ""))):
             raise ValueError("password goes with a url that has a host and no password of its own")
@@ -78,7 +88,7 @@ class UrlFrom(BaseModel):
     def read(self, key: str) -> str:
         """The whole URL, read now; a place that is empty or not there is a ConfigurationError that names `key`."""
         if self.url is None:
-            return _read(key, self.env, self.file)
+            return self.given.read() if self.given else _read(key, self.env, self.file)
         if self.password is None:
             return self.url
         password = self.password.read(f"{key}.password")
@@ -96,13 +106,31 @@ class Environment(EnvSettingsSource):
                 found = {**dict.fromkeys(UrlFrom.model_fields), **found}
             if isinstance(found.get("password"), dict):
                 found["password"] = {**dict.fromkeys(SecretFrom.model_fields), **found["password"]}
+        if field_name == "accounts" and isinstance(found, dict):
+            found = {name: _tables_read(table) for name, table in found.items()}
         return found
 
-    def decode_complex_value(self, field_name: str, field: FieldInfo, value: Any) -> Any:
+    def decode_complex_value(self, field_name: str, field: FieldInfo | None, value: Any) -> Any:
         """The text of a URL's variable; the other variables of tables are JSON."""
-        if field.annotation is not UrlFrom or value.startswith("{"):
+        if field is None or field.annotation is not UrlFrom or value.startswith("{"):
             return super().decode_complex_value(field_name, field, value)
         return {"url": value} if self.explode_env_vars(field_name, field, self.env_vars) else value
+
+
+def _tables_read(table: Any) -> Any:
+    """An account's values, those read that are tables in JSON; its other texts are texts, whatever they look like."""
+    if not isinstance(table, dict):
+        return table
+    return {key: _table_read(value) for key, value in table.items()}
+
+
+def _table_read(value: Any) -> Any:
+    if not isinstance(value, str) or not value.startswith("{"):
+        return value
+    try:
+        return json.loads(value)
+    except ValueError:
+        return value  # judged with its account, which it is wrong in
 
 
 def checked(problem: Callable[[str], str | None]) -> AfterValidator:

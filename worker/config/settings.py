@@ -10,11 +10,21 @@ import os
 import re
 import tomllib
 from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, ValidationError, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    NonNegativeInt,
+    PrivateAttr,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, SettingsError
 
@@ -256,6 +266,24 @@ FOLLOW_UP_DAYS = 4
 """Least days that a job is kept: its card can be updated for 72 hours, its message recalled for 24."""
 
 
+@dataclass(frozen=True, slots=True)
+class SettingsFile:
+    """A settings file, and what tells whether it is still the one that was read."""
+
+    path: Path
+    stamp: tuple[int, ...]
+
+    @classmethod
+    def seen(cls, path: Path) -> SettingsFile:
+        """The file as it is now; with an empty stamp where it cannot be seen."""
+        try:
+            found = path.stat()
+        except OSError:
+            return cls(path.absolute(), ())
+        # The inode, because a file that is replaced by an older one has an older time.
+        return cls(path.absolute(), (found.st_ino, found.st_size, found.st_mtime_ns))
+
+
 class Settings(BaseSettings):
     """All settings of the worker. Its `repr` shows no password and no secret."""
 
@@ -279,10 +307,19 @@ class Settings(BaseSettings):
     """The module that holds the application's hooks, such as `shop.hooks`; empty: none."""
     members_of: Annotated[str, Field(pattern=r"^([A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*)?$")] = ""
     """The function that names the members of departments and tags, such as `shop.people:members_of`; empty: none."""
-    accounts: dict[str, AccountSettings] = {}
+    accounts: dict[str, Any] = {}
+    """As they were written; each is judged by itself, when it is asked for."""
+    accounts_from: Annotated[str, Field(pattern=r"^([A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*)?$")] = ""
+    """The function that returns further accounts, such as `shop.wecom:accounts`; `accounts = "..."` in the file."""
     delivery: DeliverySettings = DeliverySettings()
     retention: RetentionSettings = RetentionSettings()
     staging: StagingSettings = StagingSettings()
+    _file: SettingsFile | None = PrivateAttr(None)
+
+    @property
+    def file(self) -> SettingsFile | None:
+        """The file that they were read from; None: there was none."""
+        return self._file
 
     @classmethod
     def settings_customise_sources(
@@ -299,44 +336,56 @@ class Settings(BaseSettings):
         """The broker's URL or `embedded`, read now; a ConfigurationError where it cannot be read, or is none."""
         return whole(self.broker, "broker", broker_problem)
 
-    @field_validator("accounts")
-    @classmethod
-    def _account_names(cls, value: dict[str, AccountSettings]) -> dict[str, AccountSettings]:
-        for name in value:
-            if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,59}", name):
-                raise ValueError(f"{name!r} is not an account name; use at most 60 of A-Z a-z 0-9 _ . -")
-        return value
-
     def __repr_args__(self) -> Iterable[tuple[str | None, Any]]:
-        return [(name, getattr(self, name)) for name in ("database", "broker", "accounts", "delivery")]
+        # Of the accounts their names: what was typed for one that is wrong may be a credential.
+        shown = {name: getattr(self, name) for name in ("database", "broker", "delivery")}
+        return {**shown, "accounts": list(self.accounts)}.items()
 
 
 def load_settings(path: str | Path | None = None) -> Settings:
     """Settings from the file (given, or WORKER_CONFIG, or ./worker.toml if it exists) and from the environment."""
-    file = _file(path)
-    data = {} if file is None else _read(file)
+    named = settings_file(path)
+    file = SettingsFile.seen(named) if named else None
+    data = {} if named is None else _read(named)
+    if isinstance(data.get("accounts"), str):
+        data["accounts_from"] = data.pop("accounts")
     for key in ("database", "broker"):  # so that a variable can add the password to the file's URL
         if isinstance(data.get(key), str):
             data[key] = {"url": data[key]}
     try:
-        return Settings(**data)
+        settings = Settings(**data)
     except ValidationError as error:
-        sentence = _sentence(error.errors(include_url=False, include_input=False), file)
+        sentence = f"{named or 'environment'}: {_sentence(error)}"
     except SettingsError:
         sentence = "environment: a WORKER_... variable that stands for a table is not JSON; or give each key its own"
+    else:
+        settings._file = file
+        return settings
     # Raised outside the handler: pydantic's error would stay chained, and may quote what was typed as a secret.
     raise ConfigurationError(sentence)
 
 
+def account_settings(name: str, table: Mapping[str, Any]) -> AccountSettings:
+    """One account's table, judged; ConfigurationError with a sentence that begins with `accounts.NAME`."""
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,59}", name):
+        raise ConfigurationError(f"accounts: {name!r} is not an account name; use at most 60 of A-Z a-z 0-9 _ . -")
+    try:
+        return AccountSettings.model_validate(table)
+    except ValidationError as error:
+        sentence = _sentence(error, "accounts", name)
+    raise ConfigurationError(sentence)  # outside the handler, as above
+
+
 def where() -> str:
     """The settings file, as text for people: the one that is read, or where it was searched for."""
-    file = _file(None)
+    file = settings_file()
     if file is not None:
         return str(file.absolute())
     return f"{DEFAULT_FILE} (there is none in {Path.cwd()}; WORKER_CONFIG can name another)"
 
 
-def _file(path: str | Path | None) -> Path | None:
+def settings_file(path: str | Path | None = None) -> Path | None:
+    """The settings file: given, or WORKER_CONFIG, or ./worker.toml if it exists; None: there is none."""
     named = path or os.environ.get("WORKER_CONFIG") or (DEFAULT_FILE if Path(DEFAULT_FILE).is_file() else None)
     return Path(named) if named else None
 
@@ -356,10 +405,11 @@ def _read(file: Path) -> dict[str, Any]:
     raise ConfigurationError(f"{file}: not valid TOML{place}; correct the line, see the sample in docs/settings.md")
 
 
-def _sentence(errors: list[ErrorDetails], file: Path | None) -> str:
+def _sentence(error: ValidationError, *within: str) -> str:
     """The first problem as one sentence: key, what is wrong, remedy."""
+    errors: list[ErrorDetails] = error.errors(include_url=False, include_input=False)
     first = errors[0]
-    key = ".".join(str(step) for step in first["loc"]) or "settings"
+    key = ".".join(map(str, (*within, *first["loc"]))) or "settings"
     match first["type"]:
         case "missing":
             text = "is missing; add it"
@@ -371,7 +421,7 @@ def _sentence(errors: list[ErrorDetails], file: Path | None) -> str:
         case _:
             text = f"{first['msg'][0].lower()}{first['msg'][1:]}; correct the value"
     more = f" ({len(errors) - 1} more wrong after that)" if len(errors) > 1 else ""
-    return f"{file or 'environment'}: {key}: {text}{more}"
+    return f"{key}: {text}{more}"
 
 
 _TABLES: Mapping[int | str, type[BaseModel]] = {

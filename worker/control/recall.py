@@ -9,8 +9,9 @@ from functools import partial
 
 from sqlalchemy import Connection
 
+from worker.accounts.sources import accounts_of
 from worker.channels.registry import channel, names
-from worker.config.accounts import AccountSource, accounts_of
+from worker.config.accounts import AccountSource
 from worker.config.settings import Settings, load_settings
 from worker.control.audit import audited
 from worker.control.opening import opened_current

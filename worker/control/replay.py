@@ -16,7 +16,8 @@ from functools import partial
 
 from sqlalchemy import Connection
 
-from worker.config.accounts import AccountSource, accounts_of
+from worker.accounts.sources import accounts_of
+from worker.config.accounts import AccountSource
 from worker.config.settings import Settings, load_settings
 from worker.control.audit import audited
 from worker.control.opening import opened_current

@@ -24,6 +24,10 @@ class ConfigurationError(WorkerError):
     """The settings are wrong; the text is one sentence that names the setting and the remedy."""
 
 
+class UnknownAccount(ConfigurationError):
+    """No source of this process has an account of this name."""
+
+
 class FileGone(WorkerError):
     """A file that a job holds is not stored any more; no later try finds it."""
 

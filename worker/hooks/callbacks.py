@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Callable, Sequence
 
 from pydantic_core import to_json
 from uuid_utils import uuid7
 
 from worker.channels.base import CallbackDoor
-from worker.channels.registry import alike, channel
+from worker.channels.registry import alike, channel, require_usable
 from worker.config.accounts import AccountSource
 from worker.config.policy import policy_of, reported_elsewhere
 from worker.config.settings import Settings
 from worker.domain.account import Account
 from worker.domain.callbacks.inbound import CardPress, ChatNews, Inbound
-from worker.domain.errors import ConfigurationError
+from worker.domain.errors import ConfigurationError, UnknownAccount
 from worker.domain.outcome import Accepted, Taken, Verdict
 from worker.outbox.commit.commands import End
 from worker.outbox.commit.ledger import commit
@@ -24,19 +25,47 @@ from worker.outbox.jobs.chats import ChatLanes, gone
 from worker.outbox.jobs.inbound import Delivery, callers_id, lost_call, store
 from worker.outbox.lanes.lanes import log_steps
 
+DOOR_S = 5.0
+"""Seconds after which the secrets of an account's callback address are read again."""
 PRESSED = "a press proves that it was accepted; its msgid, and whom it was refused for, are lost"
 
 
-def doors_of(accounts: AccountSource, max_age_s: float) -> Mapping[str, CallbackDoor]:
-    """The callback doors by account; reads their secrets, and raises ConfigurationError for a wrong one."""
-    found = {name: door_of(accounts.get(name), max_age_s) for name in accounts.names()}
-    doors = {name: door for name, door in found.items() if door is not None}
-    if not doors:
-        raise ConfigurationError(
-            "no account has a callback address; add"
-            ' callback = { token = { env = "NAME" }, aes_key = { env = "NAME" } } to [accounts.NAME]'
-        )
-    return doors
+class Doors:
+    """The callback doors of the accounts, each made when it is first called. Thread-safe."""
+
+    def __init__(self, accounts: AccountSource, max_age_s: float, monotonic: Callable[[], float] = time.monotonic):
+        self._accounts, self._max_age_s, self._monotonic = accounts, max_age_s, monotonic
+        self._made: dict[str, tuple[Account, float, CallbackDoor | None]] = {}
+
+    def of(self, name: str) -> CallbackDoor | None:
+        """The account's door; None: it has none, or there is no such account. ConfigurationError: what is wrong."""
+        try:
+            account = self._accounts.get(name)
+        except UnknownAccount:
+            self._made.pop(name, None)
+            return None
+        made = self._made.get(name)
+        # Again after a while, because a file that holds a secret may be another one.
+        if made is None or made[0] is not account or made[1] < self._monotonic():
+            require_usable(account)
+            made = (account, self._monotonic() + DOOR_S, door_of(account, self._max_age_s))
+            self._made[name] = made
+        return made[2]
+
+    def require_one(self) -> None:
+        """ConfigurationError when no account has a callback address, so that there is nothing to receive."""
+        if not any(self._may_have(name) for name in self._accounts.names()):
+            raise ConfigurationError(
+                "no account has a callback address; add"
+                ' callback = { token = { env = "NAME" }, aes_key = { env = "NAME" } } to [accounts.NAME]'
+            )
+
+    def _may_have(self, name: str) -> bool:
+        try:
+            account = self._accounts.get(name)
+            return bool(channel(account.channel).callback_secrets(account))
+        except ConfigurationError:
+            return True  # it may have one when it is mended
 
 
 def door_of(account: Account, max_age_s: float) -> CallbackDoor | None:

@@ -14,8 +14,9 @@ from typing import Unpack
 
 from sqlalchemy import Connection
 
+from worker.accounts.current import current_accounts
 from worker.channels.registry import channel
-from worker.config.accounts import AccountSource, current_accounts
+from worker.config.accounts import AccountSource
 from worker.domain.content.message import File, Message
 from worker.domain.content.recipient import Recipients
 from worker.domain.errors import CheckFailed, Problem

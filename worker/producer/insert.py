@@ -14,8 +14,8 @@ from typing import Any, NamedTuple
 import uuid_utils
 from sqlalchemy import Connection
 
+from worker.accounts.current import current_accounts
 from worker.channels.registry import channel
-from worker.config.accounts import current_accounts
 from worker.domain.content.message import File
 from worker.domain.content.recipient import Recipients
 from worker.domain.errors import CheckFailed, DedupeConflict, Problem, RetryTransaction

@@ -11,7 +11,7 @@ from typing import Unpack
 
 from sqlalchemy import Connection
 
-from worker.config.accounts import current_accounts
+from worker.accounts.current import current_accounts
 from worker.domain.content.recipient import Recipients
 from worker.domain.errors import CheckFailed, Problem, aware_problems
 from worker.domain.job import JobId, Kind

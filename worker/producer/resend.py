@@ -13,8 +13,9 @@ from typing import Any
 
 from sqlalchemy import Connection
 
+from worker.accounts.current import current_accounts
 from worker.channels.registry import channel
-from worker.config.accounts import AccountSource, current_accounts
+from worker.config.accounts import AccountSource
 from worker.domain.content.erasure import is_mark
 from worker.domain.content.recipient import Recipients
 from worker.domain.errors import NotReplayable

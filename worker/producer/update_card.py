@@ -11,8 +11,8 @@ from typing import Any, Unpack
 
 from sqlalchemy import Connection
 
+from worker.accounts.current import current_accounts
 from worker.channels.registry import channel
-from worker.config.accounts import current_accounts
 from worker.domain.account import Account
 from worker.domain.content.message import Message
 from worker.domain.errors import CheckFailed, NotReplayable, Problem, aware_problems

@@ -49,7 +49,7 @@ class WaitFor(StrEnum):
     WORKER = "worker"
     """No worker process is alive, or none takes from its queue."""
     ACCOUNT = "account"
-    """A worker could not use its account, as its settings are there."""
+    """Worker processes cannot use its account, as its settings are there."""
     CANCELLED = "cancelled"
     """Its job is: it ends when a sender or recovery sees it, or when it is cancelled once more."""
     TURN = "turn"
@@ -93,8 +93,8 @@ class Surroundings:
     """Parts of the job that still stand in their order."""
     since: Mapping[str, int]
     """Part -> when it began to wait for what its own row tells, as far as that is known."""
-    unusable: Row | None
-    """The newest event which says that a worker cannot use the account; None: there is none of the last day."""
+    unusable: tuple[int, str] | None
+    """How many worker processes cannot use the account, and what is to be changed; None: all can."""
 
 
 def waits(parts: Sequence[Row], around: Surroundings) -> Iterator[PartWait]:
@@ -156,9 +156,9 @@ def _queued(part: Row, around: Surroundings) -> Iterator[PartWait]:
     is_stopped = bool(around.pauses) or _ends_cancelled(part, around) or any(_worker(part, around))
     if own is None and not is_stopped and all(wait.what is WaitFor.SLOW_START for wait in blocks):
         if around.unusable is not None:
-            text = f"a worker could not use its account: {around.unusable['reason']}"
-            told_at = instant(around.unusable["happened_at"])
-            yield PartWait(part["id"], WaitFor.ACCOUNT, text, told_at, None, ("worker doctor",))
+            count, why = around.unusable
+            text = f"{count} of {len(around.processes)} worker processes cannot use its account: {why}"
+            yield PartWait(part["id"], WaitFor.ACCOUNT, text, None, None, ("worker doctor",))
             return
         text = "nothing that the tables know stands in its way: a worker takes it next"
         since = None if part["not_before"] >= FOREVER else instant(part["not_before"])

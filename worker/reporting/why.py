@@ -22,7 +22,7 @@ from worker.outbox.jobs.order_queue import in_line
 from worker.outbox.jobs.reading import JobRows, Rows, first_in_orders, jobs_named, parked_on
 from worker.outbox.lanes.lanes import LaneSteps, list_lanes, steps_of_lanes
 from worker.outbox.lanes.pauses import standing_pauses
-from worker.outbox.lanes.processes import living
+from worker.outbox.lanes.processes import living, unusable_accounts_told
 from worker.outbox.lanes.waits import REASON
 from worker.reporting.code_stock import CardCodes, codes_left
 from worker.reporting.find_job import rows_of
@@ -82,18 +82,18 @@ def why(
     at = read_now(connection, now)
     account, lanes = rows.job["account"], {part["lane"] for part in rows.parts}
     steps = steps_of_lanes(connection, account, lanes, _since(rows), rows.job["finished_at"])
-    unusable = [row for row in steps.rows if row["label"] == "account" and not row["lane"]]
+    processes = [process for process in living(connection, now) if process.fresh]
     around = Surroundings(
         at,
         rows.job,
         {row["lane"]: row for row in list_lanes(connection, now, rows.job["account"])},
         first_in_orders(connection, {part["order_id"] for part in rows.parts if part["order_id"]}),
         breaker_failures,
-        {process.id: process.queues for process in living(connection, now) if process.fresh},
+        {process.id: process.queues for process in processes},
         [pause for pause in standing_pauses(connection, [job_id]) if pause.covers(rows.job)],
         in_line(connection, [part["id"] for part in rows.parts if part["order_id"]]),
         _waits_since(rows),
-        unusable[-1] if unusable and at - unusable[-1]["happened_at"] < DAY_US else None,
+        unusable_accounts_told(processes).get(account),
     )
     return Why(
         get_job(connection, job_id),

@@ -19,9 +19,9 @@ from typing import Any
 
 import structlog
 
-from worker.channels.registry import amount_of, channel, require_usable_accounts, weight_of
-from worker.config.accounts import AccountSource, accounts_of, staging_told
-from worker.config.logging import tell_staging
+from worker.accounts.sources import accounts_of
+from worker.channels.registry import amount_of, channel, weight_of
+from worker.config.accounts import AccountSource
 from worker.config.policy import policy_of
 from worker.config.settings import DeliverySettings, Settings
 from worker.control.revocations import Revocations
@@ -39,6 +39,7 @@ from worker.hooks.registry import load_hooks
 from worker.outbox.engine import migrate
 from worker.outbox.engine.database import Database, make_engine
 from worker.outbox.jobs.loading import leave
+from worker.service.accounts_told import AccountsTold
 from worker.service.flower import Flower
 from worker.service.hook_service import HookService
 from worker.service.loop import Loop
@@ -92,8 +93,6 @@ class WorkerProcess:
     def open(self, *, threads: int, node: str, events: bool, given_up: Callable[[], bool] = lambda: False) -> bool:
         """Builds the process and takes its lease; waits for a database that is away. False: it is to end instead."""
         self._accounts = self._replaced.accounts or accounts_of(self._settings)
-        require_usable_accounts(self._accounts)
-        tell_staging(staging_told(self._accounts))
         self._application = load_hooks(self._settings.hooks)
         self._resolver = load_resolver(self._settings.members_of)
         delivery = self._settings.delivery.model_copy(update={"threads": threads})
@@ -176,6 +175,7 @@ class WorkerProcess:
             "token_probe": TokenProbe(runtime.database, runtime.accounts, runtime.tokens).turn,
             "revocations": Revocations(runtime, self._revoked()).turn,
             "indexing": partial(self._while_leading, Indexing(runtime.database).turn),
+            "accounts": AccountsTold(self._accounts, runtime.lane_states).turn,
             "housekeeping": partial(self._keep_house, Housekeeping(runtime.database, self._settings.retention)),
         }
         if self._flower:
@@ -243,7 +243,8 @@ class WorkerProcess:
                 self._idle.notify_all()
 
     def _beat(self) -> float:
-        self.runtime.lease.beat(self.runtime.lane_states.summary())
+        states = self.runtime.lane_states
+        self.runtime.lease.beat(states.summary(), states.unusable())
         self._sender.leave_missed()
         if self._hook_service:
             self._hook_service.runs.settle()

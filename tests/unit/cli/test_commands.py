@@ -24,10 +24,10 @@ from typer.main import get_command
 
 from tests.unit.service.rooms import Site, celery_restored
 from worker import Text, To, enqueue, recall, replay
+from worker.accounts.sources import accounts_of
 from worker.cli.commands import app
 from worker.cli.reading import code_lines, padded, plain, report_lines
 from worker.cli.running import hints
-from worker.config.accounts import accounts_of
 from worker.config.settings import Settings, load_settings
 from worker.domain.state import JobState, PartState
 from worker.outbox import tables
@@ -536,10 +536,16 @@ def test_a_missing_database_is_named(
     ("settings", "said"),
     [
         ({}, ["no account is configured; add [accounts.NAME] to /etc/worker.toml"]),
-        ({"accounts": {"hr": {"channel": "wecom_app"}}}, []),
+        ({"accounts": {"hr": {"channel": "wecom_app", "corpid": "ww1", "agentid": 7}}}, []),
         (
             {"accounts": {"hr": {"channel": "wecom_app"}}, "broker": "redis://h/0"},
-            ["`worker up` uses a broker in memory; the broker of the settings is for `celery ... worker`"],
+            [
+                "`worker up` uses a broker in memory; the broker of the settings is for `celery ... worker`",
+                "account hr cannot be used: accounts.hr.corpid: is missing or not a text; add the corp's id (企业ID),"
+                " such"
+                " as ww0123456789abcdef; accounts.hr.agentid: is missing or not an integer; add the app's AgentId, such"
+                " as 1000002",
+            ],
         ),
     ],
 )
@@ -548,15 +554,6 @@ def test_up_says_what_may_surprise(settings: dict[str, Any], said: list[str], mo
     monkeypatch.setenv("WORKER_CONFIG", "/etc/worker.toml")
 
     assert said == hints(Settings(**settings))
-
-
-def test_up_refuses_a_wrong_account(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
-    """Before it touches the database, with the key's name."""
-    path = Path(os.environ["WORKER_CONFIG"])
-    path.write_text(path.read_text(encoding="utf-8").replace("agentid = 1", 'agentid = "app"'), encoding="utf-8")
-
-    assert 2 == run("up")
-    assert "accounts.hr.agentid: is missing or not an integer" in capsys.readouterr().err
 
 
 def test_up_ends_with_0_at_ctrl_c(tmp_path: Path) -> None:

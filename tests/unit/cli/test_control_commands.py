@@ -9,9 +9,9 @@ import pytest
 from sqlalchemy import text
 
 from worker import Text, To, enqueue_many, get_job
+from worker.accounts.sources import accounts_of
 from worker.cli import acting, control
 from worker.cli.reading import ProgressLine
-from worker.config.accounts import accounts_of
 from worker.config.settings import load_settings
 from worker.control.cancel import Cancelled
 from worker.domain.call import AnswerFacts

@@ -140,13 +140,17 @@ def test_limits_are_data(run: Run, config: Path) -> None:
     ],
 )
 def test_a_wrong_share_or_limit_is_one_sentence(run: Run, config: Path, line: str, words: str) -> None:
-    """With what is right."""
+    """With what is right; and beside other accounts it is only told of."""
     add(config, f"{line}\n")
 
-    status, printed = run("limits")
+    status, printed = run("limits", "--account", "hr")
 
     assert (2, 1) == (status, len(printed.splitlines()))
     assert words in printed
+    add(config, '[accounts.ops]\nchannel = "wecom_app"\ncorpid = "ww1"\nagentid = 8\n')
+    status, printed = run("limits")
+    assert (0, True) == (status, "account ops (wecom_app)" in printed)
+    assert "account hr cannot be used: accounts.hr." in printed
 
 
 def test_an_account_that_does_not_exist_is_one_sentence(run: Run) -> None:

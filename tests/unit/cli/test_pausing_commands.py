@@ -8,7 +8,7 @@ from collections.abc import Callable
 import pytest
 
 from worker import Text, To, enqueue_many
-from worker.config.accounts import accounts_of
+from worker.accounts.sources import accounts_of
 from worker.config.settings import load_settings
 from worker.domain.job import part_id
 from worker.domain.pacing.lane import LaneBlock

@@ -58,12 +58,7 @@ def run(configure: Callable[..., Path], monkeypatch: pytest.MonkeyPatch) -> Run:
 
 @pytest.mark.parametrize(
     ("lines", "key", "sentence"),
-    [
-        (CALLBACK, "short", "accounts.hr.callback.aes_key: the EncodingAESKey must have exactly 43 of A-Z a-z 0-9"),
-        ("callback = true", AES_KEY, "no account has a callback address; add callback = "),
-        ("callback = { token = { env = 'T' } }", AES_KEY, "accounts.hr.callback.aes_key: is missing; add aes_key = "),
-        (CALLBACK, "", "accounts.hr.callback.aes_key names environment variable K, which is empty or not there"),
-    ],
+    [("callback = true", AES_KEY, "no account has a callback address; add callback = ")],
 )
 def test_wrong_settings_stop_the_receiver_before_it_listens(
     run: Run,

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from worker.config.accounts import accounts_of
-from worker.config.settings import Settings, load_settings
+from worker.accounts.sources import accounts_of
+from worker.config.settings import Settings, account_settings, load_settings
 from worker.domain.account import Secret
 from worker.domain.errors import ConfigurationError
 
@@ -174,7 +174,7 @@ def test_nothing_of_it_shows() -> None:
         + PROXIED.replace("{proxy}", proxy)
     )
 
-    shown = repr([settings, settings.accounts, accounts_of(settings).get("hr")])
+    shown = repr([settings, account_settings("hr", settings.accounts["hr"]), accounts_of(settings).get("hr")])
 
     assert "hunter2" not in shown
     assert "UrlFrom(url='postgresql://me:***@db/app?***')" in shown

@@ -18,7 +18,8 @@ from typing import Any
 import requests
 from sqlalchemy import Connection, Engine
 
-from worker.config.accounts import FixedAccounts, accounts_of
+from worker.accounts.sources import accounts_of
+from worker.config.accounts import AccountSource
 from worker.config.settings import load_settings
 from worker.outbox.engine import migrate
 from worker.outbox.engine.database import sqlite_engine
@@ -52,7 +53,7 @@ class DemoStage:
     folder: Path
     vendor: str
     engine: Engine
-    accounts: FixedAccounts
+    accounts: AccountSource
     processes: dict[str, subprocess.Popen[str]]
     """Command -> process; each must run until the end."""
 

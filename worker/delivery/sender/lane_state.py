@@ -33,6 +33,8 @@ YOUNG_S = 5.0
 """Seconds that a block of this process may need to get into SQL; until then a block that SQL lacks is kept."""
 IDLE_S = 60.0
 """Seconds without use after which a lane is forgotten; there may be as many lanes as chats or members."""
+UNUSABLE_TOLD_S = 10.0
+"""Seconds for which an account is still told of as unusable after the time in which it is not tried."""
 AT_ONCE = 100
 """Lanes forgotten while the lock is held once."""
 
@@ -64,8 +66,8 @@ class LaneStates:
         """Lanes in `_closed` that are blocked by something else than a used-up limit of ours, and until when."""
         self._closed_at: dict[str, float] = {}
         """When this process itself closed a lane last."""
-        self._unknown: dict[str, float] = {}
-        """Accounts that this process cannot use as it is configured, and until when it does not try them again."""
+        self._unusable: dict[str, tuple[float, str]] = {}
+        """Accounts that this process cannot use as it is configured: until when it does not try them again, and why."""
         self._lanes: dict[str, _Lane] = {}
         self._air: dict[str, int] = {}
         """Calls in the air by account; an account without any has no entry."""
@@ -132,13 +134,26 @@ class LaneStates:
             self._closed.pop(lane, None)
             self._stopped.pop(lane, None)
 
-    def do_without(self, account: str, delay: float) -> None:
+    def do_without(self, account: str, delay: float, why: str) -> None:
         """Notes that this process cannot use an account, for so many seconds; other processes may know it."""
-        self._unknown[account] = self._monotonic() + delay
+        self._unusable[account] = (self._monotonic() + delay, why)
+
+    def can_use(self, account: str) -> None:
+        """Notes that the account was mended: its parts are tried again at once."""
+        self._unusable.pop(account, None)
 
     def does_without(self, lane: str) -> bool:
         """True while parts of the lane are for other processes."""
-        return bool(self._unknown) and self._monotonic() < self._unknown.get(account_of(lane), 0.0)
+        return bool(self._unusable) and self._monotonic() < self._unusable.get(account_of(lane), (0.0, ""))[0]
+
+    def unusable(self) -> dict[str, str]:
+        """The accounts that this process could not use lately, and what to change; others are forgotten."""
+        now = self._monotonic()
+        # Tried again meanwhile and usable, or without any job that would show it.
+        for account, (until, _) in list(self._unusable.items()):
+            if until + UNUSABLE_TOLD_S < now:
+                self._unusable.pop(account, None)
+        return {account: why for account, (_, why) in list(self._unusable.items())}
 
     def closed(self, lane: str) -> bool:
         """True while the lane or its account is blocked, for all or for this process."""

@@ -11,7 +11,7 @@ import os
 import secrets
 import socket
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from worker.outbox.engine.clock import boot_clock
@@ -48,20 +48,20 @@ class Lease:
         """True while the lease holds and is still the given incarnation's; None: any. Only then mark or call."""
         return self._clock() < self._until and incarnation in (None, self._incarnation)
 
-    def beat(self, lanes: dict[str, Any] | None = None) -> None:
+    def beat(self, lanes: Mapping[str, Any] | None = None, unusable: Mapping[str, str] | None = None) -> None:
         """Renews the lease; after a lapse under a new incarnation. Raises what the database raises."""
         with self._guard:
             started = self._clock()
             if 0 <= self._until < started:
                 self._incarnation = self._new_id()
-            while not self._renewed(json.dumps(lanes or {})):
+            while not self._renewed(json.dumps(lanes or {}), json.dumps(unusable) if unusable else None):
                 # Another process declared this incarnation dead, and its marked parts are in doubt already.
                 self._incarnation = self._new_id()
             # Counted from before the renewal, however long that took, and for nine tenths of the lease: our clock must
             # end it before the database's does.
             self._until = started + self._lease_s * 0.9
 
-    def _renewed(self, lanes: str) -> bool:
+    def _renewed(self, lanes: str, unusable: str | None) -> bool:
         with self._database.writing() as connection:
             return renew(
                 connection,
@@ -72,6 +72,7 @@ class Lease:
                 host=socket.gethostname()[:100],
                 pid=os.getpid(),
                 lanes=lanes,
+                unusable=unusable,
                 queues=self._queues(),
             )
 

@@ -14,6 +14,7 @@ from sqlalchemy import Connection
 from sqlalchemy.exc import SQLAlchemyError
 
 from worker.channels.base import Channel
+from worker.channels.registry import require_usable
 from worker.config.policy import policy_of
 from worker.delivery.resolver.receiving import called, charges_of_persons, quiet_of
 from worker.delivery.sender.in_flight import Flights, InFlight
@@ -43,7 +44,7 @@ from worker.transport.tokens import secret_of
 log = structlog.get_logger()
 Then = Callable[[Connection, int], None]
 
-ACCOUNT_RECHECK_S = 15.0
+ACCOUNT_RECHECK_S = 5.0
 """Seconds until a process tries an account again that it cannot use as it is configured."""
 AFTER_ANOTHER_S = 0.2
 """Seconds until a part checks again whether the part before it has ended."""
@@ -71,6 +72,7 @@ def _resolve(runtime: Runtime, flight: InFlight) -> bool:
         fail(runtime, due, f"our own error: its documents cannot be read: {due.fault}")
         return False
     account = runtime.accounts.get(due.account)
+    require_usable(account)
     channel = runtime.channel(account.channel)
     if account.quiet_hours != NONE or due.quiet_hours is not None:
         flight.quiet = quiet_of(due, account, channel)
@@ -308,7 +310,7 @@ def end_unprepared(runtime: Runtime, due: DuePart, error: Exception) -> None:
 def _do_without(runtime: Runtime, due: DuePart, why: str) -> None:
     """Blocks an account that is not usable as configured here, and writes an event that says so."""
     # In this process alone: while a new configuration is rolled out, other processes know the account already.
-    runtime.lane_states.do_without(account_of(due.lane), ACCOUNT_RECHECK_S)
+    runtime.lane_states.do_without(account_of(due.lane), ACCOUNT_RECHECK_S, why)
     runtime.set_aside.tell("account", why, account=due.account, remedy="correct the account's settings here")
 
 

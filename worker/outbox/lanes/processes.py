@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 from sqlalchemy import Connection
@@ -39,6 +40,8 @@ class Process:
     """True while its lease has not run out."""
     queues: frozenset[str] = ALL_QUEUES
     """The queues that it takes doorbells from."""
+    unusable: Mapping[str, str] = field(default_factory=dict)
+    """The accounts that it cannot use as it is configured, and what to change."""
 
 
 def renew(
@@ -51,15 +54,17 @@ def renew(
     host: str,
     pid: int,
     lanes: str,
+    unusable: str | None = None,
     queues: Iterable[str] | None = None,
 ) -> bool:
     """Writes one heartbeat; False: this incarnation counts as dead, and nothing may be marked under it any more."""
     taken = None if queues is None else ",".join(sorted(queues))
     update = (
-        f"update worker_processes set alive_until = {now} + :lease, lanes = :lanes, queues = :queues"
+        f"update worker_processes set alive_until = {now} + :lease, lanes = :lanes, queues = :queues,"
+        " unusable = :unusable"
         " where id = :id and ended_at is null"
     )
-    values = {"lease": lease_us, "lanes": lanes, "queues": taken, "id": incarnation}
+    values = {"lease": lease_us, "lanes": lanes, "queues": taken, "unusable": unusable, "id": incarnation}
     if execute(connection, update, values).rowcount:
         return True
     instant = read_now(connection, now)
@@ -73,6 +78,7 @@ def renew(
         "pid": pid,
         "lanes": lanes,
         "queues": taken,
+        "unusable": unusable,
     }
     # The first heartbeat inserts the row. For an incarnation that was ended meanwhile the insert changes nothing.
     insert_rows(connection, tables.processes, [row], conflict="ignore")
@@ -99,11 +105,23 @@ def _end(connection: Connection, now: str, incarnations: Sequence[str], only: st
 def living(connection: Connection, now: str) -> list[Process]:
     """Every incarnation that has not ended, with a running lease or without."""
     query = (
-        f"select id, alive_until, threads, lanes, alive_until > {now}, queues from worker_processes"
+        f"select id, alive_until, threads, lanes, alive_until > {now}, queues, unusable from worker_processes"
         " where ended_at is null"
     )
     rows = execute(connection, query)
-    return [Process(row[0], row[1], row[2], row[3], bool(row[4]), _queues(row[5])) for row in rows]
+    return [
+        Process(row[0], row[1], row[2], row[3], bool(row[4]), _queues(row[5]), json.loads(row[6] or "{}"))
+        for row in rows
+    ]
+
+
+def unusable_accounts_told(processes: Iterable[Process]) -> dict[str, tuple[int, str]]:
+    """The accounts that some of these processes cannot use: how many of them, and what the last one says to change."""
+    found: dict[str, tuple[int, str]] = {}
+    for process in processes:
+        for account, why in process.unusable.items() if process.fresh else ():
+            found[account] = (found.get(account, (0, ""))[0] + 1, why)
+    return dict(sorted(found.items()))
 
 
 def _queues(taken: str | None) -> frozenset[str]:

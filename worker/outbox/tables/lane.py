@@ -101,6 +101,7 @@ processes = table(
     Column("pid", Integer, nullable=False, doc="for people"),
     Column("lanes", LongText(), nullable=False, doc="JSON: lane -> calls in the air and latency"),
     Column("queues", Key(100), doc="queues it takes from, with commas; null: all"),
+    Column("unusable", LongText(), doc="JSON: account -> why it cannot use it; null: none"),
 )
 
 leases = table(

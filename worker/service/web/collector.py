@@ -19,7 +19,7 @@ from prometheus_client.registry import Collector
 from sqlalchemy import Connection
 from sqlalchemy.exc import SQLAlchemyError
 
-from worker.channels.registry import channel
+from worker.channels.registry import channel, why_unusable
 from worker.config.accounts import AccountSource
 from worker.delivery.scheduler.relay import LEASE
 from worker.domain.job import Priority, first_id
@@ -30,7 +30,7 @@ from worker.outbox.engine.clock import SECOND
 from worker.outbox.engine.database import Database
 from worker.outbox.lanes import lanes
 from worker.outbox.lanes.pauses import standing_pauses
-from worker.outbox.lanes.processes import QueueName, living
+from worker.outbox.lanes.processes import QueueName, living, unusable_accounts_told
 from worker.outbox.upkeep import gauges
 from worker.reporting.limit_usage import usage
 
@@ -179,6 +179,8 @@ class Outbox(Collector):
         used = _gauge("worker_limit_used", "Units that may still count at the vendor.", *labels)
         room = _gauge("worker_limit_room", "Units that may be used now.", *labels)
         for name in self._accounts.names():
+            if why_unusable(self._accounts, name) is not None:
+                continue  # told by `worker_account_unusable`
             account = self._accounts.get(name)
             for row in usage(connection, self._database.now, channel(account.channel), account, count_waiting=False):
                 if row.used is None or row.room is None:
@@ -191,6 +193,11 @@ class Outbox(Collector):
 
     def _processes(self, connection: Connection) -> Iterator[Metric]:
         alive = living(connection, self._database.now)
+        unusable = _gauge("worker_account_unusable", "Living processes that cannot use the account.", "account")
+        told_of = unusable_accounts_told(alive)
+        for account in self._all((name,) for name in told_of):
+            unusable.add_metric([account], told_of.get(account, (0, ""))[0])
+        yield unusable
         fresh = [process for process in alive if process.fresh]
         relay = gauges.lease_is_held(connection, self._database.now, LEASE)
         yield _one("worker_relay_active", "1 while a process holds the relay's lease.", int(relay))

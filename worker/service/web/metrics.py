@@ -12,9 +12,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from worker.channels.registry import require_usable_accounts
+from worker.accounts.sources import accounts_of
 from worker.config import logging as our_logging
-from worker.config.accounts import accounts_of
 from worker.config.settings import Settings
 from worker.domain.errors import ConfigurationError
 from worker.outbox.engine.database import Database, make_engine
@@ -42,7 +41,6 @@ def run_metrics(settings: Settings, listen: str, loglevel: str) -> int:
     """Serves until SIGTERM or SIGINT; returns the exit status. Raises before it listens when the settings are wrong."""
     host, port = address(listen)
     accounts = accounts_of(settings)
-    require_usable_accounts(accounts)
     database = Database(make_engine(settings.database_url(), pool_size=2))
     try:
         require_current(database)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
@@ -18,13 +18,14 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
+from worker.accounts.sources import accounts_of
 from worker.channels.base import CallbackDoor
-from worker.channels.registry import require_usable_accounts
+from worker.channels.registry import unusable_accounts
 from worker.config import logging as our_logging
-from worker.config.accounts import accounts_of
 from worker.config.settings import Settings
 from worker.domain.callbacks.inbound import CallbackRefused, Inbound
-from worker.hooks.callbacks import CallbackStore, doors_of
+from worker.domain.errors import ConfigurationError
+from worker.hooks.callbacks import CallbackStore, Doors
 from worker.outbox.engine.database import Database, make_engine
 from worker.outbox.engine.migrate import require_current
 from worker.service.web.serving import serve
@@ -47,15 +48,16 @@ class Receiver:
 
     def __init__(
         self,
-        doors: Mapping[str, CallbackDoor],
+        door_of: Callable[[str], CallbackDoor | None],
         store: Callable[[str, Inbound], bool],
         *,
         now: Callable[[], float] = time.time,
         read_s: float = READ_S,
         store_s: float = STORE_S,
     ):
-        self._doors, self._store, self._now = doors, store, now
+        self._door_of, self._store, self._now = door_of, store, now
         self._read_s, self._store_s = read_s, store_s
+        self._told: dict[str, str] = {}
         self._threads = ThreadPoolExecutor(THREADS, "receiver")
 
     @property
@@ -70,7 +72,13 @@ class Receiver:
 
     async def _answer(self, act: Act, request: Request) -> Response:
         name = request.path_params["account"]
-        door = self._doors.get(name)
+        try:
+            # In a thread, because a source of accounts or a secret may have to be read.
+            door = await asyncio.get_running_loop().run_in_executor(self._threads, self._door_of, name)
+        except ConfigurationError as wrong:
+            self._tell(name, str(wrong))
+            # The vendor sends it again, until the account is mended or that was too often.
+            return Response(status_code=503)
         if door is None:
             # Without the name, which is of the request and may be anything.
             log.info("callback_refused", reason="no such account")
@@ -80,6 +88,12 @@ class Receiver:
         except CallbackRefused as refused:
             log.warning("callback_refused", account=name, reason=str(refused))
             return Response(status_code=refused.status)
+
+    def _tell(self, name: str, why: str) -> None:
+        """Logs what keeps an account's callbacks from being taken, once until it is something else."""
+        if self._told.get(name) != why:
+            self._told[name] = why
+            log.error("account_unusable", account=name, reason=why)
 
     async def _verified(self, name: str, door: CallbackDoor, request: Request) -> Response:
         """Answers the vendor's check of the URL within a second, without the database (page 90930, 验证URL有效性)."""
@@ -119,13 +133,15 @@ class Receiver:
 def run_receiver(settings: Settings, host: str, port: int, loglevel: str) -> int:
     """Serves until SIGTERM or SIGINT; returns the exit status. Raises before it listens when the settings are wrong."""
     accounts = accounts_of(settings)
-    require_usable_accounts(accounts)
-    doors = doors_of(accounts, settings.delivery.callback_max_age_s)
+    doors = Doors(accounts, settings.delivery.callback_max_age_s)
+    doors.require_one()
     database = Database(make_engine(settings.database_url(), pool_size=THREADS))
     try:
         require_current(database)
         our_logging.set_up(loglevel)
-        receiver = Receiver(doors, CallbackStore(database, settings, accounts).store)
+        for name, why in unusable_accounts(accounts).items():
+            log.error("account_unusable", account=name, reason=why)
+        receiver = Receiver(doors.of, CallbackStore(database, settings, accounts).store)
         return serve(receiver.app, host, port, "receiver", f"--host {host} --port {port}")
     finally:
         database.close()

@@ -1,0 +1,71 @@
+"""The sources of accounts that the settings name: the settings file itself, a function of the application's."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import partial
+from typing import Any
+
+from worker.accounts.live import LiveAccounts, Table, TableSource
+from worker.config.accounts import account_of
+from worker.config.application import imported, places_of
+from worker.config.settings import Settings, SettingsFile, load_settings
+from worker.domain.errors import ConfigurationError
+
+
+def accounts_of(settings: Settings) -> LiveAccounts:
+    """The accounts of the settings, and of the sources that they name; later changes of these are followed.
+
+    Only the accounts are: other settings stay as they were loaded. Raises ConfigurationError where a source cannot be
+    used at all.
+    """
+    sources: list[TableSource] = [FileAccounts(settings)]
+    if settings.accounts_from:
+        sources.append(ApplicationsAccounts(settings.accounts_from))
+    return LiveAccounts(sources, partial(account_of, settings=settings))
+
+
+class FileAccounts:
+    """The `[accounts.NAME]` tables of the settings' file, read again whenever the file is another one."""
+
+    def __init__(self, settings: Settings):
+        self._settings = settings
+
+    def look(self) -> Mapping[str, Table]:
+        """The tables; raises ConfigurationError when the file is gone or not valid any more."""
+        file = self._settings.file
+        if file is not None and SettingsFile.seen(file.path) != file:
+            self._settings = load_settings(file.path)
+        return self._settings.accounts
+
+
+class ApplicationsAccounts:
+    """A function of the application's without parameters, which returns the tables of its accounts by their names.
+
+    # shop/wecom.py, named by accounts = "shop.wecom:accounts" in worker.toml
+    def accounts() -> Mapping[str, Mapping[str, Any]]:
+        return {corp.name: {"channel": "wecom_app", "corpid": corp.id, "agentid": corp.agent,
+                            "secret": Secret(corp.read_secret)} for corp in Corp.all()}
+
+    The function is called every few seconds, outside any transaction. A table is what `[accounts.NAME]` would be; a
+    credential is `{"env": ...}`, `{"file": ...}` or a `worker.Secret`, whose function is called for each use.
+    """
+
+    def __init__(self, path: str):
+        module, _, name = path.partition(":")
+        found = getattr(imported("accounts", module), name, None)
+        if not callable(found):
+            raise ConfigurationError(f"accounts: module {module} has no function {name}; correct the name")
+        self._path, self._function = path, found
+
+    def look(self) -> Mapping[str, Table]:
+        """What the function returns; ConfigurationError when it fails or returns something else."""
+        try:
+            found: Any = self._function()
+            # A copy: what the application changes in its own is to be noticed.
+            tables = {name: found[name] for name in found}
+        except Exception as error:  # noqa: BLE001  whatever the application raises; its text may hold secrets
+            raise ConfigurationError(f"accounts: {self._path} failed: {places_of(error, below=__file__)}") from None
+        if all(isinstance(name, str) for name in tables):
+            return tables
+        raise ConfigurationError(f"accounts: {self._path} must return a mapping of names to tables")
