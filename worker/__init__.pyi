@@ -1,5 +1,8 @@
 """The names an application imports, for type checkers and editors; `__init__.py` loads each on first use."""
 
+from worker.accounts.current import (
+    configure as configure,
+)
 from worker.channels import wecom_app as wecom_app, wecom_external, wecom_webhook, youdu as youdu
 from worker.channels.wecom_app import (
     ActionItem as ActionItem,

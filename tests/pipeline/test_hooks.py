@@ -23,7 +23,7 @@ from tests.support.asgi import asked
 from tests.support.runtime import UPDATE, Site, lost, planted, refused
 from worker import CardUpdate, JobState, update_card
 from worker.channels.registry import channel
-from worker.cli.callbacks import retry
+from worker.cli.lists.callbacks import retry
 from worker.config.settings import DeliverySettings, Settings
 from worker.domain.callbacks.hook import CallbackReceived, CardPressed, JobDone, MessageReceived
 from worker.domain.errors import ConfigurationError
@@ -56,7 +56,7 @@ class Hall:
         site = self.site
         door = channel("wecom_app").callback_door(site.accounts.get("hr"), {"token": TOKEN, "aes_key": AES_KEY}, 300)
         store = CallbackStore(site.database, Settings(hooks="shop.hooks"), site.accounts).store
-        self.receiver = Receiver({"hr": door}, store, now=lambda: NOW)
+        self.receiver = Receiver({"hr": door}.get, store, now=lambda: NOW)
         self.runs = self.process()
         self.offers = HookOffers(site.database, self.messages.extend, threads=4, offer_s=5, monotonic=site.ticks)
 

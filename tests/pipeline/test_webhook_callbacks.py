@@ -84,7 +84,8 @@ def room(driven_clock: DrivenClock, request: pytest.FixtureRequest) -> Iterator[
     driven_clock.micros = time.time_ns() // 1000
     door = channel("wecom_webhook").callback_door(a_webhook(""), {"token": TOKEN, "aes_key": AES_KEY}, 300)
     receiver = Receiver(
-        {"alerts": door}, CallbackStore(database, Settings(hooks="shop.hooks"), FixedAccounts([a_webhook("")])).store
+        {"alerts": door}.get,
+        CallbackStore(database, Settings(hooks="shop.hooks"), FixedAccounts([a_webhook("")])).store,
     )
     with listening(receiver.app) as address, running() as url:
         key = {

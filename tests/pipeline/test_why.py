@@ -435,15 +435,17 @@ def test_the_steps_of_its_lane_and_account_are_told(site: Site) -> None:
 
 
 def test_no_worker_can_use_its_account(site: Site) -> None:
-    """As a worker said within the last day; `doctor` looks at the settings here."""
+    """As the heartbeats of workers say; `doctor` looks at the settings here."""
     job = site.send()
     site.runtime.accounts = FixedAccounts([])
     site.ring(job)
+    states = site.runtime.lane_states
+    site.runtime.lease.beat(states.summary(), states.unusable())
     wait = waits(site, job)[-1]
     assert (WaitFor.ACCOUNT, ("worker doctor",)) == (wait.what, wait.commands)
-    assert "account 'hr' does not exist" in wait.text
-    site.clock.advance(90_000)
-    site.runtime.lease.beat()
+    assert "1 of 1 worker processes cannot use its account: account 'hr' does not exist" in wait.text
+    site.advance(20)
+    site.runtime.lease.beat(states.summary(), states.unusable())
     assert WaitFor.ACCOUNT not in causes(site, job)
 
 

@@ -212,7 +212,7 @@ def test_the_table_of_commands_is_complete() -> None:
 @pytest.mark.parametrize("page", ["README.md", "docs/index.md", "docs/enqueue.md", "docs/settings.md"])
 def test_the_first_pages_name_only_commands_there_are(page: str) -> None:
     """A command that was renamed is not left behind."""
-    named = set(re.findall(r"(?:`|\$ )worker ((?:db |events (?=retry))?[a-z]+)", _read(page)))
+    named = set(re.findall(r"(?:`|\$ )worker ((?:db |accounts |events (?=retry))?[a-z]+)", _read(page)))
 
     assert "worker demo" in _read("Makefile")
     assert named <= _commands()

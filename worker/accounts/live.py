@@ -12,13 +12,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-import structlog
-
 from worker.config.accounts import not_known
 from worker.domain.account import Account
 from worker.domain.errors import ConfigurationError
-
-log = structlog.get_logger()
 
 LOOK_S = 3.0
 """Seconds between two looks at a source."""
@@ -77,6 +73,10 @@ class LiveAccounts:
         names = tuple(sorted({name for one in tables for name in one}))
         self._names = (tables, names)
         return names
+
+    def unread(self) -> tuple[str, ...]:
+        """Why sources could not be read at the last look, a sentence for each of them."""
+        return tuple(str(place.unread) for place in self._places if place.unread is not None)
 
     def _account(self, name: str, tables: Mapping[str, Table]) -> Account:
         made = self._made.get(name)
@@ -138,20 +138,7 @@ class _Place:
         try:
             found = self._source.look()
         except ConfigurationError as error:
-            if str(error) != str(self.unread):
-                log.warning("accounts_unreadable", text=str(error))
             self._tables, self.unread = self._tables or {}, error
         else:
-            if self._tables is not None and found is not self._tables:
-                _tell(self._tables, found)
             self._tables, self.unread = found, None
         self._look_at = self._monotonic() + LOOK_S
-
-
-def _tell(before: Mapping[str, Table], after: Mapping[str, Table]) -> None:
-    changed = sorted(name for name in {*before, *after} if before.get(name) != after.get(name))
-    for name in changed[:10]:
-        what = "added" if name not in before else "removed" if name not in after else "changed"
-        log.info("account", account=name, what=what)
-    if len(changed) > 10:
-        log.info("accounts", what="and more changed", count=len(changed) - 10)

@@ -1,4 +1,4 @@
-"""The sources of accounts that the settings name: the settings file itself, a function of the application's."""
+"""The sources of accounts: the settings file, a function of the application's, the outbox; in this order."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from functools import partial
 from typing import Any
 
 from worker.accounts.live import LiveAccounts, Table, TableSource
+from worker.accounts.sealed import OutboxAccounts
 from worker.config.accounts import account_of
 from worker.config.application import imported, places_of
 from worker.config.settings import Settings, SettingsFile, load_settings
@@ -22,6 +23,7 @@ def accounts_of(settings: Settings) -> LiveAccounts:
     sources: list[TableSource] = [FileAccounts(settings)]
     if settings.accounts_from:
         sources.append(ApplicationsAccounts(settings.accounts_from))
+    sources.append(OutboxAccounts(settings))
     return LiveAccounts(sources, partial(account_of, settings=settings))
 
 
@@ -44,8 +46,7 @@ class ApplicationsAccounts:
 
     # shop/wecom.py, named by accounts = "shop.wecom:accounts" in worker.toml
     def accounts() -> Mapping[str, Mapping[str, Any]]:
-        return {corp.name: {"channel": "wecom_app", "corpid": corp.id, "agentid": corp.agent,
-                            "secret": Secret(corp.read_secret)} for corp in Corp.all()}
+        return {corp.name: {**corp.settings, "secret": Secret(corp.read_secret)} for corp in Corp.all()}
 
     The function is called every few seconds, outside any transaction. A table is what `[accounts.NAME]` would be; a
     credential is `{"env": ...}`, `{"file": ...}` or a `worker.Secret`, whose function is called for each use.
@@ -63,9 +64,9 @@ class ApplicationsAccounts:
         try:
             found: Any = self._function()
             # A copy: what the application changes in its own is to be noticed.
-            tables = {name: found[name] for name in found}
+            tables = dict(found) if isinstance(found, Mapping) else None
         except Exception as error:  # noqa: BLE001  whatever the application raises; its text may hold secrets
             raise ConfigurationError(f"accounts: {self._path} failed: {places_of(error, below=__file__)}") from None
-        if all(isinstance(name, str) for name in tables):
+        if tables is not None and all(isinstance(name, str) for name in tables):
             return tables
         raise ConfigurationError(f"accounts: {self._path} must return a mapping of names to tables")

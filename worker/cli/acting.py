@@ -17,7 +17,7 @@ from sqlalchemy import Connection
 
 from worker.accounts.sources import accounts_of
 from worker.channels.registry import channel
-from worker.cli import callbacks, lanes
+from worker.cli.lists import callbacks, lanes
 from worker.cli.reading import outbox
 from worker.config.settings import load_settings
 from worker.control import suppress as suppressing

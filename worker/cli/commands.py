@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from worker.cli import deciding
+from worker.cli import accounts, deciding
 from worker.cli.options import INSTANT, OF_CALLS, Account, Json, Person, Why, job_filter, note, tell_value, with_filter
 
 app = typer.Typer(
@@ -21,6 +21,7 @@ app.add_typer(db, name="db")
 events = typer.Typer(help="What the application's hooks hear.", invoke_without_command=True)
 app.add_typer(events, name="events")
 app.add_typer(deciding.app)
+app.add_typer(accounts.app, name="accounts")
 
 
 def _version(is_asked: bool) -> None:
@@ -237,7 +238,7 @@ def chats(
     as_json: Json = False,
 ) -> None:
     """Lists the chats that callbacks reported, to which a webhook's message can be sent."""
-    from worker.cli.callbacks import show_chats
+    from worker.cli.lists.callbacks import show_chats
 
     show_chats(typer.echo, account=account, gone=gone, limit=limit, as_json=as_json)
 
@@ -252,7 +253,7 @@ def inbound(
     as_json: Json = False,
 ) -> None:
     """Lists what the vendors called back: messages of people, presses, events; --json has their contents."""
-    from worker.cli.callbacks import show_inbound
+    from worker.cli.lists.callbacks import show_inbound
 
     show_inbound(typer.echo, account=account, event=event, limit=limit, as_json=as_json)
 
@@ -264,7 +265,7 @@ def limits(
     as_json: Json = False,
 ) -> None:
     """Every limit of an account: amount, window, use and room now, and the vendor's page."""
-    from worker.cli import limits as listed
+    from worker.cli.lists import limits as listed
 
     listed.show(typer.echo, account=account, recipient=recipient, as_json=as_json)
 
@@ -285,7 +286,7 @@ def lanes(
     as_json: Json = False,
 ) -> None:
     """Lists what is blocked, parked or slowed down: since when, until when, why, and what to do."""
-    from worker.cli import lanes as listed
+    from worker.cli.lists import lanes as listed
 
     if steps:
         listed.show_events(typer.echo, account=account, limit=limit, as_json=as_json)
@@ -302,7 +303,7 @@ def list_events(
 ) -> None:
     """Lists the events of the application's hooks, newest first."""
     if context.invoked_subcommand is None:
-        from worker.cli.callbacks import show_events
+        from worker.cli.lists.callbacks import show_events
 
         show_events(typer.echo, state=state, limit=limit, as_json=as_json)
 

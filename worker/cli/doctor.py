@@ -14,7 +14,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from worker.accounts.sources import accounts_of
 from worker.channels.registry import channel, why_unusable
-from worker.cli.lanes import remedy_of
+from worker.cli.lists.lanes import remedy_of
 from worker.cli.reading import Say, pause_line, staging_line
 from worker.config.accounts import AccountSource
 from worker.config.settings import Settings, load_settings, where
@@ -80,6 +80,9 @@ def findings(
         return
     yield Finding("settings", Level.OK, where())
     names = accounts.names()
+    for sentence in accounts.unread():
+        if not sentence.startswith("database"):  # looked at below
+            yield Finding("accounts", Level.PROBLEM, sentence.removeprefix("accounts: "))
     if not names:
         yield Finding("accounts", Level.CAUTION, f"none is configured; add [accounts.NAME] to {where()}")
     for name in names:

@@ -65,6 +65,8 @@ def not_known(name: str, names: Sequence[str]) -> UnknownAccount:
 def account_of(name: str, table: Mapping[str, Any], settings: Settings) -> Account:
     """The account that its table describes; ConfigurationError with the sentence that says what to change."""
     given = account_settings(name, table)
+    if given.disabled:
+        raise ConfigurationError(f"accounts.{name}: is disabled; `worker accounts enable {name}`, or disabled = false")
     entry = REGISTRY.get(given.channel)
     base_url = given.base_url or (entry.host if entry else None)
     if base_url is None:
@@ -88,6 +90,7 @@ def account_of(name: str, table: Mapping[str, Any], settings: Settings) -> Accou
         weight=given.weight,
         quiet_hours=given.quiet_hours,
         staging=(given.staging or settings.staging).switches(),
+        previous=account_of(name, {**table, **given.previous, "previous": {}}, settings) if given.previous else None,
     )
 
 

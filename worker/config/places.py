@@ -48,6 +48,11 @@ class SecretFrom(BaseModel):
             raise ValueError('say exactly one of { env = "NAME" } and { file = "/run/secrets/name" }')
         return self
 
+    @property
+    def place(self) -> str:
+        """The place, for people."""
+        return f"file {self.file}" if self.file else self.env or "its own source"
+
     def read(self, key: str) -> str:
         """The value, read now; one that is empty or not there is a ConfigurationError that names `key` and place."""
         return self.given.read() if self.given else _read(key, self.env, self.file)
@@ -106,13 +111,19 @@ class Environment(EnvSettingsSource):
                 found = {**dict.fromkeys(UrlFrom.model_fields), **found}
             if isinstance(found.get("password"), dict):
                 found["password"] = {**dict.fromkeys(SecretFrom.model_fields), **found["password"]}
+        if field.annotation is SecretFrom and isinstance(found, dict):
+            found = {"env": None, "file": None, **found}
         if field_name == "accounts" and isinstance(found, dict):
             found = {name: _tables_read(table) for name, table in found.items()}
         return found
 
     def decode_complex_value(self, field_name: str, field: FieldInfo | None, value: Any) -> Any:
-        """The text of a URL's variable; the other variables of tables are JSON."""
-        if field is None or field.annotation is not UrlFrom or value.startswith("{"):
+        """The text of a URL's variable, and the place of a secret's; the other variables of tables are JSON."""
+        if field is not None and field.annotation is SecretFrom and not value.startswith("{"):
+            return {"env": f"{self.env_prefix}{field_name}".upper()}
+        if field is None:  # of a dict of any values, as accounts are
+            return json.loads(value)
+        if field.annotation is not UrlFrom or value.startswith("{"):
             return super().decode_complex_value(field_name, field, value)
         return {"url": value} if self.explode_env_vars(field_name, field, self.env_vars) else value
 

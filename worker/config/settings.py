@@ -92,6 +92,8 @@ class AccountSettings(BaseModel):
     name."""
     on_unknown: Literal["default", "hold", "resend"] = "default"
     allow_everyone: bool = False
+    disabled: bool = False
+    """A disabled account takes no new job, and its jobs wait."""
     weight: Annotated[float, Field(gt=0, le=1000)] = 1.0
     """Its share of the threads beside other accounts with work: 2 gets twice as much as 1."""
     quiet_hours: str = NONE
@@ -99,6 +101,8 @@ class AccountSettings(BaseModel):
 
     staging: StagingSettings | None = None
     """None: as for all accounts."""
+    previous: dict[str, Any] = {}
+    """The `secret` and `callback` that were valid before, used beside the present ones while they are rotated."""
 
     @field_validator("quiet_hours")
     @classmethod
@@ -120,6 +124,8 @@ class AccountSettings(BaseModel):
     def _no_inline_secrets(self) -> Self:
         for key, value in (self.model_extra or {}).items():
             _refuse_inline(key, value)
+        if unknown := self.previous.keys() - {"secret", "callback"}:
+            raise ValueError(f"previous.{min(unknown)} is no credential; previous may have secret and callback")
         return self
 
     def __repr_args__(self) -> Iterable[tuple[str | None, Any]]:
@@ -311,6 +317,8 @@ class Settings(BaseSettings):
     """As they were written; each is judged by itself, when it is asked for."""
     accounts_from: Annotated[str, Field(pattern=r"^([A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*)?$")] = ""
     """The function that returns further accounts, such as `shop.wecom:accounts`; `accounts = "..."` in the file."""
+    seal_key: SecretFrom = SecretFrom(env="WORKER_SEAL_KEY")
+    """The key of the secrets in `worker accounts`; two with a blank between them while they are sealed anew."""
     delivery: DeliverySettings = DeliverySettings()
     retention: RetentionSettings = RetentionSettings()
     staging: StagingSettings = StagingSettings()

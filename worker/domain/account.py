@@ -51,6 +51,8 @@ class Account:
     """When nothing of it is put before people, as `"22:00-07:00 Asia/Shanghai"`; `none`: at no time."""
     staging: Staging = LIVE
     """What keeps its calls from people, where it is no production."""
+    previous: Account | None = None
+    """The same with the credentials that were valid before, which are tried where the present ones are refused."""
 
     @property
     def deadline_s(self) -> float:

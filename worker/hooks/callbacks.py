@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import TypeVar
 
 from pydantic_core import to_json
 from uuid_utils import uuid7
@@ -14,7 +15,7 @@ from worker.config.accounts import AccountSource
 from worker.config.policy import policy_of, reported_elsewhere
 from worker.config.settings import Settings
 from worker.domain.account import Account
-from worker.domain.callbacks.inbound import CardPress, ChatNews, Inbound
+from worker.domain.callbacks.inbound import CallbackRefused, CardPress, ChatNews, Inbound
 from worker.domain.errors import ConfigurationError, UnknownAccount
 from worker.domain.outcome import Accepted, Taken, Verdict
 from worker.outbox.commit.commands import End
@@ -24,6 +25,8 @@ from worker.outbox.engine.site_keys import lane_key, lane_name
 from worker.outbox.jobs.chats import ChatLanes, gone
 from worker.outbox.jobs.inbound import Delivery, callers_id, lost_call, store
 from worker.outbox.lanes.lanes import log_steps
+
+T = TypeVar("T")
 
 DOOR_S = 5.0
 """Seconds after which the secrets of an account's callback address are read again."""
@@ -48,9 +51,16 @@ class Doors:
         # Again after a while, because a file that holds a secret may be another one.
         if made is None or made[0] is not account or made[1] < self._monotonic():
             require_usable(account)
-            made = (account, self._monotonic() + DOOR_S, door_of(account, self._max_age_s))
+            made = (account, self._monotonic() + DOOR_S, self._door(account))
             self._made[name] = made
         return made[2]
+
+    def _door(self, account: Account) -> CallbackDoor | None:
+        door = door_of(account, self._max_age_s)
+        if door is None or account.previous is None:
+            return door
+        before = door_of(account.previous, self._max_age_s)
+        return door if before is None else TwoDoors(door, before)
 
     def require_one(self) -> None:
         """ConfigurationError when no account has a callback address, so that there is nothing to receive."""
@@ -66,6 +76,30 @@ class Doors:
             return bool(channel(account.channel).callback_secrets(account))
         except ConfigurationError:
             return True  # it may have one when it is mended
+
+
+class TwoDoors:
+    """The doors of two generations of credentials: what the first refuses, the second may take."""
+
+    def __init__(self, present: CallbackDoor, previous: CallbackDoor):
+        self._present, self._previous = present, previous
+
+    def verify(self, query: Mapping[str, str], now: float) -> bytes:
+        """The body that answers the vendor's verification of the address."""
+        return self._either(lambda door: door.verify(query, now))
+
+    def read(self, query: Mapping[str, str], body: bytes, now: float) -> Inbound:
+        """What the vendor says."""
+        return self._either(lambda door: door.read(query, body, now))
+
+    def _either(self, use: Callable[[CallbackDoor], T]) -> T:
+        try:
+            return use(self._present)
+        except CallbackRefused as refused:
+            try:
+                return use(self._previous)
+            except CallbackRefused:
+                raise refused from None
 
 
 def door_of(account: Account, max_age_s: float) -> CallbackDoor | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import structlog
 
+from worker.accounts.live import LiveAccounts
 from worker.channels.registry import unusable_accounts
 from worker.config.accounts import AccountSource, staging_told
 from worker.config.logging import tell_staging
@@ -21,16 +22,26 @@ class AccountsTold:
         self._accounts, self._lane_states = accounts, lane_states
         self._names: tuple[str, ...] | None = None
         self._wrong: dict[str, str] = {}
+        self._unread: tuple[str, ...] = ()
 
     def turn(self) -> float:
         """Looks once; returns the seconds until the next look."""
+        self._tell_unread()
         names = self._accounts.names()
         if names is not self._names:
+            if self._names is not None:
+                log.info("accounts_changed", count=len(names))
             self._names = names
             self._judge()
         for name, why in self._wrong.items():
             self._lane_states.do_without(name, 2 * EVERY_S, why)
         return EVERY_S
+
+    def _tell_unread(self) -> None:
+        unread = self._accounts.unread() if isinstance(self._accounts, LiveAccounts) else ()
+        for text in set(unread).difference(self._unread):
+            log.error("accounts_unreadable", text=text)
+        self._unread = unread
 
     def _judge(self) -> None:
         before, self._wrong = self._wrong, unusable_accounts(self._accounts)

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from worker.cli.lanes import resume, show, show_events
+from worker.cli.lists.lanes import resume, show, show_events
 from worker.domain.errors import WorkerError
 from worker.domain.outcome import Penalty
 from worker.domain.pacing.lane import LaneBlock

@@ -230,8 +230,13 @@ def authorise(runtime: Runtime, flights: Flights) -> Flights:
 
 def _authorise(runtime: Runtime, flight: InFlight) -> bool:
     channel, account = flight.channel, flight.account
-    secret = secret_of(account) if channel.calls_with_secret else None
     got = runtime.tokens.get(account, channel) if channel.uses_token else None
+    if isinstance(got, TokenParked) and account.previous is not None:
+        # In a rotation the new secret may not be valid yet, or no longer be the old one's successor.
+        instead = runtime.tokens.get(account.previous, channel)
+        if isinstance(instead, Token):
+            got, account = instead, account.previous
+    secret = secret_of(account) if channel.calls_with_secret else None
     match got:
         case None:
             flight.token, flight.access = None, Access(None, secret)

@@ -60,7 +60,7 @@ def upgrade(engine: Engine, revision: str = "head") -> str | None:
     with _alone(engine) as connection:
         if not _is_newer(connection):
             command.upgrade(config(connection), revision)
-            _make_lane_key(connection)
+            _make_site_rows(connection)
             _note_compatible_from(connection)
         elif not is_current(connection):
             raise _not_this_release(connection)
@@ -191,8 +191,9 @@ def _named_lock(connection: Connection) -> Iterator[None]:
             connection.exec_driver_sql(f"select release_lock({lock})")
 
 
-def _make_lane_key(connection: Connection) -> None:
-    """The random key of lanes and limit keys, made once and never changed: changing it would orphan every lane."""
-    if connection.execute(text("select 1 from worker_site where name = 'lane_key'")).first() is None:
-        insert = text("insert into worker_site (name, value) values ('lane_key', :value)")
-        connection.execute(insert, {"value": secrets.token_hex(32)})
+def _make_site_rows(connection: Connection) -> None:
+    """The random key of lanes and limit keys, which is never changed: that would orphan every lane; and `accounts`."""
+    for name in ("lane_key", "accounts"):
+        if connection.execute(text("select 1 from worker_site where name = :name"), {"name": name}).first() is None:
+            insert = text("insert into worker_site (name, value) values (:name, :value)")
+            connection.execute(insert, {"name": name, "value": secrets.token_hex(32)})

@@ -113,11 +113,12 @@ leases = table(
 
 site = table(
     "site",
-    Column("name", Key(40), primary_key=True, doc="`lane_key` or `compatible_from`"),
+    Column("name", Key(40), primary_key=True, doc="`lane_key`, `compatible_from` or `accounts`"),
     Column(
         "value",
         Key(200),
         nullable=False,
-        doc="made by `db upgrade`: random hex that keys the hashes; the revision and the oldest that may use it",
+        doc="made by `db upgrade`: random hex that keys the hashes; the revision and the oldest that may use it;"
+        " a text that is another one after each change of an account",
     ),
 )

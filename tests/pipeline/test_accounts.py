@@ -1,0 +1,267 @@
+"""Accounts in the outbox: sealed, changed while processes run, rotated without a gap; and what a wrong one stops."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import replace
+from functools import partial
+
+import pytest
+from sqlalchemy import text
+
+from tests.support.runtime import Site, Ticks, an_account, planted, refused
+from worker import list_audit
+from worker.accounts.live import LOOK_S, LiveAccounts
+from worker.accounts.sealed import OutboxAccounts
+from worker.accounts.sources import accounts_of
+from worker.channels.registry import unusable_accounts
+from worker.config.accounts import account_of
+from worker.config.places import SecretFrom, UrlFrom
+from worker.config.settings import Settings
+from worker.control import accounts as acts
+from worker.control.opening import opened_current
+from worker.domain.account import Account, Secret
+from worker.domain.errors import ConfigurationError, UnknownAccount, WorkerError
+from worker.outbox.engine.clock import DrivenClock
+from worker.outbox.engine.database import Database
+from worker.outbox.lanes.accounts import AccountRow, put_account
+from worker.outbox.lanes.processes import living, unusable_accounts_told
+
+KEY, OTHER = "k" * 32, "o" * 32
+ACME = {"channel": "wecom_app", "corpid": "ww9", "agentid": 3}
+CALLBACK = {"token": "callback-token", "aes_key": "a" * 43}
+BY = {"person": "me", "why": "a new customer"}
+
+
+@pytest.fixture
+def settings(database_url: str, monkeypatch: pytest.MonkeyPatch) -> Settings:
+    """Settings of the outbox; the key is in the environment."""
+    monkeypatch.setenv("WORKER_SEAL_KEY", KEY)
+    return Settings(database=UrlFrom(url=database_url))
+
+
+@pytest.fixture
+def accounts(settings: Settings) -> tuple[LiveAccounts, Ticks]:
+    """The accounts as another process sees them, and its clock."""
+    ticks = Ticks()
+    return LiveAccounts([OutboxAccounts(settings)], partial(account_of, settings=settings), monotonic=ticks), ticks
+
+
+def secret_of(account: Account) -> str:
+    """Its secret, read now."""
+    assert account.secret is not None
+    return account.secret.read()
+
+
+def test_an_account_is_added_and_every_process_knows_it(
+    settings: Settings, accounts: tuple[LiveAccounts, Ticks]
+) -> None:
+    """With its secrets sealed: none is in any column, or in the audit."""
+    known, ticks = accounts
+    assert () == known.names()
+    proxy = "http://me:proxy-password@egress:3128"
+    table = {**ACME, "secret": "app-secret", "callback": CALLBACK, "proxy": proxy, "limits": {"app_day": 7}}
+    acts.add_account("acme", table, settings=settings, **BY)
+    with pytest.raises(UnknownAccount):
+        known.get("acme")
+    ticks.advance(LOOK_S)
+
+    account = known.get("acme")
+    assert ("app-secret", "ww9", 7) == (secret_of(account), account.settings["corpid"], account.limits["app_day"])
+    assert isinstance(account.proxy, Secret)
+    assert proxy == account.proxy.read()
+    assert CALLBACK == {key: one.read() for key, one in account.settings["callback"].items()}
+    with opened_current(settings) as database, database.reading() as connection:
+        stored = repr(connection.execute(text("select * from worker_accounts")).all())
+        stored += repr(connection.execute(text("select * from worker_audit")).all())
+        audit = list_audit(connection)
+    assert not [one for one in ("app-secret", "proxy-password", *CALLBACK.values()) if one in stored]
+    assert ("add account", "me", {"account": "acme"}) == (audit[0].action, audit[0].person, audit[0].asked)
+    [shown] = acts.stored_accounts("acme", settings)
+    assert {"sealed": "secret"} == shown.table["secret"]
+
+
+def test_who_has_no_key_knows_the_account_and_no_secret(
+    settings: Settings, accounts: tuple[LiveAccounts, Ticks], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A producer needs none; a sender says which key is missing."""
+    acts.add_account("acme", {**ACME, "secret": "app-secret"}, settings=settings, **BY)
+    monkeypatch.delenv("WORKER_SEAL_KEY")
+    account = accounts[0].get("acme")
+    assert {} == unusable_accounts(accounts[0])
+    with pytest.raises(ConfigurationError, match="seal_key names environment variable WORKER_SEAL_KEY, which is empty"):
+        secret_of(account)
+    monkeypatch.setenv("WORKER_SEAL_KEY", OTHER)
+    with pytest.raises(ConfigurationError, match=r"accounts\.acme: its secrets were sealed with another key"):
+        secret_of(account)
+    monkeypatch.setenv("WORKER_SEAL_KEY", "short")
+    with pytest.raises(ConfigurationError, match="seal_key: has fewer than 32 characters"):
+        secret_of(account)
+
+
+def test_a_key_in_a_file(settings: Settings, tmp_path: object, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Named by the settings, or by a variable that ends in FILE."""
+    monkeypatch.delenv("WORKER_SEAL_KEY")
+    place = f"{tmp_path}/key"
+    with open(place, "w", encoding="utf-8") as file:
+        file.write(KEY + "\n")
+    monkeypatch.setenv("WORKER_SEAL_KEY__FILE", place)
+    own = Settings(database=settings.database, seal_key=SecretFrom(env="NOTHING"))
+    acts.add_account("acme", {**ACME, "secret": "app-secret"}, settings=own, **BY)
+    assert "app-secret" == secret_of(accounts_of(own).get("acme"))
+
+
+def test_a_rotation_keeps_what_was_valid_before(settings: Settings, accounts: tuple[LiveAccounts, Ticks]) -> None:
+    """One generation; the other keys of the account stay."""
+    known, ticks = accounts
+    acts.add_account("acme", {**ACME, "secret": "one", "callback": CALLBACK}, settings=settings, **BY)
+    for new, old in (("two", "one"), ("three", "two")):
+        acts.rotate_account("acme", {"secret": new}, settings=settings, **BY)
+        ticks.advance(LOOK_S)
+        account = known.get("acme")
+        assert account.previous is not None
+        assert (new, old) == (secret_of(account), secret_of(account.previous))
+        assert "callback-token" == account.previous.settings["callback"]["token"].read()
+    with pytest.raises(ConfigurationError, match="corpid cannot be rotated; give secret or callback"):
+        acts.rotate_account("acme", {"corpid": "x"}, settings=settings, **BY)
+    with pytest.raises(WorkerError, match="there is no account 'nobody' in the outbox"):
+        acts.rotate_account("nobody", {"secret": "x"}, settings=settings, **BY)
+
+
+def test_disabled_enabled_and_removed(
+    settings: Settings, accounts: tuple[LiveAccounts, Ticks], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """None of it needs the key."""
+    known, ticks = accounts
+    acts.add_account("acme", {**ACME, "secret": "one"}, settings=settings, **BY)
+    monkeypatch.delenv("WORKER_SEAL_KEY")
+    acts.set_disabled("acme", True, settings=settings, **BY)
+    with pytest.raises(ConfigurationError, match="is disabled"):
+        known.get("acme")
+    acts.set_disabled("acme", False, settings=settings, **BY)
+    ticks.advance(LOOK_S)
+    account = known.get("acme")
+    monkeypatch.setenv("WORKER_SEAL_KEY", KEY)
+    assert "one" == secret_of(account)
+    acts.remove_account("acme", settings=settings, **BY)
+    ticks.advance(LOOK_S)
+    assert () == known.names()
+    with pytest.raises(WorkerError, match="there is no account 'acme'"):
+        acts.remove_account("acme", settings=settings, **BY)
+
+
+def test_another_key_takes_over_without_a_gap(
+    settings: Settings, accounts: tuple[LiveAccounts, Ticks], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Both while they are sealed anew, then the new one alone."""
+    known, ticks = accounts
+    for name in ("acme", "other"):
+        acts.add_account(name, {**ACME, "secret": f"of {name}"}, settings=settings, **BY)
+    monkeypatch.setenv("WORKER_SEAL_KEY", f"{OTHER} {KEY}")
+    assert "of acme" == secret_of(known.get("acme"))
+    assert 2 == acts.reseal_accounts(settings=settings, **BY)
+    monkeypatch.setenv("WORKER_SEAL_KEY", OTHER)
+    ticks.advance(LOOK_S)
+    assert ["of acme", "of other"] == [secret_of(known.get(name)) for name in ("acme", "other")]
+
+
+def test_what_could_not_be_used_is_not_added(settings: Settings, accounts: tuple[LiveAccounts, Ticks]) -> None:
+    """All or none of several; and nothing in place of another."""
+    good = {**ACME, "secret": "one"}
+    for wrong, said in (
+        ({**good, "agentid": "x"}, r"accounts\.bad\.agentid: is missing or not an integer"),
+        ({**good, "limit": 3}, r"accounts\.bad\.limit: is not a setting of wecom_app; did you mean limits"),
+        ({**good, "secret": {"sealed": "secret"}}, "secret: write the secret itself"),
+        ({**good, "proxy": "gopher://x:hunter2@y"}, r"accounts\.bad\.proxy"),
+        ({**good, "callback": {**CALLBACK, "aes_key": "hunter2"}}, r"accounts\.bad\.callback\.aes_key"),
+    ):
+        with pytest.raises(ConfigurationError, match=said) as caught:
+            acts.import_accounts({"good": good, "bad": wrong}, settings=settings, **BY)
+        assert "hunter2" not in str(caught.value)
+    acts.add_account("acme", good, settings=settings, **BY)
+    with pytest.raises(WorkerError, match="account acme is there already"):
+        acts.import_accounts({"another": good, "acme": good}, settings=settings, **BY)
+    assert ("acme",) == accounts[0].names()
+
+
+def test_an_import_reads_what_the_tables_name(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    """So that the files and variables can go afterwards."""
+    monkeypatch.setenv("HR_SECRET", "from the environment")
+    table = {**ACME, "secret": {"env": "HR_SECRET"}, "callback": {**CALLBACK, "token": {"env": "HR_SECRET"}}}
+    assert 1 == acts.import_accounts({"hr": table}, settings=settings, **BY)
+    monkeypatch.delenv("HR_SECRET")
+    account = accounts_of(settings).get("hr")
+    assert "from the environment" == secret_of(account) == account.settings["callback"]["token"].read()
+
+
+def test_of_two_people_one_changes_it(settings: Settings) -> None:
+    """The other is told, and nothing of the first is lost."""
+    acts.add_account("acme", {**ACME, "secret": "one"}, settings=settings, **BY)
+    row = AccountRow("acme", "v2", json.dumps(ACME), None)
+    with opened_current(settings) as database:
+        put = partial(put_account, now=database.now, row=row, instead_of="some version of before")
+        assert not database.run(put)
+    [stored] = acts.stored_accounts("acme", settings)
+    assert "secret" in stored.table
+
+
+# -- what a wrong account stops ----------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def site(database: Database, driven_clock: DrivenClock) -> Iterator[Site]:
+    """One process with two accounts."""
+    with planted(database, driven_clock, accounts=[an_account(), an_account("it", settings={"agentid": 8})]) as made:
+        yield made
+
+
+def beat(site: Site) -> dict[str, tuple[int, str]]:
+    """A heartbeat, and what it tells of accounts."""
+    states = site.runtime.lane_states
+    site.runtime.lease.beat(states.summary(), states.unusable())
+    with site.database.reading() as connection:
+        return unusable_accounts_told(living(connection, site.database.now))
+
+
+def unreadable() -> str:
+    raise ConfigurationError("accounts.hr.secret names environment variable HR_SECRET, which is empty or not there")
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        (an_account(settings={"agentid": "x"}), "accounts.hr.agentid: is missing or not an integer"),
+        (an_account(settings={"limit": 1}), "accounts.hr.limit: is not a setting of wecom_app"),
+        (replace(an_account(), secret=Secret(unreadable)), "names environment variable HR_SECRET"),
+        (replace(an_account(), secret=None), "accounts.hr has no secret"),
+    ],
+)
+def test_a_wrong_account_waits_and_comes_back(site: Site, wrong: Account, said: str) -> None:
+    """Others go on; the heartbeat tells what to change; mended, it goes on within seconds, and each is sent once."""
+    it = an_account("it", settings={"agentid": 8})
+    job, other = site.send("waits"), site.send("goes", account="it")
+    site.accounts.replace(wrong, it)
+    site.forget_tokens()
+    site.run()
+    assert (["queued", "accepted"], 1) == ([site.state(job), site.state(other)], len(site.calls()))
+    told = beat(site)
+    assert (["hr"], True) == (list(told), said in told["hr"][1])
+
+    site.accounts.replace(an_account(), it)
+    site.advance(6)
+    site.run()
+    assert ("accepted", 2) == (site.state(job), len(site.calls()))
+    site.advance(15)
+    assert {} == beat(site)
+
+
+def test_a_refused_new_secret_is_bridged_by_the_previous_one(site: Site) -> None:
+    """Until the vendor takes it; nothing is parked."""
+    before = an_account()
+    site.accounts.replace(replace(an_account(), secret=Secret(lambda: "not valid yet"), previous=before))
+    site.forget_tokens()
+    site.vendor.says_for_tokens(refused(40001, "invalid credential"))
+    job = site.send("in a rotation")
+    site.run()
+    assert "accepted" == site.state(job)

@@ -1,0 +1,205 @@
+"""Accounts that change while a process runs: what is looked at when, and what a wrong one stops."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.support.runtime import Ticks
+from worker.accounts.live import LOOK_S, LiveAccounts, Table
+from worker.accounts.sources import ApplicationsAccounts, FileAccounts, accounts_of
+from worker.channels.registry import alike, channel, unusable_accounts
+from worker.config.accounts import account_of
+from worker.config.settings import Settings, load_settings
+from worker.domain.account import Secret
+from worker.domain.errors import ConfigurationError, UnknownAccount
+
+GOOD = {"channel": "wecom_app", "corpid": "ww1", "agentid": 7}
+ACCOUNTS = '[accounts.hr]\nchannel = "wecom_app"\ncorpid = "ww1"\nagentid = 7\n'
+
+
+class Scripted:
+    """A source whose tables, or whose failure, a test sets."""
+
+    def __init__(self, tables: Mapping[str, Table]):
+        self.tables, self.looks = tables, 0
+        self.failure: str | None = None
+
+    def look(self) -> Mapping[str, Table]:
+        """The tables, counted."""
+        self.looks += 1
+        if self.failure is not None:
+            raise ConfigurationError(self.failure)
+        return self.tables
+
+
+def live(ticks: Ticks, *sources: Any) -> LiveAccounts:
+    """Accounts of these sources."""
+    return LiveAccounts(sources, partial(account_of, settings=Settings()), monotonic=ticks)
+
+
+def test_a_change_is_seen_at_the_next_look() -> None:
+    """And an account whose table is equal stays the same object, because tokens and rooms are kept for it."""
+    ticks, source = Ticks(), Scripted({"hr": GOOD, "ops": {**GOOD, "agentid": 8}})
+    accounts = live(ticks, source)
+    hr, ops, names = accounts.get("hr"), accounts.get("ops"), accounts.names()
+    source.tables = {"hr": dict(GOOD), "ops": {**GOOD, "agentid": 9}, "new": GOOD}
+    assert (hr, ops, names) == (accounts.get("hr"), accounts.get("ops"), accounts.names())
+    assert 1 == source.looks
+
+    ticks.advance(LOOK_S)
+
+    assert hr is accounts.get("hr")
+    assert 9 == accounts.get("ops").settings["agentid"]
+    assert ("hr", "new", "ops") == accounts.names()
+    assert accounts.names() is accounts.names()
+    source.tables = {"hr": GOOD}
+    ticks.advance(LOOK_S)
+    with pytest.raises(UnknownAccount, match="'ops' does not exist; use one of: hr"):
+        accounts.get("ops")
+    assert 3 == source.looks
+
+
+def test_a_wrong_account_stops_itself_alone() -> None:
+    """With a sentence that is raised anew each time; mended, it is there."""
+    ticks = Ticks()
+    source = Scripted(
+        {"hr": GOOD, "bad": {"corpid": "ww1"}, "worse": 7, "worst": {**GOOD, "agentid": "x"}, "a b": GOOD}
+    )
+    accounts = live(ticks, source)
+
+    assert "hr" == accounts.get("hr").name
+    assert {
+        "a b": "accounts: 'a b' is not an account name; use at most 60 of A-Z a-z 0-9 _ . -",
+        "bad": "accounts.bad.channel: is missing; add it",
+        "worst": "accounts.worst.agentid: is missing or not an integer; add the app's AgentId, such as 1000002",
+        "worse": "accounts.worse: input should be a valid dictionary or instance of AccountSettings; correct the value",
+    } == unusable_accounts(accounts)
+    source.tables = {"bad": GOOD}
+    ticks.advance(LOOK_S)
+    assert "ww1" == accounts.get("bad").settings["corpid"]
+
+
+def test_a_source_that_cannot_be_read_changes_nothing() -> None:
+    """The accounts stay; one that was never read is not called unknown."""
+    ticks, source = Ticks(), Scripted({})
+    source.failure = "accounts: shop.wecom:accounts failed: OSError"
+    accounts = live(ticks, Scripted({"hr": GOOD}), source)
+    with pytest.raises(ConfigurationError, match="failed: OSError") as caught:
+        accounts.get("ops")
+    assert not isinstance(caught.value, UnknownAccount)
+    assert (("accounts: shop.wecom:accounts failed: OSError",), ("hr",)) == (accounts.unread(), accounts.names())
+
+    source.failure, source.tables = None, {"ops": GOOD}
+    ticks.advance(LOOK_S)
+    assert ("ops", ()) == (accounts.get("ops").name, accounts.unread())
+    source.failure = "again"
+    ticks.advance(LOOK_S)
+    assert ("ops", ("again",)) == (accounts.get("ops").name, accounts.unread())
+
+
+def test_the_first_source_wins_and_others_are_not_looked_at_for_it() -> None:
+    """A producer of accounts in the file opens no database."""
+    ticks = Ticks()
+    first, second = Scripted({"hr": GOOD}), Scripted({"hr": {**GOOD, "agentid": 9}, "ops": GOOD})
+    accounts = live(ticks, first, second)
+
+    assert (7, 0) == (accounts.get("hr").settings["agentid"], second.looks)
+    assert ("ops", 1) == (accounts.get("ops").name, second.looks)
+
+
+def test_a_disabled_account_takes_nothing() -> None:
+    """With the command that enables it."""
+    accounts = live(Ticks(), Scripted({"hr": {**GOOD, "disabled": True}}))
+    with pytest.raises(ConfigurationError, match=r"accounts\.hr: is disabled; `worker accounts enable hr`"):
+        accounts.get("hr")
+
+
+def test_accounts_of_one_app_are_found_without_asking_for_all_again() -> None:
+    """Until one changes; a wrong one is none of them."""
+    ticks = Ticks()
+    source = Scripted({"a": GOOD, "b": GOOD, "c": {**GOOD, "corpid": "ww2"}, "bad": {}})
+    accounts = live(ticks, source)
+    scope = channel("wecom_app").app_scope
+    assert ["b", "a"] == alike(accounts, accounts.get("b"), scope)
+
+    source.tables = {**source.tables, "d": GOOD}
+    ticks.advance(LOOK_S)
+    assert ["b", "a", "d"] == alike(accounts, accounts.get("b"), scope)
+    assert ["c"] == alike(accounts, accounts.get("c"), scope)
+
+
+def test_a_settings_file_is_followed(tmp_path: Path) -> None:
+    """Also when it is replaced by another file of the same size and time; one that is not valid is waited for."""
+    file = tmp_path / "worker.toml"
+    file.write_text(ACCOUNTS, encoding="utf-8")
+    source = FileAccounts(load_settings(file))
+    first = source.look()
+    assert first is source.look()
+
+    file.write_text(ACCOUNTS + ACCOUNTS.replace("hr", "ops"), encoding="utf-8")
+    assert ["hr", "ops"] == list(source.look())
+    file.write_text("[accounts.hr\n", encoding="utf-8")
+    with pytest.raises(ConfigurationError, match="not valid TOML"):
+        source.look()
+    other = tmp_path / "other.toml"
+    other.write_text(ACCOUNTS, encoding="utf-8")
+    other.replace(file)
+    assert ["hr"] == list(source.look())
+    file.unlink()
+    with pytest.raises(ConfigurationError, match="cannot be read"):
+        source.look()
+
+
+def test_a_function_of_the_application_names_its_accounts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Asked again at each look; what it raises is told without its text, and no other account suffers."""
+    (tmp_path / "corps.py").write_text(
+        "from worker import Secret\n"
+        "FOUND = {'acme': {'channel': 'wecom_app', 'corpid': 'ww9', 'agentid': 1, 'secret': Secret(lambda: 's9')}}\n"
+        "def accounts():\n    return FOUND\n"
+        "def broken():\n    raise RuntimeError('hunter2')\n"
+        "def odd():\n    return [7]\n",
+        encoding="utf-8",
+    )
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "worker.toml").write_text('accounts = "corps:accounts"\n', encoding="utf-8")
+    accounts = accounts_of(load_settings(tmp_path / "worker.toml"))
+
+    secret = accounts.get("acme").secret
+    assert (("acme",), "s9") == (accounts.names(), secret.read() if secret else None)
+    for name, said in (("broken", "failed: RuntimeError > corps.py:6 broken"), ("odd", "must return a mapping of")):
+        with pytest.raises(ConfigurationError, match=f"accounts: corps:{name} {said}") as caught:
+            ApplicationsAccounts(f"corps:{name}").look()
+        assert "hunter2" not in str(caught.value)
+    with pytest.raises(ConfigurationError, match="module corps has no function nothing"):
+        ApplicationsAccounts("corps:nothing")
+
+
+def test_a_secret_is_never_a_text(tmp_path: Path) -> None:
+    """Whatever the source is, and it does not show."""
+    accounts = live(Ticks(), Scripted({"hr": {**GOOD, "secret": "hunter2"}, "ops": {**GOOD, "secret": Secret(str)}}))
+    with pytest.raises(ConfigurationError, match="settings only name the place") as caught:
+        accounts.get("hr")
+    assert "hunter2" not in repr(caught.value)
+    assert accounts.get("ops").secret is not None
+
+
+def test_what_was_valid_before_stands_beside_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The same account with the credentials of before."""
+    monkeypatch.setenv("NEW", "new")
+    monkeypatch.setenv("OLD", "old")
+    table = {**GOOD, "secret": {"env": "NEW"}, "previous": {"secret": {"env": "OLD"}}}
+    account = live(Ticks(), Scripted({"hr": table})).get("hr")
+    before = account.previous
+
+    assert before is not None
+    assert before.secret is not None
+    assert account.secret is not None
+    assert ("new", "old", None) == (account.secret.read(), before.secret.read(), before.previous)
+    assert account.settings == before.settings
+    with pytest.raises(ConfigurationError, match=r"previous\.corpid is no credential"):
+        live(Ticks(), Scripted({"hr": {**GOOD, "previous": {"corpid": "x"}}})).get("hr")

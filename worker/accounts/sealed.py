@@ -1,0 +1,60 @@
+"""The accounts that are kept in the outbox: what `worker accounts` writes, and every process reads."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from functools import partial
+
+from sqlalchemy.exc import SQLAlchemyError
+
+from worker.accounts.live import Table
+from worker.accounts.sealing import SealKeys, put_secrets_back
+from worker.config.settings import Settings
+from worker.domain.errors import ConfigurationError
+from worker.outbox.engine import error_text
+from worker.outbox.engine.database import Database, make_engine, missing_file
+from worker.outbox.lanes.accounts import AccountRow, account_rows, state_of_accounts, versions_of_accounts
+
+
+class OutboxAccounts:
+    """The tables of the accounts in the outbox, read again when one of them has changed."""
+
+    def __init__(self, settings: Settings):
+        self._settings, self._keys = settings, SealKeys(settings)
+        self._state: str | None = None
+        self._rows: dict[str, AccountRow] = {}
+        self._tables: Mapping[str, Table] = {}
+
+    def look(self) -> Mapping[str, Table]:
+        """The tables; raises ConfigurationError when the outbox cannot be read."""
+        url = self._settings.database_url()
+        if missing_file(url):
+            return self._tables
+        # For this look alone: a producer may fork later, and many of them would hold idle connections.
+        database = Database(make_engine(url, pool_size=1))
+        try:
+            self._read(database)
+        except SQLAlchemyError as error:
+            remedy = error_text.remedy_of(error) or f"said {type(error).__name__}"
+            raise ConfigurationError(f"database: {remedy}, so that its accounts cannot be read") from None
+        finally:
+            database.close()
+        return self._tables
+
+    def _read(self, database: Database) -> None:
+        with database.reading() as connection:
+            # Before the rows: a change in between is seen at the next look.
+            state = state_of_accounts(connection)
+            if state == self._state:
+                return
+            versions = versions_of_accounts(connection)
+            old = {name: row for name, row in self._rows.items() if versions.get(name) == row.version}
+            new = account_rows(connection, sorted(versions.keys() - old.keys()))
+        self._rows = old | {row.name: row for row in new}
+        kept = {name: self._tables[name] for name in old}
+        self._tables = kept | {row.name: self._table(row) for row in new}
+        self._state = state
+
+    def _table(self, row: AccountRow) -> Table:
+        return put_secrets_back(json.loads(row.settings), partial(self._keys.opened, row.name, row.sealed))

@@ -1,0 +1,117 @@
+"""Secrets of accounts in the outbox: taken out of a table, sealed, and opened for each use.
+
+The keys are the site's, and are kept outside the database: who reads only one of both learns no secret.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Any
+from urllib.parse import urlsplit
+
+from worker.config.settings import SECRET_KEYS, Settings
+from worker.crypto.seal import NONCE_BYTES, seal, unseal
+from worker.domain.account import Secret
+from worker.domain.errors import ConfigurationError
+
+SEALED = "sealed"
+SHORTEST_KEY = 32
+"""Characters; a key is random, as `python -c "import secrets; print(secrets.token_hex(32))"` makes one."""
+
+
+class SealKeys:
+    """The keys that the settings name: the first seals, each of them opens."""
+
+    def __init__(self, settings: Settings):
+        self._settings = settings
+
+    def seal(self, name: str, secrets: Mapping[str, str]) -> str | None:
+        """The secrets of an account by their paths, sealed; None: it has none."""
+        if not secrets:
+            return None
+        key, *_ = self._keys()
+        return seal(json.dumps(secrets), secret=key, context=_context(name), nonce=os.urandom(NONCE_BYTES))
+
+    def opened(self, name: str, sealed: str | None) -> dict[str, str]:
+        """The secrets of an account; ConfigurationError when none of the keys opens them."""
+        if sealed is None:
+            return {}
+        for key in self._keys():
+            if (plain := unseal(sealed, secret=key, context=_context(name))) is not None:
+                return dict(json.loads(plain))
+        raise ConfigurationError(
+            f"accounts.{name}: its secrets were sealed with another key; give that one too, behind a blank in"
+            f" {self._settings.seal_key.place}, until `worker accounts reseal` was run"
+        )
+
+    def _keys(self) -> list[str]:
+        keys = self._settings.seal_key.read("seal_key").split()
+        if any(len(key) < SHORTEST_KEY for key in keys):
+            raise ConfigurationError(
+                f"seal_key: has fewer than {SHORTEST_KEY} characters; take a random one, as"
+                ' `python -c "import secrets; print(secrets.token_hex(32))"` makes it'
+            )
+        return keys
+
+
+def _context(name: str) -> str:
+    return f"account {name}"
+
+
+def take_secrets_out(table: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, str]]:
+    """A table as it may be stored, and the secrets that were written out in it, by their paths."""
+    secrets: dict[str, str] = {}
+    return _taken_out(table, "", secrets), secrets
+
+
+def _taken_out(table: Mapping[str, Any], within: str, secrets: dict[str, str]) -> dict[str, Any]:
+    stored: dict[str, Any] = {}
+    for key, value in table.items():
+        path = f"{within}{key}"
+        if isinstance(value, Mapping) and SEALED in value:
+            raise ConfigurationError(
+                f"{path}: write the secret itself, it is sealed; or where it is, {{ env }} or {{ file }}"
+            )
+        if isinstance(value, Mapping) and not value.keys() <= {"env", "file"}:
+            stored[key] = _taken_out(value, f"{path}.", secrets)
+        elif isinstance(value, str) and (key.lower() in SECRET_KEYS or _has_password(value)):
+            stored[key], secrets[path] = {SEALED: path}, value
+        else:
+            stored[key] = value
+    return stored
+
+
+def _has_password(value: str) -> bool:
+    try:
+        return "://" in value and urlsplit(value).password is not None
+    except ValueError:
+        return "@" in value
+
+
+def with_secrets(stored: Mapping[str, Any], secrets: Mapping[str, str]) -> dict[str, Any]:
+    """The table as it was before its secrets were taken out."""
+    table: dict[str, Any] = {}
+    for key, value in stored.items():
+        if isinstance(value, Mapping) and value.keys() == {SEALED}:
+            table[key] = secrets[value[SEALED]]
+        else:
+            table[key] = with_secrets(value, secrets) if isinstance(value, Mapping) else value
+    return table
+
+
+def put_secrets_back(stored: Mapping[str, Any], open_all: Callable[[], Mapping[str, str]]) -> dict[str, Any]:
+    """The table with a Secret in each place from which one was taken; each use of it opens it anew."""
+    table: dict[str, Any] = {}
+    for key, value in stored.items():
+        if isinstance(value, Mapping) and value.keys() == {SEALED}:
+            table[key] = Secret(partial(_one, open_all, value[SEALED]))
+        else:
+            table[key] = put_secrets_back(value, open_all) if isinstance(value, Mapping) else value
+    return table
+
+
+def _one(open_all: Callable[[], Mapping[str, str]], path: str) -> str:
+    return open_all()[path]

@@ -1,0 +1,1 @@
+"""What commands list of the outbox: lanes, limits, callbacks."""

@@ -1,0 +1,213 @@
+"""The accounts that are kept in the outbox: added, rotated, disabled and removed by a person, each with an audit's row.
+
+Every process acts on a change within seconds. Nothing here shows a secret.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from datetime import datetime
+from functools import partial
+from typing import Any
+
+from sqlalchemy import Connection
+from uuid_utils import uuid7
+
+from worker.accounts.sealing import SealKeys, put_secrets_back, take_secrets_out, with_secrets
+from worker.channels.registry import require_usable
+from worker.config.accounts import account_of
+from worker.config.places import SecretFrom
+from worker.config.settings import Settings, load_settings
+from worker.control.audit import Running, audited
+from worker.control.opening import opened_current
+from worker.domain.account import Secret
+from worker.domain.errors import ConfigurationError, WorkerError
+from worker.hooks.callbacks import door_of
+from worker.outbox.engine.clock import instant
+from worker.outbox.engine.database import Database
+from worker.outbox.lanes import accounts as rows
+from worker.outbox.lanes.accounts import AccountRow
+
+CREDENTIALS = ("secret", "callback")
+"""Keys of a table whose credentials can be rotated."""
+
+
+@dataclass(frozen=True, slots=True)
+class StoredAccount:
+    """An account in the outbox, without its secrets."""
+
+    name: str
+    table: Mapping[str, Any]
+    """As `[accounts.NAME]` would be; `{"sealed": PATH}` stands for a secret."""
+    changed_at: datetime
+
+
+def add_account(
+    name: str, table: Mapping[str, Any], *, person: str, why: str = "", settings: Settings | None = None
+) -> None:
+    """Adds an account; secrets that are written out in the table are sealed.
+
+    Raises ConfigurationError when the account could not be used as it is, or when there is one of this name.
+    """
+    with _acting("add account", {"account": name}, person, why, settings) as acting:
+        acting.put({name: table})
+        acting.running.counts["accounts"] = 1
+
+
+def import_accounts(
+    tables: Mapping[str, Mapping[str, Any]], *, person: str, why: str = "", settings: Settings | None = None
+) -> int:
+    """Adds the accounts of a settings file, all or none; returns how many. Their secrets are read and sealed."""
+    with _acting("import accounts", {"accounts": sorted(tables)}, person, why, settings) as acting:
+        acting.put({name: _read(f"accounts.{name}", table) for name, table in tables.items()})
+        acting.running.counts["accounts"] = len(tables)
+    return len(tables)
+
+
+def rotate_account(
+    name: str, credentials: Mapping[str, Any], *, person: str, why: str = "", settings: Settings | None = None
+) -> None:
+    """Gives an account new credentials, such as `{"secret": "..."}`.
+
+    Those that they replace stay valid beside them until the next rotation: a token is asked for with the new secret
+    first, and a callback that the new token does not fit is read with the old one.
+    """
+    with _acting("rotate account", {"account": name}, person, why, settings) as acting:
+        row = acting.stored(name)
+        table = acting.opened(row)
+        unknown = sorted(credentials.keys() - set(CREDENTIALS))
+        if not credentials or unknown:
+            raise ConfigurationError(
+                f"accounts.{name}: {', '.join(unknown) or 'nothing'} cannot be rotated; give {' or '.join(CREDENTIALS)}"
+            )
+        replaced = {key: table[key] for key in credentials if key in table}
+        acting.put({name: {**table, **credentials, "previous": replaced}}, before=row)
+        acting.running.counts["accounts"] = 1
+
+
+def set_disabled(name: str, disabled: bool, *, person: str, why: str = "", settings: Settings | None = None) -> None:
+    """Disables an account: it takes no new job, and its jobs wait until it is enabled again."""
+    with _acting(
+        "disable account" if disabled else "enable account", {"account": name}, person, why, settings
+    ) as acting:
+        row = acting.stored(name)
+        # Without the secrets, so that no key is needed to disable an account.
+        table = {**json.loads(row.settings), "disabled": disabled}
+        acting.write([replace(row, version=uuid7().hex, settings=_json(table))], before=row)
+        acting.running.counts["accounts"] = 1
+
+
+def remove_account(name: str, *, person: str, why: str = "", settings: Settings | None = None) -> None:
+    """Removes an account and its secrets; jobs of it that have not ended wait, until there is one of this name."""
+    with _acting("remove account", {"account": name}, person, why, settings) as acting:
+        row = acting.stored(name)
+        if not acting.database.run(partial(rows.remove_account, row=row, version=uuid7().hex)):
+            raise WorkerError(f"nothing was changed: account {name} was changed by another person just now; try again")
+        acting.running.counts["accounts"] = 1
+
+
+def reseal_accounts(*, person: str, why: str = "", settings: Settings | None = None) -> int:
+    """Seals the secrets of every account anew, with the first of the keys; returns how many accounts."""
+    with _acting("reseal accounts", {}, person, why, settings) as acting:
+        for name in sorted(acting.names()):
+            row = acting.stored(name)
+            acting.put({name: acting.opened(row)}, before=row)
+            acting.running.counts["accounts"] += 1
+    return acting.running.counts["accounts"]
+
+
+def stored_accounts(name: str | None = None, settings: Settings | None = None) -> list[StoredAccount]:
+    """The accounts in the outbox, or the one of this name; WorkerError when there is none of it."""
+    with opened_current(settings or load_settings()) as database, database.reading() as connection:
+        names = sorted(rows.versions_of_accounts(connection)) if name is None else [name]
+        found = rows.account_rows(connection, names)
+    if name is not None and not found:
+        raise _not_stored(name)
+    return [StoredAccount(row.name, json.loads(row.settings), instant(row.changed_at)) for row in found]
+
+
+@contextmanager
+def _acting(
+    action: str, asked: Mapping[str, Any], person: str, why: str, settings: Settings | None
+) -> Iterator[_Acting]:
+    settings = settings or load_settings()
+    with (
+        opened_current(settings) as database,
+        audited(database, action, person=person, why=why, asked=asked) as running,
+    ):
+        yield _Acting(settings, database, running)
+
+
+@dataclass(frozen=True, slots=True)
+class _Acting:
+    """One command on stored accounts."""
+
+    settings: Settings
+    database: Database
+    running: Running
+
+    def names(self) -> list[str]:
+        with self.database.reading() as connection:
+            return list(rows.versions_of_accounts(connection))
+
+    def stored(self, name: str) -> AccountRow:
+        with self.database.reading() as connection:
+            found = rows.account_rows(connection, [name])
+        if not found:
+            raise _not_stored(name)
+        return found[0]
+
+    def opened(self, row: AccountRow) -> dict[str, Any]:
+        """The table with its secrets written out."""
+        return with_secrets(json.loads(row.settings), SealKeys(self.settings).opened(row.name, row.sealed))
+
+    def put(self, tables: Mapping[str, Mapping[str, Any]], before: AccountRow | None = None) -> None:
+        """Judges and seals the tables, and writes all of them or none; `before`: in place of this row."""
+        self.write([self._row(name, table) for name, table in tables.items()], before)
+
+    def write(self, made: Sequence[AccountRow], before: AccountRow | None) -> None:
+        instead_of = before.version if before else None
+
+        def work(connection: Connection) -> None:
+            for row in made:
+                if not rows.put_account(connection, self.database.now, row, instead_of=instead_of):
+                    raise WorkerError(
+                        f"nothing was changed: account {row.name} "
+                        + ("was changed by another person just now; try again" if before else "is there already")
+                    )
+
+        self.database.run(work)
+
+    def _row(self, name: str, table: Mapping[str, Any]) -> AccountRow:
+        """The row of a table with its secrets written out; ConfigurationError when the account is not usable."""
+        stored, secrets = take_secrets_out(table)
+        judged = {**put_secrets_back(stored, lambda: secrets), "disabled": False}
+        account = account_of(name, judged, self.settings)
+        require_usable(account)
+        # What a sender and the receiver would make of its secrets.
+        if isinstance(account.proxy, Secret):
+            account.proxy.read()
+        door_of(account, max_age_s=0.0)
+        return AccountRow(name, uuid7().hex, _json(stored), SealKeys(self.settings).seal(name, secrets))
+
+
+def _json(table: Mapping[str, Any]) -> str:
+    return json.dumps(table, ensure_ascii=False, sort_keys=True)
+
+
+def _read(path: str, table: Mapping[str, Any]) -> dict[str, Any]:
+    """The table with what `{ env }` and `{ file }` name written out."""
+    read: dict[str, Any] = {}
+    for key, value in table.items():
+        if isinstance(value, Mapping) and value and value.keys() <= {"env", "file"}:
+            read[key] = SecretFrom.model_validate(value).read(f"{path}.{key}")
+        else:
+            read[key] = _read(f"{path}.{key}", value) if isinstance(value, Mapping) else value
+    return read
+
+
+def _not_stored(name: str) -> WorkerError:
+    return WorkerError(f"there is no account {name!r} in the outbox; `worker accounts show` lists those that are")
