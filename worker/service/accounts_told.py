@@ -26,8 +26,8 @@ class AccountsTold:
 
     def turn(self) -> float:
         """Looks once; returns the seconds until the next look."""
-        self._tell_unread()
         names = self._accounts.names()
+        self._tell_unread()
         if names is not self._names:
             if self._names is not None:
                 log.info("accounts_changed", count=len(names))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from sqlalchemy import Connection
@@ -110,10 +110,10 @@ def oldest_open(connection: Connection, now: str) -> dict[tuple[str, int], int]:
     return {(row[0], int(row[1])): int(row[2]) for row in rows}
 
 
-def parts_by_state(connection: Connection, accounts: Iterable[str]) -> Counter[tuple[str, PartState]]:
+def parts_by_state(connection: Connection) -> Counter[tuple[str, PartState]]:
     """Parts that can still move, by account and state; each at most `MOST`."""
     found: Counter[tuple[str, PartState]] = Counter()
-    for account in accounts:
+    for account in _accounts_with_queued(connection):
         found[account, PartState.QUEUED] = _queued(connection, account)
     for lane, count in calls_in_the_air(connection).items():
         found[account_of(lane), PartState.SENDING] += count
@@ -121,6 +121,17 @@ def parts_by_state(connection: Connection, accounts: Iterable[str]) -> Counter[t
     for lane, count in fetch(connection, f"select lane, count(*) from ({doubtful}) doubtful group by lane"):
         found[account_of(lane), PartState.UNKNOWN] += int(count)
     return found
+
+
+def _accounts_with_queued(connection: Connection) -> Iterator[str]:
+    """The accounts that have queued parts, one look into the index for each, however many others there are."""
+    queue = by_lane(dialect_of(connection))
+    query = f"select lane from {queue} where state = 0 and lane > :after order by lane limit 1"
+    after = ""
+    while rows := fetch(connection, query, {"after": after}):
+        account = account_of(rows[0][0])
+        yield account
+        after = lane_range(account)["high"]
 
 
 def _queued(connection: Connection, account: str) -> int:

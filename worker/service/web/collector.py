@@ -30,7 +30,7 @@ from worker.outbox.engine.clock import SECOND
 from worker.outbox.engine.database import Database
 from worker.outbox.lanes import lanes
 from worker.outbox.lanes.pauses import standing_pauses
-from worker.outbox.lanes.processes import QueueName, living, unusable_accounts_told
+from worker.outbox.lanes.processes import Process, QueueName, living, unusable_accounts_told
 from worker.outbox.upkeep import gauges
 from worker.reporting.limit_usage import usage
 
@@ -40,6 +40,8 @@ RECENT_S = 600
 OVERLAP_S = 600
 """Seconds read again each time: the ids of events are by the clocks of many hosts, and become visible out of order."""
 PAGE = 1_000
+FEW = 50
+"""Configured accounts up to which all of them are told of; of more, those that had anything to tell."""
 
 
 class Steps:
@@ -72,6 +74,8 @@ class Outbox(Collector):
 
     def __init__(self, database: Database, accounts: AccountSource, breaker_failures: int):
         self._database, self._accounts, self._failures = database, accounts, breaker_failures
+        self._told: set[str] = set()
+        """Accounts that had anything to tell since this process began: their values fall to 0 and do not vanish."""
         self._steps = Steps()
         self._guard = threading.Lock()
 
@@ -92,19 +96,32 @@ class Outbox(Collector):
         yield _one("worker_database_clock_seconds", "The database's clock, in seconds since 1970.", now / SECOND)
         self._steps.look(connection, now)
         backlogs = gauges.backlogs(connection, self._database.now)
+        oldest = gauges.oldest_open(connection, self._database.now)
+        parts = gauges.parts_by_state(connection)
+        recent = gauges.recent_jobs(connection, now - RECENT_S * SECOND)
+        stand = self._standing(connection)
+        alive = living(connection, self._database.now)
+        unusable = unusable_accounts_told(alive)
+        self._note((*backlogs, *oldest, *parts, *recent, *stand, *self._steps.counted, *((name,) for name in unusable)))
         yield from self._backlogs(backlogs, now)
-        yield self._open(backlogs, gauges.oldest_open(connection, self._database.now), now)
-        yield self._parts(connection, self._all(backlogs))
-        yield _recent(gauges.recent_jobs(connection, now - RECENT_S * SECOND))
-        yield self._lanes(connection)
+        yield self._open(backlogs, oldest, now)
+        yield self._parts(parts)
+        yield _recent(recent)
+        yield self._lanes(stand)
         yield _pauses(connection)
         yield from self._limits(connection)
-        yield from self._processes(connection)
+        yield self._unusable(unusable)
+        yield from self._processes(connection, alive)
         yield _hook_events(connection)
 
-    def _all(self, found: Iterable[tuple[Any, ...]]) -> list[str]:
-        """The configured accounts, and those that the keys which were found begin with."""
-        return sorted({*self._accounts.names(), *(key[0] for key in found)})
+    def _note(self, found: Iterable[tuple[Any, ...]]) -> None:
+        """Notes the accounts that the keys which were found begin with; of a few that are configured, all."""
+        names = self._accounts.names()
+        # Of thousands most have nothing to do, and a scrape is not to cost more for them.
+        self._told.update(names if len(names) <= FEW else (), (key[0] for key in found))
+
+    def _all(self) -> list[str]:
+        return sorted(self._told)
 
     def _backlogs(self, found: dict[tuple[str, int], gauges.DueParts], now: int) -> Iterator[Metric]:
         due = _gauge("worker_backlog_parts", "Parts that are due, 10,000 at most.", "account", "priority")
@@ -112,7 +129,7 @@ class Outbox(Collector):
             "worker_backlog_oldest_seconds", "How long the first due part has been due.", "account", "priority"
         )
         nothing = gauges.DueParts(0, now)
-        for account in self._all(found):
+        for account in self._all():
             for priority in Priority:
                 known = found.get((account, priority), nothing)
                 labels = [account, priority.name.lower()]
@@ -131,31 +148,33 @@ class Outbox(Collector):
             "account",
             "priority",
         )
-        for account in self._all((*backlogs, *found)):
+        for account in self._all():
             for priority in Priority:
                 backlog = backlogs.get((account, priority))
                 since = min(found.get((account, priority), now), backlog.oldest_at if backlog else now)
                 told.add_metric([account, priority.name.lower()], max(0, now - since) / SECOND)
         return told
 
-    def _parts(self, connection: Connection, accounts: Sequence[str]) -> Metric:
+    def _parts(self, found: Mapping[tuple[str, PartState], int]) -> Metric:
         told = _gauge("worker_parts", "Parts that can still move, 10,000 a state at most.", "account", "state")
-        found = gauges.parts_by_state(connection, accounts)
         states = (PartState.QUEUED, PartState.SENDING, PartState.UNKNOWN)
-        for account in self._all(found):
+        for account in self._all():
             for state in states:
                 told.add_metric([account, state.label], found[account, state])
         return told
 
-    def _lanes(self, connection: Connection) -> Metric:
-        told = _gauge(
-            "worker_lanes", "Lanes, and whole accounts, on which something stands.", "account", "scope", "standing"
-        )
+    def _standing(self, connection: Connection) -> Counter[tuple[str, str, Standing]]:
         found: Counter[tuple[str, str, Standing]] = Counter()
         for row in lanes.list_lanes(connection, self._database.now, None):
             scope = "account" if row["lane"] == row["account"] else "lane"
             found[row["account"], scope, standing(row, self._failures)] += 1
-        for account in self._all(found):
+        return found
+
+    def _lanes(self, found: Mapping[tuple[str, str, Standing], int]) -> Metric:
+        told = _gauge(
+            "worker_lanes", "Lanes, and whole accounts, on which something stands.", "account", "scope", "standing"
+        )
+        for account in self._all():
             for scope in ("account", "lane"):
                 for what in Standing:
                     told.add_metric([account, scope, what], found[account, scope, what])
@@ -168,7 +187,7 @@ class Outbox(Collector):
             labels=["account", "what"],
         )
         counted = self._steps.counted
-        for account in self._all(counted):
+        for account in self._all():
             for what in Step:
                 told.add_metric([account, what], counted[account, what])
         return told
@@ -178,9 +197,9 @@ class Outbox(Collector):
         amount = _gauge("worker_limit_amount", "Units of a limit's window.", *labels)
         used = _gauge("worker_limit_used", "Units that may still count at the vendor.", *labels)
         room = _gauge("worker_limit_room", "Units that may be used now.", *labels)
-        for name in self._accounts.names():
+        for name in self._all():
             if why_unusable(self._accounts, name) is not None:
-                continue  # told by `worker_account_unusable`
+                continue  # told by `worker_account_unusable`, or not known here
             account = self._accounts.get(name)
             for row in usage(connection, self._database.now, channel(account.channel), account, count_waiting=False):
                 if row.used is None or row.room is None:
@@ -191,13 +210,13 @@ class Outbox(Collector):
                 room.add_metric(which, row.room)
         return iter((amount, used, room))
 
-    def _processes(self, connection: Connection) -> Iterator[Metric]:
-        alive = living(connection, self._database.now)
-        unusable = _gauge("worker_account_unusable", "Living processes that cannot use the account.", "account")
-        told_of = unusable_accounts_told(alive)
-        for account in self._all((name,) for name in told_of):
-            unusable.add_metric([account], told_of.get(account, (0, ""))[0])
-        yield unusable
+    def _unusable(self, found: Mapping[str, tuple[int, str]]) -> Metric:
+        told = _gauge("worker_account_unusable", "Living processes that cannot use the account.", "account")
+        for account in self._all():
+            told.add_metric([account], found.get(account, (0, ""))[0])
+        return told
+
+    def _processes(self, connection: Connection, alive: Sequence[Process]) -> Iterator[Metric]:
         fresh = [process for process in alive if process.fresh]
         relay = gauges.lease_is_held(connection, self._database.now, LEASE)
         yield _one("worker_relay_active", "1 while a process holds the relay's lease.", int(relay))

@@ -1,0 +1,59 @@
+"""What a worker process says of its accounts, and keeps from its senders."""
+
+from __future__ import annotations
+
+from functools import partial
+
+from structlog.testing import capture_logs
+
+from tests.support.runtime import ChangingAccounts, Ticks, an_account
+from tests.unit.accounts.test_live import GOOD, Scripted
+from worker.accounts.live import LOOK_S, LiveAccounts
+from worker.config.accounts import account_of
+from worker.config.settings import Settings
+from worker.delivery.sender.lane_state import LaneStates
+from worker.service.accounts_told import EVERY_S, AccountsTold
+
+WRONG = an_account(settings={"agentid": "x"})
+
+
+def test_a_wrong_account_is_told_once_and_kept_from_the_senders_until_it_is_mended() -> None:
+    """Before any job of it comes, for as long as it is wrong, and not a moment longer."""
+    ticks, accounts = Ticks(), ChangingAccounts([WRONG, an_account("it")])
+    states = LaneStates(ticks)
+    told = AccountsTold(accounts, states)
+    with capture_logs() as lines:
+        for _ in range(20):
+            ticks.advance(told.turn())
+            assert (True, False) == (states.does_without("hr:1"), states.does_without("it:1"))
+            assert ["hr"] == list(states.unusable())
+        accounts.replace(an_account(), an_account("it"))
+        told.turn()
+
+    assert (False, {}) == (states.does_without("hr:1"), states.unusable())
+    assert ["account_unusable", "accounts_changed", "account_usable"] == [line["event"] for line in lines]
+    assert "accounts.hr.agentid: is missing or not an integer" in lines[0]["reason"]
+
+
+def test_an_account_that_was_removed_is_not_told_of_for_ever() -> None:
+    """A job that still waits for it makes it known again."""
+    ticks = Ticks()
+    states = LaneStates(ticks)
+    states.do_without("gone", 5, "account 'gone' does not exist")
+    ticks.advance(14)
+    assert ["gone"] == list(states.unusable())
+    ticks.advance(2)
+    assert {} == states.unusable()
+
+
+def test_a_source_that_cannot_be_read_is_told_once() -> None:
+    """And again when it fails once more later."""
+    ticks, source = Ticks(), Scripted({"hr": GOOD})
+    accounts = LiveAccounts([source], partial(account_of, settings=Settings()), monotonic=ticks)
+    told = AccountsTold(accounts, LaneStates(ticks))
+    with capture_logs() as lines:
+        for failure in (None, "accounts: gone", "accounts: gone", None, "accounts: gone"):
+            source.failure = failure
+            told.turn()
+            ticks.advance(max(LOOK_S, EVERY_S))
+    assert ["accounts: gone"] * 2 == [line["text"] for line in lines if line["event"] == "accounts_unreadable"]
