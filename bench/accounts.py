@@ -92,7 +92,7 @@ def _site(kind: str, count: int) -> Iterator[dict[str, Callable[[], float]]]:
         # The database of the settings is none of the bench's: its accounts are those of the file alone.
         side, states, rng = Side(database), LaneStates(time.monotonic), random.Random(7)
         side.start()
-        lease, told = Lease(database, threads=8), AccountsTold(accounts, states)
+        lease, told = Lease(database, threads=8), AccountsTold(accounts, states, lambda changed: None)
         outbox, doors = Outbox(database, accounts, 5), Doors(accounts, 300)
 
         def beat() -> None:

@@ -22,10 +22,12 @@ from worker.config.settings import Settings
 from worker.control import accounts as acts
 from worker.control.opening import opened_current
 from worker.domain.account import Account, Secret
+from worker.domain.call import CallResult
 from worker.domain.errors import ConfigurationError, UnknownAccount, WorkerError
 from worker.outbox.engine.clock import DrivenClock
 from worker.outbox.engine.database import Database
 from worker.outbox.lanes.accounts import AccountRow, put_account
+from worker.outbox.lanes.lanes import try_changed
 from worker.outbox.lanes.processes import living, unusable_accounts_told
 
 KEY, OTHER = "k" * 32, "o" * 32
@@ -265,3 +267,24 @@ def test_a_refused_new_secret_is_bridged_by_the_previous_one(site: Site) -> None
     job = site.send("in a rotation")
     site.run()
     assert "accepted" == site.state(job)
+
+
+@pytest.mark.parametrize(
+    ("said", "calls"),
+    [(refused(60020, "not allow to access from your ip"), 2), (refused(45009, "api freq out of limit"), 1)],
+    ids=["parked", "struck"],
+)
+def test_other_settings_are_tried_at_once_where_they_may_help(site: Site, said: CallResult, calls: int) -> None:
+    """A parked account is tried with its new proxy, say; a penalty of the vendor goes on."""
+    site.vendor.says(said)
+    site.send("once more")
+    site.run()
+    assert 1 == len(site.calls())
+    site.advance(10)
+    site.run()
+    assert 1 == len(site.calls())
+    with site.database.writing() as connection:
+        try_changed(connection, site.database.now, ["hr"])
+    site.advance(1)
+    site.run()
+    assert calls == len(site.calls())

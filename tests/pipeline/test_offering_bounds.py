@@ -95,7 +95,6 @@ def test_the_walk_reads_a_few_rows_a_lane(backlog: Database, after: Place) -> No
 def test_metrics_read_no_more_than_they_count(backlog: Database, monkeypatch: pytest.MonkeyPatch) -> None:
     """Many due parts in ten lanes of one account: what a count is bounded by is what it reads."""
     monkeypatch.setattr(gauges, "MOST", 100)
-    account = active_lane(0).partition(":")[0]
 
     due = rows_read(backlog, lambda c: gauges.backlogs(c, backlog.now))
     by_state = rows_read(backlog, lambda c: gauges.parts_by_state(c))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Collection, Sequence
+
 import structlog
 
 from worker.accounts.live import LiveAccounts
@@ -9,6 +11,7 @@ from worker.channels.registry import unusable_accounts
 from worker.config.accounts import AccountSource, staging_told
 from worker.config.logging import tell_staging
 from worker.delivery.sender.lane_state import LaneStates
+from worker.domain.account import Account
 
 log = structlog.get_logger()
 
@@ -16,10 +19,14 @@ EVERY_S = 3.0
 
 
 class AccountsTold:
-    """Judges the accounts of one process whenever one has changed; a wrong one is kept from its senders."""
+    """Judges the accounts of one process whenever one has changed; a wrong one is kept from its senders.
 
-    def __init__(self, accounts: AccountSource, lane_states: LaneStates):
-        self._accounts, self._lane_states = accounts, lane_states
+    `changed` is told the names of accounts that are other ones than before and can be used.
+    """
+
+    def __init__(self, accounts: AccountSource, lane_states: LaneStates, changed: Callable[[Collection[str]], None]):
+        self._accounts, self._lane_states, self._changed = accounts, lane_states, changed
+        self._known: dict[str, Account] = {}
         self._names: tuple[str, ...] | None = None
         self._wrong: dict[str, str] = {}
         self._unread: tuple[str, ...] = ()
@@ -29,10 +36,8 @@ class AccountsTold:
         names = self._accounts.names()
         self._tell_unread()
         if names is not self._names:
-            if self._names is not None:
-                log.info("accounts_changed", count=len(names))
+            self._judge(names, is_first=self._names is None)
             self._names = names
-            self._judge()
         for name, why in self._wrong.items():
             self._lane_states.do_without(name, 2 * EVERY_S, why)
         return EVERY_S
@@ -43,8 +48,14 @@ class AccountsTold:
             log.error("accounts_unreadable", text=text)
         self._unread = unread
 
-    def _judge(self) -> None:
+    def _judge(self, names: Sequence[str], *, is_first: bool) -> None:
         before, self._wrong = self._wrong, unusable_accounts(self._accounts)
+        usable = {name: self._accounts.get(name) for name in names if name not in self._wrong}
+        changed = [name for name, account in usable.items() if self._known.get(name) is not account]
+        self._known = usable
+        if not is_first:
+            log.info("accounts_changed", count=len(changed))
+            self._changed(changed)
         for name, why in self._wrong.items():
             if before.get(name) != why:
                 log.error("account_unusable", account=name, reason=why)

@@ -39,6 +39,7 @@ from worker.hooks.registry import load_hooks
 from worker.outbox.engine import migrate
 from worker.outbox.engine.database import Database, make_engine
 from worker.outbox.jobs.loading import leave
+from worker.outbox.lanes.lanes import try_changed
 from worker.service.accounts_told import AccountsTold
 from worker.service.flower import Flower
 from worker.service.hook_service import HookService
@@ -175,7 +176,7 @@ class WorkerProcess:
             "token_probe": TokenProbe(runtime.database, runtime.accounts, runtime.tokens).turn,
             "revocations": Revocations(runtime, self._revoked()).turn,
             "indexing": partial(self._while_leading, Indexing(runtime.database).turn),
-            "accounts": AccountsTold(self._accounts, runtime.lane_states).turn,
+            "accounts": AccountsTold(self._accounts, runtime.lane_states, self._try_changed).turn,
             "housekeeping": partial(self._keep_house, Housekeeping(runtime.database, self._settings.retention)),
         }
         if self._flower:
@@ -249,6 +250,10 @@ class WorkerProcess:
         if self._hook_service:
             self._hook_service.runs.settle()
         return self.runtime.settings.heartbeat_s
+
+    def _try_changed(self, accounts: Collection[str]) -> None:
+        database = self.runtime.database
+        database.run(lambda connection: try_changed(connection, database.now, accounts))
 
     def _relay_turn(self) -> float:
         """Makes a turn of the relay; without a broker it only keeps the relay's lease, so that recovery goes on."""

@@ -13,7 +13,7 @@ from worker.outbox.engine.database import Database
 from worker.outbox.lanes.lanes import parked_for_token, probe_now
 from worker.transport.tokens import Tokens
 
-LOOK_S = 15.0
+LOOK_S = 5.0
 """Seconds between two turns, so the longest time until a new secret is seen."""
 
 

@@ -21,7 +21,8 @@ def test_a_wrong_account_is_told_once_and_kept_from_the_senders_until_it_is_mend
     """Before any job of it comes, for as long as it is wrong, and not a moment longer."""
     ticks, accounts = Ticks(), ChangingAccounts([WRONG, an_account("it")])
     states = LaneStates(ticks)
-    told = AccountsTold(accounts, states)
+    changed: list[str] = []
+    told = AccountsTold(accounts, states, changed.extend)
     with capture_logs() as lines:
         for _ in range(20):
             ticks.advance(told.turn())
@@ -31,6 +32,7 @@ def test_a_wrong_account_is_told_once_and_kept_from_the_senders_until_it_is_mend
         told.turn()
 
     assert (False, {}) == (states.does_without("hr:1"), states.unusable())
+    assert ["hr", "it"] == changed
     assert ["account_unusable", "accounts_changed", "account_usable"] == [line["event"] for line in lines]
     assert "accounts.hr.agentid: is missing or not an integer" in lines[0]["reason"]
 
@@ -50,7 +52,7 @@ def test_a_source_that_cannot_be_read_is_told_once() -> None:
     """And again when it fails once more later."""
     ticks, source = Ticks(), Scripted({"hr": GOOD})
     accounts = LiveAccounts([source], partial(account_of, settings=Settings()), monotonic=ticks)
-    told = AccountsTold(accounts, LaneStates(ticks))
+    told = AccountsTold(accounts, LaneStates(ticks), lambda changed: None)
     with capture_logs() as lines:
         for failure in (None, "accounts: gone", "accounts: gone", None, "accounts: gone"):
             source.failure = failure

@@ -77,4 +77,5 @@ def remove_account(connection: Connection, row: AccountRow, version: str) -> boo
 
 def _note_change(connection: Connection, version: str) -> None:
     # The row's lock puts the changes in the order of their commits, so that the last one is seen.
-    execute(connection, "update worker_site set value = :version where name = 'accounts'", {"version": version})
+    update = "update worker_site set value = :version where name = 'accounts'"
+    assert execute(connection, update, {"version": version}).rowcount, "`db upgrade` makes this row"

@@ -184,6 +184,16 @@ def probe_now(connection: Connection, now_sql: str, account: str) -> None:
     run(connection, probe, {"account": account, "cause": Cause.TOKEN.value})
 
 
+def try_changed(connection: Connection, now_sql: str, accounts: Collection[str]) -> None:
+    """Lets accounts whose settings have changed be tried at once, where they are parked or could not be reached.
+
+    They stay as they are until an answer comes; what waits for a limit, or because of a penalty, goes on waiting.
+    """
+    update = dialect_of(connection).update_chosen("worker_lanes", f"blocked_until = {now_sql}", "lane")
+    waiting = f" and blocked_until > {now_sql} and (parked = true or failures > 0) and limit_name is null and step = 0"
+    run(connection, update + waiting, {"ids": ids_json(sorted(accounts))})
+
+
 def return_probe(connection: Connection, now_sql: str, lane: str) -> None:
     """Returns an account's probe when the lane it went to made no call, because its chat's allowance is used up."""
     waits = "select lane from worker_lanes where lane = :lane and parked = true and cause = :cause"
