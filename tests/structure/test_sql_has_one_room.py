@@ -18,6 +18,12 @@ def test_no_sql_outside_the_outbox() -> None:
     assert [] == [place for place, text in _texts(_dependencies()) if SQL.match(text)]
 
 
+def test_columns_are_named() -> None:
+    """After an upgrade that adds a column PostgreSQL refuses `select *` of a table where a connection prepared it."""
+    lines = (line for path in sorted(WORKER.rglob("*.py")) for line in path.read_text(encoding="utf-8").splitlines())
+    assert [] == [line for line in lines if "select * from" in line and ".opened(" not in line]
+
+
 def test_no_database_is_told_by_its_name_outside_the_outbox() -> None:
     """Settings and their defaults name drivers in URLs; nothing is decided by a dialect."""
     trees = list(_dependencies())

@@ -12,6 +12,8 @@ from worker.outbox.engine.bulk import ids_json, insert_rows
 from worker.outbox.engine.dialect import dialect_of
 from worker.outbox.engine.sql import mappings, read_now, run
 
+_COLUMNS = tables.columns_of(tables.audit)
+
 
 def begin_audit(connection: Connection, now_sql: str, row: Mapping[str, Any]) -> None:
     """Writes the row of a command that is about to change something."""
@@ -32,10 +34,10 @@ def note_audit(connection: Connection, now_sql: str, entry: str, counts: str, *,
 
 def audit_rows(connection: Connection, ids: Sequence[str]) -> list[dict[str, Any]]:
     """The rows with these ids."""
-    query = f"select * from {dialect_of(connection).chosen('worker_audit')}"
+    query = f"select {_COLUMNS} from {dialect_of(connection).chosen('worker_audit')}"
     return mappings(connection, query, {"ids": ids_json(ids)})
 
 
 def list_audit(connection: Connection, limit: int) -> list[dict[str, Any]]:
     """The newest rows (ids sort by time)."""
-    return mappings(connection, "select * from worker_audit order by id desc limit :limit", {"limit": limit})
+    return mappings(connection, f"select {_COLUMNS} from worker_audit order by id desc limit :limit", {"limit": limit})

@@ -133,7 +133,8 @@ def known_types(connection: Connection, account: str, ids: Sequence[str]) -> dic
 def list_chats(connection: Connection, account: str | None, *, gone: bool = False, limit: int) -> list[dict[str, Any]]:
     """Chats that callbacks reported, the last seen first; `gone` includes those that the webhook was taken out of."""
     wanted = " and ".join((["account = :account"] if account else []) + ([] if gone else ["gone_at is null"]))
-    query = f"select * from worker_chats{' where ' + wanted if wanted else ''} order by last_seen_at desc limit :limit"
+    query = f"select {tables.columns_of(tables.chats)} from worker_chats{' where ' + wanted if wanted else ''}"
+    query += " order by last_seen_at desc limit :limit"
     return mappings(connection, query, {"account": account, "limit": limit})
 
 

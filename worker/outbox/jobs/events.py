@@ -13,11 +13,13 @@ from typing import Any
 from sqlalchemy import Connection
 
 from worker.domain.callbacks.hook import EventKind, EventState
+from worker.outbox import tables
 from worker.outbox.engine.bulk import ids_json
 from worker.outbox.engine.dialect import dialect_of
 from worker.outbox.engine.sql import execute, fetch, mappings
 
 Rows = list[dict[str, Any]]
+_COLUMNS = tables.columns_of(tables.events)
 
 
 def event_row(
@@ -191,12 +193,13 @@ def list_events(connection: Connection, *, state: int | None, limit: int) -> Row
     """Events, newest first (ids sort by time)."""
     # A literal, because with a bound value no partial index is used.
     where = "" if state is None else f" where state = {int(state)}"
-    return mappings(connection, f"select * from worker_events{where} order by id desc limit :limit", {"limit": limit})
+    query = f"select {_COLUMNS} from worker_events{where} order by id desc limit :limit"
+    return mappings(connection, query, {"limit": limit})
 
 
 def read_event(connection: Connection, id: str) -> Mapping[str, Any] | None:
     """One event's row."""
-    return next(iter(mappings(connection, "select * from worker_events where id = :id", {"id": id})), None)
+    return next(iter(mappings(connection, f"select {_COLUMNS} from worker_events where id = :id", {"id": id})), None)
 
 
 def events_of_job(connection: Connection, job_id: str) -> Rows:

@@ -182,6 +182,7 @@ def list_inbound(connection: Connection, *, account: str | None, event: str | No
     where = [condition for condition, value in conditions.items() if value is not None]
     words = None if event is None else event.replace("!", "!!").replace("%", "!%").replace("_", "!_") + "%"
     # By the index of the time, newest first.
-    query = "select * from worker_inbound" + (f" where {' and '.join(where)}" if where else "")
+    query = f"select {tables.columns_of(tables.inbound)} from worker_inbound"
+    query += f" where {' and '.join(where)}" if where else ""
     query += " order by received_at desc, id limit :limit"
     return mappings(connection, query, {"account": account, "event": words, "limit": limit})

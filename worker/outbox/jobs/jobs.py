@@ -14,11 +14,13 @@ from sqlalchemy import Connection, text
 from sqlalchemy.sql.elements import TextClause
 
 from worker.domain.job import part_id
+from worker.outbox import tables
 from worker.outbox.engine.bulk import ids_json, rows_json
 from worker.outbox.engine.clock import SqlClock, now_in
 from worker.outbox.engine.dialect import Dialect, dialect_of
 from worker.outbox.engine.sql import execute, mappings
 from worker.outbox.jobs.rows import COUNTER_NAMES
+from worker.outbox.tables import columns_of
 
 ROWS_A_STATEMENT = 1_000
 BYTES_A_STATEMENT = 4 * 1024 * 1024
@@ -179,9 +181,10 @@ def _present(connection: Connection, table: str, ids: Iterable[str]) -> list[str
     return [row[0] for row in execute(connection, query, {"ids": ids_json(ids)})]
 
 
-def read_job(connection: Connection, job_id: str) -> Mapping[str, Any] | None:
+def read_job(connection: Connection, job_id: str) -> dict[str, Any] | None:
     """A job's row, also of this same uncommitted transaction; None when there is none."""
-    return next(iter(mappings(connection, "select * from worker_jobs where id = :id", {"id": job_id})), None)
+    query = f"select {columns_of(tables.jobs)} from worker_jobs where id = :id"
+    return next(iter(mappings(connection, query, {"id": job_id})), None)
 
 
 def chain(connection: Connection, original: str) -> list[Mapping[str, Any]]:

@@ -7,16 +7,18 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection
+from sqlalchemy import Connection, Table
 
 from worker.domain.job import job_of, part_range
 from worker.domain.pacing.lane import lane_range
 from worker.domain.pacing.quiet import QUIET_HOURS
+from worker.outbox import tables
 from worker.outbox.engine.bulk import ids_json
 from worker.outbox.engine.dialect import dialect_of
 from worker.outbox.engine.sql import execute, mappings
 from worker.outbox.jobs.events import events_of_job
-from worker.outbox.jobs.jobs import newest_replays
+from worker.outbox.jobs.jobs import newest_replays, read_job
+from worker.outbox.tables import columns_of
 
 Rows = list[dict[str, Any]]
 
@@ -58,18 +60,18 @@ _PART_HEADS = (
 
 def job_rows(connection: Connection, job_id: str) -> JobRows | None:
     """A job with its parts, attempts, receipts and failures; None when there is no such job."""
-    jobs = mappings(connection, "select * from worker_jobs where id = :id", {"id": job_id})
-    if not jobs:
+    job = read_job(connection, job_id)
+    if job is None:
         return None
-    query = "select * from worker_parts where id > :low and id < :high order by n"
+    query = f"select {columns_of(tables.parts)} from worker_parts where id > :low and id < :high order by n"
     parts = mappings(connection, query, part_range(job_id))
     return JobRows(
-        job=jobs[0],
+        job=job,
         parts=parts,
-        attempts=_rows_of_parts(connection, "worker_attempts", "part_id, claim", parts),
-        receipts=_rows_of_parts(connection, "worker_receipts", "part_id, claim", parts),
-        failures=_rows_of_parts(connection, "worker_failures", "part_id, kind, recipient_key", parts),
-        waits=_rows_of_parts(connection, "worker_waits", "part_id, began_at", parts),
+        attempts=_rows_of_parts(connection, tables.attempts, "part_id, claim", parts),
+        receipts=_rows_of_parts(connection, tables.receipts, "part_id, claim", parts),
+        failures=_rows_of_parts(connection, tables.failures, "part_id, kind, recipient_key", parts),
+        waits=_rows_of_parts(connection, tables.waits, "part_id, began_at", parts),
         events=events_of_job(connection, job_id),
         followers=mappings(connection, _FOLLOWERS, {"id": job_id}),
         replays=_replays(connection, job_id),
@@ -87,15 +89,15 @@ def report_rows(connection: Connection, job_id: str) -> ReportRows | None:
     return ReportRows(
         jobs[0],
         parts,
-        _rows_of_parts(connection, "worker_attempts", "part_id, claim", parts),
-        _rows_of_parts(connection, "worker_receipts", "part_id, claim", parts),
+        _rows_of_parts(connection, tables.attempts, "part_id, claim", parts),
+        _rows_of_parts(connection, tables.receipts, "part_id, claim", parts),
         _replays(connection, job_id),
     )
 
 
-def _rows_of_parts(connection: Connection, table: str, order: str, parts: Rows) -> Rows:
+def _rows_of_parts(connection: Connection, table: Table, order: str, parts: Rows) -> Rows:
     dialect = dialect_of(connection)
-    query = f"select * from {dialect.chosen(table, 'part_id')}{dialect.sorted_by(order)}"
+    query = f"select {columns_of(table)} from {dialect.chosen(table.name, 'part_id')}{dialect.sorted_by(order)}"
     return mappings(connection, query, {"ids": ids_json(part["id"] for part in parts)})
 
 
@@ -122,7 +124,7 @@ def parts_and_refused(connection: Connection, ids: Sequence[str]) -> tuple[Rows,
 def failures_page(connection: Connection, job_id: str, after: tuple[str, str, str], limit: int | None) -> Rows:
     """A job's failures after one of them (part, kind, recipient in lower case), in that order."""
     query = (
-        "select * from worker_failures where part_id > :low and part_id < :high"
+        f"select {columns_of(tables.failures)} from worker_failures where part_id > :low and part_id < :high"
         " and (part_id > :part or (part_id = :part and (kind > :kind or (kind = :kind and recipient_key > :key))))"
         " order by part_id, kind, recipient_key"
     )

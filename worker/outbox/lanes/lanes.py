@@ -32,6 +32,7 @@ log = structlog.get_logger()
 SKEW_US = 3_600_000_000
 """By how much the clocks of processes may differ, where a range of ids is to hold all of a time."""
 _NAMES = tuple(column.name for column in tables.lanes.columns)
+_STEP_COLUMNS = tables.columns_of(tables.lane_events)
 
 
 @dataclass(frozen=True, slots=True)
@@ -227,7 +228,7 @@ def list_lanes(connection: Connection, now_sql: str, account: str | None) -> lis
 def list_lane_events(connection: Connection, account: str | None, limit: int) -> list[dict[str, Any]]:
     """The newest steps of lanes (ids sort by time)."""
     mine = "" if account is None else " where account = :account"
-    query = f"select * from worker_lane_events{mine} order by id desc limit :limit"
+    query = f"select {_STEP_COLUMNS} from worker_lane_events{mine} order by id desc limit :limit"
     return mappings(connection, query, {"limit": limit, "account": account})
 
 
@@ -268,7 +269,7 @@ def steps_of_lanes(
     # The ids have the clock of the process that wrote them.
     given = {"after": first_id(since - SKEW_US), "since": since, "until": FOREVER if until is None else until}
     query = (
-        "select * from worker_lane_events where id > :after and account = :account"
+        f"select {_STEP_COLUMNS} from worker_lane_events where id > :after and account = :account"
         " and happened_at between :since and :until order by id desc"
     )
     wanted = {"", account, *lanes}

@@ -10,7 +10,7 @@ from __future__ import annotations
 from worker.outbox.tables.account import accounts
 from worker.outbox.tables.audit import audit
 from worker.outbox.tables.callback import chats, events, inbound
-from worker.outbox.tables.columns import PREFIX, is_made, metadata
+from worker.outbox.tables.columns import PREFIX, columns_of, is_made, metadata
 from worker.outbox.tables.content import blob_chunks, blob_uses, blobs, bodies, duplicates, media
 from worker.outbox.tables.job import jobs, order_queue, orders, parts
 from worker.outbox.tables.lane import budgets, lane_events, lanes, leases, pauses, processes, site, tokens
@@ -28,6 +28,7 @@ __all__ = [
     "bodies",
     "budgets",
     "chats",
+    "columns_of",
     "confirmations",
     "duplicates",
     "events",

@@ -68,6 +68,12 @@ def table(name: str, *items: Column[Any] | Index) -> Table:
     )
 
 
+def columns_of(made: Table) -> str:
+    """The columns of a table as a select names them, in the place of `*`."""
+    # After an upgrade that adds a column PostgreSQL refuses a prepared `select *` of the processes that run on.
+    return ", ".join(column.name for column in made.columns)
+
+
 def from_zero(name: str, doc: str, kind: type[Integer] = Integer) -> Column[int]:
     """A column of numbers that begin at 0."""
     return Column(name, kind, nullable=False, server_default=text("0"), doc=doc)
