@@ -117,7 +117,7 @@ def upgrade(as_json: Json = False) -> None:
 
 @db.command()
 def downgrade(
-    revision: Annotated[str, typer.Argument(help="The older release's; it says which when it refuses to start.")],
+    revision: Annotated[str, typer.Argument(help="The older release's: what `worker --version` says there.")],
     as_json: Json = False,
 ) -> None:
     """Takes the tables back to an older release, with what only the newer one stored; end its processes first."""
@@ -136,6 +136,16 @@ def current(as_json: Json = False) -> None:
     told = f"tables at revision {found or 'none'}, this release needs {needed}"
     tell_value({"revision": found, "needed": needed, "usable": is_usable}, told, as_json=as_json)
     raise typer.Exit(0 if is_usable else 1)
+
+
+@db.command()
+def check(as_json: Json = False) -> None:
+    """Which release each living worker runs, and which may use the tables; exit status 1 unless all run this one."""
+    from worker.cli.running import check_releases
+
+    found = check_releases()
+    tell_value(found.as_json(), "\n".join(found.lines()), as_json=as_json)
+    raise typer.Exit(0 if found.is_done else 1)
 
 
 @db.command()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping
-from importlib.metadata import version
 
 from worker.accounts.sources import accounts_of
 from worker.channels.registry import unusable_accounts
@@ -12,8 +11,11 @@ from worker.config.places import UrlFrom
 from worker.config.settings import Settings, load_settings, where
 from worker.control.opening import opened
 from worker.delivery.maintenance.housekeeping import Housekeeping
+from worker.domain.errors import ConfigurationError
 from worker.outbox.engine import migrate
 from worker.outbox.engine.database import make_engine, missing_file
+from worker.outbox.lanes.processes import running
+from worker.reporting.releases import ReleaseCheck, check_in, told_process
 
 
 def run_embedded(threads: int | None, loglevel: str) -> int:
@@ -54,8 +56,16 @@ def upgrade_tables() -> str | None:
 
 
 def downgrade_tables(revision: str) -> None:
-    """Downgrades the tables to a revision."""
+    """Downgrades the tables to a revision; ConfigurationError while a worker is alive that could not use them then."""
     with opened() as database:
+        with database.reading() as connection:
+            alive = running(connection, database.now) if migrate.current(connection) else []
+        for process in alive:
+            if revision == "base" or (process.release is not None and process.release.revision > revision):
+                raise ConfigurationError(
+                    f"database: the worker {told_process(process)} could not use its tables at revision {revision}; end"
+                    " the workers of newer releases first (one that was killed counts as alive for ten seconds)"
+                )
         migrate.downgrade(database.engine, revision)
 
 
@@ -68,6 +78,15 @@ def current_revision() -> tuple[str | None, str, bool]:
         return migrate.current(connection), migrate.head(), migrate.is_current(connection)
 
 
+def check_releases() -> ReleaseCheck:
+    """The tables' revision, the releases that may use it, and those that the living worker processes run."""
+    settings = load_settings()
+    if missing_file(settings.database_url()):
+        return ReleaseCheck(None, None, ())
+    with opened(settings) as database, database.reading() as connection:
+        return check_in(connection, database.now)
+
+
 def purge_old() -> Mapping[str, int]:
     """Runs one round of housekeeping; returns how many rows of each kind were deleted."""
     settings = load_settings()
@@ -78,4 +97,5 @@ def purge_old() -> Mapping[str, int]:
 
 def release() -> str:
     """This release, and the revision of the tables that it was made for."""
-    return f"im-delivery-worker {version('im-delivery-worker')}, tables at revision {migrate.head()}"
+    own = migrate.this_release()
+    return f"im-delivery-worker {own.version}, tables at revision {own.revision}"

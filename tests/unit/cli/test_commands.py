@@ -484,6 +484,52 @@ def test_the_tables_are_upgraded_and_told(
     assert [0, 1, 2] == [run("db", "downgrade", "base"), run("db", "current"), run("db", "downgrade", "9999")]
 
 
+def a_worker(version: str, revision: str) -> None:
+    """A living process of another release."""
+    engine = make_engine(load_settings().database_url())
+    with engine.begin() as connection:
+        connection.exec_driver_sql(
+            "insert into worker_processes (id, alive_until, started_at, threads, host, pid, lanes, version, revision)"
+            " values ('p', 9000000000000000, 0, 8, 'delivery-1', 7, '{}', ?, ?)",
+            (version, revision),
+        )
+    engine.dispose()
+
+
+def test_the_releases_of_living_workers_are_told(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """`db check` is 0 only when the tables and all workers are at this release."""
+    assert 0 == run("db", "check")
+    a_worker("0.0.9", "0005")
+    capsys.readouterr()
+
+    assert 1 == run("db", "check")
+    told = capsys.readouterr().out
+    assert 1 == run("db", "check", "--json")
+    found = json.loads(capsys.readouterr().out)
+
+    assert "worker delivery-1 7 (all queues; 0.0.9, revision 0005): another release, which may run beside this" in told
+    [process] = found["processes"]
+    assert ("delivery-1", 7, "0.0.9", "0005", "other") == tuple(
+        process[name] for name in ("host", "pid", "version", "revision", "compatibility")
+    )
+    monkeypatch.setenv("WORKER_DATABASE", f"sqlite:///{tmp_path}/empty.db")
+    assert 1 == run("db", "check")
+
+
+def test_the_tables_of_a_living_worker_are_not_taken_from_it(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
+    """Older than it knows how to use; what it can use, and a worker of an earlier release, is no obstacle."""
+    a_worker("0.0.9", "0005")
+
+    assert [2, 2] == [run("db", "downgrade", "0004"), run("db", "downgrade", "base")]
+    told = capsys.readouterr().err
+    assert (
+        "the worker delivery-1 7 (all queues; 0.0.9, revision 0005) could not use its tables at revision 0004" in told
+    )
+    assert 0 == run("db", "downgrade", "0005")
+
+
 @pytest.mark.parametrize(
     ("url", "status", "words"),
     [

@@ -8,6 +8,9 @@ from __future__ import annotations
 import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from functools import cache
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from alembic import command
@@ -32,6 +35,25 @@ tables as this one leaves them. Without it only the revision's own release may.
 """
 WAIT_FOR_TABLES_S = 5
 """Seconds that a change waits for a table's lock; producers queue up behind it meanwhile."""
+
+
+@dataclass(frozen=True, slots=True)
+class Release:
+    """One release: what a worker process writes of itself into its row."""
+
+    version: str
+    """The package's; `unknown` where it is not installed as a package."""
+    revision: str
+    """The newest revision of the tables that it knows."""
+
+
+@cache
+def this_release() -> Release:
+    """The release of this very process."""
+    try:
+        return Release(version("im-delivery-worker")[:40], head())
+    except PackageNotFoundError:
+        return Release("unknown", head())
 
 
 def migrations_path() -> Path:
@@ -103,6 +125,17 @@ def is_current(connection: Connection) -> bool:
     return current(connection) == head() or (_is_newer(connection) and _compatible_from(connection) in _scripts())
 
 
+def usable_from(connection: Connection) -> str | None:
+    """The oldest revision whose release may use the tables as they are; None before the first upgrade."""
+    found = current(connection)
+    return None if found is None else _compatible_from(connection) or found
+
+
+def lets_in_from() -> str:
+    """The oldest revision whose release may use the tables as this release makes them."""
+    return _oldest_for(head())
+
+
 def require_current(database: Database) -> str:
     """The tables' revision, which this release may use; otherwise a ConfigurationError that says what to run."""
     with database.reading() as connection:
@@ -135,14 +168,17 @@ def _scripts() -> dict[str, Script]:
     return {script.revision: script for script in ScriptDirectory.from_config(config()).walk_revisions()}
 
 
+def _oldest_for(revision: str) -> str:
+    return str(getattr(_scripts()[revision].module, COMPATIBLE_FROM, revision))
+
+
 def _note_compatible_from(connection: Connection) -> None:
     """Stores the oldest revision whose release may use the tables, because that release's code cannot know it."""
     found = current(connection)
     if found is None:
         return
-    oldest = getattr(_scripts()[found].module, COMPATIBLE_FROM, found)
     # With the tables' revision: after an upgrade that was cut short the row is of another revision and is ignored.
-    row = {"name": COMPATIBLE_FROM, "value": f"{found} {oldest}"}
+    row = {"name": COMPATIBLE_FROM, "value": f"{found} {_oldest_for(found)}"}
     connection.execute(text("delete from worker_site where name = :name"), {"name": COMPATIBLE_FROM})
     connection.execute(text("insert into worker_site (name, value) values (:name, :value)"), row)
 

@@ -7,11 +7,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from sqlalchemy import Connection
+from sqlalchemy import Connection, inspect
 
 from worker.outbox import tables
 from worker.outbox.engine.bulk import ids_json, insert_rows
 from worker.outbox.engine.dialect import dialect_of
+from worker.outbox.engine.migrate import Release, this_release
 from worker.outbox.engine.sql import execute, read_now
 
 
@@ -44,6 +45,18 @@ class Process:
     """The accounts that it cannot use as it is configured, and what to change."""
 
 
+@dataclass(frozen=True, slots=True)
+class RunningProcess:
+    """A worker process that is alive, and the release that it runs."""
+
+    host: str
+    pid: int
+    threads: int
+    queues: frozenset[str]
+    release: Release | None
+    """None: an earlier one, which does not write it."""
+
+
 def renew(
     connection: Connection,
     now: str,
@@ -67,7 +80,7 @@ def renew(
     values = {"lease": lease_us, "lanes": lanes, "queues": taken, "unusable": unusable, "id": incarnation}
     if execute(connection, update, values).rowcount:
         return True
-    instant = read_now(connection, now)
+    instant, own = read_now(connection, now), this_release()
     row = {
         "id": incarnation,
         "alive_until": instant + lease_us,
@@ -79,6 +92,8 @@ def renew(
         "lanes": lanes,
         "queues": taken,
         "unusable": unusable,
+        "version": own.version,
+        "revision": own.revision,
     }
     # The first heartbeat inserts the row. For an incarnation that was ended meanwhile the insert changes nothing.
     insert_rows(connection, tables.processes, [row], conflict="ignore")
@@ -122,6 +137,20 @@ def unusable_accounts_told(processes: Iterable[Process]) -> dict[str, tuple[int,
         for account, why in process.unusable.items() if process.fresh else ():
             found[account] = (found.get(account, (0, ""))[0] + 1, why)
     return dict(sorted(found.items()))
+
+
+def running(connection: Connection, now: str) -> list[RunningProcess]:
+    """The worker processes with a fresh heartbeat, by host and number; also on the tables of an earlier release."""
+    columns = {column["name"] for column in inspect(connection).get_columns("worker_processes")}
+    release = "version, revision" if "version" in columns else "null, null"
+    query = (
+        f"select host, pid, threads, queues, {release} from worker_processes"
+        f" where ended_at is null and alive_until > {now} order by host, pid"
+    )
+    return [
+        RunningProcess(host, pid, threads, _queues(queues), None if version is None else Release(version, revision))
+        for host, pid, threads, queues, version, revision in execute(connection, query)
+    ]
 
 
 def _queues(taken: str | None) -> frozenset[str]:

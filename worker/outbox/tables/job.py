@@ -55,6 +55,7 @@ jobs = table(
     Column("on_gap", Key(4), doc="hold, skip: for the parts behind its held or exhausted one; null without order_key"),
     Column("cancelled_at", BigInteger, doc="when it was cancelled, while something of it was to be sent; null: never"),
     Column("quiet_hours", Key(80), doc="its own quiet hours, or `none`; null: its account's"),
+    from_zero("payload", "version of its documents and those of its parts, see `PAYLOAD`", SmallInteger),
     Index(
         PREFIX + "jobs_dedupe",
         "account",

@@ -102,6 +102,8 @@ processes = table(
     Column("lanes", LongText(), nullable=False, doc="JSON: lane -> calls in the air and latency"),
     Column("queues", Key(100), doc="queues it takes from, with commas; null: all"),
     Column("unusable", LongText(), doc="JSON: account -> why it cannot use it; null: none"),
+    Column("version", Key(40), doc="the package's; null: an earlier release, which does not write it"),
+    Column("revision", Key(32), doc="the newest revision of the tables that it knows; null with `version`"),
 )
 
 leases = table(

@@ -1,0 +1,116 @@
+"""Which release each living worker process runs, and which releases may use the tables, now and after an upgrade."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+from sqlalchemy import Connection
+
+from worker.outbox.engine import migrate
+from worker.outbox.engine.migrate import Release
+from worker.outbox.lanes.processes import ALL_QUEUES, RunningProcess, running
+
+
+class Compatibility(StrEnum):
+    """How a process stands to the release that looks."""
+
+    SAME = "same"
+    OTHER = "other"
+    """It runs another release, which may use the tables, also once this one has upgraded them."""
+    REFUSED = "refused"
+    """It runs another release, which could not be started again then."""
+
+
+@dataclass(frozen=True, slots=True)
+class ReleaseCheck:
+    """The tables, the release that looks, and the worker processes that are alive."""
+
+    tables: str | None
+    """The tables' revision; None: there are none."""
+    usable_from: str | None
+    """The oldest revision whose release may use them as they are; None: there are none."""
+    processes: tuple[RunningProcess, ...]
+    release: Release = field(default_factory=migrate.this_release)
+
+    @property
+    def is_done(self) -> bool:
+        """True when the tables and all processes are at this release: nothing is left to upgrade."""
+        return self.tables == self.release.revision and all(map(self._is_same, self.processes))
+
+    @property
+    def lets_in_from(self) -> str:
+        """The oldest revision whose release may use the tables once they are at this release, or newer as they are."""
+        is_newer = self.usable_from is not None and (self.tables or "") > self.release.revision
+        return str(self.usable_from) if is_newer else migrate.lets_in_from()
+
+    def compatibility(self, process: RunningProcess) -> Compatibility:
+        """How a process stands to this release."""
+        if self._is_same(process):
+            return Compatibility.SAME
+        # One that does not say its revision may be as old as the tables allow.
+        known = self.usable_from if process.release is None else process.release.revision
+        return Compatibility.REFUSED if (known or "") < self.lets_in_from else Compatibility.OTHER
+
+    def _is_same(self, process: RunningProcess) -> bool:
+        return process.release == self.release
+
+    def lines(self) -> Iterator[str]:
+        """For people: the tables, this release, each process, and what is left to be done."""
+        own = self.release
+        if self.tables is None:
+            yield "there are no tables yet; run `worker db upgrade`"
+        else:
+            yield f"tables at revision {self.tables}, for releases from revision {self.usable_from} on"
+        yield f"this release: {own.version}, revision {own.revision}, with tables for those from {self.lets_in_from} on"
+        yield from (f"worker {told_process(process)}: {_SAID[self.compatibility(process)]}" for process in self.processes)
+        others = sum(not self._is_same(process) for process in self.processes)
+        yield f"{others} of {len(self.processes)} workers run another release" if others else "no worker runs another"
+
+    def as_json(self) -> dict[str, Any]:
+        """The same for programs."""
+        return {
+            "tables": self.tables,
+            "usable_from": self.usable_from,
+            "version": self.release.version,
+            "revision": self.release.revision,
+            "lets_in_from": self.lets_in_from,
+            "done": self.is_done,
+            "processes": [
+                {
+                    "host": process.host,
+                    "pid": process.pid,
+                    "threads": process.threads,
+                    "queues": sorted(process.queues),
+                    "version": process.release and process.release.version,
+                    "revision": process.release and process.release.revision,
+                    "compatibility": str(self.compatibility(process)),
+                }
+                for process in self.processes
+            ],
+        }
+
+
+_SAID = {
+    Compatibility.SAME: "this release",
+    Compatibility.OTHER: "another release, which may run beside this one",
+    Compatibility.REFUSED: "another release, which could not start again on the tables of this one",
+}
+
+
+def check_in(connection: Connection, now: str) -> ReleaseCheck:
+    """What a database says; `now` is the SQL expression of its clock."""
+    tables = migrate.current(connection)
+    if tables is None:
+        return ReleaseCheck(None, None, ())
+    return ReleaseCheck(tables, migrate.usable_from(connection), tuple(running(connection, now)))
+
+
+def told_process(process: RunningProcess) -> str:
+    """Host, number, queues and release of a process, for people."""
+    queues = "all queues" if process.queues >= ALL_QUEUES else ", ".join(sorted(process.queues))
+    of = process.release
+    runs = f"{of.version}, revision {of.revision}" if of else "an earlier release, which does not say which"
+    return f"{process.host} {process.pid} ({queues}; {runs})"
