@@ -254,6 +254,112 @@ def test_revisions_say_which_releases_may_use_their_tables() -> None:
     assert ["0002", "0004"] == unsuited([("0001", "0001"), ("0002", "0003"), ("0003", "0003"), ("0004", "0002")])
 
 
+# -- expand, then contract ---------------------------------------------------------------------------------------------
+
+Shape = dict[str, dict[str, tuple[str, bool]]]
+"""Table -> column -> its type, and whether it may be null."""
+
+
+def shape(connection: Connection) -> Shape:
+    """Our tables, as the database itself says them."""
+    look = inspect(connection)
+    return {
+        name: {column["name"]: (str(column["type"]), column["nullable"]) for column in look.get_columns(name)}
+        for name in look.get_table_names()
+        if name.startswith("worker_")
+    }
+
+
+def unique(connection: Connection) -> set[tuple[str, str]]:
+    """Unique indexes: an insert that was good before may not be with one more."""
+    look = inspect(connection)
+    names = (name for name in look.get_table_names() if name.startswith("worker_"))
+    return {(name, str(index["name"])) for name in names for index in look.get_indexes(name) if index["unique"]}
+
+
+def needed(connection: Connection) -> set[tuple[str, str]]:
+    """Columns without which nothing can be inserted."""
+    look = inspect(connection)
+    return {
+        (name, column["name"])
+        for name in look.get_table_names()
+        if name.startswith("worker_")
+        for column in look.get_columns(name)
+        if not column["nullable"] and str(column["default"]).lower() in ("none", "null")
+    }
+
+
+Seen = tuple[Shape, set[tuple[str, str]], set[tuple[str, str]]]
+
+
+def seen(connection: Connection) -> Seen:
+    return shape(connection), unique(connection), needed(connection)
+
+
+def taken_away(before: Seen, after: Seen) -> list[str]:
+    """What an older release could miss or stumble over."""
+    (tables, uniques, musts), (newer, more_uniques, more_musts) = before, after
+    lost = [
+        f"{table}.{column}"
+        for table, columns in tables.items()
+        for column, kind in columns.items()
+        if newer.get(table, {}).get(column) != kind
+    ]
+    stricter = (more_uniques - uniques) | (more_musts - musts)
+    return lost + [f"{table}.{name}" for table, name in sorted(stricter) if table in tables]
+
+
+def steps(database: Database, revisions: Sequence[str]) -> Iterator[tuple[str, list[str]]]:
+    """Each revision but the first, and what it takes away from releases before it."""
+    upgrade(database.engine, revisions[0])
+    with database.reading() as connection:
+        before = seen(connection)
+    for revision in revisions[1:]:
+        upgrade(database.engine, revision)
+        with database.reading() as connection:
+            after = seen(connection)
+        yield revision, taken_away(before, after)
+        before = after
+
+
+def test_a_revision_takes_nothing_from_a_release_that_it_lets_in(empty_database: Database) -> None:
+    """Tables and columns are first added, and dropped, renamed or made stricter only when no release uses them: by a
+    revision that lets in none older than the one before it."""
+    scripts = list(ScriptDirectory.from_config(migrate.config()).walk_revisions())[::-1]
+    allowed = {one.revision: {one.revision, one.down_revision} for one in scripts}
+    says = {one.revision: one.module.compatible_from for one in scripts}
+
+    taking = dict(steps(empty_database, [script.revision for script in scripts]))
+
+    assert {} == {one: taken for one, taken in taking.items() if taken and says[one] not in allowed[one]}
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "drop column quiet_hours",
+        "rename column quiet_hours to quiet",
+        "add column later integer not null",
+        "add unique index",
+    ],
+)
+def test_a_step_that_takes_something_away_is_seen(empty_database: Database, change: str) -> None:
+    """The test above would tell of it."""
+    upgrade(empty_database.engine)
+    with empty_database.reading() as connection:
+        before = seen(connection)
+    statement = f"alter table worker_jobs {change}"
+    if change == "add unique index":
+        statement = "create unique index ix_later on worker_jobs (created_at)"
+    elif change.endswith("not null") and empty_database.dialect.name == "sqlite":
+        statement = "alter table worker_jobs add column later integer not null default null"
+    with empty_database.engine.begin() as connection:
+        connection.execute(text(statement))
+
+    with empty_database.reading() as connection:
+        assert 1 == len(taken_away(before, seen(connection)))
+
+
 def test_upgrades_at_once_wait_for_each_other(empty_database: Database) -> None:
     """Somebody else's upgrade is waited for, not run into (each process has its own Alembic, so: processes)."""
     url = empty_database.engine.url.render_as_string(hide_password=False)
