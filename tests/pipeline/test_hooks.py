@@ -634,6 +634,25 @@ def test_an_event_that_a_thread_runs_is_not_handed_back(hall: MakeHall, site: Si
     assert (2, 1) == (here.event().state, here.event().tries)
 
 
+def test_an_event_of_a_newer_release_is_left_to_it(hall: MakeHall, site: Site, card: str) -> None:
+    """However old it is: ended here without a hook it would be lost. It comes back after four minutes at last."""
+    heard: list[str] = []
+    here = hall(on_card_action(lambda action, session: heard.append(action.id)))
+    here.press(card)
+    kind = here.event().kind
+    site.sql("update worker_events set kind = 'of tomorrow'")
+    waits = []
+    for _ in range(6):
+        here.turn()
+        waits.append((here.event().due_at - site.clock.micros) / SECOND)
+        site.advance(waits[-1])
+
+    assert ([15, 45, 180, 240, 240, 240], 0, 0) == (waits, here.event().state, here.event().tries)
+    site.sql("update worker_events set kind = :kind", kind=kind)
+    here.turn()
+    assert [here.event().id] == heard
+
+
 def test_a_slow_hook_leaves_room_for_sends_and_is_not_piled_up(hall: MakeHall, site: Site, card: str) -> None:
     """Its threads are few: what finds them busy is left, and offered again a little later; the 200 never waits."""
     go, started = threading.Event(), threading.Semaphore(0)

@@ -23,7 +23,7 @@ from worker.control.audit import Running, audited, require_fits
 from worker.control.opening import opened_current
 from worker.domain import settle
 from worker.domain.errors import CheckFailed, Problem
-from worker.domain.job import Kind, Part, RepeatRule, job_of
+from worker.domain.job import Kind, Part, RepeatRule, is_read, job_of
 from worker.domain.job_filter import JobFilter
 from worker.domain.outcome import Taken
 from worker.domain.settle import PartFacts, Policy
@@ -48,6 +48,7 @@ class Left(StrEnum):
     MOVED_ON = "moved_on"
     NO_MEDIA_ID = "no_media_id"
     NO_MSGID = "no_msgid"
+    NEWER_RELEASE = "newer_release"
 
     @property
     def text(self) -> str:
@@ -58,6 +59,7 @@ class Left(StrEnum):
 _TEXTS = {
     Left.MOVED_ON: "not in doubt any more: it was answered, or is repeated",
     Left.NO_MEDIA_ID: "an upload or a track: what it was to bring came with the lost answer, so say --not-sent",
+    Left.NEWER_RELEASE: "of a newer release than this one: say it with that one's command",
     Left.NO_MSGID: "a group send without its msgid: the search for another could take its task for its own",
 }
 
@@ -147,6 +149,8 @@ class Word:
 
     def obstacle(self, lost: DoubtfulCall) -> Left | None:
         """Why the word is not enough for this call; None: it is."""
+        if not is_read(lost.payload):
+            return Left.NEWER_RELEASE
         if self.sent and lost.kind in (Kind.UPLOAD, Kind.TRACK):
             return Left.NO_MEDIA_ID
         return Left.NO_MSGID if self.sent and self.msgid is None and _is_looked_up(lost) else None

@@ -14,6 +14,19 @@ from worker.domain.account import Account
 from worker.domain.content.recipient import Recipients
 from worker.domain.errors import CheckFailed, Problem
 
+PAYLOAD = 0
+"""The version of the documents that this release writes, and the newest that it reads: it reads all older ones.
+
+Message, recipients and parts' specs of one job share a version, which stands in the job's row. It grows by one with a
+change that the release before would refuse or carry out only in part, such as a new kind of job or a new field; jobs
+that do without the change keep the older number, which the older processes of a rolling upgrade read.
+"""
+
+
+def is_read(payload: int) -> bool:
+    """True when this release reads documents of a version; others are left to the processes of a newer one."""
+    return payload <= PAYLOAD
+
 
 class Kind(StrEnum):
     """The kinds there are today. The column is open text: a new kind is a function and a row, no migration."""

@@ -49,6 +49,7 @@ UNHEARD_FIRST_S = 15.0
 While a release is rolled out another process may have a hook that this one lacks. Each time the event is left until it
 is four times as old.
 """
+_KINDS = frozenset(EventKind)
 UNHEARD_S = 240.0
 """The age in seconds from which such an event is ended without a hook."""
 
@@ -148,17 +149,24 @@ class HookRuns:
 
     def _run_hooks(self, event: Claimed) -> None:
         try:
+            if event.kind not in _KINDS:
+                # Of a newer release. Ended here without a hook it would be lost to the processes that know it.
+                self._leave_unheard(event, min(max(micros(UNHEARD_FIRST_S), 3 * _age_us(event)), micros(UNHEARD_S)))
+                return
             heard = heard_of(event)
             hooks = [partial(hook, heard) for hook in self._hooks.that_hear(heard)] if heard else []
             if heard is not None and not hooks and (wait_us := _left_us(event)):
-                now = self._database.now
-                self._write(lambda connection: events.leave_unheard(connection, now, event, wait_us))
+                self._leave_unheard(event, wait_us)
             else:
                 self._run(event, hooks)
         except LostRun:
             log.warning("hook_run_lost", kind=event.kind, job=event.job_id)
         except (Exception, SystemExit) as error:  # noqa: BLE001  whatever the application raises; it may not end us
             self._failed(event, error)
+
+    def _leave_unheard(self, event: Claimed, wait_us: int) -> None:
+        now = self._database.now
+        self._write(lambda connection: events.leave_unheard(connection, now, event, wait_us))
 
     def _run(self, event: Claimed, hooks: Sequence[Callable[[Session], Any]]) -> None:
         end = EventState.DONE if hooks else EventState.IGNORED
@@ -201,8 +209,12 @@ class HookRuns:
 
 def _left_us(event: Claimed) -> int:
     """Microseconds for which an event without a hook here is left to other processes; 0: it is old enough to end."""
-    age_us = event.started_at - event.created_at
+    age_us = _age_us(event)
     return 0 if age_us >= micros(UNHEARD_S) else max(micros(UNHEARD_FIRST_S), 3 * age_us)
+
+
+def _age_us(event: Claimed) -> int:
+    return event.started_at - event.created_at
 
 
 def _received(event: Claimed) -> MessageReceived | CallbackReceived | None:

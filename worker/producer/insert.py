@@ -19,7 +19,7 @@ from worker.channels.registry import channel
 from worker.domain.content.message import File
 from worker.domain.content.recipient import Recipients
 from worker.domain.errors import CheckFailed, DedupeConflict, Problem, RetryTransaction
-from worker.domain.job import JobId, Kind
+from worker.domain.job import PAYLOAD, JobId, Kind, is_read
 from worker.domain.state import JobState
 from worker.outbox.engine.clock import SqlClock
 from worker.outbox.engine.site_keys import lane_key
@@ -64,8 +64,13 @@ def follow_up(
     if problem := channel(target["channel"]).follow_up_problem(kind, target["kind"]):
         raise CheckFailed([problem], channel=target["channel"])
     account = (keywords.get("accounts") or current_accounts()).get(target["account"])
-    about = json.loads(target["message"]) if kind == Kind.UPDATE_CARD else None
-    asked = Asked(kind, account, document, {}, recipients, options, target=target["id"], about=about, spec=spec or {})
+    asked = Asked(kind, account, document, {}, recipients, options, target=target["id"], spec=spec or {})
+    asked.payload = max(PAYLOAD, target["payload"])
+    if kind == Kind.UPDATE_CARD:
+        if not is_read(target["payload"]):
+            problem = Problem("job", "was enqueued by a newer release", "update its card with that release")
+            raise CheckFailed([problem], channel=target["channel"])
+        asked.about = json.loads(target["message"])
     return ask(connection, asked, keywords.get("clock", CLOCK))
 
 

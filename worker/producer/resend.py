@@ -19,7 +19,7 @@ from worker.config.accounts import AccountSource
 from worker.domain.content.erasure import is_mark
 from worker.domain.content.recipient import Recipients
 from worker.domain.errors import NotReplayable
-from worker.domain.job import JobId, Kind, Priority, id_of
+from worker.domain.job import JobId, Kind, Priority, id_of, is_read
 from worker.outbox.engine.caller import Bind, in_callers_transaction
 from worker.outbox.engine.clock import SqlClock, instant
 from worker.outbox.engine.database import Database
@@ -76,6 +76,7 @@ def replayed(
 ) -> JobRef:
     """The same for a job's row."""
     job_id = str(old["id"])
+    _require_read(old)
     if old["n_open"]:
         raise NotReplayable(f"job {job_id} is still open; wait for its end, or cancel it", job=job_id)
     chain = chain_of(connection, old)
@@ -115,6 +116,7 @@ def resend_failed(
     """
     job_id = id_of(job_id)
     rows = rows_of(connection, job_id)
+    _require_read(rows.job)
     if rows.job["kind"] not in channel(rows.job["channel"]).sends:
         raise NotReplayable(f"job {job_id} is not a send but {rows.job['kind']}", job=job_id)
     asked = _asked_for(rows.job)
@@ -179,6 +181,12 @@ def _once_more(
         replay=secrets.token_urlsafe(REPLAY_MARK)[:REPLAY_MARK],
         spec={"reserve_last": True} if reserves else {},
     )
+
+
+def _require_read(old: Mapping[str, Any]) -> None:
+    if not is_read(old["payload"]):
+        text = f"job {old['id']} was enqueued by a newer release than this one; replay it with that release"
+        raise NotReplayable(text, job=str(old["id"]))
 
 
 def _without_erased(old: Mapping[str, Any], to: Recipients) -> Recipients:

@@ -13,7 +13,7 @@ from worker.domain.job import Kind, Priority, job_of
 from worker.domain.pacing.lane import Cause, Standing, account_of, standing
 from worker.domain.pacing.quiet import QUIET_HOURS
 from worker.domain.pause import Pause
-from worker.domain.settle import BEHIND_A_PART, FOREVER
+from worker.domain.settle import BEHIND_A_PART, FOREVER, NEWER_RELEASE
 from worker.domain.state import FINAL_STATES, PartState
 from worker.outbox.engine.clock import instant
 from worker.outbox.lanes.processes import QueueName
@@ -50,6 +50,8 @@ class WaitFor(StrEnum):
     """No worker process is alive, or none takes from its queue."""
     ACCOUNT = "account"
     """Worker processes cannot use its account, as its settings are there."""
+    RELEASE = "release"
+    """A newer release wrote its documents, and a process of an older one has put it off."""
     CANCELLED = "cancelled"
     """Its job is: it ends when a sender or recovery sees it, or when it is cancelled once more."""
     TURN = "turn"
@@ -196,6 +198,9 @@ def _own(part: Row, around: Surroundings) -> PartWait | None:
         other = job_of(head)
         commands = () if other == around.job["id"] else (f"worker why {other}", f"worker skip {other}")
         return PartWait(id, WaitFor.ORDER, f"part {head} is before it in its order", since, None, commands)
+    if part["reason"] == NEWER_RELEASE:
+        text = "a newer release enqueued it, and the worker it came to runs an older one"
+        return PartWait(id, WaitFor.RELEASE, text, since, until, ("worker db check",))
     if at <= around.now:
         return None
     if part["limit_name"] == QUIET_HOURS:

@@ -18,7 +18,7 @@ from worker.config.accounts import AccountSource
 from worker.delivery.sender.set_aside import SetAside, our_error
 from worker.domain import settle
 from worker.domain.errors import WorkerError
-from worker.domain.job import Part, RepeatRule, job_of
+from worker.domain.job import Part, RepeatRule, is_read, job_of
 from worker.domain.settle import PartFacts, Policy
 from worker.domain.state import PartState
 from worker.outbox.commit.commands import Change
@@ -154,10 +154,11 @@ class Recovery:
         self._change([self._act(part) for part in found if not self._is_others(part)])
 
     def _is_others(self, found: Doubtful) -> bool:
-        """True when the part's account is not configured here: a process that knows the account decides."""
-        # While a configuration is rolled out some processes know an account before others. After the age that a part
-        # may have (a day) no process with the account is expected any more.
-        return found.overdue_us < self._policy.max_age_s * settle.SECOND and self._channel_of(found) is None
+        """True when another process decides: one that knows the part's account, or reads its newer documents."""
+        # While settings or a release are rolled out some processes know an account or a document before others. After
+        # the age that a part may have (a day) no such process is expected any more.
+        is_ours = is_read(found.payload) and self._channel_of(found) is not None
+        return found.overdue_us < self._policy.max_age_s * settle.SECOND and not is_ours
 
     def _channel_of(self, found: Doubtful) -> Channel | None:
         try:
@@ -192,6 +193,8 @@ class Recovery:
         """Why a person must decide about the part; None: a repeat is safe, or wanted in any case."""
         if found.cancelled_at is not None and not self._is_searched(found):
             return "its job was cancelled"
+        if not is_read(found.payload):
+            return "only a newer release reads its documents"
         if found.repeats >= self._policy.repeats:
             return "repeated as often as the settings allow"
         channel = self._channel_of(found)
@@ -220,7 +223,7 @@ class Recovery:
 
     def _is_searched(self, found: Doubtful) -> bool:
         """True when the part's next call is a search, which sends nothing and so is never too late."""
-        channel = self._channel_of(found)
+        channel = self._channel_of(found) if is_read(found.payload) else None
         try:
             return channel is not None and channel.repeat_rule(_as_part(found))[0] is RepeatRule.LOOK_UP
         except Exception as error:  # noqa: BLE001  one odd part must not keep the others of its batch

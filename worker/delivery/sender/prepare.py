@@ -27,7 +27,7 @@ from worker.domain.call import Access, Request
 from worker.domain.content.recipient import GROUPS
 from worker.domain.content.staging import DRY_RUN, LIVE
 from worker.domain.errors import ConfigurationError, FileGone
-from worker.domain.job import Kind, Part, RepeatRule, part_id
+from worker.domain.job import PAYLOAD, Kind, Part, RepeatRule, is_read, part_id
 from worker.domain.outcome import Taken
 from worker.domain.pacing.lane import account_of
 from worker.domain.pacing.limit import Charge
@@ -50,6 +50,11 @@ AFTER_ANOTHER_S = 0.2
 """Seconds until a part checks again whether the part before it has ended."""
 AFTER_ANOTHER_MAX_S = 60.0
 """The longest that it waits before it checks, however late the part before it is due."""
+NEWER_FIRST_S, NEWER_MOST_S = 1.0, 60.0
+"""The shortest and the longest time in seconds that a part with a newer release's documents is put off. Between them it
+is put off by its age, so that it comes to a process of that release soon in an upgrade, and rarely comes back where
+there is none.
+"""
 UNPREPARED_S = 60.0
 """Seconds a part waits that an error of ours kept from being prepared; doubled with every further try."""
 
@@ -64,6 +69,9 @@ def resolve(runtime: Runtime, flights: Flights) -> Flights:
 
 def _resolve(runtime: Runtime, flight: InFlight) -> bool:
     due = flight.due
+    if not is_read(due.payload):
+        _leave_to_newer(runtime, due)
+        return False
     if due.is_unread:
         # Large documents are read only now, when it is the part's turn: fifty at once could fill the memory.
         with runtime.database.reading() as connection:
@@ -95,6 +103,26 @@ def _resolve(runtime: Runtime, flight: InFlight) -> bool:
     flight.part = replace(_part(due, ready), members=_members(runtime, due, channel, account, ready))
     flight.incarnation = runtime.lease.incarnation
     return True
+
+
+def _leave_to_newer(runtime: Runtime, due: DuePart) -> None:
+    """Puts off a part whose documents a newer release wrote: carried out by this one it could be half of what is meant.
+
+    It goes behind the others of its lane, which go on.
+    """
+    runtime.set_aside.tell(
+        "release",
+        f"has documents of version {due.payload}, and this release reads up to {PAYLOAD}",
+        account=due.account,
+        remedy="start processes of the newer release; `worker db check` tells which runs where",
+    )
+
+    def put_off(part: settle.PartFacts, now: int) -> None:
+        age_s = (now - due.due_at) / settle.SECOND
+        delay_s = min(max(age_s, NEWER_FIRST_S), NEWER_MOST_S)
+        settle.wait_until(part, now + int(delay_s * settle.SECOND), settle.NEWER_RELEASE)
+
+    change(runtime, due, put_off)
 
 
 def _do_not_call(runtime: Runtime, due: DuePart) -> None:

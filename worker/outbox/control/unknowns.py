@@ -91,6 +91,8 @@ class DoubtfulCall:
     """The part's, as JSON."""
     message: str = field(repr=False)
     """The job's, as JSON."""
+    payload: int
+    """The version of both."""
 
 
 def doubtful_calls(connection: Connection, ids: Sequence[str]) -> dict[str, DoubtfulCall]:
@@ -102,11 +104,11 @@ def doubtful_calls(connection: Connection, ids: Sequence[str]) -> dict[str, Doub
     )
     source = dialect.chosen("worker_parts", alias="p", joins=joined)
     refused = "case when exists (select 1 from worker_failures f where f.part_id = p.id) then 1 else 0 end"
-    columns = f"p.id, a.claim, j.channel, j.account, j.kind, {refused}, p.spec, j.message"
+    columns = f"p.id, a.claim, j.channel, j.account, j.kind, {refused}, p.spec, j.message, j.payload"
     rows = fetch(connection, f"select {columns} from {source} and p.{_UNKNOWN}", {"ids": ids_json(ids)})
     # The first call of each part comes last, and so stays.
     rows.sort(key=lambda row: row[:2], reverse=True)
     return {
-        id: DoubtfulCall(id, claim, channel, account, kind, bool(some), spec, message)
-        for id, claim, channel, account, kind, some, spec, message in rows
+        id: DoubtfulCall(id, claim, channel, account, kind, bool(some), spec, message, payload)
+        for id, claim, channel, account, kind, some, spec, message, payload in rows
     }

@@ -64,6 +64,7 @@ class JobRow(TypedDict):
     tags: NotRequired[str]
     on_unknown: str
     quiet_hours: NotRequired[str]
+    payload: NotRequired[int]
     target_job_id: NotRequired[str]
     replay_of: NotRequired[str]
     warnings: NotRequired[str]
@@ -82,12 +83,13 @@ def only_part(job: JobRow) -> PartRow:
     return part
 
 
-_NUMBERS = frozenset({"asked", "priority", "due_at", "due_in", "expires_at", "expires_in", "n_open", "n"})
+_NUMBERS = frozenset({"asked", "priority", "due_at", "due_in", "expires_at", "expires_in", "payload", "n_open", "n"})
 _JOB = tuple(JobRow.__annotations__)
 _PART = tuple(PartRow.__annotations__)
 _COMPUTED = {
     "due_at": "coalesce(v.due_at, c.now + v.due_in, c.now)",
     "expires_at": "coalesce(v.expires_at, c.now + v.expires_in)",
+    "payload": "coalesce(v.payload, 0)",
 }
 _STORED = tuple(name for name in _JOB if name not in ("due_in", "expires_in", "lane", "order_id"))
 _ON_CONFLICT = " on conflict (account, dedupe_key) where dedupe_key is not null do nothing"

@@ -11,7 +11,7 @@ from typing import Any
 from sqlalchemy import Connection
 
 from worker.domain.content.message import INLINE
-from worker.domain.job import Priority
+from worker.domain.job import PAYLOAD, Priority, is_read
 from worker.domain.state import OPEN_STATES, PartState
 from worker.outbox.engine.bulk import ids_json
 from worker.outbox.engine.dialect import Dialect, dialect_of
@@ -57,6 +57,10 @@ class DuePart:
     """Of its claims, under which certainly nothing left."""
     some_suppressed: bool = False
     """The list of those to whom nothing is sent is not empty."""
+    payload: int = PAYLOAD
+    """The version of its documents, which are empty here when this release cannot read it."""
+    due_at: int = 0
+    """When its job was due first."""
 
 
 _COLUMNS = (
@@ -86,7 +90,8 @@ def _select(dialect: Dialect, now: str) -> str:
     size = " + ".join(f"coalesce({dialect.octet_length}({column}), 0)" for column in _DOCUMENTS)
     columns = _COLUMNS.format(*(f"case when {size} <= {LARGE} then {column} end" for column in _DOCUMENTS))
     return (
-        f"select {columns}, p.priority, p.unheard, j.quiet_hours, {_SUPPRESSED}, j.cancelled_at from {_from(dialect)}"
+        f"select {columns}, p.priority, p.unheard, j.quiet_hours, j.payload, j.due_at, {_SUPPRESSED}, j.cancelled_at"
+        f" from {_from(dialect)}"
         f" and p.state = 0 and p.waits_on is null and p.not_before <= {now}"
     )
 
@@ -99,10 +104,12 @@ def load(connection: Connection, now: str, ids: Sequence[str]) -> list[DuePart]:
 
 
 def _loaded(row: Sequence[Any]) -> DuePart:
-    loaded = DuePart(*row[:-5])
-    loaded.priority, loaded.unheard, loaded.quiet_hours = row[-5:-2]
+    loaded = DuePart(*row[:-7])
+    loaded.priority, loaded.unheard, loaded.quiet_hours, loaded.payload, loaded.due_at = row[-7:-2]
     loaded.some_suppressed, loaded.cancelled = bool(row[-2]), row[-1] is not None
-    if row[10] is None:
+    if not is_read(loaded.payload):
+        loaded.spec, loaded.message = {}, {}
+    elif row[10] is None:
         loaded.spec, loaded.message, loaded.holds_bytes, loaded.is_unread = {}, {}, True, True
     else:
         _understand(loaded, row[10], row[13])

@@ -231,13 +231,15 @@ class Doubtful:
     not_before: int
     cancelled_at: int | None
     """When its job was cancelled: it is not repeated any more."""
+    payload: int
+    """The version of its documents."""
     overdue_us: int
     """Microseconds since its policy, or its next call, became due."""
 
 
 _DOUBTFUL = (
     "p.id, p.lane, p.claim, p.repeats, p.flagged, p.spec, j.kind, j.account, j.message, j.on_unknown, p.not_before,"
-    " j.cancelled_at"
+    " j.cancelled_at, j.payload"
 )
 Seen = tuple[int, str]
 """The instant and id after which a read through the parts in doubt goes on."""
