@@ -176,6 +176,8 @@ class Stack:
     queue_type: str = "classic"
     fresh: bool = True
     """Processes start from nothing; else those from now on are forked from one that has imported everything."""
+    cwd: Path = ROOT
+    """Where processes start from nothing: a package that is there is found before an installed one."""
     prefix: str = field(default_factory=lambda: f"t{secrets.token_hex(4)}.")
     processes: list[Process] = field(default_factory=list)
     left: list[str] = field(default_factory=list)
@@ -217,7 +219,7 @@ class Stack:
         log = self.folder / f"process-{len(self.processes)}.log"
         outer = {name: value for name, value in os.environ.items() if not name.startswith("WORKER_")}
         given = {**outer, "WORKER_CONFIG": str(self.config), **self.env, **(env or {})}
-        started = _popen(command, log, given) if self.fresh else fork(command, log, given)
+        started = _popen(command, log, given, self.cwd) if self.fresh else fork(command, log, given)
         self.processes.append(started)
         return started
 
@@ -308,11 +310,11 @@ def _first_line(log: Path) -> str:
     return line if end else ""
 
 
-def _popen(command: Sequence[str], log: Path, env: Mapping[str, str]) -> subprocess.Popen[bytes]:
+def _popen(command: Sequence[str], log: Path, env: Mapping[str, str], cwd: Path) -> subprocess.Popen[bytes]:
     with log.open("wb") as opened:
         return subprocess.Popen(
             [sys.executable, "-W", "ignore", "-m", *command],
-            cwd=ROOT,
+            cwd=cwd,
             env=env,
             stdin=subprocess.DEVNULL,
             stdout=opened,

@@ -24,9 +24,15 @@ import worker
 from rig.databases import scratch_mariadb, scratch_postgres
 from tests.support.producing import ACCOUNTS, ANN, HELLO
 from worker import ConfigurationError, include_object
+from worker.outbox.control.audit import audit_rows
 from worker.outbox.engine import migrate
 from worker.outbox.engine.database import Database, make_engine
 from worker.outbox.engine.migrate import current, downgrade, head, is_current, require_current, upgrade
+from worker.outbox.jobs.chats import list_chats
+from worker.outbox.jobs.events import list_events
+from worker.outbox.jobs.inbound import list_inbound
+from worker.outbox.jobs.reading import job_rows
+from worker.outbox.lanes.lanes import list_lane_events
 from worker.outbox.tables import VERSION_TABLE, is_made, metadata
 
 
@@ -252,6 +258,36 @@ def test_revisions_say_which_releases_may_use_their_tables() -> None:
     assert said[0] == ("0001", "0001")
     assert [] == unsuited(said)
     assert ["0002", "0004"] == unsuited([("0001", "0001"), ("0002", "0003"), ("0003", "0003"), ("0004", "0002")])
+
+
+def test_a_process_reads_on_when_a_newer_release_adds_columns(empty_database: Database) -> None:
+    """A statement that a connection has prepared stays good: `select *` would be refused from then on."""
+    upgrade(empty_database.engine)
+    with empty_database.writing() as connection:
+        job = worker.enqueue(connection, "hr", HELLO, ANN, accounts=ACCOUNTS).id
+    with empty_database.reading() as connection:
+        for _ in range(8):
+            told = everything_read(connection, job)
+        with empty_database.writing() as other:
+            for table in metadata.sorted_tables:
+                other.execute(text(f"alter table {table.name} add column of_tomorrow integer"))
+
+        assert told == everything_read(connection, job)
+
+
+def everything_read(connection: Connection, job: str) -> list[object]:
+    """By each function that reads whole rows."""
+    return [
+        worker.why(connection, job).job,
+        worker.get_job(connection, job),
+        job_rows(connection, job),
+        worker.list_audit(connection),
+        list_events(connection, state=None, limit=1),
+        list_inbound(connection, account=None, event=None, limit=1),
+        list_chats(connection, None, limit=1),
+        list_lane_events(connection, None, 1),
+        audit_rows(connection, ["none"]),
+    ]
 
 
 # -- expand, then contract ---------------------------------------------------------------------------------------------

@@ -65,7 +65,9 @@ class ReleaseCheck:
         else:
             yield f"tables at revision {self.tables}, for releases from revision {self.usable_from} on"
         yield f"this release: {own.version}, revision {own.revision}, with tables for those from {self.lets_in_from} on"
-        yield from (f"worker {told_process(process)}: {_SAID[self.compatibility(process)]}" for process in self.processes)
+        yield from (
+            f"worker {told_process(process)}: {_SAID[self.compatibility(process)]}" for process in self.processes
+        )
         others = sum(not self._is_same(process) for process in self.processes)
         yield f"{others} of {len(self.processes)} workers run another release" if others else "no worker runs another"
 

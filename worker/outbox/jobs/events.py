@@ -205,7 +205,8 @@ def read_event(connection: Connection, id: str) -> Mapping[str, Any] | None:
 def events_of_job(connection: Connection, job_id: str) -> Rows:
     """A job's events with the callbacks that caused them."""
     query = (
-        "select e.*, i.event, i.person, i.payload, i.received_at from worker_events e"
+        f"select {tables.columns_of(tables.events, 'e')}, i.event, i.person, i.payload, i.received_at"
+        " from worker_events e"
         " left join worker_inbound i on i.id = e.inbound_id where e.job_id = :job order by e.id"
     )
     return mappings(connection, query, {"job": job_id})

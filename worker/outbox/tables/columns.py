@@ -68,10 +68,10 @@ def table(name: str, *items: Column[Any] | Index) -> Table:
     )
 
 
-def columns_of(made: Table) -> str:
-    """The columns of a table as a select names them, in the place of `*`."""
-    # After an upgrade that adds a column PostgreSQL refuses a prepared `select *` of the processes that run on.
-    return ", ".join(column.name for column in made.columns)
+def columns_of(made: Table, alias: str = "") -> str:
+    """The columns of a table as a select names them, in the place of `*`; `alias`: what the select calls the table."""
+    # After an upgrade that adds a column PostgreSQL refuses prepared statements of running processes with a star.
+    return ", ".join(f"{alias}.{column.name}" if alias else column.name for column in made.columns)
 
 
 def from_zero(name: str, doc: str, kind: type[Integer] = Integer) -> Column[int]:
