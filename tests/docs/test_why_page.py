@@ -101,6 +101,14 @@ def quiet_hours(site: Site) -> str:
     return job
 
 
+def release(site: Site) -> str:
+    """A newer release enqueued it, and the worker that it came to runs this one."""
+    job = site.send()
+    site.sql("update worker_jobs set payload = 1")
+    site.ring(job)
+    return job
+
+
 def worker(site: Site) -> str:
     """All processes ended, or were cut off."""
     job = site.send()
@@ -135,6 +143,7 @@ EXAMPLES: dict[Callable[[Site], str], WaitFor | None] = {
     dependency: WaitFor.JOB,
     token: WaitFor.TOKEN,
     quiet_hours: WaitFor.QUIET_HOURS,
+    release: WaitFor.RELEASE,
     worker: WaitFor.WORKER,
     over: None,
 }

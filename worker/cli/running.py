@@ -79,7 +79,7 @@ def current_revision() -> tuple[str | None, str, bool]:
 
 
 def check_releases() -> ReleaseCheck:
-    """The tables' revision, the releases that may use it, and those that the living worker processes run."""
+    """The revision of the tables, the releases that may use it, and those that worker processes which are alive run."""
     settings = load_settings()
     if missing_file(settings.database_url()):
         return ReleaseCheck(None, None, ())

@@ -329,8 +329,8 @@ FOREVER = 2**62
 """The `not_before` of a part that has no due time and waits until another part wakes it."""
 BEHIND_A_PART = "waits for the part before it"
 """The reason of a part that goes after another of its job."""
-NEWER_RELEASE = "waits for a process of a newer release, whose documents it has"
-"""The reason of a part that a process of an older release has put off."""
+NEWER_RELEASE = "waits for a worker of a newer release, which enqueued it"
+"""The reason of a part that a worker of an older release has put off."""
 WAITS_ITS_TURN = "waits for those before it in its order"
 
 
