@@ -71,8 +71,8 @@ def test_an_account_is_added_and_every_process_knows_it(
 
     account = known.get("acme")
     assert ("app-secret", "ww9", 7) == (secret_of(account), account.settings["corpid"], account.limits["app_day"])
-    assert isinstance(account.proxy, Secret)
-    assert proxy == account.proxy.read()
+    assert isinstance(account.egress.proxy, Secret)
+    assert proxy == account.egress.proxy.read()
     assert CALLBACK == {key: one.read() for key, one in account.settings["callback"].items()}
     with opened_current(settings) as database, database.reading() as connection:
         stored = repr(connection.execute(text("select * from worker_accounts")).all())

@@ -15,6 +15,7 @@ from tests.support.runtime import GETTOKEN, SEND, UPLOAD, Site, an_account, lost
 from tests.unit.transport.raw_server import Peer, RawServer, Script, response
 from worker.channels.registry import channel
 from worker.delivery.sender.writer import Writer
+from worker.domain.account import Egress
 from worker.domain.call import NeverLeft
 from worker.domain.job import part_id
 from worker.domain.settle import Policy
@@ -295,7 +296,7 @@ def test_an_accounts_calls_leave_by_its_own_proxy_alone(database: Database, driv
         transport = stack.enter_context(closing(RequestsTransport()))
         proxies = {"a": one.url, "b": None, "c": other.url}
         accounts = [
-            an_account(name, direct.url, proxy=proxy, settings={"corpid": f"ww{name}"})
+            an_account(name, direct.url, egress=Egress(proxy), settings={"corpid": f"ww{name}"})
             for name, proxy in proxies.items()
         ]
         site = stack.enter_context(planted(database, driven_clock, accounts=accounts, transport=transport))

@@ -122,12 +122,12 @@ def test_no_canary_leaves_a_broken_https_connection(make: Make, own_rabbitmq: Ra
         closing(Vendor(make.folder, certificate=certificate, authority=authority)) as vendor,
         closing(Door("127.0.0.1", int(vendor.url.rpartition(":")[2]))) as door,
     ):
-        stack = make(broker=broker, base_url=f"https://127.0.0.1:{door.at}")
+        stack = make(broker=broker, base_url=f"https://127.0.0.1:{door.at}", account=f'ca = "{authority}"\n')
         url = _flower_of(stack)
         vendor.faults(*_breaks())
         with _listening(stack) as heard:
             _ask_hr(stack)
-            stack.process("tests.process.tls_worker", str(authority), "8")
+            stack.worker(loglevel="DEBUG")
             until(lambda: any(call["fault"] == "hang" for call in vendor.calls()), "a call hangs with its token")
 
             door.shut()

@@ -44,6 +44,8 @@ class TokenLater:
     delay: float
     penalty: Penalty | None = None
     """What the refusal means for the account beyond the wait."""
+    remedy: str | None = None
+    """What to change where no connection could be made; None: nothing, as far as is known."""
 
 
 class CallbackDoor(Protocol):

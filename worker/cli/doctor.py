@@ -20,7 +20,7 @@ from worker.config.accounts import AccountSource
 from worker.config.settings import Settings, load_settings, where
 from worker.control.opening import opened
 from worker.delivery.resolver.members import load_resolver
-from worker.domain.account import Account, Secret
+from worker.domain.account import Account, ClientCertificate, Secret
 from worker.domain.errors import ConfigurationError
 from worker.domain.pacing.lane import Step
 from worker.domain.pause import Pause
@@ -32,12 +32,17 @@ from worker.outbox.engine.postgresql import left_to_the_role
 from worker.outbox.lanes.lanes import count_lane_events, list_lanes
 from worker.outbox.lanes.pauses import standing_pauses
 from worker.outbox.lanes.processes import Process, living, unusable_accounts_told
+from worker.transport.tls import ends_at, require_files
 
 CLOCK_S = 5.0
 """Seconds between the clocks that are reported; callbacks tolerate 300 s (`delivery.callback_max_age_s`)."""
 
 SET_ASIDE_S = 86_400
 """Seconds back that events "set aside" are counted; something that keeps failing writes one a day."""
+
+
+SOON_S = 14 * 86_400
+"""Seconds before the end of a client certificate from which on it is reported."""
 
 
 class Level(StrEnum):
@@ -86,7 +91,7 @@ def findings(
     if not names:
         yield Finding("accounts", Level.CAUTION, f"none is configured; add [accounts.NAME] to {where()}")
     for name in names:
-        yield from _named(accounts, name)
+        yield from _named(accounts, name, wall_clock)
     yield from _members(settings, [accounts.get(name) for name in names if why_unusable(accounts, name) is None])
     yield from _hooks(settings)
     yield from _database(settings, names, wall_clock)
@@ -102,18 +107,19 @@ def _refusal(act: Callable[[], object]) -> str | None:
     return None
 
 
-def _named(accounts: AccountSource, name: str) -> Iterator[Finding]:
+def _named(accounts: AccountSource, name: str, wall_clock: Callable[[], float]) -> Iterator[Finding]:
     if unusable := why_unusable(accounts, name):
         yield Finding(f"account {name}", Level.PROBLEM, unusable)
         return
-    yield from _account(accounts.get(name))
+    yield from _account(accounts.get(name), wall_clock)
 
 
-def _account(account: Account) -> Iterator[Finding]:
+def _account(account: Account, wall_clock: Callable[[], float]) -> Iterator[Finding]:
     what = f"account {account.name}"
     vendor = channel(account.channel)
-    own = [one for one in (account.secret, account.proxy) if isinstance(one, Secret)]
-    secrets = [*own, *vendor.callback_secrets(account).values()]
+    certificate = account.egress.client_certificate
+    own = [account.secret, account.egress.proxy, certificate.password if certificate else None]
+    secrets = [*(one for one in own if isinstance(one, Secret)), *vendor.callback_secrets(account).values()]
     if account.secret is None:
         yield Finding(what, Level.PROBLEM, 'secret is not set; add secret = { env = "NAME" } or { file = "PATH" }')
     wrong = [text for secret in secrets if (text := _refusal(secret.read))]
@@ -121,6 +127,8 @@ def _account(account: Account) -> Iterator[Finding]:
     wrong = wrong or [text for use in _uses(account) if (text := _refusal(use))]
     yield from (Finding(what, Level.PROBLEM, sentence) for sentence in wrong)
     yield from (Finding(what, Level.CAUTION, sentence) for sentence in vendor.cautions(account))
+    if certificate and not wrong:
+        yield from _life(what, certificate, wall_clock())
     if switch := account.staging.told():
         yield Finding(what, Level.CAUTION, staging_line(switch))
     if account.secret is not None and not wrong:
@@ -128,11 +136,20 @@ def _account(account: Account) -> Iterator[Finding]:
 
 
 def _uses(account: Account) -> Iterator[Callable[[], object]]:
-    """What receivers and senders make of an account's secrets, by their own code."""
+    """What receivers and senders make of an account's secrets and files, by their own code."""
     yield lambda: door_of(account, max_age_s=0.0)
+    yield lambda: require_files(account.egress, f"accounts.{account.name}")
     vendor, secret = channel(account.channel), account.secret
     if vendor.uses_token and secret is not None:
         yield lambda: vendor.token_request(account, secret.read(), 0)
+
+
+def _life(what: str, certificate: ClientCertificate, now: float) -> Iterator[Finding]:
+    """Whether the client certificate is over, or will be soon."""
+    left_s = ends_at(certificate) - now
+    if left_s < SOON_S:
+        level, text = (Level.CAUTION, "ends within two weeks") if left_s > 0 else (Level.PROBLEM, "is over")
+        yield Finding(what, level, f"its client certificate in {certificate.certificate} {text}; replace the file")
 
 
 def _members(settings: Settings, accounts: Sequence[Account]) -> Iterator[Finding]:

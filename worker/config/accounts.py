@@ -12,7 +12,7 @@ from functools import partial
 from typing import Any, Protocol
 
 from worker.config.channels import REGISTRY
-from worker.config.places import SecretFrom, UrlFrom, proxy_problem, whole
+from worker.config.places import SecretFrom
 from worker.config.settings import Settings, account_settings
 from worker.domain.account import Account, Secret
 from worker.domain.errors import ConfigurationError, UnknownAccount
@@ -82,7 +82,7 @@ def account_of(name: str, table: Mapping[str, Any], settings: Settings) -> Accou
             **{key: _opened(f"accounts.{name}.{key}", value) for key, value in (given.model_extra or {}).items()},
         },
         secret=None if given.secret is None else Secret(partial(given.secret.read, f"accounts.{name}.secret")),
-        proxy=_proxy(name, given.proxy),
+        egress=given.egress(f"accounts.{name}"),
         limits=dict(given.limits),
         share=given.share,
         on_unknown=given.on_unknown,
@@ -116,9 +116,3 @@ def _opened(path: str, value: Any) -> Any:
     return {key: _opened(f"{path}.{key}", inner) for key, inner in value.items()}
 
 
-def _proxy(name: str, given: UrlFrom | None) -> str | Secret | None:
-    """The proxy's URL if it is written out; otherwise a Secret, which is read for each connection."""
-    if given is None:
-        return None
-    read = partial(whole, given, f"accounts.{name}.proxy", proxy_problem)
-    return read() if given.url is not None and given.password is None else Secret(read)

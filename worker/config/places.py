@@ -11,7 +11,7 @@ import re
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, Self
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote, unquote, urlsplit
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, InstanceOf, model_validator
 from pydantic.fields import FieldInfo
@@ -183,14 +183,25 @@ def broker_problem(url: str) -> str | None:
     return None
 
 
+_PROXIES = ("http", "https", "socks5", "socks5h")
+_SOCKS_LOGIN = 255
+"""Most bytes of a user or a password in SOCKS5."""
+
+
 def proxy_problem(url: str) -> str | None:
     """What is wrong with a proxy's address; None: nothing that its text shows."""
     try:
         parts = urlsplit(url)
-        usable = parts.scheme == "http" and parts.hostname and parts.port != 0 and not (parts.query or parts.fragment)
+        usable = parts.scheme in _PROXIES and re.fullmatch(r"[^\x00-\x20%]+", parts.hostname or "") and parts.port != 0
+        login = [len(unquote(text or "").encode()) for text in (parts.username, parts.password)]
     except ValueError:
-        usable = False
-    return None if usable else "not a proxy's address; write it as http://[user:password@]host:port"
+        usable, login = False, []
+    if not usable or parts.query or parts.fragment or re.search(r"[\t\r\n]", url):
+        schemes = " or ".join(f"{scheme}://" for scheme in _PROXIES[1:])
+        return f"not a proxy's address; write it as http://[user:password@]host:port, or with {schemes}"
+    if parts.scheme.startswith("socks") and max(login) > _SOCKS_LOGIN:
+        return f"a proxy's address whose user or password is longer than {_SOCKS_LOGIN} bytes; SOCKS5 takes no more"
+    return None
 
 
 def without_password(url: str) -> str:

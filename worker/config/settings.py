@@ -28,6 +28,7 @@ from pydantic import (
 from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, SettingsError
 
+from worker.config.egress import ClientCertificateSettings, EgressSettings
 from worker.config.places import (
     Environment,
     SecretFrom,
@@ -35,7 +36,6 @@ from worker.config.places import (
     broker_problem,
     checked,
     database_problem,
-    proxy_problem,
     whole,
 )
 from worker.domain.content.address import entry_problem
@@ -76,7 +76,7 @@ class StagingSettings(BaseModel):
         return self
 
 
-class AccountSettings(BaseModel):
+class AccountSettings(EgressSettings, BaseModel):
     """One `[accounts.NAME]` table; keys that are not named here belong to the channel."""
 
     model_config = ConfigDict(extra="allow", frozen=True, hide_input_in_errors=True)
@@ -85,7 +85,6 @@ class AccountSettings(BaseModel):
     base_url: str | None = None
     """None: the vendor's own host."""
     secret: SecretFrom | None = None
-    proxy: Annotated[UrlFrom | None, checked(proxy_problem)] = None
     limits: dict[str, NonNegativeInt] = {}
     share: Share | dict[str, Share] = 1.0
     """The fraction of every limit that this worker may use, where other programs send through the same app; or by limit
@@ -439,6 +438,7 @@ _TABLES: Mapping[int | str, type[BaseModel]] = {
     "database": UrlFrom,
     "broker": UrlFrom,
     "proxy": UrlFrom,
+    "client_certificate": ClientCertificateSettings,
     "secret": SecretFrom,
     "password": SecretFrom,
 }

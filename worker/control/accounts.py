@@ -188,8 +188,8 @@ class _Acting:
         account = account_of(name, judged, self.settings)
         require_usable(account)
         # What a sender and the receiver would make of its secrets.
-        if isinstance(account.proxy, Secret):
-            account.proxy.read()
+        if isinstance(account.egress.proxy, Secret):
+            account.egress.proxy.read()
         door_of(account, max_age_s=0.0)
         return AccountRow(name, uuid7().hex, _json(stored), SealKeys(self.settings).seal(name, secrets))
 

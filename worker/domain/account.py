@@ -26,6 +26,39 @@ class Secret:
 
 
 @dataclass(frozen=True, slots=True)
+class ClientCertificate:
+    """The certificate with which an account shows itself to the vendor's server (mutual TLS)."""
+
+    certificate: str
+    """The path of a PEM file: the certificate, and those between it and its authority."""
+    key: str | None = None
+    """The path of the key's PEM file; None: the key is in the certificate's."""
+    password: str | Secret | None = field(default=None, repr=False)
+    """The password of the key; a Secret is read for each connection. None: the key is not encrypted."""
+
+
+@dataclass(frozen=True, slots=True)
+class Egress:
+    """The way out that calls take to the vendor.
+
+    Calls share connections where their base_url is the same and their egress is equal, and nowhere else.
+    """
+
+    proxy: str | Secret | None = field(default=None, repr=False)
+    """The URL of a proxy, which may hold a password; a Secret is read for each connection. None: no proxy."""
+    ca: str | None = None
+    """Trusted authorities: `system`, or the path of a PEM bundle; None: the bundle of `certifi`."""
+    client_certificate: ClientCertificate | None = None
+    connect_timeout_s: float = 5.0
+    """Seconds that making a connection may take in all, the look-up of the name left out."""
+    connections: int = 64
+    """Most idle connections that are kept."""
+
+
+DIRECT = Egress()
+
+
+@dataclass(frozen=True, slots=True)
 class Account:
     """One configured account. `settings` are the channel's own keys (`corpid`, `agentid`, `callback`, ...)."""
 
@@ -34,8 +67,7 @@ class Account:
     base_url: str
     settings: Mapping[str, Any] = field(default_factory=dict, repr=False)
     secret: Secret | None = None
-    proxy: str | Secret | None = field(default=None, repr=False)
-    """The `http://` proxy of its calls, which may hold a password; a Secret is read for each connection."""
+    egress: Egress = DIRECT
     limits: Mapping[str, int] = field(default_factory=dict)
     """Amounts that override the channel's profile, by limit name; 0 switches a limit off."""
     share: float | Mapping[str, float] = 1.0
@@ -94,6 +126,8 @@ class TokenWait:
     reason: str
     penalty: Penalty | None = None
     """What the vendor's refusal means for the account; set only for the caller that received it."""
+    remedy: str | None = None
+    """What to change where the connection for it could not be made; None: nothing, as far as is known."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from worker.domain.account import Secret
+from worker.domain.account import DIRECT, Egress
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +35,7 @@ class FileBody:
 class Request:
     """One vendor call. `query` may hold the access token, so it never appears in a `repr`.
 
-    Channels leave `proxy` alone: it is put in where the call is made for an account.
+    Channels leave `egress` alone: it is put in where the call is made for an account.
     """
 
     method: str
@@ -46,8 +46,7 @@ class Request:
     content_type: str = "application/json"
     deadline_s: float = 20.0
     """Total time of the call in seconds, enforced by closing the socket."""
-    proxy: str | Secret | None = field(default=None, repr=False)
-    """The account's `http://` proxy, which may hold a password; None: straight to the vendor."""
+    egress: Egress = DIRECT
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +91,8 @@ class NeverLeft:
     duration_s: float
     cause: Unsent | None = None
     """What decides what follows; None: the part is tried again, and an attempt is counted."""
+    remedy: str | None = None
+    """What to change where no connection could be made; None: nothing, as far as is known."""
 
 
 @dataclass(frozen=True, slots=True)

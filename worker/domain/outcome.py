@@ -105,6 +105,8 @@ class Wait:
     delay: float
     reason: str
     penalty: Penalty | None = None
+    remedy: str | None = None
+    """What a person should change meanwhile; None: nothing, as far as is known."""
 
 
 @dataclass(frozen=True, slots=True)

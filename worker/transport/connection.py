@@ -1,6 +1,6 @@
 """One open connection to a vendor: a socket under a total deadline, which records what has left through it.
 
-Uses sockets and urllib3, the engine below requests. Independent of vendors, pools and messages.
+Uses sockets and urllib3, the engine below requests. Independent of vendors, pools, proxies and messages.
 """
 
 from __future__ import annotations
@@ -21,18 +21,10 @@ from typing import Any, cast
 
 import urllib3
 from urllib3.connection import HTTPConnection
-from urllib3.exceptions import (
-    ConnectTimeoutError,
-    InvalidHeader,
-    LocationParseError,
-    NameResolutionError,
-    NewConnectionError,
-)
-from urllib3.util import wait_for_read
-from urllib3.util.ssl_match_hostname import CertificateError
+from urllib3.exceptions import InvalidHeader
 
-from worker.domain.errors import ConfigurationError
 from worker.transport.framing import LONGEST_HEAD, MAX_ANSWER, seems_whole
+from worker.transport.tls_in_tls import TlsInTls
 
 _SMALL = 64 * 1024
 """Bytes received at once; twice as many of a request are copied together to be sent at once."""
@@ -42,6 +34,8 @@ _NOT_NOW = (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError)
 """What a socket that never blocks raises instead of waiting."""
 
 Probe = Callable[[str], None]
+Stream = socket.socket | TlsInTls
+"""A connected socket, with or without TLS, or with TLS twice."""
 
 
 class DeadlinePassed(TimeoutError):
@@ -63,9 +57,11 @@ class Wire:
     lose an answer that it has. Bytes that arrive later are not read.
     """
 
-    def __init__(self, sock: socket.socket, monotonic: Callable[[], float]) -> None:
+    def __init__(self, sock: Stream, monotonic: Callable[[], float]) -> None:
         sock.setblocking(False)
         self._sock = sock
+        self._pending: Callable[[], int] | None = getattr(sock, "pending", None)
+        """How many bytes TLS holds; None: there is no TLS."""
         self._monotonic = monotonic
         self._streams = 0
         self._closing = False
@@ -92,6 +88,8 @@ class Wire:
         self.received = 0
         self.eof = False
         self.late = False
+        self.trouble: OSError | None = None
+        """What `alive` met, where it met more than the end."""
 
     def fileno(self) -> int:
         """The socket's, to wait for it."""
@@ -154,7 +152,7 @@ class Wire:
                 break
             self._end = not arrived
             self._gathered += arrived
-            if len(arrived) < _SMALL and not isinstance(self._sock, ssl.SSLSocket):
+            if len(arrived) < _SMALL and self._pending is None:
                 break
         return bool(self._end) or len(self._gathered) > _MOST_GATHERED or seems_whole(self._gathered)
 
@@ -180,7 +178,7 @@ class Wire:
     def _wait(self, event: int) -> bool:
         """False when the socket is not ready for it by the deadline."""
         poller = select.poll()
-        poller.register(self._sock, event)
+        poller.register(self._sock.fileno(), event)
         return bool(poller.poll(max(0.0, self.deadline - self._monotonic()) * 1000))
 
     def _receive_late(self, buffer: memoryview) -> int:
@@ -200,7 +198,7 @@ class Wire:
     def _arrived(self) -> int:
         waiting = array.array("i", [0])
         fcntl.ioctl(self._sock.fileno(), termios.FIONREAD, waiting)
-        return waiting[0] + (self._sock.pending() if isinstance(self._sock, ssl.SSLSocket) else 0)
+        return waiting[0] + (self._pending() if self._pending else 0)
 
     def _count(self, count: int) -> int:
         self.received += count
@@ -214,17 +212,19 @@ class Wire:
 
     def alive(self) -> bool:
         """True when the peer has neither closed the connection nor sent anything unasked."""
-        if not wait_for_read(self._sock, timeout=0.0):
+        poller = select.poll()
+        poller.register(self._sock.fileno(), select.POLLIN)
+        if not poller.poll(0):
             return True
-        if not isinstance(self._sock, ssl.SSLSocket):
+        if self._pending is None:
             return False
         # TLS 1.3 servers send session tickets after the handshake: readable, yet no data and no end.
         try:
             self._sock.recv(1)
         except ssl.SSLWantReadError:
             return True
-        except OSError:
-            return False
+        except OSError as error:
+            self.trouble = error
         return False
 
     # What http.client and urllib3 call on a socket:
@@ -281,12 +281,11 @@ class _AnswerStream(io.RawIOBase):
 class Line:
     """A connection for one call at a time: urllib3's, which writes a request and reads its answer in two steps."""
 
-    def __init__(self, engine: HTTPConnection, monotonic: Callable[[], float]) -> None:
+    def __init__(self, engine: HTTPConnection, sock: Stream, monotonic: Callable[[], float]) -> None:
         self._engine = engine
-        engine.connect()
-        # Only connect() connects: a request on a closed line must fail, not open another connection unnoticed.
+        # The socket is connected. A request on a closed line must fail, not open another connection unnoticed.
         engine.auto_open = 0
-        self.wire = Wire(engine.sock, monotonic)
+        self.wire = Wire(sock, monotonic)
         # The wire has all methods that the engine calls on a socket.
         engine.sock = cast(Any, self.wire)
         self.made_at, self.idle_since = monotonic(), 0.0
@@ -348,29 +347,41 @@ class Line:
         self._engine.close()
 
 
-_TUNNEL_REFUSED = re.compile(r"Tunnel connection failed: (\d{3})")
+class NotConnected(Exception):
+    """No connection was made. `reason` is a class, as in `docs/transport.md`; `told` is a sentence for people."""
+
+    def __init__(self, reason: str, told: str = "") -> None:
+        super().__init__(reason)
+        self.reason, self.told = reason, told
 
 
-def why_not_connected(error: Exception, *, proxied: bool = False) -> str:
+CERTIFICATE_REFUSED = "client_certificate_refused"
+_ALERTS = re.compile(r"ALERT_(.*CERTIFICATE|UNKNOWN_CA|ACCESS_DENIED|DECRYPT_ERROR)")
+"""TLS alerts by which a server refuses the client's certificate, or misses it."""
+
+
+def refuses_certificate(error: BaseException | None) -> bool:
+    """True when the server's TLS alert is about the client's certificate."""
+    reasons = (getattr(one, "reason", None) for one in _causes(error) if isinstance(one, ssl.SSLError))
+    return any(_ALERTS.search(reason) for reason in reasons if reason)
+
+
+def why_not_connected(error: Exception) -> str:
     """The class of a fault before there was a connection."""
-    prefix = "proxy_" if proxied and _any(error, NameResolutionError, NewConnectionError, ConnectTimeoutError) else ""
-    if status := next((found[1] for cause in _causes(error) if (found := _TUNNEL_REFUSED.search(str(cause)))), None):
-        return f"proxy_{status}"
+    if known := next((one for one in _causes(error) if isinstance(one, NotConnected)), None):
+        return known.reason
+    if refuses_certificate(error):
+        return CERTIFICATE_REFUSED
     for kinds, reason in (
-        ((ConfigurationError,), "proxy_setting"),
-        ((socket.gaierror, LocationParseError), "dns"),
+        ((socket.gaierror,), "dns"),
         ((ConnectionRefusedError,), "refused"),
         ((TimeoutError,), "connect_timeout"),
-        # Before ConnectTimeoutError, of which urllib3 makes it a subclass.
-        ((NewConnectionError,), "unreachable"),
-        ((ConnectTimeoutError,), "connect_timeout"),
-        ((ssl.SSLError, CertificateError), "tls"),
-        ((http.client.RemoteDisconnected,), "proxy_reset"),
-        ((http.client.HTTPException,), "proxy_garbled"),
+        ((ssl.SSLError,), "tls"),
         ((ConnectionError,), "reset"),
+        ((OSError,), "unreachable"),
     ):
         if _any(error, *kinds):
-            return prefix + reason
+            return reason
     return type(error).__name__
 
 
@@ -385,6 +396,7 @@ def why_no_answer(error: Exception, wire: Wire) -> str:
         (wire.write_failed, "reset_during_request"),
         (wire.received and (wire.eof or reset), "cut"),
         (wire.eof or reset, "reset_after_request"),
+        (refuses_certificate(error), CERTIFICATE_REFUSED),
         (_any(error, ssl.SSLError), "tls"),
         (_any(error, http.client.HTTPException, InvalidHeader), "garbled"),
     ):

@@ -10,37 +10,39 @@ from __future__ import annotations
 import logging
 import re
 import secrets
-import ssl
-from collections import deque
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
-from functools import cached_property
 from typing import Any, Protocol, TypeVar
-from urllib.parse import urlencode, urlsplit
 
 import requests
 import urllib3
-from requests.adapters import DEFAULT_CA_BUNDLE_PATH, HTTPAdapter
-from requests.exceptions import InvalidURL
 from requests.structures import CaseInsensitiveDict
 from urllib3.connection import HTTPConnection, HTTPSConnection
-from urllib3.util import Url, parse_url
-from urllib3.util.ssl_ import create_urllib3_context
 
-from worker.domain.account import Secret
+from worker.domain.account import Egress
 from worker.domain.call import Answered, CallResult, FileBody, NeverLeft, NoAnswer, Reply, Request, Unsent
-from worker.domain.errors import ConfigurationError
 from worker.outbox.engine.clock import boot_clock
-from worker.transport.connection import Line, Probe, TooLarge, is_overdue, why_no_answer, why_not_connected
+from worker.transport.connection import (
+    CERTIFICATE_REFUSED,
+    Line,
+    Probe,
+    TooLarge,
+    is_overdue,
+    refuses_certificate,
+    why_no_answer,
+    why_not_connected,
+)
+from worker.transport.dial import dial
 from worker.transport.framing import MAX_ANSWER
 from worker.transport.multipart import multipart
 from worker.transport.pending_call import EndedCall, OnTheWire, PendingCall, await_any
+from worker.transport.remedies import REMEDIES
+from worker.transport.routes import Route, Routes
 
 T = TypeVar("T")
 
 MAKERS = 32
-"""Connections that are made side by side at most."""
+"""Connections that are made side by side at most, for one caller."""
 
 
 class Connection(Protocol):
@@ -75,34 +77,25 @@ class Transport(Protocol):
 class RequestsTransport:
     """Transport on requests. Thread-safe; a connection belongs to the thread that asked for it.
 
-    Connections are kept apart by base_url and proxy. `max_idle_s` stays below the shortest usual keep-alive of a server
-    (5 s): a call that crosses the server's close is an `unknown` outcome.
+    Connections are kept apart by base_url and egress; at most `most_idle` are idle, of all accounts together.
+    `max_idle_s` stays below the shortest usual keep-alive of a server (5 s): a call that crosses the server's close is
+    an `unknown` outcome.
     """
 
     def __init__(
         self,
         *,
         monotonic: Callable[[], float] = boot_clock,
-        connect_timeout_s: float = 5.0,
-        pool_size: int = 64,
         max_idle_s: float = 4.0,
+        most_idle: int = 256,
         probe: Probe | None = None,
-        verify: bool | str = True,
         boundary: Callable[[], str] = lambda: secrets.token_hex(16),
     ) -> None:
         self._monotonic = monotonic
-        self._connect_timeout_s = connect_timeout_s
-        self._pool_size = pool_size
         self._max_idle_s = max_idle_s
         self._probe = probe
         self._boundary = boundary
-        self._verify = verify
-        if isinstance(verify, str):
-            # A bundle of the caller's that cannot be read is an error here, not in the first call.
-            _ = self._tls
-        self._makers = ThreadPoolExecutor(MAKERS, "connect")  # its threads come when they are needed
-        self._routes: dict[tuple[str, str | None], _Route] = {}
-        self._closed = False
+        self._routes = Routes(monotonic, max_idle_s=max_idle_s, most_idle=most_idle)
         for name in ("urllib3.connection", "urllib3.connectionpool", "urllib3.poolmanager", "urllib3.util.retry"):
             logging.getLogger(name).addFilter(_QUERY_FILTER)  # adding it again changes nothing
 
@@ -113,109 +106,63 @@ class RequestsTransport:
 
     def connect_all(self, requests: Sequence[Request]) -> list[Connection | NeverLeft]:
         """A connection for each request; new ones are made side by side."""
-        found = [self._guarded(request, self._kept_or_route, request) for request in requests]
-        missing = [
-            (request, route) for request, route in zip(requests, found, strict=True) if isinstance(route, _Route)
-        ]
-        # One after the other, the handshakes with a distant host would take longer than a permit lasts.
-        made = iter((self._makers.map if len(missing) > 1 else map)(self._make, missing))
-        return [next(made) if isinstance(one, _Route) else one for one in found]
+        found = [self._guarded(self._kept_or_route, request) for request in requests]
+        missing = [(request, route) for request, route in zip(requests, found, strict=True) if isinstance(route, Route)]
+        if len(missing) > 1:
+            # One after the other, the handshakes with a distant host would take longer than a permit lasts. In threads
+            # of their own, for one account's dead proxy must not keep busy those that another account needs.
+            with ThreadPoolExecutor(min(len(missing), MAKERS), "connect") as makers:
+                made = iter(list(makers.map(self._make, missing)))
+        else:
+            made = map(self._make, missing)
+        return [next(made) if isinstance(one, Route) else one for one in found]
 
-    def _kept_or_route(self, request: Request) -> Connection | _Route:
+    def _kept_or_route(self, request: Request) -> Connection | Route:
         """A connection that is kept alive, or else the route for a new one."""
-        via = request.proxy.read() if isinstance(request.proxy, Secret) else request.proxy
-        route = self._route(request.base_url, via)
-        line = self._kept_alive(route)
-        return route if line is None else _Connection(self, route, line, request.proxy)
+        route = self._routes.to(request.base_url, request.egress)
+        line = self._routes.kept_alive(route)
+        return route if line is None else _Connection(self, route, line, request.egress)
 
-    def _make(self, missing: tuple[Request, _Route]) -> Connection | NeverLeft:
+    def _make(self, missing: tuple[Request, Route]) -> Connection | NeverLeft:
         request, route = missing
-        return self._guarded(request, lambda: _Connection(self, route, self._new_line(route), request.proxy))
+        return self._guarded(lambda: _Connection(self, route, self._new_line(route), request.egress))
 
-    def _guarded(self, request: Request, find: Callable[..., T], *given: Any) -> T | NeverLeft:
+    def _guarded(self, find: Callable[..., T], *given: Any) -> T | NeverLeft:
         began = self._monotonic()
         try:
             return find(*given)
         except Exception as error:  # noqa: BLE001  # requests' and urllib3's errors carry URLs, and those tokens
-            reason = why_not_connected(error, proxied=request.proxy is not None)
-            return NeverLeft(reason, self._monotonic() - began)
+            reason = why_not_connected(error)
+            return NeverLeft(reason, self._monotonic() - began, remedy=REMEDIES.get(reason))
 
     def close(self) -> None:
         """Closes idle connections; those in use are closed when they are given back."""
-        self._closed = True
-        for route in tuple(self._routes.values()):
-            while route.idle:
-                route.idle.pop().close()
+        self._routes.close()
 
-    def _route(self, base_url: str, via: str | None) -> _Route:
-        route = self._routes.get((base_url, via))
-        if route is None:
-            headers = HTTPAdapter().proxy_headers(via) if via else {}
-            route = self._routes.setdefault((base_url, via), _Route.to(base_url, via, headers))
-        return route
-
-    @cached_property
-    def _tls(self) -> ssl.SSLContext:
-        """The TLS settings, made with the first https connection: reading the certificate authorities takes 18 ms."""
-        context = create_urllib3_context()
-        if self._verify is False:
-            context.check_hostname = False
-            context.verify_mode = ssl.CERT_NONE
-        else:
-            context.load_verify_locations(DEFAULT_CA_BUNDLE_PATH if self._verify is True else self._verify)
-        return context
-
-    def _kept_alive(self, route: _Route) -> Line | None:
-        oldest = self._monotonic() - self._max_idle_s
-        while True:
-            try:
-                line = route.idle.pop()
-            except IndexError:
-                return None
-            if line.idle_since >= oldest and line.wire.alive():
-                return line
-            line.close()
-
-    def _new_line(self, route: _Route) -> Line:
-        host, port = (route.proxy.host or "", route.proxy.port) if route.proxy else (route.host, route.port)
-        timeout = self._connect_timeout_s
-        if route.scheme == "http":
-            engine = HTTPConnection(host, port, timeout=timeout, proxy=route.proxy)
-        else:
-            tls: dict[str, Any] = {"ssl_context": self._tls, "cert_reqs": self._tls.verify_mode}
-            engine = HTTPSConnection(host, port, timeout=timeout, proxy=route.proxy, **tls)
-            if route.proxy:
-                # Through a CONNECT tunnel.
-                engine.set_tunnel(route.host, route.port, headers=route.proxy_headers, scheme="http")
+    def _new_line(self, route: Route) -> Line:
+        sock = dial(route, self._monotonic)
         try:
-            return Line(engine, self._monotonic)
+            # It gets a socket that is connected, and is left to write requests and to read answers.
+            engine = (HTTPSConnection if route.tls else HTTPConnection)(route.host, route.port)
+            return Line(engine, sock, self._monotonic)
         except BaseException:
-            engine.close()
+            sock.close()
             raise
 
-    def _give_back(self, route: _Route, line: Line, *, used: bool) -> None:
-        # Given back unused it keeps its age: the server counts its keep-alive from the last traffic.
-        if used or not line.idle_since:
-            line.idle_since = self._monotonic()
-        if len(route.idle) >= self._pool_size:
-            line.close()
-            return
-        route.idle.append(line)
-        if self._closed:
-            self.close()
+    def _give_back(self, route: Route, line: Line, *, used: bool) -> None:
+        self._routes.keep(route, line, used=used)
 
     def await_any(self, calls: Collection[PendingCall], timeout_s: float | None = None) -> list[PendingCall]:
         """Waits until at least one call has ended, or `timeout_s` seconds are over; returns those that have."""
         return await_any(calls, self._monotonic, timeout_s)
 
-    def _begin(self, route: _Route, line: Line, request: Request, deadline: float | None) -> PendingCall:
+    def _begin(self, route: Route, line: Line, request: Request, deadline: float | None) -> PendingCall:
         began = self._monotonic()
         line.wire.begin(began + request.deadline_s if deadline is None else deadline, self._probe)
         try:
             if not line.wire.alive():
                 line.close()
-                cause = Unsent.DROPPED if self._is_old(line) else Unsent.CLOSED_AT_ONCE
-                return EndedCall(NeverLeft(cause.value, self._monotonic() - began, cause))
+                return EndedCall(self._not_alive(line, began))
             prepared = _prepare(route, request, self._boundary)
             line.write(prepared.method, prepared.url, prepared.body, prepared.headers)
         except Exception as error:  # noqa: BLE001  # as in connect; what is certain is known by the wire
@@ -226,7 +173,7 @@ class RequestsTransport:
             raise
         return OnTheWire(line, lambda: self._finish(route, line, began))
 
-    def _finish(self, route: _Route, line: Line, began: float) -> CallResult:
+    def _finish(self, route: Route, line: Line, began: float) -> CallResult:
         done = False
         try:
             response = _response(line.read_head())
@@ -250,23 +197,28 @@ class RequestsTransport:
             return NoAnswer(reason, duration)
         return NeverLeft(reason, duration, Unsent.DEADLINE if is_overdue(error) else None)
 
+    def _not_alive(self, line: Line, began: float) -> NeverLeft:
+        cause = Unsent.DROPPED if self._is_old(line) else Unsent.CLOSED_AT_ONCE
+        reason = CERTIFICATE_REFUSED if refuses_certificate(line.wire.trouble) else cause.value
+        return NeverLeft(reason, self._monotonic() - began, cause, REMEDIES.get(reason))
+
     def _is_old(self, line: Line) -> bool:
         """True when the server may have closed the line as idle, which is no sign that the server is ill."""
         return line.answered or line.made_at < self._monotonic() - self._max_idle_s
 
 
 class _Connection:
-    def __init__(self, transport: RequestsTransport, route: _Route, line: Line, proxy: str | Secret | None) -> None:
+    def __init__(self, transport: RequestsTransport, route: Route, line: Line, egress: Egress) -> None:
         self._transport = transport
         self._route = route
         self._line: Line | None = line
-        self._proxy = proxy
+        self._egress = egress
 
     def __repr__(self) -> str:
         return f"<Connection {self._route.origin}>"
 
     def begin(self, request: Request, *, deadline: float | None = None) -> PendingCall:
-        if (request.base_url, request.proxy) != (self._route.base_url, self._proxy):
+        if (request.base_url, request.egress) != (self._route.base_url, self._egress):
             self.release()
         line, self._line = self._line, None
         if line is None:
@@ -280,48 +232,6 @@ class _Connection:
         line, self._line = self._line, None
         if line is not None:
             self._transport._give_back(self._route, line, used=False)
-
-
-@dataclass(frozen=True, slots=True, repr=False)
-class _Route:
-    """The way to a base_url, with or without a proxy, worked out once; and the connections that are kept to it."""
-
-    base_url: str
-    scheme: str
-    host: str
-    port: int
-    origin: str
-    prefix: str
-    proxy: Url | None
-    proxy_headers: Mapping[str, str]
-    idle: deque[Line] = field(default_factory=deque)
-
-    @classmethod
-    def to(cls, base_url: str, via: str | None, proxy_headers: Mapping[str, str]) -> _Route:
-        parts = urlsplit(base_url)
-        if parts.scheme not in ("http", "https") or not parts.hostname:
-            raise InvalidURL
-        port = parts.port or (443 if parts.scheme == "https" else 80)
-        origin = f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"
-        prefix = parts.path.rstrip("/")
-        proxy = None
-        if via:
-            url = parse_url(via)
-            if url.scheme != "http" or not url.host:
-                raise ConfigurationError("a proxy is written http://[user:password@]host:port")
-            # User and password are sent in a header of their own.
-            proxy = url._replace(auth=None, port=url.port or 80)
-        return cls(base_url, parts.scheme, parts.hostname, port, origin, prefix, proxy, proxy_headers)
-
-    def target(self, request: Request) -> str:
-        """The target in the request line: absolute for a forwarding proxy, else the path."""
-        query = f"?{urlencode(request.query)}" if request.query else ""
-        path = f"{self.prefix}{request.path}{query}"
-        return f"{self.origin}{path}" if self.forwarded else path
-
-    @property
-    def forwarded(self) -> bool:
-        return self.proxy is not None and self.scheme == "http"
 
 
 def _response(raw: urllib3.BaseHTTPResponse) -> requests.Response:
@@ -339,7 +249,7 @@ class _Prepared(requests.PreparedRequest):
     body: Any
 
 
-def _prepare(route: _Route, request: Request, boundary: Callable[[], str]) -> _Prepared:
+def _prepare(route: Route, request: Request, boundary: Callable[[], str]) -> _Prepared:
     prepared = _Prepared()
     prepared.method, prepared.url = request.method, route.target(request)
     headers = {"User-Agent": "im-delivery-worker", "Accept-Encoding": "identity"}

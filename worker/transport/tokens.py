@@ -264,16 +264,16 @@ class Tokens:
                 return self._granted(wanted, lease, value, life_s)
             case TokenRefused() as refused:
                 return self._park(lease, held, refused)
-            case TokenLater(reason=reason, delay=delay, penalty=penalty):
+            case TokenLater(reason=reason, delay=delay, penalty=penalty, remedy=remedy):
                 tokens.postpone(self._database, lease, seconds=delay)
-                return self._later(held) if held else TokenWait(delay, reason, penalty)
+                return self._later(held) if held else TokenWait(delay, reason, penalty, remedy)
 
     def _call(self, wanted: _Wanted) -> TokenOutcome:
         asked = wanted.channel.token_request(wanted.account, wanted.secret, int(self._wall()))
-        request = replace(asked, deadline_s=self._times.call_s, proxy=wanted.account.proxy)
+        request = replace(asked, deadline_s=self._times.call_s, egress=wanted.account.egress)
         connection = self._transport.connect(request)
         if isinstance(connection, NeverLeft):
-            return self._silence(wanted.key, connection.reason)
+            return self._silence(wanted.key, connection.reason, connection.remedy)
         try:
             result = connection.call(request)
         finally:
@@ -283,12 +283,12 @@ class Tokens:
         self._silences.pop(wanted.key, None)
         return wanted.channel.token_outcome(result.reply, wanted.account, wanted.secret)
 
-    def _silence(self, key: TokenKey, reason: str) -> TokenLater:
+    def _silence(self, key: TokenKey, reason: str, remedy: str | None = None) -> TokenLater:
         """The outcome of a fetch without an answer: a pause that grows with each one, with jitter."""
         # Asking again does no harm, but all processes must not do it at the same moment.
         count = self._silences[key] = self._silences.get(key, 0) + 1
         longest = min(self._times.retry_s * 2.0 ** min(count - 1, 16), self._times.retry_most_s)
-        return TokenLater(f"{GETTOKEN}{reason}", self._rng.uniform(longest / 2, longest))
+        return TokenLater(f"{GETTOKEN}{reason}", self._rng.uniform(longest / 2, longest), remedy=remedy)
 
     def _granted(self, wanted: _Wanted, lease: FetchLease, value: str, expires_in_s: int) -> Token | None:
         """Stores the token if the lease is still this process's; else None, and the row is read again."""

@@ -138,11 +138,11 @@ proxy = {proxy}
 def test_a_proxys_password_is_read_when_it_is_needed(proxy: str) -> None:
     """A new password is a new file, without a restart."""
     account = accounts_of(loaded(PROXIED.replace("{proxy}", proxy))).get("hr")
-    assert isinstance(account.proxy, Secret)
+    assert isinstance(account.egress.proxy, Secret)
     Path("proxy").write_text("http://me:hunter2@egress:3128", encoding="utf-8")
     Path("password").write_text("hunter2", encoding="utf-8")
 
-    assert "http://me:hunter2@egress:3128" == account.proxy.read()
+    assert "http://me:hunter2@egress:3128" == account.egress.proxy.read()
 
 
 @pytest.mark.parametrize(

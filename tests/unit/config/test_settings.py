@@ -104,7 +104,7 @@ def test_a_whole_file(monkeypatch: pytest.MonkeyPatch) -> None:
     )
     assert ("https://qyapi.weixin.qq.com", "http://127.0.0.1:8081") == (hr.base_url, ops.base_url)
     assert ("http://proxy:8080", {"member_minute": 20}, "resend", True) == (
-        hr.proxy,
+        hr.egress.proxy,
         hr.limits,
         hr.on_unknown,
         hr.allow_everyone,
@@ -178,7 +178,7 @@ def test_where_the_file_is(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ('[accounts.hr]\nchannel = "x"\nproxy = "https://me:hunter2@p"', "accounts.hr.proxy: not a proxy's address;"),
+        ('[accounts.hr]\nchannel = "x"\nproxy = "ftp://me:hunter2@p"', "accounts.hr.proxy: not a proxy's address;"),
         (
             '[accounts.hr]\nchannel = "wecom_app"\nsecret = "hunter2"',
             "accounts.hr.secret: settings only name the place",

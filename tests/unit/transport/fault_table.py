@@ -9,6 +9,7 @@ import os
 import select
 import socket
 import ssl
+import tempfile
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -20,7 +21,7 @@ import pytest
 import trustme
 
 from tests.unit.transport.raw_server import OK_BODY, Peer, RawServer, Script, answer, response
-from worker.domain.account import Secret
+from worker.domain.account import DIRECT, ClientCertificate, Egress
 from worker.domain.call import Answered, CallResult, FileBody, NeverLeft, Request
 from worker.transport.connection import Wire
 from worker.transport.http import Connection, RequestsTransport
@@ -102,6 +103,14 @@ class Stage:
     def server(self, *scripts: Script, tls: ssl.SSLContext | None = None) -> RawServer:
         return self.stack.enter_context(RawServer(*scripts, tls=tls))
 
+    def file(self, *blobs: trustme.Blob) -> str:
+        """The path of a PEM file with these."""
+        number, name = tempfile.mkstemp(suffix=".pem")
+        self.stack.callback(Path(name).unlink, missing_ok=True)
+        with os.fdopen(number, "wb") as file:
+            file.write(b"".join(blob.bytes() for blob in blobs))
+        return name
+
     def client_socket(self) -> socket.socket:
         """The client's end of the newest connection."""
         return self.sockets[-1]
@@ -116,10 +125,10 @@ class Stage:
         self.at.get(label, lambda: None)()
 
     def run(
-        self, url: str, body: bytes | FileBody | None = b"{}", *, proxy: str | None = None, **options: Any
+        self, url: str, body: bytes | FileBody | None = b"{}", egress: Egress = DIRECT, **options: Any
     ) -> CallResult:
         """Connect and call."""
-        asked = request(url, body, proxy)
+        asked = request(url, body, egress)
         connection = self.transport(**options).connect(asked)
         return connection if isinstance(connection, NeverLeft) else self.call(connection, asked)
 
@@ -140,9 +149,9 @@ class Stage:
         return result
 
 
-def request(url: str, body: bytes | FileBody | None = b"{}", proxy: str | Secret | None = None) -> Request:
+def request(url: str, body: bytes | FileBody | None = b"{}", egress: Egress = DIRECT) -> Request:
     """A call with a token in its URL, as WeCom wants it."""
-    return Request("POST", url, "/cgi-bin/message/send", {"access_token": TOKEN}, body, proxy=proxy)
+    return Request("POST", url, "/cgi-bin/message/send", {"access_token": TOKEN}, body, egress=egress)
 
 
 def run(transport: RequestsTransport, call: Request) -> CallResult:
@@ -206,7 +215,7 @@ def _(stage: Stage) -> CallResult:
 @scene("connect timeout: no server finishes the handshake")
 def _(stage: Stage) -> CallResult:
     server = stage.server(Peer.wait_closed)
-    return stage.run(f"https://127.0.0.1:{server.port}", connect_timeout_s=0.05)
+    return stage.run(f"https://127.0.0.1:{server.port}", egress=Egress(connect_timeout_s=0.05))
 
 
 @scene("TLS: a certificate we do not trust")
@@ -217,12 +226,104 @@ def _(stage: Stage) -> CallResult:
 
 def through_proxy(stage: Stage, target: str, *scripts: Script, port: int = 0) -> CallResult:
     port = port or stage.server(*scripts).port
-    return stage.run(target, proxy=f"http://user:{TOKEN}@127.0.0.1:{port}")
+    return stage.run(target, egress=Egress(f"http://user:{TOKEN}@127.0.0.1:{port}", connect_timeout_s=1))
 
 
 @scene("proxy refused: no proxy listens")
 def _(stage: Stage) -> CallResult:
     return through_proxy(stage, "https://vendor.example", port=closed_port())
+
+
+@scene("proxy DNS: its name has no address")
+def _(stage: Stage) -> CallResult:
+    too_long_to_be_asked_for = ".".join(["a" * 60] * 5)
+    return stage.run("https://vendor.example", egress=Egress(f"http://user:{TOKEN}@{too_long_to_be_asked_for}"))
+
+
+@scene("proxy silent: it takes the connection and says nothing")
+def _(stage: Stage) -> CallResult:
+    proxy = stage.server(Peer.wait_closed)
+    return stage.run("https://vendor.example", egress=Egress(f"http://127.0.0.1:{proxy.port}", connect_timeout_s=0.05))
+
+
+@scene("proxy over TLS: a certificate we do not trust")
+def _(stage: Stage) -> CallResult:
+    _authority, context = tls_server_context()
+    proxy = stage.server(answer(), tls=context)
+    return stage.run("https://vendor.example", egress=Egress(f"https://user:{TOKEN}@127.0.0.1:{proxy.port}"))
+
+
+def through_socks(stage: Stage, *words: bytes) -> CallResult:
+    """The proxy hears something before each of these."""
+
+    def script(peer: Peer) -> None:
+        for word in words:
+            peer.sock.recv(1000)
+            peer.send(word)
+
+    return stage.run(
+        "http://vendor.example", egress=Egress(f"socks5h://u:{TOKEN}@127.0.0.1:{stage.server(script).port}")
+    )
+
+
+@scene("SOCKS proxy refuses user and password")
+def _(stage: Stage) -> CallResult:
+    return through_socks(stage, b"\x05\x02", b"\x01\x01")
+
+
+@scene("SOCKS proxy does not reach the vendor: its reply 5")
+def _(stage: Stage) -> CallResult:
+    return through_socks(stage, b"\x05\x00", b"\x05\x05\x00\x01" + bytes(6))
+
+
+@scene("SOCKS proxy closes in the handshake")
+def _(stage: Stage) -> CallResult:
+    return through_socks(stage, b"\x05\x00")
+
+
+@scene("SOCKS proxy that speaks something else")
+def _(stage: Stage) -> CallResult:
+    return through_socks(stage, b"HTTP/1.1 400 Bad Request\r\n\r\n")
+
+
+@scene("a file of trusted authorities that cannot be read, or holds no certificate")
+def _(stage: Stage) -> CallResult:
+    return stage.run("https://127.0.0.1:1", egress=Egress(ca="/nowhere/authorities.pem"))
+
+
+@scene("a client certificate that cannot be read, or does not fit its key")
+def _(stage: Stage) -> CallResult:
+    return stage.run(
+        "https://127.0.0.1:1", egress=Egress(client_certificate=ClientCertificate(stage.file(), "/nowhere/client.key"))
+    )
+
+
+def asking_server(stage: Stage) -> tuple[RawServer, str]:
+    """A server that wants a client certificate by an authority of its own, and the file of its own authority."""
+    authority, context = tls_server_context()
+    context.verify_mode = ssl.CERT_REQUIRED
+    trustme.CA().configure_trust(context)
+    return stage.server(answer(), tls=context), stage.file(authority.cert_pem)
+
+
+@scene("a client certificate that the vendor's server refuses")
+def _(stage: Stage) -> CallResult:
+    # However late it says so.
+    stage.stack.enter_context(pytest.MonkeyPatch.context()).setattr("worker.transport.dial.FIRST_WORDS_S", 60.0)
+    server, ca = asking_server(stage)
+    leaf = trustme.CA().issue_cert("hr@example.com")
+    certificate = ClientCertificate(stage.file(leaf.private_key_and_cert_chain_pem))
+    return stage.run(server.url, egress=Egress(None, ca, certificate))
+
+
+@scene("no client certificate where the vendor's server asks for one")
+def _(stage: Stage) -> CallResult:
+    server, ca = asking_server(stage)
+    asked = request(server.url, egress=Egress(ca=ca))
+    connection = stage.transport().connect(asked)
+    assert not isinstance(connection, NeverLeft)
+    assert select.select([stage.client_socket()], [], [], 60)[0]
+    return stage.call(connection, asked)
 
 
 @scene("proxy 407 to CONNECT")
@@ -256,9 +357,9 @@ def _(stage: Stage) -> CallResult:
     return through_proxy(stage, "http://vendor.example", answer(response(b"<h1>502</h1>", "502 Bad Gateway")))
 
 
-@scene("proxy setting: the setting cannot be read, or holds no `http://` address")
+@scene("proxy setting: it cannot be read, or holds no proxy's address")
 def _(stage: Stage) -> CallResult:
-    return stage.run("http://vendor.example", proxy=f"https://user:{TOKEN}@127.0.0.1:1")
+    return stage.run("http://vendor.example", egress=Egress(f"ftp://user:{TOKEN}@127.0.0.1:1"))
 
 
 @scene("dropped before the request: a connection that had carried a call was closed while limits were reserved")
@@ -450,8 +551,7 @@ def _(stage: Stage) -> CallResult:
         peer.read_request()
         os.write(peer.sock.fileno(), b"not a TLS record at all")
 
-    with authority.cert_pem.tempfile() as bundle:
-        return stage.run(stage.server(script, tls=context).url, verify=bundle)
+    return stage.run(stage.server(script, tls=context).url, egress=Egress(ca=stage.file(authority.cert_pem)))
 
 
 @scene("process stopped past the deadline, the answer already there")

@@ -73,12 +73,16 @@ class RawServer:
         return self
 
     def __exit__(self, *exc: object) -> None:
-        with contextlib.suppress(OSError):
-            self._listener.shutdown(socket.SHUT_RDWR)
+        self.shut()
         self._thread.join(120)
         self._listener.close()
         if self._error is not None and exc[0] is None:
             raise self._error
+
+    def shut(self) -> None:
+        """Take no more connections, and reset those that were not accepted."""
+        with contextlib.suppress(OSError):
+            self._listener.shutdown(socket.SHUT_RDWR)
 
     def _run(self) -> None:
         for script in self._scripts:

@@ -16,7 +16,6 @@ from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import replace
 from inspect import signature
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -34,12 +33,14 @@ from tests.unit.transport.fault_table import (
 )
 from tests.unit.transport.raw_server import OK_BODY, Peer, RawServer, Script, answer, response
 from worker.delivery.sender.runtime import Dependencies
-from worker.domain.account import Secret
+from worker.domain.account import DIRECT, Egress, Secret
 from worker.domain.call import Answered, FileBody, NeverLeft, NoAnswer, Request
 from worker.domain.errors import ConfigurationError
 from worker.outbox.engine.clock import boot_clock
 from worker.transport.connection import Wire
 from worker.transport.http import Connection, RequestsTransport
+from worker.transport.routes import Route
+from worker.transport.tls import Trusts
 
 OK = "Answered(200)"
 
@@ -136,7 +137,7 @@ class TestRequest:
     )
     def test_ipv6(self, stage: Stage, url: str, port: int) -> None:
         """An address in brackets is an address, with or without a port."""
-        route = stage.transport()._route(url, None)
+        route = Route.to(url, DIRECT, Trusts(stage.clock))
 
         assert ("::1", port) == (route.host, route.port)
 
@@ -292,24 +293,13 @@ class TestDeadline:
         server = stage.server(answer(response(OK_BODY)[:-1], Peer.wait_closed), tls=context)
         stage.at["answer_half"] = stage.clock.pass_deadline
 
-        with authority.cert_pem.tempfile() as bundle:
-            result = stage.run(server.url, verify=bundle)
+        result = stage.run(server.url, egress=Egress(ca=stage.file(authority.cert_pem)))
 
         assert shown(result) == 'NoAnswer("deadline")'
 
 
 class TestConnections:
     """Connections are made before, kept after, and never trusted."""
-
-    @pytest.mark.parametrize("content", [None, "no certificate"])
-    def test_a_wrong_bundle_is_told_at_once(self, tmp_path: Path, content: str | None) -> None:
-        """A file of trusted certificates that is missing or holds none: no transport is made of it."""
-        bundle = tmp_path / "authority.pem"
-        if content is not None:
-            bundle.write_text(content)
-
-        with pytest.raises(OSError, match=r"No such file|no certificate"):
-            RequestsTransport(verify=str(bundle))
 
     def test_kept_alive(self, stage: Stage) -> None:
         """Calls one after another go through one connection; a released one is used, too."""
@@ -383,15 +373,15 @@ class TestConnections:
         assert server.accepted == 2
 
     def test_pool_size(self, stage: Stage) -> None:
-        """No more than pool_size idle connections are kept."""
+        """No more idle connections are kept than the account says; the longest idle is closed."""
         server = stage.server(Peer.wait_closed, Peer.wait_closed)
-        transport = stage.transport(pool_size=0)
-        connection = connected(transport, request(server.url))
-        sock = stage.client_socket()
+        transport, call = stage.transport(), request(server.url, egress=Egress(connections=1))
+        both = [connected(transport, call) for _ in range(2)]
 
-        connection.release()
+        for connection in both:
+            connection.release()
 
-        assert sock.fileno() == -1
+        assert [True, False] == [sock.fileno() == -1 for sock in stage.sockets]
 
     def test_released_connection_calls_nobody(self, stage: Stage) -> None:
         """After release or a first call, call is a value that says so; release is harmless twice."""
@@ -447,14 +437,13 @@ class TestTls:
         """TLS 1.3's session tickets, which arrive unasked, do not make a healthy connection look dropped."""
         authority, context = tls_server_context()
         server = stage.server(answering(2), tls=context)
-        with authority.cert_pem.tempfile() as bundle:
-            transport = stage.transport(verify=bundle)
-        connection = connected(transport, request(server.url))
+        transport, trusting = stage.transport(), Egress(ca=stage.file(authority.cert_pem))
+        connection = connected(transport, request(server.url, egress=trusting))
         sock = stage.client_socket()
         assert _readable(sock)
 
-        first = connection.call(request(server.url))
-        second = run(transport, request(server.url))
+        first = connection.call(request(server.url, egress=trusting))
+        second = run(transport, request(server.url, egress=trusting))
 
         assert [shown(first), shown(second)] == [OK, OK]
         assert server.accepted == 1
@@ -476,73 +465,19 @@ class TestTls:
                 peer.wait_closed()
 
         server = stage.server(script, tls=context)
-        with authority.cert_pem.tempfile() as bundle:
-            transport = stage.transport(verify=bundle)
-        connection = connected(transport, request(server.url))
+        transport, trusting = stage.transport(), Egress(ca=stage.file(authority.cert_pem))
+        connection = connected(transport, request(server.url, egress=trusting))
         assert _readable(stage.client_socket())
 
-        assert shown(connection.call(request(server.url))) == 'NeverLeft("closed_at_once")'
+        result = connection.call(request(server.url, egress=trusting))
 
-    def test_unverified(self, stage: Stage) -> None:
-        """verify=False takes any certificate (a Youdu server with its own)."""
-        _authority, context = tls_server_context()
-
-        assert shown(stage.run(stage.server(answer(), tls=context).url, verify=False)) == OK
-
-    def test_tunnel(self, stage: Stage) -> None:
-        """Through a CONNECT proxy: its password goes to the proxy only, the request to the vendor only."""
-        authority, context = tls_server_context()
-        seen: list[bytes] = []
-        vendor = stage.server(recorded(seen), tls=context)
-
-        def proxy(peer: Peer) -> None:
-            seen.append(peer.read_head())
-            with socket.create_connection(("127.0.0.1", vendor.port)) as far:
-                peer.send(b"HTTP/1.1 200 Connection established\r\n\r\n")
-                back = threading.Thread(target=_pump, args=(far, peer.sock))
-                back.start()
-                _pump(peer.sock, far)
-                back.join(120)
-
-        proxied = stage.server(proxy)
-        with authority.cert_pem.tempfile() as bundle:
-            transport = stage.transport(verify=bundle)
-        result = run(transport, request(vendor.url, proxy=f"http://me:p%40ss@127.0.0.1:{proxied.port}"))
-        transport.close()
-
-        assert shown(result) == OK
-        assert seen[0].startswith(f"CONNECT 127.0.0.1:{vendor.port} ".encode())
-        assert b"Proxy-Authorization: Basic bWU6cEBzcw==" in seen[0]
-        assert b"POST" not in seen[0]
-        assert b"Proxy-Authorization" not in seen[1]
-        assert f"Host: 127.0.0.1:{vendor.port}".encode() in seen[1]
-
-    def test_forwarding_proxy(self, stage: Stage) -> None:
-        """Plain http goes to the proxy with the whole URL, without the base_url's or the proxy's password in it."""
-        seen: list[bytes] = []
-        proxy = stage.server(recorded(seen))
-        base = "http://vendor.example:8080"
-
-        result = stage.run(base, proxy=f"http://me:pass@127.0.0.1:{proxy.port}")
-
-        assert shown(result) == OK
-        assert seen[0].startswith(b"POST http://vendor.example:8080/cgi-bin/message/send?access_token=")
-        assert b"Host: vendor.example:8080\r\n" in seen[0]
-        assert b"Proxy-Authorization: Basic bWU6cGFzcw==\r\n" in seen[0]
-
-    @pytest.mark.parametrize("proxy", ["https://me:pass@proxy", "socks5://proxy", "http://"])
-    def test_unsupported_proxy(self, stage: Stage, proxy: str) -> None:
-        """A proxy we cannot use is a value too, and nothing goes around it."""
-        server = stage.server()
-
-        assert shown(stage.run(server.url, proxy=proxy)) == 'NeverLeft("proxy_setting")'
-        assert server.accepted == 0
+        assert shown(result) == 'NeverLeft("closed_at_once")'
 
     def test_a_connection_kept_alive_belongs_to_its_proxy(self, stage: Stage) -> None:
         """Two ways to one base_url: a connection of the one is never used for the other, whichever is idle."""
         base, proxies = "http://vendor.example", [stage.server(answering(2)) for _ in range(2)]
         transport = stage.transport()
-        calls = [request(base, proxy=proxy.url) for proxy in proxies]
+        calls = [request(base, egress=Egress(proxy.url)) for proxy in proxies]
 
         results = [shown(run(transport, call)) for call in (*calls, *calls)]
 
@@ -559,7 +494,7 @@ class TestTls:
                 raise ConfigurationError("gone")
             return url
 
-        transport, call = stage.transport(), request("http://vendor.example", proxy=Secret(read))
+        transport, call = stage.transport(), request("http://vendor.example", egress=Egress(Secret(read)))
 
         results = [shown(run(transport, call)) for _ in range(4)]
 
@@ -570,7 +505,7 @@ class TestTls:
         """Made through a proxy, it does not carry a request that names none."""
         proxy = stage.server(Peer.wait_closed)
         transport = stage.transport()
-        connection = connected(transport, request("http://vendor.example", proxy=proxy.url))
+        connection = connected(transport, request("http://vendor.example", egress=Egress(proxy.url)))
 
         result = connection.call(request("http://vendor.example"))
 
@@ -675,14 +610,16 @@ class TestSecrets:
         base = "http://me:pass@vendor.example"
         proxy = stage.server(Peer.wait_closed)
         transport = stage.transport()
-        call = request(base, proxy=f"http://u:pass@127.0.0.1:{proxy.port}")
+        call = request(base, egress=Egress(f"http://u:pass@127.0.0.1:{proxy.port}"))
         connection = connected(transport, call)
 
         parts = parts_of(connection)
         shown_text = repr([replace(call, base_url="http://vendor.example"), *parts])
         connection.release()
 
-        assert {"RequestsTransport", "Line", "HTTPConnection", "Url"} <= {type(one).__name__ for one in parts}
+        assert {"RequestsTransport", "Line", "HTTPConnection", "Proxy", "Egress"} <= {
+            type(one).__name__ for one in parts
+        }
         assert "<Connection http://vendor.example>" in shown_text
         assert "pass" not in shown_text
         assert TOKEN not in shown_text
@@ -777,14 +714,6 @@ def assert_set(event: threading.Event) -> None:
 def _readable(sock: socket.socket) -> bool:
     """Wait until something, were it only TLS's own, has arrived."""
     return bool(select.select([sock], [], [], 30)[0])
-
-
-def _pump(near: socket.socket, far: socket.socket) -> None:
-    with contextlib.suppress(OSError):
-        while data := near.recv(65536):
-            far.sendall(data)
-    with contextlib.suppress(OSError):
-        far.shutdown(socket.SHUT_WR)
 
 
 def test_a_machine_that_slept_past_the_deadline_sends_no_more_when_it_wakes(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -95,14 +95,14 @@ class _WatchedWire(Wire):
 
     def __init__(self, sock: socket.socket, watch: _Watch) -> None:
         super().__init__(sock, watch.monotonic)
-        self._watch = watch
+        self._below, self._watch = sock, watch
         self.begin(watch.until, None)
 
     def receive_into(self, buffer: memoryview) -> int:
         """See `Wire.receive_into`."""
         # TLS may have decrypted bytes already; waiting for the socket would then wait for bytes that never come.
-        if not (isinstance(self._sock, ssl.SSLSocket) and self._sock.pending()):
-            self._watch.over(wait_for_read, self._sock)
+        if not (isinstance(self._below, ssl.SSLSocket) and self._below.pending()):
+            self._watch.over(wait_for_read, self._below)
         return super().receive_into(buffer)
 
 

@@ -51,7 +51,7 @@ def _is_connected(runtime: Runtime, flight: InFlight, connection: Connection | N
         flight.connection = connection
         return True
     # The account waits, not the part: an attempt of every queued part for one broken host would exhaust them.
-    delay = runtime.lane_blocks.unreachable(flight.due, f"no connection: {connection.reason}")
+    delay = runtime.lane_blocks.unreachable(flight.due, f"no connection: {connection.reason}", connection.remedy)
     log_attempt(flight, 0, Verdict(Retry(connection.reason)), delay, connection.duration_s)
     give_back(runtime, flight)
     return False

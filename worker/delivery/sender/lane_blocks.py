@@ -52,10 +52,10 @@ class LaneBlocks:
         match verdict.outcome:
             case Wait(penalty=Penalty() as penalty) as wait:
                 return self._penalty(due, wait, penalty)
-            case Wait(scope=scope, delay=delay, reason=reason) if scope is not Scope.PART:
+            case Wait(scope=scope, delay=delay, reason=reason, remedy=remedy) if scope is not Scope.PART:
                 # Without an errcode it was not the vendor who asked to wait: it is out of reach, or a proxy answered.
                 if verdict.errcode is None:
-                    return self._failure(due, scope, reason, delay)
+                    return self._failure(due, scope, reason, delay, remedy)
                 return self._block(due, scope, delay, reason)
             case Parked(scope=scope, reason=reason, remedy=remedy):
                 return self._block(due, scope, self._settings.park_probe_s, reason, remedy, parked=True)
@@ -81,14 +81,16 @@ class LaneBlocks:
         remedy = ALARM_REMEDY if penalty is Penalty.ALARM else None
         return replace(self._block(due, Scope.LANE, delay, wait.reason, remedy), penalty=penalty)
 
-    def _failure(self, due: DuePart, scope: Scope, reason: str, delay: float = 0.0) -> LaneBlock:
+    def _failure(
+        self, due: DuePart, scope: Scope, reason: str, delay: float = 0.0, remedy: str | None = None
+    ) -> LaneBlock:
         """The block of a call which says that the vendor is ill; it counts for the breaker of the lane or account.
 
         `delay`: seconds that the lane or account rests.
         """
         for name in (due.lane, account_of(due.lane)):
             self._lane_states.note(name)
-        block = self._block(due, scope, delay, reason)
+        block = self._block(due, scope, delay, reason, remedy)
         self._lane_states.ailed(block.lane, self._rules.failures, self._rules.open_s)
         return replace(block, failed=True)
 
@@ -99,7 +101,7 @@ class LaneBlocks:
             self._lane_states.open(lane)
         log_steps(database.run(lambda c: resume_lanes(c, database.now, lanes, "a probe got through")))
 
-    def unreachable(self, due: DuePart, reason: str) -> float:
+    def unreachable(self, due: DuePart, reason: str, remedy: str | None = None) -> float:
         """Blocks the account of a part whose host could not be reached, and counts that for its breaker.
 
         Returns for how many seconds from now; 0 where the account is blocked already.
@@ -107,17 +109,19 @@ class LaneBlocks:
         delay = self._rest(due)
         if delay is None:
             return 0.0
-        block, database, rules = self._failure(due, Scope.ACCOUNT, reason, delay), self._database, self._rules
+        block, database, rules = self._failure(due, Scope.ACCOUNT, reason, delay, remedy), self._database, self._rules
         log_steps(database.run(lambda c: block_lanes(c, database.now, [block], rules)))
         return delay
 
-    def shut_out(self, due: DuePart, reason: str) -> Wait:
+    def shut_out(self, due: DuePart, reason: str, remedy: str | None = None) -> Wait:
         """The outcome of a marked part whose host closed the connection at once: its account waits.
 
         The part alone waits, for 0 s, where the account is blocked already.
         """
         delay = self._rest(due)
-        return Wait(Scope.PART, 0.0, reason) if delay is None else Wait(Scope.ACCOUNT, delay, reason)
+        if delay is None:
+            return Wait(Scope.PART, 0.0, reason)
+        return Wait(Scope.ACCOUNT, delay, reason, remedy=remedy)
 
     def _rest(self, due: DuePart) -> float | None:
         return self._lane_states.failed(account_of(due.lane), self._rng)
@@ -147,7 +151,7 @@ class LaneBlocks:
         """Blocks the account of a part that has no token yet; with the vendor's penalty, if it set one."""
         reason = GETTOKEN + wait.reason.removeprefix(GETTOKEN)
         if wait.penalty is None:
-            self.block(due, Scope.ACCOUNT, wait.delay, reason)
+            self.block(due, Scope.ACCOUNT, wait.delay, reason, wait.remedy)
             return
         self._lane_states.note(account_of(due.lane))
         remedy = ALARM_REMEDY if wait.penalty is Penalty.ALARM else None

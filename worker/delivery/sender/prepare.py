@@ -314,9 +314,9 @@ def render_again(runtime: Runtime, flight: InFlight) -> None:
 
 
 def request(flight: InFlight, *, flagged: bool) -> Request:
-    """The call, through the account's proxy if it has one; a repeat has the bytes of the call in doubt."""
+    """The call, by the account's own way out; a repeat has the bytes of the call in doubt."""
     made = flight.channel.request(flight.part, flight.account, flight.access, flagged=flagged)
-    return replace(made, proxy=flight.account.proxy) if flight.account.proxy else made
+    return made if flight.account.egress == made.egress else replace(made, egress=flight.account.egress)
 
 
 # -- parts that cannot be prepared ------------------------------------------------------------------------------------

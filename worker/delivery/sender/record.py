@@ -73,8 +73,8 @@ def _verdict(runtime: Runtime, flight: InFlight) -> Verdict:
             if not flight.left_out:
                 return said
             return replace(said, outcome=outcome_for_all(said.outcome, flight.left_out, flight.instead))
-        case NeverLeft(reason=reason, cause=Unsent.CLOSED_AT_ONCE):
-            return Verdict(runtime.lane_blocks.shut_out(flight.due, f"no connection: {reason}"))
+        case NeverLeft(reason=reason, cause=Unsent.CLOSED_AT_ONCE, remedy=remedy):
+            return Verdict(runtime.lane_blocks.shut_out(flight.due, f"no connection: {reason}", remedy))
         case NeverLeft(reason=reason, cause=Unsent.DROPPED | Unsent.DEADLINE):
             return Verdict(Wait(Scope.PART, 0.0, reason))
         case NeverLeft(reason=reason):

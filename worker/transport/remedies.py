@@ -1,0 +1,42 @@
+"""What to change when a connection could not be made, by the class of the fault; no class, no remedy.
+
+The classes are those of `docs/transport.md`. Nothing here is of a proxy's words, of a file or of a setting's value.
+"""
+
+from __future__ import annotations
+
+_PROXY = "correct the account's `proxy`, or let the proxy's administrator look"
+_ROUTE = "see whether the network lets this host reach {}"
+
+REMEDIES = {
+    "dns": "look the host of the account's base_url up from here; correct it, or the resolver of this host",
+    "refused": "nothing listens there: see whether the vendor's server is up, and the account's base_url right",
+    "connect_timeout": _ROUTE.format("the vendor, or give the account a `proxy`"),
+    "unreachable": _ROUTE.format("the vendor, or give the account a `proxy`"),
+    "tls": "the vendor's certificate is not trusted here: name its authorities in the account's `ca`",
+    "ca_file": "the account's `ca` cannot be used; `worker doctor` says why",
+    "client_certificate": "the account's `client_certificate` cannot be used; `worker doctor` says why",
+    "client_certificate_refused": "the vendor's server takes no such client certificate, or misses one: replace it",
+    "proxy_setting": "the account's `proxy` cannot be used; `worker doctor` says why",
+    "proxy_dns": f"the proxy's name has no address; {_PROXY}",
+    "proxy_refused": f"nothing listens at the proxy's address; {_PROXY}",
+    "proxy_connect_timeout": f"the proxy says nothing within the account's connect_timeout_s; {_PROXY}",
+    "proxy_unreachable": _ROUTE.format("the proxy"),
+    "proxy_tls": "the proxy's certificate is not trusted here: name its authorities in the account's `ca`",
+    "proxy_reset": f"the proxy closes the connection; {_PROXY}",
+    "proxy_garbled": f"what listens there is no such proxy; {_PROXY}",
+    "proxy_407": "the proxy refuses user and password; correct them in the account's `proxy`",
+    "proxy_login": "the proxy refuses user and password; correct them in the account's `proxy`",
+    "proxy_403": "the proxy does not let this account out to the vendor; have the vendor's host allowed there",
+    "proxy_socks_2": "the proxy does not let this account out to the vendor; have the vendor's host allowed there",
+    "proxy_502": "the proxy does not reach the vendor; let its administrator look",
+    "proxy_503": "the proxy does not reach the vendor; let its administrator look",
+    "proxy_504": "the proxy does not reach the vendor; let its administrator look",
+    "proxy_socks_1": "the proxy does not reach the vendor; let its administrator look",
+    "proxy_socks_3": "the proxy does not reach the vendor; let its administrator look",
+    "proxy_socks_4": "the proxy does not reach the vendor; use socks5h:// where it must look the name up itself",
+    "proxy_socks_5": "the vendor's server refuses the proxy; see whether it is up, and the account's base_url right",
+    "proxy_socks_6": "the proxy does not reach the vendor; let its administrator look",
+    "proxy_socks_8": "the proxy takes no such address; use socks5h://, so that it looks the name up itself",
+}
+"""At most 300 characters each, as lanes store them."""
