@@ -97,6 +97,9 @@ class RaceChannel:
 
     name = "race"
 
+    def token_chain(self, account: Account) -> None:
+        return None
+
     def token_request(self, account: Account, secret: str, now: int) -> Request:
         return Request("GET", account.base_url, "/gettoken", {"corpid": "ww1", "corpsecret": secret})
 

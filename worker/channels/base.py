@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from enum import Enum
 from typing import Any, Protocol
 
 from worker.domain.account import Account, Secret
@@ -45,7 +46,14 @@ class TokenLater:
     penalty: Penalty | None = None
     """What the refusal means for the account beyond the wait."""
     remedy: str | None = None
-    """What to change where no connection could be made; None: nothing, as far as is known."""
+    """What a person can do about it; None: time alone heals it."""
+
+
+@dataclass(frozen=True, slots=True)
+class TokenStale:
+    """The token of the other account that the call was made with is not good any more: fetch that one anew."""
+
+    reason: str
 
 
 class CallbackDoor(Protocol):
@@ -58,7 +66,65 @@ class CallbackDoor(Protocol):
         """What the vendor says; `now` is Unix time in seconds."""
 
 
-TokenOutcome = TokenGranted | TokenRefused | TokenLater
+TokenOutcome = TokenGranted | TokenRefused | TokenLater | TokenStale
+
+
+@dataclass(frozen=True, slots=True)
+class CodeGranted:
+    """The vendor gave a lasting code for an authorisation code."""
+
+    subject: str
+    """Whose it is: the id of the corp that authorised."""
+    code: str = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class CodeExchange:
+    """How the authorisation codes that callbacks bring become lasting codes."""
+
+    request: Callable[[Account, str, str], Request]
+    """The call, by account, its token, and the authorisation code."""
+    outcome: Callable[[Reply], CodeGranted | TokenRefused | TokenLater | TokenStale]
+    """What the answer means; refused: this authorisation code is lost."""
+
+
+class FetchedWith(Enum):
+    """What a token is fetched with beside a secret or code."""
+
+    NOTHING = "nothing"
+    TICKET = "ticket"
+    """The newest ticket that the keeper's callbacks brought."""
+    TOKEN = "token"
+    """The keeper's own token."""
+
+
+Told = tuple[str, str]
+"""A reason and a remedy."""
+
+
+@dataclass(frozen=True, slots=True)
+class TokenChain:
+    """How a token is fetched that takes more than the secret of its account.
+
+    The channel says what is needed; who calls it brings that, out of what is kept and fetched.
+    """
+
+    keeper: str
+    """The account whose callbacks brought what is needed, and whose secret seals it."""
+    subject: str | None
+    """Whose lasting code takes the place of the account's secret; None: the account has a secret of its own."""
+    beside: FetchedWith
+    request: Callable[[Account, str, str, int], Request]
+    """The call, by account, secret or code, what is needed beside it (empty: nothing), and Unix time in seconds."""
+    outcome: Callable[[Reply, Account], TokenOutcome]
+    missing: Told
+    """What is said while a ticket or code has not come."""
+    ended: Told = ("", "")
+    """What is said when a code was withdrawn."""
+    exchange: CodeExchange | None = None
+    """None: its callbacks bring no authorisation codes."""
+    former_secret: Secret | None = None
+    """The keeper's secret before the present one, which may still seal what is kept."""
 
 
 class Channel(Protocol):
@@ -147,6 +213,9 @@ class Channel(Protocol):
 
     def token_outcome(self, reply: Reply, account: Account, secret: str) -> TokenOutcome:
         """What the answer to `token_request` means."""
+
+    def token_chain(self, account: Account) -> TokenChain | None:
+        """What the account's token takes beyond its secret; None: nothing, and `token_request` is the call."""
 
     def explain(self, code: int, lang: str) -> list[str] | None:
         """What a code of the vendor's means and what is done about it, as lines (`en` or `zh`); None: never seen."""

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from worker.channels.checking.paths import put
+from worker.domain.account import Account
 from worker.domain.content.message import LOOKED_AT
 from worker.domain.job import Part
 
@@ -56,3 +57,7 @@ def upload_part(file: Mapping[str, Any]) -> dict[str, Any]:
     """The message document of the upload job that a send's attached file needs."""
     kept = {name: value for name, value in file.items() if name not in LOOKED_AT}
     return {"type": "upload", "files": {"media": kept}}
+
+
+def no_chain(account: Account) -> None:
+    """See `Channel.token_chain`: the account's own secret is all that its token takes."""

@@ -84,6 +84,18 @@ _usable: dict[str, Account] = {}
 """The newest account of each name that was found usable."""
 
 
+def takes_secret(account: Account) -> bool:
+    """True when a call or the token of an account takes a secret of its own; false for one of an unknown channel."""
+    try:
+        vendor = channel(account.channel)
+    except ConfigurationError:
+        return False
+    if vendor.calls_with_secret or account.token_provider is not None:
+        return vendor.calls_with_secret
+    chain = vendor.token_chain(account)
+    return chain is None or chain.subject is None
+
+
 def weight_of(accounts: AccountSource, name: str) -> float:
     """An account's weight; 1 for an account that this process does not know."""
     try:
@@ -143,6 +155,10 @@ def _sentences(account: Account) -> Iterator[str]:
     deadline = account.settings.get(DEADLINE, 1.0)
     if type(deadline) not in (int, float) or not 0 < deadline < math.inf:
         yield f"accounts.{account.name}.{DEADLINE}: is no time of a call; give seconds, a number above 0"
+    if account.token_provider is not None and not vendor.uses_token:
+        yield f"accounts.{account.name}.token_provider: {vendor.name} has no token; leave it out"
+    elif account.token_provider is not None and vendor.token_chain(account) is not None:
+        yield f"accounts.{account.name}.token_provider: its token comes through a suite; leave one of both out"
     for problem in vendor.account_problems(account):
         yield f"accounts.{account.name}.{problem}"
     shares = account.share if isinstance(account.share, Mapping) else {}

@@ -13,7 +13,7 @@ from sqlalchemy import Connection
 from sqlalchemy.exc import SQLAlchemyError
 
 from worker.accounts.sources import accounts_of
-from worker.channels.registry import channel, why_unusable
+from worker.channels.registry import channel, takes_secret, why_unusable
 from worker.cli.lists.lanes import remedy_of
 from worker.cli.reading import Say, pause_line, staging_line
 from worker.config.accounts import AccountSource
@@ -33,6 +33,7 @@ from worker.outbox.lanes.lanes import count_lane_events, list_lanes
 from worker.outbox.lanes.pauses import standing_pauses
 from worker.outbox.lanes.processes import Process, living, unusable_accounts_told
 from worker.transport.tls import ends_at, require_files
+from worker.transport.token_provider import load, url_request
 
 CLOCK_S = 5.0
 """Seconds between the clocks that are reported; callbacks tolerate 300 s (`delivery.callback_max_age_s`)."""
@@ -117,10 +118,11 @@ def _named(accounts: AccountSource, name: str, wall_clock: Callable[[], float]) 
 def _account(account: Account, wall_clock: Callable[[], float]) -> Iterator[Finding]:
     what = f"account {account.name}"
     vendor = channel(account.channel)
-    certificate = account.egress.client_certificate
-    own = [account.secret, account.egress.proxy, certificate.password if certificate else None]
+    certificate, provider = account.egress.client_certificate, account.token_provider
+    own = [account.secret, account.egress.proxy, certificate and certificate.password, provider and provider.bearer]
     secrets = [*(one for one in own if isinstance(one, Secret)), *vendor.callback_secrets(account).values()]
-    if account.secret is None:
+    lacks_secret = account.secret is None and takes_secret(account)
+    if lacks_secret:
         yield Finding(what, Level.PROBLEM, 'secret is not set; add secret = { env = "NAME" } or { file = "PATH" }')
     wrong = [text for secret in secrets if (text := _refusal(secret.read))]
     # A secret that cannot be read would be reported by these once more.
@@ -131,7 +133,7 @@ def _account(account: Account, wall_clock: Callable[[], float]) -> Iterator[Find
         yield from _life(what, certificate, wall_clock())
     if switch := account.staging.told():
         yield Finding(what, Level.CAUTION, staging_line(switch))
-    if account.secret is not None and not wrong:
+    if not lacks_secret and not wrong:
         yield Finding(what, Level.OK, f"usable, {len(secrets)} secrets can be read")
 
 
@@ -139,8 +141,12 @@ def _uses(account: Account) -> Iterator[Callable[[], object]]:
     """What receivers and senders make of an account's secrets and files, by their own code."""
     yield lambda: door_of(account, max_age_s=0.0)
     yield lambda: require_files(account.egress, f"accounts.{account.name}")
-    vendor, secret = channel(account.channel), account.secret
-    if vendor.uses_token and secret is not None:
+    vendor, secret, provider = channel(account.channel), account.secret, account.token_provider
+    if provider is not None and provider.bearer is None:
+        yield lambda: load(provider.place)
+    elif provider is not None and (bearer := provider.bearer) is not None:
+        yield lambda: url_request(provider.place, bearer.read(), 0.0, fresh=False)
+    elif vendor.uses_token and secret is not None and vendor.token_chain(account) is None:
         yield lambda: vendor.token_request(account, secret.read(), 0)
 
 

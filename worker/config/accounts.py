@@ -90,6 +90,7 @@ def account_of(name: str, table: Mapping[str, Any], settings: Settings) -> Accou
         weight=given.weight,
         quiet_hours=given.quiet_hours,
         staging=(given.staging or settings.staging).switches(),
+        token_provider=None if given.token_provider is None else given.token_provider.opened(f"accounts.{name}"),
         previous=account_of(name, {**table, **given.previous, "previous": {}}, settings) if given.previous else None,
     )
 

@@ -16,13 +16,14 @@ class Entry:
     """Package and class."""
     host: str | None
     """The vendor's own host; None: every customer runs its own."""
-    door: str
-    """The name in `worker` of the module with its messages."""
+    door: str | None
+    """The name in `worker` of the module with its messages; None: it sends none."""
 
 
 REGISTRY: Mapping[str, Entry] = {
     "wecom_app": Entry("worker.channels.wecom_app:WecomApp", WECOM, door="wecom_app"),
     "wecom_webhook": Entry("worker.channels.wecom_webhook:WecomWebhook", WECOM, door="webhook"),
     "wecom_external": Entry("worker.channels.wecom_external:WecomExternal", WECOM, door="external"),
+    "wecom_suite": Entry("worker.channels.wecom_suite:WecomSuite", WECOM, door=None),
     "youdu": Entry("worker.channels.youdu:Youdu", None, door="youdu"),
 }

@@ -38,6 +38,7 @@ from worker.config.places import (
     database_problem,
     whole,
 )
+from worker.config.token_provider import TokenProviderFrom
 from worker.domain.content.address import entry_problem
 from worker.domain.content.staging import Staging, staging_problem
 from worker.domain.errors import ConfigurationError
@@ -102,6 +103,8 @@ class AccountSettings(EgressSettings, BaseModel):
     """None: as for all accounts."""
     previous: dict[str, Any] = {}
     """The `secret` and `callback` that were valid before, used beside the present ones while they are rotated."""
+    token_provider: TokenProviderFrom | None = None
+    """The firm's own place of its tokens; None: the vendor's gettoken."""
 
     @field_validator("quiet_hours")
     @classmethod
@@ -441,6 +444,8 @@ _TABLES: Mapping[int | str, type[BaseModel]] = {
     "client_certificate": ClientCertificateSettings,
     "secret": SecretFrom,
     "password": SecretFrom,
+    "token_provider": TokenProviderFrom,
+    "bearer": SecretFrom,
 }
 """The model of the keys that a table of this name may have."""
 

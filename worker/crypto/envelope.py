@@ -66,11 +66,11 @@ def signature(token: str, timestamp: str, nonce: str, encrypted: str) -> str:
 
 
 class Envelope:
-    """Seals and opens messages between one Token, one key and one receiver."""
+    """Seals and opens messages between one Token, one key and one receiver; None: it opens those of any."""
 
-    def __init__(self, token: str, encoding_aes_key: str, receive_id: str):
-        self._token, self._receive_id = token, receive_id.encode()
-        self._sealer = Sealer(aes_key(encoding_aes_key), self._receive_id)
+    def __init__(self, token: str, encoding_aes_key: str, receive_id: str | None):
+        self._token, self._receive_id = token, None if receive_id is None else receive_id.encode()
+        self._sealer = Sealer(aes_key(encoding_aes_key), self._receive_id or b"")
 
     def __repr__(self) -> str:
         return "Envelope(***)"
@@ -81,7 +81,7 @@ class Envelope:
         if not hmac.compare_digest(right.encode(), given.encode("utf-8", "surrogatepass")):
             raise WrongSignature("the signature is not ours")
         message, receiver = self._sealer.unseal(encrypted)
-        if not hmac.compare_digest(receiver, self._receive_id):
+        if self._receive_id is not None and not hmac.compare_digest(receiver, self._receive_id):
             raise ForeignReceiver("it was meant for another receiver")
         return message
 

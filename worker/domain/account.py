@@ -59,6 +59,16 @@ DIRECT = Egress()
 
 
 @dataclass(frozen=True, slots=True)
+class TokenProvider:
+    """The firm's own place of an account's tokens, asked in place of the vendor."""
+
+    place: str
+    """A URL, or the function as `package.module:function`."""
+    bearer: Secret | None = None
+    """What the URL's caller proves itself with; None: the place is a function."""
+
+
+@dataclass(frozen=True, slots=True)
 class Account:
     """One configured account. `settings` are the channel's own keys (`corpid`, `agentid`, `callback`, ...)."""
 
@@ -85,6 +95,8 @@ class Account:
     """What keeps its calls from people, where it is no production."""
     previous: Account | None = None
     """The same with the credentials that were valid before, which are tried where the present ones are refused."""
+    token_provider: TokenProvider | None = None
+    """Where its tokens come from; None: from the vendor."""
 
     @property
     def deadline_s(self) -> float:
@@ -127,7 +139,7 @@ class TokenWait:
     penalty: Penalty | None = None
     """What the vendor's refusal means for the account; set only for the caller that received it."""
     remedy: str | None = None
-    """What to change where the connection for it could not be made; None: nothing, as far as is known."""
+    """What a person can do about it; None: time alone heals it."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -47,6 +47,8 @@ class Request:
     deadline_s: float = 20.0
     """Total time of the call in seconds, enforced by closing the socket."""
     egress: Egress = DIRECT
+    authorization: str = field(default="", repr=False)
+    """The `Authorization` header, of a firm's own service; empty: none."""
 
 
 @dataclass(frozen=True, slots=True)

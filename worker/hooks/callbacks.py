@@ -25,6 +25,7 @@ from worker.outbox.engine.site_keys import lane_key, lane_name
 from worker.outbox.jobs.chats import ChatLanes, gone
 from worker.outbox.jobs.inbound import Delivery, callers_id, lost_call, store
 from worker.outbox.lanes.lanes import log_steps
+from worker.transport.grants import sealed_grant
 
 T = TypeVar("T")
 
@@ -134,6 +135,7 @@ class CallbackStore:
             code_ttl_s=self._code_ttl_s,
             hooked=self._hooked,
             lanes=self._lanes(account, inbound.chat),
+            grant=None if inbound.grant is None else sealed_grant(own, inbound.grant, inbound.happened_at),
         )
         steps = self._database.run(lambda connection: store(connection, self._database.now, delivery))
         log_steps(steps or ())

@@ -46,6 +46,7 @@ from worker.service.hook_service import HookService
 from worker.service.loop import Loop
 from worker.service.publisher import Doorbells
 from worker.service.queues import queues_of
+from worker.transport.grants import ChangedCodes, CodeExchanges
 from worker.transport.http import RequestsTransport, Transport
 from worker.transport.token_probe import TokenProbe
 
@@ -159,21 +160,15 @@ class WorkerProcess:
             amount=lambda account, limit: amount_of(runtime.accounts, account, limit),
             pacing=Pacing(self._rng) if delivery.pace_bulk else None,
         )
-        self._recovery = Recovery(
-            runtime.database,
-            change=runtime.writer.change,
-            accounts=runtime.accounts,
-            channel=channel,
-            policy=policy_of(delivery),
-            lease_s=delivery.lease_s,
-            monotonic=runtime.monotonic,
-        )
+        self._recovery = self._new_recovery(delivery)
         turns: dict[str, Callable[[], float]] = {
             "heartbeat": self._beat,
             "relay": self._relay_turn,
             "full_scan": self._relay.full_scan,
             "recovery": self._recovery_turn,
             "token_probe": TokenProbe(runtime.database, runtime.accounts, runtime.tokens).turn,
+            "changed_codes": ChangedCodes(runtime.database, runtime.tokens).turn,
+            "code_exchanges": partial(self._while_leading, self._code_exchanges().turn),
             "revocations": Revocations(runtime, self._revoked()).turn,
             "indexing": partial(self._while_leading, Indexing(runtime.database).turn),
             "accounts": AccountsTold(self._accounts, runtime.lane_states, self._try_changed).turn,
@@ -191,6 +186,22 @@ class WorkerProcess:
         for loop in self._loops.values():
             loop.start()
         log.info("worker_started", process=runtime.lease.incarnation, threads=delivery.threads)
+
+    def _new_recovery(self, delivery: DeliverySettings) -> Recovery:
+        runtime = self.runtime
+        return Recovery(
+            runtime.database,
+            change=runtime.writer.change,
+            accounts=runtime.accounts,
+            channel=channel,
+            policy=policy_of(delivery),
+            lease_s=delivery.lease_s,
+            monotonic=runtime.monotonic,
+        )
+
+    def _code_exchanges(self) -> CodeExchanges:
+        runtime = self.runtime
+        return CodeExchanges(runtime.database, runtime.accounts, runtime.tokens, runtime.transport)
 
     def _revoked(self) -> Collection[str]:
         revoked = self._replaced.revoked

@@ -255,6 +255,8 @@ def _prepare(route: Route, request: Request, boundary: Callable[[], str]) -> _Pr
     headers = {"User-Agent": "im-delivery-worker", "Accept-Encoding": "identity"}
     if route.forwarded:
         headers.update(route.proxy_headers)
+    if request.authorization:
+        headers["Authorization"] = request.authorization
     if isinstance(request.body, FileBody):
         mark = boundary()
         length, prepared.body = multipart(request.body, mark)

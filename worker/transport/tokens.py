@@ -14,29 +14,37 @@ import os
 import random
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 
 from sqlalchemy.exc import SQLAlchemyError
 
-from worker.channels.base import Channel, TokenGranted, TokenLater, TokenOutcome, TokenRefused
-from worker.crypto.seal import NONCE_BYTES, keyed_hash, seal, unseal
+from worker.channels.base import Channel, TokenGranted, TokenLater, TokenOutcome, TokenRefused, TokenStale
+from worker.config.accounts import AccountSource, FixedAccounts
+from worker.crypto.seal import NONCE_BYTES, seal, unseal
 from worker.domain.account import GETTOKEN, Account, Token, TokenParked, TokenState, TokenWait
-from worker.domain.call import Answered, FileBody, NeverLeft
-from worker.domain.errors import ConfigurationError
+from worker.domain.call import Answered, NeverLeft
 from worker.outbox.engine.database import Database
 from worker.outbox.lanes import tokens
-from worker.outbox.lanes.tokens import FetchLease, TokenKey, TokenRow
+from worker.outbox.lanes.tokens import REFUSED_ON_CALL, FetchLease, TokenKey, TokenRow
 from worker.transport.http import Transport
+from worker.transport.token_provider import TokenProviders, Unprovided
+from worker.transport.token_source import TokenSources, Wanted
 
 _MICRO = 1e-6
-_NO_INSTANT = 0
-"""The time in the request that is only hashed, to name the credentials."""
 _STORED_MOST = 300  # length of the column `refused`
 
 REFUSED_TWICE = (
     "the vendor refuses the token it has just given out",
     "check that agent and secret belong together and that the application is enabled; we ask again by ourselves",
+)
+PROVIDED_TWICE = (
+    "the vendor refuses the token that token_provider has just given",
+    "check that it gives the token of this corp and app; it is asked again by itself",
+)
+SAME_AGAIN = (
+    "token_provider gives the token again that the vendor refused",
+    "let it fetch another one when it is asked for a fresh one; it is asked again by itself",
 )
 
 
@@ -71,19 +79,18 @@ class _Held:
     expires_at: float
     on_probation: bool
     """It replaced a refused token, and no call with it has succeeded yet, as far as this process knows."""
+    code: tuple[str, str, int] | None = None
+    """Keeper, subject and instant of the kept code that it was fetched with; None: the account has its own secret."""
 
 
 @dataclass(frozen=True, slots=True)
-class _Wanted:
-    """An account's token, and what is needed to fetch and to decrypt it."""
+class _FetchedWith:
+    """What a fetch takes beside the secret, and whose token it is."""
 
-    account: Account
-    channel: Channel
-    key: TokenKey
-    secret: str = field(repr=False)
-
-    def context(self, generation: int) -> str:
-        return f"token {self.key.account} {self.key.fingerprint} {generation}"
+    value: str = field(default="", repr=False)
+    """A ticket or another account's token; empty: nothing is needed."""
+    owner: Account | None = None
+    token: Token | None = None
 
 
 class Tokens:
@@ -101,6 +108,7 @@ class Tokens:
         entropy: Callable[[int], bytes] = os.urandom,
         pause: Callable[[float], None] = time.sleep,
         times: TokenTimes | None = None,
+        accounts: AccountSource | None = None,
     ):
         self._database = database
         self._transport = transport
@@ -111,17 +119,22 @@ class Tokens:
         self._entropy = entropy
         self._pause = pause
         self._times = times or TokenTimes()
+        self._sources = TokenSources(database, accounts or FixedAccounts([]), probe_s=self._times.probe_s)
+        self._providers = TokenProviders(transport, deadline_s=self._times.call_s)
         self._guard = threading.Lock()
         self._held: dict[str, _Held] = {}
         self._flights: dict[TokenKey, threading.Lock] = {}
         self._silences: dict[TokenKey, int] = {}
+        self._stale: set[TokenKey] = set()
 
     def get(self, account: Account, channel: Channel) -> TokenState:
         """The account's token, or when to ask again, or why a person must act."""
         held = self._held.get(account.name)
         if held is not None and held.account is account and self._monotonic() < held.refresh_at:
             return held.token
-        wanted = self._wanted(account, channel)
+        wanted = self._sources.wanted(account, channel)
+        if isinstance(wanted, TokenParked):
+            return wanted
         with self._guard:
             flight = self._flights.setdefault(wanted.key, threading.Lock())
         # While one thread fetches, the others go on with the old token, or wait for the new one.
@@ -142,7 +155,7 @@ class Tokens:
                     return
                 del self._held[account.name]
         key = TokenKey(account.name, token.fingerprint)
-        reason = "\n".join(REFUSED_TWICE)
+        reason = "\n".join(REFUSED_TWICE if account.token_provider is None else PROVIDED_TWICE)
         probe_s = self._times.probe_s
         tokens.invalidate(self._database, key, token.generation, reason=reason, probe_s=probe_s)
 
@@ -173,27 +186,31 @@ class Tokens:
 
     def may_ask(self, account: Account, channel: Channel) -> bool:
         """True when a token may be fetched now: these credentials were not refused, or long enough ago."""
-        row = tokens.read(self._database, self._wanted(account, channel).key)
-        return not (row.parked_us or row.leased_us)
+        wanted = self._sources.wanted(account, channel)
+        if isinstance(wanted, TokenParked):
+            return False
+        row = tokens.read(self._database, wanted.key)
+        if row.parked_us or row.leased_us:
+            return False
+        keeper = self._sources.keeper_of_token(wanted)
+        return keeper is None or self.may_ask(*keeper)
 
-    def _wanted(self, account: Account, channel: Channel) -> _Wanted:
-        secret = secret_of(account)
-        # The fingerprint names the credentials: a hash, under the secret itself, of all that the vendor is asked with.
-        asked = channel.token_request(account, secret, _NO_INSTANT)
-        assert not isinstance(asked.body, FileBody)
-        query = [part for pair in sorted(asked.query.items()) for part in pair]
-        body = (asked.body or b"").decode("utf-8", "backslashreplace")
-        fingerprint = keyed_hash(secret.encode(), asked.base_url, asked.path, *query, body)
-        return _Wanted(account, channel, TokenKey(account.name, fingerprint), secret)
+    def forget(self, changed: Iterable[tuple[str, str, int]]) -> None:
+        """Drops the tokens in memory that rest on an older code than (keeper, subject, instant) says."""
+        newest = {(keeper, subject): at for keeper, subject, at in changed}
+        with self._guard:
+            for name, held in list(self._held.items()):
+                if held.code is not None and newest.get(held.code[:2], 0) > held.code[2]:
+                    del self._held[name]
 
-    def _living(self, wanted: _Wanted) -> _Held | None:
+    def _living(self, wanted: Wanted) -> _Held | None:
         """The token in memory, if it is of these credentials and its time is not over."""
         held = self._held.get(wanted.account.name)
         if held is None or held.token.fingerprint != wanted.key.fingerprint or self._monotonic() >= held.expires_at:
             return None
         return held
 
-    def _obtain(self, wanted: _Wanted) -> TokenState:
+    def _obtain(self, wanted: Wanted) -> TokenState:
         """Reads the row and fetches, or waits up to `patience_s` for the fetch of another process."""
         held = self._living(wanted)
         if held is not None and self._monotonic() < held.refresh_at:
@@ -208,7 +225,7 @@ class Tokens:
             self._pause(self._times.poll_s)
             waited += self._times.poll_s
 
-    def _step(self, wanted: _Wanted) -> TokenState | None:
+    def _step(self, wanted: Wanted) -> TokenState | None:
         """Reads the row once, and fetches if this process gets the lease; None: another process fetches."""
         before = self._monotonic()
         row = tokens.read(self._database, wanted.key)
@@ -217,11 +234,36 @@ class Tokens:
             return held.token
         if row.parked_us or row.leased_us:
             return self._meanwhile(row, held)
+        beside = self._beside(wanted)
+        if not isinstance(beside, _FetchedWith):
+            return self._later(held) if held else beside
         holder, lease_s = self._incarnation(), self._times.lease_s
         lease = tokens.lease(self._database, wanted.key, row.generation, holder=holder, seconds=lease_s)
-        return None if lease is None else self._fetch(wanted, lease, held)
+        return None if lease is None else self._fetch(wanted, lease, held, beside, self._refused_value(wanted, row))
 
-    def _adopt(self, wanted: _Wanted, row: TokenRow, before: float) -> _Held | None:
+    def _beside(self, wanted: Wanted) -> _FetchedWith | TokenWait | TokenParked:
+        """What the fetch takes beside the secret; or why it is not there."""
+        keeper = self._sources.keeper_of_token(wanted)
+        if keeper is None:
+            ticket = self._sources.ticket(wanted)
+            return ticket if isinstance(ticket, TokenWait) else _FetchedWith(ticket)
+        owner, channel = keeper
+        match self.get(owner, channel):
+            case Token() as token:
+                return _FetchedWith(token.value, owner, token)
+            # The vendor's penalty is for the keeper's call, which no lane is blocked for.
+            case TokenWait() as wait:
+                return replace(wait, reason=f"account {owner.name}: {wait.reason}", penalty=None)
+            case TokenParked() as parked:
+                return replace(parked, reason=f"account {owner.name}: {parked.reason}")
+
+    def _refused_value(self, wanted: Wanted, row: TokenRow) -> str | None:
+        """The token that the vendor refused on a call; None: the last one was not refused."""
+        if row.expires_at != REFUSED_ON_CALL or row.sealed is None:
+            return None
+        return unseal(row.sealed, secret=wanted.secret, context=wanted.context(row.generation)) or ""
+
+    def _adopt(self, wanted: Wanted, row: TokenRow, before: float) -> _Held | None:
         """Takes the row's token into memory; None: it has no valid one, or one that this secret does not decrypt."""
         if not row.alive or row.sealed is None or row.expires_at is None or row.fetched_at is None:
             return None
@@ -232,7 +274,7 @@ class Tokens:
         born = before - (row.now - row.fetched_at) * _MICRO
         life_s = (row.expires_at - row.fetched_at) * _MICRO
         ahead = min(self._times.refresh_ahead_s, life_s / 4)
-        held = _Held(wanted.account, token, born + life_s - ahead, born + life_s, row.on_probation)
+        held = _Held(wanted.account, token, born + life_s - ahead, born + life_s, row.on_probation, wanted.code)
         self._hold(held)
         return held
 
@@ -257,19 +299,55 @@ class Tokens:
         look_at = self._monotonic() + self._soon()
         return self._hold(replace(held, refresh_at=min(look_at, held.expires_at)))
 
-    def _fetch(self, wanted: _Wanted, lease: FetchLease, held: _Held | None) -> TokenState | None:
-        """Asks the vendor with no transaction open; stores the result only while the lease is still this process's."""
-        match self._call(wanted):
+    def _fetch(
+        self, wanted: Wanted, lease: FetchLease, held: _Held | None, beside: _FetchedWith, refused: str | None
+    ) -> TokenState | None:
+        """Asks with no transaction open; stores the result only while the lease is still this process's."""
+        match self._ask(wanted, beside, refused):
             case TokenGranted(token=value, expires_in_s=life_s):
+                self._stale.discard(wanted.key)
+                if beside.owner is not None and beside.token is not None:
+                    self.worked(beside.owner, beside.token)
                 return self._granted(wanted, lease, value, life_s)
-            case TokenRefused() as refused:
-                return self._park(lease, held, refused)
-            case TokenLater(reason=reason, delay=delay, penalty=penalty, remedy=remedy):
-                tokens.postpone(self._database, lease, seconds=delay)
-                return self._later(held) if held else TokenWait(delay, reason, penalty, remedy)
+            case TokenRefused() as outcome:
+                return self._park(lease, held, outcome)
+            case TokenStale(reason=reason):
+                return self._again(wanted, lease, held, beside, reason)
+            case TokenLater() as later:
+                return self._postpone(lease, held, later)
 
-    def _call(self, wanted: _Wanted) -> TokenOutcome:
-        asked = wanted.channel.token_request(wanted.account, wanted.secret, int(self._wall()))
+    def _postpone(self, lease: FetchLease, held: _Held | None, later: TokenLater) -> TokenState:
+        tokens.postpone(self._database, lease, seconds=later.delay)
+        return self._later(held) if held else TokenWait(later.delay, later.reason, later.penalty, later.remedy)
+
+    def _again(
+        self, wanted: Wanted, lease: FetchLease, held: _Held | None, beside: _FetchedWith, reason: str
+    ) -> TokenState | None:
+        """Ends the token that the fetch was made with; the first time in a row another one is fetched at once."""
+        if beside.owner is not None and beside.token is not None:
+            self.refused(beside.owner, beside.token)
+        if wanted.key in self._stale:
+            return self._postpone(lease, held, self._silence(wanted.key, reason))
+        self._stale.add(wanted.key)
+        tokens.postpone(self._database, lease, seconds=0)
+        return None
+
+    def _ask(self, wanted: Wanted, beside: _FetchedWith, refused: str | None) -> TokenOutcome:
+        provider = wanted.account.token_provider
+        if provider is None:
+            return self._call(wanted, beside)
+        found = self._providers.ask(wanted.account, provider, fresh=refused is not None)
+        if isinstance(found, Unprovided):
+            # Nothing was asked of a busy place, so the pauses of this account do not grow.
+            delay = self._soon() if found.busy else None
+            return self._silence(wanted.key, found.reason, found.remedy, delay)
+        if found.token == refused:
+            return self._silence(wanted.key, *SAME_AGAIN)
+        self._silences.pop(wanted.key, None)
+        return found
+
+    def _call(self, wanted: Wanted, beside: _FetchedWith) -> TokenOutcome:
+        asked = wanted.request(beside.value, int(self._wall()))
         request = replace(asked, deadline_s=self._times.call_s, egress=wanted.account.egress)
         connection = self._transport.connect(request)
         if isinstance(connection, NeverLeft):
@@ -280,17 +358,23 @@ class Tokens:
             connection.release()
         if not isinstance(result, Answered):
             return self._silence(wanted.key, result.reason)
-        self._silences.pop(wanted.key, None)
-        return wanted.channel.token_outcome(result.reply, wanted.account, wanted.secret)
+        outcome = wanted.outcome(result.reply)
+        if not isinstance(outcome, TokenStale):
+            self._silences.pop(wanted.key, None)
+        return outcome
 
-    def _silence(self, key: TokenKey, reason: str, remedy: str | None = None) -> TokenLater:
-        """The outcome of a fetch without an answer: a pause that grows with each one, with jitter."""
+    def _silence(
+        self, key: TokenKey, reason: str, remedy: str | None = None, delay: float | None = None
+    ) -> TokenLater:
+        """The outcome of a fetch without a token: a pause that grows with each one, with jitter, or as `delay` says."""
         # Asking again does no harm, but all processes must not do it at the same moment.
-        count = self._silences[key] = self._silences.get(key, 0) + 1
-        longest = min(self._times.retry_s * 2.0 ** min(count - 1, 16), self._times.retry_most_s)
-        return TokenLater(f"{GETTOKEN}{reason}", self._rng.uniform(longest / 2, longest), remedy=remedy)
+        if delay is None:
+            count = self._silences[key] = self._silences.get(key, 0) + 1
+            longest = min(self._times.retry_s * 2.0 ** min(count - 1, 16), self._times.retry_most_s)
+            delay = self._rng.uniform(longest / 2, longest)
+        return TokenLater(f"{GETTOKEN}{reason}", delay, remedy=remedy or None)
 
-    def _granted(self, wanted: _Wanted, lease: FetchLease, value: str, expires_in_s: int) -> Token | None:
+    def _granted(self, wanted: Wanted, lease: FetchLease, value: str, expires_in_s: int) -> Token | None:
         """Stores the token if the lease is still this process's; else None, and the row is read again."""
         nonce = self._entropy(NONCE_BYTES)
         sealed = seal(value, secret=wanted.secret, context=wanted.context(lease.generation + 1), nonce=nonce)
@@ -311,10 +395,3 @@ class Tokens:
 
     def _soon(self) -> float:
         return self._rng.uniform(0.5, 1.5)
-
-
-def secret_of(account: Account) -> str:
-    """The account's secret, read now; a missing one is a ConfigurationError."""
-    if account.secret is None:
-        raise ConfigurationError(f"accounts.{account.name} has no secret; this channel needs one")
-    return account.secret.read()

@@ -40,7 +40,7 @@ class WecomDoor:
 
     def verify(self, query: Query, now: float) -> bytes:
         """The answer to the vendor's URL verification: what `echostr` holds, and nothing around it."""
-        return opened(self.envelope, query, given(query, "echostr"), now, self.max_age_s)
+        return echoed(self.envelope, query, now, self.max_age_s)
 
 
 def secrets_of(account: Account) -> Mapping[str, Secret]:
@@ -58,8 +58,17 @@ def secret_problems(callback: Mapping[str, Any]) -> Iterator[Problem]:
         yield Problem(f"callback.{name}", "is not a setting", f"use {' and '.join(CALLBACK_KEYS)}")
 
 
-def envelope_of(account: str, token: str, aes_key: str, receiver: str) -> Envelope:
-    """The envelope of one address; a malformed key is a ConfigurationError that names it."""
+def echoed(envelope: Envelope, query: Query, now: float, max_age_s: float) -> bytes:
+    """What the `echostr` of a verification holds."""
+    message = opened(envelope, query, given(query, "echostr"), now, max_age_s)
+    # A message that was captured on its way would be told in plain to the one who sends it again as an echostr.
+    if message.lstrip()[:1] in (b"<", b"{"):
+        raise CallbackRefused(403, "a message, not an echostr")
+    return message
+
+
+def envelope_of(account: str, token: str, aes_key: str, receiver: str | None) -> Envelope:
+    """The envelope of one address; None: of any receiver. A malformed key is a ConfigurationError that names it."""
     try:
         return Envelope(token, aes_key, receiver)
     except EnvelopeError as error:

@@ -27,21 +27,29 @@ def token_request(account: Account, secret: str, now: int) -> Request:
 
 def token_outcome(reply: Reply, account: Account, secret: str) -> TokenOutcome:
     """Granted, refused (an operator must act), or later."""
-    answer = read(reply, "access_token")
-    if answer is None:
-        return TokenLater(f"http_{reply.status}: no vendor answer", retry_after(reply) or UNREADABLE_DELAY_S)
-    return _granted(answer) if answer.errcode == 0 else _refused(answer.errcode, answer.errmsg)
+    answer = answer_of(reply, "access_token")
+    if isinstance(answer, TokenLater):
+        return answer
+    return granted(answer, "access_token") if answer.errcode == 0 else refused(answer.errcode, answer.errmsg)
 
 
-def _granted(answer: Answer) -> TokenOutcome:
-    token = text_of(answer.data.get("access_token"))
+def answer_of(reply: Reply, promised: str) -> Answer | TokenLater:
+    """The vendor's answer, which holds the promised value or a code; later: it is not the vendor's."""
+    unread = TokenLater(f"http_{reply.status}: no vendor answer", retry_after(reply) or UNREADABLE_DELAY_S)
+    return read(reply, promised) or unread
+
+
+def granted(answer: Answer, name: str) -> TokenGranted | TokenLater:
+    """The token under a name of the answer, with its life; later: there is no usable one."""
+    token = text_of(answer.data.get(name))
     life = integer(answer.data, "expires_in")
     if token is None or (life is not None and life <= 0):
         return TokenLater("errcode 0 without a usable token", UNREADABLE_DELAY_S)
     return TokenGranted(token, USUAL_LIFE_S if life is None else life)
 
 
-def _refused(code: int, errmsg: str) -> TokenOutcome:
+def refused(code: int, errmsg: str) -> TokenRefused | TokenLater:
+    """What a code of a call for a token means, by the catalogue."""
     row = WRONG_SECRET if code == WRONG_SECRET.code else errcodes.find(code)
     if row is None:
         what = "look the code up on page 90313"

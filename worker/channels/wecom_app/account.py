@@ -12,6 +12,7 @@ from worker.channels.checking.paths import contents
 from worker.channels.checking.plain import byte_size
 from worker.channels.wecom.callback import secret_problems
 from worker.channels.wecom.limits import ip_problems
+from worker.channels.wecom.suite import SUITE_KEYS, suite_problems
 from worker.channels.wecom_app.card_fields import calls_back, card_of
 from worker.domain.account import Account
 from worker.domain.errors import Problem
@@ -22,7 +23,7 @@ ESTIMATES = ("party_estimate", "tag_estimate")
 ABILITIES = ("mini_program", "root_scope", "wechat_plugin_home", "chats_share_members")
 UNITS = ("bytes", "characters")
 
-KEYS = frozenset({"corpid", "agentid", "callback", "textcard_unit", "ip", *COUNTS, *ABILITIES})
+KEYS = frozenset({"corpid", "agentid", "callback", "textcard_unit", "ip", *COUNTS, *ABILITIES, *SUITE_KEYS})
 """Every key that is read."""
 
 
@@ -64,6 +65,7 @@ def _found(settings: Any) -> Iterator[Problem]:
     if settings.get("textcard_unit", UNITS[0]) not in UNITS:
         yield Problem("textcard_unit", "is no unit", f"use one of {', '.join(UNITS)}")
     yield from ip_problems(settings)
+    yield from suite_problems(settings)
     callback = settings.get("callback", True)
     # true: the app has a callback address elsewhere; a table: `worker receiver` is that address.
     if isinstance(callback, Mapping):

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from worker.channels.calls import upload_lane, upload_part
-from worker.channels.wecom import errcodes, token, upload
+from worker.channels.wecom import errcodes, suite, token, upload
 from worker.channels.wecom.callback import secrets_of
 from worker.channels.wecom_app import account as keys, callback, check, fast_check, limits, render, split, verdict
 from worker.channels.wecom_app.fields import ENVELOPE, SENDS
@@ -56,6 +56,7 @@ class WecomApp:
     outcome = staticmethod(verdict.outcome)
     token_request = staticmethod(token.token_request)
     token_outcome = staticmethod(token.token_outcome)
+    token_chain = staticmethod(suite.token_chain)
     explain = staticmethod(errcodes.explain)
     app_scope = staticmethod(render.app_scope)
     media_scope = staticmethod(upload.media_scope)

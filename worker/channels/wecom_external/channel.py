@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping
 from typing import Any
 
 from worker.channels.base import CallbackDoor
-from worker.channels.calls import upload_lane, upload_part
+from worker.channels.calls import no_chain, upload_lane, upload_part
 from worker.channels.wecom import errcodes, token, upload
 from worker.channels.wecom_external import account as keys, check, limits, render, split, verdict
 from worker.domain.account import Account, Secret
@@ -60,6 +60,7 @@ class WecomExternal:
     media_scope = staticmethod(upload.media_scope)
     upload_limit = staticmethod(upload.most_bytes)
     upload_part = staticmethod(upload_part)
+    token_chain = staticmethod(no_chain)
 
     def kind_of(self, document: Mapping[str, Any], to: Recipients) -> str:
         """See `Channel.kind_of`."""

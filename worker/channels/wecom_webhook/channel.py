@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from worker.channels.base import TokenOutcome
-from worker.channels.calls import upload_lane, upload_part
+from worker.channels.calls import no_chain, upload_lane, upload_part
 from worker.channels.wecom.callback import secrets_of
 from worker.channels.wecom_webhook import (
     account as keys,
@@ -58,6 +58,7 @@ class WecomWebhook:
     callback_door = staticmethod(callback.door)
     narrow = staticmethod(split.narrow)
     split = staticmethod(split.split)
+    token_chain = staticmethod(no_chain)
 
     def kind_of(self, document: Mapping[str, Any], to: Recipients) -> str:
         """See `Channel.kind_of`."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from typing import Any
 
-from worker.channels.calls import upload_lane, upload_part
+from worker.channels.calls import no_chain, upload_lane, upload_part
 from worker.channels.youdu import (
     account as keys,
     callback,
@@ -62,6 +62,7 @@ class Youdu:
     explain = staticmethod(errcodes.explain)
     upload_part = staticmethod(upload_part)
     callback_door = staticmethod(callback.door)
+    token_chain = staticmethod(no_chain)
 
     def kind_of(self, document: Mapping[str, Any], to: Recipients) -> str:
         """See `Channel.kind_of`."""

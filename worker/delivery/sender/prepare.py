@@ -39,7 +39,7 @@ from worker.outbox.engine.database import is_about_the_row
 from worker.outbox.jobs.loading import DuePart, moves_until, read_documents
 from worker.outbox.jobs.suppressions import leave_out
 from worker.outbox.lanes.pauses import paused_among
-from worker.transport.tokens import secret_of
+from worker.transport.token_source import secret_of
 
 log = structlog.get_logger()
 Then = Callable[[Connection, int], None]

@@ -223,4 +223,5 @@ def _tokens(dependencies: Dependencies, lease: Lease) -> Tokens:
             call_s=settings.token_call_s,
             probe_s=settings.park_probe_s,
         ),
+        accounts=dependencies.accounts,
     )

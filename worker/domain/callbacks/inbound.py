@@ -41,12 +41,40 @@ class Inbound:
     """Set when a card, or a button below a message, was pressed."""
     chat: ChatNews | None = None
     """Set when the event shows a chat, or that this account was taken out of one."""
+    grant: Grant | None = None
+    """Set when the event brought or ended a credential, which the payload then does not hold."""
     answer: bytes = b""
-    """The JSON body that acknowledges the event; empty: the HTTP status alone does."""
+    """The body that acknowledges the event; empty: the HTTP status alone does."""
+    answer_type: str = "application/json"
+    """The media type of the answer."""
 
     def key(self, account: str) -> str:
         """A hash that is equal for every delivery of one event to one account, and different for any other."""
         return hashlib.sha256(json.dumps([account, *self.identity]).encode()).hexdigest()
+
+
+class GrantKind(StrEnum):
+    """What a credential that a callback brings is for."""
+
+    TICKET = "ticket"
+    """Asks for the account's own token, for a while."""
+    AUTH_CODE = "auth_code"
+    """Is exchanged once for a lasting code."""
+    CODE = "code"
+    """Lasts until it is replaced or withdrawn."""
+
+
+@dataclass(frozen=True, slots=True)
+class Grant:
+    """A credential that an event brought, or ended."""
+
+    kind: GrantKind
+    secret: str | None = field(repr=False)
+    """None: it was withdrawn."""
+    subject: str = ""
+    """The id of the corp whose lasting code it is; empty for the others."""
+    lasts_s: int | None = None
+    """Seconds for which it is good, from the vendor's instant; None: no end."""
 
 
 @dataclass(frozen=True, slots=True)

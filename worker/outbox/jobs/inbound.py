@@ -24,6 +24,7 @@ from worker.outbox.jobs import chats, codes
 from worker.outbox.jobs.chats import ChatLanes
 from worker.outbox.jobs.codes import may_be_anothers
 from worker.outbox.jobs.events import event_row
+from worker.outbox.lanes.grants import SealedGrant, keep
 
 _OURS = re.compile(r"w([0-9a-f]{32}-[0-9]{1,7})")
 """A task_id that the worker made contains its part's id (`w<part id>`, see the channel's `render`)."""
@@ -49,6 +50,8 @@ class Delivery:
     """True when the application has hooks."""
     lanes: ChatLanes | None = None
     """The lanes of messages to the chat that the callback reports; None: it reports no chat."""
+    grant: SealedGrant | None = None
+    """The credential that the callback brought or ended; None: neither."""
 
 
 def store(connection: Connection, now: str, delivery: Delivery) -> list[LaneEvent] | None:
@@ -76,6 +79,8 @@ def store(connection: Connection, now: str, delivery: Delivery) -> list[LaneEven
     stored_by = execute(connection, "select stored_by from worker_inbound where id = :id", {"id": key}).scalar_one()
     if stored_by != delivery.id:
         return None
+    if delivery.grant is not None:
+        keep(connection, instant, delivery.grant)
     if card is not None:
         _follow(connection, delivery, card, part_id, instant)
     elif delivery.hooked:

@@ -13,7 +13,7 @@ from worker.outbox.tables.callback import chats, events, inbound
 from worker.outbox.tables.columns import PREFIX, columns_of, is_made, metadata
 from worker.outbox.tables.content import blob_chunks, blob_uses, blobs, bodies, duplicates, media
 from worker.outbox.tables.job import jobs, order_queue, orders, parts
-from worker.outbox.tables.lane import budgets, lane_events, lanes, leases, pauses, processes, site, tokens
+from worker.outbox.tables.lane import budgets, grants, lane_events, lanes, leases, pauses, processes, site, tokens
 from worker.outbox.tables.record import attempts, confirmations, failures, receipts, response_codes, task_ids, waits
 from worker.outbox.tables.search import suppressions, terms, unindexed
 
@@ -33,6 +33,7 @@ __all__ = [
     "duplicates",
     "events",
     "failures",
+    "grants",
     "inbound",
     "include_object",
     "is_made",

@@ -71,6 +71,22 @@ tokens = table(
     Column("probe_at", BigInteger, doc="next probe after a refusal; or end of a probation; null: neither"),
 )
 
+grants = table(
+    "grants",
+    Column("kind", Key(20), primary_key=True, doc="ticket, auth_code or code"),
+    Column("account", Key(60), primary_key=True, doc="the account whose callbacks brought it"),
+    Column(
+        "subject",
+        Key(128),
+        primary_key=True,
+        doc="whose it is: a corp's id of a code, a keyed hash of an auth_code; empty: the account's own",
+    ),
+    Column("sealed", LongText(), doc="sealed with a key derived from the account's secret; null: it was withdrawn"),
+    Column("issued_at", BigInteger, nullable=False, doc="by the vendor, no later than it was stored; the newest wins"),
+    Column("ends_at", BigInteger, doc="until when it is good; null: no end"),
+    Column("stored_at", BigInteger, nullable=False, doc="when it was stored or withdrawn"),
+    Column("lease_until", BigInteger, doc="of an auth_code: no process exchanges it before; null: none has tried"),
+)
 
 pauses = table(
     "pauses",

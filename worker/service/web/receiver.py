@@ -112,7 +112,7 @@ class Receiver:
             log.warning("callback_not_stored", account=name, error=type(error).__name__)
             return Response(status_code=503)
         log.info("callback", account=name, kind=inbound.event, outcome="stored" if first else "repeated")
-        return Response(inbound.answer, 200, media_type="application/json" if inbound.answer else None)
+        return Response(inbound.answer, 200, media_type=inbound.answer_type if inbound.answer else None)
 
     async def _body(self, request: Request) -> bytes:
         """The body; raises CallbackRefused as soon as it is too long or too slow."""

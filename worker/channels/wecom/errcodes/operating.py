@@ -26,6 +26,10 @@ _TOKEN: Rows = {
         ("bad access_token", "access_token 无效"),
         ("fetch a token; refused again, check the app", "重新获取 access_token；若仍失败，检查应用"),
     ),
+    40082: (
+        ("bad suite_access_token", "suite_access_token 无效"),
+        ("fetch a suite_access_token", "重新获取 suite_access_token"),
+    ),
     41001: (("access_token missing", "缺少 access_token"), ("fetch a token", "重新获取 access_token")),
     42001: (("access_token expired", "access_token 已过期"), ("fetch a token", "重新获取 access_token")),
 }
@@ -34,6 +38,16 @@ _LICENCE: Said = ("buy or renew the licence", "购买或续期接口许可")
 _ACCOUNT: Rows = {
     40013: (("bad corpid", "corpid 无效"), ("correct corpid", "更正 corpid")),
     40056: (("bad agentid", "agentid 无效"), ("correct agentid", "更正 agentid")),
+    40080: (("bad suite_secret", "suite_secret 无效"), ("correct the suite's secret", "更正 suite_secret")),
+    40083: (("bad suite_id", "suite_id 无效"), ("correct suite_id", "更正 suite_id")),
+    40084: (
+        ("bad permanent code, or the corp has withdrawn its authorisation", "永久授权码无效，或企业已取消授权"),
+        ("let the corp authorise the app again; a configured code must be of this suite", "请企业重新授权该应用"),
+    ),
+    40085: (
+        ("bad suite_ticket", "suite_ticket 无效或已失效"),
+        ("refresh the ticket in the provider's console (刷新Ticket)", "在服务商后台点击刷新Ticket"),
+    ),
     40091: (
         ("the secret belongs to another corp or app", "secret 属于其他企业或应用"),
         ("correct the secret", "更正 secret"),

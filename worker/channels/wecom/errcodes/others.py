@@ -31,6 +31,7 @@ _CHATS: Mapping[int, Said] = {
     86224: ("chat: bad request", "群聊：请求不合法"),
 }
 _ELSEWHERE: Mapping[int, Said] = {
+    40078: ("bad auth code of an authorisation", "临时授权码无效"),
     42003: ("oauth code expired", "oauth code 已过期"),
     42007: ("pre_auth_code expired", "pre_auth_code 已过期"),
     42009: ("suite token expired", "suite_access_token 已过期"),

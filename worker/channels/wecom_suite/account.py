@@ -1,0 +1,42 @@
+"""What the account of a suite must say."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from worker.channels.wecom.callback import secret_problems
+from worker.domain.account import Account, Secret
+from worker.domain.errors import Problem
+
+KEYS = frozenset({"suite_id", "callback", "former_secret"})
+"""Every key that is read."""
+ADDRESS = 'add callback = { token = { env = "NAME" }, aes_key = { env = "NAME" } }, as typed into the suite\'s page'
+
+
+def problems(account: Account) -> list[Problem]:
+    """Every wrong key."""
+    return list(_found(account))
+
+
+def _found(account: Account) -> Iterator[Problem]:
+    settings = account.settings
+    suite_id = settings.get("suite_id")
+    if not isinstance(suite_id, str) or not suite_id.strip():
+        yield Problem("suite_id", "is missing or not a text", "add the suite's id, or that of the template (代开发)")
+    callback = settings.get("callback")
+    if isinstance(callback, Mapping):
+        yield from secret_problems(callback)
+    else:
+        yield Problem(
+            "callback", "is no table: without its callbacks there is no suite_ticket, and so no token", ADDRESS
+        )
+    former: Any = settings.get("former_secret")
+    if former is not None and not isinstance(former, Secret):
+        yield Problem("former_secret", "is no place of a secret", 'write { env = "NAME" } or { file = "PATH" }')
+
+
+def cautions(account: Account) -> Iterator[str]:
+    """A sentence while two secrets are configured."""
+    if account.settings.get("former_secret") is not None:
+        yield "former_secret is set: leave it out once every process has had the new secret for an hour"

@@ -1,0 +1,120 @@
+"""Callbacks of a suite's instruction address (指令回调URL): tickets, authorisations, and what ends them.
+
+Pure. What they bring of credentials is taken out of the payload: it is neither stored with it nor told to hooks.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from worker.channels.wecom.answer import storable
+from worker.channels.wecom.callback import (
+    Query,
+    Tree,
+    WecomDoor,
+    echoed,
+    envelope_of,
+    id_at,
+    opened,
+    parsed,
+    text_at,
+    tree_of,
+)
+from worker.channels.wecom.redact import MASK
+from worker.crypto.envelope import Envelope
+from worker.domain.account import Account
+from worker.domain.callbacks.inbound import CallbackRefused, Grant, GrantKind, Inbound
+
+TICKET_S = 1800
+"""Seconds for which a suite_ticket is good; one is pushed every ten minutes (推送suite_ticket)."""
+AUTH_CODE_S = 600
+"""Seconds for which an AuthCode is good, once (授权通知事件)."""
+SUCCESS = b"success"
+"""What the vendor wants to read, within a second."""
+_LONGEST = 1024
+"""Characters of the longest credential that is taken; the vendor's have 512 at most."""
+_SECRET_FIELDS = frozenset(
+    {"suiteticket", "authcode", "permanentcode", "accesstoken", "registercode", "preauthcode", "suiteaccesstoken"}
+)
+
+
+@dataclass(frozen=True)
+class SuiteDoor(WecomDoor):
+    """Reads the requests to one suite's callback address."""
+
+    verifier: Envelope
+    suite_id: str
+
+    def verify(self, query: Query, now: float) -> bytes:
+        """The answer to the vendor's URL verification, whose receiver is the provider's corp and not the suite."""
+        return echoed(self.verifier, query, now, self.max_age_s)
+
+    def read(self, query: Query, body: bytes, now: float) -> Inbound:
+        """What a POST says."""
+        encrypted = parsed(body).findtext("Encrypt")
+        if not encrypted or not encrypted.strip():
+            raise CallbackRefused(400, "no Encrypt in the body")
+        tree = tree_of(parsed(opened(self.envelope, query, encrypted.strip(), now, self.max_age_s)))
+        if text_at(tree, "SuiteId") not in ("", self.suite_id):
+            raise CallbackRefused(403, "meant for another suite")
+        happened = text_at(tree, "TimeStamp") or text_at(tree, "CreateTime")
+        if not happened.isascii() or not happened.isdecimal() or len(happened) > 12:
+            raise CallbackRefused(400, "no TimeStamp in the message")
+        name = text_at(tree, "InfoType") or text_at(tree, "Event") or "unknown"
+        return Inbound(
+            event=storable(name)[:80],
+            person="",
+            happened_at=int(happened),
+            # Only its hash is kept, so the credential inside tells two events of one second apart.
+            identity=("suite", json.dumps(tree, sort_keys=True)),
+            payload=without_secrets(tree),
+            grant=_grant(tree, name),
+            answer=SUCCESS,
+            answer_type="text/plain",
+        )
+
+
+def door(account: Account, secrets: Mapping[str, str], max_age_s: float) -> SuiteDoor:
+    """The door of one account; a malformed key is a ConfigurationError that names it."""
+    suite_id = str(account.settings["suite_id"])
+    # The verification is sealed for the provider's corp, the events for the suite (w7corp/easywechat, issue 1300).
+    own, anyone = (
+        envelope_of(account.name, secrets["token"], secrets["aes_key"], receiver) for receiver in (suite_id, None)
+    )
+    return SuiteDoor(own, max_age_s, anyone, suite_id)
+
+
+def _grant(tree: Tree, name: str) -> Grant | None:
+    match name:
+        case "suite_ticket":
+            return Grant(GrantKind.TICKET, _credential(tree, "SuiteTicket"), lasts_s=TICKET_S)
+        # An authorisation says only its code: whose it is, the exchange tells.
+        case "create_auth" | "reset_permanent_code":
+            return Grant(GrantKind.AUTH_CODE, _credential(tree, "AuthCode"), lasts_s=AUTH_CODE_S)
+        case "cancel_auth":
+            if not (corp := id_at(tree, "AuthCorpId")):
+                raise CallbackRefused(400, "no AuthCorpId in the message")
+            return Grant(GrantKind.CODE, None, corp)
+    return None
+
+
+def _credential(tree: Tree, name: str) -> str:
+    value = text_at(tree, name)
+    if not 0 < len(value) <= _LONGEST or not value.isascii() or not value.isprintable():
+        raise CallbackRefused(400, f"no usable {name} in the message")
+    return value
+
+
+def without_secrets(tree: Any) -> Any:
+    """A copy with a mask in the place of every credential."""
+    if isinstance(tree, Mapping):
+        return {
+            storable(name): MASK if name.replace("_", "").lower() in _SECRET_FIELDS else without_secrets(value)
+            for name, value in tree.items()
+        }
+    if isinstance(tree, list):
+        return [without_secrets(entry) for entry in tree]
+    return storable(tree)

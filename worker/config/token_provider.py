@@ -1,0 +1,65 @@
+"""`token_provider` of an account: the firm's own place of tokens, a URL with a bearer secret or a function.
+
+Knows how the setting is written, and neither calls the URL nor imports the function.
+"""
+
+from __future__ import annotations
+
+import re
+from functools import partial
+from typing import Any, Self
+from urllib.parse import urlsplit
+
+from pydantic import BaseModel, ConfigDict, model_validator
+
+from worker.config.places import SecretFrom
+from worker.domain.account import Secret, TokenProvider
+
+_FUNCTION = r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*"
+_FORMS = 'write it as { url = "https://host/path", bearer = { env = "NAME" } }, or as "package.module:function"'
+
+
+class TokenProviderFrom(BaseModel):
+    """Where an account's tokens come from: `url` and `bearer`, or a function."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+
+    url: str | None = None
+    bearer: SecretFrom | None = None
+    function: str | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _written_out(cls, value: Any) -> Any:
+        if isinstance(value, dict | cls):
+            return value
+        if not isinstance(value, str) or not re.fullmatch(_FUNCTION, value):
+            raise ValueError(f"is no place of tokens; {_FORMS}")
+        return {"function": value}
+
+    @model_validator(mode="after")
+    def _one_place(self) -> Self:
+        if self.function is not None:
+            if self.url is not None or self.bearer is not None or not re.fullmatch(_FUNCTION, self.function):
+                raise ValueError(f"is no place of tokens; {_FORMS}")
+        elif self.url is None or self.bearer is None:
+            raise ValueError(f"needs url and bearer; {_FORMS}")
+        elif not _is_usable(self.url):
+            raise ValueError("its url is no web address without a user and a fragment; write it as https://host/path")
+        return self
+
+    def opened(self, key: str) -> TokenProvider:
+        """The place as the pipeline knows it; `key` names the account in errors."""
+        if self.bearer is None:
+            return TokenProvider(str(self.function))
+        return TokenProvider(str(self.url), Secret(partial(self.bearer.read, f"{key}.token_provider.bearer")))
+
+
+def _is_usable(url: str) -> bool:
+    try:
+        parts = urlsplit(url)
+        parsed = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        return False
+    # A credential has its own place, and a fragment is never sent.
+    return parsed and "@" not in parts.netloc and not parts.fragment and url.isascii() and url.isprintable()

@@ -1,0 +1,206 @@
+"""The credentials that callbacks bring: sealing them, and the loop that exchanges authorisation codes for lasting ones.
+
+An authorisation code is good once and for minutes, and does not say whose it is: so a loop of the leading process
+exchanges it as soon as it is there. What a code or an answer means is the channel's.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable
+from dataclasses import replace
+
+import structlog
+
+from worker.channels.base import (
+    CodeExchange,
+    CodeGranted,
+    TokenChain,
+    TokenLater,
+    TokenRefused,
+    TokenStale,
+)
+from worker.channels.registry import channel as find_channel
+from worker.config.accounts import AccountSource
+from worker.crypto.seal import NONCE_BYTES, keyed_hash, seal, unseal
+from worker.domain.account import Account, Token
+from worker.domain.call import Answered, NeverLeft
+from worker.domain.callbacks.inbound import Grant, GrantKind
+from worker.domain.errors import WorkerError
+from worker.outbox.engine.clock import SECOND
+from worker.outbox.engine.database import Database
+from worker.outbox.lanes import grants
+from worker.outbox.lanes.grants import GrantKey, GrantRow, SealedGrant
+from worker.transport.http import Transport
+from worker.transport.token_source import open_grant, secret_of
+from worker.transport.tokens import Tokens
+
+log = structlog.get_logger()
+
+LOOK_S = 2.0
+"""Seconds between two turns."""
+OVERLAP_S = 60
+"""Seconds that a look reaches back before the last one: a row may be committed some time after its instant."""
+RESEAL_S = 60.0
+"""Seconds between two looks for what the former secret seals."""
+LEASE_S = 25.0
+CALL_S = 10.0
+AGAIN_S = 5.0
+"""Seconds until a code is tried again after a call without an answer."""
+
+Entropy = Callable[[int], bytes]
+
+
+def sealed_grant(account: Account, grant: Grant, happened_at: int, entropy: Entropy = os.urandom) -> SealedGrant:
+    """A credential as it is stored: sealed under the secret of the account whose callbacks brought it."""
+    secret, subject = secret_of(account), grant.subject
+    if grant.kind is GrantKind.AUTH_CODE:
+        subject = keyed_hash(secret.encode(), grant.secret or "")
+    key = GrantKey(grant.kind, account.name, subject)
+    sealed = None if grant.secret is None else _sealed(key, grant.secret, secret, entropy)
+    return SealedGrant(key, sealed, happened_at * SECOND, grant.lasts_s)
+
+
+def _sealed(key: GrantKey, plain: str, secret: str, entropy: Entropy) -> str:
+    return seal(plain, secret=secret, context=key.context, nonce=entropy(NONCE_BYTES))
+
+
+class ChangedCodes:
+    """Drops tokens that rest on a code which was replaced or withdrawn; every process does it for its own memory."""
+
+    def __init__(self, database: Database, tokens: Tokens):
+        self._database, self._tokens = database, tokens
+        self._since = 0
+
+    def turn(self) -> float:
+        """Looks what changed since the last turn; returns the seconds until the next."""
+        since = self._since
+        self._since = self._database.read_now() - OVERLAP_S * SECOND
+        with self._database.reading() as connection:
+            changed = grants.changed_codes(connection, since)
+        self._tokens.forget(changed)
+        return LOOK_S
+
+
+class CodeExchanges:
+    """Exchanges the authorisation codes that came; for the leading process."""
+
+    def __init__(
+        self,
+        database: Database,
+        accounts: AccountSource,
+        tokens: Tokens,
+        transport: Transport,
+        *,
+        monotonic: Callable[[], float] = time.monotonic,
+        entropy: Entropy = os.urandom,
+    ):
+        self._database, self._accounts, self._tokens, self._transport = database, accounts, tokens, transport
+        self._monotonic, self._entropy = monotonic, entropy
+        self._reseal_at = monotonic()
+
+    def turn(self) -> float:
+        """Exchanges each code that may be exchanged now, one after another; returns the seconds until the next turn."""
+        with self._database.reading() as connection:
+            rows = grants.to_exchange(connection, self._database.now)
+        for row in rows:
+            # A suite that is not configured here, or wrongly, does not hold up the others.
+            try:
+                self._exchange(row)
+            except WorkerError as error:
+                self._rest(row, AGAIN_S, str(error))
+        if self._monotonic() >= self._reseal_at:
+            self._reseal_at = self._monotonic() + RESEAL_S
+            self._reseal()
+        return LOOK_S
+
+    def _exchange(self, row: GrantRow) -> None:
+        if row.is_over:
+            self._lost(row, "its time was over before it could be exchanged")
+            return
+        account, chain = self._keeper(row.key.account)
+        code = None if row.sealed is None else open_grant(row.key, row.sealed, account, chain)
+        if chain.exchange is None or code is None:
+            self._lost(row, "it does not open with the account's secret")
+            return
+        token = self._tokens.get(account, find_channel(account.channel))
+        if not isinstance(token, Token):
+            self._rest(row, AGAIN_S, token.reason)
+        elif grants.lease(self._database, row.key, LEASE_S):
+            self._settle(row, account, token, self._call(account, chain.exchange, token, code))
+
+    def _keeper(self, name: str) -> tuple[Account, TokenChain]:
+        account = self._accounts.get(name)
+        chain = find_channel(account.channel).token_chain(account)
+        if chain is None:
+            raise WorkerError(f"account {name!r} exchanges no codes")
+        return account, chain
+
+    def _call(
+        self, account: Account, exchange: CodeExchange, token: Token, code: str
+    ) -> CodeGranted | TokenRefused | TokenLater | TokenStale:
+        asked = exchange.request(account, token.value, code)
+        request = replace(asked, deadline_s=CALL_S, egress=account.egress)
+        connection = self._transport.connect(request)
+        if isinstance(connection, NeverLeft):
+            return TokenLater(connection.reason, AGAIN_S)
+        try:
+            result = connection.call(request)
+        finally:
+            connection.release()
+        # Without an answer the code may be spent: one more try tells, and does no harm.
+        return exchange.outcome(result.reply) if isinstance(result, Answered) else TokenLater(result.reason, AGAIN_S)
+
+    def _settle(
+        self,
+        row: GrantRow,
+        account: Account,
+        token: Token,
+        outcome: CodeGranted | TokenRefused | TokenLater | TokenStale,
+    ) -> None:
+        match outcome:
+            case CodeGranted(subject=subject, code=code):
+                self._tokens.worked(account, token)
+                key = GrantKey(GrantKind.CODE, account.name, subject)
+                sealed = _sealed(key, code, secret_of(account), self._entropy)
+                grants.settle(self._database, row.key, SealedGrant(key, sealed, row.issued_at, None))
+                log.info("authorised", account=account.name, corp=subject)
+            case TokenRefused(reason=reason):
+                self._lost(row, reason)
+            case TokenStale():
+                self._tokens.refused(account, token)
+                self._rest(row, 0.0, outcome.reason)
+            case TokenLater(reason=reason, delay=delay):
+                self._rest(row, delay, reason)
+
+    def _rest(self, row: GrantRow, seconds: float, reason: str) -> None:
+        grants.rest(self._database, row.key, seconds)
+        log.warning("code_not_exchanged", account=row.key.account, reason=reason, seconds=seconds)
+
+    def _lost(self, row: GrantRow, reason: str) -> None:
+        if grants.settle(self._database, row.key, None):
+            log.error("authorisation_lost", account=row.key.account, reason=reason)
+
+    def _reseal(self) -> None:
+        """Seals with the account's secret what its former one seals, so that the former one can go."""
+        for name in self._accounts.names():
+            try:
+                account, chain = self._keeper(name)
+            except WorkerError:
+                continue
+            if chain.former_secret is not None and chain.exchange is not None:
+                self._reseal_of(account, chain)
+
+    def _reseal_of(self, account: Account, chain: TokenChain) -> None:
+        secret, changes = secret_of(account), []
+        with self._database.reading() as connection:
+            kept = grants.all_of(connection, account.name)
+        for key, sealed in kept:
+            if unseal(sealed, secret=secret, context=key.context) is not None:
+                continue
+            plain = open_grant(key, sealed, account, chain)
+            if plain is not None:
+                changes.append((key, sealed, _sealed(key, plain, secret, self._entropy)))
+        if changes:
+            grants.reseal(self._database, changes)

@@ -1,0 +1,164 @@
+"""What an account's token is fetched with: its secret, what callbacks brought, or the bearer of a firm's own place.
+
+Finds it, names it by a fingerprint, and opens what is sealed. Fetches nothing.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from worker.channels.base import Channel, FetchedWith, TokenChain, TokenOutcome
+from worker.channels.registry import channel as find_channel
+from worker.config.accounts import AccountSource
+from worker.crypto.seal import keyed_hash, unseal
+from worker.domain.account import Account, TokenParked, TokenWait
+from worker.domain.call import FileBody, Reply, Request
+from worker.domain.callbacks.inbound import GrantKind
+from worker.domain.errors import ConfigurationError
+from worker.outbox.engine.database import Database
+from worker.outbox.engine.site_keys import lane_key
+from worker.outbox.lanes import grants
+from worker.outbox.lanes.grants import GrantKey, GrantRow
+from worker.outbox.lanes.tokens import TokenKey
+
+_NO_INSTANT = 0
+"""The time in the request that is only hashed, to name the credentials."""
+TICKET_LOOK_S = 10.0
+"""Seconds until an account that waits for a ticket looks for it again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """An account's token, and what is needed to fetch and to decrypt it."""
+
+    account: Account
+    channel: Channel
+    key: TokenKey
+    secret: str = field(repr=False)
+    """Seals the token; for the vendor's own call also what proves the account."""
+    chain: TokenChain | None = None
+    code: tuple[str, str, int] | None = None
+    """Keeper, subject and instant of the kept code that the secret is; None: it is the account's own."""
+
+    def context(self, generation: int) -> str:
+        """What the token of a generation is sealed for."""
+        return f"token {self.key.account} {self.key.fingerprint} {generation}"
+
+    def request(self, beside: str, now: int) -> Request:
+        """The vendor's call."""
+        if self.chain is None:
+            return self.channel.token_request(self.account, self.secret, now)
+        return self.chain.request(self.account, self.secret, beside, now)
+
+    def outcome(self, reply: Reply) -> TokenOutcome:
+        """What the answer to it means."""
+        if self.chain is None:
+            return self.channel.token_outcome(reply, self.account, self.secret)
+        return self.chain.outcome(reply, self.account)
+
+
+class TokenSources:
+    """Where the tokens of one process's accounts come from. Thread-safe."""
+
+    def __init__(self, database: Database, accounts: AccountSource, *, probe_s: float):
+        self._database, self._accounts, self._probe_s = database, accounts, probe_s
+
+    def wanted(self, account: Account, channel: Channel) -> Wanted | TokenParked:
+        """The token of an account as it is configured now; parked: a code that it takes is not there."""
+        if account.token_provider is not None:
+            return self._provided(account, channel)
+        chain, code = channel.token_chain(account), None
+        if chain is None or chain.subject is None:
+            secret = secret_of(account)
+        else:
+            found = self._code(chain, chain.subject)
+            if isinstance(found, TokenParked):
+                return found
+            secret, stored_at = found
+            code = (chain.keeper, chain.subject, stored_at)
+        unnamed = Wanted(account, channel, TokenKey(account.name, ""), secret, chain, code)
+        fingerprint = _fingerprint(secret, unnamed.request("", _NO_INSTANT))
+        return Wanted(account, channel, TokenKey(account.name, fingerprint), secret, chain, code)
+
+    def _provided(self, account: Account, channel: Channel) -> Wanted:
+        provider = account.token_provider
+        assert provider is not None
+        if provider.bearer is not None:
+            secret = provider.bearer.read()
+        else:
+            # A function has no secret: the site's own key keeps its tokens apart from a reader of this table alone.
+            with self._database.reading() as connection:
+                secret = lane_key(connection).hex()
+        fingerprint = keyed_hash(secret.encode(), "token_provider", provider.place)
+        return Wanted(account, channel, TokenKey(account.name, fingerprint), secret)
+
+    def _code(self, chain: TokenChain, subject: str) -> tuple[str, int] | TokenParked:
+        """The kept code and the instant at which it was stored."""
+        keeper, own = self._keeper(chain)
+        row = grants.read(self._database, GrantKey(GrantKind.CODE, keeper.name, subject))
+        if row is None or row.sealed is None:
+            reason, remedy = chain.missing if row is None else chain.ended
+            return TokenParked(reason, remedy, self._probe_s)
+        opened = open_grant(row.key, row.sealed, keeper, own)
+        if opened is None:
+            return TokenParked(*_unreadable("code", keeper), self._probe_s)
+        return opened, row.stored_at
+
+    def keeper_of_token(self, wanted: Wanted) -> tuple[Account, Channel] | None:
+        """The account whose own token the fetch takes; None: it takes no other account's."""
+        if wanted.chain is None or wanted.chain.beside is not FetchedWith.TOKEN:
+            return None
+        keeper, _ = self._keeper(wanted.chain)
+        return keeper, find_channel(keeper.channel)
+
+    def ticket(self, wanted: Wanted) -> str | TokenWait:
+        """The newest ticket, as far as the fetch takes one; else an empty text."""
+        chain = wanted.chain
+        if chain is None or chain.beside is not FetchedWith.TICKET:
+            return ""
+        row = grants.read(self._database, GrantKey(GrantKind.TICKET, chain.keeper))
+        if row is None or row.sealed is None or row.is_over:
+            return TokenWait(TICKET_LOOK_S, chain.missing[0], remedy=chain.missing[1])
+        return self._opened_ticket(row, wanted.account, chain)
+
+    def _opened_ticket(self, row: GrantRow, account: Account, chain: TokenChain) -> str | TokenWait:
+        opened = open_grant(row.key, row.sealed or "", account, chain)
+        if opened is not None:
+            return opened
+        reason, _ = _unreadable("ticket", account)
+        return TokenWait(TICKET_LOOK_S, reason, remedy=chain.missing[1])
+
+    def _keeper(self, chain: TokenChain) -> tuple[Account, TokenChain]:
+        keeper = self._accounts.get(chain.keeper)
+        own = find_channel(keeper.channel).token_chain(keeper)
+        if own is None or own.exchange is None:
+            raise ConfigurationError(f"account {chain.keeper!r} keeps no codes of corps; name the account of a suite")
+        return keeper, own
+
+
+def open_grant(key: GrantKey, sealed: str, keeper: Account, chain: TokenChain) -> str | None:
+    """A kept credential, by the keeper's secret or its former one; None: neither opens it."""
+    opened = unseal(sealed, secret=secret_of(keeper), context=key.context)
+    if opened is None and chain.former_secret is not None:
+        return unseal(sealed, secret=chain.former_secret.read(), context=key.context)
+    return opened
+
+
+def secret_of(account: Account) -> str:
+    """The account's secret, read now; a missing one is a ConfigurationError."""
+    if account.secret is None:
+        raise ConfigurationError(f"accounts.{account.name} has no secret; this channel needs one")
+    return account.secret.read()
+
+
+def _unreadable(what: str, keeper: Account) -> tuple[str, str]:
+    remedy = "set its former_secret to the secret before, or let the corp authorise the app again"
+    return f"the kept {what} does not open with the secret of account {keeper.name}", remedy
+
+
+def _fingerprint(secret: str, asked: Request) -> str:
+    """The name of the credentials: a hash, under the secret itself, of all that the vendor is asked with."""
+    assert not isinstance(asked.body, FileBody)
+    query = [part for pair in sorted(asked.query.items()) for part in pair]
+    body = (asked.body or b"").decode("utf-8", "backslashreplace")
+    return keyed_hash(secret.encode(), asked.base_url, asked.path, *query, body)
