@@ -296,7 +296,7 @@ def test_a_function_that_is_not_there_is_a_wait_too(
 
 
 def test_a_function_that_hangs_holds_few_threads(database: Database, driven_clock: DrivenClock) -> None:
-    """Each waits for its deadline; beyond four at once there is no further thread, and other places are not affected."""
+    """Each waits for its deadline; beyond four at once no further thread is made, and other places are not affected."""
     vendor = Vendor(database, driven_clock, [grant("vendors")], TokenTimes(patience_s=0.2, call_s=0.01))
     process = vendor.process()
 
@@ -373,5 +373,3 @@ def test_a_refused_call_asks_for_a_fresh_one(site: Site, code: int) -> None:
     assert "accepted" == site.state(job)
     assert ["old", "new"] == [call.query["access_token"] for call in site.calls()]
     assert [False, True] == [fresh for _, fresh in provided.ASKED]
-
-

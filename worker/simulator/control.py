@@ -13,6 +13,7 @@ from worker.simulator.request import HttpRequest
 from worker.simulator.settings import SimulatorSettings
 from worker.simulator.wecom_app.calls.press import Press, press
 from worker.simulator.wecom_external.calls.acts import ACTS as EXTERNAL_ACTS
+from worker.simulator.wecom_suite.calls.acts import ACTS as SUITE_ACTS
 from worker.simulator.wecom_webhook.calls.control import ACTS as WEBHOOK_ACTS
 from worker.simulator.wire.faults import FaultRule
 from worker.simulator.world import Controlled, World
@@ -229,5 +230,6 @@ ACTS: dict[tuple[str, str], Callable[[Controlled, HttpRequest], Any]] = {
     ("POST", "reset"): _reset,
     **WEBHOOK_ACTS,
     **EXTERNAL_ACTS,
+    **SUITE_ACTS,
     **YOUDU_ACTS,
 }

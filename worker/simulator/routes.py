@@ -9,6 +9,7 @@ from worker.simulator.answers import HttpAnswer, Refused, refusal
 from worker.simulator.request import HttpRequest
 from worker.simulator.wecom_app.calls import handlers, messages
 from worker.simulator.wecom_external.calls.handlers import ROUTES as EXTERNAL_ROUTES
+from worker.simulator.wecom_suite.calls.handlers import ROUTES as SUITE_ROUTES
 from worker.simulator.wecom_webhook.calls.handlers import ROUTES as WEBHOOK_ROUTES
 from worker.simulator.world import World
 from worker.simulator.youdu.calls.handlers import ROUTES as YOUDU_ROUTES
@@ -28,6 +29,7 @@ ROUTES: dict[str, Handler] = {
     "/cgi-bin/appchat/send": handlers.send_to_chat,
     **WEBHOOK_ROUTES,
     **EXTERNAL_ROUTES,
+    **SUITE_ROUTES,
     **YOUDU_ROUTES,
 }
 

@@ -18,6 +18,7 @@ from worker.simulator.wecom_app.state.limits import Limits
 from worker.simulator.wecom_app.state.media import MediaStore
 from worker.simulator.wecom_app.state.sent import SentBook
 from worker.simulator.wecom_external.state.tasks import TaskBook
+from worker.simulator.wecom_suite.state.suites import SuiteBook
 from worker.simulator.wecom_webhook.state.memory import Webhooks
 from worker.simulator.wire.call_log import CallLog
 from worker.simulator.wire.callbacks import Callbacks
@@ -34,6 +35,7 @@ class World:
         self.calls = CallLog(settings.keep_calls)
         self.faults = FaultBook()
         self.apps = AppBook(settings, self.clock)
+        self.suites = SuiteBook(settings, self.clock, self.apps)
         self.directory = Directory(settings)
         self.limits = Limits(settings, self.clock)
         self.duplicates = Duplicates(settings)

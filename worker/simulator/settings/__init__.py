@@ -10,6 +10,7 @@ from worker.simulator.settings.external import ExternalSettings
 from worker.simulator.settings.followups import CardSettings, ChatSettings, RecallSettings
 from worker.simulator.settings.group import SettingsGroup
 from worker.simulator.settings.people import AppSettings, DirectorySettings, TokenSettings
+from worker.simulator.settings.suite import SuiteRules, SuiteSettings
 from worker.simulator.settings.webhook import WebhookKey, WebhookSettings
 from worker.simulator.settings.whole import SimulatorSettings
 from worker.simulator.settings.youdu import YouduSettings
@@ -28,6 +29,8 @@ __all__ = [
     "RecallSettings",
     "SettingsGroup",
     "SimulatorSettings",
+    "SuiteRules",
+    "SuiteSettings",
     "TokenSettings",
     "WebhookKey",
     "WebhookSettings",

@@ -10,6 +10,7 @@ from worker.simulator.settings.external import ExternalSettings
 from worker.simulator.settings.followups import CardSettings, ChatSettings, RecallSettings
 from worker.simulator.settings.group import SettingsGroup
 from worker.simulator.settings.people import AppSettings, DirectorySettings, TokenSettings
+from worker.simulator.settings.suite import SuiteRules
 from worker.simulator.settings.webhook import WebhookSettings
 from worker.simulator.settings.youdu import YouduSettings
 
@@ -35,6 +36,7 @@ class SimulatorSettings(SettingsGroup):
     codes: CodeSettings = Field(default_factory=CodeSettings)
     webhook: WebhookSettings = Field(default_factory=WebhookSettings)
     external: ExternalSettings = Field(default_factory=ExternalSettings)
+    suite: SuiteRules = Field(default_factory=SuiteRules)
     youdu: YouduSettings = Field(default_factory=YouduSettings)
     check_order: list[Check] = Field(default_factory=lambda: list(CHECKS))
     """(unconfirmed) in which order message/send and appchat/send look at a body, after token and IP."""

@@ -63,6 +63,17 @@ class AppBook:
             raise
         return self._current(app)
 
+    def granted(self, settings: AppSettings) -> AppToken:
+        """The token of an app that a corp granted to a suite, whose permanent code stands for its secret."""
+        name = f"{settings.corpid}/{settings.agentid or len(self._apps) + 1}"
+        return self._current(self._apps.setdefault((settings.corpid, settings.secret), App(settings, name)))
+
+    def revoke_of(self, corpid: str, secret: str) -> None:
+        """Invalidate the tokens of one app."""
+        for token in self._tokens.values():
+            if (token.app.corpid, token.app.settings.secret) == (corpid, secret):
+                token.revoked = True
+
     def by_token(self, value: str | None, ip: str) -> App:
         """The app a call's token stands for, if the token is good and the caller trusted."""
         if not value:

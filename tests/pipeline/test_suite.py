@@ -1,0 +1,524 @@
+"""Third-party apps through the simulated vendor: tickets, the suite's token, permanent codes, who waits for what."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+
+import pytest
+from structlog.testing import capture_logs
+
+from tests.conformance.case import faults
+from tests.pipeline.suite_site import (
+    CORP_TOKEN,
+    PERMANENT,
+    SECRET,
+    SUITE_TOKEN,
+    SuiteSite,
+    a_customer,
+    a_suite,
+    suite_site,
+)
+from tests.pipeline.webhook_site import control
+from tests.support.runtime import GETTOKEN
+from worker.channels.wecom.suite import ENDED, MISSING as NO_CODE
+from worker.channels.wecom_suite.token import MISSING as NO_TICKET, REFRESH
+from worker.domain.account import Secret, Token, TokenParked, TokenWait
+from worker.outbox.engine.clock import DrivenClock
+from worker.outbox.engine.database import Database
+
+
+@pytest.fixture
+def here(database: Database, driven_clock: DrivenClock) -> Iterator[SuiteSite]:
+    with suite_site(database, driven_clock) as made:
+        yield made
+
+
+@pytest.fixture
+def ready(here: SuiteSite) -> SuiteSite:
+    """A ticket has come, and both corps have authorised the app."""
+    here.act("ticket")
+    here.authorise()
+    here.authorise("wwglobex", 8)
+    return here
+
+
+def lane_of(here: SuiteSite, name: str = "acme") -> tuple[str, str | None, bool]:
+    row = here.site.lane(name)
+    assert row is not None
+    return row.reason, row.remedy, bool(row.parked)
+
+
+# -- end to end -------------------------------------------------------------------------------------------------------
+
+
+def test_a_message_goes_through_a_suite(ready: SuiteSite) -> None:
+    """Ticket, suite token, corp token, message: one call of each kind, and no gettoken."""
+    jobs = [ready.send(), ready.send("two", account="globex")]
+
+    ready.site.run()
+
+    assert ["accepted"] * 2 == [ready.site.state(job) for job in jobs]
+    counts = [len(ready.calls(path)) for path in (SUITE_TOKEN, PERMANENT, CORP_TOKEN, GETTOKEN)]
+    assert [1, 2, 2, 0] == counts
+    [message] = control(ready.url, "inbox?user=lisi")["messages"][:1]
+    assert "wwacme" == message["corpid"]
+
+
+def test_the_address_is_verified_and_answers_success(here: SuiteSite) -> None:
+    """The verification is sealed for the provider's corp; an event is answered with the word that the vendor wants."""
+    verified = here.act("verify")
+    taken = here.act("ticket")
+
+    assert "taken" == verified["state"]
+    assert ("taken", 200) == (taken["state"], taken["tries"][0]["status"])
+
+
+def test_a_configured_permanent_code_needs_no_authorisation(here: SuiteSite) -> None:
+    """The application keeps it: the code of the exchange is not asked for."""
+    here.act("ticket")
+    here.authorise()
+    code = here.code_of()
+    here.site.sql("delete from worker_grants where kind = 'code'")
+    own = replace(a_customer(here.url), secret=Secret(lambda: code))
+    here.site.accounts.replace(a_suite(here.url), own)
+    job = here.send()
+
+    here.site.run()
+
+    assert "accepted" == here.site.state(job)
+    assert [code] == [body["permanent_code"] for body in here.bodies(CORP_TOKEN)]
+
+
+def test_an_app_developed_for_one_corp_uses_its_code_as_the_secret(here: SuiteSite) -> None:
+    """代开发: gettoken with the permanent code, and a new one after the corp's administrator fetched a new secret."""
+    here.site.accounts.replace(
+        a_suite(here.url), a_customer(here.url, settings={"is_customized_app": True}), a_customer(here.url, "globex", 8)
+    )
+    here.act("ticket")
+    here.authorise(customized=True)
+    first = here.send()
+    here.site.run()
+    here.advance(1)
+    here.act("reset", corpid="wwacme")
+    here.exchange()
+    here.look()
+    second = here.send("two")
+    here.site.run()
+
+    assert ["accepted"] * 2 == [here.site.state(job) for job in (first, second)]
+    secrets = [call["query"]["corpsecret"] for call in here.calls(GETTOKEN)]
+    assert 2 == len(set(secrets))
+    assert here.code_of() == secrets[-1]
+    assert [] == here.calls(CORP_TOKEN)
+
+
+# -- one call of each kind --------------------------------------------------------------------------------------------
+
+
+def test_one_call_of_each_kind_for_all_processes(ready: SuiteSite) -> None:
+    """Two processes and eight threads that want both customers' tokens at once."""
+    ready.site.forget_tokens()
+    before = [len(ready.calls(path)) for path in (SUITE_TOKEN, CORP_TOKEN)]
+    processes = [ready.process(), ready.process()]
+
+    with ThreadPoolExecutor(8) as pool:
+        wanted = [(process, name) for process in processes for name in ("acme", "globex")] * 2
+        list(pool.map(lambda one: ready.token(*one), wanted))
+    got = [ready.token(process, name) for process in processes for name in ("acme", "globex")]
+
+    after = [len(ready.calls(path)) for path in (SUITE_TOKEN, CORP_TOKEN)]
+    assert all(isinstance(one, Token) for one in got), got
+    assert [1, 2] == [now - then for now, then in zip(after, before, strict=True)]
+
+
+def test_tokens_are_refreshed_with_the_ticket_of_the_time(ready: SuiteSite) -> None:
+    """After two hours the suite's token is fetched with the newest ticket."""
+    ready.send()
+    ready.site.run()
+    ready.advance(7_000)
+    ready.act("ticket")
+    job = ready.send("two")
+    ready.site.run()
+
+    tickets = [body["suite_ticket"] for body in ready.bodies(SUITE_TOKEN)]
+    assert "accepted" == ready.site.state(job)
+    assert 2 == len(set(tickets))
+
+
+# -- tickets ----------------------------------------------------------------------------------------------------------
+
+
+def test_without_a_ticket_the_account_waits_and_says_what_to_do(here: SuiteSite) -> None:
+    """Not parked as for a refused secret, and no call is made; the ticket that comes ends it."""
+    here.act("ticket")
+    here.authorise()
+    here.site.sql("delete from worker_grants where kind = 'ticket'")
+    here.site.forget_tokens()
+    made = len(here.calls(SUITE_TOKEN))
+    job = here.send()
+    here.site.run()
+    waits = lane_of(here), len(here.calls(SUITE_TOKEN)) - made
+    here.act("ticket")
+    here.advance(15)
+    here.site.run()
+
+    assert ((f"gettoken: account oursuite: {NO_TICKET[0]}", REFRESH, False), 0) == waits
+    assert "accepted" == here.site.state(job)
+
+
+def test_a_ticket_that_is_over_is_not_used(ready: SuiteSite) -> None:
+    """Half an hour after it was issued; tickets that were lost on their way bring none."""
+    ready.site.forget_tokens()
+    ready.act("ticket", push=False)
+    ready.advance(1_801)
+
+    waits = ready.token(ready.process())
+    ready.act("ticket")
+
+    assert isinstance(waits, TokenWait)
+    assert waits.reason.endswith(NO_TICKET[0])
+    assert isinstance(ready.token(ready.process()), Token)
+
+
+def test_while_the_suites_token_lives_lost_tickets_harm_nobody(ready: SuiteSite) -> None:
+    """A customer's token is fetched with it, without a ticket."""
+    ready.advance(1_801)
+    jobs = [ready.send(account=name) for name in ("acme", "globex")]
+
+    ready.site.run()
+
+    assert ["accepted"] * 2 == [ready.site.state(job) for job in jobs]
+
+
+def test_repeated_and_late_tickets_change_nothing(database: Database, driven_clock: DrivenClock) -> None:
+    """Delivered three times, and an older one after a newer: the newest by its TimeStamp is used."""
+    with suite_site(database, driven_clock, {"only_newest_ticket": True}) as here:
+        control(here.url, "settings", {"callbacks": {"copies": 3}})
+        here.act("ticket", age_s=240, push=False)
+        here.act("ticket")
+        late = here.act("again", nth=0)
+        here.act("again", nth=1)
+        here.authorise()
+        job = here.send()
+        here.site.run()
+
+        assert "taken" == late["state"]
+        assert "accepted" == here.site.state(job)
+        [row] = here.site.rows("select count(*) as n from worker_grants where kind = 'ticket'")
+        assert 1 == row.n
+
+
+def test_a_ticket_the_vendor_refuses_is_no_refused_secret(ready: SuiteSite) -> None:
+    """40085: the account waits with the remedy, and goes on with the next ticket."""
+    ready.site.forget_tokens()
+    faults(ready.url, SUITE_TOKEN, {"answer": {"errcode": 40085}})
+    job = ready.send()
+    ready.site.run()
+    reason, remedy, parked = lane_of(ready)
+    ready.act("ticket")
+    ready.advance(31)
+    ready.site.run()
+
+    assert ("40085" in reason, REFRESH, False) == (True, remedy, parked)
+    assert "accepted" == ready.site.state(job)
+
+
+# -- the suite's token ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("code", [40082, 42009, 40014, 42001])
+def test_a_suite_token_that_is_refused_is_fetched_once_more(ready: SuiteSite, code: int) -> None:
+    """Within the same wait: the message goes."""
+    made = len(ready.calls(SUITE_TOKEN))
+    control(ready.url, "settings", {"suite": {"same_while_left_s": 1e9}})
+    faults(ready.url, CORP_TOKEN, {"answer": {"errcode": code}})
+    job = ready.send()
+
+    ready.site.run()
+
+    assert "accepted" == ready.site.state(job)
+    assert (1, 2) == (len(ready.calls(SUITE_TOKEN)) - made, len(ready.calls(CORP_TOKEN)))
+
+
+def test_a_suite_token_that_expired_early_is_fetched_once_more(ready: SuiteSite) -> None:
+    """The vendor ended it; both customers go on, with one call."""
+    made = len(ready.calls(SUITE_TOKEN))
+    ready.act("expire_tokens")
+    jobs = [ready.send(account=name) for name in ("acme", "globex")]
+
+    ready.site.run()
+
+    assert ["accepted"] * 2 == [ready.site.state(job) for job in jobs]
+    assert 1 == len(ready.calls(SUITE_TOKEN)) - made
+
+
+def test_suite_tokens_that_are_always_refused_end_in_a_park(ready: SuiteSite) -> None:
+    """No storm: a handful of calls, whoever asks, until somebody looks."""
+    made = len(ready.calls(SUITE_TOKEN)), len(ready.calls(CORP_TOKEN))
+    faults(ready.url, CORP_TOKEN, {"answer": {"errcode": 40082}}, times=None)
+    jobs = [ready.send(account=name) for name in ("acme", "globex")]
+    for _ in range(20):
+        ready.site.run()
+        ready.advance(5)
+
+    assert ["queued"] * 2 == [ready.site.state(job) for job in jobs]
+    calls = len(ready.calls(SUITE_TOKEN)) - made[0], len(ready.calls(CORP_TOKEN)) - made[1]
+    assert calls[0] <= 3
+    assert calls[1] <= 4
+    assert "the vendor refuses the token" in lane_of(ready)[0]
+
+
+def test_a_wrong_secret_of_the_suite_parks_its_customers(here: SuiteSite) -> None:
+    """With the sentence about the suite's account; they come back when it is right."""
+    here.act("ticket")
+    here.authorise()
+    here.site.forget_tokens()
+    faults(here.url, SUITE_TOKEN, {"answer": {"errcode": 40080}})
+    job = here.send()
+    here.site.run()
+    reason, _, parked = lane_of(here)
+    here.site.accounts.replace(a_suite(here.url, "rotated", former_secret=Secret(lambda: SECRET)), a_customer(here.url))
+    _rotate(here)
+    here.look()
+    here.advance(6)
+    here.site.run()
+
+    assert ("gettoken: account oursuite: 40080 bad suite_secret", True) == (reason, parked)
+    assert "accepted" == here.site.state(job)
+
+
+def _rotate(here: SuiteSite) -> None:
+    """The vendor takes another secret of the suite."""
+    known = control(here.url, "settings")["suite"]["known"]
+    control(here.url, "settings", {"suite": {"known": [{**known[0], "secret": "rotated"}]}})
+
+
+def test_a_former_secret_is_taken_out_of_use(ready: SuiteSite) -> None:
+    """What it seals is sealed anew, so that the setting can go: no corp has to authorise again."""
+    _rotate(ready)
+    both = a_suite(ready.url, "rotated", former_secret=Secret(lambda: SECRET))
+    ready.site.accounts.replace(both, a_customer(ready.url))
+    ready.exchange()
+    ready.site.accounts.replace(a_suite(ready.url, "rotated"), a_customer(ready.url))
+
+    assert isinstance(ready.token(ready.process()), Token)
+
+
+def test_without_the_former_secret_the_account_says_so(ready: SuiteSite) -> None:
+    """Parked, with what to set."""
+    ready.site.accounts.replace(a_suite(ready.url, "rotated"), a_customer(ready.url))
+
+    parked = ready.token(ready.process())
+
+    assert isinstance(parked, TokenParked)
+    assert "does not open with the secret of account oursuite" in parked.reason
+    assert "former_secret" in parked.remedy
+
+
+# -- permanent codes --------------------------------------------------------------------------------------------------
+
+
+def test_before_the_corp_authorises_its_account_is_parked(here: SuiteSite) -> None:
+    """It comes back by itself when the corp has."""
+    here.act("ticket")
+    job = here.send()
+    here.site.run()
+    parked = lane_of(here)
+    here.authorise()
+    here.look()
+    here.advance(6)
+    here.site.run()
+
+    assert (f"gettoken: {NO_CODE[0]}", NO_CODE[1], True) == parked
+    assert "accepted" == here.site.state(job)
+
+
+def test_a_withdrawn_authorisation_parks_the_account(ready: SuiteSite) -> None:
+    """At once in every process, also where the vendor would still take the token; the other customer goes on."""
+    control(ready.url, "settings", {"suite": {"cancel_revokes": False}})
+    other = ready.process()
+    had = [ready.token(ready.site.runtime.tokens), ready.token(other)]
+    ready.advance(1)
+    ready.act("cancel", corpid="wwacme")
+    ready.look()
+
+    now = [ready.token(ready.site.runtime.tokens), ready.token(other)]
+    jobs = [ready.send(account=name) for name in ("acme", "globex")]
+    ready.site.run()
+    ended = [ready.site.state(job) for job in jobs]
+    ready.authorise()
+    ready.look()
+    ready.advance(6)
+    ready.site.run()
+
+    assert [Token, Token, TokenParked, TokenParked] == [type(one) for one in had + now]
+    assert ["queued", "accepted"] == ended
+    assert (f"gettoken: {ENDED[0]}", ENDED[1]) == _parked_reason(ready)
+    assert "accepted" == ready.site.state(jobs[0])
+
+
+def _parked_reason(here: SuiteSite) -> tuple[str, str]:
+    [row] = here.site.rows("select reason, remedy from worker_lane_events where account = 'acme' and what = 'parked'")
+    return row.reason, row.remedy
+
+
+def test_a_new_permanent_code_takes_the_place_of_the_old(ready: SuiteSite) -> None:
+    """`reset_permanent_code`: the next token is fetched with it."""
+    old = ready.code_of()
+    ready.token(ready.site.runtime.tokens)
+    ready.advance(60)
+    ready.act("reset", corpid="wwacme")
+    ready.exchange()
+    ready.look()
+
+    job = ready.send()
+    ready.site.run()
+
+    codes = [body["permanent_code"] for body in ready.bodies(CORP_TOKEN)]
+    assert "accepted" == ready.site.state(job)
+    assert [old, ready.code_of()] == codes
+    assert 2 == len(set(codes))
+
+
+def test_a_late_withdrawal_does_not_end_a_newer_authorisation(ready: SuiteSite) -> None:
+    """By the vendor's TimeStamp, whatever comes first."""
+    ready.act("cancel", corpid="wwacme", push=False)
+    ready.advance(120)
+    ready.authorise()
+    ready.act("again", nth=-2)
+    ready.look()
+
+    assert isinstance(ready.token(ready.process()), Token)
+
+
+def test_a_late_authorisation_does_not_undo_a_newer_withdrawal(here: SuiteSite) -> None:
+    """Its code is exchanged, and what it brings is older than the withdrawal."""
+    here.act("ticket")
+    here.act("authorise", corpid="wwacme", push=False)
+    here.advance(60)
+    here.site.sql(
+        "insert into worker_grants (kind, account, subject, issued_at, stored_at)"
+        " values ('code', 'oursuite', 'wwacme', :at, :at)",
+        at=here.clock.micros,
+    )
+    here.act("again", nth=-1)
+    here.exchange()
+
+    parked = here.token(here.process())
+
+    assert isinstance(parked, TokenParked)
+    assert ENDED[0] == parked.reason
+
+
+def test_a_code_is_exchanged_once_however_often_it_is_delivered(here: SuiteSite) -> None:
+    """Repeated deliveries and repeated turns: one call."""
+    control(here.url, "settings", {"callbacks": {"copies": 3}})
+    here.act("ticket")
+    here.act("authorise", corpid="wwacme", agentid=7)
+    here.act("again")
+    for _ in range(3):
+        here.exchange()
+    here.act("again")
+    here.exchange()
+
+    assert 1 == len(here.calls(PERMANENT))
+    assert ["code", "ticket"] == [row.kind for row in here.site.rows("select kind from worker_grants order by kind")]
+
+
+def test_an_exchange_without_an_answer_is_tried_again(here: SuiteSite) -> None:
+    """The vendor may have taken the code or not: here it has not."""
+    here.act("ticket")
+    faults(here.url, PERMANENT, {"cut_request_after": 20}, {"answer": {"errcode": -1}})
+    here.act("authorise", corpid="wwacme", agentid=7)
+    for _ in range(3):
+        here.exchange()
+        here.advance(31)
+
+    assert isinstance(here.token(here.process()), Token)
+
+
+def test_an_exchange_waits_for_the_first_ticket(here: SuiteSite) -> None:
+    """A code that came before any ticket is not lost; once its ten minutes are over, a line of the log says so."""
+    here.act("authorise", corpid="wwacme", agentid=7)
+    here.act("authorise", corpid="wwglobex", agentid=8, age_s=550)
+    here.exchange()
+    here.advance(60)
+    here.act("ticket")
+    with capture_logs() as lines:
+        here.exchange()
+
+    lost = [line for line in lines if line["event"] == "authorisation_lost"]
+    assert ["its time was over before it could be exchanged"] == [line["reason"] for line in lost]
+    assert isinstance(here.token(here.process()), Token)
+    assert isinstance(here.token(here.process(), "globex"), TokenParked)
+
+
+@pytest.mark.parametrize("code", [40082, 42009])
+def test_a_suite_token_refused_at_an_exchange_is_fetched_once_more(here: SuiteSite, code: int) -> None:
+    """The authorisation code is still good."""
+    here.act("ticket")
+    faults(here.url, PERMANENT, {"answer": {"errcode": code}})
+    here.act("authorise", corpid="wwacme", agentid=7)
+    here.exchange()
+    here.exchange()
+
+    assert isinstance(here.token(here.process()), Token)
+
+
+def test_a_code_that_is_not_good_is_given_up(here: SuiteSite) -> None:
+    """40078: one call, and no more."""
+    here.act("ticket")
+    faults(here.url, PERMANENT, {"answer": {"errcode": 40078}})
+    here.act("authorise", corpid="wwacme", agentid=7)
+    here.exchange()
+    here.exchange()
+
+    assert 1 == len(here.calls(PERMANENT))
+    assert isinstance(here.token(here.process()), TokenParked)
+
+
+# -- secrets ----------------------------------------------------------------------------------------------------------
+
+
+def test_hooks_hear_of_it_and_nothing_stored_holds_a_credential(ready: SuiteSite) -> None:
+    """Every table, every line of the log: no ticket, code, token or secret in clear."""
+    with capture_logs() as lines:
+        ready.act("change", corpid="wwacme")
+        ready.act("reset", corpid="wwacme")
+        ready.exchange()
+        ready.act("cancel", corpid="wwglobex")
+        ready.send()
+        ready.site.run()
+
+    stored = _everything(ready) + repr(lines)
+    assert [] == [secret for secret in _secrets(ready) if secret in stored]
+    told = [json.loads(row.payload)["message"] for row in ready.site.rows("select payload from worker_inbound")]
+    events = [row.event for row in ready.site.rows("select event from worker_inbound")]
+    heard = ["cancel_auth", "change_auth", "create_auth", "create_auth", "reset_permanent_code", "suite_ticket"]
+    assert heard == sorted(events)
+    assert {"***"} == {one[name] for one in told for name in ("AuthCode", "SuiteTicket") if name in one}
+    assert {"wwacme", "wwglobex"} == {one["AuthCorpId"] for one in told if "AuthCorpId" in one}
+    assert len(events) == ready.site.rows("select count(*) as n from worker_events")[0].n
+
+
+def _everything(here: SuiteSite) -> str:
+    tables = ("grants", "tokens", "inbound", "events", "lanes", "lane_events", "attempts", "parts", "jobs", "processes")
+    return "".join(repr(here.site.rows(f"select * from worker_{table}")) for table in tables)
+
+
+def _secrets(here: SuiteSite) -> set[str]:
+    """Every credential that was on the wire."""
+    found = {SECRET}
+    for path in (SUITE_TOKEN, PERMANENT, CORP_TOKEN):
+        for call in here.calls(path):
+            for said in (json.loads(call["body"]), call["query"], call["answer"]["body"] or {}):
+                said = json.loads(said) if isinstance(said, str) else said
+                found |= {value for name, value in said.items() if name in _NAMES}
+    assert len(found) > 7
+    return found
+
+
+_NAMES = ("suite_ticket", "suite_access_token", "access_token", "permanent_code", "auth_code", "suite_secret")
