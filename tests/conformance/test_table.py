@@ -14,8 +14,8 @@ PAGE = Path(__file__).parents[2] / "docs" / "conformance.md"
 
 
 def test_every_channel_is_asked() -> None:
-    """A channel that is registered has a case, and no case is of a channel that is not."""
-    assert set(registry.names()) == {case.channel for case in CASES}
+    """A channel that sends has a case, and no case is of a channel that does not."""
+    assert {name for name in registry.names() if registry.channel(name).sends} == {case.channel for case in CASES}
 
 
 def test_every_state_has_a_test() -> None:

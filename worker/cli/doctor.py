@@ -201,8 +201,14 @@ def _database(settings: Settings, names: Collection[str], wall_clock: Callable[[
 
 
 def _parked(lanes: Sequence[Mapping[str, Any]], names: Collection[str]) -> Iterator[Finding]:
-    """Parked accounts, each a problem; and the number of parked lanes, a caution because only their parts wait."""
+    """Parked accounts, each a problem; and the number of parked lanes, a caution because only their parts wait.
+
+    So is an account that waits for what a person can bring about, such as a ticket that has not come.
+    """
     rows = [row for row in lanes if row["parked"]]
+    for row in lanes:
+        if not row["parked"] and row["remedy"] and row["lane"] in names and row["blocked_until"] > row["now"]:
+            yield Finding(f"account {row['lane']}", Level.CAUTION, f"waits: {row['reason']}; {row['remedy']}")
     for row in rows:
         if row["lane"] in names:
             yield Finding(f"account {row['lane']}", Level.PROBLEM, f"parked: {row['reason']}; {remedy_of(row)}")

@@ -59,10 +59,10 @@ secret = { env = "HR_SECRET" }
 AES_KEY = "a" * 43
 
 
-def parked(config: Path, *lanes: str) -> None:
-    """These wait for a person."""
+def parked(config: Path, *lanes: str, parks: bool = True) -> None:
+    """These wait for a person, until somebody resumes them or for a while."""
     database = Database(make_engine(load_settings(config).database_url()))
-    blocks = [LaneBlock(lane, "hr", "hr", 600.0, "60020 not trusted", "add the IP", parked=True) for lane in lanes]
+    blocks = [LaneBlock(lane, "hr", "hr", 600.0, "60020 not trusted", "add the IP", parked=parks) for lane in lanes]
     database.run(lambda connection: block_lanes(connection, database.now, blocks))
     database.close()
 
@@ -253,6 +253,13 @@ def broken(run: Run, config: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[
                 monkeypatch.setenv("WORKER_HOOKS", "nowhere.hooks")
             case "no hook":
                 monkeypatch.setenv("WORKER_HOOKS", "os.path")
+            case "provider":
+                config.write_text(config.read_text().replace('secret = { env = "HR_SECRET" }\n', ""))
+                add(config, 'token_provider = "os.path:token_of"\n')
+            case "bearer":
+                add(config, 'token_provider = { url = "https://tokens.corp/hr", bearer = { env = "NO_BEARER" } }\n')
+            case "provider and suite":
+                add(config, 'token_provider = "os.path:join"\nsuite = "ours"\n')
             case "parked":
                 parked(config, "hr")
             case "database":
@@ -297,6 +304,9 @@ def broken(run: Run, config: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[
         ("Youdu's key", "account oa", "accounts.oa.secret is not one, the EncodingAESKey must be 44 characters"),
         ("hooks", "hooks", "module nowhere.hooks cannot be imported: there is no module nowhere"),
         ("no hook", "hooks", "module os.path holds no hook; mark functions with @on_card_action"),
+        ("provider", "account hr", "token_provider: module os.path holds no function token_of"),
+        ("bearer", "account hr", "accounts.hr.token_provider.bearer names environment variable NO_BEARER, which is"),
+        ("provider and suite", "account hr", "accounts.hr.token_provider: its token comes through a suite; leave one"),
         ("parked", "account hr", "parked: 60020 not trusted; add the IP; then `worker resume hr`, or wait"),
         ("database", "database", "cannot be opened"),
         ("no file", "database", "there is no file"),
@@ -329,6 +339,41 @@ def test_what_stands_still_without_being_broken_is_a_caution(run: Run, config: P
     assert 0 == status
     assert "caution  lanes: 2 parked; `worker lanes` says why, and what to do\n" in printed
     assert "caution  workers: none is alive: jobs wait; start `worker up` or" in printed
+
+
+def test_an_account_that_waits_for_a_person_is_a_caution(run: Run, config: Path) -> None:
+    """It is not parked: what is missing may come at any moment."""
+    parked(config, "hr", parks=False)
+
+    status, printed = run("doctor")
+
+    assert 0 == status
+    assert "caution  account hr: waits: 60020 not trusted; add the IP\n" in printed
+
+
+@pytest.mark.parametrize(
+    "without_secret",
+    [
+        'token_provider = "os.path:join"',
+        'token_provider = { url = "https://tokens.corp/hr", bearer = { env = "HR_SECRET" } }',
+        'suite = "ours"',
+        'suite = "ours"\nis_customized_app = true',
+    ],
+)
+def test_an_account_with_tokens_from_elsewhere_needs_no_secret(run: Run, config: Path, without_secret: str) -> None:
+    """Neither with a provider of tokens, nor with a code that the suite's callbacks bring."""
+    text = config.read_text().replace('secret = { env = "HR_SECRET" }', without_secret)
+    suite = (
+        '[accounts.ours]\nchannel = "wecom_suite"\nsuite_id = "ww1"\nsecret = { env = "HR_SECRET" }\n'
+        'callback = { token = { env = "HR_SECRET" }, aes_key = { file = "aes" } }\n'
+    )
+    (config.parent / "aes").write_text(AES_KEY)
+    config.write_text(text + suite.replace('"aes"', f'"{config.parent}/aes"'), encoding="utf-8")
+    run("db", "upgrade")
+
+    status, printed = run("doctor")
+
+    assert (0, 2) == (status, printed.count(": usable, "))
 
 
 def test_without_an_account_there_is_a_hint(config: Path) -> None:

@@ -117,6 +117,51 @@ def test_a_whole_file(monkeypatch: pytest.MonkeyPatch) -> None:
     assert ops.secret is None
 
 
+PROVIDED = """
+[accounts.hr]
+channel = "wecom_app"
+token_provider = {given}
+"""
+
+
+def test_a_provider_of_tokens_is_a_url_with_a_bearer_or_a_function(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The bearer is read late, and no repr shows it."""
+    monkeypatch.setenv("HR_BEARER", "b3arer")
+    url = '{ url = "https://tokens.corp/hr?app=7", bearer = { env = "HR_BEARER" } }'
+    given = [load_settings(write(PROVIDED.replace("{given}", one))) for one in (url, '"shop.tokens:token_of"')]
+    by_url, function = (accounts_of(settings).get("hr").token_provider for settings in given)
+
+    assert by_url is not None
+    assert by_url.bearer is not None
+    assert ("https://tokens.corp/hr?app=7", "b3arer") == (by_url.place, by_url.bearer.read())
+    assert function is not None
+    assert ("shop.tokens:token_of", None) == (function.place, function.bearer)
+    assert "b3arer" not in repr(given) + repr(by_url)
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        '"shop.tokens"',
+        "5",
+        "{ function = 'no function' }",
+        '{ url = "https://tokens.corp" }',
+        '{ url = "https://tokens.corp", bearer = "hunter2" }',
+        '{ url = "https://hr:hunter2@tokens.corp/", bearer = { env = "HR_BEARER" } }',
+        '{ url = "ftp://tokens.corp/", bearer = { env = "HR_BEARER" } }',
+        '{ url = "https://tokens.corp/#x", bearer = { env = "HR_BEARER" } }',
+        '{ url = "https://tokens.corp:x/", bearer = { env = "HR_BEARER" } }',
+        '{ url = "https://tokens.corp/", bearer = { env = "HR_BEARER" }, proxy = "http://p" }',
+        '{ url = "https://tokens.corp/", bearer = { env = "HR_BEARER" }, function = "a:b" }',
+    ],
+)
+def test_a_wrong_provider_of_tokens_is_one_sentence(given: str) -> None:
+    """That names the account, and quotes no credential."""
+    said = refused(PROVIDED.replace("{given}", given))
+
+    assert "accounts.hr.token_provider" in said
+
+
 def test_secrets_are_read_late(monkeypatch: pytest.MonkeyPatch) -> None:
     """A missing secret stops nobody who does not need it, and says where it was looked for."""
     monkeypatch.delenv("HR_SECRET", raising=False)

@@ -62,7 +62,7 @@ def _act(simulator: "Controlled", request: HttpRequest) -> Any:
         event = _event(world, given)
         events.append(event)
     if not given.push:
-        return {"state": "lost"}
+        return {"state": "lost", "event": event.decode()}
     return world.callbacks.send(suite, event, {"act": given.act}).shown()
 
 

@@ -50,7 +50,7 @@ def _answer(world: "World", **fields: Any) -> HttpAnswer:
 def _body(request: HttpRequest) -> dict[str, Any]:
     try:
         body = request.json()
-    except ValueError:
+    except (ValueError, RecursionError):
         body = None
     if request.method != "POST" or not isinstance(body, dict):
         raise Refused(40058)
