@@ -10,7 +10,7 @@ import pytest
 from worker.simulator import settings
 from worker.simulator.control import ACTS
 from worker.simulator.routes import ROUTES
-from worker.simulator.settings import AppSettings, SettingsGroup, SimulatorSettings, WebhookKey
+from worker.simulator.settings import AppSettings, SettingsGroup, SimulatorSettings, SuiteSettings, WebhookKey
 
 DOCS = (Path(__file__).parents[2] / "docs" / "simulator.md").read_text(encoding="utf-8")
 ROWS = [line for line in DOCS.splitlines() if line.startswith("| `")]
@@ -57,6 +57,13 @@ def test_every_setting_of_an_app_is_documented() -> None:
     assert set(AppSettings.model_fields) == set(re.findall(r"\w+", row)) & set(AppSettings.model_fields)
 
 
+def test_every_setting_of_a_suite_is_documented() -> None:
+    """In the row of suites."""
+    (row,) = [row for row in ROWS if row.startswith("| `suite.known`")]
+
+    assert set(SuiteSettings.model_fields) == set(re.findall(r"\w+", row)) & set(SuiteSettings.model_fields)
+
+
 def test_every_setting_of_a_webhook_is_documented() -> None:
     """In the row of keys."""
     (row,) = [row for row in ROWS if row.startswith("| `webhook.keys`")]
@@ -88,6 +95,7 @@ def test_every_group_is_a_part_of_the_whole() -> None:
         SettingsGroup,
         SimulatorSettings,
         AppSettings,
+        SuiteSettings,
         WebhookKey,
     }
 
