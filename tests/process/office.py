@@ -17,12 +17,14 @@ HOOKS = 'hooks = "tests.process.callback_hooks"'
 class Office:
     """A stack with a receiver whose address the fake vendor knows, and the hooks' log."""
 
-    def __init__(self, make: Make, *, hooks: bool = True, **options: Any) -> None:
+    def __init__(
+        self, make: Make, *, hooks: bool = True, more_env: dict[str, str] | None = None, **options: Any
+    ) -> None:
         folder = make.folder
         folder.mkdir(parents=True, exist_ok=True)
         self.log, self.kill = folder / "hooks.log", folder / "kill"
         paths = {"HOOK_LOG": str(self.log), "HOOK_KILL": str(self.kill)}
-        env = {"CALLBACK_TOKEN": TOKEN, "CALLBACK_AES_KEY": KEY, **paths}
+        env = {"CALLBACK_TOKEN": TOKEN, "CALLBACK_AES_KEY": KEY, **paths, **(more_env or {})}
         self.stack = make(top=HOOKS if hooks else "", callback=CALLBACK, env=env, **options)
         self.receiver = self.stack.process("worker.cli", "receiver", "--port", "0")
         listening = "receiver listening on "

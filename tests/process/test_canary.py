@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from contextlib import AbstractContextManager, closing, nullcontext
 from pathlib import Path
@@ -15,7 +16,9 @@ from rig.servers.own_rabbitmq import RabbitMQ
 from rig.stack import ACCOUNT, SECRET, SHORT, Stack, Vendor, until
 from rig.stacks import EMBEDDED, RABBITMQ, Make, on_every_stack
 from rig.tcp_door import Door
+from tests.process.central_tokens import CENTRAL
 from tests.process.eavesdropper import listening
+from tests.process.office import KEY, TOKEN, Office
 from tests.process.test_flower import answer_of, start_flower
 from worker import (
     ButtonCard,
@@ -44,6 +47,35 @@ CANARIES = (SECRET, "canary-text", "canary-person", "canary-title", "canary-file
 
 
 YOUDU_KEY = key_of(0)
+BEARER = "canary-bearer"
+CORP_TOKEN = "/cgi-bin/service/get_corp_token"
+ELSEWHERE = """channel = "wecom_app"
+corpid = "ww-canary-corp-2"
+agentid = 7
+token_provider = "tests.process.central_tokens:told"
+base_url = "http://127.0.0.1:PORT"
+
+[accounts.by-url]
+channel = "wecom_app"
+corpid = "ww-canary-corp-2"
+agentid = 8
+token_provider = { url = "http://127.0.0.1:PORT/tokens", bearer = { env = "CANARY_BEARER" } }
+base_url = "http://127.0.0.1:PORT"
+
+[accounts.suite]
+channel = "wecom_suite"
+suite_id = "wwsuite"
+secret = { file = "FOLDER/secret" }
+callback = { token = { env = "CALLBACK_TOKEN" }, aes_key = { env = "CALLBACK_AES_KEY" } }
+base_url = "http://127.0.0.1:PORT"
+
+[accounts.acme]
+channel = "wecom_app"
+suite = "suite"
+corpid = "ww-canary-corp-3"
+agentid = 7
+base_url = "http://127.0.0.1:PORT"
+"""
 OTHER_CHANNELS = """
 [accounts.push]
 channel = "wecom_webhook"
@@ -110,6 +142,38 @@ def test_no_canary_leaves(make: Make, own_rabbitmq: RabbitMQ) -> None:
     fetched = {line["reason"].partition(":")[0] for line in stack.lines() if line.get("event") == "fetch"}
     assert {"is not fetched", "is not there"} == fetched
     assert len(canaries) > len(CANARIES), "tokens are known"
+
+
+@on_every_stack()
+def test_no_canary_leaves_with_tokens_from_elsewhere(make: Make) -> None:
+    """Tickets, authorisations, codes and tokens of a suite, and a firm's own place of tokens, at debug level."""
+    office = Office(make, account="[accounts.elsewhere]\n" + ELSEWHERE, more_env={"CANARY_BEARER": BEARER})
+    stack = office.stack
+    suite = {"suite_id": "wwsuite", "secret": SECRET, "callback_url": f"{office.url}/callback/suite"}
+    suite |= {"callback_token": TOKEN, "callback_aes_key": KEY}
+    stack.vendor.post("settings", {"suite": {"known": [suite]}, "callbacks": {"copies": 2}})
+    stack.vendor.faults({"match": {"path": CORP_TOKEN}, "times": 1, "action": {"answer": {"errcode": 42009}}})
+    stack.worker(loglevel="DEBUG")
+    for act in ("ticket", "authorise", "change"):
+        stack.vendor.post("suite", {"act": act, "suite_id": "wwsuite", "corpid": "ww-canary-corp-3", "agentid": 7})
+    stack.until_logged('"authorised"')
+    with stack.database.writing() as connection:
+        for account in ("elsewhere", "acme", "by-url"):
+            enqueue(connection, account, Text(content=TEXT), To(users=[PERSON]), accounts=stack.accounts)
+
+    accepted = "select count(*) from worker_jobs where account = 'acme' and n_open = 0"
+    until(lambda: stack.number(accepted) == 1, "sent through the suite", 120)
+    refused = "select 1 from worker_attempts where errcode = 40014"
+    until(lambda: stack.rows(refused), "the firm's token was refused", 120)
+    until(lambda: stack.rows("select 1 from worker_lanes where lane = 'by-url'"), "the URL gave none")
+    stored = ("grants", "inbound", "events", "tokens", "lane_events")
+    places = _places(stack, "", []) | {name: str(stack.rows(f"select * from worker_{name}")) for name in stored}
+
+    canaries = [*CANARIES, TEXT, BEARER, CENTRAL, TOKEN, KEY, *_credentials(stack.vendor)]
+    told = {("grants", "ww-canary-corp"), ("inbound", "ww-canary-corp")}  # whose authorisation it is
+    found = {(place, canary) for place, text in places.items() for canary in canaries if canary in text}
+    assert set() == found - told
+    assert "the token service answered http 404" in places["lanes"]
 
 
 @on_every_stack()
@@ -307,6 +371,19 @@ def _troubles() -> list[dict[str, Any]]:
 def _tokens(vendor: Vendor) -> list[str]:
     names = ("access_token", "accessToken")
     return sorted({call["query"][name] for call in vendor.calls() for name in names if name in call["query"]})
+
+
+def _credentials(vendor: Vendor) -> list[str]:
+    """What was on the wire of a suite."""
+    names = ("suite_ticket", "suite_access_token", "access_token", "permanent_code", "auth_code", "suite_secret")
+    found = set()
+    for call in vendor.calls():
+        said = [call["query"], (call["answer"] or {}).get("body"), call["body"]]
+        for one in said:
+            tree = json.loads(one) if isinstance(one, str) and one.startswith("{") else one
+            found |= {tree[name] for name in names if isinstance(tree, dict) and name in tree}
+    assert len(found) > 5
+    return sorted(found)
 
 
 def _flower_of(stack: Stack) -> str:

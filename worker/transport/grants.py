@@ -165,7 +165,7 @@ class CodeExchanges:
                 key = GrantKey(GrantKind.CODE, account.name, subject)
                 sealed = _sealed(key, code, secret_of(account), self._entropy)
                 grants.settle(self._database, row.key, SealedGrant(key, sealed, row.issued_at, None))
-                log.info("authorised", account=account.name, corp=subject)
+                log.info("authorised", account=account.name)
             case TokenRefused(reason=reason):
                 self._lost(row, reason)
             case TokenStale():
