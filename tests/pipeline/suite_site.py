@@ -55,6 +55,7 @@ class SuiteSite:
     url: str
     clock: DrivenClock
     processes: list[Tokens] = field(default_factory=list)
+    changed: dict[int, ChangedCodes] = field(default_factory=dict)
 
     def process(self) -> Tokens:
         """The tokens of another process on the same rows."""
@@ -107,7 +108,9 @@ class SuiteSite:
         """What every process does now and then."""
         runtime = self.site.runtime
         for tokens in (runtime.tokens, *self.processes):
-            ChangedCodes(runtime.database, tokens).turn()
+            changed = self.changed.setdefault(id(tokens), ChangedCodes(runtime.database, tokens))
+            changed.turn()
+            changed.turn()
         TokenProbe(runtime.database, runtime.accounts, runtime.tokens).turn()
 
     def advance(self, seconds: float) -> None:

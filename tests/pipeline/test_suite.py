@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import pytest
+from sqlalchemy.exc import OperationalError
 from structlog.testing import capture_logs
 
 from tests.conformance.case import faults
@@ -26,8 +27,11 @@ from tests.support.runtime import GETTOKEN
 from worker.channels.wecom.suite import ENDED, MISSING as NO_CODE
 from worker.channels.wecom_suite.token import MISSING as NO_TICKET, REFRESH
 from worker.domain.account import Secret, Token, TokenParked, TokenWait
+from worker.domain.errors import ConfigurationError
 from worker.outbox.engine.clock import DrivenClock
 from worker.outbox.engine.database import Database
+from worker.outbox.lanes import grants
+from worker.transport.grants import CodeExchanges
 
 
 @pytest.fixture
@@ -454,6 +458,50 @@ def test_an_exchange_waits_for_the_first_ticket(here: SuiteSite) -> None:
     assert ["its time was over before it could be exchanged"] == [line["reason"] for line in lost]
     assert isinstance(here.token(here.process()), Token)
     assert isinstance(here.token(here.process(), "globex"), TokenParked)
+
+
+def test_a_code_that_came_while_the_database_was_away_is_kept(here: SuiteSite) -> None:
+    """Also where another process leads by then: the vendor gives it once."""
+    here.act("ticket")
+    here.act("authorise", corpid="wwacme", agentid=7)
+    runtime, leads = here.site.runtime, [True]
+    exchanges = CodeExchanges(
+        runtime.database, runtime.accounts, runtime.tokens, runtime.transport, leads=lambda: leads[0]
+    )
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(grants, "settle", _away)
+        with pytest.raises(OperationalError):
+            exchanges.turn()
+    leads[0] = False
+    exchanges.turn()
+    here.exchange()
+
+    assert 1 == len(here.calls(PERMANENT))
+    assert isinstance(here.token(here.process()), Token)
+
+
+def _away(*_: object) -> bool:
+    raise OperationalError("settle", {}, Exception("away"))
+
+
+def test_a_suite_that_is_wrongly_configured_is_named(ready: SuiteSite) -> None:
+    """By its customers, which wait; the process goes on."""
+    ready.site.accounts.replace(a_suite(ready.url, suite_id=""), a_customer(ready.url))
+
+    with pytest.raises(ConfigurationError, match=r"accounts\.oursuite\.suite_id: is missing"):
+        ready.token(ready.process())
+    ready.act("authorise", corpid="wwnew", push=False)
+    ready.exchange()
+
+
+def test_an_account_that_names_no_suite_is_told(ready: SuiteSite) -> None:
+    """One that is not there, and one that is none."""
+    for named in ("nowhere", "globex"):
+        ready.site.accounts.replace(
+            a_suite(ready.url), a_customer(ready.url, "globex", 8), a_customer(ready.url, settings={"suite": named})
+        )
+        with pytest.raises(ConfigurationError, match=named):
+            ready.token(ready.process())
 
 
 @pytest.mark.parametrize("code", [40082, 42009])

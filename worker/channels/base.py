@@ -74,7 +74,7 @@ class CodeGranted:
     """The vendor gave a lasting code for an authorisation code."""
 
     subject: str
-    """Whose it is: the id of the corp that authorised."""
+    """The id of the corp that authorised."""
     code: str = field(repr=False)
 
 
@@ -112,7 +112,7 @@ class TokenChain:
     keeper: str
     """The account whose callbacks brought what is needed, and whose secret seals it."""
     subject: str | None
-    """Whose lasting code takes the place of the account's secret; None: the account has a secret of its own."""
+    """The corp whose lasting code takes the place of the account's secret; None: it has a secret of its own."""
     beside: FetchedWith
     request: Callable[[Account, str, str, int], Request]
     """The call, by account, secret or code, what is needed beside it (empty: nothing), and Unix time in seconds."""

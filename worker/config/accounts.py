@@ -115,5 +115,3 @@ def _opened(path: str, value: Any) -> Any:
     if len(value) == 1 and value.keys() <= {"env", "file"}:
         return Secret(partial(SecretFrom(**value).read, path))
     return {key: _opened(f"{path}.{key}", inner) for key, inner in value.items()}
-
-

@@ -168,7 +168,7 @@ class WorkerProcess:
             "recovery": self._recovery_turn,
             "token_probe": TokenProbe(runtime.database, runtime.accounts, runtime.tokens).turn,
             "changed_codes": ChangedCodes(runtime.database, runtime.tokens).turn,
-            "code_exchanges": partial(self._while_leading, self._code_exchanges().turn),
+            "code_exchanges": self._code_exchanges().turn,
             "revocations": Revocations(runtime, self._revoked()).turn,
             "indexing": partial(self._while_leading, Indexing(runtime.database).turn),
             "accounts": AccountsTold(self._accounts, runtime.lane_states, self._try_changed).turn,
@@ -201,7 +201,13 @@ class WorkerProcess:
 
     def _code_exchanges(self) -> CodeExchanges:
         runtime = self.runtime
-        return CodeExchanges(runtime.database, runtime.accounts, runtime.tokens, runtime.transport)
+        return CodeExchanges(
+            runtime.database,
+            runtime.accounts,
+            runtime.tokens,
+            runtime.transport,
+            leads=lambda: self._relay.active,
+        )
 
     def _revoked(self) -> Collection[str]:
         revoked = self._replaced.revoked

@@ -21,7 +21,7 @@ from worker.channels.base import (
     TokenRefused,
     TokenStale,
 )
-from worker.channels.registry import channel as find_channel
+from worker.channels.registry import channel as find_channel, require_usable
 from worker.config.accounts import AccountSource
 from worker.crypto.seal import NONCE_BYTES, keyed_hash, seal, unseal
 from worker.domain.account import Account, Token
@@ -46,7 +46,7 @@ RESEAL_S = 60.0
 """Seconds between two looks for what the former secret seals."""
 LEASE_S = 25.0
 CALL_S = 10.0
-AGAIN_S = 5.0
+AGAIN_S = 10.0
 """Seconds until a code is tried again after a call without an answer."""
 
 Entropy = Callable[[int], bytes]
@@ -71,15 +71,17 @@ class ChangedCodes:
 
     def __init__(self, database: Database, tokens: Tokens):
         self._database, self._tokens = database, tokens
-        self._since = 0
+        self._since: int | None = None
 
     def turn(self) -> float:
         """Looks what changed since the last turn; returns the seconds until the next."""
-        since = self._since
-        self._since = self._database.read_now() - OVERLAP_S * SECOND
-        with self._database.reading() as connection:
-            changed = grants.changed_codes(connection, since)
-        self._tokens.forget(changed)
+        since, now = self._since, self._database.read_now()
+        # At the first turn there is no token in memory that could rest on an older code.
+        if since is not None:
+            with self._database.reading() as connection:
+                changed = grants.changed_codes(connection, since)
+            self._tokens.forget(changed)
+        self._since = now - OVERLAP_S * SECOND
         return LOOK_S
 
 
@@ -93,15 +95,20 @@ class CodeExchanges:
         tokens: Tokens,
         transport: Transport,
         *,
+        leads: Callable[[], bool] = lambda: True,
         monotonic: Callable[[], float] = time.monotonic,
         entropy: Entropy = os.urandom,
     ):
         self._database, self._accounts, self._tokens, self._transport = database, accounts, tokens, transport
-        self._monotonic, self._entropy = monotonic, entropy
+        self._leads, self._monotonic, self._entropy = leads, monotonic, entropy
         self._reseal_at = monotonic()
+        self._unsaved: list[tuple[GrantKey, SealedGrant]] = []
 
     def turn(self) -> float:
         """Exchanges each code that may be exchanged now, one after another; returns the seconds until the next turn."""
+        self._save()
+        if not self._leads():
+            return LOOK_S
         with self._database.reading() as connection:
             rows = grants.to_exchange(connection, self._database.now)
         for row in rows:
@@ -130,8 +137,15 @@ class CodeExchanges:
         elif grants.lease(self._database, row.key, LEASE_S):
             self._settle(row, account, token, self._call(account, chain.exchange, token, code))
 
+    def _save(self) -> None:
+        """Stores the codes that came back while the database was away: the vendor gives each only once."""
+        while self._unsaved:
+            grants.settle(self._database, *self._unsaved[0])
+            del self._unsaved[0]
+
     def _keeper(self, name: str) -> tuple[Account, TokenChain]:
         account = self._accounts.get(name)
+        require_usable(account)
         chain = find_channel(account.channel).token_chain(account)
         if chain is None:
             raise WorkerError(f"account {name!r} exchanges no codes")
@@ -161,10 +175,11 @@ class CodeExchanges:
     ) -> None:
         match outcome:
             case CodeGranted(subject=subject, code=code):
-                self._tokens.worked(account, token)
                 key = GrantKey(GrantKind.CODE, account.name, subject)
                 sealed = _sealed(key, code, secret_of(account), self._entropy)
-                grants.settle(self._database, row.key, SealedGrant(key, sealed, row.issued_at, None))
+                self._unsaved.append((row.key, SealedGrant(key, sealed, row.issued_at, None)))
+                self._save()
+                self._tokens.worked(account, token)
                 log.info("authorised", account=account.name)
             case TokenRefused(reason=reason):
                 self._lost(row, reason)

@@ -54,7 +54,7 @@ class TokenProviders:
         self._asking: dict[str, int] = {}
 
     def ask(self, account: Account, provider: TokenProvider, *, fresh: bool) -> TokenGranted | Unprovided:
-        """The account's token, within the deadline; `fresh`: the vendor refused the last one. Never raises."""
+        """The account's token, within the deadline; `fresh`: the vendor refused the last one."""
         place = provider.place if provider.bearer is None else urlsplit(provider.place).netloc
         if not self._enter(place):
             return Unprovided("the token service is being asked for other accounts", "", busy=True)
@@ -110,8 +110,8 @@ class TokenProviders:
             return Unprovided(f"token_provider took longer than {self._deadline_s:g} s", _OF_FUNCTION)
 
 
-_OF_URL = "check the token service and accounts.NAME.token_provider; it is asked again by itself"
-_OF_FUNCTION = "check the function that accounts.NAME.token_provider names; it is asked again by itself"
+_OF_URL = "check the token service and this account's token_provider; it is asked again by itself"
+_OF_FUNCTION = "check the function that this account's token_provider names; it is asked again by itself"
 
 
 def url_request(url: str, bearer: str, deadline_s: float, *, fresh: bool) -> Request:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from worker.channels.base import Channel, FetchedWith, TokenChain, TokenOutcome
-from worker.channels.registry import channel as find_channel
+from worker.channels.registry import channel as find_channel, require_usable
 from worker.config.accounts import AccountSource
 from worker.crypto.seal import keyed_hash, unseal
 from worker.domain.account import Account, TokenParked, TokenWait
@@ -130,6 +130,7 @@ class TokenSources:
 
     def _keeper(self, chain: TokenChain) -> tuple[Account, TokenChain]:
         keeper = self._accounts.get(chain.keeper)
+        require_usable(keeper)
         own = find_channel(keeper.channel).token_chain(keeper)
         if own is None or own.exchange is None:
             raise ConfigurationError(f"account {chain.keeper!r} keeps no codes of corps; name the account of a suite")

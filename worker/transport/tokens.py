@@ -363,9 +363,7 @@ class Tokens:
             self._silences.pop(wanted.key, None)
         return outcome
 
-    def _silence(
-        self, key: TokenKey, reason: str, remedy: str | None = None, delay: float | None = None
-    ) -> TokenLater:
+    def _silence(self, key: TokenKey, reason: str, remedy: str | None = None, delay: float | None = None) -> TokenLater:
         """The outcome of a fetch without a token: a pause that grows with each one, with jitter, or as `delay` says."""
         # Asking again does no harm, but all processes must not do it at the same moment.
         if delay is None:
