@@ -24,7 +24,7 @@ from sqlalchemy import text
 from rig import brokers
 from rig.forkery import Forked, fork
 from worker.accounts.sources import accounts_of
-from worker.config.accounts import FixedAccounts
+from worker.config.accounts import AccountSource
 from worker.config.settings import Settings, load_settings
 from worker.outbox.engine.database import Database, make_engine
 
@@ -200,7 +200,7 @@ class Stack:
         return load_settings(self.config)
 
     @cached_property
-    def accounts(self) -> FixedAccounts:
+    def accounts(self) -> AccountSource:
         """The accounts as a producer has them: no test changes them while it runs."""
         return accounts_of(self.settings)
 

@@ -71,6 +71,16 @@ def show(
 
 
 @app.command()
+def change(name: Name, file: Table = "-", why: Why = "", person: Person = None, as_json: Json = False) -> None:
+    """Gives an account other values for the keys in the file; all others stay."""
+    from worker.cli.acting import system_user
+    from worker.control.accounts import change_account
+
+    change_account(name, _table(file), person=person or system_user(), why=why)
+    tell_value({"account": name}, f"account {name} is changed", as_json=as_json)
+
+
+@app.command()
 def rotate(name: Name, file: Table = "-", why: Why = "", person: Person = None, as_json: Json = False) -> None:
     """Gives an account a new secret or callback; the old ones are used beside them until the next rotation."""
     from worker.cli.acting import system_user

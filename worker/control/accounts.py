@@ -88,6 +88,18 @@ def rotate_account(
         acting.running.counts["accounts"] = 1
 
 
+def change_account(
+    name: str, changes: Mapping[str, Any], *, person: str, why: str = "", settings: Settings | None = None
+) -> None:
+    """Gives an account other values, such as `{"proxy": "..."}`; the keys that are not named stay as they are."""
+    with _acting("change account", {"account": name, "keys": sorted(changes)}, person, why, settings) as acting:
+        row = acting.stored(name)
+        if not changes:
+            raise ConfigurationError(f"accounts.{name}: nothing is to be changed; give a key and its value")
+        acting.put({name: {**acting.opened(row), **changes}}, before=row)
+        acting.running.counts["accounts"] = 1
+
+
 def set_disabled(name: str, disabled: bool, *, person: str, why: str = "", settings: Settings | None = None) -> None:
     """Disables an account: it takes no new job, and its jobs wait until it is enabled again."""
     with _acting(

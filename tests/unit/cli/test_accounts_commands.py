@@ -46,6 +46,7 @@ def test_the_life_of_an_account(run: Run) -> None:
     assert (0, True, True) == (status, told.startswith("acme  wecom_app  changed 20"), '"sealed": "secret"' in told)
     assert "account acme: usable, 1 secrets can be read" in run("doctor")[1]
     assert 0 == run("accounts", "rotate", "acme", stdin='secret = "hunter22"')[0]
+    assert (0, "account acme is changed\n") == run("accounts", "change", "acme", stdin="agentid = 4")
     assert "acme is disabled: it takes no new job" in run("accounts", "disable", "acme")[1]
     assert "  disabled" in run("accounts", "show")[1]
     assert "problem  account acme: accounts.acme: is disabled" in run("doctor")[1]
@@ -54,7 +55,7 @@ def test_the_life_of_an_account(run: Run) -> None:
     [shown] = json.loads(run("accounts", "show", "--json")[1])
     assert {"secret": {"sealed": "previous.secret"}} == shown["table"]["previous"]
     assert (0, "account acme is gone\n") == run("accounts", "remove", "acme", "--yes")
-    done = ["remove", "reseal", "enable", "disable", "rotate", "add"]
+    done = ["remove", "reseal", "enable", "disable", "change", "rotate", "add"]
     assert done == [one["action"].split()[0] for one in json.loads(run("audit", "--json")[1])]
 
 
