@@ -8,6 +8,7 @@ import socket
 import ssl
 import threading
 from base64 import b64decode
+from collections.abc import Mapping
 from typing import Self
 from urllib.parse import urlsplit
 
@@ -15,10 +16,20 @@ Login = tuple[str, str]
 
 
 class ProxyServer:
-    """Notes in `asked` what it is asked for, and with which user and password; lets only `login` through, if given."""
+    """Notes in `asked` what it is asked for, and with which user and password; lets only `login` through, if given.
 
-    def __init__(self, *, socks: bool = False, tls: ssl.SSLContext | None = None, login: Login | None = None) -> None:
-        self._socks, self._tls, self._login = socks, tls, login
+    `hosts` are names that it alone knows, and the local ports that it takes them for.
+    """
+
+    def __init__(
+        self,
+        *,
+        socks: bool = False,
+        tls: ssl.SSLContext | None = None,
+        login: Login | None = None,
+        hosts: Mapping[str, int] | None = None,
+    ) -> None:
+        self._socks, self._tls, self._login, self._hosts = socks, tls, login, hosts or {}
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.port: int = self._listener.getsockname()[1]
         self.asked: list[tuple[str, Login | None]] = []
@@ -98,14 +109,18 @@ class ProxyServer:
             return None
         if method == "CONNECT":
             host, _, port = target.rpartition(":")
-            far = socket.create_connection((host, int(port)))
+            far = self._reach(host, int(port))
             near.sendall(b"HTTP/1.1 200 Connection established\r\nVia: test\r\n\r\n")
             return far
         url = urlsplit(target)
-        far = socket.create_connection((url.hostname, url.port or 80))
+        far = self._reach(url.hostname or "", url.port or 80)
         asked = [f"{method} {url.path}?{url.query} HTTP/1.1", *lines[1:]]
         far.sendall("\r\n".join(line for line in asked if not line.startswith("Proxy-")).encode())
         return far
+
+    def _reach(self, host: str, port: int) -> socket.socket:
+        at = ("127.0.0.1", self._hosts[host]) if host in self._hosts else (host, port)
+        return socket.create_connection(at)
 
     def _socks5(self, near: socket.socket) -> socket.socket | None:
         _, count = _exactly(near, 2)
@@ -129,7 +144,7 @@ class ProxyServer:
         host = _text(near) if kind == "name" else socket.inet_ntoa(_exactly(near, 4))
         port = int.from_bytes(_exactly(near, 2), "big")
         self.asked.append((f"SOCKS {kind} {host}:{port}", login))
-        far = socket.create_connection((host, port))
+        far = self._reach(host, port)
         near.sendall(b"\x05\x00\x00\x01\x7f\x00\x00\x01\x00\x50")
         return far
 

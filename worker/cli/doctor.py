@@ -129,11 +129,11 @@ def _account(account: Account, wall_clock: Callable[[], float]) -> Iterator[Find
     wrong = wrong or [text for use in _uses(account) if (text := _refusal(use))]
     yield from (Finding(what, Level.PROBLEM, sentence) for sentence in wrong)
     yield from (Finding(what, Level.CAUTION, sentence) for sentence in vendor.cautions(account))
-    if certificate and not wrong:
-        yield from _life(what, certificate, wall_clock())
+    over = [*_life(what, certificate, wall_clock())] if certificate and not wrong else []
+    yield from over
     if switch := account.staging.told():
         yield Finding(what, Level.CAUTION, staging_line(switch))
-    if not lacks_secret and not wrong:
+    if not lacks_secret and not wrong and Level.PROBLEM not in [one.level for one in over]:
         yield Finding(what, Level.OK, f"usable, {len(secrets)} secrets can be read")
 
 

@@ -6,9 +6,9 @@ Knows keys and what is wrong with them; files and secrets are read when a connec
 from __future__ import annotations
 
 from functools import partial
-from typing import Annotated
+from typing import Annotated, Any
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from worker.config.places import SecretFrom, UrlFrom, checked, proxy_problem, whole
 from worker.domain.account import ClientCertificate, Egress, Secret
@@ -38,6 +38,13 @@ class ClientCertificateSettings(BaseModel):
     """None: the key is in the certificate's file."""
     password: SecretFrom | None = None
     """Of the key; None: it is not encrypted."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _a_table(cls, value: Any) -> Any:
+        if isinstance(value, dict | cls):
+            return value
+        raise ValueError('not a table; write it as { certificate = "/path.pem", key = "/path.key" }')
 
 
 class EgressSettings(BaseModel):

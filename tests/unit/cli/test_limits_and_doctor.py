@@ -6,10 +6,12 @@ import json
 import sys
 import time
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
+import trustme
 
 from worker.cli import main
 from worker.cli.doctor import Finding, Level, findings
@@ -231,6 +233,37 @@ def test_what_is_all_set_is_not_spoken_of(run: Run, config: Path, monkeypatch: p
     assert (0, {"ok"}) == (status, {one["level"] for one in json.loads(printed)})
 
 
+def written(config: Path, name: str, content: bytes) -> Path:
+    """A file beside the settings."""
+    path = config.parent / name
+    path.write_bytes(content)
+    return path
+
+
+def client_certificate(config: Path, leaf: trustme.LeafCert, key: trustme.Blob, more: str = "") -> str:
+    """The line of the settings that names a certificate and a key."""
+    certificate = written(config, "hr.pem", leaf.cert_chain_pems[0].bytes())
+    key_file = written(config, "hr.key", key.bytes())
+    return f'client_certificate = {{ certificate = "{certificate}", key = "{key_file}"{more} }}\n'
+
+
+def wrong_files(config: Path, how: str) -> str:
+    """The line of the settings that names files which are wrong in one way."""
+    over = datetime.now(UTC) - timedelta(days=1)
+    leaf, other = (trustme.CA().issue_cert("hr@example.com") for _ in range(2))
+    match how:
+        case "ca":
+            return 'ca = "/nowhere/ca.pem"\n'
+        case "no authority":
+            return f'ca = "{written(config, "ca.pem", b"canary")}"\n'
+        case "certificate's password":
+            return client_certificate(config, leaf, leaf.private_key_pem, ', password = { env = "NO_PASSWORD_SET" }')
+        case "another's key":
+            return client_certificate(config, leaf, other.private_key_pem)
+    old = trustme.CA().issue_cert("hr@example.com", not_before=over - timedelta(days=9), not_after=over)
+    return client_certificate(config, old, old.private_key_pem)
+
+
 @pytest.fixture
 def broken(run: Run, config: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str], list[Any]]]:
     """The problems that are found after something was broken; the exit status is 1."""
@@ -275,6 +308,8 @@ def broken(run: Run, config: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[
                 monkeypatch.setenv("WORKER_BROKER__FILE", "nowhere/url")
             case "proxy's place":
                 add(config, 'proxy = { env = "NO_PROXY_SET" }\n')
+            case "ca" | "no authority" | "certificate's password" | "another's key" | "certificate is over":
+                add(config, wrong_files(config, how))
             case "broker":
                 monkeypatch.setenv("WORKER_BROKER", "redis://user:canary-password@127.0.0.1:1/0")
             case "resolver":
@@ -314,6 +349,11 @@ def broken(run: Run, config: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[
         ("database's place", "database", "names file nowhere/url, which cannot be read"),
         ("broker's place", "broker", "broker names file nowhere/url, which cannot be read"),
         ("proxy's place", "account hr", "accounts.hr.proxy names environment variable NO_PROXY_SET, which is empty"),
+        ("ca", "account hr", "accounts.hr.ca names file /nowhere/ca.pem, which cannot be read (No such file or"),
+        ("no authority", "account hr", "ca.pem, which holds no certificate; name a PEM file of the authorities"),
+        ("certificate's password", "account hr", "accounts.hr.client_certificate.password names environment variable"),
+        ("another's key", "account hr", "hr.key does not belong; put the two of one pair there"),
+        ("certificate is over", "account hr", "hr.pem is over; replace the file"),
         ("broker", "broker", "does not answer"),
         ("resolver", "members", "module os.path holds no function members_of"),
         ("resolver's module", "members", "module nowhere.people cannot be imported: there is no module nowhere"),
@@ -328,6 +368,22 @@ def test_each_problem_is_found_and_named(broken: Callable[[str], list[Any]], how
     assert what == problem["what"]
     assert words in problem["text"]
     assert not problem["text"].startswith(f"{what}:")
+
+
+def test_the_files_of_an_account_are_read(run: Run, config: Path) -> None:
+    """Authorities, certificate and key are right; that the certificate ends soon is a caution."""
+    assert 0 == run("db", "upgrade")[0]
+    soon = datetime.now(UTC) + timedelta(days=13)
+    authority = trustme.CA()
+    add(config, f'ca = "{written(config, "ca.pem", authority.cert_pem.bytes())}"\n')
+    leaf = authority.issue_cert("hr@example.com", not_before=soon - timedelta(days=99), not_after=soon)
+    add(config, client_certificate(config, leaf, leaf.private_key_pem))
+
+    status, printed = run("doctor")
+
+    assert 0 == status
+    assert "ok       account hr: usable, 1 secrets can be read\n" in printed
+    assert "/hr.pem ends within two weeks; replace the file\n" in printed
 
 
 def test_what_stands_still_without_being_broken_is_a_caution(run: Run, config: Path) -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from worker.accounts.sources import accounts_of
 from worker.config.settings import Settings, account_settings, load_settings
-from worker.domain.account import Secret
+from worker.domain.account import DIRECT, Secret
 from worker.domain.errors import ConfigurationError
 
 
@@ -143,6 +143,38 @@ def test_a_proxys_password_is_read_when_it_is_needed(proxy: str) -> None:
     Path("password").write_text("hunter2", encoding="utf-8")
 
     assert "http://me:hunter2@egress:3128" == account.egress.proxy.read()
+
+
+EGRESS = """
+[accounts.hr]
+channel = "wecom_app"
+proxy = { url = "socks5h://me@egress", password = { file = "password" } }
+ca = "system"
+client_certificate = { certificate = "hr.pem", key = "hr.key", password = { env = "HR_KEY_PASSWORD" } }
+connect_timeout_s = 2.5
+connections = 8
+
+[accounts.plain]
+channel = "wecom_app"
+"""
+
+
+def test_an_accounts_own_way_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its files and secrets are read when a connection needs them; without a word it goes straight, as all others."""
+    accounts = accounts_of(loaded(EGRESS))
+    egress = accounts.get("hr").egress
+    certificate = egress.client_certificate
+    assert certificate is not None
+    assert isinstance(certificate.password, Secret)
+    assert isinstance(egress.proxy, Secret)
+    Path("password").write_text("hunter2", encoding="utf-8")
+    monkeypatch.setenv("HR_KEY_PASSWORD", "hunter3")
+
+    assert ("socks5h://me:hunter2@egress", "hunter3") == (egress.proxy.read(), certificate.password.read())
+    assert ("system", "hr.pem", "hr.key") == (egress.ca, certificate.certificate, certificate.key)
+    assert (2.5, 8) == (egress.connect_timeout_s, egress.connections)
+    assert DIRECT == accounts.get("plain").egress
+    assert "hunter" not in repr([accounts.get("hr"), egress])
 
 
 @pytest.mark.parametrize(

@@ -257,6 +257,49 @@ def test_where_the_file_is(monkeypatch: pytest.MonkeyPatch) -> None:
         ('broker = "amqp://a;amqp://me:hunter2/x@b"', "of user and password as %40, %3A, %2F"),
         ('broker = "amqp://[hunter2"', "broker: not a URL whose port can be read"),
         ('[accounts.hr]\nchannel = "x"\nproxy = "http://me:hunter2/x@p"', "accounts.hr.proxy: not a proxy's address;"),
+        *(
+            (f'[accounts.hr]\nchannel = "wecom_app"\n{line}', f"accounts.hr.{said}")
+            for line, said in (
+                (
+                    'proxy = "hunter2:3128"',
+                    "proxy: not a proxy's address; write it as http://[user:password@]host:port",
+                ),
+                ('proxy = "socks4://hunter2"', "proxy: not a proxy's address;"),
+                ('proxy = "socks5://me:hunter2@"', "proxy: not a proxy's address;"),
+                ('proxy = "socks5h://p:0"', "proxy: not a proxy's address;"),
+                ('proxy = "https://p?hunter2"', "proxy: not a proxy's address;"),
+                ('proxy = "https://a b"', "proxy: not a proxy's address;"),
+                (
+                    f'proxy = "socks5://me:{"hunter2" * 40}@p"',
+                    "proxy: a proxy's address whose user or password is longer",
+                ),
+                (
+                    'proxy = { url = "https://me:hunter2@p", password = { env = "A" } }',
+                    "proxy: password goes with a url",
+                ),
+                ('ca = ""', "ca: is empty; name the path of a PEM file"),
+                ('ca = "-----BEGIN hunter2"', "ca: holds what belongs in a file; name the path"),
+                ("ca = true", "ca: input should be a valid string"),
+                ('client_certificate = "hunter2"', "client_certificate: not a table; write it as {"),
+                ('client_certificate = { key = "k" }', "client_certificate.certificate: is missing; add it"),
+                (
+                    'client_certificate = { certificate = "c", kee = "k" }',
+                    "client_certificate.kee: is not a setting; did",
+                ),
+                (
+                    'client_certificate = { certificate = "c", key = "-----BEGIN PRIVATE KEY hunter2" }',
+                    "client_certificate.key: holds what belongs in a file",
+                ),
+                (
+                    'client_certificate = { certificate = "c", password = "hunter2" }',
+                    "client_certificate.password: settings only name the place of a credential",
+                ),
+                ("connect_timeout_s = 0", "connect_timeout_s: input should be greater than 0"),
+                ("connect_timeout_s = 11", "connect_timeout_s: input should be less than or equal to 10"),
+                ("connections = 0", "connections: input should be greater than or equal to 1"),
+                ("connections = 257", "connections: input should be less than or equal to 256"),
+            )
+        ),
         ('database = { fiel = "hunter2" }', "database.fiel: is not a setting; did you mean file?"),
         ('database = { url = "x://h", file = "hunter2" }', "database: say exactly one of the URL, { env"),
         ('database = { url = "pg://a:hunter2@h", password = { env = "A" } }', "database: password goes with a url"),

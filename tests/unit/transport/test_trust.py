@@ -28,7 +28,7 @@ from worker.domain.call import NeverLeft, Unsent
 from worker.domain.errors import ConfigurationError
 from worker.transport.connection import Wire, why_no_answer
 from worker.transport.remedies import REMEDIES
-from worker.transport.tls import LOOK_S, require_files
+from worker.transport.tls import LOOK_S, make_context, require_files
 
 OK = "Answered(200)"
 REFUSED = 'NeverLeft("client_certificate_refused")'
@@ -137,6 +137,10 @@ class TestAuthorities:
         monkeypatch.setenv("SSL_CERT_FILE", pki.ca)
 
         assert ['NeverLeft("tls")', OK] == [before, shown(stage.run(server.url, egress=Egress(ca="system")))]
+
+    def test_the_systems_store_is_read_once(self) -> None:
+        """Not again for each connection, which would hold up all threads of the process."""
+        assert ssl.SSLContext is type(make_context("system", None))
 
     @pytest.mark.parametrize(
         ("wrong", "told"),

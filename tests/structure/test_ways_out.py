@@ -1,0 +1,25 @@
+"""Connections to vendors are asked for where the account's own way out is put into the request, and nowhere else."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+WORKER = Path(__file__).parents[2] / "worker"
+
+
+def places_of(pattern: str) -> set[str]:
+    """The modules in which this stands."""
+    found = (path for path in WORKER.rglob("*.py") if re.search(pattern, path.read_text(encoding="utf-8")))
+    return {str(path.relative_to(WORKER)) for path in found}
+
+
+def test_two_places_ask_for_connections_and_two_say_by_which_way() -> None:
+    """A call and a token; the call's request is made by `prepare.request` alone."""
+    asked = places_of(r"transport\.connect(_all)?\(")
+    said = places_of(r"\begress=\w+\.account\.egress|flight\.account\.egress")
+    rendered = places_of(r"channel\.(request|token_request)\(")
+
+    assert {"delivery/sender/call.py", "transport/tokens.py"} == asked
+    assert {"delivery/sender/prepare.py", "transport/tokens.py"} == said
+    assert said == rendered
