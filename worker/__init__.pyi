@@ -122,6 +122,8 @@ from worker.control.suppress import (
 )
 from worker.domain.account import (
     Account as Account,
+    ClientCertificate as ClientCertificate,
+    Egress as Egress,
     Secret as Secret,
 )
 from worker.domain.callbacks.hook import (

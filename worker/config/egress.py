@@ -13,6 +13,8 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validat
 from worker.config.places import SecretFrom, UrlFrom, checked, proxy_problem, whole
 from worker.domain.account import ClientCertificate, Egress, Secret
 
+LONGEST_PATH = 500
+"""Characters; a key without its armour has more."""
 MOST_CONNECT_S = 10
 """Longest connect timeout: a thread that waits for a dead host makes no other call."""
 
@@ -20,7 +22,8 @@ MOST_CONNECT_S = 10
 def _path(value: str) -> str:
     if not value.strip() or "\x00" in value:
         raise ValueError("is empty; name the path of a PEM file")
-    if "-----BEGIN" in value or "\n" in value:
+    # What is no path would be told as one, by each error about it.
+    if "-----BEGIN" in value or "\n" in value or len(value) > LONGEST_PATH:
         raise ValueError("holds what belongs in a file; name the path of a PEM file")
     return value
 

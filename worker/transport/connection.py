@@ -376,8 +376,9 @@ def why_not_connected(error: Exception) -> str:
         ((socket.gaierror,), "dns"),
         ((ConnectionRefusedError,), "refused"),
         ((TimeoutError,), "connect_timeout"),
+        # Of TLS, too, and no fault of a certificate.
+        ((ConnectionError, ssl.SSLEOFError, ssl.SSLZeroReturnError), "reset"),
         ((ssl.SSLError,), "tls"),
-        ((ConnectionError,), "reset"),
         ((OSError,), "unreachable"),
     ):
         if _any(error, *kinds):

@@ -103,9 +103,9 @@ def make_context(ca: str | None, certificate: ClientCertificate | None) -> ssl.S
         _load_authorities(context, ca)
     context.hostname_checks_common_name = False
     context.set_alpn_protocols(["http/1.1"])
-    # A server asks for the certificate in the handshake or never, so that its refusal is about the connection.
-    context.post_handshake_auth = False
     if certificate is not None:
+        # Some gateways ask for it when they know the path that is called.
+        context.post_handshake_auth = True
         _load_certificate(context, certificate)
     return context
 

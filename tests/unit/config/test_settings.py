@@ -279,6 +279,7 @@ def test_where_the_file_is(monkeypatch: pytest.MonkeyPatch) -> None:
                 ),
                 ('ca = ""', "ca: is empty; name the path of a PEM file"),
                 ('ca = "-----BEGIN hunter2"', "ca: holds what belongs in a file; name the path"),
+                (f'ca = "{"hunter2/" * 100}"', "ca: holds what belongs in a file; name the path"),
                 ("ca = true", "ca: input should be a valid string"),
                 ('client_certificate = "hunter2"', "client_certificate: not a table; write it as {"),
                 ('client_certificate = { key = "k" }', "client_certificate.certificate: is missing; add it"),

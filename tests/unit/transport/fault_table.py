@@ -226,12 +226,24 @@ def _(stage: Stage) -> CallResult:
 
 def through_proxy(stage: Stage, target: str, *scripts: Script, port: int = 0) -> CallResult:
     port = port or stage.server(*scripts).port
-    return stage.run(target, egress=Egress(f"http://user:{TOKEN}@127.0.0.1:{port}", connect_timeout_s=1))
+    return stage.run(target, egress=Egress(f"http://user:{TOKEN}@127.0.0.1:{port}"))
 
 
 @scene("proxy refused: no proxy listens")
 def _(stage: Stage) -> CallResult:
     return through_proxy(stage, "https://vendor.example", port=closed_port())
+
+
+@scene("closed in the TLS handshake, such as by a proxy that opened a tunnel to nowhere")
+def _(stage: Stage) -> CallResult:
+    def open_and_close(peer: Peer) -> None:
+        peer.read_head()
+        peer.send(b"HTTP/1.1 200 Connection established\r\n\r\n")
+        peer.sock.recv(1000)
+        peer.sock.shutdown(socket.SHUT_WR)
+        peer.wait_closed()
+
+    return through_proxy(stage, "https://vendor.example", open_and_close)
 
 
 @scene("proxy DNS: its name has no address")
