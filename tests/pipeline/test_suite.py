@@ -311,15 +311,33 @@ def test_a_former_secret_is_taken_out_of_use(ready: SuiteSite) -> None:
     assert isinstance(ready.token(ready.process()), Token)
 
 
-def test_without_the_former_secret_the_account_says_so(ready: SuiteSite) -> None:
-    """Parked, with what to set."""
+def test_without_the_former_secret_this_process_alone_does_without(ready: SuiteSite) -> None:
+    """With what to set; another process, which has the other secret, goes on."""
     ready.site.accounts.replace(a_suite(ready.url, "rotated"), a_customer(ready.url))
+    job = ready.send()
+    ready.site.run()
+    lane = ready.site.lane("acme")
+    told = ready.site.rows("select reason from worker_lane_events where what = 'set aside'")
+    ready.site.accounts.replace(a_suite(ready.url), a_customer(ready.url))
+    ready.advance(20)
+    ready.site.run()
 
-    parked = ready.token(ready.process())
+    assert lane is None or not lane.parked
+    assert ["former_secret" in row.reason for row in told] == [True]
+    assert "accepted" == ready.site.state(job)
 
-    assert isinstance(parked, TokenParked)
-    assert "does not open with the secret of account oursuite" in parked.reason
-    assert "former_secret" in parked.remedy
+
+def test_a_code_sealed_with_another_secret_waits_for_it(here: SuiteSite) -> None:
+    """The receiver has the new secret already, the leading process not yet: nothing is lost."""
+    here.act("ticket")
+    here.act("authorise", corpid="wwacme", agentid=7)
+    here.site.accounts.replace(a_suite(here.url, "other"), a_customer(here.url))
+    here.exchange()
+    here.site.accounts.replace(a_suite(here.url), a_customer(here.url))
+    here.advance(11)
+    here.exchange()
+
+    assert isinstance(here.token(here.process()), Token)
 
 
 # -- permanent codes --------------------------------------------------------------------------------------------------

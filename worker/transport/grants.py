@@ -127,10 +127,9 @@ class CodeExchanges:
             self._lost(row, "its time was over before it could be exchanged")
             return
         account, chain = self._keeper(row.key.account)
-        code = None if row.sealed is None else open_grant(row.key, row.sealed, account, chain)
-        if chain.exchange is None or code is None:
-            self._lost(row, "it does not open with the account's secret")
-            return
+        if chain.exchange is None:
+            raise WorkerError(f"account {account.name!r} exchanges no codes")
+        code = open_grant(row.key, row.sealed or "", account, chain)
         token = self._tokens.get(account, find_channel(account.channel))
         if not isinstance(token, Token):
             self._rest(row, AGAIN_S, token.reason)
@@ -202,10 +201,11 @@ class CodeExchanges:
         for name in self._accounts.names():
             try:
                 account, chain = self._keeper(name)
+                if chain.former_secret is not None and chain.exchange is not None:
+                    self._reseal_of(account, chain)
             except WorkerError:
+                # Not configured here, or wrongly, or no keeper of anything.
                 continue
-            if chain.former_secret is not None and chain.exchange is not None:
-                self._reseal_of(account, chain)
 
     def _reseal_of(self, account: Account, chain: TokenChain) -> None:
         secret, changes = secret_of(account), []
@@ -215,7 +215,6 @@ class CodeExchanges:
             if unseal(sealed, secret=secret, context=key.context) is not None:
                 continue
             plain = open_grant(key, sealed, account, chain)
-            if plain is not None:
-                changes.append((key, sealed, _sealed(key, plain, secret, self._entropy)))
+            changes.append((key, sealed, _sealed(key, plain, secret, self._entropy)))
         if changes:
             grants.reseal(self._database, changes)

@@ -18,7 +18,7 @@ from worker.domain.errors import ConfigurationError
 from worker.outbox.engine.database import Database
 from worker.outbox.engine.site_keys import lane_key
 from worker.outbox.lanes import grants
-from worker.outbox.lanes.grants import GrantKey, GrantRow
+from worker.outbox.lanes.grants import GrantKey
 from worker.outbox.lanes.tokens import TokenKey
 
 _NO_INSTANT = 0
@@ -99,10 +99,7 @@ class TokenSources:
         if row is None or row.sealed is None:
             reason, remedy = chain.missing if row is None else chain.ended
             return TokenParked(reason, remedy, self._probe_s)
-        opened = open_grant(row.key, row.sealed, keeper, own)
-        if opened is None:
-            return TokenParked(*_unreadable("code", keeper), self._probe_s)
-        return opened, row.stored_at
+        return open_grant(row.key, row.sealed, keeper, own), row.stored_at
 
     def keeper_of_token(self, wanted: Wanted) -> tuple[Account, Channel] | None:
         """The account whose own token the fetch takes; None: it takes no other account's."""
@@ -119,14 +116,7 @@ class TokenSources:
         row = grants.read(self._database, GrantKey(GrantKind.TICKET, chain.keeper))
         if row is None or row.sealed is None or row.is_over:
             return TokenWait(TICKET_LOOK_S, chain.missing[0], remedy=chain.missing[1])
-        return self._opened_ticket(row, wanted.account, chain)
-
-    def _opened_ticket(self, row: GrantRow, account: Account, chain: TokenChain) -> str | TokenWait:
-        opened = open_grant(row.key, row.sealed or "", account, chain)
-        if opened is not None:
-            return opened
-        reason, _ = _unreadable("ticket", account)
-        return TokenWait(TICKET_LOOK_S, reason, remedy=chain.missing[1])
+        return open_grant(row.key, row.sealed, wanted.account, chain)
 
     def _keeper(self, chain: TokenChain) -> tuple[Account, TokenChain]:
         keeper = self._accounts.get(chain.keeper)
@@ -137,11 +127,17 @@ class TokenSources:
         return keeper, own
 
 
-def open_grant(key: GrantKey, sealed: str, keeper: Account, chain: TokenChain) -> str | None:
-    """A kept credential, by the keeper's secret or its former one; None: neither opens it."""
+def open_grant(key: GrantKey, sealed: str, keeper: Account, chain: TokenChain) -> str:
+    """A kept credential, by the keeper's secret or its former one; neither opens it: a ConfigurationError."""
     opened = unseal(sealed, secret=secret_of(keeper), context=key.context)
     if opened is None and chain.former_secret is not None:
-        return unseal(sealed, secret=chain.former_secret.read(), context=key.context)
+        opened = unseal(sealed, secret=chain.former_secret.read(), context=key.context)
+    if opened is None:
+        # Of this process alone: while a secret is being changed, another may have the one that opens it.
+        raise ConfigurationError(
+            f"the {key.kind} that account {keeper.name!r} keeps does not open with its secret; set its former_secret to"
+            " the one before, or let the corps authorise the app again"
+        )
     return opened
 
 
@@ -150,11 +146,6 @@ def secret_of(account: Account) -> str:
     if account.secret is None:
         raise ConfigurationError(f"accounts.{account.name} has no secret; this channel needs one")
     return account.secret.read()
-
-
-def _unreadable(what: str, keeper: Account) -> tuple[str, str]:
-    remedy = "set its former_secret to the secret before, or let the corp authorise the app again"
-    return f"the kept {what} does not open with the secret of account {keeper.name}", remedy
 
 
 def _fingerprint(secret: str, asked: Request) -> str:
