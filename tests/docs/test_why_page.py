@@ -17,6 +17,7 @@ from tests.support.runtime import Site, an_account, planted, refused
 from worker import To, WaitFor, why
 from worker.cli.reading import why_lines
 from worker.control.pause import pause_in
+from worker.domain.job import PAYLOAD
 from worker.domain.job_filter import JobFilter
 from worker.domain.outcome import Penalty
 from worker.domain.pacing.lane import LaneBlock
@@ -104,7 +105,7 @@ def quiet_hours(site: Site) -> str:
 def release(site: Site) -> str:
     """A newer release enqueued it, and the worker that it came to runs this one."""
     job = site.send()
-    site.sql("update worker_jobs set payload = 1")
+    site.sql("update worker_jobs set payload = :version", version=PAYLOAD + 1)
     site.ring(job)
     return job
 

@@ -30,6 +30,7 @@ from worker.control.cancel import cancel_in, find_in
 from worker.domain.account import Account, Secret
 from worker.domain.content.message import File
 from worker.domain.content.recipient import CustomerGroups, Recipients
+from worker.domain.job import PAYLOAD
 from worker.domain.job_filter import JobFilter
 from worker.domain.state import PartState
 from worker.outbox.commit import record_answer
@@ -185,6 +186,18 @@ def test_two_that_nobody_can_tell_apart_are_held(sales: Sales) -> None:
 
     assert ["unknown"] * 2 == [sales.site.state(job) for job in jobs]
     assert 2 == len(sales.tasks())
+
+
+@pytest.mark.parametrize(("version", "state"), [(PAYLOAD, "accepted"), (PAYLOAD + 1, "unknown")])
+def test_what_a_newer_release_sends_may_be_equal(sales: Sales, version: int, state: str) -> None:
+    """Its content is not compared: a search beside it is held, and takes no task that may be the other's."""
+    faults(sales.url, CREATE, LOST, LOST)
+    job, other = sales.ask(), sales.ask(message=external.Campaign(text="something else"))
+    sales.site.run()
+    sales.site.sql("update worker_jobs set payload = :version where id = :id", version=version, id=other)
+    sales.go(12, 40)
+
+    assert state == sales.site.state(job)
 
 
 def test_a_search_does_not_find_what_an_equal_message_in_the_air_has_made(sales: Sales) -> None:

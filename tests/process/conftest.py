@@ -26,6 +26,7 @@ LONG_FILES = (
     "test_canary.py",
     "test_rabbitmq.py",
     "test_drain.py",
+    "test_rolling_upgrade.py",
 )
 """They begin, so that no pytest process has a long one left while the other has none; two that fill the processors, the
 first and the third, fall to the same one, for it is handed whole files.

@@ -15,11 +15,11 @@ from worker.domain.content.recipient import Recipients
 from worker.domain.errors import CheckFailed, Problem
 
 PAYLOAD = 0
-"""The version of the documents that this release writes, and the newest that it reads: it reads all older ones.
+"""The newest version of documents that this release reads; it reads all older ones.
 
 Message, recipients and parts' specs of one job share a version, which stands in the job's row. It grows by one with a
-change that the release before would refuse or carry out only in part, such as a new kind of job or a new field; jobs
-that do without the change keep the older number, which the older processes of a rolling upgrade read.
+change that the release before would refuse or carry out only in part, such as a new kind of job or a new field. Only
+jobs that use the change have the new number: all others are 0 still, which every release reads.
 """
 
 

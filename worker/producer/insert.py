@@ -19,7 +19,7 @@ from worker.channels.registry import channel
 from worker.domain.content.message import File
 from worker.domain.content.recipient import Recipients
 from worker.domain.errors import CheckFailed, DedupeConflict, Problem, RetryTransaction
-from worker.domain.job import PAYLOAD, JobId, Kind, is_read
+from worker.domain.job import JobId, Kind, is_read
 from worker.domain.state import JobState
 from worker.outbox.engine.clock import SqlClock
 from worker.outbox.engine.site_keys import lane_key
@@ -65,7 +65,7 @@ def follow_up(
         raise CheckFailed([problem], channel=target["channel"])
     account = (keywords.get("accounts") or current_accounts()).get(target["account"])
     asked = Asked(kind, account, document, {}, recipients, options, target=target["id"], spec=spec or {})
-    asked.payload = max(PAYLOAD, target["payload"])
+    asked.payload = target["payload"]
     if kind == Kind.UPDATE_CARD:
         if not is_read(target["payload"]):
             problem = Problem("job", "was enqueued by a newer release", "update its card with that release")

@@ -20,7 +20,7 @@ from worker.domain.account import Account
 from worker.domain.content.message import LOOKED_AT, File, Message, looked_at
 from worker.domain.content.recipient import Recipients, To
 from worker.domain.errors import CheckFailed, Problem
-from worker.domain.job import PAYLOAD, Draft, part_id
+from worker.domain.job import Draft, part_id
 from worker.outbox.engine.site_keys import lane_name, order_id
 from worker.outbox.jobs.jobs import JobRow, PartRow
 from worker.producer.options import Options, instant_of, option_problems, priority_of
@@ -53,8 +53,8 @@ class Asked:
     """Keys that every part's spec gets beside its share."""
     chat_types: Mapping[str, str] = field(default_factory=dict, repr=False)
     """Chat id -> type, as callbacks reported it."""
-    payload: int = PAYLOAD
-    """The version of its documents; of a recall its target's, if that is newer, because both are read together."""
+    payload: int = 0
+    """The version of its documents, see `PAYLOAD`; of a follow-up its target's, because both are read together."""
 
 
 @dataclass(slots=True)

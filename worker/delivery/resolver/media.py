@@ -21,7 +21,7 @@ from worker.channels.base import Channel
 from worker.delivery.resolver.url_file import UrlFiles
 from worker.domain.account import Account
 from worker.domain.content.message import INLINE
-from worker.domain.job import PAYLOAD, Kind, Priority
+from worker.domain.job import Kind, Priority
 from worker.domain.resolution import Awaiting, Ready, Refuse, Resolved
 from worker.domain.settle import FOREVER, SECOND
 from worker.outbox.engine.database import Database
@@ -193,7 +193,6 @@ def _upload_job(job_id: str, account: Account, message: Mapping[str, Any], now: 
         "priority": 1,
         "due_at": now,
         "on_unknown": "default",
-        "payload": PAYLOAD,
         "created_at": now,
         "state": 0,
         "awaited": False,

@@ -121,12 +121,14 @@ class Beside:
     kind: str
     message: Mapping[str, Any] = field(repr=False)
     spec: Mapping[str, Any] = field(repr=False)
+    payload: int
+    """The version of message and spec."""
 
 
 def others_unanswered(connection: Connection, account: str, kind: str, lane: str, own_id: str) -> list[Beside]:
     """The other parts of an account and kind that are in doubt, queued again or not, or in the air."""
     query = (
-        "select p.id, p.job_id, p.doubts = 0, p.marked_at, j.kind, j.message, p.spec from"
+        "select p.id, p.job_id, p.doubts = 0, p.marked_at, j.kind, j.message, p.spec, j.payload from"
         # One select for each index: with a single condition MariaDB would read every part of the table.
         " (select id from worker_parts where state = 6 and doubts > 0"
         f" union all select id from {by_lane(dialect_of(connection))} where state = 0 and lane = :lane and doubts > 0"
@@ -135,7 +137,7 @@ def others_unanswered(connection: Connection, account: str, kind: str, lane: str
         " where p.id <> :own and j.account = :account and j.kind = :kind"
     )
     return [
-        Beside(row[0], row[1], bool(row[2]), row[3] or 0, row[4], json.loads(row[5]), json.loads(row[6]))
+        Beside(row[0], row[1], bool(row[2]), row[3] or 0, row[4], json.loads(row[5]), json.loads(row[6]), row[7])
         for row in execute(connection, query, {"account": account, "kind": kind, "lane": lane, "own": own_id})
     ]
 

@@ -63,8 +63,8 @@ class JobRow(TypedDict):
     on_gap: NotRequired[str]
     tags: NotRequired[str]
     on_unknown: str
+    payload: int
     quiet_hours: NotRequired[str]
-    payload: NotRequired[int]
     target_job_id: NotRequired[str]
     replay_of: NotRequired[str]
     warnings: NotRequired[str]
@@ -89,7 +89,6 @@ _PART = tuple(PartRow.__annotations__)
 _COMPUTED = {
     "due_at": "coalesce(v.due_at, c.now + v.due_in, c.now)",
     "expires_at": "coalesce(v.expires_at, c.now + v.expires_in)",
-    "payload": "coalesce(v.payload, 0)",
 }
 _STORED = tuple(name for name in _JOB if name not in ("due_in", "expires_in", "lane", "order_id"))
 _ON_CONFLICT = " on conflict (account, dedupe_key) where dedupe_key is not null do nothing"

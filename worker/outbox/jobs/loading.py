@@ -11,7 +11,7 @@ from typing import Any
 from sqlalchemy import Connection
 
 from worker.domain.content.message import INLINE
-from worker.domain.job import PAYLOAD, Priority, is_read
+from worker.domain.job import Priority, is_read
 from worker.domain.state import OPEN_STATES, PartState
 from worker.outbox.engine.bulk import ids_json
 from worker.outbox.engine.dialect import Dialect, dialect_of
@@ -57,7 +57,7 @@ class DuePart:
     """Of its claims, under which certainly nothing left."""
     some_suppressed: bool = False
     """The list of those to whom nothing is sent is not empty."""
-    payload: int = PAYLOAD
+    payload: int = 0
     """The version of its documents, which are empty here when this release cannot read it."""
     due_at: int = 0
     """When its job was due first."""

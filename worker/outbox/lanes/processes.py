@@ -142,7 +142,7 @@ def unusable_accounts_told(processes: Iterable[Process]) -> dict[str, tuple[int,
 def running(connection: Connection, now: str) -> list[RunningProcess]:
     """The worker processes with a fresh heartbeat, by host and number; also on the tables of an earlier release."""
     columns = {column["name"] for column in inspect(connection).get_columns("worker_processes")}
-    release = "version, revision" if "version" in columns else "null, null"
+    release = "version, revision" if "revision" in columns else "null, null"
     query = (
         f"select host, pid, threads, queues, {release} from worker_processes"
         f" where ended_at is null and alive_until > {now} order by host, pid"
