@@ -255,7 +255,6 @@ def test_which_accounts_take_more_than_their_secret() -> None:
         ({"suite_id": ""}, "accounts.wrong.suite_id: is missing"),
         ({"callback": True}, "accounts.wrong.callback: is no table"),
         ({"callback": {"token": Secret(lambda: "t")}}, "accounts.wrong.callback.aes_key: is missing"),
-        ({"former_secret": "inline"}, "accounts.wrong.former_secret: is no place of a secret"),
         ({"suite": "other"}, "is not a setting of wecom_suite"),
     ],
 )

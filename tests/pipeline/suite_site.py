@@ -34,11 +34,12 @@ CORP_TOKEN = "/cgi-bin/service/get_corp_token"
 PERMANENT = "/cgi-bin/service/get_permanent_code"
 
 
-def a_suite(url: str, secret: str = SECRET, **settings: Any) -> Account:
-    """The suite's account."""
+def a_suite(url: str, secret: str = SECRET, before: str = "", **settings: Any) -> Account:
+    """The suite's account; `before`: the secret that was valid before."""
     callback = {"token": Secret(lambda: TOKEN), "aes_key": Secret(lambda: AES_KEY)}
     given = {"suite_id": SUITE, "callback": callback, **settings}
-    return Account("oursuite", "wecom_suite", url, given, Secret(lambda: secret))
+    previous = a_suite(url, before) if before else None
+    return Account("oursuite", "wecom_suite", url, given, Secret(lambda: secret), previous=previous)
 
 
 def a_customer(url: str, name: str = "acme", agentid: int = 7, **fields: Any) -> Account:
@@ -159,4 +160,4 @@ def _receiver(site: Site, url: str, clock: DrivenClock) -> Receiver:
     account = a_suite(url)
     door = channel(account.channel).callback_door(account, {"token": TOKEN, "aes_key": AES_KEY}, 300)
     store = CallbackStore(site.database, Settings(hooks="shop.hooks"), site.accounts).store
-    return Receiver({"oursuite": door}, store, now=lambda: clock.micros / 1e6)
+    return Receiver({"oursuite": door}.get, store, now=lambda: clock.micros / 1e6)

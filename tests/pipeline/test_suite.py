@@ -284,7 +284,7 @@ def test_a_wrong_secret_of_the_suite_parks_its_customers(here: SuiteSite) -> Non
     job = here.send()
     here.site.run()
     reason, _, parked = lane_of(here)
-    here.site.accounts.replace(a_suite(here.url, "rotated", former_secret=Secret(lambda: SECRET)), a_customer(here.url))
+    here.site.accounts.replace(a_suite(here.url, "rotated", before=SECRET), a_customer(here.url))
     _rotate(here)
     here.look()
     here.advance(6)
@@ -300,10 +300,10 @@ def _rotate(here: SuiteSite) -> None:
     control(here.url, "settings", {"suite": {"known": [{**known[0], "secret": "rotated"}]}})
 
 
-def test_a_former_secret_is_taken_out_of_use(ready: SuiteSite) -> None:
+def test_a_previous_secret_is_taken_out_of_use(ready: SuiteSite) -> None:
     """What it seals is sealed anew, so that the setting can go: no corp has to authorise again."""
     _rotate(ready)
-    both = a_suite(ready.url, "rotated", former_secret=Secret(lambda: SECRET))
+    both = a_suite(ready.url, "rotated", before=SECRET)
     ready.site.accounts.replace(both, a_customer(ready.url))
     ready.exchange()
     ready.site.accounts.replace(a_suite(ready.url, "rotated"), a_customer(ready.url))
@@ -311,7 +311,7 @@ def test_a_former_secret_is_taken_out_of_use(ready: SuiteSite) -> None:
     assert isinstance(ready.token(ready.process()), Token)
 
 
-def test_without_the_former_secret_this_process_alone_does_without(ready: SuiteSite) -> None:
+def test_without_the_previous_secret_this_process_alone_does_without(ready: SuiteSite) -> None:
     """With what to set; another process, which has the other secret, goes on."""
     ready.site.accounts.replace(a_suite(ready.url, "rotated"), a_customer(ready.url))
     job = ready.send()
@@ -323,7 +323,7 @@ def test_without_the_former_secret_this_process_alone_does_without(ready: SuiteS
     ready.site.run()
 
     assert lane is None or not lane.parked
-    assert ["former_secret" in row.reason for row in told] == [True]
+    assert ["set its previous to" in row.reason for row in told] == [True]
     assert "accepted" == ready.site.state(job)
 
 

@@ -14,12 +14,13 @@ def places_of(pattern: str) -> set[str]:
     return {str(path.relative_to(WORKER)) for path in found}
 
 
-def test_two_places_ask_for_connections_and_two_say_by_which_way() -> None:
-    """A call and a token; the call's request is made by `prepare.request` alone."""
+def test_few_places_ask_for_connections_and_all_say_by_which_way() -> None:
+    """A call, a token, a code; the call's request is made by `prepare.request` alone."""
     asked = places_of(r"transport\.connect(_all)?\(")
-    said = places_of(r"\begress=\w+\.account\.egress|flight\.account\.egress")
+    said = places_of(r"\begress=(\w+\.)?account\.egress|egress=Egress\(ca=account\.egress|flight\.account\.egress")
     rendered = places_of(r"channel\.(request|token_request)\(")
 
-    assert {"delivery/sender/call.py", "transport/tokens.py"} == asked
-    assert {"delivery/sender/prepare.py", "transport/tokens.py"} == said
-    assert said == rendered
+    tokens = {"transport/tokens.py", "transport/grants.py", "transport/token_provider.py"}
+    assert {"delivery/sender/call.py", *tokens} == asked
+    assert {"delivery/sender/prepare.py", *tokens} == said
+    assert rendered <= said

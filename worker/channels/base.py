@@ -123,8 +123,6 @@ class TokenChain:
     """What is said when a code was withdrawn."""
     exchange: CodeExchange | None = None
     """None: its callbacks bring no authorisation codes."""
-    former_secret: Secret | None = None
-    """The keeper's secret before the present one, which may still seal what is kept."""
 
 
 class Channel(Protocol):

@@ -32,7 +32,7 @@ from worker.outbox.engine.postgresql import left_to_the_role
 from worker.outbox.lanes.lanes import count_lane_events, list_lanes
 from worker.outbox.lanes.pauses import standing_pauses
 from worker.outbox.lanes.processes import Process, living, unusable_accounts_told
-from worker.transport.tls import ends_at, require_files
+from worker.transport.egress.tls import ends_at, require_files
 from worker.transport.token_provider import load, url_request
 
 CLOCK_S = 5.0

@@ -23,8 +23,8 @@ import urllib3
 from urllib3.connection import HTTPConnection
 from urllib3.exceptions import InvalidHeader
 
+from worker.transport.egress.tls_in_tls import TlsInTls
 from worker.transport.framing import LONGEST_HEAD, MAX_ANSWER, seems_whole
-from worker.transport.tls_in_tls import TlsInTls
 
 _SMALL = 64 * 1024
 """Bytes received at once; twice as many of a request are copied together to be sent at once."""

@@ -129,7 +129,7 @@ class CodeExchanges:
         account, chain = self._keeper(row.key.account)
         if chain.exchange is None:
             raise WorkerError(f"account {account.name!r} exchanges no codes")
-        code = open_grant(row.key, row.sealed or "", account, chain)
+        code = open_grant(row.key, row.sealed or "", account)
         token = self._tokens.get(account, find_channel(account.channel))
         if not isinstance(token, Token):
             self._rest(row, AGAIN_S, token.reason)
@@ -197,24 +197,23 @@ class CodeExchanges:
             log.error("authorisation_lost", account=row.key.account, reason=reason)
 
     def _reseal(self) -> None:
-        """Seals with the account's secret what its former one seals, so that the former one can go."""
+        """Seals with the account's secret what its previous one seals, so that the previous one can go."""
         for name in self._accounts.names():
             try:
-                account, chain = self._keeper(name)
-                if chain.former_secret is not None and chain.exchange is not None:
-                    self._reseal_of(account, chain)
+                if self._accounts.get(name).previous is not None:
+                    self._reseal_of(self._keeper(name)[0])
             except WorkerError:
                 # Not configured here, or wrongly, or no keeper of anything.
                 continue
 
-    def _reseal_of(self, account: Account, chain: TokenChain) -> None:
+    def _reseal_of(self, account: Account) -> None:
         secret, changes = secret_of(account), []
         with self._database.reading() as connection:
             kept = grants.all_of(connection, account.name)
         for key, sealed in kept:
             if unseal(sealed, secret=secret, context=key.context) is not None:
                 continue
-            plain = open_grant(key, sealed, account, chain)
+            plain = open_grant(key, sealed, account)
             changes.append((key, sealed, _sealed(key, plain, secret, self._entropy)))
         if changes:
             grants.reseal(self._database, changes)

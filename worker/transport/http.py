@@ -32,12 +32,12 @@ from worker.transport.connection import (
     why_no_answer,
     why_not_connected,
 )
-from worker.transport.dial import dial
+from worker.transport.egress.dial import dial
+from worker.transport.egress.remedies import REMEDIES
+from worker.transport.egress.routes import Route, Routes
 from worker.transport.framing import MAX_ANSWER
 from worker.transport.multipart import multipart
 from worker.transport.pending_call import EndedCall, OnTheWire, PendingCall, await_any
-from worker.transport.remedies import REMEDIES
-from worker.transport.routes import Route, Routes
 
 T = TypeVar("T")
 

@@ -14,13 +14,13 @@ import math
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future, TimeoutError as TooLate
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
 from worker.channels.base import TokenGranted
 from worker.config.application import imported
-from worker.domain.account import Account, TokenProvider
+from worker.domain.account import Account, Egress, TokenProvider
 from worker.domain.call import Answered, NeverLeft, Reply, Request
 from worker.domain.errors import ConfigurationError
 from worker.transport.http import Transport
@@ -60,7 +60,7 @@ class TokenProviders:
             return Unprovided("the token service is being asked for other accounts", "", busy=True)
         if provider.bearer is not None:
             try:
-                return self._get(provider, provider.bearer.read(), fresh=fresh)
+                return self._get(account, provider, provider.bearer.read(), fresh=fresh)
             finally:
                 self._leave(place)
         return self._call(account.name, place, fresh=fresh)
@@ -78,9 +78,10 @@ class TokenProviders:
 
     # -- a URL --------------------------------------------------------------------------------------------------------
 
-    def _get(self, provider: TokenProvider, bearer: str, *, fresh: bool) -> TokenGranted | Unprovided:
+    def _get(self, account: Account, provider: TokenProvider, bearer: str, *, fresh: bool) -> TokenGranted | Unprovided:
+        asked = url_request(provider.place, bearer, self._deadline_s, fresh=fresh)
         # Straight to it: the account's proxy is the way to the vendor, and this place is the firm's own.
-        request = url_request(provider.place, bearer, self._deadline_s, fresh=fresh)
+        request = replace(asked, egress=Egress(ca=account.egress.ca))
         connection = self._transport.connect(request)
         if isinstance(connection, NeverLeft):
             return _away(connection.reason)

@@ -94,12 +94,12 @@ class TokenSources:
 
     def _code(self, chain: TokenChain, subject: str) -> tuple[str, int] | TokenParked:
         """The kept code and the instant at which it was stored."""
-        keeper, own = self._keeper(chain)
+        keeper, _ = self._keeper(chain)
         row = grants.read(self._database, GrantKey(GrantKind.CODE, keeper.name, subject))
         if row is None or row.sealed is None:
             reason, remedy = chain.missing if row is None else chain.ended
             return TokenParked(reason, remedy, self._probe_s)
-        return open_grant(row.key, row.sealed, keeper, own), row.stored_at
+        return open_grant(row.key, row.sealed, keeper), row.stored_at
 
     def keeper_of_token(self, wanted: Wanted) -> tuple[Account, Channel] | None:
         """The account whose own token the fetch takes; None: it takes no other account's."""
@@ -116,7 +116,7 @@ class TokenSources:
         row = grants.read(self._database, GrantKey(GrantKind.TICKET, chain.keeper))
         if row is None or row.sealed is None or row.is_over:
             return TokenWait(TICKET_LOOK_S, chain.missing[0], remedy=chain.missing[1])
-        return open_grant(row.key, row.sealed, wanted.account, chain)
+        return open_grant(row.key, row.sealed, wanted.account)
 
     def _keeper(self, chain: TokenChain) -> tuple[Account, TokenChain]:
         keeper = self._accounts.get(chain.keeper)
@@ -127,16 +127,16 @@ class TokenSources:
         return keeper, own
 
 
-def open_grant(key: GrantKey, sealed: str, keeper: Account, chain: TokenChain) -> str:
-    """A kept credential, by the keeper's secret or its former one; neither opens it: a ConfigurationError."""
+def open_grant(key: GrantKey, sealed: str, keeper: Account) -> str:
+    """A kept credential, by the keeper's secret or its previous one; neither opens it: a ConfigurationError."""
     opened = unseal(sealed, secret=secret_of(keeper), context=key.context)
-    if opened is None and chain.former_secret is not None:
-        opened = unseal(sealed, secret=chain.former_secret.read(), context=key.context)
+    if opened is None and keeper.previous is not None:
+        opened = unseal(sealed, secret=secret_of(keeper.previous), context=key.context)
     if opened is None:
         # Of this process alone: while a secret is being changed, another may have the one that opens it.
         raise ConfigurationError(
-            f"the {key.kind} that account {keeper.name!r} keeps does not open with its secret; set its former_secret to"
-            " the one before, or let the corps authorise the app again"
+            f"the {key.kind} that account {keeper.name!r} keeps does not open with its secret; set its previous to the"
+            " one before, or let the corps authorise the app again"
         )
     return opened
 

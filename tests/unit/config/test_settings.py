@@ -128,7 +128,8 @@ def test_a_provider_of_tokens_is_a_url_with_a_bearer_or_a_function(monkeypatch: 
     """The bearer is read late, and no repr shows it."""
     monkeypatch.setenv("HR_BEARER", "b3arer")
     url = '{ url = "https://tokens.corp/hr?app=7", bearer = { env = "HR_BEARER" } }'
-    given = [load_settings(write(PROVIDED.replace("{given}", one))) for one in (url, '"shop.tokens:token_of"')]
+    files = {"url.toml": url, "function.toml": '"shop.tokens:token_of"'}
+    given = [load_settings(write(PROVIDED.replace("{given}", one), name)) for name, one in files.items()]
     by_url, function = (accounts_of(settings).get("hr").token_provider for settings in given)
 
     assert by_url is not None

@@ -12,7 +12,7 @@ from tests.unit.transport.fault_table import Clock, Stage, request, run, shown
 from tests.unit.transport.raw_server import OK_BODY, Peer, response
 from worker.domain.account import DIRECT, ClientCertificate, Egress, Secret
 from worker.transport.connection import Line
-from worker.transport.routes import FORGET_S, Route, Routes
+from worker.transport.egress.routes import FORGET_S, Route, Routes
 
 VENDOR = "https://vendor.example"
 MOST = 256

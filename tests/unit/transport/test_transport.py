@@ -38,9 +38,9 @@ from worker.domain.call import Answered, FileBody, NeverLeft, NoAnswer, Request
 from worker.domain.errors import ConfigurationError
 from worker.outbox.engine.clock import boot_clock
 from worker.transport.connection import Wire
+from worker.transport.egress.routes import Route
+from worker.transport.egress.tls import Trusts
 from worker.transport.http import Connection, RequestsTransport
-from worker.transport.routes import Route
-from worker.transport.tls import Trusts
 
 OK = "Answered(200)"
 

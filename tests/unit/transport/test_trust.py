@@ -27,8 +27,8 @@ from worker.domain.account import ClientCertificate, Egress, Secret
 from worker.domain.call import NeverLeft, Unsent
 from worker.domain.errors import ConfigurationError
 from worker.transport.connection import Wire, why_no_answer
-from worker.transport.remedies import REMEDIES
-from worker.transport.tls import LOOK_S, make_context, require_files
+from worker.transport.egress.remedies import REMEDIES
+from worker.transport.egress.tls import LOOK_S, make_context, require_files
 
 OK = "Answered(200)"
 REFUSED = 'NeverLeft("client_certificate_refused")'
@@ -38,7 +38,7 @@ PASSWORD = "hunter2"
 @pytest.fixture
 def stage(monkeypatch: pytest.MonkeyPatch) -> Iterator[Stage]:
     """Servers and transports that are closed after the test; a server's first words are waited for, however late."""
-    monkeypatch.setattr("worker.transport.dial.FIRST_WORDS_S", 60.0)
+    monkeypatch.setattr("worker.transport.egress.dial.FIRST_WORDS_S", 60.0)
     with ExitStack() as stack:
         yield Stage(stack)
 
@@ -282,7 +282,7 @@ class TestClientCertificate:
         self, stage: Stage, pki: Pki, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """One without session tickets says nothing until it is asked; the call goes on."""
-        monkeypatch.setattr("worker.transport.dial.FIRST_WORDS_S", 0.01)
+        monkeypatch.setattr("worker.transport.egress.dial.FIRST_WORDS_S", 0.01)
         context = pki.context(clients=True)
         context.num_tickets = 0
 

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any
 
 from worker.channels.wecom.callback import secret_problems
-from worker.domain.account import Account, Secret
+from worker.domain.account import Account
 from worker.domain.errors import Problem
 
-KEYS = frozenset({"suite_id", "callback", "former_secret"})
+KEYS = frozenset({"suite_id", "callback"})
 """Every key that is read."""
 ADDRESS = 'add callback = { token = { env = "NAME" }, aes_key = { env = "NAME" } }, as typed into the suite\'s page'
 
@@ -31,12 +30,8 @@ def _found(account: Account) -> Iterator[Problem]:
         yield Problem(
             "callback", "is no table: without its callbacks there is no suite_ticket, and so no token", ADDRESS
         )
-    former: Any = settings.get("former_secret")
-    if former is not None and not isinstance(former, Secret):
-        yield Problem("former_secret", "is no place of a secret", 'write { env = "NAME" } or { file = "PATH" }')
 
 
 def cautions(account: Account) -> Iterator[str]:
-    """A sentence while two secrets are configured."""
-    if account.settings.get("former_secret") is not None:
-        yield "former_secret is set: leave it out once every process has had the new secret for an hour"
+    """None: no setting that is left out takes anything away."""
+    return iter(())

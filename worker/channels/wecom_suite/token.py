@@ -20,7 +20,7 @@ from worker.channels.calls import json_bytes
 from worker.channels.wecom import token
 from worker.channels.wecom.answer import Answer, text_of
 from worker.channels.wecom.suite import stale
-from worker.domain.account import Account, Secret
+from worker.domain.account import Account
 from worker.domain.call import Reply, Request
 
 BAD_AUTH_CODE = 40078
@@ -36,7 +36,6 @@ MISSING: Told = ("no suite_ticket: none has come, or the last is older than 30 m
 
 def token_chain(account: Account) -> TokenChain:
     """What the suite's token takes: its secret, and the newest ticket."""
-    former = account.settings.get("former_secret")
     return TokenChain(
         account.name,
         None,
@@ -45,7 +44,6 @@ def token_chain(account: Account) -> TokenChain:
         _outcome,
         MISSING,
         exchange=CodeExchange(_permanent_code, _code),
-        former_secret=former if isinstance(former, Secret) else None,
     )
 
 

@@ -13,9 +13,9 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 
 from worker.transport.connection import CERTIFICATE_REFUSED, NotConnected, Stream, Wire, why_not_connected
-from worker.transport.proxy import Proxy, look_up, open_tunnel
-from worker.transport.routes import Route
-from worker.transport.tls_in_tls import TlsInTls
+from worker.transport.egress.proxy import Proxy, look_up, open_tunnel
+from worker.transport.egress.routes import Route
+from worker.transport.egress.tls_in_tls import TlsInTls
 
 LEAST_S = 2.0
 """Seconds that each address of a name gets at least, as far as there are so many, before the next is tried."""

@@ -18,8 +18,8 @@ from worker.domain.account import Egress, Secret
 from worker.domain.call import Request
 from worker.domain.errors import ConfigurationError
 from worker.transport.connection import Line, NotConnected
-from worker.transport.proxy import Proxy
-from worker.transport.tls import Trust, Trusts, password_of
+from worker.transport.egress.proxy import Proxy
+from worker.transport.egress.tls import Trust, Trusts, password_of
 
 FORGET_S = 60.0
 """Seconds after its last use that a route is forgotten."""
