@@ -97,6 +97,27 @@ def test_much_goes_through_both_ways(stage: Stage, scheme: str, vendor: str) -> 
     assert [True, True] == [result.reply.body == MUCH, ways.seen[0].endswith(MUCH)]
 
 
+@pytest.mark.parametrize("scheme", SCHEMES)
+def test_calls_are_in_the_air_together(stage: Stage, scheme: str) -> None:
+    """One thread begins eight calls and gathers their answers as they come, large as they are."""
+    ways = [Ways(stage, scheme, "https", body=MUCH) for _ in range(8)]
+    transport, calls = ways[0].transport, [way.call(body=MUCH) for way in ways]
+    begun = []
+    for call in calls:
+        connection = transport.connect(call)
+        assert not isinstance(connection, NeverLeft)
+        begun.append(connection.begin(call))
+
+    left = list(begun)
+    while left:
+        ended = transport.await_any(left)
+        left = [call for call in left if call not in ended]
+
+    results = [call.result() for call in begun]
+    assert [OK] * 8 == [shown(result) for result in results]
+    assert {MUCH} == {result.reply.body for result in results}  # type: ignore[union-attr]
+
+
 @pytest.mark.parametrize(
     ("scheme", "asked"), [("socks5", "SOCKS address 127.0.0.1"), ("socks5h", "SOCKS name localhost")]
 )

@@ -290,6 +290,21 @@ class TestClientCertificate:
 
         assert OK == shown(result)
 
+    @pytest.mark.parametrize("how", ["two files", "of another authority"])
+    @pytest.mark.parametrize("scheme", ["http", "https", "socks5h"])
+    def test_through_a_proxy(self, stage: Stage, pki: Pki, scheme: str, how: str) -> None:
+        """The vendor gets it, or refuses it, at the end of the tunnel."""
+        tls = pki.context() if scheme == "https" else None
+        server = pki.server(clients=True)
+        proxy = stage.stack.enter_context(ProxyServer(socks="socks" in scheme, tls=tls))
+        leaf = pki.certificate(trustme.CA())
+        other = ClientCertificate(stage.file(leaf.private_key_and_cert_chain_pem))
+        certificate = files(pki, how) if how == "two files" else other
+
+        result = stage.run(server.url, egress=Egress(proxy.url(scheme), pki.ca, certificate))
+
+        assert (OK if how == "two files" else REFUSED) == shown(result)
+
     def test_the_proxy_does_not_get_it(self, stage: Stage, pki: Pki) -> None:
         """A proxy over TLS may ask for a certificate; the account's is for the vendor alone."""
         context = pki.context(clients=True)
