@@ -14,7 +14,7 @@ from tests.pipeline.test_tokens import CHANNEL, HR, LIFE, SPARE, Vendor, grant, 
 from tests.support import provided
 from tests.support.runtime import GETTOKEN, Site, an_account, planted, refused
 from tests.support.scripted_transport import ScriptedTransport, answered
-from worker.domain.account import Account, Secret, Token, TokenParked, TokenProvider, TokenWait
+from worker.domain.account import Account, Egress, Secret, Token, TokenParked, TokenProvider, TokenWait
 from worker.domain.call import CallResult, NeverLeft, NoAnswer, Request
 from worker.outbox.engine.clock import DrivenClock
 from worker.outbox.engine.database import Database
@@ -51,9 +51,9 @@ def _fresh_functions() -> Iterator[None]:
 
 
 def test_one_process_asks_the_url_for_all(database: Database, driven_clock: DrivenClock) -> None:
-    """A plain GET with the bearer, straight to it; every other process reads the row."""
+    """A plain GET with the bearer, straight to it, by whom the account trusts; other processes read the row."""
     vendor = Vendor(database, driven_clock, [given("tok1")])
-    account = replace(by_url(), proxy="http://proxy:3128")
+    account = replace(by_url(), egress=Egress(proxy="http://proxy:3128", ca="/firm.pem"))
 
     values = [value(process.get(account, CHANNEL)) for process in (vendor.process(), vendor.process())]
 
@@ -65,7 +65,7 @@ def test_one_process_asks_the_url_for_all(database: Database, driven_clock: Driv
         call.path,
         call.query,
     )
-    assert (f"Bearer {BEARER}", None, 10.0) == (call.authorization, call.proxy, call.deadline_s)
+    assert (f"Bearer {BEARER}", Egress(ca="/firm.pem"), 10.0) == (call.authorization, call.egress, call.deadline_s)
 
 
 def test_a_function_is_asked_by_the_accounts_name(database: Database, driven_clock: DrivenClock) -> None:

@@ -18,9 +18,7 @@ def test_few_places_ask_for_connections_and_all_say_by_which_way() -> None:
     """A call, a token, a code; the call's request is made by `prepare.request` alone."""
     asked = places_of(r"transport\.connect(_all)?\(")
     said = places_of(r"\begress=(\w+\.)?account\.egress|egress=Egress\(ca=account\.egress|flight\.account\.egress")
-    rendered = places_of(r"channel\.(request|token_request)\(")
 
     tokens = {"transport/tokens.py", "transport/grants.py", "transport/token_provider.py"}
     assert {"delivery/sender/call.py", *tokens} == asked
     assert {"delivery/sender/prepare.py", *tokens} == said
-    assert rendered <= said

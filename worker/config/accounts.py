@@ -56,7 +56,8 @@ class FixedAccounts:
 
 def not_known(name: str, names: Sequence[str]) -> UnknownAccount:
     """The error for an account that does not exist: it names the nearest of those that do, or the first of them."""
-    shown = difflib.get_close_matches(name, names, n=_TOLD) or names[:_TOLD]
+    near = difflib.get_close_matches(name, names, n=_TOLD) if len(names) > _TOLD else []
+    shown = near or names[:_TOLD]
     more = f" and {len(names) - len(shown)} more" if len(names) > len(shown) else ""
     known = f"{', '.join(shown)}{more}" if names else "none yet"
     return UnknownAccount(f"account {name!r} does not exist; use one of: {known}; or add [accounts.{name}]")
