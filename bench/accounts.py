@@ -39,7 +39,7 @@ from worker.service.web.collector import Outbox
 
 GOAL = 2.0
 FEW, MANY, BUSY = 10, 1_000, 10
-DUE, WARM_UP, LOOK_UPS = 1_000, 10, 100
+DUE, WARM_UP, LOOK_UPS = 10_000, 10, 100
 CALLBACK = 'callback = { token = { env = "BENCH_TOKEN" }, aes_key = { env = "BENCH_AES_KEY" } }'
 
 

@@ -9,7 +9,6 @@ from worker.config.settings import load_settings
 
 WAYS = {
     "a key that there is not": ("agentid", "agent_id", "is not a setting of wecom_app"),
-    "a value of the wrong kind": ("agentid = ", 'agentid = "x"  # ', "agentid: is missing or not an integer"),
     "a secret that cannot be read": ("/secret", "/nowhere", "which cannot be read; check the path"),
     "a variable that is not set": ('{ file = "FOLDER/secret" }', '{ env = "NOTHING" }', "which is empty or not there"),
     "a secret that is written out": ('{ file = "FOLDER/secret" }', '"hunter2"', "settings only name the place"),
@@ -17,6 +16,7 @@ WAYS = {
     "half a callback table": ("callback = true", 'callback = { token = { env = "HOME" } }', "aes_key: is missing"),
     "a secret that the vendor refuses": ("/secret", "/wrong", "40001"),
     "a proxy that is not there": ('base_url = "', 'proxy = "http://127.0.0.1:9"\nbase_url = "', "proxy_refused"),
+    "a callback that nobody foresaw": ("callback = true", "callback = { token = { env = 5 } }", "token.env: input"),
     "disabled": ("callback = true", "callback = true\ndisabled = true", "is disabled"),
 }
 """What is wrong: what of a table is replaced, by what, and what is said of it."""

@@ -9,6 +9,7 @@ from functools import partial
 
 import pytest
 from sqlalchemy import text
+from sqlalchemy.exc import OperationalError
 
 from tests.support.runtime import Site, Ticks, an_account, planted, refused
 from worker import list_audit
@@ -125,6 +126,13 @@ def test_a_rotation_keeps_what_was_valid_before(settings: Settings, accounts: tu
         assert account.previous is not None
         assert (new, old) == (secret_of(account), secret_of(account.previous))
         assert "callback-token" == account.previous.settings["callback"]["token"].read()
+    acts.rotate_account("acme", {"callback": {**CALLBACK, "token": "another"}}, settings=settings, **BY)
+    ticks.advance(LOOK_S)
+    account = known.get("acme")
+    assert account.previous is not None
+    assert ("three", "two") == (secret_of(account), secret_of(account.previous))
+    tokens = [one.settings["callback"]["token"].read() for one in (account, account.previous)]
+    assert ["another", "callback-token"] == tokens
     with pytest.raises(ConfigurationError, match="corpid cannot be rotated; give secret or callback"):
         acts.rotate_account("acme", {"corpid": "x"}, settings=settings, **BY)
     with pytest.raises(WorkerError, match="there is no account 'nobody' in the outbox"):
@@ -167,6 +175,36 @@ def test_another_key_takes_over_without_a_gap(
     ticks.advance(LOOK_S)
     assert ["of acme", "of other"] == [secret_of(known.get(name)) for name in ("acme", "other")]
 
+    with opened_current(settings) as database, database.writing() as connection:
+        connection.execute(text("update worker_accounts set sealed = 'damaged' where name = 'acme'"))
+    monkeypatch.setenv("WORKER_SEAL_KEY", f"{KEY} {OTHER}")
+    with pytest.raises(WorkerError, match=r"^acme: no key opens it"):
+        acts.reseal_accounts(settings=settings, **BY)
+    monkeypatch.setenv("WORKER_SEAL_KEY", KEY)
+    ticks.advance(LOOK_S)
+    assert "of other" == secret_of(known.get("other"))
+
+
+@pytest.mark.parametrize("row", ["no JSON", "[1]", "null", '{"channel": {"sealed": 5}}'])
+def test_a_row_that_holds_no_table_is_one_wrong_account(
+    settings: Settings, accounts: tuple[LiveAccounts, Ticks], row: str
+) -> None:
+    """Others are read as ever, also those that are added afterwards; mended, it is there."""
+    known, ticks = accounts
+    for name in ("acme", "other"):
+        acts.add_account(name, {**ACME, "secret": f"of {name}"}, settings=settings, **BY)
+    with opened_current(settings) as database, database.writing() as connection:
+        connection.execute(text("update worker_accounts set settings = :row where name = 'acme'"), {"row": row})
+    assert ["acme"] == list(unusable_accounts(known))
+    assert "of other" == secret_of(known.get("other"))
+    acts.add_account("third", {**ACME, "secret": "of third"}, settings=settings, **BY)
+    ticks.advance(LOOK_S)
+    assert "of third" == secret_of(known.get("third"))
+    acts.remove_account("acme", settings=settings, **BY)
+    acts.add_account("acme", {**ACME, "secret": "anew"}, settings=settings, **BY)
+    ticks.advance(LOOK_S)
+    assert "anew" == secret_of(known.get("acme"))
+
 
 def test_what_could_not_be_used_is_not_added(settings: Settings, accounts: tuple[LiveAccounts, Ticks]) -> None:
     """All or none of several; and nothing in place of another."""
@@ -192,6 +230,13 @@ def test_an_import_reads_what_the_tables_name(settings: Settings, monkeypatch: p
     monkeypatch.setenv("HR_SECRET", "from the environment")
     table = {**ACME, "secret": {"env": "HR_SECRET"}, "callback": {**CALLBACK, "token": {"env": "HR_SECRET"}}}
     assert 1 == acts.import_accounts({"hr": table}, settings=settings, **BY)
+    monkeypatch.setenv("PROXY", "http://t0ken@proxy:80")
+    provider = {"url": "https://tokens.corp/hr", "bearer": {"env": "HR_SECRET"}}
+    other = {**ACME, "proxy": {"env": "PROXY"}, "token_provider": provider}
+    assert 1 == acts.import_accounts({"other": other}, settings=settings, **BY)
+    with opened_current(settings) as database, database.reading() as connection:
+        stored = repr(connection.execute(text("select * from worker_accounts")).all())
+    assert not [one for one in ("t0ken", "from the environment") if one in stored]
     monkeypatch.delenv("HR_SECRET")
     account = accounts_of(settings).get("hr")
     assert "from the environment" == secret_of(account) == account.settings["callback"]["token"].read()
@@ -230,6 +275,16 @@ def unreadable() -> str:
     raise ConfigurationError("accounts.hr.secret names environment variable HR_SECRET, which is empty or not there")
 
 
+def raising(error: Exception) -> Account:
+    """An account of an application's whose secret cannot be read."""
+
+    def read() -> str:
+        raise error
+
+    table = {**ACME, "base_url": "http://vendor", "secret": Secret(read)}
+    return account_of("hr", table, Settings())
+
+
 @pytest.mark.parametrize(
     ("wrong", "said"),
     [
@@ -237,6 +292,8 @@ def unreadable() -> str:
         (an_account(settings={"limit": 1}), "accounts.hr.limit: is not a setting of wecom_app"),
         (replace(an_account(), secret=Secret(unreadable)), "names environment variable HR_SECRET"),
         (replace(an_account(), secret=None), "accounts.hr has no secret"),
+        (raising(KeyError("hunter2")), "accounts.hr.secret comes of a function that failed: KeyError"),
+        (raising(OperationalError("hunter2", {}, Exception())), "a function that failed: OperationalError"),
     ],
 )
 def test_a_wrong_account_waits_and_comes_back(site: Site, wrong: Account, said: str) -> None:
@@ -267,6 +324,16 @@ def test_a_refused_new_secret_is_bridged_by_the_previous_one(site: Site) -> None
     job = site.send("in a rotation")
     site.run()
     assert "accepted" == site.state(job)
+
+    # Now the vendor changes over: the old token and the old secret are refused, and the new one is taken at last.
+    site.advance(30)
+    site.vendor.says(refused(40014, "invalid access_token"))
+    site.vendor.says_for_tokens(refused(40001, "invalid credential"))
+    later = site.send("changed over")
+    for _ in range(5):
+        site.run()
+        site.advance(1)
+    assert "accepted" == site.state(later)
 
 
 @pytest.mark.parametrize(

@@ -22,7 +22,7 @@ EACH = 3
 @on_every_stack(REDIS, EMBEDDED, why="the same code, in several processes and in one")
 def test_broken_accounts_stop_by_themselves_and_come_back(make: Make) -> None:
     """All others deliver; `doctor` names each broken one with what to change; mended in the file alone, all is sent."""
-    known = Accounts(ACCOUNTS, max(4, ACCOUNTS // 20))
+    known = Accounts(ACCOUNTS, max(3, ACCOUNTS // 20))
     stack = make(account=known.tables(broken=True), env={"NOTHING": ""})
     (stack.folder / "wrong").write_text("wrong", encoding="utf-8")
     jobs = [

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from functools import partial
+from typing import Any
 
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -51,10 +52,15 @@ class OutboxAccounts:
             versions = versions_of_accounts(connection)
             old = {name: row for name, row in self._rows.items() if versions.get(name) == row.version}
             new = account_rows(connection, sorted(versions.keys() - old.keys()))
-        self._rows = old | {row.name: row for row in new}
-        kept = {name: self._tables[name] for name in old}
-        self._tables = kept | {row.name: self._table(row) for row in new}
-        self._state = state
+        tables = {name: self._tables[name] for name in old} | {row.name: self._table(row) for row in new}
+        self._rows, self._tables, self._state = old | {row.name: row for row in new}, tables, state
 
-    def _table(self, row: AccountRow) -> Table:
-        return put_secrets_back(json.loads(row.settings), partial(self._keys.opened, row.name, row.sealed))
+    def _table(self, row: AccountRow) -> Any:
+        """The account's table; of a row that holds none, what makes the account a wrong one."""
+        try:
+            stored = json.loads(row.settings)
+        except ValueError:
+            return None
+        if not isinstance(stored, dict):
+            return stored
+        return put_secrets_back(stored, partial(self._keys.opened, row.name, row.sealed))

@@ -22,6 +22,12 @@ SHORTEST_KEY = 32
 """Characters; a key is random, as `python -c "import secrets; print(secrets.token_hex(32))"` makes one."""
 
 
+class Credential(str):
+    """A text that is sealed, whatever key it stands under."""
+
+    __slots__ = ()
+
+
 class SealKeys:
     """The keys that the settings name: the first seals, each of them opens."""
 
@@ -77,8 +83,10 @@ def _taken_out(table: Mapping[str, Any], within: str, secrets: dict[str, str]) -
             )
         if isinstance(value, Mapping) and not value.keys() <= {"env", "file"}:
             stored[key] = _taken_out(value, f"{path}.", secrets)
-        elif isinstance(value, str) and (key.lower() in SECRET_KEYS or _has_password(value)):
-            stored[key], secrets[path] = {SEALED: path}, value
+        elif isinstance(value, str) and (
+            isinstance(value, Credential) or key.lower() in SECRET_KEYS or _has_password(value)
+        ):
+            stored[key], secrets[path] = {SEALED: path}, str(value)
         else:
             stored[key] = value
     return stored

@@ -11,6 +11,7 @@ from worker.accounts.sealed import OutboxAccounts
 from worker.config.accounts import account_of
 from worker.config.application import imported, places_of
 from worker.config.settings import Settings, SettingsFile, load_settings
+from worker.domain.account import Secret
 from worker.domain.errors import ConfigurationError
 
 
@@ -49,7 +50,8 @@ class ApplicationsAccounts:
         return {corp.name: {**corp.settings, "secret": Secret(corp.read_secret)} for corp in Corp.all()}
 
     The function is called every few seconds, outside any transaction. A table is what `[accounts.NAME]` would be; a
-    credential is `{"env": ...}`, `{"file": ...}` or a `worker.Secret`, whose function is called for each use.
+    credential is `{"env": ...}`, `{"file": ...}` or a `worker.Secret`, whose function is called for each use: that of
+    the newest call, and a new Secret alone is no change of the account.
     """
 
     def __init__(self, path: str):
@@ -58,15 +60,39 @@ class ApplicationsAccounts:
         if not callable(found):
             raise ConfigurationError(f"accounts: module {module} has no function {name}; correct the name")
         self._path, self._function = path, found
+        self._secrets: dict[tuple[str, ...], Secret] = {}
+        """The newest secrets, by the account's name and the path in its table."""
+        self._steady: dict[tuple[str, ...], Secret] = {}
+        """What stands for each of them in the tables, the same object for as long as there is one."""
+        self._tables: Mapping[str, Table] = {}
 
     def look(self) -> Mapping[str, Table]:
         """What the function returns; ConfigurationError when it fails or returns something else."""
+        secrets: dict[tuple[str, ...], Secret] = {}
         try:
-            found: Any = self._function()
             # A copy: what the application changes in its own is to be noticed.
-            tables = dict(found) if isinstance(found, Mapping) else None
+            tables = self._copied(self._function(), (), secrets)
         except Exception as error:  # noqa: BLE001  whatever the application raises; its text may hold secrets
             raise ConfigurationError(f"accounts: {self._path} failed: {places_of(error, below=__file__)}") from None
-        if tables is not None and all(isinstance(name, str) for name in tables):
-            return tables
-        raise ConfigurationError(f"accounts: {self._path} must return a mapping of names to tables")
+        if not isinstance(tables, dict) or not all(isinstance(name, str) for name in tables):
+            raise ConfigurationError(f"accounts: {self._path} must return a mapping of names to tables")
+        self._secrets = secrets
+        self._steady = {path: secret for path, secret in self._steady.items() if path in secrets}
+        if tables != self._tables:
+            self._tables = tables
+        return self._tables
+
+    def _copied(self, value: Any, path: tuple[str, ...], secrets: dict[tuple[str, ...], Secret]) -> Any:
+        """The value with steady secrets in the places of those that are found."""
+        if isinstance(value, Secret):
+            secrets[path] = value
+            return self._steady.setdefault(path, Secret(partial(self._read, path)))
+        if isinstance(value, Mapping):
+            return {key: self._copied(inner, (*path, str(key)), secrets) for key, inner in value.items()}
+        return list(value) if isinstance(value, list | tuple) else value
+
+    def _read(self, path: tuple[str, ...]) -> str:
+        secret = self._secrets.get(path)
+        if secret is None:
+            raise ConfigurationError(f"accounts.{'.'.join(path)}: is gone from {self._path}")
+        return secret.read()

@@ -13,7 +13,7 @@ from typing import Any, Protocol
 
 from worker.config.channels import REGISTRY
 from worker.config.places import SecretFrom
-from worker.config.settings import Settings, account_settings
+from worker.config.settings import Settings, account_settings, judged
 from worker.domain.account import Account, Secret
 from worker.domain.errors import ConfigurationError, UnknownAccount
 
@@ -114,5 +114,5 @@ def _opened(path: str, value: Any) -> Any:
     if not isinstance(value, dict):
         return value
     if len(value) == 1 and value.keys() <= {"env", "file"}:
-        return Secret(partial(SecretFrom(**value).read, path))
+        return Secret(partial(judged(SecretFrom, value, path).read, path))
     return {key: _opened(f"{path}.{key}", inner) for key, inner in value.items()}

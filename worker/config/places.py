@@ -17,6 +17,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, InstanceOf, model_va
 from pydantic.fields import FieldInfo
 from pydantic_settings import EnvSettingsSource
 
+from worker.config.application import places_of
 from worker.domain.account import Secret
 from worker.domain.errors import ConfigurationError
 
@@ -55,7 +56,7 @@ class SecretFrom(BaseModel):
 
     def read(self, key: str) -> str:
         """The value, read now; one that is empty or not there is a ConfigurationError that names `key` and place."""
-        return self.given.read() if self.given else _read(key, self.env, self.file)
+        return _given(self.given, key) if self.given else _read(key, self.env, self.file)
 
 
 class UrlFrom(BaseModel):
@@ -93,7 +94,7 @@ class UrlFrom(BaseModel):
     def read(self, key: str) -> str:
         """The whole URL, read now; a place that is empty or not there is a ConfigurationError that names `key`."""
         if self.url is None:
-            return self.given.read() if self.given else _read(key, self.env, self.file)
+            return _given(self.given, key) if self.given else _read(key, self.env, self.file)
         if self.password is None:
             return self.url
         password = self.password.read(f"{key}.password")
@@ -239,10 +240,25 @@ def _with_password(url: str, password: str) -> str:
     return f"{head}://{user}:{quote(password, safe='')}@{host}{slash}{path}"
 
 
+def _given(secret: Secret, key: str) -> str:
+    """What an application's own Secret says; a ConfigurationError where it raises anything else, or says nothing."""
+    try:
+        value: Any = secret.read()
+    except ConfigurationError:
+        raise
+    except Exception as error:  # noqa: BLE001  whatever the application raises; its text may hold the secret
+        failed = places_of(error, below=__file__)
+    else:
+        if isinstance(value, str) and value.strip():
+            return value
+        failed = "it returned no text"
+    raise ConfigurationError(f"{key} comes of a function that failed: {failed}")
+
+
 def _read(key: str, env: str | None, file: Path | None) -> str:
     try:
         value = (file.read_text(encoding="utf-8") if file else os.environ.get(env or "", "")).strip()
-    except (OSError, UnicodeDecodeError) as error:
+    except (OSError, ValueError) as error:
         raise ConfigurationError(
             f"{key} names file {file}, which cannot be read; check the path and its rights"
         ) from error

@@ -12,7 +12,7 @@ import tomllib
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, TypeVar
 from urllib.parse import urlsplit
 
 from pydantic import (
@@ -45,8 +45,10 @@ from worker.domain.errors import ConfigurationError
 from worker.domain.pacing.quiet import NONE, quiet_hours
 
 DEFAULT_FILE = "worker.toml"
-SECRET_KEYS = frozenset({"secret", "token", "aes_key", "encoding_aes_key", "webhook_key", "key", "password"})
+SECRET_KEYS = frozenset({"secret", "bearer", "token", "aes_key", "encoding_aes_key", "webhook_key", "key", "password"})
 """Keys whose value is a credential wherever they stand under an account."""
+
+M = TypeVar("M", bound=BaseModel)
 
 Seconds = Annotated[float, Field(gt=0)]
 Count = Annotated[int, Field(ge=1)]
@@ -379,10 +381,15 @@ def account_settings(name: str, table: Mapping[str, Any]) -> AccountSettings:
     """One account's table, judged; ConfigurationError with a sentence that begins with `accounts.NAME`."""
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,59}", name):
         raise ConfigurationError(f"accounts: {name!r} is not an account name; use at most 60 of A-Z a-z 0-9 _ . -")
+    return judged(AccountSettings, table, "accounts", name)
+
+
+def judged(kind: type[M], value: Any, *within: str) -> M:
+    """A value as a model; ConfigurationError with a sentence that begins with where it stands."""
     try:
-        return AccountSettings.model_validate(table)
+        return kind.model_validate(value)
     except ValidationError as error:
-        sentence = _sentence(error, "accounts", name)
+        sentence = _sentence(error, *within)
     raise ConfigurationError(sentence)  # outside the handler, as above
 
 
@@ -424,7 +431,7 @@ def _sentence(error: ValidationError, *within: str) -> str:
         case "missing":
             text = "is missing; add it"
         case "extra_forbidden":
-            model = _TABLES[first["loc"][-2]] if len(first["loc"]) > 1 else Settings
+            model = _TABLES.get(first["loc"][-2], Settings) if len(first["loc"]) > 1 else Settings
             text = f"is not a setting; {did_you_mean(str(first['loc'][-1]), model.model_fields)}"
         case "value_error":
             text = str(first["ctx"]["error"])
@@ -443,6 +450,7 @@ _TABLES: Mapping[int | str, type[BaseModel]] = {
     "proxy": UrlFrom,
     "client_certificate": ClientCertificateSettings,
     "secret": SecretFrom,
+    "seal_key": SecretFrom,
     "password": SecretFrom,
     "token_provider": TokenProviderFrom,
     "bearer": SecretFrom,

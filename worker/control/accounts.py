@@ -16,11 +16,11 @@ from typing import Any
 from sqlalchemy import Connection
 from uuid_utils import uuid7
 
-from worker.accounts.sealing import SealKeys, put_secrets_back, take_secrets_out, with_secrets
+from worker.accounts.sealing import Credential, SealKeys, put_secrets_back, take_secrets_out, with_secrets
 from worker.channels.registry import require_usable
 from worker.config.accounts import account_of
 from worker.config.places import SecretFrom
-from worker.config.settings import Settings, load_settings
+from worker.config.settings import Settings, judged, load_settings
 from worker.control.audit import Running, audited
 from worker.control.opening import opened_current
 from worker.domain.account import Secret
@@ -84,7 +84,8 @@ def rotate_account(
                 f"accounts.{name}: {', '.join(unknown) or 'nothing'} cannot be rotated; give {' or '.join(CREDENTIALS)}"
             )
         replaced = {key: table[key] for key in credentials if key in table}
-        acting.put({name: {**table, **credentials, "previous": replaced}}, before=row)
+        previous = {**table.get("previous", {}), **replaced}
+        acting.put({name: {**table, **credentials, "previous": previous}}, before=row)
         acting.running.counts["accounts"] = 1
 
 
@@ -122,12 +123,22 @@ def remove_account(name: str, *, person: str, why: str = "", settings: Settings 
 
 
 def reseal_accounts(*, person: str, why: str = "", settings: Settings | None = None) -> int:
-    """Seals the secrets of every account anew, with the first of the keys; returns how many accounts."""
+    """Seals the secrets of every account anew, with the first of the keys; returns how many accounts.
+
+    One whose secrets no key opens does not hold up the others; WorkerError names those at the end.
+    """
+    left = []
     with _acting("reseal accounts", {}, person, why, settings) as acting:
-        for name in sorted(acting.names()):
-            row = acting.stored(name)
-            acting.put({name: acting.opened(row)}, before=row)
-            acting.running.counts["accounts"] += 1
+        for row in acting.rows():
+            try:
+                secrets = acting.keys.opened(row.name, row.sealed)
+                again = replace(row, version=uuid7().hex, sealed=acting.keys.seal(row.name, secrets))
+                acting.write([again], before=row)
+                acting.running.counts["accounts"] += 1
+            except WorkerError:
+                left.append(row.name)
+    if left:
+        raise WorkerError(f"{', '.join(left)}: no key opens it, or it was changed just now; the others are sealed anew")
     return acting.running.counts["accounts"]
 
 
@@ -161,9 +172,13 @@ class _Acting:
     database: Database
     running: Running
 
-    def names(self) -> list[str]:
+    @property
+    def keys(self) -> SealKeys:
+        return SealKeys(self.settings)
+
+    def rows(self) -> list[AccountRow]:
         with self.database.reading() as connection:
-            return list(rows.versions_of_accounts(connection))
+            return rows.account_rows(connection, sorted(rows.versions_of_accounts(connection)))
 
     def stored(self, name: str) -> AccountRow:
         with self.database.reading() as connection:
@@ -174,7 +189,7 @@ class _Acting:
 
     def opened(self, row: AccountRow) -> dict[str, Any]:
         """The table with its secrets written out."""
-        return with_secrets(json.loads(row.settings), SealKeys(self.settings).opened(row.name, row.sealed))
+        return with_secrets(json.loads(row.settings), self.keys.opened(row.name, row.sealed))
 
     def put(self, tables: Mapping[str, Mapping[str, Any]], before: AccountRow | None = None) -> None:
         """Judges and seals the tables, and writes all of them or none; `before`: in place of this row."""
@@ -203,7 +218,7 @@ class _Acting:
         if isinstance(account.egress.proxy, Secret):
             account.egress.proxy.read()
         door_of(account, max_age_s=0.0)
-        return AccountRow(name, uuid7().hex, _json(stored), SealKeys(self.settings).seal(name, secrets))
+        return AccountRow(name, uuid7().hex, _json(stored), self.keys.seal(name, secrets))
 
 
 def _json(table: Mapping[str, Any]) -> str:
@@ -215,7 +230,8 @@ def _read(path: str, table: Mapping[str, Any]) -> dict[str, Any]:
     read: dict[str, Any] = {}
     for key, value in table.items():
         if isinstance(value, Mapping) and value and value.keys() <= {"env", "file"}:
-            read[key] = SecretFrom.model_validate(value).read(f"{path}.{key}")
+            # Sealed whatever its key is called: what was kept elsewhere may be a credential.
+            read[key] = Credential(judged(SecretFrom, value, f"{path}.{key}").read(f"{path}.{key}"))
         else:
             read[key] = _read(f"{path}.{key}", value) if isinstance(value, Mapping) else value
     return read

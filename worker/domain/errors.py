@@ -28,6 +28,10 @@ class UnknownAccount(ConfigurationError):
     """No source of this process has an account of this name."""
 
 
+class AccountsUnread(ConfigurationError):
+    """A source of accounts cannot be read, and no other has an account of this name."""
+
+
 class FileGone(WorkerError):
     """A file that a job holds is not stored any more; no later try finds it."""
 

@@ -15,7 +15,8 @@ from worker.domain.account import Account
 
 log = structlog.get_logger()
 
-EVERY_S = 3.0
+EVERY_S = 2.0
+TURNS = 3
 
 
 class AccountsTold:
@@ -27,6 +28,8 @@ class AccountsTold:
     def __init__(self, accounts: AccountSource, lane_states: LaneStates, changed: Callable[[Collection[str]], None]):
         self._accounts, self._lane_states, self._changed = accounts, lane_states, changed
         self._known: dict[str, Account] = {}
+        self._again: dict[str, int] = {}
+        """Accounts that have changed -> in how many turns more that is told."""
         self._names: tuple[str, ...] | None = None
         self._wrong: dict[str, str] = {}
         self._unread: tuple[str, ...] = ()
@@ -38,6 +41,9 @@ class AccountsTold:
         if names is not self._names:
             self._judge(names, is_first=self._names is None)
             self._names = names
+        if self._again:
+            self._changed(self._again.keys())
+            self._again = {name: turns - 1 for name, turns in self._again.items() if turns > 1}
         for name, why in self._wrong.items():
             self._lane_states.do_without(name, 2 * EVERY_S, why)
         return EVERY_S
@@ -55,7 +61,8 @@ class AccountsTold:
         self._known = usable
         if not is_first:
             log.info("accounts_changed", count=len(changed))
-            self._changed(changed)
+            # A call that had begun with the old settings may fail, and block the account, behind the first time.
+            self._again |= dict.fromkeys(changed, TURNS)
         for name, why in self._wrong.items():
             if before.get(name) != why:
                 log.error("account_unusable", account=name, reason=why)

@@ -271,6 +271,9 @@ class WorkerProcess:
     def _try_changed(self, accounts: Collection[str]) -> None:
         database = self.runtime.database
         database.run(lambda connection: try_changed(connection, database.now, accounts))
+        for account in accounts:
+            self.runtime.lane_states.open(account)
+            self.runtime.lane_states.reached(account)
 
     def _relay_turn(self) -> float:
         """Makes a turn of the relay; without a broker it only keeps the relay's lease, so that recovery goes on."""

@@ -184,6 +184,12 @@ class Tokens:
             self._held[held.account.name] = other
         return True
 
+    def ask_again(self, account: Account, channel: Channel) -> None:
+        """Lets an account's refused credentials be tried once more at the next `get`, for all processes."""
+        wanted = self._sources.wanted(account, channel)
+        if not isinstance(wanted, TokenParked):
+            tokens.try_once_more(self._database, wanted.key)
+
     def may_ask(self, account: Account, channel: Channel) -> bool:
         """True when a token may be fetched now: these credentials were not refused, or long enough ago."""
         wanted = self._sources.wanted(account, channel)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -203,3 +205,65 @@ def test_what_was_valid_before_stands_beside_it(monkeypatch: pytest.MonkeyPatch)
     assert account.settings == before.settings
     with pytest.raises(ConfigurationError, match=r"previous\.corpid is no credential"):
         live(Ticks(), Scripted({"hr": {**GOOD, "previous": {"corpid": "x"}}})).get("hr")
+
+
+def test_whatever_a_source_or_a_table_raises_stays_with_it() -> None:
+    """A table that nobody foresaw is one wrong account; a source that breaks changes nothing."""
+    ticks = Ticks()
+    odd: dict[str, Any] = {**GOOD, "callback": {"token": {"env": 5}, "aes_key": {"env": "A"}}}
+    endless: dict[str, Any] = dict(GOOD)
+    endless["callback"] = endless
+    source = Scripted({"hr": GOOD, "odd": odd, "endless": endless, "none": cast(Any, None)})
+    accounts = live(ticks, source)
+    assert "hr" == accounts.get("hr").name
+    wrong = unusable_accounts(accounts)
+    assert ["endless", "none", "odd"] == sorted(wrong)
+    assert "accounts.odd.callback.token.env: input should be a valid string" in wrong["odd"]
+    assert wrong["endless"].startswith("accounts.endless")
+
+    source.look = cast(Any, lambda: {}["hunter2"])  # type: ignore[method-assign]
+    ticks.advance(LOOK_S)
+    assert "hr" == accounts.get("hr").name
+    [told] = accounts.unread()
+    assert ("accounts: a source of them failed: KeyError" in told, "hunter2" in told) == (True, False)
+
+
+def test_a_source_that_asks_for_an_account_itself_is_answered() -> None:
+    """It hangs neither at its first look nor later."""
+    ticks, found = Ticks(), list[str]()
+
+    class Asking(Scripted):
+        def look(self) -> Mapping[str, Table]:
+            with suppress(ConfigurationError):
+                found.append(accounts.get("hr").name)
+            return super().look()
+
+    accounts = live(ticks, Asking({"hr": GOOD}))
+    accounts.get("hr")
+    ticks.advance(LOOK_S)
+    accounts.get("hr")
+    assert ["hr"] == found
+
+
+def test_a_new_secret_of_the_function_is_no_other_account(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its newest one is read; a table that is changed in place is noticed."""
+    (tmp_path / "firms.py").write_text(
+        "from worker import Secret\nCALLS = []\nTABLE = {'channel': 'wecom_app', 'corpid': 'ww9', 'agentid': 1}\n"
+        "def accounts():\n"
+        "    CALLS.append(1)\n    n = len(CALLS)\n    TABLE['secret'] = Secret(lambda: f's{n}')\n"
+        "    return {'acme': TABLE}\n",
+        encoding="utf-8",
+    )
+    monkeypatch.chdir(tmp_path)
+    ticks = Ticks()
+    accounts = live(ticks, ApplicationsAccounts("firms:accounts"))
+    first, names = accounts.get("acme"), accounts.names()
+    ticks.advance(LOOK_S)
+    again = accounts.get("acme")
+    assert again is first
+    assert names is accounts.names()
+    assert again.secret is not None
+    assert "s2" == again.secret.read()
+    sys.modules["firms"].TABLE["agentid"] = 2
+    ticks.advance(LOOK_S)
+    assert 2 == accounts.get("acme").settings["agentid"]

@@ -54,7 +54,7 @@ def put_account(connection: Connection, now: str, row: AccountRow, *, instead_of
     }
     if instead_of is None:
         insert_rows(connection, tables.accounts, [values], conflict="ignore")
-        written = versions_of_accounts(connection).get(row.name) == row.version
+        written = [one.version for one in account_rows(connection, [row.name])] == [row.version]
     else:
         update = (
             "update worker_accounts set version = :version, settings = :settings, sealed = :sealed,"

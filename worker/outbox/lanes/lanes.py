@@ -16,6 +16,7 @@ import structlog
 from sqlalchemy import Connection
 from uuid_utils import uuid7
 
+from worker.domain.account import GETTOKEN
 from worker.domain.job import first_id
 from worker.domain.outcome import Penalty
 from worker.domain.pacing import lane as deciding
@@ -26,6 +27,7 @@ from worker.outbox.engine.bulk import ids_json, insert_rows
 from worker.outbox.engine.clock import instant
 from worker.outbox.engine.dialect import Dialect, dialect_of
 from worker.outbox.engine.sql import execute, fetch, mappings, read_now, run
+from worker.outbox.lanes.tokens import ask_again
 
 log = structlog.get_logger()
 
@@ -190,9 +192,15 @@ def try_changed(connection: Connection, now_sql: str, accounts: Collection[str])
 
     They stay as they are until an answer comes; what waits for a limit, or because of a penalty, goes on waiting.
     """
-    update = dialect_of(connection).update_chosen("worker_lanes", f"blocked_until = {now_sql}", "lane")
-    waiting = f" and blocked_until > {now_sql} and (parked = true or failures > 0) and limit_name is null and step = 0"
-    run(connection, update + waiting, {"ids": ids_json(sorted(accounts))})
+    dialect, ids = dialect_of(connection), {"ids": ids_json(sorted(accounts))}
+    struck = f"select lane from {dialect.chosen('worker_lanes', 'lane')} and step > 0"
+    penalised = {row[0] for row in fetch(connection, struck, ids)}
+    update = dialect.update_chosen("worker_lanes", f"blocked_until = {now_sql}", "lane")
+    # Of an account that waits for a token only its reason tells.
+    waiting = f" and blocked_until > {now_sql} and limit_name is null and step = 0"
+    waiting += " and (parked = true or failures > 0 or reason like :gettoken)"
+    run(connection, update + waiting, ids | {"gettoken": f"{GETTOKEN}%"})
+    ask_again(connection, set(accounts) - penalised)
 
 
 def return_probe(connection: Connection, now_sql: str, lane: str) -> None:

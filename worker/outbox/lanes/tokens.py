@@ -10,16 +10,17 @@ no process fetches a token before its end.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from sqlalchemy import Connection
 
-from worker.outbox.engine.bulk import insert_rows
+from worker.outbox.engine.bulk import ids_json, insert_rows
 from worker.outbox.engine.clock import micros
 from worker.outbox.engine.database import Database
-from worker.outbox.engine.sql import execute, read_now
+from worker.outbox.engine.dialect import dialect_of
+from worker.outbox.engine.sql import execute, read_now, run
 from worker.outbox.tables import tokens
 
 REFUSED_ON_CALL = 0
@@ -188,6 +189,23 @@ def end_probation(database: Database, key: TokenKey, generation: int) -> None:
     """Ends a token's probation after a call with it succeeded: a later refusal does not park the account."""
     update = f"update {tokens.name} set probe_at = null where {_KEY} and generation = :generation and refused is null"
     database.run(lambda connection: execute(connection, update, key.bind(generation=generation)))
+
+
+def ask_again(connection: Connection, accounts: Collection[str]) -> None:
+    """Lets refused credentials of these accounts be tried at once, and ends pauses of their fetches.
+
+    A fetch that is going on goes on.
+    """
+    chosen = dialect_of(connection).update_chosen
+    ids = {"ids": ids_json(sorted(accounts))}
+    run(connection, chosen(tokens.name, "probe_at = 0", "account") + " and refused is not null", ids)
+    run(connection, chosen(tokens.name, "lease_until = null", "account") + " and lease_holder is null", ids)
+
+
+def try_once_more(database: Database, key: TokenKey) -> None:
+    """Lets the refused credentials of one row be tried at once."""
+    update = f"update {tokens.name} set probe_at = 0 where {_KEY} and refused is not null"
+    database.run(lambda connection: execute(connection, update, key.bind()))
 
 
 def probe_now(connection: Connection, account: str) -> bool:

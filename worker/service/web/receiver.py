@@ -24,7 +24,7 @@ from worker.channels.registry import unusable_accounts
 from worker.config import logging as our_logging
 from worker.config.settings import Settings
 from worker.domain.callbacks.inbound import CallbackRefused, Inbound
-from worker.domain.errors import ConfigurationError
+from worker.domain.errors import AccountsUnread, ConfigurationError
 from worker.hooks.callbacks import CallbackStore, Doors
 from worker.outbox.engine.database import Database, make_engine
 from worker.outbox.engine.migrate import require_current
@@ -39,6 +39,8 @@ READ_S = 3.0
 STORE_S = 4.0
 """Seconds until the answer is 503: the vendor waits 5 s (page 90930). Storing goes on; a repeat finds it stored."""
 THREADS = 16
+DOORMEN = 4
+"""Threads that look callback addresses up."""
 
 Act = Callable[[str, CallbackDoor, Request], Awaitable[Response]]
 
@@ -57,6 +59,7 @@ class Receiver:
     ):
         self._door_of, self._store, self._now = door_of, store, now
         self._read_s, self._store_s = read_s, store_s
+        self._doormen = ThreadPoolExecutor(DOORMEN, "doors")
         self._told: dict[str, str] = {}
         self._threads = ThreadPoolExecutor(THREADS, "receiver")
 
@@ -73,8 +76,14 @@ class Receiver:
     async def _answer(self, act: Act, request: Request) -> Response:
         name = request.path_params["account"]
         try:
-            # In a thread, because a source of accounts or a secret may have to be read.
-            door = await asyncio.get_running_loop().run_in_executor(self._threads, self._door_of, name)
+            # In a thread, because a source of accounts or a secret may have to be read; of its own, because those that
+            # store may all be waiting for the database.
+            looking = asyncio.get_running_loop().run_in_executor(self._doormen, self._door_of, name)
+            door = await asyncio.wait_for(looking, self._read_s)
+        except (AccountsUnread, TimeoutError):
+            # Without the name, as below.
+            log.warning("callback_refused", reason="accounts cannot be read")
+            return Response(status_code=503)
         except ConfigurationError as wrong:
             self._tell(name, str(wrong))
             # The vendor sends it again, until the account is mended or that was too often.
