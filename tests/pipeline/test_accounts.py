@@ -355,3 +355,18 @@ def test_other_settings_are_tried_at_once_where_they_may_help(site: Site, said: 
     site.advance(1)
     site.run()
     assert calls == len(site.calls())
+
+
+def test_credentials_of_before_that_are_the_same_are_not_asked_with(site: Site) -> None:
+    """Only the callback was rotated: a refused secret parks the account after one gettoken, as without a rotation."""
+    site.accounts.replace(replace(an_account(), previous=an_account()))
+    site.forget_tokens()
+    site.vendor.says_for_tokens(*[refused(40001, "invalid credential")] * 50)
+    before = site.vendor.tokens
+    site.send("refused")
+    for _ in range(10):
+        site.run()
+        site.advance(1)
+    lane = site.lane("hr")
+    assert lane is not None
+    assert (True, 1) == (bool(lane.parked), site.vendor.tokens - before)

@@ -27,6 +27,7 @@ from tests.support.runtime import GETTOKEN
 from worker.channels.wecom.suite import ENDED, MISSING as NO_CODE
 from worker.channels.wecom_suite.token import MISSING as NO_TICKET, REFRESH
 from worker.domain.account import Secret, Token, TokenParked, TokenWait
+from worker.domain.content.staging import Staging
 from worker.domain.errors import ConfigurationError
 from worker.outbox.engine.clock import DrivenClock
 from worker.outbox.engine.database import Database
@@ -309,6 +310,27 @@ def test_a_previous_secret_is_taken_out_of_use(ready: SuiteSite) -> None:
     ready.site.accounts.replace(a_suite(ready.url, "rotated"), a_customer(ready.url))
 
     assert isinstance(ready.token(ready.process()), Token)
+
+
+def test_a_mistyped_secret_seals_nothing(ready: SuiteSite) -> None:
+    """The vendor does not take it, so what is kept stays as it is, and opens when it is corrected."""
+    ready.site.accounts.replace(a_suite(ready.url, "mistyped", before=SECRET), a_customer(ready.url))
+    ready.site.forget_tokens()
+    ready.exchange()
+    ready.site.accounts.replace(a_suite(ready.url), a_customer(ready.url))
+    ready.site.forget_tokens()
+
+    assert isinstance(ready.token(ready.process()), Token)
+
+
+def test_a_suite_in_a_dry_run_spends_no_code(here: SuiteSite) -> None:
+    """It makes no call at all."""
+    here.act("ticket")
+    suite = a_suite(here.url)
+    here.site.accounts.replace(replace(suite, staging=Staging(True, None, ())), a_customer(here.url))
+    before = control(here.url, "calls")["calls"]
+    here.authorise()
+    assert before == control(here.url, "calls")["calls"]
 
 
 def test_without_the_previous_secret_this_process_alone_does_without(ready: SuiteSite) -> None:

@@ -92,9 +92,6 @@ class Deploy:
 
     def until_each_delivers(self) -> None:
         """Waits until every worker that is there has delivered some more."""
-        import time
-
-        print("T", self.stack.folder.parent.name, round(time.time() % 1000, 1), self.stack.vendor.sends(), flush=True)
         for worker in self.workers:
             before = self._delivered(worker)
             until(

@@ -139,6 +139,7 @@ def _by_scope(
         with suppress(ConfigurationError):  # one that is not configured rightly sends nothing
             other = accounts.get(name)
             if other.channel == channel:
+                require_usable(other)
                 found.setdefault(scope(other), []).append(name)
     return found
 

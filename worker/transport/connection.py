@@ -210,6 +210,11 @@ class Wire:
         if self._probe is not None:
             self._probe(label)
 
+    @property
+    def ended(self) -> bool:
+        """True when the end of the stream came right behind the answer, with TLS before the connection itself ends."""
+        return bool(self._end)
+
     def alive(self) -> bool:
         """True when the peer has neither closed the connection nor sent anything unasked."""
         poller = select.poll()
@@ -340,7 +345,7 @@ class Line:
     @property
     def reusable(self) -> bool:
         """True after a complete answer to a complete request, where neither side wants to close the connection."""
-        return self._engine.sock is not None and self.wire.written and not self.wire.late
+        return self._engine.sock is not None and self.wire.written and not self.wire.late and not self.wire.ended
 
     def close(self) -> None:
         """Closes the socket; does nothing when it is closed already."""

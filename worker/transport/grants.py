@@ -27,7 +27,7 @@ from worker.crypto.seal import NONCE_BYTES, keyed_hash, seal, unseal
 from worker.domain.account import Account, Token
 from worker.domain.call import Answered, NeverLeft
 from worker.domain.callbacks.inbound import Grant, GrantKind
-from worker.domain.errors import WorkerError
+from worker.domain.errors import ConfigurationError, WorkerError
 from worker.outbox.engine.clock import SECOND
 from worker.outbox.engine.database import Database
 from worker.outbox.lanes import grants
@@ -129,8 +129,10 @@ class CodeExchanges:
         account, chain = self._keeper(row.key.account)
         if chain.exchange is None:
             raise WorkerError(f"account {account.name!r} exchanges no codes")
+        if account.staging.dry_run:
+            return  # it makes no calls, and a code can be spent only once
         code = open_grant(row.key, row.sealed or "", account)
-        token = self._tokens.get(account, find_channel(account.channel))
+        token, _ = self._tokens.of_either(account, find_channel(account.channel))
         if not isinstance(token, Token):
             self._rest(row, AGAIN_S, token.reason)
         elif grants.lease(self._database, row.key, LEASE_S):
@@ -207,13 +209,23 @@ class CodeExchanges:
                 continue
 
     def _reseal_of(self, account: Account) -> None:
-        secret, changes = secret_of(account), []
+        if account.staging.dry_run or not isinstance(self._tokens.get(account, find_channel(account.channel)), Token):
+            # Not before the vendor has taken it: what a mistyped secret seals, no later one opens.
+            return
+        secret, changes, unopened = secret_of(account), [], 0
         with self._database.reading() as connection:
             kept = grants.all_of(connection, account.name)
         for key, sealed in kept:
             if unseal(sealed, secret=secret, context=key.context) is not None:
                 continue
-            plain = open_grant(key, sealed, account)
+            try:
+                plain = open_grant(key, sealed, account)
+            except ConfigurationError:
+                unopened += 1
+                continue
             changes.append((key, sealed, _sealed(key, plain, secret, self._entropy)))
+        if unopened:
+            reason = "neither its secret nor its previous one opens some of what it keeps; leave previous as it is"
+            log.error("grants_not_opened", account=account.name, count=unopened, reason=reason)
         if changes:
             grants.reseal(self._database, changes)

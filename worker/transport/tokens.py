@@ -32,6 +32,8 @@ from worker.transport.token_provider import TokenProviders, Unprovided
 from worker.transport.token_source import TokenSources, Wanted
 
 _MICRO = 1e-6
+JUST_S = 3.0
+"""Seconds after the refusal of an account's previous secret in which its present one is tried again."""
 _STORED_MOST = 300  # length of the column `refused`
 
 REFUSED_TWICE = (
@@ -184,11 +186,27 @@ class Tokens:
             self._held[held.account.name] = other
         return True
 
-    def ask_again(self, account: Account, channel: Channel) -> None:
-        """Lets an account's refused credentials be tried once more at the next `get`, for all processes."""
-        wanted = self._sources.wanted(account, channel)
-        if not isinstance(wanted, TokenParked):
-            tokens.try_once_more(self._database, wanted.key)
+    def of_either(self, account: Account, channel: Channel) -> tuple[TokenState, Account]:
+        """The account's token, or that of its previous credentials where the present ones are refused, and whose it is.
+
+        In a rotation either side may change first: the vendor takes the new secret not yet, or the old one no longer.
+        """
+        got, before = self.get(account, channel), account.previous
+        if before is None or not isinstance(got, TokenParked):
+            return got, account
+        keys = [self._sources.wanted(one, channel) for one in (account, before)]
+        present, former = (None if isinstance(one, TokenParked) else one.key for one in keys)
+        if present is None or former is None or present == former:
+            # Only the callback was rotated, say.
+            return got, account
+        instead = self.get(before, channel)
+        if isinstance(instead, Token):
+            return instead, before
+        if isinstance(instead, TokenParked) and instead.probe_in_s > self._times.probe_s - JUST_S:
+            # Refused since a moment ago: now the vendor takes the new one.
+            tokens.try_once_more(self._database, present)
+            return TokenWait(self._times.poll_s, "the vendor takes the previous secret no longer"), account
+        return got, account
 
     def may_ask(self, account: Account, channel: Channel) -> bool:
         """True when a token may be fetched now: these credentials were not refused, or long enough ago."""
@@ -254,7 +272,7 @@ class Tokens:
             ticket = self._sources.ticket(wanted)
             return ticket if isinstance(ticket, TokenWait) else _FetchedWith(ticket)
         owner, channel = keeper
-        match self.get(owner, channel):
+        match self.of_either(owner, channel)[0]:
             case Token() as token:
                 return _FetchedWith(token.value, owner, token)
             # The vendor's penalty is for the keeper's call, which no lane is blocked for.

@@ -38,6 +38,7 @@ from worker.domain.call import Answered, FileBody, NeverLeft, NoAnswer, Request
 from worker.domain.errors import ConfigurationError
 from worker.outbox.engine.clock import boot_clock
 from worker.transport.connection import Wire
+from worker.transport.egress.proxy import look_up
 from worker.transport.egress.routes import Route
 from worker.transport.egress.tls import Trusts
 from worker.transport.http import Connection, RequestsTransport
@@ -83,6 +84,21 @@ def recorded(seen: list[bytes], data: bytes = response(OK_BODY)) -> Script:
 
 class TestRequest:
     """What goes over the wire."""
+
+    def test_a_slow_look_up_takes_nothing_of_the_connect_timeout(
+        self, stage: Stage, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """A resolver whose first server is dead answers after five seconds or more; then there is time to connect."""
+
+        def slowly(host: str, port: int) -> list[tuple[int, Any]]:
+            stage.clock.now += 30
+            return look_up(host, port)
+
+        monkeypatch.setattr("worker.transport.egress.dial.look_up", slowly)
+        server = stage.server(recorded([]))
+        connection = stage.transport().connect(request(server.url))
+        assert not isinstance(connection, NeverLeft), connection
+        connection.release()
 
     def test_json_post(self, stage: Stage) -> None:
         """Head and body are exactly the request's; nothing comes from the environment, nothing is compressed."""

@@ -73,7 +73,7 @@ class WecomSuite:
 
     def app_scope(self, account: Account) -> str:
         """See `Channel.app_scope`."""
-        return f"suite:{account.settings['suite_id']}@{account.base_url}"
+        return f"suite:{account.settings.get('suite_id')}@{account.base_url}"
 
     def media_scope(self, account: Account) -> str:
         """See `Channel.media_scope`."""

@@ -22,7 +22,7 @@ from worker.delivery.sender.runtime import Runtime
 from worker.delivery.sender.set_aside import our_error
 from worker.delivery.sender.writer import WriterClosed
 from worker.domain import settle
-from worker.domain.account import Account, Token, TokenParked, TokenWait
+from worker.domain.account import Account, Token, TokenParked, TokenState, TokenWait
 from worker.domain.call import Access, Request
 from worker.domain.content.recipient import GROUPS
 from worker.domain.content.staging import DRY_RUN, LIVE
@@ -46,8 +46,6 @@ Then = Callable[[Connection, int], None]
 
 ACCOUNT_RECHECK_S = 5.0
 """Seconds until a process tries an account again that it cannot use as it is configured."""
-JUST_S = 3.0
-"""Seconds after the refusal of an account's previous secret in which its present one is tried again."""
 AFTER_ANOTHER_S = 0.2
 """Seconds until a part checks again whether the part before it has ended."""
 AFTER_ANOTHER_MAX_S = 60.0
@@ -260,16 +258,9 @@ def authorise(runtime: Runtime, flights: Flights) -> Flights:
 
 def _authorise(runtime: Runtime, flight: InFlight) -> bool:
     channel, account = flight.channel, flight.account
-    got = runtime.tokens.get(account, channel) if channel.uses_token else None
-    if isinstance(got, TokenParked) and account.previous is not None:
-        # In a rotation the vendor may not take the new secret yet.
-        instead = runtime.tokens.get(account.previous, channel)
-        if isinstance(instead, Token):
-            got, account = instead, account.previous
-        elif isinstance(instead, TokenParked) and instead.probe_in_s > runtime.settings.park_probe_s - JUST_S:
-            # Nor the old one since a moment ago: now it takes the new one.
-            runtime.tokens.ask_again(account, channel)
-            got = TokenWait(AFTER_ANOTHER_S, "the vendor takes the previous secret no longer")
+    got: TokenState | None = None
+    if channel.uses_token:
+        got, account = runtime.tokens.of_either(account, channel)
     secret = secret_of(account) if channel.calls_with_secret else None
     match got:
         case None:
