@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import sys
 import threading
-import time
 
 from sqlalchemy import create_engine, text
 
@@ -27,10 +26,9 @@ def main(prefix: str) -> None:
     threading.Thread(target=lambda: (sys.stdin.read(), ended.set()), daemon=True).start()
     engine = create_engine(load_settings().database_url())
     count = 0
-    while not ended.is_set():
+    while not ended.wait(PAUSE_S):
         with engine.connect() as connection:
             is_ahead = connection.execute(OPEN).scalar_one() >= AHEAD
-        time.sleep(PAUSE_S)
         if is_ahead:
             continue
         for _ in range(3):

@@ -101,23 +101,22 @@ def _has_password(value: str) -> bool:
 
 def with_secrets(stored: Mapping[str, Any], secrets: Mapping[str, str]) -> dict[str, Any]:
     """The table as it was before its secrets were taken out."""
-    table: dict[str, Any] = {}
-    for key, value in stored.items():
-        if isinstance(value, Mapping) and value.keys() == {SEALED}:
-            table[key] = secrets[value[SEALED]]
-        else:
-            table[key] = with_secrets(value, secrets) if isinstance(value, Mapping) else value
-    return table
+    return _put_back(stored, secrets.__getitem__)
 
 
 def put_secrets_back(stored: Mapping[str, Any], open_all: Callable[[], Mapping[str, str]]) -> dict[str, Any]:
     """The table with a Secret in each place from which one was taken; each use of it opens it anew."""
+    return _put_back(stored, lambda path: Secret(partial(_one, open_all, path)))
+
+
+def _put_back(stored: Mapping[str, Any], at: Callable[[str], Any]) -> dict[str, Any]:
+    """The table with what is `at` its path in each place from which a secret was taken."""
     table: dict[str, Any] = {}
     for key, value in stored.items():
         if isinstance(value, Mapping) and value.keys() == {SEALED}:
-            table[key] = Secret(partial(_one, open_all, value[SEALED]))
+            table[key] = at(value[SEALED])
         else:
-            table[key] = put_secrets_back(value, open_all) if isinstance(value, Mapping) else value
+            table[key] = _put_back(value, at) if isinstance(value, Mapping) else value
     return table
 
 

@@ -6,8 +6,10 @@ import importlib
 import os
 import sys
 import traceback
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 from worker.domain.errors import ConfigurationError, WorkerError
 
@@ -23,6 +25,16 @@ def imported(setting: str, module: str) -> ModuleType:
     except Exception as error:  # noqa: BLE001  whatever the application's module raises; its text may hold secrets
         why = f"there is no module {error.name}" if isinstance(error, ModuleNotFoundError) else places_of(error)
         raise ConfigurationError(f"{setting}: module {module} cannot be imported: {why}") from None
+
+
+def function_named(setting: str, path: str) -> Callable[..., Any]:
+    """The application's function that a setting names, `package.module:function`; ConfigurationError without it."""
+    module, _, name = path.partition(":")
+    found = getattr(imported(setting, module), name, None)
+    if not callable(found):
+        raise ConfigurationError(f"{setting}: module {module} holds no function {name}")
+    function: Callable[..., Any] = found
+    return function
 
 
 def places_of(error: BaseException, *, below: str = "") -> str:

@@ -25,14 +25,14 @@ from worker.channels.registry import channel as find_channel, require_usable
 from worker.config.accounts import AccountSource
 from worker.crypto.seal import NONCE_BYTES, keyed_hash, seal, unseal
 from worker.domain.account import Account, Token
-from worker.domain.call import Answered, NeverLeft
+from worker.domain.call import Answered
 from worker.domain.callbacks.inbound import Grant, GrantKind
 from worker.domain.errors import ConfigurationError, WorkerError
 from worker.outbox.engine.clock import SECOND
 from worker.outbox.engine.database import Database
 from worker.outbox.lanes import grants
 from worker.outbox.lanes.grants import GrantKey, GrantRow, SealedGrant
-from worker.transport.http import Transport
+from worker.transport.http import Transport, call_once
 from worker.transport.token_source import open_grant, secret_of
 from worker.transport.tokens import Tokens
 
@@ -157,13 +157,7 @@ class CodeExchanges:
     ) -> CodeGranted | TokenRefused | TokenLater | TokenStale:
         asked = exchange.request(account, token.value, code)
         request = replace(asked, deadline_s=CALL_S, egress=account.egress)
-        connection = self._transport.connect(request)
-        if isinstance(connection, NeverLeft):
-            return TokenLater(connection.reason, AGAIN_S)
-        try:
-            result = connection.call(request)
-        finally:
-            connection.release()
+        result = call_once(self._transport, request)
         # Without an answer the code may be spent: one more try tells, and does no harm.
         return exchange.outcome(result.reply) if isinstance(result, Answered) else TokenLater(result.reason, AGAIN_S)
 

@@ -74,6 +74,17 @@ class Transport(Protocol):
         """Waits until at least one call has ended, or `timeout_s` seconds are over; returns those that have."""
 
 
+def call_once(carrier: Transport, request: Request) -> CallResult:
+    """One call by a connection of its own, for what reserves no limit in between; waits for the result."""
+    connection = carrier.connect(request)
+    if isinstance(connection, NeverLeft):
+        return connection
+    try:
+        return connection.call(request)
+    finally:
+        connection.release()
+
+
 class RequestsTransport:
     """Transport on requests. Thread-safe; a connection belongs to the thread that asked for it.
 

@@ -19,11 +19,11 @@ from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
 from worker.channels.base import TokenGranted
-from worker.config.application import imported
+from worker.config.application import function_named
 from worker.domain.account import Account, Egress, TokenProvider
-from worker.domain.call import Answered, NeverLeft, Reply, Request
+from worker.domain.call import Answered, Reply, Request
 from worker.domain.errors import ConfigurationError
-from worker.transport.http import Transport
+from worker.transport.http import Transport, call_once
 
 AT_ONCE = 4
 """Asks of one place at a time and process: one that hangs holds no more threads than these."""
@@ -82,13 +82,7 @@ class TokenProviders:
         asked = url_request(provider.place, bearer, self._deadline_s, fresh=fresh)
         # Straight to it: the account's proxy is the way to the vendor, and this place is the firm's own.
         request = replace(asked, egress=Egress(ca=account.egress.ca))
-        connection = self._transport.connect(request)
-        if isinstance(connection, NeverLeft):
-            return _away(connection.reason)
-        try:
-            result = connection.call(request)
-        finally:
-            connection.release()
+        result = call_once(self._transport, request)
         return read(result.reply) if isinstance(result, Answered) else _away(result.reason)
 
     # -- a function ---------------------------------------------------------------------------------------------------
@@ -145,12 +139,7 @@ def read(reply: Reply) -> TokenGranted | Unprovided:
 
 def load(place: str) -> Function:
     """The function that `token_provider` names; a ConfigurationError when it cannot be loaded."""
-    module, _, name = place.partition(":")
-    found = getattr(imported("token_provider", module), name, None)
-    if not callable(found):
-        raise ConfigurationError(f"token_provider: module {module} holds no function {name}")
-    function: Function = found
-    return function
+    return function_named("token_provider", place)
 
 
 def _called(account: str, place: str, *, fresh: bool) -> TokenGranted | Unprovided:

@@ -27,7 +27,7 @@ from worker.domain.call import Answered, NeverLeft
 from worker.outbox.engine.database import Database
 from worker.outbox.lanes import tokens
 from worker.outbox.lanes.tokens import REFUSED_ON_CALL, FetchLease, TokenKey, TokenRow
-from worker.transport.http import Transport
+from worker.transport.http import Transport, call_once
 from worker.transport.token_provider import TokenProviders, Unprovided
 from worker.transport.token_source import TokenSources, Wanted
 
@@ -373,15 +373,10 @@ class Tokens:
     def _call(self, wanted: Wanted, beside: _FetchedWith) -> TokenOutcome:
         asked = wanted.request(beside.value, int(self._wall()))
         request = replace(asked, deadline_s=self._times.call_s, egress=wanted.account.egress)
-        connection = self._transport.connect(request)
-        if isinstance(connection, NeverLeft):
-            return self._silence(wanted.key, connection.reason, connection.remedy)
-        try:
-            result = connection.call(request)
-        finally:
-            connection.release()
+        result = call_once(self._transport, request)
         if not isinstance(result, Answered):
-            return self._silence(wanted.key, result.reason)
+            remedy = result.remedy if isinstance(result, NeverLeft) else None
+            return self._silence(wanted.key, result.reason, remedy)
         outcome = wanted.outcome(result.reply)
         if not isinstance(outcome, TokenStale):
             self._silences.pop(wanted.key, None)

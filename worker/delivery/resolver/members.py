@@ -18,9 +18,8 @@ from typing import Any
 
 import structlog
 
-from worker.config.application import imported, places_of
+from worker.config.application import function_named, places_of
 from worker.domain.content.recipient import EVERYONE
-from worker.domain.errors import ConfigurationError
 
 log = structlog.get_logger()
 
@@ -167,9 +166,4 @@ def load_resolver(name: str) -> Resolver | None:
     """
     if not name:
         return None
-    module, _, function = name.partition(":")
-    found = getattr(imported("members_of", module), function, None)
-    if not callable(found):
-        raise ConfigurationError(f"members_of: module {module} holds no function {function}")
-    resolver: Resolver = found
-    return resolver
+    return function_named("members_of", name)
