@@ -216,10 +216,11 @@ class Wire:
         return bool(self._end)
 
     def alive(self) -> bool:
-        """True when the peer has neither closed the connection nor sent anything unasked."""
+        """True when the peer has neither closed the connection nor sent anything unasked, as far as it arrived."""
         poller = select.poll()
         poller.register(self._sock.fileno(), select.POLLIN)
-        if not poller.poll(0):
+        # What TLS has taken from the socket already, no poll sees.
+        if not poller.poll(0) and not (self._pending and self._pending()):
             return True
         if self._pending is None:
             return False

@@ -72,7 +72,8 @@ class TlsInTls:
 
     def pending(self) -> int:
         """Bytes that arrived and are held here, whichever TLS they are in."""
-        return self._tls.pending() + self._arrived.pending + self._below.pending()
+        # The end of the stream counts as one: it, too, is received without waiting.
+        return self._tls.pending() + self._arrived.pending + self._arrived.eof + self._below.pending()
 
     def shutdown(self, how: int) -> None:
         """Shuts the socket down."""
@@ -89,11 +90,20 @@ class TlsInTls:
                 return step()
             except ssl.SSLWantReadError:
                 # The other side may wait for what is to leave.
-                self._flush()
-                self._feed()
+                try:
+                    self._flush()
+                except OSError as unsent:
+                    # It may also have answered early, and read no more.
+                    self._feed(unsent)
+                else:
+                    self._feed()
 
-    def _feed(self) -> None:
-        arrived = self._below.recv(_PIECE)
+    def _feed(self, unsent: OSError | None = None) -> None:
+        """Takes what has arrived; where nothing has, it raises `unsent`, or what the socket below says."""
+        try:
+            arrived = self._below.recv(_PIECE)
+        except OSError as error:
+            raise unsent or error from None
         if arrived:
             self._arrived.write(arrived)
         else:
