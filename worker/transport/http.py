@@ -10,8 +10,10 @@ from __future__ import annotations
 import logging
 import re
 import secrets
+import threading
+from collections import deque
 from collections.abc import Callable, Collection, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from typing import Any, Protocol, TypeVar
 
 import requests
@@ -43,6 +45,8 @@ T = TypeVar("T")
 
 MAKERS = 32
 """Connections that are made side by side at most, for one caller."""
+NO_THREAD = "no_thread"
+"""The fault of a host that lets this process start no thread."""
 
 
 class Connection(Protocol):
@@ -119,14 +123,31 @@ class RequestsTransport:
         """A connection for each request; new ones are made side by side."""
         found = [self._guarded(self._kept_or_route, request) for request in requests]
         missing = [(request, route) for request, route in zip(requests, found, strict=True) if isinstance(route, Route)]
-        if len(missing) > 1:
-            # One after the other, the handshakes with a distant host would take longer than a permit lasts. In threads
-            # of their own, for one account's dead proxy must not keep busy those that another account needs.
-            with ThreadPoolExecutor(min(len(missing), MAKERS), "connect") as makers:
-                made = iter(list(makers.map(self._make, missing)))
-        else:
-            made = map(self._make, missing)
+        made = iter(self._make_all(missing) if len(missing) > 1 else map(self._make, missing))
         return [next(made) if isinstance(one, Route) else one for one in found]
+
+    def _make_all(self, missing: Sequence[tuple[Request, Route]]) -> list[Connection | NeverLeft]:
+        """A new connection for each, made side by side in as many threads as can be started."""
+        # One after the other, the handshakes with a distant host would take longer than a permit lasts. In threads
+        # of their own, for one account's dead proxy must not keep busy those that another account needs.
+        made: list[Connection | NeverLeft] = [NeverLeft(NO_THREAD, 0.0, remedy=REMEDIES[NO_THREAD])] * len(missing)
+        waiting = deque(enumerate(missing))
+
+        def work() -> None:
+            with suppress(IndexError):  # of an empty deque
+                while True:
+                    at, one = waiting.popleft()
+                    made[at] = self._make(one)
+
+        makers: list[threading.Thread] = []
+        with suppress(RuntimeError):  # of a thread that cannot be started: those before it make what it would have made
+            for _ in missing[:MAKERS]:
+                maker = threading.Thread(target=work, name="connect")
+                maker.start()
+                makers.append(maker)
+        for maker in makers:
+            maker.join()
+        return made
 
     def _kept_or_route(self, request: Request) -> Connection | Route:
         """A connection that is kept alive, or else the route for a new one."""

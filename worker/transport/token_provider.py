@@ -23,7 +23,8 @@ from worker.config.application import function_named
 from worker.domain.account import Account, Egress, TokenProvider
 from worker.domain.call import Answered, Reply, Request
 from worker.domain.errors import ConfigurationError
-from worker.transport.http import Transport, call_once
+from worker.transport.egress.remedies import REMEDIES
+from worker.transport.http import NO_THREAD, Transport, call_once
 
 AT_ONCE = 4
 """Asks of one place at a time and process: one that hangs holds no more threads than these."""
@@ -98,7 +99,11 @@ class TokenProviders:
                 self._leave(place)
             asked.set_result(found)
 
-        threading.Thread(target=work, name="token_provider", daemon=True).start()
+        try:
+            threading.Thread(target=work, name="token_provider", daemon=True).start()
+        except RuntimeError:
+            self._leave(place)
+            return Unprovided(NO_THREAD, REMEDIES[NO_THREAD])
         try:
             return asked.result(self._deadline_s)
         except TooLate:

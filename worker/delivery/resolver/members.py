@@ -99,7 +99,11 @@ class Members:
             if now < self._rests_until or len(self._asking) >= AT_ONCE:
                 return None
             asking = self._asking[key] = Future()
-        threading.Thread(target=self._ask, args=(resolver, key, asking), name="members", daemon=True).start()
+        try:
+            threading.Thread(target=self._ask, args=(resolver, key, asking), name="members", daemon=True).start()
+        except RuntimeError:
+            self._rest(key[0], "no_thread")
+            self._answer(key, asking, None)
         return asking
 
     def _ask(self, resolver: Resolver, key: _Key, asking: Future[tuple[str, ...] | None]) -> None:
@@ -110,9 +114,13 @@ class Members:
         except (Exception, SystemExit) as error:  # noqa: BLE001  whatever the application raises; it may not end us
             self._rest(key[0], places_of(error, below=__file__))
         finally:
-            with self._guard:
-                del self._asking[key]
-            asking.set_result(members)
+            self._answer(key, asking, members)
+
+    def _answer(self, key: _Key, asking: Future[tuple[str, ...] | None], members: tuple[str, ...] | None) -> None:
+        """Gives those that wait for a call its answer; the next one may be made."""
+        with self._guard:
+            del self._asking[key]
+        asking.set_result(members)
 
     def _keep(self, key: _Key, members: tuple[str, ...] | None) -> None:
         """Remembers an answer, for `valid_s` seconds."""

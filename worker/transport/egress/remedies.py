@@ -9,6 +9,7 @@ _PROXY = "correct the account's `proxy`, or let the proxy's administrator look"
 _ROUTE = "see whether the network lets this host reach {}"
 
 REMEDIES = {
+    "no_thread": "this host lets the worker start no more threads: raise its limit (TasksMax, ulimit -u, pids.max)",
     "dns": "look the host of the account's base_url up from here; correct it, or the resolver of this host",
     "refused": "nothing listens there: see whether the vendor's server is up, and the account's base_url right",
     "connect_timeout": _ROUTE.format("the vendor, or give the account a `proxy`"),
