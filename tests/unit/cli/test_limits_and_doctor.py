@@ -260,6 +260,11 @@ def wrong_files(config: Path, how: str) -> str:
             return client_certificate(config, leaf, leaf.private_key_pem, ', password = { env = "NO_PASSWORD_SET" }')
         case "another's key":
             return client_certificate(config, leaf, other.private_key_pem)
+        case "openssl's own form":
+            line = client_certificate(config, leaf, leaf.private_key_pem)
+            trusted = leaf.cert_chain_pems[0].bytes().replace(b" CERTIFICATE-", b" TRUSTED CERTIFICATE-")
+            written(config, "hr.pem", trusted)
+            return line
     old = trustme.CA().issue_cert("hr@example.com", not_before=over - timedelta(days=9), not_after=over)
     return client_certificate(config, old, old.private_key_pem)
 
@@ -310,6 +315,8 @@ def broken(run: Run, config: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[
                 add(config, 'proxy = { env = "NO_PROXY_SET" }\n')
             case "ca" | "no authority" | "certificate's password" | "another's key" | "certificate is over":
                 add(config, wrong_files(config, how))
+            case "openssl's own form":
+                add(config, wrong_files(config, how))
             case "broker":
                 monkeypatch.setenv("WORKER_BROKER", "redis://user:canary-password@127.0.0.1:1/0")
             case "resolver":
@@ -353,6 +360,7 @@ def broken(run: Run, config: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[
         ("no authority", "account hr", "ca.pem, which holds no certificate; name a PEM file of the authorities"),
         ("certificate's password", "account hr", "accounts.hr.client_certificate.password names environment variable"),
         ("another's key", "account hr", "hr.key does not belong; put the two of one pair there"),
+        ("openssl's own form", "account hr", "hr.pem -out NEW.pem"),
         ("certificate is over", "account hr", "hr.pem is over; replace the file"),
         ("broker", "broker", "does not answer"),
         ("resolver", "members", "module os.path holds no function members_of"),

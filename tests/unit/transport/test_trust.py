@@ -138,6 +138,15 @@ class TestAuthorities:
 
         assert ['NeverLeft("tls")', OK] == [before, shown(stage.run(server.url, egress=Egress(ca="system")))]
 
+    def test_a_system_without_a_store(self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+        """As in a small container: what to install is said, and no certificate is refused as untrusted."""
+        monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "none.pem"))
+        monkeypatch.setenv("SSL_CERT_DIR", str(tmp_path))
+        monkeypatch.setattr("truststore._openssl._CA_FILE_CANDIDATES", [])
+
+        with pytest.raises(ConfigurationError, match=r"accounts\.hr\.ca is .*no trust store; install the package"):
+            require_files(Egress(ca="system"), "accounts.hr")
+
     def test_the_systems_store_is_read_once(self) -> None:
         """Not again for each connection, which would hold up all threads of the process."""
         assert ssl.SSLContext is type(make_context("system", None))

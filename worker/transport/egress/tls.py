@@ -121,6 +121,12 @@ def require_files(egress: Egress, path: str) -> None:
         make_context(egress.ca, egress.client_certificate)
     except NotConnected as wrong:
         raise ConfigurationError(f"{path}.{wrong.told}") from None
+    name = egress.client_certificate and egress.client_certificate.certificate
+    # OpenSSL takes the first such certificate of a file, and skips others without a word.
+    if name and b"-BEGIN TRUSTED CERTIFICATE-" in Path(name).read_bytes():
+        wrong_form = f"names file {name}, which is in a form of OpenSSL's own (TRUSTED CERTIFICATE)"
+        remedy = f"write each certificate of it anew: openssl x509 -in {name} -out NEW.pem"
+        raise ConfigurationError(f"{path}.{CLIENT_CERTIFICATE} {wrong_form}; {remedy}")
 
 
 def ends_at(certificate: ClientCertificate) -> float:
@@ -147,7 +153,18 @@ def _of_the_system() -> ssl.SSLContext:
     # no other thread runs. Read once, the context inside it is all that is needed.
     context.wrap_bio(ssl.MemoryBIO(), ssl.MemoryBIO(), server_hostname="vendor")
     inside: ssl.SSLContext = getattr(context, "_ctx", context)
+    if not inside.cert_store_stats()["x509"] and not _has_files(ssl.get_default_verify_paths().capath):
+        remedy = "install the package ca-certificates, or name a PEM file of the authorities in ca"
+        raise NotConnected(CA_FILE, f'ca is "{SYSTEM}", and this host has no trust store; {remedy}')
     return inside
+
+
+def _has_files(folder: str | None) -> bool:
+    """True for a folder that holds something: OpenSSL reads an authority there when it meets one that it signed."""
+    try:
+        return folder is not None and any(Path(folder).iterdir())
+    except OSError:
+        return False
 
 
 def _load_authorities(context: ssl.SSLContext, ca: str | None) -> None:
