@@ -8,8 +8,8 @@ from __future__ import annotations
 import getpass
 import json
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from functools import partial
 from typing import Any
 
@@ -21,8 +21,7 @@ from worker.cli.lists import callbacks, lanes
 from worker.cli.reading import outbox
 from worker.config.settings import load_settings
 from worker.control import suppress as suppressing
-from worker.control.audit import Running, audited
-from worker.control.opening import opened_current
+from worker.control.audit import Running, audited_command
 from worker.domain.content.message import File
 from worker.domain.errors import ConfigurationError, WorkerError
 from worker.domain.job import id_of
@@ -45,14 +44,9 @@ def system_user() -> str:
         raise ConfigurationError(sentence) from None
 
 
-@contextmanager
-def _acting(action: str, asked: Mapping[str, Any], person: str | None, why: str) -> Iterator[Running]:
+def _acting(action: str, asked: Mapping[str, Any], person: str | None, why: str) -> AbstractContextManager[Running]:
     """The audit's row of a command, in the database of the settings; without a name the person is the system's user."""
-    with (
-        opened_current(load_settings()) as database,
-        audited(database, action, person=person or system_user(), why=why, asked=asked) as running,
-    ):
-        yield running
+    return audited_command(load_settings(), action, person=person or system_user(), why=why, asked=asked)
 
 
 def send(

@@ -21,7 +21,7 @@ from worker.channels.registry import require_usable
 from worker.config.accounts import account_of
 from worker.config.places import SecretFrom
 from worker.config.settings import Settings, judged, load_settings
-from worker.control.audit import Running, audited
+from worker.control.audit import Running, audited_command
 from worker.control.opening import opened_current
 from worker.domain.account import Secret
 from worker.domain.errors import ConfigurationError, WorkerError
@@ -157,11 +157,8 @@ def _acting(
     action: str, asked: Mapping[str, Any], person: str, why: str, settings: Settings | None
 ) -> Iterator[_Acting]:
     settings = settings or load_settings()
-    with (
-        opened_current(settings) as database,
-        audited(database, action, person=person, why=why, asked=asked) as running,
-    ):
-        yield _Acting(settings, database, running)
+    with audited_command(settings, action, person=person, why=why, asked=asked) as running:
+        yield _Acting(settings, running)
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,8 +166,11 @@ class _Acting:
     """One command on stored accounts."""
 
     settings: Settings
-    database: Database
     running: Running
+
+    @property
+    def database(self) -> Database:
+        return self.running.database
 
     @property
     def keys(self) -> SealKeys:

@@ -16,6 +16,8 @@ from typing import Any
 from sqlalchemy import Connection
 from uuid_utils import uuid7
 
+from worker.config.settings import Settings
+from worker.control.opening import opened_current
 from worker.domain.errors import CheckFailed, Problem, WorkerError
 from worker.outbox.control import audit as rows
 from worker.outbox.engine.caller import Bind, on_callers_connection
@@ -96,6 +98,18 @@ def audited(database: Database, action: str, *, person: str, why: str, asked: Ma
         running.note(ended=True)
         raise
     running.note(ended=True)
+
+
+@contextmanager
+def audited_command(
+    settings: Settings, action: str, *, person: str, why: str, asked: Mapping[str, Any]
+) -> Iterator[Running]:
+    """The row of a command in the database of these settings, which is open for as long."""
+    with (
+        opened_current(settings) as database,
+        audited(database, action, person=person, why=why, asked=asked) as running,
+    ):
+        yield running
 
 
 def write_entry(
