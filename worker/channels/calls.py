@@ -59,5 +59,10 @@ def upload_part(file: Mapping[str, Any]) -> dict[str, Any]:
     return {"type": "upload", "files": {"media": kept}}
 
 
+def no_cautions(account: Account) -> tuple[()]:
+    """See `Channel.cautions`; for a channel of which no setting that is left out takes anything away."""
+    return ()
+
+
 def no_chain(account: Account) -> None:
     """See `Channel.token_chain`: the account's own secret is all that its token takes."""

@@ -21,11 +21,6 @@ KEYS = frozenset({"corpid", "agentid", "customer_cap", "ip"})
 """Every key that may be said: agentid is not read, and stands in accounts that were copied from the app's."""
 
 
-def cautions(account: Account) -> Iterator[str]:
-    """None: no setting that is left out takes anything away."""
-    return iter(())
-
-
 def problems(account: Account) -> list[Problem]:
     """Every wrong key."""
     return list(_found(account.settings))

@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping
 from typing import Any
 
 from worker.channels.base import CallbackDoor
-from worker.channels.calls import no_chain, upload_lane, upload_part
+from worker.channels.calls import no_cautions, no_chain, upload_lane, upload_part
 from worker.channels.wecom import errcodes, token, upload
 from worker.channels.wecom_external import account as keys, check, limits, render, split, verdict
 from worker.domain.account import Account, Secret
@@ -44,7 +44,7 @@ class WecomExternal:
 
     # `split`, `limits` and `check` name the modules up to the line that gives the name to the method.
     account_problems = staticmethod(keys.problems)
-    cautions = staticmethod(keys.cautions)
+    cautions = staticmethod(no_cautions)
     warnings = staticmethod(check.warnings)
     check = staticmethod(check.check)
     fit = staticmethod(split.fit)

@@ -30,8 +30,3 @@ def _found(account: Account) -> Iterator[Problem]:
         yield Problem(
             "callback", "is no table: without its callbacks there is no suite_ticket, and so no token", ADDRESS
         )
-
-
-def cautions(account: Account) -> Iterator[str]:
-    """None: no setting that is left out takes anything away."""
-    return iter(())

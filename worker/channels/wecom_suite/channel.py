@@ -6,6 +6,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any, NoReturn
 
 from worker.channels.base import TokenOutcome
+from worker.channels.calls import no_cautions
 from worker.channels.wecom import errcodes
 from worker.channels.wecom.callback import secrets_of
 from worker.channels.wecom_suite import account as keys, callback, token
@@ -35,7 +36,7 @@ class WecomSuite:
     recall_window_s: int | None = None
 
     account_problems = staticmethod(keys.problems)
-    cautions = staticmethod(keys.cautions)
+    cautions = staticmethod(no_cautions)
     token_chain = staticmethod(token.token_chain)
     explain = staticmethod(errcodes.explain)
     callback_secrets = staticmethod(secrets_of)

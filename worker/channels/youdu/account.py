@@ -95,11 +95,6 @@ def invalid_users(account: Account) -> InvalidUsers:
     return InvalidUsers(account.settings.get("invalid_users", InvalidUsers.UNKNOWN))
 
 
-def cautions(account: Account) -> Iterator[str]:
-    """None: no setting that is left out takes anything away."""
-    return iter(())
-
-
 def problems(account: Account) -> list[Problem]:
     """Every wrong key."""
     return list(_found(account.settings))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from typing import Any
 
-from worker.channels.calls import no_chain, upload_lane, upload_part
+from worker.channels.calls import no_cautions, no_chain, upload_lane, upload_part
 from worker.channels.youdu import (
     account as keys,
     callback,
@@ -47,7 +47,7 @@ class Youdu:
 
     # `split`, `limits` and `check` name the modules up to the line that gives the name to the method.
     account_problems = staticmethod(keys.problems)
-    cautions = staticmethod(keys.cautions)
+    cautions = staticmethod(no_cautions)
     warnings = staticmethod(check.warnings)
     check = staticmethod(check.check)
     fit = staticmethod(split.fit)
