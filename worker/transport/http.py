@@ -24,19 +24,17 @@ from urllib3.connection import HTTPConnection, HTTPSConnection
 from worker.domain.account import Egress
 from worker.domain.call import Answered, CallResult, FileBody, NeverLeft, NoAnswer, Reply, Request, Unsent
 from worker.outbox.engine.clock import boot_clock
-from worker.transport.connection import (
+from worker.transport.connection import Line, Probe, TooLarge
+from worker.transport.egress.dial import dial
+from worker.transport.egress.remedies import REMEDIES
+from worker.transport.egress.routes import Route, Routes
+from worker.transport.faults import (
     CERTIFICATE_REFUSED,
-    Line,
-    Probe,
-    TooLarge,
     is_overdue,
     refuses_certificate,
     why_no_answer,
     why_not_connected,
 )
-from worker.transport.egress.dial import dial
-from worker.transport.egress.remedies import REMEDIES
-from worker.transport.egress.routes import Route, Routes
 from worker.transport.framing import MAX_ANSWER
 from worker.transport.multipart import multipart
 from worker.transport.pending_call import EndedCall, OnTheWire, PendingCall, await_any

@@ -26,9 +26,10 @@ from tests.unit.transport.raw_server import OK_BODY, Peer, RawServer, response
 from worker.domain.account import ClientCertificate, Egress, Secret
 from worker.domain.call import NeverLeft, Unsent
 from worker.domain.errors import ConfigurationError
-from worker.transport.connection import Wire, why_no_answer
+from worker.transport.connection import Wire
 from worker.transport.egress.remedies import REMEDIES
 from worker.transport.egress.tls import LOOK_S, make_context, require_files
+from worker.transport.faults import why_no_answer
 
 OK = "Answered(200)"
 REFUSED = 'NeverLeft("client_certificate_refused")'

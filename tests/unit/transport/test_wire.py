@@ -11,7 +11,8 @@ from collections.abc import Iterator
 import pytest
 
 from tests.unit.transport.fault_table import Clock
-from worker.transport.connection import DeadlinePassed, Wire, why_no_answer, why_not_connected
+from worker.transport.connection import DeadlinePassed, Wire
+from worker.transport.faults import why_no_answer, why_not_connected
 
 Pair = tuple[Wire, socket.socket, Clock]
 

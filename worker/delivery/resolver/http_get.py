@@ -21,7 +21,8 @@ from urllib3.util import wait_for_read, wait_for_write
 from urllib3.util.ssl_ import create_urllib3_context
 
 from worker.domain.content.web import WebAddress
-from worker.transport.connection import DeadlinePassed, Wire, why_no_answer, why_not_connected
+from worker.transport.connection import DeadlinePassed, Wire
+from worker.transport.faults import why_no_answer, why_not_connected
 
 PIECE = 64 * 1024
 CONNECT_S = 10.0

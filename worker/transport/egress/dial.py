@@ -13,10 +13,11 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import TypeVar
 
-from worker.transport.connection import CERTIFICATE_REFUSED, NotConnected, Stream, Wire, why_not_connected
+from worker.transport.connection import Stream, Wire
 from worker.transport.egress.proxy import Proxy, look_up, open_tunnel
 from worker.transport.egress.routes import Route
 from worker.transport.egress.tls_in_tls import TlsInTls
+from worker.transport.faults import CERTIFICATE_REFUSED, NotConnected, why_not_connected
 
 T = TypeVar("T")
 

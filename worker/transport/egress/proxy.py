@@ -16,7 +16,8 @@ from typing import Any
 from urllib.parse import unquote, urlsplit
 
 from worker.config.places import proxy_problem
-from worker.transport.connection import NotConnected, Wire
+from worker.transport.connection import Wire
+from worker.transport.faults import NotConnected
 
 DEFAULT_PORTS = {"http": 80, "https": 443, "socks5": 1080, "socks5h": 1080}
 _LONGEST_ANSWER = 16 * 1024

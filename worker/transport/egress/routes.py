@@ -17,9 +17,10 @@ from requests.exceptions import InvalidURL
 from worker.domain.account import Egress, Secret
 from worker.domain.call import Request
 from worker.domain.errors import ConfigurationError
-from worker.transport.connection import Line, NotConnected
+from worker.transport.connection import Line
 from worker.transport.egress.proxy import Proxy
 from worker.transport.egress.tls import Trust, Trusts, password_of
+from worker.transport.faults import NotConnected
 
 FORGET_S = 60.0
 """Seconds after its last use that a route is forgotten."""

@@ -20,7 +20,7 @@ from urllib3.util.ssl_ import create_urllib3_context
 
 from worker.domain.account import ClientCertificate, Egress, Secret
 from worker.domain.errors import ConfigurationError
-from worker.transport.connection import NotConnected
+from worker.transport.faults import NotConnected
 
 SYSTEM = "system"
 """The `ca` that stands for the operating system's trust store."""
