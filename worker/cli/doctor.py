@@ -90,7 +90,11 @@ def findings(
         if not sentence.startswith("database"):  # looked at below
             yield Finding("accounts", Level.PROBLEM, sentence.removeprefix("accounts: "))
     if not names:
-        yield Finding("accounts", Level.CAUTION, f"none is configured; add [accounts.NAME] to {where()}")
+        yield Finding(
+            "accounts",
+            Level.CAUTION,
+            f"none is configured; add [accounts.NAME] to {where()}, or say `worker accounts add NAME`",
+        )
     for name in names:
         yield from _named(accounts, name, wall_clock)
     yield from _members(settings, [accounts.get(name) for name in names if why_unusable(accounts, name) is None])

@@ -42,7 +42,7 @@ def hints(settings: Settings) -> list[str]:
     accounts = accounts_of(settings)
     found.extend(f"account {name} cannot be used: {why}" for name, why in unusable_accounts(accounts).items())
     if not accounts.names():
-        found.append(f"no account is configured; add [accounts.NAME] to {where()}")
+        found.append(f"no account is configured; add [accounts.NAME] to {where()}, or say `worker accounts add NAME`")
     return found
 
 

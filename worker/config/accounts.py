@@ -60,7 +60,8 @@ def not_known(name: str, names: Sequence[str]) -> UnknownAccount:
     shown = near or names[:_TOLD]
     more = f" and {len(names) - len(shown)} more" if len(names) > len(shown) else ""
     known = f"{', '.join(shown)}{more}" if names else "none yet"
-    return UnknownAccount(f"account {name!r} does not exist; use one of: {known}; or add [accounts.{name}]")
+    add = f"add [accounts.{name}], or say `worker accounts add {name}`"
+    return UnknownAccount(f"account {name!r} does not exist; use one of: {known}; or {add}")
 
 
 def account_of(name: str, table: Mapping[str, Any], settings: Settings) -> Account:

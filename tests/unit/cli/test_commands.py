@@ -581,7 +581,7 @@ def test_a_missing_database_is_named(
 @pytest.mark.parametrize(
     ("settings", "said"),
     [
-        ({}, ["no account is configured; add [accounts.NAME] to /etc/worker.toml"]),
+        ({}, ["no account is configured; add [accounts.NAME] to /etc/worker.toml, or say `worker accounts add NAME`"]),
         ({"accounts": {"hr": {"channel": "wecom_app", "corpid": "ww1", "agentid": 7}}}, []),
         (
             {"accounts": {"hr": {"channel": "wecom_app"}}, "broker": "redis://h/0"},

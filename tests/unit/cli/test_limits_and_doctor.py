@@ -444,7 +444,8 @@ def test_without_an_account_there_is_a_hint(config: Path) -> None:
     """Nothing is wrong; nothing can be sent either."""
     found = list(findings(lambda: Settings(database=load_settings().database_url())))
 
-    assert Finding("accounts", Level.CAUTION, f"none is configured; add [accounts.NAME] to {config}") in found
+    text = f"none is configured; add [accounts.NAME] to {config}, or say `worker accounts add NAME`"
+    assert Finding("accounts", Level.CAUTION, text) in found
 
 
 @pytest.mark.parametrize(("off_s", "level", "where"), [(0, Level.OK, ""), (60, Level.CAUTION, "behind")])

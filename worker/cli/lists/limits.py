@@ -42,7 +42,7 @@ def show(say: Say, *, account: str | None, recipient: str | None, as_json: bool)
     for name, why in wrong.items():
         say(f"account {name} cannot be used: {why}")
     if not names:
-        say(f"no account is configured; add [accounts.NAME] to {where()}")
+        say(f"no account is configured; add [accounts.NAME] to {where()}, or say `worker accounts add NAME`")
 
 
 def lines(account: Account, rows: list[Usage]) -> Iterator[str]:
