@@ -166,8 +166,8 @@ class WorkerProcess:
             "relay": self._relay_turn,
             "full_scan": self._relay.full_scan,
             "recovery": self._recovery_turn,
-            "token_probe": TokenProbe(runtime.database, runtime.accounts, runtime.tokens).turn,
-            "changed_codes": ChangedCodes(runtime.database, runtime.tokens).turn,
+            "token_probe": TokenProbe(runtime.database.state, runtime.accounts, runtime.tokens).turn,
+            "changed_codes": ChangedCodes(runtime.database.state, runtime.tokens).turn,
             "code_exchanges": self._code_exchanges().turn,
             "revocations": Revocations(runtime, self._revoked()).turn,
             "indexing": partial(self._while_leading, Indexing(runtime.database).turn),
@@ -202,7 +202,7 @@ class WorkerProcess:
     def _code_exchanges(self) -> CodeExchanges:
         runtime = self.runtime
         return CodeExchanges(
-            runtime.database,
+            runtime.database.state,
             runtime.accounts,
             runtime.tokens,
             runtime.transport,
@@ -269,8 +269,8 @@ class WorkerProcess:
         return self.runtime.settings.heartbeat_s
 
     def _try_changed(self, accounts: Collection[str]) -> None:
-        database = self.runtime.database
-        database.run(lambda connection: try_changed(connection, database.now, accounts))
+        state = self.runtime.database.state
+        state.run(lambda connection: try_changed(connection, state.now, accounts))
         for account in accounts:
             self.runtime.lane_states.open(account)
             self.runtime.lane_states.reached(account)

@@ -42,6 +42,8 @@ class _Task:
     name: str
     days: float
     batch: Callable[[Database, int, str], purge.BatchResult]
+    of_state: bool = False
+    """Its rows are in the database of the state, which may be another one with a clock of its own."""
     after: str | None = ""
     """The place at which its round goes on; None: the round is complete."""
     due: float = 0.0
@@ -62,7 +64,7 @@ class Housekeeping:
         self, database: Database, settings: RetentionSettings, monotonic: Callable[[], float] = time.monotonic
     ):
         self._database, self._monotonic = database, monotonic
-        self._set_aside = SetAside(database, monotonic)
+        self._set_aside = SetAside(database.state, monotonic)
         tasks = (
             _Task("bodies", settings.bodies_days, purge.purge_bodies),
             _Task("attempts", settings.attempts_days, purge.purge_attempts),
@@ -72,11 +74,12 @@ class Housekeeping:
             _Task("jobs", settings.jobs_days, purge.purge_jobs),
             _Task("windows", PAST_WINDOW_DAYS, purge.purge_windows),
             _Task("media", FORGOTTEN_MEDIA_DAYS, purge.purge_media),
-            _Task("lanes", QUIET_LANE_DAYS, purge.purge_lanes),
-            _Task("lane_events", settings.callbacks_days, purge.purge_lane_events),
             _Task("pauses", ENDED_PAUSE_DAYS, purge.purge_pauses),
             _Task("processes", ENDED_PROCESS_DAYS, purge.purge_processes),
-            _Task("budgets", IDLE_BUDGET_DAYS, _purge_budgets),
+            # Last: a state database that is away ends the turn.
+            _Task("lanes", QUIET_LANE_DAYS, purge.purge_lanes, of_state=True),
+            _Task("lane_events", settings.callbacks_days, purge.purge_lane_events, of_state=True),
+            _Task("budgets", IDLE_BUDGET_DAYS, _purge_budgets, of_state=True),
         )
         self._tasks = [task for task in tasks if task.days > 0]
         self.gone: Mapping[str, int] = {}
@@ -100,7 +103,11 @@ class Housekeeping:
         return max(BETWEEN_BATCHES_S, min(task.due for task in self._tasks) - at)
 
     def _go_on(self, task: _Task, now: int) -> None:
-        look = task.batch(self._database, now - int(task.days * DAY_S * SECOND), task.after or "")
+        database = self._database
+        if task.of_state and database.shares_state:
+            database = database.state
+            now = database.read_now()
+        look = task.batch(database, now - int(task.days * DAY_S * SECOND), task.after or "")
         task.after, task.deleted = look.after, task.deleted + look.deleted
         if look.odd is not None:
             log.warning("not_purged", job=look.odd.id, error=type(look.odd.error).__name__)

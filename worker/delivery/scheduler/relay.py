@@ -112,8 +112,9 @@ class Relay:
     def _offer_lanes(self, lanes: Sequence[Backlog]) -> int:
         """Reads the heads of these lanes and offers the parts that may go; returns the number of ids offered."""
         now = self._monotonic()
-        with self._database.reading() as connection:
-            stands = self._allotment.learn(connection, self._database.now, now, (known.lane for known in lanes))
+        with self._database.reading() as connection, self._database.reading_state(connection) as state:
+            names = (known.lane for known in lanes)
+            stands = self._allotment.learn(connection, self._database.now, now, names, state)
             pauses = standing_pauses(connection, ()) if (is_paused := some_paused(connection)) else []
             looks, rings = self._look(connection, lanes, stands, pauses, now)
             paused = dict[str, Pause]()
@@ -170,8 +171,9 @@ class Relay:
         # First a part that may go: a probe taken for a lane without one would be lost for the whole interval.
         first = self._heads.first(connection, lane)
         delay_us = micros(self._times.park_probe_s)
+        state = self._database.state
         if first is None or not all(
-            self._database.run(lambda c, key=key: take_probe(c, self._database.now, key, delay_us))  # type: ignore[misc]
+            state.run(lambda c, key=key: take_probe(c, state.now, key, delay_us))  # type: ignore[misc]
             for key in keys
         ):
             return []
@@ -195,7 +197,8 @@ class Relay:
         for ring in rings:
             by_length.setdefault(ring.stands_s, []).extend(ring.ids)
         now = self._database.now
-        begin_lanes(connection, now, self._slow_start.begun)
+        if begun := self._slow_start.begun:
+            self._database.in_state(connection, lambda own, its_now: begin_lanes(own, its_now, begun))
         return [part for length, ids in by_length.items() for part in offer(connection, now, ids, micros(length))]
 
 

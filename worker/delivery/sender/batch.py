@@ -145,7 +145,8 @@ class BatchSender:
     def _learn(self, connection: Connection, lane: str) -> None:
         """Reads the blocks and bounds of the lane and its account into the lane states of this process."""
         names = with_accounts([lane])
-        known = noted(connection, self._runtime.database.now, names)
+        with self._runtime.database.reading_state(connection) as state:
+            known = noted(*state, names)
         self._runtime.lane_states.learn(
             names, known.blocked, known.calls, known.needs_feedback, known.used_up, known.failures
         )

@@ -136,7 +136,7 @@ def build_runtime(dependencies: Dependencies) -> Runtime:
         settings=settings,
         lease=lease,
         writer=writer,
-        governor=Governor(database, site_key=key, monotonic=dependencies.monotonic),
+        governor=Governor(database.state, site_key=key, monotonic=dependencies.monotonic),
         tokens=_tokens(dependencies, lease),
         transport=dependencies.transport,
         follow_ups=follow_ups,
@@ -144,9 +144,9 @@ def build_runtime(dependencies: Dependencies) -> Runtime:
         media=MediaResolver(database, url_files, new_id=dependencies.new_id, lane_of=lane_of),
         members=_members(dependencies),
         lane_states=lane_states,
-        lane_blocks=LaneBlocks(database, lane_states, settings, dependencies.rng),
+        lane_blocks=LaneBlocks(database.state, lane_states, settings, dependencies.rng),
         retry_hints=RetryHints(dependencies.monotonic),
-        set_aside=SetAside(database, dependencies.monotonic),
+        set_aside=SetAside(database.state, dependencies.monotonic),
         lane_of=lane_of,
         rng=dependencies.rng,
         monotonic=dependencies.monotonic,
@@ -211,7 +211,7 @@ def _lease(dependencies: Dependencies) -> Lease:
 def _tokens(dependencies: Dependencies, lease: Lease) -> Tokens:
     settings = dependencies.settings
     return Tokens(
-        dependencies.database,
+        dependencies.database.state,
         dependencies.transport,
         incarnation=lambda: lease.incarnation,
         monotonic=dependencies.monotonic,

@@ -12,7 +12,7 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 from urllib.parse import unquote, urlsplit
 
 from sqlalchemy import Connection, Engine, create_engine, event, make_url
@@ -206,6 +206,13 @@ _DRIVERS = {
 """Backend -> the extra to install, and its driver, which is used where the URL names none."""
 
 
+class StateReader(NamedTuple):
+    """A connection to the database of the state, and the SQL expression of that database's clock."""
+
+    connection: Connection
+    now: str
+
+
 class Database:
     """One process's access to the outbox: short transactions, retried when the database asks for it."""
 
@@ -216,15 +223,17 @@ class Database:
         clock: SqlClock | None = None,
         rng: random.Random | None = None,
         pause: Callable[[float], None] = time.sleep,
+        state: Database | None = None,
     ):
         self.engine = engine
+        self._state = state
         self.dialect = dialect_of(engine)
         self.clock = clock or DatabaseClock()
         self._writer, self._reader = ours(engine), ours(_reader_of(engine))
         self._pools = (engine, self._reader) if self._reader.pool is not engine.pool else (engine,)
         for pool in self._pools:
             # The idle ones are lost too, or lead to the same server that takes no writes: each would cost an error.
-            event.listen(pool, "invalidate", lambda *_: self.close())
+            event.listen(pool, "invalidate", lambda *_: self._drop_connections())
         self._fifo = FifoLock() if self.has_one_writer else None
         self._can_pipeline = engine.dialect.driver == "psycopg"
         self._rng = rng or random.Random()
@@ -234,6 +243,16 @@ class Database:
     def has_one_writer(self) -> bool:
         """True where transactions that write go one after another, in all processes together (SQLite)."""
         return self.dialect.has_one_writer
+
+    @property
+    def state(self) -> Database:
+        """The database of tokens, limits and lanes: this one, or the one that several installations share."""
+        return self._state or self
+
+    @property
+    def shares_state(self) -> bool:
+        """True where tokens, limits and lanes are in another database than the jobs."""
+        return self._state is not None
 
     @property
     def now(self) -> str:
@@ -253,6 +272,25 @@ class Database:
         turn: AbstractContextManager[None] = self._fifo.held() if self._fifo else nullcontext()
         with turn, self._writer.begin() as connection, translated(connection):
             yield connection
+
+    @contextmanager
+    def reading_state(self, connection: Connection) -> Iterator[StateReader]:
+        """Single reads of the state: on this connection of ours, unless another database holds it."""
+        if self._state is None:
+            yield StateReader(connection, self.now)
+            return
+        with self._state.reading() as own:
+            yield StateReader(own, self._state.now)
+
+    def in_state(self, connection: Connection, work: Callable[[Connection, str], T]) -> T:
+        """Changes the state: in this transaction of ours, or in one of its own where another database holds it.
+
+        `work` gets the connection, and the SQL expression of that database's clock.
+        """
+        state = self._state
+        if state is None:
+            return work(connection, self.now)
+        return state.run(lambda own: work(own, state.now))
 
     @contextmanager
     def _pipelined(self) -> Iterator[Connection]:
@@ -281,7 +319,12 @@ class Database:
             return read_now(connection, self.now)
 
     def close(self) -> None:
-        """Closes every connection."""
+        """Closes every connection, also those to the state."""
+        self._drop_connections()
+        if self._state is not None:
+            self._state.close()
+
+    def _drop_connections(self) -> None:
         for engine in self._pools:
             engine.dispose()
 

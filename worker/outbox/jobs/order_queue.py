@@ -179,27 +179,31 @@ def orders_after(connection: Connection, after: str, count: int) -> list[str]:
     return [row[0] for row in fetch(connection, query, {"after": after, "count": count})]
 
 
-def stalled(connection: Connection, orders: Sequence[str]) -> list[str]:
+def stalled(connection: Connection, orders: Sequence[str], parked: Collection[str] | None = None) -> list[str]:
     """The orders among these that do not go on by themselves.
 
     Either their first part is parked with its lane and its job allows a gap; or a worker of another release, or an SQL
-    statement of a person, ended or woke parts and left the orders as they were.
+    statement of a person, ended or woke parts and left the orders as they were. `parked`: the lanes and accounts that
+    are parked, where another database knows them.
     """
     if not orders:
         return []
     heads = _heads(connection, orders)
-    found = _standing(connection, heads.values())
+    found = _standing(connection, heads.values(), parked)
     return [order for order, head in heads.items() if head is None or (head in found and found[head].is_stalled)]
 
 
-def mend(connection: Connection, now: str, orders: Iterable[str]) -> None:
-    """Takes parts that hold these orders up without need out of them, and wakes the parts that are first then."""
+def mend(connection: Connection, now: str, orders: Iterable[str], parked: Collection[str] | None = None) -> None:
+    """Takes parts that hold these orders up without need out of them, and wakes the parts that are first then.
+
+    `parked` as for `stalled`.
+    """
     orders = set(orders)
     _lock(connection, orders)
     # A row that a replay holds is not deleted, and must not be tried for ever.
     tried: set[str] = set()
     while True:
-        heads = _standing(connection, _heads(connection, orders).values())
+        heads = _standing(connection, _heads(connection, orders).values(), parked)
         gone = {part for part, one in heads.items() if one.lets_go} - tried
         if not gone:
             break
@@ -237,20 +241,23 @@ class _Standing:
         return sleeps or self.lets_go
 
 
-def _standing(connection: Connection, parts: Iterable[str | None]) -> dict[str, _Standing]:
+def _standing(
+    connection: Connection, parts: Iterable[str | None], parked: Collection[str] | None = None
+) -> dict[str, _Standing]:
     joins = " left join worker_parts p on p.id = t.part_id"
     source = dialect_of(connection).chosen("worker_order_queue", "part_id", alias="t", joins=joins)
     query = f"select t.part_id, t.skips, p.state, p.not_before, p.waits_on, p.lane from {source}"
     rows = fetch(connection, query, {"ids": ids_json(part for part in parts if part)})
     names = with_accounts(row[5] for row in rows if row[1] and row[2] == PartState.QUEUED)
-    parked = parked_among(connection, names) if names else set[str]()
+    if parked is None:
+        parked = parked_among(connection, names) if names else ()
     return {
         part: _Standing(
             bool(skips),
             None if state is None else PartState(state),
             not_before,
             waits_on,
-            bool(lane) and not parked.isdisjoint((lane, account_of(lane))),
+            bool(lane) and (lane in parked or account_of(lane) in parked),
         )
         for part, skips, state, not_before, waits_on, lane in rows
     }

@@ -83,6 +83,11 @@ def parked_among(connection: Connection, names: Iterable[str]) -> set[str]:
     return {row[0] for row in fetch(connection, query, {"ids": ids_json(names)})}
 
 
+def all_parked(connection: Connection) -> frozenset[str]:
+    """All lanes and accounts that wait for a person."""
+    return frozenset(row[0] for row in fetch(connection, "select lane from worker_lanes where parked = true"))
+
+
 def block_lanes(
     connection: Connection, now_sql: str, blocks: Sequence[LaneBlock], rules: LaneRules = deciding.RULES
 ) -> list[LaneEvent]:
