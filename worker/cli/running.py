@@ -9,12 +9,13 @@ from worker.accounts.sources import accounts_of
 from worker.channels.registry import unusable_accounts
 from worker.config.places import UrlFrom
 from worker.config.settings import Settings, load_settings, where
-from worker.control.opening import opened
+from worker.control.opening import database_of, opened
 from worker.delivery.maintenance.housekeeping import Housekeeping
 from worker.domain.errors import ConfigurationError
 from worker.outbox.engine import migrate
-from worker.outbox.engine.database import make_engine, missing_file
+from worker.outbox.engine.database import missing_file
 from worker.outbox.lanes.processes import running
+from worker.outbox.upkeep.shared_state import upgrade_all
 from worker.reporting.releases import ReleaseCheck, check_in, told_process
 
 
@@ -47,12 +48,15 @@ def hints(settings: Settings) -> list[str]:
 
 
 def upgrade_tables() -> str | None:
-    """Upgrades the tables to this release; returns their revision, which may be a newer one that it can use."""
-    engine = make_engine(load_settings().database_url())
+    """Upgrades the tables to this release, also those of the shared state; returns the outbox's revision.
+
+    That may be a newer one that this release can use.
+    """
+    database = database_of(load_settings())
     try:
-        return migrate.upgrade(engine)
+        return upgrade_all(database)
     finally:
-        engine.dispose()
+        database.close()
 
 
 def downgrade_tables(revision: str) -> None:

@@ -101,13 +101,16 @@ class UrlFrom(BaseModel):
         return ";".join(_with_password(one, password) for one in _nodes(self.url))
 
 
+_URLS = (UrlFrom, UrlFrom | None)
+
+
 class Environment(EnvSettingsSource):
     """`WORKER_...` variables. A URL's variable holds it as it is; `__FILE`, `__PASSWORD__FILE` name the file of it."""
 
     def prepare_field_value(self, field_name: str, field: FieldInfo, value: Any, value_is_complex: bool) -> Any:
         """The value of a variable; a place of a URL, or of its password, replaces the one in the settings file."""
         found = super().prepare_field_value(field_name, field, value, value_is_complex)
-        if field.annotation is UrlFrom and isinstance(found, dict):
+        if field.annotation in _URLS and isinstance(found, dict):
             if found.keys() & {"url", "env", "file"}:
                 found = {**dict.fromkeys(UrlFrom.model_fields), **found}
             if isinstance(found.get("password"), dict):
@@ -124,7 +127,7 @@ class Environment(EnvSettingsSource):
             return {"env": f"{self.env_prefix}{field_name}".upper()}
         if field is None:  # of a dict of any values, as accounts are
             return json.loads(value)
-        if field.annotation is not UrlFrom or value.startswith("{"):
+        if field.annotation not in _URLS or value.startswith("{"):
             return super().decode_complex_value(field_name, field, value)
         return {"url": value} if self.explode_env_vars(field_name, field, self.env_vars) else value
 

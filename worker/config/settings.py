@@ -308,6 +308,8 @@ class Settings(BaseSettings):
 
     database: Annotated[UrlFrom, checked(database_problem)] = UrlFrom(url="sqlite:///worker.db")
     """The URL; or `{ env }` or `{ file }`, the place of the URL; or `{ url, password = { env } or { file } }`."""
+    state_database: Annotated[UrlFrom | None, checked(database_problem)] = None
+    """Where tokens, limits and lanes are, in the forms of `database`, if several installations share them."""
     broker: Annotated[UrlFrom, checked(broker_problem)] = UrlFrom(url="embedded")
     queue_prefix: Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]{0,40}$")] = ""
     """A prefix of every queue's name, so that several installations can use one broker."""
@@ -344,13 +346,22 @@ class Settings(BaseSettings):
         """The database's URL, read now; a ConfigurationError where it cannot be read, or is none."""
         return whole(self.database, "database", database_problem)
 
+    def state_database_url(self) -> str | None:
+        """The URL of the shared state's database, read now, as `database_url`; None: the outbox holds the state."""
+        if self.state_database is None:
+            return None
+        url = whole(self.state_database, "state_database", database_problem)
+        if url == self.database_url():
+            raise ConfigurationError("state_database is the database itself; leave it out, or name another one")
+        return url
+
     def broker_url(self) -> str:
         """The broker's URL or `embedded`, read now; a ConfigurationError where it cannot be read, or is none."""
         return whole(self.broker, "broker", broker_problem)
 
     def __repr_args__(self) -> Iterable[tuple[str | None, Any]]:
         # Of the accounts their names: what was typed for one that is wrong may be a credential.
-        shown = {name: getattr(self, name) for name in ("database", "broker", "delivery")}
+        shown = {name: getattr(self, name) for name in ("database", "state_database", "broker", "delivery")}
         return {**shown, "accounts": list(self.accounts)}.items()
 
 
@@ -361,7 +372,7 @@ def load_settings(path: str | Path | None = None) -> Settings:
     data = {} if named is None else _read(named)
     if isinstance(data.get("accounts"), str):
         data["accounts_from"] = data.pop("accounts")
-    for key in ("database", "broker"):  # so that a variable can add the password to the file's URL
+    for key in ("database", "state_database", "broker"):  # so that a variable can add the password to the file's URL
         if isinstance(data.get(key), str):
             data[key] = {"url": data[key]}
     try:
@@ -446,6 +457,7 @@ _TABLES: Mapping[int | str, type[BaseModel]] = {
     "retention": RetentionSettings,
     "staging": StagingSettings,
     "database": UrlFrom,
+    "state_database": UrlFrom,
     "broker": UrlFrom,
     "proxy": UrlFrom,
     "client_certificate": ClientCertificateSettings,

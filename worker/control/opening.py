@@ -1,4 +1,4 @@
-"""Opens the database of the settings, for what commits by itself."""
+"""Opens the database of the settings, and that of the shared state, for what commits by itself."""
 
 from __future__ import annotations
 
@@ -13,11 +13,23 @@ from worker.outbox.engine.database import Database, make_engine, missing_file
 
 def require_there(settings: Settings) -> None:
     """ConfigurationError when the outbox is an SQLite file that does not exist: opening would create an empty one."""
-    file = missing_file(settings.database_url())
-    if file is not None:
-        raise ConfigurationError(
-            f"database: there is no file {file}; run `worker db upgrade`, or correct database in {where()}"
-        )
+    for key, url in (("database", settings.database_url()), ("state_database", settings.state_database_url())):
+        file = missing_file(url) if url is not None else None
+        if file is not None:
+            raise ConfigurationError(
+                f"{key}: there is no file {file}; run `worker db upgrade`, or correct {key} in {where()}"
+            )
+
+
+def database_of(settings: Settings, *, pool_size: int = 8) -> Database:
+    """The outbox of the settings, with the database of the shared state where they name one; connects to none."""
+    url, state_url, state = settings.database_url(), settings.state_database_url(), None
+    if state_url is not None:
+        try:
+            state = Database(make_engine(state_url, pool_size=pool_size))
+        except ConfigurationError as error:
+            raise ConfigurationError(f"state_{error}") from None  # it begins with "database"
+    return Database(make_engine(url, pool_size=pool_size), state=state)
 
 
 @contextmanager
@@ -26,7 +38,7 @@ def opened(settings: Settings | None = None) -> Iterator[Database]:
     # One of its own: an engine of the application's may commit each statement by itself.
     settings = load_settings() if settings is None else settings
     require_there(settings)
-    database = Database(make_engine(settings.database_url()))
+    database = database_of(settings)
     try:
         yield database
     finally:

@@ -24,6 +24,7 @@ from worker.channels.registry import amount_of, channel, weight_of
 from worker.config.accounts import AccountSource
 from worker.config.policy import policy_of
 from worker.config.settings import DeliverySettings, Settings
+from worker.control.opening import database_of
 from worker.control.revocations import Revocations
 from worker.delivery.maintenance.housekeeping import Housekeeping
 from worker.delivery.maintenance.indexing import Indexing
@@ -37,7 +38,7 @@ from worker.domain.errors import ConfigurationError, WorkerError
 from worker.domain.pacing.bulk import Pacing
 from worker.hooks.registry import load_hooks
 from worker.outbox.engine import migrate
-from worker.outbox.engine.database import Database, make_engine
+from worker.outbox.engine.database import Database
 from worker.outbox.jobs.loading import leave
 from worker.outbox.lanes.lanes import try_changed
 from worker.service.accounts_told import AccountsTold
@@ -113,7 +114,7 @@ class WorkerProcess:
         return False
 
     def _build(self, delivery: DeliverySettings) -> None:
-        database = Database(make_engine(self._settings.database_url(), pool_size=delivery.threads + 8))
+        database = database_of(self._settings, pool_size=delivery.threads + 8)
         try:
             migrate.require_current(database)
             self.runtime = build_runtime(self._dependencies(database, delivery))
@@ -339,6 +340,8 @@ class WorkerProcess:
         if not self.runtime.writer.stop(longest):
             # Results are not written yet, so the lease is kept; `_watch_drain` ends the process.
             return
+        if self.runtime.behind:
+            self.runtime.behind.stop(self.runtime.settings.deadline_margin_s)
         # The heartbeat after the writer: without a lease its marked parts would be taken for those of a dead process.
         self._loops["heartbeat"].stop(longest)
         self._give_back()

@@ -103,6 +103,8 @@ class CodeExchanges:
         self._leads, self._monotonic, self._entropy = leads, monotonic, entropy
         self._reseal_at = monotonic()
         self._unsaved: list[tuple[GrantKey, SealedGrant]] = []
+        self._left: dict[GrantKey, float] = {}
+        """Codes that this process cannot exchange, and until when it leaves them to others without another try."""
 
     def turn(self) -> float:
         """Exchanges each code that may be exchanged now, one after another; returns the seconds until the next turn."""
@@ -111,12 +113,18 @@ class CodeExchanges:
             return LOOK_S
         with self._database.reading() as connection:
             rows = grants.to_exchange(connection, self._database.now)
+        now = self._monotonic()
+        self._left = {key: until for key, until in self._left.items() if until > now}
         for row in rows:
-            # A suite that is not configured here, or wrongly, does not hold up the others.
+            if row.key in self._left:
+                continue
+            # A suite that is not configured here, or wrongly, does not hold up the others; nor is its code kept from
+            # a process of another installation, which may have it right.
             try:
                 self._exchange(row)
             except WorkerError as error:
-                self._rest(row, AGAIN_S, str(error))
+                self._left[row.key] = now + AGAIN_S
+                log.warning("code_not_exchanged", account=row.key.account, reason=str(error), seconds=AGAIN_S)
         if self._monotonic() >= self._reseal_at:
             self._reseal_at = self._monotonic() + RESEAL_S
             self._reseal()

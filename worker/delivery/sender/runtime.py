@@ -33,6 +33,7 @@ from worker.delivery.sender.set_aside import SetAside
 from worker.delivery.sender.writer import Writer
 from worker.domain.content.address import Allowed
 from worker.domain.state import JobState
+from worker.outbox.commit.behind import Behind
 from worker.outbox.commit.commands import Happened
 from worker.outbox.engine.clock import boot_clock
 from worker.outbox.engine.database import Database
@@ -54,6 +55,8 @@ class Runtime:
     settings: DeliverySettings
     lease: Lease
     writer: Writer
+    behind: Behind | None
+    """Writes lanes into a shared state; None: the writer's transactions do."""
     governor: Governor
     tokens: Tokens
     transport: Transport
@@ -111,6 +114,7 @@ def build_runtime(dependencies: Dependencies) -> Runtime:
     with database.reading() as connection:
         key = lane_key(connection)
     lease = _lease(dependencies)
+    behind = Behind(database, policy_of(settings).lanes, pause=dependencies.pause) if database.shares_state else None
     writer = Writer(
         database,
         policy_of(settings),
@@ -119,6 +123,7 @@ def build_runtime(dependencies: Dependencies) -> Runtime:
         pause=dependencies.pause,
         probe=dependencies.probe,
         reported=dependencies.reported,
+        behind=behind,
     )
 
     def lane_of(account: str, label: str) -> str:
@@ -136,6 +141,7 @@ def build_runtime(dependencies: Dependencies) -> Runtime:
         settings=settings,
         lease=lease,
         writer=writer,
+        behind=behind,
         governor=Governor(database.state, site_key=key, monotonic=dependencies.monotonic),
         tokens=_tokens(dependencies, lease),
         transport=dependencies.transport,

@@ -21,8 +21,10 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from worker.domain.errors import WorkerError
 from worker.domain.outcome import Accepted, Unknown, Verdict
+from worker.domain.pacing.lane import LaneBlock, Success
 from worker.domain.settle import Policy
 from worker.domain.state import JobState
+from worker.outbox.commit.behind import Behind
 from worker.outbox.commit.commands import (
     LOST,
     NO_FEEDBACK,
@@ -94,9 +96,11 @@ class Writer:
         pause: Callable[[float], None] = time.sleep,
         probe: Callable[[str], None] | None = None,
         reported: frozenset[JobState] = frozenset(),
+        behind: Behind | None = None,
     ):
         self._database, self._policy, self._reported = database, policy, reported
         self._tell, self._died, self._pause, self._probe = tell, died, pause, probe
+        self._behind = behind
         self._queue: SimpleQueue[_Entry | None] = SimpleQueue()
         self._haste = threading.Event()
         """Set behind every item that makes haste."""
@@ -231,8 +235,9 @@ class Writer:
     def _write(self, entries: list[_Entry]) -> None:
         """Commits the entries, and waits for the database as long as it takes; finds a bad row by halving."""
         happened: dict[Happened, None] = {}
+        lane_changes: list[LaneBlock | Success] | None = [] if self._behind else None
         try:
-            done = self._commit([entry.item for entry in entries], happened)
+            done = self._commit([entry.item for entry in entries], happened, lane_changes)
         except Exception as error:
             if not is_about_the_row(error):
                 raise
@@ -240,6 +245,8 @@ class Writer:
             return
         if self._probe and any(isinstance(entry.item, End) for entry in entries):
             self._probe("after_record")
+        if self._behind and lane_changes:
+            self._behind.put(lane_changes)
         self.batches += 1
         self.rows += len(entries)
         for entry, reply in zip(entries, done.replies, strict=True):
@@ -248,13 +255,15 @@ class Writer:
         if happened:
             self._tell(list(happened))
 
-    def _commit(self, items: list[Item], happened: dict[Happened, None]) -> Committed:
-        """Commits until the database has taken the items; adds to `happened` what happened."""
-        # `happened` is kept over all tries: the try whose answer was lost may be the one that was committed.
+    def _commit(
+        self, items: list[Item], happened: dict[Happened, None], lane_changes: list[LaneBlock | Success] | None
+    ) -> Committed:
+        """Commits until the database has taken the items; notes what happened, and what lanes have yet to hear."""
+        # Both are kept over all tries: the try whose answer was lost may be the one that was committed.
         away = 0
         while True:
             try:
-                return commit(self._database, items, self._policy, happened, self._reported)
+                return commit(self._database, items, self._policy, happened, self._reported, lane_changes)
             except SQLAlchemyError as error:
                 if is_about_the_row(error):
                     raise

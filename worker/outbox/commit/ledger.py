@@ -18,7 +18,7 @@ from worker.domain import settle
 from worker.domain.callbacks.hook import EventKind
 from worker.domain.job import job_of, part_range
 from worker.domain.outcome import Accepted, Held, Partial, Progress, Unknown, Verdict
-from worker.domain.pacing.lane import LaneEvent
+from worker.domain.pacing.lane import LaneBlock, LaneEvent, Success
 from worker.domain.settle import PartFacts, Policy
 from worker.domain.state import OPEN_STATES, JobState, PartState
 from worker.outbox import tables
@@ -44,15 +44,19 @@ def commit(
     policy: Policy,
     collected: dict[Happened, None] | None = None,
     reported: frozenset[JobState] = frozenset(),
+    behind: list[LaneBlock | Success] | None = None,
 ) -> Committed:
     """Carries the items out in one transaction; retried inside when the database asks for it.
 
     `collected` takes in what happened, over all tries. A job that ends in one of the `reported` states leaves an event
-    for the application's hooks.
+    for the application's hooks. Where another database has the lanes, `behind` gets what is to be written there.
     """
 
     def work(connection: Connection) -> Committed:
-        done = _carry_out(connection, database.now, items, policy, reported)
+        done = _carry_out(connection, database.now, items, policy, reported, leaves_lanes=behind is not None)
+        # As below; of several tries the last that had anything to say counts.
+        if behind is not None and done.lane_changes:
+            behind[:] = done.lane_changes
         # Noted before the commit: if its answer is lost, the next try finds the rows written and reports nothing.
         if collected is not None:
             collected.update(dict.fromkeys(done.happened))
@@ -62,7 +66,13 @@ def commit(
 
 
 def _carry_out(
-    connection: Connection, now_sql: str, items: Sequence[Item], policy: Policy, reported: frozenset[JobState]
+    connection: Connection,
+    now_sql: str,
+    items: Sequence[Item],
+    policy: Policy,
+    reported: frozenset[JobState],
+    *,
+    leaves_lanes: bool,
 ) -> Committed:
     # A mark leaves its job's counters as they are, so it does not wait for the lock of the job's row.
     moving = {job_of(item.part_id) for item in items if not isinstance(item, Mark)}
@@ -92,8 +102,9 @@ def _carry_out(
             _cancel(batch, part, searches=not isinstance(item, End) or item.searches)
     # After the ends of the same batch, so that a sender's answer is never recorded later than its next mark.
     begin_marks(connection, batch, items, replies)
+    lane_changes, batch.lane_changes = (batch.lane_changes, []) if leaves_lanes else ([], batch.lane_changes)
     happened, steps = _write(connection, now_sql, batch, jobs)
-    return Committed(replies, happened, steps)
+    return Committed(replies, happened, steps, lane_changes)
 
 
 def _end(connection: Connection, batch: Batch, end: End, part: PartFacts | None, job: JobFacts | None) -> None:

@@ -23,6 +23,7 @@ from sqlalchemy.exc import DBAPIError
 from worker.domain.errors import ConfigurationError
 from worker.outbox.engine.database import Database
 from worker.outbox.engine.dialect import MARIADB, dialect_of
+from worker.outbox.engine.site_keys import lane_key
 from worker.outbox.tables import VERSION_TABLE
 
 ADVISORY_LOCK = 7_215_033_218_964_501_137
@@ -33,6 +34,10 @@ COMPATIBLE_FROM = "compatible_from"
 """A variable of a revision's script, stored as a row of `worker_site`: the oldest revision whose release may use the
 tables as this one leaves them. Without it only the revision's own release may.
 """
+TWO_KEYS = (
+    "state_database: it has another lane key than this outbox, so each would count limits and block lanes under names"
+    " of its own; nothing was changed; name a new state database, or let a new outbox join this one"
+)
 WAIT_FOR_TABLES_S = 5
 """Seconds that a change waits for a table's lock; producers queue up behind it meanwhile."""
 
@@ -73,8 +78,10 @@ def config(connection: Connection | None = None) -> Config:
     return made
 
 
-def upgrade(engine: Engine, revision: str = "head") -> str | None:
+def upgrade(engine: Engine, revision: str = "head", *, lane_key: str | None = None) -> str | None:
     """Upgrades the tables to a revision, and makes the site's lane key if there is none; safe at any time.
+
+    `lane_key` is the one that it gets then; None: a random one.
 
     Tables of a newer release stay as they are. Returns the tables' revision. Raises ConfigurationError when this
     release may not use a newer one's tables.
@@ -82,7 +89,7 @@ def upgrade(engine: Engine, revision: str = "head") -> str | None:
     with _alone(engine) as connection:
         if not _is_newer(connection):
             command.upgrade(config(connection), revision)
-            _make_site_rows(connection)
+            _make_site_rows(connection, lane_key)
             _note_compatible_from(connection)
         elif not is_current(connection):
             raise _not_this_release(connection)
@@ -137,11 +144,33 @@ def lets_in_from() -> str:
 
 
 def require_current(database: Database) -> str:
-    """The tables' revision, which this release may use; otherwise a ConfigurationError that says what to run."""
+    """The tables' revision, which this release may use; otherwise a ConfigurationError that says what to run.
+
+    It may use those of the shared state too, and both databases have one lane key.
+    """
     with database.reading() as connection:
         if not is_current(connection):
             raise _not_this_release(connection)
+        if database.shares_state:
+            _require_state(database, lane_key(connection))
         return str(current(connection))
+
+
+def _require_state(database: Database, own_key: bytes) -> None:
+    with database.state.reading() as connection:
+        if not is_current(connection):
+            raise ConfigurationError(f"state_{_not_this_release(connection)}")  # it begins with "database"
+        if lane_key(connection) != own_key:
+            raise ConfigurationError(TWO_KEYS)
+
+
+def stored_lane_key(engine: Engine) -> str | None:
+    """The lane key as it is stored; None before the first upgrade."""
+    with engine.connect() as connection:
+        if current(connection) is None:
+            return None
+        found: str | None = connection.execute(text("select value from worker_site where name = 'lane_key'")).scalar()
+        return found
 
 
 def _is_newer(connection: Connection) -> bool:
@@ -227,9 +256,9 @@ def _named_lock(connection: Connection) -> Iterator[None]:
             connection.exec_driver_sql(f"select release_lock({lock})")
 
 
-def _make_site_rows(connection: Connection) -> None:
+def _make_site_rows(connection: Connection, lane_key: str | None) -> None:
     """The random key of lanes and limit keys, which is never changed: that would orphan every lane; and `accounts`."""
-    for name in ("lane_key", "accounts"):
+    for name, given in (("lane_key", lane_key), ("accounts", None)):
         if connection.execute(text("select 1 from worker_site where name = :name"), {"name": name}).first() is None:
             insert = text("insert into worker_site (name, value) values (:name, :value)")
-            connection.execute(insert, {"name": name, "value": secrets.token_hex(32)})
+            connection.execute(insert, {"name": name, "value": given or secrets.token_hex(32)})

@@ -15,12 +15,12 @@ from typing import Any
 from sqlalchemy import Connection
 
 from worker.domain.callbacks.inbound import ChatChange, ChatNews
-from worker.domain.pacing.lane import Cause, LaneBlock, LaneEvent
+from worker.domain.pacing.lane import Cause, LaneBlock
 from worker.outbox import tables
 from worker.outbox.engine.bulk import ids_json, insert_rows
 from worker.outbox.engine.dialect import dialect_of
 from worker.outbox.engine.sql import execute, fetch, mappings, run
-from worker.outbox.lanes.lanes import block_lanes, resume_lanes
+from worker.outbox.lanes.lanes import Resume
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,9 +37,9 @@ ALLOWED = "its member spoke"
 
 
 def note(
-    connection: Connection, now_sql: str, account: str, news: ChatNews, lanes: ChatLanes, now: int, happened_at: int
-) -> list[LaneEvent]:
-    """Stores what a callback says about a chat, and parks or opens its lanes; returns the steps of these lanes.
+    connection: Connection, account: str, news: ChatNews, lanes: ChatLanes, now: int, happened_at: int
+) -> Sequence[LaneBlock | Resume]:
+    """Stores what a callback says about a chat; returns what parks or opens its lanes.
 
     `happened_at` is the vendor's instant, in microseconds.
     """
@@ -61,13 +61,13 @@ def note(
     told = {"now": now, "told_at": happened_at, "gone_at": gone_since, "allowance": news.allowance}
     run(connection, update, {**fresh, **told})
     if gone:
-        return block_lanes(connection, now_sql, lanes.blocks)
+        return lanes.blocks
     # Only blocks with this cause are lifted: the lane may be parked for another one too.
-    opened: list[LaneEvent] = []
+    opened: list[Resume] = []
     if gone_at is not None:
-        opened += resume_lanes(connection, now_sql, lanes.lanes, CAME_BACK, cause=Cause.CHAT)
+        opened.append(Resume(lanes.lanes, CAME_BACK, Cause.CHAT))
     if news.allowance:
-        opened += resume_lanes(connection, now_sql, lanes.lanes, ALLOWED, cause=Cause.ALLOWANCE)
+        opened.append(Resume(lanes.lanes, ALLOWED, Cause.ALLOWANCE))
     return opened
 
 

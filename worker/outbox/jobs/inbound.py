@@ -16,7 +16,7 @@ from sqlalchemy import Connection, String, bindparam, text
 from worker.domain.callbacks.hook import EventKind, EventState
 from worker.domain.callbacks.inbound import MESSAGE, CardPress, Inbound
 from worker.domain.job import job_of
-from worker.domain.pacing.lane import LaneEvent
+from worker.domain.pacing.lane import LaneBlock
 from worker.outbox import tables
 from worker.outbox.engine.bulk import insert_rows
 from worker.outbox.engine.sql import execute, mappings, read_now
@@ -25,6 +25,7 @@ from worker.outbox.jobs.chats import ChatLanes
 from worker.outbox.jobs.codes import may_be_anothers
 from worker.outbox.jobs.events import event_row
 from worker.outbox.lanes.grants import SealedGrant, keep
+from worker.outbox.lanes.lanes import Resume
 
 _OURS = re.compile(r"w([0-9a-f]{32}-[0-9]{1,7})")
 """A task_id that the worker made contains its part's id (`w<part id>`, see the channel's `render`)."""
@@ -54,8 +55,14 @@ class Delivery:
     """The credential that the callback brought or ended; None: neither."""
 
 
-def store(connection: Connection, now: str, delivery: Delivery) -> list[LaneEvent] | None:
-    """Stores a callback and what follows from it; returns the steps of the lanes it moved.
+def is_stored(connection: Connection, delivery: Delivery) -> bool:
+    """True when an earlier delivery of the callback was stored."""
+    query = "select 1 from worker_inbound where id = :id"
+    return bool(execute(connection, query, {"id": delivery.inbound.key(delivery.account)}).all())
+
+
+def store(connection: Connection, now: str, delivery: Delivery) -> Sequence[LaneBlock | Resume] | None:
+    """Stores a callback and what follows from it; returns what it means for lanes.
 
     None: the callback was stored already, and nothing was changed.
     """
@@ -89,7 +96,7 @@ def store(connection: Connection, now: str, delivery: Delivery) -> list[LaneEven
     if inbound.chat is None or delivery.lanes is None:
         return []
     told_at = inbound.happened_at * 1_000_000
-    return chats.note(connection, now, delivery.account, inbound.chat, delivery.lanes, instant, told_at)
+    return chats.note(connection, delivery.account, inbound.chat, delivery.lanes, instant, told_at)
 
 
 def _follow(connection: Connection, delivery: Delivery, card: CardPress, part_id: str | None, now: int) -> None:

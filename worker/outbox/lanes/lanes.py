@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import lru_cache
-from itertools import islice
+from itertools import groupby, islice
 from typing import Any
 
 import structlog
@@ -57,6 +57,15 @@ class Noted:
     """Lanes and accounts -> their calls in a row that say the vendor is ill."""
 
 
+@dataclass(frozen=True, slots=True)
+class Resume:
+    """Lanes or accounts whose blocks are lifted, as far as they have this cause."""
+
+    lanes: tuple[str, ...]
+    why: str
+    cause: Cause
+
+
 def noted(connection: Connection, now_sql: str, names: Iterable[str]) -> Noted:
     """The state of these lanes and accounts; the cost does not depend on other rows."""
     rows = fetch(connection, _noted(dialect_of(connection), now_sql), {"ids": ids_json(names)})
@@ -98,16 +107,24 @@ def block_lanes(
 
 
 def move_lanes(
-    connection: Connection, now: int, changes: Sequence[LaneBlock | Success], rules: LaneRules
+    connection: Connection,
+    now: int,
+    changes: Sequence[LaneBlock | Success],
+    rules: LaneRules,
+    air: Mapping[str, int] | None = None,
 ) -> list[LaneEvent]:
-    """Applies a transaction's answers, in their order, to lanes and accounts; returns the steps that were written."""
+    """Applies a transaction's answers, in their order, to lanes and accounts; returns the steps that were written.
+
+    `air`: the calls in the air by lane, where the parts are in another database.
+    """
     if not changes:
         return []
     blocks = [one for one in changes if isinstance(one, LaneBlock)]
     # A failure may count for its account too. All rows are locked at once, sorted by key, so that commits take turns.
     rows = _lock(connection, {one.lane for one in changes} | {block.account for block in blocks if block.failed})
     # Only 45033 needs the number of calls in the air, because it halves it.
-    air = calls_in_the_air(connection) if any(block.penalty is Penalty.PARALLEL for block in blocks) else {}
+    if air is None:
+        air = calls_in_the_air(connection) if any(block.penalty is Penalty.PARALLEL for block in blocks) else {}
     before = {name: asdict(facts) for name, facts in rows.items()}
     events: list[LaneEvent] = []
     for one in changes:
@@ -134,6 +151,33 @@ def _meet(
         same = replace(block, lane=block.account, label=block.account, delay=0.0)
         events.append(deciding.meet(account, same, now, rules))
     return [event for event in events if event]
+
+
+def carry_out(
+    connection: Connection,
+    now_sql: str,
+    changes: Sequence[LaneBlock | Success | Resume],
+    rules: LaneRules = deciding.RULES,
+    *,
+    by_clock: int = 0,
+    air: Mapping[str, int] | None = None,
+) -> list[LaneEvent]:
+    """Applies answers and what lifts blocks, in their order; returns the steps that were written.
+
+    `by_clock`: microseconds that this database's clock is ahead of the one which gave the changes their instants.
+    """
+    steps: list[LaneEvent] = []
+    for _, together in groupby(changes, lambda one: isinstance(one, Resume)):
+        answers = list[LaneBlock | Success]()
+        for one in together:
+            if isinstance(one, Resume):
+                steps += resume_lanes(connection, now_sql, one.lanes, one.why, cause=one.cause)
+            else:
+                at = one.marked_at
+                answers.append(one if at is None or not by_clock else replace(one, marked_at=at + by_clock))
+        if answers:
+            steps += move_lanes(connection, read_now(connection, now_sql), answers, rules, air)
+    return steps
 
 
 def begin_lanes(connection: Connection, now_sql: str, lanes: Iterable[str]) -> None:

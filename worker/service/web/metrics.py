@@ -15,8 +15,8 @@ from starlette.routing import Route
 from worker.accounts.sources import accounts_of
 from worker.config import logging as our_logging
 from worker.config.settings import Settings
+from worker.control.opening import database_of
 from worker.domain.errors import ConfigurationError
-from worker.outbox.engine.database import Database, make_engine
 from worker.outbox.engine.migrate import require_current
 from worker.service.web.collector import Outbox
 from worker.service.web.serving import serve
@@ -41,7 +41,7 @@ def run_metrics(settings: Settings, listen: str, loglevel: str) -> int:
     """Serves until SIGTERM or SIGINT; returns the exit status. Raises before it listens when the settings are wrong."""
     host, port = address(listen)
     accounts = accounts_of(settings)
-    database = Database(make_engine(settings.database_url(), pool_size=2))
+    database = database_of(settings, pool_size=2)
     try:
         require_current(database)
         our_logging.set_up(loglevel)

@@ -23,10 +23,10 @@ from worker.channels.base import CallbackDoor
 from worker.channels.registry import unusable_accounts
 from worker.config import logging as our_logging
 from worker.config.settings import Settings
+from worker.control.opening import database_of
 from worker.domain.callbacks.inbound import CallbackRefused, Inbound
 from worker.domain.errors import AccountsUnread, ConfigurationError
 from worker.hooks.callbacks import CallbackStore, Doors
-from worker.outbox.engine.database import Database, make_engine
 from worker.outbox.engine.migrate import require_current
 from worker.service.web.serving import serve
 
@@ -144,7 +144,7 @@ def run_receiver(settings: Settings, host: str, port: int, loglevel: str) -> int
     accounts = accounts_of(settings)
     doors = Doors(accounts, settings.delivery.callback_max_age_s)
     doors.require_one()
-    database = Database(make_engine(settings.database_url(), pool_size=THREADS))
+    database = database_of(settings, pool_size=THREADS)
     try:
         require_current(database)
         our_logging.set_up(loglevel)
