@@ -28,7 +28,9 @@ from worker.hooks.callbacks import door_of
 from worker.hooks.registry import load_hooks
 from worker.outbox.engine import error_text, migrate
 from worker.outbox.engine.clock import SECOND
+from worker.outbox.engine.database import Database
 from worker.outbox.engine.postgresql import left_to_the_role
+from worker.outbox.engine.sql import read_now
 from worker.outbox.lanes.lanes import count_lane_events, list_lanes
 from worker.outbox.lanes.pauses import standing_pauses
 from worker.outbox.lanes.processes import Process, living, unusable_accounts_told
@@ -191,17 +193,35 @@ def _database(settings: Settings, names: Collection[str], wall_clock: Callable[[
             yield Finding("database", Level.OK, f"reachable, tables at revision {revision}")
             yield from _plans(connection)
             yield from _paused(standing_pauses(connection))
-            yield from _parked(list_lanes(connection, database.now, None), names)
             processes = [one for one in living(connection, database.now) if one.fresh]
             yield _workers(len(processes))
             yield from _unusable(processes)
-            since = database.read_now() - SET_ASIDE_S * SECOND
-            yield from _set_aside(count_lane_events(connection, Step.SET_ASIDE, since))
+            yield from _state(database, connection, names)
             before = wall_clock()
             at = database.read_now() / 1_000_000
             yield _clock(at - (before + wall_clock()) / 2)
     except (SQLAlchemyError, ConfigurationError) as error:
         yield Finding("database", Level.PROBLEM, _said(error))
+
+
+def _state(database: Database, connection: Connection, names: Collection[str]) -> Iterator[Finding]:
+    """What stands on lanes and accounts; of a shared state also whether it can be used, and its clock."""
+    what = "state database"
+    try:
+        if database.shares_state:
+            revision = migrate.require_state(database)
+            yield Finding(what, Level.OK, f"reachable, tables at revision {revision}")
+            ahead_s = (database.state.read_now() - database.read_now()) / SECOND
+            if abs(ahead_s) > CLOCK_S:
+                yield Finding(what, Level.CAUTION, f"its clock is {ahead_s:+.1f} s from the outbox's")
+        with database.reading_state(connection) as state:
+            yield from _parked(list_lanes(*state, None), names)
+            since = read_now(*state) - SET_ASIDE_S * SECOND
+            yield from _set_aside(count_lane_events(state.connection, Step.SET_ASIDE, since))
+    except (SQLAlchemyError, ConfigurationError) as error:
+        if not database.shares_state:
+            raise
+        yield Finding(what, Level.PROBLEM, f"{_said(error)}; no call begins without it")
 
 
 def _parked(lanes: Sequence[Mapping[str, Any]], names: Collection[str]) -> Iterator[Finding]:
@@ -285,5 +305,5 @@ def _broker(settings: Settings) -> Finding:
 def _said(error: Exception) -> str:
     """The error in our own words: a driver's text may hold values of the statement, or a URL."""
     if isinstance(error, ConfigurationError):
-        return str(error).removeprefix("database: ")  # the finding begins with that word
+        return str(error).removeprefix("state_").removeprefix("database: ")  # the finding begins with that word
     return error_text.remedy_of(error) or f"said {type(error).__name__}; is it there, and `worker db upgrade` done?"

@@ -111,9 +111,13 @@ def show(say: Say, job_id: str, *, as_json: bool) -> None:
 def explain_job(say: Say, name: str, *, as_json: bool) -> None:
     """Prints what a job waits for, what one could do, and its history."""
     settings = load_settings()
-    with outbox() as connection:
-        accounts, failures = accounts_of(settings), settings.delivery.breaker_failures
-        told = why(connection, name, accounts=accounts.names(), breaker_failures=failures)
+    accounts, failures = accounts_of(settings), settings.delivery.breaker_failures
+    with (
+        opened(settings) as database,
+        database.reading() as connection,
+        database.reading_state(connection) as state,
+    ):
+        told = why(connection, name, accounts=accounts.names(), breaker_failures=failures, state=state.connection)
     switch = settings.staging.switches().told()
     if (unusable := why_unusable(accounts, told.job.account)) is None:
         switch = accounts.get(told.job.account).staging.told()

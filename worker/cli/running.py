@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping
+from dataclasses import replace
 
 from worker.accounts.sources import accounts_of
 from worker.channels.registry import unusable_accounts
@@ -78,8 +79,21 @@ def current_revision() -> tuple[str | None, str, bool]:
     settings = load_settings()
     if missing_file(settings.database_url()):
         return None, migrate.head(), False
-    with opened(settings) as database, database.reading() as connection:
-        return migrate.current(connection), migrate.head(), migrate.is_current(connection)
+    if _state_is_missing(settings):
+        return None, migrate.head(), False
+    with opened(settings) as database:
+        with database.reading() as connection:
+            found, is_usable = migrate.current(connection), migrate.is_current(connection)
+        if is_usable and database.shares_state:
+            with database.state.reading() as connection:
+                found, is_usable = migrate.current(connection), migrate.is_current(connection)
+        return found, migrate.head(), is_usable
+
+
+def _state_is_missing(settings: Settings) -> bool:
+    """True when the shared state is to be in an SQLite file that does not exist."""
+    url = settings.state_database_url()
+    return url is not None and missing_file(url) is not None
 
 
 def check_releases() -> ReleaseCheck:
@@ -87,8 +101,15 @@ def check_releases() -> ReleaseCheck:
     settings = load_settings()
     if missing_file(settings.database_url()):
         return ReleaseCheck(None, None, ())
-    with opened(settings) as database, database.reading() as connection:
-        return check_in(connection, database.now)
+    if _state_is_missing(settings):
+        return replace(ReleaseCheck(None, None, ()), state="none")
+    with opened(settings) as database:
+        with database.reading() as connection:
+            found = check_in(connection, database.now)
+        if not database.shares_state:
+            return found
+        with database.state.reading() as connection:
+            return replace(found, state=migrate.current(connection) or "none")
 
 
 def purge_old() -> Mapping[str, int]:
@@ -96,6 +117,8 @@ def purge_old() -> Mapping[str, int]:
     settings = load_settings()
     with opened(settings) as database:
         migrate.require_current(database)
+        if database.shares_state:
+            migrate.require_state(database)
         return Housekeeping(database, settings.retention).round()
 
 

@@ -14,6 +14,7 @@ from worker.domain.account import Account
 from worker.domain.content.recipient import same_person
 from worker.domain.pacing.limit import Counted, person_day
 from worker.domain.pacing.window import Window
+from worker.outbox.engine.database import StateReader
 from worker.outbox.engine.site_keys import lane_key
 from worker.outbox.engine.sql import read_now
 from worker.outbox.jobs.reading import waiting_by_limit, waiting_specs
@@ -53,21 +54,23 @@ def usage(
     *,
     count_waiting: bool = True,
     most_a_day: int = 0,
+    state: StateReader | None = None,
 ) -> list[Usage]:
     """Every limit that is kept for the account; the limits of recipients for the one named.
 
-    `most_a_day`: `delivery.person_day` of the settings.
+    `most_a_day`: `delivery.person_day` of the settings. `state`: where another database counts; None: here.
 
     `count_waiting` reads through queued parts of the account, so it is not for a call every few seconds.
     """
     key = lane_key(connection)
     of_all = Counter(waiting_by_limit(connection, account.name, MOST_WAITING)) if count_waiting else Counter[str]()
     of_one = of_all if recipient is None else _waiting_for(connection, account, recipient.casefold())
-    now = read_now(connection, now_sql)
+    counts_at = state or StateReader(connection, now_sql)
+    now = read_now(*counts_at)
     subject = None if recipient is None else same_person(recipient)
     own = [Counted(person_day(most_a_day), "each person, by all accounts", subject)] if most_a_day else []
     found = [(one, _key_of(key, one)) for one in (*channel.counted(account, recipient), *own)]
-    rows = read(connection, [row for _, row in found if row])
+    rows = read(counts_at.connection, [row for _, row in found if row])
     shared = {one.limit.name for one in channel.counted(account, None) if one.subject is not None}
     return [
         _usage(one, rows.get(row, "[]") if row else None, now, counts[one.limit.name])

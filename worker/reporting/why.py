@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
+from typing import Any
 
-from sqlalchemy import Connection
+from sqlalchemy import Connection, Engine
 
 from worker.channels import registry
 from worker.domain.errors import JobNotFound
@@ -70,23 +71,25 @@ def why(
     breaker_failures: int = RULES.failures,
     clock: SqlClock = _CLOCK,
     bind: Bind | None = None,
+    state: Engine | Connection | None = None,
 ) -> Why:
     """Why a job is where it is.
 
     `name` is its id, the beginning of one (8 characters or more), one of its parts, or a dedupe key or task_id of one
-    of the `accounts`, or a msgid. `breaker_failures` as in the settings. JobNotFound when there is none, or several.
+    of the `accounts`, or a msgid. `breaker_failures` as in the settings. `state`: an engine of the `state_database` or
+    a connection to it, where the settings name one. JobNotFound when there is none, or several.
     """
     job_id = _named(connection, name, accounts)
     rows = rows_of(connection, job_id)
     now = now_in(connection, clock)
     at = read_now(connection, now)
     account, lanes = rows.job["account"], {part["lane"] for part in rows.parts}
-    steps = steps_of_lanes(connection, account, lanes, _since(rows), rows.job["finished_at"])
+    stands, steps = _lanes(connection, now, rows, lanes) if state is None else _elsewhere(state, clock, rows, lanes, at)
     processes = [process for process in living(connection, now) if process.fresh]
     around = Surroundings(
         at,
         rows.job,
-        {row["lane"]: row for row in list_lanes(connection, now, rows.job["account"])},
+        stands,
         first_in_orders(connection, {part["order_id"] for part in rows.parts if part["order_id"]}),
         breaker_failures,
         {process.id: process.queues for process in processes},
@@ -104,6 +107,41 @@ def why(
         # Who pressed a card is no reason why a job waits, and this is what is pasted into a ticket.
         tuple(replace(event, person=None) for event in _history(timeline(connection, job_id), account, steps)),
     )
+
+
+def _lanes(
+    connection: Connection, now: str, rows: JobRows, lanes: Collection[str], ahead: int = 0
+) -> tuple[dict[str, dict[str, Any]], LaneSteps]:
+    """What stands on the lanes of the job's account, and their steps while the job was on its way.
+
+    `ahead`: microseconds that their clock is ahead of the outbox's.
+    """
+    account, until = rows.job["account"], rows.job["finished_at"]
+    until = None if until is None else until + ahead
+    steps = steps_of_lanes(connection, account, lanes, _since(rows) + ahead, until)
+    return {row["lane"]: row for row in list_lanes(connection, now, account)}, steps
+
+
+def _elsewhere(
+    state: Engine | Connection, clock: SqlClock, rows: JobRows, lanes: Collection[str], at: int
+) -> tuple[dict[str, dict[str, Any]], LaneSteps]:
+    """The same from another database, with all instants by the clock of the outbox, which says `at`."""
+    if isinstance(state, Engine):
+        with state.connect() as connection:
+            return _elsewhere(connection, clock, rows, lanes, at)
+    now = now_in(state, clock)
+    ahead = read_now(state, now) - at
+    stands, steps = _lanes(state, now, rows, lanes, ahead)
+    shifted = {lane: _shifted(row, ahead) for lane, row in stands.items()}
+    return shifted, replace(steps, rows=[_shifted(row, ahead) for row in steps.rows])
+
+
+_INSTANTS = frozenset({"now", "blocked_until", "blocked_at", "struck_until", "changed_at", "happened_at", "until"})
+
+
+def _shifted(row: dict[str, Any], ahead: int) -> dict[str, Any]:
+    """A row with its instants by a clock from which its own is so many microseconds ahead; 0 stays "never"."""
+    return {name: value - ahead if name in _INSTANTS and value else value for name, value in row.items()}
 
 
 def _open_follow_ups(connection: Connection, rows: JobRows) -> Iterator[FollowUp]:

@@ -117,6 +117,8 @@ class WorkerProcess:
         database = database_of(self._settings, pool_size=delivery.threads + 8)
         try:
             migrate.require_current(database)
+            if database.shares_state:
+                migrate.require_state(database)
             self.runtime = build_runtime(self._dependencies(database, delivery))
             self.runtime.draining = self._draining
             self.runtime.lease.beat()

@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from worker.cli.reading import Say, iso, outbox, pause_line, plain, tell
+from worker.cli.reading import Say, iso, pause_line, plain, tell
 from worker.config.settings import load_settings
 from worker.control.opening import opened
 from worker.domain.errors import WorkerError
@@ -26,7 +26,8 @@ def show(say: Say, *, account: str | None, as_json: bool) -> None:
     """Prints what is paused, and the lanes and accounts that are blocked, parked or slowed down."""
     settings = load_settings()
     with opened(settings) as database, database.reading() as connection:
-        rows = lanes.list_lanes(connection, database.now, account)
+        with database.reading_state(connection) as state:
+            rows = lanes.list_lanes(*state, account)
         pauses = [
             one
             for one in standing_pauses(connection)
@@ -62,18 +63,19 @@ def _paused(pause: Pause) -> dict[str, Any]:
 
 def show_events(say: Say, *, account: str | None, limit: int, as_json: bool) -> None:
     """Prints the newest events of lanes."""
-    with outbox() as connection:
+    with opened() as database, database.state.reading() as connection:
         found = [_event(row) for row in lanes.list_lane_events(connection, account, limit)]
     tell(say, found, _event_line, "no events", as_json=as_json)
 
 
 def resume(database: Database, name: str) -> list[str]:
     """Lifts all blocks of an account and its lanes, or of one lane; a line for each. WorkerError when there is none."""
-    with database.reading() as connection:
+    state = database.state
+    with state.reading() as connection:
         known = lanes.lanes_of(connection, name)
     # The token first: a sender that finds the lane open while gettoken is still refused would park it again.
-    refused = database.run(lambda connection: tokens.probe_now(connection, name))
-    events = database.run(lambda c: lanes.resume_lanes(c, database.now, known, BY_A_PERSON)) if known else []
+    refused = state.run(lambda connection: tokens.probe_now(connection, name))
+    events = state.run(lambda c: lanes.resume_lanes(c, state.now, known, BY_A_PERSON)) if known else []
     told = [f"{event.lane} starts with one call in the air" for event in events]
     told += [f"the secret of {name} is tried now"] if refused else []
     if not told:

@@ -26,10 +26,14 @@ def show(say: Say, *, account: str | None, recipient: str | None, as_json: bool)
     names = (account,) if account is not None else known.names()
     wrong = {name: why for name in names if (why := why_unusable(known, name)) is not None}
     accounts = [known.get(name) for name in names if name not in wrong]
-    with opened(settings) as database, database.reading() as connection:
+    with (
+        opened(settings) as database,
+        database.reading() as connection,
+        database.reading_state(connection) as state,
+    ):
         most = settings.delivery.person_day
         found = [
-            (one, usage(connection, database.now, channel(one.channel), one, recipient, most_a_day=most))
+            (one, usage(connection, database.now, channel(one.channel), one, recipient, most_a_day=most, state=state))
             for one in accounts
         ]
     if as_json:

@@ -144,24 +144,24 @@ def lets_in_from() -> str:
 
 
 def require_current(database: Database) -> str:
-    """The tables' revision, which this release may use; otherwise a ConfigurationError that says what to run.
-
-    It may use those of the shared state too, and both databases have one lane key.
-    """
+    """The tables' revision, which this release may use; otherwise a ConfigurationError that says what to run."""
     with database.reading() as connection:
         if not is_current(connection):
             raise _not_this_release(connection)
-        if database.shares_state:
-            _require_state(database, lane_key(connection))
         return str(current(connection))
 
 
-def _require_state(database: Database, own_key: bytes) -> None:
+def require_state(database: Database) -> str:
+    """The same of a shared state, which also has the outbox's lane key; without one the outbox's revision."""
     with database.state.reading() as connection:
         if not is_current(connection):
-            raise ConfigurationError(f"state_{_not_this_release(connection)}")  # it begins with "database"
-        if lane_key(connection) != own_key:
+            raise ConfigurationError(str(_not_this_release(connection)).replace("database:", "state_database:", 1))
+        key = lane_key(connection)
+        found = str(current(connection))
+    with database.reading() as connection:
+        if lane_key(connection) != key:
             raise ConfigurationError(TWO_KEYS)
+    return found
 
 
 def stored_lane_key(engine: Engine) -> str | None:

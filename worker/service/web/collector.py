@@ -10,8 +10,8 @@ from __future__ import annotations
 
 import threading
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any, TypeVar
 
 import structlog
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
@@ -27,12 +27,15 @@ from worker.domain.pacing.lane import Standing, Step, standing
 from worker.domain.pause import Pause
 from worker.domain.state import JobState, PartState
 from worker.outbox.engine.clock import SECOND
-from worker.outbox.engine.database import Database
+from worker.outbox.engine.database import Database, StateReader
+from worker.outbox.engine.sql import read_now
 from worker.outbox.lanes import lanes
 from worker.outbox.lanes.pauses import standing_pauses
 from worker.outbox.lanes.processes import Process, QueueName, living, unusable_accounts_told
 from worker.outbox.upkeep import gauges
 from worker.reporting.limit_usage import usage
+
+T = TypeVar("T")
 
 log = structlog.get_logger()
 
@@ -78,6 +81,7 @@ class Outbox(Collector):
         """Accounts that had anything to tell since this process began: their values fall to 0 and do not vanish."""
         self._steps = Steps()
         self._guard = threading.Lock()
+        self._state_is_up = True
 
     def collect(self) -> Iterator[Metric]:
         """All metrics; while the database is away, that it is, and those that need no database."""
@@ -91,15 +95,28 @@ class Outbox(Collector):
             up = "1 when the database answered; else nothing below is told."
             yield from (_one("worker_database_up", up, 1 if read else 0), *read, self._lane_steps())
 
+    def _of_state(self, connection: Connection, read: Callable[[StateReader], T], nothing: T) -> T:
+        """What is read of the state; `nothing` while a shared one is away, which is noted."""
+        try:
+            with self._database.reading_state(connection) as state:
+                return read(state)
+        except SQLAlchemyError as error:
+            if not self._database.shares_state:
+                raise
+            log.warning("state_database_away", error=type(error).__name__)
+            self._state_is_up = False
+            return nothing
+
     def _read(self, connection: Connection) -> Iterator[Metric]:
         now = int(connection.exec_driver_sql(f"select {self._database.now}").scalar_one())
         yield _one("worker_database_clock_seconds", "The database's clock, in seconds since 1970.", now / SECOND)
-        self._steps.look(connection, now)
+        self._state_is_up = True
+        self._of_state(connection, lambda state: self._look(state, now), None)
         backlogs = gauges.backlogs(connection, self._database.now)
         oldest = gauges.oldest_open(connection, self._database.now)
         parts = gauges.parts_by_state(connection)
         recent = gauges.recent_jobs(connection, now - RECENT_S * SECOND)
-        stand = self._standing(connection)
+        stand = self._of_state(connection, self._standing, Counter[tuple[str, str, Standing]]())
         alive = living(connection, self._database.now)
         unusable = unusable_accounts_told(alive)
         self._note((*backlogs, *oldest, *parts, *recent, *stand, *self._steps.counted, *((name,) for name in unusable)))
@@ -109,10 +126,16 @@ class Outbox(Collector):
         yield _recent(recent)
         yield self._lanes(stand)
         yield _pauses(connection)
-        yield from self._limits(connection)
+        yield from self._of_state(connection, lambda state: self._limits(connection, state), list[Metric]())
         yield self._unusable(unusable)
         yield from self._processes(connection, alive)
         yield _hook_events(connection)
+        if self._database.shares_state:
+            up = "1 when the shared state answered; else no call begins, and of lanes and limits nothing is told."
+            yield _one("worker_state_database_up", up, int(self._state_is_up))
+
+    def _look(self, state: StateReader, now: int) -> None:
+        self._steps.look(state.connection, read_now(*state) if self._database.shares_state else now)
 
     def _note(self, found: Iterable[tuple[Any, ...]]) -> None:
         """Notes the accounts that the keys which were found begin with; of a few that are configured, all."""
@@ -163,9 +186,9 @@ class Outbox(Collector):
                 told.add_metric([account, state.label], found[account, state])
         return told
 
-    def _standing(self, connection: Connection) -> Counter[tuple[str, str, Standing]]:
+    def _standing(self, state: StateReader) -> Counter[tuple[str, str, Standing]]:
         found: Counter[tuple[str, str, Standing]] = Counter()
-        for row in lanes.list_lanes(connection, self._database.now, None):
+        for row in lanes.list_lanes(*state, None):
             scope = "account" if row["lane"] == row["account"] else "lane"
             found[row["account"], scope, standing(row, self._failures)] += 1
         return found
@@ -192,7 +215,7 @@ class Outbox(Collector):
                 told.add_metric([account, what], counted[account, what])
         return told
 
-    def _limits(self, connection: Connection) -> Iterator[Metric]:
+    def _limits(self, connection: Connection, state: StateReader) -> list[Metric]:
         labels = ("account", "limit", "of")
         amount = _gauge("worker_limit_amount", "Units of a limit's window.", *labels)
         used = _gauge("worker_limit_used", "Units that may still count at the vendor.", *labels)
@@ -201,14 +224,15 @@ class Outbox(Collector):
             if why_unusable(self._accounts, name) is not None:
                 continue  # told by `worker_account_unusable`, or not known here
             account = self._accounts.get(name)
-            for row in usage(connection, self._database.now, channel(account.channel), account, count_waiting=False):
+            now, kind = self._database.now, channel(account.channel)
+            for row in usage(connection, now, kind, account, count_waiting=False, state=state):
                 if row.used is None or row.room is None:
                     continue
                 which = [name, row.counted.limit.name, row.counted.of]
                 amount.add_metric(which, row.counted.limit.amount)
                 used.add_metric(which, row.used)
                 room.add_metric(which, row.room)
-        return iter((amount, used, room))
+        return [amount, used, room]
 
     def _unusable(self, found: Mapping[str, tuple[int, str]]) -> Metric:
         told = _gauge("worker_account_unusable", "Living processes that cannot use the account.", "account")

@@ -27,7 +27,7 @@ from worker.control.opening import database_of
 from worker.domain.callbacks.inbound import CallbackRefused, Inbound
 from worker.domain.errors import AccountsUnread, ConfigurationError
 from worker.hooks.callbacks import CallbackStore, Doors
-from worker.outbox.engine.migrate import require_current
+from worker.outbox.engine.migrate import require_current, require_state
 from worker.service.web.serving import serve
 
 log = structlog.get_logger()
@@ -147,6 +147,8 @@ def run_receiver(settings: Settings, host: str, port: int, loglevel: str) -> int
     database = database_of(settings, pool_size=THREADS)
     try:
         require_current(database)
+        if database.shares_state:
+            require_state(database)
         our_logging.set_up(loglevel)
         for name, why in unusable_accounts(accounts).items():
             log.error("account_unusable", account=name, reason=why)
