@@ -13,15 +13,23 @@ from sqlalchemy import Connection, text
 from sqlalchemy.exc import OperationalError
 
 from tests.support.runtime import Site, an_account, planted, refused
+from worker.channels.registry import channel
 from worker.config.accounts import FixedAccounts
+from worker.config.settings import RetentionSettings
+from worker.delivery.maintenance.housekeeping import Housekeeping
 from worker.domain.callbacks.inbound import GrantKind
 from worker.domain.pacing.lane import Cause, LaneBlock, LaneRules, Success
 from worker.outbox.commit.behind import Behind
-from worker.outbox.engine.clock import SECOND, DrivenClock
+from worker.outbox.engine.clock import SECOND, DrivenClock, SqlClock, instant
 from worker.outbox.engine.database import Database, make_engine
+from worker.outbox.engine.dialect import Dialect
 from worker.outbox.lanes import grants
 from worker.outbox.lanes.grants import GrantKey, SealedGrant
 from worker.outbox.lanes.lanes import Resume, block_lanes
+from worker.reporting.limit_usage import usage
+from worker.reporting.wait import WaitFor
+from worker.reporting.why import why
+from worker.service.web.collector import Outbox
 from worker.transport.grants import CodeExchanges
 
 APART_S = 3_600
@@ -297,7 +305,9 @@ def test_a_state_that_stays_away_does_not_keep_a_process_from_ending(sites: list
 # -- what an outbox does with its own state ---------------------------------------------------------------------------
 
 
-def test_without_the_setting_one_transaction_writes_part_and_lane(database: Database, driven_clock: DrivenClock) -> None:
+def test_without_the_setting_one_transaction_writes_part_and_lane(
+    database: Database, driven_clock: DrivenClock
+) -> None:
     """The outbox holds the lanes: a result and its block are one transaction, as before, and no thread is beside it."""
     with planted(database, driven_clock) as site:
         site.vendor.says(refused(45009, "api freq out of limit"))
@@ -366,3 +376,81 @@ def test_an_order_passes_a_part_whose_lane_the_state_has_parked(sites: list[Site
 
     assert "queued" == before
     assert ("queued", "accepted") == (one.state(first), one.state(second))
+
+
+# -- what people and programs read ------------------------------------------------------------------------------------
+
+
+def test_why_tells_of_the_other_installations_block_by_the_own_clock(sites: list[Site], state: Database) -> None:
+    """Application code gives an engine of the state; without it the lanes of the outbox are read, where none stands."""
+    one, two = sites
+    one.vendor.says(refused(45009, "api freq out of limit"))
+    one.ring(one.send())
+    written(one)
+    job = two.send()
+
+    with two.database.reading() as connection, state.reading() as its:
+        [wait] = why(connection, job, state=its, clock=Clocks(two.clock, connection, state.clock)).waits
+        [alone] = why(connection, job, clock=two.clock).waits
+
+    assert (WaitFor.BLOCK, instant(two.clock.micros + 60 * SECOND)) == (wait.what, wait.until)
+    assert WaitFor.BLOCK is not alone.what
+
+
+class Clocks:
+    """The clock of each database, told by its dialect and number of connections asked for."""
+
+    def __init__(self, own: SqlClock, connection: Connection, of_state: SqlClock):
+        self._own, self._of_state, self._asked = own, of_state, 0
+
+    def now(self, dialect: Dialect) -> str:
+        """The outbox is asked first, then the state."""
+        self._asked += 1
+        return (self._own if self._asked == 1 else self._of_state).now(dialect)
+
+
+def test_used_limits_are_those_of_all_installations(sites: list[Site], state: Database) -> None:
+    """What one installation has used counts in what the other is told."""
+    one, two = sites
+    one.ring(one.send())
+    account = two.accounts.get("hr")
+
+    with two.database.reading() as connection, two.database.reading_state(connection) as its:
+        rows = usage(connection, two.database.now, channel(account.channel), account, state=its)
+
+    assert 1 == next(row.used for row in rows if row.counted.limit.name == "app_day")
+
+
+def test_a_gauge_tells_whether_the_state_answers(sites: list[Site], state: Database) -> None:
+    """While it is away, the backlog of the outbox is still told."""
+    one, _ = sites
+    one.send()
+    outbox = Outbox(one.database, one.accounts, 5)
+
+    there = {metric.name: metric for metric in outbox.collect()}
+    with away(state):
+        gone = {metric.name: metric for metric in outbox.collect()}
+    alone = {metric.name for metric in Outbox(state, one.accounts, 5).collect()}
+
+    assert 1 == there["worker_state_database_up"].samples[0].value
+    assert 0 == gone["worker_state_database_up"].samples[0].value
+    assert {"worker_database_up", "worker_backlog_parts"} <= gone.keys()
+    assert "worker_limit_used" not in gone
+    assert "worker_state_database_up" not in alone
+
+
+def test_housekeeping_purges_the_state_by_its_clock(sites: list[Site], state: Database) -> None:
+    """Steps of lanes that are old by the state's clock go; the rounds of the outbox's own tables go on without it."""
+    one, _ = sites
+    one.vendor.says(refused(45009, "api freq out of limit"))
+    one.ring(one.send())
+    written(one)
+    assert isinstance(state.clock, DrivenClock)
+    state.clock.advance(31 * 86_400)
+
+    gone = Housekeeping(one.database, RetentionSettings(), one.ticks).round()
+    with away(state), pytest.raises(OperationalError):
+        Housekeeping(one.database, RetentionSettings(), one.ticks).round()
+
+    assert {"lane_events"} <= gone.keys()
+    assert [] == rows(state, "select * from worker_lane_events")
