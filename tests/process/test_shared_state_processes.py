@@ -128,7 +128,7 @@ def test_a_state_that_is_away_loses_nothing_and_ends_no_process(both: Both) -> N
 def test_a_wrong_secret_of_one_parks_the_account_of_both(both: Both) -> None:
     """What the documentation warns of: lanes are shared by the account's name, whatever credentials were refused."""
     one, two = both.stacks
-    (one.folder / "secret").write_text("mistyped", encoding="utf-8")
+    (one.folder / "secret").write_text("wrong", encoding="utf-8")
     enqueue_texts(one, 1)
     first = one.worker(threads=4)
     blocked = "select count(*) from worker_lanes where parked = true and lane = 'hr'"
