@@ -13,6 +13,7 @@ import pytest
 
 from rig import databases
 from rig.stack import SHORT, Stack, Vendor, until
+from rig.stacks import on_its_own
 from rig.tcp_door import Door
 from tests.process.test_pipeline_processes import enqueue_texts
 from tests.process.test_services_away import door_to, through
@@ -22,6 +23,7 @@ from worker.outbox.upkeep.shared_state import upgrade_all
 AWAY_S = 4.0
 """Longer than the shortened lease."""
 SERVERS = {"postgres": databases.scratch_postgres, "mariadb": databases.scratch_mariadb}
+WHY = "three databases at once; of each kind of server"
 DOUBTS = "select outcome, reason, count(*) from worker_attempts where outcome = 'unknown' group by 1, 2"
 
 
@@ -83,6 +85,7 @@ def both(scratch: list[str], tmp_path: Path, request: pytest.FixtureRequest) -> 
         yield Both(stacks, state, door, vendor)
 
 
+@on_its_own(why=WHY)
 def test_one_token_and_one_limit_for_both(both: Both) -> None:
     """Of 160 messages exactly the hundred of the day are sent, with the token that one process fetched."""
     for n, stack in enumerate(both.stacks):
@@ -102,6 +105,7 @@ def test_one_token_and_one_limit_for_both(both: Both) -> None:
     assert 1 == len(both.vendor.calls("/cgi-bin/gettoken"))
 
 
+@on_its_own(why=WHY)
 def test_a_state_that_is_away_loses_nothing_and_ends_no_process(both: Both) -> None:
     """No call begins meanwhile, what is in the air is recorded, and afterwards everything is sent once."""
     for n, stack in enumerate(both.stacks):
@@ -125,6 +129,7 @@ def test_a_state_that_is_away_loses_nothing_and_ends_no_process(both: Both) -> N
     assert [[], []] == [stack.rows(DOUBTS) for stack in both.stacks]
 
 
+@on_its_own(why=WHY)
 def test_a_wrong_secret_of_one_parks_the_account_of_both(both: Both) -> None:
     """What the documentation warns of: lanes are shared by the account's name, whatever credentials were refused."""
     one, two = both.stacks

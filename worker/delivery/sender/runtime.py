@@ -115,16 +115,7 @@ def build_runtime(dependencies: Dependencies) -> Runtime:
         key = lane_key(connection)
     lease = _lease(dependencies)
     behind = Behind(database, policy_of(settings).lanes, pause=dependencies.pause) if database.shares_state else None
-    writer = Writer(
-        database,
-        policy_of(settings),
-        tell=dependencies.tell,
-        died=dependencies.died,
-        pause=dependencies.pause,
-        probe=dependencies.probe,
-        reported=dependencies.reported,
-        behind=behind,
-    )
+    writer = _writer(dependencies, behind)
 
     def lane_of(account: str, label: str) -> str:
         return lane_name(key, account, label)
@@ -159,6 +150,19 @@ def build_runtime(dependencies: Dependencies) -> Runtime:
         probe=dependencies.probe or (lambda label: None),
     )
     return runtime
+
+
+def _writer(dependencies: Dependencies, behind: Behind | None) -> Writer:
+    return Writer(
+        dependencies.database,
+        policy_of(dependencies.settings),
+        tell=dependencies.tell,
+        died=dependencies.died,
+        pause=dependencies.pause,
+        probe=dependencies.probe,
+        reported=dependencies.reported,
+        behind=behind,
+    )
 
 
 def _members(dependencies: Dependencies) -> Members:
