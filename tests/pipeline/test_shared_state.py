@@ -12,6 +12,7 @@ import pytest
 from sqlalchemy import Connection, text
 from sqlalchemy.exc import OperationalError
 
+from rig.stack import until
 from tests.support.runtime import Site, an_account, planted, refused
 from worker.channels.registry import channel
 from worker.config.accounts import FixedAccounts
@@ -83,13 +84,13 @@ def written(site: Site) -> None:
     assert behind.flush(10)
 
 
+def refuse(*_: Any, **__: Any) -> Any:
+    raise OperationalError("select", {}, Exception("server closed the connection"), connection_invalidated=True)
+
+
 @contextmanager
 def away(state: Database) -> Iterator[None]:
     """Meanwhile the state database cannot be reached."""
-
-    def refuse(*_: Any, **__: Any) -> Any:
-        raise OperationalError("select", {}, Exception("server closed the connection"), connection_invalidated=True)
-
     with pytest.MonkeyPatch.context() as patch:
         for name in ("reading", "writing", "run"):
             patch.setattr(state, name, refuse)
@@ -216,6 +217,33 @@ def test_no_call_begins_while_the_state_is_away(sites: list[Site], state: Databa
 
     assert (0, 0) == before
     assert "accepted" == one.state(job)
+
+
+def test_a_block_that_is_not_written_yet_is_not_taken_for_lifted(sites: list[Site], state: Database) -> None:
+    """The state can be read again, and a block of this process is not in it yet: it goes on to hold here."""
+    one, _ = sites
+    with ExitStack() as stack:
+
+        def locks(request: Any) -> Any:
+            patch = stack.enter_context(pytest.MonkeyPatch.context())
+            patch.setattr(state, "run", refuse)
+            return refused(45009, "api freq out of limit")
+
+        one.vendor.says(locks)
+        job = one.send()
+        one.ring(job)
+        behind = one.runtime.behind
+        assert behind is not None
+        until(lambda: behind.is_late, "the thread has tried")
+        one.ticks.advance(30)
+        one.runtime.lease.beat()
+
+        one.ring(one.send("second"))
+        holds = one.runtime.lane_states.closed(one.part(job).lane)
+
+    written(one)
+    assert holds
+    assert not behind.is_late
 
 
 def test_instants_are_by_the_clock_of_the_state(sites: list[Site], state: Database) -> None:

@@ -40,6 +40,8 @@ class Behind:
         self._changed = threading.Condition()
         self._left = 0
         """Changes that are not written yet."""
+        self.is_late = False
+        """True while a change waits for a database that did not take it: what the state says is older than that."""
         self._closing = False
         self._thread: threading.Thread | None = None
 
@@ -102,12 +104,13 @@ class Behind:
                     if len(changes) == 1:
                         log.warning("lane_not_storable", error=type(error).__name__)
                     return False
-                away += 1
+                away, self.is_late = away + 1, True
                 if away == 1 or away % 60 == 0:
                     what = "state_database_away" if is_lost(error) else "state_database_busy"
                     log.warning(what, error=type(error).__name__, changes=len(changes))
                 self._pause(min(LONGEST_PAUSE_S, 0.05 * 2 ** min(away, 5)))
             else:
+                self.is_late = False
                 return True
         return True
 
