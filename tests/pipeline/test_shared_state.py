@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,13 +14,15 @@ from sqlalchemy import Connection, text
 from sqlalchemy.exc import OperationalError
 
 from rig.stack import until
+from tests.pipeline.suite_site import a_suite
 from tests.support.runtime import Site, an_account, planted, refused
 from worker.channels.registry import channel
 from worker.config.accounts import FixedAccounts
-from worker.config.settings import RetentionSettings
+from worker.config.settings import RetentionSettings, Settings
 from worker.delivery.maintenance.housekeeping import Housekeeping
-from worker.domain.callbacks.inbound import GrantKind
+from worker.domain.callbacks.inbound import ChatChange, ChatNews, Grant, GrantKind, Inbound
 from worker.domain.pacing.lane import Cause, LaneBlock, LaneRules, Success
+from worker.hooks.callbacks import CallbackStore
 from worker.outbox.commit.behind import Behind
 from worker.outbox.engine.clock import SECOND, DrivenClock, SqlClock, instant
 from worker.outbox.engine.database import Database, make_engine
@@ -482,3 +485,71 @@ def test_housekeeping_purges_the_state_by_its_clock(sites: list[Site], state: Da
 
     assert {"lane_events"} <= gone.keys()
     assert [] == rows(state, "select * from worker_lane_events")
+
+
+# -- callbacks --------------------------------------------------------------------------------------------------------
+
+
+def brought(kind: GrantKind, secret: str, at: int) -> Inbound:
+    """A callback of a suite that brings a credential."""
+    return Inbound("suite_ticket", "", at, (kind.value, secret, str(at)), {}, grant=Grant(kind, secret))
+
+
+def test_what_a_callback_brings_is_kept_in_the_state_once(sites: list[Site], state: Database) -> None:
+    """A repeat of a stored callback does not bring a code back that was exchanged meanwhile."""
+    one, _ = sites
+    one.accounts.replace(a_suite("http://vendor"))
+    store = CallbackStore(one.database, Settings(), one.accounts)
+    told = brought(GrantKind.AUTH_CODE, "code", one.clock.micros // SECOND)
+
+    first = store.store("oursuite", told)
+    kept = rows(state, "select kind from worker_grants")
+    with state.writing() as connection:
+        connection.execute(text("delete from worker_grants"))
+    again = store.store("oursuite", told)
+
+    assert (True, False) == (first, again)
+    assert [("auth_code",)] == kept
+    assert [] == rows(state, "select kind from worker_grants")
+    assert [] == rows(one.database, "select kind from worker_grants")
+
+
+def test_a_callback_whose_credential_cannot_be_kept_is_not_stored(sites: list[Site], state: Database) -> None:
+    """The vendor sends it again; one without a credential is stored all the same."""
+    one, _ = sites
+    one.accounts.replace(a_suite("http://vendor"))
+    store = CallbackStore(one.database, Settings(), one.accounts)
+    told = brought(GrantKind.TICKET, "ticket", one.clock.micros // SECOND)
+
+    with away(state):
+        with pytest.raises(OperationalError):
+            store.store("oursuite", told)
+        other = store.store("oursuite", replace(told, grant=None, identity=("other",)))
+    before = len(rows(one.database, "select id from worker_inbound"))
+    repeated = store.store("oursuite", told)
+
+    assert (True, 1, True) == (other, before, repeated)
+    assert [("ticket",)] == rows(state, "select kind from worker_grants")
+
+
+def test_news_of_a_chat_park_and_open_its_lane_in_the_state(sites: list[Site], state: Database) -> None:
+    """The callback is stored at once, also while the state is away; its lane follows."""
+    one, _ = sites
+    store = CallbackStore(one.database, Settings(), one.accounts)
+    news = ChatNews("c1", "group", ChatChange.GONE, lanes=("send c1",))
+    at = one.clock.micros // SECOND
+    gone = Inbound("x", "", at, ("gone",), {}, chat=news)
+    back = Inbound("x", "", at + 1, ("back",), {}, chat=replace(news, change=ChatChange.ADDED))
+
+    with away(state):
+        stored = store.store("hr", gone)
+    behind = store.behind
+    assert behind.flush(10)
+    parked = rows(state, "select cause from worker_lanes where parked = true")
+    store.store("hr", back)
+    assert behind.flush(10)
+
+    assert stored
+    assert [("chat",)] == parked
+    assert [] == rows(state, "select lane from worker_lanes where parked = true")
+    assert [] == rows(one.database, "select lane from worker_lanes")

@@ -127,7 +127,8 @@ class CallbackStore:
         self._code_ttl_s = int(settings.delivery.response_code_ttl_s)
         self._hooked = bool(settings.hooks)
         self._policy = policy_of(settings.delivery)
-        self._behind = Behind(database, self._policy.lanes)
+        self.behind = Behind(database, self._policy.lanes)
+        """Writes lanes into a shared state; idle without one."""
         self._reported = reported_elsewhere(settings)
 
     def store(self, account: str, inbound: Inbound) -> bool:
@@ -158,7 +159,7 @@ class CallbackStore:
         if database.shares_state:
             delivery = self._with_state(delivery)
             changes = database.run(lambda connection: store(connection, database.now, delivery))
-            self._behind.put(changes or ())
+            self.behind.put(changes or ())
             return changes is not None
 
         def work(connection: Connection) -> list[LaneEvent] | None:
