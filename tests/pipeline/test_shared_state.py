@@ -20,6 +20,7 @@ from worker.channels.registry import channel
 from worker.config.accounts import FixedAccounts
 from worker.config.settings import RetentionSettings, Settings
 from worker.delivery.maintenance.housekeeping import Housekeeping
+from worker.delivery.scheduler.relay import RelayTimes
 from worker.domain.callbacks.inbound import ChatChange, ChatNews, Grant, GrantKind, Inbound
 from worker.domain.pacing.lane import Cause, LaneBlock, LaneRules, Success
 from worker.hooks.callbacks import CallbackStore
@@ -157,6 +158,31 @@ def test_the_relay_offers_nothing_of_a_lane_that_the_other_has_blocked(sites: li
 
     assert "queued" == two.state(job)
     assert 0 == two.vendor.taken
+
+
+def test_no_transaction_of_the_outbox_is_open_while_a_lane_begins(
+    sites: list[Site], state: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A lane that starts slowly is written before the offers: a locked state must not lock the outbox."""
+    one, _ = sites
+    one.relay = one.new_relay(times=RelayTimes(silence_s=60.0))
+    jobs = [one.send(str(n), f"u{n}") for n in range(2)]
+    plain, wrote = state.run, list[bool]()
+
+    def run(work: Any, **options: Any) -> Any:
+        if "_begin" in work.__qualname__:
+            beside = Database(make_engine(str(one.database.engine.url)))
+            with beside.writing() as connection:
+                connection.execute(text("delete from worker_leases where name = 'nothing'"))
+            beside.close()
+            wrote.append(True)
+        return plain(work, **options)
+
+    monkeypatch.setattr(state, "run", run)
+    one.run(3)
+
+    assert wrote
+    assert "accepted" == one.state(jobs[0])
 
 
 def test_one_probe_serves_both(sites: list[Site], state: Database) -> None:
@@ -364,13 +390,12 @@ def test_without_the_setting_one_transaction_writes_part_and_lane(
 
 
 def test_without_the_setting_the_state_is_on_the_same_connection(database: Database) -> None:
-    """Neither reads nor changes of the state take another connection, or another transaction."""
+    """Reads of the state take no other connection."""
     with database.reading() as connection, database.reading_state(connection) as state:
         read_on_it = state.connection is connection
-    with database.writing() as connection:
-        written_on_it = database.in_state(connection, lambda own, now: own is connection and now == database.now)
 
-    assert (True, True) == (read_on_it, written_on_it)
+    assert read_on_it
+    assert not database.shares_state
 
 
 # -- codes and chains -------------------------------------------------------------------------------------------------

@@ -185,11 +185,19 @@ class Relay:
             return 0
         # Committed before published: a worker that came first would find the part not offered and leave it alone, and
         # the id would be lost while its offer lasts. An id that the broker loses is offered again in the same way.
+        if self._database.shares_state:
+            self._begin_elsewhere()
         mine = set(self._database.run(lambda connection: self._note(connection, rings)))
         kept = [replace(ring, ids=tuple(part for part in ring.ids if part in mine)) for ring in rings]
         # Threads take doorbells in the order of the broker, so urgent ones are published first, and bulk last.
         self._publish(sorted((ring for ring in kept if ring.ids), key=lambda ring: (not ring.urgent, ring.bulk)))
         return len(mine)
+
+    def _begin_elsewhere(self) -> None:
+        """Writes the lanes that begin to start into the shared state, while no transaction of the outbox is open."""
+        state, begun = self._database.state, self._slow_start.begun
+        if begun:
+            state.run(lambda connection: begin_lanes(connection, state.now, begun))
 
     def _note(self, connection: Connection, rings: Sequence[Doorbell]) -> list[str]:
         """Writes the offers, one statement for each length; returns the ids that were free."""
@@ -197,8 +205,8 @@ class Relay:
         for ring in rings:
             by_length.setdefault(ring.stands_s, []).extend(ring.ids)
         now = self._database.now
-        if begun := self._slow_start.begun:
-            self._database.in_state(connection, lambda own, its_now: begin_lanes(own, its_now, begun))
+        if not self._database.shares_state:
+            begin_lanes(connection, now, self._slow_start.begun)
         return [part for length, ids in by_length.items() for part in offer(connection, now, ids, micros(length))]
 
 

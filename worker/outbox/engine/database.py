@@ -282,16 +282,6 @@ class Database:
         with self._state.reading() as own:
             yield StateReader(own, self._state.now)
 
-    def in_state(self, connection: Connection, work: Callable[[Connection, str], T]) -> T:
-        """Changes the state: in this transaction of ours, or in one of its own where another database holds it.
-
-        `work` gets the connection, and the SQL expression of that database's clock.
-        """
-        state = self._state
-        if state is None:
-            return work(connection, self.now)
-        return state.run(lambda own: work(own, state.now))
-
     @contextmanager
     def _pipelined(self) -> Iterator[Connection]:
         """One transaction whose writes are sent without waiting for each answer."""

@@ -152,7 +152,9 @@ def run_receiver(settings: Settings, host: str, port: int, loglevel: str) -> int
         our_logging.set_up(loglevel)
         for name, why in unusable_accounts(accounts).items():
             log.error("account_unusable", account=name, reason=why)
-        receiver = Receiver(doors.of, CallbackStore(database, settings, accounts).store)
-        return serve(receiver.app, host, port, "receiver", f"--host {host} --port {port}")
+        store = CallbackStore(database, settings, accounts)
+        status = serve(Receiver(doors.of, store.store).app, host, port, "receiver", f"--host {host} --port {port}")
+        store.behind.stop(STORE_S)
+        return status
     finally:
         database.close()
