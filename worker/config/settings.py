@@ -350,10 +350,7 @@ class Settings(BaseSettings):
         """The URL of the shared state's database, read now, as `database_url`; None: the outbox holds the state."""
         if self.state_database is None:
             return None
-        url = whole(self.state_database, "state_database", database_problem)
-        if url == self.database_url():
-            raise ConfigurationError("state_database is the database itself; leave it out, or name another one")
-        return url
+        return whole(self.state_database, "state_database", database_problem)
 
     def broker_url(self) -> str:
         """The broker's URL or `embedded`, read now; a ConfigurationError where it cannot be read, or is none."""

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
+
+from sqlalchemy import Engine
 
 from worker.config.settings import Settings, load_settings, where
 from worker.domain.errors import ConfigurationError
@@ -23,13 +26,23 @@ def require_there(settings: Settings) -> None:
 
 def database_of(settings: Settings, *, pool_size: int = 8) -> Database:
     """The outbox of the settings, with the database of the shared state where they name one; connects to none."""
-    url, state_url, state = settings.database_url(), settings.state_database_url(), None
-    if state_url is not None:
-        try:
-            state = Database(make_engine(state_url, pool_size=pool_size))
-        except ConfigurationError as error:
-            raise ConfigurationError(f"state_{error}") from None  # it begins with "database"
-    return Database(make_engine(url, pool_size=pool_size), state=state)
+    engine, state_url = make_engine(settings.database_url(), pool_size=pool_size), settings.state_database_url()
+    if state_url is None:
+        return Database(engine)
+    try:
+        of_state = make_engine(state_url, pool_size=pool_size)
+    except ConfigurationError as error:
+        raise ConfigurationError(f"state_{error}") from None  # it begins with "database"
+    if _place(engine) == _place(of_state):
+        raise ConfigurationError("state_database is the database itself; leave it out, or name another one")
+    return Database(engine, state=Database(of_state))
+
+
+def _place(engine: Engine) -> tuple[object, ...]:
+    """Where a database is, whatever user asks for it and however its path is written."""
+    url = engine.url
+    name = str(Path(url.database or "").absolute()) if url.get_backend_name() == "sqlite" else url.database
+    return url.get_backend_name(), url.host, url.port, name
 
 
 @contextmanager

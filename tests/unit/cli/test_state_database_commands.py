@@ -223,3 +223,15 @@ def test_doctor_says_that_no_call_begins_without_the_state(run: Run, config: Pat
     assert "problem  state database:" in told
     assert "no call begins without it" in told
     assert "workers: none is alive" in told
+
+
+def test_a_relative_path_of_the_outbox_is_refused_too(run: Run, config: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One file under two names would wait for itself."""
+    monkeypatch.chdir(config.parent)
+    config.write_text('database = "sqlite:///outbox.db"\n' + config.read_text().split("\n", 1)[1])
+    config.write_text(config.read_text().replace("/state.db", "/outbox.db"), encoding="utf-8")
+
+    status, told = run("db", "upgrade")
+
+    assert 2 == status
+    assert "state_database is the database itself" in told
