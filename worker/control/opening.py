@@ -4,14 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
-
-from sqlalchemy import Engine
 
 from worker.config.settings import Settings, load_settings, where
 from worker.domain.errors import ConfigurationError
 from worker.outbox.engine import migrate
-from worker.outbox.engine.database import Database, make_engine, missing_file
+from worker.outbox.engine.database import Database, are_one_database, make_engine, missing_file
 
 
 def require_there(settings: Settings) -> None:
@@ -33,16 +30,9 @@ def database_of(settings: Settings, *, pool_size: int = 8) -> Database:
         of_state = make_engine(state_url, pool_size=pool_size)
     except ConfigurationError as error:
         raise ConfigurationError(f"state_{error}") from None  # it begins with "database"
-    if _place(engine) == _place(of_state):
+    if are_one_database(engine, of_state):
         raise ConfigurationError("state_database is the database itself; leave it out, or name another one")
     return Database(engine, state=Database(of_state))
-
-
-def _place(engine: Engine) -> tuple[object, ...]:
-    """Where a database is, whatever user asks for it and however its path is written."""
-    url = engine.url
-    name = str(Path(url.database or "").absolute()) if url.get_backend_name() == "sqlite" else url.database
-    return url.get_backend_name(), url.host, url.port, name
 
 
 @contextmanager

@@ -198,6 +198,15 @@ def make_engine(url: str, *, pool_size: int = 8) -> Engine:
         ) from None
 
 
+def are_one_database(*engines: Engine) -> bool:
+    """True when these engines lead to the same database, whatever user asks and however its path is written."""
+    places = set()
+    for url in (engine.url for engine in engines):
+        backend, name = url.get_backend_name(), url.database
+        places.add((backend, url.host, url.port, str(Path(name or "").absolute()) if backend == "sqlite" else name))
+    return len(places) == 1
+
+
 _DRIVERS = {
     "postgresql": ("postgres", "psycopg"),
     "mysql": ("mysql", "pymysql"),
