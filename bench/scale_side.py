@@ -19,7 +19,7 @@ from bench.scale_contents import ACTIVE_LANES, SPEC, active_lane
 from worker.delivery.scheduler.fair_share import Sharing
 from worker.delivery.scheduler.lane_head import Doorbell
 from worker.delivery.scheduler.relay import Relay, RelayTimes
-from worker.domain.pacing.lane import with_accounts
+from worker.domain.pacing.lane import in_the_way
 from worker.domain.settle import Policy
 from worker.domain.state import PartState
 from worker.outbox import tables
@@ -138,7 +138,7 @@ class Side:
     def _ask(self, lane: str) -> float:
         """What stands on the lane and its account, as a doorbell asks."""
         with self.database.reading() as connection:
-            return _timed(lambda: noted(connection, self.database.now, with_accounts([lane])))
+            return _timed(lambda: noted(connection, self.database.now, in_the_way([lane])))
 
     def _offer(self, lane: str) -> float:
         """The newest of the lane, which no window has reached; they are left again at once."""

@@ -22,7 +22,7 @@ def a_process(
 
 
 def a_head(ids: int, offered: int = 0) -> Head:
-    return Head([f"p{n}" for n in range(ids)], ids + offered)
+    return Head([f"p{n}" for n in range(ids)], [f"o{n}" for n in range(offered)])
 
 
 def sharing(*processes: Process) -> Sharing:
@@ -139,8 +139,8 @@ def test_an_id_never_waits_for_company_that_cannot_come(size: int, threads: int)
 def test_bulk_gets_a_tenth_of_a_full_lane(size: int) -> None:
     """However small its doorbells are: in any hundred parts that are offered in a row, over many rounds of them."""
     share, credit, offered = Share(size, 24 * size, 6 * size, 12), 0, ""
-    normal = Head([f"n{n}" for n in range(share.window)], share.window)
-    bulk = Head([f"b{n}" for n in range(share.bulk_window(share.window))], share.bulk_window(share.window))
+    normal = Head([f"n{n}" for n in range(share.window)], [])
+    bulk = Head([f"b{n}" for n in range(share.bulk_window(share.window))], [])
 
     while len(offered) < 1_000:
         bells = share.mixed(normal, bulk, credit)[:3]
@@ -162,7 +162,7 @@ def test_bulk_takes_what_normal_parts_leave() -> None:
 
 def test_beside_normal_parts_bulk_goes_their_way() -> None:
     """Its own queue is emptied after theirs, so in doorbells of one each it would not have its part."""
-    bells = Share(1, 40, 10, 20).mixed(a_head(20), Head(["b"], 1), 7)
+    bells = Share(1, 40, 10, 20).mixed(a_head(20), Head(["b"], []), 7)
 
     assert (("b",), False) == (bells[0].ids, bells[0].bulk)
 
@@ -170,7 +170,7 @@ def test_beside_normal_parts_bulk_goes_their_way() -> None:
 @given(st.integers(0, 300), st.integers(0, 60), st.integers(0, 8))
 def test_what_is_mixed_stays_whole_and_in_order(normal: int, bulk: int, credit: int) -> None:
     """Every id once; normal parts among themselves, and bulk among itself, in the order of their time."""
-    heads = Head([f"n{n}" for n in range(normal)], normal), Head([f"b{n}" for n in range(bulk)], bulk)
+    heads = Head([f"n{n}" for n in range(normal)], []), Head([f"b{n}" for n in range(bulk)], [])
 
     bells = Share(10, 240, 60, 12).mixed(*heads, credit, patient=False)
 

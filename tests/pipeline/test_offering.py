@@ -83,9 +83,10 @@ def test_the_head_of_a_lane_is_the_window_less_what_is_offered(site: Site) -> No
 
     first, lane = parts(jobs[0])[0], site.part(jobs[0]).lane
 
-    assert offering.Head(parts(jobs[0], jobs[2]), 3, first, first_is_free=True) == head(site, lane, Priority.NORMAL, 3)
+    free, out = parts(jobs[0], jobs[2]), parts(jobs[1])
+    assert offering.Head(free, out, first, first_is_free=True) == head(site, lane, Priority.NORMAL, 3)
     site.advance(5)
-    assert offering.Head(parts(*jobs[:3]), 3, first, first_is_free=True, again=True) == head(
+    assert offering.Head(parts(*jobs[:3]), [], first, first_is_free=True, again=True) == head(
         site, lane, Priority.NORMAL, 3
     )
 
@@ -102,7 +103,7 @@ def test_the_head_of_a_lane_is_of_one_priority_and_due(site: Site) -> None:
     assert {priority: (parts(job), 1) for priority, job in jobs.items()} == {
         priority: (found.ids, found.due) for priority in Priority if (found := head(site, lane, priority, 10))
     }
-    assert offering.Head([], 0) == head(site, "hr:nobody", Priority.NORMAL, 10)
+    assert offering.NOTHING_DUE == head(site, "hr:nobody", Priority.NORMAL, 10)
 
 
 def test_newly_due_lanes_come_with_their_newest_instant(site: Site) -> None:

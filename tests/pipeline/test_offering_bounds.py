@@ -12,7 +12,7 @@ from bench.scale_contents import active_lane, add_at_work, add_due, add_future, 
 from tests.support.reads import rows_read
 from worker.domain.callbacks.hook import EventKind, EventState
 from worker.domain.job import Priority
-from worker.domain.pacing.lane import with_accounts
+from worker.domain.pacing.lane import in_the_way
 from worker.outbox import tables
 from worker.outbox.engine.bulk import insert_rows
 from worker.outbox.engine.database import Database
@@ -152,7 +152,7 @@ def test_what_stands_on_a_lane_is_read_by_its_key(database: Database) -> None:
     """A doorbell asks about two names, and an order's part about its own, however many lanes are at work."""
     add_at_work(database, FUTURE)
     tidy(database)
-    names = with_accounts(["hr:w000000000000007"])
+    names = in_the_way(["hr:w000000000000007"])
 
     stands = rows_read(database, lambda c: lanes.noted(c, database.now, names))
     parked = rows_read(database, lambda c: lanes.parked_among(c, names))

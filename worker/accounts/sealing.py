@@ -12,7 +12,8 @@ from functools import partial
 from typing import Any
 from urllib.parse import urlsplit
 
-from worker.config.settings import SECRET_KEYS, Settings
+from worker.config.account_settings import SECRET_KEYS
+from worker.config.settings import Settings
 from worker.crypto.seal import NONCE_BYTES, seal, unseal
 from worker.domain.account import Secret
 from worker.domain.errors import ConfigurationError

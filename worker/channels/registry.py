@@ -12,12 +12,15 @@ from contextlib import suppress
 from functools import cache
 
 from worker.channels.base import Channel
+from worker.config.account_settings import AccountSettings
 from worker.config.accounts import DEADLINE, AccountSource
 from worker.config.channels import REGISTRY
-from worker.config.settings import AccountSettings, did_you_mean
+from worker.config.settings import did_you_mean
 from worker.domain.account import Account
 from worker.domain.errors import ConfigurationError, WorkerError
+from worker.domain.pacing.lane import account_of
 from worker.domain.pacing.limit import Amount
+from worker.domain.pacing.tenant import weight_in
 
 _registered: dict[str, Channel] = {}
 
@@ -100,6 +103,14 @@ def weight_of(accounts: AccountSource, name: str) -> float:
     """An account's weight; 1 for an account that this process does not know."""
     try:
         return accounts.get(name).weight
+    except WorkerError:
+        return 1.0
+
+
+def tenant_weight_of(accounts: AccountSource, stored: str) -> float:
+    """The weight of the tenant whose parts are queued under a key; 1 where this process does not know the account."""
+    try:
+        return weight_in(accounts.get(account_of(stored)).tenants, stored)
     except WorkerError:
         return 1.0
 

@@ -13,13 +13,11 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, TypeVar
-from urllib.parse import urlsplit
 
 from pydantic import (
     BaseModel,
     ConfigDict,
     Field,
-    NonNegativeInt,
     PrivateAttr,
     ValidationError,
     field_validator,
@@ -28,7 +26,8 @@ from pydantic import (
 from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, SettingsError
 
-from worker.config.egress import ClientCertificateSettings, EgressSettings
+from worker.config.account_settings import AccountSettings, StagingSettings, TenantSettings
+from worker.config.egress import ClientCertificateSettings
 from worker.config.places import (
     Environment,
     SecretFrom,
@@ -40,101 +39,13 @@ from worker.config.places import (
 )
 from worker.config.token_provider import TokenProviderFrom
 from worker.domain.content.address import entry_problem
-from worker.domain.content.staging import Staging, staging_problem
 from worker.domain.errors import ConfigurationError
-from worker.domain.pacing.quiet import NONE, quiet_hours
 
 DEFAULT_FILE = "worker.toml"
-SECRET_KEYS = frozenset({"secret", "bearer", "token", "aes_key", "encoding_aes_key", "webhook_key", "key", "password"})
-"""Keys whose value is a credential wherever they stand under an account."""
-
 M = TypeVar("M", bound=BaseModel)
 
 Seconds = Annotated[float, Field(gt=0)]
 Count = Annotated[int, Field(ge=1)]
-Share = Annotated[float, Field(gt=0, le=1)]
-
-
-class StagingSettings(BaseModel):
-    """`[staging]`, of all accounts, or of one: what keeps its calls from people, where this is no production."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
-
-    dry_run: bool = False
-    only: tuple[str, ...] | None = None
-    redirect_to: tuple[str, ...] = ()
-
-    def __repr_args__(self) -> Iterable[tuple[str | None, Any]]:
-        # Without the recipients.
-        return [("on", self.switches().told())]
-
-    def switches(self) -> Staging:
-        """As the pipeline knows them."""
-        return Staging(self.dry_run, self.only, self.redirect_to)
-
-    @model_validator(mode="after")
-    def _fits_together(self) -> Self:
-        if (problem := staging_problem(self.switches())) is not None:
-            raise ValueError(problem)
-        return self
-
-
-class AccountSettings(EgressSettings, BaseModel):
-    """One `[accounts.NAME]` table; keys that are not named here belong to the channel."""
-
-    model_config = ConfigDict(extra="allow", frozen=True, hide_input_in_errors=True)
-
-    channel: str
-    base_url: str | None = None
-    """None: the vendor's own host."""
-    secret: SecretFrom | None = None
-    limits: dict[str, NonNegativeInt] = {}
-    share: Share | dict[str, Share] = 1.0
-    """The fraction of every limit that this worker may use, where other programs send through the same app; or by limit
-    name."""
-    on_unknown: Literal["default", "hold", "resend"] = "default"
-    allow_everyone: bool = False
-    disabled: bool = False
-    """A disabled account takes no new job, and its jobs wait."""
-    weight: Annotated[float, Field(gt=0, le=1000)] = 1.0
-    """Its share of the threads beside other accounts with work: 2 gets twice as much as 1."""
-    quiet_hours: str = NONE
-    """When nothing is put before people, as `"22:00-07:00 Asia/Shanghai"`; a job may say otherwise."""
-
-    staging: StagingSettings | None = None
-    """None: as for all accounts."""
-    previous: dict[str, Any] = {}
-    """The `secret` and `callback` that were valid before, used beside the present ones while they are rotated."""
-    token_provider: TokenProviderFrom | None = None
-    """The firm's own place of its tokens; None: the vendor's gettoken."""
-
-    @field_validator("quiet_hours")
-    @classmethod
-    def _as_quiet_hours(cls, value: str) -> str:
-        quiet_hours(value)
-        return value
-
-    @field_validator("base_url")
-    @classmethod
-    def _http_url(cls, value: str | None) -> str | None:
-        if value is None:
-            return None
-        parts = urlsplit(value)
-        if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment:
-            raise ValueError("not a web address; write it as https://host or http://host:port")
-        return value.rstrip("/")
-
-    @model_validator(mode="after")
-    def _no_inline_secrets(self) -> Self:
-        for key, value in (self.model_extra or {}).items():
-            _refuse_inline(key, value)
-        if unknown := self.previous.keys() - {"secret", "callback"}:
-            raise ValueError(f"previous.{min(unknown)} is no credential; previous may have secret and callback")
-        return self
-
-    def __repr_args__(self) -> Iterable[tuple[str | None, Any]]:
-        # The channel's own keys are left out: one of them may be a credential under a name we do not know.
-        return [(name, value) for name, value in super().__repr_args__() if name in type(self).model_fields]
 
 
 class DeliverySettings(BaseModel):
@@ -439,7 +350,8 @@ def _sentence(error: ValidationError, *within: str) -> str:
         case "missing":
             text = "is missing; add it"
         case "extra_forbidden":
-            model = _TABLES.get(first["loc"][-2], Settings) if len(first["loc"]) > 1 else Settings
+            tables = (_TABLES[name] for name in reversed(first["loc"][:-1]) if name in _TABLES)
+            model = next(tables, Settings)
             text = f"is not a setting; {did_you_mean(str(first['loc'][-1]), model.model_fields)}"
         case "value_error":
             text = str(first["ctx"]["error"])
@@ -462,23 +374,13 @@ _TABLES: Mapping[int | str, type[BaseModel]] = {
     "seal_key": SecretFrom,
     "password": SecretFrom,
     "token_provider": TokenProviderFrom,
+    "tenants": TenantSettings,
     "bearer": SecretFrom,
 }
-"""The model of the keys that a table of this name may have."""
+"""The model of the keys that a table of this name, or one inside it, may have."""
 
 
 def did_you_mean(key: str, known: Collection[str]) -> str:
     """The remedy for an unknown key: the known key most like it, or the list of all."""
     near = difflib.get_close_matches(key, known, n=1)
     return f"did you mean {near[0]}?" if near else f"use one of {', '.join(known)}"
-
-
-def _refuse_inline(path: str, value: Any) -> None:
-    """Refuses a channel's own credential, at any depth, that is not a { env } or { file } table."""
-    if isinstance(value, dict) and not value.keys() <= {"env", "file"}:
-        for key, inner in value.items():
-            _refuse_inline(f"{path}.{key}", inner)
-    elif isinstance(value, str) and path.rpartition(".")[2].lower() in SECRET_KEYS:
-        raise ValueError(
-            f'{path} holds a credential; settings only name its place: {{ env = "NAME" }} or {{ file = "/run/..." }}'
-        )

@@ -66,6 +66,8 @@ def follow_up(
     account = (keywords.get("accounts") or current_accounts()).get(target["account"])
     asked = Asked(kind, account, document, {}, recipients, options, target=target["id"], spec=spec or {})
     asked.payload = target["payload"]
+    if options.tenant is None:
+        options.tenant = target["tenant"]
     if kind == Kind.UPDATE_CARD:
         if not is_read(target["payload"]):
             problem = Problem("job", "was enqueued by a newer release", "update its card with that release")

@@ -15,6 +15,7 @@ from worker.config.accounts import AccountSource
 from worker.domain.errors import Problem
 from worker.domain.job import Priority
 from worker.domain.pacing.quiet import FORM, LONGEST, quiet_hours
+from worker.domain.pacing.tenant import NAME_CHARACTERS, OTHERS
 from worker.outbox.engine.caller import Bind, InCallersTransaction, in_callers_transaction
 from worker.outbox.engine.clock import SECOND, DatabaseClock, SqlClock, micros_of
 
@@ -49,6 +50,9 @@ class JobOptions(TypedDict, total=False):
     dedupe_key: Up to 200 characters. A second job of the account with the same key and content is the first one; with
         other content it is refused with DedupeConflict. None by default.
     tags: Up to 50 words of your own, of up to 100 characters each. Hooks and reports give them back.
+    tenant: The team that the job is of, up to 60 characters, where several share the account's limits: each gets its
+        share by weight, see [accounts.NAME.tenants]. By default the one that has a tag of the job, else none; a job
+        about another one, such as a recall, is of the same tenant.
     bind: Which of a session's several binds is meant. By default the session's own.
     accounts: The accounts to use instead of this process's, which `worker.configure` sets.
     clock: For tests: what is now. By default the database's clock.
@@ -59,6 +63,7 @@ class JobOptions(TypedDict, total=False):
     expires_at: Instant | None
     dedupe_key: str | None
     tags: Sequence[str]
+    tenant: str | None
     bind: Bind | None
     accounts: AccountSource | None
     clock: SqlClock
@@ -77,6 +82,8 @@ class Options:
     on_gap: OnGap = "hold"
     """What the parts behind one that is held in doubt, exhausted or parked do: `hold` (wait) or `skip` (go on)."""
     tags: Sequence[str] = ()
+    tenant: str | None = None
+    """The team it is of, where several share the account's limits; None: as its tags say, or none."""
     on_unknown: OnUnknown | None = None
     quiet_hours: str | None = None
     """When it is not put before people; `none`: at any time; None: as its account says."""
@@ -91,6 +98,7 @@ class Options:
         self.expires_at = keywords.get("expires_at")
         self.dedupe_key = keywords.get("dedupe_key")
         self.tags = keywords.get("tags", ())
+        self.tenant = keywords.get("tenant")
         return self
 
 
@@ -132,6 +140,8 @@ def option_problems(options: Options) -> Iterator[Problem]:
             yield from _key_problems(name, value)
     if options.tags != ():
         yield from _tag_problems(options.tags)
+    if options.tenant is not None:
+        yield from _tenant_problems(options.tenant)
 
 
 def _time_problems(options: Options) -> Iterator[Problem]:
@@ -191,6 +201,13 @@ def _tag_problems(tags: Any) -> Iterator[Problem]:
         yield Problem("tags", "holds a tag that is too long", "shorten it", TAG_CHARACTERS, "characters", longest)
     if len(list(tags)) > TAGS:
         yield Problem("tags", "holds too many", "leave some out", TAGS, "entries", len(list(tags)))
+
+
+def _tenant_problems(tenant: Any) -> Iterator[Problem]:
+    if not isinstance(tenant, str) or not tenant or tenant == OTHERS:
+        yield Problem("tenant", "is not the name of a tenant", 'use a text such as "payroll", or leave it out')
+    elif len(tenant) > NAME_CHARACTERS:
+        yield Problem("tenant", "is too long", "shorten it", NAME_CHARACTERS, "characters", len(tenant))
 
 
 def priority_of(value: str | Priority) -> int:

@@ -173,6 +173,7 @@ def _once_more(
             order_key=old["order_key"],
             on_gap=old["on_gap"] or "hold",
             tags=json.loads(old["tags"] or "[]"),
+            tenant=old["tenant"],
             on_unknown=old["on_unknown"],
             quiet_hours=old["quiet_hours"],
         ),

@@ -13,6 +13,7 @@ from worker.channels.base import Channel
 from worker.domain.account import Account
 from worker.domain.content.recipient import same_person
 from worker.domain.pacing.limit import Counted, person_day
+from worker.domain.pacing.tenant import OTHERS, charge_of_tenant
 from worker.domain.pacing.window import Window
 from worker.outbox.engine.database import StateReader
 from worker.outbox.engine.site_keys import lane_key
@@ -69,6 +70,11 @@ def usage(
     now = read_now(*counts_at)
     subject = None if recipient is None else same_person(recipient)
     own = [Counted(person_day(most_a_day), "each person, by all accounts", subject)] if most_a_day else []
+    own += [
+        Counted(charge.limit, f"tenant {name}", charge.subject)
+        for name in account.tenants
+        if (charge := charge_of_tenant(account.name, account.tenants, name)) is not None and name != OTHERS
+    ]
     found = [(one, _key_of(key, one)) for one in (*channel.counted(account, recipient), *own)]
     rows = read(counts_at.connection, [row for _, row in found if row])
     shared = {one.limit.name for one in channel.counted(account, None) if one.subject is not None}

@@ -119,6 +119,8 @@ class JobSummary:
     due_at: datetime
     expires_at: datetime | None
     finished_at: datetime | None
+    tenant: str | None
+    """The team that shares the account's limits with others; None: none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -216,7 +218,7 @@ def _report(rows: ReportRows, counts: Counts) -> JobReport:
 
 def summary_of(row: Mapping[str, Any]) -> dict[str, Any]:
     """The fields of a JobSummary."""
-    same = ("id", "kind", "channel", "account", "asked", "dedupe_key", "target_job_id", "replay_of")
+    same = ("id", "kind", "channel", "account", "asked", "dedupe_key", "target_job_id", "replay_of", "tenant")
     instants = ("created_at", "due_at", "expires_at", "finished_at")
     return {
         **{name: row[name] for name in same},

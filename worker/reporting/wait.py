@@ -10,7 +10,7 @@ from typing import Any
 
 from worker.domain.account import GETTOKEN
 from worker.domain.job import Kind, Priority, job_of
-from worker.domain.pacing.lane import Cause, Standing, account_of, standing
+from worker.domain.pacing.lane import Cause, Standing, in_the_way, standing
 from worker.domain.pacing.quiet import QUIET_HOURS
 from worker.domain.pause import Pause
 from worker.domain.settle import BEHIND_A_PART, FOREVER, NEWER_RELEASE
@@ -229,7 +229,7 @@ _WHAT = {
 
 def _blocks(part: Row, around: Surroundings) -> Iterator[PartWait]:
     """What its account and its lane wait for."""
-    for name in (account_of(part["lane"]), part["lane"]):
+    for name in sorted(in_the_way([part["lane"]]), key=len):
         row = around.lanes.get(name)
         stands = None if row is None else standing(row, around.failures)
         if row is None or stands is Standing.WATCHED:

@@ -14,7 +14,7 @@ from worker.channels import registry
 from worker.domain.errors import JobNotFound
 from worker.domain.job import JobId, id_of
 from worker.domain.job_filter import JobFilter
-from worker.domain.pacing.lane import RULES
+from worker.domain.pacing.lane import RULES, in_the_way
 from worker.domain.settle import FOREVER
 from worker.outbox.engine.caller import Bind, on_callers_connection
 from worker.outbox.engine.clock import DatabaseClock, SqlClock, instant, now_in
@@ -83,7 +83,7 @@ def why(
     rows = rows_of(connection, job_id)
     now = now_in(connection, clock)
     at = read_now(connection, now)
-    account, lanes = rows.job["account"], {part["lane"] for part in rows.parts}
+    account, lanes = rows.job["account"], in_the_way(part["lane"] for part in rows.parts)
     stands, steps = _lanes(connection, now, rows, lanes) if state is None else _elsewhere(state, clock, rows, lanes, at)
     processes = [process for process in living(connection, now) if process.fresh]
     around = Surroundings(

@@ -22,7 +22,7 @@ from sqlalchemy import Connection
 from worker.delivery.scheduler.backlog import Backlog, Backlogs
 from worker.delivery.scheduler.slow_start import SlowStart
 from worker.domain.pacing.bulk import BULK_EVERY, OTHERS, mix
-from worker.domain.pacing.lane import account_of, with_accounts
+from worker.domain.pacing.lane import account_of, in_the_way
 from worker.domain.pacing.limit import Amount
 from worker.outbox.engine.database import StateReader
 from worker.outbox.lanes.lanes import Noted, noted
@@ -60,8 +60,8 @@ class Allotment:
     def learn(
         self, connection: Connection, now_sql: str, now: float, lanes: Iterable[str], state: StateReader
     ) -> Noted:
-        """Reads blocks and bounds of these lanes and their accounts, and once a second the heartbeats."""
-        names = with_accounts(lanes)
+        """Reads blocks and bounds of these lanes, tenants and accounts, and once a second the heartbeats."""
+        names = in_the_way(lanes)
         stands = noted(*state, names)
         for key, limit in stands.used_up.items():
             self._limited.note(key, limit, now, stands.blocked[key] * MICRO)
@@ -163,14 +163,14 @@ class Share:
         """The ids in doorbells; `patient`: only full ones while half of the window is in the broker."""
         # Few ids are spread over all threads, so that they do not wait behind each other in one.
         ids, size = head.ids, max(1, min(self.size, -(-len(head.ids) // self.threads)))
-        if patient and 2 * (head.due - len(ids)) >= window:
+        if patient and 2 * len(head.out) >= window:
             whole = self.size * min(self.together, self.threads)
             ids, size = ids[: len(ids) // whole * whole], self.size
         return [tuple(ids[at : at + size]) for at in range(0, len(ids), size)]
 
     def mixed(self, normal: Head, bulk: Head, credit: int, *, patient: bool = True) -> list[DoorbellIds]:
         """Doorbells of normal and bulk parts, mixed by bulk's credit."""
-        both = Head([*normal.ids, *bulk.ids], normal.due + bulk.due)
+        both = Head([*normal.ids, *bulk.ids], [*normal.out, *bulk.out])
         line = mix(normal.ids, bulk.ids, credit)
         batches = []
         for bell in self.doorbells(both, self.window, patient=patient):

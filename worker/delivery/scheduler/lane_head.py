@@ -14,6 +14,7 @@ from sqlalchemy import Connection
 from worker.delivery.scheduler.backlog import Backlog, Backlogs
 from worker.delivery.scheduler.fair_share import Allotment, DoorbellIds, Share
 from worker.delivery.scheduler.slow_start import SlowStart
+from worker.delivery.scheduler.tenants import TenantShares, TenantWindow
 from worker.domain.job import Kind, Priority
 from worker.domain.pacing.bulk import BULK_EVERY, OTHERS, Pacing, after, mix
 from worker.domain.pacing.lane import account_of
@@ -27,6 +28,8 @@ from worker.outbox.lanes.processes import QueueName
 
 PROBED = 20
 """Parts of each priority at the head of a parked lane among which its probe is chosen."""
+TENANTS = 50
+"""Tenants of a lane that are looked at in one turn at most; further ones take turns."""
 KINDS_KEPT = 100_000
 """Lanes whose kind is remembered."""
 LEFT_US = 60_000_000
@@ -48,6 +51,8 @@ class Look:
     """Its calls in the air, counted for lanes with slow calls; None: not counted."""
     files: bool = False
     """Its jobs move files, which takes long."""
+    tenants: TenantWindow | None = None
+    """The shares of its tenants; None: it has none."""
 
     @property
     def due(self) -> int:
@@ -77,7 +82,7 @@ class Look:
 
     def offered(self) -> int:
         """How many of its parts are in the broker, as far as is known."""
-        return sum(head.due - len(head.ids) for head in self.heads.values())
+        return sum(len(head.out) for head in self.heads.values())
 
     def narrow(self, room: int) -> None:
         """Leaves at most `room` parts, each for a doorbell of its own; urgent first, then normal and bulk mixed."""
@@ -92,18 +97,28 @@ class LaneHeads:
     """Reads the heads of lanes, for one relay."""
 
     def __init__(
-        self, database: Database, backlogs: Backlogs, allotment: Allotment, slow_start: SlowStart, pacing: Pacing | None
+        self,
+        database: Database,
+        backlogs: Backlogs,
+        allotment: Allotment,
+        slow_start: SlowStart,
+        tenants: TenantShares,
+        pacing: Pacing | None,
     ):
         self._database, self._backlogs, self._allotment, self._slow_start = database, backlogs, allotment, slow_start
-        self._pacing = pacing
+        self._pacing, self._tenants = pacing, tenants
         self._kinds: dict[str, str] = {}
         """Lane -> the kind of its jobs; it never changes."""
 
-    def look(self, connection: Connection, known: Backlog) -> Look:
-        """Reads the head of a lane: urgent parts have a window of their own, normal and bulk share one."""
+    def look(self, connection: Connection, known: Backlog, stored: Sequence[str]) -> Look:
+        """Reads the head of a lane: urgent parts have a window of their own, normal and bulk share one.
+
+        `stored`: the keys under which its parts are queued, without those that are blocked.
+        """
         files = self._moves_files(known.lane)
         share = self._allotment.share(known, QueueName.FILES if files else QueueName.NORMAL)
         known.pressing = False
+        tenants = self._window(connection, known.lane, stored, max(share.window, share.urgent_window))
         heads: dict[Priority, Head] = {}
         for priority in Priority:
             window = share.urgent_window if priority is Priority.URGENT else share.window
@@ -111,13 +126,29 @@ class LaneHeads:
                 normal = heads[Priority.NORMAL].due
                 share = share if normal or files else self._allotment.share(known, QueueName.BULK)
                 window = share.bulk_window(normal)
-            heads[priority] = head_of_lane(connection, self._database.now, known.lane, priority, window)
+            heads[priority] = (
+                head_of_lane(connection, self._database.now, stored[0], priority, window)
+                if tenants is None
+                else tenants.head(priority, window)
+            )
+        if tenants is not None:
+            self._backlogs.took_turns(known.lane, stored[:TENANTS], tenants.idle())
         self._note_full(known, share, heads)
-        look = Look(known, share, heads)
+        look = Look(known, share, heads, tenants=tenants)
         if look.again:
             # No process took them from the lane's own queue in time, so they go into the queue of normal parts.
             look.share = self._allotment.share(known, QueueName.NORMAL)
         return look
+
+    def _window(self, connection: Connection, lane: str, stored: Sequence[str], rows: int) -> TenantWindow | None:
+        """The shares of a lane's tenants, of the first of them; None: it has none."""
+        if list(stored) == [lane]:
+            return None
+
+        def read(one: str, priority: Priority, most: int) -> Head:
+            return head_of_lane(connection, self._database.now, one, priority, most)
+
+        return self._tenants.window(lane, stored[:TENANTS], read, rows)
 
     def ask_more(self, connection: Connection, looks: Sequence[Look]) -> tuple[dict[str, str], dict[str, int]]:
         """Reads what else is needed of these lanes, each fact in one statement for all of them.
@@ -150,7 +181,8 @@ class LaneHeads:
 
     def first(self, connection: Connection, lane: str) -> str | None:
         """The part that may try a parked lane; None: the lane has none."""
-        heads = [head_of_lane(connection, self._database.now, lane, priority, PROBED) for priority in Priority]
+        now, stored = self._database.now, self._backlogs.stored(lane)[:TENANTS]
+        heads = [head_of_lane(connection, now, one, priority, PROBED) for priority in Priority for one in stored]
         waits = out_of_turn(connection, [part for head in heads for part in head.orders])
         ids = [part for head in heads for part in head.ids if part not in waits]
         paused = paused_among(connection, ids) if ids and some_paused(connection) else {}
@@ -239,9 +271,17 @@ class Batches:
     """Makes the doorbells of one relay, and notes in each lane's backlog what was offered."""
 
     def __init__(
-        self, backlogs: Backlogs, allotment: Allotment, slow_start: SlowStart, *, offer_s: float, offer_max_s: float
+        self,
+        backlogs: Backlogs,
+        allotment: Allotment,
+        slow_start: SlowStart,
+        tenants: TenantShares,
+        *,
+        offer_s: float,
+        offer_max_s: float,
     ):
         self._backlogs, self._allotment, self._slow_start = backlogs, allotment, slow_start
+        self._tenants = tenants
         self._offer_s, self._offer_max_s = offer_s, offer_max_s
 
     def doorbells(self, look: Look, now: float) -> list[Doorbell]:
@@ -270,7 +310,10 @@ class Batches:
         ]
         if urgent or rest:
             known.offered_at = now
-            self._slow_start.offered(known.lane, [part for ring in (*urgent, *rest) for part in ring.ids])
+            ids = [part for ring in (*urgent, *rest) for part in ring.ids]
+            self._slow_start.offered(known.lane, ids)
+            if look.tenants is not None:
+                look.tenants.offered(ids)
         # A thread that moves a file does nothing else meanwhile.
         together = 1 if look.files else share.together
         return [*_bundled(urgent, together), *_bundled(rest, together)]
@@ -286,11 +329,12 @@ class Batches:
         # Its head may have been put aside, with more due parts behind it.
         if not self._backlogs.is_wanted(known.lane):
             self._backlogs.forget(known.lane)
+            self._tenants.forget(known.lane)
 
     def _as_many_as_may_go(self, look: Look, batches: Sequence[DoorbellIds]) -> Sequence[DoorbellIds]:
         """The batches for which the account has room; a lane that got nothing is looked at again."""
         known, heads = look.known, (look.heads[Priority.NORMAL], look.heads[Priority.BULK])
-        offered, size, air = sum(head.due - len(head.ids) for head in heads), look.share.size, look.air or 0
+        offered, size, air = sum(len(head.out) for head in heads), look.share.size, look.air or 0
         # Each call in the air holds the other ids of its doorbell, which a thread has taken from the broker already.
         waiting = -(-max(0, offered - air * (size - 1)) // size)
         known.out = waiting + air

@@ -18,6 +18,7 @@ from worker.delivery.scheduler.due_lanes import DueLanes, FullScan
 from worker.delivery.scheduler.fair_share import MICRO, Allotment, Limited, Sharing
 from worker.delivery.scheduler.lane_head import Batches, Doorbell, LaneHeads, Look
 from worker.delivery.scheduler.slow_start import SlowStart
+from worker.delivery.scheduler.tenants import TenantShares
 from worker.domain.pacing.bulk import Pacing
 from worker.domain.pacing.lane import account_of
 from worker.domain.pacing.limit import Amount
@@ -52,6 +53,7 @@ class Relay:
         monotonic: Callable[[], float],
         scan_clock: Callable[[], float] | None = None,
         weight: Callable[[str], float] = lambda account: 1.0,
+        tenant_weight: Callable[[str], float] = lambda stored: 1.0,
         amount: Callable[[str, str], Amount | None] = lambda account, limit: None,
         pacing: Pacing | None = None,
     ):
@@ -65,10 +67,10 @@ class Relay:
             database, self._backlogs, self._full_scan, self._slow_start, look_s=times.look_s, monotonic=monotonic
         )
         self._allotment = Allotment(self._backlogs, sharing, self._slow_start, Limited(amount), weight)
-        self._heads = LaneHeads(database, self._backlogs, self._allotment, self._slow_start, pacing)
-        self._batches = Batches(
-            self._backlogs, self._allotment, self._slow_start, offer_s=times.offer_s, offer_max_s=times.offer_max_s
-        )
+        self._tenants = TenantShares(tenant_weight)
+        parts = self._backlogs, self._allotment, self._slow_start, self._tenants
+        self._heads = LaneHeads(database, *parts, pacing)
+        self._batches = Batches(*parts, offer_s=times.offer_s, offer_max_s=times.offer_max_s)
 
     def turn(self) -> float:
         """Makes one turn: lease, due lanes, offers. Raises errors of the database; the caller waits and calls again."""
@@ -98,6 +100,7 @@ class Relay:
         self._lease_until = now + self._times.lease_s / 3
         if self.active and not was:
             self._due_lanes.begin(database.read_now())
+            self._tenants.clear()
             log.info("relay_active", process=holder)
         return self.active
 
@@ -113,7 +116,7 @@ class Relay:
         """Reads the heads of these lanes and offers the parts that may go; returns the number of ids offered."""
         now = self._monotonic()
         with self._database.reading() as connection, self._database.reading_state(connection) as state:
-            names = (known.lane for known in lanes)
+            names = (stored for known in lanes for stored in self._backlogs.stored(known.lane))
             stands = self._allotment.learn(connection, self._database.now, now, names, state)
             pauses = standing_pauses(connection, ()) if (is_paused := some_paused(connection)) else []
             looks, rings = self._look(connection, lanes, stands, pauses, now)
@@ -133,15 +136,17 @@ class Relay:
         looks: list[Look] = []
         probes: list[Doorbell] = []
         for known in lanes:
-            keys = {known.lane, account_of(known.lane)}
+            keys, stored = {known.lane, account_of(known.lane)}, self._backlogs.stored(known.lane)
             if blocked := keys & stands.blocked.keys():
                 self._due_lanes.close(known.lane, now + max(stands.blocked[key] for key in blocked) * MICRO)
             elif self._is_paused(known.lane, pauses):
                 self._due_lanes.close(known.lane, now + PAUSED_S)
             elif parked := keys & stands.parked:
                 probes += self._probe(connection, known.lane, sorted(parked))
+            elif not (free := [one for one in stored if one not in stands.blocked]):
+                self._due_lanes.close(known.lane, now + min(stands.blocked[one] for one in stored) * MICRO)
             elif not self._is_full(known, now):
-                looks.append(self._heads.look(connection, known))
+                looks.append(self._heads.look(connection, known, free))
         return looks, probes
 
     def _paused(self, connection: Connection, looks: Sequence[Look], now: float) -> tuple[list[Look], dict[str, Pause]]:

@@ -25,7 +25,7 @@ from worker.delivery.sender.writer import Ticket, WriterClosed
 from worker.domain import settle
 from worker.domain.job import Kind, Priority
 from worker.domain.pacing.bulk import MOST, mix
-from worker.domain.pacing.lane import account_of, with_accounts
+from worker.domain.pacing.lane import account_of, in_the_way
 from worker.outbox.jobs.loading import DuePart, leave, load, pass_on
 from worker.outbox.lanes.lanes import noted
 from worker.outbox.lanes.offering import offer
@@ -148,7 +148,7 @@ class BatchSender:
         if behind is not None and behind.is_late:
             # The state was away, and does not have the blocks of this process yet, so they seem to be lifted.
             return
-        names = with_accounts([lane])
+        names = in_the_way([lane])
         with self._runtime.database.reading_state(connection) as state:
             known = noted(*state, names)
         self._runtime.lane_states.learn(

@@ -33,6 +33,8 @@ from worker.outbox.jobs.loading import DuePart
 from worker.outbox.lanes.lanes import block_lanes, hand_probe_on, log_steps, resume_lanes, return_probe
 
 ALARM_REMEDY = "find out what called so much; the vendor restricts this app's access until its traffic is normal"
+TENANT_S = 60.0
+"""Seconds after which a tenant asks again for room in its day, at the latest."""
 BRIEF_S = 1.0
 """Waits shorter than so many seconds are kept in this process and not written to SQL."""
 
@@ -144,7 +146,9 @@ class LaneBlocks:
 
     def fill(self, due: DuePart, denied: Denied) -> None:
         """Blocks the lane or account whose limit is used up; calls that have a permit are still made."""
-        block = self._block(due, denied.scope, denied.delay, used_up(denied.limit), limited=True)
+        # The cap of a tenant's day may be raised, and what is refused gives room back.
+        delay = min(denied.delay, TENANT_S) if denied.scope is Scope.TENANT else denied.delay
+        block = self._block(due, denied.scope, delay, used_up(denied.limit), limited=True)
         self._write(replace(block, limit_name=denied.limit))
 
     def no_token(self, due: DuePart, wait: TokenWait) -> None:
@@ -183,9 +187,11 @@ class LaneBlocks:
         limited: bool = False,
     ) -> LaneBlock:
         account = account_of(due.lane)
-        lane = account if scope is Scope.ACCOUNT else due.lane
+        lane = {Scope.ACCOUNT: account, Scope.TENANT: due.stored_lane}.get(scope, due.lane)
         self._lane_states.close(lane, delay, used_up=limited)
         label = due.account if scope is Scope.ACCOUNT else _label(due)
+        if scope is Scope.TENANT:
+            label = f"{label} of tenant {due.tenant}"
         return LaneBlock(lane, account, label, delay, reason, remedy, parked)
 
 

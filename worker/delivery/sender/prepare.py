@@ -32,6 +32,7 @@ from worker.domain.outcome import Taken
 from worker.domain.pacing.lane import account_of
 from worker.domain.pacing.limit import Charge
 from worker.domain.pacing.quiet import NONE, QuietHours
+from worker.domain.pacing.tenant import charge_of_tenant
 from worker.domain.resolution import Again, Awaiting, Hold, NothingSent, Ready, Refuse, Resolved
 from worker.domain.state import PartState
 from worker.outbox.commit.commands import Change
@@ -290,10 +291,12 @@ def render(runtime: Runtime, flights: Flights) -> Flights:
 def charges_of(runtime: Runtime, flight: InFlight, part: Part) -> Sequence[Charge]:
     """What the call of a part, or of some of its recipients, costs of each limit."""
     charges, most = flight.channel.limits(part, flight.account), runtime.settings.person_day
+    tenant, tenants = flight.due.tenant, flight.account.tenants
+    ours = charge_of_tenant(flight.account.name, tenants, tenant) if tenant and tenants else None
     # Once for a message, with the first of its calls that may have left.
-    if not most or flight.due.claim > flight.due.unheard or part.kind not in flight.channel.sends:
+    if not (most or ours) or flight.due.claim > flight.due.unheard or part.kind not in flight.channel.sends:
         return charges
-    return [*charges, *charges_of_persons(part, most)]
+    return [*charges, *(charges_of_persons(part, most) if most else ()), *([ours] if ours else ())]
 
 
 def render_again(runtime: Runtime, flight: InFlight) -> None:

@@ -30,6 +30,7 @@ from worker.domain.outcome import (
 )
 from worker.domain.pacing.lane import account_of
 from worker.domain.pacing.limit import PERSON_DAY
+from worker.domain.pacing.tenant import TENANT_DAY
 from worker.outbox.commit.commands import NO_FEEDBACK, Effects, End, Feedback, Marked
 from worker.outbox.commit.record_answer import outcome_name
 from worker.outbox.jobs.codes import SPENT_BY_VENDOR
@@ -116,7 +117,7 @@ def _record(runtime: Runtime, flight: InFlight) -> None:
     if isinstance(result, NeverLeft):
         give_back(runtime, flight)
     elif isinstance(verdict.outcome, Rejected):
-        _give_back_of_persons(runtime, flight)
+        _give_back_of_messages(runtime, flight)
     if isinstance(verdict.outcome, StaleToken) and flight.token is not None:
         runtime.tokens.refused(flight.account, flight.token)
     elif is_taken and flight.token is not None:
@@ -124,9 +125,9 @@ def _record(runtime: Runtime, flight: InFlight) -> None:
     flight.proved_open = _proved_open(due.lane, result, verdict)
 
 
-def _give_back_of_persons(runtime: Runtime, flight: InFlight) -> None:
-    """Returns what a message that was refused would have put before persons; the vendor has counted its call."""
-    charges = [charge for charge in flight.charges if charge.limit.name == PERSON_DAY]
+def _give_back_of_messages(runtime: Runtime, flight: InFlight) -> None:
+    """Returns what a refused message took of its persons' and its tenant's day; the vendor has counted its call."""
+    charges = [charge for charge in flight.charges if charge.limit.name in (PERSON_DAY, TENANT_DAY)]
     if charges and flight.permit is not None:
         runtime.governor.give_back_of(flight.permit, charges)
 

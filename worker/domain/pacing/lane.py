@@ -355,6 +355,12 @@ def lane_range(account: str) -> dict[str, str]:
     return {"low": f"{account}:", "high": f"{account};"}
 
 
-def with_accounts(lanes: Iterable[str]) -> set[str]:
-    """The names of the lanes and of their accounts: a block on either stops the lane."""
-    return {name for lane in lanes for name in (lane, account_of(lane))}
+def lane_of(stored: str) -> str:
+    """The lane of a key under which parts are queued: without the mark of their tenant, see `tenant.py`."""
+    account, colon, inside = stored.partition(":")
+    return f"{account}{colon}{inside.partition('.')[0]}"
+
+
+def in_the_way(stored: Iterable[str]) -> set[str]:
+    """The names that may be blocked for parts under these keys: the keys, their lanes, and their accounts."""
+    return {name for one in stored for name in (one, lane_of(one), account_of(one))}

@@ -14,6 +14,7 @@ from typing import Any
 from sqlalchemy import Connection
 
 from worker.domain.job import Priority, job_of, part_id, part_range
+from worker.domain.pacing.tenant import tenants_range
 from worker.domain.settle import PartFacts, park_on
 from worker.domain.state import PartState
 from worker.outbox import tables
@@ -126,19 +127,21 @@ class Beside:
 
 
 def others_unanswered(connection: Connection, account: str, kind: str, lane: str, own_id: str) -> list[Beside]:
-    """The other parts of an account and kind that are in doubt, queued again or not, or in the air."""
+    """The other parts of an account and kind that are in doubt, queued again or not, or in the air, of all tenants."""
+    of_lane = "lane >= :from_lane and lane < :to_lane"
     query = (
         "select p.id, p.job_id, p.doubts = 0, p.marked_at, j.kind, j.message, p.spec, j.payload from"
         # One select for each index: with a single condition MariaDB would read every part of the table.
         " (select id from worker_parts where state = 6 and doubts > 0"
-        f" union all select id from {by_lane(dialect_of(connection))} where state = 0 and lane = :lane and doubts > 0"
-        " union all select id from worker_parts where state = 1 and lane = :lane) found"
+        f" union all select id from {by_lane(dialect_of(connection))} where state = 0 and {of_lane} and doubts > 0"
+        f" union all select id from worker_parts where state = 1 and {of_lane}) found"
         " join worker_parts p on p.id = found.id join worker_jobs j on j.id = p.job_id"
         " where p.id <> :own and j.account = :account and j.kind = :kind"
     )
+    values = {"account": account, "kind": kind, "own": own_id, **tenants_range(lane)}
     return [
         Beside(row[0], row[1], bool(row[2]), row[3] or 0, row[4], json.loads(row[5]), json.loads(row[6]), row[7])
-        for row in execute(connection, query, {"account": account, "kind": kind, "lane": lane, "own": own_id})
+        for row in execute(connection, query, values)
     ]
 
 

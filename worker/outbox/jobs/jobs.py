@@ -67,6 +67,7 @@ class JobRow(TypedDict):
     quiet_hours: NotRequired[str]
     target_job_id: NotRequired[str]
     replay_of: NotRequired[str]
+    tenant: NotRequired[str]
     warnings: NotRequired[str]
     n_open: int
     lane: NotRequired[str]

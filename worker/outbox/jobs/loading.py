@@ -12,6 +12,7 @@ from sqlalchemy import Connection
 
 from worker.domain.content.message import INLINE
 from worker.domain.job import Priority, is_read
+from worker.domain.pacing.lane import lane_of
 from worker.domain.state import OPEN_STATES, PartState
 from worker.outbox.engine.bulk import ids_json
 from worker.outbox.engine.dialect import Dialect, dialect_of
@@ -61,6 +62,10 @@ class DuePart:
     """The version of its documents, which are empty here when this release cannot read it."""
     due_at: int = 0
     """When its job was due first."""
+    tenant: str | None = None
+    """The team that its job is of, among those that share the account's limits."""
+    stored_lane: str = ""
+    """The key under which it is queued: the lane's, and behind it the tenant's mark."""
 
 
 _COLUMNS = (
@@ -90,7 +95,8 @@ def _select(dialect: Dialect, now: str) -> str:
     size = " + ".join(f"coalesce({dialect.octet_length}({column}), 0)" for column in _DOCUMENTS)
     columns = _COLUMNS.format(*(f"case when {size} <= {LARGE} then {column} end" for column in _DOCUMENTS))
     return (
-        f"select {columns}, p.priority, p.unheard, j.quiet_hours, j.payload, j.due_at, {_SUPPRESSED}, j.cancelled_at"
+        f"select {columns}, p.priority, p.unheard, j.quiet_hours, j.payload, j.due_at, j.tenant,"
+        f" {_SUPPRESSED}, j.cancelled_at"
         f" from {_from(dialect)}"
         f" and p.state = 0 and p.waits_on is null and p.not_before <= {now}"
     )
@@ -104,8 +110,9 @@ def load(connection: Connection, now: str, ids: Sequence[str]) -> list[DuePart]:
 
 
 def _loaded(row: Sequence[Any]) -> DuePart:
-    loaded = DuePart(*row[:-7])
-    loaded.priority, loaded.unheard, loaded.quiet_hours, loaded.payload, loaded.due_at = row[-7:-2]
+    loaded = DuePart(*row[:-8])
+    loaded.stored_lane, loaded.lane = loaded.lane, lane_of(loaded.lane)
+    loaded.priority, loaded.unheard, loaded.quiet_hours, loaded.payload, loaded.due_at, loaded.tenant = row[-8:-2]
     loaded.some_suppressed, loaded.cancelled = bool(row[-2]), row[-1] is not None
     if not is_read(loaded.payload):
         loaded.spec, loaded.message = {}, {}

@@ -50,7 +50,7 @@ class JobRows(ReportRows):
 _FOLLOWERS = "select id, kind, state, created_at, finished_at from worker_jobs where target_job_id = :id order by id"
 LISTED = (
     *("id", "kind", "channel", "account", "asked", "priority", "due_at", "expires_at", "dedupe_key", "tags"),
-    *("target_job_id", "replay_of", "created_at", "state", "finished_at"),
+    *("target_job_id", "replay_of", "created_at", "state", "finished_at", "tenant"),
 )
 """The columns of a job that lists show."""
 _PART_HEADS = (

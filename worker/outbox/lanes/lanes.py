@@ -20,7 +20,17 @@ from worker.domain.account import GETTOKEN
 from worker.domain.job import first_id
 from worker.domain.outcome import Penalty
 from worker.domain.pacing import lane as deciding
-from worker.domain.pacing.lane import Cause, LaneBlock, LaneEvent, LaneFacts, LaneRules, Step, Success, account_of
+from worker.domain.pacing.lane import (
+    Cause,
+    LaneBlock,
+    LaneEvent,
+    LaneFacts,
+    LaneRules,
+    Step,
+    Success,
+    account_of,
+    lane_of,
+)
 from worker.domain.settle import FOREVER
 from worker.outbox import tables
 from worker.outbox.engine.bulk import ids_json, insert_rows
@@ -371,8 +381,10 @@ def _keep(connection: Connection, events: Sequence[LaneEvent], now: int) -> None
 
 def calls_in_the_air(connection: Connection) -> dict[str, int]:
     """Lane -> how many of its parts are being sent now."""
-    rows = fetch(connection, "select lane, count(*) from worker_parts where state = 1 group by lane")
-    return {row[0]: int(row[1]) for row in rows}
+    found: dict[str, int] = {}
+    for stored, calls in fetch(connection, "select lane, count(*) from worker_parts where state = 1 group by lane"):
+        found[lane_of(stored)] = found.get(lane_of(stored), 0) + int(calls)
+    return found
 
 
 def log_steps(steps: Sequence[LaneEvent]) -> None:

@@ -11,6 +11,7 @@ from functools import lru_cache
 
 from sqlalchemy import Connection
 
+from worker.domain.pacing.lane import lane_of
 from worker.domain.pacing.quiet import QUIET_HOURS
 from worker.outbox import tables
 from worker.outbox.engine.bulk import ids_json, update_rows
@@ -29,9 +30,15 @@ class NewlyDue:
     """The most urgent priority among them."""
     parts: int
 
+    def beside(self, other: NewlyDue | None) -> NewlyDue:
+        """The parts of two tenants of the lane together."""
+        if other is None:
+            return self
+        return NewlyDue(max(self.newest, other.newest), min(self.priority, other.priority), self.parts + other.parts)
+
 
 def lanes_newly_due(connection: Connection, now: str, since: int, limit: int) -> dict[str, NewlyDue]:
-    """Lanes with parts that became due after an instant and are not offered.
+    """The keys under which parts are queued that became due after an instant and are not offered.
 
     At most so many parts are read, the oldest first.
     """
@@ -53,8 +60,8 @@ class Head:
 
     ids: list[str]
     """Due parts that are not in the broker, as far as the rows show."""
-    due: int
-    """How many parts are due in all, up to the window asked for."""
+    out: list[str]
+    """Due parts that are in the broker."""
     first: str | None = None
     """The first due part, in the broker or not; None: nothing is due."""
     first_is_free: bool = False
@@ -64,10 +71,18 @@ class Head:
     orders: Mapping[str, str] = field(default_factory=dict)
     """Ordered parts among the ids -> their order."""
 
+    @property
+    def due(self) -> int:
+        """How many parts are due in all, up to the window asked for."""
+        return len(self.ids) + len(self.out)
+
     def without(self, later: Collection[str]) -> Head:
         """The same head without some parts, which have to wait."""
         ids = [part for part in self.ids if part not in later]
-        return self if len(ids) == len(self.ids) else replace(self, ids=ids, due=self.due - len(self.ids) + len(ids))
+        return self if len(ids) == len(self.ids) else replace(self, ids=ids)
+
+
+NOTHING_DUE = Head([], [])
 
 
 def by_lane(dialect: Dialect) -> str:
@@ -98,11 +113,12 @@ def head_of_lane(connection: Connection, now: str, lane: str, priority: int, win
     params = {"lane": lane, "priority": priority, "window": window}
     rows = fetch(connection, _head(dialect_of(connection), now), params)
     if not rows:
-        return Head([], 0)
+        return NOTHING_DUE
     free = [row for row in rows if not row[2]]
     again = any(row[1] is not None for row in free)
     orders = {row[0]: row[3] for row in free if row[3] is not None}
-    return Head([row[0] for row in free], len(rows), rows[0][0], rows[0][1] is None, again, orders)
+    out = [row[0] for row in rows if row[2]]
+    return Head([row[0] for row in free], out, rows[0][0], rows[0][1] is None, again, orders)
 
 
 @lru_cache(maxsize=8)
@@ -178,7 +194,8 @@ def kinds_of(connection: Connection, parts: Sequence[str]) -> dict[str, str]:
     """Lane -> kind of job, for the lanes of these parts."""
     dialect = dialect_of(connection)
     source = dialect.chosen("worker_parts", alias="p", joins=f"{dialect.join('worker_jobs j')} on j.id = p.job_id")
-    return dict(fetch(connection, f"select p.lane, j.kind from {source}", {"ids": ids_json(parts)}))
+    rows = fetch(connection, f"select p.lane, j.kind from {source}", {"ids": ids_json(parts)})
+    return {lane_of(stored): kind for stored, kind in rows}
 
 
 def some_paused(connection: Connection) -> bool:

@@ -56,6 +56,7 @@ jobs = table(
     Column("cancelled_at", BigInteger, doc="when it was cancelled, while something of it was to be sent; null: never"),
     Column("quiet_hours", Key(80), doc="its own quiet hours, or `none`; null: its account's"),
     from_zero("payload", "version of its documents and those of its parts, see `PAYLOAD`", SmallInteger),
+    Column("tenant", Key(60), doc="the team that shares the account's limits with others; null: none"),
     Index(
         PREFIX + "jobs_dedupe",
         "account",
@@ -73,7 +74,12 @@ parts = table(
     Column("id", Key(PART_ID), primary_key=True, doc="`<job id>-<n>`"),
     Column("job_id", Key(ID), nullable=False, doc="the job"),
     Column("n", Integer, nullable=False, doc="0, 1, ... inside the job"),
-    Column("lane", Key(LANE), nullable=False, doc="account name, colon, keyed hash of the lane inside the account"),
+    Column(
+        "lane",
+        Key(LANE),
+        nullable=False,
+        doc="account name, colon, keyed hash of the lane inside the account; for a tenant a dot and its mark",
+    ),
     Column("priority", SmallInteger, nullable=False, doc="the job's"),
     from_zero("state", "PartState", SmallInteger),
     Column(

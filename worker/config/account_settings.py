@@ -1,0 +1,148 @@
+"""The settings of one account: its `[accounts.NAME]` table and the tables inside it.
+
+Knows no channel's own keys and never reads a secret's value.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Annotated, Any, Literal, Self
+from urllib.parse import urlsplit
+
+from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, field_validator, model_validator
+
+from worker.config.egress import EgressSettings
+from worker.config.places import SecretFrom
+from worker.config.token_provider import TokenProviderFrom
+from worker.domain.content.staging import Staging, staging_problem
+from worker.domain.pacing.quiet import NONE, quiet_hours
+from worker.domain.pacing.tenant import NAME_CHARACTERS, OTHERS
+
+SECRET_KEYS = frozenset({"secret", "bearer", "token", "aes_key", "encoding_aes_key", "webhook_key", "key", "password"})
+"""Keys whose value is a credential wherever they stand under an account."""
+
+Share = Annotated[float, Field(gt=0, le=1)]
+Weight = Annotated[float, Field(gt=0, le=1000)]
+
+
+class StagingSettings(BaseModel):
+    """`[staging]`, of all accounts, or of one: what keeps its calls from people, where this is no production."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+
+    dry_run: bool = False
+    only: tuple[str, ...] | None = None
+    redirect_to: tuple[str, ...] = ()
+
+    def __repr_args__(self) -> Iterable[tuple[str | None, Any]]:
+        # Without the recipients.
+        return [("on", self.switches().told())]
+
+    def switches(self) -> Staging:
+        """As the pipeline knows them."""
+        return Staging(self.dry_run, self.only, self.redirect_to)
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> Self:
+        if (problem := staging_problem(self.switches())) is not None:
+            raise ValueError(problem)
+        return self
+
+
+class TenantSettings(BaseModel):
+    """`[accounts.NAME.tenants.TENANT]`: its share of the account's limits, and its cap."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    weight: Weight = 1.0
+    """Its share beside other tenants with work: 2 gets twice as much as 1."""
+    day: NonNegativeInt = 0
+    """Most messages that are sent for it in any 24 hours; later ones wait. 0: no such cap."""
+    tag: Annotated[str, Field(min_length=1)] | None = None
+    """Jobs with this tag are its own, where they name no tenant."""
+
+
+class AccountSettings(EgressSettings, BaseModel):
+    """One `[accounts.NAME]` table; keys that are not named here belong to the channel."""
+
+    model_config = ConfigDict(extra="allow", frozen=True, hide_input_in_errors=True)
+
+    channel: str
+    base_url: str | None = None
+    """None: the vendor's own host."""
+    secret: SecretFrom | None = None
+    limits: dict[str, NonNegativeInt] = {}
+    share: Share | dict[str, Share] = 1.0
+    """The fraction of every limit that this worker may use, where other programs send through the same app; or by limit
+    name."""
+    on_unknown: Literal["default", "hold", "resend"] = "default"
+    allow_everyone: bool = False
+    disabled: bool = False
+    """A disabled account takes no new job, and its jobs wait."""
+    weight: Weight = 1.0
+    """Its share of the threads beside other accounts with work: 2 gets twice as much as 1."""
+    quiet_hours: str = NONE
+    """When nothing is put before people, as `"22:00-07:00 Asia/Shanghai"`; a job may say otherwise."""
+
+    staging: StagingSettings | None = None
+    """None: as for all accounts."""
+    previous: dict[str, Any] = {}
+    """The `secret` and `callback` that were valid before, used beside the present ones while they are rotated."""
+    token_provider: TokenProviderFrom | None = None
+    """The firm's own place of its tokens; None: the vendor's gettoken."""
+    tenants: dict[str, TenantSettings] = {}
+    """What each tenant may have of its limits; `*`: all that are not named."""
+
+    @field_validator("quiet_hours")
+    @classmethod
+    def _as_quiet_hours(cls, value: str) -> str:
+        quiet_hours(value)
+        return value
+
+    @field_validator("base_url")
+    @classmethod
+    def _http_url(cls, value: str | None) -> str | None:
+        if value is None:
+            return None
+        parts = urlsplit(value)
+        if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment:
+            raise ValueError("not a web address; write it as https://host or http://host:port")
+        return value.rstrip("/")
+
+    @field_validator("tenants")
+    @classmethod
+    def _apart(cls, value: dict[str, TenantSettings]) -> dict[str, TenantSettings]:
+        owners = dict[str, str]()
+        for name, tenant in value.items():
+            if not 0 < len(name) <= NAME_CHARACTERS:
+                raise ValueError(f"a tenant's name has 1 to {NAME_CHARACTERS} characters; shorten it")
+            if tenant.tag is None:
+                continue
+            if name == OTHERS:
+                raise ValueError(f"{OTHERS} stands for all other tenants; give the tag to one with a name")
+            if owners.setdefault(tenant.tag, name) != name:
+                raise ValueError(f"{owners[tenant.tag]} and {name} have the same tag; give each its own")
+        return value
+
+    @model_validator(mode="after")
+    def _no_inline_secrets(self) -> Self:
+        for key, value in (self.model_extra or {}).items():
+            _refuse_inline(key, value)
+        if unknown := self.previous.keys() - {"secret", "callback"}:
+            raise ValueError(f"previous.{min(unknown)} is no credential; previous may have secret and callback")
+        return self
+
+    def __repr_args__(self) -> Iterable[tuple[str | None, Any]]:
+        # The channel's own keys are left out: one of them may be a credential under a name we do not know.
+        return [(name, value) for name, value in super().__repr_args__() if name in type(self).model_fields]
+
+
+def _refuse_inline(path: str, value: Any) -> None:
+    """Refuses a channel's own credential, at any depth, that is not a { env } or { file } table."""
+    if isinstance(value, dict) and not value.keys() <= {"env", "file"}:
+        for key, inner in value.items():
+            _refuse_inline(f"{path}.{key}", inner)
+    elif isinstance(value, str) and path.rpartition(".")[2].lower() in SECRET_KEYS:
+        raise ValueError(
+            f'{path} holds a credential; settings only name its place: {{ env = "NAME" }} or {{ file = "/run/..." }}'
+        )
