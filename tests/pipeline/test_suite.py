@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -27,6 +28,7 @@ from tests.support.runtime import GETTOKEN
 from worker.channels.wecom.suite import ENDED, MISSING as NO_CODE
 from worker.channels.wecom_suite.token import MISSING as NO_TICKET, REFRESH
 from worker.domain.account import Secret, Token, TokenParked, TokenWait
+from worker.domain.callbacks.inbound import GrantKind
 from worker.domain.content.staging import Staging
 from worker.domain.errors import ConfigurationError
 from worker.outbox.engine.clock import DrivenClock
@@ -518,6 +520,41 @@ def test_a_code_that_came_while_the_database_was_away_is_kept(here: SuiteSite) -
 
     assert 1 == len(here.calls(PERMANENT))
     assert isinstance(here.token(here.process()), Token)
+
+
+def test_a_corps_id_that_cannot_be_kept_is_given_up(here: SuiteSite) -> None:
+    """It does not come back in each turn, and holds up no other code."""
+    here.act("ticket")
+    here.act("authorise", corpid="ww" + "x" * 127, agentid=9)
+    here.act("authorise", corpid="wwacme", agentid=7)
+    here.exchange()
+    here.exchange()
+
+    assert isinstance(here.token(here.process()), Token)
+    assert not here.site.rows("select subject from worker_grants where kind = 'auth_code'")
+
+
+def test_a_suite_without_an_answer_holds_up_no_other(here: SuiteSite, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The codes of two suites are exchanged side by side; those of one, one after another."""
+    runtime, other, seen = here.site.runtime, threading.Event(), list[str]()
+    rows = [
+        grants.GrantRow(grants.GrantKey(GrantKind.AUTH_CODE, account, subject), None, 0, None, 0, 0)
+        for account, subject in (("first", "a"), ("first", "b"), ("second", "c"))
+    ]
+    monkeypatch.setattr(grants, "to_exchange", lambda *_: rows)
+
+    def exchange(row: grants.GrantRow) -> None:
+        if row.key.subject == "a":
+            assert other.wait(30), "the other suite waits for this one"
+        if row.key.account == "second":
+            other.set()
+        seen.append(row.key.subject)
+
+    exchanges = CodeExchanges(runtime.database, runtime.accounts, runtime.tokens, runtime.transport)
+    monkeypatch.setattr(exchanges, "_exchange", exchange)
+    exchanges.turn()
+
+    assert ["c", "a", "b"] == seen
 
 
 def _away(*_: object) -> bool:

@@ -18,7 +18,7 @@ from worker.domain.account import Account, Egress, Secret, Token, TokenParked, T
 from worker.domain.call import CallResult, NeverLeft, NoAnswer, Request
 from worker.outbox.engine.clock import DrivenClock
 from worker.outbox.engine.database import Database
-from worker.transport.token_provider import AT_ONCE, LONGEST_S, TokenProviders, Unprovided
+from worker.transport.token_provider import AT_ONCE, GIVEN_UP_S, HANGING, LONGEST_S, TokenProviders, Unprovided
 from worker.transport.tokens import PROVIDED_TWICE, SAME_AGAIN, TokenTimes
 
 URL = "https://tokens.corp/wecom/hr?app=7"
@@ -308,6 +308,21 @@ def test_a_function_that_hangs_holds_few_threads(database: Database, driven_cloc
     assert ["gettoken: token_provider took longer than 0.01 s"] * AT_ONCE == reasons[:AT_ONCE]
     assert ["gettoken: the token service is being asked for other accounts"] * 3 == reasons[AT_ONCE:]
     assert ["given", "vendors"] == others
+
+
+def test_a_function_that_hangs_for_good_is_given_up(database: Database, driven_clock: DrivenClock) -> None:
+    """After five minutes it is asked again, until it hangs in sixteen threads."""
+    vendor = Vendor(database, driven_clock, [], TokenTimes(patience_s=0.2, call_s=0.01))
+    process, told = vendor.process(), []
+    for n in range(HANGING + AT_ONCE):
+        told.append(process.get(by_function("hangs", f"a{n}"), CHANNEL))
+        if n % AT_ONCE == AT_ONCE - 1:
+            driven_clock.advance(GIVEN_UP_S + 1)
+
+    assert HANGING == len(provided.ASKED)
+    reasons = [wait.reason for wait in told if isinstance(wait, TokenWait)]
+    assert ["gettoken: token_provider took longer than 0.01 s"] * HANGING == reasons[:HANGING]
+    assert ["gettoken: token_provider hangs in 16 threads"] * AT_ONCE == reasons[HANGING:]
 
 
 def test_while_the_old_token_lives_nobody_waits_for_the_place(database: Database, driven_clock: DrivenClock) -> None:

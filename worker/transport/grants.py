@@ -7,8 +7,11 @@ exchanges it as soon as it is there. What a code or an answer means is the chann
 from __future__ import annotations
 
 import os
+import threading
 import time
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import structlog
@@ -46,6 +49,10 @@ RESEAL_S = 60.0
 """Seconds between two looks for what the former secret seals."""
 LEASE_S = 25.0
 CALL_S = 10.0
+SIDE_BY_SIDE = 8
+"""Suites whose codes are exchanged at a time."""
+SUBJECT = 128
+"""Characters of the longest id of a corp."""
 AGAIN_S = 10.0
 """Seconds until a code is tried again after a call without an answer."""
 
@@ -102,12 +109,13 @@ class CodeExchanges:
         self._database, self._accounts, self._tokens, self._transport = database, accounts, tokens, transport
         self._leads, self._monotonic, self._entropy = leads, monotonic, entropy
         self._reseal_at = monotonic()
+        self._saving = threading.Lock()
         self._unsaved: list[tuple[GrantKey, SealedGrant]] = []
         self._left: dict[GrantKey, float] = {}
         """Codes that this process cannot exchange, and until when it leaves them to others without another try."""
 
     def turn(self) -> float:
-        """Exchanges each code that may be exchanged now, one after another; returns the seconds until the next turn."""
+        """Exchanges the codes that may be exchanged now, suites side by side; the seconds until the next turn."""
         self._save()
         if not self._leads():
             return LOOK_S
@@ -115,20 +123,29 @@ class CodeExchanges:
             rows = grants.to_exchange(connection, self._database.now)
         now = self._monotonic()
         self._left = {key: until for key, until in self._left.items() if until > now}
+        suites: dict[str, list[GrantRow]] = {}
         for row in rows:
-            if row.key in self._left:
-                continue
+            if row.key not in self._left:
+                suites.setdefault(row.key.account, []).append(row)
+        if suites:
+            # A suite of which the vendor does not answer holds up no other: codes are good for minutes.
+            with ThreadPoolExecutor(min(len(suites), SIDE_BY_SIDE), "exchange") as pool:
+                deque(pool.map(self._exchange_all, suites.values()), maxlen=0)
+        if self._monotonic() >= self._reseal_at:
+            self._reseal_at = self._monotonic() + RESEAL_S
+            self._reseal()
+        return LOOK_S
+
+    def _exchange_all(self, rows: Sequence[GrantRow]) -> None:
+        """Exchanges the codes of one suite, one after another."""
+        for row in rows:
             # A suite that is not configured here, or wrongly, does not hold up the others; nor is its code kept from
             # a process of another installation, which may have it right.
             try:
                 self._exchange(row)
             except WorkerError as error:
-                self._left[row.key] = now + AGAIN_S
+                self._left[row.key] = self._monotonic() + AGAIN_S
                 log.warning("code_not_exchanged", account=row.key.account, reason=str(error), seconds=AGAIN_S)
-        if self._monotonic() >= self._reseal_at:
-            self._reseal_at = self._monotonic() + RESEAL_S
-            self._reseal()
-        return LOOK_S
 
     def _exchange(self, row: GrantRow) -> None:
         if row.is_over:
@@ -148,9 +165,10 @@ class CodeExchanges:
 
     def _save(self) -> None:
         """Stores the codes that came back while the database was away: the vendor gives each only once."""
-        while self._unsaved:
-            grants.settle(self._database, *self._unsaved[0])
-            del self._unsaved[0]
+        with self._saving:
+            while self._unsaved:
+                grants.settle(self._database, *self._unsaved[0])
+                del self._unsaved[0]
 
     def _keeper(self, name: str) -> tuple[Account, TokenChain]:
         account = self._accounts.get(name)
@@ -177,6 +195,8 @@ class CodeExchanges:
         outcome: CodeGranted | TokenRefused | TokenLater | TokenStale,
     ) -> None:
         match outcome:
+            case CodeGranted(subject=subject) if len(subject) > SUBJECT:
+                self._lost(row, f"the vendor's id of the corp has more than {SUBJECT} characters")
             case CodeGranted(subject=subject, code=code):
                 key = GrantKey(GrantKind.CODE, account.name, subject)
                 sealed = _sealed(key, code, secret_of(account), self._entropy)

@@ -12,6 +12,7 @@ from __future__ import annotations
 import json
 import math
 import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import Future, TimeoutError as TooLate
 from dataclasses import dataclass, replace
@@ -27,7 +28,11 @@ from worker.transport.egress.remedies import REMEDIES
 from worker.transport.http import NO_THREAD, Transport, call_once
 
 AT_ONCE = 4
-"""Asks of one place at a time and process: one that hangs holds no more threads than these."""
+"""Asks of one place at a time and process: one that hangs holds no more threads than these, until it is given up."""
+GIVEN_UP_S = 300.0
+"""Seconds after which a function that has not returned is no longer waited for, and its place is free again."""
+HANGING = 16
+"""Threads in which one function may hang; with so many it is not called any more until one of them returns."""
 LONGEST_S = 86_400
 """Seconds for which a token is used at most before the place is asked again."""
 _LONGEST = 4096
@@ -49,33 +54,40 @@ class Unprovided:
 class TokenProviders:
     """One process's way to such places. Thread-safe."""
 
-    def __init__(self, transport: Transport, *, deadline_s: float):
-        self._transport, self._deadline_s = transport, deadline_s
+    def __init__(self, transport: Transport, *, deadline_s: float, monotonic: Callable[[], float] = time.monotonic):
+        self._transport, self._deadline_s, self._monotonic = transport, deadline_s, monotonic
         self._guard = threading.Lock()
-        self._asking: dict[str, int] = {}
+        self._asking: dict[str, dict[object, float]] = {}
+        """Place -> what it is being asked, and since when."""
 
     def ask(self, account: Account, provider: TokenProvider, *, fresh: bool) -> TokenGranted | Unprovided:
         """The account's token, within the deadline; `fresh`: the vendor refused the last one."""
         place = provider.place if provider.bearer is None else urlsplit(provider.place).netloc
-        if not self._enter(place):
-            return Unprovided("the token service is being asked for other accounts", "", busy=True)
+        ask = self._enter(place)
+        if isinstance(ask, Unprovided):
+            return ask
         if provider.bearer is not None:
             try:
                 return self._get(account, provider, provider.bearer.read(), fresh=fresh)
             finally:
-                self._leave(place)
-        return self._call(account.name, place, fresh=fresh)
+                self._leave(place, ask)
+        return self._call(account.name, place, ask, fresh=fresh)
 
-    def _enter(self, place: str) -> bool:
+    def _enter(self, place: str) -> object | Unprovided:
+        now = self._monotonic()
         with self._guard:
-            if self._asking.get(place, 0) >= AT_ONCE:
-                return False
-            self._asking[place] = self._asking.get(place, 0) + 1
-            return True
+            asks = self._asking.setdefault(place, {})
+            if sum(now - began < GIVEN_UP_S for began in asks.values()) >= AT_ONCE:
+                return Unprovided("the token service is being asked for other accounts", "", busy=True)
+            if len(asks) >= HANGING:
+                return Unprovided(f"token_provider hangs in {HANGING} threads", _OF_HANGING)
+            ask = object()
+            asks[ask] = now
+            return ask
 
-    def _leave(self, place: str) -> None:
+    def _leave(self, place: str, ask: object) -> None:
         with self._guard:
-            self._asking[place] -= 1
+            del self._asking[place][ask]
 
     # -- a URL --------------------------------------------------------------------------------------------------------
 
@@ -88,21 +100,21 @@ class TokenProviders:
 
     # -- a function ---------------------------------------------------------------------------------------------------
 
-    def _call(self, account: str, place: str, *, fresh: bool) -> TokenGranted | Unprovided:
+    def _call(self, account: str, place: str, ask: object, *, fresh: bool) -> TokenGranted | Unprovided:
         asked: Future[TokenGranted | Unprovided] = Future()
 
         def work() -> None:
-            # Its place is free again when it has returned, not when its time is over: else those that hang add up.
+            # Its place is free when it has returned, not when its deadline is over: else those that hang add up.
             try:
                 found = _called(account, place, fresh=fresh)
             finally:
-                self._leave(place)
+                self._leave(place, ask)
             asked.set_result(found)
 
         try:
             threading.Thread(target=work, name="token_provider", daemon=True).start()
         except RuntimeError:
-            self._leave(place)
+            self._leave(place, ask)
             return Unprovided(NO_THREAD, REMEDIES[NO_THREAD])
         try:
             return asked.result(self._deadline_s)
@@ -111,6 +123,7 @@ class TokenProviders:
 
 
 _OF_URL = "check the token service and this account's token_provider; it is asked again by itself"
+_OF_HANGING = "give the function that this account's token_provider names a timeout, and restart the worker"
 _OF_FUNCTION = "check the function that this account's token_provider names; it is asked again by itself"
 
 

@@ -122,7 +122,7 @@ class Tokens:
         self._pause = pause
         self._times = times or TokenTimes()
         self._sources = TokenSources(database, accounts or FixedAccounts([]), probe_s=self._times.probe_s)
-        self._providers = TokenProviders(transport, deadline_s=self._times.call_s)
+        self._providers = TokenProviders(transport, deadline_s=self._times.call_s, monotonic=monotonic)
         self._guard = threading.Lock()
         self._held: dict[str, _Held] = {}
         self._flights: dict[TokenKey, threading.Lock] = {}
