@@ -22,8 +22,9 @@ from worker.outbox.lanes.full_scan import START, Place, lanes_with_due
 from worker.outbox.upkeep import gauges
 
 DUE, FUTURE = 10_000, 5_000
-A_FEW = 20
-"""Rows that a question may read beside those that it needs: where a range ends, and tables made on the way."""
+A_FEW = 50
+"""Rows that a question may read beside those that it needs, of thousands: where a range ends, tables made on the way,
+and on PostgreSQL the ends of an index, at which its planner looks."""
 
 
 @pytest.fixture
