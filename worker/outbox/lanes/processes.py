@@ -145,7 +145,7 @@ def running(connection: Connection, now: str) -> list[RunningProcess]:
     release = "version, revision" if "revision" in columns else "null, null"
     query = (
         f"select host, pid, threads, queues, {release} from worker_processes"
-        f" where ended_at is null and alive_until > {now} order by host, pid"
+        f" where ended_at is null and alive_until > {now} order by host, pid, id"
     )
     return [
         RunningProcess(host, pid, threads, _queues(queues), None if version is None else Release(version, revision))
