@@ -34,9 +34,10 @@ class Lane:
         free = [part for part in rows if part not in self.out]
         return Head(free, [part for part in rows if part in self.out], rows[0] if rows else None)
 
-    def turn(self, room: int, gone: int | None = None) -> dict[Priority, Head]:
+    def turn(self, room: int, gone: int | None = None, blocked: str = "") -> dict[Priority, Head]:
         """Offers a window, then `gone` of the parts in the broker are called (all, unless told otherwise)."""
-        window = self.shares.window(LANE, list(self.queues), self.read, room)
+        free = [one for one in self.queues if one not in blocked]
+        window = self.shares.window(LANE, free, self.read, room, blocked)
         heads = {priority: window.head(priority, room) for priority in Priority}
         ids = [part for head in heads.values() for part in head.ids]
         window.offered(ids)
@@ -86,6 +87,45 @@ def test_an_idle_time_is_no_credit() -> None:
         lane.turn(10)
 
     assert {"a": 50, "b": 50} == lane.called - before
+
+
+def test_a_blocked_time_is_no_credit() -> None:
+    lane = Lane()
+    lane.add("a", 2_000)
+    lane.add("b", 3_000)
+    lane.turn(10)
+    for _ in range(100):
+        lane.turn(10, blocked="a")
+    before = lane.called.copy()
+    for _ in range(10):
+        lane.turn(10)
+
+    assert abs((lane.called - before)["a"] - 50) <= 1
+
+
+def test_one_that_begins_while_the_others_are_away_begins_level() -> None:
+    lane = Lane()
+    lane.add("b", 3_000)
+    for _ in range(100):
+        lane.turn(10)
+    lane.add("a", 2_000)
+    for _ in range(5):
+        lane.turn(10, blocked="b")
+    before = lane.called.copy()
+    for _ in range(20):
+        lane.turn(10)
+
+    assert abs((lane.called - before)["a"] - 100) <= 50
+
+
+def test_urgent_parts_do_not_wait_for_the_normal_ones_of_their_tenant() -> None:
+    lane = Lane()
+    lane.add("a", 15)
+    lane.add("b", 5)
+    lane.turn(20, gone=0)
+    lane.add("a", 100, Priority.URGENT)
+
+    assert 11 == len(lane.turn(20, gone=0)[Priority.URGENT].ids)  # its half of the window, and one
 
 
 def test_what_is_given_back_is_not_counted() -> None:

@@ -148,7 +148,8 @@ class LaneHeads:
         def read(one: str, priority: Priority, most: int) -> Head:
             return head_of_lane(connection, self._database.now, one, priority, most)
 
-        return self._tenants.window(lane, stored[:TENANTS], read, rows)
+        blocked = set(self._backlogs.stored(lane)).difference(stored)
+        return self._tenants.window(lane, stored[:TENANTS], read, rows, blocked)
 
     def ask_more(self, connection: Connection, looks: Sequence[Look]) -> tuple[dict[str, str], dict[str, int]]:
         """Reads what else is needed of these lanes, each fact in one statement for all of them.
@@ -179,9 +180,9 @@ class LaneHeads:
                 look.known.full = len(Priority)
                 self._backlogs.want(look.known.lane)
 
-    def first(self, connection: Connection, lane: str) -> str | None:
-        """The part that may try a parked lane; None: the lane has none."""
-        now, stored = self._database.now, self._backlogs.stored(lane)[:TENANTS]
+    def first(self, connection: Connection, stored: Sequence[str]) -> str | None:
+        """The part under these keys that may try a parked lane; None: there is none."""
+        now, stored = self._database.now, stored[:TENANTS]
         heads = [head_of_lane(connection, now, one, priority, PROBED) for priority in Priority for one in stored]
         waits = out_of_turn(connection, [part for head in heads for part in head.orders])
         ids = [part for head in heads for part in head.ids if part not in waits]

@@ -137,14 +137,15 @@ class Relay:
         probes: list[Doorbell] = []
         for known in lanes:
             keys, stored = {known.lane, account_of(known.lane)}, self._backlogs.stored(known.lane)
+            free = [one for one in stored if one not in stands.blocked]
             if blocked := keys & stands.blocked.keys():
                 self._due_lanes.close(known.lane, now + max(stands.blocked[key] for key in blocked) * MICRO)
             elif self._is_paused(known.lane, pauses):
                 self._due_lanes.close(known.lane, now + PAUSED_S)
-            elif parked := keys & stands.parked:
-                probes += self._probe(connection, known.lane, sorted(parked))
-            elif not (free := [one for one in stored if one not in stands.blocked]):
+            elif not free:
                 self._due_lanes.close(known.lane, now + min(stands.blocked[one] for one in stored) * MICRO)
+            elif parked := keys & stands.parked:
+                probes += self._probe(connection, known.lane, sorted(parked), free)
             elif not self._is_full(known, now):
                 looks.append(self._heads.look(connection, known, free))
         return looks, probes
@@ -171,10 +172,10 @@ class Relay:
         room = self._slow_start.room(known.lane, 0, 0, now)
         return room is not None and room <= 0
 
-    def _probe(self, connection: Connection, lane: str, keys: Sequence[str]) -> list[Doorbell]:
+    def _probe(self, connection: Connection, lane: str, keys: Sequence[str], stored: Sequence[str]) -> list[Doorbell]:
         """The doorbell of a parked lane's probe; none before the interval since the last probe is over."""
         # First a part that may go: a probe taken for a lane without one would be lost for the whole interval.
-        first = self._heads.first(connection, lane)
+        first = self._heads.first(connection, stored)
         delay_us = micros(self._times.park_probe_s)
         state = self._database.state
         if first is None or not all(

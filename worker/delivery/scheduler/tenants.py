@@ -32,11 +32,26 @@ class Turn:
     """Its parts that were offered and not called, as far as is known."""
     picked: int = 0
     """Its parts in the broker, or picked for it, in this look."""
+    urgent: int = 0
+    """Of these the urgent ones."""
 
     @property
     def owes(self) -> float:
         """What it will have paid when all that is offered for it was called."""
         return self.paid + self.picked / self.weight
+
+    @property
+    def urgently(self) -> float:
+        """What it will have paid when the urgent ones of these were called."""
+        return self.paid + self.urgent / self.weight
+
+
+@dataclass(slots=True)
+class LaneTurns:
+    """The turns of one lane, by key, and whether of bulk; and what a tenant has paid at least that begins now."""
+
+    turns: dict[tuple[str, bool], Turn] = field(default_factory=dict)
+    floors: dict[bool, float] = field(default_factory=lambda: {False: 0.0, True: 0.0})
 
 
 class TenantShares:
@@ -44,11 +59,20 @@ class TenantShares:
 
     def __init__(self, weight: Callable[[str], float]):
         self._weight = weight
-        self._lanes: dict[str, dict[tuple[str, bool], Turn]] = {}
+        self._lanes: dict[str, LaneTurns] = {}
 
-    def window(self, lane: str, stored: Sequence[str], read: ReadHead, rows: int) -> TenantWindow:
-        """A look at a lane whose parts are queued under these keys; at most `rows` urgent and normal ones of each."""
-        return TenantWindow(self._lanes.setdefault(lane, {}), stored, read, self._weight, rows)
+    def window(
+        self, lane: str, stored: Sequence[str], read: ReadHead, rows: int, blocked: Iterable[str] = ()
+    ) -> TenantWindow:
+        """A look at a lane whose parts are queued under these keys; at most `rows` urgent and normal ones of each.
+
+        `blocked`: further keys, whose tenants may not have a turn now.
+        """
+        known = self._lanes.setdefault(lane, LaneTurns())
+        for one, turn in known.turns.items():
+            # What it is kept from is no credit for later.
+            turn.waits = turn.waits and one[0] not in blocked
+        return TenantWindow(known, stored, read, self._weight, rows)
 
     def forget(self, lane: str) -> None:
         """Drops a lane of which nothing is due."""
@@ -64,13 +88,14 @@ class TenantWindow:
 
     def __init__(
         self,
-        turns: dict[tuple[str, bool], Turn],
+        known: LaneTurns,
         stored: Sequence[str],
         read: ReadHead,
         weight: Callable[[str], float],
         rows: int,
     ):
-        self._turns, self._stored, self._read, self._weight, self._rows = turns, stored, read, weight, rows
+        self._stored, self._read, self._weight, self._rows = stored, read, weight, rows
+        self._turns, self._floors = known.turns, known.floors
         self._heads: dict[tuple[str, Priority], Head] = {}
         self._owner: dict[str, Turn] = {}
         self._taken: set[str] = set()
@@ -117,15 +142,20 @@ class TenantWindow:
             due = {part for head in heads.values() for part in (*head.ids, *head.out)}
             turn.paid += len(turn.offered.keys() - due) / turn.weight
             out = [part for head in heads.values() for part in head.out]
-            turn.offered = dict.fromkeys(part for part in out if part in turn.offered)
+            # Also what another relay offered, or a worker took by itself.
+            turn.offered = dict.fromkeys(out)
             turn.picked = len(out)
+            turn.urgent = len(heads[Priority.URGENT].out) if Priority.URGENT in heads else 0
             self._owner |= dict.fromkeys(due, turn)
             if due and not turn.waits:
                 begins.append(turn)
             turn.waits = bool(due)
-        least = min((turn.paid for turn in turns.values() if turn.waits and turn not in begins), default=0.0)
+        is_bulk = group is BULK
+        going = [turn.paid for turn in turns.values() if turn.waits and turn not in begins]
+        known = [turn.paid for (_, bulk), turn in self._turns.items() if bulk is is_bulk]
+        self._floors[is_bulk] = max(self._floors[is_bulk], min(going) if going else max(known))
         for turn in begins:
-            turn.paid = max(turn.paid, least)
+            turn.paid = max(turn.paid, self._floors[is_bulk])
 
     def _pick(self, priority: Priority, room: int) -> list[str]:
         """At most so many parts that are not offered, in the order in which their tenants have their turns."""
@@ -136,11 +166,13 @@ class TenantWindow:
         ahead = self._rows / sum(turn.weight for turn in waiting) if waiting else 0.0
         ids = list[str]()
         while queues and len(ids) < room:
-            one = min(queues, key=lambda name: turns[name].owes)
-            if priority is Priority.URGENT and turns[one].owes > min(turn.owes for turn in waiting) + ahead:
+            is_urgent = priority is Priority.URGENT
+            one = min(queues, key=lambda name: turns[name].urgently if is_urgent else turns[name].owes)
+            if priority is Priority.URGENT and turns[one].urgently > min(turn.urgently for turn in waiting) + ahead:
                 break
             ids.append(queues[one].pop())
             turns[one].picked += 1
+            turns[one].urgent += priority is Priority.URGENT
             if not queues[one]:
                 del queues[one]
         self._taken.update(ids)
