@@ -11,6 +11,8 @@ import pytest
 from tests.support.runtime import Site, an_account, busy, planted, refused
 from worker import CheckFailed, get_job
 from worker.channels.registry import channel, tenant_weight_of
+from worker.delivery.scheduler import lane_head
+from worker.delivery.scheduler.relay import RelayTimes
 from worker.domain.pacing.lane import LaneBlock, account_of, lane_of
 from worker.domain.pacing.tenant import Tenant, tenant_mark
 from worker.outbox.engine.clock import DrivenClock
@@ -138,6 +140,48 @@ def test_a_parked_account_is_probed_with_a_tenants_part(site: Site) -> None:
     site.run()
 
     assert "accepted" == site.job(job).state
+
+
+def test_what_an_earlier_release_parked_for_one_tenant_is_opened(site: Site) -> None:
+    job = site.send(tenant="bank")
+    block = LaneBlock(stored(site, job), "hr", "send text", 1, "no", parked=True)
+    site.database.run(lambda c: block_lanes(c, site.database.now, [block]))
+    site.advance(2)
+    site.run()
+
+    assert "accepted" == site.job(job).state
+    assert (row := site.lane(block.lane)) is None or not row.parked
+
+
+def test_the_probe_of_a_parked_lane_is_looked_for_among_all_tenants(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lane_head, "TENANTS", 2)
+    keys = sorted(stored(site, site.send(tenant=f"t{n}")) for n in range(5))
+    site.sql("update worker_parts set not_before = not_before + 1000000 where lane <> :last", last=keys[-1])
+    backlogs, heads = site.relay._backlogs, site.relay._heads
+    lane = {backlogs.note(key) for key in keys}.pop()
+    with site.database.reading() as connection:
+        found = [heads.first(connection, backlogs.stored(lane)) for _ in range(3)]
+
+    assert any(found)
+
+
+def test_the_bound_on_calls_holds_over_more_tenants_than_are_looked_at_in_a_turn(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lane_head, "TENANTS", 3)
+    jobs = [site.send(tenant=f"t{n}", to=f"u{n}") for n in range(8)]
+    relay = site.new_relay(lambda: site.runtime.lease.incarnation, RelayTimes(silence_s=60.0))
+    for _ in range(6):
+        site.ticks.advance(1.1)
+        site.clock.advance(0.001)
+        relay.lead()
+        relay.full_scan()
+        relay.turn()
+
+    assert 1 == sum(len(ring.ids) for ring in site.rings)
+    assert ["open"] * 8 == states(site, *jobs)
 
 
 def test_a_retry_stays_with_its_tenant(site: Site) -> None:

@@ -37,8 +37,8 @@ class Lane:
     def turn(self, room: int, gone: int | None = None, blocked: str = "") -> dict[Priority, Head]:
         """Offers a window, then `gone` of the parts in the broker are called (all, unless told otherwise)."""
         free = [one for one in self.queues if one not in blocked]
-        window = self.shares.window(LANE, free, self.read, room, blocked)
-        heads = {priority: window.head(priority, room) for priority in Priority}
+        window = self.shares.window(LANE, free, self.read, blocked)
+        heads = dict(zip(Priority, (*window.front(room, room), window.bulk(room)), strict=True))
         ids = [part for head in heads.values() for part in head.ids]
         window.offered(ids)
         self.out.update(ids)
@@ -185,3 +185,15 @@ def test_which_tenant_a_job_is_of() -> None:
     assert "post" == tenant_of(tenants, "post", ["orders"])
     assert tenant_of(tenants, None, ["x"]) is None
     assert [1.0, 3.0, 3.0] == [weight_in(tenants, within(LANE, name)) for name in ("shop", "post", None)]
+
+
+def test_a_tenant_that_is_level_and_idle_is_not_remembered() -> None:
+    lane = Lane()
+    lane.add("b", 1_000)
+    for tenant in "cdefghijklmnopqrstuvwxyz":
+        lane.add(tenant, 2)
+        lane.turn(10)
+    for _ in range(10):
+        lane.turn(10)
+
+    assert ["b"] == [one for turns in lane.shares._lanes[LANE] for one in turns.of]

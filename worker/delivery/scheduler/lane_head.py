@@ -14,10 +14,10 @@ from sqlalchemy import Connection
 from worker.delivery.scheduler.backlog import Backlog, Backlogs
 from worker.delivery.scheduler.fair_share import Allotment, DoorbellIds, Share
 from worker.delivery.scheduler.slow_start import SlowStart
-from worker.delivery.scheduler.tenants import TenantShares, TenantWindow
+from worker.delivery.scheduler.tenants import ReadHead, TenantShares, TenantWindow
 from worker.domain.job import Kind, Priority
 from worker.domain.pacing.bulk import BULK_EVERY, OTHERS, Pacing, after, mix
-from worker.domain.pacing.lane import account_of
+from worker.domain.pacing.lane import account_of, lane_of
 from worker.domain.pause import Pause
 from worker.outbox.engine.database import Database
 from worker.outbox.engine.sql import read_now
@@ -118,19 +118,20 @@ class LaneHeads:
         files = self._moves_files(known.lane)
         share = self._allotment.share(known, QueueName.FILES if files else QueueName.NORMAL)
         known.pressing = False
-        tenants = self._window(connection, known.lane, stored, max(share.window, share.urgent_window))
-        heads: dict[Priority, Head] = {}
-        for priority in Priority:
-            window = share.urgent_window if priority is Priority.URGENT else share.window
-            if priority is Priority.BULK:
-                normal = heads[Priority.NORMAL].due
-                share = share if normal or files else self._allotment.share(known, QueueName.BULK)
-                window = share.bulk_window(normal)
-            heads[priority] = (
-                head_of_lane(connection, self._database.now, stored[0], priority, window)
-                if tenants is None
-                else tenants.head(priority, window)
-            )
+
+        def read(one: str, priority: Priority, most: int) -> Head:
+            return head_of_lane(connection, self._database.now, one, priority, most)
+
+        tenants = self._window(known.lane, stored, read)
+        if tenants is None:
+            urgent = read(known.lane, Priority.URGENT, share.urgent_window)
+            normal = read(known.lane, Priority.NORMAL, share.window)
+        else:
+            urgent, normal = tenants.front(share.urgent_window, share.window)
+        share = share if normal.due or files else self._allotment.share(known, QueueName.BULK)
+        window = share.bulk_window(normal.due)
+        bulk = read(known.lane, Priority.BULK, window) if tenants is None else tenants.bulk(window)
+        heads = {Priority.URGENT: urgent, Priority.NORMAL: normal, Priority.BULK: bulk}
         if tenants is not None:
             self._backlogs.took_turns(known.lane, stored[:TENANTS], tenants.idle())
         self._note_full(known, share, heads)
@@ -140,16 +141,12 @@ class LaneHeads:
             look.share = self._allotment.share(known, QueueName.NORMAL)
         return look
 
-    def _window(self, connection: Connection, lane: str, stored: Sequence[str], rows: int) -> TenantWindow | None:
+    def _window(self, lane: str, stored: Sequence[str], read: ReadHead) -> TenantWindow | None:
         """The shares of a lane's tenants, of the first of them; None: it has none."""
-        if list(stored) == [lane]:
+        known = self._backlogs.stored(lane)
+        if known == [lane]:
             return None
-
-        def read(one: str, priority: Priority, most: int) -> Head:
-            return head_of_lane(connection, self._database.now, one, priority, most)
-
-        blocked = set(self._backlogs.stored(lane)).difference(stored)
-        return self._tenants.window(lane, stored[:TENANTS], read, rows, blocked)
+        return self._tenants.window(lane, stored[:TENANTS], read, set(known).difference(stored))
 
     def ask_more(self, connection: Connection, looks: Sequence[Look]) -> tuple[dict[str, str], dict[str, int]]:
         """Reads what else is needed of these lanes, each fact in one statement for all of them.
@@ -187,7 +184,11 @@ class LaneHeads:
         waits = out_of_turn(connection, [part for head in heads for part in head.orders])
         ids = [part for head in heads for part in head.ids if part not in waits]
         paused = paused_among(connection, ids) if ids and some_paused(connection) else {}
-        return next((part for part in ids if part not in paused), None)
+        found = next((part for part in ids if part not in paused), None)
+        if found is None:
+            # The next tenants are tried the next time.
+            self._backlogs.took_turns(lane_of(stored[0]), stored, ())
+        return found
 
     def kind(self, lane: str) -> str | None:
         """The kind of a lane's jobs, once it was learned."""

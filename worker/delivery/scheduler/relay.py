@@ -20,12 +20,12 @@ from worker.delivery.scheduler.lane_head import Batches, Doorbell, LaneHeads, Lo
 from worker.delivery.scheduler.slow_start import SlowStart
 from worker.delivery.scheduler.tenants import TenantShares
 from worker.domain.pacing.bulk import Pacing
-from worker.domain.pacing.lane import account_of
+from worker.domain.pacing.lane import account_of, lane_of
 from worker.domain.pacing.limit import Amount
 from worker.domain.pause import Pause
 from worker.outbox.engine.clock import micros
 from worker.outbox.engine.database import Database
-from worker.outbox.lanes.lanes import Noted, begin_lanes, take_probe
+from worker.outbox.lanes.lanes import Noted, begin_lanes, log_steps, resume_lanes, take_probe
 from worker.outbox.lanes.offering import offer, some_paused
 from worker.outbox.lanes.pauses import paused_among, standing_pauses
 from worker.outbox.lanes.processes import free_lease, take_lease
@@ -118,6 +118,7 @@ class Relay:
         with self._database.reading() as connection, self._database.reading_state(connection) as state:
             names = (stored for known in lanes for stored in self._backlogs.stored(known.lane))
             stands = self._allotment.learn(connection, self._database.now, now, names, state)
+            self._lift(stands)
             pauses = standing_pauses(connection, ()) if (is_paused := some_paused(connection)) else []
             looks, rings = self._look(connection, lanes, stands, pauses, now)
             paused = dict[str, Pause]()
@@ -128,6 +129,12 @@ class Relay:
         for look in looks:
             rings += self._batches.doorbells(look, now)
         return self._send(rings)
+
+    def _lift(self, stands: Noted) -> None:
+        """Opens what an earlier release parked for one tenant: nothing but the lane itself is parked, and probed."""
+        if parked := sorted(name for name in stands.parked if name != lane_of(name)):
+            state = self._database.state
+            log_steps(state.run(lambda c: resume_lanes(c, state.now, parked, "a tenant waits with its lane")))
 
     def _look(
         self, connection: Connection, lanes: Sequence[Backlog], stands: Noted, pauses: Sequence[Pause], now: float

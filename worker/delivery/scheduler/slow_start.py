@@ -39,7 +39,7 @@ class SlowStart:
         self._counted = False
         """True when the calls in the air were read in this turn."""
         self._offered: dict[str, dict[str, None]] = {}
-        """Bound accounts -> ids that were offered under the bound, over all of their lanes."""
+        """Bound lanes and accounts -> ids that were offered under the bound, over all of their lanes and tenants."""
         self._turns: dict[str, dict[str, None]] = {}
         """Bound accounts -> the lanes of which parts were offered under the bound, the latest one last."""
         self._succeeded_at: dict[str, float] = {}
@@ -60,8 +60,11 @@ class SlowStart:
         if not noted.calls:
             return
         self.in_the_air(connection)
-        for name in self._offered.keys() & noted.calls.keys():
-            self._offered[name] = dict.fromkeys(still_offered(connection, now_sql, self._offered[name]))
+        if ids := {part for of in self._offered.values() for part in of}:
+            out = set(still_offered(connection, now_sql, ids))
+            self._offered = {
+                name: dict.fromkeys(part for part in of if part in out) for name, of in self._offered.items()
+            }
 
     def in_the_air(self, connection: Connection) -> Mapping[str, int]:
         """Calls in the air by lane, of all processes; read once a turn."""
@@ -95,13 +98,15 @@ class SlowStart:
     def room(self, lane: str, due: int, offered: int, now: float) -> int | None:
         """How many more parts of a lane may be offered; None: as many as its share holds.
 
-        `due`: its due parts; `offered`: its parts in the broker.
+        `due`: its due parts; `offered`: its parts in the broker, as far as its head shows them.
         """
         account = account_of(lane)
         if lane not in self._calls and account not in self._calls and not self._begins(lane, due, now):
             return None
         rooms = []
         if lane in self._calls:
+            # Of more tenants than are looked at in a turn, the head does not show all.
+            offered = max(offered, len(self._offered.get(lane, ())))
             rooms.append(self._calls[lane] - self._air.by_lane.get(lane, 0) - offered)
         if account in self._calls:
             out = self._air.by_account.get(account, 0) + len(self._offered.get(account, ()))
@@ -120,10 +125,11 @@ class SlowStart:
         return True
 
     def offered(self, lane: str, ids: Iterable[str]) -> None:
-        """Counts offered ids against their account's bound until they are marked or left."""
+        """Counts offered ids against the bounds of their lane and account until they are marked or left."""
         account = account_of(lane)
+        for name in {lane, account} & self._calls.keys():
+            self._offered.setdefault(name, {}).update(dict.fromkeys(ids))
         if account in self._calls:
-            self._offered.setdefault(account, {}).update(dict.fromkeys(ids))
             turns = self._turns.setdefault(account, {})
             turns.pop(lane, None)
             turns[lane] = None

@@ -7,7 +7,7 @@ no work begins with what the others have paid at least, so that it cannot save u
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from worker.domain.job import Priority
@@ -21,7 +21,7 @@ BULK = (Priority.BULK,)
 
 @dataclass(slots=True, eq=False)
 class Turn:
-    """What one tenant had of a lane; bulk is counted apart from all else, because it has a part of its own."""
+    """What one tenant had of a lane."""
 
     weight: float = 1.0
     paid: float = 0.0
@@ -47,11 +47,23 @@ class Turn:
 
 
 @dataclass(slots=True)
-class LaneTurns:
-    """The turns of one lane, by key, and whether of bulk; and what a tenant has paid at least that begins now."""
+class Turns:
+    """The turns of a lane's tenants, by key; bulk has turns of its own, as it has a part of the lane of its own."""
 
-    turns: dict[tuple[str, bool], Turn] = field(default_factory=dict)
-    floors: dict[bool, float] = field(default_factory=lambda: {False: 0.0, True: 0.0})
+    of: dict[str, Turn] = field(default_factory=dict)
+    floor: float = 0.0
+    """What a tenant has paid at least that begins now."""
+
+    def begin(self, begins: Collection[Turn]) -> None:
+        """Lets these tenants begin level with the others, and drops what is known of idle ones that would begin so."""
+        going = [turn.paid for turn in self.of.values() if turn.waits and turn not in begins]
+        known = [turn.paid for turn in self.of.values()]
+        self.floor = max(self.floor, min(going, default=max(known, default=0.0)))
+        for turn in begins:
+            turn.paid = max(turn.paid, self.floor)
+        idle = [one for one, turn in self.of.items() if not turn.waits and turn.paid <= self.floor]
+        for one in idle:
+            del self.of[one]
 
 
 class TenantShares:
@@ -59,20 +71,19 @@ class TenantShares:
 
     def __init__(self, weight: Callable[[str], float]):
         self._weight = weight
-        self._lanes: dict[str, LaneTurns] = {}
+        self._lanes: dict[str, tuple[Turns, Turns]] = {}
 
-    def window(
-        self, lane: str, stored: Sequence[str], read: ReadHead, rows: int, blocked: Iterable[str] = ()
-    ) -> TenantWindow:
-        """A look at a lane whose parts are queued under these keys; at most `rows` urgent and normal ones of each.
+    def window(self, lane: str, stored: Sequence[str], read: ReadHead, blocked: Collection[str] = ()) -> TenantWindow:
+        """A look at a lane whose parts are queued under these keys.
 
         `blocked`: further keys, whose tenants may not have a turn now.
         """
-        known = self._lanes.setdefault(lane, LaneTurns())
-        for one, turn in known.turns.items():
-            # What it is kept from is no credit for later.
-            turn.waits = turn.waits and one[0] not in blocked
-        return TenantWindow(known, stored, read, self._weight, rows)
+        both = self._lanes.setdefault(lane, (Turns(), Turns()))
+        for turns in both:
+            for one in turns.of.keys() & blocked:
+                # What it is kept from is no credit for later.
+                turns.of[one].waits = False
+        return TenantWindow(both, stored, read, self._weight)
 
     def forget(self, lane: str) -> None:
         """Drops a lane of which nothing is due."""
@@ -84,40 +95,45 @@ class TenantShares:
 
 
 class TenantWindow:
-    """One look at the heads of a lane's tenants; urgent parts are picked first, then normal ones, then bulk."""
+    """One look at the heads of a lane's tenants."""
 
     def __init__(
-        self,
-        known: LaneTurns,
-        stored: Sequence[str],
-        read: ReadHead,
-        weight: Callable[[str], float],
-        rows: int,
+        self, both: tuple[Turns, Turns], stored: Sequence[str], read: ReadHead, weight: Callable[[str], float]
     ):
-        self._stored, self._read, self._weight, self._rows = stored, read, weight, rows
-        self._turns, self._floors = known.turns, known.floors
-        self._heads: dict[tuple[str, Priority], Head] = {}
+        self._both, self._stored, self._read, self._weight = both, stored, read, weight
         self._owner: dict[str, Turn] = {}
-        self._taken: set[str] = set()
+        self._busy: set[str] = set()
 
-    def head(self, priority: Priority, room: int) -> Head:
-        """The parts of this priority that come into a window of `room` parts."""
-        if priority is not Priority.NORMAL:
-            group = BULK if priority is Priority.BULK else FRONT
-            self._look(group, room if priority is Priority.BULK else max(room, self._rows))
-        heads = [self._heads[one, priority] for one in self._stored]
-        out = [part for head in heads for part in head.out]
-        ids = self._pick(priority, room - len(out))
-        first = next((head for head in heads if head.first), NOTHING_DUE)
-        orders = {part: order for head in self._heads.values() for part, order in head.orders.items()}
-        return Head(
-            ids,
-            out,
-            first.first or next(iter(ids), None),
-            first.first_is_free if first.first else bool(ids),
-            any(head.again for head in heads),
-            {part: orders[part] for part in ids if part in orders},
-        )
+    def front(self, urgent_room: int, room: int) -> tuple[Head, Head]:
+        """The urgent and the normal parts that come into windows of so many parts; urgent ones are picked first."""
+        rows = max(urgent_room, room)
+        turns, heads = self._look(self._both[0], FRONT, rows)
+        urgent, normal = ([heads[one, priority] for one in self._stored] for priority in FRONT)
+        waiting = [turn for turn in turns.values() if turn.waits]
+        # Urgent parts go before the others' normal ones, but not for ever: one window's share ahead of them.
+        ahead = rows / sum(turn.weight for turn in waiting) if waiting else 0.0
+        queues = {one: heads[one, Priority.URGENT].ids[::-1] for one in self._stored}
+        pressing = list[str]()
+        while len(pressing) < urgent_room - sum(len(head.out) for head in urgent) and any(queues.values()):
+            one = min((name for name in queues if queues[name]), key=lambda name: turns[name].urgently)
+            if turns[one].urgently > min(turn.urgently for turn in waiting) + ahead:
+                break
+            pressing.append(queues[one].pop())
+            turns[one].picked += 1
+            turns[one].urgent += 1
+        # The urgent parts that were not picked go with the normal ones, before them.
+        for one, head in zip(self._stored, normal, strict=True):
+            queues[one] = [*head.ids[::-1], *queues[one]]
+        ids = _by_turns(queues, turns, room - sum(len(head.out) for head in normal))
+        return _together(urgent, pressing, urgent), _together(normal, ids, [*urgent, *normal])
+
+    def bulk(self, room: int) -> Head:
+        """The bulk parts that come into a window of `room` parts."""
+        turns, heads = self._look(self._both[1], BULK, room)
+        bulk = [heads[one, Priority.BULK] for one in self._stored]
+        queues = {one: heads[one, Priority.BULK].ids[::-1] for one in self._stored}
+        ids = _by_turns(queues, turns, room - sum(len(head.out) for head in bulk))
+        return _together(bulk, ids, bulk)
 
     def offered(self, ids: Iterable[str]) -> None:
         """Notes which of the parts are offered now."""
@@ -127,18 +143,21 @@ class TenantWindow:
 
     def idle(self) -> list[str]:
         """The keys under which nothing is due."""
-        return [one for one in self._stored if not any(self._heads[one, priority].due for priority in Priority)]
+        return [one for one in self._stored if one not in self._busy]
 
-    def _look(self, group: Sequence[Priority], rows: int) -> None:
+    def _look(
+        self, known: Turns, group: Sequence[Priority], rows: int
+    ) -> tuple[dict[str, Turn], dict[tuple[str, Priority], Head]]:
         """Reads the heads of a group of priorities, and counts what was called since the last look."""
-        turns = {one: self._turns.setdefault((one, group is BULK), Turn()) for one in self._stored}
+        turns = {one: known.of.setdefault(one, Turn()) for one in self._stored}
+        found = dict[tuple[str, Priority], Head]()
         begins = list[Turn]()
         for one, turn in turns.items():
             turn.weight = self._weight(one)
             # At least as many as were offered: what was given back and waits again must not count as called.
             reach = max(rows, len(turn.offered))
             heads = {priority: self._read(one, priority, reach) for priority in group}
-            self._heads |= {(one, priority): head for priority, head in heads.items()}
+            found |= {(one, priority): head for priority, head in heads.items()}
             due = {part for head in heads.values() for part in (*head.ids, *head.out)}
             turn.paid += len(turn.offered.keys() - due) / turn.weight
             out = [part for head in heads.values() for part in head.out]
@@ -147,38 +166,36 @@ class TenantWindow:
             turn.picked = len(out)
             turn.urgent = len(heads[Priority.URGENT].out) if Priority.URGENT in heads else 0
             self._owner |= dict.fromkeys(due, turn)
-            if due and not turn.waits:
-                begins.append(turn)
+            if due:
+                self._busy.add(one)
+                begins += [] if turn.waits else [turn]
             turn.waits = bool(due)
-        is_bulk = group is BULK
-        going = [turn.paid for turn in turns.values() if turn.waits and turn not in begins]
-        known = [turn.paid for (_, bulk), turn in self._turns.items() if bulk is is_bulk]
-        self._floors[is_bulk] = max(self._floors[is_bulk], min(going) if going else max(known))
-        for turn in begins:
-            turn.paid = max(turn.paid, self._floors[is_bulk])
+        known.begin(begins)
+        return turns, found
 
-    def _pick(self, priority: Priority, room: int) -> list[str]:
-        """At most so many parts that are not offered, in the order in which their tenants have their turns."""
-        queues = {one: queue for one in self._stored if (queue := self._queue(one, priority))}
-        turns = {one: self._turns[one, priority is Priority.BULK] for one in self._stored}
-        waiting = [turn for turn in turns.values() if turn.waits]
-        # Urgent parts go before the others' normal ones, but not for ever: one window's share ahead of them.
-        ahead = self._rows / sum(turn.weight for turn in waiting) if waiting else 0.0
-        ids = list[str]()
-        while queues and len(ids) < room:
-            is_urgent = priority is Priority.URGENT
-            one = min(queues, key=lambda name: turns[name].urgently if is_urgent else turns[name].owes)
-            if priority is Priority.URGENT and turns[one].urgently > min(turn.urgently for turn in waiting) + ahead:
-                break
-            ids.append(queues[one].pop())
-            turns[one].picked += 1
-            turns[one].urgent += priority is Priority.URGENT
-            if not queues[one]:
-                del queues[one]
-        self._taken.update(ids)
-        return ids
 
-    def _queue(self, one: str, priority: Priority) -> list[str]:
-        """What a tenant has to offer, the first part last: with normal parts the urgent ones that were not picked."""
-        first = self._heads[one, Priority.URGENT].ids if priority is Priority.NORMAL else []
-        return [part for part in (*first, *self._heads[one, priority].ids) if part not in self._taken][::-1]
+def _by_turns(queues: Mapping[str, list[str]], turns: Mapping[str, Turn], room: int) -> list[str]:
+    """At most so many of the parts, the last of each queue first, in the order in which tenants have their turns."""
+    left = {one: queue for one, queue in queues.items() if queue}
+    ids = list[str]()
+    while left and len(ids) < room:
+        one = min(left, key=lambda name: turns[name].owes)
+        ids.append(left[one].pop())
+        turns[one].picked += 1
+        if not left[one]:
+            del left[one]
+    return ids
+
+
+def _together(heads: Sequence[Head], ids: list[str], of: Sequence[Head]) -> Head:
+    """The heads of the tenants as one, from which these parts were picked; `of`: where they were read."""
+    first = next((head for head in heads if head.first), NOTHING_DUE)
+    orders = {part: order for head in of for part, order in head.orders.items()}
+    return Head(
+        ids,
+        [part for head in heads for part in head.out],
+        first.first or next(iter(ids), None),
+        first.first_is_free if first.first else bool(ids),
+        any(head.again for head in heads),
+        {part: orders[part] for part in ids if part in orders},
+    )
