@@ -25,16 +25,19 @@ from tests.pipeline.suite_site import (
 )
 from tests.pipeline.webhook_site import control
 from tests.support.runtime import GETTOKEN
+from worker.channels.base import Channel
 from worker.channels.wecom.suite import ENDED, MISSING as NO_CODE
 from worker.channels.wecom_suite.token import MISSING as NO_TICKET, REFRESH
-from worker.domain.account import Secret, Token, TokenParked, TokenWait
+from worker.domain.account import Account, Secret, Token, TokenParked, TokenWait
 from worker.domain.callbacks.inbound import GrantKind
 from worker.domain.content.staging import Staging
 from worker.domain.errors import ConfigurationError
 from worker.outbox.engine.clock import DrivenClock
 from worker.outbox.engine.database import Database
 from worker.outbox.lanes import grants
+from worker.transport import token_probe
 from worker.transport.grants import CodeExchanges
+from worker.transport.tokens import Tokens
 
 
 @pytest.fixture
@@ -276,6 +279,54 @@ def test_suite_tokens_that_are_always_refused_end_in_a_park(ready: SuiteSite) ->
     assert calls[0] <= 3
     assert calls[1] <= 4
     assert "the vendor refuses the token" in lane_of(ready)[0]
+
+
+def test_one_customer_whose_fetches_are_refused_parks_no_suite(ready: SuiteSite) -> None:
+    """Whichever processes ask: it ends the suite's token once, and then waits by itself."""
+    made = len(ready.calls(SUITE_TOKEN))
+    refused = {"match": {"path": CORP_TOKEN, "body_contains": "wwacme"}, "action": {"answer": {"errcode": 40082}}}
+    control(ready.url, "settings", {"suite": {"same_while_left_s": 0}})
+    control(ready.url, "faults", [refused])
+    processes = [ready.process() for _ in range(3)]
+    for _ in range(10):
+        assert all(isinstance(ready.token(one), TokenWait) for one in processes)
+        ready.advance(61)
+    other = ready.send(account="globex")
+    ready.site.run()
+
+    assert 2 >= len(ready.calls(SUITE_TOKEN)) - made
+    assert "accepted" == ready.site.state(other)
+
+
+def test_the_suite_is_asked_for_once_for_all_of_its_customers(here: SuiteSite, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And when it is back, they come back a few at a time."""
+    monkeypatch.setattr(token_probe, "AT_ONCE", 3)
+    here.act("ticket")
+    names = [f"corp{n}" for n in range(8)]
+    customers = [a_customer(here.url, name, secret=Secret(lambda: "code")) for name in names]
+    faults(here.url, SUITE_TOKEN, {"answer": {"errcode": 40080}})
+    here.site.accounts.replace(a_suite(here.url), *customers)
+    for name in names:
+        here.send(account=name)
+    here.site.run()
+    asked = list[str]()
+    may_ask = Tokens.may_ask
+
+    def noted(tokens: Tokens, account: Account, channel: Channel) -> bool:
+        asked.append(account.name)
+        return may_ask(tokens, account, channel)
+
+    monkeypatch.setattr(Tokens, "may_ask", noted)
+    here.look()
+    while_parked, asked[:] = list(asked), []
+    here.advance(601)
+    parked = "select count(*) as n from worker_lanes where parked = true and blocked_until > :now"
+    here.site.sql("update worker_lanes set blocked_until = blocked_until + 999000000")
+    before = here.site.rows(parked, now=here.clock.micros)[0].n
+    here.look()
+
+    assert ["oursuite"] == while_parked
+    assert (8, 5) == (before, here.site.rows(parked, now=here.clock.micros)[0].n)
 
 
 def test_a_wrong_secret_of_the_suite_parks_its_customers(here: SuiteSite) -> None:

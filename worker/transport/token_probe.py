@@ -15,6 +15,8 @@ from worker.transport.tokens import Tokens
 
 LOOK_S = 5.0
 """Seconds between two turns, so the longest time until a new secret is seen."""
+AT_ONCE = 20
+"""Accounts in one turn whose tokens are fetched with the token of the same other account."""
 
 
 class TokenProbe:
@@ -28,15 +30,28 @@ class TokenProbe:
         database = self._database
         with database.reading() as connection:
             parked = parked_for_token(connection, database.now)
+        customers: dict[str, int] = {}
         for name in parked:
-            if self._may_ask(name):
+            if self._may_ask(name, customers):
                 database.run(lambda connection, name=name: probe_now(connection, database.now, name))  # type: ignore[misc]
         return LOOK_S
 
-    def _may_ask(self, name: str) -> bool:
+    def _may_ask(self, name: str, customers: dict[str, int]) -> bool:
+        """`customers`: accounts whose token others are fetched with -> how many of these may go in this turn."""
         try:
             account = self._accounts.get(name)
-            return not account.staging.dry_run and self._tokens.may_ask(account, channel(account.channel))
+            if account.staging.dry_run:
+                return False
+            keeper = self._tokens.keeper(account, channel(account.channel))
+            if keeper is None:
+                return self._tokens.may_ask(account, channel(account.channel))
+            owner, its = keeper
+            # Asked once for all of its customers, which may be thousands.
+            if owner.name not in customers:
+                customers[owner.name] = AT_ONCE if self._tokens.may_ask(owner, its) else 0
+            goes = customers[owner.name] > 0 and self._tokens.may_ask(account, channel(account.channel))
+            customers[owner.name] -= goes
         except WorkerError:
             # The account is not configured here, or wrongly; another process may have it right.
             return False
+        return goes

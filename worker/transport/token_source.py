@@ -101,11 +101,11 @@ class TokenSources:
             return TokenParked(reason, remedy, self._probe_s)
         return open_grant(row.key, row.sealed, keeper), row.stored_at
 
-    def keeper_of_token(self, wanted: Wanted) -> tuple[Account, Channel] | None:
+    def keeper_of_token(self, chain: TokenChain | None) -> tuple[Account, Channel] | None:
         """The account whose own token the fetch takes; None: it takes no other account's."""
-        if wanted.chain is None or wanted.chain.beside is not FetchedWith.TOKEN:
+        if chain is None or chain.beside is not FetchedWith.TOKEN:
             return None
-        keeper, _ = self._keeper(wanted.chain)
+        keeper, _ = self._keeper(chain)
         return keeper, find_channel(keeper.channel)
 
     def ticket(self, wanted: Wanted) -> str | TokenWait:

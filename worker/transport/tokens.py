@@ -127,7 +127,6 @@ class Tokens:
         self._held: dict[str, _Held] = {}
         self._flights: dict[TokenKey, threading.Lock] = {}
         self._silences: dict[TokenKey, int] = {}
-        self._stale: set[TokenKey] = set()
 
     def get(self, account: Account, channel: Channel) -> TokenState:
         """The account's token, or when to ask again, or why a person must act."""
@@ -209,15 +208,19 @@ class Tokens:
         return got, account
 
     def may_ask(self, account: Account, channel: Channel) -> bool:
-        """True when a token may be fetched now: these credentials were not refused, or long enough ago."""
+        """True when a token may be fetched now: these credentials were not refused, or long enough ago.
+
+        Of an account that needs another's token, the other is to be asked too: see `keeper`.
+        """
         wanted = self._sources.wanted(account, channel)
         if isinstance(wanted, TokenParked):
             return False
         row = tokens.read(self._database, wanted.key)
-        if row.parked_us or row.leased_us:
-            return False
-        keeper = self._sources.keeper_of_token(wanted)
-        return keeper is None or self.may_ask(*keeper)
+        return not row.parked_us and not row.leased_us
+
+    def keeper(self, account: Account, channel: Channel) -> tuple[Account, Channel] | None:
+        """The account with whose token this one's is fetched; None: it is fetched without another's."""
+        return self._sources.keeper_of_token(channel.token_chain(account))
 
     def forget(self, changed: Iterable[tuple[str, str, int]]) -> None:
         """Drops the tokens in memory that rest on an older code than (keeper, subject, instant) says."""
@@ -263,11 +266,11 @@ class Tokens:
             return self._later(held) if held else beside
         holder, lease_s = self._incarnation(), self._times.lease_s
         lease = tokens.lease(self._database, wanted.key, row.generation, holder=holder, seconds=lease_s)
-        return None if lease is None else self._fetch(wanted, lease, held, beside, self._refused_value(wanted, row))
+        return None if lease is None else self._fetch(wanted, lease, held, beside, row)
 
     def _beside(self, wanted: Wanted) -> _FetchedWith | TokenWait | TokenParked:
         """What the fetch takes beside the secret; or why it is not there."""
-        keeper = self._sources.keeper_of_token(wanted)
+        keeper = self._sources.keeper_of_token(wanted.chain)
         if keeper is None:
             ticket = self._sources.ticket(wanted)
             return ticket if isinstance(ticket, TokenWait) else _FetchedWith(ticket)
@@ -324,37 +327,30 @@ class Tokens:
         return self._hold(replace(held, refresh_at=min(look_at, held.expires_at)))
 
     def _fetch(
-        self, wanted: Wanted, lease: FetchLease, held: _Held | None, beside: _FetchedWith, refused: str | None
+        self, wanted: Wanted, lease: FetchLease, held: _Held | None, beside: _FetchedWith, row: TokenRow
     ) -> TokenState | None:
         """Asks with no transaction open; stores the result only while the lease is still this process's."""
-        match self._ask(wanted, beside, refused):
+        match self._ask(wanted, beside, self._refused_value(wanted, row)):
             case TokenGranted(token=value, expires_in_s=life_s):
-                self._stale.discard(wanted.key)
                 if beside.owner is not None and beside.token is not None:
                     self.worked(beside.owner, beside.token)
                 return self._granted(wanted, lease, value, life_s)
             case TokenRefused() as outcome:
                 return self._park(lease, held, outcome)
             case TokenStale(reason=reason):
-                return self._again(wanted, lease, held, beside, reason)
+                if row.on_probation:
+                    # Of this customer alone: others may be served with the same token, which must not be ended again.
+                    return self._postpone(lease, held, self._silence(wanted.key, reason))
+                if beside.owner is not None and beside.token is not None:
+                    self.refused(beside.owner, beside.token)
+                tokens.put_on_probation(self._database, lease, seconds=self._times.probation_s)
+                return None
             case TokenLater() as later:
                 return self._postpone(lease, held, later)
 
     def _postpone(self, lease: FetchLease, held: _Held | None, later: TokenLater) -> TokenState:
         tokens.postpone(self._database, lease, seconds=later.delay)
         return self._later(held) if held else TokenWait(later.delay, later.reason, later.penalty, later.remedy)
-
-    def _again(
-        self, wanted: Wanted, lease: FetchLease, held: _Held | None, beside: _FetchedWith, reason: str
-    ) -> TokenState | None:
-        """Ends the token that the fetch was made with; the first time in a row another one is fetched at once."""
-        if beside.owner is not None and beside.token is not None:
-            self.refused(beside.owner, beside.token)
-        if wanted.key in self._stale:
-            return self._postpone(lease, held, self._silence(wanted.key, reason))
-        self._stale.add(wanted.key)
-        tokens.postpone(self._database, lease, seconds=0)
-        return None
 
     def _ask(self, wanted: Wanted, beside: _FetchedWith, refused: str | None) -> TokenOutcome:
         provider = wanted.account.token_provider

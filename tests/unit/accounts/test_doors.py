@@ -56,6 +56,21 @@ def test_a_wrong_account_is_asked_again_and_others_are_served() -> None:
     assert (200, ["hr", "ops"]) == (desk.post("ops").status, desk.stored)
 
 
+def test_what_keeps_callbacks_from_being_stored_is_told_once() -> None:
+    """Such as the secret with which a suite's tickets are sealed."""
+    missing = "accounts.hr has no secret; this channel needs one"
+
+    class Unsealed(Desk):
+        def store(self, name: str, inbound: Inbound) -> bool:
+            raise ConfigurationError(missing)
+
+    desk = Unsealed(account())
+    with capture_logs() as lines:
+        assert [503, 503] == [desk.post().status, desk.post().status]
+
+    assert [missing] == [line["reason"] for line in lines if line["event"] == "account_unusable"]
+
+
 def test_an_account_that_is_not_there_is_404() -> None:
     """Also one that was there a moment ago, and one without a callback address."""
     desk = Desk(account(), an_account("silent"))

@@ -4,7 +4,8 @@ Every change is a compare-and-set on the generation or the lease. Stores sealed 
 nor the vendor nor how a token is fetched.
 
 `expires_at` 0 marks a token the vendor refused on a call. `probe_at` is the next gettoken while `refused` is set;
-without that it is the end of the probation of a token that replaced a refused one. A lease without a holder is a pause:
+without that it is the end of the probation of a token that replaced a refused one, or that was fetched anew because the
+vendor refused the other account's token at the fetch. A lease without a holder is a pause:
 no process fetches a token before its end.
 """
 
@@ -163,6 +164,12 @@ def postpone(database: Database, held: FetchLease, *, seconds: float) -> bool:
         return _set(connection, held, "lease_holder = null, lease_until = :pause_until", {"pause_until": until})
 
     return database.run(work)
+
+
+def put_on_probation(database: Database, held: FetchLease, *, seconds: float) -> None:
+    """Ends the lease after the vendor refused another account's token at the fetch; the next refusal is not counted."""
+    sets = "lease_holder = null, lease_until = null, probe_at = :probation_until"
+    _as_holder(database, held, sets, {"probation_until": held.at + micros(seconds)})
 
 
 def invalidate(database: Database, key: TokenKey, generation: int, *, reason: str, probe_s: float) -> None:

@@ -117,9 +117,13 @@ class Receiver:
             # The thread goes on after the answer could not wait any longer.
             storing = asyncio.get_running_loop().run_in_executor(self._threads, self._store, name, inbound)
             first = await asyncio.wait_for(storing, self._store_s)
+        except ConfigurationError as wrong:
+            self._tell(name, str(wrong))
+            return Response(status_code=503)
         except Exception as error:  # noqa: BLE001  whatever keeps it from being stored, the vendor must send it again
             log.warning("callback_not_stored", account=name, error=type(error).__name__)
             return Response(status_code=503)
+        self._told.pop(name, None)
         log.info("callback", account=name, kind=inbound.event, outcome="stored" if first else "repeated")
         return Response(inbound.answer, 200, media_type=inbound.answer_type if inbound.answer else None)
 
