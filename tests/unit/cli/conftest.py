@@ -12,6 +12,7 @@ import pytest
 from worker.cli import main
 
 Run = Callable[..., int]
+Typed = Callable[..., tuple[int, str]]
 
 
 @pytest.fixture
@@ -33,3 +34,17 @@ def run(tmp_path: Path, sqlite_url: str, monkeypatch: pytest.MonkeyPatch) -> Run
         return int(ended.value.code or 0)
 
     return run
+
+
+@pytest.fixture
+def typed(config: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Typed:
+    """`worker ARGUMENTS` with the test's own `config`; returns the exit status and what was printed."""
+
+    def typed(*arguments: str) -> tuple[int, str]:
+        monkeypatch.setattr(sys, "argv", ["worker", *arguments])
+        with pytest.raises(SystemExit) as ended:
+            main()
+        printed = capsys.readouterr()
+        return int(ended.value.code or 0), printed.out + printed.err
+
+    return typed

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
@@ -13,7 +12,6 @@ from typing import Any
 import pytest
 import trustme
 
-from worker.cli import main
 from worker.cli.doctor import Finding, Level, findings
 from worker.config.settings import Settings, load_settings
 from worker.delivery.sender.set_aside import SetAside
@@ -22,7 +20,7 @@ from worker.outbox.engine.database import Database, make_engine
 from worker.outbox.lanes.lanes import block_lanes
 from worker.outbox.lanes.processes import renew
 
-Run = Callable[..., tuple[int, str]]
+Typed = Callable[..., tuple[int, str]]
 HR = '[accounts.hr]\nchannel = "wecom_app"\ncorpid = "ww1"\nagentid = 1\nsecret = { env = "HR_SECRET" }\n'
 
 
@@ -34,20 +32,6 @@ def config(tmp_path: Path, sqlite_url: str, monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setenv("WORKER_CONFIG", str(path))
     monkeypatch.setenv("HR_SECRET", "canary-secret")
     return path
-
-
-@pytest.fixture
-def run(config: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
-    """`worker ARGUMENTS`: exit status and what it printed."""
-
-    def run(*arguments: str) -> tuple[int, str]:
-        monkeypatch.setattr(sys, "argv", ["worker", *arguments])
-        with pytest.raises(SystemExit) as ended:
-            main()
-        printed = capsys.readouterr()
-        return int(ended.value.code or 0), printed.out + printed.err
-
-    return run
 
 
 YOUDU = """
@@ -81,9 +65,9 @@ def add(config: Path, text: str) -> None:
     config.write_text(config.read_text(encoding="utf-8") + text, encoding="utf-8")
 
 
-def test_limits_are_listed_with_amount_use_and_page(run: Run) -> None:
+def test_limits_are_listed_with_amount_use_and_page(typed: Typed) -> None:
     """For people."""
-    status, printed = run("limits", "--account", "hr")
+    status, printed = typed("limits", "--account", "hr")
 
     assert 0 == status
     line = next(line for line in printed.splitlines() if "member_minute" in line)
@@ -94,12 +78,12 @@ def test_limits_are_listed_with_amount_use_and_page(run: Run) -> None:
     assert "off" in next(line for line in printed.splitlines() if "app_day" in line)
 
 
-def test_limits_that_nobody_keeps_are_listed_with_the_reason(run: Run, config: Path) -> None:
+def test_limits_that_nobody_keeps_are_listed_with_the_reason(typed: Typed, config: Path) -> None:
     """What the vendor counts is not hidden; those of an address are kept once the account names it."""
-    without = run("limits")[1].splitlines()
+    without = typed("limits")[1].splitlines()
     add(config, 'ip = "203.0.113.7"\n')
-    with_ip = run("limits")[1].splitlines()
-    rows = json.loads(run("limits", "--json")[1])["hr"]
+    with_ip = typed("limits")[1].splitlines()
+    rows = json.loads(typed("limits", "--json")[1])["hr"]
 
     def said(lines: list[str], name: str) -> str:
         return next(line for line in lines if f" {name} " in line)
@@ -113,11 +97,11 @@ def test_limits_that_nobody_keeps_are_listed_with_the_reason(run: Run, config: P
     }
 
 
-def test_limits_are_data(run: Run, config: Path) -> None:
+def test_limits_are_data(typed: Typed, config: Path) -> None:
     """For scripts; with the account's share, and one member's own limits when he is named."""
     add(config, "share = 0.5\n")
 
-    status, printed = run("limits", "--recipient", "lisi", "--json")
+    status, printed = typed("limits", "--recipient", "lisi", "--json")
 
     [minute] = [row for row in json.loads(printed)["hr"] if row["name"] == "member_minute"]
     assert (0, 15, 60, 0, 15, "member lisi") == (
@@ -141,31 +125,31 @@ def test_limits_are_data(run: Run, config: Path) -> None:
         ("ip = 5", "accounts.hr.ip: is not a text"),
     ],
 )
-def test_a_wrong_share_or_limit_is_one_sentence(run: Run, config: Path, line: str, words: str) -> None:
+def test_a_wrong_share_or_limit_is_one_sentence(typed: Typed, config: Path, line: str, words: str) -> None:
     """With what is right; and beside other accounts it is only told of."""
     add(config, f"{line}\n")
 
-    status, printed = run("limits", "--account", "hr")
+    status, printed = typed("limits", "--account", "hr")
 
     assert (2, 1) == (status, len(printed.splitlines()))
     assert words in printed
     add(config, '[accounts.ops]\nchannel = "wecom_app"\ncorpid = "ww1"\nagentid = 8\n')
-    status, printed = run("limits")
+    status, printed = typed("limits")
     assert (0, True) == (status, "account ops (wecom_app)" in printed)
     assert "account hr cannot be used: accounts.hr." in printed
 
 
-def test_an_account_that_does_not_exist_is_one_sentence(run: Run) -> None:
+def test_an_account_that_does_not_exist_is_one_sentence(typed: Typed) -> None:
     """With those that do."""
-    status, printed = run("limits", "--account", "it")
+    status, printed = typed("limits", "--account", "it")
 
     assert 2 == status
     assert "use one of: hr" in printed
 
 
-def test_a_healthy_installation_has_no_problem(run: Run) -> None:
+def test_a_healthy_installation_has_no_problem(typed: Typed) -> None:
     """What is merely left out is said, and costs nothing."""
-    status, printed = run("doctor")
+    status, printed = typed("doctor")
 
     assert 0 == status
     assert "problem" not in printed
@@ -181,29 +165,31 @@ def test_a_healthy_installation_has_no_problem(run: Run) -> None:
 
 
 @pytest.mark.postgres
-def test_settings_a_pooler_keeps_away_are_named(run: Run, postgres_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_settings_a_pooler_keeps_away_are_named(
+    typed: Typed, postgres_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """With what its role should bring; elsewhere the worker sets them itself."""
     monkeypatch.setenv("WORKER_DATABASE", postgres_url)
-    direct = run("doctor")
+    direct = typed("doctor")
     monkeypatch.setattr("worker.outbox.engine.postgresql.is_pooled", lambda connection: True)
 
-    status, printed = run("doctor")
+    status, printed = typed("doctor")
 
     assert (0, 0) == (direct[0], status)
     assert "behind a pooler" not in direct[1]
     assert "say `alter role ROLE set enable_seqscan = off` and `alter role ROLE set jit = off`" in printed
 
 
-def test_what_an_error_of_ours_set_aside_is_a_caution(run: Run, sqlite_url: str) -> None:
+def test_what_an_error_of_ours_set_aside_is_a_caution(typed: Typed, sqlite_url: str) -> None:
     """With the command that says what it was; a day later it is not told any more unless it goes on."""
-    run("db", "upgrade")
+    typed("db", "upgrade")
     database = Database(make_engine(sqlite_url))
     SetAside(database).tell("send in doubt", "our own error: KeyError", account="hr")
-    fresh = run("doctor")
+    fresh = typed("doctor")
     with database.writing() as connection:
         connection.exec_driver_sql("update worker_lane_events set id = '000' || substr(id, 4)")
 
-    status, printed = run("doctor")
+    status, printed = typed("doctor")
     database.close()
 
     assert (0, 0) == (fresh[0], status)
@@ -212,7 +198,7 @@ def test_what_an_error_of_ours_set_aside_is_a_caution(run: Run, sqlite_url: str)
     assert "set aside" not in printed
 
 
-def test_what_is_all_set_is_not_spoken_of(run: Run, config: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_is_all_set_is_not_spoken_of(typed: Typed, config: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """No cautions are left."""
     add(
         config,
@@ -228,7 +214,7 @@ def test_what_is_all_set_is_not_spoken_of(run: Run, config: Path, monkeypatch: p
     )
     alive(config)
 
-    status, printed = run("doctor", "--json")
+    status, printed = typed("doctor", "--json")
 
     assert (0, {"ok"}) == (status, {one["level"] for one in json.loads(printed)})
 
@@ -270,7 +256,7 @@ def wrong_files(config: Path, how: str) -> str:
 
 
 @pytest.fixture
-def broken(run: Run, config: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str], list[Any]]]:
+def broken(typed: Typed, config: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str], list[Any]]]:
     """The problems that are found after something was broken; the exit status is 1."""
 
     def find(how: str) -> list[Any]:
@@ -327,7 +313,7 @@ def broken(run: Run, config: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[
                 monkeypatch.setenv("WORKER_MEMBERS_OF", "os.path")
             case "settings":
                 add(config, "nonsense")
-        status, printed = run("doctor", "--json")
+        status, printed = typed("doctor", "--json")
         assert 1 == status
         assert "canary" not in printed
         return [one for one in json.loads(printed) if one["level"] == "problem"]
@@ -378,38 +364,38 @@ def test_each_problem_is_found_and_named(broken: Callable[[str], list[Any]], how
     assert not problem["text"].startswith(f"{what}:")
 
 
-def test_the_files_of_an_account_are_read(run: Run, config: Path) -> None:
+def test_the_files_of_an_account_are_read(typed: Typed, config: Path) -> None:
     """Authorities, certificate and key are right; that the certificate ends soon is a caution."""
-    assert 0 == run("db", "upgrade")[0]
+    assert 0 == typed("db", "upgrade")[0]
     soon = datetime.now(UTC) + timedelta(days=13)
     authority = trustme.CA()
     add(config, f'ca = "{written(config, "ca.pem", authority.cert_pem.bytes())}"\n')
     leaf = authority.issue_cert("hr@example.com", not_before=soon - timedelta(days=99), not_after=soon)
     add(config, client_certificate(config, leaf, leaf.private_key_pem))
 
-    status, printed = run("doctor")
+    status, printed = typed("doctor")
 
     assert 0 == status
     assert "ok       account hr: usable, 1 secrets can be read\n" in printed
     assert "/hr.pem ends within two weeks; replace the file\n" in printed
 
 
-def test_what_stands_still_without_being_broken_is_a_caution(run: Run, config: Path) -> None:
+def test_what_stands_still_without_being_broken_is_a_caution(typed: Typed, config: Path) -> None:
     """A parked lane costs its own parts only; a fresh installation has no worker yet."""
     parked(config, "hr:1", "gone")
 
-    status, printed = run("doctor")
+    status, printed = typed("doctor")
 
     assert 0 == status
     assert "caution  lanes: 2 parked; `worker lanes` says why, and what to do\n" in printed
     assert "caution  workers: none is alive: jobs wait; start `worker up` or" in printed
 
 
-def test_an_account_that_waits_for_a_person_is_a_caution(run: Run, config: Path) -> None:
+def test_an_account_that_waits_for_a_person_is_a_caution(typed: Typed, config: Path) -> None:
     """It is not parked: what is missing may come at any moment."""
     parked(config, "hr", parks=False)
 
-    status, printed = run("doctor")
+    status, printed = typed("doctor")
 
     assert 0 == status
     assert "caution  account hr: waits: 60020 not trusted; add the IP\n" in printed
@@ -424,7 +410,7 @@ def test_an_account_that_waits_for_a_person_is_a_caution(run: Run, config: Path)
         'suite = "ours"\nis_customized_app = true',
     ],
 )
-def test_an_account_with_tokens_from_elsewhere_needs_no_secret(run: Run, config: Path, without_secret: str) -> None:
+def test_an_account_with_tokens_from_elsewhere_needs_no_secret(typed: Typed, config: Path, without_secret: str) -> None:
     """Neither with a provider of tokens, nor with a code that the suite's callbacks bring."""
     text = config.read_text().replace('secret = { env = "HR_SECRET" }', without_secret)
     suite = (
@@ -433,9 +419,9 @@ def test_an_account_with_tokens_from_elsewhere_needs_no_secret(run: Run, config:
     )
     (config.parent / "aes").write_text(AES_KEY)
     config.write_text(text + suite.replace('"aes"', f'"{config.parent}/aes"'), encoding="utf-8")
-    run("db", "upgrade")
+    typed("db", "upgrade")
 
-    status, printed = run("doctor")
+    status, printed = typed("doctor")
 
     assert (0, 2) == (status, printed.count(": usable, "))
 
@@ -457,15 +443,15 @@ def test_a_clock_that_is_off_is_said(config: Path, off_s: float, level: Level, w
     assert where in clock.text
 
 
-def test_a_switch_of_staging_is_told(config: Path, run: Run) -> None:
+def test_a_switch_of_staging_is_told(config: Path, typed: Typed) -> None:
     """By `doctor`, and by `why` of a job that it keeps from people; without anybody's name."""
     add(config, 'staging = { only = ["canary-person"] }\n')
-    assert 0 == run("db", "upgrade")[0]
-    status, doctor = run("doctor")
+    assert 0 == typed("db", "upgrade")[0]
+    status, doctor = typed("doctor")
     assert (0, True) == (status, "caution  account hr: staging is on here (only 1 recipients)" in doctor)
-    _, job = run("send", "hr", "--text", "x", "--to", "lisi")
-    status, why = run("why", job.strip())
+    _, job = typed("send", "hr", "--text", "x", "--to", "lisi")
+    status, why = typed("why", job.strip())
     assert (0, True) == (status, "  staging is on here (only 1 recipients)" in why)
-    _, told = run("why", job.strip(), "--json")
+    _, told = typed("why", job.strip(), "--json")
     assert "only 1 recipients" == json.loads(told)["staging"]
     assert "canary-person" not in doctor + why + told

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from sqlalchemy import inspect, text
 
-from worker.cli import main
 from worker.config.settings import load_settings
 from worker.control.opening import database_of
 from worker.domain.callbacks.inbound import GrantKind
@@ -23,7 +21,7 @@ from worker.outbox.lanes.grants import GrantKey, SealedGrant
 from worker.outbox.lanes.lanes import block_lanes
 from worker.outbox.upkeep.shared_state import upgrade_all
 
-Run = Callable[..., tuple[int, str]]
+Typed = Callable[..., tuple[int, str]]
 HR = '[accounts.hr]\nchannel = "wecom_app"\ncorpid = "ww1"\nagentid = 1\nsecret = { env = "HR_SECRET" }\n'
 
 
@@ -36,20 +34,6 @@ def config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("WORKER_CONFIG", str(path))
     monkeypatch.setenv("HR_SECRET", "canary-secret")
     return path
-
-
-@pytest.fixture
-def run(config: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
-    """`worker ARGUMENTS`: exit status and what it printed."""
-
-    def run(*arguments: str) -> tuple[int, str]:
-        monkeypatch.setattr(sys, "argv", ["worker", *arguments])
-        with pytest.raises(SystemExit) as ended:
-            main()
-        printed = capsys.readouterr()
-        return int(ended.value.code or 0), printed.out + printed.err
-
-    return run
 
 
 def opened(file: Path) -> Database:
@@ -67,26 +51,26 @@ def key_of(file: Path) -> str | None:
 # -- tables and keys --------------------------------------------------------------------------------------------------
 
 
-def test_upgrade_makes_both_under_one_key(run: Run, config: Path) -> None:
+def test_upgrade_makes_both_under_one_key(typed: Typed, config: Path) -> None:
     """Check and current treat both, and are content with both."""
-    status, _ = run("db", "upgrade")
-    checked, told = run("db", "check", "--json")
+    status, _ = typed("db", "upgrade")
+    checked, told = typed("db", "check", "--json")
 
     assert (0, 0) == (status, checked)
     assert json.loads(told)["tables"] == json.loads(told)["state"]
     assert key_of(config.parent / "outbox.db") == key_of(config.parent / "state.db")
-    assert 0 == run("db", "current")[0]
+    assert 0 == typed("db", "current")[0]
 
 
-def test_check_and_current_miss_a_state_without_tables(run: Run, config: Path) -> None:
+def test_check_and_current_miss_a_state_without_tables(typed: Typed, config: Path) -> None:
     """An outbox that is upgraded alone is not enough."""
     upgrade(make_engine(f"sqlite:///{config.parent}/outbox.db"))
 
-    status, told = run("db", "check")
+    status, told = typed("db", "check")
 
     assert 1 == status
     assert "run `worker db upgrade`" in told
-    assert 1 == run("db", "current")[0]
+    assert 1 == typed("db", "current")[0]
 
 
 def test_a_new_state_takes_over_the_key_of_the_outbox(tmp_path: Path) -> None:
@@ -146,22 +130,22 @@ def test_what_was_counted_and_what_callbacks_brought_goes_over(tmp_path: Path) -
     assert [("k", "[]")] == [tuple(row) for row in counted]
 
 
-def test_downgrade_leaves_the_state_alone(run: Run, config: Path) -> None:
+def test_downgrade_leaves_the_state_alone(typed: Typed, config: Path) -> None:
     """Other installations use it."""
-    run("db", "upgrade")
+    typed("db", "upgrade")
 
-    status, _ = run("db", "downgrade", "base")
+    status, _ = typed("db", "downgrade", "base")
 
     assert 0 == status
     assert key_of(config.parent / "state.db") is not None
     assert key_of(config.parent / "outbox.db") is None
 
 
-def test_a_state_that_is_the_outbox_is_refused(run: Run, config: Path) -> None:
+def test_a_state_that_is_the_outbox_is_refused(typed: Typed, config: Path) -> None:
     """It would be two engines on one file, and shared by none."""
     config.write_text(config.read_text().replace("state.db", "outbox.db"), encoding="utf-8")
 
-    status, told = run("db", "upgrade")
+    status, told = typed("db", "upgrade")
 
     assert 0 != status
     assert "state_database is the database itself" in told
@@ -185,13 +169,13 @@ def block(config: Path, **fields: object) -> None:
     state.run(lambda connection: block_lanes(connection, state.now, [found]))
 
 
-def test_lanes_resume_and_doctor_read_the_state(run: Run, config: Path) -> None:
+def test_lanes_resume_and_doctor_read_the_state(typed: Typed, config: Path) -> None:
     """Another installation's block is told here, and may be lifted here."""
-    run("db", "upgrade")
+    typed("db", "upgrade")
     block(config)
 
-    listed, events, healthy = run("lanes"), run("lanes", "--events"), run("doctor")
-    lifted, after = run("resume", "hr"), run("lanes")
+    listed, events, healthy = typed("lanes"), typed("lanes", "--events"), typed("doctor")
+    lifted, after = typed("resume", "hr"), typed("lanes")
 
     assert "60020 not trusted" in listed[1]
     assert "parked" in events[1]
@@ -201,23 +185,23 @@ def test_lanes_resume_and_doctor_read_the_state(run: Run, config: Path) -> None:
     assert "parked" not in after[1]
 
 
-def test_limits_are_listed_with_a_state(run: Run, config: Path) -> None:
+def test_limits_are_listed_with_a_state(typed: Typed, config: Path) -> None:
     """The counts are of the state, which has none yet."""
-    run("db", "upgrade")
+    typed("db", "upgrade")
 
-    status, told = run("limits", "--account", "hr")
+    status, told = typed("limits", "--account", "hr")
 
     assert 0 == status
     assert "used 0" in told
 
 
-def test_doctor_says_that_no_call_begins_without_the_state(run: Run, config: Path) -> None:
+def test_doctor_says_that_no_call_begins_without_the_state(typed: Typed, config: Path) -> None:
     """The rest of the outbox is checked all the same."""
-    run("db", "upgrade")
+    typed("db", "upgrade")
     with opened(config.parent / "state.db").writing() as connection:
         connection.execute(text("drop table worker_lanes"))
 
-    status, told = run("doctor")
+    status, told = typed("doctor")
 
     assert 1 == status
     assert "problem  state database:" in told
@@ -225,13 +209,15 @@ def test_doctor_says_that_no_call_begins_without_the_state(run: Run, config: Pat
     assert "workers: none is alive" in told
 
 
-def test_a_relative_path_of_the_outbox_is_refused_too(run: Run, config: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_relative_path_of_the_outbox_is_refused_too(
+    typed: Typed, config: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """One file under two names would wait for itself."""
     monkeypatch.chdir(config.parent)
     config.write_text('database = "sqlite:///outbox.db"\n' + config.read_text().split("\n", 1)[1])
     config.write_text(config.read_text().replace("/state.db", "/outbox.db"), encoding="utf-8")
 
-    status, told = run("db", "upgrade")
+    status, told = typed("db", "upgrade")
 
     assert 2 == status
     assert "state_database is the database itself" in told
