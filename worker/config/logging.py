@@ -9,7 +9,8 @@ from __future__ import annotations
 import logging
 import re
 import sys
-from typing import Any, TextIO
+from collections.abc import Mapping
+from typing import Any, Literal, TextIO
 
 import structlog
 from structlog.typing import EventDict, Processor, WrappedLogger
@@ -80,19 +81,33 @@ def _masked(value: Any) -> Any:
     return mask(value if isinstance(value, str) else str(value))
 
 
-def set_up(level: int | str = "INFO", stream: TextIO | None = None) -> None:
-    """Sends structlog and the standard library's logging to one stream: JSON lines, or colours on a terminal."""
+def set_up(
+    level: int | str = "INFO",
+    stream: TextIO | None = None,
+    *,
+    format: Literal["auto", "json", "text"] = "auto",
+    levels: Mapping[str, str] | None = None,
+) -> None:
+    """Sends structlog and the standard library's logging to one stream: as JSON, or as text with colours on a terminal.
+
+    `levels`: the least level of the lines about an account, by its name.
+    """
     stream = stream or sys.stderr
+    number = level if isinstance(level, int) else logging.getLevelName(level.upper())
+    own = {account: logging.getLevelName(name) for account, name in (levels or {}).items()}
     shared: list[Processor] = [
         structlog.stdlib.add_log_level,
+        *([_Least(number, own)] if own else []),
         structlog.processors.TimeStamper(fmt="iso", utc=True),
         redact,
     ]
-    number = level if isinstance(level, int) else logging.getLevelName(level.upper())
-    renderer: Processor = structlog.dev.ConsoleRenderer() if stream.isatty() else structlog.processors.JSONRenderer()
+    is_text = stream.isatty() if format == "auto" else format == "text"
+    renderer: Processor = (
+        structlog.dev.ConsoleRenderer(colors=stream.isatty()) if is_text else structlog.processors.JSONRenderer()
+    )
     structlog.configure(
         processors=[*shared, renderer],
-        wrapper_class=structlog.make_filtering_bound_logger(number),
+        wrapper_class=structlog.make_filtering_bound_logger(min(number, *own.values()) if own else number),
         logger_factory=structlog.WriteLoggerFactory(stream),
         cache_logger_on_first_use=True,
     )
@@ -108,6 +123,18 @@ def set_up(level: int | str = "INFO", stream: TextIO | None = None) -> None:
     root.setLevel(number)
     for name, least in QUIET.items():
         logging.getLogger(name).setLevel(max(least, number))
+
+
+class _Least:
+    """Drops the lines below the least level: of an account that has its own, that one."""
+
+    def __init__(self, level: int, own: Mapping[str, int]):
+        self._level, self._own = level, own
+
+    def __call__(self, _logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
+        if logging.getLevelName(event["level"].upper()) < self._own.get(event.get("account", ""), self._level):
+            raise structlog.DropEvent
+        return event
 
 
 def _class_of(trace: Any) -> str:

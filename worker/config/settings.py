@@ -151,6 +151,17 @@ class DeliverySettings(BaseModel):
 Days = Annotated[float, Field(ge=0, le=36_500)]
 
 
+class LogSettings(BaseModel):
+    """`[logs]`: how lines look, and from which level on there are any."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    format: Literal["auto", "json", "text"] = "auto"
+    """`json`, one object a line; `text`, for people; `auto`: text on a terminal, else JSON."""
+    levels: dict[str, Literal["DEBUG", "INFO", "WARNING", "ERROR"]] = {}
+    """The least level of the lines about an account, by its name; of all others `--loglevel` says it."""
+
+
 class RetentionSettings(BaseModel):
     """`[retention]`: days after which ended rows are deleted; 0 keeps them for ever, or as long as their job."""
 
@@ -238,6 +249,7 @@ class Settings(BaseSettings):
     """The key of the secrets in `worker accounts`; two with a blank between them while they are sealed anew."""
     delivery: DeliverySettings = DeliverySettings()
     retention: RetentionSettings = RetentionSettings()
+    logs: LogSettings = LogSettings()
     staging: StagingSettings = StagingSettings()
     _file: SettingsFile | None = PrivateAttr(None)
 
@@ -364,6 +376,7 @@ def _sentence(error: ValidationError, *within: str) -> str:
 _TABLES: Mapping[int | str, type[BaseModel]] = {
     "delivery": DeliverySettings,
     "retention": RetentionSettings,
+    "logs": LogSettings,
     "staging": StagingSettings,
     "database": UrlFrom,
     "state_database": UrlFrom,

@@ -6,6 +6,7 @@ import io
 import json
 import logging
 from collections.abc import Iterator
+from typing import Literal
 
 import pytest
 import structlog
@@ -25,6 +26,49 @@ def lines() -> Iterator[io.StringIO]:
     for name, old in levels.items():
         logging.getLogger(name).setLevel(old)
     structlog.configure(**config)
+
+
+class Terminal(io.StringIO):
+    """A stream that a person looks at."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+@pytest.mark.usefixtures("lines")
+@pytest.mark.parametrize("stream", [io.StringIO(), Terminal()])
+@pytest.mark.parametrize("format", ["json", "text"])
+def test_how_lines_look_can_be_said(stream: io.StringIO, format: Literal["json", "text"]) -> None:
+    """Whatever the stream is; colours are for terminals alone."""
+    stream.seek(0)
+    stream.truncate()
+    set_up("INFO", stream, format=format)
+
+    structlog.get_logger().info("attempt", job="j1")
+
+    line = stream.getvalue()
+    assert (format == "json") == line.startswith("{")
+    assert (format == "text" and stream.isatty()) == ("\x1b" in line)
+    assert "j1" in line
+
+
+@pytest.mark.usefixtures("lines")
+def test_an_account_has_a_level_of_its_own() -> None:
+    """Below or above that of all others, also in lines of the standard library, which name no account."""
+    stream = io.StringIO()
+    set_up("INFO", stream, levels={"loud": "DEBUG", "quiet": "ERROR"})
+
+    log = structlog.get_logger()
+    for account in ("loud", "quiet", "other"):
+        log.debug("debug", account=account)
+        log.warning("warning", account=account)
+    logging.getLogger("foreign").debug("debug")
+    logging.getLogger("foreign").warning("warning")
+
+    told = [json.loads(line) for line in stream.getvalue().splitlines()]
+    assert [("debug", "loud"), ("warning", "loud"), ("warning", "other"), ("warning", None)] == [
+        (line["event"], line.get("account")) for line in told
+    ]
 
 
 @pytest.mark.parametrize(
