@@ -24,7 +24,7 @@ from worker.outbox.jobs.loading import leave
 from worker.outbox.lanes.full_scan import lanes_with_due
 from worker.outbox.lanes.lanes import block_lanes
 from worker.outbox.lanes.offering import Head, NewlyDue, head_of_lane, lanes_newly_due
-from worker.outbox.lanes.processes import renew
+from worker.outbox.lanes.processes import QueueName, renew
 
 SECOND = 1_000_000
 
@@ -290,6 +290,45 @@ def test_shares_follow_the_threads_alive(site: Site) -> None:
 
 
 # -- losing and finding again -----------------------------------------------------------------------------------------
+
+
+def knows_due(site: Site, *without: QueueName) -> bool:
+    """What the relay says to a process that takes from all queues but some."""
+    return site.relay.knows_due(lambda lane, queue: queue not in without)
+
+
+def test_the_relay_knows_of_parts_that_no_process_takes(site: Site) -> None:
+    """Once they are offered again; when one takes them, there are none any more."""
+    jobs = [site.send(str(n)) for n in range(3)]
+    turn(site)
+    at_first = knows_due(site)
+    turn(site, 5.1)
+    untaken = knows_due(site), knows_due(site, QueueName.NORMAL)
+    site.ring(*jobs)
+    turn(site, 0.3)
+
+    assert (False, (True, False), False) == (at_first, untaken, knows_due(site))
+
+
+def test_parts_of_a_blocked_lane_are_not_due_to_be_sent(site: Site) -> None:
+    """What cannot be sent is no fault of the process."""
+    site.send()
+    turn(site)
+    turn(site, 5.1)
+    block(site, "hr", 60.0)
+    turn(site, 5.1)
+
+    assert not knows_due(site)
+
+
+def test_a_relay_that_does_not_lead_knows_of_nothing(site: Site) -> None:
+    """Another process does."""
+    site.send()
+    turn(site)
+    turn(site, 5.1)
+    site.relay.stop()
+
+    assert not knows_due(site)
 
 
 def test_a_lost_id_is_offered_again_after_5_10_20_40_and_60_seconds(site: Site) -> None:

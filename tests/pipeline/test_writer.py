@@ -14,7 +14,7 @@ import structlog
 from sqlalchemy.exc import DataError, InterfaceError, OperationalError
 
 from rig.stack import LIMIT_S, until
-from tests.support.runtime import Site, planted
+from tests.support.runtime import Site, Ticks, planted
 from worker.delivery.sender import writer as writer_module
 from worker.delivery.sender.writer import MAX_BYTES, MAX_ROWS, Ticket, Writer, WriterClosed
 from worker.domain import settle
@@ -105,6 +105,33 @@ def test_every_way_of_being_away_is_waited_for(site: Site, error: Exception) -> 
 
     assert Marked.YES is reply.marked
     assert writer.stop(10)
+
+
+def test_each_try_of_a_database_that_is_away_counts_from_its_own_begin(site: Site) -> None:
+    """A writer that tries again turns; one that is in a single commit for long does not."""
+    ticks, busy = Ticks(), list[float]()
+
+    def pause(seconds: float) -> None:
+        if seconds > 0.001:  # else it is SQLite's rest between two commits
+            ticks.advance(100)
+            busy.append(writer.busy_s(ticks.now))
+
+    class Slow(Away):
+        def run(self, work: Callable[..., Any], **options: Any) -> Any:
+            busy.append(writer.busy_s(ticks.now))
+            ticks.advance(7)
+            return super().run(work, **options)
+
+    writer = a_writer(Slow(site.database, 2), pause=pause, monotonic=ticks)
+    begun_at = writer.marked_at
+    writer.start()
+    writer.mark([a_mark(site.send())])
+    writer.stop(10)
+
+    assert [0.0, 107.0, 0.0, 107.0, 0.0] == busy
+    assert begun_at + 221 == writer.marked_at
+    assert begun_at + 214 == writer.away_at
+    assert 0.0 == writer.busy_s(ticks.now + 60)
 
 
 def test_an_end_is_written_before_the_next_mark_of_its_sender(site: Site) -> None:

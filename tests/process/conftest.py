@@ -25,6 +25,7 @@ LONG_FILES = (
     "test_services_away.py",
     "test_canary.py",
     "test_rabbitmq.py",
+    "test_health_processes.py",
     "test_drain.py",
     "test_rolling_upgrade.py",
 )

@@ -38,7 +38,8 @@ def test_every_line_of_the_procfile_serves(make: Make) -> None:
     until(lambda: job in _asked(ports["flower"], "/api/tasks", auth=LOGIN).json(), "the job in Flower")
 
     assert 404 == _asked(ports["receiver"], "/callback/nobody").status_code
-    assert "worker_processes 1.0" in _asked(ports["metrics"], "/metrics").text
+    # They are of the last reading, which may be from before the worker began.
+    until(lambda: "worker_processes 1.0" in _asked(ports["metrics"], "/metrics").text, "the metrics tell of the worker")
     assert [401, 401] == [_asked(ports["flower"], path).status_code for path in ("/", "/api/tasks")]
     assert 403 == _asked(ports["flower"], f"/api/task/revoke/{job}", requests.post, auth=LOGIN).status_code
     assert dict.fromkeys(lines, 0) == {name: _end(process) for name, process in started.items()}

@@ -241,6 +241,17 @@ def explain(
 
 
 @app.command()
+def drift(
+    channel: Annotated[str | None, typer.Option(help="Only answers to this channel.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Lists answers that do not look as the vendor's pages say: a new code, field or type, a promise not kept."""
+    from worker.cli.lists.drift import show
+
+    show(typer.echo, channel=channel, as_json=as_json)
+
+
+@app.command()
 def chats(
     account: Account = None,
     gone: Annotated[bool, typer.Option("--gone", help="Also those it was taken out of.")] = False,
@@ -286,6 +297,18 @@ def doctor(as_json: Json = False) -> None:
     from worker.cli import doctor as looked
 
     raise typer.Exit(looked.show(typer.echo, as_json=as_json))
+
+
+@app.command()
+def health(
+    pid: Annotated[int | None, typer.Option(min=1, help="Only the process with this number.")] = None,
+    host: Annotated[str | None, typer.Option(help="Whose processes; by default this host's.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Whether this host's workers turn and send, by their own rows; exit status 1 when one does not, and why."""
+    from worker.cli import health as looked
+
+    raise typer.Exit(looked.show(typer.echo, host=host, pid=pid, as_json=as_json))
 
 
 @app.command()

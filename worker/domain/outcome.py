@@ -181,8 +181,20 @@ Outcome = Accepted | Partial | Retry | Wait | Progress | Held | StaleToken | Rej
 
 
 @dataclass(frozen=True, slots=True)
+class Contradiction:
+    """Where an answer does not look as the vendor's page says."""
+
+    sort: str
+    """`code`, `field`, `type` or `promise`."""
+    fact: str
+    """What it contradicts, in our words; of the answer only the name of a field or a code."""
+    sample: str
+    """The answer's shape: names, types and lengths; of values only the errcode."""
+
+
+@dataclass(frozen=True, slots=True)
 class Verdict:
-    """An outcome with the facts of the vendor's words that the attempt keeps; each is a column.
+    """An outcome with the facts of the vendor's words that the attempt keeps; each but the last is a column.
 
     Holds no recipient and no message text.
     """
@@ -194,3 +206,5 @@ class Verdict:
     hint: str | None = None
     """The vendor's trace number; its support asks for it."""
     caller_ip: str | None = None
+    contradictions: tuple[Contradiction, ...] = ()
+    """Usually none."""

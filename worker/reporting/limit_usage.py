@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -63,26 +64,53 @@ def usage(
 
     `count_waiting` reads through queued parts of the account, so it is not for a call every few seconds.
     """
-    key = lane_key(connection)
     of_all = Counter(waiting_by_limit(connection, account.name, MOST_WAITING)) if count_waiting else Counter[str]()
     of_one = of_all if recipient is None else _waiting_for(connection, account, recipient.casefold())
     counts_at = state or StateReader(connection, now_sql)
-    now = read_now(*counts_at)
     subject = None if recipient is None else same_person(recipient)
     own = [Counted(person_day(most_a_day), "each person, by all accounts", subject)] if most_a_day else []
-    own += [
+    found = [*channel.counted(account, recipient), *own, *_of_tenants(account)]
+    shared = {one.limit.name for one in channel.counted(account, None) if one.subject is not None}
+    [counted] = _read(connection, counts_at, [found])
+    return [
+        _usage(one, buckets, now, counts[one.limit.name])
+        for one, buckets, now in counted
+        for counts in (of_all if one.limit.name in shared or one.subject is None else of_one,)
+    ]
+
+
+def usages(
+    connection: Connection, accounts: Sequence[tuple[Channel, Account]], state: StateReader
+) -> dict[str, list[Usage]]:
+    """Every limit of many accounts that can be told without a recipient, by the account's name; without what waits.
+
+    One statement reads them all.
+    """
+    found = [[*channel.counted(account, None), *_of_tenants(account)] for channel, account in accounts]
+    counted = _read(connection, state, found)
+    return {
+        account.name: [_usage(one, buckets, now, 0) for one, buckets, now in limits]
+        for (_, account), limits in zip(accounts, counted, strict=True)
+    }
+
+
+def _of_tenants(account: Account) -> list[Counted]:
+    return [
         Counted(charge.limit, f"tenant {name}", charge.subject)
         for name in account.tenants
         if (charge := charge_of_tenant(account.name, account.tenants, name)) is not None and name != OTHERS
     ]
-    found = [(one, _key_of(key, one)) for one in (*channel.counted(account, recipient), *own)]
-    rows = read(counts_at.connection, [row for _, row in found if row])
-    shared = {one.limit.name for one in channel.counted(account, None) if one.subject is not None}
-    return [
-        _usage(one, rows.get(row, "[]") if row else None, now, counts[one.limit.name])
-        for one, row in found
-        for counts in (of_all if one.limit.name in shared or one.subject is None else of_one,)
-    ]
+
+
+def _read(
+    connection: Connection, counts_at: StateReader, wanted: Iterable[list[Counted]]
+) -> list[list[tuple[Counted, str | None, int]]]:
+    """Each limit with its stored buckets, None where it has none, and the time; in one statement for all."""
+    key = lane_key(connection)
+    keyed = [[(one, _key_of(key, one)) for one in limits] for limits in wanted]
+    now = read_now(*counts_at)
+    rows = read(counts_at.connection, [row for limits in keyed for _, row in limits if row])
+    return [[(one, rows.get(row, "[]") if row else None, now) for one, row in limits] for limits in keyed]
 
 
 def _key_of(site_key: bytes, one: Counted) -> str:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import sys
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import celery.worker.state
@@ -15,13 +16,15 @@ from celery.app.amqp import AMQP
 from kombu import Consumer
 
 from worker.config import logging as our_logging
-from worker.config.settings import Settings, load_settings
+from worker.config.settings import LogSettings, Settings, load_settings
 from worker.domain.errors import ConfigurationError
 from worker.service.bootsteps import EXIT_CONFIGURATION, WorkerProcessStep, refuse
 from worker.service.broker import EMBEDDED, TIMEOUT_S, broker_url, require_client, transport_options
 from worker.service.lifecycle import Replacements, WorkerProcess
 from worker.service.queues import NORMAL, TRANSIENT, QuorumQueue, queues, register
 from worker.service.rabbitmq import HEARTBEAT_S, BrokerConnection, refusal
+
+LOGGING = "worker.logging"
 
 
 def make_app(settings: Settings, replaced: Replacements | None = None) -> Any:
@@ -34,7 +37,9 @@ def make_app(settings: Settings, replaced: Replacements | None = None) -> Any:
     app.worker_process = WorkerProcess(settings, app, replace(replaced, revoked=revoked))
     app.steps["worker"].add(WorkerProcessStep)
     register(app)
-    signals.setup_logging.connect(_set_up_logging, weak=False)
+    # Of several apps in one process, as in tests, the last one says how lines look.
+    signals.setup_logging.disconnect(dispatch_uid=LOGGING)
+    signals.setup_logging.connect(partial(_set_up_logging, settings.logs), weak=False, dispatch_uid=LOGGING)
     return app
 
 
@@ -92,8 +97,8 @@ def start_worker(app: Any, *, threads: int, loglevel: str = "INFO", **options: A
     return int(worker.exitcode or 0)
 
 
-def _set_up_logging(loglevel: int | str | None = None, **_: Any) -> None:
-    our_logging.set_up(loglevel or "INFO")
+def _set_up_logging(logs: LogSettings, loglevel: int | str | None = None, **_: Any) -> None:
+    our_logging.set_up(loglevel or "INFO", **dict(logs))
 
 
 def __getattr__(name: str) -> Any:

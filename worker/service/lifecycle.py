@@ -38,11 +38,15 @@ from worker.domain.errors import ConfigurationError, WorkerError
 from worker.domain.pacing.bulk import Pacing
 from worker.hooks.registry import load_hooks
 from worker.outbox.engine import migrate
+from worker.outbox.engine.counting import LooseCounts
 from worker.outbox.engine.database import Database
 from worker.outbox.jobs.loading import leave
 from worker.outbox.lanes.lanes import try_changed
+from worker.outbox.lanes.processes import QueueName
+from worker.outbox.upkeep.totals import Totals
 from worker.service.accounts_told import AccountsTold
 from worker.service.flower import Flower
+from worker.service.health import Signs, WorkerHealth
 from worker.service.hook_service import HookService
 from worker.service.loop import Loop
 from worker.service.publisher import Doorbells
@@ -90,6 +94,8 @@ class WorkerProcess:
         self._flower: Flower | None = None
         self._close_transport: Callable[[], None] = lambda: None
         self._hook_service: HookService | None = None
+        self._dropped_told = 0
+        """Of the events for Flower that were dropped, those that are counted."""
 
     # -- opening ------------------------------------------------------------------------------------------------------
 
@@ -152,6 +158,7 @@ class WorkerProcess:
         gc.set_threshold(*GARBAGE_THRESHOLDS)
         runtime = self.runtime
         self._sender = BatchSender(runtime)
+        self._counts = LooseCounts(runtime.database)
         self._relay = Relay(
             runtime.database,
             holder=lambda: runtime.lease.incarnation,
@@ -176,6 +183,7 @@ class WorkerProcess:
             "revocations": Revocations(runtime, self._revoked()).turn,
             "indexing": partial(self._while_leading, Indexing(runtime.database).turn),
             "accounts": AccountsTold(self._accounts, runtime.lane_states, self._try_changed).turn,
+            "totals": partial(self._while_leading, Totals(runtime.database).turn),
             "housekeeping": partial(self._keep_house, Housekeeping(runtime.database, self._settings.retention)),
         }
         if self._flower:
@@ -185,6 +193,7 @@ class WorkerProcess:
             turns["hooks"] = self._hook_service.turn
         # What was revoked a moment before a restart is not forgotten.
         self._loops = {name: Loop(name, turn, once_more=name == "revocations") for name, turn in turns.items()}
+        self._health = WorkerHealth(self._loops, self._signs(), runtime.monotonic, delivery.heartbeat_s)
         runtime.writer.start()
         threading.Thread(target=self._watch_drain, name="drain", daemon=True).start()
         for loop in self._loops.values():
@@ -212,6 +221,22 @@ class WorkerProcess:
             runtime.transport,
             leads=lambda: self._relay.active,
         )
+
+    def _signs(self) -> Signs:
+        writer = self.runtime.writer
+        return Signs(
+            writer_busy_s=writer.busy_s,
+            writer_away_at=lambda: writer.away_at,
+            marked_at=lambda: writer.marked_at,
+            knows_due=lambda: self._relay.knows_due(self._can_send),
+            at_work=lambda: self._busy,
+            broker_away=lambda: self._doorbells.away,
+        )
+
+    def _can_send(self, lane: str, queue: QueueName) -> bool:
+        """True for a lane from whose queue this process takes, and whose account it can use."""
+        is_taken = queue in queues_of(self._app, self._settings.queue_prefix)
+        return is_taken and not self.runtime.lane_states.does_without(lane)
 
     def _revoked(self) -> Collection[str]:
         revoked = self._replaced.revoked
@@ -266,10 +291,14 @@ class WorkerProcess:
 
     def _beat(self) -> float:
         states = self.runtime.lane_states
-        self.runtime.lease.beat(states.summary(), states.unusable())
+        self.runtime.lease.beat(states.summary(), states.unusable(), self._health.look())
         self._sender.leave_missed()
         if self._hook_service:
             self._hook_service.runs.settle()
+        if self._flower and (dropped := self._flower.dropped - self._dropped_told):
+            self._counts.add("events_dropped", times=dropped)
+            self._dropped_told += dropped
+        self._counts.flush()
         return self.runtime.settings.heartbeat_s
 
     def _try_changed(self, accounts: Collection[str]) -> None:

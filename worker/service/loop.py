@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import threading
+import time
 from collections.abc import Callable
 
 import structlog
@@ -17,10 +18,19 @@ class Loop:
     """Repeats a turn in a thread of its own; a turn returns the seconds until the next, and may raise."""
 
     def __init__(
-        self, name: str, turn: Callable[[], float], rng: random.Random | None = None, *, once_more: bool = False
+        self,
+        name: str,
+        turn: Callable[[], float],
+        rng: random.Random | None = None,
+        *,
+        once_more: bool = False,
+        monotonic: Callable[[], float] = time.monotonic,
     ):
         """`once_more`: it takes a last turn when it is stopped."""
         self._name, self._turn, self._rng, self._once_more = name, turn, rng or random.Random(), once_more
+        self._monotonic = monotonic
+        self._began_at: float | None = None
+        """When the turn that runs now began; None between two turns."""
         self._told = threading.Event()
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
         self.failures = 0
@@ -39,6 +49,11 @@ class Loop:
         self._thread.join(timeout_s)
         return not self._thread.is_alive()
 
+    def busy_s(self, now: float) -> float:
+        """For how many seconds its turn has run; 0 between two turns. A turn that raised has ended like any other."""
+        began_at = self._began_at
+        return 0.0 if began_at is None else now - began_at
+
     def _run(self) -> None:
         while not self._told.is_set():
             self._told.wait(self._once())
@@ -46,13 +61,17 @@ class Loop:
             self._once()
 
     def _once(self) -> float:
+        # Left as it is by what is no Exception: it ends the thread, and its last turn then lasts for ever.
+        self._began_at = self._monotonic()
         try:
             delay = self._turn()
         except Exception as error:  # noqa: BLE001  the outer loop of the thread: a database away must not end it
+            self._began_at = None
             self.failures += 1
             if self.failures == 1:
                 log.warning("thread_failed", thread=self._name, error=type(error).__name__)
             return self._rng.uniform(0.5, 1.0) * min(LONGEST_PAUSE_S, 0.05 * 2.0 ** min(self.failures, 6))
+        self._began_at = None
         if self.failures:
             log.info("thread_recovered", thread=self._name, failures=self.failures)
         self.failures = 0

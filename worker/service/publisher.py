@@ -39,6 +39,11 @@ class Publisher(ABC, Generic[T]):
             return False
         return self._declared or self._declare()
 
+    @property
+    def away(self) -> bool:
+        """True while the broker takes no message: it is away or blocked, or has refused the queues."""
+        return self._line.away or self._refused
+
     def publish(self, offered: Sequence[T]) -> None:
         """Publishes one message each; the first failure ends the round."""
         for one in offered:

@@ -392,7 +392,7 @@ def test_up_delivers_until_it_is_told_to_end(
 ) -> None:
     """Everything in one process, whatever broker the settings name; a clean end is status 0."""
     levels: list[object] = []
-    monkeypatch.setattr("worker.config.logging.set_up", levels.append)
+    monkeypatch.setattr("worker.config.logging.set_up", lambda level, **_: levels.append(level))
     monkeypatch.setenv("WORKER_BROKER", "redis://127.0.0.1:1/0")
     monkeypatch.setenv("HR_SECRET", "s1")
     status: list[int] = []

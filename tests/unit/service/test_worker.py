@@ -29,7 +29,7 @@ pytestmark = pytest.mark.filterwarnings("ignore::celery.exceptions.SecurityWarni
 def levels(monkeypatch: pytest.MonkeyPatch) -> list[object]:
     """The levels at which a worker set up its logs; this process's own stay as they are."""
     found: list[object] = []
-    monkeypatch.setattr(celery_app.our_logging, "set_up", found.append)
+    monkeypatch.setattr(celery_app.our_logging, "set_up", lambda level, **_: found.append(level))
     return found
 
 

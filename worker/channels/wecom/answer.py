@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from worker.channels.wecom import errcodes, redact
@@ -17,6 +17,7 @@ from worker.channels.wecom.redact import remedy
 from worker.domain.call import Reply
 from worker.domain.job import Part
 from worker.domain.outcome import (
+    Contradiction,
     Outcome,
     Parked,
     Rejected,
@@ -127,14 +128,15 @@ def retry_after(reply: Reply) -> float | None:
 # -- what it means -----------------------------------------------------------------------------------------------------
 
 
-def verdict(part: Part, answer: Answer, outcome: Outcome) -> Verdict:
-    """An outcome with the facts of the answer that may be kept."""
+def verdict(part: Part, answer: Answer, outcome: Outcome, page: Page) -> Verdict:
+    """An outcome with the facts of the answer that may be kept; `page` says how it should look."""
+    odd = contradictions(page, answer, outcome)
     if answer.errmsg == "ok" and not isinstance(outcome, Parked):
-        return Verdict(outcome, answer.errcode, answer.errmsg)
+        return Verdict(outcome, answer.errcode, answer.errmsg, contradictions=odd)
     ip = redact.caller_ip(answer.errmsg)
     if isinstance(outcome, Parked):
         outcome = replace(outcome, remedy=remedy(outcome.remedy, answer.errcode, answer.errmsg))
-    return Verdict(outcome, answer.errcode, redact.reason(answer.errmsg, part), redact.hint(answer.errmsg), ip)
+    return Verdict(outcome, answer.errcode, redact.reason(answer.errmsg, part), redact.hint(answer.errmsg), ip, odd)
 
 
 def no_vendor(reply: Reply) -> Outcome:
@@ -164,6 +166,72 @@ def by_class(row: Errcode, code: int) -> Outcome:
             return Parked(row.scope, reason, row.what)
         case Class.PERMANENT:
             return Rejected(reason)
+
+
+# -- as the page says --------------------------------------------------------------------------------------------------
+
+NUMBER, TEXT, LIST = (int,), (str,), (list,)
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """What the vendor's page says of the answers to a call."""
+
+    name: str
+    """The page's number, or the call's path where it has none."""
+    fields: Mapping[str, tuple[type, ...]] = field(default_factory=dict)
+    """The fields beside `errcode` and `errmsg`, with their JSON types."""
+    promised: str | None = None
+    """The field that every success has."""
+
+
+_ALWAYS: Mapping[str, tuple[type, ...]] = {"errcode": NUMBER, "errmsg": TEXT}
+_NAME = re.compile(r"[A-Za-z_]\w{0,39}", re.ASCII)
+_MOST_SHOWN = 20
+
+
+def contradictions(page: Page, answer: Answer, outcome: Outcome) -> tuple[Contradiction, ...]:
+    """Where an answer does not look as its page says: a new code, a new field, another type, a promise not kept."""
+    data, found = answer.data, list[tuple[str, str]]()
+    if isinstance(outcome, Rejected) and outcome.unheard_of:
+        found.append(("code", f"errcode {answer.errcode} is in no table"))
+    for name, value in data.items():
+        types = _ALWAYS.get(name) or page.fields.get(name)
+        if types is None:
+            found.append(("field", f"a field {_shown(name)} that the page does not have"))
+        elif value is not None and type(value) not in types:
+            found.append(("type", f"{name} is {_type_of(value)}"))
+    if page.promised and answer.errcode == 0 and not data.get(page.promised):
+        found.append(("promise", f"a success without {page.promised}"))
+    if not found:
+        return ()
+    shape = {_shown(name): _shape(name, value) for name, value in list(data.items())[:_MOST_SHOWN]}
+    sample = json.dumps(shape)
+    return tuple(Contradiction(sort, f"page {page.name}: {fact}", sample) for sort, fact in found[:_MOST_SHOWN])
+
+
+def _shown(name: str) -> str:
+    """A field's name, if it is one: a name that is a person's id would not be."""
+    return name if _NAME.fullmatch(name) else "with another name"
+
+
+def _type_of(value: Any) -> str:
+    match value:
+        case bool():
+            return "true or false"
+        case str():
+            return "a text"
+        case int() | float():
+            return "a number"
+        case list():
+            return "a list"
+    return "an object"
+
+
+def _shape(name: str, value: Any) -> Any:
+    if name == "errcode" and isinstance(value, int):
+        return value
+    return f"{_type_of(value)} of {len(value)}" if isinstance(value, str | list | dict) else _type_of(value)
 
 
 def warns(answer: Answer) -> list[str]:

@@ -10,7 +10,7 @@ from typing import Any
 from worker.channels.calls import BYTES_PER_SECOND, digest, file_of
 from worker.channels.checking.paths import url_problems
 from worker.channels.checking.plain import unfit_text
-from worker.channels.wecom.answer import Answer, moment, text_of, warns
+from worker.channels.wecom.answer import TEXT, Answer, Page, moment, text_of, warns
 from worker.domain.account import Account
 from worker.domain.call import FileBody, Request
 from worker.domain.errors import Problem
@@ -135,6 +135,15 @@ def is_permanent_image(part: Part) -> bool:
 def promised(part: Part) -> str:
     """The field of a successful answer that holds what the upload brings."""
     return "url" if is_permanent_image(part) else "media_id"
+
+
+PAGE = Page("90253", {"type": TEXT, "media_id": TEXT, "created_at": (str, int)}, "media_id")
+IMAGE_PAGE = Page("90256", {"url": TEXT}, "url")
+
+
+def page_of(part: Part) -> Page:
+    """What the vendor says of the answer to an upload."""
+    return IMAGE_PAGE if is_permanent_image(part) else PAGE
 
 
 def taken(part: Part, answer: Answer) -> Taken:

@@ -10,7 +10,19 @@ from dataclasses import replace
 from typing import Any
 
 from worker.channels.wecom import errcodes, upload
-from worker.channels.wecom.answer import Answer, by_class, listed, no_vendor, read, text_of, verdict, warns
+from worker.channels.wecom.answer import (
+    LIST,
+    TEXT,
+    Answer,
+    Page,
+    by_class,
+    listed,
+    no_vendor,
+    read,
+    text_of,
+    verdict,
+    warns,
+)
 from worker.channels.wecom_app.card_fields import calls_back, card_of
 from worker.channels.wecom_app.fields import SENDS
 from worker.channels.wecom_app.targets import TARGETS
@@ -22,6 +34,17 @@ from worker.domain.outcome import Accepted, Outcome, Partial, Refusal, Rejected,
 PROMISED: Mapping[str, str] = {"send": "msgid", "create_chat": "chatid"}
 """The id a success carries, by kind; recall, update and all else about chats promise none."""
 
+_REFUSED = {"invaliduser": TEXT, "invalidparty": TEXT, "invalidtag": TEXT, "unlicenseduser": TEXT}
+PAGES: Mapping[str, Page] = {
+    "send": Page("90236", {**_REFUSED, "msgid": TEXT, "response_code": TEXT}, "msgid"),
+    "recall": Page("94867"),
+    "update_card": Page("94888", {"invaliduser": LIST}),
+    "send_chat": Page("90248"),
+    "create_chat": Page("90245", {"chatid": TEXT}, "chatid"),
+    "change_chat": Page("98913"),
+}
+"""What the vendor's page says of the answer, by kind."""
+
 
 def outcome(part: Part, account: Account, reply: Reply, access: Access) -> Verdict:
     """The meaning of an answer, with the facts of it that may be kept."""
@@ -29,7 +52,7 @@ def outcome(part: Part, account: Account, reply: Reply, access: Access) -> Verdi
     if answer is None:
         return Verdict(no_vendor(reply))
     found = _taken(part, answer) if answer.errcode == 0 else _refused(part, answer)
-    return verdict(part, answer, found)
+    return verdict(part, answer, found, upload.page_of(part) if part.kind == "upload" else PAGES[part.kind])
 
 
 def _taken(part: Part, answer: Answer) -> Outcome:

@@ -6,7 +6,19 @@ from collections.abc import Mapping
 from typing import Any
 
 from worker.channels.wecom import upload
-from worker.channels.wecom.answer import Answer, by_code, listed, no_vendor, read, text_of, verdict, warns
+from worker.channels.wecom.answer import (
+    LIST,
+    TEXT,
+    Answer,
+    Page,
+    by_code,
+    listed,
+    no_vendor,
+    read,
+    text_of,
+    verdict,
+    warns,
+)
 from worker.channels.wecom_external import look_up, track
 from worker.channels.wecom_external.render import looks_up
 from worker.channels.wecom_external.split import audience_in
@@ -16,6 +28,15 @@ from worker.domain.job import Part
 from worker.domain.outcome import Accepted, Outcome, Parked, Partial, Refusal, Rejected, Retry, Taken, Unknown, Verdict
 
 FAIL_LIST = "fail_list"
+_LISTED = {"next_cursor": TEXT, "task_list": LIST, "send_list": LIST}
+PAGES: Mapping[str, Page] = {
+    "send": Page("92135", {FAIL_LIST: LIST, "msgid": TEXT}, "msgid"),
+    "recall": Page("97611"),
+    "remind": Page("97610"),
+    "track": Page("93338", _LISTED),
+}
+"""What the vendor's page says of the answer, by kind."""
+SEARCHED = Page("93338", {**_LISTED, "group_msg_list": LIST})
 
 
 def outcome(part: Part, account: Account, reply: Reply, access: Access) -> Verdict:
@@ -25,7 +46,13 @@ def outcome(part: Part, account: Account, reply: Reply, access: Access) -> Verdi
         found = no_vendor(reply)
         is_query = part.kind == "track" or looks_up(part)  # it changes nothing, so it may be repeated
         return Verdict(Retry(found.reason) if is_query and isinstance(found, Unknown) else found)
-    return verdict(part, answer, _meant(part, answer))
+    return verdict(part, answer, _meant(part, answer), _page(part))
+
+
+def _page(part: Part) -> Page:
+    if looks_up(part):
+        return SEARCHED
+    return upload.page_of(part) if part.kind == "upload" else PAGES[part.kind]
 
 
 def _promised(part: Part) -> str | None:

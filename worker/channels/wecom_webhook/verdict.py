@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from worker.channels.wecom import redact, upload
-from worker.channels.wecom.answer import Answer, by_class, no_vendor, read, verdict, warns
+from worker.channels.wecom.answer import Answer, Page, by_class, no_vendor, read, verdict, warns
 from worker.channels.wecom.errcodes.row import Class
 from worker.channels.wecom_webhook import errcodes
 from worker.domain.account import Account
@@ -26,6 +26,9 @@ AGAIN_S = 60.0
 ASKED_AGAIN = "asked_again"
 """Key in the spec of a part that is on its second try after 93005."""
 
+POSTED = Page("99110")
+UPLOADED = Page("99110", upload.PAGE.fields, "media_id")
+
 
 def outcome(part: Part, account: Account, reply: Reply, access: Access) -> Verdict:
     """The meaning of an answer, with the facts of it that may be kept; the key is never among them."""
@@ -36,7 +39,7 @@ def outcome(part: Part, account: Account, reply: Reply, access: Access) -> Verdi
     if access.secret:
         answer = replace(answer, errmsg=answer.errmsg.replace(access.secret, redact.MASK))
     found = _taken(part, answer) if answer.errcode == 0 else _refused(part, answer.errcode)
-    return verdict(part, answer, found)
+    return verdict(part, answer, found, UPLOADED if part.kind == Kind.UPLOAD else POSTED)
 
 
 def _taken(part: Part, answer: Answer) -> Outcome:

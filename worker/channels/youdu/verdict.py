@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from worker.channels.wecom.answer import Answer, by_class, read, text_of
+from worker.channels.wecom.answer import TEXT, Answer, Page, by_class, contradictions, read, text_of
 from worker.channels.wecom.errcodes import Class
 from worker.channels.youdu import errcodes, errmsg
 from worker.channels.youdu.envelope import WRONG_KEY, envelope_of, no_vendor, opened
@@ -17,6 +17,9 @@ MEDIA_GONE = 200010
 INVALID_USERS = 200007
 NO_TOKEN = "set legacy_token = true: this server wants a token here, where the documentation has none"
 
+SENT = Page("c01_00003", {"encrypt": TEXT})
+UPLOADED = Page("c01_00017", {"encrypt": TEXT}, "encrypt")
+
 
 def outcome(part: Part, account: Account, reply: Reply, access: Access) -> Verdict:
     """The meaning of an answer, with the facts of it that may be kept."""
@@ -29,7 +32,9 @@ def outcome(part: Part, account: Account, reply: Reply, access: Access) -> Verdi
         found = _uploaded(part, account, answer, access)
     else:  # a success has no id and no list; what it says of recipients stands in errmsg (c01_00003)
         found = errmsg.taken(part, account, errmsg_of(answer))
-    return Verdict(found, answer.errcode, errmsg.reason(answer.errmsg))
+    page = UPLOADED if part.kind == UPLOAD else SENT
+    odd = contradictions(page, answer, found)
+    return Verdict(found, answer.errcode, errmsg.reason(answer.errmsg), contradictions=odd)
 
 
 def _uploaded(part: Part, account: Account, answer: Answer, access: Access) -> Outcome:

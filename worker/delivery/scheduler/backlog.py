@@ -204,6 +204,14 @@ class Backlogs:
         """True while some lane is known to have a backlog."""
         return any(known.looked is not None for lanes in self._accounts.values() for known in lanes.values())
 
+    def any_untaken(self, can_send: Callable[[str, QueueName], bool]) -> bool:
+        """True while parts of some lane are offered again and again, and no process takes them.
+
+        `can_send`: of which lanes, by their name and the queue of their threads. May be asked by another thread.
+        """
+        known = [one for lanes in list(self._accounts.values()) for one in list(lanes.values())]
+        return any(one.rounds and can_send(one.lane, one.queue) for one in known)
+
 
 def _take_out(lanes: dict[str, dict[str, T]], account: str, lane: str) -> None:
     of_account = lanes.get(account, {})

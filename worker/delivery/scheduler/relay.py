@@ -28,7 +28,7 @@ from worker.outbox.engine.database import Database
 from worker.outbox.lanes.lanes import Noted, begin_lanes, log_steps, resume_lanes, take_probe
 from worker.outbox.lanes.offering import offer, some_paused
 from worker.outbox.lanes.pauses import paused_among, standing_pauses
-from worker.outbox.lanes.processes import free_lease, take_lease
+from worker.outbox.lanes.processes import QueueName, free_lease, take_lease
 
 log = structlog.get_logger()
 
@@ -85,6 +85,13 @@ class Relay:
     def full_scan(self) -> float:
         """Makes a step of the full scan, for a thread of its own; returns the seconds until the next."""
         return self._full_scan.step() if self.active else self._times.idle_poll_s
+
+    def knows_due(self, can_send: Callable[[str, QueueName], bool]) -> bool:
+        """True while parts are due on open lanes, are offered, and no process takes them; False where another leads.
+
+        `can_send`: whether the process that asks can send a lane's parts, by the lane and its queue.
+        """
+        return self.active and self._backlogs.any_untaken(can_send)
 
     # -- the lease ----------------------------------------------------------------------------------------------------
 

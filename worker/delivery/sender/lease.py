@@ -16,7 +16,7 @@ from typing import Any
 
 from worker.outbox.engine.clock import boot_clock
 from worker.outbox.engine.database import Database
-from worker.outbox.lanes.processes import bury, renew
+from worker.outbox.lanes.processes import HEALTHY, Health, bury, renew
 
 
 class Lease:
@@ -48,20 +48,25 @@ class Lease:
         """True while the lease holds and is still the given incarnation's; None: any. Only then mark or call."""
         return self._clock() < self._until and incarnation in (None, self._incarnation)
 
-    def beat(self, lanes: Mapping[str, Any] | None = None, unusable: Mapping[str, str] | None = None) -> None:
+    def beat(
+        self,
+        lanes: Mapping[str, Any] | None = None,
+        unusable: Mapping[str, str] | None = None,
+        health: Health = HEALTHY,
+    ) -> None:
         """Renews the lease; after a lapse under a new incarnation. Raises what the database raises."""
         with self._guard:
             started = self._clock()
             if 0 <= self._until < started:
                 self._incarnation = self._new_id()
-            while not self._renewed(json.dumps(lanes or {}), json.dumps(unusable) if unusable else None):
+            while not self._renewed(json.dumps(lanes or {}), json.dumps(unusable) if unusable else None, health):
                 # Another process declared this incarnation dead, and its marked parts are in doubt already.
                 self._incarnation = self._new_id()
             # Counted from before the renewal, however long that took, and for nine tenths of the lease: our clock must
             # end it before the database's does.
             self._until = started + self._lease_s * 0.9
 
-    def _renewed(self, lanes: str, unusable: str | None) -> bool:
+    def _renewed(self, lanes: str, unusable: str | None, health: Health) -> bool:
         with self._database.writing() as connection:
             return renew(
                 connection,
@@ -74,6 +79,7 @@ class Lease:
                 lanes=lanes,
                 unusable=unusable,
                 queues=self._queues(),
+                health=health,
             )
 
     def end(self) -> None:

@@ -243,6 +243,7 @@ def _end(
     effects: Effects | None = None,
     feedback: Feedback = NO_FEEDBACK,
 ) -> None:
+    odd = verdict.contradictions
     flight.ticket = runtime.writer.end(
         End(
             flight.due.id,
@@ -253,9 +254,18 @@ def _end(
             answer=flight.answer,
             flagged=flight.mark.flagged,
             never_left=never_left,
+            counted_as=_counted_as(flight, verdict.errcode, never_left),
+            contradictions=odd and runtime.drifts.seen(flight.channel.name, odd),
             delay_s=delay_s,
             effects=effects or flight.effects,
             feedback=feedback,
             searches=flight.rule is RepeatRule.LOOK_UP and flight.part.in_doubt,
         )
     )
+
+
+def _counted_as(flight: InFlight, errcode: int | None, never_left: bool) -> str:
+    """The errcode as the metrics have it: as many as the channel knows, however many a vendor may say."""
+    if errcode is None:
+        return "unsent" if never_left else ""
+    return str(errcode) if not errcode or flight.channel.explain(errcode, "en") else "other"

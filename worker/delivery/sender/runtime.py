@@ -38,6 +38,7 @@ from worker.outbox.commit.commands import Happened
 from worker.outbox.engine.clock import boot_clock
 from worker.outbox.engine.database import Database
 from worker.outbox.engine.site_keys import lane_key, lane_name
+from worker.outbox.jobs.drift import Drifts
 from worker.transport.http import Transport
 from worker.transport.tokens import Tokens, TokenTimes
 
@@ -68,6 +69,7 @@ class Runtime:
     lane_blocks: LaneBlocks
     retry_hints: RetryHints
     set_aside: SetAside
+    drifts: Drifts
     lane_of: Callable[[str, str], str]
     rng: random.Random
     monotonic: Callable[[], float] = time.monotonic
@@ -144,6 +146,7 @@ def build_runtime(dependencies: Dependencies) -> Runtime:
         lane_blocks=LaneBlocks(database.state, lane_states, settings, dependencies.rng),
         retry_hints=RetryHints(dependencies.monotonic),
         set_aside=SetAside(database.state, dependencies.monotonic),
+        drifts=Drifts(dependencies.monotonic),
         lane_of=lane_of,
         rng=dependencies.rng,
         monotonic=dependencies.monotonic,
@@ -162,6 +165,7 @@ def _writer(dependencies: Dependencies, behind: Behind | None) -> Writer:
         probe=dependencies.probe,
         reported=dependencies.reported,
         behind=behind,
+        monotonic=dependencies.monotonic,
     )
 
 

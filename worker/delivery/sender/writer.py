@@ -97,16 +97,23 @@ class Writer:
         probe: Callable[[str], None] | None = None,
         reported: frozenset[JobState] = frozenset(),
         behind: Behind | None = None,
+        monotonic: Callable[[], float] = time.monotonic,
     ):
         self._database, self._policy, self._reported = database, policy, reported
         self._tell, self._died, self._pause, self._probe = tell, died, pause, probe
-        self._behind = behind
+        self._behind, self._monotonic = behind, monotonic
         self._queue: SimpleQueue[_Entry | None] = SimpleQueue()
         self._haste = threading.Event()
         """Set behind every item that makes haste."""
         self._thread = threading.Thread(target=self._run, name="writer", daemon=True)
         self._closing = False
         self._rest_s = 0.001 if database.has_one_writer else 0.0
+        self._began_at: float | None = None
+        """When the commit under way, or its newest try, began; None: nothing is queued."""
+        self.marked_at = monotonic()
+        """When a sender last had the answer to a mark, in seconds of the monotonic clock; at first, its start."""
+        self.away_at = float("-inf")
+        """When the database last failed to take a commit."""
         self.batches = 0
         self.rows = 0
 
@@ -125,6 +132,7 @@ class Writer:
         self._haste.set()
         for ticket in tickets:
             ticket.wait()
+        self.marked_at = self._monotonic()
         return [LOST if ticket.failed or ticket.reply is None else ticket.reply for ticket in tickets]
 
     def end(self, end: End) -> Ticket:
@@ -170,6 +178,11 @@ class Writer:
         self._thread.join(timeout_s)
         return not self._thread.is_alive()
 
+    def busy_s(self, now: float) -> float:
+        """For how many seconds the commit under way has run; each try counts from its own begin, and 0 is idle."""
+        began_at = self._began_at
+        return 0.0 if began_at is None else now - began_at
+
     def _until_done(self, ticket: Ticket) -> None:
         while not ticket.wait(ALIVE_S):
             if not self._thread.is_alive() and not ticket.wait(0):
@@ -205,7 +218,9 @@ class Writer:
         entries, last = self._gather()
         due = [entry for entry in entries if entry.item is not _BARRIER]
         if due:
+            self._began_at = self._monotonic()
             self._write(due)
+            self._began_at = None
         for entry in entries:
             if entry.item is _BARRIER:
                 entry.ticket.finish(None)
@@ -271,6 +286,7 @@ class Writer:
                 if away == 1 or away % 60 == 0:
                     log.warning("database_away", error=type(error).__name__, items=len(items))
                 self._pause(min(1.0, 0.05 * 2 ** min(away, 5)))
+                self.away_at = self._began_at = self._monotonic()
 
     def _halve(self, entries: list[_Entry], error: Exception) -> None:
         if len(entries) > 1:

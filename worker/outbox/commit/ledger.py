@@ -25,12 +25,21 @@ from worker.outbox import tables
 from worker.outbox.commit.commands import LOST, Change, Committed, End, Happened, Item, Mark, MarkReply, Narrowing
 from worker.outbox.commit.marks import begin_marks
 from worker.outbox.commit.narrowing import apart, narrow, take_apart
-from worker.outbox.commit.record_answer import OF_ANSWER, attempt_row, complete_receipt, keep_answer, receipt_row
+from worker.outbox.commit.record_answer import (
+    OF_ANSWER,
+    attempt_row,
+    complete_receipt,
+    count_call,
+    count_rows,
+    is_first_call,
+    keep_answer,
+    receipt_row,
+)
 from worker.outbox.engine.bulk import Writes, insert_rows, update_rows
 from worker.outbox.engine.database import Database
 from worker.outbox.engine.dialect import dialect_of
 from worker.outbox.engine.sql import fetch
-from worker.outbox.jobs import codes, order_queue
+from worker.outbox.jobs import codes, drift, order_queue
 from worker.outbox.jobs.codes import may_be_anothers, note_task_ids
 from worker.outbox.jobs.events import event_row
 from worker.outbox.jobs.rows import Batch, JobFacts, job_rows, lock_jobs, lock_parts_now, part_rows, wake_dependants
@@ -95,7 +104,7 @@ def _carry_out(
             case End():
                 _end(connection, batch, item, part, job)
             case Change():
-                _change(connection, batch, item, part)
+                _change(connection, batch, item, part, job)
             case Narrowing():
                 replies[index] = narrow(connection, batch, item, part, job)
         if part is not None and job is not None and job.cancelled:
@@ -103,7 +112,7 @@ def _carry_out(
     # After the ends of the same batch, so that a sender's answer is never recorded later than its next mark.
     begin_marks(connection, batch, items, replies)
     lane_changes, batch.lane_changes = (batch.lane_changes, []) if leaves_lanes else ([], batch.lane_changes)
-    happened, steps = _write(connection, now_sql, batch, jobs)
+    happened, steps = _write(connection, now_sql, batch, jobs, len(items))
     return Committed(replies, happened, steps, lane_changes)
 
 
@@ -116,8 +125,9 @@ def _end(connection: Connection, batch: Batch, end: End, part: PartFacts | None,
     leaves_some = isinstance(end.verdict.outcome, Progress) and end.verdict.outcome.apart is not None
     if leaves_some:
         end = apart(end, part, ours=is_sending)
-    started_at, late_to = part.marked_at or batch.now, None
+    started_at, late_to, first = part.marked_at or batch.now, None, None
     if is_sending:
+        first = part.marked_at if is_first_call(part) else None
         in_a_row = end.feedback.in_a_row
         settle.end_attempt(part, end.verdict.outcome, batch.now, end.delay_s, batch.policy, in_a_row=in_a_row)
         part.unheard += int(end.never_left)
@@ -132,6 +142,8 @@ def _end(connection: Connection, batch: Batch, end: End, part: PartFacts | None,
         # Otherwise an older attempt's late answer ended the part while this call was in the air; its answer is kept.
     batch.touch_and_wake(part)
     keep_answer(connection, batch, end, part, started_at)
+    if job is not None:
+        count_call(batch, end, part.lane, job, first=first, late=late_to is not None)
     if leaves_some:
         take_apart(connection, batch, end, part, job)
     if late_to is not None:
@@ -179,10 +191,10 @@ def _written_before(connection: Connection, batch: Batch, end: End) -> dict[str,
     return dict(zip(_WRITTEN, rows[0], strict=True)) if rows else None
 
 
-def _change(connection: Connection, batch: Batch, change: Change, part: PartFacts | None) -> None:
+def _change(connection: Connection, batch: Batch, change: Change, part: PartFacts | None, job: JobFacts | None) -> None:
     if part is None:
         return
-    claim = part.claim
+    claim, first = part.claim, part.marked_at if is_first_call(part) else None
     old = (part.state, part.not_before, part.reason, part.waits_on, part.offered_until)
     change.apply(part, batch.now)
     if old == (part.state, part.not_before, part.reason, part.waits_on, part.offered_until):
@@ -195,6 +207,8 @@ def _change(connection: Connection, batch: Batch, change: Change, part: PartFact
         verdict = Verdict(Unknown(change.attempt_reason))
         lost = End(part.id, part.claim, part.incarnation or "", verdict, duration_ms=None, flagged=bool(part.flagged))
         batch.attempts[part.id, part.claim] = attempt_row(batch, lost, part.marked_at or batch.now)
+        if job is not None:
+            count_call(batch, lost, part.lane, job, first=first, late=False)
     if change.spec is not None:
         batch.specs.append({"id": part.id, "spec": change.spec})
     if change.receipt is not None:
@@ -204,7 +218,7 @@ def _change(connection: Connection, batch: Batch, change: Change, part: PartFact
 
 
 def _write(
-    connection: Connection, now_sql: str, batch: Batch, jobs: dict[str, JobFacts]
+    connection: Connection, now_sql: str, batch: Batch, jobs: dict[str, JobFacts], items: int
 ) -> tuple[list[Happened], list[LaneEvent]]:
     """Writes all rows that the batch collected; returns the events to report and the steps of lanes."""
     followed = _follow_jobs(connection, batch, jobs)
@@ -219,6 +233,7 @@ def _write(
     writes.insert(tables.events, _ends(batch, followed.changed))
     # Replaced: what is being indexed meanwhile is indexed once more.
     writes.insert(tables.unindexed, _to_index(batch, followed.jobs.values()), conflict="replace")
+    writes.insert(tables.counts, count_rows(batch, followed.jobs, items))
     writes.flush(connection)
     insert_rows(connection, tables.parts, batch.added)
     if batch.task_ids:
@@ -234,6 +249,9 @@ def _write(
         wake_dependants(connection, followed.awaited, now_sql)
     # In the order of the answers: sorted by outcome, any few failures of a batch would count as failures in a row.
     steps = move_lanes(connection, batch.now, batch.lane_changes, batch.policy.lanes)
+    # Sorted, as everything that locks several rows.
+    for channel, account, part_id, one in sorted(batch.odd, key=lambda odd: (odd[0], odd[3].fact)):
+        drift.keep(connection, channel, account, part_id, one, batch.now)
     if batch.burned:
         codes.burn_leases(connection, batch.burned)
     return _tell(connection, batch, followed.jobs, followed.changed), steps

@@ -1,16 +1,22 @@
-"""Records the answer of a call: attempt, receipt, failures, a fresh code, a recalled receipt, a media_id."""
+"""Records the answer of a call: attempt, receipt, failures, a fresh code, a recalled receipt, a media_id.
+
+And counts it for the metrics, in a row that the same commit writes.
+"""
 
 from __future__ import annotations
 
+from bisect import bisect_left
+from collections.abc import Mapping
 from dataclasses import fields, replace
 from typing import Any
 
 from pydantic_core import to_json
 from sqlalchemy import Connection
+from uuid_utils import uuid7
 
 from worker.domain import settle
 from worker.domain.call import AnswerFacts
-from worker.domain.job import job_of
+from worker.domain.job import Priority, job_of
 from worker.domain.outcome import (
     Accepted,
     Outcome,
@@ -25,22 +31,31 @@ from worker.domain.outcome import (
     Verdict,
     Wait,
 )
-from worker.domain.pacing.lane import Success
+from worker.domain.pacing.lane import Success, account_of
 from worker.domain.settle import PartFacts
-from worker.domain.state import PartState
+from worker.domain.state import FINAL_STATES, PartState
 from worker.outbox.commit.commands import End
+from worker.outbox.engine.counting import BETWEEN
 from worker.outbox.engine.sql import run
-from worker.outbox.jobs import chats, codes, confirmations
+from worker.outbox.jobs import chats, codes, confirmations, drift
 from worker.outbox.jobs.media_cache import invalidate_media, keep_media
-from worker.outbox.jobs.rows import Batch, failure_rows
+from worker.outbox.jobs.rows import Batch, JobFacts, failure_rows
 
 PAGES_KEPT = 50
 """The newest attempts of a track that are kept: it reads for weeks, and its results are in `worker_confirmations`."""
 URL_VALID_S = 365 * 86_400
 """Seconds for which the URL of a permanent picture is used; the vendor sets no end."""
 OF_ANSWER = tuple(fact.name for fact in fields(AnswerFacts))
-OF_VERDICT = tuple(fact.name for fact in fields(Verdict) if fact.name != "outcome")
+OF_VERDICT = tuple(fact.name for fact in fields(Verdict) if fact.name not in ("outcome", "contradictions"))
 """Columns of an attempt that hold facts of its HTTP answer, and of the vendor's words in it."""
+_AGES = (0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 900.0, 3_600.0, 14_400.0, 86_400.0)
+BOUNDS: Mapping[str, tuple[float, ...]] = {
+    "first_call_seconds": _AGES,
+    "end_seconds": _AGES,
+    "call_seconds": (0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 20.0, 60.0),
+    "commit_items": (1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0, 200.0, 500.0),
+}
+"""The histograms, and the upper ends of their buckets: seconds, or items of one commit."""
 _NOT_TAKEN = (Wait, Retry, Progress, StaleToken, Parked)
 """Outcomes that say that the vendor did not take the message and may take it later."""
 
@@ -171,3 +186,63 @@ def receipt_row(batch: Batch, part_id: str, claim: int, taken: Taken) -> dict[st
         "not_sent": taken.not_sent,
         "warning": taken.warning,
     }
+
+
+# -- counts -----------------------------------------------------------------------------------------------------------
+
+
+def is_first_call(part: PartFacts) -> bool:
+    """True while the part's first call has not ended."""
+    # A track reads page after page, each of which begins its age anew.
+    return part.marked_at is not None and part.marked_at == part.first_marked_at and settle.may_have_left(part) == 1
+
+
+def count_call(batch: Batch, end: End, lane: str, job: JobFacts, *, first: int | None, late: bool) -> None:
+    """Counts the end of a call. `first`: the mark, of a part's first call; `late`: its attempt was in doubt before."""
+    account, outcome = account_of(lane), outcome_name(end.verdict.outcome)
+    if late:
+        _count(batch, "late_answers", job.channel, account, outcome)
+        return
+    _count(batch, "attempts", job.channel, account, job.kind, outcome, end.counted_as)
+    for one in end.contradictions:
+        _count(batch, "drift", job.channel, one.sort)
+        _count(batch, drift.COUNTED, job.channel, one.fact)
+        if one.sample:
+            batch.odd.append((job.channel, account, end.part_id, one))
+    if end.duration_ms is not None and not end.never_left:
+        _observe(batch, "call_seconds", end.duration_ms * 1_000, job.channel)
+    if first is not None:
+        _observe(batch, "first_call_seconds", max(0, first - job.due_at), Priority(job.priority).name.lower())
+
+
+def count_rows(batch: Batch, jobs: Mapping[str, JobFacts], items: int) -> list[dict[str, Any]]:
+    """The row of what this commit counts: with the calls, the parts that ended or are in doubt now, and its size."""
+    for part in batch.touched.values():
+        if part.state is batch.before[part.id] or part.job_id not in jobs:
+            continue
+        job, account = jobs[part.job_id], account_of(part.lane)
+        if part.state in FINAL_STATES:
+            _count(batch, "parts_ended", job.channel, account, job.kind, part.state.label)
+            _observe(batch, "end_seconds", max(0, batch.now - job.due_at), Priority(job.priority).name.lower())
+        elif part.state is PartState.UNKNOWN:
+            _count(batch, "unknowns", job.channel, account, job.kind)
+    for row in batch.added:
+        if row["state"] == PartState.CANCELLED:
+            job = jobs[row["job_id"]]
+            _count(batch, "parts_ended", job.channel, account_of(row["lane"]), job.kind, PartState.CANCELLED.label)
+    if not batch.touched:
+        return []
+    _observe(batch, "commit_items", items)
+    return [{"id": uuid7().hex, "counts": to_json(batch.counts).decode()}]
+
+
+def _count(batch: Batch, name: str, *labels: str, times: int = 1) -> None:
+    batch.counts[BETWEEN.join((name, *labels))] += times
+
+
+def _observe(batch: Batch, name: str, value: int, *labels: str) -> None:
+    """Counts a value, of seconds in microseconds, in its bucket and in the sum."""
+    bounds = BOUNDS[name]
+    place = bisect_left(bounds, value / settle.SECOND if name.endswith("_seconds") else value)
+    _count(batch, name, *labels, str(bounds[place]) if place < len(bounds) else "+Inf")
+    _count(batch, name, *labels, "sum", times=value)

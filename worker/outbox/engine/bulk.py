@@ -38,7 +38,7 @@ def update_rows(
 
 
 def insert_rows(connection: Connection, table: Table, rows: Sequence[Row], *, conflict: str = "error") -> None:
-    """Inserts the rows; for a primary key that exists: `error`, `ignore`, or `replace` its other columns."""
+    """Inserts the rows; where the primary key exists: `error`, `ignore`, `replace` the others, or `add` to them."""
     writes = Writes(dialect_of(connection))
     writes.insert(table, rows, conflict=conflict)
     writes.flush(connection)

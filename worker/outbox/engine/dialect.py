@@ -110,7 +110,7 @@ class Dialect:
 
     @lru_cache(maxsize=256)
     def insert(self, table: Table, columns: tuple[str, ...], conflict: str) -> str:
-        """An insert of the rows of `:rows`; for a primary key that exists: `error`, `ignore` or `replace`."""
+        """An insert of the rows of `:rows`; where the primary key exists: `error`, `ignore`, `replace` or `add`."""
         picked = ", ".join(f"v.{column}" for column in columns)
         source = self._rows(table, columns)
         return f"insert into {table.name} ({', '.join(columns)}) select {picked} from {source}" + self._on_conflict(
@@ -132,7 +132,9 @@ class Dialect:
         keys, rest = _split(table, columns)
         if conflict == "ignore":
             return f" on conflict ({', '.join(keys)}) do nothing"
-        return f" on conflict ({', '.join(keys)}) do update set " + ", ".join(f"{c} = excluded.{c}" for c in rest)
+        added = conflict == "add"
+        changes = (f"{c} = {table.name}.{c} + excluded.{c}" if added else f"{c} = excluded.{c}" for c in rest)
+        return f" on conflict ({', '.join(keys)}) do update set " + ", ".join(changes)
 
     # -- rows by their ids --------------------------------------------------------------------------------------------
 
@@ -302,6 +304,9 @@ class _MariaDB(Dialect):
         if conflict == "error":
             return ""
         keys, rest = _split(table, columns)
+        if conflict == "add":
+            changes = [f"{c} = {table.name}.{c} + cast(v.{c} as signed)" for c in rest]
+            return " on duplicate key update " + ", ".join(changes)
         # Setting a key to itself changes nothing. INSERT IGNORE would also hide values that are too long or malformed.
         changes = [f"{keys[0]} = {table.name}.{keys[0]}"] if conflict == "ignore" else [f"{c} = v.{c}" for c in rest]
         return " on duplicate key update " + ", ".join(changes)

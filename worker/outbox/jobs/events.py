@@ -15,6 +15,7 @@ from sqlalchemy import Connection
 from worker.domain.callbacks.hook import EventKind, EventState
 from worker.outbox import tables
 from worker.outbox.engine.bulk import ids_json
+from worker.outbox.engine.counting import count
 from worker.outbox.engine.dialect import dialect_of
 from worker.outbox.engine.sql import execute, fetch, mappings
 
@@ -147,7 +148,10 @@ def end_event(connection: Connection, now: str, event: Claimed, state: EventStat
         f"update worker_events set state = :state, ended_at = {now}, holder = null"
         " where id = :id and claim = :claim and state = 1"
     )
-    return bool(execute(connection, end, {"id": event.id, "claim": event.claim, "state": int(state)}).rowcount)
+    if not execute(connection, end, {"id": event.id, "claim": event.claim, "state": int(state)}).rowcount:
+        return False
+    count(connection, "hook_runs", event.kind, state.label)
+    return True
 
 
 def fail_event(connection: Connection, now: str, event: Claimed, error: str, delay_us: int | None) -> None:
@@ -160,7 +164,8 @@ def fail_event(connection: Connection, now: str, event: Claimed, error: str, del
     )
     state = EventState.PARKED if parks else EventState.WAITING
     values = {"id": event.id, "claim": event.claim, "error": error, "state": int(state), "delay": delay_us}
-    execute(connection, fail, values)
+    if execute(connection, fail, values).rowcount:
+        count(connection, "hook_runs", event.kind, "parked" if parks else "failed")
 
 
 _OF_THE_ENDED = "holder is not null and holder in (select id from worker_processes where ended_at is not null)"

@@ -19,6 +19,7 @@ from worker.domain.job import job_of
 from worker.domain.pacing.lane import LaneBlock
 from worker.outbox import tables
 from worker.outbox.engine.bulk import insert_rows
+from worker.outbox.engine.counting import count
 from worker.outbox.engine.sql import execute, mappings, read_now
 from worker.outbox.jobs import chats, codes
 from worker.outbox.jobs.chats import ChatLanes
@@ -84,6 +85,7 @@ def store(connection: Connection, now: str, delivery: Delivery) -> Sequence[Lane
     insert_rows(connection, tables.inbound, [row], conflict="ignore")
     # The stored delivery's id shows which one won: row counts of ignored conflicts differ from database to database.
     stored_by = execute(connection, "select stored_by from worker_inbound where id = :id", {"id": key}).scalar_one()
+    count(connection, "callbacks", delivery.account, "stored" if stored_by == delivery.id else "repeated")
     if stored_by != delivery.id:
         return None
     if delivery.grant is not None:

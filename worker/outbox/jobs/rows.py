@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -9,7 +10,7 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import Connection
 
-from worker.domain.outcome import Refusal
+from worker.domain.outcome import Contradiction, Refusal
 from worker.domain.pacing.lane import LaneBlock, Success
 from worker.domain.settle import PartFacts, Policy
 from worker.domain.state import OPEN_STATES, JobState, PartState, job_state
@@ -91,6 +92,8 @@ class JobFacts:
     id: str
     kind: str
     channel: str
+    priority: int
+    due_at: int
     asked: int
     state: JobState
     finished_at: int | None
@@ -117,7 +120,8 @@ class JobFacts:
 
 @lru_cache(maxsize=8)
 def _select_jobs(dialect: Dialect) -> str:
-    fields = "id, kind, channel, asked, state, finished_at, awaited, cancelled_at, " + ", ".join(COUNTER_NAMES)
+    fields = "id, kind, channel, priority, due_at, asked, state, finished_at, awaited, cancelled_at, "
+    fields += ", ".join(COUNTER_NAMES)
     return f"select {fields} from {dialect.chosen('worker_jobs')}{dialect.in_order()}"
 
 
@@ -128,9 +132,11 @@ def lock_jobs(connection: Connection, ids: Iterable[str]) -> dict[str, JobFacts]
 
 
 def _job_facts(row: Sequence[Any]) -> JobFacts:
-    counters = dict(zip(COUNTER_NAMES, row[8:], strict=True))
-    cancelled = row[7] is not None
-    return JobFacts(row[0], row[1], row[2], row[3], JobState(row[4]), row[5], bool(row[6]), cancelled, counters)
+    counters = dict(zip(COUNTER_NAMES, row[10:], strict=True))
+    cancelled = row[9] is not None
+    id, kind, channel, priority, due_at, asked, state, finished_at, awaited = row[:9]
+    state = JobState(state)
+    return JobFacts(id, kind, channel, priority, due_at, asked, state, finished_at, bool(awaited), cancelled, counters)
 
 
 def job_rows(jobs: Iterable[JobFacts]) -> list[dict[str, Any]]:
@@ -193,7 +199,11 @@ class Batch:
     grown_jobs: set[str] = field(default_factory=set)
     """Jobs that have more parts now."""
     task_ids: list[dict[str, str]] = field(default_factory=list)
+    counts: Counter[str] = field(default_factory=Counter)
+    """What is counted for the metrics, see `record_answer`."""
     waits_told: dict[str, str] = field(default_factory=dict)
+    odd: list[tuple[str, str, str, Contradiction]] = field(default_factory=list)
+    """Channel, account and part of answers that do not look as the vendor's page says, to be stored."""
     reported: frozenset[JobState] = frozenset()
     """The final states of jobs that leave an event for application hooks."""
     some_paused: bool = False

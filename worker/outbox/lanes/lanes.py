@@ -6,6 +6,7 @@ step.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import lru_cache
@@ -35,6 +36,7 @@ from worker.domain.settle import FOREVER
 from worker.outbox import tables
 from worker.outbox.engine.bulk import ids_json, insert_rows
 from worker.outbox.engine.clock import instant
+from worker.outbox.engine.counting import count
 from worker.outbox.engine.dialect import Dialect, dialect_of
 from worker.outbox.engine.sql import execute, fetch, mappings, read_now, run
 from worker.outbox.lanes.tokens import ask_again
@@ -304,12 +306,6 @@ def keep_events(connection: Connection, now_sql: str, events: Sequence[LaneEvent
     _keep(connection, events, read_now(connection, now_sql))
 
 
-def lane_events_after(connection: Connection, after: str, limit: int) -> list[tuple[str, str, str]]:
-    """(id, account, what) of the next `limit` events after an id."""
-    query = "select id, account, what from worker_lane_events where id > :after order by id limit :limit"
-    return [(id, account, what) for id, account, what in fetch(connection, query, {"after": after, "limit": limit})]
-
-
 def count_lane_events(connection: Connection, what: Step, since: int) -> int:
     """How many steps of one kind were written since an instant, among the newest 10,000 steps."""
     newest = "select what from worker_lane_events where id > :after order by id desc limit 10000"
@@ -377,6 +373,8 @@ def _save(connection: Connection, rows: Sequence[LaneFacts], now: int) -> None:
 def _keep(connection: Connection, events: Sequence[LaneEvent], now: int) -> None:
     rows = [{"id": uuid7().hex, **asdict(event), "what": str(event.what), "happened_at": now} for event in events]
     insert_rows(connection, tables.lane_events, rows)
+    for (account, what), times in Counter((event.account, str(event.what)) for event in events).items():
+        count(connection, "lane_events", account, what, times=times)
 
 
 def calls_in_the_air(connection: Connection) -> dict[str, int]:

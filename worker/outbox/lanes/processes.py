@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import Any
 
 from sqlalchemy import Connection, inspect
 
@@ -30,6 +31,17 @@ ALL_QUEUES = frozenset(QueueName)
 
 
 @dataclass(frozen=True, slots=True)
+class Health:
+    """How a process judges itself with each heartbeat."""
+
+    wrong: tuple[str, ...] = ()
+    """A sentence for each thing that is wrong; empty: it is healthy."""
+
+
+HEALTHY = Health()
+
+
+@dataclass(frozen=True, slots=True)
 class Process:
     """One incarnation that has not ended."""
 
@@ -43,6 +55,10 @@ class Process:
     """The queues that it takes doorbells from."""
     unusable: Mapping[str, str] = field(default_factory=dict)
     """The accounts that it cannot use as it is configured, and what to change."""
+    host: str = ""
+    pid: int = 0
+    health: Health = HEALTHY
+    """As of its last heartbeat; a process of an earlier release does not judge itself."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,16 +85,18 @@ def renew(
     lanes: str,
     unusable: str | None = None,
     queues: Iterable[str] | None = None,
+    health: Health = HEALTHY,
 ) -> bool:
     """Writes one heartbeat; False: this incarnation counts as dead, and nothing may be marked under it any more."""
     taken = None if queues is None else ",".join(sorted(queues))
+    wrong = json.dumps(health.wrong) if health.wrong else None
     update = (
         f"update worker_processes set alive_until = {now} + :lease, lanes = :lanes, queues = :queues,"
-        " unusable = :unusable"
+        " unusable = :unusable, health = :health"
         " where id = :id and ended_at is null"
     )
-    values = {"lease": lease_us, "lanes": lanes, "queues": taken, "unusable": unusable, "id": incarnation}
-    if execute(connection, update, values).rowcount:
+    told = {"lanes": lanes, "queues": taken, "unusable": unusable, "health": wrong}
+    if execute(connection, update, {**told, "lease": lease_us, "id": incarnation}).rowcount:
         return True
     instant, own = read_now(connection, now), this_release()
     row = {
@@ -89,9 +107,7 @@ def renew(
         "threads": threads,
         "host": host,
         "pid": pid,
-        "lanes": lanes,
-        "queues": taken,
-        "unusable": unusable,
+        **told,
         "version": own.version,
         "revision": own.revision,
     }
@@ -118,16 +134,30 @@ def _end(connection: Connection, now: str, incarnations: Sequence[str], only: st
 
 
 def living(connection: Connection, now: str) -> list[Process]:
-    """Every incarnation that has not ended, with a running lease or without."""
+    """Every incarnation that has not ended, with a running lease or without, in the order of their first heartbeats."""
     query = (
-        f"select id, alive_until, threads, lanes, alive_until > {now}, queues, unusable from worker_processes"
-        " where ended_at is null"
+        f"select id, alive_until, threads, lanes, alive_until > {now}, queues, unusable, host, pid, health"
+        " from worker_processes where ended_at is null order by started_at, id"
     )
-    rows = execute(connection, query)
-    return [
-        Process(row[0], row[1], row[2], row[3], bool(row[4]), _queues(row[5]), json.loads(row[6] or "{}"))
-        for row in rows
-    ]
+    return [_process(*row) for row in execute(connection, query)]
+
+
+def _process(
+    incarnation: str, alive_until: int, threads: int, lanes: str, fresh: Any, queues: str | None, *more: Any
+) -> Process:
+    unusable, host, pid, health = more
+    return Process(
+        incarnation,
+        alive_until,
+        threads,
+        lanes,
+        bool(fresh),
+        _queues(queues),
+        json.loads(unusable or "{}"),
+        host,
+        pid,
+        Health(tuple(json.loads(health or "[]"))),
+    )
 
 
 def unusable_accounts_told(processes: Iterable[Process]) -> dict[str, tuple[int, str]]:
@@ -174,6 +204,11 @@ def sending_overdue(connection: Connection, now: str, margin_us: int, limit: int
         " limit :limit"
     )
     return [(row[0], row[1], row[2]) for row in execute(connection, query, {"margin": margin_us, "limit": limit})]
+
+
+def try_to_write(connection: Connection) -> None:
+    """Changes no row; raises what a database raises that is locked, or whose server takes no writes."""
+    execute(connection, "update worker_processes set alive_until = 0 where id = ''")
 
 
 def take_lease(connection: Connection, now: str, name: str, holder: str, lease_us: int) -> bool:

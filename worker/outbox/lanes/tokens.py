@@ -19,6 +19,7 @@ from sqlalchemy import Connection
 
 from worker.outbox.engine.bulk import ids_json, insert_rows
 from worker.outbox.engine.clock import micros
+from worker.outbox.engine.counting import count
 from worker.outbox.engine.database import Database
 from worker.outbox.engine.dialect import dialect_of
 from worker.outbox.engine.sql import execute, read_now, run
@@ -147,13 +148,13 @@ def store(database: Database, held: FetchLease, *, sealed: str, lifetime_s: floa
         "expires_at": held.at + micros(lifetime_s),
         "probation_until": held.at + micros(probation_s),
     }
-    return _as_holder(database, held, sets, values)
+    return _as_holder(database, held, "granted", sets, values)
 
 
 def park(database: Database, held: FetchLease, *, reason: str, probe_s: float) -> bool:
     """Stores that the vendor refused the credentials, with the next gettoken in `probe_s`; False: the lease is lost."""
     sets = "refused = :reason, probe_at = :probe_at, lease_holder = null, lease_until = null"
-    return _as_holder(database, held, sets, {"reason": reason, "probe_at": held.at + micros(probe_s)})
+    return _as_holder(database, held, "refused", sets, {"reason": reason, "probe_at": held.at + micros(probe_s)})
 
 
 def postpone(database: Database, held: FetchLease, *, seconds: float) -> bool:
@@ -161,7 +162,8 @@ def postpone(database: Database, held: FetchLease, *, seconds: float) -> bool:
 
     def work(connection: Connection) -> bool:
         until = read_now(connection, database.now) + micros(seconds)
-        return _set(connection, held, "lease_holder = null, lease_until = :pause_until", {"pause_until": until})
+        sets = "lease_holder = null, lease_until = :pause_until"
+        return _set(connection, held, "later", sets, {"pause_until": until})
 
     return database.run(work)
 
@@ -169,7 +171,7 @@ def postpone(database: Database, held: FetchLease, *, seconds: float) -> bool:
 def put_on_probation(database: Database, held: FetchLease, *, seconds: float) -> None:
     """Ends the lease after the vendor refused another account's token at the fetch; the next refusal is not counted."""
     sets = "lease_holder = null, lease_until = null, probe_at = :probation_until"
-    _as_holder(database, held, sets, {"probation_until": held.at + micros(seconds)})
+    _as_holder(database, held, "stale", sets, {"probation_until": held.at + micros(seconds)})
 
 
 def invalidate(database: Database, key: TokenKey, generation: int, *, reason: str, probe_s: float) -> None:
@@ -221,9 +223,13 @@ def probe_now(connection: Connection, account: str) -> bool:
     return bool(execute(connection, update, {"account": account}).rowcount)
 
 
-def _as_holder(database: Database, held: FetchLease, sets: str, values: Mapping[str, Any]) -> bool:
-    return database.run(lambda connection: _set(connection, held, sets, values))
+def _as_holder(database: Database, held: FetchLease, outcome: str, sets: str, values: Mapping[str, Any]) -> bool:
+    return database.run(lambda connection: _set(connection, held, outcome, sets, values))
 
 
-def _set(connection: Connection, held: FetchLease, sets: str, values: Mapping[str, Any]) -> bool:
-    return execute(connection, f"update {tokens.name} set {sets} where {_MINE}", held.bind(**values)).rowcount > 0
+def _set(connection: Connection, held: FetchLease, outcome: str, sets: str, values: Mapping[str, Any]) -> bool:
+    """Writes the end of a fetch, and counts it; False: the lease is another's by now, and nothing is written."""
+    if not execute(connection, f"update {tokens.name} set {sets} where {_MINE}", held.bind(**values)).rowcount:
+        return False
+    count(connection, "token_fetches", held.key.account, outcome)
+    return True

@@ -12,6 +12,7 @@ from worker.outbox.tables.audit import audit
 from worker.outbox.tables.callback import chats, events, inbound
 from worker.outbox.tables.columns import PREFIX, columns_of, is_made, metadata
 from worker.outbox.tables.content import blob_chunks, blob_uses, blobs, bodies, duplicates, media
+from worker.outbox.tables.count import counts, drift, totals
 from worker.outbox.tables.job import jobs, order_queue, orders, parts
 from worker.outbox.tables.lane import budgets, grants, lane_events, lanes, leases, pauses, processes, site, tokens
 from worker.outbox.tables.record import attempts, confirmations, failures, receipts, response_codes, task_ids, waits
@@ -30,6 +31,8 @@ __all__ = [
     "chats",
     "columns_of",
     "confirmations",
+    "counts",
+    "drift",
     "duplicates",
     "events",
     "failures",
@@ -55,6 +58,7 @@ __all__ = [
     "task_ids",
     "terms",
     "tokens",
+    "totals",
     "unindexed",
     "waits",
 ]

@@ -120,6 +120,7 @@ processes = table(
     Column("unusable", LongText(), doc="JSON: account -> why it cannot use it; null: none"),
     Column("version", Key(40), doc="the package's; null: an earlier release, which does not write it"),
     Column("revision", Key(32), doc="the newest revision of the tables that it knows; null with `version`"),
+    Column("health", LongText(), doc="JSON list: what is wrong with it, as it judges itself; null: nothing"),
 )
 
 leases = table(

@@ -19,8 +19,10 @@ from worker.outbox.lanes.full_scan import START, Place, places_with_due
 from worker.outbox.lanes.lanes import calls_in_the_air
 from worker.outbox.lanes.offering import by_lane
 
+FIRST = 20_000
+"""So many queued parts of all accounts are counted exactly, in one statement."""
 MOST = 10_000
-"""Counts end here, so that a backlog of a day costs no more to count than one of an hour."""
+"""Behind a longer queue each count ends here, so that a backlog of a day costs no more to count than one of an hour."""
 SLICE = 1_000
 BATCH = 20
 """Most places (a lane and a priority) that one statement counts."""
@@ -34,6 +36,41 @@ class DueParts:
     """At most `MOST`."""
     oldest_at: int
     """The instant since which the first of them is due, in microseconds."""
+
+
+@dataclass(frozen=True, slots=True)
+class Queue:
+    """The queued parts of all accounts."""
+
+    due: dict[tuple[str, int], DueParts]
+    """The ones that are due, by account and priority."""
+    parts: Counter[str]
+    """All of them, by account."""
+    is_capped: bool
+    """Each count may be `MOST` and mean that there are at least so many."""
+
+
+def queue(connection: Connection, now: str) -> Queue:
+    """Counts the queued parts: exactly, where there are at most `FIRST`."""
+    dialect = dialect_of(connection)
+    now_once = dialect.read_once(now)
+    first = f"select lane, priority, not_before from {by_lane(dialect)} where state = 0 order by lane limit {FIRST + 1}"
+    query = (
+        f"select lane, priority, count(*), sum(case when not_before <= {now_once} then 1 else 0 end), min(not_before)"
+        f" from ({first}) first_parts group by lane, priority"
+    )
+    rows = fetch(connection, query)
+    if sum(int(row[2]) for row in rows) > FIRST:
+        queued = Counter({account: _queued(connection, account) for account in _accounts_with_queued(connection)})
+        return Queue(backlogs(connection, now), queued, is_capped=True)
+    found = Queue({}, Counter(), is_capped=False)
+    for lane, priority, parts, due, since in rows:
+        account = account_of(lane)
+        found.parts[account] += int(parts)
+        if due:
+            known = found.due.setdefault((account, int(priority)), DueParts(0, int(since)))
+            known.due, known.oldest_at = known.due + int(due), min(known.oldest_at, int(since))
+    return found
 
 
 def backlogs(connection: Connection, now: str) -> dict[tuple[str, int], DueParts]:
@@ -110,11 +147,9 @@ def oldest_open(connection: Connection, now: str) -> dict[tuple[str, int], int]:
     return {(row[0], int(row[1])): int(row[2]) for row in rows}
 
 
-def parts_by_state(connection: Connection) -> Counter[tuple[str, PartState]]:
-    """Parts that can still move, by account and state; each at most `MOST`."""
+def called_parts(connection: Connection) -> Counter[tuple[str, PartState]]:
+    """Parts under a call, and at most `MOST` in doubt, by account and state."""
     found: Counter[tuple[str, PartState]] = Counter()
-    for account in _accounts_with_queued(connection):
-        found[account, PartState.QUEUED] = _queued(connection, account)
     for lane, count in calls_in_the_air(connection).items():
         found[account_of(lane), PartState.SENDING] += count
     doubtful = f"select lane from worker_parts where state = {int(PartState.UNKNOWN)} limit {MOST}"

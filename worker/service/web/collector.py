@@ -1,9 +1,7 @@
-"""The metrics for Prometheus, read from the outbox with each scrape.
+"""The metrics for Prometheus, read from the outbox.
 
-Labels hold names of ours (accounts, states, limits), never a lane, a recipient, a text or anything from a vendor.
-
-All values are counted anew from the tables, except for the steps of lanes: their rows are deleted after a while, and a
-counter must not fall, so this process counts those that were written since it began.
+Labels hold names of ours (accounts, states, limits, kinds, codes), never a lane, a recipient, a text or anything from a
+vendor. Gauges are counted anew from the tables with each reading; counters are sums that the tables keep.
 """
 
 from __future__ import annotations
@@ -11,10 +9,11 @@ from __future__ import annotations
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import Any, TypeVar
+from itertools import product
+from typing import TypeVar
 
 import structlog
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 from sqlalchemy import Connection
 from sqlalchemy.exc import SQLAlchemyError
@@ -22,69 +21,83 @@ from sqlalchemy.exc import SQLAlchemyError
 from worker.channels.registry import channel, why_unusable
 from worker.config.accounts import AccountSource
 from worker.delivery.scheduler.relay import LEASE
-from worker.domain.job import Priority, first_id
+from worker.domain.job import Priority
 from worker.domain.pacing.lane import Standing, Step, standing
 from worker.domain.pause import Pause
 from worker.domain.state import JobState, PartState
 from worker.outbox.engine.clock import SECOND
+from worker.outbox.engine.counting import BETWEEN, totals
 from worker.outbox.engine.database import Database, StateReader
-from worker.outbox.engine.sql import read_now
 from worker.outbox.lanes import lanes
 from worker.outbox.lanes.pauses import standing_pauses
 from worker.outbox.lanes.processes import Process, QueueName, living, unusable_accounts_told
 from worker.outbox.upkeep import gauges
-from worker.reporting.limit_usage import usage
+from worker.reporting.limit_usage import usages
+from worker.service.web.counters import build_info, counters
 
 T = TypeVar("T")
 
 log = structlog.get_logger()
 
 RECENT_S = 600
-OVERLAP_S = 600
-"""Seconds read again each time: the ids of events are by the clocks of many hosts, and become visible out of order."""
-PAGE = 1_000
 FEW = 50
 """Configured accounts up to which all of them are told of; of more, those that had anything to tell."""
+_PRIORITIES = [priority.name.lower() for priority in Priority]
+_STATES = [state.label for state in (PartState.QUEUED, PartState.SENDING, PartState.UNKNOWN)]
 
 
-class Steps:
-    """Steps of lanes since this process began, by account and step. Each is counted once, whenever it is read."""
+class Series:
+    """The series of one gauge: each that was told once is told of again, and falls to 0 instead of vanishing."""
 
-    def __init__(self) -> None:
-        self.counted: Counter[tuple[str, str]] = Counter()
-        self._after = ""
-        self._seen: set[str] = set()
+    def __init__(self, name: str, text: str, *labels: str):
+        self._name, self._text, self._labels = name, text, labels
+        self._told: set[tuple[str, ...]] = set()
 
-    def look(self, connection: Connection, now: int) -> None:
-        """Counts new steps; those that are there at the first reading are not counted."""
-        began, since = bool(self._after), first_id(now - OVERLAP_S * SECOND)
-        found = list(_events_after(connection, self._after or since))
-        if began:
-            self.counted.update((account, what) for id, account, what in found if id not in self._seen)
-        self._after = max(self._after, since)
-        self._seen = {id for id in (*self._seen, *(one[0] for one in found)) if id > self._after}
-
-
-def _events_after(connection: Connection, after: str | None) -> Iterator[tuple[str, str, str]]:
-    while after is not None:
-        page = lanes.lane_events_after(connection, after, PAGE)
-        yield from page
-        after = page[-1][0] if len(page) == PAGE else None
+    def of(self, found: Mapping[tuple[str, ...], float], expected: Iterable[tuple[str, ...]] = ()) -> Metric:
+        """The metric; `expected` are series that are told of although nothing was found."""
+        self._told.update(found, expected)
+        told = GaugeMetricFamily(self._name, self._text, labels=self._labels)
+        for labels in sorted(self._told):
+            told.add_metric(labels, found.get(labels, 0))
+        return told
 
 
 class Outbox(Collector):
-    """The outbox's gauges and counters; read by one scrape at a time."""
+    """The gauges and counters of an outbox; read by one thread at a time."""
 
     def __init__(self, database: Database, accounts: AccountSource, breaker_failures: int):
         self._database, self._accounts, self._failures = database, accounts, breaker_failures
-        self._told: set[str] = set()
-        """Accounts that had anything to tell since this process began: their values fall to 0 and do not vanish."""
-        self._steps = Steps()
         self._guard = threading.Lock()
         self._state_is_up = True
+        self._backlog = Series("worker_backlog_parts", "Parts that are due.", "account", "priority")
+        self._oldest = Series(
+            "worker_backlog_oldest_seconds", "How long the first due part has been due.", "account", "priority"
+        )
+        self._open = Series(
+            "worker_open_oldest_seconds",
+            "How long the longest due of the open jobs has been due, however often it was put off.",
+            "account",
+            "priority",
+        )
+        self._parts = Series("worker_parts", "Parts that can still move.", "account", "state")
+        self._recent = Series(
+            "worker_jobs_recent",
+            f"Jobs asked for in the last {RECENT_S} s by the state they are in, of the newest 10,000.",
+            "account",
+            "kind",
+            "state",
+        )
+        stands = "Lanes, and whole accounts, on which something stands."
+        self._lanes = Series("worker_lanes", stands, "account", "scope", "standing")
+        self._pauses = Series("worker_pauses", "Pauses that stand; scope=job: jobs that are held.", "account", "scope")
+        self._unusable = Series("worker_account_unusable", "Living processes that cannot use the account.", "account")
+        self._told: set[str] = set()
+        """Accounts whose limits are told of."""
+        self._used: set[tuple[str, str, str]] = set()
+        """Limits that were in use since this process began; of many accounts no others are told of."""
 
     def collect(self) -> Iterator[Metric]:
-        """All metrics; while the database is away, that it is, and those that need no database."""
+        """All metrics; while the database is away, that it is."""
         read: list[Metric] = []
         with self._guard:
             try:
@@ -92,8 +105,8 @@ class Outbox(Collector):
                     read = list(self._read(connection))
             except SQLAlchemyError as error:
                 log.warning("database_away", error=type(error).__name__)
-            up = "1 when the database answered; else nothing below is told."
-            yield from (_one("worker_database_up", up, 1 if read else 0), *read, self._lane_steps())
+            up = "1 when the database answered; else nothing else is told."
+            yield from (_one("worker_database_up", up, 1 if read else 0), build_info(), *read)
 
     def _of_state(self, connection: Connection, read: Callable[[StateReader], T], nothing: T) -> T:
         """What is read of the state; `nothing` while a shared one is away, which is noted."""
@@ -111,169 +124,104 @@ class Outbox(Collector):
         now = int(connection.exec_driver_sql(f"select {self._database.now}").scalar_one())
         yield _one("worker_database_clock_seconds", "The database's clock, in seconds since 1970.", now / SECOND)
         self._state_is_up = True
-        self._of_state(connection, lambda state: self._look(state, now), None)
-        backlogs = gauges.backlogs(connection, self._database.now)
-        oldest = gauges.oldest_open(connection, self._database.now)
-        parts = gauges.parts_by_state(connection)
+        names = self._accounts.names()
+        # Of thousands most have nothing to do, and a reading is not to cost more for them.
+        few = list(names) if len(names) <= FEW else []
+        self._told.update(few)
+        yield from self._queue(connection, few, now)
         recent = gauges.recent_jobs(connection, now - RECENT_S * SECOND)
-        stand = self._of_state(connection, self._standing, Counter[tuple[str, str, Standing]]())
-        alive = living(connection, self._database.now)
-        unusable = unusable_accounts_told(alive)
-        self._note((*backlogs, *oldest, *parts, *recent, *stand, *self._steps.counted, *((name,) for name in unusable)))
-        yield from self._backlogs(backlogs, now)
-        yield self._open(backlogs, oldest, now)
-        yield self._parts(parts)
-        yield _recent(recent)
-        yield self._lanes(stand)
-        yield _pauses(connection)
-        yield from self._of_state(connection, lambda state: self._limits(connection, state), list[Metric]())
-        yield self._unusable(unusable)
-        yield from self._processes(connection, alive)
+        yield self._recent.of(
+            {(account, kind, JobState(state).label): n for (account, kind, state), n in recent.items()}
+        )
+        stand = self._of_state(connection, self._standing, Counter[tuple[str, ...]]())
+        yield self._lanes.of(stand, product(few, ("account", "lane"), map(str, Standing)))
+        yield self._pauses.of(Counter(map(_scope_of, standing_pauses(connection))))
+        yield from self._of_state(connection, lambda state: self._limits(connection, state, few), list[Metric]())
+        yield from self._processes(connection, few)
         yield _hook_events(connection)
+        yield from self._counters(connection, few)
         if self._database.shares_state:
             up = "1 when the shared state answered; else no call begins, and of lanes and limits nothing is told."
             yield _one("worker_state_database_up", up, int(self._state_is_up))
 
-    def _look(self, state: StateReader, now: int) -> None:
-        self._steps.look(state.connection, read_now(*state) if self._database.shares_state else now)
-
-    def _note(self, found: Iterable[tuple[Any, ...]]) -> None:
-        """Notes the accounts that the keys which were found begin with; of a few that are configured, all."""
-        names = self._accounts.names()
-        # Of thousands most have nothing to do, and a scrape is not to cost more for them.
-        self._told.update(names if len(names) <= FEW else (), (key[0] for key in found))
-
-    def _all(self) -> list[str]:
-        return sorted(self._told)
-
-    def _backlogs(self, found: dict[tuple[str, int], gauges.DueParts], now: int) -> Iterator[Metric]:
-        due = _gauge("worker_backlog_parts", "Parts that are due, 10,000 at most.", "account", "priority")
-        oldest = _gauge(
-            "worker_backlog_oldest_seconds", "How long the first due part has been due.", "account", "priority"
-        )
-        nothing = gauges.DueParts(0, now)
-        for account in self._all():
-            for priority in Priority:
-                known = found.get((account, priority), nothing)
-                labels = [account, priority.name.lower()]
-                due.add_metric(labels, known.due)
-                oldest.add_metric(labels, max(0, now - known.oldest_at) / SECOND)
-        return iter((due, oldest))
-
-    def _open(
-        self, backlogs: Mapping[tuple[str, int], gauges.DueParts], found: Mapping[tuple[str, int], int], now: int
-    ) -> Metric:
-        """The age of the oldest open job, by account and priority."""
+    def _queue(self, connection: Connection, few: Sequence[str], now: int) -> Iterator[Metric]:
+        queue = gauges.queue(connection, self._database.now)
+        oldest = gauges.oldest_open(connection, self._database.now)
+        called = gauges.called_parts(connection)
+        due = {(account, _PRIORITIES[n]): one for (account, n), one in queue.due.items()}
+        places = list(product(few, _PRIORITIES))
+        yield self._backlog.of({place: one.due for place, one in due.items()}, places)
+        yield self._oldest.of({place: max(0, now - one.oldest_at) / SECOND for place, one in due.items()}, places)
+        since = {(account, _PRIORITIES[n]): at for (account, n), at in oldest.items()}
         # A backlog that is too long to be read whole is at least as old as its first part.
-        told = _gauge(
-            "worker_open_oldest_seconds",
-            "How long the longest due of the open jobs has been due, however often it was put off.",
-            "account",
-            "priority",
-        )
-        for account in self._all():
-            for priority in Priority:
-                backlog = backlogs.get((account, priority))
-                since = min(found.get((account, priority), now), backlog.oldest_at if backlog else now)
-                told.add_metric([account, priority.name.lower()], max(0, now - since) / SECOND)
-        return told
+        since |= {place: min(since.get(place, now), one.oldest_at) for place, one in due.items()}
+        yield self._open.of({place: max(0, now - at) / SECOND for place, at in since.items()}, places)
+        parts: dict[tuple[str, ...], float] = {(account, "queued"): n for account, n in queue.parts.items()}
+        parts |= {(account, state.label): n for (account, state), n in called.items()}
+        yield self._parts.of(parts, product(few, _STATES))
+        self._told.update(account for account, _ in parts)
+        capped = "1 while a count of queued or due parts may be 10,000 and mean that there are at least so many."
+        yield _one("worker_count_capped", capped, int(queue.is_capped))
 
-    def _parts(self, found: Mapping[tuple[str, PartState], int]) -> Metric:
-        told = _gauge("worker_parts", "Parts that can still move, 10,000 a state at most.", "account", "state")
-        states = (PartState.QUEUED, PartState.SENDING, PartState.UNKNOWN)
-        for account in self._all():
-            for state in states:
-                told.add_metric([account, state.label], found[account, state])
-        return told
-
-    def _standing(self, state: StateReader) -> Counter[tuple[str, str, Standing]]:
-        found: Counter[tuple[str, str, Standing]] = Counter()
+    def _standing(self, state: StateReader) -> Counter[tuple[str, ...]]:
+        found: Counter[tuple[str, ...]] = Counter()
         for row in lanes.list_lanes(*state, None):
             scope = "account" if row["lane"] == row["account"] else "lane"
-            found[row["account"], scope, standing(row, self._failures)] += 1
+            found[row["account"], scope, str(standing(row, self._failures))] += 1
         return found
 
-    def _lanes(self, found: Mapping[tuple[str, str, Standing], int]) -> Metric:
-        told = _gauge(
-            "worker_lanes", "Lanes, and whole accounts, on which something stands.", "account", "scope", "standing"
-        )
-        for account in self._all():
-            for scope in ("account", "lane"):
-                for what in Standing:
-                    told.add_metric([account, scope, what], found[account, scope, what])
-        return told
-
-    def _lane_steps(self) -> Metric:
-        told = CounterMetricFamily(
-            "worker_lane_events",
-            "Steps of lanes and accounts since this process began.",
-            labels=["account", "what"],
-        )
-        counted = self._steps.counted
-        for account in self._all():
-            for what in Step:
-                told.add_metric([account, what], counted[account, what])
-        return told
-
-    def _limits(self, connection: Connection, state: StateReader) -> list[Metric]:
+    def _limits(self, connection: Connection, state: StateReader, few: Sequence[str]) -> list[Metric]:
         labels = ("account", "limit", "of")
         amount = _gauge("worker_limit_amount", "Units of a limit's window.", *labels)
         used = _gauge("worker_limit_used", "Units that may still count at the vendor.", *labels)
         room = _gauge("worker_limit_room", "Units that may be used now.", *labels)
-        for name in self._all():
-            if why_unusable(self._accounts, name) is not None:
-                continue  # told by `worker_account_unusable`, or not known here
-            account = self._accounts.get(name)
-            now, kind = self._database.now, channel(account.channel)
-            for row in usage(connection, now, kind, account, count_waiting=False, state=state):
+        # Those that are not usable are told by `worker_account_unusable`, or not known here.
+        usable = [name for name in sorted(self._told) if why_unusable(self._accounts, name) is None]
+        accounts = [self._accounts.get(name) for name in usable]
+        found = usages(connection, [(channel(account.channel), account) for account in accounts], state)
+        for name, rows in found.items():
+            for row in rows:
                 if row.used is None or row.room is None:
                     continue
-                which = [name, row.counted.limit.name, row.counted.of]
+                which = (name, row.counted.limit.name, row.counted.of)
+                if name not in few and not row.used and which not in self._used:
+                    continue
+                self._used.add(which)
                 amount.add_metric(which, row.counted.limit.amount)
                 used.add_metric(which, row.used)
                 room.add_metric(which, row.room)
         return [amount, used, room]
 
-    def _unusable(self, found: Mapping[str, tuple[int, str]]) -> Metric:
-        told = _gauge("worker_account_unusable", "Living processes that cannot use the account.", "account")
-        for account in self._all():
-            told.add_metric([account], found.get(account, (0, ""))[0])
-        return told
-
-    def _processes(self, connection: Connection, alive: Sequence[Process]) -> Iterator[Metric]:
+    def _processes(self, connection: Connection, few: Sequence[str]) -> Iterator[Metric]:
+        alive = living(connection, self._database.now)
+        unusable = unusable_accounts_told(alive)
+        yield self._unusable.of({(name,): count for name, (count, _) in unusable.items()}, ((name,) for name in few))
         fresh = [process for process in alive if process.fresh]
         relay = gauges.lease_is_held(connection, self._database.now, LEASE)
         yield _one("worker_relay_active", "1 while a process holds the relay's lease.", int(relay))
         yield _one("worker_processes", "Worker processes whose heartbeat is fresh.", len(fresh))
         yield _one("worker_processes_silent", "Those that neither beat nor ended.", len(alive) - len(fresh))
-        told = _gauge("worker_threads", "Sender threads of the living that take from a queue.", "queue")
-        for queue in QueueName:
-            told.add_metric([queue], sum(process.threads for process in fresh if queue in process.queues))
-        yield told
+        yield _threads(fresh)
+
+    def _counters(self, connection: Connection, few: Sequence[str]) -> Iterator[Metric]:
+        found = totals(connection)
+        if self._database.shares_state:
+            # Fetches of tokens and steps of lanes are counted where they are written.
+            found += self._of_state(connection, lambda state: totals(state.connection), Counter[str]())
+        # From 0 on, so that the first step is an increase.
+        steps = [BETWEEN.join(("lane_events", *labels)) for labels in product(few, map(str, Step))]
+        return counters({**dict.fromkeys(steps, 0), **found})
 
 
-def _pauses(connection: Connection) -> Metric:
-    told = _gauge("worker_pauses", "Pauses that stand; scope=job: jobs that are held.", "account", "scope")
-    for (account, scope), count in Counter(map(_scope_of, standing_pauses(connection))).items():
-        told.add_metric([account, scope], count)
+def _threads(fresh: Sequence[Process]) -> Metric:
+    told = _gauge("worker_threads", "Sender threads of the living that take from a queue.", "queue")
+    for queue in QueueName:
+        told.add_metric([queue], sum(process.threads for process in fresh if queue in process.queues))
     return told
 
 
-def _scope_of(pause: Pause) -> tuple[str, str]:
+def _scope_of(pause: Pause) -> tuple[str, ...]:
     return pause.account or "", " ".join(pause.scope()) or "everything"
-
-
-def _recent(found: dict[tuple[str, str, int], int]) -> Metric:
-    told = _gauge(
-        "worker_jobs_recent",
-        f"Jobs asked for in the last {RECENT_S} s by the state they are in, of the newest 10,000.",
-        "account",
-        "kind",
-        "state",
-    )
-    for (account, kind, state), count in sorted(found.items()):
-        told.add_metric([account, kind, JobState(state).label], count)
-    return told
 
 
 def _hook_events(connection: Connection) -> Metric:

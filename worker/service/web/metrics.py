@@ -1,12 +1,21 @@
 """`worker metrics`: /metrics for Prometheus, one process for the installation.
 
-This is the HTTP side; the values come from the collector.
+A thread reads the outbox every few seconds, and a scrape is given what it has read: however many ask, and however
+large the outbox is, a scrape takes no longer and the database is not asked more often.
 """
 
 from __future__ import annotations
 
-from prometheus_client import CollectorRegistry
-from prometheus_client.exposition import choose_encoder
+import threading
+import time
+from collections.abc import Callable, Mapping
+
+from prometheus_client import exposition
+from prometheus_client.core import Metric
+from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
+from prometheus_client.openmetrics import exposition as openmetrics
+from prometheus_client.openmetrics.exposition import CONTENT_TYPE_LATEST
+from prometheus_client.registry import Collector
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import Response
@@ -18,23 +27,70 @@ from worker.config.settings import Settings
 from worker.control.opening import database_of
 from worker.domain.errors import ConfigurationError
 from worker.outbox.engine.migrate import require_current
+from worker.service.loop import Loop
 from worker.service.web.collector import Outbox
+from worker.service.web.probes import Probes
 from worker.service.web.serving import serve
 
 LAST_PORT = 65_535
+READ_EVERY_S = 5.0
+RESTS = 20
+"""It rests at least so many times as long as a reading took, so that it takes a twentieth of a connection at most."""
+STOP_S = 5.0
+_FORMATS: Mapping[str, Callable[[Collector], bytes]] = {
+    CONTENT_TYPE_PLAIN_0_0_4: exposition.generate_latest,
+    CONTENT_TYPE_LATEST: openmetrics.generate_latest,
+}
 
 
-def metrics_app(outbox: Outbox) -> Starlette:
+class Answers:
+    """What a scrape is answered: the last reading, in both formats. Thread-safe."""
+
+    def __init__(self, outbox: Collector, monotonic: Callable[[], float] = time.monotonic):
+        self._outbox, self._monotonic = outbox, monotonic
+        self._first = threading.Lock()
+        self._kept: dict[str, bytes] = {}
+
+    def turn(self) -> float:
+        """Reads the outbox; returns the seconds until the next reading."""
+        began = self._monotonic()
+        self.fresh()
+        return max(READ_EVERY_S, RESTS * (self._monotonic() - began))
+
+    def fresh(self) -> None:
+        """Reads the outbox."""
+        reading = _Reading(list(self._outbox.collect()))
+        self._kept = {form: encode(reading) for form, encode in _FORMATS.items()}
+
+    def of(self, accepts: str) -> tuple[bytes, str]:
+        """The last reading in the format that is asked for, and its content type; without one it is made here."""
+        form = CONTENT_TYPE_LATEST if "application/openmetrics-text" in accepts else CONTENT_TYPE_PLAIN_0_0_4
+        with self._first:
+            if not self._kept:
+                self.fresh()
+        return self._kept[form], form
+
+
+class _Reading(Collector):
+    """Metrics that were read, for the encoders."""
+
+    def __init__(self, metrics: list[Metric]):
+        self._metrics = metrics
+
+    def collect(self) -> list[Metric]:
+        return self._metrics
+
+
+def metrics_app(answers: Answers) -> Starlette:
     """The ASGI application."""
-    registry = CollectorRegistry()
-    registry.register(outbox)
 
     def metrics(request: Request) -> Response:
         """Answers in a thread, as Starlette does with endpoints that are not asynchronous."""
-        encode, content_type = choose_encoder(request.headers.get("accept", ""))
-        return Response(encode(registry), headers={"content-type": content_type})
+        text, content_type = answers.of(request.headers.get("accept", ""))
+        return Response(text, headers={"content-type": content_type})
 
-    return Starlette(routes=[Route("/metrics", metrics, methods=["GET"])])
+    # Ready without a database: that it is away is what Prometheus has to hear from it.
+    return Starlette(routes=[Route("/metrics", metrics, methods=["GET"]), *Probes().routes])
 
 
 def run_metrics(settings: Settings, listen: str, loglevel: str) -> int:
@@ -44,9 +100,13 @@ def run_metrics(settings: Settings, listen: str, loglevel: str) -> int:
     database = database_of(settings, pool_size=2)
     try:
         require_current(database)
-        our_logging.set_up(loglevel)
-        outbox = Outbox(database, accounts, settings.delivery.breaker_failures)
-        return serve(metrics_app(outbox), host, port, "metrics", f"--listen {listen}")
+        our_logging.set_up(loglevel, **dict(settings.logs))
+        answers = Answers(Outbox(database, accounts, settings.delivery.breaker_failures))
+        reading = Loop("reading", answers.turn)
+        reading.start()
+        status = serve(metrics_app(answers), host, port, "metrics", f"--listen {listen}")
+        reading.stop(STOP_S)
+        return status
     finally:
         database.close()
 

@@ -1,7 +1,7 @@
 """`worker receiver`: the vendor's callbacks over HTTP, stored before they are answered.
 
-`/callback/<account>` for each account with a callback table. This is the HTTP side: the channel reads a request, and
-the outbox stores it. Nothing that came in is ever logged.
+`/callback/<account>` for each account with a callback table, and the probes. This is the HTTP side: the channel reads a
+request, and the outbox stores it. Nothing that came in is ever logged.
 """
 
 from __future__ import annotations
@@ -27,7 +27,10 @@ from worker.control.opening import database_of
 from worker.domain.callbacks.inbound import CallbackRefused, Inbound
 from worker.domain.errors import AccountsUnread, ConfigurationError
 from worker.hooks.callbacks import CallbackStore, Doors
+from worker.outbox.engine.counting import LooseCounts
 from worker.outbox.engine.migrate import require_current, require_state
+from worker.service.loop import Loop
+from worker.service.web.probes import Probes
 from worker.service.web.serving import serve
 
 log = structlog.get_logger()
@@ -39,6 +42,7 @@ READ_S = 3.0
 STORE_S = 4.0
 """Seconds until the answer is 503: the vendor waits 5 s (page 90930). Storing goes on; a repeat finds it stored."""
 THREADS = 16
+COUNTED_EVERY_S = 5.0
 DOORMEN = 4
 """Threads that look callback addresses up."""
 
@@ -53,12 +57,16 @@ class Receiver:
         door_of: Callable[[str], CallbackDoor | None],
         store: Callable[[str, Inbound], bool],
         *,
+        count: Callable[..., None] = lambda *labels: None,
         now: Callable[[], float] = time.time,
         read_s: float = READ_S,
         store_s: float = STORE_S,
+        probes: Probes | None = None,
     ):
-        self._door_of, self._store, self._now = door_of, store, now
+        """`count` is told of each callback that is refused: the account (empty: none of ours), and the status."""
+        self._door_of, self._store, self._count, self._now = door_of, store, count, now
         self._read_s, self._store_s = read_s, store_s
+        self._probes = probes or Probes()
         self._doormen = ThreadPoolExecutor(DOORMEN, "doors")
         self._told: dict[str, str] = {}
         self._threads = ThreadPoolExecutor(THREADS, "receiver")
@@ -70,6 +78,7 @@ class Receiver:
             routes=[
                 Route(PATH, partial(self._answer, self._verified), methods=["GET"]),
                 Route(PATH, partial(self._answer, self._taken), methods=["POST"]),
+                *self._probes.routes,
             ]
         )
 
@@ -83,20 +92,24 @@ class Receiver:
         except (AccountsUnread, TimeoutError):
             # Without the name, as below.
             log.warning("callback_refused", reason="accounts cannot be read")
-            return Response(status_code=503)
+            return self._refused("", 503)
         except ConfigurationError as wrong:
             self._tell(name, str(wrong))
             # The vendor sends it again, until the account is mended or that was too often.
-            return Response(status_code=503)
+            return self._refused(name, 503)
         if door is None:
             # Without the name, which is of the request and may be anything.
             log.info("callback_refused", reason="no such account")
-            return Response(status_code=404)
+            return self._refused("", 404)
         try:
             return await act(name, door, request)
         except CallbackRefused as refused:
             log.warning("callback_refused", account=name, reason=str(refused))
-            return Response(status_code=refused.status)
+            return self._refused(name, refused.status)
+
+    def _refused(self, name: str, status: int) -> Response:
+        self._count("callbacks_refused", name, str(status))
+        return Response(status_code=status)
 
     def _tell(self, name: str, why: str) -> None:
         """Logs what keeps an account's callbacks from being taken, once until it is something else."""
@@ -119,10 +132,10 @@ class Receiver:
             first = await asyncio.wait_for(storing, self._store_s)
         except ConfigurationError as wrong:
             self._tell(name, str(wrong))
-            return Response(status_code=503)
+            return self._refused(name, 503)
         except Exception as error:  # noqa: BLE001  whatever keeps it from being stored, the vendor must send it again
             log.warning("callback_not_stored", account=name, error=type(error).__name__)
-            return Response(status_code=503)
+            return self._refused(name, 503)
         self._told.pop(name, None)
         log.info("callback", account=name, kind=inbound.event, outcome="stored" if first else "repeated")
         return Response(inbound.answer, 200, media_type=inbound.answer_type if inbound.answer else None)
@@ -143,6 +156,11 @@ class Receiver:
         return body
 
 
+def _write(counts: LooseCounts) -> float:
+    counts.flush()
+    return COUNTED_EVERY_S
+
+
 def run_receiver(settings: Settings, host: str, port: int, loglevel: str) -> int:
     """Serves until SIGTERM or SIGINT; returns the exit status. Raises before it listens when the settings are wrong."""
     accounts = accounts_of(settings)
@@ -153,11 +171,15 @@ def run_receiver(settings: Settings, host: str, port: int, loglevel: str) -> int
         require_current(database)
         if database.shares_state:
             require_state(database)
-        our_logging.set_up(loglevel)
+        our_logging.set_up(loglevel, **dict(settings.logs))
         for name, why in unusable_accounts(accounts).items():
             log.error("account_unusable", account=name, reason=why)
-        store = CallbackStore(database, settings, accounts)
-        status = serve(Receiver(doors.of, store.store).app, host, port, "receiver", f"--host {host} --port {port}")
+        store, counts = CallbackStore(database, settings, accounts), LooseCounts(database)
+        counting = Loop("counts", partial(_write, counts), once_more=True)
+        counting.start()
+        receiver = Receiver(doors.of, store.store, count=counts.add, probes=Probes(database.read_now))
+        status = serve(receiver.app, host, port, "receiver", f"--host {host} --port {port}")
+        counting.stop(STORE_S)
         store.behind.stop(STORE_S)
         return status
     finally:

@@ -1,0 +1,77 @@
+"""The counters against the truth: two workers, faults of every kind, one worker killed."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+
+from rig.stack import Stack, until
+from rig.stacks import WITH_A_BROKER, Make, on_every_stack
+from tests.process.test_pipeline_processes import SEND, enqueue_texts
+from worker.domain.state import FINAL_STATES, PartState
+from worker.outbox.engine.counting import totals
+
+JOBS, THREADS = 400, 8
+CALLS_A_THREAD = 8
+"""A thread may have several calls in the air."""
+
+
+@on_every_stack(*WITH_A_BROKER, why="another worker process takes over")
+def test_each_counter_equals_what_the_outbox_and_the_vendor_counted(make: Make) -> None:
+    """Two workers, one of them killed in the middle, refusals, -1, cut connections and stale tokens between."""
+    stack = make({"latency_s": 0.05})
+    stack.vendor.faults(
+        {"match": {"path": SEND, "every": 29}, "times": 8, "action": {"answer": {"errcode": -1}}},
+        {"match": {"path": SEND, "every": 11}, "times": 20, "action": {"answer": {"errcode": 40003}}},
+        {"match": {"path": SEND, "every": 13}, "times": 10, "action": {"cut_response_after": 10}},
+        {"match": {"path": SEND, "every": 17}, "times": 5, "action": {"answer": {"errcode": 42001}}},
+    )
+    enqueue_texts(stack, JOBS, duplicate_check=True)
+    first, _ = (stack.worker(threads=THREADS) for _ in range(2))
+    until(lambda: stack.vendor.sends() > JOBS // 4, "a quarter is sent")
+    first.kill()
+    stack.until_settled()
+
+    counts = _counts(stack)
+    # Counted by what an attempt keeps: an answer that came late leaves it in doubt, with the code that it brought.
+    rows = stack.rows("select outcome, errcode, count(*) from worker_attempts group by outcome, errcode")
+    of_rows = Counter[tuple[str, str]]()
+    for outcome, code, count in rows:
+        of_rows[outcome, "" if code is None or outcome == "unknown" else str(code)] += count
+    counted = Counter[tuple[str, str]]()
+    for (_, _, _, outcome, code), count in counts["attempts"].items():
+        counted[outcome, "" if code == "unsent" else code] += count
+    assert of_rows == counted
+    ended = dict(stack.rows("select state, count(*) from worker_parts group by state"))
+    assert {PartState(state).label: count for state, count in ended.items() if PartState(state) in FINAL_STATES} == {
+        state: count for (*_, state), count in counts["parts_ended"].items()
+    }
+    assert JOBS == _observed(counts["first_call_seconds"])
+    _assert_the_vendor_says_so(stack, counted, counts["late_answers"].total())
+
+
+def _assert_the_vendor_says_so(stack: Stack, counted: Counter[tuple[str, str]], late: int) -> None:
+    """Every answer that left the vendor whole was counted, but for those that the killed worker had in hand."""
+    calls = [call for call in stack.vendor.calls(SEND) if call["answered"] == "whole" and call["answer"]]
+    answers = Counter(str(call["answer"]["errcode"]) for call in calls)
+    of_codes = Counter[str]()
+    for (_, code), count in counted.items():
+        of_codes[code] += count
+    unheard = {code: answers[code] - of_codes[code] for code in answers if answers[code] != of_codes[code]}
+    assert all(count > 0 for count in unheard.values()), unheard
+    assert sum(unheard.values()) - late <= THREADS * CALLS_A_THREAD
+    tokens = stack.vendor.get("counts")["counts"]["/cgi-bin/gettoken"]
+    granted = _counts(stack)["token_fetches"].total()
+    assert 0 <= tokens - granted <= 1, "one fetch may have been the killed worker's"
+
+
+def _counts(stack: Stack) -> defaultdict[str, Counter[tuple[str, ...]]]:
+    found: defaultdict[str, Counter[tuple[str, ...]]] = defaultdict(Counter)
+    with stack.database.reading() as connection:
+        for name, value in totals(connection).items():
+            metric, *labels = name.split("\t")
+            found[metric][tuple(labels)] = value
+    return found
+
+
+def _observed(found: Counter[tuple[str, ...]]) -> int:
+    return sum(value for labels, value in found.items() if labels[-1] != "sum")

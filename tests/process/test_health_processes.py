@@ -1,0 +1,96 @@
+"""`worker health` beside real workers: what stops in one is told, and no outage is held against any."""
+
+from __future__ import annotations
+
+import os
+import time
+from contextlib import closing
+
+from rig.stack import Process, Stack, until
+from rig.stacks import MARIADB, RABBITMQ, REDIS, Make, on_every_stack
+from tests.process.stuck_worker import SENDERS, WRITER
+from tests.process.test_pipeline_processes import assert_each_once, enqueue_texts
+from tests.process.test_services_away import door_to, through
+
+AWAY_S = float(os.environ.get("TEST_AWAY_S", "20"))
+"""As long as a loop may be in one turn, at least."""
+PROBES_AFTER = 5
+"""How often a worker is asked when everything has been sent after an outage."""
+TELLS = {
+    "relay": "the loop relay has been in one turn for",
+    "recovery": "the loop recovery has been in one turn for",
+    "hooks": "the loop hooks has been in one turn for",
+    WRITER: "the writer has been in one commit for",
+    SENDERS: "parts are due and their lanes are open, but none was sent for",
+    "heartbeat": "heartbeat",
+}
+"""What stops, and what is said of it."""
+
+
+def ask(stack: Stack, worker: Process) -> tuple[int, str]:
+    """`worker health` for this worker: its status and its line."""
+    log = stack.folder / f"process-{len(stack.processes)}.log"
+    status = stack.process("worker.cli", "health", "--pid", str(worker.pid)).wait()
+    return status, log.read_text(encoding="utf-8")
+
+
+def until_healthy(stack: Stack, worker: Process) -> None:
+    """Waits until the worker has its first heartbeat."""
+    until(lambda: stack.number("select count(*) from worker_processes"), "it has a heartbeat", told=stack.told)
+    assert (0, "healthy") == (lambda said: (said[0], said[1].split(":")[0]))(ask(stack, worker))
+
+
+def is_seen(stack: Stack) -> bool:
+    """True once the worker's row says that something is wrong, or its heartbeat has lapsed."""
+    fresh = f"ended_at is null and alive_until > {stack.database.now}"
+    return not stack.number(f"select count(*) from worker_processes where {fresh} and health is null")
+
+
+@on_every_stack(REDIS, why="what stops is the worker's own, whatever the stack", stops=tuple(TELLS))
+def test_what_stops_in_a_worker_is_told(make: Make, stops: str) -> None:
+    """Within half a minute of its stop the exit status is 1, and the line says what it is; the worker itself lives."""
+    stack = make(
+        {"latency_s": 0.02},
+        top='hooks = "tests.process.callback_hooks"',
+        env={"HOOK_LOG": str(make.folder / "hooks.log")},
+    )
+    worker = stack.process("tests.process.stuck_worker", str(make.folder), stops, "4")
+    until_healthy(stack, worker)
+
+    (make.folder / "armed").touch()
+    enqueue_texts(stack, 20)
+    until((make.folder / "stopped").exists, f"{stops} stops")
+    until(lambda: is_seen(stack), f"it is seen that {stops} has stopped", told=stack.told)
+    status, line = ask(stack, worker)
+
+    assert (1, True) == (status, TELLS[stops] in line), line
+    assert worker.poll() is None
+
+
+@on_every_stack(RABBITMQ, MARIADB, why="each database and each broker once", service=("database", "broker"))
+def test_a_service_that_is_away_is_held_against_no_worker(make: Make, service: str) -> None:
+    """The database or the broker away in the middle of the work: status 0 all along, and afterwards."""
+    url = make.database_url if service == "database" else make.broker
+    with closing(door_to(url)) as door:
+        stack = make({"latency_s": 0.05}, **{f"worker_{service}": through(door, url)})
+        worker = stack.worker(threads=4)
+        until_healthy(stack, worker)
+        enqueue_texts(stack, 600)
+        until(lambda: stack.vendor.sends() > 30, "calls are out")
+        said: list[tuple[int, str]] = []
+
+        def asked() -> None:
+            said.append(ask(stack, worker))
+
+        door.shut()
+        away_until = time.monotonic() + AWAY_S
+        until(lambda: asked() or time.monotonic() > away_until, "it has been away")
+        door.open()
+        until(lambda: asked() or not stack.unsettled(), "everything settled", progress=stack.unsettled, told=stack.told)
+        for _ in range(PROBES_AFTER):
+            asked()
+
+    assert [] == [one for one in said if one[0] != 0]
+    assert "healthy" == said[-1][1].partition(":")[0]
+    assert worker.poll() is None
+    assert_each_once(stack, 600)

@@ -1,0 +1,161 @@
+"""`worker health`: one line and a status, by the rows of this host's processes, and never against an outage."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from tests.support.runtime import Ticks
+from tests.unit.cli.conftest import Run
+from worker.cli import health
+from worker.cli.health import PATIENCE_S, judge, own_host
+from worker.outbox.engine.database import Database, make_engine
+from worker.outbox.lanes.processes import HEALTHY, Health, Process, bury, renew
+
+HOST, PID = own_host(), os.getpid()
+STUCK = Health(("the loop relay has been in one turn for 40 s",))
+
+
+@pytest.fixture
+def database(sqlite_url: str) -> Iterator[Database]:
+    """The database that the command reads."""
+    with closing(Database(make_engine(sqlite_url))) as database:
+        yield database
+
+
+def beat(database: Database, told: Health = HEALTHY, *, name: str = "p1", pid: int = PID, lease_s: int = 1_000) -> None:
+    """A heartbeat of a process of this host."""
+    values = {"lease_us": lease_s * 1_000_000, "threads": 4, "host": HOST, "pid": pid, "lanes": "{}"}
+    database.run(lambda connection: renew(connection, database.now, name, health=told, **values))  # type: ignore[arg-type]
+
+
+def show(pid: int | None = None, ticks: Ticks | None = None) -> tuple[int, list[str]]:
+    """The command's status and lines, on a clock of the test's own."""
+    said: list[str] = []
+    ticks = ticks or Ticks()
+    status = health.show(said.append, host=None, pid=pid, as_json=False, pause=ticks.advance, monotonic=ticks)
+    return status, said
+
+
+def test_a_healthy_process(run: Run, database: Database, capsys: pytest.CaptureFixture[str]) -> None:
+    """Status 0, and which one it is."""
+    beat(database)
+
+    assert 0 == run("health")
+    assert f"healthy: worker {HOST} {PID}\n" == capsys.readouterr().out
+
+
+def test_a_process_that_says_what_is_wrong(run: Run, database: Database, capsys: pytest.CaptureFixture[str]) -> None:
+    """Status 1 and the reason; also as JSON."""
+    beat(database, STUCK)
+
+    assert 1 == run("health", "--pid", str(PID), "--json")
+    assert {"healthy": False, "text": f"unhealthy: worker {HOST} {PID}: {STUCK.wrong[0]}"} == json.loads(
+        capsys.readouterr().out
+    )
+
+
+def test_what_was_wrong_is_over_with_the_next_heartbeat(run: Run, database: Database) -> None:
+    """Each one says all."""
+    beat(database, STUCK)
+    beat(database)
+
+    assert (0, [f"healthy: worker {HOST} {PID}"]) == show()
+
+
+def test_a_heartbeat_that_does_not_come_is_waited_for(run: Run, database: Database) -> None:
+    """For four seconds; then it is said to stand still."""
+    beat(database, lease_s=0)
+    ticks = Ticks()
+    began = ticks.now
+
+    assert (1, [f"unhealthy: worker {HOST} {PID}: its heartbeat does not turn"]) == show(ticks=ticks)
+    assert began + PATIENCE_S <= ticks.now < began + PATIENCE_S + 1
+
+
+def test_a_late_heartbeat_that_comes_is_taken(run: Run, database: Database) -> None:
+    """As after an outage, under a new incarnation."""
+    beat(database, lease_s=0)
+
+    class Comes(Ticks):
+        def advance(self, seconds: float) -> None:
+            super().advance(seconds)
+            beat(database, name="p2")
+
+    assert (0, [f"healthy: worker {HOST} {PID}"]) == show(ticks=Comes())
+
+
+def test_a_host_without_a_worker(run: Run, database: Database) -> None:
+    """Also one whose worker ended."""
+    beat(database)
+    database.run(lambda connection: bury(connection, database.now, ["p1"]))
+
+    assert (1, [f"unhealthy: no worker process of {HOST} has a heartbeat"]) == show()
+    assert (1, [f"unhealthy: no worker process of {HOST} with the number 7 has a heartbeat"]) == show(7)
+
+
+def test_a_database_that_cannot_be_asked_is_no_fault_of_a_process(
+    run: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Status 0: a restart would not bring it back."""
+    config = Path(os.environ["WORKER_CONFIG"])
+    config.write_text('database = "postgresql+psycopg://nobody@127.0.0.1:1/none"\n', encoding="utf-8")
+
+    assert 0 == run("health")
+    assert (
+        "not known: the database cannot be asked (OperationalError), and no restart would bring it back\n"
+        == capsys.readouterr().out
+    )
+
+
+def test_a_database_that_takes_no_writes_is_no_fault_of_a_process(run: Run, database: Database) -> None:
+    """It can be read, and no heartbeat can be written: here the table is a view."""
+    beat(database, lease_s=0)
+    with database.engine.begin() as connection:
+        connection.exec_driver_sql("alter table worker_processes rename to kept")
+        connection.exec_driver_sql("create view worker_processes as select * from kept")
+
+    status, [said] = show()
+
+    assert (0, True) == (status, said.startswith("not known: the database cannot be asked"))
+
+
+def a_process(id_: str, pid: int = 1, *, fresh: bool = True, told: Health = HEALTHY, host: str = "h") -> Process:
+    """A row."""
+    return Process(id_, 0, 4, "{}", fresh, host=host, pid=pid, health=told)
+
+
+def test_of_two_incarnations_the_newer_one_counts() -> None:
+    """A process that was cut off goes on under a new one, and so does a container whose worker has the same number."""
+    told = judge([a_process("old", fresh=False), a_process("new")], "h", None, lambda pid: True)
+
+    assert "healthy: worker h 1" == told.text
+
+
+def test_a_process_that_was_killed_is_none() -> None:
+    """Its row ends when another one has noticed."""
+    told = judge([a_process("killed", 7, fresh=False), a_process("other", 8)], "h", None, lambda pid: pid == 8)
+
+    assert "healthy: worker h 8" == told.text
+
+
+def test_all_processes_of_the_host_are_judged() -> None:
+    """And those of other hosts are not."""
+    rows = [
+        a_process("one", 1, told=STUCK),
+        a_process("two", 2, fresh=False),
+        a_process("three", 3),
+        a_process("four", 4, fresh=False, host="other"),
+    ]
+
+    told = judge(rows, "h", None, lambda pid: True)
+
+    assert (
+        f"unhealthy: worker h 1: {STUCK.wrong[0]}; worker h 2: its heartbeat does not turn",
+        "healthy: worker h 3",
+    ) == (told.text, judge(rows, "h", 3, lambda pid: True).text)

@@ -1,0 +1,80 @@
+"""/livez and /readyz: what they answer, and that a database that hangs is asked once at a time."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from typing import Any
+
+import pytest
+from starlette.applications import Starlette
+
+from tests.support.asgi import Answer, ask, asked
+from worker.domain.callbacks.inbound import Inbound
+from worker.service.web.probes import LIVE, READY, Probes
+from worker.service.web.receiver import Receiver
+
+
+def away() -> int:
+    """A database that is away."""
+    raise ConnectionError("db.internal:5432 refused")
+
+
+def app(probes: Probes) -> Starlette:
+    """An application with probes and nothing else."""
+    return Starlette(routes=[*probes.routes])
+
+
+def test_a_process_whose_database_answers_is_ready() -> None:
+    """And live."""
+    served = app(Probes(lambda: 1))
+
+    assert [(200, b"live\n"), (200, b"ready\n")] == [
+        (answer.status, answer.body) for answer in (asked(served, "GET", path) for path in (LIVE, READY))
+    ]
+
+
+def test_a_database_that_is_away_takes_readiness_alone() -> None:
+    """Without a word of where it was looked for."""
+    served = app(Probes(away))
+
+    live, ready = asked(served, "GET", LIVE), asked(served, "GET", READY)
+
+    assert (200, 503) == (live.status, ready.status)
+    assert b"not ready: the database does not answer\n" == ready.body
+
+
+def test_a_process_that_needs_nothing_is_always_ready() -> None:
+    """Metrics tell of a database that is away."""
+    assert 200 == asked(app(Probes()), "GET", READY).status
+
+
+def test_a_database_that_hangs_is_asked_once() -> None:
+    """Probes that come meanwhile share the answer, and none waits longer than it may."""
+    asks: list[int] = []
+    ends = threading.Event()
+
+    def hangs() -> None:
+        asks.append(1)
+        ends.wait(30)
+
+    async def several() -> list[Answer]:
+        served = app(Probes(hangs, ready_s=0.01))
+        answers = [await ask(served, "GET", READY) for _ in range(3)]
+        ends.set()
+        return answers
+
+    assert [503, 503, 503] == [answer.status for answer in asyncio.run(several())]
+    assert [1] == asks
+
+
+@pytest.mark.parametrize("path", [LIVE, READY])
+def test_the_receiver_answers_probes(path: str) -> None:
+    """Beside the callbacks."""
+
+    def store(account: str, inbound: Inbound) -> bool:
+        return True
+
+    doors: dict[str, Any] = {}
+
+    assert 200 == asked(Receiver(doors.get, store, probes=Probes(lambda: 1)).app, "GET", path).status

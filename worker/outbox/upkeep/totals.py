@@ -1,0 +1,50 @@
+"""Adds up what transactions counted.
+
+Until a row of counts is added up and deleted, which is one transaction, a reader adds it itself: a sum is never behind.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+
+from sqlalchemy import Connection
+
+from worker.outbox import tables
+from worker.outbox.engine.bulk import ids_json, insert_rows
+from worker.outbox.engine.database import Database
+from worker.outbox.engine.dialect import dialect_of
+from worker.outbox.engine.sql import fetch, run
+
+ROWS = 2_000
+"""Rows that are added up in one transaction."""
+EVERY_S = 5.0
+
+
+def add_up(connection: Connection) -> int:
+    """Moves the oldest rows of counts into the sums; returns how many, 0 where none is left."""
+    dialect = dialect_of(connection)
+    # Locked, so that of two processes which add up at once the second finds these gone.
+    query = f"select id, counts from worker_counts order by id limit {ROWS}{dialect.lock}"
+    rows = fetch(connection, query)
+    sums: Counter[str] = Counter()
+    for _, counts in rows:
+        sums.update(json.loads(counts))
+    # In order, as everything that locks several rows.
+    insert_rows(
+        connection, tables.totals, [{"name": name, "value": sums[name]} for name in sorted(sums)], conflict="add"
+    )
+    run(connection, dialect.delete_chosen("worker_counts"), {"ids": ids_json(row[0] for row in rows)})
+    return len(rows)
+
+
+class Totals:
+    """Adds up, in one process of the installation, what its databases count."""
+
+    def __init__(self, database: Database):
+        self._databases = [database, *([database.state] if database.shares_state else [])]
+
+    def turn(self) -> float:
+        """Adds up once; returns the seconds until the next turn. Raises when a database is away."""
+        added = [database.run(add_up) for database in self._databases]
+        return 0.0 if ROWS in added else EVERY_S

@@ -1,0 +1,56 @@
+"""/livez and /readyz of a process with a port: whether to restart it, and whether to send requests to it.
+
+Their answers are one line, and say nothing of the installation.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse, Response
+from starlette.routing import Route
+
+READY_S = 3.0
+"""Seconds until a database that does not answer counts as away."""
+LIVE, READY = "/livez", "/readyz"
+
+
+class Probes:
+    """The answers to the probes of one process.
+
+    `ask` raises while the process cannot do its work, or takes too long; None: it can always do it.
+    """
+
+    def __init__(self, ask: Callable[[], object] | None = None, *, ready_s: float = READY_S):
+        self._ask, self._ready_s = ask, ready_s
+        self._thread = ThreadPoolExecutor(1, "probes")
+        self._asking: asyncio.Future[object] | None = None
+
+    @property
+    def routes(self) -> list[Route]:
+        """The routes of both."""
+        return [Route(LIVE, self._live, methods=["GET"]), Route(READY, self._ready, methods=["GET"])]
+
+    async def _live(self, request: Request) -> Response:
+        """Answers 200, which shows that the loop turns that reads requests. Asks neither database nor vendor."""
+        return PlainTextResponse("live\n")
+
+    async def _ready(self, request: Request) -> Response:
+        """Answers 503 while the process cannot do its work."""
+        if self._ask is not None:
+            try:
+                await asyncio.wait_for(self._asked(self._ask), self._ready_s)
+            except Exception:  # noqa: BLE001  whatever it raises, requests are to go elsewhere; the cause is not theirs
+                return PlainTextResponse("not ready: the database does not answer\n", 503)
+        return PlainTextResponse("ready\n")
+
+    def _asked(self, ask: Callable[[], object]) -> asyncio.Future[object]:
+        """The question under way, or a new one: probes must not queue up behind a database that hangs."""
+        loop = asyncio.get_running_loop()
+        if self._asking is None or self._asking.done():
+            self._asking = loop.run_in_executor(self._thread, ask)
+        # A probe that waits no longer does not take the answer from the next one.
+        return asyncio.shield(self._asking)
