@@ -55,7 +55,7 @@ check: install
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/deptry .
-	$(BIN)/python -m tests.support.prose worker docs docs/guarantees
+	$(BIN)/python -m tests.support.prose worker docs docs/guarantees docs/runbooks
 
 # make bench NAME=throughput ARGS="..."; without NAME it lists them.
 bench: install

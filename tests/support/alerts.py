@@ -1,0 +1,147 @@
+"""Judges the expressions of deploy/prometheus/rules.yaml on two readings of the metrics, without Prometheus.
+
+Only what these expressions use: selectors, `sum by`, `increase` and `rate` (the difference of the two
+readings), comparisons, `or`, `and`, `*`. How long something lasts (`for`) is what `promtool test rules` judges.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from collections.abc import Mapping
+from typing import Any
+
+import yaml
+
+from tests.docs.page import ROOT
+
+Labels = tuple[tuple[str, str], ...]
+Reading = Mapping[tuple[str, Labels], float]
+Vector = dict[Labels, float]
+
+_TOKEN = re.compile(
+    r"\s*(?:(?P<by>sum by \((?P<label>account|channel)\))|(?P<call>increase|rate|abs|timestamp|absent)\("
+    r"|(?P<number>\d+(?:\.\d+)?)"
+    r"|(?P<name>worker_\w+)(?:\{(?P<labels>[^}]*)\})?(?:\[\w+\])?(?: offset \w+)?|(?P<sign>[()*>]|==|!=|and|or|-))"
+)
+_LABEL = re.compile(r'(\w+)(=~|!=|=)"([^"]*)"')
+
+
+def rules() -> dict[str, Any]:
+    """The alerts by their names."""
+    text = (ROOT / "deploy/prometheus/rules.yaml").read_text(encoding="utf-8")
+    return {rule["alert"]: rule for group in yaml.safe_load(text)["groups"] for rule in group["rules"]}
+
+
+def raised(before: Reading, after: Reading, *, scraped_at: float) -> dict[str, set[str]]:
+    """The alerts that are raised between two readings, each with the accounts that it names (empty: none)."""
+    found = {}
+    for name, rule in rules().items():
+        vector = _Expression(rule["expr"], before, after, scraped_at).value()
+        if vector:
+            found[name] = {dict(labels).get("account", "") for labels in vector}
+    return found
+
+
+class _Expression:
+    """A recursive descent over one expression."""
+
+    def __init__(self, text: str, before: Reading, after: Reading, scraped_at: float):
+        self._before, self._after, self._scraped_at = before, after, scraped_at
+        self._tokens: list[re.Match[str]] = []
+        at = 0
+        while text[at:].strip():
+            match = _TOKEN.match(text, at)
+            assert match, f"not understood: {text[at:]}"
+            self._tokens.append(match)
+            at = match.end()
+
+    def value(self) -> Vector:
+        """What it selects."""
+        found = self._either()
+        assert not self._tokens, self._tokens
+        return found
+
+    def _takes(self, *signs: str) -> str | None:
+        if self._tokens and self._tokens[0]["sign"] in signs:
+            return self._tokens.pop(0)["sign"]
+        return None
+
+    def _either(self) -> Vector:
+        found = self._both()
+        while self._takes("or"):
+            found = {**self._both(), **found}
+        return found
+
+    def _both(self) -> Vector:
+        found = self._compared()
+        while self._takes("and"):
+            other = self._compared()
+            found = {labels: value for labels, value in found.items() if labels in other}
+        return found
+
+    def _compared(self) -> Vector:
+        found = self._product()
+        while sign := self._takes(">", "=="):
+            other = self._product()
+            for labels in list(found):
+                bound = other.get(labels, other.get(()))
+                if bound is None or not (found[labels] > bound if sign == ">" else found[labels] == bound):
+                    del found[labels]
+        return found
+
+    def _product(self) -> Vector:
+        found = self._one()
+        while sign := self._takes("*", "-"):
+            other = self._one()
+            if sign == "-":
+                found = {labels: value - other[labels] for labels, value in found.items()}
+            else:
+                found = {labels: value * found[()] for labels, value in other.items()}
+        return found
+
+    def _one(self) -> Vector:
+        token = self._tokens.pop(0)
+        if token["by"]:
+            sums: defaultdict[Labels, float] = defaultdict(float)
+            assert self._takes("(")
+            for labels, value in self._either().items():
+                sums[tuple(pair for pair in labels if pair[0] == token["label"])] += value
+            assert self._takes(")")
+            return dict(sums)
+        if token["number"]:
+            return {(): float(token["number"])}
+        if token["name"]:
+            return self._selected(token, self._after)
+        return self._called(token["call"])
+
+    def _called(self, name: str) -> Vector:
+        token = self._tokens[0]
+        found = self._either()
+        assert self._takes(")")
+        match name:
+            case "increase" | "rate":
+                before = self._selected(token, self._before)
+                return {labels: value - before.get(labels, 0) for labels, value in found.items()}
+            case "abs":
+                return {labels: abs(value) for labels, value in found.items()}
+            case "timestamp":
+                return dict.fromkeys(found, self._scraped_at)
+        return {} if found else {(): 1}
+
+    def _selected(self, token: re.Match[str], reading: Reading) -> Vector:
+        wanted = _LABEL.findall(token["labels"] or "")
+
+        def is_wanted(labels: Mapping[str, str]) -> bool:
+            return all(_fits(labels.get(label, ""), sign, text) for label, sign, text in wanted)
+
+        name = token["name"]
+        return {
+            labels: value for (found, labels), value in reading.items() if found == name and is_wanted(dict(labels))
+        }
+
+
+def _fits(value: str, sign: str, text: str) -> bool:
+    if sign == "=~":
+        return re.fullmatch(text, value) is not None
+    return (value == text) == (sign == "=")
