@@ -39,7 +39,7 @@ class Vendor:
             self._tokens[corpid, secret] = self.gettoken(corpid, secret)["access_token"]
         return self._tokens[corpid, secret]
 
-    def post(self, path: str, body: Any, *, token: str | None = None, timeout: float = 5, **query: Any) -> Any:
+    def post(self, path: str, body: Any, *, token: str | None = None, timeout: float = 60, **query: Any) -> Any:
         """The HTTP response of a POST; bytes are sent as they are."""
         data = body if isinstance(body, bytes) else json.dumps(body, ensure_ascii=False).encode()
         query = {"access_token": token or self.token(), **query}
