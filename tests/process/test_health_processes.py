@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 import os
+import signal
 import time
 from contextlib import closing
 
+import pytest
+import requests
+
 from rig.stack import Process, Stack, until
 from rig.stacks import MARIADB, RABBITMQ, REDIS, Make, on_every_stack
+from tests.process.office import Office
 from tests.process.stuck_worker import SENDERS, WRITER
 from tests.process.test_pipeline_processes import assert_each_once, enqueue_texts
 from tests.process.test_services_away import door_to, through
 
 AWAY_S = float(os.environ.get("TEST_AWAY_S", "20"))
 """As long as a loop may be in one turn, at least."""
+PROBE_WAITS_S = 5.0
+"""`timeoutSeconds` of docs/health.md."""
 PROBES_AFTER = 5
 """How often a worker is asked when everything has been sent after an outage."""
 TELLS = {
@@ -65,6 +72,24 @@ def test_what_stops_in_a_worker_is_told(make: Make, stops: str) -> None:
 
     assert (1, True) == (status, TELLS[stops] in line), line
     assert worker.poll() is None
+
+
+@on_every_stack(REDIS, why="it is HTTP alone")
+def test_a_receiver_that_stopped_answers_no_probe(make: Make) -> None:
+    """Within the time that a probe waits; and does so again once it goes on."""
+    here = Office(make)
+    assert ["live\n", "ready\n"] == [_probed(here, path) for path in ("livez", "readyz")]
+
+    os.kill(here.receiver.pid, signal.SIGSTOP)
+    with pytest.raises(requests.Timeout):
+        _probed(here, "livez", PROBE_WAITS_S)
+    os.kill(here.receiver.pid, signal.SIGCONT)
+
+    assert "live\n" == _probed(here, "livez")
+
+
+def _probed(here: Office, path: str, timeout_s: float = 60) -> str:
+    return requests.get(f"{here.url}/{path}", timeout=timeout_s).text
 
 
 @on_every_stack(RABBITMQ, MARIADB, why="each database and each broker once", service=("database", "broker"))
