@@ -105,8 +105,7 @@ class Outbox(Collector):
                     read = list(self._read(connection))
             except SQLAlchemyError as error:
                 log.warning("database_away", error=type(error).__name__)
-            up = "1 when the database answered; else nothing else is told."
-            yield from (_one("worker_database_up", up, 1 if read else 0), build_info(), *read)
+            yield from reading_of(read)
 
     def _of_state(self, connection: Connection, read: Callable[[StateReader], T], nothing: T) -> T:
         """What is read of the state; `nothing` while a shared one is away, which is noted."""
@@ -211,6 +210,12 @@ class Outbox(Collector):
         # From 0 on, so that the first step is an increase.
         steps = [BETWEEN.join(("lane_events", *labels)) for labels in product(few, map(str, Step))]
         return counters({**dict.fromkeys(steps, 0), **found})
+
+
+def reading_of(read: Sequence[Metric]) -> list[Metric]:
+    """All metrics of one reading; with nothing read, that the database is away."""
+    up = "1 when the database answered; else nothing else is told."
+    return [_one("worker_database_up", up, 1 if read else 0), build_info(), *read]
 
 
 def _threads(fresh: Sequence[Process]) -> Metric:

@@ -28,7 +28,7 @@ from worker.control.opening import database_of
 from worker.domain.errors import ConfigurationError
 from worker.outbox.engine.migrate import require_current
 from worker.service.loop import Loop
-from worker.service.web.collector import Outbox
+from worker.service.web.collector import Outbox, reading_of
 from worker.service.web.probes import Probes
 from worker.service.web.serving import serve
 
@@ -36,6 +36,8 @@ LAST_PORT = 65_535
 READ_EVERY_S = 5.0
 RESTS = 20
 """It rests at least so many times as long as a reading took, so that it takes a twentieth of a connection at most."""
+HANGS_S = 30.0
+"""Seconds that a reading may take; after them the database counts as away. With 1,000 busy accounts it takes 0.3."""
 STOP_S = 5.0
 _FORMATS: Mapping[str, Callable[[Collector], bytes]] = {
     CONTENT_TYPE_PLAIN_0_0_4: exposition.generate_latest,
@@ -50,25 +52,40 @@ class Answers:
         self._outbox, self._monotonic = outbox, monotonic
         self._first = threading.Lock()
         self._kept: dict[str, bytes] = {}
+        self._began_at: float | None = None
+        """When the reading that is under way began."""
 
     def turn(self) -> float:
         """Reads the outbox; returns the seconds until the next reading."""
-        began = self._monotonic()
-        self.fresh()
+        self._began_at = began = self._monotonic()
+        try:
+            self.fresh()
+        finally:
+            self._began_at = None
         return max(READ_EVERY_S, RESTS * (self._monotonic() - began))
 
     def fresh(self) -> None:
         """Reads the outbox."""
-        reading = _Reading(list(self._outbox.collect()))
-        self._kept = {form: encode(reading) for form, encode in _FORMATS.items()}
+        self._kept = _encoded(list(self._outbox.collect()))
 
     def of(self, accepts: str) -> tuple[bytes, str]:
-        """The last reading in the format that is asked for, and its content type; without one it is made here."""
+        """The last reading in the format that is asked for, and its content type; without one it is made here.
+
+        While a reading hangs, what was read before it is no longer true: then the database is told to be away.
+        """
         form = CONTENT_TYPE_LATEST if "application/openmetrics-text" in accepts else CONTENT_TYPE_PLAIN_0_0_4
+        began_at = self._began_at
+        if began_at is not None and self._monotonic() - began_at > HANGS_S:
+            return _encoded(reading_of([]))[form], form
         with self._first:
             if not self._kept:
                 self.fresh()
         return self._kept[form], form
+
+
+def _encoded(metrics: list[Metric]) -> dict[str, bytes]:
+    reading = _Reading(metrics)
+    return {form: encode(reading) for form, encode in _FORMATS.items()}
 
 
 class _Reading(Collector):

@@ -1,0 +1,50 @@
+"""What a scrape is answered while a reading of the outbox is under way."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+
+from prometheus_client.core import Metric
+from prometheus_client.registry import Collector
+
+from worker.service.web.collector import reading_of
+from worker.service.web.metrics import HANGS_S, Answers
+
+
+class HangingOutbox(Collector):
+    """Answers once, and then hangs until it is let go."""
+
+    def __init__(self) -> None:
+        self.hangs, self.goes_on = threading.Event(), threading.Event()
+        self._asked = False
+
+    def collect(self) -> Iterator[Metric]:
+        if self._asked:
+            self.hangs.set()
+            self.goes_on.wait(60)
+        self._asked = True
+        yield from reading_of([Metric("worker_processes", "", "gauge")])
+
+
+def test_a_reading_that_hangs_is_told_as_a_database_that_is_away() -> None:
+    """What was read before is given for a while, then it is no longer true; after the reading it is again."""
+    clock = [0.0]
+    outbox = HangingOutbox()
+    answers = Answers(outbox, lambda: clock[0])
+    answers.turn()
+    thread = threading.Thread(target=answers.turn)
+    thread.start()
+    assert outbox.hangs.wait(60)
+
+    told = []
+    for clock[0] in (HANGS_S, HANGS_S + 1):
+        told.append(_is_up(answers))
+    outbox.goes_on.set()
+    thread.join(60)
+
+    assert [True, False, True] == [*told, _is_up(answers)]
+
+
+def _is_up(answers: Answers) -> bool:
+    return b"worker_database_up 1.0" in answers.of("")[0]
