@@ -8,9 +8,12 @@ from __future__ import annotations
 import json
 import os
 import socket
+import threading
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -18,8 +21,12 @@ from worker.config.settings import load_settings
 from worker.control.opening import opened
 from worker.domain.errors import RetryTransaction
 from worker.outbox.engine.database import Database
-from worker.outbox.lanes.processes import Process, living, try_to_write
+from worker.outbox.lanes.processes import Process, of_host, try_to_write
 
+WRITES_S = 10.0
+"""Seconds within which a database takes a row; a probe is given 30."""
+SLACK_S = 5.0
+"""Seconds by which a clock that was set may be off."""
 PATIENCE_S = 4.0
 """Seconds for which a late heartbeat is read again; a heartbeat comes every 3 s, and at once after an outage."""
 LOOK_S = 0.25
@@ -61,15 +68,14 @@ def own_host() -> str:
     return socket.gethostname()[:100]
 
 
-def judge(processes: Sequence[Process], host: str, pid: int | None, is_there: Callable[[int], bool]) -> Told:
-    """Judges the processes of a host, or the one of them with this number, by the rows of all that have not ended.
+def judge(rows: Sequence[Process], host: str, pid: int | None, age_of: Callable[[int], float | None]) -> Told:
+    """Judges the processes of a host, or the one of them with this number, by their rows in the order of their starts.
 
-    `is_there` tells whether the host has a process with a number.
+    `age_of`: for how many seconds the host's process with a number has run; None where there is none.
     """
     # The newest row of each number: a process that was cut off goes on under a new one, and the old one lapses.
-    newest = {one.pid: one for one in processes if one.host == host and pid in (None, one.pid)}
-    # Without a heartbeat and without a process: it was killed, and its row ends in a moment.
-    mine = [one for one in newest.values() if one.fresh or is_there(one.pid)]
+    newest = {one.pid: one for one in rows if pid in (None, one.pid)}
+    mine = [one for one in newest.values() if _counts(one, age_of(one.pid))]
     if not mine:
         number = "" if pid is None else f" with the number {pid}"
         return Told(False, f"unhealthy: no worker process of {host}{number} has a heartbeat", late=True)
@@ -78,6 +84,15 @@ def judge(processes: Sequence[Process], host: str, pid: int | None, is_there: Ca
     if wrong or late:
         return Told(False, f"unhealthy: {'; '.join([*wrong, *late])}", late=not wrong)
     return Told(True, f"healthy: {', '.join(f'worker {host} {one.pid}' for one in mine)}")
+
+
+def _counts(row: Process, age_s: float | None) -> bool:
+    """False for the row of a process that is there no more."""
+    if age_s is None:
+        # Without a heartbeat as well: it was killed, and its row ends in a moment.
+        return row.fresh
+    # A younger process has the number of the one that wrote the row, as in a container that was started again.
+    return age_s > row.age_s - SLACK_S
 
 
 def _patiently(
@@ -89,21 +104,53 @@ def _patiently(
         pause(LOOK_S)
     if told.late:
         # Else a database that can be read but takes no writes would have every process restarted.
-        database.run(try_to_write, tries=1)
+        return _unless_none_can_write(database, told)
+    return told
+
+
+def _unless_none_can_write(database: Database, told: Told) -> Told:
+    """What is told, if the database takes a row soon; raises what it raises when it refuses one."""
+    failed: list[BaseException | None] = []
+
+    def write() -> None:
+        try:
+            database.run(try_to_write, tries=1)
+        except Exception as error:  # noqa: BLE001  handed to the thread that waits
+            failed.append(error)
+        else:
+            failed.append(None)
+
+    # In a thread that may be left behind: a disk that hangs lets no commit end.
+    thread = threading.Thread(target=write, daemon=True)
+    thread.start()
+    thread.join(WRITES_S)
+    if not failed:
+        return Told(True, "not known: the database takes no writes, and no restart would bring it back")
+    if failed[0] is not None:
+        raise failed[0]
     return told
 
 
 def _look(database: Database, host: str, pid: int | None) -> Told:
     with database.reading() as connection:
-        processes = living(connection, database.now)
+        rows = of_host(connection, database.now, host)
+    if host == own_host():
+        return judge(rows, host, pid, _age_of)
     # The processes of another host cannot be looked for.
-    return judge(processes, host, pid, _is_there if host == own_host() else lambda number: True)
+    alive = [one for one in rows if not one.ended]
+    return judge(alive, host, pid, lambda number: float("inf"))
 
 
-def _is_there(pid: int) -> bool:
+def _age_of(pid: int) -> float | None:
+    """For how many seconds the process with this number has run: for ever where the system does not say it."""
     try:
-        os.kill(pid, 0)
-    except OSError as error:
-        # Another user's process is there, too.
-        return not isinstance(error, ProcessLookupError)
-    return True
+        with suppress(PermissionError):  # another user's process is there, too
+            os.kill(pid, 0)
+    except OSError:
+        return None
+    try:
+        # Behind the name, which may hold blanks: field 22 of proc(5), in ticks since the machine's start.
+        started = int(Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()[19])
+    except (OSError, ValueError, IndexError):
+        return float("inf")
+    return time.clock_gettime(time.CLOCK_BOOTTIME) - started / os.sysconf("SC_CLK_TCK")

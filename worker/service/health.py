@@ -9,6 +9,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
+from kombu.exceptions import OperationalError
+from sqlalchemy.exc import SQLAlchemyError
+
+from worker.domain.errors import AccountsUnread, RetryTransaction
 from worker.outbox.lanes.processes import Health
 from worker.service.loop import Loop
 
@@ -24,6 +28,10 @@ LATE_S = 7.0
 """Seconds by which a heartbeat may be late; what held it up for longer may have held up the other threads, too."""
 PROMPT = ("relay", "full_scan", "recovery", "hooks")
 """Loops whose turns are short. The heartbeat is missed by who reads its row, and the others hold up no delivery."""
+FAILING = ("heartbeat", *PROMPT)
+"""Loops that are missed when each of their turns fails with an error of ours, which a new process may not have."""
+OUTAGES = (SQLAlchemyError, OSError, RetryTransaction, AccountsUnread, OperationalError)
+"""What a database, a broker or a source of accounts that is away makes a turn raise."""
 NEVER = float("-inf")
 
 
@@ -66,11 +74,11 @@ class WorkerHealth:
         self._looked_at = now
         # What was begun before an outage of the database has the time since its end.
         back_at = max(self._held_up_at, self._signs.writer_away_at())
-        return Health((*self._stuck(now, now - back_at), *self._stalled(now, back_at)))
+        return Health((*self._stuck(now, now - back_at), *self._failing(now), *self._stalled(now, back_at)))
 
     def _is_held_up(self, now: float) -> bool:
         """True when the last heartbeats failed or came late, so that other threads may have waited as well."""
-        return bool(self._loops["heartbeat"].failures) or now - self._looked_at > self._every_s + LATE_S
+        return isinstance(self._loops["heartbeat"].error, OUTAGES) or now - self._looked_at > self._every_s + LATE_S
 
     def _stuck(self, now: float, most_s: float) -> Iterator[str]:
         busy_s = min(self._signs.writer_busy_s(now), most_s)
@@ -80,6 +88,15 @@ class WorkerHealth:
             busy_s = min(loop.busy_s(now), most_s)
             if name != "heartbeat" and busy_s > (STUCK_S if name in PROMPT else LONG_S):
                 yield f"the loop {name} has been in one turn for {busy_s:.0f} s"
+
+    def _failing(self, now: float) -> Iterator[str]:
+        for name in FAILING:
+            loop = self._loops.get(name)
+            if loop is None or loop.error is None or isinstance(loop.error, OUTAGES):
+                continue
+            if (failing_s := loop.failing_s(now)) > STUCK_S:
+                error = type(loop.error).__name__
+                yield f"each turn of the loop {name} has failed for {failing_s:.0f} s ({error})"
 
     def _stalled(self, now: float, back_at: float) -> Iterator[str]:
         if not self._signs.knows_due():

@@ -42,8 +42,8 @@ from worker.outbox.engine.counting import LooseCounts
 from worker.outbox.engine.database import Database
 from worker.outbox.jobs.loading import leave
 from worker.outbox.lanes.lanes import try_changed
-from worker.outbox.lanes.processes import QueueName
-from worker.outbox.upkeep.totals import Totals
+from worker.outbox.lanes.processes import Health, QueueName
+from worker.outbox.upkeep.totals import SELDOM_S, Totals
 from worker.service.accounts_told import AccountsTold
 from worker.service.flower import Flower
 from worker.service.health import Signs, WorkerHealth
@@ -183,7 +183,7 @@ class WorkerProcess:
             "revocations": Revocations(runtime, self._revoked()).turn,
             "indexing": partial(self._while_leading, Indexing(runtime.database).turn),
             "accounts": AccountsTold(self._accounts, runtime.lane_states, self._try_changed).turn,
-            "totals": partial(self._while_leading, Totals(runtime.database).turn),
+            "totals": partial(self._add_up, Totals(runtime.database)),
             "housekeeping": partial(self._keep_house, Housekeeping(runtime.database, self._settings.retention)),
         }
         if self._flower:
@@ -291,7 +291,7 @@ class WorkerProcess:
 
     def _beat(self) -> float:
         states = self.runtime.lane_states
-        self.runtime.lease.beat(states.summary(), states.unusable(), self._health.look())
+        self.runtime.lease.beat(states.summary(), states.unusable(), self._judged())
         self._sender.leave_missed()
         if self._hook_service:
             self._hook_service.runs.settle()
@@ -300,6 +300,12 @@ class WorkerProcess:
             self._dropped_told += dropped
         self._counts.flush()
         return self.runtime.settings.heartbeat_s
+
+    def _judged(self) -> Health:
+        try:
+            return self._health.look()
+        except Exception as error:  # noqa: BLE001  a heartbeat that stops would stop all delivery
+            return Health((f"it cannot judge itself ({type(error).__name__})",))
 
     def _try_changed(self, accounts: Collection[str]) -> None:
         state = self.runtime.database.state
@@ -329,6 +335,10 @@ class WorkerProcess:
         if housekeeping.gone:
             log.info("purged", **housekeeping.gone)
         return delay
+
+    def _add_up(self, totals: Totals) -> float:
+        delay = totals.turn()
+        return delay if self._relay.active else max(delay, SELDOM_S)
 
     def _while_leading(self, turn: Callable[[], float]) -> float:
         return turn() if self._relay.active else NOT_LEADING_S

@@ -31,9 +31,12 @@ class Loop:
         self._monotonic = monotonic
         self._began_at: float | None = None
         """When the turn that runs now began; None between two turns."""
+        self._failing_since: float | None = None
         self._told = threading.Event()
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
         self.failures = 0
+        self.error: Exception | None = None
+        """What the last turn raised; None when it ended well."""
 
     def start(self) -> None:
         """Starts the thread."""
@@ -54,6 +57,11 @@ class Loop:
         began_at = self._began_at
         return 0.0 if began_at is None else now - began_at
 
+    def failing_s(self, now: float) -> float:
+        """For how many seconds each of its turns has raised; 0 when the last one ended well."""
+        since = self._failing_since
+        return 0.0 if since is None else now - since
+
     def _run(self) -> None:
         while not self._told.is_set():
             self._told.wait(self._once())
@@ -67,12 +75,18 @@ class Loop:
             delay = self._turn()
         except Exception as error:  # noqa: BLE001  the outer loop of the thread: a database away must not end it
             self._began_at = None
-            self.failures += 1
+            self._fails_with(error)
             if self.failures == 1:
                 log.warning("thread_failed", thread=self._name, error=type(error).__name__)
             return self._rng.uniform(0.5, 1.0) * min(LONGEST_PAUSE_S, 0.05 * 2.0 ** min(self.failures, 6))
         self._began_at = None
         if self.failures:
             log.info("thread_recovered", thread=self._name, failures=self.failures)
-        self.failures = 0
+        self.failures, self.error, self._failing_since = 0, None, None
         return delay
+
+    def _fails_with(self, error: Exception) -> None:
+        self.failures += 1
+        self.error = error
+        if self._failing_since is None:
+            self._failing_since = self._monotonic()

@@ -6,6 +6,7 @@ import json
 import os
 from collections.abc import Iterator
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -17,7 +18,8 @@ from worker.cli.health import PATIENCE_S, judge, own_host
 from worker.outbox.engine.database import Database, make_engine
 from worker.outbox.lanes.processes import HEALTHY, Health, Process, bury, renew
 
-HOST, PID = own_host(), os.getpid()
+HOST, PID, MISSING = own_host(), os.getpid(), 2**22 + 1
+"""`MISSING` is beyond the numbers that a system gives."""
 STUCK = Health(("the loop relay has been in one turn for 40 s",))
 
 
@@ -92,7 +94,7 @@ def test_a_late_heartbeat_that_comes_is_taken(run: Run, database: Database) -> N
 
 def test_a_host_without_a_worker(run: Run, database: Database) -> None:
     """Also one whose worker ended."""
-    beat(database)
+    beat(database, pid=MISSING)
     database.run(lambda connection: bury(connection, database.now, ["p1"]))
 
     assert (1, [f"unhealthy: no worker process of {HOST} has a heartbeat"]) == show()
@@ -114,11 +116,11 @@ def test_a_database_that_cannot_be_asked_is_no_fault_of_a_process(
 
 
 def test_a_database_that_takes_no_writes_is_no_fault_of_a_process(run: Run, database: Database) -> None:
-    """It can be read, and no heartbeat can be written: here the table is a view."""
+    """It can be read, and no row can be written: here the disk is full."""
     beat(database, lease_s=0)
     with database.engine.begin() as connection:
-        connection.exec_driver_sql("alter table worker_processes rename to kept")
-        connection.exec_driver_sql("create view worker_processes as select * from kept")
+        full = "select raise(fail, 'database or disk is full')"
+        connection.exec_driver_sql(f"create trigger full before insert on worker_counts begin {full}; end")
 
     status, [said] = show()
 
@@ -132,30 +134,60 @@ def a_process(id_: str, pid: int = 1, *, fresh: bool = True, told: Health = HEAL
 
 def test_of_two_incarnations_the_newer_one_counts() -> None:
     """A process that was cut off goes on under a new one, and so does a container whose worker has the same number."""
-    told = judge([a_process("old", fresh=False), a_process("new")], "h", None, lambda pid: True)
+    told = judge([a_process("old", fresh=False), a_process("new")], "h", None, lambda pid: 100.0)
 
     assert "healthy: worker h 1" == told.text
 
 
 def test_a_process_that_was_killed_is_none() -> None:
     """Its row ends when another one has noticed."""
-    told = judge([a_process("killed", 7, fresh=False), a_process("other", 8)], "h", None, lambda pid: pid == 8)
+    told = judge(
+        [a_process("killed", 7, fresh=False), a_process("other", 8)], "h", None, lambda pid: 100.0 if pid == 8 else None
+    )
 
     assert "healthy: worker h 8" == told.text
 
 
 def test_all_processes_of_the_host_are_judged() -> None:
-    """And those of other hosts are not."""
+    """Each by its own row."""
     rows = [
         a_process("one", 1, told=STUCK),
         a_process("two", 2, fresh=False),
         a_process("three", 3),
-        a_process("four", 4, fresh=False, host="other"),
     ]
 
-    told = judge(rows, "h", None, lambda pid: True)
+    told = judge(rows, "h", None, lambda pid: 100.0)
 
     assert (
         f"unhealthy: worker h 1: {STUCK.wrong[0]}; worker h 2: its heartbeat does not turn",
         "healthy: worker h 3",
-    ) == (told.text, judge(rows, "h", 3, lambda pid: True).text)
+    ) == (told.text, judge(rows, "h", 3, lambda pid: 100.0).text)
+
+
+def test_a_process_that_hangs_is_told_also_when_the_others_took_it_for_dead(run: Run, database: Database) -> None:
+    """Its row has ended, and it is still there; a process beside it is well."""
+    beat(database)
+    beat(database, name="p2", pid=os.getppid())
+    database.run(lambda connection: bury(connection, database.now, ["p1"]))
+
+    assert (1, [f"unhealthy: worker {HOST} {PID}: its heartbeat does not turn"]) == show()
+
+
+def test_the_row_of_a_process_before_says_nothing_of_its_successor() -> None:
+    """A container that was started again has the same host and the same number."""
+    before = replace(a_process("before", told=STUCK), age_s=60.0)
+
+    told = judge([before], "h", None, lambda pid: 2.0)
+
+    assert "unhealthy: no worker process of h has a heartbeat" == told.text
+
+
+def test_a_process_of_another_host_is_judged_by_its_row(run: Run, database: Database) -> None:
+    """Of which it cannot be seen whether it is there."""
+    beat(database)
+    said: list[str] = []
+    ticks = Ticks()
+
+    status = health.show(said.append, host="other", pid=None, as_json=False, pause=ticks.advance, monotonic=ticks)
+
+    assert (1, ["unhealthy: no worker process of other has a heartbeat"]) == (status, said)

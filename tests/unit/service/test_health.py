@@ -8,8 +8,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 import pytest
+from kombu.exceptions import OperationalError
+from sqlalchemy.exc import SQLAlchemyError
 
 from tests.support.runtime import Ticks
+from worker.domain.errors import RetryTransaction
 from worker.service.health import LONG_S, RECONNECT_S, STALLED_S, STUCK_S, Signs, WorkerHealth
 from worker.service.loop import Loop
 
@@ -38,10 +41,15 @@ class HeldLoop(Loop):
     """A loop of which the test says for how long its turn has run, and how often it failed."""
 
     seconds = 0.0
+    failing = 0.0
 
     def busy_s(self, now: float) -> float:
         """As the test says."""
         return self.seconds
+
+    def failing_s(self, now: float) -> float:
+        """As the test says."""
+        return self.failing
 
 
 @dataclass
@@ -124,10 +132,10 @@ def test_a_loop_has_its_time_after_an_outage_of_the_database(worker: Worker) -> 
 
 def test_failing_heartbeats_begin_the_time_anew(worker: Worker) -> None:
     """The database was away for them too, and it is back when the next one is written."""
-    worker.loops["heartbeat"].failures = 3
+    worker.loops["heartbeat"].error = ConnectionError()
     worker.loops["relay"].seconds = 90.0
     away = worker.beats(0)
-    worker.loops["heartbeat"].failures = 0
+    worker.loops["heartbeat"].error = None
 
     assert ((), (), 1) == (away, worker.beats(STUCK_S - EVERY_S), len(worker.beats(EVERY_S)))
 
@@ -222,7 +230,7 @@ def test_a_turn_that_raises_is_a_turn() -> None:
         loop.stop(30)
         ticks.advance(60)
 
-    assert (0.0, 1) == (loop.busy_s(ticks.now), loop.failures)
+    assert (0.0, 1, 60.0) == (loop.busy_s(ticks.now), loop.failures, loop.failing_s(ticks.now))
 
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
@@ -237,3 +245,22 @@ def test_a_loop_whose_thread_ended_is_busy_for_ever() -> None:
         ticks.advance(60)
 
     assert 60.0 == loop.busy_s(ticks.now)
+
+
+@pytest.mark.parametrize("name", ["heartbeat", "relay", "full_scan", "recovery", "hooks"])
+def test_a_loop_whose_turns_all_fail_is_told(worker: Worker, name: str) -> None:
+    """With an error of ours, for as long as a turn may last; its text, which may hold anything, is not told."""
+    worker.loops[name].error, worker.loops[name].failing = KeyError("canary"), STUCK_S
+    before = worker.beats(0)
+    worker.loops[name].failing = STUCK_S + 1
+
+    assert () == before
+    assert (f"each turn of the loop {name} has failed for 21 s (KeyError)",) == worker.beats(0)
+
+
+@pytest.mark.parametrize("error", [ConnectionError(), RetryTransaction(""), SQLAlchemyError(), OperationalError()])
+def test_an_outage_is_no_failure_of_a_loop(worker: Worker, error: Exception) -> None:
+    """However long it lasts."""
+    worker.loops["relay"].error, worker.loops["relay"].failing = error, 3_600.0
+
+    assert () == worker.beats(0)

@@ -132,8 +132,10 @@ class Writer:
         self._haste.set()
         for ticket in tickets:
             ticket.wait()
-        self.marked_at = self._monotonic()
-        return [LOST if ticket.failed or ticket.reply is None else ticket.reply for ticket in tickets]
+        replies = [LOST if ticket.failed or ticket.reply is None else ticket.reply for ticket in tickets]
+        if any(reply is not LOST for reply in replies):
+            self.marked_at = self._monotonic()
+        return replies
 
     def end(self, end: End) -> Ticket:
         """Queues the result of a call; it is written before this sender's next mark."""

@@ -223,7 +223,8 @@ def count_rows(batch: Batch, jobs: Mapping[str, JobFacts], items: int) -> list[d
         job, account = jobs[part.job_id], account_of(part.lane)
         if part.state in FINAL_STATES:
             _count(batch, "parts_ended", job.channel, account, job.kind, part.state.label)
-            _observe(batch, "end_seconds", max(0, batch.now - job.due_at), Priority(job.priority).name.lower())
+            if part.first_marked_at is not None:
+                _observe(batch, "end_seconds", max(0, batch.now - job.due_at), Priority(job.priority).name.lower())
         elif part.state is PartState.UNKNOWN:
             _count(batch, "unknowns", job.channel, account, job.kind)
     for row in batch.added:

@@ -29,9 +29,10 @@ def count_row(counts: Mapping[str, int]) -> dict[str, Any]:
     return {"id": uuid7().hex, "counts": to_json(counts).decode()}
 
 
-def count(connection: Connection, name: str, *labels: str, times: int = 1) -> None:
-    """Counts something that this transaction does."""
-    insert_rows(connection, table, [count_row({BETWEEN.join((name, *labels)): times})])
+def count(connection: Connection, name: str, *labels: str, times: int = 1, once: str | None = None) -> None:
+    """Counts something that this transaction does; what has an id (`once`) counts once, however often it is tried."""
+    row = count_row({BETWEEN.join((name, *labels)): times})
+    insert_rows(connection, table, [row if once is None else {**row, "id": once}], conflict="ignore")
 
 
 def totals(connection: Connection) -> Counter[str]:

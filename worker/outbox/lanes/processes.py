@@ -12,6 +12,8 @@ from sqlalchemy import Connection, inspect
 
 from worker.outbox import tables
 from worker.outbox.engine.bulk import ids_json, insert_rows
+from worker.outbox.engine.clock import SECOND
+from worker.outbox.engine.counting import count_row
 from worker.outbox.engine.dialect import dialect_of
 from worker.outbox.engine.migrate import Release, this_release
 from worker.outbox.engine.sql import execute, read_now
@@ -43,7 +45,7 @@ HEALTHY = Health()
 
 @dataclass(frozen=True, slots=True)
 class Process:
-    """One incarnation that has not ended."""
+    """One incarnation."""
 
     id: str
     alive_until: int
@@ -58,6 +60,10 @@ class Process:
     host: str = ""
     pid: int = 0
     health: Health = HEALTHY
+    age_s: float = 0.0
+    """Seconds since its first heartbeat."""
+    ended: bool = False
+    """True when it ended, or counts as dead."""
     """As of its last heartbeat; a process of an earlier release does not judge itself."""
 
 
@@ -133,19 +139,33 @@ def _end(connection: Connection, now: str, incarnations: Sequence[str], only: st
     execute(connection, f"{update} and ended_at is null{only}", {"ids": ids_json(incarnations)})
 
 
+_COLUMNS = "id, alive_until, threads, lanes, {fresh}, queues, unusable, host, pid, health, {now} - started_at, ended_at"
+_FRESH = "ended_at is null and alive_until > {now}"
+MISSED_S = 600
+"""Seconds for which a process that counts as dead is looked for on its host."""
+
+
 def living(connection: Connection, now: str) -> list[Process]:
     """Every incarnation that has not ended, with a running lease or without, in the order of their first heartbeats."""
-    query = (
-        f"select id, alive_until, threads, lanes, alive_until > {now}, queues, unusable, host, pid, health"
-        " from worker_processes where ended_at is null order by started_at, id"
-    )
-    return [_process(*row) for row in execute(connection, query)]
+    return _processes(connection, now, "ended_at is null", {})
+
+
+def of_host(connection: Connection, now: str, host: str) -> list[Process]:
+    """As `living`, those of one host; with those that have ended lately, which may hang and count as dead."""
+    only = f"host = :host and (ended_at is null or ended_at > {now} - {MISSED_S * SECOND})"
+    return _processes(connection, now, only, {"host": host})
+
+
+def _processes(connection: Connection, now: str, only: str, values: Mapping[str, Any]) -> list[Process]:
+    columns = _COLUMNS.format(now=now, fresh=_FRESH.format(now=now))
+    query = f"select {columns} from worker_processes where {only} order by started_at, id"
+    return [_process(*row) for row in execute(connection, query, values)]
 
 
 def _process(
     incarnation: str, alive_until: int, threads: int, lanes: str, fresh: Any, queues: str | None, *more: Any
 ) -> Process:
-    unusable, host, pid, health = more
+    unusable, host, pid, health, age_us, ended_at = more
     return Process(
         incarnation,
         alive_until,
@@ -157,6 +177,8 @@ def _process(
         host,
         pid,
         Health(tuple(json.loads(health or "[]"))),
+        age_us / SECOND,
+        ended_at is not None,
     )
 
 
@@ -207,8 +229,11 @@ def sending_overdue(connection: Connection, now: str, margin_us: int, limit: int
 
 
 def try_to_write(connection: Connection) -> None:
-    """Changes no row; raises what a database raises that is locked, or whose server takes no writes."""
-    execute(connection, "update worker_processes set alive_until = 0 where id = ''")
+    """Writes a row of counts that counts nothing; raises what a database raises that takes no writes.
+
+    A statement that changes no row would pass on a full disk, and where no commit reaches the disk.
+    """
+    insert_rows(connection, tables.counts, [count_row({})])
 
 
 def take_lease(connection: Connection, now: str, name: str, holder: str, lease_us: int) -> bool:

@@ -19,6 +19,8 @@ from worker.outbox.engine.sql import fetch, run
 ROWS = 2_000
 """Rows that are added up in one transaction."""
 EVERY_S = 5.0
+SELDOM_S = 60.0
+"""The same in processes that help out while none leads that knows of counts, as in an upgrade."""
 
 
 def add_up(connection: Connection) -> int:
@@ -39,12 +41,13 @@ def add_up(connection: Connection) -> int:
 
 
 class Totals:
-    """Adds up, in one process of the installation, what its databases count."""
+    """Adds up what the databases of an installation count; more than one process may."""
 
-    def __init__(self, database: Database):
+    def __init__(self, database: Database, every_s: float = EVERY_S):
+        self._every_s = every_s
         self._databases = [database, *([database.state] if database.shares_state else [])]
 
     def turn(self) -> float:
         """Adds up once; returns the seconds until the next turn. Raises when a database is away."""
         added = [database.run(add_up) for database in self._databases]
-        return 0.0 if ROWS in added else EVERY_S
+        return 0.0 if ROWS in added else self._every_s

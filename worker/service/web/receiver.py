@@ -29,6 +29,7 @@ from worker.domain.errors import AccountsUnread, ConfigurationError
 from worker.hooks.callbacks import CallbackStore, Doors
 from worker.outbox.engine.counting import LooseCounts
 from worker.outbox.engine.migrate import require_current, require_state
+from worker.outbox.upkeep.totals import SELDOM_S, Totals
 from worker.service.loop import Loop
 from worker.service.web.probes import Probes
 from worker.service.web.serving import serve
@@ -177,9 +178,12 @@ def run_receiver(settings: Settings, host: str, port: int, loglevel: str) -> int
         store, counts = CallbackStore(database, settings, accounts), LooseCounts(database)
         counting = Loop("counts", partial(_write, counts), once_more=True)
         counting.start()
+        adding = Loop("totals", Totals(database, SELDOM_S).turn)
+        adding.start()
         receiver = Receiver(doors.of, store.store, count=counts.add, probes=Probes(database.read_now))
         status = serve(receiver.app, host, port, "receiver", f"--host {host} --port {port}")
         counting.stop(STORE_S)
+        adding.stop(STORE_S)
         store.behind.stop(STORE_S)
         return status
     finally:
