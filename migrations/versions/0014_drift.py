@@ -50,6 +50,7 @@ def upgrade() -> None:
         "worker_drift",
         sa.Column("channel", key(40), primary_key=True),
         sa.Column("fact", key(200), primary_key=True),
+        sa.Column("sort", key(20), nullable=False),
         sa.Column("account", key(60), nullable=False),
         sa.Column("part_id", key(40), nullable=False),
         sa.Column("sample", long_text(), nullable=False),

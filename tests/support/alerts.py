@@ -1,11 +1,13 @@
 """Judges the expressions of deploy/prometheus/rules.yaml on two readings of the metrics, without Prometheus.
 
 Only what these expressions use: selectors, `sum by`, `increase` and `rate` (the difference of the two
-readings), comparisons, `or`, `and`, `*`. How long something lasts (`for`) is what `promtool test rules` judges.
+readings), `time`, comparisons, `or`, `and`, `unless on`, `*`, `-`. How long something lasts (`for`) is what
+`promtool test rules` judges.
 """
 
 from __future__ import annotations
 
+import operator
 import re
 from collections import defaultdict
 from collections.abc import Mapping
@@ -21,9 +23,11 @@ Vector = dict[Labels, float]
 
 _TOKEN = re.compile(
     r"\s*(?:(?P<by>sum by \((?P<label>account|channel)\))|(?P<call>increase|rate|abs|timestamp|absent)\("
+    r"|(?P<time>time\(\))|(?P<unless>unless on \((?P<on>\w*)\))"
     r"|(?P<number>\d+(?:\.\d+)?)"
-    r"|(?P<name>worker_\w+)(?:\{(?P<labels>[^}]*)\})?(?:\[\w+\])?(?: offset \w+)?|(?P<sign>[()*>]|==|!=|and|or|-))"
+    r"|(?P<name>worker_\w+)(?:\{(?P<labels>[^}]*)\})?(?:\[\w+\])?(?: offset \w+)?|(?P<sign>[()*<>]|==|!=|and|or|-))"
 )
+_COMPARE = {">": operator.gt, "<": operator.lt, "==": operator.eq}
 _LABEL = re.compile(r'(\w+)(=~|!=|=)"([^"]*)"')
 
 
@@ -75,18 +79,25 @@ class _Expression:
 
     def _both(self) -> Vector:
         found = self._compared()
-        while self._takes("and"):
-            other = self._compared()
-            found = {labels: value for labels, value in found.items() if labels in other}
+        while self._tokens:
+            if self._takes("and"):
+                other = self._compared()
+                found = {labels: value for labels, value in found.items() if labels in other}
+            elif self._tokens[0]["unless"]:
+                label = self._tokens.pop(0)["on"]
+                other = {_only(labels, label): value for labels, value in self._compared().items()}
+                found = {labels: value for labels, value in found.items() if _only(labels, label) not in other}
+            else:
+                break
         return found
 
     def _compared(self) -> Vector:
         found = self._product()
-        while sign := self._takes(">", "=="):
+        while sign := self._takes(">", "<", "=="):
             other = self._product()
             for labels in list(found):
                 bound = other.get(labels, other.get(()))
-                if bound is None or not (found[labels] > bound if sign == ">" else found[labels] == bound):
+                if bound is None or not _COMPARE[sign](found[labels], bound):
                     del found[labels]
         return found
 
@@ -95,7 +106,7 @@ class _Expression:
         while sign := self._takes("*", "-"):
             other = self._one()
             if sign == "-":
-                found = {labels: value - other[labels] for labels, value in found.items()}
+                found = {labels: found.get(labels, found.get((), 0)) - value for labels, value in other.items()}
             else:
                 found = {labels: value * found[()] for labels, value in other.items()}
         return found
@@ -106,11 +117,13 @@ class _Expression:
             sums: defaultdict[Labels, float] = defaultdict(float)
             assert self._takes("(")
             for labels, value in self._either().items():
-                sums[tuple(pair for pair in labels if pair[0] == token["label"])] += value
+                sums[_only(labels, token["label"])] += value
             assert self._takes(")")
             return dict(sums)
         if token["number"]:
             return {(): float(token["number"])}
+        if token["time"]:
+            return {(): self._scraped_at}
         if token["name"]:
             return self._selected(token, self._after)
         return self._called(token["call"])
@@ -122,7 +135,8 @@ class _Expression:
         match name:
             case "increase" | "rate":
                 before = self._selected(token, self._before)
-                return {labels: value - before.get(labels, 0) for labels, value in found.items()}
+                # As Prometheus has it: a series that begins has not increased.
+                return {labels: value - before[labels] for labels, value in found.items() if labels in before}
             case "abs":
                 return {labels: abs(value) for labels, value in found.items()}
             case "timestamp":
@@ -139,6 +153,10 @@ class _Expression:
         return {
             labels: value for (found, labels), value in reading.items() if found == name and is_wanted(dict(labels))
         }
+
+
+def _only(labels: Labels, label: str) -> Labels:
+    return tuple(pair for pair in labels if pair[0] == label)
 
 
 def _fits(value: str, sign: str, text: str) -> bool:

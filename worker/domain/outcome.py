@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import Literal
 
 
 class Scope(StrEnum):
@@ -180,12 +181,14 @@ class Unknown:
 Outcome = Accepted | Partial | Retry | Wait | Progress | Held | StaleToken | Rejected | Parked | Unknown
 
 
+ContradictionSort = Literal["code", "field", "type", "promise"]
+
+
 @dataclass(frozen=True, slots=True)
 class Contradiction:
     """Where an answer does not look as the vendor's page says."""
 
-    sort: str
-    """`code`, `field`, `type` or `promise`."""
+    sort: ContradictionSort
     fact: str
     """What it contradicts, in our words; of the answer only the name of a field or a code."""
     sample: str

@@ -9,7 +9,7 @@ from prometheus_client.core import Metric
 from prometheus_client.registry import Collector
 
 from worker.service.web.collector import reading_of
-from worker.service.web.metrics import HANGS_S, Answers
+from worker.service.web.metrics import REST_S, STALE_S, Answers
 
 
 class HangingOutbox(Collector):
@@ -38,7 +38,7 @@ def test_a_reading_that_hangs_is_told_as_a_database_that_is_away() -> None:
     assert outbox.hangs.wait(60)
 
     told = []
-    for clock[0] in (HANGS_S, HANGS_S + 1):
+    for clock[0] in (REST_S + STALE_S, REST_S + STALE_S + 1):
         told.append(_is_up(answers))
     outbox.goes_on.set()
     thread.join(60)

@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from functools import cached_property
+from itertools import chain
 from typing import Any
 
 from worker.channels.wecom import errcodes, redact
@@ -18,6 +20,7 @@ from worker.domain.call import Reply
 from worker.domain.job import Part
 from worker.domain.outcome import (
     Contradiction,
+    ContradictionSort,
     Outcome,
     Parked,
     Rejected,
@@ -130,7 +133,7 @@ def retry_after(reply: Reply) -> float | None:
 
 def verdict(part: Part, answer: Answer, outcome: Outcome, page: Page) -> Verdict:
     """An outcome with the facts of the answer that may be kept; `page` says how it should look."""
-    odd = contradictions(page, answer, outcome)
+    odd = contradictions(page, answer, outcome, part)
     if answer.errmsg == "ok" and not isinstance(outcome, Parked):
         return Verdict(outcome, answer.errcode, answer.errmsg, contradictions=odd)
     ip = redact.caller_ip(answer.errmsg)
@@ -186,33 +189,54 @@ class Page:
 
 
 _ALWAYS: Mapping[str, tuple[type, ...]] = {"errcode": NUMBER, "errmsg": TEXT}
-_NAME = re.compile(r"[A-Za-z_]\w{0,39}", re.ASCII)
+_WORDS = re.compile(r"[a-z]{1,20}([_A-Z][a-z]{0,20}){0,4}", re.ASCII)
 _MOST_SHOWN = 20
 
 
-def contradictions(page: Page, answer: Answer, outcome: Outcome) -> tuple[Contradiction, ...]:
+def contradictions(page: Page, answer: Answer, outcome: Outcome, part: Part) -> tuple[Contradiction, ...]:
     """Where an answer does not look as its page says: a new code, a new field, another type, a promise not kept."""
-    data, found = answer.data, list[tuple[str, str]]()
+    data, found, named = answer.data, list[tuple[ContradictionSort, str]](), _Named(part)
     if isinstance(outcome, Rejected) and outcome.unheard_of:
         found.append(("code", f"errcode {answer.errcode} is in no table"))
     for name, value in data.items():
         types = _ALWAYS.get(name) or page.fields.get(name)
         if types is None:
-            found.append(("field", f"a field {_shown(name)} that the page does not have"))
+            found.append(("field", f"a field {named.shown(name)} that the page does not have"))
         elif value is not None and type(value) not in types:
             found.append(("type", f"{name} is {_type_of(value)}"))
     if page.promised and answer.errcode == 0 and not data.get(page.promised):
         found.append(("promise", f"a success without {page.promised}"))
     if not found:
         return ()
-    shape = {_shown(name): _shape(name, value) for name, value in list(data.items())[:_MOST_SHOWN]}
+    shape = {named.shown(name): _shape(name, value) for name, value in list(data.items())[:_MOST_SHOWN]}
     sample = json.dumps(shape)
     return tuple(Contradiction(sort, f"page {page.name}: {fact}", sample) for sort, fact in found[:_MOST_SHOWN])
 
 
-def _shown(name: str) -> str:
-    """A field's name, if it is one: a name that is a person's id would not be."""
-    return name if _NAME.fullmatch(name) else "with another name"
+class _Named:
+    """Which names of an answer's fields are shown: words, as the vendor's own are, that name nothing of the part."""
+
+    def __init__(self, part: Part):
+        self._part = part
+
+    @cached_property
+    def _texts(self) -> frozenset[str]:
+        return frozenset(_texts([self._part.spec, self._part.members or ()]))
+
+    def shown(self, name: str) -> str:
+        """The field's name; an answer may have persons, numbers or keys where names should stand."""
+        return name if _WORDS.fullmatch(name) and name.casefold() not in self._texts else "with another name"
+
+
+def _texts(value: Any) -> Iterator[str]:
+    """Every text within, without regard to case."""
+    match value:
+        case str():
+            yield value.casefold()
+        case Mapping():
+            yield from chain.from_iterable(map(_texts, value.values()))
+        case list() | tuple():
+            yield from chain.from_iterable(map(_texts, value))
 
 
 def _type_of(value: Any) -> str:

@@ -33,7 +33,7 @@ def outcome(part: Part, account: Account, reply: Reply, access: Access) -> Verdi
     else:  # a success has no id and no list; what it says of recipients stands in errmsg (c01_00003)
         found = errmsg.taken(part, account, errmsg_of(answer))
     page = UPLOADED if part.kind == UPLOAD else SENT
-    odd = contradictions(page, answer, found)
+    odd = contradictions(page, answer, found, part)
     return Verdict(found, answer.errcode, errmsg.reason(answer.errmsg), contradictions=odd)
 
 

@@ -18,7 +18,7 @@ from worker.domain.outcome import Contradiction
 from worker.outbox import tables
 from worker.outbox.engine.bulk import insert_rows
 from worker.outbox.engine.counting import BETWEEN, totals
-from worker.outbox.engine.sql import mappings, run
+from worker.outbox.engine.sql import fetch, mappings, run
 
 AGAIN_S = 3_600.0
 MOST = 100
@@ -58,13 +58,19 @@ class Drifts:
 def keep(connection: Connection, channel: str, account: str, part_id: str, one: Contradiction, now: int) -> None:
     """Stores a fact that an answer contradicts, or that another one did."""
     row = {"channel": channel, "fact": one.fact, "account": account, "part_id": part_id, "sample": one.sample}
-    fresh = {**row, "first_at": now, "last_at": now}
+    fresh = {**row, "sort": one.sort, "first_at": now, "last_at": now}
     insert_rows(connection, tables.drift, [fresh], conflict="ignore")
     update = (
         "update worker_drift set account = :account, part_id = :part_id, sample = :sample, last_at = :now"
         " where channel = :channel and fact = :fact and last_at < :now"
     )
     run(connection, update, {**row, "now": now})
+
+
+def newest(connection: Connection) -> dict[tuple[str, str], int]:
+    """When the newest fact of a channel and sort was first contradicted."""
+    query = "select channel, sort, max(first_at) from worker_drift group by channel, sort"
+    return {(channel, sort): int(at) for channel, sort, at in fetch(connection, query)}
 
 
 def list_drift(connection: Connection, channel: str | None) -> list[dict[str, Any]]:

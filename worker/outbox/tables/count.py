@@ -16,6 +16,7 @@ drift = table(
     "drift",
     Column("channel", Key(40), primary_key=True, doc="the channel of the answer"),
     Column("fact", Key(200), primary_key=True, doc="what the answer contradicts, in our words, with the vendor's page"),
+    Column("sort", Key(20), nullable=False, doc="`code`, `field`, `type` or `promise`"),
     Column("account", Key(60), nullable=False, doc="the account that was answered so last"),
     Column("part_id", Key(PART_ID), nullable=False, doc="the part that was answered so last"),
     Column("sample", LongText(), nullable=False, doc="JSON of that answer's shape: names, types, lengths; no values"),

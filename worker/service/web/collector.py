@@ -10,7 +10,7 @@ import threading
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import product
-from typing import TypeVar
+from typing import TypeVar, get_args
 
 import structlog
 from prometheus_client.core import GaugeMetricFamily, Metric
@@ -18,16 +18,18 @@ from prometheus_client.registry import Collector
 from sqlalchemy import Connection
 from sqlalchemy.exc import SQLAlchemyError
 
-from worker.channels.registry import channel, why_unusable
+from worker.channels.registry import channel, names, why_unusable
 from worker.config.accounts import AccountSource
 from worker.delivery.scheduler.relay import LEASE
 from worker.domain.job import Priority
+from worker.domain.outcome import ContradictionSort
 from worker.domain.pacing.lane import Standing, Step, standing
 from worker.domain.pause import Pause
 from worker.domain.state import JobState, PartState
 from worker.outbox.engine.clock import SECOND
 from worker.outbox.engine.counting import BETWEEN, totals
 from worker.outbox.engine.database import Database, StateReader
+from worker.outbox.jobs import drift
 from worker.outbox.lanes import lanes
 from worker.outbox.lanes.pauses import standing_pauses
 from worker.outbox.lanes.processes import Process, QueueName, living, unusable_accounts_told
@@ -91,6 +93,8 @@ class Outbox(Collector):
         self._lanes = Series("worker_lanes", stands, "account", "scope", "standing")
         self._pauses = Series("worker_pauses", "Pauses that stand; scope=job: jobs that are held.", "account", "scope")
         self._unusable = Series("worker_account_unusable", "Living processes that cannot use the account.", "account")
+        self._state_totals = Counter[str]()
+        """The last sums that a shared state gave."""
         self._told: set[str] = set()
         """Accounts whose limits are told of."""
         self._used: set[tuple[str, str, str]] = set()
@@ -123,9 +127,9 @@ class Outbox(Collector):
         now = int(connection.exec_driver_sql(f"select {self._database.now}").scalar_one())
         yield _one("worker_database_clock_seconds", "The database's clock, in seconds since 1970.", now / SECOND)
         self._state_is_up = True
-        names = self._accounts.names()
+        configured = self._accounts.names()
         # Of thousands most have nothing to do, and a reading is not to cost more for them.
-        few = list(names) if len(names) <= FEW else []
+        few = list(configured) if len(configured) <= FEW else []
         self._told.update(few)
         yield from self._queue(connection, few, now)
         recent = gauges.recent_jobs(connection, now - RECENT_S * SECOND)
@@ -138,6 +142,7 @@ class Outbox(Collector):
         yield from self._of_state(connection, lambda state: self._limits(connection, state, few), list[Metric]())
         yield from self._processes(connection, few)
         yield _hook_events(connection)
+        yield _newest_drift(connection)
         yield from self._counters(connection, few)
         if self._database.shares_state:
             up = "1 when the shared state answered; else no call begins, and of lanes and limits nothing is told."
@@ -205,11 +210,18 @@ class Outbox(Collector):
     def _counters(self, connection: Connection, few: Sequence[str]) -> Iterator[Metric]:
         found = totals(connection)
         if self._database.shares_state:
-            # Fetches of tokens and steps of lanes are counted where they are written.
-            found += self._of_state(connection, lambda state: totals(state.connection), Counter[str]())
-        # From 0 on, so that the first step is an increase.
-        steps = [BETWEEN.join(("lane_events", *labels)) for labels in product(few, map(str, Step))]
-        return counters({**dict.fromkeys(steps, 0), **found})
+            # Fetches of tokens and steps of lanes are counted where they are written. While that is away their sums
+            # stay: one that fell and rose again would look like so many new ones.
+            of_state = self._of_state(connection, lambda state: totals(state.connection), self._state_totals)
+            self._state_totals = of_state
+            found = found + of_state
+        return counters({**dict.fromkeys(map(BETWEEN.join, self._from_zero(few)), 0), **found})
+
+    def _from_zero(self, few: Sequence[str]) -> Iterator[tuple[str, ...]]:
+        """The counters that alerts wait for: Prometheus sees no increase in a series that begins with its first 1."""
+        yield from product(("lane_events",), few, map(str, Step))
+        yield from product(("lane_events",), self._told, (Step.STRUCK, Step.SET_ASIDE))
+        yield from product(("token_fetches",), self._told, ("refused",))
 
 
 def reading_of(read: Sequence[Metric]) -> list[Metric]:
@@ -233,6 +245,14 @@ def _hook_events(connection: Connection) -> Metric:
     told = _gauge("worker_hook_events", "Events the application's hooks have not heard, 10,000 at most.", "state")
     for state, count in gauges.hook_events(connection).items():
         told.add_metric([state.label], count)
+    return told
+
+
+def _newest_drift(connection: Connection) -> Metric:
+    text = "When a fact of the vendor's pages was contradicted that never was before, in seconds since 1970; 0: never."
+    told, found = _gauge("worker_drift_newest_seconds", text, "channel", "sort"), drift.newest(connection)
+    for which in product(names(), get_args(ContradictionSort)):
+        told.add_metric(which, found.get(which, 0) / SECOND)
     return told
 
 

@@ -34,10 +34,10 @@ from worker.service.web.serving import serve
 
 LAST_PORT = 65_535
 READ_EVERY_S = 5.0
-RESTS = 20
-"""It rests at least so many times as long as a reading took, so that it takes a twentieth of a connection at most."""
-HANGS_S = 30.0
-"""Seconds that a reading may take; after them the database counts as away. With 1,000 busy accounts it takes 0.3."""
+RESTS, REST_S = 20, 15.0
+"""It rests so many times as long as a reading took, so that it takes a twentieth of a connection; but no longer."""
+STALE_S = 30.0
+"""Seconds after which a reading should have come and did not; then the database counts as away."""
 STOP_S = 5.0
 _FORMATS: Mapping[str, Callable[[Collector], bytes]] = {
     CONTENT_TYPE_PLAIN_0_0_4: exposition.generate_latest,
@@ -52,35 +52,30 @@ class Answers:
         self._outbox, self._monotonic = outbox, monotonic
         self._first = threading.Lock()
         self._kept: dict[str, bytes] = {}
-        self._began_at: float | None = None
-        """When the reading that is under way began."""
+        self._true_until = float("inf")
 
     def turn(self) -> float:
         """Reads the outbox; returns the seconds until the next reading."""
-        self._began_at = began = self._monotonic()
-        try:
-            self.fresh()
-        finally:
-            self._began_at = None
-        return max(READ_EVERY_S, RESTS * (self._monotonic() - began))
+        began = self._monotonic()
+        self.fresh()
+        return max(READ_EVERY_S, min(REST_S, RESTS * (self._monotonic() - began)))
 
     def fresh(self) -> None:
         """Reads the outbox."""
         self._kept = _encoded(list(self._outbox.collect()))
+        self._true_until = self._monotonic() + REST_S + STALE_S
 
     def of(self, accepts: str) -> tuple[bytes, str]:
         """The last reading in the format that is asked for, and its content type; without one it is made here.
 
-        While a reading hangs, what was read before it is no longer true: then the database is told to be away.
+        When readings hang or fail, the last one is no longer true: then the database is told to be away.
         """
         form = CONTENT_TYPE_LATEST if "application/openmetrics-text" in accepts else CONTENT_TYPE_PLAIN_0_0_4
-        began_at = self._began_at
-        if began_at is not None and self._monotonic() - began_at > HANGS_S:
-            return _encoded(reading_of([]))[form], form
         with self._first:
             if not self._kept:
                 self.fresh()
-        return self._kept[form], form
+        kept = self._kept if self._monotonic() <= self._true_until else _encoded(reading_of([]))
+        return kept[form], form
 
 
 def _encoded(metrics: list[Metric]) -> dict[str, bytes]:
