@@ -10,6 +10,7 @@ from typing import Any
 
 from rig.stack import ACCOUNT, ROOT, Stack, until
 from rig.stacks import EMBEDDED, REDIS, Make, on_every_stack
+from tests.process.counting import counted
 from tests.process.office import KEY, TOKEN, UPDATE, Office
 from worker import Text, To, enqueue
 
@@ -66,6 +67,18 @@ def test_300_presses_delivered_four_times_each_are_300_runs(make: Make) -> None:
     updates = here.stack.vendor.calls(UPDATE)
     assert codes == {_body(call)["response_code"] for call in updates}
     assert count == len(updates)
+    _assert_counted(here, count)
+
+
+def _assert_counted(here: Office, count: int) -> None:
+    """The counters say what the outbox stored, what the vendor delivered, and how often the hooks ran."""
+    found = counted(here.stack)
+    taken, refused = found["callbacks"], sum(found["callbacks_refused"].values())
+    answered = sum(times for answer, times in _deliveries(here).items() if answer.isdigit())
+    assert count == taken["hr", "stored"]
+    # A delivery that the vendor gave up was taken all the same, perhaps.
+    assert answered <= taken.total() + refused <= _deliveries(here).total()
+    assert {("card_action", "done"): count} == found["hook_runs"]
 
 
 @on_every_stack()

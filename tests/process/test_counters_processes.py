@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
+from collections import Counter
 
 from rig.stack import Stack, until
 from rig.stacks import WITH_A_BROKER, Make, on_every_stack
+from tests.process.counting import counted as counts_of
 from tests.process.test_pipeline_processes import SEND, enqueue_texts
 from worker.domain.state import FINAL_STATES, PartState
-from worker.outbox.engine.counting import totals
 
 JOBS, THREADS = 400, 8
+SENT = ("wecom_app", "hr", "send")
 CALLS_A_THREAD = 8
 """A thread may have several calls in the air."""
 
@@ -31,7 +32,7 @@ def test_each_counter_equals_what_the_outbox_and_the_vendor_counted(make: Make) 
     first.kill()
     stack.until_settled()
 
-    counts = _counts(stack)
+    counts = counts_of(stack)
     # Counted by what an attempt keeps: an answer that came late leaves it in doubt, with the code that it brought.
     rows = stack.rows("select outcome, errcode, count(*) from worker_attempts group by outcome, errcode")
     of_rows = Counter[tuple[str, str]]()
@@ -46,6 +47,12 @@ def test_each_counter_equals_what_the_outbox_and_the_vendor_counted(make: Make) 
         state: count for (*_, state), count in counts["parts_ended"].items()
     }
     assert JOBS == _observed(counts["first_call_seconds"])
+    called = "select count(*) from worker_parts where first_marked_at is not null and state not in (0, 1, 6)"
+    assert stack.number(called) == _observed(counts["end_seconds"])
+    timed = "select count(*) from worker_attempts where duration_ms is not null"
+    assert stack.number(timed) - counts["attempts"][*SENT, "retry", "unsent"] == _observed(counts["call_seconds"])
+    doubts = "select count(*) from worker_attempts where outcome = 'unknown'"
+    assert 0 < counts["unknowns"].total() <= stack.number(doubts)
     _assert_the_vendor_says_so(stack, counted, counts["late_answers"].total())
 
 
@@ -60,17 +67,8 @@ def _assert_the_vendor_says_so(stack: Stack, counted: Counter[tuple[str, str]], 
     assert all(count > 0 for count in unheard.values()), unheard
     assert sum(unheard.values()) - late <= THREADS * CALLS_A_THREAD
     tokens = stack.vendor.get("counts")["counts"]["/cgi-bin/gettoken"]
-    granted = _counts(stack)["token_fetches"].total()
+    granted = counts_of(stack)["token_fetches"].total()
     assert 0 <= tokens - granted <= 1, "one fetch may have been the killed worker's"
-
-
-def _counts(stack: Stack) -> defaultdict[str, Counter[tuple[str, ...]]]:
-    found: defaultdict[str, Counter[tuple[str, ...]]] = defaultdict(Counter)
-    with stack.database.reading() as connection:
-        for name, value in totals(connection).items():
-            metric, *labels = name.split("\t")
-            found[metric][tuple(labels)] = value
-    return found
 
 
 def _observed(found: Counter[tuple[str, ...]]) -> int:
