@@ -9,7 +9,7 @@ ON_SERVERS := postgres or mariadb
 # Tests start some hundred processes from nothing, and each would compile the whole package anew.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: install demo test test-servers test-processes clean-install check coverage bench
+.PHONY: install demo test test-servers test-processes clean-install check coverage bench requirements sbom
 
 install: $(STAMP)
 
@@ -45,9 +45,27 @@ coverage: install
 	$(BIN)/python -m coverage json --quiet -o .coverage.json
 	$(BIN)/python -m tests.support.coverage_floor .coverage.json
 
-# The wheel in empty environments, one a stack, from the package index.
+# The wheel in empty environments, one a stack, and the steps of the image, from the package index.
 clean-install: install
-	$(BIN)/python -m pytest tests/process/clean_install.py
+	$(BIN)/python -m pytest tests/process/clean_install.py tests/process/image_steps.py
+
+# What the image installs, with the hash of every file, out of pyproject.toml and constraints.txt.
+LOCK = build/lock/bin/pip-compile --quiet --generate-hashes --allow-unsafe --strip-extras --no-header --no-emit-options \
+	--no-emit-index-url --no-emit-trusted-host --no-emit-find-links --no-annotate -c constraints.txt
+
+requirements:
+	$(PYTHON) -m venv build/lock
+	build/lock/bin/python -m pip install --quiet --disable-pip-version-check pip-tools
+	$(LOCK) --extra postgres --extra mysql --extra redis -o docker/requirements.txt pyproject.toml
+	$(LOCK) --only-build-deps --build-deps-for wheel -o docker/build-requirements.txt pyproject.toml
+
+# What the image is made of, as CycloneDX: its environment, installed anew from the hashes, and this project.
+sbom: install
+	rm -rf build/image && $(PYTHON) -m venv --without-pip build/image
+	$(BIN)/python -m pip --python build/image/bin/python install --quiet --require-hashes --no-deps -r docker/requirements.txt
+	$(BIN)/python -m pip --python build/image/bin/python install --quiet --no-deps .
+	mkdir -p dist
+	$(BIN)/cyclonedx-py environment --output-reproducible --output-format JSON -o dist/sbom.cdx.json build/image/bin/python
 
 check: install
 	$(BIN)/ruff check .
@@ -56,6 +74,7 @@ check: install
 	$(BIN)/lint-imports
 	$(BIN)/deptry .
 	$(BIN)/python -m tests.support.prose worker docs docs/guarantees docs/runbooks
+	$(BIN)/hadolint docker/Dockerfile docker/application/Dockerfile
 
 # make bench NAME=throughput ARGS="..."; without NAME it lists them.
 bench: install
