@@ -9,7 +9,7 @@ ON_SERVERS := postgres or mariadb
 # Tests start some hundred processes from nothing, and each would compile the whole package anew.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: install demo test test-servers test-processes clean-install check coverage bench requirements sbom
+.PHONY: install demo test test-servers test-processes clean-install check coverage bench requirements manifests sbom
 
 install: $(STAMP)
 
@@ -59,6 +59,10 @@ requirements:
 	$(LOCK) --extra postgres --extra mysql --extra redis -o docker/requirements.txt pyproject.toml
 	$(LOCK) --only-build-deps --build-deps-for wheel -o docker/build-requirements.txt pyproject.toml
 
+# deploy/kubernetes out of the Helm chart.
+manifests: install
+	$(BIN)/python -m tests.support.manifests
+
 # What the image is made of, as CycloneDX: its environment, installed anew from the hashes, and this project.
 sbom: install
 	rm -rf build/image && $(PYTHON) -m venv --without-pip build/image
@@ -75,6 +79,7 @@ check: install
 	$(BIN)/deptry .
 	$(BIN)/python -m tests.support.prose worker docs docs/guarantees docs/runbooks
 	$(BIN)/hadolint docker/Dockerfile docker/application/Dockerfile
+	$(BIN)/yamllint --strict docker deploy
 
 # make bench NAME=throughput ARGS="..."; without NAME it lists them.
 bench: install

@@ -1,0 +1,42 @@
+"""Writes deploy/kubernetes out of the Helm chart: `python -m tests.support.manifests`, which is `make manifests`.
+
+The plain manifests are the chart with its default values, and under `operators` what it adds where KEDA and the
+Prometheus operator are. A test compares them, so neither can drift.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from helm_python.chart import Chart
+
+ROOT = Path(__file__).resolve().parents[2]
+CHART = ROOT / "deploy/helm/im-delivery-worker"
+PLAIN = ROOT / "deploy/kubernetes"
+NAME = "im-delivery-worker"
+WITH_OPERATORS = {"autoscaling": {"enabled": True}, "prometheusOperator": {"enabled": True}}
+HEAD = "# Written by `make manifests` out of deploy/helm/im-delivery-worker.\n"
+
+
+def rendered(values: Mapping[str, Any], release: str = NAME) -> dict[str, str]:
+    """The chart's templates as `helm template` shows them, by file name; none that come out empty."""
+    with Chart.load(CHART) as chart:
+        found = chart.render(values=dict(values), name=release, namespace="default")
+    return {path.rpartition("/")[2]: text for path, text in found.items() if text.strip()}
+
+
+def manifests() -> Iterator[tuple[Path, str]]:
+    """Each file of deploy/kubernetes with what belongs into it."""
+    core = rendered({})
+    for name, text in rendered(WITH_OPERATORS).items():
+        folder = PLAIN if name in core else PLAIN / "operators"
+        lines = [line.rstrip() for line in core.get(name, text).strip().splitlines()]
+        yield folder / name, HEAD + "\n".join(lines).removeprefix("---\n") + "\n"
+
+
+if __name__ == "__main__":
+    for path, text in manifests():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, encoding="utf-8")
