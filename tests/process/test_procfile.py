@@ -1,4 +1,4 @@
-"""Every line of the Procfile, as a supervisor starts it: it comes up, answers, and ends."""
+"""Every command of every place of deployment, as its supervisor starts it: it comes up, is healthy, and ends."""
 
 from __future__ import annotations
 
@@ -11,84 +11,207 @@ import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
+import pytest
 import requests
-import yaml
 
 from rig.servers.own_server import free_port, listens
-from rig.stack import ACCOUNT, ROOT, SECRET, Stack, until
-from rig.stacks import REDIS, Make, on_every_stack
-from worker import Text, To, enqueue
+from rig.stack import ACCOUNT, SECRET, Stack, until
+from rig.stacks import EMBEDDED, RABBITMQ, REDIS, Make, on_every_stack
+from tests.support import deployment
+from tests.support.deployment import SECRETS, Http, Start
+from worker import JobState, Text, To, enqueue
 
 LOGIN = ("admin", "a-login")
+PROGRAMS = str(Path(sys.executable).parent)
+PLACES: Mapping[str, Callable[[Stack], list[Start]]] = {
+    "Procfile": lambda stack: deployment.procfile(),
+    "compose": lambda stack: deployment.compose(_preset(stack)),
+    "systemd": lambda stack: deployment.systemd(),
+    "kubernetes": lambda stack: deployment.kubernetes(),
+}
 
 
-@on_every_stack(REDIS, why="the lines say nothing of a database or a broker")
-def test_every_line_of_the_procfile_serves(make: Make) -> None:
-    """With the image's settings and its container's secrets alone, each does its work and ends with status 0."""
+@pytest.mark.parametrize("place", PLACES)
+@on_every_stack(REDIS, RABBITMQ, why="MariaDB's place in these lines is a URL; embedded has its own test")
+def test_a_place_of_deployment_is_an_installation(make: Make, place: str) -> None:
+    """Its processes deliver, tell Flower and Prometheus, are healthy by its own probes, and end with status 0."""
     stack = make()
-    ports = {name: free_port() for name in ("receiver", "metrics", "flower")}
-    lines = dict(line.split(": ", 1) for line in (ROOT / "Procfile").read_text(encoding="utf-8").splitlines())
+    running = Installation(stack, PLACES[place](stack))
 
-    started = {name: _start(stack, name, line, ports) for name, line in lines.items()}
-    for name, port in ports.items():
-        until(functools.partial(_answers, stack, started[name], port), f"{name} answers")
     job = _ask(stack)
     stack.until_settled()
-    until(lambda: job in _asked(ports["flower"], "/api/tasks", auth=LOGIN).json(), "the job in Flower")
 
-    assert 404 == _asked(ports["receiver"], "/callback/nobody").status_code
-    # They are of the last reading, which may be from before the worker began.
-    until(lambda: "worker_processes 1.0" in _asked(ports["metrics"], "/metrics").text, "the metrics tell of the worker")
-    assert [401, 401] == [_asked(ports["flower"], path).status_code for path in ("/", "/api/tasks")]
-    assert 403 == _asked(ports["flower"], f"/api/task/revoke/{job}", requests.post, auth=LOGIN).status_code
-    assert dict.fromkeys(lines, 0) == {name: _end(process) for name, process in started.items()}
+    assert JobState.ACCEPTED == _state(stack, job)
+    running.check_receiver()
+    running.check_metrics()
+    running.check_flower(job)
+    running.check_probes()
+    assert dict.fromkeys(running.started, 0) == running.end()
 
 
-def _start(stack: Stack, name: str, line: str, ports: Mapping[str, int]) -> subprocess.Popen[bytes]:
-    """In a process group of its own, with its container's secrets in a folder of its own."""
-    secrets = stack.folder / name
-    secrets.mkdir()
-    contents = {
+@on_every_stack(EMBEDDED, why="the line of the one process that delivers")
+def test_the_embedded_preset_is_an_installation(make: Make) -> None:
+    """`worker up` in its container delivers beside receiver and metrics, and its health check says so."""
+    stack = make()
+    running = Installation(stack, deployment.compose("embedded"))
+
+    job = _ask(stack)
+    stack.until_settled()
+
+    assert JobState.ACCEPTED == _state(stack, job)
+    running.check_receiver()
+    running.check_metrics()
+    running.check_probes()
+    assert {"embedded", "receiver", "metrics"} == set(running.started)
+    assert dict.fromkeys(running.started, 0) == running.end()
+
+
+class Installation:
+    """The processes of one place, each with its own secrets and environment and with ports of this test."""
+
+    def __init__(self, stack: Stack, starts: list[Start]):
+        self._stack = stack
+        self._starts = starts
+        self._ports = {port: str(free_port()) for port in ("8090", "9464", "5555")}
+        for start in starts:
+            if start.ends:
+                done = subprocess.run(self._command(start), capture_output=True, check=False, **self._options(start))
+                assert (0, b"") == (done.returncode, done.stderr)
+        self.started = {start.name: self._start(start) for start in starts if not start.ends}
+        for start in starts:
+            if start.port:
+                until(functools.partial(self._answers, start), f"{start.name} answers")
+
+    def check_receiver(self) -> None:
+        """An address of no account is refused by the receiver itself."""
+        assert 404 == self._get("8090", "/callback/nobody").status_code
+
+    def check_metrics(self) -> None:
+        """The figures tell of all workers; they are of the last reading, which may be from before the last began."""
+        workers = len([name for name in self.started if name.startswith(("worker", "embedded"))])
+        until(lambda: f"worker_processes {workers}.0" in self._get("9464", "/metrics").text, "metrics tell of workers")
+
+    def check_flower(self, job: str) -> None:
+        """Flower shows a job only to those who have the login, and does nothing for them."""
+        if "flower" not in self.started:
+            return
+        until(lambda: job in self._get("5555", "/api/tasks", auth=LOGIN).json(), "the job in Flower")
+        assert [401, 401] == [self._get("5555", path).status_code for path in ("/", "/api/tasks")]
+        assert 401 == self._get("5555", "/", auth=(LOGIN[0], "another")).status_code
+        assert 200 == self._get("5555", "/", auth=LOGIN).status_code
+        assert 403 == self._get("5555", f"/api/task/revoke/{job}", requests.post, auth=LOGIN).status_code
+
+    def check_probes(self) -> None:
+        """Each process is what its own probes call healthy."""
+        for start in self._starts:
+            for probe in dict.fromkeys(start.probes):
+                until(functools.partial(self._is_healthy, start, probe), f"{start.name} is healthy by {probe}")
+
+    def end(self) -> dict[str, int]:
+        """The status of each after SIGTERM."""
+        for process in self.started.values():
+            os.killpg(process.pid, signal.SIGTERM)
+        return {name: process.wait(120) for name, process in self.started.items()}
+
+    def _start(self, start: Start) -> subprocess.Popen[bytes]:
+        with (self._stack.folder / f"process-{start.name}.log").open("wb") as log:
+            process = subprocess.Popen(
+                self._command(start),
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+                **self._options(start),
+            )
+        self._stack.processes.append(process)
+        return process
+
+    def _command(self, start: Start, words: tuple[str, ...] = ()) -> list[str]:
+        """As its place has it, with this test's queues, ports, secrets and programs."""
+        queue = re.compile(r"\bworker\.(?=urgent|hooks|normal|files|bulk)")
+        found = [self._here(start, queue.sub(f"{self._stack.prefix}worker.", word)) for word in words or start.command]
+        # A container is a host of its own, whose name tells its worker from the others'.
+        return [*found, "-n", f"celery@{start.name}"] if start.image and found[0] == "celery" else found
+
+    def _here(self, start: Start, text: str) -> str:
+        text = re.sub(r"\b(8090|9464|5555)\b", lambda found: self._ports[found[1]], text)
+        return text.replace(SECRETS, str(self._folder(start))).replace(deployment.PROGRAMS, f"{PROGRAMS}/")
+
+    def _options(self, start: Start) -> dict[str, Any]:
+        folder = self._folder(start)
+        if not folder.is_dir():
+            folder.mkdir()
+            contents = _contents(self._stack, whole=not start.environment)
+            for name in start.secrets:
+                (folder / name).write_text(contents[name], encoding="utf-8")
+            (folder / "worker.toml").write_text(self._here(start, self._settings(start)), encoding="utf-8")
+        return {"cwd": folder, "env": self._environment(start, folder)}
+
+    def _folder(self, start: Start) -> Path:
+        return self._stack.folder / f"of-{start.name}"
+
+    def _settings(self, start: Start) -> str:
+        """The place's own settings; the vendor is the fake one."""
+        is_manifest = "topologySpreadConstraints" in start.options or "containers" in start.options
+        text = deployment.manifest_settings() if is_manifest else deployment.read("docker/worker.toml")
+        if not start.image:  # a unit's secrets are in no place that the settings could name
+            text = text.replace(SECRETS, "/of-no-unit")
+        return f'{text}base_url = "{self._stack.vendor.url}"\n'
+
+    def _environment(self, start: Start, folder: Path) -> dict[str, str]:
+        """What the place gives it, and what a machine has: nothing of this test's own environment."""
+        given = {name: self._here(start, value) for name, value in start.environment.items()}
+        for name, url in (("WORKER_DATABASE", self._stack.database_url), ("WORKER_BROKER", self._stack.broker)):
+            if name in given:
+                given[name] = _without_password(url)
+                if not _is_asked(url):
+                    given[f"{name}__PASSWORD__FILE"] = ""
+        if not start.environment:  # of the Procfile: what its supervisor would set
+            given = {"WORKER_DATABASE__FILE": str(folder / "database"), "WORKER_BROKER__FILE": str(folder / "broker")}
+            given["FLOWER_BASIC_AUTH"] = ":".join(LOGIN)
+        if given.get("WORKER_CONFIG", "-"):
+            given["WORKER_CONFIG"] = str(folder / "worker.toml")
+        return {"PATH": f"{PROGRAMS}:{os.environ['PATH']}", **given, "WORKER_QUEUE_PREFIX": self._stack.prefix}
+
+    def _answers(self, start: Start) -> bool:
+        process = self.started[start.name]
+        assert process.poll() is None, self._stack.logs()[-3000:]
+        return listens(int(self._ports[str(start.port)]))
+
+    def _is_healthy(self, start: Start, probe: tuple[str, ...] | Http) -> bool:
+        if isinstance(probe, Http):
+            return bool(self._get(probe.port, probe.path).status_code == 200)
+        command = self._command(start, probe)
+        return subprocess.run(command, capture_output=True, check=False, **self._options(start)).returncode == 0
+
+    def _get(self, port: str, path: str, ask: Callable[..., requests.Response] = requests.get, **options: Any) -> Any:
+        return ask(f"http://127.0.0.1:{self._ports[port]}{path}", timeout=30, **options)
+
+
+def _contents(stack: Stack, *, whole: bool) -> dict[str, str]:
+    """The files of all secrets; `whole`: of database and broker the whole URL."""
+    return {
         "hr": SECRET,
         "hr_callback_token": "token",
         "hr_callback_aes_key": "k" * 43,
-        "database": stack.database_url,
-        "broker": stack.broker,
-    }
-    for secret in _services()[name]["secrets"]:
-        (secrets / secret).write_text(contents.get(secret, ""), encoding="utf-8")
-    settings = (ROOT / "docker" / "worker.toml").read_text(encoding="utf-8").replace("/run/secrets", str(secrets))
-    (secrets / "worker.toml").write_text(f'{settings}base_url = "{stack.vendor.url}"\n', encoding="utf-8")
-    line = re.sub(r"\bworker\.(?=urgent|hooks|normal|files|bulk)", f"{stack.prefix}worker.", line)
-    line = re.sub(r"\b(8090|9464|5555)\b", str(ports.get(name)), line)
-    with (stack.folder / f"process-{name}.log").open("wb") as log:
-        started = subprocess.Popen(
-            ["sh", "-c", f"exec {line}"],
-            cwd=ROOT,
-            env=_environment(stack, secrets),
-            stdout=log,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-        )
-    stack.processes.append(started)
-    return started
-
-
-def _environment(stack: Stack, secrets: Path) -> dict[str, str]:
-    return {
-        "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
-        "WORKER_CONFIG": str(secrets / "worker.toml"),
-        "WORKER_DATABASE__FILE": str(secrets / "database"),
-        "WORKER_BROKER__FILE": str(secrets / "broker"),
-        "WORKER_QUEUE_PREFIX": stack.prefix,
-        "FLOWER_BASIC_AUTH": ":".join(LOGIN),
+        "database": stack.database_url if whole else urlsplit(stack.database_url).password or "any",
+        "broker": stack.broker if whole else urlsplit(stack.broker).password or "any",
+        "flower": ":".join(LOGIN),
     }
 
 
-def _services() -> dict[str, Any]:
-    found: dict[str, Any] = yaml.safe_load((ROOT / "docker" / "compose.yaml").read_text(encoding="utf-8"))["services"]
-    return found
+def _is_asked(url: str) -> bool:
+    """Whether a server takes the password in a file: Redis without one refuses any."""
+    return not url.startswith(("redis", "sqlite", "embedded"))
+
+
+def _without_password(url: str) -> str:
+    return re.sub(r"(?<=://)([^:@/]*):[^@/]*@", r"\1@", url)
+
+
+def _preset(stack: Stack) -> str:
+    return "postgres-rabbitmq" if stack.broker.startswith("amqp") else "postgres-redis"
 
 
 def _ask(stack: Stack) -> str:
@@ -96,15 +219,5 @@ def _ask(stack: Stack) -> str:
         return enqueue(connection, ACCOUNT, Text(content="hello"), To(users=["anna"]), accounts=stack.accounts).id
 
 
-def _answers(stack: Stack, process: subprocess.Popen[bytes], port: int) -> bool:
-    assert process.poll() is None, stack.logs()[-3000:]
-    return listens(port)
-
-
-def _asked(port: int, path: str, ask: Callable[..., requests.Response] = requests.get, **options: Any) -> Any:
-    return ask(f"http://127.0.0.1:{port}{path}", timeout=30, **options)
-
-
-def _end(process: subprocess.Popen[bytes]) -> int:
-    os.killpg(process.pid, signal.SIGTERM)
-    return process.wait(120)
+def _state(stack: Stack, job: str) -> JobState:
+    return JobState(stack.number("select state from worker_jobs order by id desc limit 1"))
