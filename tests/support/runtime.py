@@ -47,6 +47,7 @@ from worker.domain.content.message import Message
 from worker.domain.content.recipient import Recipients
 from worker.domain.job import part_id
 from worker.domain.state import JobState, PartState
+from worker.domain.trace import Tracing
 from worker.outbox.commit.commands import Happened
 from worker.outbox.engine.clock import DrivenClock
 from worker.outbox.engine.database import Database, make_engine
@@ -416,6 +417,7 @@ def planted(
     resolver: Resolver | None = None,
     new_id: Callable[[], str] = lambda: uuid7().hex,
     queues: Callable[[], Iterable[str] | None] = lambda: None,
+    tracing: Tracing | None = None,
     **settings: Any,
 ) -> Iterator[Site]:
     """A runtime with its writer running and its life begun; `settings` are those of `[delivery]`."""
@@ -445,6 +447,7 @@ def planted(
         resolver=resolver,
         reported=reported,
         queues=queues,
+        tracing=tracing,
     )
     site = Site(dependencies, known, clock, ticks, vendor, carrier, told, pauses, died, probes=probes)
     runtime = site.runtime

@@ -16,7 +16,7 @@ import structlog
 from structlog.typing import EventDict, Processor, WrappedLogger
 
 _LINE = "event level timestamp logger"
-_ATTEMPT = "job part channel account kind attempt outcome errcode delay duration"
+_ATTEMPT = "job part channel account kind attempt outcome errcode delay duration request_id tags trace_id"
 _PROCESS = "process processes thread threads failures line items calls events_dropped bared pid host revision"
 _REST = "lane limit error text queue broker port reason remedy count seconds state generation where failed"
 _LANE = "what label hint until staging"
@@ -40,6 +40,7 @@ QUIET = {
     "amqp": logging.INFO,
     "sqlalchemy.engine": logging.WARNING,  # its INFO prints the statements' values
     "sqlalchemy.pool": logging.WARNING,
+    "opentelemetry": logging.CRITICAL,  # a line for every batch and span that a collector does not take
 }
 """Least level of loggers that would log too much, or secrets, at a level that `set_up` may be given."""
 
@@ -78,6 +79,8 @@ def redact(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
 def _masked(value: Any) -> Any:
     if value is None or isinstance(value, bool | int | float):
         return value
+    if isinstance(value, list):
+        return [_masked(one) for one in value]
     return mask(value if isinstance(value, str) else str(value))
 
 

@@ -12,6 +12,7 @@ import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from itertools import accumulate
 from typing import Any
 
 from worker.domain.content.recipient import LISTS, same_person
@@ -25,6 +26,10 @@ _MENTION = re.compile(r"<@([^<>\s]{1,64})>")
 _GROUPS = ("party", "tag")
 FACTS = ("account", "kind", "finished_at", "order_key", "tags", "message", "recipients")
 """The columns of a job, in the order of `IndexedJob`."""
+REQUEST_ID = "request_id:"
+"""What a tag begins with that names the request which asked for the job."""
+TOLD = 300
+"""Most characters of a job's tags, or of its request id, in a log line."""
 HASH = 16
 """Characters of a text's hash."""
 
@@ -78,6 +83,18 @@ def tags_of(tags: str | None) -> list[str]:
         return list(_texts(json.loads(tags or "[]")))
     except ValueError:
         return []
+
+
+def told_tags(tags: str | None) -> dict[str, Any]:
+    """The fields of a log line that tell of a job's tags, out of its column: `request_id`, and the others as `tags`."""
+    words = tags_of(tags)
+    others = [word for word in words if not word.startswith(REQUEST_ID)]
+    short = [word for word, end in zip(others, accumulate(map(len, others)), strict=True) if end <= TOLD]
+    ids = [word.removeprefix(REQUEST_ID)[:TOLD] for word in words if word.startswith(REQUEST_ID)]
+    found: dict[str, Any] = {"request_id": ids[0]} if ids else {}
+    if others:
+        found["tags"] = short if len(short) == len(others) else [*short, "..."]
+    return found
 
 
 # What no release of ours wrote counts as nothing, so that one odd row keeps no other from being found.

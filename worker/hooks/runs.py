@@ -11,7 +11,7 @@ import json
 import random
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+from contextlib import AbstractContextManager, nullcontext, suppress
 from functools import partial
 from typing import Any
 
@@ -33,6 +33,7 @@ from worker.domain.callbacks.hook import (
 )
 from worker.domain.callbacks.inbound import MESSAGE
 from worker.domain.state import JobState
+from worker.domain.trace import HookRun, Tracing
 from worker.hooks.registry import ApplicationHooks
 from worker.outbox.engine.clock import instant, micros
 from worker.outbox.engine.database import Database
@@ -75,7 +76,10 @@ class HookRuns:
         holder: Callable[[], str],
         may_act: Callable[[], bool],
         rng: random.Random,
+        tracing: Tracing | None = None,
     ):
+        """`tracing` writes a span for each run; None: none is written."""
+        self._tracing = tracing
         self._database, self._hooks, self._settings = database, hooks, settings
         self._holder, self._may_act, self._rng = holder, may_act, rng
         self._room = threading.BoundedSemaphore(hook_threads(settings))
@@ -158,11 +162,17 @@ class HookRuns:
             if heard is not None and not hooks and (wait_us := _left_us(event)):
                 self._leave_unheard(event, wait_us)
             else:
-                self._run(event, hooks)
+                with self._traced(event):
+                    self._run(event, hooks)
         except LostRun:
             log.warning("hook_run_lost", kind=event.kind, job=event.job_id)
         except (Exception, SystemExit) as error:  # noqa: BLE001  whatever the application raises; it may not end us
             self._failed(event, error)
+
+    def _traced(self, event: Claimed) -> AbstractContextManager[None]:
+        if self._tracing is None:
+            return nullcontext()
+        return self._tracing.hooks(HookRun(event.trace, event.kind, event.job_id, event.part_id, event.tries))
 
     def _leave_unheard(self, event: Claimed, wait_us: int) -> None:
         now = self._database.now

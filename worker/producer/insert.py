@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import sys
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -21,6 +22,7 @@ from worker.domain.content.recipient import Recipients
 from worker.domain.errors import CheckFailed, DedupeConflict, Problem, RetryTransaction
 from worker.domain.job import JobId, Kind, is_read
 from worker.domain.state import JobState
+from worker.domain.trace import bounded_state
 from worker.outbox.engine.clock import SqlClock
 from worker.outbox.engine.site_keys import lane_key
 from worker.outbox.jobs import jobs as outbox
@@ -86,6 +88,9 @@ def planned_here(connection: Connection, asked: Asked, site_key: bytes) -> Plann
 
 def insert(connection: Connection, planned: Sequence[Planned], clock: SqlClock) -> list[JobRef]:
     """Inserts the jobs, then the files of the new ones; the references are in the order given."""
+    if (trace := _current_trace()) is not None:
+        for one in planned:
+            one.job["trace"] = trace
     known = outbox.known_owners(connection, [one.key for one in planned if one.key is not None])
     _refuse_conflicts(planned, known)
     new_files = _name_blobs(connection, planned, clock)
@@ -116,6 +121,20 @@ def insert(connection: Connection, planned: Sequence[Planned], clock: SqlClock) 
     if places := [place for one in created for place in _places(one)]:
         append(connection, places, inserted)
     return refs
+
+
+def _current_trace() -> str | None:
+    """The caller's trace context as a job keeps it; None: no span is current, or OpenTelemetry is not in use."""
+    # Without an import: no span can be current in a process that has not loaded the API.
+    api = sys.modules.get("opentelemetry.trace")
+    if api is None:
+        return None
+    context = api.get_current_span().get_span_context()
+    if not context.is_valid:
+        return None
+    parent = f"00-{context.trace_id:032x}-{context.span_id:016x}-{context.trace_flags:02x}"
+    state = bounded_state(context.trace_state.to_header())
+    return f"{parent} {state}" if state else parent
 
 
 def _places(planned: Planned) -> Iterator[OrderPlace]:

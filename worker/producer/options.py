@@ -49,7 +49,8 @@ class JobOptions(TypedDict, total=False):
         never.
     dedupe_key: Up to 200 characters. A second job of the account with the same key and content is the first one; with
         other content it is refused with DedupeConflict. None by default.
-    tags: Up to 50 words of your own, of up to 100 characters each. Hooks and reports give them back.
+    tags: Up to 50 words of your own, of up to 100 characters each. Hooks, reports and the log give them
+        back, `request_id:ID` as the field `request_id` of each log line of the job.
     tenant: The team that the job is of, up to 60 characters, where several share the account's limits: each gets its
         share by weight, see [accounts.NAME.tenants]. By default the one that has a tag of the job, else none; a job
         about another one, such as a recall, is of the same tenant.

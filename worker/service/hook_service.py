@@ -45,6 +45,7 @@ class HookService:
             holder=lambda: runtime.lease.incarnation,
             may_act=runtime.lease.may_act,
             rng=rng,
+            tracing=runtime.tracing,
         )
 
     def turn(self) -> float:

@@ -10,17 +10,18 @@ import os
 import random
 import threading
 import traceback
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import structlog
 
 from worker.accounts.sources import accounts_of
 from worker.channels.registry import amount_of, channel, tenant_weight_of, weight_of
+from worker.config import tracing
 from worker.config.accounts import AccountSource
 from worker.config.policy import policy_of
 from worker.config.settings import DeliverySettings, Settings
@@ -54,6 +55,9 @@ from worker.service.queues import queues_of
 from worker.transport.grants import ChangedCodes, CodeExchanges
 from worker.transport.http import RequestsTransport, Transport
 from worker.transport.token_probe import TokenProbe
+
+if TYPE_CHECKING:
+    from worker.service.spans import Spans
 
 log = structlog.get_logger()
 
@@ -92,6 +96,7 @@ class WorkerProcess:
         self._draining = threading.Event()
         self._loops: dict[str, Loop] = {}
         self._flower: Flower | None = None
+        self._spans: Spans | None = None
         self._close_transport: Callable[[], None] = lambda: None
         self._hook_service: HookService | None = None
         self._dropped_told = 0
@@ -106,6 +111,7 @@ class WorkerProcess:
         self._resolver = load_resolver(self._settings.members_of)
         delivery = self._settings.delivery.model_copy(update={"threads": threads})
         self._flower = Flower(self._app, node) if events else None
+        self._spans = spans_of(os.environ)
         while not given_up():
             try:
                 self._build(delivery)
@@ -143,6 +149,7 @@ class WorkerProcess:
             probe=self._replaced.probe,
             resolver=self._resolver,
             reported=self._application.job_states,
+            tracing=self._spans,
             queues=lambda: queues_of(self._app, self._settings.queue_prefix),
         )
 
@@ -401,6 +408,8 @@ class WorkerProcess:
             except Exception as error:  # noqa: BLE001  the process ends in any case
                 log.warning("not_given_back", error=type(error).__name__)
         self._close_transport()
+        if self._spans:
+            self._spans.close()
         self._doorbells.close()
         if self._hook_service:
             self._hook_service.close()
@@ -416,6 +425,25 @@ class WorkerProcess:
         if not self._closed.wait(self._longest_s()):
             log.error("drain_overdue", calls=self.runtime.lane_states.in_the_air())
             self._replaced.exit(EXIT_OVERDUE)
+
+
+def spans_of(environ: Mapping[str, str]) -> Spans | None:
+    """What writes spans; None: no collector is named, or the log says why none can be told."""
+    if not tracing.names_a_collector(environ):
+        return None
+    remedy = tracing.unspoken(environ)
+    if remedy is None:
+        try:
+            # Only here: it takes a tenth of a second, and an extra that most installations lack.
+            from worker.service.spans import spans_of_environment
+
+            return spans_of_environment()
+        except ImportError:
+            remedy = tracing.NOT_INSTALLED
+        except ValueError:
+            remedy = tracing.NOT_USABLE
+    log.warning("tracing_off", remedy=remedy)
+    return None
 
 
 def relay_times(delivery: DeliverySettings) -> RelayTimes:

@@ -122,7 +122,7 @@ class MediaResolver:
         upload_id = row.job_id
         if not row.open:
             kept = _as_fetched(connection, row, file)
-            upload_id = self._start_upload(connection, channel, account, kept, key, now)
+            upload_id = self._start_upload(connection, channel, account, kept, key, now, due.trace)
         until = row.look_again_at if row.open else FOREVER
         park(connection, own[0], upload_id, now, until, "waits for its file to be uploaded")
         return Awaiting()
@@ -135,10 +135,11 @@ class MediaResolver:
         file: Mapping[str, Any],
         key: Mapping[str, Any],
         now: int,
+        trace: str | None,
     ) -> str:
         message = channel.upload_part(dict(file))
         job_id = self._new_id()
-        job = _upload_job(job_id, account, message, now)
+        job = _upload_job(job_id, account, message, now) | {"trace": trace}
         lane = self._lane_of(account.name, channel.lane(Kind.UPLOAD, message, {}))
         part = new_part(job_id, 0, lane, priority=Priority.NORMAL, not_before=now, spec="{}")
         add_upload(connection, key["id"], job, part)

@@ -191,7 +191,7 @@ def _call(runtime: Runtime, flight: InFlight) -> bool:
         take_back(runtime, flight, Verdict(Wait(Scope.PART, 0.0, obstacle)))
         return False
     # From here on an exception means doubt: bytes may have left, so the part must not simply be queued again.
-    flight.is_called = True
+    flight.is_called, flight.called_at = True, runtime.monotonic()
     flight.pending = _begin(runtime, flight)
     return True
 

@@ -71,6 +71,8 @@ class InFlight:
     # call
     is_called: bool = field(init=False, repr=False, default=False)
     """True from the moment on when bytes may leave."""
+    called_at: float = field(init=False, repr=False)
+    """When the call began, by the monotonic clock."""
     pending: PendingCall | None = field(init=False, repr=False, default=None)
     """The call in the air; None: not begun."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import structlog
 
@@ -14,6 +15,7 @@ from worker.delivery.sender.runtime import Runtime
 from worker.domain.call import Answered, AnswerFacts, CallResult, NeverLeft, NoAnswer, Unsent
 from worker.domain.content.left_out import outcome_for_all
 from worker.domain.job import RepeatRule
+from worker.domain.job_terms import told_tags
 from worker.domain.outcome import (
     Accepted,
     Held,
@@ -31,9 +33,11 @@ from worker.domain.outcome import (
 from worker.domain.pacing.lane import account_of
 from worker.domain.pacing.limit import PERSON_DAY
 from worker.domain.pacing.tenant import TENANT_DAY
+from worker.domain.trace import SpanRef, TracedCall, trace_id_of
 from worker.outbox.commit.commands import NO_FEEDBACK, Effects, End, Feedback, Marked
 from worker.outbox.commit.record_answer import outcome_name
 from worker.outbox.jobs.codes import SPENT_BY_VENDOR
+from worker.outbox.jobs.loading import DuePart
 
 log = structlog.get_logger()
 
@@ -102,6 +106,7 @@ def _record(runtime: Runtime, flight: InFlight) -> None:
     block = None if is_taken else runtime.lane_blocks.consequence(due, verdict, answered=isinstance(result, Answered))
     runtime.probe("before_record")
     successes = () if block is not None and block.failed else _successes(runtime, due.lane, result, verdict)
+    span = _traced(runtime, flight, verdict, result.duration_s)
     # The end is queued before anything below can fail: an exception after it cannot lose the answer.
     _end(
         runtime,
@@ -112,8 +117,9 @@ def _record(runtime: Runtime, flight: InFlight) -> None:
         delay_s=delay,
         effects=_effects(runtime, flight, verdict, invalidated),
         feedback=Feedback(block, successes, runtime.lane_states.in_a_row(due.lane)),
+        span=span,
     )
-    log_attempt(flight, flight.mark.claim, verdict, delay, result.duration_s)
+    log_attempt(flight, flight.mark.claim, verdict, delay, result.duration_s, span)
     if isinstance(result, NeverLeft):
         give_back(runtime, flight)
     elif isinstance(verdict.outcome, Rejected):
@@ -193,8 +199,15 @@ def _proved_open(lane: str, result: CallResult, verdict: Verdict) -> tuple[str, 
             return ()
 
 
-def log_attempt(flight: InFlight, attempt: int, verdict: Verdict, delay: float, duration_s: float) -> None:
-    """Logs the attempt in one line, always with the same fields."""
+def log_attempt(
+    flight: InFlight,
+    attempt: int,
+    verdict: Verdict,
+    delay: float,
+    duration_s: float,
+    span: SpanRef | None = None,
+) -> None:
+    """Logs the attempt in one line, always with the same fields, and those that its producer gave it."""
     log.info(
         "attempt",
         job=flight.due.job_id,
@@ -207,6 +220,40 @@ def log_attempt(flight: InFlight, attempt: int, verdict: Verdict, delay: float, 
         errcode=verdict.errcode,
         delay=round(delay, 3),
         duration=round(duration_s, 4),
+        **_of_producer(flight.due, span),
+    )
+
+
+def _of_producer(due: DuePart, span: SpanRef | None) -> dict[str, Any]:
+    """The request id, the tags and the trace id of a job that has them."""
+    found = {"trace_id": span.trace_id if span else trace_id_of(due.trace)} if span or due.trace else {}
+    return {**told_tags(due.tags), **found} if due.tags else found
+
+
+def _traced(runtime: Runtime, flight: InFlight, verdict: Verdict, duration_s: float | None) -> SpanRef | None:
+    """Writes the span of a call; None: there is none. A call of unknown length has ended now."""
+    if runtime.tracing is None:
+        return None
+    due, so_far_s = flight.due, runtime.monotonic() - flight.called_at
+    took_s = so_far_s if duration_s is None else duration_s
+    return runtime.tracing.call(
+        TracedCall(
+            parent=due.trace,
+            job=due.job_id,
+            part=due.id,
+            channel=flight.channel.name,
+            account=flight.account.name,
+            kind=due.kind,
+            attempt=flight.mark.claim,
+            outcome=outcome_name(verdict.outcome),
+            is_error=not isinstance(verdict.outcome, Accepted | Partial | Progress),
+            errcode=verdict.errcode,
+            http_status=flight.answer.http_status,
+            method=flight.request.method,
+            base_url=flight.request.base_url,
+            duration_s=took_s,
+            ended_ago_s=max(0.0, so_far_s - took_s),
+        )
     )
 
 
@@ -227,7 +274,8 @@ def end_in_error(runtime: Runtime, flight: InFlight, reason: str) -> None:
     if flight.mark.marked is not Marked.YES:
         give_back(runtime, flight)
     elif flight.is_called:
-        _end(runtime, flight, Verdict(Unknown(reason)))
+        verdict = Verdict(Unknown(reason))
+        _end(runtime, flight, verdict, span=_traced(runtime, flight, verdict, None))
     else:
         take_back(runtime, flight, Verdict(Retry(reason)), fault_delay_s(runtime, flight.due.tries, AFTER_OUR_ERROR_S))
 
@@ -242,6 +290,7 @@ def _end(
     delay_s: float = 0.0,
     effects: Effects | None = None,
     feedback: Feedback = NO_FEEDBACK,
+    span: SpanRef | None = None,
 ) -> None:
     odd = verdict.contradictions
     flight.ticket = runtime.writer.end(
@@ -256,6 +305,7 @@ def _end(
             never_left=never_left,
             counted_as=_counted_as(flight, verdict.errcode, never_left),
             contradictions=odd and runtime.drifts.seen(flight.channel.name, odd),
+            span=span,
             delay_s=delay_s,
             effects=effects or flight.effects,
             feedback=feedback,

@@ -33,6 +33,7 @@ from worker.delivery.sender.set_aside import SetAside
 from worker.delivery.sender.writer import Writer
 from worker.domain.content.address import Allowed
 from worker.domain.state import JobState
+from worker.domain.trace import Tracing
 from worker.outbox.commit.behind import Behind
 from worker.outbox.commit.commands import Happened
 from worker.outbox.engine.clock import boot_clock
@@ -72,6 +73,8 @@ class Runtime:
     drifts: Drifts
     lane_of: Callable[[str, str], str]
     rng: random.Random
+    tracing: Tracing | None
+    """Writes a span for each call; None: none is written."""
     monotonic: Callable[[], float] = time.monotonic
     channel: Callable[[str], Channel] = find_channel
     probe: Callable[[str], None] = lambda label: None
@@ -106,6 +109,8 @@ class Dependencies:
     """Names the members of departments and tags; None: the accounts' estimates count instead."""
     reported: frozenset[JobState] = frozenset()
     """The final states of jobs that application hooks ask for; empty: no event is stored for any job."""
+    tracing: Tracing | None = None
+    """Writes a span for each call; None: none is written."""
     queues: Callable[[], Iterable[str] | None] = lambda: None
     """The queues this process takes doorbells from; None: all of them."""
 
@@ -149,6 +154,7 @@ def build_runtime(dependencies: Dependencies) -> Runtime:
         drifts=Drifts(dependencies.monotonic),
         lane_of=lane_of,
         rng=dependencies.rng,
+        tracing=dependencies.tracing,
         monotonic=dependencies.monotonic,
         probe=dependencies.probe or (lambda label: None),
     )

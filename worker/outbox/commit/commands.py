@@ -14,6 +14,7 @@ from worker.domain.pacing.lane import LaneBlock, LaneEvent, Success
 from worker.domain.pacing.quiet import QuietHours
 from worker.domain.settle import PartFacts
 from worker.domain.state import JobState
+from worker.domain.trace import SpanRef
 from worker.outbox.jobs.chats import Spending
 
 
@@ -144,6 +145,8 @@ class End:
     """The errcode for the metrics: one that the channel knows, `other`, or `unsent`; empty: no readable answer."""
     contradictions: tuple[Contradiction, ...] = ()
     """Where the answer does not look as the vendor's page says; one without a sample is counted only."""
+    span: SpanRef | None = None
+    """The span of the call, for exemplars of what it is counted in; None: none is written."""
     delay_s: float = 0.0
     """The randomised backoff of a retry, in seconds."""
     effects: Effects = NO_EFFECTS

@@ -95,6 +95,8 @@ class Claimed:
     dedupe_key: str | None = field(repr=False)
     """The job's own, or its original's, because a key belongs to one job."""
     replay_of: str | None
+    trace: str | None
+    """The stored trace context of the job's producer."""
     event: str | None
     person: str | None = field(repr=False)
     happened_at: int | None
@@ -103,8 +105,8 @@ class Claimed:
 
 _CLAIMED = (
     "select e.id, e.kind, e.claim, e.tries, e.job_id, e.part_id, e.job_state, e.created_at, e.started_at,"
-    " coalesce(j.account, i.account), j.kind, j.tags, coalesce(j.dedupe_key, o.dedupe_key), j.replay_of, i.event,"
-    " i.person, i.happened_at, i.payload"
+    " coalesce(j.account, i.account), j.kind, j.tags, coalesce(j.dedupe_key, o.dedupe_key), j.replay_of, j.trace,"
+    " i.event, i.person, i.happened_at, i.payload"
     " from worker_events e left join worker_jobs j on j.id = e.job_id left join worker_jobs o on o.id = j.replay_of"
     " left join worker_inbound i on i.id = e.inbound_id where e.id = :id"
 )

@@ -68,6 +68,7 @@ class JobRow(TypedDict):
     target_job_id: NotRequired[str]
     replay_of: NotRequired[str]
     tenant: NotRequired[str]
+    trace: NotRequired[str]
     warnings: NotRequired[str]
     n_open: int
     lane: NotRequired[str]

@@ -64,6 +64,10 @@ class DuePart:
     """When its job was due first."""
     tenant: str | None = None
     """The team that its job is of, among those that share the account's limits."""
+    tags: str | None = field(default=None, repr=False)
+    """JSON list of the producer's own words; None: none."""
+    trace: str | None = None
+    """The stored trace context of its producer; None: none."""
     stored_lane: str = ""
     """The key under which it is queued: the lane's, and behind it the tenant's mark."""
 
@@ -96,7 +100,7 @@ def _select(dialect: Dialect, now: str) -> str:
     columns = _COLUMNS.format(*(f"case when {size} <= {LARGE} then {column} end" for column in _DOCUMENTS))
     return (
         f"select {columns}, p.priority, p.unheard, j.quiet_hours, j.payload, j.due_at, j.tenant,"
-        f" {_SUPPRESSED}, j.cancelled_at"
+        f" j.tags, j.trace, {_SUPPRESSED}, j.cancelled_at"
         f" from {_from(dialect)}"
         f" and p.state = 0 and p.waits_on is null and p.not_before <= {now}"
     )
@@ -110,9 +114,10 @@ def load(connection: Connection, now: str, ids: Sequence[str]) -> list[DuePart]:
 
 
 def _loaded(row: Sequence[Any]) -> DuePart:
-    loaded = DuePart(*row[:-8])
+    loaded = DuePart(*row[:-10])
     loaded.stored_lane, loaded.lane = loaded.lane, lane_of(loaded.lane)
-    loaded.priority, loaded.unheard, loaded.quiet_hours, loaded.payload, loaded.due_at, loaded.tenant = row[-8:-2]
+    loaded.priority, loaded.unheard, loaded.quiet_hours, loaded.payload, loaded.due_at, loaded.tenant = row[-10:-4]
+    loaded.tags, loaded.trace = row[-4:-2]
     loaded.some_suppressed, loaded.cancelled = bool(row[-2]), row[-1] is not None
     if not is_read(loaded.payload):
         loaded.spec, loaded.message = {}, {}

@@ -10,6 +10,7 @@ counts = table(
     "counts",
     Column("id", Key(ID), primary_key=True, doc="UUIDv7"),
     Column("counts", LongText(), nullable=False, doc="JSON of name -> how much is to be added, see `totals`"),
+    Column("exemplars", LongText(), doc="JSON of name of a bucket -> a traced call in it; null: none was traced"),
 )
 
 drift = table(
@@ -28,4 +29,5 @@ totals = table(
     "totals",
     Column("name", Key(300), primary_key=True, doc="a counter and the values of its labels, with tabs between them"),
     Column("value", BigInteger, nullable=False, doc="the sum of what was written; times are in microseconds"),
+    Column("exemplar", Key(200), doc="JSON of the newest traced call in this bucket; null: none"),
 )

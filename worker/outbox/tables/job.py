@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from sqlalchemy import BigInteger, Boolean, Column, Index, Integer, SmallInteger, text
 
+from worker.domain.trace import CONTEXT_CHARACTERS
 from worker.outbox.tables.columns import (
     ID,
     LANE,
@@ -57,6 +58,11 @@ jobs = table(
     Column("quiet_hours", Key(80), doc="its own quiet hours, or `none`; null: its account's"),
     from_zero("payload", "version of its documents and those of its parts, see `PAYLOAD`", SmallInteger),
     Column("tenant", Key(60), doc="the team that shares the account's limits with others; null: none"),
+    Column(
+        "trace",
+        Key(CONTEXT_CHARACTERS),
+        doc="its producer's traceparent, and behind a space the tracestate; null: no span was current",
+    ),
     Index(
         PREFIX + "jobs_dedupe",
         "account",

@@ -1,0 +1,159 @@
+"""Spans of vendor calls and of hooks, sent to an OTLP collector: the one module that imports OpenTelemetry.
+
+Loaded only where the OTEL_* variables name a collector. Its provider is its own and not the process's: what the
+application sets up for its hooks stays as it is. Knows no secret, recipient or text.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from functools import lru_cache
+from urllib.parse import urlsplit
+
+import structlog
+from opentelemetry.context import Context
+from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
+from opentelemetry.sdk.resources import SERVICE_NAME, Resource
+from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
+from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter, SpanExportResult
+from opentelemetry.trace import Span, SpanKind, StatusCode, use_span
+from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
+from opentelemetry.util.types import AttributeValue
+
+from worker.domain.trace import HookRun, SpanRef, TracedCall
+
+log = structlog.get_logger()
+
+NAME = "im-delivery-worker"
+CLOSE_S = 3.0
+"""Most seconds that the end of a process waits for a collector."""
+NANOSECONDS = 1_000_000_000
+Attributes = Mapping[str, AttributeValue | None]
+
+
+class Spans:
+    """Writes spans, which a thread of its own exports from a bounded queue. Thread-safe."""
+
+    def __init__(self, exporter: SpanExporter, wall_ns: Callable[[], int] = time.time_ns):
+        self._wall_ns = wall_ns
+        # Not at the interpreter's exit: it could wait half a minute for a collector that is away.
+        self._provider = TracerProvider(resource=_resource(), shutdown_on_exit=False)
+        self._provider.add_span_processor(BatchSpanProcessor(_OneLine(exporter)))
+        self._tracer = self._provider.get_tracer(NAME)
+
+    def call(self, ended: TracedCall) -> SpanRef | None:
+        """Writes the span of a call; None: it is not sampled."""
+        try:
+            return self._call(ended)
+        except Exception as error:  # noqa: BLE001  the answer of the call is recorded behind this, and must not be lost
+            log.warning("span_failed", error=type(error).__name__, job=ended.job)
+            return None
+
+    def _call(self, ended: TracedCall) -> SpanRef | None:
+        end = self._wall_ns() - round(ended.ended_ago_s * NANOSECONDS)
+        begin = end - round(ended.duration_s * NANOSECONDS)
+        name = f"{ended.kind} {ended.channel}"
+        span = self._tracer.start_span(name, _parent(ended.parent), SpanKind.CLIENT, start_time=begin)
+        if not span.is_recording():
+            return None
+        _tell(span, _of_call(ended))
+        if ended.is_error:
+            span.set_status(StatusCode.ERROR)
+        span.end(end)
+        found = span.get_span_context()
+        return SpanRef(f"{found.trace_id:032x}", f"{found.span_id:016x}")
+
+    @contextmanager
+    def hooks(self, run: HookRun) -> Iterator[None]:
+        """A span around a run of hooks, current in this thread."""
+        span = self._tracer.start_span(f"hook {run.kind}", _parent(run.parent), SpanKind.CONSUMER)
+        _tell(span, {"worker.job": run.job, "worker.part": run.part, "worker.attempt": run.attempt})
+        try:
+            # The text of what the application raises may hold anything: only its class is told.
+            with use_span(span, record_exception=False, set_status_on_exception=False):
+                yield
+        except BaseException as error:
+            span.set_attribute("error.type", type(error).__name__)
+            span.set_status(StatusCode.ERROR)
+            raise
+        finally:
+            span.end()
+
+    def close(self) -> None:
+        """Exports what is left, for as long as the end of a process may wait."""
+        closing = threading.Thread(target=self._provider.shutdown, name="spans", daemon=True)
+        closing.start()
+        closing.join(CLOSE_S)
+
+
+class _OneLine(SpanExporter):
+    """Exports, and logs one line when a collector begins to take nothing, and one when it takes spans again."""
+
+    def __init__(self, exporter: SpanExporter):
+        self._exporter = exporter
+        self._is_away = False
+
+    def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
+        result = self._exporter.export(spans)
+        is_away = result is not SpanExportResult.SUCCESS
+        if is_away and not self._is_away:
+            log.warning("collector_away", remedy="see OTEL_EXPORTER_OTLP_ENDPOINT; spans are lost until it is back")
+        elif self._is_away and not is_away:
+            log.info("collector_back")
+        self._is_away = is_away
+        return result
+
+    def shutdown(self) -> None:
+        self._exporter.shutdown()
+
+
+def spans_of_environment() -> Spans:
+    """What the OTEL_* variables say."""
+    return Spans(OTLPSpanExporter())
+
+
+def _resource() -> Resource:
+    given = Resource.create()
+    if str(given.attributes[SERVICE_NAME]).startswith("unknown_service"):
+        return given.merge(Resource({SERVICE_NAME: NAME}))
+    return given
+
+
+def _parent(stored: str | None) -> Context:
+    """The stored context; one without a span where there is none, or none that can be read."""
+    parent, _, state = (stored or "").partition(" ")
+    return TraceContextTextMapPropagator().extract({"traceparent": parent, "tracestate": state}, Context())
+
+
+def _of_call(ended: TracedCall) -> Attributes:
+    host, port = _address(ended.base_url)
+    why = (str(ended.errcode) if ended.errcode else ended.outcome) if ended.is_error else None
+    return {
+        "worker.job": ended.job,
+        "worker.part": ended.part,
+        "worker.channel": ended.channel,
+        "worker.account": ended.account,
+        "worker.kind": ended.kind,
+        "worker.attempt": ended.attempt,
+        "worker.outcome": ended.outcome,
+        "worker.errcode": ended.errcode,
+        "error.type": why,
+        "http.request.method": ended.method,
+        "http.response.status_code": ended.http_status,
+        "server.address": host,
+        "server.port": port,
+    }
+
+
+@lru_cache(maxsize=1_000)
+def _address(base_url: str) -> tuple[str | None, int | None]:
+    """Host and port; a password that the URL may have stays out."""
+    found = urlsplit(base_url)
+    return found.hostname, found.port or {"https": 443, "http": 80}.get(found.scheme)
+
+
+def _tell(span: Span, attributes: Attributes) -> None:
+    span.set_attributes({name: value for name, value in attributes.items() if value is not None})
