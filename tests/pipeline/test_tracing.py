@@ -18,6 +18,7 @@ from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.trace import SpanKind, StatusCode
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
+from prometheus_client.openmetrics.parser import text_string_to_metric_families
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, create_async_engine
 from sqlalchemy.orm import Session
@@ -32,10 +33,14 @@ from worker.domain.trace import STATE_CHARACTERS, bounded_state, trace_id_of
 from worker.hooks.registry import ApplicationHooks, on_job_done
 from worker.hooks.runs import HookRuns
 from worker.outbox.engine.clock import DrivenClock
+from worker.outbox.engine.counting import totals
 from worker.outbox.engine.database import Database
+from worker.outbox.upkeep.totals import Totals
 from worker.service import spans as spans_module
 from worker.service.lifecycle import spans_of
 from worker.service.spans import Spans
+from worker.service.web.collector import Outbox
+from worker.service.web.metrics import Answers
 
 TRACE, SPAN = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"
 SAMPLED, UNSAMPLED = f"00-{TRACE}-{SPAN}-01", f"00-{TRACE}-{SPAN}-00"
@@ -331,6 +336,35 @@ def test_a_hook_that_fails_leaves_the_class_of_its_error(traced: Traced) -> None
     _, run = traced.written()
     assert (StatusCode.ERROR, "LookupError") == (run.status.status_code, (run.attributes or {})["error.type"])
     assert "canary" not in run.to_json()
+
+
+# -- exemplars --------------------------------------------------------------------------------------------------------
+
+
+def test_buckets_have_a_traced_call_as_exemplar(traced: Traced) -> None:
+    """In OpenMetrics, its own value in its own bucket; the classic format has none, and the counts are the same."""
+    traced.site.vendor.says(lambda request: replace(traced.site.vendor.takes(request), duration_s=0.1))
+    traced.site.ring(traced.send(priority="urgent"))
+    traced.site.ring(traced.site.send(priority="bulk", to="ann"), traced.send(UNSAMPLED))
+    with traced.site.database.reading() as connection:
+        before = totals(connection)
+
+    Totals(traced.site.database).turn()
+
+    with traced.site.database.reading() as connection:
+        assert before == totals(connection)
+    answers = Answers(Outbox(traced.site.database, traced.site.accounts, 5))
+    told, _ = answers.of("application/openmetrics-text")
+    samples = [one for family in text_string_to_metric_families(told.decode()) for one in family.samples]
+    urgent = [one for one in samples if one.exemplar and one.labels.get("priority") == "urgent"]
+    assert {"worker_first_call_seconds_bucket", "worker_end_seconds_bucket"} == {one.name for one in urgent}
+    span, _ = traced.written()
+    assert span.context
+    expected = {"trace_id": TRACE, "span_id": f"{span.context.span_id:016x}"}
+    assert all(expected == one.exemplar.labels for one in urgent if one.exemplar)
+    calls = {one.labels["le"]: one.exemplar.value for one in samples if one.exemplar and "call_s" in one.name}
+    assert 0.1 == calls["0.1"]
+    assert b"# {" not in answers.of("text/plain")[0]
 
 
 @pytest.mark.fewer_databases("the row is the same")

@@ -34,8 +34,9 @@ from worker.domain.outcome import (
 from worker.domain.pacing.lane import Success, account_of
 from worker.domain.settle import PartFacts
 from worker.domain.state import FINAL_STATES, PartState
+from worker.domain.trace import SpanRef
 from worker.outbox.commit.commands import End
-from worker.outbox.engine.counting import BETWEEN
+from worker.outbox.engine.counting import BETWEEN, Exemplar
 from worker.outbox.engine.sql import run
 from worker.outbox.jobs import chats, codes, confirmations, drift
 from worker.outbox.jobs.media_cache import invalidate_media, keep_media
@@ -210,9 +211,12 @@ def count_call(batch: Batch, end: End, lane: str, job: JobFacts, *, first: int |
         if one.sample:
             batch.odd.append((job.channel, account, end.part_id, one))
     if end.duration_ms is not None and not end.never_left:
-        _observe(batch, "call_seconds", end.duration_ms * 1_000, job.channel)
+        _observe(batch, "call_seconds", end.duration_ms * 1_000, job.channel, span=end.span)
     if first is not None:
-        _observe(batch, "first_call_seconds", max(0, first - job.due_at), Priority(job.priority).name.lower())
+        priority = Priority(job.priority).name.lower()
+        _observe(batch, "first_call_seconds", max(0, first - job.due_at), priority, span=end.span)
+    if end.span is not None:
+        batch.spans[end.part_id] = end.span
 
 
 def count_rows(batch: Batch, jobs: Mapping[str, JobFacts], items: int) -> list[dict[str, Any]]:
@@ -224,7 +228,8 @@ def count_rows(batch: Batch, jobs: Mapping[str, JobFacts], items: int) -> list[d
         if part.state in FINAL_STATES:
             _count(batch, "parts_ended", job.channel, account, job.kind, part.state.label)
             if part.first_marked_at is not None:
-                _observe(batch, "end_seconds", max(0, batch.now - job.due_at), Priority(job.priority).name.lower())
+                priority, span = Priority(job.priority).name.lower(), batch.spans.get(part.id)
+                _observe(batch, "end_seconds", max(0, batch.now - job.due_at), priority, span=span)
         elif part.state is PartState.UNKNOWN:
             _count(batch, "unknowns", job.channel, account, job.kind)
     for row in batch.added:
@@ -234,16 +239,20 @@ def count_rows(batch: Batch, jobs: Mapping[str, JobFacts], items: int) -> list[d
     if not batch.touched:
         return []
     _observe(batch, "commit_items", items)
-    return [{"id": uuid7().hex, "counts": to_json(batch.counts).decode()}]
+    traced = to_json(batch.traced).decode() if batch.traced else None
+    return [{"id": uuid7().hex, "counts": to_json(batch.counts).decode(), "exemplars": traced}]
 
 
 def _count(batch: Batch, name: str, *labels: str, times: int = 1) -> None:
     batch.counts[BETWEEN.join((name, *labels))] += times
 
 
-def _observe(batch: Batch, name: str, value: int, *labels: str) -> None:
+def _observe(batch: Batch, name: str, value: int, *labels: str, span: SpanRef | None = None) -> None:
     """Counts a value, of seconds in microseconds, in its bucket and in the sum."""
     bounds = BOUNDS[name]
     place = bisect_left(bounds, value / settle.SECOND if name.endswith("_seconds") else value)
-    _count(batch, name, *labels, str(bounds[place]) if place < len(bounds) else "+Inf")
+    bound = str(bounds[place]) if place < len(bounds) else "+Inf"
+    _count(batch, name, *labels, bound)
+    if span is not None:
+        batch.traced[BETWEEN.join((name, *labels, bound))] = Exemplar(*span, value, batch.now)
     _count(batch, name, *labels, "sum", times=value)

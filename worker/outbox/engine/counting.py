@@ -10,7 +10,7 @@ import json
 import threading
 from collections import Counter
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 from pydantic_core import to_json
 from sqlalchemy import Connection
@@ -24,6 +24,17 @@ from worker.outbox.tables import counts as table
 BETWEEN = "\t"
 
 
+class Exemplar(NamedTuple):
+    """A traced call that was counted in a bucket."""
+
+    trace_id: str
+    span_id: str
+    value: int
+    """What was counted: seconds in microseconds."""
+    at: int
+    """When, in microseconds."""
+
+
 def count_row(counts: Mapping[str, int]) -> dict[str, Any]:
     """The row of what one transaction counts."""
     return {"id": uuid7().hex, "counts": to_json(counts).decode()}
@@ -33,6 +44,12 @@ def count(connection: Connection, name: str, *labels: str, times: int = 1, once:
     """Counts something that this transaction does; what has an id (`once`) counts once, however often it is tried."""
     row = count_row({BETWEEN.join((name, *labels)): times})
     insert_rows(connection, table, [row if once is None else {**row, "id": once}], conflict="ignore")
+
+
+def exemplars(connection: Connection) -> dict[str, Exemplar]:
+    """The newest traced call of each bucket that has one, as far as it was added up, by the bucket's name."""
+    rows = fetch(connection, "select name, exemplar from worker_totals where exemplar is not null")
+    return {name: Exemplar(*json.loads(exemplar)) for name, exemplar in rows}
 
 
 def totals(connection: Connection) -> Counter[str]:

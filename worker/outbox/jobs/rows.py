@@ -14,8 +14,10 @@ from worker.domain.outcome import Contradiction, Refusal
 from worker.domain.pacing.lane import LaneBlock, Success
 from worker.domain.settle import PartFacts, Policy
 from worker.domain.state import OPEN_STATES, JobState, PartState, job_state
+from worker.domain.trace import SpanRef
 from worker.outbox import tables
 from worker.outbox.engine.bulk import ids_json, update_rows
+from worker.outbox.engine.counting import Exemplar
 from worker.outbox.engine.dialect import Dialect, dialect_of
 from worker.outbox.engine.sql import collect, fetch, run, send
 from worker.outbox.jobs.order_queue import OrderQueue
@@ -201,6 +203,10 @@ class Batch:
     task_ids: list[dict[str, str]] = field(default_factory=list)
     counts: Counter[str] = field(default_factory=Counter)
     """What is counted for the metrics, see `record_answer`."""
+    spans: dict[str, SpanRef] = field(default_factory=dict)
+    """Part ids with the spans of their calls that end here."""
+    traced: dict[str, Exemplar] = field(default_factory=dict)
+    """Names of buckets in `counts` with one of the traced calls in them."""
     waits_told: dict[str, str] = field(default_factory=dict)
     odd: list[tuple[str, str, str, Contradiction]] = field(default_factory=list)
     """Channel, account and part of answers that do not look as the vendor's page says, to be stored."""

@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from typing import Any
 
 from sqlalchemy import Connection
 
 from worker.outbox import tables
-from worker.outbox.engine.bulk import ids_json, insert_rows
+from worker.outbox.engine.bulk import ids_json, insert_rows, update_rows
 from worker.outbox.engine.database import Database
 from worker.outbox.engine.dialect import dialect_of
 from worker.outbox.engine.sql import fetch, run
@@ -27,15 +28,19 @@ def add_up(connection: Connection) -> int:
     """Moves the oldest rows of counts into the sums; returns how many, 0 where none is left."""
     dialect = dialect_of(connection)
     # Locked, so that of two processes which add up at once the second finds these gone.
-    query = f"select id, counts from worker_counts order by id limit {ROWS}{dialect.lock}"
+    query = f"select id, counts, exemplars from worker_counts order by id limit {ROWS}{dialect.lock}"
     rows = fetch(connection, query)
     sums: Counter[str] = Counter()
-    for _, counts in rows:
+    traced: dict[str, Any] = {}
+    for _, counts, exemplars in rows:
         sums.update(json.loads(counts))
+        traced.update(json.loads(exemplars or "{}"))
     # In order, as everything that locks several rows.
     insert_rows(
         connection, tables.totals, [{"name": name, "value": sums[name]} for name in sorted(sums)], conflict="add"
     )
+    newest = [{"name": name, "exemplar": json.dumps(traced[name])} for name in sorted(traced)]
+    update_rows(connection, tables.totals, ("name",), newest)
     run(connection, dialect.delete_chosen("worker_counts"), {"ids": ids_json(row[0] for row in rows)})
     return len(rows)
 

@@ -27,7 +27,7 @@ from worker.domain.pacing.lane import Standing, Step, standing
 from worker.domain.pause import Pause
 from worker.domain.state import JobState, PartState
 from worker.outbox.engine.clock import SECOND
-from worker.outbox.engine.counting import BETWEEN, totals
+from worker.outbox.engine.counting import BETWEEN, exemplars, totals
 from worker.outbox.engine.database import Database, StateReader
 from worker.outbox.jobs import drift
 from worker.outbox.lanes import lanes
@@ -215,7 +215,7 @@ class Outbox(Collector):
             of_state = self._of_state(connection, lambda state: totals(state.connection), self._state_totals)
             self._state_totals = of_state
             found = found + of_state
-        return counters({**dict.fromkeys(map(BETWEEN.join, self._from_zero(few)), 0), **found})
+        return counters({**dict.fromkeys(map(BETWEEN.join, self._from_zero(few)), 0), **found}, exemplars(connection))
 
     def _from_zero(self, few: Sequence[str]) -> Iterator[tuple[str, ...]]:
         """The counters that alerts wait for: Prometheus sees no increase in a series that begins with its first 1."""

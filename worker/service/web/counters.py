@@ -5,11 +5,18 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
 
-from prometheus_client.core import CounterMetricFamily, HistogramMetricFamily, InfoMetricFamily, Metric
+from prometheus_client.core import (
+    CounterMetricFamily,
+    Exemplar as OfACall,
+    HistogramMetricFamily,
+    InfoMetricFamily,
+    Metric,
+    Timestamp,
+)
 
 from worker.outbox.commit.record_answer import BOUNDS
 from worker.outbox.engine.clock import SECOND
-from worker.outbox.engine.counting import BETWEEN
+from worker.outbox.engine.counting import BETWEEN, Exemplar
 from worker.outbox.engine.migrate import this_release
 
 COUNTERS: Mapping[str, tuple[str, tuple[str, ...]]] = {
@@ -35,9 +42,10 @@ HISTOGRAMS: Mapping[str, tuple[str, tuple[str, ...]]] = {
 SUM, REST = "sum", "+Inf"
 
 
-def counters(totals: Mapping[str, int]) -> Iterator[Metric]:
+def counters(totals: Mapping[str, int], traced: Mapping[str, Exemplar]) -> Iterator[Metric]:
     """Every counter and histogram; sums under names of a newer release are left out."""
     found: defaultdict[str, dict[tuple[str, ...], int]] = defaultdict(dict)
+    calls = {tuple(name.split(BETWEEN)): _exemplar(one) for name, one in traced.items()}
     for name, value in totals.items():
         metric, *labels = name.split(BETWEEN)
         found[metric][tuple(labels)] = value
@@ -48,20 +56,32 @@ def counters(totals: Mapping[str, int]) -> Iterator[Metric]:
                 told.add_metric(values, value)
         yield told
     for metric, (text, names) in HISTOGRAMS.items():
-        yield _histogram(metric, text, names, found[metric])
+        yield _histogram(metric, text, names, found[metric], calls)
 
 
-def _histogram(metric: str, text: str, names: tuple[str, ...], found: Mapping[tuple[str, ...], int]) -> Metric:
+def _histogram(
+    metric: str,
+    text: str,
+    names: tuple[str, ...],
+    found: Mapping[tuple[str, ...], int],
+    calls: Mapping[tuple[str, ...], OfACall],
+) -> Metric:
     told = HistogramMetricFamily(f"worker_{metric}", text, labels=names)
     bounds = [str(bound) for bound in BOUNDS[metric]] + [REST]
     unit = SECOND if metric.endswith("_seconds") else 1
     for labels in sorted({values[:-1] for values in found if len(values) == len(names) + 1}):
-        buckets, below = [], 0
+        buckets, below = list[tuple[str, float] | tuple[str, float, OfACall]](), 0
         for bound in bounds:
             below += found.get((*labels, bound), 0)
-            buckets.append((bound, below))
+            call = calls.get((metric, *labels, bound))
+            buckets.append((bound, below, call) if call else (bound, below))
         told.add_metric(labels, buckets, found.get((*labels, SUM), 0) / unit)
     return told
+
+
+def _exemplar(one: Exemplar) -> OfACall:
+    labels = {"trace_id": one.trace_id, "span_id": one.span_id}
+    return OfACall(labels, one.value / SECOND, Timestamp(one.at // SECOND, one.at % SECOND * 1_000))
 
 
 def build_info() -> Metric:
