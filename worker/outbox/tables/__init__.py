@@ -8,6 +8,7 @@ a job are side by side in the primary key. No foreign keys: producers must never
 from __future__ import annotations
 
 from worker.outbox.tables.account import accounts
+from worker.outbox.tables.alert import alerts
 from worker.outbox.tables.audit import audit
 from worker.outbox.tables.callback import chats, events, inbound
 from worker.outbox.tables.columns import PREFIX, columns_of, is_made, metadata
@@ -21,6 +22,7 @@ from worker.outbox.tables.search import suppressions, terms, unindexed
 __all__ = [
     "VERSION_TABLE",
     "accounts",
+    "alerts",
     "attempts",
     "audit",
     "blob_chunks",

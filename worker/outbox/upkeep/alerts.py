@@ -1,0 +1,90 @@
+"""The rows of alerts that people are told of, and what their causes are read from beside the queries of the metrics.
+
+Decides nothing: `service/notify/` says which alert stands, is to be told, or is over.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import asdict, dataclass
+
+from sqlalchemy import Connection
+
+from worker.domain.job import first_id
+from worker.domain.pacing.lane import Step
+from worker.domain.state import JobState
+from worker.outbox import tables
+from worker.outbox.engine.bulk import ids_json, insert_rows
+from worker.outbox.engine.clock import SECOND
+from worker.outbox.engine.dialect import dialect_of
+from worker.outbox.engine.sql import fetch, run
+from worker.outbox.lanes.lanes import SKEW_US
+
+HOUR = 3_600 * SECOND
+DAY = 24 * HOUR
+MOST = 10_000
+"""Rows that are looked through; among more callbacks, accounts that are missing are looked for one by one."""
+MANY = 10
+"""Callbacks of an hour above which their absence a day later says something."""
+_COLUMNS = tables.columns_of(tables.alerts)
+_NOT_TAKEN = (JobState.REJECTED, JobState.EXHAUSTED, JobState.EXPIRED, JobState.CANCELLED)
+
+
+@dataclass(slots=True)
+class AlertRow:
+    """One alert from its first sign on; the columns of its row."""
+
+    id: str
+    alert: str
+    subject: str
+    seen_at: int
+    gone_at: int | None = None
+    raised_at: int | None = None
+    ended_at: int | None = None
+    job_id: str | None = None
+
+
+def alert_rows(connection: Connection) -> list[AlertRow]:
+    """All of them, the oldest first."""
+    return [AlertRow(*row) for row in fetch(connection, f"select {_COLUMNS} from worker_alerts order by id")]
+
+
+def save_alerts(connection: Connection, rows: Sequence[AlertRow], gone: Collection[str] = ()) -> None:
+    """Writes these rows, and deletes the ones with the ids that are `gone`."""
+    insert_rows(connection, tables.alerts, [asdict(row) for row in rows], conflict="replace")
+    if gone:
+        run(connection, dialect_of(connection).delete_chosen("worker_alerts"), {"ids": ids_json(gone)})
+
+
+def notices_not_taken(connection: Connection, jobs: Iterable[str]) -> dict[str, str]:
+    """The jobs among these that ended without being taken by the vendor, each with its account."""
+    states = ", ".join(str(int(state)) for state in _NOT_TAKEN)
+    query = f"select id, account from {dialect_of(connection).chosen('worker_jobs')} and state in ({states})"
+    return {str(job): str(account) for job, account in fetch(connection, query, {"ids": ids_json(jobs)})}
+
+
+def set_aside_lately(connection: Connection, now: int) -> set[str]:
+    """Accounts of which an error of this program set something aside within an hour; of the newest 10,000 steps."""
+    # The ids have the clock of the process that wrote them.
+    newest = (
+        f"select account, what, happened_at from worker_lane_events where id > :after order by id desc limit {MOST}"
+    )
+    query = f"select distinct account from ({newest}) newest where what = :what and happened_at > :since"
+    since = now - HOUR
+    values = {"after": first_id(since - SKEW_US), "what": str(Step.SET_ASIDE), "since": since}
+    return {str(row[0]) for row in fetch(connection, query, values)}
+
+
+def without_callbacks(connection: Connection, now: int) -> list[str]:
+    """Accounts without a callback for an hour, of which the same hour a day before had more than ten."""
+    hour = "select account from worker_inbound where received_at > :low and received_at <= :high"
+    newest = f"{hour} order by received_at desc limit {MOST}"
+    many = f"select account from ({newest}) newest group by account having count(*) > {MANY} order by account"
+    lately = {"low": now - HOUR, "high": now}
+    expected = [str(row[0]) for row in fetch(connection, many, {name: at - DAY for name, at in lately.items()})]
+    if not expected:
+        return []
+    heard = {row[0] for row in fetch(connection, f"select distinct account from ({newest}) newest", lately)}
+    one = f"{hour} and account = :account limit 1"
+    missing = [account for account in expected if account not in heard]
+    return [account for account in missing if not fetch(connection, one, {**lately, "account": account})]
