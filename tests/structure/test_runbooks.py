@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -12,15 +13,22 @@ import yaml
 
 from tests.docs.page import ROOT
 from worker.cli.commands import app
+from worker.config.notify import NotifySettings
+from worker.outbox.engine.clock import micros_of
+from worker.outbox.upkeep.alerts import MANY, AlertRow
+from worker.service.notify.judge import AlertNotice
+from worker.service.notify.look import CLOCK_S, OPEN_S
+from worker.service.notify.rules import RULES
+from worker.service.notify.text import text_of
 
-RULES = ROOT / "deploy/prometheus"
+FOLDER = ROOT / "deploy/prometheus"
 PAGES = sorted((ROOT / "docs/runbooks").glob("*.md"))
 SECTIONS = ("**Seen as**", "**Do**")
 WITHOUT_END = {"README.md", "it-was-sent-twice.md", "restored-from-a-backup.md", "the-vendor-refuses-the-ip.md"}
 
 
 def _read(name: str) -> Any:
-    return yaml.safe_load((RULES / name).read_text(encoding="utf-8"))
+    return yaml.safe_load((FOLDER / name).read_text(encoding="utf-8"))
 
 
 ALERTS: dict[str, Any] = {rule["alert"]: rule for group in _read("rules.yaml")["groups"] for rule in group["rules"]}
@@ -40,7 +48,7 @@ def test_an_alert_says_how_urgent_it_is_and_what_to_do(name: str) -> None:
 
 def test_each_alert_is_raised_and_ended_in_a_test() -> None:
     """What `promtool test rules` runs."""
-    text = (RULES / "rules_test.yaml").read_text(encoding="utf-8")
+    text = (FOLDER / "rules_test.yaml").read_text(encoding="utf-8")
 
     counted = {name: text.count(f'alertname="{name}"') for name in ALERTS}
 
@@ -58,7 +66,71 @@ def test_a_runbook_tells_how_it_is_seen_and_what_to_do(page: Path) -> None:
         assert "**Ends**" in text
     assert [] == [words for words in re.findall(r"`worker ([a-z-]+(?: [a-z]+)?)[^`]*`", text) if not _is_command(words)]
     named = re.findall(r"`([A-Z][a-z]+(?:[A-Z][a-z]+)+)`", text)
-    assert [] == [name for name in named if name not in ALERTS]
+    assert [] == [name for name in named if name not in (*ALERTS, *RULES)]
+
+
+@pytest.mark.parametrize("name", RULES)
+def test_what_people_are_told_has_a_page(name: str) -> None:
+    """The text ends with it, and the page names the alert; so does the list of all."""
+    rule = RULES[name]
+    row = AlertRow("0" * 32, name, "hr", seen_at=0)
+
+    assert (
+        f"Runbook: docs/runbooks/{rule.page}.md"
+        == text_of(AlertNotice(rule, [row], is_end=False, at=0)).splitlines()[-1]
+    )
+    assert f"`{name}`" in (ROOT / rule.runbook).read_text(encoding="utf-8")
+    assert f"`{name}`" in (ROOT / "docs/notify.md").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("name", sorted(ALERTS.keys() & RULES))
+def test_people_are_told_what_prometheus_tells(name: str) -> None:
+    """By the same name the same thing: as urgent, after the same time, with the same page."""
+    prometheus, rule = ALERTS[name], RULES[name]
+    number, unit = re.fullmatch(r"(\d+)([ms])", prometheus.get("for", "0s")).groups()  # type: ignore[union-attr]
+
+    assert prometheus["labels"]["severity"] == rule.severity
+    assert prometheus["annotations"]["runbook"] == rule.runbook
+    assert int(number) * {"m": 60, "s": 1}[unit] == rule.delay
+
+
+def test_the_thresholds_are_those_of_prometheus() -> None:
+    """Where an expression compares with a figure."""
+    figures = {
+        name: ALERTS[name]["expr"].rpartition(" ")[2] for name in ("ClocksApart", "JobsStayOpen", "PartsUnknown")
+    }
+
+    assert {"ClocksApart": f"{CLOCK_S}", "JobsStayOpen": f"{OPEN_S}", "PartsUnknown": "10"} == figures
+    assert 10 == NotifySettings().unknowns
+    assert ALERTS["CallbacksStopped"]["expr"].strip().endswith(f"> {MANY}")
+
+
+def test_the_page_shows_texts_as_they_are_made() -> None:
+    """The begin of an alert and its end."""
+    page = (ROOT / "docs/notify.md").read_text(encoding="utf-8")
+    began_at, over_at = (micros_of(datetime(2026, 11, 24, *at, tzinfo=UTC)) for at in ((9, 12, 3), (9, 40, 27)))
+    row = AlertRow("0" * 32, "AccountParked", "hr", began_at, over_at)
+
+    for is_end in (False, True):
+        text = text_of(AlertNotice(RULES["AccountParked"], [row], is_end, over_at))
+        assert f"```text\n{text}\n```" in page
+
+
+@pytest.mark.parametrize("about", ["account", "process"])
+def test_the_longest_text_fits_every_channel(about: str) -> None:
+    """An application's text has 2,048 bytes, which is the least."""
+    longest = {"account": 60, "process": 120}[about]
+    texts = [
+        text_of(
+            AlertNotice(
+                rule, [AlertRow("", name, f"{n:02}".ljust(longest, "x"), 0) for n in range(99)], False, 0, -1, True
+            )
+        )
+        for name, rule in RULES.items()
+        if rule.about == about
+    ]
+
+    assert max(len(text.encode()) for text in texts) <= 2_048
 
 
 def _is_command(words: str) -> bool:

@@ -28,6 +28,7 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 
 from worker.config.account_settings import AccountSettings, StagingSettings, TenantSettings
 from worker.config.egress import ClientCertificateSettings
+from worker.config.notify import NotifySettings, NotifyTarget
 from worker.config.places import (
     Environment,
     SecretFrom,
@@ -251,6 +252,7 @@ class Settings(BaseSettings):
     retention: RetentionSettings = RetentionSettings()
     logs: LogSettings = LogSettings()
     staging: StagingSettings = StagingSettings()
+    notify: NotifySettings = NotifySettings()
     _file: SettingsFile | None = PrivateAttr(None)
 
     @property
@@ -378,6 +380,8 @@ _TABLES: Mapping[int | str, type[BaseModel]] = {
     "retention": RetentionSettings,
     "logs": LogSettings,
     "staging": StagingSettings,
+    "notify": NotifySettings,
+    "to": NotifyTarget,
     "database": UrlFrom,
     "state_database": UrlFrom,
     "broker": UrlFrom,

@@ -44,7 +44,7 @@ class TokenProviderFrom(BaseModel):
                 raise ValueError(f"is no place of tokens; {_FORMS}")
         elif self.url is None or self.bearer is None:
             raise ValueError(f"needs url and bearer; {_FORMS}")
-        elif not _is_usable(self.url):
+        elif not is_web_address(self.url):
             raise ValueError("its url is no web address without a user and a fragment; write it as https://host/path")
         return self
 
@@ -55,7 +55,8 @@ class TokenProviderFrom(BaseModel):
         return TokenProvider(str(self.url), Secret(partial(self.bearer.read, f"{key}.token_provider.bearer")))
 
 
-def _is_usable(url: str) -> bool:
+def is_web_address(url: str) -> bool:
+    """True for an address of http or https that holds neither a credential nor a fragment."""
     try:
         parts = urlsplit(url)
         parsed = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0

@@ -50,6 +50,7 @@ from worker.service.flower import Flower
 from worker.service.health import Signs, WorkerHealth
 from worker.service.hook_service import HookService
 from worker.service.loop import Loop
+from worker.service.notify.notifier import notifier_of
 from worker.service.publisher import Doorbells
 from worker.service.queues import queues_of
 from worker.transport.grants import ChangedCodes, CodeExchanges
@@ -193,6 +194,8 @@ class WorkerProcess:
             "totals": partial(self._add_up, Totals(runtime.database)),
             "housekeeping": partial(self._keep_house, Housekeeping(runtime.database, self._settings.retention)),
         }
+        if self._settings.notify.to:
+            turns["notify"] = notifier_of(self._settings.notify, runtime).turn
         if self._flower:
             turns["flower"] = self._flower.turn
         if self._application:

@@ -1,0 +1,437 @@
+"""Each cause is told to people, and so is its end: from what happens in the outbox to the text that they read."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import Connection
+from sqlalchemy.exc import OperationalError
+
+from tests.pipeline.test_shared_state import an_outbox, away
+from tests.support.notified import ACCOUNTS, OPS, PAGER, Watch
+from tests.support.runtime import Site, busy, lost, planted, refused
+from worker.domain.callbacks.hook import EventKind, EventState
+from worker.domain.pacing.lane import LaneEvent, Step
+from worker.outbox import tables
+from worker.outbox.engine.bulk import insert_rows
+from worker.outbox.engine.clock import DrivenClock
+from worker.outbox.engine.database import Database
+from worker.outbox.jobs.events import event_row
+from worker.outbox.lanes.lanes import keep_events, resume_lanes
+from worker.outbox.lanes.processes import Health
+
+SECOND = 1_000_000
+HOUR_S = 3_600
+DAY_S = 86_400
+QUIET_S = 300
+
+
+@pytest.fixture
+def site(database: Database, driven_clock: DrivenClock, monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]:
+    monkeypatch.setenv("PAGER_URL", "http://pager.test/hook?key=canary-key")
+    with planted(database, driven_clock, accounts=ACCOUNTS, breaker_failures=5) as site:
+        site.relay.lead()
+        yield site
+
+
+def _ends(watch: Watch, waits_s: float = 60) -> None:
+    """The time in which a cause that is over has its end told."""
+    watch.later(waits_s)
+    watch.later(QUIET_S)
+
+
+def _resume(site: Site) -> None:
+    site.database.run(lambda connection: resume_lanes(connection, site.database.now, ["hr"], "a person"))
+
+
+def test_a_healthy_outbox_tells_nothing(site: Site) -> None:
+    """Also while it works, whoever would be told."""
+    watch = Watch(site, OPS, PAGER)
+    site.ring(site.send())
+    watch.later()
+    watch.later(QUIET_S)
+
+    assert [] == watch.told()
+    assert [] == watch.posts()
+    assert [] == site.rows("select id from worker_alerts")
+
+
+def test_a_parked_account(site: Site) -> None:
+    """The vendor refuses our address; a person lifts it. The text names account, state, remedy and page."""
+    watch = Watch(site, OPS)
+    site.vendor.says(refused(60020, "not allow, from ip: 203.0.113.7"))
+    site.ring(site.send())
+    watch.later()
+    _resume(site)
+    _ends(watch)
+
+    assert [("ops", "AccountParked: hr"), ("ops", "AccountParked is over: hr")] == watch.told()
+    begin, end = map(watch.text, watch.jobs())
+    assert (
+        "AccountParked: hr\n"
+        "The account waits for a person, and so do all of its parts.\n"
+        "Since 2023-11-14 22:14:20 UTC. `worker lanes` says why and what to do.\n"
+        "Runbook: docs/runbooks/account-parked.md"
+    ) == begin
+    assert (
+        "AccountParked is over: hr\n"
+        "From 2023-11-14 22:14:20 UTC to 2023-11-14 22:15:20 UTC.\n"
+        "Runbook: docs/runbooks/account-parked.md"
+    ) == end
+
+
+def test_a_lane_that_is_parked(site: Site) -> None:
+    """A right is missing for one kind of message; then the probe goes through."""
+    watch = Watch(site, OPS)
+    site.vendor.says(refused(43012))
+    site.ring(site.send())
+    watch.later()
+    site.sql("delete from worker_lanes")
+    _ends(watch)
+
+    assert [("ops", "LaneParked: hr"), ("ops", "LaneParked is over: hr")] == watch.told()
+
+
+def test_a_breaker(site: Site) -> None:
+    """Calls fail in a row, for five minutes; then one is answered."""
+    watch = Watch(site, OPS)
+    jobs = [site.send(str(n)) for n in range(8)]
+    site.vendor.says(*(busy() for _ in range(5)))
+    for job in jobs[:5]:
+        site.ring(job)
+        site.advance(1)
+    watch.later()
+    assert [] == watch.told()
+    watch.later(QUIET_S)
+    during = watch.told()
+    for job in jobs[5:]:
+        site.clock.advance(60)
+        watch.live()
+        site.ring(job)
+    _ends(watch)
+
+    assert [("ops", "BreakerStaysOpen: hr")] == during
+    assert [*during, ("ops", "BreakerStaysOpen is over: hr")] == watch.told()
+
+
+def test_a_broken_relay(site: Site) -> None:
+    """No process renews the lease, so a URL is told, for no job would go out; then one does."""
+    watch = Watch(site, OPS, PAGER)
+    for _ in range(2):
+        site.clock.advance(60)
+        site.runtime.lease.beat()
+        watch.notifier.turn()
+    during = watch.posted()
+    watch.later()
+    _ends(watch)
+
+    assert [("firing", "NothingIsDelivered")] == during
+    assert [*during, ("resolved", "NothingIsDelivered is over")] == watch.posted()
+    assert [] == watch.told()
+
+
+@contextmanager
+def _full(site: Site) -> Iterator[None]:
+    @contextmanager
+    def writing() -> Iterator[Connection]:
+        raise OperationalError("insert", {}, Exception("could not extend file: No space left on device"))
+        yield
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(site.database, "writing", writing)
+        yield
+
+
+def _turns(watch: Watch, seconds: float) -> None:
+    """Turns of a notifier whose database fails, every five seconds."""
+    for _ in range(int(seconds / 5)):
+        watch.site.ticks.advance(5)
+        with suppress(OperationalError):
+            watch.notifier.turn()
+
+
+def test_a_full_disk(site: Site) -> None:
+    """The database is read and cannot be written: after a minute, once, and its end when it can."""
+    watch = Watch(site, OPS, PAGER)
+    watch.later()
+    with _full(site):
+        _turns(watch, 55)
+        early = watch.posted()
+        _turns(watch, 300)
+    watch.later()
+
+    [begin, end] = watch.posts()
+    assert [] == early
+    assert ("firing", "resolved") == (begin["status"], end["status"])
+    assert (
+        "DatabaseTakesNoWrites" == begin["alerts"][0]["labels"]["alertname"] == end["alerts"][0]["labels"]["alertname"]
+    )
+    assert "Runbook: docs/runbooks/the-disk-is-full.md" in begin["text"]
+    assert "read and takes no writes" in begin["text"]
+
+
+def test_a_database_that_is_away(site: Site) -> None:
+    """The process itself tells it, under one id with its end, and within an hour no second time."""
+    watch = Watch(site, PAGER)
+    watch.later()
+    for _ in range(2):
+        with site.database_away():
+            _turns(watch, 120)
+        watch.later()
+    site.ticks.advance(HOUR_S)
+    with site.database_away():
+        _turns(watch, 120)
+
+    alerts = [(body["status"], body["alerts"][0]) for body in watch.posts()]
+    assert ["firing", "resolved", "firing"] == [status for status, _ in alerts]
+    assert {"DatabaseAway"} == {one["labels"]["alertname"] for _, one in alerts}
+    assert alerts[0][1]["fingerprint"] == alerts[1][1]["fingerprint"] != alerts[2][1]["fingerprint"]
+    assert {"docs/runbooks/database-away.md"} == {one["annotations"]["runbook"] for _, one in alerts}
+
+
+def _callbacks(site: Site, count: int, at: int) -> None:
+    row = {"account": "hr", "event": "enter_agent", "person": "", "payload": "{}", "happened_at": at, "part_id": None}
+    rows = [{**row, "id": f"{at}-{n}", "received_at": at, "stored_by": f"{n:032x}"} for n in range(count)]
+    site.database.run(lambda connection: insert_rows(connection, tables.inbound, rows))
+
+
+def test_a_receiver_that_stopped(site: Site) -> None:
+    """An hour without a callback, where there were many a day before; then one comes."""
+    watch = Watch(site, OPS)
+    _callbacks(site, 11, site.clock.micros - (24 * HOUR_S + 600) * SECOND)
+    _callbacks(site, 1, site.clock.micros - (HOUR_S - 100) * SECOND)
+    watch.later()
+    assert [] == site.rows("select id from worker_alerts"), "one came an hour ago"
+    watch.later()
+    watch.later(600)
+    _callbacks(site, 1, site.clock.micros)
+    _ends(watch)
+
+    assert [("ops", "CallbacksStopped: hr"), ("ops", "CallbacksStopped is over: hr")] == watch.told()
+
+
+def test_few_callbacks_stop_without_a_word(site: Site) -> None:
+    """Ten in an hour of yesterday say nothing of today."""
+    watch = Watch(site, OPS)
+    _callbacks(site, 10, site.clock.micros - (24 * HOUR_S + 600) * SECOND)
+    watch.later()
+
+    assert [] == site.rows("select id from worker_alerts")
+
+
+def test_a_clock_that_is_off(site: Site) -> None:
+    """This machine's is two minutes ahead of the database's, for five minutes; then both agree."""
+    watch = Watch(site, OPS, ahead_s=120)
+    watch.later()
+    watch.later(QUIET_S)
+    during = watch.told()
+    watch.ahead_s = 60
+    _ends(watch)
+
+    assert [("ops", "ClocksApart")] == during
+    assert [*during, ("ops", "ClocksApart is over")] == watch.told()
+
+
+def test_parts_in_doubt(site: Site) -> None:
+    """More than `unknowns` calls go unanswered; then each is settled."""
+    watch = Watch(site, OPS, unknowns=2)
+    for n in range(3):
+        site.vendor.says(lost())
+        site.ring(site.send(str(n), duplicate_check=False))
+    watch.later()
+    watch.later(600)
+    during = watch.told()
+    site.sql("update worker_parts set state = 2, not_before = null where state = 6")
+    _ends(watch)
+
+    assert [("ops", "PartsUnknown: hr")] == during
+    assert [*during, ("ops", "PartsUnknown is over: hr")] == watch.told()
+
+
+def test_as_many_in_doubt_as_may_be_are_not_told(site: Site) -> None:
+    """Two of two."""
+    watch = Watch(site, OPS, unknowns=2)
+    for n in range(2):
+        site.vendor.says(lost())
+        site.ring(site.send(str(n), duplicate_check=False))
+    watch.later()
+
+    assert [] == site.rows("select id from worker_alerts")
+
+
+def test_a_code_that_no_page_has(site: Site) -> None:
+    """Once, also when the vendor goes on so, and over a day after it was new."""
+    watch = Watch(site, OPS)
+    site.vendor.says(refused(987_654), refused(987_654))
+    site.ring(site.send())
+    watch.later()
+    site.ring(site.send("again", account="it"))
+    watch.later()
+    during = watch.told()
+    _ends(watch, DAY_S)
+
+    assert [("ops", "UnheardOfCode: wecom_app")] == during
+    # The notice is a job as well, and nothing sends it in this test.
+    over = ("ops", "UnheardOfCode is over: wecom_app")
+    assert [*during, over] == [told for told in watch.told() if "UnheardOfCode" in told[1]]
+
+
+def test_an_answer_that_looks_another_way(site: Site) -> None:
+    """A success without the msgid that its page promises."""
+    watch = Watch(site, OPS)
+    site.vendor.says(refused(0, "ok"))
+    site.ring(site.send())
+    watch.later()
+    during = watch.told()
+    _ends(watch, DAY_S)
+
+    assert [("ops", "AnswersDrift: wecom_app")] == during
+    over = ("ops", "AnswersDrift is over: wecom_app")
+    assert [*during, over] == [told for told in watch.told() if "AnswersDrift" in told[1]]
+
+
+def test_a_job_that_stays_open(site: Site) -> None:
+    """Due for a quarter of an hour; then it is sent. A bulk job may wait."""
+    watch = Watch(site, OPS)
+    job = site.send()
+    site.send("bulk", account="it", priority="bulk")
+    watch.later(1_000)
+    watch.later(QUIET_S)
+    during = watch.told()
+    site.ring(job)
+    _ends(watch)
+
+    assert [("ops", "JobsStayOpen: hr")] == during
+    # The notice is a job as well, and nothing sends it in this test.
+    assert [*during, ("ops", "JobsStayOpen is over: hr")] == [one for one in watch.told() if one[1].endswith("hr")]
+
+
+def test_what_was_set_aside(site: Site) -> None:
+    """An error of ours, as recovery notes it."""
+    watch = Watch(site, OPS)
+    event = LaneEvent("lane", "hr", "label", Step.SET_ASIDE, "KeyError in x.py:1", None, None, None)
+    site.database.run(lambda connection: keep_events(connection, site.database.now, [event]))
+    watch.later()
+    during = watch.told()
+    _ends(watch, HOUR_S)
+
+    assert [("ops", "SetAside: hr")] == during
+    assert [*during, ("ops", "SetAside is over: hr")] == watch.told()
+
+
+def _beats(watch: Watch, **told: Any) -> None:
+    """A minute goes by, and the process tells something with its heartbeat."""
+    watch.site.clock.advance(60)
+    watch.live()
+    watch.site.runtime.lease.beat(**told)
+    watch.notifier.turn()
+
+
+def test_a_worker_that_is_unhealthy(site: Site) -> None:
+    """By its own word, for a minute; then it is well."""
+    watch = Watch(site, OPS)
+    ill = Health(("the loop relay has been in one turn for 41 s",))
+    for _ in range(2):
+        _beats(watch, health=ill)
+    during = watch.told()
+    watch.later()
+    _ends(watch)
+
+    [process] = {f"{row.host} {row.pid}" for row in site.rows("select host, pid from worker_processes")}
+    assert [("ops", f"WorkerUnhealthy: {process}")] == during
+    assert [*during, ("ops", f"WorkerUnhealthy is over: {process}")] == watch.told()
+
+
+def test_a_process_that_is_silent(site: Site) -> None:
+    """It neither beats nor ended, and stays so; then it is buried."""
+    watch = Watch(site, OPS)
+    row = "insert into worker_processes (id, alive_until, started_at, threads, host, pid, lanes)"
+    site.sql(f"{row} values ('gone', 0, 0, 1, 'far', 7, '{{}}')")
+    watch.later()
+    watch.later(QUIET_S)
+    during = watch.told()
+    site.sql("update worker_processes set ended_at = 1 where id = 'gone'")
+    _ends(watch)
+
+    assert [("ops", "ProcessesSilent: far 7")] == during
+    assert [*during, ("ops", "ProcessesSilent is over: far 7")] == watch.told()
+
+
+def test_a_queue_without_workers(database: Database, driven_clock: DrivenClock) -> None:
+    """The only process takes from another one; then from all."""
+    queues = {"normal"}
+    with planted(database, driven_clock, accounts=ACCOUNTS, queues=lambda: sorted(queues)) as site:
+        site.relay.lead()
+        watch = Watch(site, OPS)
+        watch.later()
+        watch.later()
+        during = watch.told()
+        queues.add("urgent")
+        _ends(watch)
+
+        assert [("ops", "QueueWithoutWorkers: urgent")] == during
+        assert [*during, ("ops", "QueueWithoutWorkers is over: urgent")] == watch.told()
+
+
+def test_an_account_that_cannot_be_used(site: Site) -> None:
+    """A process says so with its heartbeat; then no longer."""
+    watch = Watch(site, OPS)
+    for _ in range(2):
+        _beats(watch, unusable={"hr": "accounts.hr.secret names NOWHERE, which is not there"})
+    during = watch.told()
+    watch.later()
+    _ends(watch)
+
+    assert [("ops", "AccountUnusable: hr")] == during
+    assert [*during, ("ops", "AccountUnusable is over: hr")] == watch.told()
+
+
+def _parked_event() -> Callable[[Connection], None]:
+    row = event_row(f"{1:032x}", EventKind.CARD_ACTION, 1, state=EventState.PARKED)
+    return lambda connection: insert_rows(connection, tables.events, [row])
+
+
+def test_hooks_that_failed(site: Site) -> None:
+    """An event is parked; then it is retried."""
+    watch = Watch(site, OPS)
+    site.database.run(_parked_event())
+    watch.later()
+    during = watch.told()
+    site.sql("update worker_events set state = 2")
+    _ends(watch)
+
+    assert [("ops", "HooksFailed")] == during
+    assert [*during, ("ops", "HooksFailed is over")] == watch.told()
+
+
+@pytest.fixture
+def sharing(database: Database, driven_clock: DrivenClock, _sqlite_template: Path, tmp_path: Path) -> Iterator[Site]:
+    """An installation whose tokens, limits and lanes are in another database, which is each of the three."""
+    with ExitStack() as stack:
+        outbox = an_outbox(stack, database, driven_clock, _sqlite_template, tmp_path / "outbox.db")
+        yield stack.enter_context(planted(outbox, driven_clock, accounts=ACCOUNTS))
+
+
+def test_a_shared_state_that_is_away(sharing: Site, database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No call begins meanwhile, so a URL is told; what stands on lanes is not over because it cannot be read."""
+    monkeypatch.setenv("PAGER_URL", "http://pager.test/hook")
+    watch = Watch(sharing, PAGER)
+    sharing.vendor.says(refused(60020))
+    sharing.ring(sharing.send())
+    watch.later()
+    with away(database):
+        for _ in range(3):
+            sharing.clock.advance(QUIET_S)
+            watch.live()
+            watch.notifier.turn()
+    _ends(watch)
+
+    assert [
+        ("firing", "AccountParked: hr"),
+        ("firing", "StateDatabaseAway"),
+        ("resolved", "StateDatabaseAway is over"),
+    ] == [told for told in watch.posted() if "JobsStayOpen" not in told[1]]

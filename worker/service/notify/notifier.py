@@ -1,0 +1,146 @@
+"""The turns of the thread that tells people what is wrong.
+
+Of all processes the one with the lease looks and tells; the rest take over when that is over. It is no task of the
+relay's leader, because a relay that stands still is one of the alerts. A database that is away is told by each process.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import time
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from functools import partial
+
+from sqlalchemy import Connection
+from sqlalchemy.exc import SQLAlchemyError
+from uuid_utils import uuid7
+
+from worker.channels.registry import why_unusable
+from worker.config.accounts import AccountSource
+from worker.config.notify import NotifySettings, NotifyTarget
+from worker.delivery.sender.runtime import Runtime
+from worker.domain.job import Kind
+from worker.outbox.engine.clock import micros
+from worker.outbox.engine.database import Database
+from worker.outbox.engine.sql import read_now
+from worker.outbox.lanes.pauses import standing_pauses
+from worker.outbox.lanes.processes import take_lease
+from worker.outbox.upkeep.alerts import AlertRow, alert_rows, notices_not_taken, save_alerts
+from worker.service.notify.judge import AlertNotice, Situation, judge, notices, unfit_accounts
+from worker.service.notify.look import Lookout
+from worker.service.notify.outage import Outage
+from worker.service.notify.telling import TAG, Teller
+
+LEASE = "notify"
+LEASE_S = 60.0
+"""Longer than a look and a POST to each of a few URLs."""
+EVERY_S = 20.0
+
+
+class Notifier:
+    """One process's part in telling people."""
+
+    def __init__(
+        self,
+        database: Database,
+        accounts: AccountSource,
+        to: Sequence[NotifyTarget],
+        *,
+        teller: Teller,
+        lookout: Lookout,
+        holder: Callable[[], str],
+        outage: Outage,
+    ):
+        self._database, self._accounts, self._to = database, accounts, to
+        self._teller, self._lookout, self._holder, self._outage = teller, lookout, holder, outage
+
+    def turn(self) -> float:
+        """Looks once and tells what is due; returns the seconds until the next turn. Raises the database's errors."""
+        try:
+            if self._database.run(self._may_act):
+                self._tell()
+        except SQLAlchemyError:
+            self._outage.goes_on()
+            raise
+        self._outage.is_over()
+        return EVERY_S
+
+    def _may_act(self, connection: Connection) -> bool:
+        # The row of the lease stays locked until the transaction ends, so that no other process writes meanwhile.
+        return take_lease(connection, self._database.now, LEASE, self._holder(), micros(LEASE_S))
+
+    def _tell(self) -> None:
+        seen = self._lookout.look()
+        due = self._database.run(partial(self._judged, seen=seen))
+        if not due:
+            return
+        unfit = unfit_accounts(seen) | self._unable()
+        for notice in due:
+            # Before each: a POST may take its time, and another process could have taken over.
+            if self._database.run(self._may_act):
+                self._teller.tell(notice, unfit, self._may_act)
+
+    def _judged(self, connection: Connection, seen: Situation) -> list[AlertNotice]:
+        if not self._may_act(connection):
+            return []
+        rows, now = alert_rows(connection), read_now(connection, self._database.now)
+        judged = judge(rows, seen, now, lambda: uuid7().hex)
+        save_alerts(connection, judged.changed, judged.forgotten)
+        rows = [row for row in rows if row.id not in judged.forgotten]
+        return notices(rows, judged, self._failed(connection, rows), len(self._to), now)
+
+    def _failed(self, connection: Connection, rows: list[AlertRow]) -> dict[str, int]:
+        """Row -> the place of the target whose job about it was not taken."""
+        jobs = {row.id: row.job_id for row in rows if row.job_id}
+        places = {one.account: n for n, one in enumerate(self._to) if one.account}
+        accounts = notices_not_taken(connection, jobs.values()) if jobs else {}
+        return {row: places[accounts[job]] for row, job in jobs.items() if accounts.get(job) in places}
+
+    def _unable(self) -> set[str]:
+        """The accounts of targets that no notice goes by because of settings or a pause."""
+        names = {one.account for one in self._to if one.account}
+        unusable = {name for name in names if why_unusable(self._accounts, name) is not None}
+        with self._database.reading() as connection:
+            pauses = standing_pauses(connection, ())
+        jobs = {name: self._job(name) for name in names - unusable}
+        return unusable | {name for name, job in jobs.items() if any(one.covers(job) for one in pauses)}
+
+    def _job(self, account: str) -> dict[str, str]:
+        """What a pause asks of a notice's job."""
+        found = self._accounts.get(account).channel
+        return {"id": "", "account": account, "channel": found, "kind": Kind.SEND, "tags": json.dumps([TAG])}
+
+
+def notifier_of(settings: NotifySettings, runtime: Runtime, *, wall_clock: Callable[[], float] = time.time) -> Notifier:
+    """The notifier of one worker process."""
+    database, to = runtime.database, settings.to
+    teller = Teller(database, runtime.accounts, runtime.transport, to, runtime.monotonic)
+    lookout = Lookout(
+        database, failures=runtime.settings.breaker_failures, unknowns=settings.unknowns, wall_clock=wall_clock
+    )
+
+    def reads() -> bool:
+        with suppress(SQLAlchemyError):
+            return database.read_now() > 0
+        return False
+
+    outage = Outage(
+        teller.post,
+        [n for n, one in enumerate(to) if one.url is not None],
+        reads=reads,
+        process=f"{socket.gethostname()[:100]} {os.getpid()}",
+        monotonic=runtime.monotonic,
+        wall_clock=wall_clock,
+    )
+    return Notifier(
+        database,
+        runtime.accounts,
+        to,
+        teller=teller,
+        lookout=lookout,
+        holder=lambda: runtime.lease.incarnation,
+        outage=outage,
+    )

@@ -1,0 +1,189 @@
+"""Tells a notice by the first target that may: an ordinary job in the outbox, or a POST to a URL.
+
+A job and the note that it was told are one transaction. A POST is outside of any; the note follows it, so a process
+that dies in between lets the same alert be posted once more. No log line holds a URL, a recipient or a text.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Sequence
+from urllib.parse import parse_qsl
+
+import structlog
+from sqlalchemy import Connection
+
+from worker.channels.registry import channel, require_usable
+from worker.config.accounts import AccountSource
+from worker.config.notify import NotifyTarget
+from worker.domain.account import Account
+from worker.domain.call import Answered, Request
+from worker.domain.content.recipient import Recipients
+from worker.domain.errors import ConfigurationError, WorkerError
+from worker.domain.job import Draft
+from worker.outbox.engine.database import Database
+from worker.outbox.upkeep.alerts import save_alerts
+from worker.producer.enqueue import enqueue
+from worker.producer.plan import document_of
+from worker.service.notify.judge import AlertNotice, fit_targets
+from worker.service.notify.text import json_of, text_of
+from worker.transport.http import Transport, call_once
+
+log = structlog.get_logger()
+
+TAG = "notify"
+POST_S = 10.0
+"""Seconds that a POST may take in all."""
+AGAIN_S = 60.0
+"""Seconds until a URL that did not take a notice is tried again."""
+NEXT_S = 600.0
+"""Seconds after which a notice that was not sent ends, so that the next target is taken."""
+LAST_S = 86_400.0
+"""The same of a notice for which there is no further target."""
+
+
+class Teller:
+    """One process's way to the targets."""
+
+    def __init__(
+        self,
+        database: Database,
+        accounts: AccountSource,
+        transport: Transport,
+        to: Sequence[NotifyTarget],
+        monotonic: Callable[[], float],
+    ):
+        self._database, self._accounts, self._transport, self._to = database, accounts, transport, to
+        self._monotonic = monotonic
+        self._again_at: dict[int, float] = {}
+        """The place of a URL that did not take a notice -> when it is tried again."""
+        self._untold: set[tuple[str, bool]] = set()
+        """Alerts, and whether it is their end, of which the log says that no target has taken them."""
+
+    def tell(self, notice: AlertNotice, unfit: Collection[str], may_act: Callable[[Connection], bool]) -> bool:
+        """Tells it, and notes that in its rows; False: no target has taken it, so it is to be told later.
+
+        `may_act`: whether this process is still the one that tells, asked in the transaction that notes it.
+        """
+        places, which = fit_targets(notice, [one.account for one in self._to], unfit), (notice.rule.name, notice.is_end)
+        for n in places:
+            if self._to[n].account is not None:
+                told = self._by_account(notice, n, may_act, is_last=n == places[-1])
+            else:
+                told = self._by_url(notice, n) and self._noted(notice, may_act)
+            if told:
+                log.warning("alert", target=n + 1, **_logged(notice))
+                self._untold.discard(which)
+                return True
+        if which not in self._untold:
+            log.warning("alert_untold", targets=len(places), **_logged(notice))
+            self._untold.add(which)
+        return False
+
+    # -- an account ---------------------------------------------------------------------------------------------------
+
+    def _by_account(self, notice: AlertNotice, n: int, may_act: Callable[[Connection], bool], *, is_last: bool) -> bool:
+        try:
+            return self._database.run(lambda connection: self._enqueued(connection, notice, n, may_act, is_last))
+        except WorkerError as error:
+            # Such an error's text holds no secret and no recipient.
+            log.warning("alert_refused", target=n + 1, error=type(error).__name__, text=str(error))
+            return False
+
+    def _enqueued(
+        self, connection: Connection, notice: AlertNotice, n: int, may_act: Callable[[Connection], bool], is_last: bool
+    ) -> bool:
+        if not may_act(connection):
+            return False
+        account = self._accounts.get(str(self._to[n].account))
+        made = enqueue(
+            connection,
+            account.name,
+            channel(account.channel).plain_text(text_of(notice)),
+            _recipients(self._to[n], account),
+            priority="urgent" if notice.rule.severity == "page" else "normal",
+            tags=[TAG],
+            dedupe_key=f"{TAG} {notice.rows[0].id} {'end' if notice.is_end else 'begin'} {n + 1}",
+            expires_at=LAST_S if is_last else NEXT_S,
+            on_unknown="resend",  # twice beats never
+            accounts=self._accounts,
+            clock=self._database.clock,
+        )
+        _note(connection, notice, made.id)
+        return True
+
+    # -- a URL --------------------------------------------------------------------------------------------------------
+
+    def _by_url(self, notice: AlertNotice, n: int) -> bool:
+        now = self._monotonic()
+        # A server that lets each of many notices wait would hold up all others.
+        if now < self._again_at.get(n, now):
+            return False
+        if self.post(notice, n):
+            return True
+        self._again_at[n] = self._monotonic() + AGAIN_S
+        return False
+
+    def post(self, notice: AlertNotice, n: int) -> bool:
+        """Posts it to the URL in this place; False: it was not taken with a status of 2xx."""
+        try:
+            address = self._to[n].address(f"notify.to.{n}")
+        except ConfigurationError as error:
+            log.warning("alert_refused", target=n + 1, error=type(error).__name__, text=str(error))
+            return False
+        request = Request(
+            "POST",
+            f"{address.scheme}://{address.netloc}",
+            address.path or "/",
+            dict(parse_qsl(address.query, keep_blank_values=True)),
+            json_of(notice),
+            deadline_s=POST_S,
+        )
+        result = call_once(self._transport, request)
+        if isinstance(result, Answered) and 200 <= result.reply.status < 300:
+            return True
+        why = f"http {result.reply.status}" if isinstance(result, Answered) else result.reason
+        log.warning("alert_refused", target=n + 1, error=why)
+        return False
+
+    def _noted(self, notice: AlertNotice, may_act: Callable[[Connection], bool]) -> bool:
+        def note(connection: Connection) -> bool:
+            if may_act(connection):
+                _note(connection, notice, None)
+            return True
+
+        return self._database.run(note)
+
+
+def target_problem(target: NotifyTarget, key: str, accounts: AccountSource) -> str | None:
+    """What keeps a target from being told anything, in a sentence that begins with `key`; None: nothing is known."""
+    try:
+        if target.account is None:
+            target.address(key)
+            return None
+        account = accounts.get(target.account)
+        require_usable(account)
+        own, recipients = channel(account.channel), _recipients(target, account)
+        document = document_of(own.plain_text("a notice"))
+        problems = own.check(Draft(own.kind_of(document, recipients), account, document, recipients))
+        return f"{key}: {'; '.join(map(str, problems))}" if problems else None
+    except WorkerError as error:
+        return str(error) if target.account is None else f"{key}.account: {error}"
+
+
+def _recipients(target: NotifyTarget, account: Account) -> Recipients:
+    return channel(account.channel).named(*target.recipients) if target.recipients else Recipients()
+
+
+def _note(connection: Connection, notice: AlertNotice, job: str | None) -> None:
+    for row in notice.rows:
+        # An instant that is there stays: it is told once more, because the first target did not take it.
+        if notice.is_end:
+            row.ended_at = row.ended_at or notice.at
+        else:
+            row.raised_at = row.raised_at or notice.at
+        row.job_id = job
+    save_alerts(connection, notice.rows)
+
+
+def _logged(notice: AlertNotice) -> dict[str, object]:
+    return {"alert": notice.rule.name, "subjects": notice.subjects, "over": notice.is_end}
