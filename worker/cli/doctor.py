@@ -101,6 +101,7 @@ def findings(
         yield from _named(accounts, name, wall_clock)
     yield from _members(settings, [accounts.get(name) for name in names if why_unusable(accounts, name) is None])
     yield from _hooks(settings)
+    yield from _notify(settings, accounts)
     yield from _database(settings, names, wall_clock)
     yield _broker(settings)
 
@@ -178,6 +179,17 @@ def _hooks(settings: Settings) -> Iterator[Finding]:
     """Whether the module of hooks can be imported as workers do; nothing when none is set."""
     if settings.hooks:
         yield _imported("hooks", _refusal(lambda: load_hooks(settings.hooks)), f"{settings.hooks} can be imported")
+
+
+def _notify(settings: Settings, accounts: AccountSource) -> Iterator[Finding]:
+    """Whether each of those that alerts are told to can be told anything."""
+    from worker.service.notify.telling import target_problem
+
+    targets = [(f"notify.to.{n}", target) for n, target in enumerate(settings.notify.to)]
+    wrong = [problem for key, target in targets if (problem := target_problem(target, key, accounts))]
+    yield from (Finding("notify", Level.PROBLEM, sentence) for sentence in wrong)
+    if targets and not wrong:
+        yield Finding("notify", Level.OK, f"{len(targets)} targets can be told of alerts")
 
 
 def _imported(what: str, refusal: str | None, good: str) -> Finding:

@@ -164,6 +164,28 @@ def test_a_healthy_installation_has_no_problem(typed: Typed) -> None:
     assert "ok       broker: embedded" in printed
 
 
+def test_targets_of_alerts_are_tried_as_far_as_that_goes_without_a_call(
+    typed: Typed, config: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An account that is not there, one that needs recipients, a URL that is none; then all are right."""
+    lines = ('{ account = "nope" }', '{ account = "hr" }', '{ url = { env = "PAGER_URL" } }')
+    before = config.read_text(encoding="utf-8")
+    add(config, f"[notify]\nto = [{', '.join(lines)}]\n")
+    monkeypatch.setenv("PAGER_URL", "canary")
+    wrong = typed("doctor")
+    config.write_text(before, encoding="utf-8")
+    add(config, f"[notify]\nto = [{{ account = 'hr', recipients = ['zhangsan'] }}, {lines[2]}]\n")
+    monkeypatch.setenv("PAGER_URL", "https://pager.corp/hook?key=canary")
+    right = typed("doctor")
+
+    assert (1, 0) == (wrong[0], right[0])
+    assert "problem  notify: notify.to.0.account: account 'nope' does not exist" in wrong[1]
+    assert "problem  notify: notify.to.1: touser: " in wrong[1]
+    assert "problem  notify: notify.to.2.url names PAGER_URL, whose value is no web address" in wrong[1]
+    assert "ok       notify: 2 targets can be told of alerts" in right[1]
+    assert "canary" not in wrong[1] + right[1]
+
+
 @pytest.mark.postgres
 def test_settings_a_pooler_keeps_away_are_named(
     typed: Typed, postgres_url: str, monkeypatch: pytest.MonkeyPatch
