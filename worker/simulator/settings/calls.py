@@ -17,6 +17,8 @@ class DuplicateSettings(SettingsGroup):
     """A call without the flag is remembered too, as an original for flagged ones."""
     answers: Literal["first_msgid", "new_msgid", "no_msgid"] = "first_msgid"
     """What a suppressed repeat is answered; a new msgid belongs to no message that a member sees."""
+    longest_s: float = 14_400
+    """How long a body is known at most, whatever interval a call asks for; 0: the check does nothing."""
     repeat_extends: bool = False
     """A suppressed repeat starts the window again."""
     before_task_id: bool = False

@@ -42,8 +42,8 @@ class Duplicates:
 
     def original(self, key: tuple[str, bytes], body: Json, now: float) -> Seen | None:
         """The request this one repeats, if it asks for the check and one is inside its interval."""
-        seen = self._seen.get(key)
-        if not flagged(body) or seen is None or now - seen.at >= interval(body):
+        seen, longest_s = self._seen.get(key), self._settings.duplicate.longest_s
+        if not flagged(body) or seen is None or now - seen.at >= min(interval(body), longest_s):
             return None
         if self._settings.duplicate.repeat_extends:
             seen.at = now
