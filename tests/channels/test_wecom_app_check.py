@@ -422,6 +422,8 @@ def test_integers_beyond_64_bits_are_refused(number: int, places: list[str]) -> 
         ({"agentid": True, "corpid": " "}, ["corpid", "agentid"]),
         ({"account_cap": "9", "party_estimate": -1}, ["account_cap", "party_estimate"]),
         ({"callback": "yes"}, ["callback"]),
+        ({"duplicate_window_s": 0, "recalled_code": 40050}, []),
+        ({"duplicate_window_s": -1, "task_id_window_s": "x"}, ["duplicate_window_s", "task_id_window_s"]),
     ],
 )
 def test_wrong_keys_of_an_account_are_named(settings: dict[str, object], wrong: list[str]) -> None:

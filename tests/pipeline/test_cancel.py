@@ -173,7 +173,7 @@ def test_a_follow_up_that_is_planned_meanwhile_adds_nothing(site: Site) -> None:
     found = load_part(site, recall)
 
     mark(site.database, [recall])
-    site.runtime.follow_ups.recall(found, channel("wecom_app"))
+    site.runtime.follow_ups.recall(found, channel("wecom_app"), an_account())
     stopped = stop(site, recall)
 
     assert ({"cancelled": 1}, 1) == (stopped.parts, len(site.rows(PARTS, job=recall)))

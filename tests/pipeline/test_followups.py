@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.support.runtime import RECALL, UPDATE, Site, lost, planted, refused
+from tests.support.runtime import RECALL, UPDATE, Site, an_account, lost, planted, refused
 from worker import CheckFailed, To, recall_message
 from worker.channels.wecom_app import WecomApp
 from worker.domain.call import CallResult, Request
@@ -344,7 +344,10 @@ def test_two_senders_plan_one_recall_once(site: Site) -> None:
         [one] = load(connection, site.database.now, [part_id(recall, 0)])
         [two] = load(connection, site.database.now, [part_id(recall, 0)])
 
-    first, second = site.runtime.follow_ups.recall(one, WecomApp()), site.runtime.follow_ups.recall(two, WecomApp())
+    first, second = (
+        site.runtime.follow_ups.recall(one, WecomApp(), an_account()),
+        site.runtime.follow_ups.recall(two, WecomApp(), an_account()),
+    )
 
     assert first == second
     assert 2 == site.job(recall).n_open
@@ -359,7 +362,7 @@ def test_a_recall_somebody_else_moved_is_left_alone(site: Site) -> None:
         [work] = load(connection, site.database.now, [part_id(recall, 0)])
     site.sql("update worker_parts set state = 1 where job_id = :job", job=recall)
 
-    assert Awaiting() == site.runtime.follow_ups.recall(work, WecomApp())
+    assert Awaiting() == site.runtime.follow_ups.recall(work, WecomApp(), an_account())
 
 
 def test_an_expired_recall_ends_while_it_waits(site: Site) -> None:
@@ -568,7 +571,7 @@ def test_a_wake_up_is_never_lost(site: Site) -> None:
         thread = threading.Thread(target=end)
         thread.start()
         start.wait()
-        waited += site.runtime.follow_ups.recall(work, WecomApp()) == Awaiting()
+        waited += site.runtime.follow_ups.recall(work, WecomApp(), an_account()) == Awaiting()
         thread.join()
 
         assert None is site.part(recall).waits_on

@@ -106,6 +106,10 @@ class Account:
         """The total time of a call in seconds: the account's own, else 20."""
         return float(self.settings.get("deadline_s", 20))
 
+    def relied_on_s(self, setting: str, default_s: int) -> int:
+        """Seconds for which the vendor is taken to remember something; never more than the default."""
+        return min(default_s, int(self.settings.get(setting, default_s)))
+
     @property
     def has_own_amounts(self) -> bool:
         """True when `limits` or `share` change what the vendor published."""

@@ -23,7 +23,10 @@ ESTIMATES = ("party_estimate", "tag_estimate")
 ABILITIES = ("mini_program", "root_scope", "wechat_plugin_home", "chats_share_members")
 UNITS = ("bytes", "characters")
 
-KEYS = frozenset({"corpid", "agentid", "callback", "textcard_unit", "ip", *COUNTS, *ABILITIES, *SUITE_KEYS})
+SEEN = ("duplicate_window_s", "task_id_window_s", "recall_window_s", "recalled_code")
+"""What `worker calibrate` writes: seconds that the vendor was seen to remember something, and a code."""
+
+KEYS = frozenset({"corpid", "agentid", "callback", "textcard_unit", "ip", *COUNTS, *ABILITIES, *SEEN, *SUITE_KEYS})
 """Every key that is read."""
 
 
@@ -59,6 +62,10 @@ def _found(settings: Any) -> Iterator[Problem]:
         value = settings.get(name, 0)
         if type(value) is not int or value < 0:
             yield Problem(name, "is not an integer of 0 or more", "give a number of members or leave it out")
+    for name in SEEN:
+        value = settings.get(name, 0)
+        if type(value) is not int or value < 0:
+            yield Problem(name, "is not an integer of 0 or more", "leave it to `worker calibrate`, or leave it out")
     for name in ABILITIES:
         if not isinstance(settings.get(name, True), bool):
             yield Problem(name, "is not a boolean", "use true or false")

@@ -51,7 +51,7 @@ def outcome(part: Part, account: Account, reply: Reply, access: Access) -> Verdi
     answer = read(reply, upload.promised(part) if part.kind == "upload" else PROMISED.get(part.kind))
     if answer is None:
         return Verdict(no_vendor(reply))
-    found = _taken(part, answer) if answer.errcode == 0 else _refused(part, answer)
+    found = _taken(part, answer) if answer.errcode == 0 else _refused(part, account, answer)
     return verdict(part, answer, found, upload.page_of(part) if part.kind == "upload" else PAGES[part.kind])
 
 
@@ -83,7 +83,11 @@ def _missing(part: Part, answer: Answer) -> list[str]:
     return found
 
 
-def _refused(part: Part, answer: Answer) -> Outcome:
+def _refused(part: Part, account: Account, answer: Answer) -> Outcome:
+    # What a second recall answers is not published; after a doubtful one the likely reading is "already recalled".
+    if part.kind == "recall" and part.in_doubt and answer.errcode == account.settings.get("recalled_code", 40058):
+        warning = f"{answer.errcode} after an unanswered recall: taken as already recalled"
+        return Accepted(Taken(warning=warning, from_repeat=True))
     row = errcodes.find(answer.errcode)
     if row is None:
         return unheard_of(answer.errcode)
@@ -102,10 +106,6 @@ def _special(part: Part, answer: Answer, reason: str) -> Outcome | None:
         case 42014 if part.in_doubt and part.kind == "send":
             warning = "42014: an earlier call was accepted; its msgid and response_code are lost"
             return Accepted(Taken(warning=warning, from_repeat=True, task_id=part.spec.get("task_id")))
-        # What a second recall answers is not published; after a doubtful one the likely reading is "already recalled".
-        case 40058 if part.in_doubt and part.kind == "recall":
-            warning = "40058 after an unanswered recall: taken as already recalled"
-            return Accepted(Taken(warning=warning, from_repeat=True))
         # The chatid is the job's own: after a doubtful call it exists because that call made it.
         case 86215 if part.in_doubt and part.kind == "create_chat":
             extra = {"chatid": str(part.message["body"].get("chatid") or part.job_id)}

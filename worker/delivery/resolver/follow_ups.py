@@ -100,9 +100,9 @@ class FollowUps:
         self._recall_window_s = recall_window_s
         self._deadline_us = int(call_deadline_s * settle.SECOND)
 
-    def recall(self, due: DuePart, channel: Channel) -> Resolved:
+    def recall(self, due: DuePart, channel: Channel, account: Account) -> Resolved:
         """Resolves a recall: one call per msgid; unsent parts are cancelled, parts in the air are waited for."""
-        window = self._window_us(channel)
+        window = self._window_us(channel, account)
         if due.target_job_id is None:
             return self._recall_foreign(due.message, window)
         if not due.spec.keys() & PLANNED:
@@ -118,12 +118,12 @@ class FollowUps:
             members, done = members_of(connection, target)
         return {"members": members, "done": done} if members else {}
 
-    def _window_us(self, channel: Channel) -> int | None:
+    def _window_us(self, channel: Channel, account: Account) -> int | None:
         """Microseconds after its acceptance in which a send can be taken back; None: no end."""
         window_s = channel.recall_window_s
         if window_s is not None and self._recall_window_s is not None:
             window_s = int(self._recall_window_s)
-        return None if window_s is None else window_s * settle.SECOND
+        return None if window_s is None else account.relied_on_s("recall_window_s", window_s) * settle.SECOND
 
     def _recall_foreign(self, message: Mapping[str, Any], window: int | None) -> Resolved:
         """Resolves the recall of a message that another program sent, by its msgid."""
@@ -138,7 +138,7 @@ class FollowUps:
         """Resolves a card update: one call per card that was sent, each with a fresh response_code of its own."""
         if due.target_job_id is None:
             return self._take_given(due, channel.app_scope(account))
-        planned = self.planned(due, _update_plan, self._window_us(channel), with_replays=True)
+        planned = self.planned(due, _update_plan, self._window_us(channel, account), with_replays=True)
         return self._pick_code(due) if isinstance(planned, Ready) else planned
 
     def _take_given(self, due: DuePart, app: str) -> Resolved:

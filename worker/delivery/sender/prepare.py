@@ -199,7 +199,7 @@ def _look(runtime: Runtime, due: DuePart, channel: Channel, account: Account) ->
     """Asks the resolver of the part's kind; the first case that fits decides."""
     match due.kind:
         case Kind.RECALL:
-            return runtime.follow_ups.recall(due, channel)
+            return runtime.follow_ups.recall(due, channel, account)
         case Kind.UPDATE_CARD:
             return runtime.follow_ups.update_card(due, channel, account)
         case Kind.UPLOAD:
@@ -288,6 +288,10 @@ def render(runtime: Runtime, flights: Flights) -> Flights:
     return flights
 
 
+WINDOWS = {RepeatRule.DUPLICATE_CHECK: "duplicate_window_s", RepeatRule.TASK_ID: "task_id_window_s"}
+"""The account's setting of how long a rule makes a repeat safe, where calibration found less than is published."""
+
+
 def charges_of(runtime: Runtime, flight: InFlight, part: Part) -> Sequence[Charge]:
     """What the call of a part, or of some of its recipients, costs of each limit."""
     charges, most = flight.channel.limits(part, flight.account), runtime.settings.person_day
@@ -303,6 +307,8 @@ def render_again(runtime: Runtime, flight: InFlight) -> None:
     """Renders the call of the part as it is now; what it costs stays."""
     channel, settings = flight.channel, runtime.settings
     flight.rule, window_s = channel.repeat_rule(flight.part)
+    if flight.rule in WINDOWS:
+        window_s = flight.account.relied_on_s(WINDOWS[flight.rule], window_s)
     flight.rule_window_s = min(window_s, int(settings.duplicate_window_s))
     if flight.rule is RepeatRule.DUPLICATE_CHECK and not settings.duplicate_check:
         flight.rule = RepeatRule.HOLD
