@@ -99,3 +99,8 @@ def note(line: str) -> None:
 def confirm(question: str) -> bool:
     """Asks a person, on stderr."""
     return typer.confirm(question, err=True)
+
+
+def ask_text(question: str) -> str:
+    """Asks a person for a text, on stderr; empty where they say nothing."""
+    return str(typer.prompt(question, default="", show_default=False, err=True))

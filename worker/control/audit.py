@@ -112,11 +112,24 @@ def audited_command(
         yield running
 
 
+def newest_audit(connection: Connection, action: str, account: str) -> AuditEntry | None:
+    """The newest command of this action on an account; None: none is among the last 1,000 of the action."""
+    found = map(_entry, rows.newest_of(connection, action, 1_000))
+    return next((entry for entry in found if entry.asked.get("account") == account), None)
+
+
 def write_entry(
-    connection: Connection, now_sql: str, action: str, *, person: str, why: str, asked: Mapping[str, Any], jobs: int
+    connection: Connection,
+    now_sql: str,
+    action: str,
+    *,
+    person: str,
+    why: str,
+    asked: Mapping[str, Any],
+    counts: Mapping[str, int],
 ) -> None:
-    """The row of something that is done to so many jobs in this very transaction."""
-    row = _row(action, person, why, asked) | {"counts": json.dumps({"jobs": jobs})}
+    """The row of something that is done in this very transaction."""
+    row = _row(action, person, why, asked) | {"counts": json.dumps(counts)}
     rows.write_audit(connection, now_sql, row)
 
 

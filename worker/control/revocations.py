@@ -50,4 +50,4 @@ class Revocations:
         now = self._runtime.database.now
         if marked := mark_cancelled(connection, now, [job_id]):
             asked = {"filter": JobFilter(ids=[job_id]).asked()}
-            write_entry(connection, now, "cancel", person=PERSON, why=WHY, asked=asked, jobs=marked)
+            write_entry(connection, now, "cancel", person=PERSON, why=WHY, asked=asked, counts={"jobs": marked})
