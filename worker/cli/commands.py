@@ -292,6 +292,21 @@ def limits(
 
 
 @app.command()
+def forecast(
+    job: Annotated[str | None, typer.Argument(help="A job's id: when it goes, and what decides.")] = None,
+    account: Account = None,
+    as_json: Json = False,
+) -> None:
+    """When the backlog of each account will be through, or a job goes, and which limit or block decides."""
+    from worker.cli.lists import forecast as foretold
+
+    if job is None:
+        foretold.show(typer.echo, account=account, as_json=as_json)
+    else:
+        foretold.show_job(typer.echo, job, as_json=as_json)
+
+
+@app.command()
 def doctor(as_json: Json = False) -> None:
     """Looks at settings, accounts, secrets, database and broker; exit status 1 when something cannot work."""
     from worker.cli import doctor as looked

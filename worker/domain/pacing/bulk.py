@@ -67,6 +67,10 @@ class Pacing:
         """True in minute 0 and minute 30."""
         return now % HALF_HOUR < self.busy_s * SECOND
 
+    def ends_at(self, now: int) -> int:
+        """The end of the busy minute that `now` is in."""
+        return now - now % HALF_HOUR + self.busy_s * SECOND
+
     def latest(self, now: int) -> int:
         """The instant before which every part that `later` puts off is due."""
         return now - now % HALF_HOUR + (self.busy_s + self.spread_s) * SECOND

@@ -18,6 +18,7 @@ from worker.outbox.engine.sql import execute, fetch
 from worker.outbox.lanes.full_scan import START, Place, places_with_due
 from worker.outbox.lanes.lanes import calls_in_the_air
 from worker.outbox.lanes.offering import by_lane
+from worker.outbox.lanes.queued import accounts_with_queued
 
 FIRST = 20_000
 """So many queued parts of all accounts are counted exactly, in one statement."""
@@ -61,7 +62,7 @@ def queue(connection: Connection, now: str) -> Queue:
     )
     rows = fetch(connection, query)
     if sum(int(row[2]) for row in rows) > FIRST:
-        queued = Counter({account: _queued(connection, account) for account in _accounts_with_queued(connection)})
+        queued = Counter({account: _queued(connection, account) for account in accounts_with_queued(connection)})
         return Queue(backlogs(connection, now), queued, is_capped=True)
     found = Queue({}, Counter(), is_capped=False)
     for lane, priority, parts, due, since in rows:
@@ -156,17 +157,6 @@ def called_parts(connection: Connection) -> Counter[tuple[str, PartState]]:
     for lane, count in fetch(connection, f"select lane, count(*) from ({doubtful}) doubtful group by lane"):
         found[account_of(lane), PartState.UNKNOWN] += int(count)
     return found
-
-
-def _accounts_with_queued(connection: Connection) -> Iterator[str]:
-    """The accounts that have queued parts, one look into the index for each, however many others there are."""
-    queue = by_lane(dialect_of(connection))
-    query = f"select lane from {queue} where state = 0 and lane > :after order by lane limit 1"
-    after = ""
-    while rows := fetch(connection, query, {"after": after}):
-        account = account_of(rows[0][0])
-        yield account
-        after = lane_range(account)["high"]
 
 
 def _queued(connection: Connection, account: str) -> int:
