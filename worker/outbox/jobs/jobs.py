@@ -105,7 +105,7 @@ def known_owners(connection: Connection, keys: Sequence[tuple[str, str]]) -> Own
     """On MariaDB the jobs that hold these keys already, as far as this transaction sees; elsewhere empty."""
     # There an insert that meets a taken key locks its row until the caller's commit, and with it the gap before it, in
     # which other producers insert. So a key that is known to be taken is not tried.
-    return _read_owners(connection, keys) if keys and dialect_of(connection).locks_gaps else {}
+    return seen_owners(connection, keys) if keys and dialect_of(connection).locks_gaps else {}
 
 
 def insert_jobs(
@@ -153,16 +153,17 @@ def portions(rows: Iterable[tuple[JobRow, list[PartRow]]]) -> Iterator[tuple[lis
 def owners(connection: Connection, keys: Sequence[tuple[str, str]]) -> Owners:
     """The jobs that hold these (account, dedupe key), with id, state and content hash; read after the insert."""
     # Without a lock: workers that record results would wait for the caller's commit.
-    found = _read_owners(connection, keys)
+    found = seen_owners(connection, keys)
     unseen = [key for key in keys if key not in found]
     # On MariaDB under REPEATABLE READ only a locking read sees a holder that was committed after the caller's snapshot.
     dialect = dialect_of(connection)
     if unseen and dialect.inserts_meet_unseen:
-        return {**found, **_read_owners(connection, unseen, dialect.shared_lock)}
+        return {**found, **seen_owners(connection, unseen, dialect.shared_lock)}
     return found
 
 
-def _read_owners(connection: Connection, keys: Sequence[tuple[str, str]], lock: str = "") -> Owners:
+def seen_owners(connection: Connection, keys: Sequence[tuple[str, str]], lock: str = "") -> Owners:
+    """The jobs that hold these keys, as far as this transaction sees; with a lock also those committed meanwhile."""
     query = _owners(dialect_of(connection), lock)
     rows = mappings(connection, query, {"keys": rows_json({"a": a, "k": k} for a, k in keys)})
     return {(row["account"], row["dedupe_key"]): row for row in rows}
