@@ -47,7 +47,7 @@ def test_the_image_installs_all_that_the_project_asks_for() -> None:
     project = tomllib.loads(_read("pyproject.toml"))["project"]
     asked = [
         *project["dependencies"],
-        *(one for name in ("postgres", "mysql", "redis") for one in project["optional-dependencies"][name]),
+        *(one for name in ("postgres", "mysql", "redis", "otel") for one in project["optional-dependencies"][name]),
     ]
 
     names = {re.sub("[-_.]+", "-", re.split(r"[\[<>=~;\s]", one)[0]).lower() for one in asked}
