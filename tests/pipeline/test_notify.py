@@ -11,7 +11,8 @@ import pytest
 from sqlalchemy import Connection
 from sqlalchemy.exc import OperationalError
 
-from tests.pipeline.test_shared_state import an_outbox, away
+from rig.stack import until
+from tests.pipeline.test_shared_state import an_outbox, away, rows
 from tests.support.notified import ACCOUNTS, OPS, PAGER, Watch
 from tests.support.runtime import Site, busy, lost, planted, refused
 from worker.domain.callbacks.hook import EventKind, EventState
@@ -422,6 +423,7 @@ def test_a_shared_state_that_is_away(sharing: Site, database: Database, monkeypa
     watch = Watch(sharing, PAGER)
     sharing.vendor.says(refused(60020))
     sharing.ring(sharing.send())
+    until(lambda: rows(database, "select lane from worker_lanes where parked = true"), "the state has heard of it")
     watch.later()
     with away(database):
         for _ in range(3):
