@@ -1,0 +1,124 @@
+"""What it costs a worker to be watched in every way: its calls a second with everything on, to those with nothing.
+
+On: traces (one call in ten is sampled) to a collector, alerts to people by a URL, a metrics process that is scraped
+every five seconds, and `worker health` every fifteen. Counters, health and drift are always on. Both run in turn, as in
+`throughput`; the figure is the median of the rounds' ratios.
+"""
+
+from __future__ import annotations
+
+import statistics
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+import requests
+
+from bench import Figure, throughput_ours as ours
+from bench.stacks import EMBEDDED, REDIS, STACKS, missing_service
+from bench.throughput import Side, mine_tried, one_round, parser_of, rig_of, settled
+from bench.throughput_rig import Rig, Run
+from rig.stack import Stack, until
+
+GOAL = 0.97
+SCRAPE_S, PROBE_S = 5.0, 15.0
+SAMPLED = "0.1"
+
+
+def main(argv: list[str]) -> Figure:
+    """All rounds, and the median ratio."""
+    parser = parser_of("everything")
+    parser.add_argument("--stack", choices=[stack for stack in STACKS if stack != EMBEDDED], default=REDIS)
+    options = settled(parser, argv)
+    if missing := missing_service((options.stack,)):
+        return Figure("everything", f"{missing} does not answer", f"{GOAL}", ok=False)
+    with rig_of(options, "everything") as rig, _taking_posts() as address:
+        nothing = mine_tried(rig)
+        everything = Side(lambda rig, jobs: _watched(rig, jobs, address), nothing.rate)
+        sides = {"nothing": nothing, "everything": everything}
+        rounds = [one_round(rig, sides, number) for number in range(options.pairs)]
+    found = [rates["everything"] / rates["nothing"] for rates in rounds]
+    figure = statistics.median(found)
+    print(f"everything to nothing: median {figure:.3f} of " + " ".join(f"{one:.3f}" for one in found))
+    return Figure("everything", f"{figure:.3f} of the calls", f"{GOAL}", figure >= GOAL)
+
+
+def _watched(rig: Rig, jobs: int, address: str) -> Run:
+    """One run with everything on."""
+    ends = threading.Event()
+    watching: list[threading.Thread] = []
+
+    def start(stack: Stack) -> Any:
+        stack.config.write_text(
+            f'{stack.config.read_text(encoding="utf-8")}\n[notify]\nto = [{{ url = {{ env = "PAGER_URL" }} }}]\n',
+            encoding="utf-8",
+        )
+        stack.env = {
+            **stack.env,
+            "PAGER_URL": f"{address}/alerts",
+            "OTEL_EXPORTER_OTLP_ENDPOINT": address,
+            "OTEL_TRACES_SAMPLER": "parentbased_traceidratio",
+            "OTEL_TRACES_SAMPLER_ARG": SAMPLED,
+        }
+        worker = stack.worker(threads=rig.threads, loglevel="INFO", options=("-E",))
+        metrics = _address_of(stack, stack.process("worker.cli", "metrics", "--listen", "127.0.0.1:0"))
+        for act, every_s in ((lambda: _scrape(metrics), SCRAPE_S), (lambda: _probe(stack), PROBE_S)):
+            watching.append(threading.Thread(target=_repeat, args=(act, every_s, ends), daemon=True))
+            watching[-1].start()
+        return worker
+
+    try:
+        found = ours.run(rig, jobs, start)
+    finally:
+        ends.set()
+    return replace(found, name="ours -E, everything on")
+
+
+def _repeat(act: Any, every_s: float, ends: threading.Event) -> None:
+    while not ends.wait(every_s):
+        act()
+
+
+def _address_of(stack: Stack, process: Any) -> str:
+    log = stack.folder / f"process-{stack.processes.index(process)}.log"
+    listening = "metrics listening on "
+    until(lambda: listening in log.read_text(encoding="utf-8"), "the metrics are there")
+    return next(line for line in log.read_text(encoding="utf-8").splitlines() if listening in line).split()[-1]
+
+
+def _scrape(address: str) -> None:
+    answer = requests.get(f"{address}/metrics", headers={"accept": "application/openmetrics-text"}, timeout=30)
+    answer.raise_for_status()
+
+
+def _probe(stack: Stack) -> None:
+    stack.process("worker.cli", "health").wait()
+
+
+class _Sink(BaseHTTPRequestHandler):
+    """Takes whatever is posted."""
+
+    def do_POST(self) -> None:
+        self.rfile.read(int(self.headers["content-length"]))
+        self.send_response(200)
+        self.send_header("content-length", "0")
+        self.end_headers()
+
+    def log_message(self, format: str, *args: Any) -> None:
+        """Says nothing."""
+
+
+@contextmanager
+def _taking_posts() -> Iterator[str]:
+    """A collector and a pager; their address."""
+    server = ThreadingHTTPServer(("127.0.0.1", 0), _Sink)
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}"
+    finally:
+        server.shutdown()
+        thread.join()
