@@ -173,10 +173,10 @@ def delete_jobs(connection: Connection, ids: Sequence[str], parts: Sequence[str]
     """Deletes jobs that this call inserted in the caller's transaction, where no other transaction has seen them."""
     dialect = dialect_of(connection)
     for table, its in (("worker_parts", parts), ("worker_jobs", ids)):
-        # Under REPEATABLE READ a delete of a row that does not exist locks the gap that all inserts need.
-        if dialect.locks_gaps:
-            its = _present(connection, table, its)
-        execute(connection, dialect.delete_chosen(table), {"ids": ids_json(its)})
+        # Under REPEATABLE READ a delete of a row that does not exist locks the gap that all inserts need. And a
+        # producer's role may not delete, which it need not where nothing was inserted.
+        if its := _present(connection, table, its):
+            execute(connection, dialect.delete_chosen(table), {"ids": ids_json(its)})
 
 
 def _present(connection: Connection, table: str, ids: Iterable[str]) -> list[str]:

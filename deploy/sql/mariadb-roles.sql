@@ -1,0 +1,89 @@
+-- Rights of the four roles on MariaDB; docs/database-roles.md says what each may and why.
+--
+--   mariadb app < mariadb-roles.sql
+--
+-- Run it as a user who may grant everything, before and after each `worker db upgrade`, also the first: MariaDB has no
+-- rights for tables to come, except that to create them. It may be run at any time, and adds only what is missing. The
+-- roles cannot log in and have no password.
+
+create role if not exists delivery_migrator, delivery_worker, delivery_producer, delivery_reader;
+
+delimiter //
+
+begin not atomic
+  -- A table, what a producer may, what a reader may; a worker may select, insert, update and delete in all of them.
+  -- `insert ... on duplicate key update`, which meets a dedupe key, needs UPDATE on the columns that it inserts.
+  for given in (
+    with rights (name, producer, reader) as (values
+      ('worker_accounts', 'select (name, version)', 'select (name, version)'),
+      ('worker_alembic_version', '', 'select'),
+      ('worker_alerts', '', 'select'),
+      ('worker_attempts', 'select', 'select'),
+      ('worker_audit', '', ''),
+      ('worker_blob_chunks', 'insert', ''),
+      ('worker_blob_uses', 'insert', ''),
+      ('worker_blobs', 'select, insert', 'select'),
+      ('worker_bodies', '', ''),
+      ('worker_budgets', '', 'select'),
+      ('worker_chats', 'select (account, chat_id, chat_type)', ''),
+      ('worker_confirmations', '', ''),
+      ('worker_counts', '', 'select'),
+      ('worker_drift', '', 'select'),
+      ('worker_duplicates', '', ''),
+      ('worker_events', 'select', 'select'),
+      ('worker_failures', 'select', ''),
+      ('worker_grants', '', ''),
+      ('worker_inbound', 'select (id, event, person, payload, received_at)', ''),
+      ('worker_jobs',
+       'select, insert, update (id, kind, channel, account, message, recipients, asked, priority, due_at, '
+       'expires_at, dedupe_key, content_hash, order_key, on_gap, tags, on_unknown, payload, quiet_hours, '
+       'target_job_id, replay_of, tenant, trace, warnings, n_open, created_at)',
+       'select (id, kind, channel, account, asked, priority, due_at, expires_at, dedupe_key, order_key, tags, '
+       'on_unknown, target_job_id, replay_of, created_at, state, finished_at, awaited, n_open, n_accepted, '
+       'n_partial, n_rejected, n_exhausted, n_unknown, n_expired, n_cancelled, on_gap, cancelled_at, '
+       'quiet_hours, payload, tenant)'),
+      ('worker_lane_events', 'select', 'select'),
+      ('worker_lanes', 'select', 'select'),
+      ('worker_leases', '', 'select'),
+      ('worker_media', '', ''),
+      ('worker_order_queue', 'select, insert', 'select'),
+      ('worker_orders', '', 'select'),
+      ('worker_parts',
+       'select, insert',
+       'select (id, job_id, n, lane, priority, state, not_before, expires_at, offered_until, claim, incarnation, '
+       'marked_at, first_marked_at, deadline_at, tries, busy, repeats, doubts, unheard, flagged, waits_on, '
+       'reason, order_id, limit_name)'),
+      ('worker_pauses', 'select', 'select'),
+      ('worker_processes', 'select', 'select'),
+      ('worker_receipts', 'select', ''),
+      ('worker_response_codes', 'select (id, part_id, state, leased_by, ends_at)', ''),
+      ('worker_site', 'select', 'select'),
+      ('worker_suppressions', '', ''),
+      ('worker_task_ids', 'select, insert, update (account, task_id, part_id)', ''),
+      ('worker_terms', 'select', 'select'),
+      ('worker_tokens', '', ''),
+      ('worker_totals', '', 'select'),
+      ('worker_unindexed', 'select', 'select'),
+      ('worker_waits', 'select', 'select')
+    )
+    select name, producer, reader, exists (
+      select 1 from information_schema.tables where table_schema = database() and table_name = rights.name
+    ) as there
+    from rights
+  ) do
+    set @place = concat('`', replace(database(), '`', '``'), '`.', given.name);
+    -- Granted also before there is a table, because it lets create one.
+    execute immediate concat('grant all privileges on ', @place, ' to delivery_migrator');
+    if given.there then
+      execute immediate concat('grant select, insert, update, delete on ', @place, ' to delivery_worker');
+      if given.producer <> '' then
+        execute immediate concat('grant ', given.producer, ' on ', @place, ' to delivery_producer');
+      end if;
+      if given.reader <> '' then
+        execute immediate concat('grant ', given.reader, ' on ', @place, ' to delivery_reader');
+      end if;
+    end if;
+  end for;
+end //
+
+delimiter ;

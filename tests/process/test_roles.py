@@ -1,0 +1,298 @@
+"""Database roles: each does what it may and is refused the rest, by the servers themselves."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+
+import pytest
+import requests
+from sqlalchemy import text
+from sqlalchemy.exc import DBAPIError
+
+from rig import databases, roles
+from rig.roles import Role, RoleUsers
+from rig.stacks import MARIADB, REDIS, Make, on_every_stack, on_its_own
+from tests.process.test_pipeline_processes import ACCOUNT, assert_each_once
+from tests.support.producing import ACCOUNTS, ANN, HELLO
+from tests.support.runtime import PNG, Site, planted, refused
+from worker import (
+    ButtonCard,
+    CardUpdate,
+    DedupeConflict,
+    File,
+    Image,
+    JobFilter,
+    NewJob,
+    Text,
+    To,
+    enqueue,
+    enqueue_many,
+    find_jobs,
+    get_job,
+    recall,
+    replay,
+    resend_failed,
+    update_card,
+    update_card_by_code,
+    why,
+)
+from worker.outbox.engine import migrate
+from worker.outbox.engine.clock import DrivenClock
+from worker.outbox.engine.database import Database, make_engine
+from worker.outbox.tables import VERSION_TABLE, metadata
+
+WHY = "rights and roles are a server's, and each test has its own tables"
+PERMISSION = {"postgresql": {"42501"}, "mariadb": {1044, 1142, 1143, 1227}}
+SERVERS = [
+    pytest.param("postgresql", marks=pytest.mark.postgres),
+    pytest.param("mariadb", marks=pytest.mark.mariadb),
+]
+
+
+@pytest.fixture(scope="module", params=SERVERS)
+def users(request: pytest.FixtureRequest) -> Iterator[RoleUsers]:
+    """An outbox that the migrator made from nothing."""
+    with roles.role_users(request.param, f"worker_roles_{os.getpid()}") as users:
+        yield users
+
+
+@contextmanager
+def as_role(users: RoleUsers, role: Role, clock: DrivenClock | None = None) -> Iterator[Database]:
+    """The outbox as this role has it."""
+    engine = make_engine(users.url(role))
+    with closing(Database(engine, clock=clock) if clock else Database(engine)) as database:
+        yield database
+
+
+@contextmanager
+def producer_beside_worker(users: RoleUsers) -> Iterator[tuple[Database, Site]]:
+    """A producer's own connections, and a worker that delivers under its role."""
+    clock = DrivenClock()
+    with closing(Database(make_engine(users.admin))) as admin:
+        databases.empty(admin)
+    with (
+        as_role(users, "producer", clock) as producer,
+        as_role(users, "worker", clock) as database,
+        planted(database, clock) as site,
+    ):
+        yield producer, site
+
+
+LISTS = (
+    ("jobs",),
+    ("jobs", "--account", ACCOUNT, "--state", "accepted"),
+    ("stats",),
+    ("lanes",),
+    ("lanes", "--events"),
+    ("limits",),
+    ("drift",),
+    ("forecast",),
+    ("events",),
+    ("db", "current"),
+    ("db", "check"),
+)
+"""What `worker` prints under the reader's role, each with status 0."""
+REFUSED: list[tuple[Role, str]] = [
+    ("producer", "select sealed from worker_tokens"),
+    ("producer", "select sealed from worker_accounts"),
+    ("producer", "select sealed from worker_grants"),
+    ("producer", "select body from worker_bodies"),
+    ("producer", "select data from worker_blob_chunks"),
+    ("producer", "select code from worker_response_codes"),
+    ("producer", "update worker_jobs set state = 2"),
+    ("producer", "update worker_jobs set n_accepted = 1"),
+    ("producer", "update worker_parts set state = 2"),
+    ("producer", "delete from worker_jobs"),
+    ("producer", "delete from worker_parts"),
+    ("producer", "insert into worker_attempts (part_id) values ('x')"),
+    ("producer", "update worker_pauses set ended_at = 1"),
+    ("producer", "update worker_site set value = 'x'"),
+    ("producer", "drop table worker_jobs"),
+    ("reader", "select message from worker_jobs"),
+    ("reader", "select recipients from worker_jobs"),
+    ("reader", "select spec from worker_parts"),
+    ("reader", "select body from worker_bodies"),
+    ("reader", "select sealed from worker_tokens"),
+    ("reader", "select settings from worker_accounts"),
+    ("reader", "select sealed from worker_accounts"),
+    ("reader", "select payload from worker_inbound"),
+    ("reader", "select recipient from worker_failures"),
+    ("reader", "insert into worker_leases (name, holder, held_until) values ('a', 'b', 1)"),
+    ("reader", "update worker_jobs set account = 'other'"),
+    ("reader", "delete from worker_parts"),
+    ("reader", "drop table worker_jobs"),
+    ("worker", "drop table worker_jobs"),
+    ("worker", "alter table worker_jobs add column more integer"),
+    ("worker", "create index mine on worker_jobs (kind)"),
+    ("worker", "create table worker_more (id integer)"),
+    ("migrator", "create role another"),
+]
+
+
+@on_its_own(why=WHY)
+@pytest.mark.parametrize(("role", "statement"), REFUSED)
+def test_a_role_is_refused_what_it_may_not(users: RoleUsers, role: Role, statement: str) -> None:
+    """With the database's own error for missing rights, and no other."""
+    with (
+        as_role(users, role) as database,
+        pytest.raises(DBAPIError) as error,
+        database.engine.begin() as connection,
+    ):
+        connection.execute(text(statement))
+
+    cause = error.value.orig
+    code = getattr(cause, "sqlstate", None) if users.server == "postgresql" else cause and cause.args[0]
+    assert code in PERMISSION[users.server], (statement, code)
+
+
+@on_its_own(why=WHY)
+def test_a_producer_enqueues_in_its_own_transaction_and_a_worker_delivers(users: RoleUsers) -> None:
+    """What was rolled back never goes; what was committed is accepted, and the producer reads why."""
+    with producer_beside_worker(users) as (producer, site):
+        options = {"accounts": site.accounts, "clock": site.clock}
+        with producer.engine.connect() as connection:
+            gone = enqueue(connection, "hr", HELLO, ANN, **options).id
+            connection.rollback()
+        with producer.writing() as connection:
+            sent = enqueue(connection, "hr", HELLO, ANN, order_key="o", tags=["a"], **options).id
+
+        site.run()
+
+        with producer.reading() as connection:
+            assert "accepted" == get_job(connection, sent).state.label
+            assert () == why(connection, sent, clock=site.clock).waits
+        assert [] == site.rows("select id from worker_jobs where id = :id", id=gone)
+
+
+@on_its_own(why=WHY)
+def test_a_producer_asks_for_all_that_follows_a_message(users: RoleUsers) -> None:
+    """Files, cards, their recall and update, a resend to those refused, and a replay: each is accepted."""
+    with producer_beside_worker(users) as (producer, site):
+        options = {"accounts": site.accounts, "clock": site.clock}
+        card = ButtonCard(main_title={"title": "leave"}, button_list=[{"text": "ok", "key": "ok"}], task_id="mine")
+        site.vendor.says(refused(0, "ok", invaliduser="bob", msgid="m"))
+        with producer.writing() as connection:
+            refusing = enqueue(connection, "hr", HELLO, To(users=["ann", "bob"]), **options).id
+        site.run()
+        with producer.writing() as connection:
+            first = [
+                enqueue(connection, "hr", Image(file=File(PNG, "a.png")), ANN, **options).id,
+                enqueue(connection, "hr", card, ANN, **options).id,
+            ]
+        site.run()
+
+        with producer.writing() as connection:
+            then = [
+                update_card(connection, first[1], CardUpdate(replace_name="done"), **options).id,
+                update_card_by_code(connection, "hr", "a-code", CardUpdate(replace_name="done"), **options).id,
+                resend_failed(connection, refusing, **options).id,
+                replay(connection, first[0], accepted=True, **options).id,
+            ]
+        site.run()
+        with producer.writing() as connection:
+            then.append(recall(connection, refusing, **options).id)
+        site.run()
+
+        assert ["accepted"] * 7 == [site.state(job) for job in first + then]
+
+
+@on_its_own(why=WHY)
+def test_a_taken_dedupe_key_is_told_without_a_right_to_delete(users: RoleUsers) -> None:
+    """The same content is the first job; other content is a conflict that leaves the transaction usable."""
+    with as_role(users, "producer") as producer:
+        with producer.writing() as connection:
+            first = enqueue(connection, "hr", HELLO, ANN, dedupe_key="taken", accounts=ACCOUNTS)
+
+        with producer.writing() as connection:
+            again = enqueue_many(connection, [NewJob("hr", HELLO, ANN, dedupe_key="taken")], accounts=ACCOUNTS)
+            with pytest.raises(DedupeConflict):
+                enqueue(connection, "hr", Text(content="other"), ANN, dedupe_key="taken", accounts=ACCOUNTS)
+            after = enqueue(connection, "hr", HELLO, ANN, accounts=ACCOUNTS)
+        with producer.reading() as connection:
+            assert after.id == get_job(connection, after.id).id
+
+    assert [(first.id, False)] == [(one.id, one.created) for one in again]
+
+
+@on_its_own(why=WHY)
+def test_a_migrator_takes_the_tables_back_and_makes_them_again(users: RoleUsers) -> None:
+    """One revision down and up; and what it leaves is whole, for the worker too."""
+    before = sorted(migrate._scripts())[-2]
+    with as_role(users, "migrator") as database:
+        migrate.downgrade(database.engine, before)
+        assert migrate.head() == migrate.upgrade(database.engine)
+    roles.run_script(users)
+
+    with as_role(users, "worker") as database, database.reading() as connection:
+        assert migrate.is_current(connection)
+        for table in metadata.sorted_tables:
+            connection.execute(text(f"select count(*) from {table.name}"))
+
+
+@on_its_own(why=WHY)
+def test_running_a_script_again_changes_nothing(users: RoleUsers) -> None:
+    """So that it may be run with every release."""
+    before = _rights(users)
+
+    roles.run_script(users)
+
+    assert before == _rights(users)
+    assert {table.name for table in metadata.sorted_tables} | {VERSION_TABLE} == {table for _, table, _ in before}
+
+
+def _rights(users: RoleUsers) -> set[tuple[str, str, str]]:
+    """The role, the table and the right of each grant of a whole table."""
+    schema = "current_schema()" if users.server == "postgresql" else "database()"
+    query = (
+        "select grantee, table_name, privilege_type from information_schema.table_privileges"
+        f" where table_schema = {schema} and grantee like '%delivery_%'"
+    )
+    engine = make_engine(users.admin)
+    with engine.connect() as connection:
+        found = {(str(a), str(b), str(c)) for a, b, c in connection.execute(text(query))}
+    engine.dispose()
+    return found
+
+
+@on_every_stack(REDIS, MARIADB, why="rights and roles are a server's")
+def test_processes_run_each_under_its_role(make: Make) -> None:
+    """A worker delivers what a producer asks, `worker metrics` is scraped and the lists are printed by a reader."""
+    server: roles.Server = "mariadb" if make.name == MARIADB else "postgresql"
+    users = make.scope.enter_context(roles.role_users(server, f"worker_rolep_{os.getpid()}_{server}"))
+    stack = make({}, database_url=users.admin, worker_database=users.url("worker"))
+    with as_role(users, "producer") as producer, producer.writing() as connection:
+        jobs = [NewJob(ACCOUNT, Text(content=f"text {n}"), To(users=[f"u{n}"])) for n in range(50)]
+        enqueue_many(connection, jobs, accounts=stack.accounts)
+
+    delivering = stack.worker(threads=4)
+    stack.until_settled()
+    assert_each_once(stack, 50)
+    reader = {"WORKER_DATABASE": users.url("reader")}
+    stack.process("worker.cli", "metrics", "--listen", "127.0.0.1:0", env=reader)
+    stack.until_logged("metrics listening on ")
+    url = next(words.split()[-1] for words in stack.logs().splitlines() if "metrics listening on " in words)
+    scraped = requests.get(f"{url}/metrics", timeout=30).text
+    lists = [stack.process("worker.cli", *command, env=reader) for command in LISTS]
+    upgraded = stack.process("worker.cli", "db", "upgrade", env={"WORKER_DATABASE": users.url("migrator")})
+
+    assert "worker_database_up 1.0" in scraped
+    assert [0] * len(LISTS) == [one.wait(60) for one in lists], stack.logs()[-2000:]
+    assert 0 == upgraded.wait(60), stack.logs()[-2000:]
+    assert 0 == stack.end(delivering)
+
+
+@on_its_own(why=WHY)
+def test_a_reader_finds_jobs_without_their_content(users: RoleUsers) -> None:
+    """By account, and not by a person, which would need the messages."""
+    with as_role(users, "producer") as producer, producer.writing() as connection:
+        job = enqueue(connection, "hr", HELLO, ANN, tags=["found"], accounts=ACCOUNTS).id
+
+    with as_role(users, "reader") as reader:
+        with reader.reading() as connection:
+            found = find_jobs(connection, JobFilter(account="hr", tag="found"))
+        with pytest.raises(DBAPIError), reader.reading() as connection:
+            find_jobs(connection, JobFilter(recipient="ann"))
+
+    assert [job] == [one.id for one in found.jobs]
