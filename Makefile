@@ -9,7 +9,7 @@ ON_SERVERS := postgres or mariadb
 # Tests start some hundred processes from nothing, and each would compile the whole package anew.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: install demo test test-servers test-processes clean-install check coverage bench requirements manifests sbom
+.PHONY: install demo test test-servers test-processes clean-install check coverage bench requirements manifests sbom dashboards
 
 install: $(STAMP)
 
@@ -84,3 +84,7 @@ check: install
 # make bench NAME=throughput ARGS="..."; without NAME it lists them.
 bench: install
 	$(BIN)/python -m bench $(or $(NAME),list) $(ARGS)
+
+# The Grafana dashboards, out of rig/dashboards.py; a test fails where the files are older.
+dashboards: install
+	$(BIN)/python -m rig.dashboards
