@@ -24,7 +24,7 @@ begin not atomic
       ('worker_blob_uses', 'insert', ''),
       ('worker_blobs', 'select, insert', 'select'),
       ('worker_bodies', '', ''),
-      ('worker_budgets', '', 'select'),
+      ('worker_budgets', 'select', 'select'),
       ('worker_chats', 'select (account, chat_id, chat_type)', ''),
       ('worker_confirmations', '', ''),
       ('worker_counts', '', 'select'),

@@ -43,7 +43,7 @@ begin
     ('worker_blob_uses', 'insert', ''),
     ('worker_blobs', 'select, insert, update (created_at)', 'select'),
     ('worker_bodies', '', ''),
-    ('worker_budgets', '', 'select'),
+    ('worker_budgets', 'select', 'select'),
     ('worker_chats', 'select (account, chat_id, chat_type)', ''),
     ('worker_confirmations', '', ''),
     ('worker_counts', '', 'select'),

@@ -30,7 +30,6 @@ from worker.outbox.jobs.blobs import delete_blobs, find_blob, insert_blob, note_
 from worker.outbox.jobs.chats import known_types
 from worker.outbox.jobs.codes import note_task_ids
 from worker.outbox.jobs.order_queue import OrderPlace, append
-from worker.producer.late import judge_lateness
 from worker.producer.options import CLOCK, JobOptions, Options
 from worker.producer.plan import Asked, Planned, dump, plan
 from worker.reporting.find_job import row_of
@@ -150,6 +149,9 @@ def _judge_lateness(connection: Connection, planned: Sequence[Planned], clock: S
     asking = [(n, one) for n, one in enumerate(planned) if one.unless_late is not None]
     if not asking:
         return
+    # Here, because a forecast loads much that no other producer needs.
+    from worker.producer.late import judge_lateness
+
     # A job that is there already is not judged: to enqueue it again changes nothing.
     held = outbox.seen_owners(connection, [one.key for _, one in asking if one.key is not None])
     judge_lateness(connection, [(n, one) for n, one in asking if one.key not in held], clock, path)
