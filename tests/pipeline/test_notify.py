@@ -375,6 +375,7 @@ def test_a_queue_without_workers(database: Database, driven_clock: DrivenClock) 
         _ends(watch)
 
         assert [("ops", "QueueWithoutWorkers: urgent")] == during
+        assert [1] == [job["priority"] for job in watch.jobs()][:1], "a queue without workers would keep it"
         assert [*during, ("ops", "QueueWithoutWorkers is over: urgent")] == watch.told()
 
 

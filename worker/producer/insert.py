@@ -132,11 +132,12 @@ def insert(connection: Connection, planned: Sequence[Planned], clock: SqlClock, 
 
 def _current_trace() -> str | None:
     """The caller's trace context as a job keeps it; None: no span is current, or OpenTelemetry is not in use."""
-    # Without an import: no span can be current in a process that has not loaded the API.
-    api = sys.modules.get("opentelemetry.trace")
-    if api is None:
+    # Without an import: no span can be current in a process that has not loaded the API, nor while another thread is
+    # loading it, when the module is listed before it has its names.
+    current_span = getattr(sys.modules.get("opentelemetry.trace"), "get_current_span", None)
+    if current_span is None:
         return None
-    context = api.get_current_span().get_span_context()
+    context = current_span().get_span_context()
     if not context.is_valid:
         return None
     parent = f"00-{context.trace_id:032x}-{context.span_id:016x}-{context.trace_flags:02x}"

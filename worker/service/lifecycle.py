@@ -443,7 +443,7 @@ def spans_of(environ: Mapping[str, str]) -> Spans | None:
             return spans_of_environment()
         except ImportError:
             remedy = tracing.NOT_INSTALLED
-        except ValueError:
+        except (ValueError, RuntimeError):
             remedy = tracing.NOT_USABLE
     log.warning("tracing_off", remedy=remedy)
     return None

@@ -56,10 +56,12 @@ def save_alerts(connection: Connection, rows: Sequence[AlertRow], gone: Collecti
         run(connection, dialect_of(connection).delete_chosen("worker_alerts"), {"ids": ids_json(gone)})
 
 
-def notices_not_taken(connection: Connection, jobs: Iterable[str]) -> dict[str, str]:
-    """The jobs among these that ended without being taken by the vendor, each with its account."""
+def notices_not_taken(connection: Connection, now: str, jobs: Iterable[str]) -> dict[str, str]:
+    """The jobs among these that the vendor has not taken, or not for certain, and that are not sent again."""
     states = ", ".join(str(int(state)) for state in _NOT_TAKEN)
-    query = f"select id, account from {dialect_of(connection).chosen('worker_jobs')} and state in ({states})"
+    # A job in doubt is sent again until it expires; then it stays in doubt, and may have reached no person.
+    ended = f"(state in ({states}) or (state = {int(JobState.UNKNOWN)} and expires_at <= {now}))"
+    query = f"select id, account from {dialect_of(connection).chosen('worker_jobs')} and {ended}"
     return {str(job): str(account) for job, account in fetch(connection, query, {"ids": ids_json(jobs)})}
 
 

@@ -16,8 +16,10 @@ from worker.service.notify.rules import RULES, AlertRule
 
 QUIET_S = 300
 """Seconds for which a cause must be away before its end is told, so that what comes and goes is one alert."""
-AN_HOUR = 30
-"""Notices within an hour at most; what comes then waits in its row, and is told together."""
+AN_HOUR, FOR_PAGES = 30, 10
+"""Notices within an hour at most, and those of them that tickets leave to pages; what comes then waits in its row, and
+is told together.
+"""
 
 Found = tuple[str, str]
 """An alert's name, and what it is about."""
@@ -32,6 +34,11 @@ class Situation:
     """Alerts whose cause cannot be read now: they stay as they are."""
     unfit: frozenset[str] = frozenset()
     """Further accounts that no notice goes by now."""
+
+    @property
+    def stuck(self) -> frozenset[str]:
+        """The queues that no worker takes from."""
+        return frozenset(subject for alert, subject in self.found if alert == "QueueWithoutWorkers")
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,35 +109,40 @@ def _move(judged: Judged, row: AlertRow, now: int, *, stands: bool) -> None:
 
 
 def notices(
-    rows: Iterable[AlertRow], judged: Judged, failed: Mapping[str, int], targets: int, now: int
+    rows: Iterable[AlertRow], judged: Judged, failed: Mapping[str, int], targets: Sequence[str | None], now: int
 ) -> list[AlertNotice]:
     """The notices to be told now, the most urgent first, as many as the hour has room for.
 
-    `failed`: row -> the place of the target whose job about it was not taken; `targets`: how many there are.
+    `failed`: row -> the place of the target whose job about it was not taken; `targets`: the accounts of all targets,
+    None for a URL.
     """
     rows = list(rows)
     # Each target is tried once for a notice, in their order, so what fails everywhere is not told for ever.
-    again = [row for row in rows if failed.get(row.id, targets) < targets - 1]
+    again = [row for row in rows if failed.get(row.id, len(targets)) < len(targets) - 1]
     ends = [row for row in again if row.ended_at is not None]
     raises = [row for row in again if row.ended_at is None and row.gone_at is None]
     found = [
-        *_grouped(judged.to_raise, {}, now, is_end=False),
-        *_grouped(raises, failed, now, is_end=False),
-        *_grouped(judged.to_end, {}, now, is_end=True),
-        *_grouped(ends, failed, now, is_end=True),
+        *_grouped(judged.to_raise, {}, targets, now, is_end=False),
+        *_grouped(raises, failed, targets, now, is_end=False),
+        *_grouped(judged.to_end, {}, targets, now, is_end=True),
+        *_grouped(ends, failed, targets, now, is_end=True),
     ]
     found.sort(key=lambda one: (one.rule.severity, one.is_end))
     room = AN_HOUR - _told(rows, now)
-    if len(found) < room:
-        return found
-    return [replace(one, fills_the_hour=True) if n == room - 1 else one for n, one in enumerate(found[: max(room, 0)])]
+    # Pages stand before tickets, which leave them some room.
+    told = [one for n, one in enumerate(found) if n < (room if one.rule.severity == "page" else room - FOR_PAGES)]
+    fills = len(told) < len(found) or len(told) == room
+    return [*told[:-1], replace(told[-1], fills_the_hour=True)] if told and fills else told
 
 
-def _grouped(rows: Iterable[AlertRow], failed: Mapping[str, int], now: int, *, is_end: bool) -> Iterator[AlertNotice]:
-    def which(row: AlertRow) -> tuple[str, int]:
-        return row.alert, failed.get(row.id, -1)
+def _grouped(
+    rows: Iterable[AlertRow], failed: Mapping[str, int], targets: Collection[str | None], now: int, *, is_end: bool
+) -> Iterator[AlertNotice]:
+    def which(row: AlertRow) -> tuple[str, int, str]:
+        # What is about a target's own account is told apart, because that account cannot tell it.
+        return row.alert, failed.get(row.id, -1), row.subject if row.subject in targets else ""
 
-    for (alert, after), together in groupby(sorted(rows, key=which), which):
+    for (alert, after, _), together in groupby(sorted(rows, key=which), which):
         yield AlertNotice(RULES[alert], list(together), is_end, now, after)
 
 

@@ -52,10 +52,11 @@ class Notifier:
         teller: Teller,
         lookout: Lookout,
         holder: Callable[[], str],
+        stops: Callable[[], bool],
         outage: Outage,
     ):
         self._database, self._accounts, self._to = database, accounts, to
-        self._teller, self._lookout, self._holder, self._outage = teller, lookout, holder, outage
+        self._teller, self._lookout, self._holder, self._stops, self._outage = teller, lookout, holder, stops, outage
 
     def turn(self) -> float:
         """Looks once and tells what is due; returns the seconds until the next turn. Raises the database's errors."""
@@ -79,9 +80,10 @@ class Notifier:
             return
         unfit = unfit_accounts(seen) | self._unable()
         for notice in due:
-            # Before each: a POST may take its time, and another process could have taken over.
-            if self._database.run(self._may_act):
-                self._teller.tell(notice, unfit, self._may_act)
+            # Before each: a POST may take its time, so another process could have taken over, or this one is to end.
+            if self._stops() or not self._database.run(self._may_act):
+                return
+            self._teller.tell(notice, unfit, self._may_act, seen.stuck)
 
     def _judged(self, connection: Connection, seen: Situation) -> list[AlertNotice]:
         if not self._may_act(connection):
@@ -90,13 +92,13 @@ class Notifier:
         judged = judge(rows, seen, now, lambda: uuid7().hex)
         save_alerts(connection, judged.changed, judged.forgotten)
         rows = [row for row in rows if row.id not in judged.forgotten]
-        return notices(rows, judged, self._failed(connection, rows), len(self._to), now)
+        return notices(rows, judged, self._failed(connection, rows), [one.account for one in self._to], now)
 
     def _failed(self, connection: Connection, rows: list[AlertRow]) -> dict[str, int]:
         """Row -> the place of the target whose job about it was not taken."""
         jobs = {row.id: row.job_id for row in rows if row.job_id}
         places = {one.account: n for n, one in enumerate(self._to) if one.account}
-        accounts = notices_not_taken(connection, jobs.values()) if jobs else {}
+        accounts = notices_not_taken(connection, self._database.now, jobs.values()) if jobs else {}
         return {row: places[accounts[job]] for row, job in jobs.items() if accounts.get(job) in places}
 
     def _unable(self) -> set[str]:
@@ -142,5 +144,6 @@ def notifier_of(settings: NotifySettings, runtime: Runtime, *, wall_clock: Calla
         teller=teller,
         lookout=lookout,
         holder=lambda: runtime.lease.incarnation,
+        stops=lambda: runtime.draining.is_set(),
         outage=outage,
     )
