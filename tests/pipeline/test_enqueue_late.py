@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.support.runtime import Site, planted
+from tests.support.runtime import Site, an_account, planted
 from worker import Chats, NewJob, enqueue_many, webhook
 from worker.domain.account import Account, Secret
 from worker.domain.errors import CheckFailed
@@ -22,8 +22,8 @@ ROBOT = Account("robot", "wecom_webhook", "http://vendor", {"edition": "robot"},
 
 @pytest.fixture
 def site(database: Database, driven_clock: DrivenClock) -> Iterator[Site]:
-    """One process with a group robot, which has 20 calls a minute."""
-    with planted(database, driven_clock, accounts=[ROBOT]) as planted_site:
+    """One process with an application, and a group robot, which has 20 calls a minute."""
+    with planted(database, driven_clock, accounts=[ROBOT, an_account()]) as planted_site:
         yield planted_site
 
 
@@ -124,3 +124,16 @@ def test_what_is_wrong_with_the_option_is_said(site: Site) -> None:
     ):
         with pytest.raises(CheckFailed, match=told_of_it):
             robot(site, 1, **options)
+
+
+def test_no_job_is_late_behind_the_cap_of_another_member(site: Site) -> None:
+    """A member's own limit holds up what goes to that member alone."""
+    for n in range(200):
+        site.send(str(n), to="much")
+
+    taken = site.send("soon", to="little", expires_at=100.0, if_late="refuse")
+    with pytest.raises(CheckFailed) as refusal:
+        site.send("late", to="much", expires_at=100.0, if_late="refuse")
+
+    assert "open" == site.job(taken).state
+    assert ["expires_at"] == [problem.field for problem in refusal.value.problems]

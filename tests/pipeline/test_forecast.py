@@ -10,7 +10,7 @@ import pytest
 
 from tests.support.reads import rows_read
 from tests.support.runtime import Site, an_account, planted
-from worker import Chats, JobFilter, NewJob, Text, To, enqueue_many, webhook
+from worker import Chats, JobFilter, Markdown, NewJob, Text, To, enqueue_many, webhook
 from worker.control.pause import pause_in
 from worker.domain.account import Account, Secret
 from worker.domain.pacing.lane import LaneBlock
@@ -248,3 +248,22 @@ def many(site: Site, job: str, count: int) -> None:
                     f"insert into worker_{table} ({', '.join(names)}) select {picked} from worker_{table} where "
                     + where.replace("%", "%%" if site.database.dialect.name != "sqlite" else "%")
                 )
+
+
+def test_parts_behind_their_order_do_not_wait_for_what_is_due_later(site: Site) -> None:
+    """They go one after the other, whatever else of the lane is due in a week."""
+    jobs = robot(site, 5, order_key="one")
+    later = robot(site, 1, due_at=7 * 24 * 3_600.0)
+
+    assert in_s(site, told_of(site, jobs[4])) < MINUTE
+    assert in_s(site, told_of(site, later[0])) > 6 * 24 * 3_600
+
+
+def test_members_of_all_lanes_are_counted_together(site: Site) -> None:
+    """A few texts to three people do not bound what goes to a hundred others in another lane."""
+    for n in range(6):
+        site.ask(Text(content=str(n)), To([f"few{n % 3}"]))
+    for n in range(600):
+        site.ask(Markdown(content=str(n)), To([f"many{n % 100}"]))
+
+    assert (told(site)["hr"].through_in_s or 0) < MINUTE

@@ -9,7 +9,7 @@ import json
 import math
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from sqlalchemy import Connection
@@ -19,6 +19,7 @@ from worker.channels.registry import channel, why_unusable
 from worker.config.accounts import AccountSource
 from worker.domain.account import Account
 from worker.domain.job import Kind, Part, Priority
+from worker.domain.outcome import Scope
 from worker.domain.pacing.bulk import Pacing
 from worker.domain.pacing.forecast import BacklogLine, Closing, Meter, Speed
 from worker.domain.pacing.lane import account_of, lane_of
@@ -40,6 +41,8 @@ from worker.outbox.lanes.processes import Process, living, unusable_accounts_tol
 
 SAMPLED = 4_000
 """Parts of an account whose cost is worked out, about, as many in each lane and priority."""
+MOST_CHARGES = 25
+"""Charges that are worked out for each part of a sample, on average: a part may have a thousand recipients."""
 LEAST_SAMPLED = 40
 """Parts of one lane and priority, at least."""
 CYCLE_MS = 100.0
@@ -75,6 +78,8 @@ class AccountBacklog:
     """Key -> units of its window that are used now."""
     of: dict[str, float] = field(default_factory=dict)
     """Key -> recipients that it is the limit of together."""
+    named: dict[str, set[str]] = field(default_factory=dict, repr=False)
+    """Key -> those of them that the samples name."""
     places: dict[tuple[str, int], list[BacklogLine]] = field(default_factory=dict)
     """The lines of each place, the largest first."""
     stopped: dict[tuple[str, int], Stop] = field(default_factory=dict)
@@ -127,15 +132,14 @@ class Surveyor:
         vendor = channel(account.channel)
         blocks = {row["lane"]: row for row in list_lanes(self._state.connection, self._state.now, name)}
         each = max(LEAST_SAMPLED, self._sampled // max(1, len(found.places)))
-        sampled = {
-            (place.stored, place.priority): [_part(one) for one in queued.sample(self._connection, place, each)]
-            for place in found.places
-        }
+        sampled = {(place.stored, place.priority): self._sample(place, each) for place in found.places}
         places = {(place.stored, place.priority): place for place in found.places}
         for key, added in new:
             places.setdefault(key, queued.QueuePlace(*key)).cohorts.append((added.due_at, added.parts))
             if len(sampled.setdefault(key, [])) < each:
                 sampled[key] += added.examples
+        examples = [one for _, added in new for one in added.examples]
+        self._only = _own_subjects(vendor, account, examples) if examples else None
         for key, place in places.items():
             self._lay(backlog, place, sampled[key], account, vendor, blocks, meters)
         return backlog
@@ -157,14 +161,15 @@ class Surveyor:
         if paused:
             backlog.stops.append(Stop(paused, "paused by a person", "worker lanes; worker resume"))
         key = (place.stored, place.priority)
-        cohorts = [(due if due < FOREVER else self.now, parts) for due, parts in place.cohorts if due <= FOREVER]
+        # Sorted anew: what waits for another part counts as due now, before what is due later.
+        cohorts = sorted((due if due < FOREVER else self.now, parts) for due, parts in place.cohorts if due <= FOREVER)
         stop = self._stop(sum(parts for _, parts in cohorts), place, account, kind, blocks)
         if stop is not None:
             backlog.stops.append(stop)
             backlog.stopped[key] = stop
             return
-        whole = len(sampled) >= place.parts
-        costs = [_charges(vendor, one, account) for one in sampled]
+        costs = self._costs(vendor, account, sampled)
+        whole = len(costs) >= place.parts
         closings = self._closings(place, account, kind in vendor.sends or kind == Kind.REMIND, blocks)
         cycle_us = 1_000 * self._cycles.get(lane_of(place.stored), self._cycles.get("", CYCLE_MS))
         weight = weight_in(account.tenants, place.stored)
@@ -179,6 +184,21 @@ class Surveyor:
             backlog.lines.append(line)
             backlog.places.setdefault(key, []).append(line)
         backlog.places[key].sort(key=lambda one: one.left, reverse=True)
+
+    def _sample(self, place: queued.QueuePlace, most: int) -> list[Example]:
+        """Parts of a place, in an order of chance, so that the first of them are a sample as well."""
+        found = queued.sample(self._connection, place, most)
+        return [_part(one) for one in sorted(found, key=lambda one: one.job_id[::-1])]
+
+    def _costs(self, vendor: Channel, account: Account, sampled: Sequence[Example]) -> list[Sequence[Charge]]:
+        """What the first of these parts cost, as many as are needed."""
+        costs, room = list[Sequence[Charge]](), MOST_CHARGES * self._sampled
+        for one in sampled:
+            costs.append(_charges(vendor, one, account, self._only))
+            room -= len(costs[-1])
+            if room < 0:
+                break
+        return costs
 
     def _stop(
         self, parts: int, place: queued.QueuePlace, account: Account, kind: str, blocks: Mapping[str, Mapping[str, Any]]
@@ -221,6 +241,9 @@ class Surveyor:
             return None
         keys = [budget_key(self._key, shared.limit, subject) for subject in shared.subjects]
         key = keys[0] if shared.count == 1 else f"{backlog.account} {shared.limit.name} {shared.limit.window_s}"
+        if key in backlog.of and shared.count > 1:
+            self._widen(backlog, meters[key], key, shared)
+        backlog.named.setdefault(key, set()).update(shared.subjects)
         if key not in meters:
             window = self._window(shared, keys[:MOST_KEYS])
             meters[key] = Meter(
@@ -230,6 +253,17 @@ class Surveyor:
         backlog.used.setdefault(key, meters[key].window.used)
         backlog.of.setdefault(key, shared.count)
         return key
+
+    def _widen(self, backlog: AccountBacklog, meter: Meter, key: str, shared: Shared) -> None:
+        """Adds the recipients of another lane to those whose limits are told together."""
+        named = backlog.named[key] | set(shared.subjects)
+        fresh = shared.count * (len(named) - len(backlog.named[key])) / len(shared.subjects)
+        if fresh:
+            count = backlog.of[key] + fresh
+            keys = [budget_key(self._key, shared.limit, subject) for subject in sorted(named)[:MOST_KEYS]]
+            meter.amount = round(shared.limit.amount * count)
+            meter.window = self._window(replace(shared, subjects=tuple(sorted(named)), count=count), keys)
+            backlog.of[key], backlog.used[key] = count, meter.window.used
 
     def _window(self, shared: Shared, keys: Sequence[str]) -> Window:
         """What is used of a limit now; of many alike recipients, as the ones that the sample names have used theirs."""
@@ -273,13 +307,27 @@ def _object(document: str) -> dict[str, Any]:
     return found if isinstance(found, dict) else {}
 
 
-def _charges(vendor: Channel, one: Example, account: Account) -> Sequence[Charge]:
+def _own_subjects(vendor: Channel, account: Account, examples: Sequence[Example]) -> frozenset[str]:
+    """The recipients whose own limits can hold up new parts; none where they differ: others go past who waits."""
+    each = {
+        frozenset(charge.subject for charge in _charges(vendor, one, account) if charge.limit.scope is Scope.PART)
+        for one in examples
+    }
+    return next(iter(each)) if len(each) == 1 else frozenset()
+
+
+def _charges(vendor: Channel, one: Example, account: Account, only: frozenset[str] | None = None) -> Sequence[Charge]:
+    """`only`: of the limits of single recipients those of these ones; None: of all."""
     try:
-        charges = list(vendor.limits(one.part, account))
+        charges = [charge for charge in vendor.limits(one.part, account) if _holds_up(charge, only)]
     except (LookupError, TypeError, ValueError, AttributeError):
         return ()  # an odd row: what it costs is told when it is sent
     own = charge_of_tenant(account.name, account.tenants, one.tenant) if one.part.kind in vendor.sends else None
     return charges if own is None else [*charges, own]
+
+
+def _holds_up(charge: Charge, only: frozenset[str] | None) -> bool:
+    return only is None or charge.limit.scope is not Scope.PART or charge.subject in only
 
 
 def _longest_order(sampled: Sequence[Example]) -> float:

@@ -122,7 +122,7 @@ def forecast_job(
     row = row_of(connection, job_id)
     surveyor = _surveyor(connection, now_sql, accounts, state, pace_bulk=pace_bulk, most=most)
     parts = queued_of_job(connection, row["id"], OF_A_JOB)
-    ends = _ends(connection, parts, most)
+    ends = _ends(connection, parts, most, surveyor.now)
     found = _simulated(connection, surveyor, {row["account"]: ends})
     backlog = found.get(row["account"])
     lines = [] if backlog is None else [line for key in ends for line in backlog.places.get(key, [])[:1]]
@@ -240,7 +240,7 @@ Ends = Mapping[tuple[str, int], tuple[int, int]]
 """Place -> the places in it, counted from 1, of a job's first and last part."""
 
 
-def _ends(connection: Connection, parts: Sequence[QueuedPart], most: int) -> Ends:
+def _ends(connection: Connection, parts: Sequence[QueuedPart], most: int, now: int) -> Ends:
     places: dict[tuple[str, int], list[QueuedPart]] = {}
     for part in parts:
         if part.not_before <= FOREVER:
@@ -248,7 +248,7 @@ def _ends(connection: Connection, parts: Sequence[QueuedPart], most: int) -> End
     found = {}
     for key, its in places.items():
         its.sort(key=lambda part: (part.not_before, part.id))
-        first, last = (before(connection, part, most) + 1 for part in (its[0], its[-1]))
+        first, last = (before(connection, part, most, now) + 1 for part in (its[0], its[-1]))
         found[key] = (first, last)
     return found
 

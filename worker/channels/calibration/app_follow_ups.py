@@ -19,9 +19,12 @@ def recalls(subject: Subject) -> Steps[Sequence[FoundFact]]:
     if msgid is None:
         return []
     made_up = yield from recall(msgid[::-1])
-    yield from recall(msgid)
-    twice = yield from recall(msgid)
     found = [FoundFact("recall of an unknown msgid", told(made_up or 0))]
+    first = yield from recall(msgid)
+    if first:
+        # Nothing was taken back, so a second refusal says nothing about "already recalled".
+        return [*found, FoundFact("a second recall", f"not told: the first was refused with {first}")]
+    twice = yield from recall(msgid)
     # 42052 also says that a message is too old, and then it was not recalled before.
     code = ALREADY_RECALLED if twice in (None, 0, TOO_OLD) else twice
     return [*found, FoundFact("a second recall", told(twice or 0), subject.changed("recalled_code", code, 40058))]
@@ -67,6 +70,6 @@ def _callback(subject: Subject, code: int) -> FoundFact:
     now = subject.account.settings.get("callback")
     if code == NO_CALLBACK:
         return FoundFact("callback URL", "none", {"callback": False} if now in (None, True) else {})
-    return FoundFact(
-        "callback URL", "there is one" if code == 0 else UNTOLD, {"callback": True} if now is False else {}
-    )
+    if code:
+        return FoundFact("callback URL", UNTOLD)
+    return FoundFact("callback URL", "there is one", {"callback": True} if now is False else {})

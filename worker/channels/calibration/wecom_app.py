@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from worker.channels.calibration.app_bodies import (
     SEND,
     TAKEN_TASK,
+    UNTOLD,
     a_card,
     a_text,
     flagged,
@@ -104,6 +105,8 @@ def _chats(subject: Subject) -> Steps[Sequence[FoundFact]]:
     said: Said = yield TrialCall(CHAT, query={"chatid": f"cal{subject.run}"[:32]})
     if said.code in (48002, 60011):
         return [FoundFact("group chats", f"refused with {said.code}", subject.changed("root_scope", False, None))]
+    if said.code not in (0, 40050, 86001, 86003, 86008):
+        return [FoundFact("group chats", UNTOLD), FoundFact("an unknown chat", told(said.code))]
     settings = {"root_scope": True} if subject.account.settings.get("root_scope") is False else {}
     return [FoundFact("group chats", "allowed", settings), FoundFact("an unknown chat", told(said.code))]
 

@@ -1,6 +1,6 @@
 """What calibration asks of customer contact: group sends to customers that there are not, for which no task is made.
 
-The named person is the member who would send; a task that is made after all is cancelled at once.
+No member is named as the sender, so none is asked to send; a task that is made after all is cancelled at once.
 """
 
 from __future__ import annotations
@@ -23,7 +23,8 @@ FACTS = ("every id of no customer", "a sender who does not exist")
 def _create(subject: Subject, **more: Any) -> Steps[FoundFact]:
     """Makes a group send that ought to be refused."""
     text = {"content": f"calibration {subject.run[-8:]}"}
-    body = {"chat_type": "single", "sender": subject.to, "text": text, **more}
+    # Without a sender: were the ids left out, a task of the named person's would be for all customers of that member.
+    body = {"chat_type": "single", "text": text, **more}
     said: Said = yield TrialCall(PATHS["send"], json_bytes(body), sends=True)
     if (msgid := said.text("msgid")) is not None:
         # While the vendor hands the task out it answers 41063.

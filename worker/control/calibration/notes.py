@@ -67,5 +67,5 @@ def concluded(
     if gone <= window.default_s:
         return FoundFact(window.fact, f"at least {held} s, less than {gone} s", {window.setting: held})
     told = f"at least {held} s" if gone == math.inf else f"at least {held} s, at most {gone} s"
-    lifted = not is_open and window.setting in account.settings
+    lifted = not is_open and held >= window.ages[-1] and window.setting in account.settings
     return FoundFact(window.fact, told, {window.setting: window.default_s} if lifted else {})

@@ -115,15 +115,19 @@ def queued(connection: Connection, now: str, account: str, most: int) -> Queued:
     return Queued(list(places.values()), sum(place.parts for place in places.values()) > most)
 
 
-def before(connection: Connection, part: QueuedPart, most: int) -> int:
+def before(connection: Connection, part: QueuedPart, most: int, now: int) -> int:
     """How many queued parts of its place go before a part; at most `most`."""
     dialect = dialect_of(connection)
+    # What waits for another part counts as due now: behind what is due, before what is due later.
+    earlier = ":now" if part.not_before == FOREVER else ":not_before - 1"
+    others = f" or not_before = {FOREVER}" if now < part.not_before < FOREVER else ""
     query = (
         f"select count(*) from (select 1 from {by_lane(dialect)} where {_of_place(dialect)}"
-        " and not_before <= :not_before and (not_before < :not_before or id < :part)"
+        f" and (not_before <= {earlier} or (not_before = :not_before and id < :part){others})"
         f" order by {_order(dialect)} limit {most}) earlier"
     )
-    given = {"lane": part.stored, "priority": part.priority, "not_before": part.not_before, "part": part.id}
+    given = {"lane": part.stored, "priority": part.priority, "not_before": part.not_before, "part": part.id, "now": now}
+    given = {name: value for name, value in given.items() if f":{name}" in query}
     return int(fetch(connection, query, given)[0][0])
 
 
