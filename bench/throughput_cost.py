@@ -48,8 +48,15 @@ def cpu(workers: Iterable[int], vendor: int, database: str) -> Cpu:
         sum(map(_seconds, workers)),
         sum(_seconds(process) for process in ids if _serves(process, database)),
         _seconds(vendor),
-        _machine(),
+        machine_seconds(),
     )
+
+
+def tree_seconds(root: int) -> float:
+    """CPU seconds of a process, of its children, and of those children that have ended."""
+    children = [int(path.name) for path in Path("/proc").iterdir() if path.name.isdigit()]
+    own = sum(map(_seconds, (child for child in children if _parent(child) == root)))
+    return own + _seconds(root) + _seconds(root, ended_children=True)
 
 
 def _serves(process: int, database: str) -> bool:
@@ -60,10 +67,19 @@ def _serves(process: int, database: str) -> bool:
     return not _CLIENT.search(title) or (bool(database) and f" {database} " in title)
 
 
-def _seconds(process: int) -> float:
-    """User and system time of a process; nothing for one that is gone."""
-    fields = _read(process, "stat").rpartition(")")[2].split()
-    return sum(int(ticks) for ticks in fields[11:13]) / _TICKS
+def _seconds(process: int, *, ended_children: bool = False) -> float:
+    """User and system time of a process, or of those it has waited for; nothing for one that is gone."""
+    times = slice(13, 15) if ended_children else slice(11, 13)
+    return sum(int(ticks) for ticks in _stat(process)[times]) / _TICKS
+
+
+def _parent(process: int) -> int:
+    return int((_stat(process) or ["", "0"])[1])
+
+
+def _stat(process: int) -> list[str]:
+    """The fields behind the name: the state, the parent, and so on; none for a process that is gone."""
+    return _read(process, "stat").rpartition(")")[2].split()
 
 
 def _read(process: int, name: str) -> str:
@@ -73,6 +89,7 @@ def _read(process: int, name: str) -> str:
         return ""
 
 
-def _machine() -> float:
+def machine_seconds() -> float:
+    """CPU seconds of everything on the machine."""
     user, nice, system, _idle, _iowait, irq, softirq = Path("/proc/stat").read_text().split()[1:8]
     return sum(int(ticks) for ticks in (user, nice, system, irq, softirq)) / _TICKS

@@ -38,6 +38,11 @@ class Server:
         """Its database."""
         return f"postgresql+psycopg://postgres@127.0.0.1:{self.port}/postgres"
 
+    @property
+    def pid(self) -> int:
+        """Its first process, of which all others are children."""
+        return int((self.folder / "data/postmaster.pid").read_text(encoding="ascii").split()[0])
+
     def start(self) -> None:
         """Starts it, and waits until it answers."""
         options = f"-p {self.port} -k {self.folder} -c listen_addresses=127.0.0.1"

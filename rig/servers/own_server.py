@@ -108,6 +108,12 @@ class Process:
         self._user, self._command, self._log, self._answers, self._env = user, command, log, answers, env
         self._running: subprocess.Popen[bytes] | None = None
 
+    @property
+    def pid(self) -> int:
+        """The running process."""
+        assert self._running
+        return self._running.pid
+
     def start(self) -> None:
         """Waits until it answers."""
         with self._log.open("ab") as log:
