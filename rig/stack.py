@@ -288,8 +288,10 @@ class Stack:
         return f"{self.state()}\n{self.logs()[-3000:]}"
 
     def state(self) -> str:
-        """Parts by state and reason, for a failing test's message."""
-        return str(self.rows("select state, reason, count(*) from worker_parts group by 1, 2"))
+        """Parts by state and reason, and what stands on lanes, for a failing test's message."""
+        parts = self.rows("select state, reason, count(*) from worker_parts group by 1, 2")
+        lanes = self.rows("select account, lane = account, parked, reason, blocked_until from worker_lanes")
+        return f"{parts}\n{lanes}"
 
     def _toml(self) -> str:
         delivery = "\n".join(f"{name} = {value}" for name, value in self.delivery.items())

@@ -24,7 +24,8 @@ def test_each_counter_equals_what_the_outbox_and_the_vendor_counted(make: Make) 
         {"match": {"path": SEND, "every": 29}, "times": 8, "action": {"answer": {"errcode": -1}}},
         {"match": {"path": SEND, "every": 11}, "times": 20, "action": {"answer": {"errcode": 40003}}},
         {"match": {"path": SEND, "every": 13}, "times": 10, "action": {"cut_response_after": 10}},
-        {"match": {"path": SEND, "every": 17}, "times": 5, "action": {"answer": {"errcode": 42001}}},
+        # Once: a token that is refused right after it was given out parks the account.
+        {"match": {"path": SEND, "every": 17}, "times": 1, "action": {"answer": {"errcode": 42001}}},
     )
     enqueue_texts(stack, JOBS, duplicate_check=True)
     first, _ = (stack.worker(threads=THREADS) for _ in range(2))
