@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 from worker.channels.calibration.questions import Calibration, FoundFact, Question, Said, Steps, Subject, TrialCall
 from worker.channels.calls import json_bytes
-from worker.channels.wecom.answer import by_class, read
+from worker.channels.wecom.answer import by_row, read
 from worker.channels.wecom_webhook import errcodes, fields
 from worker.channels.wecom_webhook.account import edition
 from worker.channels.wecom_webhook.limits import limits
@@ -17,7 +17,7 @@ from worker.channels.wecom_webhook.render import SEND
 from worker.domain.account import Account
 from worker.domain.call import Access, Reply, Request
 from worker.domain.job import Kind, Part
-from worker.domain.outcome import Outcome, unheard_of
+from worker.domain.outcome import Outcome
 from worker.domain.pacing.limit import Charge, Unit
 
 LONG_TEXT = "a text beyond 2048 bytes"
@@ -53,8 +53,7 @@ def _read(reply: Reply, subject: Subject, access: Access) -> Said | None:
 
 
 def _meaning(code: int) -> Outcome:
-    row = errcodes.find(code)
-    return unheard_of(code) if row is None else by_class(row, code)
+    return by_row(errcodes.find(code), code)
 
 
 NOT_ASKED = {

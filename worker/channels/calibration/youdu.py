@@ -15,7 +15,7 @@ from worker.channels.calibration.questions import (
     Subject,
     TrialCall,
 )
-from worker.channels.wecom.answer import by_class, read
+from worker.channels.wecom.answer import by_row, read
 from worker.channels.youdu import errcodes
 from worker.channels.youdu.account import Role, role_in
 from worker.channels.youdu.envelope import encode, envelope_of, standard
@@ -25,7 +25,7 @@ from worker.channels.youdu.render import path_of
 from worker.domain.account import Account
 from worker.domain.call import Access, Reply, Request
 from worker.domain.job import Part
-from worker.domain.outcome import Outcome, unheard_of
+from worker.domain.outcome import Outcome
 from worker.domain.pacing.limit import Charge
 
 UNKNOWN, OTHERS = "an unknown account among others", "the others, where the call is refused"
@@ -78,8 +78,7 @@ def _read(reply: Reply, subject: Subject, access: Access) -> Said | None:
 
 
 def _meaning(code: int) -> Outcome:
-    row = errcodes.find(code)
-    return unheard_of(code) if row is None else by_class(row, code)
+    return by_row(errcodes.find(code), code)
 
 
 QUESTIONS = (Question((UNKNOWN, OTHERS), 1, 1, _unknown), Question((LONG_TITLE,), 1, 1, _long_title))

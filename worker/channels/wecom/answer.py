@@ -151,7 +151,11 @@ def no_vendor(reply: Reply) -> Outcome:
 
 def by_code(code: int) -> Outcome:
     """What a code asks of the worker, whatever the call was."""
-    row = errcodes.find(code)
+    return by_row(errcodes.find(code), code)
+
+
+def by_row(row: Errcode | None, code: int) -> Outcome:
+    """What a code asks of the worker by its row in a channel's own table; None: it has none."""
     return unheard_of(code) if row is None else by_class(row, code)
 
 

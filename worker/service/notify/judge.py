@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import groupby
+from typing import Literal
 
 from worker.outbox.engine.clock import SECOND
 from worker.outbox.upkeep.alerts import HOUR, AlertRow
@@ -53,8 +54,18 @@ class AlertNotice:
     """When it was decided, by the database's clock."""
     after: int = -1
     """Targets up to this place have failed to tell it."""
+    stuck: frozenset[str] = frozenset()
+    """The queues that no worker takes from."""
     fills_the_hour: bool = False
     """It is the last one for now; others wait until there are fewer within the hour."""
+
+    @property
+    def priority(self) -> Literal["urgent", "normal"]:
+        """Urgent for a page, normal for a ticket; the other one where no worker takes from that queue."""
+        page = self.rule.severity == "page"
+        if ("urgent" if page else "normal") in self.stuck:
+            page = not page
+        return "urgent" if page else "normal"
 
     @property
     def subjects(self) -> list[str]:

@@ -12,6 +12,7 @@ import socket
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from functools import partial
 
 from sqlalchemy import Connection
@@ -83,7 +84,7 @@ class Notifier:
             # Before each: a POST may take its time, so another process could have taken over, or this one is to end.
             if self._stops() or not self._database.run(self._may_act):
                 return
-            self._teller.tell(notice, unfit, self._may_act, seen.stuck)
+            self._teller.tell(replace(notice, stuck=seen.stuck), unfit, self._may_act)
 
     def _judged(self, connection: Connection, seen: Situation) -> list[AlertNotice]:
         if not self._may_act(connection):

@@ -7,7 +7,6 @@ that dies in between lets the same alert be posted once more. No log line holds 
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
-from typing import Literal
 from urllib.parse import parse_qsl
 
 import structlog
@@ -60,22 +59,15 @@ class Teller:
         self._untold: set[tuple[str, bool]] = set()
         """Alerts, and whether it is their end, of which the log says that no target has taken them."""
 
-    def tell(
-        self,
-        notice: AlertNotice,
-        unfit: Collection[str],
-        may_act: Callable[[Connection], bool],
-        stuck: Collection[str] = (),
-    ) -> bool:
+    def tell(self, notice: AlertNotice, unfit: Collection[str], may_act: Callable[[Connection], bool]) -> bool:
         """Tells it, and notes that in its rows; False: no target has taken it, so it is to be told later.
 
-        `may_act`: whether this process is still the one that tells, asked in the transaction that notes it; `stuck`:
-        the queues that no worker takes from.
+        `may_act`: whether this process is still the one that tells, asked in the transaction that notes it.
         """
         places, which = fit_targets(notice, [one.account for one in self._to], unfit), (notice.rule.name, notice.is_end)
         for n in places:
             if self._to[n].account is not None:
-                told = self._by_account(notice, n, may_act, stuck, is_last=n == places[-1])
+                told = self._by_account(notice, n, may_act, is_last=n == places[-1])
             else:
                 told = self._by_url(notice, n) and self._noted(notice, may_act)
             if told:
@@ -89,17 +81,9 @@ class Teller:
 
     # -- an account ---------------------------------------------------------------------------------------------------
 
-    def _by_account(
-        self,
-        notice: AlertNotice,
-        n: int,
-        may_act: Callable[[Connection], bool],
-        stuck: Collection[str],
-        *,
-        is_last: bool,
-    ) -> bool:
+    def _by_account(self, notice: AlertNotice, n: int, may_act: Callable[[Connection], bool], *, is_last: bool) -> bool:
         def enqueued(connection: Connection) -> bool:
-            return may_act(connection) and self._enqueue(connection, notice, n, stuck, is_last=is_last)
+            return may_act(connection) and self._enqueue(connection, notice, n, is_last=is_last)
 
         try:
             return self._database.run(enqueued)
@@ -108,16 +92,14 @@ class Teller:
             log.warning("alert_refused", target=n + 1, error=type(error).__name__, text=str(error))
             return False
 
-    def _enqueue(
-        self, connection: Connection, notice: AlertNotice, n: int, stuck: Collection[str], *, is_last: bool
-    ) -> bool:
+    def _enqueue(self, connection: Connection, notice: AlertNotice, n: int, *, is_last: bool) -> bool:
         account = self._accounts.get(str(self._to[n].account))
         made = enqueue(
             connection,
             account.name,
             channel(account.channel).plain_text(text_of(notice)),
             _recipients(self._to[n], account),
-            priority=_priority(notice, stuck),
+            priority=notice.priority,
             tags=[TAG],
             dedupe_key=f"{TAG} {notice.rows[0].id} {'end' if notice.is_end else 'begin'} {n + 1}",
             expires_at=LAST_S if is_last else NEXT_S,
@@ -185,14 +167,6 @@ def target_problem(target: NotifyTarget, key: str, accounts: AccountSource) -> s
         return f"{key}: {'; '.join(map(str, problems))}" if problems else None
     except WorkerError as error:
         return str(error) if target.account is None else f"{key}.account: {error}"
-
-
-def _priority(notice: AlertNotice, stuck: Collection[str]) -> Literal["urgent", "normal"]:
-    """Urgent for a page, normal for a ticket; the other one where no worker takes from that queue."""
-    page = notice.rule.severity == "page"
-    if ("urgent" if page else "normal") in stuck:
-        page = not page
-    return "urgent" if page else "normal"
 
 
 def _recipients(target: NotifyTarget, account: Account) -> Recipients:
