@@ -5,6 +5,7 @@ Imports no OpenTelemetry, and knows neither how spans are made nor where they go
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
@@ -24,10 +25,8 @@ class SpanRef(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class TracedCall:
-    """What a span tells of a vendor call: nothing that is a secret, a recipient or a text."""
+    """What the span of a vendor call tells: nothing that is a secret, a recipient or a text."""
 
-    parent: str | None
-    """The stored context of the job's producer; None: it left none."""
     job: str
     part: str
     channel: str
@@ -40,9 +39,13 @@ class TracedCall:
     http_status: int | None
     method: str
     base_url: str
-    duration_s: float
+
+
+class CallTime(NamedTuple):
+    """When a vendor call was, in seconds before now."""
+
+    began_ago_s: float
     ended_ago_s: float
-    """Seconds between its end and now."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,8 +63,11 @@ class HookRun:
 class Tracing(Protocol):
     """What writes spans. Raises nothing of its own, and waits for no collector."""
 
-    def call(self, ended: TracedCall) -> SpanRef | None:
-        """Writes the span of a call; None: it is not sampled."""
+    def call(self, name: str, parent: str | None, time: CallTime, tell: Callable[[], TracedCall]) -> SpanRef | None:
+        """Writes the span of a call; None: it is not sampled, and `tell` was not asked.
+
+        `parent`: the stored context of the job's producer; None: it left none.
+        """
 
     def hooks(self, run: HookRun) -> AbstractContextManager[None]:
         """A span around a run of hooks, current in this thread, so that what they enqueue belongs to it."""

@@ -23,7 +23,7 @@ from opentelemetry.trace import Span, SpanKind, StatusCode, use_span
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 from opentelemetry.util.types import AttributeValue
 
-from worker.domain.trace import HookRun, SpanRef, TracedCall
+from worker.domain.trace import CallTime, HookRun, SpanRef, TracedCall
 
 log = structlog.get_logger()
 
@@ -31,6 +31,7 @@ NAME = "im-delivery-worker"
 CLOSE_S = 3.0
 """Most seconds that the end of a process waits for a collector."""
 NANOSECONDS = 1_000_000_000
+NO_PARENT, PROPAGATOR = Context(), TraceContextTextMapPropagator()
 Attributes = Mapping[str, AttributeValue | None]
 
 
@@ -44,25 +45,25 @@ class Spans:
         self._provider.add_span_processor(BatchSpanProcessor(_OneLine(exporter)))
         self._tracer = self._provider.get_tracer(NAME)
 
-    def call(self, ended: TracedCall) -> SpanRef | None:
-        """Writes the span of a call; None: it is not sampled."""
+    def call(self, name: str, parent: str | None, time: CallTime, tell: Callable[[], TracedCall]) -> SpanRef | None:
+        """Writes the span of a call; None: it is not sampled, and `tell` was not asked."""
         try:
-            return self._call(ended)
+            return self._call(name, parent, time, tell)
         except Exception as error:  # noqa: BLE001  the answer of the call is recorded behind this, and must not be lost
-            log.warning("span_failed", error=type(error).__name__, job=ended.job)
+            log.warning("span_failed", error=type(error).__name__, span=name)
             return None
 
-    def _call(self, ended: TracedCall) -> SpanRef | None:
-        end = self._wall_ns() - round(ended.ended_ago_s * NANOSECONDS)
-        begin = end - round(ended.duration_s * NANOSECONDS)
-        name = f"{ended.kind} {ended.channel}"
-        span = self._tracer.start_span(name, _parent(ended.parent), SpanKind.CLIENT, start_time=begin)
-        if not span.is_recording():
+    def _call(self, name: str, parent: str | None, time: CallTime, tell: Callable[[], TracedCall]) -> SpanRef | None:
+        now = self._wall_ns()
+        begin = now - round(time.began_ago_s * NANOSECONDS)
+        span = self._tracer.start_span(name, _parent(parent), SpanKind.CLIENT, start_time=begin)
+        if not span.is_recording():  # most are not: nothing else is made of them
             return None
+        ended = tell()
         _tell(span, _of_call(ended))
         if ended.is_error:
             span.set_status(StatusCode.ERROR)
-        span.end(end)
+        span.end(now - round(time.ended_ago_s * NANOSECONDS))
         found = span.get_span_context()
         return SpanRef(f"{found.trace_id:032x}", f"{found.span_id:016x}")
 
@@ -124,8 +125,10 @@ def _resource() -> Resource:
 
 def _parent(stored: str | None) -> Context:
     """The stored context; one without a span where there is none, or none that can be read."""
-    parent, _, state = (stored or "").partition(" ")
-    return TraceContextTextMapPropagator().extract({"traceparent": parent, "tracestate": state}, Context())
+    if stored is None:
+        return NO_PARENT
+    parent, _, state = stored.partition(" ")
+    return PROPAGATOR.extract({"traceparent": parent, "tracestate": state}, NO_PARENT)
 
 
 def _of_call(ended: TracedCall) -> Attributes:

@@ -33,7 +33,7 @@ from worker.domain.outcome import (
 from worker.domain.pacing.lane import account_of
 from worker.domain.pacing.limit import PERSON_DAY
 from worker.domain.pacing.tenant import TENANT_DAY
-from worker.domain.trace import SpanRef, TracedCall, trace_id_of
+from worker.domain.trace import CallTime, SpanRef, TracedCall, trace_id_of
 from worker.outbox.commit.commands import NO_FEEDBACK, Effects, End, Feedback, Marked
 from worker.outbox.commit.record_answer import outcome_name
 from worker.outbox.jobs.codes import SPENT_BY_VENDOR
@@ -236,24 +236,28 @@ def _traced(runtime: Runtime, flight: InFlight, verdict: Verdict, duration_s: fl
         return None
     due, so_far_s = flight.due, runtime.monotonic() - flight.called_at
     took_s = so_far_s if duration_s is None else duration_s
+    ended_ago_s = max(0.0, so_far_s - took_s)
+    name = f"{due.kind} {flight.channel.name}"
     return runtime.tracing.call(
-        TracedCall(
-            parent=due.trace,
-            job=due.job_id,
-            part=due.id,
-            channel=flight.channel.name,
-            account=flight.account.name,
-            kind=due.kind,
-            attempt=flight.mark.claim,
-            outcome=outcome_name(verdict.outcome),
-            is_error=not isinstance(verdict.outcome, Accepted | Partial | Progress),
-            errcode=verdict.errcode,
-            http_status=flight.answer.http_status,
-            method=flight.request.method,
-            base_url=flight.request.base_url,
-            duration_s=took_s,
-            ended_ago_s=max(0.0, so_far_s - took_s),
-        )
+        name, due.trace, CallTime(ended_ago_s + took_s, ended_ago_s), lambda: _told(flight, verdict)
+    )
+
+
+def _told(flight: InFlight, verdict: Verdict) -> TracedCall:
+    due = flight.due
+    return TracedCall(
+        job=due.job_id,
+        part=due.id,
+        channel=flight.channel.name,
+        account=flight.account.name,
+        kind=due.kind,
+        attempt=flight.mark.claim,
+        outcome=outcome_name(verdict.outcome),
+        is_error=not isinstance(verdict.outcome, Accepted | Partial | Progress),
+        errcode=verdict.errcode,
+        http_status=flight.answer.http_status,
+        method=flight.request.method,
+        base_url=flight.request.base_url,
     )
 
 
