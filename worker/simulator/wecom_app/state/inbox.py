@@ -1,6 +1,6 @@
 """What each person sees now, and which persons saw the same thing twice.
 
-Does not know how a message got here; of other vendors' messages it knows only `Shown`. One message object is
+Does not know how a message got here; of other vendors' messages it knows only `InboxEntry`. One message object is
 shared by all persons it is shown to.
 """
 
@@ -16,7 +16,7 @@ from worker.simulator.wecom_app.state.apps import App
 from worker.simulator.wecom_app.state.plugin import in_wechat
 
 
-class Shown(Protocol):
+class InboxEntry(Protocol):
     """What the inbox has to know of a message, whichever vendor showed it."""
 
     seq: int
@@ -90,10 +90,10 @@ class Inbox:
     """All persons' messages, oldest first, recalled ones flagged."""
 
     def __init__(self) -> None:
-        self._people: defaultdict[str, list[Shown]] = defaultdict(list)
-        self._alike: defaultdict[str, list[Shown]] = defaultdict(list)
+        self._people: defaultdict[str, list[InboxEntry]] = defaultdict(list)
+        self._alike: defaultdict[str, list[InboxEntry]] = defaultdict(list)
 
-    def show(self, message: Shown, people: list[str]) -> None:
+    def show(self, message: InboxEntry, people: list[str]) -> None:
         """Show a message to people (lower-case ids)."""
         message.shown_to = people
         for person in people:
@@ -127,20 +127,20 @@ class Inbox:
             if len(messages) > 1
         ]
 
-    def _by_looks(self) -> Iterator[tuple[str, list[Shown]]]:
+    def _by_looks(self) -> Iterator[tuple[str, list[InboxEntry]]]:
         for messages in self._alike.values():
             if len(messages) > 1:
                 yield from _by_person(messages).items()
 
-    def _by_marker(self, marker: re.Pattern[str]) -> Iterator[tuple[str, list[Shown]]]:
+    def _by_marker(self, marker: re.Pattern[str]) -> Iterator[tuple[str, list[InboxEntry]]]:
         marked = [(match[0], m) for ms in self._alike.values() for m in ms if (match := marker.search(m.semantic))]
         marked.sort(key=lambda pair: (pair[0], pair[1].seq))
         for _, pairs in groupby(marked, key=lambda pair: pair[0]):
             yield from _by_person([message for _, message in pairs]).items()
 
 
-def _by_person(messages: list[Shown]) -> dict[str, list[Shown]]:
-    people: defaultdict[str, list[Shown]] = defaultdict(list)
+def _by_person(messages: list[InboxEntry]) -> dict[str, list[InboxEntry]]:
+    people: defaultdict[str, list[InboxEntry]] = defaultdict(list)
     for message in messages:
         for person in message.shown_to:
             people[person].append(message)

@@ -1,0 +1,55 @@
+"""What was changed in silence, as marks beside the fields and as sentences under the message.
+
+Does not know types of messages.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from markupsafe import Markup
+
+from worker.drawing.node import plain
+from worker.drawing.words import Say
+
+MEASURES = ("limit", "unit", "size")
+
+
+@dataclass(frozen=True, slots=True)
+class Alteration:
+    """One field that people do not see as it was sent."""
+
+    place: str
+    why: str
+    sentence: str
+    """What became of the field, in words."""
+
+
+def by_place(altered: Iterable[Any]) -> dict[str, Mapping[str, Any]]:
+    """The entries that name a field, by its place."""
+    return {plain(one["field"]): one for one in altered if isinstance(one, Mapping) and one.get("field")}
+
+
+def alterations(altered: Mapping[str, Mapping[str, Any]], say: Say) -> Iterator[Alteration]:
+    """Each of them in words."""
+    for place, one in altered.items():
+        why = plain(one.get("why"))
+        yield Alteration(place, why, _sentence(why, one, say))
+
+
+def mark(one: Mapping[str, Any] | None, say: Say) -> Markup:
+    """The short mark beside a field; empty for a field that is shown as it was sent."""
+    if not one:
+        return Markup()
+    why = plain(one.get("why"))
+    return Markup('<span class="mark mark-{}">{}</span>').format(why.split(",")[0].replace(" ", "-"), say(why))
+
+
+def _sentence(why: str, one: Mapping[str, Any], say: Say) -> str:
+    if why == "cut" and "limit" not in one:
+        return say("cut_plain")
+    values = {name: plain(one.get(name)) for name in MEASURES}
+    sentence = say(f"{why}_long", **{**values, "unit": say(values["unit"])})
+    return why if sentence == f"{why}_long" else sentence
