@@ -5,13 +5,13 @@ Does not know types of messages.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from markupsafe import Markup
 
-from worker.drawing.node import plain
+from worker.drawing.node import is_list, plain
 from worker.drawing.words import Say
 
 MEASURES = ("limit", "unit", "size")
@@ -27,9 +27,10 @@ class Alteration:
     """What became of the field, in words."""
 
 
-def by_place(altered: Iterable[Any]) -> dict[str, Mapping[str, Any]]:
+def by_place(altered: Any) -> dict[str, Mapping[str, Any]]:
     """The entries that name a field, by its place."""
-    return {plain(one["field"]): one for one in altered if isinstance(one, Mapping) and one.get("field")}
+    entries = altered if is_list(altered) else ()
+    return {plain(one["field"]): one for one in entries if isinstance(one, Mapping) and plain(one.get("field"))}
 
 
 def alterations(altered: Mapping[str, Mapping[str, Any]], say: Say) -> Iterator[Alteration]:

@@ -6,14 +6,15 @@ what the fields mean.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from markupsafe import Markup, escape
-
 MOST_LISTED = 500
 """Fields listed as not drawn; the number of the others is told."""
+UNPRINTABLE = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ud800-\udfff]")
+"""Characters that no page may hold: control characters, and halves of surrogate pairs, which UTF-8 cannot write."""
 HIDES = frozenset({"not defined", "wrong type"})
 """Reasons for which people see the message without the field."""
 
@@ -58,12 +59,6 @@ class Node:
         value = self._value
         return value is not False and bool(value or value == 0) and not self._trace.hides(self._place)
 
-    def __html__(self) -> str:
-        return Markup("<bdi>{}</bdi>").format(take(self)) if self else ""
-
-    def __str__(self) -> str:
-        return str(escape(self))
-
 
 def is_list(value: Any) -> bool:
     """Whether it is an array of JSON."""
@@ -75,9 +70,11 @@ def raw(node: Node) -> Any:
     return node._value
 
 
-def place_of(node: Node) -> str:
-    """Where the value stands."""
-    return node._place
+def narrowed(node: Node, names: frozenset[str]) -> Node:
+    """The same place with these fields alone."""
+    value = node._value
+    kept = {name: value[name] for name in value if name in names} if isinstance(value, Mapping) else value
+    return Node(kept, node._place, node._trace)
 
 
 def take(node: Node) -> str:
@@ -88,10 +85,22 @@ def take(node: Node) -> str:
     return plain(node._value)
 
 
+def alteration_of(node: Node) -> Mapping[str, Any] | None:
+    """What was changed at this place, if anything was."""
+    return node._trace.altered.get(node._place)
+
+
+def clean(text: str) -> str:
+    """The text without what no page may hold."""
+    return UNPRINTABLE.sub("\N{REPLACEMENT CHARACTER}", text)
+
+
 def plain(value: Any) -> str:
-    """A leaf of JSON as text."""
+    """A leaf of JSON as text; empty for an object or array."""
     if isinstance(value, str):
-        return value
+        return clean(value)
+    if isinstance(value, Mapping) or is_list(value):
+        return ""
     if value is None or isinstance(value, bool):
         return {None: "", True: "true", False: "false"}[value]
     try:
@@ -111,4 +120,4 @@ def rest(node: Node) -> Iterator[tuple[str, str]]:
         elif is_list(value):
             waiting += reversed([now[number] for number in range(len(value))])
         elif value not in (None, "") and now._place not in now._trace.drawn:
-            yield now._place, plain(value)
+            yield clean(now._place), plain(value)

@@ -1,0 +1,129 @@
+"""Both dialects of markdown: that of applications and webhooks, and markdown_v2 of webhooks.
+
+Each enables only what its page lists (90236 发送应用消息; 99110 消息推送配置说明), so what a dialect lacks is shown as
+typed, HTML above all. Does not know fields.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from functools import cache
+from typing import Any, Literal
+
+from markdown_it import MarkdownIt
+from markdown_it.renderer import RendererHTML
+from markdown_it.rules_inline import StateInline
+from markdown_it.token import Token
+from markdown_it.utils import EnvType, OptionsDict
+from markupsafe import Markup, escape
+
+from worker.drawing.links import followed
+from worker.drawing.markup import MENTION
+
+Dialect = Literal["markdown", "markdown_v2"]
+Mentioned = Callable[[str], Markup]
+Picture = Callable[[str], Markup]
+LONGEST = 65_536
+"""Characters; a longer text, which no vendor takes, is drawn as it was typed."""
+SHARED = ("heading", "blockquote", "newline", "backticks", "emphasis", "balance_pairs", "link")
+ADDED = ("list", "fence", "hr", "table", "image")
+FONT = re.compile(r"<font\s+color\s*=\s*[\"']?(info|comment|warning)[\"']?\s*>(.*?)</font>", re.DOTALL | re.IGNORECASE)
+ALIGNED = re.compile(r"text-align:(left|center|right)")
+
+
+def drawn(text: str, dialect: Dialect, mentioned: Mentioned, picture: Picture) -> Markup:
+    """A markdown text as HTML; `picture` draws the image at an address, `mentioned` the member with an id."""
+    if len(text) > LONGEST:
+        return Markup('<p class="typed">{}</p>').format(text)
+    # The parser writes every character of the text escaped, since HTML is off.
+    return Markup(_parser(dialect).render(text, {"mentioned": mentioned, "picture": picture}))
+
+
+@cache
+def _parser(dialect: Dialect) -> MarkdownIt:
+    made = MarkdownIt("zero", {"html": False, "breaks": True}).enable(SHARED)
+    made.validateLink = lambda url: bool(followed(url))  # type: ignore[method-assign]
+    made.add_render_rule("link_open", _link_open)
+    made.add_render_rule("heading_open", _heading)
+    made.add_render_rule("heading_close", lambda *_: "</p>\n")
+    if dialect == "markdown":
+        made.inline.ruler.push("font", _font)
+        made.inline.ruler.push("mention", _mention)
+        made.add_render_rule("mention", _mentioned)
+        for name in ("em_open", "em_close", "strong_open", "strong_close"):
+            made.add_render_rule(name, _bold_alone)
+        return made
+    made.enable(ADDED)
+    made.add_render_rule("image", _image)
+    for name in ("th_open", "td_open"):
+        made.add_render_rule(name, _aligned)
+    made.add_render_rule("table_open", lambda *_: '<div class="scroll"><table>')
+    made.add_render_rule("table_close", lambda *_: "</table></div>")
+    return made
+
+
+def _font(state: StateInline, silent: bool) -> bool:
+    """`<font color="info">` and its like: green, grey, orange. Other colours are no tags."""
+    found = FONT.match(state.src, state.pos, state.posMax)
+    if not found:
+        return False
+    if not silent:
+        end = state.posMax
+        state.push("font_open", "span", 1).attrSet("class", f"ink-{found[1].lower()}")
+        state.pos, state.posMax = found.start(2), found.end(2)
+        state.md.inline.tokenize(state)
+        state.push("font_close", "span", -1)
+        state.posMax = end
+    state.pos = found.end()
+    return True
+
+
+def _mention(state: StateInline, silent: bool) -> bool:
+    """`<@userid>`."""
+    found = MENTION.match(state.src, state.pos, state.posMax)
+    if not found:
+        return False
+    if not silent:
+        state.push("mention", "", 0).content = found[1]
+    state.pos = found.end()
+    return True
+
+
+def _mentioned(renderer: RendererHTML, tokens: Sequence[Token], number: int, options: OptionsDict, env: EnvType) -> str:
+    mentioned: Mentioned = env["mentioned"]
+    return mentioned(tokens[number].content)
+
+
+def _bold_alone(
+    renderer: RendererHTML, tokens: Sequence[Token], number: int, options: OptionsDict, env: EnvType
+) -> str:
+    """This dialect knows `**` alone: one star, and underscores, are shown as typed."""
+    token = tokens[number]
+    return renderer.renderToken(tokens, number, options, env) if token.markup == "**" else escape(token.markup)
+
+
+def _link_open(renderer: RendererHTML, tokens: Sequence[Token], number: int, options: OptionsDict, env: EnvType) -> str:
+    tokens[number].attrs.update({"target": "_blank", "rel": "noreferrer noopener nofollow"})
+    return renderer.renderToken(tokens, number, options, env)
+
+
+def _heading(renderer: RendererHTML, tokens: Sequence[Token], number: int, options: OptionsDict, env: EnvType) -> str:
+    """A paragraph that looks like a heading: the headings of a page are the page's own."""
+    return f'<p class="heading-{len(tokens[number].markup)}">'
+
+
+def _image(renderer: RendererHTML, tokens: Sequence[Token], number: int, options: OptionsDict, env: EnvType) -> str:
+    """The picture, and the words that stand for it."""
+    token = tokens[number]
+    picture: Picture = env["picture"]
+    return picture(str(token.attrGet("src") or "")) + escape(token.content)
+
+
+def _aligned(renderer: RendererHTML, tokens: Sequence[Token], number: int, options: OptionsDict, env: EnvType) -> str:
+    """A cell; its alignment is a class, since no page allows styles in attributes."""
+    attributes: dict[str, Any] = tokens[number].attrs
+    found = ALIGNED.search(str(attributes.pop("style", "")))
+    if found:
+        attributes["class"] = f"align-{found[1]}"
+    return renderer.renderToken(tokens, number, options, env)
