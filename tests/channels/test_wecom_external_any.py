@@ -11,7 +11,7 @@ from dataclasses import replace
 from typing import Any
 
 from hypothesis import HealthCheck, event, given, settings, strategies as st
-from wecom_app_messages import SHORT, URL, maybe, obj, text
+from wecom_external_messages import bodies
 from wecom_external_samples import ACCESS, CHANNEL, account, draft, outcome, part, task
 from wecom_external_vendor import Vendor
 
@@ -24,28 +24,7 @@ from worker.domain.state import PartState
 from worker.reporting.recipient_status import RecipientStatus, recipients_by_status
 
 QUICK = settings(suppress_health_check=[HealthCheck.filter_too_much, HealthCheck.too_slow])
-ATTACHED = {
-    "image": st.one_of(obj(media_id=SHORT), st.just({"pic_url": "http://p.qpic.cn/pic_wework/1/0"})),
-    "link": obj(title=text(128), picurl=maybe(URL), desc=maybe(text(512)), url=URL),
-    "miniprogram": obj(title=text(64), pic_media_id=SHORT, appid=SHORT, page=SHORT),
-    "video": obj(media_id=SHORT),
-    "file": obj(media_id=SHORT),
-}
 IDS = st.lists(st.from_regex(r"w[mr][0-9A-Za-z_-]{1,30}", fullmatch=True), min_size=1, max_size=20, unique_by=str.lower)
-
-
-@st.composite
-def bodies(draw: st.DrawFn) -> dict[str, Any]:
-    """A valid body, as the vendor writes it."""
-    types = draw(st.lists(st.sampled_from(list(ATTACHED)), max_size=9))
-    attachments = [{"msgtype": one, one: draw(ATTACHED[one])} for one in types]
-    said = draw(text(4000) if not attachments else maybe(text(4000)))
-    choice = draw(maybe(st.booleans()))
-    return {
-        **({"text": {"content": said}} if said else {}),
-        **({"attachments": attachments} if attachments else {}),
-        **({} if choice is None else {"allow_select": choice}),
-    }
 
 
 @QUICK

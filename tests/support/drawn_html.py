@@ -43,7 +43,7 @@ class DrawnHtml(HTMLParser):
         """Whatever no page may hold, and tags that are not closed in order."""
         self.elements: list[tuple[str, dict[str, str | None]]] = []
         self._open: list[str] = []
-        self.feed(drawn)
+        self.feed(str(drawn))  # a Markup would escape what the parser reads out of it
         self.close()
         self.faults += [f"<{tag}> is left open" for tag in self._open]
 

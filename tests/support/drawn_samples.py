@@ -18,7 +18,7 @@ LANGS: tuple[Lang, ...] = ("zh", "en")
 ACTIONS = Actions(url="/press", hidden={"person": "chenmo"})
 NAMES = {"lihua": "李华", "wangwei": "王伟"}
 PHOTO = (
-    '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 320 180"><rect width="320" height="180" fill="#69c"/>'
+    '<svg xmlns="http://www.w3.org/2000/svg" width="320" height="180"><rect width="320" height="180" fill="#69c"/>'
     '<circle cx="240" cy="60" r="30" fill="#fd8"/><path d="M0 180l90-90 60 60 60-80 110 110z" fill="#375"/></svg>'
 )
 PICTURE = "https://wwcdn.weixin.qq.com/node/wework/images/202010.png"

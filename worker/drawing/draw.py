@@ -30,6 +30,9 @@ TEMPLATES: Mapping[str, str] = {
 }
 """The template of a type, whichever channel; a campaign has one of its own."""
 
+PRESSED = frozenset({"template_card", "markdown", "campaign"})
+"""Templates with something to press."""
+
 
 def _environment() -> Environment:
     made = Environment(
@@ -64,7 +67,7 @@ def _page(shown: Shown, lang: Lang) -> dict[str, Any]:
     sent = Node(shown.content, "" if is_campaign else msgtype, Trace(by_place(shown.altered)))
     root = Node(replaced, "template_card", Trace(altered)) if replaced else sent
     template = "campaign" if is_campaign else TEMPLATES.get(msgtype, "unknown")
-    is_live = shown.actions is not None and shown.state == "shown"
+    is_live = shown.actions is not None and shown.state == "shown" and template in PRESSED
     return {
         "shown": shown,
         "channel": shown.channel,

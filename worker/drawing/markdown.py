@@ -92,7 +92,7 @@ def _mention(state: StateInline, silent: bool) -> bool:
 
 def _mentioned(renderer: RendererHTML, tokens: Sequence[Token], number: int, options: OptionsDict, env: EnvType) -> str:
     mentioned: Mentioned = env["mentioned"]
-    return mentioned(tokens[number].content)
+    return str(mentioned(tokens[number].content))
 
 
 def _bold_alone(
@@ -100,7 +100,7 @@ def _bold_alone(
 ) -> str:
     """This dialect knows `**` alone: one star, and underscores, are shown as typed."""
     token = tokens[number]
-    return renderer.renderToken(tokens, number, options, env) if token.markup == "**" else escape(token.markup)
+    return renderer.renderToken(tokens, number, options, env) if token.markup == "**" else token.markup
 
 
 def _link_open(renderer: RendererHTML, tokens: Sequence[Token], number: int, options: OptionsDict, env: EnvType) -> str:
@@ -117,7 +117,7 @@ def _image(renderer: RendererHTML, tokens: Sequence[Token], number: int, options
     """The picture, and the words that stand for it."""
     token = tokens[number]
     picture: Picture = env["picture"]
-    return picture(str(token.attrGet("src") or "")) + escape(token.content)
+    return str(picture(str(token.attrGet("src") or "")) + escape(token.content))
 
 
 def _aligned(renderer: RendererHTML, tokens: Sequence[Token], number: int, options: OptionsDict, env: EnvType) -> str:

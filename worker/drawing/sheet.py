@@ -52,15 +52,17 @@ class Sheet:
     def chat(self, node: Node) -> Markup:
         """A text with links and mentions."""
         mention = self.mention if self.shown.channel in CHATS else None
-        return self._marked(node, markup.linked_text(take(node), mention))
+        return self._marked(node, Markup("<bdi>{}</bdi>").format(markup.linked_text(take(node), mention)))
 
     def coloured(self, node: Node) -> Markup:
         """The description of a textcard."""
-        return self._marked(node, markup.coloured_text(take(node)))
+        return Markup('<div class="typed">{}</div>').format(self._marked(node, markup.coloured_text(take(node))))
 
     def article(self, node: Node) -> Markup:
         """An article's HTML."""
-        return self._marked(node, markup.article(take(node), self.picture_at))
+        return Markup('<div class="typed">{}</div>').format(
+            self._marked(node, markup.article(take(node), self.picture_at))
+        )
 
     def markdown(self, node: Node, dialect: Dialect) -> Markup:
         """A markdown text."""
