@@ -10,7 +10,18 @@ from collections.abc import Iterator
 from html.parser import HTMLParser
 from urllib.parse import urlsplit
 
-GLOBAL = {"class", "role", "hidden", "title", "aria-label", "aria-hidden", "data-type", "data-kind", "data-state"}
+GLOBAL = {
+    "class",
+    "role",
+    "hidden",
+    "title",
+    "aria-label",
+    "aria-hidden",
+    "tabindex",
+    "data-type",
+    "data-kind",
+    "data-state",
+}
 PLAIN = (
     *("article", "section", "div", "span", "p", "strong", "em", "b", "i", "u", "s", "sub", "sup", "bdi", "br", "hr"),
     *("ul", "li", "dl", "dt", "dd", "blockquote", "pre", "code", "table", "thead", "tbody", "tr", "th", "td"),

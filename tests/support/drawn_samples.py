@@ -289,6 +289,9 @@ SAMPLES: dict[str, Shown] = {
     "webhook miniprogram": shown(
         "wecom_webhook", "miniprogram", {"title": "商城", "pic_media_id": "photo", "appid": "wx1", "page": "/index"}
     ),
+    "webhook news_notice": shown(
+        "wecom_webhook", "template_card", {"card_type": "news_notice", **CARDS["news_notice"]}
+    ),
     "webhook text_notice": shown(
         "wecom_webhook", "template_card", {"card_type": "text_notice", **CARDS["text_notice"]}
     ),

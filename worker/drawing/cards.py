@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from worker.drawing.node import Node, narrowed, raw
+from worker.drawing.shown import Channel
 
 COMMON = frozenset({"card_type", "source", "main_title"})
 NOTICE = COMMON | {"action_menu", "quote_area", "horizontal_content_list", "card_action"}
@@ -21,7 +22,13 @@ FIELDS: Mapping[str, frozenset[str]] = {
 """By card_type, of a send and of an update."""
 
 
-def defined(card: Node) -> Node:
+NOT_FROM_WEBHOOKS = frozenset({"action_menu"})
+"""Their cards call nothing back (99110 消息推送配置说明)."""
+
+
+def defined(card: Node, channel: Channel) -> Node:
     """The card with the fields of its type alone; of a type that is not known with all of them."""
     names = FIELDS.get(str(raw(card["card_type"])))
-    return narrowed(card, names) if names else card
+    if names is None:
+        return card
+    return narrowed(card, names - NOT_FROM_WEBHOOKS if channel == "wecom_webhook" else names)

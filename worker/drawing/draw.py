@@ -14,10 +14,10 @@ from markupsafe import Markup
 
 from worker.drawing.cards import defined
 from worker.drawing.marks import alterations, by_place
-from worker.drawing.node import MOST_LISTED, Node, Trace, clean, plain, raw, rest
+from worker.drawing.node import MOST_LISTED, Node, Trace, altered_of, plain, rest
 from worker.drawing.sheet import Sheet
 from worker.drawing.shown import Lang, Shown
-from worker.drawing.words import says
+from worker.drawing.words import Say, says
 
 TEMPLATES: Mapping[str, str] = {
     **{name: name for name in ("text", "textcard", "news", "template_card", "link", "sms", "mail", "badge")},
@@ -30,6 +30,8 @@ TEMPLATES: Mapping[str, str] = {
 }
 """The template of a type, whichever channel; a campaign has one of its own."""
 
+NO_CLASS = re.compile(r"\W")
+"""What no name of a class of the style sheet holds."""
 PRESSED = frozenset({"template_card", "markdown", "campaign"})
 """Templates with something to press."""
 
@@ -56,37 +58,53 @@ def draw(shown: Shown, lang: Lang = "zh") -> Markup:
 
     Never raises, whatever the content holds; a type that is not known shows its fields.
     """
-    return Markup(ENVIRONMENT.get_template("message.html").render(_page(shown, lang)))
+    return Markup(ENVIRONMENT.get_template("message.html").render(_page(shown, says(lang))))
 
 
-def _page(shown: Shown, lang: Lang) -> dict[str, Any]:
-    say, msgtype, update = says(lang), plain(shown.msgtype), shown.update if isinstance(shown.update, Mapping) else {}
-    is_campaign = shown.channel == "wecom_external"
-    replaced = update.get("template_card")
-    altered = by_place((update.get("altered") or ()) if replaced else shown.altered)
-    sent = Node(shown.content, "" if is_campaign else msgtype, Trace(by_place(shown.altered)))
-    root = Node(replaced, "template_card", Trace(altered)) if replaced else sent
-    template = "campaign" if is_campaign else TEMPLATES.get(msgtype, "unknown")
+def _page(shown: Shown, say: Say) -> dict[str, Any]:
+    """What the templates see."""
+    template = _template(shown)
+    sent, now = _sent(shown), _updated(shown)
+    root = now or sent
     is_live = shown.actions is not None and shown.state == "shown" and template in PRESSED
     return {
         "shown": shown,
         "channel": shown.channel,
-        "type": msgtype,
-        "type_class": re.sub(r"\W", "-", msgtype),
+        "type": plain(shown.msgtype),
+        "class_of": lambda text: NO_CLASS.sub("-", text),
         "say": say,
         "sheet": Sheet(shown, say, is_live),
         "inert": Sheet(shown, say, is_live=False),
-        "root": defined(root) if template == "template_card" else root,
-        "before": defined(sent) if replaced else None,
-        "replacement": clean(str(update.get("replace_name") or "")),
+        "root": defined(root, shown.channel) if template == "template_card" else root,
+        "before": defined(sent, shown.channel) if now else None,
+        "replacement": plain(_update(shown).get("replace_name")),
         "template": f"{template}.html",
         "is_unknown": template == "unknown",
         "tags": list(_tags(shown)),
-        "alterations": list(alterations(altered, say)),
-        "rest": lambda: list(rest(root)),
+        "alterations": list(alterations(altered_of(root), say)),
+        "rest": lambda: list(rest(root)),  # asked for last: it tells what was not drawn before
         "most_listed": MOST_LISTED,
-        "card_class": lambda card: re.sub(r"\W", "-", plain(raw(card["card_type"]))),
     }
+
+
+def _template(shown: Shown) -> str:
+    return "campaign" if shown.channel == "wecom_external" else TEMPLATES.get(plain(shown.msgtype), "unknown")
+
+
+def _sent(shown: Shown) -> Node:
+    """The content; the fields of a campaign are counted from its body, all others from the name of the type."""
+    place = "" if shown.channel == "wecom_external" else plain(shown.msgtype)
+    return Node(shown.content, place, Trace(by_place(shown.altered)))
+
+
+def _update(shown: Shown) -> Mapping[str, Any]:
+    return shown.update if isinstance(shown.update, Mapping) else {}
+
+
+def _updated(shown: Shown) -> Node | None:
+    """The card that took the place of the first one."""
+    card = _update(shown).get("template_card")
+    return Node(card, "template_card", Trace(by_place(_update(shown).get("altered")))) if card else None
 
 
 def _tags(shown: Shown) -> Iterator[str]:

@@ -58,7 +58,7 @@ def _parser(dialect: Dialect) -> MarkdownIt:
     made.add_render_rule("image", _image)
     for name in ("th_open", "td_open"):
         made.add_render_rule(name, _aligned)
-    made.add_render_rule("table_open", lambda *_: '<div class="scroll"><table>')
+    made.add_render_rule("table_open", lambda *_: '<div class="scroll" tabindex="0"><table>')
     made.add_render_rule("table_close", lambda *_: "</table></div>")
     return made
 

@@ -85,6 +85,11 @@ def take(node: Node) -> str:
     return plain(node._value)
 
 
+def altered_of(node: Node) -> Mapping[str, Mapping[str, Any]]:
+    """What was changed in the whole message, by place."""
+    return node._trace.altered
+
+
 def alteration_of(node: Node) -> Mapping[str, Any] | None:
     """What was changed at this place, if anything was."""
     return node._trace.altered.get(node._place)

@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from markupsafe import Markup
 
 from worker.drawing import markup
-from worker.drawing.links import anchor, file_name, followed, loaded
+from worker.drawing.links import anchor, file_name, loaded
 from worker.drawing.markdown import Dialect, drawn
 from worker.drawing.marks import mark
 from worker.drawing.node import Node, alteration_of, clean, plain, raw, take
@@ -87,10 +87,6 @@ class Sheet:
     def mini_program(self) -> Markup:
         """The mark of what opens a mini program."""
         return Markup(' <span class="chip">{}</span>').format(self.say("mini_program"))
-
-    def is_followed(self, address: Node) -> bool:
-        """Whether the address may be followed."""
-        return bool(followed(self.value(address)))
 
     def mention(self, userid: str) -> Markup:
         """A member who is mentioned, or all of them."""

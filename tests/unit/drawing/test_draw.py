@@ -80,6 +80,14 @@ def test_a_card_shows_the_fields_of_its_type_alone() -> None:
     assert 1 == drawn.count("unseen")
 
 
+def test_a_webhooks_card_has_no_menu() -> None:
+    """It calls nothing back."""
+    drawn = draw(SAMPLES["webhook text_notice"])
+
+    assert 'class="menu"' not in drawn
+    assert "<dt>template_card.action_menu.action_list[0].text</dt>" in drawn
+
+
 # --- what became of the message
 
 
@@ -236,6 +244,40 @@ def test_a_picture_of_another_server_is_named() -> None:
 
     assert [] == elements(drawn, "img")
     assert '<span class="address">https://wwcdn.weixin.qq.com/node/wework/images/202010.png</span>' in drawn
+
+
+# --- what Youdu's windows do
+
+
+@pytest.mark.parametrize(
+    ("duration", "told"),
+    [(10, "Closes after 10 s"), (0, "Closes after 5 s"), (None, "Closes after 5 s"), (-1, "Stays until")],
+)
+def test_a_window_says_how_long_it_stays(duration: int | None, told: str) -> None:
+    """Five seconds where the sender does not say."""
+    window = Shown(channel="youdu", msgtype="pop_window", content={"tip": "t", "duration": duration, "position": 3})
+
+    assert told in draw(window, "en")
+    assert "Bottom right" in draw(window, "en")
+
+
+@pytest.mark.parametrize(("duration", "told"), [(6, "6 秒后关闭"), (0, "需手动关闭"), (-5, "需手动关闭")])
+def test_a_system_message_says_how_long_it_stays(duration: int, told: str) -> None:
+    """Until it is closed where the sender says 0 or less."""
+    message = {"title": "t", "popDuration": duration, "msg": [{"text": {"content": "x"}}]}
+
+    assert told in draw(Shown(channel="youdu", msgtype="sysMsg", content=message))
+
+
+@pytest.mark.parametrize(
+    ("time", "told"), [(1_700_000_000, "2023-11-14 22:13 UTC"), (10**30, ""), ("soon", ""), (-1, "")]
+)
+def test_a_mail_has_its_date(time: object, told: str) -> None:
+    """Where the time is one."""
+    drawn = draw(Shown(channel="youdu", msgtype="mail", content={"action": "new", "subject": "s", "time": time}))
+
+    assert told in drawn
+    assert bool(told) == ("UTC" in drawn)
 
 
 # --- texts
