@@ -14,8 +14,8 @@ import pytest
 from wecom_app_facts import Fact, card_facts, codes, plain_facts, rows, size
 
 from worker.simulator.request import HttpRequest
-from worker.simulator.routes import answer
 from worker.simulator.settings import SimulatorSettings
+from worker.simulator.wire.routes import answer
 from worker.simulator.world import World
 
 URL = "https://e.com/1"

@@ -22,7 +22,7 @@ from worker.domain.job import Part
 from worker.domain.outcome import Accepted, Parked, Partial, Progress, Rejected, Unknown
 from worker.simulator import SimulatorSettings
 from worker.simulator.request import HttpRequest
-from worker.simulator.routes import answer
+from worker.simulator.wire.routes import answer
 from worker.simulator.world import World
 
 QUICK = settings(suppress_health_check=[HealthCheck.filter_too_much, HealthCheck.too_slow])

@@ -13,8 +13,8 @@ from worker.domain.call import Reply
 from worker.domain.job import Part
 from worker.domain.outcome import Outcome
 from worker.simulator.request import HttpRequest
-from worker.simulator.routes import answer
 from worker.simulator.settings import SimulatorSettings
+from worker.simulator.wire.routes import answer
 from worker.simulator.world import World
 
 PUSH = account(settings=ALL_ADDRESSED)

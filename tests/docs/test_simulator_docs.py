@@ -9,8 +9,8 @@ import pytest
 
 from worker.simulator import settings
 from worker.simulator.control import ACTS
-from worker.simulator.routes import ROUTES
 from worker.simulator.settings import AppSettings, SettingsGroup, SimulatorSettings, SuiteSettings, WebhookKey
+from worker.simulator.wire.routes import ROUTES
 
 DOCS = (Path(__file__).parents[2] / "docs" / "simulator.md").read_text(encoding="utf-8")
 ROWS = [line for line in DOCS.splitlines() if line.startswith("| `")]

@@ -23,6 +23,8 @@ from worker.simulator.wecom_webhook.state.memory import Webhooks
 from worker.simulator.wire.call_log import CallLog
 from worker.simulator.wire.callbacks import Callbacks
 from worker.simulator.wire.faults import FaultBook
+from worker.simulator.wire.kept_files import KeptFiles
+from worker.simulator.wire.rulings import Rulings
 from worker.simulator.youdu.state.memory import YouduState
 
 
@@ -34,19 +36,21 @@ class World:
         self.clock = Clock()
         self.calls = CallLog(settings.keep_calls)
         self.faults = FaultBook()
+        self.rulings = Rulings(self.clock)
+        self.files = KeptFiles(settings)
         self.apps = AppBook(settings, self.clock)
         self.suites = SuiteBook(settings, self.clock, self.apps)
         self.directory = Directory(settings)
-        self.limits = Limits(settings, self.clock)
+        self.limits = Limits(settings, self.clock, self.rulings)
         self.duplicates = Duplicates(settings)
-        self.media = MediaStore(settings, self.clock)
+        self.media = MediaStore(settings, self.clock, self.files)
         self.sent = SentBook()
         self.chats = ChatBook(settings)
         self.external = TaskBook(settings, self.clock)
         self.inbox = Inbox()
-        self.webhook = Webhooks(settings, self.clock)
+        self.webhook = Webhooks(settings, self.clock, self.files)
         self.youdu = YouduState(self.clock, self.inbox)
-        self.callbacks = Callbacks(settings, self.clock)
+        self.callbacks = Callbacks(settings, self.clock, self.calls)
         self.in_flight: Counter[str] = Counter()
         self._hints = count(1)
 

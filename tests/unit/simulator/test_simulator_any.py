@@ -11,8 +11,8 @@ from tests.support.youdu_client import APP, BUIN, KEYS
 from tests.unit.simulator.samples import buttons, image_notice, message, mini, mpnews, news, notice, selects, vote
 from worker.crypto.youdu import YouduEnvelope
 from worker.simulator.request import HttpRequest
-from worker.simulator.routes import ROUTES, answer
 from worker.simulator.settings import SimulatorSettings
+from worker.simulator.wire.routes import ROUTES, answer
 from worker.simulator.world import World
 
 JSON = st.recursive(

@@ -47,6 +47,8 @@ class SimulatorSettings(SettingsGroup):
     """Latency of single paths, instead of `latency_s`."""
     keep_calls: int = 200_000
     """How many of the last calls `/_control/calls` remembers; taken at start and reset."""
+    keep_file_bytes: int = 64 << 20
+    """How many bytes of the newest uploads the inbox can open."""
 
     @field_validator("check_order")
     @classmethod

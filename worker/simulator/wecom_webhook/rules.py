@@ -43,6 +43,7 @@ class PictureBytes:
             raise Refused(40009)
         if (digest or "").lower() != hashlib.md5(held, usedforsecurity=False).hexdigest():
             raise Refused(301019)
+        found.pictures.append((str(digest), held))
         del body["base64"]
         body["size"] = len(held)
 

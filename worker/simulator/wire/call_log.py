@@ -4,11 +4,13 @@ Does not know what a call did.
 """
 
 from collections import Counter, deque
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
 from worker.simulator.answers import HttpAnswer
 from worker.simulator.request import HttpRequest
+from worker.simulator.wire.faults import FaultAction
 
 HEADERS_KEPT = ("host", "content-type", "content-length", "transfer-encoding", "user-agent", "connection")
 
@@ -29,6 +31,8 @@ class LoggedCall:
     answer: HttpAnswer | None = None
     upload: dict[str, Any] | None = None
     fault: str | None = None
+    action: FaultAction | None = None
+    """What the fault rule that struck it says."""
 
     def shown(self) -> dict[str, Any]:
         """The call as control shows it, nothing redacted."""
@@ -77,6 +81,20 @@ class CallLog:
     def shown(self, path: str | None, since: int) -> list[dict[str, Any]]:
         """The calls of a path (or all) with a number above `since`."""
         return [call.shown() for call in self._calls if call.seq > since and path in (None, call.request.path)]
+
+    @property
+    def last_seq(self) -> int:
+        """The number of the newest call; 0 before the first."""
+        return self._seq
+
+    def find(self, seq: int) -> LoggedCall | None:
+        """The call of a number, or None where it is none or was forgotten."""
+        at = seq - self._calls[0].seq if self._calls else -1
+        return self._calls[at] if 0 <= at < len(self._calls) else None
+
+    def newest(self, before: int | None = None) -> Iterator[LoggedCall]:
+        """The calls, newest first; of numbers below `before` where that is given."""
+        return (call for call in reversed(self._calls) if before is None or call.seq < before)
 
     def counts(self) -> dict[str, int]:
         """Calls by path, arrived whole or not."""

@@ -14,6 +14,7 @@ from urllib.parse import urlencode
 from worker.crypto.envelope import RANDOM_BYTES, Envelope
 from worker.simulator.clock import Clock
 from worker.simulator.settings import CallbackSettings, SimulatorSettings
+from worker.simulator.wire.call_log import CallLog
 from worker.simulator.wire.client import CallbackReply, ask
 
 
@@ -46,6 +47,10 @@ class Callback:
     kind: str
     app: Callee
     about: dict[str, Any]
+    time: float = 0.0
+    """The virtual instant of the act."""
+    after: int = 0
+    """The number of the last call before it."""
     tries: list[dict[str, Any]] = field(default_factory=list)
     state: str = "open"
 
@@ -57,10 +62,13 @@ class Callback:
 class Callbacks:
     """All callbacks of a world; each is carried out in a task of its own."""
 
-    def __init__(self, settings: SimulatorSettings, clock: Clock) -> None:
-        self._whole, self._clock = settings, clock
+    def __init__(self, settings: SimulatorSettings, clock: Clock, calls: CallLog) -> None:
+        self._whole, self._clock, self._calls = settings, clock, calls
         self._tasks: set[asyncio.Task[None]] = set()
-        self._all: list[Callback] = []
+        self.all: list[Callback] = []
+        """Every callback, oldest first."""
+        self.moves = 0
+        """How often one of them began, was tried or ended, so that a look can tell whether something moved."""
 
     @property
     def _settings(self) -> CallbackSettings:
@@ -69,7 +77,7 @@ class Callbacks:
 
     def shown(self) -> list[dict[str, Any]]:
         """Every callback, oldest first."""
-        return [callback.shown() for callback in self._all]
+        return [callback.shown() for callback in self.all]
 
     def send(self, app: Callee, event: bytes, about: dict[str, Any]) -> Callback:
         """Send an event to the app's address."""
@@ -82,13 +90,18 @@ class Callbacks:
     def _start(self, app: Callee, kind: str, about: dict[str, Any], work: Any) -> Callback:
         if app.callback_url is None:
             raise ValueError(f"{app.name} has no callback_url; set it in the settings")
-        callback = Callback(kind, app, about)
-        self._all.append(callback)
+        callback = Callback(kind, app, about, self._clock.now(), self._calls.last_seq)
+        self.all.append(callback)
+        self.moves += 1
         running: Coroutine[Any, Any, None] = work(callback)
         task = asyncio.get_running_loop().create_task(running)
         self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        task.add_done_callback(self._ended)
         return callback
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        self.moves += 1
 
     async def _verify(self, callback: Callback) -> None:
         number = str(secrets.randbelow(10**19)).encode()
@@ -147,5 +160,6 @@ class Callbacks:
         except (OSError, ValueError, asyncio.IncompleteReadError) as error:  # TimeoutError is an OSError
             failure = type(error).__name__
         took = round(time.monotonic() - began, 4)
+        self.moves += 1
         callback.tries.append({"status": reply.status if reply else None, "failure": failure, "took_s": took})
         return reply

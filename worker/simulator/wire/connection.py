@@ -150,7 +150,7 @@ class ClientConnection(asyncio.Protocol):
         action, call = exchange.early, exchange.call
         assert action is not None
         assert call is not None
-        call.fault, exchange.early = action.kind, None
+        call.fault, call.action, exchange.early = action.kind, action, None
         if action.kind == "kill":
             kill(action, call, self._transport)
             self._after_kill(exchange, action)
@@ -185,7 +185,7 @@ class ClientConnection(asyncio.Protocol):
         exchange.call.time = exchange.world.clock.now()
         action = exchange.world.faults.late(request.method, request.path, request.body)
         if action is not None:
-            exchange.call.fault = action.kind
+            exchange.call.fault, exchange.call.action = action.kind, action
         self._carry_out(exchange, exchange.call, action)
 
     def _carry_out(self, exchange: Exchange, call: LoggedCall, action: FaultAction | None) -> None:

@@ -3,9 +3,9 @@
 Does not know sockets.
 """
 
-from worker.simulator import routes
 from worker.simulator.answers import MORE_INFO, REASONS, HttpAnswer, coded
 from worker.simulator.request import HttpRequest
+from worker.simulator.wire import routes
 from worker.simulator.wire.call_log import LoggedCall
 from worker.simulator.wire.faults import FakedAnswer, FaultAction
 from worker.simulator.wire.multipart import media_part

@@ -27,15 +27,17 @@ TARGETS: dict[str, tuple[type, int, int]] = {
 """By list: the type of its entries, the most entries, and the code for more."""
 
 
-def update(world: "World", app: App, body: Json) -> HttpAnswer:
+def update(world: "World", app: App, body: Json, seq: int) -> HttpAnswer:
     """Update a card for some of its recipients, spending the code."""
     found = Findings(world.settings.codes)
     with warned(found):
-        refused = _updated(world, app, body, found)
+        refused = _updated(world, app, body, found, seq)
+    if refused:
+        world.rulings.note(seq, "unknown", invaliduser="|".join(refused))
     return accepted(errmsg=found.errmsg, invaliduser=refused)
 
 
-def _updated(world: "World", app: App, body: Json, found: Findings) -> list[str]:
+def _updated(world: "World", app: App, body: Json, found: Findings, seq: int) -> list[str]:
     """Carry the update out; returns the targets it did not reach."""
     if typed(body, "enable_id_trans", int, found) == 1:
         found.translate = translator(world.directory)
@@ -51,6 +53,8 @@ def _updated(world: "World", app: App, body: Json, found: Findings) -> list[str]
         error.fields.setdefault("invaliduser", [])
         raise
     code.spent = True
+    world.rulings.note(code.message.seq, "updated", seq=seq)
+    world.rulings.note(seq, "update", seq=code.message.seq)
     return refused
 
 

@@ -38,13 +38,15 @@ def recall(world: "World", request: HttpRequest) -> HttpAnswer:
     if message.too_old or world.clock.now() - message.sent_at > rules.window_s:
         raise Refused(42052)
     message.recalled_at = message.recalled_at or world.clock.now()
+    world.rulings.note(message.seq, "recalled", seq=request.seq)
+    world.rulings.note(request.seq, "recall", seq=message.seq)
     return accepted()
 
 
 def update_template_card(world: "World", request: HttpRequest) -> HttpAnswer:
     """message/update_template_card (94888)."""
     app = _authorised(world, request)
-    return cards.update(world, app, parse(request, world.settings.codes))
+    return cards.update(world, app, parse(request, world.settings.codes), request.seq)
 
 
 def upload(world: "World", request: HttpRequest) -> HttpAnswer:

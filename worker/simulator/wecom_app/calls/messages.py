@@ -61,6 +61,7 @@ def _send(world: "World", app: App, request: HttpRequest, body: Json, key: tuple
         refuse_taken(app, task_id, now, settings.task_id_reserved_s)
     original = world.duplicates.original(key, body, now)
     if original is not None:
+        _note_repeat(world, request.seq, original)
         return _suppressed(world, sending, original, reached)
     refuse_taken(app, task_id, now, settings.task_id_reserved_s)
     message = _deliver(world, sending, list(reached.people))
@@ -147,6 +148,9 @@ def _task_id(card: Json | None) -> str | None:
 def _reach(world: "World", sending: Sending) -> ReachedMembers:
     ids = sending.recipients
     reached = world.directory.reach(sending.app.settings, ids["touser"], ids["toparty"], ids["totag"])
+    unknown = reached.refused_fields(lower_case=False)
+    if unknown:
+        world.rulings.note(sending.request.seq, "unknown", **unknown)
     if not reached.targets:
         keeps = world.settings.directory.all_invalid_keeps_case
         raise Refused(81013, **_refused_fields(world, reached, keeps_case=keeps))
@@ -157,6 +161,11 @@ def _refused_fields(world: "World", reached: ReachedMembers, *, keeps_case: bool
     directory = world.settings.directory
     lower_case = directory.lower_case and not keeps_case
     return reached.refused_fields(lower_case=lower_case, with_empty=directory.empty_lists == "empty")
+
+
+def _note_repeat(world: "World", seq: int, original: Seen) -> None:
+    first = world.sent.messages.get(original.fields.get("msgid", ""))
+    world.rulings.note(seq, "duplicate", first_at=original.at, first_seq=first.seq if first else None)
 
 
 def _suppressed(world: "World", sending: Sending, original: Seen, reached: ReachedMembers) -> HttpAnswer:

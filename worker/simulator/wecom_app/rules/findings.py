@@ -26,6 +26,8 @@ class Findings:
     """Turns ids in texts into names, where the sender asked for it."""
     media: list[tuple[str, str]] = field(default_factory=list)
     """media_ids and the type of upload each has to be."""
+    pictures: list[tuple[str, bytes]] = field(default_factory=list)
+    """Pictures that came inside the body: MD5 and bytes."""
     appids: list[str] = field(default_factory=list)
     """Mini programs the message leads to."""
     altered: list[Json] = field(default_factory=list)

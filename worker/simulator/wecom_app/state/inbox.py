@@ -92,6 +92,8 @@ class Inbox:
     def __init__(self) -> None:
         self._people: defaultdict[str, list[InboxEntry]] = defaultdict(list)
         self._alike: defaultdict[str, list[InboxEntry]] = defaultdict(list)
+        self.log: list[InboxEntry] = []
+        """Every message once, oldest first; `clear` begins a new list."""
 
     def show(self, message: InboxEntry, people: list[str]) -> None:
         """Show a message to people (lower-case ids)."""
@@ -99,11 +101,13 @@ class Inbox:
         for person in people:
             self._people[person].append(message)
         self._alike[message.semantic].append(message)
+        self.log.append(message)
 
     def clear(self) -> None:
         """Forget what every person saw."""
         self._people.clear()
         self._alike.clear()
+        self.log = []
 
     def of(self, person: str) -> list[dict[str, Any]]:
         """What one person sees."""

@@ -4,7 +4,7 @@ Does not know messages. Every limit is watched in sliding and in aligned windows
 refused or dropped call takes nothing from the windows; its attempt is a violation.
 """
 
-from collections import Counter
+from collections import Counter, defaultdict
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -12,6 +12,7 @@ from worker.simulator.answers import Refused
 from worker.simulator.clock import Clock
 from worker.simulator.settings import SimulatorSettings
 from worker.simulator.wecom_app.state.windows import DAY, HOUR, MINUTE, MONTH, CountedWindow, aligned_start
+from worker.simulator.wire.rulings import Rulings
 
 PERSON_TIMES_PER_ACCOUNT = 200
 Amounts = tuple[tuple[float, int], ...]
@@ -33,12 +34,21 @@ class Violation:
     last_seq: int
 
 
+@dataclass(frozen=True, slots=True)
+class Overstep:
+    """A window that refuses, and what one more call would make of its count."""
+
+    window: CountedWindow
+    count: int
+
+
 class Limits:
     """All windows, blocks and violations."""
 
-    def __init__(self, settings: SimulatorSettings, clock: Clock) -> None:
+    def __init__(self, settings: SimulatorSettings, clock: Clock, rulings: Rulings) -> None:
         self._settings = settings
         self._clock = clock
+        self._rulings = rulings
         self._windows: dict[str, tuple[CountedWindow, ...]] = {}
         self._blocked_until: dict[str, float] = {}
         self._violations: dict[tuple[str, float, str], Violation] = {}
@@ -111,24 +121,42 @@ class Limits:
     ) -> list[str]:
         now, seq = self._clock.now(), about["seq"]
         windows = {person: self._of(f"{key}:{person}", amounts) for person in people}
-        over = {p for p in people if self._overstepped(f"{key}:{p}", windows[p], 1, now, seq) > 0}
+        found = ((p, self._overstepped(f"{key}:{p}", windows[p], 1, now, seq)) for p in people)
+        over = {person: overstep.window for person, overstep in found if overstep is not None}
+        self._note_dropped(key, over, seq, refused=refuses)
         if over and refuses:
             raise Refused(45009)
         admitted = [person for person in people if person not in over]
         for person in admitted:
             self._take(windows[person], now, 1)
-        self._drops += [{**about, "user": person, "time": now} for person in people if person in over]
+        self._drops += [
+            {**about, "user": person, "time": now, "window_s": window.seconds, "limit": window.amount}
+            for person, window in over.items()
+        ]
         return admitted
+
+    def _note_dropped(self, key: str, over: dict[str, CountedWindow], seq: int, *, refused: bool) -> None:
+        """Note with the call which members are beyond which limit."""
+        by_limit: defaultdict[tuple[float, int], list[str]] = defaultdict(list)
+        for person, window in over.items():
+            by_limit[window.seconds, window.amount].append(person)
+        for (seconds, amount), people in by_limit.items():
+            about = {"key": key, "window_s": seconds, "limit": amount, "people": people}
+            self._rulings.note(seq, "limit" if refused else "drop", **about)
 
     def _take_or_refuse(self, key: str, amounts: Amounts, cost: int, seq: int) -> None:
         now = self._clock.now()
         if self._blocked_until.get(key, 0.0) > now:
             self._blocked_calls[key] += 1
+            self._rulings.note(seq, "blocked", key=key, until=self._blocked_until[key])
             raise Refused(45009)
         windows = self._of(key, amounts)
         worst = self._overstepped(key, windows, cost, now, seq)
-        if worst:
-            self._block(key, worst, now)
+        if worst is not None:
+            window = worst.window
+            about = {"key": key, "window_s": window.seconds, "limit": window.amount, "count": worst.count}
+            self._rulings.note(seq, "limit", **about)
+            self._block(key, window.seconds, now)
             raise Refused(45009)
         self._take(windows, now, cost)
 
@@ -138,14 +166,16 @@ class Limits:
             day_began = aligned_start(now, DAY, self._zone_s)
             self._blocked_until[key] = day_began + DAY if window_s == DAY else now + window_s
 
-    def _overstepped(self, key: str, windows: tuple[CountedWindow, ...], cost: int, now: float, seq: int) -> float:
-        """The longest window that refuses, 0 for none; what is overstepped without refusing is noted too."""
-        worst = 0.0
+    def _overstepped(
+        self, key: str, windows: tuple[CountedWindow, ...], cost: int, now: float, seq: int
+    ) -> Overstep | None:
+        """The longest window that refuses, None for none; what is overstepped without refusing is noted too."""
+        worst = None
         for window in windows:
             for kind, count in window.look(now, cost).items():
                 self._note(key, window, kind, count, now, seq)
-                if self._enforced(kind, window):
-                    worst = max(worst, window.seconds)
+                if self._enforced(kind, window) and (worst is None or window.seconds > worst.window.seconds):
+                    worst = Overstep(window, count)
         return worst
 
     @property

@@ -1,6 +1,6 @@
 """media/upload (90253 上传临时素材) and media/uploadimg (90256 上传图片): what may be uploaded, how long it lives.
 
-Does not know messages. The bytes are not kept, only name, size and hash.
+Does not know messages. The bytes are kept elsewhere, and not for long.
 """
 
 import re
@@ -11,6 +11,7 @@ from worker.simulator.answers import Refused
 from worker.simulator.clock import Clock
 from worker.simulator.settings import SimulatorSettings
 from worker.simulator.wecom_app.state.amr import seconds_of
+from worker.simulator.wire.kept_files import KeptFiles
 from worker.simulator.wire.multipart import UploadedFile
 
 SMALLEST = 6  # "every file must be larger than 5 bytes"
@@ -37,9 +38,10 @@ class StoredMedia:
 class MediaStore:
     """Uploaded files by media_id."""
 
-    def __init__(self, settings: SimulatorSettings, clock: Clock) -> None:
+    def __init__(self, settings: SimulatorSettings, clock: Clock, kept: KeptFiles) -> None:
         self._settings = settings
         self._clock = clock
+        self._kept = kept
         self._files: dict[str, StoredMedia] = {}
 
     def store(self, corpid: str, kind: str, upload: UploadedFile | None) -> StoredMedia:
@@ -52,12 +54,16 @@ class MediaStore:
             f"3{secrets.token_urlsafe(33)}", corpid, kind, upload.filename, len(upload.content), self._clock.now()
         )
         self._files[stored.media_id] = stored
+        self._kept.keep(stored.media_id, upload.filename, upload.content)
         return stored
 
     def store_picture(self, upload: UploadedFile | None) -> str:
         """Take a picture that stays for ever, or refuse it; its address shows only inside WeCom."""
         self._check_content("image", PICTURE, SMALLEST_PICTURE, upload)
-        return f"http://p.qpic.cn/pic_wework/{secrets.token_hex(16)}/0"
+        assert upload is not None
+        address = f"http://p.qpic.cn/pic_wework/{secrets.token_hex(16)}/0"
+        self._kept.keep(address, upload.filename, upload.content)
+        return address
 
     def check(self, corpid: str, kind: str, media_id: str) -> str | None:
         """The file's name, if known; refuse an id that is unknown, another corp's, expired or of another kind."""

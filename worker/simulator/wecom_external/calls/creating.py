@@ -29,6 +29,8 @@ def create(world: "World", app: App, body: Json, seq: int) -> HttpAnswer:
         if not isinstance(chat_type, str) or chat_type not in MOST:
             raise Refused(40058, "invalid param 'chat_type'")
         reach = _reached(world, app, body, chat_type, found)
+    if reach.failed:
+        world.rulings.note(seq, "unknown", fail_list="|".join(reach.failed))
     _refuse_nobody(world, reach)
     task = world.external.keep(app.corpid, chat_type, told(content), reach.by_member, seq=seq)
     return accepted(errmsg=found.errmsg, fail_list=reach.failed, msgid=task.msgid)

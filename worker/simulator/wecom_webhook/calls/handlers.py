@@ -72,6 +72,8 @@ def _checked(world: "World", webhook: WebhookKey, body: Json, msgtype: str, foun
     rules.check(world.webhook.settings, webhook.profile, msgtype, content, found)
     for media_id, kind in found.media:
         world.webhook.media.check(webhook.key, kind, media_id)
+    for digest, picture in found.pictures:
+        world.files.keep(digest, "", picture)
     return content
 
 

@@ -15,6 +15,7 @@ from worker.simulator.clock import Clock
 from worker.simulator.request import HttpRequest, Json
 from worker.simulator.settings import SimulatorSettings, WebhookKey, WebhookSettings
 from worker.simulator.wecom_app.state.media import MediaStore
+from worker.simulator.wire.kept_files import KeptFiles
 
 SEND = "/cgi-bin/webhook/send"
 InTheAir = tuple[str, bytes]
@@ -72,9 +73,9 @@ def _what(request: HttpRequest) -> InTheAir:
 class Webhooks:
     """Everything about webhooks in one world."""
 
-    def __init__(self, settings: SimulatorSettings, clock: Clock) -> None:
+    def __init__(self, settings: SimulatorSettings, clock: Clock, files: KeptFiles) -> None:
         self._whole = settings
-        self.media = MediaStore(settings, clock)
+        self.media = MediaStore(settings, clock, files)
         self.air = Air()
         self.posts: list[Post] = []
         self._allowed: defaultdict[tuple[str, str], int] = defaultdict(int)

@@ -42,6 +42,7 @@ def send(world: "World", request: HttpRequest) -> HttpAnswer:
     found = YouduFindings(settings)
     content = shown(str(msgtype), body, found)
     reached = reach(body, settings, to_all=msgtype == "sysMsg", emails=msgtype == "mail")
+    _note_unknown(world, request, reached)
     for _, media_id in found.media:
         world.youdu.media.find(call.app, media_id, settings)
     _refuse_all(reached, settings)
@@ -60,6 +61,7 @@ def pop_window(world: "World", request: HttpRequest) -> HttpAnswer:
     if window.get("url"):
         window.pop("tip", None)
     reached = reach(body, settings)
+    _note_unknown(world, request, reached)
     _refuse_all(reached, settings)
     world.youdu.pop_up(call.app.appid, window, list(reached.people), request.seq)
     return _answer(reached, settings)
@@ -85,6 +87,11 @@ def _check_time(plain: bytes, now: float, settings: YouduSettings) -> None:
 def _may_send(call: Call, msgtype: str, settings: YouduSettings) -> bool:
     role = ROLE_OF.get(msgtype, "message")
     return call.app.role == role or (role == "sms" and call.app.role == "message" and settings.sms_by_message_app)
+
+
+def _note_unknown(world: "World", request: HttpRequest, reached: ReachedAccounts) -> None:
+    if reached.unknown:
+        world.rulings.note(request.seq, "unknown", toUser="|".join(reached.unknown))
 
 
 def _refuse_all(reached: ReachedAccounts, settings: YouduSettings) -> None:
