@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 from worker.simulator.answers import HttpAnswer, Refused, as_json
 from worker.simulator.request import HttpRequest
 from worker.simulator.settings import SimulatorSettings
+from worker.simulator.wecom_app.calls.events import ACTS as APP_ACTS
 from worker.simulator.wecom_app.calls.press import Press, press
 from worker.simulator.wecom_external.calls.acts import ACTS as EXTERNAL_ACTS
 from worker.simulator.wecom_suite.calls.acts import ACTS as SUITE_ACTS
@@ -190,10 +191,7 @@ def _press(simulator: Controlled, request: HttpRequest) -> Any:
 
 def _verify(simulator: Controlled, request: HttpRequest) -> Any:
     change, world = AppNamed.model_validate(_body(request)), simulator.world
-    found = [app for app in world.settings.apps if (app.corpid, app.agentid) == (change.corpid, change.agentid)]
-    if not found:
-        raise ValueError("no such app in the settings")
-    return world.callbacks.verify(found[0]).shown()
+    return world.callbacks.verify(world.apps.configured(change.corpid, change.agentid)).shown()
 
 
 def _callbacks(simulator: Controlled, request: HttpRequest) -> Any:
@@ -228,6 +226,7 @@ ACTS: dict[tuple[str, str], Callable[[Controlled, HttpRequest], Any]] = {
     ("POST", "verify"): _verify,
     ("GET", "callbacks"): _callbacks,
     ("POST", "reset"): _reset,
+    **APP_ACTS,
     **WEBHOOK_ACTS,
     **EXTERNAL_ACTS,
     **SUITE_ACTS,

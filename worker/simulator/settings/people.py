@@ -4,10 +4,11 @@ from typing import Literal
 
 from pydantic import Field
 
+from worker.simulator.settings.called_back import CalledBack
 from worker.simulator.settings.group import SettingsGroup
 
 
-class AppSettings(SettingsGroup):
+class AppSettings(CalledBack):
     """One app the vendor knows; its corp then accepts no secrets but the configured ones."""
 
     corpid: str
@@ -16,10 +17,6 @@ class AppSettings(SettingsGroup):
     """None: any agentid passes."""
     callback: bool = True
     """Has a callback URL; without one interactive cards are refused (43012)."""
-    callback_url: str | None = None
-    """Where its callbacks go; None: its cards cannot be pressed."""
-    callback_token: str = ""
-    callback_aes_key: str = ""
     enabled: bool = True
     """False: gettoken answers 50003."""
     secret_unsafe: bool = False

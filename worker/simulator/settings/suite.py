@@ -5,20 +5,17 @@ Does not know how any of it is carried out.
 
 from pydantic import Field
 
+from worker.simulator.settings.called_back import CalledBack
 from worker.simulator.settings.group import SettingsGroup
 
 
-class SuiteSettings(SettingsGroup):
+class SuiteSettings(CalledBack):
     """One suite the vendor knows: a third-party app, or a template of apps that are developed for one corp."""
 
     suite_id: str
     secret: str
     provider_corpid: str = "wwprovider"
     """The corp of its provider, which the verification of its address is sealed for."""
-    callback_url: str | None = None
-    """Its instruction address."""
-    callback_token: str = ""
-    callback_aes_key: str = ""
 
     @property
     def receiver(self) -> str:

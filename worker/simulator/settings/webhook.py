@@ -8,13 +8,14 @@ from urllib.parse import parse_qs, urlsplit
 
 from pydantic import Field
 
+from worker.simulator.settings.called_back import CalledBack
 from worker.simulator.settings.group import SettingsGroup
 
 Profile = Literal["public", "internal"]
 
 
-class WebhookKey(SettingsGroup):
-    """One webhook the vendor knows."""
+class WebhookKey(CalledBack):
+    """One webhook the vendor knows; `robot_callback_format=json` in its callback_url asks for JSON."""
 
     key: str
     profile: Profile = "internal"
@@ -25,10 +26,6 @@ class WebhookKey(SettingsGroup):
     """93004."""
     scope: list[str] = Field(default_factory=lambda: [".*"])
     """Regular expressions of userids in its subscription scope; the others take only what they allow by speaking."""
-    callback_url: str | None = None
-    """Where its callbacks go; `robot_callback_format=json` in it asks for JSON."""
-    callback_token: str = ""
-    callback_aes_key: str = ""
 
     @property
     def receiver(self) -> str:

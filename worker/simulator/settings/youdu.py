@@ -23,6 +23,9 @@ class YouduApp(SettingsGroup):
     appid: str
     aes_key: str
     role: Role = "message"
+    callback_url: str | None = None
+    """Where what people write to it goes; None: nowhere."""
+    callback_token: str = ""
 
     @field_validator("aes_key")
     @classmethod

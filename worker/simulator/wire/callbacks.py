@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 from urllib.parse import urlencode
 
-from worker.crypto.envelope import RANDOM_BYTES, Envelope
+from worker.crypto.envelope import RANDOM_BYTES
 from worker.simulator.clock import Clock
 from worker.simulator.settings import CallbackSettings, SimulatorSettings
 from worker.simulator.wire.call_log import CallLog
@@ -19,11 +19,12 @@ from worker.simulator.wire.client import CallbackReply, ask
 
 
 class Callee(Protocol):
-    """An app or a webhook that registered an address for callbacks."""
+    """An app, a suite or a webhook that registered an address for callbacks."""
 
-    callback_url: str | None
-    callback_token: str
-    callback_aes_key: str
+    @property
+    def callback_url(self) -> str | None:
+        """The address; None before it was registered."""
+        ...
 
     @property
     def receiver(self) -> str:
@@ -33,6 +34,10 @@ class Callee(Protocol):
     @property
     def name(self) -> str:
         """Its name in messages to people."""
+        ...
+
+    def sealed(self, message: bytes, receiver: str, timestamp: str, nonce: str, random: bytes) -> tuple[str, str]:
+        """The encrypted message and its signature."""
         ...
 
     def wrapped(self, encrypted: str) -> str:
@@ -143,8 +148,7 @@ class Callbacks:
         """The query and the encrypted message, with a new timestamp and nonce for each try."""
         receiver = "wx0000000000000000" if self._settings.wrong_receiver else app.receiver
         timestamp, nonce = str(int(self._clock.now())), str(secrets.randbelow(10**10))
-        envelope = Envelope(app.callback_token, app.callback_aes_key, receiver)
-        encrypted, signature = envelope.seal(message, timestamp, nonce, secrets.token_bytes(RANDOM_BYTES))
+        encrypted, signature = app.sealed(message, receiver, timestamp, nonce, secrets.token_bytes(RANDOM_BYTES))
         given = "0" * 40 if self._settings.wrong_signature else signature
         return {"msg_signature": given, "timestamp": timestamp, "nonce": nonce}, encrypted
 

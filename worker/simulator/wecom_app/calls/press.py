@@ -104,7 +104,7 @@ def _refuse_unknown_choices(card: Json, selected: dict[str, list[str]]) -> None:
 
 
 def _event(world: "World", message: InboxMessage, card: Json, given: Press, code: str, *, menu: bool) -> bytes:
-    """The XML, texts in CDATA and numbers bare, as the vendor writes it."""
+    """The XML, as the vendor writes it."""
     members: dict[str, Any] = {
         "ToUserName": message.app.corpid,
         "FromUserName": given.person,
@@ -117,9 +117,13 @@ def _event(world: "World", message: InboxMessage, card: Json, given: Press, code
         "ResponseCode": code,
         "AgentID": message.agentid,
     }
-    body = "".join(f"<{name}>{_value(value)}</{name}>" for name, value in members.items())
     selected = "" if menu else _selected(given.selected)
-    return f"<xml>{body}{selected}</xml>".encode()
+    return f"<xml>{as_xml(members)}{selected}</xml>".encode()
+
+
+def as_xml(members: Json) -> str:
+    """Members of an event, texts in CDATA and numbers bare."""
+    return "".join(f"<{name}>{_value(value)}</{name}>" for name, value in members.items())
 
 
 def _selected(selected: dict[str, list[str]]) -> str:

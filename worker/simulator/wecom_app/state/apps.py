@@ -97,6 +97,14 @@ class AppBook:
         known = (one for one in self._settings.apps if (one.corpid, one.secret) == (own.corpid, own.secret))
         return next(known, own)
 
+    def configured(self, corpid: str, agentid: int) -> AppSettings:
+        """An app of the settings, for control; ValueError when there is none."""
+        found = (one for one in self._settings.apps if (one.corpid, one.agentid) == (corpid, agentid))
+        app = next(found, None)
+        if app is None:
+            raise ValueError(f"app {agentid} of {corpid} has no callback_url: it is not among the apps of the settings")
+        return app
+
     def check_agent(self, app: App, agentid: int) -> None:
         """Refuse an agentid that is not the app's: 301002 when it is another app's, else 40056."""
         own = app.settings.agentid

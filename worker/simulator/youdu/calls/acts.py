@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict
 
 from worker.simulator.request import HttpRequest
 from worker.simulator.world import Controlled
+from worker.simulator.youdu.calls.events import PersonAct, carry_out
 
 
 class Loss(BaseModel):
@@ -37,7 +38,13 @@ def lose(simulator: Controlled, request: HttpRequest) -> Any:
     }
 
 
+def act(simulator: Controlled, request: HttpRequest) -> Any:
+    """Carry out what a person does; its callback is sent in the background, and `callbacks` shows what became of it."""
+    return carry_out(simulator.world, PersonAct.model_validate(request.json() if request.body else {}))
+
+
 ACTS: dict[tuple[str, str], Callable[[Controlled, HttpRequest], Any]] = {
     ("GET", "youdu"): look,
     ("POST", "youdu"): lose,
+    ("POST", "youdu_app"): act,
 }
