@@ -38,8 +38,9 @@ from worker.outbox.engine.clock import DrivenClock
 from worker.outbox.engine.database import Database, make_engine
 from worker.outbox.engine.sql import execute
 from worker.reporting.forecast import AccountForecast, forecast
-from worker.simulator import SimulatorSettings, routes
+from worker.simulator import SimulatorSettings
 from worker.simulator.request import HttpRequest
+from worker.simulator.wire import routes
 from worker.simulator.world import World
 from worker.transport.http import Connection
 from worker.transport.pending_call import EndedCall, PendingCall

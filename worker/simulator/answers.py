@@ -4,6 +4,7 @@ Does not know why a call is refused.
 """
 
 import json
+from collections.abc import AsyncGenerator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -136,6 +137,8 @@ class HttpAnswer:
     errcode: int | None = None
     status: int = 200
     headers: dict[str, str] = field(default_factory=lambda: {"Content-Type": "application/json; charset=UTF-8"})
+    stream: AsyncGenerator[bytes] | None = None
+    """What follows the head for as long as the client stays; None for an answer that ends with its body."""
 
 
 def as_json(value: Any, status: int = 200) -> HttpAnswer:
@@ -168,8 +171,10 @@ def _header_safe(text: str) -> str:
 
 
 def to_wire(answer: HttpAnswer, *, keep_alive: bool) -> bytes:
-    """The bytes of an answer, head and body."""
+    """The bytes of an answer, head and body; of a stream the head alone."""
     lines = [f"HTTP/1.1 {answer.status} {'OK' if answer.status < 400 else 'Error'}", "Server: nginx"]
     lines += [f"{name}: {value}" for name, value in answer.headers.items()]
-    lines += [f"Content-Length: {len(answer.body)}", f"Connection: {'keep-alive' if keep_alive else 'close'}"]
+    if answer.stream is None:
+        lines.append(f"Content-Length: {len(answer.body)}")
+    lines.append(f"Connection: {'keep-alive' if keep_alive else 'close'}")
     return "\r\n".join([*lines, "", ""]).encode("latin-1", "replace") + answer.body

@@ -75,6 +75,7 @@ def answer(simulator: Controlled, request: HttpRequest) -> HttpAnswer:
     act = ACTS.get((request.method, request.path.removeprefix(PREFIX)))
     if act is None:
         return as_json({"error": f"no {request.method} {request.path}; there are {_known()}"}, status=404)
+    simulator.world.controlled += request.method != "GET"
     try:
         return as_json(act(simulator, request))
     except (ValidationError, ValueError, Refused) as error:

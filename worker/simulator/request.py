@@ -25,9 +25,14 @@ class HttpRequest:
     body: bytes = b""
 
     @property
-    def is_control(self) -> bool:
-        """Whether it talks to the simulator itself, not to the vendor."""
-        return self.path.startswith("/_control")
+    def is_ours(self) -> bool:
+        """Whether it talks to the simulator itself, by control or a page, and not to the vendor."""
+        return self.path.startswith(("/_control", "/_inbox/")) or self.path == "/"
+
+    @property
+    def is_page(self) -> bool:
+        """Whether it asks for a page, where it is ours."""
+        return not self.path.startswith("/_control")
 
     def json(self) -> Any:
         """The body as JSON; ValueError when it is not."""

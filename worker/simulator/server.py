@@ -10,6 +10,8 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING
 from weakref import WeakSet
 
 from worker.simulator import control
@@ -19,6 +21,9 @@ from worker.simulator.settings import SimulatorSettings
 from worker.simulator.wire.bare import Bare, BareConnection
 from worker.simulator.wire.connection import ClientConnection
 from worker.simulator.world import World
+
+if TYPE_CHECKING:
+    from worker.simulator.inbox.pages import Pages
 
 Client = ClientConnection | BareConnection
 Factory = Callable[[], Client]
@@ -51,12 +56,24 @@ class Listening:
 class Simulator:
     """The full simulator: one world, shared by all connections."""
 
-    def __init__(self, settings: SimulatorSettings) -> None:
+    def __init__(self, settings: SimulatorSettings, *, host: str) -> None:
         self.world = World(settings)
+        self._host = host
 
     def control(self, request: HttpRequest) -> HttpAnswer:
         """Answer a control call."""
         return control.answer(self, request)
+
+    async def page(self, request: HttpRequest) -> HttpAnswer:
+        """Answer a request for a page."""
+        return await self._pages.answer(request)
+
+    @cached_property
+    def _pages(self) -> "Pages":
+        from worker.simulator.inbox.guard import is_loopback  # when a page is asked for: it loads the templates
+        from worker.simulator.inbox.pages import Pages
+
+        return Pages(self, loopback=is_loopback(self._host))
 
     def connection(self) -> ClientConnection:
         """A protocol for a new client."""
@@ -76,7 +93,7 @@ def serve(
 ) -> None:
     """Serve until SIGTERM or SIGINT; `announce` is called with one line that has the address."""
     listening = Listening(host, port, certfile, keyfile)
-    asyncio.run(_serve(_factory(settings, bare, latency_s), listening, announce))
+    asyncio.run(_serve(_factory(settings, bare, latency_s, host), listening, announce))
 
 
 @contextmanager
@@ -90,7 +107,7 @@ def running(settings: SimulatorSettings | None = None, *, bare: bool = False, la
         ready.append(url)
         started.set()
 
-    factory = _factory(settings or SimulatorSettings(), bare, latency_s)
+    factory = _factory(settings or SimulatorSettings(), bare, latency_s, Listening().host)
     thread = threading.Thread(
         target=_in_thread, args=(loop, factory, announce, stopping), name="simulator", daemon=True
     )
@@ -103,12 +120,12 @@ def running(settings: SimulatorSettings | None = None, *, bare: bool = False, la
         thread.join()
 
 
-def _factory(settings: SimulatorSettings, bare: bool, latency_s: float) -> Factory:
+def _factory(settings: SimulatorSettings, bare: bool, latency_s: float, host: str) -> Factory:
     if bare:
         return Bare(latency_s).connection
     if latency_s:
         settings.latency_s = latency_s
-    return Simulator(settings).connection
+    return Simulator(settings, host=host).connection
 
 
 def _in_thread(

@@ -52,6 +52,8 @@ class World:
         self.youdu = YouduState(self.clock, self.inbox)
         self.callbacks = Callbacks(settings, self.clock, self.calls)
         self.in_flight: Counter[str] = Counter()
+        self.controlled = 0
+        """How many control calls may have changed something, so that a look can tell whether one did."""
         self._hints = count(1)
 
     def expire_media(self, which: str) -> int:

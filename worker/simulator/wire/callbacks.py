@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 from urllib.parse import urlencode
 
-from worker.crypto.envelope import RANDOM_BYTES
+from worker.crypto.envelope import RANDOM_BYTES, EnvelopeError
 from worker.simulator.clock import Clock
 from worker.simulator.settings import CallbackSettings, SimulatorSettings
 from worker.simulator.wire.call_log import CallLog
@@ -98,11 +98,18 @@ class Callbacks:
         callback = Callback(kind, app, about, self._clock.now(), self._calls.last_seq)
         self.all.append(callback)
         self.moves += 1
-        running: Coroutine[Any, Any, None] = work(callback)
-        task = asyncio.get_running_loop().create_task(running)
+        task = asyncio.get_running_loop().create_task(self._carried_out(callback, work(callback)))
         self._tasks.add(task)
         task.add_done_callback(self._ended)
         return callback
+
+    async def _carried_out(self, callback: Callback, work: Coroutine[Any, Any, None]) -> None:
+        """The whole delivery; a key that cannot seal anything ends it before the first try."""
+        try:
+            await work
+        except EnvelopeError as error:
+            callback.tries.append({"status": None, "failure": str(error), "took_s": 0.0})
+            callback.state = "given up"
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)

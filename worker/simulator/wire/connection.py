@@ -6,6 +6,7 @@ Does not know what calls mean: control and vendor calls are carried out elsewher
 import asyncio
 import time
 from collections.abc import Callable
+from contextlib import aclosing
 from typing import Protocol
 
 from worker.simulator.answers import HttpAnswer, to_wire
@@ -21,6 +22,11 @@ from worker.simulator.world import World
 GRACE_S = 1.0
 """Seconds for which the client's bytes are still read after a cut, so that it gets a FIN and not a RST."""
 
+MOST_OF_A_PAGE = 256 * 1024
+"""Bytes of a request for a page: its forms are small."""
+MOST_UNREAD = 64 * 1024
+"""Bytes of a stream that a client may leave unread."""
+TOO_LARGE = HttpAnswer(b"too large: a page takes 256 KiB at most\n", status=413, headers={"Content-Type": "text/plain"})
 BAD_REQUEST = HttpAnswer(b"bad request\n", status=400, headers={"Content-Type": "text/plain"})
 
 
@@ -31,6 +37,10 @@ class Simulated(Protocol):
 
     def control(self, request: HttpRequest) -> HttpAnswer:
         """Answer a control call."""
+        ...
+
+    async def page(self, request: HttpRequest) -> HttpAnswer:
+        """Answer a request for a page."""
         ...
 
 
@@ -44,7 +54,7 @@ class Exchange:
         self.early: FaultAction | None = None
         self.in_flight = False
         self.equal: InTheAir | None = None
-        if not request.is_control:
+        if not request.is_ours:
             self.call = world.calls.begin(request, now=world.clock.now(), real=time.monotonic())
             self.early = world.faults.early(request.method, request.path)
 
@@ -79,6 +89,7 @@ class ClientConnection(asyncio.Protocol):
         self._exchange: Exchange | None = None
         self._writer: AnswerWriter | None = None
         self._timer: asyncio.TimerHandle | None = None
+        self._visit: asyncio.Task[None] | None = None
         self._deaf = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -99,6 +110,8 @@ class ClientConnection(asyncio.Protocol):
             self._timer.cancel()
         if self._writer is not None:
             self._writer.stop()
+        if self._visit is not None:
+            self._visit.cancel()
         if self._exchange is not None:
             self._exchange.leave()
             if self._exchange.reader.received != "whole":
@@ -112,9 +125,13 @@ class ClientConnection(asyncio.Protocol):
         try:
             self._read()
         except BadRequest:
-            self._deaf = True
-            self._transport.write(to_wire(BAD_REQUEST, keep_alive=False))
-            self._transport.close()
+            self._refuse(BAD_REQUEST)
+
+    def _refuse(self, answer: HttpAnswer) -> None:
+        """Answer what cannot be carried out, and listen no more."""
+        self._deaf = True
+        self._transport.write(to_wire(answer, keep_alive=False))
+        self._transport.close()
 
     def _read(self) -> None:
         if self._exchange is None:
@@ -140,6 +157,9 @@ class ClientConnection(asyncio.Protocol):
     def _take(self, exchange: Exchange, data: bytes) -> None:
         reader = exchange.reader
         reader.feed(data)
+        if exchange.call is None and reader.request.is_page and reader.bytes > MOST_OF_A_PAGE:
+            self._refuse(TOO_LARGE)
+            return
         if reader.wants_continue and reader.received == "head":
             self._transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
             reader.wants_continue = False
@@ -178,6 +198,9 @@ class ClientConnection(asyncio.Protocol):
     def _on_whole(self, exchange: Exchange) -> None:
         exchange.note_received()
         request = exchange.reader.request
+        if exchange.call is None and request.is_page:
+            self._visit = asyncio.get_running_loop().create_task(self._show(exchange))
+            return
         if exchange.call is None:
             self._transport.write(to_wire(self._simulated.control(request), keep_alive=exchange.reader.keep_alive))
             self._next(exchange)
@@ -187,6 +210,20 @@ class ClientConnection(asyncio.Protocol):
         if action is not None:
             exchange.call.fault, exchange.call.action = action.kind, action
         self._carry_out(exchange, exchange.call, action)
+
+    async def _show(self, exchange: Exchange) -> None:
+        """Answer a page; a stream goes on until the client is gone, or does not read what it is sent."""
+        answer = await self._simulated.page(exchange.reader.request)
+        if answer.stream is None:
+            self._transport.write(to_wire(answer, keep_alive=exchange.reader.keep_alive))
+            self._next(exchange)
+            return
+        self._transport.write(to_wire(answer, keep_alive=False))
+        async with aclosing(answer.stream) as stream:
+            async for piece in stream:
+                if self._transport.get_write_buffer_size() > MOST_UNREAD:
+                    self._transport.abort()
+                self._transport.write(piece)
 
     def _carry_out(self, exchange: Exchange, call: LoggedCall, action: FaultAction | None) -> None:
         world, path = exchange.world, call.request.path

@@ -72,6 +72,10 @@ class ChatBook:
             raise Refused(49008)
         return chat
 
+    def find(self, corpid: str, chatid: str) -> Chat | None:
+        """A chat, for pages; None where there is none."""
+        return self._chats.get((corpid, chatid))
+
     def dissolve(self, chatid: str) -> int:
         """Let a chat be dissolved, as its owner can; how many were."""
         chosen = [chat for chat in self._chats.values() if chat.chatid == chatid]

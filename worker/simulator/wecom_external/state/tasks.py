@@ -160,8 +160,12 @@ class TaskBook:
             self.caps.receive(task.corpid, recipient)
             result.status, result.sent_at = SENT, self._clock.now()
 
+    def every(self) -> list[GroupSendTask]:
+        """Every task of every corp, oldest first."""
+        return list(self._tasks.values())
+
     def shown(self) -> list[Json]:
-        """Every task, oldest first."""
+        """As control shows it."""
         return [task.shown() for task in self._tasks.values()]
 
 

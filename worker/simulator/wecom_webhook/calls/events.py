@@ -44,7 +44,8 @@ def carry_out(world: "World", given: Act) -> Json:
     if given.act == "verify":
         return world.callbacks.verify(webhook).shown()
     place = Place(given.chat, kind_of(given.chat))
-    about = {"act": given.act, "chat": given.chat, "person": given.person}
+    about: Json = {"act": given.act, "chat": given.chat, "person": given.person}
+    about |= {"message": {"text": given.text}, "click": {"key": given.name}}.get(given.act, {})
     said = {**_told(webhook, given, place), **_kind(world, given)}
     if place.kind == "single":
         world.webhook.hear(webhook, place.person)

@@ -1,4 +1,4 @@
-"""What a person does in an app: writes to it or opens it (c01_00004, c01_00010), and the callback the server makes of it.
+"""What a person does in an app: writes to it or opens it (c01_00004, c01_00010), and the callback that follows.
 
 Does not know how the callback travels.
 """

@@ -75,7 +75,7 @@ def set_badge(world: "World", request: HttpRequest) -> HttpAnswer:
     account, count = _badge(body, settings)
     if not is_known(account, settings):
         raise YouduRefused(200007, _named([account], settings))
-    world.youdu.set_badge(call.app.appid, account.lower(), count, body.get("tip"))
+    world.youdu.set_badge(call.app.appid, account.lower(), count, body.get("tip"), request.seq)
     return said(0)
 
 

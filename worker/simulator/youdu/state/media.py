@@ -66,6 +66,10 @@ class YouduFiles:
             raise YouduRefused(200010)
         return media
 
+    def known(self, media_id: str) -> YouduFile | None:
+        """A file of any app, for pages; None where there is none."""
+        return self._files.get(media_id)
+
     def forget(self, which: str) -> int:
         """Lose one file, or `all`; how many there were."""
         gone = [media_id for media_id in self._files if which in ("all", media_id)]

@@ -5,7 +5,7 @@ The API gives no id for a message, so this log is the only place that knows what
 
 import json
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 from worker.simulator.clock import Clock
 from worker.simulator.request import Json
@@ -50,6 +50,18 @@ class DeliveredMessage:
         }
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class YouduNotice:
+    """A pop-up window that opened, or a badge count that was set; none of them stands in the inbox."""
+
+    what: Literal["pop_window", "badge"]
+    appid: str
+    content: Json
+    people: list[str]
+    time: float
+    seq: int
+
+
 class YouduState:
     """The whole server."""
 
@@ -60,6 +72,8 @@ class YouduState:
         self.delivered: list[DeliveredMessage] = []
         self.windows: dict[str, list[Json]] = {}
         self.badges: dict[str, Json] = {}
+        self.notices: list[YouduNotice] = []
+        """Every window and count there was, oldest first."""
 
     def deliver(self, appid: str, msgtype: str, content: Any, altered: list[Json], people: list[str], seq: int) -> None:
         """Show a message to people (lower-case accounts)."""
@@ -70,14 +84,17 @@ class YouduState:
 
     def pop_up(self, appid: str, window: Json, people: list[str], seq: int) -> None:
         """Open a window at people; a later one of the same id takes the earlier one's place."""
+        self.notices.append(YouduNotice("pop_window", appid, window, people, self._clock.now(), seq))
         for person in people:
             before = self.windows.setdefault(person, [])
             notice = window.get("notice_id")
             kept = [one for one in before if not notice or (one["app"], one.get("notice_id")) != (appid, notice)]
             self.windows[person] = [*kept, {"app": appid, **window, "time": self._clock.now(), "seq": seq}]
 
-    def set_badge(self, appid: str, account: str, count: int, tip: str | None) -> None:
+    def set_badge(self, appid: str, account: str, count: int, tip: str | None, seq: int) -> None:
         """The count at one account; 0 clears it."""
+        content: Json = {"count": count} | ({} if tip is None else {"tip": tip})
+        self.notices.append(YouduNotice("badge", appid, content, [account], self._clock.now(), seq))
         if count:
             self.badges[account] = {"app": appid, "count": count, "tip": tip}
         else:

@@ -1,0 +1,324 @@
+"""One entry of a conversation as the page shows it: the message drawn, or what became of a person's act.
+
+Does not know conversations and requests.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta, timezone
+from typing import Any, Literal
+from urllib.parse import quote
+
+from markupsafe import Markup
+
+from worker.drawing import Actions, Shown, draw
+from worker.simulator.inbox.conversations import ConversationEntry, What
+from worker.simulator.inbox.look import PageQuery
+from worker.simulator.inbox.words import Say
+from worker.simulator.request import Json
+from worker.simulator.wecom_app.state.inbox import InboxMessage
+from worker.simulator.wecom_external.state.tasks import MEMBER_WAITS, GroupSendTask
+from worker.simulator.wecom_webhook.state.memory import Post
+from worker.simulator.wire.callbacks import Callback
+from worker.simulator.world import World
+from worker.simulator.youdu.state.memory import DeliveredMessage, YouduNotice
+
+LONGEST_NAME = 120
+Tone = Literal["calm", "busy", "good", "mixed", "bad", "gone"]
+TONES: Mapping[str, Tone] = {"open": "busy", "taken": "good", "given up": "bad"}
+
+
+@dataclass(frozen=True, slots=True)
+class Chip:
+    """A short note beside a message."""
+
+    tone: Tone
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """An entry ready for the template."""
+
+    id: str
+    version: str
+    """Differs when the entry has to be drawn anew."""
+    shape: Literal["message", "missing", "act", "said"]
+    seq: int
+    """The number of its call; 0 for acts."""
+    time: str
+    sender: str
+    drawn: Markup | str = ""
+    said: str = ""
+    """Of an act: what was done, or the text that was written."""
+    chips: tuple[Chip, ...] = ()
+    tries: tuple[str, ...] = ()
+    rules: int = 0
+    """How many rules acted on its call."""
+
+
+@dataclass(frozen=True, slots=True)
+class PageReader:
+    """The view of one request: a world, what of it is asked for, and the language."""
+
+    world: World
+    look: PageQuery
+    say: Say
+
+    def time(self, at: float) -> str:
+        """An instant by the calendar of the settings."""
+        zone = timezone(timedelta(hours=self.world.settings.limits.day_zone_h))
+        try:
+            return datetime.fromtimestamp(at, zone).strftime("%Y-%m-%d %H:%M:%S")
+        except (ValueError, OverflowError, OSError):  # a clock that was set beyond all calendars
+            return f"{at:.0f}"
+
+    def name(self, person: str) -> str:
+        """What a member is called; a userid without a name is its own."""
+        return self.world.settings.directory.names.get(person, person)
+
+    def media(self, key: str) -> str | None:
+        """The address of an uploaded file, or None where its bytes are not there."""
+        if not isinstance(key, str):
+            return None
+        kept = self.world.files.find(key)
+        youdu = None if kept else self.world.youdu.media.known(key)
+        if kept is None and youdu is None:
+            return None
+        name = (kept.name if kept else youdu.name if youdu else "")[:LONGEST_NAME] or "picture"
+        return f"/_inbox/media/{quote(key, safe='')}/{quote(name, safe='', errors='replace')}"
+
+
+def version_of(reader: PageReader, entry: ConversationEntry) -> str:
+    """What differs when an entry has to be drawn anew; costs less than drawing it."""
+    return "-".join(str(part) for part in (*entry.order, *_moving(reader, entry.what)))
+
+
+def _moving(reader: PageReader, what: What) -> tuple[object, ...]:
+    """What of an entry may change after it came."""
+    if isinstance(what, Callback):
+        return what.state, len(what.tries)
+    rules = len(reader.world.rulings.of(what.seq))
+    if isinstance(what, GroupSendTask):
+        member = what.members.get(_who(reader))
+        sent = (member.status, member.ignored, member.sent_at) if member else ()
+        return rules, what.cancelled_at, len(what.reminders), *sent
+    if isinstance(what, YouduNotice):
+        return rules, _is_open(reader, what)
+    return (rules,)
+
+
+def view(reader: PageReader, entry: ConversationEntry, name: str) -> View:
+    """An entry for the template, under a name that no other on the page has."""
+    if isinstance(entry.what, Callback):
+        return _act(reader, entry, entry.what, name)
+    what, chips = entry.what, tuple(_chips(reader, entry))
+    rules = len(reader.world.rulings.of(what.seq))
+    return View(
+        id=name,
+        version=version_of(reader, entry),
+        shape="missing" if entry.missing else "message",
+        seq=what.seq,
+        time=reader.time(time_of(what)),
+        sender=_sender(reader, what),
+        drawn=draw(shown(reader, what), reader.look.lang),
+        chips=chips,
+        rules=rules,
+    )
+
+
+def shown(reader: PageReader, what: What) -> Shown:
+    """A message as the person of the conversation sees it, with what can be pressed."""
+    match what:
+        case InboxMessage():
+            return _of_app(reader, what)
+        case Post():
+            return _post(reader, what)
+        case GroupSendTask():
+            return _campaign(reader, what)
+        case YouduNotice():
+            return _plain(reader, "youdu", what.what, what.content, [])
+        case DeliveredMessage():
+            return _plain(reader, "youdu", what.msgtype, what.content, what.altered)
+    raise TypeError(f"{type(what).__name__} is no message")
+
+
+def _of_app(reader: PageReader, message: InboxMessage) -> Shown:
+    person = reader.look.person.lower() if message.chatid else _who(reader)
+    seen = message.seen_by(person)
+    hidden = {"person": person, "msgid": message.msgid}
+    pressable = message.msgtype == "template_card" and message.recalled_at is None and not message.chatid
+    return Shown(
+        channel="wecom_app",
+        msgtype=message.msgtype,
+        content=message.content,
+        altered=message.altered,
+        state=seen["state"],
+        update=seen["update"],
+        mentioned=seen["mentioned"],
+        safe=message.safe,
+        names=reader.world.settings.directory.names,
+        media=reader.media,
+        actions=_actions(reader, "card", hidden) if pressable else None,
+    )
+
+
+def _post(reader: PageReader, post: Post) -> Shown:
+    person = speaker(reader.look)
+    hidden = {"key": post.key, "chat": post.chat, "person": person}
+    mentioned = post.content.get("mentioned_list")
+    named = {str(one).lower() for one in mentioned} if isinstance(mentioned, list) else set()
+    return Shown(
+        channel="wecom_webhook",
+        msgtype=post.msgtype,
+        content=post.content,
+        altered=post.altered,
+        mentioned=bool(named & {person.lower(), "@all"}),
+        names=reader.world.settings.directory.names,
+        media=reader.media,
+        actions=_actions(reader, "click", hidden) if post.content.get("attachments") else None,
+    )
+
+
+def _campaign(reader: PageReader, task: GroupSendTask) -> Shown:
+    member = task.members.get(_who(reader))
+    waits = member is not None and member.status == MEMBER_WAITS and not member.ignored and task.cancelled_at is None
+    hidden = {"msgid": task.msgid, "member": _who(reader)}
+    return Shown(
+        channel="wecom_external",
+        msgtype="campaign",
+        content=task.content,
+        names=reader.world.settings.directory.names,
+        media=reader.media,
+        actions=_actions(reader, "campaign", hidden) if waits else None,
+    )
+
+
+def _plain(reader: PageReader, channel: Literal["youdu"], msgtype: str, content: Any, altered: list[Json]) -> Shown:
+    return Shown(channel=channel, msgtype=msgtype, content=content, altered=altered, media=reader.media)
+
+
+def _actions(reader: PageReader, act: str, hidden: Json) -> Actions:
+    return Actions(url=f"/_inbox/act/{act}", hidden={**hidden, "back": reader.look.url()})
+
+
+def speaker(look: PageQuery) -> str:
+    """The person that acts in a webhook's chat: its member where it is a single one, else the person that was named."""
+    if look.at is not None and look.at.place == "single":
+        return look.at.who.removeprefix("wo")
+    return look.person or "zhangsan"
+
+
+def _who(reader: PageReader) -> str:
+    return reader.look.at.who if reader.look.at else ""
+
+
+def time_of(what: What) -> float:
+    """The virtual instant of an entry."""
+    match what:
+        case InboxMessage() | DeliveredMessage():
+            return what.sent_at
+        case GroupSendTask():
+            return what.created_at
+    return what.time
+
+
+def _sender(reader: PageReader, what: What) -> str:
+    match what:
+        case InboxMessage() if what.chatid:
+            return app_name(reader.say, what.app.corpid, str(what.agentid or ""))
+        case Post():
+            return f"{reader.say('webhook')} {what.key[:8]}"
+    return ""
+
+
+def app_name(say: Say, corpid: str, agentid: str) -> str:
+    """An app in words."""
+    return say("of_app", agentid=agentid, corpid=corpid) if agentid else say("of_unknown_app", corpid=corpid)
+
+
+def _chips(reader: PageReader, entry: ConversationEntry) -> Iterator[Chip]:
+    say, what = reader.say, entry.what
+    if entry.missing:
+        yield Chip("bad", say("dropped"))
+    match what:
+        case InboxMessage():
+            dropped = len(what.recipients) - len(what.shown_to)
+            if what.chatid and dropped > 0:
+                yield Chip("bad", say("dropped_some", count=dropped))
+            elif len(what.recipients) > 1 and not what.chatid:
+                yield Chip("calm", say("to_many", count=len(what.recipients)))
+        case DeliveredMessage() if len(what.shown_to) > 1:
+            yield Chip("calm", say("to_many", count=len(what.shown_to)))
+        case YouduNotice() if not _is_open(reader, what):
+            yield Chip("gone", say("replaced"))
+        case Post():
+            if what.visible_to:
+                yield Chip("mixed", say("visible_to", people=", ".join(reader.name(one) for one in what.visible_to)))
+            if what.post_id:
+                yield Chip("calm", say("answers_post", post=what.post_id))
+        case GroupSendTask():
+            yield from _of_campaign(reader, what)
+
+
+def _of_campaign(reader: PageReader, task: GroupSendTask) -> Iterator[Chip]:
+    """How far a campaign is at this member, and its recipients by result."""
+    say, member = reader.say, task.members.get(_who(reader))
+    if task.creator:
+        yield Chip("calm", say("made_in_console", creator=task.creator))
+    if task.reminders:
+        yield Chip("mixed", say("reminded", count=len(task.reminders)))
+    if task.cancelled_at is not None:
+        yield Chip("gone", say("cancelled"))
+    if member is None:
+        return
+    if member.ignored:
+        yield Chip("gone", say("ignored"))
+    if member.status == MEMBER_WAITS and not member.ignored and task.cancelled_at is None:
+        yield Chip("busy", say("waits_for", count=len(member.results)))
+        return
+    statuses = [result.status for result in member.results.values()]
+    for status, tone in ((0, "gone"), (1, "good"), (2, "bad"), (3, "bad")):
+        if count := statuses.count(status):
+            yield Chip(tone, f"{say(f'result_{status}')} {count}")  # type: ignore[arg-type]  # of the tuple above
+
+
+def _is_open(reader: PageReader, notice: YouduNotice) -> bool:
+    """Whether a pop-up still stands, or a count is still the one that shows."""
+    youdu, person = reader.world.youdu, _who(reader)
+    if notice.what == "pop_window":
+        return any(window["seq"] == notice.seq for window in youdu.windows.get(person, ()))
+    return bool(youdu.badges.get(person, {}).get("count", 0) == notice.content["count"])
+
+
+# -- acts --------------------------------------------------------------------------------------------------------------
+
+
+def _act(reader: PageReader, entry: ConversationEntry, act: Callback, name: str) -> View:
+    about, say = act.about, reader.say
+    kind = "verify" if act.kind == "verify" else str(about.get("act", "press"))
+    person = reader.name(str(about.get("person", "")))
+    return View(
+        id=name,
+        version=version_of(reader, entry),
+        shape="said" if kind == "message" else "act",
+        seq=0,
+        time=reader.time(act.time),
+        sender=say(f"act_{kind}", person=person, key=about.get("key", "")),
+        said=str(about.get("text", "")),
+        chips=(Chip(TONES.get(act.state, "busy"), say(f"state_{act.state}")),),
+        tries=tuple(_tries(say, act)),
+    )
+
+
+def _tries(say: Say, act: Callback) -> Iterator[str]:
+    """What became of each try that was not taken."""
+    for n, one in enumerate(act.tries, 1):
+        ms = round(float(one["took_s"]) * 1000)
+        if one["failure"] is not None:
+            known = say(f"fail_{one['failure']}")
+            yield say("try_failure", n=n, failure=known.removeprefix("fail_"), ms=ms)
+        elif one["status"] != 200 or act.state != "taken":
+            yield say("try_status", n=n, status=one["status"], ms=ms)

@@ -1,0 +1,140 @@
+"use strict";
+// Keeps the page up to date, sends its forms without leaving it, and moves by keyboard. The page can be read without it.
+
+const body = document.body;
+const told = document.querySelector("[data-told]");
+const state = document.querySelector("[data-live-state]");
+const tags = new Map();
+
+function tell(text, isError) {
+  const note = document.createElement("p");
+  note.className = isError ? "note is-error" : "note is-done";
+  note.textContent = text;
+  told.replaceChildren(note);
+  clearTimeout(tell.timer);
+  tell.timer = setTimeout(() => told.replaceChildren(), isError ? 15000 : 4000);
+}
+
+// -- parts of the page ------------------------------------------------------------------------------------------------
+
+// Puts new children in place of old ones; those with the same id and version stay, and with them what was typed.
+function morph(old, fresh) {
+  const known = new Map([...old.children].filter((one) => one.id).map((one) => [one.id, one]));
+  const next = [...fresh.children].map((one) => {
+    const before = one.id && known.get(one.id);
+    if (!before || before.tagName !== one.tagName) return one;
+    if ("v" in one.dataset) return before.dataset.v === one.dataset.v ? before : one;
+    morph(before, one);
+    for (const { name, value } of one.attributes) before.setAttribute(name, value);
+    return before;
+  });
+  old.replaceChildren(...next);
+}
+
+function isAtEnd(box) {
+  return box.scrollHeight - box.scrollTop - box.clientHeight < 80;
+}
+
+async function refresh(part) {
+  const reply = await fetch(part.dataset.part, { headers: { "If-None-Match": tags.get(part) || "" }, cache: "no-store" });
+  if (reply.status === 304) return;
+  if (!reply.ok) throw new Error(String(reply.status));
+  tags.set(part, reply.headers.get("ETag"));
+  const fresh = new DOMParser().parseFromString(await reply.text(), "text/html").body;
+  const entries = part.querySelector("[data-newest]");
+  const follow = entries && isAtEnd(entries);
+  const focused = document.activeElement;
+  morph(part, fresh);
+  if (focused && focused.id && !focused.isConnected) document.getElementById(focused.id)?.focus();
+  if (follow) toEnd();
+}
+
+function toEnd() {
+  const entries = document.querySelector("[data-newest]");
+  if (entries) entries.scrollTop = entries.scrollHeight;
+}
+
+let busy = false;
+let again = false;
+
+async function refreshAll() {
+  if (busy) {
+    again = true;
+    return;
+  }
+  busy = true;
+  try {
+    await Promise.all([...document.querySelectorAll("[data-part]")].map(refresh));
+  } catch {
+    tell(body.dataset.away, true);
+  }
+  setTimeout(() => {
+    busy = false;
+    if (again) {
+      again = false;
+      refreshAll();
+    }
+  }, 250);
+}
+
+function show(isLive) {
+  state.hidden = false;
+  state.textContent = isLive ? body.dataset.live : body.dataset.away;
+  state.className = `badge live tone-${isLive ? "good" : "bad"}`;
+}
+
+const events = new EventSource("/_inbox/events");
+events.addEventListener("open", () => show(true));
+events.addEventListener("error", () => show(false));
+events.addEventListener("moved", refreshAll);
+addEventListener("pagehide", () => events.close());
+
+// -- forms ------------------------------------------------------------------------------------------------------------
+
+document.addEventListener("submit", async (event) => {
+  const form = event.target;
+  if (form.method !== "post") return;
+  event.preventDefault();
+  const button = event.submitter;
+  const data = new URLSearchParams(new FormData(form, button));
+  form.setAttribute("aria-busy", "true");
+  try {
+    const address = button?.getAttribute("formaction") || form.getAttribute("action");
+    const reply = await fetch(address, { method: "POST", body: data, headers: { Accept: "application/json" } });
+    const outcome = await reply.json();
+    tell(outcome.told, !outcome.ok);
+    if (outcome.ok && "empties" in form.dataset && !button?.hasAttribute("formaction")) form.elements.text.value = "";
+  } catch {
+    tell(body.dataset.failed, true);
+  }
+  form.removeAttribute("aria-busy");
+  refreshAll();
+});
+
+// -- keyboard ---------------------------------------------------------------------------------------------------------
+
+function go(step) {
+  const links = [...document.querySelectorAll(".people a")];
+  const now = links.findIndex((link) => link.hasAttribute("aria-current"));
+  const next = links[now < 0 ? 0 : now + step];
+  if (next) next.click();
+}
+
+document.addEventListener("keydown", (event) => {
+  const isTyping = event.target.closest("input, textarea, select");
+  if (event.key === "Escape" && isTyping) event.target.blur();
+  if (isTyping || event.ctrlKey || event.metaKey || event.altKey) return;
+  if (event.key === "/") {
+    event.preventDefault();
+    document.querySelector("[data-search]").focus();
+  } else if (event.key === "j") {
+    go(1);
+  } else if (event.key === "k") {
+    go(-1);
+  } else if (event.key === "r") {
+    event.preventDefault();
+    document.getElementById("text")?.focus();
+  }
+});
+
+toEnd();
