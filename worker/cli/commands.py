@@ -44,11 +44,14 @@ def demo(
     all_channels: Annotated[
         bool, typer.Option("--all-channels", help="Every message type, upload and follow-up of every channel, once.")
     ] = False,
+    stay: Annotated[
+        bool, typer.Option("--stay", help="Afterwards stays open until Ctrl-C, with an inbox to click through.")
+    ] = False,
 ) -> None:
     """The whole worker on this machine in a few seconds, against fake vendors; leaves nothing behind."""
     from worker.cli.demo import run, run_all_channels
 
-    raise typer.Exit(run_all_channels() if all_channels else run())
+    raise typer.Exit(run_all_channels(stay=stay) if all_channels else run(stay=stay))
 
 
 @app.command()

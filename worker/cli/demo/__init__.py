@@ -1,7 +1,8 @@
 """`worker demo`: the whole worker in a few seconds, embedded, against a fake WeCom in a process of its own.
 
 Read in this order: `stage.py` (processes), `application.py` (the producer, and its hook for a pressed button),
-`board.py` (the live table), `checks.py` (whether every job ended as stated, and what is printed at the end).
+`board.py` (the live table), `checks.py` (whether every job ended as stated, and what is printed at the end), `stay.py`
+(the demo kept open to click through).
 """
 
 from __future__ import annotations
@@ -19,26 +20,35 @@ from worker.cli.demo.application import APPROVERS, Application
 from worker.cli.demo.board import Board
 from worker.cli.demo.checks import Outcome, checks, tell_everything, tell_verdict
 from worker.cli.demo.stage import SETTINGS, DemoStage, StageFailed
+from worker.cli.demo.stay import stay_open, tell_story
 
 LIMIT_S = 60.0
 """Ample for a slow machine; a normal run takes a few seconds."""
 
 
-def run() -> int:
-    """Runs the demo; 0 only if every job ended as stated."""
-    return _run(_play, SETTINGS, receiver=True)
+def run(*, stay: bool = False) -> int:
+    """Runs the demo; 0 only if every job ended as stated. `stay` keeps it open until Ctrl-C, with a card to press."""
+    return _run(_play, SETTINGS, receiver=True, stay=tell_story if stay else None)
 
 
-def run_all_channels() -> int:
-    """Runs everything that every channel can do, once; 0 only if each ended as stated."""
-    return _run(channels.play, channels.SETTINGS, receiver=False)
+def run_all_channels(*, stay: bool = False) -> int:
+    """Runs everything that every channel can do, once; 0 only if each ended as stated. `stay` keeps it open."""
+    return _run(channels.play, channels.SETTINGS, receiver=False, stay=stay_open if stay else None)
 
 
-def _run(play: Callable[[DemoStage, Console], bool], settings: str, *, receiver: bool) -> int:
+Play = Callable[[DemoStage, Console], bool]
+Stay = Callable[[DemoStage, Console], None]
+
+
+def _run(play: Play, settings: str, *, receiver: bool, stay: Stay | None) -> int:
     console = Console(highlight=False, soft_wrap=True)
     try:
         with _ends_on_sigterm(), DemoStage.built(settings, receiver=receiver) as stage:
-            return 0 if play(stage, console) else 1
+            console.print(f"inbox: {stage.vendor}/  (worker demo --stay keeps it open)", markup=False)
+            passed = play(stage, console)
+            if stay is not None:
+                stay(stage, console)
+            return 0 if passed else 1
     except StageFailed as error:
         console.print(str(error), style="red", markup=False)
         return 1

@@ -1,11 +1,11 @@
-"""The demo's application: it enqueues messages in its own transactions, and its hook hears of a pressed button."""
+"""The demo's application: enqueues messages in its own transactions; its hooks hear what people press and write."""
 
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Column, Connection, Engine, Integer, MetaData, String, Table, func, insert, select
+from sqlalchemy import Column, Connection, Engine, Integer, MetaData, String, Table, func, insert, select, update
 from sqlalchemy.orm import Session
 
 from worker.channels.wecom.cards import MainTitle
@@ -14,9 +14,9 @@ from worker.channels.wecom_app.messages.cards import Button
 from worker.cli.demo.files import picture
 from worker.cli.demo.stage import reading
 from worker.config.accounts import AccountSource
-from worker.domain.callbacks.hook import CardPressed
+from worker.domain.callbacks.hook import CardPressed, MessageReceived
 from worker.domain.content.recipient import To
-from worker.hooks.registry import on_card_action
+from worker.hooks.registry import on_card_action, on_message
 from worker.producer.enqueue import enqueue
 from worker.producer.recall import recall
 from worker.producer.update_card import update_card
@@ -42,7 +42,7 @@ class Application:
         self._engine, self._accounts = engine, accounts
         self.jobs: dict[str, str] = {}
         self.due_at: datetime | None = None
-        notices.create(engine)
+        notices.create(engine, checkfirst=True)
 
     def sends(self) -> None:
         """Enqueues three messages, one in a transaction that is rolled back, and one for later."""
@@ -65,6 +65,12 @@ class Application:
         with self._engine.begin() as connection:
             connection.execute(insert(notices).values(subject="follow-up"))
             self.jobs["recall"] = recall(connection, self.jobs["text"], accounts=self._accounts).id
+
+    def asks_again(self) -> None:
+        """Sends the approvers another card, which is taken back once one of them writes so."""
+        with self._engine.begin() as connection:
+            job_id = enqueue(connection, ACCOUNT, _card(), To(users=APPROVERS), accounts=self._accounts).id
+            connection.execute(insert(notices).values(subject=f"{OPEN}{job_id}"))
 
     def has_answered(self) -> bool:
         """Whether the hook, which runs in the worker's process, has enqueued the card's update."""
@@ -93,6 +99,9 @@ def _card() -> ButtonCard:
     )
 
 
+OPEN = "open request "
+WITHDRAW = "withdraw"
+"""What an approver writes to have the card taken back."""
 SAYS = {"approve": "approved", "refuse": "refused"}
 
 
@@ -101,3 +110,17 @@ def decided(action: CardPressed, session: Session) -> None:
     """The hook for a press: stores the decision and updates both approvers' cards, in one transaction."""
     session.execute(insert(notices).values(subject="decision"))
     update_card(session, action.job_id, CardUpdate(replace_name=SAYS[action.button]), APPROVERS)
+
+
+@on_message
+def wrote(message: MessageReceived, session: Session) -> None:
+    """The hook for a text: takes the open request back where it says so, and answers anything else."""
+    request = session.execute(select(notices).where(notices.c.subject.startswith(OPEN))).first()
+    if request is None or (message.text or "").strip().lower() != WITHDRAW:
+        answer = (
+            f"There is no open request for {WITHDRAW}." if request is None else f"Write {WITHDRAW} to take it back."
+        )
+        enqueue(session, ACCOUNT, Text(content=answer), To(users=[message.person]))
+        return
+    session.execute(update(notices).where(notices.c.id == request.id).values(subject="withdrawn"))
+    recall(session, request.subject.removeprefix(OPEN))

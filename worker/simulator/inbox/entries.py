@@ -26,6 +26,7 @@ from worker.simulator.world import World
 from worker.simulator.youdu.state.memory import DeliveredMessage, YouduNotice
 
 LONGEST_NAME = 120
+WINDOWS = {60.0: "minute", 3600.0: "hour", 86_400.0: "day", 2_592_000.0: "month"}
 Tone = Literal["calm", "busy", "good", "mixed", "bad", "gone"]
 TONES: Mapping[str, Tone] = {"open": "busy", "taken": "good", "given up": "bad"}
 
@@ -74,6 +75,10 @@ class PageReader:
             return datetime.fromtimestamp(at, zone).strftime("%Y-%m-%d %H:%M:%S")
         except (ValueError, OverflowError, OSError):  # a clock that was set beyond all calendars
             return f"{at:.0f}"
+
+    def window(self, seconds: float) -> str:
+        """A window's length in words."""
+        return self.say(WINDOWS[seconds]) if seconds in WINDOWS else self.say("seconds", count=round(seconds))
 
     def name(self, person: str) -> str:
         """What a member is called; a userid without a name is its own."""
@@ -242,7 +247,7 @@ def app_name(say: Say, corpid: str, agentid: str) -> str:
 def _chips(reader: PageReader, entry: ConversationEntry) -> Iterator[Chip]:
     say, what = reader.say, entry.what
     if entry.missing:
-        yield Chip("bad", say("dropped"))
+        yield Chip("bad", _why_missing(reader, what))
     match what:
         case InboxMessage():
             dropped = len(what.recipients) - len(what.shown_to)
@@ -261,6 +266,16 @@ def _chips(reader: PageReader, entry: ConversationEntry) -> Iterator[Chip]:
                 yield Chip("calm", say("answers_post", post=what.post_id))
         case GroupSendTask():
             yield from _of_campaign(reader, what)
+
+
+def _why_missing(reader: PageReader, what: What) -> str:
+    """The limit that kept this person from a message, as the rule itself noted it."""
+    seq = 0 if isinstance(what, Callback) else what.seq
+    drops = (ruling.about for ruling in reader.world.rulings.of(seq) if ruling.rule == "drop")
+    own = next((about for about in drops if _who(reader) in about["people"]), None)
+    if own is None:  # forgotten: only the newest rulings are kept
+        return reader.say("dropped_plain")
+    return reader.say("dropped", limit=own["limit"], window=reader.window(own["window_s"]))
 
 
 def _of_campaign(reader: PageReader, task: GroupSendTask) -> Iterator[Chip]:

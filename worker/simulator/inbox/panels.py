@@ -16,7 +16,7 @@ from worker.simulator.inbox.conversations import ConversationEntry, Conversation
 from worker.simulator.inbox.entries import PageReader, view
 from worker.simulator.inbox.look import Panel
 from worker.simulator.inbox.parts import callee, subtitle, title, webhook_key
-from worker.simulator.inbox.why import explained, row, window
+from worker.simulator.inbox.why import explained, row
 from worker.simulator.wire.routes import ROUTES
 
 ROWS = 50
@@ -70,13 +70,13 @@ def _rules(reader: PageReader, conversations: Conversations) -> dict[str, Any]:
 def _overstepped(reader: PageReader, found: Sequence[Mapping[str, Any]]) -> Iterator[ViolationLine]:
     for one in reversed(found):
         note = reader.say("over_row", limit=one["limit"], count=one["count"], times=one["times"])
-        length = f"{window(reader, one['window_s'])} · {reader.say(one['kind'])}"
+        length = f"{reader.window(one['window_s'])} · {reader.say(one['kind'])}"
         yield ViolationLine(f"{one['key']} ({length})", note, one["last_seq"])
 
 
 def _drops(reader: PageReader, found: Sequence[Mapping[str, Any]]) -> Iterator[ViolationLine]:
     for one in reversed(found):
-        text = reader.say("drop_row", user=one["user"], window=window(reader, one["window_s"]), limit=one["limit"])
+        text = reader.say("drop_row", user=one["user"], window=reader.window(one["window_s"]), limit=one["limit"])
         yield ViolationLine(text, reader.time(one["time"]), one["seq"])
 
 

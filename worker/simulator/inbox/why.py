@@ -24,7 +24,6 @@ from worker.simulator.wire.rulings import Ruling
 MOST_NAMED = 20
 MOST_SHOWN = 64 * 1024
 """Characters of a body that are shown."""
-WINDOWS = {60.0: "minute", 3600.0: "hour", 86_400.0: "day", 2_592_000.0: "month"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,11 +102,6 @@ def pretty(text: str) -> str:
     return text if len(text) <= MOST_SHOWN else f"{text[:MOST_SHOWN]} …"
 
 
-def window(reader: PageReader, seconds: float) -> str:
-    """A window's length in words."""
-    return reader.say(WINDOWS[seconds]) if seconds in WINDOWS else reader.say("seconds", count=round(seconds))
-
-
 def _verdict(reader: PageReader, call: LoggedCall) -> Chip:
     if call.answer is None:
         return Chip("gone", "—")
@@ -174,7 +168,7 @@ def _ruled(reader: PageReader, ruling: Ruling) -> Acted:
 
 def _limit(reader: PageReader, ruling: Ruling) -> str:
     about = ruling.about
-    values = {"key": about["key"], "limit": about["limit"], "window": window(reader, about["window_s"])}
+    values = {"key": about["key"], "limit": about["limit"], "window": reader.window(about["window_s"])}
     if ruling.rule == "drop":
         return reader.say("rule_drop", people=_names(reader, about["people"]), **values)
     if "people" in about:

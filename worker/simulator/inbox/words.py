@@ -30,7 +30,7 @@ WORDS: Mapping[str, tuple[str, str]] = {
     "app": ("应用", "Apps"),
     "chat": ("群聊", "Group chats"),
     "webhook": ("消息推送", "Webhooks"),
-    "campaign": ("客户群发", "Campaigns"),
+    "campaign": ("群发", "Campaigns"),
     "youdu": ("有度", "Youdu"),
     "of_app": ("应用 {agentid} · {corpid}", "App {agentid} · {corpid}"),
     "of_unknown_app": ("未配置的应用 · {corpid}", "An app of {corpid}"),
@@ -62,13 +62,14 @@ WORDS: Mapping[str, tuple[str, str]] = {
     "hits": ("包含“{q}”的消息", "Messages with “{q}”"),
     "no_hits": ("没有消息包含“{q}”", "No message has “{q}”"),
     "most_hits": ("只显示最新的 {count} 条", "Only the newest {count}"),
-    "details": ("原始请求与规则", "Request and rules"),
+    "details": ("详情", "Details"),
     "rules_count": ("{count} 条规则", "{count} rules"),
     "rule_count": ("1 条规则", "1 rule"),
     "dropped": (
-        "这条消息没有送达：超过了每位成员的接收上限，被静默丢弃",
-        "Not delivered: beyond the member's limit, dropped in silence",
+        "没有送达：{window}最多 {limit} 条，被静默丢弃",
+        "Not delivered: at most {limit} per {window}, dropped in silence",
     ),
+    "dropped_plain": ("没有送达：被静默丢弃", "Not delivered: dropped in silence"),
     "dropped_some": ("{count} 位成员因超过上限没有收到", "{count} members did not get it: beyond their limit"),
     "to_many": ("发给 {count} 人", "To {count} people"),
     "visible_to": ("仅 {people} 可见", "Only for {people}"),
@@ -291,7 +292,7 @@ def says(lang: Lang) -> Say:
     """The words of one language; a key without a word is itself the word."""
     number = 0 if lang == "zh" else 1
 
-    def say(key: str, **values: object) -> str:
+    def say(key: str, /, **values: object) -> str:
         pair = WORDS.get(key)
         return pair[number].format(**values) if pair else key
 

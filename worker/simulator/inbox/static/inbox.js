@@ -138,3 +138,4 @@ document.addEventListener("keydown", (event) => {
 });
 
 toEnd();
+document.querySelector(".people [aria-current]")?.scrollIntoView({ block: "nearest" });
