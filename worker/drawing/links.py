@@ -27,7 +27,7 @@ def followed(address: str) -> str:
 
 def loaded(address: str | None) -> str:
     """The address if it is of the page's own origin, else an empty text."""
-    if not address or UNFIT.search(address):
+    if not address or address.startswith("//") or UNFIT.search(address):
         return ""
     try:
         parts = urlsplit(address)

@@ -42,7 +42,7 @@ def _coloured(attributes: Attributes) -> Markup:
 
 
 LINKS: Mapping[str, Opening] = {"a": _link}
-"""A text."""
+"""A text of an application."""
 COLOURS: Mapping[str, Opening] = {"div": _coloured, "br": _as("br")}
 """The description of a textcard."""
 ARTICLE: Mapping[str, Opening] = {
@@ -105,8 +105,8 @@ def _closed(name: str, opened: list[tuple[str, str]]) -> Markup:
             return Markup().join(out)
 
 
-def linked_text(text: str, mention: Callable[[str], Markup] | None = None) -> Markup:
-    """A text as chats show it: `<a href>` and bare addresses lead on, and `<@userid>` mentions where they may."""
+def chat_text(text: str, tags: Mapping[str, Opening], mention: Callable[[str], Markup] | None) -> Markup:
+    """A text as chats show it: tags of a list and bare addresses lead on, and `mention` draws each `<@userid>`."""
 
     def between(part: str) -> Markup:
         if mention is None:
@@ -114,7 +114,7 @@ def linked_text(text: str, mention: Callable[[str], Markup] | None = None) -> Ma
         pieces = MENTION.split(part)
         return Markup().join(mention(one) if number % 2 else with_links(one) for number, one in enumerate(pieces))
 
-    return marked_up(text, LINKS, between)
+    return marked_up(text, tags, between)
 
 
 def coloured_text(text: str) -> Markup:

@@ -50,9 +50,10 @@ class Sheet:
         return plain(raw(node))
 
     def chat(self, node: Node) -> Markup:
-        """A text with links and mentions."""
+        """A text with links and mentions, as far as its channel has them."""
+        tags = markup.LINKS if self.shown.channel == "wecom_app" else {}
         mention = self.mention if self.shown.channel in CHATS else None
-        return self._marked(node, Markup("<bdi>{}</bdi>").format(markup.linked_text(take(node), mention)))
+        return self._marked(node, Markup("<bdi>{}</bdi>").format(markup.chat_text(take(node), tags, mention)))
 
     def coloured(self, node: Node) -> Markup:
         """The description of a textcard."""

@@ -221,7 +221,9 @@ def test_a_link_tells_its_target_nothing() -> None:
     assert {"href": "HTTPS://e.com/?a=1&b", "target": "_blank", "rel": "noreferrer noopener nofollow"} == link
 
 
-@pytest.mark.parametrize("address", ["https://e.com/x.png", "//e.com/x.png", "/\\e.com", "javascript:alert(1)", "/a b"])
+@pytest.mark.parametrize(
+    "address", ["https://e.com/x.png", "//e.com/x.png", "///e.com/x.png", "/\\e.com", "javascript:alert(1)", "/a b"]
+)
 def test_a_file_of_another_server_is_not_loaded(address: str) -> None:
     """Whatever the page says where it is."""
     shown = app("image", {"media_id": "m"}, media=lambda media_id: address)
@@ -292,6 +294,20 @@ def test_a_mention_is_a_name_where_the_vendor_has_them(channel: Channel, drawn: 
 
     assert drawn in draw(shown)
     assert channel == "youdu" or '<span class="mention">@lihua</span>' in draw(replace(shown, names={}))
+
+
+@pytest.mark.parametrize("channel", ["wecom_app", "wecom_webhook", "youdu"])
+def test_a_text_has_links_where_the_vendor_has_them(channel: Channel) -> None:
+    """Of all by an address in the text, of applications by the tag too, which is shown as typed elsewhere."""
+    content = {"content": '<a href="https://e.com/1">one https://e.com/3</a>，见 https://e.com/2。'}
+
+    drawn = draw(Shown(channel=channel, msgtype="text", content=content))
+
+    assert "https://e.com/2" == elements(drawn, "a")[-1]["href"]
+    assert (channel == "wecom_app") == (
+        ["https://e.com/1", "https://e.com/2"] == [one["href"] for one in elements(drawn, "a")]
+    )
+    assert (channel != "wecom_app") == ("&lt;a href=" in drawn)
 
 
 def test_markdown_of_applications_has_colours_and_bold_alone() -> None:

@@ -21,7 +21,7 @@ def test_no_two_states_share_a_word() -> None:
 
 def test_a_badge_has_the_word_and_the_colour_of_its_state() -> None:
     """One colour and one word in each language."""
-    assert '<span class="badge state tone-good" data-state="accepted">已接受</span>' == state_badge("accepted")
+    assert '<span class="badge state tone-good" data-state="accepted">已受理</span>' == state_badge("accepted")
     assert '<span class="badge state tone-bad" data-state="rejected">rejected</span>' == state_badge("rejected", "en")
 
 
