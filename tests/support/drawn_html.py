@@ -41,6 +41,8 @@ ELEMENTS: dict[str, set[str]] = {
     "option": {"value", "selected"},
 }
 VOID = {"br", "hr", "img", "input"}
+INTERACTIVE = {"a", "button"}
+"""Elements that a browser does not nest."""
 LOADED = {"src", "action"}
 
 
@@ -61,6 +63,8 @@ class DrawnHtml(HTMLParser):
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         self.elements.append((tag, dict(attrs)))
         self.faults += _faults(tag, attrs)
+        if tag in INTERACTIVE and INTERACTIVE & set(self._open):
+            self.faults.append(f"<{tag}> inside another that is pressed")
         if tag not in VOID:
             self._open.append(tag)
 

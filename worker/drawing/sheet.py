@@ -6,7 +6,7 @@ Everything that a template writes of a message goes through here or through auto
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from colorsys import rgb_to_hls
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -67,7 +67,7 @@ class Sheet:
 
     def markdown(self, node: Node, dialect: Dialect) -> Markup:
         """A markdown text."""
-        return self._marked(node, drawn(take(node), dialect, self.mention, self.picture_at))
+        return self._marked(node, drawn(take(node), dialect, self.mention, self._picture_in_text))
 
     def _marked(self, node: Node, inside: Markup) -> Markup:
         return inside + mark(alteration_of(node), self.say)
@@ -113,12 +113,16 @@ class Sheet:
 
     def picture_at(self, address: str) -> Markup:
         """A picture that the page has, or what stands for one that is somewhere else, which is never loaded."""
+        inside, url = self._picture_in_text(address), self._url(address)
+        if not url:
+            return inside
+        return Markup('<a href="{}" target="_blank" rel="noreferrer noopener">{}</a>').format(url, inside)
+
+    def _picture_in_text(self, address: str) -> Markup:
+        """A picture that opens nothing: around it there may be a link."""
         url = self._url(address)
         if url:
-            form = (
-                '<a class="picture" href="{0}" target="_blank" rel="noreferrer noopener"><img src="{0}" alt="{1}"></a>'
-            )
-            return Markup(form).format(url, self.say("picture"))
+            return Markup('<span class="picture"><img src="{}" alt="{}"></span>').format(url, self.say("picture"))
         form = '<span class="picture is-absent"><span class="chip">{}</span> <span class="address">{}</span></span>'
         return Markup(form).format(self.say("picture"), address)
 
@@ -163,14 +167,11 @@ class Sheet:
         seconds = number or default
         return self.say("stays", count=plain(seconds)) if seconds > 0 else self.say("stays_open")
 
-    def chosen(self, holder: Node) -> frozenset[int]:
-        """The numbers of the options that are chosen before a person chooses: of a drop-down always one."""
-        options = list(holder["option_list"])
-        if any("is_checked" in raw(one) for one in options if isinstance(raw(one), Mapping)):
-            return frozenset(number for number, one in enumerate(options) if raw(one["is_checked"]) is True)
+    def chosen(self, holder: Node) -> int:
+        """The number of the option that a drop-down shows at first: of `selected_id`, or the first of all."""
         wanted = self.value(holder["selected_id"])
-        found = [number for number, one in enumerate(options) if wanted and self.value(one["id"]) == wanted]
-        return frozenset(found[:1] or [0])
+        ids = [self.value(one["id"]) for one in holder["option_list"]]
+        return ids.index(wanted) if wanted in ids else 0
 
     def style(self, node: Node) -> str:
         """A button's style: 1 to 4, anything else is 1."""

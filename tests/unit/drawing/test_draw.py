@@ -161,6 +161,14 @@ def test_a_vote_has_boxes_or_dots() -> None:
     assert [True, False] == ["checked" in box for box in elements(draw(many), "input")[1:]]
 
 
+def test_a_vote_of_an_old_row_has_nothing_checked() -> None:
+    """Where its options do not say which are."""
+    shown = card("vote_interaction")
+    shown.content["checkbox"] = {"question_key": "q", "option_list": [{"id": "1", "text": "x"}]}
+
+    assert [False] == ["checked" in box for box in elements(draw(shown), "input")[1:]]
+
+
 def test_a_drop_down_without_a_known_choice_shows_the_first() -> None:
     """As the vendor does."""
     shown = card("multiple_interaction")
@@ -338,6 +346,20 @@ def test_markdown_v2_has_italics_lists_and_tables_but_no_colours() -> None:
     assert "<p>&lt;font color=&quot;info&quot;&gt;x&lt;/font&gt;</p>" in typed
 
 
+def test_a_picture_in_a_link_leads_where_the_link_does() -> None:
+    """A link holds no other link."""
+    shown = Shown(
+        channel="wecom_webhook",
+        msgtype="markdown_v2",
+        content={"content": "[![p](https://e.com/p)](https://e.com)"},
+        media=lambda media_id: "/media/p",
+    )
+
+    assert [] == DrawnHtml(draw(shown)).faults
+    assert ["https://e.com"] == [one["href"] for one in elements(draw(shown), "a")]
+    assert ["/media/p"] == [one["src"] for one in elements(draw(shown), "img")]
+
+
 def test_a_textcard_has_three_colours() -> None:
     """Other tags are shown as typed."""
     drawn = draw(app("textcard", {"title": "t", "description": '<div class="highlight">a</div><b>c</b>'}))
@@ -379,6 +401,7 @@ def test_fields_beyond_hundreds_are_counted() -> None:
         "<p>",
         "</p>",
         "<!-- x -->",
+        "<a><a></a></a>",
     ],
 )
 def test_the_judge_of_these_tests_sees_faults(html: str) -> None:
