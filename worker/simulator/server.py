@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING
 from weakref import WeakSet
 
 from worker.simulator import control
-from worker.simulator.answers import HttpAnswer
+from worker.simulator.answers import HttpAnswer, as_json
+from worker.simulator.inbox.guard import is_foreign, is_known_host, is_loopback
 from worker.simulator.request import HttpRequest
 from worker.simulator.settings import SimulatorSettings
 from worker.simulator.wire.bare import Bare, BareConnection
@@ -58,10 +59,12 @@ class Simulator:
 
     def __init__(self, settings: SimulatorSettings, *, host: str) -> None:
         self.world = World(settings)
-        self._host = host
+        self._loopback = is_loopback(host)
 
     def control(self, request: HttpRequest) -> HttpAnswer:
-        """Answer a control call."""
+        """Answer a control call; a page of another site, which any browser may have open, controls nothing."""
+        if is_foreign(request) or not is_known_host(request, loopback=self._loopback):
+            return as_json({"error": "asked for by a page or a name that is not the simulator's own"}, status=403)
         return control.answer(self, request)
 
     async def page(self, request: HttpRequest) -> HttpAnswer:
@@ -70,10 +73,9 @@ class Simulator:
 
     @cached_property
     def _pages(self) -> "Pages":
-        from worker.simulator.inbox.guard import is_loopback  # when a page is asked for: it loads the templates
-        from worker.simulator.inbox.pages import Pages
+        from worker.simulator.inbox.pages import Pages  # when a page is asked for first: it loads the templates
 
-        return Pages(self, loopback=is_loopback(self._host))
+        return Pages(self, loopback=self._loopback)
 
     def connection(self) -> ClientConnection:
         """A protocol for a new client."""

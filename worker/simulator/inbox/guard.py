@@ -49,6 +49,11 @@ def is_known_host(request: HttpRequest, *, loopback: bool) -> bool:
     return not loopback or (name is not None and is_loopback(name))
 
 
+def is_foreign(request: HttpRequest) -> bool:
+    """Whether a browser says that a page of another site asks; programs say nothing of the kind."""
+    return bool({"sec-fetch-site", "origin"} & request.headers.keys()) and not is_own(request)
+
+
 def is_own(request: HttpRequest) -> bool:
     """Whether an act comes from this page: by what the browser says of its site, or else by its origin.
 

@@ -201,3 +201,14 @@ def test_a_form_is_a_form(browser: Browser, body: bytes) -> None:
 def test_an_act_that_there_is_not_is_404(browser: Browser) -> None:
     """As any other address."""
     assert 404 == browser.act("nonsense").status_code
+
+
+@pytest.mark.parametrize(
+    "headers", [{"Origin": "http://evil.example"}, {"Sec-Fetch-Site": "cross-site"}, {"Host": "evil.example"}]
+)
+def test_a_foreign_page_controls_nothing_either(browser: Browser, headers: dict[str, str]) -> None:
+    """What the page's forms refuse cannot be had by going round them."""
+    reply = browser.session.post(f"{browser.url}/_control/clock", json={"frozen": True}, headers=headers, timeout=60)
+
+    assert 403 == reply.status_code
+    assert not browser.vendor.control("GET", "clock")["frozen"]
