@@ -11,7 +11,6 @@ from bisect import insort
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from itertools import islice
 from typing import Any
 
 from worker.simulator.inbox.look import ConversationKey
@@ -87,6 +86,11 @@ class Conversations:
         """Conversations, the one with the newest entry first."""
         return reversed(self._all.values())
 
+    @property
+    def count(self) -> int:
+        """How many conversations there are."""
+        return len(self._all)
+
     def find(self, key: ConversationKey) -> Conversation | None:
         """One conversation, or None where nothing was ever sent in it."""
         return self._all.get(key)
@@ -110,7 +114,7 @@ class Conversations:
     def _news(self, world: World) -> Iterator[tuple[ConversationEntry, Iterable[ConversationKey]]]:
         """What is new in each log, with the conversations it belongs to."""
         for at, log in enumerate(logs(world)):
-            for what in islice(log, self._read[at], None):
+            for what in log[self._read[at] :]:
                 self._read[at] += 1
                 yield from self._placed(world, what)
 
