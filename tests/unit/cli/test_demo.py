@@ -10,6 +10,7 @@ import re
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -17,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import requests
 from rich.console import Console
 
 from tests.docs.page import Page
@@ -88,6 +90,59 @@ def test_the_demo_leaves_nothing_behind(played: tuple[int, str, Outcome, list[su
     processes = played[3]
 
     assert [True] * 3 == [process.poll() is not None for process in processes]
+
+
+def test_the_demo_says_where_its_inbox_is(played: tuple[int, str, Outcome, Any]) -> None:
+    """The address of the page, which ends with the demo."""
+    assert re.match(r"inbox: http://127\.0\.0\.1:\d+/  \(worker demo --stay keeps it open\)\n", played[1])
+
+
+def test_a_demo_that_stays_has_a_card_to_press_until_it_is_ended() -> None:
+    """The press is taken, the hook updates the card, a reply has it recalled; Ctrl-C ends everything with 0."""
+    command = [sys.executable, "-m", "worker.cli", "demo", "--stay"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:
+        assert process.stdout is not None
+        said = []
+        for line in process.stdout:
+            said.append(line)
+            if "Ctrl-C ends" in line:
+                break
+        address = re.search(r"(http://\S+)/\?at=app%3Aww-demo%252F1000002%3Aperson0001\n", "".join(said))
+        assert address, said
+        story = _clicked_through(address[1])
+        process.send_signal(signal.SIGINT)
+        end, status = process.stdout.read(), process.wait(120)
+
+    assert (0, "demo: ended\n", "approved") == (status, end, story)
+
+
+def _clicked_through(vendor: str) -> str:
+    """Presses the open card, waits for the hook's update, writes the withdrawal and waits for the recall."""
+    with requests.Session() as session:
+        session.trust_env = False
+
+        def card() -> dict[str, Any]:
+            seen = session.get(f"{vendor}/_control/inbox?user=person0001", timeout=60).json()["messages"]
+            return next(one for one in reversed(seen) if one["msgtype"] == "template_card")
+
+        def act(name: str, **what: Any) -> None:
+            reply = session.post(f"{vendor}/_control/{name}", json={"person": "person0001", **what}, timeout=60)
+            assert 200 == reply.status_code, reply.text
+
+        _once(lambda: card()["update"] is None)
+        act("press", key="approve", msgid=card()["msgid"])
+        says = str(_once(lambda: card()["update"])["replace_name"])
+        act("app", act="message", corpid="ww-demo", agentid=1000002, text="Withdraw")
+        _once(lambda: card()["state"] == "recalled")
+    return says
+
+
+def _once(seen: Callable[[], Any]) -> Any:
+    """What is seen once there is something to see."""
+    deadline = time.monotonic() + 60
+    while not (found := seen()):
+        assert time.monotonic() < deadline, "did not happen"
+    return found
 
 
 @pytest.mark.parametrize(

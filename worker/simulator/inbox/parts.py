@@ -124,7 +124,7 @@ def preview(reader: PageReader, entry: ConversationEntry) -> str:
     """The first text of an entry, without lines."""
     content: Any = content_of(entry.what)
     if isinstance(content, dict):
-        first = ("content", "title", "main_title", "articles", "text", "tip")
+        first = ("content", "title", "main_title", "articles", "text", "tip", "subject")
         content = {name: content[name] for name in (*first, *content) if name in content}
         content = {name: value for name, value in content.items() if name != "card_type"}
     text = next((text for text in texts(content) if text.strip()), "")

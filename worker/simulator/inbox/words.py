@@ -52,6 +52,7 @@ WORDS: Mapping[str, tuple[str, str]] = {
     "show_all": ("显示全部会话", "Show all conversations"),
     "badge": ("角标 {count}", "Badge {count}"),
     # -- a conversation ------------------------------------------------------------------------------------------------
+    "messages": ("消息", "Messages"),
     "choose": ("选择左侧的会话", "Choose a conversation"),
     "choose_hint": ("消息按收件人看到的样子显示。", "Messages look as the people who get them see them."),
     "nothing_here": ("这个会话里没有消息", "Nothing was sent here"),
@@ -78,7 +79,7 @@ WORDS: Mapping[str, tuple[str, str]] = {
     "reminded": ("已提醒 {count} 次", "{count} reminders"),
     "ignored": ("成员选择不发送", "The member will not send"),
     "made_in_console": ("由 {creator} 在管理后台创建", "Made in the console by {creator}"),
-    "waits_for": ("等待成员确认：{count} 位接收人", "Waits for the member: {count} recipients"),
+    "waits_for": ("等待成员确认：{count} 位接收人", "Waits for the member (recipients: {count})"),
     "result_0": ("未发送", "not sent"),
     "result_1": ("已发送", "sent"),
     "result_2": ("已不是好友", "no contact any more"),

@@ -210,7 +210,7 @@ def test_group_chats_blackboards_and_campaigns_have_conversations(vendor: Vendor
     assert "on the board" in browser.talk("webhook:blackboard:bb1")
     campaign = plain(browser.talk("campaign:ww1:chenmo"))
     assert "an offer" in campaign
-    assert "Waits for the member: 2 recipients" in campaign
+    assert "Waits for the member (recipients: 2)" in campaign
 
 
 def test_pictures_are_looked_at_and_files_saved(vendor: Vendor, browser: Browser) -> None:

@@ -31,7 +31,13 @@ function morph(old, fresh) {
   old.replaceChildren(...next);
 }
 
-function isAtEnd(box) {
+// On a small screen the whole page scrolls, and not the conversation in it.
+function scrolling(entries) {
+  return entries.scrollHeight > entries.clientHeight + 1 ? entries : document.scrollingElement;
+}
+
+function isAtEnd(entries) {
+  const box = scrolling(entries);
   return box.scrollHeight - box.scrollTop - box.clientHeight < 80;
 }
 
@@ -51,7 +57,9 @@ async function refresh(part) {
 
 function toEnd() {
   const entries = document.querySelector("[data-newest]");
-  if (entries) entries.scrollTop = entries.scrollHeight;
+  if (!entries) return;
+  const box = scrolling(entries);
+  box.scrollTop = box.scrollHeight;
 }
 
 let busy = false;
