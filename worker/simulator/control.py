@@ -186,7 +186,12 @@ def _press(simulator: Controlled, request: HttpRequest) -> Any:
     """Press a button of a card; the event is sent in the background, and `callbacks` shows what became of it."""
     given, world = Press.model_validate(_body(request)), simulator.world
     pressed = press(world, given)
-    about = {"person": given.person, "key": given.key, "response_code": pressed.response_code}
+    about = {
+        "person": given.person,
+        "key": given.key,
+        "response_code": pressed.response_code,
+        "agentid": pressed.message.agentid,
+    }
     return world.callbacks.send(world.apps.settings_of(pressed.message.app), pressed.xml, about).shown()
 
 

@@ -57,9 +57,10 @@ class Listening:
 class Simulator:
     """The full simulator: one world, shared by all connections."""
 
-    def __init__(self, settings: SimulatorSettings, *, host: str) -> None:
+    def __init__(self, settings: SimulatorSettings, listening: Listening) -> None:
         self.world = World(settings)
-        self._loopback = is_loopback(host)
+        self._scheme = "https" if listening.certfile else "http"
+        self._loopback = is_loopback(listening.host)
 
     def control(self, request: HttpRequest) -> HttpAnswer:
         """Answer a control call; a page of another site, which any browser may have open, controls nothing."""
@@ -75,7 +76,7 @@ class Simulator:
     def _pages(self) -> "Pages":
         from worker.simulator.inbox.pages import Pages  # when a page is asked for first: it loads the templates
 
-        return Pages(self, loopback=self._loopback)
+        return Pages(self, scheme=self._scheme, loopback=self._loopback)
 
     def connection(self) -> ClientConnection:
         """A protocol for a new client."""
@@ -95,7 +96,7 @@ def serve(
 ) -> None:
     """Serve until SIGTERM or SIGINT; `announce` is called with one line that has the address."""
     listening = Listening(host, port, certfile, keyfile)
-    asyncio.run(_serve(_factory(settings, bare, latency_s, host), listening, announce))
+    asyncio.run(_serve(_factory(settings, bare, latency_s, listening), listening, announce))
 
 
 @contextmanager
@@ -109,7 +110,7 @@ def running(settings: SimulatorSettings | None = None, *, bare: bool = False, la
         ready.append(url)
         started.set()
 
-    factory = _factory(settings or SimulatorSettings(), bare, latency_s, Listening().host)
+    factory = _factory(settings or SimulatorSettings(), bare, latency_s, Listening())
     thread = threading.Thread(
         target=_in_thread, args=(loop, factory, announce, stopping), name="simulator", daemon=True
     )
@@ -122,12 +123,12 @@ def running(settings: SimulatorSettings | None = None, *, bare: bool = False, la
         thread.join()
 
 
-def _factory(settings: SimulatorSettings, bare: bool, latency_s: float, host: str) -> Factory:
+def _factory(settings: SimulatorSettings, bare: bool, latency_s: float, listening: Listening) -> Factory:
     if bare:
         return Bare(latency_s).connection
     if latency_s:
         settings.latency_s = latency_s
-    return Simulator(settings, host=host).connection
+    return Simulator(settings, listening).connection
 
 
 def _in_thread(

@@ -274,9 +274,9 @@ def _with(known: Sequence[SettingsGroup], one: SettingsGroup, given: Json) -> li
 def _known_app(act: PageAct) -> AppSettings:
     """The app of the settings, or the unknown one that sent to this conversation."""
     corpid, agentid = _app(act.at)
-    for app in act.world.settings.apps:
-        if (app.corpid, app.agentid) == (corpid, agentid):
-            return app
+    app = act.world.apps.named(corpid, agentid)
+    if app is not None:
+        return app
     conversation = act.conversations.find(act.at)
     for entry in reversed(conversation.entries if conversation else ()):
         if isinstance(entry.what, InboxMessage) and place_of(entry.what) == act.at.place:

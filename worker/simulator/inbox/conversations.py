@@ -65,7 +65,7 @@ class Conversations:
     def _begin(self, world: World) -> None:
         self._world, self._log = world, world.inbox.log
         self._all: OrderedDict[ConversationKey, Conversation] = OrderedDict()
-        self._by_call: dict[int, What] = {}
+        self._by_call: dict[int, list[What]] = {}
         self._read = [0, 0, 0, 0, 0]
 
     async def catch_up(self, world: World) -> None:
@@ -95,9 +95,9 @@ class Conversations:
         """One conversation, or None where nothing was ever sent in it."""
         return self._all.get(key)
 
-    def of_call(self, seq: int) -> What | None:
-        """What a call showed, or None."""
-        return self._by_call.get(seq)
+    def of_call(self, seq: int) -> list[What]:
+        """What a call showed: one message, or one for each chat of a broadcast."""
+        return self._by_call.get(seq, [])
 
     @property
     def entries(self) -> tuple[int, ...]:
@@ -124,7 +124,7 @@ class Conversations:
             yield ConversationEntry((what.after, 1 + self._read[-1]), what), keys
             return
         seq = what.seq or world.calls.last_seq
-        self._by_call[seq] = what
+        self._by_call.setdefault(seq, []).append(what)
         yield ConversationEntry((seq, 0), what), keys_of(what)
         dropped = _dropped(what)
         if dropped:
@@ -175,7 +175,7 @@ def _place_of_act(act: Callback) -> list[ConversationKey]:
     person = str(act.about.get("person", ""))
     match act.app:
         case AppSettings() as app if person:
-            return [ConversationKey("app", f"{app.corpid}/{app.agentid}", person.lower())]
+            return [ConversationKey("app", f"{app.corpid}/{act.about.get('agentid', app.agentid)}", person.lower())]
         case WebhookKey() if act.about.get("chat"):
             return [ConversationKey("webhook", kind_of(str(act.about["chat"])), str(act.about["chat"]))]
         case CalledApp() as app if person:

@@ -94,9 +94,11 @@ def cookies(request: HttpRequest) -> dict[str, str]:
 
 
 def _language(request: HttpRequest) -> Lang:
-    """The language a link asks for, else the one chosen before, else the browser's first, else Chinese."""
-    wanted = (request.query.get("lang"), cookies(request).get("lang"), request.headers.get("accept-language", "")[:2])
-    return next(("zh" if one == "zh" else "en" for one in wanted if one in ("zh", "en")), "zh")
+    """The language a link asks for, else the one chosen before, else by the browser's first, else Chinese."""
+    wanted = request.query.get("lang"), cookies(request).get("lang")
+    spoken = request.headers.get("accept-language", "zh")
+    chosen = next((one for one in wanted if one in ("zh", "en")), "zh" if spoken.startswith("zh") else "en")
+    return "zh" if chosen == "zh" else "en"
 
 
 def _number(text: str | None) -> int | None:

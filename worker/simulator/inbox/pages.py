@@ -40,8 +40,8 @@ ENVIRONMENT = Environment(
     auto_reload=False,
 )
 HTML = {"Content-Type": "text/html; charset=utf-8"}
-LONGEST_TOLD = 600
-"""Characters of a refusal that are told."""
+LONGEST_TOLD = 300
+"""Characters of a refusal that are told; a cookie holds them."""
 
 
 def _static(name: str) -> bytes:
@@ -66,8 +66,8 @@ class Missing(Exception):
 class Pages:
     """All pages of one simulator."""
 
-    def __init__(self, simulator: Controlled, *, loopback: bool) -> None:
-        self._simulator, self._loopback = simulator, loopback
+    def __init__(self, simulator: Controlled, *, scheme: str, loopback: bool) -> None:
+        self._simulator, self._scheme, self._loopback = simulator, scheme, loopback
         self._conversations = Conversations(simulator.world)
         self._pulse = Pulse(self._stamp)
 
@@ -118,7 +118,7 @@ class Pages:
         reader = await self._reader(look)
         parts = {part: await self._values(reader, part) for part in ("list", "talk", "panel")}
         told = unquote(cookies(request).get("told", ""))
-        text = _render("page.html", reader, parts=parts, told=told, panels=PANELS, base=_base(request))
+        text = _render("page.html", reader, parts=parts, told=told, panels=PANELS, base=self._base(request))
         answer = HttpAnswer(text.encode("utf-8", "replace"), headers=dict(HTML))
         if request.query.get("lang") == look.lang:
             answer.headers["Set-Cookie"] = f"lang={look.lang}; Path=/; Max-Age=31536000; SameSite=Strict; HttpOnly"
@@ -135,8 +135,12 @@ class Pages:
             return HttpAnswer(b"", status=304, headers={"ETag": tag})
         if name == "panel" and not look.panel:
             raise Missing(404, "error_404")
-        text = _render(f"{name}.html", reader, base=_base(request), values=await self._values(reader, name))
+        text = _render(f"{name}.html", reader, base=self._base(request), values=await self._values(reader, name))
         return HttpAnswer(text.encode("utf-8", "replace"), headers={**HTML, "ETag": tag})
+
+    def _base(self, request: HttpRequest) -> str:
+        """The address that the browser asked for, which clients can be pointed at."""
+        return f"{self._scheme}://{request.headers['host']}"
 
     async def _reader(self, look: PageQuery) -> PageReader:
         world = self._simulator.world
@@ -207,10 +211,6 @@ def _back(form: Form) -> str:
     """The page a form stands on: an address of the page itself, never another."""
     back = form.get("back")
     return back if back == "/" or (back.startswith("/?") and back.isascii() and back.isprintable()) else "/"
-
-
-def _base(request: HttpRequest) -> str:
-    return f"http://{request.headers.get('host', '127.0.0.1')}"
 
 
 def _render(template: str, reader: PageReader, **values: Any) -> str:

@@ -206,10 +206,18 @@ def header(reader: PageReader, conversation: Conversation) -> dict[str, Any]:
         "title": title(reader, key),
         "sub": subtitle(reader, key),
         "key": webhook_key(conversation),
-        "speaker": speaker(reader.look) if key.kind == "webhook" else key.who,
+        "speaker": _speaker(reader, key),
+        "has_speakers": key.kind == "chat" or (key.kind == "webhook" and key.place != "single"),
         "callee": callee(reader, conversation),
         "badge": _badge(reader, key),
     }
+
+
+def _speaker(reader: PageReader, key: ConversationKey) -> str:
+    """The person who looks and acts: of a chat of several the one that was named."""
+    if key.kind == "webhook":
+        return speaker(reader.look)
+    return reader.look.person if key.kind == "chat" else key.who
 
 
 def _badge(reader: PageReader, key: ConversationKey) -> Mapping[str, Any]:
@@ -228,7 +236,8 @@ def callee(reader: PageReader, conversation: Conversation) -> AppSettings | Webh
     key, settings = conversation.key, reader.world.settings
     match key.kind:
         case "app":
-            return next((one for one in settings.apps if f"{one.corpid}/{one.agentid}" == key.place), None)
+            corpid, _, agentid = key.place.rpartition("/")
+            return reader.world.apps.named(corpid, int(agentid)) if agentid.isdecimal() else None
         case "webhook":
             own = webhook_key(conversation)
             return next((one for one in settings.webhook.keys if one.key == own), None)

@@ -13,12 +13,11 @@ from typing import Any
 
 from worker.crypto.envelope import EnvelopeError
 from worker.crypto.youdu import YouduEnvelope
-from worker.simulator.inbox.conversations import Conversations, What, keys_of
+from worker.simulator.inbox.conversations import Conversations, keys_of
 from worker.simulator.inbox.entries import Chip, PageReader, Tone
 from worker.simulator.inbox.look import ConversationKey
 from worker.simulator.request import Json
 from worker.simulator.wire.call_log import LoggedCall
-from worker.simulator.wire.callbacks import Callback
 from worker.simulator.wire.rulings import Ruling
 
 MOST_NAMED = 20
@@ -66,21 +65,20 @@ class CallRow:
 
 def explained(reader: PageReader, conversations: Conversations, call: LoggedCall) -> Explained:
     """A call with everything that is known of it."""
-    request, what = call.request, conversations.of_call(call.seq)
-    shown = call.shown()
+    request, shown, found = call.request, call.shown(), conversations.of_call(call.seq)
     return Explained(
         seq=call.seq,
         line=f"{request.method} {request.path}",
         time=reader.time(call.time),
         ip=f"{request.ip}:{request.port}",
         acted=list(_acted(reader, call)),
-        altered=[_altered(reader, one) for one in getattr(what, "altered", ())],
+        altered=[_altered(reader, one) for what in found[:1] for one in getattr(what, "altered", ())],
         headers=shown["headers"],
         query=request.query,
         body=_upload(reader, call.upload) if call.upload else pretty(shown["body"]),
         inside=_inside(reader, request.path, request.body),
         answer=pretty(shown["answer"]["body"]) if shown["answer"] else None,
-        shown_in=_places(what),
+        shown_in=[key for what in found for key in keys_of(what)][:MOST_NAMED],
     )
 
 
@@ -185,10 +183,6 @@ def _names(reader: PageReader, ids: Sequence[str]) -> str:
 def _altered(reader: PageReader, one: Mapping[str, Any]) -> str:
     measured = f" ({one['size']} > {one['limit']} {one['unit']})" if "limit" in one else ""
     return reader.say("rule_altered", field=one["field"], why=f"{one['why']}{measured}")
-
-
-def _places(what: What | None) -> list[ConversationKey]:
-    return [] if what is None or isinstance(what, Callback) else keys_of(what)[:MOST_NAMED]
 
 
 def _upload(reader: PageReader, upload: Json) -> str:

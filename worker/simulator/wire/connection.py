@@ -223,6 +223,7 @@ class ClientConnection(asyncio.Protocol):
             async for piece in stream:
                 if self._transport.get_write_buffer_size() > MOST_UNREAD:
                     self._transport.abort()
+                    return
                 self._transport.write(piece)
 
     def _carry_out(self, exchange: Exchange, call: LoggedCall, action: FaultAction | None) -> None:

@@ -50,14 +50,20 @@ async function refresh(part) {
   const entries = part.querySelector("[data-newest]");
   const follow = entries && isAtEnd(entries);
   const focused = document.activeElement;
+  const holder = focused?.closest("[id]")?.id;
   morph(part, fresh);
-  if (focused && focused.id && !focused.isConnected) document.getElementById(focused.id)?.focus();
+  if (focused && !focused.isConnected && holder) focusIn(document.getElementById(holder));
   if (follow) toEnd();
+}
+
+function focusIn(element) {
+  const inner = element?.matches("input, textarea, select") ? element : element?.querySelector("a, button, input, select");
+  inner?.focus();
 }
 
 function toEnd() {
   const entries = document.querySelector("[data-newest]");
-  if (!entries) return;
+  if (!entries?.offsetParent) return; // none, or out of sight on a small screen
   const box = scrolling(entries);
   box.scrollTop = box.scrollHeight;
 }
@@ -71,11 +77,14 @@ async function refreshAll() {
     return;
   }
   busy = true;
+  const slow = setTimeout(() => label(body.dataset.loading, "busy"), 400);
   try {
     await Promise.all([...document.querySelectorAll("[data-part]")].map(refresh));
   } catch {
     tell(body.dataset.away, true);
   }
+  clearTimeout(slow);
+  show(isOpen);
   setTimeout(() => {
     busy = false;
     if (again) {
@@ -85,17 +94,36 @@ async function refreshAll() {
   }, 250);
 }
 
-function show(isLive) {
+function label(text, tone) {
   state.hidden = false;
-  state.textContent = isLive ? body.dataset.live : body.dataset.away;
-  state.className = `badge live tone-${isLive ? "good" : "bad"}`;
+  state.textContent = text;
+  state.className = `badge live tone-${tone}`;
 }
 
-const events = new EventSource("/_inbox/events");
-events.addEventListener("open", () => show(true));
-events.addEventListener("error", () => show(false));
-events.addEventListener("moved", refreshAll);
-addEventListener("pagehide", () => events.close());
+function show(isLive) {
+  isOpen = isLive;
+  label(isLive ? body.dataset.live : body.dataset.away, isLive ? "good" : "bad");
+}
+
+// A page in the background gives its connection back: a browser has only a few to one host.
+let events = null;
+let isOpen = false;
+
+function listen() {
+  if (document.hidden) {
+    events?.close();
+    events = null;
+  } else if (!events) {
+    events = new EventSource("/_inbox/events");
+    events.addEventListener("open", () => show(true));
+    events.addEventListener("error", () => show(false));
+    events.addEventListener("moved", refreshAll);
+  }
+}
+
+listen();
+document.addEventListener("visibilitychange", listen);
+addEventListener("pagehide", () => events?.close());
 
 // -- forms ------------------------------------------------------------------------------------------------------------
 

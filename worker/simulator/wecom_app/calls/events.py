@@ -31,7 +31,7 @@ class MemberAct(BaseModel):
 def carry_out(world: "World", given: MemberAct) -> Json:
     """Send the event that follows; ValueError says why this is not possible."""
     app = world.apps.configured(given.corpid, given.agentid)
-    about: Json = {"act": given.act, "person": given.person}
+    about: Json = {"act": given.act, "person": given.person, "agentid": given.agentid}
     if given.act == "message":
         about["text"] = given.text
     return world.callbacks.send(app, _event(given, world.clock.now()), about).shown()

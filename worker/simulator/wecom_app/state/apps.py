@@ -97,10 +97,14 @@ class AppBook:
         known = (one for one in self._settings.apps if (one.corpid, one.secret) == (own.corpid, own.secret))
         return next(known, own)
 
+    def named(self, corpid: str, agentid: int) -> AppSettings | None:
+        """The app of the settings with this agentid, else the one of the corp that takes any; None: there is none."""
+        of_corp = [one for one in self._settings.apps if one.corpid == corpid]
+        return next((one for wanted in (agentid, None) for one in of_corp if one.agentid == wanted), None)
+
     def configured(self, corpid: str, agentid: int) -> AppSettings:
         """An app of the settings, for control; ValueError when there is none."""
-        found = (one for one in self._settings.apps if (one.corpid, one.agentid) == (corpid, agentid))
-        app = next(found, None)
+        app = self.named(corpid, agentid)
         if app is None:
             raise ValueError(f"app {agentid} of {corpid} has no callback_url: it is not among the apps of the settings")
         return app
