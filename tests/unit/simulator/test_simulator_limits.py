@@ -138,6 +138,7 @@ def test_a_members_excess_is_dropped_in_silence(vendor: Any, text: Any) -> None:
     assert (len(vendor.inbox("chenmo")), len(vendor.inbox("lihua"))) == (2, 1)
     found = vendor.violations()
     assert [("chenmo", reply["msgid"])] == [(drop["user"], drop["msgid"]) for drop in found["drops"]]
+    assert [(60, 2)] == [(drop["window_s"], drop["limit"]) for drop in found["drops"]]
     assert {"member:ww1/1:chenmo"} == {violation["key"] for violation in found["limits"]}
 
 

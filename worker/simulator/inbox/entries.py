@@ -7,26 +7,20 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from datetime import datetime, timedelta, timezone
-from typing import Any, Literal
-from urllib.parse import quote
+from typing import Literal
 
 from markupsafe import Markup
 
-from worker.drawing import Actions, Shown, draw
+from worker.drawing import draw
 from worker.simulator.inbox.conversations import ConversationEntry, What
-from worker.simulator.inbox.look import PageQuery
+from worker.simulator.inbox.shown import PageReader, shown
 from worker.simulator.inbox.words import Say
-from worker.simulator.request import Json
 from worker.simulator.wecom_app.state.inbox import InboxMessage
 from worker.simulator.wecom_external.state.tasks import MEMBER_WAITS, GroupSendTask
 from worker.simulator.wecom_webhook.state.memory import Post
 from worker.simulator.wire.callbacks import Callback
-from worker.simulator.world import World
 from worker.simulator.youdu.state.memory import DeliveredMessage, YouduNotice
 
-LONGEST_NAME = 120
-WINDOWS = {60.0: "minute", 3600.0: "hour", 86_400.0: "day", 2_592_000.0: "month"}
 Tone = Literal["calm", "busy", "good", "mixed", "bad", "gone"]
 TONES: Mapping[str, Tone] = {"open": "busy", "taken": "good", "given up": "bad"}
 
@@ -60,42 +54,6 @@ class View:
     """How many rules acted on its call."""
 
 
-@dataclass(frozen=True, slots=True)
-class PageReader:
-    """The view of one request: a world, what of it is asked for, and the language."""
-
-    world: World
-    look: PageQuery
-    say: Say
-
-    def time(self, at: float) -> str:
-        """An instant by the calendar of the settings."""
-        zone = timezone(timedelta(hours=self.world.settings.limits.day_zone_h))
-        try:
-            return datetime.fromtimestamp(at, zone).strftime("%Y-%m-%d %H:%M:%S")
-        except (ValueError, OverflowError, OSError):  # a clock that was set beyond all calendars
-            return f"{at:.0f}"
-
-    def window(self, seconds: float) -> str:
-        """A window's length in words."""
-        return self.say(WINDOWS[seconds]) if seconds in WINDOWS else self.say("seconds", count=round(seconds))
-
-    def name(self, person: str) -> str:
-        """What a member is called; a userid without a name is its own."""
-        return self.world.settings.directory.names.get(person, person)
-
-    def media(self, key: str) -> str | None:
-        """The address of an uploaded file, or None where its bytes are not there."""
-        if not isinstance(key, str):
-            return None
-        kept = self.world.files.find(key)
-        youdu = None if kept else self.world.youdu.media.known(key)
-        if kept is None and youdu is None:
-            return None
-        name = (kept.name if kept else youdu.name if youdu else "")[:LONGEST_NAME] or "picture"
-        return f"/_inbox/media/{quote(key, safe='')}/{quote(name, safe='', errors='replace')}"
-
-
 def version_of(reader: PageReader, entry: ConversationEntry) -> str:
     """What differs when an entry has to be drawn anew; costs less than drawing it."""
     return "-".join(str(part) for part in (*entry.order, *_moving(reader, entry.what)))
@@ -107,7 +65,7 @@ def _moving(reader: PageReader, what: What) -> tuple[object, ...]:
         return what.state, len(what.tries)
     rules = len(reader.world.rulings.of(what.seq))
     if isinstance(what, GroupSendTask):
-        member = what.members.get(_who(reader))
+        member = what.members.get(reader.who)
         sent = (member.status, member.ignored, member.sent_at) if member else ()
         return rules, what.cancelled_at, len(what.reminders), *sent
     if isinstance(what, YouduNotice):
@@ -132,92 +90,6 @@ def view(reader: PageReader, entry: ConversationEntry, name: str) -> View:
         chips=chips,
         rules=rules,
     )
-
-
-def shown(reader: PageReader, what: What) -> Shown:
-    """A message as the person of the conversation sees it, with what can be pressed."""
-    match what:
-        case InboxMessage():
-            return _of_app(reader, what)
-        case Post():
-            return _post(reader, what)
-        case GroupSendTask():
-            return _campaign(reader, what)
-        case YouduNotice():
-            return _plain(reader, "youdu", what.what, what.content, [])
-        case DeliveredMessage():
-            return _plain(reader, "youdu", what.msgtype, what.content, what.altered)
-    raise TypeError(f"{type(what).__name__} is no message")
-
-
-def _of_app(reader: PageReader, message: InboxMessage) -> Shown:
-    person = reader.look.person.lower() if message.chatid else _who(reader)
-    seen = message.seen_by(person)
-    hidden = {"person": person, "msgid": message.msgid}
-    pressable = message.msgtype == "template_card" and message.recalled_at is None and not message.chatid
-    return Shown(
-        channel="wecom_app",
-        msgtype=message.msgtype,
-        content=message.content,
-        altered=message.altered,
-        state=seen["state"],
-        update=seen["update"],
-        mentioned=seen["mentioned"],
-        safe=message.safe,
-        names=reader.world.settings.directory.names,
-        media=reader.media,
-        actions=_actions(reader, "card", hidden) if pressable else None,
-    )
-
-
-def _post(reader: PageReader, post: Post) -> Shown:
-    person = speaker(reader.look)
-    hidden = {"key": post.key, "chat": post.chat, "person": person}
-    mentioned = post.content.get("mentioned_list")
-    named = {str(one).lower() for one in mentioned} if isinstance(mentioned, list) else set()
-    return Shown(
-        channel="wecom_webhook",
-        msgtype=post.msgtype,
-        content=post.content,
-        altered=post.altered,
-        mentioned=bool(named & {person.lower(), "@all"}),
-        names=reader.world.settings.directory.names,
-        media=reader.media,
-        actions=_actions(reader, "click", hidden) if post.content.get("attachments") else None,
-    )
-
-
-def _campaign(reader: PageReader, task: GroupSendTask) -> Shown:
-    member = task.members.get(_who(reader))
-    waits = member is not None and member.status == MEMBER_WAITS and not member.ignored and task.cancelled_at is None
-    hidden = {"msgid": task.msgid, "member": _who(reader)}
-    return Shown(
-        channel="wecom_external",
-        msgtype="campaign",
-        content=task.content,
-        names=reader.world.settings.directory.names,
-        media=reader.media,
-        actions=_actions(reader, "campaign", hidden) if waits else None,
-    )
-
-
-def _plain(reader: PageReader, channel: Literal["youdu"], msgtype: str, content: Any, altered: list[Json]) -> Shown:
-    return Shown(channel=channel, msgtype=msgtype, content=content, altered=altered, media=reader.media)
-
-
-def _actions(reader: PageReader, act: str, hidden: Json) -> Actions:
-    return Actions(url=f"/_inbox/act/{act}", hidden={**hidden, "back": reader.look.url()})
-
-
-def speaker(look: PageQuery) -> str:
-    """The person that acts in a webhook's chat: its member where it is a single one, else the person that was named."""
-    if look.at is not None and look.at.place == "single":
-        return look.at.who.removeprefix("wo")
-    return look.person or "zhangsan"
-
-
-def _who(reader: PageReader) -> str:
-    return reader.look.at.who if reader.look.at else ""
 
 
 def time_of(what: What) -> float:
@@ -272,7 +144,7 @@ def _why_missing(reader: PageReader, what: What) -> str:
     """The limit that kept this person from a message, as the rule itself noted it."""
     seq = 0 if isinstance(what, Callback) else what.seq
     drops = (ruling.about for ruling in reader.world.rulings.of(seq) if ruling.rule == "drop")
-    own = next((about for about in drops if _who(reader) in about["people"]), None)
+    own = next((about for about in drops if reader.who in about["people"]), None)
     if own is None:  # forgotten: only the newest rulings are kept
         return reader.say("dropped_plain")
     return reader.say("dropped", limit=own["limit"], window=reader.window(own["window_s"]))
@@ -280,7 +152,7 @@ def _why_missing(reader: PageReader, what: What) -> str:
 
 def _of_campaign(reader: PageReader, task: GroupSendTask) -> Iterator[Chip]:
     """How far a campaign is at this member, and its recipients by result."""
-    say, member = reader.say, task.members.get(_who(reader))
+    say, member = reader.say, task.members.get(reader.who)
     if task.creator:
         yield Chip("calm", say("made_in_console", creator=task.creator))
     if task.reminders:
@@ -302,7 +174,7 @@ def _of_campaign(reader: PageReader, task: GroupSendTask) -> Iterator[Chip]:
 
 def _is_open(reader: PageReader, notice: YouduNotice) -> bool:
     """Whether a pop-up still stands, or a count is still the one that shows."""
-    youdu, person = reader.world.youdu, _who(reader)
+    youdu, person = reader.world.youdu, reader.who
     if notice.what == "pop_window":
         return any(window["seq"] == notice.seq for window in youdu.windows.get(person, ()))
     return bool(youdu.badges.get(person, {}).get("count", 0) == notice.content["count"])

@@ -20,11 +20,11 @@ from worker.simulator.answers import HttpAnswer, as_json
 from worker.simulator.inbox import guard
 from worker.simulator.inbox.acts import ActOutcome, Form, carry_out
 from worker.simulator.inbox.conversations import Conversations, logs
-from worker.simulator.inbox.entries import PageReader
 from worker.simulator.inbox.look import PANELS, PageQuery, Part, cookies, look_of
 from worker.simulator.inbox.media import file_answer
 from worker.simulator.inbox.panels import panel_part
 from worker.simulator.inbox.parts import list_part, talk_part, talk_version
+from worker.simulator.inbox.shown import PageReader
 from worker.simulator.inbox.stream import Pulse
 from worker.simulator.inbox.words import says
 from worker.simulator.request import HttpRequest
@@ -32,7 +32,7 @@ from worker.simulator.world import Controlled
 
 ROOT = "/_inbox/"
 ENVIRONMENT = Environment(
-    loader=PackageLoader("worker.simulator.inbox"),
+    loader=PackageLoader("worker.simulator.inbox", "assets/templates"),
     autoescape=True,
     undefined=StrictUndefined,
     trim_blocks=True,
@@ -45,7 +45,7 @@ LONGEST_TOLD = 300
 
 
 def _static(name: str) -> bytes:
-    return (files("worker.simulator.inbox") / "static" / name).read_bytes()
+    return (files("worker.simulator.inbox") / "assets" / "static" / name).read_bytes()
 
 
 STATIC: Mapping[str, tuple[str, bytes]] = {

@@ -13,9 +13,10 @@ from typing import Any
 
 from worker.simulator.inbox.acts import PRESETS
 from worker.simulator.inbox.conversations import ConversationEntry, Conversations
-from worker.simulator.inbox.entries import PageReader, view
+from worker.simulator.inbox.entries import view
 from worker.simulator.inbox.look import Panel
 from worker.simulator.inbox.parts import callee, subtitle, title, webhook_key
+from worker.simulator.inbox.shown import PageReader
 from worker.simulator.inbox.why import explained, row
 from worker.simulator.wire.routes import ROUTES
 

@@ -12,9 +12,10 @@ from itertools import islice
 from typing import Any
 
 from worker.simulator.inbox.conversations import Conversation, ConversationEntry, Conversations
-from worker.simulator.inbox.entries import PageReader, View, app_name, speaker, time_of, version_of, view
+from worker.simulator.inbox.entries import View, app_name, time_of, version_of, view
 from worker.simulator.inbox.look import KINDS, ConversationKey
 from worker.simulator.inbox.search import MOST, content_of, hits, texts
+from worker.simulator.inbox.shown import PageReader, speaker
 from worker.simulator.settings import AppSettings, WebhookKey
 from worker.simulator.settings.youdu import YouduApp
 from worker.simulator.wecom_webhook.state.memory import Post

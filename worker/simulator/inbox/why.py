@@ -14,8 +14,9 @@ from typing import Any
 from worker.crypto.envelope import EnvelopeError
 from worker.crypto.youdu import YouduEnvelope
 from worker.simulator.inbox.conversations import Conversations, keys_of
-from worker.simulator.inbox.entries import Chip, PageReader, Tone
+from worker.simulator.inbox.entries import Chip, Tone
 from worker.simulator.inbox.look import ConversationKey
+from worker.simulator.inbox.shown import PageReader
 from worker.simulator.request import Json
 from worker.simulator.wire.call_log import LoggedCall
 from worker.simulator.wire.rulings import Ruling

@@ -42,7 +42,7 @@ class AppSettings(CalledBack):
     @property
     def name(self) -> str:
         """The app's name in messages to people."""
-        return f"app {self.agentid} of {self.corpid}"
+        return f"the app of {self.corpid}" if self.agentid is None else f"app {self.agentid} of {self.corpid}"
 
     def wrapped(self, encrypted: str) -> str:
         """The body of a callback."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import AsyncGenerator, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -13,7 +13,12 @@ import pytest
 
 from tests.unit.simulator.conftest import Vendor
 from tests.unit.simulator.inbox.conftest import Browser
+from worker.simulator import SimulatorSettings
+from worker.simulator.answers import HttpAnswer
 from worker.simulator.inbox.stream import MOST_PAGES, Pulse
+from worker.simulator.request import HttpRequest
+from worker.simulator.wire.connection import ClientConnection
+from worker.simulator.world import World
 
 
 @contextmanager
@@ -163,3 +168,51 @@ def test_a_long_log_lets_calls_pass_while_it_is_read(vendor: Vendor, browser: Br
 def test_a_stream_is_only_asked_for(browser: Browser, method: str) -> None:
     """405."""
     assert 405 == browser.session.request(method, f"{browser.url}/_inbox/events", timeout=60).status_code
+
+
+class Deaf(asyncio.Transport):
+    """A client whose unread bytes pile up."""
+
+    def __init__(self) -> None:
+        super().__init__({"peername": ("127.0.0.1", 1)})
+        self.unread = 0
+        self.aborted = asyncio.Event()
+
+    def write(self, data: bytes | bytearray | memoryview) -> None:
+        self.unread += len(data)
+
+    def get_write_buffer_size(self) -> int:
+        return self.unread
+
+    def abort(self) -> None:
+        self.aborted.set()
+
+
+class Chatty:
+    """A simulator whose page never ends."""
+
+    def __init__(self) -> None:
+        self.world = World(SimulatorSettings())
+
+    def control(self, request: HttpRequest) -> HttpAnswer:
+        raise AssertionError("not asked for")
+
+    async def page(self, request: HttpRequest) -> HttpAnswer:
+        async def pieces() -> AsyncGenerator[bytes]:
+            while True:
+                yield b"x" * 1024
+
+        return HttpAnswer(b"", stream=pieces())
+
+
+def test_a_page_that_reads_nothing_is_let_go() -> None:
+    """Once 64 KiB wait for it."""
+
+    async def visit() -> int:
+        deaf, connection = Deaf(), ClientConnection(Chatty())
+        connection.connection_made(deaf)
+        connection.data_received(b"GET /_inbox/events HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        await deaf.aborted.wait()
+        return deaf.unread
+
+    assert 64 * 1024 < asyncio.run(visit()) < 67 * 1024
