@@ -351,7 +351,7 @@ SAMPLES: dict[str, Shown] = {
 def page(lang: Lang, theme: str) -> Markup:
     """All samples, pressable and inert, and all states."""
     drawn = (
-        Markup('<section class="panel"><h3>{}</h3><div class="chat">{}{}</div></section>').format(
+        Markup('<section class="panel"><h2>{}</h2><div class="chat">{}{}</div></section>').format(
             name, draw(one, lang), draw(replace(one, actions=None), lang)
         )
         for name, one in SAMPLES.items()

@@ -52,8 +52,8 @@ def anchor(address: str, inside: str | Markup) -> Markup:
 
 def with_links(text: str) -> Markup:
     """Running text whose addresses are links."""
-    out, at = Markup(), 0
+    out, at = [], 0
     for found in BARE.finditer(text):
-        out += escape(text[at : found.start()]) + anchor(found[0], found[0])
+        out += [escape(text[at : found.start()]), anchor(found[0], found[0])]
         at = found.end()
-    return out + escape(text[at:])
+    return Markup().join([*out, escape(text[at:])])

@@ -24,7 +24,7 @@ from worker.drawing.markup import MENTION
 Dialect = Literal["markdown", "markdown_v2"]
 Mentioned = Callable[[str], Markup]
 Picture = Callable[[str], Markup]
-LONGEST = 65_536
+LONGEST = 16_384
 """Characters; a longer text, which no vendor takes, is drawn as it was typed."""
 SHARED = ("heading", "blockquote", "newline", "backticks", "emphasis", "balance_pairs", "link")
 ADDED = ("list", "fence", "hr", "table", "image")

@@ -9,12 +9,14 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from html import unescape
+from itertools import islice
 
 from markupsafe import Markup, escape
 
 from worker.drawing.links import followed, with_links
 
 TAG = re.compile(r"<(/?)([a-zA-Z][a-zA-Z0-9]*)(\s[^<>]{0,4096}|/?)>")
+IMAGE = re.compile(r"<img\s([^<>]{0,4096})>", re.IGNORECASE)
 MENTION = re.compile(r"<@([^<>\s]{1,64})>")
 ATTRIBUTE = re.compile(r"""([a-z-]+)\s*=\s*(?:"([^"]*)"|'([^']*)'|([^\s"'>]+))""", re.IGNORECASE)
 Attributes = Mapping[str, str]
@@ -22,6 +24,10 @@ Opening = Callable[[Attributes], Markup]
 """The tag that is written for one that was read."""
 MOST_OPEN = 40
 """Tags inside each other; deeper ones are left out, and their text stays."""
+MOST_TAGS = 5_000
+"""Tags of one text; what follows them is shown as typed, so that no message keeps a page waiting."""
+MOST_PICTURES = 200
+"""Pictures of one article, likewise."""
 
 
 def _as(tag: str) -> Opening:
@@ -65,11 +71,11 @@ def marked_up(text: str, tags: Mapping[str, Opening], between: Callable[[str], M
     out: list[Markup] = []
     opened: list[tuple[str, str]] = []
     at = 0
-    for found in TAG.finditer(text):
+    for found in islice(TAG.finditer(text), MOST_TAGS):
         out.append((escape if _links(opened) else between)(text[at : found.start()]))
         out.append(_tag(found, tags, opened))
         at = found.end()
-    out.append(between(text[at:]))
+    out.append((escape if _links(opened) else between)(text[at:]))
     out += [Markup(f"</{written}>") for _, written in reversed(opened)]
     return Markup().join(out)
 
@@ -125,7 +131,7 @@ def coloured_text(text: str) -> Markup:
 def article(text: str, picture: Callable[[str], Markup]) -> Markup:
     """An article's HTML; its pictures are drawn by `picture`."""
     out, at = [], 0
-    for found in re.finditer(r"<img\s([^<>]{0,4096})>", text, re.IGNORECASE):
+    for found in islice(IMAGE.finditer(text), MOST_PICTURES):
         source = next((one[2] or one[3] or one[4] for one in ATTRIBUTE.finditer(found[1]) if one[1] == "src"), "")
         out += [(text[at : found.start()], unescape(source or ""))]
         at = found.end()

@@ -318,6 +318,22 @@ def test_a_text_has_links_where_the_vendor_has_them(channel: Channel) -> None:
     assert (channel != "wecom_app") == ("&lt;a href=" in drawn)
 
 
+def test_a_link_that_is_left_open_holds_no_other() -> None:
+    """Though an address stands in its text."""
+    drawn = draw(app("text", {"content": '<a href="https://e.com/1">see https://e.com/2'}))
+
+    assert [] == DrawnHtml(drawn).faults
+    assert ["https://e.com/1"] == [one["href"] for one in elements(drawn, "a")]
+
+
+def test_tags_beyond_thousands_are_shown_as_typed() -> None:
+    """No message keeps a page waiting."""
+    drawn = draw(app("mpnews", {"articles": [{"title": "t", "content": "<b>x</b>" * 3000}]}))
+
+    assert 2500 == len(elements(drawn, "b"))
+    assert 500 == drawn.count("&lt;b&gt;x&lt;/b&gt;")
+
+
 def test_markdown_of_applications_has_colours_and_bold_alone() -> None:
     """Its page lists no italics, lists, tables or pictures."""
     text = (
