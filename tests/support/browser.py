@@ -1,0 +1,139 @@
+"""A browser without a screen: asks an ASGI application, keeps its cookies, fills in the forms of its pages."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from html.parser import HTMLParser
+from http.cookies import SimpleCookie
+from typing import Any
+from urllib.parse import urlencode, urlsplit
+
+FORM = "application/x-www-form-urlencoded"
+
+
+@dataclass
+class Form:
+    """A form of a page, with what it sends as it is."""
+
+    action: str
+    fields: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Shown:
+    """What a browser got."""
+
+    status: int
+    text: str
+    headers: Mapping[str, str]
+    set_cookies: tuple[str, ...]
+
+    @property
+    def location(self) -> str:
+        """Where it is sent to."""
+        return self.headers["location"]
+
+    @property
+    def forms(self) -> dict[str, Form]:
+        """The forms by the path they post to."""
+        return {form.action: form for form in _Forms(self.text).found}
+
+    @property
+    def links(self) -> list[str]:
+        """Where its links lead."""
+        return _Forms(self.text).links
+
+
+class _Forms(HTMLParser):
+    def __init__(self, text: str):
+        super().__init__()
+        self.found: list[Form] = []
+        self.links: list[str] = []
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        given = {name: value or "" for name, value in attrs}
+        if tag == "form":
+            self.found.append(Form(given.get("action", "")))
+        if tag == "input" and "name" in given and self.found:
+            self.found[-1].fields[given["name"]] = given.get("value", "")
+        if tag == "a" and "href" in given:
+            self.links.append(given["href"])
+
+
+class Browser:
+    """One browser at one address."""
+
+    def __init__(
+        self, app: Any, *, host: str = "localhost", client: str = "127.0.0.1", scheme: str = "http", root: str = ""
+    ):
+        self._app, self.host, self.client, self.scheme, self._root = app, host, client, scheme, root
+        self.cookies: dict[str, str] = {}
+
+    def get(self, path: str, **headers: str) -> Shown:
+        """Asks for a page."""
+        return asyncio.run(self._ask("GET", path, b"", headers))
+
+    def post(self, path: str, fields: Mapping[str, str], **headers: str) -> Shown:
+        """Posts a form, as a page of the same site does unless `headers` say otherwise."""
+        own = {"sec_fetch_site": "same-origin", "content_type": FORM}
+        return asyncio.run(self._ask("POST", path, urlencode(fields).encode(), {**own, **headers}))
+
+    def send(self, method: str, path: str, body: bytes | Iterable[bytes | None] = b"", **headers: str) -> Shown:
+        """Anything else; a body of several pieces arrives piece by piece, and one that ends with None never ends."""
+        return asyncio.run(self._ask(method, path, body, headers))
+
+    def submit(self, page: Shown, action: str, **filled: str) -> Shown:
+        """Fills in a form of a page and posts it."""
+        return self.post(action, {**page.forms[action].fields, **filled})
+
+    async def _ask(
+        self, method: str, path: str, body: bytes | Iterable[bytes | None], headers: Mapping[str, str]
+    ) -> Shown:
+        pieces = iter([body] if isinstance(body, bytes) else body)
+        sent: list[dict[str, Any]] = []
+
+        async def receive() -> dict[str, Any]:
+            piece = next(pieces, b"")
+            if piece is None:
+                await asyncio.Event().wait()
+            return {"type": "http.request", "body": piece, "more_body": bool(piece) and not isinstance(body, bytes)}
+
+        async def send(message: dict[str, Any]) -> None:
+            sent.append(message)
+
+        await self._app(self._scope(method, path, headers), receive, send)
+        return self._kept(sent)
+
+    def _scope(self, method: str, path: str, headers: Mapping[str, str]) -> dict[str, Any]:
+        given = {"host": self.host, **{name.replace("_", "-"): value for name, value in headers.items()}}
+        if self.cookies:
+            given.setdefault("cookie", "; ".join(f"{name}={value}" for name, value in self.cookies.items()))
+        parts = urlsplit(path)
+        return {
+            "type": "http",
+            "asgi": {"version": "3.0"},
+            "http_version": "1.1",
+            "method": method,
+            "scheme": self.scheme,
+            "path": parts.path,
+            "raw_path": parts.path.encode(),
+            "query_string": parts.query.encode(),
+            "root_path": self._root,
+            "headers": [(name.encode(), value.encode()) for name, value in given.items()],
+            "client": (self.client, 1),
+            "server": ("127.0.0.1", 80),
+        }
+
+    def _kept(self, sent: list[dict[str, Any]]) -> Shown:
+        headers = [(name.decode(), value.decode()) for name, value in sent[0]["headers"]]
+        set_cookies = tuple(value for name, value in headers if name == "set-cookie")
+        for line in set_cookies:
+            for name, morsel in SimpleCookie(line).items():
+                self.cookies[name] = morsel.value
+                if morsel["max-age"] == "0":
+                    del self.cookies[name]
+        body = b"".join(part.get("body", b"") for part in sent[1:])
+        return Shown(sent[0]["status"], body.decode(), dict(headers), set_cookies)

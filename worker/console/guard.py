@@ -1,0 +1,104 @@
+"""What holds for every request and every answer, before any page: the host, the proxy, the size, the headers.
+
+It stands around the whole application, so that an error's page has the headers too. Knows no page and no viewer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.responses import PlainTextResponse
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+HEADERS = {
+    "content-security-policy": (
+        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self';"
+        " form-action 'self'; frame-ancestors 'none'; base-uri 'none'"
+    ),
+    "x-content-type-options": "nosniff",
+    "x-frame-options": "DENY",
+    "referrer-policy": "no-referrer",
+    "cross-origin-opener-policy": "same-origin",
+    "cross-origin-resource-policy": "same-origin",
+    "permissions-policy": "camera=(), geolocation=(), microphone=()",
+}
+"""On every answer; `cache-control: no-store` on each that does not say otherwise."""
+FROM_PROXY = "console_from_proxy"
+"""The key in a scope that says whether a proxy of ours handed the request over."""
+Networks = Sequence[IPv4Network | IPv6Network]
+
+
+def networks(addresses: Collection[str]) -> Networks:
+    """Addresses and networks, such as `10.2.0.0/16`; ValueError for what is neither."""
+    return tuple(ip_network(address) for address in addresses)
+
+
+class Guard:
+    """The console behind its checks."""
+
+    def __init__(self, app: ASGIApp, *, hosts: Collection[str], proxies: Networks = ()):
+        """`hosts`: names, without ports, under which it may be asked for; `proxies`: whose headers are believed."""
+        self._app, self._hosts, self._proxies = app, frozenset(map(str.lower, hosts)), proxies
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answers requests; anything else, such as a web socket, is turned away."""
+        if scope["type"] == "lifespan":
+            await self._app(scope, receive, send)
+            return
+        if scope["type"] != "http":
+            return
+        guarded = _with_headers(send)
+        if not self._is_ours(Headers(scope=scope).getlist("host")):
+            await PlainTextResponse("no such host\n", 421)(scope, receive, guarded)
+            return
+        await self._app(self._seen(scope), receive, guarded)
+
+    def _is_ours(self, given: Sequence[str]) -> bool:
+        """Exactly one Host, which is one of ours."""
+        return len(given) == 1 and host_of(given[0]) in self._hosts
+
+    def _seen(self, scope: Scope) -> Scope:
+        """The scope as the browser made it: behind a proxy of ours its scheme and address are in headers."""
+        peer = scope["client"][0] if scope.get("client") else ""
+        if not _is_one_of(peer, self._proxies):
+            return {**scope, FROM_PROXY: False}
+        headers = Headers(scope=scope)
+        client = _first_stranger(headers.getlist("x-forwarded-for"), self._proxies) or peer
+        scheme = "https" if headers.get("x-forwarded-proto", "").lower() == "https" else scope["scheme"]
+        return {**scope, FROM_PROXY: True, "client": (client, 0), "scheme": scheme}
+
+
+def host_of(text: str) -> str:
+    """The name in a Host header, without its port, in lower case; brackets stay around an IPv6 address."""
+    name, colon, port = text.rpartition(":")
+    return (name if colon and port.isdigit() else text).lower()
+
+
+def _first_stranger(forwarded: Sequence[str], proxies: Networks) -> str | None:
+    """The last address of X-Forwarded-For that is no proxy of ours; what stands before it anyone can have written."""
+    for address in reversed([one.strip() for line in forwarded for one in line.split(",")]):
+        if not _is_one_of(address, proxies):
+            return address[:45] or None
+    return None
+
+
+def _is_one_of(address: str, wanted: Networks) -> bool:
+    try:
+        found = ip_address(address)
+    except ValueError:
+        return False
+    return any(found in network for network in wanted)
+
+
+def _with_headers(send: Send) -> Send:
+    async def guarded(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            headers = MutableHeaders(scope=message)
+            for name, value in HEADERS.items():
+                headers[name] = value
+            headers.setdefault("cache-control", "no-store")
+        await send(message)
+
+    return guarded

@@ -1,0 +1,106 @@
+"""Makes a page of its template: escaped, and with an error for a variable that was not given. Knows no HTTP."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cache
+from hashlib import sha256
+from importlib.resources import files
+from urllib.parse import quote, urlencode
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+
+from worker.console.page import View
+from worker.console.visit import Visit
+from worker.console.words import say
+from worker.drawing import Lang, state_badge, stylesheet
+
+_HERE = files("worker.console")
+_TYPES = {"css": "text/css; charset=utf-8", "js": "text/javascript; charset=utf-8"}
+
+
+@dataclass(frozen=True, slots=True)
+class Asset:
+    """A file that pages load."""
+
+    body: bytes
+    content_type: str
+    version: str
+    """The beginning of its hash, which stands in its address: a newer file has another address."""
+
+
+@cache
+def assets() -> Mapping[str, Asset]:
+    """All of them by their names: there is no other file that a path could lead to."""
+    own = {name: (_HERE / "static" / name).read_bytes() for name in ("console.css", "console.js")}
+    return {
+        name: Asset(body, _TYPES[name.rpartition(".")[2]], sha256(body).hexdigest()[:12])
+        for name, body in {**own, "design.css": stylesheet().encode()}.items()
+    }
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """What stands around a page."""
+
+    visit: Visit
+    root: str
+    """The path under which the console is mounted; empty: none."""
+    here: str
+    """The page's own path and query, without `root`."""
+    nav: tuple[tuple[str, str], ...]
+    """Path and word of each link that the viewer may follow."""
+
+
+def address(root: str, path: str, query: Mapping[str, object]) -> str:
+    """A path of the console as a browser asks for it; values of None are left out."""
+    given = {name: value for name, value in query.items() if value is not None}
+    return f"{root}{quote(path)}{'?' + urlencode(given) if given else ''}"
+
+
+def render(page: View, frame: Frame) -> str:
+    """The page as HTML."""
+    visit = frame.visit
+    field = Markup('<input type="hidden" name="csrf" value="{}">').format(visit.csrf) if visit.csrf else None
+    here = frame.here.partition("?")[0]
+    return (
+        _environment()
+        .get_template(page.template)
+        .render(
+            {
+                "title": page.title,
+                "lang": visit.lang,
+                "theme": visit.theme,
+                "viewer": visit.viewer,
+                "here": frame.here,
+                "nav": [(path, word, _is_within(here, path)) for path, word in frame.nav],
+                "csrf_field": field,
+                "t": _say_in(visit.lang),
+                "badge": lambda state: state_badge(state, visit.lang),
+                "link": lambda path, **query: address(frame.root, path, query),
+                "asset": lambda name: address(frame.root, f"/static/{name}", {"v": assets()[name].version}),
+                **page.data,
+            }
+        )
+    )
+
+
+def _is_within(here: str, path: str) -> bool:
+    return here == path if path == "/" else here == path or here.startswith(f"{path}/")
+
+
+def _say_in(lang: Lang) -> Callable[..., str]:
+    return lambda key, **values: say(lang, key, **values)
+
+
+@cache
+def _environment() -> Environment:
+    return Environment(
+        loader=FileSystemLoader(str(_HERE / "templates")),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )

@@ -1,0 +1,28 @@
+"""What the console stands on: the outbox, the settings, the accounts; and a connection for the reads of one page."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from sqlalchemy import Connection
+
+from worker.config.accounts import AccountSource
+from worker.config.settings import Settings
+from worker.outbox.engine.database import Database
+
+
+@dataclass(frozen=True, slots=True)
+class Site:
+    """One installation."""
+
+    settings: Settings
+    database: Database
+    accounts: AccountSource
+
+    @contextmanager
+    def reading(self) -> Iterator[Connection]:
+        """A connection for the reads of one page."""
+        with self.database.reading() as connection:
+            yield connection

@@ -1,0 +1,30 @@
+// The console's whole script: it keeps live parts of a page fresh, and gives the search field a key.
+"use strict";
+
+document.addEventListener("keydown", (event) => {
+  const typing = event.target.closest("input, select, textarea, [contenteditable]");
+  if (event.key !== "/" || typing || event.ctrlKey || event.metaKey || event.altKey) return;
+  const search = document.querySelector("[data-search]");
+  if (search) { event.preventDefault(); search.focus(); }
+});
+
+// An element with an id and data-live="SECONDS" is replaced by itself out of the same page, asked for anew.
+async function refresh() {
+  const answer = await fetch(location.href, { headers: { "x-live": "1" }, redirect: "error" });
+  if (!answer.ok) return;
+  const fresh = new DOMParser().parseFromString(await answer.text(), "text/html");
+  for (const part of document.querySelectorAll("[data-live]")) {
+    const next = fresh.getElementById(part.id);
+    // Not under a person's hands: neither what has the focus nor what is selected.
+    if (next && !part.contains(document.activeElement) && getSelection().isCollapsed) part.replaceWith(next);
+  }
+}
+
+const paces = [...document.querySelectorAll("[data-live]")].map((part) => Number(part.dataset.live));
+if (paces.length) {
+  const turn = async () => {
+    try { if (!document.hidden) await refresh(); } catch { /* away: the next turn asks again */ }
+    setTimeout(turn, 1000 * Math.min(...paces));
+  };
+  setTimeout(turn, 1000 * Math.min(...paces));
+}

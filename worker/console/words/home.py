@@ -1,0 +1,20 @@
+"""The words of the first page."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+HOME: Mapping[str, tuple[str, str]] = {
+    "home.title": ("概览", "Overview"),
+    "home.due": ("到期待发", "Due"),
+    "home.oldest": ("最早一条已等待", "The first has waited"),
+    "home.sending": ("发送中", "Being sent"),
+    "home.unknown": ("结果未知，待处理", "In doubt, to be decided"),
+    "home.processes": ("运行中的工作进程", "Worker processes alive"),
+    "home.silent": ("另有 {count} 个失去心跳", "and {count} without a heartbeat"),
+    "home.at_least": ("至少 {count}", "at least {count}"),
+    "home.nothing": ("没有待发的消息。", "Nothing is due."),
+    "home.account": ("账号", "Account"),
+    "home.queued": ("排队", "Queued"),
+    "home.seconds": ("{count} 秒", "{count} s"),
+}
