@@ -57,6 +57,8 @@ begin not atomic
       ('worker_processes', 'select', 'select'),
       ('worker_receipts', 'select', ''),
       ('worker_response_codes', 'select (id, part_id, state, leased_by, ends_at)', ''),
+      ('worker_sessions', '', ''),
+      ('worker_sign_ins', '', ''),
       ('worker_site', 'select', 'select'),
       ('worker_suppressions', '', ''),
       ('worker_task_ids', 'select, insert, update (account, task_id, part_id)', ''),

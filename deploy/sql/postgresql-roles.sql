@@ -74,6 +74,8 @@ begin
     ('worker_processes', 'select', 'select'),
     ('worker_receipts', 'select', ''),
     ('worker_response_codes', 'select (id, part_id, state, leased_by, ends_at)', ''),
+    ('worker_sessions', '', ''),
+    ('worker_sign_ins', '', ''),
     ('worker_site', 'select', 'select'),
     ('worker_suppressions', '', ''),
     ('worker_task_ids', 'select, insert', ''),

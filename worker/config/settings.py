@@ -27,6 +27,7 @@ from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, SettingsError
 
 from worker.config.account_settings import AccountSettings, StagingSettings, TenantSettings
+from worker.config.console import ConsoleSettings, OidcSettings, UserSettings
 from worker.config.egress import ClientCertificateSettings
 from worker.config.notify import NotifySettings, NotifyTarget
 from worker.config.places import (
@@ -253,6 +254,7 @@ class Settings(BaseSettings):
     logs: LogSettings = LogSettings()
     staging: StagingSettings = StagingSettings()
     notify: NotifySettings = NotifySettings()
+    console: ConsoleSettings = ConsoleSettings()
     _file: SettingsFile | None = PrivateAttr(None)
 
     @property
@@ -382,6 +384,10 @@ _TABLES: Mapping[int | str, type[BaseModel]] = {
     "staging": StagingSettings,
     "notify": NotifySettings,
     "to": NotifyTarget,
+    "console": ConsoleSettings,
+    "users": UserSettings,
+    "oidc": OidcSettings,
+    "client_secret": SecretFrom,
     "database": UrlFrom,
     "state_database": UrlFrom,
     "broker": UrlFrom,

@@ -32,6 +32,8 @@ PAST_WINDOW_DAYS = 1.0
 FORGOTTEN_MEDIA_DAYS = 30.0
 IDLE_BUDGET_DAYS = 1.0
 QUIET_LANE_DAYS = 600 / DAY_S
+ENDED_SESSION_DAYS = 1 / 24
+TRIED_SIGN_IN_DAYS = 1.0
 BETWEEN_BATCHES_S = 0.2
 BETWEEN_ROUNDS_S = 600.0
 AFTER_FAILURE_S = 60.0
@@ -76,6 +78,8 @@ class Housekeeping:
             _Task("media", FORGOTTEN_MEDIA_DAYS, purge.purge_media),
             _Task("pauses", ENDED_PAUSE_DAYS, purge.purge_pauses),
             _Task("processes", ENDED_PROCESS_DAYS, purge.purge_processes),
+            _Task("sessions", ENDED_SESSION_DAYS, purge.purge_sessions),
+            _Task("sign_ins", TRIED_SIGN_IN_DAYS, purge.purge_sign_ins),
             # Last: a state database that is away ends the turn.
             _Task("lanes", QUIET_LANE_DAYS, purge.purge_lanes, of_state=True),
             _Task("lane_events", settings.callbacks_days, purge.purge_lane_events, of_state=True),

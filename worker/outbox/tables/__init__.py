@@ -18,6 +18,7 @@ from worker.outbox.tables.job import jobs, order_queue, orders, parts
 from worker.outbox.tables.lane import budgets, grants, lane_events, lanes, leases, pauses, processes, site, tokens
 from worker.outbox.tables.record import attempts, confirmations, failures, receipts, response_codes, task_ids, waits
 from worker.outbox.tables.search import suppressions, terms, unindexed
+from worker.outbox.tables.session import sessions, sign_ins
 
 __all__ = [
     "VERSION_TABLE",
@@ -55,6 +56,8 @@ __all__ = [
     "processes",
     "receipts",
     "response_codes",
+    "sessions",
+    "sign_ins",
     "site",
     "suppressions",
     "task_ids",

@@ -337,6 +337,10 @@ _LANES = (
 _LANE_EVENTS = "select id from worker_lane_events where happened_at < :before order by id limit :limit"
 
 
+_SESSIONS = "select id from worker_sessions where ends_at < :before limit :limit"
+_SIGN_INS = "select id from worker_sign_ins where tried_at < :before limit :limit"
+
+
 def _purge_found(
     query: str, tables: Sequence[str], database: Database, before: int, after: str, *, key: str = "id"
 ) -> BatchResult:
@@ -357,6 +361,10 @@ purge_processes = partial(_purge_found, _PROCESSES, ("worker_processes",))
 """Deletes processes that ended and left no part marked and no hook running."""
 purge_lanes = partial(_purge_found, _LANES, ("worker_lanes",), key="lane")
 """Deletes lanes without a block or a change of their bound since an instant."""
+purge_sessions = partial(_purge_found, _SESSIONS, ("worker_sessions",))
+"""Deletes sessions of the console that ended."""
+purge_sign_ins = partial(_purge_found, _SIGN_INS, ("worker_sign_ins",))
+"""Deletes sign-ins that were tried before an instant."""
 purge_lane_events = partial(_purge_found, _LANE_EVENTS, ("worker_lane_events",))
 """Deletes events of lanes."""
 

@@ -1,0 +1,130 @@
+"""`[console]`: where the console listens, who may sign in and how, and what each of them may.
+
+Knows how the settings are written; what a role may is `console/viewer.py`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from ipaddress import IPv4Network, IPv6Network, ip_network
+from typing import Annotated, Literal, Self
+from urllib.parse import urlsplit
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator, model_validator
+
+from worker.config.places import SecretFrom
+from worker.config.token_provider import is_web_address
+
+Seconds = Annotated[float, Field(gt=0)]
+EVERY_ACCOUNT = "*"
+"""Stands for all accounts in a user's list."""
+HostName = Annotated[str, StringConstraints(pattern=r"^([A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\])$")]
+HeaderName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z][A-Za-z0-9-]{0,60}$")]
+PersonName = Annotated[str, StringConstraints(min_length=1, max_length=128)]
+
+
+class UserSettings(BaseModel):
+    """`[console.users.NAME]`: one who may sign in; NAME is also what the proxy or the issuer calls them."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+
+    role: Literal["reader", "support", "operator", "admin"]
+    accounts: tuple[str, ...] = ()
+    """Of support and operators: the accounts whose texts they may read, and on which an operator may act."""
+    password: str | None = Field(None, repr=False)
+    """What `worker console hash` prints; None: they sign in by the proxy or the issuer only."""
+
+    @field_validator("password")
+    @classmethod
+    def _is_a_hash(cls, value: str | None) -> str | None:
+        if value is not None and not re.fullmatch(r"\$argon2id\$v=\d+\$[\w=,]+\$[\w+/]+\$[\w+/]+", value):
+            raise ValueError("is no argon2id hash; write what `worker console hash` prints for the password")
+        return value
+
+    @model_validator(mode="after")
+    def _has_what_its_role_needs(self) -> Self:
+        if self.role in ("support", "operator") and not self.accounts:
+            raise ValueError(f'names no account; a {self.role} needs accounts = ["NAME"], or ["*"] for all')
+        if self.role in ("reader", "admin") and self.accounts:
+            raise ValueError(f"names accounts, which make no difference to a role of {self.role}; leave them out")
+        return self
+
+
+class OidcSettings(BaseModel):
+    """`[console.oidc]`: an OpenID Connect provider that says who somebody is."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    issuer: str
+    client_id: Annotated[str, Field(min_length=1)]
+    client_secret: SecretFrom | None = None
+    """None: the client is public, and PKCE alone protects the code."""
+    claim: Annotated[str, Field(min_length=1)] = "email"
+    """The claim of the ID token that is the user's name."""
+    scope: str = "openid email profile"
+
+    @field_validator("issuer")
+    @classmethod
+    def _is_an_address(cls, value: str) -> str:
+        # Keys that came over plain HTTP would vouch for anyone.
+        if not is_web_address(value) or urlsplit(value).scheme != "https":
+            raise ValueError("is no https address; write it as the provider's page does, https://host/path")
+        return value.rstrip("/")
+
+
+class ConsoleSettings(BaseModel):
+    """`[console]`: the pages for those who operate."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    listen: str = "127.0.0.1:8091"
+    hosts: tuple[HostName, ...] = ()
+    """Names under which browsers ask for it, beside those of this machine; any other is turned away."""
+    proxies: tuple[str, ...] = ()
+    """Addresses and networks of the reverse proxies that end TLS before it; requests of others are turned away."""
+    user_header: HeaderName | None = None
+    """The header in which these proxies name the user; None: they name none."""
+    users: dict[PersonName, UserSettings] = {}
+    others: Literal["reader"] | None = None
+    """The role of those whom the proxy or the issuer names and `users` does not; None: they may not sign in."""
+    oidc: OidcSettings | None = None
+    session_s: Seconds = 43_200
+    """How long a session lasts."""
+    idle_s: Annotated[float, Field(ge=120)] = 3_600
+    """How long a session lasts that is not used."""
+
+    @field_validator("proxies")
+    @classmethod
+    def _are_networks(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for n, entry in enumerate(value, start=1):
+            try:
+                ip_network(entry)
+            except ValueError:
+                raise ValueError(f"entry {n} is no address and no network such as 10.2.0.0/16; correct it") from None
+        return value
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> Self:
+        if self.user_header is not None and not self.proxies:
+            raise ValueError("user_header needs proxies: anyone can write a header, so say whose is believed")
+        if self.others is not None and self.user_header is None and self.oidc is None:
+            raise ValueError("others needs user_header or oidc, which name them; leave it out")
+        if self.proxies and not self.hosts:
+            raise ValueError('proxies needs hosts = ["console.example.com"], the names that browsers ask for')
+        return self
+
+    @property
+    def networks(self) -> tuple[IPv4Network | IPv6Network, ...]:
+        """The addresses of the proxies."""
+        return tuple(map(ip_network, self.proxies))
+
+    @property
+    def passwords(self) -> Mapping[str, str]:
+        """The hashes of the users who have a password."""
+        return {name: user.password for name, user in self.users.items() if user.password is not None}
+
+    @property
+    def has_sign_in(self) -> bool:
+        """Whether anyone can sign in as it is."""
+        return bool(self.passwords) or self.user_header is not None or self.oidc is not None

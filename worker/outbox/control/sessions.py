@@ -1,0 +1,77 @@
+"""The rows of the console's sessions, and of sign-ins that were tried.
+
+Knows hashes only: neither the token of a browser nor a name that was typed is ever stored here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from sqlalchemy import Connection
+from uuid_utils import uuid7
+
+from worker.outbox import tables
+from worker.outbox.engine.bulk import insert_rows
+from worker.outbox.engine.clock import micros
+from worker.outbox.engine.sql import fetch, read_now, run
+
+_COLUMNS = tables.columns_of(tables.sessions)
+
+
+@dataclass(frozen=True, slots=True)
+class SessionRow:
+    """A browser in which a person has signed in; the columns of its row."""
+
+    id: str
+    person: str
+    way: str
+    created_at: int
+    seen_at: int
+    ends_at: int
+
+
+def open_session(connection: Connection, now_sql: str, id: str, person: str, way: str, lives_s: float) -> None:
+    """Writes the row of a browser in which a person has just signed in."""
+    now = read_now(connection, now_sql)
+    row = SessionRow(id, person, way, now, now, now + micros(lives_s))
+    insert_rows(connection, tables.sessions, [{name: getattr(row, name) for name in row.__slots__}])
+
+
+def session_of(connection: Connection, now_sql: str, id: str, idle_s: float) -> tuple[SessionRow | None, int]:
+    """The session with this hash, and the database's clock; None where it is over, unused for too long, or unknown."""
+    now = read_now(connection, now_sql)
+    query = f"select {_COLUMNS} from worker_sessions where id = :id and ends_at > :now and seen_at > :idle"
+    rows = fetch(connection, query, {"id": id, "now": now, "idle": now - micros(idle_s)})
+    return (SessionRow(*rows[0]) if rows else None), now
+
+
+def see_session(connection: Connection, id: str, now: int) -> None:
+    """Notes that a session is used."""
+    run(connection, "update worker_sessions set seen_at = :now where id = :id", {"id": id, "now": now})
+
+
+def end_session(connection: Connection, id: str) -> None:
+    """Ends a session: its token opens nothing any more."""
+    run(connection, "delete from worker_sessions where id = :id", {"id": id})
+
+
+def note_tries(connection: Connection, now_sql: str, subjects: Sequence[str]) -> None:
+    """Writes that a sign-in is tried, once for each of its subjects."""
+    now = read_now(connection, now_sql)
+    insert_rows(
+        connection, tables.sign_ins, [{"id": uuid7().hex, "subject": one, "tried_at": now} for one in subjects]
+    )
+
+
+def count_tries(connection: Connection, now_sql: str, subjects: Sequence[str], within_s: float) -> Mapping[str, int]:
+    """How many sign-ins of each subject were tried of late and did not succeed, the one that is tried now included."""
+    since = read_now(connection, now_sql) - micros(within_s)
+    query = "select count(*) from worker_sign_ins where subject = :subject and tried_at > :since"
+    return {one: int(fetch(connection, query, {"subject": one, "since": since})[0][0]) for one in subjects}
+
+
+def forget_tries(connection: Connection, subjects: Sequence[str]) -> None:
+    """Deletes what was tried for these subjects, because a sign-in succeeded."""
+    for subject in subjects:
+        run(connection, "delete from worker_sign_ins where subject = :subject", {"subject": subject})
