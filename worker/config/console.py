@@ -52,7 +52,7 @@ class UserSettings(BaseModel):
 
 
 class OidcSettings(BaseModel):
-    """`[console.oidc]`: an OpenID Connect provider that says who somebody is."""
+    """`[console.oidc]`: an OpenID Connect provider that says who a person is."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 

@@ -1,35 +1,45 @@
-"""The application: routes, forms, threads, and what becomes of an error. Mountable under any path of another one.
+"""The application: its routes, the threads that pages are made in, and what becomes of an error.
 
-Each request passes the guard, then is known by its session or not, then runs its page's function in a thread.
+Each request passes the guard; then the door says who it is of; then the function of its path runs in a thread.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
+from secrets import token_urlsafe
 from typing import Protocol, TypeVar
 
 import structlog
 from sqlalchemy.exc import SQLAlchemyError
 from starlette.applications import Starlette
+from starlette.datastructures import QueryParams
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 from starlette.routing import Route as ByPath
 from starlette.types import ASGIApp
 
+from worker.accounts.sources import accounts_of
 from worker.config.application import places_of
+from worker.config.settings import Settings, load_settings
 from worker.console.form import read_form, require_own
-from worker.console.guard import Guard, Networks
+from worker.console.guard import Guard
 from worker.console.page import Ask, Forbidden, Moved, NotFound, PageRoute, View
 from worker.console.pages import PAGES
-from worker.console.rendering import Frame, address, assets, render
+from worker.console.rendering import Frame, address, assets, render, root_of
+from worker.console.sign_in import SignIn, SignInLink
+from worker.console.sign_in.cookie import give_token, token_of
+from worker.console.sign_in.passwords import Passwords
+from worker.console.sign_in.provider import Provider
 from worker.console.site import Site
 from worker.console.viewer import has_right
-from worker.console.visit import Visit, choices
+from worker.console.visit import Endpoint, Visit, choices
 from worker.console.words import WORDS, say
+from worker.control.audit import acting_through
+from worker.control.opening import database_of
 from worker.domain.errors import CheckFailed
 
 T = TypeVar("T")
@@ -41,11 +51,50 @@ THREADS = 8
 WAITING = 64
 """Requests that may wait for one of them; more are turned away."""
 PAGE_S = 20.0
+FORM_S = 10.0
+"""Seconds in which a form has to arrive."""
 LOOPBACK = ("127.0.0.1", "localhost", "[::1]")
 
 
+def console_app(
+    settings: Settings | None = None, *, link: SignInLink | None = None, site: Site | None = None
+) -> ASGIApp:
+    """The console as an ASGI application, by itself or mounted under any path of another one.
+
+    `settings`: by default those of `worker.toml`. ConfigurationError where a sign-in of theirs cannot work.
+    """
+    if site is None:
+        settings = settings or load_settings()
+        site = Site(settings, database_of(settings, pool_size=THREADS), accounts_of(settings))
+    console = site.settings.console
+    door = SignIn(
+        site,
+        new_token=new_token,
+        passwords=Passwords(console.passwords) if console.passwords else None,
+        provider=Provider(console.oidc) if console.oidc else None,
+        link=link,
+    )
+    return guarded(site, door)
+
+
+def new_token() -> str:
+    """A token of 256 random bits."""
+    return token_urlsafe(32)
+
+
+def guarded(site: Site, door: Door, pages: Iterable[PageRoute] = PAGES, *, form_s: float = FORM_S) -> ASGIApp:
+    """The console with this door, behind its guard."""
+    console = site.settings.console
+    return Guard(Console(site, door, pages, form_s).app, hosts=(*LOOPBACK, *console.hosts), proxies=console.networks)
+
+
 class Door(Protocol):
-    """Tells the viewer of a request."""
+    """Tells the viewer of a request, and has the pages of signing in."""
+
+    @property
+    def endpoints(self) -> Iterable[Endpoint]:
+        """What answers those who have not signed in, too."""
+        ...
 
     def visit(self, request: Request) -> Visit:
         """The viewer and the browser; runs in a thread."""
@@ -57,50 +106,65 @@ class Busy(Exception):
 
 
 class Console:
-    """Answers the requests to pages."""
+    """Answers requests."""
 
-    def __init__(self, site: Site, door: Door, pages: Iterable[PageRoute] = PAGES):
-        self._site, self._door, self._pages = site, door, tuple(pages)
+    def __init__(self, site: Site, door: Door, pages: Iterable[PageRoute], form_s: float):
+        self._site, self._door, self._pages, self._form_s = site, door, tuple(pages), form_s
         self._threads = ThreadPoolExecutor(THREADS, "console")
         self._asked = 0
 
     @property
     def app(self) -> Starlette:
         """The ASGI application, without its guard."""
-        pages = [ByPath(page.path, partial(self._answer, page), methods=[page.method]) for page in self._pages]
+        pages = (Endpoint(page.path, page.method, partial(self._page, page)) for page in self._pages)
+        answered = [
+            ByPath(one.path, partial(self._answer, one), methods=[one.method])
+            for one in (*self._door.endpoints, *pages)
+        ]
         return Starlette(
-            routes=[ByPath("/static/{name}", _static, methods=["GET"]), *pages],
+            routes=[ByPath("/static/{name}", _static, methods=["GET"]), *answered],
             exception_handlers={HTTPException: self._of_starlette},
         )
 
-    async def _answer(self, page: PageRoute, request: Request) -> Response:
+    async def _answer(self, endpoint: Endpoint, request: Request) -> Response:
         visit = None
         try:
-            form = await read_form(request) if page.method == "POST" else None
+            form = await read_form(request, self._form_s) if endpoint.method == "POST" else QueryParams()
             visit = await self._in_thread(partial(self._door.visit, request))
-            if form is not None:
+            if endpoint.method == "POST":
                 require_own(request, form, visit.csrf)
-            if visit.viewer is None:
-                return RedirectResponse(address(_root(request), "/sign-in", {"next": _here(request)}), 303)
-            ask = Ask(visit.viewer, self._site, request.path_params, request.query_params, form)
-            return await self._in_thread(partial(self._made, page, ask, visit, request))
+            response = await self._in_thread(partial(self._made, endpoint, request, visit, form))
         except Exception as error:  # noqa: BLE001  whatever a page raises, its reader gets a page without internals
-            return self._failed(request, error, visit)
+            response = self._failed(request, error, visit)
+        if visit and visit.token and token_of(request) is None and "set-cookie" not in response.headers:
+            give_token(request, response, visit.token)
+        return response
 
-    def _made(self, page: PageRoute, ask: Ask, visit: Visit, request: Request) -> Response:
-        if not has_right(ask.viewer, page.right):
-            raise Forbidden
-        match page.function(ask):
+    def _made(self, endpoint: Endpoint, request: Request, visit: Visit, form: QueryParams) -> Response:
+        match endpoint.function(request, visit, form):
+            case Response() as response:
+                return response
             case Moved(path, query):
-                return RedirectResponse(address(_root(request), path, query), 303)
-            case View() as made:
-                return self._shown(made, visit, request)
+                return RedirectResponse(address(root_of(request.scope), path, query), 303)
+            case View() as view:
+                return self._shown(view, visit, request)
 
-    def _shown(self, page: View, visit: Visit, request: Request) -> Response:
+    def _page(self, page: PageRoute, request: Request, visit: Visit, form: QueryParams) -> View | Moved:
+        """What a page's function returns, for a viewer who has its right; others are sent to sign in."""
+        if visit.viewer is None:
+            return Moved("/sign-in", {"next": _here(request)} if page.method == "GET" else {})
+        if not has_right(visit.viewer, page.right):
+            raise Forbidden
+        is_form = page.method == "POST"
+        ask = Ask(visit.viewer, self._site, request.path_params, request.query_params, form if is_form else None)
+        with acting_through("console."):
+            return page.function(ask)
+
+    def _shown(self, view: View, visit: Visit, request: Request) -> Response:
         viewer = visit.viewer
         links = ((one.path, one.nav) for one in self._pages if viewer is not None and has_right(viewer, one.right))
         nav = tuple((path, word) for path, word in links if word is not None)
-        return HTMLResponse(render(page, Frame(visit, _root(request), _here(request), nav)), page.status)
+        return HTMLResponse(render(view, Frame(visit, root_of(request.scope), _here(request), nav)), view.status)
 
     async def _in_thread(self, work: Callable[[], T]) -> T:
         """What the work returns; Busy when too many wait, TimeoutError when it takes too long, though it goes on."""
@@ -140,15 +204,10 @@ class Console:
 
     def _error_page(self, request: Request, status: int, visit: Visit | None) -> Response:
         """An error as a page; it asks no database, which may be what is away."""
-        visit = visit or Visit(None, "", *choices(request))
+        visit = visit or Visit(None, *choices(request))
         told = f"error.{status}" if f"error.{status}.title" in WORDS else "error.400"
         title, text = say(visit.lang, f"{told}.title"), say(visit.lang, f"{told}.text")
         return self._shown(View("error.html", title, {"text": text}, status), visit, request)
-
-
-def console_app(site: Site, door: Door, *, hosts: Collection[str] = LOOPBACK, proxies: Networks = ()) -> ASGIApp:
-    """The console as an ASGI application."""
-    return Guard(Console(site, door).app, hosts=hosts, proxies=proxies)
 
 
 async def _static(request: Request) -> Response:
@@ -160,12 +219,7 @@ async def _static(request: Request) -> Response:
     return Response(found.body, media_type=found.content_type, headers={"cache-control": kept})
 
 
-def _root(request: Request) -> str:
-    root: str = request.scope.get("root_path", "")
-    return root.rstrip("/")
-
-
 def _here(request: Request) -> str:
     """The path and query of a request, without the path under which the console is mounted."""
-    path = request.scope["path"].removeprefix(_root(request)) or "/"
+    path = request.scope["path"].removeprefix(root_of(request.scope)) or "/"
     return address("", path, dict(request.query_params))

@@ -17,11 +17,10 @@ from worker.console.page import Forbidden
 
 BYTES = 64 * 1024
 """Bytes of a form at most; a longer one is not read to its end."""
-READ_S = 10.0
 FORM = "application/x-www-form-urlencoded"
 
 
-async def read_form(request: Request, *, read_s: float = READ_S) -> QueryParams:
+async def read_form(request: Request, read_s: float) -> QueryParams:
     """The fields; raises HTTPException for a form that is too long, too slow, cut short or none."""
     if request.headers.get("content-type", "").partition(";")[0].strip().lower() != FORM:
         raise HTTPException(415)

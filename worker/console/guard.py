@@ -43,7 +43,7 @@ class Guard:
         self._app, self._hosts, self._proxies = app, frozenset(map(str.lower, hosts)), proxies
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answers requests; anything else, such as a web socket, is turned away."""
+        """Answers requests; anything else, such as a web socket, is left unanswered."""
         if scope["type"] == "lifespan":
             await self._app(scope, receive, send)
             return
@@ -53,7 +53,12 @@ class Guard:
         if not self._is_ours(Headers(scope=scope).getlist("host")):
             await PlainTextResponse("no such host\n", 421)(scope, receive, guarded)
             return
-        await self._app(self._seen(scope), receive, guarded)
+        seen = self._seen(scope)
+        if self._proxies and not seen[FROM_PROXY]:
+            # It came in the clear, past the proxy that ends TLS and may know who asks.
+            await PlainTextResponse("only through the proxy\n", 403)(scope, receive, guarded)
+            return
+        await self._app(seen, receive, guarded)
 
     def _is_ours(self, given: Sequence[str]) -> bool:
         """Exactly one Host, which is one of ours."""

@@ -68,7 +68,7 @@ class Ask:
         if not may_read_texts(self.viewer, account):
             return None
         asked = {"account": account, "of": what}
-        with audited(self.site.database, "console.look", person=self.viewer.name, why="", asked=asked):
+        with audited(self.site.database, "look", person=self.viewer.name, why="", asked=asked):
             return read()
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import cache
 from hashlib import sha256
 from importlib.resources import files
+from typing import Any
 from urllib.parse import quote, urlencode
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
@@ -54,6 +55,12 @@ class Frame:
     """Path and word of each link that the viewer may follow."""
 
 
+def root_of(scope: Mapping[str, Any]) -> str:
+    """The path under which the console is mounted; empty: none."""
+    root: str = scope.get("root_path", "")
+    return root.rstrip("/")
+
+
 def address(root: str, path: str, query: Mapping[str, object]) -> str:
     """A path of the console as a browser asks for it; values of None are left out."""
     given = {name: value for name, value in query.items() if value is not None}
@@ -74,6 +81,7 @@ def render(page: View, frame: Frame) -> str:
                 "lang": visit.lang,
                 "theme": visit.theme,
                 "viewer": visit.viewer,
+                "can_sign_out": visit.can_sign_out,
                 "here": frame.here,
                 "nav": [(path, word, _is_within(here, path)) for path, word in frame.nav],
                 "csrf_field": field,

@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from worker.config.console import EVERY_ACCOUNT
 from worker.drawing import Lang
 
 Role = Literal["reader", "support", "operator", "admin"]
@@ -15,8 +16,6 @@ Role = Literal["reader", "support", "operator", "admin"]
 Right = Literal["see", "act", "administer"]
 """What a page needs of its viewer, whatever the account."""
 Theme = Literal["auto", "light", "dark"]
-EVERY = "*"
-"""Stands for all accounts in a list of accounts."""
 
 _RIGHTS: dict[Role, frozenset[Right]] = {
     "reader": frozenset({"see"}),
@@ -54,4 +53,4 @@ def may_act(viewer: Viewer, account: str | None) -> bool:
 
 
 def _reaches(viewer: Viewer, account: str | None) -> bool:
-    return viewer.role == "admin" or EVERY in viewer.accounts or account in viewer.accounts
+    return viewer.role == "admin" or EVERY_ACCOUNT in viewer.accounts or account in viewer.accounts

@@ -1,16 +1,21 @@
-"""A browser's visit: who is signed in there, the token of its forms, its language and theme."""
+"""A browser's visit: its viewer, the token of its forms, its language and theme; and where it may be sent to."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import cast
+from typing import Literal, cast
+from urllib.parse import parse_qsl, urlsplit
 
+from starlette.datastructures import QueryParams
 from starlette.requests import Request
+from starlette.responses import Response
 
+from worker.console.page import Moved, View
 from worker.console.viewer import Theme, Viewer
 from worker.drawing import Lang
 
-CHOICES = "console-choices"
+CHOICES = "worker-console-choices"
 """The cookie that remembers language and theme, such as `zh.dark`."""
 LANGS, THEMES = ("zh", "en"), ("auto", "light", "dark")
 
@@ -21,10 +26,24 @@ class Visit:
 
     viewer: Viewer | None
     """None: this browser has not signed in."""
-    csrf: str
-    """The token that every form of this browser carries; empty: its page has no forms."""
     lang: Lang
     theme: Theme
+    csrf: str = ""
+    """The token that every form of this browser carries; empty: its page has no forms."""
+    token: str = ""
+    """What its cookie holds, or will hold after this answer."""
+    can_sign_out: bool = False
+    """False where a proxy names the user with each request."""
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """What answers one path; it runs in a thread, for a form only after its origin and token were checked."""
+
+    path: str
+    method: Literal["GET", "POST"]
+    function: Callable[[Request, Visit, QueryParams], View | Moved | Response]
+    """Gets the form's fields; those of a GET are empty."""
 
 
 def choices(request: Request) -> tuple[Lang, Theme]:
@@ -39,3 +58,16 @@ def _wanted(accepted: str) -> str:
     """The first of our languages in an Accept-Language header; Chinese where it names none."""
     named = (one.strip()[:2].lower() for one in accepted[:200].split(","))
     return next((one for one in named if one in LANGS), "zh")
+
+
+def own_path(text: str) -> Moved:
+    """The page of the console that a form or an address names; the first page for whatever leads elsewhere."""
+    try:
+        parts = urlsplit(text)
+    except ValueError:
+        return Moved("/")
+    # What a browser takes for the beginning of a host, or drops before it looks: `//host`, `/\host`, `/<tab>/host`.
+    is_own = text.startswith("/") and not text.startswith("//") and not parts.scheme and not parts.netloc
+    if not is_own or "\\" in text or any(ord(sign) < 0x20 for sign in text):
+        return Moved("/")
+    return Moved(parts.path, dict(parse_qsl(parts.query)))

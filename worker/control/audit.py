@@ -9,6 +9,7 @@ import json
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -25,6 +26,17 @@ from worker.outbox.engine.clock import instant
 from worker.outbox.engine.database import Database
 
 LONGEST_WHY, LONGEST_NAME = 300, 128
+_THROUGH: ContextVar[str] = ContextVar("through", default="")
+
+
+@contextmanager
+def acting_through(prefix: str) -> Iterator[None]:
+    """Puts a prefix, such as `console.`, before the actions of what this thread does: it says where they came from."""
+    before = _THROUGH.set(prefix)
+    try:
+        yield
+    finally:
+        _THROUGH.reset(before)
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,7 +150,7 @@ def _row(action: str, person: str, why: str, asked: Mapping[str, Any]) -> dict[s
     for text in (document, person, why):
         # What no database can store is a UnicodeEncodeError here, before anything is changed.
         text.encode()
-    return {"id": uuid7().hex, "action": action, "person": person, "why": why, "asked": document}
+    return {"id": uuid7().hex, "action": f"{_THROUGH.get()}{action}", "person": person, "why": why, "asked": document}
 
 
 def require_fits(person: str, why: str, *, needed: str | None = None) -> None:

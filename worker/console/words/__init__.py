@@ -6,9 +6,10 @@ from collections.abc import Mapping
 
 from worker.console.words.frame import FRAME
 from worker.console.words.home import HOME
+from worker.console.words.sign_in import SIGN_IN
 from worker.drawing import Lang
 
-WORDS: Mapping[str, tuple[str, str]] = {**FRAME, **HOME}
+WORDS: Mapping[str, tuple[str, str]] = {**FRAME, **SIGN_IN, **HOME}
 """Chinese and English; `{...}` are filled in."""
 
 

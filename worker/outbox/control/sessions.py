@@ -12,8 +12,9 @@ from sqlalchemy import Connection
 from uuid_utils import uuid7
 
 from worker.outbox import tables
-from worker.outbox.engine.bulk import insert_rows
+from worker.outbox.engine.bulk import ids_json, insert_rows
 from worker.outbox.engine.clock import micros
+from worker.outbox.engine.dialect import dialect_of
 from worker.outbox.engine.sql import fetch, read_now, run
 
 _COLUMNS = tables.columns_of(tables.sessions)
@@ -56,12 +57,12 @@ def end_session(connection: Connection, id: str) -> None:
     run(connection, "delete from worker_sessions where id = :id", {"id": id})
 
 
-def note_tries(connection: Connection, now_sql: str, subjects: Sequence[str]) -> None:
-    """Writes that a sign-in is tried, once for each of its subjects."""
+def note_tries(connection: Connection, now_sql: str, subjects: Sequence[str]) -> list[str]:
+    """Writes that a sign-in is tried, once for each of its subjects; returns the ids of these rows."""
     now = read_now(connection, now_sql)
-    insert_rows(
-        connection, tables.sign_ins, [{"id": uuid7().hex, "subject": one, "tried_at": now} for one in subjects]
-    )
+    rows = [{"id": uuid7().hex, "subject": one, "tried_at": now} for one in subjects]
+    insert_rows(connection, tables.sign_ins, rows)
+    return [str(row["id"]) for row in rows]
 
 
 def count_tries(connection: Connection, now_sql: str, subjects: Sequence[str], within_s: float) -> Mapping[str, int]:
@@ -71,7 +72,7 @@ def count_tries(connection: Connection, now_sql: str, subjects: Sequence[str], w
     return {one: int(fetch(connection, query, {"subject": one, "since": since})[0][0]) for one in subjects}
 
 
-def forget_tries(connection: Connection, subjects: Sequence[str]) -> None:
-    """Deletes what was tried for these subjects, because a sign-in succeeded."""
-    for subject in subjects:
-        run(connection, "delete from worker_sign_ins where subject = :subject", {"subject": subject})
+def forget_tries(connection: Connection, ids: Sequence[str], subject: str) -> None:
+    """Deletes these rows and all of a subject, because a sign-in succeeded."""
+    run(connection, dialect_of(connection).delete_chosen("worker_sign_ins"), {"ids": ids_json(ids)})
+    run(connection, "delete from worker_sign_ins where subject = :subject", {"subject": subject})

@@ -1,4 +1,4 @@
-"""The console's visitors: a row for each browser in which a person has signed in, and for each sign-in that is tried."""
+"""The console's visitors: a row for each browser in which a person has signed in, and for each sign-in tried."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from worker.outbox.tables.columns import ID, PREFIX, Key, table
 
 sessions = table(
     "sessions",
-    Column("id", Key(64), primary_key=True, doc="SHA-256 of the token in the browser's cookie, in hex; never the token"),
+    Column("id", Key(64), primary_key=True, doc="SHA-256, in hex, of the token in the browser's cookie"),
     Column("person", Key(128), nullable=False, doc="who has signed in, as the audit names them"),
     Column("way", Key(20), nullable=False, doc="how: `password`, `oidc` or `link`"),
     Column("created_at", BigInteger, nullable=False, doc="when they signed in"),

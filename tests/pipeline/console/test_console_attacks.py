@@ -1,0 +1,391 @@
+"""What is tried against the console from outside, and what comes of it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.pipeline.console.console_site import FixedDoor, browser_of, signed_in, site_of, users
+from tests.support.browser import FORM, Browser
+from worker.config.console import ConsoleSettings
+from worker.console import console_app
+from worker.console.app import guarded
+from worker.console.form import BYTES
+from worker.console.guard import HEADERS
+from worker.console.page import Ask, Moved, NotFound, PageRoute, View
+from worker.console.viewer import Viewer
+from worker.outbox.engine.database import Database
+
+PROXY = "10.0.0.9"
+BEHIND_PROXY = {"proxies": ["10.0.0.0/24"], "hosts": ["console.example.com"], "user_header": "X-User", "users": users()}
+
+
+def behind_proxy(database: Database, client: str = PROXY, **settings: object) -> Browser:
+    """A browser whose requests come from this address."""
+    app = console_app(site=site_of(database, **{**BEHIND_PROXY, **settings}))
+    return Browser(app, host="console.example.com", client=client)
+
+
+@pytest.fixture
+def browser(sqlite_database: Database) -> Browser:
+    """An administrator's."""
+    app = console_app(site=site_of(sqlite_database, users=users()))
+    return signed_in(Browser(app))
+
+
+# -- forms of other sites ---------------------------------------------------------------------------------------------
+
+
+def test_a_form_without_its_token_is_refused(browser: Browser, sqlite_database: Database) -> None:
+    """Also one with the token of another browser."""
+    another = Browser(console_app(site=site_of(sqlite_database, users=users())))
+    token = another.get("/sign-in").forms["/choice"].fields["csrf"]
+
+    refused = [browser.post("/sign-out", fields).status for fields in ({}, {"csrf": ""}, {"csrf": token})]
+
+    assert [403, 403, 403] == refused
+    assert 200 == browser.get("/").status
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"sec_fetch_site": "cross-site"},
+        {"sec_fetch_site": "same-site"},
+        {"sec_fetch_site": "none"},
+        {"sec_fetch_site": "cross-site", "origin": "http://localhost"},
+    ],
+)
+def test_a_form_of_another_site_is_refused_even_with_the_token(browser: Browser, headers: dict[str, str]) -> None:
+    """What the browser says of its origin counts beside the token."""
+    fields = browser.get("/").forms["/sign-out"].fields
+
+    assert 403 == browser.post("/sign-out", fields, **headers).status
+    assert 200 == browser.get("/").status
+
+
+@pytest.mark.parametrize(
+    ("origin", "status"),
+    [("http://localhost", 303), ("http://evil.example", 403), ("https://localhost", 403), ("null", 403), ("", 403)],
+)
+def test_a_browser_that_does_not_tell_the_site_is_judged_by_its_origin(
+    browser: Browser, origin: str, status: int
+) -> None:
+    """Older browsers send an Origin with each form."""
+    fields = browser.get("/").forms["/sign-out"].fields
+
+    assert status == browser.send("POST", "/sign-out", _encoded(fields), content_type=FORM, origin=origin).status
+
+
+def test_a_sign_in_that_another_site_sends_is_refused(sqlite_database: Database) -> None:
+    """Else a person would act under the attacker's name."""
+    browser = Browser(console_app(site=site_of(sqlite_database, users=users())))
+    fields = {**browser.get("/sign-in").forms["/sign-in"].fields, "name": "ada", "password": "x"}
+
+    assert 403 == browser.post("/sign-in", fields, sec_fetch_site="cross-site").status
+    assert 403 == browser.post("/sign-in", {**fields, "csrf": "x"}).status
+
+
+def _encoded(fields: dict[str, str]) -> bytes:
+    return "&".join(f"{name}={value}" for name, value in fields.items()).encode()
+
+
+# -- other places -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "onward",
+    [
+        "https://evil.example/",
+        "//evil.example/",
+        "/\\evil.example",
+        "\\\\evil.example",
+        "/\t/evil.example",
+        "///evil.example",
+        "javascript:alert(1)",
+        "evil.example",
+        "http:evil.example",
+        "//[",
+        "",
+    ],
+)
+def test_a_redirect_leads_to_the_console_only(browser: Browser, onward: str) -> None:
+    """Whatever `next` says: before and after the sign-in, and behind a choice."""
+    fields = browser.get("/").forms["/choice"].fields
+
+    chosen = browser.post("/choice", {**fields, "theme": "dark", "next": onward})
+    asked = browser.send("GET", "/sign-in?" + _encoded({"next": onward.replace("\t", "%09")}).decode())
+
+    assert (303, "/") == (chosen.status, chosen.location)
+    assert (303, "/") == (asked.status, asked.location)
+
+
+def test_a_header_cannot_be_put_in_through_a_redirect(browser: Browser) -> None:
+    """Line ends in `next` lead to the first page."""
+    fields = browser.get("/").forms["/choice"].fields
+
+    shown = browser.post("/choice", {**fields, "next": "/jobs\r\nset-cookie: a=b"})
+
+    assert "/" == shown.location
+
+
+@pytest.mark.parametrize(
+    "host", ["evil.example", "localhost.evil.example", "localhost:80@evil.example", "", "127.0.0.2"]
+)
+def test_only_our_own_hosts_are_answered(browser: Browser, host: str) -> None:
+    """Neither a page nor a redirect is made for any other name (DNS rebinding, poisoned links)."""
+    shown = browser.get("/", host=host)
+
+    assert 421 == shown.status
+    assert "no such host\n" == shown.text
+
+
+@pytest.mark.parametrize("host", ["localhost", "LOCALHOST:8091", "127.0.0.1:8091", "[::1]:8091"])
+def test_this_machine_is_answered_by_all_its_names(browser: Browser, host: str) -> None:
+    """With and without a port."""
+    assert 200 == browser.get("/", host=host).status
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/static/../app.py",
+        "/static/..%2fapp.py",
+        "/static/%2e%2e/%2e%2e/config/settings.py",
+        "/static//etc/passwd",
+        "/static/console.css/../../app.py",
+        "/static/console.js%00.css",
+        "/static/",
+    ],
+)
+def test_no_other_file_is_served(browser: Browser, path: str) -> None:
+    """Files are looked up by name in a table; a path that leads elsewhere names none."""
+    assert 404 == browser.get(path).status
+
+
+def test_files_are_served_with_their_version(browser: Browser) -> None:
+    """A page links to each by a hash of what is in it."""
+    page = browser.get("/").text
+
+    for name in ("design.css", "console.css", "console.js"):
+        start = page.index(f"/static/{name}?v=")
+        address = page[start : page.index('"', start)]
+        shown = browser.get(address)
+        assert 200 == shown.status
+        assert "immutable" in shown.headers["cache-control"]
+
+
+# -- the proxy --------------------------------------------------------------------------------------------------------
+
+
+def test_a_trusted_proxy_names_the_user(sqlite_database: Database) -> None:
+    """With the role of the settings; a name that is not there may not enter."""
+    browser = behind_proxy(sqlite_database)
+
+    assert "otto" in browser.get("/", x_user="otto").text
+    assert "/sign-in?next=%2F" == browser.get("/", x_user="stranger").location
+    assert "/sign-in?next=%2F" == browser.get("/").location
+
+
+def test_others_may_look_when_the_settings_say_so(sqlite_database: Database) -> None:
+    """As readers, who never get a text."""
+    shown = behind_proxy(sqlite_database, others="reader").get("/", x_user="stranger", accept_language="en")
+
+    assert "stranger" in shown.text
+    assert "reader" in shown.text
+
+
+@pytest.mark.parametrize("client", ["10.0.1.1", "127.0.0.1", "::1", "", "not-an-address"])
+def test_a_header_of_a_stranger_is_not_believed(sqlite_database: Database, client: str) -> None:
+    """Who does not come through the proxy is not even answered: it alone ends TLS."""
+    shown = behind_proxy(sqlite_database, client).get("/", x_user="ada", x_forwarded_for=PROXY)
+
+    assert 403 == shown.status
+    assert "ada" not in shown.text
+
+
+def test_two_names_are_none(sqlite_database: Database) -> None:
+    """A client's own header that the proxy passed on beside its own must not win."""
+    app = console_app(site=site_of(sqlite_database, **BEHIND_PROXY))
+    scope_headers = [(b"x-user", b"ada"), (b"x-user", b"rita")]
+
+    async def twice(scope: dict[str, Any], receive: object, send: object) -> None:
+        await app({**scope, "headers": [*scope["headers"], *scope_headers]}, receive, send)
+
+    doubled = Browser(twice, host="console.example.com", client=PROXY)
+
+    assert 403 == doubled.get("/").status
+
+
+def test_without_a_proxy_its_headers_say_nothing(sqlite_database: Database) -> None:
+    """Neither a scheme nor an address: the rate of sign-ins is counted by the connection's own."""
+    browser = Browser(console_app(site=site_of(sqlite_database, users=users())))
+
+    [cookie] = browser.get("/sign-in", x_forwarded_proto="https", x_forwarded_for="1.2.3.4").set_cookies
+
+    assert "Secure" not in cookie
+
+
+def test_behind_a_proxy_cookies_are_secure(sqlite_database: Database) -> None:
+    """The proxy says that the browser speaks https."""
+    [cookie] = behind_proxy(sqlite_database).get("/sign-in", x_forwarded_proto="https").set_cookies
+
+    assert cookie.startswith("__Host-")
+
+
+# -- size and time ----------------------------------------------------------------------------------------------------
+
+
+def test_an_oversized_form_is_not_read_to_its_end(browser: Browser) -> None:
+    """Neither one that says its size nor one that does not."""
+    read: list[int] = []
+
+    def endless() -> object:
+        while True:
+            read.append(1)
+            yield b"a" * 10_000
+
+    shown = browser.send("POST", "/sign-out", endless(), content_type=FORM)  # type: ignore[arg-type]
+
+    assert 413 == shown.status
+    assert BYTES // 10_000 + 1 == len(read)
+
+
+def test_a_slow_form_is_given_up(sqlite_database: Database) -> None:
+    """A client that sends half of it and waits holds nothing for long."""
+    browser = Browser(guarded(site_of(sqlite_database), FixedDoor(Viewer("ada", "admin")), PAGES, form_s=0.01))
+
+    shown = browser.send("POST", "/act", [b"csrf=", None], content_type=FORM)
+
+    assert 408 == shown.status
+
+
+@pytest.mark.parametrize("content_type", ["", "application/json", "multipart/form-data; boundary=x", "text/plain"])
+def test_only_forms_are_taken(browser: Browser, content_type: str) -> None:
+    """Other types are what scripts of other sites can send without asking."""
+    assert 415 == browser.send("POST", "/sign-out", b"{}", content_type=content_type).status
+
+
+# -- answers ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status"),
+    [
+        ("GET", "/", 200),
+        ("GET", "/sign-in?next=/", 303),
+        ("GET", "/nowhere", 404),
+        ("PUT", "/", 405),
+        ("POST", "/sign-out", 415),
+        ("GET", "/static/console.css", 200),
+        ("GET", "/static/none.css", 404),
+    ],
+)
+def test_every_answer_has_the_headers(browser: Browser, method: str, path: str, status: int) -> None:
+    """No frame, no foreign script, no guess of types, no referrer; and no copy but of the files."""
+    shown = browser.send(method, path)
+
+    assert status == shown.status
+    assert HEADERS == {name: shown.headers[name] for name in HEADERS}
+    assert "frame-ancestors 'none'" in shown.headers["content-security-policy"]
+    assert shown.headers["cache-control"].endswith("immutable" if path == "/static/console.css" else "no-store")
+
+
+def test_no_page_needs_what_the_policy_forbids(browser: Browser) -> None:
+    """No inline script, style or handler, and nothing from another host."""
+    for path in ("/", "/nowhere"):
+        text = browser.get(path).text
+        assert "<style" not in text
+        assert " style=" not in text
+        assert " on" not in "".join(part for part in text.split("<") if "=" in part).replace(" one", "")
+        assert "http" not in text.replace("http-equiv", "")
+        assert text.count("<script") == text.count('<script src="/static/')
+
+
+def _fails(ask: Ask) -> View:
+    raise RuntimeError("the password is hunter2")
+
+
+def _missing(ask: Ask) -> View:
+    raise NotFound
+
+
+def _undefined(ask: Ask) -> View:
+    return View("error.html", "title", {})
+
+
+def _moves(ask: Ask) -> Moved:
+    return Moved("/jobs/ü", {"state": "unknown"})
+
+
+PAGES = (
+    PageRoute("/fails", _fails),
+    PageRoute("/missing", _missing),
+    PageRoute("/undefined", _undefined),
+    PageRoute("/moves", _moves),
+    PageRoute("/audit", _moves, right="administer", nav="home.title"),
+    PageRoute("/act", _moves, "POST", right="act"),
+)
+
+
+def of_role(database: Database, role: str, *accounts: str) -> Browser:
+    """A browser at pages of the test."""
+    viewer = Viewer("ada", role, frozenset(accounts))  # type: ignore[arg-type]
+    return Browser(guarded(site_of(database), FixedDoor(viewer), PAGES))
+
+
+@pytest.mark.parametrize(("path", "status"), [("/fails", 500), ("/undefined", 500), ("/missing", 404)])
+def test_an_error_is_a_page_without_internals(sqlite_database: Database, path: str, status: int) -> None:
+    """Neither the error's text nor a place in the code; the log has its place."""
+    shown = of_role(sqlite_database, "admin").get(path, accept_language="en")
+
+    assert status == shown.status
+    assert "Back to the start" in shown.text
+    assert not [word for word in ("hunter2", "RuntimeError", ".py", "Traceback") if word in shown.text]
+
+
+def test_an_errors_text_is_not_logged(sqlite_database: Database, capsys: pytest.CaptureFixture[str]) -> None:
+    """It may hold what a message says."""
+    of_role(sqlite_database, "admin").get("/fails")
+
+    told = "".join(capsys.readouterr())
+    assert "RuntimeError" in told
+    assert "hunter2" not in told
+
+
+def test_a_database_that_is_away_is_a_page(tmp_path: Path, sqlite_database: Database) -> None:
+    """With a status that tells a proxy to come again."""
+    browser = browser_of(sqlite_database, "admin")
+    with sqlite_database.writing() as connection:
+        connection.exec_driver_sql("drop table worker_parts")
+
+    assert 503 == browser.get("/").status
+
+
+@pytest.mark.parametrize(
+    ("role", "page", "form"),
+    [("reader", 403, 403), ("support", 403, 403), ("operator", 403, 303), ("admin", 303, 303)],
+)
+def test_a_page_needs_its_right(sqlite_database: Database, role: str, page: int, form: int) -> None:
+    """A page of administrators, and a form of operators; no link leads where a viewer may not go."""
+    browser = of_role(sqlite_database, role, "hr")
+
+    assert page == browser.get("/audit").status
+    assert form == browser.post("/act", {"csrf": "token"}).status
+    assert (page == 303) == ("/audit" in browser.get("/missing").links)
+
+
+def test_a_move_is_within_the_console(sqlite_database: Database) -> None:
+    """Below the path under which it is mounted."""
+    viewer = FixedDoor(Viewer("ada", "admin"))
+    browser = Browser(guarded(site_of(sqlite_database), viewer, PAGES), root="/ops")
+
+    assert "/ops/jobs/%C3%BC?state=unknown" == browser.get("/ops/moves").location
+
+
+def test_a_proxy_needs_names_to_be_asked_for() -> None:
+    """A setting that would believe every Host is refused."""
+    with pytest.raises(ValueError, match="hosts"):
+        ConsoleSettings(proxies=("10.0.0.0/24",))

@@ -1,0 +1,304 @@
+"""Signing in to the console with a password, and what attacks on it come to."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from tests.pipeline.console.console_site import PASSWORD, hashed, signed_in, site_of, users
+from tests.support.browser import Browser, Shown
+from worker.config.settings import Settings
+from worker.console import SignInLink, Site, console_app
+from worker.console.sign_in.passwords import Passwords
+from worker.console.sign_in.tries import OF_A_NAME, OF_AN_ADDRESS, WITHIN_S
+from worker.control.audit import list_audit
+from worker.delivery.maintenance.housekeeping import Housekeeping
+from worker.outbox.engine.clock import DrivenClock
+from worker.outbox.engine.database import Database
+from worker.outbox.engine.sql import fetch
+
+COOKIE = "worker-console"
+
+
+def console(database: Database, **settings: object) -> Browser:
+    """A browser at a console with users."""
+    return Browser(console_app(site=site_of(database, **{"users": users(), **settings})))
+
+
+def tried(browser: Browser, name: str, password: str, **headers: str) -> Shown:
+    """A sign-in by the form of the page."""
+    page = browser.get("/sign-in", **headers)
+    return browser.submit(page, "/sign-in", name=name, password=password)
+
+
+def audited(database: Database) -> list[tuple[str, str]]:
+    """Actions and persons of the audit, oldest first."""
+    with database.reading() as connection:
+        return [(entry.action, entry.person) for entry in reversed(list_audit(connection))]
+
+
+def test_a_page_asks_who_looks_and_then_shows_itself(database: Database) -> None:
+    """The page that was asked for comes after the sign-in, with its query."""
+    browser = console(database)
+
+    asked = browser.get("/?account=hr")
+    entered = browser.submit(browser.get(asked.location), "/sign-in", name="ada", password=PASSWORD)
+
+    assert "/sign-in?next=%2F%3Faccount%3Dhr" == asked.location
+    assert (303, "/?account=hr") == (entered.status, entered.location)
+    assert 200 == browser.get(entered.location).status
+    assert [("console.sign_in", "ada")] == audited(database)
+
+
+@pytest.mark.parametrize(("name", "password"), [("ada", "wrong"), ("nobody", PASSWORD), ("", ""), ("ada", "")])
+def test_a_wrong_password_opens_nothing(sqlite_database: Database, name: str, password: str) -> None:
+    """Neither does an unknown name; the answer is the same."""
+    browser = console(sqlite_database)
+
+    shown = tried(browser, name, password)
+
+    assert 403 == shown.status
+    assert "用户名或密码不正确" in shown.text
+    assert 303 == browser.get("/").status
+
+
+def test_an_unknown_name_costs_the_same_work() -> None:
+    """One hash is computed for each try, whatever the name: the time tells nothing."""
+    computed: list[str] = []
+
+    def verify(known: str, password: str) -> bool:
+        computed.append(known)
+        return password == PASSWORD
+
+    passwords = Passwords({"ada": "hash of ada"}, verify)
+
+    assert not passwords.is_right("nobody", PASSWORD)
+    assert passwords.is_right("ada", PASSWORD)
+    assert ["hash of ada", "hash of ada"] == computed
+
+
+def test_a_session_gets_a_new_token_at_the_sign_in(database: Database) -> None:
+    """A token that an attacker has put into the browser beforehand is worth nothing afterwards (session fixation)."""
+    browser, attacker = console(database), console(database)
+    browser.cookies[COOKIE] = attacker.cookies[COOKIE] = "a" * 43
+
+    signed_in(browser)
+
+    assert "a" * 43 != browser.cookies[COOKIE]
+    assert 200 == browser.get("/").status
+    assert 303 == attacker.get("/").status
+
+
+def test_a_second_sign_in_ends_the_session_before_it(database: Database) -> None:
+    """The same browser holds one session."""
+    browser = signed_in(console(database))
+    before = browser.cookies[COOKIE]
+    page = browser.get("/")
+
+    browser.post("/sign-in", {"csrf": page.forms["/sign-out"].fields["csrf"], "name": "rita", "password": PASSWORD})
+
+    thief = console(database)
+    thief.cookies[COOKIE] = before
+    assert before != browser.cookies[COOKIE]
+    assert 303 == thief.get("/").status
+
+
+def test_a_stolen_cookie_is_worth_nothing_after_the_sign_out(database: Database) -> None:
+    """The row is gone, not only the cookie."""
+    browser, thief = signed_in(console(database)), console(database)
+    thief.cookies.update(browser.cookies)
+    assert 200 == thief.get("/").status
+
+    out = browser.submit(browser.get("/"), "/sign-out")
+
+    assert "/sign-in" == out.location
+    assert 303 == thief.get("/").status
+    assert [("console.sign_in", "ada"), ("console.sign_out", "ada")] == audited(database)
+
+
+def test_only_a_hash_of_the_token_is_stored(database: Database) -> None:
+    """Who can read the table can sign in as no one."""
+    browser = signed_in(console(database))
+
+    with database.reading() as connection:
+        rows = fetch(connection, "select id, person, way from worker_sessions")
+    thief = console(database)
+    thief.cookies[COOKIE] = rows[0][0][:43]
+
+    assert browser.cookies[COOKIE] not in str(rows)
+    assert ("ada", "password") == tuple(rows[0][1:])
+    assert 303 == thief.get("/").status
+
+
+def test_a_session_ends_when_it_is_not_used(database: Database, driven_clock: DrivenClock) -> None:
+    """Use keeps it, until its own end comes."""
+    browser = signed_in(console(database, idle_s=600, session_s=1_500))
+
+    shown = []
+    for seconds in (500, 500, 400, 200):
+        driven_clock.advance(seconds)
+        shown.append(browser.get("/").status)
+
+    assert [200, 200, 200, 303] == shown
+    idle = signed_in(console(database, idle_s=600))
+    driven_clock.advance(601)
+    assert 303 == idle.get("/").status
+
+
+def test_housekeeping_takes_out_sessions_and_tries(database: Database, driven_clock: DrivenClock) -> None:
+    """Those that ended long ago; a session that goes on stays."""
+    signed_in(console(database, session_s=600))
+    tried(console(database), "otto", "wrong")
+    driven_clock.advance(2 * 86_400)
+    browser = signed_in(console(database))
+
+    gone = Housekeeping(database, Settings().retention).round()
+
+    assert {"sessions": 1, "sign_ins": 2} == gone, "a try for its name, and one from its address"
+    assert 200 == browser.get("/").status
+
+
+def test_a_user_who_was_taken_out_of_the_settings_is_out(database: Database) -> None:
+    """Rights are those of the settings of now, not those of the sign-in."""
+    browser = signed_in(console(database), "rita")
+    fewer = {name: user for name, user in users().items() if name != "rita"}
+    other = console(database, users=fewer)
+    other.cookies.update(browser.cookies)
+
+    assert 303 == other.get("/").status
+
+
+def test_passwords_are_not_guessed_for_long(database: Database, driven_clock: DrivenClock) -> None:
+    """From ever new addresses: after ten tries even the right password is refused, until they are over."""
+    app = console_app(site=site_of(database, users=users()))
+
+    for n in range(OF_A_NAME):
+        assert 403 == tried(Browser(app, client=f"10.0.0.{n}"), "ada", "wrong").status
+
+    assert 429 == tried(Browser(app, client="10.0.1.1"), "ada", PASSWORD).status
+    assert 303 == tried(Browser(app, client="10.0.1.1"), "rita", PASSWORD).status, "another name is not held up"
+    driven_clock.advance(WITHIN_S + 1)
+    assert 303 == tried(Browser(app, client="10.0.1.1"), "ada", PASSWORD).status
+
+
+def test_names_are_not_guessed_from_one_address_for_long(sqlite_database: Database) -> None:
+    """Two processes count together, and an IPv6 address counts with its neighbours."""
+    first, second = (console_app(site=site_of(sqlite_database, users=users())) for _ in range(2))
+
+    for n in range(OF_AN_ADDRESS):
+        tried(Browser(first if n % 2 else second, client=f"2001:db8::{n:x}"), f"name{n}", "wrong")
+
+    assert 429 == tried(Browser(first, client="2001:db8::ffff"), "ada", PASSWORD).status
+    assert 303 == tried(Browser(first, client="2001:db8:1::1"), "ada", PASSWORD).status
+
+
+def test_a_sign_in_of_ones_own_does_not_wipe_out_the_guesses_at_others(sqlite_database: Database) -> None:
+    """Else a person with a password could guess those of others between two sign-ins."""
+    browser = console(sqlite_database)
+    for n in range(OF_AN_ADDRESS - 1):
+        tried(browser, f"name{n}", "wrong")
+    assert 303 == tried(browser, "rita", PASSWORD).status
+    browser.cookies.clear()
+
+    tried(browser, "name0", "wrong")
+
+    assert 429 == tried(browser, "name1", "wrong").status
+
+
+def test_the_hash_is_not_computed_for_a_try_too_many(sqlite_database: Database) -> None:
+    """A flood of tries costs no memory for hashes."""
+    browser = console(sqlite_database)
+    for _ in range(OF_A_NAME):
+        tried(browser, "ada", "wrong")
+
+    tried(browser, "ada", "wrong")
+
+    assert OF_A_NAME == len([one for one in audited(sqlite_database) if one == ("console.refused", "ada")])
+
+
+def test_what_was_typed_as_a_name_is_not_kept(database: Database) -> None:
+    """It may be a password in the wrong field: no table holds it, and no answer repeats it."""
+    browser = console(database)
+
+    shown = tried(browser, "Secret-Typed-As-Name", "x")
+
+    with database.reading() as connection:
+        tables = [str(fetch(connection, f"select * from worker_{name}")) for name in ("audit", "sign_ins", "sessions")]
+    assert "Secret-Typed-As-Name" not in shown.text + "".join(tables)
+
+
+def test_a_cookie_is_for_this_host_and_no_script(sqlite_database: Database) -> None:
+    """Over https with the prefix that no other host can set; never readable by scripts."""
+    plain, secure = (
+        console(sqlite_database),
+        Browser(console_app(site=site_of(sqlite_database, users=users())), scheme="https"),
+    )
+
+    [over_http] = plain.get("/sign-in").set_cookies
+    [over_https] = secure.get("/sign-in").set_cookies
+
+    assert over_http.startswith(f"{COOKIE}=")
+    assert {"HttpOnly", "Path=/", "SameSite=lax"} == set(over_http.split("; ")[1:])
+    assert over_https.startswith(f"__Host-{COOKIE}=")
+    assert {"HttpOnly", "Path=/", "SameSite=lax", "Secure"} == set(over_https.split("; ")[1:])
+
+
+def test_the_link_signs_in_once(database: Database) -> None:
+    """On one's own machine, without a user; a second use opens nothing."""
+    link = SignInLink("me", lambda: "the-token")
+    app = console_app(site=site_of(database), link=link)
+    browser, second = Browser(app), Browser(app)
+
+    wrong = second.get("/sign-in/link?token=other")
+    entered = browser.get(link.path)
+    again = second.get(link.path)
+
+    assert [403, 303, 403] == [wrong.status, entered.status, again.status]
+    assert 200 == browser.get("/").status
+    assert "me" in browser.get("/").text
+    assert 303 == second.get("/").status
+
+
+def test_a_session_of_a_link_ends_with_the_first_user(sqlite_database: Database) -> None:
+    """Once users are configured, a link of before opens nothing."""
+    link = SignInLink("me", lambda: "the-token")
+    browser = Browser(console_app(site=site_of(sqlite_database), link=link))
+    browser.get(link.path)
+
+    other = console(sqlite_database)
+    other.cookies.update(browser.cookies)
+
+    assert 303 == other.get("/").status
+
+
+def test_audit_says_how_a_person_signed_in_and_from_where(sqlite_database: Database) -> None:
+    """Also of a refused try of a user."""
+    app = console_app(site=site_of(sqlite_database, users=users()))
+    browser = Browser(app, client="10.1.2.3")
+    tried(browser, "ada", "wrong")
+    signed_in(browser)
+
+    with sqlite_database.reading() as connection:
+        asked = [json.dumps(dict(entry.asked), sort_keys=True) for entry in list_audit(connection)]
+
+    assert ['{"address": "10.1.2.3", "way": "password"}'] * 2 == asked
+
+
+def test_without_users_a_password_page_is_not_there(sqlite_database: Database) -> None:
+    """A console that knows no way in says so, and takes no password."""
+    browser = Browser(console_app(site=site_of(sqlite_database)))
+    page = browser.get("/sign-in")
+
+    posted = browser.post("/sign-in", {**page.forms["/choice"].fields, "name": "ada", "password": PASSWORD})
+
+    assert "/sign-in" not in page.forms
+    assert 404 == posted.status
+
+
+def test_a_console_needs_no_password_library_without_passwords(sqlite_database: Database) -> None:
+    """The hash of the tests is a real one all the same."""
+    site: Site = site_of(sqlite_database)
+
+    assert {} == site.settings.console.passwords
+    assert hashed().startswith("$argon2id$")

@@ -1,0 +1,37 @@
+"""The one cookie of a browser: a random token, of a session or, before it, of its forms alone."""
+
+from __future__ import annotations
+
+import re
+from base64 import urlsafe_b64encode
+from hashlib import sha256
+from hmac import digest
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+NAME = "worker-console"
+TOKEN = re.compile(r"[A-Za-z0-9_-]{43}")
+
+
+def token_of(request: Request) -> str | None:
+    """The token that this browser has; None: it has none that could be ours."""
+    found = request.cookies.get(_name(request), "")
+    return found if TOKEN.fullmatch(found) else None
+
+
+def give_token(request: Request, response: Response, token: str, lives_s: float | None = None) -> None:
+    """Lets the browser keep a token; None: until it is closed."""
+    is_secure = request.url.scheme == "https"
+    most = None if lives_s is None else int(lives_s)
+    response.set_cookie(_name(request), token, max_age=most, path="/", secure=is_secure, httponly=True, samesite="lax")
+
+
+def derived(token: str, what: str) -> str:
+    """A text that only one who has the token can know, another one for each purpose."""
+    return urlsafe_b64encode(digest(token.encode(), what.encode(), sha256)).rstrip(b"=").decode()
+
+
+def _name(request: Request) -> str:
+    """With the prefix over https: then no other host of the domain, and nothing over http, can set it."""
+    return f"__Host-{NAME}" if request.url.scheme == "https" else NAME

@@ -1,0 +1,214 @@
+"""The door: who a request is of, and the pages of signing in and out.
+
+A sign-in makes a new token. What its person may do is decided by the settings of now, not by those of then.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import assert_never
+
+import structlog
+from starlette.datastructures import QueryParams
+from starlette.requests import Request
+from starlette.responses import RedirectResponse, Response
+
+from worker.config.console import EVERY_ACCOUNT, ConsoleSettings
+from worker.console.guard import FROM_PROXY
+from worker.console.page import Forbidden, Moved, NotFound, View
+from worker.console.rendering import address, root_of
+from worker.console.sign_in.cookie import derived, give_token, token_of
+from worker.console.sign_in.link import SignInLink
+from worker.console.sign_in.passwords import Passwords
+from worker.console.sign_in.provider import NotVouchedFor, Provider
+from worker.console.sign_in.sessions import Sessions, SignedIn, Way
+from worker.console.sign_in.tries import Tries
+from worker.console.site import Site
+from worker.console.viewer import Role, Viewer
+from worker.console.visit import CHOICES, LANGS, THEMES, Endpoint, Visit, choices, own_path
+from worker.console.words import say
+from worker.control.audit import audited
+
+log = structlog.get_logger()
+
+YEAR_S = 31_536_000
+BACK = "/sign-in/oidc/back"
+
+
+class SignIn:
+    """All ways in that the settings name."""
+
+    def __init__(
+        self,
+        site: Site,
+        *,
+        new_token: Callable[[], str],
+        passwords: Passwords | None,
+        provider: Provider | None,
+        link: SignInLink | None = None,
+    ):
+        self._site, self._new_token = site, new_token
+        self._passwords, self._provider, self._link = passwords, provider, link
+        self._sessions = Sessions(site.database, site.settings.console, new_token)
+        self._tries = Tries(site.database)
+
+    @property
+    def endpoints(self) -> tuple[Endpoint, ...]:
+        """What answers those who have not signed in, too."""
+        return (
+            Endpoint("/sign-in", "GET", self._ask_who),
+            Endpoint("/sign-in", "POST", self._by_password),
+            Endpoint("/sign-in/link", "GET", self._by_link),
+            Endpoint("/sign-in/oidc", "GET", self._to_provider),
+            Endpoint(BACK, "GET", self._from_provider),
+            Endpoint("/sign-out", "POST", self._sign_out),
+            Endpoint("/choice", "POST", _choose),
+        )
+
+    def visit(self, request: Request) -> Visit:
+        """The viewer of a request, and its browser; runs in a thread."""
+        lang, theme = choices(request)
+        token = token_of(request)
+        signed = self._by_proxy(request) or (self._sessions.of(token) if token else None)
+        role = signed and self._role(signed)
+        token = token or self._new_token()
+        viewer = Viewer(signed.person, *role, lang, theme) if signed and role else None
+        can_sign_out = signed is not None and signed.way != "proxy"
+        return Visit(viewer, lang, theme, derived(token, "form"), token, can_sign_out)
+
+    def _role(self, signed: SignedIn) -> tuple[Role, frozenset[str]] | None:
+        """What a person may do by the settings of now; None: they may not sign in any more, or not in this way."""
+        settings, user = self._settings, self._settings.users.get(signed.person)
+        match signed.way:
+            case "password":
+                is_way = signed.person in settings.passwords
+            case "oidc":
+                is_way = settings.oidc is not None
+            case "proxy":
+                is_way = settings.user_header is not None
+            case "link":
+                # Only where no user is configured: then there is a link.
+                return ("admin", frozenset({EVERY_ACCOUNT})) if self._link else None
+            case _:
+                assert_never(signed.way)
+        if user is not None:
+            return (user.role, frozenset(user.accounts)) if is_way else None
+        return (settings.others, frozenset()) if is_way and settings.others and signed.way != "password" else None
+
+    def _by_proxy(self, request: Request) -> SignedIn | None:
+        header = self._settings.user_header
+        if header is None or not request.scope[FROM_PROXY]:
+            return None
+        named = request.headers.getlist(header)
+        if len(named) > 1:
+            raise Forbidden
+        person = named[0].encode("latin-1").decode("utf-8", "replace").strip() if named else ""
+        return SignedIn(person[:128], "proxy") if person else None
+
+    @property
+    def _settings(self) -> ConsoleSettings:
+        return self._site.settings.console
+
+    # -- pages ---------------------------------------------------------------------------------------------------------
+
+    def _ask_who(self, request: Request, visit: Visit, form: QueryParams) -> View | Moved:
+        onward = request.query_params.get("next", "/")
+        return own_path(onward) if visit.viewer else self._form(visit, onward)
+
+    def _form(self, visit: Visit, onward: str, problem: str | None = None, status: int = 200) -> View:
+        ways = {"has_passwords": self._passwords is not None, "has_provider": self._provider is not None}
+        is_by_link = self._link is not None
+        data = {**ways, "is_by_link": is_by_link, "next": onward, "problem": problem}
+        return View("sign_in.html", say(visit.lang, "sign_in.title"), data, status)
+
+    def _by_password(self, request: Request, visit: Visit, form: QueryParams) -> View | Response:
+        if self._passwords is None:
+            raise NotFound
+        name, onward = form.get("name", "").strip()[:128], form.get("next", "/")
+        client = request.client.host if request.client else ""
+        noted = self._tries.begin(name, client)
+        if noted is None:
+            log.warning("console_sign_in", outcome="too many tries", address=client)
+            return self._form(visit, onward, "sign_in.too_many", 429)
+        if not self._passwords.is_right(name, form.get("password", "")):
+            # An unknown name is not written down: it may be a password in the wrong field.
+            if name in self._settings.passwords:
+                self._note("console.refused", name, "password", client)
+            return self._form(visit, onward, "sign_in.wrong", 403)
+        self._tries.succeed(name, noted)
+        return self._opened(request, visit, SignedIn(name, "password"), onward)
+
+    def _by_link(self, request: Request, visit: Visit, form: QueryParams) -> View | Response:
+        if self._link is None or not self._link.take(request.query_params.get("token", "")):
+            return self._form(visit, "/", "sign_in.link_used", 403)
+        return self._opened(request, visit, SignedIn(self._link.person, "link"), "/")
+
+    def _to_provider(self, request: Request, visit: Visit, form: QueryParams) -> View | Response:
+        if self._provider is None:
+            raise NotFound
+        onward, token = request.query_params.get("next", "/"), self._new_token()
+        try:
+            url = self._provider.address(token, _back(request), onward)
+        except NotVouchedFor as error:
+            log.warning("console_sign_in", outcome="the provider is away", error=str(error))
+            return self._form(visit, onward, "sign_in.provider_away", 503)
+        response = RedirectResponse(url, 303)
+        give_token(request, response, token)
+        return response
+
+    def _from_provider(self, request: Request, visit: Visit, form: QueryParams) -> View | Response:
+        if self._provider is None:
+            raise NotFound
+        code, state = request.query_params.get("code", ""), request.query_params.get("state", "")
+        try:
+            person, onward = self._provider.person(visit.token, _back(request), code, state)
+        except NotVouchedFor as error:
+            log.warning("console_sign_in", outcome="not vouched for", error=str(error))
+            return self._form(visit, "/", "sign_in.not_vouched_for", 403)
+        signed = SignedIn(person, "oidc")
+        if self._role(signed) is None:
+            self._note("console.refused", person, "oidc", "")
+            return self._form(visit, "/", "sign_in.not_a_user", 403)
+        return self._opened(request, visit, signed, onward)
+
+    def _opened(self, request: Request, visit: Visit, signed: SignedIn, onward: str) -> Response:
+        """Signs a person in: with a new token, while the one of before opens nothing any more."""
+        self._sessions.end(visit.token)
+        token = self._sessions.open(signed.person, signed.way)
+        self._note("console.sign_in", signed.person, signed.way, request.client.host if request.client else "")
+        response = _sent_to(request, own_path(onward))
+        give_token(request, response, token, self._settings.session_s)
+        return response
+
+    def _sign_out(self, request: Request, visit: Visit, form: QueryParams) -> Response:
+        self._sessions.end(visit.token)
+        if visit.viewer:
+            self._note("console.sign_out", visit.viewer.name, None, "")
+        response = _sent_to(request, Moved("/sign-in"))
+        give_token(request, response, self._new_token())
+        return response
+
+    def _note(self, action: str, person: str, way: Way | None, client: str) -> None:
+        asked = {name: value for name, value in (("way", way), ("address", client)) if value}
+        with audited(self._site.database, action, person=person, why="", asked=asked):
+            pass
+
+
+def _choose(request: Request, visit: Visit, form: QueryParams) -> Response:
+    """Remembers the language or the theme that was chosen."""
+    lang, theme = form.get("lang", visit.lang), form.get("theme", visit.theme)
+    response = _sent_to(request, own_path(form.get("next", "/")))
+    if lang in LANGS and theme in THEMES:
+        is_secure = request.url.scheme == "https"
+        response.set_cookie(
+            CHOICES, f"{lang}.{theme}", YEAR_S, path="/", secure=is_secure, httponly=True, samesite="lax"
+        )
+    return response
+
+
+def _sent_to(request: Request, moved: Moved) -> Response:
+    return RedirectResponse(address(root_of(request.scope), moved.path, moved.query), 303)
+
+
+def _back(request: Request) -> str:
+    return f"{request.url.scheme}://{request.headers['host']}{root_of(request.scope)}{BACK}"

@@ -1,0 +1,70 @@
+"""Passwords against their argon2id hashes. A name that there is not costs the same work as one that there is."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from threading import BoundedSemaphore
+from typing import TYPE_CHECKING
+
+from worker.domain.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from argon2 import PasswordHasher
+
+AT_ONCE = 2
+"""Hashes computed at once: each takes 64 MiB of memory."""
+LEAST, MOST = 12, 512
+"""Characters of a new password."""
+Verify = Callable[[str, str], bool]
+"""Whether a password, the second text, is that of a hash."""
+
+
+class Passwords:
+    """The passwords of the users in the settings."""
+
+    def __init__(self, hashes: Mapping[str, str], verify: Verify | None = None):
+        self._hashes, self._verify = hashes, verify or _argon2()
+        self._at_once = BoundedSemaphore(AT_ONCE)
+
+    def is_right(self, name: str, password: str) -> bool:
+        """Whether this is the password of this name."""
+        known = self._hashes.get(name)
+        # Of an unknown name another hash is computed for nothing, lest the time tell which names there are.
+        compared = known or next(iter(self._hashes.values()))
+        with self._at_once:
+            matches = self._verify(compared, password[:MOST])
+        return matches and known is not None and len(password) <= MOST
+
+
+def hash_password(password: str) -> str:
+    """The hash of a new password, for the settings; ConfigurationError for one that is too short or too long."""
+    if not LEAST <= len(password) <= MOST:
+        raise ConfigurationError(f"a password has {LEAST} to {MOST} characters; this one has {len(password)}")
+    return _hasher().hash(password)
+
+
+def _argon2() -> Verify:
+    from argon2.exceptions import VerificationError
+
+    hasher = _hasher()
+
+    def verify(hashed: str, password: str) -> bool:
+        try:
+            return hasher.verify(hashed, password)
+        except VerificationError:
+            return False
+
+    return verify
+
+
+def _hasher() -> PasswordHasher:
+    try:
+        from argon2 import PasswordHasher
+    except ImportError:
+        raise needs_extra("passwords") from None
+    return PasswordHasher()
+
+
+def needs_extra(what: str) -> ConfigurationError:
+    """The error for a sign-in whose library is not installed."""
+    return ConfigurationError(f"console: {what} need a library; run `pip install 'im-delivery-worker[console]'`")

@@ -1,0 +1,60 @@
+"""Sessions: a random token in a browser's cookie, and the row of its hash.
+
+A token is made when a person signs in, never before, and what a browser brought along is never taken for one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from hashlib import sha256
+from typing import Literal, cast
+
+from worker.config.console import ConsoleSettings
+from worker.outbox.control import sessions as rows
+from worker.outbox.engine.clock import SECOND
+from worker.outbox.engine.database import Database
+
+SEEN_EVERY_US = 60 * SECOND
+Way = Literal["password", "oidc", "link", "proxy"]
+"""How a person signed in; `proxy` has no session, since each request names its user."""
+
+
+@dataclass(frozen=True, slots=True)
+class SignedIn:
+    """A person who signed in, and how."""
+
+    person: str
+    way: Way
+
+
+class Sessions:
+    """The sessions of all processes."""
+
+    def __init__(self, database: Database, settings: ConsoleSettings, new_token: Callable[[], str]):
+        self._database, self._settings, self._new_token = database, settings, new_token
+
+    def open(self, person: str, way: Way) -> str:
+        """Opens a session; returns its new token."""
+        token, database, lives_s = self._new_token(), self._database, self._settings.session_s
+        database.run(lambda found: rows.open_session(found, database.now, hashed(token), person, way, lives_s))
+        return token
+
+    def of(self, token: str) -> SignedIn | None:
+        """The person who signed in with this token; None where no session has it, or its time is over."""
+        with self._database.reading() as connection:
+            row, now = rows.session_of(connection, self._database.now, hashed(token), self._settings.idle_s)
+        if row is None:
+            return None
+        if now - row.seen_at > SEEN_EVERY_US:
+            self._database.run(lambda found: rows.see_session(found, row.id, now))
+        return SignedIn(row.person, cast(Way, row.way))
+
+    def end(self, token: str) -> None:
+        """Ends the session of this token, in every browser that has it."""
+        self._database.run(lambda connection: rows.end_session(connection, hashed(token)))
+
+
+def hashed(token: str) -> str:
+    """What is stored of a token."""
+    return sha256(token.encode()).hexdigest()
