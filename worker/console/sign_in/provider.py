@@ -80,7 +80,7 @@ class Provider:
         return str(url)
 
     def person(self, token: str, back: str, code: str, state: str) -> tuple[str, str]:
-        """The person who came back with this code, and where they wanted to go; NotVouchedFor if that is not certain."""
+        """The person who came back with this code, and where they wanted to go; NotVouchedFor if it is not certain."""
         given, _, onward = state.partition(".")
         if not compare_digest(given.encode(), derived(token, "state " + onward).encode()):
             raise NotVouchedFor("state")

@@ -1,0 +1,287 @@
+"""Signing in to the console by an OpenID Connect provider, and what a forged answer comes to."""
+
+from __future__ import annotations
+
+import json
+from base64 import urlsafe_b64encode
+from typing import Any
+from urllib.parse import parse_qsl, urlencode, urlsplit
+
+import pytest
+from joserfc import jwk
+
+from tests.pipeline.console.console_site import site_of, users
+from tests.support.browser import Browser, Shown
+from tests.support.issuer import CLIENT, ISSUER, SECRET, FakeIssuer
+from worker.config.console import ConsoleSettings, OidcSettings
+from worker.console.app import guarded, new_token
+from worker.console.sign_in import SignIn
+from worker.console.sign_in.provider import KEPT_S, Provider
+from worker.control.audit import list_audit
+from worker.outbox.engine.database import Database
+
+OIDC = {"issuer": ISSUER, "client_id": CLIENT, "client_secret": {"env": "CONSOLE_SECRET"}}
+
+
+class Clock:
+    """Moves only when it is told to."""
+
+    def __init__(self) -> None:
+        self.now = 1_800_000_000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def issuer(clock: Clock) -> FakeIssuer:
+    return FakeIssuer(clock)
+
+
+@pytest.fixture
+def app(sqlite_database: Database, issuer: FakeIssuer, clock: Clock, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """A console whose users come from the provider."""
+    monkeypatch.setenv("CONSOLE_SECRET", SECRET)
+    return app_of(sqlite_database, issuer, clock)
+
+
+def app_of(database: Database, issuer: FakeIssuer, clock: Clock, **settings: Any) -> Any:
+    site = site_of(database, **{"users": users(), "oidc": OIDC, **settings})
+    assert site.settings.console.oidc is not None
+    provider = Provider(site.settings.console.oidc, transport=issuer, now=clock)
+    return guarded(site, SignIn(site, new_token=new_token, passwords=None, provider=provider))
+
+
+def enter(app: Any, issuer: FakeIssuer, browser: Browser | None = None) -> Shown:
+    """A browser goes to the provider and comes back."""
+    browser = browser or Browser(app)
+    return browser.get(issuer.sign_in(browser.get("/sign-in/oidc?next=/jobs").location))
+
+
+def test_a_person_whom_the_provider_names_signs_in(app: Any, issuer: FakeIssuer) -> None:
+    """And goes where they wanted to go, with the role of the settings."""
+    browser = Browser(app)
+    page = browser.get(browser.get("/").location)
+
+    entered = enter(app, issuer, browser)
+
+    assert "/sign-in/oidc?next=%2F" in page.text
+    assert (303, "/jobs") == (entered.status, entered.location)
+    assert "ada" in browser.get("/").text
+
+
+def test_what_is_sent_to_the_provider(app: Any) -> None:
+    """Code flow, PKCE with S256, state and nonce; the address to come back to is our own. Nothing twice."""
+    queries = [dict(parse_qsl(urlsplit(Browser(app).get("/sign-in/oidc").location).query)) for _ in range(2)]
+
+    assert "code" == queries[0]["response_type"]
+    assert "http://localhost/sign-in/oidc/back" == queries[0]["redirect_uri"]
+    for name in ("state", "nonce", "code_challenge"):
+        assert len(queries[0][name]) >= 43
+        assert queries[0][name] != queries[1][name]
+
+
+def test_the_secret_in_the_browser_is_not_the_one_of_before(app: Any, issuer: FakeIssuer) -> None:
+    """A token that was put into the browser is neither that of the sign-in nor that of the session."""
+    browser = Browser(app)
+    browser.cookies["worker-console"] = "a" * 43
+    address = browser.get("/sign-in/oidc").location
+    under_way = browser.cookies["worker-console"]
+
+    browser.get(issuer.sign_in(address))
+
+    assert 3 == len({"a" * 43, under_way, browser.cookies["worker-console"]})
+
+
+def test_an_answer_for_another_browser_is_refused(app: Any, issuer: FakeIssuer) -> None:
+    """A victim who follows an attacker's link back is not signed in as the attacker (login CSRF)."""
+    attacker, victim = Browser(app), Browser(app)
+    victim.get("/sign-in/oidc")
+
+    back = issuer.sign_in(attacker.get("/sign-in/oidc").location)
+
+    assert 403 == victim.get(back).status
+    assert 303 == victim.get("/").status
+
+
+@pytest.mark.parametrize("state", ["", ".", "x./", "a" * 43 + "./"])
+def test_a_wrong_state_is_refused(app: Any, issuer: FakeIssuer, state: str) -> None:
+    """The code is not even shown to the provider."""
+    browser = Browser(app)
+    browser.get(issuer.sign_in(browser.get("/sign-in/oidc").location).replace("/sign-in/oidc/back", "/nowhere"))
+
+    assert 403 == browser.get(f"/sign-in/oidc/back?{urlencode({'code': 'code0', 'state': state})}").status
+    assert "/token" not in issuer.asked
+
+
+def test_a_state_cannot_be_given_another_end(app: Any, issuer: FakeIssuer) -> None:
+    """Where the browser goes afterwards is part of what is checked."""
+    browser = Browser(app)
+    back = issuer.sign_in(browser.get("/sign-in/oidc?next=/jobs").location)
+
+    assert 403 == browser.get(back.replace("jobs", "evil")).status
+
+
+def test_a_code_is_worth_something_once(app: Any, issuer: FakeIssuer) -> None:
+    """A second use, in the same browser, signs nobody in."""
+    browser = Browser(app)
+    back = issuer.sign_in(browser.get("/sign-in/oidc").location)
+    under_way = dict(browser.cookies)
+    browser.get(back)
+
+    browser.cookies.update(under_way)
+
+    assert 403 == browser.get(back).status
+
+
+def test_a_stolen_code_needs_its_verifier(app: Any, issuer: FakeIssuer) -> None:
+    """PKCE: a code of one sign-in cannot be used in another one, though its state is right."""
+    victim, attacker = Browser(app), Browser(app)
+    stolen = dict(parse_qsl(urlsplit(issuer.sign_in(victim.get("/sign-in/oidc").location)).query))
+    own = dict(parse_qsl(urlsplit(issuer.sign_in(attacker.get("/sign-in/oidc").location)).query))
+
+    shown = attacker.get(f"/sign-in/oidc/back?{urlencode({'code': stolen['code'], 'state': own['state']})}")
+
+    assert 403 == shown.status
+
+
+@pytest.mark.parametrize(
+    "claims",
+    [
+        {"nonce": "another"},
+        {"nonce": None},
+        {"iss": "https://evil.example"},
+        {"iss": None},
+        {"aud": "another"},
+        {"aud": None},
+        {"aud": [CLIENT, "another"], "azp": "another"},
+        {"exp": 1_700_000_000},
+        {"exp": None},
+        {"iat": 1_900_000_000},
+        {"email": None},
+        {"email": ["ada"]},
+        {"email": ""},
+        {"email_verified": False},
+        {"email_verified": "false"},
+    ],
+    ids=str,
+)
+def test_a_token_that_says_something_else_is_refused(app: Any, issuer: FakeIssuer, claims: dict[str, Any]) -> None:
+    """Of another sign-in, another provider, for another client, too late, too early, or without a name."""
+    issuer.claims.update(claims)
+
+    assert 403 == enter(app, issuer).status
+
+
+def test_a_token_that_another_key_signed_is_refused(app: Any, issuer: FakeIssuer) -> None:
+    """Even when it says that it is the published one."""
+    issuer.signer = jwk.RSAKey.generate_key(2048, {"kid": "one"})
+
+    assert 403 == enter(app, issuer).status
+
+
+@pytest.mark.parametrize("alg", ["none", "HS256"])
+def test_a_token_without_a_public_keys_signature_is_refused(
+    app: Any, issuer: FakeIssuer, alg: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither an unsigned one nor one signed with what everyone can read."""
+
+    def unsigned(nonce: str) -> str:
+        claims = {"iss": ISSUER, "aud": CLIENT, "iat": 1_800_000_000, "exp": 1_800_000_300, "nonce": nonce}
+        parts = ({"alg": alg, "kid": "one"}, {**claims, "email": "ada", "email_verified": True})
+        return ".".join(urlsafe_b64encode(json.dumps(one).encode()).rstrip(b"=").decode() for one in parts) + "."
+
+    monkeypatch.setattr(issuer, "_id_token", unsigned)
+
+    assert 403 == enter(app, issuer).status
+
+
+def test_a_new_key_of_the_provider_is_found(app: Any, issuer: FakeIssuer, clock: Clock) -> None:
+    """Without a restart, and without asking for it with each forged token."""
+    assert 303 == enter(app, issuer).status
+    issuer.key, issuer.header = jwk.RSAKey.generate_key(2048, {"kid": "two"}), {"alg": "RS256", "kid": "two"}
+
+    too_soon = enter(app, issuer).status
+    keys_asked = issuer.asked.count("/keys")
+    clock.now += 61
+    later = enter(app, issuer).status
+
+    assert (403, 1, 303) == (too_soon, keys_asked, later)
+
+
+@pytest.mark.parametrize(
+    "metadata",
+    [{"issuer": "https://evil.example"}, {"token_endpoint": "http://login.example/token"}, {"jwks_uri": None}],
+    ids=str,
+)
+def test_a_document_of_another_provider_is_refused(app: Any, issuer: FakeIssuer, metadata: dict[str, Any]) -> None:
+    """Or one whose addresses are not secret on the way."""
+    issuer.metadata = metadata
+
+    assert 503 == Browser(app).get("/sign-in/oidc").status
+
+
+def test_a_provider_that_is_away_is_said_so(app: Any, issuer: FakeIssuer, clock: Clock) -> None:
+    """On the page of the sign-in; those who are in stay in."""
+    browser = Browser(app)
+    enter(app, issuer, browser)
+    issuer.is_away = True
+    clock.now += KEPT_S + 1
+
+    shown = Browser(app).get("/sign-in/oidc", accept_language="en")
+
+    assert 503 == shown.status
+    assert "cannot be reached" in shown.text
+    assert 200 == browser.get("/").status
+
+
+def test_whom_the_settings_do_not_name_stays_out(app: Any, issuer: FakeIssuer, sqlite_database: Database) -> None:
+    """The provider vouches for them, which the audit keeps."""
+    issuer.claims["email"] = "stranger"
+
+    shown = enter(app, issuer)
+
+    with sqlite_database.reading() as connection:
+        assert [("console.refused", "stranger")] == [(one.action, one.person) for one in list_audit(connection)]
+    assert 403 == shown.status
+
+
+def test_others_may_look_when_the_settings_say_so(
+    sqlite_database: Database, issuer: FakeIssuer, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As readers."""
+    monkeypatch.setenv("CONSOLE_SECRET", SECRET)
+    app = app_of(sqlite_database, issuer, clock, others="reader")
+    issuer.claims["email"] = "stranger"
+    browser = Browser(app)
+
+    enter(app, issuer, browser)
+
+    assert "只读" in browser.get("/").text
+
+
+def test_no_secret_is_logged(
+    app: Any, issuer: FakeIssuer, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither the client's nor a token, when something is refused."""
+    issuer.claims["nonce"] = "forged"
+    enter(app, issuer)
+    issuer.is_away = True
+    enter_away = Browser(app)
+    enter_away.get("/sign-in/oidc")
+
+    told = "".join(capsys.readouterr())
+    assert "not vouched for" in told
+    assert not [word for word in (SECRET, "forged", "eyJ", "code0") if word in told]
+
+
+@pytest.mark.parametrize("issuer_address", ["http://login.example", "login.example", "https://user@login.example"])
+def test_a_provider_has_to_be_reached_over_https(issuer_address: str) -> None:
+    """Keys that came in the clear would vouch for anyone."""
+    with pytest.raises(ValueError, match="https"):
+        ConsoleSettings(oidc=OidcSettings(issuer=issuer_address, client_id=CLIENT))
