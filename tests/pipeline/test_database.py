@@ -697,3 +697,18 @@ def test_a_producer_that_asks_for_it_is_run_again(database: Database) -> None:
     assert 3 == database.run(work)
     with pytest.raises(RetryTransaction):
         database.run(lambda connection: work(tries.clear() or connection), tries=2)
+
+
+FEW = "with recursive few(n) as (select 1 union all select n + 1 from few where n < 900)"
+ENDLESS = f"{FEW} select count(*) from few a, few b, few c, few d where a.n + b.n + c.n + d.n < 0"
+
+
+def test_a_statement_of_a_page_ends_in_time(database: Database) -> None:
+    """The database ends it, and what comes after it on the same connection has no limit."""
+    with pytest.raises(DBAPIError), database.reading_for(0.05) as connection:
+        fetch(connection, ENDLESS)
+
+    with database.reading_for(10) as connection:
+        assert [(1,)] == fetch(connection, "select 1")
+    with database.reading() as connection:
+        assert [(0,)] == fetch(connection, f"{FEW} select count(*) from few a, few b where a.n + b.n < 0")

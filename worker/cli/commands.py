@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from worker.cli import accounts, deciding
+from worker.cli import accounts, console, deciding
 from worker.cli.options import INSTANT, OF_CALLS, Account, Json, Person, Why, job_filter, note, tell_value, with_filter
 
 app = typer.Typer(
@@ -22,6 +22,7 @@ events = typer.Typer(help="What the application's hooks hear.", invoke_without_c
 app.add_typer(events, name="events")
 app.add_typer(deciding.app)
 app.add_typer(accounts.app, name="accounts")
+app.add_typer(console.app, name="console")
 
 
 def _version(is_asked: bool) -> None:
@@ -57,12 +58,15 @@ def demo(
 @app.command()
 def up(
     threads: Annotated[int | None, typer.Option(min=1, help="Sender threads.")] = None,
+    with_console: Annotated[
+        bool, typer.Option("--console", help="Serves the console, too, at console.listen.")
+    ] = False,
     loglevel: Annotated[Literal["DEBUG", "INFO", "WARNING"], typer.Option(case_sensitive=False)] = "INFO",
 ) -> None:
     """Everything in one process: upgrades the tables and delivers, with a broker in memory."""
     from worker.cli.running import run_embedded
 
-    raise typer.Exit(run_embedded(threads, loglevel))
+    raise typer.Exit(run_embedded(threads, loglevel, with_console=with_console))
 
 
 @app.command()

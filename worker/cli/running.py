@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 
 from worker.accounts.sources import accounts_of
@@ -20,7 +21,7 @@ from worker.outbox.upkeep.shared_state import upgrade_all
 from worker.reporting.releases import ReleaseCheck, check_in, told_process
 
 
-def run_embedded(threads: int | None, loglevel: str) -> int:
+def run_embedded(threads: int | None, loglevel: str, *, with_console: bool = False) -> int:
     """Upgrades the tables and runs a worker with a broker in memory until a signal ends it; its exit status."""
     from worker.service.broker import EMBEDDED
     from worker.service.celery_app import make_app, start_worker
@@ -33,7 +34,15 @@ def run_embedded(threads: int | None, loglevel: str) -> int:
     app = make_app(settings)
     # A broker in memory has no other workers: gossip, mingle and heartbeats between them would be useless.
     alone = {"without_gossip": True, "without_mingle": True, "without_heartbeat": True}
-    return start_worker(app, threads=threads or settings.delivery.threads, loglevel=loglevel, **alone)
+    with _console(settings) if with_console else nullcontext():
+        return start_worker(app, threads=threads or settings.delivery.threads, loglevel=loglevel, **alone)
+
+
+def _console(settings: Settings) -> AbstractContextManager[None]:
+    from worker.cli.acting import system_user
+    from worker.service.web.console import console_beside
+
+    return console_beside(settings, system_user)
 
 
 def hints(settings: Settings) -> list[str]:

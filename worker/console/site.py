@@ -12,6 +12,9 @@ from worker.config.accounts import AccountSource
 from worker.config.settings import Settings
 from worker.outbox.engine.database import Database
 
+STATEMENT_S = 10.0
+"""Seconds after which the database ends a statement of a page, which is then an error's page."""
+
 
 @dataclass(frozen=True, slots=True)
 class Site:
@@ -24,5 +27,5 @@ class Site:
     @contextmanager
     def reading(self) -> Iterator[Connection]:
         """A connection for the reads of one page."""
-        with self.database.reading() as connection:
+        with self.database.reading_for(STATEMENT_S) as connection:
             yield connection

@@ -275,6 +275,12 @@ class Database:
             yield connection
 
     @contextmanager
+    def reading_for(self, seconds: float) -> Iterator[Connection]:
+        """A connection for the reads of a page, on which a statement that takes longer is ended."""
+        with self.reading() as connection, self.dialect.limited(connection, seconds):
+            yield connection
+
+    @contextmanager
     def writing(self) -> Iterator[Connection]:
         """One transaction, committed at the end; on SQLite in order of arrival."""
         # SQLite lets waiting writers in by chance, so that one of this process's threads could wait for very long.

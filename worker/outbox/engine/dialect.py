@@ -5,9 +5,11 @@ The rest of the outbox decides by what differs, never by which database it is. K
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import lru_cache
-from typing import Literal
+from typing import Any, Literal
 
 from sqlalchemy import Connection, Engine, Table
 from sqlalchemy.types import Boolean, Integer
@@ -63,6 +65,14 @@ class Dialect:
     """True where a temporary table with long texts is made on disk."""
     bytes_as_digits = False
     """True where bytes are sent as hexadecimal digits."""
+
+    # -- how long -----------------------------------------------------------------------------------------------------
+
+    @contextmanager
+    def limited(self, connection: Connection, seconds: float) -> Iterator[None]:
+        """Ends each statement that takes longer, with an OperationalError; for reads, on a connection of `reading`."""
+        raise NotImplementedError
+        yield
 
     # -- which index --------------------------------------------------------------------------------------------------
 
@@ -179,6 +189,16 @@ class _PostgreSQL(Dialect):
     has_arrays = True
     combines_writes = True
 
+    @contextmanager
+    def limited(self, connection: Connection, seconds: float) -> Iterator[None]:
+        # In a transaction, whose end also ends the setting: behind a pooler the session may be another client's next.
+        connection.exec_driver_sql("begin isolation level read committed read only")
+        try:
+            connection.exec_driver_sql(f"set local statement_timeout = {int(seconds * 1000)}")
+            yield
+        finally:
+            connection.exec_driver_sql("rollback")
+
     def by_index(self, index: str) -> str:
         """Returns nothing: PostgreSQL has no such hint, and plans by how many rows the partial index holds."""
         return ""
@@ -219,6 +239,17 @@ class _SQLite(Dialect):
     has_one_writer = True
     has_round_trips = False
 
+    @contextmanager
+    def limited(self, connection: Connection, seconds: float) -> Iterator[None]:
+        """Counts all statements together: SQLite has no limit of its own, but asks now and then whether to go on."""
+        driver: Any = connection.connection.driver_connection
+        ends = time.monotonic() + seconds
+        driver.set_progress_handler(lambda: time.monotonic() > ends, 10_000)
+        try:
+            yield
+        finally:
+            driver.set_progress_handler(None, 0)
+
     def opened(self, bind: str, columns: Mapping[str, str], alias: str = "v") -> str:
         fields = ", ".join(f"value->>'$.{name}' as {name}" for name in columns)
         return f"(select {fields} from json_each(:{bind})) as {alias}"
@@ -257,6 +288,16 @@ class _MariaDB(Dialect):
     spills_long_texts = True
     # PyMySQL would send them so anyway: aiomysql 0.3.2 with PyMySQL 1.2.3 or newer cannot send bytes.
     bytes_as_digits = True
+
+    @contextmanager
+    def limited(self, connection: Connection, seconds: float) -> Iterator[None]:
+        is_mariadb = bool(getattr(connection.dialect, "is_mariadb", False))
+        name, amount = ("max_statement_time", seconds) if is_mariadb else ("max_execution_time", int(seconds * 1000))
+        connection.exec_driver_sql(f"set session {name} = {amount}")
+        try:
+            yield
+        finally:
+            connection.exec_driver_sql(f"set session {name} = default")
 
     def by_index(self, index: str) -> str:
         return f" force index ({index})"

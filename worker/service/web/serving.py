@@ -2,52 +2,131 @@
 
 from __future__ import annotations
 
+import asyncio
 import signal
+import socket
 import sys
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
 import uvicorn
-from starlette.applications import Starlette
+from starlette.types import ASGIApp
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from worker.domain.errors import ConfigurationError
 
 DRAIN_S = 10
 CONNECTIONS = 1000
+HEAD_S = 10.0
 
 
-def serve(app: Starlette, host: str, port: int, name: str, asked: str) -> int:
-    """Serves until SIGTERM or SIGINT; returns the exit status. `asked`: the address as the command line has it."""
-    server = _Server(
-        uvicorn.Config(
-            app,
-            host,
-            port,
-            log_config=None,
-            # Its lines would show query strings.
-            access_log=False,
-            server_header=False,
-            limit_concurrency=CONNECTIONS,
-            timeout_graceful_shutdown=DRAIN_S,
-            lifespan="off",
-        ),
-        name,
-    )
-    try:
-        server.run()
-    except SystemExit:
-        # uvicorn ends the process in this way when it cannot listen.
-        raise ConfigurationError(f"{asked}: cannot listen there; is the port in use?") from None
+class PromptProtocol(HttpToolsProtocol):
+    """Closes a connection on which the head of a request does not arrive in time; uvicorn itself waits for ever."""
+
+    head_s = HEAD_S
+    _late: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """Waits for the first request."""
+        super().connection_made(transport)
+        self._wait()
+
+    def data_received(self, data: bytes) -> None:
+        """Waits for the rest of a further request on the same connection."""
+        if self._late is None and (self.cycle is None or self.cycle.response_complete):
+            self._wait()
+        super().data_received(data)
+
+    def on_headers_complete(self) -> None:
+        """Waits no more: of its body the application says how long it may take."""
+        self._stop_waiting()
+        super().on_headers_complete()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Waits no more."""
+        self._stop_waiting()
+        super().connection_lost(exc)
+
+    def _wait(self) -> None:
+        self._late = self.loop.call_later(self.head_s, self.transport.close)
+
+    def _stop_waiting(self) -> None:
+        if self._late is not None:
+            self._late.cancel()
+            self._late = None
+
+
+def serve(
+    app: ASGIApp,
+    host: str,
+    port: int,
+    name: str,
+    asked: str,
+    ready: Callable[[str], object] = lambda address: None,
+) -> int:
+    """Serves until SIGTERM or SIGINT; returns the exit status. `asked`: the address as the command line has it.
+
+    `ready` is called with the address when it listens.
+    """
+    with _able_to_listen(asked):
+        _Server(_config(app, host, port), name, ready).run()
     return 0
+
+
+@contextmanager
+def serving_beside(
+    app: ASGIApp, host: str, port: int, name: str, asked: str, ready: Callable[[str], object]
+) -> Iterator[None]:
+    """Serves in a thread for as long as the block runs, which has the process's signals to itself."""
+    config = _config(app, host, port)
+    with _able_to_listen(asked):
+        listening = config.bind_socket()
+    server = _Beside(config, name, ready)
+    thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]}, name=name, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        server.should_exit = True
+        thread.join(DRAIN_S)
+        listening.close()
+
+
+def _config(app: ASGIApp, host: str, port: int) -> uvicorn.Config:
+    return uvicorn.Config(
+        app,
+        host,
+        port,
+        http=PromptProtocol,
+        log_config=None,
+        # Its lines would show query strings.
+        access_log=False,
+        server_header=False,
+        # Its own would believe every proxy on this machine.
+        proxy_headers=False,
+        limit_concurrency=CONNECTIONS,
+        timeout_graceful_shutdown=DRAIN_S,
+        lifespan="off",
+    )
+
+
+@contextmanager
+def _able_to_listen(asked: str) -> Iterator[None]:
+    """Turns the end of the process, with which uvicorn says that it cannot listen, into a sentence."""
+    try:
+        yield
+    except SystemExit:
+        raise ConfigurationError(f"{asked}: cannot listen there; is the port in use?") from None
 
 
 class _Server(uvicorn.Server):
     """A server that ends with status 0 after a signal; uvicorn itself would raise the signal again."""
 
-    def __init__(self, config: uvicorn.Config, name: str):
+    def __init__(self, config: uvicorn.Config, name: str, ready: Callable[[str], object]):
         super().__init__(config)
-        self._name = name
+        self._name, self._ready = name, ready
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -58,11 +137,21 @@ class _Server(uvicorn.Server):
             for number, handler in before.items():
                 signal.signal(number, handler)
 
-    async def startup(self, sockets: Any = None) -> None:
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Prints where it listens; tests and the demo read that line."""
         await super().startup(sockets)
         if self.started:
-            place = self.servers[0].sockets[0].getsockname()
+            place: Any = (sockets or self.servers[0].sockets)[0].getsockname()
             host = f"[{place[0]}]" if ":" in place[0] else place[0]
-            sys.stdout.write(f"{self._name} listening on http://{host}:{place[1]}\n")
+            address = f"http://{host}:{place[1]}"
+            sys.stdout.write(f"{self._name} listening on {address}\n")
+            self._ready(address)
             sys.stdout.flush()
+
+
+class _Beside(_Server):
+    """A server in a thread of another process's work, to which the signals belong."""
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
