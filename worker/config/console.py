@@ -45,7 +45,7 @@ class UserSettings(BaseModel):
     @model_validator(mode="after")
     def _has_what_its_role_needs(self) -> Self:
         if self.role in ("support", "operator") and not self.accounts:
-            raise ValueError(f'names no account; a {self.role} needs accounts = ["NAME"], or ["*"] for all')
+            raise ValueError(f'names no account; the role {self.role} needs accounts = ["NAME"], or ["*"] for all')
         if self.role in ("reader", "admin") and self.accounts:
             raise ValueError(f"names accounts, which make no difference to a role of {self.role}; leave them out")
         return self

@@ -1,0 +1,139 @@
+"""`worker console` at its start and end, through real HTTP: what is wrong is one sentence with a status."""
+
+from __future__ import annotations
+
+import re
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+import requests
+
+from worker.config.console import ConsoleSettings
+from worker.config.settings import load_settings
+from worker.console.sign_in.passwords import Passwords, needs_extra
+from worker.domain.errors import ConfigurationError
+from worker.service.web.console import require_safe
+
+WORKER = [sys.executable, "-m", "worker.cli"]
+PASSWORD = "correct horse battery"
+
+
+@pytest.fixture
+def configured(tmp_path: Path, sqlite_url: str, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A worker.toml with a database and nothing else."""
+    config = tmp_path / "worker.toml"
+    config.write_text(f'database = "{sqlite_url}"\n[console]\nlisten = "127.0.0.1:0"\n', encoding="utf-8")
+    monkeypatch.setenv("WORKER_CONFIG", str(config))
+    return config
+
+
+@contextmanager
+def running(*command: str) -> Iterator[tuple[str, str]]:
+    """The console's address, and the line after it; SIGTERM is a clean end."""
+    with subprocess.Popen([*WORKER, *command], stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        listening = next(line for line in process.stdout if line.startswith("console listening on "))
+        try:
+            yield listening.removeprefix("console listening on ").strip(), process.stdout.readline()
+        finally:
+            process.send_signal(signal.SIGTERM)
+            process.communicate(timeout=60)
+    assert 0 == process.returncode
+
+
+@contextmanager
+def browsing() -> Iterator[requests.Session]:
+    """Real requests with cookies."""
+    with requests.Session() as session:
+        session.trust_env = False
+        yield session
+
+
+@pytest.mark.parametrize("command", [("console", "--as", "ada"), ("up", "--console")])
+def test_a_printed_link_is_all_that_ones_own_machine_needs(configured: Path, command: tuple[str, ...]) -> None:
+    """Without a user it signs in, once; probes answer beside it; nothing tells what serves."""
+    with running(*command) as (url, told), browsing() as browser:
+        link = told.rpartition(" ")[2].strip()
+        page = browser.get(link, timeout=30)
+        again = requests.get(link, timeout=30)
+        probes = [browser.get(f"{url}{path}", timeout=30).status_code for path in ("/livez", "/readyz")]
+
+    assert link.startswith(f"{url}/sign-in/link?token=")
+    assert (200, 403) == (page.status_code, again.status_code)
+    assert "概览" in page.text
+    assert [200, 200] == probes
+    assert "server" not in page.headers
+
+
+def test_a_hash_that_is_printed_signs_in(configured: Path) -> None:
+    """The password comes in by stdin; with a user there is no link."""
+    made = subprocess.run([*WORKER, "console", "hash"], input=PASSWORD, capture_output=True, text=True, check=True)
+    user = f"[console.users.ada]\nrole = \"admin\"\npassword = '{made.stdout.strip()}'\n"
+    configured.write_text(configured.read_text(encoding="utf-8") + user, encoding="utf-8")
+
+    passwords = Passwords(load_settings().console.passwords)
+
+    assert passwords.is_right("ada", PASSWORD)
+    assert not passwords.is_right("ada", f"{PASSWORD}!")
+    assert PASSWORD not in made.stdout
+
+
+@pytest.mark.parametrize("password", ["", "short", "x" * 513])
+def test_a_password_that_is_no_good_is_one_sentence(password: str) -> None:
+    """Without the password."""
+    done = subprocess.run(
+        [*WORKER, "console", "hash"], input=password, capture_output=True, text=True, check=False, timeout=60
+    )
+
+    assert 2 == done.returncode
+    assert f"a password has 12 to 512 characters; this one has {len(password)}\n" in done.stderr
+
+
+@pytest.mark.parametrize("command", [("console",), ("up", "--console")])
+def test_a_port_in_use_is_one_sentence(configured: Path, command: tuple[str, ...]) -> None:
+    """In a process of its own: uvicorn ends the process."""
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        listen = f"127.0.0.1:{taken.getsockname()[1]}"
+        told = re.sub("127.0.0.1:0", listen, configured.read_text(encoding="utf-8"))
+        configured.write_text(told, encoding="utf-8")
+        done = subprocess.run([*WORKER, *command], capture_output=True, text=True, timeout=60, check=False)
+
+    assert 2 == done.returncode
+    assert f"{listen}: cannot listen there; is the port in use?\n" in done.stderr
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "10.0.0.5", "console.local"])
+def test_it_listens_to_other_machines_only_behind_a_proxy(host: str) -> None:
+    """Else passwords and pages would cross the network in the clear."""
+    with pytest.raises(ConfigurationError, match="without TLS"):
+        require_safe(ConsoleSettings(users={"ada": {"role": "admin"}}), host, f"{host}:8091")
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "127.0.0.2", "::1", "localhost"])
+def test_it_listens_on_its_own_machine(host: str) -> None:
+    """As it is."""
+    require_safe(ConsoleSettings(), host, f"{host}:8091")
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "127.0.0.1"])
+def test_behind_a_proxy_people_have_to_be_able_to_sign_in(host: str) -> None:
+    """By a password, a header or a provider; a user without any of them cannot."""
+    proxied: dict[str, Any] = {"proxies": ("10.0.0.1",), "hosts": ("console.example.com",)}
+
+    with pytest.raises(ConfigurationError, match="no person could sign in"):
+        require_safe(ConsoleSettings(**proxied, users={"ada": {"role": "admin"}}), host, f"{host}:8091")
+    require_safe(ConsoleSettings(**proxied, user_header="X-User"), host, f"{host}:8091")
+
+
+def test_a_missing_library_is_one_sentence() -> None:
+    """With the command that installs it."""
+    assert "run `pip install 'im-delivery-worker[console]'`" in str(needs_extra("passwords"))
