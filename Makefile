@@ -56,7 +56,7 @@ LOCK = build/lock/bin/pip-compile --quiet --generate-hashes --allow-unsafe --str
 requirements:
 	$(PYTHON) -m venv build/lock
 	build/lock/bin/python -m pip install --quiet --disable-pip-version-check pip-tools
-	$(LOCK) --extra postgres --extra mysql --extra redis --extra otel -o docker/requirements.txt pyproject.toml
+	$(LOCK) --extra postgres --extra mysql --extra redis --extra otel --extra console -o docker/requirements.txt pyproject.toml
 	$(LOCK) --only-build-deps --build-deps-for wheel -o docker/build-requirements.txt pyproject.toml
 
 # deploy/kubernetes out of the Helm chart.

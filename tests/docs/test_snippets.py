@@ -9,6 +9,7 @@ import ast
 import re
 import tomllib
 from pathlib import Path
+from typing import Any
 
 import pytest
 from sqlalchemy import String
@@ -16,6 +17,7 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 import worker
 from tests.docs.page import ROOT, Page
+from tests.support.browser import Browser
 from tests.support.runtime import RECALL, UPDATE, planted
 from worker.accounts.current import current_accounts
 from worker.accounts.sources import accounts_of
@@ -91,6 +93,26 @@ def test_the_enqueue_example_runs(
     (said,) = re.findall(r"# (accepted .*)", Page("docs/enqueue.md").text)
     assert f"{said}\n" == capsys.readouterr().out
     assert (1, 1) == (len(recalls), len(updates))
+
+
+@pytest.mark.fewer_databases("the page's application asks for no row")
+def test_the_console_is_mounted_as_the_page_says(
+    sqlite_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Below a path of the application: a visitor is asked to sign in there, and the page's files come from there."""
+    (tmp_path / "worker.toml").write_text(f'database = "{sqlite_url}"\n', encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    names: dict[str, Any] = {}
+    exec(blocks("docs/console.md", "python")[0], names)
+    browser = Browser(names["app"])
+
+    sent_on = browser.get("/ops/")
+    page = browser.get(sent_on.location)
+
+    assert "/ops/sign-in?next=%2F" == sent_on.location
+    assert 200 == page.status
+    assert 'href="/ops/static/design.css?' in page.text
+    assert 200 == browser.get("/ops/static/console.js").status
 
 
 @pytest.mark.parametrize("page", [page for page in PAGES if blocks(page, "toml")])

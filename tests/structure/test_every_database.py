@@ -68,7 +68,7 @@ def test_fewer_databases_need_a_reason(room: str) -> None:
     """Whatever asks for one database, or for servers alone, carries `fewer_databases`; and that has its reason."""
     unexplained = [
         f"{path.name}: {test.name}"
-        for path in sorted((TESTS / room).glob("test_*.py"))
+        for path in sorted((TESTS / room).rglob("test_*.py"))
         for test in _tests(path)
         if (_runs_on_fewer(path, test) or any(_marks(path, test))) and not all(_reasons(path, test))
     ]

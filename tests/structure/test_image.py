@@ -43,11 +43,15 @@ def test_what_the_image_installs_is_what_is_tested(path: str) -> None:
 
 
 def test_the_image_installs_all_that_the_project_asks_for() -> None:
-    """With the extras of the three stacks that have servers."""
+    """With the extras of the three stacks that have servers, and those of the processes beside them."""
     project = tomllib.loads(_read("pyproject.toml"))["project"]
     asked = [
         *project["dependencies"],
-        *(one for name in ("postgres", "mysql", "redis", "otel") for one in project["optional-dependencies"][name]),
+        *(
+            one
+            for name in ("postgres", "mysql", "redis", "otel", "console")
+            for one in project["optional-dependencies"][name]
+        ),
     ]
 
     names = {re.sub("[-_.]+", "-", re.split(r"[\[<>=~;\s]", one)[0]).lower() for one in asked}

@@ -18,6 +18,8 @@ from worker.console.page import Ask, Moved, NotFound, PageRoute, View
 from worker.console.viewer import Viewer
 from worker.outbox.engine.database import Database
 
+pytestmark = pytest.mark.fewer_databases("what is refused here is refused before any SQL")
+
 PROXY = "10.0.0.9"
 BEHIND_PROXY = {"proxies": ["10.0.0.0/24"], "hosts": ["console.example.com"], "user_header": "X-User", "users": users()}
 
@@ -29,18 +31,18 @@ def behind_proxy(database: Database, client: str = PROXY, **settings: object) ->
 
 
 @pytest.fixture
-def browser(sqlite_database: Database) -> Browser:
+def browser(database: Database) -> Browser:
     """An administrator's."""
-    app = console_app(site=site_of(sqlite_database, users=users()))
+    app = console_app(site=site_of(database, users=users()))
     return signed_in(Browser(app))
 
 
 # -- forms of other sites ---------------------------------------------------------------------------------------------
 
 
-def test_a_form_without_its_token_is_refused(browser: Browser, sqlite_database: Database) -> None:
+def test_a_form_without_its_token_is_refused(browser: Browser, database: Database) -> None:
     """Also one with the token of another browser."""
-    another = Browser(console_app(site=site_of(sqlite_database, users=users())))
+    another = Browser(console_app(site=site_of(database, users=users())))
     token = another.get("/sign-in").forms["/choice"].fields["csrf"]
 
     refused = [browser.post("/sign-out", fields).status for fields in ({}, {"csrf": ""}, {"csrf": token})]
@@ -79,9 +81,9 @@ def test_a_browser_that_does_not_tell_the_site_is_judged_by_its_origin(
     assert status == browser.send("POST", "/sign-out", _encoded(fields), content_type=FORM, origin=origin).status
 
 
-def test_a_sign_in_that_another_site_sends_is_refused(sqlite_database: Database) -> None:
+def test_a_sign_in_that_another_site_sends_is_refused(database: Database) -> None:
     """Else a person would act under the attacker's name."""
-    browser = Browser(console_app(site=site_of(sqlite_database, users=users())))
+    browser = Browser(console_app(site=site_of(database, users=users())))
     fields = {**browser.get("/sign-in").forms["/sign-in"].fields, "name": "ada", "password": "x"}
 
     assert 403 == browser.post("/sign-in", fields, sec_fetch_site="cross-site").status
@@ -180,35 +182,35 @@ def test_files_are_served_with_their_version(browser: Browser) -> None:
 # -- the proxy --------------------------------------------------------------------------------------------------------
 
 
-def test_a_trusted_proxy_names_the_user(sqlite_database: Database) -> None:
+def test_a_trusted_proxy_names_the_user(database: Database) -> None:
     """With the role of the settings; a name that is not there may not enter."""
-    browser = behind_proxy(sqlite_database)
+    browser = behind_proxy(database)
 
     assert "otto" in browser.get("/", x_user="otto").text
     assert "/sign-in?next=%2F" == browser.get("/", x_user="stranger").location
     assert "/sign-in?next=%2F" == browser.get("/").location
 
 
-def test_others_may_look_when_the_settings_say_so(sqlite_database: Database) -> None:
+def test_others_may_look_when_the_settings_say_so(database: Database) -> None:
     """As readers, who never get a text."""
-    shown = behind_proxy(sqlite_database, others="reader").get("/", x_user="stranger", accept_language="en")
+    shown = behind_proxy(database, others="reader").get("/", x_user="stranger", accept_language="en")
 
     assert "stranger" in shown.text
     assert "reader" in shown.text
 
 
 @pytest.mark.parametrize("client", ["10.0.1.1", "127.0.0.1", "::1", "", "not-an-address"])
-def test_a_header_of_a_stranger_is_not_believed(sqlite_database: Database, client: str) -> None:
+def test_a_header_of_a_stranger_is_not_believed(database: Database, client: str) -> None:
     """Who does not come through the proxy is not even answered: it alone ends TLS."""
-    shown = behind_proxy(sqlite_database, client).get("/", x_user="ada", x_forwarded_for=PROXY)
+    shown = behind_proxy(database, client).get("/", x_user="ada", x_forwarded_for=PROXY)
 
     assert 403 == shown.status
     assert "ada" not in shown.text
 
 
-def test_two_names_are_none(sqlite_database: Database) -> None:
+def test_two_names_are_none(database: Database) -> None:
     """A client's own header that the proxy passed on beside its own must not win."""
-    app = console_app(site=site_of(sqlite_database, **BEHIND_PROXY))
+    app = console_app(site=site_of(database, **BEHIND_PROXY))
     scope_headers = [(b"x-user", b"ada"), (b"x-user", b"rita")]
 
     async def twice(scope: dict[str, Any], receive: object, send: object) -> None:
@@ -219,18 +221,18 @@ def test_two_names_are_none(sqlite_database: Database) -> None:
     assert 403 == doubled.get("/").status
 
 
-def test_without_a_proxy_its_headers_say_nothing(sqlite_database: Database) -> None:
+def test_without_a_proxy_its_headers_say_nothing(database: Database) -> None:
     """Neither a scheme nor an address: the rate of sign-ins is counted by the connection's own."""
-    browser = Browser(console_app(site=site_of(sqlite_database, users=users())))
+    browser = Browser(console_app(site=site_of(database, users=users())))
 
     [cookie] = browser.get("/sign-in", x_forwarded_proto="https", x_forwarded_for="1.2.3.4").set_cookies
 
     assert "Secure" not in cookie
 
 
-def test_behind_a_proxy_cookies_are_secure(sqlite_database: Database) -> None:
+def test_behind_a_proxy_cookies_are_secure(database: Database) -> None:
     """The proxy says that the browser speaks https."""
-    [cookie] = behind_proxy(sqlite_database).get("/sign-in", x_forwarded_proto="https").set_cookies
+    [cookie] = behind_proxy(database).get("/sign-in", x_forwarded_proto="https").set_cookies
 
     assert cookie.startswith("__Host-")
 
@@ -253,9 +255,9 @@ def test_an_oversized_form_is_not_read_to_its_end(browser: Browser) -> None:
     assert BYTES // 10_000 + 1 == len(read)
 
 
-def test_a_slow_form_is_given_up(sqlite_database: Database) -> None:
+def test_a_slow_form_is_given_up(database: Database) -> None:
     """A client that sends half of it and waits holds nothing for long."""
-    browser = Browser(guarded(site_of(sqlite_database), FixedDoor(Viewer("ada", "admin")), PAGES, form_s=0.01))
+    browser = Browser(guarded(site_of(database), FixedDoor(Viewer("ada", "admin")), PAGES, form_s=0.01))
 
     shown = browser.send("POST", "/act", [b"csrf=", None], content_type=FORM)
 
@@ -337,28 +339,28 @@ def of_role(database: Database, role: str, *accounts: str) -> Browser:
 
 
 @pytest.mark.parametrize(("path", "status"), [("/fails", 500), ("/undefined", 500), ("/missing", 404)])
-def test_an_error_is_a_page_without_internals(sqlite_database: Database, path: str, status: int) -> None:
+def test_an_error_is_a_page_without_internals(database: Database, path: str, status: int) -> None:
     """Neither the error's text nor a place in the code; the log has its place."""
-    shown = of_role(sqlite_database, "admin").get(path, accept_language="en")
+    shown = of_role(database, "admin").get(path, accept_language="en")
 
     assert status == shown.status
     assert "Back to the start" in shown.text
     assert not [word for word in ("hunter2", "RuntimeError", ".py", "Traceback") if word in shown.text]
 
 
-def test_an_errors_text_is_not_logged(sqlite_database: Database, capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_errors_text_is_not_logged(database: Database, capsys: pytest.CaptureFixture[str]) -> None:
     """It may hold what a message says."""
-    of_role(sqlite_database, "admin").get("/fails")
+    of_role(database, "admin").get("/fails")
 
     told = "".join(capsys.readouterr())
     assert "RuntimeError" in told
     assert "hunter2" not in told
 
 
-def test_a_database_that_is_away_is_a_page(tmp_path: Path, sqlite_database: Database) -> None:
+def test_a_database_that_is_away_is_a_page(tmp_path: Path, database: Database) -> None:
     """With a status that tells a proxy to come again."""
-    browser = browser_of(sqlite_database, "admin")
-    with sqlite_database.writing() as connection:
+    browser = browser_of(database, "admin")
+    with database.writing() as connection:
         connection.exec_driver_sql("drop table worker_parts")
 
     assert 503 == browser.get("/").status
@@ -368,19 +370,19 @@ def test_a_database_that_is_away_is_a_page(tmp_path: Path, sqlite_database: Data
     ("role", "page", "form"),
     [("reader", 403, 403), ("support", 403, 403), ("operator", 403, 303), ("admin", 303, 303)],
 )
-def test_a_page_needs_its_right(sqlite_database: Database, role: str, page: int, form: int) -> None:
+def test_a_page_needs_its_right(database: Database, role: str, page: int, form: int) -> None:
     """A page of administrators, and a form of operators; no link leads where a viewer may not go."""
-    browser = of_role(sqlite_database, role, "hr")
+    browser = of_role(database, role, "hr")
 
     assert page == browser.get("/audit").status
     assert form == browser.post("/act", {"csrf": "token"}).status
     assert (page == 303) == ("/audit" in browser.get("/missing").links)
 
 
-def test_a_move_is_within_the_console(sqlite_database: Database) -> None:
+def test_a_move_is_within_the_console(database: Database) -> None:
     """Below the path under which it is mounted."""
     viewer = FixedDoor(Viewer("ada", "admin"))
-    browser = Browser(guarded(site_of(sqlite_database), viewer, PAGES), root="/ops")
+    browser = Browser(guarded(site_of(database), viewer, PAGES), root="/ops")
 
     assert "/ops/jobs/%C3%BC?state=unknown" == browser.get("/ops/moves").location
 

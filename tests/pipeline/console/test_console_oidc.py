@@ -20,6 +20,8 @@ from worker.console.sign_in.provider import KEPT_S, Provider
 from worker.control.audit import list_audit
 from worker.outbox.engine.database import Database
 
+pytestmark = pytest.mark.fewer_databases("what a provider says is judged before any SQL")
+
 OIDC = {"issuer": ISSUER, "client_id": CLIENT, "client_secret": {"env": "CONSOLE_SECRET"}}
 
 
@@ -44,10 +46,10 @@ def issuer(clock: Clock) -> FakeIssuer:
 
 
 @pytest.fixture
-def app(sqlite_database: Database, issuer: FakeIssuer, clock: Clock, monkeypatch: pytest.MonkeyPatch) -> Any:
+def app(database: Database, issuer: FakeIssuer, clock: Clock, monkeypatch: pytest.MonkeyPatch) -> Any:
     """A console whose users come from the provider."""
     monkeypatch.setenv("CONSOLE_SECRET", SECRET)
-    return app_of(sqlite_database, issuer, clock)
+    return app_of(database, issuer, clock)
 
 
 def app_of(database: Database, issuer: FakeIssuer, clock: Clock, **settings: Any) -> Any:
@@ -240,23 +242,23 @@ def test_a_provider_that_is_away_is_said_so(app: Any, issuer: FakeIssuer, clock:
     assert 200 == browser.get("/").status
 
 
-def test_whom_the_settings_do_not_name_stays_out(app: Any, issuer: FakeIssuer, sqlite_database: Database) -> None:
+def test_whom_the_settings_do_not_name_stays_out(app: Any, issuer: FakeIssuer, database: Database) -> None:
     """The provider vouches for them, which the audit keeps."""
     issuer.claims["email"] = "stranger"
 
     shown = enter(app, issuer)
 
-    with sqlite_database.reading() as connection:
+    with database.reading() as connection:
         assert [("console.refused", "stranger")] == [(one.action, one.person) for one in list_audit(connection)]
     assert 403 == shown.status
 
 
 def test_others_may_look_when_the_settings_say_so(
-    sqlite_database: Database, issuer: FakeIssuer, clock: Clock, monkeypatch: pytest.MonkeyPatch
+    database: Database, issuer: FakeIssuer, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As readers."""
     monkeypatch.setenv("CONSOLE_SECRET", SECRET)
-    app = app_of(sqlite_database, issuer, clock, others="reader")
+    app = app_of(database, issuer, clock, others="reader")
     issuer.claims["email"] = "stranger"
     browser = Browser(app)
 

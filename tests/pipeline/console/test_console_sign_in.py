@@ -52,9 +52,9 @@ def test_a_page_asks_who_looks_and_then_shows_itself(database: Database) -> None
 
 
 @pytest.mark.parametrize(("name", "password"), [("ada", "wrong"), ("nobody", PASSWORD), ("", ""), ("ada", "")])
-def test_a_wrong_password_opens_nothing(sqlite_database: Database, name: str, password: str) -> None:
+def test_a_wrong_password_opens_nothing(database: Database, name: str, password: str) -> None:
     """Neither does an unknown name; the answer is the same."""
-    browser = console(sqlite_database)
+    browser = console(database)
 
     shown = tried(browser, name, password)
 
@@ -182,9 +182,9 @@ def test_passwords_are_not_guessed_for_long(database: Database, driven_clock: Dr
     assert 303 == tried(Browser(app, client="10.0.1.1"), "ada", PASSWORD).status
 
 
-def test_names_are_not_guessed_from_one_address_for_long(sqlite_database: Database) -> None:
+def test_names_are_not_guessed_from_one_address_for_long(database: Database) -> None:
     """Two processes count together, and an IPv6 address counts with its neighbours."""
-    first, second = (console_app(site=site_of(sqlite_database, users=users())) for _ in range(2))
+    first, second = (console_app(site=site_of(database, users=users())) for _ in range(2))
 
     for n in range(OF_AN_ADDRESS):
         tried(Browser(first if n % 2 else second, client=f"2001:db8::{n:x}"), f"name{n}", "wrong")
@@ -193,9 +193,9 @@ def test_names_are_not_guessed_from_one_address_for_long(sqlite_database: Databa
     assert 303 == tried(Browser(first, client="2001:db8:1::1"), "ada", PASSWORD).status
 
 
-def test_a_sign_in_of_ones_own_does_not_wipe_out_the_guesses_at_others(sqlite_database: Database) -> None:
+def test_a_sign_in_of_ones_own_does_not_wipe_out_the_guesses_at_others(database: Database) -> None:
     """Else a person with a password could guess those of others between two sign-ins."""
-    browser = console(sqlite_database)
+    browser = console(database)
     for n in range(OF_AN_ADDRESS - 1):
         tried(browser, f"name{n}", "wrong")
     assert 303 == tried(browser, "rita", PASSWORD).status
@@ -206,15 +206,15 @@ def test_a_sign_in_of_ones_own_does_not_wipe_out_the_guesses_at_others(sqlite_da
     assert 429 == tried(browser, "name1", "wrong").status
 
 
-def test_the_hash_is_not_computed_for_a_try_too_many(sqlite_database: Database) -> None:
+def test_the_hash_is_not_computed_for_a_try_too_many(database: Database) -> None:
     """A flood of tries costs no memory for hashes."""
-    browser = console(sqlite_database)
+    browser = console(database)
     for _ in range(OF_A_NAME):
         tried(browser, "ada", "wrong")
 
     tried(browser, "ada", "wrong")
 
-    assert OF_A_NAME == len([one for one in audited(sqlite_database) if one == ("console.refused", "ada")])
+    assert OF_A_NAME == len([one for one in audited(database) if one == ("console.refused", "ada")])
 
 
 def test_what_was_typed_as_a_name_is_not_kept(database: Database) -> None:
@@ -228,11 +228,11 @@ def test_what_was_typed_as_a_name_is_not_kept(database: Database) -> None:
     assert "Secret-Typed-As-Name" not in shown.text + "".join(tables)
 
 
-def test_a_cookie_is_for_this_host_and_no_script(sqlite_database: Database) -> None:
+def test_a_cookie_is_for_this_host_and_no_script(database: Database) -> None:
     """Over https with the prefix that no other host can set; never readable by scripts."""
     plain, secure = (
-        console(sqlite_database),
-        Browser(console_app(site=site_of(sqlite_database, users=users())), scheme="https"),
+        console(database),
+        Browser(console_app(site=site_of(database, users=users())), scheme="https"),
     )
 
     [over_http] = plain.get("/sign-in").set_cookies
@@ -260,34 +260,34 @@ def test_the_link_signs_in_once(database: Database) -> None:
     assert 303 == second.get("/").status
 
 
-def test_a_session_of_a_link_ends_with_the_first_user(sqlite_database: Database) -> None:
+def test_a_session_of_a_link_ends_with_the_first_user(database: Database) -> None:
     """Once users are configured, a link of before opens nothing."""
     link = SignInLink("me", lambda: "the-token")
-    browser = Browser(console_app(site=site_of(sqlite_database), link=link))
+    browser = Browser(console_app(site=site_of(database), link=link))
     browser.get(link.path)
 
-    other = console(sqlite_database)
+    other = console(database)
     other.cookies.update(browser.cookies)
 
     assert 303 == other.get("/").status
 
 
-def test_audit_says_how_a_person_signed_in_and_from_where(sqlite_database: Database) -> None:
+def test_audit_says_how_a_person_signed_in_and_from_where(database: Database) -> None:
     """Also of a refused try of a user."""
-    app = console_app(site=site_of(sqlite_database, users=users()))
+    app = console_app(site=site_of(database, users=users()))
     browser = Browser(app, client="10.1.2.3")
     tried(browser, "ada", "wrong")
     signed_in(browser)
 
-    with sqlite_database.reading() as connection:
+    with database.reading() as connection:
         asked = [json.dumps(dict(entry.asked), sort_keys=True) for entry in list_audit(connection)]
 
     assert ['{"address": "10.1.2.3", "way": "password"}'] * 2 == asked
 
 
-def test_without_users_a_password_page_is_not_there(sqlite_database: Database) -> None:
+def test_without_users_a_password_page_is_not_there(database: Database) -> None:
     """A console that knows no way in says so, and takes no password."""
-    browser = Browser(console_app(site=site_of(sqlite_database)))
+    browser = Browser(console_app(site=site_of(database)))
     page = browser.get("/sign-in")
 
     posted = browser.post("/sign-in", {**page.forms["/choice"].fields, "name": "ada", "password": PASSWORD})
@@ -296,9 +296,9 @@ def test_without_users_a_password_page_is_not_there(sqlite_database: Database) -
     assert 404 == posted.status
 
 
-def test_a_console_needs_no_password_library_without_passwords(sqlite_database: Database) -> None:
+def test_a_console_needs_no_password_library_without_passwords(database: Database) -> None:
     """The hash of the tests is a real one all the same."""
-    site: Site = site_of(sqlite_database)
+    site: Site = site_of(database)
 
     assert {} == site.settings.console.passwords
     assert hashed().startswith("$argon2id$")
