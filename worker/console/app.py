@@ -5,12 +5,10 @@ Each request passes the guard; then the door says who it is of; then the functio
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Callable, Iterable
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterable
 from functools import partial
 from secrets import token_urlsafe
-from typing import Protocol, TypeVar
+from typing import Protocol
 
 import structlog
 from sqlalchemy.exc import SQLAlchemyError
@@ -29,6 +27,7 @@ from worker.console.form import read_form, require_own
 from worker.console.guard import Guard
 from worker.console.page import Ask, Forbidden, Moved, NotFound, PageRoute, View
 from worker.console.pages import PAGES
+from worker.console.pool import Busy, Pool
 from worker.console.rendering import Frame, address, assets, render, root_of
 from worker.console.sign_in import SignIn, SignInLink
 from worker.console.sign_in.cookie import give_token, token_of
@@ -36,13 +35,11 @@ from worker.console.sign_in.passwords import Passwords
 from worker.console.sign_in.provider import Provider
 from worker.console.site import Site
 from worker.console.viewer import has_right
-from worker.console.visit import Endpoint, Visit, choices
+from worker.console.visit import Endpoint, Visit, choices, values_of
 from worker.console.words import WORDS, say
 from worker.control.audit import acting_through
 from worker.control.opening import database_of
 from worker.domain.errors import CheckFailed
-
-T = TypeVar("T")
 
 log = structlog.get_logger()
 
@@ -50,6 +47,8 @@ THREADS = 8
 """Pages that are made at once; each holds a connection to the database for as long."""
 WAITING = 64
 """Requests that may wait for one of them; more are turned away."""
+SIGN_INS = 2
+"""Sign-ins at once: the hash of a password takes 64 MiB of memory, and a provider may be slow."""
 PAGE_S = 20.0
 FORM_S = 10.0
 """Seconds in which a form has to arrive."""
@@ -101,17 +100,14 @@ class Door(Protocol):
         ...
 
 
-class Busy(Exception):
-    """Too many requests wait for a thread."""
-
-
 class Console:
     """Answers requests."""
 
     def __init__(self, site: Site, door: Door, pages: Iterable[PageRoute], form_s: float):
         self._site, self._door, self._pages, self._form_s = site, door, tuple(pages), form_s
-        self._threads = ThreadPoolExecutor(THREADS, "console")
-        self._asked = 0
+        self._pool = Pool("console", threads=THREADS, waiting=WAITING, longest_s=PAGE_S)
+        # Of their own, lest a flood of passwords keep every page from being made.
+        self._sign_ins = Pool("sign-ins", threads=SIGN_INS, waiting=WAITING, longest_s=PAGE_S)
 
     @property
     def app(self) -> Starlette:
@@ -130,10 +126,11 @@ class Console:
         visit = None
         try:
             form = await read_form(request, self._form_s) if endpoint.method == "POST" else QueryParams()
-            visit = await self._in_thread(partial(self._door.visit, request))
+            visit = await self._pool.run(partial(self._door.visit, request))
             if endpoint.method == "POST":
                 require_own(request, form, visit.csrf)
-            response = await self._in_thread(partial(self._made, endpoint, request, visit, form))
+            pool = self._sign_ins if endpoint.is_costly else self._pool
+            response = await pool.run(partial(self._made, endpoint, request, visit, form))
         except Exception as error:  # noqa: BLE001  whatever a page raises, its reader gets a page without internals
             response = self._failed(request, error, visit)
         if visit and visit.token and token_of(request) is None and "set-cookie" not in response.headers:
@@ -165,20 +162,6 @@ class Console:
         links = ((one.path, one.nav) for one in self._pages if viewer is not None and has_right(viewer, one.right))
         nav = tuple((path, word) for path, word in links if word is not None)
         return HTMLResponse(render(view, Frame(visit, root_of(request.scope), _here(request), nav)), view.status)
-
-    async def _in_thread(self, work: Callable[[], T]) -> T:
-        """What the work returns; Busy when too many wait, TimeoutError when it takes too long, though it goes on."""
-        if self._asked >= THREADS + WAITING:
-            raise Busy
-        self._asked += 1
-        running = asyncio.get_running_loop().run_in_executor(self._threads, work)
-        running.add_done_callback(self._one_less)
-        return await asyncio.wait_for(asyncio.shield(running), PAGE_S)
-
-    def _one_less(self, done: asyncio.Future[T]) -> None:
-        self._asked -= 1
-        # Looked at, lest the loop complain of an error that came too late to be answered.
-        done.exception()
 
     def _failed(self, request: Request, error: Exception, visit: Visit | None) -> Response:
         match error:
@@ -222,4 +205,4 @@ async def _static(request: Request) -> Response:
 def _here(request: Request) -> str:
     """The path and query of a request, without the path under which the console is mounted."""
     path = request.scope["path"].removeprefix(root_of(request.scope)) or "/"
-    return address("", path, dict(request.query_params))
+    return address("", path, values_of(request.query_params))

@@ -6,7 +6,7 @@ never in the loop. Knows no HTTP beyond paths and fields.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeVar
@@ -91,7 +91,7 @@ class Moved:
 
     path: str
     """Of the console's own, such as `/jobs/0198...`."""
-    query: Mapping[str, str] = field(default_factory=dict)
+    query: Mapping[str, str | Sequence[str]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,7 +19,7 @@ from worker.console.words import say
 from worker.drawing import Lang, state_badge, stylesheet
 
 _HERE = files("worker.console")
-_TYPES = {"css": "text/css; charset=utf-8", "js": "text/javascript; charset=utf-8"}
+_TYPES = {"css": "text/css; charset=utf-8", "js": "text/javascript; charset=utf-8", "svg": "image/svg+xml"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +35,7 @@ class Asset:
 @cache
 def assets() -> Mapping[str, Asset]:
     """All of them by their names: there is no other file that a path could lead to."""
-    own = {name: (_HERE / "static" / name).read_bytes() for name in ("console.css", "console.js")}
+    own = {name: (_HERE / "static" / name).read_bytes() for name in ("console.css", "console.js", "icon.svg")}
     return {
         name: Asset(body, _TYPES[name.rpartition(".")[2]], sha256(body).hexdigest()[:12])
         for name, body in {**own, "design.css": stylesheet().encode()}.items()
@@ -62,9 +62,9 @@ def root_of(scope: Mapping[str, Any]) -> str:
 
 
 def address(root: str, path: str, query: Mapping[str, object]) -> str:
-    """A path of the console as a browser asks for it; values of None are left out."""
+    """A path of the console as a browser asks for it; a list is several values, and None is left out."""
     given = {name: value for name, value in query.items() if value is not None}
-    return f"{root}{quote(path)}{'?' + urlencode(given) if given else ''}"
+    return f"{root}{quote(path)}{'?' + urlencode(given, doseq=True) if given else ''}"
 
 
 def render(page: View, frame: Frame) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal, cast
-from urllib.parse import parse_qsl, urlsplit
+from urllib.parse import unquote, urlsplit
 
 from starlette.datastructures import QueryParams
 from starlette.requests import Request
@@ -44,6 +44,8 @@ class Endpoint:
     method: Literal["GET", "POST"]
     function: Callable[[Request, Visit, QueryParams], View | Moved | Response]
     """Gets the form's fields; those of a GET are empty."""
+    is_costly: bool = False
+    """It hashes a password, or asks a provider: it runs in threads of its own."""
 
 
 def choices(request: Request) -> tuple[Lang, Theme]:
@@ -70,4 +72,9 @@ def own_path(text: str) -> Moved:
     is_own = text.startswith("/") and not text.startswith("//") and not parts.scheme and not parts.netloc
     if not is_own or "\\" in text or any(ord(sign) < 0x20 for sign in text):
         return Moved("/")
-    return Moved(parts.path, dict(parse_qsl(parts.query)))
+    return Moved(unquote(parts.path), values_of(QueryParams(parts.query)))
+
+
+def values_of(query: QueryParams) -> dict[str, list[str]]:
+    """All values of each name."""
+    return {name: query.getlist(name) for name in query}

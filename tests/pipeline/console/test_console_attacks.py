@@ -124,6 +124,14 @@ def test_a_redirect_leads_to_the_console_only(browser: Browser, onward: str) -> 
     assert (303, "/") == (asked.status, asked.location)
 
 
+@pytest.mark.parametrize("onward", ["/jobs?ids=a&ids=b&tag=x+y", "/jobs/%C3%BC", "/jobs?state="])
+def test_a_choice_leads_back_to_where_it_was_made(browser: Browser, onward: str) -> None:
+    """With all values of its query."""
+    fields = browser.get("/").forms["/choice"].fields
+
+    assert onward == browser.post("/choice", {**fields, "lang": "en", "next": onward}).location
+
+
 def test_a_header_cannot_be_put_in_through_a_redirect(browser: Browser) -> None:
     """Line ends in `next` lead to the first page."""
     fields = browser.get("/").forms["/choice"].fields
@@ -171,7 +179,7 @@ def test_files_are_served_with_their_version(browser: Browser) -> None:
     """A page links to each by a hash of what is in it."""
     page = browser.get("/").text
 
-    for name in ("design.css", "console.css", "console.js"):
+    for name in ("design.css", "console.css", "console.js", "icon.svg"):
         start = page.index(f"/static/{name}?v=")
         address = page[start : page.index('"', start)]
         shown = browser.get(address)

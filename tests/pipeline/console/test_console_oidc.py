@@ -100,6 +100,17 @@ def test_the_secret_in_the_browser_is_not_the_one_of_before(app: Any, issuer: Fa
     assert 3 == len({"a" * 43, under_way, browser.cookies["worker-console"]})
 
 
+def test_a_link_to_the_provider_does_not_sign_out(app: Any, issuer: FakeIssuer) -> None:
+    """One of another site would take the session's cookie away."""
+    browser = Browser(app)
+    enter(app, issuer, browser)
+
+    shown = browser.get("/sign-in/oidc?next=/jobs")
+
+    assert "/jobs" == shown.location
+    assert 200 == browser.get("/").status
+
+
 def test_an_answer_for_another_browser_is_refused(app: Any, issuer: FakeIssuer) -> None:
     """A victim who follows an attacker's link back is not signed in as the attacker (login CSRF)."""
     attacker, victim = Browser(app), Browser(app)
@@ -168,6 +179,9 @@ def test_a_stolen_code_needs_its_verifier(app: Any, issuer: FakeIssuer) -> None:
         {"email": None},
         {"email": ["ada"]},
         {"email": ""},
+        {"email": "a\ud800da"},
+        {"email": "a\x00da"},
+        {"email": "a" * 129},
         {"email_verified": False},
         {"email_verified": "false"},
     ],

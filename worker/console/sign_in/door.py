@@ -20,7 +20,7 @@ from worker.console.rendering import address, root_of
 from worker.console.sign_in.cookie import derived, give_token, token_of
 from worker.console.sign_in.link import SignInLink
 from worker.console.sign_in.passwords import Passwords
-from worker.console.sign_in.provider import NotVouchedFor, Provider
+from worker.console.sign_in.provider import LONGEST_NAME, NotVouchedFor, Provider
 from worker.console.sign_in.sessions import Sessions, SignedIn, Way
 from worker.console.sign_in.tries import Tries
 from worker.console.site import Site
@@ -57,10 +57,10 @@ class SignIn:
         """What answers those who have not signed in, too."""
         return (
             Endpoint("/sign-in", "GET", self._ask_who),
-            Endpoint("/sign-in", "POST", self._by_password),
+            Endpoint("/sign-in", "POST", self._by_password, is_costly=True),
             Endpoint("/sign-in/link", "GET", self._by_link),
-            Endpoint("/sign-in/oidc", "GET", self._to_provider),
-            Endpoint(BACK, "GET", self._from_provider),
+            Endpoint("/sign-in/oidc", "GET", self._to_provider, is_costly=True),
+            Endpoint(BACK, "GET", self._from_provider, is_costly=True),
             Endpoint("/sign-out", "POST", self._sign_out),
             Endpoint("/choice", "POST", _choose),
         )
@@ -103,7 +103,9 @@ class SignIn:
         if len(named) > 1:
             raise Forbidden
         person = named[0].encode("latin-1").decode("utf-8", "replace").strip() if named else ""
-        return SignedIn(person[:128], "proxy") if person else None
+        if not person.isprintable() or len(person) > LONGEST_NAME:
+            raise Forbidden
+        return SignedIn(person, "proxy") if person else None
 
     @property
     def _settings(self) -> ConsoleSettings:
@@ -124,7 +126,7 @@ class SignIn:
     def _by_password(self, request: Request, visit: Visit, form: QueryParams) -> View | Response:
         if self._passwords is None:
             raise NotFound
-        name, onward = form.get("name", "").strip()[:128], form.get("next", "/")
+        name, onward = form.get("name", "").strip()[:LONGEST_NAME], form.get("next", "/")
         client = request.client.host if request.client else ""
         noted = self._tries.begin(name, client)
         if noted is None:
@@ -143,10 +145,13 @@ class SignIn:
             return self._form(visit, "/", "sign_in.link_used", 403)
         return self._opened(request, visit, SignedIn(self._link.person, "link"), "/")
 
-    def _to_provider(self, request: Request, visit: Visit, form: QueryParams) -> View | Response:
+    def _to_provider(self, request: Request, visit: Visit, form: QueryParams) -> View | Moved | Response:
         if self._provider is None:
             raise NotFound
         onward, token = request.query_params.get("next", "/"), self._new_token()
+        if visit.viewer:
+            # A link of another site must not take the session's cookie away.
+            return own_path(onward)
         try:
             url = self._provider.address(token, _back(request), onward)
         except NotVouchedFor as error:

@@ -130,7 +130,7 @@ class Provider:
 
     def _named(self, claims: dict[str, Any]) -> str:
         name = claims[self._settings.claim]
-        if not isinstance(name, str) or not 0 < len(name) <= LONGEST_NAME:
+        if not isinstance(name, str) or not 0 < len(name) <= LONGEST_NAME or not name.isprintable():
             raise NotVouchedFor("claim")
         if self._settings.claim == "email" and claims.get("email_verified", True) is not True:
             raise NotVouchedFor("email_verified")

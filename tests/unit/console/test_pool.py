@@ -1,0 +1,40 @@
+"""Threads that the loop asks: a flood is turned away, and what hangs is not waited for."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+
+import pytest
+
+from worker.console.pool import Busy, Pool
+
+
+def test_more_than_may_wait_are_turned_away() -> None:
+    """The loop goes on meanwhile; with the first that is done there is room again."""
+    pool, go = Pool("test", threads=1, waiting=1, longest_s=60), threading.Event()
+
+    async def flood() -> tuple[bool, bool]:
+        first, second = (asyncio.create_task(pool.run(go.wait)) for _ in range(2))
+        await asyncio.sleep(0)
+        with pytest.raises(Busy):
+            await pool.run(go.wait)
+        go.set()
+        return await first, await second
+
+    assert (True, True) == asyncio.run(flood())
+    assert asyncio.run(pool.run(lambda: 1)) == 1
+
+
+def test_what_hangs_is_not_waited_for() -> None:
+    """Its thread is free again when it is done."""
+    pool, go = Pool("test", threads=1, waiting=0, longest_s=0.01), threading.Event()
+
+    async def hang() -> None:
+        with pytest.raises(TimeoutError):
+            await pool.run(go.wait)
+        with pytest.raises(Busy):
+            await pool.run(go.wait)
+
+    asyncio.run(hang())
+    go.set()
