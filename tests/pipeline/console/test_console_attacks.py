@@ -159,6 +159,19 @@ def test_this_machine_is_answered_by_all_its_names(browser: Browser, host: str) 
 
 
 @pytest.mark.parametrize(
+    "onward", ['/"><script>alert(1)</script>', "/?q=<script>alert(1)</script>", "javascript:alert(1)"]
+)
+def test_an_address_is_no_markup(database: Database, onward: str) -> None:
+    """Neither the one of the page nor the one that it leads to."""
+    browser = Browser(console_app(site=site_of(database, users=users())))
+
+    shown = browser.get("/sign-in?" + _encoded({"next": onward}).decode().replace("<", "%3C").replace(">", "%3E"))
+
+    assert "<script>" not in shown.text
+    assert 'href="javascript' not in shown.text
+
+
+@pytest.mark.parametrize(
     "path",
     [
         "/static/../app.py",
@@ -214,6 +227,25 @@ def test_a_header_of_a_stranger_is_not_believed(database: Database, client: str)
 
     assert 403 == shown.status
     assert "ada" not in shown.text
+
+
+def test_a_name_is_no_markup(database: Database) -> None:
+    """What a proxy passes on is shown as it is written."""
+    name = '"><script src=x></script><b a="'
+
+    shown = behind_proxy(database, others="reader").get("/", x_user=name)
+
+    assert 200 == shown.status
+    assert "<script src=x" not in shown.text
+    assert "&lt;script src=x&gt;" in shown.text
+
+
+@pytest.mark.parametrize("name", ["a\x01da", "a" * 129, "\u202eada"])
+def test_a_name_that_cannot_be_shown_is_refused(database: Database, name: str) -> None:
+    """Control characters, ones that turn a line around, and what no table could hold."""
+    shown = behind_proxy(database, others="reader").get("/", x_user=name.encode().decode("latin-1"))
+
+    assert 403 == shown.status
 
 
 def test_two_names_are_none(database: Database) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from concurrent.futures import ThreadPoolExecutor
+from threading import Barrier
 
 import pytest
 
@@ -11,7 +13,7 @@ from tests.support.browser import Browser, Shown
 from worker.config.settings import Settings
 from worker.console import SignInLink, Site, console_app
 from worker.console.sign_in.passwords import Passwords
-from worker.console.sign_in.tries import OF_A_NAME, OF_AN_ADDRESS, WITHIN_S
+from worker.console.sign_in.tries import OF_A_NAME, OF_AN_ADDRESS, WITHIN_S, Tries
 from worker.control.audit import list_audit
 from worker.delivery.maintenance.housekeeping import Housekeeping
 from worker.outbox.engine.clock import DrivenClock
@@ -180,6 +182,20 @@ def test_passwords_are_not_guessed_for_long(database: Database, driven_clock: Dr
     assert 303 == tried(Browser(app, client="10.0.1.1"), "rita", PASSWORD).status, "another name is not held up"
     driven_clock.advance(WITHIN_S + 1)
     assert 303 == tried(Browser(app, client="10.0.1.1"), "ada", PASSWORD).status
+
+
+def test_tries_at_once_are_all_counted(database: Database) -> None:
+    """None of them is let through because the others have not ended: they are written before they are counted."""
+    tries, together = Tries(database), Barrier(8)
+
+    def try_once(n: int) -> bool:
+        together.wait(60)
+        return tries.begin("ada", f"10.0.0.{n}") is not None
+
+    with ThreadPoolExecutor(8) as threads:
+        let_through = sum(threads.map(try_once, range(4 * 8)))
+
+    assert let_through <= OF_A_NAME
 
 
 def test_names_are_not_guessed_from_one_address_for_long(database: Database) -> None:
