@@ -23,8 +23,8 @@ from tests.support.asgi import asked
 from tests.support.runtime import UPDATE, Site, lost, planted, refused
 from worker import CardUpdate, JobState, update_card
 from worker.channels.registry import channel
-from worker.cli.lists.callbacks import retry
 from worker.config.settings import DeliverySettings, Settings
+from worker.control.lift import retry
 from worker.domain.callbacks.hook import CallbackReceived, CardPressed, JobDone, MessageReceived
 from worker.domain.errors import ConfigurationError
 from worker.domain.job import part_id

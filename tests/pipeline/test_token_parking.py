@@ -12,7 +12,7 @@ from structlog.testing import capture_logs
 
 from tests.support.noise import plain
 from tests.support.runtime import Site, an_account, lost, planted, refused
-from worker.cli.lists.lanes import BY_A_PERSON
+from worker.control.lift import BY_A_PERSON
 from worker.domain.account import Secret
 from worker.domain.pacing.lane import next_midnight
 from worker.outbox.engine.clock import DrivenClock, instant

@@ -17,11 +17,11 @@ from sqlalchemy import Connection
 
 from worker.accounts.sources import accounts_of
 from worker.channels.registry import channel
-from worker.cli.lists import callbacks, lanes
 from worker.cli.reading import outbox
 from worker.config.settings import load_settings
-from worker.control import suppress as suppressing
+from worker.control import lift, suppress as suppressing
 from worker.control.audit import Running, audited_command
+from worker.control.opening import opened_current
 from worker.domain.content.message import File
 from worker.domain.errors import ConfigurationError, WorkerError
 from worker.domain.job import id_of
@@ -132,18 +132,14 @@ def resend_failed(job_id: str, *, undetermined: bool, why: str, person: str | No
 
 def skip(job_id: str, *, why: str, person: str | None) -> list[str]:
     """Lets the parts behind a job in its order go on; returns the parts they waited for."""
-    with _acting("skip", {"ids": [job_id]}, person, why) as running:
-        passed = resend.skip(running.database, job_id)
-        running.counts["parts"] = len(passed)
-    return passed
+    with opened_current(load_settings()) as database:
+        return list(lift.skip_in(database, job_id, person or system_user(), why).told)
 
 
 def resume(name: str, *, why: str, person: str | None) -> list[str]:
     """Lifts all blocks of an account and its lanes, or of one lane; a line for each."""
-    with _acting("resume", {"name": name}, person, why) as running:
-        told = lanes.resume(running.database, name)
-        running.counts["lifted"] = len(told)
-    return told
+    with opened_current(load_settings()) as database:
+        return list(lift.lift_in(database, name, person or system_user(), why).told)
 
 
 def suppress(recipients: Sequence[str], *, lift: bool, why: str, person: str | None) -> int:
@@ -160,6 +156,5 @@ def suppressed(recipients: Sequence[str]) -> list[str]:
 
 def retry(event_id: str, *, why: str, person: str | None) -> None:
     """Gives a parked or ignored event to the hooks again."""
-    with _acting("retry", {"event": event_id}, person, why) as running:
-        callbacks.retry(running.database, event_id)
-        running.counts["events"] = 1
+    with opened_current(load_settings()) as database:
+        lift.retry_in(database, event_id, person or system_user(), why)

@@ -8,13 +8,13 @@ from datetime import datetime
 from typing import Any
 
 from worker.accounts.sources import accounts_of
-from worker.channels.registry import channel, names
 from worker.cli.acting import Ask, system_user
 from worker.cli.reading import ProgressLine, Say, outbox, plain, tell
 from worker.config.settings import load_settings
 from worker.control import audit as audits
 from worker.control.cancel import Cancelled, OpenJobs, cancel as cancel_jobs, find_open
 from worker.control.erase import erase as erase_person, find_person
+from worker.control.mistyped import SHOWN, mistyped
 from worker.control.recall import Recalled, find_sent, recall_found
 from worker.control.replay import ReplayableJobs, find_replayable, replay_found
 from worker.control.resolve import Decided, Unknowns, find_unknown, require_reason, resolve as decide
@@ -86,8 +86,6 @@ def _told(done: Decided, said: str) -> str:
     return "\n".join(lines + [f"{count} left: {reason.text}" for reason, count in done.left.items()])
 
 
-SHOWN = 20
-"""Most ids of jobs that are shown; `--json` has all."""
 _STANDS = {
     "cancelled": "cancelled: certainly never sent",
     "sending": "in the air: their answers count, and they are not sent again",
@@ -128,17 +126,7 @@ def cancel(
 
 def _doubts(wanted: JobFilter, missing: Sequence[str]) -> list[str]:
     """What in the filter is probably mistyped, for people."""
-    doubts = [f"there is no job {id}; give the whole id, `worker why {id}` may find it" for id in missing[:SHOWN]]
-    accounts = accounts_of(load_settings()).names()
-    kinds = {kind for name in names() for kind in channel(name).kinds}
-    for what, given, known in (
-        ("account", wanted.account, accounts),
-        ("channel", wanted.channel, names()),
-        ("kind", wanted.kind, kinds),
-    ):
-        if given is not None and given not in known:
-            doubts.append(f"{what} {given} is none of {', '.join(sorted(known))}")
-    return doubts
+    return mistyped(wanted, missing, accounts_of(load_settings()).names())
 
 
 def _open(found: OpenJobs) -> list[str]:

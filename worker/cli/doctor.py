@@ -14,7 +14,6 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from worker.accounts.sources import accounts_of
 from worker.channels.registry import channel, takes_secret, why_unusable
-from worker.cli.lists.lanes import remedy_of
 from worker.cli.reading import Say, pause_line, staging_line
 from worker.config.accounts import AccountSource
 from worker.config.settings import Settings, load_settings, where
@@ -34,6 +33,7 @@ from worker.outbox.engine.sql import read_now
 from worker.outbox.lanes.lanes import count_lane_events, list_lanes
 from worker.outbox.lanes.pauses import standing_pauses
 from worker.outbox.lanes.processes import Process, living, unusable_accounts_told
+from worker.reporting.lane_list import remedy_of
 from worker.transport.egress.tls import ends_at, require_files
 from worker.transport.token_provider import load, url_request
 

@@ -57,9 +57,11 @@ class AuditEntry:
 
 
 @on_callers_connection
-def list_audit(connection: Connection, *, limit: int = 20, bind: Bind | None = None) -> list[AuditEntry]:
-    """The newest commands that changed something, newest first."""
-    return [_entry(row) for row in rows.list_audit(connection, limit)]
+def list_audit(
+    connection: Connection, *, limit: int = 20, before: str | None = None, bind: Bind | None = None
+) -> list[AuditEntry]:
+    """The newest commands that changed something, newest first; for the next page the last one's id as `before`."""
+    return [_entry(row) for row in rows.list_audit(connection, limit, before)]
 
 
 def _entry(row: Mapping[str, Any]) -> AuditEntry:

@@ -117,13 +117,18 @@ def cancel(
     """
     settings = settings or load_settings()
     with opened_current(settings) as database:
-        reported = reported_elsewhere(settings)
+        return cancel_in(database, found, person, why, carry_out=committing(database, settings), progress=progress)
 
-        def carry_out(changes: Sequence[Change]) -> None:
-            # No policy: nothing is repeated, and no lane hears of it.
-            commit(database, changes, Policy(), reported=reported)
 
-        return cancel_in(database, found, person, why, carry_out=carry_out, progress=progress)
+def committing(database: Database, settings: Settings) -> CarryOut:
+    """What carries changes out where no worker process does: a commit of its own for each lot."""
+    reported = reported_elsewhere(settings)
+
+    def carry_out(changes: Sequence[Change]) -> None:
+        # No policy: nothing is repeated, and no lane hears of it.
+        commit(database, changes, Policy(), reported=reported)
+
+    return carry_out
 
 
 def find_in(database: Database, wanted: JobFilter) -> OpenJobs:
@@ -151,11 +156,16 @@ def cancel_in(
     *,
     carry_out: CarryOut,
     progress: Callable[[int], object] = lambda done: None,
+    began: Callable[[str], object] = lambda audit: None,
 ) -> Cancelled:
-    """The same in a database that is open; `carry_out` returns when the changes are durable."""
+    """The same in a database that is open; `carry_out` returns when the changes are durable.
+
+    `began` is called with the id of the audit's row.
+    """
     jobs, parts, recallable = 0, Counter[str](), list[str]()
     asked = {"filter": found.wanted.asked(), "jobs": len(found.ids)}
     with audited(database, "cancel", person=person, why=why, asked=asked) as running:
+        began(running.id)
         for at in range(0, len(found.ids), MARKED_TOGETHER):
             running.counts["jobs"] += mark(database, found.ids[at : at + MARKED_TOGETHER])
             running.note()

@@ -105,11 +105,13 @@ def recall_in(
     accounts: AccountSource,
     *,
     progress: Callable[[int], object] = lambda done: None,
+    began: Callable[[str], object] = lambda audit: None,
 ) -> Recalled:
-    """The same in a database that is open."""
+    """The same in a database that is open; `began` is called with the id of the audit's row."""
     recalls, refused = list[str](), dict[str, str]()
     asked = {"filter": found.wanted.asked(), "jobs": len(found.ids)}
     with audited(database, "recall", person=person, why=why, asked=asked) as running:
+        began(running.id)
         for at in range(0, len(found.ids), TOGETHER):
             few = found.ids[at : at + TOGETHER]
             made, cannot = database.run(partial(_recall, ids=few, accounts=accounts, clock=database.clock))

@@ -188,12 +188,17 @@ def resolve_in(
     *,
     reported: frozenset[JobState] = frozenset(),
     progress: Callable[[int], object] = lambda done: None,
+    began: Callable[[str], object] = lambda audit: None,
 ) -> Decided:
-    """The same in a database that is open; `reported`: the states whose ends leave an event for hooks."""
+    """The same in a database that is open; `began` is called with the id of the audit's row.
+
+    `reported`: the states whose ends leave an event for hooks.
+    """
     require_reason(person, why)
     _check_msgid(word, found)
     asked = {"filter": found.wanted.asked(), "sent": word.sent} | ({} if word.msgid is None else {"msgid": word.msgid})
     with audited(database, "resolve", person=person, why=why, asked=asked) as running:
+        began(running.id)
         claims = list(found.parts.items())
         for at in range(0, len(claims), TOGETHER):
             few = dict(claims[at : at + TOGETHER])

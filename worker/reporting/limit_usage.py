@@ -15,7 +15,7 @@ from worker.domain.account import Account
 from worker.domain.content.recipient import same_person
 from worker.domain.pacing.limit import Counted, person_day
 from worker.domain.pacing.tenant import OTHERS, charge_of_tenant
-from worker.domain.pacing.window import Window
+from worker.domain.pacing.window import Span, Window
 from worker.outbox.engine.database import StateReader
 from worker.outbox.engine.site_keys import lane_key
 from worker.outbox.engine.sql import read_now
@@ -40,6 +40,9 @@ class Usage:
     """Parts of the account that wait because the limit is used up, of the first 10,000; of a named recipient's own
     limit only those that name the recipient.
     """
+
+    spans: tuple[Span, ...] = ()
+    """When the units were taken that still count, the oldest first; empty where `used` is None."""
 
     @property
     def room(self) -> int | None:
@@ -122,7 +125,8 @@ def _usage(one: Counted, buckets: str | None, now: int, waiting: int) -> Usage:
         return Usage(one, None, None, waiting)
     window = Window.load(one.limit.window_s, buckets, now)
     wait = window.wait_us(1, one.limit.amount, now)
-    return Usage(one, window.used, None if wait is None else wait / 1_000_000, waiting)
+    wait_s = None if wait is None else wait / 1_000_000
+    return Usage(one, window.used, wait_s, waiting, tuple(window.spans()))
 
 
 def _waiting_for(connection: Connection, account: Account, recipient: str) -> Counter[str]:

@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from worker.cli.lists.lanes import resume, show, show_events
+from worker.cli.lists.lanes import show, show_events
+from worker.control.lift import resume
 from worker.domain.errors import WorkerError
 from worker.domain.outcome import Penalty
 from worker.domain.pacing.lane import LaneBlock

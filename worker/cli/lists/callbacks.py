@@ -7,9 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from worker.cli.reading import Say, iso, outbox, padded, state_named, tell
-from worker.domain.callbacks.hook import EventKind, EventState
-from worker.domain.errors import WorkerError
-from worker.outbox.engine.database import Database
+from worker.domain.callbacks.hook import EventState
 from worker.outbox.jobs import events
 from worker.outbox.jobs.chats import list_chats
 from worker.outbox.jobs.inbound import list_inbound
@@ -65,19 +63,6 @@ def show_events(say: Say, *, state: str | None, limit: int, as_json: bool) -> No
 def _event_line(event: Mapping[str, Any]) -> str:
     job, error = event["job_id"] or "no job of ours", f"  {event['error']}" if event["error"] else ""
     return f"{event['id']}  {event['created_at']}  {event['kind']:<11} {event['state']:<8} job {job}{error}"
-
-
-def retry(database: Database, event_id: str) -> None:
-    """Makes a parked or ignored event due again; WorkerError for any other."""
-    if database.run(lambda connection: events.retry_event(connection, database.now, event_id)):
-        return
-    with database.reading() as connection:
-        row = events.read_event(connection, event_id)
-    if row is None:
-        raise WorkerError(f"no event {event_id!r}; `worker events` lists them")
-    if row["job_id"] is None and row["kind"] == EventKind.CARD_ACTION:
-        raise WorkerError(f"event {event_id} is about no job of ours; there is nothing a hook could be told")
-    raise WorkerError(f"event {event_id} is {EventState(row['state']).label}; only parked and ignored ones are retried")
 
 
 def _plain_event(row: dict[str, Any]) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""`worker lanes` and `worker resume`: what is paused, what blocks lanes and accounts, and lifting a block."""
+"""`worker lanes`: what is paused, and what blocks lanes and accounts."""
 
 from __future__ import annotations
 
@@ -9,34 +9,22 @@ from typing import Any
 from worker.cli.reading import Say, iso, pause_line, plain, tell
 from worker.config.settings import load_settings
 from worker.control.opening import opened
-from worker.domain.errors import WorkerError
-from worker.domain.pacing.lane import Standing, standing
 from worker.domain.pause import Pause
-from worker.outbox.engine.database import Database
-from worker.outbox.lanes import lanes, tokens
-from worker.outbox.lanes.pauses import standing_pauses
-from worker.outbox.lanes.processes import living, unusable_accounts_told
-
-BY_A_PERSON = "a person resumed it"
-_EASING = (Standing.NARROWED, Standing.STARTING)
-"""States that begin after the block which led to them, so `since` is when the bound on calls changed."""
+from worker.outbox.lanes import lanes
+from worker.reporting.lane_list import LaneStanding, lane_list
 
 
 def show(say: Say, *, account: str | None, as_json: bool) -> None:
     """Prints what is paused, and the lanes and accounts that are blocked, parked or slowed down."""
     settings = load_settings()
-    with opened(settings) as database, database.reading() as connection:
-        with database.reading_state(connection) as state:
-            rows = lanes.list_lanes(*state, account)
-        pauses = [
-            one
-            for one in standing_pauses(connection)
-            if account in (None, one.account) or not (one.account or one.job_id)
-        ]
-        processes = [one for one in living(connection, database.now) if one.fresh]
-    found = [_unusable(name, *told, len(processes)) for name, told in unusable_accounts_told(processes).items()]
-    found = [one for one in found if account in (None, one["account"])]
-    found += [_plain(row, settings.delivery.breaker_failures) for row in rows]
+    failures = settings.delivery.breaker_failures
+    with (
+        opened(settings) as database,
+        database.reading() as connection,
+        database.reading_state(connection) as state,
+    ):
+        all_of_it = lane_list(connection, database.now, state, account=account, breaker_failures=failures)
+    pauses, found = all_of_it.pauses, [_plain(one) for one in all_of_it.lanes]
     if as_json:
         say(json.dumps(plain([*map(_paused, pauses), *found]), ensure_ascii=False))
         return
@@ -44,14 +32,6 @@ def show(say: Say, *, account: str | None, as_json: bool) -> None:
         say(f"{pause_line(one)}\n  remedy: `{one.ending()}`")
     if found or not pauses:
         tell(say, found, _lane_lines, "nothing is paused, blocked, parked or slowed down", as_json=False)
-
-
-def _unusable(account: str, count: int, why: str, processes: int) -> dict[str, Any]:
-    """An account that worker processes cannot use, among the lanes."""
-    reason = f"{count} of {processes} worker processes cannot use it as it is configured there"
-    nothing = dict.fromkeys(("since", "until", "hint", "struck", "calls", "failures"))
-    which = {"lane": account, "account": account, "label": "account", "state": "unusable"}
-    return {**which, "reason": reason, "remedy": why, **nothing}
 
 
 def _paused(pause: Pause) -> dict[str, Any]:
@@ -68,43 +48,11 @@ def show_events(say: Say, *, account: str | None, limit: int, as_json: bool) -> 
     tell(say, found, _event_line, "no events", as_json=as_json)
 
 
-def resume(database: Database, name: str) -> list[str]:
-    """Lifts all blocks of an account and its lanes, or of one lane; a line for each. WorkerError when there is none."""
-    state = database.state
-    with state.reading() as connection:
-        known = lanes.lanes_of(connection, name)
-    # The token first: a sender that finds the lane open while gettoken is still refused would park it again.
-    refused = state.run(lambda connection: tokens.probe_now(connection, name))
-    events = state.run(lambda c: lanes.resume_lanes(c, state.now, known, BY_A_PERSON)) if known else []
-    told = [f"{event.lane} starts with one call in the air" for event in events]
-    told += [f"the secret of {name} is tried now"] if refused else []
-    if not told:
-        raise WorkerError(f"nothing of {name!r} is blocked or parked; `worker lanes` lists what is")
-    return told
-
-
-def remedy_of(row: Mapping[str, Any]) -> str:
-    """What a person has to do about a parked lane or account; the last step is always the same."""
-    last = f"`worker resume {row['lane']}`, or wait for the next probe"
-    return f"{row['remedy']}; then {last}" if row["remedy"] else last
-
-
-def _plain(row: Mapping[str, Any], failures: int) -> dict[str, Any]:
-    now, state = row["now"], standing(row, failures)
-    return {
-        "lane": row["lane"],
-        "account": row["account"],
-        "label": row["label"],
-        "state": state,
-        "since": iso(row["changed_at" if state in _EASING else "blocked_at"]),
-        "until": iso(row["blocked_until"]) if row["blocked_until"] > now else None,
-        "reason": row["reason"] or None,
-        "remedy": remedy_of(row) if state is Standing.PARKED else row["remedy"],
-        "hint": row["hint"],
-        "struck": row["step"],
-        "calls": row["calls"],
-        "failures": row["failures"],
-    }
+def _plain(one: LaneStanding) -> dict[str, Any]:
+    instants = {name: getattr(one, name) for name in ("since", "until")}
+    told = {name: None if at is None else at.isoformat(timespec="milliseconds") for name, at in instants.items()}
+    shown: dict[str, Any] = plain(one)
+    return {**shown, **told}
 
 
 def _lane_lines(lane: Mapping[str, Any]) -> str:

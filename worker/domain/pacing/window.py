@@ -25,6 +25,8 @@ LONGEST_RETRY_US = 300 * _SECOND
 
 Bucket = list[int]
 """`[slot, used, until]`"""
+Span = tuple[int, int, int]
+"""Since when units were taken, how many, and when they lapse; instants in microseconds."""
 _until = itemgetter(2)
 
 
@@ -59,6 +61,10 @@ class Window:
     def load(cls, window_s: int, text: str, now: int) -> Window:
         """Makes the window from its stored form."""
         return cls(window_s, json.loads(text) if text != "[]" else (), now)
+
+    def spans(self) -> list[Span]:
+        """When its units were taken, the oldest first: of each slot its beginning, its units and when they lapse."""
+        return sorted((slot * self._length // _SLOTS, used, until) for slot, used, until in self._buckets)
 
     def dump(self) -> str:
         """The stored form: a JSON list of `[slot, used, until]`."""

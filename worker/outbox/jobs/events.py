@@ -196,12 +196,12 @@ def retry_event(connection: Connection, now: str, id: str) -> bool:
     return bool(execute(connection, retry, {"id": id}).rowcount)
 
 
-def list_events(connection: Connection, *, state: int | None, limit: int) -> Rows:
-    """Events, newest first (ids sort by time)."""
+def list_events(connection: Connection, *, state: int | None, limit: int, before: str | None = None) -> Rows:
+    """Events below the id `before` (None: all), newest first (ids sort by time)."""
     # A literal, because with a bound value no partial index is used.
-    where = "" if state is None else f" where state = {int(state)}"
-    query = f"select {_COLUMNS} from worker_events{where} order by id desc limit :limit"
-    return mappings(connection, query, {"limit": limit})
+    where = "" if state is None else f"state = {int(state)} and "
+    query = f"select {_COLUMNS} from worker_events where {where}id < :before order by id desc limit :limit"
+    return mappings(connection, query, {"limit": limit, "before": before or "g"})
 
 
 def read_event(connection: Connection, id: str) -> Mapping[str, Any] | None:

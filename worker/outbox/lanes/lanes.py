@@ -294,11 +294,13 @@ def list_lanes(connection: Connection, now_sql: str, account: str | None) -> lis
     return mappings(connection, query, {"account": account})
 
 
-def list_lane_events(connection: Connection, account: str | None, limit: int) -> list[dict[str, Any]]:
-    """The newest steps of lanes (ids sort by time)."""
-    mine = "" if account is None else " where account = :account"
-    query = f"select {_STEP_COLUMNS} from worker_lane_events{mine} order by id desc limit :limit"
-    return mappings(connection, query, {"limit": limit, "account": account})
+def list_lane_events(
+    connection: Connection, account: str | None, limit: int, before: str | None = None
+) -> list[dict[str, Any]]:
+    """The newest steps of lanes (ids sort by time) below the id `before`; None: of all."""
+    mine = "" if account is None else " and account = :account"
+    query = f"select {_STEP_COLUMNS} from worker_lane_events where id < :before{mine} order by id desc limit :limit"
+    return mappings(connection, query, {"limit": limit, "account": account, "before": before or "g"})
 
 
 def keep_events(connection: Connection, now_sql: str, events: Sequence[LaneEvent]) -> None:

@@ -1,0 +1,25 @@
+"""What in a filter is probably mistyped: ids that are no job's, names that there are not."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+
+from worker.channels.registry import channel, names
+from worker.domain.job_filter import JobFilter
+
+SHOWN = 20
+"""Most ids that are told of."""
+
+
+def mistyped(wanted: JobFilter, missing: Sequence[str], accounts: Collection[str]) -> list[str]:
+    """A sentence for each; `missing`: the ids that are no job's, `accounts`: the names of those that are configured."""
+    doubts = [f"there is no job {id}; give the whole id, `worker why {id}` may find it" for id in missing[:SHOWN]]
+    kinds = {kind for name in names() for kind in channel(name).kinds}
+    for what, given, known in (
+        ("account", wanted.account, accounts),
+        ("channel", wanted.channel, names()),
+        ("kind", wanted.kind, kinds),
+    ):
+        if given is not None and given not in known:
+            doubts.append(f"{what} {given} is none of {', '.join(sorted(known))}")
+    return doubts

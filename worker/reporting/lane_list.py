@@ -1,0 +1,111 @@
+"""What stands in the way of calls: pauses, accounts that processes cannot use, lanes that are blocked. Reads only."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection
+
+from worker.domain.pacing.lane import RULES, Standing, standing
+from worker.domain.pause import Pause
+from worker.outbox.engine.clock import instant
+from worker.outbox.engine.database import StateReader
+from worker.outbox.lanes.lanes import list_lanes
+from worker.outbox.lanes.pauses import standing_pauses
+from worker.outbox.lanes.processes import living, unusable_accounts_told
+
+UNUSABLE = "unusable"
+"""The state of an account that worker processes cannot use."""
+_EASING = (Standing.NARROWED, Standing.STARTING)
+"""States that begin after the block which led to them, so `since` is when the bound on calls changed."""
+
+
+@dataclass(frozen=True, slots=True)
+class LaneStanding:
+    """A lane or an account that is blocked, parked or slowed down."""
+
+    lane: str
+    """A lane's key, or an account's name for all of its lanes."""
+    account: str
+    label: str
+    state: str
+    """The word of a `Standing`, or `unusable`."""
+    reason: str | None
+    remedy: str | None
+    """What a person has to do; None: time alone heals it."""
+    since: datetime | None
+    until: datetime | None
+    hint: str | None
+    """The vendor's trace number; its support asks for it."""
+    struck: int | None
+    """Times in a row that the vendor said 45009."""
+    calls: int | None
+    """Calls that may be in the air at most; None: no bound."""
+    failures: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class LaneList:
+    """Everything that stands in the way of an account, or of all."""
+
+    pauses: tuple[Pause, ...]
+    lanes: tuple[LaneStanding, ...]
+
+
+def lane_list(
+    connection: Connection,
+    now_sql: str,
+    state: StateReader,
+    *,
+    account: str | None = None,
+    breaker_failures: int = RULES.failures,
+) -> LaneList:
+    """What is paused, and the lanes and accounts that are blocked, parked, slowed down or not usable.
+
+    `breaker_failures` as in the settings.
+    """
+    pauses = [
+        one for one in standing_pauses(connection) if account in (None, one.account) or not (one.account or one.job_id)
+    ]
+    fresh = [one for one in living(connection, now_sql) if one.fresh]
+    found = [_unusable(name, *told, len(fresh)) for name, told in unusable_accounts_told(fresh).items()]
+    found = [one for one in found if account in (None, one.account)]
+    found += [_standing(row, breaker_failures) for row in list_lanes(*state, account)]
+    return LaneList(tuple(pauses), tuple(found))
+
+
+def remedy_of(row: Mapping[str, Any]) -> str:
+    """What a person has to do about a parked lane or account; the last step is always the same."""
+    last = f"`worker resume {row['lane']}`, or wait for the next probe"
+    return f"{row['remedy']}; then {last}" if row["remedy"] else last
+
+
+def _standing(row: Mapping[str, Any], failures: int) -> LaneStanding:
+    state = standing(row, failures)
+    return LaneStanding(
+        row["lane"],
+        row["account"],
+        row["label"],
+        str(state),
+        row["reason"] or None,
+        remedy_of(row) if state is Standing.PARKED else row["remedy"],
+        _at(row["changed_at" if state in _EASING else "blocked_at"]),
+        instant(row["blocked_until"]) if row["blocked_until"] > row["now"] else None,
+        row["hint"],
+        row["step"],
+        row["calls"],
+        row["failures"],
+    )
+
+
+def _unusable(account: str, count: int, why: str, processes: int) -> LaneStanding:
+    reason = f"{count} of {processes} worker processes cannot use it as it is configured there"
+    nothing = dict.fromkeys(("since", "until", "hint", "struck", "calls", "failures"))
+    return LaneStanding(account, account, "account", UNUSABLE, reason, why, **nothing)
+
+
+def _at(micros: int) -> datetime | None:
+    return instant(micros) if micros else None
