@@ -8,7 +8,7 @@ from datetime import timedelta
 import pytest
 
 from tests.support.runtime import Site, busy, lost, planted, refused
-from worker import JobNotFound, PartWait, WaitFor, Why, webhook, why
+from worker import JobNotFound, PartWait, To, WaitFor, Why, webhook, why
 from worker.config.accounts import FixedAccounts
 from worker.control.cancel import mark
 from worker.control.pause import hold_in, pause_in, release_in, resume_in
@@ -501,3 +501,18 @@ def test_a_follow_up_that_ended_while_it_waited_is_not_open(site: Site) -> None:
     second = site.recall(job)
     site.ring(second)
     assert [second] == [one.job for one in asked(site, job).follow_ups]
+
+
+def test_some_parts_of_a_job_are_told_of_by_themselves(site: Site) -> None:
+    """Their waits, receipts and history; the counts are those of the whole job."""
+    job = site.send("hello", To([f"u{n}" for n in range(2_500)]))
+    site.ring(job)
+    with site.database.reading() as connection:
+        whole = why(connection, job, clock=site.clock)
+        some = why(connection, job, clock=site.clock, numbers=range(1, 2))
+
+    assert 3 == len(whole.job.parts)
+    assert [whole.job.parts[1]] == list(some.job.parts)
+    assert [one for one in whole.job.receipts if one.part == f"{job}-1"] == list(some.job.receipts)
+    assert whole.job.counts == some.job.counts
+    assert {f"{job}-1", None} == {event.part for event in some.timeline}

@@ -10,9 +10,9 @@ from worker.accounts.sources import accounts_of
 from worker.cli import acting
 from worker.cli.acting import Ask, system_user
 from worker.cli.reading import ProgressLine, Say, outbox, pause_line, plain
-from worker.config.accounts import not_known
 from worker.config.settings import load_settings
 from worker.control import fence as fencing, pause as pausing
+from worker.control.mistyped import require_known
 from worker.control.pause import HeldJobs
 from worker.domain.errors import WorkerError
 from worker.domain.job_filter import JobFilter
@@ -23,9 +23,7 @@ def pause(
 ) -> None:
     """Pauses what a filter names; None: everything, which is asked about."""
     if wanted is not None and wanted.account is not None:
-        names = accounts_of(load_settings()).names()
-        if wanted.account not in names:
-            raise WorkerError(f"nothing was paused: {not_known(wanted.account, names)}")
+        require_known(wanted, accounts_of(load_settings()).names())
     if wanted is None and not yes and not ask("pause everything, but recalls?"):
         raise WorkerError("nothing was changed")
     done = pausing.pause(wanted, person=person or system_user(), why=why)

@@ -5,10 +5,18 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 
 from worker.channels.registry import channel, names
+from worker.config.accounts import not_known
+from worker.domain.errors import WorkerError
 from worker.domain.job_filter import JobFilter
 
 SHOWN = 20
 """Most ids that are told of."""
+
+
+def require_known(wanted: JobFilter | None, accounts: Sequence[str]) -> None:
+    """WorkerError where a pause names an account that is not configured: nothing would be paused by it."""
+    if wanted is not None and wanted.account is not None and wanted.account not in accounts:
+        raise WorkerError(f"nothing was paused: {not_known(wanted.account, accounts)}")
 
 
 def mistyped(wanted: JobFilter, missing: Sequence[str], accounts: Collection[str]) -> list[str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, fields
 from datetime import datetime
 from typing import Any
@@ -29,6 +29,22 @@ _WORDS = (
 )
 NAMING = ("ids", "recipient", "dedupe_key", "order_key", "msgid", "text_hash", "replay_of", "ended_from")
 """Each says by itself which ended jobs are meant; a tag or an errcode may be that of years."""
+
+
+INSTANT_FORMAT = "%Y-%m-%dT%H:%M:%S%z"
+"""How a person types an instant, such as 2026-11-21T18:00:00+0800."""
+
+
+def _instant(text: str) -> datetime:
+    return datetime.strptime(text, INSTANT_FORMAT)
+
+
+_TYPED: Mapping[str, Callable[[str], Any]] = {
+    "ids": lambda text: text.replace(",", " ").split(),
+    "errcode": int,
+    **dict.fromkeys(INSTANTS, _instant),
+}
+_EXAMPLES = dict.fromkeys(INSTANTS, "give one such as 2026-11-21T18:00:00+0800")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -153,6 +169,24 @@ class JobFilter:
             problems.append(Problem("filter", f"is about calls, and {what} is about whole jobs", remedy))
         if problems:
             raise CheckFailed(problems)
+
+    @classmethod
+    def from_texts(cls, given: Mapping[str, str]) -> JobFilter | None:
+        """The filter of texts that a person typed, by the names of its fields; ids with blanks or commas between them.
+
+        None where nothing was typed. CheckFailed for a text that is no value of its field.
+        """
+        typed = {name: text.strip() for name, text in given.items() if text.strip()}
+        problems = list[Problem]()
+        values: dict[str, Any] = {}
+        for name, text in typed.items():
+            try:
+                values[name] = _TYPED.get(name, str)(text)
+            except ValueError:
+                problems.append(Problem(name, "cannot be read", _EXAMPLES.get(name, "give a number such as 81013")))
+        if problems:
+            raise CheckFailed(problems)
+        return cls(**values) if values else None
 
     @classmethod
     def from_asked(cls, asked: Mapping[str, Any]) -> JobFilter:

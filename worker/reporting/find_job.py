@@ -15,14 +15,14 @@ from worker.outbox.jobs.reading import JobRows, ReportRows, job_rows, report_row
 T = TypeVar("T")
 
 
-def rows_of(connection: Connection, job_id: JobId) -> JobRows:
-    """All rows of a job; JobNotFound when there is none."""
-    return _there(job_rows(connection, id_of(job_id)), job_id)
+def rows_of(connection: Connection, job_id: JobId, numbers: range | None = None) -> JobRows:
+    """All rows of a job, or those of some of its parts; JobNotFound when there is none."""
+    return _there(job_rows(connection, id_of(job_id), numbers), job_id)
 
 
-def report_rows_of(connection: Connection, job_id: JobId) -> ReportRows:
-    """The rows of a job's report; JobNotFound when there is none."""
-    return _there(report_rows(connection, id_of(job_id)), job_id)
+def report_rows_of(connection: Connection, job_id: JobId, numbers: range | None = None) -> ReportRows:
+    """The rows of a job's report, or of some of its parts; JobNotFound when there is none."""
+    return _there(report_rows(connection, id_of(job_id), numbers), job_id)
 
 
 def row_of(connection: Connection, job_id: JobId) -> Mapping[str, Any]:

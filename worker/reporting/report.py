@@ -136,10 +136,17 @@ class JobReport(JobSummary):
 
 
 @on_callers_connection
-def get_job(connection: Connection, job_id: JobId, *, bind: Bind | None = None) -> JobReport:
-    """The job as it stands, also one of the caller's own uncommitted transaction; JobNotFound when there is none."""
-    rows = report_rows_of(connection, job_id)
-    return _report(rows, counts_of(connection, rows.job, [part["id"] for part in rows.parts]))
+def get_job(
+    connection: Connection, job_id: JobId, *, numbers: range | None = None, bind: Bind | None = None
+) -> JobReport:
+    """The job as it stands, also one of the caller's own uncommitted transaction; JobNotFound when there is none.
+
+    `numbers`: only these parts with their receipts are told of, counted from 0; the counts are those of all.
+    """
+    rows = report_rows_of(connection, job_id, numbers)
+    job = rows.job["id"]
+    parts = [part["id"] for part in rows.parts] if numbers is None else reading.part_ids(connection, job)
+    return _report(rows, counts_of(connection, rows.job, parts))
 
 
 @on_callers_connection

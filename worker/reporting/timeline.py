@@ -41,7 +41,12 @@ class Event:
 @on_callers_connection
 def timeline(connection: Connection, job_id: JobId, *, bind: Bind | None = None) -> list[Event]:
     """The job's events, in order."""
-    return sorted(_events(rows_of(connection, job_id)), key=lambda event: event.at)
+    return timeline_of(rows_of(connection, job_id))
+
+
+def timeline_of(rows: JobRows) -> list[Event]:
+    """The events that rows of a job tell of, in order."""
+    return sorted(_events(rows), key=lambda event: event.at)
 
 
 def _events(rows: JobRows) -> Iterator[Event]:

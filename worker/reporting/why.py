@@ -29,7 +29,7 @@ from worker.reporting.code_stock import CardCodes, codes_left
 from worker.reporting.find_job import rows_of
 from worker.reporting.job_list import find_jobs
 from worker.reporting.report import JobReport, get_job
-from worker.reporting.timeline import Event, timeline
+from worker.reporting.timeline import Event, timeline_of
 from worker.reporting.wait import PartWait, Surroundings, waits
 
 _CLOCK = DatabaseClock()
@@ -72,15 +72,17 @@ def why(
     clock: SqlClock = _CLOCK,
     bind: Bind | None = None,
     state: Engine | Connection | None = None,
+    numbers: range | None = None,
 ) -> Why:
     """Why a job is where it is.
 
     `name` is its id, the beginning of one (8 characters or more), one of its parts, or a dedupe key or task_id of one
     of the `accounts`, or a msgid. `breaker_failures` as in the settings. `state`: an engine of the `state_database` or
-    a connection to it, where the settings name one. JobNotFound when there is none, or several.
+    a connection to it, where the settings name one. `numbers`: only these parts are told of, counted from 0, for a job
+    may have thousands. JobNotFound when there is none, or several.
     """
     job_id = _named(connection, name, accounts)
-    rows = rows_of(connection, job_id)
+    rows = rows_of(connection, job_id, numbers)
     now = now_in(connection, clock)
     at = read_now(connection, now)
     account, lanes = rows.job["account"], in_the_way(part["lane"] for part in rows.parts)
@@ -99,13 +101,13 @@ def why(
         unusable_accounts_told(processes).get(account),
     )
     return Why(
-        get_job(connection, job_id),
+        get_job(connection, job_id, numbers=numbers),
         tuple(waits(rows.parts, around)),
         _meanings(rows.job["channel"], rows.attempts),
         tuple(codes_left(connection, job_id)),
         tuple(_open_follow_ups(connection, rows)),
         # Who pressed a card is no reason why a job waits, and this is what is pasted into a ticket.
-        tuple(replace(event, person=None) for event in _history(timeline(connection, job_id), account, steps)),
+        tuple(replace(event, person=None) for event in _history(timeline_of(rows), account, steps)),
     )
 
 

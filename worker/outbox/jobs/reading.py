@@ -53,18 +53,18 @@ LISTED = (
     *("target_job_id", "replay_of", "created_at", "state", "finished_at", "tenant"),
 )
 """The columns of a job that lists show."""
-_PART_HEADS = (
-    "select id, state, reason, not_before, waits_on from worker_parts where id > :low and id < :high order by n"
-)
+_PART_HEADS = "id, state, reason, not_before, waits_on"
 
 
-def job_rows(connection: Connection, job_id: str) -> JobRows | None:
-    """A job with its parts, attempts, receipts and failures; None when there is no such job."""
+def job_rows(connection: Connection, job_id: str, numbers: range | None = None) -> JobRows | None:
+    """A job with its parts, attempts, receipts and failures; None when there is no such job.
+
+    `numbers`: only these parts, for a job may have thousands.
+    """
     job = read_job(connection, job_id)
     if job is None:
         return None
-    query = f"select {columns_of(tables.parts)} from worker_parts where id > :low and id < :high order by n"
-    parts = mappings(connection, query, part_range(job_id))
+    parts = _parts(connection, job_id, columns_of(tables.parts), numbers)
     return JobRows(
         job=job,
         parts=parts,
@@ -78,14 +78,23 @@ def job_rows(connection: Connection, job_id: str) -> JobRows | None:
     )
 
 
-def report_rows(connection: Connection, job_id: str) -> ReportRows | None:
-    """A job with its parts, attempts and receipts; None when there is no such job."""
+def _parts(connection: Connection, job_id: str, columns: str, numbers: range | None) -> Rows:
+    given: dict[str, Any] = {**part_range(job_id)}
+    only = ""
+    if numbers is not None:
+        only, given = " and n >= :first and n < :end", given | {"first": numbers.start, "end": numbers.stop}
+    query = f"select {columns} from worker_parts where id > :low and id < :high{only} order by n"
+    return mappings(connection, query, given)
+
+
+def report_rows(connection: Connection, job_id: str, numbers: range | None = None) -> ReportRows | None:
+    """A job with its parts, attempts and receipts, or these parts; None when there is no such job."""
     jobs = mappings(
         connection, f"select {', '.join(LISTED)}, warnings, n_open from worker_jobs where id = :id", {"id": job_id}
     )
     if not jobs:
         return None
-    parts = mappings(connection, _PART_HEADS, part_range(job_id))
+    parts = _parts(connection, job_id, _PART_HEADS, numbers)
     return ReportRows(
         jobs[0],
         parts,
@@ -108,7 +117,7 @@ def _replays(connection: Connection, job_id: str) -> tuple[str, ...]:
 
 def part_ids(connection: Connection, job_id: str) -> list[str]:
     """The ids of a job's parts, in order."""
-    return [row["id"] for row in mappings(connection, _PART_HEADS, part_range(job_id))]
+    return [row["id"] for row in _parts(connection, job_id, "id", None)]
 
 
 def parts_and_refused(connection: Connection, ids: Sequence[str]) -> tuple[Rows, set[tuple[str, str, str]]]:
