@@ -58,10 +58,18 @@ class AuditEntry:
 
 @on_callers_connection
 def list_audit(
-    connection: Connection, *, limit: int = 20, before: str | None = None, bind: Bind | None = None
+    connection: Connection,
+    *,
+    limit: int = 20,
+    before: str | None = None,
+    without: str | None = None,
+    bind: Bind | None = None,
 ) -> list[AuditEntry]:
-    """The newest commands that changed something, newest first; for the next page the last one's id as `before`."""
-    return [_entry(row) for row in rows.list_audit(connection, limit, before)]
+    """The newest commands that changed something, newest first; for the next page the last one's id as `before`.
+
+    `without`: leaves one action out.
+    """
+    return [_entry(row) for row in rows.list_audit(connection, limit, before, without)]
 
 
 def _entry(row: Mapping[str, Any]) -> AuditEntry:

@@ -81,7 +81,7 @@ def why(
     a connection to it, where the settings name one. `numbers`: only these parts are told of, counted from 0, for a job
     may have thousands. JobNotFound when there is none, or several.
     """
-    job_id = _named(connection, name, accounts)
+    job_id = find_named(connection, name, accounts)
     rows = rows_of(connection, job_id, numbers)
     now = now_in(connection, clock)
     at = read_now(connection, now)
@@ -183,8 +183,8 @@ def _history(events: list[Event], account: str, steps: LaneSteps) -> list[Event]
     return sorted([*events, *told], key=lambda event: event.at)
 
 
-def _named(connection: Connection, given: JobId, accounts: Iterable[str]) -> str:
-    """The id of the one job that is meant."""
+def find_named(connection: Connection, given: JobId, accounts: Iterable[str]) -> str:
+    """The id of the one job that is meant by a name as `why` takes it; JobNotFound when there is none, or several."""
     name = id_of(given).replace("\x00", "")
     of_part = _PART.fullmatch(name)
     # A dedupe key may be a UUID, whose hyphens `id_of` takes out.

@@ -44,7 +44,10 @@ def newest_of(connection: Connection, action: str, limit: int) -> list[dict[str,
     return mappings(connection, query, {"action": action, "limit": limit})
 
 
-def list_audit(connection: Connection, limit: int, before: str | None = None) -> list[dict[str, Any]]:
-    """The newest rows (ids sort by time), below the id `before`; None: of all."""
-    query = f"select {_COLUMNS} from worker_audit where id < :before order by id desc limit :limit"
-    return mappings(connection, query, {"limit": limit, "before": before or "g"})
+def list_audit(
+    connection: Connection, limit: int, before: str | None = None, without: str | None = None
+) -> list[dict[str, Any]]:
+    """The newest rows (ids sort by time), below the id `before` (None: of all), `without` those of one action."""
+    others = "" if without is None else " and action <> :without"
+    query = f"select {_COLUMNS} from worker_audit where id < :before{others} order by id desc limit :limit"
+    return mappings(connection, query, {"limit": limit, "before": before or "g", "without": without})

@@ -21,6 +21,8 @@ from worker.outbox.engine.sql import execute, fetch, mappings
 
 Rows = list[dict[str, Any]]
 _COLUMNS = tables.columns_of(tables.events)
+_WITH_ACCOUNT = f"select {tables.columns_of(tables.events, 'e')}, coalesce(j.account, i.account) as account from"
+_OF_ACCOUNT = " left join worker_jobs j on j.id = e.job_id left join worker_inbound i on i.id = e.inbound_id"
 
 
 def event_row(
@@ -197,16 +199,18 @@ def retry_event(connection: Connection, now: str, id: str) -> bool:
 
 
 def list_events(connection: Connection, *, state: int | None, limit: int, before: str | None = None) -> Rows:
-    """Events below the id `before` (None: all), newest first (ids sort by time)."""
+    """Events below the id `before` (None: all), newest first (ids sort by time), each with its `account`."""
     # A literal, because with a bound value no partial index is used.
     where = "" if state is None else f"state = {int(state)} and "
-    query = f"select {_COLUMNS} from worker_events where {where}id < :before order by id desc limit :limit"
+    newest = f"select {_COLUMNS} from worker_events where {where}id < :before order by id desc limit :limit"
+    query = f"{_WITH_ACCOUNT} ({newest}) e{_OF_ACCOUNT} order by e.id desc"
     return mappings(connection, query, {"limit": limit, "before": before or "g"})
 
 
 def read_event(connection: Connection, id: str) -> Mapping[str, Any] | None:
-    """One event's row."""
-    return next(iter(mappings(connection, f"select {_COLUMNS} from worker_events where id = :id", {"id": id})), None)
+    """One event's row, with the `account` of its job or callback."""
+    query = f"{_WITH_ACCOUNT} worker_events e{_OF_ACCOUNT} where e.id = :id"
+    return next(iter(mappings(connection, query, {"id": id})), None)
 
 
 def events_of_job(connection: Connection, job_id: str) -> Rows:

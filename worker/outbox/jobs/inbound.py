@@ -191,6 +191,50 @@ def callers_id(connection: Connection, accounts: Sequence[str], card: CardPress)
     return found if isinstance(found, str) else None
 
 
+LOOKED_THROUGH = 10_000
+"""Callbacks that a page of one account or event looks through."""
+
+
+@dataclass(frozen=True, slots=True)
+class InboundPage:
+    """Callbacks, those that came last first."""
+
+    rows: list[dict[str, Any]]
+    before: str | None
+    """What to give as `before` for the next page; None: there is none."""
+
+
+def inbound_page(
+    connection: Connection, *, account: str | None, event: str | None, before: str | None, limit: int
+) -> InboundPage:
+    """The callbacks that came before another one (None: the last), of the next 10,000.
+
+    `event` is the vendor's name, or the beginning of one. Without payloads.
+    """
+    columns = "id, account, event, person, happened_at, received_at, part_id"
+    at, _, id = (before or "").partition("-")
+    given = {"at": int(at) if at.isdecimal() else 2**62, "id": id, "most": LOOKED_THROUGH, "limit": limit}
+    behind = "received_at < :at or (received_at = :at and id > :id)"
+    newest = (
+        f"select {columns} from worker_inbound where received_at <= :at and ({behind})"
+        " order by received_at desc, id limit :most"
+    )
+    conditions = {"account = :account": account, "event like :event escape '!'": event}
+    where = [condition for condition, value in conditions.items() if value is not None]
+    words = None if event is None else event.replace("!", "!!").replace("%", "!%").replace("_", "!_") + "%"
+    query = f"select {columns} from ({newest}) newest" + (f" where {' and '.join(where)}" if where else "")
+    query += " order by received_at desc, id limit :limit"
+    rows = mappings(connection, query, {**given, "account": account, "event": words})
+    next_page = f"{rows[-1]['received_at']}-{rows[-1]['id']}" if len(rows) == limit else None
+    return InboundPage(rows, next_page)
+
+
+def read_inbound(connection: Connection, id: str) -> dict[str, Any] | None:
+    """One callback with its payload."""
+    query = f"select {tables.columns_of(tables.inbound)} from worker_inbound where id = :id"
+    return next(iter(mappings(connection, query, {"id": id})), None)
+
+
 def list_inbound(connection: Connection, *, account: str | None, event: str | None, limit: int) -> list[dict[str, Any]]:
     """The callbacks that came last; `event` is the vendor's name, or the beginning of one."""
     conditions = {"account = :account": account, "event like :event escape '!'": event}

@@ -156,6 +156,15 @@ def of_host(connection: Connection, now: str, host: str) -> list[Process]:
     return _processes(connection, now, only, {"host": host})
 
 
+DEAD_S = 86_400
+"""Seconds for which a process that died is told of."""
+
+
+def died_lately(connection: Connection, now: str) -> list[Process]:
+    """The incarnations of the last day that ended without saying so: their lease had run out."""
+    return _processes(connection, now, f"ended_at > {now} - {DEAD_S * SECOND} and alive_until <= ended_at", {})
+
+
 def _processes(connection: Connection, now: str, only: str, values: Mapping[str, Any]) -> list[Process]:
     columns = _COLUMNS.format(now=now, fresh=_FRESH.format(now=now))
     query = f"select {columns} from worker_processes where {only} order by started_at, id"

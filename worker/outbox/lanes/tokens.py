@@ -22,7 +22,7 @@ from worker.outbox.engine.clock import micros
 from worker.outbox.engine.counting import count
 from worker.outbox.engine.database import Database
 from worker.outbox.engine.dialect import dialect_of
-from worker.outbox.engine.sql import execute, read_now, run
+from worker.outbox.engine.sql import execute, fetch, read_now, run
 from worker.outbox.tables import tokens
 
 REFUSED_ON_CALL = 0
@@ -221,6 +221,27 @@ def probe_now(connection: Connection, account: str) -> bool:
     """Lets refused credentials be tried at once, when a person says so; False: the account has none."""
     update = f"update {tokens.name} set probe_at = 0 where account = :account and refused is not null"
     return bool(execute(connection, update, {"account": account}).rowcount)
+
+
+@dataclass(frozen=True, slots=True)
+class TokenStanding:
+    """How a token stands, for people; never the token itself."""
+
+    account: str
+    generation: int
+    fetched_at: int | None
+    expires_at: int | None
+    refused: str | None
+    """Why the vendor refused the credentials; None: it did not."""
+    probe_at: int | None
+
+
+def standings(connection: Connection, accounts: Collection[str]) -> list[TokenStanding]:
+    """The tokens of these accounts; one whose credentials changed has several."""
+    source = dialect_of(connection).chosen(tokens.name, "account")
+    query = f"select account, generation, fetched_at, expires_at, refused, probe_at from {source}"
+    rows = fetch(connection, query, {"ids": ids_json(sorted(accounts))})
+    return sorted((TokenStanding(*row) for row in rows), key=lambda one: (one.account, -(one.fetched_at or 0)))
 
 
 def _as_holder(database: Database, held: FetchLease, outcome: str, sets: str, values: Mapping[str, Any]) -> bool:
