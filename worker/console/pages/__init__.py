@@ -1,8 +1,38 @@
-"""The pages, one module each; `PAGES` is the table of them all, in the order of the navigation."""
+"""The pages, a module for each kind; `PAGES` is the table of them all, in the order of the navigation."""
 
 from __future__ import annotations
 
 from worker.console.page import PageRoute
+from worker.console.pages.accounts import account, accounts
+from worker.console.pages.audit import audit, entry
+from worker.console.pages.backlog import backlog
+from worker.console.pages.heard import callback, drift, events, inbound
 from worker.console.pages.home import home
+from worker.console.pages.job import job, message, part
+from worker.console.pages.jobs import doubts, find, jobs
+from worker.console.pages.lanes import lanes
+from worker.console.pages.order import carry_out, preview
+from worker.console.pages.processes import processes
 
-PAGES: tuple[PageRoute, ...] = (PageRoute("/", home, nav="home.title"),)
+PAGES: tuple[PageRoute, ...] = (
+    PageRoute("/", home, nav="home.title"),
+    PageRoute("/jobs", jobs, nav="jobs.title"),
+    PageRoute("/find", find),
+    PageRoute("/jobs/{job}", job),
+    PageRoute("/jobs/{job}/parts/{n}", part),
+    PageRoute("/jobs/{job}/message", message),
+    PageRoute("/doubts", doubts, nav="doubts.title"),
+    PageRoute("/backlog", backlog, nav="backlog.title"),
+    PageRoute("/lanes", lanes, nav="lanes.title"),
+    PageRoute("/accounts", accounts, nav="accounts.title"),
+    PageRoute("/accounts/{name}", account),
+    PageRoute("/inbound", inbound, nav="inbound.title"),
+    PageRoute("/inbound/{id}", callback),
+    PageRoute("/events", events, nav="events.title"),
+    PageRoute("/processes", processes, nav="processes.title"),
+    PageRoute("/drift", drift, nav="drift.title"),
+    PageRoute("/audit", audit, nav="audit.title"),
+    PageRoute("/audit/{id}", entry),
+    PageRoute("/commands/{name}", preview, right="act"),
+    PageRoute("/commands/{name}", carry_out, "POST", "act"),
+)

@@ -6,10 +6,13 @@ from collections.abc import Mapping
 
 from worker.console.words.frame import FRAME
 from worker.console.words.home import HOME
+from worker.console.words.jobs import JOBS
+from worker.console.words.lanes import LANES
+from worker.console.words.records import RECORDS
 from worker.console.words.sign_in import SIGN_IN
 from worker.drawing import Lang
 
-WORDS: Mapping[str, tuple[str, str]] = {**FRAME, **SIGN_IN, **HOME}
+WORDS: Mapping[str, tuple[str, str]] = {**FRAME, **SIGN_IN, **HOME, **JOBS, **LANES, **RECORDS}
 """Chinese and English; `{...}` are filled in."""
 
 

@@ -1,0 +1,1 @@
+"""Commands that pages give: what each is about, and the threads that carry it out."""

@@ -1,0 +1,285 @@
+"""The commands of the console: each finds what it means, tells it, and carries it out by the code of the command line.
+
+Knows no page: how a preview looks and who may give a command is decided elsewhere.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Literal, cast
+
+from worker.config.policy import reported_elsewhere
+from worker.console.commands.background import Began, Command
+from worker.console.site import Site
+from worker.control import cancel, pause, recall, replay, resolve
+from worker.control.lift import lift_in, retry_in, skip_in
+from worker.control.mistyped import mistyped, require_known
+from worker.domain.errors import CheckFailed, Problem
+from worker.domain.job_filter import JobFilter
+from worker.outbox.control.cancels import counted_jobs, open_jobs
+from worker.outbox.jobs.order_queue import in_line
+from worker.outbox.lanes.pauses import standing_pauses
+from worker.producer.options import PriorityName
+
+CommandName = Literal[
+    "cancel", "recall", "replay", "resolve", "hold", "release", "skip", "pause", "resume", "lift", "retry"
+]
+FIELDS: Mapping[CommandName, tuple[str, ...]] = {
+    "replay": ("accepted", "unknown", "rate", "priority"),
+    "resolve": ("sent", "msgid"),
+    "lift": ("name",),
+    "retry": ("event",),
+    "pause": ("all",),
+    "resume": ("all",),
+}
+"""What a command is told beside its filter."""
+SCOPE = ("account", "channel", "kind", "tag")
+LOOKED_AT = 1_000
+"""Parts of a job that are looked for in their order."""
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """A command as a person gave it."""
+
+    name: CommandName
+    wanted: JobFilter | None
+    options: Mapping[str, str] = field(default_factory=dict)
+    """Texts of `FIELDS`; empty ones are left out."""
+
+    def has(self, option: str) -> bool:
+        """True where a box was ticked."""
+        return bool(self.options.get(option))
+
+
+@dataclass(frozen=True, slots=True)
+class PreviewLine:
+    """One line of a preview."""
+
+    count: int
+    what: str
+    """A state, a kind, or a word for a note: `ended`, `lately`, `ordered`."""
+    account: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Preview:
+    """What a command would be about, as the command line counts it."""
+
+    total: int
+    """Jobs or parts; 1 for what names one thing."""
+    lines: tuple[PreviewLine, ...] = ()
+    doubts: tuple[str, ...] = ()
+    """What in the filter is probably mistyped."""
+
+
+Give = Callable[[str, str, Began], str]
+"""Carries the command out for a person and a reason; returns the id of the audit's row."""
+
+
+@dataclass(frozen=True, slots=True)
+class ReadyOrder:
+    """A command that knows what it is about."""
+
+    preview: Preview
+    give: Give = field(repr=False)
+
+    def for_person(self, person: str, why: str) -> Command:
+        """The command with its name and reason."""
+        return partial(self.give, person, why)
+
+
+def ready(site: Site, order: Order) -> ReadyOrder:
+    """Finds what an order is about; CheckFailed for a filter or an option that the command cannot take."""
+    return _READY[order.name](site, order)
+
+
+def possible(site: Site, job_id: str) -> tuple[CommandName, ...]:
+    """The commands that a job has something for now: each asks what the command itself would find."""
+    database, wanted = site.database, JobFilter(ids=[job_id])
+    found: list[tuple[CommandName, bool]] = [
+        ("cancel", bool(cancel.find_in(database, wanted).ids)),
+        ("recall", bool(recall.find_in(database, wanted).ids)),
+        ("replay", bool(replay.find_in(database, wanted).ids)),
+        ("resolve", bool(resolve.find_in(database, wanted).parts)),
+    ]
+    with database.reading() as connection:
+        is_held = any(one.job_id for one in standing_pauses(connection, [job_id]))
+        found.append(("release" if is_held else "hold", is_held or bool(open_jobs(connection, [job_id]))))
+        parts = [id for job in counted_jobs(connection, [job_id]).values() for id in job.part_ids()[:LOOKED_AT]]
+        found.append(("skip", bool(in_line(connection, parts))))
+    return tuple(name for name, is_there in found if is_there)
+
+
+def _wanted(order: Order) -> JobFilter:
+    if order.wanted is None:
+        raise CheckFailed([Problem("filter", "says nothing", "give ids, an account, or another field")])
+    return order.wanted
+
+
+def _by_pair(counts: Mapping[tuple[str, str], int]) -> Iterator[PreviewLine]:
+    return (PreviewLine(count, what, account) for (account, what), count in sorted(counts.items()))
+
+
+def _cancel(site: Site, order: Order) -> ReadyOrder:
+    wanted = _wanted(order)
+    found = cancel.find_in(site.database, wanted)
+    lines = [*_by_pair(found.counts), *([PreviewLine(found.ended, "ended")] if found.ended else [])]
+    lines += [PreviewLine(count, f"part:{state}") for state, count in sorted(found.parts.items())]
+
+    def give(person: str, why: str, began: Began) -> str:
+        carry_out = cancel.committing(site.database, site.settings)
+        return cancel.cancel_in(site.database, found, person, why, carry_out=carry_out, began=began).audit
+
+    return ReadyOrder(Preview(len(found.ids), tuple(lines), _doubts(site, wanted, found.missing)), give)
+
+
+def _recall(site: Site, order: Order) -> ReadyOrder:
+    wanted = _wanted(order)
+    found = recall.find_in(site.database, wanted)
+
+    def give(person: str, why: str, began: Began) -> str:
+        return recall.recall_in(site.database, found, person, why, site.accounts, began=began).audit
+
+    return ReadyOrder(
+        Preview(len(found.ids), tuple(_by_pair(found.counts)), _doubts(site, wanted, found.missing)), give
+    )
+
+
+def _replay(site: Site, order: Order) -> ReadyOrder:
+    wanted, options = _wanted(order), order.options
+    rate = _number("rate", options.get("rate"))
+    priority = cast(PriorityName | None, options.get("priority") or None)
+    found = replay.find_in(
+        site.database,
+        wanted,
+        accepted=order.has("accepted"),
+        unknown=order.has("unknown"),
+        window_s=site.settings.delivery.duplicate_window_s,
+    )
+    lines = [*_by_pair(found.counts), *([PreviewLine(found.lately, "lately")] if found.lately else [])]
+
+    def give(person: str, why: str, began: Began) -> str:
+        done = replay.replay_in(
+            site.database, found, person, why, site.accounts, rate=rate, priority=priority, began=began
+        )
+        return done.audit
+
+    return ReadyOrder(Preview(len(found.ids), tuple(lines), _doubts(site, wanted, found.missing)), give)
+
+
+def _resolve(site: Site, order: Order) -> ReadyOrder:
+    wanted, said = _wanted(order), order.options.get("sent", "")
+    if said not in ("yes", "no"):
+        raise CheckFailed([Problem("sent", "is not said", "say whether the vendor carried it out: yes or no")])
+    word = resolve.Word(said == "yes", order.options.get("msgid") or None)
+    found = resolve.find_in(site.database, wanted)
+    lines = [*_by_pair(found.counts)]
+    if found.ordered and not word.sent:
+        lines.append(PreviewLine(found.ordered, "ordered"))
+
+    def give(person: str, why: str, began: Began) -> str:
+        reported = reported_elsewhere(site.settings)
+        return resolve.resolve_in(site.database, found, word, why, person, reported=reported, began=began).audit
+
+    return ReadyOrder(Preview(len(found.parts), tuple(lines), _doubts(site, wanted, ())), give)
+
+
+def _hold(site: Site, order: Order) -> ReadyOrder:
+    wanted = _ids(order)
+    return _at_once(lambda person, why: pause.hold_in(site.database, wanted, person, why).audit, len(_named(wanted)))
+
+
+def _release(site: Site, order: Order) -> ReadyOrder:
+    wanted = _ids(order)
+    return _at_once(lambda person, why: pause.release_in(site.database, wanted, person, why).audit, len(_named(wanted)))
+
+
+def _skip(site: Site, order: Order) -> ReadyOrder:
+    [job] = _named(_ids(order))[:1]
+    return _at_once(lambda person, why: skip_in(site.database, job, person, why).audit)
+
+
+def _pause(site: Site, order: Order) -> ReadyOrder:
+    wanted = _scope(order)
+    require_known(wanted, site.accounts.names())
+
+    def give(person: str, why: str) -> str:
+        done = pause.pause_in(site.database, wanted, person, why)
+        if done.audit is None:
+            raise CheckFailed([Problem("filter", "is paused already", "see the lanes; a pause ends by a resume")])
+        return done.audit
+
+    return _at_once(give)
+
+
+def _resume(site: Site, order: Order) -> ReadyOrder:
+    wanted = _scope(order)
+    return _at_once(lambda person, why: pause.resume_in(site.database, wanted, person, why).audit)
+
+
+def _lift(site: Site, order: Order) -> ReadyOrder:
+    name = _said(order, "name")
+    return _at_once(lambda person, why: lift_in(site.database, name, person, why).audit)
+
+
+def _retry(site: Site, order: Order) -> ReadyOrder:
+    event = _said(order, "event")
+    return _at_once(lambda person, why: retry_in(site.database, event, person, why).audit)
+
+
+_READY: Mapping[CommandName, Callable[[Site, Order], ReadyOrder]] = {
+    "cancel": _cancel,
+    "recall": _recall,
+    "replay": _replay,
+    "resolve": _resolve,
+    "hold": _hold,
+    "release": _release,
+    "skip": _skip,
+    "pause": _pause,
+    "resume": _resume,
+    "lift": _lift,
+    "retry": _retry,
+}
+
+
+def _at_once(give: Callable[[str, str], str], total: int = 1) -> ReadyOrder:
+    return ReadyOrder(Preview(total), lambda person, why, began: give(person, why))
+
+
+def _ids(order: Order) -> JobFilter:
+    wanted = _wanted(order)
+    if not wanted.part_or_job_ids() or wanted.asked().keys() != {"ids"}:
+        raise CheckFailed([Problem("ids", "are what this command takes, and nothing else", "give ids of jobs")])
+    return wanted
+
+
+def _named(wanted: JobFilter) -> list[str]:
+    return wanted.part_or_job_ids()
+
+
+def _scope(order: Order) -> JobFilter | None:
+    """The filter of a pause; None: everything, which has to be said."""
+    if order.has("all") == (order.wanted is not None):
+        problem = Problem("filter", "has to be said", "say all, or name an account, channel, kind or tag, not both")
+        raise CheckFailed([problem])
+    return order.wanted
+
+
+def _said(order: Order, name: str) -> str:
+    if not (given := order.options.get(name, "").strip()):
+        raise CheckFailed([Problem(name, "is missing", "give one")])
+    return given
+
+
+def _number(name: str, given: str | None) -> float | None:
+    try:
+        return float(given) if given else None
+    except ValueError:
+        raise CheckFailed([Problem(name, "is no number", "give one such as 10")]) from None
+
+
+def _doubts(site: Site, wanted: JobFilter, missing: Sequence[str]) -> tuple[str, ...]:
+    return tuple(mistyped(wanted, missing, site.accounts.names()))

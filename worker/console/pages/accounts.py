@@ -1,0 +1,117 @@
+"""The accounts, their health, and the use of their limits over time. Shows no secret and no token."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import groupby
+
+from worker.channels.registry import channel, why_unusable
+from worker.console.page import Ask, NotFound, View
+from worker.console.pages import seen
+from worker.console.pages.chart import COLUMNS, HEIGHT, Bar, bars
+from worker.console.pages.lanes import TONES
+from worker.console.pages.showing import show
+from worker.console.viewer import may_read_texts
+from worker.outbox.engine.sql import read_now
+from worker.outbox.lanes.tokens import standings
+from worker.reporting.lane_list import LaneStanding, lane_list
+from worker.reporting.limit_usage import Usage, usage
+
+ON_A_PAGE = 100
+
+
+@dataclass(frozen=True, slots=True)
+class AccountHealth:
+    """One account in the list."""
+
+    name: str
+    channel: str | None
+    """None: it cannot be used, so that is not known here."""
+    standing: LaneStanding | None
+    """The worst of what stands on it and its lanes."""
+    lanes: int
+    """How many of its lanes something stands on."""
+    is_unusable: bool
+
+
+@dataclass(frozen=True, slots=True)
+class LimitLine:
+    """A limit of an account, with its use over time."""
+
+    usage: Usage
+    bars: tuple[Bar, ...]
+
+
+def accounts(ask: Ask) -> View:
+    """The list, by name, a page at a time."""
+    site, wanted = ask.site, ask.query.get("name", "").strip()
+    after = ask.query.get("after", "")
+    names = [name for name in site.accounts.names() if wanted in name]
+    shown = [name for name in sorted(names) if name > after][: ON_A_PAGE + 1]
+    database = site.database
+    with ask.reading() as connection, database.reading_state(connection) as state:
+        failures = site.settings.delivery.breaker_failures
+        standing = lane_list(connection, database.now, state, breaker_failures=failures).lanes
+    by_account: dict[str, list[LaneStanding]] = {}
+    for one in standing:
+        by_account.setdefault(one.account, []).append(seen.lane(ask.viewer, one))
+    lines = [_line(ask, name, by_account.get(name, [])) for name in shown[:ON_A_PAGE]]
+    return show(
+        ask,
+        "accounts.html",
+        ask.say("accounts.title"),
+        lines=lines,
+        wanted=wanted,
+        all=len(names),
+        after=lines[-1].name if len(shown) > ON_A_PAGE else None,
+        tones=TONES,
+    )
+
+
+def account(ask: Ask) -> View:
+    """One account: what stands on it, its tokens, its limits and their use."""
+    site, name = ask.site, ask.path["name"]
+    if name not in site.accounts.names():
+        raise NotFound
+    unusable, database = why_unusable(site.accounts, name), site.database
+    reads = may_read_texts(ask.viewer, name)
+    recipient = ask.query.get("recipient", "").strip() if reads else ""
+    with ask.reading() as connection, database.reading_state(connection) as state:
+        now = read_now(*state)
+        failures = site.settings.delivery.breaker_failures
+        standing = lane_list(connection, database.now, state, account=name, breaker_failures=failures)
+        tokens = standings(state.connection, [name])
+        limits = list[Usage]()
+        if unusable is None:
+            known = site.accounts.get(name)
+            most = site.settings.delivery.person_day
+            own = channel(known.channel)
+            limits = usage(connection, database.now, own, known, recipient or None, most_a_day=most, state=state)
+    lines = [LimitLine(one, tuple(bars(one, now))) for one in limits]
+    return show(
+        ask,
+        "account.html",
+        name,
+        name=name,
+        account=None if unusable is not None else site.accounts.get(name),
+        is_unusable=unusable is not None,
+        unusable=unusable if reads else None,
+        pauses=[seen.pause(ask.viewer, one) for one in standing.pauses],
+        lanes=[seen.lane(ask.viewer, one) for one in standing.lanes],
+        tones=TONES,
+        tokens=tokens,
+        now=now,
+        groups=[(of, list(its)) for of, its in groupby(lines, key=lambda line: line.usage.counted.of)],
+        recipient=recipient,
+        reads=reads,
+        columns=COLUMNS,
+        height=HEIGHT,
+        may_act=ask.may_act(name),
+    )
+
+
+def _line(ask: Ask, name: str, standing: list[LaneStanding]) -> AccountHealth:
+    unusable = why_unusable(ask.site.accounts, name)
+    worst = min(standing, key=lambda one: list(TONES).index(one.state), default=None)
+    kind = ask.site.accounts.get(name).channel if unusable is None else None
+    return AccountHealth(name, kind, worst, len(standing), unusable is not None)

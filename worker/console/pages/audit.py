@@ -1,0 +1,52 @@
+"""What people did and looked at, newest first; and one command with how far it has come."""
+
+from __future__ import annotations
+
+from worker.console.page import Ask, NotFound, View
+from worker.console.pages import seen
+from worker.console.pages.showing import show
+from worker.control.audit import AuditEntry, find_audit, list_audit
+
+ON_A_PAGE = 50
+LOOK = "console.look"
+
+
+def audit(ask: Ask) -> View:
+    """The list; without the looks at texts, unless the query asks for them."""
+    looks = ask.query.get("looks") == "yes"
+    with ask.reading() as connection:
+        without = None if looks else LOOK
+        found = list_audit(connection, limit=ON_A_PAGE, before=ask.query.get("before"), without=without)
+    entries = [seen.audit(ask.viewer, one) for one in found]
+    before = found[-1].id if len(found) == ON_A_PAGE else None
+    return show(ask, "audit.html", ask.say("audit.title"), entries=entries, before=before, looks=looks)
+
+
+def entry(ask: Ask) -> View:
+    """One command; while it goes on the page asks again by itself."""
+    with ask.reading() as connection:
+        found = find_audit(connection, ask.path["id"])
+    if found is None:
+        raise NotFound
+    shown = seen.audit(ask.viewer, found)
+    return show(
+        ask,
+        "audit_entry.html",
+        f"{ask.say('audit.entry')} {found.action}",
+        entry=shown,
+        total=_total(found),
+        done=_done(found),
+        error=ask.query.get("error"),
+    )
+
+
+def _total(entry: AuditEntry) -> int | None:
+    """How many jobs it was about; None: it did not say so before it began."""
+    total = entry.asked.get("jobs")
+    return total if isinstance(total, int) else None
+
+
+def _done(entry: AuditEntry) -> int:
+    """How many of them it has gone through."""
+    counted = ("replays", "refused", "recalls", "jobs", "decided")
+    return sum(entry.counts.get(name, 0) for name in counted)

@@ -1,0 +1,93 @@
+"""What is queued, by account, and when it will be through: costly readings, told with their age."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+
+from worker.console.page import Ask, View
+from worker.console.pages import seen
+from worker.console.pages.memory import Reading, memory_of
+from worker.console.pages.showing import show
+from worker.console.site import Site
+from worker.domain.job import Priority
+from worker.domain.state import JobState
+from worker.outbox.engine.clock import SECOND, instant
+from worker.outbox.engine.sql import read_now
+from worker.outbox.upkeep import gauges
+from worker.outbox.upkeep.gauges import Queue
+from worker.reporting.forecast import AccountForecast, forecast
+
+RECENT_S = 600
+
+
+@dataclass(frozen=True, slots=True)
+class QueuedAccount:
+    """The queued parts of one account."""
+
+    account: str
+    queued: int
+    due: int
+    by_priority: tuple[tuple[str, int], ...]
+    oldest_at: int | None
+
+
+def read_queue(site: Site) -> Reading[Queue]:
+    """What is queued, counted anew."""
+    with site.reading() as connection:
+        now = read_now(connection, site.database.now)
+        return Reading(gauges.queue(connection, site.database.now), instant(now))
+
+
+def read_forecast(site: Site) -> Reading[list[AccountForecast]]:
+    """When it is through, worked out anew."""
+    database = site.database
+    with site.reading() as connection, database.reading_state(connection) as state:
+        now = read_now(connection, database.now)
+        pace = site.settings.delivery.pace_bulk
+        found = forecast(connection, database.now, site.accounts, state=state, pace_bulk=pace)
+        return Reading(found, instant(now))
+
+
+def backlog(ask: Ask) -> View:
+    """The page."""
+    site, memory = ask.site, memory_of(ask.site.database)
+    queue = memory.queue.latest(lambda: read_queue(site))
+    foretold = memory.forecast.latest(lambda: read_forecast(site))
+    with ask.reading() as connection:
+        now = read_now(connection, site.database.now)
+        recent = gauges.recent_jobs(connection, now - RECENT_S * SECOND)
+    return show(
+        ask,
+        "backlog.html",
+        ask.say("backlog.title"),
+        queue=queue,
+        lines=[] if queue is None else lines_of(queue.value),
+        foretold=foretold,
+        forecasts=[] if foretold is None else [seen.forecast(ask.viewer, one) for one in foretold.value],
+        recent=[
+            (account, kind, JobState(state).label, jobs) for (account, kind, state), jobs in sorted(recent.items())
+        ],
+        recent_jobs=sum(recent.values()),
+        recent_s=RECENT_S,
+    )
+
+
+def lines_of(queue: Queue) -> list[QueuedAccount]:
+    """The queue by account, the longest first."""
+    due: dict[str, Counter[str]] = {}
+    oldest: dict[str, int] = {}
+    for (account, priority), one in queue.due.items():
+        due.setdefault(account, Counter())[Priority(priority).name.lower()] += one.due
+        oldest[account] = min(oldest.get(account, one.oldest_at), one.oldest_at)
+    names = sorted(queue.parts.keys() | due.keys(), key=lambda name: (-queue.parts[name], name))
+    return [
+        QueuedAccount(
+            name,
+            queue.parts[name],
+            due.get(name, Counter()).total(),
+            tuple(sorted(due.get(name, Counter()).items())),
+            oldest.get(name),
+        )
+        for name in names
+    ]

@@ -1,0 +1,63 @@
+"""What stands in the way of calls, what stood there in the last day, and the steps of lanes page by page."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from worker.console.page import Ask, View
+from worker.console.pages import seen
+from worker.console.pages.chart import MINUTES, histories
+from worker.console.pages.showing import show
+from worker.domain.pacing.lane import Standing
+from worker.outbox.engine.sql import read_now
+from worker.outbox.lanes.lanes import list_lane_events
+from worker.reporting.lane_list import UNUSABLE, lane_list
+
+STEPS = 50
+DRAWN = 500
+"""Steps that the drawing of the last day is made of."""
+MOST = 500
+"""Lanes and pauses that are shown of all."""
+TONES: Mapping[str, str] = {
+    Standing.PARKED: "bad",
+    UNUSABLE: "bad",
+    Standing.BREAKER_OPEN: "doubt",
+    Standing.BREAKER_HALF_OPEN: "doubt",
+    Standing.BLOCKED: "mixed",
+    Standing.NARROWED: "mixed",
+    Standing.WATCHED: "calm",
+    Standing.STARTING: "busy",
+}
+_SHOWN = ("id", "lane", "account", "label", "what", "until", "happened_at")
+
+
+def lanes(ask: Ask) -> View:
+    """The page; of one account, where the query names it."""
+    site, account = ask.site, ask.query.get("account") or None
+    database, failures = site.database, site.settings.delivery.breaker_failures
+    with ask.reading() as connection, database.reading_state(connection) as state:
+        found = lane_list(connection, database.now, state, account=account, breaker_failures=failures)
+        now = read_now(*state)
+        steps = list_lane_events(state.connection, account, STEPS, ask.query.get("before"))
+        newest = list_lane_events(state.connection, account, DRAWN)
+    return show(
+        ask,
+        "lanes.html",
+        ask.say("lanes.title"),
+        account=account,
+        accounts=site.accounts.names(),
+        pauses=[seen.pause(ask.viewer, one) for one in found.pauses[:MOST]],
+        lanes=[seen.lane(ask.viewer, one) for one in found.lanes[:MOST]],
+        more=max(0, len(found.pauses) - MOST) + max(0, len(found.lanes) - MOST),
+        tones=TONES,
+        histories=histories(newest, now),
+        minutes=MINUTES,
+        steps=[_step(ask, row) for row in steps],
+        before=steps[-1]["id"] if len(steps) == STEPS else None,
+        may_act=ask.may_act,
+    )
+
+
+def _step(ask: Ask, row: Mapping[str, Any]) -> dict[str, Any]:
+    return seen.row(ask.viewer, row["account"] or None, row, *_SHOWN)

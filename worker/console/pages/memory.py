@@ -1,0 +1,96 @@
+"""What the pages of a process keep between two requests, one for each outbox: costly readings, commands under way.
+
+A value that costs too much to be read for each page is read by a thread, kept for a while, and told with its age.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Generic, TypeVar
+from weakref import WeakKeyDictionary
+
+import structlog
+
+from worker.console.commands.background import Background
+from worker.outbox.engine.database import Database
+from worker.outbox.upkeep.gauges import Queue
+from worker.reporting.forecast import AccountForecast
+
+T = TypeVar("T")
+log = structlog.get_logger()
+
+WAIT_S = 0.15
+"""How long a page waits for a value that is not there yet, or is old."""
+REST = 4
+"""A value is read again when it has rested so many times as long as its reading took, or longer."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reading(Generic[T]):
+    """A value as it was read."""
+
+    value: T
+    read_at: datetime
+    """By the database's clock, when the reading began."""
+
+
+class Kept(Generic[T]):
+    """The newest reading of one value, for all pages of a process. Thread-safe."""
+
+    def __init__(self, every_s: float, monotonic: Callable[[], float] = time.monotonic):
+        self._every_s, self._monotonic = every_s, monotonic
+        self._guard = threading.Lock()
+        self._latest: Reading[T] | None = None
+        self._old_at = float("-inf")
+        self._reader: threading.Thread | None = None
+
+    def latest(self, read: Callable[[], Reading[T]], wait_s: float = WAIT_S) -> Reading[T] | None:
+        """The newest reading; one that is old is read again meanwhile. None: it is being read for the first time."""
+        with self._guard:
+            if self._monotonic() >= self._old_at and self._reader is None:
+                self._reader = threading.Thread(target=self._turn, args=(read,), name="console-reading", daemon=True)
+                self._reader.start()
+            reader = self._reader
+        if reader is not None:
+            reader.join(wait_s)
+        return self._latest
+
+    def _turn(self, read: Callable[[], Reading[T]]) -> None:
+        began = self._monotonic()
+        try:
+            found: Reading[T] | None = read()
+        except Exception as error:  # noqa: BLE001  the outer loop of a thread: a database may be away for a while
+            log.warning("console_reading_failed", error=type(error).__name__)
+            found = None
+        ended = self._monotonic()
+        with self._guard:
+            self._latest = found or self._latest
+            self._old_at = ended + max(self._every_s, REST * (ended - began))
+            self._reader = None
+
+
+QUEUE_S = 3.0
+FORECAST_S = 15.0
+
+
+@dataclass(frozen=True, slots=True, weakref_slot=True)
+class Memory:
+    """Of one outbox."""
+
+    queue: Kept[Queue] = field(default_factory=lambda: Kept(QUEUE_S))
+    forecast: Kept[list[AccountForecast]] = field(default_factory=lambda: Kept(FORECAST_S))
+    background: Background = field(default_factory=Background)
+
+
+_guard = threading.Lock()
+_known: WeakKeyDictionary[Database, Memory] = WeakKeyDictionary()
+
+
+def memory_of(database: Database) -> Memory:
+    """The memory of an outbox; it ends with the outbox."""
+    with _guard:
+        return _known.setdefault(database, Memory())

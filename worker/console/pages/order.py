@@ -1,0 +1,151 @@
+"""A command: first what it is about, as the command line counts it, then with a reason carried out, then its audit row.
+
+Nothing is done to more than was shown: where more came to it meanwhile, it is shown anew.
+"""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Mapping
+from datetime import datetime
+from typing import cast, get_args
+
+from worker.console.commands.orders import FIELDS, CommandName, Order, ReadyOrder, ready
+from worker.console.page import Ask, Moved, NotFound, View
+from worker.console.pages.jobs import search_of
+from worker.console.pages.memory import memory_of
+from worker.console.pages.showing import show
+from worker.control.audit import LONGEST_WHY, require_fits
+from worker.domain.errors import CheckFailed, Problem, WorkerError
+from worker.domain.job import job_of
+from worker.domain.job_filter import INSTANT_FORMAT
+from worker.domain.pacing.lane import account_of
+from worker.outbox.control.matching import jobs_of
+from worker.outbox.jobs.events import read_event
+
+NEEDS_REASON = frozenset({"resolve"})
+
+
+def preview(ask: Ask) -> View:
+    """What the command is about, and a form for its reason."""
+    return _preview(ask, ask.query)
+
+
+def carry_out(ask: Ask) -> View | Moved:
+    """Carries it out, if it is about no more than was shown."""
+    assert ask.form is not None
+    order = _order(ask, ask.form)
+    why, shown = ask.form.get("why", "").strip(), _shown(ask.form)
+    try:
+        needed = "say in a few words how you know" if order.name in NEEDS_REASON else None
+        require_fits(ask.viewer.name, why, needed=needed)
+        found = ready(ask.site, order)
+        if not found.preview.total or found.preview.total > shown:
+            return _preview(ask, ask.form, is_more=found.preview.total > shown)
+        begun = memory_of(ask.site.database).background.begin(found.for_person(ask.viewer.name, why))
+    except WorkerError as error:
+        return _preview(ask, ask.form, error)
+    if begun.audit is None:
+        return Moved("/audit")
+    return Moved(f"/audit/{begun.audit}")
+
+
+def _preview(ask: Ask, given: Mapping[str, str], error: WorkerError | None = None, *, is_more: bool = False) -> View:
+    order = _order(ask, given)
+    found: ReadyOrder | None = None
+    try:
+        found = ready(ask.site, order)
+    except WorkerError as refused:
+        error = error or refused
+    return show(
+        ask,
+        "order.html",
+        ask.say(f"command.{order.name}"),
+        order=order,
+        fields={**_fields(order), **order.options},
+        preview=None if found is None else found.preview,
+        problems=error.problems if isinstance(error, CheckFailed) else (),
+        error=None if error is None or isinstance(error, CheckFailed) else str(error),
+        is_more=is_more,
+        why=given.get("why", ""),
+        longest=LONGEST_WHY,
+        needs_reason=order.name in NEEDS_REASON,
+        line=_line(order),
+    )
+
+
+def _order(ask: Ask, given: Mapping[str, str]) -> Order:
+    """The command that fields name; Refused where the viewer may not give it."""
+    if ask.path["name"] not in get_args(CommandName):
+        raise NotFound
+    name = cast(CommandName, ask.path["name"])
+    # A msgid names the message that was sent, and no jobs, when one says what became of it.
+    search = search_of(ask, {field: text for field, text in given.items() if (name, field) != ("resolve", "msgid")})
+    if search.problems:
+        raise CheckFailed(search.problems)
+    if search.wanted is None and search.state is not None:
+        raise CheckFailed([Problem("filter", "is a state alone", "give an account, ids, or another field too")])
+    options = {option: text for option in FIELDS.get(name, ()) if (text := given.get(option, "").strip())}
+    order = Order(name, search.wanted, options)
+    for account in _accounts(ask, order):
+        ask.require_act(account)
+    return order
+
+
+def _accounts(ask: Ask, order: Order) -> set[str | None]:
+    """The accounts that a command is about; None: it may be about any."""
+    wanted = order.wanted
+    if ask.may_act(None):
+        return {None}
+    if wanted is not None and wanted.account is not None:
+        return {wanted.account}
+    if wanted is not None and wanted.ids is not None:
+        ids = {job_of(id) if "-" in id else id for id in wanted.part_or_job_ids()}
+        with ask.reading() as connection:
+            found = {job.id: job.account for job in jobs_of(connection, wanted, ids)}
+        return {found.get(id) for id in ids}
+    if name := order.options.get("name"):
+        return {account_of(name)}
+    if event := order.options.get("event"):
+        with ask.reading() as connection:
+            row = read_event(connection, event)
+        return {None if row is None else row["account"]}
+    return {None}
+
+
+def _shown(form: Mapping[str, str]) -> int:
+    text = form.get("shown", "")
+    return int(text) if text.isascii() and text.isdecimal() and len(text) < 12 else 0
+
+
+def _fields(order: Order) -> dict[str, str]:
+    """The filter as the fields of a form."""
+    wanted = order.wanted
+    asked = {} if wanted is None else wanted.asked()
+    return {name: _typed(value, getattr(wanted, name)) for name, value in asked.items()}
+
+
+def _typed(asked: object, value: object) -> str:
+    if isinstance(value, datetime):
+        return value.strftime(INSTANT_FORMAT)
+    return " ".join(asked) if isinstance(asked, list) else str(asked)
+
+
+_WORDS: Mapping[str, str] = {"lift": "resume", "retry": "events retry"}
+
+
+def _line(order: Order) -> str:
+    """The same on the command line."""
+    given = {**_fields(order), **order.options}
+    named = [word for name in ("ids", "name", "event") for word in given.pop(name, "").split()]
+    words = [word for name, value in given.items() for word in _option(name, value)]
+    return shlex.join(["worker", *_WORDS.get(order.name, order.name).split(), *named, *words])
+
+
+def _option(name: str, value: str) -> tuple[str, ...]:
+    match name:
+        case "sent":
+            return ("--sent" if value == "yes" else "--not-sent",)
+        case "accepted" | "unknown" | "all":
+            return (f"--{name}",)
+    return (f"--{name.replace('_', '-')}", value)

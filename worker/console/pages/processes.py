@@ -1,0 +1,39 @@
+"""The worker processes: those alive, those whose heartbeat is late, and those that died in the last day."""
+
+from __future__ import annotations
+
+import json
+
+from worker.console.page import Ask, View
+from worker.console.pages import seen
+from worker.console.pages.showing import show
+from worker.delivery.scheduler.relay import LEASE
+from worker.outbox.lanes.processes import Process, died_lately, living, running
+from worker.outbox.upkeep.gauges import lease_is_held
+
+
+def processes(ask: Ask) -> View:
+    """The page."""
+    now = ask.site.database.now
+    with ask.reading() as connection:
+        alive = [seen.process(ask.viewer, one) for one in living(connection, now)]
+        dead = [seen.process(ask.viewer, one) for one in died_lately(connection, now)]
+        releases = {(one.host, one.pid): one.release for one in running(connection, now)}
+        leads = lease_is_held(connection, now, LEASE)
+    return show(
+        ask,
+        "processes.html",
+        ask.say("processes.title"),
+        alive=alive,
+        dead=dead[::-1],
+        releases=releases,
+        in_the_air={one.id: in_the_air(one) for one in alive},
+        leads=leads,
+    )
+
+
+def in_the_air(process: Process) -> int:
+    """The calls that a process had in the air at its last heartbeat."""
+    lanes: dict[str, list[int]] = json.loads(process.lanes)
+    # Calls in the air, then durations: see `LaneStates.summary`.
+    return sum(told[0] for told in lanes.values() if told)

@@ -1,0 +1,65 @@
+"""What templates of several pages need: instants, counts with a bound, words that may be missing.
+
+Reads nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+
+from markupsafe import Markup
+
+from worker.console.page import Ask, View
+from worker.console.words import WORDS
+from worker.drawing import state_word
+from worker.outbox.engine.clock import instant
+from worker.outbox.upkeep.gauges import MOST
+
+
+def show(ask: Ask, template: str, title: str, **data: object) -> View:
+    """A page with these beside its own variables."""
+    return View(
+        template,
+        title,
+        {"at": at, "word": _words(ask), "many": _many(ask), "short": short, "state_word": _state(ask), **data},
+    )
+
+
+def at(when: datetime | int | None) -> Markup:
+    """An instant in UTC; microseconds too, and a dash where there is none."""
+    if when is None or when == 0:
+        return Markup('<span class="quiet">–</span>')
+    moment = (instant(when) if isinstance(when, int) else when).astimezone(UTC)
+    told = f"{moment:%Y-%m-%d %H:%M:%S}"
+    return Markup('<time datetime="{}">{}</time>').format(moment.isoformat(timespec="milliseconds"), told)
+
+
+def short(id: str) -> str:
+    """The beginning of a job's id, and what tells a part from others; whole ids stand in titles and links."""
+    job, dash, n = id.partition("-")
+    return f"{job[:8]}…{job[-4:]}{dash}{n}" if len(job) > 16 else id
+
+
+def _state(ask: Ask) -> Callable[[str], str]:
+    return lambda state: state_word(state, ask.viewer.lang)
+
+
+def _words(ask: Ask) -> Callable[[str, object], str]:
+    """The word of a value of a group; a value without one is its own word."""
+
+    def word(group: str, value: object) -> str:
+        key = f"{group}.{value}"
+        return ask.say(key) if key in WORDS else str(value)
+
+    return word
+
+
+def _many(ask: Ask) -> Callable[[int, int], str]:
+    """A count; from a bound on only "at least"."""
+
+    def many(count: int, most: int = MOST) -> str:
+        told = f"{count:,}"
+        return ask.say("all.at_least", count=told) if count >= most else told
+
+    return many
