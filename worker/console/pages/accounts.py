@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from itertools import groupby
 
 from worker.channels.registry import channel, why_unusable
 from worker.console.page import Ask, NotFound, View
@@ -101,7 +100,8 @@ def account(ask: Ask) -> View:
         tones=TONES,
         tokens=tokens,
         now=now,
-        groups=[(of, list(its)) for of, its in groupby(lines, key=lambda line: line.usage.counted.of)],
+        in_use=[line for line in lines if line.usage.used or line.usage.waiting],
+        limits=limits,
         recipient=recipient,
         reads=reads,
         columns=COLUMNS,

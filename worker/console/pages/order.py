@@ -6,7 +6,7 @@ Nothing is done to more than was shown: where more came to it meanwhile, it is s
 from __future__ import annotations
 
 import shlex
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import cast, get_args
 
@@ -26,13 +26,25 @@ from worker.outbox.jobs.events import read_event
 NEEDS_REASON = frozenset({"resolve"})
 
 
-def preview(ask: Ask) -> View:
+def preview(ask: Ask) -> View | Moved:
     """What the command is about, and a form for its reason."""
-    return _preview(ask, ask.query)
+    return _or_problems(ask, lambda: _preview(ask, ask.query))
 
 
 def carry_out(ask: Ask) -> View | Moved:
     """Carries it out, if it is about no more than was shown."""
+    return _or_problems(ask, lambda: _carried_out(ask))
+
+
+def _or_problems(ask: Ask, answer: Callable[[], View | Moved]) -> View | Moved:
+    """The answer, or what is wrong with the fields."""
+    try:
+        return answer()
+    except CheckFailed as error:
+        return show(ask, "problems.html", ask.say("order.refused"), problems=error.problems)
+
+
+def _carried_out(ask: Ask) -> View | Moved:
     assert ask.form is not None
     order = _order(ask, ask.form)
     why, shown = ask.form.get("why", "").strip(), _shown(ask.form)

@@ -77,6 +77,7 @@ RECORDS: Mapping[str, tuple[str, str]] = {
     "counted.no_media_id": ("缺少 media_id", "Without a media_id"),
     "counted.no_msgid": ("缺少 msgid", "Without a msgid"),
     "counted.newer_release": ("由更新的版本写入", "Of a newer release"),
+    "order.refused": ("条件有误", "The filter cannot be used"),
     "order.about": ("涉及范围", "What it is about"),
     "order.filter": ("条件", "Filter"),
     "order.everything": ("全部", "everything"),

@@ -8,13 +8,7 @@ from worker.outbox.tables.columns import ID, PREFIX, Key, table
 
 sessions = table(
     "sessions",
-<<<<<<< HEAD
     Column("id", Key(64), primary_key=True, doc="SHA-256, in hex, of the token in the browser's cookie"),
-=======
-    Column(
-        "id", Key(64), primary_key=True, doc="SHA-256 of the token in the browser's cookie, in hex; never the token"
-    ),
->>>>>>> d4f2d3b (Audit, events, callbacks and dead processes can be read page by page)
     Column("person", Key(128), nullable=False, doc="who has signed in, as the audit names them"),
     Column("way", Key(20), nullable=False, doc="how: `password`, `oidc` or `link`"),
     Column("created_at", BigInteger, nullable=False, doc="when they signed in"),

@@ -1,0 +1,316 @@
+"""The console's commands do what the command line's do, to what was shown, and leave the same row in the audit."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from threading import Event
+from typing import Any
+
+import pytest
+
+from tests.support.console import Browser
+from tests.support.full_outbox import fill
+from tests.support.runtime import Site, lost, planted, refused
+from worker.config.settings import Settings
+from worker.console.commands.background import AT_ONCE, WAITING, Background
+from worker.console.commands.orders import Order, ready
+from worker.console.site import Site as ConsoleSite
+from worker.control import cancel, recall, replay, resolve
+from worker.control.audit import list_audit
+from worker.domain.errors import CheckFailed
+from worker.domain.job_filter import JobFilter
+from worker.domain.pacing.lane import LaneBlock
+from worker.outbox import tables
+from worker.outbox.engine.bulk import insert_rows
+from worker.outbox.engine.clock import DrivenClock, instant
+from worker.outbox.engine.database import Database
+from worker.outbox.lanes.lanes import block_lanes
+
+HOUR = 3_600_000_000
+
+
+@pytest.fixture
+def site(database: Database, driven_clock: DrivenClock) -> Iterator[Site]:
+    driven_clock.micros = time.time_ns() // 1000  # pages are bounded by ids, which hold the producer's time
+    with planted(database, driven_clock) as planted_site:
+        yield planted_site
+
+
+def newest(site: Site) -> tuple[str, str, str, dict[str, Any], dict[str, int], bool]:
+    """The last row of the audit: action, person, why, what was asked, what was done, whether it ended."""
+    with site.database.reading() as connection:
+        [entry] = list_audit(connection, limit=1)
+    return entry.action, entry.person, entry.why, dict(entry.asked), dict(entry.counts), entry.ended_at is not None
+
+
+def in_doubt(site: Site, content: str = "doubt") -> str:
+    site.vendor.says(lost())
+    job = site.send(content, "x", on_unknown="hold")
+    site.ring(job)
+    return job
+
+
+def wrong(site: Site, content: str = "wrong") -> str:
+    site.vendor.says(refused(81013, "all users are wrong"))
+    job = site.send(content, "nobody")
+    site.run()
+    return job
+
+
+def test_a_job_is_cancelled(site: Site) -> None:
+    """As `worker cancel ID` does it."""
+    job = site.send()
+
+    Browser(site, name="wang").give(f"/commands/cancel?ids={job}", "a typo")
+
+    assert "cancelled" == site.state(job)
+    asked = {"filter": {"ids": [job]}, "jobs": 1}
+    assert ("cancel", "wang", "a typo", asked, {"jobs": 1, "cancelled": 1}, True) == newest(site)
+
+
+def test_many_are_cancelled_by_a_filter(site: Site) -> None:
+    """Those of one tag, and no others."""
+    few = [site.send(f"{n}", tags=["lunch"]) for n in range(3)]
+    other = site.send("other")
+
+    Browser(site).give("/commands/cancel?tag=lunch")
+
+    assert ["cancelled"] * 3 == [site.state(job) for job in few]
+    assert "queued" == site.state(other)
+
+
+def test_a_message_is_taken_back(site: Site) -> None:
+    """By a recall of its own, as `worker recall` enqueues it."""
+    job = site.send()
+    site.run()
+
+    Browser(site, name="wang").give(f"/commands/recall?ids={job}", "a typo")
+    site.run()
+
+    [made] = site.rows("select state from worker_jobs where target_job_id = :job and kind = 'recall'", job=job)
+    assert 2 == made.state
+    asked = {"filter": {"ids": [job]}, "jobs": 1}
+    assert ("recall", "wang", "a typo", asked, {"recalls": 1}, True) == newest(site)
+
+
+def test_refused_jobs_are_replayed(site: Site) -> None:
+    """Each as a new job, linked to the first."""
+    jobs = [wrong(site, f"{n}") for n in range(2)]
+
+    Browser(site, name="wang").give(f"/commands/replay?ids={' '.join(jobs)}", "they are there now")
+
+    made = site.rows("select replay_of from worker_jobs where replay_of is not null order by replay_of")
+    assert sorted(jobs) == [row.replay_of for row in made]
+    action, person, why, asked, counts, is_over = newest(site)
+    assert ("replay", "wang", "they are there now", True) == (action, person, why, is_over)
+    assert {"replays": 2} == counts
+    assert (2, None, False) == (asked["jobs"], asked["rate"], asked["accepted"])
+
+
+@pytest.mark.parametrize(("said", "state"), [("yes", "accepted"), ("no", "rejected")])
+def test_a_word_ends_what_is_in_doubt(site: Site, said: str, state: str) -> None:
+    """As sent or as not sent, with how the person knows."""
+    job = in_doubt(site)
+
+    Browser(site, name="wang").give(f"/commands/resolve?ids={job}&sent={said}", "the vendor's log")
+
+    assert state == site.state(job)
+    asked = {"filter": {"ids": [job]}, "sent": said == "yes"}
+    assert ("resolve", "wang", "the vendor's log", asked, {"decided": 1}, True) == newest(site)
+
+
+def test_the_msgid_that_is_given_names_the_message(site: Site) -> None:
+    """And is no field of the filter."""
+    job = in_doubt(site)
+
+    Browser(site).give(f"/commands/resolve?ids={job}&sent=yes", "the vendor's log", msgid="m-17")
+
+    [receipt] = site.of("receipts", job)
+    assert "m-17" == receipt.msgid
+
+
+def test_a_word_needs_a_reason(site: Site) -> None:
+    """Nothing is changed without one, and the page says what is missing."""
+    job = in_doubt(site)
+
+    answered = Browser(site).give(f"/commands/resolve?ids={job}&sent=yes", "  ")
+
+    assert "say in a few words how you know" in answered.text
+    assert "unknown" == site.state(job)
+
+
+def test_an_account_is_paused_and_resumed(site: Site) -> None:
+    """As `worker pause --account` and `worker resume --account` do it."""
+    browser = Browser(site, name="wang")
+
+    browser.give("/commands/pause?account=hr", "maintenance")
+    paused = newest(site)
+    browser.give("/commands/resume?account=hr", "over")
+
+    assert ("pause", "wang", "maintenance", {"filter": {"account": "hr"}}, {"pauses": 1}, True) == paused
+    assert ("resume", "wang", "over", {"filter": {"account": "hr"}}, {"pauses": 1}, True) == newest(site)
+    assert [] == site.rows("select id from worker_pauses where ended_at is null")
+
+
+def test_an_account_that_is_not_there_is_not_paused(site: Site) -> None:
+    """Nothing would be paused by it, so it is said."""
+    answered = Browser(site).get("/commands/pause?account=hrr")
+
+    assert "nothing was paused" in answered.text
+    assert [] == site.rows("select id from worker_audit")
+
+
+def test_a_job_is_held_and_released(site: Site) -> None:
+    """By its id."""
+    job, browser = site.send(), Browser(site, name="wang")
+
+    browser.give(f"/commands/hold?ids={job}", "wait for HR")
+    held = newest(site)
+    is_held = "release" in browser.get(f"/jobs/{job}").text
+    browser.give(f"/commands/release?ids={job}", "they are fine")
+
+    assert ("hold", "wang", "wait for HR", {"filter": {"ids": [job]}}, {"jobs": 1}, True) == held
+    assert is_held
+    assert ("release", "wang", "they are fine", {"filter": {"ids": [job]}}, {"jobs": 1}, True) == newest(site)
+
+
+def test_the_jobs_behind_one_go_on(site: Site) -> None:
+    """When the one before them in their order is skipped."""
+    first, second = (site.send(f"{n}", order_key="o") for n in range(2))
+
+    Browser(site, name="wang").give(f"/commands/skip?ids={first}", "it is stuck")
+
+    assert ("skip", "wang", "it is stuck", {"ids": [first]}, {"parts": 1}, True) == newest(site)
+    assert [f"{second}-0"] == [row.part_id for row in site.rows("select part_id from worker_order_queue")]
+
+
+def test_a_parked_account_is_tried_now(site: Site) -> None:
+    """As `worker resume NAME` does it."""
+    blocks = [LaneBlock("hr", "hr", "hr", 600.0, "60020 no", "do it", parked=True)]
+    site.database.run(lambda connection: block_lanes(connection, site.database.now, blocks))
+
+    Browser(site, name="wang").give("/commands/lift?name=hr", "the IP is listed")
+
+    assert ("resume", "wang", "the IP is listed", {"name": "hr"}, {"lifted": 1}, True) == newest(site)
+    assert not site.lane("hr").parked  # type: ignore[union-attr]
+
+
+def test_a_parked_event_is_given_to_its_hook_again(site: Site) -> None:
+    """As `worker events retry` does it."""
+    event = fill(site).event
+
+    Browser(site, name="wang").give(f"/commands/retry?event={event}", "the hook is mended")
+
+    assert ("retry", "wang", "the hook is mended", {"event": event}, {"events": 1}, True) == newest(site)
+    assert [0] == [row.state for row in site.rows("select state from worker_events where id = :id", id=event)]
+
+
+FINDERS: dict[str, Callable[[Database, JobFilter], Any]] = {
+    "cancel": cancel.find_in,
+    "recall": recall.find_in,
+    "replay": replay.find_in,
+    "resolve": resolve.find_in,
+}
+
+
+@pytest.mark.parametrize("name", FINDERS)
+def test_a_preview_counts_what_the_command_counts(site: Site, name: Any) -> None:
+    """In all, by account and kind or state, and what beside that is told of."""
+    wrong(site)
+    fill(site)
+    wanted = JobFilter(account="hr", created_from=instant(site.clock.micros - HOUR))
+    order = Order(name, wanted, {"sent": "no"} if name == "resolve" else {})
+
+    shown = ready(ConsoleSite(Settings(), site.database, site.accounts), order).preview
+
+    found = FINDERS[name](site.database, wanted)
+    assert len(found.parts if name == "resolve" else found.ids) == shown.total > 0
+    assert dict(found.counts) == {(one.account, one.what): one.count for one in shown.lines if one.account}
+
+
+def test_nothing_is_done_to_more_than_was_shown(site: Site) -> None:
+    """What came to a filter after its preview is shown first."""
+    seen = site.send("seen", tags=["lunch"])
+    browser = Browser(site)
+    form = browser.get("/commands/cancel?tag=lunch").hidden()
+    late = site.send("late", tags=["lunch"])
+
+    shown_anew = browser.post("/commands/cancel", {**form, "why": "x"})
+    untouched = [site.state(seen), site.state(late)]
+    browser.post("/commands/cancel", {**shown_anew.hidden(), "why": "x"})
+
+    assert "More has come to it than you saw" in shown_anew.text
+    assert ["queued", "queued"] == untouched
+    assert ["cancelled", "cancelled"] == [site.state(seen), site.state(late)]
+
+
+def test_a_name_that_is_mistyped_is_told_of(site: Site) -> None:
+    """As the command line does before it asks."""
+    answered = Browser(site).get("/commands/cancel?account=hrr")
+
+    assert "account hrr is none of hr, it" in answered.text
+
+
+@pytest.mark.parametrize("role", ["reader", "support"])
+def test_who_may_not_act_gives_no_command(site: Site, role: Any) -> None:
+    """Neither its form nor its preview, and no page offers a link to one."""
+    job, browser = site.send(), Browser(site, role)
+
+    assert 403 == browser.get(f"/commands/cancel?ids={job}").status
+    assert 403 == browser.post("/commands/cancel", {"ids": job, "shown": "1"}).status
+    assert not any(link.startswith("/commands") for link in browser.get(f"/jobs/{job}").links())
+    assert "queued" == site.state(job)
+
+
+def test_an_operator_acts_on_its_own_accounts_alone(site: Site) -> None:
+    """By ids too, and by no filter that may mean others."""
+    own, other = site.send(account="it"), site.send(account="hr")
+    browser = Browser(site, "operator", frozenset({"it"}))
+
+    statuses = {
+        "own": browser.get(f"/commands/cancel?ids={own}").status,
+        "other": browser.get(f"/commands/cancel?ids={other}").status,
+        "both": browser.get(f"/commands/cancel?ids={own}+{other}").status,
+        "any": browser.get("/commands/cancel?kind=send").status,
+        "its": browser.get("/commands/cancel?account=it").status,
+        "all": browser.get("/commands/pause?all=yes").status,
+        "lane": browser.get("/commands/lift?name=hr:1").status,
+    }
+
+    assert {"own": 200, "other": 403, "both": 403, "any": 403, "its": 200, "all": 403, "lane": 403} == statuses
+
+
+def test_a_long_command_answers_before_its_end(site: Site) -> None:
+    """With its row, from which its progress is read."""
+    goes_on, background = Event(), Background()
+
+    def slow(began: Callable[[str], object]) -> str:
+        began("the-row")
+        goes_on.wait(60)
+        return "the-row"
+
+    try:
+        begun = background.begin(slow, quick_s=0.01)
+        waiting = [background.begin(slow, quick_s=0.01) for _ in range(AT_ONCE + WAITING - 1)]
+        with pytest.raises(CheckFailed, match="too many"):
+            background.begin(slow, quick_s=0.01)
+    finally:
+        goes_on.set()
+        background.close()
+
+    assert "the-row" == begun.audit
+    assert ["the-row", None] == [waiting[0].audit, waiting[-1].audit]
+
+
+def test_progress_is_read_from_the_audit(site: Site) -> None:
+    """By whichever process shows it: what was done of how much, until it ends."""
+    row = {"id": "a" * 32, "action": "replay", "person": "zhang", "why": "", "asked": '{"jobs": 10}', "began_at": 1}
+    with site.database.writing() as connection:
+        insert_rows(connection, tables.audit, [{**row, "counts": '{"replays": 4}'}])
+
+    page = Browser(site).get(f"/audit/{row['id']}").text
+
+    assert 'data-live="1"' in page
+    assert '<progress max="10" value="4"' in page
+    assert "4 of 10" in page

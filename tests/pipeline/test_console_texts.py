@@ -1,0 +1,136 @@
+"""What a viewer may not read is in no byte of any page; and what a page shows is text, whatever it holds."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from tests.support.console import Browser
+from tests.support.full_outbox import FullOutbox, fill, put_everywhere
+from tests.support.runtime import Site, planted
+from worker.console.pages import PAGES
+from worker.console.viewer import Role
+from worker.drawing import Lang
+from worker.outbox.engine.clock import DrivenClock
+from worker.outbox.engine.database import Database
+
+CANARY = "canary7q"
+MARKUP = "<script>x</script>"
+QUOTES = "\"'><b onload=x>"
+
+
+@pytest.fixture
+def site(database: Database, driven_clock: DrivenClock) -> Iterator[Site]:
+    driven_clock.micros = time.time_ns() // 1000  # pages are bounded by ids, which hold the producer's time
+    with planted(database, driven_clock) as planted_site:
+        yield planted_site
+
+
+def starts(found: FullOutbox) -> list[str]:
+    """Pages that lead to all others, and those that only a person who types them asks for."""
+    return [
+        *(page.path for page in PAGES if "{" not in page.path and page.path != "/find"),
+        f"/find?name={found.accepted}",
+        f"/find?name={found.accepted[:10]}",
+        *(f"/jobs/{job}" for job in (found.accepted, found.refused, found.doubtful, found.waiting, found.held)),
+        *(f"/jobs/{job}/message" for job in (found.accepted, found.refused)),
+        f"/inbound/{found.callback}",
+        f"/audit/{found.audit}",
+        "/audit?looks=yes",
+        "/events?state=all",
+        "/accounts/hr?recipient=lisi",
+        "/jobs?recipient=lisi&account=hr",
+        f"/jobs?ids={found.accepted}",
+    ]
+
+
+def holding(browser: Browser, found: FullOutbox, text: str) -> set[str]:
+    """The pages in which a text is, also in their headers; and every page is answered."""
+    pages = set()
+    for path, answered in browser.crawl(*starts(found)):
+        assert answered.status in (200, 303, 403), (path, answered.text)
+        if text in answered.text or any(text in value for value in answered.headers.values()):
+            pages.add(path)
+    return pages
+
+
+def test_a_reader_gets_no_text_in_any_byte(site: Site) -> None:
+    """With one in every column of every table that may hold one."""
+    found = fill(site)
+    put_everywhere(site, CANARY)
+
+    assert set() == holding(Browser(site, "reader"), found, CANARY)
+
+
+@pytest.mark.parametrize("role", ["support", "operator"])
+def test_those_of_one_account_get_the_texts_of_no_other(site: Site, role: Role) -> None:
+    """Who may read the texts of `it` gets none of `hr`, nor of what belongs to no single account."""
+    found = fill(site)
+    put_everywhere(site, CANARY)
+    # So that of this account only the message of its job holds a text.
+    site.sql("update worker_pauses set ended_at = began_at")
+
+    pages = holding(Browser(site, role, frozenset({"it"})), found, CANARY)
+
+    assert {f"/jobs/{found.waiting}/message"} == pages
+
+
+def test_who_may_read_gets_them(site: Site) -> None:
+    """So that a page which shows nothing does not pass for one that withholds."""
+    found = fill(site)
+    changed = put_everywhere(site, CANARY)
+
+    pages = holding(Browser(site, "admin"), found, CANARY)
+
+    job = f"/jobs/{found.refused}"
+    shown = {f"{job}/message", f"{job}/parts/0", "/lanes", "/accounts/hr", "/audit", "/drift", "/inbound", "/events"}
+    assert shown <= pages
+    assert {"jobs.message", "attempts.errmsg", "failures.recipient", "parts.reason", "inbound.payload"} <= changed
+
+
+@pytest.mark.parametrize("lang", ["en", "zh"])
+def test_whatever_is_stored_is_shown_as_text(site: Site, lang: Lang) -> None:
+    """Texts, names of recipients, errmsgs, callbacks, tags, reasons: none of them becomes part of the page."""
+    found = fill(site)
+    put_everywhere(site, MARKUP)
+    browser = Browser(site, "admin", lang=lang)
+
+    assert set() == holding(browser, found, MARKUP)
+    assert "&lt;script&gt;x&lt;/script&gt;" in browser.get(f"/jobs/{found.refused}/message").text
+
+
+def test_quotes_end_no_attribute(site: Site) -> None:
+    """Where a stored text stands in one."""
+    found = fill(site)
+    put_everywhere(site, QUOTES)
+
+    assert set() == holding(Browser(site, "admin"), found, QUOTES)
+    assert set() == holding(Browser(site, "admin"), found, "<b onload")
+
+
+def test_a_look_at_a_text_is_noted(site: Site) -> None:
+    """Who looked at which job; never what it says."""
+    found = fill(site)
+    before = site.rows("select id from worker_audit where action = 'console.look'")
+
+    Browser(site, "admin", name="wang").get(f"/jobs/{found.accepted}/message")
+    Browser(site, "reader").get(f"/jobs/{found.accepted}/message")
+
+    [row] = site.rows("select person, asked from worker_audit where action = 'console.look'")
+    assert [] == before
+    assert "wang" == row.person
+    assert found.accepted in row.asked
+    assert "lunch" not in row.asked
+
+
+def test_a_reader_tries_no_guess_of_a_text(site: Site) -> None:
+    """A search by a recipient or a text's hash would say whether the guess was right."""
+    fill(site)
+    browser = Browser(site, "reader")
+
+    refused = [browser.get(f"/jobs?{field}=lisi").text for field in ("recipient", "text_hash", "tag", "order_key")]
+
+    assert all("is searched by those alone who may read texts" in page for page in refused)
+    assert "lisi" not in browser.get("/jobs?account=hr").text
