@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.support.console import Browser
+from tests.support.console import Person
 from tests.support.full_outbox import fill
 from tests.support.runtime import Site, lost, planted, refused
 from worker.config.settings import Settings
@@ -62,11 +62,11 @@ def test_a_job_is_cancelled(site: Site) -> None:
     """As `worker cancel ID` does it."""
     job = site.send()
 
-    Browser(site, name="wang").give(f"/commands/cancel?ids={job}", "a typo")
+    Person(site, name="wang").give(f"/commands/cancel?ids={job}", "a typo")
 
     assert "cancelled" == site.state(job)
     asked = {"filter": {"ids": [job]}, "jobs": 1}
-    assert ("cancel", "wang", "a typo", asked, {"jobs": 1, "cancelled": 1}, True) == newest(site)
+    assert ("console.cancel", "wang", "a typo", asked, {"jobs": 1, "cancelled": 1}, True) == newest(site)
 
 
 def test_many_are_cancelled_by_a_filter(site: Site) -> None:
@@ -74,7 +74,7 @@ def test_many_are_cancelled_by_a_filter(site: Site) -> None:
     few = [site.send(f"{n}", tags=["lunch"]) for n in range(3)]
     other = site.send("other")
 
-    Browser(site).give("/commands/cancel?tag=lunch")
+    Person(site).give("/commands/cancel?tag=lunch")
 
     assert ["cancelled"] * 3 == [site.state(job) for job in few]
     assert "queued" == site.state(other)
@@ -85,25 +85,25 @@ def test_a_message_is_taken_back(site: Site) -> None:
     job = site.send()
     site.run()
 
-    Browser(site, name="wang").give(f"/commands/recall?ids={job}", "a typo")
+    Person(site, name="wang").give(f"/commands/recall?ids={job}", "a typo")
     site.run()
 
     [made] = site.rows("select state from worker_jobs where target_job_id = :job and kind = 'recall'", job=job)
     assert 2 == made.state
     asked = {"filter": {"ids": [job]}, "jobs": 1}
-    assert ("recall", "wang", "a typo", asked, {"recalls": 1}, True) == newest(site)
+    assert ("console.recall", "wang", "a typo", asked, {"recalls": 1}, True) == newest(site)
 
 
 def test_refused_jobs_are_replayed(site: Site) -> None:
     """Each as a new job, linked to the first."""
     jobs = [wrong(site, f"{n}") for n in range(2)]
 
-    Browser(site, name="wang").give(f"/commands/replay?ids={' '.join(jobs)}", "they are there now")
+    Person(site, name="wang").give(f"/commands/replay?ids={' '.join(jobs)}", "they are there now")
 
     made = site.rows("select replay_of from worker_jobs where replay_of is not null order by replay_of")
     assert sorted(jobs) == [row.replay_of for row in made]
     action, person, why, asked, counts, is_over = newest(site)
-    assert ("replay", "wang", "they are there now", True) == (action, person, why, is_over)
+    assert ("console.replay", "wang", "they are there now", True) == (action, person, why, is_over)
     assert {"replays": 2} == counts
     assert (2, None, False) == (asked["jobs"], asked["rate"], asked["accepted"])
 
@@ -113,18 +113,18 @@ def test_a_word_ends_what_is_in_doubt(site: Site, said: str, state: str) -> None
     """As sent or as not sent, with how the person knows."""
     job = in_doubt(site)
 
-    Browser(site, name="wang").give(f"/commands/resolve?ids={job}&sent={said}", "the vendor's log")
+    Person(site, name="wang").give(f"/commands/resolve?ids={job}&sent={said}", "the vendor's log")
 
     assert state == site.state(job)
     asked = {"filter": {"ids": [job]}, "sent": said == "yes"}
-    assert ("resolve", "wang", "the vendor's log", asked, {"decided": 1}, True) == newest(site)
+    assert ("console.resolve", "wang", "the vendor's log", asked, {"decided": 1}, True) == newest(site)
 
 
 def test_the_msgid_that_is_given_names_the_message(site: Site) -> None:
     """And is no field of the filter."""
     job = in_doubt(site)
 
-    Browser(site).give(f"/commands/resolve?ids={job}&sent=yes", "the vendor's log", msgid="m-17")
+    Person(site).give(f"/commands/resolve?ids={job}&sent=yes", "the vendor's log", msgid="m-17")
 
     [receipt] = site.of("receipts", job)
     assert "m-17" == receipt.msgid
@@ -134,7 +134,7 @@ def test_a_word_needs_a_reason(site: Site) -> None:
     """Nothing is changed without one, and the page says what is missing."""
     job = in_doubt(site)
 
-    answered = Browser(site).give(f"/commands/resolve?ids={job}&sent=yes", "  ")
+    answered = Person(site).give(f"/commands/resolve?ids={job}&sent=yes", "  ")
 
     assert "say in a few words how you know" in answered.text
     assert "unknown" == site.state(job)
@@ -142,20 +142,20 @@ def test_a_word_needs_a_reason(site: Site) -> None:
 
 def test_an_account_is_paused_and_resumed(site: Site) -> None:
     """As `worker pause --account` and `worker resume --account` do it."""
-    browser = Browser(site, name="wang")
+    person = Person(site, name="wang")
 
-    browser.give("/commands/pause?account=hr", "maintenance")
+    person.give("/commands/pause?account=hr", "maintenance")
     paused = newest(site)
-    browser.give("/commands/resume?account=hr", "over")
+    person.give("/commands/resume?account=hr", "over")
 
-    assert ("pause", "wang", "maintenance", {"filter": {"account": "hr"}}, {"pauses": 1}, True) == paused
-    assert ("resume", "wang", "over", {"filter": {"account": "hr"}}, {"pauses": 1}, True) == newest(site)
+    assert ("console.pause", "wang", "maintenance", {"filter": {"account": "hr"}}, {"pauses": 1}, True) == paused
+    assert ("console.resume", "wang", "over", {"filter": {"account": "hr"}}, {"pauses": 1}, True) == newest(site)
     assert [] == site.rows("select id from worker_pauses where ended_at is null")
 
 
 def test_an_account_that_is_not_there_is_not_paused(site: Site) -> None:
     """Nothing would be paused by it, so it is said."""
-    answered = Browser(site).get("/commands/pause?account=hrr")
+    answered = Person(site).get("/commands/pause?account=hrr")
 
     assert "nothing was paused" in answered.text
     assert [] == site.rows("select id from worker_audit")
@@ -163,25 +163,25 @@ def test_an_account_that_is_not_there_is_not_paused(site: Site) -> None:
 
 def test_a_job_is_held_and_released(site: Site) -> None:
     """By its id."""
-    job, browser = site.send(), Browser(site, name="wang")
+    job, person = site.send(), Person(site, name="wang")
 
-    browser.give(f"/commands/hold?ids={job}", "wait for HR")
+    person.give(f"/commands/hold?ids={job}", "wait for HR")
     held = newest(site)
-    is_held = "release" in browser.get(f"/jobs/{job}").text
-    browser.give(f"/commands/release?ids={job}", "they are fine")
+    is_held = "release" in person.get(f"/jobs/{job}").text
+    person.give(f"/commands/release?ids={job}", "they are fine")
 
-    assert ("hold", "wang", "wait for HR", {"filter": {"ids": [job]}}, {"jobs": 1}, True) == held
+    assert ("console.hold", "wang", "wait for HR", {"filter": {"ids": [job]}}, {"jobs": 1}, True) == held
     assert is_held
-    assert ("release", "wang", "they are fine", {"filter": {"ids": [job]}}, {"jobs": 1}, True) == newest(site)
+    assert ("console.release", "wang", "they are fine", {"filter": {"ids": [job]}}, {"jobs": 1}, True) == newest(site)
 
 
 def test_the_jobs_behind_one_go_on(site: Site) -> None:
     """When the one before them in their order is skipped."""
     first, second = (site.send(f"{n}", order_key="o") for n in range(2))
 
-    Browser(site, name="wang").give(f"/commands/skip?ids={first}", "it is stuck")
+    Person(site, name="wang").give(f"/commands/skip?ids={first}", "it is stuck")
 
-    assert ("skip", "wang", "it is stuck", {"ids": [first]}, {"parts": 1}, True) == newest(site)
+    assert ("console.skip", "wang", "it is stuck", {"ids": [first]}, {"parts": 1}, True) == newest(site)
     assert [f"{second}-0"] == [row.part_id for row in site.rows("select part_id from worker_order_queue")]
 
 
@@ -190,9 +190,9 @@ def test_a_parked_account_is_tried_now(site: Site) -> None:
     blocks = [LaneBlock("hr", "hr", "hr", 600.0, "60020 no", "do it", parked=True)]
     site.database.run(lambda connection: block_lanes(connection, site.database.now, blocks))
 
-    Browser(site, name="wang").give("/commands/lift?name=hr", "the IP is listed")
+    Person(site, name="wang").give("/commands/lift?name=hr", "the IP is listed")
 
-    assert ("resume", "wang", "the IP is listed", {"name": "hr"}, {"lifted": 1}, True) == newest(site)
+    assert ("console.resume", "wang", "the IP is listed", {"name": "hr"}, {"lifted": 1}, True) == newest(site)
     assert not site.lane("hr").parked  # type: ignore[union-attr]
 
 
@@ -200,9 +200,9 @@ def test_a_parked_event_is_given_to_its_hook_again(site: Site) -> None:
     """As `worker events retry` does it."""
     event = fill(site).event
 
-    Browser(site, name="wang").give(f"/commands/retry?event={event}", "the hook is mended")
+    Person(site, name="wang").give(f"/commands/retry?event={event}", "the hook is mended")
 
-    assert ("retry", "wang", "the hook is mended", {"event": event}, {"events": 1}, True) == newest(site)
+    assert ("console.retry", "wang", "the hook is mended", {"event": event}, {"events": 1}, True) == newest(site)
     assert [0] == [row.state for row in site.rows("select state from worker_events where id = :id", id=event)]
 
 
@@ -232,13 +232,13 @@ def test_a_preview_counts_what_the_command_counts(site: Site, name: Any) -> None
 def test_nothing_is_done_to_more_than_was_shown(site: Site) -> None:
     """What came to a filter after its preview is shown first."""
     seen = site.send("seen", tags=["lunch"])
-    browser = Browser(site)
-    form = browser.get("/commands/cancel?tag=lunch").hidden()
+    person = Person(site)
+    form = person.get("/commands/cancel?tag=lunch")
     late = site.send("late", tags=["lunch"])
 
-    shown_anew = browser.post("/commands/cancel", {**form, "why": "x"})
+    shown_anew = person.submit(form, "/commands/cancel", why="x")
     untouched = [site.state(seen), site.state(late)]
-    browser.post("/commands/cancel", {**shown_anew.hidden(), "why": "x"})
+    person.submit(shown_anew, "/commands/cancel", why="x")
 
     assert "More has come to it than you saw" in shown_anew.text
     assert ["queued", "queued"] == untouched
@@ -247,7 +247,7 @@ def test_nothing_is_done_to_more_than_was_shown(site: Site) -> None:
 
 def test_a_name_that_is_mistyped_is_told_of(site: Site) -> None:
     """As the command line does before it asks."""
-    answered = Browser(site).get("/commands/cancel?account=hrr")
+    answered = Person(site).get("/commands/cancel?account=hrr")
 
     assert "account hrr is none of hr, it" in answered.text
 
@@ -255,27 +255,27 @@ def test_a_name_that_is_mistyped_is_told_of(site: Site) -> None:
 @pytest.mark.parametrize("role", ["reader", "support"])
 def test_who_may_not_act_gives_no_command(site: Site, role: Any) -> None:
     """Neither its form nor its preview, and no page offers a link to one."""
-    job, browser = site.send(), Browser(site, role)
+    job, person = site.send(), Person(site, role)
 
-    assert 403 == browser.get(f"/commands/cancel?ids={job}").status
-    assert 403 == browser.post("/commands/cancel", {"ids": job, "shown": "1"}).status
-    assert not any(link.startswith("/commands") for link in browser.get(f"/jobs/{job}").links())
+    assert 403 == person.get(f"/commands/cancel?ids={job}").status
+    assert 403 == person.post("/commands/cancel", ids=job, shown="1").status
+    assert not any(link.startswith("/commands") for link in person.get(f"/jobs/{job}").links)
     assert "queued" == site.state(job)
 
 
 def test_an_operator_acts_on_its_own_accounts_alone(site: Site) -> None:
     """By ids too, and by no filter that may mean others."""
     own, other = site.send(account="it"), site.send(account="hr")
-    browser = Browser(site, "operator", frozenset({"it"}))
+    person = Person(site, "operator", frozenset({"it"}))
 
     statuses = {
-        "own": browser.get(f"/commands/cancel?ids={own}").status,
-        "other": browser.get(f"/commands/cancel?ids={other}").status,
-        "both": browser.get(f"/commands/cancel?ids={own}+{other}").status,
-        "any": browser.get("/commands/cancel?kind=send").status,
-        "its": browser.get("/commands/cancel?account=it").status,
-        "all": browser.get("/commands/pause?all=yes").status,
-        "lane": browser.get("/commands/lift?name=hr:1").status,
+        "own": person.get(f"/commands/cancel?ids={own}").status,
+        "other": person.get(f"/commands/cancel?ids={other}").status,
+        "both": person.get(f"/commands/cancel?ids={own}+{other}").status,
+        "any": person.get("/commands/cancel?kind=send").status,
+        "its": person.get("/commands/cancel?account=it").status,
+        "all": person.get("/commands/pause?all=yes").status,
+        "lane": person.get("/commands/lift?name=hr:1").status,
     }
 
     assert {"own": 200, "other": 403, "both": 403, "any": 403, "its": 200, "all": 403, "lane": 403} == statuses
@@ -309,7 +309,7 @@ def test_progress_is_read_from_the_audit(site: Site) -> None:
     with site.database.writing() as connection:
         insert_rows(connection, tables.audit, [{**row, "counts": '{"replays": 4}'}])
 
-    page = Browser(site).get(f"/audit/{row['id']}").text
+    page = Person(site).get(f"/audit/{row['id']}").text
 
     assert 'data-live="1"' in page
     assert '<progress max="10" value="4"' in page

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.support.console import Browser
+from tests.support.console import Person
 from tests.support.full_outbox import FullOutbox, fill, put_everywhere
 from tests.support.runtime import Site, planted
 from worker.console.pages import PAGES
@@ -46,10 +46,10 @@ def starts(found: FullOutbox) -> list[str]:
     ]
 
 
-def holding(browser: Browser, found: FullOutbox, text: str) -> set[str]:
+def holding(person: Person, found: FullOutbox, text: str) -> set[str]:
     """The pages in which a text is, also in their headers; and every page is answered."""
     pages = set()
-    for path, answered in browser.crawl(*starts(found)):
+    for path, answered in person.crawl(*starts(found)):
         assert answered.status in (200, 303, 403), (path, answered.text)
         if text in answered.text or any(text in value for value in answered.headers.values()):
             pages.add(path)
@@ -61,7 +61,7 @@ def test_a_reader_gets_no_text_in_any_byte(site: Site) -> None:
     found = fill(site)
     put_everywhere(site, CANARY)
 
-    assert set() == holding(Browser(site, "reader"), found, CANARY)
+    assert set() == holding(Person(site, "reader"), found, CANARY)
 
 
 @pytest.mark.parametrize("role", ["support", "operator"])
@@ -72,7 +72,7 @@ def test_those_of_one_account_get_the_texts_of_no_other(site: Site, role: Role) 
     # So that of this account only the message of its job holds a text.
     site.sql("update worker_pauses set ended_at = began_at")
 
-    pages = holding(Browser(site, role, frozenset({"it"})), found, CANARY)
+    pages = holding(Person(site, role, frozenset({"it"})), found, CANARY)
 
     assert {f"/jobs/{found.waiting}/message"} == pages
 
@@ -82,7 +82,7 @@ def test_who_may_read_gets_them(site: Site) -> None:
     found = fill(site)
     changed = put_everywhere(site, CANARY)
 
-    pages = holding(Browser(site, "admin"), found, CANARY)
+    pages = holding(Person(site, "admin"), found, CANARY)
 
     job = f"/jobs/{found.refused}"
     shown = {f"{job}/message", f"{job}/parts/0", "/lanes", "/accounts/hr", "/audit", "/drift", "/inbound", "/events"}
@@ -95,10 +95,10 @@ def test_whatever_is_stored_is_shown_as_text(site: Site, lang: Lang) -> None:
     """Texts, names of recipients, errmsgs, callbacks, tags, reasons: none of them becomes part of the page."""
     found = fill(site)
     put_everywhere(site, MARKUP)
-    browser = Browser(site, "admin", lang=lang)
+    person = Person(site, "admin", lang=lang)
 
-    assert set() == holding(browser, found, MARKUP)
-    assert "&lt;script&gt;x&lt;/script&gt;" in browser.get(f"/jobs/{found.refused}/message").text
+    assert set() == holding(person, found, MARKUP)
+    assert "&lt;script&gt;x&lt;/script&gt;" in person.get(f"/jobs/{found.refused}/message").text
 
 
 def test_quotes_end_no_attribute(site: Site) -> None:
@@ -106,8 +106,8 @@ def test_quotes_end_no_attribute(site: Site) -> None:
     found = fill(site)
     put_everywhere(site, QUOTES)
 
-    assert set() == holding(Browser(site, "admin"), found, QUOTES)
-    assert set() == holding(Browser(site, "admin"), found, "<b onload")
+    assert set() == holding(Person(site, "admin"), found, QUOTES)
+    assert set() == holding(Person(site, "admin"), found, "<b onload")
 
 
 def test_a_look_at_a_text_is_noted(site: Site) -> None:
@@ -115,8 +115,8 @@ def test_a_look_at_a_text_is_noted(site: Site) -> None:
     found = fill(site)
     before = site.rows("select id from worker_audit where action = 'console.look'")
 
-    Browser(site, "admin", name="wang").get(f"/jobs/{found.accepted}/message")
-    Browser(site, "reader").get(f"/jobs/{found.accepted}/message")
+    Person(site, "admin", name="wang").get(f"/jobs/{found.accepted}/message")
+    Person(site, "reader").get(f"/jobs/{found.accepted}/message")
 
     [row] = site.rows("select person, asked from worker_audit where action = 'console.look'")
     assert [] == before
@@ -128,9 +128,9 @@ def test_a_look_at_a_text_is_noted(site: Site) -> None:
 def test_a_reader_tries_no_guess_of_a_text(site: Site) -> None:
     """A search by a recipient or a text's hash would say whether the guess was right."""
     fill(site)
-    browser = Browser(site, "reader")
+    person = Person(site, "reader")
 
-    refused = [browser.get(f"/jobs?{field}=lisi").text for field in ("recipient", "text_hash", "tag", "order_key")]
+    refused = [person.get(f"/jobs?{field}=lisi").text for field in ("recipient", "text_hash", "tag", "order_key")]
 
     assert all("is searched by those alone who may read texts" in page for page in refused)
-    assert "lisi" not in browser.get("/jobs?account=hr").text
+    assert "lisi" not in person.get("/jobs?account=hr").text

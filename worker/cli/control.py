@@ -265,7 +265,7 @@ def _cut_short(audit: str) -> audits.AuditEntry:
     """The audit row of a run of replays."""
     with outbox() as connection:
         entry = audits.find_audit(connection, audit)
-    if entry is None or entry.action != "replay" or "since" not in entry.asked:
+    if entry is None or entry.action.removeprefix("console.") != "replay" or "since" not in entry.asked:
         raise WorkerError(f"no replay of a filter has the audit {audit}; `worker audit` lists them")
     return entry
 

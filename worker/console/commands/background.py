@@ -9,6 +9,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextvars import copy_context
 from dataclasses import dataclass
 from typing import Any
 
@@ -53,7 +54,8 @@ class Background:
                 raise CheckFailed([Problem("command", "comes while too many are under way", remedy, AT_ONCE + WAITING)])
             self._going += 1
         row: Future[str] = Future()
-        done = self._threads.submit(self._run, command, row)
+        # With the context of the page, in which the audit is told where its commands come from.
+        done = self._threads.submit(copy_context().run, self._run, command, row)
         try:
             audit = row.result(quick_s)
         except TimeoutError:
