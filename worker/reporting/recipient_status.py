@@ -79,7 +79,11 @@ def _tally(connection: Connection, job: Mapping[str, Any], parts: Sequence[str])
         spec = json.loads(part["spec"])
         if OVERLAPPING & spec.keys():
             return None
-        tally.update(status for status, _ in of_part(part, spec, refused))
+        if part["id"] in {id for id, _, _ in refused}:
+            tally.update(status for status, _ in of_part(part, spec, refused))
+        else:
+            # Of a hundred thousand recipients none is looked at.
+            tally[_status_of(part)] += _count(Recipients.from_json(spec))
     return tally if tally.total() == job["asked"] else None
 
 
@@ -254,6 +258,11 @@ def _status_of(part: Mapping[str, Any]) -> RecipientStatus:
 def all_of(asked: Recipients) -> Iterator[Recipient]:
     """All recipients and broadcasts of a job, as the producer wrote them."""
     return _ids(asked)
+
+
+def _count(recipients: Recipients) -> int:
+    """How many `_ids` are of a part without a sender."""
+    return sum(len(getattr(recipients, name)) for name in LISTS.values()) + len(recipients.broadcasts())
 
 
 def _ids(recipients: Recipients, sender: str | None = None) -> Iterator[Recipient]:

@@ -18,7 +18,8 @@ from worker.control.lift import lift_in, retry_in, skip_in
 from worker.control.mistyped import mistyped, require_known
 from worker.domain.errors import CheckFailed, Problem
 from worker.domain.job_filter import JobFilter
-from worker.outbox.control.cancels import counted_jobs, open_jobs
+from worker.domain.state import JobState
+from worker.outbox.control.cancels import counted_jobs
 from worker.outbox.jobs.order_queue import in_line
 from worker.outbox.lanes.pauses import standing_pauses
 from worker.producer.options import PriorityName
@@ -96,21 +97,26 @@ def ready(site: Site, order: Order) -> ReadyOrder:
     return _READY[order.name](site, order)
 
 
-def possible(site: Site, job_id: str) -> tuple[CommandName, ...]:
+def possible(site: Site, job_id: str, state: JobState) -> tuple[CommandName, ...]:
     """The commands that a job has something for now: each asks what the command itself would find."""
     database, wanted = site.database, JobFilter(ids=[job_id])
+    goes_on = state in (JobState.OPEN, JobState.UNKNOWN)
     found: list[tuple[CommandName, bool]] = [
-        ("cancel", bool(cancel.find_in(database, wanted).ids)),
-        ("recall", bool(recall.find_in(database, wanted).ids)),
+        ("cancel", goes_on and bool(cancel.find_in(database, wanted).ids)),
+        ("recall", state not in _NEVER_SENT and bool(recall.find_in(database, wanted).ids)),
         ("replay", bool(replay.find_in(database, wanted).ids)),
-        ("resolve", bool(resolve.find_in(database, wanted).parts)),
+        ("resolve", goes_on and bool(resolve.find_in(database, wanted).parts)),
     ]
     with database.reading() as connection:
         is_held = any(one.job_id for one in standing_pauses(connection, [job_id]))
-        found.append(("release" if is_held else "hold", is_held or bool(open_jobs(connection, [job_id]))))
-        parts = [id for job in counted_jobs(connection, [job_id]).values() for id in job.part_ids()[:LOOKED_AT]]
-        found.append(("skip", bool(in_line(connection, parts))))
+        found.append(("release" if is_held else "hold", is_held or goes_on))
+        if goes_on or state is JobState.EXHAUSTED:
+            parts = [id for job in counted_jobs(connection, [job_id]).values() for id in job.part_ids()[:LOOKED_AT]]
+            found.append(("skip", bool(in_line(connection, parts))))
     return tuple(name for name, is_there in found if is_there)
+
+
+_NEVER_SENT = (JobState.REJECTED, JobState.EXHAUSTED, JobState.EXPIRED, JobState.CANCELLED)
 
 
 def _wanted(order: Order) -> JobFilter:

@@ -32,6 +32,8 @@ PARTS = 50
 WAITS = 10
 """Parts whose waits are told, as on the command line."""
 RECIPIENTS = 500
+EVENTS = 300
+"""Events of a job that are told of, the newest."""
 
 
 def job(ask: Ask) -> View:
@@ -52,11 +54,13 @@ def job(ask: Ask) -> View:
         waits=[wait for wait in told.waits if wait.part in shown],
         more_waits=len({wait.part for wait in told.waits}) - len(shown),
         commands=list(dict.fromkeys(command for wait in told.waits for command in wait.commands)),
-        possible=possible(site, told.job.id) if may else (),
+        possible=possible(site, told.job.id, told.job.state) if may else (),
         meanings=_meanings(ask, told),
         first=first,
         parts=parts,
         on_a_page=PARTS,
+        events=told.timeline[-EVENTS:],
+        more_events=max(0, len(told.timeline) - EVENTS),
         reads=reads,
         unusable=unusable if reads else (unusable and ""),
     )

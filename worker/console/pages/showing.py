@@ -46,11 +46,11 @@ def _state(ask: Ask) -> Callable[[str], str]:
 
 
 def _words(ask: Ask) -> Callable[[str, object], str]:
-    """The word of a value of a group; a value without one is its own word."""
+    """The word of a value of a group; without one it may be a state's, or the value is its own word."""
 
     def word(group: str, value: object) -> str:
         key = f"{group}.{value}"
-        return ask.say(key) if key in WORDS else str(value)
+        return ask.say(key) if key in WORDS else state_word(str(value), ask.viewer.lang)
 
     return word
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 LANES: Mapping[str, tuple[str, str]] = {
-    "lanes.title": ("队列", "Lanes"),
+    "lanes.title": ("发送队列", "Lanes"),
     "lanes.paused": ("已暂停", "Paused"),
     "lanes.what": ("范围", "What"),
     "lanes.by": ("操作人", "By"),
@@ -118,7 +118,7 @@ LANES: Mapping[str, tuple[str, str]] = {
     "processes.pid": ("进程号", "Number"),
     "processes.threads": ("线程", "Threads"),
     "processes.calls": ("并发调用", "Calls in the air"),
-    "processes.queues": ("队列", "Queues"),
+    "processes.queues": ("消费队列", "Queues"),
     "processes.release": ("版本", "Release"),
     "processes.age": ("已运行", "Age"),
     "processes.hours": ("{count} 小时", "{count} h"),

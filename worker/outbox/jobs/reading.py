@@ -53,18 +53,21 @@ LISTED = (
     *("target_job_id", "replay_of", "created_at", "state", "finished_at", "tenant"),
 )
 """The columns of a job that lists show."""
+_WITHOUT_TEXTS = ", ".join(one.name for one in tables.jobs.columns if one.name not in ("message", "recipients"))
+_WITHOUT_SPECS = ", ".join(one.name for one in tables.parts.columns if one.name != "spec")
 _PART_HEADS = "id, state, reason, not_before, waits_on"
 
 
 def job_rows(connection: Connection, job_id: str, numbers: range | None = None) -> JobRows | None:
     """A job with its parts, attempts, receipts and failures; None when there is no such job.
 
-    `numbers`: only these parts, for a job may have thousands.
+    `numbers`: only these parts, for a job may have thousands; and nothing of who is to get what: no message,
+    recipients and specs, which may have megabytes.
     """
-    job = read_job(connection, job_id)
+    job = read_job(connection, job_id) if numbers is None else _job_head(connection, job_id)
     if job is None:
         return None
-    parts = _parts(connection, job_id, columns_of(tables.parts), numbers)
+    parts = _parts(connection, job_id, columns_of(tables.parts) if numbers is None else _WITHOUT_SPECS, numbers)
     return JobRows(
         job=job,
         parts=parts,
@@ -76,6 +79,11 @@ def job_rows(connection: Connection, job_id: str, numbers: range | None = None) 
         followers=mappings(connection, _FOLLOWERS, {"id": job_id}),
         replays=_replays(connection, job_id),
     )
+
+
+def _job_head(connection: Connection, job_id: str) -> dict[str, Any] | None:
+    query = f"select {_WITHOUT_TEXTS} from worker_jobs where id = :id"
+    return next(iter(mappings(connection, query, {"id": job_id})), None)
 
 
 def _parts(connection: Connection, job_id: str, columns: str, numbers: range | None) -> Rows:
