@@ -1,4 +1,4 @@
-"""The first page: what is due, what is in the air, what waits for a decision, who works. Figures of the outbox only."""
+"""The first page: what is due, what is in the air, what waits for a person, who works. Figures of the outbox only."""
 
 from __future__ import annotations
 
@@ -6,72 +6,79 @@ from collections import Counter
 from dataclasses import dataclass
 
 from worker.console.page import Ask, View
+from worker.console.pages.backlog import QueuedAccount, lines_of, read_queue
+from worker.console.pages.memory import memory_of
+from worker.console.pages.showing import show
+from worker.domain.callbacks.hook import EventState
+from worker.domain.pacing.lane import Standing
 from worker.domain.state import PartState
 from worker.outbox.engine.clock import SECOND
 from worker.outbox.engine.sql import read_now
-from worker.outbox.lanes.processes import living
+from worker.outbox.lanes.processes import died_lately, living
 from worker.outbox.upkeep import gauges
+from worker.outbox.upkeep.gauges import MOST
+from worker.reporting.lane_list import UNUSABLE, lane_list
+
+LINES = 20
+"""Accounts that are listed, those with the longest queues."""
+STOPPED = (UNUSABLE, Standing.PARKED, Standing.BREAKER_OPEN, Standing.BREAKER_HALF_OPEN, Standing.BLOCKED)
 
 
 @dataclass(frozen=True, slots=True)
-class AccountLine:
-    """The backlog of one account."""
+class HomeFigure:
+    """One figure, and the page that has more of it."""
 
-    name: str
-    due: int
-    queued: int
-    waited_s: int | None
-    """How long its first due part has been due; None where none is due."""
-
-
-@dataclass(frozen=True, slots=True)
-class Overview:
-    """The figures of an installation."""
-
-    due: int
-    is_capped: bool
-    """A count is at least so many."""
-    sending: int
-    unknown: int
-    fresh: int
-    silent: int
-    lines: tuple[AccountLine, ...]
-
-    @property
-    def waited_s(self) -> int | None:
-        """How long the first due part of all accounts has been due; None where none is due."""
-        return max((line.waited_s for line in self.lines if line.waited_s is not None), default=None)
+    word: str
+    count: int
+    path: str
+    is_bad: bool = False
+    """It waits for a person."""
+    most: int = 2**62
+    """So many are counted at most."""
 
 
 def home(ask: Ask) -> View:
     """The overview."""
-    now_sql = ask.site.database.now
-    with ask.reading() as connection:
-        now = read_now(connection, now_sql)
-        queue = gauges.queue(connection, now_sql)
+    site, database = ask.site, ask.site.database
+    queue = memory_of(database).queue.latest(lambda: read_queue(site))
+    with ask.reading() as connection, database.reading_state(connection) as state:
+        now = read_now(connection, database.now)
         called = gauges.called_parts(connection)
-        alive = living(connection, now_sql)
+        alive = living(connection, database.now)
+        dead = died_lately(connection, database.now)
+        hooks = gauges.hook_events(connection)
+        failures = site.settings.delivery.breaker_failures
+        standing = lane_list(connection, database.now, state, breaker_failures=failures)
     states = Counter[PartState]()
-    for (_, state), count in called.items():
-        states[state] += count
+    for (_, one), count in called.items():
+        states[one] += count
+    lines = [] if queue is None else lines_of(queue.value)
+    capped = MOST if queue is not None and queue.value.is_capped else 2**62
+    stopped = sum(one.state in STOPPED for one in standing.lanes)
     fresh = sum(process.fresh for process in alive)
-    overview = Overview(
-        sum(one.due for one in queue.due.values()),
-        queue.is_capped,
-        states[PartState.SENDING],
-        states[PartState.UNKNOWN],
-        fresh,
-        len(alive) - fresh,
-        _lines(queue, now),
+    figures = (
+        HomeFigure("home.due", sum(one.due for one in lines), "/backlog", most=capped),
+        HomeFigure("home.sending", states[PartState.SENDING], "/processes"),
+        HomeFigure("home.unknown", states[PartState.UNKNOWN], "/doubts", states[PartState.UNKNOWN] > 0, MOST),
+        HomeFigure("home.stopped", stopped, "/lanes", stopped > 0),
+        HomeFigure("home.paused", len(standing.pauses), "/lanes"),
+        HomeFigure("home.parked_events", hooks[EventState.PARKED], "/events", hooks[EventState.PARKED] > 0, MOST),
+        HomeFigure("home.processes", fresh, "/processes", not fresh),
+        HomeFigure("home.silent", len(alive) - fresh, "/processes", len(alive) > fresh),
+        HomeFigure("home.dead", len(dead), "/processes", bool(dead)),
     )
-    return View("home.html", ask.say("home.title"), {"overview": overview})
+    return show(
+        ask,
+        "home.html",
+        ask.say("home.title"),
+        figures=figures,
+        is_read=queue is not None,
+        is_capped=queue is not None and queue.value.is_capped,
+        lines=[(line, _waited_s(line, now)) for line in lines[:LINES]],
+        more=max(0, len(lines) - LINES),
+    )
 
 
-def _lines(queue: gauges.Queue, now: int) -> tuple[AccountLine, ...]:
-    due, since = Counter[str](), dict[str, int]()
-    for (account, _), one in queue.due.items():
-        due[account] += one.due
-        since[account] = min(since.get(account, one.oldest_at), one.oldest_at)
-    waited = {account: max(0, now - at) // SECOND for account, at in since.items()}
-    names = sorted(queue.parts.keys() | due.keys(), key=lambda name: (-due[name], name))
-    return tuple(AccountLine(name, due[name], queue.parts[name], waited.get(name)) for name in names)
+def _waited_s(line: QueuedAccount, now: int) -> int | None:
+    """How long its first due part has been due; None where none is due."""
+    return None if line.oldest_at is None or not line.due else max(0, now - line.oldest_at) // SECOND

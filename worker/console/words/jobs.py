@@ -59,7 +59,7 @@ JOBS: Mapping[str, tuple[str, str]] = {
     "job.show_message": ("查看正文", "Show the message"),
     "job.counts": ("接收方统计", "Recipients"),
     "job.counted": (
-        "共 {asked}：已受理 {accepted}，被拒绝 {refused}，结果未知 {undetermined}，未发送 {not_sent}，尚未发送 {not_yet}",
+        "共 {asked}：已受理 {accepted}，被拒绝 {refused}，未知 {undetermined}，未发送 {not_sent}，尚未发送 {not_yet}",
         "asked {asked}: accepted {accepted}, refused {refused}, undetermined {undetermined}, not sent {not_sent},"
         " not yet {not_yet}",
     ),

@@ -1,0 +1,271 @@
+"""What the console's pages say is what the reports and the command line say."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+
+from tests.support.console import Person
+from tests.support.full_outbox import FullOutbox, fill
+from tests.support.runtime import Site, an_account, planted, refused
+from worker import JobFilter, To, find_jobs
+from worker.control.audit import list_audit
+from worker.domain.account import Secret
+from worker.outbox import tables
+from worker.outbox.engine.bulk import insert_rows
+from worker.outbox.engine.clock import DrivenClock
+from worker.outbox.engine.database import Database
+from worker.outbox.jobs.events import list_events
+from worker.outbox.lanes.lanes import list_lane_events
+from worker.outbox.upkeep import gauges
+from worker.reporting.forecast import forecast
+from worker.reporting.lane_list import lane_list
+from worker.reporting.why import why
+
+
+@pytest.fixture
+def site(database: Database, driven_clock: DrivenClock) -> Iterator[Site]:
+    driven_clock.micros = time.time_ns() // 1000  # pages are bounded by ids, which hold the producer's time
+    with planted(database, driven_clock) as planted_site:
+        yield planted_site
+
+
+@pytest.fixture
+def found(site: Site) -> FullOutbox:
+    return fill(site)
+
+
+def shown_jobs(page: str) -> list[str]:
+    """The jobs that a page links to by themselves, in its order."""
+    links = [piece.split('"', 1)[0] for piece in page.split('href="/jobs/')[1:]]
+    return list(dict.fromkeys(link for link in links if "/" not in link and "?" not in link))
+
+
+@pytest.mark.parametrize("query", ["", "account=hr", "state=rejected", "kind=recall", "recipient=nobody", "tag=t"])
+def test_a_search_finds_what_the_filter_finds(site: Site, found: FullOutbox, query: str) -> None:
+    """In the same order, by the same words as `worker jobs`."""
+    fields = dict(pair.split("=") for pair in query.split("&") if pair)
+    state = fields.pop("state", None)
+
+    page = Person(site).get(f"/jobs?{query}").text
+
+    with site.database.reading() as connection:
+        wanted = JobFilter.from_texts(fields)
+        expected = find_jobs(connection, wanted, state=state, clock=site.clock).jobs
+    assert [job.id for job in expected] == shown_jobs(page)
+    assert expected
+
+
+def test_a_list_goes_on_behind_its_last_job(site: Site) -> None:
+    """Page by page, every job once."""
+    sent = [site.send(f"{n}") for n in range(120)][::-1]
+    person, path, shown = Person(site), "/jobs", list[str]()
+
+    for _ in range(3):
+        page = person.get(path)
+        shown += shown_jobs(page.text)
+        path = next((link for link in page.links if "before=" in link), "")
+
+    assert sent == shown
+    assert "" == path
+
+
+def test_a_name_leads_to_its_job(site: Site, found: FullOutbox) -> None:
+    """The beginning of an id, a part, a dedupe key; and what means no job says so."""
+    person, job = Person(site), found.accepted
+
+    places = [person.get(f"/find?name={name}").location for name in (job, job[:20], f"{job}-0", "d")]
+
+    assert [f"/jobs/{job}"] * 4 == places
+    assert "No job is meant by" in person.get("/find?name=nothing").text
+
+
+def test_a_job_is_told_of_as_worker_why_does(site: Site, found: FullOutbox) -> None:
+    """Its counts, what it waits for, what one could do, and every event."""
+    person = Person(site)
+
+    for job in (found.accepted, found.refused, found.doubtful, found.waiting, found.held):
+        page = person.get(f"/jobs/{job}").text
+        with site.database.reading() as connection:
+            told = why(connection, job, clock=site.clock)
+        counts = told.job.counts
+        assert f"asked {counts.asked}: accepted {counts.accepted}, refused {counts.refused}" in page
+        assert all(command in page for wait in told.waits for command in wait.commands if '"' not in command)
+        assert len(told.timeline) == page.split('class="timeline')[1].count("<li>")
+
+
+def test_parts_are_shown_page_by_page(site: Site) -> None:
+    """A job may have thousands; its counts are those of all."""
+    job = site.send("to many", To([f"u{n}" for n in range(52_500)]))
+    person = Person(site)
+
+    first, second = person.get(f"/jobs/{job}"), person.get(f"/jobs/{job}?first=50")
+
+    parts = [f"/jobs/{job}/parts/{n}" for n in range(53)]
+    assert set(parts[:50]) == {link for link in first.links if "/parts/" in link}
+    assert set(parts[50:]) == {link for link in second.links if "/parts/" in link}
+    assert all("asked 52500: accepted 0, refused 0, undetermined 0, not sent 0, not yet 52500" in page.text
+               for page in (first, second))  # fmt: skip
+
+
+def test_a_part_names_those_whom_it_was_refused_for(site: Site, found: FullOutbox) -> None:
+    """With the vendor's code and what it means."""
+    page = Person(site).get(f"/jobs/{found.refused}/parts/0").text
+
+    assert "<td>nobody</td>" in page
+    assert "81013" in page
+
+
+def test_a_message_is_drawn_and_its_recipients_are_named(site: Site, found: FullOutbox) -> None:
+    """As people see it, and as it is stored."""
+    page = Person(site).get(f"/jobs/{found.accepted}/message").text
+
+    assert 'class="message' in page
+    assert page.count("lunch") >= 2
+    assert "lisi" in page
+
+
+def test_what_is_in_doubt_is_listed_for_a_decision(site: Site, found: FullOutbox) -> None:
+    """Each with both answers that one can give."""
+    page = Person(site).get("/doubts")
+
+    assert [found.doubtful] == shown_jobs(page.text)
+    assert "1 parts are in doubt" in page.text
+    for said in ("yes", "no"):
+        assert f"/commands/resolve?ids={found.doubtful}&sent={said}" in page.links
+
+
+def test_lanes_are_those_of_worker_lanes(site: Site, found: FullOutbox) -> None:
+    """With their reasons and remedies; pauses too; and the steps that led there."""
+    page = Person(site).get("/lanes").text
+
+    with site.database.reading() as connection, site.database.reading_state(connection) as state:
+        expected = lane_list(connection, site.database.now, state, breaker_failures=1_000)
+        steps = list_lane_events(connection, None, 50)
+    assert f'<span class="count">{len(expected.lanes)}</span>' in page
+    assert f'<span class="count">{len(expected.pauses)}</span>' in page
+    for one in expected.lanes:
+        assert (one.reason or "") in page
+    assert "do it; then" in page
+    assert steps
+
+
+def test_an_account_shows_the_use_of_its_limits(site: Site) -> None:
+    """In numbers, and as bars of when it was used and when it becomes free."""
+    for n in range(3):
+        site.send(f"{n}")
+    site.run()
+
+    page = Person(site).get("/accounts/hr?recipient=lisi").text
+
+    assert "used 3, room 27" in page
+    assert page.count("<rect") >= 2
+
+
+def test_no_page_shows_a_secret_or_a_token(database: Database, driven_clock: DrivenClock) -> None:
+    """To an administrator either; only that there is one, and until when."""
+    secret = replace(an_account(), secret=Secret(lambda: "hidden-7q"))
+    with planted(database, driven_clock, accounts=[secret]) as site:
+        token = refused(0, "ok", access_token="token-7q", expires_in=7200)
+        site.vendor.says_for_tokens(token)
+        site.send()
+        site.run()
+
+        pages = list(Person(site).crawl("/", "/accounts/hr"))
+
+    assert "valid" in dict(pages)["/accounts/hr"].text
+    assert [] == [path for path, page in pages if "hidden-7q" in page.text or "token-7q" in page.text]
+
+
+def test_the_backlog_is_counted_and_foretold_as_elsewhere(site: Site, found: FullOutbox) -> None:
+    """The figures of the metrics and of `worker forecast`, with the instant of each."""
+    site.send("later", due_at=timedelta(hours=8))
+    person = Person(site)
+    person.get("/backlog")
+
+    page = person.get("/backlog").text
+
+    with site.database.reading() as connection:
+        queue = gauges.queue(connection, site.database.now)
+        expected = {one.account: one for one in forecast(connection, site.database.now, site.accounts)}
+    for account, parts in queue.parts.items():
+        row = page.split(f'<th scope="row"><a href="/accounts/{account}">')[1].split("</tr>")[0]
+        assert f'<td class="number">{parts}</td>' in row
+    for account, one in expected.items():
+        assert f"{one.parts} parts wait" in page.split(f'<strong><a href="/accounts/{account}">')[1]
+
+
+def test_the_overview_counts_what_waits_for_a_person(site: Site, found: FullOutbox) -> None:
+    """And leads to where it is decided."""
+    page = Person(site).get("/").text
+
+    shown = re.findall(r'<dt><a href="([^"]*)">([^<]*)</a></dt><dd>([^<]*)</dd>', page)
+    counts = {f"{path} {word}": count for path, word, count in shown}
+    assert "1" == counts["/doubts In doubt, to be decided"]
+    assert "1" == counts["/events Parked hook events"]
+    assert "2" == counts["/lanes Lanes that stand still"]
+    assert "1" == counts["/processes Died in 24 hours"]
+
+
+def test_callbacks_events_and_commands_go_on_page_by_page(site: Site, found: FullOutbox) -> None:
+    """Every row once, without an offset."""
+    heard = {"account": "hr", "event": "e", "person": "p", "payload": "{}", "happened_at": 1}
+    rows = [
+        {**heard, "id": f"{n:064x}", "received_at": site.clock.micros - n // 3, "stored_by": f"{n:032x}"}
+        for n in range(120)
+    ]
+    with site.database.writing() as connection:
+        insert_rows(connection, tables.inbound, rows)
+    person, path, seen = Person(site), "/inbound", list[str]()
+
+    while path:
+        page = person.get(path)
+        seen += [link for link in page.links if link.startswith("/inbound/")]
+        path = next((link for link in page.links if "before=" in link), "")
+
+    assert 121 == len(seen) == len(set(seen))
+
+
+def test_the_audit_is_that_of_worker_audit(site: Site, found: FullOutbox) -> None:
+    """Without the looks at texts, unless they are asked for."""
+    person = Person(site)
+    person.get(f"/jobs/{found.accepted}/message")
+
+    plain, whole = person.get("/audit"), person.get("/audit?looks=yes")
+
+    with site.database.reading() as connection:
+        expected = [entry.id for entry in list_audit(connection, limit=50)]
+    assert expected == [link.rpartition("/")[2] for link in whole.links if link.startswith("/audit/")]
+    assert expected[1:] == [link.rpartition("/")[2] for link in plain.links if link.startswith("/audit/")]
+
+
+def test_parked_events_are_shown_with_their_error(site: Site, found: FullOutbox) -> None:
+    """And can be given to the hook again."""
+    page = Person(site).get("/events")
+
+    with site.database.reading() as connection:
+        [row] = list_events(connection, state=3, limit=10)
+    assert "ValueError" in page.text
+    assert f"/commands/retry?event={row['id']}" in page.links
+
+
+def test_a_search_with_a_mistake_says_what_to_change(site: Site) -> None:
+    """Beside the form, with what was typed still in it."""
+    page = Person(site).get("/jobs?errcode=many&created_from=yesterday")
+
+    assert 200 == page.status
+    assert "give a number such as 81013" in page.text
+    assert "2026-11-21T18:00:00+0800" in page.text
+    assert 'value="yesterday"' in page.text
+
+
+def test_a_job_that_is_not_there_is_not_found(site: Site) -> None:
+    """Nor a part, a message, a callback, a command or an account."""
+    paths = ["/jobs/nothing", "/jobs/nothing/message", "/inbound/x", "/audit/x", "/accounts/x", "/commands/x"]
+
+    assert [404] * 6 == [Person(site).get(path).status for path in paths]
