@@ -31,8 +31,8 @@ PAGES: tuple[PageRoute, ...] = (
     PageRoute("/events", events, nav="events.title"),
     PageRoute("/processes", processes, nav="processes.title"),
     PageRoute("/drift", drift, nav="drift.title"),
-    PageRoute("/audit", audit, nav="audit.title"),
-    PageRoute("/audit/{id}", entry),
+    PageRoute("/audit", audit, right="administer", nav="audit.title"),
+    PageRoute("/audit/{id}", entry, right="act"),
     PageRoute("/commands/{name}", preview, right="act"),
     PageRoute("/commands/{name}", carry_out, "POST", "act"),
 )

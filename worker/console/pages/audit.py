@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from worker.console.page import Ask, NotFound, View
+from worker.console.page import Ask, Forbidden, NotFound, View
 from worker.console.pages import seen
 from worker.console.pages.showing import show
+from worker.console.viewer import has_right
 from worker.control.audit import AuditEntry, find_audit, list_audit
 
 ON_A_PAGE = 50
@@ -23,12 +24,15 @@ def audit(ask: Ask) -> View:
 
 
 def entry(ask: Ask) -> View:
-    """One command; while it goes on the page asks again by itself."""
+    """One command, an operator's own; while it goes on the page asks again by itself."""
     with ask.reading() as connection:
         found = find_audit(connection, ask.path["id"])
     if found is None:
         raise NotFound
-    shown = seen.audit(ask.viewer, found)
+    if not has_right(ask.viewer, "administer") and found.person != ask.viewer.name:
+        raise Forbidden
+    own = found.person == ask.viewer.name
+    shown = found if own else seen.audit(ask.viewer, found)
     return show(
         ask,
         "audit_entry.html",
@@ -36,7 +40,7 @@ def entry(ask: Ask) -> View:
         entry=shown,
         total=_total(found),
         done=_done(found),
-        error=ask.query.get("error"),
+        may_list=has_right(ask.viewer, "administer"),
     )
 
 

@@ -24,7 +24,7 @@ T = TypeVar("T")
 log = structlog.get_logger()
 
 WAIT_S = 0.15
-"""How long a page waits for a value that is not there yet, or is old."""
+"""How long a page waits for a value that is old."""
 REST = 4
 """A value is read again when it has rested so many times as long as its reading took, or longer."""
 
@@ -41,22 +41,26 @@ class Reading(Generic[T]):
 class Kept(Generic[T]):
     """The newest reading of one value, for all pages of a process. Thread-safe."""
 
-    def __init__(self, every_s: float, monotonic: Callable[[], float] = time.monotonic):
-        self._every_s, self._monotonic = every_s, monotonic
+    def __init__(self, every_s: float, first_s: float, monotonic: Callable[[], float] = time.monotonic):
+        """`every_s`: how old it may be; `first_s`: how long the first page waits for it."""
+        self._every_s, self._first_s, self._monotonic = every_s, first_s, monotonic
         self._guard = threading.Lock()
         self._latest: Reading[T] | None = None
         self._old_at = float("-inf")
         self._reader: threading.Thread | None = None
 
-    def latest(self, read: Callable[[], Reading[T]], wait_s: float = WAIT_S) -> Reading[T] | None:
-        """The newest reading; one that is old is read again meanwhile. None: it is being read for the first time."""
+    def latest(self, read: Callable[[], Reading[T]], wait_s: float | None = None) -> Reading[T] | None:
+        """The newest reading; one that is old is read again meanwhile. None: it is being read for the first time.
+
+        `wait_s`: how long to wait for a reading that is under way; None: a moment, and longer for the first one.
+        """
         with self._guard:
             if self._monotonic() >= self._old_at and self._reader is None:
                 self._reader = threading.Thread(target=self._turn, args=(read,), name="console-reading", daemon=True)
                 self._reader.start()
             reader = self._reader
         if reader is not None:
-            reader.join(wait_s)
+            reader.join(wait_s if wait_s is not None else self._first_s if self._latest is None else WAIT_S)
         return self._latest
 
     def _turn(self, read: Callable[[], Reading[T]]) -> None:
@@ -81,8 +85,8 @@ FORECAST_S = 15.0
 class Memory:
     """Of one outbox."""
 
-    queue: Kept[Queue] = field(default_factory=lambda: Kept(QUEUE_S))
-    forecast: Kept[list[AccountForecast]] = field(default_factory=lambda: Kept(FORECAST_S))
+    queue: Kept[Queue] = field(default_factory=lambda: Kept(QUEUE_S, first_s=5.0))
+    forecast: Kept[list[AccountForecast]] = field(default_factory=lambda: Kept(FORECAST_S, first_s=WAIT_S))
     background: Background = field(default_factory=Background)
 
 

@@ -58,7 +58,7 @@ def _carried_out(ask: Ask) -> View | Moved:
     except WorkerError as error:
         return _preview(ask, ask.form, error)
     if begun.audit is None:
-        return Moved("/audit")
+        return show(ask, "order_waits.html", ask.say(f"command.{order.name}"))
     return Moved(f"/audit/{begun.audit}")
 
 

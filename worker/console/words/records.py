@@ -77,6 +77,10 @@ RECORDS: Mapping[str, tuple[str, str]] = {
     "counted.no_media_id": ("缺少 media_id", "Without a media_id"),
     "counted.no_msgid": ("缺少 msgid", "Without a msgid"),
     "counted.newer_release": ("由更新的版本写入", "Of a newer release"),
+    "order.waits": (
+        "前面还有操作在执行，本操作排队等候，完成后记入审计。",
+        "Other commands are under way; this one waits for its turn, and will be in the audit.",
+    ),
     "order.refused": ("条件有误", "The filter cannot be used"),
     "order.about": ("涉及范围", "What it is about"),
     "order.filter": ("条件", "Filter"),

@@ -10,10 +10,14 @@ from datetime import timedelta
 
 import pytest
 
-from tests.support.console import Person
-from tests.support.full_outbox import FullOutbox, fill
+from tests.pipeline.console.full_outbox import FullOutbox, fill
+from tests.pipeline.console.person import Person
 from tests.support.runtime import Site, an_account, planted, refused
 from worker import JobFilter, To, find_jobs
+from worker.config.settings import Settings
+from worker.console import Site as ConsoleSite
+from worker.console.pages.backlog import read_forecast
+from worker.console.pages.memory import memory_of
 from worker.control.audit import list_audit
 from worker.domain.account import Secret
 from worker.outbox import tables
@@ -185,10 +189,10 @@ def test_no_page_shows_a_secret_or_a_token(database: Database, driven_clock: Dri
 def test_the_backlog_is_counted_and_foretold_as_elsewhere(site: Site, found: FullOutbox) -> None:
     """The figures of the metrics and of `worker forecast`, with the instant of each."""
     site.send("later", due_at=timedelta(hours=8))
-    person = Person(site)
-    person.get("/backlog")
+    where = ConsoleSite(Settings(), site.database, site.accounts)
+    memory_of(site.database).forecast.latest(lambda: read_forecast(where), wait_s=60)
 
-    page = person.get("/backlog").text
+    page = Person(site).get("/backlog").text
 
     with site.database.reading() as connection:
         queue = gauges.queue(connection, site.database.now)

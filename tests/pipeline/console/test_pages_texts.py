@@ -7,8 +7,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.support.console import Person
-from tests.support.full_outbox import FullOutbox, fill, put_everywhere
+from tests.pipeline.console.full_outbox import FullOutbox, fill, put_everywhere
+from tests.pipeline.console.person import Person
 from tests.support.runtime import Site, planted
 from worker.console.pages import PAGES
 from worker.console.viewer import Role

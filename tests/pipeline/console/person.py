@@ -1,37 +1,21 @@
-"""The console's pages in a test: a viewer who has signed in follows links, and gives commands by their forms."""
+"""A person at the console's pages, who has signed in, follows links, and gives commands by their forms."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
-from starlette.requests import Request
-
+from tests.pipeline.console.console_site import FixedDoor
 from tests.support.browser import Browser, Shown
 from tests.support.runtime import Site
 from worker.config.console import EVERY_ACCOUNT
 from worker.config.settings import Settings
+from worker.console import Site as ConsoleSite
 from worker.console.app import guarded
-from worker.console.site import Site as ConsoleSite
 from worker.console.viewer import Role, Viewer
-from worker.console.visit import Endpoint, Visit
 from worker.drawing import Lang
 
-CSRF = "the-token"
 AROUND = ("/static", "/sign", "/choice", "/?")
 """What links of the frame begin with that lead to no page."""
-
-
-class KnownDoor:
-    """Knows the viewer without asking."""
-
-    endpoints: tuple[Endpoint, ...] = ()
-
-    def __init__(self, viewer: Viewer):
-        self._viewer = viewer
-
-    def visit(self, request: Request) -> Visit:
-        """Always the same."""
-        return Visit(self._viewer, self._viewer.lang, self._viewer.theme, CSRF)
 
 
 class Person:
@@ -46,19 +30,19 @@ class Person:
         name: str = "zhang",
     ):
         where = ConsoleSite(Settings(), site.database, site.accounts)
-        self._browser = Browser(guarded(where, KnownDoor(Viewer(name, role, accounts, lang))))
+        self._browser, self._lang = Browser(guarded(where, FixedDoor(Viewer(name, role, accounts, lang)))), lang
 
     def get(self, path: str) -> Shown:
         """A page."""
-        return self._browser.get(path)
+        return self._browser.get(path, accept_language=self._lang)
 
     def post(self, path: str, **fields: str) -> Shown:
         """A form of a page."""
-        return self._browser.post(path, {"csrf": CSRF, **fields})
+        return self._browser.post(path, {"csrf": "token", **fields}, accept_language=self._lang)
 
     def submit(self, page: Shown, action: str, **filled: str) -> Shown:
         """A form as a page has it, filled in."""
-        return self._browser.submit(page, action, **filled)
+        return self.post(action, **{**page.forms[action].fields, **filled})
 
     def give(self, path: str, why: str = "as asked", **fields: str) -> Shown:
         """A command: its preview, then its form, then where that leads."""

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from tests.support.console import Person
-from tests.support.full_outbox import fill
+from tests.pipeline.console.full_outbox import fill
+from tests.pipeline.console.person import Person
 from tests.support.runtime import Site, lost, planted, refused
 from worker.config.settings import Settings
 from worker.console.commands.background import AT_ONCE, WAITING, Background
