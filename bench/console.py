@@ -202,6 +202,7 @@ def _served(stack: Stack) -> Iterator[str]:
     """The console over HTTP; its address."""
     site = Site(load_settings(stack.config), stack.database, stack.accounts)
     listening = socket.create_server(("127.0.0.1", 0))
+    listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # as the console's own server has it
     config = uvicorn.Config(guarded(site, _Known()), log_config=None, access_log=False, lifespan="off")
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]}, daemon=True)

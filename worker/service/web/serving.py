@@ -83,6 +83,8 @@ def serving_beside(
     config = _config(app, host, port)
     with _able_to_listen(asked):
         listening = config.bind_socket()
+        # Or each answer waits 40 ms for the browser's acknowledgement: asyncio sees to it only for sockets of its own.
+        listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     server = _Beside(config, name, ready)
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]}, name=name, daemon=True)
     thread.start()
