@@ -79,7 +79,7 @@ def fill(database: Database, accounts: AccountSource, jobs: int) -> Contents:
     with database.reading() as connection:
         account = term(lane_key(connection), "account", ACCOUNT)
     add_ended_jobs(database, jobs, [f"'{account}'", one_of(database, PEOPLE), one_of(database, 2**47)])
-    add_future(database, 100, 100)
+    add_future(database, 20, 50)
     callback, command = _rare(database, doubtful)
     while index_lot(database):
         pass

@@ -92,7 +92,7 @@ class CampaignReport:
     """When the newest of these results was read; None: nothing was read yet."""
 
 
-_LISTS = ("sent", "quota_spent", "no_contact", "waiting", "undetermined", "closed", "cancelled", "refused", "not_sent")
+LISTS = ("sent", "quota_spent", "no_contact", "waiting", "undetermined", "closed", "cancelled", "refused", "not_sent")
 """The lists, best first: a recipient of several tasks is in the first one that applies."""
 
 
@@ -127,9 +127,9 @@ def _campaign(
     asked = Recipients.from_json(json.loads(rows.job["recipients"]))
     for one in (*asked.customers, *asked.chats):
         stands.setdefault(one, {"not_sent" if rows.job["state"] != JobState.OPEN else "waiting"})
-    lists: dict[str, list[str]] = {name: [] for name in _LISTS}
+    lists: dict[str, list[str]] = {name: [] for name in LISTS}
     for recipient, known in stands.items():
-        lists[next(name for name in _LISTS if name in known)].append(recipient)
+        lists[next(name for name in LISTS if name in known)].append(recipient)
     newest = max((row["seen_at"] for own in found.values() for row in own), default=None)
     return CampaignReport(
         rows.job["id"],

@@ -13,17 +13,20 @@ import pytest
 from tests.pipeline.console.full_outbox import FullOutbox, fill
 from tests.pipeline.console.person import Person
 from tests.support.runtime import Site, an_account, planted, refused
-from worker import JobFilter, To, find_jobs
+from worker import Customers, JobFilter, To, external, find_jobs
 from worker.config.settings import Settings
 from worker.console import Site as ConsoleSite
 from worker.console.pages.backlog import read_forecast
 from worker.console.pages.memory import memory_of
 from worker.control.audit import list_audit
-from worker.domain.account import Secret
+from worker.domain.account import Account, Secret
+from worker.domain.outcome import Confirmation
+from worker.domain.state import PartState
 from worker.outbox import tables
 from worker.outbox.engine.bulk import insert_rows
 from worker.outbox.engine.clock import DrivenClock
 from worker.outbox.engine.database import Database
+from worker.outbox.jobs import confirmations
 from worker.outbox.jobs.events import list_events
 from worker.outbox.lanes.lanes import list_lane_events
 from worker.outbox.upkeep import gauges
@@ -273,3 +276,20 @@ def test_a_job_that_is_not_there_is_not_found(site: Site) -> None:
     paths = ["/jobs/nothing", "/jobs/nothing/message", "/inbound/x", "/audit/x", "/accounts/x", "/commands/x"]
 
     assert [404] * 6 == [Person(site).get(path).status for path in paths]
+
+
+def test_a_group_send_says_how_far_its_members_are(database: Database, driven_clock: DrivenClock) -> None:
+    """In numbers: which customers they are stands with the message."""
+    crm = Account("crm", "wecom_external", "http://vendor", {"corpid": "ww1"}, Secret(lambda: "s"))
+    with planted(database, driven_clock, accounts=[crm]) as site:
+        job = site.ask(external.Campaign(text="offer"), Customers({"ann": ["wm1", "wm2", "wm3"]}), account="crm")
+        site.sql(f"update worker_parts set state = {int(PartState.ACCEPTED)} where job_id = :job", job=job)
+        read = [Confirmation("ann", "wm1", 1), Confirmation("ann", "wm2", 0), Confirmation("ann", "", 0)]
+        with database.writing() as connection:
+            confirmations.keep(connection, f"{job}-0", read, site.clock.micros)
+
+        page = Person(site, "reader").get(f"/jobs/{job}").text
+
+    assert "sent 1 waiting 2" in page
+    assert "0 of 1 members have sent" in page
+    assert "wm1" not in page

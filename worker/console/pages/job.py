@@ -20,11 +20,13 @@ from worker.console.pages import seen
 from worker.console.pages.showing import show
 from worker.console.viewer import may_read_texts
 from worker.domain.errors import JobNotFound
+from worker.domain.job import Kind
 from worker.drawing import Channel, Shown, draw
 from worker.outbox.control.cancels import counted_jobs
+from worker.reporting.campaign import LISTS, campaign
 from worker.reporting.find_job import row_of
 from worker.reporting.recipient_status import RecipientStatus, recipients
-from worker.reporting.report import Failure, failures
+from worker.reporting.report import Failure, JobReport, failures
 from worker.reporting.why import Why, why
 
 PARTS = 50
@@ -63,6 +65,8 @@ def job(ask: Ask) -> View:
         more_events=max(0, len(told.timeline) - EVENTS),
         reads=reads,
         unusable=unusable if reads else (unusable and ""),
+        staging=_staging(ask, account) if unusable is None else "",
+        campaign=_campaign(ask, told.job),
     )
 
 
@@ -176,6 +180,36 @@ def _failures(connection: Connection, job_id: str, part: str) -> list[Failure]:
     # Behind what sorts before every failure of the part.
     before = Failure(part, "", "", "", 0, datetime.fromtimestamp(0, UTC))
     return [one for one in failures(connection, job_id, after=before, limit=RECIPIENTS + 1) if one.part == part]
+
+
+@dataclass(frozen=True, slots=True)
+class CampaignCounts:
+    """The results of a group-send in numbers."""
+
+    stands: Mapping[str, int]
+    """Where customers stand, such as `sent` or `waiting` -> how many."""
+    members: int
+    members_done: int
+    read_at: datetime | None
+
+
+def _campaign(ask: Ask, found: JobReport) -> CampaignCounts | None:
+    """What became of a group-send; None for a job that is none."""
+    if channel(found.channel).follow_up_problem(Kind.TRACK, found.kind) is not None:
+        return None
+    with ask.reading() as connection:
+        told = campaign(connection, found.id)
+    return CampaignCounts(
+        {name: len(getattr(told, name)) for name in LISTS if getattr(told, name)},
+        sum(task.members for task in told.tasks),
+        sum(task.members_done for task in told.tasks),
+        told.read_at,
+    )
+
+
+def _staging(ask: Ask, account: str) -> str:
+    """The switch that keeps calls from people, as the command line tells it; empty: none is on."""
+    return ask.site.settings.staging.switches().told() or ask.site.accounts.get(account).staging.told()
 
 
 def _meanings(ask: Ask, told: Why) -> list[str]:

@@ -23,7 +23,7 @@ from worker.reporting.forecast import AccountForecast
 T = TypeVar("T")
 log = structlog.get_logger()
 
-WAIT_S = 0.15
+WAIT_S = 0.05
 """How long a page waits for a value that is old."""
 REST = 4
 """A value is read again when it has rested so many times as long as its reading took, or longer."""
@@ -78,7 +78,7 @@ class Kept(Generic[T]):
 
 
 QUEUE_S = 3.0
-FORECAST_S = 15.0
+FORECAST_S = 30.0
 
 
 @dataclass(frozen=True, slots=True, weakref_slot=True)
