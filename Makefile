@@ -5,11 +5,12 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 ON_SERVERS := postgres or mariadb
+IN_PROCESS := --ignore tests/process --ignore tests/browser
 
 # Tests start some hundred processes from nothing, and each would compile the whole package anew.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: install demo test test-servers test-processes clean-install check coverage bench requirements manifests sbom dashboards
+.PHONY: install demo test test-servers test-processes test-browser clean-install check coverage bench requirements manifests sbom dashboards
 
 install: $(STAMP)
 
@@ -28,20 +29,24 @@ test: install
 ifdef ARGS
 	$(BIN)/python -m pytest $(ARGS)
 else
-	$(BIN)/python -m pytest --ignore tests/process -n 4
-	$(MAKE) test-processes
+	$(BIN)/python -m pytest $(IN_PROCESS) -n 4
+	$(MAKE) test-processes test-browser
 endif
 
 # What `make coverage` leaves of the first of these two.
 test-servers: install
-	$(BIN)/python -m pytest --ignore tests/process -n 4 -m "$(ON_SERVERS)"
+	$(BIN)/python -m pytest $(IN_PROCESS) -n 4 -m "$(ON_SERVERS)"
 
 test-processes: install
 	$(BIN)/python -m pytest tests/process -n 2 --dist loadfile --no-loadscope-reorder
 
+# Pages in a real Chromium.
+test-browser: install
+	$(BIN)/python -m pytest tests/browser -n 2
+
 # Of the tests inside this process that need no server: figures make them slower by half. Workers that are killed write none.
 coverage: install
-	$(BIN)/python -m pytest --ignore tests/process -n 4 -m "not ($(ON_SERVERS))" --cov=worker --cov-report= $(ARGS)
+	$(BIN)/python -m pytest $(IN_PROCESS) -n 4 -m "not ($(ON_SERVERS))" --cov=worker --cov-report= $(ARGS)
 	$(BIN)/python -m coverage json --quiet -o .coverage.json
 	$(BIN)/python -m tests.support.coverage_floor .coverage.json
 

@@ -1,0 +1,54 @@
+"""The inbox in a real browser: every message of every channel, in both languages, both themes, wide and narrow."""
+
+from __future__ import annotations
+
+from urllib.parse import quote
+
+import pytest
+from playwright.sync_api import Browser
+
+from tests.browser.sender import APP, BOARD, CHAT, CORP, GROUP, PERSON, SINGLE
+from tests.browser.watched_page import LOOKS, Look, watched
+from tests.support import youdu_client
+from worker.simulator.inbox.look import PANELS, ConversationKey
+
+pytestmark = pytest.mark.browser
+
+CONVERSATIONS = {
+    "app": ConversationKey("app", f"{CORP}/{APP}", PERSON),
+    "chat": ConversationKey("chat", CORP, CHAT),
+    "group": ConversationKey("webhook", "group", GROUP),
+    "single": ConversationKey("webhook", "single", SINGLE),
+    "blackboard": ConversationKey("webhook", "blackboard", BOARD),
+    "campaign": ConversationKey("campaign", CORP, PERSON),
+    "youdu": ConversationKey("youdu", youdu_client.APP, PERSON),
+    "sms": ConversationKey("youdu", "sysSmsAssistant", PERSON),
+    "mail": ConversationKey("youdu", "sysExmailAssistant", PERSON),
+    "system": ConversationKey("youdu", "sysMsgAssistant", PERSON),
+}
+
+
+def at(name: str) -> str:
+    """The address of a conversation's page."""
+    return f"/?at={quote(str(CONVERSATIONS[name]), safe='')}"
+
+
+PAGES = [
+    "/",
+    "/?q=nothing-is-called-this",
+    "/?q=%E6%8A%A5%E9%94%80",
+    *(at(name) for name in CONVERSATIONS),
+    *(f"{at('sms')}&panel={panel}" for panel in PANELS if panel),
+    f"{at('app')}&panel=call&call=12",
+]
+
+
+@pytest.mark.parametrize("look", LOOKS, ids=str)
+def test_every_page_of_the_inbox_is_sound(browser: Browser, full_inbox: str, look: Look) -> None:
+    """No error, no request elsewhere, no sideways scroll, no serious fault of accessibility, no script of a text."""
+    with watched(browser, full_inbox, look) as page:
+        for path in PAGES:
+            page.open(path)
+            page.look_over()
+
+        assert [] == page.faults

@@ -1,0 +1,98 @@
+"""A page of the browser, in one language, theme and width, and everything that goes wrong while it is open.
+
+Knows browsers, and nothing of what the pages show.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import product
+from typing import Literal, get_args
+from urllib.parse import urlsplit
+
+from axe_playwright_python.base import AXE_SCRIPT
+from playwright.sync_api import Browser, ConsoleMessage, Page, Request
+
+from worker.drawing import Lang
+
+Theme = Literal["light", "dark"]
+Width = Literal[1280, 390]
+SERIOUS = ("serious", "critical")
+AXE = "axe.run(document, {resultTypes: ['violations']}).then((found) => found.violations)"
+RAN = "window.ran"
+"""What every script that must not run would set."""
+
+
+@dataclass(frozen=True)
+class Look:
+    """How a person has set the browser."""
+
+    lang: Lang = "en"
+    theme: Theme = "light"
+    width: Width = 1280
+
+    def __str__(self) -> str:
+        return f"{self.lang}-{self.theme}-{self.width}"
+
+
+LOOKS = [Look(*made) for made in product(get_args(Lang), get_args(Theme), get_args(Width))]
+
+
+class WatchedPage:
+    """A page, and its faults so far."""
+
+    def __init__(self, page: Page, base: str):
+        self.page, self._base = page, base
+        self._own = urlsplit(base).netloc
+        self.faults: list[str] = []
+        page.on("console", self._said)
+        page.on("pageerror", lambda error: self._noted(f"uncaught: {error}"))
+        page.on("request", self._asked)
+
+    def open(self, path: str) -> None:
+        """Go to a page of this server."""
+        reply = self.page.goto(self._base + path)
+        if reply is None or reply.status >= 400:
+            self._noted(f"status {reply and reply.status}")
+
+    def look_over(self) -> None:
+        """Note what can be seen of the page as it is: its width, its accessibility, scripts that ran."""
+        wide = self.page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
+        if wide > 0:
+            self._noted(f"the page is {wide} px wider than the window")
+        if self.page.evaluate(f"{RAN} !== undefined"):
+            self._noted("a script of a text ran")
+        self.page.evaluate(AXE_SCRIPT)
+        for fault in self.page.evaluate(AXE):
+            if fault["impact"] in SERIOUS:
+                nodes = "; ".join(node["html"][:200] for node in fault["nodes"][:3])
+                self._noted(f"axe: {fault['id']}: {fault['help']}: {nodes}")
+
+    def _noted(self, fault: str) -> None:
+        where = urlsplit(self.page.url)
+        self.faults.append(f"{where.path}?{where.query}: {fault}")
+
+    def _said(self, message: ConsoleMessage) -> None:
+        if message.type in ("error", "warning"):
+            self._noted(f"console: {message.text}")
+
+    def _asked(self, request: Request) -> None:
+        asked = urlsplit(request.url)
+        if asked.scheme in ("http", "https", "ws", "wss") and asked.netloc != self._own:
+            self._noted(f"asks {asked.netloc}")
+
+
+@contextmanager
+def watched(browser: Browser, base: str, look: Look) -> Iterator[WatchedPage]:
+    """A fresh profile of the browser, set this way, with one page."""
+    context = browser.new_context(
+        viewport={"width": look.width, "height": 900},
+        color_scheme=look.theme,
+        locale="zh-CN" if look.lang == "zh" else "en-US",
+    )
+    try:
+        yield WatchedPage(context.new_page(), base)
+    finally:
+        context.close()
