@@ -28,11 +28,11 @@ YOUDU_APPS = {"sms": "sysSmsAssistant", "mail": "sysExmailAssistant", "sysMsg": 
 class Sender:
     """One application of each channel."""
 
-    def __init__(self, url: str):
+    def __init__(self, url: str, corp: str = CORP):
         self.url = url
         self._session = requests.Session()
         self._session.trust_env = False
-        query = {"corpid": CORP, "corpsecret": SECRET}
+        query = {"corpid": corp, "corpsecret": SECRET}
         self._token = self._session.get(f"{url}/cgi-bin/gettoken", params=query, timeout=60).json()["access_token"]
         self._youdu = {app: youdu_client.Client(url, app) for app in (youdu_client.APP, *YOUDU_APPS.values())}
 
