@@ -36,7 +36,7 @@ def console(
 
 @app.command("hash")
 def hash_() -> None:
-    """Prints the hash of a new password, for [console.users.NAME]; it is asked for, or the first line of stdin."""
+    """Prints the hash of a new password, for a user of the settings; it is asked for, or the first line of stdin."""
     from worker.console.sign_in.passwords import hash_password
 
     if sys.stdin.isatty():

@@ -138,8 +138,9 @@ def shown_of(name: str, document: Mapping[str, Any]) -> Shown:
     """A stored message as the drawing room takes it."""
     kind, body = str(document.get("type", "")), document.get("body")
     content = body.get(kind, body) if isinstance(body, Mapping) else body
-    known = name if name in get_args(Channel) else "wecom_app"
-    return Shown(channel=cast(Channel, known), msgtype=kind, content=content)
+    channels = get_args(Channel)
+    # An unknown channel is drawn as the first one: what no template of it draws is listed field by field.
+    return Shown(channel=cast(Channel, name if name in channels else channels[0]), msgtype=kind, content=content)
 
 
 def _document(text: str) -> dict[str, Any]:
