@@ -191,6 +191,7 @@ def _press(simulator: Controlled, request: HttpRequest) -> Any:
         "key": given.key,
         "response_code": pressed.response_code,
         "agentid": pressed.message.agentid,
+        "seq": pressed.message.seq,
     }
     return world.callbacks.send(world.apps.settings_of(pressed.message.app), pressed.xml, about).shown()
 

@@ -55,6 +55,7 @@ def test_tls(tmp_path: Path) -> None:
         with pytest.raises(requests.ConnectionError):
             session.get(f"{url}/cgi-bin/gettoken", timeout=60)
         assert session.get(f"{url}/cgi-bin/gettoken?corpid=x&corpsecret=y", timeout=60).json()["errcode"] == 0
+        assert url in session.get(f"{url}/", timeout=60).text
 
 
 def test_settings_from_a_file(tmp_path: Path) -> None:
@@ -100,6 +101,7 @@ def test_bare(latency_s: float) -> None:
         assert [reply["errcode"] for reply in (*replies, *(send.json() for send in sends))] == [0] * 6
         assert sends[0].json()["msgid"] != sends[1].json()["msgid"]
         assert session.get(f"{url}/nonsense", timeout=60).status_code == 404
+        assert session.get(f"{url}/", timeout=60).status_code == 404
         assert session.get(f"{url}/_control/counts", timeout=60).json()["counts"]["/cgi-bin/message/send"] == 2
         assert session.post(f"{url}/_control/reset", timeout=60).json() == {"counts": {}}
         assert session.get(f"{url}/_control/calls", timeout=60).status_code == 404

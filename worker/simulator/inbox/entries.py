@@ -42,7 +42,7 @@ class View:
     """Differs when the entry has to be drawn anew."""
     shape: Literal["message", "missing", "act", "said"]
     seq: int
-    """The number of its call; 0 for acts."""
+    """The number of its call, of a press that of the card's; 0 for other acts."""
     time: str
     sender: str
     drawn: Markup | str = ""
@@ -191,7 +191,7 @@ def _act(reader: PageReader, entry: ConversationEntry, act: Callback, name: str)
         id=name,
         version=version_of(reader, entry),
         shape="said" if kind == "message" else "act",
-        seq=0,
+        seq=int(about.get("seq", 0)),
         time=reader.time(act.time),
         sender=say(f"act_{kind}", person=person, key=about.get("key", "")),
         said=str(about.get("text", "")),

@@ -170,7 +170,8 @@ class Pages:
         """What differs when anything moved; costs the same however much there is."""
         world = self._simulator.world
         lengths = tuple(len(log) for log in logs(world))
-        return id(world), world.calls.last_seq, lengths, world.rulings.noted, world.callbacks.moves, world.controlled
+        calls = world.calls.last_seq, world.calls.carried_out
+        return id(world), calls, lengths, world.rulings.noted, world.callbacks.moves, world.controlled
 
     def _events(self, request: HttpRequest) -> HttpAnswer:
         if self._pulse.is_full:

@@ -68,6 +68,8 @@ class CallLog:
         self._calls: deque[LoggedCall] = deque(maxlen=keep)
         self._counts: Counter[str] = Counter()
         self._seq = 0
+        self.carried_out = 0
+        """How many calls were decided, so that a look can tell whether there are new ones."""
 
     def begin(self, request: HttpRequest, *, now: float, real: float) -> LoggedCall:
         """Note that a call has begun to arrive and give it its number."""

@@ -232,6 +232,7 @@ class ClientConnection(asyncio.Protocol):
         if action is not None and action.kind == "kill" and not action.kills_late:
             kill(action, call, self._transport)
         answer = call.answer = outcome.answered(world, call, action)
+        world.calls.carried_out += 1
         if action is not None and action.kind == "hang":
             if action.hang is not None:
                 self._later(action.hang, self._transport.close)

@@ -1,0 +1,38 @@
+"""The words of the page: the same in both languages, and there for all that is told."""
+
+from __future__ import annotations
+
+import re
+from importlib.resources import files
+
+import pytest
+
+from worker.simulator.inbox.acts import ACTS, PRESETS
+from worker.simulator.inbox.look import KINDS, PANELS
+from worker.simulator.inbox.words import WORDS, says
+
+
+@pytest.mark.parametrize("key", WORDS)
+def test_both_languages_say_the_same(key: str) -> None:
+    """Each is filled in with the same values, and neither is empty."""
+    zh, en = WORDS[key]
+
+    assert zh
+    assert en
+    assert set(re.findall(r"{(\w+)}", zh)) == set(re.findall(r"{(\w+)}", en))
+
+
+def test_there_is_a_word_for_all_that_is_told() -> None:
+    """Acts, faults, kinds and panels, and every word that a template asks for by name."""
+    named = {f"done_{name}" for name in ACTS} | {f"preset_{name}" for name in PRESETS} | set(KINDS)
+    named |= {f"panel_{name}" for name in PANELS if name}
+    templates = files("worker.simulator.inbox") / "assets" / "templates"
+    for template in templates.iterdir():
+        named |= set(re.findall(r"say\('(\w+)'[,)]", template.read_text(encoding="utf-8")))
+
+    assert set() == named - WORDS.keys()
+
+
+def test_a_key_without_a_word_is_its_own() -> None:
+    """So that a state which is new to the page still shows."""
+    assert "nonsense" == says("zh")("nonsense", key="value")
