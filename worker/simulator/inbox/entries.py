@@ -13,7 +13,7 @@ from markupsafe import Markup
 
 from worker.drawing import draw
 from worker.simulator.inbox.conversations import ConversationEntry, What
-from worker.simulator.inbox.shown import PageReader, shown
+from worker.simulator.inbox.shown import PageReader, shown, speaker
 from worker.simulator.inbox.words import Say
 from worker.simulator.wecom_app.state.inbox import InboxMessage
 from worker.simulator.wecom_external.state.tasks import MEMBER_WAITS, GroupSendTask
@@ -64,6 +64,8 @@ def _moving(reader: PageReader, what: What) -> tuple[object, ...]:
     if isinstance(what, Callback):
         return what.state, len(what.tries)
     rules = len(reader.world.rulings.of(what.seq))
+    if isinstance(what, Post):
+        return rules, *what.clicked.get(speaker(reader.look).lower(), ())
     if isinstance(what, GroupSendTask):
         member = what.members.get(reader.who)
         sent = (member.status, member.ignored, member.sent_at) if member else ()

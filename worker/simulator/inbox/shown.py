@@ -110,13 +110,26 @@ def _post(reader: PageReader, post: Post) -> Shown:
     return Shown(
         channel="wecom_webhook",
         msgtype=post.msgtype,
-        content=post.content,
+        content=_after_clicks(post, person),
         altered=post.altered,
         mentioned=bool(named & {person.lower(), "@all"}),
         names=reader.world.settings.directory.names,
         media=reader.media,
         actions=_actions(reader, "click", hidden) if post.content.get("attachments") else None,
     )
+
+
+def _after_clicks(post: Post, person: str) -> Json:
+    """What a post holds for a member: the buttons that this member has clicked say their replace_text."""
+    clicked = post.clicked.get(person.lower(), ())
+    attachments: list[Json] = post.content.get("attachments") or []
+    if not clicked or not attachments:
+        return post.content
+    after = [
+        {**one, "actions": [a | {"text": a["replace_text"]} if a["name"] in clicked else a for a in one["actions"]]}
+        for one in attachments
+    ]
+    return {**post.content, "attachments": after}
 
 
 def _campaign(reader: PageReader, task: GroupSendTask) -> Shown:

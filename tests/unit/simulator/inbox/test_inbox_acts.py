@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Any
 
 import pytest
@@ -137,6 +138,13 @@ def test_people_click_and_write_in_a_webhooks_chat(vendor: Vendor, browser: Brow
     assert "lisi clicked ack" in talk
     assert "wangwu wrote" in talk
     assert "wangwu removed the webhook" in talk
+    assert ["done", "OK"] == [_button(browser, "ack", person) for person in ("lisi", "wangwu")]
+
+
+def _button(browser: Browser, name: str, person: str) -> str:
+    """What a button below a webhook's markdown says to a person."""
+    talk = browser.talk("webhook:group:wr1", person=person)
+    return plain(re.findall(rf'<button[^>]*value="{name}"[^>]*>.*?</button>', talk, re.S)[0])
 
 
 def test_a_member_confirms_a_campaign_and_another_ignores_it(vendor: Vendor, browser: Browser) -> None:

@@ -79,6 +79,7 @@ def _clicked(world: "World", given: Act) -> Json:
     for post in reversed(posts):
         for attachment, action in _buttons(post):
             if action["name"] == given.name:
+                post.clicked.setdefault(given.person.lower(), []).append(given.name)
                 pressed = {name.capitalize(): action[name] for name in ("name", "value", "type")}
                 return {"CallbackId": attachment["callback_id"], "Actions": [pressed]}
     raise ValueError(f"no message in {given.chat} has a button {given.name!r}")

@@ -37,6 +37,8 @@ class Post:
     post_id: str | None
     time: float
     seq: int
+    clicked: dict[str, list[str]] = field(default_factory=dict)
+    """Userid -> names of the buttons below it that this member has clicked."""
 
 
 @dataclass(slots=True)
