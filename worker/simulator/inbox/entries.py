@@ -109,7 +109,7 @@ def _sender(reader: PageReader, what: What) -> str:
         case InboxMessage() if what.chatid:
             return app_name(reader.say, what.app.corpid, str(what.agentid or ""))
         case Post():
-            return f"{reader.say('webhook')} {what.key[:8]}"
+            return f"{reader.say('of_webhook')} {what.key[:8]}"
     return ""
 
 

@@ -114,7 +114,7 @@ def subtitle(reader: PageReader, key: ConversationKey) -> str:
             chat = reader.world.chats.find(key.place, key.who)
             return say("of_chat", count=len(chat.members) if chat else 0, corpid=key.place)
         case "webhook":
-            return f"{say('webhook')} · {say(key.place)}"
+            return f"{say('of_webhook')} · {say(key.place)}"
         case "campaign":
             return say("of_campaign", corpid=key.place)
         case "youdu":

@@ -12,7 +12,6 @@ from worker.drawing import Lang
 WORDS: Mapping[str, tuple[str, str]] = {
     # -- the frame -----------------------------------------------------------------------------------------------------
     "title": ("收件箱", "Inbox"),
-    "product": ("模拟器", "Simulator"),
     "skip": ("跳到会话", "Skip to the conversation"),
     "search": ("搜索姓名、ID 或消息内容", "Search names, ids and texts"),
     "search_button": ("搜索", "Search"),
@@ -34,6 +33,7 @@ WORDS: Mapping[str, tuple[str, str]] = {
     "youdu": ("有度", "Youdu"),
     "of_app": ("应用 {agentid} · {corpid}", "App {agentid} · {corpid}"),
     "of_unknown_app": ("{corpid} 的应用", "An app of {corpid}"),
+    "of_webhook": ("消息推送", "Webhook"),
     "of_chat": ("{count} 人 · {corpid}", "{count} members · {corpid}"),
     "of_campaign": ("群发任务 · {corpid}", "Group sends · {corpid}"),
     "of_youdu": ("有度应用 {app}", "Youdu app {app}"),
@@ -55,7 +55,6 @@ WORDS: Mapping[str, tuple[str, str]] = {
     "messages": ("消息", "Messages"),
     "choose": ("选择左侧的会话", "Choose a conversation"),
     "choose_hint": ("消息按收件人看到的样子显示。", "Messages look as the people who get them see them."),
-    "nothing_here": ("这个会话里没有消息", "Nothing was sent here"),
     "gone": ("没有这个会话，或它已被清空", "There is no such conversation, or it was cleared"),
     "earlier": ("更早的消息", "Earlier messages"),
     "latest": ("最新消息", "Newest messages"),
@@ -98,7 +97,6 @@ WORDS: Mapping[str, tuple[str, str]] = {
         "应用群聊没有回调，成员的回复不会到达应用。",
         "An app's group chat has no callbacks: replies do not reach it.",
     ),
-    "no_replies_board": ("黑板里只能添加或移除机器人。", "On a blackboard the webhook can only be added or removed."),
     "no_replies_campaign": ("成员在消息上确认或忽略。", "The member confirms or ignores on the message."),
     "goes_to": ("回调地址 {url}", "Callbacks go to {url}"),
     "goes_nowhere": (
@@ -281,7 +279,6 @@ WORDS: Mapping[str, tuple[str, str]] = {
     ),
     "error_404": ("没有这个页面", "There is no such page"),
     "error_405": ("这里只接受 {allow}", "Only {allow} is taken here"),
-    "error_413": ("请求太大：页面最多接受 256 KiB", "Too large: a page takes 256 KiB at most"),
     "error_500": ("页面出错了；详情见模拟器的输出", "The page failed; the simulator's output says how"),
     "error_503": ("打开的页面太多", "Too many pages are open"),
 }
