@@ -209,6 +209,22 @@ def test_names_are_not_guessed_from_one_address_for_long(database: Database) -> 
     assert 303 == tried(Browser(first, client="2001:db8:1::1"), "ada", PASSWORD).status
 
 
+def test_a_flood_of_tries_leaves_few_rows(database: Database, driven_clock: DrivenClock) -> None:
+    """One that is refused is not written, and does not put off the end of the refusal."""
+    browser = console(database)
+    for _ in range(2 * OF_A_NAME):
+        tried(browser, "ada", "wrong")
+    with database.reading() as connection:
+        [(found,)] = fetch(connection, "select count(*) from worker_sign_ins")
+    driven_clock.advance(WITHIN_S - 1)
+    assert 429 == tried(browser, "ada", "wrong").status
+
+    driven_clock.advance(2)
+
+    assert 2 * OF_A_NAME == found, "a row for the name and one for the address"
+    assert 303 == tried(browser, "ada", PASSWORD).status
+
+
 def test_a_sign_in_of_ones_own_does_not_wipe_out_the_guesses_at_others(database: Database) -> None:
     """Else a person with a password could guess those of others between two sign-ins."""
     browser = console(database)

@@ -22,13 +22,20 @@ class Tries:
 
     def begin(self, name: str, address: str) -> list[str] | None:
         """Notes a try; returns the ids of its rows, None where there were too many."""
-        subjects, now_sql = _subjects(name, address), self._database.now
+        subjects = _subjects(name, address)
+        # Looked at before anything is written, so that a flood of tries leaves no more rows than are let through.
+        if not self._has_room(subjects, for_one_more=True):
+            return None
+        now_sql = self._database.now
         # Written before it is counted, in a transaction of its own: of tries at once each sees the others.
         noted = self._database.run(lambda connection: rows.note_tries(connection, now_sql, subjects))
+        return noted if self._has_room(subjects, for_one_more=False) else None
+
+    def _has_room(self, subjects: tuple[str, str], *, for_one_more: bool) -> bool:
         with self._database.reading() as connection:
-            found = rows.count_tries(connection, now_sql, subjects, WITHIN_S)
-        of_name, of_address = (found[subject] for subject in subjects)
-        return noted if of_name <= OF_A_NAME and of_address <= OF_AN_ADDRESS else None
+            found = rows.count_tries(connection, self._database.now, subjects, WITHIN_S)
+        of_name, of_address = (found[subject] + for_one_more for subject in subjects)
+        return of_name <= OF_A_NAME and of_address <= OF_AN_ADDRESS
 
     def succeed(self, name: str, noted: Sequence[str]) -> None:
         """Forgets this try and all for its name.

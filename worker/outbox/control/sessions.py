@@ -66,7 +66,7 @@ def note_tries(connection: Connection, now_sql: str, subjects: Sequence[str]) ->
 
 
 def count_tries(connection: Connection, now_sql: str, subjects: Sequence[str], within_s: float) -> Mapping[str, int]:
-    """How many sign-ins of each subject were tried of late and did not succeed, the one that is tried now included."""
+    """How many sign-ins of each subject were noted of late: those that did not succeed, or have not ended."""
     since = read_now(connection, now_sql) - micros(within_s)
     query = "select count(*) from worker_sign_ins where subject = :subject and tried_at > :since"
     return {one: int(fetch(connection, query, {"subject": one, "since": since})[0][0]) for one in subjects}
