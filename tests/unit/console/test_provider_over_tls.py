@@ -1,0 +1,87 @@
+"""An OpenID Connect provider over real TLS: its certificate is judged by the system's trust."""
+
+from __future__ import annotations
+
+import json
+import ssl
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+import trustme
+from joserfc import jwk
+
+from worker.config.console import OidcSettings
+from worker.console.sign_in.provider import NotVouchedFor, Provider
+
+KEYS = {"keys": [jwk.RSAKey.generate_key(2048, {"kid": "one"}).as_dict(private=False)]}
+
+
+class Document(BaseHTTPRequestHandler):
+    """The provider's documents."""
+
+    def do_GET(self) -> None:
+        """Answers with addresses below its own."""
+        host = f"https://{self.headers['host']}"
+        ends = {name: f"{host}/{name}" for name in ("authorization_endpoint", "token_endpoint", "jwks_uri")}
+        moved = self.path.startswith("/moved/")
+        body = json.dumps(KEYS if self.path == "/jwks_uri" else {"issuer": host, **ends}).encode()
+        self.send_response(302 if moved else 200)
+        if moved:
+            self.send_header("location", self.path.removeprefix("/moved"))
+        self.send_header("content-length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, format: str, *args: Any) -> None:
+        """Says nothing."""
+
+
+@pytest.fixture
+def served(tmp_path: Path) -> Iterator[tuple[str, Path]]:
+    """The provider's address, and the certificate of its authority."""
+    authority, context = trustme.CA(), ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("localhost").configure_cert(context)
+    authority.cert_pem.write_to_path(tmp_path / "ca.pem")
+    with ThreadingHTTPServer(("127.0.0.1", 0), Document) as server:
+        server.socket = context.wrap_socket(server.socket, server_side=True)
+        thread = threading.Thread(target=server.serve_forever, daemon=True)
+        thread.start()
+        try:
+            yield f"https://localhost:{server.server_port}", tmp_path / "ca.pem"
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+def provider(issuer: str) -> Provider:
+    """The provider at this address, through the network."""
+    return Provider(OidcSettings(issuer=issuer, client_id="console"))
+
+
+def test_a_provider_that_the_system_trusts_is_asked(served: tuple[str, Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    """The firm's own authority stands in the system's store."""
+    issuer, authority = served
+    monkeypatch.setenv("SSL_CERT_FILE", str(authority))
+
+    address = provider(issuer).address("t" * 43, "https://console/back", "/")
+
+    assert address.startswith(f"{issuer}/authorization_endpoint?")
+
+
+def test_a_provider_of_another_authority_is_not_believed(served: tuple[str, Path]) -> None:
+    """Whatever it says."""
+    with pytest.raises(NotVouchedFor, match="SSLError"):
+        provider(served[0]).address("t" * 43, "https://console/back", "/")
+
+
+def test_a_provider_is_not_followed_elsewhere(served: tuple[str, Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    """A redirect of its document is no answer."""
+    issuer, authority = served
+    monkeypatch.setenv("SSL_CERT_FILE", str(authority))
+
+    with pytest.raises(NotVouchedFor, match="status"):
+        provider(f"{issuer}/moved").address("t" * 43, "https://console/back", "/")
