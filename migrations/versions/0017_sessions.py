@@ -48,6 +48,7 @@ def upgrade() -> None:
         sa.Column("id", key(64), primary_key=True),
         sa.Column("person", key(128), nullable=False),
         sa.Column("way", key(20), nullable=False),
+        sa.Column("proof", key(64)),
         sa.Column("created_at", sa.BigInteger(), nullable=False),
         sa.Column("seen_at", sa.BigInteger(), nullable=False),
         sa.Column("ends_at", sa.BigInteger(), nullable=False),

@@ -49,9 +49,9 @@ def browser_of(database: Database, role: Role, *accounts: str) -> Browser:
 
 
 @cache
-def hashed() -> str:
+def hashed(password: str = PASSWORD) -> str:
     """A hash of the password that takes no time."""
-    return PasswordHasher(time_cost=1, memory_cost=8, parallelism=1).hash(PASSWORD)
+    return PasswordHasher(time_cost=1, memory_cost=8, parallelism=1).hash(password)
 
 
 USERS = {

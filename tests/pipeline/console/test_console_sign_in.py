@@ -171,6 +171,18 @@ def test_a_user_who_was_taken_out_of_the_settings_is_out(database: Database) -> 
     assert 303 == other.get("/").status
 
 
+@pytest.mark.parametrize("change", [{"password": hashed("another password")}, {"password": None}])
+def test_a_password_that_was_changed_ends_its_sessions(database: Database, change: dict[str, str | None]) -> None:
+    """Or that was taken away: whoever knew it is out."""
+    browser = signed_in(console(database), "rita")
+    changed = {**users(), "rita": {**users()["rita"], **change}}
+    other = console(database, users=changed)
+    other.cookies.update(browser.cookies)
+
+    assert 303 == other.get("/").status
+    assert 200 == browser.get("/").status, "where the settings are those of before"
+
+
 def test_passwords_are_not_guessed_for_long(database: Database, driven_clock: DrivenClock) -> None:
     """From ever new addresses: after ten tries even the right password is refused, until they are over."""
     app = console_app(site=site_of(database, users=users()))

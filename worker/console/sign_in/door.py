@@ -21,7 +21,7 @@ from worker.console.sign_in.cookie import derived, give_token, token_of
 from worker.console.sign_in.link import SignInLink
 from worker.console.sign_in.passwords import Passwords
 from worker.console.sign_in.provider import LONGEST_NAME, NotVouchedFor, Provider
-from worker.console.sign_in.sessions import Sessions, SignedIn, Way
+from worker.console.sign_in.sessions import Sessions, SignedIn, Way, hashed
 from worker.console.sign_in.tries import Tries
 from worker.console.site import Site
 from worker.console.viewer import Role, Viewer
@@ -81,7 +81,8 @@ class SignIn:
         settings, user = self._settings, self._settings.users.get(signed.person)
         match signed.way:
             case "password":
-                is_way = signed.person in settings.passwords
+                # A password that was changed ends the sessions of the one before.
+                is_way = signed.proof == self._proof(signed.person)
             case "oidc":
                 is_way = settings.oidc is not None
             case "proxy":
@@ -94,6 +95,9 @@ class SignIn:
         if user is not None:
             return (user.role, frozenset(user.accounts)) if is_way else None
         return (settings.others, frozenset()) if is_way and settings.others and signed.way != "password" else None
+
+    def _proof(self, person: str) -> str:
+        return hashed(self._settings.passwords.get(person, ""))
 
     def _by_proxy(self, request: Request) -> SignedIn | None:
         header = self._settings.user_header
@@ -138,7 +142,7 @@ class SignIn:
                 self._note("console.refused", name, "password", client)
             return self._form(visit, onward, "sign_in.wrong", 403)
         self._tries.succeed(name, noted)
-        return self._opened(request, visit, SignedIn(name, "password"), onward)
+        return self._opened(request, visit, SignedIn(name, "password", self._proof(name)), onward)
 
     def _by_link(self, request: Request, visit: Visit, form: QueryParams) -> View | Response:
         if self._link is None or not self._link.take(request.query_params.get("token", "")):
@@ -179,7 +183,7 @@ class SignIn:
     def _opened(self, request: Request, visit: Visit, signed: SignedIn, onward: str) -> Response:
         """Signs a person in: with a new token, while the one of before opens nothing any more."""
         self._sessions.end(visit.token)
-        token = self._sessions.open(signed.person, signed.way)
+        token = self._sessions.open(signed)
         self._note("console.sign_in", signed.person, signed.way, request.client.host if request.client else "")
         response = _sent_to(request, own_path(onward))
         give_token(request, response, token, self._settings.session_s)

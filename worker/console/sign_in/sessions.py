@@ -6,7 +6,7 @@ A token is made when a person signs in, never before, and what a browser brought
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from hashlib import sha256
 from typing import Literal, cast
 
@@ -26,6 +26,8 @@ class SignedIn:
 
     person: str
     way: Way
+    proof: str | None = None
+    """The hash of what is stored of their password; None: they came another way."""
 
 
 class Sessions:
@@ -34,10 +36,11 @@ class Sessions:
     def __init__(self, database: Database, settings: ConsoleSettings, new_token: Callable[[], str]):
         self._database, self._settings, self._new_token = database, settings, new_token
 
-    def open(self, person: str, way: Way) -> str:
+    def open(self, signed: SignedIn) -> str:
         """Opens a session; returns its new token."""
         token, database, lives_s = self._new_token(), self._database, self._settings.session_s
-        database.run(lambda found: rows.open_session(found, database.now, hashed(token), person, way, lives_s))
+        row = {"id": hashed(token), **asdict(signed)}
+        database.run(lambda connection: rows.open_session(connection, database.now, row, lives_s))
         return token
 
     def of(self, token: str) -> SignedIn | None:
@@ -48,7 +51,7 @@ class Sessions:
             return None
         if now - row.seen_at > SEEN_EVERY_US:
             self._database.run(lambda found: rows.see_session(found, row.id, now))
-        return SignedIn(row.person, cast(Way, row.way))
+        return SignedIn(row.person, cast(Way, row.way), row.proof)
 
     def end(self, token: str) -> None:
         """Ends the session of this token, in every browser that has it."""
@@ -56,5 +59,5 @@ class Sessions:
 
 
 def hashed(token: str) -> str:
-    """What is stored of a token."""
+    """What is stored of a token, or of a password's hash."""
     return sha256(token.encode()).hexdigest()

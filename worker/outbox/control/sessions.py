@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from sqlalchemy import Connection
 from uuid_utils import uuid7
@@ -27,16 +28,17 @@ class SessionRow:
     id: str
     person: str
     way: str
+    proof: str | None
     created_at: int
     seen_at: int
     ends_at: int
 
 
-def open_session(connection: Connection, now_sql: str, id: str, person: str, way: str, lives_s: float) -> None:
-    """Writes the row of a browser in which a person has just signed in."""
+def open_session(connection: Connection, now_sql: str, row: Mapping[str, Any], lives_s: float) -> None:
+    """Writes the row of a browser in which a person has just signed in: its id, person, way and proof."""
     now = read_now(connection, now_sql)
-    row = SessionRow(id, person, way, now, now, now + micros(lives_s))
-    insert_rows(connection, tables.sessions, [{name: getattr(row, name) for name in row.__slots__}])
+    times = {"created_at": now, "seen_at": now, "ends_at": now + micros(lives_s)}
+    insert_rows(connection, tables.sessions, [{**row, **times}])
 
 
 def session_of(connection: Connection, now_sql: str, id: str, idle_s: float) -> tuple[SessionRow | None, int]:

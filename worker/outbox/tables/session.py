@@ -11,6 +11,7 @@ sessions = table(
     Column("id", Key(64), primary_key=True, doc="SHA-256, in hex, of the token in the browser's cookie"),
     Column("person", Key(128), nullable=False, doc="who has signed in, as the audit names them"),
     Column("way", Key(20), nullable=False, doc="how: `password`, `oidc` or `link`"),
+    Column("proof", Key(64), doc="SHA-256, in hex, of the stored hash of the password; null: they came another way"),
     Column("created_at", BigInteger, nullable=False, doc="when they signed in"),
     Column("seen_at", BigInteger, nullable=False, doc="when the browser asked last, to the minute"),
     Column("ends_at", BigInteger, nullable=False, doc="when it ends, however often it is used"),
