@@ -26,7 +26,7 @@ from worker.outbox import tables
 from worker.outbox.engine.bulk import insert_rows
 from worker.outbox.engine.clock import DrivenClock
 from worker.outbox.engine.database import Database
-from worker.outbox.jobs import confirmations
+from worker.outbox.jobs import confirmations, inbound as inbound_rows
 from worker.outbox.jobs.events import list_events
 from worker.outbox.lanes.lanes import list_lane_events
 from worker.outbox.upkeep import gauges
@@ -236,6 +236,34 @@ def test_callbacks_events_and_commands_go_on_page_by_page(site: Site, found: Ful
         path = next((link for link in page.links if "before=" in link), "")
 
     assert 121 == len(seen) == len(set(seen))
+
+
+def test_a_rare_callback_is_found_by_going_on(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A page looks through so many only, and says so."""
+    monkeypatch.setattr(inbound_rows, "LOOKED_THROUGH", 40)
+    heard = {"account": "hr", "person": "p", "payload": "{}", "happened_at": 1}
+    rows = [
+        {
+            **heard,
+            "id": f"{n:064x}",
+            "event": "rare" if n in (0, 99) else "e",
+            "received_at": n,
+            "stored_by": f"{n:032x}",
+        }
+        for n in range(100)
+    ]
+    with site.database.writing() as connection:
+        insert_rows(connection, tables.inbound, rows)
+    person, path, seen, notes = Person(site), "/inbound?event=rare", list[str](), 0
+
+    while path:
+        page = person.get(path)
+        seen += [link for link in page.links if link.startswith("/inbound/")]
+        notes += "looked through" in page.text
+        path = next((link for link in page.links if "before=" in link), "")
+
+    assert [f"/inbound/{99:064x}", f"/inbound/{0:064x}"] == seen
+    assert 2 == notes
 
 
 def test_the_audit_is_that_of_worker_audit(site: Site, found: FullOutbox) -> None:

@@ -33,7 +33,7 @@ def inbound(ask: Ask) -> View:
         "inbound.html",
         ask.say("inbound.title"),
         rows=[seen.row(ask.viewer, row["account"], row, *_CALLBACK) for row in found.rows],
-        before=found.before,
+        found=found,
         account=account,
         event=event or "",
         accounts=ask.site.accounts.names(),

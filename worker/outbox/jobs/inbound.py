@@ -20,7 +20,7 @@ from worker.domain.pacing.lane import LaneBlock
 from worker.outbox import tables
 from worker.outbox.engine.bulk import insert_rows
 from worker.outbox.engine.counting import count
-from worker.outbox.engine.sql import execute, mappings, read_now
+from worker.outbox.engine.sql import execute, fetch, mappings, read_now
 from worker.outbox.jobs import chats, codes
 from worker.outbox.jobs.chats import ChatLanes
 from worker.outbox.jobs.codes import may_be_anothers
@@ -202,6 +202,8 @@ class InboundPage:
     rows: list[dict[str, Any]]
     before: str | None
     """What to give as `before` for the next page; None: there is none."""
+    is_cut_short: bool = False
+    """The page ends because it looked at as many as it may; older ones may fit."""
 
 
 def inbound_page(
@@ -213,20 +215,26 @@ def inbound_page(
     """
     columns = "id, account, event, person, happened_at, received_at, part_id"
     at, _, id = (before or "").partition("-")
-    given = {"at": int(at) if at.isdecimal() else 2**62, "id": id, "most": LOOKED_THROUGH, "limit": limit}
-    behind = "received_at < :at or (received_at = :at and id > :id)"
+    given = {"at": int(at) if at.isdecimal() else 2**62, "id": id, "limit": limit}
+    behind = "received_at < :at or (received_at = :at and id < :id)"
     newest = (
         f"select {columns} from worker_inbound where received_at <= :at and ({behind})"
-        " order by received_at desc, id limit :most"
+        " order by received_at desc, id desc limit :most"
     )
     conditions = {"account = :account": account, "event like :event escape '!'": event}
     where = [condition for condition, value in conditions.items() if value is not None]
     words = None if event is None else event.replace("!", "!!").replace("%", "!%").replace("_", "!_") + "%"
     query = f"select {columns} from ({newest}) newest" + (f" where {' and '.join(where)}" if where else "")
-    query += " order by received_at desc, id limit :limit"
-    rows = mappings(connection, query, {**given, "account": account, "event": words})
-    next_page = f"{rows[-1]['received_at']}-{rows[-1]['id']}" if len(rows) == limit else None
-    return InboundPage(rows, next_page)
+    query += " order by received_at desc, id desc limit :limit"
+    most = LOOKED_THROUGH if where else limit
+    rows = mappings(connection, query, {**given, "most": most, "account": account, "event": words})
+    if len(rows) == limit:
+        return InboundPage(rows, f"{rows[-1]['received_at']}-{rows[-1]['id']}")
+    count = f"select count(*) from ({newest}) counted"
+    last = f"select received_at, id, ({count}) from ({newest}) looked order by received_at, id limit 1"
+    looked = fetch(connection, last, {**given, "most": most}) if where else []
+    is_cut_short = bool(looked) and int(looked[0][2]) == most
+    return InboundPage(rows, f"{looked[0][0]}-{looked[0][1]}" if is_cut_short else None, is_cut_short)
 
 
 def read_inbound(connection: Connection, id: str) -> dict[str, Any] | None:
