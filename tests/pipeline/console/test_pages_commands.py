@@ -18,7 +18,7 @@ from worker.console.commands.orders import Order, ready
 from worker.console.site import Site as ConsoleSite
 from worker.control import cancel, recall, replay, resolve
 from worker.control.audit import list_audit
-from worker.domain.errors import CheckFailed
+from worker.domain.errors import CheckFailed, WorkerError
 from worker.domain.job_filter import JobFilter
 from worker.domain.pacing.lane import LaneBlock
 from worker.outbox import tables
@@ -281,8 +281,8 @@ def test_an_operator_acts_on_its_own_accounts_alone(site: Site) -> None:
     assert {"own": 200, "other": 403, "both": 403, "any": 403, "its": 200, "all": 403, "lane": 403} == statuses
 
 
-def test_a_long_command_answers_before_its_end(site: Site) -> None:
-    """With its row, from which its progress is read."""
+def test_a_long_command_answers_before_its_end() -> None:
+    """With its row, from which its progress is read; those behind it wait, and few of them."""
     goes_on, background = Event(), Background()
 
     def slow(began: Callable[[str], object]) -> str:
@@ -290,17 +290,25 @@ def test_a_long_command_answers_before_its_end(site: Site) -> None:
         goes_on.wait(60)
         return "the-row"
 
-    try:
-        begun = background.begin(slow, quick_s=0.01)
-        waiting = [background.begin(slow, quick_s=0.01) for _ in range(AT_ONCE + WAITING - 1)]
-        with pytest.raises(CheckFailed, match="too many"):
-            background.begin(slow, quick_s=0.01)
-    finally:
-        goes_on.set()
-        background.close()
+    first = background.begin(slow, turn_s=60, quick_s=0.0)
+    rest = [background.begin(slow, turn_s=0.0) for _ in range(AT_ONCE + WAITING - 1)]
+    with pytest.raises(CheckFailed, match="too many"):
+        background.begin(slow)
+    goes_on.set()
 
-    assert "the-row" == begun.audit
-    assert ["the-row", None] == [waiting[0].audit, waiting[-1].audit]
+    assert "the-row" == first.audit
+    assert rest[-1].audit is None
+
+
+def test_what_a_command_raises_is_said_on_its_page() -> None:
+    """Also after its row was written."""
+
+    def refused(began: Callable[[str], object]) -> str:
+        began("the-row")
+        raise WorkerError("it moved on")
+
+    with pytest.raises(WorkerError, match="it moved on"):
+        Background().begin(refused, turn_s=60, quick_s=60)
 
 
 def test_progress_is_read_from_the_audit(site: Site) -> None:

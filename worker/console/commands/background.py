@@ -1,20 +1,23 @@
 """Commands that go on after their page was answered: few at a time, each with its row in the audit.
 
-Progress is read from that row, by whichever process shows it. A command that is cut short with the process stays in the
-audit without an end, as one of the command line does.
+Progress is read from that row, by whichever process shows it. No end of a process waits for a command: one that is cut
+short stays in the audit without an end, as one of the command line does.
 """
 
 from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
+from contextlib import suppress
 from contextvars import copy_context
 from dataclasses import dataclass
-from typing import Any
+
+import structlog
 
 from worker.domain.errors import CheckFailed, Problem, WorkerError
 
+log = structlog.get_logger()
 Began = Callable[[str], object]
 """Takes the id of the audit's row, before the first change."""
 Command = Callable[[Began], str]
@@ -31,58 +34,54 @@ class Begun:
 
     audit: str | None
     """The id of its row; None: it waits for others to end."""
-    error: WorkerError | None
-    """Why it was refused; None: it was not, so far."""
 
 
 class Background:
-    """The threads of a process's commands."""
+    """The commands of a process that are under way. Thread-safe."""
 
     def __init__(self) -> None:
-        self._threads = ThreadPoolExecutor(AT_ONCE, thread_name_prefix="console-command")
+        self._slots = threading.Semaphore(AT_ONCE)
         self._guard = threading.Lock()
         self._going = 0
 
-    def begin(self, command: Command, quick_s: float = QUICK_S) -> Begun:
+    def begin(self, command: Command, *, turn_s: float = QUICK_S, quick_s: float = QUICK_S) -> Begun:
         """Carries a command out; returns at its end, or earlier where it takes longer or waits for others.
 
-        CheckFailed while too many wait already. A WorkerError before its row was written is raised.
+        `turn_s`: how long its row is waited for, and `quick_s` its end after that. CheckFailed while too many wait
+        already. What it raises within that time is raised.
         """
         with self._guard:
             if self._going >= AT_ONCE + WAITING:
                 remedy = "wait for one of them, see the audit"
                 raise CheckFailed([Problem("command", "comes while too many are under way", remedy, AT_ONCE + WAITING)])
             self._going += 1
-        row: Future[str] = Future()
+        row, done = Future[str](), Future[str]()
         # With the context of the page, in which the audit is told where its commands come from.
-        done = self._threads.submit(copy_context().run, self._run, command, row)
+        work = (self._run, command, row, done)
+        threading.Thread(target=copy_context().run, args=work, name="console-command", daemon=True).start()
         try:
-            audit = row.result(quick_s)
+            audit = row.result(turn_s)
         except TimeoutError:
-            return Begun(None, None)
-        try:
+            return Begun(None)
+        with suppress(TimeoutError):
             done.result(quick_s)
-        except TimeoutError:
-            return Begun(audit, None)
-        except WorkerError as error:
-            return Begun(audit, error)
-        return Begun(audit, None)
+        return Begun(audit)
 
-    def close(self) -> None:
-        """Waits for the commands that run; those that wait are not begun."""
-        self._threads.shutdown(wait=True, cancel_futures=True)
-
-    def _run(self, command: Command, row: Future[str]) -> None:
-        def began(audit: str) -> Any:
+    def _run(self, command: Command, row: Future[str], done: Future[str]) -> None:
+        def began(audit: str) -> None:
             if not row.done():
                 row.set_result(audit)
 
         try:
-            began(command(began))
-        except BaseException as error:
-            if row.done():
-                raise
-            row.set_exception(error)
+            with self._slots:
+                began(audit := command(began))
+            done.set_result(audit)
+        except Exception as error:  # noqa: BLE001  the outer loop of a thread: what waits for it gets the error
+            if not isinstance(error, WorkerError):
+                log.warning("console_command_failed", error=type(error).__name__)
+            if not row.done():
+                row.set_exception(error)
+            done.set_exception(error)
         finally:
             with self._guard:
                 self._going -= 1
