@@ -9,8 +9,9 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, cast, get_args
+from typing import Any, get_args
 
+from markupsafe import Markup
 from sqlalchemy import Connection
 
 from worker.channels.registry import channel, why_unusable
@@ -101,7 +102,7 @@ def part(ask: Ask) -> View:
 class JobText:
     """A job's message and its recipients."""
 
-    drawn: object
+    drawn: Markup | None
     raw: str
     files: tuple[Mapping[str, Any], ...]
     people: Mapping[str, list[str]]
@@ -113,34 +114,34 @@ def message(ask: Ask) -> View:
     try:
         with ask.reading() as connection:
             row = row_of(connection, ask.path["job"])
-            text = ask.text(row["account"], row["id"], lambda: _text(ask, connection, row))
-            refusing = text is None
-    except JobNotFound:
+    except (JobNotFound, UnicodeEncodeError):
         raise NotFound from None
+    text = ask.text(row["account"], row["id"], lambda: _text(ask, row))
     title = f"{ask.say('job.message')} {row['id']}"
-    return show(ask, "message.html", title, id=row["id"], text=text, most=RECIPIENTS, refusing=refusing)
+    return show(ask, "message.html", title, id=row["id"], text=text, most=RECIPIENTS)
 
 
-def _text(ask: Ask, connection: Connection, row: Mapping[str, Any]) -> JobText:
+def _text(ask: Ask, row: Mapping[str, Any]) -> JobText:
     document = _document(row["message"])
-    people = {
-        status.value: recipients(connection, row["id"], status, limit=RECIPIENTS + 1) for status in RecipientStatus
-    }
+    with ask.reading() as connection:
+        people = {
+            status.value: recipients(connection, row["id"], status, limit=RECIPIENTS + 1) for status in RecipientStatus
+        }
     return JobText(
-        draw(shown_of(row["channel"], document), ask.viewer.lang) if row["kind"] == "send" else None,
+        _drawn(ask, row, document),
         json.dumps(document, ensure_ascii=False, indent=2),
         tuple({"place": place, **one} for place, one in _files(document).items()),
         {status: named for status, named in people.items() if named},
     )
 
 
-def shown_of(name: str, document: Mapping[str, Any]) -> Shown:
-    """A stored message as the drawing room takes it."""
+def _drawn(ask: Ask, row: Mapping[str, Any], document: Mapping[str, Any]) -> Markup | None:
+    """A stored message as people see it; None for a job that shows them none, and on a channel kept elsewhere."""
+    if row["kind"] != Kind.SEND or row["channel"] not in get_args(Channel):
+        return None
     kind, body = str(document.get("type", "")), document.get("body")
     content = body.get(kind, body) if isinstance(body, Mapping) else body
-    channels = get_args(Channel)
-    # An unknown channel is drawn as the first one: what no template of it draws is listed field by field.
-    return Shown(channel=cast(Channel, name if name in channels else channels[0]), msgtype=kind, content=content)
+    return draw(Shown(channel=row["channel"], msgtype=kind, content=content), ask.viewer.lang)
 
 
 def _document(text: str) -> dict[str, Any]:
