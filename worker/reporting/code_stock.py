@@ -39,8 +39,11 @@ def codes_left(
     A card gets one code when it is sent and one with each press, and each ends 72 h later (page 94888;
     `delivery.response_code_ttl_s`). Empty: no card of the job has got one yet. JobNotFound for no job.
     """
-    job = row_of(connection, job_id)["id"]
-    now = now_in(connection, clock)
+    return codes_of(connection, row_of(connection, job_id)["id"], now_in(connection, clock))
+
+
+def codes_of(connection: Connection, job: str, now: str) -> list[CardCodes]:
+    """The same of a job that is there, whose row may have megabytes; `now` is the SQL expression of the clock."""
     return [
         CardCodes(one, part, left, None if until is None else instant(until))
         for one in reached_by(connection, job)

@@ -25,7 +25,7 @@ from worker.outbox.lanes.lanes import LaneSteps, list_lanes, steps_of_lanes
 from worker.outbox.lanes.pauses import standing_pauses
 from worker.outbox.lanes.processes import living, unusable_accounts_told
 from worker.outbox.lanes.waits import REASON
-from worker.reporting.code_stock import CardCodes, codes_left
+from worker.reporting.code_stock import CardCodes, codes_of
 from worker.reporting.find_job import rows_of
 from worker.reporting.job_list import find_jobs
 from worker.reporting.report import JobReport, get_job
@@ -104,7 +104,7 @@ def why(
         get_job(connection, job_id, numbers=numbers),
         tuple(waits(rows.parts, around)),
         _meanings(rows.job["channel"], rows.attempts),
-        tuple(codes_left(connection, job_id)),
+        tuple(codes_of(connection, job_id, now)),
         tuple(_open_follow_ups(connection, rows)),
         # Who pressed a card is no reason why a job waits, and this is what is pasted into a ticket.
         tuple(replace(event, person=None) for event in _history(timeline_of(rows), account, steps)),
