@@ -13,6 +13,7 @@ from worker.accounts.sources import accounts_of
 from worker.cli import acting, control
 from worker.cli.reading import ProgressLine
 from worker.config.settings import load_settings
+from worker.control.audit import acting_through
 from worker.control.cancel import Cancelled
 from worker.domain.call import AnswerFacts
 from worker.domain.job import part_id
@@ -208,6 +209,19 @@ def test_a_filter_is_counted_asked_about_and_gone_on_with(
     assert "no job of this has ended without reaching everybody" in again
     assert (0, 3) == (refused["replays"], refused["refused"])
     assert all("1 being sent to by another replay" in reason for reason in refused["reasons"].values())
+
+
+def test_a_run_of_the_console_is_gone_on_with(run: Run, queued: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    """Its audit's row says where it came from, and has the same filter."""
+    run("cancel", *queued, "--yes")
+    capsys.readouterr()
+    with acting_through("console."):
+        assert 0 == run("replay", queued[0], "--yes", "--json")
+    audit = json.loads(capsys.readouterr().out)["audit"]
+
+    assert 0 == run("replay", "--go-on", audit, "--yes")
+
+    assert "nothing is left of this run" in capsys.readouterr().out
 
 
 def test_the_refused_are_sent_to_again(run: Run, queued: list[str], capsys: pytest.CaptureFixture[str]) -> None:
