@@ -85,7 +85,7 @@ def _tally(connection: Connection, job: Mapping[str, Any], parts: Sequence[str])
             tally.update(status for status, _ in of_part(part, spec, refused))
         else:
             # Of a hundred thousand recipients none is looked at.
-            tally[_status_of(part)] += _count(Recipients.from_json(spec))
+            tally[_status_of(part)] += _count(spec)
     return tally if tally.total() == job["asked"] else None
 
 
@@ -264,9 +264,11 @@ def all_of(asked: Recipients) -> Iterator[Recipient]:
     return _ids(asked)
 
 
-def _count(recipients: Recipients) -> int:
+def _count(spec: dict[str, Any]) -> int:
     """How many `_ids` are of a part without a sender."""
-    return sum(len(getattr(recipients, name)) for name in LISTS.values()) + len(recipients.broadcasts())
+    if spec.get("everyone"):
+        return sum(1 for _ in _ids(Recipients.from_json(spec)))
+    return sum(len(ids) for name in LISTS.values() if isinstance(ids := spec.get(name), list))
 
 
 def _ids(recipients: Recipients, sender: str | None = None) -> Iterator[Recipient]:
