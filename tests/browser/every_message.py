@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import struct
 import zlib
+from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 from tests.browser.sender import BOARD, CHAT, PERSON, SINGLE, Sender, as_webhook_image
@@ -25,10 +27,15 @@ MEDIA = ("media_id", "thumb_media_id", "pic_media_id")
 def send_everything(sender: Sender) -> None:
     """To a member, a group chat, a webhook's chats of all kinds, customers, and a person of Youdu."""
     sender.call("appchat/create", name="Project", owner=PERSON, userlist=MEMBERS, chatid=CHAT)
+    send_samples(sender)
+    _happenings(sender)
+
+
+def send_samples(sender: Sender, change: Callable[[Any], Any] = lambda content: content) -> None:
+    """Each sample once, its content changed before."""
     for name, sample in SAMPLES.items():
         if name not in UNSENT:
-            _send(sender, name, sample)
-    _happenings(sender)
+            _send(sender, name, replace(sample, content=change(sample.content)))
 
 
 def picture(side: int = 96, colour: tuple[int, int, int] = (31, 102, 204)) -> bytes:
@@ -61,7 +68,7 @@ def _send(sender: Sender, name: str, sample: Shown) -> None:
         sender.to_chat(sample.msgtype, {**content, **articles})
     if sample.channel == "wecom_webhook" and sample.msgtype in ON_BOARDS:
         for chat in (BOARD, SINGLE):
-            sender.send(sample.channel, sample.msgtype, content, chatid=chat)
+            sender.send(sample.channel, sample.msgtype, content, chat)
 
 
 def _happenings(sender: Sender) -> None:

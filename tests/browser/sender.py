@@ -48,18 +48,18 @@ class Sender:
         assert reply.status_code == 200, reply.text
         return reply.json()
 
-    def send(self, channel: Channel, msgtype: str, content: Any, **more: Any) -> dict[str, Any]:
+    def send(self, channel: Channel, msgtype: str, content: Any, to: str = "", **more: Any) -> dict[str, Any]:
         """One message to one person or chat; the answer, which must be good."""
         match channel:
             case "wecom_app":
-                answer = self._app("message/send", msgtype, content, touser=PERSON, agentid=APP, **more)
+                answer = self._app("message/send", msgtype, content, touser=to or PERSON, agentid=APP, **more)
             case "wecom_webhook":
-                answer = self._hook(msgtype, content, **{"chatid": GROUP, **more})
+                answer = self._hook(msgtype, content, chatid=to or GROUP, **more)
             case "wecom_external":
-                task = {"chat_type": "single", "sender": PERSON, "external_userid": CUSTOMERS}
+                task = {"chat_type": "single", "sender": to or PERSON, "external_userid": CUSTOMERS}
                 answer = self._post("externalcontact/add_msg_template", {**task, **content}, **self._named)
             case "youdu":
-                answer = self._to_youdu(msgtype, content)
+                answer = self._to_youdu(msgtype, content, to or PERSON)
         assert 0 == answer["errcode"], (channel, msgtype, answer, content)
         return answer
 
@@ -100,14 +100,14 @@ class Sender:
         answer: dict[str, Any] = reply.json()
         return answer
 
-    def _to_youdu(self, msgtype: str, content: Any) -> dict[str, Any]:
+    def _to_youdu(self, msgtype: str, content: Any, to: str) -> dict[str, Any]:
         client = self._youdu[YOUDU_APPS.get(msgtype, youdu_client.APP)]
         match msgtype:
             case "pop_window":
-                return client.legacy("popwindow", {"toUser": PERSON, "popWindow": content})
+                return client.legacy("popwindow", {"toUser": to, "popWindow": content})
             case "badge":
-                return client.legacy("set.ent.notice", {"account": PERSON, **content})
-        return client.send(msgtype, content, to=PERSON)
+                return client.legacy("set.ent.notice", {"account": to, **content})
+        return client.send(msgtype, content, to=to)
 
 
 def as_webhook_image(content: bytes) -> dict[str, str]:

@@ -13,7 +13,7 @@ from typing import Literal, get_args
 from urllib.parse import urlsplit
 
 from axe_playwright_python.base import AXE_SCRIPT
-from playwright.sync_api import Browser, ConsoleMessage, Page, Request
+from playwright.sync_api import Browser, ConsoleMessage, Locator, Page, Request
 
 from worker.drawing import Lang
 
@@ -21,8 +21,16 @@ Theme = Literal["light", "dark"]
 Width = Literal[1280, 390]
 SERIOUS = ("serious", "critical")
 AXE = "axe.run(document, {resultTypes: ['violations']}).then((found) => found.violations)"
+MOST_TABS = 200
 RAN = "window.ran"
 """What every script that must not run would set."""
+
+
+BROUGHT = f"""() => [
+  ...({RAN} === undefined ? [] : ["a script of a text ran"]),
+  ...[...document.querySelectorAll("[onerror], [onload], [data-evil], script:not([src])")].map((one) => one.outerHTML),
+  ...[...document.links].filter((one) => !["http:", "https:"].includes(one.protocol)).map((one) => one.href),
+]"""
 
 
 @dataclass(frozen=True)
@@ -57,6 +65,14 @@ class WatchedPage:
         if reply is None or reply.status >= 400:
             self._noted(f"status {reply and reply.status}")
 
+    def tab_to(self, wanted: Locator) -> None:
+        """Press Tab until it has the focus."""
+        for _ in range(MOST_TABS):
+            if wanted.evaluate("(one) => one === document.activeElement"):
+                return
+            self.page.keyboard.press("Tab")
+        raise AssertionError(f"{MOST_TABS} times Tab do not lead to {wanted}")
+
     def look_over(self) -> None:
         """Note what can be seen of the page as it is: its width, its accessibility, scripts that ran."""
         wide = self.page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
@@ -69,6 +85,11 @@ class WatchedPage:
             if fault["impact"] in SERIOUS:
                 nodes = "; ".join(node["html"][:200] for node in fault["nodes"][:3])
                 self._noted(f"axe: {fault['id']}: {fault['help']}: {nodes}")
+
+    def look_for_scripts(self) -> None:
+        """Note what a text has brought onto the page: a script that ran, an element, an address that is a script."""
+        for fault in self.page.evaluate(BROUGHT):
+            self._noted(fault)
 
     def _noted(self, fault: str) -> None:
         where = urlsplit(self.page.url)
@@ -85,12 +106,13 @@ class WatchedPage:
 
 
 @contextmanager
-def watched(browser: Browser, base: str, look: Look) -> Iterator[WatchedPage]:
-    """A fresh profile of the browser, set this way, with one page."""
+def watched(browser: Browser, base: str, look: Look, *, without_policy: bool = False) -> Iterator[WatchedPage]:
+    """A fresh profile of the browser, set this way, with one page; it may obey no content security policy."""
     context = browser.new_context(
         viewport={"width": look.width, "height": 900},
         color_scheme=look.theme,
         locale="zh-CN" if look.lang == "zh" else "en-US",
+        bypass_csp=without_policy,
     )
     try:
         yield WatchedPage(context.new_page(), base)

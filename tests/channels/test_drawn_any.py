@@ -7,10 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-import wecom_app_messages as app
-import wecom_external_messages as external
-import wecom_webhook_messages as webhook
-import youdu_messages as youdu
+from drawn_messages import CARDS, CUT, TYPES
 from hypothesis import HealthCheck, given, settings, strategies as st
 
 from tests.support.drawn_html import DrawnHtml, bare, leaves
@@ -26,24 +23,6 @@ ACTIONS = Actions(url="/press", hidden={"person": "a"})
 MANY = settings(
     max_examples=200, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large]
 )
-Made = st.SearchStrategy[Any]
-
-
-def _card(card_type: str, card: Made) -> Made:
-    return card.map(lambda made: {"card_type": card_type, **made})
-
-
-TYPES: dict[tuple[Channel, str], Made] = {
-    **{("wecom_app", name): made for name, (made, _) in app.BODIES.items()},
-    **{("wecom_webhook", name): made for name, made in webhook.BODIES.items()},
-    **{("youdu", name): made for name, made in youdu.BODIES.items()},
-    ("youdu", "pop_window"): youdu.WINDOWS,
-    ("wecom_external", "campaign"): external.bodies(),
-}
-CARDS: dict[tuple[Channel, str], Made] = {
-    **{("wecom_app", name): _card(name, made) for name, made in app.CARDS.items()},
-    **{("wecom_webhook", name): _card(name, made) for name, made in webhook.CARDS.items()},
-}
 
 
 @MANY
@@ -75,20 +54,6 @@ def _texts(content: Any) -> Iterator[str]:
     return leaves(
         {name: one for name, one in content.items() if name != "base64"} if isinstance(content, dict) else content
     )
-
-
-LONG = st.integers(1, 3000).flatmap(lambda size: st.sampled_from(["x" * size, "字" * size, "<b>&" * size]))
-CUT: dict[str, Made] = {
-    "text": app.obj(content=LONG),
-    "textcard": app.obj(title=LONG, description=LONG, url=app.URL, btntxt=app.maybe(LONG)),
-    "news": app.obj(articles=app.listed(app.obj(title=LONG, description=app.maybe(LONG), url=app.URL), 3, 1)),
-    "video": app.obj(media_id=app.SHORT, title=app.maybe(LONG), description=app.maybe(LONG)),
-    "mpnews": app.obj(
-        articles=app.listed(
-            app.obj(title=LONG, thumb_media_id=app.SHORT, content=app.SHORT, digest=app.maybe(LONG)), 3, 1
-        )
-    ),
-}
 
 
 @MANY

@@ -1,0 +1,77 @@
+"""The console in a real browser: each of its pages, in both languages, both themes, wide and narrow."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, expect
+
+from tests.browser.console_stand import ConsoleStand, console_stand, sign_in
+from tests.browser.watched_page import LOOKS, Look, watched
+from worker.console.pages import PAGES
+
+pytestmark = pytest.mark.browser
+
+
+@pytest.fixture(scope="module")
+def stand(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ConsoleStand]:
+    """One console for all of them."""
+    folder: Path = tmp_path_factory.mktemp("console")
+    with console_stand(folder) as served:
+        yield served
+
+
+def test_every_page_is_looked_at(stand: ConsoleStand) -> None:
+    """An address is named for each page of the console's table."""
+    assert {page.path for page in PAGES if page.method == "GET"} == stand.pages.keys()
+
+
+@pytest.mark.parametrize("look", LOOKS, ids=str)
+def test_every_page_of_the_console_is_sound(browser: Browser, stand: ConsoleStand, look: Look) -> None:
+    """No error, no request elsewhere, no sideways scroll, no serious fault of accessibility, no script of a text."""
+    with watched(browser, stand.url, look) as page:
+        page.open("/sign-in")
+        page.look_over()
+        sign_in(page)
+        for path in stand.pages.values():
+            page.open(path)
+            page.look_over()
+
+        assert [] == page.faults
+
+
+def test_language_and_theme_are_chosen_by_button(browser: Browser, stand: ConsoleStand) -> None:
+    """They hold for the pages that follow, whatever the browser's own settings are."""
+    with watched(browser, stand.url, Look("en", "light", 1280)) as page:
+        sign_in(page)
+
+        page.page.locator("button[name=lang]").click()
+        page.page.locator("button[name=theme]").click()
+        page.page.locator("button[name=theme]").click()
+        page.open("/jobs")
+
+        expect(page.page.locator("html")).to_have_attribute("lang", "zh-CN")
+        expect(page.page.locator("html")).to_have_attribute("data-theme", "dark")
+        assert [] == page.faults
+
+
+def test_a_job_is_found_and_replayed_by_keyboard_alone(browser: Browser, stand: ConsoleStand) -> None:
+    """The slash leads to the search, Enter opens the job, Tab leads to its replay, which is shown and carried out."""
+    with watched(browser, stand.url, Look("en", "light", 1280)) as page:
+        sign_in(page)
+        page.open("/jobs")
+
+        page.page.keyboard.press("/")
+        page.page.keyboard.type(stand.outbox.refused)
+        page.page.keyboard.press("Enter")
+        page.page.wait_for_url(f"**/jobs/{stand.outbox.refused}")
+        page.tab_to(page.page.get_by_role("link", name="Replay"))
+        page.page.keyboard.press("Enter")
+        expect(page.page.get_by_text("1 job")).to_be_visible()
+        page.tab_to(page.page.get_by_role("button", name="Replay"))
+        page.page.keyboard.press("Enter")
+
+        page.page.wait_for_url("**/audit/*")
+        assert [] == page.faults
