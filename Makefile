@@ -10,7 +10,7 @@ IN_PROCESS := --ignore tests/process --ignore tests/browser
 # Tests start some hundred processes from nothing, and each would compile the whole package anew.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: install demo test test-servers test-processes test-browser clean-install check coverage bench requirements manifests sbom dashboards
+.PHONY: install demo test test-servers test-processes test-browser screenshots clean-install check coverage bench requirements manifests sbom dashboards
 
 install: $(STAMP)
 
@@ -89,6 +89,10 @@ check: install
 # make bench NAME=throughput ARGS="..."; without NAME it lists them.
 bench: install
 	$(BIN)/python -m bench $(or $(NAME),list) $(ARGS)
+
+# The documents' pictures of the inbox and the console, out of tests/browser/screenshots.py.
+screenshots: install
+	$(BIN)/python -m tests.browser.screenshots docs/pictures
 
 # The Grafana dashboards, out of rig/dashboards.py; a test fails where the files are older.
 dashboards: install

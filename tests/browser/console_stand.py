@@ -12,7 +12,7 @@ from tests.browser.watched_page import WatchedPage
 from tests.pipeline.console.console_site import PASSWORD, users
 from tests.pipeline.console.full_outbox import FullOutbox, fill
 from tests.support.listening import listening
-from tests.support.runtime import Site, planted
+from tests.support.runtime import Site, an_account, planted
 from worker.config.console import ConsoleSettings
 from worker.config.settings import Settings
 from worker.console import Site as ConsoleSite, console_app
@@ -61,11 +61,12 @@ class ConsoleStand:
 @contextmanager
 def console_stand(folder: Path, filled: Callable[[Site], FullOutbox] = fill, past_s: int = 0) -> Iterator[ConsoleStand]:
     """Filled, and served until the end; its outbox begins so long ago."""
-    clock = DrivenClock()
+    clock, cap = DrivenClock(), {"account_cap": 40}
+    accounts = [an_account(settings=cap), an_account("it", settings={"agentid": 8, **cap})]
     clock.micros = time.time_ns() // 1000 - past_s * SECOND  # pages are bounded by ids, which hold the producer's time
     with closing(Database(make_engine(f"sqlite:///{folder}/outbox.db"), clock=clock)) as database:
         upgrade(database.engine)
-        with planted(database, clock) as site:
+        with planted(database, clock, accounts=accounts) as site:
             outbox = filled(site)
             settings = Settings(console=ConsoleSettings(users=users()))
             with listening(console_app(site=ConsoleSite(settings, database, site.accounts))) as url:
