@@ -120,6 +120,11 @@ class ConsoleSettings(BaseModel):
         return tuple(map(ip_network, self.proxies))
 
     @property
+    def jobs_at(self) -> str | None:
+        """The address of a job's page, up to its id, for those who ask through the proxies; None: there are none."""
+        return f"https://{self.hosts[0]}/jobs/" if self.proxies else None
+
+    @property
     def passwords(self) -> Mapping[str, str]:
         """The hashes of the users who have a password."""
         return {name: user.password for name, user in self.users.items() if user.password is not None}

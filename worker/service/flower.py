@@ -34,7 +34,9 @@ WAITING_KEPT = 10_000
 class Flower:
     """Takes over from any thread what happened to jobs, and publishes it from one."""
 
-    def __init__(self, app: Any, node: str):
+    def __init__(self, app: Any, node: str, jobs_at: str | None = None):
+        """`jobs_at`: where the console's pages of jobs are, up to the job's id; Flower shows it as the arguments."""
+        self._jobs_at = jobs_at
         self._line = BrokerLine(app, "events")
         self._app = app
         hours_behind_utc = (time.altzone if time.localtime().tm_isdst > 0 else time.timezone) // 3600
@@ -105,7 +107,8 @@ class Flower:
             if len(self._waiting) > WAITING_KEPT:
                 del self._waiting[next(iter(self._waiting))]
         name = f"{happened.kind} {happened.channel}"
-        first = [] if known else [self._event("task-received", job_id, name=name, **_NOTHING_SAID)]
+        page = f"{self._jobs_at}{job_id}" if self._jobs_at else ""
+        first = [] if known else [self._event("task-received", job_id, name=name, args=page, **_NOTHING_SAID)]
         kind, fields = event_of(state, happened.text)
         return [*first, self._event(kind, job_id, **fields)]
 
@@ -114,7 +117,7 @@ class Flower:
         return {"type": kind, "uuid": job_id, "clock": clock, "timestamp": time.time(), **self._fields, **fields}
 
 
-_NOTHING_SAID = {"args": "", "kwargs": "", "retries": 0, "eta": None, "expires": None}
+_NOTHING_SAID = {"kwargs": "", "retries": 0, "eta": None, "expires": None}
 
 
 def event_of(state: JobState | None, text: str) -> tuple[str, dict[str, Any]]:

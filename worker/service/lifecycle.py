@@ -111,7 +111,7 @@ class WorkerProcess:
         self._application = load_hooks(self._settings.hooks)
         self._resolver = load_resolver(self._settings.members_of)
         delivery = self._settings.delivery.model_copy(update={"threads": threads})
-        self._flower = Flower(self._app, node) if events else None
+        self._flower = Flower(self._app, node, self._settings.console.jobs_at) if events else None
         self._spans = spans_of(os.environ)
         while not given_up():
             try:

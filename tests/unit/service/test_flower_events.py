@@ -10,6 +10,7 @@ from celery.events.event import get_exchange
 from kombu import Queue
 from structlog.testing import capture_logs
 
+from worker.config.console import ConsoleSettings
 from worker.config.settings import Settings
 from worker.domain.state import JobState
 from worker.outbox.commit.commands import Happened
@@ -85,6 +86,20 @@ def test_what_happened_leaves_in_one_list(made: tuple[Flower, Published]) -> Non
         [("b", "task-failed")],
     ] == kinds
     assert ("send wecom_app", "", "") == tuple(line.messages[0][0][name] for name in ("name", "args", "kwargs"))
+
+
+def test_the_arguments_lead_to_the_console(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Under the name that browsers ask for it by, where a proxy stands before it."""
+    line = Published()
+    monkeypatch.setattr(flower, "BrokerLine", lambda app, purpose: line)
+    console = ConsoleSettings(hosts=("console.example.com",), proxies=("10.2.0.7",))
+    one = Flower(make_app(Settings()), "w1@test", console.jobs_at)
+
+    one.tell([happened("a", JobState.ACCEPTED, "accepted")])
+    one.turn()
+
+    assert "https://console.example.com/jobs/a" == line.messages[0][0]["args"]
+    assert ConsoleSettings(hosts=("console.example.com",)).jobs_at is None
 
 
 def test_a_full_queue_drops_and_counts(made: tuple[Flower, Published], monkeypatch: pytest.MonkeyPatch) -> None:
