@@ -51,8 +51,8 @@ class Form:
 
 
 @dataclass(frozen=True, slots=True)
-class Ask:
-    """A control call."""
+class ToDo:
+    """The control call that an act stands for."""
 
     name: str
     body: Any = None
@@ -102,51 +102,51 @@ class PageAct:
 # -- what people do ----------------------------------------------------------------------------------------------------
 
 
-def _card(act: PageAct) -> Ask:
+def _card(act: PageAct) -> ToDo:
     names = ("person", "msgid", "key")
-    return Ask("press", {name: act.form.get(name) for name in names} | {"selected": act.form.choices()})
+    return ToDo("press", {name: act.form.get(name) for name in names} | {"selected": act.form.choices()})
 
 
-def _click(act: PageAct) -> Ask:
+def _click(act: PageAct) -> ToDo:
     about = {name: act.form.get(name) for name in ("key", "chat", "person")}
-    return Ask("webhook", {"act": "click", "name": act.form.get("click"), **about})
+    return ToDo("webhook", {"act": "click", "name": act.form.get("click"), **about})
 
 
-def _campaign(act: PageAct) -> Ask:
+def _campaign(act: PageAct) -> ToDo:
     about = {name: act.form.get(name) for name in ("msgid", "member")}
-    return Ask("groupmsg_ignore" if act.form.get("ignore") else "groupmsg_confirm", about)
+    return ToDo("groupmsg_ignore" if act.form.get("ignore") else "groupmsg_confirm", about)
 
 
-def _write(act: PageAct) -> Ask:
+def _write(act: PageAct) -> ToDo:
     text = act.form.get("text").strip()
     if not text:
         raise ValueError("text: there is nothing to send")
     return _said(act, "message", text=text)
 
 
-def _open(act: PageAct) -> Ask:
+def _open(act: PageAct) -> ToDo:
     return _said(act, {"app": "enter_agent", "webhook": "enter_chat"}.get(act.at.kind, "open"))
 
 
-def _join(act: PageAct) -> Ask:
+def _join(act: PageAct) -> ToDo:
     return _said(act, "add")
 
 
-def _leave(act: PageAct) -> Ask:
+def _leave(act: PageAct) -> ToDo:
     return _said(act, "delete")
 
 
-def _said(act: PageAct, what: str, **more: str) -> Ask:
+def _said(act: PageAct, what: str, **more: str) -> ToDo:
     """What a member does in an app, a chat or a Youdu app."""
     at, person = act.at, act.form.get("person")
     match at.kind:
         case "app":
             corpid, agentid = _app(at)
-            return Ask("app", {"act": what, "corpid": corpid, "agentid": agentid, "person": at.who, **more})
+            return ToDo("app", {"act": what, "corpid": corpid, "agentid": agentid, "person": at.who, **more})
         case "webhook":
-            return Ask("webhook", {"act": what, "key": act.form.get("key"), "chat": at.who, "person": person, **more})
+            return ToDo("webhook", {"act": what, "key": act.form.get("key"), "chat": at.who, "person": person, **more})
         case "youdu":
-            return Ask("youdu_app", {"act": what, "appid": at.place, "person": at.who, **more})
+            return ToDo("youdu_app", {"act": what, "appid": at.place, "person": at.who, **more})
     raise ValueError("a conversation of this kind has no callbacks")
 
 
@@ -173,49 +173,49 @@ PRESETS: Mapping[str, Json] = {
 """Faults by the name that the form has for them."""
 
 
-def _faults(act: PageAct) -> Ask:
+def _faults(act: PageAct) -> ToDo:
     own = act.form.get("rule").strip()
     if own:
-        return Ask("faults", _parsed(own, "rule"))
+        return ToDo("faults", _parsed(own, "rule"))
     action = PRESETS.get(act.form.get("preset"))
     if action is None:
         raise ValueError(f"preset: one of {', '.join(PRESETS)}")
     path, nth, times = act.form.get("path"), act.form.get("nth"), act.form.get("times")
     match = ({"path": path} if path else {}) | ({"nth": _whole(nth, "nth")} if nth else {})
-    return Ask("faults", {"match": match, "action": action, **({"times": _whole(times, "times")} if times else {})})
+    return ToDo("faults", {"match": match, "action": action, **({"times": _whole(times, "times")} if times else {})})
 
 
-def _clear_faults(act: PageAct) -> Ask:
-    return Ask("faults", method="DELETE")
+def _clear_faults(act: PageAct) -> ToDo:
+    return ToDo("faults", method="DELETE")
 
 
-def _tokens(act: PageAct) -> Ask:
-    return Ask("tokens", {"revoke" if act.form.get("end") == "revoke" else "expire": "all"})
+def _tokens(act: PageAct) -> ToDo:
+    return ToDo("tokens", {"revoke" if act.form.get("end") == "revoke" else "expire": "all"})
 
 
-def _clock(act: PageAct) -> Ask:
+def _clock(act: PageAct) -> ToDo:
     match act.form.get("do"):
         case "freeze":
-            return Ask("clock", {"frozen": True})
+            return ToDo("clock", {"frozen": True})
         case "run":
-            return Ask("clock", {"frozen": False})
+            return ToDo("clock", {"frozen": False})
         case _:
-            return Ask("clock", {"advance_s": _number(act.form.get("advance_s"), "advance_s")})
+            return ToDo("clock", {"advance_s": _number(act.form.get("advance_s"), "advance_s")})
 
 
-def _limits(act: PageAct) -> Ask:
+def _limits(act: PageAct) -> ToDo:
     """The amounts that differ from those of now."""
     now = act.world.settings.limits.model_dump()
     given = {name: act.form.get(name) for name in now if any(name == key for key, _ in act.form.pairs)}
-    return Ask("settings", {"limits": {name: value for name, value in given.items() if str(now[name]) != value}})
+    return ToDo("settings", {"limits": {name: value for name, value in given.items() if str(now[name]) != value}})
 
 
-def _settings(act: PageAct) -> Ask:
-    return Ask("settings", _parsed(act.form.get("settings"), "settings"))
+def _settings(act: PageAct) -> ToDo:
+    return ToDo("settings", _parsed(act.form.get("settings"), "settings"))
 
 
-def _clear(act: PageAct) -> Ask:
-    return Ask("inbox", method="DELETE")
+def _clear(act: PageAct) -> ToDo:
+    return ToDo("inbox", method="DELETE")
 
 
 def _parsed(text: str, name: str) -> Any:
@@ -241,27 +241,27 @@ def _number(text: str, name: str) -> float:
 # -- where callbacks go ------------------------------------------------------------------------------------------------
 
 
-def _verify(act: PageAct) -> Ask:
+def _verify(act: PageAct) -> ToDo:
     if act.at.kind == "webhook":
-        return Ask("webhook", {"act": "verify", "key": act.form.get("key")})
+        return ToDo("webhook", {"act": "verify", "key": act.form.get("key")})
     corpid, agentid = _app(act.at)
-    return Ask("verify", {"corpid": corpid, "agentid": agentid})
+    return ToDo("verify", {"corpid": corpid, "agentid": agentid})
 
 
-def _callback(act: PageAct) -> Ask:
+def _callback(act: PageAct) -> ToDo:
     """The settings with the address of the conversation's app."""
     names = ("callback_url", "callback_token", "callback_aes_key")
     given: Json = {name: act.form.get(name).strip() for name in names}
     given["callback_url"] = given["callback_url"] or None
     match act.at.kind:
         case "app":
-            return Ask("settings", {"apps": _with(act.world.settings.apps, _known_app(act), given)})
+            return ToDo("settings", {"apps": _with(act.world.settings.apps, _known_app(act), given)})
         case "webhook":
-            return Ask("settings", {"webhook": {"keys": _with(act.world.settings.webhook.keys, _key(act), given)}})
+            return ToDo("settings", {"webhook": {"keys": _with(act.world.settings.webhook.keys, _key(act), given)}})
         case "youdu":
             del given["callback_aes_key"]
             apps = [app.model_dump() for app in act.world.settings.youdu.apps]
-            return Ask("settings", {"youdu": {"apps": [a | given if a["appid"] == act.at.place else a for a in apps]}})
+            return ToDo("settings", {"youdu": {"apps": [a | given if a["appid"] == act.at.place else a for a in apps]}})
     raise ValueError("a conversation of this kind has no callbacks")
 
 
@@ -290,7 +290,7 @@ def _key(act: PageAct) -> WebhookKey:
     return found or WebhookKey(key=key, profile=act.world.settings.webhook.profile)
 
 
-ACTS: Mapping[str, Callable[[PageAct], Ask]] = {
+ACTS: Mapping[str, Callable[[PageAct], ToDo]] = {
     "card": _card,
     "click": _click,
     "campaign": _campaign,

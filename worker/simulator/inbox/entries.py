@@ -34,7 +34,7 @@ class Chip:
 
 
 @dataclass(frozen=True, slots=True)
-class View:
+class EntryView:
     """An entry ready for the template."""
 
     id: str
@@ -75,13 +75,13 @@ def _moving(reader: PageReader, what: What) -> tuple[object, ...]:
     return (rules,)
 
 
-def view(reader: PageReader, entry: ConversationEntry, name: str) -> View:
+def view(reader: PageReader, entry: ConversationEntry, name: str) -> EntryView:
     """An entry for the template, under a name that no other on the page has."""
     if isinstance(entry.what, Callback):
         return _act(reader, entry, entry.what, name)
     what, chips = entry.what, tuple(_chips(reader, entry))
     rules = len(reader.world.rulings.of(what.seq))
-    return View(
+    return EntryView(
         id=name,
         version=version_of(reader, entry),
         shape="missing" if entry.missing else "message",
@@ -185,11 +185,11 @@ def _is_open(reader: PageReader, notice: YouduNotice) -> bool:
 # -- acts --------------------------------------------------------------------------------------------------------------
 
 
-def _act(reader: PageReader, entry: ConversationEntry, act: Callback, name: str) -> View:
+def _act(reader: PageReader, entry: ConversationEntry, act: Callback, name: str) -> EntryView:
     about, say = act.about, reader.say
     kind = "verify" if act.kind == "verify" else str(about.get("act", "press"))
     person = reader.name(str(about.get("person", "")))
-    return View(
+    return EntryView(
         id=name,
         version=version_of(reader, entry),
         shape="said" if kind == "message" else "act",

@@ -12,7 +12,7 @@ from itertools import islice
 from typing import Any
 
 from worker.simulator.inbox.conversations import Conversation, ConversationEntry, Conversations
-from worker.simulator.inbox.entries import View, app_name, time_of, version_of, view
+from worker.simulator.inbox.entries import EntryView, app_name, time_of, version_of, view
 from worker.simulator.inbox.look import KINDS, ConversationKey
 from worker.simulator.inbox.search import MOST, content_of, hits, texts
 from worker.simulator.inbox.shown import PageReader, speaker
@@ -141,7 +141,7 @@ def preview(reader: PageReader, entry: ConversationEntry) -> str:
 class ConversationPage:
     """The entries of one page of a conversation."""
 
-    views: Sequence[View]
+    views: Sequence[EntryView]
     first: int
     last: int
     count: int
@@ -163,7 +163,7 @@ async def talk_part(reader: PageReader, conversations: Conversations) -> dict[st
     return values
 
 
-async def _hits(reader: PageReader) -> list[tuple[ConversationKey, str, str, View]]:
+async def _hits(reader: PageReader) -> list[tuple[ConversationKey, str, str, EntryView]]:
     """Each hit with its conversation and the name of that."""
     found = []
     for n, hit in enumerate(await hits(reader.world, reader.look.q)):
