@@ -26,14 +26,13 @@ from starlette.requests import Request
 
 from bench import Figure
 from bench.console_contents import Contents, fill
-from bench.plain_call import text_of, user_of
+from bench.console_producer import topped_up
 from bench.scale_contents import tidy
 from bench.servers import own_redis
 from bench.stacks import MARIADB, REDIS, missing_service
 from bench.throughput_rig import START_S, WARM_UP, Rig, bare_vendor, empty_broker, until
-from rig.stack import ACCOUNT, Stack, Vendor
+from rig.stack import Stack, Vendor
 from rig.stacks import scratch
-from worker import NewJob, Text, To, enqueue_many
 from worker.config.console import EVERY_ACCOUNT
 from worker.config.settings import load_settings
 from worker.console.app import guarded
@@ -44,8 +43,6 @@ from worker.outbox.engine.migrate import upgrade
 
 GOAL_MS, GOAL = 300.0, 0.95
 READERS, THINK_S = 5, 1.0
-AHEAD, TOGETHER = 1_500, 250
-"""Jobs that wait for the worker at least, and those that are enqueued together."""
 BROKER_DB = 12
 KINDS = {"postgres": REDIS, "mariadb": MARIADB}
 
@@ -91,7 +88,7 @@ def _measure(name: str, given: argparse.Namespace) -> tuple[float, float]:
 def _beside_a_worker(
     stack: Stack, vendor: Vendor, contents: Contents, given: argparse.Namespace
 ) -> tuple[float, float]:
-    with _topped_up(stack, vendor), _served(stack) as address:
+    with topped_up(stack.config, vendor.url), _served(stack) as address:
         worker = stack.worker(threads=64, loglevel="INFO")
         until(lambda: vendor.sends() >= WARM_UP, [worker], START_S, f"{WARM_UP} calls", lambda: f"{vendor.sends()}")
         slowest = _pages(address, contents.pages(), given.samples)
@@ -158,32 +155,6 @@ def _read(address: str, pages: Mapping[str, str], ends: threading.Event, number:
             session.get(address + path, timeout=60).raise_for_status()
             if ends.wait(THINK_S):
                 return
-
-
-@contextmanager
-def _topped_up(stack: Stack, vendor: Vendor) -> Iterator[None]:
-    """Work for the worker: whenever little is left, more is enqueued."""
-    ends = threading.Event()
-
-    def produce() -> None:
-        made = 0
-        while not ends.is_set():
-            if made - vendor.sends() >= AHEAD:
-                ends.wait(0.2)
-                continue
-            numbers = range(made, made + TOGETHER)
-            new = [NewJob(ACCOUNT, Text(content=text_of(n)), To(users=[user_of(n)])) for n in numbers]
-            with stack.database.writing() as connection:
-                enqueue_many(connection, new, accounts=stack.accounts)
-            made += TOGETHER
-
-    producer = threading.Thread(target=produce, daemon=True)
-    producer.start()
-    try:
-        yield
-    finally:
-        ends.set()
-        producer.join()
 
 
 class _Known:

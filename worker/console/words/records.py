@@ -15,8 +15,8 @@ RECORDS: Mapping[str, tuple[str, str]] = {
     "inbound.look": ("查看", "Look"),
     "inbound.payload": ("收到的内容", "Everything that came"),
     "inbound.cut_short": (
-        "本页只查看了 10,000 条回调，可继续翻页。",
-        "This page looked through 10,000 callbacks; go on to the next one.",
+        "本页查看的回调数已达上限，可继续翻页。",
+        "This page looked through as many callbacks as it may; go on to the next one.",
     ),
     "inbound.none": ("没有回调；由 worker receiver 接收。", "No callbacks; worker receiver takes them."),
     "events.title": ("钩子事件", "Hook events"),

@@ -191,7 +191,7 @@ def callers_id(connection: Connection, accounts: Sequence[str], card: CardPress)
     return found if isinstance(found, str) else None
 
 
-LOOKED_THROUGH = 10_000
+LOOKED_THROUGH = 3_000
 """Callbacks that a page of one account or event looks through."""
 
 
@@ -209,7 +209,7 @@ class InboundPage:
 def inbound_page(
     connection: Connection, *, account: str | None, event: str | None, before: str | None, limit: int
 ) -> InboundPage:
-    """The callbacks that came before another one (None: the last), of the next 10,000.
+    """The callbacks that came before another one (None: the last), of the next 3,000.
 
     `event` is the vendor's name, or the beginning of one. Without payloads.
     """
@@ -230,8 +230,7 @@ def inbound_page(
     rows = mappings(connection, query, {**given, "most": most, "account": account, "event": words})
     if len(rows) == limit:
         return InboundPage(rows, f"{rows[-1]['received_at']}-{rows[-1]['id']}")
-    count = f"select count(*) from ({newest}) counted"
-    last = f"select received_at, id, ({count}) from ({newest}) looked order by received_at, id limit 1"
+    last = f"select received_at, id, count(*) over () from ({newest}) looked order by received_at, id limit 1"
     looked = fetch(connection, last, {**given, "most": most}) if where else []
     is_cut_short = bool(looked) and int(looked[0][2]) == most
     return InboundPage(rows, f"{looked[0][0]}-{looked[0][1]}" if is_cut_short else None, is_cut_short)
