@@ -189,6 +189,7 @@ def test_a_click_below_a_webhooks_markdown_is_answered(page: WatchedPage, played
     alert.get_by_role("button", name="Got it").click(timeout=IN_TIME)
 
     expect(page.page.locator("article.entry", has_text="noted: ack 1")).to_be_visible(timeout=IN_TIME)
+    expect(alert).to_contain_text("Thanks")
 
 
 def test_a_member_confirms_a_group_send(page: WatchedPage, played: DemoStage) -> None:
