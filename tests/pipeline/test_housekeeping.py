@@ -12,6 +12,7 @@ import pytest
 from tests.support.runtime import PNG, SEND, Site, lost, planted, refused
 from worker import To, replay
 from worker.config.settings import RetentionSettings
+from worker.control.audit import acting_through, audited
 from worker.delivery.maintenance.housekeeping import AFTER_FAILURE_S, BETWEEN_BATCHES_S, Housekeeping
 from worker.domain.job import part_id
 from worker.domain.outcome import Confirmation
@@ -262,6 +263,22 @@ def test_processes_and_windows_that_are_over_go(site: Site) -> None:
     there = {row.id for row in site.rows("select id from worker_processes")}
     assert "gone" not in there
     assert there >= {"holds", site.runtime.lease.incarnation}
+
+
+def test_looks_go_and_what_people_did_stays(site: Site) -> None:
+    """The audit keeps the rows of commands and of sign-ins, however old; a look goes after its own time, not before."""
+    for through, action in (("console.", "look"), ("console.", "sign_in"), ("console.", "replay"), ("", "replay")):
+        with acting_through(through), audited(site.database, action, person="ada", why="", asked={}):
+            pass
+    seen = []
+    for days in (6, 2):
+        site.advance(days * DAY)
+        seen.append(keep_house(site, RetentionSettings(looks_days=7)).get("looks", 0))
+
+    assert [0, 1] == seen
+    assert ["console.replay", "console.sign_in", "replay"] == sorted(
+        row.action for row in site.rows("select action from worker_audit")
+    )
 
 
 def test_batches_find_what_stands_behind_what_stays(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:

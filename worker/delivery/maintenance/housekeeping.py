@@ -80,6 +80,7 @@ class Housekeeping:
             _Task("processes", ENDED_PROCESS_DAYS, purge.purge_processes),
             _Task("sessions", ENDED_SESSION_DAYS, purge.purge_sessions),
             _Task("sign_ins", TRIED_SIGN_IN_DAYS, purge.purge_sign_ins),
+            _Task("looks", settings.looks_days, purge.purge_looks),
             # Last: a state database that is away ends the turn.
             _Task("lanes", QUIET_LANE_DAYS, purge.purge_lanes, of_state=True),
             _Task("lane_events", settings.callbacks_days, purge.purge_lane_events, of_state=True),

@@ -339,15 +339,18 @@ _LANE_EVENTS = "select id from worker_lane_events where happened_at < :before or
 
 _SESSIONS = "select id from worker_sessions where ends_at < :before limit :limit"
 _SIGN_INS = "select id from worker_sign_ins where tried_at < :before limit :limit"
+# By the ids, which are made by time, so that the rows of looks that are too young are not read.
+_LOOKS = "select id from worker_audit where id < :young and action = 'console.look' order by id limit :limit"
 
 
 def _purge_found(
     query: str, tables: Sequence[str], database: Database, before: int, after: str, *, key: str = "id"
 ) -> BatchResult:
     """Deletes the rows that a query finds, which returns one column of ids for each table."""
+    asked = {"before": before, "young": first_id(before), "limit": ROWS}
 
     def batch(connection: Connection) -> BatchResult:
-        rows = fetch(connection, query, {"before": before, "limit": ROWS})
+        rows = fetch(connection, query, asked)
         for column, table in enumerate(tables):
             _delete(connection, table, [row[column] for row in rows], key)
         return BatchResult(len(rows), "" if len(rows) == ROWS else None)
@@ -365,6 +368,8 @@ purge_sessions = partial(_purge_found, _SESSIONS, ("worker_sessions",))
 """Deletes sessions of the console that ended."""
 purge_sign_ins = partial(_purge_found, _SIGN_INS, ("worker_sign_ins",))
 """Deletes sign-ins that were tried before an instant."""
+purge_looks = partial(_purge_found, _LOOKS, ("worker_audit",))
+"""Deletes the audit's rows of people who read a text in the console; those of commands and sign-ins stay."""
 purge_lane_events = partial(_purge_found, _LANE_EVENTS, ("worker_lane_events",))
 """Deletes events of lanes."""
 
