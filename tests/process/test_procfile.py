@@ -47,6 +47,7 @@ def test_a_place_of_deployment_is_an_installation(make: Make, place: str) -> Non
     running.check_receiver()
     running.check_metrics()
     running.check_flower(job)
+    running.check_console()
     running.check_probes()
     assert dict.fromkeys(running.started, 0) == running.end()
 
@@ -74,7 +75,7 @@ class Installation:
     def __init__(self, stack: Stack, starts: list[Start]):
         self._stack = stack
         self._starts = starts
-        self._ports = {port: str(free_port()) for port in ("8090", "9464", "5555")}
+        self._ports = {port: str(free_port()) for port in ("8090", "8091", "9464", "5555")}
         for start in starts:
             if start.ends:
                 done = subprocess.run(self._command(start), capture_output=True, check=False, **self._options(start))
@@ -102,6 +103,13 @@ class Installation:
         assert 401 == self._get("5555", "/", auth=(LOGIN[0], "another")).status_code
         assert 200 == self._get("5555", "/", auth=LOGIN).status_code
         assert 403 == self._get("5555", f"/api/task/revoke/{job}", requests.post, auth=LOGIN).status_code
+
+    def check_console(self) -> None:
+        """The console is ready with no secret but the database's, and shows strangers the way in and no more."""
+        if "console" not in self.started:  # only the units start it without being asked to
+            return
+        assert [200, 200] == [self._get("8091", path).status_code for path in ("/readyz", "/sign-in")]
+        assert urlsplit(self._get("8091", "/jobs").url).path == "/sign-in"
 
     def check_probes(self) -> None:
         """Each process is what its own probes call healthy."""
@@ -135,7 +143,7 @@ class Installation:
         return [*found, "-n", f"celery@{start.name}"] if start.image and found[0] == "celery" else found
 
     def _here(self, start: Start, text: str) -> str:
-        text = re.sub(r"\b(8090|9464|5555)\b", lambda found: self._ports[found[1]], text)
+        text = re.sub(r"\b(8090|8091|9464|5555)\b", lambda found: self._ports[found[1]], text)
         return text.replace(SECRETS, str(self._folder(start))).replace(deployment.PROGRAMS, f"{PROGRAMS}/")
 
     def _options(self, start: Start) -> dict[str, Any]:

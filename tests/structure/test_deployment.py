@@ -18,16 +18,19 @@ from rig.stacks import STACKS, WITH_A_BROKER
 from worker.cli.commands import app
 from worker.config.settings import Settings, load_settings
 from worker.service import queues
+from worker.service.web.console import require_safe
 
 ROOT = Path(__file__).resolve().parents[2]
 PLACES = ("Procfile", "docker/compose.yaml", "docker/Dockerfile")
 SECRETS = "/run/secrets/"
+HASH = "$argon2id$v=19$m=65536,t=3,p=4$Axs1kIXGxxM5VtF4w39rMw$nU74HjNRCNnTQUQFIAY7n3fYEbsUcTjLf9OybDT68Ow"
 OURS = {
     "migrate": ["database"],
     "worker": ["hr", "database", "broker"],
     "embedded": ["hr"],
     "receiver": ["hr_callback_token", "hr_callback_aes_key", "database"],
     "metrics": ["database"],
+    "console": ["database"],
     "flower": ["broker", "flower"],
 }
 """The secrets of each service of ours; tests/process/test_procfile.py runs on them."""
@@ -133,6 +136,21 @@ def test_flower_does_not_start_without_a_login() -> None:
     assert b"FLOWER_BASIC_AUTH: is the login of Flower" in ended.stderr
 
 
+def test_the_consoles_settings_are_those_its_container_needs(services: dict[str, Any], tmp_path: Path) -> None:
+    """The lines at the end of docker/worker.toml, with a hash in the place of the words, let it listen for a proxy."""
+    text = _read("docker/worker.toml").replace("# [console", "[console")
+    text = re.sub(r"^# (?=(?:hosts|proxies|role|password) = )", "", text, flags=re.M)
+    settings = tmp_path / "worker.toml"
+    settings.write_text(text.replace("what `worker console hash` prints", HASH), encoding="utf-8")
+    asked = services["console"]["command"].split()[-1]
+
+    console = load_settings(settings).console
+
+    assert ["console"] == services["console"]["profiles"]
+    assert console.passwords == {"ada": HASH}
+    require_safe(console, asked.rpartition(":")[0], asked)
+
+
 def test_no_password_is_empty_or_written_down(compose: dict[str, Any], services: dict[str, Any]) -> None:
     """Every variable of a credential names the file of a secret, and the files are nowhere but in docker/secrets."""
     given = {
@@ -195,7 +213,8 @@ def test_compose_starts_what_the_procfile_starts(services: dict[str, Any]) -> No
         for name, line in started.items()
     }
     assert shlex.split(processes["worker"]) == re.findall(r'"([^"]+)"', _read("docker/Dockerfile").split("CMD")[1])
-    assert {*processes, "migrate", "embedded"} == {name for name, service in services.items() if "build" in service}
+    ours = {name for name, service in services.items() if "build" in service}
+    assert {*processes, "migrate", "embedded", "console"} == ours
 
 
 def _program(line: str) -> list[str]:

@@ -163,7 +163,7 @@ def test_the_chart_refuses_values_that_cannot_be(values: dict[str, Any]) -> None
         chart.validate_schema(values)
 
 
-@pytest.mark.parametrize("path", [one for one in PLAIN if one.parent.name == "kubernetes"], ids=lambda one: one.stem)
+@pytest.mark.parametrize("path", [one for one in PLAIN if one.parent.name != "operators"], ids=lambda one: one.stem)
 def test_kubernetes_takes_the_manifests(path: Path) -> None:
     """By the schemas of its newest release, and no key that it does not know."""
     version = kubernetes_validate.latest_version()
@@ -189,8 +189,18 @@ def test_each_pod_has_what_selects_it() -> None:
     scaled = {one["spec"]["scaleTargetRef"]["name"] for one in DOCUMENTS if one["kind"] == "ScaledObject"}
 
     assert sorted(components) == sorted(policies)
-    assert sorted(set(components) - {"metrics", "migrate"}) == sorted(budgets)
+    assert sorted(set(components) - {"metrics", "migrate", "console"}) == sorted(budgets)
     assert {one["metadata"]["name"] for name, one in components.items() if name.startswith("worker-")} == scaled
+
+
+@pytest.mark.parametrize(("settings", "ports"), [("", [53, 53, 5432]), ("[console.oidc]", [53, 53, 5432, 443])])
+def test_a_console_reaches_its_database_and_its_provider(settings: str, ports: list[int]) -> None:
+    """By the network's policy nothing else, and where no OpenID provider is set not that either."""
+    policies = yaml.safe_load_all(manifests.rendered({"settings": settings})["networkpolicy.yaml"])
+
+    [ways] = [one["spec"]["egress"] for one in policies if one["metadata"]["name"].endswith("-console")]
+
+    assert ports == [port["port"] for way in ways for port in way["ports"]]
 
 
 def test_the_vault_has_every_secret_that_a_pod_is_given() -> None:

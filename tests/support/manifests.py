@@ -1,7 +1,7 @@
 """Writes deploy/kubernetes out of the Helm chart: `python -m tests.support.manifests`, which is `make manifests`.
 
-The plain manifests are the chart with its default values, and under `operators` what it adds where KEDA and the
-Prometheus operator are. A test compares them, so neither can drift.
+The plain manifests are the chart with its default values, under `optional` what it adds when it is asked to, and under
+`operators` what it adds where KEDA and the Prometheus operator are. A test compares them, so neither can drift.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ ROOT = Path(__file__).resolve().parents[2]
 CHART = ROOT / "deploy/helm/im-delivery-worker"
 PLAIN = ROOT / "deploy/kubernetes"
 NAME = "im-delivery-worker"
+WITH_CONSOLE = {"console": {"enabled": True}}
 WITH_OPERATORS = {"autoscaling": {"enabled": True}, "prometheusOperator": {"enabled": True}}
 HEAD = "# Written by `make manifests` out of deploy/helm/im-delivery-worker.\n"
 
@@ -30,10 +31,12 @@ def rendered(values: Mapping[str, Any], release: str = NAME) -> dict[str, str]:
 def manifests() -> Iterator[tuple[Path, str]]:
     """Each file of deploy/kubernetes with what belongs into it."""
     core = rendered({})
-    for name, text in rendered(WITH_OPERATORS).items():
-        folder = PLAIN if name in core else PLAIN / "operators"
-        lines = [line.rstrip() for line in core.get(name, text).strip().splitlines()]
-        yield folder / name, HEAD + "\n".join(lines).removeprefix("---\n") + "\n"
+    written = {PLAIN / name: text for name, text in core.items()}
+    for folder, values in (("optional", WITH_CONSOLE), ("operators", WITH_OPERATORS)):
+        written |= {PLAIN / folder / name: text for name, text in rendered(values).items() if name not in core}
+    for path, text in written.items():
+        lines = [line.rstrip() for line in text.strip().splitlines()]
+        yield path, HEAD + "\n".join(lines).removeprefix("---\n") + "\n"
 
 
 if __name__ == "__main__":
