@@ -6,6 +6,7 @@ import re
 
 from bench import capacity_model as model
 from tests.docs.page import ROOT
+from worker.console import app as console
 from worker.service.web.receiver import THREADS
 
 PAGE = (ROOT / "docs/capacity.md").read_text(encoding="utf-8")
@@ -51,6 +52,7 @@ def test_memory_and_connections_are_those_of_the_formulas() -> None:
     assert ["threads + 8"] == _row("worker, PostgreSQL")
     assert ["2 * (threads + 8)"] == _row("worker, MariaDB")
     assert [f"{THREADS} (twice on MariaDB)"] == _row("`worker receiver`")
+    assert [f"{console.THREADS} (twice on MariaDB)"] == _row("`worker console`")
 
 
 def test_tolerances_are_named() -> None:
