@@ -91,7 +91,7 @@ JOBS: Mapping[str, tuple[str, str]] = {
     "job.since": ("自", "Since"),
     "job.until": ("至", "Until"),
     "job.why": ("原因", "Why"),
-    "job.more_waits": ("另有 {count} 个分片在等待", "{count} more parts wait"),
+    "job.more_waits": ("另有 {count} 个分片在等待", "further parts that wait: {count}"),
     "job.codes": ("卡片还可更新 {count} 次", "The card can be updated {count} times more"),
     "job.follow_up": ("未结束的后续任务（{kind}）", "An open {kind} of it:"),
     "job.can_do": ("可执行的操作", "What can be done now"),

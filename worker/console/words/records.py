@@ -99,7 +99,7 @@ RECORDS: Mapping[str, tuple[str, str]] = {
         "带有顺序键：确认未发送后，后面的任务会继续；如需原位补发，请先重放",
         "of them have an order_key: those behind go on when they end as not sent; replay first what is to go instead",
     ),
-    "order.total.jobs": ("共 {count} 个任务", "{count} jobs in all"),
+    "order.total.jobs": ("共 {count} 个任务", "jobs in all: {count}"),
     "order.total.parts": ("共 {count} 个分片", "{count} parts in all"),
     "order.more": (
         "期间又有新的内容符合条件，数量已超过您看到的。请重新确认。",

@@ -92,17 +92,17 @@ _LABELS = (("class", "scope", "do", "from gettoken"), ("类别", "范围", "处�
 
 def explained(code: int, row: Errcode, at_gettoken: Errcode | None, *, chinese: bool) -> list[str]:
     """Code and meaning, then class, scope and what to do."""
-    said = int(chinese)
+    said, colon = int(chinese), "：" if chinese else ": "
     kind, scope, do, from_gettoken = _LABELS[said]
     meaning, what = _told(row)[said]
     lines = [
         f"{code}  {meaning}",
-        f"{kind}: {_CLASSES[row.kind][said]}",
-        f"{scope}: {_SCOPES[row.scope][said]}",
-        f"{do}: {what}",
+        f"{kind}{colon}{_CLASSES[row.kind][said]}",
+        f"{scope}{colon}{_SCOPES[row.scope][said]}",
+        f"{do}{colon}{what}",
     ]
     if at_gettoken is not None:
-        lines.append(f"{from_gettoken}: {'; '.join(_told(at_gettoken)[said])}")
+        lines.append(f"{from_gettoken}{colon}{'; '.join(_told(at_gettoken)[said])}")
     return lines
 
 
