@@ -10,13 +10,13 @@ from importlib.resources import files
 from typing import Any
 from urllib.parse import quote, urlencode
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from jinja2 import Environment
 from markupsafe import Markup
 
 from worker.console.page import View
 from worker.console.visit import Visit
 from worker.console.words import say
-from worker.drawing import Lang, state_badge, stylesheet
+from worker.drawing import Lang, environment, state_badge, stylesheet
 
 _HERE = files("worker.console")
 _TYPES = {"css": "text/css; charset=utf-8", "js": "text/javascript; charset=utf-8", "svg": "image/svg+xml"}
@@ -105,10 +105,4 @@ def _say_in(lang: Lang) -> Callable[..., str]:
 
 @cache
 def _environment() -> Environment:
-    return Environment(
-        loader=FileSystemLoader(str(_HERE / "templates")),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
+    return environment("worker.console")

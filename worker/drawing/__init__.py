@@ -1,10 +1,10 @@
-"""The room that draws: a message as people see it, the states of jobs, and the style of every page.
+"""The room that draws: a message as people see it, the states of jobs, and how every page is escaped and styled.
 
 Pure: the vendor's JSON in, safe HTML out. It knows no other room, no clock, no network, and no file but its own
 templates and style sheets. The simulator's inbox and the console share it.
 """
 
-from worker.drawing.draw import draw
+from worker.drawing.draw import draw, environment
 from worker.drawing.shown import Actions, Channel, Lang, Shown
 from worker.drawing.states import STATES, StateWord, Tone, state_badge, state_word
 from worker.drawing.style import stylesheet
@@ -18,6 +18,7 @@ __all__ = [
     "StateWord",
     "Tone",
     "draw",
+    "environment",
     "state_badge",
     "state_word",
     "stylesheet",

@@ -36,21 +36,21 @@ PRESSED = frozenset({"template_card", "markdown", "campaign"})
 """Templates with something to press."""
 
 
-def _environment() -> Environment:
-    made = Environment(
-        loader=PackageLoader("worker.drawing"),
+def environment(package: str, folder: str = "templates") -> Environment:
+    """The templates of a package: escaped, with an error for a variable that was not given, and read once."""
+    return Environment(
+        loader=PackageLoader(package, folder),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
         auto_reload=False,
     )
-    for name in made.list_templates():
-        made.get_template(name)
-    return made
 
 
-ENVIRONMENT = _environment()
+ENVIRONMENT = environment("worker.drawing")
+for _name in ENVIRONMENT.list_templates():
+    ENVIRONMENT.get_template(_name)
 
 
 def draw(shown: Shown, lang: Lang = "zh") -> Markup:

@@ -13,9 +13,7 @@ from importlib.resources import files
 from typing import Any
 from urllib.parse import quote, unquote
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
-
-from worker.drawing import stylesheet
+from worker.drawing import environment, stylesheet
 from worker.simulator.answers import HttpAnswer, as_json
 from worker.simulator.inbox import guard
 from worker.simulator.inbox.acts import ActOutcome, Form, carry_out
@@ -31,14 +29,7 @@ from worker.simulator.request import HttpRequest
 from worker.simulator.world import Controlled
 
 ROOT = "/_inbox/"
-ENVIRONMENT = Environment(
-    loader=PackageLoader("worker.simulator.inbox", "assets/templates"),
-    autoescape=True,
-    undefined=StrictUndefined,
-    trim_blocks=True,
-    lstrip_blocks=True,
-    auto_reload=False,
-)
+ENVIRONMENT = environment("worker.simulator.inbox", "assets/templates")
 HTML = {"Content-Type": "text/html; charset=utf-8"}
 LONGEST_TOLD = 300
 """Characters of a refusal that are told; a cookie holds them."""
