@@ -11,8 +11,10 @@ from typing import Annotated, Any
 
 import typer
 
+from worker.domain.job_filter import INSTANT_EXAMPLE, INSTANT_FORMAT
+
 Json = Annotated[bool, typer.Option("--json", help="Machine-readable output.")]
-INSTANT: dict[str, Any] = {"formats": ["%Y-%m-%dT%H:%M:%S%z"], "metavar": "2026-11-21T18:00:00+0800"}
+INSTANT: dict[str, Any] = {"formats": [INSTANT_FORMAT], "metavar": INSTANT_EXAMPLE}
 Account = Annotated[str | None, typer.Option(help="Only this account's.")]
 Channel = Annotated[str | None, typer.Option(help="Only this channel's.")]
 OfKind = Annotated[str | None, typer.Option("--kind", help="Only jobs of this kind, such as send.")]

@@ -32,7 +32,8 @@ NAMING = ("ids", "recipient", "dedupe_key", "order_key", "msgid", "text_hash", "
 
 
 INSTANT_FORMAT = "%Y-%m-%dT%H:%M:%S%z"
-"""How a person types an instant, such as 2026-11-21T18:00:00+0800."""
+"""How a person types an instant."""
+INSTANT_EXAMPLE = "2026-11-21T18:00:00+0800"
 
 
 def _instant(text: str) -> datetime:
@@ -44,7 +45,7 @@ _TYPED: Mapping[str, Callable[[str], Any]] = {
     "errcode": int,
     **dict.fromkeys(INSTANTS, _instant),
 }
-_EXAMPLES = dict.fromkeys(INSTANTS, "give one such as 2026-11-21T18:00:00+0800")
+_EXAMPLES = dict.fromkeys(INSTANTS, f"give one such as {INSTANT_EXAMPLE}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
