@@ -22,6 +22,17 @@ async def ask(
     app: Any, method: str, path: str, query: Mapping[str, str] | None = None, body: bytes | Iterable[bytes] = b""
 ) -> Answer:
     """One request; a body of several pieces arrives piece by piece, one that ends with None never ends."""
+    sent = await exchange(
+        app,
+        {"method": method, "path": path, "raw_path": path.encode(), "query_string": urlencode(query or {}).encode()},
+        body,
+    )
+    headers = {name.decode(): value.decode() for name, value in sent[0]["headers"]}
+    return Answer(sent[0]["status"], b"".join(part.get("body", b"") for part in sent[1:]), headers)
+
+
+async def exchange(app: Any, asked: Mapping[str, Any], body: bytes | Iterable[bytes | None]) -> list[dict[str, Any]]:
+    """What an application sends for a request, whose scope has the fields `asked`; its body arrives as in `ask`."""
     pieces = iter([body] if isinstance(body, bytes) else body)
     sent: list[dict[str, Any]] = []
 
@@ -40,19 +51,15 @@ async def ask(
         "type": "http",
         "asgi": {"version": "3.0"},
         "http_version": "1.1",
-        "method": method,
         "scheme": "http",
-        "path": path,
-        "raw_path": path.encode(),
-        "query_string": urlencode(query or {}).encode(),
         "root_path": "",
         "headers": [],
         "client": ("127.0.0.1", 1),
         "server": ("127.0.0.1", 80),
+        **asked,
     }
     await app(scope, receive, send)
-    headers = {name.decode(): value.decode() for name, value in sent[0]["headers"]}
-    return Answer(sent[0]["status"], b"".join(part.get("body", b"") for part in sent[1:]), headers)
+    return sent
 
 
 def asked(app: Callable[..., Any], *arguments: Any, **options: Any) -> Answer:

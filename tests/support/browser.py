@@ -10,6 +10,8 @@ from http.cookies import SimpleCookie
 from typing import Any
 from urllib.parse import urlencode, urlsplit
 
+from tests.support.asgi import exchange
+
 FORM = "application/x-www-form-urlencoded"
 
 
@@ -92,20 +94,7 @@ class Browser:
     async def _ask(
         self, method: str, path: str, body: bytes | Iterable[bytes | None], headers: Mapping[str, str]
     ) -> Shown:
-        pieces = iter([body] if isinstance(body, bytes) else body)
-        sent: list[dict[str, Any]] = []
-
-        async def receive() -> dict[str, Any]:
-            piece = next(pieces, b"")
-            if piece is None:
-                await asyncio.Event().wait()
-            return {"type": "http.request", "body": piece, "more_body": bool(piece) and not isinstance(body, bytes)}
-
-        async def send(message: dict[str, Any]) -> None:
-            sent.append(message)
-
-        await self._app(self._scope(method, path, headers), receive, send)
-        return self._kept(sent)
+        return self._kept(await exchange(self._app, self._scope(method, path, headers), body))
 
     def _scope(self, method: str, path: str, headers: Mapping[str, str]) -> dict[str, Any]:
         given = {"host": self.host, **{name.replace("_", "-"): value for name, value in headers.items()}}
@@ -113,9 +102,6 @@ class Browser:
             given.setdefault("cookie", "; ".join(f"{name}={value}" for name, value in self.cookies.items()))
         parts = urlsplit(path)
         return {
-            "type": "http",
-            "asgi": {"version": "3.0"},
-            "http_version": "1.1",
             "method": method,
             "scheme": self.scheme,
             "path": parts.path,
@@ -124,7 +110,6 @@ class Browser:
             "root_path": self._root,
             "headers": [(name.encode(), value.encode()) for name, value in given.items()],
             "client": (self.client, 1),
-            "server": ("127.0.0.1", 80),
         }
 
     def _kept(self, sent: list[dict[str, Any]]) -> Shown:
