@@ -69,7 +69,7 @@ def test_a_job_is_found_and_replayed_by_keyboard_alone(browser: Browser, stand: 
         page.page.wait_for_url(f"**/jobs/{stand.outbox.refused}")
         page.tab_to(page.page.get_by_role("link", name="Replay"))
         page.page.keyboard.press("Enter")
-        expect(page.page.get_by_text("1 job")).to_be_visible()
+        expect(page.page.get_by_text("jobs in all: 1")).to_be_visible()
         page.tab_to(page.page.get_by_role("button", name="Replay"))
         page.page.keyboard.press("Enter")
 
