@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import socket
+import stat
+import threading
+from contextlib import suppress
 from typing import Any
 
 import pytest
 import uvicorn
 from uvicorn.server import ServerState
 
-from worker.service.web.serving import PromptProtocol
+from worker.service.web.serving import HEAD_BYTES, PromptProtocol, serving_beside
 
 ASKED = b"GET / HTTP/1.1\r\nhost: localhost\r\n\r\n"
 
@@ -58,3 +63,115 @@ def test_a_request_is_answered_however_long_that_takes() -> None:
     read = asyncio.run(answered(ASKED, ASKED[:-2]))
 
     assert 1 == read.count(b"200 OK")
+
+
+CHUNKED = b"POST / HTTP/1.1\r\nhost: localhost\r\ntransfer-encoding: chunked\r\n\r\n"
+
+
+class Wire(asyncio.Transport):
+    """A connection of which only its end is looked at."""
+
+    def __init__(self) -> None:
+        super().__init__({"socket": socket.socket()})
+        self.written, self.is_closed = b"", False
+
+    def write(self, data: Any) -> None:
+        """Keeps what is answered."""
+        self.written += data
+
+    def pause_reading(self) -> None:
+        """What comes is fed all the same."""
+
+    def resume_reading(self) -> None:
+        """Nothing was paused."""
+
+    def is_closing(self) -> bool:
+        """Whether the server has had enough."""
+        return self.is_closed
+
+    def close(self) -> None:
+        """Ends it."""
+        self.is_closed = True
+
+
+async def fed(*pieces: bytes) -> tuple[int, bytes]:
+    """How many bytes a server takes on one connection, and what it answers."""
+    config, wire, taken = uvicorn.Config(app, log_config=None, lifespan="off"), Wire(), 0
+    server = PromptProtocol(config, ServerState(), {})
+    server.connection_made(wire)
+    for piece in pieces:
+        if not wire.is_closed:
+            taken += len(piece)
+            server.data_received(piece)
+    server.connection_lost(None)
+    wire.get_extra_info("socket").close()
+    for task in server.tasks:
+        task.cancel()
+    return taken, wire.written
+
+
+@pytest.mark.parametrize(
+    ("begun", "piece"),
+    [
+        (b"GET /", b"a" * 1024),
+        (ASKED[:-2], b"a: " + b"b" * 1019 + b"\r\n"),
+        (ASKED[:-2] + b"a: ", b"b" * 1024),
+        (CHUNKED + b"0\r\n", b"a: " + b"b" * 1019 + b"\r\n"),
+        (ASKED + ASKED[:-2], b"a: " + b"b" * 1019 + b"\r\n"),
+    ],
+    ids=["address", "headers", "one header", "after the body", "behind another request"],
+)
+def test_a_request_without_an_end_is_not_kept(begun: bytes, piece: bytes) -> None:
+    """uvicorn would keep all that comes, until the machine has no memory left."""
+    taken, answer = asyncio.run(fed(begun, *[piece] * 1000))
+
+    assert HEAD_BYTES < taken < HEAD_BYTES + 2 * len(piece) + len(begun)
+    assert answer.startswith(b"HTTP/1.1 400 ")
+
+
+def test_a_body_is_left_to_the_application() -> None:
+    """However long: only what is beside it is counted, and each request by itself."""
+    chunks = [b"400\r\n" + b"a" * 0x400 + b"\r\n"] * (8 * HEAD_BYTES // 0x400)
+    sent = [CHUNKED, *chunks, b"0\r\n\r\n", *[ASKED] * (2 * HEAD_BYTES // len(ASKED))]
+
+    assert (sum(map(len, sent)), b"") == asyncio.run(fed(*sent))
+
+
+@pytest.mark.skipif(not hasattr(socket, "TCP_USER_TIMEOUT"), reason="only Linux can be told")
+def test_a_client_that_reads_no_answer_is_given_up() -> None:
+    """By the system, whether the answer is under way or was written whole; what goes on, however slowly, may."""
+    assert 1000 * PromptProtocol.reader_s == accepted_with(socket.TCP_USER_TIMEOUT)
+
+
+def test_an_answer_does_not_wait_for_an_acknowledgement() -> None:
+    """Also not beside a worker, on a socket that is bound before the server begins."""
+    assert accepted_with(socket.TCP_NODELAY)
+
+
+def accepted_with(option: int) -> int:
+    """What an option is on the server's end of a connection to a console beside a worker."""
+    told: list[str] = []
+    listens = threading.Event()
+
+    def tell(address: str) -> None:
+        told.append(address)
+        listens.set()
+
+    with serving_beside(app, "127.0.0.1", 0, "console", "console.listen", tell):
+        assert listens.wait(60)
+        host, port = told[0].removeprefix("http://").split(":")
+        with socket.create_connection((host, int(port))) as client:
+            client.sendall(ASKED)
+            assert client.recv(1)
+            return option_of_other_end(client, option)
+
+
+def option_of_other_end(client: socket.socket, option: int) -> int:
+    """An option of the socket within this process that a client is connected with."""
+    for number in map(int, os.listdir("/dev/fd")):
+        with suppress(OSError):
+            if stat.S_ISSOCK(os.fstat(number).st_mode):
+                with socket.socket(fileno=os.dup(number)) as end:
+                    if end.getpeername() == client.getsockname():
+                        return end.getsockopt(socket.IPPROTO_TCP, option)
+    raise AssertionError("it is not in this process")

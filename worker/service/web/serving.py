@@ -20,24 +20,57 @@ from worker.domain.errors import ConfigurationError
 DRAIN_S = 10
 CONNECTIONS = 1000
 HEAD_S = 10.0
+HEAD_BYTES = 64 * 1024
+READER_S = 30
+"""Seconds in which a client has to take some of an answer."""
 
 
 class PromptProtocol(HttpToolsProtocol):
-    """Closes a connection on which the head of a request does not arrive in time; uvicorn itself waits for ever."""
+    """Closes a connection on which a request's head is late or endless, or an answer is not read.
+
+    uvicorn itself waits for ever, and keeps whatever comes.
+    """
 
     head_s = HEAD_S
+    reader_s = READER_S
     _late: asyncio.TimerHandle | None = None
+    _beside_body: int | None = 0
+    """Bytes of this request that are not its body: its head, and what follows a body in chunks.
+
+    None: it began in the piece that is being read, whose bytes may be another request's too.
+    """
+    _body = 0
+    """Bytes of the piece that is being read which are a body's."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """Waits for the first request."""
+        """Waits for the first request, and has the system see to answers that are not read."""
         super().connection_made(transport)
+        own = transport.get_extra_info("socket")
+        # Or each answer waits 40 ms for the browser's acknowledgement: asyncio sees to it only for sockets of its own.
+        own.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        if hasattr(socket, "TCP_USER_TIMEOUT"):  # Linux
+            own.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, int(1000 * self.reader_s))
         self._wait()
 
     def data_received(self, data: bytes) -> None:
         """Waits for the rest of a further request on the same connection."""
         if self._late is None and (self.cycle is None or self.cycle.response_complete):
             self._wait()
+        self._body = 0
         super().data_received(data)
+        self._beside_body = 0 if self._beside_body is None else self._beside_body + len(data) - self._body
+        if self._beside_body > HEAD_BYTES and not self.transport.is_closing():
+            self.send_400_response("Too long.")
+
+    def on_message_begin(self) -> None:
+        """Counts anew."""
+        super().on_message_begin()
+        self._beside_body = None
+
+    def on_body(self, body: bytes) -> None:
+        """Leaves a body to the application, which says how long it may be."""
+        self._body += len(body)
+        super().on_body(body)
 
     def on_headers_complete(self) -> None:
         """Waits no more: of its body the application says how long it may take."""
@@ -83,8 +116,6 @@ def serving_beside(
     config = _config(app, host, port)
     with _able_to_listen(asked):
         listening = config.bind_socket()
-        # Or each answer waits 40 ms for the browser's acknowledgement: asyncio sees to it only for sockets of its own.
-        listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     server = _Beside(config, name, ready)
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]}, name=name, daemon=True)
     thread.start()
@@ -102,6 +133,7 @@ def _config(app: ASGIApp, host: str, port: int) -> uvicorn.Config:
         host,
         port,
         http=PromptProtocol,
+        ws="none",
         log_config=None,
         # Its lines would show query strings.
         access_log=False,
