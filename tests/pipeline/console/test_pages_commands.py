@@ -281,6 +281,21 @@ def test_an_operator_acts_on_its_own_accounts_alone(site: Site) -> None:
     assert {"own": 200, "other": 403, "both": 403, "any": 403, "its": 200, "all": 403, "lane": 403} == statuses
 
 
+@pytest.mark.parametrize("asked", ["lift?name=hr", f"retry?event={'e' * 32}"], ids=["a lane", "an event"])
+def test_an_own_account_beside_the_name_of_anothers_gives_no_right(site: Site, asked: str) -> None:
+    """What is named decides, neither a field that the command does not ask nor one of a form."""
+    fill(site)
+    person = Person(site, "operator", frozenset({"it"}))
+    (command, _, named), fields = asked.partition("?"), {"shown": "1", "why": "mine", "account": "it"}
+
+    shown = person.get(f"/commands/{asked}&account=it")
+    given = person.post(f"/commands/{command}", **fields, **dict([named.split("=")]))
+
+    assert (403, 403) == (shown.status, given.status)
+    assert site.lane("hr").parked  # type: ignore[union-attr]
+    assert [3] == [row.state for row in site.rows("select state from worker_events")]
+
+
 def test_a_long_command_answers_before_its_end() -> None:
     """With its row, from which its progress is read; those behind it wait, and few of them."""
     goes_on, background = Event(), Background()

@@ -109,6 +109,13 @@ def _accounts(ask: Ask, order: Order) -> set[str | None]:
     wanted = order.wanted
     if ask.may_act(None):
         return {None}
+    # First what names one thing: such a command asks no filter, so the account of one that was given says nothing.
+    if name := order.options.get("name"):
+        return {account_of(name)}
+    if event := order.options.get("event"):
+        with ask.reading() as connection:
+            row = read_event(connection, event)
+        return {None if row is None else row["account"]}
     if wanted is not None and wanted.account is not None:
         return {wanted.account}
     if wanted is not None and wanted.ids is not None:
@@ -116,12 +123,6 @@ def _accounts(ask: Ask, order: Order) -> set[str | None]:
         with ask.reading() as connection:
             found = {job.id: job.account for job in jobs_of(connection, wanted, ids)}
         return {found.get(id) for id in ids}
-    if name := order.options.get("name"):
-        return {account_of(name)}
-    if event := order.options.get("event"):
-        with ask.reading() as connection:
-            row = read_event(connection, event)
-        return {None if row is None else row["account"]}
     return {None}
 
 
