@@ -68,11 +68,13 @@ def own_path(text: str) -> Moved:
         parts = urlsplit(text)
     except ValueError:
         return Moved("/")
-    # What a browser takes for the beginning of a host, or drops before it looks: `//host`, `/\host`, `/<tab>/host`.
-    is_own = text.startswith("/") and not text.startswith("//") and not parts.scheme and not parts.netloc
+    path = unquote(parts.path)
+    # What a browser takes for the beginning of a host, or drops before it looks: `//host`, `/\host`, `/<tab>/host`. The
+    # path is quoted anew, but for its slashes: `/%2Fhost` would become `//host`.
+    is_own = text.startswith("/") and not text.startswith("//") and not path.startswith("//")
     if not is_own or "\\" in text or any(ord(sign) < 0x20 for sign in text):
         return Moved("/")
-    return Moved(unquote(parts.path), values_of(QueryParams(parts.query)))
+    return Moved(path, values_of(QueryParams(parts.query)))
 
 
 def values_of(query: QueryParams) -> dict[str, list[str]]:

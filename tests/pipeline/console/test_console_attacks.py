@@ -106,6 +106,8 @@ def _encoded(fields: dict[str, str]) -> bytes:
         "\\\\evil.example",
         "/\t/evil.example",
         "///evil.example",
+        "/%2Fevil.example",
+        "/%2f%2Fevil.example/jobs",
         "javascript:alert(1)",
         "evil.example",
         "http:evil.example",
