@@ -134,3 +134,14 @@ def test_a_reader_tries_no_guess_of_a_text(site: Site) -> None:
 
     assert all("is searched by those alone who may read texts" in page for page in refused)
     assert "lisi" not in person.get("/jobs?account=hr").text
+
+
+def test_a_key_is_guessed_by_those_alone_who_may_read_it(site: Site) -> None:
+    """Each leads whom it is no secret to the job, and all others nowhere: by its id all of them find it."""
+    job = fill(site).accepted
+    readers = [Person(site, "reader"), Person(site, "support", frozenset({"it"}))]
+    own = Person(site, "support", frozenset({"hr"}))
+
+    assert f"/jobs/{job}" == own.get("/find?name=d").location
+    assert [200, 200] == [person.get("/find?name=d").status for person in readers]
+    assert [f"/jobs/{job}"] * 2 == [person.get(f"/find?name={job}").location for person in readers]

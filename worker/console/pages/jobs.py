@@ -117,13 +117,17 @@ def doubts(ask: Ask) -> View:
 
 
 def find(ask: Ask) -> View | Moved:
-    """Goes to the job that is meant by an id, the beginning of one, a part, a dedupe key, a task_id or a msgid."""
+    """Goes to the job that is meant by an id, the beginning of one, a part, a dedupe key, a task_id or a msgid.
+
+    A dedupe key or a task_id is a word of the producer's: where the viewer may not read it, a guess finds nothing.
+    """
     name = ask.query.get("name", "").strip()
     if not name:
         return Moved("/jobs")
+    readable = [account for account in ask.site.accounts.names() if may_read_texts(ask.viewer, account)]
     try:
         with ask.reading() as connection:
-            return Moved(f"/jobs/{find_named(connection, name, ask.site.accounts.names())}")
+            return Moved(f"/jobs/{find_named(connection, name, readable)}")
     except (JobNotFound, UnicodeEncodeError):
         return show(ask, "nothing_found.html", ask.say("jobs.find"), name=name)
 
