@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from datetime import datetime, timedelta
+from datetime import datetime, timedelta, timezone
 from typing import Any
 
 import pytest
@@ -297,6 +297,8 @@ def test_what_a_filter_may_not_say(site: Site) -> None:
         ({"recipient": " "}, "recipient: says nothing"),
         ({"tag": "a\0"}, "tag: holds a NUL character"),
         ({"ended_from": datetime(2026, 1, 1)}, "ended_from"),
+        ({"ended_from": datetime.min.replace(tzinfo=timezone(HOUR))}, "ended_from: is before the year 1"),
+        ({"ended_before": datetime.max.replace(tzinfo=timezone(-HOUR))}, "ended_before: is .* after 9999"),
         ({"ended_from": at(site) - (MOST_HOURS + 1) * HOUR}, r"ended_from: is too long ago .*; give ended_before too"),
         ({"called_from": at(site)}, "filter: is about calls, and a list is about jobs"),
         ({"ids": ["0" * 32 + "-0"]}, "ids: name single parts"),

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 
 
 class WorkerError(Exception):
@@ -82,10 +82,15 @@ class Problem:
 
 
 def aware_problems(name: str, value: object) -> Iterator[Problem]:
-    """The problem of an instant that is given and is no datetime with a time zone."""
+    """The problem of an instant that is given and is no datetime with a time zone, or has no place in UTC."""
+    remedy = "use one such as datetime(2026, 7, 1, 9, tzinfo=UTC), or leave it out"
     if value is not None and not (isinstance(value, datetime) and value.utcoffset() is not None):
-        remedy = "use one such as datetime(2026, 7, 1, 9, tzinfo=UTC), or leave it out"
         yield Problem(name, "is not an aware datetime", remedy)
+    elif isinstance(value, datetime):
+        try:
+            value.astimezone(UTC)
+        except OverflowError:
+            yield Problem(name, "is before the year 1 or after 9999 in UTC", remedy)
 
 
 class CheckFailed(WorkerError):
