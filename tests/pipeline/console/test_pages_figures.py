@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import timedelta
+from urllib.parse import urlencode
 
 import pytest
 
@@ -321,3 +322,37 @@ def test_a_group_send_says_how_far_its_members_are(database: Database, driven_cl
     assert "sent 1 waiting 2" in page
     assert "0 of 1 members have sent" in page
     assert "wm1" not in page
+
+
+@pytest.mark.parametrize("before", ["x", "9" * 30, "\u0669", "-"])
+def test_a_place_in_a_list_that_is_none_is_its_beginning(site: Site, before: str) -> None:
+    """A page behind a place that no database can hold is no error."""
+    fill(site)
+
+    shown = {
+        path: Person(site).get(f"/{path}?{urlencode({'before': before})}").status
+        for path in ("jobs", "doubts", "inbound", "events", "lanes", "audit")
+    }
+
+    assert dict.fromkeys(shown, 200) == shown
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/jobs?ids=a%00b",
+        "/lanes?account=%00",
+        "/inbound?event=a%00",
+        "/audit?before=1-%00",
+        "/audit/\0",
+        "/jobs/\0/message",
+    ],
+)
+def test_a_nul_character_is_no_word(site: Site, path: str) -> None:
+    """It is refused as what it is, not as a database that is away."""
+    assert 400 == Person(site).get(path).status
+
+
+def test_a_nul_character_in_a_form_is_no_word(site: Site) -> None:
+    """The same."""
+    assert [400, 400] == [Person(site).post("/commands/hold", **form).status for form in ({"ids": "\0"}, {"why": "\0"})]

@@ -215,7 +215,7 @@ def inbound_page(
     """
     columns = "id, account, event, person, happened_at, received_at, part_id"
     at, _, id = (before or "").partition("-")
-    given = {"at": int(at) if at.isdecimal() else 2**62, "id": id, "limit": limit}
+    given = {"at": int(at) if at.isdecimal() and len(at) < 19 else 2**62, "id": id, "limit": limit}
     behind = "received_at < :at or (received_at = :at and id < :id)"
     newest = (
         f"select {columns} from worker_inbound where received_at <= :at and ({behind})"
