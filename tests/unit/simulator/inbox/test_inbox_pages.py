@@ -213,6 +213,17 @@ def test_group_chats_blackboards_and_campaigns_have_conversations(vendor: Vendor
     assert "Waits for the member (recipients: 2)" in campaign
 
 
+def test_a_group_send_shows_the_cover_of_its_mini_program(vendor: Vendor, browser: Browser) -> None:
+    """Though the vendor's list of tasks leaves it out."""
+    cover = vendor.upload(PNG, "image", "cover.png")["media_id"]
+    shop = {"title": "Shop", "pic_media_id": cover, "appid": "wx1", "page": "p"}
+    attachments = [{"msgtype": "miniprogram", "miniprogram": shop}]
+    task = {"external_userid": ["wm1"], "sender": "chenmo", "attachments": attachments}
+    vendor.post("externalcontact/add_msg_template", {"chat_type": "single", **task})
+
+    assert f'<img src="/_inbox/media/{cover}/cover.png"' in browser.talk("campaign:ww1:chenmo")
+
+
 def test_pictures_are_looked_at_and_files_saved(vendor: Vendor, browser: Browser) -> None:
     """By their bytes; what claims to be a picture and is a page is saved, too."""
     picture = vendor.upload(PNG, "image", "a.png")["media_id"]

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 from pydantic import BaseModel, ConfigDict, Field
 
 from worker.simulator.request import HttpRequest
-from worker.simulator.wecom_external.calls.creating import told
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -87,7 +86,7 @@ def _foreign(simulator: "Controlled", request: HttpRequest) -> Any:
     task = world.external.keep(
         given.corpid,
         given.chat_type,
-        told(content),
+        content,
         given.members,
         creator=given.creator,
         create_type=given.create_type,

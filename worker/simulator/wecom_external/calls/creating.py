@@ -32,17 +32,8 @@ def create(world: "World", app: App, body: Json, seq: int) -> HttpAnswer:
     if reach.failed:
         world.rulings.note(seq, "unknown", fail_list="|".join(reach.failed))
     _refuse_nobody(world, reach)
-    task = world.external.keep(app.corpid, chat_type, told(content), reach.by_member, seq=seq)
+    task = world.external.keep(app.corpid, chat_type, content, reach.by_member, seq=seq)
     return accepted(errmsg=found.errmsg, fail_list=reach.failed, msgid=task.msgid)
-
-
-def told(content: Json) -> Json:
-    """Text and attachments as the list of tasks shows them: a mini program without its cover."""
-    shown = []
-    for entry in content.get("attachments", ()):
-        own = {name: value for name, value in entry[entry["msgtype"]].items() if name != "pic_media_id"}
-        shown.append({"msgtype": entry["msgtype"], entry["msgtype"]: own})
-    return {**content, "attachments": shown}
 
 
 def _check_what_it_leads_to(world: "World", app: App, found: Findings) -> None:

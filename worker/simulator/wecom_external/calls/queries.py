@@ -77,8 +77,17 @@ def _listed(task: GroupSendTask) -> Json:
         **creator,
         "create_time": str(int(task.created_at)),
         "create_type": task.create_type,
-        **task.content,
+        **_told(task.content),
     }
+
+
+def _told(content: Json) -> Json:
+    """Text and attachments as the list of tasks shows them: a mini program without its cover."""
+    shown = []
+    for entry in content.get("attachments", ()):
+        own = {name: value for name, value in entry[entry["msgtype"]].items() if name != "pic_media_id"}
+        shown.append({"msgtype": entry["msgtype"], entry["msgtype"]: own})
+    return {**content, "attachments": shown}
 
 
 def _readable(world: "World", app: App, body: Json) -> GroupSendTask:
