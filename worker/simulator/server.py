@@ -10,7 +10,6 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cached_property
 from typing import TYPE_CHECKING
 from weakref import WeakSet
 
@@ -61,6 +60,7 @@ class Simulator:
         self.world = World(settings)
         self._scheme = "https" if listening.certfile else "http"
         self._loopback = is_loopback(listening.host)
+        self._pages: Pages | None = None
 
     def control(self, request: HttpRequest) -> HttpAnswer:
         """Answer a control call; a page of another site, which any browser may have open, controls nothing."""
@@ -70,17 +70,21 @@ class Simulator:
 
     async def page(self, request: HttpRequest) -> HttpAnswer:
         """Answer a request for a page."""
+        if self._pages is None:
+            # Loading the templates takes 0.3 s, in which the vendor's calls go on.
+            made = await asyncio.to_thread(_load_pages)
+            self._pages = self._pages or made(self, scheme=self._scheme, loopback=self._loopback)
         return await self._pages.answer(request)
-
-    @cached_property
-    def _pages(self) -> "Pages":
-        from worker.simulator.inbox.pages import Pages  # when a page is asked for first: it loads the templates
-
-        return Pages(self, scheme=self._scheme, loopback=self._loopback)
 
     def connection(self) -> ClientConnection:
         """A protocol for a new client."""
         return ClientConnection(self)
+
+
+def _load_pages() -> "type[Pages]":
+    from worker.simulator.inbox.pages import Pages  # when a page is asked for first
+
+    return Pages
 
 
 def serve(

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from itertools import islice
 from typing import Any
 
-from worker.simulator.inbox.conversations import Conversation, ConversationEntry, Conversations
+from worker.simulator.inbox.conversations import Conversation, ConversationEntry, Conversations, PlainKey
 from worker.simulator.inbox.entries import EntryView, app_name, time_of, version_of, view
 from worker.simulator.inbox.look import KINDS, ConversationKey
 from worker.simulator.inbox.search import MOST, content_of, hits, texts
@@ -25,7 +25,7 @@ ROWS = 50
 """Conversations on a page of the list."""
 ENTRIES = 40
 """Entries on a page of a conversation."""
-PIECE = 5000
+PIECE = 1000
 """Conversations whose names are looked at before others get their turn."""
 LONGEST_PREVIEW = 80
 
@@ -47,12 +47,12 @@ async def list_part(reader: PageReader, conversations: Conversations) -> dict[st
     """The list, filtered by kind and by what is searched for."""
     look = reader.look
     if look.kind or look.q:
-        found = await _wanted(reader, conversations)
-        page, count = found[look.skip : look.skip + ROWS], len(found)
+        keys = await _wanted(reader, conversations)
+        page, count = keys[look.skip : look.skip + ROWS], len(keys)
     else:
         page, count = list(islice(conversations.newest(), look.skip, look.skip + ROWS)), conversations.count
     return {
-        "rows": [_row(reader, one) for one in page],
+        "rows": [_row(reader, one) for key in page if (one := conversations.find(key))],
         "kinds": KINDS,
         "first": look.skip + 1,
         "last": look.skip + len(page),
@@ -62,11 +62,11 @@ async def list_part(reader: PageReader, conversations: Conversations) -> dict[st
     }
 
 
-async def _wanted(reader: PageReader, conversations: Conversations) -> list[Conversation]:
+async def _wanted(reader: PageReader, conversations: Conversations) -> list[PlainKey]:
     """The conversations that the list has, the newest first; lets calls of the vendor pass while it looks for names."""
-    everything, found = list(conversations.newest()), list[Conversation]()
+    everything, found = list(conversations.newest()), list[PlainKey]()
     for start in range(0, len(everything), PIECE):
-        found += [one for one in everything[start : start + PIECE] if _is_wanted(reader, one.key)]
+        found += [key for key in everything[start : start + PIECE] if _is_wanted(reader, ConversationKey._make(key))]
         await asyncio.sleep(0)
     return found
 

@@ -18,7 +18,7 @@ from worker.simulator.wire.callbacks import Callback
 from worker.simulator.world import World
 
 MOST = 50
-PIECE = 500
+PIECE = 100
 """Messages that are read before others get their turn."""
 
 
