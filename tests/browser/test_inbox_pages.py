@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
 import pytest
-from playwright.sync_api import Browser
+from playwright.sync_api import Browser, expect
 
 from tests.browser.sender import APP, BOARD, CHAT, CORP, GROUP, PERSON, SINGLE
 from tests.browser.watched_page import LOOKS, Look, watched
@@ -52,3 +52,16 @@ def test_every_page_of_the_inbox_is_sound(browser: Browser, full_inbox: str, loo
             page.look_over()
 
         assert [] == page.faults
+
+
+def test_a_page_does_not_fetch_again_what_it_was_made_with(browser: Browser, full_inbox: str) -> None:
+    """It asks for its parts when something moves, and nothing has."""
+    asked: list[str] = []
+    with watched(browser, full_inbox, Look()) as page:
+        page.page.on("request", lambda request: asked.append(urlsplit(request.url).path))
+        page.open(at("app"))
+        expect(page.page.locator("[data-live-state]")).to_have_text("Live")
+        page.page.evaluate("new Promise((told) => requestAnimationFrame(() => setTimeout(told)))")
+
+    assert "/_inbox/events" in asked
+    assert set() == {"/_inbox/list", "/_inbox/talk"} & set(asked)

@@ -105,11 +105,12 @@ class Pages:
     # -- looking -------------------------------------------------------------------------------------------------------
 
     async def _page(self, request: HttpRequest) -> HttpAnswer:
-        look = look_of(request)
+        look, moved = look_of(request), self._pulse.now()
         reader = await self._reader(look)
         parts = {part: await self._values(reader, part) for part in ("list", "talk", "panel")}
         told = unquote(cookies(request).get("told", ""))
-        text = _render("page.html", reader, parts=parts, told=told, panels=PANELS, base=self._base(request))
+        values = {"parts": parts, "told": told, "panels": PANELS, "moved": moved}
+        text = _render("page.html", reader, base=self._base(request), **values)
         answer = HttpAnswer(text.encode("utf-8", "replace"), headers=dict(HTML))
         if request.query.get("lang") == look.lang:
             answer.headers["Set-Cookie"] = f"lang={look.lang}; Path=/; Max-Age=31536000; SameSite=Strict; HttpOnly"
@@ -167,7 +168,7 @@ class Pages:
     def _events(self, request: HttpRequest) -> HttpAnswer:
         if self._pulse.is_full:
             raise Missing(503, "error_503")
-        last = request.headers.get("last-event-id", "")
+        last = request.headers.get("last-event-id") or request.query.get("after", "")
         number = int(last) if last.isascii() and last.isdecimal() and len(last) < 16 else None
         headers = {"Content-Type": "text/event-stream; charset=utf-8"}
         return HttpAnswer(b"", headers=headers, stream=self._pulse.events(number))

@@ -32,6 +32,11 @@ class Pulse:
         """Whether no further page may wait."""
         return self.pages >= MOST_PAGES
 
+    def now(self) -> int:
+        """The number of the newest move, for a page that is made from now on."""
+        self._compare()
+        return self.seq
+
     async def events(self, last: int | None) -> AsyncGenerator[bytes]:
         """Events after number `last` until the page is gone; one at once where that is not the newest."""
         self.pages += 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import socket
 import threading
 from collections.abc import AsyncGenerator, Iterator
@@ -22,11 +23,11 @@ from worker.simulator.world import World
 
 
 @contextmanager
-def listening(vendor: Vendor, last: int | None = None) -> Iterator[Iterator[str]]:
+def listening(vendor: Vendor, last: int | None = None, query: str = "") -> Iterator[Iterator[str]]:
     """The lines of an event stream, empty ones left out."""
     resume = "" if last is None else f"Last-Event-ID: {last}\r\n"
     with vendor.connect() as connection:
-        connection.sendall(f"GET /_inbox/events HTTP/1.1\r\nHost: localhost\r\n{resume}\r\n".encode())
+        connection.sendall(f"GET /_inbox/events{query} HTTP/1.1\r\nHost: localhost\r\n{resume}\r\n".encode())
         lines = connection.makefile("r", encoding="utf-8")
         yield (line.strip() for line in lines if line.strip())
         lines.close()
@@ -65,6 +66,17 @@ def test_a_page_goes_on_where_it_was_cut_off(vendor: Vendor, browser: Browser, t
         assert after < next_id(lines)
 
     assert last < after
+
+
+def test_a_page_that_was_just_made_has_seen_all_so_far(vendor: Vendor, browser: Browser, text: Any) -> None:
+    """It names the move that it shows, and is told of the next one."""
+    vendor.send(text())
+    page = browser.text()
+    (shown,) = re.findall(r'data-moved="(\d+)"', page)
+
+    with listening(vendor, query=f"?after={shown}") as lines:
+        vendor.send(text("more"))
+        assert int(shown) < next_id(lines)
 
 
 def test_the_number_of_another_run_is_told_of(vendor: Vendor, browser: Browser) -> None:

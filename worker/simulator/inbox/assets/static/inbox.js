@@ -106,18 +106,31 @@ function show(isLive) {
 }
 
 // A page in the background gives its connection back: a browser has only a few to one host.
+// It is told of moves after the one that it shows. After an error there may be another simulator with the same number.
 let events = null;
 let isOpen = false;
+let moved = body.dataset.moved;
+let isUnsure = false;
 
 function listen() {
   if (document.hidden) {
     events?.close();
     events = null;
   } else if (!events) {
-    events = new EventSource("/_inbox/events");
-    events.addEventListener("open", () => show(true));
-    events.addEventListener("error", () => show(false));
-    events.addEventListener("moved", refreshAll);
+    events = new EventSource(`/_inbox/events?after=${moved}`);
+    events.addEventListener("open", () => {
+      show(true);
+      if (isUnsure) refreshAll();
+      isUnsure = false;
+    });
+    events.addEventListener("error", () => {
+      show(false);
+      isUnsure = true;
+    });
+    events.addEventListener("moved", (event) => {
+      moved = event.data;
+      refreshAll();
+    });
   }
 }
 
