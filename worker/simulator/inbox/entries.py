@@ -1,13 +1,14 @@
-"""One entry of a conversation as the page shows it: the message drawn, or what became of a person's act.
+"""One entry of a conversation as the page shows it: the message drawn, what became of an act, or a line in the list.
 
 Does not know conversations and requests.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import re
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from markupsafe import Markup
 
@@ -23,6 +24,21 @@ from worker.simulator.youdu.state.memory import DeliveredMessage, YouduNotice
 
 Tone = Literal["calm", "busy", "good", "mixed", "bad", "gone"]
 TONES: Mapping[str, Tone] = {"open": "busy", "taken": "good", "given up": "bad"}
+
+LONGEST_LINE = 80
+READ = ("title", "subject", "main_title", "content", "sub_title_text", "articles", "text", "msg", "tip")
+READ_LAST = ("digest", "description", "desc", "fromUser", "fromEmail")
+"""Fields that have a text to read, the best first; all others hold ids, addresses and figures."""
+TYPED = ("image", "voice", "video", "file", "link", "sms", "mail", "pop_window", "badge")
+WORDED: Mapping[str, str] = {
+    **{name: f"type_{name}" for name in TYPED},
+    "miniprogram": "type_miniprogram",
+    "miniprogram_notice": "type_miniprogram",
+}
+"""Types that the apps name before the text, and the word for them; most others are known by their text."""
+TAG = re.compile(r"<(@[^<>\s]+)>|</?(?:a|div|font)\b[^>]*>")
+MARKDOWN = re.compile(r"!?\[([^\]\n]*)\]\([^)\s]*\)|^\s*(?:[#>]+|[-+]|\d+\.)\s+|\*\*|`+", re.MULTILINE)
+"""Marks that an app draws and does not write."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,3 +227,70 @@ def _tries(say: Say, act: Callback) -> Iterator[str]:
             yield say("try_failure", n=n, failure=known.removeprefix("fail_"), ms=ms)
         elif one["status"] != 200 or act.state != "taken":
             yield say("try_status", n=n, status=one["status"], ms=ms)
+
+
+# -- in the list -------------------------------------------------------------------------------------------------------
+
+
+def preview(reader: PageReader, what: What) -> str:
+    """What is shown of a message; empty for an act without a text."""
+    if isinstance(what, Callback):
+        return _line([str(what.about.get("text", ""))])
+    msgtype = _type(what)
+    if msgtype == "campaign":
+        return _campaign_line(reader, what.content)
+    return _line(_parts(reader, msgtype, what.content))
+
+
+def _type(what: What) -> str:
+    match what:
+        case GroupSendTask():
+            return "campaign"
+        case YouduNotice():
+            return what.what
+        case Callback():
+            return ""
+    return what.msgtype
+
+
+def _campaign_line(reader: PageReader, content: Any) -> str:
+    """The text that customers get, or the first attachment."""
+    text = _first(content.get("text"))
+    one: Any = next(iter(content.get("attachments", ())), {})
+    kind = str(one.get("msgtype", ""))
+    return _line([text] if text else _parts(reader, kind, one.get(kind)))
+
+
+def _parts(reader: PageReader, msgtype: str, content: Any) -> Iterator[str]:
+    word = WORDED.get(msgtype)
+    text = _first(content)
+    if word:
+        yield f"[{reader.say(word)}]"
+    elif not text:
+        yield f"[{msgtype}]"
+    match content:
+        case {"unreadCount": int(count)}:
+            yield reader.say("unread", count=count)
+        case {"count": int(count)}:
+            yield str(count)
+        case {"media_id": str(key)} if word and not text and (kept := reader.world.files.find(key)):
+            yield kept.name if msgtype == "file" else ""
+    read = TAG.sub(r"\1", text)
+    yield MARKDOWN.sub(r"\1", read) if msgtype.startswith("markdown") else read
+
+
+def _first(content: Any) -> str:
+    """The text that is read first."""
+    match content:
+        case str():
+            return content if content.strip() else ""
+        case list():
+            return next(filter(None, map(_first, content)), "")
+        case dict():
+            return next((text for name in (*READ, *READ_LAST) if (text := _first(content.get(name)))), "")
+    return ""
+
+
+def _line(parts: Iterable[str]) -> str:
+    """The parts as one line, not longer than a row needs."""
+    return " ".join(" ".join(part[: 4 * LONGEST_LINE].split()) for part in parts if part)[:LONGEST_LINE]

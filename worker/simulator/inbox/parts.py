@@ -12,14 +12,13 @@ from itertools import islice
 from typing import Any
 
 from worker.simulator.inbox.conversations import Conversation, ConversationEntry, Conversations, PlainKey
-from worker.simulator.inbox.entries import EntryView, app_name, time_of, version_of, view
+from worker.simulator.inbox.entries import EntryView, app_name, preview, time_of, version_of, view
 from worker.simulator.inbox.look import KINDS, ConversationKey
-from worker.simulator.inbox.search import MOST, content_of, hits, texts
+from worker.simulator.inbox.search import MOST, hits
 from worker.simulator.inbox.shown import PageReader, speaker
 from worker.simulator.settings import AppSettings, WebhookKey
 from worker.simulator.settings.youdu import YouduApp
 from worker.simulator.wecom_webhook.state.memory import Post
-from worker.simulator.wire.callbacks import Callback
 
 ROWS = 50
 """Conversations on a page of the list."""
@@ -27,7 +26,6 @@ ENTRIES = 40
 """Entries on a page of a conversation."""
 PIECE = 1000
 """Conversations whose names are looked at before others get their turn."""
-LONGEST_PREVIEW = 80
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +86,7 @@ def _row(reader: PageReader, conversation: Conversation) -> ConversationRow:
         key=key,
         title=title(reader, key),
         sub=subtitle(reader, key),
-        preview=preview(reader, last),
+        preview=preview(reader, what) or view(reader, last, "").sender,
         time=reader.time(time_of(what))[5:16],
         count=len(conversation.entries),
         badge=badge["count"] if badge.get("app") == key.place else 0,
@@ -119,19 +117,6 @@ def subtitle(reader: PageReader, key: ConversationKey) -> str:
             return say("of_campaign", corpid=key.place)
         case "youdu":
             return say("of_youdu", app=key.place if len(key.place) < 20 else f"{key.place[:10]}…")
-
-
-def preview(reader: PageReader, entry: ConversationEntry) -> str:
-    """The first text of an entry, without lines."""
-    content: Any = content_of(entry.what)
-    if isinstance(content, dict):
-        first = ("content", "title", "main_title", "articles", "text", "tip", "subject")
-        content = {name: content[name] for name in (*first, *content) if name in content}
-        content = {name: value for name, value in content.items() if name != "card_type"}
-    text = next((text for text in texts(content) if text.strip()), "")
-    if isinstance(entry.what, Callback) and not text:
-        text = view(reader, entry, "").sender
-    return " ".join(text[: 4 * LONGEST_PREVIEW].split())[:LONGEST_PREVIEW]
 
 
 # -- one conversation --------------------------------------------------------------------------------------------------

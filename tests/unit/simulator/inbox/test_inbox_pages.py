@@ -9,6 +9,13 @@ import pytest
 
 from tests.unit.simulator.conftest import Vendor
 from tests.unit.simulator.inbox.conftest import AT, Browser, plain
+from worker.simulator import SimulatorSettings
+from worker.simulator.inbox.entries import preview
+from worker.simulator.inbox.look import PageQuery
+from worker.simulator.inbox.shown import PageReader
+from worker.simulator.inbox.words import says
+from worker.simulator.world import World
+from worker.simulator.youdu.state.memory import DeliveredMessage
 
 PNG = b"\x89PNG\r\n\x1a\n" + bytes(20)
 
@@ -30,6 +37,41 @@ def test_each_conversation_stands_in_the_list_the_newest_first(vendor: Vendor, b
 
     assert rows.index("lisi") < rows.index("chenmo")
     assert re.search(r"lisi App 1 · ww1 second \S+ \S+ 2 chenmo App 1 · ww1 first \S+ \S+ 1", rows)
+
+
+WEBHOOK_PICTURE = {"base64": "iVBORw0KGgo=", "md5": "c2a0e3a1a5e7bd4ae8a3d1a7f2f5e2c1"}
+
+
+@pytest.mark.parametrize(
+    ("msgtype", "content", "zh", "en"),
+    [
+        ("image", WEBHOOK_PICTURE, "[图片]", "[Image]"),
+        ("file", {"media_id": "m"}, "[文件] plan.pdf", "[File] plan.pdf"),
+        ("video", {"media_id": "m", "title": "第三讲"}, "[视频] 第三讲", "[Video] 第三讲"),
+        ("mail", {"action": "unread", "unreadCount": 5}, "[邮件] 5 封未读", "[Mail] 5 unread"),
+        ("mail", {"action": "new", "link": "https://m", "subject": "发票"}, "[邮件] 发票", "[Mail] 发票"),
+        ("miniprogram_notice", {"appid": "wx1", "title": "预订"}, "[小程序] 预订", "[Mini program] 预订"),
+        ("badge", {"count": 12, "tip": "待办"}, "[角标] 12 待办", "[Badge] 12 待办"),
+        ("pop_window", {"url": "https://n", "title": "公告"}, "[弹窗] 公告", "[Pop-up] 公告"),
+        ("mpnews", [{"media_id": "m", "title": "年报", "content": "<p>x</p>"}], "年报", "年报"),
+        ("news", {"articles": [{"url": "https://n", "description": "d", "title": "通知"}]}, "通知", "通知"),
+        (
+            "text",
+            {"content": '看 <a href="https://e">这里</a> <@lihua>\n# 1'},
+            "看 这里 @lihua # 1",
+            "看 这里 @lihua # 1",
+        ),
+        ("markdown", {"content": "# 标题\n**请** 看[这里](https://e)"}, "标题 请 看这里", "标题 请 看这里"),
+        ("unheard_of", {"id": "x1"}, "[unheard_of]", "[unheard_of]"),
+    ],
+)
+def test_a_message_stands_in_the_list_as_the_apps_show_it(msgtype: str, content: Any, zh: str, en: str) -> None:
+    """By its type's word where it has no text, without marks, and never by an id or a hash."""
+    world = World(SimulatorSettings())
+    world.files.keep("m", "plan.pdf", b"x")
+    message = DeliveredMessage(1, "a", msgtype, content, 1.0, 1)
+
+    assert (zh, en) == tuple(preview(PageReader(world, PageQuery(), says(lang)), message) for lang in ("zh", "en"))
 
 
 @pytest.mark.parametrize(
