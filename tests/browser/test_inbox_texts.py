@@ -15,7 +15,7 @@ from tests.browser.every_message import FILES
 from tests.browser.sender import APP, CORP, YOUDU_APPS, Sender
 from tests.browser.watched_page import RAN, Look, watched
 from tests.support import youdu_client
-from tests.support.drawn_html import bare
+from tests.support.drawn_html import bare, leaves
 from worker.drawing import Channel
 from worker.simulator import SimulatorSettings, running
 from worker.simulator.inbox.look import ConversationKey
@@ -28,7 +28,7 @@ FILE_ALONE = ("image", "voice", "file")
 """Types that have no text."""
 KINDS = {kind: made for kind, made in {**TYPES, **CARDS}.items() if kind[1] not in FILE_ALONE}
 ANY = {"known": {kind: [".*"] for kind in ("image", "voice", "video", "file")}}
-NO_TEXTS = {"base64", "media_id", "thumb_media_id", "pic_media_id"}
+NO_TEXTS = {"base64", "md5"}
 SHOWN = """() => {
   for (const one of document.querySelectorAll("details")) one.open = true;
   return [...document.querySelectorAll("article.entry")].map((one) => one.innerText);
@@ -97,15 +97,9 @@ def read(page: Page, base: str, key: ConversationKey, number: int) -> list[str]:
 
 
 def texts(content: Any) -> list[str]:
-    """All of a message, but the bytes of a picture and the ids of files, in whose place stand the files."""
-    match content:
-        case dict():
-            return [text for name, one in content.items() if name not in NO_TEXTS for text in texts(one)]
-        case list():
-            return [text for one in content for text in texts(one)]
-        case str():
-            return [bare(content)]
-    return []
+    """What people read of a message; not the bytes of a picture."""
+    read = {name: one for name, one in content.items() if name != "base64"} if isinstance(content, dict) else content
+    return [bare(leaf) for leaf in leaves(read, read=True) if leaf != "@all"]
 
 
 def sendable(content: Any, kind: tuple[Channel, str], n: int, cover: str) -> Any:

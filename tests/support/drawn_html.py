@@ -100,13 +100,25 @@ def bare(text: str, less: str = "") -> str:
     return re.sub(rf"[\s{re.escape(less)}]" if less else r"\s", "", text)
 
 
-def leaves(value: object) -> Iterator[str]:
-    """Every text of a JSON value."""
+WORK_UNSEEN = frozenset(
+    {
+        *("url", "link", "icon_url", "content_source_url", "appid", "page", "pagepath"),  # where it leads
+        *("media_id", "thumb_media_id", "pic_media_id", "picurl", "image_url"),  # what is drawn in its place
+        *("id", "key", "question_key", "selected_id", "task_id", "callback_id", "name", "value", "replace_text"),
+        *("card_type", "msgtype", "type", "action", "border_color", "text_color"),
+    }
+)
+"""Fields that do their work without being read."""
+
+
+def leaves(value: object, *, read: bool = False) -> Iterator[str]:
+    """Every text of a JSON value; only those that people read with `read`."""
     if isinstance(value, str):
         yield value
     elif isinstance(value, dict):
-        for one in value.values():
-            yield from leaves(one)
+        for name, one in value.items():
+            if not (read and name in WORK_UNSEEN and isinstance(one, str)):
+                yield from leaves(one, read=read)
     elif isinstance(value, list):
         for one in value:
-            yield from leaves(one)
+            yield from leaves(one, read=read)

@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from markupsafe import Markup
 
 from worker.drawing import markup
-from worker.drawing.links import anchor, file_name, loaded
+from worker.drawing.links import anchor, file_name, followed, loaded
 from worker.drawing.markdown import Dialect, drawn
 from worker.drawing.marks import mark
 from worker.drawing.node import Node, alteration_of, clean, plain, raw, take
@@ -46,8 +46,15 @@ class Sheet:
         return take(node)
 
     def value(self, node: Node) -> str:
-        """A field inside an attribute; people do not see it, so it counts as left out."""
+        """A field that works without being read, such as a key, a type or a colour; it does not count as left out."""
+        self.used(node)
         return plain(raw(node))
+
+    def used(self, *nodes: Node) -> Markup:
+        """Nothing to draw: fields that do their work in the app without being seen do not count as left out."""
+        for node in nodes:
+            take(node)
+        return Markup()
 
     def chat(self, node: Node) -> Markup:
         """A text with links and mentions, as far as its channel has them."""
@@ -73,20 +80,23 @@ class Sheet:
         return inside + mark(alteration_of(node), self.say)
 
     def link(self, address: Node, inside: Markup) -> Markup:
-        """The inside as a link, where the address may be followed."""
-        return anchor(self.value(address), inside)
+        """The inside as a link, where the address may be followed; one that may not counts as left out."""
+        given = plain(raw(address))
+        return anchor(self.value(address) if followed(given) else given, inside)
 
     def leads(self, holder: Node, inside: Markup) -> Markup:
         """The inside, and where its `type` says that it leads: 1 to a URL, 2 into a mini program."""
+        self.used(holder["type"])
         match raw(holder["type"]):
             case 1:
                 return self.link(holder["url"], inside)
             case 2:
-                return inside + self.mini_program()
+                return inside + self.mini_program(holder)
         return inside
 
-    def mini_program(self) -> Markup:
+    def mini_program(self, holder: Node) -> Markup:
         """The mark of what opens a mini program."""
+        self.used(holder["appid"], holder["page"], holder["pagepath"])
         return Markup(' <span class="chip">{}</span>').format(self.say("mini_program"))
 
     def mention(self, userid: str) -> Markup:
@@ -97,19 +107,16 @@ class Sheet:
     def mentions(self, *lists: Node) -> Iterator[Markup]:
         """The members that lists name."""
         for node in (one for listed in lists for one in listed):
-            userid = self.value(node)
-            yield self.mention(userid if userid in self.shown.names or userid == "@all" else take(node))
+            yield self.mention(take(node))
 
     def person(self, node: Node) -> Markup:
         """A member by name."""
-        userid = self.value(node)
-        return Markup("<bdi>{}</bdi>").format(
-            clean(self.shown.names[userid]) if userid in self.shown.names else take(node)
-        )
+        userid = take(node)
+        return Markup("<bdi>{}</bdi>").format(clean(self.shown.names.get(userid, userid)))
 
     def picture(self, node: Node) -> Markup:
         """The picture with a media_id or at an address; where the page has none, a label and that."""
-        return self.picture_at(self.value(node) if self.media_url(node) else take(node)) if node else Markup()
+        return self.picture_at(take(node)) if node else Markup()
 
     def picture_at(self, address: str) -> Markup:
         """A picture that the page has, or what stands for one that is somewhere else, which is never loaded."""
@@ -157,6 +164,7 @@ class Sheet:
         seconds = raw(node)
         if isinstance(seconds, bool) or not isinstance(seconds, int) or not 0 < seconds < 2**36:
             return ""
+        take(node)
         return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%d %H:%M} UTC"
 
     def stays(self, node: Node, default: int) -> str:
@@ -179,6 +187,7 @@ class Sheet:
 
     def line_value(self, line: Node) -> Markup:
         """The value of a card's line: text, a link, a file, or a member."""
+        self.used(line["type"])
         match raw(line["type"]):
             case 2:
                 return self.file(line["media_id"], line["value"])
