@@ -42,6 +42,24 @@ def test_every_page_of_the_console_is_sound(browser: Browser, stand: ConsoleStan
         assert [] == page.faults
 
 
+def test_fields_of_a_form_are_equally_high_and_rows_of_a_narrow_table_leave_no_gap(
+    browser: Browser, stand: ConsoleStand
+) -> None:
+    """Whatever kind of field it is, and however long the reason that stands out of sight."""
+    with watched(browser, stand.url, Look("en", "light", 390)) as page:
+        sign_in(page)
+        page.open("/jobs")
+        fields = page.page.locator(".field > :is(input, select)").evaluate_all(
+            "(all) => all.map((one) => one.offsetHeight)"
+        )
+        page.open("/lanes")
+        rows = page.page.locator("tbody tr").evaluate_all("(all) => all.map((one) => one.offsetHeight)")
+
+    assert 1 == len(set(filter(None, fields)))
+    assert rows
+    assert max(rows) < 3 * min(rows)
+
+
 def test_language_and_theme_are_chosen_by_button(browser: Browser, stand: ConsoleStand) -> None:
     """They hold for the pages that follow, whatever the browser's own settings are."""
     with watched(browser, stand.url, Look("en", "light", 1280)) as page:
