@@ -10,6 +10,7 @@ import pytest
 from tests.pipeline.console.full_outbox import FullOutbox, fill, put_everywhere
 from tests.pipeline.console.person import Person
 from tests.support.runtime import Site, planted
+from worker import CardUpdate, update_card
 from worker.console.pages import PAGES
 from worker.console.viewer import Role
 from worker.drawing import Lang
@@ -18,6 +19,11 @@ from worker.outbox.engine.database import Database
 
 CANARY = "canary7q"
 MARKUP = "<script>x</script>"
+APPROVED = {
+    "card_type": "text_notice",
+    "main_title": {"title": "approved"},
+    "card_action": {"type": 1, "url": "https://example.com"},
+}
 QUOTES = "\"'><b onload=x>"
 
 
@@ -108,6 +114,32 @@ def test_quotes_end_no_attribute(site: Site) -> None:
 
     assert set() == holding(Person(site, "admin"), found, QUOTES)
     assert set() == holding(Person(site, "admin"), found, "<b onload")
+
+
+@pytest.mark.parametrize(
+    ("update", "drawn"),
+    [
+        (CardUpdate(replace_name="approved by Ann"), '<span class="button is-grey">approved by Ann</span>'),
+        (
+            CardUpdate(template_card=APPROVED),
+            ">approved</bdi>",
+        ),
+    ],
+)
+def test_an_update_shows_the_card_as_it_becomes(site: Site, update: CardUpdate, drawn: str) -> None:
+    """Drawn upon the card of the job that it is about, and by itself where the outbox has that no more."""
+    card = site.card()
+    with site.database.writing() as connection:
+        job = update_card(connection, card, update, ["lisi"], accounts=site.accounts, clock=site.clock).id
+
+    page = Person(site, "admin").get(f"/jobs/{job}/message").text
+
+    assert drawn in page
+    assert ">leave</bdi>" in page
+    site.sql("update worker_jobs set target_job_id = null where id = :id", id=job)
+    alone = Person(site, "admin").get(f"/jobs/{job}/message").text
+    assert drawn in alone
+    assert ">leave</bdi>" not in alone
 
 
 def test_a_look_at_a_text_is_noted(site: Site) -> None:

@@ -137,11 +137,45 @@ def _text(ask: Ask, row: Mapping[str, Any]) -> JobText:
 
 def _drawn(ask: Ask, row: Mapping[str, Any], document: Mapping[str, Any]) -> Markup | None:
     """A stored message as people see it; None for a job that shows them none, and on a channel kept elsewhere."""
-    if row["kind"] != Kind.SEND or row["channel"] not in get_args(Channel):
+    if row["channel"] not in get_args(Channel):
         return None
+    match row["kind"]:
+        case Kind.SEND:
+            kind, content = _content(document)
+            shown = Shown(channel=row["channel"], msgtype=kind, content=content)
+        case Kind.UPDATE_CARD:
+            shown = _updated(row["channel"], _target(ask, row), document)
+        case _:
+            return None
+    return draw(shown, ask.viewer.lang)
+
+
+def _content(document: Mapping[str, Any]) -> tuple[str, Any]:
+    """The type of a stored message, and the vendor's object of that type."""
     kind, body = str(document.get("type", "")), document.get("body")
-    content = body.get(kind, body) if isinstance(body, Mapping) else body
-    return draw(Shown(channel=row["channel"], msgtype=kind, content=content), ask.viewer.lang)
+    return kind, body.get(kind, body) if isinstance(body, Mapping) else body
+
+
+def _updated(channel: Channel, card: Any, document: Mapping[str, Any]) -> Shown:
+    """The card after an update; of a card that the outbox does not have, only what the update says."""
+    if "template_card" in document:
+        update = {"template_card": document["template_card"]}
+        if card is None:
+            return Shown(channel=channel, msgtype="template_card", content=document["template_card"])
+    else:
+        button = document.get("button")
+        update = {"replace_name": button.get("replace_name") if isinstance(button, Mapping) else ""}
+    return Shown(channel=channel, msgtype="template_card", content=card or {}, update=update)
+
+
+def _target(ask: Ask, row: Mapping[str, Any]) -> Any:
+    """The card that a job updates; None where the outbox has it no more, or it is of another account."""
+    try:
+        with ask.reading() as connection:
+            found = row_of(connection, row["target_job_id"]) if row["target_job_id"] else None
+    except JobNotFound:
+        return None
+    return _content(_document(found["message"]))[1] if found and found["account"] == row["account"] else None
 
 
 def _document(text: str) -> dict[str, Any]:
