@@ -35,7 +35,6 @@ def test_every_text_of_a_message_is_drawn(name: str) -> None:
 
 
 SURPRISING = {
-    "webhook image": ["image.size"],
     "webhook text_notice": ["template_card.action_menu."],
     "unknown type": ["interactive_taskcard."],
 }
