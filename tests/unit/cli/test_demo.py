@@ -100,6 +100,8 @@ def test_the_demo_says_where_its_inbox_is(played: tuple[int, str, Outcome, Any])
 def test_a_demo_that_stays_has_a_card_to_press_until_it_is_ended() -> None:
     """The press is taken, the hook updates the card, a reply has it recalled; Ctrl-C ends everything with 0."""
     command = [sys.executable, "-m", "worker.cli", "demo", "--stay"]
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # a script's `&` starts its programs so, and theirs
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:
         assert process.stdout is not None
         said = []
