@@ -7,7 +7,21 @@ from typing import Any
 
 import pytest
 
-from worker import Button, ButtonCard, CardUpdate, CheckFailed, Raw, Text, external, webhook, youdu
+from worker import (
+    Button,
+    ButtonCard,
+    CardUpdate,
+    CheckFailed,
+    Image,
+    Markdown,
+    Message,
+    Raw,
+    Text,
+    TextCard,
+    external,
+    webhook,
+    youdu,
+)
 
 WRONG: list[tuple[Callable[..., Any], dict[str, Any], set[str]]] = [
     (Text, {"contents": "secret"}, {"text.content", "text.contents"}),
@@ -59,3 +73,30 @@ def test_every_wrong_argument_is_named_in_one_error(
 def test_a_message_prints_as_its_type(message: object, shown: str) -> None:
     """Not as nothing at all, and without what stands in it."""
     assert (shown, shown) == (str(message), repr(message))
+
+
+@pytest.mark.parametrize("made", [Text, Markdown, webhook.Text, webhook.Markdown, webhook.MarkdownV2, youdu.Text])
+def test_a_content_may_stand_without_its_name(made: Callable[..., Message]) -> None:
+    """It is the message's only required field."""
+    named, unnamed = made(content="hi"), made("hi")
+
+    assert named == unnamed
+
+
+@pytest.mark.parametrize(
+    ("make", "told"),
+    [
+        (lambda: Text("secret", "secret"), "Text(content=...)"),
+        (lambda: Text("secret", content="secret"), "Text(content=...)"),
+        (lambda: Image("secret"), "Image(media_id=...)"),
+        (lambda: TextCard("secret"), "TextCard(title=..., description=..., url=...)"),
+        (lambda: Button("secret"), "Button(text=...)"),
+    ],
+    ids=range(5),
+)
+def test_values_without_names_are_refused_with_how_it_is_written(make: Callable[[], object], told: str) -> None:
+    """Where a message has not exactly one required field, and for the objects in it."""
+    with pytest.raises(TypeError) as refused:
+        make()
+
+    assert str(refused.value).endswith(f" takes its fields by name: {told}")

@@ -33,14 +33,26 @@ else:
         """Class of the typed messages and objects: wrong arguments are a CheckFailed that names all of them."""
 
         # Not __init__: pydantic would call it for each nested object, and its error would hide the others.
-        def __call__(cls, *args: Any, **fields: Any) -> Any:
+        def __call__(cls, *values: Any, **fields: Any) -> Any:
             """Makes one; CheckFailed names every wrong argument."""
+            if values:
+                fields = {**_by_name(cls, values, fields), **fields}
             try:
-                return super().__call__(*args, **fields)
+                return super().__call__(**fields)
             except ValidationError as error:
                 problems = problems_of(error, getattr(cls, "msgtype", ""), getattr(cls, "ENVELOPE", ()))
             # Outside the handler: chained, the error would still hold the message.
             raise CheckFailed(problems)
+
+
+def _by_name(cls: type[BaseModel], values: tuple[Any, ...], fields: Mapping[str, Any]) -> dict[str, Any]:
+    """The value that was given without its field's name; only a message with a single required field takes one."""
+    required = [name for name, field in cls.model_fields.items() if field.is_required()]
+    if len(values) == 1 == len(required) and issubclass(cls, Message) and required[0] not in fields:
+        return {required[0]: values[0]}
+    others = (name for name in cls.model_fields if name not in getattr(cls, "OPTIONS", ()))
+    example = ", ".join(f"{name}=..." for name in required or [next(others)])
+    raise TypeError(f"{cls.__name__} takes its fields by name: {cls.__name__}({example})")
 
 
 def problems_of(error: ValidationError, root: str, envelope: Container[object] = ()) -> list[Problem]:

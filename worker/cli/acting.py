@@ -5,6 +5,7 @@ Each leaves an audit's row.
 
 from __future__ import annotations
 
+import contextlib
 import getpass
 import json
 import sys
@@ -17,19 +18,20 @@ from sqlalchemy import Connection
 
 from worker.accounts.sources import accounts_of
 from worker.channels.registry import channel
-from worker.cli.reading import outbox
+from worker.cli.reading import Say, outbox, show
 from worker.config.settings import load_settings
 from worker.control import lift, suppress as suppressing
 from worker.control.audit import Running, audited_command
-from worker.control.opening import opened_current
+from worker.control.opening import opened, opened_current
 from worker.domain.content.message import File
-from worker.domain.errors import ConfigurationError, WorkerError
+from worker.domain.errors import ConfigurationError, StillOpen, WorkerError
 from worker.domain.job import id_of
+from worker.domain.state import JobState
 from worker.outbox.control.replays import lock_chains
 from worker.producer import resend
 from worker.producer.enqueue import enqueue, upload
 from worker.producer.update_card import update_card
-from worker.reporting.report import get_job
+from worker.reporting.report import get_job, wait_for
 
 Ask = Callable[[str], bool]
 """Asks a person; False: no."""
@@ -75,6 +77,17 @@ def send(
         made = running.database.run(lambda connection: enqueued(connection, **options))
         running.counts["jobs"] = 1
     return made.id
+
+
+def show_end(say: Say, note: Say, job: str, timeout_s: float, *, as_json: bool) -> int:
+    """Waits for the job's end, at most so many seconds, and shows it; 0 if it is accepted then, otherwise 1."""
+    state = None
+    with opened() as database, contextlib.suppress(StillOpen):
+        state = wait_for(database, job, timeout_s).state
+    show(say, job, as_json=as_json)
+    if state is None:
+        note(f"it is open after {timeout_s:g} s, and goes on by itself; `worker why {job}` says what it waits for")
+    return int(state is not JobState.ACCEPTED)
 
 
 def upload_file(name: str, path: str, upload_type: str, *, why: str, person: str | None) -> str:

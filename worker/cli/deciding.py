@@ -51,28 +51,26 @@ def send(
     quiet_hours: Annotated[
         str | None, typer.Option(help='When to wait, as "22:00-07:00 Asia/Shanghai", or none.')
     ] = None,
+    wait: Annotated[
+        bool, typer.Option("--wait", help="Waits for the end and shows it, as `worker show` does.")
+    ] = False,
+    timeout: Annotated[float, typer.Option(min=0, metavar="SECONDS", help="How long --wait waits.")] = 30.0,
     why: Why = "",
     person: Person = None,
     as_json: Json = False,
 ) -> None:
-    """Enqueues one message, from options, JSON or stdin; prints the job's id."""
+    """Enqueues one message, from options, JSON or stdin; prints the job's id, or with --wait what became of it."""
     from worker.cli import acting
 
     if text is not None and (body is not None or not to):
         raise typer.BadParameter("--text goes with --to, and without JSON")
-    given = {
-        "priority": priority,
-        "due_at": due_at,
-        "expires_at": expires_at,
-        "dedupe_key": dedupe_key,
-        "order_key": order_key,
-        "tags": tags,
-        "tenant": tenant,
-        "on_unknown": on_unknown,
-        "quiet_hours": quiet_hours,
-    }
+    given: dict[str, Any] = {"priority": priority, "due_at": due_at, "expires_at": expires_at, "dedupe_key": dedupe_key}
+    given |= {"order_key": order_key, "tags": tags, "tenant": tenant}
+    given |= {"on_unknown": on_unknown, "quiet_hours": quiet_hours}
     options = {name: value for name, value in given.items() if value not in (None, [])}
     made = acting.send(account, body, text, to or [], options, why=why, person=person)
+    if wait:
+        raise typer.Exit(acting.show_end(typer.echo, note, made, timeout, as_json=as_json))
     tell_value({"job": made}, made, as_json=as_json)
 
 

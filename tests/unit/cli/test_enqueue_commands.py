@@ -5,8 +5,11 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
+
+from worker.domain.state import JobState
 
 Run = Callable[..., int]
 TEXT = ("send", "hr", "--text", "hello", "--to", "zhangsan", "--to", "lisi")
@@ -43,6 +46,32 @@ def test_a_text_is_sent_from_options(run: Run, capsys: pytest.CaptureFixture[str
     audit = json.loads(capsys.readouterr().out)
     assert [("send", {"jobs": 1})] * 2 == [(one["action"], one["counts"]) for one in audit]
     assert "zhangsan" not in json.dumps(audit)
+
+
+def test_a_send_waits_for_its_end_and_shows_it(
+    run: Run, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Exit status 0 only for a job that was accepted."""
+    ends = iter([JobState.ACCEPTED, JobState.PARTIAL])
+    monkeypatch.setattr("worker.cli.acting.wait_for", lambda *_: SimpleNamespace(state=next(ends)))
+
+    statuses = [run(*TEXT, "--wait"), run(*TEXT, "--wait", "--json")]
+
+    shown, as_json = capsys.readouterr().out.rstrip().rsplit("\n", 1)
+    assert [0, 1] == statuses
+    assert "  asked 2: accepted 0" in shown
+    assert 2 == json.loads(as_json)["asked"]
+
+
+def test_a_send_that_waited_in_vain_says_where_to_look(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
+    """No worker is alive: the job is open, and stays enqueued."""
+    status = run(*TEXT, "--wait", "--timeout", "0")
+
+    printed = capsys.readouterr()
+    [job] = jobs(run, capsys)
+    assert (1, "open") == (status, job["state"])
+    assert f"job {job['id']}: send on account hr is open" in printed.out
+    assert f"`worker why {job['id']}`" in printed.err
 
 
 def test_the_vendors_json_comes_as_an_argument_or_on_stdin(run: Run, capsys: pytest.CaptureFixture[str]) -> None:

@@ -10,7 +10,7 @@ are of the UTF-8 text: a Chinese character takes three.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any, ClassVar
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 from pydantic import WithJsonSchema
 
@@ -62,6 +62,18 @@ class Text(WebhookMessage):
     visible_to_user: Members | None = None
     """Message push: only these members see it; only with exactly one group or blackboard."""
 
+    if TYPE_CHECKING:  # its content may stand without the name
+
+        def __init__(
+            self,
+            content: str,
+            *,
+            mentioned_list: list[str] | None = None,
+            mentioned_mobile_list: list[str] | None = None,
+            post_id: str | None = None,
+            visible_to_user: Members | None = None,
+        ) -> None: ...
+
 
 class Action(VendorObject):
     """One button below a markdown message."""
@@ -111,6 +123,18 @@ class Markdown(WebhookMessage):
     visible_to_user: Members | None = None
     """Message push: only these members see it; only with exactly one group or blackboard."""
 
+    if TYPE_CHECKING:  # its content may stand without the name
+
+        def __init__(
+            self,
+            content: str,
+            *,
+            at_short_name: bool | None = None,
+            attachments: list[Attachment] | None = None,
+            post_id: str | None = None,
+            visible_to_user: Members | None = None,
+        ) -> None: ...
+
 
 class MarkdownV2(WebhookMessage):
     """A markdown_v2 message (markdown_v2类型).
@@ -126,6 +150,15 @@ class MarkdownV2(WebhookMessage):
     """1 to 4096 bytes of UTF-8 (44004, 40058)."""
     visible_to_user: Members | None = None
     """Message push: only these members see it; only with exactly one group."""
+
+    if TYPE_CHECKING:  # its content may stand without the name
+
+        def __init__(
+            self,
+            content: str,
+            *,
+            visible_to_user: Members | None = None,
+        ) -> None: ...
 
 
 class Image(WebhookMessage):

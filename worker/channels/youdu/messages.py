@@ -11,7 +11,7 @@ A `repr` or a validation error of these types never shows a value: what stands i
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from pydantic import AliasChoices, Field
 
@@ -43,6 +43,10 @@ class Text(PlainMessage):
 
     content: str
     """Required. At most 600 characters. Longer: cut. Client codes such as `/::)` and emoji are shown."""
+
+    if TYPE_CHECKING:  # its content may stand without the name
+
+        def __init__(self, content: str) -> None: ...
 
 
 class Image(PlainMessage):

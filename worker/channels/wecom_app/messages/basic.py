@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from worker.channels import typed
 from worker.channels.typed import NO_FILE, Attached, PlainMessage, VendorMessage, VendorObject
@@ -72,6 +72,19 @@ class Text(AppMessage):
     """0 may be shared out (default); 1 no sharing and a watermark. 2 is for mpnews only."""
     enable_id_trans: int | None = None
     """1 translates `$userName=USERID$` and its like in `content`; `escape_ids` guards other people's text."""
+
+    if TYPE_CHECKING:  # its content may stand without the name
+
+        def __init__(
+            self,
+            content: str,
+            *,
+            mentioned_list: list[str] | None = None,
+            safe: int | None = None,
+            enable_id_trans: int | None = None,
+            duplicate_check: bool = True,
+            duplicate_check_interval: int = 14400,
+        ) -> None: ...
 
 
 class Image(AppMessage):
@@ -164,6 +177,16 @@ class Markdown(AppMessage):
     content: str
     """1 to 2048 bytes (45002). Headings, `**bold**`, `[text](url)`, inline code, `> quote`, and
     `<font color="info|comment|warning">`."""
+
+    if TYPE_CHECKING:  # its content may stand without the name
+
+        def __init__(
+            self,
+            content: str,
+            *,
+            duplicate_check: bool = True,
+            duplicate_check_interval: int = 14400,
+        ) -> None: ...
 
 
 class NoticeItem(VendorObject):
