@@ -62,10 +62,13 @@ class Page:
 
     @property
     def anchors(self) -> list[str]:
-        """The anchor of each heading, in order, as GitHub spells it: what a link names behind `#`."""
+        """The anchor of each heading, in order: the one it ends with (`{ #name }`), or as GitHub spells its words."""
         found: list[str] = []
         seen: Counter[str] = Counter()
         for heading in re.findall(r"^#+ (.+)$", _FENCED.sub("", self.text), flags=re.MULTILINE):
+            if given := re.search(r" \{ #([\w-]+) \}$", heading):
+                found.append(given[1])
+                continue
             name = re.sub(r"[^\w\- ]", "", heading.strip().lower()).replace(" ", "-")
             found.append(f"{name}-{seen[name]}" if seen[name] else name)
             seen[name] += 1
