@@ -43,7 +43,8 @@ def blocks(page: str, language: str) -> list[str]:
     return [block.text for block in Page(page).blocks_in(language)]
 
 
-PAGES = sorted(f"docs/{path.name}" for path in (ROOT / "docs").glob("*.md"))
+FOLDERS = (ROOT / "docs", ROOT / "docs" / "migrate")
+PAGES = sorted(str(path.relative_to(ROOT)) for folder in FOLDERS for path in folder.glob("*.md"))
 
 
 @pytest.fixture
