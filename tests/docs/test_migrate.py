@@ -1,7 +1,7 @@
 """docs/migrate/: what another library sends and what we send instead are the same request on the wire.
 
 A chapter has examples of three blocks each: `<!-- theirs: NAME -->` is the library's call, `<!-- wire: NAME -->` the
-request that the library makes of it, and `<!-- ours: NAME -->` our call. Ours runs, with the chapter's own settings, over
+request that it makes, and `<!-- ours: NAME -->` our call. Ours runs, with the chapter's own settings, over
 HTTP to a server that records. Theirs runs as well where it is Python from the package index; elsewhere the chapter
 names the source file from which the request was read.
 """
