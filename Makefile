@@ -10,7 +10,7 @@ IN_PROCESS := --ignore tests/process --ignore tests/browser
 # Tests start some hundred processes from nothing, and each would compile the whole package anew.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: install demo test test-servers test-processes test-browser screenshots clean-install check coverage bench requirements manifests sbom dashboards
+.PHONY: install demo test test-servers test-processes test-browser screenshots clean-install check coverage bench requirements manifests sbom dashboards docs
 
 install: $(STAMP)
 
@@ -89,6 +89,10 @@ check: install
 # make bench NAME=throughput ARGS="..."; without NAME it lists them.
 bench: install
 	$(BIN)/python -m bench $(or $(NAME),list) $(ARGS)
+
+# The documentation site, in English and Chinese, into build/site; fails where a page has a broken link.
+docs: install
+	$(BIN)/python -m rig.site
 
 # The documents' pictures of the inbox and the console, out of tests/browser/screenshots.py.
 screenshots: install

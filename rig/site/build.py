@@ -1,0 +1,95 @@
+"""Builds the site: English at its root, Chinese in `zh/`, each with a search of its own."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import tomlkit
+
+from rig.site.navigation import LANGUAGES, NAVIGATION, Language, Section
+from rig.site.stage import ROOT, decisions, lay, title_of
+
+NAMES: Mapping[Language, tuple[str, str]] = {
+    "en": ("Delivery worker", "A queue-backed delivery worker for WeCom and Youdu"),
+    "zh": ("消息投递服务", "面向企业微信与有度的消息投递服务"),
+}
+"""The site's name, and what it is about."""
+
+
+def build(root: Path) -> Path:
+    """Both languages, strictly, below `root`; returns the site's folder. Exits where a page has a fault."""
+    for language in LANGUAGES:
+        lay(language, root / "pages" / language)
+        config = root / f"{language}.toml"
+        config.write_text(tomlkit.dumps({"project": settings(language)}), encoding="utf-8")
+        done = subprocess.run(
+            [sys.executable, "-m", "zensical", "build", "--strict", "--clean", "-f", str(config)],
+            cwd=root,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        if done.returncode:
+            sys.stderr.write(done.stdout + done.stderr)
+            sys.exit(f"docs: the {language} site has faults")
+    return root / "site"
+
+
+def settings(language: Language) -> dict[str, Any]:
+    """Of Zensical, for one language."""
+    name, description = NAMES[language]
+    english, chinese = ("./", "zh/") if language == "en" else ("../", "./")
+    return {
+        "site_name": name,
+        "site_description": description,
+        "docs_dir": f"pages/{language}",
+        "site_dir": "site" if language == "en" else "site/zh",
+        "nav": [_entry(entry, language) for entry in NAVIGATION],
+        "extra_css": ["site.css"],
+        "extra": {
+            "generator": False,
+            "alternate": [
+                {"name": "English", "link": english, "lang": "en"},
+                {"name": "中文", "link": chinese, "lang": "zh"},
+            ],
+        },
+        "theme": {
+            "language": language,
+            "font": False,  # those of the reader's system: nothing is fetched
+            "custom_dir": str(ROOT / "rig" / "site" / "theme"),
+            "features": [
+                "content.code.copy",
+                "navigation.footer",
+                "navigation.indexes",
+                "navigation.tabs",
+                "navigation.top",
+                "search.highlight",
+            ],
+            "palette": [
+                {"media": "(prefers-color-scheme: light)", "scheme": "default"},
+                {"media": "(prefers-color-scheme: dark)", "scheme": "slate"},
+            ],
+        },
+        "markdown_extensions": {
+            "admonition": {},
+            "attr_list": {},
+            "md_in_html": {},
+            "tables": {},
+            "toc": {"permalink": True, "slugify": {"object": "pymdownx.slugs.slugify", "kwds": {"case": "lower"}}},
+            "pymdownx.highlight": {"pygments_lang_class": True},
+            "pymdownx.superfences": {},
+        },
+    }
+
+
+def _entry(entry: str | Section, language: Language) -> Any:
+    if isinstance(entry, str):
+        return entry
+    below: list[Any] = [_entry(one, language) for one in entry.entries]
+    if "decisions/index.md" in entry.entries:
+        below += [{f"{path.name[:4]} {title_of(path)}": f"decisions/{path.name}"} for path in decisions()]
+    return {entry.title(language): below}

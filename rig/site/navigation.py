@@ -1,0 +1,162 @@
+"""Where each page of the site stands: the one place that says it, for both languages.
+
+A page is named by its file below docs/; its Chinese text has the same name below docs/zh/. Pages of `reference/` are
+made by `reference.py`, those of `decisions/` are listed by `decisions/index.md`, and two files lie beside docs/.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+Language = Literal["en", "zh"]
+LANGUAGES: tuple[Language, ...] = ("en", "zh")
+
+
+@dataclass(frozen=True, slots=True)
+class Section:
+    """A heading of the navigation, and what is below it."""
+
+    en: str
+    zh: str
+    entries: tuple[str | Section, ...]
+    """Files of pages, and further sections, in order."""
+
+    def title(self, language: Language) -> str:
+        """Its heading."""
+        return self.en if language == "en" else self.zh
+
+    def pages(self) -> Iterator[str]:
+        """The files of all pages below it, in order."""
+        for entry in self.entries:
+            yield from (entry,) if isinstance(entry, str) else entry.pages()
+
+
+NAVIGATION: tuple[str | Section, ...] = (
+    "index.md",
+    Section("Tutorial", "入门教程", ("first-message.md",)),
+    Section(
+        "How-to guides",
+        "操作指南",
+        (
+            Section("Send", "发送消息", ("enqueue.md", "ordering.md", "callbacks.md", "simulator.md")),
+            Section(
+                "Install and set up",
+                "安装与配置",
+                (
+                    "accounts.md",
+                    "deployment.md",
+                    "postgresql.md",
+                    "mariadb.md",
+                    "redis.md",
+                    "rabbitmq.md",
+                    "embedded.md",
+                    "database-roles.md",
+                    "shared-state.md",
+                    "calibrate.md",
+                ),
+            ),
+            Section(
+                "Operate",
+                "日常运维",
+                (
+                    "operations.md",
+                    "console.md",
+                    "why.md",
+                    "forecast.md",
+                    "health.md",
+                    "notify.md",
+                    "tracing.md",
+                ),
+            ),
+            Section(
+                "Runbooks",
+                "应急手册",
+                (
+                    "runbooks/README.md",
+                    "runbooks/nothing-is-delivered.md",
+                    "runbooks/it-is-not-sent.md",
+                    "runbooks/it-was-sent-twice.md",
+                    "runbooks/parts-unknown.md",
+                    "runbooks/account-parked.md",
+                    "runbooks/account-unusable.md",
+                    "runbooks/the-vendor-refuses-the-ip.md",
+                    "runbooks/vendor-is-ill.md",
+                    "runbooks/rate-limited.md",
+                    "runbooks/unheard-of-code.md",
+                    "runbooks/answers-drift.md",
+                    "runbooks/callbacks-stopped.md",
+                    "runbooks/hooks-failed.md",
+                    "runbooks/set-aside.md",
+                    "runbooks/broker-away.md",
+                    "runbooks/database-away.md",
+                    "runbooks/metrics-away.md",
+                    "runbooks/worker-unhealthy.md",
+                    "runbooks/clocks-apart.md",
+                    "runbooks/the-disk-is-full.md",
+                    "runbooks/restored-from-a-backup.md",
+                ),
+            ),
+        ),
+    ),
+    Section(
+        "Reference",
+        "参考",
+        (
+            Section(
+                "Channels",
+                "通道",
+                ("wecom-app.md", "wecom-webhook.md", "wecom-external.md", "wecom-suite.md", "youdu.md"),
+            ),
+            "settings.md",
+            "limits.md",
+            "tokens.md",
+            "transport.md",
+            "glossary.md",
+        ),
+    ),
+    Section(
+        "Explanation",
+        "原理",
+        (
+            "states.md",
+            "way.md",
+            Section(
+                "Guarantees",
+                "可靠性保证",
+                (
+                    "guarantees.md",
+                    "guarantees/producer.md",
+                    "guarantees/scheduler.md",
+                    "guarantees/sender.md",
+                    "guarantees/resolver.md",
+                    "guarantees/commit.md",
+                    "guarantees/maintenance.md",
+                    "guarantees/service.md",
+                    "guarantees/crashes.md",
+                ),
+            ),
+            "conformance.md",
+            "stacks.md",
+            "performance.md",
+            "capacity.md",
+        ),
+    ),
+    Section("Decisions", "设计决策", ("decisions/index.md",)),
+    Section(
+        "Contributing", "参与开发", ("contributing.md", "common-changes.md", "adding-a-channel.md", "changelog.md")
+    ),
+)
+
+BESIDE_DOCS: Mapping[str, str] = {
+    "first-message.md": "README.md",
+    "contributing.md": "CONTRIBUTING.md",
+    "changelog.md": "CHANGELOG.md",
+}
+"""Pages of the site whose files lie beside docs/. The Chinese text of README.md is README.zh-CN.md."""
+
+
+def pages() -> tuple[str, ...]:
+    """All pages, in the order of the navigation."""
+    return tuple(page for entry in NAVIGATION for page in ((entry,) if isinstance(entry, str) else entry.pages()))

@@ -1,0 +1,82 @@
+"""What the documentation says in one language it says in the other: pages, and all that is made out of the program."""
+
+from __future__ import annotations
+
+from rig.site.navigation import BESIDE_DOCS, pages
+from rig.site.reference import made
+from rig.site.stage import source_of
+from tests.docs.page import ROOT
+
+ENGLISH_ONLY = {
+    "accounts.md",
+    "adding-a-channel.md",
+    "calibrate.md",
+    "capacity.md",
+    "common-changes.md",
+    "conformance.md",
+    "console.md",
+    "database-roles.md",
+    "deployment.md",
+    "embedded.md",
+    "first-message.md",
+    "forecast.md",
+    "guarantees.md",
+    "guarantees/commit.md",
+    "guarantees/crashes.md",
+    "guarantees/maintenance.md",
+    "guarantees/producer.md",
+    "guarantees/resolver.md",
+    "guarantees/scheduler.md",
+    "guarantees/sender.md",
+    "guarantees/service.md",
+    "health.md",
+    "limits.md",
+    "mariadb.md",
+    "notify.md",
+    "operations.md",
+    "ordering.md",
+    "performance.md",
+    "postgresql.md",
+    "rabbitmq.md",
+    "redis.md",
+    "shared-state.md",
+    "simulator.md",
+    "stacks.md",
+    "tokens.md",
+    "tracing.md",
+    "transport.md",
+    "way.md",
+    "wecom-suite.md",
+}
+"""Pages without a Chinese text so far. The change that adds one takes its name out; the list only gets shorter."""
+NEVER_TRANSLATED = {"contributing.md", "changelog.md"}
+"""For those who change the program, whose code, tests and commits are in English; so are the records of decisions."""
+
+
+def written() -> set[str]:
+    """The pages that are written by hand, without the records of decisions."""
+    return set(pages()) - set(made("en")) - {"decisions/index.md"}
+
+
+def test_every_page_has_a_chinese_text() -> None:
+    """Or stands in one of the two lists, until it has."""
+    missing = {page for page in written() if source_of(page, "zh") == source_of(page, "en")}
+
+    assert ENGLISH_ONLY | NEVER_TRANSLATED == missing
+
+
+def test_every_chinese_page_has_an_english_text() -> None:
+    """Of the same name."""
+    chinese = {path.relative_to(ROOT / "docs" / "zh").as_posix() for path in (ROOT / "docs" / "zh").rglob("*.md")}
+
+    assert set() == chinese - written()
+
+
+def test_every_page_stands_in_the_navigation_once() -> None:
+    """Records of decisions are listed by a page of their own."""
+    found = [path.relative_to(ROOT / "docs").as_posix() for path in (ROOT / "docs").rglob("*.md")]
+    english = (
+        {name for name in found if not name.startswith(("zh/", "decisions/"))} | set(BESIDE_DOCS) | set(made("en"))
+    )
+
+    assert sorted(english | {"decisions/index.md"}) == sorted(pages())
