@@ -42,6 +42,11 @@ NAVIGATION: tuple[str | Section, ...] = (
         (
             Section("Send", "发送消息", ("enqueue.md", "ordering.md", "callbacks.md", "simulator.md")),
             Section(
+                "Move from another library",
+                "从别的库迁移",
+                ("migrate/index.md", "migrate/wechatpy.md", "migrate/apprise.md", "migrate/celery.md"),
+            ),
+            Section(
                 "Install and set up",
                 "安装与配置",
                 (
@@ -64,6 +69,7 @@ NAVIGATION: tuple[str | Section, ...] = (
                     "operations.md",
                     "console.md",
                     "why.md",
+                    "faq.md",
                     "forecast.md",
                     "health.md",
                     "notify.md",
