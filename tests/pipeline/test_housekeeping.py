@@ -265,9 +265,10 @@ def test_processes_and_windows_that_are_over_go(site: Site) -> None:
     assert there >= {"holds", site.runtime.lease.incarnation}
 
 
-def test_looks_go_and_what_people_did_stays(site: Site) -> None:
-    """The audit keeps the rows of commands and of sign-ins, however old; a look goes after its own time, not before."""
-    for through, action in (("console.", "look"), ("console.", "sign_in"), ("console.", "replay"), ("", "replay")):
+def test_visits_go_and_what_people_did_stays(site: Site) -> None:
+    """The audit keeps the rows of commands, however old; those of looks, sign-ins and refusals go after their time."""
+    visits = [("console.", action) for action in ("look", "sign_in", "sign_out", "refused")]
+    for through, action in (*visits, ("console.", "replay"), ("", "replay")):
         with acting_through(through), audited(site.database, action, person="ada", why="", asked={}):
             pass
     seen = []
@@ -275,8 +276,8 @@ def test_looks_go_and_what_people_did_stays(site: Site) -> None:
         site.advance(days * DAY)
         seen.append(keep_house(site, RetentionSettings(looks_days=7)).get("looks", 0))
 
-    assert [0, 1] == seen
-    assert ["console.replay", "console.sign_in", "replay"] == sorted(
+    assert [0, 4] == seen
+    assert ["console.replay", "replay"] == sorted(
         row.action for row in site.rows("select action from worker_audit")
     )
 

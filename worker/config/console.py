@@ -57,6 +57,7 @@ class OidcSettings(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     issuer: str
+    """As the provider names itself; a slash at its end makes no difference."""
     client_id: Annotated[str, Field(min_length=1)]
     client_secret: SecretFrom | None = None
     """None: the client is public, and PKCE alone protects the code."""
@@ -70,7 +71,7 @@ class OidcSettings(BaseModel):
         # Keys that came over plain HTTP would vouch for anyone.
         if not is_web_address(value) or urlsplit(value).scheme != "https":
             raise ValueError("is no https address; write it as the provider's page does, https://host/path")
-        return value.rstrip("/")
+        return value
 
 
 class ConsoleSettings(BaseModel):

@@ -176,7 +176,9 @@ class RetentionSettings(BaseModel):
     callbacks_days: Days = 30
     """Callbacks, with the events whose hooks have run; and the events of lanes."""
     looks_days: Days = 365
-    """The audit's rows of people who read a text in the console; its other rows are never deleted."""
+    """The audit's rows of people who read a text in the console, signed in or out, or were refused; its rows of commands
+    are never deleted.
+    """
     content_days: Days = 0
     """The texts, files and recipients of jobs that have ended: ids, receipts and counts stay until `jobs_days`, so that
     they can be recalled and found by msgid. They cannot be replayed, or found by recipient, any more.

@@ -6,7 +6,7 @@ It stands around the whole application, so that an error's page has the headers 
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import PlainTextResponse
@@ -89,12 +89,21 @@ def _first_stranger(forwarded: Sequence[str], proxies: Networks) -> str | None:
     return None
 
 
-def _is_one_of(address: str, wanted: Networks) -> bool:
+def address_of(text: str) -> IPv4Address | IPv6Address | None:
+    """The address that a text is; None where it is none.
+
+    One of IPv4 that a socket of both families writes as `::ffff:10.0.0.1` is that of IPv4.
+    """
     try:
-        found = ip_address(address)
+        found = ip_address(text)
     except ValueError:
-        return False
-    return any(found in network for network in wanted)
+        return None
+    return getattr(found, "ipv4_mapped", None) or found
+
+
+def _is_one_of(address: str, wanted: Networks) -> bool:
+    found = address_of(address)
+    return found is not None and any(found in network for network in wanted)
 
 
 def _with_headers(send: Send) -> Send:

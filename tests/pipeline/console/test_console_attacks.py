@@ -222,7 +222,14 @@ def test_others_may_look_when_the_settings_say_so(database: Database) -> None:
     assert "reader" in shown.text
 
 
-@pytest.mark.parametrize("client", ["10.0.1.1", "127.0.0.1", "::1", "", "not-an-address"])
+def test_a_proxy_is_known_by_its_address_of_both_families(database: Database) -> None:
+    """A socket of IPv6 writes one of IPv4 as `::ffff:...`."""
+    browser = behind_proxy(database, f"::ffff:{PROXY}")
+
+    assert "otto" in browser.get("/", x_user="otto").text
+
+
+@pytest.mark.parametrize("client", ["10.0.1.1", "::ffff:10.0.1.1", "127.0.0.1", "::1", "", "not-an-address"])
 def test_a_header_of_a_stranger_is_not_believed(database: Database, client: str) -> None:
     """Who does not come through the proxy is not even answered: it alone ends TLS."""
     shown = behind_proxy(database, client).get("/", x_user="ada", x_forwarded_for=PROXY)

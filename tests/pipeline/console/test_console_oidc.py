@@ -77,6 +77,24 @@ def test_a_person_whom_the_provider_names_signs_in(app: Any, issuer: FakeIssuer)
     assert "ada" in browser.get("/").text
 
 
+@pytest.mark.parametrize("written", [ISSUER, f"{ISSUER}/"])
+@pytest.mark.parametrize("own", [ISSUER, f"{ISSUER}/"])
+def test_a_slash_at_the_end_of_an_issuer_makes_no_difference(
+    database: Database, issuer: FakeIssuer, clock: Clock, monkeypatch: pytest.MonkeyPatch, written: str, own: str
+) -> None:
+    """In the settings; what the provider calls itself has to be in its ID tokens to the sign."""
+    monkeypatch.setenv("CONSOLE_SECRET", SECRET)
+    app = app_of(database, issuer, clock, oidc={**OIDC, "issuer": written})
+    issuer.metadata["issuer"] = own
+
+    entered = []
+    for said in (ISSUER, f"{ISSUER}/"):
+        issuer.claims["iss"] = said
+        entered.append(enter(app, issuer).status)
+
+    assert [303 if said == own else 403 for said in (ISSUER, f"{ISSUER}/")] == entered
+
+
 def test_what_is_sent_to_the_provider(app: Any) -> None:
     """Code flow, PKCE with S256, state and nonce; the address to come back to is our own. Nothing twice."""
     queries = [dict(parse_qsl(urlsplit(Browser(app).get("/sign-in/oidc").location).query)) for _ in range(2)]

@@ -148,6 +148,18 @@ def test_a_session_ends_when_it_is_not_used(database: Database, driven_clock: Dr
     assert 303 == idle.get("/").status
 
 
+def test_a_page_that_refreshes_itself_keeps_no_session(database: Database, driven_clock: DrivenClock) -> None:
+    """It shows what it may, but only what a person does counts as use."""
+    browser = signed_in(console(database, idle_s=600))
+
+    shown = []
+    for _ in range(3):
+        driven_clock.advance(250)
+        shown.append(browser.get("/", x_live="1").status)
+
+    assert [200, 200, 303] == shown
+
+
 def test_housekeeping_takes_out_sessions_and_tries(database: Database, driven_clock: DrivenClock) -> None:
     """Those that ended long ago; a session that goes on stays."""
     signed_in(console(database, session_s=600))

@@ -118,7 +118,7 @@ def test_it_listens_to_other_machines_only_behind_a_proxy(host: str) -> None:
         require_safe(ConsoleSettings(users={"ada": {"role": "admin"}}), host, f"{host}:8091")
 
 
-@pytest.mark.parametrize("host", ["127.0.0.1", "127.0.0.2", "::1", "localhost"])
+@pytest.mark.parametrize("host", ["127.0.0.1", "127.0.0.2", "::1", "::ffff:127.0.0.1", "localhost"])
 def test_it_listens_on_its_own_machine(host: str) -> None:
     """As it is."""
     require_safe(ConsoleSettings(), host, f"{host}:8091")

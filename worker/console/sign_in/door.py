@@ -33,6 +33,8 @@ log = structlog.get_logger()
 
 YEAR_S = 31_536_000
 BACK = "/sign-in/oidc/back"
+LIVE = "x-live"
+"""The header of a request that a page makes by itself."""
 
 
 class SignIn:
@@ -69,7 +71,9 @@ class SignIn:
         """The viewer of a request, and its browser; runs in a thread."""
         lang, theme = choices(request)
         token = token_of(request)
-        signed = self._by_proxy(request) or (self._sessions.of(token) if token else None)
+        # A page that keeps itself fresh says so: what no person did keeps no session.
+        is_used = LIVE not in request.headers
+        signed = self._by_proxy(request) or (self._sessions.of(token, is_used=is_used) if token else None)
         role = signed and self._role(signed)
         token = token or self._new_token()
         viewer = Viewer(signed.person, *role, lang, theme) if signed and role else None

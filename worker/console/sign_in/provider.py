@@ -40,6 +40,8 @@ class NotVouchedFor(Exception):
 class _Known:
     """What the provider publishes of itself."""
 
+    issuer: str
+    """As it writes itself, to the sign: every ID token of it says the same."""
     authorization_endpoint: str
     token_endpoint: str
     keys: Any
@@ -118,7 +120,7 @@ class Provider:
         jwt.JWTClaimsRegistry(
             now=lambda: int(self._now()),
             leeway=LEEWAY_S,
-            iss={"essential": True, "value": self._settings.issuer},
+            iss={"essential": True, "value": self._known().issuer},
             aud={"essential": True, "value": client},
             exp={"essential": True},
             iat={"essential": True},
@@ -146,14 +148,15 @@ class Provider:
     def _asked(self) -> _Known:
         from joserfc.jwk import KeySet
 
+        wanted = self._settings.issuer.rstrip("/")
         try:
             with self._session("") as session:
-                own = self._get(session, f"{self._settings.issuer}/.well-known/openid-configuration")
-                if str(own["issuer"]).rstrip("/") != self._settings.issuer:
+                own = self._get(session, f"{wanted}/.well-known/openid-configuration")
+                if own["issuer"] not in (wanted, f"{wanted}/"):
                     raise NotVouchedFor("issuer")
                 keys = KeySet.import_key_set(self._get(session, _https(own["jwks_uri"])))
             ends = _https(own["authorization_endpoint"]), _https(own["token_endpoint"])
-            return _Known(*ends, keys, self._now())
+            return _Known(own["issuer"], *ends, keys, self._now())
         except (RequestException, ValueError, KeyError, TypeError) as error:
             raise NotVouchedFor(type(error).__name__) from None
 

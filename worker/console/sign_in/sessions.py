@@ -43,13 +43,16 @@ class Sessions:
         database.run(lambda connection: rows.open_session(connection, database.now, row, lives_s))
         return token
 
-    def of(self, token: str) -> SignedIn | None:
-        """The person who signed in with this token; None where no session has it, or its time is over."""
+    def of(self, token: str, *, is_used: bool = True) -> SignedIn | None:
+        """The person who signed in with this token; None where no session has it, or its time is over.
+
+        `is_used`: whether that keeps the session; False for what a page asks by itself, without a person.
+        """
         with self._database.reading() as connection:
             row, now = rows.session_of(connection, self._database.now, hashed(token), self._settings.idle_s)
         if row is None:
             return None
-        if now - row.seen_at > SEEN_EVERY_US:
+        if is_used and now - row.seen_at > SEEN_EVERY_US:
             self._database.run(lambda found: rows.see_session(found, row.id, now))
         return SignedIn(row.person, cast(Way, row.way), row.proof)
 

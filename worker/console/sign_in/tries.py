@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from hashlib import sha256
-from ipaddress import IPv6Address, ip_address, ip_network
+from ipaddress import IPv6Address, ip_network
 
+from worker.console.guard import address_of
 from worker.outbox.control import sessions as rows
 from worker.outbox.engine.database import Database
 
@@ -57,8 +58,5 @@ def _hashed(text: str) -> str:
 
 def _network(address: str) -> str:
     """An address; of IPv6 the network of 64 bits that one customer of a provider has."""
-    try:
-        found = ip_address(address)
-    except ValueError:
-        return address
-    return str(ip_network((found, 64), strict=False)) if isinstance(found, IPv6Address) else str(found)
+    found = address_of(address)
+    return str(ip_network((found, 64), strict=False)) if isinstance(found, IPv6Address) else str(found or address)

@@ -10,7 +10,9 @@ document.addEventListener("keydown", (event) => {
 
 // An element with an id and data-live="SECONDS" is replaced by itself out of the same page, asked for anew.
 async function refresh() {
-  const answer = await fetch(location.href, { headers: { "x-live": "1" }, redirect: "error" });
+  const answer = await fetch(location.href, { headers: { "x-live": "1" }, redirect: "manual" });
+  // Sent elsewhere: the session is over, since looking on does not keep it. The page is not left to pass for a fresh one.
+  if (answer.type === "opaqueredirect") location.reload();
   if (!answer.ok) return;
   const fresh = new DOMParser().parseFromString(await answer.text(), "text/html");
   for (const part of document.querySelectorAll("[data-live]")) {

@@ -339,8 +339,9 @@ _LANE_EVENTS = "select id from worker_lane_events where happened_at < :before or
 
 _SESSIONS = "select id from worker_sessions where ends_at < :before limit :limit"
 _SIGN_INS = "select id from worker_sign_ins where tried_at < :before limit :limit"
-# By the ids, which are made by time, so that the rows of looks that are too young are not read.
-_LOOKS = "select id from worker_audit where id < :young and action = 'console.look' order by id limit :limit"
+_VISITS = ("console.look", "console.sign_in", "console.sign_out", "console.refused")
+# By the ids, which are made by time, so that the rows of visits that are too young are not read.
+_LOOKS = f"select id from worker_audit where id < :young and action in {_VISITS!r} order by id limit :limit"
 
 
 def _purge_found(
@@ -369,7 +370,7 @@ purge_sessions = partial(_purge_found, _SESSIONS, ("worker_sessions",))
 purge_sign_ins = partial(_purge_found, _SIGN_INS, ("worker_sign_ins",))
 """Deletes sign-ins that were tried before an instant."""
 purge_looks = partial(_purge_found, _LOOKS, ("worker_audit",))
-"""Deletes the audit's rows of people who read a text in the console; those of commands and sign-ins stay."""
+"""Deletes the audit's rows of people who read a text in the console, or signed in or out there; commands stay."""
 purge_lane_events = partial(_purge_found, _LANE_EVENTS, ("worker_lane_events",))
 """Deletes events of lanes."""
 

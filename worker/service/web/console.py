@@ -8,7 +8,6 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from ipaddress import ip_address
 
 from starlette.applications import Starlette
 from starlette.routing import Mount
@@ -20,6 +19,7 @@ from worker.config.console import ConsoleSettings
 from worker.config.settings import Settings
 from worker.console import SignInLink, Site, console_app
 from worker.console.app import THREADS, new_token
+from worker.console.guard import address_of
 from worker.control.opening import database_of
 from worker.domain.errors import ConfigurationError
 from worker.outbox.engine.migrate import require_current
@@ -84,10 +84,8 @@ def require_safe(console: ConsoleSettings, host: str, asked: str) -> None:
 
 
 def _is_loopback(host: str) -> bool:
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
+    found = address_of(host)
+    return host == "localhost" if found is None else found.is_loopback
 
 
 def _telling(link: SignInLink | None) -> Callable[[str], object]:
