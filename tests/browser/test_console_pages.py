@@ -76,7 +76,7 @@ def test_language_and_theme_are_chosen_by_button(browser: Browser, stand: Consol
 
 
 def test_a_job_is_found_and_replayed_by_keyboard_alone(browser: Browser, stand: ConsoleStand) -> None:
-    """The slash leads to the search, Enter opens the job, Tab leads to its replay, which is shown and carried out."""
+    """The slash leads to the search, Enter opens the job, Space presses its replay, which is shown and carried out."""
     with watched(browser, stand.url, Look("en", "light", 1280)) as page:
         sign_in(page)
         page.open("/jobs")
@@ -86,7 +86,7 @@ def test_a_job_is_found_and_replayed_by_keyboard_alone(browser: Browser, stand: 
         page.page.keyboard.press("Enter")
         page.page.wait_for_url(f"**/jobs/{stand.outbox.refused}")
         page.tab_to(page.page.get_by_role("link", name="Replay"))
-        page.page.keyboard.press("Enter")
+        page.page.keyboard.press("Space")
         expect(page.page.get_by_text("jobs in all: 1")).to_be_visible()
         page.tab_to(page.page.get_by_role("button", name="Replay"))
         page.page.keyboard.press("Enter")

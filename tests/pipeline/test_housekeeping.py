@@ -277,9 +277,7 @@ def test_visits_go_and_what_people_did_stays(site: Site) -> None:
         seen.append(keep_house(site, RetentionSettings(looks_days=7)).get("looks", 0))
 
     assert [0, 4] == seen
-    assert ["console.replay", "replay"] == sorted(
-        row.action for row in site.rows("select action from worker_audit")
-    )
+    assert ["console.replay", "replay"] == sorted(row.action for row in site.rows("select action from worker_audit"))
 
 
 def test_batches_find_what_stands_behind_what_stays(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -176,7 +176,7 @@ class RetentionSettings(BaseModel):
     callbacks_days: Days = 30
     """Callbacks, with the events whose hooks have run; and the events of lanes."""
     looks_days: Days = 365
-    """The audit's rows of people who read a text in the console, signed in or out, or were refused; its rows of commands
+    """The audit's rows of people who read a text in the console, signed in or out, or were refused; those of commands
     are never deleted.
     """
     content_days: Days = 0

@@ -25,17 +25,17 @@ from worker.config.application import places_of
 from worker.config.settings import Settings, load_settings
 from worker.console.form import read_form, require_own
 from worker.console.guard import Guard
-from worker.console.page import Ask, Forbidden, Moved, NotFound, PageRoute, View
+from worker.console.page import THROUGH, Ask, Forbidden, Moved, NotFound, PageRoute, View
 from worker.console.pages import PAGES
 from worker.console.pool import Busy, Pool
-from worker.console.rendering import Frame, address, assets, render, root_of
+from worker.console.rendering import Frame, address, assets, render
 from worker.console.sign_in import SignIn, SignInLink
 from worker.console.sign_in.cookie import give_token, token_of
 from worker.console.sign_in.passwords import Passwords
 from worker.console.sign_in.provider import Provider
 from worker.console.site import Site
 from worker.console.viewer import has_right
-from worker.console.visit import Endpoint, Visit, choices, values_of
+from worker.console.visit import Endpoint, Visit, choices, root_of, values_of
 from worker.console.words import WORDS, say
 from worker.control.audit import acting_through
 from worker.control.opening import database_of
@@ -158,7 +158,7 @@ class Console:
             raise HTTPException(400)
         is_form = page.method == "POST"
         ask = Ask(visit.viewer, self._site, request.path_params, request.query_params, form if is_form else None)
-        with acting_through("console."):
+        with acting_through(THROUGH):
             return page.function(ask)
 
     def _shown(self, view: View, visit: Visit, request: Request) -> Response:

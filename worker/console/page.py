@@ -22,6 +22,10 @@ from worker.control.audit import audited
 T = TypeVar("T")
 
 
+THROUGH = "console."
+"""What the audit writes before the actions of those who act through the console."""
+
+
 class NotFound(Exception):
     """There is no such page, or no such thing on it."""
 

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from functools import cache
 from hashlib import sha256
 from importlib.resources import files
-from typing import Any
 from urllib.parse import quote, urlencode
 
 from jinja2 import Environment
@@ -53,12 +52,6 @@ class Frame:
     """The page's own path and query, without `root`."""
     nav: tuple[tuple[str, str], ...]
     """Path and word of each link that the viewer may follow."""
-
-
-def root_of(scope: Mapping[str, Any]) -> str:
-    """The path under which the console is mounted; empty: none."""
-    root: str = scope.get("root_path", "")
-    return root.rstrip("/")
 
 
 def address(root: str, path: str, query: Mapping[str, object]) -> str:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Literal, cast
+from typing import Any, Literal, cast
 from urllib.parse import unquote, urlsplit
 
 from starlette.datastructures import QueryParams
@@ -46,6 +46,12 @@ class Endpoint:
     """Gets the form's fields; those of a GET are empty."""
     is_costly: bool = False
     """It hashes a password, or asks a provider: it runs in threads of its own."""
+
+
+def root_of(scope: Mapping[str, Any]) -> str:
+    """The path under which the console is mounted; empty: none."""
+    root: str = scope.get("root_path", "")
+    return root.rstrip("/")
 
 
 def choices(request: Request) -> tuple[Lang, Theme]:

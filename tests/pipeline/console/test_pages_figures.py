@@ -10,6 +10,7 @@ from datetime import timedelta
 from urllib.parse import urlencode
 
 import pytest
+from sqlalchemy import text
 
 from tests.pipeline.console.full_outbox import FullOutbox, fill
 from tests.pipeline.console.person import Person
@@ -30,6 +31,7 @@ from worker.outbox.engine.database import Database
 from worker.outbox.jobs import confirmations, inbound as inbound_rows
 from worker.outbox.jobs.events import list_events
 from worker.outbox.lanes.lanes import list_lane_events
+from worker.outbox.tables.columns import metadata
 from worker.outbox.upkeep import gauges
 from worker.reporting.forecast import forecast
 from worker.reporting.lane_list import lane_list
@@ -278,6 +280,57 @@ def test_the_audit_is_that_of_worker_audit(site: Site, found: FullOutbox) -> Non
         expected = [entry.id for entry in list_audit(connection, limit=50)]
     assert expected == [link.rpartition("/")[2] for link in whole.links if link.startswith("/audit/")]
     assert expected[1:] == [link.rpartition("/")[2] for link in plain.links if link.startswith("/audit/")]
+
+
+def test_a_cancel_tells_of_its_jobs_once_before_and_once_after(site: Site) -> None:
+    """How many it was about, and how many it changed: two figures with a word each, in both languages."""
+    job = site.send()
+    Person(site).give(f"/commands/cancel?ids={job}", "a typo")
+    [link] = [link for link in Person(site).get("/audit").links if link.startswith("/audit/")]
+
+    english = re.findall("<dt>([^<]*)</dt>", Person(site).get(link).text)
+    chinese = Person(site, lang="zh")
+
+    assert len(set(english)) == len(english)
+    assert {"Jobs it was about", "Jobs changed"} <= set(english)
+    assert "<td>取消（控制台）</td>" in chinese.get("/audit").text
+    assert "<dd>任务编号 " in chinese.get(link).text
+
+
+def test_pages_with_instants_say_that_they_are_of_utc(site: Site, found: FullOutbox) -> None:
+    """And no others do."""
+    person = Person(site)
+
+    said = {
+        path: ("<time" in shown.text, "Times are UTC" in shown.text)
+        for path, shown in person.crawl("/", f"/jobs/{found.accepted}")
+    }
+
+    assert {(True, True), (False, False)} == set(said.values())
+
+
+def test_no_link_acts(site: Site, found: FullOutbox) -> None:
+    """Whoever follows every link of every page has changed nothing, but for the rows of the looks."""
+
+    def stored() -> dict[str, list[tuple[object, ...]]]:
+        without = "action <> 'console.look'"
+        with site.database.reading() as connection:
+            return {
+                table.name: sorted(
+                    map(
+                        repr,
+                        connection.execute(table.select().where(text(without if "audit" in table.name else "1 = 1"))),
+                    )
+                )
+                for table in metadata.sorted_tables
+            }
+
+    before = stored()
+
+    followed = [path for path, _ in Person(site).crawl("/", f"/jobs/{found.accepted}", f"/jobs/{found.doubtful}")]
+
+    assert any("/commands/" in path for path in followed)
+    assert before == stored()
 
 
 def test_parked_events_are_shown_with_their_error(site: Site, found: FullOutbox) -> None:

@@ -8,7 +8,13 @@ from pathlib import Path
 
 import pytest
 
+from tests.channels import wecom_app_samples, wecom_external_samples, wecom_webhook_samples, youdu_samples
+from worker.channels.registry import channel
 from worker.console.words import WORDS
+from worker.console.words.limits import limit_phrase
+from worker.domain.account import Account
+from worker.domain.pacing.lane import Standing, Step
+from worker.domain.pacing.limit import person_day
 
 CONSOLE = Path(__file__).parents[3] / "worker" / "console"
 
@@ -37,6 +43,44 @@ def test_templates_write_no_word_of_their_own() -> None:
     ]
 
     assert [] == written
+
+
+ACCOUNTS = [
+    wecom_app_samples.account(),
+    wecom_app_samples.account({"ip": "192.0.2.7", "chats_share_members": False}),
+    wecom_external_samples.account(),
+    wecom_webhook_samples.account(),
+    wecom_webhook_samples.account("robot"),
+    youdu_samples.account(),
+]
+
+
+@pytest.mark.parametrize("account", ACCOUNTS, ids=lambda one: one.channel)
+@pytest.mark.parametrize("recipient", [None, "lisi"])
+def test_a_limit_speaks_chinese(account: Account, recipient: str | None) -> None:
+    """What it counts for, what is beyond it, and its source: no two English words stand in a row."""
+    own = channel(account.channel)
+    limits = [*(one.limit for one in own.counted(account, recipient)), person_day(1)]
+    texts = {one.of for one in own.counted(account, recipient)}
+    texts |= {text for one in limits for text in (one.penalty, one.source, one.not_kept)}
+
+    told = {text: limit_phrase("zh", text) for text in texts}
+
+    assert {} == {text: said for text, said in told.items() if re.search(r"[a-z]{2,} [a-z]{2,}", said)}
+    assert texts == {limit_phrase("en", text) for text in texts}
+
+
+def test_what_people_did_has_a_word() -> None:
+    """Every action that the program writes into the audit, every step of a lane, and every state of one."""
+    sources = [path.read_text(encoding="utf-8") for path in (CONSOLE.parent / "control").rglob("*.py")]
+    begun = r'(?:audited|audited_command|write_entry|_acting)\([^"()]*"([a-z_ ]+)"'
+    actions = {action for source in sources for action in re.findall(begun, source)}
+
+    missing = {f"action.{action}" for action in actions} - WORDS.keys()
+
+    assert {"cancel", "replay", "resume", "erase", "rotate account"} <= actions
+    assert set() == missing
+    assert {f"step.{one}" for one in Step} | {f"standing.{one}" for one in Standing} <= WORDS.keys()
 
 
 def _text_of(template: str) -> str:

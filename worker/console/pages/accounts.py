@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 
 from worker.channels.registry import channel, why_unusable
 from worker.console.page import Ask, NotFound, View
@@ -11,6 +12,7 @@ from worker.console.pages.chart import COLUMNS, HEIGHT, Bar, bars
 from worker.console.pages.lanes import TONES
 from worker.console.pages.showing import show
 from worker.console.viewer import may_read_texts
+from worker.console.words.limits import limit_phrase
 from worker.outbox.engine.sql import read_now
 from worker.outbox.lanes.tokens import standings
 from worker.reporting.lane_list import LaneStanding, lane_list
@@ -106,6 +108,7 @@ def account(ask: Ask) -> View:
         reads=reads,
         columns=COLUMNS,
         height=HEIGHT,
+        phrase=partial(limit_phrase, ask.viewer.lang),
         may_act=ask.may_act(name),
     )
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from worker.console.page import Ask, Forbidden, NotFound, View
 from worker.console.pages import seen
-from worker.console.pages.showing import show
+from worker.console.pages.showing import action_word, show
 from worker.console.viewer import has_right
 from worker.control.audit import AuditEntry, find_audit, list_audit
 
@@ -36,7 +36,7 @@ def entry(ask: Ask) -> View:
     return show(
         ask,
         "audit_entry.html",
-        f"{ask.say('audit.entry')} {found.action}",
+        f"{ask.say('audit.entry')}: {action_word(ask, found.action)}",
         entry=shown,
         total=_total(found),
         done=_done(found),

@@ -244,8 +244,10 @@ def _campaign(ask: Ask, found: JobReport) -> CampaignCounts | None:
 
 
 def _staging(ask: Ask, account: str) -> str:
-    """The switch that keeps calls from people, as the command line tells it; empty: none is on."""
-    return ask.site.settings.staging.switches().told() or ask.site.accounts.get(account).staging.told()
+    """The switch that keeps calls from people, by its name in the settings; empty: none is on."""
+    switches = ask.site.settings.staging.switches()
+    on = switches if switches.told() else ask.site.accounts.get(account).staging
+    return on.told() if on.only is None else ask.say("staging.only", count=len(on.only))
 
 
 def _meanings(ask: Ask, told: Why) -> list[str]:

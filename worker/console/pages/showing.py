@@ -7,10 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import UTC, datetime
+from functools import partial
 
 from markupsafe import Markup
 
-from worker.console.page import Ask, View
+from worker.console.page import THROUGH, Ask, View
 from worker.console.words import WORDS
 from worker.drawing import state_word
 from worker.outbox.engine.clock import instant
@@ -22,7 +23,15 @@ def show(ask: Ask, template: str, title: str, **data: object) -> View:
     return View(
         template,
         title,
-        {"at": at, "word": _words(ask), "many": _many(ask), "short": short, "state_word": _state(ask), **data},
+        {
+            "at": at,
+            "word": _words(ask),
+            "many": _many(ask),
+            "short": short,
+            "state_word": _state(ask),
+            "action": partial(action_word, ask),
+            **data,
+        },
     )
 
 
@@ -39,6 +48,13 @@ def short(id: str) -> str:
     """The beginning of a job's id, and what tells a part from others; whole ids stand in titles and links."""
     job, dash, n = id.partition("-")
     return f"{job[:8]}…{job[-4:]}{dash}{n}" if len(job) > 16 else id
+
+
+def action_word(ask: Ask, action: str) -> str:
+    """The word of an action of the audit; one that came through the console says so."""
+    own = action.removeprefix(THROUGH)
+    told = ask.say(f"action.{own}") if f"action.{own}" in WORDS else own
+    return told if own == action else ask.say("audit.console", action=told)
 
 
 def _state(ask: Ask) -> Callable[[str], str]:

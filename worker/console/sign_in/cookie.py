@@ -10,6 +10,8 @@ from hmac import digest
 from starlette.requests import Request
 from starlette.responses import Response
 
+from worker.console.visit import root_of
+
 NAME = "worker-console"
 TOKEN = re.compile(r"[A-Za-z0-9_-]{43}")
 
@@ -24,7 +26,9 @@ def give_token(request: Request, response: Response, token: str, lives_s: float 
     """Lets the browser keep a token; None: until it is closed."""
     is_secure = request.url.scheme == "https"
     most = None if lives_s is None else int(lives_s)
-    response.set_cookie(_name(request), token, max_age=most, path="/", secure=is_secure, httponly=True, samesite="lax")
+    # The prefix of https demands the whole host, and guards better than a path does.
+    path = "/" if is_secure else root_of(request.scope) or "/"
+    response.set_cookie(_name(request), token, max_age=most, path=path, secure=is_secure, httponly=True, samesite="lax")
 
 
 def derived(token: str, what: str) -> str:

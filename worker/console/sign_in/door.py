@@ -16,7 +16,7 @@ from starlette.responses import RedirectResponse, Response
 from worker.config.console import EVERY_ACCOUNT, ConsoleSettings
 from worker.console.guard import FROM_PROXY
 from worker.console.page import Forbidden, Moved, NotFound, View
-from worker.console.rendering import address, root_of
+from worker.console.rendering import address
 from worker.console.sign_in.cookie import derived, give_token, token_of
 from worker.console.sign_in.link import SignInLink
 from worker.console.sign_in.passwords import Passwords
@@ -25,7 +25,7 @@ from worker.console.sign_in.sessions import Sessions, SignedIn, Way, hashed
 from worker.console.sign_in.tries import Tries
 from worker.console.site import Site
 from worker.console.viewer import Role, Viewer
-from worker.console.visit import CHOICES, LANGS, THEMES, Endpoint, Visit, choices, own_path
+from worker.console.visit import CHOICES, LANGS, THEMES, Endpoint, Visit, choices, own_path, root_of
 from worker.console.words import say
 from worker.control.audit import audited
 
@@ -213,8 +213,9 @@ def _choose(request: Request, visit: Visit, form: QueryParams) -> Response:
     response = _sent_to(request, own_path(form.get("next", "/")))
     if lang in LANGS and theme in THEMES:
         is_secure = request.url.scheme == "https"
+        path = root_of(request.scope) or "/"
         response.set_cookie(
-            CHOICES, f"{lang}.{theme}", YEAR_S, path="/", secure=is_secure, httponly=True, samesite="lax"
+            CHOICES, f"{lang}.{theme}", YEAR_S, path=path, secure=is_secure, httponly=True, samesite="lax"
         )
     return response
 

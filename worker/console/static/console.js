@@ -1,7 +1,9 @@
-// The console's whole script: it keeps live parts of a page fresh, and gives the search field a key.
+// The console's whole script: it keeps live parts of a page fresh, and knows two keys.
 "use strict";
 
 document.addEventListener("keydown", (event) => {
+  // A link that looks like a button is pressed as one.
+  if (event.key === " " && event.target.matches("a.button")) { event.preventDefault(); event.target.click(); return; }
   const typing = event.target.closest("input, select, textarea, [contenteditable]");
   if (event.key !== "/" || typing || event.ctrlKey || event.metaKey || event.altKey) return;
   const search = document.querySelector("[data-search]");

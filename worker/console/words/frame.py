@@ -18,6 +18,7 @@ FRAME: Mapping[str, tuple[str, str]] = {
     "frame.role.support": ("客服", "support"),
     "frame.role.operator": ("运维", "operator"),
     "frame.role.admin": ("管理员", "admin"),
+    "frame.utc": ("时间均为 UTC", "Times are UTC"),
     "frame.withheld": ("您没有查看正文的权限", "You may not read this text"),
     "error.back": ("回到首页", "Back to the start"),
     "error.400.title": ("请求无法处理", "This request makes no sense"),
