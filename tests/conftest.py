@@ -30,6 +30,8 @@ from worker.outbox.engine.clock import DatabaseClock, DrivenClock, SqlClock
 from worker.outbox.engine.database import Database, make_engine
 from worker.outbox.engine.migrate import upgrade
 
+pytest_plugins = ["pytester", "worker.testing.plugin"]
+
 SERVERS = [
     pytest.param("postgres", marks=pytest.mark.postgres),
     pytest.param("mariadb", marks=pytest.mark.mariadb),

@@ -40,7 +40,7 @@ NAVIGATION: tuple[str | Section, ...] = (
         "How-to guides",
         "操作指南",
         (
-            Section("Send", "发送消息", ("enqueue.md", "ordering.md", "callbacks.md", "simulator.md")),
+            Section("Send", "发送消息", ("enqueue.md", "ordering.md", "callbacks.md", "testing.md", "simulator.md")),
             Section(
                 "Move from another library",
                 "从别的库迁移",

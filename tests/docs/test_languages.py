@@ -42,6 +42,7 @@ ENGLISH_ONLY = {
     "redis.md",
     "shared-state.md",
     "simulator.md",
+    "testing.md",
     "tokens.md",
     "tracing.md",
     "transport.md",

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 import requests
 
-from bench import illness, ordering, profile, scale
+from bench import illness, kit, ordering, profile, scale
 from bench.arrivals import Arrivals, most, most_aligned, used
 from bench.members import FULL, QUICK, Scale
 from bench.priorities_judge import lateness, least_share, waits_since
@@ -41,6 +41,14 @@ def test_scale_measures_every_step_of_every_claim(
     assert all(ratio > 0 for ratio in (*ratios, late))
     steps = ("asks", "offer", "wake", "mark", "turn")
     assert (4, 4, 4, 4, 5) == tuple(printed.count(f" {step} ") for step in steps)
+
+
+def test_the_kits_bench_times_every_story(tmp_path: Path) -> None:
+    """Each as often as asked, without the first."""
+    found = kit.run(tmp_path, 3)
+
+    assert {"test_text": 2, "test_press": 2, "test_rollback": 2} == {name: len(times) for name, times in found.items()}
+    assert all(time > 0 for times in found.values() for time in times)
 
 
 @pytest.mark.parametrize("server", ["postgres_url", "mariadb_url"])

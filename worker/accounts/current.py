@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from worker.accounts.sources import accounts_of
@@ -33,3 +35,16 @@ def current_accounts() -> AccountSource:
         if _accounts is None:
             _accounts = accounts_of(load_settings())
         return _accounts
+
+
+@contextmanager
+def configured(source: AccountSource) -> Iterator[None]:
+    """Meanwhile these are the process's accounts, unless the application sets others; for an application's tests."""
+    global _accounts
+    with _guard:
+        before, _accounts = _accounts, source
+    try:
+        yield
+    finally:
+        with _guard:
+            _accounts = before

@@ -113,6 +113,7 @@ class Dependencies:
     """Writes a span for each call; None: none is written."""
     queues: Callable[[], Iterable[str] | None] = lambda: None
     """The queues this process takes doorbells from; None: all of them."""
+    writer: type[Writer] = Writer
 
 
 def build_runtime(dependencies: Dependencies) -> Runtime:
@@ -162,7 +163,7 @@ def build_runtime(dependencies: Dependencies) -> Runtime:
 
 
 def _writer(dependencies: Dependencies, behind: Behind | None) -> Writer:
-    return Writer(
+    return dependencies.writer(
         dependencies.database,
         policy_of(dependencies.settings),
         tell=dependencies.tell,

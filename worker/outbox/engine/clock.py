@@ -6,6 +6,8 @@ Tests control time by passing another `SqlClock`. Inside a process only duration
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Protocol
@@ -27,11 +29,25 @@ class SqlClock(Protocol):
 
 
 class DatabaseClock:
-    """The clock of the database."""
+    """The clock of the database, unless another one stands in for it."""
 
     def now(self, dialect: Dialect) -> str:
         """The dialect's own clock."""
-        return dialect.now
+        return dialect.now if _stand_in is None else _stand_in.now(dialect)
+
+
+_stand_in: SqlClock | None = None
+
+
+@contextmanager
+def standing_in(clock: SqlClock) -> Iterator[None]:
+    """Meanwhile this clock stands in for the database's in all of this process; for an application's tests."""
+    global _stand_in
+    before, _stand_in = _stand_in, clock
+    try:
+        yield
+    finally:
+        _stand_in = before
 
 
 @dataclass

@@ -58,6 +58,11 @@ _WITHOUT_SPECS = ", ".join(one.name for one in tables.parts.columns if one.name 
 _PART_HEADS = "id, state, reason, not_before, waits_on"
 
 
+def enqueued_rows(connection: Connection) -> Rows:
+    """All jobs with their messages and recipients, in the order of their ids, which is that of their making."""
+    return mappings(connection, f"select {columns_of(tables.jobs)} from worker_jobs order by id")
+
+
 def job_rows(connection: Connection, job_id: str, numbers: range | None = None) -> JobRows | None:
     """A job with its parts, attempts, receipts and failures; None when there is no such job.
 

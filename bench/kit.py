@@ -1,0 +1,89 @@
+"""What a test with the kit costs: three stories, many times over, by pytest in a process of its own."""
+
+from __future__ import annotations
+
+import argparse
+import subprocess
+import sys
+import tempfile
+import xml.etree.ElementTree as ElementTree
+from pathlib import Path
+from statistics import median, quantiles
+
+from bench import Figure
+
+GOAL_MS = 50.0
+TESTS = 100
+HOOKS = """
+from worker import CardUpdate, on_card_action, update_card
+
+@on_card_action
+def decided(action, session):
+    update_card(session, action.job_id, CardUpdate(replace_name="done"), [action.person])
+"""
+STORIES = """
+import pytest
+from sqlalchemy.orm import Session
+from worker import Button, ButtonCard, MainTitle, Text, enqueue, sqlite_engine
+from worker.testing.session import opened_outbox
+
+@pytest.fixture(scope="session")
+def worker_settings():
+    return {{"hooks": "hooks"}}
+
+@pytest.fixture(scope="session")
+def engine(tmp_path_factory):
+    return sqlite_engine(f"sqlite:///{{tmp_path_factory.mktemp('own')}}/own.db")
+
+@pytest.mark.parametrize("n", range({tests}))
+def test_text(n, outbox, drain, inbox):
+    with outbox.session() as session:
+        enqueue(session, "hr", Text(content="hello"), ["lisi"])
+    drain()
+    assert len(inbox("lisi")) == 1
+
+@pytest.mark.parametrize("n", range({tests}))
+def test_press(n, outbox, drain, inbox, press):
+    card = ButtonCard(main_title=MainTitle(title="leave"), button_list=[Button(text="ok", key="ok")])
+    with outbox.session() as session:
+        enqueue(session, "hr", card, ["lisi"])
+    drain()
+    press("lisi", "ok")
+    assert inbox("lisi")[0].update
+
+@pytest.mark.parametrize("n", range({tests}))
+def test_rollback(n, engine, tmp_path, worker_settings):
+    with engine.connect() as connection, connection.begin() as whole:
+        with opened_outbox(lambda _: tmp_path, connection, worker_settings) as outbox:
+            enqueue(connection, "hr", Text(content="hello"), ["lisi"])
+            outbox.drain()
+            assert len(outbox.inbox("lisi")) == 1
+        whole.rollback()
+"""
+
+
+def main(argv: list[str]) -> Figure:
+    """Runs each story `--tests` times, without the first, which warms up; the slowest story's median is judged."""
+    parser = argparse.ArgumentParser(prog="python -m bench kit")
+    parser.add_argument("--tests", type=int, default=TESTS)
+    options = parser.parse_args(argv)
+    with tempfile.TemporaryDirectory(prefix="bench-kit-") as folder:
+        found = run(Path(folder), options.tests)
+    for name, times in found.items():
+        p95 = quantiles(times, n=20)[-1]
+        print(f"{name}: p50 {median(times):.1f} ms, p95 {p95:.1f} ms of {len(times)}")
+    slowest = max(median(times) for times in found.values())
+    return Figure("kit", f"{slowest:.1f} ms a test", f"{GOAL_MS:.0f} ms", ok=slowest <= GOAL_MS)
+
+
+def run(folder: Path, tests: int) -> dict[str, list[float]]:
+    """Story -> milliseconds of each of its tests, fixtures included."""
+    (folder / "hooks.py").write_text(HOOKS, encoding="utf-8")
+    (folder / "test_stories.py").write_text(STORIES.format(tests=tests), encoding="utf-8")
+    plugin = ("-p", "no:im-delivery-worker", "-p", "worker.testing.plugin", "-p", "no:cacheprovider")
+    command = [sys.executable, "-m", "pytest", "-q", *plugin, "--junit-xml", "found.xml"]
+    subprocess.run(command, cwd=folder, check=True, stdout=subprocess.DEVNULL)
+    found: dict[str, list[float]] = {}
+    for case in ElementTree.parse(folder / "found.xml").iter("testcase"):
+        found.setdefault(case.attrib["name"].partition("[")[0], []).append(float(case.attrib["time"]) * 1000)
+    return {name: times[1:] for name, times in found.items()}

@@ -1,0 +1,131 @@
+"""The outbox of a test: a file of its own, or the application's engine, connection or session with its transaction."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from copy import copy
+from functools import cache
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+from weakref import WeakValueDictionary
+
+from sqlalchemy import Connection, Engine, event
+from sqlalchemy.orm import Session, scoped_session
+from sqlalchemy.pool import SingletonThreadPool, StaticPool
+
+from worker.domain.errors import ConfigurationError
+from worker.outbox.engine.bound import BoundDatabase
+from worker.outbox.engine.clock import SqlClock
+from worker.outbox.engine.copy import copy_tables, has_tables
+from worker.outbox.engine.database import Database, make_engine
+from worker.outbox.engine.dialect import dialect_of
+from worker.outbox.engine.migrate import upgrade
+
+STILL_OPEN = (
+    "the outbox is locked by a transaction of the test or the application; commit or close it before drain() and its"
+    " like, or give the kit your session: see `outbox_bind` in docs/testing.md"
+)
+MISSING_TABLES = (
+    "the tables of the outbox are missing from the database of `outbox_bind`; run `worker db upgrade`, or your own"
+    " migrations, where the test database is made"
+)
+
+
+@cache
+def _template() -> tuple[Path, TemporaryDirectory[str]]:
+    """A migrated file that tests copy, made once a run; with the folder, which lives as long as the process."""
+    folder = TemporaryDirectory(prefix="outbox-")
+    path = Path(folder.name) / "template.db"
+    engine = make_engine(f"sqlite:///{path}")
+    upgrade(engine)
+    with engine.connect() as connection:
+        connection.exec_driver_sql("commit")
+        connection.exec_driver_sql("pragma wal_checkpoint(truncate)")
+    engine.dispose()
+    return path, folder
+
+
+def own_engine(folder: Path) -> Engine:
+    """The engine of a fresh outbox in a file of its own, which needs not survive a crash."""
+    path = folder / "outbox.db"
+    shutil.copyfile(_template()[0], path)
+    engine = make_engine(f"sqlite:///{path}")
+
+    @event.listens_for(engine, "connect")
+    def _pragmas(connection: Any, _record: Any) -> None:
+        connection.execute("pragma synchronous=off")
+        # All that could hold a lock is in this process, and waits for us to return.
+        connection.execute("pragma busy_timeout=0")
+
+    return engine
+
+
+def still_open(seconds: float) -> None:
+    """Raises, where the worker would wait for a lock that only the test itself can free."""
+    raise AssertionError(STILL_OPEN)
+
+
+@contextmanager
+def opened(bind: Any, clock: SqlClock) -> Iterator[Database]:
+    """The outbox of a bind: an engine, a connection, or a session that is bound to one of these."""
+    plain = _plain(bind)
+    if isinstance(plain, Engine) and not isinstance(plain.pool, StaticPool | SingletonThreadPool):
+        # By itself, for the application may have a transaction open.
+        with plain.execution_options(isolation_level="AUTOCOMMIT").connect() as connection:
+            there = has_tables(connection)
+        if not there:
+            upgrade(plain)
+        yield _lent(plain, clock)
+    elif isinstance(plain, Engine):
+        # Of a database in memory there is one connection.
+        with plain.connect() as connection:
+            yield _bound(connection, clock)
+    else:
+        yield _bound(plain, clock)
+
+
+_KNOWN = WeakValueDictionary[int, Database]()
+"""Engine's id -> the outbox on it, which lives as long as the engine's pool, because it listens to that."""
+
+
+def _lent(engine: Engine, clock: SqlClock) -> Database:
+    """The outbox on an engine: the same for every test but for its clock, so that no test leaves a listener."""
+    known = _KNOWN.get(id(engine))
+    if known is None:
+        known = _KNOWN[id(engine)] = Database(engine, pause=still_open)
+    lent = copy(known)
+    lent.clock = clock
+    return lent
+
+
+def _plain(bind: Any) -> Engine | Connection:
+    """The engine or connection of a bind; asynchronous ones wrap one that is not."""
+    if isinstance(bind, scoped_session):
+        bind = bind()
+    session = getattr(bind, "sync_session", bind)
+    found = session.get_bind() if isinstance(session, Session) else session
+    found = getattr(found, "sync_connection", None) or getattr(found, "sync_engine", found)
+    if not isinstance(found, Engine | Connection):
+        raise ConfigurationError(f"outbox_bind: takes an engine, a connection or a session, not {type(bind).__name__}")
+    return found
+
+
+def _bound(connection: Connection, clock: SqlClock) -> Database:
+    database = BoundDatabase(connection, clock)
+    with database.reading():
+        there = has_tables(connection)
+    if not there:
+        _make_tables(database, connection)
+    return database
+
+
+def _make_tables(database: Database, connection: Connection) -> None:
+    if not dialect_of(connection).has_one_writer:
+        raise ConfigurationError(MISSING_TABLES)
+    source = make_engine(f"sqlite:///{_template()[0]}")
+    with source.connect() as template, database.writing():
+        copy_tables(template, connection)
+    source.dispose()

@@ -1,0 +1,195 @@
+"""The jobs that a test finds in the outbox, and what is told where the expected one is not among them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from worker.domain.content.message import Message
+from worker.domain.content.recipient import LISTS, Recipients
+from worker.domain.job import Priority
+from worker.domain.state import JobState
+from worker.outbox.engine.clock import instant
+from worker.producer.plan import Recipient, recipients_of
+
+MOST_SHOWN = 10
+"""Jobs that a failed assertion shows, the nearest first."""
+WIDTH = 70
+"""Characters of one value in a failed assertion."""
+_BESIDE = frozenset({"type", "files"})
+"""Keys of a stored message that are no content of it: its type has a field, and its files have names of their own."""
+
+
+@dataclass(frozen=True, slots=True)
+class EnqueuedJob:
+    """One job of the outbox."""
+
+    id: str
+    kind: str
+    """`send`, `recall`, `update_card`, `upload`, ..."""
+    account: str
+    channel: str
+    type: str
+    """Of its message: `text`, `markdown`, of a card `button_interaction`, ...; empty by a recall."""
+    message: Mapping[str, Any] = field(repr=False)
+    """As the vendor's pages show it, without recipients."""
+    to: Recipients
+    state: str
+    """`open` until it has been delivered; then `accepted`, `partial`, `rejected`, ..."""
+    priority: str
+    due_at: datetime
+    expires_at: datetime | None
+    dedupe_key: str | None
+    order_key: str | None
+    tags: tuple[str, ...]
+    tenant: str | None
+    about: str | None
+    """The job that a recall or a card update is about."""
+
+    @property
+    def text(self) -> str:
+        """All texts of its message, one after the other."""
+        return "\n".join(_texts(self.message))
+
+    def __str__(self) -> str:
+        return f"{self.kind} on {self.account} to {_people(self.to)}: {self.type or '-'} {_short(self.text)}".rstrip()
+
+
+def job_of_row(row: Mapping[str, Any]) -> EnqueuedJob:
+    """The job of a row."""
+    document = json.loads(row["message"])
+    expires_at = row["expires_at"]
+    return EnqueuedJob(
+        id=row["id"],
+        kind=row["kind"],
+        account=row["account"],
+        channel=row["channel"],
+        type=_type_in(document),
+        message=_body(document),
+        to=Recipients.from_json(json.loads(row["recipients"])),
+        state=JobState(row["state"]).label,
+        priority=Priority(row["priority"]).name.lower(),
+        due_at=instant(row["due_at"]),
+        expires_at=None if expires_at is None else instant(expires_at),
+        dedupe_key=row["dedupe_key"],
+        order_key=row["order_key"],
+        tags=tuple(json.loads(row["tags"] or "[]")),
+        tenant=row["tenant"],
+        about=row["target_job_id"],
+    )
+
+
+def _type_in(document: Mapping[str, Any]) -> str:
+    card = (document.get("body") or {}).get("template_card") or {}
+    return str(card.get("card_type") or document.get("type", ""))
+
+
+def _body(document: Mapping[str, Any]) -> dict[str, Any]:
+    """What is said, without how it is sent."""
+    said = {key: value for key, value in document.items() if key not in _BESIDE}
+    body = said.pop("body", None)
+    return {**body, **said} if isinstance(body, Mapping) else said
+
+
+@dataclass(frozen=True, slots=True)
+class WantedJob:
+    """What a test expects of a job; None: anything."""
+
+    account: str | None = None
+    message: Message | type[Message] | None = None
+    to: Recipient | None = None
+    containing: str | None = None
+    """A text that stands somewhere in the message."""
+    options: Mapping[str, Any] = field(default_factory=dict)
+    """Further fields of `EnqueuedJob` by name."""
+
+    def differences(self, job: EnqueuedJob) -> dict[str, tuple[Any, Any]]:
+        """Field -> what is wanted and what the job has, where they are not the same."""
+        pairs = {name: pair for name, pair in self._pairs(job) if pair[0] != pair[1]}
+        if self.containing is not None and self.containing not in job.text:
+            pairs["text"] = (f"something with {self.containing!r}", job.text)
+        return pairs
+
+    def _pairs(self, job: EnqueuedJob) -> Iterator[tuple[str, tuple[Any, Any]]]:
+        if self.account is not None:
+            yield "account", (self.account, job.account)
+        if isinstance(self.message, Message):
+            wanted, found = _flat("", _plain(self.message)), _flat("", job.message)
+            for name in dict.fromkeys((*wanted, *found)):
+                yield f"message.{name}", (wanted.get(name, "(nothing)"), found.get(name, "(nothing)"))
+        elif self.message is not None:
+            yield "type", (_type_of(self.message), job.type)
+        if self.to is not None:
+            yield "to", (_people(recipients_of(self.to)), _people(job.to))
+        for name, value in self.options.items():
+            found = getattr(job, name)
+            yield name, (tuple(value) if isinstance(found, tuple) else value, found)
+
+    def __str__(self) -> str:
+        words = [f"on {self.account}" if self.account else "on any account"]
+        if self.to is not None:
+            words.append(f"to {_people(recipients_of(self.to))}")
+        if isinstance(self.message, Message):
+            words.append(f"with {_short(' '.join(_texts(_plain(self.message))))}")
+        elif self.message is not None:
+            words.append(f"with a {self.message.__name__}")
+        if self.containing is not None:
+            words.append(f"containing {self.containing!r}")
+        return " ".join([*words, *(f"{name}={value!r}" for name, value in self.options.items())])
+
+
+def told(wanted: WantedJob, times: int | None, matching: int, jobs: list[EnqueuedJob]) -> str:
+    """What a failed assertion says: what was wanted, and every job that there is, the nearest first."""
+    found = "no such job was enqueued" if not matching else f"{matching} such jobs were enqueued"
+    lines = [f"{found}; wanted{f' {times}' if times is not None else ''}: {wanted}"]
+    if not jobs:
+        return "\n".join([*lines, "the outbox is empty: nothing was enqueued, or its transaction is not committed yet"])
+    nearest = sorted(jobs, key=lambda job: len(wanted.differences(job)))
+    lines.append(f"enqueued {'was' if len(jobs) == 1 else 'were instead'}:" if not matching else "enqueued were:")
+    for number, job in enumerate(nearest[:MOST_SHOWN], 1):
+        lines.append(f"  {number}. {job}")
+        for name, (want, has) in wanted.differences(job).items():
+            lines += [f"       {name}", f"         wanted   {_short(want)}", f"         enqueued {_short(has)}"]
+    if len(jobs) > MOST_SHOWN:
+        lines.append(f"  and {len(jobs) - MOST_SHOWN} more")
+    return "\n".join(lines)
+
+
+def _plain(message: Message) -> dict[str, Any]:
+    return _body(json.loads(json.dumps(message.document())))
+
+
+def _type_of(message: type[Message]) -> str:
+    """The type of a class of messages: of a card its own, and without any the class's name."""
+    said = getattr(message, "card_type", None) or getattr(message, "msgtype", None)
+    return str(said or message.__name__.lower())
+
+
+def _flat(at: str, value: Any) -> dict[str, Any]:
+    """Path -> value of everything in a nested document."""
+    if isinstance(value, Mapping):
+        return {path: inner for key, one in value.items() for path, inner in _flat(f"{at}.{key}", one).items()}
+    if isinstance(value, list):
+        return {path: inner for n, one in enumerate(value) for path, inner in _flat(f"{at}[{n}]", one).items()}
+    return {at.removeprefix("."): value}
+
+
+def _texts(document: Mapping[str, Any]) -> list[str]:
+    flat = _flat("", document).items()
+    return [value for path, value in flat if isinstance(value, str) and not path.endswith(".card_type")]
+
+
+def _people(to: Recipients) -> str:
+    named = [f"{name} {', '.join(ids)}" for name in LISTS.values() if (ids := sorted(getattr(to, name)))]
+    senders = [f"{who}'s {', '.join(ids) or 'all'}" for who, ids in to.by_sender]
+    everyone = [f"everyone {to.audience}".strip()] if to.everyone else []
+    return "; ".join([*named, *senders, *everyone]) or "the recipients of the job that it is about"
+
+
+def _short(value: Any) -> str:
+    text = value if isinstance(value, str) else repr(value)
+    text = text.replace("\n", " ")
+    return text if len(text) <= WIDTH else f"{text[: WIDTH - 3]}..."
