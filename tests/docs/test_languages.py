@@ -8,7 +8,6 @@ from rig.site.stage import source_of
 from tests.docs.page import ROOT
 
 ENGLISH_ONLY = {
-    "accounts.md",
     "adding-a-channel.md",
     "calibrate.md",
     "capacity.md",
@@ -18,7 +17,6 @@ ENGLISH_ONLY = {
     "database-roles.md",
     "first-message.md",
     "forecast.md",
-    "guarantees.md",
     "guarantees/commit.md",
     "guarantees/crashes.md",
     "guarantees/maintenance.md",
@@ -28,7 +26,6 @@ ENGLISH_ONLY = {
     "guarantees/sender.md",
     "guarantees/service.md",
     "health.md",
-    "limits.md",
     "mariadb.md",
     "migrate/apprise.md",
     "migrate/celery.md",
@@ -43,9 +40,7 @@ ENGLISH_ONLY = {
     "shared-state.md",
     "simulator.md",
     "testing.md",
-    "tokens.md",
     "tracing.md",
-    "transport.md",
     "way.md",
     "wecom-suite.md",
 }
