@@ -44,7 +44,16 @@ NAVIGATION: tuple[str | Section, ...] = (
             Section(
                 "Move from another library",
                 "从别的库迁移",
-                ("migrate/index.md", "migrate/wechatpy.md", "migrate/apprise.md", "migrate/celery.md"),
+                (
+                    "migrate/index.md",
+                    "migrate/wechatpy.md",
+                    "migrate/wxjava.md",
+                    "migrate/powerwechat.md",
+                    "migrate/elixir.md",
+                    "migrate/youdu-sdks.md",
+                    "migrate/apprise.md",
+                    "migrate/celery.md",
+                ),
             ),
             Section(
                 "Install and set up",

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -43,36 +43,37 @@ class RecordingVendor:
     """Where it is, and what it was asked besides tokens."""
 
     url: str = ""
-    envelope: YouduEnvelope | None = None
-    """Of the Youdu app that calls; None: of no app."""
+    envelopes: Mapping[str, YouduEnvelope] = field(default_factory=dict)
+    """Those of Youdu's apps, by appId."""
     calls: list[Wire] = field(default_factory=list)
 
     def take(self, method: str, target: str, body: bytes) -> dict[str, Any]:
         """Keeps a request and returns the answer."""
         parts = urlsplit(target)
+        plain = json.loads(body) if body else {}
         if parts.path in TOKEN_PATHS:
-            return self._token()
-        wire = Wire(method, parts.path, dict(parse_qsl(parts.query)), self._opened(json.loads(body)))
+            return self._token(plain)
+        wire = Wire(method, parts.path, dict(parse_qsl(parts.query)), self._opened(plain))
         self.calls.append(wire)
         return {"errcode": 0, "errmsg": "ok", "msgid": f"m{len(self.calls)}"}
 
-    def _token(self) -> dict[str, Any]:
-        if self.envelope is None:
+    def _token(self, asked: dict[str, Any]) -> dict[str, Any]:
+        if "appId" not in asked:
             return {"errcode": 0, "errmsg": "ok", "access_token": TOKEN, "expires_in": 7200}
         plain = json.dumps({"accessToken": TOKEN, "expireIn": 7200}).encode()
-        return {"errcode": 0, "errmsg": "ok", "encrypt": self.envelope.seal(plain, bytes(16))}
+        return {"errcode": 0, "errmsg": "ok", "encrypt": self.envelopes[asked["appId"]].seal(plain, bytes(16))}
 
     def _opened(self, body: dict[str, Any]) -> dict[str, Any]:
-        if self.envelope is None:
-            return body
-        sealed = {"encrypt", "msg_encrypt"} & body.keys()
-        return body | {name: json.loads(self.envelope.open(body[name])) for name in sealed}
+        for app, sealed in (("appId", "encrypt"), ("app_id", "msg_encrypt")):
+            if sealed in body:
+                return body | {sealed: json.loads(self.envelopes[body[app]].open(body[sealed]))}
+        return body
 
 
 @contextmanager
-def recording(envelope: YouduEnvelope | None = None) -> Iterator[RecordingVendor]:
+def recording(envelopes: Mapping[str, YouduEnvelope]) -> Iterator[RecordingVendor]:
     """A vendor that listens meanwhile."""
-    vendor = RecordingVendor(envelope=envelope)
+    vendor = RecordingVendor(envelopes=envelopes)
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
