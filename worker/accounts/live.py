@@ -48,8 +48,9 @@ class LiveAccounts:
         judge: Callable[[str, Table], Account],
         *,
         monotonic: Callable[[], float] = time.monotonic,
+        place: str = "",
     ):
-        self._judge = judge
+        self._judge, self._place = judge, place
         self._places = [_Place(source, monotonic) for source in sources]
         self._made: dict[str, _Made] = {}
         self._names: tuple[tuple[object, ...], tuple[str, ...]] = ((), ())
@@ -65,7 +66,7 @@ class LiveAccounts:
         self._made.pop(name, None)
         if unread is not None:
             raise AccountsUnread(unread)
-        raise not_known(name, self.names())
+        raise not_known(name, self.names(), self._place)
 
     def names(self) -> tuple[str, ...]:
         """The names of all accounts, sorted; the same object until an account changes."""

@@ -10,7 +10,7 @@ from worker.accounts.live import LiveAccounts, Table, TableSource
 from worker.accounts.sealed import OutboxAccounts
 from worker.config.accounts import account_of
 from worker.config.application import imported, places_of
-from worker.config.settings import Settings, SettingsFile, load_settings
+from worker.config.settings import Settings, SettingsFile, load_settings, where
 from worker.domain.account import Secret
 from worker.domain.errors import ConfigurationError
 
@@ -25,7 +25,8 @@ def accounts_of(settings: Settings) -> LiveAccounts:
     if settings.accounts_from:
         sources.append(ApplicationsAccounts(settings.accounts_from))
     sources.append(OutboxAccounts(settings))
-    return LiveAccounts(sources, partial(account_of, settings=settings))
+    place = where() if settings.file is None else str(settings.file.path)
+    return LiveAccounts(sources, partial(account_of, settings=settings), place=place)
 
 
 class FileAccounts:

@@ -56,6 +56,30 @@ def demo(
 
 
 @app.command()
+def init(
+    channel: Annotated[str | None, typer.Option(help="Of which channel; by default WeCom's apps.")] = None,
+    account: Annotated[str | None, typer.Option(help="The account's name; by default one that fits.")] = None,
+    with_simulator: Annotated[
+        bool, typer.Option("--simulator", help="For the fake vendor of `worker simulator`: everything is filled in.")
+    ] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Writes worker.toml anew; .env is added to.")] = False,
+    lang: Annotated[Literal["en", "zh"], typer.Option(help="English or Chinese.")] = "en",
+) -> None:
+    """Writes a first worker.toml and .env, and says where in the vendor's console each value is found."""
+    from worker.channels.first_steps import FIRST_ACCOUNTS
+    from worker.cli.setup.init import run
+
+    run(
+        typer.echo,
+        channel or next(iter(FIRST_ACCOUNTS)),
+        account,
+        simulator=with_simulator,
+        overwrite=overwrite,
+        lang=lang,
+    )
+
+
+@app.command()
 def up(
     threads: Annotated[int | None, typer.Option(min=1, help="Sender threads.")] = None,
     with_console: Annotated[
@@ -316,7 +340,7 @@ def forecast(
 @app.command()
 def doctor(as_json: Json = False) -> None:
     """Looks at settings, accounts, secrets, database and broker; exit status 1 when something cannot work."""
-    from worker.cli import doctor as looked
+    from worker.cli.setup import doctor as looked
 
     raise typer.Exit(looked.show(typer.echo, as_json=as_json))
 

@@ -55,13 +55,17 @@ class FixedAccounts:
         return self._names
 
 
-def not_known(name: str, names: Sequence[str]) -> UnknownAccount:
-    """The error for an account that does not exist: it names the nearest of those that do, or the first of them."""
+def not_known(name: str, names: Sequence[str], place: str = "") -> UnknownAccount:
+    """The error for an account that does not exist: it names the nearest of those that do, or the first of them.
+
+    `place`: where the settings are, or were looked for.
+    """
     near = difflib.get_close_matches(name, names, n=_TOLD) if len(names) > _TOLD else []
     shown = near or names[:_TOLD]
     more = f" and {len(names) - len(shown)} more" if len(names) > len(shown) else ""
     known = f"{', '.join(shown)}{more}" if names else "none yet"
-    add = f"add [accounts.{name}], or say `worker accounts add {name}`"
+    into = f" to {place} (an application that enqueues reads the table, its secret is read by workers)" if place else ""
+    add = f"add [accounts.{name}]{into}, or say `worker accounts add {name}`"
     return UnknownAccount(f"account {name!r} does not exist; use one of: {known}; or {add}")
 
 

@@ -6,9 +6,8 @@ Values are read when they are needed, never when settings are loaded, and never 
 from __future__ import annotations
 
 import json
-import os
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, Self
 from urllib.parse import quote, unquote, urlsplit
@@ -18,6 +17,7 @@ from pydantic.fields import FieldInfo
 from pydantic_settings import EnvSettingsSource
 
 from worker.config.application import places_of
+from worker.config.variables import env_file, variable, variables
 from worker.domain.account import Secret
 from worker.domain.errors import ConfigurationError
 
@@ -106,6 +106,10 @@ _URLS = (UrlFrom, UrlFrom | None)
 
 class Environment(EnvSettingsSource):
     """`WORKER_...` variables. A URL's variable holds it as it is; `__FILE`, `__PASSWORD__FILE` name the file of it."""
+
+    def _load_env_vars(self) -> Mapping[str, str | None]:
+        # What pydantic's own makes of the environment alone.
+        return {name.lower(): value for name, value in variables().items() if value}
 
     def prepare_field_value(self, field_name: str, field: FieldInfo, value: Any, value_is_complex: bool) -> Any:
         """The value of a variable; a place of a URL, or of its password, replaces the one in the settings file."""
@@ -260,13 +264,14 @@ def _given(secret: Secret, key: str) -> str:
 
 def _read(key: str, env: str | None, file: Path | None) -> str:
     try:
-        value = (file.read_text(encoding="utf-8") if file else os.environ.get(env or "", "")).strip()
+        value = (file.read_text(encoding="utf-8") if file else variable(env or "")).strip()
     except (OSError, ValueError) as error:
         raise ConfigurationError(
             f"{key} names file {file}, which cannot be read; check the path and its rights"
         ) from error
     if not value:
         place = f"file {file}" if file else f"environment variable {env}"
+        remedy = "fill it" if file else f"set it, or write it into {env_file()}"
         # No colon behind the key: the log's redaction would take the next word for the secret itself.
-        raise ConfigurationError(f"{key} names {place}, which is empty or not there; fill it")
+        raise ConfigurationError(f"{key} names {place}, which is empty or not there; {remedy}")
     return value

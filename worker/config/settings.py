@@ -6,7 +6,6 @@ Knows names, types and defaults; knows no channel's own keys and never reads a s
 from __future__ import annotations
 
 import difflib
-import os
 import re
 import tomllib
 from collections.abc import Collection, Iterable, Mapping
@@ -40,6 +39,7 @@ from worker.config.places import (
     whole,
 )
 from worker.config.token_provider import TokenProviderFrom
+from worker.config.variables import variable, variables
 from worker.domain.content.address import entry_problem
 from worker.domain.errors import ConfigurationError
 
@@ -243,6 +243,8 @@ class Settings(BaseSettings):
     """A prefix of every queue's name, so that several installations can use one broker."""
     queue_type: Literal["classic", "quorum"] = "classic"
     """The type of RabbitMQ queues; `classic` declares none, so the virtual host's default type is used."""
+    public_url: Annotated[str, Field(pattern=r"^(https?://[^\s?#]+)?$")] = ""
+    """Where the vendor reaches `worker receiver`, such as `https://wecom.example.com`; empty: not known here."""
     hooks: Annotated[str, Field(pattern=r"^([A-Za-z_]\w*(\.[A-Za-z_]\w*)*)?$")] = ""
     """The module that holds the application's hooks, such as `shop.hooks`; empty: none."""
     members_of: Annotated[str, Field(pattern=r"^([A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*)?$")] = ""
@@ -306,7 +308,7 @@ def load_settings(path: str | Path | None = None) -> Settings:
     try:
         settings = Settings(**data)
     except ValidationError as error:
-        sentence = f"{named or 'environment'}: {_sentence(error)}"
+        sentence = f"{_origin(error, named)}: {_sentence(error)}"
     except SettingsError:
         sentence = "environment: a WORKER_... variable that stands for a table is not JSON; or give each key its own"
     else:
@@ -332,6 +334,13 @@ def judged(kind: type[M], value: Any, *within: str) -> M:
     raise ConfigurationError(sentence)  # outside the handler, as above
 
 
+def _origin(error: ValidationError, named: Path | None) -> str:
+    """Where the first wrong value may have been written: the file, and the variables that are named like it."""
+    key = "_".join(("WORKER", *map(str, error.errors()[0]["loc"][:1]))).upper()
+    found = sorted(name for name in variables() if name.upper() == key or name.upper().startswith(f"{key}__"))
+    return " or ".join([*([str(named)] if named else []), *found]) or "environment"
+
+
 def where() -> str:
     """The settings file, as text for people: the one that is read, or where it was searched for."""
     file = settings_file()
@@ -342,7 +351,7 @@ def where() -> str:
 
 def settings_file(path: str | Path | None = None) -> Path | None:
     """The settings file: given, or WORKER_CONFIG, or ./worker.toml if it exists; None: there is none."""
-    named = path or os.environ.get("WORKER_CONFIG") or (DEFAULT_FILE if Path(DEFAULT_FILE).is_file() else None)
+    named = path or variable("WORKER_CONFIG") or (DEFAULT_FILE if Path(DEFAULT_FILE).is_file() else None)
     return Path(named) if named else None
 
 

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import trustme
 
-from worker.cli.doctor import Finding, Level, findings
+from worker.cli.setup.doctor import Finding, Level, findings
 from worker.config.settings import Settings, load_settings
 from worker.delivery.sender.set_aside import SetAside
 from worker.domain.pacing.lane import LaneBlock

@@ -14,7 +14,7 @@ from structlog.testing import capture_logs
 
 from tests.support.runtime import an_account
 from worker.channels.registry import weight_of
-from worker.cli.doctor import findings
+from worker.cli.setup.doctor import findings
 from worker.config.accounts import FixedAccounts
 from worker.config.settings import Settings
 from worker.delivery.scheduler.lane_head import Doorbell

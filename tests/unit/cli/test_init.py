@@ -1,0 +1,144 @@
+"""`worker init`: a first worker.toml and .env, and where each value is found; nothing is lost by saying it twice."""
+
+from __future__ import annotations
+
+import json
+import stat
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from worker.accounts.sources import accounts_of
+from worker.channels.first_steps import FIRST_ACCOUNTS
+from worker.channels.registry import channel, why_unusable
+from worker.cli import main
+from worker.config.settings import load_settings
+from worker.simulator.settings import SimulatorSettings
+
+Init = Callable[..., tuple[int, str]]
+
+
+@pytest.fixture
+def init(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Init:
+    """`worker init ARGUMENTS` in an empty folder: the exit status, and what was printed."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("WORKER_CONFIG", raising=False)
+
+    def run(*arguments: str) -> tuple[int, str]:
+        monkeypatch.setattr(sys, "argv", ["worker", "init", *arguments])
+        with pytest.raises(SystemExit) as ended:
+            main()
+        printed = capsys.readouterr()
+        return int(ended.value.code or 0), printed.out + printed.err
+
+    return run
+
+
+@pytest.mark.parametrize("name", FIRST_ACCOUNTS)
+def test_what_is_written_only_waits_for_its_values(name: str, init: Init) -> None:
+    """For each channel: it loads, the account is well formed, and each secret is a line of .env to be filled in."""
+    status, printed = init("--channel", name)
+
+    accounts = accounts_of(load_settings())
+    account = accounts.get(FIRST_ACCOUNTS[name].name)
+    assert (0, None) == (status, why_unusable(accounts, account.name))
+    assert name == account.channel
+    assert f"{FIRST_ACCOUNTS[name].name.upper()}_SECRET=\n" in Path(".env").read_text(encoding="utf-8")
+    assert "worker doctor --online" in printed
+
+
+@pytest.mark.parametrize("name", FIRST_ACCOUNTS)
+def test_for_the_simulator_everything_is_filled_in(name: str, init: Init) -> None:
+    """Secrets too, and the simulator's settings hold the same ones."""
+    status, _ = init("--channel", name, "--simulator")
+
+    account = accounts_of(load_settings()).get(FIRST_ACCOUNTS[name].name)
+    vendor = SimulatorSettings.model_validate_json(Path("simulator.json").read_text(encoding="utf-8"))
+    assert (0, "http://127.0.0.1:8081") == (status, account.base_url)
+    assert account.secret is not None
+    assert account.secret.read()
+    assert [account.secret.read()] * len(vendor.apps) == [app.secret for app in vendor.apps]
+    assert all(secret.read() for secret in channel(name).callback_secrets(account).values())
+
+
+def test_secrets_are_read_by_their_owner_alone(init: Init) -> None:
+    """Those files have mode 600."""
+    init("--simulator")
+
+    assert [0o600, 0o600] == [stat.S_IMODE(Path(file).stat().st_mode) for file in (".env", "simulator.json")]
+
+
+def test_nothing_is_overwritten_without_being_told(init: Init) -> None:
+    """The command names what is there, and changes nothing."""
+    Path("worker.toml").write_text("# mine\n", encoding="utf-8")
+
+    status, printed = init()
+
+    assert (2, "worker: worker.toml: is there already; --overwrite writes it anew\n") == (status, printed)
+    assert ("# mine\n", False) == (Path("worker.toml").read_text(encoding="utf-8"), Path(".env").exists())
+
+
+def test_an_env_file_that_is_there_keeps_its_values(init: Init) -> None:
+    """What is missing or empty is added; the simulator gets the secret that was there."""
+    Path(".env").write_text("MINE=1\nHR_CALLBACK_TOKEN=\nHR_SECRET=kept", encoding="utf-8")
+
+    status, printed = init("--simulator")
+
+    lines = Path(".env").read_text(encoding="utf-8").splitlines()
+    [app] = json.loads(Path("simulator.json").read_text(encoding="utf-8"))["apps"]
+    assert (0, ["MINE=1", "HR_SECRET=kept"]) == (status, lines[:2])
+    assert "kept .env, which was there, and added HR_CALLBACK_TOKEN, HR_CALLBACK_AES_KEY\n" in printed
+    assert [f"HR_CALLBACK_TOKEN={app['callback_token']}"] == lines[2:3]
+    assert "kept" == app["secret"]
+
+
+def test_a_second_start_with_real_values_is_asked_for(init: Init) -> None:
+    """After a try with the simulator: the settings are written anew, and say so."""
+    init("--simulator")
+    secrets = Path(".env").read_text(encoding="utf-8")
+
+    status, printed = init("--overwrite")
+
+    assert (0, secrets) == (status, Path(".env").read_text(encoding="utf-8"))
+    assert "8081" not in Path("worker.toml").read_text(encoding="utf-8")
+    assert "kept .env, which was there, and added nothing\n" in printed
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (("--channel", "wecom_suite"), "--channel wecom_suite: is none that sends; use one of wecom_app"),
+        (("--account", "h r"), "accounts: 'h r' is not an account name"),
+    ],
+)
+def test_what_is_wrong_is_told(words: tuple[str, ...], told: str, init: Init, tmp_path: Path) -> None:
+    """In one sentence, and nothing is written."""
+    status, printed = init(*words)
+
+    assert 2 == status
+    assert told in printed
+    assert [] == list(tmp_path.iterdir())
+
+
+def test_an_account_may_have_any_name(init: Init) -> None:
+    """Its variables are made of it."""
+    init("--account", "shop-2.eu", "--simulator")
+
+    account = accounts_of(load_settings()).get("shop-2.eu")
+    assert account.secret is not None
+    assert f"SHOP_2_EU_SECRET={account.secret.read()}\n" in Path(".env").read_text(encoding="utf-8")
+
+
+def test_the_guide_of_an_app_goes_in_the_order_of_the_console(init: Init) -> None:
+    """Corp id, agent id, secret, visible range, trusted IP with what it needs before, callback; in both languages."""
+    english, chinese = init()[1], init("--overwrite", "--lang", "zh")[1]
+
+    for printed, precondition in ((english, "only when the app has a trusted domain"), (chinese, "须先设置可信域名")):
+        places = ["企业ID", "AgentId", "HR_SECRET", "可见范围", "企业可信IP", "HR_CALLBACK_AES_KEY", "设置API接收"]
+        found = [printed.index(place) for place in places]
+        assert sorted(found) == found
+        assert precondition in printed
+    assert "My Company > Company Information" in english
+    assert "My Company" not in chinese

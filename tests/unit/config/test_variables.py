@@ -1,0 +1,124 @@
+"""`.env` where the process was started: every variable that the environment does not have."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from worker.accounts.sources import accounts_of
+from worker.config.settings import load_settings
+from worker.config.variables import variable, variables
+from worker.domain.errors import ConfigurationError
+
+ACCOUNT = '[accounts.hr]\nchannel = "wecom_app"\ncorpid = "ww1"\nagentid = 1\nsecret = { env = "HR_SECRET" }\n'
+
+
+@pytest.fixture(autouse=True)
+def folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    """An empty folder, and no settings but the test's own."""
+    monkeypatch.chdir(tmp_path)
+    for name in ("WORKER_CONFIG", "WORKER_DATABASE", "HR_SECRET"):
+        monkeypatch.delenv(name, raising=False)
+    return tmp_path
+
+
+def secret() -> str:
+    """The secret of the account, as a worker reads it."""
+    found = accounts_of(load_settings()).get("hr").secret
+    assert found is not None
+    return found.read()
+
+
+def test_secrets_and_settings_come_out_of_the_file() -> None:
+    """A dollar, a number sign and quotes are as they are written; the environment itself is left alone."""
+    Path("other.toml").write_text(ACCOUNT, encoding="utf-8")
+    Path(".env").write_text(
+        "WORKER_CONFIG=other.toml\n"
+        "# a note\n"
+        "export WORKER_DATABASE=sqlite:///of-env.db\n"
+        "WORKER_DELIVERY__THREADS=3\n"
+        "HR_SECRET='a$HOME#\"b'\n",
+        encoding="utf-8",
+    )
+
+    settings = load_settings()
+
+    assert ("sqlite:///of-env.db", 3) == (settings.database_url(), settings.delivery.threads)
+    assert 'a$HOME#"b' == secret()
+    assert os.environ.keys().isdisjoint({"WORKER_CONFIG", "WORKER_DATABASE", "HR_SECRET"})
+
+
+def test_the_environment_wins(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of secrets and of settings; an empty variable is none."""
+    Path("worker.toml").write_text(ACCOUNT, encoding="utf-8")
+    Path(".env").write_text("WORKER_DATABASE=sqlite:///a.db\nHR_SECRET=of-file\nEMPTY=of-file\n", encoding="utf-8")
+    monkeypatch.setenv("WORKER_DATABASE", "sqlite:///b.db")
+    monkeypatch.setenv("HR_SECRET", "of-environment")
+    monkeypatch.setenv("EMPTY", "")
+
+    assert ("sqlite:///b.db", "of-environment") == (load_settings().database_url(), secret())
+    assert "of-file" == variable("EMPTY")
+
+
+def test_a_file_that_changes_is_read_again() -> None:
+    """By the process that read it before, as a secret's own file is."""
+    Path("worker.toml").write_text(ACCOUNT, encoding="utf-8")
+    found = []
+
+    for value in ("first", "the second"):
+        Path(".env").write_text(f"HR_SECRET={value}\n", encoding="utf-8")
+        found.append(secret())
+
+    assert ["first", "the second"] == found
+
+
+@pytest.mark.parametrize("written", [None, b"", b"HR_SECRET=\n", b"HR_SECRET=\xff\n"])
+def test_what_is_missing_names_the_variable_and_the_file(written: bytes | None, folder: Path) -> None:
+    """Also where the file is no text."""
+    Path("worker.toml").write_text(ACCOUNT, encoding="utf-8")
+    if written is not None:
+        Path(".env").write_bytes(written)
+
+    with pytest.raises(ConfigurationError) as caught:
+        secret()
+
+    assert (
+        "accounts.hr.secret names environment variable HR_SECRET, which is empty or not there;"
+        f" set it, or write it into {folder}/.env" == str(caught.value)
+    )
+
+
+def test_a_wrong_value_names_the_variable_that_may_hold_it() -> None:
+    """Beside the file, whose key it overrides."""
+    Path("worker.toml").write_text("[delivery]\nthreads = 2\n", encoding="utf-8")
+    Path(".env").write_text("WORKER_DELIVERY__THREADS=none\n", encoding="utf-8")
+
+    with pytest.raises(ConfigurationError) as caught:
+        load_settings()
+
+    assert str(caught.value).startswith("worker.toml or WORKER_DELIVERY__THREADS: delivery.threads: ")
+    assert "none" not in str(caught.value)
+
+
+def test_an_unknown_account_says_where_it_was_looked_for(folder: Path) -> None:
+    """The file that was read; or where there is none, and what an application needs of it."""
+    Path("worker.toml").write_text(ACCOUNT, encoding="utf-8")
+    with pytest.raises(ConfigurationError) as read:
+        accounts_of(load_settings()).get("it")
+    Path("worker.toml").unlink()
+    with pytest.raises(ConfigurationError) as missing:
+        accounts_of(load_settings()).get("it")
+
+    assert f"add [accounts.it] to {folder}/worker.toml (an application that enqueues reads the table" in str(read.value)
+    assert f"add [accounts.it] to worker.toml (there is none in {folder}; WORKER_CONFIG" in str(missing.value)
+
+
+def test_all_variables_are_those_of_both() -> None:
+    """The file's, and the environment's over them."""
+    Path(".env").write_text("HR_SECRET=x\nPATH=none\n", encoding="utf-8")
+
+    found = variables()
+
+    assert ("x", os.environ["PATH"]) == (found["HR_SECRET"], found["PATH"])

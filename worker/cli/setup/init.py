@@ -1,0 +1,155 @@
+"""`worker init`: writes a first worker.toml and .env, and says where in the vendor's console each value is found."""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import re
+import secrets
+import string
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from dotenv import dotenv_values
+
+from worker.channels.first_steps import FIRST_ACCOUNTS, FirstAccount, Lang
+from worker.config.settings import DEFAULT_FILE, account_settings
+from worker.config.variables import ENV_FILE
+from worker.domain.errors import ConfigurationError
+
+Say = Callable[[str], Any]
+SIMULATOR_FILE = "simulator.json"
+SIMULATOR = "http://127.0.0.1:8081"
+RECEIVER = "http://127.0.0.1:8090"
+HEAD = """\
+# Settings of the delivery worker. Every key: docs/settings.md. What is wrong: `worker doctor --online`.
+# No secret stands here: each names a variable, which the environment or the file .env beside this one holds.
+
+# The outbox. An application enqueues into it within its own transactions, and workers read it.
+database = "sqlite:///outbox.db"
+# broker = "redis://localhost/0"         # "embedded" by default: `worker up` has everything in one process
+# hooks = "hooks"                        # your module with @on_card_action and the like; only workers import it
+{public}public_url = "{public_url}"   # where the vendor reaches `worker receiver`
+
+# An application that enqueues needs this table without what its secrets name; workers and receivers need both.
+[accounts.{name}]
+channel = "{channel}"
+"""
+ENV_HEAD = """\
+# Secrets of worker.toml. A variable of the environment with the same name wins. Not for version control.
+"""
+BASE_URL = f'base_url = "{SIMULATOR}"     # the simulator; a real account of WeCom has no such line\n'
+
+
+def run(say: Say, channel: str, name: str | None, *, simulator: bool, overwrite: bool, lang: Lang) -> None:
+    """Writes the files into this folder, and tells what is to be done next."""
+    first = FIRST_ACCOUNTS.get(channel)
+    if first is None:
+        raise ConfigurationError(f"--channel {channel}: is none that sends; use one of {', '.join(FIRST_ACCOUNTS)}")
+    account = name or first.name
+    account_settings(account, {"channel": channel})  # whether that can be a name
+    env = re.sub(r"\W", "_", account).upper()
+    files = [DEFAULT_FILE, *([SIMULATOR_FILE] if simulator else [])]
+    if not overwrite and (there := [file for file in files if Path(file).exists()]):
+        raise ConfigurationError(f"{' and '.join(there)}: is there already; --overwrite writes it anew")
+    said, values = _env_kept(_values(first, env, simulator=simulator))
+    say(_written(DEFAULT_FILE, _settings(channel, first, account, env, simulator=simulator), 0o644))
+    say(said)
+    if simulator:
+        say(_written(SIMULATOR_FILE, _vendor(first, account, values, env), 0o600))
+    for line in _simulated_next(first, account) if simulator else _next(first, account, env, lang):
+        say(line)
+
+
+def _settings(channel: str, first: FirstAccount, account: str, env: str, *, simulator: bool) -> str:
+    """The text of worker.toml."""
+    head = HEAD.format(
+        name=f'"{account}"' if "." in account else account,
+        channel=channel,
+        public="" if simulator and first.calls_back else "# ",
+        public_url=RECEIVER if simulator else "https://wecom.example.com",
+    )
+    return head + (first.simulated if simulator else first.real).format(env=env) + (BASE_URL if simulator else "")
+
+
+def _values(first: FirstAccount, env: str, *, simulator: bool) -> dict[str, str]:
+    """The variables of .env: to be filled in, or made up for the simulator."""
+    made = {"SECRET": first.simulated_secret or _random(43)}
+    if first.calls_back:
+        made |= {"CALLBACK_TOKEN": _random(24), "CALLBACK_AES_KEY": _aes_key()}
+    return {f"{env}_{name}": value if simulator else "" for name, value in made.items()}
+
+
+def _random(length: int) -> str:
+    return "".join(secrets.choice(string.ascii_letters + string.digits) for _ in range(length))
+
+
+def _aes_key() -> str:
+    return base64.b64encode(secrets.token_bytes(32)).decode().rstrip("=")
+
+
+def _vendor(first: FirstAccount, account: str, values: Mapping[str, str], env: str) -> str:
+    """The simulator's settings: the same app, which calls back to the receiver of this machine."""
+    app = {
+        "corpid": "ww0000000000000000",
+        "agentid": 1000002,
+        "secret": values[f"{env}_SECRET"],
+        "callback_url": f"{RECEIVER}/callback/{account}",
+        "callback_token": values.get(f"{env}_CALLBACK_TOKEN"),
+        "callback_aes_key": values.get(f"{env}_CALLBACK_AES_KEY"),
+    }
+    return json.dumps({"apps": [app]} if first.calls_back else {}, indent=2) + "\n"
+
+
+def _written(file: str, text: str, mode: int) -> str:
+    """Writes a file with these rights; the line that says so."""
+    with suppress(FileNotFoundError):
+        os.unlink(file)  # an older one may have wider rights
+    with os.fdopen(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "w", encoding="utf-8") as opened:
+        opened.write(text)
+    return f"wrote {file}" + (f" (mode {mode:o})" if mode == 0o600 else "")
+
+
+def _env_kept(wanted: Mapping[str, str]) -> tuple[str, Mapping[str, str]]:
+    """Writes .env, or adds to the one that is there what it lacks; the line that says so, and the values it has now."""
+    if not os.path.exists(ENV_FILE):
+        return _written(ENV_FILE, ENV_HEAD + _lines(wanted), 0o600), wanted
+    there = {name: value for name, value in dotenv_values(ENV_FILE, interpolate=False).items() if name in wanted}
+    added = {name: value for name, value in wanted.items() if name not in there or (value and not there[name])}
+    kept = re.sub(rf"^({'|'.join(wanted)})=\s*\n", "", Path(ENV_FILE).read_text(encoding="utf-8"), flags=re.MULTILINE)
+    empty = {name: "" for name, value in there.items() if not value and name not in added}
+    gap = "" if kept.endswith("\n") or not kept else "\n"
+    Path(ENV_FILE).write_text(kept + gap + _lines({**empty, **added}), encoding="utf-8")
+    said = f"kept {ENV_FILE}, which was there, and added {', '.join(added) or 'nothing'}"
+    return said, {**wanted, **{name: value for name, value in there.items() if value}}
+
+
+def _lines(values: Mapping[str, str]) -> str:
+    return "".join(f"{name}={value}\n" for name, value in values.items())
+
+
+def _next(first: FirstAccount, account: str, env: str, lang: Lang) -> Iterator[str]:
+    """Each value with its place in the console, then the commands."""
+    console = first.console[lang]
+    yield {"en": f"\nFill in, in this order, from {console}:", "zh": f"\n按顺序填写，各值取自{console}："}[lang]
+    for number, step in enumerate(first.steps, start=1):
+        yield f"  {number}. {step.told(lang, account, env)}"
+    yield {"en": "\nThen:", "zh": "\n然后："}[lang]
+    yield from _commands(first, account, ("worker doctor --online", "worker up &"))
+
+
+def _simulated_next(first: FirstAccount, account: str) -> Iterator[str]:
+    """The commands, which work at once."""
+    yield "\nEverything is filled in:"
+    receiver = ("worker receiver &",) if first.calls_back else ()
+    simulator = f"worker simulator --port 8081 --settings {SIMULATOR_FILE} &"
+    yield from _commands(first, account, (simulator, "worker up &", *receiver))
+
+
+def _commands(first: FirstAccount, account: str, between: tuple[str, ...]) -> Iterator[str]:
+    yield from (f"  {command}" for command in ("worker db upgrade", *between))
+    if first.message:
+        yield f"  worker send {account} {first.message} --wait"
