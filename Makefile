@@ -82,7 +82,7 @@ check: install
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/deptry .
-	$(BIN)/python -m tests.support.prose worker docs docs/guarantees docs/migrate docs/runbooks
+	$(BIN)/python -m tests.support.prose worker docs docs/guarantees docs/migrate docs/recipes docs/runbooks
 	$(BIN)/hadolint docker/Dockerfile docker/application/Dockerfile
 	$(BIN)/yamllint --strict docker deploy
 

@@ -80,7 +80,7 @@ def run(folder: Path, tests: int) -> dict[str, list[float]]:
     """Story -> milliseconds of each of its tests, fixtures included."""
     (folder / "hooks.py").write_text(HOOKS, encoding="utf-8")
     (folder / "test_stories.py").write_text(STORIES.format(tests=tests), encoding="utf-8")
-    plugin = ("-p", "no:im-delivery-worker", "-p", "worker.testing.plugin", "-p", "no:cacheprovider")
+    plugin = ("-p", "no:im-delivery-worker", "-p", "worker.testing.plugin", "-p", "no:cacheprovider", "--basetemp=.tmp")
     command = [sys.executable, "-m", "pytest", "-q", *plugin, "--junit-xml", "found.xml"]
     subprocess.run(command, cwd=folder, check=True, stdout=subprocess.DEVNULL)
     found: dict[str, list[float]] = {}

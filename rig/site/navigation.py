@@ -42,6 +42,21 @@ NAVIGATION: tuple[str | Section, ...] = (
         (
             Section("Send", "发送消息", ("enqueue.md", "ordering.md", "callbacks.md", "testing.md", "simulator.md")),
             Section(
+                "Recipes",
+                "示例应用",
+                (
+                    "recipes/index.md",
+                    "recipes/flask.md",
+                    "recipes/fastapi.md",
+                    "recipes/alembic.md",
+                    "recipes/celery.md",
+                    "recipes/cron.md",
+                    "recipes/alertmanager.md",
+                    "recipes/approval.md",
+                    "recipes/many-people.md",
+                ),
+            ),
+            Section(
                 "Move from another library",
                 "从别的库迁移",
                 (

@@ -28,7 +28,19 @@ def write_files(page: Page, folder: Path) -> list[Path]:
 def run_tests(folder: Path) -> str:
     """Runs the folder's tests as a reader would, in a process of its own; returns what it printed."""
     plugin = ("-p", "no:im-delivery-worker", "-p", "worker.testing.plugin")
-    command = [sys.executable, "-m", "pytest", "-q", "-W", "error", "-p", "no:cacheprovider", *plugin]
+    # A folder of its own for what the tests write: runs side by side tidy the usual one up together.
+    command = [
+        sys.executable,
+        "-m",
+        "pytest",
+        "-q",
+        "-W",
+        "error",
+        "-p",
+        "no:cacheprovider",
+        "--basetemp=.tmp",
+        *plugin,
+    ]
     ours = ("WORKER_", "PYTEST_", "COV")
     inherited = {name: value for name, value in os.environ.items() if not name.startswith(ours)}
     done = subprocess.run(command, cwd=folder, env=inherited, capture_output=True, text=True, timeout=300)
