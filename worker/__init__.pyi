@@ -180,6 +180,9 @@ from worker.hooks.registry import (
 from worker.outbox.engine.database import (
     sqlite_engine as sqlite_engine,
 )
+from worker.outbox.engine.django import (
+    django_session as django_session,
+)
 from worker.outbox.tables import (
     include_object as include_object,
 )

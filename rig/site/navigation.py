@@ -48,6 +48,7 @@ NAVIGATION: tuple[str | Section, ...] = (
                     "recipes/index.md",
                     "recipes/flask.md",
                     "recipes/fastapi.md",
+                    "recipes/django.md",
                     "recipes/alembic.md",
                     "recipes/celery.md",
                     "recipes/cron.md",

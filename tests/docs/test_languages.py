@@ -34,6 +34,7 @@ ENGLISH_ONLY = {
     "recipes/approval.md",
     "recipes/celery.md",
     "recipes/cron.md",
+    "recipes/django.md",
     "recipes/fastapi.md",
     "recipes/flask.md",
     "recipes/index.md",
