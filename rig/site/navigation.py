@@ -55,6 +55,9 @@ NAVIGATION: tuple[str | Section, ...] = (
                     "recipes/alertmanager.md",
                     "recipes/approval.md",
                     "recipes/many-people.md",
+                    "recipes/s3.md",
+                    "recipes/campaign.md",
+                    "recipes/youdu.md",
                 ),
             ),
             Section(
