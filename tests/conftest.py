@@ -38,6 +38,8 @@ SERVERS = [
 ]
 DATABASES = ["sqlite", *SERVERS]
 
+os.environ["WORKER_LANG"] = "en"  # whatever the machine speaks
+
 gc.set_threshold(20_000, 20, 20)
 
 # How fast the machine is must not decide a test; the first run of a checkout builds a table of all characters. Half of

@@ -44,5 +44,7 @@ def _sentence(error: Exception) -> str:
 
 
 def _end(sentence: str, status: int) -> None:
-    sys.stderr.write(f"worker: {sentence}\n")
+    from worker.language import said
+
+    sys.stderr.write(f"worker: {said(sentence)}\n")
     sys.exit(status)

@@ -10,7 +10,8 @@ from typing import Annotated, Any
 
 import typer
 
-from worker.cli.options import Json, Person, Why, Yes, tell_value
+from worker.cli.options import Json, Person, Why, Yes, say, tell_value
+from worker.language import said
 
 app = typer.Typer(help="Accounts that are kept in the outbox; their secrets are sealed.", no_args_is_help=True)
 
@@ -63,11 +64,11 @@ def show(
         return
     for one in found:
         state = "  disabled" if one.table.get("disabled") else ""
-        typer.echo(f"{one.name}  {one.table.get('channel', '-')}  changed {clock(one.changed_at)}{state}")
+        say(f"{one.name}  {one.table.get('channel', '-')}  changed {clock(one.changed_at)}{state}")
         if name is not None:
             typer.echo(json.dumps(one.table, ensure_ascii=False, indent=2))
     if not found:
-        typer.echo("no account is kept in the outbox; `worker accounts add` or `import` puts one there")
+        say("no account is kept in the outbox; `worker accounts add` or `import` puts one there")
 
 
 @app.command()
@@ -109,7 +110,7 @@ def remove(name: Name, why: Why = "", person: Person = None, yes: Yes = False, a
     from worker.control.accounts import remove_account
     from worker.domain.errors import WorkerError
 
-    if not yes and not typer.confirm(f"remove account {name} and its secrets?"):
+    if not yes and not typer.confirm(said(f"remove account {name} and its secrets?")):
         raise WorkerError("nothing was changed")
     remove_account(name, person=person or system_user(), why=why)
     tell_value({"account": name}, f"account {name} is gone", as_json=as_json)

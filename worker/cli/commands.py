@@ -8,7 +8,20 @@ from typing import Annotated, Any, Literal
 import typer
 
 from worker.cli import accounts, console, deciding
-from worker.cli.options import INSTANT, OF_CALLS, Account, Json, Person, Why, job_filter, note, tell_value, with_filter
+from worker.cli.options import (
+    INSTANT,
+    OF_CALLS,
+    Account,
+    Json,
+    Person,
+    Why,
+    job_filter,
+    note,
+    say,
+    tell_value,
+    with_filter,
+)
+from worker.language import language
 
 app = typer.Typer(
     name="worker",
@@ -202,9 +215,7 @@ def jobs(
 
     # A list may be about all jobs, so a state alone is no mistake.
     state = given.pop("state", None)
-    reading.jobs(
-        typer.echo, note, job_filter(given) if given else None, state, before=before, limit=limit, as_json=as_json
-    )
+    reading.jobs(say, note, job_filter(given) if given else None, state, before=before, limit=limit, as_json=as_json)
 
 
 @app.command()
@@ -214,7 +225,7 @@ def export(given: dict[str, Any]) -> None:
     from worker.cli import reading
 
     state = given.pop("state", None)
-    reading.export(typer.echo, note, job_filter(given) if given else None, state)
+    reading.export(say, note, job_filter(given) if given else None, state)
 
 
 @app.command()
@@ -229,7 +240,7 @@ def stats(
     """Counts jobs, and the recipients they were to reach, by account, kind and state."""
     from worker.cli import reading
 
-    reading.stats(typer.echo, account, created_from, created_before, as_json=as_json)
+    reading.stats(say, account, created_from, created_before, as_json=as_json)
 
 
 @app.command()
@@ -237,7 +248,7 @@ def show(job: Annotated[str, typer.Argument(help="The job's id.")], as_json: Jso
     """One job: state, receipts, failures, timeline."""
     from worker.cli import reading
 
-    reading.show(typer.echo, job, as_json=as_json)
+    reading.show(say, job, as_json=as_json)
 
 
 @app.command()
@@ -253,20 +264,20 @@ def why(
     """What a job waits for now and since when, what happened to it, and what you could do."""
     from worker.cli import reading
 
-    reading.explain_job(typer.echo, name, as_json=as_json)
+    reading.explain_job(say, name, as_json=as_json)
 
 
 @app.command(context_settings={"ignore_unknown_options": True})  # -1 is an errcode, no option
 def explain(
     code: Annotated[int, typer.Argument(help="A vendor's errcode, such as 60020.")],
-    lang: Annotated[Literal["en", "zh"], typer.Option(help="English or Chinese.")] = "en",
+    lang: Annotated[Literal["en", "zh"] | None, typer.Option(help="English or Chinese.")] = None,
     channel: Annotated[str | None, typer.Option(help="One channel's catalogue; all of them by default.")] = None,
     as_json: Json = False,
 ) -> None:
     """What a vendor's errcode means, what the worker does about it, and what to do."""
-    told = _explained(code, lang, channel)
+    told = _explained(code, lang or language(), channel)
     if not told:
-        typer.echo(f"{code} is not in the catalogue; the worker rejects such a call and never loops", err=True)
+        note(f"{code} is not in the catalogue; the worker rejects such a call and never loops")
         raise typer.Exit(1)
     tell_value({"code": code, "told": told}, "\n".join(told), as_json=as_json)
 
@@ -279,7 +290,7 @@ def drift(
     """Lists answers that do not look as the vendor's pages say: a new code, field or type, a promise not kept."""
     from worker.cli.lists.drift import show
 
-    show(typer.echo, channel=channel, as_json=as_json)
+    show(say, channel=channel, as_json=as_json)
 
 
 @app.command()
@@ -292,7 +303,7 @@ def chats(
     """Lists the chats that callbacks reported, to which a webhook's message can be sent."""
     from worker.cli.lists.callbacks import show_chats
 
-    show_chats(typer.echo, account=account, gone=gone, limit=limit, as_json=as_json)
+    show_chats(say, account=account, gone=gone, limit=limit, as_json=as_json)
 
 
 @app.command()
@@ -307,7 +318,7 @@ def inbound(
     """Lists what the vendors called back: messages of people, presses, events; --json has their contents."""
     from worker.cli.lists.callbacks import show_inbound
 
-    show_inbound(typer.echo, account=account, event=event, limit=limit, as_json=as_json)
+    show_inbound(say, account=account, event=event, limit=limit, as_json=as_json)
 
 
 @app.command()
@@ -319,7 +330,7 @@ def limits(
     """Every limit of an account: amount, window, use and room now, and the vendor's page."""
     from worker.cli.lists import limits as listed
 
-    listed.show(typer.echo, account=account, recipient=recipient, as_json=as_json)
+    listed.show(say, account=account, recipient=recipient, as_json=as_json)
 
 
 @app.command()
@@ -332,9 +343,9 @@ def forecast(
     from worker.cli.lists import forecast as foretold
 
     if job is None:
-        foretold.show(typer.echo, account=account, as_json=as_json)
+        foretold.show(say, account=account, as_json=as_json)
     else:
-        foretold.show_job(typer.echo, job, as_json=as_json)
+        foretold.show_job(say, job, as_json=as_json)
 
 
 @app.command()
@@ -342,7 +353,7 @@ def doctor(as_json: Json = False) -> None:
     """Looks at settings, accounts, secrets, database and broker; exit status 1 when something cannot work."""
     from worker.cli.setup import doctor as looked
 
-    raise typer.Exit(looked.show(typer.echo, as_json=as_json))
+    raise typer.Exit(looked.show(say, as_json=as_json))
 
 
 @app.command()
@@ -354,7 +365,7 @@ def health(
     """Whether this host's workers turn and send, by their own rows; exit status 1 when one does not, and why."""
     from worker.cli import health as looked
 
-    raise typer.Exit(looked.show(typer.echo, host=host, pid=pid, as_json=as_json))
+    raise typer.Exit(looked.show(say, host=host, pid=pid, as_json=as_json))
 
 
 @app.command()
@@ -368,9 +379,9 @@ def lanes(
     from worker.cli.lists import lanes as listed
 
     if steps:
-        listed.show_events(typer.echo, account=account, limit=limit, as_json=as_json)
+        listed.show_events(say, account=account, limit=limit, as_json=as_json)
     else:
-        listed.show(typer.echo, account=account, as_json=as_json)
+        listed.show(say, account=account, as_json=as_json)
 
 
 @events.callback()
@@ -384,7 +395,7 @@ def list_events(
     if context.invoked_subcommand is None:
         from worker.cli.lists.callbacks import show_events
 
-        show_events(typer.echo, state=state, limit=limit, as_json=as_json)
+        show_events(say, state=state, limit=limit, as_json=as_json)
 
 
 @events.command()

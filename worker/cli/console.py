@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 import typer
 
 from worker.cli.options import Person
+from worker.language import said
 
 app = typer.Typer(help="Pages to look and to act, in a browser.", invoke_without_command=True)
 
@@ -40,7 +41,7 @@ def hash_() -> None:
     from worker.console.sign_in.passwords import hash_password
 
     if sys.stdin.isatty():
-        password = str(typer.prompt("New password", hide_input=True, confirmation_prompt=True, err=True))
+        password = str(typer.prompt(said("New password"), hide_input=True, confirmation_prompt=True, err=True))
     else:
         password = sys.stdin.readline().rstrip("\r\n")
     typer.echo(hash_password(password))

@@ -23,9 +23,11 @@ from worker.cli.options import (
     confirm,
     job_filter,
     note,
+    say,
     tell_value,
     with_filter,
 )
+from worker.language import said
 
 app = typer.Typer()
 
@@ -63,14 +65,14 @@ def send(
     from worker.cli import acting
 
     if text is not None and (body is not None or not to):
-        raise typer.BadParameter("--text goes with --to, and without JSON")
+        raise typer.BadParameter(said("--text goes with --to, and without JSON"))
     given: dict[str, Any] = {"priority": priority, "due_at": due_at, "expires_at": expires_at, "dedupe_key": dedupe_key}
     given |= {"order_key": order_key, "tags": tags, "tenant": tenant}
     given |= {"on_unknown": on_unknown, "quiet_hours": quiet_hours}
     options = {name: value for name, value in given.items() if value not in (None, [])}
     made = acting.send(account, body, text, to or [], options, why=why, person=person)
     if wait:
-        raise typer.Exit(acting.show_end(typer.echo, note, made, timeout, as_json=as_json))
+        raise typer.Exit(acting.show_end(say, note, made, timeout, as_json=as_json))
     tell_value({"job": made}, made, as_json=as_json)
 
 
@@ -124,11 +126,11 @@ def replay(
     from worker.cli import control
 
     if go_on is not None and (given or accepted or unknown):
-        raise typer.BadParameter("--go-on has the filter of its run: give no other")
+        raise typer.BadParameter(said("--go-on has the filter of its run: give no other"))
     wanted = None if go_on is not None else job_filter(given)
     found, rate = control.replayable(wanted, accepted=accepted, unknown=unknown, rate=rate, go_on=go_on)
     done = control.replay(
-        typer.echo,
+        say,
         note,
         confirm,
         found,
@@ -184,7 +186,7 @@ def cancel(
     from worker.cli import control
 
     wanted = job_filter(given)
-    done = control.cancel(typer.echo, note, confirm, wanted, why=why, person=person, yes=yes, as_json=as_json)
+    done = control.cancel(say, note, confirm, wanted, why=why, person=person, yes=yes, as_json=as_json)
     raise typer.Exit(0 if done else 1)
 
 
@@ -197,7 +199,7 @@ def recall(
     from worker.cli import control
 
     wanted = job_filter(given)
-    done = control.recall(typer.echo, note, confirm, wanted, why=why, person=person, yes=yes, as_json=as_json)
+    done = control.recall(say, note, confirm, wanted, why=why, person=person, yes=yes, as_json=as_json)
     raise typer.Exit(0 if done else 1)
 
 
@@ -216,9 +218,9 @@ def resolve(
     from worker.cli import control
 
     if sent is None:
-        raise typer.BadParameter("say --sent or --not-sent")
+        raise typer.BadParameter(said("say --sent or --not-sent"))
     decided = control.resolve(
-        typer.echo,
+        say,
         note,
         confirm,
         job_filter(given),
@@ -248,7 +250,7 @@ def pause(
     from worker.cli import pausing
 
     wanted = _scope(everything, account=account, channel=channel, kind=kind, tag=tag)
-    pausing.pause(typer.echo, confirm, wanted, why=why, person=person, yes=yes, as_json=as_json)
+    pausing.pause(say, confirm, wanted, why=why, person=person, yes=yes, as_json=as_json)
 
 
 @app.command()
@@ -271,9 +273,11 @@ def resume(
 
     given = {"account": account, "channel": channel, "kind": kind, "tag": tag}
     if name is not None and (everything or any(given.values())):
-        raise typer.BadParameter("name a lane or account that is blocked, or give the options of a pause, not both")
+        raise typer.BadParameter(
+            said("name a lane or account that is blocked, or give the options of a pause, not both")
+        )
     wanted = None if name is not None else _scope(everything, **given)
-    pausing.resume(typer.echo, name, wanted, why=why, person=person, as_json=as_json)
+    pausing.resume(say, name, wanted, why=why, person=person, as_json=as_json)
 
 
 @app.command()
@@ -286,7 +290,7 @@ def hold(
     """Begins no call of single jobs until `worker release`."""
     from worker.cli import pausing
 
-    raise typer.Exit(0 if pausing.hold(typer.echo, ids, why=why, person=person, as_json=as_json) else 1)
+    raise typer.Exit(0 if pausing.hold(say, ids, why=why, person=person, as_json=as_json) else 1)
 
 
 @app.command()
@@ -299,7 +303,7 @@ def release(
     """Lets jobs go on that `worker hold` holds."""
     from worker.cli import pausing
 
-    raise typer.Exit(0 if pausing.release(typer.echo, ids, why=why, person=person, as_json=as_json) else 1)
+    raise typer.Exit(0 if pausing.release(say, ids, why=why, person=person, as_json=as_json) else 1)
 
 
 @app.command()
@@ -315,7 +319,7 @@ def fence(
     """Holds what may have gone out since a backup that was restored; before the first worker is started on it."""
     from worker.cli import pausing
 
-    done = pausing.fence(typer.echo, note, confirm, since, why=why, person=person, yes=yes, as_json=as_json)
+    done = pausing.fence(say, note, confirm, since, why=why, person=person, yes=yes, as_json=as_json)
     raise typer.Exit(0 if done else 1)
 
 
@@ -333,13 +337,13 @@ def drain(
     from worker.cli import pausing
 
     wanted = _scope(everything, account=account, channel=channel, kind=kind, tag=tag)
-    done = pausing.drain(typer.echo, note, wanted, timeout_s=timeout, as_json=as_json)
+    done = pausing.drain(say, note, wanted, timeout_s=timeout, as_json=as_json)
     raise typer.Exit(0 if done else 1)
 
 
 def _scope(everything: bool, **given: str | None) -> Any:
     if everything == any(value is not None for value in given.values()):
-        raise typer.BadParameter("say --all, or name an account, channel, kind or tag")
+        raise typer.BadParameter(said("say --all, or name an account, channel, kind or tag"))
     return None if everything else job_filter({name: value for name, value in given.items() if value is not None})
 
 
@@ -354,7 +358,7 @@ def erase(
     """Takes a person out of all tables for good: texts to it alone, its id elsewhere, its callbacks; counts stay."""
     from worker.cli import control
 
-    done = control.erase(typer.echo, note, confirm, recipient, why=why, person=person, yes=yes, as_json=as_json)
+    done = control.erase(say, note, confirm, recipient, why=why, person=person, yes=yes, as_json=as_json)
     raise typer.Exit(0 if done else 1)
 
 
@@ -371,7 +375,7 @@ def suppress(
     from worker.cli import acting
 
     if is_lifted and is_asked:
-        raise typer.BadParameter("say --lift or --check, not both")
+        raise typer.BadParameter(said("say --lift or --check, not both"))
     if is_asked:
         found = acting.suppressed(recipients)
         tell_value({"suppressed": found}, "\n".join(found) or "none of them is on the list", as_json=as_json)
@@ -390,7 +394,7 @@ def audit(
     """Lists what people did: who, what, why, and how much of it."""
     from worker.cli import control
 
-    control.audit(typer.echo, limit=limit, as_json=as_json)
+    control.audit(say, limit=limit, as_json=as_json)
 
 
 @app.command()
@@ -408,7 +412,7 @@ def calibrate(
     from worker.cli.lists import calibration
 
     if go_on == (to is not None):
-        raise typer.BadParameter("say --to and a person, or --continue")
+        raise typer.BadParameter(said("say --to and a person, or --continue"))
     calibration.show(
-        typer.echo, note, confirm, ask_text, account, to, write=write, why=why, person=person, yes=yes, as_json=as_json
+        say, note, confirm, ask_text, account, to, write=write, why=why, person=person, yes=yes, as_json=as_json
     )

@@ -12,6 +12,7 @@ from typing import Annotated, Any
 import typer
 
 from worker.domain.job_filter import INSTANT_EXAMPLE, INSTANT_FORMAT
+from worker.language import said
 
 Json = Annotated[bool, typer.Option("--json", help="Machine-readable output.")]
 INSTANT: dict[str, Any] = {"formats": [INSTANT_FORMAT], "metavar": INSTANT_EXAMPLE}
@@ -90,19 +91,24 @@ def job_filter(given: Mapping[str, Any]) -> Any:
 
 def tell_value(value: Any, told: str, *, as_json: bool) -> None:
     """Prints a value as JSON, or what is said of it."""
-    typer.echo(json.dumps(value, ensure_ascii=False) if as_json else told)
+    typer.echo(json.dumps(value, ensure_ascii=False) if as_json else said(told))
+
+
+def say(line: str) -> None:
+    """Prints a line of the result in the language of the person; a line of JSON, which is for programs, as it is."""
+    typer.echo(line if line.startswith(("{", "[")) else said(line))
 
 
 def note(line: str) -> None:
     """Says something beside the result, on stderr."""
-    typer.echo(line, err=True)
+    typer.echo(said(line), err=True)
 
 
 def confirm(question: str) -> bool:
     """Asks a person, on stderr."""
-    return typer.confirm(question, err=True)
+    return typer.confirm(said(question), err=True)
 
 
 def ask_text(question: str) -> str:
     """Asks a person for a text, on stderr; empty where they say nothing."""
-    return str(typer.prompt(question, default="", show_default=False, err=True))
+    return str(typer.prompt(said(question), default="", show_default=False, err=True))

@@ -22,6 +22,7 @@ from worker.domain.errors import ConfigurationError, WorkerError
 from worker.domain.job_filter import JobFilter
 from worker.domain.pause import Pause
 from worker.domain.state import JobState
+from worker.language import language, said, word
 from worker.outbox.engine.clock import instant
 from worker.reporting.code_stock import CardCodes, codes_left
 from worker.reporting.job_list import JobCount, count_jobs, find_jobs, text_hash
@@ -90,7 +91,8 @@ def stats(
 
 
 def _count_line(one: JobCount) -> str:
-    return f"{padded(one.account, 12)} {one.kind:<12} {one.state.label:<10} {one.jobs:>9} jobs {one.asked:>10} asked"
+    counts = said(f"{one.jobs:>9} jobs {one.asked:>10} asked")
+    return f"{padded(one.account, 12)} {one.kind:<12} {padded(word('state', one.state.label), 10)} {counts}"
 
 
 def show(say: Say, job_id: str, *, as_json: bool) -> None:
@@ -176,10 +178,8 @@ def tell(say: Say, found: Sequence[T], line: Callable[[T], str], nothing: str, *
 
 
 def _job_line(job: JobSummary) -> str:
-    return (
-        f"{job.id}  {clock(job.created_at)}  {padded(job.account, 12)} {job.kind:<12} {job.state.label:<10}"
-        f" {job.asked} asked"
-    )
+    asked, state = said(f"{job.asked} asked"), padded(word("state", job.state.label), 10)
+    return f"{job.id}  {clock(job.created_at)}  {padded(job.account, 12)} {job.kind:<12} {state} {asked}"
 
 
 def report_lines(report: JobReport, refused: list[Failure]) -> Iterator[str]:
@@ -215,9 +215,11 @@ def code_lines(codes: list[CardCodes]) -> Iterator[str]:
 def timeline_lines(events: list[Event]) -> Iterator[str]:
     """The events, one a line."""
     for event in events:
-        part = f"part {event.part.rpartition('-')[2]}" if event.part else "job"
+        part = said(f"part {event.part.rpartition('-')[2]}" if event.part else "job")
         person = f" by {event.person}" if event.person else ""
-        yield f"  {clock(event.at)}  {part:<7} {event.what}{f': {event.detail}' if event.detail else ''}{person}"
+        what, detail = event.told(language())
+        about = f": {detail}" if detail else ""
+        yield f"  {clock(event.at)}  {padded(part, 7)} {what}{about}{said(person)}"
 
 
 def plain(value: Any) -> Any:

@@ -9,15 +9,26 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+from worker.language import Lang, chosen, said
+
 
 class WorkerError(Exception):
-    """Base of all errors of this package; the text says what to change."""
+    """Base of all errors of this package; the text says what to change.
+
+    The text is English. With `WORKER_LANG=zh` a traceback has the Chinese below it, and `told` says it anywhere.
+    """
 
     def __init__(self, text: str, *, channel: str | None = None, job: str | None = None, code: int | None = None):
         super().__init__(text)
         self.channel = channel
         self.job = job
         self.code = code
+        if chosen() == "zh":
+            self.add_note(said(text, "zh"))
+
+    def told(self, lang: Lang | None = None) -> str:
+        """The text in a language; by default that of the person at the terminal."""
+        return said(str(self), lang)
 
 
 class ConfigurationError(WorkerError):
@@ -79,6 +90,10 @@ class Problem:
     def __str__(self) -> str:
         found = f" (limit {self.limit} {self.unit}, found {self.size})" if self.limit is not None else ""
         return f"{self.field}: {self.text}{found}; {self.remedy}"
+
+    def told(self, lang: Lang | None = None) -> str:
+        """The same in a language; by default that of the person at the terminal."""
+        return said(str(self), lang)
 
 
 def aware_problems(name: str, value: object) -> Iterator[Problem]:

@@ -14,6 +14,7 @@ from sqlalchemy import Connection
 from worker.domain.callbacks.hook import EventState
 from worker.domain.job import JobId
 from worker.domain.state import JobState
+from worker.language import Lang, said, word
 from worker.outbox.engine.caller import Bind, on_callers_connection
 from worker.outbox.engine.clock import instant
 from worker.outbox.jobs.reading import JobRows, Rows
@@ -36,6 +37,15 @@ class Event:
     detail: str = ""
     person: str | None = field(default=None, repr=False)
     """The userid of the person who pressed; None for events that no person caused."""
+
+    def told(self, lang: Lang) -> tuple[str, str]:
+        """What happened and its details in a language."""
+        sort, _, step = self.what.partition(" ")
+        if sort in ("lane", "account") and step:
+            what = f"{word('head', sort, lang)} {word('step', step, lang)}"
+        else:
+            what = word("event", word("state", self.what, lang), lang)
+        return said(what, lang), word("state", said(self.detail, lang), lang)
 
 
 @on_callers_connection

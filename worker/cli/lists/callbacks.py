@@ -8,6 +8,7 @@ from typing import Any
 
 from worker.cli.reading import Say, iso, outbox, padded, state_named, tell
 from worker.domain.callbacks.hook import EventState
+from worker.language import said, word
 from worker.outbox.jobs import events
 from worker.outbox.jobs.chats import list_chats
 from worker.outbox.jobs.inbound import list_inbound
@@ -28,7 +29,8 @@ def show_chats(say: Say, *, account: str | None, gone: bool, limit: int, as_json
 def _chat_line(chat: Mapping[str, Any]) -> str:
     whose = f"  of {chat['person']}, {chat['allowance']} messages allowed" if chat["person"] else ""
     left = f"  taken out at {chat['gone_at']}" if chat["gone_at"] else ""
-    return f"{chat['chat_id']}  {chat['chat_type']:<10} {chat['account']:<12} {chat['last_seen_at']}{whose}{left}"
+    more = said(whose) + said(left)
+    return f"{chat['chat_id']}  {chat['chat_type']:<10} {chat['account']:<12} {chat['last_seen_at']}{more}"
 
 
 def show_inbound(say: Say, *, account: str | None, event: str | None, limit: int, as_json: bool) -> None:
@@ -49,7 +51,7 @@ def show_inbound(say: Say, *, account: str | None, event: str | None, limit: int
 
 def _inbound_line(row: Mapping[str, Any]) -> str:
     card = f"  card of part {row['part_id']}" if row["part_id"] else ""
-    return f"{row['received_at']}  {padded(row['account'], 12)} {row['event']:<24} {row['person']}{card}"
+    return f"{row['received_at']}  {padded(row['account'], 12)} {row['event']:<24} {row['person']}{said(card)}"
 
 
 def show_events(say: Say, *, state: str | None, limit: int, as_json: bool) -> None:
@@ -62,7 +64,8 @@ def show_events(say: Say, *, state: str | None, limit: int, as_json: bool) -> No
 
 def _event_line(event: Mapping[str, Any]) -> str:
     job, error = event["job_id"] or "no job of ours", f"  {event['error']}" if event["error"] else ""
-    return f"{event['id']}  {event['created_at']}  {event['kind']:<11} {event['state']:<8} job {job}{error}"
+    state, about = padded(word("state", event["state"]), 8), said(f"job {job}")
+    return f"{event['id']}  {event['created_at']}  {event['kind']:<11} {state} {about}{error}"
 
 
 def _plain_event(row: dict[str, Any]) -> dict[str, Any]:

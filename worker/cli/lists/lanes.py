@@ -6,10 +6,11 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from worker.cli.reading import Say, iso, pause_line, plain, tell
+from worker.cli.reading import Say, iso, padded, pause_line, plain, tell
 from worker.config.settings import load_settings
 from worker.control.opening import opened
 from worker.domain.pause import Pause
+from worker.language import said, word
 from worker.outbox.lanes import lanes
 from worker.reporting.lane_list import LaneStanding, lane_list
 
@@ -60,7 +61,8 @@ def _lane_lines(lane: Mapping[str, Any]) -> str:
     until = f", until {lane['until']}" if lane["until"] else ""
     probe = ", next probe" if lane["state"] == "parked" and not lane["until"] else ""
     most = "" if lane["calls"] is None else f", {lane['calls']} in the air at most"
-    lines = [f"{lane['lane']}  {lane['label']}  {lane['state']}{since}{until}{probe}{most}"]
+    state = "".join([word("state", lane["state"]), *map(said, (since, until, probe, most))])
+    lines = [f"{lane['lane']}  {lane['label']}  {state}"]
     lines += [f"  why: {lane['reason']}"] if lane["reason"] else []
     lines += [f"  struck {lane['struck']} times in a row"] if lane["struck"] else []
     lines += [f"  remedy: {lane['remedy']}"] if lane["remedy"] else []
@@ -75,4 +77,5 @@ def _event(row: Mapping[str, Any]) -> dict[str, Any]:
 
 def _event_line(event: Mapping[str, Any]) -> str:
     until = f", until {event['until']}" if event["until"] else ""
-    return f"{event['at']}  {event['lane'] or '-'}  {event['label']:<20} {event['what']}: {event['reason']}{until}"
+    what, reason = word("step", event["what"]), said(f"{event['reason']}{until}")
+    return f"{event['at']}  {event['lane'] or '-'}  {padded(event['label'], 20)} {what}: {reason}"

@@ -9,11 +9,12 @@ from typing import Any
 
 from worker.accounts.sources import accounts_of
 from worker.channels.registry import channel, require_usable, why_unusable
-from worker.cli.reading import Say
+from worker.cli.reading import Say, padded
 from worker.config.settings import load_settings, where
 from worker.control.opening import opened
 from worker.domain.account import Account
 from worker.domain.pacing.limit import Unit
+from worker.language import said
 from worker.reporting.limit_usage import Usage, usage
 
 
@@ -60,7 +61,8 @@ def lines(account: Account, rows: list[Usage]) -> Iterator[str]:
 def _line(row: Usage) -> str:
     limit = row.counted.limit
     waits = f", {row.waiting} parts wait" if row.waiting else ""
-    return f"{limit.name:<20} {_amount(row):<36} {_use(row):<28}{waits}  [{limit.source}; beyond it: {limit.penalty}]"
+    amount, use = padded(said(_amount(row)), 36), padded(said(_use(row)), 28)
+    return f"{limit.name:<20} {amount} {use}{said(waits)}  [{said(f'{limit.source}; beyond it: {limit.penalty}')}]"
 
 
 def _amount(row: Usage) -> str:

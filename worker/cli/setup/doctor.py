@@ -14,7 +14,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from worker.accounts.sources import accounts_of
 from worker.channels.registry import channel, takes_secret, why_unusable
-from worker.cli.reading import Say, pause_line, staging_line
+from worker.cli.reading import Say, padded, pause_line, staging_line
 from worker.config.accounts import AccountSource
 from worker.config.settings import Settings, load_settings, where
 from worker.control.opening import opened
@@ -25,6 +25,7 @@ from worker.domain.pacing.lane import Step
 from worker.domain.pause import Pause
 from worker.hooks.callbacks import door_of
 from worker.hooks.registry import load_hooks
+from worker.language import language, said, word
 from worker.outbox.engine import error_text, migrate
 from worker.outbox.engine.clock import SECOND
 from worker.outbox.engine.database import Database
@@ -72,7 +73,8 @@ def show(say: Say, *, as_json: bool) -> int:
         say(json.dumps([asdict(one) for one in found], ensure_ascii=False))
     else:
         for one in found:
-            say(f"{one.level:<8} {one.what}: {one.text}")
+            level, what = word("level", one.level), word("check", one.what)
+            say(f"{padded(level, 8)} {said(what)}{': ' if language() == 'en' else '：'}{said(one.text)}")
     return int(any(one.level is Level.PROBLEM for one in found))
 
 

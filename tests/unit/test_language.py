@@ -1,0 +1,155 @@
+"""Everything that is said to people is there in English and in Chinese."""
+
+from __future__ import annotations
+
+from collections import Counter
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+
+from tests.support.sentences import sentences
+from worker.console.words import WORDS
+from worker.domain.errors import CheckFailed, Problem, WorkerError
+from worker.drawing.states import STATES
+from worker.language import PLACE, language, said, tables, word
+
+WORKER = Path(__file__).parents[2] / "worker"
+SPOKEN = ["cli", "reporting", "config", "accounts", "domain"]
+"""The rooms and files all of whose sentences have their Chinese."""
+APART = ["cli/demo", "cli/options.py", "config/logging.py"]
+"""The demo's story for developers, the help of options, and the names of a log line's fields."""
+UNSAID = {
+    "Basic {login}": "a header",
+    "openid email profile": "what is asked of a provider",
+    "`alter role ROLE set {name} = off`": "SQL",
+}
+"""Texts that are no sentences, and what they are."""
+
+
+def _files() -> list[Path]:
+    of_rooms = [file for room in SPOKEN for file in sorted((WORKER / room).rglob("*.py")) or [WORKER / room]]
+    return [file for file in of_rooms if not any(file.is_relative_to(WORKER / apart) for apart in APART)]
+
+
+def test_every_sentence_has_its_chinese() -> None:
+    """Of those in the rooms that are spoken; its shape is the entry, with a place for each value."""
+    known = {english for _, named, _ in tables() for english in named}
+
+    missing = [
+        f"{file.relative_to(WORKER.parent)}:{line}: {text}"
+        for file in _files()
+        for line, text in sentences(file)
+        if text not in known and text not in UNSAID
+    ]
+
+    assert [] == missing
+
+
+def test_every_entry_is_said_somewhere() -> None:
+    """An entry of a sentence that is gone goes, too."""
+    told = {text for file in WORKER.rglob("*.py") for _, text in sentences(file)}
+
+    assert [] == [f"{table}: {english}" for table, named, _ in tables() for english in named if english not in told]
+
+
+def test_an_entry_stands_in_one_table() -> None:
+    """Two could differ."""
+    times = Counter(english for _, named, _ in tables() for english in named)
+
+    assert [] == [english for english, count in times.items() if count > 1]
+
+
+def test_both_languages_have_the_same_places() -> None:
+    """Each value of a sentence is told in both; the Chinese is Chinese."""
+    pairs = [pair for _, named, _ in tables() for pair in named.items()]
+
+    assert [] == [en for en, zh in pairs if set(PLACE.findall(en)) != set(PLACE.findall(zh)) or en == zh]
+
+
+@pytest.mark.parametrize(
+    ("variables", "expected"),
+    [
+        ({}, "en"),
+        ({"LANG": "zh_CN.UTF-8"}, "zh"),
+        ({"LANG": "zh_CN.UTF-8", "LC_ALL": "C.UTF-8"}, "en"),
+        ({"LANG": "de_DE", "LC_MESSAGES": "zh_TW"}, "zh"),
+        ({"LANG": "zh_CN.UTF-8", "WORKER_LANG": "en"}, "en"),
+        ({"LANG": "C", "WORKER_LANG": "zh"}, "zh"),
+        ({"LANG": "zh_CN", "WORKER_LANG": ""}, "zh"),
+    ],
+)
+def test_the_language_is_the_persons(monkeypatch: pytest.MonkeyPatch, variables: dict[str, str], expected: str) -> None:
+    """WORKER_LANG wins; without it the locale of messages decides, as for other programs."""
+    for name in ("WORKER_LANG", "LC_ALL", "LC_MESSAGES", "LANG"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+
+    assert expected == language()
+
+
+EXAMPLES = """
+no jobs
+没有任务
+no jobs since 2026-11-25
+2026-11-25 以来没有任务
+database: said Oops; is it there, and `worker db upgrade` done?
+数据库：返回 Oops；请确认数据库可以访问，并已执行 `worker db upgrade`
+account x does not exist; use one of: hr, it; or add [accounts.x], or say `worker accounts add x`
+账号 x 不存在；可用的账号：hr, it；或者请添加 [accounts.x]，或执行 `worker accounts add x`
+    12  send on account hr
+    12  账号 hr 的 send
+job 1: send on account hr is partial
+任务 1：账号 hr 的 send，部分受理
+  part 0 waits for retry since 1, again at 2: tried 3 times: limit app_day is used up
+  分片 0 等待重试，自 1，2 再试：已尝试 3 次：频率限制 app_day 已用完
+limit app_day is used up, HTTP 200, errcode 45009, 3 ms
+频率限制 app_day 已用完，HTTP 200, errcode 45009, 3 ms
+tag: says nothing (limit 3 bytes, found 5); leave it out, or name one; ids: are none; leave them out, or give some
+tag：没有内容（上限 3 字节，实际 5）；请去掉，或给出一个；ids：为空；请去掉，或给出内容
+a name that no table has
+a name that no table has
+"""
+
+
+@pytest.mark.parametrize(("english", "chinese"), list(pairwise(EXAMPLES.strip("\n").split("\n")))[::2])
+def test_a_sentence_is_found_by_its_shape(english: str, chinese: str) -> None:
+    """With the values that were put into it, alone and where several were put together; any other stays as it is."""
+    assert chinese == said(english, "zh")
+    assert f"{chinese}\n{chinese}" == said(f"{english}\n{english}", "zh")
+    assert english == said(english, "en")
+
+
+def test_a_long_list_stays_as_it_is() -> None:
+    """A thousand names with commas or semicolons are no sentences, and cost nothing."""
+    names, more = ", ".join(map(str, range(5_000))), "; ".join(map(str, range(5_000)))
+
+    assert f"--state x：没有这个状态；可用 {names}" == said(f"--state x: is not a state; use one of {names}", "zh")
+    assert more == said(more, "zh")
+
+
+def test_an_error_is_english_and_can_be_told_in_chinese(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is stored and logged stays English; with WORKER_LANG=zh a traceback has the Chinese as a note."""
+    problem = Problem("ids", "are none", "leave them out, or give some", 1, "bytes", 2)
+    told = "ids：为空（上限 1 字节，实际 2）；请去掉，或给出内容"
+
+    plain = CheckFailed([problem])
+    monkeypatch.setenv("WORKER_LANG", "zh")
+    noted = CheckFailed([problem])
+
+    assert "ids: are none (limit 1 bytes, found 2); leave them out, or give some" == str(plain) == str(noted)
+    assert told == plain.told("zh") == problem.told("zh") == noted.told()
+    assert not hasattr(plain, "__notes__")
+    assert [told] == noted.__notes__
+    assert "nothing was changed" == WorkerError("nothing was changed").told("en")
+
+
+def test_words_are_those_of_the_pages() -> None:
+    """A state, what a part waits for, an event, a lane's step: called alike on the terminal and in the console."""
+    pages = {key: chinese for key, (chinese, _) in WORDS.items()}
+
+    assert {name: state.zh for name, state in STATES.items()} == {name: word("state", name, "zh") for name in STATES}
+    for page, sort in [("wait", "what"), ("event", "event"), ("step", "step"), ("standing", "state"), ("unit", "unit")]:
+        names = [key.partition(".")[2] for key in pages if key.startswith(f"{page}.")]
+        assert {name: pages[f"{page}.{name}"] for name in names} == {name: word(sort, name, "zh") for name in names}
