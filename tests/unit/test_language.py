@@ -17,8 +17,8 @@ from worker.language import PLACE, language, said, tables, word
 WORKER = Path(__file__).parents[2] / "worker"
 SPOKEN = ["cli", "reporting", "config", "accounts", "domain"]
 """The rooms and files all of whose sentences have their Chinese."""
-APART = ["cli/demo", "cli/options.py", "config/logging.py"]
-"""The demo's story for developers, the help of options, and the names of a log line's fields."""
+APART = ["cli/demo", "cli/options.py", "cli/setup/init.py", "config/logging.py"]
+"""What the demo tells developers, the help of options, `worker init`, which has its own, and names in a log line."""
 UNSAID = {
     "Basic {login}": "a header",
     "openid email profile": "what is asked of a provider",
