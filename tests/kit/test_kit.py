@@ -244,6 +244,18 @@ def test_a_job_for_later_waits_until_the_test_moves_the_clock(outbox: KitOutbox,
     assert ([], ["hello"]) == (before, texts(outbox))
 
 
+@pytest.mark.parametrize("seconds", [0.5, 3.5, 8.0, 9.5, 10.5, 3_600.0, 86_400.0 * 40])
+def test_the_worker_goes_on_after_any_move_of_the_clock(outbox: KitOutbox, clock: KitClock, seconds: float) -> None:
+    """Whichever of its leases have run out by then, and which have not."""
+    send(outbox, "before")
+    outbox.drain()
+    clock.advance(seconds)
+    send(outbox, "after")
+    outbox.drain(within=0)
+
+    assert ["before", "after"] == texts(outbox)
+
+
 def test_the_clock_stands_still_and_never_goes_back(outbox: KitOutbox, clock: KitClock) -> None:
     """It begins with the real time, for the application reads that."""
     began_at = clock.now()
