@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from threading import Event
 
-from worker.console.pages.memory import REST, Kept, Reading
+from worker.console.pages.memory import REST, Kept, Reading, ShownIds
 from worker.outbox.engine.clock import instant
 
 
@@ -88,3 +88,29 @@ def test_a_reading_that_fails_leaves_the_one_before() -> None:
 
     assert after is not None
     assert 1 == after.value
+
+
+def test_what_was_shown_covers_what_is_left_of_it() -> None:
+    """And nothing else; a digest of another process covers exactly what it was made of."""
+    shown = ShownIds()
+    name = shown.note(["a", "b"])
+
+    covered = {ids: shown.covers(name, ids) for ids in (("b", "a"), ("a",), ("a", "c"), ("a", "b", "c"))}
+    elsewhere = {ids: ShownIds().covers(name, ids) for ids in (("b", "a"), ("a",), ("a", "c"))}
+
+    assert {("b", "a"): True, ("a",): True, ("a", "c"): False, ("a", "b", "c"): False} == covered
+    assert {("b", "a"): True, ("a",): False, ("a", "c"): False} == elsewhere
+
+
+def test_what_was_shown_takes_no_more_memory_than_it_may() -> None:
+    """The oldest goes, and one that is too large is known by its digest alone."""
+    shown = ShownIds(most=6)
+    first, second = shown.note(["a", "b"]), shown.note(["c", "d"])
+    third = shown.note(["e", "f"])
+    large = shown.note([str(n) for n in range(10)])
+
+    assert [False, False, False, False] == [
+        shown.covers(name, [left]) for name, left in ((first, "a"), (second, "c"), (third, "e"), (large, "1"))
+    ]
+    assert shown.covers(large, [str(n) for n in range(10)])
+    assert shown.covers(shown.note(["g", "h"]), ["g"])

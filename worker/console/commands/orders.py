@@ -5,7 +5,7 @@ Knows no page: how a preview looks and who may give a command is decided elsewhe
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Literal, cast
@@ -14,8 +14,11 @@ from worker.config.policy import reported_elsewhere
 from worker.console.commands.background import Began, Command
 from worker.console.site import Site
 from worker.control import cancel, pause, recall, replay, resolve
+from worker.control.cancel import OpenJobs
 from worker.control.lift import lift_in, retry_in, skip_in
 from worker.control.mistyped import mistyped, require_known
+from worker.control.recall import SentJobs
+from worker.control.replay import ReplayableJobs
 from worker.domain.errors import CheckFailed, Problem
 from worker.domain.job_filter import JobFilter
 from worker.domain.state import JobState
@@ -74,6 +77,9 @@ class Preview:
     lines: tuple[PreviewLine, ...] = ()
     doubts: tuple[str, ...] = ()
     """What in the filter is probably mistyped."""
+    ids: tuple[str, ...] = field(default=(), repr=False)
+    """The jobs, or the parts each with its last call, by which it is told that others came; empty for one named thing.
+    """
 
 
 Give = Callable[[str, str, Began], str]
@@ -129,6 +135,12 @@ def _by_pair(counts: Mapping[tuple[str, str], int]) -> Iterator[PreviewLine]:
     return (PreviewLine(count, what, account) for (account, what), count in sorted(counts.items()))
 
 
+def _preview(
+    site: Site, wanted: JobFilter, found: OpenJobs | SentJobs | ReplayableJobs, lines: Iterable[PreviewLine]
+) -> Preview:
+    return Preview(len(found.ids), tuple(lines), _doubts(site, wanted, found.missing), found.ids)
+
+
 def _cancel(site: Site, order: Order) -> ReadyOrder:
     wanted = _wanted(order)
     found = cancel.find_in(site.database, wanted)
@@ -139,7 +151,7 @@ def _cancel(site: Site, order: Order) -> ReadyOrder:
         carry_out = cancel.committing(site.database, site.settings)
         return cancel.cancel_in(site.database, found, person, why, carry_out=carry_out, began=began).audit
 
-    return ReadyOrder(Preview(len(found.ids), tuple(lines), _doubts(site, wanted, found.missing)), give)
+    return ReadyOrder(_preview(site, wanted, found, lines), give)
 
 
 def _recall(site: Site, order: Order) -> ReadyOrder:
@@ -149,9 +161,7 @@ def _recall(site: Site, order: Order) -> ReadyOrder:
     def give(person: str, why: str, began: Began) -> str:
         return recall.recall_in(site.database, found, person, why, site.accounts, began=began).audit
 
-    return ReadyOrder(
-        Preview(len(found.ids), tuple(_by_pair(found.counts)), _doubts(site, wanted, found.missing)), give
-    )
+    return ReadyOrder(_preview(site, wanted, found, _by_pair(found.counts)), give)
 
 
 def _replay(site: Site, order: Order) -> ReadyOrder:
@@ -173,7 +183,7 @@ def _replay(site: Site, order: Order) -> ReadyOrder:
         )
         return done.audit
 
-    return ReadyOrder(Preview(len(found.ids), tuple(lines), _doubts(site, wanted, found.missing)), give)
+    return ReadyOrder(_preview(site, wanted, found, lines), give)
 
 
 def _resolve(site: Site, order: Order) -> ReadyOrder:
@@ -190,7 +200,8 @@ def _resolve(site: Site, order: Order) -> ReadyOrder:
         reported = reported_elsewhere(site.settings)
         return resolve.resolve_in(site.database, found, word, why, person, reported=reported, began=began).audit
 
-    return ReadyOrder(Preview(len(found.parts), tuple(lines), _doubts(site, wanted, ())), give)
+    parts = tuple(f"{part} {claim}" for part, claim in found.parts.items())
+    return ReadyOrder(Preview(len(parts), tuple(lines), _doubts(site, wanted, ()), parts), give)
 
 
 def _hold(site: Site, order: Order) -> ReadyOrder:

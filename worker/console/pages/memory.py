@@ -1,4 +1,4 @@
-"""What the pages of a process keep between two requests, one for each outbox: costly readings, commands under way.
+"""What the pages of a process keep between two requests, for each outbox: costly readings, commands, what was shown.
 
 A value that costs too much to be read for each page is read by a thread, kept for a while, and told with its age.
 """
@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from hashlib import sha256
 from typing import Generic, TypeVar
 from weakref import WeakKeyDictionary
 
@@ -77,6 +78,47 @@ class Kept(Generic[T]):
             self._reader = None
 
 
+MOST_SHOWN = 300_000
+"""Ids that are kept of what previews showed, some 30 MB; those of the oldest go first."""
+
+
+class ShownIds:
+    """What previews of commands showed of late, so that a command is about nothing else. Thread-safe."""
+
+    def __init__(self, most: int = MOST_SHOWN):
+        self._most, self._guard = most, threading.Lock()
+        self._kept: dict[str, frozenset[str]] = {}
+        self._size = 0
+
+    def note(self, ids: Sequence[str]) -> str:
+        """Keeps what a preview shows; returns the digest that its form carries."""
+        name = _digest(ids)
+        with self._guard:
+            self._drop(name)
+            self._kept[name] = frozenset(ids)
+            self._size += len(ids) + 1
+            while self._size > self._most:
+                self._drop(next(iter(self._kept)))
+        return name
+
+    def covers(self, name: str, ids: Sequence[str]) -> bool:
+        """Whether the preview with this digest showed all of these.
+
+        Where it is not kept any more, or another process showed it: whether it showed exactly these.
+        """
+        with self._guard:
+            kept = self._kept.get(name)
+        return kept.issuperset(ids) if kept is not None else name == _digest(ids)
+
+    def _drop(self, name: str) -> None:
+        if name in self._kept:
+            self._size -= len(self._kept.pop(name)) + 1
+
+
+def _digest(ids: Iterable[str]) -> str:
+    return sha256("\n".join(sorted(ids)).encode()).hexdigest()
+
+
 QUEUE_S = 3.0
 FORECAST_S = 30.0
 
@@ -88,6 +130,7 @@ class Memory:
     queue: Kept[Queue] = field(default_factory=lambda: Kept(QUEUE_S, first_s=5.0))
     forecast: Kept[list[AccountForecast]] = field(default_factory=lambda: Kept(FORECAST_S, first_s=WAIT_S))
     background: Background = field(default_factory=Background)
+    shown: ShownIds = field(default_factory=ShownIds)
 
 
 _guard = threading.Lock()

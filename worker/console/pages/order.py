@@ -1,6 +1,6 @@
 """A command: first what it is about, as the command line counts it, then with a reason carried out, then its audit row.
 
-Nothing is done to more than was shown: where more came to it meanwhile, it is shown anew.
+Nothing is done to what was not shown: where something came to it meanwhile, it is shown anew.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ def preview(ask: Ask) -> View | Moved:
 
 
 def carry_out(ask: Ask) -> View | Moved:
-    """Carries it out, if it is about no more than was shown."""
+    """Carries it out, if it is about nothing that was not shown."""
     return _or_problems(ask, lambda: _carried_out(ask))
 
 
@@ -47,14 +47,15 @@ def _or_problems(ask: Ask, answer: Callable[[], View | Moved]) -> View | Moved:
 def _carried_out(ask: Ask) -> View | Moved:
     assert ask.form is not None
     order = _order(ask, ask.form)
-    why, shown = ask.form.get("why", "").strip(), _shown(ask.form)
+    why, memory = ask.form.get("why", "").strip(), memory_of(ask.site.database)
     try:
         needed = "say in a few words how you know" if order.name in NEEDS_REASON else None
         require_fits(ask.viewer.name, why, needed=needed)
         found = ready(ask.site, order)
-        if not found.preview.total or found.preview.total > shown:
-            return _preview(ask, ask.form, is_more=found.preview.total > shown)
-        begun = memory_of(ask.site.database).background.begin(found.for_person(ask.viewer.name, why))
+        is_more = not memory.shown.covers(ask.form.get("shown", ""), found.preview.ids)
+        if is_more or not found.preview.total:
+            return _preview(ask, ask.form, is_more=is_more)
+        begun = memory.background.begin(found.for_person(ask.viewer.name, why))
     except WorkerError as error:
         return _preview(ask, ask.form, error)
     if begun.audit is None:
@@ -76,6 +77,7 @@ def _preview(ask: Ask, given: Mapping[str, str], error: WorkerError | None = Non
         order=order,
         fields={**_fields(order), **order.options},
         preview=None if found is None else found.preview,
+        shown="" if found is None else memory_of(ask.site.database).shown.note(found.preview.ids),
         problems=error.problems if isinstance(error, CheckFailed) else (),
         error=None if error is None or isinstance(error, CheckFailed) else str(error),
         is_more=is_more,
@@ -124,11 +126,6 @@ def _accounts(ask: Ask, order: Order) -> set[str | None]:
             found = {job.id: job.account for job in jobs_of(connection, wanted, ids)}
         return {found.get(id) for id in ids}
     return {None}
-
-
-def _shown(form: Mapping[str, str]) -> int:
-    text = form.get("shown", "")
-    return int(text) if text.isascii() and text.isdecimal() and len(text) < 12 else 0
 
 
 def _fields(order: Order) -> dict[str, str]:

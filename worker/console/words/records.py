@@ -146,8 +146,8 @@ RECORDS: Mapping[str, tuple[str, str]] = {
     "order.total.jobs": ("共 {count} 个任务", "jobs in all: {count}"),
     "order.total.parts": ("共 {count} 个分片", "{count} parts in all"),
     "order.more": (
-        "期间又有新的内容符合条件，数量已超过您看到的。请重新确认。",
-        "More has come to it than you saw. Look at the new figures and say it again.",
+        "期间又有您没有看到的内容符合条件，尚未执行。请查看新的数字后重新确认。",
+        "Something came to it that you did not see; nothing is done yet. Look at the new figures and say it again.",
     ),
     "order.why": ("原因（记入审计）", "Reason (kept in the audit)"),
     "order.why_needed": ("您是如何得知的（必填，记入审计）", "How you know (needed, kept in the audit)"),
