@@ -80,6 +80,7 @@ class Page:
 
 
 def pages() -> list[Page]:
-    """README.md, CONTRIBUTING.md and everything below docs/."""
-    found = ["README.md", "CONTRIBUTING.md", *(str(p.relative_to(ROOT)) for p in sorted((ROOT / "docs").rglob("*.md")))]
+    """README.md in both languages, CONTRIBUTING.md and everything below docs/."""
+    beside = ["README.md", "README.zh-CN.md", "CONTRIBUTING.md"]
+    found = [*beside, *(str(p.relative_to(ROOT)) for p in sorted((ROOT / "docs").rglob("*.md")))]
     return [Page(name) for name in found]

@@ -1,4 +1,4 @@
-"""The pages of docs/zh/ say what the English pages of the same name say: the same code, anchors and figures."""
+"""README.zh-CN.md and docs/zh/ say what the English pages of the same name say: the same code, anchors and figures."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ import pytest
 
 from tests.docs.page import Page, pages
 
-CHINESE = [page for page in pages() if page.name.startswith("docs/zh/")]
+CHINESE = [page for page in pages() if page.name.startswith("docs/zh/") or ".zh-CN." in page.name]
 
 
 def english(page: Page) -> Page:
     """The page that a Chinese page is the other half of."""
-    return Page(page.name.replace("docs/zh/", "docs/", 1))
+    return Page(page.name.replace("docs/zh/", "docs/", 1).replace(".zh-CN", ""))
 
 
 def in_line(page: Page) -> str:
@@ -23,12 +23,12 @@ def in_line(page: Page) -> str:
 
 def code_words(page: Page) -> set[str]:
     """What stands in backticks inside a line: settings, commands, states, fields."""
-    return set(re.findall(r"`([^`\n]+)`", in_line(page)))
+    return {" ".join(words.split()) for words in re.findall(r"`([^`]+)`", in_line(page))}
 
 
 def figures(page: Page) -> set[str]:
     """Every number outside of code: limits, errcodes, seconds."""
-    return set(re.findall(r"\d[\d,.]*\d|\d", re.sub(r"`[^`\n]*`", "", in_line(page))))
+    return set(re.findall(r"\d[\d,.]*\d|\d", re.sub(r"`[^`]*`", "", in_line(page))))
 
 
 def halves(names: list[Page]) -> pytest.MarkDecorator:
