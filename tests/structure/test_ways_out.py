@@ -15,11 +15,11 @@ def places_of(pattern: str) -> set[str]:
 
 
 def test_few_places_ask_for_connections_and_all_say_by_which_way() -> None:
-    """A job's call, a token, a code, a question of a calibration, an alert's URL, which has no account."""
-    asked = places_of(r"transport\.connect(_all)?\(|call_once\(self\._transport")
+    """A job's call, a token, a code, a question of calibration or doctor, an alert's URL, which has no account."""
+    asked = places_of(r"transport\.connect(_all)?\(|call_once\((self\._|tools\.)transport")
     said = places_of(r"\begress=(\w+\.)?account\.egress|egress=Egress\(ca=account\.egress|flight\.account\.egress")
 
     tokens = {"transport/tokens.py", "transport/grants.py", "transport/token_provider.py"}
-    question = "control/calibration/asker.py"
-    assert {"delivery/sender/call.py", "service/notify/telling.py", question, *tokens} == asked
-    assert {"delivery/sender/prepare.py", question, *tokens} == said
+    questions = {"control/calibration/asker.py", "cli/setup/online.py"}
+    assert {"delivery/sender/call.py", "service/notify/telling.py", *questions, *tokens} == asked
+    assert {"delivery/sender/prepare.py", *questions, *tokens} == said

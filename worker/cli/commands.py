@@ -349,11 +349,19 @@ def forecast(
 
 
 @app.command()
-def doctor(as_json: Json = False) -> None:
+def doctor(
+    online: Annotated[
+        bool, typer.Option("--online", help="Also asks the vendor about each account; sends no message.")
+    ] = False,
+    account: Annotated[str | None, typer.Option(help="Only this account is asked about.")] = None,
+    as_json: Json = False,
+) -> None:
     """Looks at settings, accounts, secrets, database and broker; exit status 1 when something cannot work."""
     from worker.cli.setup import doctor as looked
 
-    raise typer.Exit(looked.show(say, as_json=as_json))
+    if account is not None and not online:
+        raise typer.BadParameter("--account goes with --online")
+    raise typer.Exit(looked.show(say, as_json=as_json, online=online, account=account))
 
 
 @app.command()

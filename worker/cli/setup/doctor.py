@@ -1,12 +1,14 @@
-"""`worker doctor`: checks settings, accounts, secrets, database and broker. Calls no vendor, changes nothing."""
+"""`worker doctor`: checks settings, accounts, secrets, database and broker. Changes nothing, and calls no vendor.
+
+Except with --online: see `online`.
+"""
 
 from __future__ import annotations
 
 import json
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
-from enum import StrEnum
+from dataclasses import asdict
 from typing import Any
 
 from sqlalchemy import Connection
@@ -15,6 +17,8 @@ from sqlalchemy.exc import SQLAlchemyError
 from worker.accounts.sources import accounts_of
 from worker.channels.registry import channel, takes_secret, why_unusable
 from worker.cli.reading import Say, padded, pause_line, staging_line
+from worker.cli.setup.finding import Finding, Level
+from worker.cli.setup.online import online_findings
 from worker.config.accounts import AccountSource
 from worker.config.settings import Settings, load_settings, where
 from worker.control.opening import opened
@@ -49,26 +53,11 @@ SOON_S = 14 * 86_400
 """Seconds before the end of a client certificate from which on it is reported."""
 
 
-class Level(StrEnum):
-    """The severity of a finding."""
-
-    OK = "ok"
-    CAUTION = "caution"
-    PROBLEM = "problem"
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """The result of one check."""
-
-    what: str
-    level: Level
-    text: str
-
-
-def show(say: Say, *, as_json: bool) -> int:
-    """Prints the findings; returns 1 when one of them is a problem, otherwise 0."""
+def show(say: Say, *, as_json: bool, online: bool = False, account: str | None = None) -> int:
+    """Prints the findings, with `online` also what the vendor says; returns 1 when one is a problem, otherwise 0."""
     found = list(findings())
+    if online and found[0].level is Level.OK:  # the settings can be read
+        found += online_findings(load_settings(), account)
     if as_json:
         say(json.dumps([asdict(one) for one in found], ensure_ascii=False))
     else:

@@ -18,6 +18,7 @@ Handler = Callable[[World, HttpRequest], HttpAnswer]
 
 ROUTES: dict[str, Handler] = {
     "/cgi-bin/gettoken": handlers.gettoken,
+    "/cgi-bin/agent/get": handlers.get_agent,
     "/cgi-bin/message/send": messages.send,
     "/cgi-bin/message/recall": handlers.recall,
     "/cgi-bin/message/update_template_card": handlers.update_template_card,

@@ -24,6 +24,18 @@ def gettoken(world: "World", request: HttpRequest) -> HttpAnswer:
     return accepted(access_token=token.value, expires_in=round(token.expires_at - world.clock.now()))
 
 
+def get_agent(world: "World", request: HttpRequest) -> HttpAnswer:
+    """agent/get (90227 获取应用): the app of the token, with what it may see."""
+    app = _authorised(world, request)
+    settings, agentid = app.settings, request.query.get("agentid", "")
+    if not agentid.isdecimal():
+        raise Refused(40056)
+    world.apps.check_agent(app, int(agentid))
+    visible = {"user": [{"userid": userid} for userid in settings.visible or []]}
+    parties = {"partyid": [1] if settings.visible is None else []}
+    return accepted(agentid=int(agentid), name="simulated app", allow_userinfos=visible, allow_partys=parties, close=0)
+
+
 def recall(world: "World", request: HttpRequest) -> HttpAnswer:
     """message/recall (94867 撤回应用消息): for all recipients, within 24 hours, by the app that sent."""
     app = _authorised(world, request)

@@ -1,0 +1,232 @@
+"""`worker doctor --online`: what a simulated vendor says of each account, and what is to be changed."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+from threading import Thread
+from typing import Any
+from urllib.parse import parse_qsl, urlsplit
+
+import pytest
+
+from worker.accounts.sources import accounts_of
+from worker.cli import main
+from worker.cli.running import upgrade_tables
+from worker.cli.setup.finding import Finding, Level
+from worker.cli.setup.online import OnlineTools, online_findings
+from worker.config.settings import load_settings
+from worker.domain.callbacks.inbound import CallbackRefused
+from worker.hooks.callbacks import door_of
+from worker.simulator import running
+from worker.simulator.settings import SimulatorSettings
+
+APP: dict[str, Any] = {"corpid": "ww1", "agentid": 1000002, "secret": "s3cret", "visible": ["anna", "bob"]}
+CALLBACK = 'callback = { token = { env = "HR_TOKEN" }, aes_key = { env = "HR_KEY" } }\n'
+
+
+@pytest.fixture
+def asked(tmp_path: Path, sqlite_url: str, monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[Finding]]:
+    """What is found for one account, `more` in its table, at a vendor with this app."""
+    monkeypatch.setenv("WORKER_CONFIG", str(tmp_path / "worker.toml"))
+    for name, value in {"HR_SECRET": "s3cret", "HR_TOKEN": "t0ken", "HR_KEY": "a" * 43}.items():
+        monkeypatch.setenv(name, value)
+
+    def run(app: dict[str, Any], more: str = "", top: str = "") -> list[Finding]:
+        settings = SimulatorSettings.model_validate({"apps": [{**APP, **app}]})
+        with running(settings) as url:
+            (tmp_path / "worker.toml").write_text(
+                f'database = "{sqlite_url}"\n{top}\n[accounts.hr]\nchannel = "wecom_app"\ncorpid = "ww1"\n'
+                f'agentid = 1000002\nsecret = {{ env = "HR_SECRET" }}\nbase_url = "{url}"\n{more}',
+                encoding="utf-8",
+            )
+            upgrade_tables()
+            tools = OnlineTools(pause=lambda seconds: None)
+            return list(online_findings(load_settings(), tools=tools))
+
+    return run
+
+
+Asked = Callable[..., list[Finding]]
+
+
+@contextmanager
+def receiver(settings_file: Path, path: str = "/callback/hr") -> Iterator[str]:
+    """A receiver's verification over real HTTP; its address."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            door = door_of(accounts_of(load_settings(settings_file)).get("hr"), 300.0)
+            assert door is not None
+            status, body = 404, b""
+            if urlsplit(self.path).path == path:
+                try:
+                    status, body = 200, door.verify(dict(parse_qsl(urlsplit(self.path).query)), time.time())
+                except CallbackRefused as refused:
+                    status = refused.status
+            self.send_response(status)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_: Any) -> None:
+            """Nothing."""
+
+    server = HTTPServer(("127.0.0.1", 0), Handler)
+    thread = Thread(target=server.serve_forever)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}"
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
+def told(found: list[Finding]) -> list[str]:
+    """Level and text of each."""
+    return [f"{one.level} {one.text}" for one in found]
+
+
+def test_an_account_that_works_is_proved(asked: Asked) -> None:
+    """Token, address and app; the app's visible range is told, and no secret."""
+    found = asked({})
+
+    assert {"online hr"} == {one.what for one in found}
+    assert [
+        "ok token fetched",
+        "ok trusted IP: the vendor takes calls from this machine",
+        "ok agent 1000002 (simulated app) can be read; its visible range names 2 members, 0 departments, 0 tags",
+    ] == told(found)
+
+
+def test_an_address_that_is_not_trusted_is_told(asked: Asked) -> None:
+    """As the vendor sees it, with what the console wants first."""
+    found = asked({"trusted_ips": ["203.0.113.7"]})
+
+    fetched, refused = told(found)
+    assert "ok token fetched" == fetched
+    assert refused.startswith(
+        "problem trusted IP: 60020 the caller's IP is not trusted; add the IP to the app's trusted IPs"
+    )
+    assert "(the vendor sees 127.0.0.1)" in refused
+    assert "only for an app with a trusted domain or a callback address" in refused
+
+
+@pytest.mark.parametrize(
+    ("app", "wrong"),
+    [
+        ({"secret": "another"}, "problem no token: 40001 the secret is wrong"),
+        ({"enabled": False}, "problem no token: 50003 the app is disabled; enable the app in the admin console"),
+        ({"agentid": 1000003}, "problem 40056 bad agentid; correct agentid"),
+    ],
+)
+def test_what_the_vendor_refuses_comes_with_its_remedy(asked: Asked, app: dict[str, Any], wrong: str) -> None:
+    """Of the secret, the app and the agentid."""
+    assert told(asked(app))[-1].startswith(wrong)
+
+
+def test_a_vendor_that_is_not_there_is_a_problem(asked: Asked) -> None:
+    """With the transport's own remedy or the reason."""
+    found = asked({}, 'proxy = "http://127.0.0.1:1"')
+
+    [line] = told(found)
+    assert line.startswith("problem no token: gettoken: ")
+
+
+def test_a_callback_is_asked_through_its_public_address(asked: Asked, tmp_path: Path) -> None:
+    """As the vendor asks it when the console's page is saved."""
+    with receiver(tmp_path / "worker.toml") as url:
+        found = asked({}, CALLBACK, f'public_url = "{url}/"')
+
+    assert f"ok callback: {url}/callback/hr answers as the vendor wants it" == told(found)[-1]
+
+
+@pytest.mark.parametrize(
+    ("path", "key", "why"),
+    [
+        ("/elsewhere", "a" * 43, "answers 404: no receiver is there that knows the account"),
+        ("/callback/hr", "b" * 43, "answers 400: something else than `worker receiver` answers"),
+    ],
+)
+def test_a_callback_that_answers_otherwise_is_a_problem(
+    asked: Asked, tmp_path: Path, path: str, key: str, why: str
+) -> None:
+    """By its status."""
+    other = tmp_path / "other.toml"
+    other.write_text(
+        '[accounts.hr]\nchannel = "wecom_app"\ncorpid = "ww1"\nagentid = 1000002\nsecret = { env = "HR_SECRET" }\n'
+        f'callback = {{ token = {{ env = "HR_TOKEN" }}, aes_key = {{ file = "{tmp_path}/key" }} }}\n',
+        encoding="utf-8",
+    )
+    (tmp_path / "key").write_text(key, encoding="utf-8")
+    with receiver(other, path) as url:
+        found = asked({}, CALLBACK, f'public_url = "{url}"')
+
+    assert f"problem callback: {url}/callback/hr {why}" in told(found)[-1]
+
+
+def test_a_callback_that_is_not_reached_is_a_problem(asked: Asked) -> None:
+    """The remedy names the receiver."""
+    [*_, last] = told(asked({}, CALLBACK, 'public_url = "http://127.0.0.1:1"'))
+
+    assert last.startswith("problem callback: http://127.0.0.1:1/callback/hr does not answer (")
+    assert "start `worker receiver`" in last
+
+
+def test_what_cannot_be_proved_is_not_known(asked: Asked) -> None:
+    """No public address, and calls that staging keeps from the vendor."""
+    assert "caution callback not known: set public_url" in told(asked({}, CALLBACK))[-1]
+    assert ["caution not known: staging.dry_run keeps every call from the vendor"] == told(
+        asked({}, "staging = { dry_run = true }")
+    )
+
+
+def test_each_kind_of_account_is_asked_its_own_way(asked: Asked) -> None:
+    """Customer contact by its list; a webhook cannot be tried."""
+    table = '\n[accounts.{name}]\nchannel = "{channel}"\nbase_url = "{url}"\nsecret = {{ env = "HR_SECRET" }}\n{more}'
+
+    with running(SimulatorSettings()) as url:
+        more = "".join(
+            table.format(name=name, channel=channel, url=url, more=keys)
+            for name, channel, keys in (
+                ("sales", "wecom_external", 'corpid = "ww9"\n'),
+                ("alerts", "wecom_webhook", 'edition = "robot"\n'),
+            )
+        )
+        found = asked({}, more)
+
+    assert "ok customer contact answers: the app may call it" in told(found)
+    [alerts] = [one for one in found if one.what == "online alerts"]
+    assert (Level.CAUTION, True) == (alerts.level, alerts.text.startswith("not known: "))
+
+
+def test_the_command_ends_with_1_where_something_is_wrong(
+    asked: Asked, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Its lines stand behind those of the offline part; without --online there are none."""
+    asked({})  # leaves the settings and tables behind, and no vendor
+    statuses = []
+    for words in (
+        ["doctor", "--json"],
+        ["doctor", "--online", "--account", "hr", "--json"],
+        ["doctor", "--account", "hr"],
+    ):
+        monkeypatch.setattr(sys, "argv", ["worker", *words])
+        with pytest.raises(SystemExit) as ended:
+            main()
+        statuses.append(ended.value.code)
+    offline, online = (json.loads(line) for line in capsys.readouterr().out.splitlines())
+
+    assert [0, 1, 2] == statuses
+    assert offline == online[: len(offline)]
+    # The token is kept in the outbox since the first time; the vendor has gone.
+    assert [("online hr", "ok"), ("online hr", "problem")] == [
+        (one["what"], one["level"]) for one in online[len(offline) :]
+    ]
+    assert online[-1]["text"].startswith("no answer: ")

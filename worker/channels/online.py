@@ -1,0 +1,127 @@
+"""What `worker doctor --online` asks the vendor: a call that changes nothing, and what its answer shows. Pure.
+
+And the vendor's verification of a callback address, as it would arrive there.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from worker.channels.base import CallbackDoor
+from worker.channels.wecom import errcodes
+from worker.channels.wecom.answer import integer, read, text_of
+from worker.channels.wecom.callback import WecomDoor
+from worker.channels.wecom.errcodes import Class
+from worker.channels.wecom.redact import UNTRUSTED, remedy
+from worker.domain.account import Account
+from worker.domain.call import Access, Reply, Request
+
+AGENT_PATH = "/cgi-bin/agent/get"
+TASKS_PATH = "/cgi-bin/externalcontact/get_groupmsg_list_v2"
+DAY_S = 86_400
+
+
+@dataclass(frozen=True, slots=True)
+class OnlineAnswer:
+    """What the answer to such a call shows."""
+
+    is_ok: bool
+    text: str
+    """What is right, or what is wrong and the remedy."""
+    is_about_address: bool = False
+    """The vendor refuses calls from this machine's address, and looked at nothing else."""
+    is_stale_token: bool = False
+    """Another token is to be tried."""
+
+
+@dataclass(frozen=True, slots=True)
+class OnlineCall:
+    """A harmless call of a channel."""
+
+    request: Callable[[Account, Access, int], Request]
+    """By the account, its token and the time in Unix seconds."""
+    good: Callable[[Account, Mapping[str, object]], str]
+    """What an accepted answer shows, in a few words."""
+
+
+def call_of(channel: str) -> OnlineCall | None:
+    """The channel's harmless call; None: its vendor has none, and what there is, the token shows."""
+    return _CALLS.get(channel)
+
+
+def seen(call: OnlineCall, account: Account, reply: Reply) -> OnlineAnswer:
+    """What the answer shows; of its texts nothing but the app's name and our address is told."""
+    answer = read(reply)
+    if answer is None:
+        return OnlineAnswer(False, f"http_{reply.status}: that is no answer of the vendor; is base_url right?")
+    if answer.errcode == 0:
+        closed = integer(answer.data, "close") == 1
+        text = call.good(account, answer.data)
+        return OnlineAnswer(
+            not closed, f"{text}, but it is disabled; enable it in the admin console" if closed else text
+        )
+    row = errcodes.find(answer.errcode)
+    if row is None:
+        return OnlineAnswer(
+            False, f"errcode {answer.errcode}, which is not in the catalogue; see the vendor's page 90313"
+        )
+    text = f"{row.code} {row.meaning}; {remedy(row.what, answer.errcode, answer.errmsg)}"
+    if is_about_address := answer.errcode in UNTRUSTED:
+        text += (
+            ". The console (企业可信IP) takes an address only for an app with a trusted domain or a callback address"
+        )
+    return OnlineAnswer(False, text, is_about_address, row.kind is Class.TOKEN)
+
+
+def verification(door: CallbackDoor, number: str, now: int, nonce: str, random: bytes) -> Mapping[str, str] | None:
+    """The query with which the vendor verifies an address, to be answered with the number; None: it verifies none."""
+    if not isinstance(door, WecomDoor):
+        return None
+    encrypted, signature = door.envelope.seal(number.encode(), str(now), nonce, random)
+    return {"msg_signature": signature, "timestamp": str(now), "nonce": nonce, "echostr": encrypted}
+
+
+# -- the calls ---------------------------------------------------------------------------------------------------------
+
+
+def _agent(account: Account, access: Access, now: int) -> Request:
+    """Page 90227 获取应用."""
+    query = {"access_token": access.token or "", "agentid": str(account.settings["agentid"])}
+    return Request("GET", account.base_url, AGENT_PATH, query)
+
+
+def _agent_told(account: Account, data: Mapping[str, object]) -> str:
+    name = text_of(data.get("name"))
+    told = f"{account.settings['agentid']} ({name})" if name else str(account.settings["agentid"])
+    lists = (
+        ("allow_userinfos", "user", "members"),
+        ("allow_partys", "partyid", "departments"),
+        ("allow_tags", "tagid", "tags"),
+    )
+    counts = [f"{_size(data.get(holder), key)} {what}" for holder, key, what in lists]
+    return f"agent {told} can be read; its visible range names {', '.join(counts)}"
+
+
+def _size(holder: object, key: str) -> int:
+    found = holder.get(key) if isinstance(holder, Mapping) else None
+    return len(found) if isinstance(found, list) else 0
+
+
+def _tasks(account: Account, access: Access, now: int) -> Request:
+    """Page 93338 获取群发记录列表, of one day and one entry."""
+    body = {"chat_type": "single", "start_time": now - DAY_S, "end_time": now, "limit": 1}
+    return Request(
+        "POST", account.base_url, TASKS_PATH, {"access_token": access.token or ""}, json.dumps(body).encode()
+    )
+
+
+def _tasks_told(account: Account, data: Mapping[str, object]) -> str:
+    return "customer contact answers: the app may call it"
+
+
+_CALLS: Mapping[str, OnlineCall] = {
+    "wecom_app": OnlineCall(_agent, _agent_told),
+    "wecom_external": OnlineCall(_tasks, _tasks_told),
+}

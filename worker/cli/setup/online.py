@@ -1,0 +1,162 @@
+"""`worker doctor --online`: asks the vendor about each account, and the account's callback through its public address.
+
+Token, app, trusted address, callback: a line each. No message is sent, and nothing changes at the vendor.
+"""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from dataclasses import dataclass, field, replace
+
+from uuid_utils import uuid7
+
+from worker.accounts.sources import accounts_of
+from worker.channels.online import OnlineCall, call_of, seen, verification
+from worker.channels.registry import channel, why_unusable
+from worker.cli.setup.finding import Finding, Level
+from worker.config.settings import Settings
+from worker.control.opening import opened_current
+from worker.domain.account import Account, Token, TokenParked, TokenWait
+from worker.domain.call import Access, Answered, CallResult, NeverLeft, Request
+from worker.domain.errors import ConfigurationError
+from worker.hooks.callbacks import door_of
+from worker.transport.http import RequestsTransport, call_once
+from worker.transport.tokens import Tokens
+
+CALL_S = 10.0
+PATIENCE_S = 10.0
+"""How long another process's fetch of a token is waited for."""
+TRUSTED = "trusted IP: the vendor takes calls from this machine"
+
+
+@dataclass(frozen=True, slots=True)
+class OnlineTools:
+    """Everything that tests replace."""
+
+    transport: RequestsTransport = field(default_factory=RequestsTransport)
+    """Its connections are closed at the end."""
+    wall: Callable[[], float] = time.time
+    pause: Callable[[float], None] = time.sleep
+
+
+def online_findings(settings: Settings, only: str | None = None, tools: OnlineTools | None = None) -> Iterator[Finding]:
+    """The findings about each account, or one of them; accounts that cannot be used are told of without this."""
+    tools = tools or OnlineTools()
+    accounts = accounts_of(settings)
+    names = accounts.names() if only is None else (accounts.get(only).name,)
+    try:
+        with closing(tools.transport), opened_current(settings) as database:
+            process = uuid7().hex
+            tokens = Tokens(database.state, tools.transport, incarnation=lambda: process, accounts=accounts)
+            for name in names:
+                if why_unusable(accounts, name) is None:
+                    yield from _asked(settings, accounts.get(name), tokens, tools)
+    except ConfigurationError as error:
+        yield Finding("online", Level.PROBLEM, f"nothing was asked: {error}")
+
+
+def _asked(settings: Settings, account: Account, tokens: Tokens, tools: OnlineTools) -> Iterator[Finding]:
+    what = f"online {account.name}"
+    if account.staging.dry_run:
+        yield Finding(what, Level.CAUTION, "not known: staging.dry_run keeps every call from the vendor")
+    elif channel(account.channel).uses_token:
+        yield from _by_token(what, account, tokens, tools)
+    else:
+        text = "not known: this vendor has no call that tries a secret and shows nothing to people; `worker send` does"
+        yield Finding(what, Level.CAUTION, text)
+    yield from _callback(what, settings, account, tools)
+
+
+def _by_token(what: str, account: Account, tokens: Tokens, tools: OnlineTools) -> Iterator[Finding]:
+    """The token, and with it the harmless call of the channel; once more where the vendor knows the token no longer."""
+    call = call_of(account.channel)
+    for is_last in (False, True):
+        token = _token(account, tokens, tools)
+        if not isinstance(token, Token):
+            yield Finding(what, Level.PROBLEM, token)
+            return
+        if call is None:
+            yield Finding(what, Level.OK, "token fetched: id and secret belong together")
+            return
+        found, is_stale = _carried_out(what, account, call, token, tools)
+        if is_stale and not is_last:
+            tokens.refused(account, token)
+            continue
+        yield Finding(what, Level.OK, "token fetched")
+        yield from found
+        return
+
+
+def _token(account: Account, tokens: Tokens, tools: OnlineTools) -> Token | str:
+    """The token, or why there is none, with the remedy."""
+    waited = 0.0
+    while True:
+        match tokens.of_either(account, channel(account.channel))[0]:
+            case Token() as token:
+                return token
+            case TokenParked() as parked:
+                return f"no token: {parked.reason}; {parked.remedy}"
+            case TokenWait() as wait if waited >= PATIENCE_S or wait.remedy:
+                return f"no token: {wait.reason}; {wait.remedy or 'say it again later'}"
+            case TokenWait() as wait:
+                tools.pause(min(wait.delay, 1.0))
+                waited += max(wait.delay, 0.1)
+
+
+def _carried_out(
+    what: str, account: Account, call: OnlineCall, token: Token, tools: OnlineTools
+) -> tuple[list[Finding], bool]:
+    """What the call shows of app and address; and whether the vendor knows the token no longer."""
+    request = call.request(account, Access(token.value), int(tools.wall()))
+    result = call_once(tools.transport, replace(request, deadline_s=CALL_S, egress=account.egress))
+    if not isinstance(result, Answered):
+        return [Finding(what, Level.PROBLEM, _unanswered(result))], False
+    answer = seen(call, account, result.reply)
+    if answer.is_about_address:
+        return [Finding(what, Level.PROBLEM, f"trusted IP: {answer.text}")], False
+    level = Level.OK if answer.is_ok else Level.PROBLEM
+    return [Finding(what, Level.OK, TRUSTED), Finding(what, level, answer.text)], answer.is_stale_token
+
+
+def _unanswered(result: CallResult) -> str:
+    remedy = result.remedy if isinstance(result, NeverLeft) else None
+    reason = "" if isinstance(result, Answered) else result.reason
+    return f"no answer: {reason}; {remedy or 'say it again later'}"
+
+
+def _callback(what: str, settings: Settings, account: Account, tools: OnlineTools) -> Iterator[Finding]:
+    """Whether the account's receiver answers the vendor's verification at its public address."""
+    door = door_of(account, max_age_s=0.0)
+    if door is None:
+        return
+    if not settings.public_url:
+        text = "callback not known: set public_url to the address under which the vendor reaches `worker receiver`"
+        yield Finding(what, Level.CAUTION, text)
+        return
+    number = str(secrets.randbelow(10**16))
+    query = verification(door, number, int(tools.wall()), secrets.token_hex(8), secrets.token_bytes(16))
+    if query is None:
+        yield Finding(what, Level.CAUTION, "callback not known: this vendor verifies no address")
+        return
+    path = f"/callback/{account.name}"
+    address = f"{settings.public_url.rstrip('/')}{path}"
+    result = call_once(tools.transport, Request("GET", settings.public_url.rstrip("/"), path, query, deadline_s=CALL_S))
+    if isinstance(result, Answered) and (result.reply.status, result.reply.body) == (200, number.encode()):
+        yield Finding(what, Level.OK, f"callback: {address} answers as the vendor wants it")
+    else:
+        yield Finding(what, Level.PROBLEM, f"callback: {address} {_why_not(result)}")
+
+
+def _why_not(result: CallResult) -> str:
+    """What is wrong with the answer to a verification, and the remedy."""
+    if not isinstance(result, Answered):
+        return f"does not answer ({result.reason}); start `worker receiver`, and let its proxy pass the path on"
+    remedies = {
+        403: "the receiver there has another token or aes_key, or another clock; give it these settings",
+        404: "no receiver is there that knows the account; let the proxy pass the path on as it is",
+    }
+    remedy = remedies.get(result.reply.status, "something else than `worker receiver` answers; correct public_url")
+    return f"answers {result.reply.status}: {remedy}"
