@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any
 from urllib.parse import urlencode
 
@@ -32,12 +33,15 @@ async def ask(
 
 
 async def exchange(app: Any, asked: Mapping[str, Any], body: bytes | Iterable[bytes | None]) -> list[dict[str, Any]]:
-    """What an application sends for a request, whose scope has the fields `asked`; its body arrives as in `ask`."""
-    pieces = iter([body] if isinstance(body, bytes) else body)
+    """What an application sends for a request, whose scope has the fields `asked`.
+
+    Its body arrives as in `ask`; then the asker waits, as one does who is still there.
+    """
+    pieces = iter([body] if isinstance(body, bytes) else chain(body, [b""]))
     sent: list[dict[str, Any]] = []
 
     async def receive() -> dict[str, Any]:
-        piece = next(pieces, b"")
+        piece = next(pieces, None)
         if piece is None:
             await asyncio.Event().wait()
         if piece == b"cut":

@@ -31,6 +31,8 @@ class Shown:
     text: str
     headers: Mapping[str, str]
     set_cookies: tuple[str, ...]
+    body: bytes = field(default=b"", repr=False)
+    """Its bytes, of which `text` is only a reading."""
 
     @property
     def location(self) -> str:
@@ -121,4 +123,4 @@ class Browser:
                 if morsel["max-age"] == "0":
                     del self.cookies[name]
         body = b"".join(part.get("body", b"") for part in sent[1:])
-        return Shown(sent[0]["status"], body.decode(), dict(headers), set_cookies)
+        return Shown(sent[0]["status"], body.decode(errors="replace"), dict(headers), set_cookies, body)

@@ -5,10 +5,11 @@ Each request passes the guard; then the door says who it is of; then the functio
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import AsyncIterator, Iterable, Iterator
 from functools import partial
 from secrets import token_urlsafe
 from typing import Protocol
+from urllib.parse import quote
 
 import structlog
 from sqlalchemy.exc import SQLAlchemyError
@@ -16,7 +17,7 @@ from starlette.applications import Starlette
 from starlette.datastructures import QueryParams
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
-from starlette.responses import HTMLResponse, RedirectResponse, Response
+from starlette.responses import HTMLResponse, RedirectResponse, Response, StreamingResponse
 from starlette.routing import Route as ByPath
 from starlette.types import ASGIApp
 
@@ -25,7 +26,7 @@ from worker.config.application import places_of
 from worker.config.settings import Settings, load_settings
 from worker.console.form import read_form, require_own
 from worker.console.guard import Guard
-from worker.console.page import THROUGH, Ask, Forbidden, Moved, NotFound, PageRoute, View
+from worker.console.page import THROUGH, Ask, Forbidden, Moved, NotFound, PageRoute, StoredFile, View
 from worker.console.pages import PAGES
 from worker.console.pool import Busy, Pool
 from worker.console.rendering import Frame, address, assets, render
@@ -145,8 +146,10 @@ class Console:
                 return RedirectResponse(address(root_of(request.scope), path, query), 303)
             case View() as view:
                 return self._shown(view, visit, request)
+            case StoredFile() as stored:
+                return self._sent(stored)
 
-    def _page(self, page: PageRoute, request: Request, visit: Visit, form: QueryParams) -> View | Moved:
+    def _page(self, page: PageRoute, request: Request, visit: Visit, form: QueryParams) -> View | Moved | StoredFile:
         """What a page's function returns, for a viewer who has its right; others are sent to sign in."""
         if visit.viewer is None:
             return Moved("/sign-in", {"next": _here(request)} if page.method == "GET" else {})
@@ -157,7 +160,8 @@ class Console:
             # No person types one, and PostgreSQL takes it in no statement.
             raise HTTPException(400)
         is_form = page.method == "POST"
-        ask = Ask(visit.viewer, self._site, request.path_params, request.query_params, form if is_form else None)
+        fields, root = form if is_form else None, root_of(request.scope)
+        ask = Ask(visit.viewer, self._site, request.path_params, request.query_params, fields, root)
         with acting_through(THROUGH):
             return page.function(ask)
 
@@ -166,6 +170,26 @@ class Console:
         links = ((one.path, one.nav) for one in self._pages if viewer is not None and has_right(viewer, one.right))
         nav = tuple((path, word) for path, word in links if word is not None)
         return HTMLResponse(render(view, Frame(visit, root_of(request.scope), _here(request), nav)), view.status)
+
+    def _sent(self, stored: StoredFile) -> Response:
+        """A file of a message: whatever it holds, it is no page of ours, and runs nothing."""
+        shown = "attachment" if stored.kind is None else "inline"
+        headers = {
+            "content-security-policy": "default-src 'none'; sandbox",
+            "content-disposition": f"{shown}; filename*=UTF-8''{quote(stored.name, safe='')}",
+            "content-length": str(stored.size),
+        }
+        kind = stored.kind or "application/octet-stream"
+        return StreamingResponse(self._pieces(stored.pieces), headers=headers, media_type=kind)
+
+    async def _pieces(self, pieces: Iterator[bytes]) -> AsyncIterator[bytes]:
+        """Each piece when the one before was taken, read where pages are made."""
+        try:
+            while piece := await self._pool.run(partial(next, pieces, b"")):
+                yield piece
+        except (Busy, TimeoutError, SQLAlchemyError) as error:
+            # Its head is sent: the connection ends before the length that it promised.
+            log.warning("console_file", error=type(error).__name__)
 
     def _failed(self, request: Request, error: Exception, visit: Visit | None) -> Response:
         match error:

@@ -14,7 +14,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 HEADERS = {
     "content-security-policy": (
-        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self';"
+        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; media-src 'self'; connect-src 'self';"
         " form-action 'self'; frame-ancestors 'none'; base-uri 'none'"
     ),
     "x-content-type-options": "nosniff",
@@ -24,7 +24,9 @@ HEADERS = {
     "cross-origin-resource-policy": "same-origin",
     "permissions-policy": "camera=(), geolocation=(), microphone=()",
 }
-"""On every answer; `cache-control: no-store` on each that does not say otherwise."""
+"""On every answer; a file of a message has a stricter policy. `cache-control: no-store` on each that does not say
+otherwise."""
+POLICY = "content-security-policy"
 FROM_PROXY = "console_from_proxy"
 """The key in a scope that says whether a proxy of ours handed the request over."""
 Networks = Sequence[IPv4Network | IPv6Network]
@@ -110,8 +112,10 @@ def _with_headers(send: Send) -> Send:
     async def guarded(message: Message) -> None:
         if message["type"] == "http.response.start":
             headers = MutableHeaders(scope=message)
+            own = headers.get(POLICY)
             for name, value in HEADERS.items():
                 headers[name] = value
+            headers[POLICY] = own or HEADERS[POLICY]
             headers.setdefault("cache-control", "no-store")
         await send(message)
 

@@ -1,15 +1,16 @@
 """What a page is made of: a request as its function sees it, what it returns, and the row that announces it.
 
-A function gets an `Ask` and returns a `View`, or `Moved`; it raises `NotFound` or `Forbidden`. It runs in a thread,
-never in the loop. Knows no HTTP beyond paths and fields.
+A function gets an `Ask` and returns a `View`, `Moved` or a `StoredFile`; it raises `NotFound` or `Forbidden`. It runs
+in a thread, never in the loop. Knows no HTTP beyond paths and fields.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeVar
+from urllib.parse import quote
 
 from sqlalchemy import Connection
 from starlette.datastructures import QueryParams
@@ -45,10 +46,16 @@ class Ask:
     query: QueryParams
     form: QueryParams | None = None
     """The fields of a POST; None for a GET."""
+    root: str = ""
+    """The path under which the console is mounted; empty: none."""
 
     def say(self, key: str, **values: object) -> str:
         """A word of `words/` in the viewer's language."""
         return say(self.viewer.lang, key, **values)
+
+    def address(self, path: str) -> str:
+        """A path of the console as a browser asks for it, where it is no link of a template."""
+        return f"{self.root}{quote(path)}"
 
     def reading(self) -> AbstractContextManager[Connection]:
         """A connection for the reads of this page."""
@@ -99,12 +106,25 @@ class Moved:
 
 
 @dataclass(frozen=True, slots=True)
+class StoredFile:
+    """A file of a message, whatever it holds; its first piece is read already."""
+
+    name: str
+    size: int
+    """In bytes."""
+    kind: str | None
+    """The type under which a browser may show it in its place; None: it is saved."""
+    pieces: Iterator[bytes]
+    """Each read when the one before was taken."""
+
+
+@dataclass(frozen=True, slots=True)
 class PageRoute:
     """A page by its path."""
 
     path: str
     """As Starlette writes it, such as `/jobs/{job}`."""
-    function: Callable[[Ask], View | Moved]
+    function: Callable[[Ask], View | Moved | StoredFile]
     method: Literal["GET", "POST"] = "GET"
     right: Right = "see"
     nav: str | None = None

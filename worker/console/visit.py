@@ -11,7 +11,7 @@ from starlette.datastructures import QueryParams
 from starlette.requests import Request
 from starlette.responses import Response
 
-from worker.console.page import Moved, View
+from worker.console.page import Moved, StoredFile, View
 from worker.console.viewer import Theme, Viewer
 from worker.drawing import Lang
 
@@ -42,7 +42,7 @@ class Endpoint:
 
     path: str
     method: Literal["GET", "POST"]
-    function: Callable[[Request, Visit, QueryParams], View | Moved | Response]
+    function: Callable[[Request, Visit, QueryParams], View | Moved | StoredFile | Response]
     """Gets the form's fields; those of a GET are empty."""
     is_costly: bool = False
     """It hashes a password, or asks a provider: it runs in threads of its own."""

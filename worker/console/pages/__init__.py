@@ -8,9 +8,10 @@ from worker.console.pages.audit import audit, entry
 from worker.console.pages.backlog import backlog
 from worker.console.pages.heard import callback, drift, events, inbound
 from worker.console.pages.home import home
-from worker.console.pages.job import job, message, part
+from worker.console.pages.job import job, part
 from worker.console.pages.jobs import doubts, find, jobs
 from worker.console.pages.lanes import lanes
+from worker.console.pages.message import file, message
 from worker.console.pages.order import carry_out, preview
 from worker.console.pages.processes import processes
 
@@ -21,6 +22,7 @@ PAGES: tuple[PageRoute, ...] = (
     PageRoute("/jobs/{job}", job),
     PageRoute("/jobs/{job}/parts/{n}", part),
     PageRoute("/jobs/{job}/message", message),
+    PageRoute("/jobs/{job}/files/{n}/{name}", file),
     PageRoute("/doubts", doubts, nav="doubts.title"),
     PageRoute("/backlog", backlog, nav="backlog.title"),
     PageRoute("/lanes", lanes, nav="lanes.title"),

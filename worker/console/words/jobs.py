@@ -126,6 +126,8 @@ JOBS: Mapping[str, tuple[str, str]] = {
     "message.noted": ("本次查看已记入审计。", "This look is noted in the audit."),
     "message.drawn": ("接收方看到的样子", "As people see it"),
     "message.files": ("文件", "Files"),
+    "message.by_url": ("仅有地址，发送时由工作进程获取：", "given as an address, fetched when it is sent:"),
+    "message.gone": ("文件已过保留期，不再保存。", "its bytes are older than the retention and not stored any more."),
     "message.people": ("接收方", "Recipients"),
     "message.no_people": ("没有指名的接收方。", "No recipient is named."),
     "message.stored": ("存储的内容", "As it is stored"),

@@ -1,0 +1,231 @@
+"""The message of a job as people see it, as it is stored, and who it is for; its files, as far as they are stored.
+
+All of it is shown only when it is asked for, because each look is in the audit: at the message, and at each file.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import chain
+from typing import Any, get_args
+
+from markupsafe import Markup
+from sqlalchemy import Connection
+
+from worker.channels.checking.paths import put
+from worker.console.page import Ask, Forbidden, NotFound, StoredFile, View
+from worker.console.pages.job import RECIPIENTS, number_of
+from worker.console.pages.showing import show
+from worker.domain.content.message import INLINE
+from worker.domain.errors import FileGone, JobNotFound
+from worker.domain.job import Kind
+from worker.drawing import Channel, Shown, draw
+from worker.outbox.jobs.blobs import blob_chunks, stored_blobs
+from worker.reporting.find_job import row_of
+from worker.reporting.recipient_status import RecipientStatus, recipients
+
+SHOWN: Sequence[tuple[bytes, str]] = (
+    (b"\x89PNG\r\n\x1a\n", "image/png"),
+    (b"\xff\xd8\xff", "image/jpeg"),
+    (b"GIF8", "image/gif"),
+    (b"BM", "image/bmp"),
+    (b"#!AMR", "audio/amr"),
+    (b"ID3", "audio/mpeg"),
+    (b"\xff\xfb", "audio/mpeg"),
+)
+"""How files begin that a browser shows in their place; every other one is saved, whatever its name says."""
+MP4 = b"ftyp"
+"""Stands behind the first four bytes of a video."""
+
+
+@dataclass(frozen=True, slots=True)
+class MessageFile:
+    """A file that a stored message names."""
+
+    place: str
+    """Where in the message it stands, such as `image.media_id`."""
+    name: str
+    size: int | None
+    """In bytes; None for a file behind a URL."""
+    url: str | None
+    """Where a worker fetches it; None: its bytes were given."""
+    blob: str | None
+    """Its bytes in the outbox; None: there are none."""
+    address: str | None = None
+    """The console's own, below the path under which it is mounted; None: its bytes are not stored, or not any more."""
+    is_inline: bool = False
+    """True for a webhook's picture, which is part of the message itself."""
+
+
+@dataclass(frozen=True, slots=True)
+class JobText:
+    """A job's message and its recipients."""
+
+    drawn: Markup | None
+    raw: str
+    files: tuple[MessageFile, ...]
+    people: Mapping[str, list[str]]
+    """Status -> recipients, at most 500 of each."""
+
+
+def message(ask: Ask) -> View:
+    """The message as people see it, as it is stored, and who it is for; a row in the audit says who looks."""
+    row = _row(ask)
+    text = ask.text(row["account"], row["id"], lambda: _text(ask, row))
+    title = f"{ask.say('job.message')} {row['id']}"
+    return show(ask, "message.html", title, id=row["id"], text=text, most=RECIPIENTS)
+
+
+def file(ask: Ask) -> StoredFile:
+    """One file of the message, piece by piece; a row in the audit says who looks, before anything of it is read."""
+    row, n = _row(ask), number_of(ask.path["n"])
+    found = ask.text(row["account"], f"{row['id']}/files/{n}", lambda: _opened(ask, row, n))
+    if found is None:
+        raise Forbidden
+    return found
+
+
+def _row(ask: Ask) -> Mapping[str, Any]:
+    try:
+        with ask.reading() as connection:
+            return row_of(connection, ask.path["job"])
+    except (JobNotFound, UnicodeEncodeError):
+        raise NotFound from None
+
+
+def _opened(ask: Ask, row: Mapping[str, Any], n: int) -> StoredFile:
+    """The file with its first piece read; NotFound where it is not stored, or not any more."""
+    with ask.reading() as connection:
+        found = _files(connection, row["id"], _document(row["message"]))[n : n + 1]
+    if not found or found[0].address is None or found[0].blob is None:
+        raise NotFound
+    pieces = blob_chunks(ask.site.database, found[0].blob)
+    try:
+        first = next(pieces, b"")
+    except FileGone:
+        raise NotFound from None
+    whole = chain([first] if first else [], pieces)
+    return StoredFile(_plain(found[0].name), found[0].size or 0, kind_of(first), whole)
+
+
+def kind_of(first: bytes) -> str | None:
+    """The type of a file that a browser may show in its place, by its first bytes; None: it is to be saved."""
+    if first[4:8] == MP4:
+        return "video/mp4"
+    return next((kind for start, kind in SHOWN if first.startswith(start)), None)
+
+
+def _text(ask: Ask, row: Mapping[str, Any]) -> JobText:
+    document = _document(row["message"])
+    with ask.reading() as connection:
+        people = {
+            status.value: recipients(connection, row["id"], status, limit=RECIPIENTS + 1) for status in RecipientStatus
+        }
+        files = _files(connection, row["id"], document)
+    return JobText(
+        _drawn(ask, row, document, files),
+        json.dumps(document, ensure_ascii=False, indent=2),
+        tuple(files),
+        {status: named for status, named in people.items() if named},
+    )
+
+
+def _drawn(
+    ask: Ask, row: Mapping[str, Any], document: Mapping[str, Any], files: Sequence[MessageFile]
+) -> Markup | None:
+    """A stored message as people see it; None for a job that shows them none, and on a channel kept elsewhere."""
+    if row["channel"] not in get_args(Channel):
+        return None
+    match row["kind"]:
+        case Kind.SEND:
+            kind, content = _content({**document, "body": _with_files(ask, document.get("body"), files)})
+            shown = Shown(channel=row["channel"], msgtype=kind, content=content)
+        case Kind.UPDATE_CARD:
+            shown = _updated(row["channel"], _target(ask, row), _with_files(ask, document, files))
+        case _:
+            return None
+    own = {ask.address(one.address) for one in files if one.address is not None}
+    return draw(replace(shown, media=lambda media_id: media_id if media_id in own else None), ask.viewer.lang)
+
+
+def _with_files(ask: Ask, tree: Any, files: Sequence[MessageFile]) -> Any:
+    """The message with the address of each file in its place; of one that is not stored, with its name."""
+    for one in files:
+        steps = one.place.split(".")
+        # Of a webhook's picture the message has the bytes and their md5, and pages know it by the latter.
+        steps = [*steps[:-1], "md5"] if one.is_inline else steps
+        try:
+            tree = put(tree, steps, one.name if one.address is None else ask.address(one.address))
+        except (AttributeError, IndexError, TypeError, ValueError):
+            # A broken producer's message has no such place: its files are listed beside it.
+            continue
+    return tree
+
+
+def _content(document: Mapping[str, Any]) -> tuple[str, Any]:
+    """The type of a stored message, and the vendor's object of that type."""
+    kind, body = str(document.get("type", "")), document.get("body")
+    return kind, body.get(kind, body) if isinstance(body, Mapping) else body
+
+
+def _updated(channel: Channel, card: Any, document: Mapping[str, Any]) -> Shown:
+    """The card after an update; of a card that the outbox does not have, only what the update says."""
+    if "template_card" in document:
+        update = {"template_card": document["template_card"]}
+        if card is None:
+            return Shown(channel=channel, msgtype="template_card", content=document["template_card"])
+    else:
+        button = document.get("button")
+        update = {"replace_name": button.get("replace_name") if isinstance(button, Mapping) else ""}
+    return Shown(channel=channel, msgtype="template_card", content=card or {}, update=update)
+
+
+def _target(ask: Ask, row: Mapping[str, Any]) -> Any:
+    """The card that a job updates; None where the outbox has it no more, or it is of another account."""
+    try:
+        with ask.reading() as connection:
+            found = row_of(connection, row["target_job_id"]) if row["target_job_id"] else None
+    except JobNotFound:
+        return None
+    return _content(_document(found["message"]))[1] if found and found["account"] == row["account"] else None
+
+
+def _document(text: str) -> dict[str, Any]:
+    try:
+        found = json.loads(text)
+    except ValueError:
+        found = None
+    return found if isinstance(found, dict) else {"type": "", "body": text}
+
+
+def _files(connection: Connection, job: str, document: Mapping[str, Any]) -> list[MessageFile]:
+    """The files that a message names, in its order, and which of them are stored."""
+    files = document.get("files")
+    found = [_file(place, one) for place, one in files.items()] if isinstance(files, Mapping) else []
+    stored = stored_blobs(connection, [one.blob for one in found if one.blob is not None])
+    return [
+        replace(one, address=f"/jobs/{job}/files/{n}/{_plain(one.name)}") if one.blob in stored else one
+        for n, one in enumerate(found)
+    ]
+
+
+def _file(place: str, entry: Any) -> MessageFile:
+    given = entry if isinstance(entry, Mapping) else {}
+    texts = {key: value if isinstance(value := given.get(key), str) else None for key in ("name", "url", "blob")}
+    size = given.get("size")
+    return MessageFile(
+        place,
+        texts["name"] or texts["url"] or place,
+        size if isinstance(size, int) else None,
+        texts["url"],
+        texts["blob"],
+        is_inline=given.get("upload_type") == INLINE,
+    )
+
+
+def _plain(name: str) -> str:
+    """A file's name as the last part of an address, of which no browser makes another path."""
+    plain = "".join(one for one in name.replace("\\", "/").rpartition("/")[2] if one.isprintable())
+    return plain.strip(". ") or "file"
