@@ -22,22 +22,10 @@ from worker.domain.content.message import INLINE
 from worker.domain.errors import FileGone, JobNotFound
 from worker.domain.job import Kind
 from worker.drawing import Channel, Shown, draw
+from worker.drawing.files import kind_of, plain_name
 from worker.outbox.jobs.blobs import blob_chunks, stored_blobs
 from worker.reporting.find_job import row_of
 from worker.reporting.recipient_status import RecipientStatus, recipients
-
-SHOWN: Sequence[tuple[bytes, str]] = (
-    (b"\x89PNG\r\n\x1a\n", "image/png"),
-    (b"\xff\xd8\xff", "image/jpeg"),
-    (b"GIF8", "image/gif"),
-    (b"BM", "image/bmp"),
-    (b"#!AMR", "audio/amr"),
-    (b"ID3", "audio/mpeg"),
-    (b"\xff\xfb", "audio/mpeg"),
-)
-"""How files begin that a browser shows in their place; every other one is saved, whatever its name says."""
-MP4 = b"ftyp"
-"""Stands behind the first four bytes of a video."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,14 +95,7 @@ def _opened(ask: Ask, row: Mapping[str, Any], n: int) -> StoredFile:
     except FileGone:
         raise NotFound from None
     whole = chain([first] if first else [], pieces)
-    return StoredFile(_plain(found[0].name), found[0].size or 0, kind_of(first), whole)
-
-
-def kind_of(first: bytes) -> str | None:
-    """The type of a file that a browser may show in its place, by its first bytes; None: it is to be saved."""
-    if first[4:8] == MP4:
-        return "video/mp4"
-    return next((kind for start, kind in SHOWN if first.startswith(start)), None)
+    return StoredFile(plain_name(found[0].name), found[0].size or 0, kind_of(first), whole)
 
 
 def _text(ask: Ask, row: Mapping[str, Any]) -> JobText:
@@ -206,7 +187,7 @@ def _files(connection: Connection, job: str, document: Mapping[str, Any]) -> lis
     found = [_file(place, one) for place, one in files.items()] if isinstance(files, Mapping) else []
     stored = stored_blobs(connection, [one.blob for one in found if one.blob is not None])
     return [
-        replace(one, address=f"/jobs/{job}/files/{n}/{_plain(one.name)}") if one.blob in stored else one
+        replace(one, address=f"/jobs/{job}/files/{n}/{plain_name(one.name)}") if one.blob in stored else one
         for n, one in enumerate(found)
     ]
 
@@ -223,9 +204,3 @@ def _file(place: str, entry: Any) -> MessageFile:
         texts["blob"],
         is_inline=given.get("upload_type") == INLINE,
     )
-
-
-def _plain(name: str) -> str:
-    """A file's name as the last part of an address, of which no browser makes another path."""
-    plain = "".join(one for one in name.replace("\\", "/").rpartition("/")[2] if one.isprintable())
-    return plain.strip(". ") or "file"
