@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
 
-Lang = Literal["en", "zh"]
+from worker.language import Lang
+
 WECOM_CONSOLE = "https://work.weixin.qq.com/wework_admin/"
 
 

@@ -21,7 +21,7 @@ from worker.cli.options import (
     tell_value,
     with_filter,
 )
-from worker.language import language
+from worker.language import Lang, language
 
 app = typer.Typer(
     name="worker",
@@ -76,7 +76,7 @@ def init(
         bool, typer.Option("--simulator", help="For the fake vendor of `worker simulator`: everything is filled in.")
     ] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Writes worker.toml anew; .env is added to.")] = False,
-    lang: Annotated[Literal["en", "zh"], typer.Option(help="English or Chinese.")] = "en",
+    lang: Annotated[Lang, typer.Option(help="English or Chinese.")] = "en",
 ) -> None:
     """Writes a first worker.toml and .env, and says where in the vendor's console each value is found."""
     from worker.channels.first_steps import FIRST_ACCOUNTS
@@ -270,7 +270,7 @@ def why(
 @app.command(context_settings={"ignore_unknown_options": True})  # -1 is an errcode, no option
 def explain(
     code: Annotated[int, typer.Argument(help="A vendor's errcode, such as 60020.")],
-    lang: Annotated[Literal["en", "zh"] | None, typer.Option(help="English or Chinese.")] = None,
+    lang: Annotated[Lang | None, typer.Option(help="English or Chinese.")] = None,
     channel: Annotated[str | None, typer.Option(help="One channel's catalogue; all of them by default.")] = None,
     as_json: Json = False,
 ) -> None:

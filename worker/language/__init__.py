@@ -32,13 +32,18 @@ _ASIDE = re.compile(r"(.*\S)( \((?:[^()]|\([^()]*\))*\))", re.DOTALL)
 
 def language() -> Lang:
     """The language of the person at the terminal: `WORKER_LANG`, or else that of the system's locale."""
-    given = os.environ.get("WORKER_LANG") or next(filter(None, map(os.environ.get, _SETTLES)), "")
-    return "zh" if given.lower().startswith("zh") else "en"
+    return _named_by("WORKER_LANG", *_SETTLES)
 
 
 def chosen() -> Lang:
     """The language that `WORKER_LANG` names: English without it, for a library does not ask the system's locale."""
-    return "zh" if os.environ.get("WORKER_LANG", "").lower().startswith("zh") else "en"
+    return _named_by("WORKER_LANG")
+
+
+def _named_by(*variables: str) -> Lang:
+    """By the first of these variables that says anything."""
+    given = next(filter(None, map(os.environ.get, variables)), "")
+    return "zh" if given.lower().startswith("zh") else "en"
 
 
 def said(text: str, lang: Lang | None = None) -> str:

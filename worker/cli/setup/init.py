@@ -15,10 +15,11 @@ from typing import Any
 
 from dotenv import dotenv_values
 
-from worker.channels.first_steps import FIRST_ACCOUNTS, FirstAccount, Lang
+from worker.channels.first_steps import FIRST_ACCOUNTS, FirstAccount
 from worker.config.settings import DEFAULT_FILE, account_settings
 from worker.config.variables import ENV_FILE
 from worker.domain.errors import ConfigurationError
+from worker.language import Lang
 
 Say = Callable[[str], Any]
 SIMULATOR_FILE = "simulator.json"
