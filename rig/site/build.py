@@ -11,7 +11,7 @@ from typing import Any
 import tomlkit
 
 from rig.site.navigation import LANGUAGES, NAVIGATION, Language, Section
-from rig.site.stage import ROOT, decisions, lay, title_of
+from rig.site.stage import LIST_OF_DECISIONS, ROOT, decisions, lay, title_of
 
 NAMES: Mapping[Language, tuple[str, str]] = {
     "en": ("Delivery worker", "A queue-backed delivery worker for WeCom and Youdu"),
@@ -90,6 +90,6 @@ def _entry(entry: str | Section, language: Language) -> Any:
     if isinstance(entry, str):
         return entry
     below: list[Any] = [_entry(one, language) for one in entry.entries]
-    if "decisions/index.md" in entry.entries:
+    if LIST_OF_DECISIONS in entry.entries:
         below += [{f"{path.name[:4]} {title_of(path)}": f"decisions/{path.name}"} for path in decisions()]
     return {entry.title(language): below}

@@ -1,7 +1,7 @@
 """Where each page of the site stands: the one place that says it, for both languages.
 
-A page is named by its file below docs/; its Chinese text has the same name below docs/zh/. Pages of `reference/` are
-made by `reference.py`, those of `decisions/` are listed by `decisions/index.md`, and two files lie beside docs/.
+A page is named by its file below docs/; its Chinese text has the same name below docs/zh/. Those of `decisions/` are
+listed by `decisions/index.md`, and three files lie beside docs/.
 """
 
 from __future__ import annotations

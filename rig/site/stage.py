@@ -14,7 +14,6 @@ from pathlib import Path
 
 from rig.site.chart import drawn
 from rig.site.navigation import BESIDE_DOCS, Language, pages
-from rig.site.reference import made
 
 ROOT = Path(__file__).resolve().parents[2]
 DOCS = ROOT / "docs"
@@ -23,10 +22,17 @@ _LINK = re.compile(r"(?<!!)\[((?:[^\[\]]|\[[^\]]*\])*)\]\(([^()\s]+)\)")
 _PICTURE = re.compile(r"(!\[[^\]]*\])\(([^()\s]+)\)")
 _CODE = re.compile(r"(`+)(?:(?!\1).)+\1", flags=re.DOTALL)
 NOT_YET = '!!! note ""\n\n    本页暂无中文版，以下为英文原文。\n\n'
+LIST_OF_DECISIONS = "decisions/index.md"
+"""The one page that is made; all others are files."""
 _DECISIONS = {
     "en": "# Decisions\n\nTaken and rejected, with reasons, in the order in which they were made.\n\n",
     "zh": "# 设计决策\n\n采纳了什么、放弃了什么、为什么，按做出的先后排列。各篇只有英文。\n\n",
 }
+
+_BESIDE = {
+    (ROOT / file).with_suffix(suffix): page for page, file in BESIDE_DOCS.items() for suffix in (".md", ".zh-CN.md")
+}
+"""Files beside docs/, in both languages -> their pages."""
 
 
 def decisions() -> list[Path]:
@@ -45,8 +51,8 @@ def lay(language: Language, folder: Path) -> None:
     """All pages and pictures of a language, into an empty folder."""
     shutil.rmtree(folder, ignore_errors=True)
     shutil.copytree(DOCS / "pictures", folder / "pictures")
-    texts = {**made(language), "decisions/index.md": _list_of_decisions(language)}
-    texts |= {name: _text(name, language) for name in pages() if name not in texts}
+    texts = {name: _text(name, language) for name in pages() if name != LIST_OF_DECISIONS}
+    texts[LIST_OF_DECISIONS] = _list_of_decisions(language)
     texts |= {f"decisions/{path.name}": _text(f"decisions/{path.name}", "en") for path in decisions()}
     for name, text in texts.items():
         place = folder / name
@@ -120,17 +126,14 @@ def _place(target: str, source: Path, page: str) -> str | None:
 
 
 def _name_of(path: Path) -> str | None:
-    beside = {
-        (ROOT / file).with_suffix(suffix): page for page, file in BESIDE_DOCS.items() for suffix in (".md", ".zh-CN.md")
-    }
-    if path in beside:
-        return beside[path]
+    if path in _BESIDE:
+        return _BESIDE[path]
     if not path.is_relative_to(DOCS):
         return None
     inside = path.relative_to(DOCS / "zh" if path.is_relative_to(DOCS / "zh") else DOCS)
     name = inside.as_posix()
     if name == "decisions":
-        return "decisions/index.md"
+        return LIST_OF_DECISIONS
     return name if inside.suffix in (".md", ".png") else None
 
 
