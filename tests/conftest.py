@@ -29,6 +29,7 @@ from rig import databases
 from worker.outbox.engine.clock import DatabaseClock, DrivenClock, SqlClock
 from worker.outbox.engine.database import Database, make_engine
 from worker.outbox.engine.migrate import upgrade
+from worker.testing.database import make_template
 
 pytest_plugins = ["pytester", "worker.testing.plugin"]
 
@@ -123,12 +124,7 @@ def _pause(request: pytest.FixtureRequest) -> Callable[[float], None]:
 def _sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A migrated file that tests copy."""
     path = tmp_path_factory.mktemp("template") / "outbox.db"
-    engine = make_engine(f"sqlite:///{path}")
-    upgrade(engine)
-    with engine.connect() as connection:
-        connection.exec_driver_sql("commit")
-        connection.exec_driver_sql("pragma wal_checkpoint(truncate)")
-    engine.dispose()
+    make_template(path)
     return path
 
 

@@ -39,13 +39,18 @@ def _template() -> tuple[Path, TemporaryDirectory[str]]:
     """A migrated file that tests copy, made once a run; with the folder, which lives as long as the process."""
     folder = TemporaryDirectory(prefix="outbox-")
     path = Path(folder.name) / "template.db"
+    make_template(path)
+    return path, folder
+
+
+def make_template(path: Path) -> None:
+    """Makes a migrated outbox that is wholly in this one file, so that it can be copied."""
     engine = make_engine(f"sqlite:///{path}")
     upgrade(engine)
     with engine.connect() as connection:
         connection.exec_driver_sql("commit")
         connection.exec_driver_sql("pragma wal_checkpoint(truncate)")
     engine.dispose()
-    return path, folder
 
 
 def own_engine(folder: Path) -> Engine:
