@@ -4,25 +4,23 @@ from __future__ import annotations
 
 import json
 import sys
-import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, HTTPServer
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
-from threading import Thread
 from typing import Any
-from urllib.parse import parse_qsl, urlsplit
 
 import pytest
 
+from tests.support.listening import listening
 from worker.accounts.sources import accounts_of
+from worker.channels.base import CallbackDoor
 from worker.cli import main
 from worker.cli.running import upgrade_tables
 from worker.cli.setup.finding import Finding, Level
 from worker.cli.setup.online import OnlineTools, online_findings
 from worker.config.settings import load_settings
-from worker.domain.callbacks.inbound import CallbackRefused
 from worker.hooks.callbacks import door_of
+from worker.service.web.receiver import Receiver
 from worker.simulator import running
 from worker.simulator.settings import SimulatorSettings
 
@@ -55,37 +53,13 @@ def asked(tmp_path: Path, sqlite_url: str, monkeypatch: pytest.MonkeyPatch) -> C
 Asked = Callable[..., list[Finding]]
 
 
-@contextmanager
-def receiver(settings_file: Path, path: str = "/callback/hr") -> Iterator[str]:
-    """A receiver's verification over real HTTP; its address."""
+def receiver(settings_file: Path, account: str = "hr") -> AbstractContextManager[str]:
+    """`worker receiver` over real HTTP, which knows one account; its address. The file is read when it is asked."""
 
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            door = door_of(accounts_of(load_settings(settings_file)).get("hr"), 300.0)
-            assert door is not None
-            status, body = 404, b""
-            if urlsplit(self.path).path == path:
-                try:
-                    status, body = 200, door.verify(dict(parse_qsl(urlsplit(self.path).query)), time.time())
-                except CallbackRefused as refused:
-                    status = refused.status
-            self.send_response(status)
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body)
+    def doors(name: str) -> CallbackDoor | None:
+        return door_of(accounts_of(load_settings(settings_file)).get(name), 300.0) if name == account else None
 
-        def log_message(self, *_: Any) -> None:
-            """Nothing."""
-
-    server = HTTPServer(("127.0.0.1", 0), Handler)
-    thread = Thread(target=server.serve_forever)
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{server.server_port}"
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
+    return listening(Receiver(doors, lambda name, inbound: False).app)
 
 
 def told(found: list[Finding]) -> list[str]:
@@ -148,14 +122,14 @@ def test_a_callback_is_asked_through_its_public_address(asked: Asked, tmp_path: 
 
 
 @pytest.mark.parametrize(
-    ("path", "key", "why"),
+    ("account", "key", "why"),
     [
-        ("/elsewhere", "a" * 43, "answers 404: no receiver is there that knows the account"),
-        ("/callback/hr", "b" * 43, "answers 400: something else than `worker receiver` answers"),
+        ("it", "a" * 43, "answers 404: no receiver is there that knows the account"),
+        ("hr", "b" * 43, "answers 400: something else than `worker receiver` answers"),
     ],
 )
 def test_a_callback_that_answers_otherwise_is_a_problem(
-    asked: Asked, tmp_path: Path, path: str, key: str, why: str
+    asked: Asked, tmp_path: Path, account: str, key: str, why: str
 ) -> None:
     """By its status."""
     other = tmp_path / "other.toml"
@@ -165,7 +139,7 @@ def test_a_callback_that_answers_otherwise_is_a_problem(
         encoding="utf-8",
     )
     (tmp_path / "key").write_text(key, encoding="utf-8")
-    with receiver(other, path) as url:
+    with receiver(other, account) as url:
         found = asked({}, CALLBACK, f'public_url = "{url}"')
 
     assert f"problem callback: {url}/callback/hr {why}" in told(found)[-1]
