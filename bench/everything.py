@@ -9,8 +9,7 @@ from __future__ import annotations
 
 import statistics
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
@@ -21,6 +20,7 @@ from bench import Figure, throughput_ours as ours
 from bench.stacks import EMBEDDED, REDIS, STACKS, missing_service
 from bench.throughput import Side, mine_tried, one_round, parser_of, rig_of, settled
 from bench.throughput_rig import Rig, Run
+from rig.serving import serving
 from rig.stack import Stack, until
 
 GOAL = 0.97
@@ -117,14 +117,6 @@ class _Sink(BaseHTTPRequestHandler):
         """Says nothing."""
 
 
-@contextmanager
-def _taking_posts() -> Iterator[str]:
+def _taking_posts() -> AbstractContextManager[str]:
     """A collector and a pager; their address."""
-    server = ThreadingHTTPServer(("127.0.0.1", 0), _Sink)
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{server.server_port}"
-    finally:
-        server.shutdown()
-        thread.join()
+    return serving(ThreadingHTTPServer(("127.0.0.1", 0), _Sink))

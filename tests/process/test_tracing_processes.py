@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
-
 import requests
 from flask import Flask, request
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
@@ -18,6 +14,7 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families
 from sqlalchemy.orm import Session
 from werkzeug.serving import make_server
 
+from rig.serving import serving
 from rig.stack import ACCOUNT, SECRET, Stack, until
 from rig.stacks import Make, on_every_stack
 from tests.process.test_pipeline_processes import SEND
@@ -83,7 +80,7 @@ def _ask_over_http(stack: Stack, collector: Collector) -> str:
     provider = TracerProvider(resource=Resource({"service.name": "shop"}), shutdown_on_exit=False)
     provider.add_span_processor(SimpleSpanProcessor(OTLPSpanExporter(f"{collector.url}/v1/traces")))
     try:
-        with _serving(_shop(stack, provider.get_tracer("shop"))) as url:
+        with serving(make_server("127.0.0.1", 0, _shop(stack, provider.get_tracer("shop")))) as url:
             reply = requests.post(f"{url}/leave", headers={"X-Request-Id": "req-7"}, timeout=30)
     finally:
         provider.shutdown()
@@ -106,18 +103,6 @@ def _shop(stack: Stack, tracer: Tracer) -> Flask:
             return job.id
 
     return app
-
-
-@contextmanager
-def _serving(app: Flask) -> Iterator[str]:
-    with make_server("127.0.0.1", 0, app) as server:
-        thread = threading.Thread(target=server.serve_forever, name="flask", daemon=True)
-        thread.start()
-        try:
-            yield f"http://127.0.0.1:{server.server_port}"
-        finally:
-            server.shutdown()
-            thread.join()
 
 
 def _exemplars(stack: Stack) -> set[tuple[str, str]]:

@@ -7,14 +7,14 @@ import random
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from threading import Thread
 from typing import Any
 
+from rig.serving import serving
 from rig.stack import ROOT, SHORT, Process, Stack, peak_kib
 from rig.stacks import EMBEDDED, MARIADB, REDIS, Make, on_every_stack
 
@@ -81,14 +81,6 @@ class _Quiet(SimpleHTTPRequestHandler):
         """Nobody reads it."""
 
 
-@contextmanager
-def _serving(folder: Path) -> Iterator[str]:
+def _serving(folder: Path) -> AbstractContextManager[str]:
     """The folder's files behind a URL of this machine."""
-    with ThreadingHTTPServer(("127.0.0.1", 0), partial(_Quiet, directory=str(folder))) as server:
-        thread = Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
-        thread.start()
-        try:
-            yield f"http://127.0.0.1:{server.server_address[1]}"
-        finally:
-            server.shutdown()
-            thread.join()
+    return serving(ThreadingHTTPServer(("127.0.0.1", 0), partial(_Quiet, directory=str(folder))))

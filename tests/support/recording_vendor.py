@@ -6,7 +6,6 @@ Youdu's envelopes are opened, so that what was sealed can be compared.
 from __future__ import annotations
 
 import json
-import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -14,6 +13,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
+from rig.serving import serving
 from worker.crypto.youdu import YouduEnvelope
 
 TOKEN = "TOKEN"
@@ -95,13 +95,5 @@ def recording(envelopes: Mapping[str, YouduEnvelope]) -> Iterator[RecordingVendo
         def log_message(self, format: str, *args: object) -> None:
             """Says nothing."""
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    vendor.url = f"http://127.0.0.1:{server.server_port}"
-    thread = threading.Thread(target=server.serve_forever, args=(0.02,), name="recording vendor", daemon=True)
-    thread.start()
-    try:
+    with serving(ThreadingHTTPServer(("127.0.0.1", 0), Handler)) as vendor.url:
         yield vendor
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()

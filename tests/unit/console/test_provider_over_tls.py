@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import ssl
-import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -14,6 +13,7 @@ import pytest
 import trustme
 from joserfc import jwk
 
+from rig.serving import serving
 from worker.config.console import OidcSettings
 from worker.console.sign_in.provider import NotVouchedFor, Provider
 
@@ -46,15 +46,10 @@ def served(tmp_path: Path) -> Iterator[tuple[str, Path]]:
     authority, context = trustme.CA(), ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     authority.issue_cert("localhost").configure_cert(context)
     authority.cert_pem.write_to_path(tmp_path / "ca.pem")
-    with ThreadingHTTPServer(("127.0.0.1", 0), Document) as server:
-        server.socket = context.wrap_socket(server.socket, server_side=True)
-        thread = threading.Thread(target=server.serve_forever, daemon=True)
-        thread.start()
-        try:
-            yield f"https://localhost:{server.server_port}", tmp_path / "ca.pem"
-        finally:
-            server.shutdown()
-            thread.join()
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Document)
+    server.socket = context.wrap_socket(server.socket, server_side=True)
+    with serving(server):
+        yield f"https://localhost:{server.server_port}", tmp_path / "ca.pem"
 
 
 def provider(issuer: str) -> Provider:
