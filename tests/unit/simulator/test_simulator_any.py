@@ -110,6 +110,7 @@ BODIES: dict[str, list[dict[str, Any]]] = {
     "media/upload": [{}],
     "media/uploadimg": [{}],
     "gettoken": [{}],
+    "agent/get": [{}],
     "service/get_suite_token": [{"suite_id": "s", "suite_secret": "s", "suite_ticket": "t"}],
     "service/get_permanent_code": [{"auth_code": "a"}],
     "service/get_corp_token": [{"auth_corpid": "c", "permanent_code": "p"}],
