@@ -10,6 +10,7 @@ from wecom_app_samples import ACCESS, CHANNEL, account, part, reply
 
 from worker.channels.wecom.errcodes import ROWS, Class, explain, find
 from worker.domain.outcome import Parked, Rejected, Retry, Scope, StaleToken, Wait
+from worker.language import said
 
 CODED = [
     row
@@ -57,8 +58,8 @@ def test_every_row_is_in_the_catalogue(row: dict[str, str]):
         assert ours is not None, code
         assert ours.kind.value in classes_of(row, code), code
         assert ours.what
-        assert re.search("[\u4e00-\u9fff]", ours.meaning_zh), code
-        assert re.search("[\u4e00-\u9fff]", ours.what_zh), code
+        assert re.search("[\u4e00-\u9fff]", said(ours.meaning, "zh")), code
+        assert re.search("[\u4e00-\u9fff]", said(ours.what, "zh")), code
 
 
 @pytest.mark.parametrize("name", sorted(path.stem for path in FACTS.glob("*.md")))
@@ -102,9 +103,9 @@ def test_explained():
     english, chinese = explain(60020), explain(60020, "zh")
 
     assert "60020  the caller's IP is not trusted" == english[0]
-    assert "60020  调用方 IP 不在可信 IP 中" == chinese[0]
+    assert "60020  调用方 IP 不在企业可信IP中" == chinese[0]
     assert "scope: the whole account" in english
-    assert "可信 IP" in chinese[3]
+    assert "企业可信IP" in chinese[3]
     assert explain(40001)[-1].startswith("from gettoken: ")
     assert explain(123456) is None
     assert Scope.ACCOUNT is find(60020).scope

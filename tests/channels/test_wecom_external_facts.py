@@ -14,6 +14,7 @@ from worker.channels.wecom_external import fields
 from worker.channels.wecom_external.messages import ATTACHMENTS as MODELS
 from worker.channels.wecom_external.targets import CUSTOMERS, GROUPS
 from worker.domain.outcome import Parked, Rejected, Retry, StaleToken, Wait
+from worker.language import said
 
 FIELDS = [row for row in rows("external_fields") if "type.field" in row]
 LISTS = {row["list"]: row for row in rows("external_fields") if "list" in row}
@@ -90,8 +91,8 @@ def test_every_code_does_what_its_class_says(code: int, kind: str):
     assert isinstance(found, Wait if code == 45035 else OUTCOMES[kind])
     row = find(code)
     assert row is not None
-    assert re.search("[\u4e00-\u9fff]", row.meaning_zh)
-    assert re.search("[\u4e00-\u9fff]", row.what_zh)
+    assert re.search("[\u4e00-\u9fff]", said(row.meaning, "zh"))
+    assert re.search("[\u4e00-\u9fff]", said(row.what, "zh"))
 
 
 def test_the_channel_knows_its_kinds():

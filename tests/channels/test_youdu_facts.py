@@ -9,6 +9,7 @@ import pytest
 from wecom_app_facts import codes, rows, size
 from youdu_samples import CHANNEL, account, account_for, draft, part, reply, said, text
 
+from worker import language
 from worker.channels.checking.row import Effect, Either, FieldRule
 from worker.channels.wecom.errcodes import Class
 from worker.channels.youdu import Badge, PopWindow, fields
@@ -153,10 +154,10 @@ def test_every_code_is_in_the_catalogue(row: dict[str, str]):
         assert ours is not None, code
         assert CLASSES[re.match(r"\w+", row["class"])[0]] is ours.kind, code
         assert ours.what
-        assert re.search("[\u4e00-\u9fff]", ours.meaning_zh)
-        assert re.search("[\u4e00-\u9fff]", ours.what_zh)
+        assert re.search("[\u4e00-\u9fff]", language.said(ours.meaning, "zh"))
+        assert re.search("[\u4e00-\u9fff]", language.said(ours.what, "zh"))
         assert str(code) in explain(code)[0]
-        assert ours.meaning_zh in explain(code, "zh")[0]
+        assert language.said(ours.meaning, "zh") in explain(code, "zh")[0]
 
 
 def test_no_code_of_ours_is_made_up():

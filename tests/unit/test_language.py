@@ -9,6 +9,9 @@ from pathlib import Path
 import pytest
 
 from tests.support.sentences import sentences
+from worker.channels.wecom import errcodes
+from worker.channels.wecom_webhook import errcodes as webhook
+from worker.channels.youdu import errcodes as youdu
 from worker.console.words import WORDS
 from worker.domain.errors import CheckFailed, Problem, WorkerError
 from worker.drawing.states import STATES
@@ -25,6 +28,8 @@ UNSAID = {
     "`alter role ROLE set {name} = off`": "SQL",
 }
 """Texts that are no sentences, and what they are."""
+
+CATALOGUES = (*errcodes.ROWS, errcodes.WRONG_SECRET, *webhook.ROWS, *youdu.ROWS)
 
 
 def _files() -> list[Path]:
@@ -46,9 +51,19 @@ def test_every_sentence_has_its_chinese() -> None:
     assert [] == missing
 
 
+@pytest.mark.parametrize("row", CATALOGUES, ids=lambda row: str(row.code))
+def test_every_errcode_is_told_in_chinese(row: errcodes.Errcode) -> None:
+    """What it means, alone and as the reason of a part, and its remedy."""
+    known = {english for _, named, _ in tables() for english in named}
+
+    assert {row.meaning, row.what} <= known
+    assert f"{row.code} {said(row.meaning, 'zh')}" == said(f"{row.code} {row.meaning}", "zh")
+
+
 def test_every_entry_is_said_somewhere() -> None:
     """An entry of a sentence that is gone goes, too."""
     told = {text for file in WORKER.rglob("*.py") for _, text in sentences(file)}
+    told |= {text for row in CATALOGUES for text in (row.meaning, row.what)}
 
     assert [] == [f"{table}: {english}" for table, named, _ in tables() for english in named if english not in told]
 
@@ -108,6 +123,10 @@ limit app_day is used up, HTTP 200, errcode 45009, 3 ms
 频率限制 app_day 已用完，HTTP 200, errcode 45009, 3 ms
 tag: says nothing (limit 3 bytes, found 5); leave it out, or name one; ids: are none; leave them out, or give some
 tag：没有内容（上限 3 字节，实际 5）；请去掉，或给出一个；ids：为空；请去掉，或给出内容
+errcode 60020: 60020 the caller's IP is not trusted
+errcode 60020：60020 调用方 IP 不在企业可信IP中
+add the IP to the app's trusted IPs; it acts after a minute (the vendor sees 192.0.2.1); then `worker resume x`
+将该 IP 加入应用的企业可信IP，约一分钟后生效（企业微信看到的地址是 192.0.2.1）；然后 `worker resume x`
 a name that no table has
 a name that no table has
 """

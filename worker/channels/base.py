@@ -16,6 +16,7 @@ from worker.domain.errors import Problem
 from worker.domain.job import Draft, Part, RepeatRule
 from worker.domain.outcome import Penalty, Verdict
 from worker.domain.pacing.limit import Charge, Counted, Limit
+from worker.language import Lang
 
 
 @dataclass(frozen=True, slots=True)
@@ -215,7 +216,7 @@ class Channel(Protocol):
     def token_chain(self, account: Account) -> TokenChain | None:
         """What the account's token takes beyond its secret; None: nothing, and `token_request` is the call."""
 
-    def explain(self, code: int, lang: str) -> list[str] | None:
+    def explain(self, code: int, lang: Lang) -> list[str] | None:
         """What a code of the vendor's means and what is done about it, as lines (`en` or `zh`); None: never seen."""
 
     def parsed(self, body: Mapping[str, Any]) -> tuple[Message, Recipients]:

@@ -420,7 +420,7 @@ def retry(
     tell_value({"event": event}, f"event {event} waits for a worker", as_json=as_json)
 
 
-def _explained(code: int, lang: str, only: str | None) -> list[str]:
+def _explained(code: int, lang: Lang, only: str | None) -> list[str]:
     """The lines about a code, with channels' names above if the channels differ; empty: no channel knows the code."""
     from worker.channels import registry
 

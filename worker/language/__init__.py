@@ -27,6 +27,8 @@ _FEWEST = 3
 """Fewest letters of its own by which an entry with places can be found."""
 _MOST = 12
 """Most sentences that one was put together of; more of them are taken for a list of names."""
+_CODED = re.compile(r"(-?[0-9]+ +)(\S.*)", re.DOTALL)
+"""A vendor's code and what it means."""
 _ASIDE = re.compile(r"(.*\S)( \((?:[^()]|\([^()]*\))*\))", re.DOTALL)
 
 
@@ -142,6 +144,8 @@ def _in_pieces(text: str) -> str:
     blank = len(text) - len(text.lstrip(" "))
     if blank:
         return text[:blank] + _line(text[blank:]) if blank < len(text) else text
+    if coded := _CODED.fullmatch(text):
+        return coded[1] + _line(coded[2])
     if (aside := _ASIDE.fullmatch(text)) and (told := _line(aside[1]) + _line(aside[2])) != text:
         return told
     pieces = text.split("; ")
@@ -155,8 +159,9 @@ def _in_pieces(text: str) -> str:
                 return f"{told}；{behind}"
     head, colon, rest = text.partition(": ")
     if colon and (told := _line(rest)) != rest:
-        whole = _line(f"{head}: ")
-        return f"{_book().words['state'].get(head) or whole.removesuffix(': ').removesuffix('：')}：{told}"
+        words, whole = _book().words, _line(f"{head}: ")
+        named = words["state"].get(head) or words["head"].get(head)
+        return f"{named or whole.removesuffix(': ').removesuffix('：')}：{told}"
     first, comma, rest = text.partition(", ")
     told, behind = (_line(first), _line(rest)) if comma else (text, "")
     return f"{told}，{behind}" if comma and (told, behind) != (first, rest) else text

@@ -635,7 +635,7 @@ def test_an_errcode_is_explained(run: Run, capsys: pytest.CaptureFixture[str]) -
     out, err = capsys.readouterr()
 
     assert "do: add the IP to the app's trusted IPs" in out
-    assert "处理：将该 IP 加入应用的可信 IP" in out
+    assert "处理：将该 IP 加入应用的企业可信IP" in out
     assert "99 is not in the catalogue" in err
 
 

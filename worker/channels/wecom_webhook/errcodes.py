@@ -8,69 +8,61 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from worker.channels.wecom import errcodes as shared
-from worker.channels.wecom.errcodes.row import Class, Errcode, Said, coded, explained, refused
+from worker.channels.wecom.errcodes.row import Class, Errcode, coded, explained, refused
 from worker.domain.outcome import Penalty, Scope
+from worker.language import Lang
 
-Rows = Mapping[int, tuple[Said, Said]]
+Rows = Mapping[int, tuple[str, str]]
 
 _KEY: Rows = {
     93000: (
-        ("the webhook address is invalid, or the webhook was removed", "webhook 地址无效，或消息推送已被移除"),
-        (
-            "take the address of the webhook from its chat again and set its key as the account's secret",
-            "在群里重新获取 webhook 地址，并把其中的 key 设为账号的 secret",
-        ),
+        "the webhook address is invalid, or the webhook was removed",
+        "take the address of the webhook from its chat again and set its key as the account's secret",
     ),
     93004: (
-        ("the webhook is disabled", "消息推送已被停用"),
-        ("have an administrator enable it", "请管理员启用该消息推送"),
+        "the webhook is disabled",
+        "have an administrator enable it",
     ),
 }
 _CHAT: Rows = {
     93001: (
-        ("this chat does not allow pushes", "该会话不允许消息推送"),
-        ("allow them in the chat's settings; other chats go on", "在群设置中允许消息推送；其他会话不受影响"),
+        "this chat does not allow pushes",
+        "allow them in the chat's settings; other chats go on",
     ),
     93005: (
-        (
-            "no single-chat message to this member: outside the webhook's subscription scope, beyond the limit of "
-            "single-chat messages, or the member opted out",
-            "不允许向该用户发送单聊消息：用户不在订阅范围内、单聊消息超过频率限制，或用户已拒收",
-        ),
-        (
-            "tried once more after a minute; then widen the scope, or let the member write to the webhook first",
-            "一分钟后再试一次；之后扩大订阅范围，或让用户先向消息推送发消息",
-        ),
+        "no single-chat message to this member: outside the webhook's subscription scope, beyond the limit of "
+        "single-chat messages, or the member opted out",
+        "tried once more after a minute; then widen the scope, or let the member write to the webhook first",
     ),
     93006: (
-        ("the chatid is invalid", "chatid 无效"),
-        ("use an id that a callback brought; other chats go on", "使用回调中得到的 chatid；其他会话不受影响"),
+        "the chatid is invalid",
+        "use an id that a callback brought; other chats go on",
     ),
     93008: (
-        ("the webhook is not in that chat", "消息推送不在该群中"),
-        ("add it to the chat; other chats go on", "把消息推送加入该群；其他会话不受影响"),
+        "the webhook is not in that chat",
+        "add it to the chat; other chats go on",
     ),
 }
-_MESSAGE: Mapping[int, Said] = {
-    93017: ("the content is empty", "请求内容为空"),
-    93018: ("the picture is too large", "图片过大"),
-    93019: ("bad robot id", "机器人 id 无效"),
-    93050: ("bad response_type", "response_type 无效"),
-    301016: ("the voice does not conform", "语音不符合要求"),
-    301019: ("the md5 does not match the picture", "图片的 md5 不匹配"),
+_MESSAGE: Mapping[int, str] = {
+    93017: "the content is empty",
+    93018: "the picture is too large",
+    93019: "bad robot id",
+    93050: "bad response_type",
+    301016: "the voice does not conform",
+    301019: "the md5 does not match the picture",
 }
 # An equal body in the air, or too many calls at once: the part waits, and its lane makes fewer calls at a time.
 _PARALLEL: Rows = {
-    45033: (("too many concurrent calls", "并发调用过多"), ("again shortly", "稍后自动重试")),
+    45033: ("too many concurrent calls", "again shortly"),
 }
 _CONFLICT: Rows = {
-    45035: (("concurrent operation conflict", "并发操作冲突"), ("again shortly", "稍后自动重试")),
+    45035: ("concurrent operation conflict", "again shortly"),
 }
 
 ROWS: tuple[Errcode, ...] = (
     *coded(Class.CONFIG, _KEY, Scope.ACCOUNT),
     *coded(Class.PERMANENT, _CHAT),
-    *refused(_MESSAGE, ("correct the message", "更正消息内容")),
+    *refused(_MESSAGE, "correct the message"),
     *coded(Class.DEFER, _PARALLEL, Scope.PART, delay=2.0, penalty=Penalty.PARALLEL),
     *coded(Class.DEFER, _CONFLICT, Scope.PART, delay=2.0, penalty=Penalty.SERIAL),
 )
@@ -84,7 +76,7 @@ def find(code: int) -> Errcode | None:
     return _BY_CODE.get(code) or shared.find(code)
 
 
-def explain(code: int, lang: str = "en") -> list[str] | None:
+def explain(code: int, lang: Lang = "en") -> list[str] | None:
     """What a code means to a webhook, what the worker does, and what a person should do; None for an unknown code."""
     row = find(code)
-    return None if row is None else explained(code, row, None, chinese=lang == "zh")
+    return None if row is None else explained(code, row, None, lang)

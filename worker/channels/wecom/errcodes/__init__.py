@@ -10,6 +10,7 @@ from collections.abc import Mapping
 
 from worker.channels.wecom.errcodes import message, operating, others
 from worker.channels.wecom.errcodes.row import Class, Errcode, explained
+from worker.language import Lang
 
 __all__ = ["ROWS", "WRONG_SECRET", "Class", "Errcode", "explain", "find"]
 
@@ -18,8 +19,6 @@ WRONG_SECRET = Errcode(
     "the secret is wrong, belongs to another corpid, or the app is disabled",
     Class.CONFIG,
     "correct corpid and secret",
-    meaning_zh="secret 错误、与 corpid 不匹配，或应用已停用",
-    what_zh="更正 corpid 和 secret",
 )
 """From gettoken itself 40001 is no stale token but a wrong secret (page 91039)."""
 
@@ -34,10 +33,10 @@ def find(code: int) -> Errcode | None:
     return _BY_CODE.get(code)
 
 
-def explain(code: int, lang: str = "en") -> list[str] | None:
+def explain(code: int, lang: Lang = "en") -> list[str] | None:
     """What a code means, what the worker does, and what a person should do, as lines; None for an unknown code."""
     row = find(code)
     if row is None:
         return None
     at_gettoken = WRONG_SECRET if code == WRONG_SECRET.code else None
-    return explained(code, row, at_gettoken, chinese=lang == "zh")
+    return explained(code, row, at_gettoken, lang)

@@ -1,4 +1,4 @@
-"""What one error code says, in English and Chinese, as data and as lines for people. Knows no code."""
+"""What one error code says, as data and as lines for people. Knows no code; its Chinese is in `worker.language`."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from worker.domain.outcome import Penalty, Scope
+from worker.language import Lang, said
 
 
 class Class(StrEnum):
@@ -24,10 +25,6 @@ class Class(StrEnum):
     """An operator must act; the scope is parked."""
 
 
-Said = tuple[str, str]
-"""The same in English and in Chinese."""
-
-
 @dataclass(frozen=True, slots=True)
 class Errcode:
     """One code, or a run of codes up to `last`, of one meaning."""
@@ -41,8 +38,6 @@ class Errcode:
     delay: float = 0.0
     """Seconds to wait, for DEFER."""
     last: int | None = None
-    meaning_zh: str = ""
-    what_zh: str = ""
     penalty: Penalty | None = None
     """What the code does to the part's lane, for DEFER."""
     lasting: bool = False
@@ -52,59 +47,50 @@ class Errcode:
 
 def coded(
     kind: Class,
-    rows: Mapping[int, tuple[Said, Said]],
+    rows: Mapping[int, tuple[str, str]],
     scope: Scope = Scope.PART,
     delay: float = 0.0,
     penalty: Penalty | None = None,
 ) -> Iterator[Errcode]:
     """The rows of one class, each with its own remedy."""
-    for code, ((meaning, meaning_zh), (what, what_zh)) in rows.items():
-        yield Errcode(code, meaning, kind, what, scope, delay, None, meaning_zh, what_zh, penalty)
+    for code, (meaning, what) in rows.items():
+        yield Errcode(code, meaning, kind, what, scope, delay, None, penalty)
 
 
-def refused(rows: Mapping[int, Said], what: Said, *, lasting: bool = False) -> Iterator[Errcode]:
+def refused(rows: Mapping[int, str], what: str, *, lasting: bool = False) -> Iterator[Errcode]:
     """Permanent rows that share a remedy."""
     for row in coded(Class.PERMANENT, {code: (meaning, what) for code, meaning in rows.items()}):
         yield replace(row, lasting=lasting)
 
 
 def run(
-    first: int, last: int, meaning: Said, what: Said, kind: Class = Class.PERMANENT, scope: Scope = Scope.PART
+    first: int, last: int, meaning: str, what: str, kind: Class = Class.PERMANENT, scope: Scope = Scope.PART
 ) -> Errcode:
     """A run of codes of one meaning."""
-    return Errcode(first, meaning[0], kind, what[0], scope, 0.0, last, meaning[1], what[1])
+    return Errcode(first, meaning, kind, what, scope, 0.0, last)
 
 
-_CLASSES: Mapping[Class, Said] = {
-    Class.RETRY: ("retry: tried again by itself, as an attempt", "retry：自动重试，计入尝试次数"),
-    Class.TOKEN: ("token: another token is fetched, no attempt", "token：自动换取新的 access_token，不计入尝试次数"),
-    Class.DEFER: ("defer: waits by itself, no attempt", "defer：自动等待，不计入尝试次数"),
-    Class.PERMANENT: ("permanent: the call is rejected and not repeated", "permanent：拒绝，不再重试"),
-    Class.CONFIG: ("config: parked until an operator acts", "config：暂停，等待管理员处理"),
+_CLASSES: Mapping[Class, str] = {
+    Class.RETRY: "retry: tried again by itself, as an attempt",
+    Class.TOKEN: "token: another token is fetched, no attempt",
+    Class.DEFER: "defer: waits by itself, no attempt",
+    Class.PERMANENT: "permanent: the call is rejected and not repeated",
+    Class.CONFIG: "config: parked until an operator acts",
 }
-_SCOPES: Mapping[Scope, Said] = {
-    Scope.PART: ("this call alone", "仅本次调用"),
-    Scope.LANE: ("the account's calls of this kind and type", "该账号同类调用"),
-    Scope.ACCOUNT: ("the whole account", "整个账号"),
+_SCOPES: Mapping[Scope, str] = {
+    Scope.PART: "this call alone",
+    Scope.LANE: "the account's calls of this kind and type",
+    Scope.ACCOUNT: "the whole account",
 }
-_LABELS = (("class", "scope", "do", "from gettoken"), ("类别", "范围", "处理", "若来自 gettoken"))
 
 
-def explained(code: int, row: Errcode, at_gettoken: Errcode | None, *, chinese: bool) -> list[str]:
-    """Code and meaning, then class, scope and what to do."""
-    said, colon = int(chinese), "：" if chinese else ": "
-    kind, scope, do, from_gettoken = _LABELS[said]
-    meaning, what = _told(row)[said]
-    lines = [
-        f"{code}  {meaning}",
-        f"{kind}{colon}{_CLASSES[row.kind][said]}",
-        f"{scope}{colon}{_SCOPES[row.scope][said]}",
-        f"{do}{colon}{what}",
+def explained(code: int, row: Errcode, at_gettoken: Errcode | None, lang: Lang) -> list[str]:
+    """Code and meaning, then class, scope and what to do, in a language."""
+    told = [
+        f"class: {_CLASSES[row.kind]}",
+        f"scope: {_SCOPES[row.scope]}",
+        f"do: {row.what}",
     ]
     if at_gettoken is not None:
-        lines.append(f"{from_gettoken}{colon}{'; '.join(_told(at_gettoken)[said])}")
-    return lines
-
-
-def _told(row: Errcode) -> tuple[Said, Said]:
-    return (row.meaning, row.what), (row.meaning_zh, row.what_zh)
+        told.append(f"from gettoken: {at_gettoken.meaning}; {at_gettoken.what}")
+    return [f"{code}  {said(row.meaning, lang)}", *(said(line, lang) for line in told)]
