@@ -1,7 +1,7 @@
 """Where each page of the site stands: the one place that says it, for both languages.
 
 A page is named by its file below docs/; its Chinese text has the same name below docs/zh/. Those of `decisions/` are
-listed by `decisions/index.md`, and three files lie beside docs/.
+listed by `decisions/index.md`, and a few files lie beside docs/.
 """
 
 from __future__ import annotations
@@ -102,6 +102,7 @@ NAVIGATION: tuple[str | Section, ...] = (
                     "health.md",
                     "notify.md",
                     "tracing.md",
+                    "personal-data.md",
                 ),
             ),
             Section(
@@ -147,6 +148,8 @@ NAVIGATION: tuple[str | Section, ...] = (
             "limits.md",
             "tokens.md",
             "transport.md",
+            "support.md",
+            "security.md",
             "glossary.md",
         ),
     ),
@@ -187,8 +190,9 @@ BESIDE_DOCS: Mapping[str, str] = {
     "first-message.md": "README.md",
     "contributing.md": "CONTRIBUTING.md",
     "changelog.md": "CHANGELOG.md",
+    "security.md": "SECURITY.md",
 }
-"""Pages of the site whose files lie beside docs/. The Chinese text of README.md is README.zh-CN.md."""
+"""Pages of the site whose files lie beside docs/. The Chinese text of README.md is README.zh-CN.md, and so on."""
 
 
 def pages() -> tuple[str, ...]:

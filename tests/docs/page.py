@@ -80,7 +80,7 @@ class Page:
 
 
 def pages() -> list[Page]:
-    """README.md in both languages, CONTRIBUTING.md and everything below docs/."""
-    beside = ["README.md", "README.zh-CN.md", "CONTRIBUTING.md"]
+    """README.md and SECURITY.md in both languages, CONTRIBUTING.md and everything below docs/."""
+    beside = ["README.md", "README.zh-CN.md", "CONTRIBUTING.md", "SECURITY.md", "SECURITY.zh-CN.md"]
     found = [*beside, *(str(p.relative_to(ROOT)) for p in sorted((ROOT / "docs").rglob("*.md")))]
     return [Page(name) for name in found]
