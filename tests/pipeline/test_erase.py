@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from sqlalchemy import select
 
+from tests.docs.test_security_pages import COLUMNS
 from tests.support.runtime import PNG, Site, lost, planted, refused
 from worker import ButtonCard, File, Image, NotReplayable, RecipientStatus, Text, To, get_job, recipients
 from worker.config.settings import RetentionSettings
@@ -18,6 +19,7 @@ from worker.control.cancel import cancel_in, find_in as find_open_in
 from worker.control.erase import ErasedPerson, erase_in, find_in
 from worker.control.pause import pause_in
 from worker.control.resolve import Word, find_in as find_unknown_in, resolve_in
+from worker.control.suppress import suppress_in
 from worker.delivery.maintenance.housekeeping import Housekeeping
 from worker.domain.callbacks.inbound import CardPress, Inbound
 from worker.domain.content.erasure import of_person
@@ -94,11 +96,14 @@ def test_no_trace_is_left_in_any_table(site: Site) -> None:
     stopped = find_open_in(site.database, JobFilter(recipient=WHO))
     cancel_in(site.database, stopped, "ops", "Zhang.San left", carry_out=lambda changes: carry_out(site, changes))
     pause_in(site.database, JobFilter(tag="x"), "ops", "because of zhang.san")
+    suppress_in(site.database, ["lisi"], "ops", "Zhang.San asked for it")
     while index_lot(site.database):
         pass
     site.sql("update worker_events set state = 2, ended_at = 1, due_at = null")
     before = {job: counts(site, job) for job in (both, alone, card, update, picture, cancelled)}
-    assert len(where(site, "zhang.san", "ｚhang.san")) >= 15, "as many columns hold it"
+    planted = where(site, "zhang.san", "ｚhang.san", "your salary", "portrait")
+    assert len(planted) >= 15, "as many columns hold it"
+    assert set() == {*planted} - {f"{table}.{name}" for table, names in COLUMNS.items() for name in names}
 
     done = erase(site)
 
