@@ -10,7 +10,7 @@ IN_PROCESS := --ignore tests/process --ignore tests/browser
 # Tests start some hundred processes from nothing, and each would compile the whole package anew.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: install demo test test-servers test-processes test-browser screenshots clean-install check coverage bench requirements manifests sbom dashboards docs
+.PHONY: install demo test test-servers test-processes test-browser screenshots clean-install check coverage bench requirements manifests sbom dashboards reference docs
 
 install: $(STAMP)
 
@@ -101,3 +101,7 @@ screenshots: install
 # The Grafana dashboards, out of rig/dashboards.py; a test fails where the files are older.
 dashboards: install
 	$(BIN)/python -m rig.dashboards
+
+# The reference pages of docs/, out of the program; a test fails where the files are older.
+reference: install
+	$(BIN)/python -m rig.reference

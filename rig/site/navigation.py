@@ -145,6 +145,7 @@ NAVIGATION: tuple[str | Section, ...] = (
                 ("wecom-app.md", "wecom-webhook.md", "wecom-external.md", "wecom-suite.md", "youdu.md"),
             ),
             "settings.md",
+            "reference/settings.md",
             "limits.md",
             "tokens.md",
             "transport.md",

@@ -31,8 +31,11 @@ class StagingSettings(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
     dry_run: bool = False
+    """Makes no call: what would be called is cancelled."""
     only: tuple[str, ...] | None = None
+    """The recipients that are let through; all others are left out. None: off."""
     redirect_to: tuple[str, ...] = ()
+    """Recipients that are called in place of all others: at most one member, one chat and one address."""
 
     def __repr_args__(self) -> Iterable[tuple[str | None, Any]]:
         # Without the recipients.
@@ -68,15 +71,20 @@ class AccountSettings(EgressSettings, BaseModel):
     model_config = ConfigDict(extra="allow", frozen=True, hide_input_in_errors=True)
 
     channel: str
+    """The name of its channel, which has keys of its own."""
     base_url: str | None = None
     """None: the vendor's own host."""
     secret: SecretFrom | None = None
+    """The place of what the vendor gave: an app's secret, a webhook's key, a Youdu app's AES key."""
     limits: dict[str, NonNegativeInt] = {}
+    """Amounts by the limit's name, in place of the vendor's; 0: that limit is not kept."""
     share: Share | dict[str, Share] = 1.0
     """The fraction of every limit that this worker may use, where other programs send through the same app; or by limit
     name."""
     on_unknown: Literal["default", "hold", "resend"] = "default"
+    """What is done about a part in doubt: `hold` waits for a person; `resend` sends again; `default`: the job's."""
     allow_everyone: bool = False
+    """Whether `Everyone()` may be used."""
     disabled: bool = False
     """A disabled account takes no new job, and its jobs wait."""
     weight: Weight = 1.0

@@ -30,6 +30,7 @@ class UserSettings(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
     role: Literal["reader", "support", "operator", "admin"]
+    """`reader`: states and counts; `support`: texts, too; `operator`: acts on accounts; `admin`: on all."""
     accounts: tuple[str, ...] = ()
     """Of support and operators: the accounts whose texts they may read, and on which an operator may act."""
     password: str | None = Field(None, repr=False)
@@ -59,11 +60,13 @@ class OidcSettings(BaseModel):
     issuer: str
     """As the provider names itself; a slash at its end makes no difference."""
     client_id: Annotated[str, Field(min_length=1)]
+    """The id that the provider gave to the console."""
     client_secret: SecretFrom | None = None
     """None: the client is public, and PKCE alone protects the code."""
     claim: Annotated[str, Field(min_length=1)] = "email"
     """The claim of the ID token that is the user's name."""
     scope: str = "openid email profile"
+    """What is asked of the provider, with blanks between."""
 
     @field_validator("issuer")
     @classmethod
@@ -80,6 +83,7 @@ class ConsoleSettings(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     listen: str = "127.0.0.1:8091"
+    """Address and port it listens on."""
     hosts: tuple[HostName, ...] = ()
     """Names under which browsers ask for it, beside those of this machine; any other is turned away."""
     proxies: tuple[str, ...] = ()
@@ -87,9 +91,11 @@ class ConsoleSettings(BaseModel):
     user_header: HeaderName | None = None
     """The header in which these proxies name the user; None: they name none."""
     users: dict[PersonName, UserSettings] = {}
+    """The users who may sign in, by name."""
     others: Literal["reader"] | None = None
     """The role of those whom the proxy or the issuer names and `users` does not; None: they may not sign in."""
     oidc: OidcSettings | None = None
+    """None: there is no sign-in by a provider."""
     session_s: Seconds = 43_200
     """How long a session lasts."""
     idle_s: Annotated[float, Field(ge=120)] = 3_600

@@ -37,6 +37,7 @@ class ClientCertificateSettings(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
     certificate: PemPath
+    """The path of the certificate, with those between it and its authority."""
     key: PemPath | None = None
     """None: the key is in the certificate's file."""
     password: SecretFrom | None = None
@@ -54,9 +55,11 @@ class EgressSettings(BaseModel):
     """The keys of an account that say how its calls leave."""
 
     proxy: Annotated[UrlFrom | None, checked(proxy_problem)] = None
+    """The proxy of all its calls: a URL of `http`, `https`, `socks5` or `socks5h`; None: they leave directly."""
     ca: PemPath | None = None
     """`system`, or the path of a PEM bundle; None: the bundle of `certifi`."""
     client_certificate: ClientCertificateSettings | None = None
+    """What it shows where a server or a gateway asks for a certificate; None: nothing."""
     connect_timeout_s: Annotated[float, Field(gt=0, le=MOST_CONNECT_S)] = 5.0
     """Seconds that making a connection may take in all, the look-up of the name left out."""
     connections: Annotated[int, Field(ge=1, le=256)] = 64

@@ -21,6 +21,7 @@ class NotifyTarget(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
     account: str | None = None
+    """The account that sends them; or `url`."""
     recipients: tuple[str, ...] = ()
     """Members, chats or customers of the account, as its channel names them; empty: whom it reaches without any."""
     url: SecretFrom | None = None

@@ -28,7 +28,9 @@ class SecretFrom(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
     env: str | None = None
+    """The variable that holds it."""
     file: Path | None = None
+    """The file that holds it."""
     given: InstanceOf[Secret] | None = None
     """A secret that the source of the account reads by itself; no file can say it."""
 
@@ -65,9 +67,13 @@ class UrlFrom(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
     url: str | None = None
+    """The URL, written out."""
     password: SecretFrom | None = None
+    """The place of its password, where the URL has none."""
     env: str | None = None
+    """The variable that holds the whole URL."""
     file: Path | None = None
+    """The file that holds the whole URL."""
     given: InstanceOf[Secret] | None = None
     """The whole URL, which the source of the account reads by itself; no file can say it."""
 

@@ -58,20 +58,29 @@ class DeliverySettings(BaseModel):
     lease_s: Seconds = 10
     """Seconds for which a process counts as alive after its last heartbeat."""
     heartbeat_s: Seconds = 3
+    """Seconds between two heartbeats of a process; at most half of `lease_s`."""
     call_deadline_s: Seconds = 20
     """Total time of one call; uploads get more by their size."""
     deadline_margin_s: Seconds = 5
     """Seconds between the deadline of a call without an answer and the first action on its part in doubt."""
     attempts: Count = 8
+    """Calls for one part that were answered readably and may be tried again; after the last it is exhausted."""
     repeats: Count = 5
+    """Calls of one part in doubt with the same bytes, where its policy sends again."""
     busy_attempts: Count = 3
     """Retries after the vendor's -1: at most three by its rule."""
     max_age_s: Seconds = 86_400
+    """Seconds after which a part that is not sent is not tried again."""
     backoff_base_s: Seconds = 1
+    """Longest wait before the first retry; doubles with each one, and a random part of it is waited."""
     backoff_max_s: Seconds = 300
+    """Longest wait before any retry."""
     duplicate_check: bool = True
+    """Whether the vendor's duplicate check is asked for, where it has one, so that a repeat is safe."""
     duplicate_window_s: Seconds = 14_400
+    """Seconds for which the vendor remembers a body; a repeat later than that is not safe."""
     response_code_ttl_s: Seconds = 259_200
+    """Seconds for which a card's response_code may be used to update it."""
     recall_window_s: Seconds | None = None
     """Seconds after a send within which it may be recalled; None: the vendor's own window, where it has one."""
     pace_bulk: bool = False
@@ -79,12 +88,17 @@ class DeliverySettings(BaseModel):
     person_day: Annotated[int, Field(ge=0)] = 0
     """Most messages that are sent to one person in any 24 hours, by all accounts; later ones wait. 0: no such cap."""
     threads: Count = 32
+    """Sender threads of a worker process, where neither `--threads` nor Celery's `-c` says it."""
     poll_s: Seconds = 0.02
+    """Seconds between two rounds of the relay while there is work."""
     idle_poll_s: Seconds = 0.05
+    """Seconds between two rounds of the relay while there is none."""
     offer_s: Seconds = 5
     """Seconds after which an offered id that no worker took is offered again; doubles up to `offer_max_s`."""
     offer_max_s: Seconds = 60
+    """Longest wait before an offered id is offered again."""
     doorbell_size: Annotated[int, Field(ge=1, le=50)] = 50
+    """Most part ids in one doorbell."""
     doorbell_s: Seconds = 2
     """Seconds that one doorbell is worked on before its remaining parts are left to be offered again."""
     media_valid_s: Seconds = 216_000
@@ -106,10 +120,13 @@ class DeliverySettings(BaseModel):
     breaker_s: Seconds = 2
     """How long a breaker is open before one call tries; doubles up to `breaker_max_s`."""
     breaker_max_s: Seconds = 60
+    """Longest time for which a breaker is open."""
     token_refresh_s: Seconds = 300
     """How long before its end a token is replaced."""
     token_lease_s: Seconds = 15
+    """Seconds for which one process alone may fetch a token."""
     token_call_s: Seconds = 10
+    """Total time of a call that fetches a token; at most `token_lease_s`."""
     members_valid_s: Seconds = 300
     """How long an answer of `members_of`, the members of a department or tag, is used."""
     members_deadline_s: Seconds = 2
@@ -121,7 +138,9 @@ class DeliverySettings(BaseModel):
     hook_attempts: Count = 10
     """Runs of a hook before its event is parked for a person."""
     hook_backoff_base_s: Seconds = 1
+    """Longest wait before the second run of a hook that failed; doubles with each run."""
     hook_backoff_max_s: Seconds = 600
+    """Longest wait before any run of a hook."""
 
     @field_validator("fetch_allow")
     @classmethod
@@ -239,6 +258,7 @@ class Settings(BaseSettings):
     state_database: Annotated[UrlFrom | None, checked(database_problem)] = None
     """Where tokens, limits and lanes are, in the forms of `database`, if several installations share them."""
     broker: Annotated[UrlFrom, checked(broker_problem)] = UrlFrom(url="embedded")
+    """A URL of `redis`, `rediss`, `amqp` or `amqps`, in the forms of `database`; `embedded`: inside one process."""
     queue_prefix: Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]{0,40}$")] = ""
     """A prefix of every queue's name, so that several installations can use one broker."""
     queue_type: Literal["classic", "quorum"] = "classic"

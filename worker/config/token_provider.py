@@ -25,8 +25,11 @@ class TokenProviderFrom(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
     url: str | None = None
+    """The address that is asked for a token."""
     bearer: SecretFrom | None = None
+    """The place of the secret that it is asked with."""
     function: str | None = None
+    """A function in place of both, such as `shop.wecom:token`."""
 
     @model_validator(mode="before")
     @classmethod

@@ -1,0 +1,26 @@
+"""The reference pages: what each is made of, and where it lies."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from rig.reference import settings
+from rig.reference.text import Voice
+from rig.site.navigation import Language
+from rig.site.stage import DOCS
+
+PAGES: Mapping[str, Callable[[Voice], str]] = {
+    "reference/settings.md": settings.page,
+}
+"""By the name in the navigation."""
+
+
+def made(name: str, say: Voice) -> str:
+    """A page as it is to be."""
+    return PAGES[name](say)
+
+
+def place_of(name: str, language: Language) -> Path:
+    """The file of a page."""
+    return (DOCS / "zh" if language == "zh" else DOCS) / name

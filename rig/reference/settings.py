@@ -1,0 +1,153 @@
+"""The page of all settings."""
+
+from __future__ import annotations
+
+import re
+import types
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+from rig.reference.keys import Key, Phrase, account_keys, channel_keys, keys, places
+from rig.reference.text import Voice
+from worker.config.channels import REGISTRY
+from worker.config.places import SecretFrom, UrlFrom
+from worker.config.settings import Settings
+
+HEAD = ("key, and its variable", "value", "default", "read by", "meaning")
+INTRODUCTION = (
+    "Every key of `worker.toml`, out of the program itself; [settings](../settings.md) explains them.",
+    "A key is also a variable, which wins: `WORKER_`, the key in capitals, `__` for each dot. NAME and its like stand"
+    " for names that you give. The variable of a list or of a whole table is JSON; that of a URL is the URL itself.",
+    "Read by: the worker; the receiver of callbacks; the console; the other commands; *all*: these, and the producer,"
+    " an application that enqueues. The simulator has [settings of its own](../simulator.md#settings).",
+)
+READ_BY: Mapping[str, str] = {
+    "accounts": "all",
+    "accounts_from": "all",
+    "accounts.NAME.previous": "worker, receiver",
+    "accounts.NAME.ca": "worker",
+    "accounts.NAME.client_certificate": "worker",
+    "accounts.NAME.connect_timeout_s": "worker",
+    "accounts.NAME.connections": "worker",
+    "accounts.NAME.proxy": "worker",
+    "accounts.NAME.secret": "worker, receiver",
+    "accounts.NAME.staging": "worker",
+    "accounts.NAME.token_provider": "worker",
+    "accounts.NAME.weight": "worker",
+    "broker": "worker",
+    "console": "console",
+    "database": "worker, receiver, console, commands",
+    "delivery": "worker",
+    "delivery.callback_max_age_s": "receiver",
+    "delivery.duplicate_window_s": "worker, console, commands",
+    "delivery.response_code_ttl_s": "worker, receiver",
+    "hooks": "worker, receiver",
+    "logs": "worker, receiver, console",
+    "members_of": "worker",
+    "notify": "worker",
+    "public_url": "commands",
+    "queue_prefix": "worker",
+    "queue_type": "worker",
+    "retention": "worker",
+    "seal_key": "worker, receiver, console, commands",
+    "staging": "worker",
+    "state_database": "worker, receiver, console, commands",
+}
+"""Which processes read a key, or all keys of a table that are not named themselves."""
+VARIABLES: Mapping[str, str] = {
+    "WORKER_CONFIG": "The path of the settings file; without it `worker.toml` of the folder where a process starts.",
+    "WORKER_LANG": "`zh` or `en`: the language of the person who reads; without it the locale decides.",
+    "LC_ALL, LC_MESSAGES, LANG": "The locale, which decides the language where `WORKER_LANG` does not.",
+    "OTEL_EXPORTER_OTLP_ENDPOINT, OTEL_EXPORTER_OTLP_TRACES_ENDPOINT": (
+        "The collector that spans go to; without either of them there are none. The other variables of OpenTelemetry"
+        " are read, too."
+    ),
+    "OTEL_EXPORTER_OTLP_PROTOCOL, OTEL_EXPORTER_OTLP_TRACES_PROTOCOL": "`http/protobuf`, the one way there is.",
+    "OTEL_TRACES_EXPORTER": "`none` switches spans off; `otlp`, the one exporter there is.",
+    "OTEL_SDK_DISABLED": "`true` switches spans off.",
+    "TMPDIR": "Where files behind URLs are kept while they are passed on.",
+}
+"""Variables that are no key of the settings."""
+TABLES = ("delivery", "retention", "logs", "staging", "notify", "console")
+
+
+def page(say: Voice) -> str:
+    """The whole page."""
+    return "\n".join(_sections(say))
+
+
+def _sections(say: Voice) -> Iterator[str]:
+    yield say.title(1, "All settings")
+    for text in INTRODUCTION:
+        yield f"{say(text)}\n"
+    yield say.title(2, "The whole")
+    yield _table(say, [key for key in keys(Settings) if key.name.partition(".")[0] not in TABLES])
+    yield say.title(2, "URLs and secrets")
+    yield f"{say('Forms of a value; URL and SECRET stand for a key whose value is one of them.')}\n"
+    yield _table(say, places(), has_readers=False)
+    yield say.title(2, "[accounts.NAME]")
+    yield _table(say, account_keys())
+    for channel in REGISTRY:
+        yield say.title(3, "Only of `{}`", channel)
+        yield _table(say, channel_keys(channel))
+    for name in TABLES:
+        yield say.title(2, f"[{name}]")
+        yield _table(say, [key for key in keys(Settings) if key.name.partition(".")[0] == name])
+    yield say.title(2, "Variables that are no key")
+    rows = [(say.listed(f"`{one}`" for one in name.split(", ")), say(text)) for name, text in VARIABLES.items()]
+    yield say.table(("variable", "meaning"), rows)
+
+
+def variable_of(key: str) -> str | None:
+    """The variable of a key; None: it stands inside a list."""
+    return None if "[]" in key else f"WORKER_{key.upper().replace('.', '__')}"
+
+
+def readers_of(key: str) -> str:
+    """The processes that read a key."""
+    while key not in READ_BY:
+        key = key.rpartition(".")[0]
+    return READ_BY[key]
+
+
+def _table(say: Voice, found: Iterable[Key], *, has_readers: bool = True) -> str:
+    rows = [_row(say, key, has_readers) for key in found]
+    return say.table([one for one in HEAD if has_readers or one != "read by"], rows)
+
+
+def _row(say: Voice, key: Key, has_readers: bool) -> list[str]:
+    variable = variable_of(key.name) if has_readers else None
+    return [
+        f"`{key.name}`" + (f"<br>`{variable}`" if variable else ""),
+        _joined(say, key.shape),
+        _default(say, key.default),
+        *([say.listed(map(say, readers_of(key.name).split(", ")))] if has_readers else []),
+        _for_a_file(say(key.meaning)),
+    ]
+
+
+def _for_a_file(meaning: str) -> str:
+    """A docstring's None, which in a file is a key that is left out."""
+    return re.sub(r"\bNone: ", "left out: ", re.sub(r"(^|\. )None: ", r"\1Left out: ", meaning))
+
+
+def _joined(say: Voice, shape: Iterable[Phrase]) -> str:
+    return say.listed(say(one.text, *one.values) for one in shape)
+
+
+def _default(say: Voice, value: Any) -> str:
+    match value:
+        case None | () | "" | {}:
+            return say("none")
+        case types.EllipsisType():
+            return say("required")
+        case UrlFrom():
+            return f"`{value.url}`"
+        case SecretFrom():
+            return f'`{{ env = "{value.env}" }}`'
+        case bool():
+            return f"`{str(value).lower()}`"
+        case float():
+            return f"`{value:g}`" if value < 1 else f"`{int(value)}`"
+        case _:
+            return f"`{value}`"

@@ -1,0 +1,77 @@
+"""What the reference says, in English and in Chinese.
+
+The English is that of the program: docstrings, help of options, a line of a page here. The tables in `zh/` have its
+Chinese by that English, so that a text which was changed lacks its Chinese until that was looked at, too.
+"""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from collections.abc import Iterable, Iterator
+from functools import cache
+from pathlib import Path
+
+from rig.site.navigation import Language
+
+_CODE = re.compile(r"`[^`]+`|\[[^\]]+\]")
+"""What is the same in both languages."""
+TABLES = Path(__file__).parent / "zh"
+
+
+class MissingChineseError(Exception):
+    """Texts that no table has in Chinese."""
+
+
+class Voice:
+    """Says the texts of one page in one language, and keeps what it said and what it could not say."""
+
+    def __init__(self, language: Language):
+        self.language = language
+        self.said = set[str]()
+        self.missing = list[str]()
+
+    def __call__(self, english: str, *values: object) -> str:
+        """The text in this language, in one line; `{}` stands for each value."""
+        template = " ".join(english.split())
+        if _CODE.fullmatch(template):
+            return template.format(*values) if values else template
+        self.said.add(template)
+        if self.language == "zh" and template not in chinese():
+            self.missing.append(template)
+        text = chinese().get(template, template) if self.language == "zh" else template
+        return text.format(*values) if values else text
+
+    def listed(self, texts: Iterable[str]) -> str:
+        """Texts of this language, one after the other."""
+        return (", " if self.language == "en" else "、").join(texts)
+
+    def title(self, level: int, english: str, *values: object) -> str:
+        """A heading; the Chinese one has the anchor of the English one."""
+        text = f"{'#' * level} {self(english, *values)}"
+        anchor = anchor_of(english.format(*values) if values else english)
+        return f"{text} {{ #{anchor} }}\n" if self.language == "zh" and level > 1 else f"{text}\n"
+
+    def table(self, head: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
+        """A table; its cells are as they are to be shown."""
+        titles = [self(one) for one in head]
+        lines = [titles, ["---"] * len(titles), *rows]
+        return "".join(f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in line)} |\n" for line in lines)
+
+
+def anchor_of(heading: str) -> str:
+    """The name under which a heading is linked to, as the forge makes it."""
+    return re.sub(r"[^\w\- ]", "", heading.strip().lower()).replace(" ", "-")
+
+
+@cache
+def chinese() -> dict[str, str]:
+    """All texts of the tables."""
+    return {english: text for _, english, text in entries()}
+
+
+def entries() -> Iterator[tuple[str, str, str]]:
+    """The name of the table, the English and the Chinese of each text."""
+    for path in sorted(TABLES.glob("*.toml")):
+        for english, text in tomllib.loads(path.read_text(encoding="utf-8")).items():
+            yield path.name, english, text

@@ -1,0 +1,130 @@
+"""The reference pages are what the program says, in both languages: nothing is left out, and no page is older."""
+
+from __future__ import annotations
+
+import re
+import typing
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydantic import BaseModel
+
+from rig.reference.keys import channel_keys, keys
+from rig.reference.pages import PAGES, made, place_of
+from rig.reference.settings import variable_of
+from rig.reference.text import Voice, entries
+from rig.site.navigation import LANGUAGES, Language
+from worker.channels.registry import channel
+from worker.config.account_settings import AccountSettings
+from worker.config.channels import REGISTRY
+from worker.config.settings import Settings, load_settings
+from worker.domain.errors import ConfigurationError
+
+IN_BOTH = pytest.mark.parametrize("language", LANGUAGES)
+
+
+def text_of(name: str, language: Language) -> str:
+    """A page as it is committed."""
+    return place_of(name, language).read_text(encoding="utf-8")
+
+
+@IN_BOTH
+@pytest.mark.parametrize("name", PAGES)
+def test_the_files_are_what_the_program_writes(name: str, language: Language) -> None:
+    """`make reference` was run after the last change, and no text lacks its Chinese."""
+    say = Voice(language)
+
+    assert made(name, say) == text_of(name, language)
+    assert [] == say.missing
+
+
+def test_a_text_in_one_language_only_is_missing() -> None:
+    """A text that came to the program stays without its Chinese until the tables have it."""
+    say = Voice("zh")
+
+    assert "Said in English only." == say("Said in\n    English only.")
+    assert ["Said in English only."] == say.missing
+
+
+def test_every_entry_is_said_on_a_page() -> None:
+    """The Chinese of a text that is gone goes, too; no text stands in two tables."""
+    voices = [Voice("en") for _ in PAGES]
+    for name, say in zip(PAGES, voices, strict=True):
+        made(name, say)
+    said = set[str]().union(*(say.said for say in voices))
+
+    assert [] == [english for _, english, _ in entries() if english not in said]
+    assert [] == [english for english, n in Counter(english for _, english, _ in entries()).items() if n > 1]
+
+
+def test_both_languages_have_the_same_code_and_figures() -> None:
+    """Text by text: a bound that changed in one has to change in the other."""
+    assert [] == [english for _, english, chinese in entries() if _exact(english) != _exact(chinese)]
+
+
+def _exact(text: str) -> tuple[set[str], set[str], int]:
+    plain = re.sub(r"`[^`]*`", "", text)
+    return set(re.findall(r"`[^`]+`", text)), set(re.findall(r"\d[\d,.]*\d|\d", plain)), text.count("{}")
+
+
+# -- settings ---------------------------------------------------------------------------------------------------------
+
+
+def fields(model: type[BaseModel], within: str) -> Iterator[str]:
+    """Each field of a model and of the models inside it, by its path without the names of tables."""
+    for name, field in model.model_fields.items():
+        if name == "given":
+            continue
+        yield f"{within}{name}"
+        for inner in _models(field.annotation):
+            if not {"env", "file"} <= set(inner.model_fields):
+                yield from fields(inner, f"{within}{name}.")
+
+
+def _models(annotation: Any) -> Iterator[type[BaseModel]]:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        yield annotation
+    for one in typing.get_args(annotation):
+        yield from _models(one)
+
+
+@IN_BOTH
+def test_every_setting_is_on_the_page(language: Language) -> None:
+    """Those of the whole and of an account, with all tables inside, and those of each channel."""
+    shown = re.findall(r"^\| `([\w.\[\]]+)`", text_of("reference/settings.md", language), re.MULTILINE)
+    plain = {re.sub(r"\.(NAME|TENANT)\b|\[\]", "", key) for key in shown}
+    tables = {"delivery", "retention", "logs", "staging", "notify", "console"}
+    of_channels = {f"accounts.{key}" for name in REGISTRY for key in channel(name).account_keys}
+
+    assert {*fields(Settings, ""), *fields(AccountSettings, "accounts."), *of_channels} - tables <= plain
+
+
+@pytest.mark.parametrize("name", REGISTRY)
+def test_the_keys_of_a_channel_are_those_it_reads(name: str) -> None:
+    """No more and no fewer."""
+    assert channel(name).account_keys == {key.name.removeprefix("accounts.NAME.") for key in channel_keys(name)}
+
+
+def test_every_key_has_a_meaning() -> None:
+    """In the docstring below it."""
+    found = [*keys(Settings), *keys(AccountSettings, "accounts.NAME.")]
+
+    assert [] == [key.name for key in found if not key.meaning]
+
+
+@pytest.mark.parametrize("key", [key.name for key in keys(Settings) if isinstance(key.default, bool | int | float)])
+def test_the_variable_of_a_key_is_read(key: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A value that is none of its type is refused, with the key's name and the variable's."""
+    variable = variable_of(key)
+    assert variable is not None
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("WORKER_CONFIG", raising=False)
+    monkeypatch.setenv(variable, "none of it")
+
+    with pytest.raises(ConfigurationError, match=rf"{re.escape(key)}: .*") as caught:
+        load_settings()
+
+    assert variable in str(caught.value)
