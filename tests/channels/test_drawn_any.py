@@ -19,6 +19,8 @@ from worker.simulator.settings import CodeSettings
 from worker.simulator.wecom_app.rules.findings import Findings
 from worker.simulator.wecom_app.rules.plain import TO_MEMBERS
 
+pytestmark = pytest.mark.no_cover  # twice as slow with figures, which other tests give
+
 ACTIONS = Actions(url="/press", hidden={"person": "a"})
 MANY = settings(
     max_examples=200, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large]
