@@ -61,7 +61,7 @@ def send_some(stack: Stack) -> None:
 def fill_the_broker(stack: Stack) -> Process:
     """A worker whose threads are all busy with slow calls: it knows no latency yet, so its broker's queue fills."""
     before = stack.vendor.sends()
-    stack.vendor.post("settings", {"latency_s": 3.0})
+    stack.vendor.post("settings", {"latency_s": 6.0})
     worker: Process = stack.worker(threads=16)
     until(lambda: stack.vendor.sends() > before, "it is at work")
     until(lambda: len(brokers.waiting(stack.broker, stack.prefix)) >= LYING, "200 ids lie in the broker")
