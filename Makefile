@@ -61,7 +61,8 @@ LOCK = build/lock/bin/pip-compile --quiet --generate-hashes --allow-unsafe --str
 requirements:
 	$(PYTHON) -m venv build/lock
 	build/lock/bin/python -m pip install --quiet --disable-pip-version-check pip-tools
-	$(LOCK) --extra postgres --extra mysql --extra redis --extra otel --extra console -o docker/requirements.txt pyproject.toml
+	$(LOCK) --extra all -o docker/requirements.txt pyproject.toml
+	sed -i '/^# WARNING: pip install/,/^im-delivery-worker @/d' docker/requirements.txt  # extras name others of this very project
 	$(LOCK) --only-build-deps --build-deps-for wheel -o docker/build-requirements.txt pyproject.toml
 
 # deploy/kubernetes out of the Helm chart.

@@ -158,7 +158,9 @@ def test_upgrade_is_idempotent_and_keeps_the_lane_key(database: Database) -> Non
 NEWER = """
 from alembic import op
 
-revision, down_revision, branch_labels, depends_on = "newer", "{head}", None, None
+revision = "newer"
+down_revision = "{head}"
+branch_labels = depends_on = None
 {compatible_from}
 
 
@@ -521,7 +523,7 @@ def test_the_applications_autogenerate_leaves_ours_alone(database: Database) -> 
 def test_the_environment_refuses_to_run_without_a_connection() -> None:
     """`alembic upgrade` by hand would skip the lock: it is told what to run."""
     with pytest.raises(SystemExit, match="worker db upgrade"):
-        migrate.command.upgrade(migrate.config(), "head")
+        command.upgrade(migrate.config(), "head")
 
 
 def test_migrations_that_are_missing(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -91,7 +91,7 @@ def _installed(make: Make, wheel: Path) -> Path:
     venv.create(folder, symlinks=True)
     extras = _extras()[make.name]
     pip = (sys.executable, "-m", "pip", "--python", str(folder / "bin" / "python"))
-    _run(*pip, "install", "--quiet", "--no-compile", f"{wheel}[{extras}]" if extras else str(wheel))
+    _run(*pip, "install", "--quiet", "--no-compile", f"{wheel}[{extras}]")
     return folder / "bin"
 
 
@@ -104,7 +104,7 @@ def _extras() -> dict[str, str]:
     ]
     extras = next(row for row in rows if row[0] == "extras to install")
     names = [re.sub(r"\W*\+\W*", "+", cell).lower().replace("postgresql", "postgres") for cell in rows[0]]
-    return {name: cell.strip("`").replace("none", "") for name, cell in zip(names, extras, strict=True)}
+    return {name: cell.strip("`") for name, cell in zip(names, extras, strict=True)}
 
 
 def _run(*command: str, **options: Any) -> str:

@@ -43,20 +43,15 @@ def test_what_the_image_installs_is_what_is_tested(path: str) -> None:
 
 
 def test_the_image_installs_all_that_the_project_asks_for() -> None:
-    """With the extras of the three stacks that have servers, and those of the processes beside them."""
+    """With every extra that is not for its development; some extras name others of this very project."""
     project = tomllib.loads(_read("pyproject.toml"))["project"]
-    asked = [
-        *project["dependencies"],
-        *(
-            one
-            for name in ("postgres", "mysql", "redis", "otel", "console")
-            for one in project["optional-dependencies"][name]
-        ),
-    ]
+    extras = {name: asked for name, asked in project["optional-dependencies"].items() if name != "dev"}
+    asked = [*project["dependencies"], *(one for name in extras for one in extras[name])]
 
     names = {re.sub("[-_.]+", "-", re.split(r"[\[<>=~;\s]", one)[0]).lower() for one in asked}
 
-    assert set() == names - pins("docker/requirements.txt").keys()
+    assert {project["name"]} == names - pins("docker/requirements.txt").keys()
+    assert extras.keys() - {"all"} - {"worker"} == set(re.split(r"[\[\],]", extras["all"][0])[1:-1])
     assert {"hatchling"} == {
         re.split("[<>=]", one)[0] for one in tomllib.loads(_read("pyproject.toml"))["build-system"]["requires"]
     }

@@ -10,11 +10,14 @@ EXIT_CONFIGURATION = 2
 
 def main() -> None:
     """The `worker` command."""
-    from worker.cli.commands import app
+    from worker.config.extras import naming_the_extra
     from worker.domain.errors import ConfigurationError, WorkerError
 
     try:
-        app(prog_name="worker")
+        with naming_the_extra():
+            from worker.cli.commands import app
+
+            app(prog_name="worker")
     except ConfigurationError as error:
         _end(str(error), EXIT_CONFIGURATION)
     except WorkerError as error:

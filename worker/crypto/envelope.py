@@ -13,10 +13,6 @@ import hmac
 import re
 from collections.abc import Iterable, Iterator
 
-from cryptography.hazmat.primitives.ciphers import Cipher
-from cryptography.hazmat.primitives.ciphers.algorithms import AES
-from cryptography.hazmat.primitives.ciphers.modes import CBC
-
 RANDOM_BYTES = 16
 _LENGTH_BYTES = 4
 _CIPHER_BLOCK = 16
@@ -95,6 +91,11 @@ class Sealer:
     """The layout under the envelopes of WeCom and Youdu: random bytes, length, message, receiver, padded to 32."""
 
     def __init__(self, key: bytes, receive_id: bytes):
+        # Not at the top: a producer's installation, which opens no callback, does not have it.
+        from cryptography.hazmat.primitives.ciphers import Cipher
+        from cryptography.hazmat.primitives.ciphers.algorithms import AES
+        from cryptography.hazmat.primitives.ciphers.modes import CBC
+
         self._cipher = Cipher(AES(key), CBC(key[:_CIPHER_BLOCK]))
         self._receive_id = receive_id
 

@@ -10,11 +10,10 @@ from __future__ import annotations
 import base64
 import binascii
 import hmac
+from typing import TYPE_CHECKING
 
-from cryptography.exceptions import InvalidTag
-from cryptography.hazmat.primitives.ciphers.aead import AESGCM
-from cryptography.hazmat.primitives.hashes import SHA256
-from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+if TYPE_CHECKING:
+    from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 NONCE_BYTES = 12
 
@@ -23,21 +22,28 @@ def seal(plain: str, *, secret: str, context: str, nonce: bytes) -> str:
     """The text sealed for one context (its purpose and owner); `nonce` is 12 random bytes, never used twice."""
     if len(nonce) != NONCE_BYTES:
         raise ValueError("nonce: 12 bytes, fresh and random")
-    sealed = AESGCM(_key(secret)).encrypt(nonce, plain.encode(), context.encode())
+    sealed = _cipher(secret).encrypt(nonce, plain.encode(), context.encode())
     return base64.b64encode(nonce + sealed).decode()
 
 
 def unseal(sealed: str, *, secret: str, context: str) -> str | None:
     """The text, or None when it was not sealed under this secret and context, or is damaged."""
+    from cryptography.exceptions import InvalidTag
+
     try:
         raw = base64.b64decode(sealed, validate=True)
-        return AESGCM(_key(secret)).decrypt(raw[:NONCE_BYTES], raw[NONCE_BYTES:], context.encode()).decode()
+        return _cipher(secret).decrypt(raw[:NONCE_BYTES], raw[NONCE_BYTES:], context.encode()).decode()
     except (InvalidTag, binascii.Error, ValueError):
         return None
 
 
-def _key(secret: str) -> bytes:
-    return HKDF(SHA256(), length=32, salt=None, info=b"worker: seal").derive(secret.encode())
+def _cipher(secret: str) -> AESGCM:
+    # Not at the top: a producer's installation, which only hashes, does not have it.
+    from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+    from cryptography.hazmat.primitives.hashes import SHA256
+    from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+
+    return AESGCM(HKDF(SHA256(), length=32, salt=None, info=b"worker: seal").derive(secret.encode()))
 
 
 def keyed_hash(key: bytes, *fields: str) -> str:

@@ -30,7 +30,10 @@ def worker_settings() -> Any:
 @pytest.fixture
 def outbox(tmp_path_factory: pytest.TempPathFactory, outbox_bind: Any, worker_settings: Any) -> Iterator[KitOutbox]:
     """The outbox of this test, a worker and a fake vendor; time stands still from now on."""
-    from worker.testing.session import opened_outbox
+    from worker.config.extras import naming_the_extra
+
+    with naming_the_extra():
+        from worker.testing.session import opened_outbox
 
     with opened_outbox(tmp_path_factory.mktemp, outbox_bind, worker_settings) as found:
         yield found

@@ -1,23 +1,22 @@
 """Upgrades the outbox's tables, one process at a time, from a checkout or from an installed wheel.
 
-Knows Alembic and locks; the changes themselves are in `migrations/versions`.
+Knows Alembic and locks; the changes themselves are in `migrations/versions`. Alembic is loaded where tables are
+changed: a producer's installation, which only asks what revision they are at, does not have it.
 """
 
 from __future__ import annotations
 
+import re
 import secrets
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from alembic import command
-from alembic.config import Config
-from alembic.runtime.migration import MigrationContext
-from alembic.script import Script, ScriptDirectory
-from sqlalchemy import Connection, Engine, text
+from sqlalchemy import Connection, Engine, inspect, text
 from sqlalchemy.exc import DBAPIError
 
 from worker.domain.errors import ConfigurationError
@@ -25,6 +24,9 @@ from worker.outbox.engine.database import Database
 from worker.outbox.engine.dialect import MARIADB, dialect_of
 from worker.outbox.engine.site_keys import lane_key
 from worker.outbox.tables import VERSION_TABLE
+
+if TYPE_CHECKING:
+    from alembic.config import Config
 
 ADVISORY_LOCK = 7_215_033_218_964_501_137
 """A number that no other program in the database is likely to lock."""
@@ -40,6 +42,8 @@ TWO_KEYS = (
 )
 WAIT_FOR_TABLES_S = 5
 """Seconds that a change waits for a table's lock; producers queue up behind it meanwhile."""
+_OF_A_SCRIPT = re.compile(rf'^(revision|down_revision|{COMPATIBLE_FROM}) = "(\w+)"', re.MULTILINE)
+"""What a revision's script says of itself."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +76,8 @@ def migrations_path() -> Path:
 
 def config(connection: Connection | None = None) -> Config:
     """An Alembic configuration without an ini file."""
+    from alembic.config import Config
+
     made = Config()
     made.set_main_option("script_location", str(migrations_path()).replace("%", "%%"))
     made.attributes["connection"] = connection
@@ -86,6 +92,8 @@ def upgrade(engine: Engine, revision: str = "head", *, lane_key: str | None = No
     Tables of a newer release stay as they are. Returns the tables' revision. Raises ConfigurationError when this
     release may not use a newer one's tables.
     """
+    from alembic import command
+
     with _alone(engine) as connection:
         if not _is_newer(connection):
             command.upgrade(config(connection), revision)
@@ -102,6 +110,8 @@ def downgrade(engine: Engine, revision: str) -> None:
     Raises ConfigurationError when this release does not know the tables' revision or the wanted one: the newer release
     has to do it.
     """
+    from alembic import command
+
     with _alone(engine) as connection:
         if _is_newer(connection):
             raise ConfigurationError(
@@ -116,15 +126,19 @@ def downgrade(engine: Engine, revision: str) -> None:
 
 def current(connection: Connection) -> str | None:
     """The revision the database is at; None before the first upgrade."""
-    return MigrationContext.configure(connection, opts={"version_table": VERSION_TABLE}).get_current_revision()
+    if not inspect(connection).has_table(VERSION_TABLE):
+        return None
+    found: str | None = connection.execute(text(f"select version_num from {VERSION_TABLE}")).scalar()
+    return found
 
 
 def head() -> str:
     """The newest revision this release knows."""
-    newest = ScriptDirectory.from_config(config()).get_current_head()
-    if newest is None:
+    scripts = _scripts()
+    newest = scripts.keys() - {said.get("down_revision") for said in scripts.values()}
+    if not newest:
         raise ConfigurationError(f"no revision in {migrations_path()}; install the package again")
-    return newest
+    return max(newest)
 
 
 def is_current(connection: Connection) -> bool:
@@ -192,13 +206,14 @@ def _not_this_release(connection: Connection) -> ConfigurationError:
     )
 
 
-def _scripts() -> dict[str, Script]:
-    """The revisions this release knows."""
-    return {script.revision: script for script in ScriptDirectory.from_config(config()).walk_revisions()}
+def _scripts() -> dict[str, Mapping[str, str]]:
+    """The revisions this release knows, and what the script of each says of itself."""
+    texts = [path.read_text(encoding="utf-8") for path in migrations_path().glob("versions/*.py")]
+    return {said["revision"]: said for said in (dict(_OF_A_SCRIPT.findall(one)) for one in texts)}
 
 
 def _oldest_for(revision: str) -> str:
-    return str(getattr(_scripts()[revision].module, COMPATIBLE_FROM, revision))
+    return _scripts()[revision].get(COMPATIBLE_FROM, revision)
 
 
 def _note_compatible_from(connection: Connection) -> None:
