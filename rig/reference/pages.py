@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from rig.reference import settings
+from rig.reference import commands, settings
 from rig.reference.text import Voice
 from rig.site.navigation import Language
 from rig.site.stage import DOCS
 
 PAGES: Mapping[str, Callable[[Voice], str]] = {
     "reference/settings.md": settings.page,
+    "reference/commands.md": commands.page,
 }
 """By the name in the navigation."""
 

@@ -146,6 +146,7 @@ NAVIGATION: tuple[str | Section, ...] = (
             ),
             "settings.md",
             "reference/settings.md",
+            "reference/commands.md",
             "limits.md",
             "tokens.md",
             "transport.md",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import re
 import typing
 from collections import Counter
@@ -10,7 +11,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import typer
 from pydantic import BaseModel
+from typer.models import OptionInfo
 
 from rig.reference.keys import channel_keys, keys
 from rig.reference.pages import PAGES, made, place_of
@@ -18,6 +21,7 @@ from rig.reference.settings import variable_of
 from rig.reference.text import Voice, entries
 from rig.site.navigation import LANGUAGES, Language
 from worker.channels.registry import channel
+from worker.cli.commands import app
 from worker.config.account_settings import AccountSettings
 from worker.config.channels import REGISTRY
 from worker.config.settings import Settings, load_settings
@@ -128,3 +132,34 @@ def test_the_variable_of_a_key_is_read(key: str, tmp_path: Path, monkeypatch: py
         load_settings()
 
     assert variable in str(caught.value)
+
+
+# -- command line -----------------------------------------------------------------------------------------------------
+
+
+def registered(group: typer.Typer, words: str = "worker") -> Iterator[tuple[str, Any]]:
+    """Each command as it was registered: its words and its function; with those of groups inside groups."""
+    for one in group.registered_commands:
+        yield f"{words} {one.name or one.callback.__name__.replace('_', '-')}", one.callback  # type: ignore[union-attr]
+    for inner in group.registered_groups:
+        assert inner.typer_instance is not None
+        yield from registered(inner.typer_instance, f"{words} {inner.name}" if inner.name else words)
+
+
+@IN_BOTH
+@pytest.mark.parametrize(("words", "function"), [pytest.param(*one, id=one[0]) for one in registered(app)])
+def test_every_command_and_option_is_on_the_page(words: str, function: Any, language: Language) -> None:
+    """In the section of its name, by the names that the command line takes."""
+    text = text_of("reference/commands.md", language)
+    section = re.search(rf"^## `{words}`(?: \{{ #[\w-]+ \}})?\n(.*?)(?=^## |\Z)", text, re.MULTILINE | re.DOTALL)
+    assert section is not None
+
+    for name, parameter in inspect.signature(function, eval_str=True).parameters.items():
+        if typing.get_origin(parameter.annotation) is not typing.Annotated:
+            continue
+        info = parameter.annotation.__metadata__[0]
+        said = [one for one in (info.default, *(info.param_decls or ())) if isinstance(one, str) and one[:1] == "-"]
+        taken = f"--{name.replace('_', '-')}" if isinstance(info, OptionInfo) else info.metavar or name.upper()
+        shown = said or [taken]
+        assert [] == [one for one in shown for one in one.split("/") if f"`{one}`" not in section[1]], words
+        assert info.help, (words, name)

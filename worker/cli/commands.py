@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 import typer
 
@@ -13,6 +13,7 @@ from worker.cli.options import (
     OF_CALLS,
     Account,
     Json,
+    LogLevel,
     Person,
     Why,
     job_filter,
@@ -98,7 +99,7 @@ def up(
     with_console: Annotated[
         bool, typer.Option("--console", help="Serves the console, too, at console.listen.")
     ] = False,
-    loglevel: Annotated[Literal["DEBUG", "INFO", "WARNING"], typer.Option(case_sensitive=False)] = "INFO",
+    loglevel: LogLevel = "INFO",
 ) -> None:
     """Everything in one process: upgrades the tables and delivers, with a broker in memory."""
     from worker.cli.running import run_embedded
@@ -110,7 +111,7 @@ def up(
 def receiver(
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65535, help="0 takes a free one.")] = 8090,
-    loglevel: Annotated[Literal["DEBUG", "INFO", "WARNING"], typer.Option(case_sensitive=False)] = "INFO",
+    loglevel: LogLevel = "INFO",
 ) -> None:
     """Takes the vendor's callbacks over HTTP: /callback/ACCOUNT for every account with a callback table."""
     from worker.config.settings import load_settings
@@ -127,7 +128,7 @@ def metrics(
     listen: Annotated[
         str, typer.Option(metavar="HOST:PORT", help="Address to listen on; port 0 takes a free one.")
     ] = "127.0.0.1:9464",
-    loglevel: Annotated[Literal["DEBUG", "INFO", "WARNING"], typer.Option(case_sensitive=False)] = "INFO",
+    loglevel: LogLevel = "INFO",
 ) -> None:
     """Serves /metrics for Prometheus, read from the outbox: backlogs, lanes, limits, processes."""
     from worker.config.settings import load_settings

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import sys
-from typing import Annotated, Literal
+from typing import Annotated
 
 import typer
 
-from worker.cli.options import Person
+from worker.cli.options import LogLevel, Person
 from worker.language import said
 
 app = typer.Typer(help="Pages to look and to act, in a browser.", invoke_without_command=True)
@@ -20,7 +20,7 @@ def console(
         str | None,
         typer.Option(metavar="HOST:PORT", help="Address to listen on, by default console.listen; port 0: a free one."),
     ] = None,
-    loglevel: Annotated[Literal["DEBUG", "INFO", "WARNING"], typer.Option(case_sensitive=False)] = "INFO",
+    loglevel: LogLevel = "INFO",
     person: Person = None,
 ) -> None:
     """Serves the console: jobs, lanes, limits, accounts and what can be done about them; prints a link to sign in."""

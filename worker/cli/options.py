@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from datetime import datetime
 from functools import wraps
 from inspect import Parameter, Signature, signature
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -23,6 +23,9 @@ Tag = Annotated[str | None, typer.Option(help="Only jobs with this tag.")]
 Everything = Annotated[bool, typer.Option("--all", help="Everything, whatever the account.")]
 Person = Annotated[str | None, typer.Option("--as", help="Who says so; default: the system's user.")]
 Why = Annotated[str, typer.Option(help="The reason, in a few words; kept in the audit.")]
+LogLevel = Annotated[
+    Literal["DEBUG", "INFO", "WARNING"], typer.Option(case_sensitive=False, help="Least level of the lines in the log.")
+]
 Yes = Annotated[bool, typer.Option("--yes", help="Do not ask.")]
 
 
