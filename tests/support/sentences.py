@@ -9,7 +9,19 @@ from pathlib import Path
 
 _PROSE = re.compile(r"[A-Za-z]{2,}[,;:]? [a-z({`\"]|^ ?\([a-z ]+|^[,;] [a-z{]|[a-z}],? [a-z]{2,}$")
 _COMMAND = re.compile(r"worker [a-z]+ ?|pip install |[a-z]+ is not null|SELECT |select ")
-_UNSAID = {"compile", "fullmatch", "debug", "info", "warning", "error", "exception", "TypedDict", "getattr", "re"}
+_UNSAID = {
+    "compile",
+    "fullmatch",
+    "debug",
+    "info",
+    "warning",
+    "error",
+    "exception",
+    "TypedDict",
+    "getattr",
+    "re",
+    "split",
+}
 """Calls whose texts no person reads as a sentence."""
 
 
@@ -79,6 +91,9 @@ def _unsaid(tree: ast.AST) -> Iterator[ast.AST]:
             for inner in node.values:
                 if isinstance(inner, ast.FormattedValue) and inner.format_spec is not None:
                     yield from ast.walk(inner.format_spec)
+        if isinstance(node, ast.Dict):  # of a JSON schema
+            pairs = zip(node.keys, node.values, strict=True)
+            yield from (value for key, value in pairs if getattr(key, "value", None) == "description")
         if isinstance(node, ast.Call):
             called = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
             if called in _UNSAID:

@@ -18,13 +18,20 @@ from worker.drawing.states import STATES
 from worker.language import PLACE, language, said, tables, word
 
 WORKER = Path(__file__).parents[2] / "worker"
-SPOKEN = ["cli", "reporting", "config", "accounts", "domain"]
+SPOKEN = ["cli", "reporting", "config", "accounts", "domain", "channels"]
 """The rooms and files all of whose sentences have their Chinese."""
-APART = ["cli/demo", "cli/options.py", "cli/setup/init.py", "config/logging.py"]
-"""What the demo tells developers, the help of options, `worker init`, which has its own, and names in a log line."""
+APART = [
+    *("cli/demo", "cli/options.py", "cli/setup/init.py", "config/logging.py"),
+    *("channels/first_steps.py", "channels/calibration"),
+]
+"""What the demo tells developers, the help of options, `worker init` with its steps, which have their own, names in a
+log line, and what `worker calibrate` asks a vendor."""
 UNSAID = {
     "Basic {login}": "a header",
     "openid email profile": "what is asked of a provider",
+    "A file, which JSON cannot hold.": "for developers, who read the schema",
+    "do: {what}": "a word and a sentence",
+    "wrong json format": "the vendor's",
     "`alter role ROLE set {name} = off`": "SQL",
 }
 """Texts that are no sentences, and what they are."""
@@ -127,6 +134,16 @@ errcode 60020: 60020 the caller's IP is not trusted
 errcode 60020：60020 调用方 IP 不在企业可信IP中
 add the IP to the app's trusted IPs; it acts after a minute (the vendor sees 192.0.2.1); then `worker resume x`
 将该 IP 加入应用的企业可信IP，约一分钟后生效（企业微信看到的地址是 192.0.2.1）；然后 `worker resume x`
+text.content: is too long (vendor code 45002) (limit 2048 bytes, found 2050); shorten it
+text.content：过长（厂商错误码 45002）（上限 2048 字节，实际 2050）；请缩短
+taskcard.title: is not a string (vendor code 40058); use the vendor's type
+taskcard.title：不是字符串（厂商错误码 40058）；请使用厂商规定的类型
+articles: is not a list of objects; use the vendor's type
+articles：不是列表（元素为对象）；请使用厂商规定的类型
+accounts.hr.corpid: is missing or not a text; add the corp's id (企业ID), such as ww0123456789abcdef
+accounts.hr.corpid：缺失或不是文本；请添加企业ID，例如 ww0123456789abcdef
+use one of text, markdown
+可用 text, markdown
 a name that no table has
 a name that no table has
 """
@@ -162,6 +179,19 @@ def test_an_error_is_english_and_can_be_told_in_chinese(monkeypatch: pytest.Monk
     assert not hasattr(plain, "__notes__")
     assert [told] == noted.__notes__
     assert "nothing was changed" == WorkerError("nothing was changed").told("en")
+
+
+def test_what_is_wrong_and_the_remedy_are_each_told_whole() -> None:
+    """Also where one of them has a semicolon of its own, by which a line of text would be taken apart."""
+    wanted = "userids: 1 to 64 of letters, digits, - _ . @"
+    text, remedy = "2 entries are malformed, the first at place 0", f"use {wanted}; a broadcast is Everyone()"
+
+    told = CheckFailed([Problem("touser", text, remedy), Problem("safe", "has no such value", "use one of 0, 1")])
+
+    assert told.told("zh") == (
+        "touser：有 2 项格式不对，第一处在位置 0（从 0 数起）；"
+        "请使用 userid：1 到 64 个字母、数字或 - _ . @；群发给全员用 Everyone()；safe：没有这个取值；可用 0、1"
+    )
 
 
 def test_words_are_those_of_the_pages() -> None:

@@ -12,6 +12,7 @@ def main() -> None:
     """The `worker` command."""
     from worker.config.extras import naming_the_extra
     from worker.domain.errors import ConfigurationError, WorkerError
+    from worker.language import said
 
     try:
         with naming_the_extra():
@@ -19,17 +20,17 @@ def main() -> None:
 
             app(prog_name="worker")
     except ConfigurationError as error:
-        _end(str(error), EXIT_CONFIGURATION)
+        _end(error.told(), EXIT_CONFIGURATION)
     except WorkerError as error:
-        _end(str(error), EXIT_FAILED)
+        _end(error.told(), EXIT_FAILED)
     except UnicodeEncodeError:
-        _end("an argument is not UTF-8 text; ids and names are", EXIT_FAILED)
+        _end(said("an argument is not UTF-8 text; ids and names are"), EXIT_FAILED)
     except Exception as error:
         from sqlalchemy.exc import SQLAlchemyError  # not before: `worker simulator` loads no SQL
 
         if not isinstance(error, SQLAlchemyError):
             raise
-        _end(_sentence(error), EXIT_FAILED)
+        _end(said(_sentence(error)), EXIT_FAILED)
 
 
 def _sentence(error: Exception) -> str:
@@ -47,7 +48,5 @@ def _sentence(error: Exception) -> str:
 
 
 def _end(sentence: str, status: int) -> None:
-    from worker.language import said
-
-    sys.stderr.write(f"worker: {said(sentence)}\n")
+    sys.stderr.write(f"worker: {sentence}\n")
     sys.exit(status)

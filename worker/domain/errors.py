@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from worker.language import Lang, chosen, said
+from worker.language import Lang, chosen, language, said
 
 
 class WorkerError(Exception):
@@ -24,7 +24,7 @@ class WorkerError(Exception):
         self.job = job
         self.code = code
         if chosen() == "zh":
-            self.add_note(said(text, "zh"))
+            self.add_note(self.told("zh"))
 
     def told(self, lang: Lang | None = None) -> str:
         """The text in a language; by default that of the person at the terminal."""
@@ -88,12 +88,14 @@ class Problem:
     """The size that was found, in `unit`."""
 
     def __str__(self) -> str:
-        found = f" (limit {self.limit} {self.unit}, found {self.size})" if self.limit is not None else ""
-        return f"{self.field}: {self.text}{found}; {self.remedy}"
+        return self.told("en")
 
     def told(self, lang: Lang | None = None) -> str:
         """The same in a language; by default that of the person at the terminal."""
-        return said(str(self), lang)
+        lang = lang or language()
+        found = f" (limit {self.limit} {self.unit}, found {self.size})" if self.limit is not None else ""
+        text, remedy = said(self.text, lang) + said(found, lang), said(self.remedy, lang)
+        return f"{self.field}：{text}；{remedy}" if lang == "zh" else f"{self.field}: {text}; {remedy}"
 
 
 def aware_problems(name: str, value: object) -> Iterator[Problem]:
@@ -112,5 +114,10 @@ class CheckFailed(WorkerError):
     """The job was refused before anything was inserted; `problems` names every wrong field at once."""
 
     def __init__(self, problems: Sequence[Problem], *, channel: str | None = None):
-        super().__init__("; ".join(str(problem) for problem in problems), channel=channel)
         self.problems = tuple(problems)
+        super().__init__("; ".join(str(problem) for problem in problems), channel=channel)
+
+    def told(self, lang: Lang | None = None) -> str:
+        """Every problem in a language; by default that of the person at the terminal."""
+        lang = lang or language()
+        return ("；" if lang == "zh" else "; ").join(problem.told(lang) for problem in self.problems)

@@ -27,6 +27,9 @@ _FEWEST = 3
 """Fewest letters of its own by which an entry with places can be found."""
 _MOST = 12
 """Most sentences that one was put together of; more of them are taken for a list of names."""
+_WORDS = re.compile(r" [a-z]")
+_FIRST = r"(?=\S)(?:(?![:;] ).)*?"
+"""A value with which a sentence begins, and whose words go on behind it: no other sentence stands before those."""
 _CODED = re.compile(r"(-?[0-9]+ +)(\S.*)", re.DOTALL)
 """A vendor's code and what it means."""
 _ASIDE = re.compile(r"(.*\S)( \((?:[^()]|\([^()]*\))*\))", re.DOTALL)
@@ -114,7 +117,7 @@ def _entry(english: str, chinese: str, tails: str) -> tuple[int, _Entry]:
     own, places = pieces[::2], pieces[1::2]
     shape = re.escape(own[0])
     for n, text in enumerate(own[1:]):
-        anything = tails if n and not own[n] else ".*?" if shape else r"\S.*?"
+        anything = tails if n and not own[n] else ".*?" if shape else _FIRST if _WORDS.match(text) else r"\S.*?"
         shape += f"({anything}){re.escape(text)}"
     pattern = re.compile(shape, re.DOTALL)
     return sum(map(str.isalpha, "".join(own))), _Entry(max(own, key=len), pattern, tuple(places), chinese)
@@ -126,6 +129,8 @@ def _line(text: str) -> str:
     book = _book()
     if text in book.exact:
         return book.exact[text]
+    if (coded := _CODED.fullmatch(text)) and coded[2] in book.exact:
+        return coded[1] + book.exact[coded[2]]
     for entry in book.entries:
         if entry.own in text and (found := entry.pattern.fullmatch(text)):
             values = dict(zip(entry.places, found.groups(), strict=True))
@@ -144,8 +149,6 @@ def _in_pieces(text: str) -> str:
     blank = len(text) - len(text.lstrip(" "))
     if blank:
         return text[:blank] + _line(text[blank:]) if blank < len(text) else text
-    if coded := _CODED.fullmatch(text):
-        return coded[1] + _line(coded[2])
     if (aside := _ASIDE.fullmatch(text)) and (told := _line(aside[1]) + _line(aside[2])) != text:
         return told
     pieces = text.split("; ")
