@@ -17,10 +17,12 @@ from pathlib import Path
 
 import pytest
 
-from tests.structure.test_image import ROOT, pins, project_version
+from tests.structure.test_image import ROOT, pins
 
 PATHS = ("/opt/worker", "/build", "/var/lib/worker", "/srv/worker")
 """What the steps write to."""
+VERSION = "3.2.1"
+"""The build argument: the release that the image is of."""
 
 
 @pytest.fixture(scope="module")
@@ -39,10 +41,10 @@ def test_the_image_has_what_its_hashes_name_and_no_installer(image: Path) -> Non
 
     listed = json.loads(_run(python, "-c", LISTED))
 
-    assert {**pins("docker/requirements.txt"), "im-delivery-worker": project_version()} == listed
+    assert {**pins("docker/requirements.txt"), "im-delivery-worker": VERSION} == listed
     assert "No module named pip" in _fails(python, "-m", "pip", "--version")
     assert "No module named pip" in _fails(image / "base-1/bin/python", "-m", "pip", "--version")
-    assert project_version() in _run(image / "opt/worker/bin/worker", "--version")
+    assert VERSION in _run(image / "opt/worker/bin/worker", "--version")
     assert "every job ended as stated" in _run(image / "opt/worker/bin/worker", "demo")
 
 
@@ -53,7 +55,7 @@ def test_the_bill_of_materials_is_what_is_installed(image: Path) -> None:
     bill = json.loads(made)
 
     found = {_plain(one["name"]): one["version"] for one in bill["components"]}
-    assert {**pins("docker/requirements.txt"), "im-delivery-worker": project_version()} == found
+    assert {**pins("docker/requirements.txt"), "im-delivery-worker": VERSION} == found
     assert "CycloneDX" == bill["bomFormat"]
     assert [] == [
         one["name"] for one in bill["components"] if not one.get("purl") and one["name"] in pins("constraints.txt")
@@ -74,11 +76,14 @@ class _Stage:
         self._root, self._cwd = root, root
         outer = {name: value for name, value in os.environ.items() if not name.startswith(("WORKER_", "PYTHON"))}
         self._env = {**outer, "PATH": f"{base}/bin:{os.environ['PATH']}"}
+        self._arguments = {"VERSION": VERSION}
 
     def do(self, stage: str) -> None:
         """Every instruction of the stage that does something, in order."""
         for word, rest in re.findall(r"^([A-Z]+) (.*)$", stage, re.M):
             match word:
+                case "ARG" if (name := rest.partition("=")[0]) in self._arguments:
+                    self._env[name] = self._arguments[name]
                 case "ENV":
                     self._env |= dict(one.split("=", 1) for one in self._here(rest).split() if "PATH=" not in one)
                 case "WORKDIR":
