@@ -10,7 +10,7 @@ IN_PROCESS := --ignore tests/process --ignore tests/browser
 # Tests start some hundred processes from nothing, and each would compile the whole package anew.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: install demo test test-servers test-processes test-browser screenshots clean-install check coverage bench requirements manifests sbom dashboards reference docs
+.PHONY: install demo test test-servers test-processes test-browser screenshots clean-install check coverage bench requirements manifests sbom dist dashboards reference docs
 
 install: $(STAMP)
 
@@ -76,6 +76,14 @@ sbom: install
 	$(BIN)/python -m pip --python build/image/bin/python install --quiet --no-deps .
 	mkdir -p dist
 	$(BIN)/cyclonedx-py environment --output-reproducible --output-format JSON -o dist/sbom.cdx.json build/image/bin/python
+
+# Wheel and sdist of what is committed, the same bytes for the same commit wherever they are built; the SBOM beside them.
+dist: export SOURCE_DATE_EPOCH ?= $(shell git log -1 --format=%ct)
+dist: install
+	rm -rf dist
+	$(BIN)/python -m build --no-isolation --outdir dist .
+	$(MAKE) sbom
+	cd dist && sha256sum *.whl *.tar.gz *.json | tee SHA256SUMS
 
 check: install
 	$(BIN)/ruff check .
