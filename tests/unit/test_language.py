@@ -18,16 +18,26 @@ from worker.drawing.states import STATES
 from worker.language import PLACE, language, said, tables, word
 
 WORKER = Path(__file__).parents[2] / "worker"
-SPOKEN = ["cli", "reporting", "config", "accounts", "domain", "channels"]
+SPOKEN = [
+    *("cli", "reporting", "config", "accounts", "domain", "channels", "control", "hooks", "producer", "delivery"),
+    *("transport", "crypto/envelope.py", "crypto/youdu.py"),
+    *("outbox/commit/marks.py", "outbox/engine/caller.py", "outbox/engine/django.py"),
+]
 """The rooms and files all of whose sentences have their Chinese."""
 APART = [
     *("cli/demo", "cli/options.py", "cli/setup/init.py", "config/logging.py"),
     *("channels/first_steps.py", "channels/calibration"),
+    *("delivery/resolver/http_get.py", "transport/connection.py", "transport/http.py", "transport/multipart.py"),
 ]
 """What the demo tells developers, the help of options, `worker init` with its steps, which have their own, names in a
-log line, and what `worker calibrate` asks a vendor."""
+log line, what `worker calibrate` asks a vendor, and what goes over a wire."""
 UNSAID = {
     "Basic {login}": "a header",
+    "Bearer {bearer}": "a header",
+    "CONNECT {target} HTTP/1.1": "a header",
+    "Host: {target}": "a header",
+    "User-Agent: im-delivery-worker": "a header",
+    "token {account} {fingerprint} {generation}": "what a sealed token is bound to",
     "openid email profile": "what is asked of a provider",
     "A file, which JSON cannot hold.": "for developers, who read the schema",
     "do: {what}": "a word and a sentence",
@@ -44,8 +54,15 @@ def _files() -> list[Path]:
     return [file for file in of_rooms if not any(file.is_relative_to(WORKER / apart) for apart in APART)]
 
 
+def _files_among_sql() -> list[Path]:
+    return [file for file in sorted((WORKER / "outbox").rglob("*.py")) if file.parent.name != "tables"]
+
+
 def test_every_sentence_has_its_chinese() -> None:
-    """Of those in the rooms that are spoken; its shape is the entry, with a place for each value."""
+    """Of those in the rooms that are spoken; its shape is the entry, with a place for each value.
+
+    In the outbox a sentence is told from SQL by what it says to do, behind a semicolon.
+    """
     known = {english for _, named, _ in tables() for english in named}
 
     missing = [
@@ -53,6 +70,12 @@ def test_every_sentence_has_its_chinese() -> None:
         for file in _files()
         for line, text in sentences(file)
         if text not in known and text not in UNSAID
+    ]
+    missing += [
+        f"{file.relative_to(WORKER.parent)}:{line}: {text}"
+        for file in _files_among_sql()
+        for line, text in sentences(file)
+        if "; " in text and text not in known
     ]
 
     assert [] == missing
@@ -144,6 +167,18 @@ accounts.hr.corpid: is missing or not a text; add the corp's id (企业ID), such
 accounts.hr.corpid：缺失或不是文本；请添加企业ID，例如 ww0123456789abcdef
 use one of text, markdown
 可用 text, markdown
+no connection: refused; the proxy refuses user and password; correct them in the account's `proxy`
+无法连接：refused；代理拒绝用户名和密码；请在账号的 `proxy` 中更正
+database: its tables are at revision 3, this release needs 4; run `worker db upgrade`
+数据库：表结构版本为 3，本版本需要 4；请执行 `worker db upgrade`
+no answer; held: nothing makes a repeat safe
+没有应答；待人工确认：没有办法保证重复调用安全
+the response_code of job 3 has been used by job 12: each is good for one update; send a new card
+任务 3 的 response_code 已使用（任务 12）：每个只能更新一次；发送新的卡片
+cancelled while in doubt: not repeated any more
+存疑期间已取消：不再重复调用
+nobody of job 12 was refused and not sent to since; 2 are undetermined, ask for them with undetermined=True
+任务 12 没有接收方被拒绝且之后没有再发送；2 个无法确定，用 undetermined=True 可一并发送
 a name that no table has
 a name that no table has
 """

@@ -70,7 +70,8 @@ class _Entry:
 
     own: str
     """The longest of the texts between its places: a text without it is no such sentence."""
-    pattern: re.Pattern[str]
+    shape: str
+    """A pattern, compiled when a text has `own`: most of them no process ever needs."""
     places: tuple[str, ...]
     chinese: str
 
@@ -119,8 +120,12 @@ def _entry(english: str, chinese: str, tails: str) -> tuple[int, _Entry]:
     for n, text in enumerate(own[1:]):
         anything = tails if n and not own[n] else ".*?" if shape else _FIRST if _WORDS.match(text) else r"\S.*?"
         shape += f"({anything}){re.escape(text)}"
-    pattern = re.compile(shape, re.DOTALL)
-    return sum(map(str.isalpha, "".join(own))), _Entry(max(own, key=len), pattern, tuple(places), chinese)
+    return sum(map(str.isalpha, "".join(own))), _Entry(max(own, key=len), shape, tuple(places), chinese)
+
+
+@cache
+def _compiled(shape: str) -> re.Pattern[str]:
+    return re.compile(shape, re.DOTALL)
 
 
 @lru_cache(maxsize=4096)
@@ -132,7 +137,7 @@ def _line(text: str) -> str:
     if (coded := _CODED.fullmatch(text)) and coded[2] in book.exact:
         return coded[1] + book.exact[coded[2]]
     for entry in book.entries:
-        if entry.own in text and (found := entry.pattern.fullmatch(text)):
+        if entry.own in text and (found := _compiled(entry.shape).fullmatch(text)):
             values = dict(zip(entry.places, found.groups(), strict=True))
             return _filled(entry.chinese, values)
     return _in_pieces(text)

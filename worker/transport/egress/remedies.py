@@ -6,14 +6,14 @@ The classes are those of `docs/transport.md`. Nothing here is of a proxy's words
 from __future__ import annotations
 
 _PROXY = "correct the account's `proxy`, or let the proxy's administrator look"
-_ROUTE = "see whether the network lets this host reach {}"
+_ROUTE = "see whether the network lets this host reach the vendor, or give the account a `proxy`"
 
 REMEDIES = {
     "no_thread": "this host lets the worker start no more threads: raise its limit (TasksMax, ulimit -u, pids.max)",
     "dns": "look the host of the account's base_url up from here; correct it, or the resolver of this host",
     "refused": "nothing listens there: see whether the vendor's server is up, and the account's base_url right",
-    "connect_timeout": _ROUTE.format("the vendor, or give the account a `proxy`"),
-    "unreachable": _ROUTE.format("the vendor, or give the account a `proxy`"),
+    "connect_timeout": _ROUTE,
+    "unreachable": _ROUTE,
     "reset": "the vendor's server, or something before it, closes the connection; see whether it is up",
     "tls": "TLS with the vendor fails; is its certificate by an authority of your own, name that in the account's `ca`",
     "ca_file": "the account's `ca` cannot be used; `worker doctor` says why",
@@ -23,7 +23,7 @@ REMEDIES = {
     "proxy_dns": f"the proxy's name has no address; {_PROXY}",
     "proxy_refused": f"nothing listens at the proxy's address; {_PROXY}",
     "proxy_connect_timeout": f"the proxy says nothing within the account's connect_timeout_s; {_PROXY}",
-    "proxy_unreachable": _ROUTE.format("the proxy"),
+    "proxy_unreachable": "see whether the network lets this host reach the proxy",
     "proxy_tls": "TLS with the proxy fails; is its certificate by an authority of your own, name that in `ca`",
     "proxy_reset": f"the proxy closes the connection; {_PROXY}",
     "proxy_garbled": f"what listens there is no such proxy; {_PROXY}",
