@@ -160,9 +160,7 @@ def _sqlite_has_none(connection: Connection) -> bool:
 
 
 def _commits_by_itself(connection: Connection) -> bool:
-    """Whether the connection is in autocommit, asked of the driver without a round trip where SQLAlchemy can."""
-    raw = connection.connection.dbapi_connection
-    try:
-        return raw is not None and bool(connection.dialect.detect_autocommit_setting(raw))
-    except NotImplementedError:
-        return connection.get_isolation_level() == "AUTOCOMMIT"
+    """Whether the connection is in autocommit, as its driver knows without a round trip."""
+    # SQLAlchemy asks it by `detect_autocommit_setting`, but only since 2.0.43.
+    ask = getattr(connection.connection.driver_connection, "get_autocommit", None)
+    return bool(ask() if ask else getattr(connection.connection.dbapi_connection, "autocommit", False))
