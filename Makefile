@@ -77,7 +77,7 @@ sbom: install
 	mkdir -p dist
 	$(BIN)/cyclonedx-py environment --output-reproducible --output-format JSON -o dist/sbom.cdx.json build/image/bin/python
 
-# Wheel and sdist of what is committed, the same bytes for the same commit wherever they are built; the SBOM beside them.
+# Wheel and sdist, the same bytes for the same commit and Python wherever they are built; the SBOM beside them.
 dist: export SOURCE_DATE_EPOCH ?= $(shell git log -1 --format=%ct)
 dist: install
 	rm -rf dist
