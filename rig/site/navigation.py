@@ -35,7 +35,7 @@ class Section:
 
 NAVIGATION: tuple[str | Section, ...] = (
     "index.md",
-    Section("Tutorial", "入门教程", ("first-message.md",)),
+    Section("Tutorial", "入门教程", ("quickstart.md", "first-message.md")),
     Section(
         "How-to guides",
         "操作指南",

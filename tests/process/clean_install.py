@@ -17,7 +17,9 @@ from typing import Any
 import pytest
 
 from rig.stack import ROOT, Stack, until
-from rig.stacks import EMBEDDED, Make, on_every_stack, scratch
+from rig.stacks import EMBEDDED, Make, on_every_stack, on_its_own, scratch
+from tests.process.newcomer import PAGES, follow, installs
+from tests.process.reader import reader
 
 PRODUCER = """
 import sys
@@ -55,6 +57,26 @@ def test_a_clean_install_delivers(make: Make, wheel: Path) -> None:
     user.run("worker", "doctor")
     assert 1 == len(stack.vendor.inbox()["anna"])
     assert 0 == stack.end(worker)
+
+
+@pytest.fixture(scope="session")
+def newcomers_programs(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The environment that the first lines of docs/quickstart.md make; where its programs are."""
+    folder = tmp_path_factory.mktemp("newcomer")
+    constraint = folder / "constraint.txt"
+    name, version, *_ = wheel.name.split("-")
+    constraint.write_text(f"{name}=={version}\n", encoding="utf-8")  # this wheel, whatever else has its name
+    with reader(folder, Path(sys.executable).parent, {}) as newcomer:
+        newcomer.run(f"export PIP_FIND_LINKS={wheel.parent} PIP_CONSTRAINT={constraint}")
+        newcomer.read(installs(PAGES[0]))
+    return folder / ".venv" / "bin"
+
+
+@on_its_own(why="the page has one stack, embedded, and its own settings")
+@pytest.mark.parametrize("page", PAGES)
+def test_a_newcomers_hour_needs_the_wheel_alone(page: str, newcomers_programs: Path, tmp_path: Path) -> None:
+    """Application, tests, press, update, recall, and the doctor, by what the page says to install and nothing else."""
+    follow(page, tmp_path, newcomers_programs)
 
 
 class Installed:

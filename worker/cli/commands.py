@@ -77,7 +77,7 @@ def init(
         bool, typer.Option("--simulator", help="For the fake vendor of `worker simulator`: everything is filled in.")
     ] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Writes worker.toml anew; .env is added to.")] = False,
-    lang: Annotated[Lang, typer.Option(help="English or Chinese.")] = "en",
+    lang: Annotated[Lang | None, typer.Option(help="English or Chinese.")] = None,
 ) -> None:
     """Writes a first worker.toml and .env, and says where in the vendor's console each value is found."""
     from worker.channels.first_steps import FIRST_ACCOUNTS
@@ -89,7 +89,7 @@ def init(
         account,
         simulator=with_simulator,
         overwrite=overwrite,
-        lang=lang,
+        lang=lang or language(),
     )
 
 

@@ -15,6 +15,7 @@ from worker.channels.first_steps import FIRST_ACCOUNTS
 from worker.channels.registry import channel, why_unusable
 from worker.cli import main
 from worker.config.settings import load_settings
+from worker.hooks.callbacks import door_of
 from worker.simulator.settings import SimulatorSettings
 
 Init = Callable[..., tuple[int, str]]
@@ -61,6 +62,26 @@ def test_for_the_simulator_everything_is_filled_in(name: str, init: Init) -> Non
     assert account.secret.read()
     assert [account.secret.read()] * len(vendor.apps) == [app.secret for app in vendor.apps]
     assert all(secret.read() for secret in channel(name).callback_secrets(account).values())
+
+
+@pytest.mark.parametrize("time", range(5))
+def test_the_made_up_key_is_one_that_can_be_used(time: int, init: Init) -> None:
+    """An EncodingAESKey of letters and digits: Base64's other two are refused by the receiver, and by the vendor."""
+    init("--simulator")
+
+    account = accounts_of(load_settings()).get("hr")
+    assert door_of(account, max_age_s=0.0)
+
+
+def test_the_terminals_language_is_spoken(init: Init, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`WORKER_LANG` as with every other command; --lang wins. Commands to be typed stay as they are."""
+    monkeypatch.setenv("WORKER_LANG", "zh")
+
+    chinese, english = init("--simulator")[1], init("--simulator", "--overwrite", "--lang", "en")[1]
+
+    assert chinese.startswith("已写入 worker.toml\n已写入 .env（权限 600）\n")
+    assert "已全部填好：\n  worker db upgrade\n" in chinese
+    assert "wrote worker.toml\nkept .env, which was there, and added nothing\n" in english
 
 
 def test_secrets_are_read_by_their_owner_alone(init: Init) -> None:

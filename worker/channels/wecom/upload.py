@@ -98,7 +98,7 @@ def _unfit_format(path: str, rule: UploadRule, head: Any) -> Iterator[Problem]:
         return
     first = bytes.fromhex(head)
     if not any(first[offset:].startswith(magic) for offset, magic in rule.starts):
-        yield Problem(path, "has another format (vendor code 40004)", f"send {rule.format}")
+        yield Problem(path, "has another format (vendor code 40004)", f"send {rule.format} in its place")
 
 
 PATH = "/cgi-bin/media/upload"

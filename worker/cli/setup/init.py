@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import json
 import os
 import re
@@ -19,7 +18,7 @@ from worker.channels.first_steps import FIRST_ACCOUNTS, FirstAccount
 from worker.config.settings import DEFAULT_FILE, account_settings
 from worker.config.variables import ENV_FILE
 from worker.domain.errors import ConfigurationError
-from worker.language import Lang
+from worker.language import Lang, said
 
 Say = Callable[[str], Any]
 SIMULATOR_FILE = "simulator.json"
@@ -56,12 +55,12 @@ def run(say: Say, channel: str, name: str | None, *, simulator: bool, overwrite:
     files = [DEFAULT_FILE, *([SIMULATOR_FILE] if simulator else [])]
     if not overwrite and (there := [file for file in files if Path(file).exists()]):
         raise ConfigurationError(f"{' and '.join(there)}: is there already; --overwrite writes it anew")
-    said, values = _env_kept(_values(first, env, simulator=simulator))
-    say(_written(DEFAULT_FILE, _settings(channel, first, account, env, simulator=simulator), 0o644))
-    say(said)
+    kept, values = _env_kept(_values(first, env, simulator=simulator))
+    say(said(_written(DEFAULT_FILE, _settings(channel, first, account, env, simulator=simulator), 0o644), lang))
+    say(said(kept, lang))
     if simulator:
-        say(_written(SIMULATOR_FILE, _vendor(first, account, values, env), 0o600))
-    for line in _simulated_next(first, account) if simulator else _next(first, account, env, lang):
+        say(said(_written(SIMULATOR_FILE, _vendor(first, account, values, env), 0o600), lang))
+    for line in _simulated_next(first, account, lang) if simulator else _next(first, account, env, lang):
         say(line)
 
 
@@ -80,16 +79,12 @@ def _values(first: FirstAccount, env: str, *, simulator: bool) -> dict[str, str]
     """The variables of .env: to be filled in, or made up for the simulator."""
     made = {"SECRET": first.simulated_secret or _random(43)}
     if first.calls_back:
-        made |= {"CALLBACK_TOKEN": _random(24), "CALLBACK_AES_KEY": _aes_key()}
+        made |= {"CALLBACK_TOKEN": _random(24), "CALLBACK_AES_KEY": _random(43)}
     return {f"{env}_{name}": value if simulator else "" for name, value in made.items()}
 
 
 def _random(length: int) -> str:
     return "".join(secrets.choice(string.ascii_letters + string.digits) for _ in range(length))
-
-
-def _aes_key() -> str:
-    return base64.b64encode(secrets.token_bytes(32)).decode().rstrip("=")
 
 
 def _vendor(first: FirstAccount, account: str, values: Mapping[str, str], env: str) -> str:
@@ -120,12 +115,13 @@ def _env_kept(wanted: Mapping[str, str]) -> tuple[str, Mapping[str, str]]:
         return _written(ENV_FILE, ENV_HEAD + _lines(wanted), 0o600), wanted
     there = {name: value for name, value in dotenv_values(ENV_FILE, interpolate=False).items() if name in wanted}
     added = {name: value for name, value in wanted.items() if name not in there or (value and not there[name])}
-    kept = re.sub(rf"^({'|'.join(wanted)})=\s*\n", "", Path(ENV_FILE).read_text(encoding="utf-8"), flags=re.MULTILINE)
+    lines = re.sub(rf"^({'|'.join(wanted)})=\s*\n", "", Path(ENV_FILE).read_text(encoding="utf-8"), flags=re.MULTILINE)
     empty = {name: "" for name, value in there.items() if not value and name not in added}
-    gap = "" if kept.endswith("\n") or not kept else "\n"
-    Path(ENV_FILE).write_text(kept + gap + _lines({**empty, **added}), encoding="utf-8")
-    said = f"kept {ENV_FILE}, which was there, and added {', '.join(added) or 'nothing'}"
-    return said, {**wanted, **{name: value for name, value in there.items() if value}}
+    gap = "" if lines.endswith("\n") or not lines else "\n"
+    Path(ENV_FILE).write_text(lines + gap + _lines({**empty, **added}), encoding="utf-8")
+    kept = f"kept {ENV_FILE}, which was there, and added {', '.join(added)}"
+    kept = kept if added else f"kept {ENV_FILE}, which was there, and added nothing"
+    return kept, {**wanted, **{name: value for name, value in there.items() if value}}
 
 
 def _lines(values: Mapping[str, str]) -> str:
@@ -142,9 +138,9 @@ def _next(first: FirstAccount, account: str, env: str, lang: Lang) -> Iterator[s
     yield from _commands(first, account, ("worker doctor --online", "worker up &"))
 
 
-def _simulated_next(first: FirstAccount, account: str) -> Iterator[str]:
+def _simulated_next(first: FirstAccount, account: str, lang: Lang) -> Iterator[str]:
     """The commands, which work at once."""
-    yield "\nEverything is filled in:"
+    yield said("\nEverything is filled in:", lang)
     receiver = ("worker receiver &",) if first.calls_back else ()
     simulator = f"worker simulator --port 8081 --settings {SIMULATOR_FILE} &"
     yield from _commands(first, account, (simulator, "worker up &", *receiver))
