@@ -122,22 +122,24 @@ def test_a_callback_is_asked_through_its_public_address(asked: Asked, tmp_path: 
 
 
 @pytest.mark.parametrize(
-    ("account", "key", "why"),
+    ("account", "token", "key", "why"),
     [
-        ("it", "a" * 43, "answers 404: no receiver is there that knows the account"),
-        ("hr", "b" * 43, "answers 400: something else than `worker receiver` answers"),
+        ("it", "t0ken", "a" * 43, "answers 404: no receiver is there that knows the account"),
+        ("hr", "t0ken", "b" * 43, "answers 400: the receiver there has another aes_key (EncodingAESKey)"),
+        ("hr", "other", "a" * 43, "answers 403: the receiver there has another token, or another clock"),
     ],
 )
 def test_a_callback_that_answers_otherwise_is_a_problem(
-    asked: Asked, tmp_path: Path, account: str, key: str, why: str
+    asked: Asked, tmp_path: Path, account: str, token: str, key: str, why: str
 ) -> None:
     """By its status."""
     other = tmp_path / "other.toml"
     other.write_text(
         '[accounts.hr]\nchannel = "wecom_app"\ncorpid = "ww1"\nagentid = 1000002\nsecret = { env = "HR_SECRET" }\n'
-        f'callback = {{ token = {{ env = "HR_TOKEN" }}, aes_key = {{ file = "{tmp_path}/key" }} }}\n',
+        f'callback = {{ token = {{ file = "{tmp_path}/token" }}, aes_key = {{ file = "{tmp_path}/key" }} }}\n',
         encoding="utf-8",
     )
+    (tmp_path / "token").write_text(token, encoding="utf-8")
     (tmp_path / "key").write_text(key, encoding="utf-8")
     with receiver(other, account) as url:
         found = asked({}, CALLBACK, f'public_url = "{url}"')

@@ -9,6 +9,7 @@ import json
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import asdict
+from functools import cache
 from typing import Any
 
 from sqlalchemy import Connection
@@ -55,9 +56,10 @@ SOON_S = 14 * 86_400
 
 def show(say: Say, *, as_json: bool, online: bool = False, account: str | None = None) -> int:
     """Prints the findings, with `online` also what the vendor says; returns 1 when one is a problem, otherwise 0."""
-    found = list(findings())
+    load = cache(load_settings)
+    found = list(findings(load))
     if online and found[0].level is Level.OK:  # the settings can be read
-        found += online_findings(load_settings(), account)
+        found += online_findings(load(), account)
     if as_json:
         say(json.dumps([asdict(one) for one in found], ensure_ascii=False))
     else:

@@ -155,7 +155,8 @@ def _why_not(result: CallResult) -> str:
     if not isinstance(result, Answered):
         return f"does not answer ({result.reason}); start `worker receiver`, and let its proxy pass the path on"
     remedies = {
-        403: "the receiver there has another token or aes_key, or another clock; give it these settings",
+        400: "the receiver there has another aes_key (EncodingAESKey); give it these settings",
+        403: "the receiver there has another token, or another clock; give it these settings",
         404: "no receiver is there that knows the account; let the proxy pass the path on as it is",
     }
     remedy = remedies.get(result.reply.status, "something else than `worker receiver` answers; correct public_url")
