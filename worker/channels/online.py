@@ -21,6 +21,7 @@ from worker.domain.call import Access, Reply, Request
 AGENT_PATH = "/cgi-bin/agent/get"
 TASKS_PATH = "/cgi-bin/externalcontact/get_groupmsg_list_v2"
 DAY_S = 86_400
+_CONSOLE = "the console (企业可信IP) takes an address only for an app with a trusted domain or a callback address"
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,9 +70,7 @@ def seen(call: OnlineCall, account: Account, reply: Reply) -> OnlineAnswer:
         )
     text = f"{row.code} {row.meaning}; {remedy(row.what, answer.errcode, answer.errmsg)}"
     if is_about_address := answer.errcode in UNTRUSTED:
-        text += (
-            ". The console (企业可信IP) takes an address only for an app with a trusted domain or a callback address"
-        )
+        text += "; " + _CONSOLE
     return OnlineAnswer(False, text, is_about_address, row.kind is Class.TOKEN)
 
 
@@ -95,13 +94,9 @@ def _agent(account: Account, access: Access, now: int) -> Request:
 def _agent_told(account: Account, data: Mapping[str, object]) -> str:
     name = text_of(data.get("name"))
     told = f"{account.settings['agentid']} ({name})" if name else str(account.settings["agentid"])
-    lists = (
-        ("allow_userinfos", "user", "members"),
-        ("allow_partys", "partyid", "departments"),
-        ("allow_tags", "tagid", "tags"),
-    )
-    counts = [f"{_size(data.get(holder), key)} {what}" for holder, key, what in lists]
-    return f"agent {told} can be read; its visible range names {', '.join(counts)}"
+    members = _size(data.get("allow_userinfos"), "user")
+    parties, tags = _size(data.get("allow_partys"), "partyid"), _size(data.get("allow_tags"), "tagid")
+    return f"agent {told} can be read; its visible range names {members} members, {parties} departments, {tags} tags"
 
 
 def _size(holder: object, key: str) -> int:
