@@ -143,7 +143,7 @@ def test_a_partial_job(database: Database, driven_clock: DrivenClock) -> None:
         ("ended", ""),
     ] == [(event.what, (event.part or "").partition("-")[2]) for event in events]
     assert "busy, HTTP 200, errcode -1, hint h1, 12 ms" == events[2].detail
-    assert ("msgid", "3 in invaliduser", "partial") == (events[8].detail, events[9].detail, events[10].detail)
+    assert ("msgid", "3 named in invaliduser", "partial") == (events[8].detail, events[9].detail, events[10].detail)
 
 
 def test_a_report_of_many_recipients_is_as_light_as_one_of_few(database: Database, driven_clock: DrivenClock) -> None:

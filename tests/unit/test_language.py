@@ -20,17 +20,18 @@ from worker.language import PLACE, language, said, tables, word
 WORKER = Path(__file__).parents[2] / "worker"
 SPOKEN = [
     *("cli", "reporting", "config", "accounts", "domain", "channels", "control", "hooks", "producer", "delivery"),
-    *("transport", "crypto/envelope.py", "crypto/youdu.py"),
+    *("console", "transport", "crypto/envelope.py", "crypto/youdu.py"),
     *("outbox/commit/marks.py", "outbox/engine/caller.py", "outbox/engine/django.py"),
 ]
 """The rooms and files all of whose sentences have their Chinese."""
 APART = [
     *("cli/demo", "cli/options.py", "cli/setup/init.py", "config/logging.py"),
     *("channels/first_steps.py", "channels/calibration"),
+    *("console/words", "console/app.py", "console/rendering.py", "console/pages/showing.py"),
     *("delivery/resolver/http_get.py", "transport/connection.py", "transport/http.py", "transport/multipart.py"),
 ]
 """What the demo tells developers, the help of options, `worker init` with its steps, which have their own, names in a
-log line, what `worker calibrate` asks a vendor, and what goes over a wire."""
+log line, what `worker calibrate` asks a vendor, the words of the pages, and what goes over a wire or is markup."""
 UNSAID = {
     "Basic {login}": "a header",
     "Bearer {bearer}": "a header",
@@ -42,6 +43,9 @@ UNSAID = {
     "A file, which JSON cannot hold.": "for developers, who read the schema",
     "do: {what}": "a word and a sentence",
     "wrong json format": "the vendor's",
+    "events retry": "a command",
+    "name {name}": "whose failed sign-ins are counted",
+    "address {address}": "whose failed sign-ins are counted",
     "`alter role ROLE set {name} = off`": "SQL",
 }
 """Texts that are no sentences, and what they are."""

@@ -16,6 +16,7 @@ from worker.console.page import View
 from worker.console.visit import Visit
 from worker.console.words import say
 from worker.drawing import Lang, environment, state_badge, stylesheet
+from worker.language import said
 
 _HERE = files("worker.console")
 _TYPES = {"css": "text/css; charset=utf-8", "js": "text/javascript; charset=utf-8", "svg": "image/svg+xml"}
@@ -79,6 +80,7 @@ def render(page: View, frame: Frame) -> str:
                 "nav": [(path, word, _is_within(here, path)) for path, word in frame.nav],
                 "csrf_field": field,
                 "t": _say_in(visit.lang),
+                "said": lambda text: said(text or "", visit.lang),
                 "badge": lambda state: state_badge(state, visit.lang),
                 "link": lambda path, **query: address(frame.root, path, query),
                 "asset": lambda name: address(frame.root, f"/static/{name}", {"v": assets()[name].version}),

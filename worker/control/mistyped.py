@@ -23,11 +23,11 @@ def mistyped(wanted: JobFilter, missing: Sequence[str], accounts: Collection[str
     """A sentence for each; `missing`: the ids that are no job's, `accounts`: the names of those that are configured."""
     doubts = [f"there is no job {id}; give the whole id, `worker why {id}` may find it" for id in missing[:SHOWN]]
     kinds = {kind for name in names() for kind in channel(name).kinds}
-    for what, given, known in (
+    for sort, given, known in (
         ("account", wanted.account, accounts),
         ("channel", wanted.channel, names()),
         ("kind", wanted.kind, kinds),
     ):
         if given is not None and given not in known:
-            doubts.append(f"{what} {given} is none of {', '.join(sorted(known))}")
+            doubts.append(f"there is no {sort} {given}; use one of {', '.join(sorted(known))}")
     return doubts

@@ -11,7 +11,7 @@ from __future__ import annotations
 import os
 import re
 import tomllib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, lru_cache
 from importlib.resources import files
@@ -28,8 +28,8 @@ _FEWEST = 3
 _MOST = 12
 """Most sentences that one was put together of; more of them are taken for a list of names."""
 _WORDS = re.compile(r" [a-z]")
-_FIRST = r"(?=\S)(?:(?![:;] ).)*?"
-"""A value with which a sentence begins, and whose words go on behind it: no other sentence stands before those."""
+_WITHIN = r"(?:(?![:;] ).)*?"
+"""A value behind which the words of its sentence go on: no other sentence stands before those."""
 _CODED = re.compile(r"(-?[0-9]+ +)(\S.*)", re.DOTALL)
 """A vendor's code and what it means."""
 _ASIDE = re.compile(r"(.*\S)( \((?:[^()]|\([^()]*\))*\))", re.DOTALL)
@@ -103,7 +103,7 @@ def _book() -> _Book:
             words.setdefault(sort, {}).update(named)
     tails = _any_of(english for english in exact if english[0] in " ,;")
     found = [_entry(english, chinese, tails) for english, chinese in exact.items() if PLACE.search(english)]
-    able = [entry for letters, entry in sorted(found, key=lambda one: -one[0]) if letters >= _FEWEST]
+    able = [entry for (letters, *_), entry in sorted(found, key=lambda one: one[0], reverse=True) if letters >= _FEWEST]
     return _Book(exact, tuple(able), words)
 
 
@@ -112,15 +112,20 @@ def _any_of(tails: Iterable[str]) -> str:
     return f"(?:{'|'.join(sorted(shapes, key=len, reverse=True))})?"
 
 
-def _entry(english: str, chinese: str, tails: str) -> tuple[int, _Entry]:
-    """The entry, and how many letters it has of its own. Right behind another place stands a tail, or nothing."""
+def _entry(english: str, chinese: str, tails: str) -> tuple[tuple[int, int, int], _Entry]:
+    """The entry, and by what it goes before others: letters and characters of its own, few places.
+
+    Right behind another place stands a tail, or nothing.
+    """
     pieces = PLACE.split(english)
     own, places = pieces[::2], pieces[1::2]
     shape = re.escape(own[0])
     for n, text in enumerate(own[1:]):
-        anything = tails if n and not own[n] else ".*?" if shape else _FIRST if _WORDS.match(text) else r"\S.*?"
-        shape += f"({anything}){re.escape(text)}"
-    return sum(map(str.isalpha, "".join(own))), _Entry(max(own, key=len), shape, tuple(places), chinese)
+        anything = tails if n and not own[n] else _WITHIN if _WORDS.match(text) else ".*?"
+        shape += f"({anything}){re.escape(text)}" if shape else rf"(?=\S)({anything}){re.escape(text)}"
+    text = "".join(own)
+    rank = (sum(map(str.isalpha, text)), len(text), -len(places))
+    return rank, _Entry(max(own, key=len), shape, tuple(places), chinese)
 
 
 @cache
@@ -131,6 +136,11 @@ def _compiled(shape: str) -> re.Pattern[str]:
 @lru_cache(maxsize=4096)
 def _line(text: str) -> str:
     """One sentence, or several that were put together, as far as they are known."""
+    return _whole(text) or _in_pieces(text)
+
+
+def _whole(text: str) -> str | None:
+    """One sentence; None: the text is none, as a whole."""
     book = _book()
     if text in book.exact:
         return book.exact[text]
@@ -140,7 +150,7 @@ def _line(text: str) -> str:
         if entry.own in text and (found := _compiled(entry.shape).fullmatch(text)):
             values = dict(zip(entry.places, found.groups(), strict=True))
             return _filled(entry.chinese, values)
-    return _in_pieces(text)
+    return None
 
 
 def _filled(chinese: str, values: Mapping[str, str]) -> str:
@@ -159,17 +169,38 @@ def _in_pieces(text: str) -> str:
     pieces = text.split("; ")
     if len(pieces) > _MOST or text.count(", ") > _MOST:
         return text
-    for end in range(len(pieces) - 1, 0, -1):
-        first, rest = "; ".join(pieces[:end]), "; ".join(pieces[end:])
-        if (told := _line(first)) != first or end == 1:
-            behind = _line(rest)
-            if (told, behind) != (first, rest):
-                return f"{told}；{behind}"
+    if (sides := _by_semicolons(pieces)) is not None:
+        return sides
     head, colon, rest = text.partition(": ")
     if colon and (told := _line(rest)) != rest:
         words, whole = _book().words, _line(f"{head}: ")
         named = words["state"].get(head) or words["head"].get(head)
         return f"{named or whole.removesuffix(': ').removesuffix('：')}：{told}"
-    first, comma, rest = text.partition(", ")
-    told, behind = (_line(first), _line(rest)) if comma else (text, "")
-    return f"{told}，{behind}" if comma and (told, behind) != (first, rest) else text
+    return _by_commas(text.split(", ")) or text
+
+
+def _by_semicolons(pieces: Sequence[str]) -> str | None:
+    """The two sides of a semicolon, one of them a sentence, which may have semicolons too; None: neither is."""
+    ends = range(1, len(pieces))
+    sides = [("; ".join(pieces[:end]), "; ".join(pieces[end:])) for end in ends]
+    for first, rest in reversed(sides):
+        if told := _whole(first):
+            return f"{told}；{_line(rest)}"
+    for first, rest in sides:
+        if told := _whole(rest):
+            return f"{_line(first)}；{told}"
+    for first, rest in sides[:1]:
+        if (both := (_line(first), _line(rest))) != (first, rest):
+            return "；".join(both)
+    return None
+
+
+def _by_commas(pieces: Sequence[str]) -> str | None:
+    """A sentence, which may have commas of its own, and what is told beside it; None: there is none."""
+    for end in range(len(pieces) - 1, 0, -1):
+        rest = ", ".join(pieces[end:])
+        if told := _whole(", ".join(pieces[:end])):
+            return f"{told}，{_line(rest)}"
+        if end == 1 and (behind := _line(rest)) != rest:
+            return f"{pieces[0]}，{behind}"
+    return None

@@ -142,7 +142,7 @@ def _refusals(failures: Rows) -> Iterator[Event]:
     """One line for all recipients that one answer refused; `failures` has their names."""
     groups = Counter((row["failed_at"], row["part_id"], row["field"]) for row in failures)
     for (at, part, name), count in groups.items():
-        yield Event(instant(at), "refused", part, f"{count} in {name}")
+        yield Event(instant(at), "refused", part, f"{count} named in {name}")
 
 
 def _called(row: Mapping[str, Any]) -> str:

@@ -10,6 +10,7 @@ from sqlalchemy import Table
 
 from tests.support.runtime import Site, lost, refused
 from worker import To
+from worker.channels.wecom import errcodes
 from worker.control.pause import hold_in, pause_in
 from worker.domain.job_filter import JobFilter
 from worker.domain.outcome import Contradiction
@@ -84,17 +85,25 @@ def fill(site: Site) -> FullOutbox:
     pausing = pause_in(site.database, JobFilter(account="it", tag="t"), "wang", "why")
     held = site.send("held", "y")
     hold_in(site.database, JobFilter(ids=[held]), "wang", "why")
-    now, lane = site.database.read_now(), site.part(card).lane
+    now, lane, no = site.database.read_now(), site.part(card).lane, errcodes.find(60020)
+    assert no is not None
     blocks = [
-        LaneBlock("hr", "hr", "hr", 600.0, "60020 no", "do it", parked=True, hint="h1"),
-        LaneBlock(lane, "hr", "send/template_card", 60.0, "45009 called too often"),
+        LaneBlock("hr", "hr", "hr", 600.0, f"60020 {no.meaning}", no.what, parked=True, hint="h1"),
+        LaneBlock(lane, "hr", "send/template_card", 60.0, "45009 frequency limit"),
     ]
     site.database.run(lambda connection: block_lanes(connection, site.database.now, blocks))
     callback, event = "c" * 64, "e" * 32
     with site.database.writing() as connection:
         for table, row in _rows(card, callback, event, now).items():
             insert_rows(connection, metadata.tables[f"worker_{table}"], [row])
-        drift.keep(connection, "wecom_app", "hr", f"{card}-0", Contradiction("field", "a fact", "{}"), now)
+        drift.keep(
+            connection,
+            "wecom_app",
+            "hr",
+            f"{card}-0",
+            Contradiction("field", "page 90236: a field colour that the page does not have", "{}"),
+            now,
+        )
     assert pausing.audit is not None
     return FullOutbox(accepted, wrong, doubtful, waiting, held, card, callback, event, pausing.audit)
 

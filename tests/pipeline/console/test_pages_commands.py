@@ -290,7 +290,7 @@ def test_a_name_that_is_mistyped_is_told_of(site: Site) -> None:
     """As the command line does before it asks."""
     answered = Person(site).get("/commands/cancel?account=hrr")
 
-    assert "account hrr is none of hr, it" in answered.text
+    assert "there is no account hrr; use one of hr, it" in answered.text
 
 
 @pytest.mark.parametrize("role", ["reader", "support"])

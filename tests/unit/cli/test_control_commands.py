@@ -321,9 +321,9 @@ def test_what_is_mistyped_is_said(
     """In an emergency nobody is told that nothing is left to be sent, because of one letter."""
     word = command[0]
     for option, said in (
-        ("--account", "account hrr is none of hr"),
-        ("--channel", "channel hrr is none of wecom_app, "),
-        ("--kind", "kind hrr is none of badge, "),
+        ("--account", "there is no account hrr; use one of hr"),
+        ("--channel", "there is no channel hrr; use one of wecom_app, "),
+        ("--kind", "there is no kind hrr; use one of badge, "),
     ):
         assert 1 == run(*command, option, "hrr")
         assert f"worker: {said}" in capsys.readouterr().err
