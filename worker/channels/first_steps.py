@@ -1,6 +1,8 @@
 """The first account of each channel: its table, and where in the vendor's console each value is found, in order.
 
 A menu stands with the name that the console has in Chinese; the English names differ a little between its versions.
+They are as the guides of other products print them from the console (Dify, FanRuan, Tencent Cloud, NocoBase; read
+2026-11-25); of the list of apps under Customer Contact none has the English name, so it is ours.
 """
 
 from __future__ import annotations
@@ -63,17 +65,18 @@ _VISIBLE = ConsoleStep(
 )
 _TRUSTED = ConsoleStep(
     "",
-    "Company's trusted IP (企业可信IP) at the bottom of the app's page: add the address that `worker doctor --online`"
-    " tells. The page takes one only when the app has a trusted domain (可信域名, under 网页授权及JS-SDK) or a callback"
-    " address (接收消息服务器URL, the next step)",
+    "Company's Trusted IP (企业可信IP) at the bottom of the app's page: add the address that `worker doctor --online`"
+    " tells. The page takes one only when the app has a trusted domain (可信域名, under Web Authorization and JS-SDK,"
+    " 网页授权及JS-SDK) or a callback address (接收消息服务器URL, the next step)",
     "应用页面最下方的“企业可信IP”：填入 `worker doctor --online` 报出的地址。须先设置可信域名（网页授权及JS-SDK）"
     "或接收消息服务器URL（下一步），否则无法填写",
 )
 _CALLBACK = ConsoleStep(
     "{env}_CALLBACK_TOKEN, {env}_CALLBACK_AES_KEY",
-    "Receive messages > Set API receiving (接收消息 > 设置API接收): let it make Token and EncodingAESKey, write both"
-    " into .env and take the # from callback and public_url in worker.toml; start `worker receiver`; type its address,"
-    " PUBLIC_URL/callback/{account}, and save, which asks the receiver. Without buttons on cards it is not needed",
+    "Receive messages > Set to receive messages via API (接收消息 > 设置API接收): let it make Token and EncodingAESKey,"
+    " write both into .env and take the # from callback and public_url in worker.toml; start `worker receiver`; type"
+    " its address, PUBLIC_URL/callback/{account}, and save, which asks the receiver. Without buttons on cards it is not"
+    " needed",
     "接收消息 > 设置API接收：随机生成 Token 和 EncodingAESKey，写入 .env，并去掉 worker.toml 中 callback 与 public_url"
     " 前的 #；先启动 `worker receiver`，再填写 URL（public_url 加 /callback/{account}）并保存，保存时企业微信会来验证。"
     "卡片不带按钮则不需要",
@@ -134,8 +137,8 @@ FIRST_ACCOUNTS: Mapping[str, FirstAccount] = {
         steps=(
             ConsoleStep(
                 "{env}_SECRET",
-                "the group's menu > Message push (消息推送, before: 群机器人) > Add: of the address that it shows,"
-                " what stands behind key=",
+                "the group's menu > Message Push (消息推送, before: 群机器人) > Custom Message Push: of the"
+                " address that it shows, what stands behind key=",
                 "群聊右上角菜单 > 消息推送（原群机器人）> 添加：Webhook 地址中 key= 之后的部分",
             ),
         ),
