@@ -175,6 +175,8 @@ no connection: refused; the proxy refuses user and password; correct them in the
 无法连接：refused；代理拒绝用户名和密码；请在账号的 `proxy` 中更正
 database: its tables are at revision 3, this release needs 4; run `worker db upgrade`
 数据库：表结构版本为 3，本版本需要 4；请执行 `worker db upgrade`
+paused by wang (account hr): holiday
+由 wang 暂停（账号 hr）: holiday
 no answer; held: nothing makes a repeat safe
 没有应答；待人工确认：没有办法保证重复调用安全
 the response_code of job 3 has been used by job 12: each is good for one update; send a new card

@@ -148,8 +148,9 @@ def _doubt(part: Row, around: Surroundings) -> PartWait:
 def _queued(part: Row, around: Surroundings) -> Iterator[PartWait]:
     for pause in around.pauses:
         why = f": {pause.why}" if pause.why else ""
-        by = f"held by {pause.person}" if pause.job_id else f"paused by {pause.person}"
-        text = f"{by} ({pause.told()}){why}"
+        text = f"paused by {pause.person} ({pause.told()}){why}"
+        if pause.job_id:
+            text = f"held by {pause.person} ({pause.told()}){why}"
         yield PartWait(part["id"], WaitFor.PAUSE, text, pause.began_at, None, (pause.ending(),))
     own = _own(part, around)
     if own is not None:
