@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import pickle
 from collections import Counter
 from itertools import pairwise
 from pathlib import Path
@@ -233,6 +235,17 @@ def test_what_is_wrong_and_the_remedy_are_each_told_whole() -> None:
         "touser：有 2 项格式不对，第一处在位置 0（从 0 数起）；"
         "请使用 userid：1 到 64 个字母、数字或 - _ . @；群发给全员用 Everyone()；safe：没有这个取值；可用 0、1"
     )
+
+
+@pytest.mark.parametrize("lang", ["en", "zh"])
+def test_an_error_passes_between_processes(monkeypatch: pytest.MonkeyPatch, lang: str) -> None:
+    """Whole, as a pool of processes or a task's backend takes it."""
+    monkeypatch.setenv("WORKER_LANG", lang)
+    error = CheckFailed([Problem("text", "is empty", "give it a content")], channel="wecom_app")
+
+    for same in (copy.copy(error), pickle.loads(pickle.dumps(error))):
+        assert (str(error), error.problems, "wecom_app") == (str(same), same.problems, same.channel)
+        assert getattr(error, "__notes__", []) == getattr(same, "__notes__", [])
 
 
 def test_words_are_those_of_the_pages() -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import Any
 
 from worker.language import Lang, chosen, language, said
 
@@ -116,6 +117,9 @@ class CheckFailed(WorkerError):
     def __init__(self, problems: Sequence[Problem], *, channel: str | None = None):
         self.problems = tuple(problems)
         super().__init__("; ".join(str(problem) for problem in problems), channel=channel)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.problems,), vars(self)  # an exception is copied by its text otherwise
 
     def told(self, lang: Lang | None = None) -> str:
         """Every problem in a language; by default that of the person at the terminal."""
