@@ -1,31 +1,42 @@
-"""The docstrings below the attributes of a class, which Python itself does not keep."""
+"""The attributes of a class as its source has them: the docstrings below them are kept nowhere else."""
 
 from __future__ import annotations
 
 import ast
 import inspect
-import textwrap
+import sys
+from collections.abc import Iterator
 from functools import cache
+from itertools import pairwise
 
 
-@cache
 def attribute_docs(kind: type) -> dict[str, str]:
     """By name, with those of its bases; an attribute without one is left out."""
     found = dict[str, str]()
     for one in reversed(kind.__mro__):
         if one.__module__.startswith("worker."):
-            found |= _own(one)
+            found |= {name: doc for name, _, doc in attributes(one) if doc}
     return found
 
 
-def _own(kind: type) -> dict[str, str]:
-    (tree,) = ast.parse(textwrap.dedent(inspect.getsource(kind))).body
-    assert isinstance(tree, ast.ClassDef)
-    found = dict[str, str]()
-    for statement, below in zip(tree.body, tree.body[1:], strict=False):
-        match statement, below:
-            case ast.AnnAssign(target=ast.Name(id=name)), ast.Expr(ast.Constant(str() as text)):
-                found[name] = " ".join(text.split())
-            case ast.Assign(targets=[ast.Name(id=name)]), ast.Expr(ast.Constant(str() as text)):
-                found[name] = " ".join(text.split())
-    return found
+def attributes(kind: type) -> Iterator[tuple[str, ast.AnnAssign | ast.Assign, str]]:
+    """Those of the class itself: name, statement, and the docstring in one line; empty where there is none."""
+    for statement, below in pairwise([*_body(kind.__module__, kind.__qualname__), ast.Pass()]):
+        match below:
+            case ast.Expr(ast.Constant(str() as text)):
+                doc = " ".join(text.split())
+            case _:
+                doc = ""
+        match statement:
+            case ast.AnnAssign(target=ast.Name(id=name)) | ast.Assign(targets=[ast.Name(id=name)]):
+                yield name, statement, doc
+
+
+def _body(module: str, name: str) -> list[ast.stmt]:
+    (found,) = (one for one in _tree(module).body if isinstance(one, ast.ClassDef) and one.name == name)
+    return found.body
+
+
+@cache
+def _tree(module: str) -> ast.Module:
+    return ast.parse(inspect.getsource(sys.modules[module]))

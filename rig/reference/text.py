@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 import tomllib
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from functools import cache
 from pathlib import Path
@@ -30,6 +31,7 @@ class Voice:
         self.language = language
         self.said = set[str]()
         self.missing = list[str]()
+        self._anchors = Counter[str]()
 
     def __call__(self, english: str, *values: object) -> str:
         """The text in this language, in one line; `{}` stands for each value."""
@@ -47,10 +49,12 @@ class Voice:
         return (", " if self.language == "en" else "、").join(texts)
 
     def title(self, level: int, english: str, *values: object) -> str:
-        """A heading; the Chinese one has the anchor of the English one."""
+        """A heading; the Chinese one has the anchor of the English one, which the forge numbers when it comes again."""
         text = f"{'#' * level} {self(english, *values)}"
         anchor = anchor_of(english.format(*values) if values else english)
-        return f"{text} {{ #{anchor} }}\n" if self.language == "zh" and level > 1 else f"{text}\n"
+        times, self._anchors[anchor] = self._anchors[anchor], self._anchors[anchor] + 1
+        number = f"-{times}" if times else ""
+        return f"{text} {{ #{anchor}{number} }}\n" if self.language == "zh" and level > 1 else f"{text}\n"
 
     def table(self, head: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
         """A table; its cells are as they are to be shown."""

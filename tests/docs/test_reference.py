@@ -15,6 +15,7 @@ import typer
 from pydantic import BaseModel
 from typer.models import OptionInfo
 
+import worker
 from rig.reference.keys import channel_keys, keys
 from rig.reference.pages import PAGES, made, place_of
 from rig.reference.settings import variable_of
@@ -26,6 +27,7 @@ from worker.config.account_settings import AccountSettings
 from worker.config.channels import REGISTRY
 from worker.config.settings import Settings, load_settings
 from worker.domain.errors import ConfigurationError
+from worker.testing import plugin
 
 IN_BOTH = pytest.mark.parametrize("language", LANGUAGES)
 
@@ -163,3 +165,47 @@ def test_every_command_and_option_is_on_the_page(words: str, function: Any, lang
         shown = said or [taken]
         assert [] == [one for one in shown for one in one.split("/") if f"`{one}`" not in section[1]], words
         assert info.help, (words, name)
+
+
+# -- public names -----------------------------------------------------------------------------------------------------
+
+CHANNELS = {entry.home.partition(":")[2] for entry in REGISTRY.values()}
+"""Classes of ours behind the doors, which no application calls."""
+
+
+def public() -> Iterator[str]:
+    """Each public name: those of the stub, those behind the doors of channels, and the fixtures of the test kit."""
+    doors = {entry.door for entry in REGISTRY.values() if entry.door}
+    yield from (name for name in worker.__all__ if name not in doors)
+    for name in doors - {"wecom_app"}:
+        module = getattr(worker, name)
+        yield from (f"{name}.{one}" for one in module.__all__ if not inspect.ismodule(getattr(module, one)))
+    yield from (name for name, one in vars(plugin).items() if type(one).__name__ == "FixtureFunctionDefinition")
+
+
+@IN_BOTH
+def test_every_public_name_is_on_a_page(language: Language) -> None:
+    """As a heading, or in a table of what is the same elsewhere."""
+    pages = "".join(text_of(f"reference/{name}.md", language) for name in ("api", "messages", "testing"))
+    shown = set(re.findall(r"^(?:### |\| )`([\w.]+)`", pages, re.MULTILINE))
+
+    assert "enqueue" in shown
+    assert set() == {name for name in public() if name.rpartition(".")[2] not in CHANNELS} - shown
+
+
+def test_a_signature_is_that_of_the_function() -> None:
+    """With each parameter, its default, and what is returned; a default that is an object of ours is not told."""
+    text = text_of("reference/api.md", "en")
+
+    assert "wait_for(\n    source: Source,\n    job_id: JobId,\n    timeout_s: float = 30.0,\n    *,\n" in text
+    assert "    clock: SqlClock = ...,\n" in text
+    assert "text_hash(" in text
+    assert " object at 0x" not in text
+
+
+def test_no_page_names_a_field_that_is_gone() -> None:
+    """The fields of a message, as the class itself has them."""
+    text = text_of("reference/messages.md", "en")
+    section = text.partition("### `TextCard`\n")[2].partition("\n### ")[0]
+
+    assert list(worker.TextCard.model_fields) == re.findall(r"^\| `(\w+)`", section, re.MULTILINE)

@@ -22,7 +22,7 @@ class Labelled(IntEnum):
 
 
 class PartState(Labelled):
-    """State of one part; see the table of moves below."""
+    """State of one part of a job."""
 
     QUEUED = 0
     SENDING = 1
