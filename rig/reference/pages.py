@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from rig.reference import api, commands, settings
+from rig.reference import api, commands, errcodes, settings
 from rig.reference.text import Voice
 from rig.site.navigation import Language
 from rig.site.stage import DOCS
@@ -13,6 +13,7 @@ from rig.site.stage import DOCS
 PAGES: Mapping[str, Callable[[Voice], str]] = {
     "reference/settings.md": settings.page,
     "reference/commands.md": commands.page,
+    "reference/errcodes.md": errcodes.page,
     "reference/api.md": api.library_page,
     "reference/messages.md": api.messages_page,
     "reference/testing.md": api.kit_page,

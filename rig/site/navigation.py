@@ -147,6 +147,7 @@ NAVIGATION: tuple[str | Section, ...] = (
             "settings.md",
             "reference/settings.md",
             "reference/commands.md",
+            "reference/errcodes.md",
             Section("Python API", "Python API", ("reference/api.md", "reference/messages.md", "reference/testing.md")),
             "limits.md",
             "tokens.md",

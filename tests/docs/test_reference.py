@@ -22,6 +22,9 @@ from rig.reference.settings import variable_of
 from rig.reference.text import Voice, entries
 from rig.site.navigation import LANGUAGES, Language
 from worker.channels.registry import channel
+from worker.channels.wecom import errcodes as wecom
+from worker.channels.wecom_webhook import errcodes as webhook
+from worker.channels.youdu import errcodes as youdu
 from worker.cli.commands import app
 from worker.config.account_settings import AccountSettings
 from worker.config.channels import REGISTRY
@@ -165,6 +168,21 @@ def test_every_command_and_option_is_on_the_page(words: str, function: Any, lang
         shown = said or [taken]
         assert [] == [one for one in shown for one in one.split("/") if f"`{one}`" not in section[1]], words
         assert info.help, (words, name)
+
+
+# -- errcodes ---------------------------------------------------------------------------------------------------------
+
+
+@IN_BOTH
+def test_every_errcode_is_on_the_page(language: Language) -> None:
+    """With what it means, its class and what to do; of a channel what its own `explain` says first."""
+    text = text_of("reference/errcodes.md", language)
+    rows = dict(re.findall(r"^\| `(-?\d+)`(?: - `\d+`)? \| (.+)$", text, re.MULTILINE))
+
+    assert {str(one.code) for of in (wecom.ROWS, webhook.ROWS, youdu.ROWS) for one in of} == set(rows)
+    for code in (60020, 81013, 100005):
+        told = next(found for name in ("wecom_app", "youdu") if (found := channel(name).explain(code, language)))
+        assert rows[str(code)].startswith(told[0].partition("  ")[2])
 
 
 # -- public names -----------------------------------------------------------------------------------------------------

@@ -1,0 +1,64 @@
+"""The page of errcodes: what each means, what the worker does, and what a person does."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+
+from rig.reference.text import Voice
+from worker.channels.wecom import errcodes as wecom
+from worker.channels.wecom.errcodes.row import Class, Errcode
+from worker.channels.wecom_webhook import errcodes as webhook
+from worker.channels.youdu import errcodes as youdu
+from worker.language import said
+
+CATALOGUES: Mapping[str, tuple[Errcode, ...]] = {
+    "WeCom": wecom.ROWS,
+    "Only of webhooks": webhook.ROWS,
+    "Youdu": youdu.ROWS,
+}
+CLASSES: Mapping[Class, str] = {
+    Class.RETRY: "It is transient: the call is made again, and counts as an attempt.",
+    Class.TOKEN: "The token is bad: another one is fetched.",
+    Class.DEFER: "It is too early: the part waits, and no attempt is counted.",
+    Class.PERMANENT: "The request can never pass as it is: the part is rejected.",
+    Class.CONFIG: "A person has to act: the lane or the account is parked.",
+}
+"""What the worker does about each class."""
+
+
+def page(say: Voice) -> str:
+    """The whole page."""
+    return "\n".join(_sections(say))
+
+
+def _sections(say: Voice) -> Iterator[str]:
+    yield say.title(1, "Errcodes")
+    yield f"{say(INTRODUCTION)}\n"
+    yield say.table(("class", "what the worker does"), ((f"`{name}`", say(text)) for name, text in CLASSES.items()))
+    for heading, rows in CATALOGUES.items():
+        yield say.title(2, heading)
+        yield say.table(("errcode", "meaning", "class", "what to do"), (_row(say, one) for one in in_force(rows)))
+
+
+INTRODUCTION = (
+    "Every errcode of the catalogues, out of the program itself; `worker explain CODE` says the same with the scope"
+    " that the code stops. What is done about others stands in [a runbook](../runbooks/unheard-of-code.md)."
+)
+
+
+def in_force(rows: Iterable[Errcode]) -> list[Errcode]:
+    """The rows in order, each code once: a later row of the catalogue wins."""
+    return [one for _, one in sorted({one.code: one for one in rows}.items())]
+
+
+def _row(say: Voice, one: Errcode) -> list[str]:
+    codes = f"`{one.code}`" if one.last is None else f"`{one.code}` - `{one.last}`"
+    return [codes, _told(say, one.meaning), f"`{one.kind}`", _told(say, one.what)]
+
+
+def _told(say: Voice, text: str) -> str:
+    """A text of the catalogue, whose Chinese is in `worker.language`."""
+    found = said(text, say.language)
+    if say.language == "zh" and found == text:
+        say.missing.append(text)
+    return " ".join(found.split())
