@@ -5,10 +5,11 @@ The chart of the README, which has another form, is left out of the site.
 
 from __future__ import annotations
 
+import math
 import re
 
 _EDGE = re.compile(r"^ +(\S+) --> (\S+)$", flags=re.MULTILINE)
-WIDTH, HEIGHT = 110, 36
+WIDTH, HEIGHT, ASIDE = 110, 36, 7
 PLACES = {
     "queued": (330, 60),
     "sending": (330, 170),
@@ -17,7 +18,7 @@ PLACES = {
     "cancelled": (60, 60),
     "accepted": (195, 300),
     "partial": (330, 300),
-    "rejected": (465, 300),
+    "rejected": (490, 300),
     "exhausted": (60, 300),
 }
 """The middle of each state's box."""
@@ -50,9 +51,18 @@ def _box(name: str, is_final: bool) -> str:
 def _way(x1: float, y1: float, x2: float, y2: float) -> str:
     """A line between two boxes, from edge to edge, a little to its right so that two ways of a pair stay apart."""
     dx, dy = x2 - x1, y2 - y1
-    length = (dx * dx + dy * dy) ** 0.5
-    aside_x, aside_y = -dy / length * 7, dx / length * 7
-    share = min(WIDTH / 2 / abs(dx) if dx else 1, HEIGHT / 2 / abs(dy) if dy else 1)
-    from_x, from_y = x1 + dx * share + aside_x, y1 + dy * share + aside_y
-    to_x, to_y = x2 - dx * share + aside_x, y2 - dy * share + aside_y
+    length = math.hypot(dx, dy)
+    aside_x, aside_y = -dy / length * ASIDE, dx / length * ASIDE
+    out, into = _edge(dx, dy, aside_x, aside_y), _edge(-dx, -dy, aside_x, aside_y)
+    from_x, from_y = x1 + aside_x + dx * out, y1 + aside_y + dy * out
+    to_x, to_y = x2 + aside_x - dx * into, y2 + aside_y - dy * into
     return f"M{from_x:.0f} {from_y:.0f} {to_x:.0f} {to_y:.0f}"
+
+
+def _edge(dx: float, dy: float, aside_x: float, aside_y: float) -> float:
+    """How many times (dx, dy) lead from a place beside a box's middle to the box's edge."""
+    return min(
+        half / abs(step) - aside / step
+        for half, step, aside in ((WIDTH / 2, dx, aside_x), (HEIGHT / 2, dy, aside_y))
+        if step
+    )
