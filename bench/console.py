@@ -88,16 +88,17 @@ def _measure(name: str, given: argparse.Namespace) -> tuple[float, float]:
 def _beside_a_worker(
     stack: Stack, vendor: Vendor, contents: Contents, given: argparse.Namespace
 ) -> tuple[float, float]:
-    with topped_up(stack.config, vendor.url), _served(stack) as address:
+    site = Site(load_settings(stack.config), stack.database, stack.accounts)
+    with topped_up(stack.config, vendor.url), served(site) as address:
         worker = stack.worker(threads=64, loglevel="INFO")
         until(lambda: vendor.sends() >= WARM_UP, [worker], START_S, f"{WARM_UP} calls", lambda: f"{vendor.sends()}")
-        slowest = _pages(address, contents.pages(), given.samples)
+        slowest = ask_for(address, contents.pages(), given.samples)
         ratios = [_round(address, vendor, contents.pages(), given.seconds, n % 2 == 1) for n in range(given.pairs)]
     print(f"  with {READERS} readers: " + " ".join(f"{ratio:.3f}" for ratio in ratios), flush=True)
     return slowest, statistics.median(ratios)
 
 
-def _pages(address: str, pages: Mapping[str, str], samples: int) -> float:
+def ask_for(address: str, pages: Mapping[str, str], samples: int) -> float:
     """Asks for each page in turn; the p95 of the slowest in milliseconds."""
     spent: dict[str, list[float]] = {name: [] for name in pages}
     with requests.Session() as session:
@@ -169,9 +170,8 @@ class _Known:
 
 
 @contextmanager
-def _served(stack: Stack) -> Iterator[str]:
+def served(site: Site) -> Iterator[str]:
     """The console over HTTP; its address."""
-    site = Site(load_settings(stack.config), stack.database, stack.accounts)
     listening = socket.create_server(("127.0.0.1", 0))
     listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # as the console's own server has it
     config = uvicorn.Config(guarded(site, _Known()), log_config=None, access_log=False, lifespan="off")

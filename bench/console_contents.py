@@ -22,8 +22,8 @@ from worker.outbox.upkeep.indexing import index_lot
 
 PEOPLE = 10_000
 IN_DOUBT, CALLBACKS, EVENTS, COMMANDS = 500, 20_000, 1_000, 2_000
-PARTS = 2_000
-"""Of one job that has many."""
+LARGE, PARTS = 100_000, 2_000
+"""Recipients of one job, and parts of another one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +72,7 @@ class Contents:
 def fill(database: Database, accounts: AccountSource, jobs: int) -> Contents:
     """So many ended jobs, and the rest."""
     doubtful = _in_doubt(database, accounts)
-    large = _large(database, accounts, 100_000)
+    large = _large(database, accounts, LARGE)
     many = _large(database, accounts, 1)
     _give_parts(database, many)
     _end(database, (large, many))

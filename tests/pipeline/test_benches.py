@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 import requests
 
-from bench import illness, kit, ordering, profile, scale
+from bench import console, console_contents, illness, kit, ordering, profile, scale
 from bench.arrivals import Arrivals, most, most_aligned, used
 from bench.members import FULL, QUICK, Scale
 from bench.priorities_judge import lateness, least_share, waits_since
@@ -21,9 +21,13 @@ from bench.producers_process import produce, producers_engine
 from bench.producers_watch import Watch, is_refused_a_wait, sees_a_wait
 from bench.profile_counters import Steps
 from bench.throughput_rig import BenchFailed
+from rig.stack import ACCOUNT
 from rig.tcp_door import Door
 from tests.support.runtime import an_account
 from worker.config.accounts import FixedAccounts
+from worker.config.settings import Settings
+from worker.console.site import Site
+from worker.outbox.engine.database import Database
 
 
 def test_scale_measures_every_step_of_every_claim(
@@ -49,6 +53,24 @@ def test_the_kits_bench_times_every_story(tmp_path: Path) -> None:
 
     assert {"test_text": 2, "test_press": 2, "test_rollback": 2} == {name: len(times) for name, times in found.items()}
     assert all(time > 0 for times in found.values() for time in times)
+
+
+def test_the_consoles_bench_asks_for_every_page(
+    database: Database, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Each is there, on every database, and is timed."""
+    sizes = {"PEOPLE": 10, "IN_DOUBT": 2, "CALLBACKS": 2, "EVENTS": 2, "COMMANDS": 2, "LARGE": 2_500, "PARTS": 3}
+    for name, value in sizes.items():
+        monkeypatch.setattr(console_contents, name, value)
+    accounts = FixedAccounts([an_account(ACCOUNT)])
+    pages = console_contents.fill(database, accounts, 20).pages()
+
+    with console.served(Site(Settings(), database, accounts)) as address:
+        slowest = console.ask_for(address, pages, 2)
+
+    printed = capsys.readouterr().out
+    assert [] == [name for name in pages if f"  {name} " not in printed]
+    assert slowest > 0
 
 
 @pytest.mark.parametrize("server", ["postgres_url", "mariadb_url"])
