@@ -13,8 +13,9 @@ from tests.browser import chromium
 from tests.browser.busy_outbox import STEP_S, two_busy_hours
 from tests.browser.console_stand import console_stand, sign_in
 from tests.browser.every_message import send_everything
-from tests.browser.sender import APP, CORP, PERSON, Sender
+from tests.browser.sender import APP, CORP, GROUP, PERSON, Sender
 from tests.browser.watched_page import Look, WatchedPage, watched
+from tests.support import youdu_client
 from worker.cli.demo.application import APPROVERS, Application
 from worker.cli.demo.stage import SETTINGS, DemoStage
 from worker.simulator import SimulatorSettings, running
@@ -25,9 +26,20 @@ TOPS = {
     "inbox-narrow": "article.entry:has(button[value=pass])",
     "console-limits": "section:has(form.row)",
     "console-jobs": "main form >> nth=1",
+    "wecom-app-narrow": "article.entry:has-text('周五') >> nth=0",
+    "wecom-webhook-narrow": "article.entry:has(table)",
+    "wecom-external-narrow": "article.entry",
+    "youdu-narrow": "article.entry >> nth=4",
 }
 """What stands at the top of a picture, where that is not the top of the page."""
 IN_TIME = 60_000
+CHANNELS = {
+    "wecom-app-narrow": ConversationKey("app", f"{CORP}/{APP}", PERSON),
+    "wecom-webhook-narrow": ConversationKey("webhook", "group", GROUP),
+    "wecom-external-narrow": ConversationKey("campaign", CORP, PERSON),
+    "youdu-narrow": ConversationKey("youdu", youdu_client.APP, PERSON),
+}
+"""A conversation of each channel, whose picture stands on its page."""
 Take = Callable[[WatchedPage, str], None]
 
 
@@ -77,6 +89,10 @@ def _messages(browser: Browser, shot: Take) -> None:
         with watched(browser, url, Look("zh", "dark", 390)) as page:
             page.open(PageQuery(at=ConversationKey("app", f"{CORP}/{APP}", PERSON)).url())
             shot(page, "inbox-narrow")
+        with watched(browser, url, Look("en", "light", 390)) as page:
+            for name, key in CHANNELS.items():
+                page.open(PageQuery(at=key).url())
+                shot(page, name)
 
 
 def _console(browser: Browser, shot: Take) -> None:
