@@ -8,7 +8,7 @@ import inspect
 import re
 import typing
 from collections.abc import Iterator
-from dataclasses import dataclass, is_dataclass
+from dataclasses import dataclass, is_dataclass, replace
 from types import FunctionType, ModuleType
 from typing import Any
 
@@ -151,8 +151,8 @@ def _text(annotation: Any) -> str:
 def fields(of: type) -> list[Field]:
     """The fields of a model, a dataclass, an enum or an options table, with those of its bases."""
     if typing.is_typeddict(of):
-        types = {one.name: one.type for one in _attributes(of)}
-        return [Field(one.name, types[one.name], "", one.meaning) for one in _cut(of.__doc__)[1]]
+        told = {one.name: one.meaning for one in _cut(of.__doc__)[1]}
+        return [replace(one, meaning=told.get(one.name, "")) for one in _attributes(of)]
     found = dict[str, Field]()
     for base in reversed(of.__mro__):
         if base.__module__.startswith("worker."):
@@ -199,7 +199,7 @@ def methods(of: type) -> Iterator[Method]:
     foreign = {name for base in of.__mro__ if not base.__module__.startswith("worker.") for name in dir(base)}
     for name, one in vars(of).items():
         found = one.__func__ if isinstance(one, classmethod | staticmethod) else one
-        if isinstance(found, FunctionType) and not name.startswith("_") and name not in foreign and found.__doc__:
+        if isinstance(found, FunctionType) and not name.startswith("_") and name not in foreign:
             yield method(name, found)
 
 

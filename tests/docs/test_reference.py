@@ -16,6 +16,8 @@ from pydantic import BaseModel
 from typer.models import OptionInfo
 
 import worker
+from rig.reference import names
+from rig.reference.api import DOORS
 from rig.reference.keys import channel_keys, keys
 from rig.reference.pages import PAGES, made, place_of
 from rig.reference.settings import variable_of
@@ -209,6 +211,31 @@ def test_every_public_name_is_on_a_page(language: Language) -> None:
 
     assert "enqueue" in shown
     assert set() == {name for name in public() if name.rpartition(".")[2] not in CHANNELS} - shown
+
+
+def test_every_public_name_and_field_has_a_meaning() -> None:
+    """Each function, class, method, property and field, each key of the options and each fixture, in its docstring."""
+    found = [told for name, one in described() for told in without_meaning(name, one)]
+
+    assert [] == found + [one.name for one in names.fixtures() if not one.meaning]
+
+
+def described() -> Iterator[tuple[str, Any]]:
+    """What has a section of its own on a page."""
+    yield from (*names.library().items(), *names.kit().items())
+    for of in DOORS:
+        yield from ((f"{of}.{name}", one) for name, one in names.door(of).items())
+
+
+def without_meaning(name: str, one: Any) -> Iterator[str]:
+    """What of a public name is not explained."""
+    is_function = names.is_function(one)
+    if not (names.method(name, one).paragraphs if is_function else names.paragraphs(one)):
+        yield name
+    if not is_function:
+        rows = [*(names.fields(one) if names.has_fields(one) else ()), *names.properties(one)]
+        yield from (f"{name}.{row.name}" for row in rows if not row.meaning)
+        yield from (f"{name}.{each.name}" for each in names.methods(one) if not each.paragraphs)
 
 
 def test_a_signature_is_that_of_the_function() -> None:

@@ -276,11 +276,17 @@ class Settings(BaseSettings):
     seal_key: SecretFrom = SecretFrom(env="WORKER_SEAL_KEY")
     """The key of the secrets in `worker accounts`; two with a blank between them while they are sealed anew."""
     delivery: DeliverySettings = DeliverySettings()
+    """The table `[delivery]`: how parts are delivered."""
     retention: RetentionSettings = RetentionSettings()
+    """The table `[retention]`: how long what ended is kept."""
     logs: LogSettings = LogSettings()
+    """The table `[logs]`: what processes log."""
     staging: StagingSettings = StagingSettings()
+    """The table `[staging]`: what keeps calls from people, where this is no production."""
     notify: NotifySettings = NotifySettings()
+    """The table `[notify]`: which operators are told of what."""
     console: ConsoleSettings = ConsoleSettings()
+    """The table `[console]`: the console's address, and who signs in."""
     _file: SettingsFile | None = PrivateAttr(None)
 
     @property

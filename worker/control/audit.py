@@ -44,14 +44,19 @@ class AuditEntry:
     """One command of a person."""
 
     id: str
+    """32 hexadecimal digits, a UUIDv7."""
     action: str
+    """The command, such as `resolve`; given in the console, `console.resolve`."""
     person: str
+    """The name of the person who gave it: the system's user, or another that was given."""
     why: str
+    """The reason in the person's own words."""
     asked: Mapping[str, Any]
     """The filter, and what was to be done."""
     counts: Mapping[str, int]
     """What became of how many parts so far."""
     began_at: datetime
+    """When it began, by the database's clock."""
     ended_at: datetime | None
     """None: it goes on, or was cut short."""
 

@@ -59,7 +59,9 @@ class OpenJobs:
     """The jobs of a filter of which something could still be sent when it was asked; with `created_from` all of it."""
 
     wanted: JobFilter
+    """The filter that was asked for."""
     ids: tuple[str, ...]
+    """Ids of the jobs."""
     counts: Mapping[tuple[str, str], int]
     """(Account, kind) -> how many jobs."""
     parts: Mapping[str, int]

@@ -41,6 +41,7 @@ class PersonTraces:
     """The jobs that name a person."""
 
     recipient: str = field(repr=False)
+    """The person's id as it was asked for."""
     ids: tuple[str, ...]
     """Oldest first."""
     followers: tuple[str, ...]
@@ -60,9 +61,11 @@ class ErasedPerson:
     left: int
     """Jobs that are open or in doubt, and name the person still: erase once more when they have ended."""
     callbacks: int
+    """Callbacks of which only kind and time are left."""
     unheard: int
     """Callbacks that a hook has yet to hear, which are left: erase once more."""
     chats: int
+    """Single chats with the person that were forgotten."""
 
 
 def find_person(recipient: str, *, settings: Settings | None = None) -> PersonTraces:

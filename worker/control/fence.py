@@ -36,6 +36,7 @@ class Restored:
     """What may have gone out since a backup was made."""
 
     since: datetime
+    """When the backup was made."""
     ids: tuple[str, ...]
     """The jobs, oldest first."""
     counts: Mapping[tuple[str, str], int]

@@ -38,7 +38,9 @@ class Paused:
     """A pause that stands now, and the id of the audit's row; None: it stood already."""
 
     audit: str | None
+    """Id of the audit's row; None: the pause stood already."""
     pause: Pause
+    """The pause that stands now."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +48,9 @@ class Resumed:
     """Pauses that ended, and the id of the audit's row."""
 
     audit: str
+    """Id of the audit's row."""
     pauses: tuple[Pause, ...]
+    """The pauses that ended."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +58,9 @@ class HeldJobs:
     """Jobs that are held, or were released."""
 
     audit: str
+    """Id of the audit's row."""
     jobs: tuple[str, ...]
+    """Ids of the jobs that were held, or released, by this command."""
     left: tuple[str, ...]
     """The given ids of which nothing is to be sent any more, or that were held, or released, already."""
 

@@ -34,7 +34,9 @@ class SentJobs:
     """The jobs of a filter whose messages may be taken back, as they were when it was asked."""
 
     wanted: JobFilter
+    """The filter that was asked for."""
     ids: tuple[str, ...]
+    """Ids of the jobs."""
     counts: Mapping[tuple[str, str], int]
     """(Account, kind) -> how many jobs."""
     missing: tuple[str, ...] = ()

@@ -44,11 +44,15 @@ class ReplayableJobs:
     """The jobs of a filter that did not reach all recipients, as they were when it was asked."""
 
     wanted: JobFilter
+    """The filter that was asked for."""
     accepted: bool
+    """Whether jobs that reached all recipients are among them."""
     unknown: bool
+    """Whether jobs are among them of which it is not known whom they reached."""
     since: datetime | None
     """When the run began with which this one goes on; None: it goes on with none."""
     ids: tuple[str, ...]
+    """Ids of the jobs."""
     counts: Mapping[tuple[str, str], int]
     """(Account, state) -> how many jobs."""
     lately: int = 0
@@ -64,9 +68,11 @@ class ReplayedJobs:
     audit: str
     """Id of the row that says who replayed them, and why."""
     replays: int
+    """How many jobs were enqueued."""
     first: str | None
     """The first new job; None: there is none."""
     refused: int
+    """How many jobs were not replayed."""
     reasons: Mapping[str, str]
     """Jobs that were not replayed -> why; of 1,000 at most."""
 

@@ -46,9 +46,13 @@ class Left(StrEnum):
     """Why a part stays as it is."""
 
     MOVED_ON = "moved_on"
+    """It is not in doubt any more: it was answered, or is repeated."""
     NO_MEDIA_ID = "no_media_id"
+    """An upload or a track: what it was to bring was lost with the answer, so it can only be said not to be sent."""
     NO_MSGID = "no_msgid"
+    """A group send of which no msgid was given: the search for another could take its task for its own."""
     NEWER_RELEASE = "newer_release"
+    """A newer release enqueued it: say it with that one's command."""
 
     @property
     def text(self) -> str:
@@ -69,6 +73,7 @@ class Unknowns:
     """The parts in doubt that a filter had when it was asked."""
 
     wanted: JobFilter
+    """The filter that was asked for."""
     parts: Mapping[str, int]
     """Part ids -> the number of each one's last call, by which a repeat that was made since is told."""
     counts: Mapping[tuple[str, str], int]
@@ -85,6 +90,7 @@ class Decided:
     audit: str
     """Id of the row that says who decided, and why."""
     decided: int
+    """How many parts were decided."""
     left: Mapping[Left, int]
     """Why parts stay as they are -> how many."""
 

@@ -21,6 +21,7 @@ class Secret:
     """A secret that never shows itself: reading it is a call, and its `repr` is a row of stars."""
 
     read: Callable[[], str] = field(repr=False)
+    """Reads the secret, anew each time."""
 
     def __repr__(self) -> str:
         return "Secret(***)"
@@ -50,6 +51,7 @@ class Egress:
     ca: str | None = None
     """Trusted authorities: `system`, or the path of a PEM bundle; None: the bundle of `certifi`."""
     client_certificate: ClientCertificate | None = None
+    """What the account shows itself with to the vendor's server; None: nothing."""
     connect_timeout_s: float = 5.0
     """Seconds that making a connection may take in all, the look-up of the name left out."""
     connections: int = 64
@@ -74,11 +76,18 @@ class Account:
     """One configured account. `settings` are the channel's own keys (`corpid`, `agentid`, `callback`, ...)."""
 
     name: str
+    """The account's name in the settings."""
     channel: str
+    """The name of its channel, as the settings have it."""
     base_url: str
+    """Where its calls go, without a slash at the end, such as `https://qyapi.weixin.qq.com`."""
     settings: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    """The keys of its channel, as they are written in its table."""
     secret: Secret | None = None
+    """What the vendor gave: an app's secret, a webhook's key, a Youdu app's AES key; None: there is none, for tokens
+    come from elsewhere."""
     egress: Egress = DIRECT
+    """The way out that calls take to the vendor."""
     limits: Mapping[str, int] = field(default_factory=dict)
     """Amounts that override the channel's profile, by limit name; 0 switches a limit off."""
     share: float | Mapping[str, float] = 1.0
@@ -90,6 +99,7 @@ class Account:
     weight: float = 1.0
     """Its share of the threads beside other accounts with work: 2 gets twice as much as 1."""
     allow_everyone: bool = False
+    """Whether `Everyone()` may be used."""
     quiet_hours: str = NONE
     """When nothing of it is put before people, as `"22:00-07:00 Asia/Shanghai"`; `none`: at no time."""
     staging: Staging = LIVE

@@ -17,6 +17,7 @@ class WorkerError(Exception):
     """Base of all errors of this package; the text says what to change.
 
     The text is English. With `WORKER_LANG=zh` a traceback has the Chinese below it, and `told` says it anywhere.
+    Its `channel`, `job` (an id) and `code` (the vendor's errcode) say what it is about; None where that is not known.
     """
 
     def __init__(self, text: str, *, channel: str | None = None, job: str | None = None, code: int | None = None):
@@ -83,6 +84,7 @@ class Problem:
     remedy: str
     """What the caller should change."""
     limit: int | None = None
+    """The most that is allowed, in `unit`; None: it is about no amount."""
     unit: str | None = None
     """`bytes`, `characters`, `entries`, ..."""
     size: int | None = None

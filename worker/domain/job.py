@@ -32,13 +32,19 @@ class Kind(StrEnum):
     """The kinds there are today. The column is open text: a new kind is a function and a row, no migration."""
 
     SEND = "send"
+    """A message to recipients."""
     RECALL = "recall"
+    """Takes back the messages of a job."""
     UPLOAD = "upload"
+    """Uploads a file; its receipt is a media_id or a URL."""
     UPDATE_CARD = "update_card"
+    """Updates a card that was sent."""
     SEND_CHAT = "send_chat"
     """A send to group chats: the vendor gives no msgid for it."""
     CREATE_CHAT = "create_chat"
+    """Makes a group chat of the app; its receipt is a chatid."""
     CHANGE_CHAT = "change_chat"
+    """Changes a group chat of the app."""
     TRACK = "track"
     """Reads the status of a group send in rounds, until nothing can change any more."""
     REMIND = "remind"
@@ -49,8 +55,11 @@ class Priority(IntEnum):
     """Urgent goes before normal before bulk inside one lane."""
 
     URGENT = 0
+    """Goes first; a recall is urgent by default."""
     NORMAL = 1
+    """The default of all that is no recall and no track."""
     BULK = 2
+    """Goes last; a track is bulk by default."""
 
 
 class RepeatRule(StrEnum):

@@ -60,6 +60,7 @@ class JobFilter:
     account: str | None = None
     """The account's name in the settings."""
     channel: str | None = None
+    """The name of its channel, as the settings have it."""
     kind: str | None = None
     """`send`, `recall`, ..."""
     state: str | None = None
@@ -74,6 +75,7 @@ class JobFilter:
     dedupe_key: str | None = None
     """The producer's; the account has to be given too."""
     order_key: str | None = None
+    """The producer's; jobs of any account may have it."""
     msgid: str | None = None
     """The vendor's id of a message of the job."""
     errcode: int | None = None

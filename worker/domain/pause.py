@@ -20,15 +20,23 @@ class Pause:
     """
 
     id: str
+    """32 hexadecimal digits, a UUIDv7."""
     parked_until: int
     """The `not_before` of parts that wait for its end: behind `FOREVER`, and its own, so that they are found by it."""
     began_at: datetime
+    """When it began, by the database's clock."""
     person: str
+    """The name of the person who paused, or who holds the job."""
     why: str
+    """The reason in the person's own words."""
     account: str | None = None
+    """Only jobs of this account; None: of any."""
     channel: str | None = None
+    """Only jobs of this channel; None: of any."""
     kind: str | None = None
+    """Only jobs of this kind; None: of any."""
     tag: str | None = None
+    """Only jobs with this tag; None: with any or none."""
     job_id: str | None = None
     """The one job that is held; None: the pause is of all jobs with the rest."""
 

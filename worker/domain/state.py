@@ -25,27 +25,44 @@ class PartState(Labelled):
     """State of one part of a job."""
 
     QUEUED = 0
+    """It waits: for its turn, its time, its lane, or another job."""
     SENDING = 1
+    """Its call is marked: the first byte may have left."""
     ACCEPTED = 2
+    """The vendor took it for every recipient."""
     PARTIAL = 3
+    """The vendor took it, and refused some recipients."""
     REJECTED = 4
+    """It was refused for good, by the vendor or by the worker."""
     EXHAUSTED = 5
+    """It was tried as often, or for as long, as it may be."""
     UNKNOWN = 6
+    """It may have been sent: no answer says what became of it."""
     EXPIRED = 7
+    """Its `expires_at` passed before it was sent."""
     CANCELLED = 8
+    """It was cancelled, or recalled, before it was sent."""
 
 
 class JobState(Labelled):
     """State of a job: a pure function of its parts (`job_state`)."""
 
     OPEN = 0
+    """Some parts are queued or sending."""
     ACCEPTED = 2
+    """All parts are accepted."""
     PARTIAL = 3
+    """Some recipients or parts were taken, others not."""
     REJECTED = 4
+    """No part was taken, and some were rejected."""
     EXHAUSTED = 5
+    """No part was taken or rejected, and some are exhausted."""
     UNKNOWN = 6
+    """No part is open, and some are unknown."""
     EXPIRED = 7
+    """Every part expired or was cancelled, and some expired."""
     CANCELLED = 8
+    """All parts were cancelled."""
 
 
 Q, S, A, P, R, X, U, E, C = PartState

@@ -34,8 +34,11 @@ class NewJob(Options):
     """One job for `enqueue_many`; the fields are the arguments of `enqueue`."""
 
     account: str
+    """The account's name in the settings."""
     message: Message
+    """The message, or the file to upload."""
     to: Recipient | None = None
+    """The recipients; None for an upload, and for a group robot, which posts to its own chat."""
 
 
 @enqueues

@@ -39,7 +39,9 @@ class JobRef(NamedTuple):
     """A reference to a job, which is in the outbox once the caller commits."""
 
     id: str
+    """32 hexadecimal digits, a UUIDv7."""
     state: JobState = JobState.OPEN
+    """`JobState.OPEN`; of an earlier job, its state now."""
     created: bool = True
     """False: the dedupe key belongs to an earlier job of the same content; this is that job."""
     warnings: tuple[str, ...] = ()

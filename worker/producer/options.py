@@ -77,16 +77,25 @@ class Options:
     """The options that every kind of job may have beside its content."""
 
     priority: PriorityName | Priority = "normal"
+    """Which part goes first where a limit is short: `urgent`, `normal` or `bulk`."""
     due_at: Instant | None = None
+    """When it is sent at the earliest: an aware datetime, or a timedelta or seconds from the database's now; None:
+    now."""
     expires_at: Instant | None = None
+    """From when on it is not sent any more, written as `due_at`; None: it never expires."""
     dedupe_key: str | None = None
+    """Up to 200 characters; a second job of the account with the same key and content is the first one. None: no
+    key."""
     order_key: str | None = None
+    """Up to 200 characters; parts of an account's jobs with the same key are sent one at a time. None: no order."""
     on_gap: OnGap = "hold"
     """What the parts behind one that is held in doubt, exhausted or parked do: `hold` (wait) or `skip` (go on)."""
     tags: Sequence[str] = ()
+    """Up to 50 words of your own, of up to 100 characters each."""
     tenant: str | None = None
     """The team it is of, where several share the account's limits; None: as its tags say, or none."""
     on_unknown: OnUnknown | None = None
+    """What is done with a part in doubt: `hold`, `resend`, or, as with None, `default`: what its account says."""
     quiet_hours: str | None = None
     """When it is not put before people; `none`: at any time; None: as its account says."""
     overflow: Overflow = "refuse"

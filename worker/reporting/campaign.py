@@ -36,11 +36,13 @@ class Stage(StrEnum):
     """The progress of one task."""
 
     NOT_CREATED = "not_created"
+    """The vendor has no task: its part was refused, was not sent, or is not yet."""
     UNKNOWN = "unknown"
     """The call that creates the task is in doubt."""
     WAITING = "waiting"
     """No member has sent yet, as far as was read."""
     PARTLY_SENT = "partly_sent"
+    """Some members have sent, as far as was read."""
     FINISHED = "finished"
     """Every member has sent, and none of their customers waits any more."""
     CANCELLED = "cancelled"
@@ -54,10 +56,13 @@ class Task:
     """One task of a campaign: one part of the job."""
 
     part: str
+    """Id of its part: `<job id>-<n>`."""
     stage: Stage
+    """How far it has come."""
     members: int
     """Members who were asked to send, as far as was read."""
     members_done: int
+    """How many of them have sent, as far as was read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,9 +74,13 @@ class CampaignReport:
     """
 
     job: str
+    """Id of the job."""
     tasks: tuple[Task, ...]
+    """Its tasks, one for each part, in order."""
     asked: int
+    """How many recipients the lists have together."""
     sent: tuple[str, ...] = field(repr=False)
+    """Recipients to whom a member has sent it."""
     waiting: tuple[str, ...] = field(repr=False)
     """Recipients whose member has not sent, or of whom nothing was read yet."""
     quota_spent: tuple[str, ...] = field(repr=False)

@@ -24,6 +24,7 @@ class CardCodes:
     job: str
     """The job that sent the card: the one that was named, or a replay of it."""
     part: str
+    """Id of the part that sent the card: `<job id>-<n>`."""
     left: int
     """Its response_codes that no update has used or is using now; each is good for one update."""
     until: datetime | None

@@ -27,6 +27,7 @@ class JobPage:
     """Jobs, newest first."""
 
     jobs: tuple[JobSummary, ...]
+    """The jobs of this page, newest first."""
     before: str | None
     """What to give as `before` for the next page; None: there is none."""
     is_cut_short: bool
@@ -104,9 +105,13 @@ class JobCount:
     """How many jobs of an account are of a kind and in a state."""
 
     account: str
+    """The account's name in the settings."""
     kind: str
+    """`send`, `recall`, `update_card`, ..., see `Kind`."""
     state: JobState
+    """The state that they are in."""
     jobs: int
+    """How many jobs."""
     asked: int
     """Recipients that they were asked to reach."""
 

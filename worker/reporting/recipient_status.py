@@ -128,10 +128,15 @@ class RecipientStatus(StrEnum):
     """The status of one recipient; every recipient of a job has exactly one at every moment."""
 
     ACCEPTED = "accepted"
+    """The vendor took the call for them; of a text that was split, every call."""
     UNDETERMINED = "undetermined"
+    """A call for them is in doubt: it may have been carried out."""
     NOT_YET = "not_yet"
+    """A call for them is still to come, or in the air."""
     REFUSED = "refused"
+    """The vendor refused them for good, or they are suppressed."""
     NOT_SENT = "not_sent"
+    """Nothing was sent to them, and nothing will be."""
 
 
 # For a recipient in several parts (a card update of several calls): the first of these that one of the parts has.
@@ -164,11 +169,17 @@ class Counts:
     """How many recipients; asked = accepted + refused + undetermined + not_sent + not_yet."""
 
     asked: int
+    """How many recipients the job names; everyone, or everyone of a sender, counts as one."""
     accepted: int
+    """The vendor took the call for them; of a text that was split, every call."""
     refused: int
+    """The vendor refused them for good, or they are suppressed."""
     undetermined: int
+    """A call for them is in doubt: it may have been carried out."""
     not_sent: int
+    """Nothing was sent to them, and nothing will be."""
     not_yet: int
+    """A call for them is still to come, or in the air."""
 
 
 def recipients_by_status(

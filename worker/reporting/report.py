@@ -36,9 +36,14 @@ class Receipt:
     """What the vendor returned for one call that it accepted."""
 
     part: str
+    """Id of its part: `<job id>-<n>`."""
     accepted_at: datetime
+    """When it was recorded, by the database's clock."""
     msgid: str | None
+    """The vendor's id of the message, by which it is recalled; None: the vendor gave none, as of uploads, group chats,
+    webhooks and Youdu."""
     media_id: str | None
+    """The vendor's id of an uploaded file; None: the call was another, or gave a URL."""
     url: str | None
     """The URL of a permanent picture (`uploadimg`)."""
     chatid: str | None
@@ -48,11 +53,13 @@ class Receipt:
     created_at: datetime | None
     """When the vendor made the media_id of an upload, by its clock in whole seconds; None: it did not say."""
     recalled_at: datetime | None
+    """When a recall of the message was accepted; None: it was not recalled."""
     from_repeat: bool
     """True when only a repeat's answer proves that the call was accepted."""
     not_sent: bool
     """True when no call was needed: the target of a recall never left."""
     warning: str | None
+    """The vendor's warning, or the promised id that its answer lacks; None: neither."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,13 +67,17 @@ class Failure:
     """One recipient the vendor refused."""
 
     part: str
+    """Id of its part: `<job id>-<n>`."""
     recipient: str = field(repr=False)
+    """The recipient as the producer wrote it."""
     kind: str
     """`user`, `party` or `tag`."""
     field_name: str
     """The list of the vendor's answer that named it, such as `invaliduser`."""
     errcode: int
+    """The errcode of the answer that named it; 0: the answer took the others, or no call was made for it."""
     failed_at: datetime
+    """When it was recorded, by the database's clock."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,17 +85,28 @@ class AttemptReport:
     """One call and its outcome."""
 
     claim: int
+    """The number of the mark that the call began with; a later call of the part has a higher one."""
     outcome: str
+    """`accepted`, `partial`, `rejected`, `retry`, `wait`, `parked`, `stale_token`, `progress`, `held` or `unknown`; a
+    late answer leaves `unknown`."""
     reason: str | None
+    """Why the call was not accepted, for people; None: it was, for all recipients or for some."""
     http_status: int | None
+    """The status of the HTTP response; None: none came."""
     errcode: int | None
+    """The vendor's errcode; None: no readable answer came."""
     errmsg: str | None
+    """The vendor's text beside the errcode, without tokens and secrets; None: it gave none."""
     hint: str | None
     """The vendor's trace number; its support asks for it."""
     duration_ms: int | None
+    """Milliseconds that the call took; None: its process ended before the call did."""
     doubtful: bool
+    """True while no readable answer has come: the vendor may have carried the call out."""
     started_at: datetime
+    """When the call was marked, before its first byte could leave."""
     ended_at: datetime
+    """When its result or its doubt was recorded; a late answer does not move it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,11 +114,18 @@ class PartReport:
     """One vendor call of the job, with every attempt at it."""
 
     id: str
+    """`<job id>-<n>`; `n` counts from 0."""
     state: PartState
+    """Its state now."""
     reason: str | None
+    """Why it is in this state, for people; None: there is nothing to say."""
     not_before: datetime | None
+    """When its next call may begin; of a part in doubt, when that is repeated or looked up. None: it has ended, is held
+    for a person, or waits without a known time."""
     waits_on: str | None
+    """Id of the job whose end or receipt it waits for; None: it waits for none."""
     attempts: tuple[AttemptReport, ...]
+    """Its calls in order, those that are still kept (`retention.attempts_days`)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,21 +133,33 @@ class JobSummary:
     """One job in a list."""
 
     id: str
+    """32 hexadecimal digits, a UUIDv7."""
     kind: str
+    """`send`, `recall`, `update_card`, ..., see `Kind`."""
     channel: str
+    """The name of its channel, as the settings have it."""
     account: str
+    """The account's name in the settings."""
     state: JobState
+    """Its state now, out of the states of its parts."""
     asked: int
+    """How many recipients the job names; everyone, or everyone of a sender, counts as one."""
     tags: tuple[str, ...]
+    """The tags the job was enqueued with; a replay has its original's."""
     dedupe_key: str | None = field(repr=False)
+    """The key the job was enqueued with; None: it was enqueued without one."""
     target_job_id: str | None
     """The job that a recall or a card update is about."""
     replay_of: str | None
     """The original that this job repeats, also when a replay was replayed; None: it is an original."""
     created_at: datetime
+    """When it was enqueued, by the database's clock."""
     due_at: datetime
+    """When it is sent at the earliest."""
     expires_at: datetime | None
+    """From when on it is not sent any more; None: it never expires."""
     finished_at: datetime | None
+    """When its last open part ended; None: it is open."""
     tenant: str | None
     """The team that shares the account's limits with others; None: none."""
 
@@ -128,11 +169,15 @@ class JobReport(JobSummary):
     """The state of one job at one moment, without recipients' names: `recipients` and `failures` have those."""
 
     counts: Counts
+    """How many of its recipients have each status."""
     replays: tuple[str, ...]
     """The replays and resends of this job, oldest first; replays of a replay are listed with the original."""
     warnings: tuple[str, ...]
+    """Notes on things that are allowed, such as a member who may be reached twice."""
     receipts: tuple[Receipt, ...]
+    """What the vendor returned for each call that it accepted."""
     parts: tuple[PartReport, ...]
+    """Its parts in order, each with its calls."""
 
 
 @on_callers_connection

@@ -32,9 +32,13 @@ class Event:
     """One line of a job's timeline."""
 
     at: datetime
+    """When it happened, by the database's clock."""
     what: str
+    """What happened, such as `enqueued`, `marked` or `hook failed`; of a call its outcome."""
     part: str | None = None
+    """Id of the part that it happened to; None: it is about the whole job."""
     detail: str = ""
+    """Details for people, in English; empty: none."""
     person: str | None = field(default=None, repr=False)
     """The userid of the person who pressed; None for events that no person caused."""
 

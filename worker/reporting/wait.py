@@ -25,19 +25,27 @@ class WaitFor(StrEnum):
     """What a part waits for."""
 
     DUE_AT = "due_at"
+    """The `due_at` of its job."""
     RETRY = "retry"
+    """The time of its next try."""
     LIMIT = "limit"
+    """Room in a limit."""
     BLOCK = "block"
+    """The end of a block of its lane or its account."""
     PARKED = "parked"
+    """A person: its lane or its account is parked."""
     QUIET_HOURS = "quiet_hours"
     """The quiet hours of its job or account."""
     PAUSE = "pause"
     """A person paused what its job belongs to, or holds the job."""
     BREAKER = "breaker"
+    """The circuit breaker of its lane or its account, which let no call through, or only a probe."""
     TOKEN = "token"
+    """The access token of its account."""
     SLOW_START = "slow_start"
     """Few calls of its lane may be in the air."""
     ORDER = "order"
+    """The end of a part before it, in its order or in its job."""
     JOB = "job"
     """Another job, whose end or receipt it needs."""
     DOUBT = "doubt"
@@ -63,7 +71,9 @@ class PartWait:
     """One thing that a part waits for."""
 
     part: str
+    """Id of its part: `<job id>-<n>`."""
     what: WaitFor
+    """The sort of thing that it waits for."""
     text: str
     """For people, in a sentence."""
     since: datetime | None = None

@@ -42,7 +42,9 @@ class FollowUp:
     """An open job about another one."""
 
     job: str
+    """Id of the job."""
     kind: str
+    """`send`, `recall`, `update_card`, ..., see `Kind`."""
     until: datetime | None
     """How long it waits for that one at the latest; None: it does not wait for it, or as long as that may be sent."""
 
@@ -52,14 +54,17 @@ class Why:
     """What a job waits for, and what happened to it."""
 
     job: JobReport
+    """The job as it stands."""
     waits: tuple[PartWait, ...]
     """Of each part that has not ended, the nearest thing first; empty where the job has ended."""
     meanings: Mapping[int, tuple[str, ...]]
     """The errcodes of its calls, and what they mean, in English."""
     codes_left: tuple[CardCodes, ...]
+    """What is left of the response_codes of each card."""
     follow_ups: tuple[FollowUp, ...]
     """The recalls, updates and others about it that have not ended."""
     timeline: tuple[Event, ...]
+    """What happened to it, its lanes and its account, oldest first."""
 
 
 @on_callers_connection

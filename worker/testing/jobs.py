@@ -28,24 +28,35 @@ class EnqueuedJob:
     """One job of the outbox."""
 
     id: str
+    """32 hexadecimal digits, a UUIDv7."""
     kind: str
     """`send`, `recall`, `update_card`, `upload`, ..."""
     account: str
+    """The account's name in the settings."""
     channel: str
+    """The name of its channel, as the settings have it."""
     type: str
     """Of its message: `text`, `markdown`, of a card `button_interaction`, ...; empty by a recall."""
     message: Mapping[str, Any] = field(repr=False)
     """As the vendor's pages show it, without recipients."""
     to: Recipients
+    """Its recipients."""
     state: str
     """`open` until it has been delivered; then `accepted`, `partial`, `rejected`, ..."""
     priority: str
+    """`urgent`, `normal` or `bulk`."""
     due_at: datetime
+    """When it is sent at the earliest."""
     expires_at: datetime | None
+    """From when on it is not sent any more; None: it never expires."""
     dedupe_key: str | None
+    """The key the job was enqueued with; None: it was enqueued without one."""
     order_key: str | None
+    """The order key the job was enqueued with; None: it was enqueued without one."""
     tags: tuple[str, ...]
+    """The tags the job was enqueued with; a replay has its original's."""
     tenant: str | None
+    """The team that shares the account's limits with others; None: none."""
     about: str | None
     """The job that a recall or a card update is about."""
 

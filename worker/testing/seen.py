@@ -20,6 +20,7 @@ class ShownMessage:
     text: str
     """What there is to read: its content, or title and description."""
     recalled: bool = False
+    """True when it was recalled."""
     update: Mapping[str, Any] | None = None
     """Of a card that was updated: what stands in its place, or `replace_name`; None: it is as it was sent."""
     altered: tuple[Mapping[str, Any], ...] = ()

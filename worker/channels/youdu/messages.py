@@ -220,7 +220,9 @@ class SysItem(VendorObject):
     """One entry: either a text or a link."""
 
     text: SysText | None = None
+    """A text; None: the entry is a link."""
     link: SysLink | None = None
+    """A link; None: the entry is a text."""
 
 
 class SysMsg(PlainMessage):
@@ -257,7 +259,9 @@ class PopWindow(VendorMessage):
     title: str | None = None
     """Of the window."""
     width: int | None = None
+    """Of the window, 0 or more; the documentation names no unit. Left out, the client decides."""
     height: int | None = None
+    """Of the window, as the width."""
     duration: int | None = None
     """Seconds it stays: 0 or left out 5, -1 until it is closed."""
     position: int | None = None

@@ -39,9 +39,11 @@ class CardPressed:
     id: str
     """The event's id; the same when the hook runs again for this event."""
     account: str
+    """The account whose callback address it came to."""
     job_id: str
     """The job that sent the card: what `update_card(session, action.job_id, ...)` needs."""
     part_id: str
+    """Id of the part that sent the card: `<job id>-<n>`."""
     person: str = field(repr=False)
     """The userid as the vendor writes it."""
     button: str
@@ -49,7 +51,9 @@ class CardPressed:
     selected: Mapping[str, tuple[str, ...]] = field(repr=False)
     """Question key -> the ids of the options chosen."""
     task_id: str
+    """The card's `task_id`."""
     card_type: str
+    """The vendor's type of the card, such as `button_interaction`."""
     menu: bool
     """True for an entry of the card's menu, False for a button."""
     happened_at: datetime
@@ -69,9 +73,13 @@ class JobDone:
     id: str
     """The event's id; the same when the hook runs again for this event."""
     account: str
+    """The account's name in the settings."""
     job_id: str
+    """Id of the job that ended."""
     kind: str
+    """`send`, `recall`, `update_card`, ..., see `Kind`."""
     state: JobState
+    """The state in which it ended."""
     happened_at: datetime
     """By the database's clock."""
     tags: tuple[str, ...] = ()

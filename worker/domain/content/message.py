@@ -49,7 +49,9 @@ class File:
     """A file given by the producer: a path, bytes, an open binary file, or a URL. `name` is what people will see."""
 
     source: Path | bytes | BinaryIO | Url = field(repr=False)
+    """A path, bytes, an open binary file, or the URL that a worker fetches."""
     name: str
+    """The name that people see."""
 
     @classmethod
     def at(cls, path: str | Path, name: str | None = None) -> File:

@@ -50,14 +50,19 @@ class Recipients:
     """The recipients of one job: users, parties (departments), tags; or everyone, chats, customers, mail addresses."""
 
     users: tuple[str, ...] = ()
+    """Userids of members, or Youdu accounts; case does not count."""
     parties: tuple[str, ...] = ()
+    """Ids of departments."""
     tags: tuple[str, ...] = ()
+    """Ids of the vendor's tags."""
     everyone: bool = False
+    """True for a broadcast, which needs an account with `allow_everyone`."""
     chats: tuple[str, ...] = ()
     """Ids of chats, compared exactly."""
     customers: tuple[str, ...] = ()
     """Ids of external contacts, compared exactly."""
     emails: tuple[str, ...] = ()
+    """Mail addresses; case does not count."""
     audience: str = ""
     """The broadcast's audience, where a channel has several (`groups`, `blackboards`, `all`)."""
     by_sender: tuple[tuple[str, tuple[str, ...]], ...] = ()
