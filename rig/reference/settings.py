@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from rig.reference.keys import Key, Phrase, account_keys, channel_keys, keys, places
+from rig.reference.readers import readers
 from rig.reference.text import Voice
 from worker.config.channels import REGISTRY
 from worker.config.places import SecretFrom, UrlFrom
@@ -21,39 +22,12 @@ INTRODUCTION = (
     "Read by: the worker; the receiver of callbacks; the console; the other commands; *all*: these, and the producer,"
     " an application that enqueues. The simulator has [settings of its own](../simulator.md#settings).",
 )
-READ_BY: Mapping[str, str] = {
-    "accounts": "all",
-    "accounts_from": "all",
-    "accounts.NAME.previous": "worker, receiver",
-    "accounts.NAME.ca": "worker",
-    "accounts.NAME.client_certificate": "worker",
-    "accounts.NAME.connect_timeout_s": "worker",
-    "accounts.NAME.connections": "worker",
-    "accounts.NAME.proxy": "worker",
-    "accounts.NAME.secret": "worker, receiver",
-    "accounts.NAME.staging": "worker",
-    "accounts.NAME.token_provider": "worker",
-    "accounts.NAME.weight": "worker",
-    "broker": "worker",
-    "console": "console",
-    "database": "worker, receiver, console, commands",
-    "delivery": "worker",
-    "delivery.callback_max_age_s": "receiver",
-    "delivery.duplicate_window_s": "worker, console, commands",
-    "delivery.response_code_ttl_s": "worker, receiver",
-    "hooks": "worker, receiver",
-    "logs": "worker, receiver, console",
-    "members_of": "worker",
-    "notify": "worker",
-    "public_url": "commands",
-    "queue_prefix": "worker",
-    "queue_type": "worker",
-    "retention": "worker",
-    "seal_key": "worker, receiver, console, commands",
-    "staging": "worker",
-    "state_database": "worker, receiver, console, commands",
-}
-"""Which processes read a key, or all keys of a table that are not named themselves."""
+OF_ACCOUNTS = (
+    "All processes read these tables. A secret is read when a call or a callback needs it: an application that enqueues"
+    " needs none."
+)
+OPENS_NO_SECRET = ("seal_key", "producer")
+"""What the source does not tell: an application holds what opens the secrets of accounts, and never asks for one."""
 VARIABLES: Mapping[str, str] = {
     "WORKER_CONFIG": "The path of the settings file; without it `worker.toml` of the folder where a process starts.",
     "WORKER_LANG": "`zh` or `en`: the language of the person who reads; without it the locale decides.",
@@ -86,10 +60,11 @@ def _sections(say: Voice) -> Iterator[str]:
     yield f"{say('Forms of a value; URL and SECRET stand for a key whose value is one of them.')}\n"
     yield _table(say, places(), has_readers=False)
     yield say.title(2, "[accounts.NAME]")
-    yield _table(say, account_keys())
+    yield f"{say(OF_ACCOUNTS)}\n"
+    yield _table(say, account_keys(), has_readers=False)
     for channel in REGISTRY:
         yield say.title(3, "Only of `{}`", channel)
-        yield _table(say, channel_keys(channel))
+        yield _table(say, channel_keys(channel), has_readers=False)
     for name in TABLES:
         yield say.title(2, f"[{name}]")
         yield _table(say, [key for key in keys(Settings) if key.name.partition(".")[0] == name])
@@ -99,15 +74,17 @@ def _sections(say: Voice) -> Iterator[str]:
 
 
 def variable_of(key: str) -> str | None:
-    """The variable of a key; None: it stands inside a list."""
-    return None if "[]" in key else f"WORKER_{key.upper().replace('.', '__')}"
+    """The variable of a key; None: it stands inside a list, or in the form of a value."""
+    return None if "[]" in key or key.startswith(("URL.", "SECRET.")) else f"WORKER_{key.upper().replace('.', '__')}"
 
 
 def readers_of(key: str) -> str:
-    """The processes that read a key."""
-    while key not in READ_BY:
-        key = key.rpartition(".")[0]
-    return READ_BY[key]
+    """The processes that read a key; what is inside a list or behind a name is read by those that read the whole."""
+    table = re.split(r"\[\]|\.NAME", key)[0]
+    while table and table not in readers():
+        table = table.rpartition(".")[0]
+    found = [process for process in readers()[table] if (table, process) != OPENS_NO_SECRET]
+    return "all" if "producer" in found else ", ".join(found)
 
 
 def _table(say: Voice, found: Iterable[Key], *, has_readers: bool = True) -> str:
@@ -116,7 +93,7 @@ def _table(say: Voice, found: Iterable[Key], *, has_readers: bool = True) -> str
 
 
 def _row(say: Voice, key: Key, has_readers: bool) -> list[str]:
-    variable = variable_of(key.name) if has_readers else None
+    variable = variable_of(key.name)
     return [
         f"`{key.name}`" + (f"<br>`{variable}`" if variable else ""),
         _joined(say, key.shape),

@@ -20,7 +20,8 @@ from rig.reference import names
 from rig.reference.api import DOORS
 from rig.reference.keys import channel_keys, keys
 from rig.reference.pages import PAGES, made, place_of
-from rig.reference.settings import variable_of
+from rig.reference.readers import readers
+from rig.reference.settings import readers_of, variable_of
 from rig.reference.text import Voice, entries
 from rig.site.navigation import LANGUAGES, Language
 from worker.channels.registry import channel
@@ -124,6 +125,40 @@ def test_every_key_has_a_meaning() -> None:
     found = [*keys(Settings), *keys(AccountSettings, "accounts.NAME.")]
 
     assert [] == [key.name for key in found if not key.meaning]
+
+
+def test_every_key_is_read_by_a_process() -> None:
+    """A key that is not is dead; `logs` goes on as a whole, and so does each table of a list or of names."""
+    alone = [key.name for key in keys(Settings) if not re.search(r"\[\]|\.NAME|^logs", key.name)]
+
+    assert [] == [key for key in alone if not readers().get(key)]
+
+
+@pytest.mark.parametrize(
+    ("key", "processes"),
+    [
+        ("accounts", "all"),
+        ("broker", "worker, commands"),
+        ("console.idle_s", "console"),
+        ("console.users.NAME.role", "console"),
+        ("database", "all"),
+        ("delivery.callback_max_age_s", "receiver"),
+        ("delivery.duplicate_window_s", "worker, console, commands"),
+        ("delivery.lease_s", "worker"),
+        ("delivery.response_code_ttl_s", "worker, receiver"),
+        ("hooks", "worker, receiver, console, commands"),
+        ("logs.levels", "worker, receiver, console, commands"),
+        ("notify.to[].account", "worker, commands"),
+        ("public_url", "commands"),
+        ("queue_type", "worker"),
+        ("retention.jobs_days", "worker, commands"),
+        ("seal_key", "worker, receiver, console, commands"),
+        ("staging.only", "all"),
+    ],
+)
+def test_a_key_is_read_by_those_whose_code_names_it(key: str, processes: str) -> None:
+    """By themselves, behind other names of its table, in its methods, or because the whole table goes on."""
+    assert processes == readers_of(key)
 
 
 @pytest.mark.parametrize("key", [key.name for key in keys(Settings) if isinstance(key.default, bool | int | float)])
