@@ -28,12 +28,12 @@ SPOKEN = [
 """The rooms and files all of whose sentences have their Chinese."""
 APART = [
     *("cli/demo", "cli/options.py", "cli/setup/init.py", "config/logging.py"),
-    *("channels/first_steps.py", "channels/calibration"),
+    *("channels/first_steps.py"),
     *("console/words", "console/app.py", "console/rendering.py", "console/pages/showing.py"),
     *("delivery/resolver/http_get.py", "transport/connection.py", "transport/http.py", "transport/multipart.py"),
 ]
 """What the demo tells developers, the help of options, `worker init` with its steps, which have their own, names in a
-log line, what `worker calibrate` asks a vendor, the words of the pages, and what goes over a wire or is markup."""
+log line, the words of the pages, and what goes over a wire or is markup."""
 UNSAID = {
     "Basic {login}": "a header",
     "Bearer {bearer}": "a header",
@@ -45,6 +45,10 @@ UNSAID = {
     "A file, which JSON cannot hold.": "for developers, who read the schema",
     "do: {what}": "a word and a sentence",
     "wrong json format": "the vendor's",
+    "calibration {run}": "a message to the one person of a calibration",
+    "calibration {run} ": "the same",
+    "calibration {run} 1": "the same",
+    "calibration {run} {n}": "the same",
     "events retry": "a command",
     "name {name}": "whose failed sign-ins are counted",
     "address {address}": "whose failed sign-ins are counted",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import re
 import sys
 import tomllib
 from collections.abc import Callable, Iterator
@@ -13,6 +14,7 @@ from pathlib import Path
 import pytest
 import requests
 
+from tests.support.english_left import english_left
 from worker.accounts.sources import accounts_of
 from worker.cli import main
 from worker.config.settings import load_settings
@@ -204,3 +206,17 @@ def test_what_cannot_be_calibrated_is_one_sentence(run: Run) -> None:
     assert "account 'nowhere' does not exist" in run("nowhere", "--to", "zhangsan", "--yes")[1]
     assert "--to names one person by a userid" in run("hr", "--to", "@all", "--yes")[1]
     assert "account it was not calibrated yet" in run("it", "--continue", "--yes")[1]
+
+
+def test_it_speaks_chinese(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What it would ask, what it asks, what it found, what not and why, and what comes later."""
+    monkeypatch.setenv("WORKER_LANG", "zh")
+    status, told = run("hr", "--to", "zhangsan", "--write", types="y\n2\n")
+    later = run("hr", "--continue", "--yes")[1]
+
+    assert 0 == status, told
+    assert re.search(r"^  再次发送相同的请求体 +又发送了一次$", told, re.MULTILINE)
+    assert re.search(r"^  每日上限从几点起算 +需要用完一天的额度$", told, re.MULTILINE)
+    assert re.search(r"^  可撤回的时间 +满 12 小时 可查：20\S+ 起$", later, re.MULTILINE)
+    assert "[accounts.hr]\nduplicate_window_s = 0\n" in told
+    assert [] == english_left(told + later)

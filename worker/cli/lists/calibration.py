@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing
 from datetime import UTC, datetime
 
+from rich.cells import cell_len
+
 from worker.accounts.sources import accounts_of
 from worker.cli.acting import Ask, system_user
-from worker.cli.reading import Say, clock, plain
+from worker.cli.reading import Say, clock, padded, plain
 from worker.config.settings import Settings, load_settings
 from worker.control.calibration import writing
 from worker.control.calibration.asker import MOST_CALLS, Tools
 from worker.control.calibration.run import Calibrated, CalibrationPlan, calibrate, go_on, plan
 from worker.domain.errors import WorkerError
+from worker.language import language, said, word
 from worker.transport.http import RequestsTransport
 
 Count = Callable[[str], str]
@@ -62,10 +65,11 @@ def _preview(wanted: CalibrationPlan, name: str, to: str | None) -> Iterator[str
     yield f"account {name}: at most {wanted.calls} calls now, fewer than {MOST_CALLS + 1} with all later runs"
     yield f"at most {wanted.messages} messages, all to {to}; nobody else gets one"
     for question in wanted.questions:
-        yield f"  {question.calls} calls  {', '.join(question.facts)}"
+        yield f"  {said(f'{question.calls} calls')}  {_listed(map(_told, question.facts))}"
     for window in wanted.calibration.windows:
-        ages = ", ".join(_span(age) for age in window.ages)
-        yield f"  {len(window.ages)} calls  {window.fact}: asked about after {ages}, by --continue"
+        ages = _listed(map(_span, window.ages))
+        later = said(f"{_told(window.fact)}: asked about after {ages}, by --continue")
+        yield f"  {said(f'{len(window.ages)} calls')}  {later}"
 
 
 def _seen(count: Count, text: str) -> int | None:
@@ -76,15 +80,16 @@ def _seen(count: Count, text: str) -> int | None:
 
 def _lines(found: Calibrated, settings: Settings) -> Iterator[str]:
     yield f"account {found.account}: {found.calls} calls, {found.messages} messages taken (audit {found.audit})"
-    width = max(map(len, [*found.found, *found.not_asked]), default=0)
+    width = max((cell_len(_told(fact)) for fact in (*found.found, *found.not_asked)), default=0)
     yield "found"
-    yield from (f"  {fact:<{width}}  {value}" for fact, value in found.found.items())
+    yield from (f"  {padded(_told(fact), width)}  {_told(value)}" for fact, value in found.found.items())
     if found.later:
         yield f"later, by worker calibrate {found.account} --continue"
-        yield from (f"  {one.fact:<{width}}  after {_span(one.age_s)}: {_when(one.due_at)}" for one in found.later)
+        for one in found.later:
+            yield f"  {padded(_told(one.fact), width)}  {said(f'after {_span(one.age_s)}: {_when(one.due_at)}')}"
     if found.not_asked:
         yield "not asked"
-        yield from (f"  {fact:<{width}}  {reason}" for fact, reason in found.not_asked.items())
+        yield from (f"  {padded(_told(fact), width)}  {_told(reason)}" for fact, reason in found.not_asked.items())
     yield "settings that follow" if found.settings else "settings: what the account has is right"
     if found.settings:
         yield writing.lines_of(found.account, found.settings)
@@ -96,4 +101,13 @@ def _when(due_at: datetime) -> str:
 
 def _span(seconds: int) -> str:
     hours, rest = divmod(seconds, 3600)
-    return " ".join(f"{n} {unit}" for n, unit in ((hours, "h"), (rest // 60, "min")) if n)
+    return " ".join(f"{n} {word('unit', unit)}" for n, unit in ((hours, "h"), (rest // 60, "min")) if n)
+
+
+def _listed(words: Iterable[str]) -> str:
+    return (", " if language() == "en" else "、").join(words)
+
+
+def _told(text: str) -> str:
+    """A fact, or what was found out about it, in the language of the person: some are single words."""
+    return word("calibrated", said(text))
