@@ -72,7 +72,12 @@ def channel_keys(channel: str) -> list[Key]:
     """The keys that only accounts of one channel have; of `every` channel those that no model judges."""
     told = tomllib.loads(CHANNEL_KEYS.read_text(encoding="utf-8"))[channel]
     return [
-        Key(f"accounts.NAME.{name}", (Phrase(one["type"]),), one.get("default", None), one["meaning"])
+        Key(
+            f"accounts.NAME.{name}",
+            (Phrase(one["type"]),),
+            ... if one.get("required") else one.get("default"),
+            one["meaning"],
+        )
         for name, one in told.items()
     ]
 
