@@ -19,6 +19,18 @@ NAMES: Mapping[Language, tuple[str, str]] = {
 }
 """The site's name, and what it is about."""
 
+SEARCH = {
+    '"aria-label":"Close search"': '"aria-label":"关闭搜索"',
+    '"aria-label":"Search"': '"aria-label":"搜索"',
+    '"aria-label":"Search results"': '"aria-label":"搜索结果"',
+    'placeholder:"Search"': 'placeholder:"搜索"',
+    '"No results"': '"没有结果"',
+    '"Loading search\\u2026"': '"正在加载……"',
+    '"Search is unavailable. Reload the page to try again."': '"搜索不可用，请刷新页面再试。"',
+    '${i===1?"result":"results"}': "条结果",
+}
+"""The theme's script says these in English whatever the language is; its other texts come from a table."""
+
 
 def build(root: Path) -> Path:
     """Both languages, strictly, below `root`; returns the site's folder. Exits where a page has a fault."""
@@ -36,7 +48,19 @@ def build(root: Path) -> Path:
         if done.returncode:
             sys.stderr.write(done.stdout + done.stderr)
             sys.exit(f"docs: the {language} site has faults")
+    _speak_chinese(root / "site" / "zh")
     return root / "site"
+
+
+def _speak_chinese(site: Path) -> None:
+    """Puts the search's Chinese into the theme's script; exits where a release of the theme says something else."""
+    (script,) = (site / "assets" / "javascripts").glob("bundle.*.js")
+    text = script.read_text(encoding="utf-8")
+    if gone := [english for english in SEARCH if english not in text]:
+        sys.exit(f"docs: the theme's search no longer says {gone}")
+    for english, chinese in SEARCH.items():
+        text = text.replace(english, chinese)
+    script.write_text(text, encoding="utf-8")
 
 
 def settings(language: Language) -> dict[str, Any]:
@@ -50,6 +74,7 @@ def settings(language: Language) -> dict[str, Any]:
         "site_dir": "site" if language == "en" else "site/zh",
         "nav": [_entry(entry, language) for entry in NAVIGATION],
         "extra_css": ["site.css"],
+        "extra_javascript": ["site.js"],
         "extra": {
             "generator": False,
             "alternate": [
