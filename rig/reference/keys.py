@@ -95,8 +95,8 @@ def all_keys() -> list[Key]:
 
 def _inside(path: str, name: str, table: type[BaseModel], field: FieldInfo, meaning: str) -> Iterator[Key]:
     """A table's own row, where it may be left out or repeated, and the rows of what is in it."""
-    if typing.get_origin(field.annotation) is tuple:
-        yield Key(path, (Phrase("list of tables"),), (), meaning)
+    if typing.get_origin(field.annotation) in (tuple, list):
+        yield Key(path, (Phrase("list of tables"),), field.get_default(call_default_factory=True), meaning)
         yield from keys(table, f"{path}[].")
         return
     if typing.get_origin(field.annotation) is dict:
@@ -138,20 +138,33 @@ def _type(annotation: Any) -> Phrase:
     if origin is typing.Annotated:
         return _type(inner[0])
     if origin in (typing.Union, types.UnionType):
-        kept = [one for one in inner if one is not type(None)]
-        return Phrase("number, or numbers by name") if len(kept) > 1 else _type(kept[0])
+        first, *more = [one for one in inner if one is not type(None)]
+        if not more:
+            return _type(first)
+        named = typing.get_origin(more[0]) is dict
+        return Phrase("number, or numbers by name") if named else Phrase("whole number, or {}", (_listed(more[0]),))
     if origin is Literal:
-        return Phrase("one of {}", (", ".join(f"`{one}`" for one in inner),))
+        return Phrase("one of {}", (_listed(annotation),))
     if origin is dict:
         values = inner[1]
         if typing.get_origin(values) is Literal:
-            return Phrase("by name, one of {}", (", ".join(f"`{one}`" for one in typing.get_args(values)),))
-        return Phrase("table") if values is Any else Phrase("whole numbers by name")
-    if origin is tuple:
+            return Phrase("by name, one of {}", (_listed(values),))
+        return Phrase(_BY_NAME.get(values, "whole numbers by name"))
+    if origin in (tuple, list):
         return Phrase("list of texts")
     return Phrase(_WORDS[annotation])
 
 
+def _listed(literal: Any) -> str:
+    return ", ".join(f"`{one}`" for one in typing.get_args(literal))
+
+
+_BY_NAME: dict[Any, str] = {
+    Any: "table",
+    str: "texts by name",
+    float: "numbers by name",
+    list[str]: "lists of texts by name",
+}
 _WORDS: dict[Any, str] = {
     bool: "`true` or `false`",
     int: "whole number",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from rig.reference import api, commands, errcodes, settings
+from rig.reference import api, commands, errcodes, settings, simulator
 from rig.reference.text import Voice
 from rig.site.navigation import Language
 from rig.site.stage import DOCS
@@ -17,6 +17,7 @@ PAGES: Mapping[str, Callable[[Voice], str]] = {
     "reference/api.md": api.library_page,
     "reference/messages.md": api.messages_page,
     "reference/testing.md": api.kit_page,
+    "reference/simulator.md": simulator.page,
 }
 """By the name in the navigation."""
 

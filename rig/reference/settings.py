@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import re
 import types
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from rig.reference.keys import Key, Phrase, account_keys, channel_keys, keys, places
+from pydantic import BaseModel
+
+from rig.reference.keys import Key, account_keys, channel_keys, keys, places
 from rig.reference.readers import readers
 from rig.reference.text import Voice
 from worker.config.channels import REGISTRY
@@ -20,7 +23,7 @@ INTRODUCTION = (
     "A key is also a variable, which wins: `WORKER_`, the key in capitals, `__` for each dot. NAME and its like stand"
     " for names that you give. The variable of a list or of a whole table is JSON; that of a URL is the URL itself.",
     "Read by: the worker; the receiver of callbacks; the console; the other commands; *all*: these, and the producer,"
-    " an application that enqueues. The simulator has [settings of its own](../simulator.md#settings).",
+    " an application that enqueues. The simulator has [settings of its own](simulator.md).",
 )
 OF_ACCOUNTS = (
     "All processes read these tables. A secret is read when a call or a callback needs it: an application that enqueues"
@@ -94,13 +97,19 @@ def _table(say: Voice, found: Iterable[Key], *, has_readers: bool = True) -> str
 
 def _row(say: Voice, key: Key, has_readers: bool) -> list[str]:
     variable = variable_of(key.name)
-    return [
-        f"`{key.name}`" + (f"<br>`{variable}`" if variable else ""),
-        _joined(say, key.shape),
-        _default(say, key.default),
-        *([say.listed(map(say, readers_of(key.name).split(", ")))] if has_readers else []),
-        _for_a_file(say(key.meaning)),
-    ]
+    name = f"`{key.name}`" + (f"<br>`{variable}`" if variable else "")
+    value, default, meaning = cells(say, key)
+    return [name, value, default, *([_readers(say, key)] if has_readers else []), meaning]
+
+
+def _readers(say: Voice, key: Key) -> str:
+    return say.listed(map(say, readers_of(key.name).split(", ")))
+
+
+def cells(say: Voice, key: Key) -> tuple[str, str, str]:
+    """What a key's value may be, its default, and its meaning."""
+    shape = say.listed(say(one.text, *one.values) for one in key.shape)
+    return shape, _default(say, key.default), _for_a_file(say(key.meaning))
 
 
 def _for_a_file(meaning: str) -> str:
@@ -108,22 +117,20 @@ def _for_a_file(meaning: str) -> str:
     return re.sub(r"\bNone: ", "left out: ", re.sub(r"(^|\. )None: ", r"\1Left out: ", meaning))
 
 
-def _joined(say: Voice, shape: Iterable[Phrase]) -> str:
-    return say.listed(say(one.text, *one.values) for one in shape)
-
-
 def _default(say: Voice, value: Any) -> str:
     match value:
-        case None | () | "" | {}:
+        case None | () | [] | "" | {}:
             return say("none")
+        case [BaseModel(), *_]:
+            return say("{} tables", len(value))
         case types.EllipsisType():
             return say("required")
         case UrlFrom():
             return f"`{value.url}`"
         case SecretFrom():
             return f'`{{ env = "{value.env}" }}`'
-        case bool():
-            return f"`{str(value).lower()}`"
+        case bool() | list() | dict():
+            return f"`{json.dumps(value)}`"
         case float():
             return f"`{value:g}`" if value < 1 else f"`{int(value)}`"
         case _:

@@ -148,6 +148,7 @@ NAVIGATION: tuple[str | Section, ...] = (
             "reference/settings.md",
             "reference/commands.md",
             "reference/errcodes.md",
+            "reference/simulator.md",
             Section("Python API", "Python API", ("reference/api.md", "reference/messages.md", "reference/testing.md")),
             "limits.md",
             "tokens.md",

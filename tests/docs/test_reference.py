@@ -22,6 +22,7 @@ from rig.reference.keys import channel_keys, keys
 from rig.reference.pages import PAGES, made, place_of
 from rig.reference.readers import readers
 from rig.reference.settings import readers_of, variable_of
+from rig.reference.simulator import UNCONFIRMED, options
 from rig.reference.text import Voice, entries
 from rig.site.navigation import LANGUAGES, Language
 from worker.channels.registry import channel
@@ -33,6 +34,8 @@ from worker.config.account_settings import AccountSettings
 from worker.config.channels import REGISTRY
 from worker.config.settings import Settings, load_settings
 from worker.domain.errors import ConfigurationError
+from worker.simulator.settings import SimulatorSettings
+from worker.simulator.wire.faults import FaultRule
 from worker.testing import plugin
 
 IN_BOTH = pytest.mark.parametrize("language", LANGUAGES)
@@ -174,6 +177,34 @@ def test_the_variable_of_a_key_is_read(key: str, tmp_path: Path, monkeypatch: py
         load_settings()
 
     assert variable in str(caught.value)
+
+
+# -- simulator --------------------------------------------------------------------------------------------------------
+
+
+@IN_BOTH
+@pytest.mark.parametrize("model", [SimulatorSettings, FaultRule])
+def test_every_setting_and_fault_of_the_simulator_is_on_the_page(model: type[BaseModel], language: Language) -> None:
+    """With those of the tables inside it."""
+    text = text_of("reference/simulator.md", language)
+    shown = {name.replace("[]", "") for name in re.findall(r"^\| `([\w.\[\]]+)`", text, re.MULTILINE)}
+    groups = {*re.findall(r"^### `(\w+)`", text, re.MULTILINE), "match", "action", "action.at"}
+
+    assert [] == [name for name in fields(model, "") if name not in shown | groups]
+
+
+def test_every_setting_and_fault_of_the_simulator_has_a_meaning() -> None:
+    """What is not confirmed says so first, by which the page marks it."""
+    found = [*keys(SimulatorSettings), *keys(FaultRule)]
+
+    assert [] == [key.name for key in found if not key.meaning.removeprefix(UNCONFIRMED)]
+    assert [] == [key.name for key in found if "unconfirmed" in key.meaning.removeprefix(UNCONFIRMED)]
+    assert "| `recall.twice_code` **(?)** | whole number | `0` | A msgid" in text_of("reference/simulator.md", "en")
+
+
+def test_every_option_of_the_simulator_has_a_meaning() -> None:
+    """In its help."""
+    assert [] == [one.dest for one in options() if not one.help]
 
 
 # -- command line -----------------------------------------------------------------------------------------------------

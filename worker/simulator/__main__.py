@@ -23,13 +23,13 @@ def _port(given: str) -> int:
 def parser() -> argparse.ArgumentParser:
     """The command line."""
     options = argparse.ArgumentParser(prog="python -m worker.simulator", description="The fake vendor over HTTP.")
-    options.add_argument("--host", default="127.0.0.1")
-    options.add_argument("--port", type=_port, default=0, help="0 takes a free one")
+    options.add_argument("--host", default="127.0.0.1", help="the address that it listens on")
+    options.add_argument("--port", type=_port, default=0, help="the port; 0 takes a free one")
     options.add_argument("--bare", action="store_true", help="only count and answer, for measuring")
-    options.add_argument("--latency-ms", type=float, default=0.0)
+    options.add_argument("--latency-ms", type=float, default=0.0, help="with --bare: milliseconds before each answer")
     options.add_argument("--settings", default="{}", help="settings as JSON, or a file that holds them")
     options.add_argument("--certfile", help="serve TLS with this certificate")
-    options.add_argument("--keyfile")
+    options.add_argument("--keyfile", help="the key of that certificate, where it is in another file")
     return options
 
 

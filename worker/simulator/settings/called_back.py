@@ -10,7 +10,9 @@ class CalledBack(SettingsGroup):
     callback_url: str | None = None
     """Where its callbacks go; None: what people press and write goes nowhere."""
     callback_token: str = ""
+    """The Token with which its callbacks are signed."""
     callback_aes_key: str = ""
+    """The EncodingAESKey with which its callbacks are sealed."""
 
     def sealed(self, message: bytes, receiver: str, timestamp: str, nonce: str, random: bytes) -> tuple[str, str]:
         """The encrypted message and its signature."""

@@ -32,27 +32,29 @@ class ExternalSettings(SettingsGroup):
     missing_tags: list[str] = Field(default_factory=lambda: ["ghost.*"])
     """Regular expressions of tags that do not exist (40068)."""
     missing_sender_code: int = 40003
-    """(unconfirmed) a sender who does not exist."""
+    """(unconfirmed) A sender who does not exist."""
     invisible_sender_code: int = 60011
-    """(unconfirmed) a sender outside the app's visible range."""
+    """(unconfirmed) A sender outside the app's visible range."""
     malformed_code: int = 40096
-    """(unconfirmed) every id is malformed."""
+    """(unconfirmed) Every id is malformed."""
     nobody_code: int = 41048
-    """(unconfirmed) every id is well-formed, and none of them can be sent to."""
+    """(unconfirmed) Every id is well-formed, and none of them can be sent to."""
     picture_code: int = 40058
-    """(unconfirmed) a pic_url that is of no uploadimg upload."""
+    """(unconfirmed) A pic_url that is of no uploadimg upload."""
     empty_image_code: int = 41006
-    """(unconfirmed) an image without media_id and pic_url."""
+    """(unconfirmed) An image without media_id and pic_url."""
     dispatch_s: float = 2.0
-    """(unconfirmed) how long queries, reminders and cancels answer 41063 after a task was made."""
+    """(unconfirmed) How long queries, reminders and cancels answer 41063 after a task was made."""
     cap: Literal["month", "week", "day", "seed"] = "month"
-    """What a customer or group takes: as many as the month has days, 7 a week, 1 a day, or (2022) 4 a month."""
+    """What a customer or group takes: `month`, as many as the month has days; `week`, 7; `day`, 1; `seed` (2022), 4 a
+    month."""
     capped_in_fail_list: bool = False
-    """(unconfirmed) recipients whose cap is used up stand in fail_list, instead of status 3 later."""
+    """(unconfirmed) Recipients whose cap is used up stand in fail_list, instead of status 3 later."""
     unsent_listed: bool = True
-    """(unconfirmed) results name customers who were not sent to yet; groups they never do."""
+    """(unconfirmed) Results name customers who were not sent to yet; groups they never do."""
     page_most: int = 0
     """No page has more entries, whatever the call asks for; 0: the vendor's own limits."""
     reminders_per_day: int = 3
+    """Reminders of a task in 24 h."""
     cancelled_query_code: int = 0
-    """(unconfirmed) queries about a cancelled task: 0 or 41093."""
+    """(unconfirmed) Queries about a cancelled task: 0 or 41093."""

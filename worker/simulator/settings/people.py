@@ -12,17 +12,19 @@ class AppSettings(CalledBack):
     """One app the vendor knows; its corp then accepts no secrets but the configured ones."""
 
     corpid: str
+    """The corp that it is of."""
     secret: str
+    """What gettoken takes for it."""
     agentid: int | None = None
-    """None: any agentid passes."""
+    """The agentid of its messages; None: any one passes."""
     callback: bool = True
-    """Has a callback URL; without one interactive cards are refused (43012)."""
+    """It has a callback URL; without one cards with buttons are refused (43012)."""
     enabled: bool = True
-    """False: gettoken answers 50003."""
+    """It is enabled; otherwise gettoken answers 50003."""
     secret_unsafe: bool = False
-    """True: gettoken answers 45031."""
+    """Its secret was found to be unsafe: gettoken answers 45031."""
     miniprogram: bool = True
-    """A mini-program app; others may not send miniprogram_notice (48002)."""
+    """It is a mini-program app; others may not send miniprogram_notice (48002)."""
     mini_programs: list[str] | None = None
     """The appids linked to it; None: any. Others are refused where a message leads to one (90206)."""
     root_scope: bool = True
@@ -56,11 +58,13 @@ class TokenSettings(SettingsGroup):
     """How tokens live."""
 
     lifetime_s: float = 7200
+    """How long a token is good."""
     same_while_left_s: float = 600
     """(unconfirmed) gettoken repeats the current token while more than this is left."""
     expired_code: Literal[42001, 40014] = 42001
-    """Both were observed for an expired token."""
+    """The code of an expired token; both were observed."""
     revoked_code: int = 40014
+    """The code of a token that was revoked, or never issued."""
     bad_secrets_per_hour: int = 2000
     """Refused secrets of one IP within an hour before it is banned for an hour (45009)."""
     wrong_secret: str = "wrong"
@@ -77,19 +81,23 @@ class DirectorySettings(SettingsGroup):
     unlicensed_users: list[str] = Field(default_factory=lambda: ["unlicensed.*"])
     """Regular expressions of userids without a licence (unlicenseduser)."""
     first_missing_party: int = 900_000
+    """The departments from this id on do not exist."""
     first_missing_tag: int = 900_000
+    """The tags from this id on do not exist."""
     members_per_group: int = 3
-    """Party 12 has the members p12u1, p12u2, ...; tag 4 has t4u1, ..."""
+    """How many members a made-up group has: department 12 p12u1, p12u2, ...; tag 4 t4u1, ..."""
     parties: dict[str, list[str]] = Field(default_factory=dict)
-    """Members of single parties, instead of the made-up ones."""
+    """Members of single departments, instead of the made-up ones."""
     tags: dict[str, list[str]] = Field(default_factory=dict)
+    """Members of single tags, instead of the made-up ones."""
     everyone: list[str] = Field(default_factory=lambda: ["all1", "all2", "all3"])
     """Userids that `@all` reaches."""
     names: dict[str, str] = Field(default_factory=dict)
-    """Userid or party -> the name that id translation shows; others are called `name of ID`."""
+    """Userid or department -> the name that id translation shows; others are called `name of ID`."""
     lower_case: bool = True
     """Refused userids come back in lower case."""
     all_invalid_keeps_case: bool = False
-    """81013 was once seen echoing the case as sent."""
+    """(unconfirmed) 81013 echoes the case as it was sent, which was seen once."""
     empty_lists: Literal["absent", "empty"] = "absent"
-    """A reply with refused recipients leaves lists without entries out (observed), or has them empty (samples)."""
+    """(unconfirmed) A reply with refused recipients leaves lists without entries out (observed), or has them empty
+    (samples)."""

@@ -13,7 +13,9 @@ class SuiteSettings(CalledBack):
     """One suite the vendor knows: a third-party app, or a template of apps that are developed for one corp."""
 
     suite_id: str
+    """The id of the suite, or of the template."""
     secret: str
+    """What get_suite_token takes for it."""
     provider_corpid: str = "wwprovider"
     """The corp of its provider, which the verification of its address is sealed for."""
 
@@ -39,17 +41,23 @@ class SuiteRules(SettingsGroup):
     """What suites are, and how long what they get is good."""
 
     known: list[SuiteSettings] = Field(default_factory=list)
+    """The suites that the vendor knows: third-party apps, and templates of apps that are developed for one corp."""
     ticket_s: float = 1800
+    """How long a suite_ticket is good."""
     only_newest_ticket: bool = False
-    """(unconfirmed) a new suite_ticket ends the one before."""
+    """(unconfirmed) A new suite_ticket ends the one before."""
     token_s: float = 7200
+    """How long a suite_access_token is good."""
     same_while_left_s: float = 600
     """(unconfirmed) get_suite_token repeats the current token while more than this is left."""
     auth_code_s: float = 600
+    """How long an authorisation code is good, which can be used once."""
     bad_token_code: int = 40082
+    """The code of a suite_access_token that is none."""
     expired_token_code: int = 42009
-    """(unconfirmed) of a suite_access_token whose time is over."""
+    """(unconfirmed) The code of a suite_access_token whose time is over."""
     cancel_revokes: bool = True
-    """(unconfirmed) a withdrawn authorisation ends the corp's tokens at once."""
+    """(unconfirmed) A withdrawn authorisation ends the corp's tokens at once."""
     errcode_on_success: bool = False
-    """Page 90605 gives none "for historical reasons"; samples have one."""
+    """The three calls for providers answer errcode 0 too; page 90605 gives none "for historical reasons", samples have
+    one."""

@@ -18,12 +18,13 @@ class WebhookKey(CalledBack):
     """One webhook the vendor knows; `robot_callback_format=json` in its callback_url asks for JSON."""
 
     key: str
+    """The key of its address."""
     profile: Profile = "internal"
-    """public: the group robot; internal: message push."""
+    """`public`: the group robot; `internal`: message push."""
     removed: bool = False
     """Taken out of its chat: 93000."""
     disabled: bool = False
-    """93004."""
+    """It was disabled: 93004."""
     scope: list[str] = Field(default_factory=lambda: [".*"])
     """Regular expressions of userids in its subscription scope; the others take only what they allow by speaking."""
 
@@ -54,6 +55,7 @@ class WebhookSettings(SettingsGroup):
     """What webhooks are, and what they answer."""
 
     keys: list[WebhookKey] = Field(default_factory=list)
+    """The webhooks that the vendor knows; `robot_callback_format=json` in a callback_url asks for JSON."""
     open: bool = True
     """Keys that are not configured exist too, except `wrong_key`."""
     profile: Profile = "internal"
@@ -75,24 +77,25 @@ class WebhookSettings(SettingsGroup):
     silent_people: list[str] = Field(default_factory=lambda: ["optout.*"])
     """Regular expressions of members who do not want its single-chat messages: 93005."""
     chatid_on_public: Literal["ignored", "refused"] = "ignored"
-    """(unconfirmed) what a public webhook does with addressing fields; refused: 40058."""
+    """(unconfirmed) What a public webhook does with fields that name chats; `refused`: 40058."""
     chatid_ignored_by: list[str] = Field(default_factory=list)
-    """(unconfirmed) message types that go to every group whatever chatid says: miniprogram, file, voice, cards."""
+    """(unconfirmed) Message types that go to every group, whatever chatid says, of miniprogram, file, voice and
+    cards."""
     undeliverable_code: int = 40058
-    """(unconfirmed) a type that the chat does not take; 0: accepted, but not shown."""
+    """(unconfirmed) A type that the chat does not take; 0: accepted, but not shown."""
     equal_body_code: Literal[0, 45033, 45035] = 45033
-    """(unconfirmed) an equal body of the same key is in the air; 0 takes both."""
+    """(unconfirmed) An equal body of the same key is in the air; 0 takes both."""
     long_text_code: int = 40058
-    """(unconfirmed) a text beyond 2048 bytes: 40058 or 45002."""
+    """(unconfirmed) A text beyond 2048 bytes: 40058 or 45002."""
     robot_per_minute: int = 20
-    """Messages of a public webhook."""
+    """Messages a minute of a public webhook."""
     chat_per_minute: int = 100
-    """Messages to one chat, of an internal one; of one member's single chat too, beyond: 93005."""
+    """Messages a minute of an internal webhook to one chat; to one member's single chat, too, beyond which is 93005."""
     broadcast_per_minute: int = 100
-    """Broadcasts of an internal webhook."""
+    """Broadcasts a minute of an internal webhook."""
     key_per_minute: int = 10_000
-    """Sends of an internal webhook."""
+    """Sends a minute of an internal webhook."""
     allowance: int = 3
-    """Messages a single chat outside the scope takes after a callback of its member."""
+    """Messages that a single chat outside the scope takes after a callback of its member."""
     allowance_adds_up: bool = False
-    """(unconfirmed) each callback adds to what is left; else it starts anew."""
+    """(unconfirmed) Each callback adds to what is left; else it starts anew."""

@@ -24,6 +24,7 @@ class SimulatorSettings(SettingsGroup):
     open: bool = True
     """Unknown corps exist: any corpid and secret make an app."""
     apps: list[AppSettings] = Field(default_factory=list)
+    """The apps that the vendor knows; the corp of one accepts no secrets but theirs."""
     token: TokenSettings = Field(default_factory=TokenSettings)
     directory: DirectorySettings = Field(default_factory=DirectorySettings)
     duplicate: DuplicateSettings = Field(default_factory=DuplicateSettings)
@@ -39,12 +40,13 @@ class SimulatorSettings(SettingsGroup):
     suite: SuiteRules = Field(default_factory=SuiteRules)
     youdu: YouduSettings = Field(default_factory=YouduSettings)
     check_order: list[Check] = Field(default_factory=lambda: list(CHECKS))
-    """(unconfirmed) in which order message/send and appchat/send look at a body, after token and IP."""
+    """(unconfirmed) In which order message/send and appchat/send look at a body, after token and IP."""
     task_id_reserved_s: float | None = None
-    """(unconfirmed) how long a task_id stays taken; None: for ever."""
+    """(unconfirmed) How long a task_id stays taken; None: for ever."""
     latency_s: float = 0.0
+    """How long each answer takes."""
     latency_by_path: dict[str, float] = Field(default_factory=dict)
-    """Latency of single paths, instead of `latency_s`."""
+    """Path -> how long its answers take, instead of `latency_s`."""
     keep_calls: int = 200_000
     """How many of the last calls `/_control/calls` remembers; taken at start and reset."""
     keep_file_bytes: int = 64 << 20

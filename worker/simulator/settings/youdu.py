@@ -21,11 +21,15 @@ class YouduApp(SettingsGroup):
     """One app of the server."""
 
     appid: str
+    """Its id."""
     aes_key: str
+    """Its EncodingAESKey, Base64 of 32 bytes."""
     role: Role = "message"
+    """What it is for: messages, or one of the fixed apps."""
     callback_url: str | None = None
     """Where what people write to it goes; None: nowhere."""
     callback_token: str = ""
+    """The token with which its callbacks are signed."""
 
     @field_validator("aes_key")
     @classmethod
@@ -48,29 +52,33 @@ def _apps() -> list[YouduApp]:
 
 
 class YouduSettings(SettingsGroup):
-    """The server; a code of 0 accepts what it would refuse."""
+    """The Youdu server; a code of 0 accepts what it would refuse."""
 
     buin: int = 12345678
+    """The enterprise's switchboard number."""
     apps: list[YouduApp] = Field(default_factory=_apps)
+    """The apps of the server."""
     token_lifetime_s: float = 7200
+    """How long an accessToken is good."""
     old_tokens_live: bool = True
-    """(unconfirmed) an older token stays good when a new one is issued."""
+    """(unconfirmed) An older token stays good when a new one is issued."""
     timestamp_window_s: float = 0
-    """(unconfirmed) how far gettoken's timestamp may be from the clock, else 100003; 0 does not look."""
+    """(unconfirmed) How far gettoken's timestamp may be from the clock, else 100003; 0 does not look."""
     invalid_users: Literal["strict", "partial", "partial-error", "silent"] = "partial"
-    """(unconfirmed) unknown accounts: 200007 and no recipient gets it; errcode 0 that names them; 200007 that names
-    them, and the others get it; errcode 0 and `ok`."""
+    """(unconfirmed) Unknown accounts. `strict`: 200007, and no recipient gets it; `partial`: errcode 0, and names them;
+    `partial-error`: 200007, names them, and the others get it; `silent`: errcode 0 and `ok`."""
     invalid_text: str = "invalid toUser: {users}"
-    """(unconfirmed) the errmsg that names them."""
+    """(unconfirmed) The errmsg that names them."""
     invalid_separator: str = "|"
-    """(unconfirmed) what stands between them."""
+    """(unconfirmed) What stands between their names."""
     missing_users: list[str] = Field(default_factory=lambda: ["ghost.*"])
     """Regular expressions of accounts that do not exist; case does not matter."""
     first_missing_dept: int = 900_000
+    """The departments from this id on do not exist."""
     unknown_dept_code: int = 0
-    """(unconfirmed) a department that does not exist; 0 leaves it out in silence."""
+    """(unconfirmed) A department that does not exist; 0 leaves it out in silence."""
     members_per_dept: int = 3
-    """Department 12 has the members d12u1, d12u2, ..."""
+    """How many members a made-up department has: department 12 has d12u1, d12u2, ..."""
     depts: dict[str, list[str]] = Field(default_factory=dict)
     """Members of single departments, instead of the made-up ones."""
     everyone: list[str] = Field(default_factory=lambda: ["all1", "all2", "all3"])
@@ -78,24 +86,24 @@ class YouduSettings(SettingsGroup):
     offline: list[str] = Field(default_factory=lambda: ["all3"])
     """Accounts that are not online now."""
     only_online: Literal["either", "onlyOnline", "onliyOnline"] = "either"
-    """(unconfirmed) which spelling of the flag is read."""
+    """(unconfirmed) Which spelling of the flag is read."""
     body_code: int = 100003
-    """(unconfirmed) a required field that is missing, more than 5 items, more than 100 departments, no recipient."""
+    """(unconfirmed) A required field that is missing, more than 5 items, more than 100 departments, no recipient."""
     long_title_code: int = 0
-    """(unconfirmed) a title of link, exlink or sysMsg beyond 64; 0 shows it, and says so in `altered`."""
+    """(unconfirmed) A title of link, exlink or sysMsg beyond 64; 0 shows it, and says so in `altered`."""
     exlink_cover_code: int = 0
-    """(unconfirmed) an exlink whose media_id is empty; one without the field is a wrong body."""
+    """(unconfirmed) An exlink whose media_id is empty; one without the field is a wrong body."""
     character: Literal["code_point", "utf16"] = "code_point"
-    """(unconfirmed) what a character is where texts are cut."""
+    """(unconfirmed) What a character is where texts are cut."""
     sms_by_message_app: bool = True
-    """(unconfirmed) an ordinary app may send `sms`."""
+    """(unconfirmed) An ordinary app may send `sms`."""
     legacy_token: Literal["ignored", "required"] = "ignored"
-    """(unconfirmed) an accessToken on popwindow and set.ent.notice."""
+    """(unconfirmed) What is done with an accessToken on popwindow and set.ent.notice."""
     answers_as: Literal["app", "sysOrgAssistant"] = "app"
-    """(unconfirmed) the appId behind what answers hold."""
+    """(unconfirmed) The appId behind what answers hold."""
     media_shared: bool = False
-    """(unconfirmed) a media_id is good for every app."""
+    """(unconfirmed) A media_id is good for every app."""
     media_lifetime_s: float = 0
-    """(unconfirmed) how long one lives; 0: for ever."""
+    """(unconfirmed) How long a media_id lives; 0: for ever."""
     media_max_bytes: int = 0
-    """(unconfirmed) 0: no limit; more is 200008."""
+    """(unconfirmed) The most bytes of a file, above which 200008 is answered; 0: no limit."""

@@ -34,10 +34,15 @@ class Match(Strict):
     """Which calls a rule breaks: all named conditions hold; `nth` (from 1) and `every` count the matching calls."""
 
     path: str | None = None
+    """The path of a call; None: any."""
     method: str | None = None
+    """The method of a call; None: any."""
     body_contains: str | None = None
+    """A text that stands in the body; None: any body. Not with what happens before the request is whole."""
     nth: int | None = Field(default=None, ge=1)
+    """The call of this number, from 1, among those that match."""
     every: int | None = Field(default=None, ge=1)
+    """Each call whose number among those that match is a multiple of it."""
 
     def takes(self, method: str, path: str, body: bytes | None) -> bool:
         """Whether a call matches, counts aside."""
@@ -54,16 +59,22 @@ class Drip(Strict):
     """How slowly an answer leaves."""
 
     bytes: int = Field(default=1, ge=1)
+    """Bytes of a piece."""
     every_s: float = Field(default=0.5, ge=0)
+    """The pause behind each piece."""
 
 
 class KillAt(Strict):
     """When a process is signalled: one of four moments; the default is once the request is whole."""
 
     request_bytes: int | None = None
+    """Beside `kill`: once so many bytes of the request are there."""
     request: Literal["whole"] | None = None
+    """Beside `kill`: once the request is whole, which is the default."""
     response_bytes: int | None = None
+    """Beside `kill`: once so many bytes of the answer have left."""
     response: Literal["whole"] | None = None
+    """Beside `kill`: once the answer has left."""
 
 
 class FakedAnswer(BaseModel):
@@ -72,8 +83,11 @@ class FakedAnswer(BaseModel):
     model_config = ConfigDict(extra="allow")
 
     errcode: int
+    """The errcode that is answered."""
     errmsg: str | None = None
+    """The text beside it; None: the simulator's for this code."""
     extra: dict[str, Any] = Field(default_factory=dict)
+    """Further fields of the body."""
 
     def fields(self) -> dict[str, Any]:
         """The body besides errcode and errmsg."""
@@ -88,20 +102,36 @@ class FaultAction(Strict):
     """
 
     answer: FakedAnswer | None = None
+    """The vendor's form of an answer: `errcode`, `errmsg`, and further fields of its body, by name or in `extra`."""
     status: int | None = None
+    """The status of an HTTP response that is none of the vendor's."""
     body: str = ""
+    """Beside `status`: the body."""
     headers: dict[str, str] = Field(default_factory=dict)
+    """Beside `status`: headers of the response."""
     hang: float | None = None
+    """Seconds without an answer, after which the connection is closed; `null`: it never is."""
     cut_request_after: int | None = Field(default=None, ge=0)
+    """Bytes of the request, after which the connection ends (FIN)."""
     reset_request_after: int | None = Field(default=None, ge=0)
+    """Bytes of the request, after which the connection is reset (RST)."""
     cut_response_after: int | None = Field(default=None, ge=0)
+    """Bytes of the answer, after which the connection ends (FIN)."""
     reset_response_after: int | None = Field(default=None, ge=0)
+    """Bytes of the answer, after which the connection is reset (RST)."""
     drip: Drip | None = None
+    """The answer leaves in small pieces."""
     kill: int | Literal["peer"] | None = None
+    """The id of the process that is signalled; `peer`: the one at the other end of the connection (Linux, same
+    host)."""
     signal: str = "KILL"
+    """Beside `kill`: the signal's name without SIG."""
     at: KillAt = Field(default_factory=KillAt)
     delay: float | None = None
+    """Seconds by which the answer is late."""
     apply: bool | None = None
+    """Whether the call takes effect although its answer is broken; None: for `kill` it does, for `answer`, `status` and
+    `hang` it does not."""
 
     @model_validator(mode="after")
     def _one_kind(self) -> "FaultAction":
@@ -141,6 +171,7 @@ class FaultRule(Strict):
 
     match: Match = Field(default_factory=Match)
     times: int | None = Field(default=None, ge=1)
+    """How often the rule applies; None: always."""
     action: FaultAction
 
     @model_validator(mode="after")
