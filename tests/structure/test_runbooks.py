@@ -12,6 +12,7 @@ import typer.main
 import yaml
 
 from tests.docs.page import ROOT
+from tests.support.english_left import english_left
 from worker.cli.commands import app
 from worker.config.notify import NotifySettings
 from worker.outbox.engine.clock import micros_of
@@ -83,6 +84,26 @@ def test_what_people_are_told_has_a_page(name: str) -> None:
     assert f"`{name}`" in (ROOT / "docs/notify.md").read_text(encoding="utf-8")
 
 
+@pytest.mark.parametrize("name", RULES)
+def test_what_people_are_told_is_there_in_chinese(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Begin and end, of one and of many, with the page in that language, where `WORKER_LANG` says so."""
+    monkeypatch.setenv("WORKER_LANG", "zh")
+    rule = RULES[name]
+    rows = [AlertRow("0" * 32, name, f"hr{n}", seen_at=0) for n in range(12)]
+
+    texts = [
+        text_of(AlertNotice(rule, some, is_end, 0, fills_the_hour=True))
+        for some in (rows[:1], rows)
+        for is_end in (False, True)
+    ]
+
+    assert f"{name} 已恢复: hr0" in texts[1]
+    for text in texts:
+        [page] = re.findall(r"处理手册：(\S+)", text)
+        assert f"`{name}`" in (ROOT / page).read_text(encoding="utf-8")
+        assert [] == english_left(text)
+
+
 @pytest.mark.parametrize("name", sorted(ALERTS.keys() & RULES))
 def test_people_are_told_what_prometheus_tells(name: str) -> None:
     """By the same name the same thing: as urgent, after the same time, with the same page."""
@@ -105,8 +126,10 @@ def test_the_thresholds_are_those_of_prometheus() -> None:
     assert ALERTS["CallbacksStopped"]["expr"].strip().endswith(f"> {MANY}")
 
 
-def test_the_page_shows_texts_as_they_are_made() -> None:
+@pytest.mark.parametrize("lang", ["en", "zh"])
+def test_the_page_shows_texts_as_they_are_made(lang: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """The begin of an alert and its end."""
+    monkeypatch.setenv("WORKER_LANG", lang)
     page = (ROOT / "docs/notify.md").read_text(encoding="utf-8")
     began_at, over_at = (micros_of(datetime(2026, 11, 24, *at, tzinfo=UTC)) for at in ((9, 12, 3), (9, 40, 27)))
     row = AlertRow("0" * 32, "AccountParked", "hr", began_at, over_at)
@@ -116,9 +139,11 @@ def test_the_page_shows_texts_as_they_are_made() -> None:
         assert f"```text\n{text}\n```" in page
 
 
+@pytest.mark.parametrize("lang", ["en", "zh"])
 @pytest.mark.parametrize("about", ["account", "process"])
-def test_the_longest_text_fits_every_channel(about: str) -> None:
+def test_the_longest_text_fits_every_channel(about: str, lang: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """An application's text has 2,048 bytes, which is the least."""
+    monkeypatch.setenv("WORKER_LANG", lang)
     longest = {"account": 60, "process": 120}[about]
     texts = [
         text_of(

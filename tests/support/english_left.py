@@ -6,7 +6,7 @@ import re
 
 _CODE = re.compile(r"`[^`]*`|\"[^\"]*\"|“[^”]*”|'[^']*'|https?://\S+|worker [a-z-]+( [-a-z0-9._/]+| [A-Z_]+)*")
 """What stays as it is in any language: code, quoted values, addresses and commands of ours."""
-_PROSE = re.compile(r"[A-Za-z]{2,}[,;:]? [a-z]{2,}")
+_PROSE = re.compile(r"[A-Za-z]{2,} [a-z]{2,}")
 
 
 def english_left(printed: str) -> list[str]:

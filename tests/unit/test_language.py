@@ -22,18 +22,19 @@ from worker.language import PLACE, language, said, tables, word
 WORKER = Path(__file__).parents[2] / "worker"
 SPOKEN = [
     *("cli", "reporting", "config", "accounts", "domain", "channels", "control", "hooks", "producer", "delivery"),
-    *("console", "transport", "crypto/envelope.py", "crypto/youdu.py"),
+    *("console", "service", "transport", "crypto/envelope.py", "crypto/youdu.py"),
     *("outbox/commit/marks.py", "outbox/engine/caller.py", "outbox/engine/django.py"),
 ]
 """The rooms and files all of whose sentences have their Chinese."""
 APART = [
-    *("cli/demo", "cli/options.py", "cli/setup/init.py", "config/logging.py"),
-    *("channels/first_steps.py"),
+    *("cli/demo", "cli/options.py", "cli/setup/init.py", "config/logging.py", "channels/first_steps.py"),
     *("console/words", "console/app.py", "console/rendering.py", "console/pages/showing.py"),
+    *("service/flower.py", "service/spans.py", "service/web/collector.py", "service/web/counters.py"),
     *("delivery/resolver/http_get.py", "transport/connection.py", "transport/http.py", "transport/multipart.py"),
 ]
 """What the demo tells developers, the help of options, `worker init` with its steps, which have their own, names in a
-log line, the words of the pages, and what goes over a wire or is markup."""
+log line, the words of the pages, what Flower, traces and metrics say, which programs read, and what goes over a wire or
+is markup."""
 UNSAID = {
     "Basic {login}": "a header",
     "Bearer {bearer}": "a header",
@@ -50,6 +51,20 @@ UNSAID = {
     "calibration {run} 1": "the same",
     "calibration {run} {n}": "the same",
     "events retry": "a command",
+    "{name} listening on {address}": "programs wait for it",
+    "--listen {asked}": "a command",
+    "--listen {listen}": "a command",
+    "console.listen {asked}": "a setting",
+    "--host {host} --port {port}": "a command",
+    "not ready: the database does not answer": "an answer to a probe",
+    "body too large": "an answer to the vendor",
+    "body too slow": "the same",
+    "body cut short": "the same",
+    "Too long.": "the same",
+    "a notice": "what a target is tried with",
+    "events of hooks": "a value in a log line",
+    "http {status}": "the same",
+    "module {name} has no attribute {name2}": "Python's own",
     "name {name}": "whose failed sign-ins are counted",
     "address {address}": "whose failed sign-ins are counted",
     "`alter role ROLE set {name} = off`": "SQL",
@@ -89,6 +104,11 @@ def test_every_sentence_has_its_chinese() -> None:
     ]
 
     assert [] == missing
+
+
+def test_the_rooms_and_those_apart_are_there() -> None:
+    """A name that is gone, or mistyped, would leave sentences out."""
+    assert [] == [name for name in (*SPOKEN, *APART) if not (WORKER / name).exists()]
 
 
 @pytest.mark.parametrize("row", CATALOGUES, ids=lambda row: str(row.code))

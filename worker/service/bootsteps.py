@@ -16,6 +16,7 @@ import celery.worker.state
 from celery import bootsteps
 
 from worker.domain.errors import ConfigurationError
+from worker.language import said
 from worker.service.lifecycle import WorkerProcess
 
 EXIT_CONFIGURATION = 2
@@ -63,7 +64,7 @@ class WorkerProcessStep(bootsteps.StartStopStep):  # type: ignore[misc]  # Celer
 
 def refuse(sentence: str) -> NoReturn:
     """Ends the process at its start with one sentence."""
-    sys.stderr.write(f"worker: {sentence}\n")
+    sys.stderr.write(f"worker: {said(sentence)}\n")
     raise SystemExit(EXIT_CONFIGURATION)
 
 

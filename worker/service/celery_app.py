@@ -108,7 +108,7 @@ def __getattr__(name: str) -> Any:
     try:
         globals()["app"] = made = make_app(load_settings())
     except ConfigurationError as error:
-        sys.stderr.write(f"worker: {error}\n")
+        sys.stderr.write(f"worker: {error.told()}\n")
         raise SystemExit(EXIT_CONFIGURATION) from None
     return made
 

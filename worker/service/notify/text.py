@@ -1,6 +1,7 @@
 """How a notice reads: as a text for people, and as the JSON that Alertmanager posts to a webhook.
 
-Every word is the program's own, but for names of accounts, channels, queues and processes.
+Every word is the program's own, but for names of accounts, channels, queues and processes. The text is Chinese where
+`WORKER_LANG` says so to the process that tells it; the rest of the JSON is for programs.
 """
 
 from __future__ import annotations
@@ -8,6 +9,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from worker.language import chosen, said
 from worker.outbox.engine.clock import instant
 from worker.outbox.upkeep.alerts import AlertRow
 from worker.service.notify.judge import AN_HOUR, AlertNotice
@@ -21,24 +23,26 @@ NO_END = "0001-01-01T00:00:00Z"
 def text_of(notice: AlertNotice) -> str:
     """The text: which alert, of what, since when, what is the case, what to do, and the runbook's page."""
     rule = notice.rule
-    what = f"{rule.name}{' is over' if notice.is_end else ''}{_named(notice)}"
+    named = _named(notice)
     since = _time(min(row.seen_at for row in notice.rows))
     if notice.is_end:
+        what = f"{rule.name} is over: {named}" if named else f"{rule.name} is over"
         lines = [what, f"From {since} to {_time(max(row.gone_at or notice.at for row in notice.rows))}."]
     else:
+        what = f"{rule.name}: {named}" if named else rule.name
         lines = [what, rule.state, f"Since {since}. {rule.remedy}."]
-    lines.append(f"Runbook: {rule.runbook}")
+    lines.append(f"Runbook: docs/runbooks/{rule.page}.md")
     if notice.fills_the_hour:
         lines.append(
             f"This is notice {AN_HOUR} within an hour: what comes now is told later, and `worker lanes` has it."
         )
-    return "\n".join(lines)
+    return said("\n".join(lines), chosen())
 
 
 def _named(notice: AlertNotice) -> str:
     subjects = notice.subjects
-    more = f" and {len(subjects) - NAMED} more" if len(subjects) > NAMED else ""
-    return f": {', '.join(subjects[:NAMED])}{more}" if subjects else ""
+    first = ", ".join(subjects[:NAMED])
+    return f"{first} and {len(subjects) - NAMED} more" if len(subjects) > NAMED else first
 
 
 def json_of(notice: AlertNotice) -> bytes:

@@ -22,6 +22,7 @@ from worker.console.app import THREADS, new_token
 from worker.console.guard import address_of
 from worker.control.opening import database_of
 from worker.domain.errors import ConfigurationError
+from worker.language import said
 from worker.outbox.engine.migrate import require_current
 from worker.service.web.metrics import address
 from worker.service.web.probes import Probes
@@ -91,6 +92,6 @@ def _is_loopback(host: str) -> bool:
 def _telling(link: SignInLink | None) -> Callable[[str], object]:
     def tell(listening: str) -> None:
         if link is not None:
-            sys.stdout.write(f"no user is configured; sign in once with {listening}{link.path}\n")
+            sys.stdout.write(said(f"no user is configured; sign in once with {listening}{link.path}") + "\n")
 
     return tell
