@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 import venv
@@ -112,8 +113,9 @@ def _installed(make: Make, wheel: Path) -> Path:
     folder = make.folder / "venv"
     venv.create(folder, symlinks=True)
     extras = _extras()[make.name]
-    pip = (sys.executable, "-m", "pip", "--python", str(folder / "bin" / "python"))
-    _run(*pip, "install", "--quiet", "--no-compile", f"{wheel}[{extras}]")
+    there = ("--python", str(folder / "bin" / "python"))
+    uv, pip = ("uv", "pip", "install", *there), (sys.executable, "-m", "pip", *there, "install", "--no-compile")
+    _run(*(uv if shutil.which("uv") else pip), "--quiet", f"{wheel}[{extras}]")
     return folder / "bin"
 
 
