@@ -190,7 +190,7 @@ ODD = st.recursive(
 )
 
 
-@settings(MANY, max_examples=1000)
+@MANY
 @given(
     ODD,
     st.one_of(st.sampled_from(sorted(TEMPLATES)), MARKUP),
