@@ -34,6 +34,7 @@ AUDIT = "01a20533e6f07c4f9d3c1a7be2f5a610"
 NO_COMMAND = {"worker simulator"}
 """Its options are the simulator's own; tests/docs/test_simulator_docs.py holds that page."""
 SHELLS = ("sh", "console")
+ON_ONE = pytest.mark.fewer_databases("it is about the page")
 PROGRAM = typer.main.get_group(app)
 
 
@@ -185,6 +186,7 @@ def operator(
     one.database.close()
 
 
+@ON_ONE
 def test_jobs_are_found(operator: Operator) -> None:
     """By state and by recipient; a msgid and a hash that no job has find none."""
     (job,) = operator.has(DOUBT)
@@ -196,6 +198,7 @@ def test_jobs_are_found(operator: Operator) -> None:
     assert job not in by_msgid + by_hash
 
 
+@ON_ONE
 def test_a_mailing_is_cancelled_and_taken_back(operator: Operator) -> None:
     """What waits is cancelled, what was accepted is recalled."""
     operator.has(None, None, TAKEN)
@@ -208,6 +211,7 @@ def test_a_mailing_is_cancelled_and_taken_back(operator: Operator) -> None:
     ]
 
 
+@ON_ONE
 def test_a_mailing_is_paused_and_a_job_held(operator: Operator) -> None:
     """And let go again: each command leaves its row, and the job waits as before."""
     operator.has(None)
@@ -219,6 +223,7 @@ def test_a_mailing_is_paused_and_a_job_held(operator: Operator) -> None:
     assert ["open"] == operator.states()
 
 
+@ON_ONE
 def test_doubt_is_decided(operator: Operator) -> None:
     """One was sent, those of a time were not."""
     _, second = operator.has(DOUBT, DOUBT)
@@ -231,6 +236,7 @@ def test_doubt_is_decided(operator: Operator) -> None:
     assert ["accepted", "rejected"] == operator.states()
 
 
+@ON_ONE
 def test_a_restored_backup_is_fenced(operator: Operator) -> None:
     """What was enqueued before it is held in doubt, and listed."""
     (job,) = operator.has(None)
@@ -242,6 +248,7 @@ def test_a_restored_backup_is_fenced(operator: Operator) -> None:
     assert job in listed
 
 
+@ON_ONE
 def test_refused_jobs_are_replayed(operator: Operator) -> None:
     """One by its id, those of an account by a filter, and a run is gone on with."""
     operator.has(REFUSED, REFUSED, REFUSED)
@@ -251,6 +258,7 @@ def test_refused_jobs_are_replayed(operator: Operator) -> None:
     assert ["open"] * 3 + ["rejected"] * 3 == operator.states()
 
 
+@ON_ONE
 def test_no_drift_is_told_as_shown(operator: Operator) -> None:
     """Word for word."""
     (block,) = [one for one in Page("docs/operations.md").blocks if "worker drift" in one.text]
@@ -258,6 +266,7 @@ def test_no_drift_is_told_as_shown(operator: Operator) -> None:
     assert [block.text.partition("\n")[2]] == operator.follows("docs/operations.md", "Drift")
 
 
+@ON_ONE
 def test_one_person_is_told_and_erased(operator: Operator) -> None:
     """What was sent is exported first; afterwards no job is found by it."""
     (job,) = operator.has(TAKEN)
@@ -268,6 +277,7 @@ def test_one_person_is_told_and_erased(operator: Operator) -> None:
     assert [] == json.loads(operator.types(["jobs", "--json", "--recipient", "zhangsan"]))["jobs"]
 
 
+@ON_ONE
 def test_an_account_is_added_to_the_outbox(operator: Operator, monkeypatch: pytest.MonkeyPatch) -> None:
     """With the lines that the page puts in, and it says what the page shows."""
     (block,) = Page("docs/accounts.md").blocks_in("console")
