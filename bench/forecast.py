@@ -12,7 +12,7 @@ import argparse
 import random
 import tempfile
 from collections.abc import Collection, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -103,9 +103,10 @@ def main(argv: list[str]) -> Figure:
     options.add_argument("--parts", type=int, default=PARTS)
     given = options.parse_args(argv)
     with tempfile.TemporaryDirectory(prefix="bench-forecast-") as folder:
-        database = Database(make_engine(f"sqlite:///{Path(folder) / 'outbox.db'}"), clock=DrivenClock())
-        migrate.upgrade(database.engine)
-        found = measure(database, Scale(given.parts))
+        engine = make_engine(f"sqlite:///{Path(folder) / 'outbox.db'}")
+        with closing(Database(engine, clock=DrivenClock())) as database:
+            migrate.upgrade(database.engine)
+            found = measure(database, Scale(given.parts))
     for one in found:
         print(
             f"  {one.when:<6} {one.account:<5} foretold {one.foretold_s:8.1f} s, in truth {one.true_s:8.1f} s:"

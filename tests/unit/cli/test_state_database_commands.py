@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -36,16 +37,28 @@ def config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return path
 
 
-def opened(file: Path) -> Database:
-    return Database(make_engine(f"sqlite:///{file}"))
+def opened(file: Path) -> closing[Database]:
+    return closing(Database(make_engine(f"sqlite:///{file}")))
 
 
-def sharing(file: Path, state: Path) -> Database:
-    return Database(make_engine(f"sqlite:///{file}"), state=opened(state))
+def sharing(file: Path, state: Path) -> closing[Database]:
+    shared = Database(make_engine(f"sqlite:///{state}"))
+    return closing(Database(make_engine(f"sqlite:///{file}"), state=shared))
+
+
+def upgraded(file: Path, revision: str = "head") -> None:
+    with opened(file) as database:
+        upgrade(database.engine, revision)
 
 
 def key_of(file: Path) -> str | None:
-    return stored_lane_key(make_engine(f"sqlite:///{file}"))
+    with opened(file) as database:
+        return stored_lane_key(database.engine)
+
+
+def tables_of(file: Path) -> list[str]:
+    with opened(file) as database:
+        return sorted(inspect(database.engine).get_table_names())
 
 
 # -- tables and keys --------------------------------------------------------------------------------------------------
@@ -64,7 +77,7 @@ def test_upgrade_makes_both_under_one_key(typed: Typed, config: Path) -> None:
 
 def test_check_and_current_miss_a_state_without_tables(typed: Typed, config: Path) -> None:
     """An outbox that is upgraded alone is not enough."""
-    upgrade(make_engine(f"sqlite:///{config.parent}/outbox.db"))
+    upgraded(config.parent / "outbox.db")
 
     status, told = typed("db", "check")
 
@@ -76,10 +89,11 @@ def test_check_and_current_miss_a_state_without_tables(typed: Typed, config: Pat
 def test_a_new_state_takes_over_the_key_of_the_outbox(tmp_path: Path) -> None:
     """The lanes of what waits already keep their names."""
     own = tmp_path / "own.db"
-    upgrade(make_engine(f"sqlite:///{own}"))
+    upgraded(own)
     before = key_of(own)
 
-    upgrade_all(sharing(own, tmp_path / "state.db"))
+    with sharing(own, tmp_path / "state.db") as both:
+        upgrade_all(both)
 
     assert before == key_of(own) == key_of(tmp_path / "state.db")
 
@@ -87,7 +101,8 @@ def test_a_new_state_takes_over_the_key_of_the_outbox(tmp_path: Path) -> None:
 def test_a_new_outbox_takes_over_the_key_of_the_state(tmp_path: Path) -> None:
     """So a further installation joins."""
     for name in ("one.db", "two.db"):
-        upgrade_all(sharing(tmp_path / name, tmp_path / "state.db"))
+        with sharing(tmp_path / name, tmp_path / "state.db") as both:
+            upgrade_all(both)
 
     assert key_of(tmp_path / "one.db") == key_of(tmp_path / "two.db") == key_of(tmp_path / "state.db")
 
@@ -95,35 +110,37 @@ def test_a_new_outbox_takes_over_the_key_of_the_state(tmp_path: Path) -> None:
 def test_two_keys_are_refused_before_anything_is_changed(tmp_path: Path) -> None:
     """The tables of both stay at the revision they were at."""
     own, state = tmp_path / "own.db", tmp_path / "state.db"
-    upgrade(make_engine(f"sqlite:///{own}"), "0001")
-    upgrade(make_engine(f"sqlite:///{state}"))
-    before = sorted(inspect(make_engine(f"sqlite:///{own}")).get_table_names())
+    upgraded(own, "0001")
+    upgraded(state)
+    before = tables_of(own)
 
-    with pytest.raises(ConfigurationError, match="state_database: it has another lane key"):
-        upgrade_all(sharing(own, state))
+    with (
+        sharing(own, state) as both,
+        pytest.raises(ConfigurationError, match="state_database: it has another lane key"),
+    ):
+        upgrade_all(both)
 
-    assert before == sorted(inspect(make_engine(f"sqlite:///{own}")).get_table_names())
+    assert before == tables_of(own)
 
 
 def test_what_was_counted_and_what_callbacks_brought_goes_over(tmp_path: Path) -> None:
     """Limits stay used, and no corp has to authorise again; what the state knows already stays."""
     own, state = tmp_path / "own.db", tmp_path / "state.db"
-    upgrade(make_engine(f"sqlite:///{own}"))
-    outbox = opened(own)
+    upgraded(own)
     code = SealedGrant(GrantKey(GrantKind.CODE, "suite", "wwacme"), "sealed", 1, None)
     spent = SealedGrant(GrantKey(GrantKind.AUTH_CODE, "suite", "x"), "sealed", 1, 600)
-    with outbox.writing() as connection:
+    with opened(own) as outbox, outbox.writing() as connection:
         for grant in (code, spent):
             grants.keep(connection, 1, grant)
         connection.execute(text("insert into worker_budgets (id, buckets, updated_at) values ('k', '[[1,2,3]]', 1)"))
-    both = sharing(own, state)
 
-    upgrade_all(both)
-    with both.state.writing() as connection:
-        connection.execute(text("update worker_budgets set buckets = '[]'"))
-    upgrade_all(both)
+    with sharing(own, state) as both:
+        upgrade_all(both)
+        with both.state.writing() as connection:
+            connection.execute(text("update worker_budgets set buckets = '[]'"))
+        upgrade_all(both)
 
-    with both.state.reading() as connection:
+    with opened(state) as shared, shared.reading() as connection:
         kept = connection.execute(text("select kind, subject from worker_grants")).all()
         counted = connection.execute(text("select id, buckets from worker_budgets")).all()
     assert [("code", "wwacme")] == [tuple(row) for row in kept]
@@ -165,8 +182,8 @@ def test_a_wrong_driver_is_told_of_the_state(config: Path) -> None:
 def block(config: Path, **fields: object) -> None:
     """The account is blocked in the shared state."""
     found = LaneBlock("hr", "hr", "hr", 600.0, "60020 not trusted", "add the IP", parked=True)
-    state = opened(config.parent / "state.db")
-    state.run(lambda connection: block_lanes(connection, state.now, [found]))
+    with opened(config.parent / "state.db") as state:
+        state.run(lambda connection: block_lanes(connection, state.now, [found]))
 
 
 def test_lanes_resume_and_doctor_read_the_state(typed: Typed, config: Path) -> None:
@@ -198,7 +215,7 @@ def test_limits_are_listed_with_a_state(typed: Typed, config: Path) -> None:
 def test_doctor_says_that_no_call_begins_without_the_state(typed: Typed, config: Path) -> None:
     """The rest of the outbox is checked all the same."""
     typed("db", "upgrade")
-    with opened(config.parent / "state.db").writing() as connection:
+    with opened(config.parent / "state.db") as state, state.writing() as connection:
         connection.execute(text("drop table worker_lanes"))
 
     status, told = typed("doctor")
