@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from rig.reference.names import (
@@ -115,8 +115,7 @@ def _kit(say: Voice) -> Iterator[str]:
     yield say.title(1, "Test kit")
     yield f"{say(OF_KIT)}\n"
     yield say.title(2, "Fixtures")
-    rows = ([f"`{one.name}`", _code(one.type), say(one.meaning)] for one in fixtures())
-    yield say.table(("fixture", "gives", "meaning"), rows)
+    yield say.table(("fixture", "meaning"), (_row(say, one) for one in fixtures()))
     yield say.title(2, "What they give")
     for name, one in kit().items():
         yield from _described(say, name, one)
@@ -137,7 +136,7 @@ def _described(say: Voice, name: str, one: Any) -> Iterator[str]:
     yield from (f"{say(text)}\n" for text in paragraphs(one))
     rows = [*(fields(one) if has_fields(one) else ()), *properties(one)]
     if rows:
-        yield _fields(say, rows)
+        yield say.table(("field", "meaning"), (_row(say, each) for each in rows))
     for each in methods(one):
         yield from _function(say, each)
 
@@ -146,18 +145,11 @@ def _function(say: Voice, of: Method) -> Iterator[str]:
     yield f"```py\n{of.signature}\n```\n"
     yield from (f"{say(text)}\n" for text in of.paragraphs)
     if of.keywords:
-        rows = ([f"`{one.name}`", say(one.meaning)] for one in of.keywords)
-        yield say.table(("keyword", "meaning"), rows)
+        yield say.table(("keyword", "meaning"), (_row(say, one) for one in of.keywords))
 
 
-def _fields(say: Voice, rows: Iterable[Field]) -> str:
-    return say.table(
-        ("field", "type", "default", "meaning"),
-        (
-            [f"`{one.name}`", _code(one.type), _code(one.default), say(one.meaning) if one.meaning else ""]
-            for one in rows
-        ),
-    )
+def _row(say: Voice, one: Field) -> list[str]:
+    return [f"`{one.name}`", say.explained(say(one.meaning), _code(one.type), say.default(_code(one.default)))]
 
 
 def _code(text: str) -> str:

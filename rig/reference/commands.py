@@ -13,7 +13,7 @@ import typer
 from rig.reference.text import Voice
 from worker.cli.commands import app
 
-HEAD = ("argument or option", "value", "default", "meaning")
+HEAD = ("argument or option", "meaning")
 COMPLETION = ("install_completion", "show_completion")
 INTRODUCTION = (
     "Every command with its options, out of the program itself; [operations](../operations.md) says what each tells and"
@@ -80,7 +80,7 @@ def _row(say: Voice, one: Any, command: Any) -> list[str]:
     else:
         names = say.listed(f"`{name}`" for name in (*one.opts, *one.secondary_opts))
     value = "" if getattr(one, "is_flag", False) else _value(say, one, command)
-    return [names, value, _default(say, one), say(_plain(one.help or ""))]
+    return [names, say.explained(say(_plain(one.help or "")), value, _default(say, one))]
 
 
 def _plain(help: str) -> str:
@@ -117,7 +117,7 @@ def _type(say: Voice, annotation: Any) -> str:
     bare = _bare(annotation)
     inner = typing.get_args(bare)
     if typing.get_origin(bare) is Literal:
-        return say("one of {}", ", ".join(f"`{one}`" for one in inner))
+        return say("one of {}", say.listed(f"`{one}`" for one in inner))
     return say(_WORDS[inner[0] if inner else bare])
 
 
@@ -129,4 +129,4 @@ def _default(say: Voice, one: Any) -> str:
         return say("required")
     if one.default in (None, False, "") or getattr(one, "is_flag", False):
         return ""
-    return f"`{one.default}`"
+    return say.default(f"`{one.default}`")

@@ -37,7 +37,9 @@ def _sections(say: Voice) -> Iterator[str]:
     yield say.table(("class", "what the worker does"), ((f"`{name}`", say(text)) for name, text in CLASSES.items()))
     for heading, rows in CATALOGUES.items():
         yield say.title(2, heading)
-        yield say.table(("errcode", "meaning", "class", "what to do"), (_row(say, one) for one in in_force(rows)))
+        yield say.table(
+            ("errcode, and its class", "meaning, and what to do"), (_row(say, one) for one in in_force(rows))
+        )
 
 
 INTRODUCTION = (
@@ -53,7 +55,7 @@ def in_force(rows: Iterable[Errcode]) -> list[Errcode]:
 
 def _row(say: Voice, one: Errcode) -> list[str]:
     codes = f"`{one.code}`" if one.last is None else f"`{one.code}` - `{one.last}`"
-    return [codes, _told(say, one.meaning), f"`{one.kind}`", _told(say, one.what)]
+    return [f"{codes}<br>`{one.kind}`", say.explained(_told(say, one.meaning), _told(say, one.what))]
 
 
 def _told(say: Voice, text: str) -> str:

@@ -30,7 +30,7 @@ BOUNDS = {"gt": "above {}", "ge": "at least {}", "lt": "below {}", "le": "at mos
 
 @dataclass(frozen=True, slots=True)
 class Phrase:
-    """A piece of what is said about a value, and what is put into it."""
+    """A piece of what is said about a value, and what is put into it; a tuple is listed."""
 
     text: str
     values: tuple[object, ...] = ()
@@ -155,8 +155,8 @@ def _type(annotation: Any) -> Phrase:
     return Phrase(_WORDS[annotation])
 
 
-def _listed(literal: Any) -> str:
-    return ", ".join(f"`{one}`" for one in typing.get_args(literal))
+def _listed(literal: Any) -> tuple[str, ...]:
+    return tuple(f"`{one}`" for one in typing.get_args(literal))
 
 
 _BY_NAME: dict[Any, str] = {

@@ -17,7 +17,7 @@ from worker.config.channels import REGISTRY
 from worker.config.places import SecretFrom, UrlFrom
 from worker.config.settings import Settings
 
-HEAD = ("key, and its variable", "value", "default", "read by", "meaning")
+HEAD = ("key, and its variable", "meaning")
 INTRODUCTION = (
     "Every key of `worker.toml`, out of the program itself; [settings](../settings.md) explains them.",
     "A key is also a variable, which wins: `WORKER_`, the key in capitals, `__` for each dot. NAME and its like stand"
@@ -57,7 +57,7 @@ def _sections(say: Voice) -> Iterator[str]:
     yield say.title(1, "All settings")
     for text in INTRODUCTION:
         yield f"{say(text)}\n"
-    yield say.title(2, "The whole")
+    yield say.title(2, "Top level")
     yield _table(say, [key for key in keys(Settings) if key.name.partition(".")[0] not in TABLES])
     yield say.title(2, "URLs and secrets")
     yield f"{say('Forms of a value; URL and SECRET stand for a key whose value is one of them.')}\n"
@@ -91,25 +91,26 @@ def readers_of(key: str) -> str:
 
 
 def _table(say: Voice, found: Iterable[Key], *, has_readers: bool = True) -> str:
-    rows = [_row(say, key, has_readers) for key in found]
-    return say.table([one for one in HEAD if has_readers or one != "read by"], rows)
+    return say.table(HEAD, (_row(say, key, has_readers) for key in found))
 
 
 def _row(say: Voice, key: Key, has_readers: bool) -> list[str]:
     variable = variable_of(key.name)
-    name = f"`{key.name}`" + (f"<br>`{variable}`" if variable else "")
-    value, default, meaning = cells(say, key)
-    return [name, value, default, *([_readers(say, key)] if has_readers else []), meaning]
+    readers = say.listed(map(say, readers_of(key.name).split(", "))) if has_readers else ""
+    return [
+        f"`{key.name}`" + (f"<br>`{variable}`" if variable else ""),
+        explained(say, key, say("read by {}", readers) if readers else ""),
+    ]
 
 
-def _readers(say: Voice, key: Key) -> str:
-    return say.listed(map(say, readers_of(key.name).split(", ")))
+def explained(say: Voice, key: Key, *facts: str) -> str:
+    """What a key means, what its value may be, and its default."""
+    shape = say.listed(say(one.text, *(_put(say, value) for value in one.values)) for one in key.shape)
+    return say.explained(_for_a_file(say(key.meaning)), shape, _default(say, key.default), *facts)
 
 
-def cells(say: Voice, key: Key) -> tuple[str, str, str]:
-    """What a key's value may be, its default, and its meaning."""
-    shape = say.listed(say(one.text, *one.values) for one in key.shape)
-    return shape, _default(say, key.default), _for_a_file(say(key.meaning))
+def _put(say: Voice, value: object) -> object:
+    return say.listed(value) if isinstance(value, tuple) else value
 
 
 def _for_a_file(meaning: str) -> str:
@@ -120,18 +121,18 @@ def _for_a_file(meaning: str) -> str:
 def _default(say: Voice, value: Any) -> str:
     match value:
         case None | () | [] | "" | {}:
-            return say("none")
-        case [BaseModel(), *_]:
-            return say("{} tables", len(value))
+            return ""
         case types.EllipsisType():
             return say("required")
+        case [BaseModel(), *_]:
+            return say.default(say("{} tables", len(value)))
         case UrlFrom():
-            return f"`{value.url}`"
+            return say.default(f"`{value.url}`")
         case SecretFrom():
-            return f'`{{ env = "{value.env}" }}`'
+            return say.default(f'`{{ env = "{value.env}" }}`')
         case bool() | list() | dict():
-            return f"`{json.dumps(value)}`"
+            return say.default(f"`{json.dumps(value)}`")
         case float():
-            return f"`{value:g}`" if value < 1 else f"`{int(value)}`"
+            return say.default(f"`{value:g}`" if value < 1 else f"`{int(value)}`")
         case _:
-            return f"`{value}`"
+            return say.default(f"`{value}`")

@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import Any, TypeGuard
 
 from rig.reference.keys import Key, keys
-from rig.reference.settings import cells
+from rig.reference.settings import explained
 from rig.reference.text import Voice
 from worker.simulator.__main__ import parser
 from worker.simulator.settings import SettingsGroup, SimulatorSettings
@@ -30,7 +30,7 @@ OF_FAULTS = (
     "A POST to `/_control/faults` adds a rule or a list of them. An action is one of those below, with the names that"
     " belong to it; [what each does to a call](../simulator.md#faults)."
 )
-HEAD = ("setting", "value", "default", "meaning")
+HEAD = ("setting", "meaning")
 
 
 def page(say: Voice) -> str:
@@ -42,7 +42,7 @@ def _sections(say: Voice) -> Iterator[str]:
     yield say.title(1, "The simulator")
     yield from (f"{say(text)}\n" for text in INTRODUCTION)
     yield say.title(2, "Options of {}", "`worker simulator`")
-    yield say.table(("option", "default", "meaning"), (_option(say, one) for one in options()))
+    yield say.table(("option", "meaning"), (_option(say, one) for one in options()))
     yield say.title(2, "Settings")
     yield f"{say(OF_SETTINGS)}\n"
     groups = {name: one.annotation for name, one in SimulatorSettings.model_fields.items() if _is_group(one.annotation)}
@@ -67,7 +67,7 @@ def _is_group(annotation: Any) -> TypeGuard[type[SettingsGroup]]:
 
 def _option(say: Voice, one: argparse.Action) -> list[str]:
     default = "" if one.default in (None, False) else f"`{one.default}`"
-    return [f"`{one.option_strings[0]}`", default, say(one.help or "")]
+    return [f"`{one.option_strings[0]}`", say.explained(say(one.help or ""), say.default(default))]
 
 
 def _table(say: Voice, found: Iterable[Key]) -> str:
@@ -76,5 +76,4 @@ def _table(say: Voice, found: Iterable[Key]) -> str:
 
 def _row(say: Voice, key: Key) -> list[str]:
     plain = replace(key, meaning=key.meaning.removeprefix(UNCONFIRMED))
-    value, default, meaning = cells(say, plain)
-    return [f"`{key.name}`{MARK if plain != key else ''}", value, default, meaning]
+    return [f"`{key.name}`{MARK if plain != key else ''}", explained(say, plain)]

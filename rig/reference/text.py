@@ -48,6 +48,15 @@ class Voice:
         """Texts of this language, one after the other."""
         return (", " if self.language == "en" else "、").join(texts)
 
+    def explained(self, meaning: str, *facts: str) -> str:
+        """A cell with a meaning, and below it what else is known, in this language; an empty one is left out."""
+        below = ("; " if self.language == "en" else "；").join(filter(None, facts))
+        return "<br>".join(filter(None, (meaning, below)))
+
+    def default(self, shown: str) -> str:
+        """What is said of a default; empty where there is none."""
+        return self("default {}", shown) if shown else ""
+
     def title(self, level: int, english: str, *values: object) -> str:
         """A heading; the Chinese one has the anchor of the English one, which the forge numbers when it comes again."""
         text = f"{'#' * level} {self(english, *values)}"
