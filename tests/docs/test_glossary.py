@@ -1,13 +1,117 @@
-"""docs/glossary.md holds few words, and only words that the code and the other documents use."""
+"""docs/glossary.md holds few words, all of them used; both languages keep to its list of terms."""
 
 from __future__ import annotations
 
 import re
 
+import pytest
+
 from tests.docs.page import ROOT, Page, pages
 
 GLOSSARY = Page("docs/glossary.md")
 WORDS = re.findall(r"^\| ([a-z-]+) \| ", GLOSSARY.text, flags=re.MULTILINE)[1:]
+
+
+def pairs(page: Page) -> list[tuple[str, str]]:
+    """The rows of the term list."""
+    return re.findall(r"^\| ([^|]*[\u4e00-\u9fff][^|]*) \| ([^|]+) \|$", page.text, flags=re.MULTILINE)[1:]
+
+
+PAIRS = pairs(GLOSSARY)
+"""Chinese and English of the term list."""
+ALSO_PLAIN = {
+    "hold",
+    "held",
+    "release",
+    "token",
+    "queue",
+    "limit",
+    "room",
+    "refused",
+    "rejected",
+    "unknown",
+    "in doubt",
+}
+ALSO_PLAIN |= {
+    "job",
+    "outcome",
+    "failure",
+    "offer",
+    "mark",
+    "claim",
+    "permit",
+    "attempt",
+    "card update",
+    "resume",
+    "pause",
+}
+"""English words of the list that pages use in their everyday sense, too."""
+NOT_OURS = (
+    *(
+        "作业",
+        "供应商",
+        "渠道",
+        "账户",
+        "帐户",
+        "泳道",
+        "收件人",
+        "接收人",
+        "接收者",
+        "生产者",
+        "入队",
+        "消息代理",
+        "召回",
+        "重播",
+    ),
+    *("租客", "预演", "收据", "限流", "应用程序", "断路器", "慢起动", "漂移", "挂钩"),
+)
+"""Words that others have for what the list names."""
+CHINESE = [page for page in pages() if page.name.startswith("docs/zh/") or ".zh-CN." in page.name]
+TABLES = [
+    Page(str(path.relative_to(ROOT)))
+    for room in ("worker/language/zh", "rig/reference/zh")
+    for path in sorted((ROOT / room).glob("*.toml"))
+]
+
+
+def chinese(terms: str) -> list[str]:
+    """The words of a cell, of which each may be used."""
+    return [word.removeprefix("简称") for word in re.split("[，、]", terms)]
+
+
+def english(terms: str) -> list[str]:
+    """The words of a cell that mean nothing else, without what explains them."""
+    words = re.split("[,;]", re.sub(r"\([^)]*\)|`", "", terms))
+    return [word.strip() for word in words if word.strip() not in ALSO_PLAIN]
+
+
+def test_both_languages_have_one_list() -> None:
+    """Row for row."""
+    assert PAIRS == pairs(Page("docs/zh/glossary.md"))
+    assert 50 < len(PAIRS)
+
+
+@pytest.mark.parametrize(
+    "page", [page for page in CHINESE if "/reference/" not in page.name], ids=lambda page: page.name
+)
+def test_a_chinese_page_has_the_words_of_the_list(page: Page) -> None:
+    """Of each term that its English page uses three times."""
+    said = Page(page.name.replace("docs/zh/", "docs/", 1).replace(".zh-CN", "")).prose
+    lacking = [
+        word
+        for terms, of in PAIRS
+        for word in english(of)
+        if len(re.findall(rf"\b{word}s?\b", said, re.IGNORECASE)) > 2
+        and not any(one in page.text for one in chinese(terms))
+    ]
+
+    assert [] == lacking
+
+
+@pytest.mark.parametrize("page", [*CHINESE, *TABLES], ids=lambda page: page.name)
+def test_no_chinese_text_has_another_word_for_the_same(page: Page) -> None:
+    """Pages, what the commands and the console say, and the reference."""
+    assert [] == [word for word in NOT_OURS if word in page.prose]
 
 
 def test_at_most_twelve_words_are_ours() -> None:
