@@ -55,9 +55,7 @@ def _sections(say: Voice) -> Iterator[str]:
 
 def parameters(command: Any) -> list[Any]:
     """Its arguments and options, without those that only complete a shell's line."""
-    return [
-        one for one in command.params if not one.hidden and one.name not in ("install_completion", "show_completion")
-    ]
+    return [one for one in command.params if not one.hidden and one.name not in COMPLETION]
 
 
 def _usage(words: str, command: Any) -> str:

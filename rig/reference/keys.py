@@ -15,9 +15,7 @@ from pydantic.fields import FieldInfo
 
 from rig.reference.attribute import attribute_docs
 from worker.config.account_settings import AccountSettings
-from worker.config.channels import REGISTRY
 from worker.config.places import SecretFrom, UrlFrom
-from worker.config.settings import Settings
 
 PLACES: tuple[type[BaseModel], ...] = (UrlFrom, SecretFrom)
 """Forms of a value, told once; all other models are tables."""
@@ -85,12 +83,6 @@ def channel_keys(channel: str) -> list[Key]:
 def places() -> list[Key]:
     """The forms of a URL and of a secret."""
     return [key for place, of in ((UrlFrom, "URL."), (SecretFrom, "SECRET.")) for key in keys(place, of)]
-
-
-def all_keys() -> list[Key]:
-    """Every one of them."""
-    of_channels = [key for channel in REGISTRY for key in channel_keys(channel)]
-    return [*keys(Settings), *account_keys(), *of_channels, *places()]
 
 
 def _inside(path: str, name: str, table: type[BaseModel], field: FieldInfo, meaning: str) -> Iterator[Key]:

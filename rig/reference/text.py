@@ -20,10 +20,6 @@ _CODE = re.compile(r"`[^`]+`|\[[^\]]+\]")
 TABLES = Path(__file__).parent / "zh"
 
 
-class MissingChineseError(Exception):
-    """Texts that no table has in Chinese."""
-
-
 class Voice:
     """Says the texts of one page in one language, and keeps what it said and what it could not say."""
 
