@@ -113,7 +113,7 @@ NOT_RUN = {
         "docs/simulator.md",
         "python -m",
     ): "processes that stay; the command is `worker simulator`, which the quickstart starts",
-    ("docs/stacks.md", "uv add"): "uv is not among the tools of a checkout",
+    ("docs/stacks.md", "uv add"): "it changes a project of the reader's; CI installs with uv",
     ("docs/tracing.md", "pip install"): "as `pip install` of docs/stacks.md",
 }
 """Page and begin of a block, and why no test runs it."""
