@@ -62,6 +62,7 @@ BY_BLOCK = {
     ("docs/health.md", "livenessProbe"): "tests/structure/test_hardening.py",
     ("docs/limits.md", "# shop/people.py"): HERE,
     ("docs/migrate/index.md", "from worker import"): HERE,
+    ("docs/migrate/wechatpy.md", "def notify("): HERE,
     ("docs/operations.md", "worker jobs --state"): COMMANDS,
     ("docs/operations.md", "worker cancel"): COMMANDS,
     ("docs/operations.md", "worker pause"): COMMANDS,
@@ -113,6 +114,7 @@ NOT_RUN = {
         "docs/simulator.md",
         "python -m",
     ): "processes that stay; the command is `worker simulator`, which the quickstart starts",
+    ("docs/recipes/cron.md", "0 8 "): "the line of cron; the script that it starts is run",
     ("docs/stacks.md", "uv add"): "it changes a project of the reader's; CI installs with uv",
     ("docs/tracing.md", "pip install"): "as `pip install` of docs/stacks.md",
 }
@@ -141,6 +143,20 @@ def test_no_block_is_left_out() -> None:
     ]
 
     assert [] == left
+
+
+def test_no_block_of_a_chapter_or_recipe_is_beside_those_that_run() -> None:
+    """A chapter's have the comment by which its test finds them, a recipe's the name of the file that they are."""
+    beside = {
+        (page.name, block.text.splitlines()[0])
+        for page in pages()
+        for block in page.blocks
+        if block.language != "toml" and not begun(page.name, block.text, {**BY_BLOCK, **NOT_RUN})
+        if (page.name.startswith("docs/migrate/") and page.text.splitlines()[block.line - 2][:5] != "<!-- ")
+        or (page.name.startswith("docs/recipes/") and not re.match(r"# [\w./-]+\.\w+\n", block.text))
+    }
+
+    assert set() == beside
 
 
 def test_no_entry_is_left_behind() -> None:
@@ -241,6 +257,24 @@ def test_a_body_of_another_sender_is_enqueued_once(session: Session) -> None:
     again = runs("docs/migrate/index.md", "from worker import", session=session)["job"]
 
     assert first.id == again.id
+
+
+@ON_ONE
+def test_a_switch_has_two_sides(session: Session) -> None:
+    """What has moved is enqueued, the rest is sent by the other library."""
+    sent: list[Any] = []
+    client = SimpleNamespace(message=SimpleNamespace(send_text=lambda *given: sent.append(given)))
+    names = {name: getattr(worker, name) for name in ("enqueue", "Text", "To")}
+    moved: set[str] = set()
+    notify = runs("docs/migrate/wechatpy.md", "def notify(", client=client, moved=moved, **names)["notify"]
+
+    notify(session, ["lisi"], "old")
+    moved.add("orders")
+    notify(session, ["lisi"], "new")
+    session.commit()
+
+    assert [(1000002, ["lisi"], "old")] == sent
+    assert 1 == len(worker.find_jobs(session, worker.JobFilter(account="hr")).jobs)
 
 
 @ON_ONE
