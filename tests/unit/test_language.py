@@ -211,6 +211,14 @@ cancelled while in doubt: not repeated any more
 存疑期间已取消：不再重复调用
 nobody of job 12 was refused and not sent to since; 2 are undetermined, ask for them with undetermined=True
 任务 12 没有接收方被拒绝且之后没有再发送；2 个无法确定，用 undetermined=True 可一并发送
+ by zhang
+，操作人 zhang
+4 parts do not go by themselves: no worker process is alive
+4 个分片不会自行继续：没有运行中的工作进程
+worker delivery-1 4711
+工作进程 delivery-1 4711
+worker resume --account hr
+worker resume --account hr
 a name that no table has
 a name that no table has
 """
@@ -277,6 +285,7 @@ def test_words_are_those_of_the_pages() -> None:
     pages = {key: chinese for key, (chinese, _) in WORDS.items()}
 
     assert {name: state.zh for name, state in STATES.items()} == {name: word("state", name, "zh") for name in STATES}
-    for page, sort in [("wait", "what"), ("event", "event"), ("step", "step"), ("standing", "state"), ("unit", "unit")]:
+    alike = [("wait", "what"), ("event", "event"), ("step", "step"), ("standing", "state"), ("unit", "unit")]
+    for page, sort in [*alike, ("action", "action")]:
         names = [key.partition(".")[2] for key in pages if key.startswith(f"{page}.")]
         assert {name: pages[f"{page}.{name}"] for name in names} == {name: word(sort, name, "zh") for name in names}

@@ -20,6 +20,7 @@ from worker.control.replay import ReplayableJobs, find_replayable, replay_found
 from worker.control.resolve import Decided, Unknowns, find_unknown, require_reason, resolve as decide
 from worker.domain.errors import WorkerError
 from worker.domain.job_filter import JobFilter
+from worker.language import said, word
 
 
 def resolve(
@@ -306,7 +307,8 @@ def audit(say: Say, *, limit: int, as_json: bool) -> None:
 
 def _entry(entry: audits.AuditEntry) -> str:
     end = "" if entry.ended_at else "  (goes on, or was cut short)"
-    lines = [f"{entry.id}  {entry.began_at.isoformat(timespec='seconds')}  {entry.action} by {entry.person}{end}"]
+    what = f"{word('action', entry.action)}{said(f' by {entry.person}')}{said(end)}"
+    lines = [f"{entry.id}  {entry.began_at.isoformat(timespec='seconds')}  {what}"]
     lines += [f"  why: {entry.why}", f"  asked: {_pairs(entry.asked)}", f"  did: {_pairs(entry.counts) or 'nothing'}"]
     return "\n".join(lines)
 

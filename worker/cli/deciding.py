@@ -381,7 +381,10 @@ def suppress(
         tell_value({"suppressed": found}, "\n".join(found) or "none of them is on the list", as_json=as_json)
         raise typer.Exit(0 if found else 1)
     count = acting.suppress(recipients, lift=is_lifted, why=why, person=person)
-    told = f"{count} of {len(recipients)} {'taken off the list' if is_lifted else 'put on the list'}"
+    if is_lifted:
+        told = f"{count} of {len(recipients)} taken off the list"
+    else:
+        told = f"{count} of {len(recipients)} put on the list"
     tell_value({"changed": count}, told, as_json=as_json)
     raise typer.Exit(0 if count else 1)
 

@@ -32,6 +32,8 @@ _WITHIN = r"(?:(?![:;] ).)*?"
 """A value behind which the words of its sentence go on: no other sentence stands before those."""
 _CODED = re.compile(r"(-?[0-9]+ +)(\S.*)", re.DOTALL)
 """A vendor's code and what it means."""
+_COMMAND = re.compile(r"worker [a-z-]+(?! [0-9]+$)( [^:]*)?")
+"""A command of ours, which is typed as it stands; with a number alone it is a host's worker process."""
 _ASIDE = re.compile(r"(.*\S)( \((?:[^()]|\([^()]*\))*\))", re.DOTALL)
 
 
@@ -102,8 +104,13 @@ def _book() -> _Book:
         for sort, named in sorts.items():
             words.setdefault(sort, {}).update(named)
     tails = _any_of(english for english in exact if english[0] in " ,;")
-    found = [_entry(english, chinese, tails) for english, chinese in exact.items() if PLACE.search(english)]
-    able = [entry for (letters, *_), entry in sorted(found, key=lambda one: one[0], reverse=True) if letters >= _FEWEST]
+    # What begins with its own blank is found by fewer: no other text does.
+    found = [
+        _entry(english, chinese, tails)
+        for english, chinese in exact.items()
+        if PLACE.search(english) and _letters(english) >= _FEWEST - english.startswith(" ")
+    ]
+    able = [entry for _, entry in sorted(found, key=lambda one: one[0], reverse=True)]
     return _Book(exact, tuple(able), words)
 
 
@@ -123,9 +130,12 @@ def _entry(english: str, chinese: str, tails: str) -> tuple[tuple[int, int, int]
     for n, text in enumerate(own[1:]):
         anything = tails if n and not own[n] else _WITHIN if _WORDS.match(text) else ".*?"
         shape += f"({anything}){re.escape(text)}" if shape else rf"(?=\S)({anything}){re.escape(text)}"
-    text = "".join(own)
-    rank = (sum(map(str.isalpha, text)), len(text), -len(places))
+    rank = (_letters(english), len("".join(own)), -len(places))
     return rank, _Entry(max(own, key=len), shape, tuple(places), chinese)
+
+
+def _letters(english: str) -> int:
+    return sum(map(str.isalpha, "".join(PLACE.split(english)[::2])))
 
 
 @cache
@@ -136,6 +146,8 @@ def _compiled(shape: str) -> re.Pattern[str]:
 @lru_cache(maxsize=4096)
 def _line(text: str) -> str:
     """One sentence, or several that were put together, as far as they are known."""
+    if _COMMAND.fullmatch(text):
+        return text
     return _whole(text) or _in_pieces(text)
 
 
@@ -174,7 +186,7 @@ def _in_pieces(text: str) -> str:
     head, colon, rest = text.partition(": ")
     if colon and (told := _line(rest)) != rest:
         words, whole = _book().words, _line(f"{head}: ")
-        named = words["state"].get(head) or words["head"].get(head)
+        named = words["state"].get(head) or words["head"].get(head) or (_WORDS.search(head) and _whole(head))
         return f"{named or whole.removesuffix(': ').removesuffix('：')}：{told}"
     return _by_commas(text.split(", ")) or text
 

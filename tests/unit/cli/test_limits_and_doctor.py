@@ -156,7 +156,7 @@ def test_a_healthy_installation_has_no_problem(typed: Typed) -> None:
     assert "account_cap is not set" in printed
     assert "200 times" in printed
     assert "callback is not set: no hook hears of a pressed card" in printed
-    assert "party_estimate and tag_estimate not set" in printed
+    assert "party_estimate, tag_estimate not set" in printed
     assert "chat_estimate not set: a chat is taken for one person" in printed
     assert "caution  members: no members_of names those of departments, tags and @all" in printed
     assert "ok       database: reachable, tables at revision" in printed

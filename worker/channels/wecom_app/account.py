@@ -40,7 +40,7 @@ def cautions(account: Account) -> Iterator[str]:
     if not account.settings.get("account_cap") and "app_day" not in account.limits:
         yield "account_cap is not set: the corp's daily limit (200 times its account limit) is not kept before the call"
     if missing := [name for name in ESTIMATES if name not in account.settings]:
-        yield f"{' and '.join(missing)} not set: one whose members nobody names is taken for one person"
+        yield f"{', '.join(missing)} not set: one whose members nobody names is taken for one person"
     if "chat_estimate" not in account.settings:
         yield "chat_estimate not set: a chat is taken for one person in the corp's limits of sends to chats"
     callback = account.settings.get("callback")

@@ -14,7 +14,7 @@ from worker.config.settings import load_settings, where
 from worker.control.opening import opened
 from worker.domain.account import Account
 from worker.domain.pacing.limit import Unit
-from worker.language import said
+from worker.language import said, word
 from worker.reporting.limit_usage import Usage, usage
 
 
@@ -61,17 +61,18 @@ def lines(account: Account, rows: list[Usage]) -> Iterator[str]:
 def _line(row: Usage) -> str:
     limit = row.counted.limit
     waits = f", {row.waiting} parts wait" if row.waiting else ""
-    amount, use = padded(said(_amount(row)), 36), padded(said(_use(row)), 28)
+    amount, use = padded(_amount(row), 36), padded(said(_use(row)), 28)
     return f"{limit.name:<20} {amount} {use}{said(waits)}  [{said(f'{limit.source}; beyond it: {limit.penalty}')}]"
 
 
 def _amount(row: Usage) -> str:
     limit = row.counted.limit
     if limit.unit is Unit.ALLOWANCE:
-        return f"{limit.amount} until they speak again"
+        return said(f"{limit.amount} until they speak again")
     if not limit.amount:
-        return "off"
-    return f"{limit.amount} {limit.unit}" + (f" in {limit.window_s} s" if limit.window_s else " at a time")
+        return said("off")
+    within = f" in {limit.window_s} s" if limit.window_s else " at a time"
+    return f"{limit.amount} {word('unit', limit.unit)}{said(within)}"
 
 
 def _use(row: Usage) -> str:

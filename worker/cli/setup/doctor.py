@@ -164,7 +164,7 @@ def _members(settings: Settings, accounts: Sequence[Account]) -> Iterator[Findin
         good = f"{settings.members_of} names those of departments and tags"
         yield _imported("members", _refusal(lambda: load_resolver(settings.members_of)), good)
     elif any(channel(account.channel).counts_members for account in accounts):
-        text = "no members_of names those of departments, tags and @all: what each of them may get is not kept"
+        text = "no members_of names those of departments, tags and @all, so what each of them may get is not kept"
         yield Finding("members", Level.CAUTION, f"{text} before the call, and the vendor drops the rest in silence")
 
 
