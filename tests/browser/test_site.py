@@ -18,7 +18,7 @@ from tests.browser.watched_page import Look, Width, watched
 
 pytestmark = pytest.mark.browser
 
-SAMPLE = ("first-message/", "migrate/wechatpy/", "reference/settings/", "states/", "wecom-app/")
+SAMPLE = ("first-message/", "reference/settings/", "states/", "wecom-app/")
 """Tables that scroll and others, code, pictures, and the chart."""
 IN_TIME = 60_000
 TABLES_ARE_READY = """() => [...document.querySelectorAll(".md-typeset table:not([class])")].every((table) => {
