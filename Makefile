@@ -11,7 +11,7 @@ IN_PROCESS := --ignore tests/process --ignore tests/browser
 # Tests start some hundred processes from nothing, and each would compile the whole package anew.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: install demo test test-processes test-browser screenshots clean-install check coverage bench requirements manifests sbom dist dashboards reference docs
+.PHONY: install demo test test-python test-processes test-browser screenshots clean-install check coverage bench requirements manifests sbom dist dashboards reference docs
 
 install: $(STAMP)
 
@@ -33,6 +33,18 @@ else
 	$(BIN)/python -m pytest $(IN_PROCESS) -n 4
 	$(MAKE) test-processes test-browser
 endif
+
+# What runs inside pytest, on another Python and in an environment of its own. VERSIONS=newest takes the versions that
+# pip finds, VERSIONS=lowest the floors of what a producer needs.
+VERSIONS := constraints
+OTHER = build/$(notdir $(PYTHON))-$(VERSIONS)
+test-python:
+	rm -rf $(OTHER) && $(PYTHON) -m venv $(OTHER)
+	$(OTHER)/bin/python -m pip install --quiet $(if $(filter newest,$(VERSIONS)),,-c constraints.txt) -e '.[dev]'
+ifeq ($(VERSIONS),lowest)
+	$(OTHER)/bin/python -c 'from bench.producer_install import floors; print(*floors())' | xargs $(OTHER)/bin/python -m pip install --quiet --no-deps
+endif
+	$(OTHER)/bin/python -m pytest $(or $(ARGS),$(IN_PROCESS) -n 4)
 
 test-processes: install
 	$(BIN)/python -m pytest tests/process -n 2 --dist loadfile --no-loadscope-reorder
