@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+
+from tests.docs.page import ROOT, Page
 
 APPLICATION = Path(__file__).parents[1] / "support" / "typed_application.py"
 
@@ -37,4 +40,23 @@ def test_an_application_is_checked(checker: tuple[str, ...], folder: Path) -> No
 
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False, timeout=300)
 
+    assert 0 == done.returncode, done.stdout + done.stderr
+
+
+def test_the_documents_own_applications_are_checked(tmp_path: Path) -> None:
+    """What a reader copies from the first pages and the recipes is no error of the types; dicts in place of them are."""
+    copied = []
+    for path in ("quickstart.md", "enqueue.md", "testing.md", *sorted((ROOT / "docs" / "recipes").glob("*.md"))):
+        page = Page(str((ROOT / "docs" / path).relative_to(ROOT)))
+        for number, block in enumerate(page.blocks_in("python")):
+            if "import" in block.text and not re.match(r"# [\w/]*(test_|conftest)", block.text):
+                copied.append(f"{page.path.stem}_{number}.py".replace("-", "_"))
+                (tmp_path / copied[-1]).write_text(block.text, encoding="utf-8")
+    # Names that a page takes from the reader's application, and packages without types.
+    lenient = ("--check-untyped-defs", "--ignore-missing-imports", "--disable-error-code", "name-defined")
+    command = [sys.executable, "-m", "mypy", "--cache-dir", ".mypy", *lenient, *copied]
+
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=300)
+
+    assert len(copied) > 12
     assert 0 == done.returncode, done.stdout + done.stderr
