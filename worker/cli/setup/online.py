@@ -117,8 +117,9 @@ def _carried_out(
     answer = seen(call, account, result.reply)
     if answer.is_about_address:
         return [Finding(what, Level.PROBLEM, f"trusted IP: {answer.text}")], False
-    level = Level.OK if answer.is_ok else Level.PROBLEM
-    return [Finding(what, Level.OK, TRUSTED), Finding(what, level, answer.text)], answer.is_stale_token
+    if not answer.is_ok:  # which of its checks the vendor does first is not known
+        return [Finding(what, Level.PROBLEM, answer.text)], answer.is_stale_token
+    return [Finding(what, Level.OK, TRUSTED), Finding(what, Level.OK, answer.text)], False
 
 
 def _unanswered(result: CallResult) -> str:
