@@ -22,9 +22,11 @@ from worker import (
     Button,
     ButtonCard,
     Chats,
+    ConfigurationError,
     Customers,
     File,
     Image,
+    JobNotFound,
     MainTitle,
     Text,
     To,
@@ -396,6 +398,26 @@ def test_an_asynchronous_session_is_awaited(sqlite_database: Database, tmp_path:
     assert (["hello"], 1) == asyncio.run(story())
 
 
+def test_an_asynchronous_session_finds_the_tables_made(tmp_path: Path, worker_settings: Path) -> None:
+    """Where they are missing from its database, in a file or in memory, before the application enqueues."""
+
+    async def story(url: str) -> list[str]:
+        own = create_async_engine(url)
+        async with own.connect() as connection, connection.begin() as transaction:
+            session = AsyncSession(connection, join_transaction_mode="create_savepoint")
+            with opened_outbox(lambda _: tmp_path, session, worker_settings) as outbox:
+                await enqueue(session, "hr", Text(content="hello"), "lisi")
+                await session.commit()
+                await outbox.drain()
+                seen = texts(outbox)
+            await transaction.rollback()
+        await own.dispose()
+        return seen
+
+    assert ["hello"] == asyncio.run(story("sqlite+aiosqlite://"))
+    assert ["hello"] == asyncio.run(story(f"sqlite+aiosqlite:///{tmp_path}/own.db"))
+
+
 # -- the plugin -------------------------------------------------------------------------------------------------------
 
 
@@ -449,6 +471,16 @@ def test_jobs_are_found_by_class_text_times_and_options(outbox: KitOutbox) -> No
         outbox.assert_enqueued(message=Text, times=1)
     with pytest.raises(TypeError, match="'colour'"):
         outbox.assert_enqueued(colour="red")
+
+
+def test_what_a_test_mistypes_is_named(outbox: KitOutbox, clock: KitClock, tmp_path: Path) -> None:
+    """An id of no job, an instant without its time zone, a key of the settings."""
+    with pytest.raises(JobNotFound, match="no job 'nope'"):
+        outbox.job("nope")
+    with pytest.raises(ValueError, match="no time zone"):
+        clock.move_to(datetime(2040, 1, 1))
+    with pytest.raises(ConfigurationError, match="hoks: is not a setting; did you mean hooks"):
+        KitOutbox(lambda _: tmp_path, None, {"hoks": "shop"})
 
 
 def test_the_plugin_loads_nothing_before_a_test_asks() -> None:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from worker.config.accounts import AccountSource, FixedAccounts, account_of
-from worker.config.settings import Settings, load_settings, settings_file
+from worker.config.settings import Settings, judged, load_settings, settings_file
 from worker.domain.account import DIRECT, Account, Secret
 from worker.domain.content.staging import LIVE
 from worker.simulator.settings import AppSettings, SimulatorSettings
@@ -43,7 +43,7 @@ def settings_of(given: Given) -> Settings:
         case str() | Path():
             return load_settings(given)
         case Mapping():
-            return Settings(**given)
+            return judged(Settings, given)
         case None if settings_file() is not None:
             return load_settings()
         case _:

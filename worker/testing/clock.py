@@ -29,7 +29,9 @@ class KitClock:
         self.move_to(self.now() + given + timedelta(minutes=minutes, hours=hours, days=days))
 
     def move_to(self, at: datetime) -> None:
-        """Moves on to an aware datetime; ValueError for one that is over."""
+        """Moves on to an aware datetime; ValueError for one that is over, or has no time zone."""
+        if at.tzinfo is None:
+            raise ValueError("the datetime has no time zone; use an aware one, such as clock.now() + timedelta(...)")
         ahead = micros_of(at) - self.sql.micros
         if ahead < 0:
             raise ValueError(f"the clock stands at {self.now().isoformat()} and does not go back to {at.isoformat()}")

@@ -106,6 +106,11 @@ def _lent(engine: Engine, clock: SqlClock) -> Database:
     return lent
 
 
+def makes_tables(bind: Any) -> bool:
+    """Whether the kit makes the tables where they are missing from the database of a connection or session."""
+    return dialect_of(_plain(bind)).has_one_writer
+
+
 def _plain(bind: Any) -> Engine | Connection:
     """The engine or connection of a bind; asynchronous ones wrap one that is not."""
     if isinstance(bind, scoped_session):

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
@@ -13,13 +15,14 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
 from worker.domain.content.message import Message
+from worker.domain.errors import JobNotFound
 from worker.outbox.engine.database import Database, is_retryable
 from worker.outbox.jobs.reading import enqueued_rows
 from worker.producer.plan import Recipient
 from worker.simulator.wire.call_log import LoggedCall
 from worker.testing.accounts import Given, KitAccounts, settings_of, source_of
 from worker.testing.clock import KitClock
-from worker.testing.database import STILL_OPEN, opened, own_engine
+from worker.testing.database import STILL_OPEN, makes_tables, opened, own_engine
 from worker.testing.jobs import EnqueuedJob, WantedJob, job_of_row, told
 from worker.testing.machine import Machine
 from worker.testing.seen import ShownMessage, seen_by
@@ -51,9 +54,12 @@ class KitOutbox:
         """URL -> content of files that messages name by their URL; any other URL is not found."""
         self.accounts = KitAccounts(source_of(given, self._settings), self._vendor.settings)
         """The accounts, with made-up secrets, at the fake vendor."""
+        # Now, so that the tables are there before the application enqueues.
         if bind is not None and not hasattr(bind, "run_sync"):
-            # Now, so that the tables are there before the application enqueues.
             self._opened()
+        elif bind is not None and makes_tables(bind):
+            with ThreadPoolExecutor(1) as beside:  # the test's own event loop may be running, and waits for this
+                beside.submit(asyncio.run, self._inside(self._opened)).result()
 
     @property
     def engine(self) -> Engine:
@@ -84,9 +90,16 @@ class KitOutbox:
         return self._inside(self._jobs)
 
     def job(self, job: Any) -> Any:
-        """The job of an id or a reference, as it is now."""
+        """The job of an id or a reference, as it is now; JobNotFound where there is none."""
         wanted = getattr(job, "id", job)
-        return self._inside(lambda: next(one for one in self._jobs() if one.id == wanted))
+
+        def look() -> EnqueuedJob:
+            for one in self._jobs():
+                if one.id == wanted:
+                    return one
+            raise JobNotFound(f"no job {str(wanted)!r}; was its transaction committed?", job=str(wanted))
+
+        return self._inside(look)
 
     def assert_enqueued(
         self,
