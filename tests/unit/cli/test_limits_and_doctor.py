@@ -153,11 +153,10 @@ def test_a_healthy_installation_has_no_problem(typed: Typed) -> None:
 
     assert 0 == status
     assert "problem" not in printed
-    assert "account_cap is not set" in printed
-    assert "200 times" in printed
+    assert "account_cap, party_estimate, tag_estimate, chat_estimate not set: of the corp's limits" in printed
+    assert "200 times account_cap" in printed
+    assert 4 == printed.count("caution ")  # with callback, members and workers
     assert "callback is not set: no hook hears of a pressed card" in printed
-    assert "party_estimate, tag_estimate not set" in printed
-    assert "chat_estimate not set: a chat is taken for one person" in printed
     assert "caution  members: no members_of names those of departments, tags and @all" in printed
     assert "ok       database: reachable, tables at revision" in printed
     assert "ok       clock: the database's is" in printed

@@ -19,7 +19,11 @@ from worker.domain.errors import Problem
 from worker.domain.job import Draft, Kind
 
 COUNTS = ("account_cap", "everyone_estimate", "party_estimate", "tag_estimate", "chat_estimate")
-ESTIMATES = ("party_estimate", "tag_estimate")
+ESTIMATES = ("party_estimate", "tag_estimate", "chat_estimate")
+_UNSET = (
+    "of the corp's limits, that of a day (200 times account_cap) is kept before the call only where it is known, and a"
+    " department, tag or chat of unknown size is taken for one person"
+)
 ABILITIES = ("mini_program", "root_scope", "wechat_plugin_home", "chats_share_members")
 UNITS = ("bytes", "characters")
 
@@ -37,12 +41,11 @@ def problems(account: Account) -> list[Problem]:
 
 def cautions(account: Account) -> Iterator[str]:
     """A sentence for each setting that is left out: what that means."""
+    missing = [name for name in ESTIMATES if name not in account.settings]
     if not account.settings.get("account_cap") and "app_day" not in account.limits:
-        yield "account_cap is not set: the corp's daily limit (200 times its account limit) is not kept before the call"
-    if missing := [name for name in ESTIMATES if name not in account.settings]:
-        yield f"{', '.join(missing)} not set: one whose members nobody names is taken for one person"
-    if "chat_estimate" not in account.settings:
-        yield "chat_estimate not set: a chat is taken for one person in the corp's limits of sends to chats"
+        missing.insert(0, "account_cap")
+    if missing:
+        yield f"{', '.join(missing)} not set: {_UNSET}"
     callback = account.settings.get("callback")
     if callback is None:
         yield "callback is not set: no hook hears of a pressed card; an app without a callback URL has the card refused"
