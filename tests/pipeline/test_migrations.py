@@ -142,6 +142,17 @@ def test_down_and_up_with_rows(empty_database: Database) -> None:
         worker.enqueue(connection, "hr", HELLO, ANN, accounts=ACCOUNTS)
 
 
+def test_a_database_without_the_tables_is_named(tmp_path: Path) -> None:
+    """Mostly it is another one than that of the settings: the file of another folder."""
+    engine = worker.sqlite_engine(f"sqlite:///{tmp_path}/other.db")
+
+    with engine.begin() as connection, pytest.raises(ConfigurationError) as told:
+        worker.enqueue(connection, "hr", HELLO, ANN, accounts=ACCOUNTS)
+
+    sentence = f"the outbox's tables are not in sqlite:///{tmp_path}/other.db; run `worker db upgrade` on it"
+    assert sentence == str(told.value)
+
+
 def test_upgrade_is_idempotent_and_keeps_the_lane_key(database: Database) -> None:
     """A second upgrade changes nothing: another key would orphan every lane."""
     query = text("select value from worker_site where name = 'lane_key'")

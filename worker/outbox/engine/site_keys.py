@@ -52,7 +52,8 @@ def _read(connection: Connection) -> bytes:
         # SQLite raises OperationalError for a missing table too; that of a database that is away is raised as it is.
         if is_retryable(error) or (is_lost(error) and "no such table" not in str(error.orig)):
             raise
-        raise ConfigurationError("the outbox's tables are not there; run `worker db upgrade`") from error
+        where = connection.engine.url.render_as_string()  # its password is not in it
+        raise ConfigurationError(f"the outbox's tables are not in {where}; run `worker db upgrade` on it") from error
     if value is None:
         raise ConfigurationError("the outbox has no lane key; run `worker db upgrade`")
     return bytes.fromhex(value)
