@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 
 from worker.accounts.sources import accounts_of
-from worker.channels.registry import unusable_accounts
+from worker.channels.registry import unusable_accounts, why_unusable
+from worker.config.accounts import AccountSource
 from worker.config.places import UrlFrom
 from worker.config.settings import Settings, load_settings, where
 from worker.control.opening import database_of, opened
 from worker.delivery.maintenance.housekeeping import Housekeeping
 from worker.domain.errors import ConfigurationError
+from worker.language import said
 from worker.outbox.engine import migrate
 from worker.outbox.engine.database import missing_file
 from worker.outbox.lanes.processes import running
@@ -28,7 +30,7 @@ def run_embedded(threads: int | None, loglevel: str, *, with_console: bool = Fal
 
     found = load_settings()
     for hint in hints(found):
-        sys.stderr.write(f"worker: {hint}\n")
+        sys.stderr.write(f"worker: {said(hint)}\n")
     settings = found.model_copy(update={"broker": UrlFrom(url=EMBEDDED)})
     upgrade_tables()
     app = make_app(settings)
@@ -51,10 +53,21 @@ def hints(settings: Settings) -> list[str]:
     if settings.broker.url != "embedded":
         found.append("`worker up` uses a broker in memory; the broker of the settings is for `celery ... worker`")
     accounts = accounts_of(settings)
-    found.extend(f"account {name} cannot be used: {why}" for name, why in unusable_accounts(accounts).items())
+    unusable = [*unusable_accounts(accounts).items(), *_unread_secrets(accounts)]
+    found.extend(f"account {name} cannot be used: {why}" for name, why in unusable)
     if not accounts.names():
         found.append(f"no account is configured; add [accounts.NAME] to {where()}, or say `worker accounts add NAME`")
     return found
+
+
+def _unread_secrets(accounts: AccountSource) -> Iterator[tuple[str, str]]:
+    """Accounts whose settings are right, but whose secret is not where they say."""
+    for name in accounts.names():
+        if why_unusable(accounts, name) is None and (secret := accounts.get(name).secret):
+            try:
+                secret.read()
+            except ConfigurationError as error:
+                yield name, str(error)
 
 
 def upgrade_tables() -> str | None:

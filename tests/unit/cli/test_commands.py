@@ -581,6 +581,17 @@ def test_a_missing_database_is_named(
     assert "the database does not exist" in capsys.readouterr().err
 
 
+def test_up_says_whose_secret_cannot_be_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Before the first message waits for it."""
+    monkeypatch.delenv("HR_SECRET", raising=False)
+    account = {"channel": "wecom_app", "corpid": "ww1", "agentid": 7, "secret": {"env": "HR_SECRET"}}
+
+    [hint] = hints(Settings(broker="embedded", accounts={"hr": account}))
+
+    assert hint.startswith("account hr cannot be used: ")
+    assert "HR_SECRET" in hint
+
+
 @pytest.mark.parametrize(
     ("settings", "said"),
     [

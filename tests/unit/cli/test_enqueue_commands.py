@@ -81,6 +81,15 @@ def test_the_vendors_json_comes_as_an_argument_or_on_stdin(run: Run, capsys: pyt
     assert [1, 2] == [job["asked"] for job in jobs(run, capsys)]
 
 
+def test_who_waits_where_no_worker_is_alive_hears_so(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
+    """Before the wait, and not only that the job is still open behind it."""
+    assert 1 == run(*TEXT, "--wait", "--timeout", "0")
+
+    first, last = capsys.readouterr().err.splitlines()
+    assert "no worker is alive, so the job waits; start `worker up` or the Procfile's lines" == first
+    assert "it is open after 0 s" in last
+
+
 @pytest.mark.parametrize(
     ("words", "status", "told"),
     [
