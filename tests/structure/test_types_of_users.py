@@ -44,7 +44,7 @@ def test_an_application_is_checked(checker: tuple[str, ...], folder: Path) -> No
 
 
 def test_the_documents_own_applications_are_checked(tmp_path: Path) -> None:
-    """What a reader copies from the first pages and the recipes is no error of the types; dicts in place of them are."""
+    """What a reader copies from the first pages and the recipes is no error of the types."""
     copied = []
     for path in ("quickstart.md", "enqueue.md", "testing.md", *sorted((ROOT / "docs" / "recipes").glob("*.md"))):
         page = Page(str((ROOT / "docs" / path).relative_to(ROOT)))

@@ -22,7 +22,7 @@ def _port(given: str) -> int:
 
 def parser() -> argparse.ArgumentParser:
     """The command line."""
-    options = argparse.ArgumentParser(prog="python -m worker.simulator", description="The fake vendor over HTTP.")
+    options = argparse.ArgumentParser(prog="worker simulator", description="The fake vendor over HTTP.")
     options.add_argument("--host", default="127.0.0.1", help="the address that it listens on")
     options.add_argument("--port", type=_port, default=0, help="the port; 0 takes a free one")
     options.add_argument("--bare", action="store_true", help="only count and answer, for measuring")

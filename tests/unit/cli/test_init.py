@@ -97,7 +97,7 @@ def test_nothing_is_overwritten_without_being_told(init: Init) -> None:
 
     status, printed = init()
 
-    assert (2, "worker: worker.toml: is there already; --overwrite writes it anew\n") == (status, printed)
+    assert (2, "worker: already in this folder: worker.toml; --overwrite writes anew\n") == (status, printed)
     assert ("# mine\n", False) == (Path("worker.toml").read_text(encoding="utf-8"), Path(".env").exists())
 
 
