@@ -197,6 +197,8 @@ accounts.hr.corpid: is missing or not a text; add the corp's id (企业ID), such
 accounts.hr.corpid：缺失或不是文本；请添加企业ID，例如 ww0123456789abcdef
 use one of text, markdown
 可用 text, markdown
+there is no file /srv/outbox.db; run `worker db upgrade`, or correct database in /srv/worker.toml
+没有文件 /srv/outbox.db；请执行 `worker db upgrade`，或更正 /srv/worker.toml 中的 database
 no connection: refused; the proxy refuses user and password; correct them in the account's `proxy`
 无法连接：refused；代理拒绝用户名和密码；请在账号的 `proxy` 中更正
 database: its tables are at revision 3, this release needs 4; run `worker db upgrade`

@@ -16,9 +16,8 @@ def require_there(settings: Settings) -> None:
     for key, url in (("database", settings.database_url()), ("state_database", settings.state_database_url())):
         file = missing_file(url) if url is not None else None
         if file is not None:
-            raise ConfigurationError(
-                f"{key}: there is no file {file}; run `worker db upgrade`, or correct {key} in {where()}"
-            )
+            missing = f"there is no file {file}; run `worker db upgrade`, or correct {key} in {where()}"
+            raise ConfigurationError(f"{key}: {missing}")  # a sentence by itself, which `worker doctor` says alone
 
 
 def database_of(settings: Settings, *, pool_size: int = 8) -> Database:

@@ -54,7 +54,7 @@ def run(say: Say, channel: str, name: str | None, *, simulator: bool, overwrite:
     env = re.sub(r"\W", "_", account).upper()
     files = [DEFAULT_FILE, *([SIMULATOR_FILE] if simulator else [])]
     if not overwrite and (there := [file for file in files if Path(file).exists()]):
-        raise ConfigurationError(f"already in this folder: {' and '.join(there)}; --overwrite writes anew")
+        raise ConfigurationError(f"already in this folder: {', '.join(there)}; --overwrite writes anew")
     kept, values = _env_kept(_values(first, env, simulator=simulator))
     say(said(_written(DEFAULT_FILE, _settings(channel, first, account, env, simulator=simulator), 0o644), lang))
     say(said(kept, lang))
