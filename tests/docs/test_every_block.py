@@ -112,7 +112,7 @@ NOT_RUN = {
     ("docs/postgresql.md", "alter table"): "advice for a large server; tests of PostgreSQL share its tables",
     (
         "docs/simulator.md",
-        "python -m",
+        "worker simulator",
     ): "processes that stay; the command is `worker simulator`, which the quickstart starts",
     ("docs/recipes/cron.md", "0 8 "): "the line of cron; the script that it starts is run",
     ("docs/stacks.md", "uv add"): "it changes a project of the reader's; CI installs with uv",
