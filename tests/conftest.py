@@ -26,7 +26,6 @@ import pytest
 import pytest_socket
 
 from rig import databases
-from tests.support.left_open import warn_of_connections_left_open
 from worker.outbox.engine.clock import DatabaseClock, DrivenClock, SqlClock
 from worker.outbox.engine.database import Database, make_engine
 from worker.outbox.engine.migrate import upgrade
@@ -43,8 +42,6 @@ DATABASES = ["sqlite", *SERVERS]
 os.environ["WORKER_LANG"] = "en"  # whatever the machine speaks
 
 gc.set_threshold(20_000, 20, 20)
-
-warn_of_connections_left_open()
 
 # How fast the machine is must not decide a test; the first run of a checkout builds a table of all characters. Half of
 # the usual hundred examples take a twentieth of the time of all tests as it is.
