@@ -28,7 +28,7 @@ from worker.domain.errors import ConfigurationError, StillOpen, WorkerError
 from worker.domain.job import id_of
 from worker.domain.state import JobState
 from worker.outbox.control.replays import lock_chains
-from worker.outbox.lanes.processes import living
+from worker.outbox.lanes.processes import alive
 from worker.producer import resend
 from worker.producer.enqueue import enqueue, upload
 from worker.producer.update_card import update_card
@@ -85,7 +85,7 @@ def show_end(say: Say, note: Say, job: str, timeout_s: float, *, as_json: bool) 
     state = None
     with opened() as database, contextlib.suppress(StillOpen):
         with database.reading() as connection:
-            if not any(process.fresh for process in living(connection, database.now)):
+            if not alive(connection, database.now):
                 note("no worker is alive, so the job waits; start `worker up` or the Procfile's lines")
         state = wait_for(database, job, timeout_s).state
     show(say, job, as_json=as_json)

@@ -25,7 +25,7 @@ from worker.outbox.commit.ledger import commit
 from worker.outbox.control.cancels import JOBS_TOGETHER, counted_jobs, due_jobs, open_parts, part_standings
 from worker.outbox.engine.bulk import in_lots
 from worker.outbox.engine.database import Database
-from worker.outbox.lanes.processes import living
+from worker.outbox.lanes.processes import alive
 
 TOGETHER = 400
 """Parts in one transaction."""
@@ -142,9 +142,8 @@ def _change(part_id: str, was: PartState) -> Change:
 
 def _require_no_worker(database: Database) -> None:
     with database.reading() as connection:
-        alive = [process for process in living(connection, database.now) if process.fresh]
-    if alive:
-        count = len(alive)
+        count = len(alive(connection, database.now))
+    if count:
         raise WorkerError(
             f"{count} worker processes are alive and may be sending: end them (a process that was killed counts as"
             " alive for ten seconds), then fence, then start them again"

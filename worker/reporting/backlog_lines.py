@@ -37,7 +37,7 @@ from worker.outbox.lanes import queued
 from worker.outbox.lanes.budgets import budget_key, read
 from worker.outbox.lanes.lanes import list_lanes
 from worker.outbox.lanes.pauses import standing_pauses
-from worker.outbox.lanes.processes import Process, living, unusable_accounts_told
+from worker.outbox.lanes.processes import Process, alive, unusable_accounts_told
 
 SAMPLED = 4_000
 """Parts of an account whose cost is worked out, about, as many in each lane and priority."""
@@ -106,7 +106,7 @@ class Surveyor:
         self._key = lane_key(connection)
         self.now = read_now(connection, now_sql)
         self._ahead = read_now(*self._state) - self.now if state is not None else 0
-        fresh = [process for process in living(connection, now_sql) if process.fresh]
+        fresh = alive(connection, now_sql)
         self.threads = sum(process.threads for process in fresh)
         self._unusable = {
             name: why for name, (count, why) in unusable_accounts_told(fresh).items() if count == len(fresh)

@@ -15,7 +15,7 @@ from worker.outbox.engine.clock import instant
 from worker.outbox.engine.database import StateReader
 from worker.outbox.lanes.lanes import list_lanes
 from worker.outbox.lanes.pauses import standing_pauses
-from worker.outbox.lanes.processes import living, unusable_accounts_told
+from worker.outbox.lanes.processes import alive, unusable_accounts_told
 
 UNUSABLE = "unusable"
 """The state of an account that worker processes cannot use."""
@@ -70,7 +70,7 @@ def lane_list(
     pauses = [
         one for one in standing_pauses(connection) if account in (None, one.account) or not (one.account or one.job_id)
     ]
-    fresh = [one for one in living(connection, now_sql) if one.fresh]
+    fresh = alive(connection, now_sql)
     found = [_unusable(name, *told, len(fresh)) for name, told in unusable_accounts_told(fresh).items()]
     found = [one for one in found if account in (None, one.account)]
     found += [_standing(row, breaker_failures) for row in list_lanes(*state, account)]

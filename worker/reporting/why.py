@@ -23,7 +23,7 @@ from worker.outbox.jobs.order_queue import in_line
 from worker.outbox.jobs.reading import JobRows, Rows, first_in_orders, jobs_named, parked_on
 from worker.outbox.lanes.lanes import LaneSteps, list_lanes, steps_of_lanes
 from worker.outbox.lanes.pauses import standing_pauses
-from worker.outbox.lanes.processes import living, unusable_accounts_told
+from worker.outbox.lanes.processes import alive, unusable_accounts_told
 from worker.outbox.lanes.waits import REASON
 from worker.reporting.code_stock import CardCodes, codes_of
 from worker.reporting.find_job import rows_of
@@ -92,7 +92,7 @@ def why(
     at = read_now(connection, now)
     account, lanes = rows.job["account"], in_the_way(part["lane"] for part in rows.parts)
     stands, steps = _lanes(connection, now, rows, lanes) if state is None else _elsewhere(state, clock, rows, lanes, at)
-    processes = [process for process in living(connection, now) if process.fresh]
+    processes = alive(connection, now)
     around = Surroundings(
         at,
         rows.job,

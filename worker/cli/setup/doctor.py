@@ -38,7 +38,7 @@ from worker.outbox.engine.postgresql import left_to_the_role
 from worker.outbox.engine.sql import read_now
 from worker.outbox.lanes.lanes import count_lane_events, list_lanes
 from worker.outbox.lanes.pauses import standing_pauses
-from worker.outbox.lanes.processes import Process, living, unusable_accounts_told
+from worker.outbox.lanes.processes import Process, alive, unusable_accounts_told
 from worker.reporting.lane_list import remedy_of
 from worker.transport.egress.tls import ends_at, require_files
 from worker.transport.token_provider import load, url_request
@@ -198,7 +198,7 @@ def _database(settings: Settings, names: Collection[str], wall_clock: Callable[[
             yield Finding("database", Level.OK, f"reachable, tables at revision {revision}")
             yield from _plans(connection)
             yield from _paused(standing_pauses(connection))
-            processes = [one for one in living(connection, database.now) if one.fresh]
+            processes = alive(connection, database.now)
             yield _workers(len(processes))
             yield from _unusable(processes)
             yield from _state(database, connection, names)

@@ -150,6 +150,11 @@ def living(connection: Connection, now: str) -> list[Process]:
     return _processes(connection, now, "ended_at is null", {})
 
 
+def alive(connection: Connection, now: str) -> list[Process]:
+    """As `living`, those with a running lease; a process that was killed has one for a few seconds more."""
+    return [process for process in living(connection, now) if process.fresh]
+
+
 def of_host(connection: Connection, now: str, host: str) -> list[Process]:
     """As `living`, those of one host; with those that have ended lately, which may hang and count as dead."""
     only = f"host = :host and (ended_at is null or ended_at > {now} - {MISSED_S * SECOND})"
