@@ -8,11 +8,12 @@ from __future__ import annotations
 import ast
 import re
 import tomllib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import String
+from sqlalchemy import Connection, Engine, String, event
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 import worker
@@ -96,6 +97,22 @@ def test_the_enqueue_example_runs(
     assert (1, 1) == (len(recalls), len(updates))
 
 
+@pytest.fixture
+def engines_end() -> Iterator[None]:
+    """Closes the engines that the page's application keeps for as long as its process runs."""
+    used: set[Engine] = set()
+
+    def note(connection: Connection) -> None:
+        used.add(connection.engine)
+
+    event.listen(Engine, "engine_connect", note)
+    yield
+    event.remove(Engine, "engine_connect", note)
+    for engine in used:
+        engine.dispose()
+
+
+@pytest.mark.usefixtures("engines_end")
 @pytest.mark.fewer_databases("the page's application asks for no row")
 def test_the_console_is_mounted_as_the_page_says(
     sqlite_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

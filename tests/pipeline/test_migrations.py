@@ -148,6 +148,7 @@ def test_a_database_without_the_tables_is_named(tmp_path: Path) -> None:
 
     with engine.begin() as connection, pytest.raises(ConfigurationError) as told:
         worker.enqueue(connection, "hr", HELLO, ANN, accounts=ACCOUNTS)
+    engine.dispose()
 
     sentence = f"the outbox's tables are not in sqlite:///{tmp_path}/other.db; run `worker db upgrade` on it"
     assert sentence == str(told.value)

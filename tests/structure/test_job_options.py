@@ -6,7 +6,7 @@ import inspect
 from dataclasses import fields
 
 import pytest
-from sqlalchemy import create_engine
+from sqlalchemy import NullPool, create_engine
 
 import worker
 from worker.producer.options import Options
@@ -57,7 +57,7 @@ def test_the_help_shows_a_session(function: object) -> None:
 def test_a_wrong_keyword_is_named(wrong: str) -> None:
     """With the function that it was given to."""
     with (
-        create_engine("sqlite://").connect() as connection,
+        create_engine("sqlite://", poolclass=NullPool).connect() as connection,
         pytest.raises(TypeError, match=rf"recall\(\) got an unexpected keyword argument '{wrong}'"),
     ):
         worker.recall(connection, "no job", **{wrong: 1})

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import atexit
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from copy import copy
 from functools import cache
 from pathlib import Path
-from tempfile import TemporaryDirectory
+from tempfile import mkdtemp
 from typing import Any
 from weakref import WeakValueDictionary
 
@@ -35,12 +36,14 @@ MISSING_TABLES = (
 
 
 @cache
-def _template() -> tuple[Path, TemporaryDirectory[str]]:
-    """A migrated file that tests copy, made once a run; with the folder, which lives as long as the process."""
-    folder = TemporaryDirectory(prefix="outbox-")
-    path = Path(folder.name) / "template.db"
+def _template() -> Path:
+    """A migrated file that tests copy, made once a run; its folder lives as long as the process."""
+    folder = Path(mkdtemp(prefix="outbox-"))
+    # Not a TemporaryDirectory, which warns when it is not closed: a run whose warnings are errors ended with one.
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    path = folder / "template.db"
     make_template(path)
-    return path, folder
+    return path
 
 
 def make_template(path: Path) -> None:
@@ -56,7 +59,7 @@ def make_template(path: Path) -> None:
 def own_engine(folder: Path) -> Engine:
     """The engine of a fresh outbox in a file of its own, which needs not survive a crash."""
     path = folder / "outbox.db"
-    shutil.copyfile(_template()[0], path)
+    shutil.copyfile(_template(), path)
     engine = make_engine(f"sqlite:///{path}")
 
     @event.listens_for(engine, "connect")
@@ -135,7 +138,7 @@ def _bound(connection: Connection, clock: SqlClock) -> Database:
 def _make_tables(database: Database, connection: Connection) -> None:
     if not dialect_of(connection).has_one_writer:
         raise ConfigurationError(MISSING_TABLES)
-    source = make_engine(f"sqlite:///{_template()[0]}")
+    source = make_engine(f"sqlite:///{_template()}")
     with source.connect() as template, database.writing():
         copy_tables(template, connection)
     source.dispose()
