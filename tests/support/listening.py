@@ -34,3 +34,15 @@ def listening(app: Any) -> Iterator[str]:
     finally:
         server.should_exit = True
         thread.join()
+
+
+THREADS_AT_THE_END = """
+import threading
+from worker.cli import main
+
+try:
+    main()
+finally:
+    print(*(thread.name for thread in threading.enumerate()))
+"""
+"""A program that is the `worker` command, and prints the threads that are alive at its end."""

@@ -5,7 +5,8 @@ from __future__ import annotations
 import random
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import structlog
 
@@ -51,6 +52,16 @@ class Loop:
         self._told.set()
         self._thread.join(timeout_s)
         return not self._thread.is_alive()
+
+    @contextmanager
+    def running(self, stop_s: float) -> Iterator[None]:
+        """Runs for as long as the block does, however that ends; waits for the end of its turn for at most so long."""
+        # A process that ended under a turn would be killed by SIGABRT, once the thread comes back from a driver.
+        self.start()
+        try:
+            yield
+        finally:
+            self.stop(stop_s)
 
     def busy_s(self, now: float) -> float:
         """For how many seconds its turn has run; 0 between two turns. A turn that raised has ended like any other."""

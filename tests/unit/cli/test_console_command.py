@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 import requests
 
+from tests.support.listening import THREADS_AT_THE_END
 from worker.config.console import ConsoleSettings
 from worker.config.settings import load_settings
 from worker.console.sign_in.passwords import Passwords, needs_extra
@@ -98,16 +99,18 @@ def test_a_password_that_is_no_good_is_one_sentence(password: str) -> None:
 
 @pytest.mark.parametrize("command", [("console",), ("up", "--console")])
 def test_a_port_in_use_is_one_sentence(configured: Path, command: tuple[str, ...]) -> None:
-    """In a process of its own: uvicorn ends the process."""
+    """And no thread is left."""
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         listen = f"127.0.0.1:{taken.getsockname()[1]}"
         told = re.sub("127.0.0.1:0", listen, configured.read_text(encoding="utf-8"))
         configured.write_text(told, encoding="utf-8")
-        done = subprocess.run([*WORKER, *command], capture_output=True, text=True, timeout=60, check=False)
+        started = [sys.executable, "-c", THREADS_AT_THE_END, *command]
+        done = subprocess.run(started, capture_output=True, text=True, timeout=60, check=False)
 
     assert 2 == done.returncode
+    assert done.stdout.endswith("MainThread\n")
     assert f"{listen}: cannot listen there; is the port in use?\n" in done.stderr
 
 

@@ -114,11 +114,8 @@ def run_metrics(settings: Settings, listen: str, loglevel: str) -> int:
         require_current(database)
         our_logging.set_up(loglevel, **dict(settings.logs))
         answers = Answers(Outbox(database, accounts, settings.delivery.breaker_failures))
-        reading = Loop("reading", answers.turn)
-        reading.start()
-        status = serve(metrics_app(answers), host, port, "metrics", f"--listen {listen}")
-        reading.stop(STOP_S)
-        return status
+        with Loop("reading", answers.turn).running(STOP_S):
+            return serve(metrics_app(answers), host, port, "metrics", f"--listen {listen}")
     finally:
         database.close()
 

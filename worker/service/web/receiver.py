@@ -176,14 +176,12 @@ def run_receiver(settings: Settings, host: str, port: int, loglevel: str) -> int
         for name, why in unusable_accounts(accounts).items():
             log.error("account_unusable", account=name, reason=why)
         store, counts = CallbackStore(database, settings, accounts), LooseCounts(database)
-        counting = Loop("counts", partial(_write, counts), once_more=True)
-        counting.start()
-        adding = Loop("totals", Totals(database, SELDOM_S).turn)
-        adding.start()
         receiver = Receiver(doors.of, store.store, count=counts.add, probes=Probes(database.read_now))
-        status = serve(receiver.app, host, port, "receiver", f"--host {host} --port {port}")
-        counting.stop(STORE_S)
-        adding.stop(STORE_S)
+        with (
+            Loop("totals", Totals(database, SELDOM_S).turn).running(STORE_S),
+            Loop("counts", partial(_write, counts), once_more=True).running(STORE_S),
+        ):
+            status = serve(receiver.app, host, port, "receiver", f"--host {host} --port {port}")
         store.behind.stop(STORE_S)
         return status
     finally:
