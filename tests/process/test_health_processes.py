@@ -21,8 +21,10 @@ AWAY_S = float(os.environ.get("TEST_AWAY_S", "20"))
 """As long as a loop may be in one turn, at least."""
 PROBE_WAITS_S = 5.0
 """`timeoutSeconds` of docs/health.md."""
+PROBES_WHILE = 10
+"""How often a worker is asked while a service is away, and as often as that until everything has been sent."""
 PROBES_AFTER = 5
-"""How often a worker is asked when everything has been sent after an outage."""
+"""How often it is asked then."""
 TELLS = {
     "relay": "the loop relay has been in one turn for",
     "recovery": "the loop recovery has been in one turn for",
@@ -104,16 +106,18 @@ def test_a_service_that_is_away_is_held_against_no_worker(make: Make, service: s
         until(lambda: stack.vendor.sends() > 30, "calls are out")
         said: list[tuple[int, str]] = []
 
-        def asked() -> None:
-            said.append(ask(stack, worker))
+        def probed() -> None:
+            if time.monotonic() >= began + len(said) * AWAY_S / PROBES_WHILE:
+                said.append(ask(stack, worker))
 
         door.shut()
-        away_until = time.monotonic() + AWAY_S
-        until(lambda: asked() or time.monotonic() > away_until, "it has been away")
+        began = time.monotonic()
+        until(lambda: probed() or time.monotonic() > began + AWAY_S, "it has been away")
         door.open()
-        until(lambda: asked() or not stack.unsettled(), "everything settled", progress=stack.unsettled, told=stack.told)
-        for _ in range(PROBES_AFTER):
-            asked()
+        until(
+            lambda: probed() or not stack.unsettled(), "everything settled", progress=stack.unsettled, told=stack.told
+        )
+        said += [ask(stack, worker) for _ in range(PROBES_AFTER)]
 
     assert [] == [one for one in said if one[0] != 0]
     assert "healthy" == said[-1][1].partition(":")[0]
