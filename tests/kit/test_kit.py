@@ -452,6 +452,29 @@ def test_a_failed_assertion_shows_what_was_enqueued_instead(pytester: pytest.Pyt
     )
 
 
+def test_with_worker_lang_a_failure_is_told_in_chinese_below(
+    outbox: KitOutbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The values stay as they are, also where a text of a message is one that the program says."""
+    monkeypatch.setenv("WORKER_LANG", "zh")
+    send(outbox, "no jobs")
+
+    with pytest.raises(AssertionError, match="no such job was enqueued; wanted: on any account") as failed:
+        outbox.assert_enqueued(message=Text(content="nothing was changed"))
+    with pytest.raises(ValueError, match="'late' is no fault") as refused:
+        outbox.fault("late")
+
+    assert (
+        "没有提交过这样的任务；期望：账号 不限 内容 nothing was changed\n"
+        "已提交的是：\n"
+        "  1. 账号 hr 的 send，发给 users lisi：text no jobs\n"
+        "       message.text.content\n"
+        "         期望 nothing was changed\n"
+        "         实际 no jobs"
+    ) == failed.value.__notes__[0]
+    assert refused.value.__notes__[0].startswith("没有 'late' 这种故障；可用 'timeout', ")
+
+
 def test_an_empty_outbox_says_what_may_be_the_reason(outbox: KitOutbox) -> None:
     """Nothing was enqueued, or it is not committed."""
     with pytest.raises(AssertionError, match="the outbox is empty: nothing was enqueued, or its transaction"):

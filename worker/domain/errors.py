@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from worker.language import Lang, chosen, language, said
+from worker.language import Lang, language, noted, said
 
 
 class WorkerError(Exception):
@@ -25,8 +25,7 @@ class WorkerError(Exception):
         self.channel = channel
         self.job = job
         self.code = code
-        if chosen() == "zh":
-            self.add_note(self.told("zh"))
+        noted(self, self.told)
 
     def told(self, lang: Lang | None = None) -> str:
         """The text in a language; by default that of the person at the terminal."""

@@ -11,13 +11,14 @@ from __future__ import annotations
 import os
 import re
 import tomllib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, lru_cache
 from importlib.resources import files
-from typing import Literal
+from typing import Literal, TypeVar
 
 Lang = Literal["en", "zh"]
+E = TypeVar("E", bound=Exception)
 
 PLACE = re.compile(r"\{([a-z][a-z0-9_]*)\}")
 """Where a value stands in an entry; any other brace is itself."""
@@ -64,6 +65,13 @@ def said(text: str, lang: Lang | None = None) -> str:
 def word(of: str, name: str, lang: Lang | None = None) -> str:
     """A single word, such as a state's, of one sort; one that is not in the tables is itself."""
     return _book().words.get(of, {}).get(name, name) if (lang or language()) == "zh" else name
+
+
+def noted(error: E, told: Callable[[Lang], str] | None = None) -> E:
+    """The error itself; where `WORKER_LANG=zh`, a traceback has the Chinese below its text, which stays English."""
+    if chosen() == "zh":
+        error.add_note(told("zh") if told else said(str(error), "zh"))
+    return error
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
+from worker.language import noted
 from worker.outbox.engine.clock import SECOND, DrivenClock, instant, micros_of
 from worker.simulator.clock import Clock as VendorClock
 
@@ -31,10 +32,12 @@ class KitClock:
     def move_to(self, at: datetime) -> None:
         """Moves on to an aware datetime; ValueError for one that is over, or has no time zone."""
         if at.tzinfo is None:
-            raise ValueError("the datetime has no time zone; use an aware one, such as clock.now() + timedelta(...)")
+            text = "the datetime has no time zone; use an aware one, such as clock.now() + timedelta(...)"
+            raise noted(ValueError(text))
         ahead = micros_of(at) - self.sql.micros
         if ahead < 0:
-            raise ValueError(f"the clock stands at {self.now().isoformat()} and does not go back to {at.isoformat()}")
+            text = f"the clock stands at {self.now().isoformat()} and does not go back to {at.isoformat()}"
+            raise noted(ValueError(text))
         self.sql.micros += ahead
         self._ticks += ahead / SECOND
         self._tell()

@@ -18,6 +18,7 @@ from sqlalchemy.orm import Session, scoped_session
 from sqlalchemy.pool import SingletonThreadPool, StaticPool
 
 from worker.domain.errors import ConfigurationError
+from worker.language import noted
 from worker.outbox.engine.bound import BoundDatabase
 from worker.outbox.engine.clock import SqlClock
 from worker.outbox.engine.copy import copy_tables, has_tables
@@ -73,7 +74,7 @@ def own_engine(folder: Path) -> Engine:
 
 def still_open(seconds: float) -> None:
     """Raises, where the worker would wait for a lock that only the test itself can free."""
-    raise AssertionError(STILL_OPEN)
+    raise noted(AssertionError(STILL_OPEN))
 
 
 @contextmanager

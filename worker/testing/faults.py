@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from worker.language import noted
 from worker.simulator.wire.faults import FaultAction, FaultRule, Match
 
 UNREACHABLE = "unreachable"
@@ -44,7 +45,8 @@ def _action(fault: str | int) -> dict[str, Any]:
     number = _number(fault)
     if number is None:
         known = ", ".join(map(repr, (*NAMED, UNREACHABLE)))
-        raise ValueError(f"{fault!r} is no fault; use {known}, an HTTP status such as '502', or an errcode")
+        text = f"{fault!r} is no fault; use {known}, an HTTP status such as '502', or an errcode"
+        raise noted(ValueError(text))
     if 300 <= number < 600:
         return {"status": number, "headers": {"Retry-After": "3"} if number in (429, 503) else {}}
     return {"answer": {"errcode": number}}

@@ -12,6 +12,7 @@ from worker.domain.content.message import Message
 from worker.domain.content.recipient import LISTS, Recipients
 from worker.domain.job import Priority
 from worker.domain.state import JobState
+from worker.language import Lang, word
 from worker.outbox.engine.clock import instant
 from worker.producer.plan import Recipient, recipients_of
 
@@ -66,7 +67,7 @@ class EnqueuedJob:
         return "\n".join(_texts(self.message))
 
     def __str__(self) -> str:
-        return f"{self.kind} on {self.account} to {_people(self.to)}: {self.type or '-'} {_short(self.text)}".rstrip()
+        return _line_of(self, "en")
 
 
 def job_of_row(row: Mapping[str, Any]) -> EnqueuedJob:
@@ -117,56 +118,76 @@ class WantedJob:
     options: Mapping[str, Any] = field(default_factory=dict)
     """Further fields of `EnqueuedJob` by name."""
 
-    def differences(self, job: EnqueuedJob) -> dict[str, tuple[Any, Any]]:
+    def differences(self, job: EnqueuedJob, lang: Lang = "en") -> dict[str, tuple[Any, Any]]:
         """Field -> what is wanted and what the job has, where they are not the same."""
-        pairs = {name: pair for name, pair in self._pairs(job) if pair[0] != pair[1]}
+        pairs = {name: pair for name, pair in self._pairs(job, lang) if pair[0] != pair[1]}
         if self.containing is not None and self.containing not in job.text:
-            pairs["text"] = (f"something with {self.containing!r}", job.text)
+            pairs["text"] = (_said("something with {text}", lang).format(text=repr(self.containing)), job.text)
         return pairs
 
-    def _pairs(self, job: EnqueuedJob) -> Iterator[tuple[str, tuple[Any, Any]]]:
+    def _pairs(self, job: EnqueuedJob, lang: Lang) -> Iterator[tuple[str, tuple[Any, Any]]]:
         if self.account is not None:
             yield "account", (self.account, job.account)
         if isinstance(self.message, Message):
             wanted, found = _flat("", _plain(self.message)), _flat("", job.message)
+            nothing = _said("(nothing)", lang)
             for name in dict.fromkeys((*wanted, *found)):
-                yield f"message.{name}", (wanted.get(name, "(nothing)"), found.get(name, "(nothing)"))
+                yield f"message.{name}", (wanted.get(name, nothing), found.get(name, nothing))
         elif self.message is not None:
             yield "type", (_type_of(self.message), job.type)
         if self.to is not None:
-            yield "to", (_people(recipients_of(self.to)), _people(job.to))
+            yield "to", (_people(recipients_of(self.to), lang), _people(job.to, lang))
         for name, value in self.options.items():
             found = getattr(job, name)
             yield name, (tuple(value) if isinstance(found, tuple) else value, found)
 
-    def __str__(self) -> str:
-        words = [f"on {self.account}" if self.account else "on any account"]
+    def told(self, lang: Lang) -> str:
+        """What is expected, in one line."""
+        words = [_said("on {account}", lang).format(account=self.account or _said("any account", lang))]
         if self.to is not None:
-            words.append(f"to {_people(recipients_of(self.to))}")
+            words.append(_said("to {to}", lang).format(to=_people(recipients_of(self.to), lang)))
         if isinstance(self.message, Message):
-            words.append(f"with {_short(' '.join(_texts(_plain(self.message))))}")
+            text = _short(" ".join(_texts(_plain(self.message))))
+            words.append(_said("with {text}", lang).format(text=text))
         elif self.message is not None:
-            words.append(f"with a {self.message.__name__}")
+            words.append(_said("with a {type}", lang).format(type=self.message.__name__))
         if self.containing is not None:
-            words.append(f"containing {self.containing!r}")
+            words.append(_said("containing {text}", lang).format(text=repr(self.containing)))
         return " ".join([*words, *(f"{name}={value!r}" for name, value in self.options.items())])
 
 
-def told(wanted: WantedJob, times: int | None, matching: int, jobs: list[EnqueuedJob]) -> str:
+def told(wanted: WantedJob, times: int | None, matching: int, jobs: list[EnqueuedJob], lang: Lang) -> str:
     """What a failed assertion says: what was wanted, and every job that there is, the nearest first."""
-    found = "no such job was enqueued" if not matching else f"{matching} such jobs were enqueued"
-    lines = [f"{found}; wanted{f' {times}' if times is not None else ''}: {wanted}"]
+    found = _said("{count} such jobs were enqueued" if matching else "no such job was enqueued", lang)
+    want = _said("wanted: {wanted}" if times is None else "wanted {times}: {wanted}", lang)
+    asked = want.format(times=times, wanted=wanted.told(lang))
+    lines = [f"{found.format(count=matching)}{'；' if lang == 'zh' else '; '}{asked}"]
     if not jobs:
-        return "\n".join([*lines, "the outbox is empty: nothing was enqueued, or its transaction is not committed yet"])
+        empty = "the outbox is empty: nothing was enqueued, or its transaction is not committed yet"
+        return "\n".join([*lines, _said(empty, lang)])
     nearest = sorted(jobs, key=lambda job: len(wanted.differences(job)))
-    lines.append(f"enqueued {'was' if len(jobs) == 1 else 'were instead'}:" if not matching else "enqueued were:")
+    instead = "enqueued was:" if len(jobs) == 1 else "enqueued were instead:"
+    lines.append(_said("enqueued were:" if matching else instead, lang))
     for number, job in enumerate(nearest[:MOST_SHOWN], 1):
-        lines.append(f"  {number}. {job}")
-        for name, (want, has) in wanted.differences(job).items():
-            lines += [f"       {name}", f"         wanted   {_short(want)}", f"         enqueued {_short(has)}"]
+        lines.append(f"  {number}. {_line_of(job, lang)}")
+        for name, (value, has) in wanted.differences(job, lang).items():
+            pair = (("wanted   ", value), ("enqueued ", has))
+            lines += [f"       {name}", *(f"         {_said(which, lang)}{_short(one)}" for which, one in pair)]
     if len(jobs) > MOST_SHOWN:
-        lines.append(f"  and {len(jobs) - MOST_SHOWN} more")
+        lines.append(_said("  and {count} more", lang).format(count=len(jobs) - MOST_SHOWN))
     return "\n".join(lines)
+
+
+def _line_of(job: EnqueuedJob, lang: Lang) -> str:
+    """What a job sends to whom."""
+    line = _said("{kind} on {account} to {to}: {type}", lang)
+    shown = line.format(kind=job.kind, account=job.account, to=_people(job.to, lang), type=job.type or "-")
+    return f"{shown} {_short(job.text)}".rstrip()
+
+
+def _said(english: str, lang: Lang) -> str:
+    """A text of the kit with its places: the values stand in it as they are, and are no text of ours."""
+    return word("kit", english, lang)
 
 
 def _plain(message: Message) -> dict[str, Any]:
@@ -193,11 +214,11 @@ def _texts(document: Mapping[str, Any]) -> list[str]:
     return [value for path, value in flat if isinstance(value, str) and not path.endswith(".card_type")]
 
 
-def _people(to: Recipients) -> str:
+def _people(to: Recipients, lang: Lang) -> str:
     named = [f"{name} {', '.join(ids)}" for name in LISTS.values() if (ids := sorted(getattr(to, name)))]
     senders = [f"{who}'s {', '.join(ids) or 'all'}" for who, ids in to.by_sender]
     everyone = [f"everyone {to.audience}".strip()] if to.everyone else []
-    return "; ".join([*named, *senders, *everyone]) or "the recipients of the job that it is about"
+    return "; ".join([*named, *senders, *everyone]) or _said("the recipients of the job that it is about", lang)
 
 
 def _short(value: Any) -> str:

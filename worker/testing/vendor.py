@@ -12,6 +12,7 @@ from typing import Any
 from worker.delivery.resolver.http_get import WebAnswer
 from worker.domain.call import Answered, CallResult, FileBody, NeverLeft, NoAnswer, Reply, Request
 from worker.domain.content.web import WebAddress
+from worker.language import noted
 from worker.simulator.control import answer as controlled
 from worker.simulator.request import HttpRequest
 from worker.simulator.settings import SimulatorSettings
@@ -54,7 +55,7 @@ class Vendor:
         found = controlled(self, HttpRequest(method, f"/_control/{name}", dict(query or {}), body=body))
         said = HttpRequest("", "", {}, body=found.body).json()
         if found.status != 200:
-            raise ValueError(said["error"])
+            raise noted(ValueError(said["error"]))
         return said
 
     # -- as a transport -----------------------------------------------------------------------------------------------
@@ -143,7 +144,7 @@ class _CallbacksAtOnce(Callbacks):
     def send(self, app: Callee, event: bytes, about: dict[str, Any]) -> Callback:
         """Sends an event, which is stored when this returns."""
         if app.callback_url is None:
-            raise ValueError(f"{app.name} has no callback address in the application's settings")
+            raise noted(ValueError(f"{app.name} has no callback address in the application's settings"))
         query, encrypted = self._sealed(app, event)
         self._receive(app.callback_url, query, app.wrapped(encrypted).encode())
         callback = Callback("event", app, about, state="taken")
