@@ -120,9 +120,11 @@ def update_card_of(job: str, body: str | None, to: Sequence[str], *, why: str, p
 
 
 def _document(body: str | None) -> dict[str, Any]:
-    if body is None and sys.stdin.isatty():
+    text = body or ""
+    if body == "-" or (body is None and not sys.stdin.isatty()):
+        text = sys.stdin.read()
+    if not text.strip():
         raise WorkerError("say what: the vendor's JSON as an argument, - for stdin, or --text")
-    text = sys.stdin.read() if body is None or body == "-" else body
     try:
         found = json.loads(text)
     except ValueError as error:

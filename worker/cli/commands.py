@@ -156,7 +156,7 @@ def upgrade(as_json: Json = False) -> None:
     """Brings the tables to this release; safe at any time."""
     from worker.cli.running import upgrade_tables
 
-    revision = upgrade_tables()
+    revision = upgrade_tables(note)
     tell_value({"revision": revision}, f"tables at revision {revision}", as_json=as_json)
 
 

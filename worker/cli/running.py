@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 
@@ -70,16 +70,21 @@ def _unread_secrets(accounts: AccountSource) -> Iterator[tuple[str, str]]:
                 yield name, str(error)
 
 
-def upgrade_tables() -> str | None:
+def upgrade_tables(told: Callable[[str], object] = lambda line: None) -> str | None:
     """Upgrades the tables to this release, also those of the shared state; returns the outbox's revision.
 
-    That may be a newer one that this release can use.
+    That may be a newer one that this release can use. `told`: hears of a file that no setting names, and that is made.
     """
-    database = database_of(load_settings())
+    settings = load_settings()
+    file = missing_file(settings.database_url())
+    database = database_of(settings)
     try:
-        return upgrade_all(database)
+        revision = upgrade_all(database)
     finally:
         database.close()
+    if file is not None and "database" not in settings.model_fields_set:
+        told(f"made {file}, because no setting names a database; is this the folder? settings: {where()}")
+    return revision
 
 
 def downgrade_tables(revision: str) -> None:

@@ -195,6 +195,29 @@ def test_only_what_makes_tables_makes_a_database(
         assert f"worker.toml (there is none in {tmp_path}/elsewhere; WORKER_CONFIG can name another)" in printed
 
 
+def test_in_a_folder_without_settings_a_newcomer_hears_so(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """`worker doctor` calls nothing fine that is not there, and `worker db upgrade` names the file that it makes."""
+    folder = tmp_path / "elsewhere"
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+    monkeypatch.delenv("WORKER_CONFIG")
+    missing = f"worker.toml (there is none in {folder}; WORKER_CONFIG can name another)"
+
+    run("doctor")
+    doctor = capsys.readouterr().out.splitlines()[0]
+    run("db", "upgrade")
+    first = capsys.readouterr().err
+    run("db", "upgrade")
+    again = capsys.readouterr().err
+
+    assert f"caution  settings: nothing is set: {missing}; `worker init` writes one" == doctor
+    made = f"made {folder}/worker.db, because no setting names a database; is this the folder?"
+    assert f"{made} settings: {missing}\n" == first
+    assert "" == again
+
+
 @pytest.mark.parametrize("url", [f"sqlite:///file:{where}own%20name.db?uri=true" for where in ("", "{folder}/")])
 def test_a_file_may_be_named_as_sqlites_own_uri(
     run: Run, url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]

@@ -73,7 +73,7 @@ def test_an_account_that_works_is_proved(asked: Asked) -> None:
 
     assert {"online hr"} == {one.what for one in found}
     assert [
-        "ok token fetched",
+        "ok has a token",
         "ok trusted IP: the vendor takes calls from this machine",
         "ok agent 1000002 (simulated app) can be read; its visible range names 2 members, 0 departments, 0 tags",
     ] == told(found)
@@ -84,7 +84,7 @@ def test_an_address_that_is_not_trusted_is_told(asked: Asked) -> None:
     found = asked({"trusted_ips": ["203.0.113.7"]})
 
     fetched, refused = told(found)
-    assert "ok token fetched" == fetched
+    assert "ok has a token" == fetched
     assert refused.startswith(
         "problem trusted IP: 60020 the caller's IP is not trusted; add the IP to the app's trusted IPs"
     )

@@ -93,6 +93,8 @@ def test_who_waits_where_no_worker_is_alive_hears_so(run: Run, capsys: pytest.Ca
 @pytest.mark.parametrize(
     ("words", "status", "told"),
     [
+        (("send", "hr"), 1, "say what: the vendor's JSON as an argument, - for stdin, or --text"),
+        (("send", "hr", "-"), 1, "say what: the vendor's JSON"),
         (("send", "hr", "{"), 1, "the body is no JSON"),
         (("send", "hr", "[]"), 1, "the body is no JSON object"),
         (("send", "hr", "--text", "x"), 2, "--text goes with --to"),

@@ -58,7 +58,7 @@ def show(say: Say, *, as_json: bool, online: bool = False, account: str | None =
     """Prints the findings, with `online` also what the vendor says; returns 1 when one is a problem, otherwise 0."""
     load = cache(load_settings)
     found = list(findings(load))
-    if online and found[0].level is Level.OK:  # the settings can be read
+    if online and found[0].level is not Level.PROBLEM:  # the settings can be read
         found += online_findings(load(), account)
     if as_json:
         say(json.dumps([asdict(one) for one in found], ensure_ascii=False))
@@ -79,7 +79,10 @@ def findings(
     except ConfigurationError as error:
         yield Finding("settings", Level.PROBLEM, str(error))
         return
-    yield Finding("settings", Level.OK, where())
+    if settings.file or settings.model_fields_set:  # in a container the environment may say everything
+        yield Finding("settings", Level.OK, where())
+    else:
+        yield Finding("settings", Level.CAUTION, f"nothing is set: {where()}; `worker init` writes one")
     names = accounts.names()
     for sentence in accounts.unread():
         if not sentence.startswith("database"):  # looked at below

@@ -79,13 +79,13 @@ def _by_token(what: str, account: Account, tokens: Tokens, tools: OnlineTools) -
             yield Finding(what, Level.PROBLEM, token)
             return
         if call is None:
-            yield Finding(what, Level.OK, "token fetched: id and secret belong together")
+            yield Finding(what, Level.OK, "has a token: id and secret belong together")
             return
         found, is_stale = _carried_out(what, account, call, token, tools)
         if is_stale and not is_last:
             tokens.refused(account, token)
             continue
-        yield Finding(what, Level.OK, "token fetched")
+        yield Finding(what, Level.OK, "has a token")
         yield from found
         return
 
