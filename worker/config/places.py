@@ -270,11 +270,15 @@ def _given(secret: Secret, key: str) -> str:
 
 def _read(key: str, env: str | None, file: Path | None) -> str:
     try:
-        value = (file.read_text(encoding="utf-8") if file else variable(env or "")).strip()
-    except (OSError, ValueError) as error:
-        raise ConfigurationError(
-            f"{key} names file {file}, which cannot be read; check the path and its rights"
-        ) from error
+        value = (file.read_text(encoding="utf-8-sig") if file else variable(env or "")).strip()
+    except UnicodeDecodeError:
+        unread = f"{key} names file {file}, which is not UTF-8 text; save it as UTF-8"
+    except (OSError, ValueError):
+        unread = f"{key} names file {file}, which cannot be read; check the path and its rights"
+    else:
+        unread = ""
+    if unread:
+        raise ConfigurationError(unread)  # outside the handler: a decoder's error holds the bytes
     if not value:
         place = f"file {file}" if file else f"environment variable {env}"
         remedy = "fill it" if file else f"set it, or write it into {env_file()}"

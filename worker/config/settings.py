@@ -377,23 +377,26 @@ def where() -> str:
 
 def settings_file(path: str | Path | None = None) -> Path | None:
     """The settings file: given, or WORKER_CONFIG, or ./worker.toml if it exists; None: there is none."""
-    named = path or variable("WORKER_CONFIG") or (DEFAULT_FILE if Path(DEFAULT_FILE).is_file() else None)
+    named = path or variable("WORKER_CONFIG") or (DEFAULT_FILE if Path(DEFAULT_FILE).exists() else None)
     return Path(named) if named else None
 
 
 def _read(file: Path) -> dict[str, Any]:
     try:
-        with file.open("rb") as opened:
-            return tomllib.load(opened)
+        # Editors on Windows put a mark before the text.
+        return tomllib.loads(file.read_text(encoding="utf-8-sig"))
     except OSError as error:
         raise ConfigurationError(
             f"{file}: cannot be read ({error.strerror}); correct the path or WORKER_CONFIG"
         ) from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except UnicodeDecodeError:
+        sentence = f"{file}: is not UTF-8 text; save it as UTF-8"
+    except tomllib.TOMLDecodeError as error:
         # The parser's text may quote a line of the file, and that line may hold a secret against the rules.
         where = re.search(r"\(at .*\)", str(error))
         place = f" {where.group()}" if where else ""
-    raise ConfigurationError(f"{file}: not valid TOML{place}; correct the line, see the sample in docs/settings.md")
+        sentence = f"{file}: not valid TOML{place}; correct the line, see the sample in docs/settings.md"
+    raise ConfigurationError(sentence)
 
 
 def _sentence(error: ValidationError, *within: str) -> str:

@@ -27,11 +27,17 @@ def variable(name: str) -> str:
 
 
 def env_file() -> str:
-    """Where `.env` is looked for, for people."""
-    return str(Path(ENV_FILE).absolute())
+    """Where `.env` is looked for, for people; it says so where it is there and cannot be read."""
+    path = Path(ENV_FILE).absolute()
+    return str(path) if _file() is not None else f"{path} (it is there, but cannot be read as UTF-8 text)"
 
 
 def _in_file() -> Mapping[str, str]:
+    return _file() or {}
+
+
+def _file() -> Mapping[str, str] | None:
+    """The file's variables; None where it cannot be read: what is missing then is told by its name."""
     try:
         found = os.stat(ENV_FILE)
     except OSError:
@@ -40,11 +46,10 @@ def _in_file() -> Mapping[str, str]:
 
 
 @lru_cache(maxsize=8)
-def _parsed(path: str, stamp: tuple[int, ...]) -> Mapping[str, str]:
-    """The file's variables; none where it cannot be read: what is missing then is told by its name."""
+def _parsed(path: str, stamp: tuple[int, ...]) -> Mapping[str, str] | None:
     try:
-        # Without interpolation: a secret may hold a dollar.
-        found = dotenv_values(path, interpolate=False, encoding="utf-8")
+        # Without interpolation: a secret may hold a dollar. Editors on Windows put a mark before the text.
+        found = dotenv_values(path, interpolate=False, encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError):
-        return {}
+        return None
     return {name: value for name, value in found.items() if value}

@@ -115,6 +115,19 @@ def test_an_env_file_that_is_there_keeps_its_values(init: Init) -> None:
     assert "kept" == app["secret"]
 
 
+@pytest.mark.parametrize("written", ["HR_SECRET=kept\n".encode("utf-16"), None])
+def test_an_env_file_that_cannot_be_read_is_left_as_it_is(init: Init, tmp_path: Path, written: bytes | None) -> None:
+    """One that an editor on Windows saved as UTF-16, or a folder: nothing is written beside it."""
+    file = tmp_path / ".env"
+    file.write_bytes(written) if written else file.mkdir()
+
+    status, printed = init()
+
+    wrong = "is there, but cannot be read as UTF-8 text; save it as UTF-8, or put it aside"
+    assert (2, f"worker: {file}: {wrong}\n") == (status, printed)
+    assert [file] == list(tmp_path.iterdir())
+
+
 def test_a_second_start_with_real_values_is_asked_for(init: Init) -> None:
     """After a try with the simulator: the settings are written anew, and say so."""
     init("--simulator")

@@ -338,6 +338,23 @@ def test_one_clear_sentence(text: str, said: str) -> None:
     assert "\n" not in sentence
 
 
+def test_a_file_that_is_no_text_says_what_to_change(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One in another encoding, such as editors on Windows save; and a folder, which is not taken for no file at all."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("WORKER_CONFIG", raising=False)
+    told = []
+    for encoding in ("utf-16", "gbk"):
+        Path("given.toml").write_text("# 设置\n", encoding=encoding)
+        with pytest.raises(ConfigurationError) as wrong:
+            load_settings("given.toml")
+        told.append(str(wrong.value))
+    Path("worker.toml").mkdir()
+
+    with pytest.raises(ConfigurationError, match=r"^worker.toml: cannot be read \(Is a directory\)"):
+        load_settings()
+    assert ["given.toml: is not UTF-8 text; save it as UTF-8"] * 2 == told
+
+
 def test_nothing_secret_in_a_repr() -> None:
     """Passwords of broker and database, proxies and secrets are not shown."""
     settings = load_settings(write(SAMPLE.replace("http://proxy", "http://u:hunter2@proxy")))

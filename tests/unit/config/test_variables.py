@@ -74,9 +74,34 @@ def test_a_file_that_changes_is_read_again() -> None:
     assert ["first", "the second"] == found
 
 
-@pytest.mark.parametrize("written", [None, b"", b"HR_SECRET=\n", b"HR_SECRET=\xff\n"])
-def test_what_is_missing_names_the_variable_and_the_file(written: bytes | None, folder: Path) -> None:
-    """Also where the file is no text."""
+def test_files_that_an_editor_on_windows_wrote_are_read() -> None:
+    """With its mark before the text, and its line ends: settings, variables, and a secret's own file."""
+    windows = "\ufeff{}".format
+    Path("worker.toml").write_bytes(windows(ACCOUNT.replace("\n", "\r\n")).encode())
+    Path(".env").write_bytes(windows("HR_SECRET=of-file\r\n").encode())
+    of_env = secret()
+    Path("secret").write_bytes(windows("of-its-own\r\n").encode())
+    own = ACCOUNT.replace('{ env = "HR_SECRET" }', '{ file = "secret" }')
+    Path("worker.toml").write_bytes(windows(own.replace("\n", "\r\n")).encode())
+
+    assert ("of-file", "of-its-own") == (of_env, secret())
+
+
+UNREAD = " (it is there, but cannot be read as UTF-8 text)"
+
+
+@pytest.mark.parametrize(
+    ("written", "told"),
+    [
+        (None, ""),
+        (b"", ""),
+        (b"HR_SECRET=\n", ""),
+        (b"HR_SECRET=\xff\n", UNREAD),
+        ("HR_SECRET=of-file\n".encode("utf-16"), UNREAD),
+    ],
+)
+def test_what_is_missing_names_the_variable_and_the_file(written: bytes | None, told: str, folder: Path) -> None:
+    """Also where the file is no text, which it then says."""
     Path("worker.toml").write_text(ACCOUNT, encoding="utf-8")
     if written is not None:
         Path(".env").write_bytes(written)
@@ -86,7 +111,7 @@ def test_what_is_missing_names_the_variable_and_the_file(written: bytes | None, 
 
     assert (
         "accounts.hr.secret names environment variable HR_SECRET, which is empty or not there;"
-        f" set it, or write it into {folder}/.env" == str(caught.value)
+        f" set it, or write it into {folder}/.env{told}" == str(caught.value)
     )
 
 

@@ -9,6 +9,7 @@ import secrets
 import string
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
@@ -113,9 +114,16 @@ def _env_kept(wanted: Mapping[str, str]) -> tuple[str, Mapping[str, str]]:
     """Writes .env, or adds to the one that is there what it lacks; the line that says so, and the values it has now."""
     if not os.path.exists(ENV_FILE):
         return _written(ENV_FILE, ENV_HEAD + _lines(wanted), 0o600), wanted
-    there = {name: value for name, value in dotenv_values(ENV_FILE, interpolate=False).items() if name in wanted}
+    try:
+        text = Path(ENV_FILE).read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError):
+        file = Path(ENV_FILE).absolute()
+        wrong = f"{file}: is there, but cannot be read as UTF-8 text; save it as UTF-8, or put it aside"
+        raise ConfigurationError(wrong) from None
+    values = dotenv_values(stream=StringIO(text), interpolate=False)
+    there = {name: value for name, value in values.items() if name in wanted}
     added = {name: value for name, value in wanted.items() if name not in there or (value and not there[name])}
-    lines = re.sub(rf"^({'|'.join(wanted)})=\s*\n", "", Path(ENV_FILE).read_text(encoding="utf-8"), flags=re.MULTILINE)
+    lines = re.sub(rf"^({'|'.join(wanted)})=\s*\n", "", text, flags=re.MULTILINE)
     empty = {name: "" for name, value in there.items() if not value and name not in added}
     gap = "" if lines.endswith("\n") or not lines else "\n"
     Path(ENV_FILE).write_text(lines + gap + _lines({**empty, **added}), encoding="utf-8")
