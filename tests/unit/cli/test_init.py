@@ -128,6 +128,17 @@ def test_an_env_file_that_cannot_be_read_is_left_as_it_is(init: Init, tmp_path: 
     assert [file] == list(tmp_path.iterdir())
 
 
+def test_what_cannot_be_written_is_one_sentence(init: Init, tmp_path: Path) -> None:
+    """A folder of the file's name; what the system says depends on it."""
+    (tmp_path / "worker.toml").mkdir()
+
+    status, printed = init("--overwrite")
+
+    assert 2 == status
+    assert printed.startswith(f"worker: {tmp_path}/worker.toml: cannot be written (")
+    assert printed.endswith("); take away what is there, or use another folder\n")
+
+
 def test_a_second_start_with_real_values_is_asked_for(init: Init) -> None:
     """After a try with the simulator: the settings are written anew, and say so."""
     init("--simulator")

@@ -103,10 +103,15 @@ def _vendor(first: FirstAccount, account: str, values: Mapping[str, str], env: s
 
 def _written(file: str, text: str, mode: int) -> str:
     """Writes a file with these rights; the line that says so."""
-    with suppress(FileNotFoundError):
-        os.unlink(file)  # an older one may have wider rights
-    with os.fdopen(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "w", encoding="utf-8") as opened:
-        opened.write(text)
+    try:
+        with suppress(FileNotFoundError):
+            os.unlink(file)  # an older one may have wider rights
+        with os.fdopen(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "w", encoding="utf-8") as opened:
+            opened.write(text)
+    except OSError as error:
+        absolute = Path(file).absolute()
+        wrong = f"{absolute}: cannot be written ({error.strerror}); take away what is there, or use another folder"
+        raise ConfigurationError(wrong) from error
     return f"wrote {file}" + (f" (mode {mode:o})" if mode == 0o600 else "")
 
 
