@@ -29,6 +29,8 @@ from worker.simulator import SimulatorSettings, running
 
 HERE = "tests/docs/test_every_block.py"
 COMMANDS = "tests/docs/test_commands_of_pages.py"
+MACHINES = "tests/docs/test_machine_blocks.py"
+SERVERS = "tests/docs/test_server_blocks.py"
 WHOLE = {
     "README.md": "tests/process/test_readme.py",
     "docs/quickstart.md": "tests/process/newcomer.py",
@@ -44,20 +46,28 @@ WHOLE = {
     "docs/reference/*.md": "tests/docs/test_reference.py",
     "docs/notify.md": "tests/structure/test_runbooks.py",
     "docs/capacity.md": "tests/structure/test_capacity_page.py",
+    "docs/deployment.md": MACHINES,
 }
 """Pages all of whose blocks a test takes, and that test."""
 BY_BLOCK = {
+    ("CONTRIBUTING.md", "$ make install"): MACHINES,
     ("docs/accounts.md", "# shop/wecom.py"): HERE,
     ("docs/accounts.md", "$ export WORKER_SEAL_KEY"): COMMANDS,
     ("docs/adding-a-channel.md", "REGISTRY = {"): HERE,
     ("docs/callbacks.md", "# shop/hooks.py"): HERE,
     ("docs/callbacks.md", "@on_message"): HERE,
     ("docs/console.md", "from starlette"): "tests/docs/test_snippets.py",
+    ("docs/console.md", "$ worker console"): MACHINES,
+    ("docs/database-roles.md", "psql "): SERVERS,
+    ("docs/database-roles.md", "create role"): SERVERS,
+    ("docs/database-roles.md", "mariadb "): SERVERS,
+    ("docs/database-roles.md", "create user"): SERVERS,
     ("docs/embedded.md", "engine = worker.sqlite_engine"): HERE,
     ("docs/forecast.md", "$ worker forecast"): COMMANDS,
     ("docs/forecast.md", "account "): "tests/docs/test_forecast_page.py",
     ("docs/forecast.md", "job "): "tests/docs/test_forecast_page.py",
     ("docs/forecast.md", "worker.CheckFailed"): "tests/docs/test_forecast_page.py",
+    ("docs/health.md", "$ worker health"): MACHINES,
     ("docs/health.md", "startupProbe"): "tests/structure/test_hardening.py",
     ("docs/health.md", "livenessProbe"): "tests/structure/test_hardening.py",
     ("docs/limits.md", "# shop/people.py"): HERE,
@@ -69,54 +79,30 @@ BY_BLOCK = {
     ("docs/operations.md", "worker fence"): COMMANDS,
     ("docs/operations.md", "$ worker drift"): COMMANDS,
     ("docs/operations.md", "worker replay"): COMMANDS,
+    ("docs/operations.md", "$ worker db check"): MACHINES,
+    ("docs/operations.md", "cancelled 11997"): MACHINES,
     ("docs/ordering.md", "enqueue(session"): HERE,
     ("docs/personal-data.md", "worker export"): COMMANDS,
+    ("docs/postgresql.md", "alter role"): SERVERS,
+    ("docs/postgresql.md", "alter table"): SERVERS,
+    ("docs/recipes/cron.md", "0 8 "): MACHINES,
     ("docs/simulator.md", "curl "): HERE,
+    ("docs/simulator.md", "worker simulator"): MACHINES,
     ("docs/stacks.md", "pip install"): "tests/process/clean_install.py",
     ("docs/states.md", "stateDiagram-v2"): "tests/unit/test_state.py",
     ("docs/tokens.md", "# shop/tokens.py"): HERE,
     ("docs/tracing.md", "from opentelemetry"): HERE,
+    ("docs/tracing.md", "pip install"): MACHINES,
 }
 """Page and begin of a block, and the test that runs it or makes it anew."""
 MEASURED = "what a bench printed once, on the machine that the page names"
-SERVERS = "roles are of a whole server, which all tests share; test_database_roles.py holds the scripts that make them"
-MACHINE = (
-    "it needs a container engine, a cluster or an init system; the files that it names are held by tests/structure"
-)
 NOT_RUN = {
-    ("CONTRIBUTING.md", "$ make install"): "the targets of the Makefile, which `.ci/run` uses",
-    (
-        "docs/calibrate.md",
-        "$ worker calibrate",
-    ): "24 hours with a real tenant; test_calibrate_command.py looks at such lines",
-    (
-        "docs/console.md",
-        "$ worker console",
-    ): "the token is different each time; test_console_command.py looks at these lines",
+    ("docs/calibrate.md", "$ worker calibrate"): "a day with a tenant; its calls are held by test_calibrate_command.py",
     ("docs/console.md", "location /"): "nginx is no part of the tests; they send the headers that it is told to set",
-    ("docs/database-roles.md", "psql "): SERVERS,
-    ("docs/database-roles.md", "create role"): SERVERS,
-    ("docs/database-roles.md", "mariadb "): SERVERS,
-    ("docs/database-roles.md", "create user"): SERVERS,
-    ("docs/deployment.md", ""): MACHINE,
     ("docs/forecast.md", "  start"): MEASURED,
     ("docs/forecast.md", "  postgres"): MEASURED,
-    ("docs/health.md", "$ worker health"): "a host's own name; test_health_command.py looks at such lines",
-    ("docs/operations.md", "$ worker db check"): "two releases at once; test_rolling_upgrade.py has them",
-    (
-        "docs/operations.md",
-        "cancelled 11997",
-    ): "figures of a large mailing; test_control_commands.py looks at such lines",
     ("docs/performance.md", "thread, and step"): MEASURED,
-    ("docs/postgresql.md", "alter role"): SERVERS,
-    ("docs/postgresql.md", "alter table"): "advice for a large server; tests of PostgreSQL share its tables",
-    (
-        "docs/simulator.md",
-        "worker simulator",
-    ): "processes that stay; the command is `worker simulator`, which the quickstart starts",
-    ("docs/recipes/cron.md", "0 8 "): "the line of cron; the script that it starts is run",
     ("docs/stacks.md", "uv add"): "it changes a project of the reader's; CI installs with uv",
-    ("docs/tracing.md", "pip install"): "as `pip install` of docs/stacks.md",
 }
 """Page and begin of a block, and why no test runs it."""
 
@@ -169,7 +155,10 @@ def test_no_entry_is_left_behind() -> None:
 
 def test_the_tests_named_take_these_pages() -> None:
     """Each names the page, or the folder, whose blocks it runs."""
-    named = [*WHOLE.items(), *((page, test) for (page, _), test in BY_BLOCK.items() if test not in (HERE, COMMANDS))]
+    named = [
+        *WHOLE.items(),
+        *((page, test) for (page, _), test in BY_BLOCK.items() if test not in (HERE, COMMANDS, MACHINES, SERVERS)),
+    ]
     stems = {(page, test): page.removesuffix(".md").split("/") for page, test in named}
 
     lacking = [
