@@ -89,6 +89,7 @@ BY_BLOCK = {
     ("docs/simulator.md", "curl "): HERE,
     ("docs/simulator.md", "worker simulator"): MACHINES,
     ("docs/stacks.md", "pip install"): "tests/process/clean_install.py",
+    ("docs/stacks.md", "uv add"): "tests/process/clean_install.py",
     ("docs/states.md", "stateDiagram-v2"): "tests/unit/test_state.py",
     ("docs/tokens.md", "# shop/tokens.py"): HERE,
     ("docs/tracing.md", "from opentelemetry"): HERE,
@@ -102,7 +103,6 @@ NOT_RUN = {
     ("docs/forecast.md", "  start"): MEASURED,
     ("docs/forecast.md", "  postgres"): MEASURED,
     ("docs/performance.md", "thread, and step"): MEASURED,
-    ("docs/stacks.md", "uv add"): "it changes a project of the reader's; CI installs with uv",
 }
 """Page and begin of a block, and why no test runs it."""
 

@@ -11,14 +11,17 @@ import re
 import shutil
 import subprocess
 import sys
+import tomllib
 import venv
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from rig.databases import Service, lack
 from rig.stack import ROOT, Stack, until
 from rig.stacks import EMBEDDED, Make, on_every_stack, on_its_own, scratch
+from tests.docs.page import Page
 from tests.process.newcomer import PAGES, follow, installs
 from tests.process.reader import reader
 
@@ -31,6 +34,8 @@ engine = sqlite_engine(url) if url.startswith("sqlite") else create_engine(url)
 with engine.begin() as connection:
     print(enqueue(connection, "hr", Text(content="hello"), To(users=["anna"])).id)
 """
+
+PROJECT = '[project]\nname = "shop"\nversion = "1"\nrequires-python = ">=3.11"\ndependencies = []\n'
 
 
 @pytest.fixture(scope="session")
@@ -78,6 +83,23 @@ def newcomers_programs(wheel: Path, tmp_path_factory: pytest.TempPathFactory) ->
 def test_a_newcomers_hour_needs_the_wheel_alone(page: str, newcomers_programs: Path, tmp_path: Path) -> None:
     """Application, tests, press, update, recall, and the doctor, by what the page says to install and nothing else."""
     follow(page, tmp_path, newcomers_programs)
+
+
+def test_uv_adds_it_to_a_project(wheel: Path, tmp_path: Path) -> None:
+    """Each line of docs/stacks.md in a reader's project, with this wheel; the last needs no project, and delivers."""
+    if shutil.which("uv") is None:
+        lack(Service("uv", "PATH", "", "pip install uv"), "this machine has no uv to make a project with")
+    (block,) = [one.text for one in Page("docs/stacks.md").blocks if one.text.startswith("uv add")]
+    (tmp_path / "pyproject.toml").write_text(PROJECT, encoding="utf-8")
+    outer = {name: value for name, value in os.environ.items() if not name.startswith(("WORKER_", "VIRTUAL_ENV"))}
+    env = {**outer, "UV_FIND_LINKS": str(wheel.parent), "UV_PYTHON": sys.executable}
+
+    said = _run("bash", "-euc", block, env=env, cwd=tmp_path)
+
+    project = tomllib.loads((tmp_path / "pyproject.toml").read_text(encoding="utf-8"))
+    named = [*project["project"]["dependencies"], *project["dependency-groups"]["dev"]]
+    assert ["console", "postgres", "redis", "worker"] == sorted(set(re.findall(r"\w+(?=[],])", " ".join(named))))
+    assert "every job ended as stated" in said
 
 
 class Installed:
