@@ -17,7 +17,7 @@ HEAD = ("argument or option", "meaning")
 COMPLETION = ("install_completion", "show_completion")
 INTRODUCTION = (
     "Every command with its options, out of the program itself; [operations](../operations.md) says what each tells and"
-    " its exit status. `worker COMMAND --help` prints the same in English.",
+    " its exit status. `worker COMMAND --help` prints the same.",
     "Times are UTC. The output is in the language of `WORKER_LANG`, JSON always in English.",
 )
 

@@ -1,7 +1,8 @@
 """What the reference says, in English and in Chinese.
 
 The English is that of the program: docstrings, help of options, a line of a page here. The tables in `zh/` have its
-Chinese by that English, so that a text which was changed lacks its Chinese until that was looked at, too.
+Chinese by that English, so that a text which was changed lacks its Chinese until that was looked at, too. What the
+command line says of itself in Chinese is the program's own.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from functools import cache
 from pathlib import Path
 
 from rig.site.navigation import Language
+from worker.language import tables
 
 _CODE = re.compile(r"`[^`]+`|\[[^\]]+\]")
 """What is the same in both languages."""
@@ -81,6 +83,9 @@ def chinese() -> dict[str, str]:
 
 def entries() -> Iterator[tuple[str, str, str]]:
     """The name of the table, the English and the Chinese of each text."""
+    for name, _, words in tables():
+        for english, text in words.get("help", {}).items():
+            yield name, english, text
     for path in sorted(TABLES.glob("*.toml")):
         for english, text in tomllib.loads(path.read_text(encoding="utf-8")).items():
             yield path.name, english, text

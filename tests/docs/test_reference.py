@@ -71,7 +71,8 @@ def test_every_entry_is_said_on_a_page() -> None:
         made(name, say)
     said = set[str]().union(*(say.said for say in voices))
 
-    assert [] == [english for _, english, _ in entries() if english not in said]
+    of_pages = [english for table, english, _ in entries() if table != "help"]  # those are on `--help`, each
+    assert [] == [english for english in of_pages if english not in said]
     assert [] == [english for english, n in Counter(english for _, english, _ in entries()).items() if n > 1]
 
 

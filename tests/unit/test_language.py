@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import copy
 import pickle
+import re
 from collections import Counter
+from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
 
 import pytest
+import typer
+from pydantic import ValidationError
+from pydantic_core import SchemaValidator, core_schema
 
 from tests.support.sentences import sentences
 from worker.channels.wecom import errcodes
@@ -85,6 +90,7 @@ UNSAID = {
 }
 """Texts that are no sentences, and what they are."""
 
+KINDS = ("argument", "option")
 CATALOGUES = (*errcodes.ROWS, errcodes.WRONG_SECRET, *webhook.ROWS, *youdu.ROWS)
 
 
@@ -138,8 +144,25 @@ def test_every_entry_is_said_somewhere() -> None:
     """An entry of a sentence that is gone goes, too."""
     told = {text for file in WORKER.rglob("*.py") for _, text in sentences(file)}
     told |= {text for row in CATALOGUES for text in (row.meaning, row.what)}
+    told |= set(_of_typer())
 
     assert [] == [f"{table}: {english}" for table, named, _ in tables() for english in named if english not in told]
+
+
+def _of_typer() -> Iterator[str]:
+    """What Typer says, which a release of it may change, and Pydantic, whose texts are compiled."""
+    for file in Path(typer.__file__).parent.rglob("*.py"):
+        for _, text in sentences(file):
+            plain = text.replace("!r}", "}")
+            yield from (plain, plain.removesuffix("."), f" {plain}")
+            yield from (plain.replace("{param_type}{param_hint}", kind + " {param_hint}") for kind in KINDS)
+    schema = core_schema.int_schema(ge=1, le=2)
+    for one, given in ((schema, "x"), (schema, 0), (schema, 3), (core_schema.float_schema(), "x")):
+        with pytest.raises(ValidationError) as refused:
+            SchemaValidator(one).validate_python(given)
+        [error] = refused.value.errors()
+        yield re.sub(r"\b[12]$", "{ge}" if given == 0 else "{le}", error["msg"])
+    yield "Value error, {error}"
 
 
 def test_an_entry_stands_in_one_table() -> None:

@@ -18,7 +18,7 @@ def main() -> None:
         with naming_the_extra():
             from worker.cli.commands import app
 
-            app(prog_name="worker")
+            sys.exit(app.run())
     except ConfigurationError as error:
         _end(error.told(), EXIT_CONFIGURATION)
     except WorkerError as error:

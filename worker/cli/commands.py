@@ -12,6 +12,7 @@ from worker.cli.options import (
     INSTANT,
     OF_CALLS,
     Account,
+    App,
     Json,
     LogLevel,
     Person,
@@ -24,15 +25,10 @@ from worker.cli.options import (
 )
 from worker.language import Lang, language
 
-app = typer.Typer(
-    name="worker",
-    help="Queue-backed delivery of enterprise-IM messages.",
-    no_args_is_help=True,
-    pretty_exceptions_enable=False,
-)
-db = typer.Typer(help="The outbox's tables.", no_args_is_help=True)
+app = App(name="worker", help="Queue-backed delivery of enterprise-IM messages.", no_args_is_help=True)
+db = App(help="The outbox's tables.", no_args_is_help=True)
 app.add_typer(db, name="db")
-events = typer.Typer(help="What the application's hooks hear.", invoke_without_command=True)
+events = App(help="What the application's hooks hear.", invoke_without_command=True)
 app.add_typer(events, name="events")
 app.add_typer(deciding.app)
 app.add_typer(accounts.app, name="accounts")

@@ -7,10 +7,10 @@ from typing import Annotated
 
 import typer
 
-from worker.cli.options import LogLevel, Person
+from worker.cli.options import App, LogLevel, Person
 from worker.language import said
 
-app = typer.Typer(help="Pages to look and to act, in a browser.", invoke_without_command=True)
+app = App(help="Pages to look and to act, in a browser.", invoke_without_command=True)
 
 
 @app.callback()

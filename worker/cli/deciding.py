@@ -11,6 +11,7 @@ from worker.cli.options import (
     INSTANT,
     OF_CALLS,
     Account,
+    App,
     Channel,
     Everything,
     Json,
@@ -29,7 +30,7 @@ from worker.cli.options import (
 )
 from worker.language import said
 
-app = typer.Typer()
+app = App()
 
 
 _BODY = Annotated[str | None, typer.Argument(metavar="[JSON]", help="As the vendor's page shows it; - or none: stdin.")]

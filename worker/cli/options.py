@@ -1,19 +1,23 @@
-"""Options and words that several commands have."""
+"""Options and words that several commands have, and how commands show themselves."""
 
 from __future__ import annotations
 
+import inspect
 import json
 from collections.abc import Callable, Mapping
 from datetime import datetime
-from functools import wraps
+from functools import partial, wraps
 from inspect import Parameter, Signature, signature
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar, cast
 
 import typer
+from typer.core import TyperCommand, TyperGroup
+from typer.exceptions import TyperException
 
 from worker.domain.job_filter import INSTANT_EXAMPLE, INSTANT_FORMAT
-from worker.language import said
+from worker.language import language, said, word
 
+C = TypeVar("C", bound=Callable[..., Any])
 Json = Annotated[bool, typer.Option("--json", help="Machine-readable output.")]
 INSTANT: dict[str, Any] = {"formats": [INSTANT_FORMAT], "metavar": INSTANT_EXAMPLE}
 Account = Annotated[str | None, typer.Option(help="Only this account's.")]
@@ -115,3 +119,83 @@ def confirm(question: str) -> bool:
 def ask_text(question: str) -> str:
     """Asks a person for a text, on stderr; empty where they say nothing."""
     return str(typer.prompt(said(question), default="", show_default=False, err=True))
+
+
+# -- help and errors, in the language of the person ------------------------------------------------------------------
+
+_TITLES = {
+    "ARGUMENTS_PANEL_TITLE": "Arguments",
+    "OPTIONS_PANEL_TITLE": "Options",
+    "COMMANDS_PANEL_TITLE": "Commands",
+    "ERRORS_PANEL_TITLE": "Error",
+    "ABORTED_TEXT": "Aborted.",
+    "DEFAULT_STRING": "[default: {}]",
+    "REQUIRED_LONG_STRING": "[required]",
+    "RICH_HELP": "Try [blue]'{command_path} {help_option}'[/] for help.",
+}
+"""Typer's own texts by the names under which it keeps them."""
+
+
+class App(typer.Typer):
+    """Commands whose help is in the language of the person."""
+
+    def __init__(self, **given: Any):
+        super().__init__(cls=_Group, pretty_exceptions_enable=False, **given)
+
+    def command(self, name: str | None = None, **given: Any) -> Callable[[C], C]:
+        """See Typer."""
+        return super().command(name, cls=_Command, **given)
+
+    def run(self) -> int:
+        """Carries out the command that was typed, and says what is wrong with it; returns the exit status."""
+        try:
+            return self(prog_name="worker", standalone_mode=False) or 0
+        except typer.Abort:
+            _typers_own().rich_abort_error()
+            return 1
+        except TyperException as error:
+            vars(error)["format_message"] = partial(said, error.format_message())
+            _typers_own().rich_format_error(cast(Any, error))
+            return error.exit_code
+
+
+class _Command(TyperCommand):
+    def get_usage(self, ctx: Any) -> str:
+        return _usage(super().get_usage(ctx))
+
+    def format_help(self, ctx: Any, formatter: Any) -> None:
+        _translate(self, *self.get_params(ctx))
+        super().format_help(ctx, formatter)
+
+
+class _Group(TyperGroup):
+    def get_usage(self, ctx: Any) -> str:
+        return _usage(super().get_usage(ctx))
+
+    def format_help(self, ctx: Any, formatter: Any) -> None:
+        _translate(self, *self.get_params(ctx), *self.commands.values())
+        super().format_help(ctx, formatter)
+
+
+def _usage(text: str) -> str:
+    title = "Usage: "
+    return text.replace(title, word("typer", title), 1)
+
+
+def _translate(*explained: Any) -> None:
+    """Puts the help of commands and options in the language; each run makes them anew."""
+    _typers_own()
+    if language() != "en":
+        for one in explained:
+            paragraphs = inspect.cleandoc(one.help or "").replace("\\[", "[").split("\n\n")
+            told = "\n\n".join(word("help", " ".join(text.split())) for text in paragraphs)
+            one.help = told.replace("[", "\\[")  # Rich would take it for its markup
+
+
+def _typers_own() -> Any:
+    """Typer's module that shows help and errors, with its texts in the language; Rich takes a while to load."""
+    from typer import rich_utils
+
+    for name, english in _TITLES.items():
+        setattr(rich_utils, name, word("typer", english))
+    return rich_utils

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+import typer
 
 from tests.support.english_left import english_left
 from tests.unit.cli.conftest import Run
 from worker import Text, To, enqueue
 from worker.accounts.sources import accounts_of
+from worker.cli.commands import app
 from worker.config.settings import load_settings
+from worker.language import tables
 from worker.outbox.engine.database import make_engine
 
 JOBS = 5
@@ -121,3 +127,79 @@ def test_a_command_to_be_typed_stays_as_it_is(
     run("why", jobs[0])
 
     assert "\n  worker resume --account hr\n" in capsys.readouterr().out
+
+
+def _commands(within: Any, *words: str) -> Iterator[tuple[tuple[str, ...], Any]]:
+    yield words, within
+    for name, command in getattr(within, "commands", {}).items():
+        yield from _commands(command, *words, name)
+
+
+COMMANDS = dict(_commands(typer.main.get_command(app)))
+OWN_HELP = {("simulator",)}
+"""Of a program of its own."""
+
+
+@pytest.mark.parametrize("words", [words for words in COMMANDS if words not in OWN_HELP], ids=" ".join)
+def test_every_help_is_chinese(
+    run: Run, words: tuple[str, ...], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What a command does, its options, and the titles of their panels; with WORKER_LANG=en it is English again."""
+    monkeypatch.setattr("typer.rich_utils.MAX_WIDTH", 1000)  # a text in one line
+    monkeypatch.setenv("WORKER_LANG", "zh")
+    assert 0 == run(*words, "--help")
+    chinese = capsys.readouterr().out
+    monkeypatch.setenv("WORKER_LANG", "en")
+    assert 0 == run(*words, "--help")
+    english = capsys.readouterr().out
+
+    assert [] == english_left(re.sub(r"<[^>]+>", "", chinese))
+    assert "用法：worker" in chinese
+    assert "─ 选项 ─" in chinese
+    assert "Usage: worker" in english
+    assert "─ Options ─" in english
+    assert english.isascii() or not re.search("[\u4e00-\u9fff]", english)
+
+
+def test_every_text_of_a_help_is_there_and_no_other() -> None:
+    """The Chinese of a help that is gone goes, too."""
+    explained = [one for command in COMMANDS.values() for one in (command, *command.get_params(typer.Context(command)))]
+    said = {" ".join(part.split()) for one in explained for part in (one.help or "").replace("\\[", "[").split("\n\n")}
+
+    assert {english for _, _, words in tables() for english in words.get("help", ())} == said - {""}
+
+
+@pytest.mark.parametrize(
+    ("typed", "expected"),
+    [
+        ("nope", "没有命令 'nope'。"),
+        ("job", "没有命令 'job'。是不是 'jobs'？"),
+        ("db", "用法：worker db"),
+        ("jobs --nope", "没有这个选项：--nope"),
+        ("up --log-level x", "没有这个选项：--log-level（可用的选项：--loglevel）"),
+        ("show", "缺少参数 'job'。"),
+        ("jobs --limit", "选项 '--limit' 需要一个值。"),
+        ("jobs --limit x", "'--limit' 的值不对：应为整数"),
+        ("jobs --limit 0", "'--limit' 的值不对：不能小于 1"),
+        ("jobs --limit 9999999", "'--limit' 的值不对：不能大于"),
+        ("drain --timeout x", "'--timeout' 的值不对：应为数字"),
+        ("jobs --json=x", "选项 '--json' 不带值。"),
+        ("show a b", "多出了参数（b）"),
+        ("up --loglevel x", "'--loglevel' 的值不对：没有 'x' 这个取值，可用 'debug', 'info', 'warning'。"),
+        ("jobs --created-from x", "'--created-from' 的值不对：'x' "),
+        ("doctor --account x", "写法不对：--account 要与 --online 一起使用"),
+    ],
+)
+def test_what_is_typed_wrongly_is_told_in_chinese(
+    run: Run, typed: str, expected: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Typer's own errors, with the usage and where help is."""
+    monkeypatch.setattr("typer.rich_utils.MAX_WIDTH", 1000)
+    monkeypatch.setenv("WORKER_LANG", "zh")
+
+    assert 2 == run(*typed.split())
+
+    printed = capsys.readouterr()
+    told = printed.out + printed.err
+    assert expected in told
+    assert [] == english_left(re.sub(r"<[^>]+>", "", told))
