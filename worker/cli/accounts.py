@@ -10,10 +10,10 @@ from typing import Annotated, Any
 
 import typer
 
-from worker.cli.options import App, Json, Person, Why, Yes, say, tell_value
+from worker.cli.options import Commands, Json, Person, Why, Yes, say, tell_value
 from worker.language import said
 
-app = App(help="Accounts that are kept in the outbox; their secrets are sealed.", no_args_is_help=True)
+app = Commands(help="Accounts that are kept in the outbox; their secrets are sealed.", no_args_is_help=True)
 
 Name = Annotated[str, typer.Argument(help="The account's name.")]
 Table = Annotated[str, typer.Argument(help="A TOML file with the keys of an account; - for stdin.")]

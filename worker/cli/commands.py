@@ -12,7 +12,7 @@ from worker.cli.options import (
     INSTANT,
     OF_CALLS,
     Account,
-    App,
+    Commands,
     Json,
     LogLevel,
     Person,
@@ -25,10 +25,10 @@ from worker.cli.options import (
 )
 from worker.language import Lang, language
 
-app = App(name="worker", help="Queue-backed delivery of enterprise-IM messages.", no_args_is_help=True)
-db = App(help="The outbox's tables.", no_args_is_help=True)
+app = Commands(name="worker", help="Queue-backed delivery of enterprise-IM messages.", no_args_is_help=True)
+db = Commands(help="The outbox's tables.", no_args_is_help=True)
 app.add_typer(db, name="db")
-events = App(help="What the application's hooks hear.", invoke_without_command=True)
+events = Commands(help="What the application's hooks hear.", invoke_without_command=True)
 app.add_typer(events, name="events")
 app.add_typer(deciding.app)
 app.add_typer(accounts.app, name="accounts")

@@ -7,10 +7,10 @@ from typing import Annotated
 
 import typer
 
-from worker.cli.options import App, LogLevel, Person
+from worker.cli.options import Commands, LogLevel, Person
 from worker.language import said
 
-app = App(help="Pages to look and to act, in a browser.", invoke_without_command=True)
+app = Commands(help="Pages to look and to act, in a browser.", invoke_without_command=True)
 
 
 @app.callback()

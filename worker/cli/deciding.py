@@ -11,8 +11,8 @@ from worker.cli.options import (
     INSTANT,
     OF_CALLS,
     Account,
-    App,
     Channel,
+    Commands,
     Everything,
     Json,
     OfKind,
@@ -30,7 +30,7 @@ from worker.cli.options import (
 )
 from worker.language import said
 
-app = App()
+app = Commands()
 
 
 _BODY = Annotated[str | None, typer.Argument(metavar="[JSON]", help="As the vendor's page shows it; - or none: stdin.")]

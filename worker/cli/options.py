@@ -136,7 +136,7 @@ _TITLES = {
 """Typer's own texts by the names under which it keeps them."""
 
 
-class App(typer.Typer):
+class Commands(typer.Typer):
     """Commands whose help is in the language of the person."""
 
     def __init__(self, **given: Any):
