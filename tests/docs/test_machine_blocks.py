@@ -294,6 +294,7 @@ def started(line: str, folder: Path, lines: int, **environment: str) -> Iterator
     assert 0 == one.returncode
 
 
+@pytest.mark.fewer_databases("the lines are the same on all")
 def test_the_console_prints_what_is_shown(tmp_path: Path, sqlite_url: str) -> None:
     """But for the port, which is a free one here, and the link's token."""
     line, shown = block("docs/console.md", "$ worker console").removeprefix("$ ").split("\n", 1)
