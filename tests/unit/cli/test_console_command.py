@@ -15,7 +15,9 @@ from typing import Any
 import pytest
 import requests
 
+from rig.stack import until
 from tests.support.listening import THREADS_AT_THE_END
+from worker.cli.running import check_releases
 from worker.config.console import ConsoleSettings
 from worker.config.settings import load_settings
 from worker.console.sign_in.passwords import Passwords, needs_extra
@@ -65,6 +67,8 @@ def test_a_printed_link_is_all_that_ones_own_machine_needs(configured: Path, com
         page = browser.get(link, timeout=30)
         again = requests.get(link, timeout=30)
         probes = [browser.get(f"{url}{path}", timeout=30).status_code for path in ("/livez", "/readyz")]
+        if "up" in command:  # the worker beside the console takes over the signals before it has a heartbeat
+            until(lambda: check_releases().processes, "the worker has a heartbeat")
 
     assert link.startswith(f"{url}/sign-in/link?token=")
     assert (200, 403) == (page.status_code, again.status_code)
