@@ -55,6 +55,12 @@ def test_the_kits_bench_times_every_story(tmp_path: Path) -> None:
     assert all(time > 0 for times in found.values() for time in times)
 
 
+def test_the_kits_bench_times_the_suite_of_the_quickstart(tmp_path: Path) -> None:
+    """Its own files, whose tests pass."""
+    assert kit.run_quickstart(tmp_path) > 0
+    assert {"leave.py", "test_leave.py", "worker.toml"} <= {path.name for path in tmp_path.iterdir()}
+
+
 def test_the_consoles_bench_asks_for_every_page(
     database: Database, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
