@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,6 +17,8 @@ from rig.stacks import make_tables
 from tests.docs.page import ROOT, Page
 
 ROLES = "docs/database-roles.md"
+CLIENTS = {"psql": "postgresql-client", "mariadb": "mariadb-client"}
+"""Program -> the package that has it."""
 
 
 def block(page: str, begin: str) -> str:
@@ -42,6 +45,10 @@ def connected(url: str, isolation_level: str | None = None) -> Iterator[Connecti
 
 def types(line: str, url: URL, **environment: str) -> None:
     """One line in a shell, for this database in the place of the application's; it has to end well."""
+    program = line.partition(" ")[0]
+    if shutil.which(program) is None:
+        client = databases.Service(f"the client {program}", "PATH", "", f"apt-get install {CLIENTS[program]}")
+        databases.lack(client, f"this machine has no {program} to type the page's line")
     typed = line.replace(" app ", f" {url.database} ")
     env = {**os.environ, **environment}
     done = subprocess.run(["bash", "-uc", typed], cwd=ROOT, env=env, capture_output=True, text=True, check=False)
