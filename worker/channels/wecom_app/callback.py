@@ -23,7 +23,7 @@ from worker.channels.wecom.callback import (
     tree_of,
 )
 from worker.domain.account import Account
-from worker.domain.callbacks.inbound import CallbackRefused, CardPress, Inbound
+from worker.domain.callbacks.inbound import CallbackRefused, CardPress, Inbound, content_of
 
 CARD_EVENTS = ("template_card_event", "template_card_menu_event")
 
@@ -55,7 +55,7 @@ class AppDoor(WecomDoor):
             event=name[:80],
             person=id_at(tree, "FromUserName"),
             happened_at=int(happened),
-            identity=_identity(tree, name),
+            identity=content_of(message),
             payload=tree,
             card=_card(tree) if event in CARD_EVENTS else None,
         )
@@ -66,20 +66,6 @@ def door(account: Account, secrets: Mapping[str, str], max_age_s: float) -> AppD
     # The receiver of a self-built application's callbacks is its corp (page 90968).
     envelope = envelope_of(account.name, secrets["token"], secrets["aes_key"], str(account.settings["corpid"]))
     return AppDoor(envelope, max_age_s, str(int(account.settings["agentid"])))
-
-
-def _identity(tree: Tree, name: str) -> tuple[str, ...]:
-    """The key by which a repeated delivery is recognised.
-
-    Messages: MsgId (page 90239). Events: sender and second (90240), and every other field that differs between two
-    quick presses. Never the cipher text, which differs with every delivery.
-    """
-    if msgid := text_at(tree, "MsgId"):
-        return ("message", msgid)
-    members = ("FromUserName", "CreateTime", "EventKey", "TaskId", "JobId", "ResponseCode", "ChangeType")
-    # The id of a contact job stands one level deeper (batch_job_result).
-    inner = tree.get("BatchJob")
-    return ("event", name, *(text_at(tree, one) for one in members), text_at(inner, "JobId"))
 
 
 def _card(tree: Tree) -> CardPress:

@@ -5,7 +5,6 @@ Pure. What they bring of credentials is taken out of the payload: it is neither 
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -26,7 +25,7 @@ from worker.channels.wecom.callback import (
 from worker.channels.wecom.redact import MASK
 from worker.crypto.envelope import Envelope
 from worker.domain.account import Account
-from worker.domain.callbacks.inbound import CallbackRefused, Grant, GrantKind, Inbound
+from worker.domain.callbacks.inbound import CallbackRefused, Grant, GrantKind, Inbound, content_of
 
 TICKET_S = 1800
 """Seconds for which a suite_ticket is good; one is pushed every ten minutes (推送suite_ticket)."""
@@ -57,7 +56,8 @@ class SuiteDoor(WecomDoor):
         encrypted = parsed(body).findtext("Encrypt")
         if not encrypted or not encrypted.strip():
             raise CallbackRefused(400, "no Encrypt in the body")
-        tree = tree_of(parsed(opened(self.envelope, query, encrypted.strip(), now, self.max_age_s)))
+        message = opened(self.envelope, query, encrypted.strip(), now, self.max_age_s)
+        tree = tree_of(parsed(message))
         if text_at(tree, "SuiteId") not in ("", self.suite_id):
             raise CallbackRefused(403, "meant for another suite")
         happened = text_at(tree, "TimeStamp") or text_at(tree, "CreateTime")
@@ -68,8 +68,7 @@ class SuiteDoor(WecomDoor):
             event=storable(name)[:80],
             person="",
             happened_at=int(happened),
-            # Only its hash is kept, so the credential inside tells two events of one second apart.
-            identity=("suite", json.dumps(tree, sort_keys=True)),
+            identity=content_of(message),
             payload=without_secrets(tree),
             grant=_grant(tree, name),
             answer=SUCCESS,

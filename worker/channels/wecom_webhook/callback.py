@@ -31,7 +31,7 @@ from worker.channels.wecom.callback import (
 from worker.channels.wecom.redact import MASK
 from worker.channels.wecom_webhook.targets import chat_lane
 from worker.domain.account import Account
-from worker.domain.callbacks.inbound import CallbackRefused, CardPress, ChatChange, ChatNews, Inbound
+from worker.domain.callbacks.inbound import CallbackRefused, CardPress, ChatChange, ChatNews, Inbound, content_of
 
 SINGLE_CHAT_MESSAGES = 3
 """Messages a single chat takes after each callback of its member (消息发送频率限制)."""
@@ -55,7 +55,7 @@ class PushDoor(WecomDoor):
             raise CallbackRefused(400, "no Encrypt in the body")
         message = opened(self.envelope, query, encrypted, now, self.max_age_s)
         # No instant inside is documented; the one in the query is that of this very delivery.
-        return inbound_of(_tree(message), int(query["timestamp"]))
+        return _inbound_of(message, int(query["timestamp"]))
 
 
 def door(account: Account, secrets: Mapping[str, str], max_age_s: float) -> PushDoor:
@@ -63,10 +63,11 @@ def door(account: Account, secrets: Mapping[str, str], max_age_s: float) -> Push
     return PushDoor(envelope_of(account.name, secrets["token"], secrets["aes_key"], ""), max_age_s)
 
 
-def inbound_of(tree: Tree, delivered_at: int) -> Inbound:
+def _inbound_of(message: bytes, delivered_at: int) -> Inbound:
     """What a decrypted message says."""
-    said, payload = _spelled_alike(tree), _without_secrets(tree)
-    msgtype, msgid, created = (text_at(said, name) for name in ("msgtype", "msgid", "createtime"))
+    tree = _tree(message)
+    said = _spelled_alike(tree)
+    msgtype, created = text_at(said, "msgtype"), text_at(said, "createtime")
     event = text_at(member(said, "event"), "eventtype")
     name = event if msgtype == "event" and event else f"message:{msgtype}"
     person = id_at(said.get("from"), "userid")
@@ -74,9 +75,8 @@ def inbound_of(tree: Tree, delivered_at: int) -> Inbound:
         event=name[:80],
         person=person,
         happened_at=int(created) if re.fullmatch(r"[0-9]{1,12}", created) else delivered_at,
-        # A repeated delivery is never told by its cipher text, which differs each time.
-        identity=("message", msgid) if msgid else ("payload", json.dumps(payload, sort_keys=True)),
-        payload=payload,
+        identity=content_of(message),
+        payload=_without_secrets(tree),
         card=_press(said) if msgtype == ATTACHMENT else None,
         chat=_chat(said, event, person),
     )

@@ -18,12 +18,12 @@ from worker.channels.youdu.envelope import envelope_of
 from worker.crypto.envelope import EnvelopeError, ForeignReceiver
 from worker.crypto.youdu import YouduEnvelope, signature
 from worker.domain.account import Account
-from worker.domain.callbacks.inbound import CallbackRefused, Inbound
+from worker.domain.callbacks.inbound import CallbackRefused, Inbound, content_of
 
 ANSWER = b'{"errcode":0,"errmsg":"ok"}'
 REPEATS_S = 25 * 3600
 """A repeat may carry the first delivery's timestamp: the server's 24 hours and one more. A replayed request is
-recognised by its packageId, which is stored once."""
+recognised by its content, which is stored once."""
 LOGIN = "auth"
 """A third-party login that asks whether a password is right: an `ok` would accept any password, so it gets none."""
 
@@ -57,7 +57,7 @@ class YouduDoor:
         sent_at = int(timestamp[:15]) if timestamp.isascii() and timestamp.isdecimal() else None
         if sent_at is None or not now - REPEATS_S <= sent_at <= now + self.max_age_s:
             raise CallbackRefused(403, "stale timestamp")
-        return inbound_of(_object(self._open(encrypted)), sent_at)
+        return inbound_of(self._open(encrypted), sent_at)
 
     def _open(self, encrypted: str) -> bytes:
         try:
@@ -74,21 +74,20 @@ def door(account: Account, secrets: Mapping[str, str], max_age_s: float) -> Youd
     return YouduDoor(envelope, secrets["token"], int(settings["buin"]), str(settings["appid"]), max_age_s)
 
 
-def inbound_of(said: Mapping[str, Any], sent_at: int) -> Inbound:
+def inbound_of(message: bytes, sent_at: int) -> Inbound:
     """What a decrypted message says."""
+    said = _object(message)
     msgtype = said.get("msgType")
     if not isinstance(msgtype, str) or not msgtype:
         raise CallbackRefused(400, "no msgType in the message")
     if msgtype == LOGIN:
         raise CallbackRefused(403, "logins are not judged here")
-    created, package, payload = said.get("createTime"), said.get("packageId"), _cleaned(said)
-    # A repeat is told by its packageId, which is unique per app; the audit app gets none. Never by the cipher text.
-    has_id = isinstance(package, str | int) and package
+    created, payload = said.get("createTime"), _cleaned(said)
     return Inbound(
         event=f"message:{payload['msgType']}"[:80],
         person=id_at(payload, "fromUser"),
         happened_at=created if type(created) is int and 0 < created < 10**12 else sent_at,
-        identity=("package", str(package)) if has_id else ("payload", json.dumps(payload, sort_keys=True)),
+        identity=content_of(message),
         payload=payload,
         answer=ANSWER,
     )

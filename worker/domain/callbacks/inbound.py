@@ -34,7 +34,7 @@ class Inbound:
     happened_at: int
     """The vendor's instant in Unix seconds."""
     identity: tuple[str, ...] = field(repr=False)
-    """The fields that tell this event from others; the vendor repeats events, encrypted anew each time."""
+    """What is equal in every delivery of this event, and in those of no other event (`content_of`)."""
     payload: Mapping[str, Any] = field(repr=False)
     """The whole event as JSON values."""
     card: CardPress | None = None
@@ -51,6 +51,15 @@ class Inbound:
     def key(self, account: str) -> str:
         """A hash that is equal for every delivery of one event to one account, and different for any other."""
         return hashlib.sha256(json.dumps([account, *self.identity]).encode()).hexdigest()
+
+
+def content_of(message: bytes) -> tuple[str, ...]:
+    """Returns the identity of an event: everything that was decrypted of it.
+
+    The vendor repeats an event with the same content, encrypted anew. Fewer fields would not do: two events of one
+    person and second may differ in any of them, and an event that is taken for a repeat is lost.
+    """
+    return ("content", hashlib.sha256(message).hexdigest())
 
 
 class GrantKind(StrEnum):
