@@ -152,7 +152,7 @@ def test_other_calls_are_counted_per_corp_and_api():
     ("made", "rule"),
     [
         (part(), (RepeatRule.DUPLICATE_CHECK, 14400)),
-        (part(Text(content="a", duplicate_check=False).document()), (RepeatRule.HOLD, 0)),
+        (part(Text(content="a", duplicate_check=False).document()), (RepeatRule.HOLD, 14400)),
         (part(Raw(msgtype="brand_new", body={"brand_new": {}}).document()), (RepeatRule.HOLD, 0)),
         (part(card()), (RepeatRule.TASK_ID, 14400)),
         (part({}, {}, kind="recall"), (RepeatRule.HARMLESS, 0)),

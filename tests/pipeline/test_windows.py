@@ -253,6 +253,43 @@ def test_two_equal_texts_are_two_calls_and_only_the_first_is_flagged(site: Site)
     assert ["accepted", "accepted"] == [site.state(job) for job in jobs]
 
 
+@pytest.mark.parametrize("wishes", [(False, True), (True, False)])
+def test_a_message_without_the_check_takes_part_in_the_window(site: Site, wishes: tuple[bool, bool]) -> None:
+    """The vendor may count it as seen: an equal message is flagged in neither order while the window is open."""
+    for wish in wishes:
+        site.ring(site.send("same", duplicate_check=wish))
+
+    assert [wishes[0], False] == flags(site)
+    assert site.clock.micros == window(site).others_since
+
+
+def test_a_message_without_the_check_keeps_a_repeat_from_being_dropped(site: Site) -> None:
+    """Sent between a lost call and its repeat, an equal body may be what the vendor compares the repeat with."""
+    site.vendor.says(lost())
+    doubtful, plain = site.send("same"), site.send("same", duplicate_check=False)
+    site.ring(doubtful)
+    site.ring(plain)
+
+    site.advance(26)
+    site.recover()
+    site.ring(doubtful)
+
+    assert [True, False] == flags(site)
+    assert ["unknown", "accepted"] == [site.state(doubtful), site.state(plain)]
+
+
+def test_the_check_switched_on_later_regards_what_went_before(database: Database, driven_clock: DrivenClock) -> None:
+    """`delivery.duplicate_check = false` until now: the vendor may remember what went before."""
+    with planted(database, driven_clock, duplicate_check=False) as site:
+        site.ring(site.send("same"))
+        owner = window(site).owner
+    with planted(database, driven_clock) as site:
+        site.ring(site.send("same"))
+
+        assert [False] == flags(site)
+        assert (owner, site.clock.micros) == (window(site).owner, window(site).others_since)
+
+
 def test_two_accounts_of_one_app_share_its_window(database: Database, driven_clock: DrivenClock) -> None:
     """The vendor's check is the app's: it would swallow the second message, whatever our accounts are called."""
     with planted(database, driven_clock, accounts=[an_account("hr"), an_account("alerts")]) as site:

@@ -123,6 +123,33 @@ def test_two_equal_messages_are_two_or_one_and_an_unknown(
             check(vendor, site, jobs, (lost, reading))
 
 
+@pytest.mark.fewer_databases("readings of the vendor once more; histories with such messages run on each")
+@pytest.mark.parametrize("checks", [(False, True), (True, False), (False, False, True)])
+def test_an_equal_message_without_the_check_costs_no_other_message(
+    sqlite_database: Database, driven_clock: DrivenClock, vendor: Vendor, checks: tuple[bool, ...]
+) -> None:
+    """Whatever options each message has and whichever calls the vendor counts: all are asked for, and all are seen."""
+    accounts = [an_account(base_url=vendor.url)]
+    with (
+        closing(RequestsTransport()) as transport,
+        planted(sqlite_database, driven_clock, accounts=accounts, transport=transport) as site,
+    ):
+        for n, reading in enumerate(READINGS[::5]):
+            vendor.begin(reading)
+            site.forget_tokens()
+            jobs = []
+            for check_it in checks:
+                jobs.append(site.send(f"same {n}", duplicate_check=check_it))
+                site.run()
+
+            settled(site, vendor, jobs)
+
+            assert (["accepted"] * len(checks), len(checks)) == (
+                [site.state(job) for job in jobs],
+                len(vendor.shown()),
+            ), reading
+
+
 def _ask(site: Site, kind: str, n: int) -> str:
     return site.send(f"same {n}") if kind == "text" else site.image(b"\x89PNG\r\n\x1a\n" + bytes([n] * 40))
 
@@ -147,7 +174,7 @@ def test_random_histories_of_equal_messages_lose_none_in_silence(
 
             jobs = []
             for _ in range(rng.randint(3, 5)):
-                jobs.append(site.send(f"same {seed} {n}"))
+                jobs.append(site.send(f"same {seed} {n}", duplicate_check=rng.random() < 0.7))
                 if rng.random() < 0.6:
                     site.run()
                 if rng.random() < 0.3:

@@ -196,7 +196,11 @@ class Channel(Protocol):
         """
 
     def repeat_rule(self, part: Part) -> tuple[RepeatRule, int]:
-        """What makes a repeat of this part safe, and the seconds for which it does (0: no end)."""
+        """What makes a repeat of this part safe, and the seconds for which it does (0: no end).
+
+        With `HOLD`: the seconds for which the vendor may drop an equal call that asks for its duplicate check (0: none
+        can ask for it).
+        """
 
     def request(self, part: Part, account: Account, access: Access, *, flagged: bool) -> Request:
         """The call, deterministic; `flagged` puts the vendor's duplicate check on."""

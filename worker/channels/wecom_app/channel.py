@@ -97,10 +97,11 @@ class WecomApp:
             return RepeatRule.HOLD, 0
         if part.message["type"] == "template_card":
             return RepeatRule.TASK_ID, render.DUPLICATE_WINDOW_S
-        wanted = (part.message.get("options") or {}).get("duplicate_check", True)
-        if wanted and part.message["type"] in ENVELOPE:  # a type whose page does not list the check gets no promise
+        if part.message["type"] not in ENVELOPE:  # a type whose page does not list the check gets no promise
+            return RepeatRule.HOLD, 0
+        if (part.message.get("options") or {}).get("duplicate_check", True):
             return RepeatRule.DUPLICATE_CHECK, render.interval_s(part.message)
-        return RepeatRule.HOLD, 0
+        return RepeatRule.HOLD, render.DUPLICATE_WINDOW_S
 
     def parsed(self, body: Mapping[str, Any]) -> tuple[Message, Recipients]:
         """See `Channel.parsed`."""

@@ -139,6 +139,7 @@ def _repeat(runtime: Runtime, flight: InFlight) -> Repeat:
         body.decode() if keeps and isinstance(body, bytes) else None,
         needs_clean_doubt=keeps,
         may_resend=on_unknown == "resend",
+        is_checked=flight.rule is RepeatRule.DUPLICATE_CHECK,
     )
 
 

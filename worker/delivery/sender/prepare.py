@@ -307,16 +307,17 @@ def render_again(runtime: Runtime, flight: InFlight) -> None:
     """Renders the call of the part as it is now; what it costs stays."""
     channel, settings = flight.channel, runtime.settings
     flight.rule, window_s = channel.repeat_rule(flight.part)
+    flight.window_id = None
+    if flight.rule is RepeatRule.DUPLICATE_CHECK or (flight.rule is RepeatRule.HOLD and window_s):
+        # Without the check, too: the vendor may compare a later call that asks for it with every call before.
+        # A repeat uses the duplicate window of its first call: another release may render the body differently.
+        flight.window_id = flight.due.frozen_window or channel.body_hash(flight.part, flight.account)
     if flight.rule in WINDOWS:
         window_s = flight.account.relied_on_s(WINDOWS[flight.rule], window_s)
     flight.rule_window_s = min(window_s, int(settings.duplicate_window_s))
     if flight.rule is RepeatRule.DUPLICATE_CHECK and not settings.duplicate_check:
         flight.rule = RepeatRule.HOLD
-    flagged, flight.window_id = flight.rule is RepeatRule.DUPLICATE_CHECK, None
-    if flagged:
-        # A repeat uses the duplicate window of its first call: another release may render the body differently.
-        flight.window_id = flight.due.frozen_window or channel.body_hash(flight.part, flight.account)
-    flight.request = request(flight, flagged=flagged)
+    flight.request = request(flight, flagged=flight.rule is RepeatRule.DUPLICATE_CHECK)
 
 
 def request(flight: InFlight, *, flagged: bool) -> Request:

@@ -49,7 +49,7 @@ class Repeat:
     """What a call leaves behind for a repeat of it, should it end in doubt, and what such a repeat needs."""
 
     window_id: str | None = None
-    """Hash of app and body for the duplicate window; None: this call has no duplicate check."""
+    """Hash of app and body for the duplicate window; None: no call with this body can have the duplicate check."""
     window_us: int = 0
     """Microseconds for which the vendor may drop an equal body of another part."""
     covered_us: int | None = None
@@ -60,6 +60,8 @@ class Repeat:
     """A repeat is safe only while every earlier attempt is in doubt (duplicate check, task_id)."""
     may_resend: bool = False
     """The caller wants a repeat even where nothing makes it safe."""
+    is_checked: bool = True
+    """Whether the call asks for the vendor's duplicate check; without it, it takes part in the window all the same."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -128,13 +128,13 @@ def _begin(
     first = settle.may_have_left(part) == 0
     covered = False
     if window is not None:
+        checked = mark.repeat.is_checked
         if window.is_open_for_another(part.id, batch.now) and _in_the_air(connection, batch, window.owner):
             # If this body overtook the owner's flagged call, the vendor could drop the owner's message in silence.
             return _wait_for_equal(batch, part)
         window.use(part.id, batch.now, mark.repeat.window_us + mark.deadline_us)
-        covered = window.covers_only(part.id)
-        covered = covered and _repeat_is_covered(batch, mark, part)
-        if part.doubts and not covered and not mark.repeat.may_resend:
+        covered = checked and window.covers_only(part.id) and _repeat_is_covered(batch, mark, part)
+        if checked and part.doubts and not covered and not mark.repeat.may_resend:
             return _held(batch, part, "in doubt, and the duplicate check no longer covers a repeat")
     # After a readable refusal the flag stays off: whether the vendor counts refused calls as seen is not known, and it
     # could drop a flagged retry in silence.

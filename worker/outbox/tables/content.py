@@ -56,7 +56,7 @@ bodies = table(
 duplicates = table(
     "duplicates",
     Column("id", Key(64), primary_key=True, doc="SHA-256 of the vendor's app and the body without the flag fields"),
-    Column("owner", Key(PART_ID), nullable=False, doc="the part whose flagged call opened the window"),
+    Column("owner", Key(PART_ID), nullable=False, doc="the part whose call opened the window"),
     Column("until", BigInteger, nullable=False, doc="end of the vendor's window after the last send of this body"),
     Column("others_since", BigInteger, doc="first send of this body by another part; null: the owner alone"),
 )
