@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
+from itertools import accumulate
+from typing import NamedTuple
 
 from worker.channels.checking.row import Prose
 
@@ -15,19 +17,17 @@ Size = Callable[[str], float]
 """Measures a text; additive: the size of two texts together is the sum of theirs."""
 
 ELLIPSIS = "…"
+MOST_PIECES = 999
+"""As many as the number before each piece of a robot's text has room for."""
 
-# One character as people see it: with its accents, variation selectors, skin tones and joined emoji; flags are pairs.
-_CLUSTER = (
-    "(?:\r\n|[\U0001f1e6-\U0001f1ff]{2}|.)"
-    "(?:[\u0300-\u036f\u1ab0-\u1aff\u20d0-\u20ff\ufe00-\ufe0f\U0001f3fb-\U0001f3ff]|\u200d.){0,16}"
-)
 _ID = r"\$[A-Za-z]+=[^$\r\n]{1,128}\$"
 _URL = r"https?://[!#-;=?-~]+"
-_TAG = r"</?[A-Za-z][^<>]*>|<@[^<>]*>"
-_ANCHOR = r"<a\b[^<>]*>.*?</a>"
+_TAG = r"(?P<tag></?[A-Za-z][^<>]*>|<@[^<>]*>)"
+# Never over the beginning of another link: each open one would be read to the end of the text.
+_ANCHOR = r"<a\b[^<>]*>[^<]*+(?:<(?!/?a\b)[^<]*+)*+</a>"
 _MARKDOWN = r"\[[^\[\]\n]*\]\([^()\n]*\)|`[^`\n]+`|\*\*[^*\n]+\*\*"
-_SCANNERS = {
-    prose: re.compile("|".join([*wholes, _ID, _URL, _CLUSTER]), re.DOTALL)
+_WHOLES = {
+    prose: re.compile("|".join([*wholes, _ID, _URL]), re.DOTALL)
     for prose, wholes in {
         Prose.PLAIN: [],
         Prose.LINKS: [_ANCHOR, _TAG],
@@ -41,57 +41,93 @@ _VOID = frozenset({"br", "hr", "img"})
 _LINE_MARK = re.compile(r"> |#{1,6} ")
 
 
+class _Unit(NamedTuple):
+    """Text that stays together: a character as people see it, or what cannot stand alone with the marks on its ends."""
+
+    text: str
+    tag: str = ""
+    """The tag in it, where it is one."""
+
+
 def truncated(text: str, most: float, size: Size, prose: Prose) -> str | None:
     """The longest beginning that fits with an ellipsis behind it; None when not even one unit does."""
-    units = list(_SCANNERS[prose].findall(text))
+    units = _units(text, prose)
     kept = units[: _longest(units, 0, "", [], most - size(ELLIPSIS), size)]
-    return "".join(kept) + ELLIPSIS + _closing(_open_after(kept, [])) if kept else None
+    return _joined(kept) + ELLIPSIS + _closing(_open_after(kept, [])) if kept else None
 
 
 def pieces(text: str, most: float, size: Size, prose: Prose) -> list[str] | None:
-    """The text in order, in pieces that each fit and say something; None when a single unit does not fit."""
-    units = list(_SCANNERS[prose].findall(text))
+    """The text in order, in pieces that each fit and say something.
+
+    None when a single unit does not fit, or when the pieces are more than `MOST_PIECES`.
+    """
+    units = _units(text, prose)
     found: list[str] = []
     start, opening, opened = 0, "", list[str]()
     while start < len(units):
         end = _longest(units, start, opening, opened, most, size)
-        if end == start:
+        if end == start or len(found) == MOST_PIECES:
             return None
         if end < len(units):
             end = _break(units, start, end)
         opened = _open_after(units[start:end], opened)
-        found.append(opening + "".join(units[start:end]) + _closing(opened))
-        opening = (_line_mark(found[-1], units[end - 1]) if prose is Prose.MARKDOWN else "") + "".join(opened)
+        found.append(opening + _joined(units[start:end]) + _closing(opened))
+        mark = _line_mark(found[-1], units[end - 1].text) if prose is Prose.MARKDOWN else ""
+        opening = mark + "".join(opened)
         start = end
     return [piece for piece in found if piece.strip()]
 
 
-def _longest(units: Sequence[str], start: int, opening: str, opened: Sequence[str], most: float, size: Size) -> int:
+def _units(text: str, prose: Prose) -> list[_Unit]:
+    """The text in order. A unit ends where a character ends (UAX 29) and nothing else that stays whole goes on."""
+    from wcwidth import iter_graphemes  # takes a while to import, and few texts are ever cut
+
+    tags: dict[int, str] = {}
+    inside: set[int] = set()
+    for whole in _WHOLES[prose].finditer(text):
+        inside.update(range(whole.start() + 1, whole.end()))
+        if whole.lastgroup == "tag":
+            tags[whole.start()] = whole[0]
+    units, start = [], 0
+    for end in accumulate(map(len, iter_graphemes(text))):
+        if end not in inside:
+            tag = next((tags[at] for at in range(start, end) if at in tags), "")
+            units.append(_Unit(text[start:end], tag))
+            start = end
+    return units
+
+
+def _joined(units: Sequence[_Unit]) -> str:
+    return "".join(unit.text for unit in units)
+
+
+def _longest(units: Sequence[_Unit], start: int, opening: str, opened: Sequence[str], most: float, size: Size) -> int:
     """Where the longest run from `start` ends that fits with what closes the elements that are open there."""
-    used, stack, best = size(opening), list(opened), start
+    stack = list(opened)
+    used = size(opening) + size(_closing(stack))
     for end in range(start, len(units)):
-        used += size(units[end])
-        if used > most:
-            break
-        _follow(stack, units[end])
-        if used + size(_closing(stack)) <= most:
-            best = end + 1
-    return best
+        innermost, depth = stack[-1:], len(stack)
+        _follow(stack, units[end].tag)
+        used += size(units[end].text) + size(_closing(stack[depth:]))
+        used -= size(_closing(innermost)) if len(stack) < depth else 0
+        if used > most:  # nothing behind makes it less: who closes an element writes what would have closed it
+            return end
+    return len(units)
 
 
-def _follow(stack: list[str], unit: str) -> None:
+def _follow(stack: list[str], tag: str) -> None:
     """Keeps the elements that are open: their opening tags, outermost first."""
-    if opening := _OPENING.fullmatch(unit):
+    if opening := _OPENING.fullmatch(tag):
         if opening[1].lower() not in _VOID:
-            stack.append(unit)
-    elif (closing := _CLOSING.fullmatch(unit)) and stack and _name(stack[-1]) == closing[1].lower():
+            stack.append(tag)
+    elif (closing := _CLOSING.fullmatch(tag)) and stack and _name(stack[-1]) == closing[1].lower():
         stack.pop()
 
 
-def _open_after(units: Sequence[str], opened: Sequence[str]) -> list[str]:
+def _open_after(units: Sequence[_Unit], opened: Sequence[str]) -> list[str]:
     stack = list(opened)
     for unit in units:
-        _follow(stack, unit)
+        _follow(stack, unit.tag)
     return stack
 
 
@@ -104,11 +140,11 @@ def _name(tag: str) -> str:
     return found[1].lower() if found else ""
 
 
-def _break(units: Sequence[str], start: int, end: int) -> int:
+def _break(units: Sequence[_Unit], start: int, end: int) -> int:
     """A better place than `end`, in the second half: behind a line's end, else behind a space."""
     second_half = range(end, start + (end - start) // 2, -1)
-    lines = (place for place in second_half if units[place - 1].endswith("\n"))
-    spaces = (place for place in second_half if units[place - 1].isspace())
+    lines = (place for place in second_half if units[place - 1].text.endswith("\n"))
+    spaces = (place for place in second_half if units[place - 1].text.isspace())
     return next(lines, next(spaces, end))
 
 

@@ -117,10 +117,10 @@ def _with_headings(found: Iterable[Block], most: int) -> Iterator[str]:
     held = ""
     for block in found:
         joined = held + block.text
+        if held and byte_size(joined.rstrip()) > most:
+            yield held
+            joined = block.text
         if not block.heads:
-            if held and byte_size(joined.rstrip()) > most:
-                yield held
-                joined = block.text
             yield joined
         held = joined if block.heads else ""
     if held:

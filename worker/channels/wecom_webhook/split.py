@@ -21,9 +21,6 @@ from worker.channels.wecom_webhook.fields import SPLIT_TYPES, body_rows
 from worker.domain.account import Account
 from worker.domain.job import Draft, Kind
 
-MOST_PIECES = 999
-"""As many as the number before each piece has room for."""
-
 
 def split(draft: Draft) -> list[dict[str, Any]]:
     """One spec per call: every piece to the first chat, in the order of reading, then to the next."""
@@ -77,7 +74,7 @@ def _split(document: Mapping[str, Any], msgtype: str, text: Any, rows: tuple[Row
         return dict(document), []
     room = most - len("(999/999)\n\n")
     found = truncate.pieces(text, room, byte_size, Prose.LINKS) if msgtype == "text" else blocks.pieces(text, room)
-    if not found or len(found) > MOST_PIECES:
+    if not found or len(found) > truncate.MOST_PIECES:
         return dict(document), []
     held = put(document["body"], [msgtype, SPLIT_FIELD], None)
     # Apart by a blank line: no mark of a piece may join the number.
