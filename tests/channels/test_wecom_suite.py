@@ -22,6 +22,7 @@ from worker.domain.job import Draft
 
 SUITE = channel("wecom_suite")
 APP = channel("wecom_app")
+SALES = channel("wecom_external")
 URL = "https://vendor"
 HEAD = f"<SuiteId><![CDATA[wwsuite]]></SuiteId><TimeStamp>{int(NOW)}</TimeStamp>"
 
@@ -272,10 +273,20 @@ def test_wrong_keys_of_a_suite(settings: dict[str, Any], words: str) -> None:
     "settings", [{"suite": 5}, {"suite": ""}, {"is_customized_app": "yes"}, {"suite": None, "is_customized_app": True}]
 )
 def test_wrong_keys_of_a_customer(settings: dict[str, Any]) -> None:
-    """Among those of its app."""
-    found = APP.account_problems(a_customer(URL, settings=settings))
+    """Among those of its app, whatever it sends."""
+    for own in (APP, SALES):
+        found = own.account_problems(a_customer(URL, settings=settings, channel=own.name))
 
-    assert {"suite", "is_customized_app"} & {problem.field for problem in found}
+        assert {"suite", "is_customized_app"} & {problem.field for problem in found}
+
+
+@pytest.mark.parametrize("settings", [{}, {"is_customized_app": True}])
+def test_a_group_send_takes_the_token_that_a_message_takes(settings: dict[str, Any]) -> None:
+    """The same keeper, code and call."""
+    chains = [own.token_chain(a_customer(URL, settings=settings, channel=own.name)) for own in (APP, SALES)]
+
+    assert chains[0] is not None
+    assert chains[0] == chains[1]
 
 
 def test_a_suite_sends_nothing() -> None:

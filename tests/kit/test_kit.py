@@ -522,3 +522,22 @@ def test_the_youdu_app_of_the_simulator_gets_the_tests_key(outbox: KitOutbox) ->
     keys = {app.appid: app.aes_key for app in outbox.vendor.youdu.apps}
     assert key_of(0) != keys["yd00112233445566778899AABBCCDDEEFF"]
     assert key_of(1) == keys["sysMsgAssistant"]
+
+
+@pytest.mark.fewer_databases("accounts are the same on each")
+def test_the_apps_of_a_provider_send_without_their_suite(database: Database, tmp_path: Path) -> None:
+    """Messages and group sends: neither the suite's ticket nor an authorisation is needed in a test."""
+    own = {"corpid": "ww1", "suite": "ours", "is_customized_app": True}
+    accounts = {
+        "app": {"channel": "wecom_app", "agentid": 7, **own},
+        "sales": {"channel": "wecom_external", **own},
+        "ours": {"channel": "wecom_suite", "suite_id": "wwsuite", "callback": {"token": {"env": "T"}}},
+    }
+    with opened_outbox(lambda _: tmp_path, database.engine, {"accounts": accounts}) as outbox:
+        with Session(database.engine) as session:
+            enqueue(session, "app", Text(content="hello"), "lisi")
+            enqueue(session, "sales", external.Campaign(text="hello"), Customers({"ann": ["wm1"]}))
+            session.commit()
+        outbox.drain()
+
+        assert ["accepted"] * 2 == [job.state for job in outbox.jobs]

@@ -45,7 +45,7 @@ def a_suite(url: str, secret: str = SECRET, before: str = "", **settings: Any) -
 def a_customer(url: str, name: str = "acme", agentid: int = 7, **fields: Any) -> Account:
     """The account of a customer's app, without a secret of its own."""
     given = {"corpid": f"ww{name}", "agentid": agentid, "suite": "oursuite", **fields.pop("settings", {})}
-    return Account(name, "wecom_app", url, given, **fields)
+    return Account(name, fields.pop("channel", "wecom_app"), url, given, **fields)
 
 
 @dataclass

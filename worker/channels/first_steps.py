@@ -85,6 +85,7 @@ _CALLBACK = ConsoleStep(
 _ID = 'corpid = "ww0000000000000000"\n'
 _AGENT = "agentid = 1000002\n"
 _SECRET = 'secret = {{ env = "{env}_SECRET" }}\n'
+_SUITE = '# suite = "oursuite"      # of a provider\'s app, in place of secret: docs/wecom-suite.md\n'
 _CALLS = 'callback = {{ token = {{ env = "{env}_CALLBACK_TOKEN" }}, aes_key = {{ env = "{env}_CALLBACK_AES_KEY" }} }}\n'
 _TO = "--to zhangsan --text hello"
 _WECOM: Mapping[Lang, str] = {"en": f"the admin console, {WECOM_CONSOLE}", "zh": f"管理后台 {WECOM_CONSOLE}"}
@@ -109,7 +110,7 @@ FIRST_ACCOUNTS: Mapping[str, FirstAccount] = {
             _TRUSTED,
             _CALLBACK,
         ),
-        real=f"{_ID}{_AGENT}{_SECRET}# {_CALLS}",
+        real=f"{_ID}{_AGENT}{_SECRET}{_SUITE}# {_CALLS}",
         simulated=f"{_ID}{_AGENT}{_SECRET}{_CALLS}",
         message=_TO,
         calls_back=True,
@@ -128,7 +129,7 @@ FIRST_ACCOUNTS: Mapping[str, FirstAccount] = {
             _VISIBLE,
             _TRUSTED,
         ),
-        real=_ID + _SECRET,
+        real=_ID + _SECRET + _SUITE,
         simulated=_ID + _SECRET,
     ),
     "wecom_webhook": FirstAccount(

@@ -12,6 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from worker.channels.wecom.suite import SUITE_KEYS
 from worker.config.accounts import AccountSource, FixedAccounts, account_of
 from worker.config.settings import Settings, judged, load_settings, settings_file
 from worker.domain.account import DIRECT, Account, Secret
@@ -86,7 +87,7 @@ def _made_up(name: str) -> Account:
 def _harmless(account: Account) -> Account:
     """The account with what every channel needs, and with nothing that leads to the real vendor."""
     needed = _NEEDED.get(account.channel, {})
-    own = {key: value for key, value in account.settings.items() if not key.startswith("suite")}
+    own = {key: value for key, value in account.settings.items() if key not in SUITE_KEYS}
     settings = {**needed, **own}
     if isinstance(settings.get("callback"), Mapping):
         settings["callback"] = {key: Secret(_said(account.name, key)) for key in settings["callback"]}

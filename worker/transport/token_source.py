@@ -94,7 +94,7 @@ class TokenSources:
 
     def _code(self, chain: TokenChain, subject: str) -> tuple[str, int] | TokenParked:
         """The kept code and the instant at which it was stored."""
-        keeper, _ = self._keeper(chain)
+        keeper = keeper_of(self._accounts, chain)
         row = grants.read(self._database, GrantKey(GrantKind.CODE, keeper.name, subject))
         if row is None or row.sealed is None:
             reason, remedy = chain.missing if row is None else chain.ended
@@ -105,7 +105,7 @@ class TokenSources:
         """The account whose own token the fetch takes; None: it takes no other account's."""
         if chain is None or chain.beside is not FetchedWith.TOKEN:
             return None
-        keeper, _ = self._keeper(chain)
+        keeper = keeper_of(self._accounts, chain)
         return keeper, find_channel(keeper.channel)
 
     def ticket(self, wanted: Wanted) -> str | TokenWait:
@@ -118,13 +118,15 @@ class TokenSources:
             return TokenWait(TICKET_LOOK_S, chain.missing[0], remedy=chain.missing[1])
         return open_grant(row.key, row.sealed, wanted.account)
 
-    def _keeper(self, chain: TokenChain) -> tuple[Account, TokenChain]:
-        keeper = self._accounts.get(chain.keeper)
-        require_usable(keeper)
-        own = find_channel(keeper.channel).token_chain(keeper)
-        if own is None or own.exchange is None:
-            raise ConfigurationError(f"account {chain.keeper!r} keeps no codes of corps; name the account of a suite")
-        return keeper, own
+
+def keeper_of(accounts: AccountSource, chain: TokenChain) -> Account:
+    """Returns the account that keeps a chain's codes; ConfigurationError where that is no usable account of a suite."""
+    keeper = accounts.get(chain.keeper)
+    require_usable(keeper)
+    own = find_channel(keeper.channel).token_chain(keeper)
+    if own is None or own.exchange is None:
+        raise ConfigurationError(f"account {chain.keeper!r} keeps no codes of corps; name the account of a suite")
+    return keeper
 
 
 def open_grant(key: GrantKey, sealed: str, keeper: Account) -> str:

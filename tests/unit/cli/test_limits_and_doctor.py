@@ -305,6 +305,11 @@ def broken(typed: Typed, config: Path, monkeypatch: pytest.MonkeyPatch) -> Itera
                 add(config, 'token_provider = { url = "https://tokens.corp/hr", bearer = { env = "NO_BEARER" } }\n')
             case "provider and suite":
                 add(config, 'token_provider = "os.path:join"\nsuite = "ours"\n')
+            case "suite":
+                add(config, 'suite = "ours"\n')
+            case "suite that is none":
+                text = 'suite = "ours"\n[accounts.ours]\nchannel = "wecom_external"\ncorpid = "ww1"\n'
+                add(config, text + 'secret = { env = "HR_SECRET" }\n')
             case "parked":
                 parked(config, "hr")
             case "database":
@@ -356,6 +361,8 @@ def broken(typed: Typed, config: Path, monkeypatch: pytest.MonkeyPatch) -> Itera
         ("provider", "account hr", "token_provider: module os.path holds no function token_of"),
         ("bearer", "account hr", "accounts.hr.token_provider.bearer names environment variable NO_BEARER, which is"),
         ("provider and suite", "account hr", "accounts.hr.token_provider: its token comes through a suite; leave one"),
+        ("suite", "account hr", "'ours'"),
+        ("suite that is none", "account hr", "account 'ours' keeps no codes of corps; name the account of a suite"),
         ("parked", "account hr", "parked: 60020 not trusted; add the IP; then `worker resume hr`, or wait"),
         ("database", "database", "cannot be opened"),
         ("no file", "database", "there is no file"),
@@ -422,6 +429,7 @@ def test_an_account_that_waits_for_a_person_is_a_caution(typed: Typed, config: P
     assert "caution  account hr: waits: 60020 not trusted; add the IP\n" in printed
 
 
+@pytest.mark.parametrize("channel", ["wecom_app", "wecom_external"])
 @pytest.mark.parametrize(
     "without_secret",
     [
@@ -431,9 +439,12 @@ def test_an_account_that_waits_for_a_person_is_a_caution(typed: Typed, config: P
         'suite = "ours"\nis_customized_app = true',
     ],
 )
-def test_an_account_with_tokens_from_elsewhere_needs_no_secret(typed: Typed, config: Path, without_secret: str) -> None:
+def test_an_account_with_tokens_from_elsewhere_needs_no_secret(
+    typed: Typed, config: Path, without_secret: str, channel: str
+) -> None:
     """Neither with a provider of tokens, nor with a code that the suite's callbacks bring."""
     text = config.read_text().replace('secret = { env = "HR_SECRET" }', without_secret)
+    text = text.replace("wecom_app", channel)
     suite = (
         '[accounts.ours]\nchannel = "wecom_suite"\nsuite_id = "ww1"\nsecret = { env = "HR_SECRET" }\n'
         'callback = { token = { env = "HR_SECRET" }, aes_key = { file = "aes" } }\n'

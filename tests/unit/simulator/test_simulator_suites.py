@@ -53,6 +53,12 @@ def corp_token(vendor: Any, token: str, code: str, corpid: str = "wwacme") -> di
     return call(vendor, "get_corp_token", {"auth_corpid": corpid, "permanent_code": code}, token)
 
 
+def group_send(vendor: Any, token: str) -> int:
+    body = {"sender": "ann", "external_userid": ["wm1"], "text": {"content": "x"}}
+    errcode: int = vendor.post("externalcontact/add_msg_template", body, token=token).json()["errcode"]
+    return errcode
+
+
 def test_the_whole_chain(suite: Any) -> None:
     """No errcode on success, by default; the corp's token sends."""
     token, code = authorised(suite)
@@ -126,6 +132,19 @@ def test_a_withdrawn_authorisation_ends_code_and_tokens(suite: Any) -> None:
     assert 40084 == corp_token(suite, token, code)["errcode"]
     body = {"touser": "lisi", "agentid": 7, "msgtype": "text", "text": {"content": "x"}}
     assert 40014 == suite.send(body, token=access)["errcode"]
+
+
+@pytest.mark.parametrize("customized", [False, True])
+def test_a_corp_grants_group_sends_or_not(suite: Any, customized: bool) -> None:
+    """48002 without; a change holds for the token that the app has."""
+    token, code = authorised(suite, customized=customized, group_sends=False)
+    granted = suite.gettoken("wwacme", code) if customized else corp_token(suite, token, code)
+    errcodes = [group_send(suite, granted["access_token"])]
+    for given in (True, False):
+        said = happens(suite, "change", corpid="wwacme", group_sends=given)
+        errcodes.append(group_send(suite, granted["access_token"]))
+
+    assert ("change_auth", [48002, 0, 48002]) == (said["InfoType"], errcodes)
 
 
 def test_a_customized_app_uses_its_code_at_gettoken(suite: Any) -> None:

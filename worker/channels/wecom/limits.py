@@ -33,7 +33,7 @@ IP = (
 )
 NO_IP = "`ip` is not set, so nobody knows whose calls leave through the same address"
 
-_PROVIDER = "for the services of third parties; these accounts are apps of the corp's own"
+_PROVIDER = "for the services of third parties; an account with suite may set ip_minute and ip_hour to these amounts"
 _ERRORS = "page 90313 全局错误码, help of 45009 (read 2026-07-26)"
 DEBUG = Limit("debug_minute", 60, 5, Unit.CALLS, Scope.LANE, "45009", _ERRORS, "no call of ours has debug=1")
 UNKEPT = (

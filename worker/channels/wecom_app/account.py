@@ -10,9 +10,8 @@ from typing import Any
 
 from worker.channels.checking.paths import contents
 from worker.channels.checking.plain import byte_size
+from worker.channels.wecom.account import CORP_KEYS, corp_problems
 from worker.channels.wecom.callback import secret_problems
-from worker.channels.wecom.limits import ip_problems
-from worker.channels.wecom.suite import SUITE_KEYS, suite_problems
 from worker.channels.wecom_app.card_fields import calls_back, card_of
 from worker.domain.account import Account
 from worker.domain.errors import Problem
@@ -30,7 +29,7 @@ UNITS = ("bytes", "characters")
 SEEN = ("duplicate_window_s", "task_id_window_s", "recall_window_s", "recalled_code")
 """What `worker calibrate` writes: seconds that the vendor was seen to remember something, and a code."""
 
-KEYS = frozenset({"corpid", "agentid", "callback", "textcard_unit", "ip", *COUNTS, *ABILITIES, *SEEN, *SUITE_KEYS})
+KEYS = frozenset({*CORP_KEYS, "callback", "textcard_unit", *COUNTS, *ABILITIES, *SEEN})
 """Every key that is read."""
 
 
@@ -56,9 +55,7 @@ def cautions(account: Account) -> Iterator[str]:
 
 
 def _found(settings: Any) -> Iterator[Problem]:
-    corpid = settings.get("corpid")
-    if not isinstance(corpid, str) or not corpid.strip():
-        yield Problem("corpid", "is missing or not a text", "add the corp's id (企业ID), such as ww0123456789abcdef")
+    yield from corp_problems(settings)
     if not _is_number(settings.get("agentid")):
         yield Problem("agentid", "is missing or not an integer", "add the app's AgentId, such as 1000002")
     for name in COUNTS:
@@ -74,8 +71,6 @@ def _found(settings: Any) -> Iterator[Problem]:
             yield Problem(name, "is not a boolean", "use true or false")
     if settings.get("textcard_unit", UNITS[0]) not in UNITS:
         yield Problem("textcard_unit", "is no unit", f"use one of {', '.join(UNITS)}")
-    yield from ip_problems(settings)
-    yield from suite_problems(settings)
     callback = settings.get("callback", True)
     # true: the app has a callback address elsewhere; a table: `worker receiver` is that address.
     if isinstance(callback, Mapping):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from worker.channels.wecom.limits import ip_problems
+from worker.channels.wecom.account import CORP_KEYS, corp_problems
 from worker.domain.account import Account
 from worker.domain.errors import Problem
 
@@ -17,7 +17,7 @@ CAPS: Mapping[str, str] = {
 """`customer_cap`: what one customer or group may be sent, corp-made and member-made together (page 92135). The first is
 the vendor's default; an administrator can choose the others in the group-send assistant."""
 
-KEYS = frozenset({"corpid", "agentid", "customer_cap", "ip"})
+KEYS = frozenset({*CORP_KEYS, "customer_cap"})
 """Every key that may be said: agentid is not read, and stands in accounts that were copied from the app's."""
 
 
@@ -27,9 +27,6 @@ def problems(account: Account) -> list[Problem]:
 
 
 def _found(settings: Mapping[str, Any]) -> Iterator[Problem]:
-    corpid = settings.get("corpid")
-    if not isinstance(corpid, str) or not corpid.strip():
-        yield Problem("corpid", "is missing or not a text", "add the corp's id (企业ID), such as ww0123456789abcdef")
+    yield from corp_problems(settings)
     if settings.get("customer_cap", "month") not in CAPS:
         yield Problem("customer_cap", "is no cap", f"use one of {', '.join(CAPS)}")
-    yield from ip_problems(settings)

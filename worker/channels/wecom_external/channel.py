@@ -6,8 +6,8 @@ from collections.abc import Collection, Mapping
 from typing import Any
 
 from worker.channels.base import CallbackDoor
-from worker.channels.calls import no_cautions, no_chain, upload_lane, upload_part
-from worker.channels.wecom import errcodes, token, upload
+from worker.channels.calls import no_cautions, upload_lane, upload_part
+from worker.channels.wecom import errcodes, suite, token, upload
 from worker.channels.wecom_external import account as keys, check, limits, render, split, verdict
 from worker.domain.account import Account, Secret
 from worker.domain.content.message import Message
@@ -56,11 +56,11 @@ class WecomExternal:
     outcome = staticmethod(verdict.outcome)
     token_request = staticmethod(token.token_request)
     token_outcome = staticmethod(token.token_outcome)
+    token_chain = staticmethod(suite.token_chain)
     explain = staticmethod(errcodes.explain)
     media_scope = staticmethod(upload.media_scope)
     upload_limit = staticmethod(upload.most_bytes)
     upload_part = staticmethod(upload_part)
-    token_chain = staticmethod(no_chain)
 
     def kind_of(self, document: Mapping[str, Any], to: Recipients) -> str:
         """See `Channel.kind_of`."""

@@ -42,6 +42,7 @@ from worker.outbox.lanes.processes import Process, alive, unusable_accounts_told
 from worker.reporting.lane_list import remedy_of
 from worker.transport.egress.tls import ends_at, require_files
 from worker.transport.token_provider import load, url_request
+from worker.transport.token_source import keeper_of
 
 CLOCK_S = 5.0
 """Seconds between the clocks that are reported; callbacks tolerate 300 s (`delivery.callback_max_age_s`)."""
@@ -115,10 +116,10 @@ def _named(accounts: AccountSource, name: str, wall_clock: Callable[[], float]) 
     if unusable := why_unusable(accounts, name):
         yield Finding(f"account {name}", Level.PROBLEM, unusable)
         return
-    yield from _account(accounts.get(name), wall_clock)
+    yield from _account(accounts, accounts.get(name), wall_clock)
 
 
-def _account(account: Account, wall_clock: Callable[[], float]) -> Iterator[Finding]:
+def _account(accounts: AccountSource, account: Account, wall_clock: Callable[[], float]) -> Iterator[Finding]:
     what = f"account {account.name}"
     vendor = channel(account.channel)
     certificate, provider = account.egress.client_certificate, account.token_provider
@@ -129,7 +130,7 @@ def _account(account: Account, wall_clock: Callable[[], float]) -> Iterator[Find
         yield Finding(what, Level.PROBLEM, 'secret is not set; add secret = { env = "NAME" } or { file = "PATH" }')
     wrong = [text for secret in secrets if (text := _refusal(secret.read))]
     # A secret that cannot be read would be reported by these once more.
-    wrong = wrong or [text for use in _uses(account) if (text := _refusal(use))]
+    wrong = wrong or [text for use in _uses(accounts, account) if (text := _refusal(use))]
     yield from (Finding(what, Level.PROBLEM, sentence) for sentence in wrong)
     yield from (Finding(what, Level.CAUTION, sentence) for sentence in vendor.cautions(account))
     over = [*_life(what, certificate, wall_clock())] if certificate and not wrong else []
@@ -140,8 +141,10 @@ def _account(account: Account, wall_clock: Callable[[], float]) -> Iterator[Find
         yield Finding(what, Level.OK, f"usable, {len(secrets)} secrets can be read")
 
 
-def _uses(account: Account) -> Iterator[Callable[[], object]]:
-    """What receivers and senders make of an account's secrets and files, by their own code."""
+def _uses(accounts: AccountSource, account: Account) -> Iterator[Callable[[], object]]:
+    """What receivers and senders make of an account's suite, secrets and files, by their own code."""
+    if (chain := channel(account.channel).token_chain(account)) is not None:
+        yield lambda: keeper_of(accounts, chain)
     yield lambda: door_of(account, max_age_s=0.0)
     yield lambda: require_files(account.egress, f"accounts.{account.name}")
     vendor, secret, provider = channel(account.channel), account.secret, account.token_provider
@@ -149,7 +152,7 @@ def _uses(account: Account) -> Iterator[Callable[[], object]]:
         yield lambda: load(provider.place)
     elif provider is not None and (bearer := provider.bearer) is not None:
         yield lambda: url_request(provider.place, bearer.read(), 0.0, fresh=False)
-    elif vendor.uses_token and secret is not None and vendor.token_chain(account) is None:
+    elif vendor.uses_token and secret is not None and chain is None:
         yield lambda: vendor.token_request(account, secret.read(), 0)
 
 

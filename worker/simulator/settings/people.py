@@ -31,6 +31,9 @@ class AppSettings(CalledBack):
     """Its visible range is the root department; without that there are no group chats (`chat.no_scope_code`)."""
     wechat_plugin_home: bool = False
     """In the WeChat plugin it always opens its home page: members see 20 bytes of a text there, and no other type."""
+    group_sends: bool = True
+    """It may call customer contact: it is among 可调用接口的应用, or its suite was granted 群发消息给客户和客户群.
+    Others get 48002."""
     visible: list[str] | None = None
     """Userids the app may reach; None: all."""
     trusted_ips: list[str] | None = None

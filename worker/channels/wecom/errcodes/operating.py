@@ -86,7 +86,10 @@ _LANE: Rows = {
         "configure a callback URL for the app",
     ),
     48001: ("feature not authorised", "authorise it in the admin console"),
-    48002: ("the app may not call this API", "use an app that may"),
+    48002: (
+        "the app may not call this API",
+        "use an app that may; of a third-party app, let its suite ask for the permission and the corp grant it",
+    ),
     48005: ("the API is retired", "use its successor"),
     48006: ("permission withdrawn after long disuse", "grant it again"),
     60011: (

@@ -68,6 +68,13 @@ class AppBook:
         name = f"{settings.corpid}/{settings.agentid or len(self._apps) + 1}"
         return self._current(self._apps.setdefault((settings.corpid, settings.secret), App(settings, name)))
 
+    def change_grant(self, settings: AppSettings) -> None:
+        """Takes what a corp now grants to an app of a suite, which keeps its token."""
+        own = (settings.corpid, settings.secret)
+        if own in self._apps:
+            self._apps[own].settings = settings
+        self._settings.apps[:] = [settings if (one.corpid, one.secret) == own else one for one in self._settings.apps]
+
     def revoke_of(self, corpid: str, secret: str) -> None:
         """Invalidate the tokens of one app."""
         for token in self._tokens.values():

@@ -54,7 +54,7 @@ def cancel(world: "World", request: HttpRequest) -> HttpAnswer:
 def _authorised(world: "World", request: HttpRequest) -> tuple[App, Json]:
     app = world.apps.by_token(request.query.get("access_token"), request.ip)
     world.limits.count_call(app.corpid, request.path, request.ip, request.seq)
-    if not world.settings.external.permitted:
+    if not world.settings.external.permitted or not app.settings.group_sends:
         raise Refused(48002)
     return app, parse(request, world.settings.codes)
 

@@ -26,6 +26,8 @@ class SuiteAct(BaseModel):
     agentid: int | None = None
     customized: bool = False
     """The corp authorises an app that is developed for it alone."""
+    group_sends: bool | None = None
+    """What the corp grants with `authorise` (left out: true), or from this `change` on: 群发消息给客户和客户群."""
     push: bool = True
     """False: the callback is lost on its way."""
     age_s: float = 0.0
@@ -73,7 +75,8 @@ def _event(world: "World", given: SuiteAct) -> bytes:
         case "ticket":
             members = {"InfoType": "suite_ticket", "SuiteTicket": suites.new_ticket(given.suite_id, given.age_s)}
         case "authorise":
-            granted = Authorisation(given.corpid, given.agentid, given.customized)
+            group_sends = given.group_sends is not False
+            granted = Authorisation(given.corpid, given.agentid, given.customized, group_sends)
             members = {"InfoType": "create_auth", "AuthCode": suites.authorise(given.suite_id, granted)}
         case "reset":
             granted = suites.known_authorisation(given.suite_id, given.corpid)
@@ -81,6 +84,8 @@ def _event(world: "World", given: SuiteAct) -> bytes:
         case _:
             if given.act == "cancel":
                 suites.cancel(given.suite_id, given.corpid)
+            elif given.group_sends is not None:
+                suites.change(given.suite_id, given.corpid, group_sends=given.group_sends)
             members = {"InfoType": told[given.act], "AuthCorpId": given.corpid}
     stamp = int(world.clock.now() - given.age_s)
     inner = "".join(f"<{name}><![CDATA[{value}]]></{name}>" for name, value in members.items())

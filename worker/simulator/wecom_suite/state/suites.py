@@ -20,6 +20,8 @@ class Authorisation:
     agentid: int | None
     customized: bool
     """An app that was developed for this corp alone (代开发): its permanent code is the secret of gettoken."""
+    group_sends: bool = True
+    """Whether the app may send to customers."""
     permanent_code: str = ""
     cancelled: bool = False
 
@@ -93,6 +95,12 @@ class SuiteBook:
         self._forget_app(granted)
         if self._rules.cancel_revokes:
             self._apps.revoke_of(corpid, granted.permanent_code)
+
+    def change(self, suite_id: str, corpid: str, *, group_sends: bool) -> None:
+        """Changes what a corp grants; its code and tokens stay."""
+        granted = self.known_authorisation(suite_id, corpid)
+        granted.group_sends = group_sends
+        self._apps.change_grant(self._app(granted))
 
     def known_authorisation(self, suite_id: str, corpid: str) -> Authorisation:
         """The authorisation that a corp has given and not withdrawn; ValueError: it has none."""
@@ -178,7 +186,12 @@ class SuiteBook:
         return granted
 
     def _app(self, granted: Authorisation) -> AppSettings:
-        return AppSettings(corpid=granted.corpid, secret=granted.permanent_code, agentid=granted.agentid)
+        return AppSettings(
+            corpid=granted.corpid,
+            secret=granted.permanent_code,
+            agentid=granted.agentid,
+            group_sends=granted.group_sends,
+        )
 
     def _forget_app(self, granted: Authorisation) -> None:
         own = (granted.corpid, granted.permanent_code)
