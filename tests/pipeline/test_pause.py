@@ -202,6 +202,30 @@ def test_a_tag_keeps_nothing_else_of_its_lane(site: Site) -> None:
     }
 
 
+@pytest.mark.parametrize("is_held", [False, True], ids=["paused", "held"])
+def test_what_the_broker_lost_stands_in_nobodys_way(site: Site, is_held: bool) -> None:
+    """A paused part whose id was lost is put aside like any other when its offer is over."""
+    waiting = [site.send(f"{n}", tags=["campaign"]) for n in range(6)]
+    site.share(2, 1)
+    site.publish = lambda rings: None
+    for _ in range(2):
+        site.ticks.advance(1.1)
+        site.relay.turn()
+    offered = [site.part(job).offered_until is not None for job in waiting]
+    site.publish = site.rings.extend
+    if is_held:
+        hold_in(site.database, JobFilter(ids=waiting), "zhang", "")
+    else:
+        pause(site, JobFilter(tag="campaign"))
+    others = [site.send(f"other {n}") for n in range(3)]
+    for _ in range(15):
+        site.advance(5)
+        site.run()
+
+    assert ([True] * 4 + [False] * 2, ["accepted"] * 3) == (offered, [site.state(job) for job in others])
+    assert {(True, None)} == {(parked(site, job), site.part(job).offered_until) for job in waiting}
+
+
 def test_a_probe_is_not_spent_on_what_is_paused(site: Site) -> None:
     """The next part that may go tries the lane."""
     waiting, other = site.send("lunch", tags=["lunch"]), site.send("other")

@@ -678,6 +678,24 @@ def test_bulk_keeps_off_minutes_0_and_30(site: Site, minute: int, second: int, w
         assert set(parts(*bulk)) <= set(ids([*turn(site), *turn(site, 0.3)]))
 
 
+def test_bulk_that_the_broker_lost_keeps_off_minute_0_too(site: Site) -> None:
+    """Put off like others of its kind when its offer is over, and new when it is due again."""
+    site.relay = site.new_relay(lambda: "p1", pacing=Pacing(random.Random(1)))
+    hour = 3_600 * SECOND
+    site.clock.micros = site.clock.micros // hour * hour - 3 * SECOND
+    site.runtime.lease.beat()
+    job = site.send("bulk", priority="bulk")
+    before = ids(turn(site))
+    site.advance(6)
+    in_minute_0 = ids([*turn(site), *turn(site)])
+    part = site.part(job)
+    site.advance(301)
+    after = ids([*turn(site), *turn(site, 0.3)])
+
+    assert (parts(job), [], parts(job)) == (before, in_minute_0, after)
+    assert (None, True) == (part.offered_until, part.not_before >= site.clock.micros // hour * hour + 60 * SECOND)
+
+
 @pytest.mark.parametrize(("seconds", "waits"), [(30, False), (359, False), (361, True)])
 def test_bulk_that_would_end_first_goes_in_a_busy_minute(site: Site, seconds: int, waits: bool) -> None:
     """Nothing is lost for politeness: put off by at most five minutes, it needs one more to be sent in."""

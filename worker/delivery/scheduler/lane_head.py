@@ -22,8 +22,8 @@ from worker.domain.pause import Pause
 from worker.outbox.engine.database import Database
 from worker.outbox.engine.sql import read_now
 from worker.outbox.jobs.order_queue import out_of_turn, send_to_sleep
-from worker.outbox.lanes.offering import Head, ending_before, head_of_lane, kinds_of, put_off, some_paused
-from worker.outbox.lanes.pauses import park, paused_among
+from worker.outbox.lanes.offering import Head, ending_before, head_of_lane, kinds_of, park, put_off, some_paused
+from worker.outbox.lanes.pauses import paused_among
 from worker.outbox.lanes.processes import QueueName
 
 PROBED = 20
@@ -167,7 +167,7 @@ class LaneHeads:
         if waits:
             self._database.run(lambda connection: send_to_sleep(connection, self._database.now, waits))
         if later:
-            self._database.run(lambda connection: put_off(connection, later))
+            self._database.run(lambda connection: put_off(connection, self._database.now, later))
         if paused:
             self._database.run(lambda connection: park(connection, self._database.now, paused))
         aside = {*waits, *later, *paused}

@@ -30,7 +30,8 @@ def update_rows(
 ) -> None:
     """Sets the given columns of the rows with these keys; all rows carry the same columns.
 
-    `only` is a condition on columns that are not set, for rows that may have changed since they were read.
+    `only` is a condition for rows that may have changed since they were read; it names a column that is set with its
+    table.
     """
     writes = Writes(dialect_of(connection))
     writes.update(table, keys, rows, only=only)

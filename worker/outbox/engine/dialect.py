@@ -111,7 +111,7 @@ class Dialect:
 
     @lru_cache(maxsize=256)
     def update(self, table: Table, keys: tuple[str, ...], columns: tuple[str, ...], only: str = "") -> str:
-        """An update of these columns from the rows of `:rows`, by these keys and by a condition on other columns."""
+        """An update of these columns from the rows of `:rows`, by these keys and by a condition."""
         sets = ", ".join(f"{column} = v.{column}" for column in columns)
         source = self._rows(table, (*keys, *columns), keys)
         return f"update {table.name} set {sets} from {source} where {self._match(table, keys)}" + (

@@ -13,11 +13,14 @@ from sqlalchemy import Connection
 
 from worker.domain.pacing.lane import lane_of
 from worker.domain.pacing.quiet import QUIET_HOURS
+from worker.domain.pause import Pause
+from worker.domain.settle import FOREVER, PAUSED
 from worker.outbox import tables
-from worker.outbox.engine.bulk import ids_json, update_rows
+from worker.outbox.engine.bulk import Row, ids_json, update_rows
 from worker.outbox.engine.dialect import Dialect, dialect_of
-from worker.outbox.engine.sql import execute, fetch, run
+from worker.outbox.engine.sql import execute, fetch, read_now, run
 from worker.outbox.lanes.pauses import STANDS
+from worker.outbox.lanes.waits import note_waits
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,7 +146,7 @@ def _like(dialect: Dialect, now: str, due: str, condition: str) -> str:
 def like(connection: Connection, now: str, lane: str, priority: int, part: str, window: int, most: int) -> list[str]:
     """Unordered parts outside the broker with the same spec as one, among the first `window` due in its lane."""
     dialect = dialect_of(connection)
-    free = f"head.order_id is null and (head.offered_until is null or head.offered_until <= {dialect.read_once(now)})"
+    free = f"head.order_id is null and {_unoffered(dialect.read_once(now), 'head')}"
     params = {"lane": lane, "priority": priority, "id": part, "window": window, "most": most}
     return [row[0] for row in fetch(connection, _like(dialect, now, "<=", free), params)]
 
@@ -187,7 +190,12 @@ def _lock_free(dialect: Dialect, now: str) -> str:
 
 
 def _free(now: str) -> str:
-    return f" and state = 0 and (offered_until is null or offered_until <= {now})"
+    return f" and state = 0 and {_unoffered(now)}"
+
+
+def _unoffered(now: str, of: str = "worker_parts") -> str:
+    """The condition of a part that is not in the broker: it never was offered, or the offer is over."""
+    return f"({of}.offered_until is null or {of}.offered_until <= {now})"
 
 
 def kinds_of(connection: Connection, parts: Sequence[str]) -> dict[str, str]:
@@ -203,10 +211,27 @@ def some_paused(connection: Connection) -> bool:
     return bool(fetch(connection, f"select 1 where {STANDS}"))
 
 
-def put_off(connection: Connection, until: Mapping[str, int]) -> None:
+def put_off(connection: Connection, now: str, until: Mapping[str, int]) -> None:
     """Makes these queued parts, if they are not offered, due at another instant each."""
-    rows = [{"id": part, "not_before": instant} for part, instant in sorted(until.items())]
-    update_rows(connection, tables.parts, ("id",), rows, only="state = 0 and offered_until is null")
+    _postpone(connection, now, [{"id": part, "not_before": instant} for part, instant in sorted(until.items())])
+
+
+def park(connection: Connection, now: str, paused: Mapping[str, Pause]) -> None:
+    """Parks these queued parts on their pauses, as far as they are not offered."""
+    rows = [
+        {"id": part, "not_before": pause.parked_until, "reason": PAUSED, "limit_name": None}
+        for part, pause in sorted(paused.items())
+    ]
+    _postpone(connection, now, rows)
+    source = f"{dialect_of(connection).chosen('worker_parts')} and state = 0 and not_before > {FOREVER}"
+    parked = fetch(connection, f"select id from {source}", {"ids": ids_json(paused)})
+    note_waits(connection, ((row[0], PAUSED) for row in parked), read_now(connection, now))
+
+
+def _postpone(connection: Connection, now: str, rows: Sequence[Row]) -> None:
+    """Writes these columns of queued parts that are not offered, and forgets offers that were lost."""
+    rows = [{**row, "offered_until": None} for row in rows]
+    update_rows(connection, tables.parts, ("id",), rows, only=f"state = 0 and {_unoffered(now)}")
 
 
 def ending_before(connection: Connection, ids: Collection[str], instant: int) -> set[str]:

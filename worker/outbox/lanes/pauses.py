@@ -1,4 +1,4 @@
-"""Pauses: rows that say of which jobs no call begins, and the parts that are parked on them.
+"""Pauses: rows that say of which jobs no call begins, and the waking of parts that are parked on them.
 
 The group commit asks for every mark whether its job is paused, so no call begins once a pause is committed. The relay
 offers nothing that is paused. A part that is parked has a `not_before` that is the pause's own, and costs nothing.
@@ -12,13 +12,12 @@ from typing import Any
 from sqlalchemy import Connection
 
 from worker.domain.pause import Pause
-from worker.domain.settle import FOREVER, PAUSED
+from worker.domain.settle import FOREVER
 from worker.outbox import tables
-from worker.outbox.engine.bulk import ids_json, insert_rows, update_rows
+from worker.outbox.engine.bulk import ids_json, insert_rows
 from worker.outbox.engine.clock import instant
 from worker.outbox.engine.dialect import dialect_of
 from worker.outbox.engine.sql import execute, fetch, read_now, run
-from worker.outbox.lanes.waits import note_waits
 
 STANDS = "exists (select 1 from worker_pauses where ended_at is null)"
 """The expression that is true while anything is paused."""
@@ -52,18 +51,6 @@ def paused_among(connection: Connection, parts: Iterable[str]) -> dict[str, Paus
     pauses = standing_pauses(connection, {job["id"] for job in jobs.values()})
     found = ((part, next((pause for pause in pauses if pause.covers(job)), None)) for part, job in jobs.items())
     return {part: pause for part, pause in found if pause is not None}
-
-
-def park(connection: Connection, now_sql: str, paused: Mapping[str, Pause]) -> None:
-    """Parks these queued parts on their pauses, as far as they are not offered."""
-    rows = [
-        {"id": part, "not_before": pause.parked_until, "reason": PAUSED, "limit_name": None}
-        for part, pause in sorted(paused.items())
-    ]
-    update_rows(connection, tables.parts, ("id",), rows, only="state = 0 and offered_until is null")
-    source = f"{dialect_of(connection).chosen('worker_parts')} and state = 0 and not_before > {FOREVER}"
-    parked = fetch(connection, f"select id from {source}", {"ids": ids_json(paused)})
-    note_waits(connection, ((row[0], PAUSED) for row in parked), read_now(connection, now_sql))
 
 
 def begin(connection: Connection, now_sql: str, scopes: Sequence[Mapping[str, Any]]) -> list[Pause]:
