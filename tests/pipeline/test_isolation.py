@@ -6,6 +6,7 @@ import json
 import re
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -13,14 +14,16 @@ from sqlalchemy.exc import DataError, OperationalError
 
 from tests.support.runtime import GETTOKEN, SEND, UPLOAD, Site, an_account, lost, planted, refused
 from tests.unit.transport.raw_server import Peer, RawServer, Script, response
-from worker.channels.registry import channel
+from worker.channels.registry import channel, tenant_weight_of, weight_of
 from worker.delivery.sender.writer import Writer
 from worker.domain.account import Egress
 from worker.domain.call import NeverLeft
 from worker.domain.job import part_id
+from worker.domain.pacing.lane import LaneBlock
 from worker.domain.settle import Policy
 from worker.outbox.engine.clock import DrivenClock
 from worker.outbox.engine.database import Database
+from worker.outbox.lanes.lanes import block_lanes
 from worker.transport.http import RequestsTransport
 
 
@@ -308,3 +311,36 @@ def test_an_accounts_calls_leave_by_its_own_proxy_alone(database: Database, driv
     calls = [f"GET {GETTOKEN}", f"POST {UPLOAD}", f"POST {SEND}"]
     through = [f"{method} {direct.url}{path}" for method, path in (call.split() for call in calls)]
     assert [through, calls, through] == [ways[0], ways[2], ways[1]]
+
+
+WRONG = {
+    "a key that is missing": {"settings": {"agentid": 7}},
+    "a list where an id belongs": {"settings": {"corpid": ["ww1"], "agentid": 7}},
+    "a text where a number belongs": {"settings": {"corpid": "ww1", "agentid": 7, "customer_cap": "many"}},
+    "a channel that does not exist": {"channel": "wecom_ap"},
+    "an unreadable weight": {"settings": {}, "weight": "heavy"},
+    "no weight at all": {"settings": {}, "weight": 0.0},
+    "unreadable tenants": {"settings": {}, "tenants": 7},
+}
+
+
+@pytest.mark.parametrize("wrong", WRONG.values(), ids=WRONG)
+@pytest.mark.fewer_databases("what a wrong account keeps from going; the SQL is that of every turn")
+def test_an_account_that_became_wrong_stops_no_other(site: Site, wrong: dict[str, Any]) -> None:
+    """Also for a relay that has never seen it right, while a limit of ours blocks it; then its parts wait."""
+    job, other = site.send(tenant="sales"), site.send(account="it")
+    full = LaneBlock("hr", "hr", "hr", 600.0, "used up", limit_name="app_day")
+    site.database.run(lambda connection: block_lanes(connection, site.database.now, [full]))
+    site.accounts.replace(replace(an_account(), **wrong), site.accounts.get("it"))
+    site.relay = site.new_relay(
+        weight=lambda account: weight_of(site.accounts, account),
+        tenant_weight=lambda stored: tenant_weight_of(site.accounts, stored),
+    )
+    site.run()
+    during = site.state(other)
+    site.advance(601)
+    later = site.send(account="it")
+    site.run()
+
+    assert ("accepted", "accepted", "queued") == (during, site.state(later), site.state(job))
+    assert ["hr"] == list(site.runtime.lane_states.unusable())

@@ -17,7 +17,7 @@ from worker.config.accounts import DEADLINE, AccountSource
 from worker.config.channels import REGISTRY
 from worker.config.settings import did_you_mean
 from worker.domain.account import Account
-from worker.domain.errors import ConfigurationError, WorkerError
+from worker.domain.errors import ConfigurationError
 from worker.domain.pacing.lane import account_of
 from worker.domain.pacing.limit import Amount
 from worker.domain.pacing.tenant import weight_in
@@ -100,33 +100,41 @@ def takes_secret(account: Account) -> bool:
 
 
 def weight_of(accounts: AccountSource, name: str) -> float:
-    """An account's weight; 1 for an account that this process does not know."""
-    try:
-        return accounts.get(name).weight
-    except WorkerError:
-        return 1.0
+    """An account's weight; 1 for an account that this process cannot use."""
+    return _weight(lambda: accounts.get(name).weight)
 
 
 def tenant_weight_of(accounts: AccountSource, stored: str) -> float:
-    """The weight of the tenant whose parts are queued under a key; 1 where this process does not know the account."""
-    try:
-        return weight_in(accounts.get(account_of(stored)).tenants, stored)
-    except WorkerError:
-        return 1.0
+    """The weight of the tenant whose parts are queued under a key; 1 where this process cannot use the account."""
+    return _weight(lambda: weight_in(accounts.get(account_of(stored)).tenants, stored))
+
+
+def _weight(read: Callable[[], float]) -> float:
+    with suppress(Exception):  # asked for all accounts in each turn of the relay: a wrong one must not stop the others
+        if 0 < (weight := read()) < math.inf:
+            return weight
+    return 1.0
 
 
 def amount_of(accounts: AccountSource, name: str, limit: str) -> Amount | None:
-    """An account's amount of a limit by its name; None where this process does not know the account or the limit."""
+    """An account's amount of a limit by its name; None where this process cannot use the account or has no such limit.
+
+    Its parts then wait with a sentence as soon as they come to a sender.
+    """
     try:
         account = accounts.get(name)
-        vendor = channel(account.channel)
-    except WorkerError:
+        require_usable(account)
+        counted = [
+            one
+            for one in channel(account.channel).counted(account, None)
+            if one.limit.name == limit and one.limit.amount
+        ]
+        if not counted:
+            return None
+        shared = len(counted) == 1 and counted[0].subject is not None
+        return Amount(min(one.limit.amount for one in counted), shared)
+    except Exception:  # noqa: BLE001  asked within a turn of the relay: a wrong account must not stop the others
         return None
-    counted = [one for one in vendor.counted(account, None) if one.limit.name == limit and one.limit.amount]
-    if not counted:
-        return None
-    shared = len(counted) == 1 and counted[0].subject is not None
-    return Amount(min(one.limit.amount for one in counted), shared)
 
 
 def alike(accounts: AccountSource, account: Account, scope: Callable[[Account], str]) -> list[str]:
