@@ -238,6 +238,33 @@ def test_a_probe_is_not_spent_on_what_is_paused(site: Site) -> None:
     assert (["other"], "queued", "accepted") == (sent(site), site.state(waiting), site.state(other))
 
 
+@pytest.mark.parametrize("account_wide", [False, True], ids=["lane", "account"])
+@pytest.mark.parametrize("kept", ["paused", "held", "out of turn"])
+def test_a_probe_is_found_behind_many_that_may_not_go(site: Site, kept: str, account_wide: bool) -> None:
+    """They are put aside, and the next part tries the lane within seconds."""
+    order = {"order_key": "o"} if kept == "out of turn" else {}
+    first = site.send("first", due_at=DAY, **order)
+    waiting = [site.send(f"{n}", tags=["lunch"], **order) for n in range(45)]
+    other = site.send("other")
+    name = "hr" if account_wide else site.part(other).lane
+    block = LaneBlock(name, "hr", "hr", 0, "no quota", parked=True)
+    site.database.run(lambda connection: block_lanes(connection, site.database.now, [block]))
+    if kept == "paused":
+        pause(site, JobFilter(tag="lunch"))
+    elif kept == "held":
+        hold_in(site.database, JobFilter(ids=waiting), "zhang", "")
+    else:
+        # All behind one that is in the air for long.
+        site.sql("update worker_parts set state = 1 where job_id = :job", job=first)
+        site.sql("update worker_order_queue set place_at = 0 where job_id = :job", job=first)
+    for _ in range(6):
+        site.advance(1.1)
+        site.run()
+
+    assert ["other"] == sent(site)
+    assert {("queued", True)} == {(site.state(job), (site.part(job).not_before or 0) >= FOREVER) for job in waiting}
+
+
 def test_a_search_passes(site: Site) -> None:
     """It sends nothing, and a recall may wait for what it finds."""
     job = site.send()

@@ -17,13 +17,12 @@ from worker.delivery.scheduler.slow_start import SlowStart
 from worker.delivery.scheduler.tenants import ReadHead, TenantShares, TenantWindow
 from worker.domain.job import Kind, Priority
 from worker.domain.pacing.bulk import BULK_EVERY, OTHERS, Pacing, after, mix
-from worker.domain.pacing.lane import account_of, lane_of
+from worker.domain.pacing.lane import account_of
 from worker.domain.pause import Pause
 from worker.outbox.engine.database import Database
 from worker.outbox.engine.sql import read_now
 from worker.outbox.jobs.order_queue import out_of_turn, send_to_sleep
-from worker.outbox.lanes.offering import Head, ending_before, head_of_lane, kinds_of, park, put_off, some_paused
-from worker.outbox.lanes.pauses import paused_among
+from worker.outbox.lanes.offering import Head, ending_before, head_of_lane, kinds_of, park, put_off
 from worker.outbox.lanes.processes import QueueName
 
 PROBED = 20
@@ -53,6 +52,8 @@ class Look:
     """Its jobs move files, which takes long."""
     tenants: TenantWindow | None = None
     """The shares of its tenants; None: it has none."""
+    parked: tuple[str, ...] = ()
+    """The lane and its account, as far as they are parked: one of its parts tries them. Empty: the lane is open."""
 
     @property
     def due(self) -> int:
@@ -177,18 +178,17 @@ class LaneHeads:
                 look.known.full = len(Priority)
                 self._backlogs.want(look.known.lane)
 
-    def first(self, connection: Connection, stored: Sequence[str]) -> str | None:
-        """The part under these keys that may try a parked lane; None: there is none."""
-        now, stored = self._database.now, stored[:TENANTS]
-        heads = [head_of_lane(connection, now, one, priority, PROBED) for priority in Priority for one in stored]
-        waits = out_of_turn(connection, [part for head in heads for part in head.orders])
-        ids = [part for head in heads for part in head.ids if part not in waits]
-        paused = paused_among(connection, ids) if ids and some_paused(connection) else {}
-        found = next((part for part in ids if part not in paused), None)
-        if found is None:
+    def parked(self, connection: Connection, known: Backlog, stored: Sequence[str], keys: Sequence[str]) -> Look:
+        """Reads the head of a lane that is parked, or whose account is: among its parts is the one that tries it."""
+        now = self._database.now
+        heads = {
+            priority: _one_head([head_of_lane(connection, now, one, priority, PROBED) for one in stored[:TENANTS]])
+            for priority in Priority
+        }
+        if not any(head.ids for head in heads.values()):
             # The next tenants are tried the next time.
-            self._backlogs.took_turns(lane_of(stored[0]), stored, ())
-        return found
+            self._backlogs.took_turns(known.lane, stored[:TENANTS], ())
+        return Look(known, Share(PROBED, PROBED, PROBED, 1), heads, parked=tuple(keys))
 
     def kind(self, lane: str) -> str | None:
         """The kind of a lane's jobs, once it was learned."""
@@ -245,6 +245,12 @@ class LaneHeads:
 
     def _moves_files(self, lane: str) -> bool:
         return self._kinds.get(lane) == Kind.UPLOAD
+
+
+def _one_head(heads: Sequence[Head]) -> Head:
+    """The heads of several tenants, one behind the other."""
+    ids, out = [part for head in heads for part in head.ids], [part for head in heads for part in head.out]
+    return Head(ids, out, orders={part: order for head in heads for part, order in head.orders.items()})
 
 
 # -- doorbells --------------------------------------------------------------------------------------------------------

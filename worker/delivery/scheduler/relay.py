@@ -127,14 +127,15 @@ class Relay:
             stands = self._allotment.learn(connection, self._database.now, now, names, state)
             self._lift(stands)
             pauses = standing_pauses(connection, ()) if (is_paused := some_paused(connection)) else []
-            looks, rings = self._look(connection, lanes, stands, pauses, now)
+            looks = self._look(connection, lanes, stands, pauses, now)
             paused = dict[str, Pause]()
             if is_paused:
                 looks, paused = self._paused(connection, looks, now)
             waits, later = self._heads.ask_more(connection, looks)
         self._heads.postpone(looks, waits, later, paused)
+        rings = list[Doorbell]()
         for look in looks:
-            rings += self._batches.doorbells(look, now)
+            rings += self._probe(look) if look.parked else self._batches.doorbells(look, now)
         return self._send(rings)
 
     def _lift(self, stands: Noted) -> None:
@@ -145,10 +146,9 @@ class Relay:
 
     def _look(
         self, connection: Connection, lanes: Sequence[Backlog], stands: Noted, pauses: Sequence[Pause], now: float
-    ) -> tuple[list[Look], list[Doorbell]]:
-        """The heads of the lanes that are open, and the probes of the lanes that are parked."""
+    ) -> list[Look]:
+        """The heads of the lanes that are open, and of those that are parked and may be tried."""
         looks: list[Look] = []
-        probes: list[Doorbell] = []
         for known in lanes:
             keys, stored = {known.lane, account_of(known.lane)}, self._backlogs.stored(known.lane)
             free = [one for one in stored if one not in stands.blocked]
@@ -159,10 +159,10 @@ class Relay:
             elif not free:
                 self._due_lanes.close(known.lane, now + min(stands.blocked[one] for one in stored) * MICRO)
             elif parked := keys & stands.parked:
-                probes += self._probe(connection, known.lane, sorted(parked), free)
+                looks.append(self._heads.parked(connection, known, free, sorted(parked)))
             elif not self._is_full(known, now):
                 looks.append(self._heads.look(connection, known, free))
-        return looks, probes
+        return looks
 
     def _paused(self, connection: Connection, looks: Sequence[Look], now: float) -> tuple[list[Look], dict[str, Pause]]:
         """The lanes of which not all is paused, and their parts that are; the others are looked at in a second."""
@@ -186,18 +186,18 @@ class Relay:
         room = self._slow_start.room(known.lane, 0, 0, now)
         return room is not None and room <= 0
 
-    def _probe(self, connection: Connection, lane: str, keys: Sequence[str], stored: Sequence[str]) -> list[Doorbell]:
+    def _probe(self, look: Look) -> list[Doorbell]:
         """The doorbell of a parked lane's probe; none before the interval since the last probe is over."""
         # First a part that may go: a probe taken for a lane without one would be lost for the whole interval.
-        first = self._heads.first(connection, stored)
+        first = next(look.free(), None)
         delay_us = micros(self._times.park_probe_s)
         state = self._database.state
         if first is None or not all(
             state.run(lambda c, key=key: take_probe(c, state.now, key, delay_us))  # type: ignore[misc]
-            for key in keys
+            for key in look.parked
         ):
             return []
-        return [Doorbell(lane, (first,), urgent=False, stands_s=self._times.offer_s, probe=True)]
+        return [Doorbell(look.known.lane, (first,), urgent=False, stands_s=self._times.offer_s, probe=True)]
 
     def _send(self, rings: Sequence[Doorbell]) -> int:
         """Writes the offers and publishes the ids that were free; returns their number."""
