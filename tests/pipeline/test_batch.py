@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import threading
 import tracemalloc
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from datetime import timedelta
 from itertools import cycle
 from typing import Any
 
@@ -14,12 +15,14 @@ from sqlalchemy.exc import OperationalError
 
 from tests.support.runtime import Site, an_account, lost, planted, refused
 from worker import MpNews, MpNewsArticle
+from worker.control.suppress import suppress_in
+from worker.delivery.scheduler.lane_head import Doorbell
 from worker.delivery.sender.writer import WriterClosed
-from worker.domain.call import CallResult, Request
+from worker.domain.call import CallResult, NeverLeft, Request
 from worker.domain.job import part_id
 from worker.domain.pacing.lane import LaneBlock
 from worker.domain.pacing.window import permit_age_s
-from worker.outbox.engine.clock import DrivenClock
+from worker.outbox.engine.clock import DrivenClock, instant
 from worker.outbox.engine.database import Database
 from worker.outbox.jobs.loading import load
 from worker.outbox.lanes.lanes import block_lanes, take_probe
@@ -295,6 +298,85 @@ def test_a_probe_that_comes_to_a_process_without_the_account_is_not_used_up(site
 
     [row] = site.rows("select parked, blocked_until from worker_lanes where lane = :lane", lane=lane)
     assert (True, until) == (bool(row.parked), row.blocked_until)
+
+
+def suppressed(site: Site, jobs: list[str]) -> None:
+    suppress_in(site.database, [f"u{n}" for n in range(len(jobs))], "zhang", "left")
+
+
+def cancelled(site: Site, jobs: list[str]) -> None:
+    site.sql("update worker_jobs set cancelled_at = 1")
+
+
+def expired(site: Site, jobs: list[str]) -> None:
+    site.sql("update worker_parts set expires_at = 1")
+
+
+def ended_meanwhile(site: Site, jobs: list[str]) -> None:
+    def publish(rings: Sequence[Doorbell]) -> None:
+        for ring in rings:
+            for part in set(ring.ids).intersection(part_id(job, 0) for job in jobs):
+                site.sql("update worker_parts set state = 8, not_before = null where id = :id", id=part)
+        site.rings.extend(rings)
+
+    site.publish = publish
+
+
+def quiet(site: Site, jobs: list[str]) -> None:
+    now = instant(site.clock.micros)
+    site.sql("update worker_jobs set quiet_hours = :hours", hours=f"00:00-{now + timedelta(hours=1):%H:%M} UTC")
+
+
+def without_room(site: Site, jobs: list[str]) -> None:
+    for n in range(len(jobs)):
+        site.ring(site.send("earlier", f"u{n}", account="it"))
+
+
+def unreadable(site: Site, jobs: list[str]) -> None:
+    site.sql("update worker_jobs set message = '7'")
+
+
+@pytest.mark.parametrize(
+    "kept",
+    [suppressed, cancelled, expired, ended_meanwhile, quiet, without_room, unreadable],
+    ids=lambda kept: kept.__name__,
+)
+def test_a_probe_whose_part_waits_or_has_ended_is_not_used_up(
+    database: Database, driven_clock: DrivenClock, kept: Callable[[Site, list[str]], None]
+) -> None:
+    """The next part tries the lane at once, and the one behind it, not ten minutes later."""
+    with planted(database, driven_clock, person_day=1) as site:
+        jobs = jobs_of(site, 6)
+        kept(site, jobs)
+        good = site.send("good", "somebody")
+        block = LaneBlock("hr", "hr", "hr", 600.0, "no quota", parked=True)
+        site.database.run(lambda connection: block_lanes(connection, site.database.now, [block]))
+        site.advance(601)
+        site.run()
+
+        assert "accepted" == site.state(good)
+        assert "accepted" not in states(site, jobs)
+
+
+def test_a_probe_that_its_account_keeps_from_a_call_waits_as_long_as_the_account(
+    database: Database, driven_clock: DrivenClock
+) -> None:
+    """A host that cannot be reached for seconds: the probe of the parked account is due again after these."""
+    away = [True]
+    with planted(database, driven_clock, refuse=lambda request: NeverLeft("dns", 0.0) if away[0] else None) as site:
+        job = site.send()
+        block = LaneBlock("hr", "hr", "hr", 600.0, "no quota", parked=True)
+        site.database.run(lambda connection: block_lanes(connection, site.database.now, [block]))
+        site.advance(601)
+        site.run()
+        row = site.lane("hr")
+        [wait_s] = [(one.blocked_until - site.clock.micros) / SECOND for one in [row] if one]
+        away.clear()
+        away.append(False)
+        site.advance(wait_s)
+        site.run()
+
+        assert (True, "accepted") == (0.5 < wait_s < 60, site.state(job))
 
 
 def test_an_account_that_was_not_known_is_looked_at_again(site: Site, newcomer: Site) -> None:

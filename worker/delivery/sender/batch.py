@@ -36,7 +36,7 @@ PERMIT_S = 0.2
 AHEAD = 16
 """Calls that are reserved together at most, or as many as may be in the air at once."""
 ELSEWHERE_S = 1.0
-"""Seconds until ids are offered again that came to a process which cannot use their account."""
+"""Seconds until ids are offered again, or a lane is tried again, that came to a process which could not go on."""
 MISSED = 10_000
 """Ids remembered during an outage of the database at most; further ones are offered again when their offer runs out."""
 LANES_KEPT = 10_000
@@ -78,10 +78,7 @@ class BatchSender:
         """
         mine = self._take(ids)
         try:
-            if not self._runtime.lease.may_act():
-                self._leave(mine)
-                return 0
-            return self._try_parked(mine) if probe else self._answer(lane, mine, calls)
+            return self._try_parked(lane, mine) if probe else self._answer(lane, mine, calls)
         except SQLAlchemyError:
             self._missed.extend(mine)
             raise
@@ -118,7 +115,8 @@ class BatchSender:
         with runtime.database.reading() as connection:
             # Before the parts, so that a block that another process wrote or lifted counts for this doorbell.
             self._learn(connection, lane)
-            due_parts = [] if runtime.lane_states.closed(lane) else load(connection, runtime.database.now, ids)
+            may_go = runtime.lease.may_act() and not runtime.lane_states.closed(lane)
+            due_parts = load(connection, runtime.database.now, ids) if may_go else []
         alone = any(map(_goes_alone, due_parts))
         calls = 1 if alone else min(calls, max(1, len(due_parts)))
         # The writer closes when the process ends; what is still queued is left to other processes.
@@ -155,26 +153,35 @@ class BatchSender:
             names, known.blocked, known.calls, known.needs_feedback, known.used_up, known.failures
         )
 
-    def _try_parked(self, ids: Sequence[str]) -> int:
+    def _try_parked(self, lane: str, ids: Sequence[str]) -> int:
         """Lets one part try a parked lane or account, and opens what the vendor's answer proves to be open."""
         runtime, tally = self._runtime, Tally()
-        with runtime.database.reading() as connection:
-            due_parts = load(connection, runtime.database.now, ids)[:1]
-            for due in due_parts:
-                self._learn(connection, due.lane)
-        for due in due_parts:
+        if runtime.lease.may_act():
+            with runtime.database.reading() as connection:
+                due_parts = load(connection, runtime.database.now, ids)[:1]
+                self._learn(connection, lane)
             # In this process alone: for all others the lane stays parked until the vendor has answered.
-            runtime.lane_states.open(due.lane)
-            runtime.lane_states.open(account_of(due.lane))
-            with self._attempts(due.lane, 1, tally, urgent=True) as attempts:
-                attempts.deliver([due])
-            if tally.proved_open:
-                runtime.lane_blocks.unpark(tally.proved_open)
-            elif not tally.called:
-                # The one probe of this interval must not be lost with a part that could not be called.
-                runtime.lane_blocks.pass_on(due, ELSEWHERE_S if runtime.lane_states.does_without(due.lane) else None)
-        self._leave(ids, *(due.lane for due in due_parts))
+            runtime.lane_states.open(lane)
+            runtime.lane_states.open(account_of(lane))
+            with self._attempts(lane, 1, tally, urgent=True) as attempts:
+                attempts.deliver(due_parts)
+        if tally.proved_open:
+            runtime.lane_blocks.unpark(tally.proved_open)
+        elif not tally.called:
+            self._return_probe(lane, ids)
+        self._leave(ids, lane)
         return len(tally.called)
+
+    def _return_probe(self, lane: str, ids: Sequence[str]) -> None:
+        """Returns a probe that made no call: the one of this interval must not be lost with a part that waits or ended.
+
+        Where that was not the part's own doing, the next one tries later: when the lane is open again, or in a second.
+        """
+        runtime = self._runtime
+        with runtime.database.reading() as connection:
+            is_as_before = bool(load(connection, runtime.database.now, ids))
+        wait_s = max(runtime.lane_states.closed_for(lane), ELSEWHERE_S if is_as_before else 0.0)
+        runtime.lane_blocks.return_probe(lane, wait_s)
 
     def _work_off(self, lane: str, due_parts: deque[DuePart], attempts: Attempts, tally: Tally, *, alone: bool) -> None:
         """Delivers the parts, a few at a time, until the time is over; `alone`: one at a time."""

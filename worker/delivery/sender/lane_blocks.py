@@ -30,7 +30,7 @@ from worker.domain.pacing.limit import Denied, used_up
 from worker.domain.settle import SECOND
 from worker.outbox.engine.database import Database
 from worker.outbox.jobs.loading import DuePart
-from worker.outbox.lanes.lanes import block_lanes, hand_probe_on, log_steps, resume_lanes, return_probe
+from worker.outbox.lanes.lanes import block_lanes, log_steps, resume_lanes, return_probe
 
 ALARM_REMEDY = "find out what called so much; the vendor restricts this app's access until its traffic is normal"
 TENANT_S = 60.0
@@ -128,17 +128,10 @@ class LaneBlocks:
     def _rest(self, due: DuePart) -> float | None:
         return self._lane_states.failed(account_of(due.lane), self._rng)
 
-    def pass_on(self, due: DuePart, elsewhere_s: float | None = None) -> None:
-        """Gives back a probe that made no call; where its chat waits for a person, another lane may try the account.
-
-        `elsewhere_s`: this process cannot use the account, so another process may try it in so many seconds.
-        """
-        database = self._database
-        if elsewhere_s is not None:
-            wait_us = int(elsewhere_s * SECOND)
-            database.run(lambda connection: hand_probe_on(connection, database.now, due.lane, wait_us))
-            return
-        database.run(lambda connection: return_probe(connection, database.now, due.lane))
+    def return_probe(self, lane: str, wait_s: float) -> None:
+        """Gives back the probe of a lane or its account that made no call: another part tries in so many seconds."""
+        database, wait_us = self._database, int(wait_s * SECOND)
+        database.run(lambda connection: return_probe(connection, database.now, lane, wait_us))
 
     def block(self, due: DuePart, scope: Scope, delay: float, reason: str, remedy: str | None = None) -> None:
         """Blocks the part's lane or account, now and in SQL."""

@@ -155,10 +155,12 @@ class LaneStates:
 
     def closed(self, lane: str) -> bool:
         """True while the lane or its account is blocked, for all or for this process."""
-        now = self._monotonic()
-        if self.does_without(lane):
-            return True
-        return now < self._closed.get(lane, 0.0) or now < self._closed.get(account_of(lane), 0.0)
+        return self.does_without(lane) or self.closed_for(lane) > 0
+
+    def closed_for(self, lane: str) -> float:
+        """Seconds until the lane and its account are blocked no more; 0 where neither is."""
+        ends = max(self._closed.get(lane, 0.0), self._closed.get(account_of(lane), 0.0))
+        return max(0.0, ends - self._monotonic())
 
     def stopped(self, lane: str) -> bool:
         """True while the lane or its account is blocked by more than a limit, so also for calls that have a permit."""

@@ -264,16 +264,15 @@ def try_changed(connection: Connection, now_sql: str, accounts: Collection[str])
     ask_again(connection, set(accounts) - penalised)
 
 
-def return_probe(connection: Connection, now_sql: str, lane: str) -> None:
-    """Returns an account's probe when the lane it went to made no call, because its chat's allowance is used up."""
+def return_probe(connection: Connection, now_sql: str, lane: str, wait_us: int) -> None:
+    """Returns the probe of a lane and its account that made no call; another part may try after `wait_us`.
+
+    Where the lane's chat has nothing left of what its member allowed, that lane goes on waiting, and another one may
+    try the account at once.
+    """
     waits = "select lane from worker_lanes where lane = :lane and parked = true and cause = :cause"
     if fetch(connection, waits, {"lane": lane, "cause": Cause.ALLOWANCE.value}):
-        probe = f"update worker_lanes set blocked_until = {now_sql} where lane = :account and parked = true"
-        run(connection, probe, {"account": account_of(lane)})
-
-
-def hand_probe_on(connection: Connection, now_sql: str, lane: str, wait_us: int) -> None:
-    """Returns a probe that came to a process which cannot use the account; another may take it after `wait_us`."""
+        lane, wait_us = account_of(lane), 0
     probe = (
         f"update worker_lanes set blocked_until = {now_sql} + :wait"
         f" where lane in (:lane, :account) and parked = true and blocked_until > {now_sql}"
