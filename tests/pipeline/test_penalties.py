@@ -11,6 +11,7 @@ import pytest
 
 from tests.support.runtime import Site, busy, lost, planted, refused, unsent
 from tests.support.scripted_transport import answered
+from worker.control.lift import lift_in
 from worker.delivery.sender.batch import BatchSender
 from worker.domain.call import CallResult, NeverLeft, Request
 from worker.domain.pacing.lane import next_midnight
@@ -74,6 +75,52 @@ def test_a_message_every_three_minutes_is_struck_again(site: Site) -> None:
     assert [60, 3_600] == ends[:2]
     assert next_midnight(struck_at) == row_of(site, lane).blocked_until
     assert ["struck"] * 3 == steps(site)
+
+
+def struck(site: Site, job: str, times: int) -> None:
+    """The lane of a job is blocked by so many 45009 in a row."""
+    for n in range(times):
+        site.advance((0, 60.1, 3_600.1)[n])
+        site.vendor.says(refused(45009, HINT))
+        site.ring(job)
+
+
+@pytest.mark.parametrize("calls", [0, 3], ids=["at once", "after calls that were accepted"])
+@pytest.mark.parametrize("times", [1, 2, 3])
+def test_a_person_ends_a_penalty(site: Site, times: int, calls: int) -> None:
+    """Whatever is refused after `worker resume` waits for 60 s, as at first, and is told of."""
+    jobs = [site.send(str(n), f"u{n}") for n in range(5)]
+    lane = site.part(jobs[0]).lane
+    struck(site, jobs[0], times)
+    site.advance(20)
+    lift_in(site.database, "hr", "zhang", "asked the vendor")
+    for job in jobs[1 : 1 + calls]:
+        site.ring(job)
+        site.advance(1)
+    site.vendor.says(refused(45009, HINT))
+    site.ring(jobs[4])
+
+    assert (60.0, 1) == (waits_s(site, lane), row_of(site, lane).step)
+    assert ["struck"] * times + ["resumed", "struck"] == steps(site)
+    assert ["accepted"] * calls == [site.state(job) for job in jobs[1 : 1 + calls]]
+
+
+def test_a_call_that_was_in_the_air_when_a_person_resumed_is_no_evidence(site: Site) -> None:
+    """It met the penalty that has just been ended."""
+    first, second = site.send("one"), site.send("two", "u2")
+    lane = site.part(first).lane
+
+    def resumed_meanwhile(request: Request) -> CallResult:
+        struck(site, first, 1)
+        site.advance(5)
+        lift_in(site.database, "hr", "zhang", "")
+        return refused(45009, HINT)
+
+    site.vendor.says(resumed_meanwhile)
+    site.ring(second)
+
+    assert (0, ["struck", "resumed"]) == (row_of(site, lane).step, steps(site))
+    assert row_of(site, lane).blocked_until <= site.clock.micros
 
 
 def test_a_restart_does_not_forget_the_step(database: Database, driven_clock: DrivenClock) -> None:

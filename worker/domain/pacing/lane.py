@@ -242,7 +242,7 @@ def _strike(facts: LaneFacts, block: LaneBlock, marked_at: int, now: int, rules:
     It counts as one more time when no call was accepted since, and the last block ended no longer ago than the next one
     lasts. Otherwise a lane with one call every few minutes would be blocked for only 60 s each time.
     """
-    if facts.step and marked_at < facts.struck_until:
+    if marked_at < facts.struck_until:
         _hold(facts, block, facts.struck_until, now)
         return None
     next_step = min(ALL_STEPS, facts.step + 1)
@@ -307,9 +307,15 @@ def begin(facts: LaneFacts, at: int) -> None:
     facts.calls, facts.changed_at, facts.rest_s = 1, at, 0
 
 
-def resume(facts: LaneFacts, now: int, why: str) -> LaneEvent:
-    """Lifts what blocks the lane; it starts with one call in the air. The breaker and a 45009 keep their count."""
+def resume(facts: LaneFacts, now: int, why: str, *, ends_penalty: bool = False) -> LaneEvent:
+    """Lifts what blocks the lane; it starts with one call in the air, and what that shows counts at once.
+
+    The breaker keeps its count, and so does a 45009, unless this `ends_penalty`.
+    """
     facts.parked, facts.blocked_until = False, 0
+    facts.struck_until = min(facts.struck_until, now)
+    if ends_penalty:
+        facts.step = 0
     facts.reason, facts.remedy, facts.hint = "", None, None
     facts.cause = facts.limit_name = None
     begin(facts, now)

@@ -208,16 +208,22 @@ def begin_lanes(connection: Connection, now_sql: str, lanes: Iterable[str]) -> N
 
 
 def resume_lanes(
-    connection: Connection, now_sql: str, lanes: Sequence[str], why: str, *, cause: Cause | None = None
+    connection: Connection,
+    now_sql: str,
+    lanes: Sequence[str],
+    why: str,
+    *,
+    cause: Cause | None = None,
+    ends_penalty: bool = False,
 ) -> list[LaneEvent]:
     """Lifts blocks and parkings of these lanes or accounts; then each starts with one call in the air.
 
-    With `cause` only those that are blocked for this cause.
+    With `cause` only those that are blocked for this cause. `ends_penalty`: the next 45009 counts as the first.
     """
     now = read_now(connection, now_sql)
     rows = [facts for _, facts in sorted(_lock(connection, lanes).items()) if cause in (None, facts.cause)]
     closed = [facts for facts in rows if facts.parked or facts.blocked_until > now]
-    events = [deciding.resume(facts, now, why) for facts in closed]
+    events = [deciding.resume(facts, now, why, ends_penalty=ends_penalty) for facts in closed]
     _save(connection, closed, now)
     _keep(connection, events, now)
     return events
