@@ -84,20 +84,35 @@ def host_of(text: str) -> str:
 
 
 def _first_stranger(forwarded: Sequence[str], proxies: Networks) -> str | None:
-    """The last address of X-Forwarded-For that is no proxy of ours; what stands before it anyone can have written."""
-    for address in reversed([one.strip() for line in forwarded for one in line.split(",")]):
-        if not _is_one_of(address, proxies):
-            return address[:45] or None
+    """Returns the last address of X-Forwarded-For that is no proxy of ours; anyone can have written those before it.
+
+    Returns None where that entry is no address: what has no end of spellings must not be counted by them.
+    """
+    for entry in reversed([one.strip() for line in forwarded for one in line.split(",")]):
+        address = address_of(_without_port(entry))
+        if address is None:
+            return None
+        if not _is_one_of(str(address), proxies):
+            return str(address)
     return None
+
+
+def _without_port(entry: str) -> str:
+    """Returns the address of `192.0.2.1:4711` or `"[2001:db8::1]:4711"`, as several proxies write it."""
+    entry = entry.strip('"')
+    if entry.startswith("["):
+        return entry[1:].partition("]")[0]
+    return entry.partition(":")[0] if entry.count(":") == 1 else entry
 
 
 def address_of(text: str) -> IPv4Address | IPv6Address | None:
     """The address that a text is; None where it is none.
 
-    One of IPv4 that a socket of both families writes as `::ffff:10.0.0.1` is that of IPv4.
+    One of IPv4 that a socket of both families writes as `::ffff:10.0.0.1` is that of IPv4. A zone, such as `%eth0`, is
+    left out.
     """
     try:
-        found = ip_address(text)
+        found = ip_address(text.partition("%")[0])
     except ValueError:
         return None
     return getattr(found, "ipv4_mapped", None) or found

@@ -30,8 +30,8 @@ def console(database: Database, **settings: object) -> Browser:
 
 def tried(browser: Browser, name: str, password: str, **headers: str) -> Shown:
     """A sign-in by the form of the page."""
-    page = browser.get("/sign-in", **headers)
-    return browser.submit(page, "/sign-in", name=name, password=password)
+    form = browser.get("/sign-in", **headers).forms["/sign-in"].fields
+    return browser.post("/sign-in", {**form, "name": name, "password": password}, **headers)
 
 
 def audited(database: Database) -> list[tuple[str, str]]:
@@ -231,6 +231,29 @@ def test_names_are_not_guessed_from_one_address_for_long(database: Database) -> 
 
     assert 429 == tried(Browser(first, client="2001:db8::ffff"), "ada", PASSWORD).status
     assert 303 == tried(Browser(first, client="2001:db8:1::1"), "ada", PASSWORD).status
+
+
+SPELLINGS = (
+    ("192.0.2.7", "192.0.2.7:{n}", "[::ffff:192.0.2.7]:{n}", '"192.0.2.7:{n}"'),
+    ("2001:db8::7", "[2001:db8::7]:{n}", '"[2001:db8::7]:{n}"', "2001:db8::{n:x}", "2001:db8::7%e{n}"),
+    ("", "unknown{n}", "_hidden{n}", "no address {n}:443", "2001:db8:0:0:0:0:0:7:{n}"),
+)
+"""What proxies write of one client, by the port or the name that differs from one connection to the next."""
+
+
+@pytest.mark.fewer_databases("what a proxy writes is judged before any SQL")
+@pytest.mark.parametrize("spellings", SPELLINGS)
+def test_one_address_counts_as_one_however_a_proxy_writes_it(database: Database, spellings: tuple[str, ...]) -> None:
+    """With a port, in brackets, with a zone; an entry that is no address counts as the proxy's own."""
+    app = console_app(site=site_of(database, users=users(), hosts=["localhost"], proxies=["10.0.0.1"]))
+    browser = Browser(app, client="10.0.0.1")
+
+    for n in range(OF_AN_ADDRESS):
+        forwarded = f"203.0.113.9, {spellings[n % len(spellings)].format(n=n + 1024)}, 10.0.0.1:{n}"
+        assert 403 == tried(browser, f"name{n}", "wrong", x_forwarded_for=forwarded).status
+
+    assert 429 == tried(browser, "ada", PASSWORD, x_forwarded_for=f"{spellings[0]}, 10.0.0.1").status
+    assert 303 == tried(browser, "ada", PASSWORD, x_forwarded_for="198.51.100.1").status
 
 
 def test_a_flood_of_tries_leaves_few_rows(database: Database, driven_clock: DrivenClock) -> None:
