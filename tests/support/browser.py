@@ -110,7 +110,8 @@ class Browser:
             "raw_path": parts.path.encode(),
             "query_string": parts.query.encode(),
             "root_path": self._root,
-            "headers": [(name.encode(), value.encode()) for name, value in given.items()],
+            # Bytes that are no text stand as `surrogateescape` writes them.
+            "headers": [(name.encode(), value.encode("utf-8", "surrogateescape")) for name, value in given.items()],
             "client": (self.client, 1),
         }
 

@@ -252,9 +252,28 @@ def test_a_name_is_no_markup(database: Database) -> None:
 @pytest.mark.parametrize("name", ["a\x01da", "a" * 129, "\u202eada"])
 def test_a_name_that_cannot_be_shown_is_refused(database: Database, name: str) -> None:
     """Control characters, ones that turn a line around, and what no table could hold."""
-    shown = behind_proxy(database, others="reader").get("/", x_user=name.encode().decode("latin-1"))
+    shown = behind_proxy(database, others="reader").get("/", x_user=name)
 
     assert 403 == shown.status
+
+
+@pytest.mark.parametrize("sign", ["\u3000", "\u00a0", "\u2003", "\u2028", "\u0085", "\u1680", "\x1f", "\x0b"])
+@pytest.mark.parametrize("name", ["ada{}", "{}ada"])
+def test_a_name_is_never_shortened_to_another(database: Database, name: str, sign: str) -> None:
+    """A blank of Unicode at its end is a sign of the name: `ada` is somebody else."""
+    shown = behind_proxy(database).get("/", x_user=name.format(sign))
+
+    assert 403 == shown.status
+
+
+def test_a_name_of_bytes_that_are_no_text_is_refused(database: Database) -> None:
+    """Two of them would be one person, with a replacement sign each."""
+    assert 403 == behind_proxy(database, others="reader").get("/", x_user="ad\udcff").status
+
+
+def test_blanks_around_the_header_are_not_the_names(database: Database) -> None:
+    """As HTTP says."""
+    assert "otto" in behind_proxy(database).get("/", x_user=" \totto \t").text
 
 
 def test_two_names_are_none(database: Database) -> None:

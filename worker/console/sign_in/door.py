@@ -110,7 +110,12 @@ class SignIn:
         named = request.headers.getlist(header)
         if len(named) > 1:
             raise Forbidden
-        person = named[0].encode("latin-1").decode("utf-8", "replace").strip() if named else ""
+        try:
+            # Blanks and tabs around a value are the header's own. Any other sign is the name's: without it, it would be
+            # another person's.
+            person = named[0].encode("latin-1").decode().strip(" \t") if named else ""
+        except UnicodeDecodeError:
+            raise Forbidden from None
         if not person.isprintable() or len(person) > LONGEST_NAME:
             raise Forbidden
         return SignedIn(person, "proxy") if person else None
