@@ -59,7 +59,7 @@ class OutboxAccounts:
         """The account's table; of a row that holds none, what makes the account a wrong one."""
         try:
             stored = json.loads(row.settings)
-        except ValueError:
+        except (ValueError, RecursionError):
             return None
         if not isinstance(stored, dict):
             return stored

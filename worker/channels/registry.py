@@ -12,15 +12,19 @@ from contextlib import suppress
 from functools import cache
 
 from worker.channels.base import Channel
+from worker.channels.checking.plain import unfit
 from worker.config.account_settings import AccountSettings
 from worker.config.accounts import DEADLINE, AccountSource
 from worker.config.channels import REGISTRY
 from worker.config.settings import did_you_mean
-from worker.domain.account import Account
-from worker.domain.errors import ConfigurationError
+from worker.domain.account import Account, Secret
+from worker.domain.errors import ConfigurationError, Problem
 from worker.domain.pacing.lane import account_of
 from worker.domain.pacing.limit import Amount
 from worker.domain.pacing.tenant import weight_in
+
+DAY_S = 86_400
+"""The longest that a call may take, in seconds."""
 
 _registered: dict[str, Channel] = {}
 
@@ -59,26 +63,38 @@ def unregister(name: str) -> None:
 # -- accounts ---------------------------------------------------------------------------------------------------------
 
 
+def sorted_out(accounts: AccountSource, names: Iterable[str]) -> tuple[dict[str, Account], dict[str, str]]:
+    """The accounts that can be used as they are configured here; and for each of the others what to change."""
+    good, wrong = dict[str, Account](), dict[str, str]()
+    for name in names:
+        try:
+            good[name] = usable(accounts, name)
+        except ConfigurationError as error:
+            wrong[name] = str(error)
+    return good, wrong
+
+
 def unusable_accounts(accounts: AccountSource) -> dict[str, str]:
     """The accounts that cannot be used as they are configured here, with what to change."""
-    found = ((name, why_unusable(accounts, name)) for name in accounts.names())
-    return {name: why for name, why in found if why is not None}
+    return sorted_out(accounts, accounts.names())[1]
 
 
-def why_unusable(accounts: AccountSource, name: str) -> str | None:
-    """What keeps an account from being used as it is configured here, and what to change; None: nothing."""
-    try:
-        require_usable(accounts.get(name))
-    except ConfigurationError as error:
-        return str(error)
-    return None
+def usable(accounts: AccountSource, name: str) -> Account:
+    """The account of this name; ConfigurationError where it cannot be used as it is configured here."""
+    account = accounts.get(name)
+    require_usable(account)
+    return account
 
 
 def require_usable(account: Account) -> None:
     """ConfigurationError with one sentence for each wrong key; an account found usable is not checked again."""
     if _usable.get(account.name) is account:
         return
-    if wrong := list(_sentences(account)):
+    try:
+        wrong = list(_sentences(account))
+    except Exception as error:  # noqa: BLE001  one odd account must not stop the others
+        wrong = [f"accounts.{account.name}: cannot be understood ({type(error).__name__}); correct its table"]
+    if wrong:
         raise ConfigurationError("; ".join(wrong), channel=account.channel)
     _usable[account.name] = account
 
@@ -122,8 +138,7 @@ def amount_of(accounts: AccountSource, name: str, limit: str) -> Amount | None:
     Its parts then wait with a sentence as soon as they come to a sender.
     """
     try:
-        account = accounts.get(name)
-        require_usable(account)
+        account = usable(accounts, name)
         counted = [
             one
             for one in channel(account.channel).counted(account, None)
@@ -156,11 +171,18 @@ def _by_scope(
     found: dict[str, list[str]] = {}
     for name in names:
         with suppress(ConfigurationError):  # one that is not configured rightly sends nothing
-            other = accounts.get(name)
-            if other.channel == channel:
-                require_usable(other)
+            if (other := usable(accounts, name)).channel == channel:
                 found.setdefault(scope(other), []).append(name)
     return found
+
+
+def _unfit(account: Account) -> Iterator[Problem]:
+    """The values of its channel that no text or JSON can hold, its secrets left out."""
+    for key, value in account.settings.items():
+        if isinstance(value, Mapping):
+            value = {name: inner for name, inner in value.items() if not isinstance(inner, Secret)}
+        if not isinstance(value, Secret):
+            yield from unfit(key, value, code=None)
 
 
 def _sentences(account: Account) -> Iterator[str]:
@@ -173,14 +195,18 @@ def _sentences(account: Account) -> Iterator[str]:
         remedy = did_you_mean(key, sorted({DEADLINE, *vendor.account_keys, *AccountSettings.model_fields}))
         yield f"accounts.{account.name}.{key}: is not a setting of {vendor.name}; {remedy}"
     deadline = account.settings.get(DEADLINE, 1.0)
-    if type(deadline) not in (int, float) or not 0 < deadline < math.inf:
-        yield f"accounts.{account.name}.{DEADLINE}: is no time of a call; give seconds, a number above 0"
+    if type(deadline) not in (int, float) or not 0 < deadline <= DAY_S:
+        yield f"accounts.{account.name}.{DEADLINE}: is no time of a call; give seconds, above 0 and at most {DAY_S}"
     if account.token_provider is not None and not vendor.uses_token:
         yield f"accounts.{account.name}.token_provider: {vendor.name} has no token; leave it out"
     elif account.token_provider is not None and vendor.token_chain(account) is not None:
         yield f"accounts.{account.name}.token_provider: its token comes through a suite; leave one of both out"
-    for problem in vendor.account_problems(account):
+    for problem in (*_unfit(account), *vendor.account_problems(account)):
         yield f"accounts.{account.name}.{problem}"
+    if account.previous is not None:
+        for problem in (*_unfit(account.previous), *vendor.account_problems(account.previous)):
+            if problem.field.startswith("callback"):
+                yield f"accounts.{account.name}.previous.{problem}"
     shares = account.share if isinstance(account.share, Mapping) else {}
     for key, named in (("limits", account.limits), ("share", shares)):
         for name in named.keys() - vendor.profile.keys():

@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 from rich.cells import cell_len
 
 from worker.accounts.sources import accounts_of
-from worker.channels.registry import why_unusable
+from worker.channels.registry import sorted_out
 from worker.config.settings import load_settings
 from worker.control.opening import opened
 from worker.domain.callbacks.hook import EventState
@@ -121,8 +121,10 @@ def explain_job(say: Say, name: str, *, as_json: bool) -> None:
     ):
         told = why(connection, name, accounts=accounts.names(), breaker_failures=failures, state=state.connection)
     switch = settings.staging.switches().told()
-    if (unusable := why_unusable(accounts, told.job.account)) is None:
-        switch = accounts.get(told.job.account).staging.told()
+    good, wrong = sorted_out(accounts, [told.job.account])
+    unusable = wrong.get(told.job.account)
+    if unusable is None:
+        switch = good[told.job.account].staging.told()
     if as_json:
         say(json.dumps({**plain(told), "staging": switch or None, "unusable_here": unusable}, ensure_ascii=False))
         return

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 
 from worker.accounts.sources import accounts_of
-from worker.channels.registry import unusable_accounts, why_unusable
-from worker.config.accounts import AccountSource
+from worker.channels.registry import sorted_out
 from worker.config.places import UrlFrom
 from worker.config.settings import Settings, load_settings, where
 from worker.control.opening import database_of, opened
 from worker.delivery.maintenance.housekeeping import Housekeeping
+from worker.domain.account import Account
 from worker.domain.errors import ConfigurationError
 from worker.language import said
 from worker.outbox.engine import migrate
@@ -53,21 +53,22 @@ def hints(settings: Settings) -> list[str]:
     if settings.broker.url != "embedded":
         found.append("`worker up` uses a broker in memory; the broker of the settings is for `celery ... worker`")
     accounts = accounts_of(settings)
-    unusable = [*unusable_accounts(accounts).items(), *_unread_secrets(accounts)]
+    good, wrong = sorted_out(accounts, accounts.names())
+    unusable = [*wrong.items(), *_unread_secrets(good.values())]
     found.extend(f"account {name} cannot be used: {why}" for name, why in unusable)
     if not accounts.names():
         found.append(f"no account is configured; add [accounts.NAME] to {where()}, or say `worker accounts add NAME`")
     return found
 
 
-def _unread_secrets(accounts: AccountSource) -> Iterator[tuple[str, str]]:
+def _unread_secrets(accounts: Iterable[Account]) -> Iterator[tuple[str, str]]:
     """Accounts whose settings are right, but whose secret is not where they say."""
-    for name in accounts.names():
-        if why_unusable(accounts, name) is None and (secret := accounts.get(name).secret):
+    for account in accounts:
+        if account.secret:
             try:
-                secret.read()
+                account.secret.read()
             except ConfigurationError as error:
-                yield name, str(error)
+                yield account.name, str(error)
 
 
 def upgrade_tables(told: Callable[[str], object] = lambda line: None) -> str | None:

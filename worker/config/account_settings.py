@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from typing import Annotated, Any, Literal, Self
 from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from worker.config.egress import EgressSettings
 from worker.config.places import SecretFrom
@@ -22,6 +22,7 @@ SECRET_KEYS = frozenset({"secret", "bearer", "token", "aes_key", "encoding_aes_k
 """Keys whose value is a credential wherever they stand under an account."""
 
 Share = Annotated[float, Field(gt=0, le=1)]
+Amount = Annotated[int, Field(ge=0, le=10**12)]
 Weight = Annotated[float, Field(gt=0, le=1000)]
 
 
@@ -59,7 +60,7 @@ class TenantSettings(BaseModel):
 
     weight: Weight = 1.0
     """Its share beside other tenants with work: 2 gets twice as much as 1."""
-    day: NonNegativeInt = 0
+    day: Amount = 0
     """Most messages that are sent for it in any 24 hours; later ones wait. 0: no such cap."""
     tag: Annotated[str, Field(min_length=1)] | None = None
     """Jobs with this tag are its own, where they name no tenant."""
@@ -76,7 +77,7 @@ class AccountSettings(EgressSettings, BaseModel):
     """None: the vendor's own host."""
     secret: SecretFrom | None = None
     """The place of what the vendor gave: an app's secret, a webhook's key, a Youdu app's AES key."""
-    limits: dict[str, NonNegativeInt] = {}
+    limits: dict[str, Amount] = {}
     """Amounts by the limit's name, in place of the vendor's; 0: that limit is not kept."""
     share: Share | dict[str, Share] = 1.0
     """The fraction of every limit that this worker may use, where other programs send through the same app; or by limit

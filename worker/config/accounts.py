@@ -99,8 +99,17 @@ def account_of(name: str, table: Mapping[str, Any], settings: Settings) -> Accou
         staging=(given.staging or settings.staging).switches(),
         token_provider=None if given.token_provider is None else given.token_provider.opened(f"accounts.{name}"),
         tenants={name: Tenant(one.weight, one.day, one.tag) for name, one in given.tenants.items()},
-        previous=account_of(name, {**table, **given.previous, "previous": {}}, settings) if given.previous else None,
+        previous=_previous(name, table, given.previous, settings) if given.previous else None,
     )
+
+
+def _previous(name: str, table: Mapping[str, Any], given: Mapping[str, Any], settings: Settings) -> Account:
+    """The account with the credentials that were valid before."""
+    try:
+        return account_of(name, {**table, **given, "previous": {}}, settings)
+    except ConfigurationError as error:
+        sentence = str(error).replace(f"accounts.{name}.", f"accounts.{name}.previous.", 1)
+    raise ConfigurationError(sentence)
 
 
 def staging_told(accounts: AccountSource) -> str:
@@ -118,8 +127,8 @@ def staging_told(accounts: AccountSource) -> str:
 
 def _opened(path: str, value: Any) -> Any:
     """A channel's own value, with every { env } and { file } table turned into a Secret."""
+    if isinstance(value, Secret) or (isinstance(value, dict) and len(value) == 1 and value.keys() <= {"env", "file"}):
+        return Secret(partial(judged(SecretFrom, value, path).read, path))
     if not isinstance(value, dict):
         return value
-    if len(value) == 1 and value.keys() <= {"env", "file"}:
-        return Secret(partial(judged(SecretFrom, value, path).read, path))
     return {key: _opened(f"{path}.{key}", inner) for key, inner in value.items()}

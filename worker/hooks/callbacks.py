@@ -12,7 +12,7 @@ from sqlalchemy import Connection
 from uuid_utils import uuid7
 
 from worker.channels.base import CallbackDoor
-from worker.channels.registry import alike, channel, require_usable
+from worker.channels.registry import alike, channel, require_usable, usable
 from worker.config.accounts import AccountSource
 from worker.config.policy import policy_of, reported_elsewhere
 from worker.config.settings import Settings
@@ -82,7 +82,7 @@ class Doors:
 
     def _may_have(self, name: str) -> bool:
         try:
-            account = self._accounts.get(name)
+            account = usable(self._accounts, name)
             return bool(channel(account.channel).callback_secrets(account))
         except ConfigurationError:
             return True  # it may have one when it is mended
@@ -133,7 +133,7 @@ class CallbackStore:
 
     def store(self, account: str, inbound: Inbound) -> bool:
         """Stores a callback; False: it was stored by an earlier delivery. It is durable when this returns."""
-        own = self._accounts.get(account)
+        own = usable(self._accounts, account)
         found = channel(own.channel)
         accounts = alike(self._accounts, own, found.app_scope)
         delivery = Delivery(

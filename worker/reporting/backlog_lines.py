@@ -15,7 +15,7 @@ from typing import Any
 from sqlalchemy import Connection
 
 from worker.channels.base import Channel
-from worker.channels.registry import channel, why_unusable
+from worker.channels.registry import channel, sorted_out
 from worker.config.accounts import AccountSource
 from worker.domain.account import Account
 from worker.domain.job import Kind, Part, Priority
@@ -116,7 +116,7 @@ class Surveyor:
 
     def speed(self, names: Sequence[str]) -> Speed:
         """The threads of all processes, and how these accounts share them."""
-        weights = {name: self._accounts.get(name).weight for name in names if name in self._accounts.names()}
+        weights = {name: one.weight for name, one in sorted_out(self._accounts, names)[0].items()}
         return Speed(max(1, self.threads - KEPT_FREE), weights)
 
     def survey(
@@ -125,10 +125,11 @@ class Surveyor:
         """What is queued of an account, and `new` behind it; adds the limits that it needs to the `meters` of all."""
         found = queued.queued(self._connection, self._now_sql, name, self._most)
         backlog = AccountBacklog(name, sum(place.parts for place in found.places), found.is_capped)
-        if why := why_unusable(self._accounts, name) or self._unusable.get(name):
+        good, wrong = sorted_out(self._accounts, [name])
+        if why := wrong.get(name) or self._unusable.get(name):
             backlog.stops.append(Stop(backlog.parts, f"account {name} cannot be used: {why}", "worker doctor"))
             return backlog
-        account = self._accounts.get(name)
+        account = good[name]
         vendor = channel(account.channel)
         blocks = {row["lane"]: row for row in list_lanes(self._state.connection, self._state.now, name)}
         each = max(LEAST_SAMPLED, self._sampled // max(1, len(found.places)))

@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection, Sequence
 import structlog
 
 from worker.accounts.live import LiveAccounts
-from worker.channels.registry import unusable_accounts
+from worker.channels.registry import sorted_out
 from worker.config.accounts import AccountSource, staging_told
 from worker.config.logging import tell_staging
 from worker.delivery.sender.lane_state import LaneStates
@@ -55,10 +55,10 @@ class AccountsTold:
         self._unread = unread
 
     def _judge(self, names: Sequence[str], *, is_first: bool) -> None:
-        before, self._wrong = self._wrong, unusable_accounts(self._accounts)
-        usable = {name: self._accounts.get(name) for name in names if name not in self._wrong}
-        changed = [name for name, account in usable.items() if self._known.get(name) is not account]
-        self._known = usable
+        before = self._wrong
+        good, self._wrong = sorted_out(self._accounts, names)
+        changed = [name for name, account in good.items() if self._known.get(name) is not account]
+        self._known = good
         if not is_first:
             log.info("accounts_changed", count=len(changed))
             # A call that had begun with the old settings may fail, and block the account, behind the first time.

@@ -24,7 +24,7 @@ from worker.channels.base import (
     TokenRefused,
     TokenStale,
 )
-from worker.channels.registry import channel as find_channel, require_usable
+from worker.channels.registry import channel as find_channel, usable
 from worker.config.accounts import AccountSource
 from worker.crypto.seal import NONCE_BYTES, keyed_hash, seal, unseal
 from worker.domain.account import Account, Token
@@ -171,8 +171,7 @@ class CodeExchanges:
                 del self._unsaved[0]
 
     def _keeper(self, name: str) -> tuple[Account, TokenChain]:
-        account = self._accounts.get(name)
-        require_usable(account)
+        account = usable(self._accounts, name)
         chain = find_channel(account.channel).token_chain(account)
         if chain is None:
             raise WorkerError(f"account {name!r} exchanges no codes")

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from worker.channels.base import Channel, FetchedWith, TokenChain, TokenOutcome
-from worker.channels.registry import channel as find_channel, require_usable
+from worker.channels.registry import channel as find_channel, usable
 from worker.config.accounts import AccountSource
 from worker.crypto.seal import keyed_hash, unseal
 from worker.domain.account import Account, TokenParked, TokenWait
@@ -121,8 +121,7 @@ class TokenSources:
 
 def keeper_of(accounts: AccountSource, chain: TokenChain) -> Account:
     """Returns the account that keeps a chain's codes; ConfigurationError where that is no usable account of a suite."""
-    keeper = accounts.get(chain.keeper)
-    require_usable(keeper)
+    keeper = usable(accounts, chain.keeper)
     own = find_channel(keeper.channel).token_chain(keeper)
     if own is None or own.exchange is None:
         raise ConfigurationError(f"account {chain.keeper!r} keeps no codes of corps; name the account of a suite")

@@ -12,7 +12,7 @@ import pytest
 
 from worker.accounts.sources import accounts_of
 from worker.channels.first_steps import FIRST_ACCOUNTS
-from worker.channels.registry import channel, why_unusable
+from worker.channels.registry import channel, unusable_accounts
 from worker.cli import main
 from worker.config.settings import load_settings
 from worker.hooks.callbacks import door_of
@@ -44,7 +44,7 @@ def test_what_is_written_only_waits_for_its_values(name: str, init: Init) -> Non
 
     accounts = accounts_of(load_settings())
     account = accounts.get(FIRST_ACCOUNTS[name].name)
-    assert (0, None) == (status, why_unusable(accounts, account.name))
+    assert (0, {}) == (status, unusable_accounts(accounts))
     assert name == account.channel
     assert f"{FIRST_ACCOUNTS[name].name.upper()}_SECRET=\n" in Path(".env").read_text(encoding="utf-8")
     assert "worker doctor --online" in printed

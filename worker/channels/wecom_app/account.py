@@ -19,6 +19,8 @@ from worker.domain.job import Draft, Kind
 
 COUNTS = ("account_cap", "everyone_estimate", "party_estimate", "tag_estimate", "chat_estimate")
 ESTIMATES = ("party_estimate", "tag_estimate", "chat_estimate")
+MOST = 10**9
+"""More members than any corp has."""
 _UNSET = (
     "of the corp's limits, that of a day (200 times account_cap) is kept before the call only where it is known, and a"
     " department, tag or chat of unknown size is taken for one person"
@@ -60,7 +62,7 @@ def _found(settings: Any) -> Iterator[Problem]:
         yield Problem("agentid", "is missing or not an integer", "add the app's AgentId, such as 1000002")
     for name in COUNTS:
         value = settings.get(name, 0)
-        if type(value) is not int or value < 0:
+        if type(value) is not int or not 0 <= value <= MOST:
             yield Problem(name, "is not an integer of 0 or more", "give a number of members or leave it out")
     for name in SEEN:
         value = settings.get(name, 0)

@@ -28,5 +28,5 @@ def problems(account: Account) -> list[Problem]:
 
 def _found(settings: Mapping[str, Any]) -> Iterator[Problem]:
     yield from corp_problems(settings)
-    if settings.get("customer_cap", "month") not in CAPS:
+    if settings.get("customer_cap", "month") not in tuple(CAPS):
         yield Problem("customer_cap", "is no cap", f"use one of {', '.join(CAPS)}")

@@ -56,7 +56,7 @@ NEEDED: Mapping[str, Role] = {"sysMsg": Role.SYSMSG, "sms": Role.SMS, "mail": Ro
 def role_in(settings: Mapping[str, Any]) -> Role:
     """The role in an account's settings; a word that is no role counts as unset (the account is refused for it)."""
     said = settings.get("role")
-    if said in set(Role):
+    if said in tuple(Role):
         return Role(said)
     return BUILT_IN.get(str(settings.get("appid")), Role.MESSAGE)
 
@@ -123,7 +123,7 @@ def _found(settings: Mapping[str, Any]) -> Iterator[Problem]:
 
 def _app_problems(settings: Mapping[str, Any]) -> Iterator[Problem]:
     appid, said = settings.get("appid"), settings.get("role")
-    if said is not None and said not in set(Role):
+    if said is not None and said not in tuple(Role):
         yield Problem("role", "is no role", f"use one of {', '.join(Role)}")
         return
     role = role_in(settings)

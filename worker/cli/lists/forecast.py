@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any
 
 from worker.accounts.sources import accounts_of
-from worker.channels.registry import require_usable
+from worker.channels.registry import usable
 from worker.cli.reading import Say, plain
 from worker.config.settings import load_settings
 from worker.control.opening import opened
@@ -22,7 +22,7 @@ def show(say: Say, *, account: str | None, as_json: bool) -> None:
     settings = load_settings()
     known = accounts_of(settings)
     if account is not None:
-        require_usable(known.get(account))
+        usable(known, account)
     with (
         opened(settings) as database,
         database.reading() as connection,

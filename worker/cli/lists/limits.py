@@ -8,7 +8,7 @@ from itertools import groupby
 from typing import Any
 
 from worker.accounts.sources import accounts_of
-from worker.channels.registry import channel, require_usable, why_unusable
+from worker.channels.registry import channel, sorted_out, usable
 from worker.cli.reading import Say, padded
 from worker.config.settings import load_settings, where
 from worker.control.opening import opened
@@ -23,10 +23,9 @@ def show(say: Say, *, account: str | None, recipient: str | None, as_json: bool)
     settings = load_settings()
     known = accounts_of(settings)
     if account is not None:
-        require_usable(known.get(account))
+        usable(known, account)
     names = (account,) if account is not None else known.names()
-    wrong = {name: why for name in names if (why := why_unusable(known, name)) is not None}
-    accounts = [known.get(name) for name in names if name not in wrong]
+    good, wrong = sorted_out(known, names)
     with (
         opened(settings) as database,
         database.reading() as connection,
@@ -35,7 +34,7 @@ def show(say: Say, *, account: str | None, recipient: str | None, as_json: bool)
         most = settings.delivery.person_day
         found = [
             (one, usage(connection, database.now, channel(one.channel), one, recipient, most_a_day=most, state=state))
-            for one in accounts
+            for one in good.values()
         ]
     if as_json:
         unusable = {name: {"unusable": why} for name, why in wrong.items()}

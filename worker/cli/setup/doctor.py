@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from functools import cache
 from typing import Any
@@ -16,7 +16,7 @@ from sqlalchemy import Connection
 from sqlalchemy.exc import SQLAlchemyError
 
 from worker.accounts.sources import accounts_of
-from worker.channels.registry import channel, takes_secret, why_unusable
+from worker.channels.registry import channel, sorted_out, takes_secret
 from worker.cli.reading import Say, padded, pause_line, staging_line
 from worker.cli.setup.finding import Finding, Level
 from worker.cli.setup.online import online_findings
@@ -94,9 +94,13 @@ def findings(
             Level.CAUTION,
             f"none is configured; add [accounts.NAME] to {where()}, or say `worker accounts add NAME`",
         )
+    good, wrong = sorted_out(accounts, names)
     for name in names:
-        yield from _named(accounts, name, wall_clock)
-    yield from _members(settings, [accounts.get(name) for name in names if why_unusable(accounts, name) is None])
+        if name in wrong:
+            yield Finding(f"account {name}", Level.PROBLEM, wrong[name])
+        else:
+            yield from _account(accounts, good[name], wall_clock)
+    yield from _members(settings, good.values())
     yield from _hooks(settings)
     yield from _notify(settings, accounts)
     yield from _database(settings, names, wall_clock)
@@ -110,13 +114,6 @@ def _refusal(act: Callable[[], object]) -> str | None:
     except ConfigurationError as error:
         return str(error)
     return None
-
-
-def _named(accounts: AccountSource, name: str, wall_clock: Callable[[], float]) -> Iterator[Finding]:
-    if unusable := why_unusable(accounts, name):
-        yield Finding(f"account {name}", Level.PROBLEM, unusable)
-        return
-    yield from _account(accounts, accounts.get(name), wall_clock)
 
 
 def _account(accounts: AccountSource, account: Account, wall_clock: Callable[[], float]) -> Iterator[Finding]:
@@ -164,7 +161,7 @@ def _life(what: str, certificate: ClientCertificate, now: float) -> Iterator[Fin
         yield Finding(what, level, f"its client certificate in {certificate.certificate} {text}; replace the file")
 
 
-def _members(settings: Settings, accounts: Sequence[Account]) -> Iterator[Finding]:
+def _members(settings: Settings, accounts: Iterable[Account]) -> Iterator[Finding]:
     """Whether `members_of` can be imported; if it is not set, a caution where a channel counts members."""
     if settings.members_of:
         good = f"{settings.members_of} names those of departments and tags"

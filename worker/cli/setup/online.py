@@ -15,7 +15,7 @@ from uuid_utils import uuid7
 
 from worker.accounts.sources import accounts_of
 from worker.channels.online import OnlineCall, call_of, seen, verification
-from worker.channels.registry import channel, why_unusable
+from worker.channels.registry import channel, sorted_out
 from worker.cli.setup.finding import Finding, Level
 from worker.config.settings import Settings
 from worker.control.opening import opened_current
@@ -51,9 +51,8 @@ def online_findings(settings: Settings, only: str | None = None, tools: OnlineTo
         with closing(tools.transport), opened_current(settings) as database:
             process = uuid7().hex
             tokens = Tokens(database.state, tools.transport, incarnation=lambda: process, accounts=accounts)
-            for name in names:
-                if why_unusable(accounts, name) is None:
-                    yield from _asked(settings, accounts.get(name), tokens, tools)
+            for one in sorted_out(accounts, names)[0].values():
+                yield from _asked(settings, one, tokens, tools)
     except ConfigurationError as error:
         yield Finding("online", Level.PROBLEM, f"nothing was asked: {error}")
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import partial
 
-from worker.channels.registry import channel, why_unusable
+from worker.channels.registry import channel, sorted_out
 from worker.console.page import Ask, NotFound, View
 from worker.console.pages import seen
 from worker.console.pages.chart import COLUMNS, HEIGHT, Bar, bars
@@ -74,7 +74,9 @@ def account(ask: Ask) -> View:
     site, name = ask.site, ask.path["name"]
     if name not in site.accounts.names():
         raise NotFound
-    unusable, database = why_unusable(site.accounts, name), site.database
+    database = site.database
+    good, wrong = sorted_out(site.accounts, [name])
+    known, unusable = good.get(name), wrong.get(name)
     reads = may_read_texts(ask.viewer, name)
     recipient = ask.query.get("recipient", "").strip() if reads else ""
     with ask.reading() as connection, database.reading_state(connection) as state:
@@ -83,8 +85,7 @@ def account(ask: Ask) -> View:
         standing = lane_list(connection, database.now, state, account=name, breaker_failures=failures)
         tokens = standings(state.connection, [name])
         limits = list[Usage]()
-        if unusable is None:
-            known = site.accounts.get(name)
+        if known is not None:
             most = site.settings.delivery.person_day
             own = channel(known.channel)
             limits = usage(connection, database.now, own, known, recipient or None, most_a_day=most, state=state)
@@ -94,8 +95,8 @@ def account(ask: Ask) -> View:
         "account.html",
         name,
         name=name,
-        account=None if unusable is not None else site.accounts.get(name),
-        is_unusable=unusable is not None,
+        account=known,
+        is_unusable=known is None,
         unusable=unusable if reads else None,
         pauses=[seen.pause(ask.viewer, one) for one in standing.pauses],
         lanes=[seen.lane(ask.viewer, one) for one in standing.lanes],
@@ -114,7 +115,6 @@ def account(ask: Ask) -> View:
 
 
 def _line(ask: Ask, name: str, standing: list[LaneStanding]) -> AccountHealth:
-    unusable = why_unusable(ask.site.accounts, name)
+    known = sorted_out(ask.site.accounts, [name])[0].get(name)
     worst = min(standing, key=lambda one: list(TONES).index(one.state), default=None)
-    kind = ask.site.accounts.get(name).channel if unusable is None else None
-    return AccountHealth(name, kind, worst, len(standing), unusable is not None)
+    return AccountHealth(name, None if known is None else known.channel, worst, len(standing), known is None)

@@ -8,12 +8,13 @@ from datetime import UTC, datetime
 
 from sqlalchemy import Connection
 
-from worker.channels.registry import channel, why_unusable
+from worker.channels.registry import channel, sorted_out
 from worker.console.commands.orders import possible
 from worker.console.page import Ask, NotFound, View
 from worker.console.pages import seen
 from worker.console.pages.showing import show
 from worker.console.viewer import may_read_texts
+from worker.domain.account import Account
 from worker.domain.errors import JobNotFound
 from worker.domain.job import Kind
 from worker.outbox.control.cancels import counted_jobs
@@ -37,7 +38,8 @@ def job(ask: Ask) -> View:
     site, account = ask.site, told.job.account
     may = ask.may_act(account)
     shown = list(dict.fromkeys(wait.part for wait in told.waits))[:WAITS]
-    unusable = why_unusable(site.accounts, account)
+    good, wrong = sorted_out(site.accounts, [account])
+    unusable = wrong.get(account)
     reads = may_read_texts(ask.viewer, account)
     return show(
         ask,
@@ -57,7 +59,7 @@ def job(ask: Ask) -> View:
         more_events=max(0, len(told.timeline) - EVENTS),
         reads=reads,
         unusable=unusable if reads else (unusable and ""),
-        staging=_staging(ask, account) if unusable is None else "",
+        staging="".join(_staging(ask, one) for one in good.values()),
         campaign=_campaign(ask, told.job),
     )
 
@@ -140,10 +142,10 @@ def _campaign(ask: Ask, found: JobReport) -> CampaignCounts | None:
     )
 
 
-def _staging(ask: Ask, account: str) -> str:
+def _staging(ask: Ask, account: Account) -> str:
     """The switch that keeps calls from people, by its name in the settings; empty: none is on."""
     switches = ask.site.settings.staging.switches()
-    on = switches if switches.told() else ask.site.accounts.get(account).staging
+    on = switches if switches.told() else account.staging
     return on.told() if on.only is None else ask.say("staging.only", count=len(on.only))
 
 

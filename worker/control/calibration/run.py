@@ -20,7 +20,7 @@ from uuid_utils import uuid7
 from worker.accounts.sources import accounts_of
 from worker.channels.calibration import calibration_of
 from worker.channels.calibration.questions import Calibration, FoundFact, Question, Subject, TimeWindow
-from worker.channels.registry import channel, require_usable
+from worker.channels.registry import channel, usable
 from worker.config.accounts import AccountSource
 from worker.config.settings import Settings
 from worker.control.audit import Running, audited, newest_audit, write_entry
@@ -84,8 +84,7 @@ class CalibrationPlan:
 
 def plan(accounts: AccountSource, name: str) -> CalibrationPlan:
     """What calibrating an account would do; WorkerError where it cannot be calibrated."""
-    account = accounts.get(name)
-    require_usable(account)
+    account = usable(accounts, name)
     calibration = calibration_of(account.channel)
     return CalibrationPlan(account, calibration, calibration.questions(account))
 

@@ -14,7 +14,7 @@ from sqlalchemy import Connection
 from sqlalchemy.exc import SQLAlchemyError
 
 from worker.channels.base import Channel
-from worker.channels.registry import require_usable
+from worker.channels.registry import usable
 from worker.config.policy import policy_of
 from worker.delivery.resolver.receiving import called, charges_of_persons, quiet_of
 from worker.delivery.sender.in_flight import Flights, InFlight
@@ -80,8 +80,7 @@ def _resolve(runtime: Runtime, flight: InFlight) -> bool:
     if due.fault is not None:
         fail(runtime, due, f"our own error: its documents cannot be read: {due.fault}")
         return False
-    account = runtime.accounts.get(due.account)
-    require_usable(account)
+    account = usable(runtime.accounts, due.account)
     channel = runtime.channel(account.channel)
     if account.quiet_hours != NONE or due.quiet_hours is not None:
         flight.quiet = quiet_of(due, account, channel)

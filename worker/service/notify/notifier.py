@@ -19,10 +19,11 @@ from sqlalchemy import Connection
 from sqlalchemy.exc import SQLAlchemyError
 from uuid_utils import uuid7
 
-from worker.channels.registry import why_unusable
+from worker.channels.registry import sorted_out
 from worker.config.accounts import AccountSource
 from worker.config.notify import NotifySettings, NotifyTarget
 from worker.delivery.sender.runtime import Runtime
+from worker.domain.account import Account
 from worker.domain.job import Kind
 from worker.outbox.engine.clock import micros
 from worker.outbox.engine.database import Database
@@ -105,16 +106,16 @@ class Notifier:
     def _unable(self) -> set[str]:
         """The accounts of targets that no notice goes by because of settings or a pause."""
         names = {one.account for one in self._to if one.account}
-        unusable = {name for name in names if why_unusable(self._accounts, name) is not None}
+        good, wrong = sorted_out(self._accounts, names)
         with self._database.reading() as connection:
             pauses = standing_pauses(connection, ())
-        jobs = {name: self._job(name) for name in names - unusable}
-        return unusable | {name for name, job in jobs.items() if any(one.covers(job) for one in pauses)}
+        return {*wrong, *(name for name, one in good.items() if any(pause.covers(_job(one)) for pause in pauses))}
 
-    def _job(self, account: str) -> dict[str, str]:
-        """What a pause asks of a notice's job."""
-        found = self._accounts.get(account).channel
-        return {"id": "", "account": account, "channel": found, "kind": Kind.SEND, "tags": json.dumps([TAG])}
+
+def _job(account: Account) -> dict[str, str]:
+    """What a pause asks of a notice's job."""
+    tags = json.dumps([TAG])
+    return {"id": "", "account": account.name, "channel": account.channel, "kind": Kind.SEND, "tags": tags}
 
 
 def notifier_of(settings: NotifySettings, runtime: Runtime, *, wall_clock: Callable[[], float] = time.time) -> Notifier:

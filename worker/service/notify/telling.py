@@ -12,7 +12,7 @@ from urllib.parse import parse_qsl
 import structlog
 from sqlalchemy import Connection
 
-from worker.channels.registry import channel, require_usable
+from worker.channels.registry import channel, usable
 from worker.config.accounts import AccountSource
 from worker.config.notify import NotifyTarget
 from worker.domain.account import Account
@@ -159,8 +159,7 @@ def target_problem(target: NotifyTarget, key: str, accounts: AccountSource) -> s
         if target.account is None:
             target.address(key)
             return None
-        account = accounts.get(target.account)
-        require_usable(account)
+        account = usable(accounts, target.account)
         own, recipients = channel(account.channel), _recipients(target, account)
         document = document_of(own.plain_text("a notice"))
         problems = own.check(Draft(own.kind_of(document, recipients), account, document, recipients))

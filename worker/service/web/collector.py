@@ -18,7 +18,7 @@ from prometheus_client.registry import Collector
 from sqlalchemy import Connection
 from sqlalchemy.exc import SQLAlchemyError
 
-from worker.channels.registry import channel, names, why_unusable
+from worker.channels.registry import channel, names, sorted_out
 from worker.config.accounts import AccountSource
 from worker.delivery.scheduler.relay import LEASE
 from worker.domain.job import Priority
@@ -180,9 +180,8 @@ class Outbox(Collector):
         used = _gauge("worker_limit_used", "Units that may still count at the vendor.", *labels)
         room = _gauge("worker_limit_room", "Units that may be used now.", *labels)
         # Those that are not usable are told by `worker_account_unusable`, or not known here.
-        usable = [name for name in sorted(self._told) if why_unusable(self._accounts, name) is None]
-        accounts = [self._accounts.get(name) for name in usable]
-        found = usages(connection, [(channel(account.channel), account) for account in accounts], state)
+        usable, _ = sorted_out(self._accounts, sorted(self._told))
+        found = usages(connection, [(channel(account.channel), account) for account in usable.values()], state)
         for name, rows in found.items():
             for row in rows:
                 if row.used is None or row.room is None:
