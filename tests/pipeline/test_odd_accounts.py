@@ -180,7 +180,7 @@ def test_the_doctor_tells_of_each(wrong: dict[str, str], sqlite_url: str) -> Non
 def site(
     sqlite_database: Database, driven_clock: DrivenClock, accounts: LiveAccounts, wrong: dict[str, str]
 ) -> Iterator[Site]:
-    """A process whose accounts were good when jobs were asked for, and are odd now: two usable ones a key, and others."""
+    """A process whose accounts were good when jobs were asked for, and are odd now: two usable a key, and others."""
     every = made(accounts)
     usable = {(one.name.rpartition(".")[0], n % 2): one for n, one in enumerate(every) if one.name not in wrong}
     good_ones = [accounts.get(kind) for kind in SENDS]

@@ -6,12 +6,18 @@ tried at once. The probe itself goes the way of any other.
 
 from __future__ import annotations
 
-from worker.channels.registry import channel
+import structlog
+from sqlalchemy.exc import SQLAlchemyError
+
+from worker.channels.registry import channel, usable
 from worker.config.accounts import AccountSource
+from worker.config.application import places_of
 from worker.domain.errors import WorkerError
 from worker.outbox.engine.database import Database
 from worker.outbox.lanes.lanes import parked_for_token, probe_now
 from worker.transport.tokens import Tokens
+
+log = structlog.get_logger()
 
 LOOK_S = 5.0
 """Seconds between two turns, so the longest time until a new secret is seen."""
@@ -39,7 +45,7 @@ class TokenProbe:
     def _may_ask(self, name: str, customers: dict[str, int]) -> bool:
         """`customers`: accounts whose token others are fetched with -> how many of these may go in this turn."""
         try:
-            account = self._accounts.get(name)
+            account = usable(self._accounts, name)
             if account.staging.dry_run:
                 return False
             keeper = self._tokens.keeper(account, channel(account.channel))
@@ -53,5 +59,10 @@ class TokenProbe:
             customers[owner.name] -= goes
         except WorkerError:
             # The account is not configured here, or wrongly; another process may have it right.
+            return False
+        except SQLAlchemyError:
+            raise
+        except Exception as error:  # noqa: BLE001  one odd account must not keep the others from their new secrets
+            log.warning("account_not_probed", account=name, reason=places_of(error))
             return False
         return goes
