@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import closing
@@ -17,15 +18,15 @@ from tests.support.runtime import RECALL, UPLOAD, Site, an_account, busy, lost, 
 from worker import Chats, Customers, Everyone, NewJob, Text, To, enqueue_many, external, webhook, youdu
 from worker.channels.registry import channel
 from worker.config.places import UrlFrom
-from worker.config.policy import reported_elsewhere
 from worker.config.settings import Settings
 from worker.control import recall as recalling
 from worker.control.audit import list_audit
-from worker.control.cancel import Cancelled, cancel, cancel_in, find_in, find_open, mark
+from worker.control.cancel import Cancelled, cancel, cancel_in, committing, find_in, find_open, mark
 from worker.control.recall import Recalled, recall_in
 from worker.control.revocations import Revocations
 from worker.domain.account import Account, Secret
 from worker.domain.call import CallResult, Request
+from worker.domain.callbacks.hook import ALL_ENDS
 from worker.domain.content.message import Message
 from worker.domain.content.recipient import Recipients
 from worker.domain.errors import CheckFailed, ConfigurationError
@@ -33,7 +34,7 @@ from worker.domain.job import part_id
 from worker.domain.job_filter import JobFilter
 from worker.domain.outcome import Accepted, Progress, Retry, Taken, Verdict
 from worker.domain.settle import Policy
-from worker.domain.state import PartState
+from worker.domain.state import JobState, PartState
 from worker.outbox.commit.commands import End, Mark, Narrowing
 from worker.outbox.commit.ledger import commit
 from worker.outbox.control.cancels import open_parts
@@ -55,8 +56,7 @@ def site(database: Database, driven_clock: DrivenClock) -> Iterator[Site]:
 def stop(site: Site, *ids: str, **options: Any) -> Cancelled:
     """Jobs by their ids, or what a filter has, as from another process."""
     wanted = options.pop("wanted", None) or JobFilter(ids=ids)
-    reported = options.pop("reported", frozenset())
-    options.setdefault("carry_out", lambda changes: commit(site.database, changes, Policy(), reported=reported))
+    options.setdefault("carry_out", lambda changes: commit(site.database, changes, Policy()))
     return cancel_in(site.database, find_in(site.database, wanted), "zhang", "wrong text", **options)
 
 
@@ -300,7 +300,8 @@ def test_those_behind_it_go_on(site: Site) -> None:
     site.run()
     waiting = site.state(update)
 
-    stop(site, first, card, reported=reported_elsewhere(Settings(hooks="app.hooks")))
+    site.sql("update worker_processes set hooked_ends = :ends", ends=json.dumps({"hr": [JobState.CANCELLED]}))
+    stop(site, first, card, carry_out=committing(site.database, Settings(hooks="app.hooks")))
     site.advance(3_600)
     site.run()
 
@@ -567,7 +568,7 @@ def test_ended_jobs_stay_as_they_are(site: Site) -> None:
 def test_a_database_of_its_own_is_opened(database_url: str, tmp_path: Path) -> None:
     """That of the settings, whose hooks hear of it; a file that is missing is not made."""
     settings = Settings(database=UrlFrom(url=database_url), hooks="app.hooks")
-    with closing(Database(make_engine(database_url))) as own, planted(own, DrivenClock()) as site:
+    with closing(Database(make_engine(database_url))) as own, planted(own, DrivenClock(), hooked_ends=ALL_ENDS) as site:
         job = site.send(due_at=DAY)
         done = cancel(find_open(JobFilter(account="hr"), settings=settings), person="zhang", settings=settings)
 

@@ -25,7 +25,7 @@ from worker import CardUpdate, JobState, update_card
 from worker.channels.registry import channel
 from worker.config.settings import DeliverySettings, Settings
 from worker.control.lift import retry
-from worker.domain.callbacks.hook import CallbackReceived, CardPressed, JobDone, MessageReceived
+from worker.domain.callbacks.hook import ANY_ACCOUNT, CallbackReceived, CardPressed, JobDone, MessageReceived
 from worker.domain.errors import ConfigurationError
 from worker.domain.job import part_id
 from worker.hooks.callbacks import CallbackStore
@@ -709,7 +709,7 @@ def test_no_more_is_offered_than_all_processes_can_run(hall: MakeHall, site: Sit
 
 
 def reporting(database: Database, clock: DrivenClock, *states: JobState) -> Any:
-    return planted(database, clock, reported=frozenset(states))
+    return planted(database, clock, hooked_ends={ANY_ACCOUNT: frozenset(states)})
 
 
 def test_a_job_that_ends_leaves_an_event_in_the_same_transaction(database: Database, driven_clock: DrivenClock) -> None:
@@ -789,7 +789,7 @@ def test_a_modules_marked_functions_are_found_once_each(tmp_path: Any, monkeypat
 
     hooks = load_hooks("shop_hooks_module")
 
-    assert {JobState.REJECTED} == hooks.job_states
+    assert {ANY_ACCOUNT: {JobState.REJECTED}} == hooks.ends
     assert [["first"], ["second"]] == [[hook.__name__ for hook in hooks.that_hear(event)] for event in (pressed, done)]
 
 

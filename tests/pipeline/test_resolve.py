@@ -15,7 +15,6 @@ from tests.support.reads import rows_read
 from tests.support.runtime import RECALL, UPDATE, Site, an_account, lost, planted
 from worker import CardUpdate, NewJob, Text, To, enqueue_many, update_card_by_code
 from worker.config.places import UrlFrom
-from worker.config.policy import reported_elsewhere
 from worker.config.settings import Settings
 from worker.control import resolve as resolving
 from worker.control.audit import list_audit
@@ -26,6 +25,7 @@ from worker.domain.job import part_id
 from worker.domain.job_filter import JobFilter
 from worker.domain.outcome import Accepted, Taken, Unknown, Verdict
 from worker.domain.settle import Policy
+from worker.domain.state import JobState
 from worker.outbox.commit.commands import End, Mark
 from worker.outbox.commit.ledger import commit
 from worker.outbox.control.unknowns import doubtful_calls, unknown_parts
@@ -158,11 +158,12 @@ def test_a_lost_recall_was_carried_out(site: Site) -> None:
 
 
 def test_hooks_hear_of_it(site: Site) -> None:
-    """As of an answer; without hooks nothing is written that no process would take."""
+    """As of an answer. A process of the release before does not say which ends have a hook: all, if there are hooks."""
     first, second = in_doubt(site, 2)
+    site.sql("update worker_processes set hooked_ends = null")
 
-    say(site, first, sent=True, reported=reported_elsewhere(Settings()))
-    say(site, second, sent=True, reported=reported_elsewhere(Settings(hooks="app.hooks")))
+    say(site, first, sent=True, has_hooks=False)
+    say(site, second, sent=True, has_hooks=True)
 
     assert [second] == [row.job_id for row in site.rows("select job_id from worker_events")]
 
@@ -402,9 +403,9 @@ def test_five_thousand_that_an_outage_left(site: Site) -> None:
     waiting = [site.update(card) for card in updates]
     site.run()
 
-    hooked = reported_elsewhere(Settings(hooks="app.hooks"))
-    sent = say(site, wanted=JobFilter(tag="half 0"), sent=True, reported=hooked)
-    not_sent = say(site, wanted=JobFilter(tag="half 1"), sent=False, reported=hooked)
+    site.sql("update worker_processes set hooked_ends = null")
+    sent = say(site, wanted=JobFilter(tag="half 0"), sent=True, has_hooks=True)
+    not_sent = say(site, wanted=JobFilter(tag="half 1"), sent=False, has_hooks=True)
     for card, word in zip(updates, (True, False), strict=True):
         say(site, card, sent=word)
     site.run(60)
@@ -448,7 +449,8 @@ def test_a_database_of_its_own_is_opened_and_closed(
     close = Database.close
     monkeypatch.setattr(Database, "close", lambda database: (closed.append(database), close(database)))
     settings = Settings(database=UrlFrom(url=database_url), hooks="app.hooks")
-    with closing(Database(make_engine(database_url))) as own, planted(own, DrivenClock()) as site:
+    ends = {"hr": frozenset({JobState.REJECTED})}
+    with closing(Database(make_engine(database_url))) as own, planted(own, DrivenClock(), hooked_ends=ends) as site:
         [job] = in_doubt(site)
         monkeypatch.setattr(
             "worker.control.opening.Database", lambda engine: opened.append(Database(engine)) or opened[-1]

@@ -27,7 +27,7 @@ from structlog.testing import capture_logs
 from tests.support.runtime import UPLOAD, an_account, busy, lost, planted, refused
 from worker import JobState, Text, To, enqueue
 from worker.config.accounts import FixedAccounts
-from worker.domain.callbacks.hook import JobDone
+from worker.domain.callbacks.hook import ANY_ACCOUNT, JobDone
 from worker.domain.job_terms import TOLD, told_tags
 from worker.domain.trace import STATE_CHARACTERS, bounded_state, trace_id_of
 from worker.hooks.registry import ApplicationHooks, on_job_done
@@ -54,7 +54,8 @@ class Traced:
     def __init__(self, database: Database, clock: DrivenClock):
         self._kept = InMemorySpanExporter()
         self.spans = Spans(self._kept, wall_ns=lambda: NOW_NS)
-        self.planted = planted(database, clock, tracing=self.spans, reported=frozenset({JobState.ACCEPTED}))
+        ends = {ANY_ACCOUNT: frozenset({JobState.ACCEPTED})}
+        self.planted = planted(database, clock, tracing=self.spans, hooked_ends=ends)
         self.site = self.planted.__enter__()
 
     def send(self, parent: str = SAMPLED, state: str = "", **options: object) -> str:

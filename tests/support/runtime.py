@@ -43,6 +43,7 @@ from worker.delivery.sender.in_flight import InFlight
 from worker.delivery.sender.runtime import Dependencies, Runtime, build_runtime
 from worker.domain.account import Account, Secret
 from worker.domain.call import CallResult, NeverLeft, NoAnswer, Request, Unsent
+from worker.domain.callbacks.hook import Ends
 from worker.domain.content.message import Message
 from worker.domain.content.recipient import Recipients
 from worker.domain.job import part_id
@@ -412,7 +413,7 @@ def planted(
     life_clock: Callable[[], float] | None = None,
     ticks: Ticks | None = None,
     seed: int = 7,
-    reported: frozenset[JobState] = frozenset(),
+    hooked_ends: Ends | None = None,
     web: Web | None = None,
     resolver: Resolver | None = None,
     new_id: Callable[[], str] = lambda: uuid7().hex,
@@ -445,7 +446,7 @@ def planted(
         died=died.append,
         probe=probes.append,
         resolver=resolver,
-        reported=reported,
+        hooked_ends=hooked_ends or {},
         queues=queues,
         tracing=tracing,
     )

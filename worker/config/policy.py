@@ -1,11 +1,10 @@
-"""The policy of attempts, repeats and lanes, out of the settings; and which ends of jobs hooks hear of."""
+"""The policy of attempts, repeats and lanes, out of the settings."""
 
 from __future__ import annotations
 
-from worker.config.settings import DeliverySettings, Settings
+from worker.config.settings import DeliverySettings
 from worker.domain.pacing.lane import LaneRules
 from worker.domain.settle import Policy
-from worker.domain.state import JobState
 
 
 def policy_of(settings: DeliverySettings) -> Policy:
@@ -24,11 +23,3 @@ def policy_of(settings: DeliverySettings) -> Policy:
             open_max_s=settings.breaker_max_s,
         ),
     )
-
-
-def reported_elsewhere(settings: Settings) -> frozenset[JobState]:
-    """The states whose ends leave an event for hooks that this process does not load: all, where there are hooks.
-
-    The worker that loads them ignores the ends without a hook.
-    """
-    return frozenset(JobState) - {JobState.OPEN} if settings.hooks else frozenset()

@@ -14,7 +14,6 @@ import structlog
 from sqlalchemy import Connection
 
 from worker.channels.registry import channel, names
-from worker.config.policy import reported_elsewhere
 from worker.config.settings import Settings, load_settings
 from worker.control.audit import audited
 from worker.control.opening import opened_current
@@ -38,6 +37,7 @@ from worker.outbox.control.cancels import (
 from worker.outbox.control.matching import created_jobs, missing_jobs
 from worker.outbox.engine.database import Database
 from worker.outbox.jobs.follow_ups import content_of, target_parts
+from worker.outbox.lanes.processes import hooked_ends
 
 MARKED_TOGETHER = 1_000
 """Jobs that are marked in one transaction."""
@@ -124,11 +124,11 @@ def cancel(
 
 def committing(database: Database, settings: Settings) -> CarryOut:
     """What carries changes out where no worker process does: a commit of its own for each lot."""
-    reported = reported_elsewhere(settings)
 
     def carry_out(changes: Sequence[Change]) -> None:
+        ends = hooked_ends(database, has_hooks=bool(settings.hooks))
         # No policy: nothing is repeated, and no lane hears of it.
-        commit(database, changes, Policy(), reported=reported)
+        commit(database, changes, Policy(), hooked_ends=ends)
 
     return carry_out
 

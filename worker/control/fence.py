@@ -11,7 +11,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from worker.config.policy import reported_elsewhere
 from worker.config.settings import Settings, load_settings
 from worker.control.audit import audited
 from worker.control.opening import opened_current
@@ -19,13 +18,13 @@ from worker.domain import settle
 from worker.domain.errors import WorkerError
 from worker.domain.job_filter import JobFilter
 from worker.domain.settle import PartFacts, Policy
-from worker.domain.state import JobState, PartState
+from worker.domain.state import PartState
 from worker.outbox.commit.commands import Change
 from worker.outbox.commit.ledger import commit
 from worker.outbox.control.cancels import JOBS_TOGETHER, counted_jobs, due_jobs, open_parts, part_standings
 from worker.outbox.engine.bulk import in_lots
 from worker.outbox.engine.database import Database
-from worker.outbox.lanes.processes import alive
+from worker.outbox.lanes.processes import alive, hooked_ends
 
 TOGETHER = 400
 """Parts in one transaction."""
@@ -81,7 +80,7 @@ def fence(
     """
     settings = settings or load_settings()
     with opened_current(settings) as database:
-        return fence_in(database, found, person, why, reported=reported_elsewhere(settings), progress=progress)
+        return fence_in(database, found, person, why, has_hooks=bool(settings.hooks), progress=progress)
 
 
 def find_in(database: Database, since: datetime) -> Restored:
@@ -105,7 +104,7 @@ def fence_in(
     person: str,
     why: str,
     *,
-    reported: frozenset[JobState] = frozenset(),
+    has_hooks: bool = False,
     progress: Callable[[int], object] = lambda done: None,
 ) -> Fenced:
     """The same in a database that is open."""
@@ -121,8 +120,9 @@ def fence_in(
                     parts = part_standings(connection, few)
                 # One that is held stays as it is.
                 if changes := [_change(part.id, part.state) for part in parts if part.goes_on]:
+                    ends = hooked_ends(database, has_hooks=has_hooks)
                     # No policy: nothing is repeated, and no lane hears of it.
-                    commit(database, changes, Policy(), reported=reported)
+                    commit(database, changes, Policy(), hooked_ends=ends)
                     running.counts["parts"] += len(changes)
             running.note()
             progress(at + len(ids))

@@ -17,7 +17,6 @@ from typing import Any
 from sqlalchemy import Connection
 
 from worker.channels.registry import channel
-from worker.config.policy import reported_elsewhere
 from worker.config.settings import Settings, load_settings
 from worker.control.audit import Running, audited, require_fits
 from worker.control.opening import opened_current
@@ -27,13 +26,14 @@ from worker.domain.job import Kind, Part, RepeatRule, is_read, job_of
 from worker.domain.job_filter import JobFilter
 from worker.domain.outcome import Taken
 from worker.domain.settle import PartFacts, Policy
-from worker.domain.state import JobState, PartState
+from worker.domain.state import PartState
 from worker.outbox.commit.commands import Change
 from worker.outbox.commit.ledger import commit
 from worker.outbox.commit.record_answer import mark_recalled
 from worker.outbox.control.unknowns import DoubtfulCall, count_unknown, doubtful_calls, unknown_parts
 from worker.outbox.engine.database import Database
 from worker.outbox.jobs.codes import name_part, settle_burned
+from worker.outbox.lanes.processes import hooked_ends
 from worker.producer.recall import msgid_problems
 
 TOGETHER = 50
@@ -126,8 +126,8 @@ def resolve(
     """
     settings = settings or load_settings()
     with opened_current(settings) as database:
-        reported = reported_elsewhere(settings)
-        return resolve_in(database, found, Word(sent, msgid), why, person, reported=reported, progress=progress)
+        word, has_hooks = Word(sent, msgid), bool(settings.hooks)
+        return resolve_in(database, found, word, why, person, has_hooks=has_hooks, progress=progress)
 
 
 def find_in(database: Database, wanted: JobFilter) -> Unknowns:
@@ -192,13 +192,13 @@ def resolve_in(
     why: str,
     person: str,
     *,
-    reported: frozenset[JobState] = frozenset(),
+    has_hooks: bool = False,
     progress: Callable[[int], object] = lambda done: None,
     began: Callable[[str], object] = lambda audit: None,
 ) -> Decided:
     """The same in a database that is open; `began` is called with the id of the audit's row.
 
-    `reported`: the states whose ends leave an event for hooks.
+    `has_hooks`: the application has hooks, whether or not a worker process says which.
     """
     require_reason(person, why)
     _check_msgid(word, found)
@@ -208,16 +208,14 @@ def resolve_in(
         claims = list(found.parts.items())
         for at in range(0, len(claims), TOGETHER):
             few = dict(claims[at : at + TOGETHER])
-            _decide(database, few, word, running, reported)
+            _decide(database, few, word, running, has_hooks=has_hooks)
             running.note()
             progress(at + len(few))
     left = {reason: running.counts[reason] for reason in Left if running.counts[reason]}
     return Decided(running.id, running.counts["decided"], left)
 
 
-def _decide(
-    database: Database, claims: Mapping[str, int], word: Word, running: Running, reported: frozenset[JobState]
-) -> None:
+def _decide(database: Database, claims: Mapping[str, int], word: Word, running: Running, *, has_hooks: bool) -> None:
     with database.reading() as connection:
         lost = doubtful_calls(connection, list(claims))
     obstacles = {part: obstacle for part, call in lost.items() if (obstacle := word.obstacle(call)) is not None}
@@ -226,8 +224,9 @@ def _decide(
         word.change(call, claims[part], running.id, decided) for part, call in lost.items() if part not in obstacles
     ]
     if changes:
+        ends = hooked_ends(database, has_hooks=has_hooks)
         # No policy: nothing is repeated, and no lane hears of it.
-        commit(database, changes, Policy(), reported=reported)
+        commit(database, changes, Policy(), hooked_ends=ends)
     running.counts += Counter(map(str, obstacles.values()))
     moved_on = len(claims) - len(obstacles) - len(decided)
     running.counts += Counter({"decided": len(decided), str(Left.MOVED_ON): moved_on})

@@ -14,7 +14,7 @@ from uuid_utils import uuid7
 from worker.channels.base import CallbackDoor
 from worker.channels.registry import alike, channel, require_usable, usable
 from worker.config.accounts import AccountSource
-from worker.config.policy import policy_of, reported_elsewhere
+from worker.config.policy import policy_of
 from worker.config.settings import Settings
 from worker.domain.account import Account
 from worker.domain.callbacks.inbound import CallbackRefused, CardPress, ChatNews, Inbound
@@ -31,6 +31,7 @@ from worker.outbox.jobs.chats import ChatLanes, gone
 from worker.outbox.jobs.inbound import Delivery, callers_id, is_stored, lost_call, store
 from worker.outbox.lanes.grants import keep
 from worker.outbox.lanes.lanes import carry_out, log_steps
+from worker.outbox.lanes.processes import hooked_ends
 from worker.transport.grants import sealed_grant
 
 T = TypeVar("T")
@@ -129,7 +130,6 @@ class CallbackStore:
         self._policy = policy_of(settings.delivery)
         self.behind = Behind(database, self._policy.lanes)
         """Writes lanes into a shared state; idle without one."""
-        self._reported = reported_elsewhere(settings)
 
     def store(self, account: str, inbound: Inbound) -> bool:
         """Stores a callback; False: it was stored by an earlier delivery. It is durable when this returns."""
@@ -193,7 +193,8 @@ class CallbackStore:
             return
         verdict = Verdict(Accepted(Taken(warning=PRESSED)))
         end = End(lost.part_id, lost.claim, lost.incarnation, verdict, None, flagged=lost.flagged)
-        commit(self._database, [end], self._policy, reported=self._reported)
+        ends = hooked_ends(self._database, has_hooks=self._hooked)
+        commit(self._database, [end], self._policy, hooked_ends=ends)
 
     def _named(self, accounts: Sequence[str], card: CardPress | None) -> str | None:
         """The task_id of the pressed card as the application knows it; None: no card was pressed."""

@@ -20,7 +20,16 @@ from typing import Any, TypeVar, overload
 from sqlalchemy.orm import Session
 
 from worker.config.application import imported
-from worker.domain.callbacks.hook import CallbackReceived, CardPressed, Heard, JobDone, MessageReceived
+from worker.domain.callbacks.hook import (
+    ANY_ACCOUNT,
+    ENDED,
+    CallbackReceived,
+    CardPressed,
+    Ends,
+    Heard,
+    JobDone,
+    MessageReceived,
+)
 from worker.domain.errors import CheckFailed, ConfigurationError
 from worker.domain.state import JobState, State, states_of
 
@@ -31,7 +40,6 @@ OnEvent = Callable[[CallbackReceived, Session], Any]
 F = TypeVar("F", bound=Callable[..., Any])
 
 _MARK = "__worker_hook__"
-ENDED = frozenset(JobState) - {JobState.OPEN}
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,9 +158,13 @@ class ApplicationHooks:
         return bool(self._hooks)
 
     @property
-    def job_states(self) -> frozenset[JobState]:
-        """The final states of jobs for which a hook runs; empty: no ends of jobs are stored as events."""
-        return frozenset().union(*(listens.states for _, listens in self._hooks))
+    def ends(self) -> Ends:
+        """The ends of jobs for which a hook runs; other ends are not stored as events."""
+        ends: dict[str, frozenset[JobState]] = {}
+        for _, listens in self._hooks:
+            for account in (listens.accounts or {ANY_ACCOUNT}) if listens.states else ():
+                ends[account] = ends.get(account, frozenset()) | listens.states
+        return ends
 
     def that_hear(self, heard: Heard) -> list[Callable[..., Any]]:
         """The functions for one event, in the order in which the module holds them."""

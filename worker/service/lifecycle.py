@@ -149,7 +149,7 @@ class WorkerProcess:
             died=self._writer_died,
             probe=self._replaced.probe,
             resolver=self._resolver,
-            reported=self._application.job_states,
+            hooked_ends=self._application.ends,
             tracing=self._spans,
             queues=lambda: queues_of(self._app, self._settings.queue_prefix),
         )

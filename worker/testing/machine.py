@@ -105,7 +105,7 @@ class Machine:
                 rng=rng,
                 pause=still_open,
                 died=_raised,
-                reported=hooks.job_states,
+                hooked_ends=hooks.ends,
                 writer=WriterAtOnce,
             )
         )

@@ -10,7 +10,6 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Literal, cast
 
-from worker.config.policy import reported_elsewhere
 from worker.console.commands.background import Began, Command
 from worker.console.site import Site
 from worker.control import cancel, pause, recall, replay, resolve
@@ -197,8 +196,8 @@ def _resolve(site: Site, order: Order) -> ReadyOrder:
         lines.append(PreviewLine(found.ordered, "ordered"))
 
     def give(person: str, why: str, began: Began) -> str:
-        reported = reported_elsewhere(site.settings)
-        return resolve.resolve_in(site.database, found, word, why, person, reported=reported, began=began).audit
+        has_hooks = bool(site.settings.hooks)
+        return resolve.resolve_in(site.database, found, word, why, person, has_hooks=has_hooks, began=began).audit
 
     parts = tuple(f"{part} {claim}" for part, claim in found.parts.items())
     return ReadyOrder(Preview(len(parts), tuple(lines), _doubts(site, wanted, ()), parts), give)

@@ -14,6 +14,7 @@ import threading
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
+from worker.domain.callbacks.hook import Ends
 from worker.outbox.engine.clock import boot_clock
 from worker.outbox.engine.database import Database
 from worker.outbox.lanes.processes import HEALTHY, Health, bury, renew
@@ -28,12 +29,13 @@ class Lease:
         *,
         threads: int,
         queues: Callable[[], Iterable[str] | None] = lambda: None,
+        hooked_ends: Ends | None = None,
         lease_s: float = 10.0,
         clock: Callable[[], float] = boot_clock,
         new_id: Callable[[], str] = lambda: secrets.token_hex(16),
     ):
         self._database, self._threads, self._lease_s = database, threads, lease_s
-        self._queues = queues
+        self._queues, self._hooked_ends = queues, hooked_ends
         self._clock, self._new_id = clock, new_id
         self._guard = threading.Lock()
         self._incarnation = new_id()
@@ -80,6 +82,7 @@ class Lease:
                 unusable=unusable,
                 queues=self._queues(),
                 health=health,
+                hooked_ends=self._hooked_ends,
             )
 
     def end(self) -> None:

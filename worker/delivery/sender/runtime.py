@@ -31,8 +31,8 @@ from worker.delivery.sender.lease import Lease
 from worker.delivery.sender.retry_hints import RetryHints
 from worker.delivery.sender.set_aside import SetAside
 from worker.delivery.sender.writer import Writer
+from worker.domain.callbacks.hook import Ends
 from worker.domain.content.address import Allowed
-from worker.domain.state import JobState
 from worker.domain.trace import Tracing
 from worker.outbox.commit.behind import Behind
 from worker.outbox.commit.commands import Happened
@@ -107,8 +107,8 @@ class Dependencies:
     probe: Callable[[str], None] | None = None
     resolver: Resolver | None = None
     """Names the members of departments and tags; None: the accounts' estimates count instead."""
-    reported: frozenset[JobState] = frozenset()
-    """The final states of jobs that application hooks ask for; empty: no event is stored for any job."""
+    hooked_ends: Ends = field(default_factory=dict)
+    """The ends of jobs for which the application has a hook; no event is stored for other ends."""
     tracing: Tracing | None = None
     """Writes a span for each call; None: none is written."""
     queues: Callable[[], Iterable[str] | None] = lambda: None
@@ -170,7 +170,7 @@ def _writer(dependencies: Dependencies, behind: Behind | None) -> Writer:
         died=dependencies.died,
         pause=dependencies.pause,
         probe=dependencies.probe,
-        reported=dependencies.reported,
+        hooked_ends=dependencies.hooked_ends,
         behind=behind,
         monotonic=dependencies.monotonic,
     )
@@ -223,6 +223,7 @@ def _lease(dependencies: Dependencies) -> Lease:
         dependencies.database,
         threads=dependencies.settings.threads,
         queues=dependencies.queues,
+        hooked_ends=dependencies.hooked_ends,
         lease_s=dependencies.settings.lease_s,
         clock=dependencies.life_clock,
         new_id=dependencies.new_id,

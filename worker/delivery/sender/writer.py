@@ -19,11 +19,11 @@ from typing import Any
 import structlog
 from sqlalchemy.exc import SQLAlchemyError
 
+from worker.domain.callbacks.hook import Ends
 from worker.domain.errors import WorkerError
 from worker.domain.outcome import Accepted, Unknown, Verdict
 from worker.domain.pacing.lane import LaneBlock, Success
 from worker.domain.settle import Policy
-from worker.domain.state import JobState
 from worker.outbox.commit.behind import Behind
 from worker.outbox.commit.commands import (
     LOST,
@@ -95,11 +95,11 @@ class Writer:
         died: Callable[[BaseException], None],
         pause: Callable[[float], None] = time.sleep,
         probe: Callable[[str], None] | None = None,
-        reported: frozenset[JobState] = frozenset(),
+        hooked_ends: Ends | None = None,
         behind: Behind | None = None,
         monotonic: Callable[[], float] = time.monotonic,
     ):
-        self._database, self._policy, self._reported = database, policy, reported
+        self._database, self._policy, self._hooked_ends = database, policy, hooked_ends
         self._tell, self._died, self._pause, self._probe = tell, died, pause, probe
         self._behind, self._monotonic = behind, monotonic
         self._queue: SimpleQueue[_Entry | None] = SimpleQueue()
@@ -280,7 +280,7 @@ class Writer:
         away = 0
         while True:
             try:
-                return commit(self._database, items, self._policy, happened, self._reported, lane_changes)
+                return commit(self._database, items, self._policy, happened, self._hooked_ends, lane_changes)
             except SQLAlchemyError as error:
                 if is_about_the_row(error):
                     raise

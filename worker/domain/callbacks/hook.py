@@ -10,6 +10,12 @@ from typing import Any
 
 from worker.domain.state import JobState, Labelled
 
+Ends = Mapping[str, frozenset[JobState]]
+"""Account -> the final states of its jobs for which a hook runs; those of `ANY_ACCOUNT` count for every account."""
+ANY_ACCOUNT = ""
+ENDED = frozenset(JobState) - {JobState.OPEN}
+ALL_ENDS: Ends = {ANY_ACCOUNT: ENDED}
+
 
 class EventKind(StrEnum):
     """What an event is about."""

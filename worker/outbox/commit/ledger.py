@@ -15,7 +15,7 @@ from sqlalchemy import Connection
 from uuid_utils import uuid7
 
 from worker.domain import settle
-from worker.domain.callbacks.hook import EventKind
+from worker.domain.callbacks.hook import ANY_ACCOUNT, Ends, EventKind
 from worker.domain.job import job_of, part_range
 from worker.domain.outcome import Accepted, Held, Partial, Progress, Unknown, Verdict
 from worker.domain.pacing.lane import LaneBlock, LaneEvent, Success
@@ -52,17 +52,17 @@ def commit(
     items: Sequence[Item],
     policy: Policy,
     collected: dict[Happened, None] | None = None,
-    reported: frozenset[JobState] = frozenset(),
+    hooked_ends: Ends | None = None,
     behind: list[LaneBlock | Success] | None = None,
 ) -> Committed:
     """Carries the items out in one transaction; retried inside when the database asks for it.
 
-    `collected` takes in what happened, over all tries. A job that ends in one of the `reported` states leaves an event
+    `collected` takes in what happened, over all tries. A job whose end is one of `hooked_ends` leaves an event
     for the application's hooks. Where another database has the lanes, `behind` gets what is to be written there.
     """
 
     def work(connection: Connection) -> Committed:
-        done = _carry_out(connection, database.now, items, policy, reported, leaves_lanes=behind is not None)
+        done = _carry_out(connection, database.now, items, policy, hooked_ends or {}, leaves_lanes=behind is not None)
         # As below; of several tries the last that had anything to say counts.
         if behind is not None and done.lane_changes:
             behind[:] = done.lane_changes
@@ -79,7 +79,7 @@ def _carry_out(
     now_sql: str,
     items: Sequence[Item],
     policy: Policy,
-    reported: frozenset[JobState],
+    hooked_ends: Ends,
     *,
     leaves_lanes: bool,
 ) -> Committed:
@@ -89,7 +89,7 @@ def _carry_out(
     parts, now, jobs, some_paused = lock_parts_now(connection, {item.part_id for item in items}, now_sql, moving)
     before = {part.id: part.state for part in parts.values()}
     reasons = {part.id: part.reason for part in parts.values()}
-    batch = Batch(now, policy, parts, before, reported=reported, some_paused=some_paused, reasons=reasons)
+    batch = Batch(now, policy, parts, before, hooked_ends=hooked_ends, some_paused=some_paused, reasons=reasons)
     if any(part.order_id for part in parts.values()):
         # Orders stay locked until the commit: two marks of one order cannot overtake each other, and the relay cannot
         # put a part to sleep while the one before it ends.
@@ -258,8 +258,9 @@ def _write(
 
 
 def _ends(batch: Batch, changed: Mapping[str, JobFacts]) -> list[dict[str, Any]]:
-    """An event for each job that ended in one of the states that application hooks are registered for."""
-    ended = [job for job in changed.values() if job.state in batch.reported]
+    """An event for each job whose end an application hook is registered for."""
+    ends = batch.hooked_ends
+    ended = [job for job in changed.values() if job.state in {*ends.get(ANY_ACCOUNT, ()), *ends.get(job.account, ())}]
     return [
         event_row(uuid7().hex, EventKind.JOB_DONE, batch.now, job_id=job.id, job_state=int(job.state)) for job in ended
     ]

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import Connection
 
+from worker.domain.callbacks.hook import Ends
 from worker.domain.outcome import Contradiction, Refusal
 from worker.domain.pacing.lane import LaneBlock, Success
 from worker.domain.settle import PartFacts, Policy
@@ -94,6 +95,7 @@ class JobFacts:
     id: str
     kind: str
     channel: str
+    account: str
     priority: int
     due_at: int
     asked: int
@@ -122,7 +124,7 @@ class JobFacts:
 
 @lru_cache(maxsize=8)
 def _select_jobs(dialect: Dialect) -> str:
-    fields = "id, kind, channel, priority, due_at, asked, state, finished_at, awaited, cancelled_at, "
+    fields = "id, kind, channel, account, priority, due_at, asked, state, finished_at, awaited, cancelled_at, "
     fields += ", ".join(COUNTER_NAMES)
     return f"select {fields} from {dialect.chosen('worker_jobs')}{dialect.in_order()}"
 
@@ -134,11 +136,13 @@ def lock_jobs(connection: Connection, ids: Iterable[str]) -> dict[str, JobFacts]
 
 
 def _job_facts(row: Sequence[Any]) -> JobFacts:
-    counters = dict(zip(COUNTER_NAMES, row[10:], strict=True))
-    cancelled = row[9] is not None
-    id, kind, channel, priority, due_at, asked, state, finished_at, awaited = row[:9]
-    state = JobState(state)
-    return JobFacts(id, kind, channel, priority, due_at, asked, state, finished_at, bool(awaited), cancelled, counters)
+    counters = dict(zip(COUNTER_NAMES, row[11:], strict=True))
+    cancelled = row[10] is not None
+    id, kind, channel, account, priority, due_at, asked, number, finished_at, awaited = row[:10]
+    state, awaited = JobState(number), bool(awaited)
+    return JobFacts(
+        id, kind, channel, account, priority, due_at, asked, state, finished_at, awaited, cancelled, counters
+    )
 
 
 def job_rows(jobs: Iterable[JobFacts]) -> list[dict[str, Any]]:
@@ -210,8 +214,8 @@ class Batch:
     waits_told: dict[str, str] = field(default_factory=dict)
     odd: list[tuple[str, str, str, Contradiction]] = field(default_factory=list)
     """Channel, account and part of answers that do not look as the vendor's page says, to be stored."""
-    reported: frozenset[JobState] = frozenset()
-    """The final states of jobs that leave an event for application hooks."""
+    hooked_ends: Ends = field(default_factory=dict)
+    """The ends of jobs that leave an event for application hooks."""
     some_paused: bool = False
     orders: OrderQueue | None = None
     """The locked orders of these parts; None: none of them has an order_key."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -10,10 +11,13 @@ from typing import Any
 
 from sqlalchemy import Connection, inspect
 
+from worker.domain.callbacks.hook import ALL_ENDS, Ends
+from worker.domain.state import JobState
 from worker.outbox import tables
 from worker.outbox.engine.bulk import ids_json, insert_rows
 from worker.outbox.engine.clock import SECOND
 from worker.outbox.engine.counting import count_row
+from worker.outbox.engine.database import Database
 from worker.outbox.engine.dialect import dialect_of
 from worker.outbox.engine.migrate import Release, this_release
 from worker.outbox.engine.sql import execute, read_now
@@ -92,6 +96,7 @@ def renew(
     unusable: str | None = None,
     queues: Iterable[str] | None = None,
     health: Health = HEALTHY,
+    hooked_ends: Ends | None = None,
 ) -> bool:
     """Writes one heartbeat; False: this incarnation counts as dead, and nothing may be marked under it any more."""
     taken = None if queues is None else ",".join(sorted(queues))
@@ -114,6 +119,7 @@ def renew(
         "host": host,
         "pid": pid,
         **told,
+        "hooked_ends": None if hooked_ends is None else _stored_ends(hooked_ends),
         "version": own.version,
         "revision": own.revision,
     }
@@ -194,6 +200,28 @@ def _process(
         age_us / SECOND,
         ended_at is not None,
     )
+
+
+def _stored_ends(ends: Ends) -> str:
+    return json.dumps({account: sorted(states) for account, states in ends.items()})
+
+
+def hooked_ends(database: Database, *, has_hooks: bool) -> Ends:
+    """The ends of jobs for which the worker processes have a hook; while none is alive, those of the last to start.
+
+    Where they do not say: all ends if the application has hooks, or none.
+    """
+    living = "select hooked_ends from worker_processes where ended_at is null"
+    last = "select hooked_ends from worker_processes order by started_at desc, id desc limit 1"
+    with database.reading() as connection:
+        rows = execute(connection, living).scalars().all() or execute(connection, last).scalars().all() or [None]
+    ends = defaultdict[str, frozenset[JobState]](frozenset)
+    for row in rows:
+        # A newer release may have states that this one does not know.
+        stored: Ends = (ALL_ENDS if has_hooks else {}) if row is None else json.loads(row)
+        for account, states in stored.items():
+            ends[account] |= frozenset(state for state in JobState if state in states)
+    return ends
 
 
 def unusable_accounts_told(processes: Iterable[Process]) -> dict[str, tuple[int, str]]:

@@ -65,6 +65,7 @@ events = table(
     Column("ended_at", BigInteger, doc="when it was done, parked or ignored; null before"),
     Index(PREFIX + "events_job", "job_id"),
     partial("events_due", "due_at", "id", where="state = 0"),
+    partial("events_first", "job_state", "due_at", "id", where="state = 0"),
     partial("events_running", "holder", where="holder is not null"),
     only_partial("events_parked", "id", where="state = 3"),
     by_state("events_parked", "id"),

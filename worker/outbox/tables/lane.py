@@ -121,6 +121,12 @@ processes = table(
     Column("version", Key(40), doc="the package's; null: an earlier release, which does not write it"),
     Column("revision", Key(32), doc="the newest revision of the tables that it knows; null with `version`"),
     Column("health", LongText(), doc="JSON list: what is wrong with it, as it judges itself; null: nothing"),
+    Column(
+        "hooked_ends",
+        LongText(),
+        doc="JSON: account (empty: every account) -> JobStates in which a job's end has a hook there; null: an earlier"
+        " release, which does not write it",
+    ),
 )
 
 leases = table(
