@@ -479,6 +479,23 @@ def test_an_error_of_ours_keeps_its_sentence(hall: MakeHall, site: Site, card: s
     assert here.event().error.startswith("JobNotFound: no job 'no-such-job'")
 
 
+@pytest.mark.parametrize("kind", ["async", "a generator"])
+def test_what_a_decorator_hides_fails_with_a_sentence(hall: MakeHall, site: Site, card: str, kind: str) -> None:
+    """Its own shape is right; that nothing ran is seen by what it returns."""
+
+    async def later(action: CardPressed, session: Session) -> None: ...
+
+    def piecemeal(action: CardPressed, session: Session) -> Any:
+        yield
+
+    inner = later if kind == "async" else piecemeal
+    here = hall(on_card_action(lambda action, session: inner(action, session)))
+    here.press(card)
+    here.turn()
+
+    assert ("the hook is async or a generator" in here.event().error, 0) == (True, here.event().state)
+
+
 def test_a_hook_that_wants_to_exit_ends_nothing(hall: MakeHall, card: str) -> None:
     """`sys.exit` in a hook is a failed run."""
 

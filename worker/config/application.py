@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import importlib
+import inspect
 import os
 import sys
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -23,18 +25,59 @@ def imported(setting: str, module: str) -> ModuleType:
     try:
         return importlib.import_module(module)
     except Exception as error:  # noqa: BLE001  whatever the application's module raises; its text may hold secrets
-        why = f"there is no module {error.name}" if isinstance(error, ModuleNotFoundError) else places_of(error)
+        if isinstance(error, ConfigurationError):  # of a function that was marked for us in a wrong way
+            why = str(error)
+        else:
+            why = f"there is no module {error.name}" if isinstance(error, ModuleNotFoundError) else places_of(error)
         raise ConfigurationError(f"{setting}: module {module} cannot be imported: {why}") from None
 
 
-def function_named(setting: str, path: str) -> Callable[..., Any]:
-    """The application's function that a setting names, `package.module:function`; ConfigurationError without it."""
+def function_named(setting: str, path: str, *takes: str) -> Callable[..., Any]:
+    """The application's function that a setting names, `package.module:function`; ConfigurationError without it.
+
+    `takes`: what it is called with, as `require_callable` has it.
+    """
     module, _, name = path.partition(":")
     found = getattr(imported(setting, module), name, None)
     if not callable(found):
         raise ConfigurationError(f"{setting}: module {module} holds no function {name}")
     function: Callable[..., Any] = found
+    require_callable(setting, function, *takes)
     return function
+
+
+def require_callable(what: str, function: Any, *takes: str) -> None:
+    """ConfigurationError where a call with these arguments cannot run the application's function to its end.
+
+    `takes` are the arguments' names; those behind a star are given by name.
+    """
+    names = getattr(function, "__module__", None), getattr(function, "__qualname__", type(function).__qualname__)
+    if (problem := _shape_problem(".".join(filter(None, names)), function, takes)) is not None:
+        raise ConfigurationError(f"{what}: {problem}")
+
+
+def _shape_problem(name: str, function: Any, takes: Sequence[str]) -> str | None:
+    if inspect.isclass(function) or not callable(function):
+        return f"{name} is no function; write def"
+    inner = function
+    while isinstance(inner, partial):
+        inner = inner.func
+    # Of an object that can be called its method says how it runs.
+    for code in (inner, type(inner).__call__):
+        if inspect.iscoroutinefunction(code) or inspect.isasyncgenfunction(code):
+            return f"{name} is async, and nothing would await it; write def, with asyncio.run(...) for what it awaits"
+        if inspect.isgeneratorfunction(code):
+            return f"{name} is a generator, so a call would run nothing of it; take yield out"
+    first_by_name = takes.index("*") if "*" in takes else len(takes)
+    try:
+        # Not of what a decorator wraps: the decorator may add arguments, or take some away.
+        signature = inspect.signature(function, follow_wrapped=False)
+        signature.bind(*takes[:first_by_name], **dict.fromkeys(takes[first_by_name + 1 :]))
+    except TypeError:
+        return f"{name} cannot be called with ({', '.join(takes)}); give it these parameters"
+    except ValueError:
+        return None  # written in C, it does not say what it takes
+    return None
 
 
 def places_of(error: BaseException, *, below: str = "") -> str:

@@ -13,13 +13,13 @@ the session happens once, however often the hook runs; anything else it does may
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar, overload
 
 from sqlalchemy.orm import Session
 
-from worker.config.application import imported
+from worker.config.application import imported, require_callable
 from worker.domain.callbacks.hook import (
     ANY_ACCOUNT,
     ENDED,
@@ -40,6 +40,12 @@ OnEvent = Callable[[CallbackReceived, Session], Any]
 F = TypeVar("F", bound=Callable[..., Any])
 
 _MARK = "__worker_hook__"
+_MARKS: Mapping[type[Heard], str] = {
+    CardPressed: "on_card_action",
+    JobDone: "on_job_done",
+    MessageReceived: "on_message",
+    CallbackReceived: "on_event",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,10 +139,15 @@ def on_event(function: OnEvent | None = None, *, accounts: Iterable[str] = (), e
 
 
 def _marked(function: F | None, listens: _Listens) -> Any:
-    """The function with its mark, or what marks one that is given later."""
+    """The function with its mark, or what marks one that is given later; ConfigurationError if it can be no hook."""
+    what = _MARKS[listens.event]
 
     def mark(given: F) -> F:
-        setattr(given, _MARK, listens)
+        require_callable(what, given, "event", "session")
+        try:
+            setattr(given, _MARK, listens)
+        except AttributeError:
+            raise ConfigurationError(f"{what}: {type(given).__name__} cannot be marked; write def") from None
         return given
 
     return mark if function is None else mark(function)

@@ -7,6 +7,7 @@ it can be written.
 
 from __future__ import annotations
 
+import inspect
 import json
 import random
 import threading
@@ -32,6 +33,7 @@ from worker.domain.callbacks.hook import (
     MessageReceived,
 )
 from worker.domain.callbacks.inbound import MESSAGE
+from worker.domain.errors import ConfigurationError
 from worker.domain.state import JobState
 from worker.domain.trace import HookRun, Tracing
 from worker.hooks.registry import ApplicationHooks
@@ -183,7 +185,7 @@ class HookRuns:
         # The session takes no connection before it is used, so a hook that begins with slow work holds no locks.
         with Session(self._database.engine) as session:
             for hook in hooks:
-                hook(session)
+                _require_run(hook(session))
             if not events.end_event(session.connection(), self._database.now, event, end):
                 raise LostRun
             session.commit()
@@ -215,6 +217,14 @@ class HookRuns:
         # What cannot be written now is kept, and written by the heartbeat's thread.
         with suppress(SQLAlchemyError):
             self.settle()
+
+
+def _require_run(result: object) -> None:
+    """ConfigurationError when a hook returned what has yet to run: behind a decorator its own shape is not seen."""
+    if inspect.isawaitable(result) or inspect.isgenerator(result) or inspect.isasyncgen(result):
+        if inspect.iscoroutine(result):
+            result.close()  # or Python warns that it was never awaited
+        raise ConfigurationError("the hook is async or a generator, so nothing of it ran; write def, without yield")
 
 
 def _left_us(event: Claimed) -> int:

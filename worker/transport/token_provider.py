@@ -157,7 +157,7 @@ def read(reply: Reply) -> TokenGranted | Unprovided:
 
 def load(place: str) -> Function:
     """The function that `token_provider` names; a ConfigurationError when it cannot be loaded."""
-    return function_named("token_provider", place)
+    return function_named("token_provider", place, "account", "*", "fresh")
 
 
 def _called(account: str, place: str, *, fresh: bool) -> TokenGranted | Unprovided:

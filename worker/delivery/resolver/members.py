@@ -174,4 +174,4 @@ def load_resolver(name: str) -> Resolver | None:
     """
     if not name:
         return None
-    return function_named("members_of", name)
+    return function_named("members_of", name, "account", "departments", "tags")
