@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from threading import Barrier
+from typing import Any
 
 import pytest
 
@@ -78,6 +80,43 @@ def test_an_unknown_name_costs_the_same_work() -> None:
     assert not passwords.is_right("nobody", PASSWORD)
     assert passwords.is_right("ada", PASSWORD)
     assert ["hash of ada", "hash of ada"] == computed
+
+
+@pytest.mark.parametrize("name", ["ada", "otto", "nobody", ""])
+def test_hashes_of_several_costs_tell_no_name(name: str) -> None:
+    """Each try pays for every cost once, in the same order; the right password opens its own name alone."""
+    computed: list[str] = []
+    hashes = {
+        "ada": "$argon2id$v=19$m=8,t=1,p=1$a$a",
+        "rita": "$argon2id$v=19$m=8,t=1,p=1$r$r",
+        "otto": "$argon2id$v=19$m=9,t=9,p=9$o$o",
+    }
+
+    def verify(known: str, password: str) -> bool:
+        computed.append(known)
+        return known == hashes.get(password)
+
+    opened = [who for who in ("ada", "rita", "otto") if Passwords(hashes, verify).is_right(name, who)]
+
+    costs = [known.rsplit("$", 2)[0] for known in computed]
+    assert [who for who in [name] if who in hashes] == opened
+    assert [hashes["ada"].rsplit("$", 2)[0], hashes["otto"].rsplit("$", 2)[0]] * 3 == costs
+
+
+def test_a_refusal_writes_the_same_rows_whatever_the_name(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A commit more for a user that there is would tell names by time."""
+    browser, commits, run = console(database), list[str](), database.run
+
+    def noted(work: Any) -> Any:
+        commits.append(name)
+        return run(work)
+
+    monkeypatch.setattr(database, "run", noted)
+    for name in ("ada", "nobody", "rita", "ghost"):
+        tried(browser, name, "wrong")
+
+    assert 1 == len(set(Counter(commits).values())), Counter(commits)
+    assert [("console.refused", who) for who in ("ada", "-", "rita", "-")] == audited(database)
 
 
 def test_a_session_gets_a_new_token_at_the_sign_in(database: Database) -> None:

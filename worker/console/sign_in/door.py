@@ -33,6 +33,8 @@ log = structlog.get_logger()
 
 YEAR_S = 31_536_000
 BACK = "/sign-in/oidc/back"
+NO_USER = "-"
+"""Stands in the audit for a name that no user has."""
 LIVE = "x-live"
 """The header of a request that a page makes by itself."""
 
@@ -146,9 +148,10 @@ class SignIn:
             log.warning("console_sign_in", outcome="too many tries", address=client)
             return self._form(visit, onward, "sign_in.too_many", 429)
         if not self._passwords.is_right(name, form.get("password", "")):
-            # An unknown name is not written down: it may be a password in the wrong field.
-            if name in self._settings.passwords:
-                self._note("console.refused", name, "password", client)
+            # An unknown name is not written down: it may be a password in the wrong field. That somebody tried is, lest
+            # the time of writing tell which names there are.
+            person = name if name in self._settings.passwords else NO_USER
+            self._note("console.refused", person, "password", client)
             return self._form(visit, onward, "sign_in.wrong", 403)
         self._tries.succeed(name, noted)
         return self._opened(request, visit, SignedIn(name, "password", self._proof(name)), onward)

@@ -1,4 +1,7 @@
-"""Passwords against their argon2id hashes. A name that there is not costs the same work as one that there is."""
+"""Passwords against their argon2id hashes. A name that there is not costs the same work as one that there is.
+
+Hashes of several costs (another release's, another tool's) would tell names by time, so a try pays for each cost once.
+"""
 
 from __future__ import annotations
 
@@ -21,14 +24,19 @@ class Passwords:
 
     def __init__(self, hashes: Mapping[str, str], verify: Verify | None = None):
         self._hashes, self._verify = hashes, verify or _argon2()
+        self._by_cost = {_cost(hashed): hashed for hashed in hashes.values()}
 
     def is_right(self, name: str, password: str) -> bool:
         """Whether this is the password of this name."""
-        known = self._hashes.get(name)
-        # Of an unknown name another hash is computed for nothing, lest the time tell which names there are.
-        compared = known or next(iter(self._hashes.values()))
-        matches = self._verify(compared, password[:MOST])
-        return matches and known is not None and len(password) <= MOST
+        own = self._hashes.get(name)
+        compared = self._by_cost if own is None else {**self._by_cost, _cost(own): own}
+        matching = [hashed for hashed in compared.values() if self._verify(hashed, password[:MOST])]
+        return own in matching and len(password) <= MOST
+
+
+def _cost(hashed: str) -> str:
+    """Returns the part of a hash that decides how long it takes: `$argon2id$v=19$m=65536,t=3,p=4`."""
+    return hashed.rsplit("$", 2)[0]
 
 
 def hash_password(password: str) -> str:
