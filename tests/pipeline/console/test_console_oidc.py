@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-from base64 import urlsafe_b64encode
+from base64 import b64decode, urlsafe_b64encode
 from typing import Any
-from urllib.parse import parse_qsl, urlencode, urlsplit
+from urllib.parse import parse_qs, parse_qsl, unquote, urlencode, urlsplit
 
 import pytest
 from joserfc import jwk
@@ -16,7 +16,8 @@ from tests.support.issuer import CLIENT, ISSUER, SECRET, FakeIssuer
 from worker.config.console import ConsoleSettings, OidcSettings
 from worker.console.app import guarded, new_token
 from worker.console.sign_in import SignIn
-from worker.console.sign_in.provider import KEPT_S, Provider
+from worker.console.sign_in.provider import AWAY_S, KEPT_S, Provider
+from worker.console.sign_in.tries import OF_AN_ADDRESS
 from worker.control.audit import list_audit
 from worker.outbox.engine.database import Database
 
@@ -106,6 +107,17 @@ def test_what_is_sent_to_the_provider(app: Any) -> None:
         assert queries[0][name] != queries[1][name]
 
 
+def test_the_provider_does_not_learn_which_page_is_looked_at(app: Any) -> None:
+    """A path names a job, and its query may name a person: the provider's logs have neither."""
+    address = Browser(app).get("/sign-in/oidc?next=/jobs%3Frecipient%3Dlihua").location
+
+    said = unquote(address)
+    assert not [word for word in ("jobs", "recipient", "lihua") if word in said]
+    assert not [
+        word for word in (b"jobs", b"lihua") if word in b64decode(dict(parse_qsl(urlsplit(address).query))["state"])
+    ]
+
+
 def test_the_secret_in_the_browser_is_not_the_one_of_before(app: Any, issuer: FakeIssuer) -> None:
     """A token that was put into the browser is neither that of the sign-in nor that of the session."""
     browser = Browser(app)
@@ -153,9 +165,14 @@ def test_a_wrong_state_is_refused(app: Any, issuer: FakeIssuer, state: str) -> N
 def test_a_state_cannot_be_given_another_end(app: Any, issuer: FakeIssuer) -> None:
     """Where the browser goes afterwards is part of what is checked."""
     browser = Browser(app)
-    back = issuer.sign_in(browser.get("/sign-in/oidc?next=/jobs").location)
+    sealed = parse_qs(urlsplit(issuer.sign_in(browser.get("/sign-in/oidc?next=/jobs").location)).query)
 
-    assert 403 == browser.get(back.replace("jobs", "evil")).status
+    for n in range(len(sealed["state"][0].rstrip("="))):
+        [state] = sealed["state"]
+        other = state[:n] + ("A" if state[n] != "A" else "B") + state[n + 1 :]
+        back = f"/sign-in/oidc/back?{urlencode({'code': sealed['code'][0], 'state': other})}"
+        assert 403 == browser.get(back).status
+    assert "/token" not in issuer.asked
 
 
 def test_a_code_is_worth_something_once(app: Any, issuer: FakeIssuer) -> None:
@@ -191,6 +208,9 @@ def test_a_stolen_code_needs_its_verifier(app: Any, issuer: FakeIssuer) -> None:
         {"aud": "another"},
         {"aud": None},
         {"aud": [CLIENT, "another"], "azp": "another"},
+        {"aud": [CLIENT, "another"]},
+        {"aud": ["another", CLIENT], "azp": None},
+        {"aud": CLIENT, "azp": "another"},
         {"exp": 1_700_000_000},
         {"exp": None},
         {"iat": 1_900_000_000},
@@ -201,6 +221,7 @@ def test_a_stolen_code_needs_its_verifier(app: Any, issuer: FakeIssuer) -> None:
         {"email": "a\x00da"},
         {"email": "a" * 129},
         {"email_verified": False},
+        {"email_verified": None},
         {"email_verified": "false"},
     ],
     ids=str,
@@ -210,6 +231,62 @@ def test_a_token_that_says_something_else_is_refused(app: Any, issuer: FakeIssue
     issuer.claims.update(claims)
 
     assert 403 == enter(app, issuer).status
+
+
+@pytest.mark.parametrize("claims", [{"aud": [CLIENT]}, {"aud": [CLIENT, "another"], "azp": CLIENT}], ids=str)
+def test_a_token_that_was_made_for_us_among_others_is_taken(
+    app: Any, issuer: FakeIssuer, claims: dict[str, Any]
+) -> None:
+    """It says so."""
+    issuer.claims.update(claims)
+
+    assert 303 == enter(app, issuer).status
+
+
+def test_another_claim_than_the_email_needs_no_verified_one(
+    database: Database, issuer: FakeIssuer, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What a person cannot choose, such as the provider's own id of them."""
+    monkeypatch.setenv("CONSOLE_SECRET", SECRET)
+    app = app_of(database, issuer, clock, oidc={**OIDC, "claim": "oid"})
+    issuer.claims.update({"oid": "ada", "email_verified": None})
+
+    assert 303 == enter(app, issuer).status
+
+
+def test_a_stranger_has_few_codes_exchanged(app: Any, issuer: FakeIssuer, clock: Clock) -> None:
+    """One for each way through the provider's page, and so many from an address: each is a call with our secret."""
+    browser = Browser(app, client="10.0.0.1")
+
+    shown = []
+    for _ in range(OF_AN_ADDRESS + 2):
+        back = issuer.sign_in(browser.get("/sign-in/oidc").location).replace("=code", "=forged")
+        shown += [browser.get(back).status for _ in range(3)]
+
+    assert OF_AN_ADDRESS == issuer.asked.count("/token")
+    assert {403, 429} == set(shown)
+    assert 429 == enter(app, issuer, Browser(app, client="10.0.0.1")).status
+    assert 303 == enter(app, issuer, Browser(app, client="10.0.0.2")).status
+
+
+def test_many_persons_of_one_address_sign_in(app: Any, issuer: FakeIssuer) -> None:
+    """What ends well is not counted."""
+    shown = [enter(app, issuer, Browser(app, client="10.0.0.1")).status for _ in range(OF_AN_ADDRESS + 2)]
+
+    assert {303} == set(shown)
+
+
+def test_a_provider_that_is_away_is_not_asked_by_every_browser(app: Any, issuer: FakeIssuer, clock: Clock) -> None:
+    """Some seconds pass before the next is let through, and the first that finds it back ends that."""
+    issuer.is_away = True
+    shown = [Browser(app).get("/sign-in/oidc").status for _ in range(20)]
+    asked = len(issuer.asked)
+    issuer.is_away = False
+    soon = Browser(app).get("/sign-in/oidc").status
+    clock.now += AWAY_S
+
+    assert ({503}, 1, 503) == (set(shown), asked, soon)
+    assert 303 == enter(app, issuer).status
 
 
 def test_a_token_that_another_key_signed_is_refused(app: Any, issuer: FakeIssuer) -> None:

@@ -15,7 +15,7 @@ from tests.support.browser import Browser, Shown
 from worker.config.settings import Settings
 from worker.console import SignInLink, Site, console_app
 from worker.console.sign_in.passwords import Passwords
-from worker.console.sign_in.tries import OF_A_NAME, OF_AN_ADDRESS, WITHIN_S, Tries
+from worker.console.sign_in.tries import OF_A_NAME, OF_AN_ADDRESS, WITHIN_S, Tries, of_password
 from worker.control.audit import list_audit
 from worker.delivery.maintenance.housekeeping import Housekeeping
 from worker.outbox.engine.clock import DrivenClock
@@ -247,13 +247,61 @@ def test_passwords_are_not_guessed_for_long(database: Database, driven_clock: Dr
     assert 303 == tried(Browser(app, client="10.0.1.1"), "ada", PASSWORD).status
 
 
+def test_strangers_keep_nobody_out_of_their_own_browser(database: Database) -> None:
+    """Ten wrong tries for a name hold up those who were never there; a browser of hers has tries of its own."""
+    app = console_app(site=site_of(database, users=users()))
+    hers = signed_in(Browser(app, client="10.0.0.1"))
+    hers.submit(hers.get("/"), "/sign-out")
+
+    for n in range(OF_A_NAME):
+        tried(Browser(app, client=f"10.0.1.{n}"), "ada", "wrong")
+    for n in range(OF_AN_ADDRESS):
+        tried(Browser(app, client="10.0.0.1"), f"name{n}", "wrong")
+
+    assert 429 == tried(Browser(app, client="10.0.2.1"), "ada", PASSWORD).status
+    assert 303 == tried(hers, "ada", PASSWORD).status
+
+
+def test_a_stolen_browser_guesses_no_more_than_others(database: Database) -> None:
+    """What it keeps is worth ten tries, for its own name and the password of now alone."""
+    app = console_app(site=site_of(database, users=users()))
+    hers, thief = signed_in(Browser(app)), Browser(app, client="10.0.0.9")
+    thief.cookies = {name: value for name, value in hers.cookies.items() if name.endswith("known")}
+    kept = dict(thief.cookies)
+
+    states = [tried(thief, "ada", "wrong").status for _ in range(OF_A_NAME + 1)]
+    for name in ("rita", "ada"):
+        for n in range(OF_A_NAME):
+            tried(Browser(app, client=f"10.0.1.{n}"), name, "wrong")
+
+    assert [403] * OF_A_NAME + [429] == states
+    assert 429 == tried(thief, "rita", PASSWORD).status, "a name that did not sign in there"
+    changed = {**users(), "ada": {**users()["ada"], "password": hashed("another password")}}
+    other = Browser(console_app(site=site_of(database, users=changed)), client="10.0.2.1")
+    other.cookies = kept
+    assert 429 == tried(other, "ada", "another password").status, "a password of before"
+
+
+@pytest.mark.parametrize("forged", ["", "x", "a" * 43 + "." + "0" * 64, "票." + "0" * 64])
+def test_a_browser_cannot_say_by_itself_that_it_is_known(database: Database, forged: str) -> None:
+    """Its cookie is a hash that only this installation can make."""
+    app = console_app(site=site_of(database, users=users()))
+    for n in range(OF_A_NAME):
+        tried(Browser(app, client=f"10.0.1.{n}"), "ada", "wrong")
+
+    browser = Browser(app, client="10.0.2.1")
+    browser.cookies["worker-console-known"] = forged
+
+    assert 429 == tried(browser, "ada", PASSWORD).status
+
+
 def test_tries_at_once_are_all_counted(database: Database) -> None:
     """None of them is let through because the others have not ended: they are written before they are counted."""
     tries, together = Tries(database), Barrier(8)
 
     def try_once(n: int) -> bool:
         together.wait(60)
-        return tries.begin("ada", f"10.0.0.{n}") is not None
+        return tries.begin(of_password("ada", f"10.0.0.{n}")) is not None
 
     with ThreadPoolExecutor(8) as threads:
         let_through = sum(threads.map(try_once, range(4 * 8)))

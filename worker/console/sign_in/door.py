@@ -17,7 +17,9 @@ from worker.config.console import EVERY_ACCOUNT, ConsoleSettings
 from worker.console.guard import FROM_PROXY
 from worker.console.page import Forbidden, Moved, NotFound, View
 from worker.console.rendering import address
+from worker.console.sign_in import tries
 from worker.console.sign_in.cookie import derived, give_token, token_of
+from worker.console.sign_in.known import known_browser, remember_browser
 from worker.console.sign_in.link import SignInLink
 from worker.console.sign_in.passwords import Passwords
 from worker.console.sign_in.provider import LONGEST_NAME, NotVouchedFor, Provider
@@ -142,19 +144,26 @@ class SignIn:
         if self._passwords is None:
             raise NotFound
         name, onward = form.get("name", "").strip()[:LONGEST_NAME], form.get("next", "/")
-        client = request.client.host if request.client else ""
-        noted = self._tries.begin(name, client)
+        client, hashed_password = _client(request), self._settings.passwords.get(name)
+        browser = known_browser(request, name, hashed_password)
+        counts = tries.of_known_browser(browser) if browser else tries.of_password(name, client)
+        noted = self._tries.begin(counts)
         if noted is None:
-            log.warning("console_sign_in", outcome="too many tries", address=client)
-            return self._form(visit, onward, "sign_in.too_many", 429)
+            return self._too_many(visit, client, onward)
         if not self._passwords.is_right(name, form.get("password", "")):
-            # An unknown name is not written down: it may be a password in the wrong field. That somebody tried is, lest
-            # the time of writing tell which names there are.
-            person = name if name in self._settings.passwords else NO_USER
+            # An unknown name is not written down: it may be a password in the wrong field. The try is, lest the time of
+            # writing tell which names there are.
+            person = NO_USER if hashed_password is None else name
             self._note("console.refused", person, "password", client)
             return self._form(visit, onward, "sign_in.wrong", 403)
-        self._tries.succeed(name, noted)
-        return self._opened(request, visit, SignedIn(name, "password", self._proof(name)), onward)
+        self._tries.succeed(counts, noted)
+        response = self._opened(request, visit, SignedIn(name, "password", self._proof(name)), onward)
+        remember_browser(request, response, name, self._settings.passwords[name], self._new_token())
+        return response
+
+    def _too_many(self, visit: Visit, client: str, onward: str) -> View:
+        log.warning("console_sign_in", outcome="too many tries", address=client)
+        return self._form(visit, onward, "sign_in.too_many", 429)
 
     def _by_link(self, request: Request, visit: Visit, form: QueryParams) -> View | Response:
         if self._link is None or not self._link.take(request.query_params.get("token", "")):
@@ -180,12 +189,22 @@ class SignIn:
     def _from_provider(self, request: Request, visit: Visit, form: QueryParams) -> View | Response:
         if self._provider is None:
             raise NotFound
-        code, state = request.query_params.get("code", ""), request.query_params.get("state", "")
+        code, state, client = (
+            request.query_params.get("code", ""),
+            request.query_params.get("state", ""),
+            _client(request),
+        )
+        counts = tries.of_exchange(visit.token, client)
         try:
-            person, onward = self._provider.person(visit.token, _back(request), code, state)
+            onward = self._provider.onward(visit.token, state)
+            # Each exchange is a call with the client's secret, which strangers must not have made by the thousand.
+            if (noted := self._tries.begin(counts)) is None:
+                return self._too_many(visit, client, onward)
+            person = self._provider.person(visit.token, _back(request), code)
         except NotVouchedFor as error:
             log.warning("console_sign_in", outcome="not vouched for", error=str(error))
             return self._form(visit, "/", "sign_in.not_vouched_for", 403)
+        self._tries.succeed(counts, noted)
         signed = SignedIn(person, "oidc")
         if self._role(signed) is None:
             self._note("console.refused", person, "oidc", "")
@@ -196,7 +215,7 @@ class SignIn:
         """Signs a person in: with a new token, while the one of before opens nothing any more."""
         self._sessions.end(visit.token)
         token = self._sessions.open(signed)
-        self._note("console.sign_in", signed.person, signed.way, request.client.host if request.client else "")
+        self._note("console.sign_in", signed.person, signed.way, _client(request))
         response = _sent_to(request, own_path(onward))
         give_token(request, response, token, self._settings.session_s)
         return response
@@ -226,6 +245,10 @@ def _choose(request: Request, visit: Visit, form: QueryParams) -> Response:
             CHOICES, f"{lang}.{theme}", YEAR_S, path=path, secure=is_secure, httponly=True, samesite="lax"
         )
     return response
+
+
+def _client(request: Request) -> str:
+    return request.client.host if request.client else ""
 
 
 def _sent_to(request: Request, moved: Moved) -> Response:

@@ -1,17 +1,18 @@
 """An OpenID Connect provider: the address to send a browser to, and who it says came back.
 
-Authorization code with PKCE, state and nonce. All three are derived from the token in the browser's cookie, made anew
-for each sign-in, so that nothing is stored, and a code, a state or an ID token of another browser is worth nothing.
+Authorization code with PKCE, state and nonce. All three take the token in the browser's cookie, made anew for each
+sign-in, so that nothing is stored, and a code, a state or an ID token of another browser is worth nothing. The state
+is sealed: the provider and its logs do not learn which page is looked at.
 """
 
 from __future__ import annotations
 
+import os
 import ssl
 import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from hmac import compare_digest
 from typing import Any
 
 import truststore
@@ -21,11 +22,15 @@ from requests.adapters import BaseAdapter, HTTPAdapter
 from worker.config.console import OidcSettings
 from worker.console.sign_in.cookie import derived
 from worker.console.sign_in.passwords import needs_extra
+from worker.crypto.seal import NONCE_BYTES, seal, unseal
 
 TIMEOUT = (5.0, 10.0)
 """Seconds to connect, and between two pieces of an answer."""
-KEPT_S, AGAIN_S = 3_600.0, 60.0
-"""How long the provider's addresses and keys are kept, and how soon they may be asked for again for a new key."""
+KEPT_S, AGAIN_S, AWAY_S = 3_600.0, 60.0, 5.0
+"""How long the provider's addresses and keys are kept; how soon they may be asked for again for a new key; and how soon
+after it gave none."""
+STATE, SHORTEST_STATE = "oidc state", 64
+"""What a state is sealed for, and the characters to which it is filled up, so that its length tells no page."""
 ALGORITHMS = ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512")
 """Of signatures with a public key: a token that is signed with anything else says nothing."""
 LEEWAY_S = 60
@@ -57,6 +62,7 @@ class Provider:
         *,
         transport: BaseAdapter | None = None,
         now: Callable[[], float] = time.time,
+        entropy: Callable[[int], bytes] = os.urandom,
     ):
         """`transport`: what carries the requests to the provider; by default the network."""
         try:
@@ -64,10 +70,12 @@ class Provider:
         except ImportError:
             raise needs_extra("sign-ins by OpenID Connect") from None
         self._settings, self._transport, self._now = settings, transport or _SystemTrust(), now
+        self._entropy = entropy
         self._session_class = OAuth2Session
         self._secret = settings.client_secret and settings.client_secret.read("console.oidc.client_secret")
         self._guard = threading.Lock()
         self._kept: _Known | None = None
+        self._away_until = 0.0
 
     def address(self, token: str, back: str, onward: str) -> str:
         """Where to send a browser with this token; `back`: our own address to which the provider sends it back."""
@@ -75,22 +83,26 @@ class Provider:
         with self._session(back) as session:
             url, _ = session.create_authorization_url(
                 known.authorization_endpoint,
-                state=f"{derived(token, 'state ' + onward)}.{onward}",
+                state=seal(onward.ljust(SHORTEST_STATE), secret=token, context=STATE, nonce=self._entropy(NONCE_BYTES)),
                 nonce=derived(token, "nonce"),
                 code_verifier=derived(token, "verifier"),
             )
         return str(url)
 
-    def person(self, token: str, back: str, code: str, state: str) -> tuple[str, str]:
-        """The person who came back with this code, and where they wanted to go; NotVouchedFor if it is not certain."""
-        given, _, onward = state.partition(".")
-        if not compare_digest(given.encode(), derived(token, "state " + onward).encode()):
+    def onward(self, token: str, state: str) -> str:
+        """Returns where the browser that came back wanted to go; NotVouchedFor where it was not sent by us."""
+        found = unseal(state, secret=token, context=STATE)
+        if found is None:
             raise NotVouchedFor("state")
+        return found.rstrip()
+
+    def person(self, token: str, back: str, code: str) -> str:
+        """Asks the provider who came back with this code; NotVouchedFor if it is not certain."""
         from authlib.common.errors import AuthlibBaseError
         from joserfc.errors import JoseError
 
         try:
-            return self._named(self._claims(token, back, code)), onward
+            return self._named(self._claims(token, back, code))
         except (AuthlibBaseError, JoseError, RequestException, ValueError, KeyError, TypeError) as error:
             # By its class: its text may quote a token.
             raise NotVouchedFor(type(error).__name__) from None
@@ -126,7 +138,9 @@ class Provider:
             iat={"essential": True},
             nonce={"essential": True, "value": nonce},
         ).validate(claims)
-        if claims.get("azp", client) != client:
+        # A token for several has to say whom it was given to: any of the others could pass theirs on.
+        is_shared = isinstance(claims["aud"], list) and len(claims["aud"]) > 1
+        if claims.get("azp", None if is_shared else client) != client:
             raise NotVouchedFor("azp")
         return dict(claims)
 
@@ -134,7 +148,8 @@ class Provider:
         name = claims[self._settings.claim]
         if not isinstance(name, str) or not 0 < len(name) <= LONGEST_NAME or not name.isprintable():
             raise NotVouchedFor("claim")
-        if self._settings.claim == "email" and claims.get("email_verified", True) is not True:
+        # Without it anyone may have typed it: a provider that does not say takes another claim.
+        if self._settings.claim == "email" and claims.get("email_verified") is not True:
             raise NotVouchedFor("email_verified")
         return name
 
@@ -142,7 +157,11 @@ class Provider:
         """The provider's addresses and keys, asked for again when they are older; NotVouchedFor where it is away."""
         with self._guard:
             if self._kept is None or self._now() - self._kept.read_at > at_most_s:
+                if self._now() < self._away_until:
+                    raise NotVouchedFor("away")
+                self._away_until = self._now() + AWAY_S
                 self._kept = self._asked()
+                self._away_until = 0.0
             return self._kept
 
     def _asked(self) -> _Known:

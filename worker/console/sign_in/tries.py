@@ -1,8 +1,11 @@
-"""How often a sign-in may be tried: for one name, and from one address, in all processes together."""
+"""How often a sign-in may be tried: for one name, and from one address, in all processes together.
+
+A browser in which the person has signed in before has tries of its own. What a provider is asked is counted, too.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from hashlib import sha256
 from ipaddress import IPv6Address, ip_network
 
@@ -13,6 +16,23 @@ from worker.outbox.engine.database import Database
 WITHIN_S = 900
 OF_A_NAME, OF_AN_ADDRESS = 10, 30
 """Tries without success in `WITHIN_S`; a further one is refused before its password is looked at."""
+Counts = Mapping[str, int]
+"""What a try is counted for, as hashes: what is typed as a name may be a password; and how many each may have."""
+
+
+def of_password(name: str, address: str) -> Counts:
+    """Returns the counts of a try by name and password."""
+    return {_hashed(f"name {name}"): OF_A_NAME, _address(address): OF_AN_ADDRESS}
+
+
+def of_known_browser(id_: str) -> Counts:
+    """Returns the counts of a try in a browser in which this person has signed in before."""
+    return {_hashed(f"browser {id_}"): OF_A_NAME}
+
+
+def of_exchange(token: str, address: str) -> Counts:
+    """Returns the counts of a code that a provider is asked about: once for each way through the provider's page."""
+    return {_hashed(f"exchange {token}"): 1, _address(address): OF_AN_ADDRESS}
 
 
 class Tries:
@@ -21,35 +41,32 @@ class Tries:
     def __init__(self, database: Database):
         self._database = database
 
-    def begin(self, name: str, address: str) -> list[str] | None:
+    def begin(self, counts: Counts) -> list[str] | None:
         """Notes a try; returns the ids of its rows, None where there were too many."""
-        subjects = _subjects(name, address)
         # Looked at before anything is written, so that a flood of tries leaves no more rows than are let through.
-        if not self._has_room(subjects, for_one_more=True):
+        if not self._has_room(counts, for_one_more=True):
             return None
         now_sql = self._database.now
         # Written before it is counted, in a transaction of its own: of tries at once each sees the others.
-        noted = self._database.run(lambda connection: rows.note_tries(connection, now_sql, subjects))
-        return noted if self._has_room(subjects, for_one_more=False) else None
+        noted = self._database.run(lambda connection: rows.note_tries(connection, now_sql, list(counts)))
+        return noted if self._has_room(counts, for_one_more=False) else None
 
-    def _has_room(self, subjects: tuple[str, str], *, for_one_more: bool) -> bool:
+    def _has_room(self, counts: Counts, *, for_one_more: bool) -> bool:
         with self._database.reading() as connection:
-            found = rows.count_tries(connection, self._database.now, subjects, WITHIN_S)
-        of_name, of_address = (found[subject] + for_one_more for subject in subjects)
-        return of_name <= OF_A_NAME and of_address <= OF_AN_ADDRESS
+            found = rows.count_tries(connection, self._database.now, list(counts), WITHIN_S)
+        return all(found[subject] + for_one_more <= most for subject, most in counts.items())
 
-    def succeed(self, name: str, noted: Sequence[str]) -> None:
-        """Forgets this try and all for its name.
+    def succeed(self, counts: Counts, noted: Sequence[str]) -> None:
+        """Forgets this try, and all of the name or browser that it was for, which stands first.
 
         Others from its address stay, lest a person with a password guess those of others between two sign-ins.
         """
-        subject, _ = _subjects(name, "")
+        subject = next(iter(counts))
         self._database.run(lambda connection: rows.forget_tries(connection, noted, subject))
 
 
-def _subjects(name: str, address: str) -> tuple[str, str]:
-    """Hashes: what is typed as a name may be a password."""
-    return _hashed(f"name {name}"), _hashed(f"address {_network(address)}")
+def _address(address: str) -> str:
+    return _hashed(f"address {_network(address)}")
 
 
 def _hashed(text: str) -> str:
