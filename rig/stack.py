@@ -206,13 +206,20 @@ class Stack:
 
     # -- processes ----------------------------------------------------------------------------------------------------
 
-    def worker(self, *, threads: int = 8, loglevel: str = "INFO", options: tuple[str, ...] = ()) -> Any:
+    def worker(
+        self,
+        *,
+        threads: int = 8,
+        loglevel: str = "INFO",
+        options: tuple[str, ...] = (),
+        env: Mapping[str, str] | None = None,
+    ) -> Any:
         """A plain worker: Celery's own command, or `worker up` when embedded."""
         if self.broker == "embedded":
             return self.process("worker.cli", "up", "--threads", str(threads), "--loglevel", loglevel)
         name = f"w{len(self.processes)}-{secrets.token_hex(2)}@test"
         base = ("-A", "worker.service.celery_app", "worker", "-P", "threads", "-c", str(threads), "-n", name)
-        return self.process("celery", *base, "--loglevel", loglevel, *options)
+        return self.process("celery", *base, "--loglevel", loglevel, *options, env=env)
 
     def process(self, *command: str, env: Mapping[str, str] | None = None) -> Process:
         """`python -m COMMAND` with this installation's settings; its output goes to a log file in the folder."""

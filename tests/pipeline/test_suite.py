@@ -554,18 +554,15 @@ def test_an_exchange_waits_for_the_first_ticket(here: SuiteSite) -> None:
 
 
 def test_a_code_that_came_while_the_database_was_away_is_kept(here: SuiteSite) -> None:
-    """Also where another process leads by then: the vendor gives it once."""
+    """The vendor gives it once."""
     here.act("ticket")
     here.act("authorise", corpid="wwacme", agentid=7)
-    runtime, leads = here.site.runtime, [True]
-    exchanges = CodeExchanges(
-        runtime.database, runtime.accounts, runtime.tokens, runtime.transport, leads=lambda: leads[0]
-    )
+    runtime = here.site.runtime
+    exchanges = CodeExchanges(runtime.database, runtime.accounts, runtime.tokens, runtime.transport)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(grants, "settle", _away)
         with pytest.raises(OperationalError):
             exchanges.turn()
-    leads[0] = False
     exchanges.turn()
     here.exchange()
 

@@ -1,7 +1,8 @@
 """A worker in which one thing stops for ever: `python -m tests.process.stuck_worker FOLDER WHAT THREADS`; tests only.
 
-It is a loop by its name, `writer`, or `senders`, who then take doorbells and send nothing. It stops at its next turn
-once the folder holds `armed`, and leaves `stopped` there.
+It is a loop by its name, `writer`, or `senders`, who then take doorbells and send nothing; or `relay raises`, whose
+turns end in an error that nobody foresaw. It stops at its next turn once the folder holds `armed`, and leaves `stopped`
+there.
 """
 
 from __future__ import annotations
@@ -15,12 +16,13 @@ from typing import Any
 
 from rig.names import own_name
 from worker.config.settings import load_settings
+from worker.delivery.scheduler.due_lanes import DueLanes
 from worker.service import lifecycle
 from worker.service.celery_app import make_app, start_worker
 from worker.service.lifecycle import Replacements
 from worker.service.loop import Loop
 
-WRITER, SENDERS = "writer", "senders"
+WRITER, SENDERS, RELAY_RAISES = "writer", "senders", "relay raises"
 
 
 class Stop:
@@ -63,6 +65,14 @@ def main(folder: str, what: str, threads: int) -> int:
         if what == WRITER and reached == "after_record":
             stop.here()
 
+    def raising(due_lanes: DueLanes) -> None:
+        if what == RELAY_RAISES and stop:
+            stop.tell()
+            raise KeyError("nobody foresaw this")
+        gather(due_lanes)
+
+    gather = DueLanes.gather
+    DueLanes.gather = raising  # type: ignore[method-assign]
     app = make_app(load_settings(), Replacements(probe=probe))
     rings = app.worker_process.ring
 

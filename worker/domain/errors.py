@@ -48,6 +48,15 @@ class FileGone(WorkerError):
     """A file that a job holds is not stored any more; no later try finds it."""
 
 
+class NotPublished(OSError):
+    """The broker has not taken all messages of a round: it is away or blocked, or refuses them. The text says which."""
+
+    def __init__(self, text: str, left: Sequence[Any] = ()):
+        super().__init__(text)
+        self.left = left
+        """What was to be published, and may not have been."""
+
+
 class RetryTransaction(WorkerError):
     """The database asked to run the whole transaction again: roll back and start over; nothing was enqueued.
 

@@ -1,12 +1,13 @@
 """Offers due events: publishes their ids, no more than the hook threads of all processes can take.
 
-Run by the process that leads the relay.
+Run by the one process that has their lease.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+from worker.domain.errors import NotPublished
 from worker.outbox.engine.clock import micros
 from worker.outbox.engine.database import Database
 from worker.outbox.jobs import events
@@ -45,7 +46,12 @@ class HookOffers:
             # Committed before published, so that an id which the broker loses is offered again.
             note, wait = self._database.now, self._offer_us
             self._database.run(lambda connection: events.offer_events(connection, note, ids, wait))
-            self._publish(ids)
+            try:
+                self._publish(ids)
+            except NotPublished as error:
+                left = error.left
+                self._database.run(lambda connection: events.offer_events(connection, note, left, 0))
+                raise
         return len(ids)
 
     def _look(self) -> None:

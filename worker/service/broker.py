@@ -74,6 +74,8 @@ class BrokerLine:
         self._confirms: Confirms | None = None
         self._alarm = Alarm()
         self.away = False
+        self.why = ""
+        """The class of the error with which it went away, or that it is blocked."""
 
     def open(self) -> bool:
         """True when there is a producer that may publish; tries the broker at most once a call."""
@@ -86,6 +88,7 @@ class BrokerLine:
             self._failed(error)
             return False
         if self._alarm.blocked:
+            self.why = "blocked"
             self._say_away("broker_blocked")
             return False
         if self.away:
@@ -166,7 +169,8 @@ class BrokerLine:
         self._producer = Producer(channel, auto_declare=False)
 
     def _failed(self, error: BaseException) -> None:
-        self._say_away("broker_away", error=type(error).__name__)
+        self.why = type(error).__name__
+        self._say_away("broker_away", error=self.why)
         self.close()
 
     def _say_away(self, event: str, **fields: str) -> None:

@@ -15,6 +15,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from worker.domain.errors import AccountsUnread, RetryTransaction
 from worker.outbox.lanes.processes import Health
 from worker.service.loop import Loop
+from worker.service.rabbitmq import RECONNECT_S
 
 STUCK_S = 20.0
 """Seconds that one turn of a loop, or one commit, may take; the connection to a host that vanished ends within 15."""
@@ -22,8 +23,6 @@ LONG_S = 600.0
 """The same of loops whose turns may be long, and of doorbells that a thread has in hand."""
 STALLED_S = 30.0
 """Seconds for which parts may be due that no process takes, while this process marks none."""
-RECONNECT_S = 30.0
-"""Seconds until Celery's next try to reach a broker that was away, at most."""
 LATE_S = 7.0
 """Seconds by which a heartbeat may be late; what held it up for longer may have held up the other threads, too."""
 PROMPT = ("relay", "full_scan", "recovery", "hooks")

@@ -1,22 +1,24 @@
-"""The application's hooks in one worker process: the relay's leader offers events, any process may take and run one."""
+"""The application's hooks in one worker process: one process with hooks offers events, any may take and run one."""
 
 from __future__ import annotations
 
 import random
 import time
-from collections.abc import Callable
 from typing import Any
 
 from worker.accounts.current import configure
+from worker.delivery.sender.lease import Leadership
 from worker.delivery.sender.runtime import Runtime
 from worker.hooks.offers import HookOffers
 from worker.hooks.registry import ApplicationHooks
 from worker.hooks.runs import HookRuns, hook_threads
-from worker.service.publisher import EventDoorbells
+from worker.service.publisher import BROKER_AWAY_S, EventDoorbells
+
+LEASE = "hooks"
 
 
 class HookService:
-    """Offers events while this process leads the relay, and runs the hooks of events that it takes."""
+    """Offers events while this process has the lease of that, and runs the hooks of events that it takes."""
 
     def __init__(
         self,
@@ -25,10 +27,17 @@ class HookService:
         runtime: Runtime,
         hooks: ApplicationHooks,
         *,
-        leads: Callable[[], bool],
         rng: random.Random,
     ):
-        self._doorbells, self._leads, self._settings = EventDoorbells(app, prefix), leads, runtime.settings
+        self._doorbells, self._settings = EventDoorbells(app, prefix), runtime.settings
+        # Not the relay's leader: that process may have no hooks.
+        self.leadership = Leadership(
+            runtime.database,
+            LEASE,
+            holder=lambda: runtime.lease.incarnation,
+            lease_s=runtime.settings.lease_s,
+            monotonic=runtime.monotonic,
+        )
         # A hook may enqueue jobs; they are checked by this worker's accounts.
         configure(runtime.accounts)
         self._offers = HookOffers(
@@ -49,12 +58,18 @@ class HookService:
         )
 
     def turn(self) -> float:
-        """Offers due events while this process leads the relay; returns the seconds until the next turn."""
-        if not self._leads():
-            return self._settings.lease_s / 10
+        """Offers due events while this process has the lease; returns the seconds until the next turn."""
         if not self._doorbells.ready():
-            return 0.5
-        return self._settings.poll_s if self._offers.turn() else self._settings.idle_poll_s
+            self.leadership.hold_back(self._doorbells.problem)
+            return BROKER_AWAY_S
+        self.leadership.has_means()
+        if not self.leadership.lead():
+            self.leadership.passed()
+            return self._settings.lease_s / 10
+        with self.leadership.trying():
+            offered = self._offers.turn()
+        (self.leadership.succeeded if offered else self.leadership.passed)()
+        return self._settings.poll_s if offered else self._settings.idle_poll_s
 
     def close(self) -> None:
         """Closes the connection to the broker."""

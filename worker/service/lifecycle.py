@@ -34,6 +34,7 @@ from worker.delivery.resolver.members import load_resolver
 from worker.delivery.scheduler.fair_share import Sharing
 from worker.delivery.scheduler.relay import Relay, RelayTimes
 from worker.delivery.sender.batch import BatchSender
+from worker.delivery.sender.lease import Leadership
 from worker.delivery.sender.runtime import Dependencies, Runtime, build_runtime
 from worker.domain.errors import ConfigurationError, WorkerError
 from worker.domain.pacing.bulk import Pacing
@@ -51,7 +52,7 @@ from worker.service.health import Signs, WorkerHealth
 from worker.service.hook_service import HookService
 from worker.service.loop import Loop
 from worker.service.notify.notifier import notifier_of
-from worker.service.publisher import Doorbells
+from worker.service.publisher import BROKER_AWAY_S, Doorbells
 from worker.service.queues import queues_of
 from worker.transport.grants import ChangedCodes, CodeExchanges
 from worker.transport.http import RequestsTransport, Transport
@@ -63,7 +64,8 @@ if TYPE_CHECKING:
 log = structlog.get_logger()
 
 RECOVERY_EVERY_S = 1.0
-NOT_LEADING_S = 1.0
+UPKEEP_LEASES = 3
+"""How much longer than a process's own lease that of the upkeep is, whose turns nothing waits for."""
 GARBAGE_THRESHOLDS = (20_000, 50, 100)
 """Few objects of an attempt are left to the collector, so a look at each 700 new ones finds next to nothing."""
 EXIT_OVERDUE = 1
@@ -100,6 +102,7 @@ class WorkerProcess:
         self._spans: Spans | None = None
         self._close_transport: Callable[[], None] = lambda: None
         self._hook_service: HookService | None = None
+        self._leaderships: list[Leadership] = []
         self._dropped_told = 0
         """Of the events for Flower that were dropped, those that are counted."""
 
@@ -167,7 +170,45 @@ class WorkerProcess:
         runtime = self.runtime
         self._sender = BatchSender(runtime)
         self._counts = LooseCounts(runtime.database)
-        self._relay = Relay(
+        self._relay = self._new_relay(delivery)
+        self._leaderships.append(self._relay.leadership)
+        self._recovery = self._new_recovery(delivery)
+        turns: dict[str, Callable[[], float]] = {
+            "heartbeat": self._beat,
+            "relay": self._relay_turn,
+            "full_scan": self._relay.full_scan,
+            "recovery": self._by_one("recovery", self._recovery_turn, delivery.lease_s),
+            "token_probe": TokenProbe(runtime.database.state, runtime.accounts, runtime.tokens).turn,
+            "changed_codes": ChangedCodes(runtime.database.state, runtime.tokens).turn,
+            "code_exchanges": self._code_exchanges().turn,
+            "revocations": Revocations(runtime, self._revoked()).turn,
+            "indexing": self._by_one("indexing", Indexing(runtime.database).turn),
+            "accounts": AccountsTold(self._accounts, runtime.lane_states, self._try_changed).turn,
+            "totals": partial(self._add_up, Totals(runtime.database)),
+            "housekeeping": self._by_one(
+                "housekeeping", partial(_keep_house, Housekeeping(runtime.database, self._settings.retention))
+            ),
+        }
+        if self._settings.notify.to:
+            turns["notify"] = notifier_of(self._settings.notify, runtime).turn
+        if self._flower:
+            turns["flower"] = self._flower.turn
+        if self._application:
+            self._hook_service = self._new_hook_service()
+            turns["hooks"] = self._hook_service.turn
+            self._leaderships.append(self._hook_service.leadership)
+        # What was revoked a moment before a restart is not forgotten.
+        self._loops = {name: Loop(name, turn, once_more=name == "revocations") for name, turn in turns.items()}
+        self._health = WorkerHealth(self._loops, self._signs(), runtime.monotonic, delivery.heartbeat_s)
+        runtime.writer.start()
+        threading.Thread(target=self._watch_drain, name="drain", daemon=True).start()
+        for loop in self._loops.values():
+            loop.start()
+        log.info("worker_started", process=runtime.lease.incarnation, threads=delivery.threads)
+
+    def _new_relay(self, delivery: DeliverySettings) -> Relay:
+        runtime = self.runtime
+        return Relay(
             runtime.database,
             holder=lambda: runtime.lease.incarnation,
             publish=self._doorbells.publish,
@@ -179,36 +220,6 @@ class WorkerProcess:
             amount=lambda account, limit: amount_of(runtime.accounts, account, limit),
             pacing=Pacing(self._rng) if delivery.pace_bulk else None,
         )
-        self._recovery = self._new_recovery(delivery)
-        turns: dict[str, Callable[[], float]] = {
-            "heartbeat": self._beat,
-            "relay": self._relay_turn,
-            "full_scan": self._relay.full_scan,
-            "recovery": self._recovery_turn,
-            "token_probe": TokenProbe(runtime.database.state, runtime.accounts, runtime.tokens).turn,
-            "changed_codes": ChangedCodes(runtime.database.state, runtime.tokens).turn,
-            "code_exchanges": self._code_exchanges().turn,
-            "revocations": Revocations(runtime, self._revoked()).turn,
-            "indexing": partial(self._while_leading, Indexing(runtime.database).turn),
-            "accounts": AccountsTold(self._accounts, runtime.lane_states, self._try_changed).turn,
-            "totals": partial(self._add_up, Totals(runtime.database)),
-            "housekeeping": partial(self._keep_house, Housekeeping(runtime.database, self._settings.retention)),
-        }
-        if self._settings.notify.to:
-            turns["notify"] = notifier_of(self._settings.notify, runtime).turn
-        if self._flower:
-            turns["flower"] = self._flower.turn
-        if self._application:
-            self._hook_service = self._new_hook_service()
-            turns["hooks"] = self._hook_service.turn
-        # What was revoked a moment before a restart is not forgotten.
-        self._loops = {name: Loop(name, turn, once_more=name == "revocations") for name, turn in turns.items()}
-        self._health = WorkerHealth(self._loops, self._signs(), runtime.monotonic, delivery.heartbeat_s)
-        runtime.writer.start()
-        threading.Thread(target=self._watch_drain, name="drain", daemon=True).start()
-        for loop in self._loops.values():
-            loop.start()
-        log.info("worker_started", process=runtime.lease.incarnation, threads=delivery.threads)
 
     def _new_recovery(self, delivery: DeliverySettings) -> Recovery:
         runtime = self.runtime
@@ -229,7 +240,6 @@ class WorkerProcess:
             runtime.accounts,
             runtime.tokens,
             runtime.transport,
-            leads=lambda: self._relay.active,
         )
 
     def _signs(self) -> Signs:
@@ -258,7 +268,6 @@ class WorkerProcess:
             self._settings.queue_prefix,
             self.runtime,
             self._application,
-            leads=lambda: self._relay.active,
             rng=self._rng,
         )
 
@@ -325,33 +334,35 @@ class WorkerProcess:
             self.runtime.lane_states.reached(account)
 
     def _relay_turn(self) -> float:
-        """Makes a turn of the relay; without a broker it only keeps the relay's lease, so that recovery goes on."""
+        """Makes a turn of the relay; without a broker it leaves the lease to a process that has one."""
         if self._doorbells.ready():
+            self._relay.leadership.has_means()
             return self._relay.turn()
         # No offers: parts that are offered and cannot be published would wait until their offer is over.
-        self._relay.lead()
-        return 0.5
+        self._relay.leadership.hold_back(self._doorbells.problem)
+        return BROKER_AWAY_S
 
     def _recovery_turn(self) -> float:
         """Makes a turn of recovery, in a thread of its own, so that a long or failing one does not hold up offers."""
-        if self._relay.active:
-            self._recovery.turn()
+        self._recovery.turn()
         return RECOVERY_EVERY_S
 
-    def _keep_house(self, housekeeping: Housekeeping) -> float:
-        if not self._relay.active:
-            return NOT_LEADING_S
-        delay = housekeeping.turn()
-        if housekeeping.gone:
-            log.info("purged", **housekeeping.gone)
-        return delay
+    def _by_one(self, name: str, turn: Callable[[], float], lease_s: float | None = None) -> Callable[[], float]:
+        """The turn of a loop that makes progress in one process at a time; another takes over where it fails."""
+        runtime = self.runtime
+        leadership = Leadership(
+            runtime.database,
+            name,
+            holder=lambda: runtime.lease.incarnation,
+            lease_s=lease_s or UPKEEP_LEASES * runtime.settings.lease_s,
+            monotonic=runtime.monotonic,
+        )
+        self._leaderships.append(leadership)
+        return partial(leadership.turn, turn)
 
     def _add_up(self, totals: Totals) -> float:
         delay = totals.turn()
         return delay if self._relay.active else max(delay, SELDOM_S)
-
-    def _while_leading(self, turn: Callable[[], float]) -> float:
-        return turn() if self._relay.active else NOT_LEADING_S
 
     def _writer_died(self, error: BaseException) -> None:
         log.critical("writer_died", error=type(error).__name__, where=where(error))
@@ -405,7 +416,7 @@ class WorkerProcess:
     def _give_back(self) -> None:
         """Gives the leases back and closes all connections."""
         # Otherwise other processes have to wait until the leases run out: ten seconds, while the database is away.
-        for give_back in (self._relay.stop, self.runtime.lease.end):
+        for give_back in (*(leadership.stop for leadership in self._leaderships), self.runtime.lease.end):
             try:
                 give_back()
             except Exception as error:  # noqa: BLE001  the process ends in any case
@@ -428,6 +439,13 @@ class WorkerProcess:
         if not self._closed.wait(self._longest_s()):
             log.error("drain_overdue", calls=self.runtime.lane_states.in_the_air())
             self._replaced.exit(EXIT_OVERDUE)
+
+
+def _keep_house(housekeeping: Housekeeping) -> float:
+    delay = housekeeping.turn()
+    if housekeeping.gone:
+        log.info("purged", **housekeeping.gone)
+    return delay
 
 
 def spans_of(environ: Mapping[str, str]) -> Spans | None:

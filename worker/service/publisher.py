@@ -13,12 +13,15 @@ from typing import Any, Generic, TypeVar
 import structlog
 
 from worker.delivery.scheduler.lane_head import Doorbell
+from worker.domain.errors import NotPublished
 from worker.service.broker import BrokerLine
 from worker.service.queues import HEAR, HOOKS, RING, TRANSIENT, queue_of
 
 log = structlog.get_logger()
 
 T = TypeVar("T")
+BROKER_AWAY_S = 0.5
+"""Seconds between two tries of a broker that is away."""
 
 
 class Publisher(ABC, Generic[T]):
@@ -29,7 +32,7 @@ class Publisher(ABC, Generic[T]):
     def __init__(self, app: Any, prefix: str = ""):
         self._app, self._prefix = app, prefix
         self._line = BrokerLine(app, self.purpose, confirms=True)
-        self._declared = self._refused = False
+        self._declared, self._refused = False, ""
 
     def ready(self) -> bool:
         """False while the broker is away or takes no messages: then nothing needs to be offered."""
@@ -42,17 +45,25 @@ class Publisher(ABC, Generic[T]):
     @property
     def away(self) -> bool:
         """True while the broker takes no message: it is away or blocked, or has refused the queues."""
-        return self._line.away or self._refused
+        return self._line.away or bool(self._refused)
+
+    @property
+    def problem(self) -> str:
+        """Why the broker takes no message, in a sentence."""
+        return self._refused or f"it cannot publish to its broker ({self._line.why})"
 
     def publish(self, offered: Sequence[T]) -> None:
-        """Publishes one message each; the first failure ends the round."""
-        for one in offered:
+        """Publishes one message each; the first failure ends the round, and raises NotPublished with what is left."""
+        for n, one in enumerate(offered):
             if not (self.ready() and self._send(one)):
-                return
+                raise NotPublished(self.problem, offered[n:])
         if not self._line.settle():
             log.warning("queue_missing")
             self._line.close()
             self._declared = False
+            raise NotPublished("its broker has lost a queue, and messages with it", offered)
+        if self._line.away:
+            raise NotPublished(self.problem, offered)
 
     def close(self) -> None:
         """Closes the connection to the broker."""
@@ -64,7 +75,7 @@ class Publisher(ABC, Generic[T]):
         refused = self._line.declare(self._app.conf.task_queues)
         if refused and not self._refused:
             log.error("queue_refused", text=refused)
-        self._refused = bool(refused)
+        self._refused = refused or ""
         self._declared = not self._line.away and not refused
         return self._declared
 

@@ -20,6 +20,11 @@ HEARTBEAT_S = 10
 """Heartbeat of Celery's consumer in seconds; a broker silent for twice as long counts as gone."""
 
 
+RECONNECT_S = 5.0
+"""Seconds until the consumer's next try to reach a broker that was away, at most."""
+PAUSES = {"interval_start": 1.0, "interval_step": 1.0, "interval_max": RECONNECT_S}
+
+
 class _Patient:
     """Sets the timeout on the socket itself, so that it holds for every wait."""
 
@@ -40,6 +45,10 @@ class SSLTransport(_Patient, pyamqp.SSLTransport):  # type: ignore[misc]  # as a
 
 class BrokerConnection(kombu.Connection):  # type: ignore[misc]  # as above
     """A connection to any broker; to RabbitMQ with our transport in the place of kombu's."""
+
+    def ensure_connection(self, *arguments: Any, **options: Any) -> Any:
+        """Connects, and tries again every few seconds; kombu's pauses grow to half a minute."""
+        return super().ensure_connection(*arguments, **{**PAUSES, **options})
 
     def get_transport_cls(self) -> Any:
         """The transport of the URL."""

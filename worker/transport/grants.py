@@ -1,7 +1,7 @@
 """The credentials that callbacks bring: sealing them, and the loop that exchanges authorisation codes for lasting ones.
 
-An authorisation code is good once and for minutes, and does not say whose it is: so a loop of the leading process
-exchanges it as soon as it is there. What a code or an answer means is the channel's.
+An authorisation code is good once and for minutes, and does not say whose it is: so a loop of every process looks for
+one, and the first exchanges it as soon as it is there. What a code or an answer means is the channel's.
 """
 
 from __future__ import annotations
@@ -53,6 +53,8 @@ SIDE_BY_SIDE = 8
 """Suites whose codes are exchanged at a time."""
 SUBJECT = 128
 """Characters of the longest id of a corp."""
+OTHERS_FIRST_S = 2 * LOOK_S
+"""Seconds for which a process that got no answer leaves a code to others once it may be tried again."""
 AGAIN_S = 10.0
 """Seconds until a code is tried again after a call without an answer."""
 
@@ -93,7 +95,7 @@ class ChangedCodes:
 
 
 class CodeExchanges:
-    """Exchanges the authorisation codes that came; for the leading process."""
+    """Exchanges the authorisation codes that came, whichever process is first, or else the next."""
 
     def __init__(
         self,
@@ -102,23 +104,20 @@ class CodeExchanges:
         tokens: Tokens,
         transport: Transport,
         *,
-        leads: Callable[[], bool] = lambda: True,
         monotonic: Callable[[], float] = time.monotonic,
         entropy: Entropy = os.urandom,
     ):
         self._database, self._accounts, self._tokens, self._transport = database, accounts, tokens, transport
-        self._leads, self._monotonic, self._entropy = leads, monotonic, entropy
+        self._monotonic, self._entropy = monotonic, entropy
         self._reseal_at = monotonic()
         self._saving = threading.Lock()
         self._unsaved: list[tuple[GrantKey, SealedGrant]] = []
         self._left: dict[GrantKey, float] = {}
-        """Codes that this process cannot exchange, and until when it leaves them to others without another try."""
+        """Codes that this process could not exchange, and until when it leaves them to others."""
 
     def turn(self) -> float:
         """Exchanges the codes that may be exchanged now, suites side by side; the seconds until the next turn."""
         self._save()
-        if not self._leads():
-            return LOOK_S
         with self._database.reading() as connection:
             rows = grants.to_exchange(connection, self._database.now)
         now = self._monotonic()
@@ -213,6 +212,9 @@ class CodeExchanges:
 
     def _rest(self, row: GrantRow, seconds: float, reason: str) -> None:
         grants.rest(self._database, row.key, seconds)
+        if seconds:
+            # Others first: it may be this process alone that the vendor does not answer.
+            self._left[row.key] = self._monotonic() + seconds + OTHERS_FIRST_S
         log.warning("code_not_exchanged", account=row.key.account, reason=reason, seconds=seconds)
 
     def _lost(self, row: GrantRow, reason: str) -> None:

@@ -13,8 +13,9 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from tests.support.runtime import Ticks
 from worker.domain.errors import RetryTransaction
-from worker.service.health import LONG_S, RECONNECT_S, STALLED_S, STUCK_S, Signs, WorkerHealth
+from worker.service.health import LONG_S, STALLED_S, STUCK_S, Signs, WorkerHealth
 from worker.service.loop import Loop
+from worker.service.rabbitmq import RECONNECT_S
 
 EVERY_S = 3.0
 NAMES = ("heartbeat", "relay", "full_scan", "recovery", "hooks", "housekeeping")

@@ -72,7 +72,7 @@ def test_a_doorbell_delivers_and_the_end_gives_everything_back(site: Site) -> No
 
     assert (JobState.ACCEPTED, ["m1"]) == (report.state, [receipt.msgid for receipt in report.receipts])
     assert 0 == site.one("select count(*) from worker_processes where ended_at is null")
-    assert 0 == site.one("select held_until from worker_leases")
+    assert 0 == site.one("select max(held_until) from worker_leases")
     assert room.draining
     assert site.exits.empty()
 

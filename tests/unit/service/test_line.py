@@ -12,6 +12,7 @@ from structlog.testing import capture_logs
 
 from worker.config.settings import Settings
 from worker.delivery.scheduler.lane_head import Doorbell
+from worker.domain.errors import NotPublished
 from worker.service.broker import TIMEOUT_S, BrokerLine
 from worker.service.celery_app import make_app
 from worker.service.publisher import Doorbells
@@ -123,11 +124,13 @@ def test_the_queues_are_declared_again_after_an_outage() -> None:
     bells = Doorbells(brokers, "")
     ring = Doorbell("hr:1", ("line-a-0",), urgent=True, stands_s=5)
 
-    bells.publish([ring, ring])
+    with pytest.raises(NotPublished, match=r"it cannot publish to its broker \(ConnectionRefusedError\)") as raised:
+        bells.publish([ring, ring])
     away = len(brokers.made)
     ready = bells.ready()
     bells.publish([ring])
 
+    assert [ring, ring] == raised.value.left
     assert (1, True, 2) == (away, ready, len(brokers.made))
     with brokers.made[-1].channel() as channel:
         message = channel.basic_get("worker.urgent", no_ack=True)

@@ -1,8 +1,8 @@
 """Housekeeping: deletes what is over and older than the settings say, in small batches with pauses between them.
 
 A turn takes one batch of every task that is due. Each task has a place and rounds of its own: a task that fails, or
-meets a row that it cannot judge, is reported and stops no other task. Turns are made by the process that leads the
-relay, or by a command of the operator.
+meets a row that it cannot judge, is reported and stops no other task. Turns are made by the process with the
+lease of it, or by a command of the operator.
 """
 
 from __future__ import annotations

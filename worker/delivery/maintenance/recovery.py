@@ -1,4 +1,4 @@
-"""Recovery: parts of processes that died, parts in doubt, parts that expired. Run by the process that leads the relay.
+"""Recovery: parts of processes that died, parts in doubt, parts that expired. Run by the one process with its lease.
 
 A process counts as dead only after ten seconds of our own uninterrupted, successful checks in which its lease did not
 move. The steps of a turn do not depend on each other, nor do the parts of a step: a failure is reported, and the others

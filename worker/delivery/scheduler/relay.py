@@ -19,20 +19,24 @@ from worker.delivery.scheduler.fair_share import MICRO, Allotment, Limited, Shar
 from worker.delivery.scheduler.lane_head import Batches, Doorbell, LaneHeads, Look
 from worker.delivery.scheduler.slow_start import SlowStart
 from worker.delivery.scheduler.tenants import TenantShares
+from worker.delivery.sender.lease import Leadership
+from worker.domain.errors import NotPublished
 from worker.domain.pacing.bulk import Pacing
 from worker.domain.pacing.lane import account_of, lane_of
 from worker.domain.pacing.limit import Amount
 from worker.domain.pause import Pause
 from worker.outbox.engine.clock import micros
 from worker.outbox.engine.database import Database
+from worker.outbox.jobs.loading import leave
 from worker.outbox.lanes.lanes import Noted, begin_lanes, log_steps, resume_lanes, take_probe
 from worker.outbox.lanes.offering import offer, some_paused
 from worker.outbox.lanes.pauses import paused_among, standing_pauses
-from worker.outbox.lanes.processes import QueueName, free_lease, take_lease
+from worker.outbox.lanes.processes import QueueName
 
 log = structlog.get_logger()
 
 LEASE = "relay"
+SCAN = "full_scan"
 PAUSED_S = 1.0
 """Seconds until the relay looks again whether a lane is still paused."""
 LANES = 200
@@ -57,10 +61,9 @@ class Relay:
         amount: Callable[[str, str], Amount | None] = lambda account, limit: None,
         pacing: Pacing | None = None,
     ):
-        self._database, self._holder, self._publish = database, holder, publish
+        self._database, self._publish = database, publish
         self._times, self._monotonic = times, monotonic
-        self.active = False
-        self._lease_until = 0.0
+        self.leadership = Leadership(database, LEASE, holder=holder, lease_s=times.lease_s, monotonic=monotonic)
         self._full_scan = FullScan(database, round_s=times.round_s, monotonic=scan_clock or monotonic)
         self._backlogs, self._slow_start = Backlogs(), SlowStart(times.silence_s)
         self._due_lanes = DueLanes(
@@ -75,16 +78,26 @@ class Relay:
     def turn(self) -> float:
         """Makes one turn: lease, due lanes, offers. Raises errors of the database; the caller waits and calls again."""
         if not self.lead():
+            self.leadership.passed()
             return self._times.lease_s / 10
-        self._due_lanes.gather()
-        self._allotment.divide()
-        lanes = self._slow_start.by_turns(self._backlogs.next(LANES, self._allotment.is_full))
-        offered = self._offer_lanes(lanes) if lanes else 0
+        with self.leadership.trying():
+            self._due_lanes.gather()
+            self._allotment.divide()
+            lanes = self._slow_start.by_turns(self._backlogs.next(LANES, self._allotment.is_full))
+            offered = self._offer_lanes(lanes) if lanes else 0
+        # A turn without offers proves little: the lane at which the last one failed may not have been among its lanes.
+        (self.leadership.succeeded if offered else self.leadership.passed)()
         return self._times.poll_s if offered or self._backlogs.any_looked_at() else self._times.idle_poll_s
 
     def full_scan(self) -> float:
         """Makes a step of the full scan, for a thread of its own; returns the seconds until the next."""
-        return self._full_scan.step() if self.active else self._times.idle_poll_s
+        if not self.active:
+            self.leadership.passed(SCAN)
+            return self._times.idle_poll_s
+        with self.leadership.trying(SCAN):
+            pause = self._full_scan.step()
+        self.leadership.succeeded(SCAN)
+        return pause
 
     def knows_due(self, can_send: Callable[[str, QueueName], bool]) -> bool:
         """True while parts are due on open lanes, are offered, and no process takes them; False where another leads.
@@ -95,27 +108,23 @@ class Relay:
 
     # -- the lease ----------------------------------------------------------------------------------------------------
 
+    @property
+    def active(self) -> bool:
+        """True while this process has the lease."""
+        return self.leadership.active
+
     def lead(self) -> bool:
         """Takes or renews the lease when a third of it is over; False: another process has it, so offer nothing."""
-        now = self._monotonic()
-        if self.active and now < self._lease_until:
-            return True
-        lease_us = micros(self._times.lease_s)
-        database, holder = self._database, self._holder()
         was = self.active
-        self.active = database.run(lambda c: take_lease(c, database.now, LEASE, holder, lease_us))
-        self._lease_until = now + self._times.lease_s / 3
-        if self.active and not was:
-            self._due_lanes.begin(database.read_now())
+        if self.leadership.lead() and not was:
+            self._due_lanes.begin(self._database.read_now())
             self._tenants.clear()
-            log.info("relay_active", process=holder)
+            log.info("relay_active")
         return self.active
 
     def stop(self) -> None:
         """Gives the lease back, so that another process takes over at once."""
-        if self.active:
-            self.active = False
-            self._database.run(lambda connection: free_lease(connection, LEASE, self._holder()))
+        self.leadership.stop()
 
     # -- the offers ---------------------------------------------------------------------------------------------------
 
@@ -210,7 +219,14 @@ class Relay:
         mine = set(self._database.run(lambda connection: self._note(connection, rings)))
         kept = [replace(ring, ids=tuple(part for part in ring.ids if part in mine)) for ring in rings]
         # Threads take doorbells in the order of the broker, so urgent ones are published first, and bulk last.
-        self._publish(sorted((ring for ring in kept if ring.ids), key=lambda ring: (not ring.urgent, ring.bulk)))
+        rings = sorted((ring for ring in kept if ring.ids), key=lambda ring: (not ring.urgent, ring.bulk))
+        try:
+            self._publish(rings)
+        except NotPublished as error:
+            # Not when their offer has lapsed: the process that leads next, or this one, offers them at once.
+            ids = [part for ring in error.left for part in ring.ids]
+            self._database.run(lambda connection: leave(connection, ids))
+            raise
         return len(mine)
 
     def _begin_elsewhere(self) -> None:

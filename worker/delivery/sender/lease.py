@@ -1,7 +1,10 @@
-"""A process as the others see it: an incarnation with a lease, renewed every few seconds.
+"""A process as the others see it: an incarnation with a lease, and the leases of works that one process does at a time.
 
-A process that could not renew stops marking and calling by its own monotonic clock, before another process may declare
-it dead, and goes on as a new incarnation.
+A process that could not renew its own stops marking and calling by its own monotonic clock, before another process may
+declare it dead, and goes on as a new incarnation.
+
+A process whose work, such as the relay, has failed for some seconds lets any other take the lease of the work. Where no
+other does, it goes on trying: its lease then counts as lapsed, so that a process that can do the work takes it at once.
 """
 
 from __future__ import annotations
@@ -11,13 +14,30 @@ import os
 import secrets
 import socket
 import threading
-from collections.abc import Callable, Iterable, Mapping
+import traceback
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
+import structlog
+
 from worker.domain.callbacks.hook import Ends
-from worker.outbox.engine.clock import boot_clock
+from worker.domain.errors import NotPublished
+from worker.outbox.engine.clock import boot_clock, micros
 from worker.outbox.engine.database import Database
-from worker.outbox.lanes.processes import HEALTHY, Health, bury, renew
+from worker.outbox.lanes.processes import HEALTHY, Fitness, Health, bury, free_lease, renew, take_lease
+
+log = structlog.get_logger()
+
+DOUBT_S = 60.0
+"""Seconds for which a process that has given a lease up takes it only where no better one wants it."""
+LONGEST_S = 60.0
+"""Seconds for which its work may fail at most before it gives the lease up, however often it has done so."""
+NEVER = float("-inf")
+MEANS = "means"
+"""The trouble of a process that lacks what the work takes, such as a broker."""
 
 
 class Lease:
@@ -91,3 +111,152 @@ class Lease:
             self._until = 0.0
             with self._database.writing() as connection:
                 bury(connection, self._database.now, [self._incarnation])
+
+
+@dataclass(slots=True)
+class _Trouble:
+    """What keeps failing; instants in seconds of the monotonic clock."""
+
+    reason: str
+    since: float
+    last: float
+
+
+class Leadership:
+    """One process's part in a work that one process does at a time."""
+
+    def __init__(
+        self,
+        database: Database,
+        name: str,
+        *,
+        holder: Callable[[], str],
+        lease_s: float,
+        monotonic: Callable[[], float],
+    ):
+        self._database, self.name, self._holder = database, name, holder
+        self._lease_s, self._monotonic = lease_s, monotonic
+        self.active = False
+        self._renew_at = 0.0
+        self._fitness = Fitness.ABLE
+        """As which it last took the lease."""
+        self._troubles: dict[str, _Trouble] = {}
+        self._given_up = 0
+        """How often it gave the lease up since its work last succeeded."""
+        self._doubtful_until = NEVER
+        self._why_doubtful = ""
+
+    def lead(self) -> bool:
+        """Takes or renews the lease when a third of it is over; False: another process has it, so do nothing."""
+        now, fitness = self._monotonic(), self._judge()
+        if self.active and now < self._renew_at and fitness is self._fitness:
+            return True
+        database, holder, lease_us = self._database, self._holder(), micros(self._lease_s)
+        was = self.active
+        try:
+            self.active = database.run(lambda c: take_lease(c, database.now, self.name, holder, lease_us, fitness))
+        except Exception:
+            # A database that is away makes all work fail, and says nothing about this process.
+            self._troubles.clear()
+            raise
+        # Who fails asks before each turn, so that it stops as soon as another process has taken over.
+        self._renew_at, self._fitness = now + (0 if fitness is Fitness.UNABLE else self._lease_s / 3), fitness
+        if was and not self.active:
+            self._note_loss()
+        return self.active
+
+    def stop(self) -> None:
+        """Gives the lease back, so that another process takes over at once."""
+        if self.active:
+            self.active = False
+            self._database.run(lambda connection: free_lease(connection, self.name, self._holder()))
+
+    def turn(self, work: Callable[[], float]) -> float:
+        """Makes a turn of the work where this process has the lease; returns the seconds until the next."""
+        if not self.lead():
+            return self._lease_s / 10
+        with self.trying():
+            delay = work()
+        self.succeeded()
+        # The lease is renewed in time, however seldom there is something to do.
+        return min(delay, self._lease_s / 3)
+
+    # -- how the work goes --------------------------------------------------------------------------------------------
+
+    @contextmanager
+    def trying(self, what: str = "") -> Iterator[None]:
+        """Notes an error of the work inside, which is raised all the same. `what`: which part of the work it is."""
+        try:
+            yield
+        except Exception as error:
+            self.failed(str(error) if isinstance(error, NotPublished) else f"each turn fails: {place_of(error)}", what)
+            raise
+
+    def failed(self, reason: str, what: str = "") -> None:
+        """Notes that the work, or a part of it, has failed."""
+        now = self._monotonic()
+        trouble = self._troubles.setdefault(what, _Trouble(reason, now, now))
+        trouble.reason, trouble.last = reason, now
+
+    def succeeded(self, what: str = "") -> None:
+        """Notes that the work, or a part of it, was done."""
+        self._troubles.pop(what, None)
+        if not self._troubles:
+            self._given_up, self._doubtful_until = 0, NEVER
+
+    def passed(self, what: str = "") -> None:
+        """Notes a turn in which there was nothing to do, which proves that the work can be done only after a while."""
+        trouble = self._troubles.get(what)
+        if trouble is not None and self._monotonic() - trouble.last > self._patience_s():
+            del self._troubles[what]
+
+    def hold_back(self, reason: str) -> None:
+        """Notes that this process lacks what the work takes: it takes no lease, and soon gives back the one it has."""
+        self.failed(reason, MEANS)
+        if self.active and not self._lasting():
+            self.lead()
+        elif self.active:
+            log.warning("lease_given_back", lease=self.name, reason=reason)
+            self.stop()
+
+    def has_means(self) -> None:
+        """Notes that this process has again what the work takes."""
+        self._troubles.pop(MEANS, None)
+
+    def problem(self) -> str:
+        """What has kept this process from the work for some seconds, or made it give the lease up; empty: nothing."""
+        now = self._monotonic()
+        if lasting := self._lasting():
+            return f"{lasting.reason}, for {now - lasting.since:.0f} s"
+        return f"it gave the work up: {self._why_doubtful}" if now < self._doubtful_until else ""
+
+    def _judge(self) -> Fitness:
+        if self.active and self._lasting():
+            return Fitness.UNABLE
+        return Fitness.DOUBTFUL if self._monotonic() < self._doubtful_until else Fitness.ABLE
+
+    def _lasting(self) -> _Trouble | None:
+        """What has failed for so long that another process is to try; None: nothing."""
+        now = self._monotonic()
+        troubles = [one for one in list(self._troubles.values()) if now - one.since >= self._patience_s()]
+        return min(troubles, key=lambda one: one.since, default=None)
+
+    def _patience_s(self) -> float:
+        # Longer each time, so that two processes that both fail do not take the lease from each other all the time.
+        return min(LONGEST_S, self._lease_s / 2 * 2.0 ** min(self._given_up, 8))
+
+    def _note_loss(self) -> None:
+        if lasting := self._lasting():
+            self._given_up += 1
+            self._doubtful_until, self._why_doubtful = self._monotonic() + DOUBT_S, lasting.reason
+            self._troubles.clear()
+
+
+def place_of(error: BaseException) -> str:
+    """The class of an error and where it was raised, without its text, which may hold secrets."""
+    frame = next(reversed(traceback.extract_tb(error.__traceback__)), None)
+    return (
+        type(error).__name__
+        if frame is None
+        else f"{type(error).__name__} at {Path(frame.filename).name}:{frame.lineno}"
+    )

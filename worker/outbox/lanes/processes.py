@@ -6,7 +6,7 @@ import json
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from enum import StrEnum
+from enum import IntEnum, StrEnum
 from typing import Any
 
 from sqlalchemy import Connection, inspect
@@ -278,14 +278,34 @@ def try_to_write(connection: Connection) -> None:
     insert_rows(connection, tables.counts, [count_row({})])
 
 
-def take_lease(connection: Connection, now: str, name: str, holder: str, lease_us: int) -> bool:
-    """Takes or renews a named lease by compare-and-set; True: `holder` has it for `lease_us` from now."""
-    insert_rows(connection, tables.leases, [{"name": name, "holder": holder, "held_until": 0}], conflict="ignore")
-    take = (
-        f"update worker_leases set holder = :holder, held_until = {now} + :lease"
-        f" where name = :name and (holder = :holder or held_until < {now})"
-    )
-    return bool(execute(connection, take, {"holder": holder, "lease": lease_us, "name": name}).rowcount)
+class Fitness(IntEnum):
+    """How well a process can do the work of a lease, the best first."""
+
+    ABLE = 0
+    DOUBTFUL = 1
+    """It failed lately."""
+    UNABLE = 2
+    """It fails now."""
+
+
+def take_lease(
+    connection: Connection, now: str, name: str, holder: str, lease_us: int, fitness: Fitness = Fitness.ABLE
+) -> bool:
+    """Takes or renews a named lease by compare-and-set; True: `holder` has it.
+
+    Who is able has it for `lease_us` from now. The less fit has one that counts as lapsed already, so that a fitter
+    process takes it at once, and an equal one only when it was not renewed.
+    """
+    values = {"name": name, "holder": holder, "behind": int(fitness) * lease_us, "lease": (1 - fitness) * lease_us}
+    free = f"holder = :holder or held_until + :behind < {now}"
+    # Read first: most of those that ask do not get it, and need write nothing.
+    found = execute(connection, f"select {free} from worker_leases where name = :name", values).scalar()
+    if found is None:
+        insert_rows(connection, tables.leases, [{"name": name, "holder": holder, "held_until": 0}], conflict="ignore")
+    elif not found:
+        return False
+    take = f"update worker_leases set holder = :holder, held_until = {now} + :lease where name = :name and ({free})"
+    return bool(execute(connection, take, values).rowcount)
 
 
 def free_lease(connection: Connection, name: str, holder: str) -> None:

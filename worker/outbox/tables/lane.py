@@ -131,9 +131,9 @@ processes = table(
 
 leases = table(
     "leases",
-    Column("name", Key(40), primary_key=True, doc="what is held: `relay`"),
+    Column("name", Key(40), primary_key=True, doc="what is held, such as `relay` or `recovery`"),
     Column("holder", Key(ID), nullable=False, doc="the process incarnation"),
-    Column("held_until", BigInteger, nullable=False, doc="renewed while held"),
+    Column("held_until", BigInteger, nullable=False, doc="renewed while held; past where the holder fails at the work"),
 )
 
 site = table(

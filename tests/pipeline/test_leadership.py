@@ -1,0 +1,160 @@
+"""The lease of a work that one process does at a time: who fails at it gives it up, and goes on while nobody can."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from itertools import pairwise
+from typing import NoReturn
+
+import pytest
+
+from tests.support.runtime import Site, planted
+from worker.delivery.scheduler.lane_head import Doorbell
+from worker.delivery.sender.lease import Leadership
+from worker.domain.errors import NotPublished
+from worker.outbox.engine.clock import DrivenClock
+from worker.outbox.engine.database import Database
+from worker.outbox.upkeep.gauges import lease_is_held
+
+WORK = "work"
+PATIENCE_S = 5.0
+
+
+@pytest.fixture
+def site(database: Database, driven_clock: DrivenClock) -> Iterator[Site]:
+    with planted(database, driven_clock, threads=4) as planted_site:
+        yield planted_site
+
+
+def process(site: Site, name: str) -> Leadership:
+    """A process's part in the work."""
+    return Leadership(site.database, WORK, holder=lambda: name, lease_s=10.0, monotonic=site.ticks)
+
+
+def fails() -> float:
+    raise KeyError("nobody foresaw this")
+
+
+def turns(site: Site, seconds: float, **works: tuple[Leadership, bool]) -> list[str]:
+    """Turns of several processes, one after the other, for so many seconds; who led in each second.
+
+    `works`: name -> its part in the work, and whether it can do it.
+    """
+    led = []
+    for _ in range(int(seconds)):
+        for leadership, can in works.values():
+            with suppress(KeyError):
+                leadership.turn((lambda: 1.0) if can else fails)
+        led.append(",".join(name for name, (leadership, _) in works.items() if leadership.active))
+        site.advance(1.0)
+    return led
+
+
+def held(site: Site) -> bool:
+    with site.database.reading() as connection:
+        return lease_is_held(connection, site.database.now, WORK)
+
+
+def test_who_always_fails_gives_way_to_who_can(site: Site) -> None:
+    """After five seconds, not at the first failure; and does not come back."""
+    bad, good = (process(site, "bad"), False), (process(site, "good"), True)
+
+    led = turns(site, 90, bad=bad, good=good)
+
+    assert ["bad"] * 5 == led[:5]
+    assert {"good"} == set(led[6:])
+    assert held(site)
+
+
+def test_who_is_alone_goes_on_trying(site: Site) -> None:
+    """Its lease counts as lapsed, so that everybody sees that nothing is done; and it leads as soon as it can."""
+    alone = process(site, WORK)
+
+    led = turns(site, 60, alone=(alone, False))
+    failing, said = held(site), alone.problem()
+    turns(site, 5, alone=(alone, True))
+
+    assert {"alone"} == set(led)
+    assert (False, True) == (failing, held(site))
+    assert "each turn fails: KeyError at test_leadership.py:" in said
+    assert not alone.problem()
+
+
+def test_two_that_fail_do_not_keep_a_third_one_out(site: Site) -> None:
+    """However they took turns before: it leads with its first turn."""
+    one, other = (process(site, "one"), False), (process(site, "other"), False)
+    turns(site, 40, one=one, other=other)
+
+    led = turns(site, 60, good=(process(site, "good"), True), one=one, other=other)
+
+    assert {"good"} == {leader.split(",")[0] for leader in led}
+    assert {"good"} == set(led[4:])
+
+
+def test_two_that_fail_change_ever_more_seldom(site: Site) -> None:
+    """They would else only take the lease from each other."""
+    led = turns(site, 600, one=(process(site, "one"), False), other=(process(site, "other"), False))
+
+    changes = sum(before != after for before, after in pairwise(led[300:]))
+    assert changes < 16
+
+
+def test_an_outage_of_the_database_says_nothing_about_a_process(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its work failed, too; once the database is back it leads as before."""
+    leadership = process(site, "one")
+    turns(site, 2, one=(leadership, True))
+
+    def away(*_: object, **__: object) -> NoReturn:
+        raise OSError("away")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(site.database, "run", away)
+        for _ in range(60):
+            with pytest.raises((KeyError, OSError)):
+                leadership.turn(fails)
+            site.ticks.advance(1.0)
+
+    assert ["one"] * 3 == turns(site, 3, one=(leadership, True))
+    assert held(site)
+
+
+def test_who_lacks_the_means_takes_no_lease_and_gives_its_own_back(site: Site) -> None:
+    """Not for a moment's absence; and takes it like anybody else once it has them again."""
+    leadership, other = process(site, "one"), process(site, "other")
+    leadership.lead()
+    leadership.hold_back("its broker is away")
+    kept = leadership.active
+    site.advance(PATIENCE_S)
+    leadership.hold_back("its broker is away")
+    given_back, said = leadership.active, leadership.problem()
+    site.advance(60)
+    leadership.hold_back("its broker is away")
+
+    assert (True, False, "its broker is away, for 5 s") == (kept, given_back, said)
+    assert (False, True) == (leadership.active, other.lead())
+    other.stop()
+    leadership.has_means()
+    assert (True, "") == (leadership.lead(), leadership.problem())
+
+
+def test_what_cannot_be_published_is_offered_again_at_once(site: Site) -> None:
+    """By whoever leads next: nobody waits until its offer has lapsed."""
+    job = site.send()
+    site.relay.lead()
+    site.relay.full_scan()
+
+    def refuse(rings: Sequence[Doorbell]) -> NoReturn:
+        raise NotPublished("its broker is away", rings)
+
+    site.publish = refuse
+    with pytest.raises(NotPublished):
+        site.relay.turn()
+    site.publish = site.rings.extend
+    site.relay.stop()
+    other = site.new_relay(lambda: "other")
+    other.lead()
+    other.full_scan()
+    other.turn()
+
+    assert [(f"{job}-0",)] == [ring.ids for ring in site.rings]
