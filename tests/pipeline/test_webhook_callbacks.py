@@ -318,6 +318,30 @@ def test_a_member_outside_the_scope_is_sent_three_messages_each_time_he_speaks(r
     assert [("wozhang", "single", 1)] == room.chats()
 
 
+@pytest.mark.parametrize("to", ["zhang", "ZHANG", "wozhang"])
+def test_a_member_who_never_spoke_is_waited_for_without_a_call(room: Room, to: str) -> None:
+    """Until he speaks, or the job expires; a group that no callback named is sent to at once."""
+    callback = {"token": Secret(lambda: TOKEN), "aes_key": Secret(lambda: AES_KEY)}
+    room.site.accounts.replace(a_webhook(room.url, settings={"subscribed": False, "callback": callback}))
+    job, group = room.ask(Text(content="hello"), to), room.ask(Text(content="hello"), "wr-1")
+    late = room.site.ask(Text(content="late"), Chats(to), account="alerts", expires_at=60.0)
+    for _ in range(3):
+        room.site.run()
+        room.site.advance(86_400)
+        room.site.recover()
+    before = [room.site.state(one) for one in (job, late, group)]
+    block = room.site.lane(room.site.part(job).lane)
+    calls = len(made(room.url))
+
+    room.happens("enter_chat", "wozhang", person="zhang")
+    room.site.run()
+
+    assert (["queued", "expired", "accepted"], 1) == (before, calls)
+    assert block is not None
+    assert "has to speak first" in block.reason
+    assert ("accepted", 2) == (room.site.state(job), len(made(room.url)))
+
+
 def test_what_never_left_uses_up_nothing(room: Room) -> None:
     """A call the vendor was too busy for goes again out of the same allowance."""
     room.happens("enter_chat", "wozhang", person="zhang")

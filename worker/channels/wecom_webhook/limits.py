@@ -8,6 +8,7 @@ from dataclasses import replace
 from worker.channels.wecom.limits import DEBUG, counted, with_amount
 from worker.channels.wecom_webhook import fields, render
 from worker.channels.wecom_webhook.account import edition
+from worker.channels.wecom_webhook.targets import is_member
 from worker.domain.account import Account
 from worker.domain.job import Kind, Part
 from worker.domain.outcome import Scope
@@ -56,7 +57,9 @@ def _place_charges(part: Part, account: Account) -> list[Charge]:
     # A userid may come in any case; two ids of chats that differ in case only would wait for each other, no more.
     charges = [Charge(_CHAT, f"{account.name}/{chats[0].lower()}"), key]
     if account.settings.get("subscribed", True) is False:
-        charges.append(Charge(_ALLOWANCE, chats[0]))
+        # Where callbacks come here, a member who never spoke is waited for; elsewhere only the vendor knows.
+        waits = isinstance(account.settings.get("callback"), Mapping) and is_member(chats[0])
+        charges.append(Charge(_ALLOWANCE, chats[0], recipient=chats[0] if waits else None))
     return charges
 
 

@@ -16,6 +16,8 @@ from worker.domain.job import Draft, Kind
 
 CHATID = re.compile(r"[0-9A-Za-z._@-]{1,128}")
 """The ids of chats are not described; userids are 1 to 64 of these characters (page 90313)."""
+_MADE_BY_VENDOR = 32
+"""Characters of the ids in the page's samples: wrkSFfCgAAtMQKg4xqDatM5C9IDHFpTw is a group's, wo... a single chat's."""
 WHERE = 'Chats("wr..."), a userid in its place, or Everyone("groups") where everybody is meant'
 _NOT_CHATS = tuple(name for kind, name in LISTS.items() if kind != "chat")
 
@@ -23,6 +25,11 @@ _NOT_CHATS = tuple(name for kind, name in LISTS.items() if kind != "chat")
 def chat_lane(chat_id: str) -> str:
     """The lane of everything that goes to one chat; a member's userid may come in any case."""
     return f"{Kind.SEND.value}/chat/{chat_id.lower()}"
+
+
+def is_member(chat_id: str) -> bool:
+    """True when the id can be no group's: it is a userid, or a single chat's."""
+    return chat_id.startswith("wo") or not (chat_id.startswith("wr") or len(chat_id) == _MADE_BY_VENDOR)
 
 
 def problems(draft: Draft) -> Iterator[Problem]:

@@ -19,7 +19,7 @@ from worker.domain import settle
 from worker.domain.call import NeverLeft, Unsent
 from worker.domain.job import Kind, RepeatRule
 from worker.domain.outcome import Retry, Scope, Verdict, Wait
-from worker.domain.pacing.limit import Denied, Unit
+from worker.domain.pacing.limit import Charge, Denied, Unit
 from worker.outbox.commit.commands import Effects, Mark, Marked, Repeat
 from worker.outbox.jobs import chats
 from worker.transport.http import Connection
@@ -109,7 +109,7 @@ def _may_mark(runtime: Runtime, flight: InFlight) -> bool:
 def _wish(runtime: Runtime, flight: InFlight) -> Mark:
     """The mark that this call needs."""
     due, rule = flight.due, flight.rule
-    flight.effects = _effects(runtime, flight)
+    flight.effects, alone = _effects(runtime, flight), _charge(flight, Unit.IN_THE_AIR)
     return Mark(
         due.id,
         due.claim,
@@ -120,7 +120,7 @@ def _wish(runtime: Runtime, flight: InFlight) -> Mark:
         searches=rule is RepeatRule.LOOK_UP and flight.part.in_doubt,
         quiet=flight.quiet,
         left_out=flight.left_out,
-        alone=_subject(flight, Unit.IN_THE_AIR),
+        alone=None if alone is None else alone.subject,
     )
 
 
@@ -146,10 +146,9 @@ def _repeat(runtime: Runtime, flight: InFlight) -> Repeat:
 def _effects(runtime: Runtime, flight: InFlight) -> Effects:
     """What this call does beside ending its part."""
     due, account, ready, settings = flight.due, flight.account, flight.ready, runtime.settings
-    chat = _subject(flight, Unit.ALLOWANCE)
     return Effects(
         ready.code_id,
-        None if chat is None else chats.Spending(account.name, chat, chats.waiting(due.lane, account.name)),
+        _spending(flight),
         account.name,
         flight.channel.app_scope(account),
         code_ttl_s=int(settings.response_code_ttl_s) if flight.rule is RepeatRule.TASK_ID else None,
@@ -160,12 +159,17 @@ def _effects(runtime: Runtime, flight: InFlight) -> Effects:
     )
 
 
-def _subject(flight: InFlight, unit: Unit) -> str | None:
-    """The subject of the call's charge in this unit; None: it has none."""
-    for charge in flight.charges:
-        if charge.limit.unit is unit:
-            return charge.subject
-    return None
+def _spending(flight: InFlight) -> chats.Spending | None:
+    """The message that the call takes out of a single chat's allowance; None where none is counted."""
+    if (charge := _charge(flight, Unit.ALLOWANCE)) is None:
+        return None
+    account, lane = flight.account.name, flight.due.lane
+    return chats.Spending(account, charge.subject, chats.waiting(lane, account), charge.recipient is not None)
+
+
+def _charge(flight: InFlight, unit: Unit) -> Charge | None:
+    """The call's charge in this unit; None: it has none."""
+    return next((charge for charge in flight.charges if charge.limit.unit is unit), None)
 
 
 # -- call -------------------------------------------------------------------------------------------------------------

@@ -79,11 +79,11 @@ def _locked(connection: Connection, account: str, chat_id: str) -> tuple[int | N
 
 
 def spend(connection: Connection, spending: Spending) -> bool:
-    """Takes one message out of a single chat's allowance; False when none is left."""
+    """Takes one message out of a single chat's allowance; False when none is left, or its member never spoke."""
     chat_id = _single_chat(connection, spending)
     if chat_id is None:
         # The vendor judges a chat that no callback has reported, and one that is no single chat.
-        return True
+        return not spending.is_member
     _, allowance, _ = _locked(connection, spending.account, chat_id)
     if allowance <= 0:
         return False
@@ -147,6 +147,8 @@ class Spending:
     """The chat's id, or its member's userid."""
     block: LaneBlock
     """The block of the lane that is written when no message is left."""
+    is_member: bool = False
+    """True when the chat can only be a member's: before its first callback it allows no message."""
 
 
 GONE_S = 3600.0
