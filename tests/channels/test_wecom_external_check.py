@@ -208,6 +208,7 @@ def test_the_cap_is_told_with_every_campaign():
     assert ["as many group messages a month as the month has days" in said for said in warned()] == [True]
     assert "1 group message a day" in warned(account=account({"customer_cap": "day"}))[0]
     assert "7 group messages a week" in warned(account=account({"customer_cap": "week"}))[0]
+    assert "takes 4 group messages a month, whoever" in warned(account=account({"customer_cap": {"month": 4}}))[0]
 
 
 def test_what_is_worth_a_warning():
@@ -242,10 +243,21 @@ def test_uploads_are_checked():
 
 
 def test_account_keys():
-    """corpid is required, customer_cap one of three; an agentid may stand there."""
-    assert [] == CHANNEL.account_problems(account({"agentid": 1000002, "customer_cap": "week"}))
-    for settings, field in (({"corpid": ""}, "corpid"), ({"customer_cap": "year"}, "customer_cap")):
-        assert [field] == [problem.field for problem in CHANNEL.account_problems(account(settings))]
+    """corpid is required, customer_cap one of three, or a number a period; an agentid may stand there."""
+    for cap in ("week", {"month": 4}, {"day": 2}):
+        assert [] == CHANNEL.account_problems(account({"agentid": 1000002, "customer_cap": cap}))
+    assert ["corpid"] == [problem.field for problem in CHANNEL.account_problems(account({"corpid": ""}))]
+    for wrong in ("year", 4, {"year": 4}, {"month": "4"}, {"month": -1}, {"month": 4, "week": 1}, {}):
+        assert ["customer_cap"] == [one.field for one in CHANNEL.account_problems(account({"customer_cap": wrong}))]
+
+
+def test_a_cap_in_numbers_is_a_limit_with_that_amount():
+    """`worker limits` shows it; of the others it says which one is chosen."""
+    counted = CHANNEL.counted(account({"customer_cap": {"month": 4}}), None)
+    caps = {one.limit.name: one.limit for one in counted if one.limit.name.startswith("customer_")}
+
+    assert 4 == caps["customer_month"].amount
+    assert "customer_cap is month" == caps["customer_week"].not_kept == caps["customer_day"].not_kept
 
 
 def test_too_long_is_truncated_where_that_was_asked_for():

@@ -16,7 +16,7 @@ from worker.channels.checking.row import FieldRule
 from worker.channels.checking.targets import no_targets
 from worker.channels.wecom import upload
 from worker.channels.wecom_external import fields, targets
-from worker.channels.wecom_external.account import CAPS
+from worker.channels.wecom_external.account import cap_in_words
 from worker.domain.errors import Problem
 from worker.domain.job import Draft, Kind
 
@@ -33,7 +33,7 @@ def warnings(draft: Draft) -> list[str]:
     if draft.kind != Kind.SEND:
         return []
     # It is not counted here: what members send by themselves counts in it too.
-    cap = CAPS[draft.account.settings.get("customer_cap", "month")]
+    cap = cap_in_words(draft.account.settings)
     told = f"a customer or group takes {cap}, whoever made them; beyond it they get nothing, which only tracking tells"
     return [*_cautions(draft), *targets.warnings(draft), f"{told} (quota spent)"]
 

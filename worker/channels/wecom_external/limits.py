@@ -12,6 +12,7 @@ from dataclasses import replace
 from worker.channels.wecom.limits import CORP, IP, UNKEPT, UPLOAD_IMAGE, adjusted, api_charges, counted, counted_by_api
 from worker.channels.wecom.upload import IMAGE_PATH
 from worker.channels.wecom_external import look_up
+from worker.channels.wecom_external.account import cap_of
 from worker.channels.wecom_external.render import PATHS, path_of
 from worker.domain.account import Account
 from worker.domain.job import Part
@@ -51,8 +52,8 @@ def all_counted(account: Account, recipient: str | None) -> Iterator[Counted]:
     corpid = account.settings["corpid"]
     task = ("each task", None) if recipient is None else (f"task {recipient}", f"{corpid}/remind/{recipient}")
     yield from counted(REMIND, account, *task)
-    chosen = account.settings.get("customer_cap", "month")
+    chosen, most = cap_of(account.settings)
     for cap, limit in CUSTOMER.items():
-        not_kept = limit.not_kept if cap == chosen else f"customer_cap is {chosen}"
-        yield Counted(replace(limit, not_kept=not_kept), "each customer or group")
+        kept = replace(limit, amount=most or limit.amount) if cap == chosen else None
+        yield Counted(kept or replace(limit, not_kept=f"customer_cap is {chosen}"), "each customer or group")
     yield from counted_by_api({*PATHS.values(), *look_up.PATHS.values(), IMAGE_PATH}, _OF_PATH, account)
