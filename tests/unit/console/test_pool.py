@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import subprocess
+import sys
 import threading
 
 import pytest
@@ -38,3 +40,26 @@ def test_what_hangs_is_not_waited_for() -> None:
 
     asyncio.run(hang())
     go.set()
+
+
+def test_what_hangs_does_not_hold_up_the_end_of_the_process() -> None:
+    """Neither a page that never ends nor a probe of a database that never answers."""
+    code = """
+import asyncio, threading
+from worker.console.pool import Pool
+from worker.service.web.probes import Probes
+from starlette.applications import Starlette
+from starlette.testclient import TestClient
+hang = threading.Event().wait
+async def page():
+    try:
+        await Pool("test", threads=1, waiting=1, longest_s=0.01).run(hang)
+    except TimeoutError:
+        print("too late")
+asyncio.run(page())
+with TestClient(Starlette(routes=Probes(hang, ready_s=0.01).routes)) as client:
+    print(client.get("/readyz").status_code)
+"""
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=True)
+
+    assert ["too late", "503"] == ended.stdout.split("\n")[:2]

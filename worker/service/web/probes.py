@@ -6,8 +6,9 @@ Their answers are one line, and say nothing of the installation.
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future
 
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
@@ -26,7 +27,6 @@ class Probes:
 
     def __init__(self, ask: Callable[[], object] | None = None, *, ready_s: float = READY_S):
         self._ask, self._ready_s = ask, ready_s
-        self._thread = ThreadPoolExecutor(1, "probes")
         self._asking: asyncio.Future[object] | None = None
 
     @property
@@ -49,8 +49,17 @@ class Probes:
 
     def _asked(self, ask: Callable[[], object]) -> asyncio.Future[object]:
         """The question under way, or a new one: probes must not queue up behind a database that hangs."""
-        loop = asyncio.get_running_loop()
         if self._asking is None or self._asking.done():
-            self._asking = loop.run_in_executor(self._thread, ask)
+            answer: Future[object] = Future()
+            # The end of the process does not wait for it.
+            threading.Thread(target=_answer, args=(ask, answer), name="probes", daemon=True).start()
+            self._asking = asyncio.wrap_future(answer)
         # A probe that waits no longer does not take the answer from the next one.
         return asyncio.shield(self._asking)
+
+
+def _answer(ask: Callable[[], object], answer: Future[object]) -> None:
+    try:
+        answer.set_result(ask())
+    except BaseException as error:  # noqa: BLE001  the probe says that the process is not ready, whatever it was
+        answer.set_exception(error)
