@@ -15,6 +15,8 @@ MOST_LISTED = 500
 """Fields listed as not drawn; the number of the others is told."""
 UNPRINTABLE = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ud800-\udfff]")
 """Characters that no page may hold: control characters, and halves of surrogate pairs, which UTF-8 cannot write."""
+MOST_DRAWN = 400_000
+"""Characters drawn of one message, more than any vendor takes: no message keeps a page waiting for longer."""
 HIDES = frozenset({"not defined", "wrong type"})
 """Reasons for which people see the message without the field."""
 
@@ -26,6 +28,8 @@ class Trace:
     altered: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     """By place."""
     drawn: set[str] = field(default_factory=set)
+    room: int = MOST_DRAWN
+    """Characters that may still be drawn."""
 
     def hides(self, place: str) -> bool:
         """Whether people see nothing of a place."""
@@ -82,7 +86,14 @@ def take(node: Node) -> str:
     if isinstance(node._value, Mapping) or is_list(node._value):
         return ""
     node._trace.drawn.add(node._place)
-    return plain(node._value)
+    return _within(node._trace, node._value)
+
+
+def _within(trace: Trace, value: Any) -> str:
+    """A leaf as text, as far as there is room, with an ellipsis where it does not end."""
+    text = value if isinstance(value, str) else plain(value)
+    room, trace.room = trace.room, max(0, trace.room - len(text))
+    return clean(text if len(text) <= room else f"{text[:room]}…")
 
 
 def altered_of(node: Node) -> Mapping[str, Mapping[str, Any]]:
@@ -125,4 +136,4 @@ def rest(node: Node) -> Iterator[tuple[str, str]]:
         elif is_list(value):
             waiting += reversed([now[number] for number in range(len(value))])
         elif value not in (None, "") and now._place not in now._trace.drawn:
-            yield clean(now._place), plain(value)
+            yield clean(now._place), _within(now._trace, value)

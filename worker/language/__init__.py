@@ -28,6 +28,9 @@ _FEWEST = 3
 """Fewest letters of its own by which an entry with places can be found."""
 _MOST = 12
 """Most sentences that one was put together of; more of them are taken for a list of names."""
+_LONGEST = 800
+"""Characters of a text that is tried with each sentence; a longer one only with those of few places: lists are so."""
+_FEW = 2
 _WORDS = re.compile(r" [a-z]")
 _WITHIN = r"(?:(?![:;] ).)*?"
 """A value behind which the words of its sentence go on: no other sentence stands before those."""
@@ -59,7 +62,15 @@ def said(text: str, lang: Lang | None = None) -> str:
     if (lang or language()) == "en":
         return text
     alone = _book().words["alone"]
-    return "\n".join(alone.get(line) or _line(line) for line in text.split("\n"))
+    return "\n".join(alone.get(line) or _line_of_others(line) for line in text.split("\n"))
+
+
+def _line_of_others(text: str) -> str:
+    """A line, in which a vendor's text may stand; as it is where that looks like hundreds of our sentences."""
+    try:
+        return _line(text)
+    except RecursionError:
+        return text
 
 
 def word(of: str, name: str, lang: Lang | None = None) -> str:
@@ -167,6 +178,8 @@ def _whole(text: str) -> str | None:
     if (coded := _CODED.fullmatch(text)) and coded[2] in book.exact:
         return coded[1] + book.exact[coded[2]]
     for entry in book.entries:
+        if len(text) > _LONGEST and len(entry.places) > _FEW:
+            continue
         if entry.own in text and (found := _compiled(entry.shape).fullmatch(text)):
             values = dict(zip(entry.places, found.groups(), strict=True))
             return _filled(entry.chinese, values)
@@ -184,11 +197,11 @@ def _in_pieces(text: str) -> str:
     blank = len(text) - len(text.lstrip(" "))
     if blank:
         return text[:blank] + _line(text[blank:]) if blank < len(text) else text
+    if any(text.count(mark) > _MOST for mark in ("; ", ", ", ": ", " (")):
+        return text
     if (aside := _ASIDE.fullmatch(text)) and (told := _line(aside[1]) + _line(aside[2])) != text:
         return told
     pieces = text.split("; ")
-    if len(pieces) > _MOST or text.count(", ") > _MOST:
-        return text
     if (sides := _by_semicolons(pieces)) is not None:
         return sides
     head, colon, rest = text.partition(": ")

@@ -16,8 +16,8 @@ from worker.channels.checking.row import Prose
 
 _FENCE = re.compile(r" {0,3}(`{3,}|~{3,})")
 _HEADING = re.compile(r" {0,3}#{1,6} ")
-_RULER = re.compile(r" *\|?( *:?-+:? *\|)+( *:?-+:? *)?\|? *")
-_INLINE_CODE = re.compile(r"(`+)[^`].*?\1", re.DOTALL)
+_RULER = re.compile(r" *+\|?+ *+(:?+-++:?+ *+\| *+)++(:?+-++:?+ *+)?+\|?+ *+")
+_BACKTICKS = re.compile("`+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,8 +52,25 @@ def blocks(text: str) -> Iterator[Block]:
 
 def without_code(text: str) -> str:
     """The text without fenced and inline code: what a client reads as markdown."""
-    prose = "".join(block.text for block in blocks(text) if not _FENCE.match(block.text))
-    return _INLINE_CODE.sub("", prose)
+    return _without_inline_code("".join(block.text for block in blocks(text) if not _FENCE.match(block.text)))
+
+
+def _without_inline_code(text: str) -> str:
+    """The text without what stands between two runs of as many backticks."""
+    runs = [run.span() for run in _BACKTICKS.finditer(text)]
+    nearest: dict[int, int] = {}
+    closing = [0] * len(runs)
+    for n in reversed(range(len(runs))):
+        start, end = runs[n]
+        closing[n] = nearest.get(end - start, n)
+        nearest[end - start] = n
+    out, at, n = [], 0, 0
+    while n < len(runs):
+        if closing[n] > n:
+            out.append(text[at : runs[n][0]])
+            at = runs[closing[n]][1]
+        n = closing[n] + 1
+    return "".join([*out, text[at:]])
 
 
 def _block_end(lines: Sequence[str], at: int) -> tuple[int, bool]:

@@ -124,7 +124,7 @@ CHECKS: Checks = {
 """The checks of each kind of job."""
 
 _IN_CODE = re.compile(r"<@|<font\b", re.IGNORECASE)
-_PICTURE = re.compile(r"!\[[^\]\n]*\]\([^)\n]*\)")
+_PICTURE = re.compile(r"!\[[^\[\]\n]*\]\([^()\n]*\)")
 _LIST = re.compile(r"^ *(?:[-+*]|[0-9]+\.) ", re.MULTILINE)
 
 

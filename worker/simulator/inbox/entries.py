@@ -8,9 +8,11 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any, Literal
 
 from markupsafe import Markup
+from wcwidth import iter_graphemes
 
 from worker.drawing import draw
 from worker.simulator.inbox.conversations import ConversationEntry, What
@@ -36,8 +38,8 @@ WORDED: Mapping[str, str] = {
     "miniprogram_notice": "type_miniprogram",
 }
 """Types that the apps name before the text, and the word for them; most others are known by their text."""
-TAG = re.compile(r"<(@[^<>\s]+)>|</?(?:a|div|font)\b[^>]*>")
-MARKDOWN = re.compile(r"!?\[([^\]\n]*)\]\([^)\s]*\)|^\s*(?:[#>]+|[-+]|\d+\.)\s+|\*\*|`+", re.MULTILINE)
+TAG = re.compile(r"<(@[^<>\s]+)>|</?(?:a|div|font)\b[^<>]*>")
+MARKDOWN = re.compile(r"!?\[([^\[\]\n]*)\]\([^()\s]*\)|^[^\S\n]*(?:[#>]+|[-+]|\d+\.)\s+|\*\*|`+", re.MULTILINE)
 """Marks that an app draws and does not write."""
 
 
@@ -293,4 +295,5 @@ def _first(content: Any) -> str:
 
 def _line(parts: Iterable[str]) -> str:
     """The parts as one line, not longer than a row needs."""
-    return " ".join(" ".join(part[: 4 * LONGEST_LINE].split()) for part in parts if part)[:LONGEST_LINE]
+    line = " ".join(" ".join(part[: 40 * LONGEST_LINE].split()) for part in parts if part)
+    return "".join(islice(iter_graphemes(line), LONGEST_LINE))

@@ -1,0 +1,91 @@
+"""What reads texts of others takes time by their length. By its square, each of these would outlast any test's time."""
+
+from __future__ import annotations
+
+import pytest
+from markupsafe import Markup
+
+from worker.channels.checking.row import Prose
+from worker.channels.checking.truncate import pieces, truncated
+from worker.channels.wecom_webhook import blocks
+from worker.drawing import Shown, draw, markup
+from worker.drawing.node import MOST_DRAWN
+from worker.language import said
+from worker.simulator.inbox import entries
+
+MANY = 500_000
+
+
+@pytest.mark.parametrize("unit", ["a", "-", "a ", "a=", 'a="', "a='", "a=b"])
+def test_attributes_of_a_tag(unit: str) -> None:
+    """However long the name is, whose value never comes."""
+    assert MANY >= sum(1 for _ in markup.ATTRIBUTE.finditer(unit * MANY))
+
+
+@pytest.mark.parametrize("unit", ["<p aaaa", "<a>", "<b></b>", "http://"])
+@pytest.mark.parametrize("msgtype", ["text", "textcard", "mpnews", "unknown"])
+def test_a_drawing_is_bounded(unit: str, msgtype: str) -> None:
+    """No more characters are drawn than any vendor takes, whatever a broken producer has stored."""
+    text = unit * MANY
+    content = {"content": text, "description": text, "articles": [{"title": text, "content": text}] * 20}
+
+    page = draw(Shown(channel="wecom_app", msgtype=msgtype, content=content))
+
+    assert len(page) < 20 * MOST_DRAWN
+
+
+def test_a_long_message_ends_with_an_ellipsis() -> None:
+    """What is left out is noticed; a text that fits is drawn whole."""
+    whole, cut = (
+        draw(Shown(channel="wecom_app", msgtype="text", content={"content": "x" * count}))
+        for count in (MOST_DRAWN, MOST_DRAWN + 1)
+    )
+
+    assert "x" * MOST_DRAWN in whole
+    assert "…" not in whole
+    assert "x" * MOST_DRAWN + "…" in cut
+
+
+@pytest.mark.parametrize("unit", ["<a", "[", "[x](", "\n", " ", "<@", "`"])
+def test_a_line_of_the_inbox(unit: str) -> None:
+    """The marks that an app draws are found in a text of any length."""
+    assert MANY * len(unit) >= len(entries.MARKDOWN.sub(r"\1", entries.TAG.sub(r"\1", unit * MANY)))
+
+
+@pytest.mark.parametrize(
+    "text", ["`" * MANY + "a" * MANY, "``a" * MANY, "`a``" * MANY, "".join("`" * n + "a" for n in range(999))]
+)
+def test_code_in_a_line(text: str) -> None:
+    """Runs of backticks that nothing closes."""
+    assert len(text) >= len(blocks.without_code(text))
+
+
+@pytest.mark.parametrize("unit", [" ", "-", ":", "|", "-|", "- ", "| ", ":-: |"])
+def test_the_line_below_the_head_of_a_table(unit: str) -> None:
+    """A line that nearly is one."""
+    text = f"|a|\n{unit * MANY}x"
+
+    assert len(text) >= sum(len(block.text) for block in blocks.blocks(text))
+
+
+def test_open_links_and_open_elements() -> None:
+    """A text that is shortened, whose markup never ends."""
+    assert truncated("<a>" * 200_000, 20, len, Prose.HTML) == "<a><a>…</a></a>"
+    assert truncated("<b>" * 60_000, MANY, len, Prose.HTML) is not None
+
+
+def test_a_piece_is_no_more_than_the_markup_that_it_repeats() -> None:
+    """Pieces that would say next to nothing beside it are not made without end: the text is refused as too long."""
+    assert pieces("<b>" * 290 + "x" * 300_000, 2048, len, Prose.HTML) is None
+
+
+def test_pictures_of_an_article() -> None:
+    """None of them names its source."""
+    assert "<img" not in markup.article(f"<img {'a' * 4096}>" * 200, lambda source: Markup())
+
+
+@pytest.mark.parametrize("unit", [": ", "; ", ", ", " (a)", " (", " waits for ", "  changed ", " at ", "refused "])
+@pytest.mark.parametrize("count", [100, 20_000])
+def test_a_sentence_that_holds_a_text_of_others(unit: str, count: int) -> None:
+    """It is told in Chinese as far as it is known, however often a vendor repeats what our sentences are made of."""
+    assert said(f"  part x-0 waits for {unit * count}", "zh")
