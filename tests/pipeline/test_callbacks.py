@@ -15,14 +15,14 @@ from sqlalchemy.exc import OperationalError
 from structlog.testing import capture_logs
 
 from tests.channels.callback_samples import AES_KEY, CORP, NOW, TOKEN, Sent, press, sent
-from tests.support.asgi import Answer, ask, asked
+from tests.support.asgi import Answer, ask, asked, exchange
 from tests.support.runtime import UPDATE, Site, an_account, lost, planted
 from tests.support.scripted_transport import answered
 from worker import To
 from worker.channels.registry import channel
 from worker.config.settings import Settings
 from worker.crypto.envelope import Envelope
-from worker.domain.callbacks.inbound import Inbound
+from worker.domain.callbacks.inbound import CallbackRefused, Inbound
 from worker.domain.job import part_id
 from worker.domain.state import JobState
 from worker.hooks.callbacks import CallbackStore
@@ -318,6 +318,8 @@ DTD = b'<!DOCTYPE x [<!ENTITY a SYSTEM "file:///etc/passwd">]><xml><Encrypt>&a;<
         ("POST", HR, sent(press(agentid=99)).query, sent(press(agentid=99)).body, 403),
         ("POST", HR, sent(press(), at=NOW - 1000).query, sent(press(), at=NOW - 1000).body, 403),
         ("POST", HR, {}, GOOD.body, 400),
+        ("POST", HR, {**GOOD.query, **{f"a{n}": f"zz{n}" for n in range(40)}}, GOOD.body, 400),
+        ("POST", HR, GOOD.query, b"<xml>" + b"<a/>" * 15_000 + b"</xml>", 413),
         ("POST", HR, GOOD.query, b"", 400),
         ("POST", HR, GOOD.query, DTD, 400),
         ("POST", HR, GOOD.query, b"<" * (BODY_BYTES + 1), 413),
@@ -346,6 +348,37 @@ def test_what_is_not_the_vendors_is_refused_and_leaves_nothing(
     assert len(lines) <= 1
     shown = str(lines)
     assert not [word for word in (TOKEN, AES_KEY, "lisi", "code-1", "task-1", *query.values()) if word in shown]
+
+
+def test_a_body_that_says_that_it_is_too_long_is_not_read(receiver: Receiver) -> None:
+    """Not even the first piece."""
+    scope = {"method": "POST", "path": HR, "raw_path": HR.encode(), "query_string": b""}
+    headers = [(b"content-length", str(BODY_BYTES + 1).encode())]
+
+    sent = asyncio.run(exchange(receiver.app, {**scope, "headers": headers}, [None]))
+
+    assert 413 == sent[0]["status"]
+
+
+def test_requests_are_read_beside_the_event_loop(site: Site) -> None:
+    """So that what takes long keeps no other request, and no probe, waiting."""
+    threads = []
+
+    class Reader:
+        """Notes who reads."""
+
+        def verify(self, query: Any, now: float) -> bytes:
+            threads.append(threading.get_ident())
+            return b""
+
+        def read(self, query: Any, body: bytes, now: float) -> Inbound:
+            threads.append(threading.get_ident())
+            raise CallbackRefused(403, "wrong signature")
+
+    app = Receiver({"hr": Reader()}.get, lambda *_: True).app
+
+    assert [200, 403] == [asked(app, method, HR, GOOD.query).status for method in ("GET", "POST")]
+    assert threading.get_ident() not in threads
 
 
 def test_a_body_that_does_not_come_is_given_up(site: Site) -> None:

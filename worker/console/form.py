@@ -17,6 +17,8 @@ from worker.console.page import Forbidden
 
 BYTES = 64 * 1024
 """Bytes of a form at most; a longer one is not read to its end."""
+FIELDS = 500
+"""Fields of a form at most; none of ours has a tenth of them."""
 FORM = "application/x-www-form-urlencoded"
 
 
@@ -35,6 +37,8 @@ async def read_form(request: Request, read_s: float) -> QueryParams:
         raise HTTPException(408) from None
     except ClientDisconnect:
         raise HTTPException(400) from None
+    if body.count(b"&") >= FIELDS:
+        raise HTTPException(413)
     return QueryParams(body)
 
 

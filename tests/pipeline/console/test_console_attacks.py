@@ -323,6 +323,13 @@ def test_an_oversized_form_is_not_read_to_its_end(browser: Browser) -> None:
     assert BYTES // 10_000 + 1 == len(read)
 
 
+def test_a_form_of_many_fields_is_not_taken_apart(browser: Browser) -> None:
+    """Anybody can send one, before a session is looked for."""
+    shown = browser.send("POST", "/sign-out", b"a=&" * 10_000, content_type=FORM)
+
+    assert 413 == shown.status
+
+
 def test_a_slow_form_is_given_up(database: Database) -> None:
     """A client that sends half of it and waits holds nothing for long."""
     browser = Browser(guarded(site_of(database), FixedDoor(Viewer("ada", "admin")), PAGES, form_s=0.01))

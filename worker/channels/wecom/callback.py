@@ -6,6 +6,7 @@ believed before its signature proved right. A refusal is a fixed phrase that quo
 
 from __future__ import annotations
 
+import string
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -18,8 +19,16 @@ from worker.domain.errors import ConfigurationError, Problem
 
 DEEPEST = 8
 """Levels of a callback's XML; the vendor's own has five (SelectedItems/SelectedItem/OptionIds/OptionId)."""
+ENVELOPE_BYTES = 64 * 1024
+"""Bytes of a request's body at most, far above any callback of the vendors'."""
 LONGEST_ID = 128
 """Most characters of an id in a callback: a task_id's (userids have 64). No column holds a longer one."""
+
+_BASE64 = string.ascii_letters.encode() + string.digits.encode() + b"+/"
+_BESIDE_BASE64 = 1024
+"""Most bytes of an envelope that are not of its Base64 text: those of the vendors' have a hundred."""
+_MEMBERS = 32
+"""Most tags of an envelope in XML, and most names or entries of one in JSON: the vendors' have ten, or three."""
 
 Query = Mapping[str, str]
 Tree = dict[str, Any]
@@ -95,6 +104,28 @@ def given(query: Query, name: str) -> str:
     if not value:
         raise CallbackRefused(400, f"no {name} in the query")
     return value
+
+
+def require_envelope(body: bytes) -> None:
+    """Refuses what is no envelope, without parsing it: the signature has not proved right yet.
+
+    A parser needs a thousand times as long for a body that is nothing but elements or names.
+    """
+    beside = body[: ENVELOPE_BYTES + 1].translate(None, _BASE64)
+    if len(body) > ENVELOPE_BYTES or len(beside) > _BESIDE_BASE64:
+        raise CallbackRefused(413, "more than an envelope")
+    if any(beside.count(sign) > _MEMBERS for sign in (b"<", b":", b",")):
+        raise CallbackRefused(400, "more members than an envelope has")
+
+
+def encrypted_in(body: bytes) -> str:
+    """The encrypted text of an envelope in XML."""
+    require_envelope(body)
+    # The vendor's samples put whitespace around CDATA; the signature is over what is inside.
+    encrypted = (parsed(body).findtext("Encrypt") or "").strip()
+    if not encrypted:
+        raise CallbackRefused(400, "no Encrypt in the body")
+    return encrypted
 
 
 def parsed(body: bytes) -> Element:

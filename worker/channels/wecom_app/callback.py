@@ -13,6 +13,7 @@ from worker.channels.wecom.callback import (
     Query,
     Tree,
     WecomDoor,
+    encrypted_in,
     envelope_of,
     id_at,
     listed,
@@ -36,11 +37,7 @@ class AppDoor(WecomDoor):
 
     def read(self, query: Query, body: bytes, now: float) -> Inbound:
         """What a POST says."""
-        encrypted = parsed(body).findtext("Encrypt")
-        if not encrypted or not encrypted.strip():
-            raise CallbackRefused(400, "no Encrypt in the body")
-        # The vendor's samples put whitespace around CDATA; the signature is over what is inside.
-        message = opened(self.envelope, query, encrypted.strip(), now, self.max_age_s)
+        message = opened(self.envelope, query, encrypted_in(body), now, self.max_age_s)
         tree = tree_of(parsed(message))
         # 'AgentId' is the old task cards' spelling (90240, taskcard_click).
         agentid = text_at(tree, "AgentID") or text_at(tree, "AgentId")

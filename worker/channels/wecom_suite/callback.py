@@ -15,6 +15,7 @@ from worker.channels.wecom.callback import (
     Tree,
     WecomDoor,
     echoed,
+    encrypted_in,
     envelope_of,
     id_at,
     opened,
@@ -53,10 +54,7 @@ class SuiteDoor(WecomDoor):
 
     def read(self, query: Query, body: bytes, now: float) -> Inbound:
         """What a POST says."""
-        encrypted = parsed(body).findtext("Encrypt")
-        if not encrypted or not encrypted.strip():
-            raise CallbackRefused(400, "no Encrypt in the body")
-        message = opened(self.envelope, query, encrypted.strip(), now, self.max_age_s)
+        message = opened(self.envelope, query, encrypted_in(body), now, self.max_age_s)
         tree = tree_of(parsed(message))
         if text_at(tree, "SuiteId") not in ("", self.suite_id):
             raise CallbackRefused(403, "meant for another suite")

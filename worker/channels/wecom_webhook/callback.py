@@ -25,6 +25,7 @@ from worker.channels.wecom.callback import (
     member,
     opened,
     parsed,
+    require_envelope,
     text_at,
     tree_of,
 )
@@ -50,6 +51,7 @@ class PushDoor(WecomDoor):
 
     def read(self, query: Query, body: bytes, now: float) -> Inbound:
         """What a POST says."""
+        require_envelope(body)
         encrypted = text_at(_spelled_alike(_tree(body)), "encrypt").strip()
         if not encrypted:
             raise CallbackRefused(400, "no Encrypt in the body")

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from worker.channels.wecom.answer import storable
-from worker.channels.wecom.callback import Query, given, id_at
+from worker.channels.wecom.callback import Query, given, id_at, require_envelope
 from worker.channels.youdu.envelope import envelope_of
 from worker.crypto.envelope import EnvelopeError, ForeignReceiver
 from worker.crypto.youdu import YouduEnvelope, signature
@@ -44,6 +44,7 @@ class YouduDoor:
 
     def read(self, query: Query, body: bytes, now: float) -> Inbound:
         """What a POST says; `now` is Unix time in seconds."""
+        require_envelope(body)
         outer = _object(body)
         signed, timestamp, nonce = (given(query, name) for name in ("msg_signature", "timestamp", "nonce"))
         encrypted = outer.get("encrypt")

@@ -1,16 +1,18 @@
 """`worker receiver`: the vendor's callbacks over HTTP, stored before they are answered.
 
 `/callback/<account>` for each account with a callback table, and the probes. This is the HTTP side: the channel reads a
-request, and the outbox stores it. Nothing that came in is ever logged.
+request, and the outbox stores it, both in threads, so that the event loop only waits. Nothing that came in is ever
+logged.
 """
 
 from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
+from typing import Any, TypeVar
 
 import structlog
 from starlette.applications import Starlette
@@ -21,6 +23,7 @@ from starlette.routing import Route
 from worker.accounts.sources import accounts_of
 from worker.channels.base import CallbackDoor
 from worker.channels.registry import unusable_accounts
+from worker.channels.wecom.callback import ENVELOPE_BYTES
 from worker.config import logging as our_logging
 from worker.config.settings import Settings
 from worker.control.opening import database_of
@@ -37,16 +40,19 @@ from worker.service.web.serving import serve
 log = structlog.get_logger()
 
 PATH = "/callback/{account}"
-BODY_BYTES = 256 * 1024
-"""Bytes of a request's body at most, far above any callback of the vendor's; a longer one is not read to its end."""
+BODY_BYTES = ENVELOPE_BYTES
+PARAMETERS = 32
+"""Most parameters of a request: the vendor sends four, the rest are of the address that was registered."""
 READ_S = 3.0
 STORE_S = 4.0
 """Seconds until the answer is 503: the vendor waits 5 s (page 90930). Storing goes on; a repeat finds it stored."""
 THREADS = 16
 COUNTED_EVERY_S = 5.0
 DOORMEN = 4
-"""Threads that look callback addresses up."""
+"""Threads that look callback addresses up, and read requests."""
 
+T = TypeVar("T")
+Query = Mapping[str, str]
 Act = Callable[[str, CallbackDoor, Request], Awaitable[Response]]
 
 
@@ -88,8 +94,7 @@ class Receiver:
         try:
             # In a thread, because a source of accounts or a secret may have to be read; of its own, because those that
             # store may all be waiting for the database.
-            looking = asyncio.get_running_loop().run_in_executor(self._doormen, self._door_of, name)
-            door = await asyncio.wait_for(looking, self._read_s)
+            door = await self._in_thread(self._door_of, name)
         except (AccountsUnread, TimeoutError):
             # Without the name, as below.
             log.warning("callback_refused", reason="accounts cannot be read")
@@ -107,6 +112,14 @@ class Receiver:
         except CallbackRefused as refused:
             log.warning("callback_refused", account=name, reason=str(refused))
             return self._refused(name, refused.status)
+        except TimeoutError:
+            log.warning("callback_refused", account=name, reason="not read in time")
+            return self._refused(name, 503)
+
+    async def _in_thread(self, work: Callable[..., T], *given: Any) -> T:
+        """Does what may take a while without keeping the event loop."""
+        working = asyncio.get_running_loop().run_in_executor(self._doormen, partial(work, *given))
+        return await asyncio.wait_for(working, self._read_s)
 
     def _refused(self, name: str, status: int) -> Response:
         self._count("callbacks_refused", name, str(status))
@@ -120,13 +133,14 @@ class Receiver:
 
     async def _verified(self, name: str, door: CallbackDoor, request: Request) -> Response:
         """Answers the vendor's check of the URL within a second, without the database (page 90930, 验证URL有效性)."""
-        answer = door.verify(request.query_params, self._now())
+        answer = await self._in_thread(door.verify, _query(request), self._now())
         log.info("callback_verified", account=name)
         return PlainTextResponse(answer)
 
     async def _taken(self, name: str, door: CallbackDoor, request: Request) -> Response:
         """Answers 200 once the callback is stored; with any other status the vendor sends it again (page 90238)."""
-        inbound = door.read(request.query_params, await self._body(request), self._now())
+        query, body = _query(request), await self._body(request)
+        inbound = await self._in_thread(door.read, query, body, self._now())
         try:
             # The thread goes on after the answer could not wait any longer.
             storing = asyncio.get_running_loop().run_in_executor(self._threads, self._store, name, inbound)
@@ -143,7 +157,9 @@ class Receiver:
 
     async def _body(self, request: Request) -> bytes:
         """The body; raises CallbackRefused as soon as it is too long or too slow."""
-        body = b""
+        if int(request.headers.get("content-length", 0)) > BODY_BYTES:
+            raise CallbackRefused(413, "body too large")
+        body = bytearray()
         try:
             async with asyncio.timeout(self._read_s):
                 async for chunk in request.stream():
@@ -154,7 +170,14 @@ class Receiver:
             raise CallbackRefused(408, "body too slow") from None
         except ClientDisconnect:
             raise CallbackRefused(400, "body cut short") from None
-        return body
+        return bytes(body)
+
+
+def _query(request: Request) -> Query:
+    """The parameters; raises CallbackRefused for more than a callback has."""
+    if request.scope["query_string"].count(b"&") >= PARAMETERS:
+        raise CallbackRefused(400, "too many parameters")
+    return request.query_params
 
 
 def _write(counts: LooseCounts) -> float:
