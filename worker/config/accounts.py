@@ -60,13 +60,17 @@ def not_known(name: str, names: Sequence[str], place: str = "") -> UnknownAccoun
 
     `place`: where the settings are, or were looked for.
     """
+    return UnknownAccount(partial(_not_known, name, names, place))
+
+
+def _not_known(name: str, names: Sequence[str], place: str) -> str:
     near = difflib.get_close_matches(name, names, n=_TOLD) if len(names) > _TOLD else []
     shown = near or names[:_TOLD]
     more = f" and {len(names) - len(shown)} more" if len(names) > len(shown) else ""
     known = f"{', '.join(shown)}{more}" if names else "none yet"
     into = f" to {place} (an application that enqueues reads the table, its secret is read by workers)" if place else ""
     add = f"add [accounts.{name}]{into}, or say `worker accounts add {name}`"
-    return UnknownAccount(f"account {name!r} does not exist; use one of: {known}; or {add}")
+    return f"account {name!r} does not exist; use one of: {known}; or {add}"
 
 
 def account_of(name: str, table: Mapping[str, Any], settings: Settings) -> Account:

@@ -5,12 +5,12 @@ No message here may hold a token, a secret, a message text or a recipient: an ex
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from worker.language import Lang, language, noted, said
+from worker.language import Lang, chinese_note, language, noted, said
 
 
 class WorkerError(Exception):
@@ -37,7 +37,26 @@ class ConfigurationError(WorkerError):
 
 
 class UnknownAccount(ConfigurationError):
-    """No source of this process has an account of this name."""
+    """No source of this process has an account of this name.
+
+    Its sentence is made when it is read: it takes a search of all names, and a receiver gets requests with any name.
+    """
+
+    channel = job = code = None
+
+    def __init__(self, sentence: Callable[[], str]):
+        Exception.__init__(self, sentence)
+        self._sentence = sentence
+
+    def __str__(self) -> str:
+        return self._sentence()
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({str(self)!r})"
+
+    @property
+    def __notes__(self) -> list[str]:  # type: ignore[override]  # only read: a traceback's lines below the sentence
+        return chinese_note(self.told)
 
 
 class AccountsUnread(ConfigurationError):

@@ -78,6 +78,11 @@ def word(of: str, name: str, lang: Lang | None = None) -> str:
     return _book().words.get(of, {}).get(name, name) if (lang or language()) == "zh" else name
 
 
+def chinese_note(told: Callable[[Lang], str]) -> list[str]:
+    """The note below an error's English text, where there is one."""
+    return [told("zh")] if chosen() == "zh" else []
+
+
 def noted(error: E, told: Callable[[Lang], str] | None = None) -> E:
     """The error itself; where `WORKER_LANG=zh`, a traceback has the Chinese below its text, which stays English."""
     if chosen() == "zh":

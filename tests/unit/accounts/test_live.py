@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import pickle
 import sys
+import traceback
 from collections.abc import Mapping
 from contextlib import suppress
 from functools import partial
@@ -19,6 +21,7 @@ from worker.config.accounts import account_of
 from worker.config.settings import Settings, load_settings
 from worker.domain.account import Secret
 from worker.domain.errors import ConfigurationError, UnknownAccount
+from worker.hooks.callbacks import Doors
 
 GOOD = {"channel": "wecom_app", "corpid": "ww1", "agentid": 7}
 ACCOUNTS = '[accounts.hr]\nchannel = "wecom_app"\ncorpid = "ww1"\nagentid = 7\n'
@@ -64,6 +67,23 @@ def test_a_change_is_seen_at_the_next_look() -> None:
     with pytest.raises(UnknownAccount, match="'ops' does not exist; use one of: hr"):
         accounts.get("ops")
     assert 3 == source.looks
+
+
+def test_names_like_one_that_does_not_exist_are_looked_for_when_the_sentence_is_read(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """In 5,000 names that takes 77 ms, and anybody may ask a receiver for any name; in Chinese, too."""
+    searches: list[str] = []
+    monkeypatch.setattr("difflib.get_close_matches", lambda name, *_, **__: searches.append(name) or ["customer-7"])
+    monkeypatch.setenv("WORKER_LANG", "zh")
+    accounts = live(Ticks(), Scripted({f"customer-{n}": GOOD for n in range(9)}))
+
+    assert None is Doors(accounts, 300).of("customer-x")
+    assert [] == searches
+    with pytest.raises(UnknownAccount, match="use one of: customer-7 and 8 more") as caught:
+        accounts.get("customer-x")
+    assert "账号 'customer-x' 不存在" in "".join(traceback.format_exception(caught.value))
+    assert str(caught.value) == str(pickle.loads(pickle.dumps(caught.value)))
 
 
 def test_a_wrong_account_stops_itself_alone() -> None:
