@@ -7,14 +7,15 @@ import os
 import socket
 import stat
 import threading
-from contextlib import suppress
+from contextlib import closing, suppress
 from typing import Any
 
 import pytest
 import uvicorn
+from structlog.testing import capture_logs
 from uvicorn.server import ServerState
 
-from worker.service.web.serving import HEAD_BYTES, PromptProtocol, serving_beside
+from worker.service.web.serving import HEAD_BYTES, PromptProtocol, accept_errors_once, serving_beside
 
 ASKED = b"GET / HTTP/1.1\r\nhost: localhost\r\n\r\n"
 
@@ -135,6 +136,91 @@ def test_a_body_is_left_to_the_application() -> None:
     sent = [CHUNKED, *chunks, b"0\r\n\r\n", *[ASKED] * (2 * HEAD_BYTES // len(ASKED))]
 
     assert (sum(map(len, sent)), b"") == asyncio.run(fed(*sent))
+
+
+HOSTILE = {
+    "many requests at once": ASKED * 5_000,
+    "many headers": ASKED[:-2] + b"a:\r\n" * 10_000 + b"\r\n",
+    "many parameters": b"GET /?" + b"a&" * 20_000 + b" HTTP/1.1\r\n\r\n",
+    "many encoded bytes": b"GET /" + b"%41" * 20_000 + b" HTTP/1.1\r\n\r\n",
+    "a body in tiny pieces": CHUNKED + b"1\r\na\r\n" * 10_000,
+}
+
+
+@pytest.mark.parametrize("piece", HOSTILE.values(), ids=HOSTILE)
+def test_what_costs_us_more_than_its_sender_is_refused(piece: bytes) -> None:
+    """A piece of a quarter of a megabyte, which the event loop would take apart for half a second."""
+    _, answer = asyncio.run(fed(piece))
+
+    assert answer.startswith(b"HTTP/1.1 400 ")
+
+
+class Crowded(PromptProtocol):
+    """Has room for three connections."""
+
+    most = staticmethod(lambda: 3)
+
+
+async def with_silent_ones(before: int, asked_first: bool) -> tuple[list[bool], bytes]:
+    """Which silent connections are closed when another one comes, and what that one is answered.
+
+    With `asked_first` the first of them has sent a request, whose answer is under way.
+    """
+    begun, go = asyncio.Event(), asyncio.Event()
+
+    async def slow(scope: Any, receive: Any, send: Any) -> None:
+        begun.set()
+        await go.wait()
+        await app(scope, receive, send)
+
+    config, state = uvicorn.Config(slow, log_config=None, lifespan="off"), ServerState()
+    config.load()
+    server = await asyncio.get_running_loop().create_server(lambda: Crowded(config, state, {}), "127.0.0.1", 0)
+    async with server, asyncio.timeout(60):
+        place = server.sockets[0].getsockname()
+        silent = []
+        for _ in range(before):
+            silent.append(await asyncio.open_connection(*place))
+            if asked_first and len(silent) == 1:
+                silent[0][1].write(ASKED)
+                await begun.wait()
+            while len(state.connections) < min(len(silent), Crowded.most()):
+                await asyncio.sleep(0)
+        reader, writer = await asyncio.open_connection(*place)
+        writer.write(ASKED[:-2] + b"connection: close\r\n\r\n")
+        go.set()
+        answer = await reader.read()
+        gone = [one.at_eof() or one.exception() is not None for one, _ in silent]
+        for _, one in [*silent, (reader, writer)]:
+            one.close()
+        return gone, answer
+
+
+def test_the_connection_that_waited_longest_gives_way() -> None:
+    """A new one is answered however many are silent."""
+    gone, answer = asyncio.run(with_silent_ones(5, asked_first=False))
+
+    assert [True, True, True, False, False] == gone
+    assert answer.startswith(b"HTTP/1.1 200 ")
+
+
+def test_a_connection_whose_answer_is_under_way_stays() -> None:
+    """It waits for us; others wait for their clients."""
+    gone, answer = asyncio.run(with_silent_ones(3, asked_first=True))
+
+    assert [False, True, False] == gone
+    assert answer.startswith(b"HTTP/1.1 200 ")
+
+
+def test_accept_errors_are_logged_once() -> None:
+    """And everything else as often as it happens, by asyncio."""
+    loop = asyncio.new_event_loop()
+    handler = accept_errors_once()
+    with closing(loop), capture_logs() as lines:
+        for _ in range(100):
+            handler(loop, {"message": "socket.accept() out of system resource", "exception": OSError(24, "Too many")})
+
+    assert [("connections_wait", "Too many")] == [(line["event"], line["error"]) for line in lines]
 
 
 @pytest.mark.skipif(not hasattr(socket, "TCP_USER_TIMEOUT"), reason="only Linux can be told")
