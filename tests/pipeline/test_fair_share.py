@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable
 
 import pytest
@@ -17,7 +16,7 @@ def a_process(
     threads: int = 32, *, fresh: bool = True, queues: Iterable[str] = ALL_QUEUES, **lanes_ms: tuple[int, int]
 ) -> Process:
     """`hr_1=(20, 30)`: a call of the lane hr:1 takes 20 ms, a part's whole way 30."""
-    lanes = json.dumps({lane.replace("_", ":"): [1, *milliseconds] for lane, milliseconds in lanes_ms.items()})
+    lanes = {lane.replace("_", ":"): [1, *milliseconds] for lane, milliseconds in lanes_ms.items()}
     return Process("p", 0, threads, lanes, fresh, frozenset(queues))
 
 

@@ -226,6 +226,25 @@ def test_what_the_broker_lost_stands_in_nobodys_way(site: Site, is_held: bool) -
     assert {(True, None)} == {(parked(site, job), site.part(job).offered_until) for job in waiting}
 
 
+ODD = ["{", "7", '{"lunch": 1}', "null", "[7]", "[" * 100_000]
+
+
+@pytest.mark.parametrize("tags", ODD, ids=lambda tags: tags[:9])
+def test_a_job_whose_tags_cannot_be_read_stops_no_other(site: Site, tags: str) -> None:
+    """It counts as one without tags, for the relay, the mark, and whoever cancels by a tag."""
+    odd, waiting, other = site.send("odd"), site.send("waiting", tags=["lunch"]), site.send("other")
+    site.sql("update worker_jobs set tags = :tags where id = :job", tags=tags, job=odd)
+    pause(site, JobFilter(tag="lunch"))
+    site.ring(odd, other)
+    site.run()
+    found = find_in(site.database, JobFilter(tag="lunch"))
+    done = cancel_in(
+        site.database, found, "zhang", "", carry_out=lambda changes: commit(site.database, changes, Policy())
+    )
+
+    assert (["odd", "other"], {"cancelled": 1}, "cancelled") == (sent(site), done.parts, site.state(waiting))
+
+
 def test_a_probe_is_not_spent_on_what_is_paused(site: Site) -> None:
     """The next part that may go tries the lane."""
     waiting, other = site.send("lunch", tags=["lunch"]), site.send("other")

@@ -557,6 +557,18 @@ def test_a_hanging_lane_cannot_hold_the_threads_of_its_queue(site: Site, call_ms
     assert [] == turn(site, 0.3)
 
 
+@pytest.mark.parametrize("odd", ["{", "[]", '{"hr:1": 7}', '{"hr:1": [1]}', '{"hr:1": ["a", "b"]}', "[" * 100_000])
+def test_a_heartbeat_that_cannot_be_read_stops_nobody(site: Site, odd: str) -> None:
+    """A process of which nothing is known but that it lives."""
+    with site.database.writing() as connection:
+        about: dict[str, Any] = {"lease_us": 10**12, "threads": 4, "host": "h", "pid": 1, "unusable": odd}
+        renew(connection, site.database.now, "odd", lanes=odd, **about)
+    site.sql("update worker_processes set health = :odd where id = 'odd'", odd=odd)
+    job = site.send()
+
+    assert parts(job) == ids(turn(site))
+
+
 def test_urgent_parts_have_the_threads_of_their_own_queue(site: Site) -> None:
     """The same two processes: 34 of 36 threads, half of them for a lane's urgent parts."""
     site.share(1)

@@ -81,7 +81,7 @@ def tags_of(tags: str | None) -> list[str]:
     """The tags of a job, out of its column."""
     try:
         return list(_texts(json.loads(tags or "[]")))
-    except ValueError:
+    except (ValueError, RecursionError):
         return []
 
 
@@ -103,7 +103,7 @@ def told_tags(tags: str | None) -> dict[str, Any]:
 def _document(text: str) -> dict[str, Any]:
     try:
         found = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         found = None
     return found if isinstance(found, dict) else {}
 

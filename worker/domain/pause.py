@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -10,6 +9,7 @@ from datetime import datetime
 from typing import Any
 
 from worker.domain.job import Kind
+from worker.domain.job_terms import tags_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +47,7 @@ class Pause:
         given = {name: value for name, value in self._equal().items() if value is not None}
         if job["kind"] == Kind.RECALL or any(job[name] != value for name, value in given.items()):
             return False
-        return self.tag is None or self.tag in json.loads(job["tags"] or "[]")
+        return self.tag is None or self.tag in tags_of(job["tags"])
 
     def holds_lanes(self) -> bool:
         """True when it holds for all parts of a lane or for none: these have one account and one kind."""

@@ -367,7 +367,7 @@ def _cycles(processes: Sequence[Process]) -> dict[str, float]:
     """Milliseconds for which a part holds a thread, by lane; under "" the mean of all lanes."""
     found: dict[str, list[int]] = {}
     for process in processes:
-        for lane, (_, _, *more) in json.loads(process.lanes).items():
+        for lane, (_, _, *more) in process.lanes.items():
             if more and more[0]:
                 found.setdefault(lane, []).append(more[0])
                 found.setdefault("", []).append(more[0])

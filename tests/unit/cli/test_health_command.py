@@ -129,7 +129,7 @@ def test_a_database_that_takes_no_writes_is_no_fault_of_a_process(run: Run, data
 
 def a_process(id_: str, pid: int = 1, *, fresh: bool = True, told: Health = HEALTHY, host: str = "h") -> Process:
     """A row."""
-    return Process(id_, 0, 4, "{}", fresh, host=host, pid=pid, health=told)
+    return Process(id_, 0, 4, {}, fresh, host=host, pid=pid, health=told)
 
 
 def test_of_two_incarnations_the_newer_one_counts() -> None:

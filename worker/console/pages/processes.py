@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-
 from worker.console.page import Ask, View
 from worker.console.pages import seen
 from worker.console.pages.showing import show
@@ -34,6 +32,4 @@ def processes(ask: Ask) -> View:
 
 def in_the_air(process: Process) -> int:
     """The calls that a process had in the air at its last heartbeat."""
-    lanes: dict[str, list[int]] = json.loads(process.lanes)
-    # Calls in the air, then durations: see `LaneStates.summary`.
-    return sum(told[0] for told in lanes.values() if told)
+    return sum(told[0] for told in process.lanes.values())

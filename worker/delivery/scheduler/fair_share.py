@@ -12,7 +12,6 @@ priority. All of this is known before a head is read. Publishes nothing.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
@@ -208,7 +207,7 @@ class Sharing:
         cycle: dict[str, int] = {}
         silent: dict[str, float] = {}
         for process in fresh:
-            for lane, (_, call_ms, *more) in json.loads(process.lanes).items():
+            for lane, (_, call_ms, *more) in process.lanes.items():
                 latency[lane] = max(call_ms, latency.get(lane, 0))
                 cycle[lane] = max([*more[:1], cycle.get(lane, 0)])
                 for seconds in more[1:]:

@@ -7,7 +7,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import IntEnum, StrEnum
-from typing import Any
+from typing import Any, TypeVar
 
 from sqlalchemy import Connection, inspect
 
@@ -21,6 +21,8 @@ from worker.outbox.engine.database import Database
 from worker.outbox.engine.dialect import dialect_of
 from worker.outbox.engine.migrate import Release, this_release
 from worker.outbox.engine.sql import execute, read_now
+
+T = TypeVar("T", dict[str, Any], list[Any])
 
 
 class QueueName(StrEnum):
@@ -54,7 +56,8 @@ class Process:
     id: str
     alive_until: int
     threads: int
-    lanes: str
+    lanes: Mapping[str, list[int]]
+    """The figures of the lanes that it used lately; see `LaneStates.summary`."""
     fresh: bool
     """True while its lease has not run out."""
     queues: frozenset[str] = ALL_QUEUES
@@ -186,17 +189,22 @@ def _process(
     incarnation: str, alive_until: int, threads: int, lanes: str, fresh: Any, queues: str | None, *more: Any
 ) -> Process:
     unusable, host, pid, health, age_us, ended_at = more
+    figures = _document(lanes, dict).items()
     return Process(
         incarnation,
         alive_until,
         threads,
-        lanes,
+        {
+            lane: told
+            for lane, told in figures
+            if isinstance(told, list) and [int] * max(2, len(told)) == [*map(type, told)]
+        },
         bool(fresh),
         _queues(queues),
-        json.loads(unusable or "{}"),
+        {account: str(why) for account, why in _document(unusable, dict).items()},
         host,
         pid,
-        Health(tuple(json.loads(health or "[]"))),
+        Health(tuple(map(str, _document(health, list)))),
         age_us / SECOND,
         ended_at is not None,
     )
@@ -218,10 +226,20 @@ def hooked_ends(database: Database, *, has_hooks: bool) -> Ends:
     ends = defaultdict[str, frozenset[JobState]](frozenset)
     for row in rows:
         # A newer release may have states that this one does not know.
-        stored: Ends = (ALL_ENDS if has_hooks else {}) if row is None else json.loads(row)
+        stored: Ends = (ALL_ENDS if has_hooks else {}) if row is None else _document(row, dict)
         for account, states in stored.items():
-            ends[account] |= frozenset(state for state in JobState if state in states)
+            if isinstance(states, frozenset | list):
+                ends[account] |= frozenset(state for state in JobState if state in states)
     return ends
+
+
+def _document(text: str | None, kind: type[T]) -> T:
+    """The JSON document of a heartbeat; an empty one where there is none: one odd row stops no reader of the others."""
+    try:
+        found = json.loads(text or "null")
+    except (ValueError, RecursionError):
+        found = None
+    return found if isinstance(found, kind) else kind()
 
 
 def unusable_accounts_told(processes: Iterable[Process]) -> dict[str, tuple[int, str]]:
