@@ -59,6 +59,21 @@ class Refusing:
         return done
 
 
+class Forgetting(Refusing):
+    """A database that takes each transaction and loses its answer the first time."""
+
+    def __init__(self, database: Database) -> None:
+        super().__init__(database, 1, "08006", after=True)
+        self._loses = True
+
+    def run(self, work: Callable[..., Any], **options: Any) -> Any:
+        try:
+            return super().run(work, **options)
+        finally:
+            self._loses = not self._loses
+            self._times = int(self._loses)
+
+
 def with_writer(site: Site, database: Any) -> list[Any]:
     """Gives the runtime a writer on another database; what it tells."""
     told: list[Any] = []
@@ -90,6 +105,21 @@ def test_what_happened_is_told_although_the_commits_answer_was_lost(site: Site) 
     site.ring(job)
 
     assert [(job, "accepted")] == [(one.job_id, one.text) for one in told]
+    assert site.runtime.writer.stop(10)
+
+
+def test_a_call_without_an_answer_is_one_failure_although_the_commits_answer_was_lost(site: Site) -> None:
+    """The repeated commit finds the doubt written: the breaker of the account counts one call, not two."""
+    job = site.send()
+    site.vendor.says(lost())
+    with_writer(site, Forgetting(site.database))
+
+    site.ring(job)
+
+    lane = site.lane("hr")
+    assert lane is not None
+    assert ("unknown", 1, 1) == (site.state(job), site.part(job).doubts, lane.failures)
+    assert [("unknown", True)] == [(attempt.outcome, bool(attempt.doubtful)) for attempt in site.of("attempts", job)]
     assert site.runtime.writer.stop(10)
 
 

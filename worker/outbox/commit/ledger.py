@@ -133,7 +133,7 @@ def _end(connection: Connection, batch: Batch, end: End, part: PartFacts | None,
         part.unheard += int(end.never_left)
     else:
         written = _written_before(connection, batch, end)
-        if written is not None and written["doubtful"]:
+        if written is not None and _says_more(end, written):
             settle.late_answer(part, end.verdict.outcome, batch.now)
             started_at, late_to = written["started_at"], written
         elif written is not None or not mine:
@@ -175,6 +175,14 @@ def _believed(connection: Connection, end: End) -> End:
         return end
     held = Held("in doubt: the vendor knows its task_id, but another part may have used it too")
     return replace(end, verdict=replace(end.verdict, outcome=held))
+
+
+def _says_more(end: End, written: Mapping[str, Any]) -> bool:
+    """True for a late answer to an attempt in doubt; not for the end that caused the doubt, in a repeated commit."""
+    if not isinstance(end.verdict.outcome, Unknown):
+        return bool(written["doubtful"])
+    # Of a process that was taken for dead: the recipients that its answer names stand in no other row.
+    return bool(written["doubtful"] and end.verdict.outcome.refusals and written["duration_ms"] is None)
 
 
 _DOUBT = ("outcome", "reason", "duration_ms", "ended_at")
