@@ -331,6 +331,20 @@ def test_a_block_that_cannot_be_stored_stops_no_other(sites: list[Site], state: 
     assert [("hr:0",), ("hr:1",)] == rows(state, "select lane from worker_lanes order by lane")
 
 
+def test_a_block_that_cannot_be_stored_after_all_keeps_nobody_from_reading_the_others(
+    sites: list[Site], state: Database
+) -> None:
+    """The state was away while it waited; back again it refuses the block, and what it says counts again."""
+    one, _ = sites
+    behind = Behind(one.database, LaneRules())
+    with away(state):
+        behind.put([LaneBlock("hr:9", "hr", "send", 60.0, "\ud800")])
+        until(lambda: behind.is_late, "the state is away")
+    assert behind.flush(10)
+
+    assert not behind.is_late
+
+
 def test_what_a_callback_lifts_is_lifted_behind_it(sites: list[Site], state: Database) -> None:
     """Blocks and what lifts them are written in their order."""
     one, _ = sites

@@ -82,6 +82,8 @@ class Behind:
                 while len(changes) < MOST:
                     changes.append(self._queue.get_nowait())
             self._write(changes)
+            # Also where they could not be stored, and no others follow.
+            self.is_late = False
             with self._changed:
                 self._left -= len(changes)
                 self._changed.notify_all()
@@ -110,7 +112,6 @@ class Behind:
                     log.warning(what, error=type(error).__name__, changes=len(changes))
                 self._pause(min(LONGEST_PAUSE_S, 0.05 * 2 ** min(away, 5)))
             else:
-                self.is_late = False
                 return True
         return True
 
