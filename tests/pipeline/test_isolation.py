@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing
 from dataclasses import replace
@@ -15,6 +16,7 @@ from sqlalchemy.exc import DataError, OperationalError
 from tests.support.runtime import GETTOKEN, SEND, UPLOAD, Site, an_account, lost, planted, refused
 from tests.unit.transport.raw_server import Peer, RawServer, Script, response
 from worker.channels.registry import channel, tenant_weight_of, weight_of
+from worker.delivery.sender.set_aside import SetAside
 from worker.delivery.sender.writer import Writer
 from worker.domain.account import Egress
 from worker.domain.call import NeverLeft
@@ -121,6 +123,39 @@ def test_a_call_without_an_answer_is_one_failure_although_the_commits_answer_was
     assert ("unknown", 1, 1) == (site.state(job), site.part(job).doubts, lane.failures)
     assert [("unknown", True)] == [(attempt.outcome, bool(attempt.doubtful)) for attempt in site.of("attempts", job)]
     assert site.runtime.writer.stop(10)
+
+
+class Later(float):
+    """An instant that another thread uses to report something, just when it is compared."""
+
+    beside: Callable[[], Any]
+
+    def __sub__(self, other: float) -> float:
+        self.beside()
+        return float(self) - other
+
+
+@pytest.mark.fewer_databases("what threads of one process do in memory")
+def test_two_threads_may_report_at_once(site: Site) -> None:
+    """Each thing once, and neither fails because of the other."""
+    instant, told = Later(1.0), list[threading.Thread]()
+    times = iter((0.0, instant, 2.0, 3.0, 4.0))
+    set_aside = SetAside(site.database, lambda: next(times))
+
+    def beside() -> None:
+        if not told:
+            told.append(threading.Thread(target=set_aside.tell, args=("b", "our own error: KeyError")))
+            told[0].start()
+            told[0].join(0.2)  # until it is done, or waits for this one
+
+    instant.beside = beside
+    set_aside.tell("a", "our own error: KeyError")
+    set_aside.tell("c", "our own error: KeyError")
+    told[0].join()
+    for label in ("b", "c"):
+        set_aside.tell(label, "our own error: KeyError")
+
+    assert ["a", "b", "c"] == sorted(row.label for row in site.rows("select label from worker_lane_events"))
 
 
 @pytest.mark.parametrize("document", ["{", "[]", '{"files": [1]}', '{"files": {"image": {}}}'])

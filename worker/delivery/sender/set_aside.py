@@ -6,6 +6,7 @@ find it. It blocks nothing and decides nothing.
 
 from __future__ import annotations
 
+import threading
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -28,10 +29,11 @@ REMEDY = "tell the maintainers the error and its place; what it stopped goes on,
 
 
 class SetAside:
-    """Reports each thing once a day."""
+    """Reports each thing once a day. Thread-safe."""
 
     def __init__(self, database: Database, monotonic: Callable[[], float] = time.monotonic):
         self._database, self._monotonic = database, monotonic
+        self._guard = threading.Lock()
         self._told: dict[tuple[str, str, str], float] = {}
         self._failures: Counter[str] = Counter()
 
@@ -47,14 +49,17 @@ class SetAside:
                 raise
             self._failed(label, error)
             return False
-        del self._failures[label]
+        with self._guard:
+            del self._failures[label]
         return True
 
     def _failed(self, label: str, error: Exception) -> None:
-        self._failures[label] += 1
-        if self._failures[label] == 1:
+        with self._guard:
+            self._failures[label] += 1
+            failures = self._failures[label]
+        if failures == 1:
             log.warning("step_failed", label=label, error=type(error).__name__)
-        if self._failures[label] >= IN_A_ROW:
+        if failures >= IN_A_ROW:
             self.tell(label, our_error(error))
 
     def tell(self, label: str, reason: str, *, lane: str = "", account: str = "", remedy: str = REMEDY) -> None:
@@ -63,17 +68,19 @@ class SetAside:
         A reason holds classes of errors and no ids. When the database refuses the event, only the event is missing.
         """
         now, same = self._monotonic(), (account, label, reason)
-        self._told = {one: at for one, at in self._told.items() if now - at < AGAIN_S}
-        if same in self._told:
-            return
-        self._told[same] = now
+        with self._guard:
+            self._told = {one: at for one, at in self._told.items() if now - at < AGAIN_S}
+            if same in self._told:
+                return
+            self._told[same] = now
         event = LaneEvent(lane, account, label, Step.SET_ASIDE, reason[:300], remedy, None, None)
         log_steps([event])
         try:
             self._database.run(lambda connection: keep_events(connection, self._database.now, [event]))
         except SQLAlchemyError as error:
             # Not written, so the next failure of the same kind tries again.
-            del self._told[same]
+            with self._guard:
+                self._told.pop(same, None)
             log.warning("not_told", label=label, error=type(error).__name__)
 
 
