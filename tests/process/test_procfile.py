@@ -206,6 +206,7 @@ def _contents(stack: Stack, *, whole: bool) -> dict[str, str]:
         "database": stack.database_url if whole else urlsplit(stack.database_url).password or "any",
         "broker": stack.broker if whole else urlsplit(stack.broker).password or "any",
         "flower": ":".join(LOGIN),
+        "console_ada": "any",
     }
 
 

@@ -30,7 +30,7 @@ OURS = {
     "embedded": ["hr"],
     "receiver": ["hr_callback_token", "hr_callback_aes_key", "database"],
     "metrics": ["database"],
-    "console": ["database"],
+    "console": ["database", "console_ada"],
     "flower": ["broker", "flower"],
 }
 """The secrets of each service of ours; tests/process/test_procfile.py runs on them."""
@@ -137,17 +137,19 @@ def test_flower_does_not_start_without_a_login() -> None:
 
 
 def test_the_consoles_settings_are_those_its_container_needs(services: dict[str, Any], tmp_path: Path) -> None:
-    """The lines at the end of docker/worker.toml, with a hash in the place of the words, let it listen for a proxy."""
+    """The lines at the end of docker/worker.toml let it listen for a proxy; its container alone has the hash."""
     text = _read("docker/worker.toml").replace("# [console", "[console")
     text = re.sub(r"^# (?=(?:hosts|proxies|role|password) = )", "", text, flags=re.M)
     settings = tmp_path / "worker.toml"
-    settings.write_text(text.replace("what `worker console hash` prints", HASH), encoding="utf-8")
+    (tmp_path / "console_ada").write_text(HASH, encoding="utf-8")
+    settings.write_text(text.replace(SECRETS, f"{tmp_path}/"), encoding="utf-8")
     asked = services["console"]["command"].split()[-1]
 
     console = load_settings(settings).console
 
     assert ["console"] == services["console"]["profiles"]
     assert console.passwords == {"ada": HASH}
+    assert [1] == [network.num_addresses for network in console.networks], "a network would trust each container in it"
     require_safe(console, asked.rpartition(":")[0], asked)
 
 

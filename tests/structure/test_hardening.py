@@ -20,6 +20,8 @@ from tests.support.deployment import ROOT, UNITS, Start, compose_file, read
 from worker.config.settings import Settings
 from worker.service import queues
 
+HASH = "$argon2id$v=19$m=65536,t=3,p=4$Axs1kIXGxxM5VtF4w39rMw$nU74HjNRCNnTQUQFIAY7n3fYEbsUcTjLf9OybDT68Ow"
+
 DRAIN_S = Settings().delivery.call_deadline_s + Settings().delivery.deadline_margin_s
 """The longest that a worker takes to end."""
 PLAIN = sorted(path for path in (ROOT / "deploy/kubernetes").rglob("*.yaml"))
@@ -151,6 +153,7 @@ def test_helm_finds_nothing_wrong() -> None:
         {"broker": "redis://worker:hunter2@redis:6379/0"},
         {"database": "sqlite:////var/lib/worker/outbox.db"},
         {"database": "postgresql+psycopg://worker:hunter2@postgres/worker"},
+        {"settings": f'[console.users.ada]\nrole = "admin"\npassword = "{HASH}"\n'},
         {"image": {"repository": "worker", "digest": "sha256:short"}},
         {"workers": {"urgent": {"queues": []}}},
         {"replicas": 3},
@@ -158,7 +161,7 @@ def test_helm_finds_nothing_wrong() -> None:
     ids=str,
 )
 def test_the_chart_refuses_values_that_cannot_be(values: dict[str, Any]) -> None:
-    """Passwords in URLs, a file as outbox of several pods, keys that there are not."""
+    """Passwords in URLs, hashes of them in the ConfigMap of every pod, a file as outbox of pods, unknown keys."""
     with Chart.load(manifests.CHART) as chart, pytest.raises(ValueError, match=next(iter(values))):
         chart.validate_schema(values)
 

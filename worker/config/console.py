@@ -7,20 +7,24 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from functools import cached_property
 from ipaddress import IPv4Network, IPv6Network, ip_network
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator, model_validator
 
 from worker.config.places import SecretFrom
 from worker.config.token_provider import is_web_address
+from worker.domain.account import Secret
+from worker.domain.errors import ConfigurationError
 
 Seconds = Annotated[float, Field(gt=0)]
 EVERY_ACCOUNT = "*"
 """Stands for all accounts in a user's list."""
 HostName = Annotated[str, StringConstraints(pattern=r"^([A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\])$")]
 HeaderName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z][A-Za-z0-9-]{0,60}$")]
+HASH = re.compile(r"\$argon2id\$v=\d+\$[\w=,]+\$[\w+/]+\$[\w+/]+")
 PersonName = Annotated[str, StringConstraints(min_length=1, max_length=128)]
 
 
@@ -33,15 +37,17 @@ class UserSettings(BaseModel):
     """`reader`: states and counts; `support`: texts, too; `operator`: acts on accounts; `admin`: on all."""
     accounts: tuple[str, ...] = ()
     """Of support and operators: the accounts whose texts they may read, and on which an operator may act."""
-    password: str | None = Field(None, repr=False)
-    """What `worker console hash` prints; None: they sign in by the proxy or the issuer only."""
+    password: SecretFrom | None = Field(None, repr=False)
+    """What `worker console hash` prints, or its place; None: they sign in by the proxy or the issuer only."""
 
-    @field_validator("password")
+    @field_validator("password", mode="before")
     @classmethod
-    def _is_a_hash(cls, value: str | None) -> str | None:
-        if value is not None and not re.fullmatch(r"\$argon2id\$v=\d+\$[\w=,]+\$[\w+/]+\$[\w+/]+", value):
+    def _written_out(cls, value: Any) -> Any:
+        if not isinstance(value, str):
+            return value
+        if not HASH.fullmatch(value):
             raise ValueError("is no argon2id hash; write what `worker console hash` prints for the password")
-        return value
+        return Secret(lambda: value)
 
     @model_validator(mode="after")
     def _has_what_its_role_needs(self) -> Self:
@@ -131,12 +137,23 @@ class ConsoleSettings(BaseModel):
         """The address of a job's page, up to its id, for those who ask through the proxies; None: there are none."""
         return f"https://{self.hosts[0]}/jobs/" if self.proxies else None
 
-    @property
+    @cached_property
     def passwords(self) -> Mapping[str, str]:
-        """The hashes of the users who have a password."""
-        return {name: user.password for name, user in self.users.items() if user.password is not None}
+        """The hashes of the users who have a password, read once; ConfigurationError where a place holds none."""
+        return {name: _hash_at(name, user.password) for name, user in self.users.items() if user.password is not None}
 
     @property
     def has_sign_in(self) -> bool:
         """Whether anyone can sign in as it is."""
-        return bool(self.passwords) or self.user_header is not None or self.oidc is not None
+        return (
+            any(user.password for user in self.users.values()) or self.user_header is not None or self.oidc is not None
+        )
+
+
+def _hash_at(name: str, place: SecretFrom) -> str:
+    key = f"console.users.{name}.password"
+    found = place.read(key)
+    if not HASH.fullmatch(found):
+        wrong = "holds no argon2id hash; write what `worker console hash` prints for the password"
+        raise ConfigurationError(f"{key}: {place.place} {wrong}")
+    return found

@@ -49,6 +49,54 @@ def test_a_mistake_is_one_sentence(tmp_path: Path, text: str, sentence: str) -> 
     assert "hunter2" not in str(wrong.value)
 
 
+@pytest.mark.parametrize("place", ["file", "env", "variable"])
+def test_a_hash_may_be_elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: str) -> None:
+    """In a file that only the console's process is given; others load the same settings without it."""
+    user, file = '[console.users.ada]\nrole = "admin"\n', tmp_path / "ada"
+    written_out = {"file": f'password = {{ file = "{file}" }}', "env": 'password = { env = "ADA" }', "variable": ""}
+    if place == "variable":
+        monkeypatch.setenv("WORKER_CONSOLE__USERS__ADA__PASSWORD__FILE", str(file))
+    settings = load_settings(written(tmp_path, user + written_out[place]))
+
+    assert settings.console.has_sign_in
+    file.write_text(f"{HASH}\n")
+    monkeypatch.setenv("ADA", HASH)
+    assert {"ada": HASH} == settings.console.passwords
+    assert "argon2" not in repr(settings)
+
+
+def test_a_hash_in_a_variable_is_taken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As it was written there before."""
+    monkeypatch.setenv("WORKER_CONSOLE__USERS__ADA__PASSWORD", HASH)
+
+    settings = load_settings(written(tmp_path, '[console.users.ada]\nrole = "admin"'))
+
+    assert {"ada": HASH} == settings.console.passwords
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        (None, "console.users.ada.password names file {file}, which"),
+        ("hunter2", "console.users.ada.password: file {file} holds no argon2id hash; write what"),
+    ],
+)
+def test_a_place_without_a_hash_is_named(tmp_path: Path, text: str | None, sentence: str) -> None:
+    """By the process that signs people in, and never with what stands there."""
+    file = tmp_path / "ada"
+    if text is not None:
+        file.write_text(text)
+    settings = load_settings(
+        written(tmp_path, f'[console.users.ada]\nrole = "admin"\npassword = {{ file = "{file}" }}')
+    )
+
+    with pytest.raises(ConfigurationError) as wrong:
+        _ = settings.console.passwords
+
+    assert str(wrong.value).startswith(sentence.format(file=file))
+    assert "hunter2" not in str(wrong.value)
+
+
 def test_a_hash_is_not_shown(tmp_path: Path) -> None:
     """Neither by the settings nor by the user's own table."""
     settings = load_settings(written(tmp_path, f"[console.users.ada]\nrole = \"admin\"\npassword = '{HASH}'"))
