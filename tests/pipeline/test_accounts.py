@@ -22,6 +22,7 @@ from worker.config.places import SecretFrom, UrlFrom
 from worker.config.settings import Settings
 from worker.control import accounts as acts
 from worker.control.opening import opened_current
+from worker.crypto.seal import seal, unseal
 from worker.domain.account import Account, Secret
 from worker.domain.call import CallResult
 from worker.domain.errors import ConfigurationError, UnknownAccount, WorkerError
@@ -101,6 +102,55 @@ def test_who_has_no_key_knows_the_account_and_no_secret(
     monkeypatch.setenv("WORKER_SEAL_KEY", "short")
     with pytest.raises(ConfigurationError, match="seal_key: has fewer than 32 characters"):
         secret_of(account)
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("base_url", "http://elsewhere"),
+        ("proxy", "http://elsewhere:3128"),
+        ("ca", "/x.pem"),
+        ("channel", "wecom_external"),
+    ],
+)
+def test_a_secret_goes_nowhere_else_than_it_was_sealed_for(
+    settings: Settings, accounts: tuple[LiveAccounts, Ticks], key: str, value: str
+) -> None:
+    """Who writes to the table alone could have it sent to a server of theirs; a change by the command seals anew."""
+    known, ticks = accounts
+    acts.add_account("acme", {**ACME, "secret": "of acme"}, settings=settings, **BY)
+    with opened_current(settings) as database, database.writing() as connection:
+        [[stored]] = connection.execute(text("select settings from worker_accounts")).all()
+        changed = json.dumps({**json.loads(stored), key: value})
+        connection.execute(text("update worker_accounts set settings = :it, version = 'v2'"), {"it": changed})
+
+    with pytest.raises(ConfigurationError, match="changed by hand in channel, base_url, proxy, ca or token_provider"):
+        secret_of(known.get("acme"))
+
+    with opened_current(settings) as database, database.writing() as connection:
+        connection.execute(text("update worker_accounts set settings = :it, version = 'v3'"), {"it": stored})
+    acts.change_account("acme", {"base_url": "http://moved"}, settings=settings, **BY)
+    ticks.advance(LOOK_S)
+    assert ("of acme", "http://moved") == (secret_of(known.get("acme")), known.get("acme").base_url)
+
+
+def test_what_an_older_release_sealed_opens_until_it_is_sealed_anew(
+    settings: Settings, accounts: tuple[LiveAccounts, Ticks]
+) -> None:
+    """It was bound to the account's name alone."""
+    known, ticks = accounts
+    acts.add_account("acme", {**ACME, "secret": "of acme"}, settings=settings, **BY)
+    old = seal(json.dumps({"secret": "older"}), secret=KEY, context="account acme", nonce=bytes(12))
+    with opened_current(settings) as database, database.writing() as connection:
+        connection.execute(text("update worker_accounts set sealed = :it, version = 'v2'"), {"it": old})
+    ticks.advance(LOOK_S)
+    assert "older" == secret_of(known.get("acme"))
+
+    assert 1 == acts.reseal_accounts(settings=settings, **BY)
+
+    with opened_current(settings) as database, database.reading() as connection:
+        [[sealed]] = connection.execute(text("select sealed from worker_accounts")).all()
+    assert unseal(sealed, secret=KEY, context="account acme") is None
 
 
 def test_a_key_in_a_file(settings: Settings, tmp_path: object, monkeypatch: pytest.MonkeyPatch) -> None:

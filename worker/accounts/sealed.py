@@ -63,4 +63,4 @@ class OutboxAccounts:
             return None
         if not isinstance(stored, dict):
             return stored
-        return put_secrets_back(stored, partial(self._keys.opened, row.name, row.sealed))
+        return put_secrets_back(stored, partial(self._keys.opened, row.name, row.sealed, stored))

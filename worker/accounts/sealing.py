@@ -19,6 +19,8 @@ from worker.domain.account import Secret
 from worker.domain.errors import ConfigurationError
 
 SEALED = "sealed"
+WAYS = ("channel", "base_url", "proxy", "ca", "token_provider")
+"""The keys of a table that say where its secrets are sent, and which server is taken for the vendor's."""
 SHORTEST_KEY = 32
 """Characters; a key is random, as `python -c "import secrets; print(secrets.token_hex(32))"` makes one."""
 
@@ -35,23 +37,27 @@ class SealKeys:
     def __init__(self, settings: Settings):
         self._settings = settings
 
-    def seal(self, name: str, secrets: Mapping[str, str]) -> str | None:
-        """The secrets of an account by their paths, sealed; None: it has none."""
+    def seal(self, name: str, secrets: Mapping[str, str], stored: Mapping[str, Any]) -> str | None:
+        """The secrets of an account by their paths, sealed for where its table sends them; None: it has none."""
         if not secrets:
             return None
         key, *_ = self._keys()
-        return seal(json.dumps(secrets), secret=key, context=_context(name), nonce=os.urandom(NONCE_BYTES))
+        return seal(json.dumps(secrets), secret=key, context=_context(name, stored), nonce=os.urandom(NONCE_BYTES))
 
-    def opened(self, name: str, sealed: str | None) -> dict[str, str]:
-        """The secrets of an account; ConfigurationError when none of the keys opens them."""
+    def opened(self, name: str, sealed: str | None, stored: Mapping[str, Any]) -> dict[str, str]:
+        """The secrets of an account; ConfigurationError when no key opens them, or they would go elsewhere."""
         if sealed is None:
             return {}
         for key in self._keys():
-            if (plain := unseal(sealed, secret=key, context=_context(name))) is not None:
-                return dict(json.loads(plain))
+            # The first releases sealed for the name alone; `worker accounts reseal` binds those, too.
+            for context in (_context(name, stored), f"account {name}"):
+                if (plain := unseal(sealed, secret=key, context=context)) is not None:
+                    return dict(json.loads(plain))
         raise ConfigurationError(
             f"accounts.{name}: its secrets were sealed with another key; give that one too, behind a blank in"
-            f" {self._settings.seal_key.place}, until `worker accounts reseal` was run"
+            f" {self._settings.seal_key.place}, until `worker accounts reseal` was run. Or its row was changed by hand"
+            f" in {', '.join(WAYS[:-1])} or {WAYS[-1]}, which say where they go; change these with"
+            " `worker accounts change`"
         )
 
     def _keys(self) -> list[str]:
@@ -64,8 +70,9 @@ class SealKeys:
         return keys
 
 
-def _context(name: str) -> str:
-    return f"account {name}"
+def _context(name: str, stored: Mapping[str, Any]) -> str:
+    """What the secrets are sealed for: the account, and all that says where they are sent."""
+    return " ".join(["account", name, json.dumps([stored.get(key) for key in WAYS], sort_keys=True)])
 
 
 def take_secrets_out(table: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, str]]:

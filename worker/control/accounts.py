@@ -131,8 +131,9 @@ def reseal_accounts(*, person: str, why: str = "", settings: Settings | None = N
     with _acting("reseal accounts", {}, person, why, settings) as acting:
         for row in acting.rows():
             try:
-                secrets = acting.keys.opened(row.name, row.sealed)
-                again = replace(row, version=uuid7().hex, sealed=acting.keys.seal(row.name, secrets))
+                stored = json.loads(row.settings)
+                secrets = acting.keys.opened(row.name, row.sealed, stored)
+                again = replace(row, version=uuid7().hex, sealed=acting.keys.seal(row.name, secrets, stored))
                 acting.write([again], before=row)
                 acting.running.counts["accounts"] += 1
             except WorkerError:
@@ -189,7 +190,8 @@ class _Acting:
 
     def opened(self, row: AccountRow) -> dict[str, Any]:
         """The table with its secrets written out."""
-        return with_secrets(json.loads(row.settings), self.keys.opened(row.name, row.sealed))
+        stored = json.loads(row.settings)
+        return with_secrets(stored, self.keys.opened(row.name, row.sealed, stored))
 
     def put(self, tables: Mapping[str, Mapping[str, Any]], before: AccountRow | None = None) -> None:
         """Judges and seals the tables, and writes all of them or none; `before`: in place of this row."""
@@ -218,7 +220,7 @@ class _Acting:
         if isinstance(account.egress.proxy, Secret):
             account.egress.proxy.read()
         door_of(account, max_age_s=0.0)
-        return AccountRow(name, uuid7().hex, _json(stored), self.keys.seal(name, secrets))
+        return AccountRow(name, uuid7().hex, _json(stored), self.keys.seal(name, secrets, stored))
 
 
 def _json(table: Mapping[str, Any]) -> str:
