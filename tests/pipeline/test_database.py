@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -712,3 +714,19 @@ def test_a_statement_of_a_page_ends_in_time(database: Database) -> None:
         assert [(1,)] == fetch(connection, "select 1")
     with database.reading() as connection:
         assert [(0,)] == fetch(connection, f"{FEW} select count(*) from few a, few b where a.n + b.n < 0")
+
+
+@pytest.mark.fewer_databases("SQLite alone is a file of ours")
+def test_the_file_of_an_sqlite_outbox_is_its_owners_alone(tmp_path: Path) -> None:
+    """It holds texts, recipients and tokens, and the umask of most machines lets everybody read a new file."""
+    before = os.umask(0o022)
+    try:
+        engine = make_engine(f"sqlite:///{tmp_path}/outbox.db")
+        with engine.begin() as connection:
+            connection.exec_driver_sql("create table anything (it integer)")
+            modes = {file.name: file.stat().st_mode & 0o777 for file in tmp_path.iterdir()}
+        engine.dispose()
+    finally:
+        os.umask(before)
+
+    assert {"outbox.db": 0o600, "outbox.db-wal": 0o600, "outbox.db-shm": 0o600} == modes

@@ -5,12 +5,13 @@ Knows the differences of the databases; knows no table.
 
 from __future__ import annotations
 
+import os
 import random
 import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 from urllib.parse import unquote, urlsplit
@@ -122,6 +123,13 @@ class FifoLock:
 def sqlite_engine(url: str, **options: Any) -> Engine:
     """An SQLite engine that can share its file with the worker: WAL, synchronous FULL, BEGIN IMMEDIATE."""
     engine = create_engine(url, connect_args={"timeout": 15.0, "check_same_thread": False}, **options)
+
+    @event.listens_for(engine, "do_connect")
+    def _private_file(*_: Any) -> None:
+        # SQLite would make it as the umask says, mostly readable for everyone; what it makes beside it has its rights.
+        if (file := missing_file(url)) is not None:
+            with suppress(OSError):  # SQLite says what is wrong with the place
+                os.close(os.open(file, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
 
     @event.listens_for(engine, "connect")
     def _pragmas(connection: Any, _record: Any) -> None:
