@@ -104,13 +104,16 @@ def test_nothing_is_overwritten_without_being_told(init: Init) -> None:
 def test_an_env_file_that_is_there_keeps_its_values(init: Init) -> None:
     """What is missing or empty is added; the simulator gets the secret that was there."""
     Path(".env").write_text("MINE=1\nHR_CALLBACK_TOKEN=\nHR_SECRET=kept", encoding="utf-8")
+    Path(".env").chmod(0o644)
 
     status, printed = init("--simulator")
 
     lines = Path(".env").read_text(encoding="utf-8").splitlines()
     [app] = json.loads(Path("simulator.json").read_text(encoding="utf-8"))["apps"]
     assert (0, ["MINE=1", "HR_SECRET=kept"]) == (status, lines[:2])
-    assert "kept .env, which was there, and added HR_CALLBACK_TOKEN, HR_CALLBACK_AES_KEY\n" in printed
+    kept = "kept .env, which was there, and added HR_CALLBACK_TOKEN, HR_CALLBACK_AES_KEY"
+    assert f"{kept}; others could read it, so its mode is 600 now\n" in printed
+    assert 0o600 == Path(".env").stat().st_mode & 0o777
     assert [f"HR_CALLBACK_TOKEN={app['callback_token']}"] == lines[2:3]
     assert "kept" == app["secret"]
 

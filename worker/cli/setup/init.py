@@ -131,9 +131,16 @@ def _env_kept(wanted: Mapping[str, str]) -> tuple[str, Mapping[str, str]]:
     lines = re.sub(rf"^({'|'.join(wanted)})=\s*\n", "", text, flags=re.MULTILINE)
     empty = {name: "" for name, value in there.items() if not value and name not in added}
     gap = "" if lines.endswith("\n") or not lines else "\n"
-    Path(ENV_FILE).write_text(lines + gap + _lines({**empty, **added}), encoding="utf-8")
     kept = f"kept {ENV_FILE}, which was there, and added {', '.join(added)}"
     kept = kept if added else f"kept {ENV_FILE}, which was there, and added nothing"
+    if os.stat(ENV_FILE).st_mode & 0o077:
+        try:
+            os.chmod(ENV_FILE, 0o600)  # before the secrets are in it
+        except OSError:
+            wrong = f"{Path(ENV_FILE).absolute()}: others can read it, and its mode cannot be changed; put it aside"
+            raise ConfigurationError(wrong) from None
+        kept = f"{kept}; others could read it, so its mode is 600 now"
+    Path(ENV_FILE).write_text(lines + gap + _lines({**empty, **added}), encoding="utf-8")
     return kept, {**wanted, **{name: value for name, value in there.items() if value}}
 
 
