@@ -13,6 +13,7 @@ from worker.config.application import imported, places_of
 from worker.config.settings import Settings, SettingsFile, load_settings, where
 from worker.domain.account import Secret
 from worker.domain.errors import ConfigurationError
+from worker.outbox.engine.django import close_old_connections
 
 
 def accounts_of(settings: Settings) -> LiveAccounts:
@@ -74,6 +75,7 @@ class ApplicationsAccounts:
             # A copy: what the application changes in its own is to be noticed.
             tables = self._copied(self._function(), (), secrets)
         except Exception as error:  # noqa: BLE001  whatever the application raises; its text may hold secrets
+            close_old_connections()  # or each later call in this thread fails after one dropped connection
             raise ConfigurationError(f"accounts: {self._path} failed: {places_of(error, below=__file__)}") from None
         if not isinstance(tables, dict) or not all(isinstance(name, str) for name in tables):
             raise ConfigurationError(f"accounts: {self._path} must return a mapping of names to tables")

@@ -42,6 +42,7 @@ from worker.hooks.registry import load_hooks
 from worker.outbox.engine import migrate
 from worker.outbox.engine.counting import LooseCounts
 from worker.outbox.engine.database import Database
+from worker.outbox.engine.django import close_old_connections
 from worker.outbox.jobs.loading import leave
 from worker.outbox.lanes.lanes import try_changed
 from worker.outbox.lanes.processes import Health, QueueName
@@ -298,12 +299,14 @@ class WorkerProcess:
             self._busy += 1
         # No exception may leave: Celery would publish its text, which may hold secrets.
         try:
+            close_old_connections()
             yield
         except WorkerError as error:
             log.warning(failed, error=type(error).__name__, text=str(error))
         except Exception as error:  # noqa: BLE001  the ids are offered again; a foreign error's text may hold secrets
             log.warning(failed, error=type(error).__name__, where=where(error))
         finally:
+            close_old_connections()
             with self._idle:
                 self._busy -= 1
                 self._idle.notify_all()

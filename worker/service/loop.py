@@ -10,6 +10,8 @@ from contextlib import contextmanager
 
 import structlog
 
+from worker.outbox.engine.django import close_old_connections
+
 log = structlog.get_logger()
 
 LONGEST_PAUSE_S = 1.0
@@ -82,6 +84,8 @@ class Loop:
     def _once(self) -> float:
         # Left as it is by what is no Exception: it ends the thread, and its last turn then lasts for ever.
         self._began_at = self._monotonic()
+        # A turn may call the application, for its accounts.
+        close_old_connections()
         try:
             delay = self._turn()
         except Exception as error:  # noqa: BLE001  the outer loop of the thread: a database away must not end it
