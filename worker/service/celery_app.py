@@ -11,13 +11,14 @@ from functools import partial
 from typing import Any
 
 import celery.worker.state
-from celery import Celery, signals
+from celery import signals
 from celery.app.amqp import AMQP
 from kombu import Consumer
 
 from worker.config import logging as our_logging
 from worker.config.settings import LogSettings, Settings, load_settings
 from worker.domain.errors import ConfigurationError
+from worker.service.application_celery import OwnCelery
 from worker.service.bootsteps import EXIT_CONFIGURATION, WorkerProcessStep, refuse
 from worker.service.broker import EMBEDDED, TIMEOUT_S, broker_url, require_client, transport_options
 from worker.service.lifecycle import Replacements, WorkerProcess
@@ -30,7 +31,7 @@ LOGGING = "worker.logging"
 def make_app(settings: Settings, replaced: Replacements | None = None) -> Any:
     """An app for these settings, with the worker process on its worker blueprint."""
     require_client(settings.broker_url())
-    app = Celery("worker", broker=broker_url(settings.broker_url()), amqp=Consuming, set_as_current=False)
+    app = OwnCelery("worker", broker=broker_url(settings.broker_url()), amqp=Consuming, set_as_current=False)
     app.conf.update(configuration(settings))
     replaced = replaced or Replacements()
     revoked = celery.worker.state.revoked if replaced.revoked is None else replaced.revoked

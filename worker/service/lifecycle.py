@@ -48,6 +48,7 @@ from worker.outbox.lanes.lanes import try_changed
 from worker.outbox.lanes.processes import Health, QueueName
 from worker.outbox.upkeep.totals import SELDOM_S, Totals
 from worker.service.accounts_told import AccountsTold
+from worker.service.application_celery import ApplicationCelery
 from worker.service.flower import Flower
 from worker.service.health import Signs, WorkerHealth
 from worker.service.hook_service import HookService
@@ -94,6 +95,7 @@ class WorkerProcess:
         self._settings, self._app, self._replaced = settings, app, replaced
         self._rng = random.Random()
         self._doorbells = Doorbells(app, settings.queue_prefix)
+        self._celery = ApplicationCelery()
         self._busy = 0
         self._idle = threading.Condition()
         self._closed = threading.Event()
@@ -113,6 +115,7 @@ class WorkerProcess:
         """Builds the process and takes its lease; waits for a database that is away. False: it is to end instead."""
         self._accounts = self._replaced.accounts or accounts_of(self._settings)
         self._application = load_hooks(self._settings.hooks)
+        self._celery.note()
         self._resolver = load_resolver(self._settings.members_of)
         delivery = self._settings.delivery.model_copy(update={"threads": threads})
         self._flower = Flower(self._app, node, self._settings.console.jobs_at) if events else None
@@ -290,7 +293,8 @@ class WorkerProcess:
             if self._hook_service and self._draining.is_set():
                 self._hook_service.runs.leave([event])
             elif self._hook_service:
-                self._hook_service.runs.hear(event)
+                with self._celery.current():
+                    self._hook_service.runs.hear(event)
 
     @contextmanager
     def _at_work(self, failed: str) -> Iterator[None]:
