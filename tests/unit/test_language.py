@@ -86,6 +86,10 @@ UNSAID = {
     "module {name} has no attribute {name2}": "Python's own",
     "name {name}": "whose failed sign-ins are counted",
     "address {address}": "whose failed sign-ins are counted",
+    "browser {id}": "whose failed sign-ins are counted",
+    "exchange {token}": "whose failed sign-ins are counted",
+    "known browser": "what a browser's cookie is a hash of",
+    "oidc state": "what a sealed state is bound to",
     "`alter role ROLE set {name} = off`": "SQL",
 }
 """Texts that are no sentences, and what they are."""
