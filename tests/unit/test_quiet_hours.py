@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from typing import Any
+from zoneinfo import ZoneInfoNotFoundError
 
 import pytest
 
@@ -88,3 +90,16 @@ def test_urgent_passes_only_where_it_is_said() -> None:
         for more in ("", ", urgent passes")
     ]
     assert quiet_hours("none") is None
+
+
+def test_a_machine_without_time_zones_is_told_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Slim images have none, and another name would not help."""
+    monkeypatch.setattr("worker.domain.pacing.quiet.ZoneInfo", _no_zone)
+    monkeypatch.setattr("worker.domain.pacing.quiet.available_timezones", set)
+
+    with pytest.raises(ValueError, match="need time zones, and this machine has none; `pip install tzdata`"):
+        quiet_hours("01:11-02:22 Asia/Shanghai")
+
+
+def _no_zone(name: str) -> Any:
+    raise ZoneInfoNotFoundError(name)

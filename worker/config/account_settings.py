@@ -5,9 +5,10 @@ Knows no channel's own keys and never reads a secret's value.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from typing import Annotated, Any, Literal, Self
-from urllib.parse import urlsplit
+from urllib.parse import parse_qs, urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
@@ -114,6 +115,12 @@ class AccountSettings(EgressSettings, BaseModel):
         if value is None:
             return None
         parts = urlsplit(value)
+        if "key" in parse_qs(parts.query):
+            raise ValueError(
+                "is a webhook's whole address; write https://host, and keep what stands behind key= as secret"
+            )
+        if found := re.search(r"/cgi(-bin)?(/|$)", parts.path):
+            raise ValueError(f"ends in a path that the worker adds by itself ({found[0]}); write what stands before it")
         if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment:
             raise ValueError("not a web address; write it as https://host or http://host:port")
         return value.rstrip("/")

@@ -92,7 +92,7 @@ def account_of(name: str, table: Mapping[str, Any], settings: Settings) -> Accou
             DEADLINE: float(settings.delivery.call_deadline_s),
             **{key: _opened(f"accounts.{name}.{key}", value) for key, value in (given.model_extra or {}).items()},
         },
-        secret=None if given.secret is None else Secret(partial(given.secret.read, f"accounts.{name}.secret")),
+        secret=None if given.secret is None else Secret(partial(_credential, given.secret, f"accounts.{name}.secret")),
         egress=given.egress(f"accounts.{name}"),
         limits=dict(given.limits),
         share=given.share,
@@ -105,6 +105,16 @@ def account_of(name: str, table: Mapping[str, Any], settings: Settings) -> Accou
         tenants={name: Tenant(one.weight, one.day, one.tag) for name, one in given.tenants.items()},
         previous=_previous(name, table, given.previous, settings) if given.previous else None,
     )
+
+
+def _credential(given: SecretFrom, key: str) -> str:
+    """The secret, read now; a web address in its place is a ConfigurationError that does not show it."""
+    value = given.read(key)
+    if "://" in value:
+        raise ConfigurationError(
+            f"{key} names a place that holds a web address; of a robot's give what stands behind key="
+        )
+    return value
 
 
 def _previous(name: str, table: Mapping[str, Any], given: Mapping[str, Any], settings: Settings) -> Account:

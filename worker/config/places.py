@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, Self
-from urllib.parse import quote, unquote, urlsplit
+from urllib.parse import parse_qs, quote, unquote, urlsplit
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, InstanceOf, model_validator
 from pydantic.fields import FieldInfo
@@ -177,11 +177,31 @@ def whole(given: UrlFrom, key: str, problem: Callable[[str], str | None]) -> str
     return url
 
 
+_OWN_DRIVERS = {"postgresql": "psycopg", "mysql": "pymysql", "mariadb": "pymysql", "sqlite": "pysqlite"}
+
+
 def database_problem(url: str) -> str | None:
     """What is wrong with a database's URL; None: nothing that its text shows."""
-    if re.match(r"[a-z0-9+]+://", url):
-        return None
-    return "not a database URL; use postgresql+psycopg://user@host/name or sqlite:///worker.db"
+    found = re.match(r"([a-z0-9]+)(?:\+(\w+))?://(.*)", url, re.DOTALL)
+    if found is None:
+        return "not a database URL; use postgresql+psycopg://user@host/name or sqlite:///worker.db"
+    backend, driver, rest = found.groups()
+    own = _OWN_DRIVERS.get(backend)
+    if own and driver and driver != own:
+        return f"a URL of driver {driver}, which the worker does not use; write {backend}+{own}://"
+    return _unreadable("password") if backend != "sqlite" and _is_torn(rest) else None
+
+
+def _unreadable(piece: str) -> str:
+    return f"not a URL whose {piece} can be read; write @, :, / and the like of user and password as %40, %3A, %2F"
+
+
+def _is_torn(rest: str) -> bool:
+    """True when a plain @, / or ? in the user or password ends the part of the URL that holds them too early."""
+    authority = re.split(r"[/?]", rest, maxsplit=1)[0]
+    path, _, query = rest[len(authority) :].partition("?")
+    torn = "@" in query and not path and not re.fullmatch(r".*:[0-9]+", authority) and ":" in authority
+    return authority.count("@") > 1 or "@" in path or ("@" not in authority and torn)
 
 
 def broker_problem(url: str) -> str | None:
@@ -193,8 +213,17 @@ def broker_problem(url: str) -> str | None:
     try:
         _ = [urlsplit(one).port for one in _nodes(url)]  # kombu's own error would quote what stands there
     except ValueError:
-        return "not a URL whose port can be read; write @, :, / and the like of user and password as %40, %3A, %2F"
+        return _unreadable("port")
+    options = {name for one in _nodes(url) for name in parse_qs(urlsplit(one).query, keep_blank_values=True)}
+    if unknown := sorted(name for name in options if not re.fullmatch(_BROKER_OPTIONS, name)):
+        # What is no name may be a piece of a password.
+        option = unknown[0] if re.fullmatch("[a-z_]+", unknown[0]) else "..."
+        return f"a URL with {option} behind its ?, which the broker's client does not take; leave it out"
     return None
+
+
+_BROKER_OPTIONS = r"ssl_\w+|heartbeat|login_method|virtual_host"
+"""What kombu takes behind the ? of a broker's URL; any other name is an error of its own in each process."""
 
 
 _PROXIES = ("http", "https", "socks5", "socks5h")

@@ -246,6 +246,18 @@ def test_where_the_file_is(monkeypatch: pytest.MonkeyPatch) -> None:
         ('[accounts.hr]\ncorpid = "x"', "accounts.hr.channel: is missing; add it"),
         ('[accounts.hr]\nchannel = "youdu"', "accounts.hr.base_url: is missing"),
         ('[accounts.hr]\nchannel = "wecom_app"\nbase_url = "ftp://hunter2"', "not a web address"),
+        (
+            '[accounts.hr]\nchannel = "wecom_app"\nbase_url = "https://h/cgi-bin/"',
+            "base_url: ends in a path that the worker",
+        ),
+        (
+            '[accounts.hr]\nchannel = "youdu"\nbase_url = "http://h:7080/cgi"',
+            "adds by itself (/cgi); write what stands before",
+        ),
+        (
+            '[accounts.hr]\nchannel = "wecom_webhook"\nbase_url = "https://h/cgi-bin/webhook/send?key=hunter2"',
+            "accounts.hr.base_url: is a webhook's whole address; write https://host",
+        ),
         ('[accounts.hr]\nchannel = "wecom_app"\non_unknown = "x"', "accounts.hr.on_unknown: input should be"),
         ('[accounts.hr]\nchannel = "wecom_app"\nlimits = { a = -1 }', "accounts.hr.limits.a: input should be"),
         ('[accounts."h:r"]\nchannel = "wecom_app"', "is not an account name"),
@@ -264,6 +276,25 @@ def test_where_the_file_is(monkeypatch: pytest.MonkeyPatch) -> None:
         ('[delivery]\nfetch_allow = ["a", "http://hunter2"]', "delivery.fetch_allow: entry 2 is neither a host nor a"),
         ('database = "hunter2"', "database: not a database URL"),
         ('broker = "kafka://hunter2"', 'broker: not a broker; use "embedded"'),
+        (
+            'database = "postgresql+asyncpg://me:hunter2@h/app"',
+            "database: a URL of driver asyncpg, which the worker does",
+        ),
+        ('database = "postgresql+psycopg_async://me:hunter2@h/app"', "not use; write postgresql+psycopg://"),
+        ('database = "postgresql+psycopg2://me:hunter2@h/app"', "write postgresql+psycopg://"),
+        ('database = "mysql+aiomysql://me:hunter2@h/app"', "write mysql+pymysql://"),
+        ('database = "sqlite+aiosqlite:///hunter2.db"', "write sqlite+pysqlite://"),
+        (
+            'database = "postgresql+psycopg://me:hunter2@x@h/app"',
+            "database: not a URL whose password can be read; write",
+        ),
+        (
+            'database = "postgresql+psycopg://me:hunter2/x@h/app"',
+            "database: not a URL whose password can be read; write",
+        ),
+        ('database = "mysql+pymysql://me:hunter2?x@h/app"', "database: not a URL whose password can be read; write"),
+        ('broker = "redis://h:6379/0?socket_timeout=5"', "broker: a URL with socket_timeout behind its ?, which the"),
+        ('broker = "redis://h:12?hunter2@h/0"', "broker: a URL with ... behind its ?, which the broker"),
         ('broker = "redis://:hunter2/x@h:6379/0"', "broker: not a URL whose port can be read; write @, :, /"),
         ('broker = "amqp://a;amqp://me:hunter2/x@b"', "of user and password as %40, %3A, %2F"),
         ('broker = "amqp://[hunter2"', "broker: not a URL whose port can be read"),
@@ -438,3 +469,33 @@ def test_staging_is_of_all_accounts_but_those_that_say_otherwise(monkeypatch: py
     assert "accounts.hr.staging.dryrun: is not a setting; did you mean dry_run?" in refused(
         plain + "staging = { dryrun = true }"
     )
+
+
+def test_a_robots_whole_address_as_its_secret_is_refused_and_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The vendor would be asked with the address in place of the key, and only say that the webhook is not valid."""
+    monkeypatch.setenv("KEY", "https://qyapi.weixin.qq.com/cgi-bin/webhook/send?key=hunter2")
+    robot = '[accounts.ops]\nchannel = "wecom_webhook"\nedition = "robot"\nsecret = { env = "KEY" }\n'
+    secret = accounts_of(load_settings(write(robot))).get("ops").secret
+    assert secret is not None
+
+    with pytest.raises(ConfigurationError) as refused_it:
+        secret.read()
+
+    assert "accounts.ops.secret names a place that holds a web address; of a robot's give what" in str(refused_it.value)
+    assert "hunter2" not in str(refused_it.value)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "postgresql://h/app",
+        "postgresql+psycopg://me@h:5432,h2:5433/app?options=a@b",
+        "postgresql+psycopg://me:x%40y@/app?host=/run/a@b",
+        "postgresql+psycopg:///app?host=/run/a@b",
+        "mysql+pymysql://me:a:b@h:3306?charset=a@b",
+        "sqlite:////srv/a@b/worker.db",
+    ],
+)
+def test_a_database_url_without_such_faults_is_taken(url: str) -> None:
+    """Also with an @ where it belongs."""
+    assert url == load_settings(write(f'database = "{url}"')).database_url()

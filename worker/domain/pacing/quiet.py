@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from functools import lru_cache
-from zoneinfo import ZoneInfo
+from zoneinfo import ZoneInfo, available_timezones
 
 QUIET_HOURS = "quiet_hours"
 """The name under which a part waits for the end of its quiet hours."""
@@ -70,5 +70,7 @@ def quiet_hours(written: str) -> QuietHours | None:
     try:
         zone = ZoneInfo(found[5])
     except (KeyError, ValueError, OSError):
+        if not available_timezones():
+            raise ValueError("need time zones, and this machine has none; `pip install tzdata`") from None
         raise ValueError(f"name a time zone that there is not: {found[5]}; use one such as Asia/Shanghai") from None
     return QuietHours(begins, ends, zone, found[6] is not None)
