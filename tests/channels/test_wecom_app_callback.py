@@ -15,6 +15,7 @@ from worker.domain.callbacks.inbound import CallbackRefused, Inbound
 from worker.domain.errors import ConfigurationError
 
 WECOM = channel("wecom_app")
+HEAD = f"<FromUserName>a</FromUserName><CreateTime>{int(NOW)}</CreateTime>"
 SELECTED = """<SelectedItems>
 <SelectedItem><QuestionKey><![CDATA[q1]]></QuestionKey>
 <OptionIds><OptionId><![CDATA[a]]></OptionId><OptionId><![CDATA[b]]></OptionId></OptionIds></SelectedItem>
@@ -66,10 +67,9 @@ def test_the_menu_is_a_press_too(door: CallbackDoor) -> None:
 @pytest.mark.parametrize(
     ("message", "event"),
     [
-        ("<xml><FromUserName>a</FromUserName><CreateTime>1</CreateTime><MsgType>text</MsgType></xml>", "message:text"),
+        (f"<xml>{HEAD}<MsgType>text</MsgType></xml>", "message:text"),
         (
-            "<xml><FromUserName>a</FromUserName><CreateTime>1</CreateTime><MsgType>event</MsgType>"
-            "<Event>subscribe</Event></xml>",
+            f"<xml>{HEAD}<MsgType>event</MsgType><Event>subscribe</Event></xml>",
             "subscribe",
         ),
     ],
@@ -110,10 +110,7 @@ def test_messages_are_told_apart_by_everything_inside(door: CallbackDoor) -> Non
     """A repeat has the same MsgId, and the same text."""
 
     def message(msgid: int, text: str) -> str:
-        return (
-            "<xml><FromUserName>a</FromUserName><CreateTime>1</CreateTime><MsgType>text</MsgType>"
-            f"<Content>{text}</Content><MsgId>{msgid}</MsgId></xml>"
-        )
+        return f"<xml>{HEAD}<MsgType>text</MsgType><Content>{text}</Content><MsgId>{msgid}</MsgId></xml>"
 
     keys = [read(door, sent(message(*one))).key("hr") for one in ((1, "a"), (1, "a"), (1, "b"), (2, "a"))]
 
@@ -135,6 +132,8 @@ DEEP = "<xml><CreateTime>1</CreateTime>" + "<a>" * 2000 + "</a>" * 2000 + "</xml
         (sent(press(agentid=8)), 403, "meant for another application"),
         (sent(press(), at=NOW - 301), 403, "stale timestamp"),
         (sent(press(), at=NOW + 301), 403, "stale timestamp"),
+        (sent(press(created=int(NOW) - 901)), 403, "an old event under a new timestamp"),
+        (sent(press(created=int(NOW) + 901)), 403, "an old event under a new timestamp"),
         (Sent({}, sent(press()).body), 400, "no msg_signature in the query"),
         (Sent(sent(press()).query, b""), 400, "not XML"),
         (Sent(sent(press()).query, b"{}"), 400, "not XML"),
@@ -156,6 +155,18 @@ def test_what_is_not_the_vendors_is_refused(door: CallbackDoor, one: Sent, statu
         read(door, one)
 
     assert (status, reason) == (told.value.status, str(told.value))
+
+
+def test_a_captured_press_does_not_become_young_when_timestamp_and_nonce_change_places(door: CallbackDoor) -> None:
+    """The signature sorts them; the instant inside is sealed. The vendor's own repeats are a minute old at most."""
+    captured, later = sent(press(), nonce=str(int(NOW) + 3_600)), NOW + 3_600
+    swapped = {**captured.query, "timestamp": captured.query["nonce"], "nonce": captured.query["timestamp"]}
+
+    with pytest.raises(CallbackRefused, match="old event") as refused:
+        door.read(swapped, captured.body, later)
+
+    assert 403 == refused.value.status
+    assert read(door, sent(press(), at=NOW + 60), NOW + 60).card is not None
 
 
 def test_a_timestamp_of_somebody_with_the_token_that_is_no_number_is_stale(door: CallbackDoor) -> None:

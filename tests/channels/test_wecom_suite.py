@@ -105,6 +105,7 @@ def test_two_authorisations_of_one_second_are_two_events(door: CallbackDoor) -> 
         (message("cancel_auth", f"<AuthCorpId>{'w' * 200}</AuthCorpId>"), "wwsuite", 400),
         (message("change_auth", head="<SuiteId>wwsuite</SuiteId>"), "wwsuite", 400),
         (message("change_auth", head=HEAD.replace("wwsuite", "wwother")), "wwsuite", 403),
+        (message("change_auth", head=HEAD.replace(str(int(NOW)), str(int(NOW) - 901))), "wwsuite", 403),
         (message("change_auth"), "wwprovider", 403),
         ("<xml", "wwsuite", 400),
     ],

@@ -206,6 +206,7 @@ def test_what_is_no_callback_is_refused(door: CallbackDoor, body: bytes, status:
     [
         ("{}", {"receiver": "ww1"}, 403),
         ("{}", {"at": NOW - 301}, 403),
+        (in_json(msgtype="text", create_time=int(NOW) - 901), {}, 403),
         ("<xml>", {}, 400),
         ('{"a":', {}, 400),
         (json.dumps({"a": json.loads(DEEP)}), {}, 400),

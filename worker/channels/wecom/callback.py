@@ -21,6 +21,8 @@ DEEPEST = 8
 """Levels of a callback's XML; the vendor's own has five (SelectedItems/SelectedItem/OptionIds/OptionId)."""
 ENVELOPE_BYTES = 64 * 1024
 """Bytes of a request's body at most, far above any callback of the vendors'."""
+QUEUED_S = 600
+"""Seconds for which the vendor may have held an event back; thousands of members may change at once."""
 LONGEST_ID = 128
 """Most characters of an id in a callback: a task_id's (userids have 64). No column holds a longer one."""
 
@@ -47,6 +49,14 @@ class WecomDoor:
     def verify(self, query: Query, now: float) -> bytes:
         """The answer to the vendor's URL verification: what `echostr` holds, and nothing around it."""
         return echoed(self.envelope, query, now, self.max_age_s)
+
+    def require_recent(self, happened_at: int, now: float) -> None:
+        """Refuses an event that is old by the instant inside, which is sealed.
+
+        The signature sorts timestamp and nonce: in a request that was captured they can change places.
+        """
+        if abs(now - happened_at) > self.max_age_s + QUEUED_S:
+            raise CallbackRefused(403, "an old event under a new timestamp")
 
 
 def secrets_of(account: Account) -> Mapping[str, Secret]:

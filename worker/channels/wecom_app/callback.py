@@ -46,6 +46,7 @@ class AppDoor(WecomDoor):
         happened = text_at(tree, "CreateTime")
         if not happened.isascii() or not happened.isdecimal() or len(happened) > 12:
             raise CallbackRefused(400, "no CreateTime in the message")
+        self.require_recent(int(happened), now)
         msgtype, event = text_at(tree, "MsgType"), text_at(tree, "Event")
         name = event if msgtype == "event" and event else f"message:{msgtype}"
         return Inbound(

@@ -61,6 +61,7 @@ class SuiteDoor(WecomDoor):
         happened = text_at(tree, "TimeStamp") or text_at(tree, "CreateTime")
         if not happened.isascii() or not happened.isdecimal() or len(happened) > 12:
             raise CallbackRefused(400, "no TimeStamp in the message")
+        self.require_recent(int(happened), now)
         name = text_at(tree, "InfoType") or text_at(tree, "Event") or "unknown"
         return Inbound(
             event=storable(name)[:80],

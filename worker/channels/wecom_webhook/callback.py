@@ -57,7 +57,9 @@ class PushDoor(WecomDoor):
             raise CallbackRefused(400, "no Encrypt in the body")
         message = opened(self.envelope, query, encrypted, now, self.max_age_s)
         # No instant inside is documented; the one in the query is that of this very delivery.
-        return _inbound_of(message, int(query["timestamp"]))
+        inbound = _inbound_of(message, int(query["timestamp"]))
+        self.require_recent(inbound.happened_at, now)
+        return inbound
 
 
 def door(account: Account, secrets: Mapping[str, str], max_age_s: float) -> PushDoor:
