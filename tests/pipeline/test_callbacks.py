@@ -221,15 +221,17 @@ def test_a_press_leaves_the_http_status_that_was_read(receiver: Receiver, site: 
     ]
 
 
-def test_a_press_tells_the_hooks_of_an_end(receiver: Receiver, site: Site) -> None:
+def test_a_press_tells_the_hooks_of_an_end(database: Database, driven_clock: DrivenClock) -> None:
     """The job ends with the press, as with any late answer, and the application hears of that end, too."""
-    site.vendor.says(lost())
-    job = site.card()
-    site.ring(job)
+    driven_clock.micros = int(NOW) * 1_000_000
+    with planted(database, driven_clock, hooked_ends={"hr": frozenset({JobState.ACCEPTED})}) as site:
+        site.vendor.says(lost())
+        job = site.card()
+        site.ring(job)
 
-    post(receiver, sent(press(f"w{part_id(job, 0)}")))
+        post(made(site), sent(press(f"w{part_id(job, 0)}")))
 
-    ends = site.rows("select job_state from worker_events where kind = 'job_done' and job_id = :job", job=job)
+        ends = site.rows("select job_state from worker_events where kind = 'job_done' and job_id = :job", job=job)
     assert [JobState.ACCEPTED] == [row.job_state for row in ends]
 
 
@@ -257,10 +259,8 @@ def test_without_hooks_the_event_is_kept_and_ignored(site: Site) -> None:
 
 def test_other_callbacks_are_kept_and_told_to_hooks(receiver: Receiver, site: Site) -> None:
     """A message of a member, a subscription; without hooks nothing follows."""
-    message = "<xml><FromUserName>a</FromUserName><CreateTime>1</CreateTime><MsgType>text</MsgType></xml>"
-    event = (
-        "<xml><FromUserName>a</FromUserName><CreateTime>1</CreateTime><MsgType>event</MsgType><Event>{}</Event></xml>"
-    )
+    message = "<xml><FromUserName>a</FromUserName><CreateTime>1700000000</CreateTime><MsgType>text</MsgType></xml>"
+    event = message.replace("text</MsgType>", "event</MsgType><Event>{}</Event>")
 
     assert [200, 200] == [post(receiver, sent(one)).status for one in (message, event.format("subscribe"))]
     assert 200 == post(made(site, hooks=""), sent(event.format("enter_agent"))).status
