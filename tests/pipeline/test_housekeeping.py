@@ -11,11 +11,13 @@ import pytest
 
 from tests.support.runtime import PNG, SEND, Site, lost, planted, refused
 from worker import To, replay
-from worker.config.settings import RetentionSettings
+from worker.config.settings import RetentionSettings, Settings
 from worker.control.audit import acting_through, audited
 from worker.delivery.maintenance.housekeeping import AFTER_FAILURE_S, BETWEEN_BATCHES_S, Housekeeping
+from worker.domain.callbacks.inbound import Inbound
 from worker.domain.job import part_id
 from worker.domain.outcome import Confirmation
+from worker.hooks.callbacks import CallbackStore
 from worker.outbox.engine.clock import DrivenClock
 from worker.outbox.engine.database import Database
 from worker.outbox.jobs.confirmations import keep
@@ -240,6 +242,20 @@ def test_callbacks_go_with_their_events_once_heard(site: Site) -> None:
     assert 1 == keep_house(site)["callbacks"]
     assert [("1", "event-1")] == [(row.id, row.stored_by) for row in site.rows("select * from worker_inbound")]
     assert ["event-1"] == [row.id for row in site.rows("select id from worker_events")]
+
+
+def test_a_callback_that_was_emptied_early_is_still_recognised(site: Site) -> None:
+    """A Youdu server repeats for a day; who caused it and what it said go when the settings say."""
+    store = CallbackStore(site.database, Settings(), site.accounts).store
+    inbound = Inbound("message:text", "lisi", 1, ("content", "a"), {"text": "hello"})
+    seen: list[object] = []
+    for hours in (1, 2, 22, 2):
+        seen.append(store("hr", inbound))
+        site.advance(hours * 3_600)
+        keep_house(site, RetentionSettings(callbacks_days=0.1))
+        seen.append([(row.person, row.payload != "{}") for row in site.rows("select * from worker_inbound")])
+
+    assert [True, [("lisi", True)], False, [("", False)], False, [("", False)], False, []] == seen
 
 
 def test_processes_and_windows_that_are_over_go(site: Site) -> None:

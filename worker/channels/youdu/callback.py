@@ -18,12 +18,9 @@ from worker.channels.youdu.envelope import envelope_of
 from worker.crypto.envelope import EnvelopeError, ForeignReceiver
 from worker.crypto.youdu import YouduEnvelope, signature
 from worker.domain.account import Account
-from worker.domain.callbacks.inbound import CallbackRefused, Inbound, content_of
+from worker.domain.callbacks.inbound import REPEATS_S, CallbackRefused, Inbound, content_of
 
 ANSWER = b'{"errcode":0,"errmsg":"ok"}'
-REPEATS_S = 25 * 3600
-"""A repeat may carry the first delivery's timestamp: the server's 24 hours and one more. A replayed request is
-recognised by its content, which is stored once."""
 LOGIN = "auth"
 """A third-party login that asks whether a password is right: an `ok` would accept any password, so it gets none."""
 
@@ -55,6 +52,7 @@ class YouduDoor:
             raise CallbackRefused(403, "wrong signature")
         if str(outer.get("toBuin")) != str(self.buin) or outer.get("toApp") != self.appid:
             raise CallbackRefused(403, "meant for another application")
+        # A repeat may carry the first delivery's timestamp; a replayed request is recognised by its content.
         sent_at = int(timestamp[:15]) if timestamp.isascii() and timestamp.isdecimal() else None
         if sent_at is None or not now - REPEATS_S <= sent_at <= now + self.max_age_s:
             raise CallbackRefused(403, "stale timestamp")

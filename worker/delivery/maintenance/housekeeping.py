@@ -16,15 +16,18 @@ import structlog
 
 from worker.config.settings import RetentionSettings
 from worker.delivery.sender.set_aside import SetAside, our_error
+from worker.domain.callbacks.inbound import REPEATS_S
 from worker.domain.settle import SECOND
 from worker.outbox.engine.database import Database
 from worker.outbox.lanes import budgets
 from worker.outbox.upkeep import purge
-from worker.outbox.upkeep.emptying import empty_old
+from worker.outbox.upkeep.emptying import empty_callbacks, empty_old
 
 log = structlog.get_logger()
 
 DAY_S = 86_400.0
+REPEATS_DAYS = (REPEATS_S + 3600) / DAY_S
+"""Least time for which a callback's row is kept, with an hour for clocks: the row recognises repeats."""
 ENDED_PROCESS_DAYS = 1.0
 ENDED_PAUSE_DAYS = 1 / 24
 """An hour: a commit that still saw a pause may park a part on it after it ended."""
@@ -72,7 +75,14 @@ class Housekeeping:
             _Task("attempts", settings.attempts_days, purge.purge_attempts),
             _Task("waits", settings.attempts_days, purge.purge_waits),
             _Task("content", settings.content_days, empty_old),
-            _Task("callbacks", settings.callbacks_days, purge.purge_callbacks),
+            _Task(
+                "callbacks",
+                settings.callbacks_days and max(settings.callbacks_days, REPEATS_DAYS),
+                purge.purge_callbacks,
+            ),
+            _Task(
+                "contents", settings.callbacks_days if settings.callbacks_days < REPEATS_DAYS else 0, empty_callbacks
+            ),
             _Task("jobs", settings.jobs_days, purge.purge_jobs),
             _Task("windows", PAST_WINDOW_DAYS, purge.purge_windows),
             _Task("media", FORGOTTEN_MEDIA_DAYS, purge.purge_media),

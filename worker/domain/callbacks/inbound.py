@@ -23,6 +23,10 @@ MESSAGE = "message:"
 """What the name of an event begins with that is a message of a person; the vendor's type follows."""
 
 
+REPEATS_S = 25 * 3600
+"""Longest time in which a callback may come again: a Youdu server repeats one for 24 hours (c01_00010)."""
+
+
 @dataclass(frozen=True, slots=True)
 class Inbound:
     """One event or message of the vendor's, decrypted and understood as far as we need it."""

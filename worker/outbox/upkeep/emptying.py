@@ -263,6 +263,23 @@ def inbound_page(connection: Connection, after: str) -> list[dict[str, Any]]:
     return mappings(connection, query, {"after": after, "limit": PAGE})
 
 
+def empty_callbacks(database: Database, before: int, after: str) -> BatchResult:
+    """Takes person and content out of callbacks that came before an instant; their rows still recognise repeats."""
+    query = (
+        "select i.id from worker_inbound i left join worker_events e on e.id = i.stored_by"
+        " where i.received_at < :before and i.payload <> '{}' and (e.id is null or e.ended_at is not null)"
+        " order by i.received_at limit :limit"
+    )
+
+    def batch(connection: Connection) -> BatchResult:
+        ids = [row[0] for row in fetch(connection, query, {"before": before, "limit": PAGE})]
+        if ids:
+            empty_inbound(connection, ids)
+        return BatchResult(0, "" if len(ids) == PAGE else None)
+
+    return database.run(batch)
+
+
 def empty_inbound(connection: Connection, ids: Collection[str]) -> int:
     """Takes the person and everything that came out of these callbacks; how many: not those a hook has yet to hear."""
     update = dialect_of(connection).update_chosen("worker_inbound", "person = '', payload = '{}'")
