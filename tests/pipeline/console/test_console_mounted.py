@@ -81,7 +81,7 @@ def test_a_choice_and_a_sign_out_stay_below_its_path(site: Site) -> None:
 
 
 def test_its_cookies_stay_below_its_path(site: Site) -> None:
-    """Over https the session's cookie is one of the whole host, as its prefix demands."""
+    """Over https those of the sign-in are cookies of the whole host, as their prefix demands."""
     app = mounted(site)
 
     set_by = {}
@@ -94,5 +94,6 @@ def test_its_cookies_stay_below_its_path(site: Site) -> None:
         set_by[scheme] = {(one.partition("=")[0], *re.findall("Path=([^;]*)", one)) for one in cookies}
 
     choice = ("worker-console-choices", "/ops")
-    assert {("worker-console", "/ops"), choice} == set_by["http"]
-    assert {("__Host-worker-console", "/"), choice} == set_by["https"]
+    own = ("worker-console", "worker-console-known")
+    assert {*((name, "/ops") for name in own), choice} == set_by["http"]
+    assert {*((f"__Host-{name}", "/") for name in own), choice} == set_by["https"]
