@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import pytest
+
 from tests.support.runtime import Site, an_account, planted
 from worker import To
 from worker.channels.registry import channel
+from worker.config.settings import RetentionSettings
+from worker.delivery.maintenance.housekeeping import Housekeeping
 from worker.outbox.engine.clock import DrivenClock
 from worker.outbox.engine.database import Database
 from worker.reporting.limit_usage import Usage, usage
@@ -59,6 +63,38 @@ def test_corps_behind_one_address_share_its_limit(database: Database, driven_clo
         site.runtime.lane_states.open("pr")
         site.run()
         assert "accepted" == site.state(recalls[2])
+
+
+ODD = [
+    "",
+    "{",
+    "7",
+    "null",
+    "[[]]",
+    "[[1, 2]]",
+    '["abc"]',
+    '[[1, "2", 3]]',
+    '{"abc": 1}',
+    "[[null, 1, 2]]",
+    "[" * 100_000,
+]
+
+
+@pytest.mark.fewer_databases("what Python reads of a text; each database stores it as it is")
+@pytest.mark.parametrize("odd", ODD, ids=lambda odd: odd[:9])
+def test_a_row_that_cannot_be_read_stops_no_call(database: Database, driven_clock: DrivenClock, odd: str) -> None:
+    """Nor who asks for the room, nor the housekeeping; it counts as empty, and is counted anew from then on."""
+    with planted(database, driven_clock) as site:
+        site.ring(site.send("first"))
+        site.sql("update worker_budgets set buckets = :odd", odd=odd)
+        room = read(site, recipient="lisi")["member_minute"]
+        jobs = [site.send(f"{n}", to) for n, to in enumerate(("lisi", "wangwu"))]
+        site.ring(*jobs)
+        site.sql("update worker_budgets set buckets = :odd", odd=odd)
+        Housekeeping(site.database, RetentionSettings(), site.ticks).round()
+
+        assert ["accepted"] * 2 == [site.state(job) for job in jobs]
+        assert (0, 30) == (room.used, room.room)
 
 
 def test_reading_makes_no_row(database: Database, driven_clock: DrivenClock) -> None:

@@ -27,7 +27,7 @@ from worker.domain.pacing.likely_cost import LikelyCost, Shared, likely_costs
 from worker.domain.pacing.limit import Charge
 from worker.domain.pacing.quiet import NONE, QUIET_HOURS, quiet_hours
 from worker.domain.pacing.tenant import charge_of_tenant, weight_in
-from worker.domain.pacing.window import Bucket, Window
+from worker.domain.pacing.window import Bucket, Window, buckets_of
 from worker.domain.pause import Pause
 from worker.domain.settle import FOREVER
 from worker.outbox.engine.database import StateReader
@@ -270,7 +270,7 @@ class Surveyor:
         """What is used of a limit now; of many alike recipients, as the ones that the sample names have used theirs."""
         window_s, slots = shared.limit.window_s, dict[int, Bucket]()
         for stored in read(self._state.connection, keys).values():
-            for slot, used, until in json.loads(stored):
+            for slot, used, until in buckets_of(stored):
                 bucket = slots.setdefault(slot, [slot, 0, 0])
                 bucket[1], bucket[2] = bucket[1] + used, max(bucket[2], until - self._ahead)
         buckets = ([slot, round(used * shared.count / len(keys)), until] for slot, used, until in slots.values())

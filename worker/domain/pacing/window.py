@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from bisect import bisect_right
 from collections.abc import Iterable, Sequence
+from itertools import chain
 from operator import itemgetter
 
 MAX_BUCKETS = 100
@@ -41,6 +42,18 @@ def guard_us(window_s: int, age_s: float) -> int:
     return int((age_s + min(JITTER_S, window_s / 100)) * _SECOND) + _GRAIN
 
 
+def buckets_of(text: str) -> list[Bucket]:
+    """The buckets of a window's stored form; an unreadable form has none, or the calls of its limit would never go."""
+    if text == "[]":
+        return []
+    try:
+        found: list[Bucket] = json.loads(text)
+        is_ours = {*map(len, found)} == {3} and {*map(type, chain.from_iterable(found))} == {int}
+    except (ValueError, TypeError, RecursionError):
+        is_ours = False
+    return found if is_ours else []
+
+
 class Window:
     """The live buckets of one limit key at one instant; lapsed buckets are dropped when it is opened."""
 
@@ -60,7 +73,7 @@ class Window:
     @classmethod
     def load(cls, window_s: int, text: str, now: int) -> Window:
         """Makes the window from its stored form."""
-        return cls(window_s, json.loads(text) if text != "[]" else (), now)
+        return cls(window_s, buckets_of(text), now)
 
     def spans(self) -> list[Span]:
         """When its units were taken, the oldest first: of each slot its beginning, its units and when they lapse."""
