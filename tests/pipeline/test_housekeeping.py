@@ -59,6 +59,23 @@ def test_a_job_that_is_over_goes_with_all_that_is_its(site: Site) -> None:
     assert set(left(site, *OF_JOBS, "blobs", "blob_chunks", "duplicates").values()) == {0}
 
 
+def test_tokens_of_credentials_that_are_used_no_more_go(site: Site) -> None:
+    """After a month in which nothing was fetched or refused for them; the present ones stay, and work on."""
+    site.send()
+    site.run()
+    site.sql("update worker_tokens set fingerprint = 'of an old secret', refused = '40001', probe_at = fetched_at")
+    site.sql("insert into worker_tokens (account, fingerprint, generation) values ('it', 'about to be fetched', 0)")
+    site.advance(31 * DAY)
+    keep_house(site)
+    kept = [row.fingerprint for row in site.rows("select fingerprint from worker_tokens")]
+    job = site.send("later")
+    site.run()
+    keep_house(site)
+
+    assert (["about to be fetched"], "accepted") == (kept, site.state(job))
+    assert ["hr", "it"] == [row.account for row in site.rows("select account from worker_tokens order by account")]
+
+
 def test_bodies_go_first_then_attempts_then_jobs(site: Site) -> None:
     """Each after its own time."""
     site.send()

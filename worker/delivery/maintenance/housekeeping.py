@@ -19,7 +19,7 @@ from worker.delivery.sender.set_aside import SetAside, our_error
 from worker.domain.callbacks.inbound import REPEATS_S
 from worker.domain.settle import SECOND
 from worker.outbox.engine.database import Database
-from worker.outbox.lanes import budgets
+from worker.outbox.lanes import budgets, tokens
 from worker.outbox.upkeep import purge
 from worker.outbox.upkeep.emptying import empty_callbacks, empty_old
 
@@ -34,6 +34,7 @@ ENDED_PAUSE_DAYS = 1 / 24
 PAST_WINDOW_DAYS = 1.0
 FORGOTTEN_MEDIA_DAYS = 30.0
 IDLE_BUDGET_DAYS = 1.0
+IDLE_TOKEN_DAYS = 30.0
 QUIET_LANE_DAYS = 600 / DAY_S
 ENDED_SESSION_DAYS = 1 / 24
 TRIED_SIGN_IN_DAYS = 1.0
@@ -95,6 +96,7 @@ class Housekeeping:
             _Task("lanes", QUIET_LANE_DAYS, purge.purge_lanes, of_state=True),
             _Task("lane_events", settings.callbacks_days, purge.purge_lane_events, of_state=True),
             _Task("budgets", IDLE_BUDGET_DAYS, _purge_budgets, of_state=True),
+            _Task("tokens", IDLE_TOKEN_DAYS, _purge_tokens, of_state=True),
         )
         self._tasks = [task for task in tasks if task.days > 0]
         self.gone: Mapping[str, int] = {}
@@ -141,6 +143,11 @@ class Housekeeping:
         if errors:
             raise errors[0]
         return {task.name: task.deleted for task in self._tasks if task.deleted}
+
+
+def _purge_tokens(database: Database, before: int, after: str) -> purge.BatchResult:
+    deleted = tokens.purge(database, before)
+    return purge.BatchResult(deleted, "" if deleted == tokens.PAGE else None)
 
 
 def _purge_budgets(database: Database, before: int, after: str) -> purge.BatchResult:

@@ -25,6 +25,8 @@ from worker.outbox.engine.dialect import dialect_of
 from worker.outbox.engine.sql import execute, fetch, read_now, run
 from worker.outbox.tables import tokens
 
+PAGE = 500
+"""Rows that are deleted in one transaction at most."""
 REFUSED_ON_CALL = 0
 """`expires_at` of a token that the vendor refused on a call."""
 
@@ -221,6 +223,24 @@ def probe_now(connection: Connection, account: str) -> bool:
     """Lets refused credentials be tried at once, when a person says so; False: the account has none."""
     update = f"update {tokens.name} set probe_at = 0 where account = :account and refused is not null"
     return bool(execute(connection, update, {"account": account}).rowcount)
+
+
+def purge(database: Database, before: int) -> int:
+    """Deletes some rows of credentials of which nothing has been going on since an instant; returns how many."""
+    # One that was never fetched for may be new: it has no instant.
+    instants = ("fetched_at", "expires_at", "lease_until", "probe_at")
+    idle = " and ".join(f"coalesce({instant}, 0) < :before" for instant in instants)
+    idle += f" and coalesce({', '.join(instants)}) is not null"
+
+    def work(connection: Connection) -> int:
+        query = (
+            f"select account, fingerprint from {tokens.name} where {idle} order by account, fingerprint limit {PAGE}"
+        )
+        delete = f"delete from {tokens.name} where {_KEY} and {idle}"
+        keys = [TokenKey(*row) for row in fetch(connection, query, {"before": before})]
+        return sum(execute(connection, delete, key.bind(before=before)).rowcount for key in keys)
+
+    return database.run(work)
 
 
 @dataclass(frozen=True, slots=True)
