@@ -129,10 +129,14 @@ def _shown(url: URL) -> str:
 
 
 def empty(database: Database) -> None:
-    """Deletes every row but the site's key, only where there are any: cheaper than TRUNCATE while tables are small."""
+    """Deletes every row but the site's own, only where there are any: cheaper than TRUNCATE while tables are small.
+
+    How far contents were emptied is no fact of the site: the next test begins anew.
+    """
     tables = [table.name for table in metadata.sorted_tables if table.name != "worker_site"]
     filled = ", ".join(f"exists (select 1 from {name})" for name in tables)
     with database.writing() as connection:
         found = connection.exec_driver_sql(f"select {filled}").one()
         for name in (name for name, has_rows in zip(tables, found, strict=True) if has_rows):
             connection.exec_driver_sql(f"delete from {name}")
+        connection.exec_driver_sql("delete from worker_site where name = 'emptied_to'")

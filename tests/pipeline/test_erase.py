@@ -11,7 +11,7 @@ import pytest
 from sqlalchemy import select
 
 from tests.docs.test_security_pages import COLUMNS
-from tests.support.runtime import PNG, Site, lost, planted, refused
+from tests.support.runtime import PNG, Site, busy, lost, planted, refused
 from worker import ButtonCard, File, Image, NotReplayable, RecipientStatus, Text, To, get_job, recipients
 from worker.config.settings import RetentionSettings
 from worker.control.audit import list_audit
@@ -35,6 +35,7 @@ from worker.outbox.jobs.chats import ChatLanes, ChatNews
 from worker.outbox.jobs.confirmations import keep
 from worker.outbox.jobs.inbound import Delivery, store
 from worker.outbox.upkeep.indexing import index_lot
+from worker.producer.resend import skip
 
 WHO = "Zhang.San"
 
@@ -339,6 +340,25 @@ def test_what_was_followed_in_its_hour_goes_with_its_follower(site: Site) -> Non
     site.advance(6 * 86_400)
     assert 1 <= empty(site)
     assert "{}" == site.job(job).message
+
+
+def test_what_held_its_order_is_emptied_once_the_order_goes_on(site: Site) -> None:
+    """Its hour was done long ago; until then its text may be sent again in its place."""
+    site.vendor.says(*[busy()] * 4)
+    first, second = site.send("secret text", order_key="o"), site.send("behind it", order_key="o")
+    for _ in range(5):
+        site.run()
+        site.advance(900)
+    indexed(site)
+    site.advance(6 * 86_400)
+    before = site.state(first), site.state(second), empty(site), empty(site), "secret" in site.job(first).message
+    skip(site.database, first)
+    after = empty(site), empty(site)
+    indexed(site)
+
+    assert ("exhausted", "queued", 0, 0, True) == before
+    assert ((1, 0), "{}") == (after, site.job(first).message)
+    assert 0 == empty(site)
 
 
 def test_what_a_person_decided_late_is_emptied_by_its_new_end(site: Site) -> None:

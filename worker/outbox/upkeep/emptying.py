@@ -50,8 +50,12 @@ def lock_ended(connection: Connection, ids: Collection[str]) -> list[dict[str, A
     followed = {
         row[0] for row in fetch(connection, f"select target_job_id from {about} and n_open + n_unknown > 0", _ids(ids))
     }
-    first = {job_of(part) for part in in_line(connection, [part for row in rows for part in _parts_of(row)])}
+    first = _first_in_order(connection, rows)
     return [row for row in rows if row["id"] not in followed | first]
+
+
+def _first_in_order(connection: Connection, jobs: Sequence[Mapping[str, Any]]) -> set[str]:
+    return {job_of(part) for part in in_line(connection, [part for job in jobs for part in _parts_of(job)])}
 
 
 def _parts_of(job: Mapping[str, Any]) -> list[str]:
@@ -190,6 +194,7 @@ JOBS = 50
 HOURS = 1_000
 """Hours without a job that are passed over in one turn."""
 _DONE = "emptied_to"
+_KEPT = "kept"
 _HOUR = 3_600_000_000
 
 
@@ -197,35 +202,69 @@ def empty_old(database: Database, before: int, after: str) -> BatchResult:
     """Takes text and recipients out of jobs that ended before an instant; `deleted` counts jobs.
 
     It goes by the hours in which jobs ended, which the index knows, and notes how far it came: no job is looked at
-    twice, unless it ended once more. One that is in doubt is left until a person has decided.
+    twice, unless it ended once more. One that is in doubt is left until a person has decided, and one that is first in
+    its order until it is out of the others' way.
     """
     return database.run(lambda connection: _empty_batch(connection, before, after))
 
 
 def _empty_batch(connection: Connection, before: int, after: str) -> BatchResult:
+    of, _, last = after.partition(":")
+    if of == _KEPT:
+        return _empty_kept(connection, last)
     if _is_behind(connection, before):
         # An hour may be passed only when the index knows all that ended in it.
-        return BatchResult(0, None)
+        return BatchResult(0, f"{_KEPT}:")
     hour, key = _hour_to_do(connection), lane_key(connection)
-    query = "select job_id from worker_terms where term = :term and job_id > :after order by job_id limit :most"
     for _ in range(HOURS):
         if hour is None or hour + _HOUR > before:
-            return BatchResult(0, None)
+            return BatchResult(0, f"{_KEPT}:")
         # Another process may have gone on with another hour.
-        of, _, last = after.partition(":")
-        given = {"term": term(key, "ended", hour_of(hour)), "after": last if of == str(hour) else "", "most": JOBS}
-        ids = [row[0] for row in fetch(connection, query, given)]
+        ids = _found(connection, term(key, "ended", hour_of(hour)), last if of == str(hour) else "")
         if ids:
             # A job that was followed when its own hour came is emptied with its last follower.
             both = sorted({*ids, *_old(connection, targets_of(connection, ids), before)})
-            jobs = [job for job in lock_ended(connection, both) if job["message"] != "{}"]
-            for job in jobs:
-                take_out(connection, job, of_all(job["recipients"], job["message"]), empties=True)
-            return BatchResult(len(jobs), f"{hour}:{ids[-1]}")
+            emptied = _empty(connection, both)
+            _keep(connection, set(both) - emptied)
+            return BatchResult(len(emptied), f"{hour}:{ids[-1]}")
         done = {"name": _DONE, "value": str(hour)}
         insert_rows(connection, tables.site, [done], conflict="replace")
-        hour, after = hour + _HOUR, ""
+        hour, of = hour + _HOUR, ""
     return BatchResult(0, "")
+
+
+def _found(connection: Connection, term: str, after: str) -> list[str]:
+    """The next jobs that the index names under a term."""
+    query = "select job_id from worker_terms where term = :term and job_id > :after order by job_id limit :most"
+    return [row[0] for row in fetch(connection, query, {"term": term, "after": after, "most": JOBS})]
+
+
+def _empty(connection: Connection, ids: Collection[str]) -> set[str]:
+    """Takes text and recipients out of those of these jobs that are over, and returns these."""
+    jobs = [job for job in lock_ended(connection, ids) if job["message"] != "{}"]
+    for job in jobs:
+        take_out(connection, job, of_all(job["recipients"], job["message"]), empties=True)
+    return {job["id"] for job in jobs}
+
+
+def _keep(connection: Connection, ids: Collection[str]) -> None:
+    """Notes in the index which of these jobs stay as they are because they are first in an order."""
+    columns = f"id, {' + '.join(COUNTER_NAMES)} as parts"
+    rows = mappings(connection, f"select {columns} from {dialect_of(connection).chosen('worker_jobs')}", _ids(ids))
+    kept = _kept_term(connection)
+    terms = [{"term": kept, "job_id": job} for job in sorted(_first_in_order(connection, rows))]
+    insert_rows(connection, tables.terms, terms, conflict="ignore")
+
+
+def _empty_kept(connection: Connection, after: str) -> BatchResult:
+    """Empties jobs that were first in an order when their hour came; the index forgets its note of an emptied one."""
+    ids = _found(connection, _kept_term(connection), after)
+    emptied = _empty(connection, ids)
+    return BatchResult(len(emptied), f"{_KEPT}:{ids[-1]}" if len(ids) == JOBS else None)
+
+
+def _kept_term(connection: Connection) -> str:
+    return term(lane_key(connection), _KEPT, "")
 
 
 def _is_behind(connection: Connection, before: int) -> bool:
