@@ -240,24 +240,22 @@ def stats(
     reading.stats(say, account, created_from, created_before, as_json=as_json)
 
 
+JobName = Annotated[
+    str,
+    typer.Argument(metavar="JOB", help="A job's id or its beginning, a part's, a dedupe key, a task_id, or a msgid."),
+]
+
+
 @app.command()
-def show(job: Annotated[str, typer.Argument(help="The job's id.")], as_json: Json = False) -> None:
+def show(name: JobName, as_json: Json = False) -> None:
     """One job: state, receipts, failures, timeline."""
     from worker.cli import reading
 
-    reading.show(say, job, as_json=as_json)
+    reading.show(say, name, as_json=as_json)
 
 
 @app.command()
-def why(
-    name: Annotated[
-        str,
-        typer.Argument(
-            metavar="JOB", help="A job's id or its beginning, a part's, a dedupe key, a task_id, or a msgid."
-        ),
-    ],
-    as_json: Json = False,
-) -> None:
+def why(name: JobName, as_json: Json = False) -> None:
     """What a job waits for now and since when, what happened to it, and what you could do."""
     from worker.cli import reading
 

@@ -29,7 +29,7 @@ from worker.reporting.job_list import JobCount, count_jobs, find_jobs, text_hash
 from worker.reporting.recipient_status import RecipientStatus, recipients
 from worker.reporting.report import Failure, JobReport, JobSummary, failures, get_job
 from worker.reporting.timeline import Event, timeline
-from worker.reporting.why import Why, why
+from worker.reporting.why import Why, find_named, why
 
 T = TypeVar("T")
 S = TypeVar("S", JobState, EventState)
@@ -95,9 +95,10 @@ def _count_line(one: JobCount) -> str:
     return f"{padded(one.account, 12)} {one.kind:<12} {padded(word('state', one.state.label), 10)} {counts}"
 
 
-def show(say: Say, job_id: str, *, as_json: bool) -> None:
+def show(say: Say, name: str, *, as_json: bool) -> None:
     """Prints one job's report, codes and timeline."""
     with outbox() as connection:
+        job_id = find_named(connection, name, accounts_of(load_settings()).names())
         report, events = get_job(connection, job_id), timeline(connection, job_id)
         codes, refused = codes_left(connection, job_id), failures(connection, job_id)
         says = text_hash(connection, job_id)

@@ -177,7 +177,7 @@ def test_every_text_of_a_help_is_there_and_no_other() -> None:
         ("db", "用法：worker db"),
         ("jobs --nope", "没有这个选项：--nope"),
         ("up --log-level x", "没有这个选项：--log-level（可用的选项：--loglevel）"),
-        ("show", "缺少参数 'job'。"),
+        ("show", "缺少参数 'JOB'。"),
         ("jobs --limit", "选项 '--limit' 需要一个值。"),
         ("jobs --limit x", "'--limit' 的值不对：应为整数"),
         ("jobs --limit 0", "'--limit' 的值不对：不能小于 1"),

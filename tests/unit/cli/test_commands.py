@@ -74,6 +74,15 @@ def test_a_job_is_shown(run: Run, job: str, capsys: pytest.CaptureFixture[str]) 
     assert (1, 1) == (json.loads(data)["counts"]["asked"], len(json.loads(data)["timeline"]))
 
 
+@pytest.mark.parametrize("name", [lambda job: job[:8], lambda job: job.upper(), lambda job: f"{job}-0"])
+def test_a_job_is_shown_by_every_name_that_why_takes(
+    run: Run, job: str, capsys: pytest.CaptureFixture[str], name: Callable[[str], str]
+) -> None:
+    """Its beginning, or the id of a part, as other commands print them."""
+    assert [0, 0] == [run("show", name(job)), run("why", name(job))]
+    assert 2 <= capsys.readouterr().out.count(job)
+
+
 def test_a_job_and_its_replay_are_shown_with_each_other(run: Run, job: str, capsys: pytest.CaptureFixture[str]) -> None:
     """From either the other is found, and from a recall what it is about."""
     settings = load_settings()
