@@ -7,7 +7,7 @@ import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from types import SimpleNamespace
 from typing import Any
@@ -23,6 +23,7 @@ from tests.support.asgi import asked
 from tests.support.runtime import UPDATE, Site, lost, planted, refused
 from worker import CardUpdate, JobState, update_card
 from worker.channels.registry import channel
+from worker.config.logging import redact
 from worker.config.settings import DeliverySettings, Settings
 from worker.control.lift import retry
 from worker.domain.callbacks.hook import ANY_ACCOUNT, CallbackReceived, CardPressed, JobDone, MessageReceived
@@ -414,6 +415,24 @@ def test_a_failing_hook_is_logged_with_its_places_and_no_text(hall: MakeHall, si
     assert line["where"].startswith("ValueError > test_hooks.py:")
     assert line["where"].endswith(" inner")
     assert "hunter2" not in str(line)
+
+
+def test_on_a_machine_of_ones_own_the_whole_error_is_logged(
+    hall: MakeHall, site: Site, card: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """At ERROR, with its text and its lines; what looks like a credential is masked on its way out."""
+    here = hall(failing)
+    here.runs = replace(here, settings=here.settings.model_copy(update={"hook_tracebacks": True})).runs
+    here.press(card)
+
+    with capture_logs() as lines:
+        here.turn()
+
+    [line] = [line for line in lines if line["event"] == "hook_traceback"]
+    assert ("error", card) == (line["log_level"], line["job"])
+    assert "Traceback (most recent call last):" in line["text"]
+    assert "ValueError: password=hunter2" in line["text"]
+    assert "ValueError: password=***" in redact(None, "", line)["text"]
 
 
 def test_a_parked_hook_stands_in_the_jobs_timeline_with_its_places_and_no_text(

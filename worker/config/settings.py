@@ -141,6 +141,8 @@ class DeliverySettings(BaseModel):
     """Longest wait before the second run of a hook that failed; doubles with each run."""
     hook_backoff_max_s: Seconds = 600
     """Longest wait before any run of a hook."""
+    hook_tracebacks: bool = False
+    """Logs the whole error of each failed hook; its text may hold what people wrote, so only on a machine of yours."""
 
     @field_validator("fetch_allow")
     @classmethod

@@ -14,6 +14,7 @@ import threading
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext, suppress
 from functools import partial
+from traceback import format_exception
 from typing import Any
 
 import structlog
@@ -206,7 +207,8 @@ class HookRuns:
             where=text,
             delay=None if delay_us is None else delay_us / 1_000_000,
         )
-
+        if settings.hook_tracebacks:
+            log.error("hook_traceback", kind=event.kind, job=event.job_id, text="".join(format_exception(error)))
         now = self._database.now
         self._write(lambda connection: events.fail_event(connection, now, event, text, delay_us))
 
