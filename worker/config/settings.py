@@ -8,7 +8,7 @@ from __future__ import annotations
 import difflib
 import re
 import tomllib
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, TypeVar
@@ -39,6 +39,7 @@ from worker.config.places import (
     whole,
 )
 from worker.config.token_provider import TokenProviderFrom
+from worker.config.unknown_variables import unknown_variables
 from worker.config.variables import variable, variables
 from worker.domain.content.address import entry_problem
 from worker.domain.errors import ConfigurationError
@@ -290,11 +291,17 @@ class Settings(BaseSettings):
     console: ConsoleSettings = ConsoleSettings()
     """The table `[console]`: the console's address, and who signs in."""
     _file: SettingsFile | None = PrivateAttr(None)
+    _unknown: tuple[str, ...] = PrivateAttr(())
 
     @property
     def file(self) -> SettingsFile | None:
         """The file that they were read from; None: there was none."""
         return self._file
+
+    @property
+    def unknown_variables(self) -> tuple[str, ...]:
+        """The variables that begin with WORKER_ and are no setting, nor like one."""
+        return self._unknown
 
     @classmethod
     def settings_customise_sources(
@@ -341,9 +348,19 @@ def load_settings(path: str | Path | None = None) -> Settings:
         sentence = "environment: a WORKER_... variable that stands for a table is not JSON; or give each key its own"
     else:
         settings._file = file
+        settings._unknown = tuple(_unknown(data))
         return settings
     # Raised outside the handler: pydantic's error would stay chained, and may quote what was typed as a secret.
     raise ConfigurationError(sentence)
+
+
+def _unknown(file: Mapping[str, Any]) -> Iterator[str]:
+    """The unknown variables; one that is like a setting is refused, as a key of the file is."""
+    keys = {name: _TABLES[name].model_fields if name in _TABLES else () for name in Settings.model_fields}
+    for name, near in unknown_variables(variables(), keys, file):
+        if near:
+            raise ConfigurationError(f"{name}: is not a setting; did you mean {near}?")
+        yield name
 
 
 def account_settings(name: str, table: Mapping[str, Any]) -> AccountSettings:
@@ -367,6 +384,13 @@ def _origin(error: ValidationError, named: Path | None) -> str:
     key = "_".join(("WORKER", *map(str, error.errors()[0]["loc"][:1]))).upper()
     found = sorted(name for name in variables() if name.upper() == key or name.upper().startswith(f"{key}__"))
     return " or ".join([*([str(named)] if named else []), *found]) or "environment"
+
+
+def unknown_line(variable: str) -> str:
+    """What is said of a variable that begins like ours."""
+    return (
+        f"{variable} is no setting, so nothing reads it; see docs/settings.md, or give another program's another name"
+    )
 
 
 def where() -> str:

@@ -24,7 +24,7 @@ from worker.channels.registry import amount_of, channel, tenant_weight_of, weigh
 from worker.config import tracing
 from worker.config.accounts import AccountSource
 from worker.config.policy import policy_of
-from worker.config.settings import DeliverySettings, Settings
+from worker.config.settings import DeliverySettings, Settings, unknown_line
 from worker.control.opening import database_of
 from worker.control.revocations import Revocations
 from worker.delivery.maintenance.housekeeping import Housekeeping
@@ -113,6 +113,8 @@ class WorkerProcess:
 
     def open(self, *, threads: int, node: str, events: bool, given_up: Callable[[], bool] = lambda: False) -> bool:
         """Builds the process and takes its lease; waits for a database that is away. False: it is to end instead."""
+        for name in self._settings.unknown_variables:
+            log.warning("variable_unknown", text=unknown_line(name))
         self._accounts = self._replaced.accounts or accounts_of(self._settings)
         self._application = load_hooks(self._settings.hooks)
         self._celery.note()

@@ -21,7 +21,7 @@ from worker.cli.reading import Say, padded, pause_line, staging_line
 from worker.cli.setup.finding import Finding, Level
 from worker.cli.setup.online import online_findings
 from worker.config.accounts import AccountSource
-from worker.config.settings import Settings, load_settings, where
+from worker.config.settings import Settings, load_settings, unknown_line, where
 from worker.control.opening import opened
 from worker.delivery.resolver.members import load_resolver
 from worker.domain.account import Account, ClientCertificate, Secret
@@ -84,6 +84,7 @@ def findings(
         yield Finding("settings", Level.OK, where())
     else:
         yield Finding("settings", Level.CAUTION, f"nothing is set: {where()}; `worker init` writes one")
+    yield from (Finding("settings", Level.CAUTION, unknown_line(name)) for name in settings.unknown_variables)
     names = accounts.names()
     for sentence in accounts.unread():
         if not sentence.startswith("database"):  # looked at below
