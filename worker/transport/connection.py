@@ -9,6 +9,7 @@ import array
 import fcntl
 import http.client
 import io
+import math
 import select
 import socket
 import ssl
@@ -22,7 +23,7 @@ import urllib3
 from urllib3.connection import HTTPConnection
 
 from worker.transport.egress.tls_in_tls import TlsInTls
-from worker.transport.framing import LONGEST_HEAD, MAX_ANSWER, seems_whole
+from worker.transport.framing import LONGEST_FRAMING, LONGEST_HEAD, MAX_ANSWER, AnswerEnd
 
 _SMALL = 64 * 1024
 """Bytes received at once; twice as many of a request are copied together to be sent at once."""
@@ -55,6 +56,9 @@ class Wire:
     lose an answer that it has. Bytes that arrive later are not read.
     """
 
+    most: float = math.inf
+    """Bytes of an answer after which it is too large."""
+
     def __init__(self, sock: Stream, monotonic: Callable[[], float]) -> None:
         sock.setblocking(False)
         self._sock = sock
@@ -76,6 +80,7 @@ class Wire:
         self._held: list[bytes] | None = None
         self._unsent: deque[memoryview] = deque()
         self._gathered = bytearray()
+        self._answer_end = AnswerEnd()
         self._served = 0
         self._end: OSError | bool = False
         """What came behind the gathered bytes: the end of the stream or an error; False: nothing yet."""
@@ -152,7 +157,7 @@ class Wire:
             self._gathered += arrived
             if len(arrived) < _SMALL and self._pending is None:
                 break
-        return bool(self._end) or len(self._gathered) > _MOST_GATHERED or seems_whole(self._gathered)
+        return bool(self._end) or len(self._gathered) > _MOST_GATHERED or self._answer_end.is_in(self._gathered)
 
     def receive_into(self, buffer: memoryview) -> int:
         """Receives what is there, waiting no longer than the deadline; 0 at the end of the stream."""
@@ -200,6 +205,9 @@ class Wire:
 
     def _count(self, count: int) -> int:
         self.received += count
+        if self.received > self.most:
+            # Trailers without an end, which http.client reads for as long as they come.
+            raise TooLarge
         self.eof = self.eof or not count
         return count
 
@@ -290,6 +298,7 @@ class Line:
         # The socket is connected. A request on a closed line must fail, not open another connection unnoticed.
         engine.auto_open = 0
         self.wire = Wire(sock, monotonic)
+        self.wire.most = LONGEST_FRAMING + MAX_ANSWER
         # The wire has all methods that the engine calls on a socket.
         engine.sock = cast(Any, self.wire)
         self.made_at, self.idle_since = monotonic(), 0.0

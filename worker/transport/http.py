@@ -24,7 +24,7 @@ from urllib3.connection import HTTPConnection, HTTPSConnection
 from worker.domain.account import Egress
 from worker.domain.call import Answered, CallResult, FileBody, NeverLeft, NoAnswer, Reply, Request, Unsent
 from worker.outbox.engine.clock import boot_clock
-from worker.transport.connection import Line, Probe, TooLarge
+from worker.transport.connection import Line, Probe, TooLarge, Wire
 from worker.transport.egress.dial import dial
 from worker.transport.egress.remedies import REMEDIES
 from worker.transport.egress.routes import Route, Routes
@@ -35,7 +35,7 @@ from worker.transport.faults import (
     why_no_answer,
     why_not_connected,
 )
-from worker.transport.framing import MAX_ANSWER
+from worker.transport.framing import LONGEST_FRAMING, MAX_ANSWER
 from worker.transport.multipart import multipart
 from worker.transport.pending_call import EndedCall, OnTheWire, PendingCall, await_any
 
@@ -207,7 +207,7 @@ class RequestsTransport:
         done = False
         try:
             response = _response(line.read_head())
-            body = _read_whole(response.raw)
+            body = _read_whole(response.raw, line.wire)
             line.answered = True
             line.wire.reached("answer_read")
             headers = {name.lower(): value for name, value in response.raw.headers.items()}
@@ -300,14 +300,15 @@ def _prepare(route: Route, request: Request, boundary: Callable[[], str]) -> _Pr
     return prepared
 
 
-def _read_whole(raw: urllib3.HTTPResponse) -> bytes:
+def _read_whole(raw: urllib3.HTTPResponse, wire: Wire) -> bytes:
     """The whole body. With neither a length nor chunks, the end of the stream is the end of the answer."""
     if (raw.length_remaining or 0) > MAX_ANSWER:
         raise TooLarge
     chunks, size = [], 0
-    while chunk := raw.read(65536):
+    # In small pieces: of a body in tiny chunks each byte costs as much as a kilobyte of others.
+    while chunk := raw.read(8192):
         size += len(chunk)
-        if size > MAX_ANSWER:
+        if size > MAX_ANSWER or wire.received - size > LONGEST_FRAMING:
             raise TooLarge
         chunks.append(chunk)
     return b"".join(chunks)

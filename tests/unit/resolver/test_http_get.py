@@ -93,11 +93,22 @@ def test_a_body_comes_whole_and_in_pieces(data: bytes) -> None:
         (answer(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhalf", Peer.reset), "cut"),
         (answer(b"SSH-2.0-OpenSSH_9.6\r\n"), "garbled"),
         (answer(CHUNKED + b"no number\r\n"), "garbled"),
+        (answer(CHUNKED + b"1\r\na\r\n" * 100_000 + b"0\r\n\r\n"), "too_large"),
     ],
-    ids=["no answer", "half a head", "half a body", "no last chunk", "half a chunk", "reset", "no HTTP", "no chunk"],
+    ids=[
+        "no answer",
+        "half a head",
+        "half a body",
+        "no last chunk",
+        "half a chunk",
+        "reset",
+        "no HTTP",
+        "no chunk",
+        "tiny chunks",
+    ],
 )
 def test_what_breaks_off_is_trouble(script: Script, fault: str) -> None:
-    """Never a short file."""
+    """Never a short file, and none whose bytes cost more than they bring."""
     assert fault == trouble(script)
 
 

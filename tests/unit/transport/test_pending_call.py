@@ -12,8 +12,9 @@ from hypothesis import given, strategies as st
 
 from tests.unit.transport.fault_table import Stage, closed_port, request, shown
 from tests.unit.transport.raw_server import OK_BODY, Peer, Script, answer, response
-from worker.domain.call import NeverLeft
-from worker.transport.framing import seems_whole
+from worker.domain.call import NeverLeft, NoAnswer
+from worker.transport import framing
+from worker.transport.framing import AnswerEnd, seems_whole
 from worker.transport.http import Connection, RequestsTransport
 from worker.transport.pending_call import PendingCall
 
@@ -109,6 +110,49 @@ def test_a_head_without_an_end_is_read() -> None:
     """No answer has a head of 64 KiB."""
     assert seems_whole(HEAD + b"a: b\r\n" * 11_000)
     assert not seems_whole(HEAD + b"a: b\r\n" * 1_000)
+
+
+class Counting:
+    """A pattern that counts its uses."""
+
+    def __init__(self, pattern: Any) -> None:
+        self.pattern, self.uses = pattern, 0
+
+    def match(self, *given: Any) -> Any:
+        self.uses += 1
+        return self.pattern.match(*given)
+
+
+def test_each_chunk_of_an_answer_that_grows_is_looked_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """From its beginning with every arrival, a thousand arrivals would cost as much as a million chunks."""
+    chunks = Counting(framing._CHUNK)
+    monkeypatch.setattr(framing, "_CHUNK", chunks)
+    answer, end = bytearray(CHUNKED), AnswerEnd()
+
+    for _ in range(1_000):
+        answer += b"1\r\na\r\n"
+        assert not end.is_in(answer)
+
+    assert end.is_in(answer + b"0\r\n\r\n")
+    assert chunks.uses < 3_000
+
+
+@pytest.mark.parametrize("whole", WHOLE.values(), ids=WHOLE)
+def test_an_answer_that_grows_by_bytes_ends_with_its_last_one(whole: bytes) -> None:
+    """As when all of it is looked at."""
+    end = AnswerEnd()
+
+    assert [len(whole)] == [size for size in range(1, len(whole) + 1) if end.is_in(whole[:size])]
+
+
+def test_a_body_in_tiny_chunks_is_not_read_to_its_end(stage: Stage) -> None:
+    """Each chunk costs as much as a kilobyte: four megabytes of them took seconds of the processor."""
+    tiny = HEAD + b"Transfer-Encoding: chunked\r\n\r\n" + b"1\r\na\r\n" * 100_000 + b"0\r\n\r\n"
+
+    result = begun(stage, stage.transport(), answer(tiny)).result()
+
+    assert isinstance(result, NoAnswer)
+    assert "too_large" == result.reason
 
 
 def test_calls_end_in_the_order_of_their_answers(stage: Stage) -> None:

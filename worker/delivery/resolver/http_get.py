@@ -23,6 +23,7 @@ from urllib3.util.ssl_ import create_urllib3_context
 from worker.domain.content.web import WebAddress
 from worker.transport.connection import DeadlinePassed, Wire
 from worker.transport.faults import why_no_answer, why_not_connected
+from worker.transport.framing import LONGEST_FRAMING
 
 PIECE = 64 * 1024
 CONNECT_S = 10.0
@@ -216,7 +217,8 @@ def _request(to: WebAddress) -> bytes:
 
 
 def _chunks(response: http.client.HTTPResponse, wire: Wire) -> Iterator[bytes]:
-    """The body in pieces; raises Trouble when fewer bytes come than were announced."""
+    """The body in pieces; raises Trouble when fewer bytes come than were announced, or little beside its framing."""
+    size = 0
     while True:
         fault = ""
         try:
@@ -228,4 +230,7 @@ def _chunks(response: http.client.HTTPResponse, wire: Wire) -> Iterator[bytes]:
             raise Trouble(fault or "cut")
         if not chunk:
             return
+        size += len(chunk)
+        if wire.received - size > LONGEST_FRAMING + size:
+            raise Trouble("too_large")
         yield chunk
