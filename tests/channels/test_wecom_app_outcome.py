@@ -8,6 +8,7 @@ from wecom_app_samples import ACCESS, CHANNEL, account, card, part, reply, text
 
 from worker.channels.base import TokenGranted, TokenLater, TokenRefused
 from worker.channels.wecom.errcodes import Class, find
+from worker.channels.wecom.token import ELSEWHERE, PROXY_LOGIN
 from worker.channels.wecom_app import CardUpdate, Image
 from worker.domain.outcome import (
     Accepted,
@@ -372,6 +373,9 @@ def test_nothing_makes_it_raise(body, status, header, in_doubt):
         (reply("busy"), TokenLater("-1 the vendor is busy", 5.0)),
         (reply("frequency_limit"), TokenLater("45009 frequency limit", 60.0, Penalty.FREQUENCY)),
         (reply(b"<html>", 502), TokenLater("http_502: no vendor answer", 5.0)),
+        (reply(b"<html>", 404), TokenLater("http_404: no vendor answer", 5.0, remedy=ELSEWHERE)),
+        (reply(b"", 302), TokenLater("http_302: no vendor answer", 5.0, remedy=ELSEWHERE)),
+        (reply(b"", 407), TokenLater("http_407: no vendor answer", 5.0, remedy=PROXY_LOGIN)),
         (reply(b"", 503, retry_after="9"), TokenLater("http_503: no vendor answer", 9.0)),
         (
             reply({"errcode": 777}),

@@ -173,6 +173,13 @@ class Said(Exception):
         (Said('FATAL:  role "x" does not exist'), "user or password is wrong"),
         (Said("[Errno -2] failed to resolve host 'h'"), "server cannot be reached"),
         (Said("FATAL:  unsupported startup parameter: options"), "ignore_startup_parameters"),
+        (
+            Said("connection failed: server does not support SSL, but SSL was required"),
+            "correct the ssl options in the",
+        ),
+        (Said('connection is bad: invalid sslmode value: "requird"'), "an option behind the ? of the database URL"),
+        (Said('invalid connection option "sslmod"'), "an option behind the ? of the database URL"),
+        (Said(2026, "SSL is required but the server doesn't support it"), "TLS with the server fails, or it has none"),
         (Said("unable to open database file"), "create its folder"),
     ],
 )

@@ -385,3 +385,13 @@ def test_finished_rows_are_out_of_the_way(mariadb_database: Database) -> None:
             read[name] = rows_read(connection) - before
 
     assert all(rows <= 10 * QUEUED for rows in read.values()), read
+
+
+@pytest.mark.parametrize("option", ["ssl_mode=REQUIRED", "ssl=true", "ssl_ca=/nowhere/ca.pem"])
+def test_an_option_that_the_driver_does_not_take_is_a_sentence(mariadb_database: Database, option: str) -> None:
+    """PyMySQL raises Python's own errors for it, which no caller expects of a database."""
+    plain = mariadb_database.engine.url.difference_update_query(["ssl_disabled"])
+    url = plain.update_query_string(option).render_as_string(hide_password=False)
+
+    with pytest.raises(ConfigurationError, match=r"database: what stands behind the \? of its URL has no such option"):
+        make_engine(url).connect()

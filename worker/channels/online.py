@@ -15,6 +15,7 @@ from worker.channels.wecom.answer import integer, read, text_of
 from worker.channels.wecom.callback import WecomDoor
 from worker.channels.wecom.errcodes import Class
 from worker.channels.wecom.redact import UNTRUSTED, remedy
+from worker.channels.wecom.token import REMEDIES
 from worker.domain.account import Account
 from worker.domain.call import Access, Reply, Request
 
@@ -55,6 +56,8 @@ def call_of(channel: str) -> OnlineCall | None:
 def seen(call: OnlineCall, account: Account, reply: Reply) -> OnlineAnswer:
     """What the answer shows; of its texts nothing but the app's name and our address is told."""
     answer = read(reply)
+    if answer is None and reply.status in REMEDIES:
+        return OnlineAnswer(False, f"http_{reply.status}: {REMEDIES[reply.status]}")
     if answer is None:
         return OnlineAnswer(False, f"http_{reply.status}: that is no answer of the vendor; is base_url right?")
     if answer.errcode == 0:

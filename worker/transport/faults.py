@@ -35,6 +35,11 @@ def refuses_certificate(error: BaseException | None) -> bool:
     return any(_ALERTS.search(reason) for reason in reasons if reason)
 
 
+def why_not_trusted(error: BaseException | None) -> int | None:
+    """OpenSSL's code for what is wrong with the server's certificate; None where it is about something else."""
+    return next((one.verify_code for one in _causes(error) if isinstance(one, ssl.SSLCertVerificationError)), None)
+
+
 def why_not_connected(error: Exception) -> str:
     """The class of a fault before there was a connection."""
     if known := next((one for one in _causes(error) if isinstance(one, NotConnected)), None):

@@ -26,7 +26,7 @@ from worker.domain.call import Answered, CallResult, FileBody, NeverLeft, NoAnsw
 from worker.outbox.engine.clock import boot_clock
 from worker.transport.connection import Line, Probe, TooLarge, Wire
 from worker.transport.egress.dial import dial
-from worker.transport.egress.remedies import REMEDIES
+from worker.transport.egress.remedies import OF_CERTIFICATES, REMEDIES
 from worker.transport.egress.routes import Route, Routes
 from worker.transport.faults import (
     CERTIFICATE_REFUSED,
@@ -34,6 +34,7 @@ from worker.transport.faults import (
     refuses_certificate,
     why_no_answer,
     why_not_connected,
+    why_not_trusted,
 )
 from worker.transport.framing import LONGEST_FRAMING, MAX_ANSWER
 from worker.transport.multipart import multipart
@@ -163,7 +164,8 @@ class RequestsTransport:
             return find(*given)
         except Exception as error:  # noqa: BLE001  # requests' and urllib3's errors carry URLs, and those tokens
             reason = why_not_connected(error)
-            return NeverLeft(reason, self._monotonic() - began, remedy=REMEDIES.get(reason))
+            remedy = OF_CERTIFICATES.get((reason, why_not_trusted(error))) or REMEDIES.get(reason)
+            return NeverLeft(reason, self._monotonic() - began, remedy=remedy)
 
     def close(self) -> None:
         """Closes idle connections; those in use are closed when they are given back."""

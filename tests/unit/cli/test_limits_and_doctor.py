@@ -487,3 +487,17 @@ def test_a_switch_of_staging_is_told(config: Path, typed: Typed) -> None:
     _, told = typed("why", job.strip(), "--json")
     assert "only 1 recipients" == json.loads(told)["staging"]
     assert "canary-person" not in doctor + why + told
+
+
+@pytest.mark.parametrize("refused", ["AccessRefused", "NotAllowed", "AuthenticationError"])
+def test_a_broker_that_refuses_the_login_is_not_said_to_be_away(
+    config: Path, monkeypatch: pytest.MonkeyPatch, refused: str
+) -> None:
+    """By RabbitMQ's and Redis's own errors; the broker answers, so what to correct is in its URL."""
+    monkeypatch.setenv("WORKER_BROKER", "amqp://guest:wrong@h")
+    monkeypatch.setattr("worker.service.broker.reachable", lambda url: refused)
+
+    [broker] = [one for one in findings() if one.what == "broker"]
+
+    said = f"refuses the user, its password or its vhost ({refused}); correct them in `broker`"
+    assert (Level.PROBLEM, said) == (broker.level, broker.text)

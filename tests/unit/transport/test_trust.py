@@ -131,6 +131,13 @@ class TestAuthorities:
         assert OK == shown(stage.run(pki.server().url, egress=Egress(ca=pki.ca)))
         assert 'NeverLeft("tls")' == shown(stage.run(pki.server().url))
 
+    def test_a_certificate_of_another_name_is_no_matter_of_its_authority(self, stage: Stage, pki: Pki) -> None:
+        """`ca` is right already: what to change is the address, or the certificate."""
+        result = stage.run(pki.server().url.replace("127.0.0.1", "localhost"), egress=Egress(ca=pki.ca))
+
+        assert 'NeverLeft("tls")' == shown(result)
+        assert "for another name than the host of the account's base_url" in str(result.remedy)  # type: ignore[union-attr]
+
     def test_the_systems_store(self, stage: Stage, pki: Pki, monkeypatch: pytest.MonkeyPatch) -> None:
         """Whom this machine trusts; `SSL_CERT_FILE` is part of what it says."""
         server = pki.server(connections=2)

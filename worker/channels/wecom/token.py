@@ -17,6 +17,10 @@ from worker.domain.outcome import Penalty
 DEADLINE_S = 10.0
 USUAL_LIFE_S = 7200
 UNREADABLE_DELAY_S = 5.0
+ELSEWHERE = "the vendor's calls are not there; correct base_url: the vendor's host, without the path of a call"
+PROXY_LOGIN = "the proxy refuses user and password; correct them in the account's `proxy`"
+REMEDIES = {**dict.fromkeys((301, 302, 303, 307, 308, 404, 405), ELSEWHERE), 407: PROXY_LOGIN}
+"""By the status of an answer that is not the vendor's."""
 
 
 def token_request(account: Account, secret: str, now: int) -> Request:
@@ -35,8 +39,8 @@ def token_outcome(reply: Reply, account: Account, secret: str) -> TokenOutcome:
 
 def answer_of(reply: Reply, promised: str) -> Answer | TokenLater:
     """The vendor's answer, which holds the promised value or a code; later: it is not the vendor's."""
-    unread = TokenLater(f"http_{reply.status}: no vendor answer", retry_after(reply) or UNREADABLE_DELAY_S)
-    return read(reply, promised) or unread
+    delay, remedy = retry_after(reply) or UNREADABLE_DELAY_S, REMEDIES.get(reply.status)
+    return read(reply, promised) or TokenLater(f"http_{reply.status}: no vendor answer", delay, remedy=remedy)
 
 
 def granted(answer: Answer, name: str) -> TokenGranted | TokenLater:

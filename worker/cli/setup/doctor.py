@@ -44,6 +44,8 @@ from worker.transport.egress.tls import ends_at, require_files
 from worker.transport.token_provider import load, url_request
 from worker.transport.token_source import keeper_of
 
+LOGIN_REFUSED = ("AccessRefused", "AuthenticationError", "NotAllowed")
+"""Errors by which RabbitMQ and Redis say that the connection is there, and the login is not right."""
 CLOCK_S = 5.0
 """Seconds between the clocks that are reported; callbacks tolerate 300 s (`delivery.callback_max_age_s`)."""
 
@@ -307,6 +309,8 @@ def _broker(settings: Settings) -> Finding:
     refused = reachable(url)
     if refused:
         text = f"does not answer within 2 s ({refused}); is it there, and the URL right?"
+        if refused in LOGIN_REFUSED:
+            text = f"refuses the user, its password or its vhost ({refused}); correct them in `broker`"
         return Finding("broker", Level.PROBLEM, text)
     return Finding("broker", Level.OK, "reachable")
 

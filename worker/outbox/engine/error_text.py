@@ -23,6 +23,11 @@ _RIGHTS = "the database user may not do this; give it the rights"
 
 _OPTIONS = "a pooler refuses the options in the database URL; set its ignore_startup_parameters, or leave them out"
 
+_OPTION = "an option behind the ? of the database URL is none that its driver takes; correct it or leave it out"
+_TLS = (
+    "TLS with the server fails, or it has none; correct the ssl options in the database URL, or the server's settings"
+)
+
 _LOCKED = "a lock was not free in time; try again"
 _CANCELLED = "the statement took too long or was cancelled; try again"
 _FULL = "the server has no connection left; give it more or use fewer processes"
@@ -50,6 +55,7 @@ _MYSQL_NUMBERS = {
     _DATABASE: (1049,),
     MISSING_TABLES: (1054, 1146),
     _HOST: (2002, 2003, 2005),
+    _TLS: (2026,),
 }
 _MYSQL = {code: remedy for remedy, codes in _MYSQL_NUMBERS.items() for code in codes}
 # Texts of errors without a code; libpq gives no SQLSTATE for a connection that was never made.
@@ -65,6 +71,12 @@ _WORDS = (
     ("no password supplied", _PASSWORD),
     ("no pg_hba.conf entry", _PASSWORD),
     ("unsupported startup parameter", _OPTIONS),
+    ("invalid connection option", _OPTION),
+    ("invalid sslmode value", _OPTION),
+    ("invalid integer value", _OPTION),
+    ("does not support ssl", _TLS),
+    ("ssl error", _TLS),
+    ("root certificate", _TLS),
     (' role "', _PASSWORD),
     ("does not exist", _DATABASE),
     ("connection refused", _HOST),

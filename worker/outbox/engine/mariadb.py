@@ -7,6 +7,8 @@ locks would block producers), strict SQL mode (otherwise a value too long is cut
 from __future__ import annotations
 
 import socket
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from sqlalchemy import Connection, Engine, create_engine, event
@@ -44,6 +46,15 @@ _MARIADB_ONLY = "idle_transaction_timeout = 60"
 _IN_TRANSACTION = 1  # SERVER_STATUS_IN_TRANS
 
 
+def _connected(connect: Callable[..., Any], *given: Any, **options: Any) -> Any:
+    try:
+        return connect(*given, **options)
+    except (TypeError, AttributeError, OSError):
+        # PyMySQL's own errors are others: these are of an option it does not have, or of a file that is not there.
+        wrong = "has no such option of PyMySQL, or names a file that cannot be read"
+        raise ConfigurationError(f"database: what stands behind the ? of its URL {wrong}; correct it") from None
+
+
 def reading_engine(engine: Engine) -> Engine:
     """A second pool for single reads: on the first, switching autocommit on and off would cost four round trips."""
     size: int = getattr(engine.pool, "size", lambda: 8)()
@@ -63,6 +74,7 @@ def mariadb_engine(url: URL, *, pool_size: int, isolation: Any = "READ COMMITTED
         pool_reset_on_return=None,  # see `_leave_no_transaction`
         connect_args={"connect_timeout": 5, "charset": CHARSET},
     )
+    engine.dialect.connect = partial(_connected, engine.dialect.connect)  # type: ignore[method-assign]
     clock_was_checked = False
 
     @event.listens_for(engine, "connect")

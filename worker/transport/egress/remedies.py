@@ -42,3 +42,15 @@ REMEDIES = {
     "proxy_socks_8": "the proxy takes no such address; use socks5h://, so that it looks the name up itself",
 }
 """At most 300 characters each, as lanes store them."""
+
+_OTHER_NAME = (
+    "the server's certificate is for another name than the host of the account's base_url; correct one of both"
+)
+_PROXYS_NAME = "the proxy's certificate is for another name than the host in the account's `proxy`; correct one of both"
+_OVER = "the server's certificate is over, or this host's clock is wrong; have it renewed, or the clock set"
+OF_CERTIFICATES: dict[tuple[str, int | None], str] = {
+    **{("tls", code): _OTHER_NAME for code in (62, 64)},
+    **{("proxy_tls", code): _PROXYS_NAME for code in (62, 64)},
+    **{(fault, code): _OVER for fault in ("tls", "proxy_tls") for code in (9, 10)},
+}
+"""In their place, by OpenSSL's code (X509_V_ERR_...), where the authority of a certificate is not what is wrong."""
