@@ -571,8 +571,8 @@ def test_the_tables_of_a_living_worker_are_not_taken_from_it(run: Run, capsys: p
         ("sqlite:////nowhere/at/all/worker.db", 1, "create its folder"),
         ("postgresql://127.0.0.1:1/worker", 1, "the server cannot be reached"),
         ("mysql://127.0.0.1:1/worker", 1, "the server cannot be reached"),
-        ("postgresql+nodriver://127.0.0.1/worker", 2, "use postgresql+psycopg://"),
-        ("mysql+mysqldb://127.0.0.1/worker", 2, "pip install 'im-delivery-worker[mysql]'"),
+        ("postgresql+nodriver://127.0.0.1/worker", 2, "write postgresql+psycopg://"),
+        ("mysql+mysqldb://127.0.0.1/worker", 2, "write mysql+pymysql://"),
         ("oracle://127.0.0.1/worker", 2, "oracle is not supported"),
     ],
 )
