@@ -136,9 +136,8 @@ class Installation:
         return process
 
     def _command(self, start: Start, words: tuple[str, ...] = ()) -> list[str]:
-        """As its place has it, with this test's queues, ports, secrets and programs."""
-        queue = re.compile(r"\bworker\.(?=urgent|hooks|normal|files|bulk)")
-        found = [self._here(start, queue.sub(f"{self._stack.prefix}worker.", word)) for word in words or start.command]
+        """As its place has it, with this test's ports, secrets and programs; its queues have a prefix here."""
+        found = [self._here(start, word) for word in words or start.command]
         # A container is a host of its own, whose name tells its worker from the others'.
         return [*found, "-n", f"celery@{start.name}"] if start.image and found[0] == "celery" else found
 

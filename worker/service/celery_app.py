@@ -12,7 +12,7 @@ from typing import Any
 
 import celery.worker.state
 from celery import signals
-from celery.app.amqp import AMQP
+from celery.app.amqp import AMQP, Queues
 from kombu import Consumer
 
 from worker.config import logging as our_logging
@@ -22,7 +22,7 @@ from worker.service.application_celery import OwnCelery
 from worker.service.bootsteps import EXIT_CONFIGURATION, WorkerProcessStep, refuse
 from worker.service.broker import EMBEDDED, TIMEOUT_S, broker_url, require_client, transport_options
 from worker.service.lifecycle import Replacements, WorkerProcess
-from worker.service.queues import NORMAL, TRANSIENT, QuorumQueue, queues, register
+from worker.service.queues import NAMES, NORMAL, TRANSIENT, QuorumQueue, queues, register
 from worker.service.rabbitmq import HEARTBEAT_S, BrokerConnection, refusal
 
 LOGGING = "worker.logging"
@@ -114,6 +114,17 @@ def __getattr__(name: str) -> Any:
     return made
 
 
+class OurQueues(Queues):  # type: ignore[misc]  # Celery has no types
+    """The queues that a worker may take from; `-Q` with any other ends it with one sentence."""
+
+    def select(self, include: Any) -> None:
+        """Takes from these alone; none: from all."""
+        try:
+            super().select(include)
+        except KeyError as error:
+            refuse(f"-Q: there is no queue {error.args[0]}; name some of {', '.join(NAMES)}, or leave -Q out for all")
+
+
 class PerQueueConsumer(Consumer):  # type: ignore[misc]  # kombu has no types
     """A consumer whose limit of messages is counted queue by queue."""
 
@@ -126,6 +137,7 @@ class Consuming(AMQP):  # type: ignore[misc]  # Celery has no types
     """Celery's connections with timeouts on their sockets, and its consumer with a limit that its queues accept."""
 
     Connection = BrokerConnection
+    queues_cls = OurQueues
 
     def TaskConsumer(self, channel: Any, queues: Any = None, accept: Any = None, **options: Any) -> Any:
         """The consumer of doorbells; a queue that RabbitMQ refuses ends the process with one sentence."""

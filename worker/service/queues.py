@@ -48,10 +48,15 @@ class QuorumQueue(Queue):  # type: ignore[misc]  # kombu has no types
 
 
 def queues(prefix: str = "", queue_type: str = CLASSIC) -> list[Queue]:
-    """Declarations for Celery; `prefix` keeps several installations apart in one broker."""
+    """Declarations for Celery; `prefix` keeps several installations apart in one broker.
+
+    `-Q` and `-X` may name each without the prefix, so that a line that starts a worker is the same everywhere.
+    """
     exchange = Exchange("", type="direct", delivery_mode=TRANSIENT)
     kind = QuorumQueue if queue_type == QUORUM else Queue
-    return [kind(prefix + name, exchange=exchange, routing_key=prefix + name, durable=True) for name in NAMES]
+    return [
+        kind(prefix + name, alias=name, exchange=exchange, routing_key=prefix + name, durable=True) for name in NAMES
+    ]
 
 
 def queue_of(*, urgent: bool, files: bool = False, bulk: bool = False, prefix: str = "") -> str:

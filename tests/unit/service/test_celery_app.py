@@ -19,12 +19,13 @@ from worker.config.accounts import FixedAccounts
 from worker.config.settings import Settings
 from worker.delivery.scheduler.lane_head import Doorbell
 from worker.domain.errors import ConfigurationError
+from worker.outbox.lanes.processes import QueueName
 from worker.service import celery_app
 from worker.service.broker import BrokerLine, broker_url, transport_options
 from worker.service.celery_app import configuration, make_app
 from worker.service.loop import Loop
 from worker.service.publisher import Doorbells
-from worker.service.queues import queue_of
+from worker.service.queues import NAMES, queue_of, queues_of
 
 
 def test_celerys_settings_hold_no_account_and_no_database() -> None:
@@ -180,6 +181,30 @@ def test_every_queue_name_is_declared() -> None:
     ]
 
     assert ["urgent"] * 4 + ["files", "files", "bulk", "normal"] == found
+
+
+@pytest.mark.parametrize("name", ["worker.urgent", "shop.worker.urgent"])
+def test_a_line_names_its_queues_without_their_prefix(name: str) -> None:
+    """`-Q` and `-X` of the Procfile, the units, the image and the chart are right under every `queue_prefix`."""
+    taking, leaving = (make_app(Settings(queue_prefix="shop.")) for _ in range(2))
+
+    taking.amqp.queues.select([name])
+    leaving.amqp.queues.deselect([name])
+
+    assert ["shop.worker.urgent"] == list(taking.amqp.queues.consume_from)
+    assert [f"shop.{other}" for other in NAMES if other != "worker.urgent"] == list(leaving.amqp.queues.consume_from)
+    assert [QueueName.URGENT] == queues_of(taking, "shop.")
+
+
+def test_a_queue_that_there_is_not_is_one_sentence(capsys: pytest.CaptureFixture[str]) -> None:
+    """It names those that there are, with status 2, which no supervisor starts again."""
+    app = make_app(Settings(queue_prefix="shop."))
+
+    with pytest.raises(SystemExit) as ended:
+        app.amqp.queues.select("worker.urgnt")
+
+    assert 2 == ended.value.code
+    assert capsys.readouterr().err.startswith("worker: -Q: there is no queue worker.urgnt; name some of worker.urgent,")
 
 
 def test_an_account_weighs_what_it_is_set_to() -> None:
