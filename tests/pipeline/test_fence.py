@@ -15,6 +15,8 @@ from worker.domain.job_filter import JobFilter
 from worker.domain.settle import FENCED
 from worker.outbox.engine.clock import DrivenClock, instant
 from worker.outbox.engine.database import Database
+from worker.reporting.report import get_job
+from worker.reporting.timeline import timeline
 
 
 @pytest.fixture
@@ -74,6 +76,20 @@ def test_a_person_ends_what_was_held(site: Site) -> None:
 
     assert ["accepted", "rejected"] == [site.state(job), site.state(other)]
     assert ["m9"] == [row.msgid for row in site.of("receipts", job)]
+
+
+def test_a_fence_tells_of_no_call(site: Site) -> None:
+    """Only of the doubt: neither the timeline nor the report has a call that no row of the backup knows of."""
+    job = site.send("fresh")
+    held_by_a_fence(site)
+
+    with site.database.reading() as connection:
+        events = timeline(connection, job)
+        (part,) = get_job(connection, job).parts
+
+    assert "marked" not in [event.what for event in events]
+    assert [FENCED] == [event.detail for event in events if event.what == "unknown"]
+    assert () == part.attempts
 
 
 def test_what_was_enqueued_since_is_none_of_it(site: Site) -> None:

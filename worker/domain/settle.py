@@ -286,11 +286,11 @@ FENCED = "may have been sent after the backup that was restored"
 def fence(part: PartFacts, now: int) -> None:
     """Holds an open part that may have gone out though its row does not say so, as after a restored backup.
 
-    A queued part counts as called once more.
+    A queued part counts as called once more, by no process of this outbox.
     """
     if part.state is PartState.QUEUED:
         part.claim += 1
-        part.waits_on = None
+        part.incarnation = part.waits_on = None
         part.marked_at = now
         part.first_marked_at = part.first_marked_at or now
     part.doubts += int(part.state in OPEN_STATES)

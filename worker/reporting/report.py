@@ -29,6 +29,7 @@ from worker.outbox.jobs import reading
 from worker.outbox.jobs.reading import ReportRows
 from worker.reporting.find_job import report_rows_of, row_of
 from worker.reporting.recipient_status import Counts, counts_of
+from worker.reporting.timeline import was_called
 
 
 @dataclass(frozen=True, slots=True)
@@ -256,7 +257,7 @@ def wait_for(
 
 def _report(rows: ReportRows, counts: Counts) -> JobReport:
     attempts: dict[str, list[AttemptReport]] = {}
-    for row in rows.attempts:
+    for row in filter(was_called, rows.attempts):
         attempts.setdefault(row["part_id"], []).append(_attempt(row))
     return JobReport(
         **summary_of(rows.job),

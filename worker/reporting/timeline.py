@@ -75,7 +75,8 @@ def _events(rows: JobRows) -> Iterator[Event]:
         yield Event(instant(row["began_at"]), "put off", row["part_id"], row["reason"])
     called = {(row["part_id"], row["claim"]) for row in rows.attempts}
     for row in rows.attempts:
-        yield Event(instant(row["started_at"]), "marked", row["part_id"], f"claim {row['claim']}")
+        if was_called(row):
+            yield Event(instant(row["started_at"]), "marked", row["part_id"], f"claim {row['claim']}")
         yield Event(instant(row["ended_at"]), row["outcome"], row["part_id"], _called(row))
     for part in rows.parts:
         if part["marked_at"] is not None and (part["id"], part["claim"]) not in called:
@@ -95,6 +96,11 @@ def _events(rows: JobRows) -> Iterator[Event]:
     yield from _ends_in_doubt(rows)
     if job["finished_at"] is not None:
         yield Event(instant(job["finished_at"]), "ended", detail=_ended(rows))
+
+
+def was_called(attempt: Mapping[str, Any]) -> bool:
+    """False for the attempt that a fence assumes: the backup that was restored knows of no call."""
+    return bool(attempt["incarnation"])
 
 
 def _ends_in_doubt(rows: JobRows) -> Iterator[Event]:
