@@ -15,6 +15,7 @@ import trustme
 from worker.cli.setup.doctor import Finding, Level, findings
 from worker.config.settings import Settings, load_settings
 from worker.delivery.sender.set_aside import SetAside
+from worker.domain.outcome import Penalty
 from worker.domain.pacing.lane import LaneBlock
 from worker.outbox.engine.database import Database, make_engine
 from worker.outbox.lanes.lanes import block_lanes
@@ -217,6 +218,25 @@ def test_what_an_error_of_ours_set_aside_is_a_caution(typed: Typed, sqlite_url: 
     assert "caution  set aside: in the last day errors of ours kept 1 things from being judged or done" in fresh[1]
     assert "`worker lanes --events` says which and why" in fresh[1]
     assert "set aside" not in printed
+
+
+def test_what_the_vendor_refused_lately_is_a_caution(typed: Typed, sqlite_url: str) -> None:
+    """45009, and a vendor that answers -1: each with its count, and the command that says where."""
+    typed("db", "upgrade")
+    database = Database(make_engine(sqlite_url))
+    struck = LaneBlock("hr:a", "hr", "send text", 60.0, "45009", penalty=Penalty.FREQUENCY)
+    ill = [LaneBlock("hr:b", "hr", "send text", 0.0, "-1", failed=True)] * 5
+    database.run(lambda connection: block_lanes(connection, database.now, [struck, *ill]))
+    lately = typed("doctor")
+    with database.writing() as connection:
+        connection.exec_driver_sql("update worker_lane_events set id = '000' || substr(id, 4)")
+
+    _, printed = typed("doctor")
+    database.close()
+
+    assert "caution  vendor: in the last hour it said 1 times that a limit is exceeded (45009)" in lately[1]
+    assert "caution  vendor: in the last hour 1 breakers opened, because it answered -1 or not at all" in lately[1]
+    assert "caution  vendor" not in printed
 
 
 def test_what_is_all_set_is_not_spoken_of(typed: Typed, config: Path, monkeypatch: pytest.MonkeyPatch) -> None:

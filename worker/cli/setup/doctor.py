@@ -51,6 +51,8 @@ CLOCK_S = 5.0
 
 SET_ASIDE_S = 86_400
 """Seconds back that events "set aside" are counted; something that keeps failing writes one a day."""
+REFUSED_S = 3_600
+"""Seconds back that the vendor's refusals of whole lanes are counted."""
 
 
 SOON_S = 14 * 86_400
@@ -227,8 +229,9 @@ def _state(database: Database, connection: Connection, names: Collection[str]) -
                 yield Finding(what, Level.CAUTION, f"its clock is {ahead_s:+.1f} s from the outbox's")
         with database.reading_state(connection) as state:
             yield from _parked(list_lanes(*state, None), names)
-            since = read_now(*state) - SET_ASIDE_S * SECOND
-            yield from _set_aside(count_lane_events(state.connection, Step.SET_ASIDE, since))
+            now = read_now(*state)
+            yield from _refused(state.connection, now - REFUSED_S * SECOND)
+            yield from _set_aside(count_lane_events(state.connection, Step.SET_ASIDE, now - SET_ASIDE_S * SECOND))
     except (SQLAlchemyError, ConfigurationError) as error:
         if not database.shares_state:
             raise
@@ -280,6 +283,16 @@ def _plans(connection: Connection) -> Iterator[Finding]:
     if left:
         remedy = " and ".join(f"`alter role ROLE set {name} = off`" for name in left)
         yield Finding("database", Level.CAUTION, f"behind a pooler, where the worker sets nothing: say {remedy}")
+
+
+def _refused(connection: Connection, since: int) -> Iterator[Finding]:
+    """How often the vendor stopped a lane or an account lately, also when that is over; nothing when it never did."""
+    if count := count_lane_events(connection, Step.STRUCK, since):
+        text = f"in the last hour it said {count} times that a limit is exceeded (45009)"
+        yield Finding("vendor", Level.CAUTION, f"{text}; `worker lanes --events` says which and why")
+    if count := count_lane_events(connection, Step.OPENED, since):
+        text = f"in the last hour {count} breakers opened, because it answered -1 or not at all"
+        yield Finding("vendor", Level.CAUTION, f"{text}; `worker lanes --events` says which and why")
 
 
 def _set_aside(count: int) -> Iterator[Finding]:
