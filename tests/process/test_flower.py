@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import socket
+from contextlib import closing
 from datetime import timedelta
 from typing import Any
 
 import requests
 from sqlalchemy import text
 
-from rig.stack import ACCOUNT, Process, Stack, until
-from rig.stacks import WITH_A_BROKER, Make, on_every_stack
-from worker import Text, To, enqueue
+from rig.stack import ACCOUNT, SECRET, SHORT, Process, Stack, Vendor, until
+from rig.stacks import REDIS, WITH_A_BROKER, Make, on_every_stack
+from worker import JobFilter, JobState, Text, To, cancel, enqueue, find_open, pause
 
 LOGIN = ("admin", "a-login")
 
@@ -38,7 +39,7 @@ def test_flower_shows_jobs_by_id_kind_and_state(make: Make) -> None:
     assert ("accepted", "partial 1+1") == (seen[jobs["fine"]]["result"], seen[jobs["partly"]]["result"])
     assert "45002" in seen[jobs["no"]]["exception"]
     assert "-1" in seen[jobs["again"]]["exception"]
-    assert {""} == {seen[job]["args"] for job in jobs.values()}
+    assert {ACCOUNT} == {seen[job]["args"] for job in jobs.values()}
     assert set(jobs.values()) == set(seen), "doorbells are not shown"
     later = _ask(stack, "later", due_at=timedelta(days=1))
     assert 200 == requests.post(f"{url}/api/task/revoke/{later}", timeout=30, auth=LOGIN).status_code
@@ -59,6 +60,154 @@ def test_flower_shows_jobs_by_id_kind_and_state(make: Make) -> None:
     until(lambda: (2,) in stack.rows("select state from worker_jobs where id = :job", job=after), "a new worker sends")
     assert [(8,)] == stack.rows("select state from worker_jobs where id = :job", job=later)
     assert not any("later" in str(call["body"]) for call in stack.vendor.calls())
+
+
+OTHERS = """
+[accounts.limited]
+channel = "wecom_app"
+corpid = "ww-canary-corp"
+agentid = 8
+secret = { file = "FOLDER/secret" }
+base_url = "http://127.0.0.1:PORT"
+limits = { member_minute = 0, member_hour = 2 }
+[accounts.capped]
+channel = "wecom_app"
+corpid = "ww-canary-corp"
+agentid = 9
+secret = { file = "FOLDER/secret" }
+base_url = "http://127.0.0.1:PORT"
+limits = { app_day = 1 }
+[accounts.closed]
+channel = "wecom_app"
+corpid = "ww-closed-corp"
+agentid = 7
+secret = { file = "FOLDER/secret" }
+base_url = "CLOSED"
+"""
+STATES = {
+    JobState.ACCEPTED: "SUCCESS",
+    JobState.PARTIAL: "SUCCESS",
+    JobState.REJECTED: "FAILURE",
+    JobState.EXHAUSTED: "FAILURE",
+    JobState.EXPIRED: "FAILURE",
+    JobState.UNKNOWN: "UNKNOWN",
+    JobState.CANCELLED: "REVOKED",
+}
+NEW_JOBS = {"fine": 10, "ghost": 3, "reject": 3, "busy": 2, "hold": 3, "once": 2, "hang": 2}
+"""What the vendor does with a text -> how many of them are sent."""
+WAITING = {"later": 5, "gone": 3, "campaign": 4, "short": 2, "limited": 4, "capped": 3, "closed": 4}
+
+
+@on_every_stack(REDIS, why="what a stack decides about events, the other test tries on each")
+def test_flower_shows_fifty_jobs_in_every_state(make: Make) -> None:
+    """Each is there with its account, what it waits for and when it is due; the states are the outbox's, and so are the
+    counters, also of what was in doubt before it was accepted. A Flower that is started anew has those that wait.
+    """
+    with closing(Vendor(make.folder / "closed")) as closed:
+        closed.faults({"match": {"path": "/cgi-bin/gettoken"}, "action": {"answer": {"errcode": 40001}}})
+        delivery = {**SHORT, "call_deadline_s": 60, "busy_attempts": 0, "park_probe_s": 3600}
+        stack = make(delivery=delivery, account=OTHERS.replace("CLOSED", closed.url))
+        flower, url = start_flower(stack)
+        send, cut = "/cgi-bin/message/send", {"cut_response_after": 10}
+        for word, action in (("reject", {"answer": {"errcode": 45002}}), ("busy", {"answer": {"errcode": -1}})):
+            stack.vendor.faults({"match": {"path": send, "body_contains": word}, "action": action})
+        stack.vendor.faults({"match": {"path": send, "body_contains": "hold"}, "action": cut})
+        stack.vendor.faults({"match": {"path": send, "body_contains": "once"}, "action": cut, "times": 2})
+        stack.vendor.faults({"match": {"path": send, "body_contains": "hang"}, "action": {"hang": None}})
+        pause(JobFilter(tag="campaign"), person="anna", why="a secret of anna's", settings=stack.settings)
+        stack.worker(threads=16)
+        stack.worker(threads=16)
+
+        jobs = {name: [_one_of_fifty(stack, name, n) for n in range(count)] for name, count in NEW_JOBS.items()}
+        jobs |= {name: [_one_of_fifty(stack, name, n) for n in range(count)] for name, count in WAITING.items()}
+        until(lambda: _are_there(url, jobs["gone"]), "what is to be cancelled is shown")
+        cancel(find_open(JobFilter(ids=jobs["gone"]), settings=stack.settings), person="anna", settings=stack.settings)
+        every = {job: name for name, ids in jobs.items() for job in ids}
+        assert 50 == len(every)
+        until(
+            lambda: _agrees(stack, url, every),
+            "Flower agrees with the outbox",
+            told=lambda: _difference(stack, url, every),
+        )
+
+        seen = answer_of(url, "/api/tasks?limit=1000")
+        _names_what_each_waits_for(seen, jobs)
+        ended = [seen[job] for name in ("fine", "ghost", "reject", "busy", "once") for job in jobs[name]]
+        assert all(task["started"] and 0 < task["runtime"] < 60 for task in ended)
+        everything = str([{**task, "worker": ""} for task in seen.values()])
+        assert [] == [word for word in ("anna", "ghost", SECRET, "fine 0", "campaign") if word in everything]
+        assert _counted(stack) == _counters(url)
+        flower.kill()
+        flower.wait()
+        flower, url = start_flower(stack)
+        waiting = [row[0] for row in stack.rows("select job_id from worker_parts where state in (0, 6)")]
+        assert len(waiting) > 15
+        until(lambda: _are_there(url, waiting), "a new Flower has what waits")
+
+
+def _one_of_fifty(stack: Stack, name: str, n: int) -> str:
+    account = name if name in ("limited", "capped", "closed") else ACCOUNT
+    options: dict[str, Any] = {"tags": ["campaign"]} if name in ("campaign", "short") else {}
+    if name in ("later", "gone"):
+        options["due_at"] = timedelta(days=1)
+    if name == "short":
+        options["expires_at"] = timedelta(seconds=2)
+    people = ["anna", "ghost"] if name == "ghost" else ["anna"]
+    message = Text(content=f"{name} {n}", duplicate_check=name != "hold")
+    with stack.database.writing() as connection:
+        return enqueue(connection, account, message, To(users=people), accounts=stack.accounts, **options).id
+
+
+def _agrees(stack: Stack, url: str, every: dict[str, str]) -> bool:
+    return not _difference(stack, url, every)
+
+
+def _difference(stack: Stack, url: str, every: dict[str, str]) -> dict[str, Any]:
+    """The jobs whose state in Flower is not the outbox's, or that are still on their way."""
+    seen = answer_of(url, "/api/tasks?limit=1000") or {}
+    states = dict(stack.rows("select id, state from worker_jobs"))
+    calls = dict(stack.rows("select job_id, count(*) from worker_parts where state = 1 group by job_id"))
+    apart = dict[str, Any]()
+    for job, name in every.items():
+        wanted = STATES.get(JobState(states[job]), "STARTED" if job in calls else "RECEIVED")
+        waits = name in WAITING and name not in ("gone", "short")
+        task = seen.get(job) or {}
+        # A wait has its text, and what nothing holds up goes on.
+        goes_on = wanted == "RECEIVED" and not (waits and (task.get("result") or name == "later"))
+        if task.get("state") != wanted or goes_on or (name == "once" and wanted != "SUCCESS"):
+            apart[job] = name, wanted, task
+    return apart
+
+
+def _names_what_each_waits_for(seen: dict[str, Any], jobs: dict[str, list[str]]) -> None:
+    waits = {name: {str(seen[job]["result"]).partition(":")[0] for job in jobs[name]} for name in WAITING}
+    assert {"waits (due_at)"} == waits["later"]
+    assert {"waits (pause)"} == waits["campaign"]
+    assert "waits (limit)" in waits["limited"]
+    assert "waits (limit)" in waits["capped"]
+    assert "waits (token)" in waits["closed"]
+    for name, ids in jobs.items():
+        account = name if name in ("limited", "capped", "closed") else ACCOUNT
+        assert {(account, "send wecom_app")} == {(seen[job]["args"], seen[job]["name"]) for job in ids}
+        assert {name in ("later", "gone")} == {bool(seen[job]["eta"]) for job in ids}
+
+
+def _counted(stack: Stack) -> dict[str, int]:
+    """What the counters of Flower should be: jobs begun or ended by workers, by their end."""
+    taken = stack.number("select count(*) from worker_jobs where state in (2, 3)")
+    failed = stack.number("select count(*) from worker_jobs where state in (4, 5, 7)")
+    unmarked = "select count(*) from worker_parts where first_marked_at is not null or state = 7"
+    return {"task-succeeded": taken, "task-failed": failed, "task-received": stack.number(unmarked)}
+
+
+def _counters(url: str) -> dict[str, int]:
+    workers = requests.get(f"{url}/workers?json=1", timeout=60, auth=LOGIN).json()["data"]
+    names = ("task-succeeded", "task-failed", "task-received")
+    return {name: sum(worker.get(name, 0) for worker in workers) for name in names}
+
+
+def _are_there(url: str, jobs: list[str]) -> bool:
+    return set(jobs) <= set(answer_of(url, "/api/tasks?limit=1000") or {})
 
 
 def _ask(stack: Stack, name: str, **options: Any) -> str:

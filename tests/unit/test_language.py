@@ -35,7 +35,7 @@ SPOKEN = [
 APART = [
     *("cli/demo", "cli/options.py", "cli/setup/init.py", "config/logging.py", "channels/first_steps.py"),
     *("console/words", "console/app.py", "console/rendering.py", "console/pages/showing.py"),
-    *("service/flower.py", "service/spans.py", "service/web/collector.py", "service/web/counters.py"),
+    *("service/flower", "service/spans.py", "service/web/collector.py", "service/web/counters.py"),
     *("delivery/resolver/http_get.py", "transport/connection.py", "transport/http.py", "transport/multipart.py"),
 ]
 """What the demo tells developers, the help of options, `worker init` with its steps, which have their own, names in a

@@ -49,7 +49,8 @@ from worker.outbox.lanes.processes import Health, QueueName
 from worker.outbox.upkeep.totals import SELDOM_S, Totals
 from worker.service.accounts_told import AccountsTold
 from worker.service.application_celery import ApplicationCelery
-from worker.service.flower import Flower
+from worker.service.flower.events import Flower
+from worker.service.flower.waiting_jobs import WaitingJobs
 from worker.service.health import Signs, WorkerHealth
 from worker.service.hook_service import HookService
 from worker.service.loop import Loop
@@ -197,8 +198,7 @@ class WorkerProcess:
         }
         if self._settings.notify.to:
             turns["notify"] = notifier_of(self._settings.notify, runtime).turn
-        if self._flower:
-            turns["flower"] = self._flower.turn
+        turns |= self._flower_turns(self._flower) if self._flower else {}
         if self._application:
             self._hook_service = self._new_hook_service()
             turns["hooks"] = self._hook_service.turn
@@ -247,6 +247,16 @@ class WorkerProcess:
             runtime.tokens,
             runtime.transport,
         )
+
+    def _flower_turns(self, flower: Flower) -> dict[str, Callable[[], float]]:
+        waiting = WaitingJobs(
+            self.runtime.database,
+            flower.tell,
+            leads=lambda: self._relay.active,
+            breaker_failures=self._settings.delivery.breaker_failures,
+            monotonic=self.runtime.monotonic,
+        )
+        return {"flower": flower.turn, "waiting_jobs": waiting.turn}
 
     def _signs(self) -> Signs:
         writer = self.runtime.writer

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from celery.events.event import get_exchange
+from celery.events.state import State as EventsState
 from kombu import Queue
 from structlog.testing import capture_logs
 
@@ -14,9 +15,12 @@ from worker.config.console import ConsoleSettings
 from worker.config.settings import Settings
 from worker.domain.state import JobState
 from worker.outbox.commit.commands import Happened
-from worker.service import flower
 from worker.service.celery_app import make_app
-from worker.service.flower import Flower, event_of
+from worker.service.flower import events
+from worker.service.flower.events import Flower, event_of
+from worker.service.flower.waiting_jobs import JobView
+
+JOB = "01a216d8b98d72129cb263d0f8cc8601"
 
 
 class Published:
@@ -51,61 +55,104 @@ class Published:
 def made(monkeypatch: pytest.MonkeyPatch) -> tuple[Flower, Published]:
     """A publisher whose line remembers."""
     line = Published()
-    monkeypatch.setattr(flower, "BrokerLine", lambda app, purpose: line)
+    monkeypatch.setattr(events, "BrokerLine", lambda app, purpose: line)
     return Flower(make_app(Settings()), "w1@test"), line
 
 
-def happened(job: str, state: JobState | None, text: str = "") -> Happened:
+def happened(job: str, state: JobState | None, text: str = "", **more: Any) -> Happened:
     """One happening of a send."""
-    return Happened(job, "send", "wecom_app", state, text)
+    return Happened(JOB[: -len(job)] + job, "send", "wecom_app", "hr", state, text, **more)
 
 
-def test_a_job_is_received_once_and_ends() -> None:
-    """Every state has its event."""
-    assert ("task-succeeded", {"result": "partial 3+1", "runtime": None}) == event_of(JobState.PARTIAL, "partial 3+1")
+def began(job: str) -> Happened:
+    """The first call of a job."""
+    return happened(job, JobState.OPEN, is_first=True)
+
+
+def test_every_state_has_its_event() -> None:
+    """A job in doubt is not counted among the failed, for it may yet be accepted."""
+    kind, fields = event_of(JobState.PARTIAL, "partial 3+1", 0.5)
+    assert ("task-succeeded", "partial 3+1", 0.5) == (kind, fields["result"], fields["runtime"])
     assert "task-succeeded" == event_of(JobState.ACCEPTED, "accepted")[0]
+    assert "task-started" == event_of(JobState.OPEN, "")[0]
     kind, fields = event_of(None, "60 s: 45009")
     assert ("task-retried", "waits 60 s: 45009") == (kind, fields["exception"])
     assert "task-revoked" == event_of(JobState.CANCELLED, "cancelled")[0]
-    for state in (JobState.REJECTED, JobState.EXHAUSTED, JobState.EXPIRED, JobState.UNKNOWN):
+    for state in (JobState.REJECTED, JobState.EXHAUSTED, JobState.EXPIRED):
         assert ("task-failed", "why") == (event_of(state, "why")[0], event_of(state, "why")[1]["exception"])
+    assert "task-unknown" == event_of(JobState.UNKNOWN, "why")[0]
 
 
 def test_what_happened_leaves_in_one_list(made: tuple[Flower, Published]) -> None:
-    """Received, then the end; a job that waited is not received again; arguments are empty."""
+    """Received and started, then the end; a job that waited is not received again; no text, no recipient."""
     one, line = made
 
-    one.tell([happened("a", JobState.ACCEPTED, "accepted"), happened("b", None, "45009")])
+    one.tell([began("a"), happened("a", JobState.ACCEPTED, "accepted", runtime_s=0.25)])
+    one.tell([began("b"), happened("b", None, "45009")])
     one.turn()
-    one.tell([happened("b", JobState.REJECTED, "rejected 40003")])
+    one.tell([happened("b", JobState.OPEN), happened("b", JobState.REJECTED, "rejected 40003")])
     one.turn()
 
-    kinds = [[(event["uuid"], event["type"]) for event in message] for message in line.messages]
-    assert [
-        [("a", "task-received"), ("a", "task-succeeded"), ("b", "task-received"), ("b", "task-retried")],
-        [("b", "task-failed")],
-    ] == kinds
-    assert ("send wecom_app", "", "") == tuple(line.messages[0][0][name] for name in ("name", "args", "kwargs"))
+    kinds = [[(event["uuid"][-1], event["type"]) for event in message] for message in line.messages]
+    first = [("a", "task-received"), ("a", "task-started"), ("a", "task-succeeded")]
+    first += [("b", "task-received"), ("b", "task-started"), ("b", "task-retried")]
+    assert [first, [("b", "task-started"), ("b", "task-failed")]] == kinds
+    assert {("send wecom_app", "hr", "")} == {
+        tuple(event[name] for name in ("name", "args", "kwargs")) for message in line.messages for event in message
+    }
+    assert int(JOB[:12], 16) / 1000 == line.messages[0][0]["received"]
+
+
+def test_what_is_shown_is_not_counted(made: tuple[Flower, Published]) -> None:
+    """Celery's own state makes a task of it that Flower lists, and adds nothing to the worker's counters."""
+    one, line = made
+    state = EventsState()
+    eta = "2026-11-27T09:00:00+00:00"
+
+    one.tell([JobView(JOB, "send", "wecom_app", "hr", None, "(due_at): it is due later", eta)])
+    one.turn()
+    for event in line.messages[0]:
+        state.event({**event, "local_received": event["timestamp"]})
+
+    task = state.tasks[JOB]
+    assert ("RECEIVED", eta, "hr") == (task.state, task.eta, task.args)
+    assert "waits (due_at): it is due later" == task.result
+    assert not {"task-received", "task-retried", "task-failed"} & {event["type"] for event in line.messages[0]}
+
+
+def test_what_is_shown_late_changes_no_end(made: tuple[Flower, Published]) -> None:
+    """What was read a moment before the end, and comes after it, moves no job back."""
+    one, line = made
+    state = EventsState()
+
+    one.tell([began("a"), happened("a", JobState.ACCEPTED, "accepted", runtime_s=0.25)])
+    one.tell([JobView(JOB[:-1] + "a", "send", "wecom_app", "hr", None, "(limit): no room")])
+    one.turn()
+    for event in line.messages[0]:
+        state.event({**event, "local_received": event["timestamp"]})
+
+    task = state.tasks[JOB[:-1] + "a"]
+    assert ("SUCCESS", "accepted", 0.25) == (task.state, task.result, task.runtime)
 
 
 def test_the_arguments_lead_to_the_console(monkeypatch: pytest.MonkeyPatch) -> None:
     """Under the name that browsers ask for it by, where a proxy stands before it."""
     line = Published()
-    monkeypatch.setattr(flower, "BrokerLine", lambda app, purpose: line)
+    monkeypatch.setattr(events, "BrokerLine", lambda app, purpose: line)
     console = ConsoleSettings(hosts=("console.example.com",), proxies=("10.2.0.7",))
     one = Flower(make_app(Settings()), "w1@test", console.jobs_at)
 
     one.tell([happened("a", JobState.ACCEPTED, "accepted")])
     one.turn()
 
-    assert "https://console.example.com/jobs/a" == line.messages[0][0]["args"]
+    assert f"https://console.example.com/jobs/{JOB[:-1]}a" == line.messages[0][0]["kwargs"]
     assert ConsoleSettings(hosts=("console.example.com",)).jobs_at is None
 
 
 def test_a_full_queue_drops_and_counts(made: tuple[Flower, Published], monkeypatch: pytest.MonkeyPatch) -> None:
     """The writer never waits for Flower."""
     one, line = made
-    monkeypatch.setattr(flower, "LIMIT", 1)
+    monkeypatch.setattr(events, "LIMIT", 1)
 
     one.tell([happened("a", JobState.ACCEPTED)])
     one.tell([happened("b", JobState.ACCEPTED)])
@@ -113,21 +160,6 @@ def test_a_full_queue_drops_and_counts(made: tuple[Flower, Published], monkeypat
     one.turn()
 
     assert (2, []) == (one.dropped, line.messages)
-
-
-def test_old_waiting_jobs_are_forgotten(made: tuple[Flower, Published], monkeypatch: pytest.MonkeyPatch) -> None:
-    """What is known of waiting jobs stays bounded; who is forgotten is shown as received once more."""
-    one, line = made
-    monkeypatch.setattr(flower, "WAITING_KEPT", 1)
-    one.tell([happened(job, None, "waits") for job in "abc"])
-    one.turn()
-
-    one.tell([happened(job, JobState.ACCEPTED) for job in "abc"])
-    one.turn()
-
-    last = line.messages[-1]
-    assert ["a", "b"] == [event["uuid"] for event in last if event["type"] == "task-received"]
-    assert ["a", "b", "c"] == [event["uuid"] for event in last if event["type"] == "task-succeeded"]
 
 
 def test_events_reach_whoever_listens() -> None:
@@ -139,13 +171,13 @@ def test_events_reach_whoever_listens() -> None:
     with app.connection_for_read() as connection, connection.channel() as channel:
         heard = Queue("flower-test.heard", get_exchange(connection, name="flower-test.celeryev"), routing_key="#")
         heard(channel).declare()
-        one.tell([happened("a", JobState.ACCEPTED, "accepted")])
+        one.tell([began("a"), happened("a", JobState.ACCEPTED, "accepted")])
         assert 0.0 == one.turn()
-        one.tell([happened("b", JobState.REJECTED, "40003")])
+        one.tell([happened("b", JobState.REJECTED, "40003", is_first=True)])
         one.close()
         batches = [heard(channel).get(no_ack=True).decode() for _ in range(2)]
 
-    assert [["a", "a"], ["b", "b"]] == [[event["uuid"] for event in batch] for batch in batches]
+    assert ["aaa", "bb"] == ["".join(event["uuid"][-1] for event in batch) for batch in batches]
     assert 0 == one.dropped
     assert ("w1@test", "task-failed", "40003") == tuple(
         batches[1][1][name] for name in ("hostname", "type", "exception")
@@ -168,7 +200,7 @@ def test_a_broker_that_is_away_costs_events_only(made: tuple[Flower, Published])
 def test_the_first_drop_of_many_is_told(made: tuple[Flower, Published], monkeypatch: pytest.MonkeyPatch) -> None:
     """One line in the log, not one a happening."""
     one, _ = made
-    monkeypatch.setattr(flower, "LIMIT", 0)
+    monkeypatch.setattr(events, "LIMIT", 0)
 
     with capture_logs() as logs:
         for job in "abc":

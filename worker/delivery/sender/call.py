@@ -20,7 +20,8 @@ from worker.domain.call import NeverLeft, Unsent
 from worker.domain.job import Kind, RepeatRule
 from worker.domain.outcome import Retry, Scope, Verdict, Wait
 from worker.domain.pacing.limit import Charge, Denied, Unit
-from worker.outbox.commit.commands import Effects, Mark, Marked, Repeat
+from worker.domain.state import JobState
+from worker.outbox.commit.commands import Effects, Happened, Mark, Marked, Repeat
 from worker.outbox.jobs import chats
 from worker.transport.http import Connection
 from worker.transport.pending_call import EndedCall, PendingCall
@@ -92,11 +93,20 @@ def mark(runtime: Runtime, flights: Flights) -> Flights:
     for flight, reply in zip(wanted, replies, strict=True):
         if reply.marked is Marked.YES:
             flight.mark, flight.marked_at = reply, marked_at
+    begun = [flight for flight in wanted if flight.mark.marked is Marked.YES]
     for flight in wanted:
         if flight.mark.marked is not Marked.YES:
             give_back_for_others(runtime, flight)
+    runtime.tell([_happened(flight) for flight in begun])
     runtime.probe("after_mark")
-    return [flight for flight in wanted if flight.mark.marked is Marked.YES]
+    return begun
+
+
+def _happened(flight: InFlight) -> Happened:
+    """What is reported when a call begins."""
+    due, account = flight.due, flight.account
+    is_first = due.n == 0 and due.first_marked_at is None
+    return Happened(due.job_id, due.kind, account.channel, due.account, JobState.OPEN, is_first=is_first)
 
 
 def _may_mark(runtime: Runtime, flight: InFlight) -> bool:

@@ -76,6 +76,7 @@ class Runtime:
     tracing: Tracing | None
     """Writes a span for each call; None: none is written."""
     monotonic: Callable[[], float] = time.monotonic
+    tell: Tell = lambda happened: None
     channel: Callable[[str], Channel] = find_channel
     probe: Callable[[str], None] = lambda label: None
     draining: threading.Event = field(default_factory=threading.Event)
@@ -157,6 +158,7 @@ def build_runtime(dependencies: Dependencies) -> Runtime:
         rng=dependencies.rng,
         tracing=dependencies.tracing,
         monotonic=dependencies.monotonic,
+        tell=dependencies.tell,
         probe=dependencies.probe or (lambda label: None),
     )
     return runtime

@@ -201,14 +201,21 @@ Item = Mark | End | Change | Narrowing
 
 @dataclass(frozen=True, slots=True)
 class Happened:
-    """A job's end or wait, to be reported after the commit."""
+    """The begin of a call for a job, or its end or wait, to be reported after the commit."""
 
     job_id: str
     kind: str
     channel: str
+    account: str
+    """The account's name in the settings."""
     state: JobState | None
-    """None: the job is still open and one of its parts waits."""
-    text: str
+    """`open`: a call begins; None: the job is still open and one of its parts waits."""
+    text: str = ""
+    """Why it waits or how it ended, in our words and codes."""
+    is_first: bool = False
+    """True once for each job: with the first call of its first part, or at its end where that part had none."""
+    runtime_s: float | None = None
+    """Seconds that the call took which ended the job; None: no call did."""
 
 
 @dataclass(slots=True)

@@ -16,9 +16,9 @@ from uuid_utils import uuid7
 
 from worker.domain import settle
 from worker.domain.callbacks.hook import ANY_ACCOUNT, Ends, EventKind
-from worker.domain.job import job_of, part_range
+from worker.domain.job import job_of, part_id, part_range
 from worker.domain.outcome import Accepted, Held, Partial, Progress, Unknown, Verdict
-from worker.domain.pacing.lane import LaneBlock, LaneEvent, Success
+from worker.domain.pacing.lane import LaneBlock, LaneEvent, Success, account_of
 from worker.domain.settle import PartFacts, Policy
 from worker.domain.state import OPEN_STATES, JobState, PartState
 from worker.outbox import tables
@@ -36,6 +36,7 @@ from worker.outbox.commit.record_answer import (
     receipt_row,
 )
 from worker.outbox.engine.bulk import Writes, insert_rows, update_rows
+from worker.outbox.engine.clock import SECOND
 from worker.outbox.engine.database import Database
 from worker.outbox.engine.dialect import dialect_of
 from worker.outbox.engine.sql import fetch
@@ -258,8 +259,8 @@ def _write(
     # In the order of the answers: sorted by outcome, any few failures of a batch would count as failures in a row.
     steps = move_lanes(connection, batch.now, batch.lane_changes, batch.policy.lanes)
     # Sorted, as everything that locks several rows.
-    for channel, account, part_id, one in sorted(batch.odd, key=lambda odd: (odd[0], odd[3].fact)):
-        drift.keep(connection, channel, account, part_id, one, batch.now)
+    for channel, account, part, one in sorted(batch.odd, key=lambda odd: (odd[0], odd[3].fact)):
+        drift.keep(connection, channel, account, part, one, batch.now)
     if batch.burned:
         codes.burn_leases(connection, batch.burned)
     return _tell(connection, batch, followed.jobs, followed.changed), steps
@@ -330,18 +331,39 @@ def _tell(
     connection: Connection, batch: Batch, jobs: dict[str, JobFacts], changed: dict[str, JobFacts]
 ) -> list[Happened]:
     """What is reported when all rows are written: the end of every job that ended, and why an open job waits."""
-    reasons = {part.job_id: part.reason or "" for part in batch.touched.values()}
-    out = [
-        Happened(job.id, job.kind, job.channel, job.state, _final_text(connection, job, reasons[job.id]))
-        for job in changed.values()
-        if job.state is not JobState.OPEN
-    ]
-    out += [
-        Happened(job_id, jobs[job_id].kind, jobs[job_id].channel, None, reason)
-        for job_id, reason in batch.waits_told.items()
-        if jobs[job_id].state is JobState.OPEN
-    ]
-    return out
+    parts = {part.job_id: part for part in batch.touched.values()}
+    runtimes = {
+        job_of(part): (row["ended_at"] - row["started_at"]) / SECOND for (part, _), row in batch.attempts.items()
+    }
+
+    def of(job: JobFacts, state: JobState | None, text: str, **more: Any) -> Happened:
+        return Happened(job.id, job.kind, job.channel, account_of(parts[job.id].lane), state, text, **more)
+
+    # A job that was in doubt and is tried again waits, too.
+    waits = {job.id: parts[job.id].reason or "" for job in changed.values() if job.state is JobState.OPEN}
+    waits |= {id: reason for id, reason in batch.waits_told.items() if jobs[id].state is JobState.OPEN}
+    ends = [job for job in changed.values() if job.state is not JobState.OPEN]
+    return [
+        of(
+            job,
+            job.state,
+            _final_text(connection, job, parts[job.id].reason or ""),
+            is_first=_never_began(connection, batch, job),
+            runtime_s=runtimes.get(job.id),
+        )
+        for job in ends
+    ] + [of(jobs[id], None, reason) for id, reason in waits.items()]
+
+
+def _never_began(connection: Connection, batch: Batch, job: JobFacts) -> bool:
+    """True for a job that ended without a call of its first part; one in doubt has not ended."""
+    if job.state is JobState.UNKNOWN:
+        return False
+    first = part_id(job.id, 0)
+    if (part := batch.touched.get(first)) is not None:
+        return part.first_marked_at is None
+    query = "select first_marked_at from worker_parts where id = :id"
+    return fetch(connection, query, {"id": first}) == [(None,)]
 
 
 def _final_text(connection: Connection, job: JobFacts, reason: str) -> str:

@@ -1,4 +1,7 @@
-"""What parts wait for, as they begin to: a row for each part and reason, which `why` tells also when it is over."""
+"""What parts wait for, as they begin to: a row for each part and reason, which `why` tells also when it is over.
+
+And the parts that wait now, a page at a time, for those who show them.
+"""
 
 from __future__ import annotations
 
@@ -7,8 +10,11 @@ from typing import Any
 
 from sqlalchemy import Connection
 
+from worker.domain.state import JobState
 from worker.outbox import tables
-from worker.outbox.engine.bulk import insert_rows
+from worker.outbox.engine.bulk import ids_json, insert_rows
+from worker.outbox.engine.dialect import dialect_of
+from worker.outbox.engine.sql import fetch, mappings
 
 REASON = 100
 """Characters that are kept of what a part waits for."""
@@ -22,3 +28,55 @@ def wait_rows(waits: Iterable[tuple[str, str]], now: int) -> list[dict[str, Any]
 def note_waits(connection: Connection, waits: Iterable[tuple[str, str]], now: int) -> None:
     """Notes that parts begin to wait now; in the transaction that has changed their rows."""
     insert_rows(connection, tables.waits, wait_rows(waits, now), conflict="replace")
+
+
+# -- those that wait now ----------------------------------------------------------------------------------------------
+
+Seen = tuple[int, str]
+"""The `not_before` and the id of the last part of a page."""
+FIRST: Seen = (0, "")
+
+_PART = (
+    *("id", "job_id", "lane", "priority", "state", "not_before", "first_marked_at", "tries", "doubts", "reason"),
+    *("limit_name", "waits_on", "order_id"),
+)
+_COLUMNS = ", ".join(_PART)
+_BOTH = ", ".join(
+    (*(f"p.{name}" for name in _PART), "j.kind, j.channel, j.account, j.due_at, j.created_at, j.cancelled_at, j.n_open")
+)
+
+
+def queued_page(connection: Connection, after: Seen, limit: int) -> list[dict[str, Any]]:
+    """The next queued parts, with what is told of their jobs, in the order in which they are due."""
+    parts = f"worker_parts{dialect_of(connection).by_partial_index('worker_parts_due')}"
+    page = (
+        f"select {_COLUMNS} from {parts} where state = 0 and not_before >= :at and (not_before > :at or id > :id)"
+        " order by not_before, id limit :limit"
+    )
+    return _with_jobs(connection, page, {"at": after[0], "id": after[1], "limit": limit})
+
+
+def doubtful_page(connection: Connection, limit: int) -> list[dict[str, Any]]:
+    """Some parts in doubt that are no more queued, also those that are held for a person."""
+    return _with_jobs(connection, f"select {_COLUMNS} from worker_parts where state = 6 limit :limit", {"limit": limit})
+
+
+def lanes_named(connection: Connection, now_sql: str, names: Iterable[str]) -> dict[str, dict[str, Any]]:
+    """The rows of the lanes and accounts among these that have one; each with `now`."""
+    source = dialect_of(connection).chosen("worker_lanes", "lane")
+    query = f"select {tables.columns_of(tables.lanes)}, {now_sql} as now from {source}"
+    return {row["lane"]: row for row in mappings(connection, query, {"ids": ids_json(names)})}
+
+
+def ended_among(connection: Connection, jobs: Iterable[str]) -> dict[str, JobState]:
+    """The states of the jobs among these that have ended."""
+    source = dialect_of(connection).chosen("worker_jobs")
+    open_states = f"{int(JobState.OPEN)}, {int(JobState.UNKNOWN)}"
+    query = f"select id, state from {source} and state not in ({open_states})"
+    return {id: JobState(state) for id, state in fetch(connection, query, {"ids": ids_json(jobs)})}
+
+
+def _with_jobs(connection: Connection, page: str, params: dict[str, Any]) -> list[dict[str, Any]]:
+    join = dialect_of(connection).join("worker_jobs j")
+    query = f"select {_BOTH} from ({page}) p{join} on j.id = p.job_id order by p.not_before, p.id"
+    return mappings(connection, query, params)

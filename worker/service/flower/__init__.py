@@ -1,0 +1,1 @@
+"""What Flower is told: of what happens to jobs, and of jobs to which nothing happens."""
