@@ -3,7 +3,6 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-STAMP := $(VENV)/.installed
 # uv, where it is installed, does it in a tenth of the time.
 PIP := $(if $(shell command -v uv),uv pip install --python $(BIN)/python,$(BIN)/python -m pip install --disable-pip-version-check)
 IN_PROCESS := --ignore tests/process --ignore tests/browser
@@ -13,20 +12,21 @@ unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: install demo test test-python test-processes test-browser screenshots clean-install check coverage bench requirements manifests sbom dist dashboards reference docs
 
-install: $(STAMP)
+install: $(VENV)/.installed-dev
 
-$(STAMP): pyproject.toml constraints.txt
+# Of one environment: the program alone for a demo (-worker), what the tests need (-test), and all that works on it (-dev).
+$(VENV)/.installed-%: pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(PIP) --quiet -c constraints.txt -e '.[dev]'
-	touch $(STAMP)
+	$(PIP) --quiet -c constraints.txt -e '.[$*]'
+	touch $@
 
-demo: install
+demo: $(VENV)/.installed-worker
 	$(BIN)/worker demo $(ARGS)
 
 # First all that run inside a pytest process, in four of them, for two processors: a third of their time is waiting for
 # databases. Then the tests of real processes, which have the machine to themselves, two files at a time: they mostly
 # wait. `make test ARGS=...` hands everything to one pytest instead.
-test: install
+test: $(VENV)/.installed-test
 ifdef ARGS
 	$(BIN)/python -m pytest $(ARGS)
 else
@@ -40,21 +40,21 @@ VERSIONS := constraints
 OTHER = build/$(notdir $(PYTHON))-$(VERSIONS)
 test-python:
 	rm -rf $(OTHER) && $(PYTHON) -m venv $(OTHER)
-	$(OTHER)/bin/python -m pip install --quiet $(if $(filter newest,$(VERSIONS)),,-c constraints.txt) -e '.[dev]'
+	$(OTHER)/bin/python -m pip install --quiet $(if $(filter newest,$(VERSIONS)),,-c constraints.txt) -e '.[test]'
 ifeq ($(VERSIONS),lowest)
 	$(OTHER)/bin/python -c 'from bench.producer_install import floors; print(*floors())' | xargs $(OTHER)/bin/python -m pip install --quiet --no-deps
 endif
 	$(OTHER)/bin/python -m pytest $(or $(ARGS),$(IN_PROCESS) -n 4)
 
-test-processes: install
+test-processes: $(VENV)/.installed-test
 	$(BIN)/python -m pytest tests/process -n 2 --dist loadfile --no-loadscope-reorder
 
 # Pages in a real Chromium.
-test-browser: install
+test-browser: $(VENV)/.installed-test
 	$(BIN)/python -m pytest tests/browser -n 2
 
 # Of the tests inside this process that need no server: figures make them slower by half. Workers that are killed write none.
-coverage: install
+coverage: $(VENV)/.installed-test
 	$(BIN)/python -m pytest $(IN_PROCESS) -n 4 -m "not (postgres or mariadb)" --cov=worker --cov-report= $(ARGS)
 	$(BIN)/python -m coverage json --quiet -o .coverage.json
 	$(BIN)/python -m tests.support.coverage_floor .coverage.json

@@ -52,6 +52,29 @@ def test_a_place_of_deployment_is_an_installation(make: Make, place: str) -> Non
     assert dict.fromkeys(running.started, 0) == running.end()
 
 
+@on_every_stack(REDIS, why="how a runner starts the lines is the same on every stack")
+def test_the_runner_that_the_pages_name_starts_the_procfile(make: Make) -> None:
+    """`honcho start release` makes the tables and ends; then it starts the lines that are named, and ends them."""
+    stack = make()
+    running = Installation(stack, [])
+    (worker,) = [start for start in deployment.procfile() if start.name == "worker"]
+    options = running.options(worker)
+    (options["cwd"] / "Procfile").write_text(running.here(worker, deployment.read("Procfile")), encoding="utf-8")
+    honcho = [sys.executable, "-m", "honcho", "start"]
+
+    upgraded = subprocess.run([*honcho, "release"], capture_output=True, check=False, **options)
+    assert 0 == upgraded.returncode, upgraded.stdout
+    with (stack.folder / "process-honcho.log").open("wb") as log:
+        process = subprocess.Popen([*honcho, "worker", "metrics"], stdout=log, stderr=log, **options)
+    stack.processes.append(process)
+    job = _ask(stack)
+    stack.until_settled()
+
+    assert JobState.ACCEPTED == _state(stack, job)
+    running.check_metrics(workers=1)
+    assert 0 <= stack.end(process)
+
+
 @on_every_stack(EMBEDDED, why="the line of the one process that delivers")
 def test_the_embedded_preset_is_an_installation(make: Make) -> None:
     """`worker up` in its container delivers beside receiver and metrics, and its health check says so."""
@@ -78,7 +101,7 @@ class Installation:
         self._ports = {port: str(free_port()) for port in ("8090", "8091", "9464", "5555")}
         for start in starts:
             if start.ends:
-                done = subprocess.run(self._command(start), capture_output=True, check=False, **self._options(start))
+                done = subprocess.run(self._command(start), capture_output=True, check=False, **self.options(start))
                 assert (0, b"") == (done.returncode, done.stderr)
         self.started = {start.name: self._start(start) for start in starts if not start.ends}
         for start in starts:
@@ -89,9 +112,9 @@ class Installation:
         """An address of no account is refused by the receiver itself."""
         assert 404 == self._get("8090", "/callback/nobody").status_code
 
-    def check_metrics(self) -> None:
+    def check_metrics(self, workers: int = 0) -> None:
         """The figures tell of all workers; they are of the last reading, which may be from before the last began."""
-        workers = len([name for name in self.started if name.startswith(("worker", "embedded"))])
+        workers = workers or len([name for name in self.started if name.startswith(("worker", "embedded"))])
         until(lambda: f"worker_processes {workers}.0" in self._get("9464", "/metrics").text, "metrics tell of workers")
 
     def check_flower(self, job: str) -> None:
@@ -106,7 +129,7 @@ class Installation:
 
     def check_console(self) -> None:
         """The console is ready with no secret but the database's, and shows strangers the way in and no more."""
-        if "console" not in self.started:  # only the units start it without being asked to
+        if "console" not in self.started:  # Compose starts it only when it is asked to
             return
         assert [200, 200] == [self._get("8091", path).status_code for path in ("/readyz", "/sign-in")]
         assert urlsplit(self._get("8091", "/jobs").url).path == "/sign-in"
@@ -130,29 +153,31 @@ class Installation:
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
-                **self._options(start),
+                **self.options(start),
             )
         self._stack.processes.append(process)
         return process
 
     def _command(self, start: Start, words: tuple[str, ...] = ()) -> list[str]:
         """As its place has it, with this test's ports, secrets and programs; its queues have a prefix here."""
-        found = [self._here(start, word) for word in words or start.command]
+        found = [self.here(start, word) for word in words or start.command]
         # A container is a host of its own, whose name tells its worker from the others'.
         return [*found, "-n", f"celery@{start.name}"] if start.image and found[0] == "celery" else found
 
-    def _here(self, start: Start, text: str) -> str:
+    def here(self, start: Start, text: str) -> str:
+        """A text of a place with this test's ports, folders and programs."""
         text = re.sub(r"\b(8090|8091|9464|5555)\b", lambda found: self._ports[found[1]], text)
         return text.replace(SECRETS, str(self._folder(start))).replace(deployment.PROGRAMS, f"{PROGRAMS}/")
 
-    def _options(self, start: Start) -> dict[str, Any]:
+    def options(self, start: Start) -> dict[str, Any]:
+        """The folder and the environment of a process, made when it is first asked for."""
         folder = self._folder(start)
         if not folder.is_dir():
             folder.mkdir()
             contents = _contents(self._stack, whole=not start.environment)
             for name in start.secrets:
                 (folder / name).write_text(contents[name], encoding="utf-8")
-            (folder / "worker.toml").write_text(self._here(start, self._settings(start)), encoding="utf-8")
+            (folder / "worker.toml").write_text(self.here(start, self._settings(start)), encoding="utf-8")
         return {"cwd": folder, "env": self._environment(start, folder)}
 
     def _folder(self, start: Start) -> Path:
@@ -168,7 +193,7 @@ class Installation:
 
     def _environment(self, start: Start, folder: Path) -> dict[str, str]:
         """What the place gives it, and what a machine has: nothing of this test's own environment."""
-        given = {name: self._here(start, value) for name, value in start.environment.items()}
+        given = {name: self.here(start, value) for name, value in start.environment.items()}
         for name, url in (("WORKER_DATABASE", self._stack.database_url), ("WORKER_BROKER", self._stack.broker)):
             if name in given:
                 given[name] = _without_password(url)
@@ -190,7 +215,7 @@ class Installation:
         if isinstance(probe, Http):
             return bool(self._get(probe.port, probe.path).status_code == 200)
         command = self._command(start, probe)
-        return subprocess.run(command, capture_output=True, check=False, **self._options(start)).returncode == 0
+        return subprocess.run(command, capture_output=True, check=False, **self.options(start)).returncode == 0
 
     def _get(self, port: str, path: str, ask: Callable[..., requests.Response] = requests.get, **options: Any) -> Any:
         return ask(f"http://127.0.0.1:{self._ports[port]}{path}", timeout=30, **options)

@@ -15,6 +15,7 @@ import yaml
 from sqlalchemy import make_url
 
 from rig.stacks import STACKS, WITH_A_BROKER
+from tests.support.deployment import IN_COMPOSE
 from worker.cli.commands import app
 from worker.config.settings import Settings, load_settings
 from worker.service import queues
@@ -204,19 +205,21 @@ def test_every_place_consumes_every_queue(place: str) -> None:
 
 def test_compose_starts_what_the_procfile_starts(services: dict[str, Any]) -> None:
     """The same commands; a container's worker is told apart by its host, and what listens in one is published."""
-    processes = dict(line.replace(" -n worker-$$@%h", "").split(": ", 1) for line in _read("Procfile").splitlines())
+    lines = (line.replace(" -n worker-$$@%h", "").split(": ", 1) for line in _read("Procfile").splitlines())
+    processes = {IN_COMPOSE.get(name, name): line for name, line in lines}
 
     started = {name: services[name]["command"] for name in processes}
 
     assert {name: _program(line) for name, line in processes.items()} == {
         name: [
-            word.replace("0.0.0.0", "127.0.0.1") if name in ("metrics", "flower") else word for word in _program(line)
+            word.replace("0.0.0.0", "127.0.0.1") if name in ("metrics", "flower", "console") else word
+            for word in _program(line)
         ]
         for name, line in started.items()
     }
     assert shlex.split(processes["worker"]) == re.findall(r'"([^"]+)"', _read("docker/Dockerfile").split("CMD")[1])
     ours = {name for name, service in services.items() if "build" in service}
-    assert {*processes, "migrate", "embedded", "console"} == ours
+    assert {*processes, "embedded"} == ours
 
 
 def _program(line: str) -> list[str]:

@@ -38,9 +38,9 @@ def test_what_the_image_installs_is_what_is_tested(path: str) -> None:
 
 
 def test_the_image_installs_all_that_the_project_asks_for() -> None:
-    """With every extra that is not for its development; some extras name others of this very project."""
+    """With every extra that is not for tests or development; some extras name others of this very project."""
     project = tomllib.loads(_read("pyproject.toml"))["project"]
-    extras = {name: asked for name, asked in project["optional-dependencies"].items() if name != "dev"}
+    extras = {name: asked for name, asked in project["optional-dependencies"].items() if name not in ("test", "dev")}
     asked = [*project["dependencies"], *(one for name in extras for one in extras[name])]
 
     names = {re.sub("[-_.]+", "-", re.split(r"[\[<>=~;\s]", one)[0]).lower() for one in asked}

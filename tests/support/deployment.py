@@ -30,6 +30,10 @@ class Http:
     path: str
 
 
+IN_COMPOSE = {"release": "migrate"}
+"""Lines of the Procfile whose services have another name."""
+
+
 @dataclass(frozen=True)
 class Start:
     """One process as its supervisor starts it."""
@@ -48,7 +52,7 @@ class Start:
     @property
     def ends(self) -> bool:
         """Whether it ends by itself: the upgrade of the tables."""
-        return "upgrade" in self.command
+        return "db upgrade" in " ".join(self.command)
 
     @property
     def port(self) -> str | None:
@@ -77,7 +81,8 @@ def procfile() -> list[Start]:
     """Its lines, each in a shell; with the secrets that the container of the same name has."""
     services = compose_file()["services"]
     lines = [line.split(": ", 1) for line in read("Procfile").splitlines()]
-    return [Start(name, ("sh", "-c", f"exec {line}"), {}, tuple(services[name]["secrets"])) for name, line in lines]
+    secrets = {name: tuple(services[IN_COMPOSE.get(name, name)]["secrets"]) for name, _ in lines}
+    return [Start(name, ("sh", "-c", f"exec {line}"), {}, secrets[name]) for name, line in lines]
 
 
 def compose(stack: str) -> list[Start]:
