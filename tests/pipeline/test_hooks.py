@@ -807,6 +807,8 @@ def test_a_module_that_is_not_there_is_one_sentence(tmp_path: Any, monkeypatch: 
         load_hooks("failing_hooks_module")
     with pytest.raises(ConfigurationError, match="holds no hook; mark functions"):
         load_hooks("empty_hooks_module")
+    with pytest.raises(ConfigurationError, match="hooks: worker is the name of this package; give your module"):
+        load_hooks("worker")
     assert "hunter2" not in str(told.value)
 
 

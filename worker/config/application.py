@@ -16,10 +16,13 @@ from typing import Any
 from worker.domain.errors import ConfigurationError, WorkerError
 
 PLACES = 20
+PACKAGE = __name__.partition(".")[0]
 
 
 def imported(setting: str, module: str) -> ModuleType:
     """The application's module that a setting names; ConfigurationError when it cannot be imported."""
+    if module == PACKAGE:
+        raise ConfigurationError(f"{setting}: {module} is the name of this package; give your module another name")
     if os.getcwd() not in sys.path:  # as Celery's own -A does; the `worker` command is started from the application
         sys.path.insert(0, os.getcwd())
     try:
