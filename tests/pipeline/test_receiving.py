@@ -8,12 +8,12 @@ from typing import Any
 
 import pytest
 
-from tests.support.runtime import Site, an_account, busy, lost, planted, refused
+from tests.support.runtime import SEND, Site, an_account, busy, lost, planted, refused
 from worker import CheckFailed, PartWait, RecipientStatus, Text, To, WaitFor, recipients, why
 from worker.channels.registry import channel
 from worker.domain.account import Account
 from worker.domain.content.left_out import ALL_SUPPRESSED, SUPPRESSED, apart, outcome_for_all
-from worker.domain.job import Kind
+from worker.domain.job import Kind, part_id
 from worker.domain.outcome import Progress, Refusal
 from worker.outbox.engine.clock import DrivenClock, instant
 from worker.outbox.engine.database import Database
@@ -416,6 +416,38 @@ def test_a_message_that_was_refused_takes_no_room(database: Database, driven_clo
         site.run()
         assert ["accepted"] * 3 == states(site, retried, repeated, shorter)
         assert "queued" == site.state(more)
+
+
+@pytest.mark.parametrize("together", [True, False], ids=["at once", "one by one"])
+def test_the_pieces_of_a_text_are_one_message(database: Database, driven_clock: DrivenClock, together: bool) -> None:
+    """They count once, whole; who has no room gets none of them before the day is over."""
+    with planted(database, driven_clock, person_day=2) as site:
+        pieces = site.send("x" * 5_000, to=To(["lisi", "wangwu"]), overflow="split")
+        if not together:
+            for n in range(3):
+                site.bell.answer(site.part(pieces, n).lane, [part_id(pieces, n)])
+                site.settle()
+        site.run()
+        second = site.send("second")
+        third = site.send("y" * 5_000, to=To(["lisi", "wangwu"]), overflow="split")
+        for _ in range(3):
+            site.run()
+            site.advance(700)
+        third_to = [body["touser"] for body in site.bodies(SEND)[4:]]
+
+        assert ({"accepted"}, "accepted", "open") == (
+            {row.state for row in map(site.job, [pieces])},
+            site.state(second),
+            site.job(third).state,
+        )
+        assert ["wangwu"] * 3 == third_to
+        site.advance(86_400)
+        for _ in range(3):
+            site.run()
+        assert (["lisi"] * 3, "accepted") == (
+            [body["touser"] for body in site.bodies(SEND)[7:]],
+            site.job(third).state,
+        )
 
 
 def test_a_message_keeps_its_room_while_it_is_tried_again(database: Database, driven_clock: DrivenClock) -> None:

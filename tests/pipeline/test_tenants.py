@@ -9,7 +9,7 @@ from datetime import timedelta
 import pytest
 
 from tests.support.runtime import Site, an_account, busy, planted, refused
-from worker import CheckFailed, get_job
+from worker import CheckFailed, Text, To, get_job
 from worker.channels.registry import channel, tenant_weight_of
 from worker.delivery.scheduler import lane_head
 from worker.delivery.scheduler.relay import RelayTimes
@@ -108,6 +108,21 @@ def test_a_message_that_is_refused_takes_nothing_of_the_day(site: Site) -> None:
     site.run()
 
     assert Counter({"accepted": 3, "rejected": 2}) == Counter(states(site, *jobs))
+
+
+def test_a_message_counts_once_however_many_calls_it_takes(site: Site) -> None:
+    """Pieces of a text, and more recipients than one call takes; what is over the cap does not begin."""
+    pieces = site.send("x" * 5_000, tenant="post", to="a", overflow="split")
+    many = site.ask(Text(content="many"), To([f"u{n}" for n in range(2_500)]), tenant="post")
+    site.run()
+    third, fourth = (site.send(f"{n}" * 5_000, tenant="post", to="b", overflow="split") for n in range(2))
+    site.run()
+
+    assert ["accepted"] * 3 + ["open"] == states(site, pieces, many, third, fourth)
+    assert [3, 3, 3, 0] == [
+        sum(row.state == 2 for row in site.rows("select state from worker_parts where job_id = :job", job=job))
+        for job in (pieces, many, third, fourth)
+    ]
 
 
 def test_a_cap_that_is_raised_acts_within_a_minute(site: Site) -> None:

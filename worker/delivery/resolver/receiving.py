@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from worker.channels.base import Channel
@@ -24,8 +24,9 @@ from worker.domain.job import Kind, Part, Priority
 from worker.domain.outcome import Refusal
 from worker.domain.pacing.limit import Charge, person_day
 from worker.domain.pacing.quiet import NONE, QuietHours, quiet_hours
+from worker.domain.pacing.tenant import charge_of_tenant
 from worker.outbox.engine.database import Database
-from worker.outbox.jobs.loading import DuePart
+from worker.outbox.jobs.loading import DuePart, called_shares
 from worker.outbox.jobs.suppressions import left_out_of, suppressed_among
 
 _ABOUT_THE_SENT = frozenset({Kind.RECALL, Kind.UPDATE_CARD, Kind.TRACK, Kind.UPLOAD})
@@ -93,7 +94,31 @@ def _called(
     return Called(redirected(rest, instead) if instead else rest, left_out, instead)
 
 
-def charges_of_persons(part: Part, most: int) -> Iterator[Charge]:
+def caps_of_day(due: DuePart, account: Account, channel: Channel, part: Part, most: int) -> list[Charge]:
+    """What a message takes of the day of its persons and its tenant, with the first of its calls that may have left.
+
+    `most`: messages to one person in any 24 hours; 0: no such cap.
+    """
+    tenants = account.tenants
+    ours = charge_of_tenant(account.name, tenants, due.tenant) if due.tenant and tenants else None
+    if not (most or ours) or due.claim > due.unheard or part.kind not in channel.sends:
+        return []
+    return [*(_charges_of_persons(part, most) if most else ()), *([ours] if ours else ())]
+
+
+def counted_before(
+    database: Database, due: DuePart, account: Account, channel: Channel, part: Part, most: int
+) -> frozenset[str]:
+    """The subjects of these caps that a call of another part of the same message counts for already."""
+    if not caps_of_day(due, account, channel, part, most):
+        return frozenset()
+    with database.reading() as connection:
+        shares = called_shares(connection, due.job_id)
+    earlier = (caps_of_day(due, account, channel, replace(part, spec=share), most) for share in shares)
+    return frozenset(charge.subject for caps in earlier for charge in caps)
+
+
+def _charges_of_persons(part: Part, most: int) -> Iterator[Charge]:
     """What a send costs of the messages that a person may get in any 24 hours, by all accounts together."""
     limit = person_day(most)
     members = part.members if part.members and part.spec.keys() & GROUPS else ()

@@ -26,6 +26,7 @@ from worker.domain.content.recipient import GROUPS
 from worker.domain.job import Priority
 from worker.domain.outcome import Scope
 from worker.domain.pacing.limit import PERSON_DAY, Charge, Denied, Permit
+from worker.domain.pacing.tenant import TENANT_DAY
 from worker.outbox.commit.commands import Change, Narrowing
 from worker.outbox.jobs.loading import DuePart
 from worker.outbox.lanes.offering import like, wake_like
@@ -38,20 +39,53 @@ TRIES = 3
 ASK_AGAIN_S = 600.0
 """The longest that recipients wait for others, and that a message waits for a day's room before it asks again."""
 
+CAPS = frozenset({PERSON_DAY, TENANT_DAY})
+"""Limits of ours that count messages, not calls."""
+
 Specs = tuple[dict[str, Any], dict[str, Any]]
 
 
 def admit(runtime: Runtime, flights: Flights, waits: Callable[[InFlight], None]) -> Flights:
     """Reserves for all calls together, and returns those with room; `waits` is called for each that waits by itself."""
+    carriers = _count_once(flights)
     answers = runtime.governor.reserve([flight.charges for flight in flights])
     for flight, answer in zip(flights, answers, strict=True):
         flight.permit = None if isinstance(answer, Denied) else answer
     try:
-        return _with_room(runtime, flights, answers, waits)
+        return _of_whole_messages(runtime, _with_room(runtime, flights, answers, waits), carriers)
     except BaseException:
         # The database is away, or the process ends: no call follows, so the reservations are returned.
         runtime.governor.give_back([flight.permit for flight in flights if flight.permit is not None])
         raise
+
+
+def _count_once(flights: Flights) -> dict[InFlight, tuple[InFlight, Sequence[Charge]]]:
+    """Leaves a message's caps a day to its first call; returns the others, each with that one and its costs."""
+    first, carriers = dict[tuple[str, str], InFlight](), dict[InFlight, tuple[InFlight, Sequence[Charge]]]()
+    for flight in flights:
+        capped = {one.subject: (flight.due.job_id, one.subject) for one in flight.charges if one.limit.name in CAPS}
+        carried = {subject: first[key] for subject, key in capped.items() if key in first}
+        first |= {key: flight for subject, key in capped.items() if subject not in carried}
+        if carried:
+            carrier = next(iter(carried.values()))
+            carriers[flight] = carrier, carrier.charges
+            flight.counted |= carried.keys()
+            flight.charges = [one for one in flight.charges if one.limit.name not in CAPS or one.subject not in carried]
+    return carriers
+
+
+def _of_whole_messages(
+    runtime: Runtime, admitted: Flights, carriers: Mapping[InFlight, tuple[InFlight, Sequence[Charge]]]
+) -> Flights:
+    """The admitted calls whose message is counted; the others are left, and ask again each for itself."""
+    going = Flights()
+    for flight in admitted:
+        carrier, charges = carriers.get(flight, (flight, flight.charges))
+        if carrier in admitted and carrier.charges is charges:
+            going.append(flight)
+        else:
+            give_back(runtime, flight)
+    return going
 
 
 def give_back(runtime: Runtime, flight: InFlight) -> None:

@@ -16,7 +16,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from worker.channels.base import Channel
 from worker.channels.registry import usable
 from worker.config.policy import policy_of
-from worker.delivery.resolver.receiving import called, charges_of_persons, quiet_of
+from worker.delivery.resolver.receiving import called, caps_of_day, counted_before, quiet_of
 from worker.delivery.sender.in_flight import Flights, InFlight
 from worker.delivery.sender.runtime import Runtime
 from worker.delivery.sender.set_aside import our_error
@@ -32,7 +32,6 @@ from worker.domain.outcome import Taken
 from worker.domain.pacing.lane import account_of
 from worker.domain.pacing.limit import Charge
 from worker.domain.pacing.quiet import NONE, QuietHours
-from worker.domain.pacing.tenant import charge_of_tenant
 from worker.domain.resolution import Again, Awaiting, Hold, NothingSent, Ready, Refuse, Resolved
 from worker.domain.state import PartState
 from worker.outbox.commit.commands import Change
@@ -283,6 +282,9 @@ def render(runtime: Runtime, flights: Flights) -> Flights:
     """Renders the calls, and decides what makes a repeat of them safe and what they cost of each limit."""
     for flight in flights:
         render_again(runtime, flight)
+        if _is_capped(runtime, flight):
+            about = flight.due, flight.account, flight.channel, flight.part
+            flight.counted = counted_before(runtime.database, *about, runtime.settings.person_day)
         flight.charges = charges_of(runtime, flight, flight.part)
     return flights
 
@@ -294,12 +296,13 @@ WINDOWS = {RepeatRule.DUPLICATE_CHECK: "duplicate_window_s", RepeatRule.TASK_ID:
 def charges_of(runtime: Runtime, flight: InFlight, part: Part) -> Sequence[Charge]:
     """What the call of a part, or of some of its recipients, costs of each limit."""
     charges, most = flight.channel.limits(part, flight.account), runtime.settings.person_day
-    tenant, tenants = flight.due.tenant, flight.account.tenants
-    ours = charge_of_tenant(flight.account.name, tenants, tenant) if tenant and tenants else None
-    # Once for a message, with the first of its calls that may have left.
-    if not (most or ours) or flight.due.claim > flight.due.unheard or part.kind not in flight.channel.sends:
-        return charges
-    return [*charges, *(charges_of_persons(part, most) if most else ()), *([ours] if ours else ())]
+    caps = caps_of_day(flight.due, flight.account, flight.channel, part, most) if _is_capped(runtime, flight) else ()
+    return [*charges, *(cap for cap in caps if cap.subject not in flight.counted)]
+
+
+def _is_capped(runtime: Runtime, flight: InFlight) -> bool:
+    """True where messages are counted, of a person or of its tenant."""
+    return bool(runtime.settings.person_day or (flight.due.tenant and flight.account.tenants))
 
 
 def render_again(runtime: Runtime, flight: InFlight) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import structlog
 
 from worker.channels.registry import alike
-from worker.delivery.sender.admit import give_back
+from worker.delivery.sender.admit import CAPS, give_back
 from worker.delivery.sender.in_flight import Flights, InFlight
 from worker.delivery.sender.prepare import backoff_s, fault_delay_s
 from worker.delivery.sender.runtime import Runtime
@@ -31,8 +31,6 @@ from worker.domain.outcome import (
     Wait,
 )
 from worker.domain.pacing.lane import account_of
-from worker.domain.pacing.limit import PERSON_DAY
-from worker.domain.pacing.tenant import TENANT_DAY
 from worker.domain.trace import CallTime, SpanRef, TracedCall, trace_id_of
 from worker.outbox.commit.commands import NO_FEEDBACK, Effects, End, Feedback, Marked
 from worker.outbox.commit.record_answer import outcome_name
@@ -133,7 +131,7 @@ def _record(runtime: Runtime, flight: InFlight) -> None:
 
 def _give_back_of_messages(runtime: Runtime, flight: InFlight) -> None:
     """Returns what a refused message took of its persons' and its tenant's day; the vendor has counted its call."""
-    charges = [charge for charge in flight.charges if charge.limit.name in (PERSON_DAY, TENANT_DAY)]
+    charges = [charge for charge in flight.charges if charge.limit.name in CAPS]
     if charges and flight.permit is not None:
         runtime.governor.give_back_of(flight.permit, charges)
 

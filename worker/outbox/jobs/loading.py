@@ -11,7 +11,7 @@ from typing import Any
 from sqlalchemy import Connection
 
 from worker.domain.content.message import INLINE
-from worker.domain.job import Priority, is_read
+from worker.domain.job import Priority, is_read, part_range
 from worker.domain.pacing.lane import lane_of
 from worker.domain.state import OPEN_STATES, PartState
 from worker.outbox.engine.bulk import ids_json
@@ -152,6 +152,13 @@ def _object(document: str) -> dict[str, Any]:
     if not isinstance(found, dict):
         raise TypeError
     return found
+
+
+def called_shares(connection: Connection, job_id: str) -> list[dict[str, Any]]:
+    """The shares of a job's parts of which a call may have left and that were not refused."""
+    query = "select spec from worker_parts where id > :low and id < :high and claim > unheard and state <> :refused"
+    rows = fetch(connection, query, {**part_range(job_id), "refused": int(PartState.REJECTED)})
+    return [_object(row[0]) for row in rows]
 
 
 def moves_until(connection: Connection, part_id: str) -> int | None:
