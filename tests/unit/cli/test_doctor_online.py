@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Callable
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, closing
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,10 @@ from worker.cli.running import upgrade_tables
 from worker.cli.setup.finding import Finding, Level
 from worker.cli.setup.online import OnlineTools, online_findings
 from worker.config.settings import load_settings
-from worker.hooks.callbacks import door_of
+from worker.domain.callbacks.inbound import Inbound
+from worker.hooks.callbacks import CallbackStore, door_of
+from worker.outbox.engine.counting import LooseCounts
+from worker.outbox.engine.database import Database, make_engine
 from worker.service.web.receiver import Receiver
 from worker.simulator import running
 from worker.simulator.settings import SimulatorSettings
@@ -121,7 +124,31 @@ def test_a_callback_is_asked_through_its_public_address(asked: Asked, tmp_path: 
     with receiver(tmp_path / "worker.toml") as url:
         found = asked({}, CALLBACK, f'public_url = "{url}/"')
 
-    assert f"ok callback: {url}/callback/hr answers as the vendor wants it" == told(found)[-1]
+    proved = "that the vendor has them is proved by its first callback"
+    assert f"ok callback: {url}/callback/hr answers with these settings; {proved}" == told(found)[-1]
+
+
+def test_the_vendors_own_callbacks_prove_what_a_verification_of_ours_cannot(
+    asked: Asked, tmp_path: Path, sqlite_url: str
+) -> None:
+    """The receiver has our token, so it answers us; that the vendor has another shows in what it refused."""
+    with receiver(tmp_path / "worker.toml") as url, closing(Database(make_engine(sqlite_url))) as database:
+        top = f'public_url = "{url}"'
+        asked({}, CALLBACK, top)
+        counts = LooseCounts(database)
+        counts.add("callbacks_refused", "hr", "403", times=3)
+        counts.add("callbacks_refused", "hr", "404", times=5)
+        counts.add("callbacks_refused", "it", "403", times=7)
+        counts.flush()
+        refused = told(asked({}, CALLBACK, top))[-1]
+        inbound = Inbound("enter_agent", "anna", 1, ("enter",), {})
+        CallbackStore(database, load_settings(), accounts_of(load_settings())).store("hr", inbound)
+        taken = told(asked({}, CALLBACK, top))[-1]
+
+    assert refused.startswith(
+        "caution callback: 3 of the vendor's were refused so far, and none was taken in the last hour"
+    )
+    assert f"ok callback: {url}/callback/hr answers with these settings, and the vendor's own were taken" == taken
 
 
 @pytest.mark.parametrize(

@@ -23,6 +23,11 @@ from worker.domain.account import Account, Token, TokenParked, TokenWait
 from worker.domain.call import Access, Answered, CallResult, NeverLeft, Request
 from worker.domain.errors import ConfigurationError
 from worker.hooks.callbacks import door_of
+from worker.outbox.engine.clock import SECOND
+from worker.outbox.engine.counting import BETWEEN, totals
+from worker.outbox.engine.database import Database
+from worker.outbox.engine.sql import read_now
+from worker.outbox.jobs.inbound import inbound_page
 from worker.transport.http import RequestsTransport, call_once
 from worker.transport.tokens import Tokens
 
@@ -53,6 +58,7 @@ def online_findings(settings: Settings, only: str | None = None, tools: OnlineTo
             tokens = Tokens(database.state, tools.transport, incarnation=lambda: process, accounts=accounts)
             for one in sorted_out(accounts, names)[0].values():
                 yield from _asked(settings, one, tokens, tools)
+                yield from _callback(database, settings, one, tools)
     except ConfigurationError as error:
         yield Finding("online", Level.PROBLEM, f"nothing was asked: {error}")
 
@@ -66,7 +72,6 @@ def _asked(settings: Settings, account: Account, tokens: Tokens, tools: OnlineTo
     else:
         text = "not known: this vendor has no call that tries a secret and shows nothing to people; `worker send` does"
         yield Finding(what, Level.CAUTION, text)
-    yield from _callback(what, settings, account, tools)
 
 
 def _by_token(what: str, account: Account, tokens: Tokens, tools: OnlineTools) -> Iterator[Finding]:
@@ -127,9 +132,9 @@ def _unanswered(result: CallResult) -> str:
     return f"no answer: {reason}; {remedy or 'say it again later'}"
 
 
-def _callback(what: str, settings: Settings, account: Account, tools: OnlineTools) -> Iterator[Finding]:
-    """Whether the account's receiver answers the vendor's verification at its public address."""
-    door = door_of(account, max_age_s=0.0)
+def _callback(database: Database, settings: Settings, account: Account, tools: OnlineTools) -> Iterator[Finding]:
+    """Whether the account's receiver answers a verification with these settings, and what it makes of the vendor's."""
+    what, door = f"online {account.name}", door_of(account, max_age_s=0.0)
     if door is None:
         return
     if not settings.public_url:
@@ -145,9 +150,30 @@ def _callback(what: str, settings: Settings, account: Account, tools: OnlineTool
     address = f"{settings.public_url.rstrip('/')}{path}"
     result = call_once(tools.transport, Request("GET", settings.public_url.rstrip("/"), path, query, deadline_s=CALL_S))
     if isinstance(result, Answered) and (result.reply.status, result.reply.body) == (200, number.encode()):
-        yield Finding(what, Level.OK, f"callback: {address} answers as the vendor wants it")
+        yield from _vendors_own(database, what, address, account.name)
     else:
         yield Finding(what, Level.PROBLEM, f"callback: {address} {_why_not(result)}")
+
+
+def _vendors_own(database: Database, what: str, address: str, account: str) -> Iterator[Finding]:
+    """What the receiver made of the vendor's own callbacks; the verification was sealed with our token, not theirs."""
+    with database.reading() as connection:
+        taken = inbound_page(connection, account=account, event=None, before=None, limit=1).rows
+        hour_ago = read_now(connection, database.now) - 3_600 * SECOND
+        counts = totals(connection)
+    refused = sum(counts[BETWEEN.join(("callbacks_refused", account, status))] for status in ("400", "403"))
+    if refused and not (taken and taken[0]["received_at"] > hour_ago):
+        text = f"callback: {refused} of the vendor's were refused so far, and none was taken in the last hour"
+        remedy = "give the vendor's page and these settings the same token and aes_key (EncodingAESKey)"
+        yield Finding(what, Level.CAUTION, f"{text}; {remedy}")
+    elif taken:
+        text = f"callback: {address} answers with these settings, and the vendor's own were taken"
+        yield Finding(what, Level.OK, text)
+    else:
+        text = (
+            f"callback: {address} answers with these settings; that the vendor has them is proved by its first callback"
+        )
+        yield Finding(what, Level.OK, text)
 
 
 def _why_not(result: CallResult) -> str:
