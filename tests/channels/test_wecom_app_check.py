@@ -11,6 +11,7 @@ from worker.channels.wecom_app import (
     FileMessage,
     Image,
     MainTitle,
+    Markdown,
     MiniProgramNotice,
     MultipleCard,
     News,
@@ -21,6 +22,7 @@ from worker.channels.wecom_app import (
     escape_ids,
     message_from_json,
     message_schema,
+    message_to_json,
 )
 from worker.channels.wecom_webhook import WecomWebhook
 from worker.domain.content.message import File
@@ -470,9 +472,9 @@ def test_fields_of_other_messages(message, fields):
     assert fields == fields_of(draft(message.document()))
 
 
-@pytest.mark.parametrize("ratio", [1.29, 2.25])
+@pytest.mark.parametrize("ratio", [1.29, 2.26])
 def test_the_shape_of_a_picture(ratio: float) -> None:
-    """1.3 to less than 2.25; whole numbers are numbers too."""
+    """1.3 to 2.25, which a sample of the page has; whole numbers are numbers too."""
     wrong = {**NOTICE, "card_image": {"url": "https://c", "aspect_ratio": ratio}}
     whole = {**NOTICE, "card_image": {"url": "https://c", "aspect_ratio": 2}}
 
@@ -596,3 +598,51 @@ def test_json_of_types_we_do_not_model() -> None:
     assert Raw(msgtype="brand_new", body={"brand_new": {"x": 1}}, duplicate_check=False) == message_from_json(body)
     with pytest.raises(ValueError, match="no such message type"):
         message_schema("brand_new")
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        ("| a | b |\n| - | - |\n| 1 | 2 |", "a table"),
+        ("- a", "a table, code block, list"),
+        ('<font color="red">x</font>', "a font besides"),
+        ("#x", "a heading without a blank"),
+        ("`a\nb`", "code over two lines"),
+        ("<u>x</u>", "an HTML tag"),
+    ],
+)
+def test_markdown_that_is_shown_as_typed(content, told):
+    """A warning, as a robot's has: an application's markdown knows no more."""
+    document = Markdown(content=content).document()
+
+    assert [] == CHANNEL.check(draft(document))
+    assert [True] == [told in one for one in CHANNEL.warnings(draft(document))]
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"msgtype": "text", "text": {"content": "x"}},
+        {"msgtype": "brand_new", "brand_new": {}},
+        {"button": {"replace_name": "x"}},
+        {
+            "msgtype": "template_card",
+            "template_card": {
+                "card_type": "text_notice",
+                "sub_title_text": "s",
+                "card_action": {"type": 1, "url": "https://a"},
+            },
+        },
+    ],
+)
+def test_the_agentid_of_a_whole_body_has_to_be_the_accounts(body):
+    """A body of another app is refused by the name of the field; the account's own passes, as text too."""
+
+    def wrong(agentid):
+        document = message_from_json({**body, "agentid": agentid}).document()
+        asked = draft(document, kind=CHANNEL.kind_of(document, To("anna")))
+        return [one for one in CHANNEL.check(asked) if one.field == "agentid"]
+
+    own = account().settings["agentid"]
+    assert [[], [], 1] == [wrong(own), wrong(str(own)), len(wrong(own + 1))]
+    assert own == message_to_json(message_from_json({**body, "agentid": own}))["agentid"]

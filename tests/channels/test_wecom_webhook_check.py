@@ -28,6 +28,7 @@ from worker.domain.account import Account, Secret
 from worker.domain.content.message import File, Message
 from worker.domain.content.recipient import Chats, Everyone, Recipients, To
 from worker.domain.errors import CheckFailed
+from worker.language import said
 
 ROBOT = account("robot")
 ACTION = Action(name="ok", text="OK", value="1", replace_text="done")
@@ -109,10 +110,9 @@ def test_everybody_needs_the_accounts_word() -> None:
     assert "allow_everyone = true" in only(found)
 
 
-@pytest.mark.parametrize("message", [MarkdownV2(content="x"), Image(file=File(PNG, "a.png"))])
-def test_all_that_would_reach_groups_only_is_refused(message: Message) -> None:
-    """The blackboards would be left out in silence."""
-    assert "both groups and blackboards" in only(problems(message, Everyone("all")))
+def test_all_of_a_type_without_a_chatid_is_refused() -> None:
+    """Its section of the page has no broadcast; the vendor's default is all groups."""
+    assert "both groups and blackboards" in only(problems(FileMessage(media_id="m"), Everyone("all")))
 
 
 @pytest.mark.parametrize("to", [Chats("wr1"), Everyone("groups")])
@@ -172,7 +172,6 @@ def test_what_only_message_push_has_is_refused_on_a_robot() -> None:
         (MarkdownV2(content='<FONT color="info">x</FONT>'), "no colours"),
         (News(articles=[]), "45008"),
         (News(articles=[Article(title="字" * 43, url="https://e.com")]), "cuts the rest"),
-        (News(articles=[Article(title="t", url="e.com")]), "no scheme"),
         (Image(), "missing"),
         (Image(file=File(b"GIF89a" + bytes(20), "a.gif")), "JPG or PNG"),
         (Image(file=File(PNG + bytes(2 << 20), "a.png")), "2097152 bytes"),
@@ -333,3 +332,81 @@ def test_a_message_shows_nothing_of_itself() -> None:
     with pytest.raises(CheckFailed, match="content") as raised:
         Text(content=["canary"])  # type: ignore[arg-type]
     assert "canary" not in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("made", "content", "told"),
+    [
+        (Markdown, '<font color="red">x</font>', "a font besides the colours info, comment and warning"),
+        (Markdown, "<font size=3>x</font>", "a font besides the colours info, comment and warning"),
+        (Markdown, "#x", "a heading without a blank"),
+        (Markdown, "a\n####### x", "a heading without a blank"),
+        (Markdown, "`a\nb`", "code over two lines"),
+        (Markdown, "a <b>x</b>", "an HTML tag besides <font>"),
+        (Markdown, "*x*", "*italics*"),
+        (Markdown, "~~x~~", "~~struck text~~"),
+        (Markdown, "a\n\n---\n", "a rule of ---"),
+        (Markdown, "hello <@all>", "<@all> is no member"),
+        (MarkdownV2, "<u>x</u>", "an HTML tag"),
+        (MarkdownV2, "#x", "a heading without a blank"),
+        (MarkdownV2, "~~x~~", "~~struck text~~"),
+    ],
+)
+def test_markup_that_is_shown_as_typed(made: type[Message], content: str, told: str) -> None:
+    """One warning, with its Chinese; nothing is refused. In code it is meant as it is typed."""
+    message = made(content=content)
+    found = CHANNEL.warnings(draft(message, account=account("robot")))
+
+    assert [] == CHANNEL.check(draft(message, account=account("robot")))
+    assert [True] == [told in one for one in found]
+    assert found != [said(one, "zh") for one in found]
+    if "`" not in content:
+        quoted = made(content=f"`{content}`".replace("\n", " "))
+        assert [] == CHANNEL.warnings(draft(quoted, account=account("robot")))
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "# a\n###### b",
+        '<font color="info">a</font>',
+        "2*3*4",
+        "#",
+        "**a** `b` [c](https://d) <@anna>",
+        "> a\n> b",
+        "a # b",
+    ],
+)
+def test_markup_of_the_page_brings_no_warning(content: str) -> None:
+    """All that its page lists, and signs that are none."""
+    assert [] == CHANNEL.warnings(draft(Markdown(content=content), account=account("robot")))
+
+
+@pytest.mark.parametrize("msgtype", ["image", "news", "markdown_v2"])
+def test_all_is_all_groups_for_types_without_blackboards(msgtype: str) -> None:
+    """By the page: taken, with a warning that says what it means."""
+    bodies = {
+        "image": Image(file=File(PNG, "a.png")),
+        "news": News(articles=[Article(title="t", url="www.qq.com")]),
+        "markdown_v2": MarkdownV2(content="x"),
+    }
+    asked = draft(bodies[msgtype], Everyone("all"))
+
+    assert [] == CHANNEL.check(asked)
+    assert any("@all reaches groups alone" in one for one in CHANNEL.warnings(asked))
+
+
+def test_samples_of_the_public_page_pass() -> None:
+    """News with a url without a scheme, with a warning; a picture whose shape is the page's own limit."""
+    news = Raw(msgtype="news", body={"news": {"articles": [{"title": "t", "url": "www.qq.com", "picurl": "http://p"}]}})
+    card = {
+        "card_type": "news_notice",
+        "main_title": {"title": "t"},
+        "card_image": {"url": "https://p", "aspect_ratio": 2.25},
+        "card_action": {"type": 1, "url": "https://a"},
+    }
+    robot = account("robot")
+
+    assert [] == problems(news, account=robot)
+    assert ["news.articles[0].url"] == [one.split(":")[0] for one in CHANNEL.warnings(draft(news, account=robot))]
+    assert [] == problems(Raw(msgtype="template_card", body={"template_card": card}), account=robot)

@@ -95,12 +95,13 @@ def test_every_type_goes_where_its_section_says(row: dict[str, str]):
     msgtype = row["type"]
     audiences = ["groups"]
     audiences += ["blackboards"] if row["`@all_blackboard`"] == "yes" else []
-    audiences += ["all"] if row["`@all`"] == "groups and blackboards" else []
+    audiences += ["all"] if row["`@all`"] in ("groups and blackboards", "groups only") else []
 
     assert tuple(audiences) == fields.AUDIENCES_OF[msgtype]
     assert (row["blackboard by its id"] == "yes") == (msgtype in fields.BLACKBOARD_TYPES)
     assert (row["`post_id`"] == "yes") == (msgtype in fields.POST_TYPES)
     assert row["`visible_to_user`"].startswith("one group") == (msgtype in fields.VISIBLE_TYPES)
+    assert (row["`@all`"] == "groups only") == (msgtype in fields.GROUPS_ALONE)
     assert (row["`@all`"] == "no chatid shown") == (msgtype in fields.UNADDRESSED)
 
 

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given, settings, strategies as st
 from wecom_webhook_samples import CHANNEL, account, part, sent
 
+from worker.channels.checking.blocks import blocks, without_code
 from worker.channels.wecom_webhook import Action, Attachment, Markdown, MarkdownV2, News, Text
-from worker.channels.wecom_webhook.blocks import blocks, without_code
 from worker.domain.content.message import Message
 from worker.domain.content.recipient import Chats
 from worker.domain.job import Draft

@@ -16,6 +16,7 @@ from wecom_webhook_samples import ACCESS, CHANNEL, account, document, part, repl
 from wecom_webhook_vendor import PUSH, ROBOT, Vendor
 
 from worker.channels.wecom_webhook import Raw, message_from_json
+from worker.channels.wecom_webhook.fields import GROUPS_ALONE
 from worker.channels.wecom_webhook.messages import CARD_CLASSES
 from worker.channels.wecom_webhook.vendor_json import PLAIN
 from worker.domain.account import Account
@@ -79,6 +80,8 @@ def test_broadcasts_reach_whom_they_name(body: dict[str, Any], audience: str) ->
     vendor, message = Vendor(), message_from_json(body)
     asked = Draft("send", PUSH, document(message), Everyone(audience))
     wanted = {"groups": {"wr1", "wr2", "wr3"}, "blackboards": {"bb1"}}
+    if body["msgtype"] in GROUPS_ALONE:
+        wanted["all"] = wanted["groups"]  # by the page
     if CHANNEL.check(asked):
         event("refused at the door")
         return

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import secrets
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -395,3 +396,23 @@ def test_an_option_that_the_driver_does_not_take_is_a_sentence(mariadb_database:
 
     with pytest.raises(ConfigurationError, match=r"database: what stands behind the \? of its URL has no such option"):
         make_engine(url).connect()
+
+
+def test_a_password_beyond_ascii(mariadb_database: Database) -> None:
+    """It is compared in UTF-8, as servers keep it; PyMySQL alone would write Latin-1."""
+    url = mariadb_database.engine.url
+    for password in ("pässword", "密码", "p\U0001f511"):
+        user = f"w{secrets.token_hex(6)}"
+        with mariadb_database.writing() as connection:
+            connection.execute(
+                text("create user :user@'%' identified by :password"), {"user": user, "password": password}
+            )
+            connection.execute(text("grant select on *.* to :user@'%'"), {"user": user})
+        try:
+            engine = make_engine(url.set(username=user, password=password).render_as_string(hide_password=False))
+            with engine.connect() as connection:
+                assert 1 == connection.execute(text("select 1")).scalar_one()
+            engine.dispose()
+        finally:
+            with mariadb_database.writing() as connection:
+                connection.execute(text("drop user :user@'%'"), {"user": user})

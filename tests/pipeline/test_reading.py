@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import tracemalloc
-from datetime import timedelta
+from datetime import datetime, timedelta, timezone
 from typing import Any
 
 import pytest
@@ -16,7 +16,7 @@ import worker
 from tests.support.producing import ACCOUNTS, ANN, HELLO
 from worker import CheckFailed, JobNotFound, JobState, PartState, Recipients, StillOpen, To
 from worker.outbox import tables
-from worker.outbox.engine.clock import SECOND, DrivenClock
+from worker.outbox.engine.clock import SECOND, DrivenClock, micros_of
 from worker.outbox.engine.database import Database
 from worker.reporting.recipient_status import RecipientStatus, recipients_by_status
 
@@ -170,6 +170,33 @@ def test_no_status_of_that_name(database: Database, driven_clock: DrivenClock) -
 
     with database.reading() as connection, pytest.raises(CheckFailed, match="one of accepted, undetermined"):
         worker.recipients(connection, job_id, "failed")
+
+
+@pytest.mark.parametrize(("name", "value"), [("after", -1), ("limit", -1), ("after", "1"), ("limit", 2.5)])
+def test_no_count_of_recipients(database: Database, driven_clock: DrivenClock, name: str, value: Any) -> None:
+    """The argument is named."""
+    job_id = enqueue(database, driven_clock)
+
+    with database.reading() as connection, pytest.raises(CheckFailed, match=f"{name}: is no count"):
+        worker.recipients(connection, job_id, "not_yet", **{name: value})
+
+
+@pytest.mark.parametrize("year", [1, 9999])
+def test_an_instant_that_utc_has_not(database: Database, driven_clock: DrivenClock, year: int) -> None:
+    """It is refused by the name of the option; a row of an older release that has it is read all the same."""
+    east = timezone(timedelta(hours=14 if year == 1 else -12))
+    odd = datetime(year, 1, 1, tzinfo=east) if year == 1 else datetime(year, 12, 31, 23, tzinfo=east)
+    for option in ("due_at", "expires_at"):
+        with pytest.raises(CheckFailed, match=f"{option}: is before the year 1 or after 9999 in UTC"):
+            enqueue(database, driven_clock, **{option: odd})
+
+    job_id = enqueue(database, driven_clock)
+    with database.writing() as connection:
+        connection.execute(update(tables.jobs).values(due_at=micros_of(odd), expires_at=micros_of(odd)))
+
+    with database.reading() as connection:
+        assert job_id == worker.get_job(connection, job_id).id
+        assert [job_id] == [job.id for job in worker.list_jobs(connection)]
 
 
 def test_a_call_in_the_air_and_a_recalled_receipt(database: Database, driven_clock: DrivenClock) -> None:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 from markupsafe import Markup
 
+from worker.channels.checking import blocks
 from worker.channels.checking.row import Prose
 from worker.channels.checking.truncate import pieces, truncated
-from worker.channels.wecom_webhook import blocks
 from worker.drawing import Shown, draw, markup
 from worker.drawing.node import MOST_DRAWN
 from worker.language import said

@@ -127,7 +127,7 @@ def _limit_one(holder: Schema, name: str, row: FieldRule) -> None:
     if row.allowed is not None:
         said["enum"] = list(row.allowed)
     if row.between is not None:
-        said |= {"minimum": row.between[0], "exclusiveMaximum": row.between[1]}
+        said |= {"minimum": row.between[0], "maximum": row.between[1]}
     if row.charset is not None:
         said["pattern"] = f"^{row.charset}$"
     if row.required and row.type is str and not row.blank:

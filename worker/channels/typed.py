@@ -204,6 +204,16 @@ def object_of(data: str | bytes | Mapping[str, Any]) -> Mapping[str, Any]:
     return body
 
 
+def text_in(body: Mapping[str, Any], name: str) -> str:
+    """The text under a name, empty where there is none; CheckFailed names what stands there else."""
+    value = body.get(name)
+    if value is None:
+        return ""
+    if not isinstance(value, str):
+        raise CheckFailed([Problem(name, "is not a text", 'write it in quotes, several as "a|b"')])
+    return value
+
+
 def validated(made: type[T], fields: Mapping[str, Any], root: str) -> T:
     """A typed message or object; CheckFailed names every field that does not fit, below `root`, and shows no value."""
     try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from io import TextIOWrapper
 
 EXIT_FAILED = 1
 EXIT_CONFIGURATION = 2
@@ -14,6 +15,8 @@ def main() -> None:
     from worker.domain.errors import ConfigurationError, WorkerError
     from worker.language import said
 
+    if isinstance(sys.stdout, TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")  # a GBK terminal has not every character of a message
     try:
         with naming_the_extra():
             from worker.cli.commands import app

@@ -60,13 +60,13 @@ def show(
 
     found = stored_accounts(name)
     if as_json:
-        typer.echo(json.dumps(plain(found), ensure_ascii=False))
+        say(json.dumps(plain(found), ensure_ascii=False))
         return
     for one in found:
         state = "  disabled" if one.table.get("disabled") else ""
         say(f"{one.name}  {one.table.get('channel', '-')}  changed {clock(one.changed_at)}{state}")
         if name is not None:
-            typer.echo(json.dumps(one.table, ensure_ascii=False, indent=2))
+            say(json.dumps(one.table, ensure_ascii=False, indent=2))
     if not found:
         say("no account is kept in the outbox; `worker accounts add` or `import` puts one there")
 

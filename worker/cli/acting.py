@@ -31,7 +31,8 @@ from worker.outbox.control.replays import lock_chains
 from worker.outbox.lanes.processes import alive
 from worker.producer import resend
 from worker.producer.enqueue import enqueue, upload
-from worker.producer.update_card import update_card
+from worker.producer.recall import recall_message
+from worker.producer.update_card import update_card, update_card_by_code
 from worker.reporting.report import get_job, wait_for
 
 Ask = Callable[[str], bool]
@@ -109,12 +110,33 @@ def update_card_of(job: str, body: str | None, to: Sequence[str], *, why: str, p
     accounts, document = accounts_of(load_settings()), _document(body)
     with outbox() as connection:
         update, named = channel(get_job(connection, job).channel).parsed(document)
-    if "response_code" in document:
-        raise WorkerError("the worker knows the card's response_codes: leave response_code out")
     with _acting("update_card", {"ids": [job]}, person, why) as running:
         made = running.database.run(
             lambda connection: update_card(connection, job, update, list(to) or named or None, accounts=accounts)
         )
+        running.counts["jobs"] = 1
+    return made.id
+
+
+def update_card_by_code_of(name: str, body: str | None, to: Sequence[str], *, why: str, person: str | None) -> str:
+    """Enqueues the update of a card that another program sent, out of a whole body; the job's id."""
+    accounts = accounts_of(load_settings())
+    update, named = channel(accounts.get(name).channel).parsed(_document(body))
+    with _acting("update_card", {"account": name}, person, why) as running:
+        made = running.database.run(
+            lambda connection: update_card_by_code(
+                connection, name, None, update, list(to) or named or None, accounts=accounts
+            )
+        )
+        running.counts["jobs"] = 1
+    return made.id
+
+
+def recall_of_others(name: str, msgid: str, *, why: str, person: str | None) -> str:
+    """Enqueues the recall of a message that another program sent; the job's id."""
+    accounts = accounts_of(load_settings())
+    with _acting("recall", {"account": name}, person, why) as running:
+        made = running.database.run(lambda connection: recall_message(connection, name, msgid, accounts=accounts))
         running.counts["jobs"] = 1
     return made.id
 

@@ -34,7 +34,10 @@ app = Commands()
 
 
 _BODY = Annotated[str | None, typer.Argument(metavar="[JSON]", help="As the vendor's page shows it; - or none: stdin.")]
-_TO = Annotated[list[str] | None, typer.Option(help="A recipient, again for each; by default those in the JSON.")]
+_TO = Annotated[
+    list[str] | None,
+    typer.Option(help="A recipient, again for each; by default those in the JSON, or a robot's own chat."),
+]
 
 
 @app.command()
@@ -65,8 +68,8 @@ def send(
     """Enqueues one message, from options, JSON or stdin; prints the job's id, or with --wait what became of it."""
     from worker.cli import acting
 
-    if text is not None and (body is not None or not to):
-        raise typer.BadParameter(said("--text goes with --to, and without JSON"))
+    if text is not None and body is not None:
+        raise typer.BadParameter(said("--text goes without JSON"))
     given: dict[str, Any] = {"priority": priority, "due_at": due_at, "expires_at": expires_at, "dedupe_key": dedupe_key}
     given |= {"order_key": order_key, "tags": tags, "tenant": tenant}
     given |= {"on_unknown": on_unknown, "quiet_hours": quiet_hours}
@@ -95,9 +98,12 @@ def upload(
 
 @app.command("update-card")
 def update_card(
-    job: Annotated[str, typer.Argument(help="The job that sent the card.")],
+    job: Annotated[str | None, typer.Argument(help="The job that sent the card; not with --account.")] = None,
     body: _BODY = None,
     to: _TO = None,
+    account: Annotated[
+        str | None, typer.Option(help="The account of a card that the JSON names by its response_code.")
+    ] = None,
     why: Why = "",
     person: Person = None,
     as_json: Json = False,
@@ -105,7 +111,14 @@ def update_card(
     """Enqueues the update of a job's card, such as '{"button": {"replace_name": "done"}}'; prints the new job's id."""
     from worker.cli import acting
 
-    made = acting.update_card_of(job, body, to or [], why=why, person=person)
+    if account is not None:
+        if body is not None:
+            raise typer.BadParameter(said("--account goes without a job"))
+        made = acting.update_card_by_code_of(account, job, to or [], why=why, person=person)
+    elif job is None:
+        raise typer.BadParameter(said("name the job that sent the card, or --account"))
+    else:
+        made = acting.update_card_of(job, body, to or [], why=why, person=person)
     tell_value({"job": made}, made, as_json=as_json)
 
 
@@ -194,11 +207,24 @@ def cancel(
 @app.command()
 @with_filter(*OF_CALLS)
 def recall(
-    given: dict[str, Any], why: Why = "", person: Person = None, yes: Yes = False, as_json: Json = False
+    given: dict[str, Any],
+    foreign: Annotated[
+        str | None, typer.Option(metavar="MSGID", help="A message that another program sent; with --account alone.")
+    ] = None,
+    why: Why = "",
+    person: Person = None,
+    yes: Yes = False,
+    as_json: Json = False,
 ) -> None:
     """Takes back what jobs have sent, and sends nothing more of them; prints the ids of the recalls."""
-    from worker.cli import control
+    from worker.cli import acting, control
 
+    if foreign is not None:
+        if given.keys() != {"account"}:
+            raise typer.BadParameter(said("--foreign goes with --account alone"))
+        made = acting.recall_of_others(given["account"], foreign, why=why, person=person)
+        tell_value({"job": made}, made, as_json=as_json)
+        return
     wanted = job_filter(given)
     done = control.recall(say, note, confirm, wanted, why=why, person=person, yes=yes, as_json=as_json)
     raise typer.Exit(0 if done else 1)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import json
+import sys
 from collections.abc import Callable, Mapping
 from datetime import datetime
 from functools import partial, wraps
@@ -98,12 +99,21 @@ def job_filter(given: Mapping[str, Any]) -> Any:
 
 def tell_value(value: Any, told: str, *, as_json: bool) -> None:
     """Prints a value as JSON, or what is said of it."""
-    typer.echo(json.dumps(value, ensure_ascii=False) if as_json else said(told))
+    say(json.dumps(value, ensure_ascii=False) if as_json else told)
 
 
 def say(line: str) -> None:
     """Prints a line of the result in the language of the person; a line of JSON, which is for programs, as it is."""
-    typer.echo(line if line.startswith(("{", "[")) else said(line))
+    typer.echo(_writable(line) if line.startswith(("{", "[")) else said(line))
+
+
+def _writable(text: str) -> str:
+    """JSON in characters that the output has: GBK and cp1252 have not all of a message's."""
+    try:
+        text.encode(sys.stdout.encoding or "utf-8")
+    except UnicodeEncodeError:
+        return json.dumps(json.loads(text))
+    return text
 
 
 def note(line: str) -> None:

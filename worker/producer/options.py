@@ -12,7 +12,7 @@ from typing import Any, Concatenate, Literal, ParamSpec, Self, TypedDict, TypeVa
 from sqlalchemy import Connection
 
 from worker.config.accounts import AccountSource
-from worker.domain.errors import Problem
+from worker.domain.errors import Problem, aware_problems
 from worker.domain.job import Priority
 from worker.domain.pacing.quiet import FORM, LONGEST, quiet_hours
 from worker.domain.pacing.tenant import NAME_CHARACTERS, OTHERS
@@ -174,6 +174,7 @@ def _instant_problems(name: str, value: Any) -> Iterator[Problem]:
     if isinstance(value, datetime):
         if value.utcoffset() is None:
             yield Problem(name, "has no time zone", "use an aware datetime, such as datetime.now(UTC) + timedelta(...)")
+        yield from aware_problems(name, value) if value.utcoffset() is not None else ()
         return
     if isinstance(value, bool) or not isinstance(value, timedelta | int | float):
         yield Problem(name, "is not a time", "use an aware datetime, a timedelta, or seconds from now")

@@ -30,7 +30,7 @@ from worker.producer.plan import Asked, Recipient, document_of, recipients_of
 def update_card_by_code(
     connection: Connection,
     account: str,
-    response_code: str,
+    response_code: str | None,
     update: Message,
     to: Recipient | None = None,
     *,
@@ -43,6 +43,7 @@ def update_card_by_code(
     the app that sent the card. The update is one call and spends the code. The vendor takes a code within 72 h of
     `issued_at` (an aware datetime); without that a late call is made and the vendor refuses it. A code that was used
     before, or may have been, is refused: CheckFailed when that is known already, otherwise the job ends `rejected`.
+    With None the code is that of the update, as `message_from_json` reads it out of a whole body.
     """
     found = (keywords.get("accounts") or current_accounts()).get(account)
     document = document_of(update)
@@ -50,6 +51,7 @@ def update_card_by_code(
     if problems:
         raise CheckFailed(problems, channel=found.channel)
     options = Options().given(keywords)
+    response_code = document.get("response_code") if response_code is None else response_code
     document["response_code"] = response_code
     if issued_at is not None:
         document["issued_at"] = issued_at.astimezone(UTC).isoformat()
@@ -61,6 +63,12 @@ def update_card_by_code(
 def _update_problems(document: Mapping[str, Any]) -> Iterator[Problem]:
     if document.get("type") != "card_update":
         yield Problem("update", "is not a card update", "use CardUpdate(...)")
+
+
+def _code_problems(document: Mapping[str, Any]) -> Iterator[Problem]:
+    if document.get("response_code") is not None:
+        remedy = "leave it out, or use update_card_by_code (worker update-card --account)"
+        yield Problem("response_code", "is of one card, and the update of a job takes the job's own", remedy)
 
 
 def require_replayable(
@@ -108,7 +116,8 @@ def update_card(
     """
     options = Options().given(keywords)
     document = document_of(update)
-    if problems := list(_update_problems(document)):
+    problems = [*_update_problems(document), *_code_problems(document)]
+    if problems:
         raise CheckFailed(problems)
     target, now = id_of(job_id), now_in(connection, keywords.get("clock", CLOCK))
     if any(end_soon(connection, job, now, SOON_US) for job in reached_by(connection, target)):

@@ -57,11 +57,14 @@ def recipients(
 
     At most `limit` of them (1000 by default), or all with None; for the next page give how many were read as `after`.
     While the job is open, recipients can move from one status to another between two pages. JobNotFound for no job,
-    CheckFailed for a status that there is not.
+    CheckFailed for a status that there is not, and for a number below 0.
     """
     if status not in {*RecipientStatus}:
         remedy = f"use RecipientStatus.REFUSED and its like, or one of {', '.join(RecipientStatus)}"
         raise CheckFailed([Problem("status", "is none", remedy)])
+    for name, value in (("after", after), ("limit", limit)):
+        if value is not None and (not isinstance(value, int) or value < 0):
+            raise CheckFailed([Problem(name, "is no count", "use a whole number from 0")])
     job = row_of(connection, id_of(job_id))
     parts = reading.part_ids(connection, job["id"])
     if _tally(connection, job, parts) is None:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import json
+import os
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -97,7 +100,12 @@ def test_who_waits_where_no_worker_is_alive_hears_so(run: Run, capsys: pytest.Ca
         (("send", "hr", "-"), 1, "say what: the vendor's JSON"),
         (("send", "hr", "{"), 1, "the body is no JSON"),
         (("send", "hr", "[]"), 1, "the body is no JSON object"),
-        (("send", "hr", "--text", "x"), 2, "--text goes with --to"),
+        (("send", "hr", "--text", "x"), 1, "nobody is asked for"),
+        (("send", "hr", BODY, "--text", "x"), 2, "--text goes without JSON"),
+        (("update-card", "{}", "{}", "--account", "hr"), 2, "--account goes without a job"),
+        (("update-card",), 2, "name the job that sent the card"),
+        (("recall", "--foreign", "m1"), 2, "--foreign goes with --account alone"),
+        (("recall", "--foreign", "m1", "--account", "hr", "--tag", "x"), 2, "--foreign goes with --account alone"),
         (("send", "no", "--text", "x", "--to", "a"), 2, "account 'no' does not exist"),
         (("send", "hr", "--text", "x" * 3_000, "--to", "a"), 1, "content"),
         (("send", "hr", "--text", "x", "--to", "a", "--quiet-hours", "at night"), 1, "quiet_hours"),
@@ -153,3 +161,50 @@ def test_an_export_goes_through_all_pages(
     assert list(reversed(ids)) == [job["id"] for job in jobs(run, capsys)]
     assert [ids[4], ids[2], ids[0]] == [job["id"] for job in jobs(run, capsys, "--recipient", "U0")]
     assert [] == jobs(run, capsys, "--state", "rejected")
+
+
+def test_a_robot_posts_to_its_own_chat(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
+    """Its text names no recipient, for there is only one place."""
+    with Path(os.environ["WORKER_CONFIG"]).open("a", encoding="utf-8") as config:
+        config.write('[accounts.robot]\nchannel = "wecom_webhook"\nedition = "robot"\nsecret = { env = "ROBOT" }\n')
+
+    assert 0 == run("send", "robot", "--text", "hi")
+
+    [job] = jobs(run, capsys)
+    assert ("wecom_webhook", "robot") == (job["channel"], job["account"])
+
+
+def test_what_another_program_sent_is_updated_and_recalled(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
+    """A whole body of the vendor's page names the card by its response_code, and a msgid names a message."""
+    body = json.dumps({"userids": ["anna"], "agentid": 1, "response_code": "C1", "button": {"replace_name": "done"}})
+    assert 0 == run("update-card", body, "--account", "hr")
+    assert 0 == run("recall", "--foreign", "M1", "--account", "hr")
+
+    capsys.readouterr()
+    assert ["recall", "update_card"] == [job["kind"] for job in jobs(run, capsys)]
+
+
+def test_the_update_of_a_job_takes_no_code(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
+    """The job's own are used, and one that a body names is refused instead of dropped."""
+    assert 0 == run("send", "hr", json.dumps(CARD))
+    card = capsys.readouterr().out.strip()
+
+    assert 1 == run("update-card", card, '{"response_code": "C1", "button": {"replace_name": "x"}}')
+    assert "response_code" in capsys.readouterr().err
+
+
+def test_json_is_written_on_every_output(
+    run: Run, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A terminal of GBK or cp1252 has not every character of a tag: JSON escapes them, and a list shows a mark."""
+    assert 0 == run("send", "hr", "--text", "x", "--to", "anna", "--tag", "été 🎉 工资")
+    job = capsys.readouterr().out.strip()
+
+    for encoding in ("gbk", "cp1252", "ascii"):
+        with io.TextIOWrapper(io.BytesIO(), encoding=encoding) as output:
+            monkeypatch.setattr(sys, "stdout", output)
+            statuses = [run("jobs", "--json"), run("show", job, "--json"), run("show", job)]
+            output.flush()
+            told = output.buffer.getvalue().decode(encoding)  # type: ignore[attr-defined]  # of the bytes below it
+        assert [0, 0, 0] == statuses
+        assert ["été 🎉 工资"] == json.loads(told.splitlines()[0])["jobs"][0]["tags"]

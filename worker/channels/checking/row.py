@@ -54,7 +54,7 @@ class FieldRule:
     """Suggested characters: the client shortens what is longer, so it only warns."""
     allowed: tuple[int, ...] | tuple[str, ...] | None = None
     between: tuple[float, float] | None = None
-    """The least value, and the value it must stay below."""
+    """The least value and the greatest."""
     charset: str | None = None
     unique: bool = False
     """No two entries of the list have the same value."""

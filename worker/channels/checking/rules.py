@@ -150,9 +150,9 @@ def _value_problems(row: FieldRule, path: str, parent: Mapping[str, Any], value:
     if row.allowed is not None and value not in row.allowed:
         allowed = ", ".join(map(str, row.allowed))
         yield Problem(path, f"has no such value{_beyond(row)}", f"use one of {allowed}")
-    if row.between is not None and not row.between[0] <= value < row.between[1]:
-        lowest, end = row.between
-        yield Problem(path, f"is out of range{_beyond(row)}", f"use {lowest} to less than {end}")
+    if row.between is not None and not row.between[0] <= value <= row.between[1]:
+        lowest, highest = row.between
+        yield Problem(path, f"is out of range{_beyond(row)}", f"use {lowest} to {highest}")
     if row.among is not None and value not in _siblings(parent, row.among):
         yield Problem(path, f"is in none of the entries{_beyond(row)}", f"use a value of {row.among}")
 

@@ -47,7 +47,7 @@ IMAGE_TEXT_AREA = (
 )
 CARD_IMAGE = (
     R("card_image.url", required=True, code=42044),
-    R("card_image.aspect_ratio", float, between=(1.3, 2.25), note="the page allows 1.3 to less than 2.25"),
+    R("card_image.aspect_ratio", float, between=(1.3, 2.25), note="the page allows 1.3 to 2.25"),
 )
 """The fields of `card_image`; whether the object has to be there differs."""
 NOTICE_ACTION = (

@@ -93,7 +93,7 @@ class CardImage(VendorObject):
     url: str
     """Required (42044)."""
     aspect_ratio: float | None = None
-    """Width by height: 1.3 (default) to less than 2.25."""
+    """Width by height: 1.3 (default) to 2.25."""
 
 
 class VerticalContent(VendorObject):

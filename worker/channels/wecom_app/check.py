@@ -14,7 +14,7 @@ from worker.channels.checking.job import MSGTYPE, Checks, body_problems, found_b
 from worker.channels.checking.paths import content_of, contents, file_places, misplaced
 from worker.channels.checking.row import FieldRule, Row
 from worker.channels.checking.targets import no_targets
-from worker.channels.wecom import upload
+from worker.channels.wecom import markdown, upload
 from worker.channels.wecom_app import card_fields, change_check as change, fields, targets
 from worker.channels.wecom_app.account import ability_problems, callback_problems, plugin_problems
 from worker.channels.wecom_app.card_fields import card_of, card_rows
@@ -97,6 +97,15 @@ def _option_problems(draft: Draft) -> Iterator[Problem]:
         yield Problem("duplicate_check_interval", "is no time the vendor looks back", f"use {least} to {most} seconds")
 
 
+def _agentid_problems(draft: Draft) -> Iterator[Problem]:
+    """The agentid of a body that was handed over whole."""
+    given = (draft.message.get("options") or draft.message).get("agentid")
+    own = draft.account.settings.get("agentid")
+    if given is not None and own is not None and str(given).strip() != str(own):
+        text = "is of another app than the account's (vendor code 301002)"
+        yield Problem("agentid", text, "enqueue it for that app's account, or leave it out")
+
+
 def _attached_problems(draft: Draft) -> Iterator[Problem]:
     """Files of a send: each fills an empty place of the body and is fit for its upload type."""
     files = draft.message.get("files")
@@ -127,13 +136,22 @@ def _new_card_problems(draft: Draft) -> Iterator[Problem]:
         yield from rules.problems("template_card", card, card_rows(draft.kind, card))
 
 
-_SEND = (_type_problems, _body_problems, _option_problems, ability_problems, _attached_problems, _protection_problems)
+_SEND = (
+    _type_problems,
+    _agentid_problems,
+    _body_problems,
+    _option_problems,
+    ability_problems,
+    _attached_problems,
+    _protection_problems,
+)
 CHECKS: Checks = {
     Kind.SEND: (*_SEND, plugin_problems, targets.send_problems),
     Kind.SEND_CHAT: (*_SEND, targets.chat_problems),
     Kind.RECALL: (no_targets,),
     Kind.UPLOAD: (partial(upload_problems, of_file=upload.file_problems), no_targets),
     Kind.UPDATE_CARD: (
+        _agentid_problems,
         change.form_problems,
         _new_card_problems,
         callback_problems,
@@ -161,6 +179,8 @@ def _content_cautions(draft: Draft) -> Iterator[str]:
     msgtype = draft.message["type"]
     for content in contents(draft.message):
         yield from rules.cautions(msgtype, content, _rows(draft, content))
+        for sentence in markdown.cautions(msgtype, content["content"]) if msgtype == "markdown" else ():
+            yield f"markdown.content: {sentence}"
     for i, article in enumerate(draft.message["body"]["news"]["articles"] if msgtype == "news" else ()):
         if article.get("appid") and article.get("url"):
             yield f"{msgtype}.articles[{i}].url: the vendor ignores it beside appid"

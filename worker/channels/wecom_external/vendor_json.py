@@ -12,7 +12,7 @@ from typing import Any
 
 from worker.channels.checking.foreign import without_foreign
 from worker.channels.schema import Schema, body, headed, inlined, limit
-from worker.channels.typed import object_of, validated
+from worker.channels.typed import object_of, text_in, validated
 from worker.channels.wecom_external import fields
 from worker.channels.wecom_external.fields import FOREIGN, OURS
 from worker.channels.wecom_external.messages import ATTACHMENTS, Attachment, Campaign, Raw
@@ -51,11 +51,13 @@ def recipients_from_json(data: str | bytes | Mapping[str, Any]) -> Recipients:
     A sender alone means all customers of that member, or the groups that the member will choose.
     """
     body = object_of(data)
-    sender, groups = body.get("sender"), body.get("chat_type") == "group"
-    given = body.get("chat_id_list" if groups else "external_userid")
-    ids = [str(one) for one in given] if isinstance(given, list) else []
+    sender, groups = text_in(body, "sender"), body.get("chat_type") == "group"
+    field = "chat_id_list" if groups else "external_userid"
+    ids = body.get(field) or []
+    if not isinstance(ids, list):
+        raise CheckFailed([Problem(field, "is not a list", 'write ids as ["wm1", "wm2"]')])
     if sender:
-        named = {str(sender): ids or Everyone()}
+        named = {sender: ids or Everyone()}
         return CustomerGroups(named) if groups else Customers(named)
     return Customers(ids) if ids else Everyone()
 

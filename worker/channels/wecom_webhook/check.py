@@ -11,13 +11,14 @@ from collections.abc import Iterator, Mapping
 from functools import partial
 
 from worker.channels.checking import rules
+from worker.channels.checking.blocks import without_code
 from worker.channels.checking.job import MSGTYPE, Checks, body_problems, found_by, no_object, upload_problems
 from worker.channels.checking.paths import content_of, contents, file_places, misplaced
 from worker.channels.checking.targets import no_targets
 from worker.channels.wecom import upload
+from worker.channels.wecom.markdown import cautions
 from worker.channels.wecom_webhook import fields, targets
 from worker.channels.wecom_webhook.account import edition
-from worker.channels.wecom_webhook.blocks import blocks, without_code
 from worker.channels.wecom_webhook.fields import body_rows, texts
 from worker.domain.content.message import INLINE
 from worker.domain.errors import Problem
@@ -124,8 +125,7 @@ CHECKS: Checks = {
 """The checks of each kind of job."""
 
 _IN_CODE = re.compile(r"<@|<font\b", re.IGNORECASE)
-_PICTURE = re.compile(r"!\[[^\[\]\n]*\]\([^()\n]*\)")
-_LIST = re.compile(r"^ *(?:[-+*]|[0-9]+\.) ", re.MULTILINE)
+_ALL = re.compile(r"<@all>", re.IGNORECASE)
 
 
 def warnings(draft: Draft) -> list[str]:
@@ -140,6 +140,9 @@ def _content_cautions(draft: Draft) -> Iterator[str]:
     for content in contents(draft.message):
         rows = body_rows(edition(draft.account), msgtype, content)
         yield from rules.cautions(msgtype, content, rows)
+        for path, article, name in rules.places(msgtype, content, "articles[].url"):
+            if msgtype == "news" and "://" not in str(article.get(name)):
+                yield f"{path}: has no scheme; begin it with https:// to be sure that it opens"
         if msgtype == "template_card" and not rows:
             yield "template_card.card_type: not published for message push; whether it is taken, the vendor will say"
         if content.get("emphasis_content") and content.get("quote_area"):
@@ -147,16 +150,15 @@ def _content_cautions(draft: Draft) -> Iterator[str]:
 
 
 def _markdown_cautions(draft: Draft) -> Iterator[str]:
-    """Markup that only the other markdown type has, and this one shows as it is typed."""
+    """Markup that this type does not have, and shows as it is typed."""
     msgtype = draft.message["type"]
     for text in texts(draft.message):
         if msgtype == "markdown_v2" and without_code(text) != text and _IN_CODE.search(text):
             yield "markdown_v2.content: holds <@ or <font in code, shown as typed"
-        if msgtype != "markdown":
-            continue
-        prose = without_code(text)
-        if any(block.whole for block in blocks(text)) or _PICTURE.search(prose) or _LIST.search(prose):
-            yield "markdown.content: holds a table, code block, list or picture, shown as typed; markdown_v2 has them"
+        if msgtype == "markdown" and _ALL.search(without_code(text)):
+            yield 'markdown.content: <@all> is no member, and mentions nobody; mentioned_list=["@all"] of a text does'
+        for sentence in cautions(msgtype, text):
+            yield f"{msgtype}.content: {sentence}"
 
 
 def _action_cautions(draft: Draft) -> Iterator[str]:
@@ -173,6 +175,8 @@ def _place_cautions(draft: Draft) -> Iterator[str]:
     asked, msgtype = draft.recipients, draft.message["type"]
     if msgtype == "text" and asked.everyone and asked.audience == "groups":
         yield "chatid: by the wording of the vendor's page a text to all groups may reach blackboards too"
+    if msgtype in fields.GROUPS_ALONE and asked.audience == "all":
+        yield f"chatid: with {msgtype} @all reaches groups alone, and no blackboard"
     content = content_of(draft.message) or {}
     mentions = content.get("mentioned_list") or content.get("mentioned_mobile_list")
     boards = asked.audience in ("blackboards", "all") or "blackboard" in draft.chat_types.values()

@@ -64,7 +64,7 @@ _BOTH: Mapping[str, tuple[Row, ...]] = {
         R("articles", list, required=True, entries=(1, 8), code=45008),
         R("articles[].title", required=True, max_bytes=128, effect=CUT, missing=41016, prose=Prose.PLAIN),
         R("articles[].description", max_bytes=512, effect=CUT, prose=Prose.PLAIN),
-        R("articles[].url", required=True, link=True, missing=41010),
+        R("articles[].url", required=True, missing=41010),  # the page's own sample has no scheme
         R("articles[].picurl"),
     ),
     "file": (_media("media_id", "file"),),
@@ -166,10 +166,12 @@ AUDIENCES: Mapping[str, str] = {"groups": "@all_group", "blackboards": "@all_bla
 AUDIENCES_OF: Mapping[str, tuple[str, ...]] = {
     "text": ("groups", "all"),
     "markdown": ("groups", "blackboards", "all"),
-    **dict.fromkeys(("markdown_v2", "image", "news", "miniprogram", "file", "voice", "template_card"), ("groups",)),
+    **dict.fromkeys(("markdown_v2", "image", "news"), ("groups", "all")),
+    **dict.fromkeys(("miniprogram", "file", "voice", "template_card"), ("groups",)),
 }
-"""The audiences that a type may be broadcast to. With markdown_v2, image and news `@all` is said to reach groups only,
-so asking for all would leave the blackboards out in silence."""
+"""The audiences that a type may be broadcast to."""
+GROUPS_ALONE = ("markdown_v2", "image", "news")
+"""Types with which `@all` reaches groups only."""
 
 BLACKBOARD_TYPES = ("text", "markdown", "image")
 """Types that a blackboard takes by its id."""

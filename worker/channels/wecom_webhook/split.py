@@ -10,12 +10,11 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from typing import Any
 
-from worker.channels.checking import overflow as overflows, truncate
+from worker.channels.checking import blocks, overflow as overflows, truncate
 from worker.channels.checking.overflow import Fitted
 from worker.channels.checking.paths import SPLIT_FIELD, content_of, put
 from worker.channels.checking.plain import byte_size
 from worker.channels.checking.row import FieldRule, Prose, Row
-from worker.channels.wecom_webhook import blocks
 from worker.channels.wecom_webhook.account import edition
 from worker.channels.wecom_webhook.fields import SPLIT_TYPES, body_rows
 from worker.domain.account import Account

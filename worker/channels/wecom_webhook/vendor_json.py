@@ -15,7 +15,7 @@ from typing import Any
 
 from worker.channels.checking.foreign import without_foreign
 from worker.channels.schema import Schema, body, chosen, inlined, limit
-from worker.channels.typed import Raw, object_of, refuse_strangers, validated
+from worker.channels.typed import Raw, object_of, refuse_strangers, text_in, validated
 from worker.channels.wecom.cards import Card
 from worker.channels.wecom_webhook import fields
 from worker.channels.wecom_webhook.fields import AUDIENCES, FOREIGN, OURS
@@ -62,16 +62,21 @@ def message_to_json(message: Message) -> dict[str, Any]:
     return {**(document.get("body") or {}), "msgtype": document["type"]}
 
 
-def recipients_from_json(data: str | bytes | Mapping[str, Any]) -> Recipients:
+def recipients_from_json(
+    data: str | bytes | Mapping[str, Any], *, without_chatid: Recipients | None = None
+) -> Recipients:
     """The recipients of a body as the vendor's pages show it.
 
-    A body without a chatid names none: say `Everyone("groups")` if all groups are meant.
+    A body without a chatid names none, and the vendor would post it to all groups: `without_chatid=Everyone("groups")`
+    says that this is meant, `without_chatid=Chats(...)` names others.
     """
-    chatid = object_of(data).get("chatid")
+    chatid = text_in(object_of(data), "chatid")
+    if not chatid and without_chatid is not None:
+        return without_chatid
     words = {word: audience for audience, word in AUDIENCES.items()}
     if chatid in words:
         return Everyone(words[chatid])
-    named = [one.strip() for one in str(chatid or "").split("|") if one.strip()]
+    named = [one.strip() for one in chatid.split("|") if one.strip()]
     return Recipients(chats=tuple(dict.fromkeys(named)))
 
 

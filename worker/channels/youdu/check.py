@@ -87,19 +87,6 @@ def _system_problems(draft: Draft) -> Iterator[Problem]:
             yield Problem(f"sysMsg.msg[{n}]", "is not exactly one of text and link", "give one entry for each")
 
 
-def _mail_problems(draft: Draft) -> Iterator[Problem]:
-    """What the vendor ignores in a mail: an address beside an account, and the fields of the other action."""
-    mail = _inside(draft, "mail")
-    if mail.get("fromUser") and mail.get("fromEmail"):
-        yield Problem("mail.fromEmail", "is ignored beside fromUser", "give one of the two")
-    given = mail.get("action")
-    for action, names in fields.MAIL_OF.items():
-        if given in list(fields.MAIL_OF) and given != action:
-            for name in names:
-                if mail.get(name) is not None:
-                    yield Problem(f"mail.{name}", f"belongs to action {action}", f"leave it out, or use {action}")
-
-
 def _inside(draft: Draft, msgtype: str) -> Mapping[str, Any]:
     """The object of a type; empty where the message is of another, or has none."""
     return (content_of(draft.message) if draft.message.get("type") == msgtype else None) or {}
@@ -169,7 +156,7 @@ def _file_problems(account: Account, path: str, file: Mapping[str, Any]) -> Iter
 
 _MESSAGE = (_role_problems, _body_problems, targets.problems)
 CHECKS: Checks = {
-    SEND: (_type_problems, *_MESSAGE, _system_problems, _mail_problems, _login_problems, _attached_problems),
+    SEND: (_type_problems, *_MESSAGE, _system_problems, _login_problems, _attached_problems),
     POP_WINDOW: _MESSAGE,
     BADGE: _MESSAGE,
     UPLOAD: (_role_problems, _upload_problems, no_targets),
@@ -179,7 +166,7 @@ CHECKS: Checks = {
 
 def warnings(draft: Draft) -> list[str]:
     """A sentence for each thing worth a warning."""
-    return [*_row_cautions(draft), *_content(draft), *_twice(draft)] if draft.kind in SENDS else []
+    return [*_row_cautions(draft), *_content(draft), *_mail(draft), *_twice(draft)] if draft.kind in SENDS else []
 
 
 def _row_cautions(draft: Draft) -> Iterator[str]:
@@ -204,6 +191,20 @@ def _content(draft: Draft) -> Iterator[str]:
         for n, item in enumerate(body["exlink"]):
             if not item.get("media_id") and f"exlink.{n}.media_id" not in files:
                 yield f"exlink[{n}].media_id: is empty; the documentation requires a cover, the vendor's SDK sends none"
+
+
+def _mail(draft: Draft) -> Iterator[str]:
+    """What the vendor ignores in a mail, though its page's sample has it: an address, and fields of another action."""
+    mail = _inside(draft, "mail")
+    if mail.get("fromUser") and mail.get("fromEmail"):
+        yield "mail.fromEmail: ignored beside fromUser"
+    action = mail.get("action")
+    others = (
+        name for of, names in fields.MAIL_OF.items() if action in fields.MAIL_OF and of != action for name in names
+    )
+    for name in others:
+        if mail.get(name) is not None:
+            yield f"mail.{name}: ignored with action {action}"
 
 
 def _twice(draft: Draft) -> Iterator[str]:

@@ -28,9 +28,9 @@ TITLE = 64
 DIGEST = 120
 ITEMS = (1, 5)
 NO_YES = (0, 1)
-LATEST_S = 10**11
+LATEST_S = 10**11 - 1
 """A time in seconds from here on (the year 5138) is taken for milliseconds by mistake."""
-MANY = 2**31
+MANY = 2**31 - 1
 NOT_ALLOWED = "the vendor allows no more"
 
 

@@ -6,6 +6,7 @@ units of UTF-16, and knows no relation between fields: `check` at enqueue knows 
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping
 from functools import cache
 from typing import Any
@@ -17,7 +18,7 @@ from worker.channels.youdu import fields
 from worker.channels.youdu.fields import OURS, foreign
 from worker.channels.youdu.messages import ARTICLES, SIMPLE, Badge, ItemsMessage, PopWindow, SysMsg
 from worker.domain.content.message import Message
-from worker.domain.content.recipient import Emails, Everyone, Recipients, To
+from worker.domain.content.recipient import Everyone, Recipients, listed
 from worker.domain.errors import CheckFailed, Problem
 
 PLAIN: Mapping[str, type[PlainMessage]] = {**{one.msgtype: one for one in SIMPLE}, SysMsg.msgtype: SysMsg}
@@ -63,9 +64,11 @@ def recipients_from_json(data: str | bytes | Mapping[str, Any]) -> Recipients:
     body = object_of(data)
     if body.get("toDept") == "0" or "toAll" in body:
         return Everyone()
-    if body.get("toEmail") and not body.get("toUser"):
-        return Emails(body["toEmail"])
-    return To(body.get("account") or body.get("toUser"), body.get("toDept"))
+    users = listed(body.get("account"), "account") or listed(body.get("toUser"), "toUser")
+    emails = listed(body.get("toEmail"), "toEmail")
+    if users and emails:
+        warnings.warn("toEmail: ignored beside toUser, and left out", stacklevel=2)
+    return Recipients(users, listed(body.get("toDept"), "toDept"), emails=() if users else emails)
 
 
 _PEOPLE: Schema = {

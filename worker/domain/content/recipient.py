@@ -5,6 +5,9 @@ from __future__ import annotations
 import unicodedata
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from numbers import Integral
+
+from worker.domain.errors import CheckFailed, Problem
 
 LISTS: Mapping[str, str] = {
     "user": "users",
@@ -33,16 +36,34 @@ def same_person(recipient: str) -> str:
     return unicodedata.normalize("NFKC", recipient).strip().casefold()
 
 
-def _listed(value: str | Iterable[str | int] | None) -> tuple[str, ...]:
-    """A list, or the vendor's `"a | b"`, as trimmed entries without repeats (case does not count)."""
-    if value is None:
-        return ()
-    entries = value.split("|") if isinstance(value, str) else map(str, value)
+def listed(value: str | Iterable[str | int] | None, field: str) -> tuple[str, ...]:
+    """A list, or the vendor's `"a | b"`, as trimmed entries without repeats (case does not count).
+
+    CheckFailed names `field` where it is something else.
+    """
     unique: dict[str, str] = {}
-    for entry in entries:
+    for entry in _entries(value, field, (str, Integral)):
         if trimmed := entry.strip():
             unique.setdefault(trimmed.lower(), trimmed)
     return tuple(unique.values())
+
+
+def _entries(value: object, field: str, kinds: tuple[type, ...]) -> Iterable[str]:
+    """The entries of a list of these kinds, or of the vendor's `"a | b"`; none for None."""
+    if value is None:
+        return ()
+    if isinstance(value, str):
+        return value.split("|")
+    if isinstance(value, bytes | Mapping) or not isinstance(value, Iterable):
+        raise CheckFailed(
+            [Problem(field, "is neither a text nor a list of them", 'write it as "a", "a|b" or ["a", "b"]')]
+        )
+    entries = list(value)
+    wrong = [n for n, one in enumerate(entries) if not isinstance(one, kinds) or isinstance(one, bool)]
+    if wrong:
+        text = f"{len(wrong)} entries are no ids, the first at place {wrong[0]}"
+        raise CheckFailed([Problem(field, text, 'write each id as a text, such as "2"')])
+    return map(str, entries)
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +152,7 @@ def To(
     tags: str | Iterable[str | int] | None = None,
 ) -> Recipients:
     """Recipients out of lists or the vendor's `"a | b"`; repeats are dropped without regard to case."""
-    return Recipients(_listed(users), _listed(parties), _listed(tags))
+    return Recipients(listed(users, "users"), listed(parties, "parties"), listed(tags, "tags"))
 
 
 def Everyone(audience: str = "") -> Recipients:
@@ -144,12 +165,12 @@ def Everyone(audience: str = "") -> Recipients:
 
 def AppChat(*chatids: str) -> Recipients:
     """Group chats made by the account's own app; one call each, without a msgid: such a send cannot be recalled."""
-    return Recipients(chats=tuple(dict.fromkeys(chatids)))
+    return Recipients(chats=tuple(dict.fromkeys(_entries(chatids, "chatid", (str,)))))
 
 
 def Chats(*ids: str) -> Recipients:
     """Chats of a message push webhook, one call each: ids of groups, single chats and blackboards, or userids."""
-    return Recipients(chats=tuple(dict.fromkeys(ids)))
+    return Recipients(chats=tuple(dict.fromkeys(_entries(ids, "chatid", (str,)))))
 
 
 def Customers(named: Mapping[str, str | Iterable[str] | Recipients] | str | Iterable[str]) -> Recipients:
@@ -159,8 +180,8 @@ def Customers(named: Mapping[str, str | Iterable[str] | Recipients] | str | Iter
     are given to the member who talked last with each customer. A sender with an empty list is left out.
     """
     if not isinstance(named, Mapping):
-        return Recipients(customers=_exactly(named))
-    return _sent_by(named, "customers")
+        return Recipients(customers=_exactly(named, "external_userid"))
+    return _sent_by(named, "customers", "external_userid")
 
 
 def CustomerGroups(named: Mapping[str, str | Iterable[str] | Recipients]) -> Recipients:
@@ -168,24 +189,31 @@ def CustomerGroups(named: Mapping[str, str | Iterable[str] | Recipients]) -> Rec
 
     `{"zhangsan": Everyone()}`: groups the member chooses from all of theirs, for accounts that allow broadcasts.
     """
-    return _sent_by(named, "chats", "groups")
+    if not isinstance(named, Mapping):
+        raise CheckFailed([Problem("sender", "is not given", 'use CustomerGroups({"zhangsan": ["wr1"]})')])
+    return _sent_by(named, "chats", "chat_id_list", "groups")
 
 
-def _sent_by(named: Mapping[str, str | Iterable[str] | Recipients], name: str, audience: str = "") -> Recipients:
+def _sent_by(
+    named: Mapping[str, str | Iterable[str] | Recipients], name: str, field: str, audience: str = ""
+) -> Recipients:
     """Recipients by sender. An empty tuple means all of a sender's, so a sender with an empty list is left out."""
+    named = dict(zip(_entries(list(named), "sender", (str,)), named.values(), strict=True))
     everyone = any(isinstance(ids, Recipients) for ids in named.values())
-    listed = ((sender, () if isinstance(ids, Recipients) else _exactly(ids), ids) for sender, ids in named.items())
+    listed = (
+        (sender, () if isinstance(ids, Recipients) else _exactly(ids, field), ids) for sender, ids in named.items()
+    )
     by_sender = tuple((sender, exact) for sender, exact, ids in listed if exact or isinstance(ids, Recipients))
     lists = {name: tuple(dict.fromkeys(one for _, exact in by_sender for one in exact))}
     return Recipients(**lists, everyone=everyone, audience=audience, by_sender=by_sender)
 
 
-def _exactly(value: str | Iterable[str]) -> tuple[str, ...]:
+def _exactly(value: str | Iterable[str], field: str) -> tuple[str, ...]:
     """A list, or `"a | b"`, as trimmed entries without repeats; the vendor's ids are compared exactly."""
-    entries = value.split("|") if isinstance(value, str) else value
+    entries = _entries(value, field, (str,))
     return tuple(dict.fromkeys(trimmed for entry in entries if (trimmed := entry.strip())))
 
 
 def Emails(addresses: str | Iterable[str]) -> Recipients:
     """Mail addresses, as a list or the vendor's `"a | b"`."""
-    return Recipients(emails=_listed(addresses))
+    return Recipients(emails=listed(addresses, "emails"))

@@ -76,8 +76,8 @@ def micros(seconds: float) -> int:
 
 
 def instant(micros: int) -> datetime:
-    """Microseconds since 1970 as a datetime in UTC."""
-    return _EPOCH + timedelta(microseconds=micros)
+    """Microseconds since 1970 as a datetime in UTC; the nearest that every time zone has, where there is no such."""
+    return _EPOCH + timedelta(microseconds=min(max(micros, _FIRST), _LAST))
 
 
 def micros_of(at: datetime) -> int:
@@ -85,6 +85,9 @@ def micros_of(at: datetime) -> int:
     # Not timestamp(): a float has no microseconds left after 2106.
     return (at - _EPOCH) // timedelta(microseconds=1)
 
+
+_FIRST = micros_of(datetime(1, 1, 2, tzinfo=UTC))
+_LAST = micros_of(datetime(9999, 12, 30, tzinfo=UTC))
 
 _BOOT_CLOCK = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
 

@@ -67,7 +67,7 @@ class CodeSettings(SettingsGroup):
     is_checked: int = 40058
     """(unconfirmed) A choice of a vote without is_checked, which is required; no page names a code."""
     aspect_ratio: int = 40058
-    """(unconfirmed) A card's picture outside 1.3 to less than 2.25."""
+    """(unconfirmed) A card's picture outside 1.3 to 2.25."""
     submit_text: int = 42049
     """(unconfirmed) A submit button without text: required, yet the page names a default."""
     undefined_field: int = 0

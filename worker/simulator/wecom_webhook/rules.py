@@ -94,7 +94,7 @@ MARKDOWN = TextRule("content", missing=44004, limit=4096, over=40058)
 ARTICLE = Table(
     TextRule("title", missing=41016, limit=128, over=CUT),
     TextRule("description", limit=512, over=CUT),
-    TextRule("url", missing=41010, scheme=True),
+    TextRule("url", missing=41010),
     TextRule("picurl"),
 )
 COVER = Table(

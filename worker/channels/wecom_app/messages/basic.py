@@ -14,6 +14,8 @@ import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from pydantic import PrivateAttr
+
 from worker.channels import typed
 from worker.channels.typed import NO_FILE, Attached, PlainMessage, VendorMessage, VendorObject
 
@@ -31,7 +33,18 @@ def escape_ids(text: str) -> str:
     return ID_PATTERN.sub("$\u200b", text)
 
 
-class DuplicateChecked(VendorMessage):
+class OfApp(VendorMessage):
+    """Base of the messages in whose body the vendor's page has an agentid."""
+
+    _agentid: Any = PrivateAttr(default=None)
+    """The agentid of a body that was handed over whole, which has to be the account's."""
+
+    def agentid(self) -> dict[str, Any]:
+        """That agentid for the stored message; empty where there was none."""
+        return {} if self._agentid is None else {"agentid": self._agentid}
+
+
+class DuplicateChecked(OfApp):
     """Base of the messages whose repeat is made safe by the vendor's duplicate check."""
 
     OPTIONS: ClassVar[tuple[str, ...]] = ("duplicate_check", "duplicate_check_interval")
@@ -43,7 +56,7 @@ class DuplicateChecked(VendorMessage):
 
     def document(self) -> dict[str, Any]:
         """See `Message.document`; the options of a send are the worker's own, and never part of the vendor's body."""
-        options: dict[str, Any] = {"duplicate_check": self.duplicate_check}
+        options: dict[str, Any] = {"duplicate_check": self.duplicate_check, **self.agentid()}
         if self.duplicate_check_interval != 14400:
             options["duplicate_check_interval"] = self.duplicate_check_interval
         return {**super().document(), "options": options}

@@ -25,6 +25,7 @@ from worker.channels.wecom.cards import (
     Source,
     VerticalContent,
 )
+from worker.channels.wecom_app.messages.basic import OfApp
 
 
 class ActionItem(VendorObject):
@@ -122,7 +123,7 @@ class SubmitButton(VendorObject):
     """Required, at most 1024 bytes (42046); comes back as EventKey."""
 
 
-class AppCard(Card):
+class AppCard(OfApp, Card):
     """Base of an application's cards."""
 
     ENVELOPE: ClassVar[tuple[str, ...]] = ("enable_id_trans",)
@@ -138,7 +139,7 @@ class AppCard(Card):
 
     def document(self) -> dict[str, Any]:
         """See `Message.document`."""
-        return {**super().document(), "options": {}}
+        return {**super().document(), "options": self.agentid()}
 
 
 class NoticeCard(AppCard, Notice):

@@ -12,6 +12,7 @@ from typing import Any
 from pydantic import InstanceOf
 
 from worker.channels.typed import VendorMessage
+from worker.channels.wecom_app.messages.basic import OfApp
 from worker.channels.wecom_app.messages.cards import AppCard
 
 
@@ -52,7 +53,7 @@ class ChangeChat(VendorMessage):
         return {"type": "chat_change", "body": self.model_dump(mode="json", exclude_none=True)}
 
 
-class CardUpdate(VendorMessage):
+class CardUpdate(OfApp):
     """The message of an update_card job (page 94888 更新模版卡片消息); one of the two forms.
 
     Targets are the job's recipients, at most 1000 users, 100 parties and 100 tags; none: everyone of the original. Only
@@ -66,10 +67,14 @@ class CardUpdate(VendorMessage):
     original's task_id stays, so one given here is left out."""
     enable_id_trans: int | None = None
     """Form B: 1 translates `$userName=USERID$` and its like."""
+    response_code: str | None = None
+    """The code of one card, for `update_card_by_code` alone: the update of a job takes the job's own."""
 
     def document(self) -> dict[str, Any]:
         """`{"type": "card_update", "button": {"replace_name": ..}}` or `{"type": .., "template_card": {..}}`."""
-        out: dict[str, Any] = {"type": "card_update"}
+        out: dict[str, Any] = {"type": "card_update", **self.agentid()}
+        if self.response_code is not None:
+            out["response_code"] = self.response_code
         if self.replace_name is not None:
             out["button"] = {"replace_name": self.replace_name}
         if self.template_card is not None:

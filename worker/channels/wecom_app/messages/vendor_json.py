@@ -15,32 +15,33 @@ from pydantic import BaseModel
 from worker.channels.checking.foreign import without_foreign
 from worker.channels.checking.row import Row
 from worker.channels.schema import Schema, body, chosen, docstrings, inlined, limit
-from worker.channels.typed import VendorMessage, object_of, refuse_strangers, validated
+from worker.channels.typed import object_of, refuse_strangers, text_in, validated
 from worker.channels.wecom_app import fields
 from worker.channels.wecom_app.card_fields import CARDS, UPDATED_CARDS
 from worker.channels.wecom_app.fields import OURS, foreign
-from worker.channels.wecom_app.messages.basic import PLAIN, AppMessage, Raw
+from worker.channels.wecom_app.messages.basic import PLAIN, AppMessage, OfApp, Raw
 from worker.channels.wecom_app.messages.cards import CARD_CLASSES, AppCard
 from worker.channels.wecom_app.messages.changes import CardUpdate, ChangeChat, CreateChat
 from worker.channels.wecom_app.render import interval_s
 from worker.channels.wecom_app.targets import TARGETS
 from worker.domain.content.message import Message
-from worker.domain.content.recipient import AppChat, Everyone, Recipients, To
+from worker.domain.content.recipient import AppChat, Everyone, Recipients, listed
 from worker.domain.errors import CheckFailed, Problem
 
-UPDATE_FIELDS = OURS | {"userids", "partyids", "tagids", "atall", "response_code"}
+UPDATE_FIELDS = OURS | {"userids", "partyids", "tagids", "atall"}
 
 
 def message_from_json(data: str | bytes | Mapping[str, Any]) -> Message:
     """The typed message of a body of a send, a card update, or a chat that is made or changed.
 
     The body is as the vendor's pages show it. A type without a class here becomes `Raw`. A neutral value that other
-    SDKs write (`"safe": 0` beside a card) is left out with a `UserWarning`. Files cannot stand in JSON; media_ids can.
+    SDKs write (`"safe": 0` beside a card) is left out with a `UserWarning`. An agentid that is not the account's is
+    refused when the message is enqueued. Files cannot stand in JSON; media_ids can.
     Raises CheckFailed, which says what does not fit.
     """
     body = object_of(data)
     if "msgtype" not in body and ("button" in body or "template_card" in body):
-        return _update(body)
+        return _of_app(_update(body), body)
     if "msgtype" not in body and ("userlist" in body or "chatid" in body):
         return validated(CreateChat if "userlist" in body else ChangeChat, body, "chat")
     msgtype = body.get("msgtype")
@@ -52,21 +53,29 @@ def message_from_json(data: str | bytes | Mapping[str, Any]) -> Message:
     beside = {name: value for name, value in rest.items() if name != msgtype}
     options, content = _options(body), rest.get(msgtype)
     if msgtype == "template_card" and isinstance(content, Mapping):
-        return _card(content, beside)
+        return _of_app(_card(content, beside), body)
     if msgtype in PLAIN and isinstance(content, Mapping):
         refuse_strangers(PLAIN[msgtype], content, beside)
-        return validated(PLAIN[msgtype], {**content, **beside, **options}, msgtype)
-    return Raw(msgtype=msgtype, body=rest, **options)
+        return _of_app(validated(PLAIN[msgtype], {**content, **beside, **options}, msgtype), body)
+    return _of_app(Raw(msgtype=msgtype, body=rest, **options), body)
+
+
+def _of_app(message: OfApp, body: Mapping[str, Any]) -> Message:
+    """The message with the agentid of its body, which is judged when its account is known."""
+    message._agentid = body.get("agentid")
+    return message
 
 
 def message_to_json(message: Message) -> dict[str, Any]:
-    """The body of a message as the vendor's pages show it, without recipients and agentid."""
+    """The body of a message as the vendor's pages show it, without recipients; with its agentid if it was read."""
     document = message.document()
     out = dict(document.get("body") or {})
     if document["type"] == "card_update":
         return {name: value for name, value in document.items() if name != "type"}
     if "options" in document:
         out["msgtype"] = document["type"]
+    if "agentid" in (document.get("options") or {}):
+        out["agentid"] = document["options"]["agentid"]
     if "duplicate_check" in (document.get("options") or {}):
         out["enable_duplicate_check"] = int(document["options"]["duplicate_check"])
         out["duplicate_check_interval"] = interval_s(document)
@@ -78,10 +87,11 @@ def recipients_from_json(data: str | bytes | Mapping[str, Any]) -> Recipients:
     body = object_of(data)
     if body.get("touser") == "@all":
         return Everyone()
-    if body.get("chatid"):
-        return AppChat(str(body["chatid"]))
+    if chatid := text_in(body, "chatid"):
+        return AppChat(chatid)
     names = ("touser", "toparty", "totag") if "msgtype" in body else ("userids", "partyids", "tagids")
-    return To(*(body.get(name) for name in names))
+    users, parties, tags = (listed(body.get(name), name) for name in names)
+    return Recipients(users, parties, tags)
 
 
 def _options(body: Mapping[str, Any]) -> dict[str, Any]:
@@ -94,7 +104,7 @@ def _options(body: Mapping[str, Any]) -> dict[str, Any]:
     return out
 
 
-def _card(content: Mapping[str, Any], beside: Mapping[str, Any]) -> VendorMessage:
+def _card(content: Mapping[str, Any], beside: Mapping[str, Any]) -> AppCard:
     made = CARD_CLASSES.get(str(content.get("card_type")))
     if made is None:
         names = ", ".join(CARD_CLASSES)
@@ -119,7 +129,7 @@ _ENVELOPE: Schema = {
     "toparty": {"type": "string", "description": "Department ids joined by |, at most 100 a call."},
     "totag": {"type": "string", "description": "Tag ids joined by |, at most 100 a call."},
     "chatid": {"type": "string", "description": "An app group chat, instead of the three."},
-    "agentid": {"type": "integer", "description": "The account's is sent, whatever stands here."},
+    "agentid": {"type": "integer", "description": "The account's: another is refused."},
 }
 
 
@@ -179,7 +189,7 @@ def _of_update() -> Schema:
         **{target.update_field: {**ids, "maxItems": target.maximum} for target in TARGETS},
         "atall": {"enum": [0, 1], "description": "1: everyone who has the card, as if nobody were named."},
         "agentid": _ENVELOPE["agentid"],
-        "response_code": {"type": "string", "description": "The job's own codes are used, whatever stands here."},
+        "response_code": {"type": "string", "description": "For update_card_by_code: of a job its own codes are used."},
         "button": {
             "type": "object",
             "properties": {"replace_name": {"type": "string", "minLength": 1, "description": texts["replace_name"]}},

@@ -50,11 +50,11 @@ class Flag:
 
 @dataclass(frozen=True, slots=True)
 class Ratio:
-    """A number of at least `least` and less than `below`."""
+    """A number from `least` to `most`."""
 
     name: str
     least: float
-    below: float
+    most: float
     outside: Code
 
     @property
@@ -65,7 +65,7 @@ class Ratio:
     def check(self, body: Json, path: str, found: Findings) -> None:
         """Check both bounds."""
         value = typed(body, self.name, (int, float), found, path)
-        if value is not None and not self.least <= value < self.below:
+        if value is not None and not self.least <= value <= self.most:
             found.refuse(self.outside, f"invalid param '{path}.{self.name}'")
 
 

@@ -52,11 +52,20 @@ def blocks(text: str) -> Iterator[Block]:
 
 def without_code(text: str) -> str:
     """The text without fenced and inline code: what a client reads as markdown."""
-    return _without_inline_code("".join(block.text for block in blocks(text) if not _FENCE.match(block.text)))
+    prose, out, at = without_fences(text), [], 0
+    for start, end in inline_code(prose):
+        out.append(prose[at:start])
+        at = end
+    return "".join([*out, prose[at:]])
 
 
-def _without_inline_code(text: str) -> str:
-    """The text without what stands between two runs of as many backticks."""
+def without_fences(text: str) -> str:
+    """The text without fenced code."""
+    return "".join(block.text for block in blocks(text) if not _FENCE.match(block.text))
+
+
+def inline_code(text: str) -> list[tuple[int, int]]:
+    """Where code stands in a text without fences: from one run of backticks to the next that is as long."""
     runs = [run.span() for run in _BACKTICKS.finditer(text)]
     nearest: dict[int, int] = {}
     closing = [0] * len(runs)
@@ -64,13 +73,12 @@ def _without_inline_code(text: str) -> str:
         start, end = runs[n]
         closing[n] = nearest.get(end - start, n)
         nearest[end - start] = n
-    out, at, n = [], 0, 0
+    found, n = [], 0
     while n < len(runs):
         if closing[n] > n:
-            out.append(text[at : runs[n][0]])
-            at = runs[closing[n]][1]
+            found.append((runs[n][0], runs[closing[n]][1]))
         n = closing[n] + 1
-    return "".join([*out, text[at:]])
+    return found
 
 
 def _block_end(lines: Sequence[str], at: int) -> tuple[int, bool]:
