@@ -15,7 +15,7 @@ from rig.names import own_name
 from worker.config.settings import load_settings
 from worker.service.celery_app import make_app, start_worker
 from worker.service.lifecycle import Replacements
-from worker.transport.http import RequestsTransport
+from worker.transport.http import SocketTransport
 
 STATES = ("after_mark", "before_record", "before_ack")
 WIRE = ("first_byte", "request_written", "answer_half", "answer_read")
@@ -52,7 +52,7 @@ def killer(label: str, count: int, number: signal.Signals = signal.SIGKILL) -> C
 def main(label: str, count: int, threads: int, signal_name: str = "KILL") -> int:
     """Runs the worker until it is dead."""
     probe = killer(label, count, signal.Signals[f"SIG{signal_name}"])
-    hooks = Replacements(probe=probe, transport=lambda: RequestsTransport(probe=probe))
+    hooks = Replacements(probe=probe, transport=lambda: SocketTransport(probe=probe))
     return start_worker(
         make_app(load_settings(), hooks), threads=threads, hostname=own_name(), without_mingle=True, without_gossip=True
     )

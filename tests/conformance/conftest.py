@@ -16,7 +16,7 @@ from worker.outbox.engine.clock import DrivenClock
 from worker.outbox.engine.database import Database
 from worker.simulator import running
 from worker.simulator.settings import SimulatorSettings
-from worker.transport.http import RequestsTransport
+from worker.transport.http import SocketTransport
 
 OWN, OTHER, TIGHT = "own", "other", "tight"
 """Accounts of every case; `tight` may send two messages a minute."""
@@ -58,7 +58,7 @@ def stand(database: Database, driven_clock: DrivenClock, case: Case) -> Iterator
     """The channel's site."""
     with (
         running(SimulatorSettings.model_validate(case.settings)) as url,
-        closing(RequestsTransport()) as transport,
+        closing(SocketTransport()) as transport,
         planted(
             database,
             driven_clock,

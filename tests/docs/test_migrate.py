@@ -32,7 +32,7 @@ from worker.domain.account import Account
 from worker.outbox.engine.clock import DrivenClock
 from worker.outbox.engine.database import Database
 from worker.simulator.settings.youdu import key_of
-from worker.transport.http import RequestsTransport
+from worker.transport.http import SocketTransport
 
 CHAPTERS = [Page(f"docs/migrate/{path.name}") for path in sorted((ROOT / "docs" / "migrate").glob("*.md"))]
 CHAPTERS = [page for page in CHAPTERS if page.name != "docs/migrate/index.md"]
@@ -137,7 +137,7 @@ def test_ours_sends_the_same_request(
     worker.configure(FixedAccounts(found))
     try:
         with (
-            closing(RequestsTransport()) as transport,
+            closing(SocketTransport()) as transport,
             planted(database, driven_clock, accounts=found, transport=transport) as site,
         ):
             with Session(database.engine) as session:

@@ -18,7 +18,7 @@ from worker.domain.account import Account, Secret
 from worker.outbox.engine.clock import DrivenClock
 from worker.outbox.engine.database import Database
 from worker.simulator import SimulatorSettings, running
-from worker.transport.http import RequestsTransport
+from worker.transport.http import SocketTransport
 
 PERSON = "zhangsan"
 AGES = (1_600.0, 12_300.0, 700.0, 29_000.0, 42_500.0)
@@ -66,7 +66,7 @@ class Tenant:
 
     def run(self, *, looks: bool = True, to: str | None = PERSON) -> Calibrated:
         """One run; without `to` it goes on with the one before."""
-        with closing(RequestsTransport()) as transport:
+        with closing(SocketTransport()) as transport:
             look = (self.eyes or self.look) if looks else lambda text: None
             tools = Tools(transport, "ops", "a trial", look=look, pause=self.pause or self.pauses.append)
             accounts = FixedAccounts([self.account])

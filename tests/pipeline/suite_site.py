@@ -23,7 +23,7 @@ from worker.service.web.receiver import Receiver
 from worker.simulator import running
 from worker.simulator.settings import SimulatorSettings, SuiteRules, SuiteSettings
 from worker.transport.grants import ChangedCodes, CodeExchanges
-from worker.transport.http import RequestsTransport
+from worker.transport.http import SocketTransport
 from worker.transport.token_probe import TokenProbe
 from worker.transport.tokens import Tokens
 
@@ -137,7 +137,7 @@ def suite_site(database: Database, clock: DrivenClock, rules: dict[str, Any] | N
     """The whole."""
     with (
         running(SimulatorSettings(suite=SuiteRules(**(rules or {})))) as url,
-        closing(RequestsTransport()) as transport,
+        closing(SocketTransport()) as transport,
     ):
         control(url, "clock", {"set": clock.micros / 1e6, "frozen": True})
         accounts = [a_suite(url), a_customer(url), a_customer(url, "globex", 8)]

@@ -14,7 +14,7 @@ from worker import Text
 from worker.channels.wecom_app import ButtonCard
 from worker.outbox.engine.clock import DrivenClock
 from worker.outbox.engine.database import Database
-from worker.transport.http import RequestsTransport
+from worker.transport.http import SocketTransport
 
 pytestmark = pytest.mark.fewer_databases("what the vendor answers is the same on each")
 SEND = "/cgi-bin/message/send"
@@ -25,7 +25,7 @@ Told = tuple[int, str]
 @contextmanager
 def worker_beside(database: Database, clock: DrivenClock, settings: Mapping[str, Any]) -> Iterator[tuple[Tenant, Site]]:
     """A vendor that was calibrated, and a worker whose account has what was found."""
-    with tenant(database, clock, settings) as vendor, closing(RequestsTransport()) as transport:
+    with tenant(database, clock, settings) as vendor, closing(SocketTransport()) as transport:
         account = an_account(base_url=vendor.url, settings=vendor.run_to_the_end().settings)
         with planted(database, clock, accounts=[account], transport=transport) as site:
             yield vendor, site

@@ -20,7 +20,7 @@ from worker.outbox.engine.clock import DrivenClock
 from worker.outbox.engine.database import Database
 from worker.outbox.jobs.loading import load
 from worker.simulator import running
-from worker.transport.http import RequestsTransport
+from worker.transport.http import SocketTransport
 
 SECOND = 1_000_000
 HOUR = 3_600
@@ -321,7 +321,7 @@ def test_a_card_that_something_else_sent_shows_the_update(database: Database, dr
     """Sent by another program of the same app; its code is good once, for us as for it."""
     with (
         running() as url,
-        closing(RequestsTransport()) as transport,
+        closing(SocketTransport()) as transport,
         planted(database, driven_clock, accounts=[an_account(base_url=url)], transport=transport) as site,
     ):
         code = sent_by_another_program(url)

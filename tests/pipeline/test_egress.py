@@ -18,7 +18,7 @@ from worker.outbox.engine.clock import DrivenClock
 from worker.outbox.engine.database import Database
 from worker.simulator import running
 from worker.transport.egress.remedies import REMEDIES
-from worker.transport.http import RequestsTransport
+from worker.transport.http import SocketTransport
 
 pytestmark = pytest.mark.fewer_databases("which way a call goes is the same on each")
 VENDOR = "http://vendor.test"
@@ -53,7 +53,7 @@ def stack() -> Iterator[ExitStack]:
 
 
 def site_of(stack: ExitStack, database: Database, clock: DrivenClock, accounts: list[Account]) -> Site:
-    transport = stack.enter_context(closing(RequestsTransport()))
+    transport = stack.enter_context(closing(SocketTransport()))
     return stack.enter_context(planted(database, clock, accounts=accounts, transport=transport))
 
 

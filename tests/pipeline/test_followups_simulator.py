@@ -15,7 +15,7 @@ from worker import To, failures, get_job, replay, resend_failed
 from worker.outbox.engine.clock import DrivenClock
 from worker.outbox.engine.database import Database
 from worker.simulator import running
-from worker.transport.http import RequestsTransport
+from worker.transport.http import SocketTransport
 
 pytestmark = pytest.mark.fewer_databases("what the vendor answers is the same on each")
 GHOSTS = ["Ghost1", "ghost2", "GHOST3"]
@@ -32,7 +32,7 @@ def url() -> Iterator[str]:
 @pytest.fixture
 def site(database: Database, driven_clock: DrivenClock, url: str) -> Iterator[Site]:
     with (
-        closing(RequestsTransport()) as transport,
+        closing(SocketTransport()) as transport,
         planted(database, driven_clock, accounts=[an_account(base_url=url)], transport=transport) as planted_site,
     ):
         yield planted_site

@@ -22,7 +22,7 @@ from worker.domain.call import CallResult, NeverLeft, Request
 from worker.domain.state import PartState
 from worker.outbox.engine.clock import DrivenClock
 from worker.outbox.engine.database import Database
-from worker.transport.http import Connection, RequestsTransport
+from worker.transport.http import Connection, SocketTransport
 
 pytestmark = pytest.mark.fewer_databases("ten minutes of many steps; the rows are written on each elsewhere")
 
@@ -65,7 +65,7 @@ class Through:
     """A transport whose connections are handed out when the tunnel has closed them, as slow marks would find them."""
 
     def __init__(self, tunnel: Tunnel) -> None:
-        self._tunnel, self._real = tunnel, RequestsTransport()
+        self._tunnel, self._real = tunnel, SocketTransport()
         self.calls: list[Request] = []
         self.close, self.await_any = self._real.close, self._real.await_any
 

@@ -26,7 +26,7 @@ from worker.domain.settle import Policy
 from worker.outbox.engine.clock import DrivenClock
 from worker.outbox.engine.database import Database
 from worker.outbox.lanes.lanes import block_lanes
-from worker.transport.http import RequestsTransport
+from worker.transport.http import SocketTransport
 
 
 @pytest.fixture
@@ -361,7 +361,7 @@ def test_an_accounts_calls_leave_by_its_own_proxy_alone(database: Database, driv
     ways: list[list[str]] = [[], [], []]
     with ExitStack() as stack:
         one, other, direct = (stack.enter_context(RawServer(vendor_behind(way))) for way in ways)
-        transport = stack.enter_context(closing(RequestsTransport()))
+        transport = stack.enter_context(closing(SocketTransport()))
         proxies = {"a": one.url, "b": None, "c": other.url}
         accounts = [
             an_account(name, direct.url, egress=Egress(proxy), settings={"corpid": f"ww{name}"})

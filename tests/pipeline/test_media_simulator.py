@@ -17,7 +17,7 @@ from worker import File, FileMessage, NewJob, To, enqueue, enqueue_many, get_job
 from worker.outbox.engine.clock import DrivenClock
 from worker.outbox.engine.database import Database
 from worker.simulator import running
-from worker.transport.http import RequestsTransport
+from worker.transport.http import SocketTransport
 
 pytestmark = pytest.mark.fewer_databases(
     "what the vendor answers is the same on each; files are stored and waited for on each elsewhere"
@@ -36,7 +36,7 @@ def url() -> Iterator[str]:
 @pytest.fixture
 def site(database: Database, driven_clock: DrivenClock, url: str) -> Iterator[Site]:
     with (
-        closing(RequestsTransport()) as transport,
+        closing(SocketTransport()) as transport,
         planted(database, driven_clock, accounts=[an_account(base_url=url)], transport=transport) as planted_site,
     ):
         yield planted_site

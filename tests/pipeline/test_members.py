@@ -20,7 +20,7 @@ from worker.outbox.engine.clock import DrivenClock
 from worker.outbox.engine.database import Database
 from worker.reporting.recipient_status import RecipientStatus
 from worker.simulator import running
-from worker.transport.http import RequestsTransport
+from worker.transport.http import SocketTransport
 
 MINUTE = 30
 PEOPLE = {"12": ["Anna", "bert"], "13": ["carl"], "@all": ["anna", "bert", "carl"]}
@@ -284,7 +284,7 @@ def test_one_that_hangs_holds_a_few_threads_and_no_more(members: Members, asked:
 @pytest.mark.fewer_databases("what the vendor does is the same on each")
 def test_the_vendor_drops_nobody(database: Database, driven_clock: DrivenClock) -> None:
     """Departments, tags and names by turns, fifty in a minute for each member: each gets every one of them once."""
-    with running() as url, closing(RequestsTransport()) as transport:
+    with running() as url, closing(SocketTransport()) as transport:
         vendor = Vendor(url)
         account = an_account(base_url=url)
         groups = {"12": ["p12u1", "p12u2", "p12u3"], "4": ["t4u1", "t4u2", "t4u3", "p12u1"]}

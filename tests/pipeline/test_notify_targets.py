@@ -29,7 +29,7 @@ from worker.outbox.lanes.lanes import block_lanes, keep_events, resume_lanes
 from worker.outbox.upkeep.alerts import HOUR
 from worker.service.notify.judge import AN_HOUR, FOR_PAGES, Situation
 from worker.service.notify.look import Lookout
-from worker.transport.http import RequestsTransport
+from worker.transport.http import SocketTransport
 
 PARKED = ("ops", "AccountParked: hr")
 OVER = ("ops", "AccountParked is over: hr")
@@ -504,7 +504,7 @@ def test_a_post_over_real_http(database: Database, driven_clock: DrivenClock, mo
     thread.start()
     monkeypatch.setenv("PAGER_URL", f"http://127.0.0.1:{server.server_address[1]}/a%20b/hook?key=a%2Bb")
     with (
-        closing(RequestsTransport()) as transport,
+        closing(SocketTransport()) as transport,
         planted(database, driven_clock, accounts=ACCOUNTS, transport=transport) as site,
     ):
         watch = Watch(site, PAGER)

@@ -38,7 +38,7 @@ from worker.outbox.engine.clock import SECOND, DrivenClock
 from worker.outbox.engine.database import Database
 from worker.simulator import running
 from worker.simulator.settings import SimulatorSettings
-from worker.transport.http import RequestsTransport
+from worker.transport.http import SocketTransport
 
 CREATE = "/cgi-bin/externalcontact/add_msg_template"
 MEMBERS = "/cgi-bin/externalcontact/get_groupmsg_task"
@@ -107,7 +107,7 @@ class Sales:
 def sales(database: Database, driven_clock: DrivenClock) -> Iterator[Sales]:
     """Nothing sent yet; tokens outlive every test."""
     settings = {"external": {"dispatch_s": 0}, "token": {"lifetime_s": 10_000_000}}
-    with running(SimulatorSettings.model_validate(settings)) as url, closing(RequestsTransport()) as transport:
+    with running(SimulatorSettings.model_validate(settings)) as url, closing(SocketTransport()) as transport:
         account = Account("sales", "wecom_external", url, {"corpid": "ww1"}, Secret(lambda: "s1"), allow_everyone=True)
         both = [account, replace(account, name="more")]
         with planted(database, driven_clock, accounts=both, transport=transport) as site:

@@ -15,7 +15,7 @@ from tests.support.runtime import Site, an_account, planted
 from worker.outbox.engine.clock import DrivenClock
 from worker.outbox.engine.database import Database
 from worker.simulator import running
-from worker.transport.http import RequestsTransport
+from worker.transport.http import SocketTransport
 
 SEND = "/cgi-bin/message/send"
 READINGS = [
@@ -102,7 +102,7 @@ def test_two_equal_messages_are_two_or_one_and_an_unknown(
     """Ten seconds apart, the first one's request or answer lost: whatever the vendor compares, never one in silence."""
     accounts = [an_account(base_url=vendor.url)]
     with (
-        closing(RequestsTransport()) as transport,
+        closing(SocketTransport()) as transport,
         planted(sqlite_database, driven_clock, accounts=accounts, transport=transport) as site,
     ):
         for n, reading in enumerate(READINGS if kind == "text" else READINGS[::5]):
@@ -131,7 +131,7 @@ def test_an_equal_message_without_the_check_costs_no_other_message(
     """Whatever options each message has and whichever calls the vendor counts: all are asked for, and all are seen."""
     accounts = [an_account(base_url=vendor.url)]
     with (
-        closing(RequestsTransport()) as transport,
+        closing(SocketTransport()) as transport,
         planted(sqlite_database, driven_clock, accounts=accounts, transport=transport) as site,
     ):
         for n, reading in enumerate(READINGS[::5]):
@@ -162,7 +162,7 @@ def test_random_histories_of_equal_messages_lose_none_in_silence(
     rng = random.Random(seed)
     accounts = [an_account(base_url=vendor.url)]
     with (
-        closing(RequestsTransport()) as transport,
+        closing(SocketTransport()) as transport,
         planted(database, driven_clock, accounts=accounts, transport=transport, seed=seed) as site,
     ):
         for n in range(6):
@@ -192,7 +192,7 @@ def test_two_equal_messages_without_a_fault_are_two(
     """Under every reading two were asked for, two are seen, and both are accepted."""
     accounts = [an_account(base_url=vendor.url)]
     with (
-        closing(RequestsTransport()) as transport,
+        closing(SocketTransport()) as transport,
         planted(database, driven_clock, accounts=accounts, transport=transport) as site,
     ):
         for n, reading in enumerate(READINGS[::5]):

@@ -16,7 +16,7 @@ from worker.domain.account import Account, Secret
 from worker.outbox.engine.clock import DrivenClock
 from worker.outbox.engine.database import Database
 from worker.simulator import SimulatorSettings, running
-from worker.transport.http import RequestsTransport
+from worker.transport.http import SocketTransport
 from worker.transport.token_probe import TokenProbe
 
 pytestmark = pytest.mark.fewer_databases("what the vendor answers is the same on each")
@@ -41,7 +41,7 @@ def made(database: Database, driven_clock: DrivenClock) -> Iterator[Made]:
         def make(server: str = "partial", known: str = "unknown", **more: Any) -> tuple[Site, str]:
             settings = SimulatorSettings.model_validate({"youdu": {"invalid_users": server}})
             url = stack.enter_context(running(settings))
-            transport = stack.enter_context(closing(RequestsTransport()))
+            transport = stack.enter_context(closing(SocketTransport()))
             accounts = [
                 an_account("oa", url, settings={"invalid_users": known}, allow_everyone=True, **more),
                 an_account("system", url, "sysMsgAssistant", allow_everyone=True),

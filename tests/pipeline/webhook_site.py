@@ -13,7 +13,7 @@ from tests.support.runtime import Site, planted
 from worker.domain.account import Account, Secret
 from worker.outbox.engine.clock import DrivenClock
 from worker.outbox.engine.database import Database
-from worker.transport.http import RequestsTransport
+from worker.transport.http import SocketTransport
 
 SEND = "/cgi-bin/webhook/send"
 UPLOAD = "/cgi-bin/webhook/upload_media"
@@ -31,7 +31,7 @@ def a_webhook(url: str, name: str = "alerts", key: str = KEY, **fields: Any) -> 
 def webhooks(database: Database, clock: DrivenClock, *accounts: Account, **options: Any) -> Iterator[Site]:
     """The runtime."""
     with (
-        closing(RequestsTransport()) as transport,
+        closing(SocketTransport()) as transport,
         planted(database, clock, accounts=accounts, transport=transport, **options) as site,
     ):
         yield site

@@ -23,7 +23,7 @@ from worker.channels.base import Channel, TokenGranted, TokenOutcome
 from worker.domain.account import Account, Secret, Token
 from worker.domain.call import Answered, Reply, Request
 from worker.outbox.engine.database import Database, make_engine
-from worker.transport.http import Connection, RequestsTransport
+from worker.transport.http import Connection, SocketTransport
 from worker.transport.tokens import Tokens, TokenTimes
 
 PROCESSES = 8
@@ -115,11 +115,11 @@ def an_account(base_url: str) -> Account:
     return Account("hr", "race", base_url, secret=Secret(lambda: "s3cret"))
 
 
-def some_tokens(database: Database, transport: RequestsTransport, name: str) -> Tokens:
+def some_tokens(database: Database, transport: SocketTransport, name: str) -> Tokens:
     return Tokens(database, transport, incarnation=lambda: name, times=TokenTimes(patience_s=LIMIT_S))
 
 
-def send(transport: RequestsTransport, base_url: str, token: Token, who: int) -> int:
+def send(transport: SocketTransport, base_url: str, token: Token, who: int) -> int:
     """One call with the token; the vendor's errcode."""
     request = Request("GET", base_url, "/send", {"access_token": token.value, "who": str(who)}, deadline_s=LIMIT_S)
     connection = cast(Connection, transport.connect(request))
@@ -130,7 +130,7 @@ def send(transport: RequestsTransport, base_url: str, token: Token, who: int) ->
 
 def sender(who: int, base_url: str, database_url: str, held: Barrier, done: Barrier, results: Any) -> None:
     """One process: holds the old token, meets the refusal with all others, and sends until it is taken."""
-    database, transport = Database(make_engine(database_url)), RequestsTransport()
+    database, transport = Database(make_engine(database_url)), SocketTransport()
     account, tokens = an_account(base_url), some_tokens(database, transport, f"process{who}")
     try:
         token = tokens.get(account, CHANNEL)

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from tests.unit.transport.raw_server import OK_BODY, Peer, RawServer, response
 from worker.domain.call import NeverLeft, Request
-from worker.transport.http import RequestsTransport
+from worker.transport.http import SocketTransport
 
 BOUNDARY = "b0undary"
 
@@ -20,7 +20,7 @@ def body_sent(call: Request) -> bytes:
         seen.append(peer.read_request())
         peer.send(response(OK_BODY))
 
-    with RawServer(script) as server, closing(RequestsTransport(boundary=lambda: BOUNDARY)) as transport:
+    with RawServer(script) as server, closing(SocketTransport(boundary=lambda: BOUNDARY)) as transport:
         here = replace(call, base_url=server.url)
         connection = transport.connect(here)
         assert not isinstance(connection, NeverLeft)

@@ -58,7 +58,7 @@ from worker.service.notify.notifier import notifier_of
 from worker.service.publisher import BROKER_AWAY_S, Doorbells
 from worker.service.queues import queues_of
 from worker.transport.grants import ChangedCodes, CodeExchanges
-from worker.transport.http import RequestsTransport, Transport
+from worker.transport.http import SocketTransport, Transport
 from worker.transport.token_probe import TokenProbe
 
 if TYPE_CHECKING:
@@ -165,7 +165,7 @@ class WorkerProcess:
         )
 
     def _own_transport(self) -> Transport:
-        made = RequestsTransport()
+        made = SocketTransport()
         self._close_transport = made.close
         return made
 

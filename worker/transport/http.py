@@ -88,8 +88,10 @@ def call_once(carrier: Transport, request: Request) -> CallResult:
         connection.release()
 
 
-class RequestsTransport:
-    """Transport on requests. Thread-safe; a connection belongs to the thread that asked for it.
+class SocketTransport:
+    """Transport on sockets of ours, which urllib3 writes and reads; of requests it has the types alone (decision 0064).
+
+    Thread-safe; a connection belongs to the thread that asked for it.
 
     Connections are kept apart by base_url and egress; at most `most_idle` are idle, of all accounts together.
     `max_idle_s` stays below the shortest usual keep-alive of a server (5 s): a call that crosses the server's close is
@@ -240,7 +242,7 @@ class RequestsTransport:
 
 
 class _Connection:
-    def __init__(self, transport: RequestsTransport, route: Route, line: Line, egress: Egress) -> None:
+    def __init__(self, transport: SocketTransport, route: Route, line: Line, egress: Egress) -> None:
         self._transport = transport
         self._route = route
         self._line: Line | None = line

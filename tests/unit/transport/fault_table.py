@@ -24,7 +24,7 @@ from tests.unit.transport.raw_server import OK_BODY, Peer, RawServer, Script, an
 from worker.domain.account import DIRECT, ClientCertificate, Egress
 from worker.domain.call import Answered, CallResult, FileBody, NeverLeft, Request
 from worker.transport.connection import Wire
-from worker.transport.http import Connection, RequestsTransport
+from worker.transport.http import Connection, SocketTransport
 
 TOKEN = "s3cr3t-token"
 DOCUMENT = Path(__file__).parents[3] / "docs" / "transport.md"
@@ -115,8 +115,8 @@ class Stage:
         """The client's end of the newest connection."""
         return self.sockets[-1]
 
-    def transport(self, **options: Any) -> RequestsTransport:
-        transport = RequestsTransport(**{"monotonic": self.clock, "probe": self._probe, **options})
+    def transport(self, **options: Any) -> SocketTransport:
+        transport = SocketTransport(**{"monotonic": self.clock, "probe": self._probe, **options})
         self.stack.callback(transport.close)
         return transport
 
@@ -137,7 +137,7 @@ class Stage:
         if not self.in_company:
             return connection.call(asked, **options)
         other = request(self.server(Peer.wait_closed).url)
-        transport = RequestsTransport(monotonic=self.clock)
+        transport = SocketTransport(monotonic=self.clock)
         self.stack.callback(transport.close)
         hung = transport.connect(other)
         assert not isinstance(hung, NeverLeft)
@@ -154,7 +154,7 @@ def request(url: str, body: bytes | FileBody | None = b"{}", egress: Egress = DI
     return Request("POST", url, "/cgi-bin/message/send", {"access_token": TOKEN}, body, egress=egress)
 
 
-def run(transport: RequestsTransport, call: Request) -> CallResult:
+def run(transport: SocketTransport, call: Request) -> CallResult:
     """Connect and call, as the attempt does."""
     connection = transport.connect(call)
     return connection if isinstance(connection, NeverLeft) else connection.call(call)

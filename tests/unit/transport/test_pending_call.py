@@ -15,7 +15,7 @@ from tests.unit.transport.raw_server import OK_BODY, Peer, Script, answer, respo
 from worker.domain.call import NeverLeft, NoAnswer
 from worker.transport import framing
 from worker.transport.framing import AnswerEnd, seems_whole
-from worker.transport.http import Connection, RequestsTransport
+from worker.transport.http import Connection, SocketTransport
 from worker.transport.pending_call import PendingCall
 
 HEAD = b"HTTP/1.1 200 OK\r\n"
@@ -74,7 +74,7 @@ def test_any_bytes_are_judged(data: bytes, begin: bytes) -> None:
     assert seems_whole(begin + data) in (True, False)
 
 
-def begun(stage: Stage, transport: RequestsTransport, script: Script, body: bytes = b"{}") -> PendingCall:
+def begun(stage: Stage, transport: SocketTransport, script: Script, body: bytes = b"{}") -> PendingCall:
     """A call in the air, which ends with the test at the latest."""
     asked = request(stage.server(script).url, body)
     connection = transport.connect(asked)

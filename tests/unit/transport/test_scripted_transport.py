@@ -6,7 +6,7 @@ import threading
 
 from tests.support.scripted_transport import ScriptedTransport, answered
 from worker.domain.call import Answered, NeverLeft, NoAnswer, Request
-from worker.transport.http import Connection, RequestsTransport, Transport
+from worker.transport.http import Connection, SocketTransport, Transport
 
 CALL = Request("POST", "http://vendor.example", "/send")
 
@@ -20,7 +20,7 @@ def connected(transport: Transport) -> Connection:
 
 def test_both_are_transports() -> None:
     """Both fit the seam."""
-    transports: list[Transport] = [ScriptedTransport([]), RequestsTransport()]
+    transports: list[Transport] = [ScriptedTransport([]), SocketTransport()]
 
     assert len(transports) == 2
 

@@ -41,7 +41,7 @@ from worker.transport.connection import Wire
 from worker.transport.egress.proxy import look_up
 from worker.transport.egress.routes import Route
 from worker.transport.egress.tls import Trusts
-from worker.transport.http import Connection, RequestsTransport
+from worker.transport.http import Connection, SocketTransport
 
 OK = "Answered(200)"
 
@@ -53,7 +53,7 @@ def stage() -> Iterator[Stage]:
         yield Stage(stack)
 
 
-def connected(transport: RequestsTransport, call: Request) -> Connection:
+def connected(transport: SocketTransport, call: Request) -> Connection:
     """A connection, for sure."""
     connection = transport.connect(call)
     assert not isinstance(connection, NeverLeft), connection
@@ -647,9 +647,7 @@ class TestSecrets:
         shown_text = repr([replace(call, base_url="http://vendor.example"), *parts])
         connection.release()
 
-        assert {"RequestsTransport", "Line", "HTTPConnection", "Proxy", "Egress"} <= {
-            type(one).__name__ for one in parts
-        }
+        assert {"SocketTransport", "Line", "HTTPConnection", "Proxy", "Egress"} <= {type(one).__name__ for one in parts}
         assert "<Connection http://vendor.example>" in shown_text
         assert "pass" not in shown_text
         assert TOKEN not in shown_text
@@ -669,7 +667,7 @@ class TestSecrets:
     def test_urllib3_loggers_lose_queries(self, module: str, caplog: pytest.LogCaptureFixture) -> None:
         """Whatever else in the process uses urllib3, its records have no query, and no exception with one."""
         caplog.set_level("DEBUG")
-        RequestsTransport().close()
+        SocketTransport().close()
 
         error = ValueError(TOKEN)
         logging.getLogger(f"urllib3.{module}").debug(
@@ -751,7 +749,7 @@ def test_a_machine_that_slept_past_the_deadline_sends_no_more_when_it_wakes(monk
     read, slept = time.clock_gettime, []
     monkeypatch.setattr(time, "clock_gettime", lambda clock: read(clock) + sum(slept))
     with RawServer(answer()) as server:
-        transport = RequestsTransport(probe=lambda label: slept.append(3_600.0) if label == "first_byte" else None)
+        transport = SocketTransport(probe=lambda label: slept.append(3_600.0) if label == "first_byte" else None)
         call = request(server.url, body=b"x" * 20_000_000)
 
         result = connected(transport, call).call(call)
@@ -763,6 +761,6 @@ def test_a_machine_that_slept_past_the_deadline_sends_no_more_when_it_wakes(monk
 
 def test_every_clock_that_lets_a_call_go_counts_the_machines_sleep() -> None:
     """Lease, deadline and permit by one clock: of two, one could say that an hour has passed and the other none."""
-    clocks = [signature(made).parameters["monotonic"].default for made in (Dependencies, RequestsTransport)]
+    clocks = [signature(made).parameters["monotonic"].default for made in (Dependencies, SocketTransport)]
 
     assert [boot_clock] * 3 == [*clocks, signature(Dependencies).parameters["life_clock"].default]

@@ -19,7 +19,7 @@ from worker.control.calibration.asker import MOST_CALLS, Tools
 from worker.control.calibration.run import Calibrated, CalibrationPlan, calibrate, go_on, plan
 from worker.domain.errors import WorkerError
 from worker.language import language, said, word
-from worker.transport.http import RequestsTransport
+from worker.transport.http import SocketTransport
 
 Count = Callable[[str], str]
 """Asks a person for a text."""
@@ -45,7 +45,7 @@ def show(
         note(line)
     if not yes and not ask("begin?"):
         raise WorkerError("nothing was asked")
-    with closing(RequestsTransport()) as transport:
+    with closing(SocketTransport()) as transport:
         tools = Tools(transport, person or system_user(), why, look=lambda text: None if yes else _seen(count, text))
         found = go_on(settings, name, tools) if to is None else calibrate(settings, name, to, tools)
     if as_json:

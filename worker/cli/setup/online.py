@@ -28,7 +28,7 @@ from worker.outbox.engine.counting import BETWEEN, totals
 from worker.outbox.engine.database import Database
 from worker.outbox.engine.sql import read_now
 from worker.outbox.jobs.inbound import inbound_page
-from worker.transport.http import RequestsTransport, call_once
+from worker.transport.http import SocketTransport, call_once
 from worker.transport.tokens import Tokens
 
 CALL_S = 10.0
@@ -41,7 +41,7 @@ TRUSTED = "trusted IP: the vendor takes calls from this machine"
 class OnlineTools:
     """Everything that tests replace."""
 
-    transport: RequestsTransport = field(default_factory=RequestsTransport)
+    transport: SocketTransport = field(default_factory=SocketTransport)
     """Its connections are closed at the end."""
     wall: Callable[[], float] = time.time
     pause: Callable[[float], None] = time.sleep
