@@ -128,6 +128,7 @@ NAVIGATION: tuple[str | Section, ...] = (
                     "runbooks/database-away.md",
                     "runbooks/metrics-away.md",
                     "runbooks/worker-unhealthy.md",
+                    "runbooks/standing-still.md",
                     "runbooks/clocks-apart.md",
                     "runbooks/the-disk-is-full.md",
                     "runbooks/restored-from-a-backup.md",

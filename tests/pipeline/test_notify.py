@@ -311,6 +311,20 @@ def test_a_job_that_stays_open(site: Site) -> None:
     assert [*during, ("ops", "JobsStayOpen is over: hr")] == [one for one in watch.told() if one[1].endswith("hr")]
 
 
+def test_parts_that_stand_still(site: Site) -> None:
+    """Due for a minute on an open lane, and not offered; then its lane moves."""
+    watch = Watch(site, PAGER, moves=False)
+    job = site.send()
+    watch.later(61)
+    watch.later()
+    during = watch.posted()
+    site.ring(job)
+    _ends(watch)
+
+    assert [("firing", "StandingStill: hr")] == during
+    assert [*during, ("resolved", "StandingStill is over: hr")] == watch.posted()
+
+
 def test_what_was_set_aside(site: Site) -> None:
     """An error of ours, as recovery notes it."""
     watch = Watch(site, OPS)

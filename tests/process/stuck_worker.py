@@ -1,15 +1,15 @@
 """A worker in which one thing stops for ever: `python -m tests.process.stuck_worker FOLDER WHAT THREADS`; tests only.
 
-It is a loop by its name, `writer`, or `senders`, who then take doorbells and send nothing; or `relay raises`, whose
-turns end in an error that nobody foresaw. It stops at its next turn once the folder holds `armed`, and leaves `stopped`
-there.
+It is a loop by its name, `writer`, or `senders`, who then take doorbells and send nothing; or `relay raises` and
+`senders raise`, whose turns and doorbells end in an error that nobody foresaw. It stops at its next turn once the
+folder holds `armed`, and leaves `stopped` there.
 """
 
 from __future__ import annotations
 
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -17,12 +17,14 @@ from typing import Any
 from rig.names import own_name
 from worker.config.settings import load_settings
 from worker.delivery.scheduler.due_lanes import DueLanes
+from worker.delivery.sender.batch import BatchSender
 from worker.service import lifecycle
 from worker.service.celery_app import make_app, start_worker
 from worker.service.lifecycle import Replacements
 from worker.service.loop import Loop
 
-WRITER, SENDERS, RELAY_RAISES = "writer", "senders", "relay raises"
+WRITER, SENDERS = "writer", "senders"
+RELAY_RAISES, SENDERS_RAISE = "relay raises", "senders raise"
 
 
 class Stop:
@@ -71,7 +73,14 @@ def main(folder: str, what: str, threads: int) -> int:
             raise KeyError("nobody foresaw this")
         gather(due_lanes)
 
-    gather = DueLanes.gather
+    def refusing(sender: BatchSender, lane: str, ids: Sequence[str], **options: Any) -> int:
+        if what == SENDERS_RAISE and stop:
+            stop.tell()
+            raise KeyError("nobody foresaw this")
+        return answer(sender, lane, ids, **options)
+
+    gather, answer = DueLanes.gather, BatchSender.answer
+    BatchSender.answer = refusing  # type: ignore[method-assign]
     DueLanes.gather = raising  # type: ignore[method-assign]
     app = make_app(load_settings(), Replacements(probe=probe))
     rings = app.worker_process.ring

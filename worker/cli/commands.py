@@ -363,12 +363,13 @@ def doctor(
 def health(
     pid: Annotated[int | None, typer.Option(min=1, help="Only the process with this number.")] = None,
     host: Annotated[str | None, typer.Option(help="Whose processes; by default this host's.")] = None,
+    live: Annotated[bool, typer.Option(help="Only what a restart would mend, for a liveness probe.")] = False,
     as_json: Json = False,
 ) -> None:
-    """Whether this host's workers turn and send, by their own rows; exit status 1 when one does not, and why."""
+    """Whether this host's workers turn, and nothing that is due stands still; exit status 1 when not, and why."""
     from worker.cli import health as looked
 
-    raise typer.Exit(looked.show(say, host=host, pid=pid, as_json=as_json))
+    raise typer.Exit(looked.show(say, host=host, pid=pid, as_json=as_json, live=live))
 
 
 @app.command()

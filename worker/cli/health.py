@@ -1,6 +1,7 @@
 """`worker health`: whether the worker processes of a host are healthy, by their own rows; probes read its exit status.
 
-A database that cannot be asked says nothing against a process: that is status 0, because a restart would not help.
+A database that cannot be asked says nothing against a process: that is status 0, because a restart would not help. What
+stands still is unhealthy, too; with `--live` it is left out, for a probe that restarts.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from worker.control.opening import opened
 from worker.domain.errors import RetryTransaction
 from worker.outbox.engine.database import Database
 from worker.outbox.lanes.processes import Process, of_host, try_to_write
+from worker.reporting.standstill import standing_still
 
 WRITES_S = 10.0
 """Seconds within which a database takes a row; a probe is given 30."""
@@ -48,6 +50,7 @@ def show(
     host: str | None,
     pid: int | None,
     as_json: bool,
+    live: bool = False,
     pause: Callable[[float], None] = time.sleep,
     monotonic: Callable[[], float] = time.monotonic,
 ) -> int:
@@ -56,6 +59,8 @@ def show(
     try:
         with opened(settings) as database:
             told = _patiently(database, own_host() if host is None else host, pid, pause, monotonic)
+            if told.healthy and not live:
+                told = _unless_standing(database, told)
     except (SQLAlchemyError, RetryTransaction) as error:
         away = f"the database cannot be asked ({type(error).__name__})"
         told = Told(True, f"not known: {away}, and no restart would bring it back")
@@ -129,6 +134,15 @@ def _unless_none_can_write(database: Database, told: Told) -> Told:
     if failed[0] is not None:
         raise failed[0]
     return told
+
+
+def _unless_standing(database: Database, told: Told) -> Told:
+    """What is told, unless parts stand still: whatever the cause, no message of theirs goes out."""
+    with database.reading() as connection, database.reading_state(connection) as state:
+        standstills = standing_still(connection, database.now, state)
+    if not standstills:
+        return told
+    return Told(False, f"standing still: {'. '.join(one.told() for one in standstills)}")
 
 
 def _look(database: Database, host: str, pid: int | None) -> Told:

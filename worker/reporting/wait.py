@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 from typing import Any
@@ -17,6 +17,7 @@ from worker.domain.settle import BEHIND_A_PART, FOREVER, NEWER_RELEASE
 from worker.domain.state import FINAL_STATES, PartState
 from worker.outbox.engine.clock import instant
 from worker.outbox.lanes.processes import QueueName
+from worker.reporting.standstill import Standstill
 
 Row = Mapping[str, Any]
 
@@ -62,6 +63,8 @@ class WaitFor(StrEnum):
     """A newer release wrote its documents, and a process of an older one has put it off."""
     CANCELLED = "cancelled"
     """Its job is: it ends when a sender or recovery sees it, or when it is cancelled once more."""
+    STANDSTILL = "standstill"
+    """It is due and should move, but nothing of its lane does; the text says why, as far as that is known."""
     TURN = "turn"
     """Nothing that the tables know stands in its way: it is offered, or will be."""
 
@@ -107,6 +110,8 @@ class Surroundings:
     """Part -> when it began to wait for what its own row tells, as far as that is known."""
     unusable: tuple[int, str] | None
     """How many worker processes cannot use the account, and what is to be changed; None: all can."""
+    standstills: Mapping[str, Standstill] = field(default_factory=dict)
+    """What keeps the parts of a lane from moving, by the lane as its parts have it."""
 
 
 def waits(parts: Sequence[Row], around: Surroundings) -> Iterator[PartWait]:
@@ -174,6 +179,10 @@ def _queued(part: Row, around: Surroundings) -> Iterator[PartWait]:
             text = f"{count} of {len(around.processes)} worker processes cannot use its account: {why}"
             yield PartWait(part["id"], WaitFor.ACCOUNT, text, None, None, ("worker doctor",))
             return
+        if still := around.standstills.get(part["lane"]):
+            text = f"nothing of its lane moves: {still.text}; {still.remedy}"
+            yield PartWait(part["id"], WaitFor.STANDSTILL, text, still.since, None, ("worker doctor",))
+            return
         text = "nothing that the tables know stands in its way: a worker takes it next"
         since = None if part["not_before"] >= FOREVER else instant(part["not_before"])
         yield PartWait(part["id"], WaitFor.TURN, text, since)
@@ -186,7 +195,9 @@ def _worker(part: Row, around: Surroundings) -> Iterator[PartWait]:
     """No process that could do anything for the part."""
     queues = {queue for taken in around.processes.values() for queue in taken}
     wanted = _QUEUES.get(Priority(part["priority"]), QueueName.NORMAL)
-    serving = {wanted, QueueName.NORMAL} | ({QueueName.FILES} if around.job["kind"] == Kind.UPLOAD else set())
+    serving = {wanted} | ({QueueName.FILES} if around.job["kind"] == Kind.UPLOAD else set())
+    # What no process took from its own queue comes into this one, but for urgent parts.
+    serving |= set() if wanted is QueueName.URGENT else {QueueName.NORMAL}
     if not around.processes:
         yield PartWait(part["id"], WaitFor.WORKER, "no worker process is alive", None, None, ("worker doctor",))
     elif part["state"] == PartState.QUEUED and not queues & serving:

@@ -16,8 +16,10 @@ from worker.domain.job import JobId, id_of
 from worker.domain.job_filter import JobFilter
 from worker.domain.pacing.lane import RULES, in_the_way
 from worker.domain.settle import FOREVER
+from worker.domain.state import PartState
 from worker.outbox.engine.caller import Bind, on_callers_connection
 from worker.outbox.engine.clock import DatabaseClock, SqlClock, instant, now_in
+from worker.outbox.engine.database import StateReader
 from worker.outbox.engine.sql import read_now
 from worker.outbox.jobs.order_queue import in_line
 from worker.outbox.jobs.reading import JobRows, Rows, first_in_orders, jobs_named, parked_on
@@ -29,6 +31,7 @@ from worker.reporting.code_stock import CardCodes, codes_of
 from worker.reporting.find_job import rows_of
 from worker.reporting.job_list import find_jobs
 from worker.reporting.report import JobReport, get_job
+from worker.reporting.standstill import Standstill, standing_now
 from worker.reporting.timeline import Event, timeline_of
 from worker.reporting.wait import PartWait, Surroundings, waits
 
@@ -104,6 +107,7 @@ def why(
         in_line(connection, [part["id"] for part in rows.parts if part["order_id"]]),
         _waits_since(rows),
         unusable_accounts_told(processes).get(account),
+        _standstills(connection, now, clock, rows, state),
     )
     return Why(
         get_job(connection, job_id, numbers=numbers),
@@ -114,6 +118,20 @@ def why(
         # Who pressed a card is no reason why a job waits, and this is what is pasted into a ticket.
         tuple(replace(event, person=None) for event in _history(timeline_of(rows), account, steps)),
     )
+
+
+def _standstills(
+    connection: Connection, now: str, clock: SqlClock, rows: JobRows, state: Engine | Connection | None
+) -> dict[str, Standstill]:
+    """What keeps the queued parts' lanes from moving, by lane."""
+    lanes = {part["lane"] for part in rows.parts if part["state"] == PartState.QUEUED}
+    if not lanes:
+        return {}
+    if isinstance(state, Engine):
+        with state.connect() as own:
+            return _standstills(connection, now, clock, rows, own)
+    reader = StateReader(connection, now) if state is None else StateReader(state, now_in(state, clock))
+    return standing_now(connection, now, reader, lanes)
 
 
 def _lanes(

@@ -49,6 +49,8 @@ class Signs:
     at_work: Callable[[], int]
     """Doorbells and hooks that threads of this process have in hand."""
     broker_away: Callable[[], bool]
+    hindered: Callable[[], tuple[str, ...]] = tuple
+    """What this process cannot do now, though a restart would not help."""
 
 
 class WorkerHealth:
@@ -73,7 +75,8 @@ class WorkerHealth:
         self._looked_at = now
         # What was begun before an outage of the database has the time since its end.
         back_at = max(self._held_up_at, self._signs.writer_away_at())
-        return Health((*self._stuck(now, now - back_at), *self._failing(now), *self._stalled(now, back_at)))
+        wrong = (*self._stuck(now, now - back_at), *self._failing(now), *self._stalled(now, back_at))
+        return Health(wrong, self._signs.hindered())
 
     def _is_held_up(self, now: float) -> bool:
         """True when the last heartbeats failed or came late, so that other threads may have waited as well."""

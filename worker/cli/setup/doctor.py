@@ -40,6 +40,7 @@ from worker.outbox.lanes.lanes import count_lane_events, list_lanes
 from worker.outbox.lanes.pauses import standing_pauses
 from worker.outbox.lanes.processes import Process, alive, unusable_accounts_told
 from worker.reporting.lane_list import remedy_of
+from worker.reporting.standstill import standing_still
 from worker.transport.egress.tls import ends_at, require_files
 from worker.transport.token_provider import load, url_request
 from worker.transport.token_source import keeper_of
@@ -209,6 +210,7 @@ def _database(settings: Settings, names: Collection[str], wall_clock: Callable[[
             processes = alive(connection, database.now)
             yield _workers(len(processes))
             yield from _unusable(processes)
+            yield from _hindered(processes)
             yield from _state(database, connection, names)
             before = wall_clock()
             at = database.read_now() / 1_000_000
@@ -229,6 +231,8 @@ def _state(database: Database, connection: Connection, names: Collection[str]) -
                 yield Finding(what, Level.CAUTION, f"its clock is {ahead_s:+.1f} s from the outbox's")
         with database.reading_state(connection) as state:
             yield from _parked(list_lanes(*state, None), names)
+            standstills = standing_still(connection, database.now, state)
+            yield from (Finding("standstill", Level.PROBLEM, one.told()) for one in standstills)
             now = read_now(*state)
             yield from _refused(state.connection, now - REFUSED_S * SECOND)
             yield from _set_aside(count_lane_events(state.connection, Step.SET_ASIDE, now - SET_ASIDE_S * SECOND))
@@ -260,6 +264,13 @@ def _unusable(processes: Sequence[Process]) -> Iterator[Finding]:
     for account, (count, why) in unusable_accounts_told(processes).items():
         text = f"{count} of {len(processes)} worker processes cannot use it: {why}"
         yield Finding(f"account {account}", Level.PROBLEM, text)
+
+
+def _hindered(processes: Sequence[Process]) -> Iterator[Finding]:
+    """What worker processes cannot do, each a problem: others do it, and the last of them may end."""
+    for process in processes:
+        for sentence in process.health.hindered:
+            yield Finding(f"worker {process.host} {process.pid}", Level.PROBLEM, sentence)
 
 
 def _paused(pauses: Sequence[Pause]) -> Iterator[Finding]:

@@ -6,6 +6,7 @@ from collections import Counter
 from dataclasses import dataclass
 
 from worker.console.page import Ask, View
+from worker.console.pages import seen
 from worker.console.pages.backlog import QueuedAccount, lines_of, read_queue
 from worker.console.pages.memory import memory_of
 from worker.console.pages.showing import show
@@ -18,6 +19,7 @@ from worker.outbox.lanes.processes import died_lately, living
 from worker.outbox.upkeep import gauges
 from worker.outbox.upkeep.gauges import MOST
 from worker.reporting.lane_list import UNUSABLE, lane_list
+from worker.reporting.standstill import standing_still
 
 LINES = 20
 """Accounts that are listed, those with the longest queues."""
@@ -49,6 +51,7 @@ def home(ask: Ask) -> View:
         hooks = gauges.hook_events(connection)
         failures = site.settings.delivery.breaker_failures
         standing = lane_list(connection, database.now, state, breaker_failures=failures)
+        standstills = standing_still(connection, database.now, state)
     states = Counter[PartState]()
     for (_, one), count in called.items():
         states[one] += count
@@ -58,6 +61,7 @@ def home(ask: Ask) -> View:
     fresh = sum(process.fresh for process in alive)
     figures = (
         HomeFigure("home.due", sum(one.due for one in lines), "/backlog", most=capped),
+        HomeFigure("home.standing", sum(len(one.lanes) for one in standstills), "/processes", bool(standstills)),
         HomeFigure("home.sending", states[PartState.SENDING], "/processes"),
         HomeFigure("home.unknown", states[PartState.UNKNOWN], "/doubts", states[PartState.UNKNOWN] > 0, MOST),
         HomeFigure("home.stopped", stopped, "/lanes", stopped > 0),
@@ -72,6 +76,7 @@ def home(ask: Ask) -> View:
         "home.html",
         ask.say("home.title"),
         figures=figures,
+        standstills=[seen.standstill(ask.viewer, one) for one in standstills],
         is_read=queue is not None,
         is_capped=queue is not None and queue.value.is_capped,
         lines=[(line, _waited_s(line, now)) for line in lines[:LINES]],

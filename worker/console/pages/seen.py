@@ -18,6 +18,7 @@ from worker.outbox.lanes.processes import Health, Process
 from worker.reporting.forecast import AccountForecast
 from worker.reporting.lane_list import LaneStanding
 from worker.reporting.report import AttemptReport, JobReport, JobSummary, PartReport, Receipt
+from worker.reporting.standstill import Standstill
 from worker.reporting.wait import PartWait
 from worker.reporting.why import Why
 
@@ -84,7 +85,16 @@ def process(viewer: Viewer, found: Process) -> Process:
     if may_read_texts(viewer, None):
         return found
     unusable = dict.fromkeys(found.unusable, "")
-    return replace(found, unusable=unusable, health=Health(("",) * len(found.health.wrong)))
+    return replace(found, unusable=unusable, health=_bare(found.health))
+
+
+def _bare(found: Health) -> Health:
+    return Health(("",) * len(found.wrong), ("",) * len(found.hindered))
+
+
+def standstill(viewer: Viewer, found: Standstill) -> Standstill:
+    """What stands still, without the sentence on its cause."""
+    return found if may_read_texts(viewer, found.account) else replace(found, text=str(found.cause))
 
 
 def audit(viewer: Viewer, found: AuditEntry) -> AuditEntry:

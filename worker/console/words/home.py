@@ -10,6 +10,7 @@ HOME: Mapping[str, tuple[str, str]] = {
     "home.oldest": ("最早一条已等待", "The first has waited"),
     "home.sending": ("发送中", "Being sent"),
     "home.unknown": ("结果未知，待处理", "In doubt, to be decided"),
+    "home.standing": ("没有进展的队列", "Lanes that do not move"),
     "home.stopped": ("受阻的队列", "Lanes that stand still"),
     "home.paused": ("暂停与搁置", "Pauses and held jobs"),
     "home.parked_events": ("停用的钩子事件", "Parked hook events"),

@@ -90,10 +90,14 @@ class Attempts:
         # What a part needs before its mark, such as a token, may take long: others have the rest meanwhile.
         self._free(self._room() - 1)
         ready = prepare(runtime, due_parts, self._look)
+        if len(ready) < len(due_parts):
+            runtime.lane_states.moved(self._lane)
         # Before the limits: a host that is down must not use up room in them.
         if not ready or not reach(runtime, ready[0]):
             return []
         admitted = admit(runtime, ready, self._done)
+        if len(admitted) < len(ready):
+            runtime.lane_states.moved(self._lane)
         waiting = deque(admitted)
         try:
             while waiting:
@@ -197,6 +201,8 @@ class Attempts:
         if flight.connection is not None:
             flight.connection.release()
         if flight.ticket is None:
+            # Its job was cancelled or its time over, say, or another process has it.
+            self._runtime.lane_states.moved(self._lane)
             give_back(self._runtime, flight)
         else:
             self._done(flight)

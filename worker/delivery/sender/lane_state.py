@@ -46,6 +46,8 @@ class _Lane:
     latency: float | None = None
     cycle: float | None = None
     succeeded_at: float | None = None
+    moved_at: float = _NEVER
+    """When a call of it was last begun or ended, or a part of it put off or ended without a call."""
 
     def told(self, now: float) -> list[int]:
         """The lane's entry in the heartbeat; see `LaneStates.summary`."""
@@ -264,6 +266,7 @@ class LaneStates:
         with self._guard:
             known = self._of(lane)
             known.air += 1
+            known.moved_at = known.used_at
             self._air[account] = self._air.get(account, 0) + 1
             self._last_end = max(self._last_end, known.used_at + deadline_s)
 
@@ -287,12 +290,18 @@ class LaneStates:
     def took(self, lane: str, seconds: float) -> None:
         """Adds one call's duration to the lane's mean."""
         known = self._of(lane)
-        known.latency = _mean(known.latency, seconds)
+        known.latency, known.moved_at = _mean(known.latency, seconds), known.used_at
+
+    def moved(self, lane: str) -> None:
+        """Notes that parts of the lane were put off, or ended without a call; not that this process passes them on."""
+        if not self.does_without(lane):
+            known = self._of(lane)
+            known.moved_at = known.used_at
 
     def cycled(self, lane: str, seconds: float) -> None:
         """Adds the time for which one part held a slot, from its preparation to its end, to the lane's mean."""
         known = self._of(lane)
-        known.cycle = _mean(known.cycle, seconds)
+        known.cycle, known.moved_at = _mean(known.cycle, seconds), known.used_at
 
     def cycle(self, lane: str) -> float:
         """The running mean of the seconds for which a part holds a slot."""
@@ -314,7 +323,7 @@ class LaneStates:
             return sum(self._air.values())
 
     def summary(self) -> dict[str, list[int]]:
-        """What the heartbeat says of each lane that was used lately; other lanes are forgotten by this call.
+        """What the heartbeat says of each lane of which a part moved lately; idle lanes are forgotten by this call.
 
         Lane -> [calls in the air, ms a call takes, ms a part takes in its thread], and behind them, where there was a
         success, the whole seconds since the last one.
@@ -323,7 +332,8 @@ class LaneStates:
         self._forget(now)
         # A copy in one step, so that no thread that begins a call waits while the summary is made.
         lanes = list(self._lanes.items())
-        return {lane: known.told(now) for lane, known in lanes if known.air or known.latency is not None}
+        since = now - self._idle_s
+        return {lane: known.told(now) for lane, known in lanes if known.air or known.moved_at >= since}
 
     def _forget(self, now: float) -> None:
         """Drops all that is known of idle lanes."""

@@ -36,6 +36,8 @@ DOUBT_S = 60.0
 LONGEST_S = 60.0
 """Seconds for which its work may fail at most before it gives the lease up, however often it has done so."""
 NEVER = float("-inf")
+OFTEN = 5
+"""Failures within a minute of each other from which on they are told, even where the work succeeds in between."""
 MEANS = "means"
 """The trouble of a process that lacks what the work takes, such as a broker."""
 
@@ -145,6 +147,9 @@ class Leadership:
         """How often it gave the lease up since its work last succeeded."""
         self._doubtful_until = NEVER
         self._why_doubtful = ""
+        self._failures = 0
+        """Failures of the work, each within a minute of the one before."""
+        self._failed_at, self._why_failed = NEVER, ""
 
     def lead(self) -> bool:
         """Takes or renews the lease when a third of it is over; False: another process has it, so do nothing."""
@@ -189,12 +194,14 @@ class Leadership:
         try:
             yield
         except Exception as error:
-            self.failed(str(error) if isinstance(error, NotPublished) else f"each turn fails: {place_of(error)}", what)
+            self.failed(str(error) if isinstance(error, NotPublished) else f"its turns fail ({place_of(error)})", what)
             raise
 
     def failed(self, reason: str, what: str = "") -> None:
         """Notes that the work, or a part of it, has failed."""
         now = self._monotonic()
+        self._failures = self._failures + 1 if now - self._failed_at < DOUBT_S else 1
+        self._failed_at, self._why_failed = now, reason
         trouble = self._troubles.setdefault(what, _Trouble(reason, now, now))
         trouble.reason, trouble.last = reason, now
 
@@ -228,7 +235,11 @@ class Leadership:
         now = self._monotonic()
         if lasting := self._lasting():
             return f"{lasting.reason}, for {now - lasting.since:.0f} s"
-        return f"it gave the work up: {self._why_doubtful}" if now < self._doubtful_until else ""
+        if now < self._doubtful_until:
+            return f"it gave the work up: {self._why_doubtful}"
+        # Beside turns that succeed: what one lane makes fail may stand still all the same.
+        is_often = self._failures >= OFTEN and now - self._failed_at < DOUBT_S
+        return f"it fails again and again: {self._why_failed}" if is_often else ""
 
     def _judge(self) -> Fitness:
         if self.active and self._lasting():

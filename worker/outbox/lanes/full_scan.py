@@ -38,6 +38,16 @@ def places_with_due(
     return [(row[0], int(row[1]), int(row[4])) for row in rows if row[3]], last
 
 
+def any_due_since(connection: Connection, now: str, before_us: int) -> bool:
+    """True when some queued part has been due for so many microseconds; one probe of the index by time."""
+    dialect = dialect_of(connection)
+    query = (
+        f"select 1 from worker_parts{dialect.by_partial_index('worker_parts_due')} where state = 0"
+        f" and not_before <= {dialect.read_once(now)} - :before limit 1"
+    )
+    return bool(fetch(connection, query, {"before": before_us}))
+
+
 @lru_cache(maxsize=8)
 def _walk(dialect: Dialect, now: str) -> str:
     now = dialect.read_once(now)

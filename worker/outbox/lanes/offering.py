@@ -206,6 +206,14 @@ def kinds_of(connection: Connection, parts: Sequence[str]) -> dict[str, str]:
     return {lane_of(stored): kind for stored, kind in rows}
 
 
+def jobs_behind(connection: Connection, parts: Sequence[str]) -> dict[str, tuple[str, int]]:
+    """Part -> the kind of its job, and when it was enqueued."""
+    dialect = dialect_of(connection)
+    source = dialect.chosen("worker_parts", alias="p", joins=f"{dialect.join('worker_jobs j')} on j.id = p.job_id")
+    rows = fetch(connection, f"select p.id, j.kind, j.created_at from {source}", {"ids": ids_json(parts)})
+    return {part: (kind, int(created_at)) for part, kind, created_at in rows}
+
+
 def some_paused(connection: Connection) -> bool:
     """True while anything is paused."""
     return bool(fetch(connection, f"select 1 where {STANDS}"))

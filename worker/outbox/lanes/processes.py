@@ -44,6 +44,8 @@ class Health:
 
     wrong: tuple[str, ...] = ()
     """A sentence for each thing that is wrong; empty: it is healthy."""
+    hindered: tuple[str, ...] = ()
+    """A sentence for each work that it cannot do now, such as publishing, though a restart would not help."""
 
 
 HEALTHY = Health()
@@ -106,10 +108,11 @@ def renew(
     wrong = json.dumps(health.wrong) if health.wrong else None
     update = (
         f"update worker_processes set alive_until = {now} + :lease, lanes = :lanes, queues = :queues,"
-        " unusable = :unusable, health = :health"
+        " unusable = :unusable, health = :health, hindered = :hindered"
         " where id = :id and ended_at is null"
     )
-    told = {"lanes": lanes, "queues": taken, "unusable": unusable, "health": wrong}
+    hindered = json.dumps(health.hindered) if health.hindered else None
+    told = {"lanes": lanes, "queues": taken, "unusable": unusable, "health": wrong, "hindered": hindered}
     if execute(connection, update, {**told, "lease": lease_us, "id": incarnation}).rowcount:
         return True
     instant, own = read_now(connection, now), this_release()
@@ -148,7 +151,10 @@ def _end(connection: Connection, now: str, incarnations: Sequence[str], only: st
     execute(connection, f"{update} and ended_at is null{only}", {"ids": ids_json(incarnations)})
 
 
-_COLUMNS = "id, alive_until, threads, lanes, {fresh}, queues, unusable, host, pid, health, {now} - started_at, ended_at"
+_COLUMNS = (
+    "id, alive_until, threads, lanes, {fresh}, queues, unusable, host, pid, health, {now} - started_at, ended_at,"
+    " hindered"
+)
 _FRESH = "ended_at is null and alive_until > {now}"
 MISSED_S = 600
 """Seconds for which a process that counts as dead is looked for on its host."""
@@ -188,7 +194,7 @@ def _processes(connection: Connection, now: str, only: str, values: Mapping[str,
 def _process(
     incarnation: str, alive_until: int, threads: int, lanes: str, fresh: Any, queues: str | None, *more: Any
 ) -> Process:
-    unusable, host, pid, health, age_us, ended_at = more
+    unusable, host, pid, health, age_us, ended_at, hindered = more
     figures = _document(lanes, dict).items()
     return Process(
         incarnation,
@@ -204,7 +210,7 @@ def _process(
         {account: str(why) for account, why in _document(unusable, dict).items()},
         host,
         pid,
-        Health(tuple(map(str, _document(health, list)))),
+        Health(tuple(map(str, _document(health, list))), tuple(map(str, _document(hindered, list)))),
         age_us / SECOND,
         ended_at is not None,
     )
@@ -240,6 +246,19 @@ def _document(text: str | None, kind: type[T]) -> T:
     except (ValueError, RecursionError):
         found = None
     return found if isinstance(found, kind) else kind()
+
+
+def moved_lately(connection: Connection, now: str, within_s: float) -> set[str]:
+    """The lanes of which a part moved lately: what the heartbeats say that are not older than so many seconds."""
+    query = f"select lanes from worker_processes where alive_until > {now} - :within"
+    rows = execute(connection, query, {"within": int(within_s * SECOND)})
+    return {lane for (lanes,) in rows for lane in _document(lanes, dict)}
+
+
+def holder_of(connection: Connection, now: str, name: str) -> str | None:
+    """The process that holds a lease; None: no process does, or only one that fails at the work."""
+    query = f"select holder from worker_leases where name = :name and held_until > {now}"
+    return execute(connection, query, {"name": name}).scalar()
 
 
 def unusable_accounts_told(processes: Iterable[Process]) -> dict[str, tuple[int, str]]:

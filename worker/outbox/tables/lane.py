@@ -127,6 +127,7 @@ processes = table(
         doc="JSON: account (empty: every account) -> JobStates in which a job's end has a hook there; null: an earlier"
         " release, which does not write it",
     ),
+    Column("hindered", LongText(), doc="JSON list: what it cannot do, though a restart would not help; null: nothing"),
 )
 
 leases = table(

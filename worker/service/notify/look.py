@@ -24,6 +24,7 @@ from worker.outbox.lanes.lanes import list_lanes
 from worker.outbox.lanes.processes import Process, QueueName, living, unusable_accounts_told
 from worker.outbox.upkeep import gauges
 from worker.outbox.upkeep.alerts import set_aside_lately, without_callbacks
+from worker.reporting.standstill import standing_still
 from worker.service.notify.judge import Found, Situation
 
 OPEN_S = 900
@@ -34,7 +35,7 @@ NEW_S = 86_400
 """Seconds for which a fact of the vendor's pages counts as new that was never contradicted before."""
 BLOCKED_S = 60
 """Seconds for which an account that carries notices may be blocked; then the next target is taken."""
-OF_LANES = frozenset({"AccountParked", "LaneParked", "BreakerStaysOpen", "SetAside"})
+OF_LANES = frozenset({"AccountParked", "LaneParked", "BreakerStaysOpen", "SetAside", "StandingStill"})
 _BREAKER = (Standing.BREAKER_OPEN, Standing.BREAKER_HALF_OPEN)
 
 
@@ -61,6 +62,9 @@ class Lookout:
                     rows = list_lanes(*state, None)
                     set_aside = set_aside_lately(state.connection, read_now(*state))
                     found |= {("SetAside", account) for account in set_aside}
+                    found |= {
+                        ("StandingStill", one.account) for one in standing_still(connection, self._database.now, state)
+                    }
             except SQLAlchemyError:
                 if not self._database.shares_state:
                     raise
@@ -78,8 +82,11 @@ class Lookout:
         for one in alive:
             if not one.fresh:
                 yield "ProcessesSilent", _told(one)
-            elif one.health.wrong:
+                continue
+            if one.health.wrong:
                 yield "WorkerUnhealthy", _told(one)
+            if one.health.hindered:
+                yield "WorkerHindered", _told(one)
         yield from (("AccountUnusable", account) for account in unusable_accounts_told(alive))
 
     def _parts(self, connection: Connection, now: int) -> Iterator[Found]:

@@ -82,6 +82,15 @@ _ALL = (
         urls_only=True,
     ),
     AlertRule(
+        "StandingStill",
+        "page",
+        60,
+        "standing-still",
+        "Parts of the account are due on open lanes, and have not moved for a minute.",
+        "`worker doctor` and `worker health` say why",
+        carries_none=True,
+    ),
+    AlertRule(
         "QueueWithoutWorkers",
         "page",
         60,
@@ -106,6 +115,15 @@ _ALL = (
         "worker-unhealthy",
         "The worker process says that it is unhealthy.",
         "`worker health` on its machine says what stands still; let it be restarted",
+        about="process",
+    ),
+    AlertRule(
+        "WorkerHindered",
+        "ticket",
+        60,
+        "broker-away",
+        "The worker process cannot do a work of its own, such as publish; another one does it where there is one.",
+        "`worker doctor` names the process, and what it cannot do",
         about="process",
     ),
     AlertRule(

@@ -35,6 +35,7 @@ from worker.outbox.lanes.pauses import standing_pauses
 from worker.outbox.lanes.processes import Process, QueueName, living, unusable_accounts_told
 from worker.outbox.upkeep import gauges
 from worker.reporting.limit_usage import usages
+from worker.reporting.standstill import Cause, standing_still
 from worker.service.web.counters import build_info, counters
 
 T = TypeVar("T")
@@ -92,6 +93,8 @@ class Outbox(Collector):
         stands = "Lanes, and whole accounts, on which something stands."
         self._lanes = Series("worker_lanes", stands, "account", "scope", "standing")
         self._pauses = Series("worker_pauses", "Pauses that stand; scope=job: jobs that are held.", "account", "scope")
+        stuck = "Lanes on which parts are due and have not moved for a minute, at least so many."
+        self._standstills = Series("worker_standing_still", stuck, "account", "cause")
         self._unusable = Series("worker_account_unusable", "Living processes that cannot use the account.", "account")
         self._state_totals = Counter[str]()
         """The last sums that a shared state gave."""
@@ -138,6 +141,10 @@ class Outbox(Collector):
         )
         stand = self._of_state(connection, self._standing, Counter[tuple[str, ...]]())
         yield self._lanes.of(stand, product(few, ("account", "lane"), map(str, Standing)))
+        still = self._of_state(
+            connection, lambda state: self._standing_still(connection, state), Counter[tuple[str, ...]]()
+        )
+        yield self._standstills.of(still, product(few, map(str, Cause)))
         yield self._pauses.of(Counter(map(_scope_of, standing_pauses(connection))))
         yield from self._of_state(connection, lambda state: self._limits(connection, state, few), list[Metric]())
         yield from self._processes(connection, few)
@@ -174,6 +181,12 @@ class Outbox(Collector):
             found[row["account"], scope, str(standing(row, self._failures))] += 1
         return found
 
+    def _standing_still(self, connection: Connection, state: StateReader) -> Counter[tuple[str, ...]]:
+        found: Counter[tuple[str, ...]] = Counter()
+        for one in standing_still(connection, self._database.now, state):
+            found[one.account, str(one.cause)] += len(one.lanes)
+        return found
+
     def _limits(self, connection: Connection, state: StateReader, few: Sequence[str]) -> list[Metric]:
         labels = ("account", "limit", "of")
         amount = _gauge("worker_limit_amount", "Units of a limit's window.", *labels)
@@ -203,6 +216,8 @@ class Outbox(Collector):
         relay = gauges.lease_is_held(connection, self._database.now, LEASE)
         yield _one("worker_relay_active", "1 while a process holds the relay's lease.", int(relay))
         yield _one("worker_processes", "Worker processes whose heartbeat is fresh.", len(fresh))
+        hindered = sum(bool(process.health.hindered) for process in fresh)
+        yield _one("worker_processes_hindered", "Those that cannot do a work of theirs, such as publish.", hindered)
         yield _one("worker_processes_silent", "Those that neither beat nor ended.", len(alive) - len(fresh))
         yield _threads(fresh)
 

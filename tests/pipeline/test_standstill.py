@@ -1,0 +1,287 @@
+"""What stands still is found with its cause, and nothing that only waits is taken for it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from datetime import timedelta
+from typing import NoReturn
+
+import pytest
+
+from tests.pipeline.console.person import Person
+from tests.pipeline.test_metrics import Scraper
+from tests.support.runtime import Site, an_account, planted
+from worker import Text
+from worker.control.pause import hold_in, pause_in
+from worker.delivery.scheduler.lane_head import Doorbell
+from worker.domain.errors import NotPublished
+from worker.domain.job_filter import JobFilter
+from worker.domain.pacing.lane import LaneBlock
+from worker.outbox.engine.clock import DrivenClock, instant
+from worker.outbox.engine.database import Database, StateReader
+from worker.outbox.lanes.lanes import block_lanes
+from worker.outbox.lanes.processes import Health, renew
+from worker.reporting.standstill import Cause, Standstill, standing_still
+from worker.reporting.wait import WaitFor
+from worker.reporting.why import why
+from worker.service.notify.look import Lookout
+
+SECOND = 1_000_000
+
+
+@pytest.fixture
+def site(database: Database, driven_clock: DrivenClock) -> Iterator[Site]:
+    accounts = [an_account(), an_account("pr")]
+    with planted(database, driven_clock, threads=4, accounts=accounts) as planted_site:
+        planted_site.relay.lead()
+        yield planted_site
+
+
+def later(site: Site, seconds: float) -> None:
+    """The process lives on, and leads."""
+    site.advance(seconds)
+    site.runtime.lease.beat(site.runtime.lane_states.summary())
+    site.relay.lead()
+
+
+def turn(site: Site) -> None:
+    """A turn of the relay that sees everything."""
+    site.relay.full_scan()
+    site.relay.turn()
+
+
+def seen(site: Site) -> list[Standstill]:
+    with site.database.reading() as connection, site.database.reading_state(connection) as state:
+        return standing_still(connection, site.database.now, state)
+
+
+def causes(site: Site) -> list[tuple[str, Cause]]:
+    return [(one.account, one.cause) for one in seen(site)]
+
+
+def beat(site: Site, health: Health, process: str = "") -> None:
+    """A heartbeat of another process, or of this one."""
+    with site.database.writing() as connection:
+        renew(
+            connection,
+            site.database.now,
+            process or site.runtime.lease.incarnation,
+            lease_us=10 * SECOND,
+            threads=4,
+            host="h",
+            pid=7,
+            lanes="{}",
+            health=health,
+        )
+
+
+# -- what waits does not stand still ----------------------------------------------------------------------------------
+
+
+def test_what_is_young_does_not_stand_still(site: Site) -> None:
+    """Nor what is new and was due long ago; after a minute both do."""
+    site.card()
+    later(site, 1)
+    site.send("due long ago", to="wangwu", due_at=instant(site.clock.micros) - timedelta(hours=1))
+    later(site, 58)
+    young = causes(site)
+    later(site, 2)
+
+    assert ([], [("hr", Cause.UNKNOWN)]) == (young, causes(site))
+
+
+def test_what_waits_for_good_reason_does_not_stand_still(site: Site) -> None:
+    """A block, a pause, a held job, its order, a time of its own; each for an hour."""
+    blocked = site.send("blocked")
+    lane = site.part_row(f"{blocked}-0").lane
+    with site.database.writing() as connection:
+        block_lanes(connection, site.database.now, [LaneBlock(lane, "hr", "send/text", 7_200, "limit")])
+    held = site.card()
+    hold_in(site.database, JobFilter(ids=(held,)), "zhang", "")
+    first = site.ask(Text(content="first"), account="pr", order_key="k")
+    site.ask(Text(content="second"), account="pr", order_key="k")
+    hold_in(site.database, JobFilter(ids=(first,)), "zhang", "")
+    later(site, 3_600)
+
+    assert [] == causes(site)
+
+
+def test_a_paused_lane_does_not_stand_still(site: Site) -> None:
+    """Of a whole account, or by a tag."""
+    site.send(tags=["x"])
+    site.ask(Text(content="other"), account="pr")
+    pause_in(site.database, JobFilter(tag="x"), "zhang", "")
+    pause_in(site.database, JobFilter(account="pr"), "zhang", "")
+    later(site, 3_600)
+
+    assert [] == causes(site)
+
+
+def test_a_lane_that_moves_does_not_stand_still(site: Site) -> None:
+    """However long its backlog has been due, nor do the others of its account, which have their turn; others do."""
+    jobs = [site.send(f"{n}") for n in range(3)]
+    site.card()
+    site.ask(Text(content="other"), account="pr")
+    later(site, 3_600)
+    site.ring(jobs[0])
+    later(site, 30)
+
+    assert [("pr", Cause.UNKNOWN)] == causes(site)
+
+
+def test_what_is_put_off_one_by_one_moves(site: Site) -> None:
+    """Though no call is made: its quiet hours have begun, say."""
+    job = site.send(expires_at=3_000)
+    site.send("other")
+    later(site, 3_600)
+    site.ring(job)
+    later(site, 30)
+
+    assert [] == causes(site)
+
+
+# -- causes -----------------------------------------------------------------------------------------------------------
+
+
+def everywhere(site: Site, job: str) -> dict[str, bool]:
+    """Where a standstill of `hr` is seen."""
+    with site.database.reading() as connection:
+        [wait] = why(connection, job, clock=site.clock).waits
+    scraped = Scraper(site).scrape()
+    cause = {one.cause for one in seen(site) if one.account == "hr"}
+    lookout = Lookout(site.database, failures=10, unknowns=10, wall_clock=lambda: site.clock.micros / SECOND)
+    return {
+        "why": wait.what in (WaitFor.STANDSTILL, WaitFor.WORKER),
+        "metrics": {1.0} == {scraped.of("standing_still", account="hr", cause=str(one)) for one in cause},
+        "notice": ("StandingStill", "hr") in lookout.look().found,
+        "console": "and do not move" in Person(site).get("/").text,
+    }
+
+
+EVERYWHERE = {"why": True, "metrics": True, "notice": True, "console": True}
+
+
+def test_no_worker_is_alive(site: Site) -> None:
+    """The sentence says what to start."""
+    job = site.send()
+    site.advance(3_600)
+    site.runtime.lease.end()
+
+    assert [("hr", Cause.NO_WORKER)] == causes(site)
+    assert EVERYWHERE == everywhere(site, job)
+
+
+def test_no_process_can_publish(site: Site) -> None:
+    """The sentence has what the process says of itself."""
+    job = site.send()
+    site.relay.stop()
+    site.advance(61)
+    beat(site, Health((), ("relay: it cannot publish to its broker (ConnectionError), for 12 s",)))
+
+    [found] = seen(site)
+
+    assert Cause.NO_LEADER is found.cause
+    assert ": relay: it cannot publish to its broker (ConnectionError), for 12 s" in found.text
+    assert EVERYWHERE == everywhere(site, job)
+    assert 1 == Scraper(site).scrape().of("processes_hindered")
+
+
+def test_no_process_takes_from_the_queue(site: Site) -> None:
+    """Urgent parts come into no other queue; normal ones of the same lane move."""
+    job, other = site.send(priority="urgent"), site.send("normal")
+    later(site, 61)
+    site.ring(other)
+    with site.database.writing() as connection:
+        connection.exec_driver_sql("update worker_processes set queues = 'normal,bulk'")
+
+    assert [("hr", Cause.NO_CONSUMER)] == causes(site)
+    assert EVERYWHERE == everywhere(site, job)
+
+
+def test_no_process_can_use_the_account(site: Site) -> None:
+    """As its settings are there."""
+    job = site.send()
+    site.advance(61)
+    site.relay.lead()
+    site.runtime.lease.beat(unusable={"hr": "set secret"})
+
+    [found] = seen(site)
+
+    assert (Cause.ACCOUNT, "no worker process can use the account: set secret") == (found.cause, found.text)
+    assert {**EVERYWHERE, "why": False} == everywhere(site, job)  # which names the account by itself
+
+
+def test_the_leader_is_ill(site: Site) -> None:
+    """By what its health says, or because its turns fail."""
+    job = site.send()
+    later(site, 61)
+    beat(site, Health(("the loop relay has been in one turn for 41 s",)))
+    stuck = seen(site)
+    beat(site, Health((), ("relay: it fails again and again: its turns fail (KeyError at x.py:1)",)))
+
+    assert [Cause.LEADER] == [one.cause for one in stuck]
+    assert ": the loop relay has been in one turn for 41 s" in stuck[0].text
+    assert [("hr", Cause.LEADER)] == causes(site)
+    assert EVERYWHERE == everywhere(site, job)
+
+
+def test_a_process_that_takes_is_ill(site: Site) -> None:
+    """Though another one leads."""
+    job = site.send()
+    later(site, 61)
+    beat(site, Health(("the writer has been in one commit for 41 s",)), process="p2")
+
+    assert [("hr", Cause.PROCESS)] == causes(site)
+    assert EVERYWHERE == everywhere(site, job)
+
+
+def test_what_is_offered_and_not_taken_says_that_no_cause_is_known(site: Site) -> None:
+    """And where to look."""
+    job = site.send()
+    turn(site)
+    later(site, 61)
+
+    [found] = seen(site)
+
+    assert Cause.NOT_TAKEN is found.cause
+    assert "look into the logs of worker" in found.remedy
+    assert EVERYWHERE == everywhere(site, job)
+
+
+def test_an_unknown_cause_is_called_one(site: Site) -> None:
+    """Not offered, and all say that they are well."""
+    job = site.send()
+    later(site, 61)
+
+    [found] = seen(site)
+
+    assert (Cause.UNKNOWN, "no cause is known why they are not offered") == (found.cause, found.text)
+    assert EVERYWHERE == everywhere(site, job)
+
+
+def test_turns_that_fail_beside_others_are_told(site: Site) -> None:
+    """An error at one lane that nobody foresaw, while other lanes are offered in between."""
+
+    def refuse(rings: Sequence[Doorbell]) -> NoReturn:
+        raise NotPublished("its broker is away", rings)
+
+    for n in range(6):
+        site.send(f"{n}")
+        site.publish = refuse
+        with pytest.raises(NotPublished):
+            turn(site)
+        site.publish = site.rings.extend
+        site.advance(1.1)
+        turn(site)
+
+    assert "it fails again and again: its broker is away" == site.relay.leadership.problem()
+
+
+def test_without_late_parts_it_costs_one_look(site: Site) -> None:
+    """Nothing else is read: no lane, no process, no state."""
+    for n in range(20):
+        site.send(f"{n}")
+    later(site, 59)
+
+    with site.database.reading() as connection:
+        assert [] == standing_still(connection, site.database.now, StateReader(None, ""))  # type: ignore[arg-type]

@@ -1,0 +1,93 @@
+"""Real workers that stand still in one way each: every place where a person looks says so, and why."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, cast
+
+from rig.stack import ACCOUNT, Stack, until
+from rig.stacks import REDIS, Make, on_every_stack
+from tests.pipeline.console.person import Person
+from tests.process.stuck_worker import RELAY_RAISES, SENDERS, SENDERS_RAISE
+from tests.process.test_leaders import enqueue_urgent, without_broker
+from worker.reporting.standstill import Standstill, standing_still
+from worker.service.web.collector import Outbox
+
+Way = Callable[[Stack, Make], object]
+
+
+def stuck(what: str) -> Way:
+    """A worker in which one thing stops at once."""
+
+    def start(stack: Stack, make: Make) -> None:
+        (make.folder / "armed").touch()
+        stack.process("tests.process.stuck_worker", str(make.folder), what, "4")
+
+    return start
+
+
+def without_secret(stack: Stack, make: Make) -> None:
+    """A worker whose settings name another file for the account's secret."""
+    config = make.folder / "other.toml"
+    settings = stack.config.read_text(encoding="utf-8")
+    config.write_text(settings.replace(f"{stack.folder}/secret", f"{stack.folder}/nowhere"), encoding="utf-8")
+    stack.worker(threads=4, env={"WORKER_CONFIG": str(config)})
+
+
+WAYS: Mapping[str, tuple[Way, str]] = {
+    "nobody": (lambda stack, make: None, "no worker process is alive"),
+    "broker": (lambda stack, make: stack.worker(threads=4, env=without_broker(make)), "cannot publish to its broker"),
+    "queue": (
+        lambda stack, make: stack.worker(threads=4, options=("-X", f"{stack.prefix}worker.urgent")),
+        "no worker process takes from the queue urgent",
+    ),
+    "account": (without_secret, "no worker process can use the account"),
+    "relay raises": (stuck(RELAY_RAISES), "relay: its turns fail (KeyError at stuck_worker.py:"),
+    "relay hangs": (stuck("relay"), "the loop relay has been in one turn for"),
+    "senders": (stuck(SENDERS), "no cause is known why no worker process sends them"),
+    "senders raise": (stuck(SENDERS_RAISE), "no cause is known why no worker process sends them"),
+    "heartbeat": (stuck("heartbeat"), "no worker process is alive"),
+}
+"""How it stands still, and what is said of it."""
+
+
+def seen(stack: Stack) -> list[Standstill]:
+    """What stands still, by the outbox."""
+    with stack.database.reading() as connection, stack.database.reading_state(connection) as state:
+        return standing_still(connection, stack.database.now, state)
+
+
+def said(stack: Stack, *command: str) -> tuple[int, str]:
+    """A command's status, and what it printed."""
+    log = stack.folder / f"process-{len(stack.processes)}.log"
+    status = stack.process("worker.cli", *command).wait()
+    return status, log.read_text(encoding="utf-8")
+
+
+@on_every_stack(REDIS, why="what stands still is the worker's own, whatever the stack", way=tuple(WAYS))
+def test_what_stands_still_is_seen_everywhere(make: Make, way: str) -> None:
+    """By `health`, `doctor` and `why`, in the metrics and on the console's first page, with the true cause."""
+    stack = make()
+    start, cause = WAYS[way]
+    job = enqueue_urgent(stack)
+    # It has been due for two minutes.
+    with stack.database.writing() as connection:
+        for column in ("worker_jobs set created_at = created_at", "worker_parts set not_before = not_before"):
+            connection.exec_driver_sql(f"update {column} - 120000000")
+
+    start(stack, make)
+    until(lambda: any(cause in one.text for one in seen(stack)), f"{way}: its cause is seen", told=stack.told)
+
+    assert 1 == said(stack, "health")[0]
+    status, findings = said(stack, "doctor")
+    assert (1, True) == (status, cause in findings), findings
+    _, why = said(stack, "why", job)
+    assert cause in why, why
+    metrics = {tuple(one.labels.values()): one.value for one in _series(stack)}
+    assert 1 == sum(value for (account, _), value in metrics.items() if account == ACCOUNT)
+    assert cause in Person(cast(Any, stack)).get("/").text
+
+
+def _series(stack: Stack) -> list[Any]:
+    found = Outbox(stack.database, stack.accounts, 10).collect()
+    return [sample for metric in found if metric.name == "worker_standing_still" for sample in metric.samples]

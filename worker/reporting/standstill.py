@@ -1,0 +1,233 @@
+"""What stands still, and why: parts that are due on open lanes, while no part of their lane has moved for a minute.
+
+The one judgement of it, which `worker health`, `worker doctor`, `worker why`, the metrics, the notices and the console
+read. Lanes that are blocked, parked or paused do not stand still, nor do parts that wait for others or for a time, nor
+lanes that wait for their turn while other lanes of their account move. Without a part that is late it costs one look at
+an index, else one step for each lane with due parts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from enum import StrEnum
+
+from sqlalchemy import Connection
+
+from worker.domain.job import Kind, Priority
+from worker.domain.pacing.lane import account_of, lane_of
+from worker.outbox.engine.clock import SECOND, instant
+from worker.outbox.engine.database import StateReader
+from worker.outbox.engine.sql import read_now
+from worker.outbox.jobs.order_queue import out_of_turn
+from worker.outbox.lanes.full_scan import START, Place, any_due_since, places_with_due
+from worker.outbox.lanes.lanes import list_lanes
+from worker.outbox.lanes.offering import Head, head_of_lane, jobs_behind, some_paused
+from worker.outbox.lanes.pauses import paused_among
+from worker.outbox.lanes.processes import (
+    Process,
+    QueueName,
+    alive,
+    holder_of,
+    moved_lately,
+    unusable_accounts_told,
+)
+
+AFTER_S = 60.0
+"""Seconds after which a part that is due, and whose lane does not move, stands still."""
+SOON_S = 5.0
+"""The same for a single job, where the cause is known."""
+SLICE, MOST = 1_000, 10_000
+"""Places (a lane and a priority) with due parts that are looked through at a time, and in all."""
+LOOKS = 100
+"""Places whose first parts are read at most, and so many parts of each."""
+RELAY = "relay"
+"""The lease of the process that offers parts."""
+
+
+class Cause(StrEnum):
+    """Why parts stand still."""
+
+    NO_WORKER = "no_worker"
+    """No worker process is alive."""
+    NO_LEADER = "no_leader"
+    """No process can offer parts to the others."""
+    NO_CONSUMER = "no_consumer"
+    """No process takes from their queue."""
+    ACCOUNT = "account"
+    """No process can use their account."""
+    LEADER = "leader"
+    """Something is wrong with the process that offers them."""
+    PROCESS = "process"
+    """Something is wrong with a process that takes from their queue."""
+    NOT_TAKEN = "not_taken"
+    """They are offered, and nothing is known of what keeps the processes from sending them."""
+    UNKNOWN = "unknown"
+    """They are not offered, and nothing is known of what keeps the leader from it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Standstill:
+    """Parts of one account that stand still for one cause."""
+
+    account: str
+    cause: Cause
+    text: str
+    """The cause, in a sentence."""
+    remedy: str
+    """What to do, or where to look."""
+    since: datetime
+    """Since when the first of them has been due."""
+    lanes: frozenset[str]
+    """Their lanes, a hundred of them at most."""
+
+    def told(self) -> str:
+        """What people read of it."""
+        return (
+            f"{self.account}: parts are due since {self.since:%Y-%m-%d %H:%M:%S} UTC and do not move: {self.text};"
+            f" {self.remedy}"
+        )
+
+
+def standing_still(
+    connection: Connection,
+    now_sql: str,
+    state: StateReader,
+    *,
+    only: Collection[str] | None = None,
+    after_s: float = AFTER_S,
+) -> list[Standstill]:
+    """What stands still now, the longest first. `only`: of these lanes, as their parts have them; None: of all."""
+    if not any_due_since(connection, now_sql, int(after_s * SECOND)):
+        return []
+    look = _Look(connection, now_sql, after_s)
+    closed = {row["lane"] for row in list_lanes(*state, None) if row["parked"] or row["blocked_until"] > row["now"]}
+    found: dict[tuple[str, Cause, str], Standstill] = {}
+    looks = 0
+    for stored, priority, since in _places(connection, now_sql, look.now - int(after_s * SECOND)):
+        lane = lane_of(stored)
+        if (only is not None and stored not in only) or closed & {stored, lane, account_of(lane)}:
+            continue
+        if looks == LOOKS:
+            break
+        if not look.may_wait(lane, priority):
+            looks += 1
+            for one in look.judge(stored, priority, since):
+                key = one.account, one.cause, one.text
+                known = found.get(key, one)
+                found[key] = replace(known, since=min(known.since, one.since), lanes=known.lanes | one.lanes)
+    return sorted(found.values(), key=lambda one: one.since)
+
+
+def standing_now(
+    connection: Connection, now_sql: str, state: StateReader, only: Collection[str]
+) -> dict[str, Standstill]:
+    """What keeps parts of these lanes from moving, by lane: soon, where the cause is known, else after a minute."""
+    found = standing_still(connection, now_sql, state, only=only)
+    known = set(Cause) - {Cause.NOT_TAKEN, Cause.UNKNOWN}
+    soon = standing_still(connection, now_sql, state, only=only, after_s=SOON_S)
+    found += [one for one in soon if one.cause in known]
+    return {lane: one for one in reversed(found) for lane in one.lanes}
+
+
+def _places(connection: Connection, now_sql: str, before: int) -> Iterator[tuple[str, int, int]]:
+    """(key of a lane, priority, instant) of those whose first part has been due since an instant before `before`."""
+    after: Place | None = START
+    seen = 0
+    while after is not None and seen < MOST:
+        places, after = places_with_due(connection, now_sql, after, SLICE)
+        seen += SLICE
+        yield from (place for place in places if place[2] <= before)
+
+
+class _Look:
+    """One look at processes and lanes."""
+
+    def __init__(self, connection: Connection, now_sql: str, after_s: float):
+        self._connection, self._now_sql, self._after_s = connection, now_sql, after_s
+        self.now = read_now(connection, now_sql)
+        self._processes = alive(connection, now_sql)
+        leader = holder_of(connection, now_sql, RELAY)
+        self._leader = next((one for one in self._processes if one.id == leader), None)
+        self._has_leader = leader is not None
+        self._moved = moved_lately(connection, now_sql, AFTER_S) if after_s >= AFTER_S else set()
+        self._moving = {account_of(lane) for lane in self._moved}
+        self._unusable = unusable_accounts_told(self._processes)
+        self._pauses = some_paused(connection)
+
+    def may_wait(self, lane: str, priority: int) -> bool:
+        """True for a lane that moves, or that waits for its turn while others of its account move."""
+        if priority == Priority.URGENT and not self._takers(priority, is_file=False):
+            return False
+        return lane in self._moved or (account_of(lane) in self._moving and self._of_all() is None)
+
+    def judge(self, stored: str, priority: int, since: int) -> Iterator[Standstill]:
+        """What stands still at the head of a lane, if anything does."""
+        connection = self._connection
+        head = head_of_lane(connection, self._now_sql, stored, priority, LOOKS)
+        late = self.now - int(self._after_s * SECOND)
+        jobs = jobs_behind(connection, [*head.ids, *head.out])
+        # A `due_at` in the past makes no new job late.
+        ids = [part for part in (*head.ids, *head.out) if part in jobs and jobs[part][1] <= late]
+        waiting = set(out_of_turn(connection, ids)) if ids else set()
+        paused = paused_among(connection, ids) if ids and self._pauses else {}
+        first = next((part for part in ids if part not in waiting and part not in paused), None)
+        if first is None:
+            return
+        kind, made_at = jobs[first]
+        cause, text, remedy = self._cause(account_of(stored), priority, head, is_file=kind == Kind.UPLOAD)
+        at = instant(max(since, made_at))
+        yield Standstill(account_of(stored), cause, text, remedy, at, frozenset({stored}))
+
+    def _cause(self, account: str, priority: int, head: Head, *, is_file: bool) -> tuple[Cause, str, str]:
+        takers = self._takers(priority, is_file=is_file)
+        wanted = QueueName.URGENT if priority == Priority.URGENT else QueueName.NORMAL
+        if general := self._of_all():
+            return general
+        if not takers:
+            text = f"no worker process takes from the queue {wanted}"
+            return Cause.NO_CONSUMER, text, f"start one with the queue {wanted} in its `-Q`"
+        count, why = self._unusable.get(account, (0, ""))
+        if count >= len(takers):
+            return Cause.ACCOUNT, f"no worker process can use the account: {why}", "`worker doctor` says what to change"
+        if ill := next(_wrongs(takers), None):
+            return Cause.PROCESS, ill, "`worker health` there says more; restart it"
+        if head.out or head.again:
+            text = "they are offered, and no cause is known why no worker process sends them"
+            return Cause.NOT_TAKEN, text, f"look into the logs of {_names(takers)}"
+        text = "no cause is known why they are not offered"
+        leading = [self._leader] if self._leader else self._processes
+        return Cause.UNKNOWN, text, f"look into the log of {_names(leading)}, and restart it"
+
+    def _of_all(self) -> tuple[Cause, str, str] | None:
+        """A cause that holds for all parts; None: there is none."""
+        if not self._processes:
+            return Cause.NO_WORKER, "no worker process is alive", "start `worker up` or the Procfile's lines"
+        if not self._has_leader:
+            told = "; ".join([*_hindrances(self._processes), *_wrongs(self._processes)])
+            told = told or "none has the relay's lease"
+            return Cause.NO_LEADER, f"no worker process can offer them: {told}", "`worker doctor` says more"
+        leader = [self._leader] if self._leader else []
+        if told := next(iter([*_wrongs(leader), *_hindrances(leader)]), ""):
+            return Cause.LEADER, told, "its log says more; restart it, and another one leads"
+        return None
+
+    def _takers(self, priority: int, *, is_file: bool) -> list[Process]:
+        """The processes that take such parts, sooner or later; urgent ones come into no other queue."""
+        own = {Priority.URGENT: QueueName.URGENT, Priority.BULK: QueueName.BULK}.get(Priority(priority))
+        queues = {own} if own is QueueName.URGENT else {own, QueueName.NORMAL, QueueName.FILES if is_file else None}
+        return [one for one in self._processes if queues & one.queues]
+
+
+def _wrongs(processes: Sequence[Process]) -> Iterator[str]:
+    yield from (f"worker {one.host} {one.pid}: {told}" for one in processes for told in one.health.wrong)
+
+
+def _hindrances(processes: Sequence[Process]) -> list[str]:
+    told = [(one, sentence) for one in processes for sentence in one.health.hindered if sentence.startswith(RELAY)]
+    return [f"worker {one.host} {one.pid}: {sentence}" for one, sentence in told]
+
+
+def _names(processes: Sequence[Process]) -> str:
+    return ", ".join(sorted({f"worker {one.host} {one.pid}" for one in processes})[:3])
