@@ -164,6 +164,7 @@ def test_a_receiver_starts_where_every_account_is_wrong() -> None:
             Doors(LiveAccounts([Scripted(table)], partial(account_of, settings=Settings())), 60).require_one()
 
 
+@pytest.mark.fewer_databases("what Python makes of an account; no statement is another one for it")
 def test_the_doctor_tells_of_each(wrong: dict[str, str], sqlite_url: str) -> None:
     """And of everything else behind them."""
     found = list(findings(lambda: Settings(database=sqlite_url, accounts=tables())))
