@@ -40,7 +40,7 @@ def limit_of(row: FieldRule) -> str:
     if row.allowed is not None:
         said.append(", ".join(map(str, row.allowed)))
     if row.between is not None:
-        said.append(f"{row.between[0]} to less than {row.between[1]}")
+        said.append(f"{row.between[0]} to {row.between[1]}")
     return "; ".join(said)
 
 
