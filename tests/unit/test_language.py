@@ -51,6 +51,8 @@ UNSAID = {
     "openid email profile": "what is asked of a provider",
     "A file, which JSON cannot hold.": "for developers, who read the schema",
     "do: {what}": "a word and a sentence",
+    "markdown.content: {sentence}": "a field and a sentence",
+    "{msgtype}.content: {sentence}": "a field and a sentence",
     "wrong json format": "the vendor's",
     "calibration {run}": "a message to the one person of a calibration",
     "calibration {run} ": "the same",

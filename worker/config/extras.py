@@ -14,7 +14,7 @@ from importlib.metadata import PackageNotFoundError, requires
 from worker.domain.errors import ConfigurationError
 
 PACKAGE = "im-delivery-worker"
-_OF_AN_EXTRA = re.compile(r"""([\w.-]+).*extra == ["'](?!dev\b)(\w+)["']""")
+_OF_AN_EXTRA = re.compile(r"""([\w.-]+).*extra == ["'](?!(?:dev|test)\b)(\w+)["']""")
 
 
 def extra_of(module: str) -> str | None:

@@ -177,7 +177,7 @@ def whole(given: UrlFrom, key: str, problem: Callable[[str], str | None]) -> str
     return url
 
 
-_OWN_DRIVERS = {"postgresql": "psycopg", "mysql": "pymysql", "mariadb": "pymysql", "sqlite": "pysqlite"}
+_OWN_DRIVERS = ("postgresql+psycopg", "mysql+pymysql", "mariadb+pymysql", "sqlite+pysqlite")
 
 
 def database_problem(url: str) -> str | None:
@@ -186,10 +186,10 @@ def database_problem(url: str) -> str | None:
     if found is None:
         return "not a database URL; use postgresql+psycopg://user@host/name or sqlite:///worker.db"
     backend, driver, rest = found.groups()
-    own = _OWN_DRIVERS.get(backend)
-    if own and driver and driver != own:
-        return f"a URL of driver {driver}, which the worker does not use; write {backend}+{own}://"
-    return _unreadable("password") if backend != "sqlite" and _is_torn(rest) else None
+    own = next((own for own in _OWN_DRIVERS if own.startswith(f"{backend}+")), None)
+    if own and driver and own != f"{backend}+{driver}":
+        return f"a URL of driver {driver}, which the worker does not use; write {own}://"
+    return _unreadable("password") if not url.startswith("sqlite:") and _is_torn(rest) else None
 
 
 def _unreadable(piece: str) -> str:

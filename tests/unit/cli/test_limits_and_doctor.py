@@ -453,7 +453,7 @@ def test_an_account_that_waits_for_a_person_is_a_caution(typed: Typed, config: P
 @pytest.mark.parametrize(
     "without_secret",
     [
-        'token_provider = "os.path:join"',
+        'token_provider = "tests.support.provided:token_of"',
         'token_provider = { url = "https://tokens.corp/hr", bearer = { env = "HR_SECRET" } }',
         'suite = "ours"',
         'suite = "ours"\nis_customized_app = true',

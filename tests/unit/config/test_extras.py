@@ -39,7 +39,7 @@ def test_the_smallest_extra_that_brings_it(module: str, extra: str | None) -> No
 
 
 def test_every_extra_is_read_from_what_is_installed() -> None:
-    """The installation under test is of this very pyproject.toml; `all` and `dev` are never what is advised."""
+    """The installation under test is of this very pyproject.toml; `all`, `dev` and `test` are never what is advised."""
     advised = {extra_of(re.split(r"[\[>]", one)[0].replace("-", "_")) for one in _own(PROJECT)}
 
     assert {"worker", "postgres", "mysql", "redis", "rabbitmq", "console", "flower", "otel"} == advised
@@ -54,7 +54,7 @@ def test_a_package_that_is_not_installed_has_no_extras(monkeypatch: pytest.Monke
 
 def _own(project: dict[str, dict[str, list[str]]]) -> list[str]:
     extras = project["optional-dependencies"]
-    return [one for name, asked in extras.items() if name != "dev" for one in asked if "delivery" not in one]
+    return [one for name, asked in extras.items() if name not in ("dev", "test") for one in asked if "delivery" not in one]
 
 
 def test_the_commands_say_which_extra_they_need(
