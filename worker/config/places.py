@@ -189,7 +189,7 @@ def database_problem(url: str) -> str | None:
     own = next((own for own in _OWN_DRIVERS if own.startswith(f"{backend}+")), None)
     if own and driver and own != f"{backend}+{driver}":
         return f"a URL of driver {driver}, which the worker does not use; write {own}://"
-    return _unreadable("password") if not url.startswith("sqlite:") and _is_torn(rest) else None
+    return _unreadable("password") if not url.startswith(("sqlite:", "sqlite+")) and _is_torn(rest) else None
 
 
 def _unreadable(piece: str) -> str:
