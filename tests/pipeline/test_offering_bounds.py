@@ -5,6 +5,8 @@ The clock is the real one: a driven clock is a literal, and every planner can en
 
 from __future__ import annotations
 
+from functools import partial
+
 import pytest
 from sqlalchemy import text
 
@@ -120,9 +122,10 @@ def test_the_wake_up_reads_nobody_who_does_not_wait(backlog: Database) -> None:
 
 def test_the_poll_for_hooks_reads_no_event_that_has_ended(database: Database) -> None:
     """Nor one that is due later: the window is what it reads."""
-    ended = [events.event_row(f"1{n:031x}", EventKind.JOB_DONE, 1, state=EventState.DONE) for n in range(FUTURE)]
-    due = [events.event_row(f"2{n:031x}", EventKind.JOB_DONE, n + 1) for n in range(100)]
-    later = [events.event_row(f"3{n:031x}", EventKind.JOB_DONE, 2**60 + n) for n in range(FUTURE)]
+    row = partial(events.event_row, kind=EventKind.JOB_DONE, job_state=2)
+    ended = [row(f"1{n:031x}", now=1, state=EventState.DONE) for n in range(FUTURE)]
+    due = [row(f"2{n:031x}", now=n + 1) for n in range(100)]
+    later = [row(f"3{n:031x}", now=2**60 + n) for n in range(FUTURE)]
     with database.writing() as connection:
         for rows in (ended, due, later):
             insert_rows(connection, tables.events, rows)

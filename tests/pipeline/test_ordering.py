@@ -515,7 +515,7 @@ def test_never_out_of_order_whatever_fails(database: Database, driven_clock: Dri
         ]
         for site in sites:
             site.relay.lead = lambda: True  # type: ignore[method-assign]
-            site.relay.active = True
+            site.relay.leadership.active = True
         for number in range(each):
             for key in range(keys):
                 sites[0].send(f"{key} {number}", f"u{key}", order_key=str(key), on_unknown="resend")

@@ -21,7 +21,7 @@ from worker.outbox.engine.clock import DrivenClock, instant
 from worker.outbox.engine.database import Database, StateReader
 from worker.outbox.lanes.lanes import block_lanes
 from worker.outbox.lanes.processes import Health, renew
-from worker.reporting.standstill import Cause, Standstill, standing_still
+from worker.reporting.standstill import Standstill, StandstillCause, standing_still
 from worker.reporting.wait import WaitFor
 from worker.reporting.why import why
 from worker.service.notify.look import Lookout
@@ -55,7 +55,7 @@ def seen(site: Site) -> list[Standstill]:
         return standing_still(connection, site.database.now, state)
 
 
-def causes(site: Site) -> list[tuple[str, Cause]]:
+def causes(site: Site) -> list[tuple[str, StandstillCause]]:
     return [(one.account, one.cause) for one in seen(site)]
 
 
@@ -87,7 +87,7 @@ def test_what_is_young_does_not_stand_still(site: Site) -> None:
     young = causes(site)
     later(site, 2)
 
-    assert ([], [("hr", Cause.UNKNOWN)]) == (young, causes(site))
+    assert ([], [("hr", StandstillCause.UNKNOWN)]) == (young, causes(site))
 
 
 def test_what_waits_for_good_reason_does_not_stand_still(site: Site) -> None:
@@ -126,7 +126,7 @@ def test_a_lane_that_moves_does_not_stand_still(site: Site) -> None:
     site.ring(jobs[0])
     later(site, 30)
 
-    assert [("pr", Cause.UNKNOWN)] == causes(site)
+    assert [("pr", StandstillCause.UNKNOWN)] == causes(site)
 
 
 def test_what_is_put_off_one_by_one_moves(site: Site) -> None:
@@ -167,7 +167,7 @@ def test_no_worker_is_alive(site: Site) -> None:
     site.advance(3_600)
     site.runtime.lease.end()
 
-    assert [("hr", Cause.NO_WORKER)] == causes(site)
+    assert [("hr", StandstillCause.NO_WORKER)] == causes(site)
     assert EVERYWHERE == everywhere(site, job)
 
 
@@ -180,7 +180,7 @@ def test_no_process_can_publish(site: Site) -> None:
 
     [found] = seen(site)
 
-    assert Cause.NO_LEADER is found.cause
+    assert StandstillCause.NO_LEADER is found.cause
     assert ": relay: it cannot publish to its broker (ConnectionError), for 12 s" in found.text
     assert EVERYWHERE == everywhere(site, job)
     assert 1 == Scraper(site).scrape().of("processes_hindered")
@@ -194,7 +194,7 @@ def test_no_process_takes_from_the_queue(site: Site) -> None:
     with site.database.writing() as connection:
         connection.exec_driver_sql("update worker_processes set queues = 'normal,bulk'")
 
-    assert [("hr", Cause.NO_CONSUMER)] == causes(site)
+    assert [("hr", StandstillCause.NO_CONSUMER)] == causes(site)
     assert EVERYWHERE == everywhere(site, job)
 
 
@@ -207,7 +207,7 @@ def test_no_process_can_use_the_account(site: Site) -> None:
 
     [found] = seen(site)
 
-    assert (Cause.ACCOUNT, "no worker process can use the account: set secret") == (found.cause, found.text)
+    assert (StandstillCause.ACCOUNT, "no worker process can use the account: set secret") == (found.cause, found.text)
     assert {**EVERYWHERE, "why": False} == everywhere(site, job)  # which names the account by itself
 
 
@@ -219,9 +219,9 @@ def test_the_leader_is_ill(site: Site) -> None:
     stuck = seen(site)
     beat(site, Health((), ("relay: it fails again and again: its turns fail (KeyError at x.py:1)",)))
 
-    assert [Cause.LEADER] == [one.cause for one in stuck]
+    assert [StandstillCause.LEADER] == [one.cause for one in stuck]
     assert ": the loop relay has been in one turn for 41 s" in stuck[0].text
-    assert [("hr", Cause.LEADER)] == causes(site)
+    assert [("hr", StandstillCause.LEADER)] == causes(site)
     assert EVERYWHERE == everywhere(site, job)
 
 
@@ -231,7 +231,7 @@ def test_a_process_that_takes_is_ill(site: Site) -> None:
     later(site, 61)
     beat(site, Health(("the writer has been in one commit for 41 s",)), process="p2")
 
-    assert [("hr", Cause.PROCESS)] == causes(site)
+    assert [("hr", StandstillCause.PROCESS)] == causes(site)
     assert EVERYWHERE == everywhere(site, job)
 
 
@@ -243,7 +243,7 @@ def test_what_is_offered_and_not_taken_says_that_no_cause_is_known(site: Site) -
 
     [found] = seen(site)
 
-    assert Cause.NOT_TAKEN is found.cause
+    assert StandstillCause.NOT_TAKEN is found.cause
     assert "look into the logs of worker" in found.remedy
     assert EVERYWHERE == everywhere(site, job)
 
@@ -255,7 +255,7 @@ def test_an_unknown_cause_is_called_one(site: Site) -> None:
 
     [found] = seen(site)
 
-    assert (Cause.UNKNOWN, "no cause is known why they are not offered") == (found.cause, found.text)
+    assert (StandstillCause.UNKNOWN, "no cause is known why they are not offered") == (found.cause, found.text)
     assert EVERYWHERE == everywhere(site, job)
 
 

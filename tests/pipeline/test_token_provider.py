@@ -280,7 +280,7 @@ def test_a_function_that_fails_tells_its_class_alone(
     [
         ("tests.support.nowhere:f", "module tests.support.nowhere cannot be imported"),
         ("tests.support.provided:nothing", "holds no function nothing"),
-        ("tests.support.provided:without_keyword", "token_provider raised TypeError"),
+        ("tests.support.provided:without_keyword", "cannot be called with (account, *, fresh)"),
     ],
 )
 def test_a_function_that_is_not_there_is_a_wait_too(

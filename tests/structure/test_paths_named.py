@@ -8,7 +8,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 NAMED = re.compile(r"`((?:[a-z_0-9]+/)*[a-z_0-9]+\.py)`")
 THEIRS = {"order.py", "worker.py", "env.py", "entapp/client/client.py", "entapp/message/message.py"}
-"""In an application's own folder: the README's example, a name that hides the package, and of Alembic; and in Youdu's SDK."""
+"""In an application's own folder, where `worker.py` would hide the package; and in Youdu's SDK."""
 
 
 def test_a_file_that_prose_names_is_there() -> None:

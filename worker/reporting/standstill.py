@@ -46,7 +46,7 @@ RELAY = "relay"
 """The lease of the process that offers parts."""
 
 
-class Cause(StrEnum):
+class StandstillCause(StrEnum):
     """Why parts stand still."""
 
     NO_WORKER = "no_worker"
@@ -72,7 +72,7 @@ class Standstill:
     """Parts of one account that stand still for one cause."""
 
     account: str
-    cause: Cause
+    cause: StandstillCause
     text: str
     """The cause, in a sentence."""
     remedy: str
@@ -103,7 +103,7 @@ def standing_still(
         return []
     look = _Look(connection, now_sql, after_s)
     closed = {row["lane"] for row in list_lanes(*state, None) if row["parked"] or row["blocked_until"] > row["now"]}
-    found: dict[tuple[str, Cause, str], Standstill] = {}
+    found: dict[tuple[str, StandstillCause, str], Standstill] = {}
     looks = 0
     for stored, priority, since in _places(connection, now_sql, look.now - int(after_s * SECOND)):
         lane = lane_of(stored)
@@ -125,7 +125,7 @@ def standing_now(
 ) -> dict[str, Standstill]:
     """What keeps parts of these lanes from moving, by lane: soon, where the cause is known, else after a minute."""
     found = standing_still(connection, now_sql, state, only=only)
-    known = set(Cause) - {Cause.NOT_TAKEN, Cause.UNKNOWN}
+    known = set(StandstillCause) - {StandstillCause.NOT_TAKEN, StandstillCause.UNKNOWN}
     soon = standing_still(connection, now_sql, state, only=only, after_s=SOON_S)
     found += [one for one in soon if one.cause in known]
     return {lane: one for one in reversed(found) for lane in one.lanes}
@@ -180,37 +180,38 @@ class _Look:
         at = instant(max(since, made_at))
         yield Standstill(account_of(stored), cause, text, remedy, at, frozenset({stored}))
 
-    def _cause(self, account: str, priority: int, head: Head, *, is_file: bool) -> tuple[Cause, str, str]:
+    def _cause(self, account: str, priority: int, head: Head, *, is_file: bool) -> tuple[StandstillCause, str, str]:
         takers = self._takers(priority, is_file=is_file)
         wanted = QueueName.URGENT if priority == Priority.URGENT else QueueName.NORMAL
         if general := self._of_all():
             return general
         if not takers:
             text = f"no worker process takes from the queue {wanted}"
-            return Cause.NO_CONSUMER, text, f"start one with the queue {wanted} in its `-Q`"
+            return StandstillCause.NO_CONSUMER, text, f"start one with the queue {wanted} in its `-Q`"
         count, why = self._unusable.get(account, (0, ""))
         if count >= len(takers):
-            return Cause.ACCOUNT, f"no worker process can use the account: {why}", "`worker doctor` says what to change"
+            text = f"no worker process can use the account: {why}"
+            return StandstillCause.ACCOUNT, text, "`worker doctor` says what to change"
         if ill := next(_wrongs(takers), None):
-            return Cause.PROCESS, ill, "`worker health` there says more; restart it"
+            return StandstillCause.PROCESS, ill, "`worker health` there says more; restart it"
         if head.out or head.again:
             text = "they are offered, and no cause is known why no worker process sends them"
-            return Cause.NOT_TAKEN, text, f"look into the logs of {_names(takers)}"
+            return StandstillCause.NOT_TAKEN, text, f"look into the logs of {_names(takers)}"
         text = "no cause is known why they are not offered"
         leading = [self._leader] if self._leader else self._processes
-        return Cause.UNKNOWN, text, f"look into the log of {_names(leading)}, and restart it"
+        return StandstillCause.UNKNOWN, text, f"look into the log of {_names(leading)}, and restart it"
 
-    def _of_all(self) -> tuple[Cause, str, str] | None:
+    def _of_all(self) -> tuple[StandstillCause, str, str] | None:
         """A cause that holds for all parts; None: there is none."""
         if not self._processes:
-            return Cause.NO_WORKER, "no worker process is alive", "start `worker up` or the Procfile's lines"
+            return StandstillCause.NO_WORKER, "no worker process is alive", "start `worker up` or the Procfile's lines"
         if not self._has_leader:
             told = "; ".join([*_hindrances(self._processes), *_wrongs(self._processes)])
             told = told or "none has the relay's lease"
-            return Cause.NO_LEADER, f"no worker process can offer them: {told}", "`worker doctor` says more"
+            return StandstillCause.NO_LEADER, f"no worker process can offer them: {told}", "`worker doctor` says more"
         leader = [self._leader] if self._leader else []
         if told := next(iter([*_wrongs(leader), *_hindrances(leader)]), ""):
-            return Cause.LEADER, told, "its log says more; restart it, and another one leads"
+            return StandstillCause.LEADER, told, "its log says more; restart it, and another one leads"
         return None
 
     def _takers(self, priority: int, *, is_file: bool) -> list[Process]:

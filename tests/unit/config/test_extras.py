@@ -54,7 +54,8 @@ def test_a_package_that_is_not_installed_has_no_extras(monkeypatch: pytest.Monke
 
 def _own(project: dict[str, dict[str, list[str]]]) -> list[str]:
     extras = project["optional-dependencies"]
-    return [one for name, asked in extras.items() if name not in ("dev", "test") for one in asked if "delivery" not in one]
+    asked = [one for name, of_it in extras.items() if name not in ("dev", "test") for one in of_it]
+    return [one for one in asked if "delivery" not in one]
 
 
 def test_the_commands_say_which_extra_they_need(

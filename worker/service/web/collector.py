@@ -35,7 +35,7 @@ from worker.outbox.lanes.pauses import standing_pauses
 from worker.outbox.lanes.processes import Process, QueueName, living, unusable_accounts_told
 from worker.outbox.upkeep import gauges
 from worker.reporting.limit_usage import usages
-from worker.reporting.standstill import Cause, standing_still
+from worker.reporting.standstill import StandstillCause, standing_still
 from worker.service.web.counters import build_info, counters
 
 T = TypeVar("T")
@@ -144,7 +144,7 @@ class Outbox(Collector):
         still = self._of_state(
             connection, lambda state: self._standing_still(connection, state), Counter[tuple[str, ...]]()
         )
-        yield self._standstills.of(still, product(few, map(str, Cause)))
+        yield self._standstills.of(still, product(few, map(str, StandstillCause)))
         yield self._pauses.of(Counter(map(_scope_of, standing_pauses(connection))))
         yield from self._of_state(connection, lambda state: self._limits(connection, state, few), list[Metric]())
         yield from self._processes(connection, few)
