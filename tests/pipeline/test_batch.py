@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from sqlalchemy.exc import OperationalError
 
-from tests.support.runtime import Site, an_account, lost, planted, refused
+from tests.support.runtime import GETTOKEN, SEND, Site, an_account, lost, planted, refused
 from worker import MpNews, MpNewsArticle
 from worker.control.suppress import suppress_in
 from worker.delivery.scheduler.lane_head import Doorbell
@@ -377,6 +377,38 @@ def test_a_probe_that_its_account_keeps_from_a_call_waits_as_long_as_the_account
         site.run()
 
         assert (True, "accepted") == (0.5 < wait_s < 60, site.state(job))
+
+
+@pytest.mark.parametrize("path", [GETTOKEN, SEND])
+def test_a_fleet_half_of_which_cannot_reach_the_vendor_carries_on(
+    site: Site, database: Database, driven_clock: DrivenClock, path: str
+) -> None:
+    """Every other doorbell comes to a process whose proxy is away: what is urgent goes within seconds all the same."""
+
+    def refuse(request: Request) -> NeverLeft | None:
+        return NeverLeft("proxy_refused", 0.0) if request.path == path else None
+
+    with planted(database, driven_clock, refuse=refuse, ticks=site.ticks, breaker_failures=5) as cut_off:
+        took, processes = [], cycle((cut_off, site))
+        for n in range(10):
+            job, seconds = site.send(f"text {n}", priority="urgent"), 0
+            while "queued" == site.state(job) and seconds < 30:
+                site.advance(1)
+                cut_off.runtime.lease.beat()
+                seconds += 1
+                site.relay.full_scan()
+                site.relay.turn()
+                rings, site.rings[:] = list(site.rings), []
+                for ring in rings:
+                    next(processes).bell.answer(ring.lane, ring.ids, probe=ring.probe)
+                site.settle()
+            took.append(seconds)
+            site.sql("update worker_tokens set expires_at = 0")
+            site.advance(20)
+            cut_off.runtime.lease.beat()
+
+    assert max(took) <= 5
+    assert 1 < len([one for one in cut_off.transport.connects if one.path == path]) <= 10
 
 
 def test_an_account_that_was_not_known_is_looked_at_again(site: Site, newcomer: Site) -> None:

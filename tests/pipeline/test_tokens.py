@@ -8,7 +8,7 @@ import threading
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import astuple, dataclass, field, replace
-from itertools import count
+from itertools import count, pairwise
 from typing import Any, cast
 
 import pytest
@@ -526,6 +526,59 @@ def test_a_connection_that_never_stood_is_silence_too(database: Database, driven
 
     assert isinstance(access, TokenWait)
     assert "gettoken: refused" == plain(access.reason)
+
+
+def without_a_way(_request: Request) -> NeverLeft:
+    return NeverLeft("proxy_refused", 0.0, remedy="correct the account's `proxy`")
+
+
+def test_a_process_without_a_way_to_the_vendor_holds_up_no_other(database: Database, driven_clock: DrivenClock) -> None:
+    """However often it has failed, and so rarely as it then asks, another process asks a second later."""
+    vendor = Vendor(database, driven_clock, numbered())
+    other = vendor.process()
+    cut_off = ScriptedTransport([], without_a_way)
+    alone = vendor.process(cut_off)
+
+    waits = []
+    for _ in range(6):
+        access = alone.get(HR, CHANNEL)
+        assert isinstance(access, TokenWait)
+        waits.append(access)
+        driven_clock.advance(access.delay + 0.001)
+    asked = len(cut_off.connects)
+    last = alone.get(HR, CHANNEL)
+    driven_clock.advance(1)
+    again = alone.get(HR, CHANNEL)
+
+    assert all(wait.alone for wait in waits)
+    assert asked + 1 == len(cut_off.connects), "nor does it ask again itself before its own pause is over"
+    assert isinstance(last, TokenWait)
+    assert isinstance(again, TokenWait)
+    assert (last.reason, last.remedy) == (again.reason, again.remedy)
+    assert again.delay == pytest.approx(last.delay - 1)
+    assert "tok1" == value(other.get(HR, CHANNEL))
+    assert "tok1" == value(alone.get(HR, CHANNEL)), "what the other one has fetched is there for it, too"
+
+
+def test_processes_without_a_way_ask_one_at_a_time(database: Database, driven_clock: DrivenClock) -> None:
+    """Eight of them in two minutes: never two within a second, and each of them twice a minute in the end."""
+    asked: list[int] = []
+
+    def away(request: Request) -> NeverLeft:
+        asked.append(driven_clock.micros)
+        return without_a_way(request)
+
+    vendor = Vendor(database, driven_clock, [])
+    fleet = [vendor.process(ScriptedTransport([], away)) for _ in range(8)]
+
+    for _ in range(120):
+        for process in fleet:
+            assert isinstance(process.get(HR, CHANNEL), TokenWait)
+        driven_clock.advance(1)
+
+    gaps = [later - earlier for earlier, later in pairwise(asked)]
+    assert min(gaps) >= 1_000_000
+    assert sum(at > asked[-1] - 60_000_000 for at in asked) <= 8 * 2
 
 
 def test_a_damaged_row_is_no_token(database: Database, driven_clock: DrivenClock) -> None:

@@ -48,6 +48,8 @@ class TokenLater:
     """What the refusal means for the account beyond the wait."""
     remedy: str | None = None
     """What a person can do about it; None: time alone heals it."""
+    alone: bool = False
+    """True: no answer of the vendor was read, so it may be this process alone that gets none."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -67,8 +67,10 @@ class TokenTimes:
     """How long a caller waits for the fetch of another thread or process before it gets a `TokenWait`."""
     poll_s: float = 0.1
     retry_s: float = 2.0
-    """First pause after a fetch without an answer; doubled up to `retry_most_s`."""
+    """First pause of a process after a fetch without an answer; doubled up to `retry_most_s`."""
     retry_most_s: float = 60.0
+    elsewhere_s: float = 1.0
+    """The pause of all other processes after it: one of them may have a way to the vendor."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,6 +129,8 @@ class Tokens:
         self._held: dict[str, _Held] = {}
         self._flights: dict[TokenKey, threading.Lock] = {}
         self._silences: dict[TokenKey, int] = {}
+        self._resting: dict[TokenKey, tuple[float, TokenLater]] = {}
+        """Until when this process, which heard nothing of the vendor, does not ask again, and what it met."""
 
     def get(self, account: Account, channel: Channel) -> TokenState:
         """The account's token, or when to ask again, or why a person must act."""
@@ -261,6 +265,8 @@ class Tokens:
             return held.token
         if row.parked_us or row.leased_us:
             return self._meanwhile(row, held)
+        if (rest := self._rest(wanted.key)) is not None:
+            return self._later(held) if held else rest
         beside = self._beside(wanted)
         if not isinstance(beside, _FetchedWith):
             return self._later(held) if held else beside
@@ -340,7 +346,7 @@ class Tokens:
             case TokenStale(reason=reason):
                 if row.on_probation:
                     # Of this customer alone: others may be served with the same token, which must not be ended again.
-                    return self._postpone(lease, held, self._silence(wanted.key, reason))
+                    return self._postpone(lease, held, self._silence(wanted.key, reason, alone=False))
                 if beside.owner is not None and beside.token is not None:
                     self.refused(beside.owner, beside.token)
                 tokens.put_on_probation(self._database, lease, seconds=self._times.probation_s)
@@ -349,8 +355,18 @@ class Tokens:
                 return self._postpone(lease, held, later)
 
     def _postpone(self, lease: FetchLease, held: _Held | None, later: TokenLater) -> TokenState:
-        tokens.postpone(self._database, lease, seconds=later.delay)
-        return self._later(held) if held else TokenWait(later.delay, later.reason, later.penalty, later.remedy)
+        shared_s = later.delay
+        if later.alone:
+            self._resting[lease.key] = self._monotonic() + later.delay, later
+            shared_s = min(later.delay, self._times.elsewhere_s)
+        tokens.postpone(self._database, lease, seconds=shared_s)
+        return self._later(held) if held else _wait(later, later.delay)
+
+    def _rest(self, key: TokenKey) -> TokenWait | None:
+        """The wait of this process after it heard nothing of the vendor; None: it may ask."""
+        until, met = self._resting.get(key, (0.0, None))
+        left_s = until - self._monotonic()
+        return None if met is None or left_s <= 0 else _wait(met, left_s)
 
     def _ask(self, wanted: Wanted, beside: _FetchedWith, refused: str | None) -> TokenOutcome:
         provider = wanted.account.token_provider
@@ -359,10 +375,11 @@ class Tokens:
         found = self._providers.ask(wanted.account, provider, fresh=refused is not None)
         if isinstance(found, Unprovided):
             # Nothing was asked of a busy place, so the pauses of this account do not grow.
-            delay = self._soon() if found.busy else None
-            return self._silence(wanted.key, found.reason, found.remedy, delay)
+            if found.busy:
+                return TokenLater(f"{GETTOKEN}{found.reason}", self._soon())
+            return self._silence(wanted.key, found.reason, found.remedy)
         if found.token == refused:
-            return self._silence(wanted.key, *SAME_AGAIN)
+            return self._silence(wanted.key, *SAME_AGAIN, alone=False)
         self._silences.pop(wanted.key, None)
         return found
 
@@ -378,14 +395,13 @@ class Tokens:
             self._silences.pop(wanted.key, None)
         return outcome
 
-    def _silence(self, key: TokenKey, reason: str, remedy: str | None = None, delay: float | None = None) -> TokenLater:
-        """The outcome of a fetch without a token: a pause that grows with each one, with jitter, or as `delay` says."""
+    def _silence(self, key: TokenKey, reason: str, remedy: str | None = None, *, alone: bool = True) -> TokenLater:
+        """The outcome of a fetch without a token: a pause that grows with each one. `alone`: see `TokenLater`."""
+        count = self._silences[key] = self._silences.get(key, 0) + 1
+        longest = min(self._times.retry_s * 2.0 ** min(count - 1, 16), self._times.retry_most_s)
         # Asking again does no harm, but all processes must not do it at the same moment.
-        if delay is None:
-            count = self._silences[key] = self._silences.get(key, 0) + 1
-            longest = min(self._times.retry_s * 2.0 ** min(count - 1, 16), self._times.retry_most_s)
-            delay = self._rng.uniform(longest / 2, longest)
-        return TokenLater(f"{GETTOKEN}{reason}", delay, remedy=remedy or None)
+        delay = self._rng.uniform(longest / 2, longest)
+        return TokenLater(f"{GETTOKEN}{reason}", delay, remedy=remedy or None, alone=alone)
 
     def _granted(self, wanted: Wanted, lease: FetchLease, value: str, expires_in_s: int) -> Token | None:
         """Stores the token if the lease is still this process's; else None, and the row is read again."""
@@ -408,3 +424,7 @@ class Tokens:
 
     def _soon(self) -> float:
         return self._rng.uniform(0.5, 1.5)
+
+
+def _wait(later: TokenLater, seconds: float) -> TokenWait:
+    return TokenWait(seconds, later.reason, later.penalty, later.remedy, later.alone)

@@ -39,8 +39,10 @@ def token_outcome(reply: Reply, account: Account, secret: str) -> TokenOutcome:
 
 def answer_of(reply: Reply, promised: str) -> Answer | TokenLater:
     """The vendor's answer, which holds the promised value or a code; later: it is not the vendor's."""
-    delay, remedy = retry_after(reply) or UNREADABLE_DELAY_S, REMEDIES.get(reply.status)
-    return read(reply, promised) or TokenLater(f"http_{reply.status}: no vendor answer", delay, remedy=remedy)
+    asked_s, remedy = retry_after(reply), REMEDIES.get(reply.status)
+    return read(reply, promised) or TokenLater(
+        f"http_{reply.status}: no vendor answer", asked_s or UNREADABLE_DELAY_S, remedy=remedy, alone=not asked_s
+    )
 
 
 def granted(answer: Answer, name: str) -> TokenGranted | TokenLater:

@@ -115,7 +115,9 @@ def token_outcome(reply: Reply, account: Account, secret: str) -> TokenOutcome:
     if answer is None:
         if (wrong := wrong_place(reply.status)) is not None:
             return TokenRefused(f"http_{reply.status} from gettoken", wrong)
-        return TokenLater(f"http_{reply.status}: no vendor answer", retry_after(reply) or UNREADABLE_DELAY_S)
+        asked_s = retry_after(reply)
+        reason = f"http_{reply.status}: no vendor answer"
+        return TokenLater(reason, asked_s or UNREADABLE_DELAY_S, alone=not asked_s)
     if answer.errcode:
         return _token_refused(answer.errcode)
     given = opened(envelope_of(account, secret), answer.data)

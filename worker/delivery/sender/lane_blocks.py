@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from worker.config.policy import policy_of
@@ -37,13 +37,26 @@ TENANT_S = 60.0
 """Seconds after which a tenant asks again for room in its day, at the latest."""
 BRIEF_S = 1.0
 """Waits shorter than so many seconds are kept in this process and not written to SQL."""
+ELSEWHERE_S = 1.0
+"""Seconds that an account rests for all where one process has not reached its vendor, and another is to try."""
+NOBODY_ELSE_S = 10.0
+"""Seconds that it rests at most for want of a token where no other process lives, for one may start."""
 
 
 class LaneBlocks:
     """Closes and opens lanes and accounts, in this process at once and in SQL for all."""
 
-    def __init__(self, database: Database, lane_states: LaneStates, settings: DeliverySettings, rng: random.Random):
+    def __init__(
+        self,
+        database: Database,
+        lane_states: LaneStates,
+        settings: DeliverySettings,
+        rng: random.Random,
+        others: Callable[[str], bool],
+    ):
+        """`others`: whether another process lives that may be able to use an account."""
         self._database, self._lane_states, self._settings, self._rng = database, lane_states, settings, rng
+        self._others = others
         self._rules = policy_of(settings).lanes
 
     def consequence(self, due: DuePart, verdict: Verdict, *, answered: bool) -> LaneBlock | None:
@@ -111,8 +124,8 @@ class LaneBlocks:
         delay = self._rest(due)
         if delay is None:
             return 0.0
-        block, database, rules = self._failure(due, Scope.ACCOUNT, reason, delay, remedy), self._database, self._rules
-        log_steps(database.run(lambda c: block_lanes(c, database.now, [block], rules)))
+        shared_s = ELSEWHERE_S if self._leave_to_others(due, delay) else delay
+        self._write(self._failure(due, Scope.ACCOUNT, reason, shared_s, remedy))
         return delay
 
     def shut_out(self, due: DuePart, reason: str, remedy: str | None = None) -> Wait:
@@ -123,7 +136,19 @@ class LaneBlocks:
         delay = self._rest(due)
         if delay is None:
             return Wait(Scope.PART, 0.0, reason)
-        return Wait(Scope.ACCOUNT, delay, reason, remedy=remedy)
+        shared_s = ELSEWHERE_S if self._leave_to_others(due, delay) else delay
+        return Wait(Scope.ACCOUNT, shared_s, reason, remedy=remedy)
+
+    def _leave_to_others(self, due: DuePart, delay: float) -> bool:
+        """Leaves the account to other processes for so many seconds; False: there are none.
+
+        They may have another way to the vendor. All rest briefly, and the breaker counts what each of them meets.
+        """
+        account = account_of(due.lane)
+        if not self._others(account):
+            return False
+        self._lane_states.leave_to_others(account, delay)
+        return True
 
     def _rest(self, due: DuePart) -> float | None:
         return self._lane_states.failed(account_of(due.lane), self._rng)
@@ -147,6 +172,9 @@ class LaneBlocks:
     def no_token(self, due: DuePart, wait: TokenWait) -> None:
         """Blocks the account of a part that has no token yet; with the vendor's penalty, if it set one."""
         reason = GETTOKEN + wait.reason.removeprefix(GETTOKEN)
+        if wait.alone:
+            self._no_token_here(due, wait, reason)
+            return
         if wait.penalty is None:
             self.block(due, Scope.ACCOUNT, wait.delay, reason, wait.remedy)
             return
@@ -154,6 +182,16 @@ class LaneBlocks:
         remedy = ALARM_REMEDY if wait.penalty is Penalty.ALARM else None
         block = self._block(due, Scope.ACCOUNT, wait.delay, reason, remedy)
         self._write(replace(block, penalty=wait.penalty))
+
+    def _no_token_here(self, due: DuePart, wait: TokenWait, reason: str) -> None:
+        """Rests an account for which this process has heard nothing of the vendor, though another may."""
+        if self._lane_states.does_without(due.lane):
+            # One fetch that many threads waited for counts once.
+            return
+        if self._leave_to_others(due, wait.delay):
+            self._write(self._failure(due, Scope.ACCOUNT, reason, ELSEWHERE_S, wait.remedy))
+        else:
+            self.block(due, Scope.ACCOUNT, min(wait.delay, NOBODY_ELSE_S), reason, wait.remedy)
 
     def refused_token(self, due: DuePart, parked: TokenParked) -> None:
         """Parks the account until the next gettoken, which one process makes for all; see `token_probe.py`."""

@@ -68,6 +68,8 @@ class LaneStates:
         """When this process itself closed a lane last."""
         self._unusable: dict[str, tuple[float, str]] = {}
         """Accounts that this process cannot use as it is configured: until when it does not try them again, and why."""
+        self._left_until: dict[str, float] = {}
+        """Accounts whose vendor this process did not reach, and until when it leaves them to other processes."""
         self._lanes: dict[str, _Lane] = {}
         self._air: dict[str, int] = {}
         """Calls in the air by account; an account without any has no entry."""
@@ -141,10 +143,20 @@ class LaneStates:
     def can_use(self, account: str) -> None:
         """Notes that the account was mended: its parts are tried again at once."""
         self._unusable.pop(account, None)
+        self._left_until.pop(account, None)
+
+    def leave_to_others(self, account: str, delay: float) -> None:
+        """Notes that this process does not reach an account's vendor, and tries again in so many seconds."""
+        with self._guard:
+            self._left_until[account] = self._of(account).used_at + delay
 
     def does_without(self, lane: str) -> bool:
         """True while parts of the lane are for other processes."""
-        return bool(self._unusable) and self._monotonic() < self._unusable.get(account_of(lane), (0.0, ""))[0]
+        if not self._unusable and not self._left_until:
+            return False
+        account = account_of(lane)
+        until = max(self._unusable.get(account, (0.0, ""))[0], self._left_until.get(account, 0.0))
+        return self._monotonic() < until
 
     def unusable(self) -> dict[str, str]:
         """The accounts that this process could not use lately, and what to change; others are forgotten."""
@@ -348,11 +360,12 @@ class LaneStates:
     def _is_idle(self, lane: str, known: _Lane, now: float) -> bool:
         """True for a lane or account that is not used, not blocked, and has no call in the air."""
         is_out = known.air or lane in self._air
-        return known.used_at < now - self._idle_s and not is_out and self._closed.get(lane, 0.0) <= now
+        until = max(self._closed.get(lane, 0.0), self._left_until.get(lane, 0.0))
+        return known.used_at < now - self._idle_s and not is_out and until <= now
 
     def _let_go(self, lane: str) -> None:
         del self._lanes[lane]
-        for times in (self._closed, self._stopped, self._closed_at, self._noted_at):
+        for times in (self._closed, self._stopped, self._closed_at, self._noted_at, self._left_until):
             times.pop(lane, None)
         for counts in (self._calls, self._in_a_row, self._streak):
             counts.pop(lane, None)

@@ -40,6 +40,7 @@ from worker.outbox.engine.clock import boot_clock
 from worker.outbox.engine.database import Database
 from worker.outbox.engine.site_keys import lane_key, lane_name
 from worker.outbox.jobs.drift import Drifts
+from worker.outbox.lanes.processes import QueueName, alive
 from worker.transport.http import Transport
 from worker.transport.tokens import Tokens, TokenTimes
 
@@ -132,6 +133,12 @@ def build_runtime(dependencies: Dependencies) -> Runtime:
     def draining() -> bool:
         return runtime.draining.is_set()
 
+    def others(account: str) -> bool:
+        with database.reading() as connection:
+            living = alive(connection, database.now)
+        mine = lease.incarnation
+        return any(one.id != mine and one.queues - {QueueName.HOOKS} and account not in one.unusable for one in living)
+
     lane_states = LaneStates(dependencies.monotonic, settings.silence_s)
     follow_ups = _follow_ups(dependencies, writer)
     url_files = _url_files(dependencies, writer, lane_states, draining)
@@ -150,7 +157,7 @@ def build_runtime(dependencies: Dependencies) -> Runtime:
         media=MediaResolver(database, url_files, new_id=dependencies.new_id, lane_of=lane_of),
         members=_members(dependencies),
         lane_states=lane_states,
-        lane_blocks=LaneBlocks(database.state, lane_states, settings, dependencies.rng),
+        lane_blocks=LaneBlocks(database.state, lane_states, settings, dependencies.rng, others),
         retry_hints=RetryHints(dependencies.monotonic),
         set_aside=SetAside(database.state, dependencies.monotonic),
         drifts=Drifts(dependencies.monotonic),
