@@ -55,7 +55,7 @@ test-browser: $(VENV)/.installed-test
 
 # Of the tests inside this process that need no server: figures make them slower by half. Workers that are killed write none.
 coverage: $(VENV)/.installed-test
-	$(BIN)/python -m pytest $(IN_PROCESS) -n 4 -m "not (postgres or mariadb)" --cov=worker --cov-report= $(ARGS)
+	$(BIN)/python -m pytest $(IN_PROCESS) -n 4 -m "not (postgres or mariadb)" --cov=worker --cov=worker_simulator --cov-report= $(ARGS)
 	$(BIN)/python -m coverage json --quiet -o .coverage.json
 	$(BIN)/python -m tests.support.coverage_floor .coverage.json
 
@@ -100,7 +100,7 @@ check: install
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/deptry .
-	$(BIN)/python -m tests.support.prose worker docs docs/guarantees docs/migrate docs/recipes docs/runbooks
+	$(BIN)/python -m tests.support.prose worker worker_simulator docs docs/guarantees docs/migrate docs/recipes docs/runbooks
 	$(BIN)/hadolint docker/Dockerfile docker/application/Dockerfile
 	$(BIN)/yamllint --strict docker deploy
 

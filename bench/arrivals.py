@@ -17,7 +17,7 @@ from pathlib import Path
 import requests
 
 from rig.stack import ROOT
-from worker.simulator.wire.bare import SEND_PATH, Bare, BareConnection, ready
+from worker_simulator.wire.bare import SEND_PATH, Bare, BareConnection, ready
 
 
 class Recording(Bare):

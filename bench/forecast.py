@@ -38,12 +38,12 @@ from worker.outbox.engine.clock import DrivenClock
 from worker.outbox.engine.database import Database, make_engine
 from worker.outbox.engine.sql import execute
 from worker.reporting.forecast import AccountForecast, forecast
-from worker.simulator import SimulatorSettings
-from worker.simulator.request import HttpRequest
-from worker.simulator.wire import routes
-from worker.simulator.world import World
 from worker.transport.http import Connection
 from worker.transport.pending_call import EndedCall, PendingCall
+from worker_simulator.request import HttpRequest
+from worker_simulator.settings import SimulatorSettings
+from worker_simulator.wire import routes
+from worker_simulator.world import World
 
 GOAL = 0.10
 PARTS = 100_000

@@ -18,8 +18,8 @@ GOAL_MS, GOAL_S = 50.0, 5.0
 TESTS = 100
 QUICKSTART = Path(__file__).resolve().parents[1] / "docs" / "quickstart.md"
 ITS_FILES = re.compile(r"^```\w+\n# ([\w.]+)\n(.*?)^```$", flags=re.DOTALL | re.MULTILINE)
-PLUGIN = ("-p", "no:im-delivery-worker", "-p", "worker.testing.plugin", "-p", "no:cacheprovider", "--basetemp=.tmp")
-PYTEST = (sys.executable, "-m", "pytest", "-q", *PLUGIN)
+PLUGIN = ("-p", "no:im-delivery-worker", "-p", "worker_simulator.testing.plugin")
+PYTEST = (sys.executable, "-m", "pytest", "-q", *PLUGIN, "-p", "no:cacheprovider", "--basetemp=.tmp")
 HOOKS = """
 from worker import CardUpdate, on_card_action, update_card
 
@@ -31,7 +31,7 @@ STORIES = """
 import pytest
 from sqlalchemy.orm import Session
 from worker import Button, ButtonCard, MainTitle, Text, enqueue, sqlite_engine
-from worker.testing.session import opened_outbox
+from worker_simulator.testing.session import opened_outbox
 
 @pytest.fixture(scope="session")
 def worker_settings():

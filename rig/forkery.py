@@ -62,7 +62,7 @@ EVERYTHING = (
     "worker.service.lifecycle",
     "worker.service.hook_service",
     "worker.service.web.receiver",
-    "worker.simulator.server",
+    "worker_simulator.server",
 )
 """What workers, receivers and the fake vendor import, sooner or later."""
 _starting = threading.Lock()

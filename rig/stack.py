@@ -95,7 +95,7 @@ class Vendor:
         certificate: Path | None = None,
         authority: Path | None = None,
     ):
-        command = ["worker.simulator", "--settings", json.dumps(settings or {})]
+        command = ["worker_simulator", "--settings", json.dumps(settings or {})]
         command += ["--certfile", str(certificate)] if certificate else []
         command += ["--bare", "--latency-ms", str(latency_ms)] if bare else []
         folder.mkdir(parents=True, exist_ok=True)

@@ -29,9 +29,9 @@ from rig import databases
 from worker.outbox.engine.clock import DatabaseClock, DrivenClock, SqlClock
 from worker.outbox.engine.database import Database, make_engine
 from worker.outbox.engine.migrate import upgrade
-from worker.testing.database import make_template
+from worker_simulator.testing.database import make_template
 
-pytest_plugins = ["pytester", "worker.testing.plugin"]
+pytest_plugins = ["pytester", "worker_simulator.testing.plugin"]
 
 SERVERS = [
     pytest.param("postgres", marks=pytest.mark.postgres),

@@ -122,8 +122,8 @@ def _kit(say: Voice) -> Iterator[str]:
 
 
 OF_KIT = (
-    "The pytest plugin of `worker.testing`, out of the docstrings; [test your application](../testing.md) shows how"
-    " it is used."
+    "The pytest plugin of `worker_simulator.testing`, out of the docstrings; [test your application](../testing.md)"
+    " shows how it is used."
 )
 
 

@@ -9,12 +9,15 @@ from collections.abc import Iterator
 from functools import cache
 from itertools import pairwise
 
+OURS = ("worker.", "worker_simulator.")
+"""How the modules begin whose source is told of."""
+
 
 def attribute_docs(kind: type) -> dict[str, str]:
     """By name, with those of its bases; an attribute without one is left out."""
     found = dict[str, str]()
     for one in reversed(kind.__mro__):
-        if one.__module__.startswith("worker."):
+        if one.__module__.startswith(OURS):
             found |= {name: doc for name, _, doc in attributes(one) if doc}
     return found
 

@@ -15,13 +15,13 @@ from typing import Any
 from pydantic import BaseModel
 
 import worker
-from rig.reference.attribute import attributes
+from rig.reference.attribute import OURS, attributes
 from worker.config.channels import REGISTRY
-from worker.testing import plugin
-from worker.testing.clock import KitClock
-from worker.testing.jobs import EnqueuedJob
-from worker.testing.outbox import KitOutbox
-from worker.testing.seen import ShownMessage
+from worker_simulator.testing import plugin
+from worker_simulator.testing.clock import KitClock
+from worker_simulator.testing.jobs import EnqueuedJob
+from worker_simulator.testing.outbox import KitOutbox
+from worker_simulator.testing.seen import ShownMessage
 
 SIMPLE = (str, int, float, bool, type(None), tuple)
 _KEYWORD = re.compile(r"^(\w+): ", re.MULTILINE)
@@ -155,7 +155,7 @@ def fields(of: type) -> list[Field]:
         return [replace(one, meaning=told.get(one.name, "")) for one in _attributes(of)]
     found = dict[str, Field]()
     for base in reversed(of.__mro__):
-        if base.__module__.startswith("worker."):
+        if base.__module__.startswith(OURS):
             found |= {one.name: one for one in _attributes(base)}
     if issubclass(of, enum.Enum):
         return [found[name] for name in of.__members__]
@@ -196,7 +196,7 @@ def _shown(value: ast.expr) -> str:
 
 def methods(of: type) -> Iterator[Method]:
     """The public functions that a class itself has, without those that its library calls."""
-    foreign = {name for base in of.__mro__ if not base.__module__.startswith("worker.") for name in dir(base)}
+    foreign = {name for base in of.__mro__ if not base.__module__.startswith(OURS) for name in dir(base)}
     for name, one in vars(of).items():
         found = one.__func__ if isinstance(one, classmethod | staticmethod) else one
         if isinstance(found, FunctionType) and not name.startswith("_") and name not in foreign:

@@ -11,9 +11,9 @@ from typing import Any, TypeGuard
 from rig.reference.keys import Key, keys
 from rig.reference.settings import explained
 from rig.reference.text import Voice
-from worker.simulator.__main__ import parser
-from worker.simulator.settings import SettingsGroup, SimulatorSettings
-from worker.simulator.wire.faults import FaultRule
+from worker_simulator.__main__ import parser
+from worker_simulator.settings import SettingsGroup, SimulatorSettings
+from worker_simulator.wire.faults import FaultRule
 
 UNCONFIRMED = "(unconfirmed) "
 MARK = " **(?)**"

@@ -10,7 +10,8 @@ from playwright.sync_api import Browser
 from tests.browser import chromium
 from tests.browser.every_message import send_everything
 from tests.browser.sender import Sender
-from worker.simulator import SimulatorSettings, running
+from worker_simulator.server import running
+from worker_simulator.settings import SimulatorSettings
 
 
 @pytest.fixture(scope="package")

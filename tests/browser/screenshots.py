@@ -16,10 +16,11 @@ from tests.browser.every_message import send_everything
 from tests.browser.sender import APP, CORP, GROUP, PERSON, Sender
 from tests.browser.watched_page import Look, WatchedPage, watched
 from tests.support import youdu_client
-from worker.cli.demo.application import APPROVERS, Application
-from worker.cli.demo.stage import SETTINGS, DemoStage
-from worker.simulator import SimulatorSettings, running
-from worker.simulator.inbox.look import ConversationKey, PageQuery
+from worker_simulator.demo.application import APPROVERS, Application
+from worker_simulator.demo.stage import SETTINGS, DemoStage
+from worker_simulator.inbox.look import ConversationKey, PageQuery
+from worker_simulator.server import running
+from worker_simulator.settings import SimulatorSettings
 
 WIDE, NARROW = ViewportSize(width=1024, height=600), ViewportSize(width=390, height=700)
 TOPS = {

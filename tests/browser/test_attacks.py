@@ -15,7 +15,8 @@ from tests.browser.every_message import FILES, send_samples
 from tests.browser.sender import CHAT, PERSON, Sender
 from tests.browser.watched_page import Look, watched
 from tests.pipeline.console.full_outbox import put_everywhere
-from worker.simulator import SimulatorSettings, running
+from worker_simulator.server import running
+from worker_simulator.settings import SimulatorSettings
 
 pytestmark = pytest.mark.browser
 

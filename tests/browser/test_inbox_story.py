@@ -30,14 +30,14 @@ from worker import (
     enqueue,
     webhook,
 )
-from worker.cli.demo import stage
-from worker.cli.demo.stage import DemoStage
-from worker.simulator.inbox.look import ConversationKey
+from worker_simulator.demo import stage
+from worker_simulator.demo.stage import DemoStage
+from worker_simulator.inbox.look import ConversationKey
 
 pytestmark = pytest.mark.browser
 
 PERSON = "person0001"
-SETTINGS = f"""{stage.SETTINGS.replace("worker.cli.demo.application", "tests.browser.story_hooks")}
+SETTINGS = f"""{stage.SETTINGS.replace("worker_simulator.demo.application", "tests.browser.story_hooks")}
 [accounts.{WEBHOOK}]
 channel = "wecom_webhook"
 edition = "push"

@@ -15,9 +15,9 @@ from worker.drawing import Actions, Channel, Lang, Shown, draw
 from worker.drawing.cards import FIELDS
 from worker.drawing.draw import TEMPLATES
 from worker.drawing.words import WORDS
-from worker.simulator.settings import CodeSettings
-from worker.simulator.wecom_app.rules.findings import Findings
-from worker.simulator.wecom_app.rules.plain import TO_MEMBERS
+from worker_simulator.settings import CodeSettings
+from worker_simulator.wecom_app.rules.findings import Findings
+from worker_simulator.wecom_app.rules.plain import TO_MEMBERS
 
 pytestmark = pytest.mark.no_cover  # twice as slow with figures, which other tests give
 

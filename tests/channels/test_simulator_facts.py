@@ -13,10 +13,10 @@ from typing import Any
 import pytest
 from wecom_app_facts import Fact, card_facts, codes, plain_facts, rows, size
 
-from worker.simulator.request import HttpRequest
-from worker.simulator.settings import SimulatorSettings
-from worker.simulator.wire.routes import answer
-from worker.simulator.world import World
+from worker_simulator.request import HttpRequest
+from worker_simulator.settings import SimulatorSettings
+from worker_simulator.wire.routes import answer
+from worker_simulator.world import World
 
 URL = "https://e.com/1"
 LINK = {"type": 1, "url": URL}

@@ -20,10 +20,10 @@ from worker.domain.call import Access, FileBody, Reply, Request
 from worker.domain.content.recipient import Everyone, To
 from worker.domain.job import Part
 from worker.domain.outcome import Accepted, Parked, Partial, Progress, Rejected, Unknown
-from worker.simulator import SimulatorSettings
-from worker.simulator.request import HttpRequest
-from worker.simulator.wire.routes import answer
-from worker.simulator.world import World
+from worker_simulator.request import HttpRequest
+from worker_simulator.settings import SimulatorSettings
+from worker_simulator.wire.routes import answer
+from worker_simulator.world import World
 
 QUICK = settings(suppress_health_check=[HealthCheck.filter_too_much, HealthCheck.too_slow])
 PEOPLE = st.lists(ACCOUNT, min_size=1, max_size=20, unique=True)

@@ -11,10 +11,10 @@ from wecom_app_samples import CHANNEL, account
 from worker.domain.call import Access, Reply
 from worker.domain.job import Part
 from worker.domain.outcome import Outcome
-from worker.simulator.request import HttpRequest
-from worker.simulator.settings import SimulatorSettings
-from worker.simulator.wire.routes import answer
-from worker.simulator.world import World
+from worker_simulator.request import HttpRequest
+from worker_simulator.settings import SimulatorSettings
+from worker_simulator.wire.routes import answer
+from worker_simulator.world import World
 
 ACCOUNT = account(allow_everyone=True)
 SETTINGS = {

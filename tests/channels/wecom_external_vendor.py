@@ -11,11 +11,11 @@ from wecom_external_samples import CHANNEL, NOW, account
 from worker.domain.call import Access, Reply
 from worker.domain.job import Part
 from worker.domain.outcome import Outcome
-from worker.simulator.control import answer as control
-from worker.simulator.request import HttpRequest
-from worker.simulator.settings import SimulatorSettings
-from worker.simulator.wire.routes import answer
-from worker.simulator.world import World
+from worker_simulator.control import answer as control
+from worker_simulator.request import HttpRequest
+from worker_simulator.settings import SimulatorSettings
+from worker_simulator.wire.routes import answer
+from worker_simulator.world import World
 
 SETTINGS = {
     "apps": [{"corpid": "ww01", "secret": "s"}],

@@ -12,10 +12,10 @@ from worker.domain.account import Account
 from worker.domain.call import Reply
 from worker.domain.job import Part
 from worker.domain.outcome import Outcome
-from worker.simulator.request import HttpRequest
-from worker.simulator.settings import SimulatorSettings
-from worker.simulator.wire.routes import answer
-from worker.simulator.world import World
+from worker_simulator.request import HttpRequest
+from worker_simulator.settings import SimulatorSettings
+from worker_simulator.wire.routes import answer
+from worker_simulator.world import World
 
 PUSH = account(settings=ALL_ADDRESSED)
 ROBOT = account("robot")

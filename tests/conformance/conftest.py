@@ -14,9 +14,9 @@ from tests.conformance.exceptions import EXCEPTIONS
 from tests.support.runtime import Site, planted
 from worker.outbox.engine.clock import DrivenClock
 from worker.outbox.engine.database import Database
-from worker.simulator import running
-from worker.simulator.settings import SimulatorSettings
 from worker.transport.http import SocketTransport
+from worker_simulator.server import running
+from worker_simulator.settings import SimulatorSettings
 
 OWN, OTHER, TIGHT = "own", "other", "tight"
 """Accounts of every case; `tight` may send two messages a minute."""

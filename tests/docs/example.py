@@ -27,7 +27,7 @@ def write_files(page: Page, folder: Path) -> list[Path]:
 
 def run_tests(folder: Path) -> str:
     """Runs the folder's tests as a reader would, in a process of its own; returns what it printed."""
-    plugin = ("-p", "no:im-delivery-worker", "-p", "worker.testing.plugin")
+    plugin = ("-p", "no:im-delivery-worker", "-p", "worker_simulator.testing.plugin")
     # A folder of its own for what the tests write: runs side by side tidy the usual one up together.
     command = [
         sys.executable,

@@ -25,7 +25,8 @@ from worker.accounts.sources import accounts_of
 from worker.config.channels import Entry
 from worker.config.settings import load_settings
 from worker.hooks import registry
-from worker.simulator import SimulatorSettings, running
+from worker_simulator.server import running
+from worker_simulator.settings import SimulatorSettings
 
 HERE = "tests/docs/test_every_block.py"
 COMMANDS = "tests/docs/test_commands_of_pages.py"

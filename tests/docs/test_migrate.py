@@ -31,8 +31,8 @@ from worker.crypto.youdu import YouduEnvelope
 from worker.domain.account import Account
 from worker.outbox.engine.clock import DrivenClock
 from worker.outbox.engine.database import Database
-from worker.simulator.settings.youdu import key_of
 from worker.transport.http import SocketTransport
+from worker_simulator.settings.youdu import key_of
 
 CHAPTERS = [Page(f"docs/migrate/{path.name}") for path in sorted((ROOT / "docs" / "migrate").glob("*.md"))]
 CHAPTERS = [page for page in CHAPTERS if page.name != "docs/migrate/index.md"]

@@ -34,9 +34,9 @@ from worker.config.account_settings import AccountSettings
 from worker.config.channels import REGISTRY
 from worker.config.settings import Settings, load_settings
 from worker.domain.errors import ConfigurationError
-from worker.simulator.settings import SimulatorSettings
-from worker.simulator.wire.faults import FaultRule
-from worker.testing import plugin
+from worker_simulator.settings import SimulatorSettings
+from worker_simulator.testing import plugin
+from worker_simulator.wire.faults import FaultRule
 
 IN_BOTH = pytest.mark.parametrize("language", LANGUAGES)
 

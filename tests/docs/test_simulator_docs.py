@@ -3,10 +3,10 @@
 import re
 from pathlib import Path
 
-from worker.simulator import settings
-from worker.simulator.control import ACTS
-from worker.simulator.settings import AppSettings, SettingsGroup, SimulatorSettings, SuiteSettings, WebhookKey
-from worker.simulator.wire.routes import ROUTES
+from worker_simulator import settings
+from worker_simulator.control import ACTS
+from worker_simulator.settings import AppSettings, SettingsGroup, SimulatorSettings, SuiteSettings, WebhookKey
+from worker_simulator.wire.routes import ROUTES
 
 DOCS = (Path(__file__).parents[2] / "docs" / "simulator.md").read_text(encoding="utf-8")
 

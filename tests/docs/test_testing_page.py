@@ -7,8 +7,8 @@ from pathlib import Path
 
 from tests.docs.example import passed, run_tests, write_files
 from tests.docs.page import Page
-from worker.testing import plugin
-from worker.testing.faults import NAMED
+from worker_simulator.testing import plugin
+from worker_simulator.testing.faults import NAMED
 
 PAGE = Page("docs/testing.md")
 

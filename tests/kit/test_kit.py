@@ -38,12 +38,12 @@ from worker import (
     youdu,
 )
 from worker.outbox.engine.database import Database
-from worker.simulator.settings.youdu import key_of
-from worker.testing.clock import KitClock
-from worker.testing.database import STILL_OPEN
-from worker.testing.faults import NAMED
-from worker.testing.outbox import KitOutbox
-from worker.testing.session import opened_outbox
+from worker_simulator.settings.youdu import key_of
+from worker_simulator.testing.clock import KitClock
+from worker_simulator.testing.database import STILL_OPEN
+from worker_simulator.testing.faults import NAMED
+from worker_simulator.testing.outbox import KitOutbox
+from worker_simulator.testing.session import opened_outbox
 
 UPLOAD = "/cgi-bin/media/upload"
 PNG = b"\x89PNG\r\n\x1a\n" + bytes(64)
@@ -433,7 +433,7 @@ def test_a_failed_assertion_shows_what_was_enqueued_instead(pytester: pytest.Pyt
             assert_enqueued("shop", Text(content="Your order is ready."), To(["zhangsan"]))
     """)
 
-    result = pytester.runpytest_inprocess("-p", "no:im-delivery-worker", "-p", "worker.testing.plugin")
+    result = pytester.runpytest_inprocess("-p", "no:im-delivery-worker", "-p", "worker_simulator.testing.plugin")
 
     result.assert_outcomes(failed=1)
     result.stdout.fnmatch_lines(
@@ -508,7 +508,8 @@ def test_what_a_test_mistypes_is_named(outbox: KitOutbox, clock: KitClock, tmp_p
 
 def test_the_plugin_loads_nothing_before_a_test_asks() -> None:
     """Every pytest run of an application pays for its import."""
-    program = "import sys, worker.testing.plugin; print(*(n for n in ('sqlalchemy', 'pydantic') if n in sys.modules))"
+    imports = "import sys, worker_simulator.testing.plugin"
+    program = f"{imports}; print(*(n for n in ('sqlalchemy', 'pydantic') if n in sys.modules))"
 
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
 

@@ -17,8 +17,9 @@ from worker.control.calibration.run import Calibrated, calibrate_in, go_on_in
 from worker.domain.account import Account, Secret
 from worker.outbox.engine.clock import DrivenClock
 from worker.outbox.engine.database import Database
-from worker.simulator import SimulatorSettings, running
 from worker.transport.http import SocketTransport
+from worker_simulator.server import running
+from worker_simulator.settings import SimulatorSettings
 
 PERSON = "zhangsan"
 AGES = (1_600.0, 12_300.0, 700.0, 29_000.0, 42_500.0)

@@ -20,12 +20,12 @@ from worker.hooks.callbacks import CallbackStore
 from worker.outbox.engine.clock import DrivenClock
 from worker.outbox.engine.database import Database
 from worker.service.web.receiver import Receiver
-from worker.simulator import running
-from worker.simulator.settings import SimulatorSettings, SuiteRules, SuiteSettings
 from worker.transport.grants import ChangedCodes, CodeExchanges
 from worker.transport.http import SocketTransport
 from worker.transport.token_probe import TokenProbe
 from worker.transport.tokens import Tokens
+from worker_simulator.server import running
+from worker_simulator.settings import SimulatorSettings, SuiteRules, SuiteSettings
 
 SUITE, SECRET, PROVIDER = "wwsuite", "suite-s3cret", "wwprovider"
 TOKEN, AES_KEY = "QDG6eK", "jWmYm7qr5nMoAUwZRjGtBxmz3KA1tkAj3ykkR6q2B2C"

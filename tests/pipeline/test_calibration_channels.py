@@ -10,7 +10,7 @@ from worker.domain.account import Account, Secret
 from worker.domain.errors import WorkerError
 from worker.outbox.engine.clock import DrivenClock
 from worker.outbox.engine.database import Database
-from worker.simulator.settings.youdu import key_of
+from worker_simulator.settings.youdu import key_of
 
 pytestmark = pytest.mark.fewer_databases("what the vendor answers is the same on each")
 WEBHOOK = {"edition": "push"}

@@ -19,8 +19,8 @@ from worker.domain.job import part_id
 from worker.outbox.engine.clock import DrivenClock
 from worker.outbox.engine.database import Database
 from worker.outbox.jobs.loading import load
-from worker.simulator import running
 from worker.transport.http import SocketTransport
+from worker_simulator.server import running
 
 SECOND = 1_000_000
 HOUR = 3_600

@@ -16,9 +16,9 @@ from worker import Chats, Customers, external, track, webhook, why
 from worker.domain.account import Account, ClientCertificate, Egress, Secret
 from worker.outbox.engine.clock import DrivenClock
 from worker.outbox.engine.database import Database
-from worker.simulator import running
 from worker.transport.egress.remedies import REMEDIES
 from worker.transport.http import SocketTransport
+from worker_simulator.server import running
 
 pytestmark = pytest.mark.fewer_databases("which way a call goes is the same on each")
 VENDOR = "http://vendor.test"

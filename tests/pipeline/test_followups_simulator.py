@@ -14,8 +14,8 @@ from tests.support.runtime import RECALL, SEND, UPDATE, Site, an_account, plante
 from worker import To, failures, get_job, replay, resend_failed
 from worker.outbox.engine.clock import DrivenClock
 from worker.outbox.engine.database import Database
-from worker.simulator import running
 from worker.transport.http import SocketTransport
+from worker_simulator.server import running
 
 pytestmark = pytest.mark.fewer_databases("what the vendor answers is the same on each")
 GHOSTS = ["Ghost1", "ghost2", "GHOST3"]

@@ -16,8 +16,8 @@ from tests.support.runtime import SEND, UPLOAD, Site, an_account, planted
 from worker import File, FileMessage, NewJob, To, enqueue, enqueue_many, get_job, upload
 from worker.outbox.engine.clock import DrivenClock
 from worker.outbox.engine.database import Database
-from worker.simulator import running
 from worker.transport.http import SocketTransport
+from worker_simulator.server import running
 
 pytestmark = pytest.mark.fewer_databases(
     "what the vendor answers is the same on each; files are stored and waited for on each elsewhere"

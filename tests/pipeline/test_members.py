@@ -19,8 +19,8 @@ from worker.delivery.resolver.members import AT_ONCE, RESTS_S, Members
 from worker.outbox.engine.clock import DrivenClock
 from worker.outbox.engine.database import Database
 from worker.reporting.recipient_status import RecipientStatus
-from worker.simulator import running
 from worker.transport.http import SocketTransport
+from worker_simulator.server import running
 
 MINUTE = 30
 PEOPLE = {"12": ["Anna", "bert"], "13": ["carl"], "@all": ["anna", "bert", "carl"]}

@@ -38,7 +38,7 @@ from worker.outbox.jobs.chats import GONE, WAITING, Spending, waiting
 from worker.outbox.jobs.events import claim_event
 from worker.outbox.lanes.lanes import block_lanes
 from worker.service.web.receiver import Receiver
-from worker.simulator import running
+from worker_simulator.server import running
 
 PATH = "/callback/alerts"
 

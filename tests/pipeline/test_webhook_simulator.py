@@ -19,7 +19,8 @@ from worker.delivery.sender.runtime import Runtime
 from worker.domain.job import part_id
 from worker.outbox.engine.clock import DrivenClock
 from worker.outbox.engine.database import Database
-from worker.simulator import SimulatorSettings, running
+from worker_simulator.server import running
+from worker_simulator.settings import SimulatorSettings
 
 FORTY = [*(f"wr-{n}" for n in range(37)), "wrclosed-1", "wrghost-1", "wrforeign-1"]
 

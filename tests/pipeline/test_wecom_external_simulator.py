@@ -36,9 +36,9 @@ from worker.domain.state import PartState
 from worker.outbox.commit import record_answer
 from worker.outbox.engine.clock import SECOND, DrivenClock
 from worker.outbox.engine.database import Database
-from worker.simulator import running
-from worker.simulator.settings import SimulatorSettings
 from worker.transport.http import SocketTransport
+from worker_simulator.server import running
+from worker_simulator.settings import SimulatorSettings
 
 CREATE = "/cgi-bin/externalcontact/add_msg_template"
 MEMBERS = "/cgi-bin/externalcontact/get_groupmsg_task"

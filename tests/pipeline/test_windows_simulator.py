@@ -14,8 +14,8 @@ import requests
 from tests.support.runtime import Site, an_account, planted
 from worker.outbox.engine.clock import DrivenClock
 from worker.outbox.engine.database import Database
-from worker.simulator import running
 from worker.transport.http import SocketTransport
+from worker_simulator.server import running
 
 SEND = "/cgi-bin/message/send"
 READINGS = [

@@ -15,9 +15,10 @@ from worker import CheckFailed, Emails, Everyone, File, To, failures, get_job, r
 from worker.domain.account import Account, Secret
 from worker.outbox.engine.clock import DrivenClock
 from worker.outbox.engine.database import Database
-from worker.simulator import SimulatorSettings, running
 from worker.transport.http import SocketTransport
 from worker.transport.token_probe import TokenProbe
+from worker_simulator.server import running
+from worker_simulator.settings import SimulatorSettings
 
 pytestmark = pytest.mark.fewer_databases("what the vendor answers is the same on each")
 SEND, UPLOAD, TOKEN, BADGE = "/cgi/msg/send", "/cgi/media/upload", "/cgi/gettoken", "/cgi/set.ent.notice"

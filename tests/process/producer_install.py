@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from bench.producer_install import MOST_DISTRIBUTIONS, MOST_IMPORT_MS, Installation, build_wheel, floors, install
-from worker.testing.database import make_template
+from worker_simulator.testing.database import make_template
 
 SETTINGS = """
 database = "sqlite:///outbox.db"

@@ -40,7 +40,7 @@ from worker.channels.wecom_app.messages.cards import Button
 from worker.domain.content.message import Message
 from worker.domain.content.recipient import Recipients
 from worker.domain.errors import WorkerError
-from worker.simulator.settings.youdu import key_of
+from worker_simulator.settings.youdu import key_of
 
 TEXT, PERSON = "canary-text", "canary-person"
 CANARIES = (SECRET, "canary-text", "canary-person", "canary-title", "canary-file", "ww-canary-corp", "canary-url")

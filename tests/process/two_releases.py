@@ -23,7 +23,7 @@ from rig.stack import ROOT
 from worker.outbox.engine.migrate import head
 
 PREVIOUS = Path(__file__).with_name("previous_release")
-SOURCES = ("worker", "migrations", "pyproject.toml", "README.md", "LICENSE")
+SOURCES = ("worker", "worker_simulator", "migrations", "pyproject.toml", "README.md", "LICENSE")
 NEXT = """
 import sqlalchemy as sa
 from alembic import op

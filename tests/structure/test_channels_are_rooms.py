@@ -9,9 +9,8 @@ import worker
 from worker.config.channels import REGISTRY
 
 ROOT = Path(worker.__file__).parent
-ROOMS = ("channels/", "simulator/", "crypto/", "drawing/", "cli/demo/", "testing/", "config/channels.py", "__init__.py")
-"""A message is drawn by its channel, the demo and the kit play on all of them, and the producer's door names the
-messages for type checkers."""
+ROOMS = ("channels/", "crypto/", "drawing/", "config/channels.py", "__init__.py")
+"""A message is drawn by its channel, and the producer's door names the messages for type checkers."""
 
 
 def test_nothing_else_names_a_channel() -> None:

@@ -13,7 +13,8 @@ from tests.support.coverage_floor import main
 @pytest.mark.parametrize(
     ("covered", "status"),
     [
-        ({"worker/domain/a.py": 95, "worker/cli/b.py": 85, "worker/cli/demo/c.py": 85}, 0),
+        ({"worker/domain/a.py": 95, "worker/cli/b.py": 85, "worker_simulator/demo/c.py": 85}, 0),
+        ({"worker/domain/a.py": 95, "worker_simulator/a.py": 100, "worker_simulator/testing/b.py": 84}, 1),
         ({"worker/domain/a.py": 100, "worker/outbox/a.py": 90, "worker/__init__.py": 85}, 0),
         ({"worker/domain/a.py": 94, "worker/cli/b.py": 100}, 1),
         ({"worker/domain/a.py": 100, "worker/cli/b.py": 84}, 1),

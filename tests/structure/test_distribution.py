@@ -83,15 +83,16 @@ def _version(source: Path) -> str:
     ).stdout.strip()
 
 
-def test_the_wheel_has_the_package_and_nothing_beside_it(release: Built) -> None:
+def test_the_wheel_has_both_packages_and_nothing_beside_them(release: Built) -> None:
     """With migrations, templates and the mark of types; the sdist has tests, documents and what is deployed, too."""
     with zipfile.ZipFile(release.wheel) as opened:
         wheel = {name for name in opened.namelist() if ".dist-info/" not in name}
     with tarfile.open(release.sdist) as opened:
         sdist = {name.partition("/")[2] for name in opened.getnames()}
 
-    assert {"worker"} == {name.partition("/")[0] for name in wheel}
+    assert {"worker", "worker_simulator"} == {name.partition("/")[0] for name in wheel}
     assert {"worker/py.typed", "worker/migrations/versions/0001_outbox.py", "worker/__init__.pyi"} <= wheel
+    assert {"worker_simulator/py.typed", "worker_simulator/inbox/assets/templates/page.html"} <= wheel
     ours = {name.replace("worker/migrations", "migrations") for name in wheel}
     assert set() == ours - sdist
     beside = {"tests/conftest.py", "docs/index.md", "deploy/sql/postgresql-roles.sql", "docker/Dockerfile"}

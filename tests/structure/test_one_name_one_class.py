@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-WORKER = Path(__file__).parents[2] / "worker"
+ROOT = Path(__file__).parents[2]
 REASONS = {
     "Attachment": "the vendor's word for what hangs on a campaign, and for the buttons below a webhook's markdown",
     "File": "what a producer attaches to any message, and the vendor's word for a file that hangs on a campaign",
@@ -59,12 +59,12 @@ def _are_messages(found: list[Place]) -> bool:
 
 
 def _public_classes() -> Iterator[tuple[str, Place]]:
-    for path in sorted(WORKER.rglob("*.py")):
-        room, _, rest = str(path.relative_to(WORKER)).partition("/")
-        channel = rest.partition("/")[0] if room == "channels" and "/" in rest else ""
+    for path in sorted([*(ROOT / "worker").rglob("*.py"), *(ROOT / "worker_simulator").rglob("*.py")]):
+        package, *folders = path.relative_to(ROOT).parent.parts
+        channel = folders[1] if package == "worker" and folders[:1] == ["channels"] and len(folders) > 1 else ""
         for node in ast.parse(path.read_text(encoding="utf-8")).body:
             if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
-                yield node.name, Place(f"{room}/{rest}", channel, _says_its_type(node))
+                yield node.name, Place(str(path.relative_to(ROOT)), channel, _says_its_type(node))
 
 
 def _says_its_type(node: ast.ClassDef) -> bool:

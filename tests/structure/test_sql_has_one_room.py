@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-WORKER = Path(__file__).parents[2] / "worker"
+PACKAGES = [Path(__file__).parents[2] / name for name in ("worker", "worker_simulator")]
 SQL = re.compile(r"\s*(select\s[^.]+\sfrom\s|select$|select \{|update \w+ set\s|insert into\s|delete from\s)")
 NAMES = {"mysql", "mariadb", "sqlite", "postgresql"}
 A_NAME = re.compile("mysql|mariadb|sqlite|postgres", re.IGNORECASE)
@@ -20,7 +20,7 @@ def test_no_sql_outside_the_outbox() -> None:
 
 def test_columns_are_named() -> None:
     """After an upgrade that adds a column PostgreSQL refuses `select *` of a table where a connection prepared it."""
-    lines = (line for path in sorted(WORKER.rglob("*.py")) for line in path.read_text(encoding="utf-8").splitlines())
+    lines = (line for _, path in _files() for line in path.read_text(encoding="utf-8").splitlines())
     found = [line for line in lines if re.search(r"select (\w\.)?\*", line) and ".opened(" not in line]
 
     assert [] == found
@@ -74,14 +74,20 @@ def _identifiers(trees: Trees) -> Iterator[tuple[str, str]]:
 
 
 def _dependencies() -> Iterator[tuple[str, ast.Module]]:
-    return ((name, tree) for name, tree in _trees() if not name.startswith("outbox/"))
+    return ((name, tree) for name, tree in _trees() if not name.startswith("worker/outbox/"))
 
 
 def _rooms() -> Iterator[tuple[str, ast.Module]]:
-    closed = ("outbox/engine/", "outbox/tables/")
-    return ((name, tree) for name, tree in _trees() if name.startswith("outbox/") and not name.startswith(closed))
+    room, closed = "worker/outbox/", ("worker/outbox/engine/", "worker/outbox/tables/")
+    return ((name, tree) for name, tree in _trees() if name.startswith(room) and not name.startswith(closed))
 
 
 def _trees() -> Iterator[tuple[str, ast.Module]]:
-    for path in sorted(WORKER.rglob("*.py")):
-        yield str(path.relative_to(WORKER)), ast.parse(path.read_text(encoding="utf-8"))
+    for name, path in _files():
+        yield name, ast.parse(path.read_text(encoding="utf-8"))
+
+
+def _files() -> Iterator[tuple[str, Path]]:
+    for package in PACKAGES:
+        for path in sorted(package.rglob("*.py")):
+            yield f"{package.name}/{path.relative_to(package)}", path

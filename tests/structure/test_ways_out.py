@@ -5,13 +5,13 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-WORKER = Path(__file__).parents[2] / "worker"
+ROOT = Path(__file__).parents[2]
 
 
 def places_of(pattern: str) -> set[str]:
     """The modules in which this stands."""
-    found = (path for path in WORKER.rglob("*.py") if re.search(pattern, path.read_text(encoding="utf-8")))
-    return {str(path.relative_to(WORKER)) for path in found}
+    files = (path for package in ("worker", "worker_simulator") for path in (ROOT / package).rglob("*.py"))
+    return {str(path.relative_to(ROOT)) for path in files if re.search(pattern, path.read_text(encoding="utf-8"))}
 
 
 def test_few_places_ask_for_connections_and_all_say_by_which_way() -> None:
@@ -19,7 +19,7 @@ def test_few_places_ask_for_connections_and_all_say_by_which_way() -> None:
     asked = places_of(r"transport\.connect(_all)?\(|call_once\((self\._|tools\.)transport")
     said = places_of(r"\begress=(\w+\.)?account\.egress|egress=Egress\(ca=account\.egress|flight\.account\.egress")
 
-    tokens = {"transport/tokens.py", "transport/grants.py", "transport/token_provider.py"}
-    questions = {"control/calibration/asker.py", "cli/setup/online.py"}
-    assert {"delivery/sender/call.py", "service/notify/telling.py", *questions, *tokens} == asked
-    assert {"delivery/sender/prepare.py", *questions, *tokens} == said
+    tokens = {f"worker/transport/{name}.py" for name in ("tokens", "grants", "token_provider")}
+    questions = {"worker/control/calibration/asker.py", "worker/cli/setup/online.py"}
+    assert {"worker/delivery/sender/call.py", "worker/service/notify/telling.py", *questions, *tokens} == asked
+    assert {"worker/delivery/sender/prepare.py", *questions, *tokens} == said

@@ -9,7 +9,7 @@ from typing import Any
 import requests
 
 from worker.crypto.youdu import YouduEnvelope
-from worker.simulator.settings.youdu import key_of
+from worker_simulator.settings.youdu import key_of
 
 BUIN = 12345678
 APP = "yd00112233445566778899AABBCCDDEEFF"

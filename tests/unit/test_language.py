@@ -24,23 +24,24 @@ from worker.domain.errors import CheckFailed, Problem, WorkerError
 from worker.drawing.states import STATES
 from worker.language import PLACE, language, said, tables, word
 
-WORKER = Path(__file__).parents[2] / "worker"
+ROOT = Path(__file__).parents[2]
+WORKER, SIMULATOR = ROOT / "worker", ROOT / "worker_simulator"
 SPOKEN = [
     *("cli", "reporting", "config", "accounts", "domain", "channels", "control", "hooks", "producer", "delivery"),
     *("console", "service", "transport", "crypto/envelope.py", "crypto/youdu.py"),
-    *("testing", "simulator/wecom_app/calls/press.py", "simulator/wecom_webhook/calls/events.py"),
     *("outbox/commit/marks.py", "outbox/engine/caller.py", "outbox/engine/django.py"),
 ]
 """The rooms and files all of whose sentences have their Chinese."""
+SPOKEN_BY_THE_SIMULATOR = ["testing", "wecom_app/calls/press.py", "wecom_webhook/calls/events.py"]
+"""What an application's tests hear; the demo speaks to developers, in English alone."""
 APART = [
-    *("cli/demo", "cli/options.py", "cli/setup/init.py", "config/logging.py", "channels/first_steps.py"),
+    *("cli/options.py", "cli/setup/init.py", "config/logging.py", "channels/first_steps.py"),
     *("console/words", "console/app.py", "console/rendering.py", "console/pages/showing.py"),
     *("service/flower", "service/spans.py", "service/web/collector.py", "service/web/counters.py"),
     *("delivery/resolver/http_get.py", "transport/connection.py", "transport/http.py", "transport/multipart.py"),
 ]
-"""What the demo tells developers, the help of options, `worker init` with its steps, which have their own, names in a
-log line, the words of the pages, what Flower, traces and metrics say, which programs read, and what goes over a wire or
-is markup."""
+"""The help of options, `worker init` with its steps, which have their own, names in a log line, the words of the pages,
+what Flower, traces and metrics say, which programs read, and what goes over a wire or is markup."""
 UNSAID = {
     "Basic {login}": "a header",
     "Bearer {bearer}": "a header",
@@ -101,8 +102,9 @@ CATALOGUES = (*errcodes.ROWS, errcodes.WRONG_SECRET, *webhook.ROWS, *youdu.ROWS)
 
 
 def _files() -> list[Path]:
-    of_rooms = [file for room in SPOKEN for file in sorted((WORKER / room).rglob("*.py")) or [WORKER / room]]
-    return [file for file in of_rooms if not any(file.is_relative_to(WORKER / apart) for apart in APART)]
+    rooms = [*(WORKER / name for name in SPOKEN), *(SIMULATOR / name for name in SPOKEN_BY_THE_SIMULATOR)]
+    files = [file for room in rooms for file in sorted(room.rglob("*.py")) or [room]]
+    return [file for file in files if not any(file.is_relative_to(WORKER / apart) for apart in APART)]
 
 
 def _files_among_sql() -> list[Path]:
@@ -117,13 +119,13 @@ def test_every_sentence_has_its_chinese() -> None:
     known = {english for _, named, words in tables() for english in (*named, *words.get("kit", ()))}
 
     missing = [
-        f"{file.relative_to(WORKER.parent)}:{line}: {text}"
+        f"{file.relative_to(ROOT)}:{line}: {text}"
         for file in _files()
         for line, text in sentences(file)
         if text not in known and text not in UNSAID
     ]
     missing += [
-        f"{file.relative_to(WORKER.parent)}:{line}: {text}"
+        f"{file.relative_to(ROOT)}:{line}: {text}"
         for file in _files_among_sql()
         for line, text in sentences(file)
         if "; " in text and text not in known
@@ -135,6 +137,7 @@ def test_every_sentence_has_its_chinese() -> None:
 def test_the_rooms_and_those_apart_are_there() -> None:
     """A name that is gone, or mistyped, would leave sentences out."""
     assert [] == [name for name in (*SPOKEN, *APART) if not (WORKER / name).exists()]
+    assert [] == [name for name in SPOKEN_BY_THE_SIMULATOR if not (SIMULATOR / name).exists()]
 
 
 @pytest.mark.parametrize("row", CATALOGUES, ids=lambda row: str(row.code))
@@ -148,7 +151,8 @@ def test_every_errcode_is_told_in_chinese(row: errcodes.Errcode) -> None:
 
 def test_every_entry_is_said_somewhere() -> None:
     """An entry of a sentence that is gone goes, too."""
-    told = {text for file in WORKER.rglob("*.py") for _, text in sentences(file)}
+    files = (file for package in (WORKER, SIMULATOR) for file in package.rglob("*.py"))
+    told = {text for file in files for _, text in sentences(file)}
     told |= {text for row in CATALOGUES for text in (row.meaning, row.what)}
     told |= set(_of_typer())
 

@@ -11,7 +11,7 @@ from worker.channels.checking.truncate import pieces, truncated
 from worker.drawing import Shown, draw, markup
 from worker.drawing.node import MOST_DRAWN
 from worker.language import said
-from worker.simulator.inbox import entries
+from worker_simulator.inbox import entries
 
 MANY = 500_000
 

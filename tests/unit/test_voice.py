@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, strategies as st
 
 from worker.domain.content.voice import MOST_S, seconds_of
-from worker.simulator.wecom_app.state import amr
+from worker_simulator.wecom_app.state import amr
 
 NARROW, WIDE = b"#!AMR\n", b"#!AMR-WB\n"
 BITS = {

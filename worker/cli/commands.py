@@ -60,7 +60,7 @@ def demo(
     ] = False,
 ) -> None:
     """The whole worker on this machine in a few seconds, against fake vendors; leaves nothing behind."""
-    from worker.cli.demo import run, run_all_channels
+    from worker_simulator.demo import run, run_all_channels
 
     raise typer.Exit(run_all_channels(stay=stay) if all_channels else run(stay=stay))
 
@@ -142,7 +142,7 @@ def metrics(
 )
 def simulator(context: typer.Context) -> None:
     """A fake WeCom over HTTP: --port P, --bare, --latency-ms N, --settings JSON; --help lists all."""
-    from worker.simulator.__main__ import main
+    from worker_simulator.__main__ import main
 
     main(context.args)
 

@@ -18,7 +18,8 @@ from tests.support.english_left import english_left
 from worker.accounts.sources import accounts_of
 from worker.cli import main
 from worker.config.settings import load_settings
-from worker.simulator import SimulatorSettings, running
+from worker_simulator.server import running
+from worker_simulator.settings import SimulatorSettings
 
 Run = Callable[..., tuple[int, str]]
 HR = """# ours

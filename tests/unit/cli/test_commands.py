@@ -36,7 +36,7 @@ from worker.outbox.engine.bulk import insert_rows
 from worker.outbox.engine.database import Database, make_engine
 from worker.reporting.code_stock import CardCodes
 from worker.reporting.report import wait_for
-from worker.simulator import running
+from worker_simulator.server import running
 
 Run = Callable[..., int]
 

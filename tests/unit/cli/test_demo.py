@@ -24,14 +24,14 @@ from rich.console import Console
 from tests.docs.page import Page
 from tests.support.runtime import an_account
 from worker import Text, To, enqueue
-from worker.cli import demo
-from worker.cli.demo import stage
-from worker.cli.demo.application import NEVER
-from worker.cli.demo.board import Board
-from worker.cli.demo.checks import Outcome, checks, tell_verdict
-from worker.cli.demo.stage import DemoStage, StageFailed
 from worker.config.accounts import FixedAccounts
 from worker.outbox.engine.database import make_engine
+from worker_simulator import demo
+from worker_simulator.demo import stage
+from worker_simulator.demo.application import NEVER
+from worker_simulator.demo.board import Board
+from worker_simulator.demo.checks import Outcome, checks, tell_verdict
+from worker_simulator.demo.stage import DemoStage, StageFailed
 
 
 def noted(patch: pytest.MonkeyPatch, instead: Sequence[str] = ()) -> list[subprocess.Popen[str]]:
@@ -265,7 +265,7 @@ def test_the_board_is_a_live_table_on_a_terminal(sqlite_url: str) -> None:
 def test_every_message_type_is_shown(name: str) -> None:
     """A message class of the channel has a row in `worker demo --all-channels`."""
     channel = importlib.import_module(f"worker.channels.{name}")
-    shown = importlib.import_module(f"worker.cli.demo.channels.{name}").MESSAGES.values()
+    shown = importlib.import_module(f"worker_simulator.demo.channels.{name}").MESSAGES.values()
     used = {type(part) for entry in shown for part in (entry if isinstance(entry, tuple) else (entry,))}
 
     assert set() == {name for name in channel.__all__ if _is_message(one := getattr(channel, name)) and one not in used}

@@ -24,8 +24,8 @@ from worker.hooks.callbacks import CallbackStore, door_of
 from worker.outbox.engine.counting import LooseCounts
 from worker.outbox.engine.database import Database, make_engine
 from worker.service.web.receiver import Receiver
-from worker.simulator import running
-from worker.simulator.settings import SimulatorSettings
+from worker_simulator.server import running
+from worker_simulator.settings import SimulatorSettings
 
 APP: dict[str, Any] = {"corpid": "ww1", "agentid": 1000002, "secret": "s3cret", "visible": ["anna", "bob"]}
 CALLBACK = 'callback = { token = { env = "HR_TOKEN" }, aes_key = { env = "HR_KEY" } }\n'

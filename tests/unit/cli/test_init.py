@@ -16,7 +16,7 @@ from worker.channels.registry import channel, unusable_accounts
 from worker.cli import main
 from worker.config.settings import load_settings
 from worker.hooks.callbacks import door_of
-from worker.simulator.settings import SimulatorSettings
+from worker_simulator.settings import SimulatorSettings
 
 Init = Callable[..., tuple[int, str]]
 

@@ -20,7 +20,7 @@ from worker.service.bootsteps import EXIT_CONFIGURATION
 from worker.service.celery_app import make_app
 from worker.service.lifecycle import Replacements
 from worker.service.queues import HOOKS, NAMES, URGENT
-from worker.simulator import running
+from worker_simulator.server import running
 
 pytestmark = pytest.mark.filterwarnings("ignore::celery.exceptions.SecurityWarning")  # tests may run as root
 

@@ -10,7 +10,8 @@ from urllib.parse import urlsplit
 import pytest
 import requests
 
-from worker.simulator import SimulatorSettings, running
+from worker_simulator.server import running
+from worker_simulator.settings import SimulatorSettings
 
 
 class Vendor:

@@ -10,10 +10,10 @@ from hypothesis import example, given, strategies as st
 from tests.support.youdu_client import APP, BUIN, KEYS
 from tests.unit.simulator.samples import buttons, image_notice, message, mini, mpnews, news, notice, selects, vote
 from worker.crypto.youdu import YouduEnvelope
-from worker.simulator.request import HttpRequest
-from worker.simulator.settings import SimulatorSettings
-from worker.simulator.wire.routes import ROUTES, answer
-from worker.simulator.world import World
+from worker_simulator.request import HttpRequest
+from worker_simulator.settings import SimulatorSettings
+from worker_simulator.wire.routes import ROUTES, answer
+from worker_simulator.world import World
 
 JSON = st.recursive(
     st.one_of(

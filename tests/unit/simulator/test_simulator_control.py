@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from worker.simulator import SimulatorSettings
+from worker_simulator.settings import SimulatorSettings
 
 
 def post(vendor: Any, name: str, body: Any) -> Any:

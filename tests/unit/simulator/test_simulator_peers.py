@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from worker.simulator.wire import peers
+from worker_simulator.wire import peers
 
 
 def test_the_other_end_is_found() -> None:

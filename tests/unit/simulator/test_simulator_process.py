@@ -12,14 +12,14 @@ import pytest
 import requests
 import trustme
 
-from worker.simulator import running
-from worker.simulator.__main__ import main, parser, read_settings
+from worker_simulator.__main__ import main, parser, read_settings
+from worker_simulator.server import running
 
 
 @contextmanager
 def started(*arguments: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
     """A simulator process and its address."""
-    command = [sys.executable, "-m", "worker.simulator", *arguments]
+    command = [sys.executable, "-m", "worker_simulator", *arguments]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         line = process.stdout.readline()

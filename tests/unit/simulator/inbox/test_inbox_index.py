@@ -7,13 +7,12 @@ import gc
 
 import pytest
 
-from worker.simulator import SimulatorSettings
-from worker.simulator.inbox.conversations import PIECE, Conversations
-from worker.simulator.inbox.look import ConversationKey
-from worker.simulator.settings import AppSettings
-from worker.simulator.wecom_app.state.apps import App
-from worker.simulator.wecom_app.state.inbox import InboxMessage
-from worker.simulator.world import World
+from worker_simulator.inbox.conversations import PIECE, Conversations
+from worker_simulator.inbox.look import ConversationKey
+from worker_simulator.settings import AppSettings, SimulatorSettings
+from worker_simulator.wecom_app.state.apps import App
+from worker_simulator.wecom_app.state.inbox import InboxMessage
+from worker_simulator.world import World
 
 PEOPLE = 20 * PIECE
 

@@ -9,13 +9,13 @@ import pytest
 
 from tests.unit.simulator.conftest import Vendor
 from tests.unit.simulator.inbox.conftest import AT, Browser, plain
-from worker.simulator import SimulatorSettings
-from worker.simulator.inbox.entries import preview
-from worker.simulator.inbox.look import PageQuery
-from worker.simulator.inbox.shown import PageReader
-from worker.simulator.inbox.words import says
-from worker.simulator.world import World
-from worker.simulator.youdu.state.memory import DeliveredMessage
+from worker_simulator.inbox.entries import preview
+from worker_simulator.inbox.look import PageQuery
+from worker_simulator.inbox.shown import PageReader
+from worker_simulator.inbox.words import says
+from worker_simulator.settings import SimulatorSettings
+from worker_simulator.world import World
+from worker_simulator.youdu.state.memory import DeliveredMessage
 
 PNG = b"\x89PNG\r\n\x1a\n" + bytes(20)
 

@@ -9,9 +9,9 @@ import pytest
 
 from tests.unit.simulator.conftest import Vendor
 from tests.unit.simulator.inbox.conftest import AT, Browser
-from worker.simulator.inbox.guard import is_known_host, is_loopback
-from worker.simulator.inbox.look import ConversationKey
-from worker.simulator.request import HttpRequest
+from worker_simulator.inbox.guard import is_known_host, is_loopback
+from worker_simulator.inbox.look import ConversationKey
+from worker_simulator.request import HttpRequest
 
 EVIL = "<script>alert(1)</script><img src=x onerror=alert(1)>\"'><svg onload=alert(1)>"
 FOREIGN = {"img", "svg", "iframe", "object", "embed", "style", "base"}

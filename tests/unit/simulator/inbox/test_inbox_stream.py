@@ -14,12 +14,12 @@ import pytest
 
 from tests.unit.simulator.conftest import Vendor
 from tests.unit.simulator.inbox.conftest import Browser
-from worker.simulator import SimulatorSettings
-from worker.simulator.answers import HttpAnswer
-from worker.simulator.inbox.stream import MOST_PAGES, Pulse
-from worker.simulator.request import HttpRequest
-from worker.simulator.wire.connection import ClientConnection
-from worker.simulator.world import World
+from worker_simulator.answers import HttpAnswer
+from worker_simulator.inbox.stream import MOST_PAGES, Pulse
+from worker_simulator.request import HttpRequest
+from worker_simulator.settings import SimulatorSettings
+from worker_simulator.wire.connection import ClientConnection
+from worker_simulator.world import World
 
 
 @contextmanager

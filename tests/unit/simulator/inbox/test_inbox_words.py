@@ -7,9 +7,9 @@ from importlib.resources import files
 
 import pytest
 
-from worker.simulator.inbox.acts import ACTS, PRESETS
-from worker.simulator.inbox.look import KINDS, PANELS
-from worker.simulator.inbox.words import WORDS, says
+from worker_simulator.inbox.acts import ACTS, PRESETS
+from worker_simulator.inbox.look import KINDS, PANELS
+from worker_simulator.inbox.words import WORDS, says
 
 
 @pytest.mark.parametrize("key", WORDS)
@@ -26,7 +26,7 @@ def test_there_is_a_word_for_all_that_is_told() -> None:
     """Acts, faults, kinds and panels, and every word that a template asks for by name."""
     named = {f"done_{name}" for name in ACTS} | {f"preset_{name}" for name in PRESETS} | set(KINDS)
     named |= {f"panel_{name}" for name in PANELS if name}
-    templates = files("worker.simulator.inbox") / "assets" / "templates"
+    templates = files("worker_simulator.inbox") / "assets" / "templates"
     for template in templates.iterdir():
         named |= set(re.findall(r"say\('(\w+)'[,)]", template.read_text(encoding="utf-8")))
 

@@ -1,0 +1,82 @@
+"""`worker demo`: the whole worker in a few seconds, embedded, against a fake WeCom in a process of its own.
+
+Read in this order: `stage.py` (processes), `application.py` (the producer, and its hook for a pressed button),
+`board.py` (the live table), `checks.py` (whether every job ended as stated, and what is printed at the end), `stay.py`
+(the demo kept open to click through).
+"""
+
+from __future__ import annotations
+
+import signal
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+from rich.console import Console
+
+from worker_simulator.demo import channels
+from worker_simulator.demo.application import APPROVERS, Application
+from worker_simulator.demo.board import Board
+from worker_simulator.demo.checks import Outcome, checks, tell_everything, tell_verdict
+from worker_simulator.demo.stage import SETTINGS, DemoStage, StageFailed
+from worker_simulator.demo.stay import stay_open, tell_story
+
+LIMIT_S = 60.0
+"""Ample for a slow machine; a normal run takes a few seconds."""
+
+
+def run(*, stay: bool = False) -> int:
+    """Runs the demo; 0 only if every job ended as stated. `stay` keeps it open until Ctrl-C, with a card to press."""
+    return _run(_play, SETTINGS, receiver=True, stay=tell_story if stay else None)
+
+
+def run_all_channels(*, stay: bool = False) -> int:
+    """Runs everything that every channel can do, once; 0 only if each ended as stated. `stay` keeps it open."""
+    return _run(channels.play, channels.SETTINGS, receiver=False, stay=stay_open if stay else None)
+
+
+Play = Callable[[DemoStage, Console], bool]
+Stay = Callable[[DemoStage, Console], None]
+
+
+def _run(play: Play, settings: str, *, receiver: bool, stay: Stay | None) -> int:
+    console = Console(highlight=False, soft_wrap=True)
+    try:
+        with _ends_on_sigterm(), DemoStage.built(settings, receiver=receiver) as stage:
+            console.print(f"inbox: {stage.vendor}/  (worker demo --stay keeps it open)", markup=False)
+            passed = play(stage, console)
+            if stay is not None:
+                stay(stage, console)
+            return 0 if passed else 1
+    except StageFailed as error:
+        console.print(str(error), style="red", markup=False)
+        return 1
+
+
+def _play(stage: DemoStage, console: Console) -> bool:
+    application = Application(stage.engine, stage.accounts)
+    with Board(stage.engine, console, application.jobs) as board:
+        application.sends()
+        board.until_ended(("text", "card"), stage.require_alive, LIMIT_S)
+        application.follows_up()
+        stage.press(APPROVERS[0], "approve", application.jobs["card"])
+        board.until(application.has_answered, "the hook answers the press", stage.require_alive, LIMIT_S)
+        board.until_ended(tuple(application.jobs), stage.require_alive, LIMIT_S)
+    outcome = Outcome.of(stage, application)
+    tell_everything(console, outcome)
+    return tell_verdict(console, checks(outcome))
+
+
+@contextmanager
+def _ends_on_sigterm() -> Iterator[None]:
+    """A SIGTERM unwinds the demo, so that no process is left behind."""
+
+    def end(number: int, frame: FrameType | None) -> None:
+        sys.exit(128 + number)
+
+    before = signal.signal(signal.SIGTERM, end)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)

@@ -1,0 +1,171 @@
+"""The demo's stage: a temporary folder, and fake WeCom, worker and receiver as processes; all removed at the end."""
+
+from __future__ import annotations
+
+import base64
+import os
+import secrets
+import string
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import requests
+from sqlalchemy import Connection, Engine
+
+from worker.accounts.sources import accounts_of
+from worker.config.accounts import AccountSource
+from worker.config.settings import load_settings
+from worker.outbox.engine import migrate
+from worker.outbox.engine.database import sqlite_engine
+from worker.reporting.report import JobReport, get_job
+
+SETTINGS = """\
+database = "sqlite:///{folder}/demo.db"
+broker = "embedded"
+hooks = "worker_simulator.demo.application"
+
+[accounts.demo]
+channel = "wecom_app"
+corpid = "ww-demo"
+agentid = 1000002
+callback = {{ token = {{ file = "{folder}/token" }}, aes_key = {{ file = "{folder}/aes_key" }} }}
+secret = {{ file = "{folder}/secret" }}
+base_url = "{vendor}"
+"""
+VENDOR = '{"latency_s": 0.1}'
+END_S = 15.0
+
+
+class StageFailed(Exception):
+    """A process of the demo did not come up, or ended too early."""
+
+
+@dataclass(frozen=True)
+class DemoStage:
+    """The folder, database, accounts and processes of the demo."""
+
+    folder: Path
+    vendor: str
+    engine: Engine
+    accounts: AccountSource
+    processes: dict[str, subprocess.Popen[str]]
+    """Command -> process; each must run until the end."""
+
+    @classmethod
+    @contextmanager
+    def built(cls, settings_text: str, *, receiver: bool) -> Iterator[DemoStage]:
+        """Builds the stage in a temporary folder and removes it again, also after an error."""
+        with ExitStack() as stack:
+            folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="worker-demo-")))
+            vendor = _address(stack.enter_context(_process(folder, "simulator", "--settings", VENDOR)), "fake WeCom")
+            credentials = _credentials(folder)
+            settings_file = folder / "worker.toml"
+            settings_file.write_text(settings_text.format(folder=folder, vendor=vendor), encoding="utf-8")
+            settings = load_settings(settings_file)
+            engine = sqlite_engine(settings.database_url())
+            stack.callback(engine.dispose)
+            migrate.upgrade(engine)
+            commands = [("up", "--threads", "8"), *([("receiver", "--port", "0")] if receiver else [])]
+            processes = {command[0]: stack.enter_context(_process(folder, *command)) for command in commands}
+            stage = cls(folder, vendor, engine, accounts_of(settings), processes)
+            if receiver:
+                stage._register(_address(processes["receiver"], "receiver"), credentials)
+            yield stage
+
+    def require_alive(self) -> None:
+        """Raises StageFailed, with the end of its log, when the worker or the receiver has ended."""
+        for name, process in self.processes.items():
+            if process.poll() is not None:
+                log = (self.folder / f"{name}.log").read_text(encoding="utf-8", errors="replace")
+                raise StageFailed(f"worker {name} ended with status {process.returncode}; its log ends:\n{log[-2000:]}")
+
+    def control(self, name: str, body: Any = None) -> Any:
+        """Reads from the fake WeCom (`inbox`, `calls`, `callbacks`, `violations`), or posts a body to it."""
+        with requests.Session() as session:
+            session.trust_env = False
+            reply = session.request("POST" if body else "GET", f"{self.vendor}/_control/{name}", json=body, timeout=10)
+        if reply.status_code != 200:
+            raise StageFailed(f"the fake WeCom refuses {name}: {reply.text}")
+        return reply.json()
+
+    def press(self, person: str, key: str, job_id: str) -> None:
+        """Lets a person press a button of the card that a job of one part sent."""
+        self.control("press", {"person": person, "key": key, "task_id": f"w{job_id}-0"})
+
+    def _register(self, receiver: str, credentials: dict[str, str]) -> None:
+        """Sets the app's callback address and credentials, as an administrator does on WeCom's pages."""
+        app = {"corpid": "ww-demo", "agentid": 1000002, "secret": credentials["secret"]}
+        address = {
+            "callback_url": f"{receiver}/callback/demo",
+            "callback_token": credentials["token"],
+            "callback_aes_key": credentials["aes_key"],
+        }
+        self.control("settings", {"apps": [app | address]})
+
+
+def reading(engine: Engine) -> Connection:
+    """A connection on which each statement is a transaction of its own, so that no read waits for a writer."""
+    return engine.execution_options(isolation_level="AUTOCOMMIT").connect()
+
+
+def reports(engine: Engine, jobs: Mapping[str, str]) -> dict[str, JobReport]:
+    """The reports of jobs, by the names that the demo has for them."""
+    with reading(engine) as connection:
+        return {name: get_job(connection, job_id) for name, job_id in jobs.items()}
+
+
+@contextmanager
+def _process(folder: Path, *command: str) -> Iterator[subprocess.Popen[str]]:
+    """`worker COMMAND` as a process of its own, its log in the folder; ended in any case."""
+    env = {name: value for name, value in os.environ.items() if not name.startswith("WORKER_")}
+    env["WORKER_CONFIG"] = str(folder / "worker.toml")
+    with (folder / f"{command[0]}.log").open("w", encoding="utf-8") as log:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "worker.cli", *command],
+            env=env,
+            stdin=subprocess.DEVNULL,
+            stdout=log if command[0] == "up" else subprocess.PIPE,
+            stderr=log,
+            text=True,
+            start_new_session=True,
+        )
+    try:
+        yield process
+    finally:
+        _end(process)
+
+
+def _credentials(folder: Path) -> dict[str, str]:
+    """Random secrets for this run, each in a file that the settings name."""
+    letters = string.ascii_letters + string.digits
+    made = {name: "".join(secrets.choice(letters) for _ in range(43)) for name in ("secret", "aes_key")}
+    made["token"] = secrets.token_hex(16)
+    made["youdu_key"] = base64.b64encode(secrets.token_bytes(32)).decode()
+    for name, value in made.items():
+        (folder / name).write_text(value, encoding="utf-8")
+    return made
+
+
+def _address(process: subprocess.Popen[str], what: str) -> str:
+    """The address at the end of the first line that the simulator or the receiver prints."""
+    line = process.stdout.readline() if process.stdout else ""
+    if " on http" not in line:
+        raise StageFailed(f"the {what} did not start")
+    return line.split()[-1]
+
+
+def _end(process: subprocess.Popen[str]) -> None:
+    process.terminate()
+    try:
+        process.wait(END_S)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+    if process.stdout:
+        process.stdout.close()

@@ -1,0 +1,286 @@
+"""The outbox of a test: what was enqueued, what became of it, and what people see, press and write."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
+from functools import partial
+from pathlib import Path
+from typing import Any, TypeVar
+
+from sqlalchemy import Engine
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.orm import Session
+
+from worker.domain.content.message import Message
+from worker.domain.errors import JobNotFound
+from worker.language import noted
+from worker.outbox.engine.database import Database, is_retryable
+from worker.outbox.jobs.reading import enqueued_rows
+from worker.producer.plan import Recipient
+from worker_simulator.testing.accounts import Given, KitAccounts, settings_of, source_of
+from worker_simulator.testing.clock import KitClock
+from worker_simulator.testing.database import STILL_OPEN, makes_tables, opened, own_engine
+from worker_simulator.testing.jobs import EnqueuedJob, WantedJob, job_of_row, told
+from worker_simulator.testing.machine import Machine
+from worker_simulator.testing.seen import ShownMessage, seen_by
+from worker_simulator.testing.vendor import UrlPages, Vendor
+from worker_simulator.wire.call_log import LoggedCall
+
+T = TypeVar("T")
+
+WITHIN_S = 600.0
+"""Seconds of its own waits that the worker may pass over in one drain."""
+
+
+class KitOutbox:
+    """One test's outbox with everything around it.
+
+    With an asynchronous session or connection as `bind`, `drain`, `jobs`, `job`, `assert_enqueued`, `press` and
+    `write` return awaitables.
+    """
+
+    def __init__(self, make_folder: Callable[[str], Path], bind: Any = None, given: Given = None):
+        self._make_folder, self._bind = make_folder, bind
+        self._settings = settings_of(given)
+        self._own: Engine | None = None
+        self._database: Database | None = None
+        self._machine: Machine | None = None
+        self._closing = ExitStack()
+        self._vendor = Vendor(self._receive)
+        self.clock = KitClock(self._vendor.world.clock)
+        self.pages = UrlPages()
+        """URL -> content of files that messages name by their URL; any other URL is not found."""
+        self.accounts = KitAccounts(source_of(given, self._settings), self._vendor.settings)
+        """The accounts, with made-up secrets, at the fake vendor."""
+        # Now, so that the tables are there before the application enqueues.
+        if bind is not None and not hasattr(bind, "run_sync"):
+            self._opened()
+        elif bind is not None and makes_tables(bind):
+            with ThreadPoolExecutor(1) as beside:  # the test's own event loop may be running, and waits for this
+                beside.submit(asyncio.run, self._inside(self._opened)).result()
+
+    @property
+    def engine(self) -> Engine:
+        """The engine of the kit's own outbox, for tests that give it no `outbox_bind`."""
+        if self._bind is not None:
+            raise noted(TypeError("the outbox is in the database of your own outbox_bind; use that engine"))
+        if self._own is None:
+            self._own = own_engine(self._make_folder("outbox"))
+            self._closing.callback(self._own.dispose)
+        return self._own
+
+    @property
+    def url(self) -> str:
+        """The URL of the kit's own outbox, for an application that makes its own engine."""
+        return self.engine.url.render_as_string(hide_password=False)
+
+    @contextmanager
+    def session(self) -> Iterator[Session]:
+        """A session on the kit's own outbox, committed at its end."""
+        with Session(self.engine) as session, session.begin():
+            yield session
+
+    # -- what the application asked for -------------------------------------------------------------------------------
+
+    @property
+    def jobs(self) -> Any:
+        """Every job of the outbox, in the order in which they were enqueued."""
+        return self._inside(self._jobs)
+
+    def job(self, job: Any) -> Any:
+        """The job of an id or a reference, as it is now; JobNotFound where there is none."""
+        wanted = getattr(job, "id", job)
+
+        def look() -> EnqueuedJob:
+            for one in self._jobs():
+                if one.id == wanted:
+                    return one
+            raise JobNotFound(f"no job {str(wanted)!r}; was its transaction committed?", job=str(wanted))
+
+        return self._inside(look)
+
+    def assert_enqueued(
+        self,
+        account: str | None = None,
+        message: Message | type[Message] | None = None,
+        to: Recipient | None = None,
+        *,
+        containing: str | None = None,
+        times: int | None = None,
+        **options: Any,
+    ) -> Any:
+        """Asserts that such a job was enqueued, and returns the newest; what is left out may be anything.
+
+        message: The whole message, or only its class.
+        containing: A text that stands somewhere in the message.
+        times: How many such jobs there must be; by default one or more.
+        options: Further fields of a job: kind, state, priority, due_at, dedupe_key, order_key, tags, tenant, about.
+        """
+        if unknown := options.keys() - set(EnqueuedJob.__dataclass_fields__):
+            raise noted(TypeError(f"assert_enqueued() got an unexpected keyword argument {min(unknown)!r}"))
+        wanted = WantedJob(account, message, to, containing, options)
+
+        def look() -> EnqueuedJob | None:
+            __tracebackhide__ = True
+            jobs = self._jobs()
+            found = [job for job in jobs if not wanted.differences(job)]
+            if (not found and times != 0) or (times is not None and len(found) != times):
+                found_so = partial(told, wanted, times, len(found), jobs)
+                raise noted(AssertionError(found_so("en")), found_so)
+            return found[-1] if found else None
+
+        __tracebackhide__ = True
+        return self._inside(look)
+
+    # -- what the worker does -----------------------------------------------------------------------------------------
+
+    def drain(self, within: float = WITHIN_S) -> Any:
+        """Delivers all that is due and runs the hooks, until nothing is left to do; an error of a hook is raised.
+
+        The clock moves over waits of the worker's own (a retry, a limit, a fault's doubt), `within` so many seconds. A
+        job that was enqueued for later stays, until the test moves the clock.
+        """
+        return self._inside(lambda: self._running().drain(within))
+
+    # -- what people do, and the vendor -------------------------------------------------------------------------------
+
+    def inbox(self, whose: str) -> list[ShownMessage]:
+        """What a person or a chat has got, oldest first."""
+        return seen_by(self._vendor.world, whose)
+
+    def press(
+        self,
+        person: str,
+        key: str,
+        *,
+        card: str | None = None,
+        selected: Mapping[str, list[str]] | None = None,
+        chat: str | None = None,
+    ) -> Any:
+        """Lets a person press a button of the newest card they see, and delivers what follows, hooks included.
+
+        card: The task_id of the card that is meant.
+        selected: Question key -> ids of the chosen options.
+        chat: The chat of a webhook's message, whose button is named by `key`.
+
+        Raises ValueError where no such press is possible: no such card or button, or greyed, frozen, recalled.
+        """
+
+        def act() -> None:
+            if chat is None:
+                given = {"person": person, "key": key, "task_id": card, "selected": dict(selected or {})}
+                self._control("press", given)
+            else:
+                posts = [post for post in self._vendor.world.webhook.posts if post.chat == chat]
+                if not posts:
+                    raise noted(ValueError(f"no message came to {chat}"))
+                act = {"act": "click", "key": posts[-1].key, "chat": chat, "person": person, "name": key}
+                self._control("webhook", act)
+
+        return self._acted(act)
+
+    def write(self, person: str, text: str, *, account: str) -> Any:
+        """Lets a person write to the application of an account, and delivers what follows, hooks included."""
+        found = self.accounts.get(account)
+        settings, secret = found.settings, found.secret.read() if found.secret else ""
+        said: dict[str, Any] = {"act": "message", "person": person, "text": text}
+        match found.channel:
+            case "wecom_app":
+                name, more = "app", {"corpid": settings["corpid"], "agentid": settings["agentid"]}
+            case "youdu":
+                name, more = "youdu_app", {"appid": settings["appid"]}
+            case "wecom_webhook":
+                name, more = "webhook", {"key": secret, "chat": f"wo{person}"}
+            case other:
+                raise noted(ValueError(f"people cannot write to an account of {other}"))
+        return self._acted(lambda: self._control(name, {**said, **more}))
+
+    def fault(
+        self,
+        fault: str | int,
+        *people: str,
+        path: str | None = None,
+        times: int | None = 1,
+    ) -> None:
+        """Lets the next calls go wrong.
+
+        fault: A name (`timeout`, `answer lost`, `cut`, `unreachable`, `no json`, `busy`, `rate limit`, `token expired`,
+            `wrong secret`, `untrusted ip`, `refused`), an HTTP status such as `"502"`, an errcode; or `refused
+            recipients` with the ids of those who do not exist, from now on.
+        path: Only calls of this path, such as `/cgi-bin/media/upload`; by default any but the fetching of a token.
+        times: How many calls; None: all of them.
+        """
+        if fault == "refused recipients":
+            directory, youdu = self._vendor.settings.directory, self._vendor.settings.youdu
+            directory.missing_users = [*directory.missing_users, *people]
+            youdu.missing_users = [*youdu.missing_users, *people]
+        else:
+            self._vendor.fault(fault, path, times)
+
+    def calls(self, path: str | None = None) -> list[LoggedCall]:
+        """The calls that came to the fake vendor, tokens aside, oldest first; only those of a path."""
+        return self._vendor.calls(path)
+
+    @property
+    def vendor(self) -> Any:
+        """The fake vendor's settings, to be changed before the calls; see docs/simulator.md."""
+        return self._vendor.settings
+
+    def control(self, method: str, name: str, body: Any = None) -> Any:
+        """A call of the fake vendor's control, for acts that have no function here; see docs/simulator.md."""
+        return self._vendor.control(method, name, b"" if body is None else json.dumps(body).encode())
+
+    # -- inside -------------------------------------------------------------------------------------------------------
+
+    def close(self) -> None:
+        """Closes what the kit has opened."""
+        self._closing.close()
+
+    def _inside(self, work: Callable[[], T]) -> Any:
+        """Runs work on the outbox; an awaitable where the bind is asynchronous."""
+        __tracebackhide__ = True
+
+        def told() -> T:
+            __tracebackhide__ = True
+            try:
+                return work()
+            except DBAPIError as error:
+                if not is_retryable(error):
+                    raise
+            raise noted(AssertionError(STILL_OPEN))
+
+        return self._bind.run_sync(lambda _: told()) if hasattr(self._bind, "run_sync") else told()
+
+    def _jobs(self) -> list[EnqueuedJob]:
+        with self._opened().reading() as connection:
+            return [job_of_row(row) for row in enqueued_rows(connection)]
+
+    def _opened(self) -> Database:
+        if self._database is None:
+            bind = self.engine if self._bind is None else self._bind
+            self._database = self._closing.enter_context(opened(bind, self.clock.sql))
+        return self._database
+
+    def _running(self) -> Machine:
+        if self._machine is None:
+            self._machine = Machine(self._opened(), self.accounts, self._vendor, self.pages, self.clock, self._settings)
+        return self._machine
+
+    def _acted(self, act: Callable[[], Any]) -> Any:
+        """Carries an act out, and what follows from it."""
+
+        def whole() -> None:
+            act()
+            self._running().drain(0.0)
+
+        return self._inside(whole)
+
+    def _control(self, name: str, body: Mapping[str, Any]) -> None:
+        self.control("POST", name, body)
+
+    def _receive(self, url: str, query: Mapping[str, str], body: bytes) -> None:
+        self._running().receive(url, query, body)

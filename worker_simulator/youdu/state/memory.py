@@ -1,0 +1,111 @@
+"""What the server remembers: tokens, files, which account saw which message, pop-up windows and badge counts.
+
+The API gives no id for a message, so this log is the only place that knows what arrived. Does not know envelopes.
+"""
+
+import json
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from worker_simulator.clock import Clock
+from worker_simulator.request import Json
+from worker_simulator.wecom_app.state.inbox import Inbox
+from worker_simulator.youdu.state.media import YouduFiles
+from worker_simulator.youdu.state.tokens import TokenBook
+
+
+@dataclass(slots=True, eq=False)
+class DeliveredMessage:
+    """A message as it is shown; it stands in the inbox of each recipient beside those of other vendors."""
+
+    number: int
+    appid: str
+    msgtype: str
+    content: Any
+    sent_at: float
+    seq: int
+    altered: list[Json] = field(default_factory=list)
+    shown_to: list[str] = field(default_factory=list)
+
+    @property
+    def msgid(self) -> str:
+        """A number of ours, so that control can distinguish two messages; the vendor has no msgid."""
+        return f"youdu-{self.number}"
+
+    @property
+    def semantic(self) -> str:
+        """What makes two messages look alike to a person."""
+        return json.dumps([self.appid, self.msgtype, self.content], ensure_ascii=False, sort_keys=True)
+
+    def seen_by(self, person: str) -> Json:
+        """What one person sees of it."""
+        return {
+            "number": self.number,
+            "app": self.appid,
+            "msgtype": self.msgtype,
+            "content": self.content,
+            "altered": self.altered,
+            "time": self.sent_at,
+            "seq": self.seq,
+        }
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class YouduNotice:
+    """A pop-up window that opened, or a badge count that was set; none of them stands in the inbox."""
+
+    what: Literal["pop_window", "badge"]
+    appid: str
+    content: Json
+    people: list[str]
+    time: float
+    seq: int
+
+
+class YouduState:
+    """The whole server."""
+
+    def __init__(self, clock: Clock, inbox: Inbox) -> None:
+        self._clock, self._inbox = clock, inbox
+        self.tokens = TokenBook(clock)
+        self.media = YouduFiles(clock)
+        self.delivered: list[DeliveredMessage] = []
+        self.windows: dict[str, list[Json]] = {}
+        self.badges: dict[str, Json] = {}
+        self.notices: list[YouduNotice] = []
+        """Every window and count there was, oldest first."""
+
+    def deliver(self, appid: str, msgtype: str, content: Any, altered: list[Json], people: list[str], seq: int) -> None:
+        """Show a message to people (lower-case accounts)."""
+        number = len(self.delivered) + 1
+        message = DeliveredMessage(number, appid, msgtype, content, self._clock.now(), seq, altered)
+        self.delivered.append(message)
+        self._inbox.show(message, people)
+
+    def pop_up(self, appid: str, window: Json, people: list[str], seq: int) -> None:
+        """Open a window at people; a later one of the same id takes the earlier one's place."""
+        self.notices.append(YouduNotice("pop_window", appid, window, people, self._clock.now(), seq))
+        for person in people:
+            before = self.windows.setdefault(person, [])
+            notice = window.get("notice_id")
+            kept = [one for one in before if not notice or (one["app"], one.get("notice_id")) != (appid, notice)]
+            self.windows[person] = [*kept, {"app": appid, **window, "time": self._clock.now(), "seq": seq}]
+
+    def set_badge(self, appid: str, account: str, count: int, tip: str | None, seq: int) -> None:
+        """The count at one account; 0 clears it."""
+        content: Json = {"count": count} | ({} if tip is None else {"tip": tip})
+        self.notices.append(YouduNotice("badge", appid, content, [account], self._clock.now(), seq))
+        if count:
+            self.badges[account] = {"app": appid, "count": count, "tip": tip}
+        else:
+            self.badges.pop(account, None)
+
+    def shown(self) -> Json:
+        """As control shows it; each message with its recipients."""
+        delivered = [{**message.seen_by(""), "people": message.shown_to} for message in self.delivered]
+        return {
+            "delivered": delivered,
+            "windows": self.windows,
+            "badges": self.badges,
+            "media": self.media.shown(),
+        }
