@@ -168,6 +168,22 @@ def test_a_process_that_was_held_up_tells_nothing(site: Site, monkeypatch: pytes
         assert [PARKED] == first.told()
 
 
+def test_a_process_that_reaches_no_target_lets_another_one_tell(site: Site) -> None:
+    """Its firewall keeps it from the URL: within two minutes another process has told, and it tells of itself."""
+    with _beside(site) as other:
+        first, second = Watch(site, PAGER), Watch(other, PAGER)
+        _park(site)
+        site.vendor.says(*[lost("connect_timeout")] * 20)
+        for _ in range(12):
+            site.clock.advance(10)
+            for watch in (first, second):
+                watch.live()
+                watch.notifier.turn()
+
+        assert [("firing", "AccountParked: hr")] == second.posted()
+        assert "no target takes a notice from it" in first.notifier.leadership.problem()
+
+
 @pytest.mark.fewer_databases("two transactions that write at a time, which SQLite has not")
 def test_processes_that_tell_at_once_tell_once(server_database: Database, driven_clock: DrivenClock) -> None:
     """Four threads, each with a notifier of its own, begin together."""

@@ -197,7 +197,9 @@ class WorkerProcess:
             ),
         }
         if self._settings.notify.to:
-            turns["notify"] = notifier_of(self._settings.notify, runtime).turn
+            notifier = notifier_of(self._settings.notify, runtime)
+            turns["notify"] = notifier.turn
+            self._leaderships.append(notifier.leadership)
         turns |= self._flower_turns(self._flower) if self._flower else {}
         if self._application:
             self._hook_service = self._new_hook_service()

@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 import structlog
+from sqlalchemy import Connection
 
 from worker.domain.callbacks.hook import Ends
 from worker.domain.errors import NotPublished
@@ -169,6 +170,12 @@ class Leadership:
         if was and not self.active:
             self._note_loss()
         return self.active
+
+    def holds(self, connection: Connection) -> bool:
+        """Renews the lease in a transaction, until whose end no other process takes it; False: another has it."""
+        return take_lease(
+            connection, self._database.now, self.name, self._holder(), micros(self._lease_s), self._fitness
+        )
 
     def stop(self) -> None:
         """Gives the lease back, so that another process takes over at once."""

@@ -1,7 +1,8 @@
 """The turns of the thread that tells people what is wrong.
 
-Of all processes the one with the lease looks and tells; the rest take over when that is over. It is no task of the
-relay's leader, because a relay that stands still is one of the alerts. A database that is away is told by each process.
+Of all processes the one with the lease looks and tells; the rest take over when that is over, or when no target takes a
+notice from it. It is no task of the relay's leader, because a relay that stands still is one of the alerts. A database
+that is away is told by each process.
 """
 
 from __future__ import annotations
@@ -22,14 +23,13 @@ from uuid_utils import uuid7
 from worker.channels.registry import sorted_out
 from worker.config.accounts import AccountSource
 from worker.config.notify import NotifySettings, NotifyTarget
+from worker.delivery.sender.lease import Leadership
 from worker.delivery.sender.runtime import Runtime
 from worker.domain.account import Account
 from worker.domain.job import Kind
-from worker.outbox.engine.clock import micros
 from worker.outbox.engine.database import Database
 from worker.outbox.engine.sql import read_now
 from worker.outbox.lanes.pauses import standing_pauses
-from worker.outbox.lanes.processes import take_lease
 from worker.outbox.upkeep.alerts import AlertRow, alert_rows, notices_not_taken, save_alerts
 from worker.service.notify.judge import AlertNotice, Situation, judge, notices, unfit_accounts
 from worker.service.notify.look import Lookout
@@ -40,6 +40,7 @@ LEASE = "notify"
 LEASE_S = 60.0
 """Longer than a look and a POST to each of a few URLs."""
 EVERY_S = 20.0
+UNTOLD = "no target takes a notice from it"
 
 
 class Notifier:
@@ -53,42 +54,44 @@ class Notifier:
         *,
         teller: Teller,
         lookout: Lookout,
-        holder: Callable[[], str],
+        leadership: Leadership,
         stops: Callable[[], bool],
         outage: Outage,
     ):
         self._database, self._accounts, self._to = database, accounts, to
-        self._teller, self._lookout, self._holder, self._stops, self._outage = teller, lookout, holder, stops, outage
+        self._teller, self._lookout, self._stops, self._outage = teller, lookout, stops, outage
+        self.leadership = leadership
 
     def turn(self) -> float:
         """Looks once and tells what is due; returns the seconds until the next turn. Raises the database's errors."""
         try:
-            if self._database.run(self._may_act):
-                self._tell()
+            if self.leadership.lead():
+                with self.leadership.trying():
+                    self._tell()
         except SQLAlchemyError:
             self._outage.goes_on()
             raise
         self._outage.is_over()
         return EVERY_S
 
-    def _may_act(self, connection: Connection) -> bool:
-        # The row of the lease stays locked until the transaction ends, so that no other process writes meanwhile.
-        return take_lease(connection, self._database.now, LEASE, self._holder(), micros(LEASE_S))
-
     def _tell(self) -> None:
-        seen = self._lookout.look()
+        seen, holds = self._lookout.look(), self.leadership.holds
         due = self._database.run(partial(self._judged, seen=seen))
         if not due:
-            return
+            self.leadership.passed()
         unfit = unfit_accounts(seen) | self._unable()
         for notice in due:
             # Before each: a POST may take its time, so another process could have taken over, or this one is to end.
-            if self._stops() or not self._database.run(self._may_act):
+            if self._stops() or not self._database.run(holds):
                 return
-            self._teller.tell(replace(notice, stuck=seen.stuck), unfit, self._may_act)
+            told = self._teller.tell(replace(notice, stuck=seen.stuck), unfit, holds)
+            if told:
+                self.leadership.succeeded()
+            elif told is not None:
+                self.leadership.failed(UNTOLD)
 
     def _judged(self, connection: Connection, seen: Situation) -> list[AlertNotice]:
-        if not self._may_act(connection):
+        if not self.leadership.holds(connection):
             return []
         rows, now = alert_rows(connection), read_now(connection, self._database.now)
         judged = judge(rows, seen, now, lambda: uuid7().hex)
@@ -145,7 +148,13 @@ def notifier_of(settings: NotifySettings, runtime: Runtime, *, wall_clock: Calla
         to,
         teller=teller,
         lookout=lookout,
-        holder=lambda: runtime.lease.incarnation,
+        leadership=Leadership(
+            database,
+            LEASE,
+            holder=lambda: runtime.lease.incarnation,
+            lease_s=LEASE_S,
+            monotonic=runtime.monotonic,
+        ),
         stops=lambda: runtime.draining.is_set(),
         outage=outage,
     )

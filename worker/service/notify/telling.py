@@ -59,10 +59,11 @@ class Teller:
         self._untold: set[tuple[str, bool]] = set()
         """Alerts, and whether it is their end, of which the log says that no target has taken them."""
 
-    def tell(self, notice: AlertNotice, unfit: Collection[str], may_act: Callable[[Connection], bool]) -> bool:
+    def tell(self, notice: AlertNotice, unfit: Collection[str], may_act: Callable[[Connection], bool]) -> bool | None:
         """Tells it, and notes that in its rows; False: no target has taken it, so it is to be told later.
 
-        `may_act`: whether this process is still the one that tells, asked in the transaction that notes it.
+        None: no target may be told it now. `may_act`: whether this process is still the one that tells, asked in the
+        transaction that notes it.
         """
         places, which = fit_targets(notice, [one.account for one in self._to], unfit), (notice.rule.name, notice.is_end)
         for n in places:
@@ -77,7 +78,7 @@ class Teller:
         if which not in self._untold:
             log.warning("alert_untold", targets=len(places), **_logged(notice))
             self._untold.add(which)
-        return False
+        return False if places else None
 
     # -- an account ---------------------------------------------------------------------------------------------------
 
