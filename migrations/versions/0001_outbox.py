@@ -1,4 +1,4 @@
-"""The outbox as it was first released.
+"""The outbox's tables, all of them.
 
 Written out, never derived from `outbox/tables`: what this revision makes must not change when the tables move on.
 """
@@ -44,6 +44,20 @@ TABLES = (
     "worker_lane_events",
     "worker_leases",
     "worker_processes",
+    "worker_audit",
+    "worker_pauses",
+    "worker_unindexed",
+    "worker_terms",
+    "worker_suppressions",
+    "worker_waits",
+    "worker_accounts",
+    "worker_grants",
+    "worker_counts",
+    "worker_totals",
+    "worker_drift",
+    "worker_alerts",
+    "worker_sessions",
+    "worker_sign_ins",
 )
 
 
@@ -117,6 +131,12 @@ def upgrade() -> None:
     create_callbacks()
     create_limits()
     create_processes()
+    create_control()
+    create_search()
+    create_accounts()
+    create_counters()
+    create_alerts()
+    create_sessions()
 
 
 def downgrade() -> None:
@@ -181,6 +201,11 @@ def create_jobs() -> None:
         sa.Column("n_expired", sa.Integer(), nullable=False, server_default=sa.text("0")),
         sa.Column("n_cancelled", sa.Integer(), nullable=False, server_default=sa.text("0")),
         sa.Column("on_gap", key(4)),
+        sa.Column("cancelled_at", sa.BigInteger()),
+        sa.Column("quiet_hours", key(80)),
+        sa.Column("payload", sa.SmallInteger(), nullable=False, server_default=sa.text("0")),
+        sa.Column("tenant", key(60)),
+        sa.Column("trace", key(568)),
     )
     index("worker_jobs_dedupe", "worker_jobs", "account", "dedupe_key", where="dedupe_key is not null", unique=True)
     index("worker_jobs_replay", "worker_jobs", "replay_of", where="replay_of is not null")
@@ -413,6 +438,7 @@ def create_callbacks() -> None:
     index("worker_events_due", "worker_events", "due_at", "id", where="state = 0")
     index("worker_events_job", "worker_events", "job_id")
     index("worker_events_running", "worker_events", "holder", where="holder is not null")
+    index("worker_events_first", "worker_events", "job_state", "due_at", "id", where="state = 0")
     if is_mysql():
         index("worker_events_parked_by_state", "worker_events", "state", "id")
         return
@@ -494,4 +520,154 @@ def create_processes() -> None:
         sa.Column("pid", sa.Integer(), nullable=False),
         sa.Column("lanes", long_text(), nullable=False),
         sa.Column("queues", key(100)),
+        sa.Column("unusable", long_text()),
+        sa.Column("version", key(40)),
+        sa.Column("revision", key(32)),
+        sa.Column("health", long_text()),
+        sa.Column("hooked_ends", long_text()),
+        sa.Column("hindered", long_text()),
     )
+
+
+def create_control() -> None:
+    """What people did, paused and suppressed, and what parts wait for."""
+    table(
+        "worker_audit",
+        sa.Column("id", key(32), primary_key=True),
+        sa.Column("action", key(20), nullable=False),
+        sa.Column("person", key(128), nullable=False),
+        sa.Column("why", key(300), nullable=False),
+        sa.Column("asked", long_text(), nullable=False),
+        sa.Column("counts", long_text(), nullable=False),
+        sa.Column("began_at", sa.BigInteger(), nullable=False),
+        sa.Column("ended_at", sa.BigInteger()),
+    )
+    table(
+        "worker_pauses",
+        sa.Column("id", key(32), primary_key=True),
+        sa.Column("account", key(60)),
+        sa.Column("channel", key(40)),
+        sa.Column("kind", key(40)),
+        sa.Column("tag", key(100)),
+        sa.Column("job_id", key(32)),
+        sa.Column("parked_until", sa.BigInteger(), nullable=False),
+        sa.Column("person", key(128), nullable=False),
+        sa.Column("why", key(300), nullable=False),
+        sa.Column("began_at", sa.BigInteger(), nullable=False),
+        sa.Column("ended_at", sa.BigInteger()),
+    )
+    index("worker_pauses_job", "worker_pauses", "job_id")
+    table(
+        "worker_suppressions",
+        sa.Column("id", key(12), primary_key=True),
+        sa.Column("person", key(128), nullable=False),
+        sa.Column("why", key(300), nullable=False),
+        sa.Column("began_at", sa.BigInteger(), nullable=False),
+    )
+    table(
+        "worker_waits",
+        sa.Column("part_id", key(40), primary_key=True),
+        sa.Column("reason", key(100), primary_key=True),
+        sa.Column("began_at", sa.BigInteger(), nullable=False),
+    )
+
+
+def create_search() -> None:
+    """The index by which jobs that have ended are found, and those that are not in it yet."""
+    table(
+        "worker_unindexed",
+        sa.Column("job_id", key(32), primary_key=True),
+        sa.Column("note", key(32), nullable=False),
+    )
+    table(
+        "worker_terms",
+        sa.Column("term", key(12), primary_key=True),
+        sa.Column("job_id", key(32), primary_key=True),
+    )
+    index("worker_terms_job", "worker_terms", "job_id")
+
+
+def create_accounts() -> None:
+    """Accounts that the application keeps here, and what corps gave to third-party apps."""
+    table(
+        "worker_accounts",
+        sa.Column("name", key(60), primary_key=True),
+        sa.Column("version", key(32), nullable=False),
+        sa.Column("settings", long_text(), nullable=False),
+        sa.Column("sealed", long_text()),
+        sa.Column("changed_at", sa.BigInteger(), nullable=False),
+    )
+    table(
+        "worker_grants",
+        sa.Column("kind", key(20), primary_key=True),
+        sa.Column("account", key(60), primary_key=True),
+        sa.Column("subject", key(128), primary_key=True),
+        sa.Column("sealed", long_text()),
+        sa.Column("issued_at", sa.BigInteger(), nullable=False),
+        sa.Column("ends_at", sa.BigInteger()),
+        sa.Column("stored_at", sa.BigInteger(), nullable=False),
+        sa.Column("lease_until", sa.BigInteger()),
+    )
+
+
+def create_counters() -> None:
+    """What is counted over all processes, and surprises among the answers."""
+    table(
+        "worker_counts",
+        sa.Column("id", key(32), primary_key=True),
+        sa.Column("counts", long_text(), nullable=False),
+        sa.Column("exemplars", long_text()),
+    )
+    table(
+        "worker_totals",
+        sa.Column("name", key(300), primary_key=True),
+        sa.Column("value", sa.BigInteger(), nullable=False),
+        sa.Column("exemplar", key(200)),
+    )
+    table(
+        "worker_drift",
+        sa.Column("channel", key(40), primary_key=True),
+        sa.Column("fact", key(200), primary_key=True),
+        sa.Column("sort", key(20), nullable=False),
+        sa.Column("account", key(60), nullable=False),
+        sa.Column("part_id", key(40), nullable=False),
+        sa.Column("sample", long_text(), nullable=False),
+        sa.Column("first_at", sa.BigInteger(), nullable=False),
+        sa.Column("last_at", sa.BigInteger(), nullable=False),
+    )
+
+
+def create_alerts() -> None:
+    """Alerts that people are told of."""
+    table(
+        "worker_alerts",
+        sa.Column("id", key(32), primary_key=True),
+        sa.Column("alert", key(40), nullable=False),
+        sa.Column("subject", key(200), nullable=False),
+        sa.Column("seen_at", sa.BigInteger(), nullable=False),
+        sa.Column("gone_at", sa.BigInteger()),
+        sa.Column("raised_at", sa.BigInteger()),
+        sa.Column("ended_at", sa.BigInteger()),
+        sa.Column("job_id", key(32)),
+    )
+
+
+def create_sessions() -> None:
+    """The console's sessions, and the sign-ins that were tried."""
+    table(
+        "worker_sessions",
+        sa.Column("id", key(64), primary_key=True),
+        sa.Column("person", key(128), nullable=False),
+        sa.Column("way", key(20), nullable=False),
+        sa.Column("proof", key(64)),
+        sa.Column("created_at", sa.BigInteger(), nullable=False),
+        sa.Column("seen_at", sa.BigInteger(), nullable=False),
+        sa.Column("ends_at", sa.BigInteger(), nullable=False),
+    )
+    table(
+        "worker_sign_ins",
+        sa.Column("id", key(32), primary_key=True),
+        sa.Column("subject", key(64), nullable=False),
+        sa.Column("tried_at", sa.BigInteger(), nullable=False),
+    )
+    index("worker_sign_ins_subject", "worker_sign_ins", "subject", "tried_at")

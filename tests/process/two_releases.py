@@ -1,7 +1,6 @@
 """Two releases as wheels, each in a folder of its own beside the same installed dependencies.
 
-The older one is the commit that `previous_release` names. A checkout without it (a shallow one, or none of git's) makes
-both of itself: its own release, and a next one with one more revision. The last lines of the run say so then.
+The older one is this very release; the newer one is made of it, with one more revision, which adds columns.
 """
 
 from __future__ import annotations
@@ -11,24 +10,22 @@ import re
 import shutil
 import subprocess
 import sys
-import tarfile
 import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
-from io import BytesIO
 from pathlib import Path
 
-from rig import databases
 from rig.stack import ROOT
 from worker.outbox.engine.migrate import head
 
-PREVIOUS = Path(__file__).with_name("previous_release")
 SOURCES = ("worker", "worker_simulator", "migrations", "pyproject.toml", "README.md", "LICENSE")
 NEXT = """
 import sqlalchemy as sa
 from alembic import op
 
-revision, down_revision, branch_labels, depends_on = "{next}", "{head}", None, None
+revision = "{next}"
+down_revision = "{head}"
+branch_labels = depends_on = None
 compatible_from = "{head}"
 
 
@@ -59,27 +56,11 @@ class InstalledRelease:
 
 
 def two_releases(folder: Path) -> tuple[InstalledRelease, InstalledRelease]:
-    """The previous release and this one; or this one and a next."""
-    commit = PREVIOUS.read_text(encoding="ascii").strip()
-    archived = _git("archive", commit)
-    if archived is not None:
-        with tarfile.open(fileobj=BytesIO(archived)) as tree:
-            tree.extractall(folder / "old-source", filter="data")
-        return _installed(folder / "old", folder / "old-source"), _installed(folder / "new", _copied(folder))
-    databases.told[f"no commit {commit[:7]} here: the rolling upgrade went from this release to one made of it"] = None
+    """This release and a next one."""
     older, source = _installed(folder / "old", _copied(folder)), folder / "source"
     script = NEXT.format(head=head(), next=f"{int(head()) + 1:04}")
     (source / "migrations" / "versions" / "next.py").write_text(script, encoding="utf-8")
     return older, _installed(folder / "new", source, version="99.0")
-
-
-def _git(*arguments: str) -> bytes | None:
-    """What git says; None: it cannot, or is not there."""
-    try:
-        done = subprocess.run(["git", "-C", str(ROOT), *arguments], capture_output=True, timeout=60, check=False)
-    except OSError:
-        return None
-    return done.stdout if done.returncode == 0 else None
 
 
 def _copied(folder: Path) -> Path:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from enum import IntEnum, StrEnum
 from typing import Any, TypeVar
 
-from sqlalchemy import Connection, inspect
+from sqlalchemy import Connection
 
 from worker.domain.callbacks.hook import ALL_ENDS, Ends
 from worker.domain.state import JobState
@@ -271,11 +271,9 @@ def unusable_accounts_told(processes: Iterable[Process]) -> dict[str, tuple[int,
 
 
 def running(connection: Connection, now: str) -> list[RunningProcess]:
-    """The worker processes with a fresh heartbeat, by host and number; also on the tables of an earlier release."""
-    columns = {column["name"] for column in inspect(connection).get_columns("worker_processes")}
-    release = "version, revision" if "revision" in columns else "null, null"
+    """The worker processes with a fresh heartbeat, by host and number."""
     query = (
-        f"select host, pid, threads, queues, {release} from worker_processes"
+        "select host, pid, threads, queues, version, revision from worker_processes"
         f" where ended_at is null and alive_until > {now} order by host, pid, id"
     )
     return [
