@@ -18,6 +18,7 @@ from tests.process.test_pipeline_processes import assert_each_once
 from tests.process.test_restarts import enqueue, make_quick
 from worker.config.settings import Settings
 from worker.delivery.scheduler.lane_head import Doorbell
+from worker.domain.errors import NotPublished
 from worker.service.celery_app import make_app
 from worker.service.publisher import Doorbells
 from worker.service.queues import NAMES, NORMAL, queues
@@ -36,28 +37,35 @@ def bells(own_rabbitmq: RabbitMQ) -> Iterator[Doorbells]:
 
 @on_its_own(why="a relay's line to RabbitMQ, without a database")
 def test_a_silent_rabbitmq_is_not_waited_for(own_rabbitmq: RabbitMQ, bells: Doorbells) -> None:
-    """A node that hangs while its machine still takes bytes is noticed and told once; then messages pass."""
+    """A node that hangs while its machine still takes bytes is noticed and told once; then messages pass.
+
+    What was not taken is handed back.
+    """
     bells.publish([DOORBELL])
     with capture_logs() as logs:
         with own_rabbitmq.silent():
-            bells.publish([DOORBELL])  # comes back, though the node never answers
+            with pytest.raises(NotPublished) as raised:  # it comes back, though the node never answers
+                bells.publish([DOORBELL])
             again = bells.ready()
         until(bells.ready, "it is back")
 
     assert not again
+    assert raised.value.left == [DOORBELL]
     assert ["broker_away", "broker_back"] == [entry["event"] for entry in logs]
 
 
 @on_its_own(why="a relay's line to RabbitMQ, without a database")
 def test_a_queue_that_is_gone_is_noticed_by_the_relay_alone(own_rabbitmq: RabbitMQ, bells: Doorbells) -> None:
-    """Nobody consumes: the broker sends the doorbell back, and the queues are declared again."""
+    """Nobody consumes: the broker sends the doorbell back, to be offered again, and the queues are declared again."""
     bells.publish([DOORBELL])
     brokers.delete_queues(own_rabbitmq.url, "bells.")
 
     with capture_logs() as logs:
-        bells.publish([DOORBELL])
+        with pytest.raises(NotPublished) as raised:
+            bells.publish([DOORBELL])
         bells.publish([DOORBELL])
 
+    assert raised.value.left == [DOORBELL]
     assert ["queue_missing"] == [entry["event"] for entry in logs]
     assert {"a-0", "b-0"} == brokers.waiting(own_rabbitmq.url, "bells.")
 
