@@ -10,6 +10,7 @@ from rig.stacks import REDIS, Make, on_every_stack
 from tests.pipeline.console.person import Person
 from tests.process.stuck_worker import RELAY_RAISES, SENDERS, SENDERS_RAISE
 from tests.process.test_leaders import enqueue_urgent, without_broker
+from worker.outbox.lanes.processes import alive
 from worker.reporting.standstill import Standstill, standing_still
 from worker.service.web.collector import Outbox
 
@@ -34,6 +35,18 @@ def without_secret(stack: Stack, make: Make) -> None:
     stack.worker(threads=4, env={"WORKER_CONFIG": str(config)})
 
 
+def without_heartbeat(stack: Stack, make: Make) -> None:
+    """A worker that counts as dead, since the loop that tells of it hangs; before that it sends all it finds."""
+    stuck("heartbeat")(stack, make)
+    stopped = make.folder / "stopped"
+
+    def is_dead() -> bool:
+        with stack.database.reading() as connection:
+            return stopped.exists() and not alive(connection, stack.database.now)
+
+    until(is_dead, "it counts as dead", told=stack.told)
+
+
 WAYS: Mapping[str, tuple[Way, str]] = {
     "nobody": (lambda stack, make: None, "no worker process is alive"),
     "broker": (lambda stack, make: stack.worker(threads=4, env=without_broker(make)), "cannot publish to its broker"),
@@ -46,6 +59,7 @@ WAYS: Mapping[str, tuple[Way, str]] = {
     "relay hangs": (stuck("relay"), "the loop relay has been in one turn for"),
     "senders": (stuck(SENDERS), "no cause is known why no worker process sends them"),
     "senders raise": (stuck(SENDERS_RAISE), "no cause is known why no worker process sends them"),
+    "heartbeat": (without_heartbeat, "no worker process is alive"),
 }
 """How it stands still, and what is said of it."""
 WHY = {"account": "1 of 1 worker processes cannot use its account"}
@@ -70,13 +84,13 @@ def test_what_stands_still_is_seen_everywhere(make: Make, way: str) -> None:
     """By `health`, `doctor` and `why`, in the metrics and on the console's first page, with the true cause."""
     stack = make()
     start, cause = WAYS[way]
+    start(stack, make)
     job = enqueue_urgent(stack)
     # It has been due for two minutes.
     with stack.database.writing() as connection:
         for column in ("worker_jobs set created_at = created_at", "worker_parts set not_before = not_before"):
             connection.exec_driver_sql(f"update {column} - 120000000")
 
-    start(stack, make)
     until(lambda: any(cause in one.text for one in seen(stack)), f"{way}: its cause is seen", told=stack.told)
 
     assert 1 == said(stack, "health")[0]
