@@ -321,13 +321,6 @@ def test_what_is_allowed_but_worth_saying(message: Any, to: Recipients | None, w
     assert [] == problems(message, to)
     (warning,) = warnings(message, to)
     assert word in warning
-    assert not CHANNEL.is_plain(draft(message.document(), to))
-
-
-def test_a_common_message_is_plain():
-    """Nothing to refuse and nothing to say."""
-    assert CHANNEL.is_plain(draft(text()))
-    assert not CHANNEL.is_plain(draft(Text(content="").document()))
 
 
 # -- overflow ---------------------------------------------------------------------------------------------------------

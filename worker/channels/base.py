@@ -10,10 +10,10 @@ from typing import Any, Protocol
 from worker.domain.account import Account, Secret
 from worker.domain.call import Access, Reply, Request
 from worker.domain.callbacks.inbound import Inbound
-from worker.domain.content.message import Message
+from worker.domain.content.message import LOOKED_AT, Message
 from worker.domain.content.recipient import Recipients
-from worker.domain.errors import Problem
-from worker.domain.job import Draft, Part, RepeatRule
+from worker.domain.errors import ConfigurationError, Problem, WorkerError
+from worker.domain.job import Draft, Kind, Part, RepeatRule
 from worker.domain.outcome import Penalty, Verdict
 from worker.domain.pacing.limit import Charge, Counted, Limit
 from worker.language import Lang
@@ -128,65 +128,110 @@ class TokenChain:
     """None: its callbacks bring no authorisation codes."""
 
 
-class Channel(Protocol):
-    """Everything the pipeline asks about a vendor."""
+class Channel:
+    """Everything the pipeline asks about a vendor. What is not overridden is so for a vendor without such a thing."""
 
     name: str
-    kinds: frozenset[str]
-    sends: frozenset[str]
+    kinds: frozenset[str] = frozenset()
+    sends: frozenset[str] = frozenset()
     """The kinds whose recipients are counted and can be sent to again."""
-    uses_token: bool
-    calls_with_secret: bool
+    uses_token = False
+    calls_with_secret = False
     """Every call needs the account's secret itself (a webhook's key, an AES key), not only gettoken."""
-    counts_members: bool
+    counts_members = False
     """Whether a call counts against the limits of each known member of its departments, tags or @all."""
     account_keys: frozenset[str]
     """Every key of the account's own settings that the channel reads."""
-    profile: Mapping[str, Limit]
+    profile: Mapping[str, Limit] = {}
     """Every published limit by the name under which an account overrides it."""
-    recall_window_s: int | None
+    recall_window_s: int | None = None
     """Until how long after it was accepted a send can be taken back; None: no end."""
+
+    # -- accounts -----------------------------------------------------------------------------------------------------
 
     def account_problems(self, account: Account) -> list[Problem]:
         """Every wrong value of the account's own settings; empty when jobs can be sent with it. Reads no secret."""
+        raise NotImplementedError
 
     def cautions(self, account: Account) -> Iterable[str]:
         """What a usable account leaves out that an application may count on, a sentence each."""
+        return ()
+
+    def app_scope(self, account: Account) -> str:
+        """The key of what the vendor takes this account for; unless overridden the account alone.
+
+        Accounts with the same scope are one to the vendor's duplicate check, its task_ids and its response_codes, and
+        have one callback address.
+        """
+        return account.name
+
+    def media_scope(self, account: Account) -> str:
+        """The key of who can use a media_id of this account.
+
+        Accounts with the same scope (a corp, a webhook key) share uploads, and a search shows them the same.
+        """
+        return self.app_scope(account)
+
+    # -- a new job ----------------------------------------------------------------------------------------------------
+
+    def parsed(self, body: Mapping[str, Any]) -> tuple[Message, Recipients]:
+        """A message and its recipients out of a body as the vendor's pages show it."""
+        raise self._sends_nothing()
+
+    def plain_text(self, content: str) -> Message:
+        """A plain text."""
+        raise self._sends_nothing()
+
+    def named(self, *ids: str) -> Recipients:
+        """The recipients of these ids, as people mostly mean them: members, chats, customers."""
+        raise self._sends_nothing()
 
     def kind_of(self, document: Mapping[str, Any], to: Recipients) -> str:
         """The kind of job a message is for, by its type and by whom it is for."""
+        return Kind.SEND
 
     def follow_up_problem(self, kind: str, target_kind: str) -> Problem | None:
         """Why such a follow-up of such a job can never be; None: whether it can be now is decided when it is due."""
+        raise NotImplementedError
 
     def is_plain(self, draft: Draft) -> bool:
         """True only when `check` and `warnings` would find nothing; a cheap test, as most jobs are bulk and simple."""
+        return False
 
     def check(self, draft: Draft) -> list[Problem]:
         """Every wrong field at once, in the vendor's names; empty when the job may be stored."""
+        raise NotImplementedError
 
     def warnings(self, draft: Draft) -> list[str]:
         """What is allowed but worth saying (advised lengths, a member who may be reached twice)."""
+        return []
 
     def fit(
-        self, kind: str, message: Mapping[str, Any], account: Account, overflow: str
+        self, kind: str, document: Mapping[str, Any], account: Account, overflow: str
     ) -> tuple[dict[str, Any], list[str]]:
         """The document with what is too long split or truncated as `overflow` says, and a sentence for each change."""
+        return dict(document), []
 
     def split(self, draft: Draft) -> list[dict[str, Any]]:
         """One JSON-able spec per part, each within the vendor's maxima."""
+        raise self._sends_nothing()
 
     def lane(self, kind: str, message: Mapping[str, Any], spec: Mapping[str, Any]) -> str:
         """The readable lane inside an account: what is admitted and blocked together (`send/text`)."""
+        raise self._sends_nothing()
+
+    # -- the attempt --------------------------------------------------------------------------------------------------
 
     def limits(self, part: Part, account: Account) -> Sequence[Charge]:
         """What this call costs against which limits, the account's overrides applied."""
+        raise self._sends_nothing()
 
     def counted(self, account: Account, recipient: str | None) -> Iterable[Counted]:
         """Every limit of the account, whatever the call.
 
         `recipient` chooses whose count the limits per recipient name; with None they name no single one.
         """
+        return ()
 
     def narrow(
         self, spec: Mapping[str, Any], later: Collection[str], members: Collection[str] = ()
@@ -196,6 +241,7 @@ class Channel(Protocol):
         The recipients are those of `Charge.recipient`. None where the spec cannot be divided, or where a member could
         be reached by both halves. `members` are all members of its departments and tags, where they are known.
         """
+        return None
 
     def repeat_rule(self, part: Part) -> tuple[RepeatRule, int]:
         """What makes a repeat of this part safe, and the seconds for which it does (0: no end).
@@ -203,58 +249,58 @@ class Channel(Protocol):
         With `HOLD`: the seconds for which the vendor may drop an equal call that asks for its duplicate check (0: none
         can ask for it).
         """
+        raise self._sends_nothing()
 
     def request(self, part: Part, account: Account, access: Access, *, flagged: bool) -> Request:
         """The call, deterministic; `flagged` puts the vendor's duplicate check on."""
+        raise self._sends_nothing()
 
     def body_hash(self, part: Part, account: Account) -> str:
         """SHA-256 (hex) of what the vendor's duplicate check may compare, its flag fields left out."""
+        raise self._sends_nothing()
 
     def outcome(self, part: Part, account: Account, reply: Reply, access: Access) -> Verdict:
         """What the vendor's answer means for this part."""
-
-    def token_request(self, account: Account, secret: str, now: int) -> Request:
-        """The call that fetches a token; `now` is Unix time in seconds, for vendors that want to see it."""
-
-    def token_outcome(self, reply: Reply, account: Account, secret: str) -> TokenOutcome:
-        """What the answer to `token_request` means."""
-
-    def token_chain(self, account: Account) -> TokenChain | None:
-        """What the account's token takes beyond its secret; None: nothing, and `token_request` is the call."""
+        raise self._sends_nothing()
 
     def explain(self, code: int, lang: Lang) -> list[str] | None:
         """What a code of the vendor's means and what is done about it, as lines (`en` or `zh`); None: never seen."""
+        raise NotImplementedError
 
-    def parsed(self, body: Mapping[str, Any]) -> tuple[Message, Recipients]:
-        """A message and its recipients out of a body as the vendor's pages show it."""
+    # -- tokens -------------------------------------------------------------------------------------------------------
 
-    def plain_text(self, content: str) -> Message:
-        """A plain text."""
+    def token_chain(self, account: Account) -> TokenChain | None:
+        """What the account's token takes beyond its secret; None: nothing, and `token_request` is the call."""
+        return None
 
-    def named(self, *ids: str) -> Recipients:
-        """The recipients of these ids, as people mostly mean them: members, chats, customers."""
+    def token_request(self, account: Account, secret: str, now: int) -> Request:
+        """The call that fetches a token; `now` is Unix time in seconds, for vendors that want to see it."""
+        raise WorkerError(f"channel {self.name} has no token of a secret", channel=self.name)
 
-    def app_scope(self, account: Account) -> str:
-        """The key of what the vendor takes this account for.
+    def token_outcome(self, reply: Reply, account: Account, secret: str) -> TokenOutcome:
+        """What the answer to `token_request` means."""
+        raise WorkerError(f"channel {self.name} has no token of a secret", channel=self.name)
 
-        Accounts with the same scope are one to the vendor's duplicate check, its task_ids and its response_codes, and
-        have one callback address.
-        """
-
-    def media_scope(self, account: Account) -> str:
-        """The key of who can use a media_id of this account.
-
-        Accounts with the same scope (a corp, a webhook key) share uploads, and a search shows them the same.
-        """
+    # -- files --------------------------------------------------------------------------------------------------------
 
     def upload_limit(self, upload_type: str) -> int:
         """The most bytes a file of an upload type may have."""
+        raise self._sends_nothing()
 
-    def upload_part(self, file: dict[str, Any]) -> dict[str, Any]:
+    def upload_part(self, file: Mapping[str, Any]) -> dict[str, Any]:
         """The message document of the upload job that a send's attached file needs."""
+        kept = {name: value for name, value in file.items() if name not in LOOKED_AT}
+        return {"type": Kind.UPLOAD.value, "files": {"media": kept}}
+
+    # -- callbacks ----------------------------------------------------------------------------------------------------
 
     def callback_secrets(self, account: Account) -> Mapping[str, Secret]:
         """The secrets of the account's callback address, by setting; empty: `worker receiver` does not serve it."""
+        return {}
 
     def callback_door(self, account: Account, secrets: Mapping[str, str], max_age_s: float) -> CallbackDoor:
         """The reader of its requests; a malformed secret is a ConfigurationError."""
+        raise ConfigurationError(f"accounts.{account.name}: channel {self.name} has no callbacks")
+
+    def _sends_nothing(self) -> WorkerError:
+        return WorkerError(f"channel {self.name} sends nothing; use another account", channel=self.name)

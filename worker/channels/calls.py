@@ -8,8 +8,6 @@ from collections.abc import Mapping
 from typing import Any
 
 from worker.channels.checking.paths import put
-from worker.domain.account import Account
-from worker.domain.content.message import LOOKED_AT
 from worker.domain.job import Part
 
 BYTES_PER_SECOND = 256 * 1024
@@ -51,18 +49,3 @@ def upload_lane(message: Mapping[str, Any]) -> str:
     """
     file = message["files"]["media"]
     return f"upload/{file['upload_type']}{'/url' if 'url' in file else ''}"
-
-
-def upload_part(file: Mapping[str, Any]) -> dict[str, Any]:
-    """The message document of the upload job that a send's attached file needs."""
-    kept = {name: value for name, value in file.items() if name not in LOOKED_AT}
-    return {"type": "upload", "files": {"media": kept}}
-
-
-def no_cautions(account: Account) -> tuple[()]:
-    """See `Channel.cautions`; for a channel of which no setting that is left out takes anything away."""
-    return ()
-
-
-def no_chain(account: Account) -> None:
-    """See `Channel.token_chain`: the account's own secret is all that its token takes."""

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from worker.channels.calls import upload_lane, upload_part
+from worker.channels.base import Channel
+from worker.channels.calls import upload_lane
 from worker.channels.wecom import errcodes, suite, token, upload
 from worker.channels.wecom.callback import secrets_of
 from worker.channels.wecom_app import account as keys, callback, check, fast_check, limits, render, split, verdict
@@ -26,18 +27,17 @@ HARMLESS_KINDS = frozenset({"recall", "upload", "create_chat", "change_chat"})
 """Kinds that are safe to repeat. The vendor takes a chatid only once; a chat's changes name the state to reach."""
 
 
-class WecomApp:
+class WecomApp(Channel):
     """WeCom application messages (企业微信 应用消息): send, recall, upload, update_card, and app group chats."""
 
     name = "wecom_app"
     kinds = frozenset(render.PATHS)
     sends = SENDS
     uses_token = True
-    calls_with_secret = False
     counts_members = True
     account_keys = keys.KEYS
     profile = limits.PROFILE
-    recall_window_s: int | None = 86_400
+    recall_window_s = 86_400
     """A message is taken back within 24 h (page 94867)."""
 
     # `split`, `limits` and `check` name the modules up to the line that gives the name to the method.
@@ -61,7 +61,6 @@ class WecomApp:
     app_scope = staticmethod(render.app_scope)
     media_scope = staticmethod(upload.media_scope)
     upload_limit = staticmethod(upload.most_bytes)
-    upload_part = staticmethod(upload_part)
     callback_secrets = staticmethod(secrets_of)
     callback_door = staticmethod(callback.door)
 

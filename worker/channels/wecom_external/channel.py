@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from typing import Any
 
-from worker.channels.base import CallbackDoor
-from worker.channels.calls import no_cautions, upload_lane, upload_part
+from worker.channels.base import Channel
+from worker.channels.calls import upload_lane
 from worker.channels.wecom import errcodes, suite, token, upload
 from worker.channels.wecom_external import account as keys, check, limits, render, split, verdict
-from worker.domain.account import Account, Secret
 from worker.domain.content.message import Message
 from worker.domain.content.recipient import Customers, Recipients
-from worker.domain.errors import ConfigurationError, Problem
-from worker.domain.job import Draft, Kind, Part, RepeatRule
+from worker.domain.errors import Problem
+from worker.domain.job import Kind, Part, RepeatRule
 
 RULES: Mapping[str, RepeatRule] = {
     "send": RepeatRule.LOOK_UP,
@@ -28,23 +27,19 @@ NO_SENDS = frozenset({"upload", "track", "remind"})
 FOLLOW_UPS = frozenset({"recall", "remind", "track"})
 
 
-class WecomExternal:
+class WecomExternal(Channel):
     """WeCom group sends to customers and customer groups (企业微信 企业群发): send, recall, remind, track, upload."""
 
     name = "wecom_external"
     kinds = frozenset(render.PATHS)
     sends = frozenset({Kind.SEND.value})
     uses_token = True
-    calls_with_secret = False
-    counts_members = False
     account_keys = keys.KEYS
     profile = limits.PROFILE
-    recall_window_s: int | None = None
-    """What members have not sent yet can be cancelled as long as the task exists (page 97611)."""
+    # No `recall_window_s`: what members have not sent yet can be cancelled as long as the task exists (page 97611).
 
     # `split`, `limits` and `check` name the modules up to the line that gives the name to the method.
     account_problems = staticmethod(keys.problems)
-    cautions = staticmethod(no_cautions)
     warnings = staticmethod(check.warnings)
     check = staticmethod(check.check)
     fit = staticmethod(split.fit)
@@ -60,7 +55,6 @@ class WecomExternal:
     explain = staticmethod(errcodes.explain)
     media_scope = staticmethod(upload.media_scope)
     upload_limit = staticmethod(upload.most_bytes)
-    upload_part = staticmethod(upload_part)
 
     def kind_of(self, document: Mapping[str, Any], to: Recipients) -> str:
         """See `Channel.kind_of`."""
@@ -77,35 +71,15 @@ class WecomExternal:
             return Problem("job_id", f"is not a send but {target_kind}", "name the job that made the group send")
         return None
 
-    def is_plain(self, draft: Draft) -> bool:
-        """See `Channel.is_plain`: never, because every campaign gets a warning about the cap."""
-        return False
-
     def lane(self, kind: str, message: Mapping[str, Any], spec: Mapping[str, Any]) -> str:
         """`send/single` or `send/group`, `upload/<upload type>`, or the kind."""
         if kind == Kind.SEND:
             return f"send/{split.audience_in(spec).chat_type}"
         return upload_lane(message) if kind == Kind.UPLOAD else kind
 
-    def narrow(self, spec: Mapping[str, Any], later: Collection[str], members: Collection[str] = ()) -> None:
-        """Never called: the vendor counts no recipients when it takes the call, so no charge names a recipient."""
-
     def repeat_rule(self, part: Part) -> tuple[RepeatRule, int]:
         """See `Channel.repeat_rule`."""
         return RULES[part.kind], 0
-
-    def app_scope(self, account: Account) -> str:
-        """See `Channel.app_scope`: the account alone, because the vendor remembers nothing of the kind here."""
-        return account.name
-
-    def callback_secrets(self, account: Account) -> Mapping[str, Secret]:
-        """See `Channel.callback_secrets`: no callback tells of confirmations (page 92130), so there is no address."""
-        return {}
-
-    def callback_door(self, account: Account, secrets: Mapping[str, str], max_age_s: float) -> CallbackDoor:
-        """See `Channel.callback_door`."""
-        text = "group sends have no callbacks; use the app's wecom_app account"
-        raise ConfigurationError(f"accounts.{account.name}: {text}")
 
     def parsed(self, body: Mapping[str, Any]) -> tuple[Message, Recipients]:
         """See `Channel.parsed`."""

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from worker.channels.base import TokenOutcome
-from worker.channels.calls import no_chain, upload_lane, upload_part
+from worker.channels.base import Channel
+from worker.channels.calls import upload_lane
 from worker.channels.wecom.callback import secrets_of
 from worker.channels.wecom_webhook import (
     account as keys,
@@ -21,25 +21,21 @@ from worker.channels.wecom_webhook import (
     verdict,
 )
 from worker.domain.account import Account
-from worker.domain.call import Reply, Request
 from worker.domain.content.message import Message
 from worker.domain.content.recipient import Chats, Recipients
-from worker.domain.errors import Problem, WorkerError
-from worker.domain.job import Draft, Kind, Part, RepeatRule
+from worker.domain.errors import Problem
+from worker.domain.job import Kind, Part, RepeatRule
 
 
-class WecomWebhook:
+class WecomWebhook(Channel):
     """WeCom webhooks (企业微信 群机器人, 消息推送): send and upload; nothing that was posted can be reached again."""
 
     name = "wecom_webhook"
     kinds = frozenset({Kind.SEND.value, Kind.UPLOAD.value})
     sends = frozenset({Kind.SEND.value})
-    uses_token = False
     calls_with_secret = True
-    counts_members = False
     account_keys = keys.KEYS
     profile = limits.PROFILE
-    recall_window_s: int | None = None
 
     # `split`, `limits` and `check` name the modules up to the line that gives the name to the method.
     account_problems = staticmethod(keys.problems)
@@ -53,12 +49,10 @@ class WecomWebhook:
     body_hash = staticmethod(render.body_hash)
     outcome = staticmethod(verdict.outcome)
     explain = staticmethod(errcodes.explain)
-    upload_part = staticmethod(upload_part)
     callback_secrets = staticmethod(secrets_of)
     callback_door = staticmethod(callback.door)
     narrow = staticmethod(split.narrow)
     split = staticmethod(split.split)
-    token_chain = staticmethod(no_chain)
 
     def kind_of(self, document: Mapping[str, Any], to: Recipients) -> str:
         """See `Channel.kind_of`."""
@@ -68,10 +62,6 @@ class WecomWebhook:
         """See `Channel.follow_up_problem`: the vendor's answer to a send is errcode and errmsg, and nothing else."""
         text = "the vendor gives no msgid and no response_code for a webhook message: it cannot be reached again"
         return Problem("job_id", text, "send a correction; it can be neither recalled nor updated")
-
-    def is_plain(self, draft: Draft) -> bool:
-        """See `Channel.is_plain`; twenty messages a minute need no short cut."""
-        return False
 
     def lane(self, kind: str, message: Mapping[str, Any], spec: Mapping[str, Any]) -> str:
         """The lane: where a limit and a parking reach.
@@ -93,18 +83,6 @@ class WecomWebhook:
         The message holds no key of ours, and it cannot be looked up afterwards.
         """
         return (RepeatRule.HARMLESS if part.kind == Kind.UPLOAD else RepeatRule.HOLD), 0
-
-    def token_request(self, account: Account, secret: str, now: int) -> Request:
-        """Never called: a webhook has no token."""
-        raise WorkerError("a webhook has no token", channel=self.name)
-
-    def token_outcome(self, reply: Reply, account: Account, secret: str) -> TokenOutcome:
-        """Never called: a webhook has no token."""
-        raise WorkerError("a webhook has no token", channel=self.name)
-
-    def app_scope(self, account: Account) -> str:
-        """See `Channel.app_scope`: the account alone, because the vendor remembers nothing of the kind here."""
-        return account.name
 
     def media_scope(self, account: Account) -> str:
         """See `Channel.media_scope`: a media_id is good for the key that uploaded it (文件上传接口)."""

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from typing import Any
 
-from worker.channels.calls import no_cautions, no_chain, upload_lane, upload_part
+from worker.channels.base import Channel
+from worker.channels.calls import upload_lane
 from worker.channels.youdu import (
     account as keys,
     callback,
@@ -22,7 +23,7 @@ from worker.domain.account import Account, Secret
 from worker.domain.content.message import Message
 from worker.domain.content.recipient import Recipients, To
 from worker.domain.errors import Problem
-from worker.domain.job import Draft, Part, RepeatRule
+from worker.domain.job import Part, RepeatRule
 
 NO_ID = "Youdu gives no message id, and has no call that takes back, changes or follows what was sent"
 INSTEAD: Mapping[str, str] = {
@@ -32,7 +33,7 @@ INSTEAD: Mapping[str, str] = {
 """What to do instead of a recall, by kind."""
 
 
-class Youdu:
+class Youdu(Channel):
     """有度即时通, app messages and uploads, pop-up windows, badge counts."""
 
     name = "youdu"
@@ -40,14 +41,11 @@ class Youdu:
     sends = fields.SENDS
     uses_token = True
     calls_with_secret = True
-    counts_members = False
     account_keys = keys.KEYS
     profile = limits.PROFILE
-    recall_window_s: int | None = None
 
     # `split`, `limits` and `check` name the modules up to the line that gives the name to the method.
     account_problems = staticmethod(keys.problems)
-    cautions = staticmethod(no_cautions)
     warnings = staticmethod(check.warnings)
     check = staticmethod(check.check)
     fit = staticmethod(split.fit)
@@ -60,9 +58,7 @@ class Youdu:
     token_request = staticmethod(envelope.token_request)
     token_outcome = staticmethod(envelope.token_outcome)
     explain = staticmethod(errcodes.explain)
-    upload_part = staticmethod(upload_part)
     callback_door = staticmethod(callback.door)
-    token_chain = staticmethod(no_chain)
 
     def kind_of(self, document: Mapping[str, Any], to: Recipients) -> str:
         """See `Channel.kind_of`."""
@@ -73,10 +69,6 @@ class Youdu:
         """See `Channel.follow_up_problem`."""
         return Problem("job_id", f"{NO_ID}: there can be no {kind}", INSTEAD.get(target_kind, "send a correction"))
 
-    def is_plain(self, draft: Draft) -> bool:
-        """See `Channel.is_plain`."""
-        return not self.check(draft) and not self.warnings(draft)
-
     def lane(self, kind: str, message: Mapping[str, Any], spec: Mapping[str, Any]) -> str:
         """The finest scope that an errcode can park.
 
@@ -85,9 +77,6 @@ class Youdu:
         if kind == fields.SEND:
             return f"{kind}/{message['type']}"
         return upload_lane(message) if kind == fields.UPLOAD else kind
-
-    def narrow(self, spec: Mapping[str, Any], later: Collection[str], members: Collection[str] = ()) -> None:
-        """See `Channel.narrow`: the server counts no recipients; a limit of ours divides a call by its lists."""
 
     def repeat_rule(self, part: Part) -> tuple[RepeatRule, int]:
         """See `Channel.repeat_rule`: what makes a repeat safe.
@@ -99,10 +88,6 @@ class Youdu:
             part.kind == fields.POP_WINDOW and render.notice_id(part) != ""
         )
         return (RepeatRule.HARMLESS if harmless else RepeatRule.HOLD), 0
-
-    def app_scope(self, account: Account) -> str:
-        """See `Channel.app_scope`: the account alone, because the server remembers nothing of the kind."""
-        return account.name
 
     def media_scope(self, account: Account) -> str:
         """See `Channel.media_scope`. Whether apps can share a media_id is not documented: each has its own."""
