@@ -14,7 +14,7 @@ from worker.delivery.sender.lane_state import LaneStates
 from worker.delivery.sender.lease import Lease
 from worker.outbox.engine.clock import DrivenClock, boot_clock
 from worker.outbox.engine.database import Database
-from worker.outbox.lanes.processes import ALL_QUEUES, bury, bury_lapsed, living
+from worker.outbox.lanes.processes import ALL_QUEUES, bury, bury_lapsed, died_lately, living
 
 SECOND = 1_000_000
 
@@ -122,6 +122,49 @@ def test_after_a_lapse_it_comes_back_as_somebody_else(database: Database, ticks:
 
     assert ("p2", True, False) == (lease.incarnation, lease.may_act("p2"), lease.may_act("p1"))
     assert ["p1", "p2"] == [row.id for row in processes(database)]
+
+
+def told_of(database: Database) -> tuple[list[str], list[str]]:
+    """The processes that are listed as living and as dead."""
+    with database.reading() as connection:
+        return [one.id for one in living(connection, database.now)], [
+            one.id for one in died_lately(connection, database.now)
+        ]
+
+
+@pytest.mark.parametrize("is_buried", [False, True], ids=["at once", "after others have called it dead"])
+def test_who_was_cut_off_from_the_database_is_listed_as_living_with_its_next_heartbeat(
+    database: Database, driven_clock: DrivenClock, ticks: Ticks, is_buried: bool
+) -> None:
+    """As long as it has run, and as nothing else: neither silent nor dead, though its old incarnation is."""
+    lease = a_life(database, ticks)
+    lease.beat()
+    for clock in (driven_clock, ticks):
+        clock.advance(28)
+    if is_buried:
+        database.run(lambda connection: bury_lapsed(connection, database.now, ["p1"]))
+    away = told_of(database)
+
+    lease.beat()
+    back = told_of(database)
+    database.run(lambda connection: bury_lapsed(connection, database.now, ["p1"]))
+
+    assert (([], ["p1"]) if is_buried else (["p1"], [])) == away
+    assert [(["p2"], [])] * 2 == [back, told_of(database)]
+    with database.reading() as connection:
+        assert [28.0] == [one.age_s for one in living(connection, database.now)]
+
+
+def test_a_process_that_died_is_told_of_beside_its_successor_under_the_same_number(
+    database: Database, driven_clock: DrivenClock, ticks: Ticks
+) -> None:
+    """As in a container that was killed and started again: host and number are those of before."""
+    a_life(database, ticks).beat()
+    driven_clock.advance(28)
+    database.run(lambda connection: bury_lapsed(connection, database.now, ["p1"]))
+    Lease(database, threads=4, clock=ticks, new_id=lambda: "next").beat()
+
+    assert (["next"], ["p1"]) == told_of(database)
 
 
 def test_who_was_called_dead_while_it_renewed_comes_back_as_somebody_else(database: Database, ticks: Ticks) -> None:

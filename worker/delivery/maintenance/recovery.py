@@ -29,7 +29,7 @@ from worker.outbox.jobs.order_queue import mend, orders_after, stalled
 from worker.outbox.lanes.lanes import all_parked
 from worker.outbox.lanes.offering import FIRST, Doubtful, doubtful, doubtful_among, expired
 from worker.outbox.lanes.pauses import parked_on_ended, wake
-from worker.outbox.lanes.processes import Process, bury_lapsed, living, sending_of_the_ended, sending_overdue
+from worker.outbox.lanes.processes import Process, bury_lapsed, not_ended, sending_of_the_ended, sending_overdue
 
 log = structlog.get_logger()
 
@@ -124,7 +124,7 @@ class Recovery:
     def _bury_the_dead(self) -> None:
         before = self._monotonic()
         with self._database.reading() as connection:
-            processes = living(connection, self._database.now)
+            processes = not_ended(connection, self._database.now)
         # A slow read proves nothing: the watch counts from the end of one read to the start of a later one.
         after = self._monotonic()
         self._watch = {process.id: self._seen(process, after) for process in processes}

@@ -62,6 +62,8 @@ class Lease:
         self._clock, self._new_id = clock, new_id
         self._guard = threading.Lock()
         self._incarnation = new_id()
+        self._before: str | None = None
+        """The last incarnation that had a heartbeat, where this one has had none yet."""
         self._until = -1.0
 
     @property
@@ -83,13 +85,17 @@ class Lease:
         with self._guard:
             started = self._clock()
             if 0 <= self._until < started:
-                self._incarnation = self._new_id()
+                self._come_back()
             while not self._renewed(json.dumps(lanes or {}), json.dumps(unusable) if unusable else None, health):
                 # Another process declared this incarnation dead, and its marked parts are in doubt already.
-                self._incarnation = self._new_id()
+                self._come_back()
+            self._before = None
             # Counted from before the renewal, however long that took, and for nine tenths of the lease: our clock must
             # end it before the database's does.
             self._until = started + self._lease_s * 0.9
+
+    def _come_back(self) -> None:
+        self._before, self._incarnation = self._before or self._incarnation, self._new_id()
 
     def _renewed(self, lanes: str, unusable: str | None, health: Health) -> bool:
         with self._database.writing() as connection:
@@ -106,6 +112,7 @@ class Lease:
                 queues=self._queues(),
                 health=health,
                 hooked_ends=self._hooked_ends,
+                before=self._before,
             )
 
     def end(self) -> None:

@@ -70,7 +70,7 @@ class Process:
     pid: int = 0
     health: Health = HEALTHY
     age_s: float = 0.0
-    """Seconds since its first heartbeat."""
+    """Seconds since the first heartbeat of its process."""
     ended: bool = False
     """True when it ended, or counts as dead."""
     """As of its last heartbeat; a process of an earlier release does not judge itself."""
@@ -102,8 +102,12 @@ def renew(
     queues: Iterable[str] | None = None,
     health: Health = HEALTHY,
     hooked_ends: Ends | None = None,
+    before: str | None = None,
 ) -> bool:
-    """Writes one heartbeat; False: this incarnation counts as dead, and nothing may be marked under it any more."""
+    """Writes one heartbeat; False: this incarnation counts as dead, and nothing may be marked under it any more.
+
+    `before`: the incarnation under which the process lived until now; None: it has just started.
+    """
     taken = None if queues is None else ",".join(sorted(queues))
     wrong = json.dumps(health.wrong) if health.wrong else None
     update = (
@@ -116,10 +120,12 @@ def renew(
     if execute(connection, update, {**told, "lease": lease_us, "id": incarnation}).rowcount:
         return True
     instant, own = read_now(connection, now), this_release()
+    first = "select started_at from worker_processes where id = :id"
+    began_at = execute(connection, first, {"id": before}).scalar() if before else None
     row = {
         "id": incarnation,
         "alive_until": instant + lease_us,
-        "started_at": instant,
+        "started_at": began_at or instant,
         "ended_at": None,
         "threads": threads,
         "host": host,
@@ -156,13 +162,24 @@ _COLUMNS = (
     " hindered"
 )
 _FRESH = "ended_at is null and alive_until > {now}"
+_LIVES_ON = (
+    "exists (select 1 from worker_processes later where later.host = worker_processes.host"
+    " and later.pid = worker_processes.pid and later.started_at = worker_processes.started_at"
+    " and later.alive_until > worker_processes.alive_until)"
+)
+"""The process came back under another incarnation, such as after an outage of the database."""
 MISSED_S = 600
 """Seconds for which a process that counts as dead is looked for on its host."""
 
 
-def living(connection: Connection, now: str) -> list[Process]:
-    """Every incarnation that has not ended, with a running lease or without, in the order of their first heartbeats."""
+def not_ended(connection: Connection, now: str) -> list[Process]:
+    """Every incarnation that has not ended, also one that its process has left; the oldest processes first."""
     return _processes(connection, now, "ended_at is null", {})
+
+
+def living(connection: Connection, now: str) -> list[Process]:
+    """The processes that have not ended, each under its last incarnation, with a running lease or without."""
+    return _processes(connection, now, f"ended_at is null and not {_LIVES_ON}", {})
 
 
 def alive(connection: Connection, now: str) -> list[Process]:
@@ -181,13 +198,14 @@ DEAD_S = 86_400
 
 
 def died_lately(connection: Connection, now: str) -> list[Process]:
-    """The incarnations of the last day that ended without saying so: their lease had run out."""
-    return _processes(connection, now, f"ended_at > {now} - {DEAD_S * SECOND} and alive_until <= ended_at", {})
+    """The processes of the last day that ended without saying so: their lease had run out, and none came back."""
+    lately = f"ended_at > {now} - {DEAD_S * SECOND} and alive_until <= ended_at"
+    return _processes(connection, now, f"{lately} and not {_LIVES_ON}", {})
 
 
 def _processes(connection: Connection, now: str, only: str, values: Mapping[str, Any]) -> list[Process]:
     columns = _COLUMNS.format(now=now, fresh=_FRESH.format(now=now))
-    query = f"select {columns} from worker_processes where {only} order by started_at, id"
+    query = f"select {columns} from worker_processes where {only} order by started_at, alive_until, id"
     return [_process(*row) for row in execute(connection, query, values)]
 
 

@@ -110,7 +110,12 @@ processes = table(
     "processes",
     Column("id", Key(ID), primary_key=True, doc="the incarnation, random"),
     Column("alive_until", BigInteger, nullable=False, doc="renewed every 3 s for 10 s"),
-    Column("started_at", BigInteger, nullable=False, doc="its first heartbeat"),
+    Column(
+        "started_at",
+        BigInteger,
+        nullable=False,
+        doc="the first heartbeat of its process, also under an earlier incarnation",
+    ),
     Column("ended_at", BigInteger, doc="clean end, or when it was found dead; null while alive"),
     Column("threads", Integer, nullable=False, doc="sender threads"),
     Column("host", Key(100), nullable=False, doc="for people"),
