@@ -6,11 +6,13 @@ BIN := $(VENV)/bin
 # uv, where it is installed, does it in a tenth of the time.
 PIP := $(if $(shell command -v uv),uv pip install --python $(BIN)/python,$(BIN)/python -m pip install --disable-pip-version-check)
 IN_PROCESS := --ignore tests/process --ignore tests/browser
+# What runs inside pytest and is no part of `make test`.
+APART := postgres or mariadb or programs or slow
 
 # Tests start some hundred processes from nothing, and each would compile the whole package anew.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: install demo test test-python test-processes test-browser screenshots clean-install check coverage bench requirements manifests sbom dist dashboards reference docs
+.PHONY: install demo test test-all test-rest test-python test-processes test-browser screenshots clean-install check coverage bench requirements manifests sbom dist dashboards reference docs
 
 install: $(VENV)/.installed-dev
 
@@ -23,16 +25,22 @@ $(VENV)/.installed-%: pyproject.toml constraints.txt
 demo: $(VENV)/.installed-worker
 	$(BIN)/worker demo $(ARGS)
 
-# First all that run inside a pytest process, in four of them, for two processors: a third of their time is waiting for
-# databases. Then the tests of real processes, which have the machine to themselves, two files at a time: they mostly
-# wait. `make test ARGS=...` hands everything to one pytest instead.
+# What runs inside pytest on SQLite, in two minutes. `make test ARGS=...` hands the arguments to pytest instead.
 test: $(VENV)/.installed-test
 ifdef ARGS
 	$(BIN)/python -m pytest $(ARGS)
 else
-	$(BIN)/python -m pytest $(IN_PROCESS) -n 4
-	$(MAKE) test-processes test-browser
+	$(BIN)/python -m pytest $(IN_PROCESS) -n 2 -m "not ($(APART))"
+	@echo "Left out: tests on PostgreSQL and MariaDB, of real processes with Redis and RabbitMQ, of pages in a browser,"
+	@echo "of the wheel in empty environments, and the slow ones. \`make test-all\` runs all."
 endif
+
+test-all: test test-rest
+
+# All that `make test` leaves out. Tests of real processes run two files at a time, for they mostly wait.
+test-rest: $(VENV)/.installed-test
+	$(BIN)/python -m pytest $(IN_PROCESS) -n 4 -m "$(APART)"
+	$(MAKE) test-processes test-browser clean-install
 
 # What runs inside pytest, on another Python and in an environment of its own. VERSIONS=newest takes the versions that
 # pip finds, VERSIONS=lowest the floors of what a producer needs.
@@ -55,7 +63,7 @@ test-browser: $(VENV)/.installed-test
 
 # Of the tests inside this process that need no server: figures make them slower by half. Workers that are killed write none.
 coverage: $(VENV)/.installed-test
-	$(BIN)/python -m pytest $(IN_PROCESS) -n 4 -m "not (postgres or mariadb)" --cov=worker --cov=worker_simulator --cov-report= $(ARGS)
+	$(BIN)/python -m pytest $(IN_PROCESS) -n 4 -m "not (postgres or mariadb or programs)" --cov=worker --cov=worker_simulator --cov-report= $(ARGS)
 	$(BIN)/python -m coverage json --quiet -o .coverage.json
 	$(BIN)/python -m tests.support.coverage_floor .coverage.json
 

@@ -55,6 +55,12 @@ REDIS = Service("Redis", "TEST_REDIS_URL", "redis://127.0.0.1:6379/0", "docker r
 missing: dict[str, Service] = {}
 """Services a test of this process asked for in vain; the terminal summary prints them."""
 
+marks: set[str] | None = None
+"""The marks of the test that runs; None outside tests."""
+
+MARKS = {"postgres", "mariadb", "process", "browser"}
+"""A test that needs a service carries one of these, and `make test` leaves it out, also where servers are there."""
+
 told: dict[str, None] = {}
 """Lines of the summary that other pytest processes of this run have handed over."""
 
@@ -74,7 +80,12 @@ def answers(url: str) -> bool:
 
 
 def need(service: Service) -> str:
-    """The service's URL; else skips the test, or fails it under REQUIRE_SERVICES=1."""
+    """The service's URL; else skips the test, or fails it under REQUIRE_SERVICES=1.
+
+    A test without a mark that says so fails always.
+    """
+    if marks is not None and not marks & MARKS:
+        pytest.fail(f"a test that needs {service.name} carries one of the marks {sorted(MARKS)}", pytrace=False)
     if not answers(service.url):
         lack(service, f"{service.name} does not answer at {make_url(service.url).render_as_string()}")
     return service.url

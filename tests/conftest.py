@@ -7,7 +7,6 @@
 - `driven_clock`: a clock that moves only when told; a test that asks for it gets databases that run on it.
 - `pauses`: the seconds between two tries of a transaction; a test that asks for it gets databases that only note them.
 - `database_url`, `sqlite_url`, `postgres_url`, `mariadb_url`: for what opens its own engine, e.g. another process.
-- `redis_url`: of the Redis server; its content belongs to everybody, so use queue and key names of your own.
 """
 
 from __future__ import annotations
@@ -58,14 +57,24 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         metafunc.definition.add_marker(pytest.mark.parametrize("database", DATABASES[:1], indirect=True))
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What asks for a server's database by name carries the server's mark, before `-m` looks at marks."""
+    for item in items:
+        for server in ("postgres", "mariadb"):
+            if f"_{server}_migrated" in getattr(item, "fixturenames", ()):
+                item.add_marker(server)
+
+
 def pytest_collection_finish() -> None:
     """Thousands of collected tests live as long as the run: looking through them over and over took a quarter of it."""
     gc.collect()
     gc.freeze()
 
 
-def pytest_runtest_setup() -> None:
-    """Only this machine may be talked to."""
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Only this machine may be talked to, and a server only by a test whose mark says so."""
+    databases.marks = {mark.name for mark in item.iter_markers()}
     pytest_socket.socket_allow_hosts(["127.0.0.1", "localhost", "::1"], allow_unix_socket=True)
 
 
@@ -209,12 +218,6 @@ def server_database(request: pytest.FixtureRequest) -> Database:
     """The outbox on each database that is a server: its transactions wait for each other's locks."""
     database: Database = request.getfixturevalue(f"{request.param}_database")
     return database
-
-
-@pytest.fixture
-def redis_url() -> str:
-    """URL of the Redis server."""
-    return databases.need(databases.REDIS)
 
 
 def _migrated(url: str) -> Iterator[Database]:

@@ -151,6 +151,7 @@ def test_a_release_of_the_chart_has_the_secrets_that_are_made(tmp_path: Path) ->
 # -- systemd -----------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.programs
 def test_the_units_are_installed_and_enabled(tmp_path: Path) -> None:
     """Folders and files are made in a root; `systemctl` enables the units there, and each has its file of variables."""
     if shutil.which("systemctl") is None:

@@ -15,6 +15,8 @@ import pytest
 from rig.site.build import build
 from rig.site.navigation import LANGUAGES, Language, pages
 
+pytestmark = pytest.mark.slow("builds the site in two languages")
+
 
 @dataclass
 class Html(HTMLParser):

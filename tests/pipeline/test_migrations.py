@@ -550,6 +550,7 @@ def test_migrations_that_are_missing(monkeypatch: pytest.MonkeyPatch, tmp_path: 
         head()
 
 
+@pytest.mark.slow("builds a wheel")
 def test_the_wheel_holds_the_migrations(tmp_path: Path) -> None:
     """`worker db upgrade` works from an install: the revisions are inside the package."""
     root = Path(__file__).parents[2]

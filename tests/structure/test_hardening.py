@@ -85,6 +85,7 @@ def _analyze(*words: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(["systemd-analyze", *words], capture_output=True, text=True, check=False)
 
 
+@pytest.mark.programs
 def test_systemd_takes_the_units_and_calls_them_hardened(tmp_path: Path) -> None:
     """`systemd-analyze verify` says nothing, and `security` at most 1.5 of each."""
     units = [str(path) for path in _units(tmp_path)]

@@ -7,6 +7,8 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+import pytest
+
 from tests.support.noise import Noisy, noise, plain, values_with_a_reason
 from worker.domain.call import NeverLeft
 from worker.domain.outcome import Retry
@@ -26,6 +28,7 @@ DECIDING = [
 ]
 
 
+@pytest.mark.slow("runs eight files of tests")
 def test_pipeline_tests_pass_when_every_reason_is_noise() -> None:
     """On SQLite, for the whole suite takes minutes: `make test ARGS="-p tests.support.noise tests/pipeline"` runs that.
 
@@ -34,7 +37,7 @@ def test_pipeline_tests_pass_when_every_reason_is_noise() -> None:
     off, lanes found full, calls that never left and vendors out of reach.
     """
     files = [f"tests/pipeline/test_{name}.py" for name in DECIDING]
-    options = ["-q", "-p", "tests.support.noise", "-p", "no:cacheprovider", "-m", "not (postgres or mariadb or redis)"]
+    options = ["-q", "-p", "tests.support.noise", "-p", "no:cacheprovider", "-m", "not (postgres or mariadb)"]
 
     run = subprocess.run([sys.executable, "-m", "pytest", *options, *files], cwd=ROOT, capture_output=True, text=True)
 

@@ -13,6 +13,8 @@ import pytest
 
 from tests.docs.page import ROOT, Page
 
+pytestmark = pytest.mark.slow("mypy and pyright read the package")
+
 APPLICATION = Path(__file__).parents[1] / "support" / "typed_application.py"
 
 COPIED = ("quickstart.md", "enqueue.md", "testing.md", "we*[lk].md", "youdu.md", "migrate/[!c]*.md", "recipes/*.md")
