@@ -65,7 +65,7 @@ test-browser: $(VENV)/.installed-test
 coverage: $(VENV)/.installed-test
 	$(BIN)/python -m pytest $(IN_PROCESS) -n 4 -m "not (postgres or mariadb or programs)" --cov=worker --cov=worker_simulator --cov-report= $(ARGS)
 	$(BIN)/python -m coverage json --quiet -o .coverage.json
-	$(BIN)/python -m tests.support.coverage_floor .coverage.json
+	$(BIN)/python -m tools.coverage_floor .coverage.json
 
 # The wheel in empty environments, one a stack, alone with the lowest and the newest versions, and the steps of the image, from the package index.
 clean-install: install
@@ -84,7 +84,7 @@ requirements:
 
 # deploy/kubernetes out of the Helm chart.
 manifests: install
-	$(BIN)/python -m tests.support.manifests
+	$(BIN)/python -m tools.manifests
 
 # What the image is made of, as CycloneDX: its environment, installed anew from the hashes, and this project.
 sbom: install
@@ -108,7 +108,7 @@ check: install
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/deptry .
-	$(BIN)/python -m tests.support.prose worker worker_simulator docs docs/guarantees docs/migrate docs/recipes docs/runbooks
+	$(BIN)/python -m tools.prose worker worker_simulator docs docs/guarantees docs/migrate docs/recipes docs/runbooks
 	$(BIN)/hadolint docker/Dockerfile docker/application/Dockerfile
 	$(BIN)/yamllint --strict docker deploy
 
@@ -118,16 +118,16 @@ bench: install
 
 # The documentation site, in English and Chinese, into build/site; fails where a page has a broken link.
 docs: install
-	$(BIN)/python -m rig.site
+	$(BIN)/python -m tools.site
 
 # The documents' pictures of the inbox and the console, out of tests/browser/screenshots.py.
 screenshots: install
 	$(BIN)/python -m tests.browser.screenshots docs/pictures
 
-# The Grafana dashboards, out of rig/dashboards.py; a test fails where the files are older.
+# The Grafana dashboards, out of tools/dashboards.py; a test fails where the files are older.
 dashboards: install
-	$(BIN)/python -m rig.dashboards
+	$(BIN)/python -m tools.dashboards
 
 # The reference pages of docs/, out of the program; a test fails where the files are older.
 reference: install
-	$(BIN)/python -m rig.reference
+	$(BIN)/python -m tools.reference

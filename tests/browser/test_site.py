@@ -12,9 +12,9 @@ import pytest
 from playwright.sync_api import Browser, expect
 
 from rig.serving import serving
-from rig.site.build import build
-from rig.site.navigation import Language
 from tests.browser.watched_page import Look, Width, watched
+from tools.site.build import build
+from tools.site.navigation import Language
 
 pytestmark = pytest.mark.browser
 

@@ -69,7 +69,7 @@ NOT_OURS = (
 CHINESE = [page for page in pages() if page.name.startswith("docs/zh/") or ".zh-CN." in page.name]
 TABLES = [
     Page(str(path.relative_to(ROOT)))
-    for room in ("worker/language/zh", "rig/reference/zh")
+    for room in ("worker/language/zh", "tools/reference/zh")
     for path in sorted((ROOT / room).glob("*.toml"))
 ]
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from rig.site.navigation import BESIDE_DOCS, pages
-from rig.site.stage import LIST_OF_DECISIONS, source_of
 from tests.docs.page import ROOT
+from tools.site.navigation import BESIDE_DOCS, pages
+from tools.site.stage import LIST_OF_DECISIONS, source_of
 
 NEVER_TRANSLATED = {"contributing.md", "changelog.md"}
 """For those who change the program, whose code, tests and commits are in English; so are the records of decisions."""

@@ -16,15 +16,15 @@ from pydantic import BaseModel
 from typer.models import OptionInfo
 
 import worker
-from rig.reference import names
-from rig.reference.api import DOORS
-from rig.reference.keys import channel_keys, keys
-from rig.reference.pages import PAGES, made, place_of
-from rig.reference.readers import readers
-from rig.reference.settings import readers_of, variable_of
-from rig.reference.simulator import UNCONFIRMED, options
-from rig.reference.text import Voice, entries
-from rig.site.navigation import LANGUAGES, Language
+from tools.reference import names
+from tools.reference.api import DOORS
+from tools.reference.keys import channel_keys, keys
+from tools.reference.pages import PAGES, made, place_of
+from tools.reference.readers import readers
+from tools.reference.settings import readers_of, variable_of
+from tools.reference.simulator import UNCONFIRMED, options
+from tools.reference.text import Voice, entries
+from tools.site.navigation import LANGUAGES, Language
 from worker.channels.registry import channel
 from worker.channels.wecom import errcodes as wecom
 from worker.channels.wecom_webhook import errcodes as webhook

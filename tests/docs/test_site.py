@@ -12,8 +12,8 @@ from urllib.parse import unquote, urlsplit
 
 import pytest
 
-from rig.site.build import build
-from rig.site.navigation import LANGUAGES, Language, pages
+from tools.site.build import build
+from tools.site.navigation import LANGUAGES, Language, pages
 
 pytestmark = pytest.mark.slow("builds the site in two languages")
 

@@ -11,9 +11,10 @@ import requests
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 
-from rig import databases, roles
-from rig.roles import Role, RoleUsers
+from rig import databases
 from rig.stacks import MARIADB, REDIS, Make, on_every_stack, on_its_own
+from tests.process import roles
+from tests.process.roles import Role, RoleUsers
 from tests.process.test_pipeline_processes import ACCOUNT, assert_each_once
 from tests.support.producing import ACCOUNTS, ANN, HELLO
 from tests.support.runtime import PNG, Site, planted, refused

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.coverage_floor import main
+from tools.coverage_floor import main
 
 
 @pytest.mark.parametrize(

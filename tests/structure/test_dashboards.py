@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from rig.dashboards import FOLDER, content, dashboards
 from tests.docs.page import ROOT
 from tests.support.promql import expressions, names_in
+from tools.dashboards import FOLDER, content, dashboards
 
 MADE = dict(dashboards())
 

@@ -15,8 +15,9 @@ import yaml
 from helm_python.chart import Chart, lint
 
 from rig.databases import Service, lack
-from tests.support import deployment, manifests
+from tests.support import deployment
 from tests.support.deployment import ROOT, UNITS, Start, compose_file, read
+from tools import manifests
 from worker.config.settings import Settings
 from worker.service import queues
 

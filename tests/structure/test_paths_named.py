@@ -13,7 +13,7 @@ THEIRS = {"order.py", "worker.py", "env.py", "entapp/client/client.py", "entapp/
 
 def test_a_file_that_prose_names_is_there() -> None:
     """A name alone, or its path from some folder on."""
-    tops = ("worker", "worker_simulator", "tests", "bench", "migrations")
+    tops = ("worker", "worker_simulator", "tests", "tools", "bench", "migrations")
     places = [path for top in tops for path in (ROOT / top).rglob("*.py")]
     there = {"/".join(path.relative_to(ROOT).parts[-depth:]) for path in places for depth in range(1, 9)}
     prose = [*places, *(ROOT / "docs").rglob("*.md"), ROOT / "README.md", ROOT / "CHANGELOG.md"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.support.prose import habits, people, share_of_comments
+from tools.prose import habits, people, share_of_comments
 
 
 @pytest.mark.parametrize(

@@ -8,8 +8,8 @@ from typing import Any
 
 import promql_parser as promql
 
-from rig.dashboards import dashboards
 from tests.support.alerts import rules
+from tools.dashboards import dashboards
 
 GIVEN = "$__rate_interval", "5m"
 """A variable of Grafana's, and what stands for it."""

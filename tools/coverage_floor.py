@@ -1,4 +1,4 @@
-"""`python -m tests.support.coverage_floor FILE`: holds a report of `coverage json` against a floor for each layer.
+"""`python -m tools.coverage_floor FILE`: holds a report of `coverage json` against a floor for each layer.
 
 Exit status 1 names every layer below its floor.
 """
@@ -44,7 +44,7 @@ def _layer(package: str, *inside: str) -> str:
 def main(argv: list[str]) -> int:
     """Prints a line a layer; 1 when one is below its floor, 2 without a report."""
     if len(argv) != 1:
-        print("usage: python -m tests.support.coverage_floor FILE")
+        print("usage: python -m tools.coverage_floor FILE")
         return 2
     found = percentages(json.loads(Path(argv[0]).read_text(encoding="utf-8")))
     for name, (percent, floor) in found.items():

@@ -15,7 +15,7 @@ from typing import Any
 from pydantic import BaseModel
 
 import worker
-from rig.reference.attribute import OURS, attributes
+from tools.reference.attribute import OURS, attributes
 from worker.config.channels import REGISTRY
 from worker_simulator.testing import plugin
 from worker_simulator.testing.clock import KitClock

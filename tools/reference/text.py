@@ -14,7 +14,7 @@ from collections.abc import Iterable, Iterator
 from functools import cache
 from pathlib import Path
 
-from rig.site.navigation import Language
+from tools.site.navigation import Language
 from worker.language import tables
 
 _CODE = re.compile(r"`[^`]+`|\[[^\]]+\]")

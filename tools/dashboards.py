@@ -1,4 +1,4 @@
-"""Writes the Grafana dashboards of `deploy/grafana/dashboards`; `python -m rig.dashboards`, or `make dashboards`.
+"""Writes the Grafana dashboards of `deploy/grafana/dashboards`; `python -m tools.dashboards`, or `make dashboards`.
 
 Layout, datasource, links and variables are the same everywhere. Knows the JSON model of dashboards and the names of our
 metrics; tests compare the files with it, and the names with a scrape.
@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from rig.panels import BAD_ABOVE_0, BAD_AT_0, RATE, SOURCE, Panel, Steps, late_after, quantiles, rate, stat
+from tools.panels import BAD_ABOVE_0, BAD_AT_0, RATE, SOURCE, Panel, Steps, late_after, quantiles, rate, stat
 
 FOLDER = Path(__file__).parents[1] / "deploy/grafana/dashboards"
 SCHEMA = 39

@@ -8,9 +8,9 @@ from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from typing import Any, TypeGuard
 
-from rig.reference.keys import Key, keys
-from rig.reference.settings import explained
-from rig.reference.text import Voice
+from tools.reference.keys import Key, keys
+from tools.reference.settings import explained
+from tools.reference.text import Voice
 from worker_simulator.__main__ import parser
 from worker_simulator.settings import SettingsGroup, SimulatorSettings
 from worker_simulator.wire.faults import FaultRule

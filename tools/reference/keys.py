@@ -13,7 +13,7 @@ from typing import Any, Literal
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from rig.reference.attribute import attribute_docs
+from tools.reference.attribute import attribute_docs
 from worker.config.account_settings import AccountSettings
 from worker.config.places import SecretFrom, UrlFrom
 

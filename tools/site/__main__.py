@@ -1,9 +1,9 @@
-"""`python -m rig.site` builds the documentation site into build/site."""
+"""`python -m tools.site` builds the documentation site into build/site."""
 
 from __future__ import annotations
 
-from rig.site.build import build
-from rig.site.stage import ROOT
+from tools.site.build import build
+from tools.site.stage import ROOT
 
 
 def main() -> None:

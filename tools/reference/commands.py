@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 import typer
 
-from rig.reference.text import Voice
+from tools.reference.text import Voice
 from worker.cli.commands import app
 
 HEAD = ("argument or option", "meaning")

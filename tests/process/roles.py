@@ -17,7 +17,7 @@ from sqlalchemy import URL, create_engine, make_url
 from rig import databases
 from rig.stacks import make_tables
 
-SCRIPTS = Path(__file__).parents[1] / "deploy" / "sql"
+SCRIPTS = Path(__file__).parents[2] / "deploy" / "sql"
 Server = Literal["postgresql", "mariadb"]
 Role = Literal["migrator", "worker", "producer", "reader"]
 ROLES: tuple[Role, ...] = ("migrator", "worker", "producer", "reader")

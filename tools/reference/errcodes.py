@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 
-from rig.reference.text import Voice
+from tools.reference.text import Voice
 from worker.channels.wecom import errcodes as wecom
 from worker.channels.wecom.errcodes.row import Class, Errcode
 from worker.channels.wecom_webhook import errcodes as webhook

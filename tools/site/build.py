@@ -10,8 +10,8 @@ from typing import Any
 
 import tomlkit
 
-from rig.site.navigation import LANGUAGES, NAVIGATION, Language, Section
-from rig.site.stage import LIST_OF_DECISIONS, ROOT, decisions, lay, title_of
+from tools.site.navigation import LANGUAGES, NAVIGATION, Language, Section
+from tools.site.stage import LIST_OF_DECISIONS, ROOT, decisions, lay, title_of
 
 NAMES: Mapping[Language, tuple[str, str]] = {
     "en": ("Delivery worker", "A queue-backed delivery worker for WeCom and Youdu"),
@@ -85,7 +85,7 @@ def settings(language: Language) -> dict[str, Any]:
         "theme": {
             "language": language,
             "font": False,  # those of the reader's system: nothing is fetched
-            "custom_dir": str(ROOT / "rig" / "site" / "theme"),
+            "custom_dir": str(ROOT / "tools" / "site" / "theme"),
             "features": [
                 "content.code.copy",
                 "navigation.footer",

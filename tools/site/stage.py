@@ -12,8 +12,8 @@ import re
 import shutil
 from pathlib import Path
 
-from rig.site.chart import drawn
-from rig.site.navigation import BESIDE_DOCS, Language, pages
+from tools.site.chart import drawn
+from tools.site.navigation import BESIDE_DOCS, Language, pages
 
 ROOT = Path(__file__).resolve().parents[2]
 DOCS = ROOT / "docs"

@@ -1,4 +1,4 @@
-"""Writes deploy/kubernetes out of the Helm chart: `python -m tests.support.manifests`, which is `make manifests`.
+"""Writes deploy/kubernetes out of the Helm chart: `python -m tools.manifests`, which is `make manifests`.
 
 The plain manifests are the chart with its default values, under `optional` what it adds when it is asked to, and under
 `operators` what it adds where KEDA and the Prometheus operator are. A test compares them, so neither can drift.
@@ -12,7 +12,7 @@ from typing import Any
 
 from helm_python.chart import Chart
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[1]
 CHART = ROOT / "deploy/helm/im-delivery-worker"
 PLAIN = ROOT / "deploy/kubernetes"
 NAME = "im-delivery-worker"

@@ -1,4 +1,4 @@
-"""Holds docstrings, comments and documents to plain sentences: `python -m tests.support.prose FOLDER...`.
+"""Holds docstrings, comments and documents to plain sentences: `python -m tools.prose FOLDER...`.
 
 Four habits are refused: a docstring that begins with a pronoun instead of a noun ("Those that wait."), words for people
 where a thing is meant, a docstring that goes on with the sentence of the one before it, and `null` for Python's None

@@ -10,9 +10,9 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from rig.reference.keys import Key, account_keys, channel_keys, keys, places
-from rig.reference.readers import readers
-from rig.reference.text import Voice
+from tools.reference.keys import Key, account_keys, channel_keys, keys, places
+from tools.reference.readers import readers
+from tools.reference.text import Voice
 from worker.config.channels import REGISTRY
 from worker.config.places import SecretFrom, UrlFrom
 from worker.config.settings import Settings

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from rig.reference import api, commands, errcodes, settings, simulator
-from rig.reference.text import Voice
-from rig.site.navigation import Language
-from rig.site.stage import DOCS
+from tools.reference import api, commands, errcodes, settings, simulator
+from tools.reference.text import Voice
+from tools.site.navigation import Language
+from tools.site.stage import DOCS
 
 PAGES: Mapping[str, Callable[[Voice], str]] = {
     "reference/settings.md": settings.page,

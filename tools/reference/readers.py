@@ -18,8 +18,8 @@ from typing import Any
 from pydantic import BaseModel
 
 import worker
-from rig.reference.commands import commands
-from rig.reference.names import library
+from tools.reference.commands import commands
+from tools.reference.names import library
 from worker.config.settings import Settings
 
 ROOT = Path(worker.__file__).parent

@@ -1,12 +1,12 @@
-"""`python -m rig.reference` writes the reference pages of docs/, in both languages."""
+"""`python -m tools.reference` writes the reference pages of docs/, in both languages."""
 
 from __future__ import annotations
 
 import sys
 
-from rig.reference.pages import PAGES, made, place_of
-from rig.reference.text import Voice
-from rig.site.navigation import LANGUAGES
+from tools.reference.pages import PAGES, made, place_of
+from tools.reference.text import Voice
+from tools.site.navigation import LANGUAGES
 
 
 def main() -> None:
@@ -20,7 +20,7 @@ def main() -> None:
             path.write_text(made(name, say), encoding="utf-8")
             missing |= dict.fromkeys(say.missing)
     if missing:
-        sys.exit("reference: no Chinese for these; add it to rig/reference/zh\n" + "\n".join(missing))
+        sys.exit("reference: no Chinese for these; add it to tools/reference/zh\n" + "\n".join(missing))
 
 
 if __name__ == "__main__":

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from rig.reference.names import (
+from tools.reference.names import (
     Field,
     Method,
     door,
@@ -20,7 +20,7 @@ from rig.reference.names import (
     paragraphs,
     properties,
 )
-from rig.reference.text import Voice
+from tools.reference.text import Voice
 
 SECTIONS: Mapping[str, tuple[str, ...]] = {
     "Enqueue jobs": ("worker.producer.",),

@@ -1,1 +1,0 @@
-"""The documentation site: `python -m rig.site` builds it out of docs/, in English and in Chinese."""
