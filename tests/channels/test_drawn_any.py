@@ -22,12 +22,10 @@ from worker_simulator.wecom_app.rules.plain import TO_MEMBERS
 pytestmark = pytest.mark.no_cover  # twice as slow with figures, which other tests give
 
 ACTIONS = Actions(url="/press", hidden={"person": "a"})
-MANY = settings(
-    max_examples=200, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large]
-)
+LARGE = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
 
 
-@MANY
+@LARGE
 @given(st.data())
 @pytest.mark.parametrize("kind", TYPES, ids="-".join)
 def test_every_text_of_a_message_is_drawn(kind: tuple[Channel, str], data: st.DataObject) -> None:
@@ -35,7 +33,7 @@ def test_every_text_of_a_message_is_drawn(kind: tuple[Channel, str], data: st.Da
     _assert_whole(Shown(channel=kind[0], msgtype=kind[1], content=data.draw(TYPES[kind]), actions=ACTIONS))
 
 
-@MANY
+@LARGE
 @given(st.data())
 @pytest.mark.parametrize("kind", CARDS, ids="-".join)
 def test_every_text_of_a_card_is_drawn(kind: tuple[Channel, str], data: st.DataObject) -> None:
@@ -57,7 +55,7 @@ def _texts(content: Any) -> Iterator[str]:
     return (leaf for leaf in leaves(read, read=True) if leaf != "@all")
 
 
-@MANY
+@LARGE
 @given(st.data())
 @pytest.mark.parametrize("msgtype", CUT)
 @pytest.mark.parametrize("lang", ["zh", "en"])
@@ -116,7 +114,7 @@ MARKED_UP = {
 }
 
 
-@MANY
+@LARGE
 @given(MARKUP, st.sampled_from(sorted(MARKED_UP)), st.sampled_from(["wecom_app", "wecom_webhook", "youdu"]))
 def test_markup_of_a_message_stays_its_text(text: str, msgtype: str, channel: Channel) -> None:
     """No tag, attribute or address of a message reaches the page, in whatever order its markup stands."""
@@ -128,7 +126,7 @@ def test_markup_of_a_message_stays_its_text(text: str, msgtype: str, channel: Ch
     assert drawn.encode()
 
 
-@MANY
+@LARGE
 @given(MARKUP)
 def test_an_article_stays_inside_its_box(text: str) -> None:
     """Its HTML is written anew: what it opens is closed, and what it closes was opened by it."""
@@ -190,7 +188,7 @@ ODD = st.recursive(
 )
 
 
-@MANY
+@LARGE
 @given(
     ODD,
     st.one_of(st.sampled_from(sorted(TEMPLATES)), MARKUP),

@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+import pytest
+
 from tests.docs.example import passed, run_tests, write_files
 from tests.docs.page import Page
 from worker_simulator.testing import plugin
@@ -13,6 +15,7 @@ from worker_simulator.testing.faults import NAMED
 PAGE = Page("docs/testing.md")
 
 
+@pytest.mark.slow("runs pytest in a process of its own")
 def test_the_examples_pass(tmp_path: Path) -> None:
     """The application, its tests, and those in a session that is rolled back."""
     written = write_files(PAGE, tmp_path)
@@ -23,6 +26,7 @@ def test_the_examples_pass(tmp_path: Path) -> None:
     assert tests == passed(printed), printed
 
 
+@pytest.mark.slow("runs pytest in a process of its own")
 def test_a_failed_assertion_looks_as_the_page_shows_it(tmp_path: Path) -> None:
     """Word for word."""
     write_files(PAGE, tmp_path)

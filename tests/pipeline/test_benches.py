@@ -30,6 +30,7 @@ from worker.console.site import Site
 from worker.outbox.engine.database import Database
 
 
+@pytest.mark.slow("starts processes of its own")
 def test_scale_measures_every_step_of_every_claim(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -47,6 +48,7 @@ def test_scale_measures_every_step_of_every_claim(
     assert (4, 4, 4, 4, 5) == tuple(printed.count(f" {step} ") for step in steps)
 
 
+@pytest.mark.slow("runs pytest in a process of its own")
 def test_the_kits_bench_times_every_story(tmp_path: Path) -> None:
     """Each as often as asked, without the first."""
     found = kit.run(tmp_path, 3)
@@ -55,6 +57,7 @@ def test_the_kits_bench_times_every_story(tmp_path: Path) -> None:
     assert all(time > 0 for times in found.values() for time in times)
 
 
+@pytest.mark.slow("runs pytest in a process of its own")
 def test_the_kits_bench_times_the_suite_of_the_quickstart(tmp_path: Path) -> None:
     """Its own files, whose tests pass."""
     assert kit.run_quickstart(tmp_path) > 0
@@ -186,6 +189,7 @@ def test_the_minimum_is_that_of_the_windows() -> None:
     assert 0.0 == Scale(30, 1, 30).minimum_s()
 
 
+@pytest.mark.slow("starts processes of its own")
 def test_the_bare_vendor_of_a_bench_writes_down_who_was_sent_to(tmp_path: Path) -> None:
     """When, and to whom; the body may come in pieces."""
     arrivals = Arrivals(tmp_path, 0)

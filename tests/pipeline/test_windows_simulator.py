@@ -96,6 +96,7 @@ def check(vendor: Vendor, site: Site, jobs: list[str], case: Any) -> None:
 @pytest.mark.fewer_databases("every reading of the vendor, four times over; histories drawn from them run on each")
 @pytest.mark.parametrize("kind", ["text", "image"])
 @pytest.mark.parametrize("lost", list(LOST))
+@pytest.mark.slow("every reading of the vendor, four times over; histories drawn from them are tried always")
 def test_two_equal_messages_are_two_or_one_and_an_unknown(
     sqlite_database: Database, driven_clock: DrivenClock, vendor: Vendor, lost: str, kind: str
 ) -> None:

@@ -140,13 +140,14 @@ def test_the_rooms_and_those_apart_are_there() -> None:
     assert [] == [name for name in SPOKEN_BY_THE_SIMULATOR if not (SIMULATOR / name).exists()]
 
 
-@pytest.mark.parametrize("row", CATALOGUES, ids=lambda row: str(row.code))
-def test_every_errcode_is_told_in_chinese(row: errcodes.Errcode) -> None:
+def test_every_errcode_is_told_in_chinese() -> None:
     """What it means, alone and as the reason of a part, and its remedy."""
     known = {english for _, named, _ in tables() for english in named}
 
-    assert {row.meaning, row.what} <= known
-    assert f"{row.code} {said(row.meaning, 'zh')}" == said(f"{row.code} {row.meaning}", "zh")
+    assert [] == [row for row in CATALOGUES if not {row.meaning, row.what} <= known]
+    assert [] == [
+        row for row in CATALOGUES if said(f"{row.code} {row.meaning}", "zh") != f"{row.code} {said(row.meaning, 'zh')}"
+    ]
 
 
 def test_every_entry_is_said_somewhere() -> None:

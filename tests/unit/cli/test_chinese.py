@@ -144,18 +144,28 @@ OWN_HELP = {("simulator",)}
 def test_every_help_is_chinese(
     run: Run, words: tuple[str, ...], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """What a command does, its options, and the titles of their panels; with WORKER_LANG=en it is English again."""
+    """What a command does, its options, and the titles of their panels."""
     monkeypatch.setattr("typer.rich_utils.MAX_WIDTH", 1000)  # a text in one line
     monkeypatch.setenv("WORKER_LANG", "zh")
-    assert 0 == run(*words, "--help")
-    chinese = capsys.readouterr().out
-    monkeypatch.setenv("WORKER_LANG", "en")
-    assert 0 == run(*words, "--help")
-    english = capsys.readouterr().out
 
+    assert 0 == run(*words, "--help")
+
+    chinese = capsys.readouterr().out
     assert [] == english_left(re.sub(r"<[^>]+>", "", chinese))
     assert "用法：worker" in chinese
     assert "─ 选项 ─" in chinese
+
+
+def test_a_help_is_english_again(run: Run, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """After a Chinese one, with WORKER_LANG=en."""
+    monkeypatch.setenv("WORKER_LANG", "zh")
+    assert 0 == run("jobs", "--help")
+    capsys.readouterr()
+    monkeypatch.setenv("WORKER_LANG", "en")
+
+    assert 0 == run("jobs", "--help")
+
+    english = capsys.readouterr().out
     assert "Usage: worker" in english
     assert "─ Options ─" in english
     assert english.isascii() or not re.search("[\u4e00-\u9fff]", english)

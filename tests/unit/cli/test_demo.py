@@ -61,6 +61,7 @@ def played() -> tuple[int, str, Outcome, list[subprocess.Popen[str]]]:
     return status, screen.getvalue(), outcomes[0], processes
 
 
+@pytest.mark.slow("plays the whole demo")
 def test_the_demo_ends_as_stated(played: tuple[int, str, Outcome, Any]) -> None:
     """Without a terminal: every move is a line, every check holds, the status is 0."""
     status, output, _, _ = played
@@ -77,6 +78,7 @@ def test_the_demo_ends_as_stated(played: tuple[int, str, Outcome, Any]) -> None:
     assert "hook done: card_action" in output
 
 
+@pytest.mark.slow("plays the whole demo")
 def test_the_readme_shows_what_the_demo_prints(played: tuple[int, str, Outcome, Any]) -> None:
     """Under `make demo`, with three dots for what it leaves out."""
     _, output, _, _ = played
@@ -85,6 +87,7 @@ def test_the_readme_shows_what_the_demo_prints(played: tuple[int, str, Outcome, 
     assert doctest.OutputChecker().check_output(shown, f"$ make demo\n{output}", doctest.ELLIPSIS)
 
 
+@pytest.mark.slow("plays the whole demo")
 def test_the_demo_leaves_nothing_behind(played: tuple[int, str, Outcome, list[subprocess.Popen[str]]]) -> None:
     """The worker, the receiver and the fake WeCom have ended."""
     processes = played[3]
@@ -92,11 +95,13 @@ def test_the_demo_leaves_nothing_behind(played: tuple[int, str, Outcome, list[su
     assert [True] * 3 == [process.poll() is not None for process in processes]
 
 
+@pytest.mark.slow("plays the whole demo")
 def test_the_demo_says_where_its_inbox_is(played: tuple[int, str, Outcome, Any]) -> None:
     """The address of the page, which ends with the demo."""
     assert re.match(r"inbox: http://127\.0\.0\.1:\d+/  \(worker demo --stay keeps it open\)\n", played[1])
 
 
+@pytest.mark.slow("plays the whole demo")
 def test_a_demo_that_stays_has_a_card_to_press_until_it_is_ended() -> None:
     """The press is taken, the hook updates the card, a reply has it recalled; Ctrl-C ends everything with 0."""
     command = [sys.executable, "-m", "worker.cli", "demo", "--stay"]
@@ -169,6 +174,7 @@ def _once(seen: Callable[[], Any]) -> Any:
         (lambda it: replace(it, everything=[]), "the image was uploaded once and sent"),
     ],
 )
+@pytest.mark.slow("plays the whole demo")
 def test_what_is_not_as_stated_is_said(
     played: tuple[int, str, Outcome, Any], change: Callable[[Outcome], Outcome], sentence: str
 ) -> None:
