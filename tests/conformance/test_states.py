@@ -5,7 +5,7 @@ from __future__ import annotations
 from tests.conformance.case import calls, faults
 from tests.conformance.conftest import Stand
 from worker import get_job
-from worker.control.cancel import cancel_in, find_in
+from worker.control.cancel import cancel, find_open
 from worker.domain.job_filter import JobFilter
 
 
@@ -114,8 +114,8 @@ def test_expired(stand: Stand) -> None:
 def test_cancelled(stand: Stand) -> None:
     """The job was cancelled before its mark: it was certainly never sent."""
     job = stand.send()
-    found = find_in(stand.site.database, JobFilter(ids=[job]))
-    cancel_in(stand.site.database, found, "zhang", "", carry_out=stand.site.runtime.writer.change)
+    found = find_open(JobFilter(ids=[job]), database=stand.site.database)
+    cancel(found, person="zhang", why="", carry_out=stand.site.runtime.writer.change, database=stand.site.database)
     stand.site.run()
 
     assert "cancelled" == stand.site.state(job)

@@ -16,7 +16,7 @@ from tests.docs.page import ROOT
 from tests.support.runtime import Site, an_account, planted, refused
 from worker import To, WaitFor, why
 from worker.cli.reading import why_lines
-from worker.control.pause import pause_in
+from worker.control import pause as pausing
 from worker.domain.job import PAYLOAD
 from worker.domain.job_filter import JobFilter
 from worker.domain.outcome import Penalty
@@ -69,7 +69,7 @@ def breaker(site: Site) -> str:
 def pause(site: Site) -> str:
     """A person stopped a mailing."""
     job = site.send(tags=["autumn-mailing"])
-    pause_in(site.database, JobFilter(tag="autumn-mailing"), "zhang", "wrong text")
+    pausing.pause(JobFilter(tag="autumn-mailing"), person="zhang", why="wrong text", database=site.database)
     return job
 
 
@@ -124,7 +124,7 @@ def over(site: Site) -> str:
     struck = LaneBlock(lane, "hr", "send text", 60.0, "45009 api freq out of limit", penalty=Penalty.FREQUENCY)
     site.database.run(lambda connection: block_lanes(connection, site.database.now, [struck]))
     site.advance(61)
-    pause_in(site.database, JobFilter(account="hr"), "zhang", "look first")
+    pausing.pause(JobFilter(account="hr"), person="zhang", why="look first", database=site.database)
     site.ring(job)
     site.advance(60)
     site.sql("update worker_pauses set ended_at = :now", now=site.clock.micros)

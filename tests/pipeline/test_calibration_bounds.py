@@ -11,7 +11,7 @@ from sqlalchemy import text
 from tests.pipeline.calibrated_tenant import PERSON, group, tenant
 from worker.control.audit import list_audit
 from worker.control.calibration.asker import MOST_CALLS
-from worker.control.pause import pause_in
+from worker.control.pause import pause
 from worker.control.suppress import suppress_in
 from worker.domain.content.staging import Staging
 from worker.domain.errors import WorkerError
@@ -70,7 +70,7 @@ def test_what_holds_for_jobs_holds_for_it(database: Database, driven_clock: Driv
         suppress_in(database, [PERSON], "ops", "")
         with pytest.raises(WorkerError, match="nothing is sent to the person"):
             vendor.run()
-        pause_in(database, JobFilter(account="hr"), "ops", "")
+        pause(JobFilter(account="hr"), person="ops", why="", database=database)
         with pytest.raises(WorkerError, match="account hr is paused"):
             vendor.run(to="lisi")
 

@@ -21,8 +21,8 @@ from worker.config.places import UrlFrom
 from worker.config.settings import Settings
 from worker.control import recall as recalling
 from worker.control.audit import list_audit
-from worker.control.cancel import Cancelled, cancel, cancel_in, committing, find_in, find_open, mark
-from worker.control.recall import Recalled, recall_in
+from worker.control.cancel import Cancelled, cancel, committing, find_open, mark
+from worker.control.recall import Recalled, recall_found
 from worker.control.revocations import Revocations
 from worker.domain.account import Account, Secret
 from worker.domain.call import CallResult, Request
@@ -57,7 +57,9 @@ def stop(site: Site, *ids: str, **options: Any) -> Cancelled:
     """Jobs by their ids, or what a filter has, as from another process."""
     wanted = options.pop("wanted", None) or JobFilter(ids=ids)
     options.setdefault("carry_out", lambda changes: commit(site.database, changes, Policy()))
-    return cancel_in(site.database, find_in(site.database, wanted), "zhang", "wrong text", **options)
+    return cancel(
+        find_open(wanted, database=site.database), person="zhang", why="wrong text", **options, database=site.database
+    )
 
 
 def test_a_job_of_tomorrow_is_cancelled_today(site: Site) -> None:
@@ -226,8 +228,8 @@ def test_an_upload_that_is_cancelled_is_made_again_for_those_who_wait(site: Site
     [upload] = site.rows("select id from worker_jobs where kind = 'upload'")
     recall = site.recall(site.send(due_at=DAY), due_at=DAY)
 
-    assert {upload.id, recall}.isdisjoint(find_in(site.database, JobFilter(account="hr")).ids)
-    assert (upload.id,) == find_in(site.database, JobFilter(kind="upload")).ids
+    assert {upload.id, recall}.isdisjoint(find_open(JobFilter(account="hr"), database=site.database).ids)
+    assert (upload.id,) == find_open(JobFilter(kind="upload"), database=site.database).ids
     stop(site, upload.id)
     site.run()
 
@@ -336,7 +338,7 @@ def test_what_was_sent_is_told_and_how_it_is_taken_back(site: Site) -> None:
     assert ("accepted", "cancelled", 1) == (site.state(job, 0), site.state(job, 1), len(site.calls()))
     assert ({"accepted": 1, "cancelled": 1}, (job,)) == (done.parts, done.recallable)
     assert "partial" == site.job(job).state
-    assert () == find_in(site.database, JobFilter(ids=[job])).ids
+    assert () == find_open(JobFilter(ids=[job]), database=site.database).ids
 
 
 HELLO = Text(content="hello")
@@ -381,14 +383,14 @@ def test_only_what_the_filter_has_is_found(site: Site) -> None:
     site.run()
 
     def of(**wanted: Any) -> set[str]:
-        return set(find_in(site.database, JobFilter(**wanted)).ids)
+        return set(find_open(JobFilter(**wanted), database=site.database).ids)
 
     assert {lunch} == of(tag="lunch") == of(tag="lunch", account="hr") == of(ids=[lunch, ended, "0" * 32])
     assert {odd} == of(tag="%_!") == of(tag='a"lunch') == of(tag="LUNCH")
     assert set() == of(tag="_") == of(tag="lunch", account="it") == of(kind="recall") == of(channel="youdu")
     assert {lunch, odd, other} == of(kind="send") == of(channel="wecom_app")
     assert {other} == of(account="it") == of(ids=[lunch, other], account="it")
-    found = find_in(site.database, JobFilter(kind="send"))
+    found = find_open(JobFilter(kind="send"), database=site.database)
     assert ({("hr", "send"): 2, ("it", "send"): 1}, {"queued": 3}) == (found.counts, found.parts)
 
 
@@ -433,9 +435,9 @@ def test_with_a_time_what_has_ended_is_told_too(site: Site) -> None:
     waiting = site.send("late", tags=["lunch"], due_at=DAY)
     since = datetime.fromtimestamp(site.job(gone[0]).created_at / 1_000_000, UTC)
 
-    found = find_in(site.database, JobFilter(tag="lunch", created_from=since))
+    found = find_open(JobFilter(tag="lunch", created_from=since), database=site.database)
     done = stop(site, wanted=JobFilter(tag="lunch", created_from=since))
-    later = find_in(site.database, JobFilter(tag="lunch", created_from=since))
+    later = find_open(JobFilter(tag="lunch", created_from=since), database=site.database)
 
     assert (sorted([*gone, waiting]), 2, {"queued": 1}) == (sorted(found.ids), found.ended, found.parts)
     assert (1, {"accepted": 2, "cancelled": 1}) == (done.jobs, done.parts)
@@ -452,10 +454,10 @@ def test_a_time_brings_nothing_that_is_outside_of_the_filter(site: Site) -> None
     site.ring(called)
     since = datetime(2020, 1, 1, tzinfo=UTC)
 
-    found = find_in(site.database, JobFilter(account="hr", created_from=since, called_from=since))
+    found = find_open(JobFilter(account="hr", created_from=since, called_from=since), database=site.database)
 
     assert ((called,), 0) == (found.ids, found.ended)
-    found = find_in(site.database, JobFilter(account="hr", created_from=since))
+    found = find_open(JobFilter(account="hr", created_from=since), database=site.database)
     assert (sorted([called, waiting, gone]), 1) == (sorted(found.ids), found.ended)
 
 
@@ -463,8 +465,8 @@ def test_ids_of_no_job_are_named(site: Site) -> None:
     """A mistyped id is no job that has ended."""
     job = site.send()
 
-    found = find_in(site.database, JobFilter(ids=[job, job[:8], "0" * 32]))
-    sent = recalling.find_in(site.database, JobFilter(ids=[job, "0" * 32]))
+    found = find_open(JobFilter(ids=[job, job[:8], "0" * 32]), database=site.database)
+    sent = recalling.find_sent(JobFilter(ids=[job, "0" * 32]), database=site.database)
 
     assert ((job,), (job[:8], "0" * 32), ("0" * 32,)) == (found.ids, found.missing, sent.missing)
 
@@ -473,7 +475,13 @@ def test_ids_of_no_job_are_named(site: Site) -> None:
 
 
 def take_back(site: Site, wanted: JobFilter) -> Recalled:
-    return recall_in(site.database, recalling.find_in(site.database, wanted), "zhang", "wrong text", site.accounts)
+    return recall_found(
+        recalling.find_sent(wanted, database=site.database),
+        person="zhang",
+        why="wrong text",
+        accounts=site.accounts,
+        database=site.database,
+    )
 
 
 def test_a_mailing_is_taken_back(site: Site) -> None:
@@ -507,15 +515,15 @@ def test_what_cannot_be_recalled_is_left_out(site: Site) -> None:
     failed = site.recall(sent)
     site.run()
 
-    found = recalling.find_in(site.database, JobFilter(ids=[upload, sent, never]))
+    found = recalling.find_sent(JobFilter(ids=[upload, sent, never]), database=site.database)
 
     assert ("rejected", (sent,)) == (site.job(failed).state, found.ids)
     with pytest.raises(CheckFailed, match="filter: would look through all jobs; give created_from"):
-        recalling.find_in(site.database, JobFilter(tag="lunch"))
+        recalling.find_sent(JobFilter(tag="lunch"), database=site.database)
     with pytest.raises(CheckFailed, match="ids: name single parts"):
-        recalling.find_in(site.database, JobFilter(ids=[part_id(sent, 0)]))
+        recalling.find_sent(JobFilter(ids=[part_id(sent, 0)]), database=site.database)
     with pytest.raises(CheckFailed, match="filter: is about calls, and a recall is about whole jobs"):
-        recalling.find_in(site.database, JobFilter(ids=[sent], called_from=datetime(2020, 1, 1, tzinfo=UTC)))
+        recalling.find_sent(JobFilter(ids=[sent], called_from=datetime(2020, 1, 1, tzinfo=UTC)), database=site.database)
 
 
 def test_one_that_is_refused_keeps_no_other(site: Site) -> None:
@@ -556,13 +564,19 @@ def test_two_thousand_while_they_are_sent(site: Site) -> None:
 def test_ended_jobs_stay_as_they_are(site: Site) -> None:
     """Nothing is marked: what was sent stays sent."""
     job = site.send()
-    found = find_in(site.database, JobFilter(ids=[job]))
+    found = find_open(JobFilter(ids=[job]), database=site.database)
     site.run()
 
-    done = cancel_in(site.database, found, "zhang", "", carry_out=lambda changes: pytest.fail("nothing is to change"))
+    done = cancel(
+        found,
+        person="zhang",
+        why="",
+        carry_out=lambda changes: pytest.fail("nothing is to change"),
+        database=site.database,
+    )
 
     assert (0, {"accepted": 1}, (job,)) == (done.jobs, done.parts, done.recallable)
-    assert (None, ()) == (site.job(job).cancelled_at, find_in(site.database, JobFilter(ids=[job])).ids)
+    assert (None, ()) == (site.job(job).cancelled_at, find_open(JobFilter(ids=[job]), database=site.database).ids)
 
 
 def test_a_database_of_its_own_is_opened(database_url: str, tmp_path: Path) -> None:
@@ -604,14 +618,16 @@ def test_wrong_words_are_refused(site: Site) -> None:
     job = site.send()
     with pytest.raises(CheckFailed, match=r"ids: name single parts .*found 1.*give the id of their job"):
         stop(site, part_id(job, 0))
-    found = find_in(site.database, JobFilter(ids=[job]))
+    found = find_open(JobFilter(ids=[job]), database=site.database)
     for person, why, sentence in (
         ("", "", "person: says nothing"),
         ("a\x00", "", "person: holds a NUL"),
         ("a", "x" * 301, "why: is too long"),
     ):
         with pytest.raises(CheckFailed, match=sentence):
-            cancel_in(site.database, found, person, why, carry_out=lambda changes: pytest.fail("not yet"))
+            cancel(
+                found, person=person, why=why, carry_out=lambda changes: pytest.fail("not yet"), database=site.database
+            )
     assert (None, []) == (site.job(job).cancelled_at, site.rows("select * from worker_audit"))
 
 

@@ -15,10 +15,10 @@ from tests.support.runtime import PNG, Site, busy, lost, planted, refused
 from worker import ButtonCard, File, Image, NotReplayable, RecipientStatus, Text, To, get_job, recipients
 from worker.config.settings import RetentionSettings
 from worker.control.audit import list_audit
-from worker.control.cancel import cancel_in, find_in as find_open_in
-from worker.control.erase import ErasedPerson, erase_in, find_in
-from worker.control.pause import pause_in
-from worker.control.resolve import Word, find_in as find_unknown_in, resolve_in
+from worker.control.cancel import cancel, find_open
+from worker.control.erase import ErasedPerson, erase, find_person
+from worker.control.pause import pause
+from worker.control.resolve import find_unknown, resolve
 from worker.control.suppress import suppress_in
 from worker.delivery.maintenance.housekeeping import Housekeeping
 from worker.domain.callbacks.inbound import CardPress, Inbound
@@ -48,8 +48,8 @@ def site(database: Database, driven_clock: DrivenClock) -> Iterator[Site]:
         yield planted_site
 
 
-def erase(site: Site, who: str = WHO, why: str = "asked for it") -> ErasedPerson:
-    return erase_in(site.database, find_in(site.database, who), "ops", why)
+def erased(site: Site, who: str = WHO, why: str = "asked for it") -> ErasedPerson:
+    return erase(find_person(who, database=site.database), person="ops", why=why, database=site.database)
 
 
 def everything(site: Site) -> dict[str, str]:
@@ -94,9 +94,15 @@ def test_no_trace_is_left_in_any_table(site: Site) -> None:
         keep(connection, f"{both}-0", [Confirmation("lisi", "zhang.san", 1), Confirmation("zhang.san", "", 2)], 1)
         store(connection, site.database.now, spoken())
     cancelled = site.send("later", WHO, due_at=3_600)
-    stopped = find_open_in(site.database, JobFilter(recipient=WHO))
-    cancel_in(site.database, stopped, "ops", "Zhang.San left", carry_out=lambda changes: carry_out(site, changes))
-    pause_in(site.database, JobFilter(tag="x"), "ops", "because of zhang.san")
+    stopped = find_open(JobFilter(recipient=WHO), database=site.database)
+    cancel(
+        stopped,
+        person="ops",
+        why="Zhang.San left",
+        carry_out=lambda changes: carry_out(site, changes),
+        database=site.database,
+    )
+    pause(JobFilter(tag="x"), person="ops", why="because of zhang.san", database=site.database)
     suppress_in(site.database, ["lisi"], "ops", "Zhang.San asked for it")
     while index_lot(site.database):
         pass
@@ -106,7 +112,7 @@ def test_no_trace_is_left_in_any_table(site: Site) -> None:
     assert len(planted) >= 15, "as many columns hold it"
     assert set() == {*planted} - {f"{table}.{name}" for table, names in COLUMNS.items() for name in names}
 
-    done = erase(site)
+    done = erased(site)
 
     assert [] == where(site, "zhang.san", "ｚhang.san", "your salary", "portrait")
     assert (6, 4, 0) == (done.jobs, done.emptied, done.left)
@@ -118,7 +124,7 @@ def test_no_trace_is_left_in_any_table(site: Site) -> None:
         assert ("erase", {"jobs": 6}) == (list_audit(connection)[0].action, list_audit(connection)[0].asked)
     while index_lot(site.database):
         pass
-    assert (0, 0) == (erase(site).jobs, erase(site).callbacks), "nothing of it is found any more"
+    assert (0, 0) == (erased(site).jobs, erased(site).callbacks), "nothing of it is found any more"
 
 
 def carry_out(site: Site, changes: Any) -> None:
@@ -147,7 +153,7 @@ def test_open_jobs_are_left_and_told(site: Site) -> None:
     site.vendor.says(lost())
     doubt = site.send("c", WHO, duplicate_check=False)
     site.ring(doubt)
-    result = erase(site)
+    result = erased(site)
     assert (1, 2) == (result.jobs, result.left)
     assert WHO in site.job(waits).recipients
     assert WHO not in site.job(done).recipients
@@ -157,7 +163,7 @@ def test_what_has_no_text_any_more_is_not_replayed(site: Site) -> None:
     """With that sentence; a job to others too goes to these alone."""
     alone, both = site.send("a", WHO), site.send("b", To([WHO, "lisi"]))
     site.run()
-    erase(site)
+    erased(site)
     with pytest.raises(NotReplayable, match="is no longer kept; enqueue it anew"):
         site.replay(alone)
     again = site.replay(both)
@@ -170,8 +176,8 @@ def test_a_job_to_marks_alone_is_not_replayed(site: Site) -> None:
     """Two were erased one after the other."""
     job = site.send("a", To([WHO, "lisi"]))
     site.run()
-    erase(site)
-    erase(site, "lisi")
+    erased(site)
+    erased(site, "lisi")
     with pytest.raises(NotReplayable, match="no longer kept"):
         site.replay(job)
 
@@ -182,7 +188,7 @@ def test_others_are_not_touched(site: Site) -> None:
     other = site.send("for Li.Si", "Li.Si")
     site.run()
     before = site.job(other)
-    erase(site, "li")
+    erased(site, "li")
     row = site.job(job)
     assert '"lisi"' in row.recipients
     assert "Li.Si" in row.recipients
@@ -192,9 +198,9 @@ def test_others_are_not_touched(site: Site) -> None:
 def test_the_reason_may_not_name_the_person(site: Site) -> None:
     """It is kept."""
     with pytest.raises(CheckFailed, match="why: names the person who is to be erased"):
-        erase(site, why="zhang.san asked")
+        erased(site, why="zhang.san asked")
     with pytest.raises(CheckFailed, match="recipient: says nothing"):
-        erase(site, " ")
+        erased(site, " ")
 
 
 def test_a_card_of_the_person_can_still_be_recalled(site: Site) -> None:
@@ -202,7 +208,7 @@ def test_a_card_of_the_person_can_still_be_recalled(site: Site) -> None:
     job = site.ask(ButtonCard(main_title={"title": "x"}, button_list=[{"text": "ok", "key": "ok"}]), To([WHO]))
     text = site.ask(Text(content="x"), To([WHO]))
     site.run()
-    erase(site)
+    erased(site)
     recalls = [site.recall(job), site.recall(text)]
     site.run()
     assert ["accepted"] * 2 == [site.state(one) for one in recalls]
@@ -218,7 +224,7 @@ def test_who_is_named_by_results_alone_is_found(site: Site) -> None:
     with site.database.writing() as connection:
         keep(connection, f"{confirmed}-0", [Confirmation("Zhang.San", "", 2)], 1)
     site.sql("update worker_failures set part_id = :part", part=f"{refused_one}-0")
-    erase(site)
+    erased(site)
     assert [] == where(site, "zhang.san")
 
 
@@ -228,9 +234,9 @@ def test_what_is_alike_is_told_apart(site: Site) -> None:
     job = site.send("<@x.y> <@x> text x", To(["x", "y"], parties=["7"]))
     seven = site.send("text", To(["7"], parties=["7"]))
     site.run()
-    assert 4 == erase(site, "x").jobs
-    erase(site, "7")
-    erase(site, "text")
+    assert 4 == erased(site, "x").jobs
+    erased(site, "7")
+    erased(site, "text")
     assert "<@x.y>" in site.job(job).message
     assert "<@x>" not in site.job(job).message
     assert '"parties":["7"]' in site.job(seven).recipients
@@ -243,11 +249,11 @@ def test_what_is_followed_is_left_until_its_follower_has_ended(site: Site) -> No
     job = site.send("a", WHO)
     site.run()
     recall = site.recall(job, due_at=3_600)
-    assert (0, 1) == (erase(site).jobs, erase(site).left)
+    assert (0, 1) == (erased(site).jobs, erased(site).left)
     site.advance(3_601)
     site.run()
     assert "accepted" == site.state(recall)
-    assert (1, 0) == ((done := erase(site)).jobs, done.left)
+    assert (1, 0) == ((done := erased(site)).jobs, done.left)
 
 
 def test_a_file_that_others_name_stays(site: Site) -> None:
@@ -256,7 +262,7 @@ def test_a_file_that_others_name_stays(site: Site) -> None:
     mine = site.ask(Image(file=File(PNG + b"shared", "Zhang.San.png")), WHO)
     for _ in range(3):
         site.run()
-    erase(site)
+    erased(site)
     assert "{}" == site.job(mine).message
     assert "{}" != site.job(theirs).message
     assert 1 == len(site.rows("select id from worker_blobs"))
@@ -266,9 +272,9 @@ def test_a_callback_whose_hook_has_yet_to_run_is_left(site: Site) -> None:
     """At least once is at least once."""
     with site.database.writing() as connection:
         store(connection, site.database.now, replace(spoken(), hooked=True))
-    assert (0, 1) == ((done := erase(site)).callbacks, done.unheard)
+    assert (0, 1) == ((done := erased(site)).callbacks, done.unheard)
     site.sql("update worker_events set state = 2, ended_at = 1, due_at = null")
-    assert 1 == erase(site).callbacks
+    assert 1 == erased(site).callbacks
 
 
 # -- by age ------------------------------------------------------------------------------------------------------------
@@ -371,7 +377,13 @@ def test_what_a_person_decided_late_is_emptied_by_its_new_end(site: Site) -> Non
     indexed(site)
     site.advance(9 * 86_400)
     assert 0 == empty(site)
-    resolve_in(site.database, find_unknown_in(site.database, JobFilter(ids=[doubt])), Word(sent=True), "seen", "zhang")
+    resolve(
+        find_unknown(JobFilter(ids=[doubt]), database=site.database),
+        sent=True,
+        why="seen",
+        person="zhang",
+        database=site.database,
+    )
     indexed(site)
     site.advance(6 * 86_400)
     assert 1 == empty(site)

@@ -8,8 +8,8 @@ from datetime import datetime, timedelta
 import pytest
 
 from tests.support.runtime import Site, busy, lost, planted
-from worker.control.fence import fence_in, find_in
-from worker.control.resolve import Word, find_in as find_unknown_in, resolve_in
+from worker.control.fence import fence, find_restored
+from worker.control.resolve import find_unknown, resolve
 from worker.domain.errors import CheckFailed, WorkerError
 from worker.domain.job_filter import JobFilter
 from worker.domain.settle import FENCED
@@ -33,7 +33,9 @@ def at(site: Site, seconds: float = 0) -> datetime:
 def held_by_a_fence(site: Site) -> int:
     """As on a restored database: no process of before is alive."""
     site.sql("update worker_processes set ended_at = 1")
-    return fence_in(site.database, find_in(site.database, at(site, 1)), "zhang", "restored").parts
+    return fence(
+        find_restored(at(site, 1), database=site.database), person="zhang", why="restored", database=site.database
+    ).parts
 
 
 def test_what_is_due_and_open_is_held_and_the_rest_is_left(site: Site) -> None:
@@ -71,8 +73,14 @@ def test_a_person_ends_what_was_held(site: Site) -> None:
     job, other = site.send("one"), site.send("two")
     assert 2 == held_by_a_fence(site)
 
-    for id, word in ((job, Word(sent=True, msgid="m9")), (other, Word(sent=False))):
-        resolve_in(site.database, find_unknown_in(site.database, JobFilter(ids=[id])), word, "seen", "zhang")
+    for id, said in ((job, {"sent": True, "msgid": "m9"}), (other, {"sent": False})):
+        resolve(
+            find_unknown(JobFilter(ids=[id]), database=site.database),
+            why="seen",
+            person="zhang",
+            database=site.database,
+            **said,
+        )
 
     assert ["accepted", "rejected"] == [site.state(job), site.state(other)]
     assert ["m9"] == [row.msgid for row in site.of("receipts", job)]
@@ -100,8 +108,8 @@ def test_what_was_enqueued_since_is_none_of_it(site: Site) -> None:
     site.clock.advance(3)
     new = site.send("new")
 
-    assert (old,) == find_in(site.database, since).ids
-    fence_in(site.database, find_in(site.database, since), "zhang", "")
+    assert (old,) == find_restored(since, database=site.database).ids
+    fence(find_restored(since, database=site.database), person="zhang", why="", database=site.database)
     assert ["unknown", "queued"] == [site.state(old), site.state(new)]
 
 
@@ -109,14 +117,14 @@ def test_it_is_refused_beside_a_worker_and_without_a_zone(site: Site) -> None:
     """A worker that is alive is sending what is to be held."""
     site.send()
     site.sql("update worker_processes set ended_at = 1")
-    found = find_in(site.database, at(site, 1))
+    found = find_restored(at(site, 1), database=site.database)
     site.sql("update worker_processes set ended_at = null")
     with pytest.raises(WorkerError, match="1 worker processes are alive"):
-        fence_in(site.database, found, "zhang", "")
+        fence(found, person="zhang", why="", database=site.database)
     with pytest.raises(WorkerError, match="1 worker processes are alive and may be sending: end them"):
-        find_in(site.database, at(site))
+        find_restored(at(site), database=site.database)
     with pytest.raises(CheckFailed, match="created_before"):
-        find_in(site.database, datetime(2026, 1, 1))
+        find_restored(datetime(2026, 1, 1), database=site.database)
 
 
 def test_those_behind_in_an_order_wait(site: Site) -> None:

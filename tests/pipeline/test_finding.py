@@ -12,9 +12,9 @@ import pytest
 from tests.support.reads import rows_read
 from tests.support.runtime import Site, an_account, lost, planted, refused
 from worker import JobFilter, To, find_jobs, list_jobs, text_hash, webhook
-from worker.control.recall import find_in as find_sent
-from worker.control.replay import find_in as find_replayable
-from worker.control.resolve import Word, find_in as find_unknown_in, resolve_in
+from worker.control.recall import find_sent
+from worker.control.replay import find_replayable
+from worker.control.resolve import find_unknown, resolve
 from worker.delivery.maintenance.indexing import IDLE_S, Indexing
 from worker.domain.account import Account, Secret
 from worker.domain.content.recipient import Chats
@@ -193,14 +193,14 @@ def test_what_is_not_looked_at_is_said(site: Site, monkeypatch: pytest.MonkeyPat
 
     assert not is_whole()
     with pytest.raises(CheckFailed, match="too many jobs that the index lacks; give ids"):
-        find_sent(site.database, JobFilter(recipient="lisi"))
+        find_sent(JobFilter(recipient="lisi"), database=site.database)
     index(site)
     assert is_whole()
     for n in range(2):
         site.send(str(n), To([f"u{m}" for m in range(1_001)]))
     assert not is_whole(), "two jobs, and four open parts"
     with pytest.raises(CheckFailed, match="too many jobs that the index lacks"):
-        find_sent(site.database, JobFilter(recipient="lisi"))
+        find_sent(JobFilter(recipient="lisi"), database=site.database)
 
 
 def test_a_list_in_python_has_no_gaps(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -255,8 +255,8 @@ def test_a_job_that_is_noted_again_meanwhile_is_indexed_again(site: Site, monkey
     def answered_meanwhile(connection: Any, ids: Any) -> Any:
         read = before(connection, ids)
         monkeypatch.setattr(indexing, "_differences", before)
-        resolve_in(site.database, find_unknown_in(site.database, JobFilter(ids=[job])), Word(sent=True, msgid="late"),
-                   "seen", "zhang")  # fmt: skip
+        found = find_unknown(JobFilter(ids=[job]), database=site.database)
+        resolve(found, sent=True, msgid="late", why="seen", person="zhang", database=site.database)
         return read
 
     site.advance(60)
@@ -318,14 +318,14 @@ def test_recalls_and_replays_find_by_the_same_fields(site: Site, stage: str) -> 
     site.run()
     STAGES[stage](site)
 
-    assert (sent,) == find_sent(site.database, JobFilter(recipient="LiSi")).ids
-    assert (sent,) == find_sent(site.database, JobFilter(msgid=msgid(site, sent))).ids
-    assert (failed,) == find_replayable(site.database, JobFilter(text_hash=says(site, failed))).ids
-    assert (failed,) == find_replayable(site.database, JobFilter(ended_from=at(site) - HOUR)).ids
+    assert (sent,) == find_sent(JobFilter(recipient="LiSi"), database=site.database).ids
+    assert (sent,) == find_sent(JobFilter(msgid=msgid(site, sent)), database=site.database).ids
+    assert (failed,) == find_replayable(JobFilter(text_hash=says(site, failed)), database=site.database).ids
+    assert (failed,) == find_replayable(JobFilter(ended_from=at(site) - HOUR), database=site.database).ids
     waits = site.send("wrong", To(["lisi"]), due_at=at(site) + HOUR)
-    assert (sent, waits) == find_sent(site.database, JobFilter(recipient="lisi")).ids
+    assert (sent, waits) == find_sent(JobFilter(recipient="lisi"), database=site.database).ids
     with pytest.raises(CheckFailed, match="filter: would look through all jobs; give created_from"):
-        find_replayable(site.database, JobFilter(errcode=81013))
+        find_replayable(JobFilter(errcode=81013), database=site.database)
 
 
 def test_what_is_purged_leaves_no_terms(site: Site) -> None:

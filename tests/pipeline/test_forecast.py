@@ -11,7 +11,7 @@ import pytest
 from tests.support.reads import rows_read
 from tests.support.runtime import Site, an_account, planted
 from worker import Chats, JobFilter, Markdown, NewJob, Text, To, enqueue_many, webhook
-from worker.control.pause import pause_in
+from worker.control.pause import pause
 from worker.domain.account import Account, Secret
 from worker.domain.pacing.lane import LaneBlock
 from worker.outbox.engine.clock import DrivenClock, instant
@@ -149,7 +149,7 @@ def test_a_blocked_lane_waits_for_its_end(site: Site) -> None:
 def test_what_is_paused_is_told_with_the_command_that_ends_it(site: Site) -> None:
     """Whether its parts are parked already or not."""
     job = robot(site, 3)[0]
-    pause_in(site.database, JobFilter(account="robot"), "zhang", "a test")
+    pause(JobFilter(account="robot"), person="zhang", why="a test", database=site.database)
     before = told(site)["robot"]
     site.run()
 

@@ -15,7 +15,7 @@ from worker import JobState
 from worker.channels.registry import channel
 from worker.config.settings import Settings
 from worker.control import fence, resolve
-from worker.control.cancel import cancel_in, committing, find_in as find_open_in
+from worker.control.cancel import cancel, committing, find_open
 from worker.domain.callbacks.hook import ALL_ENDS, ANY_ACCOUNT, ENDED, Ends, EventKind
 from worker.domain.job import part_id
 from worker.domain.job_filter import JobFilter
@@ -63,15 +63,15 @@ def recovered(site: Site) -> None:
 
 def cancelled(site: Site) -> None:
     """By a person."""
-    found = find_open_in(site.database, JobFilter(ids=[site.send(due_at=timedelta(days=1))]))
-    cancel_in(site.database, found, "zhang", "wrong", carry_out=committing(site.database, HOOKS))
+    found = find_open(JobFilter(ids=[site.send(due_at=timedelta(days=1))]), database=site.database)
+    cancel(found, person="zhang", why="wrong", carry_out=committing(site.database, HOOKS), database=site.database)
 
 
 def resolved(site: Site) -> None:
     """By a person's word."""
     _in_doubt(site, site.send(duplicate_check=False))
-    found = resolve.find_in(site.database, JobFilter(account="hr"))
-    resolve.resolve_in(site.database, found, resolve.Word(sent=False), "not there", "zhang", has_hooks=True)
+    found = resolve.find_unknown(JobFilter(account="hr"), database=site.database)
+    resolve.resolve(found, sent=False, why="not there", person="zhang", settings=HOOKS, database=site.database)
 
 
 def fenced(site: Site) -> None:
@@ -79,7 +79,13 @@ def fenced(site: Site) -> None:
     site.send()
     site.sql("update worker_processes set ended_at = 1")
     since = instant(site.clock.micros) + timedelta(seconds=1)
-    fence.fence_in(site.database, fence.find_in(site.database, since), "zhang", "restored", has_hooks=True)
+    fence.fence(
+        fence.find_restored(since, database=site.database),
+        person="zhang",
+        why="restored",
+        settings=HOOKS,
+        database=site.database,
+    )
 
 
 def pressed(site: Site) -> None:

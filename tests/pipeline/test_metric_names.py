@@ -12,7 +12,7 @@ from tests.pipeline.test_metrics import Scraper
 from tests.support.promql import expressions, legends, names_in
 from tests.support.runtime import planted
 from worker import JobFilter
-from worker.control.pause import pause_in
+from worker.control.pause import pause
 from worker.outbox.commit.record_answer import BOUNDS
 from worker.outbox.engine.clock import DrivenClock
 from worker.outbox.engine.counting import count
@@ -32,7 +32,7 @@ def served(database: Database, driven_clock: DrivenClock, tmp_path: Path) -> Ser
     with planted(database, driven_clock) as site:
         site.send()
         site.run()
-        pause_in(database, JobFilter(account="hr"), "ann", "a test")
+        pause(JobFilter(account="hr"), person="ann", why="a test", database=database)
         with database.writing() as connection:
             for name, (_, labels) in COUNTERS.items():
                 count(connection, name, *labels)

@@ -16,7 +16,7 @@ from structlog.testing import capture_logs
 from tests.support.notified import ACCOUNTS, HOOK, IT, OPS, PAGER, Watch
 from tests.support.runtime import Site, an_account, lost, planted, refused
 from tests.support.scripted_transport import answered
-from worker.control.pause import pause_in
+from worker.control.pause import pause
 from worker.domain.call import CallResult
 from worker.domain.job_filter import JobFilter
 from worker.domain.pacing.lane import LaneBlock, LaneEvent, Step
@@ -309,7 +309,7 @@ def test_an_account_that_carries_nothing_now_is_passed_over(site: Site, what: st
     """It is paused, blocked for long, or no account of this process."""
     watch = Watch(site, OPS, IT)
     if what == "paused":
-        pause_in(site.database, JobFilter(account="ops"), "a person", "")
+        pause(JobFilter(account="ops"), person="a person", why="", database=site.database)
     elif what == "blocked":
         block = LaneBlock("ops", "ops", "ops", 3_600, "45009")
         site.database.run(lambda connection: block_lanes(connection, site.database.now, [block]))

@@ -14,8 +14,8 @@ from worker.config.places import UrlFrom
 from worker.config.settings import RetentionSettings, Settings
 from worker.control import pause as pausing
 from worker.control.audit import list_audit
-from worker.control.cancel import cancel_in, find_in
-from worker.control.pause import drain_in, hold_in, list_pauses, pause_in, release_in, resume_in
+from worker.control.cancel import cancel, find_open
+from worker.control.pause import drain, hold, list_pauses, pause, release, resume_paused
 from worker.delivery.maintenance.housekeeping import Housekeeping
 from worker.delivery.scheduler.relay import RelayTimes
 from worker.domain.call import CallResult, Request
@@ -42,12 +42,12 @@ def site(database: Database, driven_clock: DrivenClock) -> Iterator[Site]:
         yield planted_site
 
 
-def pause(site: Site, wanted: JobFilter | None) -> str:
-    return pause_in(site.database, wanted, "zhang", "wrong text").pause.id
+def paused_by_zhang(site: Site, wanted: JobFilter | None) -> str:
+    return pause(wanted, person="zhang", why="wrong text", database=site.database).pause.id
 
 
 def resume(site: Site, wanted: JobFilter | None) -> None:
-    resume_in(site.database, wanted, "li", "mended")
+    resume_paused(wanted, person="li", why="mended", database=site.database)
 
 
 def parked(site: Site, job: str) -> bool:
@@ -75,7 +75,7 @@ SCOPES = {
 def test_what_it_covers_waits_until_it_ends(site: Site, wanted: JobFilter | None) -> None:
     """What was enqueued before and what is enqueued during it; then everything goes, in the order of the jobs."""
     jobs = [site.send("before", tags=["dinner", "lunch"])]
-    pause(site, wanted)
+    paused_by_zhang(site, wanted)
     jobs += [site.send("during", tags=["lunch"])]
     site.run()
     paused = sent(site)
@@ -99,7 +99,7 @@ def test_what_it_does_not_cover_goes(site: Site) -> None:
         JobFilter(account="it", tag="supper"),
         JobFilter(account="hr", tag="dinner"),
     ):
-        pause(site, wanted)
+        paused_by_zhang(site, wanted)
 
     job = site.send(tags=["lunch 2", "Lunch", '"lunch"', "supper"])
     site.run()
@@ -111,7 +111,7 @@ def test_uploads_and_card_updates_wait_too(site: Site) -> None:
     """An account's: everything that calls its vendor."""
     card = site.card()
     site.run()
-    pause(site, JobFilter(account="hr"))
+    paused_by_zhang(site, JobFilter(account="hr"))
     jobs = site.update(card), site.image(), site.upload(PNG + b"other")
     before = len(site.transport.calls)
     site.run()
@@ -130,7 +130,7 @@ def test_recalls_pass(site: Site) -> None:
     gone, waiting = site.send("gone", tags=["lunch"]), site.send("waiting", tags=["lunch"], due_at=DAY)
     site.ring(gone)
     for wanted in SCOPES.values():
-        pause(site, wanted)
+        paused_by_zhang(site, wanted)
 
     recalls = site.recall(gone), site.recall(waiting)
     site.run()
@@ -142,16 +142,16 @@ def test_recalls_pass(site: Site) -> None:
 def test_a_cancel_passes(site: Site) -> None:
     """A part that is parked on it ends, and is not woken afterwards."""
     job = site.send(tags=["lunch"])
-    pause(site, JobFilter(tag="lunch"))
+    paused_by_zhang(site, JobFilter(tag="lunch"))
     site.run()
     before = parked(site, job)
 
-    done = cancel_in(
-        site.database,
-        find_in(site.database, JobFilter(tag="lunch")),
-        "zhang",
-        "wrong text",
+    done = cancel(
+        find_open(JobFilter(tag="lunch"), database=site.database),
+        person="zhang",
+        why="wrong text",
         carry_out=lambda changes: commit(site.database, changes, Policy()),
+        database=site.database,
     )
     resume(site, JobFilter(tag="lunch"))
     site.recover()
@@ -166,7 +166,7 @@ def test_a_part_in_hand_is_not_sent(site: Site) -> None:
     first, second = site.send("first"), site.send("second")
 
     def paused_meanwhile(request: Request) -> CallResult:
-        pause(site, JobFilter(account="hr"))
+        paused_by_zhang(site, JobFilter(account="hr"))
         return site.vendor.takes(request)
 
     site.vendor.says(paused_meanwhile)
@@ -179,7 +179,7 @@ def test_a_part_in_hand_is_not_sent(site: Site) -> None:
 def test_a_lane_that_is_paused_whole_is_not_offered(site: Site, wanted: JobFilter | None) -> None:
     """Its backlog costs nothing; it is looked at again within a second of the end."""
     jobs = [site.send(f"{n}") for n in range(3)]
-    pause(site, wanted)
+    paused_by_zhang(site, wanted)
     site.run()
     waits = [parked(site, job) for job in jobs]
     resume(site, wanted)
@@ -193,7 +193,7 @@ def test_a_tag_keeps_nothing_else_of_its_lane(site: Site) -> None:
     waiting = [site.send(f"{n}", tags=["lunch"]) for n in range(40)]
     other = site.send("other")
     site.relay = site.new_relay(times=RelayTimes(silence_s=60))
-    pause(site, JobFilter(tag="lunch"))
+    paused_by_zhang(site, JobFilter(tag="lunch"))
     site.run(6)
 
     assert (["other"], "accepted") == (sent(site), site.state(other))
@@ -214,9 +214,9 @@ def test_what_the_broker_lost_stands_in_nobodys_way(site: Site, is_held: bool) -
     offered = [site.part(job).offered_until is not None for job in waiting]
     site.publish = site.rings.extend
     if is_held:
-        hold_in(site.database, JobFilter(ids=waiting), "zhang", "")
+        hold(waiting, person="zhang", why="", database=site.database)
     else:
-        pause(site, JobFilter(tag="campaign"))
+        paused_by_zhang(site, JobFilter(tag="campaign"))
     others = [site.send(f"other {n}") for n in range(3)]
     for _ in range(15):
         site.advance(5)
@@ -234,12 +234,16 @@ def test_a_job_whose_tags_cannot_be_read_stops_no_other(site: Site, tags: str) -
     """It counts as one without tags, for the relay, the mark, and whoever cancels by a tag."""
     odd, waiting, other = site.send("odd"), site.send("waiting", tags=["lunch"]), site.send("other")
     site.sql("update worker_jobs set tags = :tags where id = :job", tags=tags, job=odd)
-    pause(site, JobFilter(tag="lunch"))
+    paused_by_zhang(site, JobFilter(tag="lunch"))
     site.ring(odd, other)
     site.run()
-    found = find_in(site.database, JobFilter(tag="lunch"))
-    done = cancel_in(
-        site.database, found, "zhang", "", carry_out=lambda changes: commit(site.database, changes, Policy())
+    found = find_open(JobFilter(tag="lunch"), database=site.database)
+    done = cancel(
+        found,
+        person="zhang",
+        why="",
+        carry_out=lambda changes: commit(site.database, changes, Policy()),
+        database=site.database,
     )
 
     assert (["odd", "other"], {"cancelled": 1}, "cancelled") == (sent(site), done.parts, site.state(waiting))
@@ -250,7 +254,7 @@ def test_a_probe_is_not_spent_on_what_is_paused(site: Site) -> None:
     waiting, other = site.send("lunch", tags=["lunch"]), site.send("other")
     block = LaneBlock("hr", "hr", "hr", 0, "no quota", parked=True)
     site.database.run(lambda connection: block_lanes(connection, site.database.now, [block]))
-    pause(site, JobFilter(tag="lunch"))
+    paused_by_zhang(site, JobFilter(tag="lunch"))
     site.advance(3_600)
     site.run()
 
@@ -269,9 +273,9 @@ def test_a_probe_is_found_behind_many_that_may_not_go(site: Site, kept: str, acc
     block = LaneBlock(name, "hr", "hr", 0, "no quota", parked=True)
     site.database.run(lambda connection: block_lanes(connection, site.database.now, [block]))
     if kept == "paused":
-        pause(site, JobFilter(tag="lunch"))
+        paused_by_zhang(site, JobFilter(tag="lunch"))
     elif kept == "held":
-        hold_in(site.database, JobFilter(ids=waiting), "zhang", "")
+        hold(waiting, person="zhang", why="", database=site.database)
     else:
         # All behind one that is in the air for long.
         site.sql("update worker_parts set state = 1 where job_id = :job", job=first)
@@ -291,7 +295,7 @@ def test_a_search_passes(site: Site) -> None:
     site.ring(job)
     site.advance(60)
     site.recover()
-    pause(site, EVERYTHING)
+    paused_by_zhang(site, EVERYTHING)
     row = site.part(job)
     marks = [Mark(part_id(job, 0), row.claim, "p", 1_000_000, searches=searches) for searches in (False, True)]
 
@@ -308,7 +312,7 @@ def test_a_probe_does_not_pass(site: Site) -> None:
     lane = site.part(job).lane
     parked = LaneBlock("hr", "hr", "hr", 0, "no quota", parked=True)
     site.database.run(lambda connection: block_lanes(connection, site.database.now, [parked]))
-    pause(site, JobFilter(account="hr"))
+    paused_by_zhang(site, JobFilter(account="hr"))
     site.advance(3_600)
     site.run()
     offered = [ring for ring in site.rings if ring.probe]
@@ -322,7 +326,7 @@ def test_a_part_in_doubt_is_not_repeated(site: Site) -> None:
     job = site.send()
     site.vendor.says(lost())
     site.ring(job)
-    pause(site, JobFilter(account="hr"))
+    paused_by_zhang(site, JobFilter(account="hr"))
     site.advance(60)
     site.recover()
     site.run()
@@ -338,10 +342,10 @@ def test_a_part_in_doubt_is_not_repeated(site: Site) -> None:
 def test_what_expires_meanwhile_expires(site: Site) -> None:
     """Whether it was parked on the pause or never offered."""
     parked = site.send("a", tags=["lunch"], expires_at=timedelta(hours=1))
-    pause(site, JobFilter(tag="lunch"))
+    paused_by_zhang(site, JobFilter(tag="lunch"))
     site.run()
     behind = site.send("b", expires_at=timedelta(hours=1))
-    pause(site, JobFilter(account="hr"))
+    paused_by_zhang(site, JobFilter(account="hr"))
     site.advance(7_200)
     site.recover()
 
@@ -352,7 +356,7 @@ def test_an_order_stays_an_order(site: Site) -> None:
     """Those behind a paused job of their order wait, and then go one after the other."""
     first = site.send("first", order_key="o", tags=["lunch"])
     second = site.send("second", order_key="o")
-    pause(site, JobFilter(tag="lunch"))
+    paused_by_zhang(site, JobFilter(tag="lunch"))
     site.run()
     before = sent(site)
     resume(site, JobFilter(tag="lunch"))
@@ -367,8 +371,8 @@ def test_an_order_stays_an_order(site: Site) -> None:
 def test_two_pauses_have_to_end(site: Site) -> None:
     """A part that is woken by the end of one is parked on the other."""
     job = site.send(tags=["lunch"])
-    pause(site, JobFilter(tag="lunch"))
-    pause(site, JobFilter(account="hr", tag="lunch"))
+    paused_by_zhang(site, JobFilter(tag="lunch"))
+    paused_by_zhang(site, JobFilter(account="hr", tag="lunch"))
     site.run()
     resume(site, JobFilter(tag="lunch"))
     site.recover()
@@ -385,7 +389,7 @@ def test_two_pauses_have_to_end(site: Site) -> None:
 def test_a_part_that_is_parked_after_the_end_is_woken(site: Site) -> None:
     """By a commit that still saw the pause; the pause's row goes an hour later, and never before its parts."""
     job = site.send()
-    made = pause_in(site.database, JobFilter(account="hr"), "zhang", "").pause
+    made = pause(JobFilter(account="hr"), person="zhang", why="", database=site.database).pause
     resume(site, JobFilter(account="hr"))
     site.recover()
     site.sql("update worker_parts set not_before = :never", never=made.parked_until)
@@ -410,7 +414,7 @@ def test_thousands_are_woken_in_lots(site: Site, monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(pauses, "TOGETHER", 2)
     monkeypatch.setattr("worker.delivery.maintenance.recovery.LOTS", 2)
     jobs = [site.send(f"{n}", tags=["lunch"]) for n in range(7)]
-    pause(site, JobFilter(tag="lunch"))
+    paused_by_zhang(site, JobFilter(tag="lunch"))
     site.run()
     resume(site, JobFilter(tag="lunch"))
 
@@ -427,7 +431,7 @@ def test_the_oldest_go_first_afterwards(site: Site) -> None:
     first = site.send("first")
     site.advance(60)
     second = site.send("second")
-    pause(site, JobFilter(account="hr"))
+    paused_by_zhang(site, JobFilter(account="hr"))
     site.ring(first)
     waits = parked(site, first), parked(site, second)
     site.advance(60)
@@ -456,12 +460,12 @@ def test_a_piece_behind_a_parked_one_looks_again(site: Site) -> None:
 def test_a_held_job_waits_until_it_is_released(site: Site) -> None:
     """And no other of its kind."""
     job, other = site.send("held"), site.send("other")
-    held = hold_in(site.database, JobFilter(ids=[job]), "zhang", "ask legal")
-    again = hold_in(site.database, JobFilter(ids=[job, other]), "zhang", "ask legal")
+    held = hold([job], person="zhang", why="ask legal", database=site.database)
+    again = hold([job, other], person="zhang", why="ask legal", database=site.database)
     site.run()
     waiting = sent(site)
-    released = release_in(site.database, JobFilter(ids=[job, other]), "li", "")
-    nothing = release_in(site.database, JobFilter(ids=[job]), "li", "")
+    released = release([job, other], person="li", why="", database=site.database)
+    nothing = release([job], person="li", why="", database=site.database)
     site.recover()
     site.advance(2)
     site.run()
@@ -477,7 +481,7 @@ def test_a_held_recall_waits_too(site: Site) -> None:
     job = site.send()
     site.run()
     recall = site.recall(job)
-    hold_in(site.database, JobFilter(ids=[recall]), "zhang", "")
+    hold([recall], person="zhang", why="", database=site.database)
     site.run()
 
     assert (0, "open") == (len(site.bodies(RECALL)), site.job(recall).state)
@@ -488,23 +492,23 @@ def test_what_has_ended_is_not_held(site: Site) -> None:
     job = site.send()
     site.run()
 
-    held = hold_in(site.database, JobFilter(ids=[job]), "zhang", "")
+    held = hold([job], person="zhang", why="", database=site.database)
 
     assert ((), (job,), []) == (held.jobs, held.left, site.rows("select id from worker_pauses"))
     waiting = site.send("waiting")
     with pytest.raises(CheckFailed, match="ids: name no job with 0000"):
-        hold_in(site.database, JobFilter(ids=[waiting, "0" * 32]), "zhang", "")
+        hold([waiting, "0" * 32], person="zhang", why="", database=site.database)
     with pytest.raises(CheckFailed, match="ids: name single parts"):
-        release_in(site.database, JobFilter(ids=[part_id(waiting, 0)]), "zhang", "")
+        release([part_id(waiting, 0)], person="zhang", why="", database=site.database)
     assert [] == site.rows("select id from worker_pauses")
 
 
 def test_a_hold_ends_with_its_job(site: Site) -> None:
     """Housekeeping ends it; and what retention has deleted can still be released."""
     ended, gone, open_ = (site.send(f"{n}", due_at=DAY) for n in range(3))
-    hold_in(site.database, JobFilter(ids=[ended, gone, open_]), "zhang", "")
+    hold([ended, gone, open_], person="zhang", why="", database=site.database)
     site.sql("delete from worker_jobs where id = :job", job=gone)
-    released = release_in(site.database, JobFilter(ids=[gone]), "zhang", "")
+    released = release([gone], person="zhang", why="", database=site.database)
     site.sql("update worker_jobs set state = 7 where id = :job", job=ended)
     keep_house(site)
 
@@ -519,9 +523,9 @@ def test_a_hold_ends_with_its_job(site: Site) -> None:
 def test_it_is_told_and_kept_in_the_audit(site: Site) -> None:
     """Once: a second pause of the same is the first one. Another filter's pause is not ended by it."""
     wanted = JobFilter(account="hr", tag="lunch")
-    first = pause_in(site.database, wanted, "zhang", "wrong text")
-    again = pause_in(site.database, wanted, "li", "me too")
-    everything = pause_in(site.database, EVERYTHING, "li", "")
+    first = pause(wanted, person="zhang", why="wrong text", database=site.database)
+    again = pause(wanted, person="li", why="me too", database=site.database)
+    everything = pause(EVERYTHING, person="li", why="", database=site.database)
     with site.database.reading() as connection:
         found = list_pauses(connection)
 
@@ -552,9 +556,9 @@ def test_wrong_words_are_refused(site: Site) -> None:
         (JobFilter(tag="t" * 101), "tag: is too long"),
     ):
         with pytest.raises(CheckFailed, match=said):
-            pause(site, wanted)
+            paused_by_zhang(site, wanted)
     with pytest.raises(CheckFailed, match="why: is too long"):
-        pause_in(site.database, EVERYTHING, "zhang", "x" * 301)
+        pause(EVERYTHING, person="zhang", why="x" * 301, database=site.database)
 
 
 def test_nothing_is_asked_while_nothing_is_paused(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -604,14 +608,21 @@ def test_it_waits_until_nothing_is_in_the_air(site: Site) -> None:
         if len(slept) == 3:
             site.sql("update worker_parts set state = 2 where job_id = :job", job=job)
 
-    done = drain_in(site.database, JobFilter(tag="lunch"), 60, progress=told.append, monotonic=site.ticks, sleep=sleep)
+    done = drain(
+        JobFilter(tag="lunch"),
+        timeout_s=60,
+        progress=told.append,
+        monotonic=site.ticks,
+        sleep=sleep,
+        database=site.database,
+    )
 
     assert (0, [1, 1, 1, 0, 0, 0, 0, 0]) == (done, told)
-    later = drain_in(site.database, None, 2, monotonic=site.ticks, sleep=sleep)
+    later = drain(None, timeout_s=2, monotonic=site.ticks, sleep=sleep, database=site.database)
     assert 1 == later, "the other one is in the air still"
     site.sql("update worker_parts set state = 2")
     slept.clear()
-    assert (0, 1.0) == (drain_in(site.database, None, 0, monotonic=site.ticks, sleep=sleep), sum(slept))
+    assert (0, 1.0) == (drain(None, timeout_s=0, monotonic=site.ticks, sleep=sleep, database=site.database), sum(slept))
 
 
 def test_a_busy_vendor_is_no_end(site: Site) -> None:
@@ -619,7 +630,7 @@ def test_a_busy_vendor_is_no_end(site: Site) -> None:
     job = site.send(tags=["lunch"])
 
     def paused_meanwhile(request: Request) -> CallResult:
-        pause(site, JobFilter(tag="lunch"))
+        paused_by_zhang(site, JobFilter(tag="lunch"))
         return busy()
 
     site.vendor.says(paused_meanwhile)

@@ -11,7 +11,7 @@ import pytest
 
 from tests.support.runtime import Site, busy, lost, planted, refused, unsent
 from tests.support.scripted_transport import answered
-from worker.control.lift import lift_in
+from worker.control.lift import lift
 from worker.delivery.sender.batch import BatchSender
 from worker.domain.call import CallResult, NeverLeft, Request
 from worker.domain.pacing.lane import next_midnight
@@ -93,7 +93,7 @@ def test_a_person_ends_a_penalty(site: Site, times: int, calls: int) -> None:
     lane = site.part(jobs[0]).lane
     struck(site, jobs[0], times)
     site.advance(20)
-    lift_in(site.database, "hr", "zhang", "asked the vendor")
+    lift("hr", person="zhang", why="asked the vendor", database=site.database)
     for job in jobs[1 : 1 + calls]:
         site.ring(job)
         site.advance(1)
@@ -113,7 +113,7 @@ def test_a_call_that_was_in_the_air_when_a_person_resumed_is_no_evidence(site: S
     def resumed_meanwhile(request: Request) -> CallResult:
         struck(site, first, 1)
         site.advance(5)
-        lift_in(site.database, "hr", "zhang", "")
+        lift("hr", person="zhang", why="", database=site.database)
         return refused(45009, HINT)
 
     site.vendor.says(resumed_meanwhile)

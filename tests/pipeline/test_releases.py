@@ -10,7 +10,7 @@ from sqlalchemy import text
 
 from tests.support.runtime import Site, Ticks, lost, planted
 from worker import CheckFailed, NotReplayable, PartWait, To, WaitFor, why
-from worker.control.resolve import Left, Word, find_in, resolve_in
+from worker.control.resolve import Left, find_unknown, resolve
 from worker.delivery.sender.lease import Lease
 from worker.domain import settle
 from worker.domain.job import PAYLOAD
@@ -221,8 +221,8 @@ def test_doubt_of_a_newer_release_is_decided_with_its_command(site: Site) -> Non
     site.ring(job)
     by_a_newer_release(site, job)
 
-    found = find_in(site.database, JobFilter(ids=[job]))
-    decided = resolve_in(site.database, found, Word(True), "seen", "zhang")
+    found = find_unknown(JobFilter(ids=[job]), database=site.database)
+    decided = resolve(found, sent=True, why="seen", person="zhang", database=site.database)
 
     assert (0, {Left.NEWER_RELEASE: 1}) == (decided.decided, decided.left)
 

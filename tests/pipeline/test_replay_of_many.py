@@ -12,13 +12,13 @@ from typing import Any
 import pytest
 
 from tests.support.runtime import Site, busy, lost, planted, refused
-from worker import NotReplayable, Text, To, enqueue, find_replayable, replay, replay_found, resend_failed, webhook
+from worker import NotReplayable, Text, To, enqueue, replay, resend_failed, webhook
 from worker.config.places import UrlFrom
 from worker.config.settings import Settings
 from worker.control import replay as replaying
 from worker.control.audit import list_audit
-from worker.control.cancel import cancel_in, find_in as find_open_in
-from worker.control.replay import ReplayedJobs, find_in, replay_in
+from worker.control.cancel import cancel, find_open
+from worker.control.replay import ReplayedJobs, find_replayable, replay_found
 from worker.domain.account import Account, Secret
 from worker.domain.errors import CheckFailed
 from worker.domain.job_filter import JobFilter
@@ -42,8 +42,10 @@ def site(database: Database, driven_clock: DrivenClock) -> Iterator[Site]:
 def again(
     site: Site, wanted: JobFilter, *, accepted: bool = False, unknown: bool = False, **options: Any
 ) -> ReplayedJobs:
-    found = find_in(site.database, wanted, accepted=accepted, unknown=unknown, since=options.pop("since", None))
-    return replay_in(site.database, found, "zhang", "mended", site.accounts, **options)
+    found = find_replayable(
+        wanted, accepted=accepted, unknown=unknown, since=options.pop("since", None), database=site.database
+    )
+    return replay_found(found, person="zhang", why="mended", accounts=site.accounts, **options, database=site.database)
 
 
 def one(site: Site, job: str, **options: Any) -> str:
@@ -56,8 +58,14 @@ def touser(site: Site) -> list[str]:
 
 
 def cancelled(site: Site, job: str) -> None:
-    found = find_open_in(site.database, JobFilter(ids=[job]))
-    cancel_in(site.database, found, "zhang", "", carry_out=lambda changes: commit(site.database, changes, Policy()))
+    found = find_open(JobFilter(ids=[job]), database=site.database)
+    cancel(
+        found,
+        person="zhang",
+        why="",
+        carry_out=lambda changes: commit(site.database, changes, Policy()),
+        database=site.database,
+    )
 
 
 # -- one job -----------------------------------------------------------------------------------------------------------
@@ -185,9 +193,9 @@ def test_a_filter_takes_what_did_not_reach_everybody(site: Site) -> None:
     cancelled(site, other := site.send("other"))
     wanted = JobFilter(tag="lunch", created_from=LONG_AGO)
 
-    found = find_in(site.database, wanted)
-    everything = find_in(site.database, wanted, accepted=True, unknown=True)
-    by_state = find_in(site.database, JobFilter(tag="lunch", state="expired", created_from=LONG_AGO))
+    found = find_replayable(wanted, database=site.database)
+    everything = find_replayable(wanted, accepted=True, unknown=True, database=site.database)
+    by_state = find_replayable(JobFilter(tag="lunch", state="expired", created_from=LONG_AGO), database=site.database)
     done = again(site, wanted)
     site.run()
     nothing = again(site, wanted)
@@ -217,8 +225,14 @@ def test_a_filter_takes_what_did_not_reach_everybody(site: Site) -> None:
 
 def many(site: Site, count: int) -> list[str]:
     jobs = [site.send(f"{n}") for n in range(count)]
-    found = find_open_in(site.database, JobFilter(ids=jobs))
-    cancel_in(site.database, found, "zhang", "", carry_out=lambda changes: commit(site.database, changes, Policy()))
+    found = find_open(JobFilter(ids=jobs), database=site.database)
+    cancel(
+        found,
+        person="zhang",
+        why="",
+        carry_out=lambda changes: commit(site.database, changes, Policy()),
+        database=site.database,
+    )
     return jobs
 
 
@@ -269,9 +283,10 @@ def test_a_rate_is_kept(site: Site) -> None:
 def test_two_runs_at_once_replay_each_once(site: Site) -> None:
     """The second waits for the lot of the first, and then sees its replays."""
     jobs = many(site, 20)
-    found = find_in(site.database, JobFilter(ids=jobs))
+    found = find_replayable(JobFilter(ids=jobs), database=site.database)
     with ThreadPoolExecutor(2) as pool:
-        runs = [pool.submit(replay_in, site.database, found, "zhang", "", site.accounts) for _ in range(2)]
+        said = {"person": "zhang", "database": site.database, "accounts": site.accounts}
+        runs = [pool.submit(replay_found, found, **said) for _ in range(2)]
         done = [run.result(30) for run in runs]
 
     assert [0, 20] == sorted(run.replays for run in done)
@@ -312,8 +327,8 @@ def test_recalls_are_left_alone_unless_they_are_named(site: Site) -> None:
     recall = site.recall(job)
     site.run()
 
-    found = find_in(site.database, JobFilter(account="hr", created_from=LONG_AGO))
-    named = find_in(site.database, JobFilter(account="hr", kind="recall", created_from=LONG_AGO))
+    found = find_replayable(JobFilter(account="hr", created_from=LONG_AGO), database=site.database)
+    named = find_replayable(JobFilter(account="hr", kind="recall", created_from=LONG_AGO), database=site.database)
 
     assert ((job,), (recall,)) == (found.ids, named.ids)
 
@@ -442,7 +457,7 @@ def test_wrong_words_are_refused(site: Site) -> None:
         (JobFilter(ids=["0" * 32 + "-0"]), "ids: name single parts"),
     ):
         with pytest.raises(CheckFailed, match=said):
-            find_in(site.database, wanted)
+            find_replayable(wanted, database=site.database)
     with pytest.raises(CheckFailed, match="state: is none; use one of open, accepted"):
         JobFilter(state="lost", account="hr")
     with pytest.raises(CheckFailed, match="filter: says nothing"):

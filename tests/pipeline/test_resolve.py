@@ -18,7 +18,7 @@ from worker.config.places import UrlFrom
 from worker.config.settings import Settings
 from worker.control import resolve as resolving
 from worker.control.audit import list_audit
-from worker.control.resolve import Decided, Left, Unknowns, Word, find_in, find_unknown, resolve, resolve_in
+from worker.control.resolve import Decided, Left, Unknowns, find_unknown, resolve
 from worker.domain.call import AnswerFacts, CallResult
 from worker.domain.errors import CheckFailed, ConfigurationError
 from worker.domain.job import part_id
@@ -32,6 +32,9 @@ from worker.outbox.control.unknowns import doubtful_calls, unknown_parts
 from worker.outbox.engine.clock import DrivenClock, micros_of
 from worker.outbox.engine.database import Database, make_engine
 
+HOOKS = Settings(hooks="shop.hooks")
+"""Of the process that is no worker: it does not load the module."""
+
 
 @pytest.fixture
 def site(database: Database, driven_clock: DrivenClock) -> Iterator[Site]:
@@ -43,7 +46,15 @@ def say(site: Site, *ids: str, sent: bool, msgid: str | None = None, **options: 
     """The word about ids, or about what a filter has."""
     wanted = options.pop("wanted", None) or JobFilter(ids=ids)
     why, person = options.pop("why", "the vendor's log says so"), options.pop("person", "zhang")
-    return resolve_in(site.database, find_in(site.database, wanted), Word(sent, msgid), why, person, **options)
+    return resolve(
+        find_unknown(wanted, database=site.database),
+        sent=sent,
+        msgid=msgid,
+        why=why,
+        person=person,
+        **options,
+        database=site.database,
+    )
 
 
 def update_by_code(site: Site, code: str) -> str:
@@ -70,7 +81,7 @@ def repeated_since_found(site: Site, *answers: CallResult) -> tuple[str, Unknown
     site.vendor.says(*answers)
     job = site.send()
     site.ring(job)
-    found = find_in(site.database, JobFilter(account="hr"))
+    found = find_unknown(JobFilter(account="hr"), database=site.database)
     site.advance(60)
     site.recover()
     site.run()
@@ -162,8 +173,8 @@ def test_hooks_hear_of_it(site: Site) -> None:
     first, second = in_doubt(site, 2)
     site.sql("update worker_processes set hooked_ends = null")
 
-    say(site, first, sent=True, has_hooks=False)
-    say(site, second, sent=True, has_hooks=True)
+    say(site, first, sent=True)
+    say(site, second, sent=True, settings=HOOKS)
 
     assert [second] == [row.job_id for row in site.rows("select job_id from worker_events")]
 
@@ -222,7 +233,7 @@ def test_what_ended_since_it_was_found_is_left(site: Site) -> None:
     [later] = in_doubt(site)
     kept = (site.part(job), receipts(site, job))
 
-    done = resolve_in(site.database, found, Word(sent=False), "why", "zhang")
+    done = resolve(found, sent=False, why="why", person="zhang", database=site.database)
 
     assert (0, {Left.MOVED_ON: 1}) == (done.decided, done.left)
     assert kept == (site.part(job), receipts(site, job))
@@ -255,7 +266,7 @@ def test_a_repeat_that_was_lost_since_is_left(site: Site) -> None:
     job, found = repeated_since_found(site, lost(), lost())
     before = site.part(job)
 
-    done = resolve_in(site.database, found, Word(sent=False), "why", "zhang")
+    done = resolve(found, sent=False, why="why", person="zhang", database=site.database)
 
     assert (0, {Left.MOVED_ON: 1}) == (done.decided, done.left)
     assert ("unknown", 2, before) == (before.state, before.doubts, site.part(job))
@@ -265,10 +276,10 @@ def test_a_repeat_that_was_lost_since_is_left(site: Site) -> None:
 def test_two_people_say_it(site: Site) -> None:
     """The first counts, and the audit of the second says that it did nothing."""
     jobs = in_doubt(site, 3)
-    found = find_in(site.database, JobFilter(ids=jobs))
+    found = find_unknown(JobFilter(ids=jobs), database=site.database)
 
-    first = resolve_in(site.database, found, Word(sent=True), "why", "zhang")
-    second = resolve_in(site.database, found, Word(sent=False), "why", "li")
+    first = resolve(found, sent=True, why="why", person="zhang", database=site.database)
+    second = resolve(found, sent=False, why="why", person="li", database=site.database)
 
     assert (3, {}, 0, {Left.MOVED_ON: 3}) == (first.decided, first.left, second.decided, second.left)
     assert {"accepted"} == {site.state(job) for job in jobs}
@@ -285,7 +296,7 @@ def test_only_what_the_filter_has_is_found(site: Site) -> None:
     assert site.part(other).marked_at == micros_of(at)
 
     def of(**wanted: Any) -> set[str]:
-        found = find_in(site.database, JobFilter(**wanted))
+        found = find_unknown(JobFilter(**wanted), database=site.database)
         assert len(found.parts) == sum(found.counts.values())
         return {part[:-2] for part in found.parts}
 
@@ -296,7 +307,7 @@ def test_only_what_the_filter_has_is_found(site: Site) -> None:
     assert {early, tagged} == of(called_before=at)
     assert {early} == of(ids=[early]) == of(ids=[part_id(early, 0)]) == of(ids=[early, "0" * 32], account="hr")
     assert {tagged} == of(ids=[early, tagged], tag="lunch") == of(ids=[tagged, other], called_before=at)
-    found = find_in(site.database, JobFilter(kind="send"))
+    found = find_unknown(JobFilter(kind="send"), database=site.database)
     assert ({("hr", "send"): 2, ("it", "send"): 1}, 1) == (found.counts, found.ordered)
 
 
@@ -404,8 +415,8 @@ def test_five_thousand_that_an_outage_left(site: Site) -> None:
     site.run()
 
     site.sql("update worker_processes set hooked_ends = null")
-    sent = say(site, wanted=JobFilter(tag="half 0"), sent=True, has_hooks=True)
-    not_sent = say(site, wanted=JobFilter(tag="half 1"), sent=False, has_hooks=True)
+    sent = say(site, wanted=JobFilter(tag="half 0"), sent=True, settings=HOOKS)
+    not_sent = say(site, wanted=JobFilter(tag="half 1"), sent=False, settings=HOOKS)
     for card, word in zip(updates, (True, False), strict=True):
         say(site, card, sent=word)
     site.run(60)
@@ -517,8 +528,8 @@ def test_wrong_words_are_refused(site: Site, monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr(resolving, "MOST", 1)
     for account in ("hr", "it"):
         with pytest.raises(CheckFailed, match="filter: would look through too many parts in doubt"):
-            find_in(site.database, JobFilter(account=account))
-    assert 2 == len(find_in(site.database, JobFilter(ids=[first, second])).parts)
+            find_unknown(JobFilter(account=account), database=site.database)
+    assert 2 == len(find_unknown(JobFilter(ids=[first, second]), database=site.database).parts)
 
     assert [] == site.rows("select id from worker_audit")
     assert ("unknown", "unknown") == (site.state(first), site.state(second))

@@ -10,11 +10,10 @@ import pytest
 from tests.support.runtime import Site, an_account, busy, lost, planted, refused
 from worker import AppChat, Everyone, RecipientStatus, Text, To, recipients
 from worker.config.accounts import FixedAccounts, staging_told
-from worker.control.pause import hold_in, release_in
+from worker.control.pause import hold, release
 from worker.delivery.resolver.receiving import IN_DOUBT
 from worker.domain.content.left_out import ALL_LEFT_OUT, STAGING, outcome_for_all
 from worker.domain.content.staging import DRY_RUN, NOT_LET_THROUGH, Staging, redirected, staging_problem
-from worker.domain.job_filter import JobFilter
 from worker.domain.outcome import Progress, Refusal
 from worker.outbox.engine.clock import DrivenClock
 from worker.outbox.engine.database import Database
@@ -291,10 +290,10 @@ def test_a_paused_job_stays_paused_in_a_dry_run(database: Database, driven_clock
     """Nothing would be called, so nothing ends."""
     with staged(database, driven_clock, dry_run=True) as site:
         job, quiet = site.send(), site.send(quiet_hours="00:00-23:59 UTC")
-        hold_in(site.database, JobFilter(ids=[job]), "li", "")
+        hold([job], person="li", why="", database=site.database)
         site.ring(job, quiet)
         assert ["queued", "queued"] == [site.state(one) for one in (job, quiet)]
-        release_in(site.database, JobFilter(ids=[job]), "li", "")
+        release([job], person="li", why="", database=site.database)
         site.recover()
         site.ring(job)
         assert "cancelled" == site.state(job)

@@ -12,7 +12,7 @@ from tests.pipeline.console.person import Person
 from tests.pipeline.test_metrics import Scraper
 from tests.support.runtime import Site, an_account, planted
 from worker import Text
-from worker.control.pause import hold_in, pause_in
+from worker.control.pause import hold, pause
 from worker.delivery.scheduler.lane_head import Doorbell
 from worker.domain.errors import NotPublished
 from worker.domain.job_filter import JobFilter
@@ -97,10 +97,10 @@ def test_what_waits_for_good_reason_does_not_stand_still(site: Site) -> None:
     with site.database.writing() as connection:
         block_lanes(connection, site.database.now, [LaneBlock(lane, "hr", "send/text", 7_200, "limit")])
     held = site.card()
-    hold_in(site.database, JobFilter(ids=(held,)), "zhang", "")
+    hold((held,), person="zhang", why="", database=site.database)
     first = site.ask(Text(content="first"), account="pr", order_key="k")
     site.ask(Text(content="second"), account="pr", order_key="k")
-    hold_in(site.database, JobFilter(ids=(first,)), "zhang", "")
+    hold((first,), person="zhang", why="", database=site.database)
     later(site, 3_600)
 
     assert [] == causes(site)
@@ -110,8 +110,8 @@ def test_a_paused_lane_does_not_stand_still(site: Site) -> None:
     """Of a whole account, or by a tag."""
     site.send(tags=["x"])
     site.ask(Text(content="other"), account="pr")
-    pause_in(site.database, JobFilter(tag="x"), "zhang", "")
-    pause_in(site.database, JobFilter(account="pr"), "zhang", "")
+    pause(JobFilter(tag="x"), person="zhang", why="", database=site.database)
+    pause(JobFilter(account="pr"), person="zhang", why="", database=site.database)
     later(site, 3_600)
 
     assert [] == causes(site)

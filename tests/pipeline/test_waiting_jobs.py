@@ -8,8 +8,8 @@ from datetime import timedelta
 import pytest
 
 from tests.support.runtime import Site, lost, planted
-from worker.control.cancel import cancel_in, find_in
-from worker.control.pause import pause_in
+from worker.control.cancel import cancel, find_open
+from worker.control.pause import pause
 from worker.domain.job_filter import JobFilter
 from worker.domain.pacing.lane import LaneBlock
 from worker.domain.settle import Policy
@@ -58,7 +58,7 @@ def watch(site: Site) -> Watch:
 def test_each_job_that_waits_is_shown_with_what_it_waits_for(site: Site, watch: Watch) -> None:
     """Due later with its instant, paused without what the person typed, parked with the vendor's code, in doubt."""
     later, urgent = site.send(due_at=timedelta(days=1)), site.send(account="it")
-    pause_in(site.database, JobFilter(tag="news"), "zhang", "a word about lisi")
+    pause(JobFilter(tag="news"), person="zhang", why="a word about lisi", database=site.database)
     paused = site.send(tags=["news"])
     site.vendor.says(lost())
     doubtful = site.send(duplicate_check=False)
@@ -110,8 +110,12 @@ def test_what_a_person_ended_is_shown_ended(site: Site, watch: Watch) -> None:
     job, sent = site.send(due_at=timedelta(days=1)), site.send()
     watch.turn()
     site.ring(sent)
-    cancel_in(
-        site.database, find_in(site.database, JobFilter(ids=[job])), "zhang", "", carry_out=site.runtime.writer.change
+    cancel(
+        find_open(JobFilter(ids=[job]), database=site.database),
+        person="zhang",
+        why="",
+        carry_out=site.runtime.writer.change,
+        database=site.database,
     )
 
     shown = watch.turn()

@@ -26,7 +26,7 @@ from worker import (
     resend_failed,
     track,
 )
-from worker.control.cancel import cancel_in, find_in
+from worker.control.cancel import cancel, find_open
 from worker.domain.account import Account, Secret
 from worker.domain.content.message import File
 from worker.domain.content.recipient import CustomerGroups, Recipients
@@ -257,7 +257,13 @@ def test_a_search_is_never_too_late(sales: Sales, how: str) -> None:
     sales.site.run()
     if how == "cancelled":
         database, carry_out = sales.site.database, sales.site.runtime.writer.change
-        cancel_in(database, find_in(database, JobFilter(ids=[job])), "zhang", "", carry_out=carry_out)
+        cancel(
+            find_open(JobFilter(ids=[job]), database=database),
+            person="zhang",
+            why="",
+            carry_out=carry_out,
+            database=database,
+        )
     sales.go(12, 15)
 
     (receipt,) = sales.site.of("receipts", job)

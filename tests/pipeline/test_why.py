@@ -11,7 +11,7 @@ from tests.support.runtime import Site, busy, lost, planted, refused
 from worker import JobNotFound, PartWait, To, WaitFor, Why, webhook, why
 from worker.config.accounts import FixedAccounts
 from worker.control.cancel import mark
-from worker.control.pause import hold_in, pause_in, release_in, resume_in
+from worker.control.pause import hold, pause, release, resume_paused
 from worker.domain.account import Account, Secret
 from worker.domain.call import CallResult, Request
 from worker.domain.job_filter import JobFilter
@@ -240,8 +240,8 @@ def test_its_job_was_cancelled(site: Site) -> None:
 def test_a_person_paused_it(site: Site) -> None:
     """Or holds it; each is named, with the command that ends it. What is parked on it is not told a second time."""
     job, other = site.send(tags=["lunch"]), site.send("other")
-    pause_in(site.database, JobFilter(tag="lunch"), "zhang", "wrong text")
-    hold_in(site.database, JobFilter(ids=[job]), "li", "")
+    pause(JobFilter(tag="lunch"), person="zhang", why="wrong text", database=site.database)
+    hold([job], person="li", why="", database=site.database)
     before = waits(site, job)
     site.ring(job)
     parked = waits(site, job)
@@ -250,8 +250,8 @@ def test_a_person_paused_it(site: Site) -> None:
     assert ["paused by zhang (tag lunch): wrong text", f"held by li (job {job})"] == [wait.text for wait in before]
     assert [("worker resume --tag lunch",), (f"worker release {job}",)] == [wait.commands for wait in before]
     assert (before, [WaitFor.TURN]) == (parked, causes(site, other))
-    resume_in(site.database, JobFilter(tag="lunch"), "zhang", "")
-    release_in(site.database, JobFilter(ids=[job]), "li", "")
+    resume_paused(JobFilter(tag="lunch"), person="zhang", why="", database=site.database)
+    release([job], person="li", why="", database=site.database)
     assert [WaitFor.TURN] == causes(site, job), "recovery wakes it"
 
 
@@ -341,10 +341,10 @@ def test_each_wait_is_kept_when_it_is_over(site: Site) -> None:
     site.ring(job)
     limited = waits(site, job)[0]
     site.advance(120)
-    pause_in(site.database, JobFilter(tag="x"), "zhang", "")
+    pause(JobFilter(tag="x"), person="zhang", why="", database=site.database)
     site.run()
     site.advance(10)
-    resume_in(site.database, JobFilter(tag="x"), "zhang", "")
+    resume_paused(JobFilter(tag="x"), person="zhang", why="", database=site.database)
     site.recover()
     site.ring(job)
 
@@ -365,10 +365,10 @@ def test_what_is_waited_for_again_and_again_is_kept_once(site: Site) -> None:
     """So a part has as many rows as there are things to wait for, however long it waits."""
     job = site.send()
     for _ in range(5):
-        for hold in (hold_in, release_in):
-            hold(site.database, JobFilter(ids=[job]), "li", "")
+        for order in (hold, release):
+            order([job], person="li", database=site.database)
             site.advance(2)
-            if hold is hold_in:
+            if order is hold:
                 site.ring(job)
             else:
                 site.recover()

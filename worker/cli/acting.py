@@ -22,7 +22,7 @@ from worker.cli.reading import Say, outbox, show
 from worker.config.settings import load_settings
 from worker.control import lift, suppress as suppressing
 from worker.control.audit import Running, audited_command
-from worker.control.opening import opened, opened_current
+from worker.control.opening import opened
 from worker.domain.content.message import File
 from worker.domain.errors import ConfigurationError, StillOpen, WorkerError
 from worker.domain.job import id_of
@@ -173,14 +173,12 @@ def resend_failed(job_id: str, *, undetermined: bool, why: str, person: str | No
 
 def skip(job_id: str, *, why: str, person: str | None) -> list[str]:
     """Lets the parts behind a job in its order go on; returns the parts they waited for."""
-    with opened_current(load_settings()) as database:
-        return list(lift.skip_in(database, job_id, person or system_user(), why).told)
+    return list(lift.skip(job_id, person=person or system_user(), why=why).told)
 
 
 def resume(name: str, *, why: str, person: str | None) -> list[str]:
     """Lifts all blocks of an account and its lanes, or of one lane; a line for each."""
-    with opened_current(load_settings()) as database:
-        return list(lift.lift_in(database, name, person or system_user(), why).told)
+    return list(lift.lift(name, person=person or system_user(), why=why).told)
 
 
 def suppress(recipients: Sequence[str], *, lift: bool, why: str, person: str | None) -> int:
@@ -197,5 +195,4 @@ def suppressed(recipients: Sequence[str]) -> list[str]:
 
 def retry(event_id: str, *, why: str, person: str | None) -> None:
     """Gives a parked or ignored event to the hooks again."""
-    with opened_current(load_settings()) as database:
-        lift.retry_in(database, event_id, person or system_user(), why)
+    lift.retry_event(event_id, person=person or system_user(), why=why)

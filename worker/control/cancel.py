@@ -14,9 +14,9 @@ import structlog
 from sqlalchemy import Connection
 
 from worker.channels.registry import channel, names
-from worker.config.settings import Settings, load_settings
+from worker.config.settings import Settings
 from worker.control.audit import audited
-from worker.control.opening import opened_current
+from worker.control.opening import at_hand
 from worker.delivery.resolver.stopping import STOPPABLE, is_looked_up, stop
 from worker.domain.job import Kind, job_of
 from worker.domain.job_filter import JobFilter
@@ -87,7 +87,7 @@ class Cancelled:
     """The jobs of which the vendor took something that it can take back, if it is not too late."""
 
 
-def find_open(wanted: JobFilter, *, settings: Settings | None = None) -> OpenJobs:
+def find_open(wanted: JobFilter, *, settings: Settings | None = None, database: Database | None = None) -> OpenJobs:
     """The jobs of a filter of which something may still be sent, in the database of the settings (default: in force).
 
     With `created_from` (and no `called_from` or `called_before`) also those that have ended since, so that `cancel`
@@ -95,50 +95,10 @@ def find_open(wanted: JobFilter, *, settings: Settings | None = None) -> OpenJob
     ids or a kind: a recall takes back, other sends may wait for an upload, and a track sends nothing. CheckFailed where
     the filter names single parts: a job is cancelled whole.
     """
-    with opened_current(settings or load_settings()) as database:
-        return find_in(database, wanted)
-
-
-def cancel(
-    found: OpenJobs,
-    *,
-    person: str,
-    why: str = "",
-    settings: Settings | None = None,
-    progress: Callable[[int], object] = lambda done: None,
-) -> Cancelled:
-    """Cancels jobs of any kind: from then on nothing of them is sent.
-
-    Queued parts end `cancelled`. A part in the air is not called back: its answer counts, and one that would be sent
-    again is cancelled. A part in doubt is not repeated any more, and held for a person. What the vendor took stays
-    (`recall` takes messages back, where the vendor can). `person` says who cancels, `why` for which reason, at most 300
-    characters; both are kept in the audit.
-
-    It commits by itself, 1,000 jobs at a time and then 400 parts, and may be given again after an error; `progress` is
-    called with the number of jobs that were gone through.
-    """
-    settings = settings or load_settings()
-    with opened_current(settings) as database:
-        return cancel_in(database, found, person, why, carry_out=committing(database, settings), progress=progress)
-
-
-def committing(database: Database, settings: Settings) -> CarryOut:
-    """What carries changes out where no worker process does: a commit of its own for each lot."""
-
-    def carry_out(changes: Sequence[Change]) -> None:
-        ends = hooked_ends(database, has_hooks=bool(settings.hooks))
-        # No policy: nothing is repeated, and no lane hears of it.
-        commit(database, changes, Policy(), hooked_ends=ends)
-
-    return carry_out
-
-
-def find_in(database: Database, wanted: JobFilter) -> OpenJobs:
-    """The same in a database that is open."""
     wanted.require_whole_jobs()
     jobs: dict[str, tuple[str, str]] = {}
     parts = Counter[str]()
-    with database.reading() as connection:
+    with at_hand(database, settings) as (outbox, _), outbox.reading() as connection:
         for job, state in open_parts(connection, wanted):
             jobs.setdefault(job.id, (job.account, job.kind))
             parts[state.label] += 1
@@ -150,20 +110,40 @@ def find_in(database: Database, wanted: JobFilter) -> OpenJobs:
     return OpenJobs(wanted, tuple(sorted(jobs)), Counter(jobs.values()), parts, len(jobs) - going, tuple(missing))
 
 
-def cancel_in(
+def cancel(
+    found: OpenJobs,
+    *,
+    person: str,
+    why: str = "",
+    settings: Settings | None = None,
+    database: Database | None = None,
+    carry_out: CarryOut | None = None,
+    progress: Callable[[int], object] = lambda done: None,
+    began: Callable[[str], object] = lambda audit: None,
+) -> Cancelled:
+    """Cancels jobs of any kind: from then on nothing of them is sent.
+
+    Queued parts end `cancelled`. A part in the air is not called back: its answer counts, and one that would be sent
+    again is cancelled. A part in doubt is not repeated any more, and held for a person. What the vendor took stays
+    (`recall` takes messages back, where the vendor can). `person` says who cancels, `why` for which reason, at most 300
+    characters; both are kept in the audit.
+
+    It commits by itself, 1,000 jobs at a time and then 400 parts, and may be given again after an error; `progress` is
+    called with the number of jobs that were gone through.
+    """
+    with at_hand(database, settings) as (outbox, in_force):
+        return _cancel(outbox, found, person, why, carry_out or committing(outbox, in_force), progress, began)
+
+
+def _cancel(
     database: Database,
     found: OpenJobs,
     person: str,
     why: str,
-    *,
     carry_out: CarryOut,
-    progress: Callable[[int], object] = lambda done: None,
-    began: Callable[[str], object] = lambda audit: None,
+    progress: Callable[[int], object],
+    began: Callable[[str], object],
 ) -> Cancelled:
-    """The same in a database that is open; `carry_out` returns when the changes are durable.
-
-    `began` is called with the id of the audit's row.
-    """
     jobs, parts, recallable = 0, Counter[str](), list[str]()
     asked = {"filter": found.wanted.asked(), "jobs": len(found.ids)}
     with audited(database, "cancel", person=person, why=why, asked=asked) as running:
@@ -181,6 +161,17 @@ def cancel_in(
             running.note()
             progress(min(at + TOGETHER, len(found.ids)))
     return Cancelled(running.id, jobs, parts, tuple(recallable))
+
+
+def committing(database: Database, settings: Settings) -> CarryOut:
+    """What carries changes out where no worker process does: a commit of its own for each lot."""
+
+    def carry_out(changes: Sequence[Change]) -> None:
+        ends = hooked_ends(database, has_hooks=bool(settings.hooks))
+        # No policy: nothing is repeated, and no lane hears of it.
+        commit(database, changes, Policy(), hooked_ends=ends)
+
+    return carry_out
 
 
 def mark(database: Database, ids: Sequence[str]) -> int:

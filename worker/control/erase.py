@@ -10,9 +10,9 @@ from functools import partial
 
 from sqlalchemy import Connection
 
-from worker.config.settings import Settings, load_settings
+from worker.config.settings import Settings
 from worker.control.audit import audited
-from worker.control.opening import opened_current
+from worker.control.opening import at_hand
 from worker.domain.content.erasure import ERASED, Erasure, names_only, of_person
 from worker.domain.content.recipient import same_person
 from worker.domain.errors import CheckFailed, Problem
@@ -68,14 +68,18 @@ class ErasedPerson:
     """Single chats with the person that were forgotten."""
 
 
-def find_person(recipient: str, *, settings: Settings | None = None) -> PersonTraces:
+def find_person(recipient: str, *, settings: Settings | None = None, database: Database | None = None) -> PersonTraces:
     """The jobs that name a person, in any case and width of the id.
 
     As a recipient, a sending member, in a mention; or in their results: refused, confirmed, pressed. CheckFailed while
     too many jobs wait to be indexed.
     """
-    with opened_current(settings or load_settings()) as database:
-        return find_in(database, recipient)
+    wanted = JobFilter(recipient=recipient)
+    with at_hand(database, settings) as (outbox, _), outbox.reading() as connection:
+        lots = candidates(connection, wanted, read_now(connection, outbox.now), is_open_too=True)
+        ids = {job.id for lot in lots for job in jobs_of(connection, wanted, lot)} | jobs_naming(connection, recipient)
+        followers = sorted({*followers_of(connection, ids)} - ids) if ids else []
+    return PersonTraces(recipient, tuple(sorted(ids)), tuple(followers))
 
 
 def erase(
@@ -84,6 +88,7 @@ def erase(
     person: str,
     why: str = "",
     settings: Settings | None = None,
+    database: Database | None = None,
     progress: Callable[[int], object] = lambda done: None,
 ) -> ErasedPerson:
     """Takes a person out of all tables: for good.
@@ -95,44 +100,24 @@ def erase(
     What applications, logs and backups hold is theirs to erase. `person` says who erases, `why` for which reason,
     without the id. It commits by itself, 20 jobs at a time, and may be given again.
     """
-    with opened_current(settings or load_settings()) as database:
-        return erase_in(database, found, person, why, progress=progress)
-
-
-def find_in(database: Database, recipient: str) -> PersonTraces:
-    """The same in a database that is open."""
-    wanted = JobFilter(recipient=recipient)
-    with database.reading() as connection:
-        lots = candidates(connection, wanted, read_now(connection, database.now), is_open_too=True)
-        ids = {job.id for lot in lots for job in jobs_of(connection, wanted, lot)} | jobs_naming(connection, recipient)
-        followers = sorted({*followers_of(connection, ids)} - ids) if ids else []
-    return PersonTraces(recipient, tuple(sorted(ids)), tuple(followers))
-
-
-def erase_in(
-    database: Database,
-    found: PersonTraces,
-    person: str,
-    why: str,
-    *,
-    progress: Callable[[int], object] = lambda done: None,
-) -> ErasedPerson:
-    """The same in a database that is open."""
     erasure = of_person(found.recipient, f"{ERASED}{secrets.token_hex(4)}")
     if erasure.in_texts(why) != why:
         raise CheckFailed([Problem("why", "names the person who is to be erased", "say it without the id")])
-    with audited(database, "erase", person=person, why=why, asked={"jobs": len(found.ids)}) as running:
+    with (
+        at_hand(database, settings) as (outbox, _),
+        audited(outbox, "erase", person=person, why=why, asked={"jobs": len(found.ids)}) as running,
+    ):
         ids = (*found.ids, *found.followers)
         for at in range(0, len(ids), TOGETHER):
             few = ids[at : at + TOGETHER]
-            running.counts += database.run(
+            running.counts += outbox.run(
                 partial(_erase, ids=few, named={*found.ids}, who=found.recipient, erasure=erasure)
             )
             running.note()
             progress(min(at + TOGETHER, len(ids)))
-        running.counts += _erase_callbacks(database, found.recipient, erasure)
-        running.counts["chats"] = database.run(partial(forget_chats, person=same_person(found.recipient)))
-        database.run(partial(take_out_of_audit, erasure=erasure))
+        running.counts += _erase_callbacks(outbox, found.recipient, erasure)
+        running.counts["chats"] = outbox.run(partial(forget_chats, person=same_person(found.recipient)))
+        outbox.run(partial(take_out_of_audit, erasure=erasure))
     counts = running.counts
     left = len(found.ids) - counts["jobs"]
     return ErasedPerson(

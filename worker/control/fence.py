@@ -11,9 +11,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from worker.config.settings import Settings, load_settings
+from sqlalchemy import Connection
+
+from worker.config.settings import Settings
 from worker.control.audit import audited
-from worker.control.opening import opened_current
+from worker.control.opening import at_hand
 from worker.domain import settle
 from worker.domain.errors import WorkerError
 from worker.domain.job_filter import JobFilter
@@ -54,14 +56,23 @@ class Fenced:
     """Parts that are held in doubt now."""
 
 
-def find_restored(since: datetime, *, settings: Settings | None = None) -> Restored:
+def find_restored(since: datetime, *, settings: Settings | None = None, database: Database | None = None) -> Restored:
     """The jobs of a restored backup that may have gone out since it was made, at `since` (aware).
 
     These are the jobs that were enqueued before that, are due by now, and have not ended. Recalls, uploads and tracks
     are not among them: once more does no harm. WorkerError while a worker process is alive: it may be sending them.
     """
-    with opened_current(settings or load_settings()) as database:
-        return find_in(database, since)
+    # A second more: an instant that a person gives is seldom exact, and to hold one too many does no harm.
+    wanted = JobFilter(created_before=since if since.utcoffset() is None else since + timedelta(seconds=1))
+    counts, parts, jobs = Counter[tuple[str, str]](), Counter[str](), dict[str, tuple[str, str]]()
+    with at_hand(database, settings) as (outbox, _), outbox.reading() as connection:
+        _require_no_worker(connection, outbox.now)
+        for job, state in open_parts(connection, wanted):
+            jobs.setdefault(job.id, (job.account, job.kind))
+            parts[state.label] += 1
+        due = [job for lot in in_lots(jobs, JOBS_TOGETHER) for job in due_jobs(connection, outbox.now, lot)]
+    counts.update(jobs[job] for job in due)
+    return Restored(since, tuple(sorted(due)), counts, parts)
 
 
 def fence(
@@ -70,6 +81,7 @@ def fence(
     person: str,
     why: str = "",
     settings: Settings | None = None,
+    database: Database | None = None,
     progress: Callable[[int], object] = lambda done: None,
 ) -> Fenced:
     """Holds these jobs in doubt: nothing of them is sent or repeated until a person says what is so (`resolve`).
@@ -78,54 +90,26 @@ def fence(
     reason, at most 300 characters. It commits by itself, 400 parts at a time, and may be given again after an error;
     `progress` is called with the number of jobs that were gone through.
     """
-    settings = settings or load_settings()
-    with opened_current(settings) as database:
-        return fence_in(database, found, person, why, has_hooks=bool(settings.hooks), progress=progress)
-
-
-def find_in(database: Database, since: datetime) -> Restored:
-    """The same in a database that is open."""
-    # A second more: an instant that a person gives is seldom exact, and to hold one too many does no harm.
-    wanted = JobFilter(created_before=since if since.utcoffset() is None else since + timedelta(seconds=1))
-    _require_no_worker(database)
-    counts, parts, jobs = Counter[tuple[str, str]](), Counter[str](), dict[str, tuple[str, str]]()
-    with database.reading() as connection:
-        for job, state in open_parts(connection, wanted):
-            jobs.setdefault(job.id, (job.account, job.kind))
-            parts[state.label] += 1
-        due = [job for lot in in_lots(jobs, JOBS_TOGETHER) for job in due_jobs(connection, database.now, lot)]
-    counts.update(jobs[job] for job in due)
-    return Restored(since, tuple(sorted(due)), counts, parts)
-
-
-def fence_in(
-    database: Database,
-    found: Restored,
-    person: str,
-    why: str,
-    *,
-    has_hooks: bool = False,
-    progress: Callable[[int], object] = lambda done: None,
-) -> Fenced:
-    """The same in a database that is open."""
-    _require_no_worker(database)
     asked = {"since": found.since.isoformat(), "jobs": len(found.ids)}
-    with audited(database, "fence", person=person, why=why, asked=asked) as running:
-        for at in range(0, len(found.ids), TOGETHER):
-            ids = found.ids[at : at + TOGETHER]
-            with database.reading() as connection:
-                jobs = counted_jobs(connection, ids)
-            for few in in_lots((part for job in jobs.values() for part in job.part_ids()), TOGETHER):
-                with database.reading() as connection:
-                    parts = part_standings(connection, few)
-                # One that is held stays as it is.
-                if changes := [_change(part.id, part.state) for part in parts if part.goes_on]:
-                    ends = hooked_ends(database, has_hooks=has_hooks)
-                    # No policy: nothing is repeated, and no lane hears of it.
-                    commit(database, changes, Policy(), hooked_ends=ends)
-                    running.counts["parts"] += len(changes)
-            running.note()
-            progress(at + len(ids))
+    with at_hand(database, settings) as (outbox, in_force):
+        with outbox.reading() as connection:
+            _require_no_worker(connection, outbox.now)
+        with audited(outbox, "fence", person=person, why=why, asked=asked) as running:
+            for at in range(0, len(found.ids), TOGETHER):
+                ids = found.ids[at : at + TOGETHER]
+                with outbox.reading() as connection:
+                    jobs = counted_jobs(connection, ids)
+                for few in in_lots((part for job in jobs.values() for part in job.part_ids()), TOGETHER):
+                    with outbox.reading() as connection:
+                        parts = part_standings(connection, few)
+                    # One that is held stays as it is.
+                    if changes := [_change(part.id, part.state) for part in parts if part.goes_on]:
+                        ends = hooked_ends(outbox, has_hooks=bool(in_force.hooks))
+                        # No policy: nothing is repeated, and no lane hears of it.
+                        commit(outbox, changes, Policy(), hooked_ends=ends)
+                        running.counts["parts"] += len(changes)
+                running.note()
+                progress(at + len(ids))
     return Fenced(running.id, running.counts["parts"])
 
 
@@ -140,9 +124,8 @@ def _change(part_id: str, was: PartState) -> Change:
     return Change(part_id, apply, attempt_reason=None if was is PartState.UNKNOWN else settle.FENCED)
 
 
-def _require_no_worker(database: Database) -> None:
-    with database.reading() as connection:
-        count = len(alive(connection, database.now))
+def _require_no_worker(connection: Connection, now: str) -> None:
+    count = len(alive(connection, now))
     if count:
         raise WorkerError(
             f"{count} worker processes are alive and may be sending: end them (a process that was killed counts as"

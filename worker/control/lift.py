@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from worker.config.settings import Settings
 from worker.control.audit import audited
+from worker.control.opening import at_hand
 from worker.domain.callbacks.hook import EventKind, EventState
 from worker.domain.errors import WorkerError
 from worker.outbox.engine.database import Database
@@ -24,10 +26,15 @@ class Lifted:
     """A line for each lane and each refused secret; or the parts that others waited for; or the event."""
 
 
-def lift_in(database: Database, name: str, person: str, why: str) -> Lifted:
+def lift(
+    name: str, *, person: str, why: str = "", settings: Settings | None = None, database: Database | None = None
+) -> Lifted:
     """Lifts all blocks of an account and its lanes, or of one lane. WorkerError when there is none."""
-    with audited(database, "resume", person=person, why=why, asked={"name": name}) as running:
-        told = resume(database, name)
+    with (
+        at_hand(database, settings) as (outbox, _),
+        audited(outbox, "resume", person=person, why=why, asked={"name": name}) as running,
+    ):
+        told = resume(outbox, name)
         running.counts["lifted"] = len(told)
     return Lifted(running.id, tuple(told))
 
@@ -50,10 +57,15 @@ def resume(database: Database, name: str) -> list[str]:
     return told
 
 
-def retry_in(database: Database, event_id: str, person: str, why: str) -> Lifted:
+def retry_event(
+    event_id: str, *, person: str, why: str = "", settings: Settings | None = None, database: Database | None = None
+) -> Lifted:
     """Gives a parked or ignored event to the hooks again; WorkerError for any other."""
-    with audited(database, "retry", person=person, why=why, asked={"event": event_id}) as running:
-        retry(database, event_id)
+    with (
+        at_hand(database, settings) as (outbox, _),
+        audited(outbox, "retry", person=person, why=why, asked={"event": event_id}) as running,
+    ):
+        retry(outbox, event_id)
         running.counts["events"] = 1
     return Lifted(running.id, (event_id,))
 
@@ -71,9 +83,14 @@ def retry(database: Database, event_id: str) -> None:
     raise WorkerError(f"event {event_id} is {EventState(row['state']).label}; only parked and ignored ones are retried")
 
 
-def skip_in(database: Database, job_id: str, person: str, why: str) -> Lifted:
+def skip(
+    job_id: str, *, person: str, why: str = "", settings: Settings | None = None, database: Database | None = None
+) -> Lifted:
     """Lets the parts behind a job in its order go on; NotReplayable when none waits behind it."""
-    with audited(database, "skip", person=person, why=why, asked={"ids": [job_id]}) as running:
-        passed = resend.skip(database, job_id)
+    with (
+        at_hand(database, settings) as (outbox, _),
+        audited(outbox, "skip", person=person, why=why, asked={"ids": [job_id]}) as running,
+    ):
+        passed = resend.skip(outbox, job_id)
         running.counts["parts"] = len(passed)
     return Lifted(running.id, tuple(passed))

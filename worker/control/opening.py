@@ -48,6 +48,17 @@ def opened(settings: Settings | None = None) -> Iterator[Database]:
 
 
 @contextmanager
+def at_hand(database: Database | None, settings: Settings | None) -> Iterator[tuple[Database, Settings]]:
+    """A database that is open already, else that of the settings (None: those in force); and the settings."""
+    if database is not None:
+        yield database, settings or Settings()
+    else:
+        settings = settings or load_settings()
+        with opened_current(settings) as opened:
+            yield opened, settings
+
+
+@contextmanager
 def opened_current(settings: Settings) -> Iterator[Database]:
     """The same, where this release may use the tables."""
     with opened(settings) as database:

@@ -13,9 +13,9 @@ from sqlalchemy import Connection
 from uuid_utils import uuid7
 
 from worker.channels.registry import channel, names
-from worker.config.settings import Settings, load_settings
+from worker.config.settings import Settings
 from worker.control.audit import audited
-from worker.control.opening import opened_current
+from worker.control.opening import at_hand
 from worker.domain.errors import CheckFailed, Problem, WorkerError
 from worker.domain.job import JobId, Kind
 from worker.domain.job_filter import JobFilter
@@ -71,7 +71,14 @@ def list_pauses(connection: Connection, *, bind: Bind | None = None) -> list[Pau
     return rows.standing_pauses(connection)
 
 
-def pause(wanted: JobFilter | None, *, person: str, why: str = "", settings: Settings | None = None) -> Paused:
+def pause(
+    wanted: JobFilter | None,
+    *,
+    person: str,
+    why: str = "",
+    settings: Settings | None = None,
+    database: Database | None = None,
+) -> Paused:
     """Pauses the jobs of a filter, whenever they are enqueued: no call of theirs begins until `resume_paused`.
 
     `wanted` names an account, channel, kind or tag, or several of these, all of which have to hold; None: everything.
@@ -79,29 +86,85 @@ def pause(wanted: JobFilter | None, *, person: str, why: str = "", settings: Set
     pauses, `why` for which reason, at most 300 characters. A call that has begun is not called back: `drain` waits for
     it. CheckFailed for other fields, and for a channel or a kind that there is not.
     """
-    with opened_current(settings or load_settings()) as database:
-        return pause_in(database, wanted, person, why)
+    with at_hand(database, settings) as (outbox, _):
+        scope = _scope(wanted)
+        if known := _same(outbox, scope):
+            return Paused(None, known[0])
+        with audited(outbox, "pause", person=person, why=why, asked={"filter": scope}) as running:
+            [made] = _begin(outbox, [{**scope, "person": person, "why": why}])
+            running.counts["pauses"] = 1
+        return Paused(running.id, made)
 
 
-def resume_paused(wanted: JobFilter | None, *, person: str, why: str = "", settings: Settings | None = None) -> Resumed:
+def resume_paused(
+    wanted: JobFilter | None,
+    *,
+    person: str,
+    why: str = "",
+    settings: Settings | None = None,
+    database: Database | None = None,
+) -> Resumed:
     """Ends the pause of exactly this filter. WorkerError where there is none.
 
     What waits goes on as fast as its limits allow, in the order in which it was due.
     """
-    with opened_current(settings or load_settings()) as database:
-        return resume_in(database, wanted, person, why)
+    with at_hand(database, settings) as (outbox, _):
+        scope = _scope(wanted)
+        pauses = _same(outbox, scope)
+        if not pauses:
+            what = ", ".join(f"{name} {value}" for name, value in scope.items()) or "everything"
+            raise WorkerError(f"{what} is not paused; `worker lanes` lists what is")
+        ids = [pause.id for pause in pauses]
+        with audited(outbox, "resume", person=person, why=why, asked={"filter": scope}) as running:
+            running.counts["pauses"] = outbox.run(lambda connection: rows.end(connection, outbox.now, ids))
+        return Resumed(running.id, tuple(pauses))
 
 
-def hold(ids: Iterable[JobId], *, person: str, why: str = "", settings: Settings | None = None) -> HeldJobs:
+def hold(
+    ids: Iterable[JobId],
+    *,
+    person: str,
+    why: str = "",
+    settings: Settings | None = None,
+    database: Database | None = None,
+) -> HeldJobs:
     """Holds single jobs, at most 1,000: no call of theirs begins until `release`. A recall can be held, too."""
-    with opened_current(settings or load_settings()) as database:
-        return hold_in(database, JobFilter(ids=ids), person, why)
+    wanted = JobFilter(ids=ids)
+    with at_hand(database, settings) as (outbox, _):
+        given = _jobs(outbox, wanted)
+        with audited(outbox, "hold", person=person, why=why, asked={"filter": wanted.asked()}) as running:
+            with outbox.reading() as connection:
+                held = {pause.job_id for pause in rows.standing_pauses(connection, given)}
+                wait = [job for job in open_jobs(connection, given) if job not in held]
+            if wait:
+                _begin(outbox, [{"job_id": job, "person": person, "why": why} for job in wait])
+            running.counts["jobs"] = len(wait)
+        return HeldJobs(running.id, tuple(wait), tuple(job for job in given if job not in wait))
 
 
-def release(ids: Iterable[JobId], *, person: str, why: str = "", settings: Settings | None = None) -> HeldJobs:
+def release(
+    ids: Iterable[JobId],
+    *,
+    person: str,
+    why: str = "",
+    settings: Settings | None = None,
+    database: Database | None = None,
+) -> HeldJobs:
     """Lets jobs go on that are held."""
-    with opened_current(settings or load_settings()) as database:
-        return release_in(database, JobFilter(ids=ids), person, why)
+    wanted = JobFilter(ids=ids)
+    with at_hand(database, settings) as (outbox, _):
+        wanted.require_whole_jobs()
+        with outbox.reading() as connection:
+            pauses = rows.standing_pauses(connection, wanted.part_or_job_ids())
+        held = {pause.id: pause.job_id for pause in pauses if pause.job_id is not None}
+        # What retention has deleted may still be held.
+        given = _jobs(outbox, wanted, beside=held.values())
+        with audited(outbox, "release", person=person, why=why, asked={"filter": wanted.asked()}) as running:
+            if held:
+                outbox.run(lambda connection: rows.end(connection, outbox.now, held))
+            running.counts["jobs"] = len(set(held.values()))
+        jobs = tuple(job for job in given if job in held.values())
+        return HeldJobs(running.id, jobs, tuple(job for job in given if job not in jobs))
 
 
 def drain(
@@ -109,96 +172,33 @@ def drain(
     *,
     timeout_s: float,
     settings: Settings | None = None,
+    database: Database | None = None,
     progress: Callable[[int], object] = lambda in_the_air: None,
+    monotonic: Callable[[], float] = time.monotonic,
+    sleep: Callable[[float], object] = time.sleep,
 ) -> int:
     """Waits until no call of a filter's parts (None: of any) is in the air, for `timeout_s` seconds at most.
 
     Returns how many are still in the air: 0, unless the time was over. Pause first, or it may never come to an end.
     `progress` is called with the number that is in the air.
     """
-    with opened_current(settings or load_settings()) as database:
-        return drain_in(database, wanted, timeout_s, progress=progress)
-
-
-def pause_in(database: Database, wanted: JobFilter | None, person: str, why: str) -> Paused:
-    """The same in a database that is open."""
-    scope = _scope(wanted)
-    if known := _same(database, scope):
-        return Paused(None, known[0])
-    with audited(database, "pause", person=person, why=why, asked={"filter": scope}) as running:
-        [made] = _begin(database, [{**scope, "person": person, "why": why}])
-        running.counts["pauses"] = 1
-    return Paused(running.id, made)
-
-
-def resume_in(database: Database, wanted: JobFilter | None, person: str, why: str) -> Resumed:
-    """The same in a database that is open."""
-    scope = _scope(wanted)
-    pauses = _same(database, scope)
-    if not pauses:
-        what = ", ".join(f"{name} {value}" for name, value in scope.items()) or "everything"
-        raise WorkerError(f"{what} is not paused; `worker lanes` lists what is")
-    ids = [pause.id for pause in pauses]
-    with audited(database, "resume", person=person, why=why, asked={"filter": scope}) as running:
-        running.counts["pauses"] = database.run(lambda connection: rows.end(connection, database.now, ids))
-    return Resumed(running.id, tuple(pauses))
-
-
-def hold_in(database: Database, wanted: JobFilter, person: str, why: str) -> HeldJobs:
-    """The same in a database that is open."""
-    given = _jobs(database, wanted)
-    with audited(database, "hold", person=person, why=why, asked={"filter": wanted.asked()}) as running:
-        with database.reading() as connection:
-            held = {pause.job_id for pause in rows.standing_pauses(connection, given)}
-            wait = [job for job in open_jobs(connection, given) if job not in held]
-        if wait:
-            _begin(database, [{"job_id": job, "person": person, "why": why} for job in wait])
-        running.counts["jobs"] = len(wait)
-    return HeldJobs(running.id, tuple(wait), tuple(job for job in given if job not in wait))
-
-
-def release_in(database: Database, wanted: JobFilter, person: str, why: str) -> HeldJobs:
-    """The same in a database that is open."""
-    wanted.require_whole_jobs()
-    with database.reading() as connection:
-        pauses = rows.standing_pauses(connection, wanted.part_or_job_ids())
-    held = {pause.id: pause.job_id for pause in pauses if pause.job_id is not None}
-    # What retention has deleted may still be held.
-    given = _jobs(database, wanted, beside=held.values())
-    with audited(database, "release", person=person, why=why, asked={"filter": wanted.asked()}) as running:
-        if held:
-            database.run(lambda connection: rows.end(connection, database.now, held))
-        running.counts["jobs"] = len(set(held.values()))
-    jobs = tuple(job for job in given if job in held.values())
-    return HeldJobs(running.id, jobs, tuple(job for job in given if job not in jobs))
-
-
-def drain_in(
-    database: Database,
-    wanted: JobFilter | None,
-    timeout_s: float,
-    *,
-    progress: Callable[[int], object] = lambda in_the_air: None,
-    monotonic: Callable[[], float] = time.monotonic,
-    sleep: Callable[[float], object] = time.sleep,
-) -> int:
-    """The same in a database that is open."""
     if wanted is not None:
         wanted.require_whole_jobs()
     ends = monotonic() + timeout_s
     quiet_since: float | None = None
-    # To the end of a quiet second that has begun, also when the time is over.
-    while True:
-        with database.reading() as connection:
-            in_the_air = count_in_the_air(connection, wanted)
-        now = monotonic()
-        progress(in_the_air)
-        quiet_since = None if in_the_air else (now if quiet_since is None else quiet_since)
-        if quiet_since is not None and now - quiet_since >= QUIET_S:
-            return 0
-        if now >= ends and in_the_air:
-            return in_the_air
-        sleep(LOOK_S)
+    with at_hand(database, settings) as (outbox, _):
+        # To the end of a quiet second that has begun, also when the time is over.
+        while True:
+            with outbox.reading() as connection:
+                in_the_air = count_in_the_air(connection, wanted)
+            now = monotonic()
+            progress(in_the_air)
+            quiet_since = None if in_the_air else (now if quiet_since is None else quiet_since)
+            if quiet_since is not None and now - quiet_since >= QUIET_S:
+                return 0
+            if now >= ends and in_the_air:
+                return in_the_air
+            sleep(LOOK_S)
 
 
 def _scope(wanted: JobFilter | None) -> dict[str, str]:

@@ -12,9 +12,9 @@ from sqlalchemy import Connection
 from worker.accounts.sources import accounts_of
 from worker.channels.registry import channel, names
 from worker.config.accounts import AccountSource
-from worker.config.settings import Settings, load_settings
+from worker.config.settings import Settings
 from worker.control.audit import audited
-from worker.control.opening import opened_current
+from worker.control.opening import at_hand
 from worker.domain.errors import RetryTransaction, WorkerError
 from worker.domain.job import Kind
 from worker.domain.job_filter import JobFilter
@@ -55,15 +55,23 @@ class Recalled:
     """Jobs of which no recall could be enqueued -> why."""
 
 
-def find_sent(wanted: JobFilter, *, settings: Settings | None = None) -> SentJobs:
+def find_sent(wanted: JobFilter, *, settings: Settings | None = None, database: Database | None = None) -> SentJobs:
     """The jobs of a filter whose messages the vendor may take back, in the database of the settings.
 
     `settings`: by default those that are in force. Without jobs that have a recall which is open or was accepted, so
     what was cut short can be given again. CheckFailed for a filter with neither `created_from` nor a field that names
     few, which would read all jobs there are, and for one of single parts or of calls.
     """
-    with opened_current(settings or load_settings()) as database:
-        return find_in(database, wanted)
+    wanted.require_ended_jobs("a recall")
+    with at_hand(database, settings) as (outbox, _), outbox.reading() as connection:
+        jobs = [
+            job
+            for job in sent_jobs(connection, wanted, read_now(connection, outbox.now))
+            if job.channel in names() and channel(job.channel).follow_up_problem(Kind.RECALL, job.kind) is None
+        ]
+        missing = missing_jobs(connection, wanted.part_or_job_ids())
+    counts = Counter((job.account, job.kind) for job in jobs)
+    return SentJobs(wanted, tuple(job.id for job in jobs), counts, tuple(missing))
 
 
 def recall_found(
@@ -72,7 +80,10 @@ def recall_found(
     person: str,
     why: str = "",
     settings: Settings | None = None,
+    database: Database | None = None,
+    accounts: AccountSource | None = None,
     progress: Callable[[int], object] = lambda done: None,
+    began: Callable[[str], object] = lambda audit: None,
 ) -> Recalled:
     """Enqueues a recall of each job: what was not sent is cancelled, and what was sent is taken back where it can be.
 
@@ -80,43 +91,17 @@ def recall_found(
     it. `person` says who recalls, `why` for which reason; both are kept in the audit. It commits by itself, 200 at a
     time; `progress` is called with the number of jobs that were gone through.
     """
-    settings = settings or load_settings()
-    with opened_current(settings) as database:
-        return recall_in(database, found, person, why, accounts_of(settings), progress=progress)
-
-
-def find_in(database: Database, wanted: JobFilter) -> SentJobs:
-    """The same in a database that is open."""
-    wanted.require_ended_jobs("a recall")
-    with database.reading() as connection:
-        jobs = [
-            job
-            for job in sent_jobs(connection, wanted, read_now(connection, database.now))
-            if job.channel in names() and channel(job.channel).follow_up_problem(Kind.RECALL, job.kind) is None
-        ]
-        missing = missing_jobs(connection, wanted.part_or_job_ids())
-    counts = Counter((job.account, job.kind) for job in jobs)
-    return SentJobs(wanted, tuple(job.id for job in jobs), counts, tuple(missing))
-
-
-def recall_in(
-    database: Database,
-    found: SentJobs,
-    person: str,
-    why: str,
-    accounts: AccountSource,
-    *,
-    progress: Callable[[int], object] = lambda done: None,
-    began: Callable[[str], object] = lambda audit: None,
-) -> Recalled:
-    """The same in a database that is open; `began` is called with the id of the audit's row."""
     recalls, refused = list[str](), dict[str, str]()
     asked = {"filter": found.wanted.asked(), "jobs": len(found.ids)}
-    with audited(database, "recall", person=person, why=why, asked=asked) as running:
+    with (
+        at_hand(database, settings) as (outbox, in_force),
+        audited(outbox, "recall", person=person, why=why, asked=asked) as running,
+    ):
+        known = accounts or accounts_of(in_force)
         began(running.id)
         for at in range(0, len(found.ids), TOGETHER):
             few = found.ids[at : at + TOGETHER]
-            made, cannot = database.run(partial(_recall, ids=few, accounts=accounts, clock=database.clock))
+            made, cannot = outbox.run(partial(_recall, ids=few, accounts=known, clock=outbox.clock))
             recalls += made
             refused |= cannot
             running.counts += Counter(recalls=len(made), refused=len(cannot))

@@ -18,9 +18,9 @@ from sqlalchemy import Connection
 
 from worker.accounts.sources import accounts_of
 from worker.config.accounts import AccountSource
-from worker.config.settings import Settings, load_settings
+from worker.config.settings import Settings
 from worker.control.audit import audited
-from worker.control.opening import opened_current
+from worker.control.opening import at_hand
 from worker.delivery.sender.set_aside import our_error
 from worker.domain.errors import CheckFailed, Problem, RetryTransaction, WorkerError
 from worker.domain.job_filter import JobFilter
@@ -84,6 +84,7 @@ def find_replayable(
     unknown: bool = False,
     since: datetime | None = None,
     settings: Settings | None = None,
+    database: Database | None = None,
 ) -> ReplayableJobs:
     """The ended jobs of a filter that did not reach all recipients: refused, given up, expired, cancelled, or in part.
 
@@ -92,10 +93,19 @@ def find_replayable(
     filter with neither `created_from` nor a field that names few, which would read all jobs there are, and for one of
     parts or calls.
     """
-    settings = settings or load_settings()
-    with opened_current(settings) as database:
-        window_s = settings.delivery.duplicate_window_s
-        return find_in(database, wanted, accepted=accepted, unknown=unknown, since=since, window_s=window_s)
+    wanted.require_ended_jobs("a replay")
+    ids, counts = list[str](), Counter[tuple[str, str]]()
+    at = None if since is None else micros_of(since)
+    with at_hand(database, settings) as (outbox, in_force), outbox.reading() as connection:
+        now = read_now(connection, outbox.now)
+        for job in ended_jobs(connection, wanted, now, accepted=accepted, unknown=unknown, since=at):
+            ids.append(job.id)
+            counts[job.account, job.state.label] += 1
+        missing = missing_jobs(connection, wanted.part_or_job_ids())
+        window = now - int(in_force.delivery.duplicate_window_s * 1_000_000)
+        pages = (ids[at : at + PAGE] for at in range(0, len(ids), PAGE))
+        lately = sum(called_since(connection, page, window) for page in pages)
+    return ReplayableJobs(wanted, accepted, unknown, since, tuple(ids), counts, lately, tuple(missing))
 
 
 def replay_found(
@@ -106,81 +116,34 @@ def replay_found(
     priority: PriorityName | None = None,
     rate: float | None = None,
     settings: Settings | None = None,
+    database: Database | None = None,
+    accounts: AccountSource | None = None,
     progress: Callable[[int], object] = lambda done: None,
     began: Callable[[str], object] = lambda audit: None,
+    monotonic: Callable[[], float] = time.monotonic,
+    sleep: Callable[[float], object] = time.sleep,
 ) -> ReplayedJobs:
     """Enqueues a replay of each job, by the rules of `replay`, and commits by itself, 100 at a time.
 
     `rate`: at most so many jobs a second. `person` says who replays, `why` for which reason; both are kept in the
     audit. `progress` is called with the number of jobs that were gone through, `began` with the id of the audit's row.
     """
-    settings = settings or load_settings()
-    with opened_current(settings) as database:
-        return replay_in(
-            database,
-            found,
-            person,
-            why,
-            accounts_of(settings),
-            priority=priority,
-            rate=rate,
-            progress=progress,
-            began=began,
-        )
-
-
-def find_in(
-    database: Database,
-    wanted: JobFilter,
-    *,
-    accepted: bool = False,
-    unknown: bool = False,
-    since: datetime | None = None,
-    window_s: float = 1_800,
-) -> ReplayableJobs:
-    """The same in a database that is open."""
-    wanted.require_ended_jobs("a replay")
-    ids, counts = list[str](), Counter[tuple[str, str]]()
-    at = None if since is None else micros_of(since)
-    with database.reading() as connection:
-        now = read_now(connection, database.now)
-        for job in ended_jobs(connection, wanted, now, accepted=accepted, unknown=unknown, since=at):
-            ids.append(job.id)
-            counts[job.account, job.state.label] += 1
-        missing = missing_jobs(connection, wanted.part_or_job_ids())
-        window = now - int(window_s * 1_000_000)
-        pages = (ids[at : at + PAGE] for at in range(0, len(ids), PAGE))
-        lately = sum(called_since(connection, page, window) for page in pages)
-    return ReplayableJobs(wanted, accepted, unknown, since, tuple(ids), counts, lately, tuple(missing))
-
-
-def replay_in(
-    database: Database,
-    found: ReplayableJobs,
-    person: str,
-    why: str,
-    accounts: AccountSource,
-    *,
-    priority: PriorityName | None = None,
-    rate: float | None = None,
-    progress: Callable[[int], object] = lambda done: None,
-    began: Callable[[str], object] = lambda audit: None,
-    monotonic: Callable[[], float] = time.monotonic,
-    sleep: Callable[[float], object] = time.sleep,
-) -> ReplayedJobs:
-    """The same in a database that is open."""
     if rate is not None and not (rate > 0 and math.isfinite(rate)):
         raise CheckFailed([Problem("rate", "is not above 0", "give how many jobs a second, or leave it out")])
     asked = {"filter": found.wanted.asked(), "accepted": found.accepted, "unknown": found.unknown, "rate": rate}
     asked |= {"since": None if found.since is None else found.since.isoformat(), "jobs": len(found.ids)}
     size = TOGETHER if rate is None else max(1, min(TOGETHER, int(rate)))
-    lot = partial(_replay, found=found, accounts=accounts, clock=database.clock, priority=priority)
     first, reasons = list[str](), dict[str, str]()
-    with audited(database, "replay", person=person, why=why, asked=asked) as running:
+    with (
+        at_hand(database, settings) as (outbox, in_force),
+        audited(outbox, "replay", person=person, why=why, asked=asked) as running,
+    ):
+        known = accounts or accounts_of(in_force)
+        lot = partial(_replay, found=found, accounts=known, clock=outbox.clock, priority=priority)
         began(running.id)
         for at in range(0, len(found.ids), size):
             before = monotonic()
-            made, refused = database.run(partial(lot, ids=found.ids[at : at + size]))
+            made, refused = outbox.run(partial(lot, ids=found.ids[at : at + size]))
             first += made[:1] if not first else []
             reasons |= dict(list(refused.items())[: MOST_TOLD - len(reasons)])
             running.counts += Counter(replays=len(made), refused=len(refused))

@@ -17,9 +17,9 @@ from typing import Any
 from sqlalchemy import Connection
 
 from worker.channels.registry import channel
-from worker.config.settings import Settings, load_settings
+from worker.config.settings import Settings
 from worker.control.audit import Running, audited, require_fits
-from worker.control.opening import opened_current
+from worker.control.opening import at_hand
 from worker.domain import settle
 from worker.domain.errors import CheckFailed, Problem
 from worker.domain.job import Kind, Part, RepeatRule, is_read, job_of
@@ -95,13 +95,18 @@ class Decided:
     """Why parts stay as they are -> how many."""
 
 
-def find_unknown(wanted: JobFilter, *, settings: Settings | None = None) -> Unknowns:
+def find_unknown(wanted: JobFilter, *, settings: Settings | None = None, database: Database | None = None) -> Unknowns:
     """The parts in doubt of a filter, in the database of the settings (default: those that are in force).
 
     CheckFailed where more than 100,000 parts are in doubt and no ids are given.
     """
-    with opened_current(settings or load_settings()) as database:
-        return find_in(database, wanted)
+    with at_hand(database, settings) as (outbox, _), outbox.reading() as connection:
+        if wanted.ids is None and count_unknown(connection, MOST + 1) > MOST:
+            problem = Problem("filter", "would look through too many parts in doubt", "give ids", MOST, "parts")
+            raise CheckFailed([problem])
+        parts = unknown_parts(connection, wanted, MOST)
+    counts = Counter((part.account, part.kind) for part in parts)
+    return Unknowns(wanted, {part.id: part.claim for part in parts}, counts, sum(part.ordered for part in parts))
 
 
 def resolve(
@@ -112,7 +117,9 @@ def resolve(
     person: str,
     msgid: str | None = None,
     settings: Settings | None = None,
+    database: Database | None = None,
     progress: Callable[[int], object] = lambda done: None,
+    began: Callable[[str], object] = lambda audit: None,
 ) -> Decided:
     """Says of parts in doubt whether the vendor carried their calls out.
 
@@ -124,21 +131,23 @@ def resolve(
     It commits by itself, 50 parts at a time, and may be given again after an error; `progress` is called with the
     number of parts that were gone through. CheckFailed when `msgid` is given and the parts are not exactly one.
     """
-    settings = settings or load_settings()
-    with opened_current(settings) as database:
-        word, has_hooks = Word(sent, msgid), bool(settings.hooks)
-        return resolve_in(database, found, word, why, person, has_hooks=has_hooks, progress=progress)
-
-
-def find_in(database: Database, wanted: JobFilter) -> Unknowns:
-    """The same in a database that is open."""
-    with database.reading() as connection:
-        if wanted.ids is None and count_unknown(connection, MOST + 1) > MOST:
-            problem = Problem("filter", "would look through too many parts in doubt", "give ids", MOST, "parts")
-            raise CheckFailed([problem])
-        parts = unknown_parts(connection, wanted, MOST)
-    counts = Counter((part.account, part.kind) for part in parts)
-    return Unknowns(wanted, {part.id: part.claim for part in parts}, counts, sum(part.ordered for part in parts))
+    word = Word(sent, msgid)
+    require_reason(person, why)
+    _check_msgid(word, found)
+    asked = {"filter": found.wanted.asked(), "sent": word.sent} | ({} if word.msgid is None else {"msgid": word.msgid})
+    with (
+        at_hand(database, settings) as (outbox, in_force),
+        audited(outbox, "resolve", person=person, why=why, asked=asked) as running,
+    ):
+        began(running.id)
+        claims = list(found.parts.items())
+        for at in range(0, len(claims), TOGETHER):
+            few = dict(claims[at : at + TOGETHER])
+            _decide(outbox, few, word, running, has_hooks=bool(in_force.hooks))
+            running.note()
+            progress(at + len(few))
+    left = {reason: running.counts[reason] for reason in Left if running.counts[reason]}
+    return Decided(running.id, running.counts["decided"], left)
 
 
 def require_reason(person: str, why: str) -> None:
@@ -183,36 +192,6 @@ class Word:
             settle_burned(connection, lost.part_id, _spec(lost).get("target", lost.part_id), used=self.sent)
         if self.msgid is not None and _is_looked_up(lost):
             name_part(connection, lost.account, self.msgid, lost.part_id)
-
-
-def resolve_in(
-    database: Database,
-    found: Unknowns,
-    word: Word,
-    why: str,
-    person: str,
-    *,
-    has_hooks: bool = False,
-    progress: Callable[[int], object] = lambda done: None,
-    began: Callable[[str], object] = lambda audit: None,
-) -> Decided:
-    """The same in a database that is open; `began` is called with the id of the audit's row.
-
-    `has_hooks`: the application has hooks, whether or not a worker process says which.
-    """
-    require_reason(person, why)
-    _check_msgid(word, found)
-    asked = {"filter": found.wanted.asked(), "sent": word.sent} | ({} if word.msgid is None else {"msgid": word.msgid})
-    with audited(database, "resolve", person=person, why=why, asked=asked) as running:
-        began(running.id)
-        claims = list(found.parts.items())
-        for at in range(0, len(claims), TOGETHER):
-            few = dict(claims[at : at + TOGETHER])
-            _decide(database, few, word, running, has_hooks=has_hooks)
-            running.note()
-            progress(at + len(few))
-    left = {reason: running.counts[reason] for reason in Left if running.counts[reason]}
-    return Decided(running.id, running.counts["decided"], left)
 
 
 def _decide(database: Database, claims: Mapping[str, int], word: Word, running: Running, *, has_hooks: bool) -> None:

@@ -11,7 +11,7 @@ from sqlalchemy import Table
 from tests.support.runtime import Site, lost, refused
 from worker import To
 from worker.channels.wecom import errcodes
-from worker.control.pause import hold_in, pause_in
+from worker.control.pause import hold, pause
 from worker.domain.job_filter import JobFilter
 from worker.domain.outcome import Contradiction
 from worker.domain.pacing.lane import LaneBlock
@@ -82,9 +82,9 @@ def fill(site: Site) -> FullOutbox:
     site.recall(accepted)
     site.replay(wrong)
     waiting = site.send("paused", account="it")
-    pausing = pause_in(site.database, JobFilter(account="it", tag="t"), "wang", "why")
+    pausing = pause(JobFilter(account="it", tag="t"), person="wang", why="why", database=site.database)
     held = site.send("held", "y")
-    hold_in(site.database, JobFilter(ids=[held]), "wang", "why")
+    hold([held], person="wang", why="why", database=site.database)
     now, lane, no = site.database.read_now(), site.part(card).lane, errcodes.find(60020)
     assert no is not None
     blocks = [

@@ -14,7 +14,7 @@ from worker.console.commands.background import Began, Command
 from worker.console.site import Site
 from worker.control import cancel, pause, recall, replay, resolve
 from worker.control.cancel import OpenJobs
-from worker.control.lift import lift_in, retry_in, skip_in
+from worker.control.lift import lift, retry_event, skip
 from worker.control.mistyped import mistyped, require_known
 from worker.control.recall import SentJobs
 from worker.control.replay import ReplayableJobs
@@ -107,10 +107,10 @@ def possible(site: Site, job_id: str, state: JobState) -> tuple[CommandName, ...
     database, wanted = site.database, JobFilter(ids=[job_id])
     goes_on = state in (JobState.OPEN, JobState.UNKNOWN)
     found: list[tuple[CommandName, bool]] = [
-        ("cancel", goes_on and bool(cancel.find_in(database, wanted).ids)),
-        ("recall", state not in _NEVER_SENT and bool(recall.find_in(database, wanted).ids)),
-        ("replay", bool(replay.find_in(database, wanted).ids)),
-        ("resolve", goes_on and bool(resolve.find_in(database, wanted).parts)),
+        ("cancel", goes_on and bool(cancel.find_open(wanted, database=database).ids)),
+        ("recall", state not in _NEVER_SENT and bool(recall.find_sent(wanted, database=database).ids)),
+        ("replay", bool(replay.find_replayable(wanted, database=database).ids)),
+        ("resolve", goes_on and bool(resolve.find_unknown(wanted, database=database).parts)),
     ]
     with database.reading() as connection:
         is_held = any(one.job_id for one in standing_pauses(connection, [job_id]))
@@ -142,23 +142,26 @@ def _preview(
 
 def _cancel(site: Site, order: Order) -> ReadyOrder:
     wanted = _wanted(order)
-    found = cancel.find_in(site.database, wanted)
+    found = cancel.find_open(wanted, database=site.database)
     lines = [*_by_pair(found.counts), *([PreviewLine(found.ended, "ended")] if found.ended else [])]
     lines += [PreviewLine(count, f"part:{state}") for state, count in sorted(found.parts.items())]
 
     def give(person: str, why: str, began: Began) -> str:
-        carry_out = cancel.committing(site.database, site.settings)
-        return cancel.cancel_in(site.database, found, person, why, carry_out=carry_out, began=began).audit
+        done = cancel.cancel(found, person=person, why=why, settings=site.settings, database=site.database, began=began)
+        return done.audit
 
     return ReadyOrder(_preview(site, wanted, found, lines), give)
 
 
 def _recall(site: Site, order: Order) -> ReadyOrder:
     wanted = _wanted(order)
-    found = recall.find_in(site.database, wanted)
+    found = recall.find_sent(wanted, database=site.database)
 
     def give(person: str, why: str, began: Began) -> str:
-        return recall.recall_in(site.database, found, person, why, site.accounts, began=began).audit
+        done = recall.recall_found(
+            found, person=person, why=why, database=site.database, accounts=site.accounts, began=began
+        )
+        return done.audit
 
     return ReadyOrder(_preview(site, wanted, found, _by_pair(found.counts)), give)
 
@@ -167,18 +170,25 @@ def _replay(site: Site, order: Order) -> ReadyOrder:
     wanted, options = _wanted(order), order.options
     rate = _number("rate", options.get("rate"))
     priority = cast(PriorityName | None, options.get("priority") or None)
-    found = replay.find_in(
-        site.database,
+    found = replay.find_replayable(
         wanted,
         accepted=order.has("accepted"),
         unknown=order.has("unknown"),
-        window_s=site.settings.delivery.duplicate_window_s,
+        settings=site.settings,
+        database=site.database,
     )
     lines = [*_by_pair(found.counts), *([PreviewLine(found.lately, "lately")] if found.lately else [])]
 
     def give(person: str, why: str, began: Began) -> str:
-        done = replay.replay_in(
-            site.database, found, person, why, site.accounts, rate=rate, priority=priority, began=began
+        done = replay.replay_found(
+            found,
+            person=person,
+            why=why,
+            priority=priority,
+            rate=rate,
+            database=site.database,
+            accounts=site.accounts,
+            began=began,
         )
         return done.audit
 
@@ -189,33 +199,42 @@ def _resolve(site: Site, order: Order) -> ReadyOrder:
     wanted, said = _wanted(order), order.options.get("sent", "")
     if said not in ("yes", "no"):
         raise CheckFailed([Problem("sent", "is not said", "say whether the vendor carried it out: yes or no")])
-    word = resolve.Word(said == "yes", order.options.get("msgid") or None)
-    found = resolve.find_in(site.database, wanted)
+    is_sent, msgid = said == "yes", order.options.get("msgid") or None
+    found = resolve.find_unknown(wanted, database=site.database)
     lines = [*_by_pair(found.counts)]
-    if found.ordered and not word.sent:
+    if found.ordered and not is_sent:
         lines.append(PreviewLine(found.ordered, "ordered"))
 
     def give(person: str, why: str, began: Began) -> str:
-        has_hooks = bool(site.settings.hooks)
-        return resolve.resolve_in(site.database, found, word, why, person, has_hooks=has_hooks, began=began).audit
+        done = resolve.resolve(
+            found,
+            sent=is_sent,
+            why=why,
+            person=person,
+            msgid=msgid,
+            settings=site.settings,
+            database=site.database,
+            began=began,
+        )
+        return done.audit
 
     parts = tuple(f"{part} {claim}" for part, claim in found.parts.items())
     return ReadyOrder(Preview(len(parts), tuple(lines), _doubts(site, wanted, ()), parts), give)
 
 
 def _hold(site: Site, order: Order) -> ReadyOrder:
-    wanted = _ids(order)
-    return _at_once(lambda person, why: pause.hold_in(site.database, wanted, person, why).audit, len(_named(wanted)))
+    ids, database = _named(_ids(order)), site.database
+    return _at_once(lambda person, why: pause.hold(ids, person=person, why=why, database=database).audit, len(ids))
 
 
 def _release(site: Site, order: Order) -> ReadyOrder:
-    wanted = _ids(order)
-    return _at_once(lambda person, why: pause.release_in(site.database, wanted, person, why).audit, len(_named(wanted)))
+    ids, database = _named(_ids(order)), site.database
+    return _at_once(lambda person, why: pause.release(ids, person=person, why=why, database=database).audit, len(ids))
 
 
 def _skip(site: Site, order: Order) -> ReadyOrder:
     [job] = _named(_ids(order))[:1]
-    return _at_once(lambda person, why: skip_in(site.database, job, person, why).audit)
+    return _at_once(lambda person, why: skip(job, person=person, why=why, database=site.database).audit)
 
 
 def _pause(site: Site, order: Order) -> ReadyOrder:
@@ -223,7 +242,7 @@ def _pause(site: Site, order: Order) -> ReadyOrder:
     require_known(wanted, site.accounts.names())
 
     def give(person: str, why: str) -> str:
-        done = pause.pause_in(site.database, wanted, person, why)
+        done = pause.pause(wanted, person=person, why=why, database=site.database)
         if done.audit is None:
             raise CheckFailed([Problem("filter", "is paused already", "see the lanes; a pause ends by a resume")])
         return done.audit
@@ -233,17 +252,18 @@ def _pause(site: Site, order: Order) -> ReadyOrder:
 
 def _resume(site: Site, order: Order) -> ReadyOrder:
     wanted = _scope(order)
-    return _at_once(lambda person, why: pause.resume_in(site.database, wanted, person, why).audit)
+    database = site.database
+    return _at_once(lambda person, why: pause.resume_paused(wanted, person=person, why=why, database=database).audit)
 
 
 def _lift(site: Site, order: Order) -> ReadyOrder:
     name = _said(order, "name")
-    return _at_once(lambda person, why: lift_in(site.database, name, person, why).audit)
+    return _at_once(lambda person, why: lift(name, person=person, why=why, database=site.database).audit)
 
 
 def _retry(site: Site, order: Order) -> ReadyOrder:
     event = _said(order, "event")
-    return _at_once(lambda person, why: retry_in(site.database, event, person, why).audit)
+    return _at_once(lambda person, why: retry_event(event, person=person, why=why, database=site.database).audit)
 
 
 _READY: Mapping[CommandName, Callable[[Site, Order], ReadyOrder]] = {
