@@ -99,7 +99,6 @@ BY_BLOCK = {
 """Page and begin of a block, and the test that runs it or makes it anew."""
 MEASURED = "what a bench printed once, on the machine that the page names"
 NOT_RUN = {
-    ("docs/calibrate.md", "$ worker calibrate"): "a day with a tenant; its calls are held by test_calibrate_command.py",
     ("docs/console.md", "location /"): "nginx is no part of the tests; they send the headers that it is told to set",
     ("docs/forecast.md", "  start"): MEASURED,
     ("docs/forecast.md", "  postgres"): MEASURED,

@@ -15,11 +15,11 @@ def places_of(pattern: str) -> set[str]:
 
 
 def test_few_places_ask_for_connections_and_all_say_by_which_way() -> None:
-    """A job's call, a token, a code, a question of calibration or doctor, an alert's URL, which has no account."""
+    """A job's call, a token, a code, a question of doctor, an alert's URL, which has no account."""
     asked = places_of(r"transport\.connect(_all)?\(|call_once\((self\._|tools\.)transport")
     said = places_of(r"\begress=(\w+\.)?account\.egress|egress=Egress\(ca=account\.egress|flight\.account\.egress")
 
     tokens = {f"worker/transport/{name}.py" for name in ("tokens", "grants", "token_provider")}
-    questions = {"worker/control/calibration/asker.py", "worker/cli/setup/online.py"}
+    questions = {"worker/cli/setup/online.py"}
     assert {"worker/delivery/sender/call.py", "worker/service/notify/telling.py", *questions, *tokens} == asked
     assert {"worker/delivery/sender/prepare.py", *questions, *tokens} == said

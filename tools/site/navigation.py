@@ -87,7 +87,6 @@ NAVIGATION: tuple[str | Section, ...] = (
                     "embedded.md",
                     "database-roles.md",
                     "shared-state.md",
-                    "calibrate.md",
                 ),
             ),
             Section(

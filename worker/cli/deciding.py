@@ -20,7 +20,6 @@ from worker.cli.options import (
     Tag,
     Why,
     Yes,
-    ask_text,
     confirm,
     job_filter,
     note,
@@ -425,24 +424,3 @@ def audit(
     from worker.cli import control
 
     control.audit(say, limit=limit, as_json=as_json)
-
-
-@app.command()
-def calibrate(
-    account: Annotated[str, typer.Argument(help="The account's name.")],
-    to: Annotated[str | None, typer.Option(help="The one person who gets the messages.")] = None,
-    go_on: Annotated[bool, typer.Option("--continue", help="Asks what an earlier run left for later.")] = False,
-    write: Annotated[bool, typer.Option("--write", help="Writes the settings where the account is kept.")] = False,
-    why: Why = "",
-    person: Person = None,
-    yes: Yes = False,
-    as_json: Json = False,
-) -> None:
-    """Asks the vendor by harmless calls what its pages leave open, and says which settings follow for the account."""
-    from worker.cli.lists import calibration
-
-    if go_on == (to is not None):
-        raise typer.BadParameter(said("say --to and a person, or --continue"))
-    calibration.show(
-        say, note, confirm, ask_text, account, to, write=write, why=why, person=person, yes=yes, as_json=as_json
-    )

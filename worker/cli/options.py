@@ -126,11 +126,6 @@ def confirm(question: str) -> bool:
     return typer.confirm(said(question), err=True)
 
 
-def ask_text(question: str) -> str:
-    """Asks a person for a text, on stderr; empty where they say nothing."""
-    return str(typer.prompt(said(question), default="", show_default=False, err=True))
-
-
 # -- help and errors, in the language of the person ------------------------------------------------------------------
 
 _TITLES = {

@@ -139,12 +139,6 @@ def audited_command(
         yield running
 
 
-def newest_audit(connection: Connection, action: str, account: str) -> AuditEntry | None:
-    """The newest command of this action on an account; None: none is among the last 1,000 of the action."""
-    found = map(_entry, rows.newest_of(connection, action, 1_000))
-    return next((entry for entry in found if entry.asked.get("account") == account), None)
-
-
 def write_entry(
     connection: Connection,
     now_sql: str,

@@ -81,7 +81,6 @@ SAID = [
     ("console", "hash"),
     ("metrics", "--listen", "x"),
     ("receiver",),
-    ("calibrate", "hr", "--to", "@all"),
     ("init", "--overwrite"),
     ("db", "downgrade", "0001"),
 ]

@@ -29,7 +29,7 @@ ABILITIES = ("mini_program", "root_scope", "wechat_plugin_home", "chats_share_me
 UNITS = ("bytes", "characters")
 
 SEEN = ("duplicate_window_s", "task_id_window_s", "recall_window_s", "recalled_code")
-"""What `worker calibrate` writes: seconds that the vendor was seen to remember something, and a code."""
+"""What the vendor's pages 90236 and 94867 leave open: seconds that it remembers something, and a code."""
 
 KEYS = frozenset({*CORP_KEYS, "callback", "textcard_unit", *COUNTS, *ABILITIES, *SEEN})
 """Every key that is read."""
@@ -67,7 +67,7 @@ def _found(settings: Any) -> Iterator[Problem]:
     for name in SEEN:
         value = settings.get(name, 0)
         if type(value) is not int or value < 0:
-            yield Problem(name, "is not an integer of 0 or more", "leave it to `worker calibrate`, or leave it out")
+            yield Problem(name, "is not an integer of 0 or more", "give seconds or a code, or leave it out")
     for name in ABILITIES:
         if not isinstance(settings.get(name, True), bool):
             yield Problem(name, "is not a boolean", "use true or false")

@@ -61,8 +61,6 @@ RECORDS: Mapping[str, tuple[str, str]] = {
             "fence": ("备份恢复隔离", "fence"),
             "suppress": ("加入屏蔽名单", "suppress"),
             "lift": ("移出屏蔽名单", "lift"),
-            "calibrate": ("校准", "calibrate"),
-            "calibrated": ("校准结果", "calibrated"),
             "add account": ("添加账号", "add account"),
             "import accounts": ("导入账号", "import accounts"),
             "rotate account": ("更换账号凭证", "rotate account"),
@@ -120,9 +118,6 @@ RECORDS: Mapping[str, tuple[str, str]] = {
     "counted.callbacks": ("已清除的回调", "Callbacks erased"),
     "counted.unheard": ("尚待钩子处理的回调", "Callbacks that hooks have yet to hear of"),
     "counted.chats": ("会话", "Chats"),
-    "counted.calls": ("调用", "Calls"),
-    "counted.messages": ("消息", "Messages"),
-    "counted.facts": ("已查明", "Facts found"),
     "counted.left": ("尚待查明", "Questions left"),
     "counted.newer_release": ("由更新的版本写入", "Of a newer release"),
     "order.waits": (

@@ -290,7 +290,7 @@ def render(runtime: Runtime, flights: Flights) -> Flights:
 
 
 WINDOWS = {RepeatRule.DUPLICATE_CHECK: "duplicate_window_s", RepeatRule.TASK_ID: "task_id_window_s"}
-"""The account's setting of how long a rule makes a repeat safe, where calibration found less than is published."""
+"""The account's setting of how long a rule makes a repeat safe, where that is less than is published."""
 
 
 def charges_of(runtime: Runtime, flight: InFlight, part: Part) -> Sequence[Charge]:

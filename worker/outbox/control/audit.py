@@ -38,12 +38,6 @@ def audit_rows(connection: Connection, ids: Sequence[str]) -> list[dict[str, Any
     return mappings(connection, query, {"ids": ids_json(ids)})
 
 
-def newest_of(connection: Connection, action: str, limit: int) -> list[dict[str, Any]]:
-    """The newest rows of one action."""
-    query = f"select {_COLUMNS} from worker_audit where action = :action order by id desc limit :limit"
-    return mappings(connection, query, {"action": action, "limit": limit})
-
-
 def list_audit(
     connection: Connection, limit: int, before: str | None = None, without: str | None = None
 ) -> list[dict[str, Any]]:

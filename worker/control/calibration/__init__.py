@@ -1,1 +1,0 @@
-"""`worker calibrate`: asks a tenant what the vendor's pages leave open, and keeps what it found."""
