@@ -61,26 +61,29 @@ def head_of_events(connection: Connection, now: str, window: int) -> list[str]:
     What people do goes first, and a quarter of the window is kept for it: a press does not wait for the ends of many
     jobs, nor for their slow hooks.
     """
-    running = execute(connection, "select count(*) from worker_events where holder is not null").scalar_one()
-    room, dialect = window - int(running), dialect_of(connection)
-    kept = min(window - 1, max(1, window // 4))
+    dialect = dialect_of(connection)
     now = dialect.read_once(now)
     # Only waiting events have a `due_at`, so on MariaDB, whose indexes hold all rows, no ended one is read either.
     row = f"due_at, id, case when offered_until > {now} then 1 else 0 end as offered"
     due = f"state = 0 and due_at <= {now}"
     first = (
-        f"select 0 as place, {row} from worker_events{dialect.by_index('worker_events_first')}"
-        f" where {due} and job_state is null order by job_state, due_at, id limit :window"
+        f"select {row} from worker_events{dialect.along_index('worker_events_first')}"
+        f" where {due} and job_state is null order by {dialect.all_null('job_state')}due_at, id limit :most"
     )
     ends = (
-        f"select 1 as place, {row} from worker_events{dialect.by_index('worker_events_due')}"
-        f" where {due} and job_state is not null order by due_at, id limit :window"
+        f"select {row} from worker_events{dialect.along_index('worker_events_due')}"
+        f" where {due} and job_state is not null order by due_at, id limit :most"
     )
-    columns = "place, due_at, id, offered"
-    query = f"select {columns} from ({first}) people union all select {columns} from ({ends}) ends"
-    rows = sorted(fetch(connection, query, {"window": room})) if room > 0 else []
-    people = sum(place == 0 for place, *_ in rows)
-    return [id for _, _, id, offered in rows[: max(people, room - kept)] if not offered]
+    running = "select count(*) as running from worker_events where holder is not null"
+    together = f"select running, due_at, id, offered from ({running}) r left join ({first}) people on 1 = 1"
+    found = fetch(connection, together, {"most": window})
+    room = window - found[0][0]
+    people = sorted(tuple(one) for _, *one in found if one[0] is not None)[: max(room, 0)]
+    # For the ends of jobs only what neither people take nor is kept for them.
+    kept = max(0, min(window - 1, max(1, window // 4)))
+    free = room - kept - len(people)
+    rows = [*people, *(fetch(connection, ends, {"most": free}) if free > 0 else [])]
+    return [id for _, id, offered in rows if not offered]
 
 
 def offer_events(connection: Connection, now: str, ids: Sequence[str], wait_us: int) -> None:
