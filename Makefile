@@ -12,7 +12,7 @@ APART := postgres or mariadb or programs or slow
 # Tests start some hundred processes from nothing, and each would compile the whole package anew.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: install demo test test-all test-rest test-python test-processes test-browser screenshots clean-install check coverage bench requirements manifests sbom dist dashboards reference docs
+.PHONY: install demo test test-all test-rest test-python test-processes test-browser screenshots clean-install check coverage bench requirements manifests sbom dist size dashboards reference docs
 
 install: $(VENV)/.installed-dev
 
@@ -123,6 +123,10 @@ docs: install
 # The documents' pictures of the inbox and the console, out of tests/browser/screenshots.py.
 screenshots: install
 	$(BIN)/python -m tests.browser.screenshots docs/pictures
+
+# How large the project is: lines, files, words, what a person can say to it.
+size: install
+	$(BIN)/python -m tools.size
 
 # The Grafana dashboards, out of tools/dashboards.py; a test fails where the files are older.
 dashboards: install
