@@ -1,61 +1,33 @@
-"""CHANGELOG.md has one heading a release, the newest first, and the chart starts the newest."""
+"""CHANGELOG.md has one heading a release and is a page before the first one, which is the one that the chart starts."""
 
 from __future__ import annotations
 
 import re
-from itertools import pairwise
 from pathlib import Path
 
-import pytest
 import yaml
 
 ROOT = Path(__file__).resolve().parents[2]
 SECTIONS = {"Added", "Changed", "Deprecated", "Removed", "Fixed", "Security"}
-FIRST = "0.1.0"
-"""The release that is yet to come, as long as none is out."""
-
-
-def faults(text: str) -> list[str]:
-    """The headings that are not as Keep a Changelog has them, or not in order."""
-    first, *releases = re.findall(r"^## (.*)$", text, re.MULTILINE)
-    wrong = [] if first == "Unreleased" else [first]
-    wrong += [one for one in releases if not re.fullmatch(r"\d+\.\d+\.\d+ - \d{4}-\d\d-\d\d", one)]
-    wrong += [later for later, older in pairwise(releases) if not _numbers(later) > _numbers(older)]
-    return wrong + [one for one in re.findall(r"^### (.*)$", text, re.MULTILINE) if one not in SECTIONS]
-
-
-def _numbers(heading: str) -> list[int]:
-    return [int(number) for number in re.findall(r"\d+", heading.partition(" ")[0])]
-
-
-def newest(text: str) -> str:
-    """The newest release of a changelog; before the first one, that one."""
-    return next(iter(re.findall(r"^## (\d\S*)", text, re.MULTILINE)), FIRST)
+TEXT = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+RELEASES = re.findall(r"^## (.*)$", TEXT, re.MULTILINE)
 
 
 def test_the_changelog_is_by_release() -> None:
-    """Unreleased, then each release with its day."""
-    assert [] == faults((ROOT / "CHANGELOG.md").read_text(encoding="utf-8"))
+    """What is to come stands first; a release has its day."""
+    assert RELEASES[0] == "Unreleased"
+    assert all(re.fullmatch(r"\d+\.\d+\.\d+ - \d{4}-\d\d-\d\d", release) for release in RELEASES[1:])
+    assert set(re.findall(r"^### (.*)$", TEXT, re.MULTILINE)) <= SECTIONS
 
 
-@pytest.mark.parametrize(
-    ("text", "wrong"),
-    [
-        ("## Unreleased\n### Added\n## 0.10.0 - 2027-01-01\n## 0.9.1 - 2026-12-31\n### Fixed\n", []),
-        ("## Unreleased\n## 0.9.0 - 2026-12-31\n## 0.10.0 - 2027-01-01\n", ["0.9.0 - 2026-12-31"]),
-        ("## 0.1.0 - 2026-12-31\n", ["0.1.0 - 2026-12-31"]),
-        ("## Unreleased\n## 0.1.0\n### New\n", ["0.1.0", "New"]),
-    ],
-)
-def test_a_wrong_heading_is_found(text: str, wrong: list[str]) -> None:
-    """By its order, its form or its name."""
-    assert wrong == faults(text)
+def test_before_the_first_release_it_is_a_page() -> None:
+    """It says what that release has, not how it came about."""
+    assert len(RELEASES) > 1 or len(TEXT.split()) <= 650
 
 
 def test_the_chart_starts_the_newest_release() -> None:
     """Its images and its labels have that version, and the chart itself, too."""
     chart = yaml.safe_load((ROOT / "deploy/helm/im-delivery-worker/Chart.yaml").read_text(encoding="utf-8"))
-    release = newest((ROOT / "CHANGELOG.md").read_text(encoding="utf-8"))
+    newest = RELEASES[1].partition(" ")[0] if len(RELEASES) > 1 else "0.1.0"
 
-    assert (release, release) == (chart["version"], chart["appVersion"])
-    assert "0.10.0" == newest("## Unreleased\n## 0.10.0 - 2027-01-01\n## 0.9.1 - 2026-12-31\n")
+    assert (chart["version"], chart["appVersion"]) == (newest, newest)
