@@ -7,6 +7,7 @@ from datetime import timedelta
 from typing import NoReturn
 
 import pytest
+from sqlalchemy import event
 
 from tests.pipeline.console.person import Person
 from tests.pipeline.test_metrics import Scraper
@@ -21,7 +22,7 @@ from worker.outbox.engine.clock import DrivenClock, instant
 from worker.outbox.engine.database import Database, StateReader
 from worker.outbox.lanes.lanes import block_lanes
 from worker.outbox.lanes.processes import Health, renew
-from worker.reporting.standstill import Standstill, StandstillCause, standing_still
+from worker.reporting.standstill import Standstill, StandstillCause, standing_now, standing_still
 from worker.reporting.wait import WaitFor
 from worker.reporting.why import why
 from worker.service.notify.look import Lookout
@@ -176,7 +177,7 @@ def test_no_process_can_publish(site: Site) -> None:
     job = site.send()
     site.relay.stop()
     site.advance(61)
-    beat(site, Health((), ("relay: it cannot publish to its broker (ConnectionError), for 12 s",)))
+    beat(site, Health((), {"relay": "it cannot publish to its broker (ConnectionError), for 12 s"}))
 
     [found] = seen(site)
 
@@ -217,12 +218,37 @@ def test_the_leader_is_ill(site: Site) -> None:
     later(site, 61)
     beat(site, Health(("the loop relay has been in one turn for 41 s",)))
     stuck = seen(site)
-    beat(site, Health((), ("relay: it fails again and again: its turns fail (KeyError at x.py:1)",)))
+    beat(site, Health((), {"relay": "it fails again and again: its turns fail (KeyError at x.py:1)"}))
 
     assert [StandstillCause.LEADER] == [one.cause for one in stuck]
     assert ": the loop relay has been in one turn for 41 s" in stuck[0].text
     assert [("hr", StandstillCause.LEADER)] == causes(site)
     assert EVERYWHERE == everywhere(site, job)
+
+
+def test_a_leader_that_cannot_do_another_work_is_not_the_cause(site: Site) -> None:
+    """Whatever that work is called: the lease counts, not how a sentence begins."""
+    site.send()
+    later(site, 61)
+    beat(site, Health((), {"relay of files": "its turns fail (KeyError at x.py:1)", "notify": "relay is away"}))
+
+    assert [("hr", StandstillCause.UNKNOWN)] == causes(site)
+
+
+@pytest.mark.parametrize(("seconds", "urgent"), [(8, True), (61, False)])
+def test_why_looks_once_for_both_ages(site: Site, seconds: float, urgent: bool) -> None:
+    """Five seconds where the cause is known, a minute else."""
+    job = site.send("urgent" if urgent else "normal", priority="urgent" if urgent else "normal")
+    later(site, seconds)
+    site.sql("update worker_processes set queues = 'normal,bulk'")
+    lanes, asked = [site.part(job).lane], list[str]()
+
+    with site.database.reading() as connection, site.database.reading_state(connection) as state:
+        event.listen(connection, "before_cursor_execute", lambda *given: asked.append(given[2]))
+        found = standing_now(connection, site.database.now, state, lanes)
+
+    assert [StandstillCause.NO_CONSUMER if urgent else StandstillCause.UNKNOWN] == [one.cause for one in found.values()]
+    assert sorted(set(asked)) == sorted(asked)
 
 
 def test_a_process_that_takes_is_ill(site: Site) -> None:

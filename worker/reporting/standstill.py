@@ -29,6 +29,7 @@ from worker.outbox.lanes.processes import (
     Process,
     QueueName,
     alive,
+    hindrance,
     holder_of,
     moved_lately,
     unusable_accounts_told,
@@ -67,6 +68,9 @@ class StandstillCause(StrEnum):
     """They are not offered, and nothing is known of what keeps the leader from it."""
 
 
+UNEXPLAINED = frozenset({StandstillCause.NOT_TAKEN, StandstillCause.UNKNOWN})
+
+
 @dataclass(frozen=True, slots=True)
 class Standstill:
     """Parts of one account that stand still for one cause."""
@@ -96,24 +100,28 @@ def standing_still(
     state: StateReader,
     *,
     only: Collection[str] | None = None,
-    after_s: float = AFTER_S,
+    known_after_s: float = AFTER_S,
 ) -> list[Standstill]:
-    """What stands still now, the longest first. `only`: of these lanes, as their parts have them; None: of all."""
-    if not any_due_since(connection, now_sql, int(after_s * SECOND)):
+    """What stands still now, the longest first. `only`: of these lanes, as their parts have them; None: of all.
+
+    `known_after_s`: seconds after which parts stand still whose cause is known; the others do after a minute.
+    """
+    if not any_due_since(connection, now_sql, int(known_after_s * SECOND)):
         return []
-    look = _Look(connection, now_sql, after_s)
+    look = _Look(connection, now_sql, known_after_s)
     closed = {row["lane"] for row in list_lanes(*state, None) if row["parked"] or row["blocked_until"] > row["now"]}
     found: dict[tuple[str, StandstillCause, str], Standstill] = {}
     looks = 0
-    for stored, priority, since in _places(connection, now_sql, look.now - int(after_s * SECOND)):
+    for stored, priority, since in _places(connection, now_sql, look.late):
         lane = lane_of(stored)
         if (only is not None and stored not in only) or closed & {stored, lane, account_of(lane)}:
             continue
         if looks == LOOKS:
             break
-        if not look.may_wait(lane, priority):
+        moves = look.may_wait(lane, priority)
+        if known_after_s < AFTER_S or not moves:
             looks += 1
-            for one in look.judge(stored, priority, since):
+            for one in look.judge(stored, priority, since, moves=moves):
                 key = one.account, one.cause, one.text
                 known = found.get(key, one)
                 found[key] = replace(known, since=min(known.since, one.since), lanes=known.lanes | one.lanes)
@@ -124,10 +132,7 @@ def standing_now(
     connection: Connection, now_sql: str, state: StateReader, only: Collection[str]
 ) -> dict[str, Standstill]:
     """What keeps parts of these lanes from moving, by lane: soon, where the cause is known, else after a minute."""
-    found = standing_still(connection, now_sql, state, only=only)
-    known = set(StandstillCause) - {StandstillCause.NOT_TAKEN, StandstillCause.UNKNOWN}
-    soon = standing_still(connection, now_sql, state, only=only, after_s=SOON_S)
-    found += [one for one in soon if one.cause in known]
+    found = standing_still(connection, now_sql, state, only=only, known_after_s=SOON_S)
     return {lane: one for one in reversed(found) for lane in one.lanes}
 
 
@@ -144,14 +149,16 @@ def _places(connection: Connection, now_sql: str, before: int) -> Iterator[tuple
 class _Look:
     """One look at processes and lanes."""
 
-    def __init__(self, connection: Connection, now_sql: str, after_s: float):
-        self._connection, self._now_sql, self._after_s = connection, now_sql, after_s
-        self.now = read_now(connection, now_sql)
+    def __init__(self, connection: Connection, now_sql: str, known_after_s: float):
+        self._connection, self._now_sql = connection, now_sql
+        now = read_now(connection, now_sql)
+        self.late, self._very_late = now - int(known_after_s * SECOND), now - int(AFTER_S * SECOND)
+        """The instants before which parts must be due that stand still for a known cause, and for any."""
         self._processes = alive(connection, now_sql)
         leader = holder_of(connection, now_sql, RELAY)
         self._leader = next((one for one in self._processes if one.id == leader), None)
         self._has_leader = leader is not None
-        self._moved = moved_lately(connection, now_sql, AFTER_S) if after_s >= AFTER_S else set()
+        self._moved = moved_lately(connection, now_sql, AFTER_S)
         self._moving = {account_of(lane) for lane in self._moved}
         self._unusable = unusable_accounts_told(self._processes)
         self._pauses = some_paused(connection)
@@ -162,23 +169,22 @@ class _Look:
             return False
         return lane in self._moved or (account_of(lane) in self._moving and self._of_all() is None)
 
-    def judge(self, stored: str, priority: int, since: int) -> Iterator[Standstill]:
-        """What stands still at the head of a lane, if anything does."""
+    def judge(self, stored: str, priority: int, since: int, *, moves: bool) -> Iterator[Standstill]:
+        """What stands still at the head of a lane, if anything does; of one that `moves`, for a known cause alone."""
         connection = self._connection
         head = head_of_lane(connection, self._now_sql, stored, priority, LOOKS)
-        late = self.now - int(self._after_s * SECOND)
         jobs = jobs_behind(connection, [*head.ids, *head.out])
         # A `due_at` in the past makes no new job late.
-        ids = [part for part in (*head.ids, *head.out) if part in jobs and jobs[part][1] <= late]
+        ids = [part for part in (*head.ids, *head.out) if part in jobs and jobs[part][1] <= self.late]
         waiting = set(out_of_turn(connection, ids)) if ids else set()
         paused = paused_among(connection, ids) if ids and self._pauses else {}
-        first = next((part for part in ids if part not in waiting and part not in paused), None)
-        if first is None:
-            return
-        kind, made_at = jobs[first]
-        cause, text, remedy = self._cause(account_of(stored), priority, head, is_file=kind == Kind.UPLOAD)
-        at = instant(max(since, made_at))
-        yield Standstill(account_of(stored), cause, text, remedy, at, frozenset({stored}))
+        for part in (part for part in ids if part not in waiting and part not in paused):
+            kind, made_at = jobs[part]
+            cause, text, remedy = self._cause(account_of(stored), priority, head, is_file=kind == Kind.UPLOAD)
+            due_at = max(since, made_at)
+            if cause not in UNEXPLAINED or (due_at <= self._very_late and not moves):
+                yield Standstill(account_of(stored), cause, text, remedy, instant(due_at), frozenset({stored}))
+                return
 
     def _cause(self, account: str, priority: int, head: Head, *, is_file: bool) -> tuple[StandstillCause, str, str]:
         takers = self._takers(priority, is_file=is_file)
@@ -226,8 +232,9 @@ def _wrongs(processes: Sequence[Process]) -> Iterator[str]:
 
 
 def _hindrances(processes: Sequence[Process]) -> list[str]:
-    told = [(one, sentence) for one in processes for sentence in one.health.hindered if sentence.startswith(RELAY)]
-    return [f"worker {one.host} {one.pid}: {sentence}" for one, sentence in told]
+    """What keeps each of them from the work of the relay."""
+    found = [(one, hindrance(RELAY, one.health.hindered[RELAY])) for one in processes if RELAY in one.health.hindered]
+    return [f"worker {one.host} {one.pid}: {told}" for one, told in found]
 
 
 def _names(processes: Sequence[Process]) -> str:

@@ -49,8 +49,8 @@ class Signs:
     at_work: Callable[[], int]
     """Doorbells and hooks that threads of this process have in hand."""
     broker_away: Callable[[], bool]
-    hindered: Callable[[], tuple[str, ...]] = tuple
-    """What this process cannot do now, though a restart would not help."""
+    hindered: Callable[[], Mapping[str, str]] = dict
+    """Lease -> why this process cannot do that work now, though a restart would not help."""
 
 
 class WorkerHealth:

@@ -269,7 +269,7 @@ class WorkerProcess:
             knows_due=lambda: self._relay.knows_due(self._can_send),
             at_work=lambda: self._busy,
             broker_away=lambda: self._doorbells.away,
-            hindered=lambda: tuple(f"{one.name}: {told}" for one in self._leaderships if (told := one.problem())),
+            hindered=lambda: {one.name: why for one in self._leaderships if (why := one.problem())},
         )
 
     def _can_send(self, lane: str, queue: QueueName) -> bool:

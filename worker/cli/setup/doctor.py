@@ -269,7 +269,7 @@ def _unusable(processes: Sequence[Process]) -> Iterator[Finding]:
 def _hindered(processes: Sequence[Process]) -> Iterator[Finding]:
     """What worker processes cannot do, each a problem: others do it, and the last of them may end."""
     for process in processes:
-        for sentence in process.health.hindered:
+        for sentence in process.health.hindrances():
             yield Finding(f"worker {process.host} {process.pid}", Level.PROBLEM, sentence)
 
 

@@ -89,7 +89,7 @@ def process(viewer: Viewer, found: Process) -> Process:
 
 
 def _bare(found: Health) -> Health:
-    return Health(("",) * len(found.wrong), ("",) * len(found.hindered))
+    return Health(("",) * len(found.wrong), dict.fromkeys(found.hindered, ""))
 
 
 def standstill(viewer: Viewer, found: Standstill) -> Standstill:

@@ -44,8 +44,17 @@ class Health:
 
     wrong: tuple[str, ...] = ()
     """A sentence for each thing that is wrong; empty: it is healthy."""
-    hindered: tuple[str, ...] = ()
-    """A sentence for each work that it cannot do now, such as publishing, though a restart would not help."""
+    hindered: Mapping[str, str] = field(default_factory=dict)
+    """The name of a lease -> why it cannot do that work now, such as publish, though a restart would not help."""
+
+    def hindrances(self) -> list[str]:
+        """A sentence for each work that it cannot do now."""
+        return [hindrance(lease, why) for lease, why in self.hindered.items()]
+
+
+def hindrance(lease: str, why: str) -> str:
+    """The sentence on a work that a process cannot do now."""
+    return f"{lease}: {why}"
 
 
 HEALTHY = Health()
@@ -115,7 +124,7 @@ def renew(
         " unusable = :unusable, health = :health, hindered = :hindered"
         " where id = :id and ended_at is null"
     )
-    hindered = json.dumps(health.hindered) if health.hindered else None
+    hindered = json.dumps(dict(health.hindered)) if health.hindered else None
     told = {"lanes": lanes, "queues": taken, "unusable": unusable, "health": wrong, "hindered": hindered}
     if execute(connection, update, {**told, "lease": lease_us, "id": incarnation}).rowcount:
         return True
@@ -228,7 +237,10 @@ def _process(
         {account: str(why) for account, why in _document(unusable, dict).items()},
         host,
         pid,
-        Health(tuple(map(str, _document(health, list))), tuple(map(str, _document(hindered, list)))),
+        Health(
+            tuple(map(str, _document(health, list))),
+            {lease: str(why) for lease, why in _document(hindered, dict).items()},
+        ),
         age_us / SECOND,
         ended_at is not None,
     )

@@ -132,7 +132,11 @@ processes = table(
         doc="JSON: account (empty: every account) -> JobStates in which a job's end has a hook there; null: an earlier"
         " release, which does not write it",
     ),
-    Column("hindered", LongText(), doc="JSON list: what it cannot do, though a restart would not help; null: nothing"),
+    Column(
+        "hindered",
+        LongText(),
+        doc="JSON object, lease to why it cannot do that work, though no restart would help; null: nothing",
+    ),
 )
 
 leases = table(
