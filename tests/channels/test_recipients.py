@@ -25,7 +25,6 @@ from worker import (
 ODD: tuple[Any, ...] = (2, 2.5, True, b"a", {"a": 1}, [None], ["a", None], [True], [1.5], [["a"]], [{}])
 
 
-@pytest.mark.parametrize("value", ODD, ids=repr)
 @pytest.mark.parametrize(
     ("made", "field"),
     [
@@ -56,12 +55,13 @@ ODD: tuple[Any, ...] = (2, 2.5, True, b"a", {"a": 1}, [None], ["a", None], [True
         ),
     ],
 )
-def test_what_is_no_id(made: Callable[[Any], Any], field: str, value: Any) -> None:
+def test_what_is_no_id(made: Callable[[Any], Any], field: str) -> None:
     """A number, a list in a list, nothing at all: the sentence names the vendor's field and shows no value."""
-    with pytest.raises(CheckFailed) as refused:
-        made(value)
+    for value in ODD:
+        with pytest.raises(CheckFailed) as refused:
+            made(value)
 
-    assert [field] == [problem.field for problem in refused.value.problems]
+        assert [field] == [problem.field for problem in refused.value.problems], value
 
 
 def test_what_has_no_sender() -> None:
