@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 from wecom_app_facts import Fact, card_facts, codes, plain_facts, rows, size
 
+from tests.support.each import each
 from worker_simulator.request import HttpRequest
 from worker_simulator.settings import SimulatorSettings
 from worker_simulator.wire.routes import answer
@@ -202,7 +203,7 @@ NEEDED = [
 ]
 
 
-@pytest.mark.parametrize(("place", "fact"), NEEDED, ids=ids(NEEDED))
+@each(NEEDED)
 def test_needed_fields(place: str, fact: Fact) -> None:
     """Without it, or with an empty one, the row's own code is drawn; where it has none, some code is."""
     named = codes(fact.required) or (fact.codes if place in CARDS else frozenset())
@@ -219,7 +220,7 @@ def test_needed_fields(place: str, fact: Fact) -> None:
 OPTIONAL = [(place, fact) for place, fact in FACTS if re.match(r"no\b(?!.*required)", fact.required)]
 
 
-@pytest.mark.parametrize(("place", "fact"), OPTIONAL, ids=ids(OPTIONAL))
+@each(OPTIONAL)
 def test_fields_that_may_be_left_out(place: str, fact: Fact) -> None:
     """Without it the body is taken."""
     body, at, name = holder(place, fact.path)
@@ -231,7 +232,7 @@ def test_fields_that_may_be_left_out(place: str, fact: Fact) -> None:
 BY_TYPE = [(place, fact) for place, fact in FACTS if fact.required.startswith("if type")]
 
 
-@pytest.mark.parametrize(("place", "fact"), BY_TYPE, ids=ids(BY_TYPE))
+@each(BY_TYPE)
 def test_fields_a_type_needs(place: str, fact: Fact) -> None:
     """An object of the type is refused without the field, with the row's code."""
     body, at, name = holder(place, fact.path)
@@ -258,7 +259,7 @@ def limit_of(fact: Fact) -> tuple[int, str] | None:
 MEASURED = [(place, fact) for place, fact in FACTS if limit_of(fact)]
 
 
-@pytest.mark.parametrize(("place", "fact"), MEASURED, ids=ids(MEASURED))
+@each(MEASURED)
 def test_lengths(place: str, fact: Fact) -> None:
     """At its limit a text is taken and shown; one beyond, it is cut, or refused with the row's code."""
     limit, unit = limit_of(fact) or (0, "")
@@ -292,7 +293,7 @@ def advised(place: str, fact: Fact) -> int | None:
 ADVISED = [(place, fact) for place, fact in CARD_FACTS if advised(place, fact)]
 
 
-@pytest.mark.parametrize(("place", "fact"), ADVISED, ids=ids(ADVISED))
+@each(ADVISED)
 def test_advised_lengths(place: str, fact: Fact) -> None:
     """Longer texts are taken as they are, unless a setting makes advice a limit."""
     most = advised(place, fact) or 0
@@ -308,7 +309,7 @@ def test_advised_lengths(place: str, fact: Fact) -> None:
 COUNTED = [(place, fact) for place, fact in FACTS if fact.type is list and re.search(r"(to|most) \d+", fact.rule)]
 
 
-@pytest.mark.parametrize(("place", "fact"), COUNTED, ids=ids(COUNTED))
+@each(COUNTED)
 def test_numbers_of_entries(place: str, fact: Fact) -> None:
     """As many as the row allows are taken; one more draws its code, or 40058 where it has none."""
     most = int(re.findall(r"(?:to|most) (\d+)", fact.rule)[0])
@@ -329,7 +330,7 @@ def unlike(entry: dict[str, Any], number: int) -> dict[str, Any]:
 UNIQUE = [(place, fact) for place, fact in FACTS if "unique" in fact.rule and fact.path != "task_id"]
 
 
-@pytest.mark.parametrize(("place", "fact"), UNIQUE, ids=ids(UNIQUE))
+@each(UNIQUE)
 def test_ids_that_must_differ(place: str, fact: Fact) -> None:
     """Two entries with one id are refused with the row's code."""
     above = fact.path.rpartition("[].")[0]
@@ -342,7 +343,7 @@ def test_ids_that_must_differ(place: str, fact: Fact) -> None:
 TYPED = [(place, fact) for place, fact in FACTS if fact.path != "card_type" and held(place, fact)]
 
 
-@pytest.mark.parametrize(("place", "fact"), TYPED, ids=ids(TYPED))
+@each(TYPED)
 def test_values_of_another_type(place: str, fact: Fact) -> None:
     """Whatever comes of it, the answer warns; card_type is compared, not read."""
     body, at, name = holder(place, fact.path)

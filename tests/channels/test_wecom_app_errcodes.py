@@ -8,6 +8,7 @@ import pytest
 from wecom_app_facts import FACTS, codes, rows
 from wecom_app_samples import ACCESS, CHANNEL, account, part, reply
 
+from tests.support.each import each
 from worker.channels.wecom.errcodes import ROWS, Class, explain, find
 from worker.domain.outcome import Parked, Rejected, Retry, Scope, StaleToken, Wait
 from worker.language import said
@@ -47,7 +48,7 @@ def classes_of(row: dict[str, str], code: int) -> set[str]:
     return named or {"permanent"}  # n/a: nothing a sender should meet, so a call that does has no second try
 
 
-@pytest.mark.parametrize("row", CODED, ids=lambda row: row["code"])
+@each((row,) for row in CODED)
 def test_every_row_is_in_the_catalogue(row: dict[str, str]):
     """Each code with its class, said in English and in Chinese, with something to do."""
     found = codes_of(row)

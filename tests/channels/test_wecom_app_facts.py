@@ -7,6 +7,7 @@ import re
 import pytest
 from wecom_app_facts import Fact, card_facts, plain_facts, rows, size
 
+from tests.support.each import each
 from worker.channels.checking.row import Effect, Either, FieldRule, Together
 from worker.channels.wecom.upload import UPLOADS
 from worker.channels.wecom_app import card_fields, fields, message_schema
@@ -71,7 +72,7 @@ def hold_limit(fact: Fact, rule: FieldRule, where: str) -> None:
         assert Effect(fact.effect) is rule.effect, where
 
 
-@pytest.mark.parametrize("fact", plain_facts(), ids=lambda fact: f"{fact.place}.{fact.path}")
+@each((fact,) for fact in plain_facts())
 def test_every_plain_row_is_ours(fact: Fact):
     """Path, type, need, limit, unit, effect and code of each row, and a field of the typed message."""
     table = fields.BODIES[fact.place]
@@ -99,7 +100,7 @@ def advised(fact: Fact, card_type: str) -> int | None:
     return int(found[3] if found[2] and short in found[2].split(", ") else found[1])
 
 
-@pytest.mark.parametrize(("written", "facts"), card_facts(), ids=[written for written, _ in card_facts()])
+@each(card_facts())
 def test_every_card_row_is_ours(written: str, facts: list[Fact]):
     """In every card that has the field, with its advised length, and in that card's model."""
     assert facts
@@ -141,7 +142,7 @@ def cells(kind: str) -> list[tuple[str, str, str]]:
     ]
 
 
-@pytest.mark.parametrize(("path", "card", "cell"), cells("there"))
+@each(cells("there"))
 def test_fields_of_each_card(path: str, card: str, cell: str):
     """R is required, O is not; maxima and types as noted."""
     table = card_fields.CARDS[card]
@@ -168,7 +169,7 @@ def test_fields_of_each_card(path: str, card: str, cell: str):
     assert in_model("template_card", path, card)
 
 
-@pytest.mark.parametrize(("path", "card", "cell"), cells("-"))
+@each(cells("-"))
 def test_fields_a_card_has_not(path: str, card: str, cell: str):
     """What is not defined for a card is in neither its rows nor its model."""
     assert "-" == cell

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import re
 
-import pytest
 from wecom_app_facts import codes, rows, size
 from wecom_external_samples import CHANNEL, coded, outcome, part
 
+from tests.support.each import each
 from worker.channels.checking.row import Either, FieldRule
 from worker.channels.wecom.errcodes import find
 from worker.channels.wecom_external import fields
@@ -20,7 +20,7 @@ FIELDS = [row for row in rows("external_fields") if "type.field" in row]
 LISTS = {row["list"]: row for row in rows("external_fields") if "list" in row}
 
 
-@pytest.mark.parametrize("row", FIELDS, ids=lambda row: row["type.field"])
+@each((row,) for row in FIELDS)
 def test_every_field_is_ours(row: dict[str, str]):
     """Need, limit, upload type and codes of each row, and a field of the typed attachment."""
     place, _, name = row["type.field"].partition(".")
@@ -81,7 +81,7 @@ CODED = [
 ]
 
 
-@pytest.mark.parametrize(("code", "kind"), CODED)
+@each(CODED)
 def test_every_code_does_what_its_class_says(code: int, kind: str):
     """For the call that makes a task; each is in the catalogue, in two languages. (45035 is the lane's fault: it goes
     again like a transient one, and costs no attempt.)

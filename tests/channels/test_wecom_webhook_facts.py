@@ -8,6 +8,7 @@ import pytest
 from wecom_app_facts import codes, rows, size
 from wecom_webhook_samples import ACCESS, CHANNEL, account, part, reply
 
+from tests.support.each import each
 from worker.channels.checking.row import Effect, Either, FieldRule
 from worker.channels.wecom_webhook import fields
 from worker.channels.wecom_webhook.errcodes import explain
@@ -25,7 +26,7 @@ def rules_at(table, path: str) -> list[FieldRule]:
     return [row for row in table if isinstance(row, FieldRule) and row.path == path.removesuffix("[]")]
 
 
-@pytest.mark.parametrize("row", rows("webhook_fields"), ids=lambda row: row["type.field"])
+@each((row,) for row in rows("webhook_fields"))
 def test_every_field_is_ours(row: dict[str, str]):
     """Type, edition, need, limit, effect and codes, and a field of the typed message."""
     msgtype, path = row["type.field"].split(".", 1)
@@ -48,8 +49,7 @@ def test_every_field_is_ours(row: dict[str, str]):
     assert path.split("[")[0].split(".")[0] in {*MODELS[msgtype].model_fields, "base64", "md5"}
 
 
-@pytest.mark.parametrize("row", rows("webhook_cards"), ids=lambda row: row["member"])
-@pytest.mark.parametrize("card", fields.CARD_TYPES)
+@each((row, card) for row in rows("webhook_cards") for card in fields.CARD_TYPES)
 def test_every_member_of_a_card_is_ours(row: dict[str, str], card: str):
     """What is required, of which type, how long is advised, how many, which values; and what a card has not."""
     found = rules_at(fields.CARDS[card], row["member"])
@@ -125,7 +125,7 @@ def told(outcome: Outcome) -> str:
     return repr(outcome)
 
 
-@pytest.mark.parametrize("row", rows("webhook_errors"), ids=lambda row: row["code"])
+@each((row,) for row in rows("webhook_errors"))
 def test_every_code_does_what_the_table_says(row: dict[str, str]):
     """And is explained in both languages."""
     code = int(row["code"])

@@ -9,6 +9,7 @@ import pytest
 from wecom_app_facts import codes, rows, size
 from youdu_samples import CHANNEL, account, account_for, draft, part, reply, said, text
 
+from tests.support.each import each
 from worker import language
 from worker.channels.checking.row import Effect, Either, FieldRule
 from worker.channels.wecom.errcodes import Class
@@ -60,7 +61,7 @@ def resolved(schema: dict[str, Any], defs: dict[str, Any]) -> dict[str, Any]:
     return schema
 
 
-@pytest.mark.parametrize("row", FIELDS, ids=lambda row: row["field"])
+@each((row,) for row in FIELDS)
 def test_every_field_is_ours(row: dict[str, str]):
     """Need, length, what happens beyond it, values and type of each row, and a field of the typed message."""
     path, rule = row["field"], row["rule"]
@@ -146,7 +147,7 @@ def code_range(cell: str) -> list[int]:
 CODED = [row for row in rows("youdu/errors") if row["code"] != "0"]
 
 
-@pytest.mark.parametrize("row", CODED, ids=lambda row: row["code"])
+@each((row,) for row in CODED)
 def test_every_code_is_in_the_catalogue(row: dict[str, str]):
     """With its class, said in English and in Chinese, with something to do."""
     for code in code_range(row["code"]):
@@ -215,7 +216,7 @@ OUTCOMES = {
 ACCESS_OF_UPLOAD = Access("t", "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=")
 
 
-@pytest.mark.parametrize("row", ROWS, ids=lambda row: str(row.code))
+@each((row,) for row in ROWS)
 def test_every_code_becomes_the_outcome_of_its_class(row: Any):
     """And the reason says the code."""
     verdict = CHANNEL.outcome(part(), account(), said(row.code, "no"), ACCESS_OF_UPLOAD)

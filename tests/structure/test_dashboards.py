@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from tests.docs.page import ROOT
+from tests.support.each import each
 from tests.support.promql import expressions, names_in
 from tools.dashboards import FOLDER, content, dashboards
 
@@ -63,7 +64,7 @@ def test_a_panel_names_a_datasource_a_unit_and_a_runbook_that_exists(name: str) 
     assert named <= variables
 
 
-@pytest.mark.parametrize(("where", "expression"), expressions())
+@each(expressions())
 def test_every_query_parses(where: str, expression: str) -> None:
     """Of dashboards and rules, as Prometheus's own grammar has it; and it asks for something of ours."""
     names: dict[str, Any] = names_in(expression)

@@ -6,11 +6,13 @@ import asyncio
 import functools
 import sys
 from collections.abc import Callable
+from itertools import product
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.support.each import each
 from worker.cli.setup.doctor import findings
 from worker.cli.setup.finding import Level
 from worker.config.places import UrlFrom
@@ -124,8 +126,7 @@ REFUSED = {
 }
 
 
-@pytest.mark.parametrize("shape", REFUSED)
-@pytest.mark.parametrize("decorator", DECORATORS)
+@each(product(DECORATORS, REFUSED))
 def test_what_cannot_run_as_a_hook_is_refused_when_it_is_marked(decorator: Any, shape: str) -> None:
     """By every decorator, called or not, with a sentence that says what to change."""
     function, why = REFUSED[shape]

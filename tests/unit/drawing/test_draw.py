@@ -10,6 +10,7 @@ import pytest
 
 from tests.support.drawn_html import DrawnHtml
 from tests.support.drawn_samples import ACTIONS, CARDS, SAMPLES
+from tests.support.each import each
 from worker.drawing import Channel, Lang, Shown, draw
 
 
@@ -185,7 +186,7 @@ def test_a_frozen_choice_cannot_be_changed() -> None:
     assert '<li class="option is-chosen"><bdi>同意</bdi></li>' in drawn
 
 
-@pytest.mark.parametrize("name", SAMPLES)
+@each((name,) for name in SAMPLES)
 def test_without_actions_everything_is_inert(name: str) -> None:
     """Operators look; they do not press."""
     drawn = draw(replace(SAMPLES[name], actions=None))

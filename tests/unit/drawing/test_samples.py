@@ -4,26 +4,27 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
+from itertools import product
 
 import pytest
 
 from tests.support.drawn_html import DrawnHtml, bare, leaves
 from tests.support.drawn_samples import LANGS, NAMES, SAMPLES, page
+from tests.support.each import each
 from worker.drawing import Lang, Shown, draw
 
 UNSEEN = re.compile(r"</?[a-z]+\d?[^>]*>|<@\w+>|\]\(https[^)]*\)")
 """Tags, and where links lead."""
 
 
-@pytest.mark.parametrize("lang", LANGS)
-@pytest.mark.parametrize("name", SAMPLES)
+@each(product(SAMPLES, LANGS))
 def test_a_message_is_safe_html(name: str, lang: Lang) -> None:
     """No element and attribute outside the list, no address that runs or loads something, every tag closed."""
     for one in (SAMPLES[name], replace(SAMPLES[name], actions=None)):
         assert [] == DrawnHtml(draw(one, lang)).faults
 
 
-@pytest.mark.parametrize("name", SAMPLES)
+@each((name,) for name in SAMPLES)
 def test_every_text_of_a_message_is_drawn(name: str) -> None:
     """In its place, or in the list of what the app does not show; not what works without being read."""
     one = SAMPLES[name]
@@ -41,7 +42,7 @@ SURPRISING = {
 """Samples with a field of which nothing is to be seen, and the beginning of its place."""
 
 
-@pytest.mark.parametrize("name", SAMPLES)
+@each((name,) for name in SAMPLES)
 def test_only_what_has_no_effect_is_listed_as_not_shown(name: str) -> None:
     """Not the keys, types and addresses of what is drawn, whether it can be pressed or not."""
     for one in (SAMPLES[name], replace(SAMPLES[name], actions=None)):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from hypothesis import given, strategies as st
 
+from tests.support.each import each
 from worker.domain.content.address import Allowed, entry_problem
 
 PUBLIC = ["8.8.8.8", "93.184.215.14", "203.0.114.1", "2606:2800:21f:cb07:6820:80da:af6b:8b2c", "2400:3200::1"]
@@ -62,7 +63,7 @@ def test_a_public_address_may_be_asked(address: str) -> None:
     assert Allowed().permits("files.example.com", address)
 
 
-@pytest.mark.parametrize(("address", "what"), LOCAL, ids=[f"{what} {address}" for address, what in LOCAL])
+@each(LOCAL)
 def test_any_other_may_not(address: str, what: str) -> None:
     """Whatever name led there."""
     assert not Allowed().permits("files.example.com", address)
