@@ -17,6 +17,7 @@ import requests
 
 from rig.stack import until
 from tests.support.listening import THREADS_AT_THE_END
+from tests.unit.cli.conftest import Run
 from worker.cli.running import check_releases
 from worker.config.console import ConsoleSettings
 from worker.config.settings import load_settings
@@ -77,28 +78,27 @@ def test_a_printed_link_is_all_that_ones_own_machine_needs(configured: Path, com
     assert "server" not in page.headers
 
 
-def test_a_hash_that_is_printed_signs_in(configured: Path) -> None:
+def test_a_hash_that_is_printed_signs_in(run: Run, configured: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """The password comes in by stdin; with a user there is no link."""
-    made = subprocess.run([*WORKER, "console", "hash"], input=PASSWORD, capture_output=True, text=True, check=True)
-    user = f"[console.users.ada]\nrole = \"admin\"\npassword = '{made.stdout.strip()}'\n"
+    assert 0 == run("console", "hash", types=PASSWORD)
+    printed = capsys.readouterr().out
+    user = f"[console.users.ada]\nrole = \"admin\"\npassword = '{printed.strip()}'\n"
     configured.write_text(configured.read_text(encoding="utf-8") + user, encoding="utf-8")
 
     passwords = Passwords(load_settings().console.passwords)
 
     assert passwords.is_right("ada", PASSWORD)
     assert not passwords.is_right("ada", f"{PASSWORD}!")
-    assert PASSWORD not in made.stdout
+    assert PASSWORD not in printed
 
 
 @pytest.mark.parametrize("password", ["", "short", "x" * 513])
-def test_a_password_that_is_no_good_is_one_sentence(password: str) -> None:
+def test_a_password_that_is_no_good_is_one_sentence(
+    run: Run, password: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     """Without the password."""
-    done = subprocess.run(
-        [*WORKER, "console", "hash"], input=password, capture_output=True, text=True, check=False, timeout=60
-    )
-
-    assert 2 == done.returncode
-    assert f"a password has 12 to 512 characters; this one has {len(password)}\n" in done.stderr
+    assert 2 == run("console", "hash", types=password)
+    assert f"a password has 12 to 512 characters; this one has {len(password)}\n" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("command", [("console",), ("up", "--console")])

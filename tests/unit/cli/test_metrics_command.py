@@ -12,6 +12,7 @@ import pytest
 import requests
 
 from tests.support.listening import THREADS_AT_THE_END
+from tests.unit.cli.conftest import Run
 from worker.domain.errors import ConfigurationError
 from worker.service.web.metrics import address
 
@@ -66,14 +67,14 @@ def test_a_port_in_use_is_one_sentence(configured: Path) -> None:
     assert f"worker: --listen {listen}: cannot listen there; is the port in use?\n" in done.stderr
 
 
-def test_tables_that_are_not_there_stop_it(configured: Path, tmp_path: Path) -> None:
+def test_tables_that_are_not_there_stop_it(
+    run: Run, configured: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     """With the command to run."""
     configured.write_text(f'database = "sqlite:///{tmp_path / "empty.db"}"\n', encoding="utf-8")
 
-    done = subprocess.run([*COMMAND, "127.0.0.1:0"], capture_output=True, text=True, timeout=60, check=False)
-
-    assert 2 == done.returncode
-    assert "run `worker db upgrade`" in done.stderr
+    assert 2 == run("metrics", "--listen", "127.0.0.1:0")
+    assert "run `worker db upgrade`" in capsys.readouterr().err
 
 
 def test_it_serves_metrics_and_ends_with_0(configured: Path) -> None:
