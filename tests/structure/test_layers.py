@@ -13,19 +13,6 @@ ROOT = Path(__file__).resolve().parents[2]
 LONGEST = 50
 
 
-def test_a_folder_imports_only_from_those_below_it() -> None:
-    """The contracts of import-linter hold."""
-    found = subprocess.run(
-        [Path(sys.executable).with_name("lint-imports"), "--no-cache"],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-
-    assert 0 == found.returncode, found.stdout
-
-
 @pytest.mark.parametrize("folder", ["worker", "worker_simulator", "bench", "migrations"])
 def test_no_function_is_longer_than_fifty_lines(folder: str) -> None:
     """A function is read at one glance; docstring and comments count."""
