@@ -72,12 +72,15 @@ class ApplicationsAccounts:
         """What the function returns; ConfigurationError when it fails or returns something else."""
         secrets: dict[tuple[str, ...], Secret] = {}
         try:
+            found = self._function()
+            if isinstance(found, Mapping):
+                found = {_name(key): table for key, table in found.items()}
             # A copy: what the application changes in its own is to be noticed.
-            tables = self._copied(self._function(), (), secrets)
+            tables = self._copied(found, (), secrets)
         except Exception as error:  # noqa: BLE001  whatever the application raises; its text may hold secrets
             close_old_connections()  # or each later call in this thread fails after one dropped connection
             raise ConfigurationError(f"accounts: {self._path} failed: {places_of(error, below=__file__)}") from None
-        if not isinstance(tables, dict) or not all(isinstance(name, str) for name in tables):
+        if not isinstance(tables, dict):
             raise ConfigurationError(f"accounts: {self._path} must return a mapping of names to tables")
         self._secrets = secrets
         self._steady = {path: secret for path, secret in self._steady.items() if path in secrets}
@@ -99,3 +102,12 @@ class ApplicationsAccounts:
         if secret is None:
             raise ConfigurationError(f"accounts.{'.'.join(path)}: is gone from {self._path}")
         return secret.read()
+
+
+def _name(key: object) -> str:
+    """The name of a table. What is no text becomes a name that no account may have, so that it alone is refused."""
+    if isinstance(key, str):
+        return key
+    # Of an object of the application's its class alone: how it shows itself may hold a secret.
+    shown = f"{key!r:.40} " if isinstance(key, int | float | bytes | None) else ""
+    return f"{shown}({type(key).__name__})"

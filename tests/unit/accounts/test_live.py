@@ -201,6 +201,38 @@ def test_a_function_of_the_application_names_its_accounts(tmp_path: Path, monkey
         ApplicationsAccounts("corps:nothing")
 
 
+KEYED = """
+from worker import Secret
+
+def table(secret):
+    return {"channel": "wecom_app", "corpid": "ww9", "agentid": 1, "secret": Secret(lambda: secret)}
+
+class Corp:
+    def __repr__(self):
+        return "hunter2"
+
+def accounts():
+    return {"hr": table("h"), "7": table("text"), 7: table("number"), None: {}, Corp(): table("object")}
+"""
+
+
+def test_a_name_that_is_no_text_stops_no_other_account(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The wrong key is named as an account that cannot be used; of an object of the application's its class alone."""
+    (tmp_path / "keyed.py").write_text(KEYED, encoding="utf-8")
+    (tmp_path / "worker.toml").write_text('accounts = "keyed:accounts"', encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    accounts = accounts_of(load_settings(tmp_path / "worker.toml"))
+
+    found = [accounts.get(name).secret for name in ("hr", "7")]
+    wrong = unusable_accounts(accounts)
+
+    assert ["h", "text"] == [secret.read() for secret in found if secret]
+    assert {"(Corp)", "7 (int)", "None (NoneType)"} == wrong.keys()
+    assert wrong["7 (int)"].startswith("accounts: '7 (int)' is not an account name; use")
+    assert "hunter2" not in str(wrong)
+    assert () == accounts.unread()
+
+
 def test_a_secret_is_never_a_text(tmp_path: Path) -> None:
     """Whatever the source is, and it does not show."""
     accounts = live(Ticks(), Scripted({"hr": {**GOOD, "secret": "hunter2"}, "ops": {**GOOD, "secret": Secret(str)}}))
