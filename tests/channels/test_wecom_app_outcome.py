@@ -7,8 +7,8 @@ from hypothesis import example, given, strategies as st
 from wecom_app_samples import ACCESS, CHANNEL, account, card, part, reply, text
 
 from worker.channels.base import TokenGranted, TokenLater, TokenRefused
+from worker.channels.wecom.answer import ELSEWHERE, PROXY_LOGIN
 from worker.channels.wecom.errcodes import Class, find
-from worker.channels.wecom.token import ELSEWHERE, PROXY_LOGIN
 from worker.channels.wecom_app import CardUpdate, Image
 from worker.domain.outcome import (
     Accepted,

@@ -25,6 +25,7 @@ from wecom_webhook_samples import (
 )
 
 from tests.support.on_the_wire import body_sent
+from worker.channels.wecom.answer import ELSEWHERE, PROXY_LOGIN
 from worker.channels.wecom_webhook import (
     Action,
     Attachment,
@@ -242,6 +243,12 @@ def test_an_accounts_amounts_go_before_ours(amounts: dict[str, int], names: int)
 
 
 # -- answers ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("status", "remedy"), [(407, PROXY_LOGIN), (404, ELSEWHERE), (302, ELSEWHERE)])
+def test_what_a_proxy_or_a_wrong_place_answers_says_what_to_change(status: int, remedy: str) -> None:
+    """The post may have been made all the same, so it stays in doubt."""
+    assert Unknown(f"http_{status}: {remedy}") == outcome(b"no", status=status)
 
 
 def outcome(answer: Any, made: Part | None = None, status: int = 200, access: Access = ACCESS, **headers: str) -> Any:

@@ -140,6 +140,23 @@ def test_a_broken_way_stops_its_account_alone(
     assert any(REMEDIES[reason] in wait.text for wait in told.waits)
 
 
+def test_a_proxy_that_refuses_the_login_of_a_post_says_what_to_change(
+    stack: ExitStack, database: Database, driven_clock: DrivenClock
+) -> None:
+    """Before an http vendor the refusal is an answer, and the post is in doubt."""
+    way = Behind(stack, "http", "b:two")
+    wrong = replace(way.egress, proxy=Secret(lambda: f"http://b:wrong@127.0.0.1:{way.proxy.port}"))
+    site = site_of(stack, database, driven_clock, [a_webhook(VENDOR, "alerts", egress=wrong)])
+    job = site.ask(webhook.Text(content="hello"), Chats("wr1"), account="alerts")
+
+    site.run()
+
+    with site.database.reading() as connection:
+        told = why(connection, job, clock=site.clock)
+    assert "unknown" == site.state(job)
+    assert REMEDIES["proxy_407"] in str(told)
+
+
 def test_an_account_goes_on_when_its_proxy_is_mended(
     stack: ExitStack, database: Database, driven_clock: DrivenClock
 ) -> None:

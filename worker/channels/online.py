@@ -11,11 +11,10 @@ from dataclasses import dataclass
 
 from worker.channels.base import CallbackDoor
 from worker.channels.wecom import errcodes
-from worker.channels.wecom.answer import integer, read, text_of
+from worker.channels.wecom.answer import REMEDIES, integer, read, text_of
 from worker.channels.wecom.callback import WecomDoor
 from worker.channels.wecom.errcodes import Class
 from worker.channels.wecom.redact import UNTRUSTED, remedy
-from worker.channels.wecom.token import REMEDIES
 from worker.domain.account import Account
 from worker.domain.call import Access, Reply, Request
 

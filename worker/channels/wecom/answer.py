@@ -142,10 +142,18 @@ def verdict(part: Part, answer: Answer, outcome: Outcome, page: Page) -> Verdict
     return Verdict(outcome, answer.errcode, redact.reason(answer.errmsg, part), redact.hint(answer.errmsg), ip, odd)
 
 
+ELSEWHERE = "the vendor's calls are not there; correct base_url: the vendor's host, without the path of a call"
+PROXY_LOGIN = "the proxy refuses user and password; correct them in the account's `proxy`"
+REMEDIES = {**dict.fromkeys((301, 302, 303, 307, 308, 404, 405), ELSEWHERE), 407: PROXY_LOGIN}
+"""By the status of an answer that is not the vendor's."""
+
+
 def no_vendor(reply: Reply) -> Outcome:
     """What an answer of a proxy or gateway means: unknown, unless it asks to wait."""
     if reply.status in (429, 503) and (delay := retry_after(reply)):
         return Wait(Scope.LANE, delay, f"http_{reply.status} Retry-After")
+    if (told := REMEDIES.get(reply.status)) is not None:
+        return Unknown(f"http_{reply.status}: {told}")
     return Unknown("http_200 without the vendor's JSON" if reply.status == 200 else f"http_{reply.status}")
 
 

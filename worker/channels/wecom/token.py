@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from worker.channels.base import TokenGranted, TokenLater, TokenOutcome, TokenRefused
 from worker.channels.wecom import errcodes, redact
-from worker.channels.wecom.answer import Answer, integer, read, retry_after, text_of
+from worker.channels.wecom.answer import REMEDIES, Answer, integer, read, retry_after, text_of
 from worker.channels.wecom.errcodes import WRONG_SECRET, Class
 from worker.channels.wecom.redact import remedy
 from worker.domain.account import Account
@@ -17,10 +17,6 @@ from worker.domain.outcome import Penalty
 DEADLINE_S = 10.0
 USUAL_LIFE_S = 7200
 UNREADABLE_DELAY_S = 5.0
-ELSEWHERE = "the vendor's calls are not there; correct base_url: the vendor's host, without the path of a call"
-PROXY_LOGIN = "the proxy refuses user and password; correct them in the account's `proxy`"
-REMEDIES = {**dict.fromkeys((301, 302, 303, 307, 308, 404, 405), ELSEWHERE), 407: PROXY_LOGIN}
-"""By the status of an answer that is not the vendor's."""
 
 
 def token_request(account: Account, secret: str, now: int) -> Request:
