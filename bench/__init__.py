@@ -1,4 +1,4 @@
-"""Measured promises: one program each, `python -m bench NAME`, all of them by `make bench`."""
+"""Measured promises: one program each, `python -m bench NAME`, listed by `make bench`."""
 
 from __future__ import annotations
 

@@ -23,8 +23,8 @@ from pathlib import Path
 import structlog
 
 from bench import Figure
-from bench.scale_contents import KINDS, add_due, scratch, tidy
-from bench.scale_side import Side
+from bench.scale.contents import KINDS, add_due, scratch, tidy
+from bench.scale.side import Side
 from worker.accounts.sources import accounts_of
 from worker.channels.registry import alike, channel, weight_of
 from worker.config.settings import load_settings

@@ -15,8 +15,8 @@ from contextlib import ExitStack, closing
 from pathlib import Path
 
 from bench import Figure
-from bench.installation import installation
-from bench.stacks import REDIS, missing_service
+from bench.stand.installation import installation
+from bench.stand.stacks import REDIS, missing_service
 from rig.broken_accounts import Accounts
 from rig.stack import Stack, Vendor, until
 from worker import NewJob, Text, To, enqueue_many

@@ -35,7 +35,7 @@ from sqlalchemy.exc import OperationalError
 
 import worker
 from bench import Figure
-from bench.servers import own_database
+from bench.stand.servers import own_database
 from worker.config.accounts import FixedAccounts
 from worker.domain.account import Account
 from worker.outbox.engine.database import make_engine

@@ -16,10 +16,11 @@ from typing import Any
 
 import requests
 
-from bench import Figure, throughput_ours as ours
-from bench.stacks import EMBEDDED, REDIS, STACKS, missing_service
-from bench.throughput import Side, mine_tried, one_round, parser_of, rig_of, settled
-from bench.throughput_rig import Rig, Run
+from bench import Figure
+from bench.stand.stacks import EMBEDDED, REDIS, STACKS, missing_service
+from bench.throughput import ours
+from bench.throughput.program import Side, mine_tried, one_round, parser_of, rig_of, settled
+from bench.throughput.rig import Rig, Run
 from rig.serving import serving
 from rig.stack import Stack, until
 

@@ -16,7 +16,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from bench import Figure
-from bench.scale_contents import KINDS, add_ended_jobs, one_of, scratch, tidy
+from bench.scale.contents import KINDS, add_ended_jobs, one_of, scratch, tidy
 from worker import JobFilter, Text, To, enqueue, find_jobs, text_hash
 from worker.config.accounts import FixedAccounts
 from worker.domain.account import Account

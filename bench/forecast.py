@@ -20,7 +20,7 @@ from typing import Any
 import structlog
 
 from bench import Figure
-from bench.throughput_rig import BenchFailed
+from bench.throughput.rig import BenchFailed
 from worker import Chats, NewJob, Text, To, enqueue_many
 from worker.channels import wecom_webhook as webhook
 from worker.channels.registry import amount_of

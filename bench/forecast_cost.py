@@ -12,7 +12,7 @@ from collections.abc import Callable
 from datetime import timedelta
 
 from bench import Figure
-from bench.scale_contents import KINDS, MESSAGE, RECIPIENTS, add_due, scratch, tidy
+from bench.scale.contents import KINDS, MESSAGE, RECIPIENTS, add_due, scratch, tidy
 from worker import Text, To, enqueue
 from worker.config.accounts import FixedAccounts
 from worker.domain.account import Account, Secret

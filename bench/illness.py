@@ -18,9 +18,9 @@ from pathlib import Path
 from typing import Any
 
 from bench import Figure
-from bench.installation import installation
-from bench.lanes_rig import HERE, PROCESSES, THREADS, Short, accepted, ask, must, start, wait
-from bench.stacks import REDIS, STACKS, missing_service
+from bench.stand.installation import installation
+from bench.stand.lanes import HERE, PROCESSES, THREADS, Short, accepted, ask, must, start, wait
+from bench.stand.stacks import REDIS, STACKS, missing_service
 from rig.stack import ACCOUNT, Stack, Vendor
 from rig.stacks import MARIADB, RABBITMQ, broker_of
 from rig.tcp_door import Door

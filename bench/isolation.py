@@ -29,9 +29,9 @@ from typing import Any
 from sqlalchemy import Connection, text
 
 from bench import Figure
-from bench.stacks import REDIS, missing_service
-from bench.throughput_ours import complaints
-from bench.throughput_rig import BenchFailed
+from bench.stand.stacks import REDIS, missing_service
+from bench.throughput.ours import complaints
+from bench.throughput.rig import BenchFailed
 from rig.stack import ACCOUNT, Stack, Vendor, until
 from rig.stacks import broker_of, scratch
 from worker import Chats, NewJob, Text, To, enqueue, enqueue_many, webhook

@@ -20,10 +20,10 @@ from pathlib import Path
 from typing import Any
 
 from bench import Figure
-from bench.installation import installation
-from bench.stacks import STACKS, missing_service
-from bench.throughput_ours import complaints
-from bench.throughput_rig import BenchFailed
+from bench.stand.installation import installation
+from bench.stand.stacks import STACKS, missing_service
+from bench.throughput.ours import complaints
+from bench.throughput.rig import BenchFailed
 from rig.stack import ACCOUNT, Stack, Vendor, until
 from worker import Text, To, enqueue
 

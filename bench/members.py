@@ -21,12 +21,12 @@ from pathlib import Path
 from typing import Any, cast
 
 from bench import Figure
-from bench.arrivals import Arrivals, most, most_aligned
-from bench.installation import installation, lay_ready, start_with_windows
-from bench.plain_call import text_of
-from bench.servers import own_redis
-from bench.stacks import REDIS, missing_service
-from bench.throughput_rig import BenchFailed, empty_broker
+from bench.stand.arrivals import Arrivals, most, most_aligned
+from bench.stand.installation import installation, lay_ready, start_with_windows
+from bench.stand.servers import own_redis
+from bench.stand.stacks import REDIS, missing_service
+from bench.throughput.plain_call import text_of
+from bench.throughput.rig import BenchFailed, empty_broker
 from rig.stack import ACCOUNT, Stack, Vendor
 from worker import NewJob, Text, To
 

@@ -20,8 +20,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 from bench import Figure
-from bench.installation import installation
-from bench.stacks import EMBEDDED, STACKS, missing_service
+from bench.stand.installation import installation
+from bench.stand.stacks import EMBEDDED, STACKS, missing_service
 from rig.stack import ACCOUNT, SHORT, Stack, Vendor, until
 from worker import NewJob, Text, To, enqueue_many
 from worker.producer.resend import skip

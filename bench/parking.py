@@ -9,7 +9,7 @@ import time
 from itertools import pairwise
 
 from bench import Figure
-from bench.lanes_rig import (
+from bench.stand.lanes import (
     OTHER,
     Short,
     accepted,

@@ -13,11 +13,12 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-from bench import Figure, throughput_ours as ours
-from bench.servers import own_database, own_redis
-from bench.stacks import REDIS, missing_service
-from bench.throughput import Side
-from bench.throughput_rig import Rig
+from bench import Figure
+from bench.stand.servers import own_database, own_redis
+from bench.stand.stacks import REDIS, missing_service
+from bench.throughput import ours
+from bench.throughput.program import Side
+from bench.throughput.rig import Rig
 from worker.delivery.sender.admission import Governor
 from worker.domain.outcome import Scope
 from worker.domain.pacing.limit import Charge, Limit, Permit, Unit

@@ -21,7 +21,7 @@ import requests
 import uvicorn
 
 from bench import Figure
-from bench.scale_contents import KINDS, add_ended_jobs, scratch, tidy
+from bench.scale.contents import KINDS, add_ended_jobs, scratch, tidy
 from worker.config.accounts import FixedAccounts
 from worker.domain.account import Account, Secret
 from worker.outbox import tables

@@ -9,8 +9,8 @@ import statistics
 from dataclasses import replace
 
 from bench import Figure
-from bench.stacks import EMBEDDED, REDIS, STACKS, missing_service
-from bench.throughput import Side, Start, mine_tried, one_round, parser_of, plain_at_its_best, rig_of, settled
+from bench.stand.stacks import EMBEDDED, REDIS, STACKS, missing_service
+from bench.throughput.program import Side, Start, mine_tried, one_round, parser_of, plain_at_its_best, rig_of, settled
 
 GOAL = 1.0
 PAIR = 2

@@ -11,7 +11,7 @@ import time
 import requests
 
 from bench import Figure
-from bench.lanes_rig import (
+from bench.stand.lanes import (
     OTHER,
     Short,
     accepted,

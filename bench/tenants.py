@@ -16,9 +16,9 @@ from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 
 from bench import Figure
-from bench.installation import installation, lay_ready, start_with_windows
-from bench.stacks import EMBEDDED, REDIS, STACKS, missing_service
-from bench.throughput_rig import BenchFailed
+from bench.stand.installation import installation, lay_ready, start_with_windows
+from bench.stand.stacks import EMBEDDED, REDIS, STACKS, missing_service
+from bench.throughput.rig import BenchFailed
 from rig.stack import ACCOUNT, SHORT, Stack, Vendor
 from worker import Chats, NewJob, Text, To
 from worker.channels import wecom_webhook as webhook

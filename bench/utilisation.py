@@ -21,11 +21,11 @@ from typing import Any
 import redis
 
 from bench import Figure
-from bench.arrivals import most, most_aligned, used
-from bench.installation import installation, lay_ready, start_with_windows
-from bench.servers import own_redis
-from bench.stacks import REDIS, missing_service
-from bench.throughput_rig import BenchFailed, empty_broker
+from bench.stand.arrivals import most, most_aligned, used
+from bench.stand.installation import installation, lay_ready, start_with_windows
+from bench.stand.servers import own_redis
+from bench.stand.stacks import REDIS, missing_service
+from bench.throughput.rig import BenchFailed, empty_broker
 from rig.stack import SHORT, Stack, Vendor
 from worker import Chats, NewJob
 from worker.channels import wecom_webhook as webhook

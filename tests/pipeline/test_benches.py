@@ -13,14 +13,17 @@ from typing import Any
 import pytest
 import requests
 
-from bench import console, console_contents, illness, kit, ordering, profile, scale
-from bench.arrivals import Arrivals, most, most_aligned, used
+from bench import illness, kit, ordering
+from bench.console import contents as console_contents, program as console
 from bench.members import FULL, QUICK, Scale
-from bench.priorities_judge import lateness, least_share, waits_since
-from bench.producers_process import produce, producers_engine
-from bench.producers_watch import Watch, is_refused_a_wait, sees_a_wait
-from bench.profile_counters import Steps
-from bench.throughput_rig import BenchFailed
+from bench.priorities.judge import lateness, least_share, waits_since
+from bench.producers.process import produce, producers_engine
+from bench.producers.watch import Watch, is_refused_a_wait, sees_a_wait
+from bench.profile import program as profile
+from bench.profile.counters import Steps
+from bench.scale import program as scale
+from bench.stand.arrivals import Arrivals, most, most_aligned, used
+from bench.throughput.rig import BenchFailed
 from rig.stack import ACCOUNT
 from rig.tcp_door import Door
 from tests.support.runtime import an_account

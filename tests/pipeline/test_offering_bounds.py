@@ -10,7 +10,7 @@ from functools import partial
 import pytest
 from sqlalchemy import text
 
-from bench.scale_contents import active_lane, add_at_work, add_due, add_future, tidy
+from bench.scale.contents import active_lane, add_at_work, add_due, add_future, tidy
 from tests.support.reads import rows_read
 from worker.domain.callbacks.hook import EventKind, EventState
 from worker.domain.job import Priority

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from bench import capacity_model as model
+from bench.capacity import model
 from tests.docs.page import ROOT
 from worker.console import app as console
 from worker.service.web.receiver import THREADS

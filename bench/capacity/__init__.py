@@ -1,0 +1,1 @@
+"""What an installation needs: the program, and the formulas that it measures."""

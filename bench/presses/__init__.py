@@ -1,0 +1,1 @@
+"""Presses behind many ended jobs: the program, and the hooks of its workers."""

@@ -1,0 +1,1 @@
+"""Producers beside a worker: the program, one producing process, and a look at who waits for whom."""

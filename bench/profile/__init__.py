@@ -1,0 +1,1 @@
+"""What a job costs by thread and step: the program, its worker, and what the kernel counts."""

@@ -1,0 +1,1 @@
+"""What several programs run on: installations, fake vendors, servers and stacks."""
