@@ -62,7 +62,6 @@ class Contents:
             "a callback": f"/inbound/{self.callback}",
             "events": "/events",
             "processes": "/processes",
-            "drift": "/drift",
             "audit": "/audit",
             "a command": f"/audit/{self.command}",
             "a preview": f"/commands/cancel?ids={self.doubtful}",

@@ -47,7 +47,6 @@ begin
     ('worker_chats', 'select (account, chat_id, chat_type)', ''),
     ('worker_confirmations', '', ''),
     ('worker_counts', '', 'select'),
-    ('worker_drift', '', 'select'),
     ('worker_duplicates', '', ''),
     ('worker_events', 'select', 'select'),
     ('worker_failures', 'select', ''),

@@ -54,7 +54,6 @@ TABLES = (
     "worker_grants",
     "worker_counts",
     "worker_totals",
-    "worker_drift",
     "worker_alerts",
     "worker_sessions",
     "worker_sign_ins",
@@ -611,7 +610,7 @@ def create_accounts() -> None:
 
 
 def create_counters() -> None:
-    """What is counted over all processes, and surprises among the answers."""
+    """What is counted over all processes."""
     table(
         "worker_counts",
         sa.Column("id", key(32), primary_key=True),
@@ -623,17 +622,6 @@ def create_counters() -> None:
         sa.Column("name", key(300), primary_key=True),
         sa.Column("value", sa.BigInteger(), nullable=False),
         sa.Column("exemplar", key(200)),
-    )
-    table(
-        "worker_drift",
-        sa.Column("channel", key(40), primary_key=True),
-        sa.Column("fact", key(200), primary_key=True),
-        sa.Column("sort", key(20), nullable=False),
-        sa.Column("account", key(60), nullable=False),
-        sa.Column("part_id", key(40), nullable=False),
-        sa.Column("sample", long_text(), nullable=False),
-        sa.Column("first_at", sa.BigInteger(), nullable=False),
-        sa.Column("last_at", sa.BigInteger(), nullable=False),
     )
 
 

@@ -51,7 +51,6 @@ class ConsoleStand:
             "/inbound/{id}": f"/inbound/{self.outbox.callback}",
             "/events": "/events",
             "/processes": "/processes",
-            "/drift": "/drift",
             "/audit": "/audit",
             "/audit/{id}": f"/audit/{self.outbox.audit}",
             "/commands/{name}": f"/commands/replay?ids={job}",

@@ -259,14 +259,6 @@ def test_refused_jobs_are_replayed(operator: Operator) -> None:
 
 
 @ON_ONE
-def test_no_drift_is_told_as_shown(operator: Operator) -> None:
-    """Word for word."""
-    (block,) = [one for one in Page("docs/operations.md").blocks if "worker drift" in one.text]
-
-    assert [block.text.partition("\n")[2]] == operator.follows("docs/operations.md", "Drift")
-
-
-@ON_ONE
 def test_one_person_is_told_and_erased(operator: Operator) -> None:
     """What was sent is exported first; afterwards no job is found by it."""
     (job,) = operator.has(TAKEN)

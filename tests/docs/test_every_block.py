@@ -78,7 +78,6 @@ BY_BLOCK = {
     ("docs/operations.md", "worker cancel"): COMMANDS,
     ("docs/operations.md", "worker pause"): COMMANDS,
     ("docs/operations.md", "worker fence"): COMMANDS,
-    ("docs/operations.md", "$ worker drift"): COMMANDS,
     ("docs/operations.md", "worker replay"): COMMANDS,
     ("docs/operations.md", "$ worker db check"): MACHINES,
     ("docs/operations.md", "cancelled 11997"): MACHINES,

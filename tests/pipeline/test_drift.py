@@ -1,19 +1,21 @@
-"""Answers that do not look as the vendor's pages say: told once each, with a sample that says nothing of anybody."""
+"""Answers that do not look as the vendor's pages say: counted, and logged with a shape that says nothing of anybody."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import pytest
+from structlog.testing import capture_logs
 
 from tests.support.runtime import Site, planted, refused
 from tests.support.scripted_transport import answered
+from worker.delivery.sender.odd_answers import MOST
 from worker.domain.call import CallResult
 from worker.outbox.engine.clock import DrivenClock
+from worker.outbox.engine.counting import BETWEEN, totals
 from worker.outbox.engine.database import Database
-from worker.outbox.jobs.drift import MORE, MOST, list_drift
 
 PAGE = "page 90236"
 
@@ -29,90 +31,92 @@ def said(**fields: Any) -> CallResult:
     return answered(json.dumps({"errcode": 0, "errmsg": "ok", "msgid": "m1", **fields}).encode())
 
 
-def told(site: Site) -> dict[str, int]:
-    """How many answers contradicted each fact."""
+def counted(site: Site) -> dict[str, int]:
+    """How many answers were odd in each way."""
     with site.database.reading() as connection:
-        return {row["fact"]: row["answers"] for row in list_drift(connection, None)}
+        names = {tuple(name.split(BETWEEN)): value for name, value in totals(connection).items()}
+    return {name[2]: value for name, value in names.items() if name[:2] == ("drift", "wecom_app")}
+
+
+def logged(site: Site, answers: Sequence[CallResult]) -> list[dict[str, Any]]:
+    """The lines of a job for each of these answers."""
+    with capture_logs() as lines:
+        for answer in answers:
+            site.vendor.says(answer)
+            site.ring(site.send())
+    return [dict(line) for line in lines if line["event"] == "drift"]
 
 
 def test_answers_as_the_pages_have_them_are_no_drift(site: Site) -> None:
     """Successes, refusals and refused recipients of each kind."""
     site.vendor.says(said(invaliduser="lisi", invalidparty="", response_code="c"), refused(40003), refused(-1))
-    for n in range(3):
-        site.ring(site.send(str(n)))
-    site.ring(site.card())
-    site.ring(site.upload())
+    with capture_logs() as lines:
+        for n in range(3):
+            site.ring(site.send(str(n)))
+        site.ring(site.card())
+        site.ring(site.upload())
 
-    assert {} == told(site)
+    assert counted(site) == {}
+    assert "drift" not in [line["event"] for line in lines]
 
 
 @pytest.mark.parametrize(
-    ("answer", "fact"),
+    ("answer", "sort", "fact"),
     [
-        (refused(987_654), "errcode 987654 is in no table"),
-        (said(traceid="x"), "a field traceid that the page does not have"),
-        (said(msgid=None), "a success without msgid"),
-        (said(invaliduser=["lisi"]), "invaliduser is a list"),
-        (said(errcode="0"), "errcode is a text"),
-        (said(**{"canary 张三": 1}), "a field with another name that the page does not have"),
-        (said(u13800138000=1), "a field with another name that the page does not have"),
-        (said(ZhangSan=1), "a field with another name that the page does not have"),
-        (said(lisi=1), "a field with another name that the page does not have"),
+        (refused(987_654), "code", "errcode 987654 is in no table"),
+        (said(traceid="x"), "field", "a field traceid that the page does not have"),
+        (said(msgid=None), "promise", "a success without msgid"),
+        (said(invaliduser=["lisi"]), "type", "invaliduser is a list"),
+        (said(errcode="0"), "type", "errcode is a text"),
+        (said(**{"canary 张三": 1}), "field", "a field with another name that the page does not have"),
+        (said(u13800138000=1), "field", "a field with another name that the page does not have"),
+        (said(ZhangSan=1), "field", "a field with another name that the page does not have"),
+        (said(lisi=1), "field", "a field with another name that the page does not have"),
     ],
 )
-def test_what_an_answer_contradicts_is_told(site: Site, answer: CallResult, fact: str) -> None:
+def test_what_an_answer_contradicts_is_told(site: Site, answer: CallResult, sort: str, fact: str) -> None:
     """A new code, a new field, another type, a promise that is not kept."""
-    site.vendor.says(answer)
-    site.ring(site.send())
+    [line] = logged(site, [answer])
 
-    assert {f"{PAGE}: {fact}": 1} == told(site)
+    assert line["what"] == f"{PAGE}: {fact}"
+    assert counted(site) == {sort: 1}
 
 
-def test_a_sample_has_the_shape_alone(site: Site) -> None:
+def test_a_line_has_the_shape_alone(site: Site) -> None:
     """Names, types and lengths; with the part and the account that were answered so."""
     site.vendor.says(said(canary_of="canary-zhangsan", more={"canary": 1}))
     job = site.send("canary-text", to="canary-person")
-    site.ring(job)
+    with capture_logs() as lines:
+        site.ring(job)
 
-    with site.database.reading() as connection:
-        rows = list_drift(connection, "wecom_app")
-
-    assert {(row["account"], row["part_id"]) for row in rows} == {("hr", f"{job}-0")}
-    assert "zhangsan" not in str(rows)
-    assert {
+    [line, _] = [line for line in lines if line["event"] == "drift"]
+    assert (line["channel"], line["account"], line["part"]) == ("wecom_app", "hr", f"{job}-0")
+    assert "zhangsan" not in str(line)
+    assert json.loads(line["shape"]) == {
         "errcode": 0,
         "errmsg": "a text of 2",
         "msgid": "a text of 2",
         "canary_of": "a text of 15",
         "more": "an object of 1",
-    } == json.loads(rows[0]["sample"])
+    }
 
 
-def test_every_answer_counts_and_one_an_hour_is_stored(site: Site) -> None:
-    """The first and the last time stand there; another process's answers count as well."""
-    for _ in range(3):
-        site.vendor.says(said(traceid="x"))
-        site.ring(site.send())
-        site.advance(60)
-    [first] = site.rows("select * from worker_drift")
+def test_every_answer_counts_and_one_an_hour_is_logged(site: Site) -> None:
+    """A field that is new comes with every answer."""
+    first = logged(site, [said(traceid="x")] * 3)
     site.advance(3_600)
-    site.vendor.says(said(traceid="x"))
-    site.ring(site.send())
+    second = logged(site, [said(traceid="x")])
 
-    [second] = site.rows("select * from worker_drift")
-
-    assert {f"{PAGE}: a field traceid that the page does not have": 4} == told(site)
-    assert (first.first_at, first.first_at) == (first.last_at, second.first_at)
-    assert second.last_at - first.last_at >= 3_600_000_000
+    assert (len(first), len(second)) == (1, 1)
+    assert counted(site) == {"field": 4}
 
 
-def test_a_vendor_that_answers_nonsense_fills_no_table(site: Site) -> None:
-    """Beyond a number of facts they are no longer told apart."""
-    for start in range(0, MOST + 30, 10):
-        site.vendor.says(said(**{f"field_{chr(97 + n // 26)}{chr(97 + n % 26)}": 1 for n in range(start, start + 10)}))
-        site.ring(site.send())
+def test_a_vendor_that_answers_nonsense_fills_no_log(site: Site) -> None:
+    """Beyond a number of facts they are only counted."""
+    fields = [f"field_{chr(97 + n // 26)}{chr(97 + n % 26)}" for n in range(MOST + 30)]
+    answers = [said(**dict.fromkeys(fields[start : start + 10], 1)) for start in range(0, len(fields), 10)]
 
-    found = told(site)
+    lines = logged(site, answers)
 
-    assert MOST + 1 == len(found)
-    assert 30 == found[MORE]
+    assert len(lines) == MOST
+    assert counted(site) == {"field": MOST + 30}

@@ -264,37 +264,6 @@ def test_as_many_in_doubt_as_may_be_are_not_told(site: Site) -> None:
     assert [] == site.rows("select id from worker_alerts")
 
 
-def test_a_code_that_no_page_has(site: Site) -> None:
-    """Once, also when the vendor goes on so, and over a day after it was new."""
-    watch = Watch(site, OPS)
-    site.vendor.says(refused(987_654), refused(987_654))
-    site.ring(site.send())
-    watch.later()
-    site.ring(site.send("again", account="it"))
-    watch.later()
-    during = watch.told()
-    _ends(watch, DAY_S)
-
-    assert [("ops", "UnheardOfCode: wecom_app")] == during
-    # The notice is a job as well, and nothing sends it in this test.
-    over = ("ops", "UnheardOfCode is over: wecom_app")
-    assert [*during, over] == [told for told in watch.told() if "UnheardOfCode" in told[1]]
-
-
-def test_an_answer_that_looks_another_way(site: Site) -> None:
-    """A success without the msgid that its page promises."""
-    watch = Watch(site, OPS)
-    site.vendor.says(refused(0, "ok"))
-    site.ring(site.send())
-    watch.later()
-    during = watch.told()
-    _ends(watch, DAY_S)
-
-    assert [("ops", "AnswersDrift: wecom_app")] == during
-    over = ("ops", "AnswersDrift is over: wecom_app")
-    assert [*during, over] == [told for told in watch.told() if "AnswersDrift" in told[1]]
-
-
 def test_a_job_that_stays_open(site: Site) -> None:
     """Due for a quarter of an hour; then it is sent. A bulk job may wait."""
     watch = Watch(site, OPS)

@@ -88,7 +88,6 @@ LISTS = (
     ("lanes",),
     ("lanes", "--events"),
     ("limits",),
-    ("drift",),
     ("forecast",),
     ("events",),
     ("db", "current"),

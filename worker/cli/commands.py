@@ -278,17 +278,6 @@ def explain(
 
 
 @app.command()
-def drift(
-    channel: Annotated[str | None, typer.Option(help="Only answers to this channel.")] = None,
-    as_json: Json = False,
-) -> None:
-    """Lists answers that do not look as the vendor's pages say: a new code, field or type, a promise not kept."""
-    from worker.cli.lists.drift import show
-
-    show(say, channel=channel, as_json=as_json)
-
-
-@app.command()
 def chats(
     account: Account = None,
     gone: Annotated[bool, typer.Option("--gone", help="Also those it was taken out of.")] = False,

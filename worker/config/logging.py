@@ -19,7 +19,7 @@ _LINE = "event level timestamp logger"
 _ATTEMPT = "job part channel account kind attempt outcome errcode delay duration request_id tags trace_id"
 _PROCESS = "process processes thread threads failures line items calls events_dropped bared pid host revision"
 _REST = "lane limit error text queue broker port reason remedy count seconds state generation where failed"
-_LANE = "what label hint until staging"
+_LANE = "what label hint until staging shape"
 _PURGED = "jobs bodies attempts waits callbacks windows media budgets lanes lane_events"
 FIELDS = frozenset(f"{_LINE} {_ATTEMPT} {_PROCESS} {_REST} {_LANE} {_PURGED}".split())
 """Every field a line may have; any other is dropped and its name listed under `dropped`, so that it is noticed."""

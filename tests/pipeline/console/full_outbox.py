@@ -13,10 +13,8 @@ from worker import To
 from worker.channels.wecom import errcodes
 from worker.control.pause import hold, pause
 from worker.domain.job_filter import JobFilter
-from worker.domain.outcome import Contradiction
 from worker.domain.pacing.lane import LaneBlock
 from worker.outbox.engine.bulk import insert_rows
-from worker.outbox.jobs import drift
 from worker.outbox.lanes.lanes import block_lanes
 from worker.outbox.tables.columns import Key, LongText, metadata
 
@@ -68,7 +66,7 @@ class FullOutbox:
 
 
 def fill(site: Site) -> FullOutbox:
-    """Jobs in every state, callbacks, events, blocked lanes, pauses, a dead process, a drift, and what people did."""
+    """Jobs in every state, callbacks, events, blocked lanes, pauses, a dead process, and what people did."""
     accepted = site.send("lunch", tags=["t"], dedupe_key="d", order_key="o")
     site.run()
     site.vendor.says(refused(81013, "all users are wrong", invaliduser="nobody"))
@@ -96,14 +94,6 @@ def fill(site: Site) -> FullOutbox:
     with site.database.writing() as connection:
         for table, row in _rows(card, callback, event, now).items():
             insert_rows(connection, metadata.tables[f"worker_{table}"], [row])
-        drift.keep(
-            connection,
-            "wecom_app",
-            "hr",
-            f"{card}-0",
-            Contradiction("field", "page 90236: a field colour that the page does not have", "{}"),
-            now,
-        )
     assert pausing.audit is not None
     return FullOutbox(accepted, wrong, doubtful, waiting, held, card, callback, event, pausing.audit)
 

@@ -91,7 +91,7 @@ def test_who_may_read_gets_them(site: Site) -> None:
     pages = holding(Person(site, "admin"), found, CANARY)
 
     job = f"/jobs/{found.refused}"
-    shown = {f"{job}/message", f"{job}/parts/0", "/lanes", "/accounts/hr", "/audit", "/drift", "/inbound", "/events"}
+    shown = {f"{job}/message", f"{job}/parts/0", "/lanes", "/accounts/hr", "/audit", "/inbound", "/events"}
     assert shown <= pages
     assert {"jobs.message", "attempts.errmsg", "failures.recipient", "parts.reason", "inbound.payload"} <= changed
 

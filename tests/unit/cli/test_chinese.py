@@ -29,7 +29,6 @@ SAID = [
     ("why", "{0}"),
     ("explain", "60020"),
     ("explain", "1"),
-    ("drift",),
     ("chats",),
     ("inbound",),
     ("limits",),

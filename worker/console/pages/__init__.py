@@ -6,7 +6,7 @@ from worker.console.page import PageRoute
 from worker.console.pages.accounts import account, accounts
 from worker.console.pages.audit import audit, entry
 from worker.console.pages.backlog import backlog
-from worker.console.pages.heard import callback, drift, events, inbound
+from worker.console.pages.heard import callback, events, inbound
 from worker.console.pages.home import home
 from worker.console.pages.job import job, part
 from worker.console.pages.jobs import doubts, find, jobs
@@ -32,7 +32,6 @@ PAGES: tuple[PageRoute, ...] = (
     PageRoute("/inbound/{id}", callback),
     PageRoute("/events", events, nav="events.title"),
     PageRoute("/processes", processes, nav="processes.title"),
-    PageRoute("/drift", drift, nav="drift.title"),
     PageRoute("/audit", audit, right="administer", nav="audit.title"),
     PageRoute("/audit/{id}", entry, right="act"),
     PageRoute("/commands/{name}", preview, right="act"),

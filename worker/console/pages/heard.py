@@ -1,4 +1,4 @@
-"""What vendors said unasked or oddly: callbacks, the events that hooks hear of, answers unlike the vendor's pages."""
+"""What vendors said unasked: callbacks, and the events that hooks hear of."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from worker.console.page import Ask, NotFound, View
 from worker.console.pages import seen
 from worker.console.pages.showing import show
 from worker.domain.callbacks.hook import EventState
-from worker.outbox.jobs import drift as drifts
 from worker.outbox.jobs.events import list_events
 from worker.outbox.jobs.inbound import inbound_page, read_inbound
 
@@ -19,7 +18,6 @@ _EVENT = (
     *("id", "kind", "account", "job_id", "part_id", "inbound_id", "state"),
     *("tries", "created_at", "started_at", "ended_at"),
 )
-_DRIFT = ("channel", "sort", "account", "part_id", "first_at", "last_at", "answers")
 
 
 def inbound(ask: Ask) -> View:
@@ -66,14 +64,6 @@ def events(ask: Ask) -> View:
         state="all" if state is None else state.label,
         states=[*labels, "all"],
     )
-
-
-def drift(ask: Ask) -> View:
-    """Every fact that answers contradicted, the last one first."""
-    with ask.reading() as connection:
-        rows = drifts.list_drift(connection, None)
-    shown = [seen.row(ask.viewer, row["account"], row, *_DRIFT) for row in rows]
-    return show(ask, "drift.html", ask.say("drift.title"), rows=shown)
 
 
 def _event(ask: Ask, row: dict[str, Any]) -> dict[str, Any]:

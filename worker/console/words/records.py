@@ -1,4 +1,4 @@
-"""The words of callbacks, events, drift, the audit, and commands."""
+"""The words of callbacks, events, the audit, and commands."""
 
 from __future__ import annotations
 
@@ -31,19 +31,6 @@ RECORDS: Mapping[str, tuple[str, str]] = {
     "hook.parked": ("停用，需人工处理", "parked"),
     "hook.ignored": ("无钩子", "ignored"),
     "hook.all": ("全部", "all"),
-    "drift.title": ("接口偏差", "Drift"),
-    "drift.long": ("厂商应答与其文档不符之处。", "Answers that do not look as the vendor's pages say."),
-    "drift.sort": ("种类", "Sort"),
-    "drift.sort.code": ("错误码", "code"),
-    "drift.sort.field": ("字段", "field"),
-    "drift.sort.type": ("类型", "type"),
-    "drift.sort.promise": ("约定", "promise"),
-    "drift.fact": ("偏差", "Fact"),
-    "drift.sample": ("样例", "Sample"),
-    "drift.answers": ("应答数", "Answers"),
-    "drift.first": ("首次", "First"),
-    "drift.last": ("最近", "Last"),
-    "drift.none": ("所有应答都与文档一致。", "Every answer looks as the vendor's pages say."),
     **{
         f"action.{name}": words
         for name, words in {

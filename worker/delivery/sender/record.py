@@ -294,7 +294,7 @@ def _end(
     feedback: Feedback = NO_FEEDBACK,
     span: SpanRef | None = None,
 ) -> None:
-    odd = verdict.contradictions
+    runtime.odd_answers.report(flight.channel.name, flight.due.account, flight.due.id, verdict.contradictions)
     flight.ticket = runtime.writer.end(
         End(
             flight.due.id,
@@ -306,7 +306,6 @@ def _end(
             flagged=flight.mark.flagged,
             never_left=never_left,
             counted_as=_counted_as(flight, verdict.errcode, never_left),
-            contradictions=odd and runtime.drifts.seen(flight.channel.name, odd),
             span=span,
             delay_s=delay_s,
             effects=effects or flight.effects,

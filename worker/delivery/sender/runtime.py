@@ -28,6 +28,7 @@ from worker.delivery.sender.admission import Governor
 from worker.delivery.sender.lane_blocks import LaneBlocks
 from worker.delivery.sender.lane_state import LaneStates
 from worker.delivery.sender.lease import Lease
+from worker.delivery.sender.odd_answers import OddAnswers
 from worker.delivery.sender.retry_hints import RetryHints
 from worker.delivery.sender.set_aside import SetAside
 from worker.delivery.sender.writer import Writer
@@ -39,7 +40,6 @@ from worker.outbox.commit.commands import Happened
 from worker.outbox.engine.clock import boot_clock
 from worker.outbox.engine.database import Database
 from worker.outbox.engine.site_keys import lane_key, lane_name
-from worker.outbox.jobs.drift import Drifts
 from worker.outbox.lanes.processes import QueueName, alive
 from worker.transport.http import Transport
 from worker.transport.tokens import Tokens, TokenTimes
@@ -71,7 +71,7 @@ class Runtime:
     lane_blocks: LaneBlocks
     retry_hints: RetryHints
     set_aside: SetAside
-    drifts: Drifts
+    odd_answers: OddAnswers
     lane_of: Callable[[str, str], str]
     rng: random.Random
     tracing: Tracing | None
@@ -160,7 +160,7 @@ def build_runtime(dependencies: Dependencies) -> Runtime:
         lane_blocks=LaneBlocks(database.state, lane_states, settings, dependencies.rng, others),
         retry_hints=RetryHints(dependencies.monotonic),
         set_aside=SetAside(database.state, dependencies.monotonic),
-        drifts=Drifts(dependencies.monotonic),
+        odd_answers=OddAnswers(dependencies.monotonic),
         lane_of=lane_of,
         rng=dependencies.rng,
         tracing=dependencies.tracing,

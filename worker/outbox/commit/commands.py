@@ -9,7 +9,7 @@ from enum import Enum, auto
 from sqlalchemy import Connection
 
 from worker.domain.call import NOT_READ, AnswerFacts
-from worker.domain.outcome import Contradiction, Refusal, Taken, Verdict
+from worker.domain.outcome import Refusal, Taken, Verdict
 from worker.domain.pacing.lane import LaneBlock, LaneEvent, Success
 from worker.domain.pacing.quiet import QuietHours
 from worker.domain.settle import PartFacts
@@ -145,8 +145,6 @@ class End:
     """Certain: not one byte of this call reached the vendor."""
     counted_as: str = ""
     """The errcode for the metrics: one that the channel knows, `other`, or `unsent`; empty: no readable answer."""
-    contradictions: tuple[Contradiction, ...] = ()
-    """Where the answer does not look as the vendor's page says; one without a sample is counted only."""
     span: SpanRef | None = None
     """The span of the call, for exemplars of what it is counted in; None: none is written."""
     delay_s: float = 0.0

@@ -40,7 +40,7 @@ from worker.outbox.engine.clock import SECOND
 from worker.outbox.engine.database import Database
 from worker.outbox.engine.dialect import dialect_of
 from worker.outbox.engine.sql import fetch
-from worker.outbox.jobs import codes, drift, order_queue
+from worker.outbox.jobs import codes, order_queue
 from worker.outbox.jobs.codes import may_be_anothers, note_task_ids
 from worker.outbox.jobs.events import event_row
 from worker.outbox.jobs.rows import Batch, JobFacts, job_rows, lock_jobs, lock_parts_now, part_rows, wake_dependants
@@ -258,9 +258,6 @@ def _write(
         wake_dependants(connection, followed.awaited, now_sql)
     # In the order of the answers: sorted by outcome, any few failures of a batch would count as failures in a row.
     steps = move_lanes(connection, batch.now, batch.lane_changes, batch.policy.lanes)
-    # Sorted, as everything that locks several rows.
-    for channel, account, part, one in sorted(batch.odd, key=lambda odd: (odd[0], odd[3].fact)):
-        drift.keep(connection, channel, account, part, one, batch.now)
     if batch.burned:
         codes.burn_leases(connection, batch.burned)
     return _tell(connection, batch, followed.jobs, followed.changed), steps

@@ -38,7 +38,7 @@ from worker.domain.trace import SpanRef
 from worker.outbox.commit.commands import End
 from worker.outbox.engine.counting import BETWEEN, Exemplar
 from worker.outbox.engine.sql import run
-from worker.outbox.jobs import chats, codes, confirmations, drift
+from worker.outbox.jobs import chats, codes, confirmations
 from worker.outbox.jobs.media_cache import invalidate_media, keep_media
 from worker.outbox.jobs.rows import Batch, JobFacts, failure_rows
 
@@ -205,11 +205,8 @@ def count_call(batch: Batch, end: End, lane: str, job: JobFacts, *, first: int |
         _count(batch, "late_answers", job.channel, account, outcome)
         return
     _count(batch, "attempts", job.channel, account, job.kind, outcome, end.counted_as)
-    for one in end.contradictions:
-        _count(batch, "drift", job.channel, one.sort)
-        _count(batch, drift.COUNTED, job.channel, one.fact)
-        if one.sample:
-            batch.odd.append((job.channel, account, end.part_id, one))
+    for odd in end.verdict.contradictions:
+        _count(batch, "drift", job.channel, odd.sort)
     if end.duration_ms is not None and not end.never_left:
         _observe(batch, "call_seconds", end.duration_ms * 1_000, job.channel, span=end.span)
     if first is not None:

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 from sqlalchemy import Connection
 
 from worker.domain.callbacks.hook import Ends
-from worker.domain.outcome import Contradiction, Refusal
+from worker.domain.outcome import Refusal
 from worker.domain.pacing.lane import LaneBlock, Success
 from worker.domain.settle import PartFacts, Policy
 from worker.domain.state import OPEN_STATES, JobState, PartState, job_state
@@ -212,8 +212,6 @@ class Batch:
     traced: dict[str, Exemplar] = field(default_factory=dict)
     """Names of buckets in `counts` with one of the traced calls in them."""
     waits_told: dict[str, str] = field(default_factory=dict)
-    odd: list[tuple[str, str, str, Contradiction]] = field(default_factory=list)
-    """Channel, account and part of answers that do not look as the vendor's page says, to be stored."""
     hooked_ends: Ends = field(default_factory=dict)
     """The ends of jobs that leave an event for application hooks."""
     some_paused: bool = False

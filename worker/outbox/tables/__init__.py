@@ -13,7 +13,7 @@ from worker.outbox.tables.audit import audit
 from worker.outbox.tables.callback import chats, events, inbound
 from worker.outbox.tables.columns import PREFIX, columns_of, is_made, metadata
 from worker.outbox.tables.content import blob_chunks, blob_uses, blobs, bodies, duplicates, media
-from worker.outbox.tables.count import counts, drift, totals
+from worker.outbox.tables.count import counts, totals
 from worker.outbox.tables.job import jobs, order_queue, orders, parts
 from worker.outbox.tables.lane import budgets, grants, lane_events, lanes, leases, pauses, processes, site, tokens
 from worker.outbox.tables.record import attempts, confirmations, failures, receipts, response_codes, task_ids, waits
@@ -35,7 +35,6 @@ __all__ = [
     "columns_of",
     "confirmations",
     "counts",
-    "drift",
     "duplicates",
     "events",
     "failures",

@@ -19,7 +19,6 @@ from worker.domain.state import PartState
 from worker.outbox.engine.clock import SECOND
 from worker.outbox.engine.database import Database
 from worker.outbox.engine.sql import read_now
-from worker.outbox.jobs import drift
 from worker.outbox.lanes.lanes import list_lanes
 from worker.outbox.lanes.processes import Process, QueueName, living, unusable_accounts_told
 from worker.outbox.upkeep import gauges
@@ -31,8 +30,6 @@ OPEN_S = 900
 """Seconds after its `due_at` from which on an open job that is no bulk is told of."""
 CLOCK_S = 90
 """Seconds between the clocks that are told; callbacks are refused at 300."""
-NEW_S = 86_400
-"""Seconds for which a fact of the vendor's pages counts as new that was never contradicted before."""
 BLOCKED_S = 60
 """Seconds for which an account that carries notices may be blocked; then the next target is taken."""
 OF_LANES = frozenset({"AccountParked", "LaneParked", "BreakerStaysOpen", "SetAside", "StandingStill"})
@@ -51,7 +48,7 @@ class Lookout:
         """What is wrong now; raises when the outbox cannot be read."""
         with self._database.reading() as connection:
             now = read_now(connection, self._database.now)
-            found = {*self._processes(connection), *self._parts(connection, now), *_drift(connection, now)}
+            found = {*self._processes(connection), *self._parts(connection, now)}
             if abs(now / SECOND - self._wall_clock()) > CLOCK_S:
                 found.add(("ClocksApart", ""))
             found |= {("CallbacksStopped", account) for account in without_callbacks(connection, now)}
@@ -104,12 +101,6 @@ class Lookout:
                 yield "AccountParked" if row["lane"] == row["account"] else "LaneParked", row["account"]
             elif stands in _BREAKER:
                 yield "BreakerStaysOpen", row["account"]
-
-
-def _drift(connection: Connection, now: int) -> Iterator[Found]:
-    for (channel, sort), at in drift.newest(connection).items():
-        if now - at < NEW_S * SECOND:
-            yield "UnheardOfCode" if sort == "code" else "AnswersDrift", channel
 
 
 def _blocked(rows: list[dict[str, Any]]) -> Iterator[str]:

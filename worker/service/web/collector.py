@@ -29,7 +29,6 @@ from worker.domain.state import JobState, PartState
 from worker.outbox.engine.clock import SECOND
 from worker.outbox.engine.counting import BETWEEN, exemplars, totals
 from worker.outbox.engine.database import Database, StateReader
-from worker.outbox.jobs import drift
 from worker.outbox.lanes import lanes
 from worker.outbox.lanes.pauses import standing_pauses
 from worker.outbox.lanes.processes import Process, QueueName, living, unusable_accounts_told
@@ -149,7 +148,6 @@ class Outbox(Collector):
         yield from self._of_state(connection, lambda state: self._limits(connection, state, few), list[Metric]())
         yield from self._processes(connection, few)
         yield _hook_events(connection)
-        yield _newest_drift(connection)
         yield from self._counters(connection, few)
         if self._database.shares_state:
             up = "1 when the shared state answered; else no call begins, and of lanes and limits nothing is told."
@@ -236,6 +234,7 @@ class Outbox(Collector):
         yield from product(("lane_events",), few, map(str, Step))
         yield from product(("lane_events",), self._told, (Step.STRUCK, Step.SET_ASIDE))
         yield from product(("token_fetches",), self._told, ("refused",))
+        yield from product(("drift",), names(), get_args(ContradictionSort))
 
 
 def reading_of(read: Sequence[Metric]) -> list[Metric]:
@@ -259,14 +258,6 @@ def _hook_events(connection: Connection) -> Metric:
     told = _gauge("worker_hook_events", "Events the application's hooks have not heard, 10,000 at most.", "state")
     for state, count in gauges.hook_events(connection).items():
         told.add_metric([state.label], count)
-    return told
-
-
-def _newest_drift(connection: Connection) -> Metric:
-    text = "When a fact of the vendor's pages was contradicted that never was before, in seconds since 1970; 0: never."
-    told, found = _gauge("worker_drift_newest_seconds", text, "channel", "sort"), drift.newest(connection)
-    for which in product(names(), get_args(ContradictionSort)):
-        told.add_metric(which, found.get(which, 0) / SECOND)
     return told
 
 
