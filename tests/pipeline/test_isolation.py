@@ -15,7 +15,7 @@ from sqlalchemy.exc import DataError, OperationalError
 
 from tests.support.runtime import GETTOKEN, SEND, UPLOAD, Site, an_account, lost, planted, refused
 from tests.unit.transport.raw_server import Peer, RawServer, Script, response
-from worker.channels.registry import channel, tenant_weight_of, weight_of
+from worker.channels.registry import channel, weight_of
 from worker.delivery.sender.set_aside import SetAside
 from worker.delivery.sender.writer import Writer
 from worker.domain.account import Egress
@@ -385,7 +385,6 @@ WRONG = {
     "a channel that does not exist": {"channel": "wecom_ap"},
     "an unreadable weight": {"settings": {}, "weight": "heavy"},
     "no weight at all": {"settings": {}, "weight": 0.0},
-    "unreadable tenants": {"settings": {}, "tenants": 7},
 }
 
 
@@ -397,10 +396,7 @@ def test_an_account_that_became_wrong_stops_no_other(site: Site, wrong: dict[str
     full = LaneBlock("hr", "hr", "hr", 600.0, "used up", limit_name="app_day")
     site.database.run(lambda connection: block_lanes(connection, site.database.now, [full]))
     site.accounts.replace(replace(an_account(), **wrong), site.accounts.get("it"))
-    site.relay = site.new_relay(
-        weight=lambda account: weight_of(site.accounts, account),
-        tenant_weight=lambda stored: tenant_weight_of(site.accounts, stored),
-    )
+    site.relay = site.new_relay(weight=lambda account: weight_of(site.accounts, account))
     site.run()
     during = site.state(other)
     site.advance(601)

@@ -20,7 +20,7 @@ from worker.config.places import SecretFrom, UrlFrom
 PLACES: tuple[type[BaseModel], ...] = (UrlFrom, SecretFrom)
 """Forms of a value, told once; all other models are tables."""
 CHANNEL_KEYS = Path(__file__).parent / "channel_keys.toml"
-NAMES = {"accounts": "NAME", "tenants": "TENANT", "users": "NAME", "levels": "NAME", "limits": "LIMIT"}
+NAMES = {"accounts": "NAME", "users": "NAME", "levels": "NAME", "limits": "LIMIT"}
 """What stands for the name in a table of tables."""
 UNITS = {"_s": "seconds", "_days": "days"}
 BOUNDS = {"gt": "above {}", "ge": "at least {}", "lt": "below {}", "le": "at most {}", "min_length": "at least {} long"}

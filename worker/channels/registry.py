@@ -19,9 +19,7 @@ from worker.config.channels import REGISTRY
 from worker.config.settings import did_you_mean
 from worker.domain.account import Account, Secret
 from worker.domain.errors import ConfigurationError, Problem
-from worker.domain.pacing.lane import account_of
 from worker.domain.pacing.limit import Amount
-from worker.domain.pacing.tenant import weight_in
 
 DAY_S = 86_400
 """The longest that a call may take, in seconds."""
@@ -117,17 +115,8 @@ def takes_secret(account: Account) -> bool:
 
 def weight_of(accounts: AccountSource, name: str) -> float:
     """An account's weight; 1 for an account that this process cannot use."""
-    return _weight(lambda: accounts.get(name).weight)
-
-
-def tenant_weight_of(accounts: AccountSource, stored: str) -> float:
-    """The weight of the tenant whose parts are queued under a key; 1 where this process cannot use the account."""
-    return _weight(lambda: weight_in(accounts.get(account_of(stored)).tenants, stored))
-
-
-def _weight(read: Callable[[], float]) -> float:
     with suppress(Exception):  # asked for all accounts in each turn of the relay: a wrong one must not stop the others
-        if 0 < (weight := read()) < math.inf:
+        if 0 < (weight := accounts.get(name).weight) < math.inf:
             return weight
     return 1.0
 

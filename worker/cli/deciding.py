@@ -51,7 +51,7 @@ def send(
     dedupe_key: Annotated[str | None, typer.Option(help="A second job with it is the first one.")] = None,
     order_key: Annotated[str | None, typer.Option(help="Jobs with the same one go one by one.")] = None,
     tags: Annotated[list[str] | None, typer.Option("--tag", help="A word of yours, again for each.")] = None,
-    tenant: Annotated[str | None, typer.Option(help="The team whose share of the limits it takes.")] = None,
+    tenant: Annotated[str | None, typer.Option(help="The team it is of, which has lanes of its own.")] = None,
     on_unknown: Annotated[str | None, typer.Option(help="In doubt and not safe to repeat: hold, resend")] = None,
     quiet_hours: Annotated[
         str | None, typer.Option(help='When to wait, as "22:00-07:00 Asia/Shanghai", or none.')

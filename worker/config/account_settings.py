@@ -17,7 +17,6 @@ from worker.config.places import SecretFrom
 from worker.config.token_provider import TokenProviderFrom
 from worker.domain.content.staging import Staging, staging_problem
 from worker.domain.pacing.quiet import NONE, quiet_hours
-from worker.domain.pacing.tenant import NAME_CHARACTERS, OTHERS
 
 SECRET_KEYS = frozenset({"secret", "bearer", "token", "aes_key", "encoding_aes_key", "webhook_key", "key", "password"})
 """Keys whose value is a credential wherever they stand under an account."""
@@ -54,19 +53,6 @@ class StagingSettings(BaseModel):
         return self
 
 
-class TenantSettings(BaseModel):
-    """`[accounts.NAME.tenants.TENANT]`: its share of the account's limits, and its cap."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    weight: Weight = 1.0
-    """Its share beside other tenants with work: 2 gets twice as much as 1."""
-    day: Amount = 0
-    """Most messages that are sent for it in any 24 hours; later ones wait. 0: no such cap."""
-    tag: Annotated[str, Field(min_length=1)] | None = None
-    """Jobs with this tag are its own, where they name no tenant."""
-
-
 class AccountSettings(EgressSettings, BaseModel):
     """One `[accounts.NAME]` table; keys that are not named here belong to the channel."""
 
@@ -100,8 +86,6 @@ class AccountSettings(EgressSettings, BaseModel):
     """The `secret` and `callback` that were valid before, used beside the present ones while they are rotated."""
     token_provider: TokenProviderFrom | None = None
     """The firm's own place of its tokens; None: the vendor's gettoken."""
-    tenants: dict[str, TenantSettings] = {}
-    """What each tenant may have of its limits; `*`: all that are not named."""
 
     @field_validator("quiet_hours")
     @classmethod
@@ -124,21 +108,6 @@ class AccountSettings(EgressSettings, BaseModel):
         if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment:
             raise ValueError("not a web address; write it as https://host or http://host:port")
         return value.rstrip("/")
-
-    @field_validator("tenants")
-    @classmethod
-    def _apart(cls, value: dict[str, TenantSettings]) -> dict[str, TenantSettings]:
-        owners = dict[str, str]()
-        for name, tenant in value.items():
-            if not 0 < len(name) <= NAME_CHARACTERS:
-                raise ValueError(f"a tenant's name has 1 to {NAME_CHARACTERS} characters; shorten it")
-            if tenant.tag is None:
-                continue
-            if name == OTHERS:
-                raise ValueError(f"{OTHERS} stands for all other tenants; give the tag to one with a name")
-            if owners.setdefault(tenant.tag, name) != name:
-                raise ValueError(f"{owners[tenant.tag]} and {name} have the same tag; give each its own")
-        return value
 
     @model_validator(mode="after")
     def _no_inline_secrets(self) -> Self:

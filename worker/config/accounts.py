@@ -16,7 +16,6 @@ from worker.config.places import SecretFrom
 from worker.config.settings import Settings, account_settings, judged
 from worker.domain.account import Account, Secret
 from worker.domain.errors import ConfigurationError, UnknownAccount
-from worker.domain.pacing.tenant import Tenant
 
 DEADLINE = "deadline_s"
 """Key beside a channel's own: the total time of a call in seconds, out of `[delivery]`."""
@@ -102,7 +101,6 @@ def account_of(name: str, table: Mapping[str, Any], settings: Settings) -> Accou
         quiet_hours=given.quiet_hours,
         staging=(given.staging or settings.staging).switches(),
         token_provider=None if given.token_provider is None else given.token_provider.opened(f"accounts.{name}"),
-        tenants={name: Tenant(one.weight, one.day, one.tag) for name, one in given.tenants.items()},
         previous=_previous(name, table, given.previous, settings) if given.previous else None,
     )
 

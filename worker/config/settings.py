@@ -25,7 +25,7 @@ from pydantic import (
 from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, SettingsError
 
-from worker.config.account_settings import AccountSettings, StagingSettings, TenantSettings
+from worker.config.account_settings import AccountSettings, StagingSettings
 from worker.config.console import ConsoleSettings, OidcSettings, UserSettings
 from worker.config.egress import ClientCertificateSettings
 from worker.config.notify import NotifySettings, NotifyTarget
@@ -465,7 +465,6 @@ _TABLES: Mapping[int | str, type[BaseModel]] = {
     "seal_key": SecretFrom,
     "password": SecretFrom,
     "token_provider": TokenProviderFrom,
-    "tenants": TenantSettings,
     "bearer": SecretFrom,
 }
 """The model of the keys that a table of this name, or one inside it, may have."""

@@ -13,7 +13,6 @@ from worker.domain.content.staging import LIVE, Staging
 from worker.domain.outcome import Penalty
 from worker.domain.pacing.limit import Limit
 from worker.domain.pacing.quiet import NONE
-from worker.domain.pacing.tenant import Tenant
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,8 +107,6 @@ class Account:
     """The same with the credentials that were valid before, which are tried where the present ones are refused."""
     token_provider: TokenProvider | None = None
     """Where its tokens come from; None: from the vendor."""
-    tenants: Mapping[str, Tenant] = field(default_factory=dict)
-    """The tenants that share its limits otherwise than evenly, by name; `*`: all others."""
 
     @property
     def deadline_s(self) -> float:

@@ -12,8 +12,6 @@ class Scope(StrEnum):
     """The widest thing that a wait or a parking blocks."""
 
     PART = "part"
-    TENANT = "tenant"
-    """What one tenant has in a lane; no answer of a vendor reaches so far, only a cap of ours."""
     LANE = "lane"
     ACCOUNT = "account"
 

@@ -15,7 +15,6 @@ from worker.config.accounts import AccountSource
 from worker.domain.errors import Problem, aware_problems
 from worker.domain.job import Priority
 from worker.domain.pacing.quiet import FORM, LONGEST, quiet_hours
-from worker.domain.pacing.tenant import NAME_CHARACTERS, OTHERS
 from worker.outbox.engine.caller import Bind, InCallersTransaction, in_callers_transaction
 from worker.outbox.engine.clock import SECOND, DatabaseClock, SqlClock, micros_of
 
@@ -28,6 +27,7 @@ Instant = datetime | timedelta | float | int
 KEY_CHARACTERS = 200
 TAGS = 50
 TAG_CHARACTERS = 100
+TENANT_CHARACTERS = 60
 CLOCK = DatabaseClock()
 
 PriorityName = Literal["urgent", "normal", "bulk"]
@@ -52,9 +52,9 @@ class JobOptions(TypedDict, total=False):
         other content it is refused with DedupeConflict. None by default.
     tags: Up to 50 words of your own, of up to 100 characters each. Hooks, reports and the log give them
         back, `request_id:ID` as the field `request_id` of each log line of the job.
-    tenant: The team that the job is of, up to 60 characters, where several share the account's limits: each gets its
-        share by weight, see [accounts.NAME.tenants]. By default the one that has a tag of the job, else none; a job
-        about another one, such as a recall, is of the same tenant.
+    tenant: The team that the job is of, up to 60 characters, where several share the account's limits: it has lanes of
+        its own, which share evenly with the others. None by default; a job about another one, such as a recall, is of
+        the same tenant.
     bind: Which of a session's several binds is meant. By default the session's own.
     accounts: The accounts to use instead of this process's, which `worker.configure` sets.
     clock: For tests: what is now. By default the database's clock.
@@ -93,7 +93,7 @@ class Options:
     tags: Sequence[str] = ()
     """Up to 50 words of your own, of up to 100 characters each."""
     tenant: str | None = None
-    """The team it is of, where several share the account's limits; None: as its tags say, or none."""
+    """The team it is of, where several share the account's limits; None: none."""
     on_unknown: OnUnknown | None = None
     """What is done with a part in doubt: `hold`, `resend`, or, as with None, `default`: what its account says."""
     quiet_hours: str | None = None
@@ -222,10 +222,10 @@ def _tag_problems(tags: Any) -> Iterator[Problem]:
 
 
 def _tenant_problems(tenant: Any) -> Iterator[Problem]:
-    if not isinstance(tenant, str) or not tenant or tenant == OTHERS:
+    if not isinstance(tenant, str) or not tenant:
         yield Problem("tenant", "is not the name of a tenant", 'use a text such as "payroll", or leave it out')
-    elif len(tenant) > NAME_CHARACTERS:
-        yield Problem("tenant", "is too long", "shorten it", NAME_CHARACTERS, "characters", len(tenant))
+    elif len(tenant) > TENANT_CHARACTERS:
+        yield Problem("tenant", "is too long", "shorten it", TENANT_CHARACTERS, "characters", len(tenant))
 
 
 def priority_of(value: str | Priority) -> int:

@@ -21,7 +21,7 @@ from worker.domain.content.message import LOOKED_AT, File, Message, looked_at
 from worker.domain.content.recipient import Recipients, To
 from worker.domain.errors import CheckFailed, Problem
 from worker.domain.job import Draft, part_id
-from worker.domain.pacing.tenant import tenant_of, within
+from worker.domain.pacing.lane import lane_within
 from worker.outbox.engine.site_keys import lane_name, order_id
 from worker.outbox.jobs.jobs import JobRow, PartRow
 from worker.producer.options import Options, instant_of, option_problems, priority_of
@@ -108,10 +108,7 @@ def plan(asked: Asked, site_key: bytes) -> Planned:
         raise CheckFailed(problems, channel=asked.account.channel)
     split = [{**spec, **asked.spec} for spec in channel.split(draft)] if asked.spec else channel.split(draft)
     warnings = (*notes, *(() if plain else channel.warnings(draft)))
-    tenant = asked.options.tenant
-    if asked.account.tenants:
-        tenant = tenant_of(asked.account.tenants, tenant, asked.options.tags)
-    job = _job_row(asked, draft, message, recipients, warnings, len(split))
+    job, tenant = _job_row(asked, draft, message, recipients, warnings, len(split)), asked.options.tenant
     if tenant is not None:
         job["tenant"] = tenant
     key = None if asked.options.dedupe_key is None else (asked.account.name, asked.options.dedupe_key)
@@ -119,7 +116,7 @@ def plan(asked: Asked, site_key: bytes) -> Planned:
     lanes = [channel.lane(asked.kind, document, spec) for spec in split]
     names = {lane: lane_name(site_key, asked.account.name, lane) for lane in dict.fromkeys(lanes)}
     if tenant is not None:
-        names = {lane: within(name, tenant) for lane, name in names.items()}
+        names = {lane: lane_within(name, tenant) for lane, name in names.items()}
     order = asked.options.order_key and order_id(site_key, asked.account.name, asked.options.order_key)
     if split == [who]:
         job["lane"] = names[lanes[0]]

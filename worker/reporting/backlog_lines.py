@@ -22,11 +22,10 @@ from worker.domain.job import Kind, Part, Priority
 from worker.domain.outcome import Scope
 from worker.domain.pacing.bulk import Pacing
 from worker.domain.pacing.forecast import BacklogLine, Closing, Meter, Speed
-from worker.domain.pacing.lane import account_of, lane_of
+from worker.domain.pacing.lane import account_of
 from worker.domain.pacing.likely_cost import LikelyCost, Shared, likely_costs
 from worker.domain.pacing.limit import Charge
 from worker.domain.pacing.quiet import NONE, QUIET_HOURS, quiet_hours
-from worker.domain.pacing.tenant import charge_of_tenant, weight_in
 from worker.domain.pacing.window import Bucket, Window, buckets_of
 from worker.domain.pause import Pause
 from worker.domain.settle import FOREVER
@@ -172,15 +171,14 @@ class Surveyor:
         costs = self._costs(vendor, account, sampled)
         whole = len(costs) >= place.parts
         closings = self._closings(place, account, kind in vendor.sends or kind == Kind.REMIND, blocks)
-        cycle_us = 1_000 * self._cycles.get(lane_of(place.stored), self._cycles.get("", CYCLE_MS))
-        weight = weight_in(account.tenants, place.stored)
+        cycle_us = 1_000 * self._cycles.get(place.stored, self._cycles.get("", CYCLE_MS))
         for cost in likely_costs(costs, whole=whole) or [LikelyCost(1.0, (), ())]:
             own = _portions(cohorts, cost.share)
             used = {}
             for shared in cost.shared:
                 if (meter := self._meter(backlog, meters, shared)) is not None:
                     used[meter] = min(shared.units, float(meters[meter].amount))
-            line = BacklogLine(backlog.account, place.priority, own, used, cycle_us, weight, closings)
+            line = BacklogLine(backlog.account, place.priority, own, used, cycle_us, 1.0, closings)
             line.slowest_us = int(_longest_order([sampled[n] for n in cost.parts]) * line.left * cycle_us)
             backlog.lines.append(line)
             backlog.places.setdefault(key, []).append(line)
@@ -210,7 +208,7 @@ class Surveyor:
         for pause in self._pauses:
             if _covers(pause, account, kind):
                 return Stop(parts, f"paused by {pause.person} ({pause.told()})", pause.ending())
-        for name in (account_of(place.stored), lane_of(place.stored), place.stored):
+        for name in (account_of(place.stored), place.stored):
             row = blocks.get(name)
             if row is not None and row["parked"]:
                 return Stop(parts, f"{_where(row)} is parked: {row['reason']}", f"worker resume {name}")
@@ -221,7 +219,7 @@ class Surveyor:
     ) -> list[Closing]:
         """The times in which nothing of a place goes."""
         found = []
-        for name in {account_of(place.stored), lane_of(place.stored), place.stored}:
+        for name in {account_of(place.stored), place.stored}:
             row = blocks.get(name)
             if row is not None and row["blocked_until"] > row["now"]:
                 cause = row["limit_name"] or f"{_where(row)}: {row['reason']}"
@@ -320,11 +318,9 @@ def _own_subjects(vendor: Channel, account: Account, examples: Sequence[Example]
 def _charges(vendor: Channel, one: Example, account: Account, only: frozenset[str] | None = None) -> Sequence[Charge]:
     """`only`: of the limits of single recipients those of these ones; None: of all."""
     try:
-        charges = [charge for charge in vendor.limits(one.part, account) if _holds_up(charge, only)]
+        return [charge for charge in vendor.limits(one.part, account) if _holds_up(charge, only)]
     except (LookupError, TypeError, ValueError, AttributeError):
         return ()  # an odd row: what it costs is told when it is sent
-    own = charge_of_tenant(account.name, account.tenants, one.tenant) if one.part.kind in vendor.sends else None
-    return charges if own is None else [*charges, own]
 
 
 def _holds_up(charge: Charge, only: frozenset[str] | None) -> bool:

@@ -14,7 +14,6 @@ from worker.channels.base import Channel
 from worker.domain.account import Account
 from worker.domain.content.recipient import same_person
 from worker.domain.pacing.limit import Counted, person_day
-from worker.domain.pacing.tenant import OTHERS, charge_of_tenant
 from worker.domain.pacing.window import Span, Window
 from worker.outbox.engine.database import StateReader
 from worker.outbox.engine.site_keys import lane_key
@@ -72,7 +71,7 @@ def usage(
     counts_at = state or StateReader(connection, now_sql)
     subject = None if recipient is None else same_person(recipient)
     own = [Counted(person_day(most_a_day), "each person, by all accounts", subject)] if most_a_day else []
-    found = [*channel.counted(account, recipient), *own, *_of_tenants(account)]
+    found = [*channel.counted(account, recipient), *own]
     shared = {one.limit.name for one in channel.counted(account, None) if one.subject is not None}
     [counted] = _read(connection, counts_at, [found])
     return [
@@ -89,20 +88,12 @@ def usages(
 
     One statement reads them all.
     """
-    found = [[*channel.counted(account, None), *_of_tenants(account)] for channel, account in accounts]
+    found = [list(channel.counted(account, None)) for channel, account in accounts]
     counted = _read(connection, state, found)
     return {
         account.name: [_usage(one, buckets, now, 0) for one, buckets, now in limits]
         for (_, account), limits in zip(accounts, counted, strict=True)
     }
-
-
-def _of_tenants(account: Account) -> list[Counted]:
-    return [
-        Counted(charge.limit, f"tenant {name}", charge.subject)
-        for name in account.tenants
-        if (charge := charge_of_tenant(account.name, account.tenants, name)) is not None and name != OTHERS
-    ]
 
 
 def _read(

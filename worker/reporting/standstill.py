@@ -16,7 +16,7 @@ from enum import StrEnum
 from sqlalchemy import Connection
 
 from worker.domain.job import Kind, Priority
-from worker.domain.pacing.lane import account_of, lane_of
+from worker.domain.pacing.lane import account_of
 from worker.outbox.engine.clock import SECOND, instant
 from worker.outbox.engine.database import StateReader
 from worker.outbox.engine.sql import read_now
@@ -112,16 +112,15 @@ def standing_still(
     closed = {row["lane"] for row in list_lanes(*state, None) if row["parked"] or row["blocked_until"] > row["now"]}
     found: dict[tuple[str, StandstillCause, str], Standstill] = {}
     looks = 0
-    for stored, priority, since in _places(connection, now_sql, look.late):
-        lane = lane_of(stored)
-        if (only is not None and stored not in only) or closed & {stored, lane, account_of(lane)}:
+    for lane, priority, since in _places(connection, now_sql, look.late):
+        if (only is not None and lane not in only) or closed & {lane, account_of(lane)}:
             continue
         if looks == LOOKS:
             break
         moves = look.may_wait(lane, priority)
         if known_after_s < AFTER_S or not moves:
             looks += 1
-            for one in look.judge(stored, priority, since, moves=moves):
+            for one in look.judge(lane, priority, since, moves=moves):
                 key = one.account, one.cause, one.text
                 known = found.get(key, one)
                 found[key] = replace(known, since=min(known.since, one.since), lanes=known.lanes | one.lanes)
@@ -169,10 +168,10 @@ class _Look:
             return False
         return lane in self._moved or (account_of(lane) in self._moving and self._of_all() is None)
 
-    def judge(self, stored: str, priority: int, since: int, *, moves: bool) -> Iterator[Standstill]:
+    def judge(self, lane: str, priority: int, since: int, *, moves: bool) -> Iterator[Standstill]:
         """What stands still at the head of a lane, if anything does; of one that `moves`, for a known cause alone."""
         connection = self._connection
-        head = head_of_lane(connection, self._now_sql, stored, priority, LOOKS)
+        head = head_of_lane(connection, self._now_sql, lane, priority, LOOKS)
         jobs = jobs_behind(connection, [*head.ids, *head.out])
         # A `due_at` in the past makes no new job late.
         ids = [part for part in (*head.ids, *head.out) if part in jobs and jobs[part][1] <= self.late]
@@ -180,10 +179,10 @@ class _Look:
         paused = paused_among(connection, ids) if ids and self._pauses else {}
         for part in (part for part in ids if part not in waiting and part not in paused):
             kind, made_at = jobs[part]
-            cause, text, remedy = self._cause(account_of(stored), priority, head, is_file=kind == Kind.UPLOAD)
+            cause, text, remedy = self._cause(account_of(lane), priority, head, is_file=kind == Kind.UPLOAD)
             due_at = max(since, made_at)
             if cause not in UNEXPLAINED or (due_at <= self._very_late and not moves):
-                yield Standstill(account_of(stored), cause, text, remedy, instant(due_at), frozenset({stored}))
+                yield Standstill(account_of(lane), cause, text, remedy, instant(due_at), frozenset({lane}))
                 return
 
     def _cause(self, account: str, priority: int, head: Head, *, is_file: bool) -> tuple[StandstillCause, str, str]:

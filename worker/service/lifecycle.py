@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 import structlog
 
 from worker.accounts.sources import accounts_of
-from worker.channels.registry import amount_of, channel, tenant_weight_of, weight_of
+from worker.channels.registry import amount_of, channel, weight_of
 from worker.config import tracing
 from worker.config.accounts import AccountSource
 from worker.config.policy import policy_of
@@ -224,7 +224,6 @@ class WorkerProcess:
             times=relay_times(delivery),
             monotonic=runtime.monotonic,
             weight=lambda account: weight_of(runtime.accounts, account),
-            tenant_weight=lambda stored: tenant_weight_of(runtime.accounts, stored),
             amount=lambda account, limit: amount_of(runtime.accounts, account, limit),
             pacing=Pacing(self._rng) if delivery.pace_bulk else None,
         )

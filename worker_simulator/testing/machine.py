@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 from sqlalchemy.orm import Session
 
-from worker.channels.registry import amount_of, channel, tenant_weight_of, weight_of
+from worker.channels.registry import amount_of, channel, weight_of
 from worker.config.policy import policy_of
 from worker.config.settings import Settings
 from worker.delivery.maintenance.recovery import Recovery
@@ -181,7 +181,6 @@ class Machine:
             times=RelayTimes(park_probe_s=delivery.park_probe_s, silence_s=delivery.silence_s),
             monotonic=self._clock.monotonic,
             weight=lambda account: weight_of(accounts, account),
-            tenant_weight=lambda stored: tenant_weight_of(accounts, stored),
             amount=lambda account, limit: amount_of(accounts, account, limit),
         )
 

@@ -49,10 +49,6 @@ def _nothing_set(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.delenv("WORKER_CONFIG", raising=False)
 
 
-INSIDE = "[accounts.hr.tenants."
-TENANTS = f'[accounts.hr]\nchannel = "wecom_app"\n{INSIDE}'
-
-
 def write(text: str, name: str = "given.toml") -> Path:
     """A settings file."""
     path = Path(name)
@@ -261,12 +257,6 @@ def test_where_the_file_is(monkeypatch: pytest.MonkeyPatch) -> None:
         ('[accounts.hr]\nchannel = "wecom_app"\non_unknown = "x"', "accounts.hr.on_unknown: input should be"),
         ('[accounts.hr]\nchannel = "wecom_app"\nlimits = { a = -1 }', "accounts.hr.limits.a: input should be"),
         ('[accounts."h:r"]\nchannel = "wecom_app"', "is not an account name"),
-        (f"{TENANTS}a]\nwieght = 1", "accounts.hr.tenants.a.wieght: is not a setting; did you mean weight?"),
-        (f"{TENANTS}a]\nweight = 0", "accounts.hr.tenants.a.weight: input should be greater than 0"),
-        (f"{TENANTS}a]\nday = -1", "accounts.hr.tenants.a.day: input should be greater than or equal to 0"),
-        (f'{TENANTS}a]\ntag = "x"\n{INSIDE}b]\ntag = "x"', "tenants: a and b have the same tag; give each its own"),
-        (f'{TENANTS}"*"]\ntag = "x"', "tenants: * stands for all other tenants; give the tag to one with a name"),
-        (f"{TENANTS}{'a' * 61}]", "tenants: a tenant's name has 1 to 60 characters; shorten it"),
         ('databse = "x"', "databse: is not a setting; did you mean database?"),
         ("zzz = 1", "zzz: is not a setting; use one of database, state_database, broker"),
         ("[delivery]\nleas_s = 1", "delivery.leas_s: is not a setting; did you mean lease_s?"),

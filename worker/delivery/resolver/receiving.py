@@ -24,7 +24,6 @@ from worker.domain.job import Kind, Part, Priority
 from worker.domain.outcome import Refusal
 from worker.domain.pacing.limit import Charge, person_day
 from worker.domain.pacing.quiet import NONE, QuietHours, quiet_hours
-from worker.domain.pacing.tenant import charge_of_tenant
 from worker.outbox.engine.database import Database
 from worker.outbox.jobs.loading import DuePart, called_shares
 from worker.outbox.jobs.suppressions import left_out_of, suppressed_among
@@ -95,15 +94,13 @@ def _called(
 
 
 def caps_of_day(due: DuePart, account: Account, channel: Channel, part: Part, most: int) -> list[Charge]:
-    """What a message takes of the day of its persons and its tenant, with the first of its calls that may have left.
+    """What a message takes of the day of its persons, with the first of its calls that may have left.
 
     `most`: messages to one person in any 24 hours; 0: no such cap.
     """
-    tenants = account.tenants
-    ours = charge_of_tenant(account.name, tenants, due.tenant) if due.tenant and tenants else None
-    if not (most or ours) or due.claim > due.unheard or part.kind not in channel.sends:
+    if not most or due.claim > due.unheard or part.kind not in channel.sends:
         return []
-    return [*(_charges_of_persons(part, most) if most else ()), *([ours] if ours else ())]
+    return list(_charges_of_persons(part, most))
 
 
 def counted_before(

@@ -5,13 +5,13 @@ Knows no SQL: it learns what happens to a lane from the heads that the relay rea
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice, zip_longest
 from typing import TypeVar
 
 from worker.domain.job import Priority
-from worker.domain.pacing.lane import account_of, lane_of
+from worker.domain.pacing.lane import account_of
 from worker.outbox.lanes.offering import Head
 from worker.outbox.lanes.processes import QueueName
 
@@ -73,8 +73,6 @@ class Backlogs:
         self._accounts: dict[str, dict[str, Backlog]] = {}
         self._waiting: dict[str, dict[str, None]] = {}
         """Account -> its lanes to look at, in order; the account that was looked at last comes last."""
-        self._stored: dict[str, dict[str, None]] = {}
-        """Lane with tenants -> the keys under which its parts are queued, in the order in which they were looked at."""
         self._bulk_only: set[str] = set()
         """Lanes that had nothing but bulk when last looked at; kept also while the lane is blocked."""
 
@@ -82,31 +80,7 @@ class Backlogs:
         """Forgets all lanes."""
         self._accounts.clear()
         self._waiting.clear()
-        self._stored.clear()
         self._bulk_only.clear()
-
-    def note(self, stored: str) -> str:
-        """Notes that parts are due under a key; returns its lane."""
-        lane = lane_of(stored)
-        if stored != lane:
-            self._stored.setdefault(lane, {lane: None})[stored] = None
-        elif lane in self._stored:
-            self._stored[lane][lane] = None
-        return lane
-
-    def stored(self, lane: str) -> list[str]:
-        """The keys under which parts of the lane are queued, as far as is known; kept while the lane is blocked."""
-        return list(self._stored.get(lane, (lane,)))
-
-    def took_turns(self, lane: str, looked: Sequence[str], idle: Collection[str]) -> None:
-        """Puts the tenants that were looked at behind the others, and drops those that have no work."""
-        kept = self._stored.get(lane, {})
-        for one in looked:
-            kept.pop(one, None)
-            if one not in idle:
-                kept[one] = None
-        if not kept or list(kept) == [lane]:
-            self._stored.pop(lane, None)
 
     def of(self, lane: str) -> Backlog | None:
         """What is known of a lane; None: it has no work."""

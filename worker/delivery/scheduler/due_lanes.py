@@ -75,8 +75,7 @@ class DueLanes:
         due = self._newly_due(now)
         new = sorted(lane for lane, found in due.items() if self._may_go_at_once(lane, found.priority))
         later = self._backlogs.overdue(now - self._look_s)
-        scanned = {self._backlogs.note(stored) for stored in self._full_scan.found()}
-        found = sorted(lane for lane in scanned if not self._is_looked_after(lane))
+        found = sorted(lane for lane in self._full_scan.found() if not self._is_looked_after(lane))
         for lane in new:
             self._backlogs.want(lane, due[lane].priority)
         for lane in (*later, *found, *self._open_again(), *self._bound()):
@@ -92,11 +91,7 @@ class DueLanes:
         if far:
             self._far_at, self._stand = now, sum(found.parts for found in due.values())
         self._since = max([self._since, *(found.newest for found in due.values())])
-        by_lane: dict[str, NewlyDue] = {}
-        for stored, found in due.items():
-            lane = self._backlogs.note(stored)
-            by_lane[lane] = found.beside(by_lane.get(lane))
-        return by_lane
+        return due
 
     def close(self, lane: str, until: float) -> None:
         """Takes a blocked lane out of the backlogs until its block ends."""

@@ -59,7 +59,7 @@ class Allotment:
     def learn(
         self, connection: Connection, now_sql: str, now: float, lanes: Iterable[str], state: StateReader
     ) -> Noted:
-        """Reads blocks and bounds of these lanes, tenants and accounts, and once a second the heartbeats."""
+        """Reads blocks and bounds of these lanes and accounts, and once a second the heartbeats."""
         names = in_the_way(lanes)
         stands = noted(*state, names)
         for key, limit in stands.used_up.items():

@@ -14,7 +14,6 @@ from sqlalchemy import Connection
 from worker.delivery.scheduler.backlog import Backlog, Backlogs
 from worker.delivery.scheduler.fair_share import Allotment, DoorbellIds, Share
 from worker.delivery.scheduler.slow_start import SlowStart
-from worker.delivery.scheduler.tenants import ReadHead, TenantShares, TenantWindow
 from worker.domain.job import Kind, Priority
 from worker.domain.pacing.bulk import BULK_EVERY, OTHERS, Pacing, after, mix
 from worker.domain.pacing.lane import account_of
@@ -27,8 +26,6 @@ from worker.outbox.lanes.processes import QueueName
 
 PROBED = 20
 """Parts of each priority at the head of a parked lane among which its probe is chosen."""
-TENANTS = 50
-"""Tenants of a lane that are looked at in one turn at most; further ones take turns."""
 KINDS_KEPT = 100_000
 """Lanes whose kind is remembered."""
 LEFT_US = 60_000_000
@@ -50,8 +47,6 @@ class Look:
     """Its calls in the air, counted for lanes with slow calls; None: not counted."""
     files: bool = False
     """Its jobs move files, which takes long."""
-    tenants: TenantWindow | None = None
-    """The shares of its tenants; None: it has none."""
     parked: tuple[str, ...] = ()
     """The lane and its account, as far as they are parked: one of its parts tries them. Empty: the lane is open."""
 
@@ -103,51 +98,33 @@ class LaneHeads:
         backlogs: Backlogs,
         allotment: Allotment,
         slow_start: SlowStart,
-        tenants: TenantShares,
         pacing: Pacing | None,
     ):
         self._database, self._backlogs, self._allotment, self._slow_start = database, backlogs, allotment, slow_start
-        self._pacing, self._tenants = pacing, tenants
+        self._pacing = pacing
         self._kinds: dict[str, str] = {}
         """Lane -> the kind of its jobs; it never changes."""
 
-    def look(self, connection: Connection, known: Backlog, stored: Sequence[str]) -> Look:
-        """Reads the head of a lane: urgent parts have a window of their own, normal and bulk share one.
-
-        `stored`: the keys under which its parts are queued, without those that are blocked.
-        """
+    def look(self, connection: Connection, known: Backlog) -> Look:
+        """Reads the head of a lane: urgent parts have a window of their own, normal and bulk share one."""
         files = self._moves_files(known.lane)
         share = self._allotment.share(known, QueueName.FILES if files else QueueName.NORMAL)
         known.pressing = False
 
-        def read(one: str, priority: Priority, most: int) -> Head:
-            return head_of_lane(connection, self._database.now, one, priority, most)
+        def read(priority: Priority, most: int) -> Head:
+            return head_of_lane(connection, self._database.now, known.lane, priority, most)
 
-        tenants = self._window(known.lane, stored, read)
-        if tenants is None:
-            urgent = read(known.lane, Priority.URGENT, share.urgent_window)
-            normal = read(known.lane, Priority.NORMAL, share.window)
-        else:
-            urgent, normal = tenants.front(share.urgent_window, share.window)
+        urgent = read(Priority.URGENT, share.urgent_window)
+        normal = read(Priority.NORMAL, share.window)
         share = share if normal.due or files else self._allotment.share(known, QueueName.BULK)
-        window = share.bulk_window(normal.due)
-        bulk = read(known.lane, Priority.BULK, window) if tenants is None else tenants.bulk(window)
+        bulk = read(Priority.BULK, share.bulk_window(normal.due))
         heads = {Priority.URGENT: urgent, Priority.NORMAL: normal, Priority.BULK: bulk}
-        if tenants is not None:
-            self._backlogs.took_turns(known.lane, stored[:TENANTS], tenants.idle())
         self._note_full(known, share, heads)
-        look = Look(known, share, heads, tenants=tenants)
+        look = Look(known, share, heads)
         if look.again:
             # No process took them from the lane's own queue in time, so they go into the queue of normal parts.
             look.share = self._allotment.share(known, QueueName.NORMAL)
         return look
-
-    def _window(self, lane: str, stored: Sequence[str], read: ReadHead) -> TenantWindow | None:
-        """The shares of a lane's tenants, of the first of them; None: it has none."""
-        known = self._backlogs.stored(lane)
-        if known == [lane]:
-            return None
-        return self._tenants.window(lane, stored[:TENANTS], read, set(known).difference(stored))
 
     def ask_more(self, connection: Connection, looks: Sequence[Look]) -> tuple[dict[str, str], dict[str, int]]:
         """Reads what else is needed of these lanes, each fact in one statement for all of them.
@@ -178,16 +155,10 @@ class LaneHeads:
                 look.known.full = len(Priority)
                 self._backlogs.want(look.known.lane)
 
-    def parked(self, connection: Connection, known: Backlog, stored: Sequence[str], keys: Sequence[str]) -> Look:
+    def parked(self, connection: Connection, known: Backlog, keys: Sequence[str]) -> Look:
         """Reads the head of a lane that is parked, or whose account is: among its parts is the one that tries it."""
         now = self._database.now
-        heads = {
-            priority: _one_head([head_of_lane(connection, now, one, priority, PROBED) for one in stored[:TENANTS]])
-            for priority in Priority
-        }
-        if not any(head.ids for head in heads.values()):
-            # The next tenants are tried the next time.
-            self._backlogs.took_turns(known.lane, stored[:TENANTS], ())
+        heads = {priority: head_of_lane(connection, now, known.lane, priority, PROBED) for priority in Priority}
         return Look(known, Share(PROBED, PROBED, PROBED, 1), heads, parked=tuple(keys))
 
     def kind(self, lane: str) -> str | None:
@@ -247,12 +218,6 @@ class LaneHeads:
         return self._kinds.get(lane) == Kind.UPLOAD
 
 
-def _one_head(heads: Sequence[Head]) -> Head:
-    """The heads of several tenants, one behind the other."""
-    ids, out = [part for head in heads for part in head.ids], [part for head in heads for part in head.out]
-    return Head(ids, out, orders={part: order for head in heads for part, order in head.orders.items()})
-
-
 # -- doorbells --------------------------------------------------------------------------------------------------------
 
 
@@ -283,13 +248,11 @@ class Batches:
         backlogs: Backlogs,
         allotment: Allotment,
         slow_start: SlowStart,
-        tenants: TenantShares,
         *,
         offer_s: float,
         offer_max_s: float,
     ):
         self._backlogs, self._allotment, self._slow_start = backlogs, allotment, slow_start
-        self._tenants = tenants
         self._offer_s, self._offer_max_s = offer_s, offer_max_s
 
     def doorbells(self, look: Look, now: float) -> list[Doorbell]:
@@ -320,8 +283,6 @@ class Batches:
             known.offered_at = now
             ids = [part for ring in (*urgent, *rest) for part in ring.ids]
             self._slow_start.offered(known.lane, ids)
-            if look.tenants is not None:
-                look.tenants.offered(ids)
         # A thread that moves a file does nothing else meanwhile.
         together = 1 if look.files else share.together
         return [*_bundled(urgent, together), *_bundled(rest, together)]
@@ -337,7 +298,6 @@ class Batches:
         # Its head may have been put aside, with more due parts behind it.
         if not self._backlogs.is_wanted(known.lane):
             self._backlogs.forget(known.lane)
-            self._tenants.forget(known.lane)
 
     def _as_many_as_may_go(self, look: Look, batches: Sequence[DoorbellIds]) -> Sequence[DoorbellIds]:
         """The batches for which the account has room; a lane that got nothing is looked at again."""

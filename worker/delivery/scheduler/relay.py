@@ -18,17 +18,16 @@ from worker.delivery.scheduler.due_lanes import DueLanes, FullScan
 from worker.delivery.scheduler.fair_share import MICRO, Allotment, Limited, Sharing
 from worker.delivery.scheduler.lane_head import Batches, Doorbell, LaneHeads, Look
 from worker.delivery.scheduler.slow_start import SlowStart
-from worker.delivery.scheduler.tenants import TenantShares
 from worker.delivery.sender.lease import Leadership
 from worker.domain.errors import NotPublished
 from worker.domain.pacing.bulk import Pacing
-from worker.domain.pacing.lane import account_of, lane_of
+from worker.domain.pacing.lane import account_of
 from worker.domain.pacing.limit import Amount
 from worker.domain.pause import Pause
 from worker.outbox.engine.clock import micros
 from worker.outbox.engine.database import Database
 from worker.outbox.jobs.loading import leave
-from worker.outbox.lanes.lanes import Noted, begin_lanes, log_steps, resume_lanes, take_probe
+from worker.outbox.lanes.lanes import Noted, begin_lanes, take_probe
 from worker.outbox.lanes.offering import offer, some_paused
 from worker.outbox.lanes.pauses import paused_among, standing_pauses
 from worker.outbox.lanes.processes import QueueName
@@ -57,7 +56,6 @@ class Relay:
         monotonic: Callable[[], float],
         scan_clock: Callable[[], float] | None = None,
         weight: Callable[[str], float] = lambda account: 1.0,
-        tenant_weight: Callable[[str], float] = lambda stored: 1.0,
         amount: Callable[[str, str], Amount | None] = lambda account, limit: None,
         pacing: Pacing | None = None,
     ):
@@ -70,8 +68,7 @@ class Relay:
             database, self._backlogs, self._full_scan, self._slow_start, look_s=times.look_s, monotonic=monotonic
         )
         self._allotment = Allotment(self._backlogs, sharing, self._slow_start, Limited(amount), weight)
-        self._tenants = TenantShares(tenant_weight)
-        parts = self._backlogs, self._allotment, self._slow_start, self._tenants
+        parts = self._backlogs, self._allotment, self._slow_start
         self._heads = LaneHeads(database, *parts, pacing)
         self._batches = Batches(*parts, offer_s=times.offer_s, offer_max_s=times.offer_max_s)
 
@@ -118,7 +115,6 @@ class Relay:
         was = self.active
         if self.leadership.lead() and not was:
             self._due_lanes.begin(self._database.read_now())
-            self._tenants.clear()
             log.info("relay_active")
         return self.active
 
@@ -132,9 +128,8 @@ class Relay:
         """Reads the heads of these lanes and offers the parts that may go; returns the number of ids offered."""
         now = self._monotonic()
         with self._database.reading() as connection, self._database.reading_state(connection) as state:
-            names = (stored for known in lanes for stored in self._backlogs.stored(known.lane))
+            names = [known.lane for known in lanes]
             stands = self._allotment.learn(connection, self._database.now, now, names, state)
-            self._lift(stands)
             pauses = standing_pauses(connection, ()) if (is_paused := some_paused(connection)) else []
             looks = self._look(connection, lanes, stands, pauses, now)
             paused = dict[str, Pause]()
@@ -147,30 +142,21 @@ class Relay:
             rings += self._probe(look) if look.parked else self._batches.doorbells(look, now)
         return self._send(rings)
 
-    def _lift(self, stands: Noted) -> None:
-        """Opens what an earlier release parked for one tenant: nothing but the lane itself is parked, and probed."""
-        if parked := sorted(name for name in stands.parked if name != lane_of(name)):
-            state = self._database.state
-            log_steps(state.run(lambda c: resume_lanes(c, state.now, parked, "a tenant waits with its lane")))
-
     def _look(
         self, connection: Connection, lanes: Sequence[Backlog], stands: Noted, pauses: Sequence[Pause], now: float
     ) -> list[Look]:
         """The heads of the lanes that are open, and of those that are parked and may be tried."""
         looks: list[Look] = []
         for known in lanes:
-            keys, stored = {known.lane, account_of(known.lane)}, self._backlogs.stored(known.lane)
-            free = [one for one in stored if one not in stands.blocked]
+            keys = {known.lane, account_of(known.lane)}
             if blocked := keys & stands.blocked.keys():
                 self._due_lanes.close(known.lane, now + max(stands.blocked[key] for key in blocked) * MICRO)
             elif self._is_paused(known.lane, pauses):
                 self._due_lanes.close(known.lane, now + PAUSED_S)
-            elif not free:
-                self._due_lanes.close(known.lane, now + min(stands.blocked[one] for one in stored) * MICRO)
             elif parked := keys & stands.parked:
-                looks.append(self._heads.parked(connection, known, free, sorted(parked)))
+                looks.append(self._heads.parked(connection, known, sorted(parked)))
             elif not self._is_full(known, now):
-                looks.append(self._heads.look(connection, known, free))
+                looks.append(self._heads.look(connection, known))
         return looks
 
     def _paused(self, connection: Connection, looks: Sequence[Look], now: float) -> tuple[list[Look], dict[str, Pause]]:

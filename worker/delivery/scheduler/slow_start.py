@@ -39,7 +39,7 @@ class SlowStart:
         self._counted = False
         """True when the calls in the air were read in this turn."""
         self._offered: dict[str, dict[str, None]] = {}
-        """Bound lanes and accounts -> ids that were offered under the bound, over all of their lanes and tenants."""
+        """Bound lanes and accounts -> ids that were offered under the bound, over all of their lanes."""
         self._turns: dict[str, dict[str, None]] = {}
         """Bound accounts -> the lanes of which parts were offered under the bound, the latest one last."""
         self._succeeded_at: dict[str, float] = {}
@@ -105,8 +105,6 @@ class SlowStart:
             return None
         rooms = []
         if lane in self._calls:
-            # Of more tenants than are looked at in a turn, the head does not show all.
-            offered = max(offered, len(self._offered.get(lane, ())))
             rooms.append(self._calls[lane] - self._air.by_lane.get(lane, 0) - offered)
         if account in self._calls:
             out = self._air.by_account.get(account, 0) + len(self._offered.get(account, ()))

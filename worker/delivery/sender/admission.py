@@ -27,7 +27,7 @@ from worker.outbox.lanes.budgets import Budgets, budget_key
 MOST_KEYS = 4_000
 """Keys that one shared transaction locks at most; one caller with more than that still gets all of them at once."""
 
-_WIDTH = {Scope.PART: 0, Scope.TENANT: 1, Scope.LANE: 2, Scope.ACCOUNT: 3}
+_WIDTH = {Scope.PART: 0, Scope.LANE: 1, Scope.ACCOUNT: 2}
 _MICRO = 1e-6
 _MOST_LAPSES = 5
 _TOO_SLOW = Denied(Scope.PART, 1.0, "permits lapse", 1.0)

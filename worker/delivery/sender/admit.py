@@ -26,7 +26,6 @@ from worker.domain.content.recipient import GROUPS
 from worker.domain.job import Priority
 from worker.domain.outcome import Scope
 from worker.domain.pacing.limit import PERSON_DAY, Charge, Denied, Permit
-from worker.domain.pacing.tenant import TENANT_DAY
 from worker.outbox.commit.commands import Change, Narrowing
 from worker.outbox.jobs.loading import DuePart
 from worker.outbox.lanes.offering import like, wake_like
@@ -39,7 +38,7 @@ TRIES = 3
 ASK_AGAIN_S = 600.0
 """The longest that recipients wait for others, and that a message waits for a day's room before it asks again."""
 
-CAPS = frozenset({PERSON_DAY, TENANT_DAY})
+CAPS = frozenset({PERSON_DAY})
 """Limits of ours that count messages, not calls."""
 
 Specs = tuple[dict[str, Any], dict[str, Any]]
@@ -105,7 +104,7 @@ def give_back_for_others(runtime: Runtime, flight: InFlight) -> None:
     # Usually an id came twice, and another process has sent the part: the room is free, and a part that was refused
     # meanwhile has been told to wait until the window ends, which may be a day.
     def wake() -> None:
-        database.run(lambda c: wake_like(c, database.now, due.stored_lane, due.priority, due.id, WAITING))
+        database.run(lambda c: wake_like(c, database.now, due.lane, due.priority, due.id, WAITING))
 
     # Beside it are parts that are marked: it is no reason to take these back.
     runtime.set_aside.carry_out("waking a part without room", wake)
@@ -125,7 +124,7 @@ def _with_room(
         else:
             full.append((flight, permit))
     # One block per scope, by the first part that was denied: the parts behind it wait for the same limits.
-    first = {_of(denied, flight.due): (flight, denied) for flight, denied in reversed(full)}
+    first = {denied.scope: (flight, denied) for flight, denied in reversed(full)}
     for flight, denied in first.values():
         runtime.lane_blocks.fill(flight.due, denied)
     if alone:
@@ -133,11 +132,6 @@ def _with_room(
         for flight, _ in alone:
             waits(flight)
     return admitted
-
-
-def _of(denied: Denied, due: DuePart) -> tuple[Scope, str]:
-    """What is blocked; of several tenants each by itself."""
-    return denied.scope, due.stored_lane if denied.scope is Scope.TENANT else ""
 
 
 def _prefetch(runtime: Runtime, due: DuePart, room: int) -> None:
@@ -149,7 +143,7 @@ def _prefetch(runtime: Runtime, due: DuePart, room: int) -> None:
     began = runtime.monotonic()
     try:
         with runtime.database.reading() as connection:
-            parts = like(connection, runtime.database.now, due.stored_lane, due.priority, due.id, SEEN, room)
+            parts = like(connection, runtime.database.now, due.lane, due.priority, due.id, SEEN, room)
     finally:
         hints.sought(began)
     for part in parts:

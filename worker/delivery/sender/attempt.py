@@ -225,7 +225,7 @@ def prepare(runtime: Runtime, due_parts: Sequence[DuePart], between: Callable[[]
     for due in due_parts:
         between()
         # One part after another: a part that finds no token closes its lane for those behind it.
-        if any(map(runtime.lane_states.closed, {due.lane, due.stored_lane})):
+        if runtime.lane_states.closed(due.lane):
             continue
         try:
             flights = through(PREPARE, runtime, [InFlight(due)])

@@ -33,8 +33,6 @@ from worker.outbox.jobs.loading import DuePart
 from worker.outbox.lanes.lanes import block_lanes, log_steps, resume_lanes, return_probe
 
 ALARM_REMEDY = "find out what called so much; the vendor restricts this app's access until its traffic is normal"
-TENANT_S = 60.0
-"""Seconds after which a tenant asks again for room in its day, at the latest."""
 BRIEF_S = 1.0
 """Waits shorter than so many seconds are kept in this process and not written to SQL."""
 ELSEWHERE_S = 1.0
@@ -164,9 +162,7 @@ class LaneBlocks:
 
     def fill(self, due: DuePart, denied: Denied) -> None:
         """Blocks the lane or account whose limit is used up; calls that have a permit are still made."""
-        # The cap of a tenant's day may be raised, and what is refused gives room back.
-        delay = min(denied.delay, TENANT_S) if denied.scope is Scope.TENANT else denied.delay
-        block = self._block(due, denied.scope, delay, used_up(denied.limit), limited=True)
+        block = self._block(due, denied.scope, denied.delay, used_up(denied.limit), limited=True)
         self._write(replace(block, limit_name=denied.limit))
 
     def no_token(self, due: DuePart, wait: TokenWait) -> None:
@@ -218,14 +214,13 @@ class LaneBlocks:
         limited: bool = False,
     ) -> LaneBlock:
         account = account_of(due.lane)
-        lane = {Scope.ACCOUNT: account, Scope.TENANT: due.stored_lane}.get(scope, due.lane)
+        lane = account if scope is Scope.ACCOUNT else due.lane
         self._lane_states.close(lane, delay, used_up=limited)
         label = due.account if scope is Scope.ACCOUNT else _label(due)
-        if scope is Scope.TENANT:
-            label = f"{label} of tenant {due.tenant}"
         return LaneBlock(lane, account, label, delay, reason, remedy, parked)
 
 
 def _label(due: DuePart) -> str:
     """The kind and message type of the lane's parts, as people read it."""
-    return f"{due.kind} {due.message.get('type', '')}".strip()
+    label = f"{due.kind} {due.message.get('type', '')}".strip()
+    return label if due.tenant is None else f"{label} of tenant {due.tenant}"

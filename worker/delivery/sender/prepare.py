@@ -301,8 +301,8 @@ def charges_of(runtime: Runtime, flight: InFlight, part: Part) -> Sequence[Charg
 
 
 def _is_capped(runtime: Runtime, flight: InFlight) -> bool:
-    """True where messages are counted, of a person or of its tenant."""
-    return bool(runtime.settings.person_day or (flight.due.tenant and flight.account.tenants))
+    """True where messages to a person are counted."""
+    return bool(runtime.settings.person_day)
 
 
 def render_again(runtime: Runtime, flight: InFlight) -> None:

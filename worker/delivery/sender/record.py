@@ -130,7 +130,7 @@ def _record(runtime: Runtime, flight: InFlight) -> None:
 
 
 def _give_back_of_messages(runtime: Runtime, flight: InFlight) -> None:
-    """Returns what a refused message took of its persons' and its tenant's day; the vendor has counted its call."""
+    """Returns what a refused message took of its persons' day; the vendor has counted its call."""
     charges = [charge for charge in flight.charges if charge.limit.name in CAPS]
     if charges and flight.permit is not None:
         runtime.governor.give_back_of(flight.permit, charges)

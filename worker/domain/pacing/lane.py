@@ -6,9 +6,11 @@ after the last change is evidence: a call in the air before it shows the earlier
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import lru_cache
 from typing import Any
 
 from worker.domain.outcome import Penalty
@@ -361,12 +363,19 @@ def lane_range(account: str) -> dict[str, str]:
     return {"low": f"{account}:", "high": f"{account};"}
 
 
-def lane_of(stored: str) -> str:
-    """The lane of a key under which parts are queued: without the mark of their tenant, see `tenant.py`."""
-    account, colon, inside = stored.partition(":")
-    return f"{account}{colon}{inside.partition('.')[0]}"
+def in_the_way(lanes: Iterable[str]) -> set[str]:
+    """The names that may be blocked for parts of these lanes: the lanes and their accounts."""
+    return {name for lane in lanes for name in (lane, account_of(lane))}
 
 
-def in_the_way(stored: Iterable[str]) -> set[str]:
-    """The names that may be blocked for parts under these keys: the keys, their lanes, and their accounts."""
-    return {name for one in stored for name in (one, lane_of(one), account_of(one))}
+@lru_cache(maxsize=4096)
+def lane_within(lane: str, tenant: str) -> str:
+    """The lane of a tenant's own beside one of the account."""
+    return f"{lane}.{hashlib.sha256(tenant.encode()).hexdigest()[:12]}"
+
+
+def tenants_range(lane: str) -> dict[str, str]:
+    """Bounds of the lanes that differ from one in their tenant alone: the lower included, the upper not."""
+    account, colon, inside = lane.partition(":")
+    without = f"{account}{colon}{inside.partition('.')[0]}"
+    return {"from_lane": without, "to_lane": f"{without}/"}

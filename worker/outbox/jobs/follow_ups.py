@@ -14,7 +14,7 @@ from typing import Any
 from sqlalchemy import Connection
 
 from worker.domain.job import Priority, job_of, part_id, part_range
-from worker.domain.pacing.tenant import tenants_range
+from worker.domain.pacing.lane import tenants_range
 from worker.domain.settle import PartFacts, park_on
 from worker.domain.state import PartState
 from worker.outbox import tables

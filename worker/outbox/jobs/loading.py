@@ -12,7 +12,6 @@ from sqlalchemy import Connection
 
 from worker.domain.content.message import INLINE
 from worker.domain.job import Priority, is_read, part_range
-from worker.domain.pacing.lane import lane_of
 from worker.domain.state import OPEN_STATES, PartState
 from worker.outbox.engine.bulk import ids_json
 from worker.outbox.engine.dialect import Dialect, dialect_of
@@ -63,13 +62,11 @@ class DuePart:
     due_at: int = 0
     """When its job was due first."""
     tenant: str | None = None
-    """The team that its job is of, among those that share the account's limits."""
+    """The team that its job is of, whose lanes are its own; None: none."""
     tags: str | None = field(default=None, repr=False)
     """JSON list of the producer's own words; None: none."""
     trace: str | None = None
     """The stored trace context of its producer; None: none."""
-    stored_lane: str = ""
-    """The key under which it is queued: the lane's, and behind it the tenant's mark."""
 
 
 _COLUMNS = (
@@ -115,7 +112,6 @@ def load(connection: Connection, now: str, ids: Sequence[str]) -> list[DuePart]:
 
 def _loaded(row: Sequence[Any]) -> DuePart:
     loaded = DuePart(*row[:-10])
-    loaded.stored_lane, loaded.lane = loaded.lane, lane_of(loaded.lane)
     loaded.priority, loaded.unheard, loaded.quiet_hours, loaded.payload, loaded.due_at, loaded.tenant = row[-10:-4]
     loaded.tags, loaded.trace = row[-4:-2]
     loaded.some_suppressed, loaded.cancelled = bool(row[-2]), row[-1] is not None

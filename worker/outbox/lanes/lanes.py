@@ -30,7 +30,6 @@ from worker.domain.pacing.lane import (
     Step,
     Success,
     account_of,
-    lane_of,
 )
 from worker.domain.settle import FOREVER
 from worker.outbox import tables
@@ -386,10 +385,8 @@ def _keep(connection: Connection, events: Sequence[LaneEvent], now: int) -> None
 
 def calls_in_the_air(connection: Connection) -> dict[str, int]:
     """Lane -> how many of its parts are being sent now."""
-    found: dict[str, int] = {}
-    for stored, calls in fetch(connection, "select lane, count(*) from worker_parts where state = 1 group by lane"):
-        found[lane_of(stored)] = found.get(lane_of(stored), 0) + int(calls)
-    return found
+    query = "select lane, count(*) from worker_parts where state = 1 group by lane"
+    return {lane: int(calls) for lane, calls in fetch(connection, query)}
 
 
 def log_steps(steps: Sequence[LaneEvent]) -> None:

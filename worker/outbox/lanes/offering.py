@@ -11,7 +11,6 @@ from functools import lru_cache
 
 from sqlalchemy import Connection
 
-from worker.domain.pacing.lane import lane_of
 from worker.domain.pacing.quiet import QUIET_HOURS
 from worker.domain.pause import Pause
 from worker.domain.settle import FOREVER, PAUSED
@@ -33,15 +32,9 @@ class NewlyDue:
     """The most urgent priority among them."""
     parts: int
 
-    def beside(self, other: NewlyDue | None) -> NewlyDue:
-        """The parts of two tenants of the lane together."""
-        if other is None:
-            return self
-        return NewlyDue(max(self.newest, other.newest), min(self.priority, other.priority), self.parts + other.parts)
-
 
 def lanes_newly_due(connection: Connection, now: str, since: int, limit: int) -> dict[str, NewlyDue]:
-    """The keys under which parts are queued that became due after an instant and are not offered.
+    """The lanes with parts that became due after an instant and are not offered.
 
     At most so many parts are read, the oldest first.
     """
@@ -203,7 +196,7 @@ def kinds_of(connection: Connection, parts: Sequence[str]) -> dict[str, str]:
     dialect = dialect_of(connection)
     source = dialect.chosen("worker_parts", alias="p", joins=f"{dialect.join('worker_jobs j')} on j.id = p.job_id")
     rows = fetch(connection, f"select p.lane, j.kind from {source}", {"ids": ids_json(parts)})
-    return {lane_of(stored): kind for stored, kind in rows}
+    return {str(lane): str(kind) for lane, kind in rows}
 
 
 def jobs_behind(connection: Connection, parts: Sequence[str]) -> dict[str, tuple[str, int]]:

@@ -84,7 +84,7 @@ parts = table(
         "lane",
         Key(LANE),
         nullable=False,
-        doc="account name, colon, keyed hash of the lane inside the account; for a tenant a dot and its mark",
+        doc="account name, colon, keyed hash of the lane inside the account; for a tenant a dot and its hash",
     ),
     Column("priority", SmallInteger, nullable=False, doc="the job's"),
     from_zero("state", "PartState", SmallInteger),
