@@ -65,11 +65,10 @@ def _keywords(root: Path) -> Iterator[str]:
 
 
 def documents(root: Path) -> Iterator[tuple[str, str]]:
-    """Pages and English words that people write; and what stands in the folder of decisions."""
+    """Pages and English words that people write."""
     pages = [path for path in (root / "docs").rglob("*.md") if not {"zh", "reference"} & set(path.parts)]
     words = sum(len(path.read_text(encoding="utf-8").split()) for path in pages)
     yield "English documents", f"{words:,} words, {len(pages)} pages"
-    yield "decisions among them", str(len(list((root / "docs" / "decisions").glob("0*.md"))))
     yield "`CHANGELOG.md`", f"{(root / 'CHANGELOG.md').stat().st_size:,} bytes"
 
 

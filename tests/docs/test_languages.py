@@ -4,20 +4,15 @@ from __future__ import annotations
 
 from tests.docs.page import ROOT
 from tools.site.navigation import BESIDE_DOCS, pages
-from tools.site.stage import LIST_OF_DECISIONS, source_of
+from tools.site.stage import source_of
 
 NEVER_TRANSLATED = {"contributing.md", "changelog.md"}
-"""For those who change the program, whose code, tests and commits are in English; so are the records of decisions."""
-
-
-def written() -> set[str]:
-    """The pages that are written by hand, without the records of decisions."""
-    return set(pages()) - {LIST_OF_DECISIONS}
+"""For those who change the program, whose code, tests and commits are in English."""
 
 
 def test_every_page_has_a_chinese_text() -> None:
     """But for those of the list."""
-    missing = {page for page in written() if source_of(page, "zh") == source_of(page, "en")}
+    missing = {page for page in pages() if source_of(page, "zh") == source_of(page, "en")}
 
     assert missing == NEVER_TRANSLATED
 
@@ -26,12 +21,12 @@ def test_every_chinese_page_has_an_english_text() -> None:
     """Of the same name."""
     chinese = {path.relative_to(ROOT / "docs" / "zh").as_posix() for path in (ROOT / "docs" / "zh").rglob("*.md")}
 
-    assert set() == chinese - written()
+    assert set() == chinese - set(pages())
 
 
 def test_every_page_stands_in_the_navigation_once() -> None:
-    """Records of decisions are listed by a page of their own."""
+    """Those beside docs/ too."""
     found = [path.relative_to(ROOT / "docs").as_posix() for path in (ROOT / "docs").rglob("*.md")]
-    english = {name for name in found if not name.startswith(("zh/", "decisions/"))} | set(BESIDE_DOCS)
+    english = {name for name in found if not name.startswith("zh/")} | set(BESIDE_DOCS)
 
-    assert sorted(english | {LIST_OF_DECISIONS}) == sorted(pages())
+    assert sorted(english) == sorted(pages())

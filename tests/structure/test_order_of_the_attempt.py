@@ -17,9 +17,7 @@ STEPS = [
     "admit",
     *(step.__name__ for step in (*attempt.START, *attempt.LAND) if step is not attempt.connect),
 ]
-DOCS = [page for page in sorted((ROOT / "docs").rglob("*.md")) if page.parent.name != "decisions"]
-"""Without the decisions, which tell what was true when they were taken."""
-PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *DOCS]
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
 PICTURED = {"note that the call begins": "mark", "call": "call", "store what it answered": "record"}
 """The words on the arrows of README's picture, for those who know no word of ours yet."""
 

@@ -219,7 +219,7 @@ def test_a_full_burst_is_allowed_at_once() -> None:
 
 
 def test_a_day_is_any_24_hours() -> None:
-    """Used up at 18:00 in Shanghai, there is room again at 18:00, not at midnight (docs/decisions/0018)."""
+    """Used up at 18:00 in Shanghai, there is room again at 18:00, not at midnight."""
     governor, at_18 = PureGovernor(), next_midnight(1_700_000_000 * SECOND) - 6 * 3_600 * SECOND
     day = {"day": (a_limit("app_day", DAY, 10), 1)}
     for _ in range(10):

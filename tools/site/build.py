@@ -11,7 +11,7 @@ from typing import Any
 import tomlkit
 
 from tools.site.navigation import LANGUAGES, NAVIGATION, Language, Section
-from tools.site.stage import LIST_OF_DECISIONS, ROOT, decisions, lay, title_of
+from tools.site.stage import ROOT, lay
 
 NAMES: Mapping[Language, tuple[str, str]] = {
     "en": ("Delivery worker", "A queue-backed delivery worker for WeCom and Youdu"),
@@ -114,7 +114,4 @@ def settings(language: Language) -> dict[str, Any]:
 def _entry(entry: str | Section, language: Language) -> Any:
     if isinstance(entry, str):
         return entry
-    below: list[Any] = [_entry(one, language) for one in entry.entries]
-    if LIST_OF_DECISIONS in entry.entries:
-        below += [{f"{path.name[:4]} {title_of(path)}": f"decisions/{path.name}"} for path in decisions()]
-    return {entry.title(language): below}
+    return {entry.title(language): [_entry(below, language) for below in entry.entries]}

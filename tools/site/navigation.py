@@ -1,7 +1,7 @@
 """Where each page of the site stands: the one place that says it, for both languages.
 
-A page is named by its file below docs/; its Chinese text has the same name below docs/zh/. Those of `decisions/` are
-listed by `decisions/index.md`, and a few files lie beside docs/.
+A page is named by its file below docs/; its Chinese text has the same name below docs/zh/. A few
+files lie beside docs/.
 """
 
 from __future__ import annotations
@@ -162,6 +162,7 @@ NAVIGATION: tuple[str | Section, ...] = (
         "Explanation",
         "原理",
         (
+            "design.md",
             "states.md",
             "way.md",
             Section(
@@ -185,7 +186,6 @@ NAVIGATION: tuple[str | Section, ...] = (
             "capacity.md",
         ),
     ),
-    Section("Decisions", "设计决策", ("decisions/index.md",)),
     Section(
         "Contributing", "参与开发", ("contributing.md", "common-changes.md", "adding-a-channel.md", "changelog.md")
     ),

@@ -22,22 +22,11 @@ _LINK = re.compile(r"(?<!!)\[((?:[^\[\]]|\[[^\]]*\])*)\]\(([^()\s]+)\)")
 _PICTURE = re.compile(r"(!\[[^\]]*\])\(([^()\s]+)\)")
 _CODE = re.compile(r"(`+)(?:(?!\1).)+\1", flags=re.DOTALL)
 NOT_YET = '!!! note ""\n\n    本页暂无中文版，以下为英文原文。\n\n'
-LIST_OF_DECISIONS = "decisions/index.md"
-"""The one page that is made; all others are files."""
-_DECISIONS = {
-    "en": "# Decisions\n\nTaken and rejected, with reasons, in the order in which they were made.\n\n",
-    "zh": "# 设计决策\n\n采纳了什么、放弃了什么、为什么，按做出的先后排列。各篇只有英文。\n\n",
-}
 
 _BESIDE = {
     (ROOT / file).with_suffix(suffix): page for page, file in BESIDE_DOCS.items() for suffix in (".md", ".zh-CN.md")
 }
 """Files beside docs/, in both languages -> their pages."""
-
-
-def decisions() -> list[Path]:
-    """The records, in order."""
-    return sorted((DOCS / "decisions").glob("[0-9]*.md"))
 
 
 def source_of(page: str, language: Language) -> Path:
@@ -51,13 +40,10 @@ def lay(language: Language, folder: Path) -> None:
     """All pages and pictures of a language, into an empty folder."""
     shutil.rmtree(folder, ignore_errors=True)
     shutil.copytree(DOCS / "pictures", folder / "pictures")
-    texts = {name: _text(name, language) for name in pages() if name != LIST_OF_DECISIONS}
-    texts[LIST_OF_DECISIONS] = _list_of_decisions(language)
-    texts |= {f"decisions/{path.name}": _text(f"decisions/{path.name}", "en") for path in decisions()}
-    for name, text in texts.items():
+    for name in pages():
         place = folder / name
         place.parent.mkdir(parents=True, exist_ok=True)
-        place.write_text(text, encoding="utf-8")
+        place.write_text(_text(name, language), encoding="utf-8")
 
 
 def _text(page: str, language: Language) -> str:
@@ -65,17 +51,6 @@ def _text(page: str, language: Language) -> str:
     text = adapted(source.read_text(encoding="utf-8"), source, page)
     is_english = language == "zh" and source == source_of(page, "en")
     return re.sub(r"\A(# .*\n\n)", lambda title: title[1] + NOT_YET, text) if is_english else text
-
-
-def _list_of_decisions(language: Language) -> str:
-    return _DECISIONS[language] + "".join(
-        f"- [{path.name[:4]} {title_of(path)}]({path.name})\n" for path in decisions()
-    )
-
-
-def title_of(path: Path) -> str:
-    """The heading at a page's top."""
-    return path.read_text(encoding="utf-8").splitlines()[0].removeprefix("# ")
 
 
 # -- a page's text ---------------------------------------------------------------------------------------------------
@@ -132,10 +107,7 @@ def _name_of(path: Path) -> str | None:
     if not path.is_relative_to(DOCS):
         return None
     inside = path.relative_to(DOCS / "zh" if path.is_relative_to(DOCS / "zh") else DOCS)
-    name = inside.as_posix()
-    if name == "decisions":
-        return LIST_OF_DECISIONS
-    return name if inside.suffix in (".md", ".png") else None
+    return inside.as_posix() if inside.suffix in (".md", ".png") else None
 
 
 def _with_lists_apart(text: str) -> str:

@@ -89,7 +89,7 @@ def call_once(carrier: Transport, request: Request) -> CallResult:
 
 
 class SocketTransport:
-    """Transport on sockets of ours, which urllib3 writes and reads; of requests it has the types alone (decision 0064).
+    """Transport on sockets of ours, which urllib3 writes and reads; of requests it has the types alone.
 
     Thread-safe; a connection belongs to the thread that asked for it.
 
