@@ -1,6 +1,6 @@
 """The crash matrix with five seeds a cell: SIGKILL at every labelled step, on all four stacks.
 
-Prints the table step x stack, `--markdown` as docs/guarantees/crashes.md holds it; short when anything was sent twice
+Prints the table step x stack, `--markdown` as Markdown; short when anything was sent twice
 or lost, or a rule of the matrix did not hold. Needs the checkout: the engine lives with the process tests.
 """
 

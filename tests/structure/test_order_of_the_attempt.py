@@ -62,8 +62,8 @@ def test_a_page_that_tells_the_order_tells_this_one() -> None:
 
 
 def test_the_order_is_told_where_the_attempt_is() -> None:
-    """In the guarantees of the room."""
-    assert [STEPS] == list(lists_of_steps((ROOT / "docs" / "guarantees" / "sender.md").read_text(encoding="utf-8")))
+    """In the guarantees."""
+    assert [STEPS] == list(lists_of_steps((ROOT / "docs" / "guarantees.md").read_text(encoding="utf-8")))
 
 
 def test_the_picture_of_the_readme_has_the_same_order() -> None:
