@@ -26,6 +26,7 @@ from worker.outbox.engine.clock import DrivenClock, instant
 from worker.outbox.engine.database import Database
 from worker.outbox.jobs.loading import load
 from worker.outbox.lanes.lanes import block_lanes, take_probe
+from worker.outbox.lanes.processes import Health, account_left
 
 SECOND = 1_000_000
 
@@ -386,10 +387,11 @@ def test_a_fleet_half_of_which_cannot_reach_the_vendor_carries_on(
     """Every other doorbell comes to a process whose proxy is away: what is urgent goes within seconds all the same."""
 
     def refuse(request: Request) -> NeverLeft | None:
-        return NeverLeft("proxy_refused", 0.0) if request.path == path else None
+        remedy = "correct the account's `proxy`"
+        return NeverLeft("proxy_refused", 0.0, remedy=remedy) if request.path == path else None
 
     with planted(database, driven_clock, refuse=refuse, ticks=site.ticks, breaker_failures=5) as cut_off:
-        took, processes = [], cycle((cut_off, site))
+        took, told, processes = list[int](), list[dict[str, str]](), cycle((cut_off, site))
         for n in range(10):
             job, seconds = site.send(f"text {n}", priority="urgent"), 0
             while "queued" == site.state(job) and seconds < 30:
@@ -403,12 +405,33 @@ def test_a_fleet_half_of_which_cannot_reach_the_vendor_carries_on(
                     next(processes).bell.answer(ring.lane, ring.ids, probe=ring.probe)
                 site.settle()
             took.append(seconds)
+            told.append(cut_off.runtime.lane_states.left())
             site.sql("update worker_tokens set expires_at = 0")
             site.advance(20)
             cut_off.runtime.lease.beat()
 
     assert max(took) <= 5
     assert 1 < len([one for one in cut_off.transport.connects if one.path == path]) <= 10
+    assert all(why["hr"].endswith("proxy_refused; correct the account's `proxy`") for why in told)
+    assert {} == site.runtime.lane_states.left()
+
+
+def test_an_account_that_no_process_reaches_rests_for_all(
+    site: Site, database: Database, driven_clock: DrivenClock
+) -> None:
+    """The others say so with their heartbeats, so it is not handed around among them."""
+    with planted(database, driven_clock, refuse=lambda _: NeverLeft("dns", 0.0), ticks=site.ticks) as cut_off:
+        site.runtime.lease.beat(health=Health(hindered={account_left("hr"): "gettoken: dns"}))
+        job = cut_off.send()
+        for _ in range(3):
+            cut_off.ring(job)
+            cut_off.advance(4)
+            site.runtime.lease.beat(health=Health(hindered={account_left("hr"): "gettoken: dns"}))
+        lane = cut_off.lane("hr")
+
+        assert lane is not None
+        assert lane.blocked_until - lane.blocked_at > SECOND
+        assert {} == cut_off.runtime.lane_states.left()
 
 
 def test_an_account_that_was_not_known_is_looked_at_again(site: Site, newcomer: Site) -> None:

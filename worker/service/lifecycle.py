@@ -45,7 +45,7 @@ from worker.outbox.engine.database import Database
 from worker.outbox.engine.django import close_old_connections
 from worker.outbox.jobs.loading import leave
 from worker.outbox.lanes.lanes import try_changed
-from worker.outbox.lanes.processes import Health, QueueName
+from worker.outbox.lanes.processes import Health, QueueName, account_left
 from worker.outbox.upkeep.totals import SELDOM_S, Totals
 from worker.service.accounts_told import AccountsTold
 from worker.service.application_celery import ApplicationCelery
@@ -268,8 +268,15 @@ class WorkerProcess:
             knows_due=lambda: self._relay.knows_due(self._can_send),
             at_work=lambda: self._busy,
             broker_away=lambda: self._doorbells.away,
-            hindered=lambda: {one.name: why for one in self._leaderships if (why := one.problem())},
+            hindered=self._hindered,
         )
+
+    def _hindered(self) -> dict[str, str]:
+        left = self.runtime.lane_states.left()
+        return {
+            **{one.name: why for one in self._leaderships if (why := one.problem())},
+            **{account_left(name): why for name, why in left.items()},
+        }
 
     def _can_send(self, lane: str, queue: QueueName) -> bool:
         """True for a lane from whose queue this process takes, and whose account it can use."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import sqlite3
 import threading
@@ -13,6 +14,7 @@ import pytest
 import structlog
 from structlog.testing import capture_logs
 
+from rig.stack import until
 from tests.unit.service.rooms import LIMIT_S, SHORT, Site
 from worker.delivery.maintenance.recovery import Recovery
 from worker.domain.call import CallResult, Request
@@ -86,6 +88,18 @@ def test_the_relay_offers_what_is_due(site: Site) -> None:
         doorbell = site.doorbell()
 
     assert [lane, [part], False, 1] == doorbell
+
+
+def test_a_heartbeat_names_the_accounts_that_the_process_leaves_to_others(site: Site) -> None:
+    """And why, as long as it does."""
+    told = "select hindered from worker_processes where ended_at is null"
+    with site.open() as room:
+        room.runtime.lane_states.leave_to_others("hr", 60.0, "gettoken: proxy_refused")
+        named = until(lambda: site.one(told), "it is told")
+        room.runtime.lane_states.can_use("hr")
+        until(lambda: site.one(told) is None, "it is told no more")
+
+    assert {"account hr": "gettoken: proxy_refused"} == json.loads(named)
 
 
 def test_what_is_old_is_taken_out(site: Site) -> None:

@@ -122,7 +122,7 @@ class LaneBlocks:
         delay = self._rest(due)
         if delay is None:
             return 0.0
-        shared_s = ELSEWHERE_S if self._leave_to_others(due, delay) else delay
+        shared_s = ELSEWHERE_S if self._leave_to_others(due, delay, reason, remedy) else delay
         self._write(self._failure(due, Scope.ACCOUNT, reason, shared_s, remedy))
         return delay
 
@@ -134,10 +134,10 @@ class LaneBlocks:
         delay = self._rest(due)
         if delay is None:
             return Wait(Scope.PART, 0.0, reason)
-        shared_s = ELSEWHERE_S if self._leave_to_others(due, delay) else delay
+        shared_s = ELSEWHERE_S if self._leave_to_others(due, delay, reason, remedy) else delay
         return Wait(Scope.ACCOUNT, shared_s, reason, remedy=remedy)
 
-    def _leave_to_others(self, due: DuePart, delay: float) -> bool:
+    def _leave_to_others(self, due: DuePart, delay: float, reason: str, remedy: str | None) -> bool:
         """Leaves the account to other processes for so many seconds; False: there are none.
 
         They may have another way to the vendor. All rest briefly, and the breaker counts what each of them meets.
@@ -145,7 +145,7 @@ class LaneBlocks:
         account = account_of(due.lane)
         if not self._others(account):
             return False
-        self._lane_states.leave_to_others(account, delay)
+        self._lane_states.leave_to_others(account, delay, f"{reason}; {remedy}" if remedy else reason)
         return True
 
     def _rest(self, due: DuePart) -> float | None:
@@ -184,7 +184,7 @@ class LaneBlocks:
         if self._lane_states.does_without(due.lane):
             # One fetch that many threads waited for counts once.
             return
-        if self._leave_to_others(due, wait.delay):
+        if self._leave_to_others(due, wait.delay, reason, wait.remedy):
             self._write(self._failure(due, Scope.ACCOUNT, reason, ELSEWHERE_S, wait.remedy))
         else:
             self.block(due, Scope.ACCOUNT, min(wait.delay, NOBODY_ELSE_S), reason, wait.remedy)

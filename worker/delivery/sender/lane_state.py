@@ -68,8 +68,8 @@ class LaneStates:
         """When this process itself closed a lane last."""
         self._unusable: dict[str, tuple[float, str]] = {}
         """Accounts that this process cannot use as it is configured: until when it does not try them again, and why."""
-        self._left_until: dict[str, float] = {}
-        """Accounts whose vendor this process did not reach, and until when it leaves them to other processes."""
+        self._left: dict[str, tuple[float, str]] = {}
+        """Accounts whose vendor this process did not reach: until when it leaves them to other processes, and why."""
         self._lanes: dict[str, _Lane] = {}
         self._air: dict[str, int] = {}
         """Calls in the air by account; an account without any has no entry."""
@@ -143,29 +143,34 @@ class LaneStates:
     def can_use(self, account: str) -> None:
         """Notes that the account was mended: its parts are tried again at once."""
         self._unusable.pop(account, None)
-        self._left_until.pop(account, None)
+        self._left.pop(account, None)
 
-    def leave_to_others(self, account: str, delay: float) -> None:
+    def leave_to_others(self, account: str, delay: float, why: str) -> None:
         """Notes that this process does not reach an account's vendor, and tries again in so many seconds."""
-        with self._guard:
-            self._left_until[account] = self._of(account).used_at + delay
+        self._left[account] = (self._monotonic() + delay, why)
 
     def does_without(self, lane: str) -> bool:
         """True while parts of the lane are for other processes."""
-        if not self._unusable and not self._left_until:
+        if not self._unusable and not self._left:
             return False
-        account = account_of(lane)
-        until = max(self._unusable.get(account, (0.0, ""))[0], self._left_until.get(account, 0.0))
-        return self._monotonic() < until
+        account, never = account_of(lane), (_NEVER, "")
+        return self._monotonic() < max(self._unusable.get(account, never)[0], self._left.get(account, never)[0])
 
     def unusable(self) -> dict[str, str]:
         """The accounts that this process could not use lately, and what to change; others are forgotten."""
+        return self._told(self._unusable)
+
+    def left(self) -> dict[str, str]:
+        """The accounts whose vendor this process did not reach lately, and why; others are forgotten."""
+        return self._told(self._left)
+
+    def _told(self, accounts: dict[str, tuple[float, str]]) -> dict[str, str]:
         now = self._monotonic()
         # Tried again meanwhile and usable, or without any job that would show it.
-        for account, (until, _) in list(self._unusable.items()):
+        for account, (until, _) in list(accounts.items()):
             if until + UNUSABLE_TOLD_S < now:
-                self._unusable.pop(account, None)
-        return {account: why for account, (_, why) in list(self._unusable.items())}
+                accounts.pop(account, None)
+        return {account: why for account, (_, why) in list(accounts.items())}
 
     def closed(self, lane: str) -> bool:
         """True while the lane or its account is blocked, for all or for this process."""
@@ -271,6 +276,7 @@ class LaneStates:
     def reached(self, account: str) -> None:
         """Notes an answer of the account's host: the next failed connection pauses it briefly again."""
         self._failures.pop(account, None)
+        self._left.pop(account, None)
 
     def begin_call(self, lane: str, deadline_s: float) -> None:
         """Counts a call in the air, which ends within `deadline_s` seconds."""
@@ -360,12 +366,11 @@ class LaneStates:
     def _is_idle(self, lane: str, known: _Lane, now: float) -> bool:
         """True for a lane or account that is not used, not blocked, and has no call in the air."""
         is_out = known.air or lane in self._air
-        until = max(self._closed.get(lane, 0.0), self._left_until.get(lane, 0.0))
-        return known.used_at < now - self._idle_s and not is_out and until <= now
+        return known.used_at < now - self._idle_s and not is_out and self._closed.get(lane, 0.0) <= now
 
     def _let_go(self, lane: str) -> None:
         del self._lanes[lane]
-        for times in (self._closed, self._stopped, self._closed_at, self._noted_at, self._left_until):
+        for times in (self._closed, self._stopped, self._closed_at, self._noted_at):
             times.pop(lane, None)
         for counts in (self._calls, self._in_a_row, self._streak):
             counts.pop(lane, None)

@@ -40,7 +40,7 @@ from worker.outbox.commit.commands import Happened
 from worker.outbox.engine.clock import boot_clock
 from worker.outbox.engine.database import Database
 from worker.outbox.engine.site_keys import lane_key, lane_name
-from worker.outbox.lanes.processes import QueueName, alive
+from worker.outbox.lanes.processes import QueueName, account_left, alive
 from worker.transport.http import Transport
 from worker.transport.tokens import Tokens, TokenTimes
 
@@ -136,8 +136,13 @@ def build_runtime(dependencies: Dependencies) -> Runtime:
     def others(account: str) -> bool:
         with database.reading() as connection:
             living = alive(connection, database.now)
-        mine = lease.incarnation
-        return any(one.id != mine and one.queues - {QueueName.HOOKS} and account not in one.unusable for one in living)
+        return any(
+            one.id != lease.incarnation
+            and one.queues - {QueueName.HOOKS}
+            and account not in one.unusable
+            and account_left(account) not in one.health.hindered
+            for one in living
+        )
 
     lane_states = LaneStates(dependencies.monotonic, settings.silence_s)
     follow_ups = _follow_ups(dependencies, writer)

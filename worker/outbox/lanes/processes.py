@@ -45,7 +45,10 @@ class Health:
     wrong: tuple[str, ...] = ()
     """A sentence for each thing that is wrong; empty: it is healthy."""
     hindered: Mapping[str, str] = field(default_factory=dict)
-    """The name of a lease -> why it cannot do that work now, such as publish, though a restart would not help."""
+    """The name of a lease -> why it cannot do that work now, such as publish, though a restart would not help.
+
+    Also `account NAME`, for an account whose vendor it does not reach and which it leaves to other processes.
+    """
 
     def hindrances(self) -> list[str]:
         """A sentence for each work that it cannot do now."""
@@ -55,6 +58,11 @@ class Health:
 def hindrance(lease: str, why: str) -> str:
     """The sentence on a work that a process cannot do now."""
     return f"{lease}: {why}"
+
+
+def account_left(account: str) -> str:
+    """The name under which a heartbeat says that its process leaves an account to others."""
+    return f"account {account}"
 
 
 HEALTHY = Health()
