@@ -262,7 +262,7 @@ def _dashboard(name: str, title: str, rows: list[list[Panel]], *variables: dict[
 
 _EVERYWHERE: tuple[dict[str, Any], ...] = (
     {"type": "datasource", "name": "datasource", "label": "Prometheus", "query": "prometheus"},
-    {"type": "textbox", "name": "runbooks", "label": "Address of docs/runbooks", "query": "/runbooks"},
+    {"type": "textbox", "name": "runbooks", "label": "Address of docs/runbooks.md", "query": "/runbooks.md"},
 )
 
 

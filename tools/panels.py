@@ -32,7 +32,7 @@ class Panel:
     unit: str = "short"
     steps: Steps = PLAIN
     runbook: str = ""
-    """The page of docs/runbooks to read when it looks wrong; empty: none."""
+    """The section of docs/runbooks.md to read when it looks wrong; empty: none."""
     text: str = ""
 
     @property
@@ -48,7 +48,7 @@ class Panel:
         if self.kind == "bargauge":
             defaults["max"] = 1
         defaults["thresholds"] = {"mode": "absolute", "steps": steps}
-        link = {"title": f"Runbook: {self.runbook}", "url": f"${{runbooks}}/{self.runbook}.md", "targetBlank": True}
+        link = {"title": f"Runbook: {self.runbook}", "url": f"${{runbooks}}#{self.runbook}", "targetBlank": True}
         return {
             "id": number,
             "type": self.kind,

@@ -76,12 +76,12 @@ def test_a_parked_account(site: Site) -> None:
         "AccountParked: hr\n"
         "The account waits for a person, and so do all of its parts.\n"
         "Since 2023-11-14 22:14:20 UTC. `worker lanes` says why and what to do.\n"
-        "Runbook: docs/runbooks/account-parked.md"
+        "Runbook: docs/runbooks.md#account-parked"
     ) == begin
     assert (
         "AccountParked is over: hr\n"
         "From 2023-11-14 22:14:20 UTC to 2023-11-14 22:15:20 UTC.\n"
-        "Runbook: docs/runbooks/account-parked.md"
+        "Runbook: docs/runbooks.md#account-parked"
     ) == end
 
 
@@ -171,7 +171,7 @@ def test_a_full_disk(site: Site) -> None:
     assert (
         "DatabaseTakesNoWrites" == begin["alerts"][0]["labels"]["alertname"] == end["alerts"][0]["labels"]["alertname"]
     )
-    assert "Runbook: docs/runbooks/the-disk-is-full.md" in begin["text"]
+    assert "Runbook: docs/runbooks.md#the-disk-is-full" in begin["text"]
     assert "read and takes no writes" in begin["text"]
 
 
@@ -191,7 +191,7 @@ def test_a_database_that_is_away(site: Site) -> None:
     assert ["firing", "resolved", "firing"] == [status for status, _ in alerts]
     assert {"DatabaseAway"} == {one["labels"]["alertname"] for _, one in alerts}
     assert alerts[0][1]["fingerprint"] == alerts[1][1]["fingerprint"] != alerts[2][1]["fingerprint"]
-    assert {"docs/runbooks/database-away.md"} == {one["annotations"]["runbook"] for _, one in alerts}
+    assert {"docs/runbooks.md#database-away"} == {one["annotations"]["runbook"] for _, one in alerts}
 
 
 def _callbacks(site: Site, count: int, at: int) -> None:

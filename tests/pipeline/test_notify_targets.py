@@ -455,7 +455,7 @@ def test_a_post_is_what_alertmanager_posts(site: Site) -> None:
     [alert], [over] = begin["alerts"], end["alerts"]
     assert ("4", "firing", "resolved") == (begin["version"], begin["status"], end["status"])
     assert {"alertname": "AccountParked", "severity": "page", "account": "hr"} == alert["labels"] == over["labels"]
-    assert "docs/runbooks/account-parked.md" == alert["annotations"]["runbook"]
+    assert "docs/runbooks.md#account-parked" == alert["annotations"]["runbook"]
     assert ("2023-11-14T22:14:20+00:00", "0001-01-01T00:00:00Z") == (alert["startsAt"], alert["endsAt"])
     assert ("2023-11-14T22:14:20+00:00", "2023-11-14T22:15:20+00:00") == (over["startsAt"], over["endsAt"])
     assert alert["fingerprint"] == over["fingerprint"]

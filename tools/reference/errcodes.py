@@ -44,7 +44,7 @@ def _sections(say: Voice) -> Iterator[str]:
 
 INTRODUCTION = (
     "Every errcode of the catalogues, out of the program itself; `worker explain CODE` says the same with the scope"
-    " that the code stops. What is done about others stands in [a runbook](../runbooks/unheard-of-code.md)."
+    " that the code stops. What is done about others stands in [a runbook](../runbooks.md#unheard-of-code)."
 )
 
 

@@ -22,7 +22,7 @@ class AlertRule:
     delay: float
     """Seconds for which its cause must stand before people are told."""
     page: str
-    """The runbook."""
+    """The section of the runbooks."""
     state: str
     """What is the case, as a sentence."""
     remedy: str
@@ -36,8 +36,8 @@ class AlertRule:
 
     @property
     def runbook(self) -> str:
-        """The runbook's file."""
-        return f"docs/runbooks/{self.page}.md"
+        """The runbook's place in the documents."""
+        return f"docs/runbooks.md#{self.page}"
 
 
 _ALL = (

@@ -31,7 +31,7 @@ def text_of(notice: AlertNotice) -> str:
     else:
         what = f"{rule.name}: {named}" if named else rule.name
         lines = [what, rule.state, f"Since {since}. {rule.remedy}."]
-    lines.append(f"Runbook: docs/runbooks/{rule.page}.md")
+    lines.append(f"Runbook: docs/runbooks.md#{rule.page}")
     if notice.fills_the_hour:
         lines.append(
             f"This is notice {AN_HOUR} within an hour: what comes now is told later, and `worker lanes` has it."
