@@ -102,7 +102,6 @@ NOT_RUN = {
     ("docs/design.md", " your transaction"): "a picture",
     ("docs/forecast.md", "  start"): MEASURED,
     ("docs/forecast.md", "  postgres"): MEASURED,
-    ("docs/performance.md", "thread, and step"): MEASURED,
 }
 """Page and begin of a block, and why no test runs it."""
 
