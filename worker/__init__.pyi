@@ -114,12 +114,6 @@ from worker.control.resolve import (
     find_unknown as find_unknown,
     resolve as resolve,
 )
-from worker.control.suppress import (
-    SuppressionChange as SuppressionChange,
-    find_suppressed as find_suppressed,
-    lift_suppression as lift_suppression,
-    suppress as suppress,
-)
 from worker.domain.account import (
     Account as Account,
     ClientCertificate as ClientCertificate,

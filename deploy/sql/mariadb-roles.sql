@@ -59,7 +59,6 @@ begin not atomic
       ('worker_sessions', '', ''),
       ('worker_sign_ins', '', ''),
       ('worker_site', 'select', 'select'),
-      ('worker_suppressions', '', ''),
       ('worker_task_ids', 'select, insert, update (account, task_id, part_id)', ''),
       ('worker_terms', 'select', 'select'),
       ('worker_tokens', '', ''),

@@ -76,7 +76,6 @@ begin
     ('worker_sessions', '', ''),
     ('worker_sign_ins', '', ''),
     ('worker_site', 'select', 'select'),
-    ('worker_suppressions', '', ''),
     ('worker_task_ids', 'select, insert', ''),
     ('worker_terms', 'select', 'select'),
     ('worker_tokens', '', ''),

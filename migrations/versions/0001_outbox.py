@@ -48,7 +48,6 @@ TABLES = (
     "worker_pauses",
     "worker_unindexed",
     "worker_terms",
-    "worker_suppressions",
     "worker_waits",
     "worker_accounts",
     "worker_grants",
@@ -529,7 +528,7 @@ def create_processes() -> None:
 
 
 def create_control() -> None:
-    """What people did, paused and suppressed, and what parts wait for."""
+    """What people did and paused, and what parts wait for."""
     table(
         "worker_audit",
         sa.Column("id", key(32), primary_key=True),
@@ -556,13 +555,6 @@ def create_control() -> None:
         sa.Column("ended_at", sa.BigInteger()),
     )
     index("worker_pauses_job", "worker_pauses", "job_id")
-    table(
-        "worker_suppressions",
-        sa.Column("id", key(12), primary_key=True),
-        sa.Column("person", key(128), nullable=False),
-        sa.Column("why", key(300), nullable=False),
-        sa.Column("began_at", sa.BigInteger(), nullable=False),
-    )
     table(
         "worker_waits",
         sa.Column("part_id", key(40), primary_key=True),

@@ -15,7 +15,6 @@ from sqlalchemy.exc import OperationalError
 
 from tests.support.runtime import GETTOKEN, SEND, Site, an_account, lost, planted, refused
 from worker import MpNews, MpNewsArticle
-from worker.control.suppress import suppress_in
 from worker.delivery.scheduler.lane_head import Doorbell
 from worker.delivery.sender.writer import WriterClosed
 from worker.domain.call import CallResult, NeverLeft, Request
@@ -301,10 +300,6 @@ def test_a_probe_that_comes_to_a_process_without_the_account_is_not_used_up(site
     assert (True, until) == (bool(row.parked), row.blocked_until)
 
 
-def suppressed(site: Site, jobs: list[str]) -> None:
-    suppress_in(site.database, [f"u{n}" for n in range(len(jobs))], "zhang", "left")
-
-
 def cancelled(site: Site, jobs: list[str]) -> None:
     site.sql("update worker_jobs set cancelled_at = 1")
 
@@ -330,7 +325,7 @@ def quiet(site: Site, jobs: list[str]) -> None:
 
 def without_room(site: Site, jobs: list[str]) -> None:
     for n in range(len(jobs)):
-        site.ring(site.send("earlier", f"u{n}", account="it"))
+        site.ring(site.send("earlier", f"u{n}"))
 
 
 def unreadable(site: Site, jobs: list[str]) -> None:
@@ -339,14 +334,14 @@ def unreadable(site: Site, jobs: list[str]) -> None:
 
 @pytest.mark.parametrize(
     "kept",
-    [suppressed, cancelled, expired, ended_meanwhile, quiet, without_room, unreadable],
+    [cancelled, expired, ended_meanwhile, quiet, without_room, unreadable],
     ids=lambda kept: kept.__name__,
 )
 def test_a_probe_whose_part_waits_or_has_ended_is_not_used_up(
     database: Database, driven_clock: DrivenClock, kept: Callable[[Site, list[str]], None]
 ) -> None:
     """The next part tries the lane at once, and the one behind it, not ten minutes later."""
-    with planted(database, driven_clock, person_day=1) as site:
+    with planted(database, driven_clock, accounts=[an_account(limits={"member_hour": 1})]) as site:
         jobs = jobs_of(site, 6)
         kept(site, jobs)
         good = site.send("good", "somebody")

@@ -127,7 +127,6 @@ def everything(database: Database, folder: Path) -> Scenario:
     assert [] == (yield worker.list_pauses, (), {})
     listed = yield worker.list_jobs, (), {"state": JobState.REJECTED, "account": "hr", "kind": "send"}
     assert [many[1].id, many[0].id] == [one.id for one in listed]
-    assert set() == (yield worker.find_suppressed, (["ann"],), {})
     assert [] == (yield worker.count_jobs, (worker.JobFilter(account="hr", created_from=NOON),), {})
     says = yield worker.text_hash, (many[0].id,), {}
     found = yield worker.find_jobs, (worker.JobFilter(text_hash=says),), {"state": "rejected"}
@@ -245,7 +244,6 @@ READERS = {
         "count_jobs",
         "failures",
         "find_jobs",
-        "find_suppressed",
         "get_job",
         "list_audit",
         "list_pauses",

@@ -19,7 +19,6 @@ from worker.control.cancel import cancel, find_open
 from worker.control.erase import ErasedPerson, erase, find_person
 from worker.control.pause import pause
 from worker.control.resolve import find_unknown, resolve
-from worker.control.suppress import suppress_in
 from worker.delivery.maintenance.housekeeping import Housekeeping
 from worker.domain.callbacks.inbound import CardPress, Inbound
 from worker.domain.content.erasure import of_person
@@ -103,7 +102,6 @@ def test_no_trace_is_left_in_any_table(site: Site) -> None:
         database=site.database,
     )
     pause(JobFilter(tag="x"), person="ops", why="because of zhang.san", database=site.database)
-    suppress_in(site.database, ["lisi"], "ops", "Zhang.San asked for it")
     while index_lot(site.database):
         pass
     site.sql("update worker_events set state = 2, ended_at = 1, due_at = null")

@@ -1,4 +1,4 @@
-"""`worker send`, `upload`, `update-card`, `resend-failed`, `skip`, `resume`, `suppress` and `events retry`.
+"""`worker send`, `upload`, `update-card`, `resend-failed`, `skip`, `resume` and `events retry`.
 
 Each leaves an audit's row.
 """
@@ -20,7 +20,7 @@ from worker.accounts.sources import accounts_of
 from worker.channels.registry import channel
 from worker.cli.reading import Say, outbox, show
 from worker.config.settings import load_settings
-from worker.control import lift, suppress as suppressing
+from worker.control import lift
 from worker.control.audit import Running, audited_command
 from worker.control.opening import opened
 from worker.domain.content.message import File
@@ -179,18 +179,6 @@ def skip(job_id: str, *, why: str, person: str | None) -> list[str]:
 def resume(name: str, *, why: str, person: str | None) -> list[str]:
     """Lifts all blocks of an account and its lanes, or of one lane; a line for each."""
     return list(lift.lift(name, person=person or system_user(), why=why).told)
-
-
-def suppress(recipients: Sequence[str], *, lift: bool, why: str, person: str | None) -> int:
-    """Puts recipients on the list of those to whom nothing is sent, or takes them off; how many that changed."""
-    change = suppressing.lift_suppression if lift else suppressing.suppress
-    return change(recipients, person=person or system_user(), why=why).changed
-
-
-def suppressed(recipients: Sequence[str]) -> list[str]:
-    """The recipients among these that are on that list."""
-    with outbox() as connection:
-        return sorted(suppressing.find_suppressed(connection, recipients))
 
 
 def retry(event_id: str, *, why: str, person: str | None) -> None:

@@ -389,33 +389,6 @@ def erase(
 
 
 @app.command()
-def suppress(
-    recipients: Annotated[list[str], typer.Argument(help="Userids, chats, customers or mail addresses.")],
-    is_lifted: Annotated[bool, typer.Option("--lift", help="Take them off the list.")] = False,
-    is_asked: Annotated[bool, typer.Option("--check", help="Only say which of them are on it.")] = False,
-    why: Why = "",
-    person: Person = None,
-    as_json: Json = False,
-) -> None:
-    """Sends nothing to these recipients any more, on any account; each is told as a failure of the jobs to it."""
-    from worker.cli import acting
-
-    if is_lifted and is_asked:
-        raise typer.BadParameter(said("say --lift or --check, not both"))
-    if is_asked:
-        found = acting.suppressed(recipients)
-        tell_value({"suppressed": found}, "\n".join(found) or "none of them is on the list", as_json=as_json)
-        raise typer.Exit(0 if found else 1)
-    count = acting.suppress(recipients, lift=is_lifted, why=why, person=person)
-    if is_lifted:
-        told = f"{count} of {len(recipients)} taken off the list"
-    else:
-        told = f"{count} of {len(recipients)} put on the list"
-    tell_value({"changed": count}, told, as_json=as_json)
-    raise typer.Exit(0 if count else 1)
-
-
-@app.command()
 def audit(
     limit: Annotated[int, typer.Option(min=1, max=1000, help="How many, newest first.")] = 20,
     as_json: Json = False,

@@ -86,8 +86,6 @@ class DeliverySettings(BaseModel):
     """Seconds after a send within which it may be recalled; None: the vendor's own window, where it has one."""
     pace_bulk: bool = False
     """Keeps bulk off minute 0 and minute 30 of the hour, when many applications send and the vendor is slower."""
-    person_day: Annotated[int, Field(ge=0)] = 0
-    """Most messages that are sent to one person in any 24 hours, by all accounts; later ones wait. 0: no such cap."""
     threads: Count = 32
     """Sender threads of a worker process, where neither `--threads` nor Celery's `-c` says it."""
     poll_s: Seconds = 0.02

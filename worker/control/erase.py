@@ -96,7 +96,7 @@ def erase(
     A job that names no other loses its text and its files, and cannot be replayed; in the others a mark takes the
     place of the id, so that every count stays as it was. Callbacks that the person caused, or that hold the id, lose
     all but their kind and time, unless a hook has yet to hear them. Open jobs, and those that an open one is about, are
-    left: cancel them or wait (`suppress` keeps later ones from being sent).
+    left: cancel them or wait.
     What applications, logs and backups hold is theirs to erase. `person` says who erases, `why` for which reason,
     without the id. It commits by itself, 20 jobs at a time, and may be given again.
     """

@@ -12,8 +12,7 @@ from sqlalchemy import Connection
 
 from worker.channels.base import Channel
 from worker.domain.account import Account
-from worker.domain.content.recipient import same_person
-from worker.domain.pacing.limit import Counted, person_day
+from worker.domain.pacing.limit import Counted
 from worker.domain.pacing.window import Span, Window
 from worker.outbox.engine.database import StateReader
 from worker.outbox.engine.site_keys import lane_key
@@ -57,21 +56,18 @@ def usage(
     recipient: str | None = None,
     *,
     count_waiting: bool = True,
-    most_a_day: int = 0,
     state: StateReader | None = None,
 ) -> list[Usage]:
     """Every limit that is kept for the account; the limits of recipients for the one named.
 
-    `most_a_day`: `delivery.person_day` of the settings. `state`: where another database counts; None: here.
+    `state`: where another database counts; None: here.
 
     `count_waiting` reads through queued parts of the account, so it is not for a call every few seconds.
     """
     of_all = Counter(waiting_by_limit(connection, account.name, MOST_WAITING)) if count_waiting else Counter[str]()
     of_one = of_all if recipient is None else _waiting_for(connection, account, recipient.casefold())
     counts_at = state or StateReader(connection, now_sql)
-    subject = None if recipient is None else same_person(recipient)
-    own = [Counted(person_day(most_a_day), "each person, by all accounts", subject)] if most_a_day else []
-    found = [*channel.counted(account, recipient), *own]
+    found = list(channel.counted(account, recipient))
     shared = {one.limit.name for one in channel.counted(account, None) if one.subject is not None}
     [counted] = _read(connection, counts_at, [found])
     return [

@@ -137,7 +137,7 @@ class RecipientStatus(StrEnum):
     NOT_YET = "not_yet"
     """A call for them is still to come, or in the air."""
     REFUSED = "refused"
-    """The vendor refused them for good, or they are suppressed."""
+    """The vendor refused them for good."""
     NOT_SENT = "not_sent"
     """Nothing was sent to them, and nothing will be."""
 
@@ -176,7 +176,7 @@ class Counts:
     accepted: int
     """The vendor took the call for them; of a text that was split, every call."""
     refused: int
-    """The vendor refused them for good, or they are suppressed."""
+    """The vendor refused them for good."""
     undetermined: int
     """A call for them is in doubt: it may have been carried out."""
     not_sent: int

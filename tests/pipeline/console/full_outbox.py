@@ -29,7 +29,7 @@ NAMES = frozenset(
     }
 )
 """Columns that hold ids, states and names of ours, which every viewer may see or no page shows."""
-OPERATORS = frozenset({"audit.person", "pauses.person", "suppressions.person", "sessions.person"})
+OPERATORS = frozenset({"audit.person", "pauses.person", "sessions.person"})
 """Columns that name who gave a command, which every viewer may see."""
 
 

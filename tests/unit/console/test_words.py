@@ -14,7 +14,6 @@ from worker.console.words import WORDS
 from worker.console.words.limits import limit_phrase
 from worker.domain.account import Account
 from worker.domain.pacing.lane import Standing, Step
-from worker.domain.pacing.limit import person_day
 
 CONSOLE = Path(__file__).parents[3] / "worker" / "console"
 
@@ -56,7 +55,7 @@ ACCOUNTS = [
 def test_a_limit_speaks_chinese(account: Account, recipient: str | None) -> None:
     """What it counts for, what is beyond it, and its source: no two English words stand in a row."""
     own = channel(account.channel)
-    limits = [*(one.limit for one in own.counted(account, recipient)), person_day(1)]
+    limits = [one.limit for one in own.counted(account, recipient)]
     texts = {one.of for one in own.counted(account, recipient)}
     texts |= {text for one in limits for text in (one.penalty, one.source, one.not_kept)}
 

@@ -31,9 +31,8 @@ def show(say: Say, *, account: str | None, recipient: str | None, as_json: bool)
         database.reading() as connection,
         database.reading_state(connection) as state,
     ):
-        most = settings.delivery.person_day
         found = [
-            (one, usage(connection, database.now, channel(one.channel), one, recipient, most_a_day=most, state=state))
+            (one, usage(connection, database.now, channel(one.channel), one, recipient, state=state))
             for one in good.values()
         ]
     if as_json:

@@ -86,9 +86,8 @@ def account(ask: Ask) -> View:
         tokens = standings(state.connection, [name])
         limits = list[Usage]()
         if known is not None:
-            most = site.settings.delivery.person_day
             own = channel(known.channel)
-            limits = usage(connection, database.now, own, known, recipient or None, most_a_day=most, state=state)
+            limits = usage(connection, database.now, own, known, recipient or None, state=state)
     lines = [LimitLine(one, tuple(bars(one, now))) for one in limits]
     return show(
         ask,

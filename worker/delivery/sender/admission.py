@@ -124,13 +124,6 @@ class Governor:
         if uses:
             self._database.run(lambda connection: self._put_back(connection, uses), pipelined=True)
 
-    def give_back_of(self, permit: Permit, charges: Sequence[Charge]) -> None:
-        """Returns the units of these charges alone, for a call that was made; the rest of the permit stays used."""
-        keys = self._costs(charges).keys()
-        uses = [use for use in permit.uses if use.key in keys]
-        if uses and self._returns(permit):
-            self._database.run(lambda connection: self._put_back(connection, uses), pipelined=True)
-
     def close(self) -> None:
         """Refuses further reservations; callers that wait already are still answered."""
         self._closed = True

@@ -15,17 +15,17 @@ from typing import Any
 from sqlalchemy.exc import SQLAlchemyError
 
 from worker.delivery.sender.in_flight import Flights, InFlight
-from worker.delivery.sender.prepare import charges_of, fail, render_again, unless_moved
+from worker.delivery.sender.prepare import fail, render_again, unless_moved
 from worker.delivery.sender.retry_hints import SEEN
 from worker.delivery.sender.runtime import Runtime
 from worker.delivery.sender.set_aside import our_error
 from worker.delivery.sender.writer import WriterClosed
 from worker.domain import settle
-from worker.domain.content.left_out import apart, is_empty, without
+from worker.domain.content.left_out import is_empty, without
 from worker.domain.content.recipient import GROUPS
 from worker.domain.job import Priority
 from worker.domain.outcome import Scope
-from worker.domain.pacing.limit import PERSON_DAY, Charge, Denied, Permit
+from worker.domain.pacing.limit import Charge, Denied, Permit
 from worker.outbox.commit.commands import Change, Narrowing
 from worker.outbox.jobs.loading import DuePart
 from worker.outbox.lanes.offering import like, wake_like
@@ -36,55 +36,22 @@ TRIES = 3
 """How often another call may take the room of further recipients before the part waits whole."""
 
 ASK_AGAIN_S = 600.0
-"""The longest that recipients wait for others, and that a message waits for a day's room before it asks again."""
-
-CAPS = frozenset({PERSON_DAY})
-"""Limits of ours that count messages, not calls."""
+"""The longest that recipients wait for others."""
 
 Specs = tuple[dict[str, Any], dict[str, Any]]
 
 
 def admit(runtime: Runtime, flights: Flights, waits: Callable[[InFlight], None]) -> Flights:
     """Reserves for all calls together, and returns those with room; `waits` is called for each that waits by itself."""
-    carriers = _count_once(flights)
     answers = runtime.governor.reserve([flight.charges for flight in flights])
     for flight, answer in zip(flights, answers, strict=True):
         flight.permit = None if isinstance(answer, Denied) else answer
     try:
-        return _of_whole_messages(runtime, _with_room(runtime, flights, answers, waits), carriers)
+        return _with_room(runtime, flights, answers, waits)
     except BaseException:
         # The database is away, or the process ends: no call follows, so the reservations are returned.
         runtime.governor.give_back([flight.permit for flight in flights if flight.permit is not None])
         raise
-
-
-def _count_once(flights: Flights) -> dict[InFlight, tuple[InFlight, Sequence[Charge]]]:
-    """Leaves a message's caps a day to its first call; returns the others, each with that one and its costs."""
-    first, carriers = dict[tuple[str, str], InFlight](), dict[InFlight, tuple[InFlight, Sequence[Charge]]]()
-    for flight in flights:
-        capped = {one.subject: (flight.due.job_id, one.subject) for one in flight.charges if one.limit.name in CAPS}
-        carried = {subject: first[key] for subject, key in capped.items() if key in first}
-        first |= {key: flight for subject, key in capped.items() if subject not in carried}
-        if carried:
-            carrier = next(iter(carried.values()))
-            carriers[flight] = carrier, carrier.charges
-            flight.counted |= carried.keys()
-            flight.charges = [one for one in flight.charges if one.limit.name not in CAPS or one.subject not in carried]
-    return carriers
-
-
-def _of_whole_messages(
-    runtime: Runtime, admitted: Flights, carriers: Mapping[InFlight, tuple[InFlight, Sequence[Charge]]]
-) -> Flights:
-    """The admitted calls whose message is counted; the others are left, and ask again each for itself."""
-    going = Flights()
-    for flight in admitted:
-        carrier, charges = carriers.get(flight, (flight, flight.charges))
-        if carrier in admitted and carrier.charges is charges:
-            going.append(flight)
-        else:
-            give_back(runtime, flight)
-    return going
 
 
 def give_back(runtime: Runtime, flight: InFlight) -> None:
@@ -166,11 +133,8 @@ def _wait_for_room(runtime: Runtime, alone: Sequence[tuple[InFlight, Denied]]) -
 def _room_in_s(flight: InFlight, denied: Denied) -> float:
     """Seconds until a part whose members have no room asks again; urgent parts do not queue behind others."""
     if denied.retry_in_s is not None and flight.due.priority != Priority.URGENT:
-        room_in_s = denied.retry_in_s
-    else:
-        room_in_s = first_to_go_s(denied.members, flight.charges) if denied.members else denied.delay
-    # A message that is refused gives such room back, on any account.
-    return min(room_in_s, ASK_AGAIN_S) if denied.limit == PERSON_DAY else room_in_s
+        return denied.retry_in_s
+    return first_to_go_s(denied.members, flight.charges) if denied.members else denied.delay
 
 
 def _wait(due: DuePart, denied: Denied, delay_s: float) -> Change:
@@ -204,7 +168,7 @@ def _split(runtime: Runtime, flight: InFlight, denied: Denied) -> Permit | Denie
         if specs is None:
             break
         called = without(specs[0], flight.left_out) if flight.left_out else specs[0]
-        charges = charges_of(runtime, flight, replace(flight.part, spec=called))
+        charges = flight.channel.limits(replace(flight.part, spec=called), flight.account)
         [answer] = runtime.governor.reserve([charges])
         if isinstance(answer, Permit):
             flight.permit = answer
@@ -223,7 +187,7 @@ def _specs(flight: InFlight, denied: Denied) -> Specs | None:
     if flight.account.staging.chooses and spec.keys() & GROUPS:
         # One by one the members of a group are in no list of who is let through.
         return None
-    specs = flight.channel.narrow(spec, later, flight.part.members or ()) or apart(spec, later)
+    specs = flight.channel.narrow(spec, later, flight.part.members or ())
     # Who is left out has no charges, and so seems to have room.
     if specs is not None and flight.left_out and is_empty(without(specs[0], flight.left_out)):
         return None

@@ -52,8 +52,6 @@ class InFlight:
     request: Request = field(init=False, repr=False)
     charges: Sequence[Charge] = field(init=False, repr=False)
     """What the call costs of each limit."""
-    counted: frozenset[str] = field(init=False, repr=False, default=frozenset())
-    """The subjects of caps a day that another call of its message counts for."""
 
     # connect
     connection: Connection | None = field(init=False, repr=False, default=None)

@@ -5,7 +5,7 @@ A part that cannot be prepared waits or ends, and its row says why. It never hol
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -16,7 +16,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from worker.channels.base import Channel
 from worker.channels.registry import usable
 from worker.config.policy import policy_of
-from worker.delivery.resolver.receiving import called, caps_of_day, counted_before, quiet_of
+from worker.delivery.resolver.receiving import called, quiet_of
 from worker.delivery.sender.in_flight import Flights, InFlight
 from worker.delivery.sender.runtime import Runtime
 from worker.delivery.sender.set_aside import our_error
@@ -30,14 +30,13 @@ from worker.domain.errors import ConfigurationError, FileGone
 from worker.domain.job import PAYLOAD, Kind, Part, RepeatRule, is_read, part_id
 from worker.domain.outcome import Taken
 from worker.domain.pacing.lane import account_of
-from worker.domain.pacing.limit import Charge
 from worker.domain.pacing.quiet import NONE, QuietHours
 from worker.domain.resolution import Again, Awaiting, Hold, NothingSent, Ready, Refuse, Resolved
 from worker.domain.state import PartState
 from worker.outbox.commit.commands import Change
 from worker.outbox.engine.database import is_about_the_row
+from worker.outbox.jobs.left_out import leave_out
 from worker.outbox.jobs.loading import DuePart, moves_until, read_documents
-from worker.outbox.jobs.suppressions import leave_out
 from worker.outbox.lanes.pauses import paused_among
 from worker.transport.token_source import secret_of
 
@@ -86,7 +85,7 @@ def _resolve(runtime: Runtime, flight: InFlight) -> bool:
     ready = _find(runtime, due, channel, account, flight.quiet)
     if ready is None:
         return False
-    if due.some_suppressed or due.claim or account.staging != LIVE:
+    if due.claim or account.staging != LIVE:
         whom = called(runtime.database, due, channel, account, ready.spec)
         if (why := whom.obstacle) is not None:
             change(
@@ -282,27 +281,12 @@ def render(runtime: Runtime, flights: Flights) -> Flights:
     """Renders the calls, and decides what makes a repeat of them safe and what they cost of each limit."""
     for flight in flights:
         render_again(runtime, flight)
-        if _is_capped(runtime, flight):
-            about = flight.due, flight.account, flight.channel, flight.part
-            flight.counted = counted_before(runtime.database, *about, runtime.settings.person_day)
-        flight.charges = charges_of(runtime, flight, flight.part)
+        flight.charges = flight.channel.limits(flight.part, flight.account)
     return flights
 
 
 WINDOWS = {RepeatRule.DUPLICATE_CHECK: "duplicate_window_s", RepeatRule.TASK_ID: "task_id_window_s"}
 """The account's setting of how long a rule makes a repeat safe, where that is less than is published."""
-
-
-def charges_of(runtime: Runtime, flight: InFlight, part: Part) -> Sequence[Charge]:
-    """What the call of a part, or of some of its recipients, costs of each limit."""
-    charges, most = flight.channel.limits(part, flight.account), runtime.settings.person_day
-    caps = caps_of_day(flight.due, flight.account, flight.channel, part, most) if _is_capped(runtime, flight) else ()
-    return [*charges, *(cap for cap in caps if cap.subject not in flight.counted)]
-
-
-def _is_capped(runtime: Runtime, flight: InFlight) -> bool:
-    """True where messages to a person are counted."""
-    return bool(runtime.settings.person_day)
 
 
 def render_again(runtime: Runtime, flight: InFlight) -> None:

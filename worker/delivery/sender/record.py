@@ -8,7 +8,7 @@ from typing import Any
 import structlog
 
 from worker.channels.registry import alike
-from worker.delivery.sender.admit import CAPS, give_back
+from worker.delivery.sender.admit import give_back
 from worker.delivery.sender.in_flight import Flights, InFlight
 from worker.delivery.sender.prepare import backoff_s, fault_delay_s
 from worker.delivery.sender.runtime import Runtime
@@ -120,20 +120,11 @@ def _record(runtime: Runtime, flight: InFlight) -> None:
     log_attempt(flight, flight.mark.claim, verdict, delay, result.duration_s, span)
     if isinstance(result, NeverLeft):
         give_back(runtime, flight)
-    elif isinstance(verdict.outcome, Rejected):
-        _give_back_of_messages(runtime, flight)
     if isinstance(verdict.outcome, StaleToken) and flight.token is not None:
         runtime.tokens.refused(flight.account, flight.token)
     elif is_taken and flight.token is not None:
         runtime.tokens.worked(flight.account, flight.token)
     flight.proved_open = _proved_open(due.lane, result, verdict)
-
-
-def _give_back_of_messages(runtime: Runtime, flight: InFlight) -> None:
-    """Returns what a refused message took of its persons' day; the vendor has counted its call."""
-    charges = [charge for charge in flight.charges if charge.limit.name in CAPS]
-    if charges and flight.permit is not None:
-        runtime.governor.give_back_of(flight.permit, charges)
 
 
 def _successes(runtime: Runtime, lane: str, result: CallResult, verdict: Verdict) -> tuple[str, ...]:
@@ -294,7 +285,8 @@ def _end(
     feedback: Feedback = NO_FEEDBACK,
     span: SpanRef | None = None,
 ) -> None:
-    runtime.odd_answers.report(flight.channel.name, flight.due.account, flight.due.id, verdict.contradictions)
+    if verdict.contradictions:
+        runtime.odd_answers.report(flight.channel.name, flight.due.account, flight.due.id, verdict.contradictions)
     flight.ticket = runtime.writer.end(
         End(
             flight.due.id,

@@ -1,4 +1,4 @@
-"""Recipients who are left out of a part's call: the suppressed, and those whom a staging switch keeps from it. Pure.
+"""Recipients whom a staging switch keeps from a part's call. Pure.
 
 They are told as failures of theirs, and stay in the part's share.
 """
@@ -9,12 +9,11 @@ from collections.abc import Collection, Mapping
 from dataclasses import replace
 from typing import Any
 
-from worker.domain.content.recipient import GROUPS, INSTEAD_OF, LISTS
+from worker.domain.content.recipient import GROUPS, LISTS
 from worker.domain.outcome import Accepted, Outcome, Partial, Progress, Refusal, Rejected, Unknown
 
-SUPPRESSED, STAGING = "suppressed", "staging"
-"""The fields of their failures, in place of a list of the vendor's."""
-ALL_SUPPRESSED = "every recipient is suppressed"
+STAGING = "staging"
+"""The field of their failures, in place of a list of the vendor's."""
 ALL_LEFT_OUT = "staging: its recipients were left out when it was first called; replay it"
 
 Named = tuple[str, str]
@@ -43,19 +42,6 @@ def _with(spec: Mapping[str, Any], left_out: Collection[Refusal]) -> dict[str, A
     for one in left_out:
         lists.setdefault(LISTS[one.kind], []).append(one.recipient)
     return {**spec, **{name: [*(spec.get(name) or ()), *more] for name, more in lists.items()}}
-
-
-def apart(spec: Mapping[str, Any], later: Collection[str]) -> tuple[dict[str, Any], dict[str, Any]] | None:
-    """The share without some recipients, and those alone, for channels that do not divide a share themselves.
-
-    None where one of both would be empty, where a group stands beside, or where more than recipients tell its calls
-    apart.
-    """
-    if spec.keys() & {*GROUPS, INSTEAD_OF, "chats", "customers", "task_id", "piece", "after"}:
-        return None
-    of_later = [Refusal(one, kind, "") for kind, one in named(spec) if one in later]
-    of_now = [Refusal(one, kind, "") for kind, one in named(spec) if one not in later]
-    return (without(spec, of_later), without(spec, of_now)) if of_later and of_now else None
 
 
 def is_empty(spec: Mapping[str, Any]) -> bool:

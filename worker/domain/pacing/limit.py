@@ -45,15 +45,6 @@ class Limit:
     """Why calls are not counted against it although the vendor may count them; empty: they are counted."""
 
 
-PERSON_DAY = "person_day"
-
-
-def person_day(most: int) -> Limit:
-    """The limit of ours, where one is wanted, of messages to one person in any 24 hours; 0: it is off."""
-    unit, beyond = Unit.PERSON_TIMES, "none of the vendor's: it waits"
-    return Limit(PERSON_DAY, 86_400, most, unit, Scope.PART, beyond, "delivery.person_day")
-
-
 def used_up(limit_name: str) -> str:
     """Why a lane, or a part, waits for a limit, in words for people."""
     return f"limit {limit_name} is used up"

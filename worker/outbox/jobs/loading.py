@@ -11,7 +11,7 @@ from typing import Any
 from sqlalchemy import Connection
 
 from worker.domain.content.message import INLINE
-from worker.domain.job import Priority, is_read, part_range
+from worker.domain.job import Priority, is_read
 from worker.domain.state import OPEN_STATES, PartState
 from worker.outbox.engine.bulk import ids_json
 from worker.outbox.engine.dialect import Dialect, dialect_of
@@ -55,8 +55,6 @@ class DuePart:
     """Its job's own; None: its account's."""
     unheard: int = 0
     """Of its claims, under which certainly nothing left."""
-    some_suppressed: bool = False
-    """The list of those to whom nothing is sent is not empty."""
     payload: int = 0
     """The version of its documents, which are empty here when this release cannot read it."""
     due_at: int = 0
@@ -73,7 +71,6 @@ _COLUMNS = (
     "p.id, p.job_id, p.n, p.lane, p.claim, p.tries, p.doubts, p.flagged, p.first_marked_at, p.expires_at, {0},"
     " j.kind, j.account, {1}, j.on_unknown, j.target_job_id, {2}, b.window_id"
 )
-_SUPPRESSED = "exists (select 1 from worker_suppressions)"
 _DOCUMENTS = ("p.spec", "j.message", "b.body")
 LARGE = 65_536
 """Documents of a part that are longer together (in bytes; on SQLite in characters) are read only before its call: fifty
@@ -97,7 +94,7 @@ def _select(dialect: Dialect, now: str) -> str:
     columns = _COLUMNS.format(*(f"case when {size} <= {LARGE} then {column} end" for column in _DOCUMENTS))
     return (
         f"select {columns}, p.priority, p.unheard, j.quiet_hours, j.payload, j.due_at, j.tenant,"
-        f" j.tags, j.trace, {_SUPPRESSED}, j.cancelled_at"
+        f" j.tags, j.trace, j.cancelled_at"
         f" from {_from(dialect)}"
         f" and p.state = 0 and p.waits_on is null and p.not_before <= {now}"
     )
@@ -111,10 +108,9 @@ def load(connection: Connection, now: str, ids: Sequence[str]) -> list[DuePart]:
 
 
 def _loaded(row: Sequence[Any]) -> DuePart:
-    loaded = DuePart(*row[:-10])
-    loaded.priority, loaded.unheard, loaded.quiet_hours, loaded.payload, loaded.due_at, loaded.tenant = row[-10:-4]
-    loaded.tags, loaded.trace = row[-4:-2]
-    loaded.some_suppressed, loaded.cancelled = bool(row[-2]), row[-1] is not None
+    loaded = DuePart(*row[:-9])
+    loaded.priority, loaded.unheard, loaded.quiet_hours, loaded.payload, loaded.due_at, loaded.tenant = row[-9:-3]
+    loaded.tags, loaded.trace, loaded.cancelled = row[-3], row[-2], row[-1] is not None
     if not is_read(loaded.payload):
         loaded.spec, loaded.message = {}, {}
     elif row[10] is None:
@@ -148,13 +144,6 @@ def _object(document: str) -> dict[str, Any]:
     if not isinstance(found, dict):
         raise TypeError
     return found
-
-
-def called_shares(connection: Connection, job_id: str) -> list[dict[str, Any]]:
-    """The shares of a job's parts of which a call may have left and that were not refused."""
-    query = "select spec from worker_parts where id > :low and id < :high and claim > unheard and state <> :refused"
-    rows = fetch(connection, query, {**part_range(job_id), "refused": int(PartState.REJECTED)})
-    return [_object(row[0]) for row in rows]
 
 
 def moves_until(connection: Connection, part_id: str) -> int | None:

@@ -17,7 +17,7 @@ from worker.outbox.tables.count import counts, totals
 from worker.outbox.tables.job import jobs, order_queue, orders, parts
 from worker.outbox.tables.lane import budgets, grants, lane_events, lanes, leases, pauses, processes, site, tokens
 from worker.outbox.tables.record import attempts, confirmations, failures, receipts, response_codes, task_ids, waits
-from worker.outbox.tables.search import suppressions, terms, unindexed
+from worker.outbox.tables.search import terms, unindexed
 from worker.outbox.tables.session import sessions, sign_ins
 
 __all__ = [
@@ -58,7 +58,6 @@ __all__ = [
     "sessions",
     "sign_ins",
     "site",
-    "suppressions",
     "task_ids",
     "terms",
     "tokens",

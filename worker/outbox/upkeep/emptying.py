@@ -339,7 +339,7 @@ def forget_chats(connection: Connection, person: str) -> int:
 def take_out_of_audit(connection: Connection, erasure: Erasure) -> int:
     """Takes a person out of what commands were asked, and out of reasons; how many rows changed."""
     count = 0
-    with_reasons = ((tables.audit, ("asked", "why")), (tables.pauses, ("why",)), (tables.suppressions, ("why",)))
+    with_reasons = ((tables.audit, ("asked", "why")), (tables.pauses, ("why",)))
     for table, columns in with_reasons:
         rows = mappings(connection, f"select id, {', '.join(columns)} from {table.name}")
         changed = [
