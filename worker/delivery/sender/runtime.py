@@ -133,17 +133,6 @@ def build_runtime(dependencies: Dependencies) -> Runtime:
     def draining() -> bool:
         return runtime.draining.is_set()
 
-    def others(account: str) -> bool:
-        with database.reading() as connection:
-            living = alive(connection, database.now)
-        return any(
-            one.id != lease.incarnation
-            and one.queues - {QueueName.HOOKS}
-            and account not in one.unusable
-            and account_left(account) not in one.health.hindered
-            for one in living
-        )
-
     lane_states = LaneStates(dependencies.monotonic, settings.silence_s)
     follow_ups = _follow_ups(dependencies, writer)
     url_files = _url_files(dependencies, writer, lane_states, draining)
@@ -162,7 +151,7 @@ def build_runtime(dependencies: Dependencies) -> Runtime:
         media=MediaResolver(database, url_files, new_id=dependencies.new_id, lane_of=lane_of),
         members=_members(dependencies),
         lane_states=lane_states,
-        lane_blocks=LaneBlocks(database.state, lane_states, settings, dependencies.rng, others),
+        lane_blocks=LaneBlocks(database.state, lane_states, settings, dependencies.rng, _others(database, lease)),
         retry_hints=RetryHints(dependencies.monotonic),
         set_aside=SetAside(database.state, dependencies.monotonic),
         odd_answers=OddAnswers(dependencies.monotonic),
@@ -174,6 +163,23 @@ def build_runtime(dependencies: Dependencies) -> Runtime:
         probe=dependencies.probe or (lambda label: None),
     )
     return runtime
+
+
+def _others(database: Database, lease: Lease) -> Callable[[str], bool]:
+    """Whether another process lives that may be able to use an account."""
+
+    def others(account: str) -> bool:
+        with database.reading() as connection:
+            living = alive(connection, database.now)
+        return any(
+            one.id != lease.incarnation
+            and one.queues - {QueueName.HOOKS}
+            and account not in one.unusable
+            and account_left(account) not in one.health.hindered
+            for one in living
+        )
+
+    return others
 
 
 def _writer(dependencies: Dependencies, behind: Behind | None) -> Writer:

@@ -137,12 +137,10 @@ def renew(
     if execute(connection, update, {**told, "lease": lease_us, "id": incarnation}).rowcount:
         return True
     instant, own = read_now(connection, now), this_release()
-    first = "select started_at from worker_processes where id = :id"
-    began_at = execute(connection, first, {"id": before}).scalar() if before else None
     row = {
         "id": incarnation,
         "alive_until": instant + lease_us,
-        "started_at": began_at or instant,
+        "started_at": _first_beat(connection, before) or instant,
         "ended_at": None,
         "threads": threads,
         "host": host,
@@ -156,6 +154,11 @@ def renew(
     insert_rows(connection, tables.processes, [row], conflict="ignore")
     query = "select ended_at from worker_processes where id = :id"
     return execute(connection, query, {"id": incarnation}).scalar_one() is None
+
+
+def _first_beat(connection: Connection, incarnation: str | None) -> int | None:
+    query = "select started_at from worker_processes where id = :id"
+    return execute(connection, query, {"id": incarnation}).scalar() if incarnation else None
 
 
 def bury(connection: Connection, now: str, incarnations: Sequence[str]) -> None:
