@@ -193,13 +193,6 @@ def databases() -> list[list[Panel]]:
     return [
         [
             stat("Database", "worker_database_up", steps=BAD_AT_0, runbook="database-away"),
-            stat(
-                "Shared state",
-                "worker_state_database_up",
-                steps=BAD_AT_0,
-                runbook="database-away",
-                text="Only with a state_database.",
-            ),
             stat("Clocks apart", drift, "s", ((None, "green"), (30, "yellow"), (90, "red")), "clocks-apart"),
             stat("Processes", "worker_processes", steps=BAD_AT_0, runbook="nothing-is-delivered"),
             stat("Silent processes", "worker_processes_silent", steps=BAD_ABOVE_0, runbook="worker-unhealthy"),

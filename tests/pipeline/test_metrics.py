@@ -330,6 +330,5 @@ def test_the_table_of_metrics_is_complete(site: Site) -> None:
 
     told = set(re.findall(r"^# TYPE (\w+)", Scraper(site).scrape().text, re.M))
 
-    # Told only where the settings name a state database; `test_shared_state.py` has it.
-    assert told | {"worker_state_database_up"} == documented
+    assert told == documented
     assert asked_for <= documented

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager, suppress
-from pathlib import Path
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import pytest
 from sqlalchemy import Connection
 from sqlalchemy.exc import OperationalError
 
-from rig.stack import until
-from tests.pipeline.test_shared_state import an_outbox, away, rows
 from tests.support.notified import ACCOUNTS, OPS, PAGER, Watch
 from tests.support.runtime import Site, busy, lost, planted, refused
 from worker.domain.callbacks.hook import EventKind, EventState
@@ -391,33 +388,3 @@ def test_hooks_that_failed(site: Site) -> None:
 
     assert [("ops", "HooksFailed")] == during
     assert [*during, ("ops", "HooksFailed is over")] == watch.told()
-
-
-@pytest.fixture
-def sharing(database: Database, driven_clock: DrivenClock, _sqlite_template: Path, tmp_path: Path) -> Iterator[Site]:
-    """An installation whose tokens, limits and lanes are in another database, which is each of the three."""
-    with ExitStack() as stack:
-        outbox = an_outbox(stack, database, driven_clock, _sqlite_template, tmp_path / "outbox.db")
-        yield stack.enter_context(planted(outbox, driven_clock, accounts=ACCOUNTS))
-
-
-def test_a_shared_state_that_is_away(sharing: Site, database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
-    """No call begins meanwhile, so a URL is told; what stands on lanes is not over because it cannot be read."""
-    monkeypatch.setenv("PAGER_URL", "http://pager.test/hook")
-    watch = Watch(sharing, PAGER)
-    sharing.vendor.says(refused(60020))
-    sharing.ring(sharing.send())
-    until(lambda: rows(database, "select lane from worker_lanes where parked = true"), "the state has heard of it")
-    watch.later()
-    with away(database):
-        for _ in range(3):
-            sharing.clock.advance(QUIET_S)
-            watch.live()
-            watch.notifier.turn()
-    _ends(watch)
-
-    assert [
-        ("firing", "AccountParked: hr"),
-        ("firing", "StateDatabaseAway"),
-        ("resolved", "StateDatabaseAway is over"),
-    ] == [told for told in watch.posted() if "JobsStayOpen" not in told[1]]

@@ -19,9 +19,10 @@ from worker.domain.errors import NotPublished
 from worker.domain.job_filter import JobFilter
 from worker.domain.pacing.lane import LaneBlock
 from worker.outbox.engine.clock import DrivenClock, instant
-from worker.outbox.engine.database import Database, StateReader
+from worker.outbox.engine.database import Database
 from worker.outbox.lanes.lanes import block_lanes
 from worker.outbox.lanes.processes import Health, renew
+from worker.reporting import standstill
 from worker.reporting.standstill import Standstill, StandstillCause, standing_now, standing_still
 from worker.reporting.wait import WaitFor
 from worker.reporting.why import why
@@ -52,8 +53,8 @@ def turn(site: Site) -> None:
 
 
 def seen(site: Site) -> list[Standstill]:
-    with site.database.reading() as connection, site.database.reading_state(connection) as state:
-        return standing_still(connection, site.database.now, state)
+    with site.database.reading() as connection:
+        return standing_still(connection, site.database.now)
 
 
 def causes(site: Site) -> list[tuple[str, StandstillCause]]:
@@ -243,9 +244,9 @@ def test_why_looks_once_for_both_ages(site: Site, seconds: float, urgent: bool) 
     site.sql("update worker_processes set queues = 'normal,bulk'")
     lanes, asked = [site.part(job).lane], list[str]()
 
-    with site.database.reading() as connection, site.database.reading_state(connection) as state:
+    with site.database.reading() as connection:
         event.listen(connection, "before_cursor_execute", lambda *given: asked.append(given[2]))
-        found = standing_now(connection, site.database.now, state, lanes)
+        found = standing_now(connection, site.database.now, lanes)
 
     assert [StandstillCause.NO_CONSUMER if urgent else StandstillCause.UNKNOWN] == [one.cause for one in found.values()]
     assert sorted(set(asked)) == sorted(asked)
@@ -303,11 +304,13 @@ def test_turns_that_fail_beside_others_are_told(site: Site) -> None:
     assert "it fails again and again: its broker is away" == site.relay.leadership.problem()
 
 
-def test_without_late_parts_it_costs_one_look(site: Site) -> None:
+def test_without_late_parts_it_costs_one_look(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing else is read: no lane, no process, no state."""
     for n in range(20):
         site.send(f"{n}")
     later(site, 59)
 
+    monkeypatch.setattr(standstill, "_Look", lambda *_: pytest.fail("it looked further"))
+    monkeypatch.setattr(standstill, "list_lanes", lambda *_: pytest.fail("it read the lanes"))
     with site.database.reading() as connection:
-        assert [] == standing_still(connection, site.database.now, StateReader(None, ""))  # type: ignore[arg-type]
+        assert standing_still(connection, site.database.now) == []

@@ -68,8 +68,8 @@ WHY = {"account": "1 of 1 worker processes cannot use its account"}
 
 def seen(stack: Stack) -> list[Standstill]:
     """What stands still, by the outbox."""
-    with stack.database.reading() as connection, stack.database.reading_state(connection) as state:
-        return standing_still(connection, stack.database.now, state)
+    with stack.database.reading() as connection:
+        return standing_still(connection, stack.database.now)
 
 
 def said(stack: Stack, *command: str) -> tuple[int, str]:

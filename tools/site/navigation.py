@@ -86,7 +86,6 @@ NAVIGATION: tuple[str | Section, ...] = (
                     "rabbitmq.md",
                     "embedded.md",
                     "database-roles.md",
-                    "shared-state.md",
                 ),
             ),
             Section(

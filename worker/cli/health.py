@@ -138,8 +138,8 @@ def _unless_none_can_write(database: Database, told: Told) -> Told:
 
 def _unless_standing(database: Database, told: Told) -> Told:
     """What is told, unless parts stand still: whatever the cause, no message of theirs goes out."""
-    with database.reading() as connection, database.reading_state(connection) as state:
-        standstills = standing_still(connection, database.now, state)
+    with database.reading() as connection:
+        standstills = standing_still(connection, database.now)
     if not standstills:
         return told
     return Told(False, f"standing still: {'. '.join(one.told() for one in standstills)}")

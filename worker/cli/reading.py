@@ -118,9 +118,8 @@ def explain_job(say: Say, name: str, *, as_json: bool) -> None:
     with (
         opened(settings) as database,
         database.reading() as connection,
-        database.reading_state(connection) as state,
     ):
-        told = why(connection, name, accounts=accounts.names(), breaker_failures=failures, state=state.connection)
+        told = why(connection, name, accounts=accounts.names(), breaker_failures=failures)
     switch = settings.staging.switches().told()
     good, wrong = sorted_out(accounts, [told.job.account])
     unusable = wrong.get(told.job.account)

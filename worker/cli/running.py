@@ -5,7 +5,6 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import replace
 
 from worker.accounts.sources import accounts_of
 from worker.channels.registry import sorted_out
@@ -19,7 +18,6 @@ from worker.language import said
 from worker.outbox.engine import migrate
 from worker.outbox.engine.database import missing_file
 from worker.outbox.lanes.processes import running
-from worker.outbox.upkeep.shared_state import upgrade_all
 from worker.reporting.releases import ReleaseCheck, check_in, told_process
 
 
@@ -80,7 +78,7 @@ def upgrade_tables(told: Callable[[str], object] = lambda line: None) -> str | N
     file = missing_file(settings.database_url())
     database = database_of(settings)
     try:
-        revision = upgrade_all(database)
+        revision = migrate.upgrade(database.engine)
     finally:
         database.close()
     if file is not None and "database" not in settings.model_fields_set:
@@ -107,21 +105,10 @@ def current_revision() -> tuple[str | None, str, bool]:
     settings = load_settings()
     if missing_file(settings.database_url()):
         return None, migrate.head(), False
-    if _state_is_missing(settings):
-        return None, migrate.head(), False
     with opened(settings) as database:
         with database.reading() as connection:
             found, is_usable = migrate.current(connection), migrate.is_current(connection)
-        if is_usable and database.shares_state:
-            with database.state.reading() as connection:
-                found, is_usable = migrate.current(connection), migrate.is_current(connection)
         return found, migrate.head(), is_usable
-
-
-def _state_is_missing(settings: Settings) -> bool:
-    """True when the shared state is to be in an SQLite file that does not exist."""
-    url = settings.state_database_url()
-    return url is not None and missing_file(url) is not None
 
 
 def check_releases() -> ReleaseCheck:
@@ -129,15 +116,8 @@ def check_releases() -> ReleaseCheck:
     settings = load_settings()
     if missing_file(settings.database_url()):
         return ReleaseCheck(None, None, ())
-    if _state_is_missing(settings):
-        return replace(ReleaseCheck(None, None, ()), state="none")
-    with opened(settings) as database:
-        with database.reading() as connection:
-            found = check_in(connection, database.now)
-        if not database.shares_state:
-            return found
-        with database.state.reading() as connection:
-            return replace(found, state=migrate.current(connection) or "none")
+    with opened(settings) as database, database.reading() as connection:
+        return check_in(connection, database.now)
 
 
 def purge_old() -> Mapping[str, int]:
@@ -145,8 +125,6 @@ def purge_old() -> Mapping[str, int]:
     settings = load_settings()
     with opened(settings) as database:
         migrate.require_current(database)
-        if database.shares_state:
-            migrate.require_state(database)
         return Housekeeping(database, settings.retention).round()
 
 

@@ -256,8 +256,6 @@ class Settings(BaseSettings):
 
     database: Annotated[UrlFrom, checked(database_problem)] = UrlFrom(url="sqlite:///worker.db")
     """The URL; or `{ env }` or `{ file }`, the place of the URL; or `{ url, password = { env } or { file } }`."""
-    state_database: Annotated[UrlFrom | None, checked(database_problem)] = None
-    """Where tokens, limits and lanes are, in the forms of `database`, if several installations share them."""
     broker: Annotated[UrlFrom, checked(broker_problem)] = UrlFrom(url="embedded")
     """A URL of `redis`, `rediss`, `amqp` or `amqps`, in the forms of `database`; `embedded`: inside one process."""
     queue_prefix: Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]{0,40}$")] = ""
@@ -312,19 +310,13 @@ class Settings(BaseSettings):
         """The database's URL, read now; a ConfigurationError where it cannot be read, or is none."""
         return whole(self.database, "database", database_problem)
 
-    def state_database_url(self) -> str | None:
-        """The URL of the shared state's database, read now, as `database_url`; None: the outbox holds the state."""
-        if self.state_database is None:
-            return None
-        return whole(self.state_database, "state_database", database_problem)
-
     def broker_url(self) -> str:
         """The broker's URL or `embedded`, read now; a ConfigurationError where it cannot be read, or is none."""
         return whole(self.broker, "broker", broker_problem)
 
     def __repr_args__(self) -> Iterable[tuple[str | None, Any]]:
         # Of the accounts their names: what was typed for one that is wrong may be a credential.
-        shown = {name: getattr(self, name) for name in ("database", "state_database", "broker", "delivery")}
+        shown = {name: getattr(self, name) for name in ("database", "broker", "delivery")}
         return {**shown, "accounts": list(self.accounts)}.items()
 
 
@@ -335,7 +327,7 @@ def load_settings(path: str | Path | None = None) -> Settings:
     data = {} if named is None else _read(named)
     if isinstance(data.get("accounts"), str):
         data["accounts_from"] = data.pop("accounts")
-    for key in ("database", "state_database", "broker"):  # so that a variable can add the password to the file's URL
+    for key in ("database", "broker"):  # so that a variable can add the password to the file's URL
         if isinstance(data.get(key), str):
             data[key] = {"url": data[key]}
     try:
@@ -455,7 +447,6 @@ _TABLES: Mapping[int | str, type[BaseModel]] = {
     "oidc": OidcSettings,
     "client_secret": SecretFrom,
     "database": UrlFrom,
-    "state_database": UrlFrom,
     "broker": UrlFrom,
     "proxy": UrlFrom,
     "client_certificate": ClientCertificateSettings,

@@ -44,12 +44,11 @@ def resume(database: Database, name: str) -> list[str]:
 
     A penalty of the vendor's ends with its block.
     """
-    state = database.state
-    with state.reading() as connection:
+    with database.reading() as connection:
         known = lanes.lanes_of(connection, name)
     # The token first: a sender that finds the lane open while gettoken is still refused would park it again.
-    refused = state.run(lambda connection: tokens.probe_now(connection, name))
-    steps = state.run(lambda c: lanes.resume_lanes(c, state.now, known, BY_A_PERSON, ends_penalty=True))
+    refused = database.run(lambda connection: tokens.probe_now(connection, name))
+    steps = database.run(lambda c: lanes.resume_lanes(c, database.now, known, BY_A_PERSON, ends_penalty=True))
     told = [f"{step.lane} starts with one call in the air" for step in steps]
     told += [f"the secret of {name} is tried now"] if refused else []
     if not told:

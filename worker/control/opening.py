@@ -1,4 +1,4 @@
-"""Opens the database of the settings, and that of the shared state, for what commits by itself."""
+"""Opens the database of the settings, for what commits by itself."""
 
 from __future__ import annotations
 
@@ -8,30 +8,19 @@ from contextlib import contextmanager
 from worker.config.settings import Settings, load_settings, where
 from worker.domain.errors import ConfigurationError
 from worker.outbox.engine import migrate
-from worker.outbox.engine.database import Database, are_one_database, make_engine, missing_file
+from worker.outbox.engine.database import Database, make_engine, missing_file
 
 
 def require_there(settings: Settings) -> None:
     """ConfigurationError when the outbox is an SQLite file that does not exist: opening would create an empty one."""
-    for key, url in (("database", settings.database_url()), ("state_database", settings.state_database_url())):
-        file = missing_file(url) if url is not None else None
-        if file is not None:
-            missing = f"there is no file {file}; run `worker db upgrade`, or correct {key} in {where()}"
-            raise ConfigurationError(f"{key}: {missing}")  # a sentence by itself, which `worker doctor` says alone
+    if (file := missing_file(settings.database_url())) is not None:
+        missing = f"there is no file {file}; run `worker db upgrade`, or correct database in {where()}"
+        raise ConfigurationError("database: " + missing)  # a sentence by itself, which `worker doctor` says alone
 
 
 def database_of(settings: Settings, *, pool_size: int = 8) -> Database:
-    """The outbox of the settings, with the database of the shared state where they name one; connects to none."""
-    engine, state_url = make_engine(settings.database_url(), pool_size=pool_size), settings.state_database_url()
-    if state_url is None:
-        return Database(engine)
-    try:
-        of_state = make_engine(state_url, pool_size=pool_size)
-    except ConfigurationError as error:
-        raise ConfigurationError(f"state_{error}") from None  # it begins with "database"
-    if are_one_database(engine, of_state):
-        raise ConfigurationError("state_database is the database itself; leave it out, or name another one")
-    return Database(engine, state=Database(of_state))
+    """The outbox of the settings; connects to nothing yet."""
+    return Database(make_engine(settings.database_url(), pool_size=pool_size))
 
 
 @contextmanager

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
 from typing import TypeVar
 
 from pydantic_core import to_json
@@ -21,15 +20,12 @@ from worker.domain.callbacks.inbound import CallbackRefused, CardPress, ChatNews
 from worker.domain.errors import ConfigurationError, UnknownAccount
 from worker.domain.outcome import Accepted, Taken, Verdict
 from worker.domain.pacing.lane import LaneEvent
-from worker.outbox.commit.behind import Behind
 from worker.outbox.commit.commands import End
 from worker.outbox.commit.ledger import commit
 from worker.outbox.engine.database import Database
 from worker.outbox.engine.site_keys import lane_key, lane_name
-from worker.outbox.engine.sql import read_now
 from worker.outbox.jobs.chats import ChatLanes, gone
-from worker.outbox.jobs.inbound import Delivery, callers_id, is_stored, lost_call, store
-from worker.outbox.lanes.grants import keep
+from worker.outbox.jobs.inbound import Delivery, callers_id, lost_call, store
 from worker.outbox.lanes.lanes import carry_out, log_steps
 from worker.outbox.lanes.processes import hooked_ends
 from worker.transport.grants import sealed_grant
@@ -128,8 +124,6 @@ class CallbackStore:
         self._code_ttl_s = int(settings.delivery.response_code_ttl_s)
         self._hooked = bool(settings.hooks)
         self._policy = policy_of(settings.delivery)
-        self.behind = Behind(database, self._policy.lanes)
-        """Writes lanes into a shared state; idle without one."""
 
     def store(self, account: str, inbound: Inbound) -> bool:
         """Stores a callback; False: it was stored by an earlier delivery. It is durable when this returns."""
@@ -156,11 +150,6 @@ class CallbackStore:
     def _keep(self, delivery: Delivery) -> bool:
         """Stores a delivery, and what it means for lanes; False: an earlier one was stored."""
         database = self._database
-        if database.shares_state:
-            delivery = self._with_state(delivery)
-            changes = database.run(lambda connection: store(connection, database.now, delivery))
-            self.behind.put(changes or ())
-            return changes is not None
 
         def work(connection: Connection) -> list[LaneEvent] | None:
             changes = store(connection, database.now, delivery)
@@ -169,19 +158,6 @@ class CallbackStore:
         steps = database.run(work)
         log_steps(steps or ())
         return steps is not None
-
-    def _with_state(self, delivery: Delivery) -> Delivery:
-        """Keeps a delivery's credential in the shared state; the delivery without it."""
-        grant, database, state = delivery.grant, self._database, self._database.state
-        if grant is None:
-            return delivery
-        with database.reading() as connection:
-            stored = is_stored(connection, delivery)
-        # Before the callback: it is answered only when both are stored, and the vendor repeats it until then. A repeat
-        # that was stored must not bring a code back that has been exchanged.
-        if not stored:
-            state.run(lambda connection: keep(connection, read_now(connection, state.now), grant))
-        return replace(delivery, grant=None)
 
     def _settle(self, accounts: Sequence[str], task_id: str) -> None:
         """Ends the call in doubt that sent a pressed card: the press proves that the card arrived."""

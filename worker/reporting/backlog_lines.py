@@ -29,7 +29,6 @@ from worker.domain.pacing.quiet import NONE, QUIET_HOURS, quiet_hours
 from worker.domain.pacing.window import Bucket, Window, buckets_of
 from worker.domain.pause import Pause
 from worker.domain.settle import FOREVER
-from worker.outbox.engine.database import StateReader
 from worker.outbox.engine.site_keys import lane_key
 from worker.outbox.engine.sql import read_now
 from worker.outbox.lanes import queued
@@ -93,18 +92,15 @@ class Surveyor:
         connection: Connection,
         now_sql: str,
         accounts: AccountSource,
-        state: StateReader | None,
         *,
         most: int,
         sampled: int = SAMPLED,
         pacing: Pacing | None = None,
     ):
         self._connection, self._now_sql, self._accounts = connection, now_sql, accounts
-        self._state = state or StateReader(connection, now_sql)
         self._most, self._sampled, self._pacing = most, sampled, pacing
         self._key = lane_key(connection)
         self.now = read_now(connection, now_sql)
-        self._ahead = read_now(*self._state) - self.now if state is not None else 0
         fresh = alive(connection, now_sql)
         self.threads = sum(process.threads for process in fresh)
         self._unusable = {
@@ -130,7 +126,7 @@ class Surveyor:
             return backlog
         account = good[name]
         vendor = channel(account.channel)
-        blocks = {row["lane"]: row for row in list_lanes(self._state.connection, self._state.now, name)}
+        blocks = {row["lane"]: row for row in list_lanes(self._connection, self._now_sql, name)}
         each = max(LEAST_SAMPLED, self._sampled // max(1, len(found.places)))
         sampled = {(place.stored, place.priority): self._sample(place, each) for place in found.places}
         places = {(place.stored, place.priority): place for place in found.places}
@@ -223,7 +219,7 @@ class Surveyor:
             row = blocks.get(name)
             if row is not None and row["blocked_until"] > row["now"]:
                 cause = row["limit_name"] or f"{_where(row)}: {row['reason']}"
-                found.append(Closing(cause, _until(int(row["blocked_until"]) - self._ahead)))
+                found.append(Closing(cause, _until(int(row["blocked_until"]))))
         hours = None if account.quiet_hours == NONE or not in_front else quiet_hours(account.quiet_hours)
         if hours is not None and not (hours.urgent_passes and place.priority == Priority.URGENT):
             found.append(Closing(QUIET_HOURS, hours.ends_at))
@@ -267,10 +263,10 @@ class Surveyor:
     def _window(self, shared: Shared, keys: Sequence[str]) -> Window:
         """What is used of a limit now; of many alike recipients, as the ones that the sample names have used theirs."""
         window_s, slots = shared.limit.window_s, dict[int, Bucket]()
-        for stored in read(self._state.connection, keys).values():
+        for stored in read(self._connection, keys).values():
             for slot, used, until in buckets_of(stored):
                 bucket = slots.setdefault(slot, [slot, 0, 0])
-                bucket[1], bucket[2] = bucket[1] + used, max(bucket[2], until - self._ahead)
+                bucket[1], bucket[2] = bucket[1] + used, max(bucket[2], until)
         buckets = ([slot, round(used * shared.count / len(keys)), until] for slot, used, until in slots.values())
         return Window(window_s, sorted(buckets), self.now)
 

@@ -19,7 +19,6 @@ from worker.domain.pacing.forecast import BacklogLine, Meter, Simulation
 from worker.domain.pacing.lane import SECOND
 from worker.domain.settle import FOREVER
 from worker.outbox.engine.clock import instant
-from worker.outbox.engine.database import StateReader
 from worker.outbox.lanes.queued import QueuedPart, accounts_with_queued, before, queued_of_job
 from worker.reporting.backlog_lines import AccountBacklog, NewParts, Stop, Surveyor
 from worker.reporting.find_job import row_of
@@ -95,7 +94,6 @@ def forecast(
     now_sql: str,
     accounts: AccountSource,
     *,
-    state: StateReader | None = None,
     pace_bulk: bool = False,
     most: int = MOST,
 ) -> list[AccountForecast]:
@@ -103,7 +101,7 @@ def forecast(
 
     `state`: where another database counts; None: here. `pace_bulk`: `delivery.pace_bulk` of the settings.
     """
-    surveyor = _surveyor(connection, now_sql, accounts, state, pace_bulk=pace_bulk, most=most)
+    surveyor = _surveyor(connection, now_sql, accounts, pace_bulk=pace_bulk, most=most)
     found = _simulated(connection, surveyor, {})
     return [_account(backlog, surveyor.now) for backlog in found.values()]
 
@@ -114,13 +112,12 @@ def forecast_job(
     job_id: JobId,
     accounts: AccountSource,
     *,
-    state: StateReader | None = None,
     pace_bulk: bool = False,
     most: int = MOST,
 ) -> JobForecast:
     """When a job goes that is queued; JobNotFound when there is none."""
     row = row_of(connection, job_id)
-    surveyor = _surveyor(connection, now_sql, accounts, state, pace_bulk=pace_bulk, most=most)
+    surveyor = _surveyor(connection, now_sql, accounts, pace_bulk=pace_bulk, most=most)
     parts = queued_of_job(connection, row["id"], OF_A_JOB)
     ends = _ends(connection, parts, most, surveyor.now)
     found = _simulated(connection, surveyor, {row["account"]: ends})
@@ -171,7 +168,7 @@ def expected(
     None: nothing can be said, because no worker process is alive or the account cannot be used here. No more than
     `most` queued parts are counted, so behind a longer backlog it is later than this.
     """
-    surveyor = Surveyor(connection, now_sql, accounts, None, most=most, sampled=OF_NEW)
+    surveyor = Surveyor(connection, now_sql, accounts, most=most, sampled=OF_NEW)
     if not surveyor.threads:
         return None
     meters: dict[str, Meter] = {}
@@ -227,13 +224,12 @@ def _surveyor(
     connection: Connection,
     now_sql: str,
     accounts: AccountSource,
-    state: StateReader | None,
     *,
     pace_bulk: bool,
     most: int,
 ) -> Surveyor:
     pacing = Pacing(random.Random(0)) if pace_bulk else None
-    return Surveyor(connection, now_sql, accounts, state, most=most, pacing=pacing)
+    return Surveyor(connection, now_sql, accounts, most=most, pacing=pacing)
 
 
 Ends = Mapping[tuple[str, int], tuple[int, int]]

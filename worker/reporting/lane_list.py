@@ -12,7 +12,6 @@ from sqlalchemy import Connection
 from worker.domain.pacing.lane import RULES, Standing, standing
 from worker.domain.pause import Pause
 from worker.outbox.engine.clock import instant
-from worker.outbox.engine.database import StateReader
 from worker.outbox.lanes.lanes import list_lanes
 from worker.outbox.lanes.pauses import standing_pauses
 from worker.outbox.lanes.processes import alive, unusable_accounts_told
@@ -58,7 +57,6 @@ class LaneList:
 def lane_list(
     connection: Connection,
     now_sql: str,
-    state: StateReader,
     *,
     account: str | None = None,
     breaker_failures: int = RULES.failures,
@@ -73,7 +71,7 @@ def lane_list(
     fresh = alive(connection, now_sql)
     found = [_unusable(name, *told, len(fresh)) for name, told in unusable_accounts_told(fresh).items()]
     found = [one for one in found if account in (None, one.account)]
-    found += [_standing(row, breaker_failures) for row in list_lanes(*state, account)]
+    found += [_standing(row, breaker_failures) for row in list_lanes(connection, now_sql, account)]
     return LaneList(tuple(pauses), tuple(found))
 
 

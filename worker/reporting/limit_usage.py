@@ -14,7 +14,6 @@ from worker.channels.base import Channel
 from worker.domain.account import Account
 from worker.domain.pacing.limit import Counted
 from worker.domain.pacing.window import Span, Window
-from worker.outbox.engine.database import StateReader
 from worker.outbox.engine.site_keys import lane_key
 from worker.outbox.engine.sql import read_now
 from worker.outbox.jobs.reading import waiting_by_limit, waiting_specs
@@ -56,20 +55,16 @@ def usage(
     recipient: str | None = None,
     *,
     count_waiting: bool = True,
-    state: StateReader | None = None,
 ) -> list[Usage]:
     """Every limit that is kept for the account; the limits of recipients for the one named.
-
-    `state`: where another database counts; None: here.
 
     `count_waiting` reads through queued parts of the account, so it is not for a call every few seconds.
     """
     of_all = Counter(waiting_by_limit(connection, account.name, MOST_WAITING)) if count_waiting else Counter[str]()
     of_one = of_all if recipient is None else _waiting_for(connection, account, recipient.casefold())
-    counts_at = state or StateReader(connection, now_sql)
     found = list(channel.counted(account, recipient))
     shared = {one.limit.name for one in channel.counted(account, None) if one.subject is not None}
-    [counted] = _read(connection, counts_at, [found])
+    [counted] = _read(connection, now_sql, [found])
     return [
         _usage(one, buckets, now, counts[one.limit.name])
         for one, buckets, now in counted
@@ -77,15 +72,13 @@ def usage(
     ]
 
 
-def usages(
-    connection: Connection, accounts: Sequence[tuple[Channel, Account]], state: StateReader
-) -> dict[str, list[Usage]]:
+def usages(connection: Connection, now_sql: str, accounts: Sequence[tuple[Channel, Account]]) -> dict[str, list[Usage]]:
     """Every limit of many accounts that can be told without a recipient, by the account's name; without what waits.
 
     One statement reads them all.
     """
     found = [list(channel.counted(account, None)) for channel, account in accounts]
-    counted = _read(connection, state, found)
+    counted = _read(connection, now_sql, found)
     return {
         account.name: [_usage(one, buckets, now, 0) for one, buckets, now in limits]
         for (_, account), limits in zip(accounts, counted, strict=True)
@@ -93,13 +86,13 @@ def usages(
 
 
 def _read(
-    connection: Connection, counts_at: StateReader, wanted: Iterable[list[Counted]]
+    connection: Connection, now_sql: str, wanted: Iterable[list[Counted]]
 ) -> list[list[tuple[Counted, str | None, int]]]:
     """Each limit with its stored buckets, None where it has none, and the time; in one statement for all."""
     key = lane_key(connection)
     keyed = [[(one, _key_of(key, one)) for one in limits] for limits in wanted]
-    now = read_now(*counts_at)
-    rows = read(counts_at.connection, [row for limits in keyed for _, row in limits if row])
+    now = read_now(connection, now_sql)
+    rows = read(connection, [row for limits in keyed for _, row in limits if row])
     return [[(one, rows.get(row, "[]") if row else None, now) for one, row in limits] for limits in keyed]
 
 

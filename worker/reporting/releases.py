@@ -34,14 +34,11 @@ class ReleaseCheck:
     """The oldest revision whose release may use them as they are; None: there are none."""
     processes: tuple[RunningProcess, ...]
     release: Release = field(default_factory=migrate.this_release)
-    state: str | None = None
-    """The revision of the shared state's tables, `none` without any; None: the outbox holds the state."""
 
     @property
     def is_done(self) -> bool:
         """True when the tables and all processes are at this release: nothing is left to upgrade."""
-        tables = {self.tables, self.tables if self.state is None else self.state}
-        return tables == {self.release.revision} and all(map(self._is_same, self.processes))
+        return self.tables == self.release.revision and all(map(self._is_same, self.processes))
 
     @property
     def lets_in_from(self) -> str:
@@ -67,8 +64,6 @@ class ReleaseCheck:
             yield "there are no tables yet; run `worker db upgrade`"
         else:
             yield f"tables at revision {self.tables}, for releases from revision {self.usable_from} on"
-        if self.state is not None:
-            yield f"tables of the state database at revision {self.state}; its other installations are not asked"
         yield f"this release: {own.version}, revision {own.revision}, with tables for those from {self.lets_in_from} on"
         yield from (
             f"worker {told_process(process)}: {_SAID[self.compatibility(process)]}" for process in self.processes
@@ -80,7 +75,6 @@ class ReleaseCheck:
         """The same for programs."""
         return {
             "tables": self.tables,
-            "state": self.state,
             "usable_from": self.usable_from,
             "version": self.release.version,
             "revision": self.release.revision,

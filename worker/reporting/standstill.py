@@ -18,7 +18,6 @@ from sqlalchemy import Connection
 from worker.domain.job import Kind, Priority
 from worker.domain.pacing.lane import account_of
 from worker.outbox.engine.clock import SECOND, instant
-from worker.outbox.engine.database import StateReader
 from worker.outbox.engine.sql import read_now
 from worker.outbox.jobs.order_queue import out_of_turn
 from worker.outbox.lanes.full_scan import START, Place, any_due_since, places_with_due
@@ -97,7 +96,6 @@ class Standstill:
 def standing_still(
     connection: Connection,
     now_sql: str,
-    state: StateReader,
     *,
     only: Collection[str] | None = None,
     known_after_s: float = AFTER_S,
@@ -109,7 +107,11 @@ def standing_still(
     if not any_due_since(connection, now_sql, int(known_after_s * SECOND)):
         return []
     look = _Look(connection, now_sql, known_after_s)
-    closed = {row["lane"] for row in list_lanes(*state, None) if row["parked"] or row["blocked_until"] > row["now"]}
+    closed = {
+        row["lane"]
+        for row in list_lanes(connection, now_sql, None)
+        if row["parked"] or row["blocked_until"] > row["now"]
+    }
     found: dict[tuple[str, StandstillCause, str], Standstill] = {}
     looks = 0
     for lane, priority, since in _places(connection, now_sql, look.late):
@@ -127,11 +129,9 @@ def standing_still(
     return sorted(found.values(), key=lambda one: one.since)
 
 
-def standing_now(
-    connection: Connection, now_sql: str, state: StateReader, only: Collection[str]
-) -> dict[str, Standstill]:
+def standing_now(connection: Connection, now_sql: str, only: Collection[str]) -> dict[str, Standstill]:
     """What keeps parts of these lanes from moving, by lane: soon, where the cause is known, else after a minute."""
-    found = standing_still(connection, now_sql, state, only=only, known_after_s=SOON_S)
+    found = standing_still(connection, now_sql, only=only, known_after_s=SOON_S)
     return {lane: one for one in reversed(found) for lane in one.lanes}
 
 

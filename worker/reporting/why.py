@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Engine
+from sqlalchemy import Connection
 
 from worker.channels import registry
 from worker.domain.errors import JobNotFound
@@ -19,7 +19,6 @@ from worker.domain.settle import FOREVER
 from worker.domain.state import PartState
 from worker.outbox.engine.caller import Bind, on_callers_connection
 from worker.outbox.engine.clock import DatabaseClock, SqlClock, instant, now_in
-from worker.outbox.engine.database import StateReader
 from worker.outbox.engine.sql import read_now
 from worker.outbox.jobs.order_queue import in_line
 from worker.outbox.jobs.reading import JobRows, Rows, first_in_orders, jobs_named, parked_on
@@ -79,22 +78,20 @@ def why(
     breaker_failures: int = RULES.failures,
     clock: SqlClock = _CLOCK,
     bind: Bind | None = None,
-    state: Engine | Connection | None = None,
     numbers: range | None = None,
 ) -> Why:
     """Why a job is where it is.
 
     `name` is its id, the beginning of one (8 characters or more), one of its parts, or a dedupe key or task_id of one
-    of the `accounts`, or a msgid. `breaker_failures` as in the settings. `state`: an engine of the `state_database` or
-    a connection to it, where the settings name one. `numbers`: only these parts are told of, counted from 0, for a job
-    may have thousands. JobNotFound when there is none, or several.
+    of the `accounts`, or a msgid. `breaker_failures` as in the settings. `numbers`: only these
+    parts are told of, counted from 0, for a job may have thousands. JobNotFound when there is none, or several.
     """
     job_id = find_named(connection, name, accounts)
     rows = rows_of(connection, job_id, numbers)
     now = now_in(connection, clock)
     at = read_now(connection, now)
     account, lanes = rows.job["account"], in_the_way(part["lane"] for part in rows.parts)
-    stands, steps = _lanes(connection, now, rows, lanes) if state is None else _elsewhere(state, clock, rows, lanes, at)
+    stands, steps = _lanes(connection, now, rows, lanes)
     processes = alive(connection, now)
     around = Surroundings(
         at,
@@ -107,7 +104,7 @@ def why(
         in_line(connection, [part["id"] for part in rows.parts if part["order_id"]]),
         _waits_since(rows),
         unusable_accounts_told(processes).get(account),
-        _standstills(connection, now, clock, rows, state),
+        _standstills(connection, now, rows),
     )
     return Why(
         get_job(connection, job_id, numbers=numbers),
@@ -120,53 +117,19 @@ def why(
     )
 
 
-def _standstills(
-    connection: Connection, now: str, clock: SqlClock, rows: JobRows, state: Engine | Connection | None
-) -> dict[str, Standstill]:
+def _standstills(connection: Connection, now: str, rows: JobRows) -> dict[str, Standstill]:
     """What keeps the queued parts' lanes from moving, by lane."""
     lanes = {part["lane"] for part in rows.parts if part["state"] == PartState.QUEUED}
-    if not lanes:
-        return {}
-    if isinstance(state, Engine):
-        with state.connect() as own:
-            return _standstills(connection, now, clock, rows, own)
-    reader = StateReader(connection, now) if state is None else StateReader(state, now_in(state, clock))
-    return standing_now(connection, now, reader, lanes)
+    return standing_now(connection, now, lanes) if lanes else {}
 
 
 def _lanes(
-    connection: Connection, now: str, rows: JobRows, lanes: Collection[str], ahead: int = 0
+    connection: Connection, now: str, rows: JobRows, lanes: Collection[str]
 ) -> tuple[dict[str, dict[str, Any]], LaneSteps]:
-    """What stands on the lanes of the job's account, and their steps while the job was on its way.
-
-    `ahead`: microseconds that their clock is ahead of the outbox's.
-    """
-    account, until = rows.job["account"], rows.job["finished_at"]
-    until = None if until is None else until + ahead
-    steps = steps_of_lanes(connection, account, lanes, _since(rows) + ahead, until)
+    """What stands on the lanes of the job's account, and their steps while the job was on its way."""
+    account = rows.job["account"]
+    steps = steps_of_lanes(connection, account, lanes, _since(rows), rows.job["finished_at"])
     return {row["lane"]: row for row in list_lanes(connection, now, account)}, steps
-
-
-def _elsewhere(
-    state: Engine | Connection, clock: SqlClock, rows: JobRows, lanes: Collection[str], at: int
-) -> tuple[dict[str, dict[str, Any]], LaneSteps]:
-    """The same from another database, with all instants by the clock of the outbox, which says `at`."""
-    if isinstance(state, Engine):
-        with state.connect() as connection:
-            return _elsewhere(connection, clock, rows, lanes, at)
-    now = now_in(state, clock)
-    ahead = read_now(state, now) - at
-    stands, steps = _lanes(state, now, rows, lanes, ahead)
-    shifted = {lane: _shifted(row, ahead) for lane, row in stands.items()}
-    return shifted, replace(steps, rows=[_shifted(row, ahead) for row in steps.rows])
-
-
-_INSTANTS = frozenset({"now", "blocked_until", "blocked_at", "struck_until", "changed_at", "happened_at", "until"})
-
-
-def _shifted(row: dict[str, Any], ahead: int) -> dict[str, Any]:
-    """A row with its instants by a clock from which its own is so many microseconds ahead; 0 stays "never"."""
-    return {name: value - ahead if name in _INSTANTS and value else value for name, value in row.items()}
 
 
 def _open_follow_ups(connection: Connection, rows: JobRows) -> Iterator[FollowUp]:

@@ -140,8 +140,6 @@ class WorkerProcess:
         database = database_of(self._settings, pool_size=delivery.threads + 8)
         try:
             migrate.require_current(database)
-            if database.shares_state:
-                migrate.require_state(database)
             self.runtime = build_runtime(self._dependencies(database, delivery))
             self.runtime.draining = self._draining
             self.runtime.lease.beat()
@@ -185,8 +183,8 @@ class WorkerProcess:
             "relay": self._relay_turn,
             "full_scan": self._relay.full_scan,
             "recovery": self._by_one("recovery", self._recovery_turn, delivery.lease_s),
-            "token_probe": TokenProbe(runtime.database.state, runtime.accounts, runtime.tokens).turn,
-            "changed_codes": ChangedCodes(runtime.database.state, runtime.tokens).turn,
+            "token_probe": TokenProbe(runtime.database, runtime.accounts, runtime.tokens).turn,
+            "changed_codes": ChangedCodes(runtime.database, runtime.tokens).turn,
             "code_exchanges": self._code_exchanges().turn,
             "revocations": Revocations(runtime, self._revoked()).turn,
             "indexing": self._by_one("indexing", Indexing(runtime.database).turn),
@@ -243,7 +241,7 @@ class WorkerProcess:
     def _code_exchanges(self) -> CodeExchanges:
         runtime = self.runtime
         return CodeExchanges(
-            runtime.database.state,
+            runtime.database,
             runtime.accounts,
             runtime.tokens,
             runtime.transport,
@@ -355,8 +353,8 @@ class WorkerProcess:
             return Health((f"it cannot judge itself ({type(error).__name__})",))
 
     def _try_changed(self, accounts: Collection[str]) -> None:
-        state = self.runtime.database.state
-        state.run(lambda connection: try_changed(connection, state.now, accounts))
+        database = self.runtime.database
+        database.run(lambda connection: try_changed(connection, database.now, accounts))
         for account in accounts:
             self.runtime.lane_states.open(account)
             self.runtime.lane_states.reached(account)
@@ -431,8 +429,6 @@ class WorkerProcess:
         if not self.runtime.writer.stop(longest):
             # Results are not written yet, so the lease is kept; `_watch_drain` ends the process.
             return
-        if self.runtime.behind:
-            self.runtime.behind.stop(self.runtime.settings.deadline_margin_s)
         # The heartbeat after the writer: without a lease its marked parts would be taken for those of a dead process.
         self._loops["heartbeat"].stop(longest)
         self._give_back()

@@ -258,7 +258,7 @@ def test_where_the_file_is(monkeypatch: pytest.MonkeyPatch) -> None:
         ('[accounts.hr]\nchannel = "wecom_app"\nlimits = { a = -1 }', "accounts.hr.limits.a: input should be"),
         ('[accounts."h:r"]\nchannel = "wecom_app"', "is not an account name"),
         ('databse = "x"', "databse: is not a setting; did you mean database?"),
-        ("zzz = 1", "zzz: is not a setting; use one of database, state_database, broker"),
+        ("zzz = 1", "zzz: is not a setting; use one of database, broker, queue_prefix"),
         ("[delivery]\nleas_s = 1", "delivery.leas_s: is not a setting; did you mean lease_s?"),
         ("[delivery]\nlease_s = 0", "delivery.lease_s: input should be greater than 0"),
         ("[delivery]\nlease_s = 5.9", "delivery: heartbeat_s is longer than half of lease_s"),

@@ -26,10 +26,9 @@ def show(say: Say, *, account: str | None, as_json: bool) -> None:
     with (
         opened(settings) as database,
         database.reading() as connection,
-        database.reading_state(connection) as state,
     ):
         # All of them, also for one: they share the threads, and some limits.
-        found = forecast(connection, database.now, known, state=state, pace_bulk=settings.delivery.pace_bulk)
+        found = forecast(connection, database.now, known, pace_bulk=settings.delivery.pace_bulk)
     found = [one for one in found if account in (None, one.account)]
     if as_json:
         say(json.dumps([plain(one) for one in found], ensure_ascii=False))
@@ -47,14 +46,12 @@ def show_job(say: Say, job_id: str, *, as_json: bool) -> None:
     with (
         opened(settings) as database,
         database.reading() as connection,
-        database.reading_state(connection) as state,
     ):
         one = forecast_job(
             connection,
             database.now,
             job_id,
             accounts_of(settings),
-            state=state,
             pace_bulk=settings.delivery.pace_bulk,
         )
     if as_json:

@@ -22,9 +22,8 @@ def show(say: Say, *, account: str | None, as_json: bool) -> None:
     with (
         opened(settings) as database,
         database.reading() as connection,
-        database.reading_state(connection) as state,
     ):
-        all_of_it = lane_list(connection, database.now, state, account=account, breaker_failures=failures)
+        all_of_it = lane_list(connection, database.now, account=account, breaker_failures=failures)
     pauses, found = all_of_it.pauses, [_plain(one) for one in all_of_it.lanes]
     if as_json:
         say(json.dumps(plain([*map(_paused, pauses), *found]), ensure_ascii=False))
@@ -44,7 +43,7 @@ def _paused(pause: Pause) -> dict[str, Any]:
 
 def show_events(say: Say, *, account: str | None, limit: int, as_json: bool) -> None:
     """Prints the newest events of lanes."""
-    with opened() as database, database.state.reading() as connection:
+    with opened() as database, database.reading() as connection:
         found = [_event(row) for row in lanes.list_lane_events(connection, account, limit)]
     tell(say, found, _event_line, "no events", as_json=as_json)
 

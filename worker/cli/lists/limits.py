@@ -29,12 +29,8 @@ def show(say: Say, *, account: str | None, recipient: str | None, as_json: bool)
     with (
         opened(settings) as database,
         database.reading() as connection,
-        database.reading_state(connection) as state,
     ):
-        found = [
-            (one, usage(connection, database.now, channel(one.channel), one, recipient, state=state))
-            for one in good.values()
-        ]
+        found = [(one, usage(connection, database.now, channel(one.channel), one, recipient)) for one in good.values()]
     if as_json:
         unusable = {name: {"unusable": why} for name, why in wrong.items()}
         say(json.dumps({one.name: [plain(row) for row in rows] for one, rows in found} | unusable, ensure_ascii=False))

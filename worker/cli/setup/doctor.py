@@ -211,7 +211,7 @@ def _database(settings: Settings, names: Collection[str], wall_clock: Callable[[
             yield _workers(len(processes))
             yield from _unusable(processes)
             yield from _hindered(processes)
-            yield from _state(database, connection, names)
+            yield from _standing(database, connection, names)
             before = wall_clock()
             at = database.read_now() / 1_000_000
             yield _clock(at - (before + wall_clock()) / 2)
@@ -219,27 +219,14 @@ def _database(settings: Settings, names: Collection[str], wall_clock: Callable[[
         yield Finding("database", Level.PROBLEM, _said(error))
 
 
-def _state(database: Database, connection: Connection, names: Collection[str]) -> Iterator[Finding]:
-    """What stands on lanes and accounts; of a shared state also whether it can be used, and its clock."""
-    what = "state database"
-    try:
-        if database.shares_state:
-            revision = migrate.require_state(database)
-            yield Finding(what, Level.OK, f"reachable, tables at revision {revision}")
-            ahead_s = (database.state.read_now() - database.read_now()) / SECOND
-            if abs(ahead_s) > CLOCK_S:
-                yield Finding(what, Level.CAUTION, f"its clock is {ahead_s:+.1f} s from the outbox's")
-        with database.reading_state(connection) as state:
-            yield from _parked(list_lanes(*state, None), names)
-            standstills = standing_still(connection, database.now, state)
-            yield from (Finding("standstill", Level.PROBLEM, one.told()) for one in standstills)
-            now = read_now(*state)
-            yield from _refused(state.connection, now - REFUSED_S * SECOND)
-            yield from _set_aside(count_lane_events(state.connection, Step.SET_ASIDE, now - SET_ASIDE_S * SECOND))
-    except (SQLAlchemyError, ConfigurationError) as error:
-        if not database.shares_state:
-            raise
-        yield Finding(what, Level.PROBLEM, f"{_said(error)}; no call begins without it")
+def _standing(database: Database, connection: Connection, names: Collection[str]) -> Iterator[Finding]:
+    """What stands on lanes and accounts."""
+    yield from _parked(list_lanes(connection, database.now, None), names)
+    standstills = standing_still(connection, database.now)
+    yield from (Finding("standstill", Level.PROBLEM, one.told()) for one in standstills)
+    now = read_now(connection, database.now)
+    yield from _refused(connection, now - REFUSED_S * SECOND)
+    yield from _set_aside(count_lane_events(connection, Step.SET_ASIDE, now - SET_ASIDE_S * SECOND))
 
 
 def _parked(lanes: Sequence[Mapping[str, Any]], names: Collection[str]) -> Iterator[Finding]:
@@ -342,5 +329,5 @@ def _broker(settings: Settings) -> Finding:
 def _said(error: Exception) -> str:
     """The error in our own words: a driver's text may hold values of the statement, or a URL."""
     if isinstance(error, ConfigurationError):
-        return str(error).removeprefix("state_").removeprefix("database: ")  # the finding begins with that word
+        return str(error).removeprefix("database: ")  # the finding begins with that word
     return error_text.remedy_of(error) or f"said {type(error).__name__}; is it there, and `worker db upgrade` done?"

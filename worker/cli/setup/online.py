@@ -55,7 +55,7 @@ def online_findings(settings: Settings, only: str | None = None, tools: OnlineTo
     try:
         with closing(tools.transport), opened_current(settings) as database:
             process = uuid7().hex
-            tokens = Tokens(database.state, tools.transport, incarnation=lambda: process, accounts=accounts)
+            tokens = Tokens(database, tools.transport, incarnation=lambda: process, accounts=accounts)
             for one in sorted_out(accounts, names)[0].values():
                 yield from _asked(settings, one, tokens, tools)
                 yield from _callback(database, settings, one, tools)

@@ -50,9 +50,9 @@ def accounts(ask: Ask) -> View:
     names = [name for name in site.accounts.names() if wanted in name]
     shown = [name for name in sorted(names) if name > after][: ON_A_PAGE + 1]
     database = site.database
-    with ask.reading() as connection, database.reading_state(connection) as state:
+    with ask.reading() as connection:
         failures = site.settings.delivery.breaker_failures
-        standing = lane_list(connection, database.now, state, breaker_failures=failures).lanes
+        standing = lane_list(connection, database.now, breaker_failures=failures).lanes
     by_account: dict[str, list[LaneStanding]] = {}
     for one in standing:
         by_account.setdefault(one.account, []).append(seen.lane(ask.viewer, one))
@@ -79,15 +79,15 @@ def account(ask: Ask) -> View:
     known, unusable = good.get(name), wrong.get(name)
     reads = may_read_texts(ask.viewer, name)
     recipient = ask.query.get("recipient", "").strip() if reads else ""
-    with ask.reading() as connection, database.reading_state(connection) as state:
-        now = read_now(*state)
+    with ask.reading() as connection:
+        now = read_now(connection, database.now)
         failures = site.settings.delivery.breaker_failures
-        standing = lane_list(connection, database.now, state, account=name, breaker_failures=failures)
-        tokens = standings(state.connection, [name])
+        standing = lane_list(connection, database.now, account=name, breaker_failures=failures)
+        tokens = standings(connection, [name])
         limits = list[Usage]()
         if known is not None:
             own = channel(known.channel)
-            limits = usage(connection, database.now, own, known, recipient or None, state=state)
+            limits = usage(connection, database.now, own, known, recipient or None)
     lines = [LimitLine(one, tuple(bars(one, now))) for one in limits]
     return show(
         ask,

@@ -42,10 +42,10 @@ def read_queue(site: Site) -> Reading[Queue]:
 def read_forecast(site: Site) -> Reading[list[AccountForecast]]:
     """When it is through, worked out anew."""
     database = site.database
-    with site.reading() as connection, database.reading_state(connection) as state:
+    with site.reading() as connection:
         now = read_now(connection, database.now)
         pace = site.settings.delivery.pace_bulk
-        found = forecast(connection, database.now, site.accounts, state=state, pace_bulk=pace)
+        found = forecast(connection, database.now, site.accounts, pace_bulk=pace)
         return Reading(found, instant(now))
 
 

@@ -43,15 +43,15 @@ def home(ask: Ask) -> View:
     """The overview."""
     site, database = ask.site, ask.site.database
     queue = memory_of(database).queue.latest(lambda: read_queue(site))
-    with ask.reading() as connection, database.reading_state(connection) as state:
+    with ask.reading() as connection:
         now = read_now(connection, database.now)
         called = gauges.called_parts(connection)
         alive = living(connection, database.now)
         dead = died_lately(connection, database.now)
         hooks = gauges.hook_events(connection)
         failures = site.settings.delivery.breaker_failures
-        standing = lane_list(connection, database.now, state, breaker_failures=failures)
-        standstills = standing_still(connection, database.now, state)
+        standing = lane_list(connection, database.now, breaker_failures=failures)
+        standstills = standing_still(connection, database.now)
     states = Counter[PartState]()
     for (_, one), count in called.items():
         states[one] += count

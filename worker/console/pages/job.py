@@ -96,13 +96,12 @@ def _why(ask: Ask, numbers: range) -> tuple[Why, int]:
     site = ask.site
     database = site.database
     try:
-        with ask.reading() as connection, database.reading_state(connection) as state:
+        with ask.reading() as connection:
             told = why(
                 connection,
                 ask.path["job"],
                 breaker_failures=site.settings.delivery.breaker_failures,
                 clock=database.clock,
-                state=state.connection if database.shares_state else None,
                 numbers=numbers,
             )
             parts = counted_jobs(connection, [told.job.id])

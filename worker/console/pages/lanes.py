@@ -36,11 +36,11 @@ def lanes(ask: Ask) -> View:
     """The page; of one account, where the query names it."""
     site, account = ask.site, ask.query.get("account") or None
     database, failures = site.database, site.settings.delivery.breaker_failures
-    with ask.reading() as connection, database.reading_state(connection) as state:
-        found = lane_list(connection, database.now, state, account=account, breaker_failures=failures)
-        now = read_now(*state)
-        steps = list_lane_events(state.connection, account, STEPS, ask.query.get("before"))
-        newest = list_lane_events(state.connection, account, DRAWN)
+    with ask.reading() as connection:
+        found = lane_list(connection, database.now, account=account, breaker_failures=failures)
+        now = read_now(connection, database.now)
+        steps = list_lane_events(connection, account, STEPS, ask.query.get("before"))
+        newest = list_lane_events(connection, account, DRAWN)
     return show(
         ask,
         "lanes.html",

@@ -48,8 +48,6 @@ class _Task:
     name: str
     days: float
     batch: Callable[[Database, int, str], purge.BatchResult]
-    of_state: bool = False
-    """Its rows are in the database of the state, which may be another one with a clock of its own."""
     after: str | None = ""
     """The place at which its round goes on; None: the round is complete."""
     due: float = 0.0
@@ -70,7 +68,7 @@ class Housekeeping:
         self, database: Database, settings: RetentionSettings, monotonic: Callable[[], float] = time.monotonic
     ):
         self._database, self._monotonic = database, monotonic
-        self._set_aside = SetAside(database.state, monotonic)
+        self._set_aside = SetAside(database, monotonic)
         tasks = (
             _Task("bodies", settings.bodies_days, purge.purge_bodies),
             _Task("attempts", settings.attempts_days, purge.purge_attempts),
@@ -92,11 +90,10 @@ class Housekeeping:
             _Task("sessions", ENDED_SESSION_DAYS, purge.purge_sessions),
             _Task("sign_ins", TRIED_SIGN_IN_DAYS, purge.purge_sign_ins),
             _Task("looks", settings.looks_days, purge.purge_looks),
-            # Last: a state database that is away ends the turn.
-            _Task("lanes", QUIET_LANE_DAYS, purge.purge_lanes, of_state=True),
-            _Task("lane_events", settings.callbacks_days, purge.purge_lane_events, of_state=True),
-            _Task("budgets", IDLE_BUDGET_DAYS, _purge_budgets, of_state=True),
-            _Task("tokens", IDLE_TOKEN_DAYS, _purge_tokens, of_state=True),
+            _Task("lanes", QUIET_LANE_DAYS, purge.purge_lanes),
+            _Task("lane_events", settings.callbacks_days, purge.purge_lane_events),
+            _Task("budgets", IDLE_BUDGET_DAYS, _purge_budgets),
+            _Task("tokens", IDLE_TOKEN_DAYS, _purge_tokens),
         )
         self._tasks = [task for task in tasks if task.days > 0]
         self.gone: Mapping[str, int] = {}
@@ -120,11 +117,7 @@ class Housekeeping:
         return max(BETWEEN_BATCHES_S, min(task.due for task in self._tasks) - at)
 
     def _go_on(self, task: _Task, now: int) -> None:
-        database = self._database
-        if task.of_state and database.shares_state:
-            database = database.state
-            now = database.read_now()
-        look = task.batch(database, now - int(task.days * DAY_S * SECOND), task.after or "")
+        look = task.batch(self._database, now - int(task.days * DAY_S * SECOND), task.after or "")
         task.after, task.deleted = look.after, task.deleted + look.deleted
         if look.odd is not None:
             log.warning("not_purged", job=look.odd.id, error=type(look.odd.error).__name__)

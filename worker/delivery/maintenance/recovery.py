@@ -12,7 +12,6 @@ from collections.abc import Callable, Sequence
 from functools import partial
 
 import structlog
-from sqlalchemy.exc import SQLAlchemyError
 
 from worker.channels.base import Channel
 from worker.config.accounts import AccountSource
@@ -26,7 +25,6 @@ from worker.outbox.commit.commands import Change
 from worker.outbox.engine.database import Database
 from worker.outbox.jobs.follow_ups import wake_overdue
 from worker.outbox.jobs.order_queue import mend, orders_after, stalled
-from worker.outbox.lanes.lanes import all_parked
 from worker.outbox.lanes.offering import FIRST, Doubtful, doubtful, doubtful_among, expired
 from worker.outbox.lanes.pauses import parked_on_ended, wake
 from worker.outbox.lanes.processes import Process, bury_lapsed, not_ended, sending_of_the_ended, sending_overdue
@@ -60,7 +58,7 @@ class Recovery:
         self._database, self._change = database, change
         self._accounts, self._channel, self._policy = accounts, channel, policy
         self._lease_s, self._monotonic, self._longest_pause_s = lease_s, monotonic, longest_pause_s
-        self._set_aside = SetAside(database.state, monotonic)
+        self._set_aside = SetAside(database, monotonic)
         self._watch: dict[str, tuple[int, float]] = {}
         """Process -> (its alive_until, since when that did not move, in seconds of the monotonic clock)."""
         self._last_turn = NEVER
@@ -107,19 +105,10 @@ class Recovery:
         database = self._database
         with database.reading() as connection:
             page = orders_after(connection, self._order_after, BATCH)
-            parked = self._parked() if page and database.shares_state else None
-            orders = stalled(connection, page, parked)
+            orders = stalled(connection, page)
         self._order_after = page[-1] if len(page) == BATCH else ""
         if orders:
-            database.run(lambda connection: mend(connection, database.now, orders, parked))
-
-    def _parked(self) -> frozenset[str]:
-        """The parked lanes that another database knows; none while that is away, so that its orders wait."""
-        try:
-            with self._database.state.reading() as connection:
-                return all_parked(connection)
-        except SQLAlchemyError:
-            return frozenset()
+            database.run(lambda connection: mend(connection, database.now, orders))
 
     def _bury_the_dead(self) -> None:
         before = self._monotonic()

@@ -23,7 +23,6 @@ from worker.delivery.scheduler.slow_start import SlowStart
 from worker.domain.pacing.bulk import BULK_EVERY, OTHERS, mix
 from worker.domain.pacing.lane import account_of, in_the_way
 from worker.domain.pacing.limit import Amount
-from worker.outbox.engine.database import StateReader
 from worker.outbox.lanes.lanes import Noted, noted
 from worker.outbox.lanes.offering import Head
 from worker.outbox.lanes.processes import Process, QueueName, living
@@ -56,12 +55,10 @@ class Allotment:
         whole = sum(weights.values())
         self._parts = {account: weight / whole for account, weight in weights.items()}
 
-    def learn(
-        self, connection: Connection, now_sql: str, now: float, lanes: Iterable[str], state: StateReader
-    ) -> Noted:
+    def learn(self, connection: Connection, now_sql: str, now: float, lanes: Iterable[str]) -> Noted:
         """Reads blocks and bounds of these lanes and accounts, and once a second the heartbeats."""
         names = in_the_way(lanes)
-        stands = noted(*state, names)
+        stands = noted(connection, now_sql, names)
         for key, limit in stands.used_up.items():
             self._limited.note(key, limit, now, stands.blocked[key] * MICRO)
         self._slow_start.look(connection, now_sql, names, stands)

@@ -127,9 +127,9 @@ class Relay:
     def _offer_lanes(self, lanes: Sequence[Backlog]) -> int:
         """Reads the heads of these lanes and offers the parts that may go; returns the number of ids offered."""
         now = self._monotonic()
-        with self._database.reading() as connection, self._database.reading_state(connection) as state:
+        with self._database.reading() as connection:
             names = [known.lane for known in lanes]
-            stands = self._allotment.learn(connection, self._database.now, now, names, state)
+            stands = self._allotment.learn(connection, self._database.now, now, names)
             pauses = standing_pauses(connection, ()) if (is_paused := some_paused(connection)) else []
             looks = self._look(connection, lanes, stands, pauses, now)
             paused = dict[str, Pause]()
@@ -186,9 +186,9 @@ class Relay:
         # First a part that may go: a probe taken for a lane without one would be lost for the whole interval.
         first = next(look.free(), None)
         delay_us = micros(self._times.park_probe_s)
-        state = self._database.state
+        database = self._database
         if first is None or not all(
-            state.run(lambda c, key=key: take_probe(c, state.now, key, delay_us))  # type: ignore[misc]
+            database.run(lambda c, key=key: take_probe(c, database.now, key, delay_us))  # type: ignore[misc]
             for key in look.parked
         ):
             return []
@@ -200,8 +200,6 @@ class Relay:
             return 0
         # Committed before published: a worker that came first would find the part not offered and leave it alone, and
         # the id would be lost while its offer lasts. An id that the broker loses is offered again in the same way.
-        if self._database.shares_state:
-            self._begin_elsewhere()
         mine = set(self._database.run(lambda connection: self._note(connection, rings)))
         kept = [replace(ring, ids=tuple(part for part in ring.ids if part in mine)) for ring in rings]
         # Threads take doorbells in the order of the broker, so urgent ones are published first, and bulk last.
@@ -215,20 +213,13 @@ class Relay:
             raise
         return len(mine)
 
-    def _begin_elsewhere(self) -> None:
-        """Writes the lanes that begin to start into the shared state, while no transaction of the outbox is open."""
-        state, begun = self._database.state, self._slow_start.begun
-        if begun:
-            state.run(lambda connection: begin_lanes(connection, state.now, begun))
-
     def _note(self, connection: Connection, rings: Sequence[Doorbell]) -> list[str]:
         """Writes the offers, one statement for each length; returns the ids that were free."""
         by_length: dict[float, list[str]] = {}
         for ring in rings:
             by_length.setdefault(ring.stands_s, []).extend(ring.ids)
         now = self._database.now
-        if not self._database.shares_state:
-            begin_lanes(connection, now, self._slow_start.begun)
+        begin_lanes(connection, now, self._slow_start.begun)
         return [part for length, ids in by_length.items() for part in offer(connection, now, ids, micros(length))]
 
 

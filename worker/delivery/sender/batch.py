@@ -142,13 +142,8 @@ class BatchSender:
 
     def _learn(self, connection: Connection, lane: str) -> None:
         """Reads the blocks and bounds of the lane and its account into the lane states of this process."""
-        behind = self._runtime.behind
-        if behind is not None and behind.is_late:
-            # The state was away, and does not have the blocks of this process yet, so they seem to be lifted.
-            return
         names = in_the_way([lane])
-        with self._runtime.database.reading_state(connection) as state:
-            known = noted(*state, names)
+        known = noted(connection, self._runtime.database.now, names)
         self._runtime.lane_states.learn(
             names, known.blocked, known.calls, known.needs_feedback, known.used_up, known.failures
         )

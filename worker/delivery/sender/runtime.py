@@ -35,7 +35,6 @@ from worker.delivery.sender.writer import Writer
 from worker.domain.callbacks.hook import Ends
 from worker.domain.content.address import Allowed
 from worker.domain.trace import Tracing
-from worker.outbox.commit.behind import Behind
 from worker.outbox.commit.commands import Happened
 from worker.outbox.engine.clock import boot_clock
 from worker.outbox.engine.database import Database
@@ -58,8 +57,6 @@ class Runtime:
     settings: DeliverySettings
     lease: Lease
     writer: Writer
-    behind: Behind | None
-    """Writes lanes into a shared state; None: the writer's transactions do."""
     governor: Governor
     tokens: Tokens
     transport: Transport
@@ -124,8 +121,7 @@ def build_runtime(dependencies: Dependencies) -> Runtime:
     with database.reading() as connection:
         key = lane_key(connection)
     lease = _lease(dependencies)
-    behind = Behind(database, policy_of(settings).lanes, pause=dependencies.pause) if database.shares_state else None
-    writer = _writer(dependencies, behind)
+    writer = _writer(dependencies)
 
     def lane_of(account: str, label: str) -> str:
         return lane_name(key, account, label)
@@ -142,8 +138,7 @@ def build_runtime(dependencies: Dependencies) -> Runtime:
         settings=settings,
         lease=lease,
         writer=writer,
-        behind=behind,
-        governor=Governor(database.state, site_key=key, monotonic=dependencies.monotonic),
+        governor=Governor(database, site_key=key, monotonic=dependencies.monotonic),
         tokens=_tokens(dependencies, lease),
         transport=dependencies.transport,
         follow_ups=follow_ups,
@@ -151,9 +146,9 @@ def build_runtime(dependencies: Dependencies) -> Runtime:
         media=MediaResolver(database, url_files, new_id=dependencies.new_id, lane_of=lane_of),
         members=_members(dependencies),
         lane_states=lane_states,
-        lane_blocks=LaneBlocks(database.state, lane_states, settings, dependencies.rng, _others(database, lease)),
+        lane_blocks=LaneBlocks(database, lane_states, settings, dependencies.rng, _others(database, lease)),
         retry_hints=RetryHints(dependencies.monotonic),
-        set_aside=SetAside(database.state, dependencies.monotonic),
+        set_aside=SetAside(database, dependencies.monotonic),
         odd_answers=OddAnswers(dependencies.monotonic),
         lane_of=lane_of,
         rng=dependencies.rng,
@@ -182,7 +177,7 @@ def _others(database: Database, lease: Lease) -> Callable[[str], bool]:
     return others
 
 
-def _writer(dependencies: Dependencies, behind: Behind | None) -> Writer:
+def _writer(dependencies: Dependencies) -> Writer:
     return dependencies.writer(
         dependencies.database,
         policy_of(dependencies.settings),
@@ -191,7 +186,6 @@ def _writer(dependencies: Dependencies, behind: Behind | None) -> Writer:
         pause=dependencies.pause,
         probe=dependencies.probe,
         hooked_ends=dependencies.hooked_ends,
-        behind=behind,
         monotonic=dependencies.monotonic,
     )
 
@@ -253,7 +247,7 @@ def _lease(dependencies: Dependencies) -> Lease:
 def _tokens(dependencies: Dependencies, lease: Lease) -> Tokens:
     settings = dependencies.settings
     return Tokens(
-        dependencies.database.state,
+        dependencies.database,
         dependencies.transport,
         incarnation=lambda: lease.incarnation,
         monotonic=dependencies.monotonic,

@@ -22,9 +22,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from worker.domain.callbacks.hook import Ends
 from worker.domain.errors import WorkerError
 from worker.domain.outcome import Accepted, Unknown, Verdict
-from worker.domain.pacing.lane import LaneBlock, Success
 from worker.domain.settle import Policy
-from worker.outbox.commit.behind import Behind
 from worker.outbox.commit.commands import (
     LOST,
     NO_FEEDBACK,
@@ -96,12 +94,11 @@ class Writer:
         pause: Callable[[float], None] = time.sleep,
         probe: Callable[[str], None] | None = None,
         hooked_ends: Ends | None = None,
-        behind: Behind | None = None,
         monotonic: Callable[[], float] = time.monotonic,
     ):
         self._database, self._policy, self._hooked_ends = database, policy, hooked_ends
         self._tell, self._died, self._pause, self._probe = tell, died, pause, probe
-        self._behind, self._monotonic = behind, monotonic
+        self._monotonic = monotonic
         self._queue: SimpleQueue[_Entry | None] = SimpleQueue()
         self._haste = threading.Event()
         """Set behind every item that makes haste."""
@@ -252,9 +249,8 @@ class Writer:
     def _write(self, entries: list[_Entry]) -> None:
         """Commits the entries, and waits for the database as long as it takes; finds a bad row by halving."""
         happened: dict[Happened, None] = {}
-        lane_changes: list[LaneBlock | Success] | None = [] if self._behind else None
         try:
-            done = self._commit([entry.item for entry in entries], happened, lane_changes)
+            done = self._commit([entry.item for entry in entries], happened)
         except Exception as error:
             if not is_about_the_row(error):
                 raise
@@ -262,8 +258,6 @@ class Writer:
             return
         if self._probe and any(isinstance(entry.item, End) for entry in entries):
             self._probe("after_record")
-        if self._behind and lane_changes:
-            self._behind.put(lane_changes)
         self.batches += 1
         self.rows += len(entries)
         for entry, reply in zip(entries, done.replies, strict=True):
@@ -272,15 +266,13 @@ class Writer:
         if happened:
             self._tell(list(happened))
 
-    def _commit(
-        self, items: list[Item], happened: dict[Happened, None], lane_changes: list[LaneBlock | Success] | None
-    ) -> Committed:
+    def _commit(self, items: list[Item], happened: dict[Happened, None]) -> Committed:
         """Commits until the database has taken the items; notes what happened, and what lanes have yet to hear."""
         # Both are kept over all tries: the try whose answer was lost may be the one that was committed.
         away = 0
         while True:
             try:
-                return commit(self._database, items, self._policy, happened, self._hooked_ends, lane_changes)
+                return commit(self._database, items, self._policy, happened, self._hooked_ends)
             except SQLAlchemyError as error:
                 if is_about_the_row(error):
                     raise

@@ -10,7 +10,7 @@ from sqlalchemy import Connection
 
 from worker.domain.call import NOT_READ, AnswerFacts
 from worker.domain.outcome import Refusal, Taken, Verdict
-from worker.domain.pacing.lane import LaneBlock, LaneEvent, Success
+from worker.domain.pacing.lane import LaneBlock, LaneEvent
 from worker.domain.pacing.quiet import QuietHours
 from worker.domain.settle import PartFacts
 from worker.domain.state import JobState
@@ -224,5 +224,3 @@ class Committed:
     happened: list[Happened] = field(default_factory=list)
     steps: list[LaneEvent] = field(default_factory=list)
     """The steps of lanes and accounts that it wrote."""
-    lane_changes: list[LaneBlock | Success] = field(default_factory=list)
-    """What is to be written into the shared state behind it; empty where the outbox holds the lanes."""

@@ -18,7 +18,7 @@ from worker.domain import settle
 from worker.domain.callbacks.hook import ANY_ACCOUNT, Ends, EventKind
 from worker.domain.job import job_of, part_id, part_range
 from worker.domain.outcome import Accepted, Held, Partial, Progress, Unknown, Verdict
-from worker.domain.pacing.lane import LaneBlock, LaneEvent, Success, account_of
+from worker.domain.pacing.lane import LaneEvent, account_of
 from worker.domain.settle import PartFacts, Policy
 from worker.domain.state import OPEN_STATES, JobState, PartState
 from worker.outbox import tables
@@ -54,19 +54,15 @@ def commit(
     policy: Policy,
     collected: dict[Happened, None] | None = None,
     hooked_ends: Ends | None = None,
-    behind: list[LaneBlock | Success] | None = None,
 ) -> Committed:
     """Carries the items out in one transaction; retried inside when the database asks for it.
 
     `collected` takes in what happened, over all tries. A job whose end is one of `hooked_ends` leaves an event
-    for the application's hooks. Where another database has the lanes, `behind` gets what is to be written there.
+    for the application's hooks.
     """
 
     def work(connection: Connection) -> Committed:
-        done = _carry_out(connection, database.now, items, policy, hooked_ends or {}, leaves_lanes=behind is not None)
-        # As below; of several tries the last that had anything to say counts.
-        if behind is not None and done.lane_changes:
-            behind[:] = done.lane_changes
+        done = _carry_out(connection, database.now, items, policy, hooked_ends or {})
         # Noted before the commit: if its answer is lost, the next try finds the rows written and reports nothing.
         if collected is not None:
             collected.update(dict.fromkeys(done.happened))
@@ -81,8 +77,6 @@ def _carry_out(
     items: Sequence[Item],
     policy: Policy,
     hooked_ends: Ends,
-    *,
-    leaves_lanes: bool,
 ) -> Committed:
     # A mark leaves its job's counters as they are, so it does not wait for the lock of the job's row.
     moving = {job_of(item.part_id) for item in items if not isinstance(item, Mark)}
@@ -112,9 +106,8 @@ def _carry_out(
             _cancel(batch, part, searches=not isinstance(item, End) or item.searches)
     # After the ends of the same batch, so that a sender's answer is never recorded later than its next mark.
     begin_marks(connection, batch, items, replies)
-    lane_changes, batch.lane_changes = (batch.lane_changes, []) if leaves_lanes else ([], batch.lane_changes)
     happened, steps = _write(connection, now_sql, batch, jobs, len(items))
-    return Committed(replies, happened, steps, lane_changes)
+    return Committed(replies, happened, steps)
 
 
 def _end(connection: Connection, batch: Batch, end: End, part: PartFacts | None, job: JobFacts | None) -> None:

@@ -13,7 +13,7 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from pathlib import Path
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, TypeVar
 from urllib.parse import unquote, urlsplit
 
 from sqlalchemy import Connection, Engine, create_engine, event, make_url
@@ -206,28 +206,12 @@ def make_engine(url: str, *, pool_size: int = 8) -> Engine:
         ) from None
 
 
-def are_one_database(*engines: Engine) -> bool:
-    """True when these engines lead to the same database, whatever user asks and however its path is written."""
-    places = set()
-    for url in (engine.url for engine in engines):
-        backend, name = url.get_backend_name(), url.database
-        places.add((backend, url.host, url.port, str(Path(name or "").absolute()) if backend == "sqlite" else name))
-    return len(places) == 1
-
-
 _DRIVERS = {
     "postgresql": ("postgres", "psycopg"),
     "mysql": ("mysql", "pymysql"),
     "mariadb": ("mysql", "pymysql"),
 }
 """Backend -> the extra to install, and its driver, which is used where the URL names none."""
-
-
-class StateReader(NamedTuple):
-    """A connection to the database of the state, and the SQL expression of that database's clock."""
-
-    connection: Connection
-    now: str
 
 
 class Database:
@@ -240,10 +224,8 @@ class Database:
         clock: SqlClock | None = None,
         rng: random.Random | None = None,
         pause: Callable[[float], None] = time.sleep,
-        state: Database | None = None,
     ):
         self.engine = engine
-        self._state = state
         self.dialect = dialect_of(engine)
         self.clock = clock or DatabaseClock()
         self._writer, self._reader = ours(engine), ours(_reader_of(engine))
@@ -260,16 +242,6 @@ class Database:
     def has_one_writer(self) -> bool:
         """True where transactions that write go one after another, in all processes together (SQLite)."""
         return self.dialect.has_one_writer
-
-    @property
-    def state(self) -> Database:
-        """The database of tokens, limits and lanes: this one, or the one that several installations share."""
-        return self._state or self
-
-    @property
-    def shares_state(self) -> bool:
-        """True where tokens, limits and lanes are in another database than the jobs."""
-        return self._state is not None
 
     @property
     def now(self) -> str:
@@ -295,15 +267,6 @@ class Database:
         turn: AbstractContextManager[None] = self._fifo.held() if self._fifo else nullcontext()
         with turn, self._writer.begin() as connection, translated(connection):
             yield connection
-
-    @contextmanager
-    def reading_state(self, connection: Connection) -> Iterator[StateReader]:
-        """Single reads of the state: on this connection of ours, unless another database holds it."""
-        if self._state is None:
-            yield StateReader(connection, self.now)
-            return
-        with self._state.reading() as own:
-            yield StateReader(own, self._state.now)
 
     @contextmanager
     def _pipelined(self) -> Iterator[Connection]:
@@ -332,10 +295,8 @@ class Database:
             return read_now(connection, self.now)
 
     def close(self) -> None:
-        """Closes every connection, also those to the state."""
+        """Closes every connection."""
         self._drop_connections()
-        if self._state is not None:
-            self._state.close()
 
     def _drop_connections(self) -> None:
         for engine in self._pools:

@@ -22,7 +22,6 @@ from sqlalchemy.exc import DBAPIError
 from worker.domain.errors import ConfigurationError
 from worker.outbox.engine.database import Database
 from worker.outbox.engine.dialect import MARIADB, dialect_of
-from worker.outbox.engine.site_keys import lane_key
 from worker.outbox.tables import VERSION_TABLE
 
 if TYPE_CHECKING:
@@ -36,10 +35,6 @@ COMPATIBLE_FROM = "compatible_from"
 """A variable of a revision's script, stored as a row of `worker_site`: the oldest revision whose release may use the
 tables as this one leaves them. Without it only the revision's own release may.
 """
-TWO_KEYS = (
-    "state_database: it has another lane key than this outbox, so each would count limits and block lanes under names"
-    " of its own; nothing was changed; name a new state database, or let a new outbox join this one"
-)
 WAIT_FOR_TABLES_S = 5
 """Seconds that a change waits for a table's lock; producers queue up behind it meanwhile."""
 _OF_A_SCRIPT = re.compile(rf'^(revision|down_revision|{COMPATIBLE_FROM}) = "(\w+)"', re.MULTILINE)
@@ -163,28 +158,6 @@ def require_current(database: Database) -> str:
         if not is_current(connection):
             raise _not_this_release(connection)
         return str(current(connection))
-
-
-def require_state(database: Database) -> str:
-    """The same of a shared state, which also has the outbox's lane key; without one the outbox's revision."""
-    with database.state.reading() as connection:
-        if not is_current(connection):
-            raise ConfigurationError(str(_not_this_release(connection)).replace("database:", "state_database:", 1))
-        key = lane_key(connection)
-        found = str(current(connection))
-    with database.reading() as connection:
-        if lane_key(connection) != key:
-            raise ConfigurationError(TWO_KEYS)
-    return found
-
-
-def stored_lane_key(engine: Engine) -> str | None:
-    """The lane key as it is stored; None before the first upgrade."""
-    with engine.connect() as connection:
-        if current(connection) is None:
-            return None
-        found: str | None = connection.execute(text("select value from worker_site where name = 'lane_key'")).scalar()
-        return found
 
 
 def _is_newer(connection: Connection) -> bool:

@@ -179,31 +179,27 @@ def orders_after(connection: Connection, after: str, count: int) -> list[str]:
     return [row[0] for row in fetch(connection, query, {"after": after, "count": count})]
 
 
-def stalled(connection: Connection, orders: Sequence[str], parked: Collection[str] | None = None) -> list[str]:
+def stalled(connection: Connection, orders: Sequence[str]) -> list[str]:
     """The orders among these that do not go on by themselves.
 
     Either their first part is parked with its lane and its job allows a gap; or a worker of another release, or an SQL
-    statement of a person, ended or woke parts and left the orders as they were. `parked`: the lanes and accounts that
-    are parked, where another database knows them.
+    statement of a person, ended or woke parts and left the orders as they were.
     """
     if not orders:
         return []
     heads = _heads(connection, orders)
-    found = _standing(connection, heads.values(), parked)
+    found = _standing(connection, heads.values())
     return [order for order, head in heads.items() if head is None or (head in found and found[head].is_stalled)]
 
 
-def mend(connection: Connection, now: str, orders: Iterable[str], parked: Collection[str] | None = None) -> None:
-    """Takes parts that hold these orders up without need out of them, and wakes the parts that are first then.
-
-    `parked` as for `stalled`.
-    """
+def mend(connection: Connection, now: str, orders: Iterable[str]) -> None:
+    """Takes parts that hold these orders up without need out of them, and wakes the parts that are first then."""
     orders = set(orders)
     _lock(connection, orders)
     # A row that a replay holds is not deleted, and must not be tried for ever.
     tried: set[str] = set()
     while True:
-        heads = _standing(connection, _heads(connection, orders).values(), parked)
+        heads = _standing(connection, _heads(connection, orders).values())
         gone = {part for part, one in heads.items() if one.lets_go} - tried
         if not gone:
             break
@@ -241,16 +237,13 @@ class _Standing:
         return sleeps or self.lets_go
 
 
-def _standing(
-    connection: Connection, parts: Iterable[str | None], parked: Collection[str] | None = None
-) -> dict[str, _Standing]:
+def _standing(connection: Connection, parts: Iterable[str | None]) -> dict[str, _Standing]:
     joins = " left join worker_parts p on p.id = t.part_id"
     source = dialect_of(connection).chosen("worker_order_queue", "part_id", alias="t", joins=joins)
     query = f"select t.part_id, t.skips, p.state, p.not_before, p.waits_on, p.lane from {source}"
     rows = fetch(connection, query, {"ids": ids_json(part for part in parts if part)})
     names = in_the_way(row[5] for row in rows if row[1] and row[2] == PartState.QUEUED)
-    if parked is None:
-        parked = parked_among(connection, names) if names else ()
+    parked = parked_among(connection, names) if names else ()
     return {
         part: _Standing(
             bool(skips),

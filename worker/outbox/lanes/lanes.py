@@ -103,11 +103,6 @@ def parked_among(connection: Connection, names: Iterable[str]) -> set[str]:
     return {row[0] for row in fetch(connection, query, {"ids": ids_json(names)})}
 
 
-def all_parked(connection: Connection) -> frozenset[str]:
-    """All lanes and accounts that wait for a person."""
-    return frozenset(row[0] for row in fetch(connection, "select lane from worker_lanes where parked = true"))
-
-
 def block_lanes(
     connection: Connection, now_sql: str, blocks: Sequence[LaneBlock], rules: LaneRules = deciding.RULES
 ) -> list[LaneEvent]:
@@ -122,20 +117,15 @@ def move_lanes(
     now: int,
     changes: Sequence[LaneBlock | Success],
     rules: LaneRules,
-    air: Mapping[str, int] | None = None,
 ) -> list[LaneEvent]:
-    """Applies a transaction's answers, in their order, to lanes and accounts; returns the steps that were written.
-
-    `air`: the calls in the air by lane, where the parts are in another database.
-    """
+    """Applies a transaction's answers, in their order, to lanes and accounts; returns the steps that were written."""
     if not changes:
         return []
     blocks = [one for one in changes if isinstance(one, LaneBlock)]
     # A failure may count for its account too. All rows are locked at once, sorted by key, so that commits take turns.
     rows = _lock(connection, {one.lane for one in changes} | {block.account for block in blocks if block.failed})
     # Only 45033 needs the number of calls in the air, because it halves it.
-    if air is None:
-        air = calls_in_the_air(connection) if any(block.penalty is Penalty.PARALLEL for block in blocks) else {}
+    air = calls_in_the_air(connection) if any(block.penalty is Penalty.PARALLEL for block in blocks) else {}
     before = {name: asdict(facts) for name, facts in rows.items()}
     events: list[LaneEvent] = []
     for one in changes:
@@ -169,14 +159,8 @@ def carry_out(
     now_sql: str,
     changes: Sequence[LaneBlock | Success | Resume],
     rules: LaneRules = deciding.RULES,
-    *,
-    by_clock: int = 0,
-    air: Mapping[str, int] | None = None,
 ) -> list[LaneEvent]:
-    """Applies answers and what lifts blocks, in their order; returns the steps that were written.
-
-    `by_clock`: microseconds that this database's clock is ahead of the one which gave the changes their instants.
-    """
+    """Applies answers and what lifts blocks, in their order; returns the steps that were written."""
     steps: list[LaneEvent] = []
     for _, together in groupby(changes, lambda one: isinstance(one, Resume)):
         answers = list[LaneBlock | Success]()
@@ -184,10 +168,9 @@ def carry_out(
             if isinstance(one, Resume):
                 steps += resume_lanes(connection, now_sql, one.lanes, one.why, cause=one.cause)
             else:
-                at = one.marked_at
-                answers.append(one if at is None or not by_clock else replace(one, marked_at=at + by_clock))
+                answers.append(one)
         if answers:
-            steps += move_lanes(connection, read_now(connection, now_sql), answers, rules, air)
+            steps += move_lanes(connection, read_now(connection, now_sql), answers, rules)
     return steps
 
 

@@ -46,13 +46,11 @@ def add_up(connection: Connection) -> int:
 
 
 class Totals:
-    """Adds up what the databases of an installation count; more than one process may."""
+    """Adds up what an installation counts; more than one process may."""
 
     def __init__(self, database: Database, every_s: float = EVERY_S):
-        self._every_s = every_s
-        self._databases = [database, *([database.state] if database.shares_state else [])]
+        self._database, self._every_s = database, every_s
 
     def turn(self) -> float:
-        """Adds up once; returns the seconds until the next turn. Raises when a database is away."""
-        added = [database.run(add_up) for database in self._databases]
-        return 0.0 if ROWS in added else self._every_s
+        """Adds up once; returns the seconds until the next turn. Raises when the database is away."""
+        return 0.0 if self._database.run(add_up) == ROWS else self._every_s

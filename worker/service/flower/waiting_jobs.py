@@ -123,8 +123,7 @@ class WaitingJobs:
             return []
         now = read_now(connection, self._database.now)
         paused = paused_among(connection, [row["id"] for row in page]) if some_paused(connection) else {}
-        with self._database.reading_state(connection) as state:
-            lanes = lanes_named(*state, in_the_way(row["lane"] for row in page))
+        lanes = lanes_named(connection, self._database.now, in_the_way(row["lane"] for row in page))
         return [
             self._waits(row, now, lanes, [paused[row["id"]]] if row["id"] in paused else [])
             for row in page

@@ -31,8 +31,6 @@ class Situation:
     """What one look found."""
 
     found: frozenset[Found]
-    unjudged: frozenset[str] = frozenset()
-    """Alerts whose cause cannot be read now: they stay as they are."""
     unfit: frozenset[str] = frozenset()
     """Further accounts that no notice goes by now."""
 
@@ -94,8 +92,7 @@ def judge(rows: Sequence[AlertRow], seen: Situation, now: int, new_id: Callable[
             judged.forgotten.append(row.id)
         elif row.ended_at is None:
             known.add((row.alert, row.subject))
-            if row.alert not in seen.unjudged:
-                _move(judged, row, now, stands=(row.alert, row.subject) in seen.found)
+            _move(judged, row, now, stands=(row.alert, row.subject) in seen.found)
     for alert, subject in sorted(seen.found - known):
         row = AlertRow(new_id(), alert, subject, seen_at=now)
         judged.changed.append(row)

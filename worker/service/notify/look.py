@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from sqlalchemy import Connection
-from sqlalchemy.exc import SQLAlchemyError
 
 from worker.delivery.scheduler.relay import LEASE
 from worker.domain.callbacks.hook import EventState
@@ -32,7 +31,6 @@ CLOCK_S = 90
 """Seconds between the clocks that are told; callbacks are refused at 300."""
 BLOCKED_S = 60
 """Seconds for which an account that carries notices may be blocked; then the next target is taken."""
-OF_LANES = frozenset({"AccountParked", "LaneParked", "BreakerStaysOpen", "SetAside", "StandingStill"})
 _BREAKER = (Standing.BREAKER_OPEN, Standing.BREAKER_HALF_OPEN)
 
 
@@ -54,18 +52,9 @@ class Lookout:
             found |= {("CallbacksStopped", account) for account in without_callbacks(connection, now)}
             if gauges.hook_events(connection)[EventState.PARKED]:
                 found.add(("HooksFailed", ""))
-            try:
-                with self._database.reading_state(connection) as state:
-                    rows = list_lanes(*state, None)
-                    set_aside = set_aside_lately(state.connection, read_now(*state))
-                    found |= {("SetAside", account) for account in set_aside}
-                    found |= {
-                        ("StandingStill", one.account) for one in standing_still(connection, self._database.now, state)
-                    }
-            except SQLAlchemyError:
-                if not self._database.shares_state:
-                    raise
-                return Situation(frozenset({*found, ("StateDatabaseAway", "")}), OF_LANES)
+            rows = list_lanes(connection, self._database.now, None)
+            found |= {("SetAside", account) for account in set_aside_lately(connection, now)}
+            found |= {("StandingStill", one.account) for one in standing_still(connection, self._database.now)}
         return Situation(frozenset({*found, *self._lanes(rows)}), unfit=frozenset(_blocked(rows)))
 
     def _processes(self, connection: Connection) -> Iterator[Found]:

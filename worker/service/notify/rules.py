@@ -62,16 +62,6 @@ _ALL = (
         urls_only=True,
     ),
     AlertRule(
-        "StateDatabaseAway",
-        "page",
-        60,
-        "database-away",
-        "The database of the shared state does not answer: no call begins.",
-        "Bring it back; restart no worker",
-        about="",
-        urls_only=True,
-    ),
-    AlertRule(
         "NothingIsDelivered",
         "page",
         60,

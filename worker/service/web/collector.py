@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import product
 from typing import TypeVar, get_args
 
@@ -28,7 +28,7 @@ from worker.domain.pause import Pause
 from worker.domain.state import JobState, PartState
 from worker.outbox.engine.clock import SECOND
 from worker.outbox.engine.counting import BETWEEN, exemplars, totals
-from worker.outbox.engine.database import Database, StateReader
+from worker.outbox.engine.database import Database
 from worker.outbox.lanes import lanes
 from worker.outbox.lanes.pauses import standing_pauses
 from worker.outbox.lanes.processes import Process, QueueName, living, unusable_accounts_told
@@ -70,7 +70,6 @@ class Outbox(Collector):
     def __init__(self, database: Database, accounts: AccountSource, breaker_failures: int):
         self._database, self._accounts, self._failures = database, accounts, breaker_failures
         self._guard = threading.Lock()
-        self._state_is_up = True
         self._backlog = Series("worker_backlog_parts", "Parts that are due.", "account", "priority")
         self._oldest = Series(
             "worker_backlog_oldest_seconds", "How long the first due part has been due.", "account", "priority"
@@ -95,8 +94,6 @@ class Outbox(Collector):
         stuck = "Lanes on which parts are due and have not moved for a minute, at least so many."
         self._standstills = Series("worker_standing_still", stuck, "account", "cause")
         self._unusable = Series("worker_account_unusable", "Living processes that cannot use the account.", "account")
-        self._state_totals = Counter[str]()
-        """The last sums that a shared state gave."""
         self._told: set[str] = set()
         """Accounts whose limits are told of."""
         self._used: set[tuple[str, str, str]] = set()
@@ -113,22 +110,9 @@ class Outbox(Collector):
                 log.warning("database_away", error=type(error).__name__)
             yield from reading_of(read)
 
-    def _of_state(self, connection: Connection, read: Callable[[StateReader], T], nothing: T) -> T:
-        """What is read of the state; `nothing` while a shared one is away, which is noted."""
-        try:
-            with self._database.reading_state(connection) as state:
-                return read(state)
-        except SQLAlchemyError as error:
-            if not self._database.shares_state:
-                raise
-            log.warning("state_database_away", error=type(error).__name__)
-            self._state_is_up = False
-            return nothing
-
     def _read(self, connection: Connection) -> Iterator[Metric]:
         now = int(connection.exec_driver_sql(f"select {self._database.now}").scalar_one())
         yield _one("worker_database_clock_seconds", "The database's clock, in seconds since 1970.", now / SECOND)
-        self._state_is_up = True
         configured = self._accounts.names()
         # Of thousands most have nothing to do, and a reading is not to cost more for them.
         few = list(configured) if len(configured) <= FEW else []
@@ -138,20 +122,15 @@ class Outbox(Collector):
         yield self._recent.of(
             {(account, kind, JobState(state).label): n for (account, kind, state), n in recent.items()}
         )
-        stand = self._of_state(connection, self._standing, Counter[tuple[str, ...]]())
+        stand = self._standing(connection)
         yield self._lanes.of(stand, product(few, ("account", "lane"), map(str, Standing)))
-        still = self._of_state(
-            connection, lambda state: self._standing_still(connection, state), Counter[tuple[str, ...]]()
-        )
+        still = self._standing_still(connection)
         yield self._standstills.of(still, product(few, map(str, StandstillCause)))
         yield self._pauses.of(Counter(map(_scope_of, standing_pauses(connection))))
-        yield from self._of_state(connection, lambda state: self._limits(connection, state, few), list[Metric]())
+        yield from self._limits(connection, few)
         yield from self._processes(connection, few)
         yield _hook_events(connection)
         yield from self._counters(connection, few)
-        if self._database.shares_state:
-            up = "1 when the shared state answered; else no call begins, and of lanes and limits nothing is told."
-            yield _one("worker_state_database_up", up, int(self._state_is_up))
 
     def _queue(self, connection: Connection, few: Sequence[str], now: int) -> Iterator[Metric]:
         queue = gauges.queue(connection, self._database.now)
@@ -172,27 +151,28 @@ class Outbox(Collector):
         capped = "1 while a count of queued or due parts may be 10,000 and mean that there are at least so many."
         yield _one("worker_count_capped", capped, int(queue.is_capped))
 
-    def _standing(self, state: StateReader) -> Counter[tuple[str, ...]]:
+    def _standing(self, connection: Connection) -> Counter[tuple[str, ...]]:
         found: Counter[tuple[str, ...]] = Counter()
-        for row in lanes.list_lanes(*state, None):
+        for row in lanes.list_lanes(connection, self._database.now, None):
             scope = "account" if row["lane"] == row["account"] else "lane"
             found[row["account"], scope, str(standing(row, self._failures))] += 1
         return found
 
-    def _standing_still(self, connection: Connection, state: StateReader) -> Counter[tuple[str, ...]]:
+    def _standing_still(self, connection: Connection) -> Counter[tuple[str, ...]]:
         found: Counter[tuple[str, ...]] = Counter()
-        for one in standing_still(connection, self._database.now, state):
+        for one in standing_still(connection, self._database.now):
             found[one.account, str(one.cause)] += len(one.lanes)
         return found
 
-    def _limits(self, connection: Connection, state: StateReader, few: Sequence[str]) -> list[Metric]:
+    def _limits(self, connection: Connection, few: Sequence[str]) -> list[Metric]:
         labels = ("account", "limit", "of")
         amount = _gauge("worker_limit_amount", "Units of a limit's window.", *labels)
         used = _gauge("worker_limit_used", "Units that may still count at the vendor.", *labels)
         room = _gauge("worker_limit_room", "Units that may be used now.", *labels)
         # Those that are not usable are told by `worker_account_unusable`, or not known here.
         usable, _ = sorted_out(self._accounts, sorted(self._told))
-        found = usages(connection, [(channel(account.channel), account) for account in usable.values()], state)
+        accounts = [(channel(account.channel), account) for account in usable.values()]
+        found = usages(connection, self._database.now, accounts)
         for name, rows in found.items():
             for row in rows:
                 if row.used is None or row.room is None:
@@ -221,12 +201,6 @@ class Outbox(Collector):
 
     def _counters(self, connection: Connection, few: Sequence[str]) -> Iterator[Metric]:
         found = totals(connection)
-        if self._database.shares_state:
-            # Fetches of tokens and steps of lanes are counted where they are written. While that is away their sums
-            # stay: one that fell and rose again would look like so many new ones.
-            of_state = self._of_state(connection, lambda state: totals(state.connection), self._state_totals)
-            self._state_totals = of_state
-            found = found + of_state
         return counters({**dict.fromkeys(map(BETWEEN.join, self._from_zero(few)), 0), **found}, exemplars(connection))
 
     def _from_zero(self, few: Sequence[str]) -> Iterator[tuple[str, ...]]:

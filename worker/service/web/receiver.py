@@ -31,7 +31,7 @@ from worker.domain.callbacks.inbound import CallbackRefused, Inbound
 from worker.domain.errors import AccountsUnread, ConfigurationError
 from worker.hooks.callbacks import CallbackStore, Doors
 from worker.outbox.engine.counting import LooseCounts
-from worker.outbox.engine.migrate import require_current, require_state
+from worker.outbox.engine.migrate import require_current
 from worker.outbox.upkeep.totals import SELDOM_S, Totals
 from worker.service.loop import Loop
 from worker.service.web.probes import Probes
@@ -193,8 +193,6 @@ def run_receiver(settings: Settings, host: str, port: int, loglevel: str) -> int
     database = database_of(settings, pool_size=THREADS)
     try:
         require_current(database)
-        if database.shares_state:
-            require_state(database)
         our_logging.set_up(loglevel, **dict(settings.logs))
         for name, why in unusable_accounts(accounts).items():
             log.error("account_unusable", account=name, reason=why)
@@ -204,8 +202,6 @@ def run_receiver(settings: Settings, host: str, port: int, loglevel: str) -> int
             Loop("totals", Totals(database, SELDOM_S).turn).running(STORE_S),
             Loop("counts", partial(_write, counts), once_more=True).running(STORE_S),
         ):
-            status = serve(receiver.app, host, port, "receiver", f"--host {host} --port {port}")
-        store.behind.stop(STORE_S)
-        return status
+            return serve(receiver.app, host, port, "receiver", f"--host {host} --port {port}")
     finally:
         database.close()
