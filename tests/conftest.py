@@ -23,6 +23,7 @@ from typing import Any
 import hypothesis
 import pytest
 import pytest_socket
+from sqlalchemy import event
 
 from rig import databases
 from worker.outbox.engine.clock import DatabaseClock, DrivenClock, SqlClock
@@ -187,8 +188,8 @@ def database(request: pytest.FixtureRequest) -> Database:
 
 @pytest.fixture
 def sqlite_database(sqlite_url: str, sql_clock: SqlClock, _pause: Callable[[float], None]) -> Iterator[Database]:
-    """The outbox on SQLite."""
-    yield from _opened(sqlite_url, sql_clock, _pause)
+    """The outbox on SQLite, in a file that needs not survive a crash: each commit would wait for the disk."""
+    yield from _opened(sqlite_url, sql_clock, _pause, "pragma synchronous=off")
 
 
 @pytest.fixture
@@ -246,7 +247,11 @@ def _on_server(
     yield lent
 
 
-def _opened(url: str, clock: SqlClock, pause: Callable[[float], None]) -> Iterator[Database]:
-    database = Database(make_engine(url), clock=clock, pause=pause)
+def _opened(url: str, clock: SqlClock, pause: Callable[[float], None], first: str | None = None) -> Iterator[Database]:
+    """`first`: a statement for each new connection."""
+    engine = make_engine(url)
+    if first is not None:
+        event.listen(engine, "connect", lambda connection, _record: connection.execute(first))
+    database = Database(engine, clock=clock, pause=pause)
     yield database
     database.close()

@@ -674,13 +674,15 @@ def test_a_connection_to_another_database_is_a_clear_sentence() -> None:
 
 
 @pytest.mark.fewer_databases("SQLite's settings of a connection")
-def test_sqlite_connections_are_durable_and_wait(sqlite_database: Database) -> None:
+def test_sqlite_connections_are_durable_and_wait(sqlite_url: str) -> None:
     """WAL and a full sync for every commit."""
-    with sqlite_database.reading() as connection:
+    engine = make_engine(sqlite_url)
+    with engine.connect() as connection:
         found = [
             connection.exec_driver_sql(f"pragma {name}").scalar()
             for name in ("journal_mode", "synchronous", "busy_timeout")
         ]
+    engine.dispose()
 
     assert ["wal", 2, 15_000] == found
 
