@@ -23,7 +23,7 @@ from typing import Any
 import hypothesis
 import pytest
 import pytest_socket
-from sqlalchemy import event
+from sqlalchemy import Engine, event
 
 from rig import databases
 from worker.outbox.engine.clock import DatabaseClock, DrivenClock, SqlClock
@@ -139,6 +139,16 @@ def _sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
+def _sqlite_migrated(_sqlite_template: Path) -> Iterator[Database]:
+    """One migrated database a run, which need not survive a crash: each commit would wait for the disk."""
+    path = _sqlite_template.with_name("shared.db")
+    shutil.copyfile(_sqlite_template, path)
+    database = Database(_hasty(f"sqlite:///{path}"))
+    yield database
+    database.close()
+
+
+@pytest.fixture(scope="session")
 def _postgres_migrated() -> Iterator[Database]:
     """One migrated database a run."""
     with databases.scratch_postgres(f"worker_test_{os.getpid()}") as url:
@@ -187,9 +197,18 @@ def database(request: pytest.FixtureRequest) -> Database:
 
 
 @pytest.fixture
-def sqlite_database(sqlite_url: str, sql_clock: SqlClock, _pause: Callable[[float], None]) -> Iterator[Database]:
-    """The outbox on SQLite, in a file that needs not survive a crash: each commit would wait for the disk."""
-    yield from _opened(sqlite_url, sql_clock, _pause, "pragma synchronous=off")
+def sqlite_database(
+    request: pytest.FixtureRequest,
+    _sqlite_migrated: Database,
+    sql_clock: SqlClock,
+    _pause: Callable[[float], None],
+) -> Iterator[Database]:
+    """The outbox on SQLite: in the test's own file, where that is asked for beside it."""
+    if {"sqlite_url", "database_url"} & set(request.fixturenames) or _needs_an_engine(request):
+        yield from _opened(_hasty(request.getfixturevalue("sqlite_url")), sql_clock, _pause)
+    else:
+        databases.empty(_sqlite_migrated)
+        yield _lent(_sqlite_migrated, sql_clock)
 
 
 @pytest.fixture
@@ -237,21 +256,32 @@ def _emptied(migrated: Database) -> str:
 def _on_server(
     request: pytest.FixtureRequest, migrated: Database, clock: SqlClock, pause: Callable[[float], None]
 ) -> Iterator[Database]:
-    """The run's own engine with another clock: an engine and connections made anew cost each test 20 ms."""
     url = _emptied(migrated)
-    if request.node.get_closest_marker("own_engine") or "pauses" in request.fixturenames:
-        yield from _opened(url, clock, pause)
-        return
+    if _needs_an_engine(request):
+        yield from _opened(make_engine(url), clock, pause)
+    else:
+        yield _lent(migrated, clock)
+
+
+def _needs_an_engine(request: pytest.FixtureRequest) -> bool:
+    return bool(request.node.get_closest_marker("own_engine")) or "pauses" in request.fixturenames
+
+
+def _lent(migrated: Database, clock: SqlClock) -> Database:
+    """The run's own engine with another clock: an engine and connections made anew cost each test 20 ms."""
     lent = copy(migrated)
     lent.clock = clock
-    yield lent
+    return lent
 
 
-def _opened(url: str, clock: SqlClock, pause: Callable[[float], None], first: str | None = None) -> Iterator[Database]:
-    """`first`: a statement for each new connection."""
+def _hasty(url: str) -> Engine:
+    """An SQLite engine whose commits do not wait for the disk."""
     engine = make_engine(url)
-    if first is not None:
-        event.listen(engine, "connect", lambda connection, _record: connection.execute(first))
+    event.listen(engine, "connect", lambda connection, _record: connection.execute("pragma synchronous=off"))
+    return engine
+
+
+def _opened(engine: Engine, clock: SqlClock, pause: Callable[[float], None]) -> Iterator[Database]:
     database = Database(engine, clock=clock, pause=pause)
     yield database
     database.close()
