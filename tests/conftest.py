@@ -14,8 +14,10 @@ from __future__ import annotations
 import gc
 import os
 import shutil
+import sqlite3
 import time
 from collections.abc import Callable, Generator, Iterator
+from contextlib import closing
 from copy import copy
 from pathlib import Path
 from typing import Any
@@ -200,6 +202,7 @@ def database(request: pytest.FixtureRequest) -> Database:
 def sqlite_database(
     request: pytest.FixtureRequest,
     _sqlite_migrated: Database,
+    _sqlite_template: Path,
     sql_clock: SqlClock,
     _pause: Callable[[float], None],
 ) -> Iterator[Database]:
@@ -207,7 +210,7 @@ def sqlite_database(
     if {"sqlite_url", "database_url"} & set(request.fixturenames) or _needs_an_engine(request):
         yield from _opened(_hasty(request.getfixturevalue("sqlite_url")), sql_clock, _pause)
     else:
-        databases.empty(_sqlite_migrated)
+        _restore(_sqlite_migrated, _sqlite_template)
         yield _lent(_sqlite_migrated, sql_clock)
 
 
@@ -272,6 +275,24 @@ def _lent(migrated: Database, clock: SqlClock) -> Database:
     lent = copy(migrated)
     lent.clock = clock
     return lent
+
+
+def _restore(migrated: Database, template: Path) -> None:
+    """Empties the run's SQLite database, or copies the template again after a test that changed its tables."""
+    path = Path(str(migrated.engine.url.database))
+    if _schema_version(path) == _schema_version(template):
+        databases.empty(migrated)
+        return
+    migrated.engine.dispose()
+    for file in path.parent.glob(f"{path.name}*"):
+        file.unlink()
+    shutil.copyfile(template, path)
+
+
+def _schema_version(path: Path) -> int:
+    """A number that SQLite counts up with each change of the tables."""
+    with closing(sqlite3.connect(path)) as connection:
+        return int(connection.execute("pragma schema_version").fetchone()[0])
 
 
 def _hasty(url: str) -> Engine:
