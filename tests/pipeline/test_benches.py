@@ -32,6 +32,10 @@ from worker.config.settings import Settings
 from worker.console.site import Site
 from worker.outbox.engine.database import Database
 
+ON_SERVERS = pytest.mark.parametrize(
+    "server", [pytest.param(f"{name}_url", marks=getattr(pytest.mark, name)) for name in ("postgres", "mariadb")]
+)
+
 
 @pytest.mark.slow("starts processes of its own")
 def test_scale_measures_every_step_of_every_claim(
@@ -85,7 +89,7 @@ def test_the_consoles_bench_asks_for_every_page(
     assert slowest > 0
 
 
-@pytest.mark.parametrize("server", ["postgres_url", "mariadb_url"])
+@ON_SERVERS
 def test_the_watch_sees_a_producer_that_waits_for_a_worker(server: str, request: pytest.FixtureRequest) -> None:
     """Else that it never saw one would mean nothing."""
     assert sees_a_wait(request.getfixturevalue(server))
@@ -97,7 +101,7 @@ def test_on_mariadb_a_producer_of_the_bench_is_refused_every_wait(mariadb_url: s
     assert is_refused_a_wait(mariadb_url)
 
 
-@pytest.mark.parametrize("server", ["postgres_url", "mariadb_url"])
+@ON_SERVERS
 def test_a_producer_commits_one_job_after_the_other(server: str, request: pytest.FixtureRequest) -> None:
     """And says how many, and how long the longest took; nobody waited."""
     url = request.getfixturevalue(server)

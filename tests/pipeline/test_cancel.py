@@ -543,6 +543,7 @@ def test_one_that_is_refused_keeps_no_other(site: Site) -> None:
 
 
 @pytest.mark.fewer_databases("each move alone is tried on all of them")
+@pytest.mark.slow("two thousand jobs; each move alone is tried always")
 def test_two_thousand_while_they_are_sent(site: Site) -> None:
     """Eight hundred have gone: each is accounted for, and nothing more goes."""
     new = [NewJob("hr", Text(content="wrong"), To(users=[f"u{n}"]), tags=["wrong"]) for n in range(2_000)]

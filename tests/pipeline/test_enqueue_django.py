@@ -11,6 +11,7 @@ import pytest
 
 @pytest.mark.fewer_databases("Django's driver of MariaDB is another one (mysqlclient), which needs a compiler")
 @pytest.mark.parametrize("address", ["sqlite_url", pytest.param("postgres_url", marks=pytest.mark.postgres)])
+@pytest.mark.slow("starts Django in a process of its own")
 def test_jobs_end_with_djangos_transaction(address: str, request: pytest.FixtureRequest) -> None:
     """Commit, rollback, savepoint, the session's own rollback, and a connection that Django made anew."""
     url = request.getfixturevalue(address)

@@ -101,6 +101,7 @@ def media_ids(url: str) -> list[str]:
     return [json.loads(call["body"])["file"]["media_id"] for call in made(url, SEND) if call["answer"]["errcode"] == 0]
 
 
+@pytest.mark.slow("200 sends of 10 MB; test_media has one upload for every send, too")
 def test_200_sends_of_a_10_mb_file_are_one_upload_and_one_stored_copy(site: Site, url: str) -> None:
     """In one call of one transaction, again in the same and in a later one: 10 MB are stored, and uploaded, once."""
     half = 100

@@ -390,6 +390,7 @@ def test_it_goes_on_in_lots(site: Site, monkeypatch: pytest.MonkeyPatch) -> None
 
 
 @pytest.mark.fewer_databases("each move alone is tried on all of them")
+@pytest.mark.slow("five thousand jobs; each move alone is tried always")
 def test_five_thousand_that_an_outage_left(site: Site) -> None:
     """Half of them were sent. Counters, followers, an update that waits and the hooks are all told, each once."""
     new = [

@@ -3,16 +3,37 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from functools import cache
 from io import StringIO
 from pathlib import Path
+from typing import Any
 
 import pytest
+import typer
 
 from worker.cli import main
+from worker.language import language
 
 Run = Callable[..., int]
 Typed = Callable[..., tuple[int, str]]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _commands_made_once() -> Iterator[None]:
+    """Typer makes all commands anew for each that is typed, which took three quarters of the time of these tests.
+
+    Once a language, for a command keeps the help that it was asked for.
+    """
+    make = typer.main.get_command
+
+    @cache
+    def made(app: typer.Typer, _language: str) -> Any:
+        return make(app)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(typer.main, "get_command", lambda app: made(app, language()))
+        yield
 
 
 @pytest.fixture

@@ -654,6 +654,7 @@ def test_up_says_what_may_surprise(settings: dict[str, Any], said: list[str], mo
     assert said == hints(Settings(**settings))
 
 
+@pytest.mark.slow("starts a worker")
 def test_up_ends_with_0_at_ctrl_c(tmp_path: Path) -> None:
     """An idle worker takes SIGINT like SIGTERM: it drains, says nothing of a second Ctrl-C, and all was well."""
     environment = {**os.environ, "WORKER_DATABASE": f"sqlite:///{tmp_path}/worker.db"}

@@ -26,6 +26,7 @@ from worker.domain.errors import ConfigurationError
 from worker.service.web.console import require_safe
 
 WORKER = [sys.executable, "-m", "worker.cli"]
+WITH_A_WORKER = pytest.param(("up", "--console"), marks=pytest.mark.slow("starts a worker beside the console"))
 PASSWORD = "correct horse battery"
 
 
@@ -60,7 +61,7 @@ def browsing() -> Iterator[requests.Session]:
         yield session
 
 
-@pytest.mark.parametrize("command", [("console", "--as", "ada"), ("up", "--console")])
+@pytest.mark.parametrize("command", [("console", "--as", "ada"), WITH_A_WORKER])
 def test_a_printed_link_is_all_that_ones_own_machine_needs(configured: Path, command: tuple[str, ...]) -> None:
     """Without a user it signs in, once; probes answer beside it; nothing tells what serves."""
     with running(*command) as (url, told), browsing() as browser:
@@ -101,7 +102,7 @@ def test_a_password_that_is_no_good_is_one_sentence(
     assert f"a password has 12 to 512 characters; this one has {len(password)}\n" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("command", [("console",), ("up", "--console")])
+@pytest.mark.parametrize("command", [("console",), WITH_A_WORKER])
 def test_a_port_in_use_is_one_sentence(configured: Path, command: tuple[str, ...]) -> None:
     """And no thread is left."""
     with socket.socket() as taken:
