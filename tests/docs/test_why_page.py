@@ -17,7 +17,6 @@ from tests.support.runtime import Site, an_account, planted, refused
 from worker import To, WaitFor, why
 from worker.cli.reading import why_lines
 from worker.control import pause as pausing
-from worker.domain.job import PAYLOAD
 from worker.domain.job_filter import JobFilter
 from worker.domain.outcome import Penalty
 from worker.domain.pacing.lane import LaneBlock
@@ -55,17 +54,6 @@ def parked(site: Site) -> str:
     return job
 
 
-def breaker(site: Site) -> str:
-    """Five calls in a row got no answer: one call tries from time to time."""
-    job = site.send()
-    failed = LaneBlock("hr", "hr", "hr", 1.0, "read_timeout", failed=True)
-    for _ in range(6):
-        site.database.run(lambda connection: block_lanes(connection, site.database.now, [failed]))
-        site.clock.advance(2)
-    site.runtime.lease.beat()
-    return job
-
-
 def pause(site: Site) -> str:
     """A person stopped a mailing."""
     job = site.send(tags=["autumn-mailing"])
@@ -79,41 +67,10 @@ def order(site: Site) -> str:
     return site.send("second", order_key="ticket-7", due_at=2 * HOUR)
 
 
-def dependency(site: Site) -> str:
-    """The card that it updates is not sent yet."""
-    update = site.update(site.card(due_at=HOUR))
-    site.run()
-    return update
-
-
-def token(site: Site) -> str:
-    """The vendor refuses the secret."""
-    job = site.send()
-    site.forget_tokens()
-    site.vendor.says_for_tokens(refused(40001, "invalid credential"))
-    site.ring(job)
-    return job
-
-
 def quiet_hours(site: Site) -> str:
     """It is night where its readers are."""
     job = site.send(quiet_hours="22:00-07:00 Asia/Shanghai")
     site.run()
-    return job
-
-
-def release(site: Site) -> str:
-    """A newer release enqueued it, and the worker that it came to runs this one."""
-    job = site.send()
-    site.sql("update worker_jobs set payload = :version", version=PAYLOAD + 1)
-    site.ring(job)
-    return job
-
-
-def worker(site: Site) -> str:
-    """All processes ended, or were cut off."""
-    job = site.send()
-    site.clock.advance(3_600)
     return job
 
 
@@ -138,14 +95,9 @@ EXAMPLES: dict[Callable[[Site], str], WaitFor | None] = {
     limit: WaitFor.LIMIT,
     block: WaitFor.BLOCK,
     parked: WaitFor.PARKED,
-    breaker: WaitFor.BREAKER,
     pause: WaitFor.PAUSE,
     order: WaitFor.ORDER,
-    dependency: WaitFor.JOB,
-    token: WaitFor.TOKEN,
     quiet_hours: WaitFor.QUIET_HOURS,
-    release: WaitFor.RELEASE,
-    worker: WaitFor.WORKER,
     over: None,
 }
 """Each example, and the nearest thing that its job waits for."""
