@@ -165,8 +165,10 @@ def test_the_longest_text_fits_every_channel(about: str, lang: str, monkeypatch:
     assert max(len(text.encode()) for text in texts) <= 2_048
 
 
+COMMANDS: Any = typer.main.get_command(app)
+
+
 def _is_command(words: str) -> bool:
     first, _, second = words.partition(" ")
-    group: Any = typer.main.get_command(app)
-    found = group.commands.get(first)
+    found = COMMANDS.commands.get(first)
     return found is not None and (not second or second in getattr(found, "commands", {second: None}))

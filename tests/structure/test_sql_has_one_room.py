@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import re
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 PACKAGES = [Path(__file__).parents[2] / name for name in ("worker", "worker_simulator")]
@@ -82,9 +83,9 @@ def _rooms() -> Iterator[tuple[str, ast.Module]]:
     return ((name, tree) for name, tree in _trees() if name.startswith(room) and not name.startswith(closed))
 
 
-def _trees() -> Iterator[tuple[str, ast.Module]]:
-    for name, path in _files():
-        yield name, ast.parse(path.read_text(encoding="utf-8"))
+@cache
+def _trees() -> list[tuple[str, ast.Module]]:
+    return [(name, ast.parse(path.read_text(encoding="utf-8"))) for name, path in _files()]
 
 
 def _files() -> Iterator[tuple[str, Path]]:
