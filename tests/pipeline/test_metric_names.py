@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping
-from pathlib import Path
 
 import pytest
 
@@ -16,19 +15,15 @@ from worker.control.pause import pause
 from worker.outbox.commit.record_answer import BOUNDS
 from worker.outbox.engine.clock import DrivenClock
 from worker.outbox.engine.counting import count
-from worker.outbox.engine.database import Database, make_engine
-from worker.outbox.engine.migrate import upgrade
+from worker.outbox.engine.database import Database
 from worker.service.web.counters import COUNTERS, HISTOGRAMS, SUM
 
 Served = Mapping[str, set[str]]
 
 
 @pytest.fixture
-def served(database: Database, driven_clock: DrivenClock, tmp_path: Path) -> Served:
-    """Each series' name with its labels, out of a scrape of an outbox with work, and with a shared state."""
-    state = Database(make_engine(f"sqlite:///{tmp_path}/state.db"), clock=driven_clock)
-    upgrade(state.engine)
-    beside_state = Database(database.engine, clock=driven_clock, state=state)
+def served(database: Database, driven_clock: DrivenClock) -> Served:
+    """Each series' name with its labels, out of a scrape of an outbox with work."""
     with planted(database, driven_clock) as site:
         site.send()
         site.run()
@@ -39,8 +34,7 @@ def served(database: Database, driven_clock: DrivenClock, tmp_path: Path) -> Ser
             for name, (_, labels) in HISTOGRAMS.items():
                 count(connection, name, *labels, str(BOUNDS[name][0]))
                 count(connection, name, *labels, SUM)
-        samples = Scraper(site, beside_state).scrape().samples
-    state.close()
+        samples = Scraper(site).scrape().samples
     found: defaultdict[str, set[str]] = defaultdict(set)
     for name, labels in samples:
         found[name] |= {label for label, _ in labels}

@@ -206,11 +206,11 @@ def test_a_parked_event_is_given_to_its_hook_again(site: Site) -> None:
     assert [0] == [row.state for row in site.rows("select state from worker_events where id = :id", id=event)]
 
 
-FINDERS: dict[str, Callable[[Database, JobFilter], Any]] = {
-    "cancel": cancel.find_in,
-    "recall": recall.find_in,
-    "replay": replay.find_in,
-    "resolve": resolve.find_in,
+FINDERS: dict[str, Callable[..., Any]] = {
+    "cancel": cancel.find_open,
+    "recall": recall.find_sent,
+    "replay": replay.find_replayable,
+    "resolve": resolve.find_unknown,
 }
 
 
@@ -224,7 +224,7 @@ def test_a_preview_counts_what_the_command_counts(site: Site, name: Any) -> None
 
     shown = ready(ConsoleSite(Settings(), site.database, site.accounts), order).preview
 
-    found = FINDERS[name](site.database, wanted)
+    found = FINDERS[name](wanted, database=site.database)
     assert len(found.parts if name == "resolve" else found.ids) == shown.total > 0
     assert dict(found.counts) == {(one.account, one.what): one.count for one in shown.lines if one.account}
 
