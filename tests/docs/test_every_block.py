@@ -54,7 +54,7 @@ BY_BLOCK = {
     ("CONTRIBUTING.md", "$ make install"): MACHINES,
     ("docs/accounts.md", "# shop/wecom.py"): HERE,
     ("docs/accounts.md", "$ export WORKER_SEAL_KEY"): COMMANDS,
-    ("docs/adding-a-channel.md", "REGISTRY = {"): HERE,
+    ("docs/common-changes.md", "REGISTRY = {"): HERE,
     ("docs/callbacks.md", "# shop/hooks.py"): HERE,
     ("docs/callbacks.md", "@on_message"): HERE,
     ("docs/console.md", "from starlette"): "tests/docs/test_snippets.py",
@@ -212,7 +212,7 @@ def test_accounts_come_from_a_function(tmp_path: Path, monkeypatch: pytest.Monke
 
 def test_a_channel_is_one_line() -> None:
     """Of the kind that the registry has."""
-    made = runs("docs/adding-a-channel.md", "REGISTRY = {", Entry=Entry)["REGISTRY"]
+    made = runs("docs/common-changes.md", "REGISTRY = {", Entry=Entry)["REGISTRY"]
 
     assert {"acme": "acme"} == {name: entry.door for name, entry in made.items()}
 

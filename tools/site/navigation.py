@@ -143,9 +143,7 @@ NAVIGATION: tuple[str | Section, ...] = (
             "capacity.md",
         ),
     ),
-    Section(
-        "Contributing", "参与开发", ("contributing.md", "common-changes.md", "adding-a-channel.md", "changelog.md")
-    ),
+    Section("Contributing", "参与开发", ("contributing.md", "common-changes.md", "changelog.md")),
 )
 
 BESIDE_DOCS: Mapping[str, str] = {
