@@ -33,6 +33,10 @@ from worker import (
 from worker.outbox.engine.clock import DrivenClock
 from worker.outbox.engine.database import Database
 
+pytestmark = pytest.mark.fewer_databases(
+    "the vendor takes messages and chats; their rows are written on each elsewhere"
+)
+
 CHAT_SEND = "/cgi-bin/appchat/send"
 CHAT_CREATE = "/cgi-bin/appchat/create"
 UPLOAD_IMAGE = "/cgi-bin/media/uploadimg"

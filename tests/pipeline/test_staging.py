@@ -18,6 +18,10 @@ from worker.domain.outcome import Progress, Refusal
 from worker.outbox.engine.clock import DrivenClock
 from worker.outbox.engine.database import Database
 
+pytestmark = pytest.mark.fewer_databases(
+    "what may leave is decided before the call; the rows are written on each elsewhere"
+)
+
 
 @contextmanager
 def staged(database: Database, clock: DrivenClock, **switches: object) -> Iterator[Site]:

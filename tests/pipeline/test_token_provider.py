@@ -21,6 +21,10 @@ from worker.outbox.engine.database import Database
 from worker.transport.token_provider import AT_ONCE, GIVEN_UP_S, HANGING, LONGEST_S, TokenProviders, Unprovided
 from worker.transport.tokens import PROVIDED_TWICE, SAME_AGAIN, TokenTimes
 
+pytestmark = pytest.mark.fewer_databases(
+    "the place of tokens answers in HTTP; other tests carry out the same SQL on each"
+)
+
 URL = "https://tokens.corp/wecom/hr?app=7"
 BEARER = "b3arer"
 
