@@ -64,10 +64,6 @@ BY_BLOCK = {
     ("docs/database-roles.md", "mariadb "): SERVERS,
     ("docs/database-roles.md", "create user"): SERVERS,
     ("docs/embedded.md", "engine = worker.sqlite_engine"): HERE,
-    ("docs/forecast.md", "$ worker forecast"): COMMANDS,
-    ("docs/forecast.md", "account "): "tests/docs/test_forecast_page.py",
-    ("docs/forecast.md", "job "): "tests/docs/test_forecast_page.py",
-    ("docs/forecast.md", "worker.CheckFailed"): "tests/docs/test_forecast_page.py",
     ("docs/health.md", "$ worker health"): MACHINES,
     ("docs/health.md", "startupProbe"): "tests/structure/test_hardening.py",
     ("docs/health.md", "livenessProbe"): "tests/structure/test_hardening.py",
@@ -75,6 +71,8 @@ BY_BLOCK = {
     ("docs/migrate/index.md", "from worker import"): HERE,
     ("docs/migrate/wechatpy.md", "def notify("): HERE,
     ("docs/operations.md", "worker jobs --state"): COMMANDS,
+    ("docs/operations.md", "$ worker forecast"): "tests/pipeline/test_forecast.py",
+    ("docs/operations.md", "account hr: "): "tests/pipeline/test_forecast.py",
     ("docs/operations.md", "worker cancel"): COMMANDS,
     ("docs/operations.md", "worker pause"): COMMANDS,
     ("docs/operations.md", "worker fence"): COMMANDS,
@@ -100,8 +98,6 @@ MEASURED = "what a bench printed once, on the machine that the page names"
 NOT_RUN = {
     ("docs/console.md", "location /"): "nginx is no part of the tests; they send the headers that it is told to set",
     ("docs/design.md", " your transaction"): "a picture",
-    ("docs/forecast.md", "  start"): MEASURED,
-    ("docs/forecast.md", "  postgres"): MEASURED,
 }
 """Page and begin of a block, and why no test runs it."""
 

@@ -21,7 +21,7 @@ ENQUEUES = (
     worker.remind,
 )
 OF_THE_CALL = {"bind", "accounts", "clock"}
-OWN = {"order_key", "on_gap", "on_unknown", "quiet_hours", "overflow", "if_late"}
+OWN = {"order_key", "on_gap", "on_unknown", "quiet_hours", "overflow"}
 """Keywords of `enqueue` alone."""
 
 

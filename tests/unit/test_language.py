@@ -259,8 +259,8 @@ nobody of job 12 was refused and not sent to since; 2 are undetermined, ask for 
 任务 12 没有接收方被拒绝且之后没有再发送；2 个无法确定，用 undetermined=True 可一并发送
  by zhang
 ，操作人 zhang
-4 parts do not go by themselves: no worker process is alive
-4 个分片不会自行继续：没有运行中的工作进程
+  do not go by themselves: no worker process is alive; worker doctor
+  不会自行发出：没有运行中的工作进程；worker doctor
 worker delivery-1 4711
 工作进程 delivery-1 4711
 worker resume --account hr

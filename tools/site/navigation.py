@@ -96,7 +96,6 @@ NAVIGATION: tuple[str | Section, ...] = (
                     "why.md",
                     "faq.md",
                     "runbooks.md",
-                    "forecast.md",
                     "health.md",
                     "notify.md",
                     "tracing.md",

@@ -318,18 +318,11 @@ def limits(
 
 
 @app.command()
-def forecast(
-    job: Annotated[str | None, typer.Argument(help="A job's id: when it goes, and what decides.")] = None,
-    account: Account = None,
-    as_json: Json = False,
-) -> None:
-    """When the backlog of each account will be through, or a job goes, and which limit or block decides."""
+def forecast(account: Account = None, as_json: Json = False) -> None:
+    """Roughly when the backlog of each account will be through: what is due, divided by what lets it through."""
     from worker.cli.lists import forecast as foretold
 
-    if job is None:
-        foretold.show(say, account=account, as_json=as_json)
-    else:
-        foretold.show_job(say, job, as_json=as_json)
+    foretold.show(say, account=account, as_json=as_json)
 
 
 @app.command()

@@ -25,7 +25,7 @@ from worker.outbox.engine.caller import Bind, in_callers_transaction
 from worker.outbox.engine.clock import SqlClock
 from worker.outbox.engine.site_keys import lane_key
 from worker.producer.insert import JobRef, ask, insert, planned_here
-from worker.producer.options import CLOCK, IfLate, JobOptions, OnGap, OnUnknown, Options, Overflow, enqueues
+from worker.producer.options import CLOCK, JobOptions, OnGap, OnUnknown, Options, Overflow, enqueues
 from worker.producer.plan import Asked, Planned, Recipient, document_of, recipients_of
 
 
@@ -53,7 +53,6 @@ def enqueue(
     on_unknown: OnUnknown | None = None,
     quiet_hours: str | None = None,
     overflow: Overflow = "refuse",
-    if_late: IfLate | None = None,
     **keywords: Unpack[JobOptions],
 ) -> JobRef:
     """Enqueues one message to be sent, or one file to be uploaded, once the caller's transaction commits.
@@ -72,9 +71,6 @@ def enqueue(
         markdown into several messages. Those are parts of the one job, numbered and offered in reading order; when a
         part is retried, or two workers send at once, a later one can arrive first. No cut is made inside a character,
         a link, a tag or code, and the job's warnings say what was done.
-    if_late: What is done with a job whose expires_at comes before the forecast says that it can be sent: "refuse" it
-        with CheckFailed, which names both instants; or "warn". The forecast reads up to 50,000 queued parts of the
-        account. By default it is not asked. Needs an expires_at.
 
     Raises CheckFailed with every wrong field, DedupeConflict, or RetryTransaction; the first two leave the caller's
     transaction usable and nothing in it.
@@ -85,7 +81,6 @@ def enqueue(
         on_unknown=on_unknown,
         quiet_hours=quiet_hours,
         overflow=overflow,
-        if_late=if_late,
     ).given(keywords)
     asked = _asked(account, message, to, options, keywords.get("accounts"))
     return ask(connection, asked, keywords.get("clock", CLOCK))
@@ -111,7 +106,7 @@ def enqueue_many(
             problems += [replace(one, field=f"jobs[{place}].{one.field}") for one in error.problems]
     if problems:
         raise CheckFailed(problems)
-    return insert(connection, planned, clock, path="jobs[{}].")
+    return insert(connection, planned, clock)
 
 
 @enqueues

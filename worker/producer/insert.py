@@ -85,23 +85,16 @@ def planned_here(connection: Connection, asked: Asked, site_key: bytes) -> Plann
     chats, account = asked.recipients.chats, asked.account
     if chats and channel(account.channel).callback_secrets(account):
         asked.chat_types = known_types(connection, account.name, chats)
-    planned = plan(asked, site_key)
-    if asked.options.if_late is not None:
-        planned.unless_late = asked
-    return planned
+    return plan(asked, site_key)
 
 
-def insert(connection: Connection, planned: Sequence[Planned], clock: SqlClock, *, path: str = "") -> list[JobRef]:
-    """Inserts the jobs, then the files of the new ones; the references are in the order given.
-
-    `path`: what stands before the field of a problem, with `{}` for the job's place among them.
-    """
+def insert(connection: Connection, planned: Sequence[Planned], clock: SqlClock) -> list[JobRef]:
+    """Inserts the jobs, then the files of the new ones; the references are in the order given."""
     if (trace := _current_trace()) is not None:
         for one in planned:
             one.job["trace"] = trace
     known = outbox.known_owners(connection, [one.key for one in planned if one.key is not None])
     _refuse_conflicts(planned, known)
-    _judge_lateness(connection, planned, clock, path)
     new_files = _name_blobs(connection, planned, clock)
     inserted: dict[str, int] = {}
     # Sorted: two producers with the same dedupe keys then wait for each other in one order and cannot deadlock.
@@ -145,19 +138,6 @@ def _current_trace() -> str | None:
     parent = f"00-{context.trace_id:032x}-{context.span_id:016x}-{context.trace_flags:02x}"
     state = bounded_state(context.trace_state.to_header())
     return f"{parent} {state}" if state else parent
-
-
-def _judge_lateness(connection: Connection, planned: Sequence[Planned], clock: SqlClock, path: str) -> None:
-    """Refuses new jobs, or warns of them, that would expire before they can be sent, where that was asked for."""
-    asking = [(n, one) for n, one in enumerate(planned) if one.unless_late is not None]
-    if not asking:
-        return
-    # Here, because a forecast loads much that no other producer needs.
-    from worker.producer.late import judge_lateness
-
-    # A job that is there already is not judged: to enqueue it again changes nothing.
-    held = outbox.seen_owners(connection, [one.key for _, one in asking if one.key is not None])
-    judge_lateness(connection, [(n, one) for n, one in asking if one.key not in held], clock, path)
 
 
 def _places(planned: Planned) -> Iterator[OrderPlace]:

@@ -34,7 +34,6 @@ PriorityName = Literal["urgent", "normal", "bulk"]
 OnGap = Literal["hold", "skip"]
 OnUnknown = Literal["default", "hold", "resend"]
 Overflow = Literal["refuse", "truncate", "split"]
-IfLate = Literal["refuse", "warn"]
 PRIORITIES = {priority.name.lower(): priority for priority in Priority}
 _PRIORITY_WORDS = frozenset((*PRIORITIES, *Priority))
 
@@ -101,8 +100,6 @@ class Options:
     overflow: Overflow = "refuse"
     """The handling of a text that is too long: `refuse`, `truncate` (with an ellipsis), or `split` into several
     messages, which are parts of the job, numbered and offered in order."""
-    if_late: IfLate | None = None
-    """The handling of a job that would expire before it can be sent: `refuse` or `warn`; None: it is not looked at."""
 
     def given(self, keywords: JobOptions) -> Self:
         """Sets the options that the keywords name; returns these options."""
@@ -144,10 +141,6 @@ def option_problems(options: Options) -> Iterator[Problem]:
         yield Problem("on_gap", "is no choice", f"use one of {', '.join(get_args(OnGap))}")
     elif options.on_gap != "hold" and options.order_key is None:
         yield Problem("on_gap", "has no order to leave a gap in", "give an order_key too, or leave it out")
-    if options.if_late is not None and options.if_late not in get_args(IfLate):
-        yield Problem("if_late", "is no choice", f"use one of {', '.join(get_args(IfLate))}")
-    elif options.if_late is not None and options.expires_at is None:
-        yield Problem("if_late", "has no expires_at to compare with", "give an expires_at too, or leave it out")
     if options.quiet_hours is not None:
         yield from _quiet_problems(options.quiet_hours)
     if options.due_at is not None or options.expires_at is not None:

@@ -75,8 +75,6 @@ class Planned:
     """Account and dedupe key; None: the job has no dedupe key."""
     task_ids: list[dict[str, str]] = field(default_factory=list, repr=False)
     """Rows of account, task_id and the part that sends it, where the caller chose the task_id of a card."""
-    unless_late: Asked | None = field(default=None, repr=False)
-    """What was asked, where the job is to be compared with the forecast; None: it is not."""
 
 
 def plan(asked: Asked, site_key: bytes) -> Planned:

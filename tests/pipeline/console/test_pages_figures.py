@@ -208,7 +208,7 @@ def test_the_backlog_is_counted_and_foretold_as_elsewhere(site: Site, found: Ful
         row = page.split(f'<th scope="row"><a href="/accounts/{account}">')[1].split("</tr>")[0]
         assert f'<td class="number">{parts}</td>' in row
     for account, one in expected.items():
-        assert f"parts that wait: {one.parts}" in page.split(f'<strong><a href="/accounts/{account}">')[1]
+        assert f"due: {one.due} · later: {one.later}" in page.split(f'<strong><a href="/accounts/{account}">')[1]
 
 
 def test_the_overview_counts_what_waits_for_a_person(site: Site, found: FullOutbox) -> None:

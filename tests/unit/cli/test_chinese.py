@@ -34,7 +34,6 @@ SAID = [
     ("limits",),
     ("limits", "--account", "nowhere"),
     ("forecast",),
-    ("forecast", "{0}"),
     ("doctor",),
     ("lanes",),
     ("lanes", "--events"),

@@ -1,4 +1,4 @@
-"""What is queued, by account, and when it will be through: costly readings, told with their age."""
+"""What is queued, by account, and roughly when it will be through: costly readings, told with their age."""
 
 from __future__ import annotations
 
@@ -44,8 +44,7 @@ def read_forecast(site: Site) -> Reading[list[AccountForecast]]:
     database = site.database
     with site.reading() as connection:
         now = read_now(connection, database.now)
-        pace = site.settings.delivery.pace_bulk
-        found = forecast(connection, database.now, site.accounts, pace_bulk=pace)
+        found = forecast(connection, database.now, site.accounts)
         return Reading(found, instant(now))
 
 

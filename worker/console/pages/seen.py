@@ -12,7 +12,6 @@ from typing import Any
 
 from worker.console.viewer import Viewer, may_read_texts
 from worker.control.audit import AuditEntry
-from worker.domain.pacing.forecast import SPEED
 from worker.domain.pause import Pause
 from worker.outbox.lanes.processes import Health, Process
 from worker.reporting.forecast import AccountForecast
@@ -106,9 +105,7 @@ def forecast(viewer: Viewer, found: AccountForecast) -> AccountForecast:
     """A forecast without the reasons of what does not go."""
     if may_read_texts(viewer, found.account):
         return found
-    known = {SPEED, "due_at", *(limit.name for limit in found.limits)}
-    stops = tuple(replace(stop, why="", command=None) for stop in found.stops)
-    return replace(found, stops=stops, binds=found.binds if found.binds in known else None)
+    return replace(found, stops=tuple(replace(stop, why="", command="") for stop in found.stops))
 
 
 def row(viewer: Viewer, account: str | None, found: Row, *kept: str) -> dict[str, Any]:
