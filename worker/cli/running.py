@@ -70,7 +70,7 @@ def _unread_secrets(accounts: Iterable[Account]) -> Iterator[tuple[str, str]]:
 
 
 def upgrade_tables(told: Callable[[str], object] = lambda line: None) -> str | None:
-    """Upgrades the tables to this release, also those of the shared state; returns the outbox's revision.
+    """Upgrades the tables to this release; returns their revision.
 
     That may be a newer one that this release can use. `told`: hears of a file that no setting names, and that is made.
     """

@@ -79,10 +79,8 @@ def config(connection: Connection | None = None) -> Config:
     return made
 
 
-def upgrade(engine: Engine, revision: str = "head", *, lane_key: str | None = None) -> str | None:
+def upgrade(engine: Engine, revision: str = "head") -> str | None:
     """Upgrades the tables to a revision, and makes the site's lane key if there is none; safe at any time.
-
-    `lane_key` is the one that it gets then; None: a random one.
 
     Tables of a newer release stay as they are. Returns the tables' revision. Raises ConfigurationError when this
     release may not use a newer one's tables.
@@ -92,7 +90,7 @@ def upgrade(engine: Engine, revision: str = "head", *, lane_key: str | None = No
     with _alone(engine) as connection:
         if not _is_newer(connection):
             command.upgrade(config(connection), revision)
-            _make_site_rows(connection, lane_key)
+            _make_site_rows(connection)
             _note_compatible_from(connection)
         elif not is_current(connection):
             raise _not_this_release(connection)
@@ -244,9 +242,9 @@ def _named_lock(connection: Connection) -> Iterator[None]:
             connection.exec_driver_sql(f"select release_lock({lock})")
 
 
-def _make_site_rows(connection: Connection, lane_key: str | None) -> None:
+def _make_site_rows(connection: Connection) -> None:
     """The random key of lanes and limit keys, which is never changed: that would orphan every lane; and `accounts`."""
-    for name, given in (("lane_key", lane_key), ("accounts", None)):
+    for name in ("lane_key", "accounts"):
         if connection.execute(text("select 1 from worker_site where name = :name"), {"name": name}).first() is None:
             insert = text("insert into worker_site (name, value) values (:name, :value)")
-            connection.execute(insert, {"name": name, "value": given or secrets.token_hex(32)})
+            connection.execute(insert, {"name": name, "value": secrets.token_hex(32)})

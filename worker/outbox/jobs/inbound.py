@@ -56,12 +56,6 @@ class Delivery:
     """The credential that the callback brought or ended; None: neither."""
 
 
-def is_stored(connection: Connection, delivery: Delivery) -> bool:
-    """True when an earlier delivery of the callback was stored."""
-    query = "select 1 from worker_inbound where id = :id"
-    return bool(execute(connection, query, {"id": delivery.inbound.key(delivery.account)}).all())
-
-
 def store(connection: Connection, now: str, delivery: Delivery) -> Sequence[LaneBlock | Resume] | None:
     """Stores a callback and what follows from it; returns what it means for lanes.
 
