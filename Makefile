@@ -25,12 +25,13 @@ $(VENV)/.installed-%: pyproject.toml constraints.txt
 demo: $(VENV)/.installed-worker
 	$(BIN)/worker demo $(ARGS)
 
-# What runs inside pytest on SQLite, in two minutes. `make test ARGS=...` hands the arguments to pytest instead.
+# What runs inside pytest on SQLite, in three processes for two processors: a part of it waits for threads.
+# `make test ARGS=...` hands the arguments to pytest instead.
 test: $(VENV)/.installed-test
 ifdef ARGS
 	$(BIN)/python -m pytest $(ARGS)
 else
-	$(BIN)/python -m pytest $(IN_PROCESS) -n 2 -m "not ($(APART))"
+	$(BIN)/python -m pytest $(IN_PROCESS) -n 3 -m "not ($(APART))"
 	@echo "Left out: tests on PostgreSQL and MariaDB, of real processes with Redis and RabbitMQ, of pages in a browser,"
 	@echo "of the wheel in empty environments, and the slow ones. \`make test-all\` runs all."
 endif
