@@ -106,14 +106,12 @@ def plan(asked: Asked, site_key: bytes) -> Planned:
         raise CheckFailed(problems, channel=asked.account.channel)
     split = [{**spec, **asked.spec} for spec in channel.split(draft)] if asked.spec else channel.split(draft)
     warnings = (*notes, *(() if plain else channel.warnings(draft)))
-    job, tenant = _job_row(asked, draft, message, recipients, warnings, len(split)), asked.options.tenant
-    if tenant is not None:
-        job["tenant"] = tenant
+    job = _job_row(asked, draft, message, recipients, warnings, len(split))
     key = None if asked.options.dedupe_key is None else (asked.account.name, asked.options.dedupe_key)
     planned = Planned(job, [], warnings, document if "files" in document else None, files, key)
     lanes = [channel.lane(asked.kind, document, spec) for spec in split]
     names = {lane: lane_name(site_key, asked.account.name, lane) for lane in dict.fromkeys(lanes)}
-    if tenant is not None:
+    if (tenant := asked.options.tenant) is not None:
         names = {lane: lane_within(name, tenant) for lane, name in names.items()}
     order = asked.options.order_key and order_id(site_key, asked.account.name, asked.options.order_key)
     if split == [who]:
@@ -170,6 +168,8 @@ def _job_row(
         row["order_key"], row["on_gap"] = options.order_key, options.on_gap
     if options.tags:
         row["tags"] = dump(list(options.tags))
+    if options.tenant is not None:
+        row["tenant"] = options.tenant
     if asked.target is not None:
         row["target_job_id"] = asked.target
     if asked.replay_of is not None:
