@@ -119,10 +119,10 @@ class LaneBlocks:
 
         Returns for how many seconds from now; 0 where the account is blocked already.
         """
-        delay = self._rest(due)
-        if delay is None:
+        rest = self._rest(due, reason, remedy)
+        if rest is None:
             return 0.0
-        shared_s = ELSEWHERE_S if self._leave_to_others(due, delay, reason, remedy) else delay
+        delay, shared_s = rest
         self._write(self._failure(due, Scope.ACCOUNT, reason, shared_s, remedy))
         return delay
 
@@ -131,11 +131,8 @@ class LaneBlocks:
 
         The part alone waits, for 0 s, where the account is blocked already.
         """
-        delay = self._rest(due)
-        if delay is None:
-            return Wait(Scope.PART, 0.0, reason)
-        shared_s = ELSEWHERE_S if self._leave_to_others(due, delay, reason, remedy) else delay
-        return Wait(Scope.ACCOUNT, shared_s, reason, remedy=remedy)
+        rest = self._rest(due, reason, remedy)
+        return Wait(Scope.PART, 0.0, reason) if rest is None else Wait(Scope.ACCOUNT, rest[1], reason, remedy=remedy)
 
     def _leave_to_others(self, due: DuePart, delay: float, reason: str, remedy: str | None) -> bool:
         """Leaves the account to other processes for so many seconds; False: there are none.
@@ -148,8 +145,12 @@ class LaneBlocks:
         self._lane_states.leave_to_others(account, delay, f"{reason}; {remedy}" if remedy else reason)
         return True
 
-    def _rest(self, due: DuePart) -> float | None:
-        return self._lane_states.failed(account_of(due.lane), self._rng)
+    def _rest(self, due: DuePart, reason: str, remedy: str | None) -> tuple[float, float] | None:
+        """Seconds that the account rests in this process, and in all; None: it is blocked already."""
+        delay = self._lane_states.failed(account_of(due.lane), self._rng)
+        if delay is None:
+            return None
+        return delay, ELSEWHERE_S if self._leave_to_others(due, delay, reason, remedy) else delay
 
     def return_probe(self, lane: str, wait_s: float) -> None:
         """Gives back the probe of a lane or its account that made no call: another part tries in so many seconds."""
