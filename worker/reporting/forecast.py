@@ -102,12 +102,13 @@ class _Reader:
         lanes = queued_by_lane(self.connection, self.now_sql, name, most)
         due, parts = (sum(counts) for counts in zip(*lanes.values(), strict=True))
         rows = list_lanes(self.connection, self.now_sql, name)
-        account = sorted_out(self.accounts, [name])[0].get(name)
+        good, wrong = sorted_out(self.accounts, [name])
+        account = good.get(name)
         usages = list[Usage]()
         if account is not None:
             of = channel(account.channel)
             usages = usage(self.connection, self.now_sql, of, account, count_waiting=False)
-        waits, stops = tuple(self._waits(name, rows, usages, lanes)), tuple(self._stops(name, account))
+        waits, stops = tuple(self._waits(name, rows, usages, lanes)), tuple(self._stops(name, account, wrong.get(name)))
         per_s, goes, parked = self._per_s(name, usages), due, list[Stop]()
         for row in rows:
             if row["parked"] and (its := lanes if row["lane"] == name else lanes.keys() & {row["lane"]}):
@@ -141,13 +142,13 @@ class _Reader:
         for limit, parts in sorted(waiting_by_limit(self.connection, name, MOST_WAITING).items()):
             yield _wait(limit, parts, limits.get(limit), None)
 
-    def _stops(self, name: str, account: Account | None) -> Iterator[Stop]:
-        """Why nothing of an account goes before a person acts."""
+    def _stops(self, name: str, account: Account | None, wrong: str | None) -> Iterator[Stop]:
+        """Why nothing of an account goes before a person acts; `wrong`: what keeps it from being used here."""
         cannot = unusable_accounts_told(self.processes).get(name, (0, ""))
         if not self.processes:
             yield Stop("no worker process is alive", "worker doctor")
         elif account is None or cannot[0] == len(self.processes):
-            why = sorted_out(self.accounts, [name])[1].get(name, cannot[1])
+            why = wrong or cannot[1]
             yield Stop(f"account {name} cannot be used: {why}", "worker doctor")
         for pause in self.pauses:
             same = pause.account in (None, name) and pause.channel in (None, account and account.channel)

@@ -104,13 +104,16 @@ def ready(site: Site, order: Order) -> ReadyOrder:
 
 def possible(site: Site, job_id: str, state: JobState) -> tuple[CommandName, ...]:
     """The commands that a job has something for now: each asks what the command itself would find."""
-    database, wanted = site.database, JobFilter(ids=[job_id])
+    settings, database, wanted = site.settings, site.database, JobFilter(ids=[job_id])
     goes_on = state in (JobState.OPEN, JobState.UNKNOWN)
     found: list[tuple[CommandName, bool]] = [
-        ("cancel", goes_on and bool(cancel.find_open(wanted, database=database).ids)),
-        ("recall", state not in _NEVER_SENT and bool(recall.find_sent(wanted, database=database).ids)),
-        ("replay", bool(replay.find_replayable(wanted, database=database).ids)),
-        ("resolve", goes_on and bool(resolve.find_unknown(wanted, database=database).parts)),
+        ("cancel", goes_on and bool(cancel.find_open(wanted, settings=settings, database=database).ids)),
+        (
+            "recall",
+            state not in _NEVER_SENT and bool(recall.find_sent(wanted, settings=settings, database=database).ids),
+        ),
+        ("replay", bool(replay.find_replayable(wanted, settings=settings, database=database).ids)),
+        ("resolve", goes_on and bool(resolve.find_unknown(wanted, settings=settings, database=database).parts)),
     ]
     with database.reading() as connection:
         is_held = any(one.job_id for one in standing_pauses(connection, [job_id]))
