@@ -109,7 +109,7 @@ check: install
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/deptry .
-	$(BIN)/python -m tools.prose worker worker_simulator docs docs/migrate docs/recipes
+	$(BIN)/python -m tools.prose worker worker_simulator docs docs/recipes
 	$(BIN)/hadolint docker/Dockerfile docker/application/Dockerfile
 	$(BIN)/yamllint --strict docker deploy
 

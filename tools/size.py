@@ -50,7 +50,7 @@ def interface(root: Path) -> Iterator[tuple[str, str]]:
     settings = re.findall(r"`<br>`(WORKER_\w+)`", _page(root, "reference/settings.md"))
     yield "settings", str(len(set(settings)))
     yield "keywords of `enqueue`", str(len(set(_keywords(root))))
-    entered = re.findall(r"^\| `worker/", _page(root, "way.md"), re.MULTILINE)
+    entered = re.findall(r"^\| `worker/", _page(root, "reference/way.md"), re.MULTILINE)
     yield "files a text enters from `enqueue` to its receipt", str(len(entered))
 
 

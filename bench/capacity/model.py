@@ -1,6 +1,6 @@
-"""What an installation needs, as formulas; docs/capacity.md shows these constants, and `bench capacity` measures them.
+"""What an installation needs, as formulas: docs/performance.md shows the constants, `bench capacity` measures them.
 
-Disk is of a job with one part, one recipient and a short text. CPU is of one machine, which docs/capacity.md names.
+Disk is of a job with one part, one recipient and a short text. CPU is of one machine, which docs/performance.md names.
 Knows no database and no process.
 """
 

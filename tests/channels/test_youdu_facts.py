@@ -191,7 +191,7 @@ def test_every_answer_that_is_not_the_servers(row: dict[str, str]):
         broken = CHANNEL.outcome(part({"type": "upload"}, {}), account(), said(0), ACCESS_OF_UPLOAD)
         assert isinstance(broken.outcome, Parked)
     assert row["condition"] in {*TRANSPORT, "errcode 0 but encrypt missing or undecryptable where expected"} or (
-        "connect" in row["condition"]  # the transport's own; see docs/transport.md
+        "connect" in row["condition"]  # the transport's own; see tests/unit/transport/faults.md
     )
 
 

@@ -1,4 +1,4 @@
-"""What a channel leaves out of the suite, and the vendor's reason for it; docs/conformance.md is made of it."""
+"""What a channel leaves out of the suite, and the vendor's reason for it."""
 
 from __future__ import annotations
 

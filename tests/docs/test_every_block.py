@@ -36,17 +36,14 @@ WHOLE = {
     "README.md": "tests/process/test_readme.py",
     "docs/quickstart.md": "tests/process/newcomer.py",
     "docs/recipes/*.md": "tests/docs/test_recipes.py",
-    "docs/migrate/[!i]*.md": "tests/docs/test_migrate.py",
     "docs/testing.md": "tests/docs/test_testing_page.py",
     "docs/enqueue.md": "tests/docs/test_snippets.py",
-    "docs/why.md": "tests/docs/test_why_page.py",
     "docs/wecom-app.md": "tests/docs/test_wecom_app_docs.py",
     "docs/wecom-webhook.md": "tests/docs/test_wecom_webhook_docs.py",
     "docs/wecom-external.md": "tests/docs/test_wecom_external_docs.py",
     "docs/youdu.md": "tests/docs/test_youdu_docs.py",
     "docs/reference/*.md": "tests/docs/test_reference.py",
-    "docs/notify.md": "tests/structure/test_runbooks.py",
-    "docs/capacity.md": "tests/structure/test_capacity_page.py",
+    "docs/performance.md": "tests/structure/test_capacity_page.py",
     "docs/deployment.md": MACHINES,
 }
 """Pages all of whose blocks a test takes, and that test."""
@@ -63,16 +60,16 @@ BY_BLOCK = {
     ("docs/database-roles.md", "create role"): SERVERS,
     ("docs/database-roles.md", "mariadb "): SERVERS,
     ("docs/database-roles.md", "create user"): SERVERS,
-    ("docs/embedded.md", "engine = worker.sqlite_engine"): HERE,
-    ("docs/health.md", "$ worker health"): MACHINES,
-    ("docs/health.md", "startupProbe"): "tests/structure/test_hardening.py",
-    ("docs/health.md", "livenessProbe"): "tests/structure/test_hardening.py",
+    ("docs/databases.md", "engine = worker.sqlite_engine"): HERE,
+    ("docs/monitoring.md", "$ worker health"): MACHINES,
+    ("docs/monitoring.md", "startupProbe"): "tests/structure/test_hardening.py",
+    ("docs/monitoring.md", "livenessProbe"): "tests/structure/test_hardening.py",
     ("docs/limits.md", "# shop/people.py"): HERE,
-    ("docs/migrate/index.md", "from worker import"): HERE,
-    ("docs/migrate/wechatpy.md", "def notify("): HERE,
+    ("docs/migrate.md", "from worker import"): HERE,
     ("docs/operations.md", "worker jobs --state"): COMMANDS,
     ("docs/operations.md", "$ worker forecast"): "tests/pipeline/test_forecast.py",
     ("docs/operations.md", "account hr: "): "tests/pipeline/test_forecast.py",
+    ("docs/operations.md", "job 01a20530"): "tests/docs/test_why_page.py",
     ("docs/operations.md", "worker cancel"): COMMANDS,
     ("docs/operations.md", "worker pause"): COMMANDS,
     ("docs/operations.md", "worker fence"): COMMANDS,
@@ -81,17 +78,17 @@ BY_BLOCK = {
     ("docs/operations.md", "cancelled 11997"): MACHINES,
     ("docs/ordering.md", "enqueue(session"): HERE,
     ("docs/personal-data.md", "worker export"): COMMANDS,
-    ("docs/postgresql.md", "alter role"): SERVERS,
-    ("docs/postgresql.md", "alter table"): SERVERS,
-    ("docs/recipes/cron.md", "0 8 "): MACHINES,
+    ("docs/databases.md", "alter role"): SERVERS,
+    ("docs/databases.md", "alter table"): SERVERS,
     ("docs/simulator.md", "curl "): HERE,
     ("docs/simulator.md", "worker simulator"): MACHINES,
     ("docs/stacks.md", "pip install"): "tests/process/clean_install.py",
     ("docs/stacks.md", "uv add"): "tests/process/clean_install.py",
     ("docs/states.md", "stateDiagram-v2"): "tests/unit/test_state.py",
-    ("docs/tokens.md", "# shop/tokens.py"): HERE,
-    ("docs/tracing.md", "from opentelemetry"): HERE,
-    ("docs/tracing.md", "pip install"): MACHINES,
+    ("docs/accounts.md", "# shop/tokens.py"): HERE,
+    ("docs/monitoring.md", "AccountParked"): "tests/structure/test_runbooks.py",
+    ("docs/monitoring.md", "from opentelemetry"): HERE,
+    ("docs/monitoring.md", "pip install"): MACHINES,
 }
 """Page and begin of a block, and the test that runs it or makes it anew."""
 MEASURED = "what a bench printed once, on the machine that the page names"
@@ -126,15 +123,14 @@ def test_no_block_is_left_out() -> None:
     assert [] == left
 
 
-def test_no_block_of_a_chapter_or_recipe_is_beside_those_that_run() -> None:
-    """A chapter's have the comment by which its test finds them, a recipe's the name of the file that they are."""
+def test_no_block_of_a_recipe_is_beside_those_that_run() -> None:
+    """Each begins with the name of the file that it is."""
     beside = {
         (page.name, block.text.splitlines()[0])
         for page in pages()
         for block in page.blocks
         if block.language != "toml" and not begun(page.name, block.text, {**BY_BLOCK, **NOT_RUN})
-        if (page.name.startswith("docs/migrate/") and page.text.splitlines()[block.line - 2][:5] != "<!-- ")
-        or (page.name.startswith("docs/recipes/") and not re.match(r"# [\w./-]+\.\w+\n", block.text))
+        if page.name.startswith("docs/recipes/") and not re.match(r"# [\w./-]+\.\w+\n", block.text)
     }
 
     assert set() == beside
@@ -236,28 +232,10 @@ def test_members_are_told_by_the_application() -> None:
 @ON_ONE
 def test_a_body_of_another_sender_is_enqueued_once(session: Session) -> None:
     """Handed over twice it is one job."""
-    first = runs("docs/migrate/index.md", "from worker import", session=session)["job"]
-    again = runs("docs/migrate/index.md", "from worker import", session=session)["job"]
+    first = runs("docs/migrate.md", "from worker import", session=session)["job"]
+    again = runs("docs/migrate.md", "from worker import", session=session)["job"]
 
     assert first.id == again.id
-
-
-@ON_ONE
-def test_a_switch_has_two_sides(session: Session) -> None:
-    """What has moved is enqueued, the rest is sent by the other library."""
-    sent: list[Any] = []
-    client = SimpleNamespace(message=SimpleNamespace(send_text=lambda *given: sent.append(given)))
-    names = {name: getattr(worker, name) for name in ("enqueue", "Text", "To")}
-    moved: set[str] = set()
-    notify = runs("docs/migrate/wechatpy.md", "def notify(", client=client, moved=moved, **names)["notify"]
-
-    notify(session, ["lisi"], "old")
-    moved.add("orders")
-    notify(session, ["lisi"], "new")
-    session.commit()
-
-    assert [(1000002, ["lisi"], "old")] == sent
-    assert 1 == len(worker.find_jobs(session, worker.JobFilter(account="hr")).jobs)
 
 
 @ON_ONE
@@ -273,7 +251,7 @@ def test_an_order_is_kept(session: Session) -> None:
 def test_a_token_comes_from_a_function() -> None:
     """With the seconds that are left of it."""
     vault = SimpleNamespace(token=lambda account, renew: (f"{account}-{renew}", 7200))
-    token_of = runs("docs/tokens.md", "# shop/tokens.py", vault=vault)["token_of"]
+    token_of = runs("docs/accounts.md", "# shop/tokens.py", vault=vault)["token_of"]
 
     assert ("hr-True", 7200) == token_of("hr", fresh=True)
 
@@ -284,7 +262,7 @@ def test_a_header_of_a_request_is_kept_with_the_job(session: Session) -> None:
     trace = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 
     runs(
-        "docs/tracing.md",
+        "docs/monitoring.md",
         "from opentelemetry",
         session=session,
         request=SimpleNamespace(headers={"traceparent": trace}),
@@ -296,7 +274,7 @@ def test_a_header_of_a_request_is_kept_with_the_job(session: Session) -> None:
 
 def test_an_embedded_outbox_is_opened(tmp_path: Path) -> None:
     """With the settings that our own connections have."""
-    (block,) = Page("docs/embedded.md").blocks_in("python")
+    (block,) = Page("docs/databases.md").blocks_in("python")
     names: Names = {"worker": worker}
     exec(block.text.replace("/var/lib/app", str(tmp_path)), names)
 

@@ -22,12 +22,9 @@ import pytest
 import requests
 import trustme
 import yaml
-from celery.schedules import crontab
 from helm_python.chart import Chart
 
 from rig.databases import Service, lack
-from rig.stacks import make_tables
-from tests.docs.example import write_files
 from tests.docs.page import ROOT, Page
 from tests.support import deployment
 from worker.cli import control, main
@@ -218,7 +215,7 @@ def types(database: Database, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Ca
 
 def test_health_is_told_as_shown(database: Database, types: Types) -> None:
     """Of a healthy process, and of one whose loop is stuck; with this host's name and this process's number."""
-    typed = re.findall(r"^\$ (.*)\n(.*)\n", block("docs/health.md", "$ worker health"), re.MULTILINE)
+    typed = re.findall(r"^\$ (.*)\n(.*)\n", block("docs/monitoring.md", "$ worker health"), re.MULTILINE)
     (stuck,) = re.findall(r"the loop .*", typed[1][1])
     told = []
     for (line, _), health in zip(typed, (HEALTHY, Health((stuck,))), strict=True):
@@ -337,28 +334,9 @@ def test_make_has_every_target(line: str) -> None:
     assert "" != done.stdout
 
 
-def test_a_line_of_cron_starts_the_script(tmp_path: Path) -> None:
-    """At eight on working days; the script that the page shows enqueues, and prints the job."""
-    page = Page("docs/recipes/cron.md")
-    (text,) = [one.text for one in page.blocks if one.language == ""]
-    minute, hour, day, month, weekday, line = text.strip().split(maxsplit=5)
-    write_files(page, tmp_path)
-    (tmp_path / ".venv").symlink_to(PROGRAMS.parent)
-    env = {**plain(), "HR_SECRET": "s"}
-    make_tables(f"sqlite:///{tmp_path}/outbox.db")
-
-    job = subprocess.check_output(["sh", "-c", line.replace("/srv/report", str(tmp_path))], env=env, text=True)
-    with closing(Database(make_engine(f"sqlite:///{tmp_path}/outbox.db"))) as opened, opened.reading() as connection:
-        found = connection.exec_driver_sql("select id from worker_jobs").scalars().all()
-
-    at = crontab(minute=minute, hour=hour, day_of_month=day, month_of_year=month, day_of_week=weekday)
-    assert ({0}, {8}, {1, 2, 3, 4, 5}) == (at.minute, at.hour, at.day_of_week)
-    assert [job.strip()] == found
-
-
 def test_what_tracing_installs_is_what_it_loads() -> None:
     """The extra of the page is one of this release, and with its distributions the exporter's variable is heard."""
-    text = block("docs/tracing.md", "pip install")
+    text = block("docs/monitoring.md", "pip install")
     ((extra,), (variable,)) = re.findall(r"\[(\w+)\]", text), re.findall(r"export (\w+)=", text)
     asked = [one for one in metadata.requires("im-delivery-worker") or () if re.search(rf"extra == .{extra}\W", one)]
 

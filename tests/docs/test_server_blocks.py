@@ -1,4 +1,4 @@
-"""The SQL of docs/database-roles.md and docs/postgresql.md, on the servers, as the pages show it."""
+"""The SQL of docs/database-roles.md and docs/databases.md, on the servers, as the pages show it."""
 
 from __future__ import annotations
 
@@ -108,7 +108,7 @@ def test_mariadb_has_the_roles_of_the_page(tmp_path: Path) -> None:
 @pytest.mark.postgres
 def test_postgresql_takes_what_the_page_advises() -> None:
     """The role's settings and the tables' of autovacuum, in a transaction that is not committed."""
-    page = "docs/postgresql.md"
+    page = "docs/databases.md"
     with databases.scratch_postgres(f"worker_page_{os.getpid()}") as found:
         make_tables(found)
         with connected(found) as connection:

@@ -1,10 +1,8 @@
-"""docs/wecom-app.md: its examples run as they are written, and its table of limits is the rows we check by."""
+"""docs/wecom-app.md: its examples run as they are written."""
 
 from __future__ import annotations
 
 import re
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +12,7 @@ from sqlalchemy.orm import Session
 import worker
 from tests.support.producing import ACCOUNTS, an_engine
 from worker.channels.wecom.upload import UPLOADS
+from worker.channels.wecom_app.limits import PROFILE
 from worker.channels.wecom_app.messages import cards, vendor_json
 from worker.domain.content.message import Message
 
@@ -57,25 +56,7 @@ def test_every_example_can_be_enqueued(namespace: dict[str, Any]) -> None:
     assert namespace["read"] == vendor_json.message_from_json(namespace["same"])
 
 
-def test_the_table_is_the_rows() -> None:
-    """Run `python tests/channels/wecom_app_table.py` and paste what it prints."""
-    made = subprocess.run(
-        [sys.executable, ROOT / "tests/channels/wecom_app_table.py"],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=True,
-    ).stdout
-
-    written = DOCS.partition("wecom_app_table.py -->\n")[2].partition("<!-- end -->")[0]
-
-    assert made.strip() == written.strip()
-
-
-def test_every_setting_and_limit_is_named() -> None:
-    """The abilities an account may say, and every upload type."""
-    from worker.channels.wecom_app import account
-    from worker.channels.wecom_app.limits import PROFILE
-
-    for name in (*account.COUNTS, *account.ABILITIES, *PROFILE, *UPLOADS):
+def test_every_limit_and_upload_is_named() -> None:
+    """By its name."""
+    for name in (*PROFILE, *UPLOADS):
         assert re.search(rf"\b{name}\b", DOCS), name

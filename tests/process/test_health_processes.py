@@ -20,7 +20,7 @@ from tests.process.test_services_away import door_to, through
 AWAY_S = float(os.environ.get("TEST_AWAY_S", "20"))
 """As long as a loop may be in one turn, at least."""
 PROBE_WAITS_S = 5.0
-"""`timeoutSeconds` of docs/health.md."""
+"""`timeoutSeconds` of docs/monitoring.md."""
 PROBES_WHILE = 10
 """How often a worker is asked while a service is away, and as often as that until everything has been sent."""
 PROBES_AFTER = 5

@@ -1,4 +1,4 @@
-"""docs/capacity.md says what the formulas of the bench say."""
+"""docs/performance.md says what the formulas of the bench say."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from tests.docs.page import ROOT
 from worker.console import app as console
 from worker.service.web.receiver import THREADS
 
-PAGE = (ROOT / "docs/capacity.md").read_text(encoding="utf-8")
+PAGE = (ROOT / "docs/performance.md").read_text(encoding="utf-8")
 KINDS = tuple(model.PER_JOB)
 
 

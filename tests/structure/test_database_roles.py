@@ -1,4 +1,4 @@
-"""The GRANT scripts name every table, and the page says what they grant."""
+"""The GRANT scripts name every table, and grant no more than is needed."""
 
 from __future__ import annotations
 
@@ -73,16 +73,3 @@ def test_no_script_grants_a_producer_or_reader_a_secret() -> None:
             assert "name, version" == verbs["select"]
         assert "code" not in found["worker_response_codes"][0]["select"].split(", ")
         assert "state" not in found["worker_jobs"][0].get("update", "").split(", ")
-
-
-def test_the_page_has_a_line_for_every_table() -> None:
-    """With the verbs of both roles; `some` where only columns are granted."""
-    page = (ROOT / "docs" / "database-roles.md").read_text(encoding="utf-8")
-
-    told = re.findall(r"^\| `(worker_\w+)` \| ([^|]*) \| ([^|]*) \|$", page, re.MULTILINE)
-
-    assert [(table, *(_told(verbs) for verbs in of_roles)) for table, of_roles in rights("postgresql").items()] == told
-
-
-def _told(verbs: dict[str, str]) -> str:
-    return ", ".join(f"{verb} some" if columns else verb for verb, columns in verbs.items()) or "-"

@@ -228,13 +228,6 @@ def _program(line: str) -> list[str]:
     return re.sub(r".*(?=\bcelery -A)", "", line, flags=re.S).rstrip("'").split()
 
 
-def test_the_table_of_commands_is_complete() -> None:
-    """docs/operations.md lists every command there is and no other."""
-    documented = set(re.findall(r"^\| `worker ([a-z -]+)`", _read("docs/operations.md"), re.M))
-
-    assert _commands() == documented
-
-
 @pytest.mark.parametrize("page", ["README.md", "docs/index.md", "docs/enqueue.md", "docs/settings.md"])
 def test_the_first_pages_name_only_commands_there_are(page: str) -> None:
     """A command that was renamed is not left behind."""

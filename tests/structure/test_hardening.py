@@ -218,8 +218,8 @@ def test_the_vault_has_every_secret_that_a_pod_is_given() -> None:
 
 
 def test_the_probes_are_those_of_the_page() -> None:
-    """docs/health.md shows what the chart has."""
-    shown = [block for block in re.findall(r"```yaml\n(.*?)```", read("docs/health.md"), re.S) if "Probe" in block]
+    """docs/monitoring.md shows what the chart has."""
+    shown = [block for block in re.findall(r"```yaml\n(.*?)```", read("docs/monitoring.md"), re.S) if "Probe" in block]
     workers, serving = [yaml.safe_load(block) for block in shown]
     pods = {one.name: one.options["containers"][0] for one in deployment.kubernetes()}
 

@@ -52,8 +52,8 @@ def test_what_is_mounted_is_there() -> None:
 
 
 def test_what_scales_on_a_figure_names_one_that_there_is() -> None:
-    """In docs/operations.md with the label that it asks for; and it has a Deployment of its own."""
-    page = read("docs/operations.md")
+    """In docs/monitoring.md with the label that it asks for; and it has a Deployment of its own."""
+    page = read("docs/monitoring.md")
     objects = list(yaml.safe_load_all(read("deploy/kubernetes/operators/autoscaling.yaml")))
 
     queries = [one["spec"]["triggers"][0]["metadata"]["query"] for one in objects]

@@ -88,7 +88,7 @@ def test_what_people_are_told_has_a_page(name: str) -> None:
         == text_of(AlertNotice(rule, [row], is_end=False, at=0)).splitlines()[-1]
     )
     assert f"`{name}`" in _section(rule.runbook)
-    assert f"`{name}`" in (ROOT / "docs/notify.md").read_text(encoding="utf-8")
+    assert f"`{name}`" in (ROOT / "docs/monitoring.md").read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize("name", RULES)
@@ -137,7 +137,7 @@ def test_the_thresholds_are_those_of_prometheus() -> None:
 def test_the_page_shows_texts_as_they_are_made(lang: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """The begin of an alert and its end."""
     monkeypatch.setenv("WORKER_LANG", lang)
-    page = (ROOT / "docs/notify.md").read_text(encoding="utf-8")
+    page = (ROOT / "docs/monitoring.md").read_text(encoding="utf-8")
     began_at, over_at = (micros_of(datetime(2026, 11, 24, *at, tzinfo=UTC)) for at in ((9, 12, 3), (9, 40, 27)))
     row = AlertRow("0" * 32, "AccountParked", "hr", began_at, over_at)
 

@@ -1,4 +1,4 @@
-"""The way of one plain text through the code: which files it enters, in order, and that docs/way.md lists them.
+"""The way of one plain text through the code: which files it enters, in order; docs/reference/way.md lists them.
 
 With WRITE_PAGES=1 in the environment the page's table is written anew.
 """
@@ -22,7 +22,7 @@ from tests.support.runtime import planted
 from worker.outbox.engine.clock import DrivenClock
 from worker.outbox.engine.database import Database
 
-PAGE = ROOT / "docs" / "way.md"
+PAGE = ROOT / "docs" / "reference" / "way.md"
 MOST_FILES = 60
 """Of them some are entered only to find nothing to do: bulk's quota, the vendor's words, a job's watchers."""
 WORKER = str(ROOT / "worker")

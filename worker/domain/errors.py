@@ -80,7 +80,7 @@ class RetryTransaction(WorkerError):
     """The database asked to run the whole transaction again: roll back and start over; nothing was enqueued.
 
     The cause is a dedupe key in flight, a deadlock, or a level above READ COMMITTED whose snapshot is too old. See
-    docs/mariadb.md.
+    docs/databases.md.
     """
 
 

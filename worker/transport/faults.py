@@ -1,6 +1,6 @@
 """What a fault of a connection is called: its class, by what was raised and by what the wire recorded.
 
-The classes are those of `docs/transport.md`. Decides nothing: what follows from a fault is the attempt's.
+The classes are those of `tests/unit/transport/faults.md`. Decides nothing: what follows from a fault is the attempt's.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from worker.transport.connection import DeadlinePassed, FileFault, TooLarge, Wir
 
 
 class NotConnected(Exception):
-    """No connection was made. `reason` is a class, as in `docs/transport.md`; `told` is a sentence for people."""
+    """No connection was made. `reason` is the class of the fault, `told` a sentence for people."""
 
     def __init__(self, reason: str, told: str = "") -> None:
         super().__init__(reason)

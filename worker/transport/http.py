@@ -1,8 +1,8 @@
 """The only place that speaks HTTP to vendors: it tells "never left", "left, no answer" and "answered" apart.
 
 What an answer means is decided by the channels, and whether to call again by the policy. It never retries, follows no
-redirect, keeps no cookie, reads no environment variable, raises nothing and logs nothing. `docs/transport.md` has a row
-for each fault.
+redirect, keeps no cookie, reads no environment variable, raises nothing and logs nothing.
+`tests/unit/transport/faults.md` has a row for each fault.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The fault table of `docs/transport.md` as values, and a scene for each row: a real server that makes the fault.
+"""The fault table of `faults.md` as values, and a scene for each row: a real server that makes the fault.
 
 `SCENES[fault](stage)` gives the call's result, so that a channel's tests can read the same answers.
 """
@@ -27,7 +27,7 @@ from worker.transport.connection import Wire
 from worker.transport.http import Connection, SocketTransport
 
 TOKEN = "s3cr3t-token"
-DOCUMENT = Path(__file__).parents[3] / "docs" / "transport.md"
+DOCUMENT = Path(__file__).with_name("faults.md")
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ class Row:
 
 
 def rows() -> list[Row]:
-    """The table as written in the docs."""
+    """The table as it is written."""
     lines = [line for line in DOCUMENT.read_text().splitlines() if line.startswith("| ")]
     cells = [[cell.strip().strip("`") for cell in line.strip("|").split("|")] for line in lines]
     return [Row(*row) for row in cells[1:]]

@@ -1,7 +1,7 @@
 """What is said to a proxy so that it connects to the vendor: CONNECT of HTTP, or SOCKS5 (RFC 1928 and 1929).
 
 All of it ends by the wire's deadline, and nothing of the request to the vendor is in it. Reasons are those of
-`docs/transport.md`; a proxy's own words are never told.
+`tests/unit/transport/faults.md`; a proxy's own words are never told.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """What to change when a connection could not be made, by the class of the fault; no class, no remedy.
 
-The classes are those of `docs/transport.md`. Nothing here is of a proxy's words, of a file or of a setting's value.
+Nothing here is of a proxy's words, of a file or of a setting's value.
 """
 
 from __future__ import annotations
