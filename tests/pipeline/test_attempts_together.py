@@ -15,9 +15,9 @@ from rig.stack import LIMIT_S, until
 from tests.support.runtime import ScriptedVendor, Site, Ticks, planted
 from tests.support.scripted_transport import ScriptedTransport
 from worker.delivery.sender import attempt, batch
-from worker.delivery.sender.call import CallSlots
 from worker.delivery.sender.in_flight import Flights
 from worker.delivery.sender.runtime import Runtime
+from worker.delivery.sender.slots import CallSlots
 from worker.domain.call import Request
 from worker.domain.job import part_id
 from worker.outbox.commit.commands import LOST

@@ -12,12 +12,13 @@ from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 
 from worker.delivery.sender.admit import admit, give_back
-from worker.delivery.sender.call import CallSlots, call, connect, mark, may_start, reach
+from worker.delivery.sender.call import call, connect, mark, may_start, reach
 from worker.delivery.sender.in_flight import Flights, InFlight
 from worker.delivery.sender.prepare import authorise, end_unprepared, render, resolve
 from worker.delivery.sender.record import end_in_error, read, record
 from worker.delivery.sender.runtime import Runtime
 from worker.delivery.sender.set_aside import our_error
+from worker.delivery.sender.slots import CallSlots
 from worker.outbox.jobs.loading import DuePart
 from worker.transport.pending_call import PendingCall
 

@@ -18,9 +18,9 @@ from sqlalchemy import Connection
 from sqlalchemy.exc import SQLAlchemyError
 
 from worker.delivery.sender.attempt import Attempts
-from worker.delivery.sender.call import CallSlots
 from worker.delivery.sender.in_flight import InFlight
 from worker.delivery.sender.runtime import Runtime
+from worker.delivery.sender.slots import CallSlots
 from worker.delivery.sender.writer import Ticket, WriterClosed
 from worker.domain import settle
 from worker.domain.job import Kind, Priority
