@@ -26,12 +26,9 @@ EVERY_S = 0.5
 
 def mark_steps(meter: Meter) -> None:
     """Puts a counted function in the place of each step."""
-    for name in ("PREPARE", "START", "LAND"):
-        steps = getattr(attempt, name)
-        setattr(attempt, name, tuple(meter.timed(step.__name__, step) for step in steps))
+    for name in ("resolve", "authorise", "render", "connect", "admit", "mark", "call", "read", "record"):
+        setattr(attempt, name, meter.timed(name, getattr(attempt, name)))
     for place, name, step in (
-        (attempt, "reach", "connect"),
-        (attempt, "admit", "admit"),
         (Governor, "reserve", "reserve"),
         (record, "log_attempt", "log"),
         (batch, "load", "load"),

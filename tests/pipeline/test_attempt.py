@@ -198,6 +198,21 @@ def test_a_host_that_cannot_be_reached_blocks_the_account_and_burns_no_attempt(
         assert "accepted" == site.state(job)
 
 
+@pytest.mark.fewer_databases("a connection is no row")
+def test_a_call_has_one_connection(database: Database, driven_clock: DrivenClock) -> None:
+    """It is made before the limits are asked for, and given back where these have no room."""
+    with planted(database, driven_clock, accounts=[an_account(limits={"member_hour": 1})]) as site:
+        jobs = [site.send(), site.send("two")]
+
+        site.ring(jobs[0])
+        called = [request.path for request in site.transport.connects]
+        site.ring(jobs[1])
+
+        assert [GETTOKEN, SEND] == called
+        assert [GETTOKEN, SEND, SEND] == [request.path for request in site.transport.connects]
+        assert (["accepted", "queued"], 0) == ([site.state(job) for job in jobs], site.transport.open)
+
+
 @pytest.mark.parametrize(
     ("why", "tries", "blocked"), [("closed_at_once", 0, True), ("deadline", 0, False), ("file", 1, False)]
 )

@@ -15,7 +15,8 @@ from rig.stack import LIMIT_S, until
 from tests.support.runtime import ScriptedVendor, Site, Ticks, planted
 from tests.support.scripted_transport import ScriptedTransport
 from worker.delivery.sender import attempt, batch
-from worker.delivery.sender.in_flight import Flights
+from worker.delivery.sender.in_flight import InFlight
+from worker.delivery.sender.prepare import render
 from worker.delivery.sender.runtime import Runtime
 from worker.delivery.sender.slots import CallSlots
 from worker.domain.call import Request
@@ -339,15 +340,15 @@ def test_a_doorbell_that_prepares_holds_one_slot_beside_its_calls(
         def await_any(calls: Collection[PendingCall], timeout_s: float | None = None) -> list[PendingCall]:
             return list(calls)[:1] if timeout_s == 0 else waits(calls, timeout_s)
 
-        def takes_long(runtime: Runtime, flights: Flights) -> Flights:
+        def takes_long(runtime: Runtime, flight: InFlight) -> None:
+            render(runtime, flight)
             site.ticks.advance(1)
             free = slots.more(9)
             slots.free(free)
             held.append((4 - free, site.runtime.lane_states.in_the_air()))
-            return flights
 
         monkeypatch.setattr(air, "await_any", await_any)
-        monkeypatch.setattr(attempt, "PREPARE", (*attempt.PREPARE, takes_long))
+        monkeypatch.setattr(attempt, "render", takes_long)
         monkeypatch.setattr(site.bell, "_ahead", lambda lane, slots: 4)
         site.ring(*jobs, calls=4)
 
@@ -364,11 +365,11 @@ def test_a_part_holds_its_slot_from_its_preparation_on(
     with together(database, driven_clock) as (site, _air):
         job = site.send()
 
-        def takes_long(runtime: Runtime, flights: Flights) -> Flights:
+        def takes_long(runtime: Runtime, flight: InFlight) -> None:
+            render(runtime, flight)
             site.ticks.advance(1)
-            return flights
 
-        monkeypatch.setattr(attempt, "PREPARE", (*attempt.PREPARE, takes_long))
+        monkeypatch.setattr(attempt, "render", takes_long)
         site.ring(job)
 
         assert 1 <= site.runtime.lane_states.cycle(site.part(job).lane) < 2

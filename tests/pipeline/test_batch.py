@@ -463,18 +463,18 @@ def test_draining_stops_before_the_next_mark(site: Site) -> None:
 
 def test_draining_between_reservation_and_mark_marks_nothing(site: Site) -> None:
     """The drain is looked at again right before the mark."""
-    [job] = jobs_of(site, 1)
+    jobs = jobs_of(site, 2)
     original = site.runtime.transport.connect
 
     def connect(request: Request) -> object:
-        if len(site.transport.connects) == 2:  # a token, the doorbell's own, then the part's
+        if len(site.transport.connects) == 2:  # a token, the first part's, then the second's behind its reservation
             site.runtime.draining.set()
         return original(request)
 
     site.runtime.transport.connect = connect  # type: ignore[method-assign,assignment]
 
-    assert 0 == site.ring(job)
-    assert ("queued", 0) == (site.state(job), site.part(job).claim)
+    assert 1 == site.ring(*jobs)
+    assert [("accepted", 1), ("queued", 0)] == [(site.state(job), site.part(job).claim) for job in jobs]
 
 
 def test_a_writer_that_is_closing_leaves_everything(site: Site) -> None:

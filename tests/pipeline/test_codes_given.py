@@ -13,7 +13,6 @@ import requests
 from tests.support.runtime import UPDATE, Site, an_account, lost, planted, refused
 from worker import CardUpdate, CheckFailed, NotReplayable, Text, To, replay, update_card_by_code
 from worker.delivery.sender import attempt
-from worker.delivery.sender.call import mark
 from worker.delivery.sender.in_flight import InFlight
 from worker.domain.job import part_id
 from worker.outbox.engine.clock import DrivenClock
@@ -136,7 +135,7 @@ def test_it_waits_while_another_update_holds_the_code(site: Site) -> None:
     site.vendor.says(refused(82101))
     first, second = by_code(site), by_code(site)
     held = prepared(site, first)
-    mark(site.runtime, [held])
+    attempt.mark(site.runtime, [held])
 
     site.ring(second)
     waiting = (site.state(second), site.part(second).reason)

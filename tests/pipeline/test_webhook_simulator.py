@@ -14,7 +14,8 @@ from tests.support.scripted_web import Page, ScriptedWeb
 from worker import Chats, CheckFailed, Everyone, File, failures, get_job, recall, resend_failed
 from worker.channels.wecom_webhook import Action, Attachment, FileMessage, Image, Markdown, MarkdownV2, Text
 from worker.delivery.sender import attempt
-from worker.delivery.sender.in_flight import Flights
+from worker.delivery.sender.in_flight import InFlight
+from worker.delivery.sender.prepare import resolve
 from worker.delivery.sender.runtime import Runtime
 from worker.domain.job import part_id
 from worker.outbox.engine.clock import DrivenClock
@@ -203,11 +204,11 @@ def test_pictures_are_held_one_at_a_time(site: Site, url: str, monkeypatch: pyte
     jobs = [ask(site, Image(file=File(PNG + bytes([n]), "a.png")), "wr-1") for n in range(4)]
     held: list[int] = []
 
-    def noted(runtime: Runtime, flights: Flights) -> Flights:
+    def noted(runtime: Runtime, flight: InFlight) -> bool:
         held.append(len(posted(url).get("wr-1", ())))
-        return flights
+        return resolve(runtime, flight)
 
-    monkeypatch.setattr(attempt, "PREPARE", (noted, *attempt.PREPARE))
+    monkeypatch.setattr(attempt, "resolve", noted)
     site.run()
 
     assert {"accepted"} == {site.state(job) for job in jobs}

@@ -11,12 +11,6 @@ from collections.abc import Iterator
 from tests.docs.page import ROOT
 from worker.delivery.sender import attempt
 
-STEPS = [
-    *(step.__name__ for step in attempt.PREPARE),
-    "connect",
-    "admit",
-    *(step.__name__ for step in (*attempt.START, *attempt.LAND) if step is not attempt.connect),
-]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
 PICTURED = {"note that the call begins": "mark", "call": "call", "store what it answered": "record"}
 """The words on the arrows of README's picture, for those who know no word of ours yet."""
@@ -30,19 +24,20 @@ def lists_of_steps(text: str) -> Iterator[list[str]]:
             yield words
 
 
-def test_the_page_states_the_order_it_follows() -> None:
-    """First words of its docstring."""
-    assert [STEPS] == list(lists_of_steps(attempt.__doc__ or ""))
+[STEPS] = lists_of_steps(attempt.__doc__ or "")
 
 
-def test_the_parts_of_the_page_are_called_in_that_order() -> None:
-    """`deliver` prepares, connects, admits and only then starts; it connects once more right before the mark."""
-    named = {"prepare": "prepare", "reach": "connect", "admit": "admit", "_start": "start"}
-
-    assert ["prepare", "connect", "admit", "start"] == [
-        named[name] for name in calls_of(attempt.Attempts.deliver) if name in named
+def test_the_page_follows_the_order_it_states() -> None:
+    """The first call is connected before the limits are asked for, and the others right before the mark."""
+    page = [
+        name
+        for part in (attempt.prepare, attempt.Attempts.deliver, attempt.Attempts._start, attempt.Attempts._land)
+        for name in calls_of(part)
+        if name in STEPS
     ]
-    assert attempt.START[0] is attempt.connect
+
+    assert STEPS == [name for place, name in enumerate(page) if name not in page[:place]]
+    assert ["connect", "connect"] == [name for name in page if name == "connect"]
 
 
 def calls_of(function: object) -> list[str]:

@@ -363,7 +363,11 @@ class Site:
 
     def carry_out(self, flights: Sequence[InFlight]) -> None:
         """Marks, calls, reads and records parts that were prepared."""
-        attempt.through((*attempt.START, *attempt.LAND), self.runtime, list(flights))
+        marked = attempt.mark(self.runtime, attempt.connect(self.runtime, list(flights)))
+        attempt.call(self.runtime, marked)
+        for flight in marked:
+            attempt.read(self.runtime, flight)
+            attempt.record(self.runtime, flight)
 
     def units_used(self) -> list[int]:
         """Units in each bucket of each limit."""

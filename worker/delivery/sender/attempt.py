@@ -1,8 +1,8 @@
 """One attempt: resolve, authorise, render, connect, admit, mark, call, read, record.
 
-This page alone states that order. Each step takes flights and returns those that go on. Before the mark an error leaves
-a part queued, or ends it after its last try. From the mark on every path queues an end: certainly not sent, answered,
-or in doubt. The part never stays `sending`.
+This page alone states that order: `deliver` takes a few parts of a doorbell until their calls are begun, and `_land`
+what has ended until its end is queued. Before the mark an error leaves a part queued, or ends it after its last try.
+From the mark on every path queues an end: certainly not sent, answered, or in doubt. The part never stays `sending`.
 """
 
 from __future__ import annotations
@@ -10,30 +10,25 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
+from dataclasses import replace
 
-from worker.delivery.sender.admit import admit, give_back
-from worker.delivery.sender.call import call, connect, mark, may_start, reach
+from sqlalchemy.exc import SQLAlchemyError
+
+from worker.delivery.sender.admit import admit, give_back, give_back_for_others
 from worker.delivery.sender.in_flight import Flights, InFlight
-from worker.delivery.sender.prepare import authorise, end_unprepared, render, resolve
-from worker.delivery.sender.record import end_in_error, read, record
+from worker.delivery.sender.prepare import authorise, end_unprepared, render, request, resolve
+from worker.delivery.sender.record import end_in_error, log_attempt, mark_for, read, record, take_back
 from worker.delivery.sender.runtime import Runtime
 from worker.delivery.sender.set_aside import our_error
 from worker.delivery.sender.slots import CallSlots
+from worker.domain.call import NeverLeft, Unsent
+from worker.domain.job import RepeatRule
+from worker.domain.outcome import Retry, Scope, Verdict, Wait
+from worker.domain.pacing.limit import Denied
+from worker.domain.state import JobState
+from worker.outbox.commit.commands import Happened, Marked
 from worker.outbox.jobs.loading import DuePart
-from worker.transport.pending_call import PendingCall
-
-Step = Callable[[Runtime, Flights], Flights]
-
-PREPARE: tuple[Step, ...] = (resolve, authorise, render)
-"""A part may wait here, or end; nothing is reserved, and nothing is marked."""
-
-START: tuple[Step, ...] = (connect, mark, call)
-"""The mark is committed before the first byte. After a crash a marked part is in doubt; without the mark it would be
-offered again and sent twice.
-"""
-
-LAND: tuple[Step, ...] = (read, record)
-"""Every call that was begun comes through here, and its end is queued."""
+from worker.transport.pending_call import EndedCall, PendingCall
 
 PATIENCE_S = 0.005
 """Seconds for which a free slot waits for others, so that calls are reserved, marked and begun together."""
@@ -94,13 +89,14 @@ class Attempts:
         if len(ready) < len(due_parts):
             runtime.lane_states.moved(self._lane)
         # Before the limits: a host that is down must not use up room in them.
-        if not ready or not reach(runtime, ready[0]):
+        if not ready or not connect(runtime, ready[:1]):
             return []
-        admitted = admit(runtime, ready, self._done)
-        if len(admitted) < len(ready):
-            runtime.lane_states.moved(self._lane)
-        waiting = deque(admitted)
+        waiting = deque[InFlight]()
         try:
+            admitted = admit(runtime, ready, self._done)
+            if len(admitted) < len(ready):
+                runtime.lane_states.moved(self._lane)
+            waiting += admitted
             while waiting:
                 self.make_room()
                 self._start([waiting.popleft() for _ in range(min(len(waiting), self._room()))], since)
@@ -109,6 +105,7 @@ class Attempts:
             with ExitStack() as ends:
                 for flight in waiting:
                     ends.callback(give_back, runtime, flight)
+                ends.callback(_release, ready[0])
         return [flight.due.id for flight in admitted if flight.is_called]
 
     def _start(self, flights: Flights, since: float) -> None:
@@ -120,8 +117,11 @@ class Attempts:
             if may_start(runtime, flight, len(going)):
                 going.append(flight)
         try:
-            # Once more: usually it is the connection that `reach` made.
-            through(START, runtime, going)
+            connected = connect(runtime, going)
+            # The mark is committed before the first byte. After a crash a marked part is in doubt; without the mark it
+            # would be offered again and sent twice.
+            marked = mark(runtime, connected)
+            call(runtime, marked)
         except Exception as error:
             with ExitStack() as ends:  # every one of them, whatever happens at another
                 for flight in going:
@@ -134,6 +134,40 @@ class Attempts:
                 for flight in flights:
                     if flight.pending is None:
                         ends.callback(self._leave, flight)
+
+    def _land(self, timeout_s: float | None = None) -> int:
+        """Waits until calls have ended, or for so many seconds; reads and records those that have, and counts them."""
+        runtime, errors = self._runtime, list[Exception]()
+        try:
+            ended = runtime.transport.await_any(self._in_the_air.keys(), timeout_s)
+        except Exception as error:  # noqa: BLE001  each call can wait for itself, and none may stay in the air
+            ended = list(self._in_the_air)
+            errors.append(error)
+        for pending in ended:
+            flight = self._in_the_air.pop(pending)
+            try:
+                read(runtime, flight)
+                record(runtime, flight)
+            except Exception as error:  # noqa: BLE001  the others have ended, too, and are recorded first
+                end_in_error(runtime, flight, our_error(error))
+                errors.append(error)
+            self._leave(flight)
+        self._looked_at = runtime.monotonic()
+        if ended:
+            self._landed_at = self._looked_at
+        if errors:
+            raise errors[0]
+        return len(ended)
+
+    def _leave(self, flight: InFlight) -> None:
+        """Ends the way of a flight that is not in the air."""
+        _release(flight)
+        if flight.ticket is None:
+            # Its job was cancelled or its time over, say, or another process has it.
+            self._runtime.lane_states.moved(self._lane)
+            give_back(self._runtime, flight)
+        else:
+            self._done(flight)
 
     def make_room(self) -> int:
         """Lands calls until half of the slots are free, or one is and nothing more lands for a moment.
@@ -174,40 +208,6 @@ class Attempts:
             self._land(0)
             self._free(self._room() - 1)
 
-    def _land(self, timeout_s: float | None = None) -> int:
-        """Waits until calls have ended, or for so many seconds; reads and records those that have, and counts them."""
-        runtime, errors = self._runtime, list[Exception]()
-        try:
-            ended = runtime.transport.await_any(self._in_the_air.keys(), timeout_s)
-        except Exception as error:  # noqa: BLE001  each call can wait for itself, and none may stay in the air
-            ended = list(self._in_the_air)
-            errors.append(error)
-        for pending in ended:
-            flight = self._in_the_air.pop(pending)
-            try:
-                through(LAND, runtime, [flight])
-            except Exception as error:  # noqa: BLE001  the others have ended, too, and are recorded first
-                end_in_error(runtime, flight, our_error(error))
-                errors.append(error)
-            self._leave(flight)
-        self._looked_at = runtime.monotonic()
-        if ended:
-            self._landed_at = self._looked_at
-        if errors:
-            raise errors[0]
-        return len(ended)
-
-    def _leave(self, flight: InFlight) -> None:
-        """Ends the way of a flight that is not in the air."""
-        if flight.connection is not None:
-            flight.connection.release()
-        if flight.ticket is None:
-            # Its job was cancelled or its time over, say, or another process has it.
-            self._runtime.lane_states.moved(self._lane)
-            give_back(self._runtime, flight)
-        else:
-            self._done(flight)
-
     def _room(self) -> int:
         return self.slots - len(self._in_the_air)
 
@@ -222,26 +222,145 @@ def prepare(runtime: Runtime, due_parts: Sequence[DuePart], between: Callable[[]
     Calls `between` before each part, because one may take seconds. Raises `WriterClosed`, and errors of the database
     that are not about one row.
     """
-    ready: Flights = []
+    ready = Flights()
     for due in due_parts:
         between()
         # One part after another: a part that finds no token closes its lane for those behind it.
         if runtime.lane_states.closed(due.lane):
             continue
+        flight = InFlight(due)
         try:
-            flights = through(PREPARE, runtime, [InFlight(due)])
+            if resolve(runtime, flight) and authorise(runtime, flight):
+                render(runtime, flight)
+                ready.append(flight)
+                continue
         except Exception as error:  # noqa: BLE001  one part that we cannot prepare must not hold up the others
             end_unprepared(runtime, due, error)
-            flights = []
-        ready += flights
-        if not flights:
-            # The message may be megabytes, and leaving the part takes its id alone.
-            due.message = {}
+        # The message may be megabytes, and leaving the part takes its id alone.
+        due.message = {}
     return ready
 
 
-def through(steps: Sequence[Step], runtime: Runtime, flights: Flights) -> Flights:
-    """Takes the flights through the steps and returns those that no step has stopped."""
-    for step in steps:
-        flights = step(runtime, flights)
-    return flights
+def connect(runtime: Runtime, flights: Flights) -> Flights:
+    """Makes the connections that are missing; where a host cannot be reached the account waits, and no attempt counts.
+
+    Returns the flights that have one.
+    """
+    missing = [flight for flight in flights if flight.connection is None]
+    connections = runtime.transport.connect_all([flight.request for flight in missing])
+    for flight, connection in zip(missing, connections, strict=True):
+        if not isinstance(connection, NeverLeft):
+            flight.connection = connection
+            continue
+        # The account waits, not the part: an attempt of every queued part for one broken host would exhaust them.
+        delay = runtime.lane_blocks.unreachable(flight.due, f"no connection: {connection.reason}", connection.remedy)
+        log_attempt(flight, 0, Verdict(Retry(connection.reason)), delay, connection.duration_s)
+    return [flight for flight in flights if flight.connection is not None]
+
+
+def _release(flight: InFlight) -> None:
+    """Gives the connection of a flight back, if no call was begun on it."""
+    if flight.connection is not None:
+        flight.connection.release()
+
+
+def may_start(runtime: Runtime, flight: InFlight, beside: int) -> bool:
+    """False when the lane was stopped since the part was admitted, by the part before it or by another thread.
+
+    `beside`: other calls of the lane that are about to begin.
+    """
+    states, lane = runtime.lane_states, flight.due.lane
+    # `stopped`, not `closed`: a lane whose limit is used up still makes the calls that have a permit.
+    return not (states.stopped(lane) or states.full(lane, beside) or runtime.draining.is_set())
+
+
+def mark(runtime: Runtime, flights: Flights) -> Flights:
+    """Returns the marked flights when all marks are durable or refused; no call may follow without a mark."""
+    flights = [flight for flight in flights if runtime.lease.may_act(flight.incarnation)]
+    if not flights or runtime.draining.is_set():
+        return []
+    runtime.probe("before_mark")
+    # Before the marks: their deadlines in SQL then never end earlier than the calls'.
+    marked_at = runtime.monotonic()
+    replies = runtime.writer.mark([mark_for(flight, runtime.settings) for flight in flights])
+    # All of them before anything that may fail, so that each mark has its end.
+    for flight, reply in zip(flights, replies, strict=True):
+        if reply.marked is Marked.YES:
+            flight.mark, flight.marked_at = reply, marked_at
+    marked = [flight for flight in flights if flight.mark.marked is Marked.YES]
+    for flight in flights:
+        if flight.mark.marked is not Marked.YES:
+            give_back_for_others(runtime, flight)
+    runtime.tell([_happened(flight) for flight in marked])
+    runtime.probe("after_mark")
+    return marked
+
+
+def _happened(flight: InFlight) -> Happened:
+    """What is reported when a call begins."""
+    due, account = flight.due, flight.account
+    is_first = due.n == 0 and due.first_marked_at is None
+    return Happened(due.job_id, due.kind, account.channel, due.account, JobState.OPEN, is_first=is_first)
+
+
+def call(runtime: Runtime, flights: Flights) -> None:
+    """Begins the calls, while no transaction is open; a part that may not be called any more is queued again."""
+    errors = list[Exception]()
+    for flight in flights:
+        try:
+            # Again, because the commit of the mark may have taken longer than the lease or the permit lasts.
+            obstacle = _obstacle(runtime, flight)
+            if obstacle is not None:
+                take_back(runtime, flight, Verdict(Wait(Scope.PART, 0.0, obstacle)))
+            else:
+                _begin(runtime, flight)
+        except Exception as error:  # noqa: BLE001  the others are marked, too, and are called first
+            errors.append(error)
+    if errors:
+        raise errors[0]
+
+
+def _obstacle(runtime: Runtime, flight: InFlight) -> str | None:
+    """Why the call of a marked part may not start; None: it may."""
+    if not runtime.lease.may_act(flight.incarnation):
+        return "the process lost its lease"
+    if flight.permit is not None and not _renew_permit(runtime, flight):
+        return "the limit's room was gone"
+    return None
+
+
+def _renew_permit(runtime: Runtime, flight: InFlight) -> bool:
+    """Asks again for a permit that became too old while the mark was written; False: the call has none now."""
+    assert flight.permit is not None
+    if runtime.governor.is_fresh(flight.permit):
+        return True
+    try:
+        again = runtime.governor.renew(flight.permit, flight.charges)
+    except SQLAlchemyError:
+        # The part is marked already, so the error must not leave it `sending`: it is taken back.
+        return False
+    flight.permit = None if isinstance(again, Denied) else again
+    return flight.permit is not None
+
+
+def _begin(runtime: Runtime, flight: InFlight) -> None:
+    """Begins the call with what is left of its deadline."""
+    assert flight.connection is not None
+    # From here on an exception means doubt: bytes may have left, so the part must not simply be queued again.
+    flight.is_called, flight.called_at = True, runtime.monotonic()
+    lane, asked = flight.due.lane, flight.request
+    if flight.rule is RepeatRule.DUPLICATE_CHECK and not flight.mark.flagged:
+        # The check does not cover this call: sent with its two fields, it could be swallowed in silence.
+        asked = request(flight, flagged=False)
+    # The deadline counts from the mark: after it another process may repeat the call, so a process that was stopped
+    # in between must send nothing when it goes on.
+    left_s = asked.deadline_s - (runtime.monotonic() - flight.marked_at)
+    runtime.lane_states.begin_call(lane, max(0.0, left_s))
+    try:
+        if left_s <= 0:
+            flight.pending = EndedCall(NeverLeft(Unsent.DEADLINE.value, 0.0, Unsent.DEADLINE))
+        else:
+            flight.pending = flight.connection.begin(replace(asked, deadline_s=left_s))
+    except BaseException:
+        runtime.lane_states.end_call(lane)
+        raise

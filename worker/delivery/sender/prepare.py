@@ -17,7 +17,7 @@ from worker.channels.base import Channel
 from worker.channels.registry import usable
 from worker.config.policy import policy_of
 from worker.delivery.resolver.receiving import called, quiet_of
-from worker.delivery.sender.in_flight import Flights, InFlight
+from worker.delivery.sender.in_flight import InFlight
 from worker.delivery.sender.runtime import Runtime
 from worker.delivery.sender.set_aside import our_error
 from worker.delivery.sender.writer import WriterClosed
@@ -61,12 +61,8 @@ UNPREPARED_S = 60.0
 # -- resolve ----------------------------------------------------------------------------------------------------------
 
 
-def resolve(runtime: Runtime, flights: Flights) -> Flights:
-    """Finds what each part needs before it can be rendered; the others wait for it, or have ended."""
-    return [flight for flight in flights if _resolve(runtime, flight)]
-
-
-def _resolve(runtime: Runtime, flight: InFlight) -> bool:
+def resolve(runtime: Runtime, flight: InFlight) -> bool:
+    """Finds what the part needs before it can be rendered; False: it waits for that, or has ended."""
     due = flight.due
     if not is_read(due.payload):
         _leave_to_newer(runtime, due)
@@ -249,12 +245,8 @@ def _members(
 # -- authorise --------------------------------------------------------------------------------------------------------
 
 
-def authorise(runtime: Runtime, flights: Flights) -> Flights:
-    """Finds the secret or token of each call; where there is no token now, the account waits."""
-    return [flight for flight in flights if _authorise(runtime, flight)]
-
-
-def _authorise(runtime: Runtime, flight: InFlight) -> bool:
+def authorise(runtime: Runtime, flight: InFlight) -> bool:
+    """Finds the secret or token of the call; False: there is no token now, and the account waits."""
     channel, account = flight.channel, flight.account
     got: TokenState | None = None
     if channel.uses_token:
@@ -277,12 +269,10 @@ def _authorise(runtime: Runtime, flight: InFlight) -> bool:
 # -- render -----------------------------------------------------------------------------------------------------------
 
 
-def render(runtime: Runtime, flights: Flights) -> Flights:
-    """Renders the calls, and decides what makes a repeat of them safe and what they cost of each limit."""
-    for flight in flights:
-        render_again(runtime, flight)
-        flight.charges = flight.channel.limits(flight.part, flight.account)
-    return flights
+def render(runtime: Runtime, flight: InFlight) -> None:
+    """Renders the call, and decides what makes a repeat of it safe and what it costs of each limit."""
+    render_again(runtime, flight)
+    flight.charges = flight.channel.limits(flight.part, flight.account)
 
 
 WINDOWS = {RepeatRule.DUPLICATE_CHECK: "duplicate_window_s", RepeatRule.TASK_ID: "task_id_window_s"}

@@ -1,4 +1,4 @@
-"""Reads what a call's result means and records it, with its consequences for the lane, the limits and the token."""
+"""What is written of a call: its mark; and what its result means, with the consequences for lane, limits and token."""
 
 from __future__ import annotations
 
@@ -8,13 +8,15 @@ from typing import Any
 import structlog
 
 from worker.channels.registry import alike
+from worker.config.settings import DeliverySettings
 from worker.delivery.sender.admit import give_back
-from worker.delivery.sender.in_flight import Flights, InFlight
+from worker.delivery.sender.in_flight import InFlight
 from worker.delivery.sender.prepare import backoff_s, fault_delay_s
 from worker.delivery.sender.runtime import Runtime
+from worker.domain import settle
 from worker.domain.call import Answered, AnswerFacts, CallResult, NeverLeft, NoAnswer, Unsent
 from worker.domain.content.left_out import outcome_for_all
-from worker.domain.job import RepeatRule
+from worker.domain.job import Kind, RepeatRule
 from worker.domain.job_terms import told_tags
 from worker.domain.outcome import (
     Accepted,
@@ -31,9 +33,11 @@ from worker.domain.outcome import (
     Wait,
 )
 from worker.domain.pacing.lane import account_of
+from worker.domain.pacing.limit import Charge, Unit
 from worker.domain.trace import CallTime, SpanRef, TracedCall, trace_id_of
-from worker.outbox.commit.commands import NO_FEEDBACK, Effects, End, Feedback, Marked
+from worker.outbox.commit.commands import NO_FEEDBACK, Effects, End, Feedback, Mark, Marked, Repeat
 from worker.outbox.commit.record_answer import outcome_name
+from worker.outbox.jobs import chats
 from worker.outbox.jobs.codes import SPENT_BY_VENDOR
 from worker.outbox.jobs.loading import DuePart
 
@@ -42,15 +46,82 @@ log = structlog.get_logger()
 AFTER_OUR_ERROR_S = 5.0
 """Seconds a part waits after an error of ours between mark and call; doubled with every further try."""
 
+# -- mark -------------------------------------------------------------------------------------------------------------
+
+
+def mark_for(flight: InFlight, settings: DeliverySettings) -> Mark:
+    """The mark that the flight's call needs; its effects are carried out by the end of the call."""
+    due, rule = flight.due, flight.rule
+    flight.effects, alone = _effects_of(flight, settings), _charge(flight, Unit.IN_THE_AIR)
+    return Mark(
+        due.id,
+        due.claim,
+        flight.incarnation,
+        int(flight.request.deadline_s * settle.SECOND),
+        _repeat(flight, settings),
+        flight.effects,
+        searches=rule is RepeatRule.LOOK_UP and flight.part.in_doubt,
+        quiet=flight.quiet,
+        left_out=flight.left_out,
+        alone=None if alone is None else alone.subject,
+    )
+
+
+def _repeat(flight: InFlight, settings: DeliverySettings) -> Repeat:
+    """What a repeat of this call needs."""
+    due, body = flight.due, flight.request.body
+    # A repeat is safe only with the very bytes of the call in doubt, so they are stored with the mark.
+    keeps = flight.rule in (RepeatRule.DUPLICATE_CHECK, RepeatRule.TASK_ID) and isinstance(body, bytes)
+    # With the duplicate check the longest window, not this call's: a later equal body may ask for a longer one.
+    window_s = int(settings.duplicate_window_s) if flight.window_id else flight.rule_window_s
+    on_unknown = due.on_unknown if due.on_unknown != "default" else flight.account.on_unknown
+    return Repeat(
+        flight.window_id,
+        window_s * settle.SECOND,
+        flight.rule_window_s * settle.SECOND,
+        body.decode() if keeps and isinstance(body, bytes) else None,
+        needs_clean_doubt=keeps,
+        may_resend=on_unknown == "resend",
+        is_checked=flight.rule is RepeatRule.DUPLICATE_CHECK,
+    )
+
+
+def _effects_of(flight: InFlight, settings: DeliverySettings) -> Effects:
+    """What this call does beside ending its part."""
+    due, account, ready = flight.due, flight.account, flight.ready
+    return Effects(
+        ready.code_id,
+        _spending(flight),
+        account.name,
+        flight.channel.app_scope(account),
+        code_ttl_s=int(settings.response_code_ttl_s) if flight.rule is RepeatRule.TASK_ID else None,
+        media_valid_s=int(settings.media_valid_s) if due.kind == Kind.UPLOAD else None,
+        named=flight.rule is RepeatRule.LOOK_UP,
+        recalled=ready.recalled,
+        confirms=str(ready.spec.get("target", "")) if due.kind == Kind.TRACK else "",
+    )
+
+
+def _spending(flight: InFlight) -> chats.Spending | None:
+    """The message that the call takes out of a single chat's allowance; None where none is counted."""
+    if (charge := _charge(flight, Unit.ALLOWANCE)) is None:
+        return None
+    account, lane = flight.account.name, flight.due.lane
+    return chats.Spending(account, charge.subject, chats.waiting(lane, account), charge.recipient is not None)
+
+
+def _charge(flight: InFlight, unit: Unit) -> Charge | None:
+    """The call's charge in this unit; None: it has none."""
+    return next((charge for charge in flight.charges if charge.limit.unit is unit), None)
+
+
 # -- read -------------------------------------------------------------------------------------------------------------
 
 
-def read(runtime: Runtime, flights: Flights) -> Flights:
-    """Takes the results and finds what they mean; no readable answer to bytes that may have left is `Unknown`."""
-    for flight in flights:
-        flight.result = _result(runtime, flight)
-        flight.verdict = _verdict(runtime, flight)
-    return flights
+def read(runtime: Runtime, flight: InFlight) -> None:
+    """Takes the result and finds what it means; no readable answer to bytes that may have left is `Unknown`."""
+    flight.result = _result(runtime, flight)
+    flight.verdict = _verdict(runtime, flight)
 
 
 def _result(runtime: Runtime, flight: InFlight) -> CallResult:
@@ -89,14 +160,8 @@ def _verdict(runtime: Runtime, flight: InFlight) -> Verdict:
 # -- record -----------------------------------------------------------------------------------------------------------
 
 
-def record(runtime: Runtime, flights: Flights) -> Flights:
-    """Queues the ends of the calls, and draws the consequences for lane, limits and token."""
-    for flight in flights:
-        _record(runtime, flight)
-    return flights
-
-
-def _record(runtime: Runtime, flight: InFlight) -> None:
+def record(runtime: Runtime, flight: InFlight) -> None:
+    """Queues the end of the call, and draws the consequences for lane, limits and token."""
     due, result = flight.due, flight.result
     verdict, invalidated = _heal(runtime, flight)
     delay = backoff_s(runtime, due.tries) if isinstance(verdict.outcome, Retry) else 0.0
@@ -262,11 +327,9 @@ def take_back(runtime: Runtime, flight: InFlight, verdict: Verdict, delay_s: flo
 
 def end_in_error(runtime: Runtime, flight: InFlight, reason: str) -> None:
     """Ends a marked part that an error of ours has stopped, unless its end is queued; one without a mark has no end."""
-    if flight.ticket is not None:
+    if flight.ticket is not None or flight.mark.marked is not Marked.YES:
         return
-    if flight.mark.marked is not Marked.YES:
-        give_back(runtime, flight)
-    elif flight.is_called:
+    if flight.is_called:
         verdict = Verdict(Unknown(reason))
         _end(runtime, flight, verdict, span=_traced(runtime, flight, verdict, None))
     else:
