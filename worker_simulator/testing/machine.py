@@ -19,7 +19,7 @@ from worker.delivery.scheduler.lane_head import Doorbell
 from worker.delivery.scheduler.relay import Relay, RelayTimes
 from worker.delivery.sender.batch import BatchSender
 from worker.delivery.sender.runtime import Dependencies, build_runtime
-from worker.delivery.sender.writer import Ticket, Writer, _Entry
+from worker.delivery.sender.writer import Ticket, Writer
 from worker.hooks.callbacks import CallbackStore, Doors
 from worker.hooks.offers import HookOffers
 from worker.hooks.registry import load_hooks
@@ -56,8 +56,8 @@ class WriterAtOnce(Writer):
         """There is no thread to start."""
 
     def _put(self, item: Item) -> Ticket:
-        ticket = Ticket()
-        self._write([_Entry(item, ticket)])
+        ticket = Ticket(item)
+        self._write([ticket])
         return ticket
 
     def flush(self, timeout_s: float) -> bool:

@@ -12,7 +12,7 @@ import contextlib
 import threading
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, fields, is_dataclass, replace
+from dataclasses import fields, is_dataclass, replace
 from queue import Empty, SimpleQueue
 from typing import Any
 
@@ -55,11 +55,12 @@ class WriterClosed(WorkerError):
 
 
 class Ticket:
-    """Waits for the transaction that carries one item."""
+    """One item in the writer's queue; waits for the transaction that carries it."""
 
-    __slots__ = ("_done", "failed", "reply")
+    __slots__ = ("_done", "failed", "item", "reply")
 
-    def __init__(self) -> None:
+    def __init__(self, item: Item) -> None:
+        self.item = item
         self._done = threading.Lock()
         self._done.acquire()
         self.reply: MarkReply | None = None
@@ -73,12 +74,6 @@ class Ticket:
     def wait(self, timeout_s: float = -1) -> bool:
         """True when the transaction is durable."""
         return self._done.acquire(timeout=timeout_s)
-
-
-@dataclass(slots=True)
-class _Entry:
-    item: Item
-    ticket: Ticket
 
 
 class Writer:
@@ -99,7 +94,7 @@ class Writer:
         self._database, self._policy, self._hooked_ends = database, policy, hooked_ends
         self._tell, self._died, self._pause, self._probe = tell, died, pause, probe
         self._monotonic = monotonic
-        self._queue: SimpleQueue[_Entry | None] = SimpleQueue()
+        self._queue: SimpleQueue[Ticket | None] = SimpleQueue()
         self._haste = threading.Event()
         """Set behind every item that makes haste."""
         self._thread = threading.Thread(target=self._run, name="writer", daemon=True)
@@ -165,8 +160,8 @@ class Writer:
 
     def flush(self, timeout_s: float) -> bool:
         """True when all that was queued so far is durable within the time."""
-        barrier = Ticket()
-        self._queue.put(_Entry(_BARRIER, barrier))
+        barrier = Ticket(_BARRIER)
+        self._queue.put(barrier)
         return self.wait(barrier, timeout_s)
 
     def stop(self, timeout_s: float) -> bool:
@@ -188,8 +183,8 @@ class Writer:
                 raise WriterClosed("the process has ended")
 
     def _put(self, item: Item) -> Ticket:
-        ticket = Ticket()
-        self._queue.put(_Entry(item, ticket))
+        ticket = Ticket(item)
+        self._queue.put(ticket)
         return ticket
 
     def _run(self) -> None:
@@ -205,27 +200,27 @@ class Writer:
         """Empties the queue behind the end: results are written, marks are refused."""
         with contextlib.suppress(Empty):
             while True:
-                entry = self._queue.get_nowait()
-                if entry is not None and isinstance(entry.item, Mark):
-                    entry.ticket.finish(None, failed=True)
-                elif entry is not None and entry.item is not _BARRIER:
-                    self._write([entry])
-                elif entry is not None:
-                    entry.ticket.finish(None)
+                ticket = self._queue.get_nowait()
+                if ticket is not None and isinstance(ticket.item, Mark):
+                    ticket.finish(None, failed=True)
+                elif ticket is not None and ticket.item is not _BARRIER:
+                    self._write([ticket])
+                elif ticket is not None:
+                    ticket.finish(None)
 
     def _turn(self) -> bool:
-        entries, last = self._gather()
-        due = [entry for entry in entries if entry.item is not _BARRIER]
+        tickets, last = self._gather()
+        due = [ticket for ticket in tickets if ticket.item is not _BARRIER]
         if due:
             self._began_at = self._monotonic()
             self._write(due)
             self._began_at = None
-        for entry in entries:
-            if entry.item is _BARRIER:
-                entry.ticket.finish(None)
+        for ticket in tickets:
+            if ticket.item is _BARRIER:
+                ticket.finish(None)
         return not last
 
-    def _gather(self) -> tuple[list[_Entry], bool]:
+    def _gather(self) -> tuple[list[Ticket], bool]:
         """The next item and all that is queued behind it, limited by rows and bytes; True: this is the last batch."""
         first = self._queue.get()
         if first is None:
@@ -234,34 +229,34 @@ class Writer:
             self._haste.wait(LINGER_S)
         # Before the rest is taken, for it is set behind an item.
         self._haste.clear()
-        entries, size = [first], _size(first.item)
+        tickets, size = [first], _size(first.item)
         with contextlib.suppress(Empty):
-            while len(entries) < MAX_ROWS and size < MAX_BYTES:
-                entry = self._queue.get_nowait()
-                if entry is None:
-                    return entries, True
-                entries.append(entry)
-                size += _size(entry.item)
+            while len(tickets) < MAX_ROWS and size < MAX_BYTES:
+                ticket = self._queue.get_nowait()
+                if ticket is None:
+                    return tickets, True
+                tickets.append(ticket)
+                size += _size(ticket.item)
             # What is left for the next batch may make haste, too.
             self._haste.set()
-        return entries, False
+        return tickets, False
 
-    def _write(self, entries: list[_Entry]) -> None:
-        """Commits the entries, and waits for the database as long as it takes; finds a bad row by halving."""
+    def _write(self, tickets: list[Ticket]) -> None:
+        """Commits the tickets, and waits for the database as long as it takes; finds a bad row by halving."""
         happened: dict[Happened, None] = {}
         try:
-            done = self._commit([entry.item for entry in entries], happened)
+            done = self._commit([ticket.item for ticket in tickets], happened)
         except Exception as error:
             if not is_about_the_row(error):
                 raise
-            self._halve(entries, error)
+            self._halve(tickets, error)
             return
-        if self._probe and any(isinstance(entry.item, End) for entry in entries):
+        if self._probe and any(isinstance(ticket.item, End) for ticket in tickets):
             self._probe("after_record")
         self.batches += 1
-        self.rows += len(entries)
-        for entry, reply in zip(entries, done.replies, strict=True):
-            entry.ticket.finish(reply)
+        self.rows += len(tickets)
+        for ticket, reply in zip(tickets, done.replies, strict=True):
+            ticket.finish(reply)
         log_steps(done.steps)
         if happened:
             self._tell(list(happened))
@@ -282,23 +277,23 @@ class Writer:
                 self._pause(min(1.0, 0.05 * 2 ** min(away, 5)))
                 self.away_at = self._began_at = self._monotonic()
 
-    def _halve(self, entries: list[_Entry], error: Exception) -> None:
-        if len(entries) > 1:
-            middle = len(entries) // 2
-            self._write(entries[:middle])
-            self._write(entries[middle:])
+    def _halve(self, tickets: list[Ticket], error: Exception) -> None:
+        if len(tickets) > 1:
+            middle = len(tickets) // 2
+            self._write(tickets[:middle])
+            self._write(tickets[middle:])
             return
-        entry = entries[0]
-        plainer = _plainer(entry.item)
-        log.error("row_not_storable", part=entry.item.part_id, error=type(error).__name__, plainer=plainer is not None)
-        if plainer is None and isinstance(entry.item, End):
+        ticket = tickets[0]
+        plainer = _plainer(ticket.item)
+        log.error("row_not_storable", part=ticket.item.part_id, error=type(error).__name__, plainer=plainer is not None)
+        if plainer is None and isinstance(ticket.item, End):
             # An end is never dropped: the process ends, and recovery finds its part in doubt.
             raise error
         if plainer is None:
-            entry.ticket.finish(None, failed=True)
+            ticket.finish(None, failed=True)
             return
-        entry.item = plainer
-        self._write([entry])
+        ticket.item = plainer
+        self._write([ticket])
 
 
 _BARRIER: Change = Change("", lambda part, now: None)
