@@ -8,7 +8,7 @@ Else a part waits by itself for limits of its own, and its lane or account for l
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -41,13 +41,16 @@ ASK_AGAIN_S = 600.0
 Specs = tuple[dict[str, Any], dict[str, Any]]
 
 
-def admit(runtime: Runtime, flights: Flights, waits: Callable[[InFlight], None]) -> Flights:
-    """Reserves for all calls together, and returns those with room; `waits` is called for each that waits by itself."""
+def admit(runtime: Runtime, flights: Flights, left: dict[str, None]) -> Flights:
+    """Reserves for all calls together, and returns those with room.
+
+    Takes the parts that wait by themselves out of `left`, which may be offered again at once.
+    """
     answers = runtime.governor.reserve([flight.charges for flight in flights])
     for flight, answer in zip(flights, answers, strict=True):
         flight.permit = None if isinstance(answer, Denied) else answer
     try:
-        return _with_room(runtime, flights, answers, waits)
+        return _with_room(runtime, flights, answers, left)
     except BaseException:
         # The database is away, or the process ends: no call follows, so the reservations are returned.
         runtime.governor.give_back([flight.permit for flight in flights if flight.permit is not None])
@@ -78,7 +81,7 @@ def give_back_for_others(runtime: Runtime, flight: InFlight) -> None:
 
 
 def _with_room(
-    runtime: Runtime, flights: Flights, answers: Sequence[Permit | Denied], waits: Callable[[InFlight], None]
+    runtime: Runtime, flights: Flights, answers: Sequence[Permit | Denied], left: dict[str, None]
 ) -> Flights:
     admitted, alone, full = [], [], []
     for flight, answer in zip(flights, answers, strict=True):
@@ -97,7 +100,7 @@ def _with_room(
     if alone:
         _wait_for_room(runtime, alone)
         for flight, _ in alone:
-            waits(flight)
+            left.pop(flight.due.id, None)
     return admitted
 
 

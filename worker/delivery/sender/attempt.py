@@ -21,6 +21,7 @@ from worker.delivery.sender.record import end_in_error, log_attempt, mark_for, r
 from worker.delivery.sender.runtime import Runtime
 from worker.delivery.sender.set_aside import our_error
 from worker.delivery.sender.slots import CallSlots
+from worker.delivery.sender.writer import Ticket
 from worker.domain.call import NeverLeft, Unsent
 from worker.domain.job import RepeatRule
 from worker.domain.outcome import Retry, Scope, Verdict, Wait
@@ -39,8 +40,8 @@ LONGER = 1.5
 class Attempts:
     """The attempts of one doorbell, in one thread: up to `calls` of them are in the air at once, a slot each.
 
-    Calls `done` for each part that may not be offered again at once: its end is queued, or it waits for limits of its
-    own. All others are as queued as before. At the end of the `with` block every call has landed.
+    Calls `let_go` with each part that another thread of this process may work on again. At the end of the `with` block
+    every call has landed.
     """
 
     def __init__(
@@ -49,17 +50,24 @@ class Attempts:
         slots: CallSlots,
         lane: str,
         calls: int,
-        done: Callable[[InFlight], None],
+        let_go: Callable[[list[str]], None],
         *,
         urgent: bool = False,
     ):
-        self._runtime, self._slots, self._lane, self._calls, self._done = runtime, slots, lane, calls, done
+        self._runtime, self._slots, self._lane, self._calls, self._let_go = runtime, slots, lane, calls, let_go
         self._urgent = urgent
         self._at_work = False
         self._in_the_air: dict[PendingCall, InFlight] = {}
         self._looked_at = self._landed_at = 0.0
         self.slots = 0
         """The slots that it holds: one for each call in the air, and free ones."""
+        self.left: dict[str, None] = {}
+        """Parts that may be offered again at once: none has an end that is queued, or waits for limits of its own."""
+        self.called: list[str] = []
+        self.proved_open: list[str] = []
+        """Lanes and accounts that the vendor's answers prove open."""
+        self.last: Ticket | None = None
+        """The end that was queued last."""
 
     def __enter__(self) -> Attempts:
         return self
@@ -93,7 +101,7 @@ class Attempts:
             return []
         waiting = deque[InFlight]()
         try:
-            admitted = admit(runtime, ready, self._done)
+            admitted = admit(runtime, ready, self.left)
             if len(admitted) < len(ready):
                 runtime.lane_states.moved(self._lane)
             waiting += admitted
@@ -161,13 +169,21 @@ class Attempts:
 
     def _leave(self, flight: InFlight) -> None:
         """Ends the way of a flight that is not in the air."""
+        runtime, part = self._runtime, flight.due.id
         _release(flight)
         if flight.ticket is None:
             # Its job was cancelled or its time over, say, or another process has it.
-            self._runtime.lane_states.moved(self._lane)
-            give_back(self._runtime, flight)
-        else:
-            self._done(flight)
+            runtime.lane_states.moved(self._lane)
+            give_back(runtime, flight)
+            return
+        self.left.pop(part, None)
+        self.last = flight.ticket
+        self.proved_open += flight.proved_open
+        if flight.is_called:
+            self.called.append(part)
+        runtime.lane_states.cycled(flight.due.lane, runtime.monotonic() - flight.began_at)
+        # Not at the end of the doorbell: queued again at once (a stale token, a short backoff), it may come elsewhere.
+        self._let_go([part])
 
     def make_room(self) -> int:
         """Lands calls until half of the slots are free, or one is and nothing more lands for a moment.

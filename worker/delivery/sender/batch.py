@@ -9,19 +9,18 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import islice, pairwise
 
 from sqlalchemy import Connection
 from sqlalchemy.exc import SQLAlchemyError
 
 from worker.delivery.sender.attempt import Attempts
-from worker.delivery.sender.in_flight import InFlight
 from worker.delivery.sender.runtime import Runtime
 from worker.delivery.sender.slots import CallSlots
-from worker.delivery.sender.writer import Ticket, WriterClosed
+from worker.delivery.sender.writer import WriterClosed
 from worker.domain import settle
 from worker.domain.job import Kind, Priority
 from worker.domain.pacing.bulk import MOST, mix
@@ -41,22 +40,6 @@ MISSED = 10_000
 """Ids remembered during an outage of the database at most; further ones are offered again when their offer runs out."""
 LANES_KEPT = 10_000
 """Lanes whose credit for bulk is remembered; one more, and all of them start again from 0."""
-
-
-@dataclass(slots=True)
-class Tally:
-    """What became of the parts of one doorbell so far."""
-
-    left: dict[str, None] = field(default_factory=dict)
-    """Parts that may be offered again at once: no end of theirs is queued, nor do they wait for limits of their own."""
-    called: list[str] = field(default_factory=list)
-    proved_open: list[str] = field(default_factory=list)
-    """Lanes and accounts that the vendor's answers prove open."""
-    last: Ticket | None = None
-
-    def take(self, due_parts: Iterable[DuePart]) -> None:
-        """Notes parts that this doorbell settles or leaves."""
-        self.left.update((due.id, None) for due in due_parts)
 
 
 class BatchSender:
@@ -111,7 +94,7 @@ class BatchSender:
             self._in_hand.difference_update(ids)
 
     def _answer(self, lane: str, ids: Sequence[str], calls: int) -> int:
-        runtime, tally = self._runtime, Tally()
+        runtime = self._runtime
         with runtime.database.reading() as connection:
             # Before the parts, so that a block that another process wrote or lifted counts for this doorbell.
             self._learn(connection, lane)
@@ -119,26 +102,27 @@ class BatchSender:
             due_parts = load(connection, runtime.database.now, ids) if may_go else []
         alone = any(map(_goes_alone, due_parts))
         calls = 1 if alone else min(calls, max(1, len(due_parts)))
-        # The writer closes when the process ends; what is still queued is left to other processes.
         urgent = any(due.priority == Priority.URGENT for due in due_parts)
-        with suppress(WriterClosed), self._attempts(lane, calls, tally, urgent=urgent) as attempts:
-            self._work_off(lane, deque(due_parts), attempts, tally, alone=alone)
+        attempts = Attempts(runtime, self._slots, lane, calls, self._let_go, urgent=urgent)
+        # The writer closes when the process ends; what is still queued is left to other processes.
+        with suppress(WriterClosed), attempts:
+            self._work_off(lane, deque(due_parts), attempts, alone=alone)
             attempts.no_more()
             # Now, and not when the last call has landed: it may hang.
             in_the_air = attempts.in_the_air()
-            untried = [part for part in tally.left if part not in in_the_air]
+            untried = [part for part in attempts.left if part not in in_the_air]
             if untried:
                 self._leave(untried, lane)
                 self._let_go(untried)
-                tally.left = dict.fromkeys(in_the_air)
+                attempts.left = dict.fromkeys(in_the_air)
         # The doorbell is acknowledged when its ends are durable; they are committed in order, so the last is enough.
-        if tally.last is not None:
-            runtime.writer.wait(tally.last, runtime.settings.call_deadline_s)
+        if attempts.last is not None:
+            runtime.writer.wait(attempts.last, runtime.settings.call_deadline_s)
         runtime.probe("before_ack")
-        left = list(tally.left if due_parts else ids)
+        left = list(attempts.left if due_parts else ids)
         if left:
             self._leave(left, lane)
-        return len(tally.called)
+        return len(attempts.called)
 
     def _learn(self, connection: Connection, lane: str) -> None:
         """Reads the blocks and bounds of the lane and its account into the lane states of this process."""
@@ -150,7 +134,8 @@ class BatchSender:
 
     def _try_parked(self, lane: str, ids: Sequence[str]) -> int:
         """Lets one part try a parked lane or account, and opens what the vendor's answer proves to be open."""
-        runtime, tally = self._runtime, Tally()
+        runtime = self._runtime
+        attempts = Attempts(runtime, self._slots, lane, 1, self._let_go, urgent=True)
         if runtime.lease.may_act():
             with runtime.database.reading() as connection:
                 due_parts = load(connection, runtime.database.now, ids)[:1]
@@ -158,14 +143,14 @@ class BatchSender:
             # In this process alone: for all others the lane stays parked until the vendor has answered.
             runtime.lane_states.open(lane)
             runtime.lane_states.open(account_of(lane))
-            with self._attempts(lane, 1, tally, urgent=True) as attempts:
+            with attempts:
                 attempts.deliver(due_parts)
-        if tally.proved_open:
-            runtime.lane_blocks.unpark(tally.proved_open)
-        elif not tally.called:
+        if attempts.proved_open:
+            runtime.lane_blocks.unpark(attempts.proved_open)
+        elif not attempts.called:
             self._return_probe(lane, ids)
         self._leave(ids, lane)
-        return len(tally.called)
+        return len(attempts.called)
 
     def _return_probe(self, lane: str, ids: Sequence[str]) -> None:
         """Returns a probe that made no call: the one of this interval must not be lost with a part that waits or ended.
@@ -178,10 +163,10 @@ class BatchSender:
         wait_s = max(runtime.lane_states.closed_for(lane), ELSEWHERE_S if is_as_before else 0.0)
         runtime.lane_blocks.return_probe(lane, wait_s)
 
-    def _work_off(self, lane: str, due_parts: deque[DuePart], attempts: Attempts, tally: Tally, *, alone: bool) -> None:
+    def _work_off(self, lane: str, due_parts: deque[DuePart], attempts: Attempts, *, alone: bool) -> None:
         """Delivers the parts, a few at a time, until the time is over; `alone`: one at a time."""
         runtime = self._runtime
-        tally.take(due_parts)
+        attempts.left.update((due.id, None) for due in due_parts)
         if not (due_parts and attempts.make_room()):
             return
         # From its turn on.
@@ -194,18 +179,18 @@ class BatchSender:
             and attempts.make_room()
         ):
             ahead = 1 if alone else self._ahead(lane, attempts.slots)
-            self._work_off_returned(lane, due_parts[0].priority, ahead, attempts, tally)
+            self._work_off_returned(lane, due_parts[0].priority, ahead, attempts)
             picked = self._bulk_quota.pick(lane, due_parts, ahead)
             self._bulk_quota.refund(lane, picked, attempts.deliver(picked.due_parts))
 
-    def _work_off_returned(self, lane: str, lowest: int, most: int, attempts: Attempts, tally: Tally) -> None:
+    def _work_off_returned(self, lane: str, lowest: int, most: int, attempts: Attempts) -> None:
         """Delivers parts that had no room when this process asked, and are due again.
 
         At most `most` of them, and none that is less urgent than `lowest`.
         """
         due_parts = self._take_returned(lane, lowest, most)
         if due_parts:
-            tally.take(due_parts)
+            attempts.left.update((due.id, None) for due in due_parts)
             alone, called = any(map(_goes_alone, due_parts)), list[str]()
             try:
                 for few in [[due] for due in due_parts] if alone else [due_parts]:
@@ -237,25 +222,6 @@ class BatchSender:
             runtime.database.run(lambda connection: offer(connection, runtime.database.now, ids, stands_us))
         )
         return [due for due in due_parts if due.id in mine]
-
-    def _attempts(self, lane: str, calls: int, tally: Tally, *, urgent: bool = False) -> Attempts:
-        """Attempts that note in the tally what became of them."""
-
-        def done(flight: InFlight) -> None:
-            part = flight.due.id
-            tally.left.pop(part, None)
-            if flight.ticket is None:
-                return
-            tally.last = flight.ticket
-            tally.proved_open += flight.proved_open
-            if flight.is_called:
-                tally.called.append(part)
-            self._runtime.lane_states.cycled(flight.due.lane, self._runtime.monotonic() - flight.began_at)
-            # Not at the end of the doorbell: queued again at once (a stale token, a short backoff), it may come
-            # elsewhere.
-            self._let_go([part])
-
-        return Attempts(self._runtime, self._slots, lane, calls, done, urgent=urgent)
 
     def _ahead(self, lane: str, slots: int) -> int:
         """How many calls can start while their permits are fresh; one at least."""
