@@ -51,16 +51,16 @@ def offered(site: Site, *jobs: str) -> None:
 
 
 def test_it_delivers_in_the_order_in_which_the_ids_came(site: Site) -> None:
-    """Bulk behind the others, but for one that is owed behind seven of them: the eighth call, in whichever doorbell."""
+    """Bulk behind the others, but for one that is owed behind nine of them, in whichever doorbell."""
     bulk = [site.send(f"bulk {n}", f"b{n}", priority="bulk") for n in range(3)]
-    others = [site.send(f"normal {n}", f"n{n}") for n in range(9)]
+    others = [site.send(f"normal {n}", f"n{n}") for n in range(11)]
 
-    site.ring(bulk[0], *others[:5])
-    site.ring(*bulk[1:], *others[5:])
+    site.ring(bulk[0], *others[:7])
+    site.ring(*bulk[1:], *others[7:])
 
     told = [body["text"]["content"] for body in site.bodies()]
-    assert [f"normal {n}" for n in range(5)] == told[:5]
-    assert ["bulk 0", "normal 5", "normal 6", "bulk 1", "normal 7", "normal 8", "bulk 2"] == told[5:]
+    assert [f"normal {n}" for n in range(7)] == told[:7]
+    assert ["bulk 0", "normal 7", "normal 8", "bulk 1", "normal 9", "normal 10", "bulk 2"] == told[7:]
 
 
 def test_after_two_seconds_it_leaves_the_rest(site: Site) -> None:

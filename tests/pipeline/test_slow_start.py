@@ -71,8 +71,8 @@ def test_a_silent_lane_starts_with_one_and_doubles(site: Site) -> None:
         answer(site, rings)
     rest = turn(site)
 
-    assert [1, 2, 4, 8, 16, 32, 64] == seen
-    assert 200 - 127 == out(rest)
+    assert [1, 2, 4, 8, 16, 32, 60] == seen, "two for each of thirty threads"
+    assert 200 - 123 == out(rest)
     assert max(len(ring.ids) for ring in rest) > 1
     assert site.lane(site.part(jobs[0]).lane) is None
 
@@ -157,7 +157,7 @@ def test_bulk_has_its_part_of_a_lane_with_one_call_in_the_air(site: Site) -> Non
         answer(site, rings)
 
     assert 33 == len(called)
-    assert 33 // 8 == len({part_id(job, 0) for job in bulk} & set(called))
+    assert 33 // 10 == len({part_id(job, 0) for job in bulk} & set(called))
 
 
 def test_a_new_leader_keeps_to_the_bound(site: Site) -> None:

@@ -1,4 +1,4 @@
-"""Bulk's part of a full lane: an eighth of the calls, whatever is offered and however little of it finds room."""
+"""Bulk's part of a full lane: a tenth of the calls, whatever is offered and however little of it finds room."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from itertools import count
 import pytest
 from hypothesis import given, strategies as st
 
-from worker.delivery.sender.batch import BulkQuota, Picked
+from worker.delivery.sender.batch import BulkQuota
 from worker.domain.job import Priority
 from worker.domain.pacing.bulk import OTHERS, mix
 from worker.outbox.jobs.loading import DuePart
@@ -39,16 +39,23 @@ def a_doorbell(others: int, bulk: int, priority: Priority = Priority.NORMAL) -> 
     return deque([*(a_part(priority) for _ in range(others)), *(a_part(Priority.BULK) for _ in range(bulk))])
 
 
-def letters(picked: Picked) -> str:
-    return "".join("unb"[due.priority] for due in picked.due_parts)
+def letters(picked: list[tuple[DuePart, int]]) -> str:
+    return "".join("unb"[due.priority] for due, _ in picked)
 
 
-def test_every_eighth_is_bulk_and_each_keeps_its_own_order() -> None:
+def refund(bulk_quota: BulkQuota, picked: list[tuple[DuePart, int]], called: int) -> None:
+    """All but the first few of what was picked found no room."""
+    bulk_quota.refund(LANE, sum(paid for _, paid in picked[called:]))
+
+
+def test_every_tenth_is_bulk_and_each_keeps_its_own_order() -> None:
     """The rest of whichever is more comes behind; the count goes on from where it stood."""
-    line = list(mix(["n0", "n1", "n2", "n3", "n4", "n5", "n6", "n7", "n8"], ["b0", "b1", "b2"], 5))
+    others = [f"n{n}" for n in range(11)]
 
-    assert ["n0", "n1", "b0", "n2", "n3", "n4", "n5", "n6", "n7", "n8", "b1", "b2"] == [part for part, _, _ in line]
-    assert [6, 7, 0, 1, 2, 3, 4, 5, 6, 7, 0, 0] == [credit for _, _, credit in line]
+    line = list(mix(others, ["b0", "b1", "b2"], 7))
+
+    assert [*others[:2], "b0", *others[2:], "b1", "b2"] == [part for part, _ in line]
+    assert [8, 9, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 0, 0] == [credit for _, credit in line]
 
 
 @given(st.integers(0, 60), st.integers(0, 60), st.integers(-OTHERS, 4 * OTHERS))
@@ -56,7 +63,7 @@ def test_nothing_is_lost_between_the_two(others: int, bulk: int, credit: int) ->
     """Every part once."""
     parts = [("n", n) for n in range(others)], [("b", n) for n in range(bulk)]
 
-    line = [part for part, _, _ in mix(*parts, credit)]
+    line = [part for part, _ in mix(*parts, credit)]
 
     for mine in parts:
         assert mine == [part for part in line if part in set(mine)]
@@ -64,33 +71,33 @@ def test_nothing_is_lost_between_the_two(others: int, bulk: int, credit: int) ->
 
 
 def test_what_was_picked_and_not_called_is_as_if_it_never_was() -> None:
-    """Here bulk alone finds no room, seven times over: the next pick begins with it all the same."""
+    """Here nine others find room, and bulk none, twice over: the next pick begins with it all the same."""
     bulk_quota = BulkQuota()
     first = bulk_quota.pick(LANE, a_doorbell(20, 3), 16)
-    bulk_quota.refund(LANE, first, [due.id for due in first.due_parts[:7]])
+    refund(bulk_quota, first, 9)
 
-    again = [bulk_quota.pick(LANE, a_doorbell(20, 3), 4) for _ in range(1)]
-    bulk_quota.refund(LANE, again[0], [])
+    again = bulk_quota.pick(LANE, a_doorbell(20, 3), 4)
+    refund(bulk_quota, again, 0)
 
-    assert ("nnnnnnnbnnnnnnnb", "bnnn") == (letters(first), letters(again[0]))
+    assert ("nnnnnnnnnbnnnnnn", "bnnn") == (letters(first), letters(again))
     assert "bnnn" == letters(bulk_quota.pick(LANE, a_doorbell(20, 3), 4))
 
 
 def test_a_pick_leaves_the_others_as_they_stood() -> None:
     """In the order in which they came."""
-    due_parts = a_doorbell(9, 2)
+    due_parts = a_doorbell(11, 2)
     ids = [due.id for due in due_parts]
 
-    picked = BulkQuota().pick(LANE, due_parts, 8)
+    picked = BulkQuota().pick(LANE, due_parts, 10)
 
-    assert [*ids[:7], ids[9]] == [due.id for due in picked.due_parts]
-    assert [ids[7], ids[8], ids[10]] == [due.id for due in due_parts]
+    assert [*ids[:9], ids[11]] == [due.id for due, _ in picked]
+    assert [ids[9], ids[10], ids[12]] == [due.id for due in due_parts]
 
 
 def test_a_doorbell_of_bulk_alone_costs_bulk_nothing() -> None:
     """Nobody else wanted its room."""
     bulk_quota = BulkQuota()
-    bulk_quota.pick(LANE, a_doorbell(5, 0), 5)
+    bulk_quota.pick(LANE, a_doorbell(7, 0), 7)
     bulk_quota.pick(LANE, a_doorbell(0, 10), 10)
 
     assert "nnb" == letters(bulk_quota.pick(LANE, a_doorbell(9, 2), 3))
@@ -110,14 +117,14 @@ def test_urgent_calls_count_too() -> None:
 )
 def test_any_run_of_calls_has_its_part_of_bulk(rounds: list[tuple[int, list[int]]], processes: int) -> None:
     """Doorbells of any size of which only the first few find room, in turns over several processes: of any n calls in a
-    row an eighth is bulk, less one for each process.
+    row a tenth is bulk, less one for each process.
     """
     quotas, calls = [BulkQuota() for _ in range(processes)], ""
     for turn, (others, rooms) in enumerate(rounds):
         bulk_quota = quotas[turn % processes]
         for room in rooms:
             picked = bulk_quota.pick(LANE, a_doorbell(others, 3), 16)
-            bulk_quota.refund(LANE, picked, [due.id for due in picked.due_parts[:room]])
+            refund(bulk_quota, picked, room)
             calls += letters(picked)[:room]
 
     for length in range(1, len(calls) + 1):
@@ -127,13 +134,13 @@ def test_any_run_of_calls_has_its_part_of_bulk(rounds: list[tuple[int, list[int]
 
 @pytest.mark.parametrize("rooms", [[3, 0, 1, 5, 2, 0, 0], [1] * 7, [16] + [0] * 6])
 def test_threads_that_pick_at_once_share_one_count(rooms: list[int]) -> None:
-    """Seven threads hold their picks while the limit lets a few of each through: in the long run it is an eighth."""
+    """Seven threads hold their picks while the limit lets a few of each through: in the long run it is a tenth."""
     bulk_quota, called = BulkQuota(), ""
     for turn in range(100):
         picks = [bulk_quota.pick(LANE, a_doorbell(20, 3), 16) for _ in rooms]
         for n, picked in enumerate(picks):
             room = rooms[(n + turn) % len(rooms)]
-            bulk_quota.refund(LANE, picked, [due.id for due in picked.due_parts[:room]])
+            refund(bulk_quota, picked, room)
             called += letters(picked)[:room]
 
     assert 1 / (OTHERS + 2) <= called.count("b") / len(called) <= 1 / (OTHERS - 1)

@@ -20,7 +20,7 @@ from sqlalchemy import Connection
 
 from worker.delivery.scheduler.backlog import Backlog, Backlogs
 from worker.delivery.scheduler.slow_start import SlowStart
-from worker.domain.pacing.bulk import BULK_EVERY, OTHERS, mix
+from worker.domain.pacing.bulk import EVERY, mix, of_bulk
 from worker.domain.pacing.lane import account_of, in_the_way
 from worker.domain.pacing.limit import Amount
 from worker.outbox.lanes.lanes import Noted, noted
@@ -76,19 +76,19 @@ class Allotment:
     def room(self, account: str, queue: QueueName) -> int:
         """How many more doorbells of an account may go into the broker for a queue.
 
-        All of its lanes together have two for each thread of the queue, and a seventh as many for bulk beside them.
+        All of its lanes together have two for each thread of the queue.
         """
-        two_a_thread = 2 * self._sharing.threads(self._parts.get(account, 1.0), queue)
-        return -(-two_a_thread * BULK_EVERY // OTHERS) - self._backlogs.out(account, queue)
+        threads = self._sharing.threads(self._parts.get(account, 1.0), queue)
+        return 2 * threads - self._backlogs.out(account, queue)
 
     def share(self, known: Backlog, wanted: QueueName) -> Share:
         """A lane's part of its account's threads of the wanted queue."""
         lane, account, front = known.lane, account_of(known.lane), known.front
         known.queue = self._sharing.queue(wanted)
         lanes, part = self._backlogs.lanes(account, known.queue), self._parts.get(account, 1.0)
-        # All lanes with nothing but bulk have an eighth together, however many they are.
+        # All lanes with nothing but bulk have a tenth together, however many they are.
         if lanes[True] and lanes[False]:
-            part = part * OTHERS / BULK_EVERY if front else part / BULK_EVERY
+            part *= 1 - 1 / EVERY if front else 1 / EVERY
         share = self._sharing.of(lane, lanes[front], part, known.queue)
         share = share.within(self._limited.most(lane, self._backlogs.lanes(account), front=front))
         most = self._slow_start.most(lane)
@@ -140,16 +140,16 @@ class Share:
     """How many doorbells go to one thread as one, which has as many calls in the air at once."""
 
     def bulk_window(self, normal_due: int) -> int:
-        """The window of bulk parts: what normal parts leave, and at least a seventh of the window beside them."""
-        return max(self.window - normal_due, -(-self.window // OTHERS))
+        """The window of bulk parts: what normal parts leave, and bulk's part of the window beside them at least."""
+        return max(self.window - normal_due, of_bulk(self.window))
 
     def within(self, most: int | None) -> Share:
         """The share with at most so many parts offered at once, in as few doorbells as hold them; None: no bound."""
         if most is None:
             return self
-        # Few doorbells, because threads work side by side and keep no order between doorbells. Urgent parts leave an
-        # eighth: all of them are offered before bulk, which would get nothing of the limit otherwise.
-        urgent = max(1, most - -(-most // BULK_EVERY))
+        # Few doorbells, because threads work side by side and keep no order between doorbells. Urgent parts leave bulk
+        # its part: all of them are offered before bulk, which would get nothing of the limit otherwise.
+        urgent = max(1, most - of_bulk(most))
         threads = max(1, min(self.threads, most // self.size))
         return replace(
             self, window=min(self.window, most), urgent_window=min(self.urgent_window, urgent), threads=threads
@@ -173,7 +173,7 @@ class Share:
             parts = list(islice(line, len(bell)))
             # While normal parts are due, a doorbell of bulk alone goes into their queue, too: the queue of bulk is
             # emptied after theirs, so bulk would not get the part of the lane that is its own.
-            batches.append(DoorbellIds(tuple(part for part, _, _ in parts), not normal.due, parts[-1][2]))
+            batches.append(DoorbellIds(tuple(part for part, _ in parts), not normal.due, parts[-1][1]))
         return batches
 
 
@@ -286,11 +286,10 @@ class Limited:
 def part_of(amount: int, lanes: Mapping[bool, int], *, front: bool) -> int:
     """One lane's part of a limit that several lanes of an account share.
 
-    Where other lanes have work, too, the lanes with nothing but bulk have an eighth of it together. `lanes`: how many
+    Where other lanes have work, too, the lanes with nothing but bulk have a tenth of it together. `lanes`: how many
     have more than bulk (True), and how many have not (False).
     """
     whole = amount
     if lanes[True] and lanes[False]:
-        of_bulk = -(-amount // BULK_EVERY)
-        whole = amount - of_bulk if front else of_bulk
+        whole = amount - of_bulk(amount) if front else of_bulk(amount)
     return max(1, -(-whole // max(1, lanes[front])))

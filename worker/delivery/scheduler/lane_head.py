@@ -15,7 +15,7 @@ from worker.delivery.scheduler.backlog import Backlog, Backlogs
 from worker.delivery.scheduler.fair_share import Allotment, DoorbellIds, Share
 from worker.delivery.scheduler.slow_start import SlowStart
 from worker.domain.job import Kind, Priority
-from worker.domain.pacing.bulk import BULK_EVERY, OTHERS, Pacing, after, mix
+from worker.domain.pacing.bulk import MOST, Pacing, mix
 from worker.domain.pacing.lane import account_of
 from worker.domain.pause import Pause
 from worker.outbox.engine.database import Database
@@ -64,7 +64,7 @@ class Look:
         """How many doorbells of it may be in the broker beside its calls in the air; urgent ones are not counted."""
         if self.air is None:
             return sys.maxsize
-        return max(0, -(-2 * self.share.threads * BULK_EVERY // OTHERS) - self.air)
+        return max(0, 2 * self.share.threads - self.air)
 
     def free(self) -> Iterator[str]:
         """Its parts that are not in the broker, as far as is known."""
@@ -83,7 +83,7 @@ class Look:
     def narrow(self, room: int) -> None:
         """Leaves at most `room` parts, each for a doorbell of its own; urgent first, then normal and bulk mixed."""
         urgent, normal, bulk = (self.heads[priority].ids for priority in Priority)
-        line = [*urgent, *(part for part, _, _ in mix(normal, bulk, self.known.credit))]
+        line = [*urgent, *(part for part, _ in mix(normal, bulk, self.known.credit))]
         self.take_out(set(line[max(0, room) :]))
         # Each with a call of its own: several ids for one call would go one after another, and the bound be unused.
         self.share = replace(self.share, size=1)
@@ -270,8 +270,7 @@ class Batches:
         share, heads = look.share, look.heads
         pressing = share.doorbells(heads[Priority.URGENT], share.urgent_window, patient=patient)
         urgent = [Doorbell(known.lane, ids, urgent=True, stands_s=stands_s) for ids in pressing]
-        for _ in [part for ring in urgent for part in ring.ids]:
-            known.credit = after(known.credit, is_bulk=False)
+        known.credit = min(MOST, known.credit + sum(len(ids) for ids in pressing))
         batches = share.mixed(heads[Priority.NORMAL], heads[Priority.BULK], known.credit, patient=patient)
         # Parts that no process took from a queue of their own in time go with the normal ones.
         files = look.files and not again

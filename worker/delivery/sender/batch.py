@@ -2,16 +2,15 @@
 
 It works for about two seconds and leaves the rest to be offered again. Limits are reserved for the next few parts at
 once, for as many as can start while a permit is fresh. Between them go parts of the lane whose member had no room
-before and has it now. Behind every seven other parts of the lane, one bulk part goes first.
+before and has it now. Every tenth part of the lane is bulk while others wait.
 """
 
 from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from itertools import islice, pairwise
 
 from sqlalchemy import Connection
@@ -181,7 +180,8 @@ class BatchSender:
             ahead = 1 if alone else self._ahead(lane, attempts.slots)
             self._work_off_returned(lane, due_parts[0].priority, ahead, attempts)
             picked = self._bulk_quota.pick(lane, due_parts, ahead)
-            self._bulk_quota.refund(lane, picked, attempts.deliver(picked.due_parts))
+            called = attempts.deliver([due for due, _ in picked])
+            self._bulk_quota.refund(lane, sum(paid for due, paid in picked if due.id not in called))
 
     def _work_off_returned(self, lane: str, lowest: int, most: int, attempts: Attempts) -> None:
         """Delivers parts that had no room when this process asked, and are due again.
@@ -246,14 +246,6 @@ def _goes_alone(due: DuePart) -> bool:
     return due.holds_bytes or due.kind == Kind.UPLOAD or is_remote
 
 
-@dataclass(frozen=True, slots=True)
-class Picked:
-    """Parts that go next, and by part id the credit to return when it is not called after all."""
-
-    due_parts: tuple[DuePart, ...]
-    paid: dict[str, int]
-
-
 class BulkQuota:
     """Bulk's credit in one process, by lane. Thread-safe."""
 
@@ -261,31 +253,29 @@ class BulkQuota:
         self._credit: dict[str, int] = {}
         self._guard = threading.Lock()
 
-    def pick(self, lane: str, due_parts: deque[DuePart], most: int) -> Picked:
-        """Takes the parts that go next out of `due_parts`, at most `most` of them."""
+    def pick(self, lane: str, due_parts: deque[DuePart], most: int) -> list[tuple[DuePart, int]]:
+        """Takes the parts that go next out of `due_parts`, at most `most`; each with the credit that it has cost."""
         others = [due for due in due_parts if due.priority != Priority.BULK]
         bulk = [due for due in due_parts if due.priority == Priority.BULK]
         with self._guard:
             before = self._credit.get(lane, 0)
             line = list(islice(mix(others, bulk, before), most))
-            credit = [before, *(behind for _, _, behind in line)]
+            credit = [before, *(behind for _, behind in line)]
             self._keep(lane, credit[-1])
-        picked = [due for due, _, _ in line]
-        paid = {due.id: earlier - later for due, (earlier, later) in zip(picked, pairwise(credit), strict=True)}
-        rest = [due for due in due_parts if due.id not in paid]
+        ids = {due.id for due, _ in line}
+        rest = [due for due in due_parts if due.id not in ids]
         due_parts.clear()
         due_parts.extend(rest)
-        return Picked(tuple(picked), paid)
+        return [(due, earlier - later) for (due, _), (earlier, later) in zip(line, pairwise(credit), strict=True)]
 
-    def refund(self, lane: str, picked: Picked, called: Collection[str]) -> None:
-        """Returns the credit that was paid for parts that were picked and not called.
+    def refund(self, lane: str, paid: int) -> None:
+        """Returns the credit that parts have cost which were picked and not called.
 
         A lane's credit may fall below 0: when several threads have picked, and only their bulk parts were called.
         """
-        again = sum(paid for part, paid in picked.paid.items() if part not in called)
-        if again:
+        if paid:
             with self._guard:
-                self._keep(lane, min(MOST, self._credit.get(lane, 0) + again))
+                self._keep(lane, min(MOST, self._credit.get(lane, 0) + paid))
 
     def _keep(self, lane: str, credit: int) -> None:
         if len(self._credit) >= LANES_KEPT and lane not in self._credit:

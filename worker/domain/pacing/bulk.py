@@ -1,4 +1,4 @@
-"""When bulk goes: after every seven other parts of a full lane, and not in the busy minutes of an hour.
+"""When bulk goes: every tenth call of a lane while others wait, and not in the busy minutes of an hour.
 
 The vendor says that many applications send in the minutes 0 and 30, when delivery is slower, and advises batch jobs to
 avoid them. Half hours are the same in UTC and at the vendor's.
@@ -14,38 +14,36 @@ from typing import TypeVar
 
 from worker.domain.pacing.lane import SECOND
 
-OTHERS = 7
-"""Other parts for each bulk part. An eighth of the calls keeps bulk above a tenth of any minute's calls although each
-process counts for itself; see docs/ordering.md.
-"""
-BULK_EVERY = OTHERS + 1
+EVERY = 10
+OTHERS = EVERY - 1
+"""Other parts that go before each bulk part."""
 MOST = 4 * OTHERS
 """The most credit that bulk can save, so that bulk which comes after a long pause does not take the lane for itself."""
 
 T = TypeVar("T")
 
 
-def after(credit: int, *, is_bulk: bool) -> int:
-    """Bulk's credit after one more part was picked.
+def of_bulk(whole: int) -> int:
+    """Bulk's part of so many threads, parts or units of a limit while others wait: a tenth, rounded up."""
+    return -(-whole // EVERY)
 
-    Another part adds 1, up to 28. A bulk part costs 7; it is free when less was saved, because nothing else wanted the
-    slot.
+
+def mix(others: Iterable[T], bulk: Iterable[T], credit: int) -> Iterator[tuple[T, int]]:
+    """Merges both into one sequence in which every tenth part is bulk; where one of them ends, the other goes on.
+
+    Each keeps its own order. `credit`: the other parts that went since bulk's last. Yields each part with the credit
+    behind it. A bulk part that nothing else wanted to go before costs no credit.
     """
-    if is_bulk:
-        return credit - OTHERS if credit >= OTHERS else credit
-    return min(MOST, credit + 1)
-
-
-def mix(others: Iterable[T], bulk: Iterable[T], credit: int) -> Iterator[tuple[T, bool, int]]:
-    """Merges both into one sequence: a bulk part goes when its credit allows it, or when no other part is left.
-
-    Each keeps its own order. Yields the part, whether it is bulk, and the credit after it.
-    """
-    both = {False: deque(others), True: deque(bulk)}
-    while both[False] or both[True]:
-        is_bulk = not both[False] or (bool(both[True]) and credit >= OTHERS)
-        credit = after(credit, is_bulk=is_bulk)
-        yield both[is_bulk].popleft(), is_bulk, credit
+    waiting, waiting_bulk = deque(others), deque(bulk)
+    while waiting or waiting_bulk:
+        if waiting_bulk and credit >= OTHERS:
+            credit -= OTHERS
+            yield waiting_bulk.popleft(), credit
+        elif waiting:
+            credit = min(MOST, credit + 1)
+            yield waiting.popleft(), credit
+        else:
+            yield waiting_bulk.popleft(), credit
 
 
 # -- busy minutes -----------------------------------------------------------------------------------------------------
