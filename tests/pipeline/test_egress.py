@@ -16,7 +16,7 @@ from worker import Chats, Customers, external, track, webhook, why
 from worker.domain.account import Account, ClientCertificate, Egress, Secret
 from worker.outbox.engine.clock import DrivenClock
 from worker.outbox.engine.database import Database
-from worker.transport.egress.remedies import REMEDIES
+from worker.transport.faults import REMEDIES
 from worker.transport.http import SocketTransport
 from worker_simulator.server import running
 

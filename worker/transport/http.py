@@ -26,10 +26,11 @@ from worker.domain.call import Answered, CallResult, FileBody, NeverLeft, NoAnsw
 from worker.outbox.engine.clock import boot_clock
 from worker.transport.connection import Line, Probe, TooLarge, Wire
 from worker.transport.egress.dial import dial
-from worker.transport.egress.remedies import OF_CERTIFICATES, REMEDIES
 from worker.transport.egress.routes import Route, Routes
 from worker.transport.faults import (
     CERTIFICATE_REFUSED,
+    OF_CERTIFICATES,
+    REMEDIES,
     is_overdue,
     refuses_certificate,
     why_no_answer,

@@ -24,7 +24,7 @@ from worker.config.application import function_named
 from worker.domain.account import Account, Egress, TokenProvider
 from worker.domain.call import Answered, Reply, Request
 from worker.domain.errors import ConfigurationError
-from worker.transport.egress.remedies import REMEDIES
+from worker.transport.faults import REMEDIES
 from worker.transport.http import NO_THREAD, Transport, call_once
 
 AT_ONCE = 4

@@ -14,7 +14,7 @@ from tests.unit.transport.raw_server import answer
 from worker.delivery.resolver.members import RESTS_S, Members
 from worker.domain.account import Account, TokenProvider
 from worker.domain.call import NeverLeft
-from worker.transport.egress.remedies import REMEDIES
+from worker.transport.faults import REMEDIES
 from worker.transport.token_provider import AT_ONCE, TokenProviders, Unprovided
 
 Bound = Callable[[int], None]

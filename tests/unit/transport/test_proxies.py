@@ -15,7 +15,7 @@ from tests.unit.transport.raw_server import OK_BODY, Peer, answer, response
 from worker.domain.account import Egress, Secret
 from worker.domain.call import Answered, NeverLeft, Request
 from worker.domain.errors import ConfigurationError
-from worker.transport.egress.remedies import REMEDIES
+from worker.transport.faults import REMEDIES
 
 OK = "Answered(200)"
 LOGIN = ("me", "p@ss:wörd")

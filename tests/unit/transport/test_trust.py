@@ -27,9 +27,8 @@ from worker.domain.account import ClientCertificate, Egress, Secret
 from worker.domain.call import NeverLeft, Unsent
 from worker.domain.errors import ConfigurationError
 from worker.transport.connection import Wire
-from worker.transport.egress.remedies import REMEDIES
 from worker.transport.egress.tls import LOOK_S, make_context, require_files
-from worker.transport.faults import why_no_answer
+from worker.transport.faults import REMEDIES, why_no_answer
 
 OK = "Answered(200)"
 REFUSED = 'NeverLeft("client_certificate_refused")'
