@@ -28,9 +28,8 @@ from worker.delivery.sender.admission import Governor
 from worker.delivery.sender.lane_blocks import LaneBlocks
 from worker.delivery.sender.lane_state import LaneStates
 from worker.delivery.sender.lease import Lease
-from worker.delivery.sender.odd_answers import OddAnswers
 from worker.delivery.sender.retry_hints import RetryHints
-from worker.delivery.sender.set_aside import SetAside
+from worker.delivery.sender.set_aside import OddAnswers, SetAside
 from worker.delivery.sender.writer import Writer
 from worker.domain.callbacks.hook import Ends
 from worker.domain.content.address import Allowed

@@ -1,7 +1,7 @@
-"""Reports what an error of ours kept from being judged or done.
+"""Reports what an error of ours kept from being judged or done, and answers that do not look as the vendor's page says.
 
-The report goes to the log and to the events of lanes, where the metrics, `worker lanes --events` and `worker doctor`
-find it. It blocks nothing and decides nothing.
+The first goes to the log and to the events of lanes, where the metrics, `worker lanes --events` and `worker doctor`
+find it; the second to the log. Blocks nothing and decides nothing.
 """
 
 from __future__ import annotations
@@ -9,12 +9,13 @@ from __future__ import annotations
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import structlog
 from sqlalchemy.exc import SQLAlchemyError
 
 from worker.delivery.sender.writer import WriterClosed
+from worker.domain.outcome import Contradiction
 from worker.domain.pacing.lane import LaneEvent, Step
 from worker.outbox.engine.database import Database, is_lost
 from worker.outbox.lanes.lanes import keep_events, log_steps
@@ -25,6 +26,9 @@ AGAIN_S = 86_400.0
 """Seconds in which the same thing is reported once, however often it happens."""
 IN_A_ROW = 3
 """A step is reported when it fails so often in a row; one failure may be a lock that another statement held."""
+ODD_AGAIN_S = 3_600.0
+MOST_FACTS = 100
+"""Facts of a channel that a process logs at most; a vendor may answer nonsense without end."""
 REMEDY = "tell the maintainers the error and its place; what it stopped goes on, or is repaired, by hand"
 
 
@@ -82,6 +86,38 @@ class SetAside:
             with self._guard:
                 self._told.pop(same, None)
             log.warning("not_told", label=label, error=type(error).__name__)
+
+
+class OddAnswers:
+    """Logs each fact that an answer contradicts once an hour, with its shape: names, types and lengths, no values.
+
+    A new field comes with every answer. Thread-safe.
+    """
+
+    def __init__(self, monotonic: Callable[[], float]):
+        self._monotonic = monotonic
+        self._guard = threading.Lock()
+        self._logged_at: dict[tuple[str, str], float] = {}
+        self._facts: Counter[str] = Counter()
+
+    def report(self, channel: str, account: str, part_id: str, contradictions: Sequence[Contradiction]) -> None:
+        """Logs the facts that were not logged within the last hour."""
+        for odd in contradictions:
+            if self._is_due(channel, odd.fact):
+                log.warning("drift", channel=channel, account=account, part=part_id, what=odd.fact, shape=odd.sample)
+
+    def _is_due(self, channel: str, fact: str) -> bool:
+        now = self._monotonic()
+        with self._guard:
+            logged_at = self._logged_at.get((channel, fact))
+            if logged_at is None:
+                if self._facts[channel] >= MOST_FACTS:
+                    return False
+                self._facts[channel] += 1
+            elif now - logged_at < ODD_AGAIN_S:
+                return False
+            self._logged_at[channel, fact] = now
+            return True
 
 
 def our_error(error: BaseException) -> str:
