@@ -130,7 +130,7 @@ class Tokens:
         self._flights: dict[TokenKey, threading.Lock] = {}
         self._silences: dict[TokenKey, int] = {}
         self._resting: dict[TokenKey, tuple[float, TokenLater]] = {}
-        """Until when this process, which heard nothing of the vendor, does not ask again, and what it met."""
+        """Until when this process does not ask a vendor again that did not answer it, and why."""
 
     def get(self, account: Account, channel: Channel) -> TokenState:
         """The account's token, or when to ask again, or why a person must act."""
@@ -235,7 +235,7 @@ class Tokens:
                     del self._held[name]
 
     def _living(self, wanted: Wanted) -> _Held | None:
-        """The token in memory, if it is of these credentials and its time is not over."""
+        """Returns the token in memory, or None if it has expired or belongs to other credentials."""
         held = self._held.get(wanted.account.name)
         if held is None or held.token.fingerprint != wanted.key.fingerprint or self._monotonic() >= held.expires_at:
             return None
@@ -257,7 +257,10 @@ class Tokens:
             waited += self._times.poll_s
 
     def _step(self, wanted: Wanted) -> TokenState | None:
-        """Reads the row once, and fetches if this process gets the lease; None: another process fetches."""
+        """Reads the row once, and fetches a token if this process gets the lease.
+
+        Returns None if another process is fetching.
+        """
         before = self._monotonic()
         row = tokens.read(self._database, wanted.key)
         held = self._adopt(wanted, row, before)
@@ -275,7 +278,7 @@ class Tokens:
         return None if lease is None else self._fetch(wanted, lease, held, beside, row)
 
     def _beside(self, wanted: Wanted) -> _FetchedWith | TokenWait | TokenParked:
-        """What the fetch takes beside the secret; or why it is not there."""
+        """Returns what the fetch needs beside the secret, or why that is not available."""
         keeper = self._sources.keeper_of_token(wanted.chain)
         if keeper is None:
             ticket = self._sources.ticket(wanted)
@@ -291,13 +294,13 @@ class Tokens:
                 return replace(parked, reason=f"account {owner.name}: {parked.reason}")
 
     def _refused_value(self, wanted: Wanted, row: TokenRow) -> str | None:
-        """The token that the vendor refused on a call; None: the last one was not refused."""
+        """Returns the token that the vendor refused on a call, or None if the last one was not refused."""
         if row.expires_at != REFUSED_ON_CALL or row.sealed is None:
             return None
         return unseal(row.sealed, secret=wanted.secret, context=wanted.context(row.generation)) or ""
 
     def _adopt(self, wanted: Wanted, row: TokenRow, before: float) -> _Held | None:
-        """Takes the row's token into memory; None: it has no valid one, or one that this secret does not decrypt."""
+        """Keeps the row's token in memory. Returns None if it has expired, or cannot be decrypted with this secret."""
         if not row.alive or row.sealed is None or row.expires_at is None or row.fetched_at is None:
             return None
         value = unseal(row.sealed, secret=wanted.secret, context=wanted.context(row.generation))
@@ -317,7 +320,10 @@ class Tokens:
         return held.token
 
     def _meanwhile(self, row: TokenRow, held: _Held | None) -> TokenState | None:
-        """What a caller gets while no fetch may begin; None: another process fetches, so the row is read again soon."""
+        """Returns the token, or why there is none, while this process may not fetch one itself.
+
+        Returns None while another process is fetching: the row is read again shortly.
+        """
         if held is not None:
             return self._later(held)
         if row.refused is not None:
@@ -328,7 +334,7 @@ class Tokens:
         return None
 
     def _later(self, held: _Held) -> Token:
-        """Goes on with the old token, and reads the row again in about a second."""
+        """Returns the old token, which is used until the row is read again in about a second."""
         look_at = self._monotonic() + self._soon()
         return self._hold(replace(held, refresh_at=min(look_at, held.expires_at)))
 
@@ -363,7 +369,7 @@ class Tokens:
         return self._later(held) if held else _wait(later, later.delay)
 
     def _rest(self, key: TokenKey) -> TokenWait | None:
-        """The wait of this process after it heard nothing of the vendor; None: it may ask."""
+        """Returns how long this process waits after the vendor did not answer it, or None if it may ask now."""
         until, met = self._resting.get(key, (0.0, None))
         left_s = until - self._monotonic()
         return None if met is None or left_s <= 0 else _wait(met, left_s)
@@ -396,7 +402,7 @@ class Tokens:
         return outcome
 
     def _silence(self, key: TokenKey, reason: str, remedy: str | None = None, *, alone: bool = True) -> TokenLater:
-        """The outcome of a fetch without a token: a pause that grows with each one. `alone`: see `TokenLater`."""
+        """Returns the outcome of a fetch without a token: a pause, longer each time. `alone`: see `TokenLater`."""
         count = self._silences[key] = self._silences.get(key, 0) + 1
         longest = min(self._times.retry_s * 2.0 ** min(count - 1, 16), self._times.retry_most_s)
         # Asking again does no harm, but all processes must not do it at the same moment.
@@ -404,7 +410,7 @@ class Tokens:
         return TokenLater(f"{GETTOKEN}{reason}", delay, remedy=remedy or None, alone=alone)
 
     def _granted(self, wanted: Wanted, lease: FetchLease, value: str, expires_in_s: int) -> Token | None:
-        """Stores the token if the lease is still this process's; else None, and the row is read again."""
+        """Stores the token. Returns None if another process has the lease by now: the row is read again."""
         nonce = self._entropy(NONCE_BYTES)
         sealed = seal(value, secret=wanted.secret, context=wanted.context(lease.generation + 1), nonce=nonce)
         life_s = max(1.0, expires_in_s - min(self._times.spare_s, expires_in_s / 20))

@@ -38,10 +38,10 @@ LONGER = 1.5
 
 
 class Attempts:
-    """The attempts of one doorbell, in one thread: up to `calls` of them are in the air at once, a slot each.
+    """The attempts of one doorbell, in one thread. Up to `calls` of them are in flight at once, a slot each.
 
-    Calls `let_go` with each part that another thread of this process may work on again. At the end of the `with` block
-    every call has landed.
+    Calls `let_go` with each part that other threads of this process may work on again. At the end of the `with` block
+    no call is in flight.
     """
 
     def __init__(
@@ -60,14 +60,14 @@ class Attempts:
         self._in_the_air: dict[PendingCall, InFlight] = {}
         self._looked_at = self._landed_at = 0.0
         self.slots = 0
-        """The slots that it holds: one for each call in the air, and free ones."""
+        """Number of slots held: one for each call in flight, and free ones."""
         self.left: dict[str, None] = {}
-        """Parts that may be offered again at once: none has an end that is queued, or waits for limits of its own."""
+        """Parts that may be offered again at once: they have no end yet, and do not wait for limits of their own."""
         self.called: list[str] = []
         self.proved_open: list[str] = []
-        """Lanes and accounts that the vendor's answers prove open."""
+        """Lanes and accounts whose blocks the vendor's answers disprove."""
         self.last: Ticket | None = None
-        """The end that was queued last."""
+        """The end that was given to the writer last."""
 
     def __enter__(self) -> Attempts:
         return self
@@ -86,7 +86,7 @@ class Attempts:
             raise errors[0]
 
     def deliver(self, due_parts: Sequence[DuePart]) -> list[str]:
-        """Carries parts of one lane through the steps until their calls are begun; returns those that were called."""
+        """Carries parts of one lane through the steps until their calls have begun. Returns the ids of those called."""
         runtime, since = self._runtime, self._runtime.monotonic()
         # Before more is read: a thread with one slot holds one message at a time.
         if not (self._room() or self.make_room()):
@@ -117,7 +117,7 @@ class Attempts:
         return [flight.due.id for flight in admitted if flight.is_called]
 
     def _start(self, flights: Flights, since: float) -> None:
-        """Connects, marks and calls; a flight without a `ticket` that is not in the air then is queued as before."""
+        """Connects, marks and calls. A part that is neither in flight nor has an end afterwards is queued as before."""
         runtime, going = self._runtime, Flights()
         for flight in flights:
             # What happened since one of the calls before landed: its slot was free from then on.
@@ -144,7 +144,7 @@ class Attempts:
                         ends.callback(self._leave, flight)
 
     def _land(self, timeout_s: float | None = None) -> int:
-        """Waits until calls have ended, or for so many seconds; reads and records those that have, and counts them."""
+        """Waits until a call has ended, or for so many seconds. Reads and records those that have; returns how many."""
         runtime, errors = self._runtime, list[Exception]()
         try:
             ended = runtime.transport.await_any(self._in_the_air.keys(), timeout_s)
@@ -168,7 +168,7 @@ class Attempts:
         return len(ended)
 
     def _leave(self, flight: InFlight) -> None:
-        """Ends the way of a flight that is not in the air."""
+        """Notes what became of a part that is not in flight any more, and gives back what it did not use."""
         runtime, part = self._runtime, flight.due.id
         _release(flight)
         if flight.ticket is None:
@@ -186,9 +186,9 @@ class Attempts:
         self._let_go([part])
 
     def make_room(self) -> int:
-        """Lands calls until half of the slots are free, or one is and nothing more lands for a moment.
+        """Waits for calls to end until half of the slots are free, or until one is and no more call ends for a moment.
 
-        Returns how many calls may begin now; 0: the doorbell got no slot in time.
+        Returns how many calls may begin now, or 0 if the doorbell got no slot in time.
         """
         if not self.slots:
             patience_s = LONGER * self._runtime.settings.doorbell_s
@@ -204,22 +204,22 @@ class Attempts:
         return self._room()
 
     def no_more(self) -> None:
-        """Begins no further calls: another doorbell of the lane may have its turn."""
+        """Lets another doorbell of the lane have its turn. This one begins no further calls."""
         if self._at_work:
             self._at_work = False
             self._slots.no_more(self._lane, self._calls)
 
     def wait(self) -> None:
-        """Lands all calls."""
+        """Waits until every call in flight has been answered or has failed, and records the results."""
         while self._in_the_air:
             self._land()
 
     def in_the_air(self) -> set[str]:
-        """The parts whose calls are in the air."""
+        """Returns the parts whose calls are in flight."""
         return {flight.due.id for flight in self._in_the_air.values()}
 
     def _look(self) -> None:
-        """Lands what has ended, between two parts that are prepared, unless it has just looked."""
+        """Records calls that have ended, between the preparation of two parts, unless it did so just before."""
         if self._in_the_air and self._runtime.monotonic() - self._looked_at >= PATIENCE_S:
             self._land(0)
             self._free(self._room() - 1)
@@ -233,7 +233,7 @@ class Attempts:
 
 
 def prepare(runtime: Runtime, due_parts: Sequence[DuePart], between: Callable[[], None]) -> Flights:
-    """The parts that are ready to be admitted; each of the others waits or has ended, and its row says why.
+    """Returns the parts that are ready to be admitted. Each of the others waits or has ended, and its row says why.
 
     Calls `between` before each part, because one may take seconds. Raises `WriterClosed`, and errors of the database
     that are not about one row.
@@ -258,9 +258,9 @@ def prepare(runtime: Runtime, due_parts: Sequence[DuePart], between: Callable[[]
 
 
 def connect(runtime: Runtime, flights: Flights) -> Flights:
-    """Makes the connections that are missing; where a host cannot be reached the account waits, and no attempt counts.
+    """Makes the connections that are missing, and returns the flights that have one.
 
-    Returns the flights that have one.
+    Where a host cannot be reached, its account waits, and no attempt is counted.
     """
     missing = [flight for flight in flights if flight.connection is None]
     connections = runtime.transport.connect_all([flight.request for flight in missing])
@@ -275,13 +275,13 @@ def connect(runtime: Runtime, flights: Flights) -> Flights:
 
 
 def _release(flight: InFlight) -> None:
-    """Gives the connection of a flight back, if no call was begun on it."""
+    """Gives the connection of a flight back. Does nothing if a call has begun on it."""
     if flight.connection is not None:
         flight.connection.release()
 
 
 def may_start(runtime: Runtime, flight: InFlight, beside: int) -> bool:
-    """False when the lane was stopped since the part was admitted, by the part before it or by another thread.
+    """Returns False if the lane was stopped since the part was admitted, by an earlier part or by another thread.
 
     `beside`: other calls of the lane that are about to begin.
     """
@@ -291,7 +291,7 @@ def may_start(runtime: Runtime, flight: InFlight, beside: int) -> bool:
 
 
 def mark(runtime: Runtime, flights: Flights) -> Flights:
-    """Returns the marked flights when all marks are durable or refused; no call may follow without a mark."""
+    """Marks the parts in one transaction, and returns the marked ones. No call may follow without a mark."""
     flights = [flight for flight in flights if runtime.lease.may_act(flight.incarnation)]
     if not flights or runtime.draining.is_set():
         return []
@@ -313,14 +313,14 @@ def mark(runtime: Runtime, flights: Flights) -> Flights:
 
 
 def _happened(flight: InFlight) -> Happened:
-    """What is reported when a call begins."""
+    """Returns what is reported when a call begins."""
     due, account = flight.due, flight.account
     is_first = due.n == 0 and due.first_marked_at is None
     return Happened(due.job_id, due.kind, account.channel, due.account, JobState.OPEN, is_first=is_first)
 
 
 def call(runtime: Runtime, flights: Flights) -> None:
-    """Begins the calls, while no transaction is open; a part that may not be called any more is queued again."""
+    """Begins the calls; no transaction is open. A part that may not be called any more is queued again."""
     errors = list[Exception]()
     for flight in flights:
         try:
@@ -337,7 +337,7 @@ def call(runtime: Runtime, flights: Flights) -> None:
 
 
 def _obstacle(runtime: Runtime, flight: InFlight) -> str | None:
-    """Why the call of a marked part may not start; None: it may."""
+    """Returns why the call of a marked part may not begin, or None if it may."""
     if not runtime.lease.may_act(flight.incarnation):
         return "the process lost its lease"
     if flight.permit is not None and not _renew_permit(runtime, flight):
@@ -346,7 +346,7 @@ def _obstacle(runtime: Runtime, flight: InFlight) -> str | None:
 
 
 def _renew_permit(runtime: Runtime, flight: InFlight) -> bool:
-    """Asks again for a permit that became too old while the mark was written; False: the call has none now."""
+    """Reserves anew if the permit became too old while the mark was written. Returns False if there is no room now."""
     assert flight.permit is not None
     if runtime.governor.is_fresh(flight.permit):
         return True
@@ -360,7 +360,7 @@ def _renew_permit(runtime: Runtime, flight: InFlight) -> bool:
 
 
 def _begin(runtime: Runtime, flight: InFlight) -> None:
-    """Begins the call with what is left of its deadline."""
+    """Begins the call, with what is left of its deadline."""
     assert flight.connection is not None
     # From here on an exception means doubt: bytes may have left, so the part must not simply be queued again.
     flight.is_called, flight.called_at = True, runtime.monotonic()
