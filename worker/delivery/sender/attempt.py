@@ -57,7 +57,7 @@ class Attempts:
         self._runtime, self._slots, self._lane, self._calls, self._let_go = runtime, slots, lane, calls, let_go
         self._urgent = urgent
         self._at_work = False
-        self._in_the_air: dict[PendingCall, InFlight] = {}
+        self._in_flight: dict[PendingCall, InFlight] = {}
         self._looked_at = self._landed_at = 0.0
         self.slots = 0
         """Number of slots held: one for each call in flight, and free ones."""
@@ -75,7 +75,7 @@ class Attempts:
     def __exit__(self, *_error: object) -> None:
         errors = list[Exception]()
         self.no_more()
-        while self._in_the_air:
+        while self._in_flight:
             self._free(self._room())
             try:
                 self._land()
@@ -137,7 +137,7 @@ class Attempts:
                         ends.callback(end_in_error, runtime, flight, our_error(error))
             raise
         finally:
-            self._in_the_air |= {flight.pending: flight for flight in flights if flight.pending is not None}
+            self._in_flight |= {flight.pending: flight for flight in flights if flight.pending is not None}
             with ExitStack() as ends:
                 for flight in flights:
                     if flight.pending is None:
@@ -147,12 +147,12 @@ class Attempts:
         """Waits until a call has ended, or for so many seconds. Reads and records those that have; returns how many."""
         runtime, errors = self._runtime, list[Exception]()
         try:
-            ended = runtime.transport.await_any(self._in_the_air.keys(), timeout_s)
-        except Exception as error:  # noqa: BLE001  each call can wait for itself, and none may stay in the air
-            ended = list(self._in_the_air)
+            ended = runtime.transport.await_any(self._in_flight.keys(), timeout_s)
+        except Exception as error:  # noqa: BLE001  each call can wait for itself, and none may stay in flight
+            ended = list(self._in_flight)
             errors.append(error)
         for pending in ended:
-            flight = self._in_the_air.pop(pending)
+            flight = self._in_flight.pop(pending)
             try:
                 read(runtime, flight)
                 record(runtime, flight)
@@ -211,21 +211,21 @@ class Attempts:
 
     def wait(self) -> None:
         """Waits until every call in flight has been answered or has failed, and records the results."""
-        while self._in_the_air:
+        while self._in_flight:
             self._land()
 
-    def in_the_air(self) -> set[str]:
+    def in_flight(self) -> set[str]:
         """Returns the parts whose calls are in flight."""
-        return {flight.due.id for flight in self._in_the_air.values()}
+        return {flight.due.id for flight in self._in_flight.values()}
 
     def _look(self) -> None:
         """Records calls that have ended, between the preparation of two parts, unless it did so just before."""
-        if self._in_the_air and self._runtime.monotonic() - self._looked_at >= PATIENCE_S:
+        if self._in_flight and self._runtime.monotonic() - self._looked_at >= PATIENCE_S:
             self._land(0)
             self._free(self._room() - 1)
 
     def _room(self) -> int:
-        return self.slots - len(self._in_the_air)
+        return self.slots - len(self._in_flight)
 
     def _free(self, slots: int) -> None:
         self._slots.free(slots)

@@ -1,4 +1,4 @@
-"""A doorbell: part ids of one lane, delivered in one thread, with as many calls in the air as the doorbell allows.
+"""A doorbell: part ids of one lane, delivered in one thread, with as many calls in flight as the doorbell allows.
 
 It works for about two seconds and leaves the rest to be offered again. Limits are reserved for the next few parts at
 once, for as many as can start while a permit is fresh. Between them go parts of the lane whose member had no room
@@ -32,7 +32,7 @@ PERMIT_S = 0.2
 """Seconds in which calls that were reserved together must start; a permit is usually fresh for 250 ms."""
 
 AHEAD = 16
-"""Calls that are reserved together at most, or as many as may be in the air at once."""
+"""Calls that are reserved together at most, or as many as may be in flight at once."""
 ELSEWHERE_S = 1.0
 """Seconds until ids are offered again, or a lane is tried again, that came to a process which could not go on."""
 MISSED = 10_000
@@ -56,7 +56,7 @@ class BatchSender:
     def answer(self, lane: str, ids: Sequence[str], *, probe: bool = False, calls: int = 1) -> int:
         """Delivers what can be delivered of the ids, and returns the number of calls.
 
-        `probe` tries a parked lane. `calls`: how many calls may be in the air at once, where this process has slots.
+        `probe` tries a parked lane. `calls`: how many calls may be in flight at once, where this process has slots.
         """
         mine = self._take(ids)
         try:
@@ -108,12 +108,12 @@ class BatchSender:
             self._work_off(lane, deque(due_parts), attempts, alone=alone)
             attempts.no_more()
             # Now, and not when the last call has landed: it may hang.
-            in_the_air = attempts.in_the_air()
-            untried = [part for part in attempts.left if part not in in_the_air]
+            in_flight = attempts.in_flight()
+            untried = [part for part in attempts.left if part not in in_flight]
             if untried:
                 self._leave(untried, lane)
                 self._let_go(untried)
-                attempts.left = dict.fromkeys(in_the_air)
+                attempts.left = dict.fromkeys(in_flight)
         # The doorbell is acknowledged when its ends are durable; they are committed in order, so the last is enough.
         if attempts.last is not None:
             runtime.writer.wait(attempts.last, runtime.settings.call_deadline_s)
@@ -205,7 +205,7 @@ class BatchSender:
     def _take_returned(self, lane: str, lowest: int, most: int) -> list[DuePart]:
         """Takes parts that are due again as if they had come in a doorbell; the relay does not offer them meanwhile."""
         runtime = self._runtime
-        # The relay offers as many parts of a bound lane as it may have in the air; further ones would exceed that.
+        # The relay offers as many parts of a bound lane as it may have in flight; further ones would exceed that.
         if not runtime.retry_hints.waiting or runtime.lane_states.is_bound(lane):
             return []
         ids = runtime.retry_hints.due(lane, lowest, most)
@@ -238,7 +238,7 @@ class BatchSender:
 
 
 def _goes_alone(due: DuePart) -> bool:
-    """True for a part beside which its thread has no call in the air."""
+    """True for a part beside which its thread has no call in flight."""
     # Large documents are read one at a time, or a thread would hold many megabytes. A file behind a URL is fetched by
     # this thread, for up to a minute: the answers of its other calls would not be read.
     files = due.message.get("files", {}).values()
