@@ -20,7 +20,6 @@ from worker.accounts.sources import accounts_of
 from worker.cli import main
 from worker.cli.commands import app
 from worker.config.settings import load_settings
-from worker.domain.call import AnswerFacts
 from worker.domain.job import part_id
 from worker.domain.outcome import Accepted, Rejected, Taken, Unknown, Verdict
 from worker.domain.settle import Policy
@@ -136,7 +135,7 @@ class Operator:
         for job, verdict in zip(ids, ends, strict=True):
             if verdict is not None:
                 commit(self.database, [Mark(part_id(job, 0), 0, "p", 1_000_000)], Policy())
-                commit(self.database, [End(part_id(job, 0), 1, "p", verdict, 5, answer=AnswerFacts())], Policy())
+                commit(self.database, [End(part_id(job, 0), 1, "p", verdict, 5)], Policy())
         self._ids[JOB] = ids[0]
         return ids
 

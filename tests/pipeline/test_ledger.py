@@ -15,7 +15,6 @@ from tests.support.runtime import Site, planted
 from tests.support.waiting import until_waiting
 from worker import To, timeline
 from worker.domain import settle
-from worker.domain.call import AnswerFacts
 from worker.domain.job import part_id
 from worker.domain.outcome import Accepted, Outcome, Partial, Refusal, Rejected, Retry, Taken, Unknown, Verdict
 from worker.domain.pacing.lane import LaneBlock
@@ -47,7 +46,7 @@ def a_mark(job: str, claim: int = 0, who: str = "p1", n: int = 0, **fields: Any)
 def an_end(job: str, outcome: Outcome = OK, claim: int = 1, who: str = "p1", n: int = 0, **fields: Any) -> End:
     errcode = fields.pop("errcode", 0)
     verdict = Verdict(outcome, errcode, "said", "h1", "1.2.3.4")
-    return End(part_id(job, n), claim, who, verdict, 15, AnswerFacts(200), **fields)
+    return End(part_id(job, n), claim, who, verdict, 15, http_status=200, **fields)
 
 
 def replies(done: Committed) -> Sequence[Marked | None]:

@@ -19,7 +19,7 @@ from worker.config.settings import Settings
 from worker.control import resolve as resolving
 from worker.control.audit import list_audit
 from worker.control.resolve import Decided, Left, Unknowns, find_unknown, resolve
-from worker.domain.call import AnswerFacts, CallResult
+from worker.domain.call import CallResult
 from worker.domain.errors import CheckFailed, ConfigurationError
 from worker.domain.job import part_id
 from worker.domain.job_filter import JobFilter
@@ -214,7 +214,7 @@ def test_the_answer_that_comes_after_all_is_kept(site: Site) -> None:
     for job, msgid in ((said, "m-1"), (denied, "m-2")):
         incarnation = site.of("attempts", job)[0].incarnation
         verdict = Verdict(Accepted(Taken(msgid=msgid)), errcode=0)
-        late = End(part_id(job, 0), 1, incarnation, verdict, 5, answer=AnswerFacts(http_status=200))
+        late = End(part_id(job, 0), 1, incarnation, verdict, 5, http_status=200)
         commit(site.database, [late, late], Policy())
 
     assert attempts == unchanged

@@ -18,7 +18,6 @@ from tests.support.runtime import Site, Ticks, planted
 from worker.delivery.sender import writer as writer_module
 from worker.delivery.sender.writer import MAX_BYTES, MAX_ROWS, Ticket, Writer, WriterClosed
 from worker.domain import settle
-from worker.domain.call import AnswerFacts
 from worker.domain.job import part_id
 from worker.domain.outcome import Accepted, Outcome, Refusal, Rejected, Retry, Taken, Unknown, Verdict
 from worker.domain.settle import Policy
@@ -42,7 +41,7 @@ def a_mark(job: str, claim: int = 0, body: str | None = None) -> Mark:
 
 def an_end(job: str, outcome: Outcome | None = None, claim: int = 1, errmsg: str | None = "ok") -> End:
     verdict = Verdict(outcome or Accepted(Taken("m1")), 0, errmsg)
-    return End(part_id(job, 0), claim, "p1", verdict, 5, AnswerFacts(200))
+    return End(part_id(job, 0), claim, "p1", verdict, 5, http_status=200)
 
 
 class Away:

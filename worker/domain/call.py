@@ -108,17 +108,6 @@ class NoAnswer:
 CallResult = Answered | NeverLeft | NoAnswer
 
 
-@dataclass(frozen=True, slots=True)
-class AnswerFacts:
-    """What an attempt keeps of the HTTP answer that was read, whatever its words say; each field is a column."""
-
-    http_status: int | None = None
-    """None: no answer was read."""
-
-
-NOT_READ = AnswerFacts()
-
-
 def clean(text: str, limit: int) -> str:
     """A vendor's text made fit to store: no NUL, bounded length."""
     return text.replace("\x00", "\ufffd")[:limit]

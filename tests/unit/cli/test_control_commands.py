@@ -15,7 +15,6 @@ from worker.cli.reading import ProgressLine
 from worker.config.settings import load_settings
 from worker.control.audit import acting_through
 from worker.control.cancel import Cancelled
-from worker.domain.call import AnswerFacts
 from worker.domain.job import part_id
 from worker.domain.outcome import Rejected, Unknown, Verdict
 from worker.domain.settle import Policy
@@ -39,7 +38,7 @@ def jobs(run: Run) -> list[str]:
     parts = [part_id(job, 0) for job in ids]
     commit(database, [Mark(part, 0, "p", 1_000_000) for part in parts], Policy())
     lost = Verdict(Unknown("cut"))
-    commit(database, [End(part, 1, "p", lost, 5, answer=AnswerFacts()) for part in parts], Policy())
+    commit(database, [End(part, 1, "p", lost, 5) for part in parts], Policy())
     database.close()
     return ids
 
@@ -228,7 +227,7 @@ def test_the_refused_are_sent_to_again(run: Run, queued: list[str], capsys: pyte
     """Once; then they are being sent to."""
     database = Database(make_engine(load_settings().database_url()))
     part = part_id(queued[3], 0)
-    commit(database, [End(part, 1, "p", Verdict(Rejected("no")), 5, answer=AnswerFacts())], Policy())
+    commit(database, [End(part, 1, "p", Verdict(Rejected("no")), 5)], Policy())
     assert 0 == run("resend-failed", queued[3], "--as", "zhang")
     new = capsys.readouterr().out.strip()
     assert 1 == run("resend-failed", queued[3], "--undetermined")

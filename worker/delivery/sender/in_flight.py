@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from worker.channels.base import Channel
 from worker.delivery.sender.writer import Ticket
 from worker.domain.account import Account, Token
-from worker.domain.call import NOT_READ, Access, AnswerFacts, CallResult, Request
+from worker.domain.call import Access, CallResult, Request
 from worker.domain.content.left_out import Named
 from worker.domain.job import Part, RepeatRule
 from worker.domain.outcome import Refusal, Verdict
@@ -78,7 +78,8 @@ class InFlight:
 
     # read
     result: CallResult = field(init=False, repr=False)
-    answer: AnswerFacts = field(init=False, repr=False, default=NOT_READ)
+    http_status: int | None = field(init=False, repr=False, default=None)
+    """Of the answer that was read; None: none was."""
     verdict: Verdict = field(init=False, repr=False)
 
     # record

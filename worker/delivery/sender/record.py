@@ -14,7 +14,7 @@ from worker.delivery.sender.in_flight import InFlight
 from worker.delivery.sender.prepare import backoff_s, fault_delay_s
 from worker.delivery.sender.runtime import Runtime
 from worker.domain import settle
-from worker.domain.call import Answered, AnswerFacts, CallResult, NeverLeft, NoAnswer, Unsent
+from worker.domain.call import Answered, CallResult, NeverLeft, NoAnswer, Unsent
 from worker.domain.content.left_out import outcome_for_all
 from worker.domain.job import Kind, RepeatRule
 from worker.domain.job_terms import told_tags
@@ -136,7 +136,7 @@ def _result(runtime: Runtime, flight: InFlight) -> CallResult:
         runtime.lane_states.took(lane, result.duration_s)
     if isinstance(result, Answered):
         runtime.lane_states.reached(flight.account.name)
-        flight.answer = AnswerFacts(http_status=result.reply.status)
+        flight.http_status = result.reply.status
     return result
 
 
@@ -309,7 +309,7 @@ def _told(flight: InFlight, verdict: Verdict) -> TracedCall:
         outcome=outcome_name(verdict.outcome),
         is_error=not isinstance(verdict.outcome, Accepted | Partial | Progress),
         errcode=verdict.errcode,
-        http_status=flight.answer.http_status,
+        http_status=flight.http_status,
         method=flight.request.method,
         base_url=flight.request.base_url,
     )
@@ -357,7 +357,7 @@ def _end(
             flight.incarnation,
             verdict,
             duration_ms,
-            answer=flight.answer,
+            http_status=flight.http_status,
             flagged=flight.mark.flagged,
             never_left=never_left,
             counted_as=_counted_as(flight, verdict.errcode, never_left),

@@ -8,7 +8,6 @@ from enum import Enum, auto
 
 from sqlalchemy import Connection
 
-from worker.domain.call import NOT_READ, AnswerFacts
 from worker.domain.outcome import Refusal, Taken, Verdict
 from worker.domain.pacing.lane import LaneBlock, LaneEvent
 from worker.domain.pacing.quiet import QuietHours
@@ -139,7 +138,8 @@ class End:
     incarnation: str
     verdict: Verdict
     duration_ms: int | None
-    answer: AnswerFacts = NOT_READ
+    http_status: int | None = None
+    """Of the answer that was read; None: none was."""
     flagged: bool = False
     never_left: bool = False
     """Certain: not one byte of this call reached the vendor."""

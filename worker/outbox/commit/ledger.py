@@ -26,7 +26,6 @@ from worker.outbox.commit.commands import LOST, Change, Committed, End, Happened
 from worker.outbox.commit.marks import begin_marks
 from worker.outbox.commit.narrowing import apart, narrow, take_apart
 from worker.outbox.commit.record_answer import (
-    OF_ANSWER,
     attempt_row,
     complete_receipt,
     count_call,
@@ -147,7 +146,7 @@ def _end(connection: Connection, batch: Batch, end: End, part: PartFacts | None,
         attempt |= {name: late_to[name] for name in _DOUBT}
         if attempt["http_status"] is None:
             # A pressed card settles the doubt and is no HTTP answer; a proxy's 502 that was read before it stays.
-            attempt |= {name: late_to[name] for name in OF_ANSWER}
+            attempt["http_status"] = late_to["http_status"]
 
 
 def _cancel(batch: Batch, part: PartFacts, *, searches: bool) -> None:
@@ -180,7 +179,7 @@ def _says_more(end: End, written: Mapping[str, Any]) -> bool:
 
 
 _DOUBT = ("outcome", "reason", "duration_ms", "ended_at")
-_WRITTEN = ("doubtful", "started_at", *OF_ANSWER, *_DOUBT)
+_WRITTEN = ("doubtful", "started_at", "http_status", *_DOUBT)
 
 
 def _written_before(connection: Connection, batch: Batch, end: End) -> dict[str, Any] | None:

@@ -15,7 +15,6 @@ from sqlalchemy import Connection
 from uuid_utils import uuid7
 
 from worker.domain import settle
-from worker.domain.call import AnswerFacts
 from worker.domain.job import Priority, job_of
 from worker.domain.outcome import (
     Accepted,
@@ -46,9 +45,8 @@ PAGES_KEPT = 50
 """The newest attempts of a track that are kept: it reads for weeks, and its results are in `worker_confirmations`."""
 URL_VALID_S = 365 * 86_400
 """Seconds for which the URL of a permanent picture is used; the vendor sets no end."""
-OF_ANSWER = tuple(fact.name for fact in fields(AnswerFacts))
 OF_VERDICT = tuple(fact.name for fact in fields(Verdict) if fact.name not in ("outcome", "contradictions"))
-"""Columns of an attempt that hold facts of its HTTP answer, and of the vendor's words in it."""
+"""Columns of an attempt that hold facts of the vendor's words."""
 _AGES = (0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 900.0, 3_600.0, 14_400.0, 86_400.0)
 BOUNDS: Mapping[str, tuple[float, ...]] = {
     "first_call_seconds": _AGES,
@@ -158,7 +156,7 @@ def attempt_row(batch: Batch, end: End, started_at: int) -> dict[str, Any]:
         "outcome": outcome_name(verdict.outcome),
         "doubtful": isinstance(verdict.outcome, Unknown),
         "reason": getattr(verdict.outcome, "reason", None),
-        **{name: getattr(end.answer, name) for name in OF_ANSWER},
+        "http_status": end.http_status,
         **{name: getattr(verdict, name) for name in OF_VERDICT},
         "flagged": end.flagged,
         "duration_ms": end.duration_ms,
