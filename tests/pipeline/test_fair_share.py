@@ -143,27 +143,20 @@ def test_bulk_gets_a_tenth_of_a_full_lane(size: int) -> None:
 
     while len(offered) < 1_000:
         bells = share.mixed(normal, bulk, credit)[:3]
-        credit = bells[-1].credit
-        offered += "".join(part[0] for bell in bells for part in bell.ids)
+        credit = bells[-1][1]
+        offered += "".join(part[0] for ids, _ in bells for part in ids)
 
     assert {10} == {offered[at : at + 100].count("b") for at in range(len(offered) - 100)}
 
 
 def test_bulk_takes_what_normal_parts_leave() -> None:
-    """Without normal parts it has the whole window, and doorbells of its own."""
+    """Without normal parts it has the whole window."""
     share = Share(10, 40, 10, 2)
 
     bells = share.mixed(a_head(0), a_head(40), 1)
 
     assert (40, 35, 4) == (share.bulk_window(0), share.bulk_window(5), share.bulk_window(40))
-    assert [(10, True)] * 4 == [(len(bell.ids), bell.bulk) for bell in bells]
-
-
-def test_beside_normal_parts_bulk_goes_their_way() -> None:
-    """Its own queue is emptied after theirs, so in doorbells of one each it would not have its part."""
-    bells = Share(1, 40, 10, 20).mixed(a_head(20), Head(["b"], []), 9)
-
-    assert (("b",), False) == (bells[0].ids, bells[0].bulk)
+    assert [10] * 4 == [len(ids) for ids, _ in bells]
 
 
 @given(st.integers(0, 300), st.integers(0, 60), st.integers(0, 8))
@@ -173,7 +166,6 @@ def test_what_is_mixed_stays_whole_and_in_order(normal: int, bulk: int, credit: 
 
     bells = Share(10, 240, 60, 12).mixed(*heads, credit, patient=False)
 
-    mixed = [part for bell in bells for part in bell.ids]
+    mixed = [part for ids, _ in bells for part in ids]
     for head in heads:
         assert head.ids == [part for part in mixed if part in set(head.ids)]
-    assert all(bell.bulk == (not normal) for bell in bells)

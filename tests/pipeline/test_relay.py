@@ -469,10 +469,12 @@ def test_a_window_full_of_normal_parts_has_a_place_for_bulk(site: Site) -> None:
     first = ids(turn(site))
     for part in first:
         site.sql("update worker_parts set state = 2 where id = :id", id=part)
-    second = ids(turn(site, 0.3))
+    rings = turn(site, 0.3)
+    second = ids(rings)
 
     assert (8, parts(bulk[0])) == (len(first), [part for part in [*first, *second] if part in parts(*bulk)])
     assert parts(bulk[0]) == second[1:2]
+    assert {False} == {ring.bulk for ring in rings}, "bulk's own queue is emptied after theirs"
 
 
 # -- accounts ---------------------------------------------------------------------------------------------------------

@@ -116,17 +116,6 @@ MOST_IDS = 1600
 
 
 @dataclass(frozen=True, slots=True)
-class DoorbellIds:
-    """The ids of one doorbell."""
-
-    ids: tuple[str, ...]
-    bulk: bool
-    """The lane has nothing but bulk due."""
-    credit: int
-    """Bulk's credit behind this doorbell."""
-
-
-@dataclass(frozen=True, slots=True)
 class Share:
     """What one lane may have in the broker and in the threads."""
 
@@ -164,16 +153,16 @@ class Share:
             ids, size = ids[: len(ids) // whole * whole], self.size
         return [tuple(ids[at : at + size]) for at in range(0, len(ids), size)]
 
-    def mixed(self, normal: Head, bulk: Head, credit: int, *, patient: bool = True) -> list[DoorbellIds]:
-        """Doorbells of normal and bulk parts, mixed by bulk's credit."""
+    def mixed(
+        self, normal: Head, bulk: Head, credit: int, *, patient: bool = True
+    ) -> list[tuple[tuple[str, ...], int]]:
+        """The ids of normal and bulk parts in doorbells, mixed by bulk's credit; each with the credit behind it."""
         both = Head([*normal.ids, *bulk.ids], [*normal.out, *bulk.out])
         line = mix(normal.ids, bulk.ids, credit)
         batches = []
         for bell in self.doorbells(both, self.window, patient=patient):
             parts = list(islice(line, len(bell)))
-            # While normal parts are due, a doorbell of bulk alone goes into their queue, too: the queue of bulk is
-            # emptied after theirs, so bulk would not get the part of the lane that is its own.
-            batches.append(DoorbellIds(tuple(part for part, _ in parts), not normal.due, parts[-1][1]))
+            batches.append((tuple(part for part, _ in parts), parts[-1][1]))
         return batches
 
 

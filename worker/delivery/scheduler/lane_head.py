@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from sqlalchemy import Connection
 
 from worker.delivery.scheduler.backlog import Backlog, Backlogs
-from worker.delivery.scheduler.fair_share import Allotment, DoorbellIds, Share
+from worker.delivery.scheduler.fair_share import Allotment, Share
 from worker.delivery.scheduler.slow_start import SlowStart
 from worker.domain.job import Kind, Priority
 from worker.domain.pacing.bulk import MOST, Pacing, mix
@@ -272,11 +272,13 @@ class Batches:
         urgent = [Doorbell(known.lane, ids, urgent=True, stands_s=stands_s) for ids in pressing]
         known.credit = min(MOST, known.credit + sum(len(ids) for ids in pressing))
         batches = share.mixed(heads[Priority.NORMAL], heads[Priority.BULK], known.credit, patient=patient)
-        # Parts that no process took from a queue of their own in time go with the normal ones.
-        files = look.files and not again
+        # While normal parts are due, a doorbell of bulk alone goes into their queue, too: the queue of bulk is emptied
+        # after theirs, so bulk would not get the part of the lane that is its own. And what no process took from a
+        # queue of its own in time goes with the normal parts.
+        bulk, files = not heads[Priority.NORMAL].due and not again, look.files and not again
         rest = [
-            Doorbell(known.lane, bell.ids, urgent=False, stands_s=stands_s, bulk=bell.bulk and not again, files=files)
-            for bell in self._as_many_as_may_go(look, batches)
+            Doorbell(known.lane, ids, urgent=False, stands_s=stands_s, bulk=bulk, files=files)
+            for ids in self._as_many_as_may_go(look, batches)
         ]
         if urgent or rest:
             known.offered_at = now
@@ -298,7 +300,9 @@ class Batches:
         if not self._backlogs.is_wanted(known.lane):
             self._backlogs.forget(known.lane)
 
-    def _as_many_as_may_go(self, look: Look, batches: Sequence[DoorbellIds]) -> Sequence[DoorbellIds]:
+    def _as_many_as_may_go(
+        self, look: Look, batches: Sequence[tuple[tuple[str, ...], int]]
+    ) -> Sequence[tuple[str, ...]]:
         """The batches for which the account has room; a lane that got nothing is looked at again."""
         known, heads = look.known, (look.heads[Priority.NORMAL], look.heads[Priority.BULK])
         offered, size, air = sum(len(head.out) for head in heads), look.share.size, look.air or 0
@@ -308,10 +312,10 @@ class Batches:
         room = min(self._allotment.room(account_of(known.lane), known.queue), look.most_doorbells() - waiting)
         may_go = batches[: max(0, room)]
         known.out += len(may_go)
-        known.credit = may_go[-1].credit if may_go else known.credit
+        known.credit = may_go[-1][1] if may_go else known.credit
         if len(may_go) < len(batches) and not known.out:
             self._backlogs.want(known.lane)
-        return may_go
+        return [ids for ids, _ in may_go]
 
 
 def _bundled(bells: Sequence[Doorbell], most: int) -> list[Doorbell]:
