@@ -77,7 +77,7 @@ BY_BLOCK = {
     ("docs/operations.md", "$ worker db check"): MACHINES,
     ("docs/operations.md", "cancelled 11997"): MACHINES,
     ("docs/ordering.md", "enqueue(session"): HERE,
-    ("docs/personal-data.md", "worker export"): COMMANDS,
+    ("docs/personal-data.md", "worker jobs --all"): COMMANDS,
     ("docs/databases.md", "alter role"): SERVERS,
     ("docs/databases.md", "alter table"): SERVERS,
     ("docs/simulator.md", "curl "): HERE,

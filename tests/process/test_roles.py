@@ -84,7 +84,7 @@ def producer_beside_worker(users: RoleUsers) -> Iterator[tuple[Database, Site]]:
 LISTS = (
     ("jobs",),
     ("jobs", "--account", ACCOUNT, "--state", "accepted"),
-    ("stats",),
+    ("jobs", "--counts"),
     ("lanes",),
     ("lanes", "--events"),
     ("limits",),

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from datetime import datetime
 from typing import Annotated, Any
 
 import typer
 
 from worker.cli import accounts, console, deciding
 from worker.cli.options import (
-    INSTANT,
     OF_CALLS,
     Account,
     Commands,
@@ -205,39 +203,25 @@ def jobs(
     given: dict[str, Any],
     before: Annotated[str | None, typer.Option(metavar="ID", help="The next page: only jobs older than this.")] = None,
     limit: Annotated[int, typer.Option(min=1, max=1000, help="How many, newest first.")] = 20,
+    every: Annotated[bool, typer.Option("--all", help="All pages; with --json one object a line.")] = False,
+    counts: Annotated[
+        bool, typer.Option("--counts", help="How many, by account, kind and state; by default since a day ago.")
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Lists jobs, newest first: all of them, or those of a filter."""
     from worker.cli import reading
 
+    if counts:
+        reading.count(say, given, as_json=as_json)
+        return
     # A list may be about all jobs, so a state alone is no mistake.
     state = given.pop("state", None)
-    reading.jobs(say, note, job_filter(given) if given else None, state, before=before, limit=limit, as_json=as_json)
-
-
-@app.command()
-@with_filter(*OF_CALLS)
-def export(given: dict[str, Any]) -> None:
-    """Prints all jobs of a filter, newest first, one JSON object a line."""
-    from worker.cli import reading
-
-    state = given.pop("state", None)
-    reading.export(say, note, job_filter(given) if given else None, state)
-
-
-@app.command()
-def stats(
-    account: Account = None,
-    created_from: Annotated[
-        datetime | None, typer.Option(help="Only what was enqueued then or later; by default a day ago.", **INSTANT)
-    ] = None,
-    created_before: Annotated[datetime | None, typer.Option(help="Only what was enqueued before.", **INSTANT)] = None,
-    as_json: Json = False,
-) -> None:
-    """Counts jobs, and the recipients they were to reach, by account, kind and state."""
-    from worker.cli import reading
-
-    reading.stats(say, account, created_from, created_before, as_json=as_json)
+    wanted = job_filter(given) if given else None
+    if every:
+        reading.all_jobs(say, note, wanted, state, as_json=as_json)
+    else:
+        reading.jobs(say, note, wanted, state, before=before, limit=limit, as_json=as_json)
 
 
 JobName = Annotated[

@@ -63,8 +63,8 @@ def jobs(
 PAGE = 1_000
 
 
-def export(say: Say, note: Say, wanted: JobFilter | None, state: str | None) -> None:
-    """Prints every job of a filter as a JSON object a line, page by page."""
+def all_jobs(say: Say, note: Say, wanted: JobFilter | None, state: str | None, *, as_json: bool) -> None:
+    """Prints every job of a filter, page by page; as JSON one object a line."""
     named, before, count = state_named(JobState, state), None, 0
     while True:
         with outbox() as connection:
@@ -72,21 +72,18 @@ def export(say: Say, note: Say, wanted: JobFilter | None, state: str | None) -> 
         if page.leaves_fresh_out:
             raise WorkerError("not all jobs that are open, or wait to be indexed, can be looked at: there are too many")
         for job in page.jobs:
-            say(json.dumps(plain(job), ensure_ascii=False))
+            say(json.dumps(plain(job), ensure_ascii=False) if as_json else _job_line(job))
         count, before = count + len(page.jobs), page.before
         if before is None:
             note(f"{count} jobs")
             return
 
 
-def stats(
-    say: Say, account: str | None, created_from: datetime | None, created_before: datetime | None, *, as_json: bool
-) -> None:
-    """Prints how many jobs there are by account, kind and state."""
-    since = datetime.now(UTC) - timedelta(days=1) if created_from is None else created_from
-    wanted = JobFilter(account=account, created_from=since, created_before=created_before)
+def count(say: Say, given: Mapping[str, Any], *, as_json: bool) -> None:
+    """Prints how many jobs of a filter there are by account, kind and state; since a day ago, if it names no time."""
+    since = given.get("created_from") or datetime.now(UTC) - timedelta(days=1)
     with outbox() as connection:
-        found = count_jobs(connection, wanted)
+        found = count_jobs(connection, JobFilter(**{**given, "created_from": since}))
     tell(say, found, _count_line, f"no jobs since {clock(since)}", as_json=as_json)
 
 

@@ -23,7 +23,8 @@ JOBS = 5
 SAID = [
     ("jobs",),
     ("jobs", "--state", "nope"),
-    ("stats",),
+    ("jobs", "--counts"),
+    ("jobs", "--all"),
     ("show", "{0}"),
     ("show", "none"),
     ("why", "{0}"),

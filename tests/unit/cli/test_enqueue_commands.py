@@ -1,4 +1,4 @@
-"""`worker send`, `upload`, `update-card`, `export`, `stats`: jobs out of a shell, and what there is of them."""
+"""`worker send`, `upload`, `update-card`: jobs out of a shell; and `worker jobs`, which lists or counts them all."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ CARD = {
 
 def jobs(run: Run, capsys: pytest.CaptureFixture[str], *words: str) -> list[dict[str, object]]:
     capsys.readouterr()
-    assert 0 == run("export", *words)
+    assert 0 == run("jobs", "--all", "--json", *words)
     return [json.loads(line) for line in capsys.readouterr().out.splitlines()]
 
 
@@ -112,7 +112,8 @@ def test_who_waits_where_no_worker_is_alive_hears_so(run: Run, capsys: pytest.Ca
         (("send", "hr", "--text", "x", "--to", "a", "--on-unknown", "guess"), 1, "on_unknown"),
         (("upload", "hr", "nowhere.png"), 1, "the file cannot be read"),
         (("update-card", "0" * 32, '{"button": {"replace_name": "x"}}'), 1, "no job"),
-        (("stats", "--created-from", "yesterday"), 2, "does not match"),
+        (("jobs", "--counts", "--created-from", "yesterday"), 2, "does not match"),
+        (("jobs", "--counts", "--tag", "x"), 1, "tag: is not counted by"),
     ],
 )
 def test_what_is_wrong_is_told(
@@ -143,14 +144,14 @@ def test_jobs_are_counted(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
     assert 0 == run(*TEXT)
     assert 0 == run("send", "hr", BODY)
     capsys.readouterr()
-    assert [0, 0, 0] == [run("stats"), run("stats", "--json"), run("stats", "--account", "it")]
+    assert [0, 0, 0] == [run("jobs", "--counts", *more) for more in ((), ("--json",), ("--account", "it"))]
     line, counts, none = capsys.readouterr().out.splitlines()
     assert ["hr", "send", "open", "2", "jobs", "4", "asked"] == line.split()
     assert [{"account": "hr", "kind": "send", "state": "open", "jobs": 2, "asked": 4}] == json.loads(counts)
     assert none.startswith("no jobs since ")
 
 
-def test_an_export_goes_through_all_pages(
+def test_all_jobs_are_listed_page_by_page(
     run: Run, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Newest first, each once, by the filter of all commands."""
