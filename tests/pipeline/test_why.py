@@ -248,7 +248,7 @@ def test_a_person_paused_it(site: Site) -> None:
 
     assert [WaitFor.PAUSE, WaitFor.PAUSE] == causes(site, job)
     assert ["paused by zhang (tag lunch): wrong text", f"held by li (job {job})"] == [wait.text for wait in before]
-    assert [("worker resume --tag lunch",), (f"worker release {job}",)] == [wait.commands for wait in before]
+    assert [("worker resume --tag lunch",), (f"worker resume {job}",)] == [wait.commands for wait in before]
     assert (before, [WaitFor.TURN]) == (parked, causes(site, other))
     resume_paused(JobFilter(tag="lunch"), person="zhang", why="", database=site.database)
     release([job], person="li", why="", database=site.database)

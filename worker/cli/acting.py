@@ -1,4 +1,4 @@
-"""`worker send`, `upload`, `update-card`, `resend-failed`, `skip`, `resume` and `events retry`.
+"""`worker send`, `upload`, `update-card`, `resend-failed`, `skip` and `events retry`.
 
 Each leaves an audit's row.
 """
@@ -174,11 +174,6 @@ def resend_failed(job_id: str, *, undetermined: bool, why: str, person: str | No
 def skip(job_id: str, *, why: str, person: str | None) -> list[str]:
     """Lets the parts behind a job in its order go on; returns the parts they waited for."""
     return list(lift.skip(job_id, person=person or system_user(), why=why).told)
-
-
-def resume(name: str, *, why: str, person: str | None) -> list[str]:
-    """Lifts all blocks of an account and its lanes, or of one lane; a line for each."""
-    return list(lift.lift(name, person=person or system_user(), why=why).told)
 
 
 def retry(event_id: str, *, why: str, person: str | None) -> None:

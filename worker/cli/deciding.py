@@ -262,11 +262,14 @@ def resolve(
 
 @app.command()
 def pause(
+    ids: Annotated[list[str] | None, typer.Argument(help="Ids of jobs; or else an option.", show_default=False)] = None,
     account: Account = None,
     channel: Channel = None,
     kind: OfKind = None,
     tag: Tag = None,
     everything: Everything = False,
+    wait: Annotated[bool, typer.Option("--wait", help="Waits until none of their calls is in the air.")] = False,
+    timeout: Annotated[float, typer.Option(min=0, metavar="SECONDS", help="How long --wait waits.")] = 60.0,
     why: Why = "",
     person: Person = None,
     yes: Yes = False,
@@ -275,13 +278,28 @@ def pause(
     """Begins no call of these jobs, whenever they are enqueued, until `worker resume`; recalls and cancels pass."""
     from worker.cli import pausing
 
-    wanted = _scope(everything, account=account, channel=channel, kind=kind, tag=tag)
-    pausing.pause(say, confirm, wanted, why=why, person=person, yes=yes, as_json=as_json)
+    wanted = _scope(ids, everything, account=account, channel=channel, kind=kind, tag=tag)
+    wanted = job_filter({"ids": ids}) if ids else wanted
+    done = pausing.pause(
+        say,
+        note,
+        confirm,
+        wanted,
+        timeout_s=timeout if wait else None,
+        why=why,
+        person=person,
+        yes=yes,
+        as_json=as_json,
+    )
+    raise typer.Exit(0 if done else 1)
 
 
 @app.command()
 def resume(
-    name: Annotated[str | None, typer.Argument(metavar="[ACCOUNT_OR_LANE]", help="What is blocked or parked.")] = None,
+    names: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[NAMES]...", help="What is blocked or parked: accounts or lanes. Or ids of jobs."),
+    ] = None,
     account: Account = None,
     channel: Channel = None,
     kind: OfKind = None,
@@ -291,45 +309,15 @@ def resume(
     person: Person = None,
     as_json: Json = False,
 ) -> None:
-    """Ends a pause, named as it was paused; or lifts the parking or block of ACCOUNT_OR_LANE now.
+    """Ends a pause, named as it was paused; or lifts the parking or block of an account or a lane now.
 
     What waited behind a block starts with one call in the air.
     """
     from worker.cli import pausing
 
-    given = {"account": account, "channel": channel, "kind": kind, "tag": tag}
-    if name is not None and (everything or any(given.values())):
-        raise typer.BadParameter(
-            said("name a lane or account that is blocked, or give the options of a pause, not both")
-        )
-    wanted = None if name is not None else _scope(everything, **given)
-    pausing.resume(say, name, wanted, why=why, person=person, as_json=as_json)
-
-
-@app.command()
-def hold(
-    ids: Annotated[list[str], typer.Argument(help="Ids of jobs.")],
-    why: Why = "",
-    person: Person = None,
-    as_json: Json = False,
-) -> None:
-    """Begins no call of single jobs until `worker release`."""
-    from worker.cli import pausing
-
-    raise typer.Exit(0 if pausing.hold(say, ids, why=why, person=person, as_json=as_json) else 1)
-
-
-@app.command()
-def release(
-    ids: Annotated[list[str], typer.Argument(help="Ids of jobs.")],
-    why: Why = "",
-    person: Person = None,
-    as_json: Json = False,
-) -> None:
-    """Lets jobs go on that `worker hold` holds."""
-    from worker.cli import pausing
-
-    raise typer.Exit(0 if pausing.release(say, ids, why=why, person=person, as_json=as_json) else 1)
+    wanted = _scope(names, everything, account=account, channel=channel, kind=kind, tag=tag)
+    done = pausing.resume(say, names or (), wanted, why=why, person=person, as_json=as_json)
+    raise typer.Exit(0 if done else 1)
 
 
 @app.command()
@@ -349,28 +337,12 @@ def fence(
     raise typer.Exit(0 if done else 1)
 
 
-@app.command()
-def drain(
-    account: Account = None,
-    channel: Channel = None,
-    kind: OfKind = None,
-    tag: Tag = None,
-    everything: Everything = False,
-    timeout: Annotated[float, typer.Option(min=0, help="Seconds to wait at most.")] = 60.0,
-    as_json: Json = False,
-) -> None:
-    """Waits until no call of these jobs is in the air; pause them first."""
-    from worker.cli import pausing
-
-    wanted = _scope(everything, account=account, channel=channel, kind=kind, tag=tag)
-    done = pausing.drain(say, note, wanted, timeout_s=timeout, as_json=as_json)
-    raise typer.Exit(0 if done else 1)
-
-
-def _scope(everything: bool, **given: str | None) -> Any:
-    if everything == any(value is not None for value in given.values()):
-        raise typer.BadParameter(said("say --all, or name an account, channel, kind or tag"))
-    return None if everything else job_filter({name: value for name, value in given.items() if value is not None})
+def _scope(names: list[str] | None, everything: bool, **given: str | None) -> Any:
+    """The filter that the options name; None for everything, and where names are given instead."""
+    options = {name: value for name, value in given.items() if value is not None}
+    if [bool(names), everything, bool(options)].count(True) != 1:
+        raise typer.BadParameter(said("give names, --all, or an account, channel, kind or tag, and only one of these"))
+    return job_filter(options) if options else None
 
 
 @app.command()

@@ -1,82 +1,68 @@
-"""`worker pause`, `resume`, `hold`, `release`, `fence`, `drain`: what stops calls, and waits for those in the air."""
+"""`worker pause`, `resume`, `fence`: what stops calls, and waits for those in the air."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Sequence
 from datetime import datetime
 
 from worker.accounts.sources import accounts_of
-from worker.cli import acting
 from worker.cli.acting import Ask, system_user
 from worker.cli.reading import ProgressLine, Say, outbox, pause_line, plain
 from worker.config.settings import load_settings
-from worker.control import fence as fencing, pause as pausing
+from worker.control import fence as fencing, lift, pause as pausing
 from worker.control.mistyped import require_known
-from worker.control.pause import HeldJobs
+from worker.control.pause import HeldJobs, Paused
+from worker.control.revocations import JOB_ID
 from worker.domain.errors import WorkerError
+from worker.domain.job import id_of
 from worker.domain.job_filter import JobFilter
 
 
 def pause(
-    say: Say, ask: Ask, wanted: JobFilter | None, *, why: str, person: str | None, yes: bool, as_json: bool
-) -> None:
-    """Pauses what a filter names; None: everything, which is asked about."""
-    if wanted is not None and wanted.account is not None:
-        require_known(wanted, accounts_of(load_settings()).names())
+    say: Say,
+    note: Say,
+    ask: Ask,
+    wanted: JobFilter | None,
+    *,
+    timeout_s: float | None,
+    why: str,
+    person: str | None,
+    yes: bool,
+    as_json: bool,
+) -> bool:
+    """Pauses what a filter names; None: everything, which is asked about. With `timeout_s` waits for calls in the air.
+
+    False when no single job was left to be paused, or when calls were still in the air as the time was over.
+    """
     if wanted is None and not yes and not ask("pause everything, but recalls?"):
         raise WorkerError("nothing was changed")
-    done = pausing.pause(wanted, person=person or system_user(), why=why)
+    if wanted is not None and wanted.account is not None:
+        require_known(wanted, accounts_of(load_settings()).names())
+    person = person or system_user()
+    done: Paused | HeldJobs
+    if wanted is not None and wanted.ids is not None:
+        done = pausing.hold(wanted.part_or_job_ids(), person=person, why=why)
+        told, is_paused = (
+            _held(done, "held", "of which nothing is to be sent any more, or that were held"),
+            bool(done.jobs),
+        )
+    else:
+        done, is_paused = pausing.pause(wanted, person=person, why=why), True
+        already = "" if done.audit else " already"
+        told = f"{pause_line(done.pause)}{already}\nit ends with: {done.pause.ending()}"
+    if not as_json:
+        say(told)
+    left = 0 if timeout_s is None else _drain(note, wanted, timeout_s)
     if as_json:
-        say(json.dumps(plain(done), ensure_ascii=False))
-        return
-    already = "" if done.audit else " already"
-    say(f"{pause_line(done.pause)}{already}\nit ends with: {done.pause.ending()}")
+        say(json.dumps(plain(done) | ({} if timeout_s is None else {"in_the_air": left}), ensure_ascii=False))
+    elif timeout_s is not None:
+        say(f"{left} are still in the air" if left else "nothing is in the air")
+    return is_paused and not left
 
 
-def resume(
-    say: Say, name: str | None, wanted: JobFilter | None, *, why: str, person: str | None, as_json: bool
-) -> None:
-    """Ends a pause; or with a name lifts what blocks a lane or an account."""
-    if name is not None:
-        with outbox() as connection:
-            pauses = [
-                f"{pause_line(one)}; `{one.ending()}`" for one in pausing.list_pauses(connection) if one.account == name
-            ]
-        try:
-            told = acting.resume(name, why=why, person=person)
-        except WorkerError as error:
-            # A block and a pause are two things, and a person may have meant the other one.
-            raise WorkerError("; ".join([str(error), *pauses])) from None
-        told += [f"still {one}" for one in pauses]
-        say(json.dumps({"told": told}, ensure_ascii=False) if as_json else "\n".join(told))
-        return
-    done = pausing.resume_paused(wanted, person=person or system_user(), why=why)
-    sentence = f"{done.pauses[0].told()} goes on (audit {done.audit})"
-    say(json.dumps(plain(done), ensure_ascii=False) if as_json else sentence)
-
-
-def hold(say: Say, ids: Iterable[str], *, why: str, person: str | None, as_json: bool) -> bool:
-    """Holds jobs; False when nothing of any is to be sent any more, or all were held."""
-    done = pausing.hold(ids, person=person or system_user(), why=why)
-    return _held(say, done, "held", "of which nothing is to be sent any more, or that were held", as_json=as_json)
-
-
-def release(say: Say, ids: Iterable[str], *, why: str, person: str | None, as_json: bool) -> bool:
-    """Lets jobs go on; False when none of them was held."""
-    done = pausing.release(ids, person=person or system_user(), why=why)
-    return _held(say, done, "released", "that were not held", as_json=as_json)
-
-
-def _held(say: Say, done: HeldJobs, what: str, left: str, *, as_json: bool) -> bool:
-    lines = [f"{len(done.jobs)} jobs {what} (audit {done.audit})"]
-    lines += [f"{len(done.left)} left {left}"] if done.left else []
-    say(json.dumps(plain(done)) if as_json else "\n".join(lines))
-    return bool(done.jobs)
-
-
-def drain(say: Say, note: Say, wanted: JobFilter | None, *, timeout_s: float, as_json: bool) -> bool:
-    """Waits until nothing is in the air; False when the time was over before."""
+def _drain(note: Say, wanted: JobFilter | None, timeout_s: float) -> int:
+    """Waits until nothing is in the air, telling how many calls are; returns how many were left at the end."""
     told: list[int] = []
 
     def progress(in_the_air: int) -> None:
@@ -84,10 +70,49 @@ def drain(say: Say, note: Say, wanted: JobFilter | None, *, timeout_s: float, as
             told.append(in_the_air)
             note(f"{in_the_air} in the air")
 
-    left = pausing.drain(wanted, timeout_s=timeout_s, progress=progress)
-    sentence = f"{left} are still in the air" if left else "nothing is in the air"
-    say(json.dumps({"in_the_air": left}) if as_json else sentence)
-    return not left
+    return pausing.drain(wanted, timeout_s=timeout_s, progress=progress)
+
+
+def resume(
+    say: Say, names: Sequence[str], wanted: JobFilter | None, *, why: str, person: str | None, as_json: bool
+) -> bool:
+    """Ends a pause; or with names lifts what blocks accounts or lanes, or lets single jobs go on.
+
+    False when none of these jobs was held.
+    """
+    person = person or system_user()
+    if names and all(JOB_ID.fullmatch(id_of(name)) for name in names):
+        released = pausing.release(names, person=person, why=why)
+        told = _held(released, "released", "that were not held")
+        say(json.dumps(plain(released)) if as_json else told)
+        return bool(released.jobs)
+    if names:
+        lines = [line for name in names for line in _lifted(name, person, why)]
+        say(json.dumps({"told": lines}, ensure_ascii=False) if as_json else "\n".join(lines))
+        return True
+    done = pausing.resume_paused(wanted, person=person, why=why)
+    sentence = f"{done.pauses[0].told()} goes on (audit {done.audit})"
+    say(json.dumps(plain(done), ensure_ascii=False) if as_json else sentence)
+    return True
+
+
+def _lifted(name: str, person: str, why: str) -> list[str]:
+    """Lifts what blocks a lane or an account; a line for each, and one for each pause that still stands."""
+    with outbox() as connection:
+        pauses = [
+            f"{pause_line(one)}; `{one.ending()}`" for one in pausing.list_pauses(connection) if one.account == name
+        ]
+    try:
+        told = lift.lift(name, person=person, why=why).told
+    except WorkerError as error:
+        # A block and a pause are two things, and a person may have meant the other one.
+        raise WorkerError("; ".join([str(error), *pauses])) from None
+    return [*told, *(f"still {one}" for one in pauses)]
+
+
+def _held(done: HeldJobs, what: str, left: str) -> str:
+    lines = [f"{len(done.jobs)} jobs {what} (audit {done.audit})"]
+    return "\n".join(lines + ([f"{len(done.left)} left {left}"] if done.left else []))
 
 
 def fence(

@@ -75,7 +75,7 @@ class Pause:
     def ending(self) -> str:
         """The command that ends it."""
         if self.job_id is not None:
-            return f"worker release {self.job_id}"
+            return f"worker resume {self.job_id}"
         options = [word for name, value in self.scope().items() for word in (f"--{name}", value)]
         return shlex.join(["worker", "resume", *(options or ["--all"])])
 

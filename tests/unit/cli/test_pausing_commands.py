@@ -1,4 +1,4 @@
-"""`worker pause`, `resume`, `hold`, `release`, `drain`: what they say, and what tells of a pause."""
+"""`worker pause` and `resume`: what they say, and what tells of a pause."""
 
 from __future__ import annotations
 
@@ -102,52 +102,53 @@ def test_a_block_is_not_a_pause(run: Run, jobs: list[str], capsys: Said) -> None
 
 def test_jobs_are_held_and_released(run: Run, jobs: list[str], capsys: Said) -> None:
     """The status says whether any was."""
-    assert 0 == run("hold", *jobs, "--as", "zhang")
+    assert 0 == run("pause", *jobs, "--as", "zhang")
     held = capsys.readouterr().out
-    assert 1 == run("hold", jobs[0])
+    assert 1 == run("pause", jobs[0])
     again = capsys.readouterr().out
     run("doctor")
     doctor = capsys.readouterr().out
     assert 0 == run("lanes")
     lanes = capsys.readouterr().out
-    assert 0 == run("release", jobs[0], "--json")
+    assert 0 == run("resume", jobs[0], "--json")
     released = json.loads(capsys.readouterr().out)
-    assert 1 == run("release", jobs[0])
+    assert 1 == run("resume", jobs[0])
     nothing = capsys.readouterr().out
 
     assert held.startswith("2 jobs held (audit ")
     assert "1 left of which nothing is to be sent any more, or that were held" in again
     assert "caution  hold: 2 jobs are held; `worker lanes` lists them\n" in doctor
     assert f"held: job {jobs[0]}, since 20" in lanes
-    assert f"  remedy: `worker release {jobs[1]}`\n" in lanes
+    assert f"  remedy: `worker resume {jobs[1]}`\n" in lanes
     assert ([jobs[0]], []) == (released["jobs"], released["left"])
     assert "1 left that were not held" in nothing
 
 
-def test_a_drain_tells_what_is_in_the_air(run: Run, jobs: list[str], capsys: Said) -> None:
+def test_a_pause_that_waits_tells_what_is_in_the_air(run: Run, jobs: list[str], capsys: Said) -> None:
     """Here it never lands."""
     database = Database(make_engine(load_settings().database_url()))
     commit(database, [Mark(part_id(jobs[0], 0), 0, "p", 1_000_000)], Policy())
     database.close()
 
-    assert 1 == run("drain", "--tag", "lunch", "--timeout", "0")
+    assert 1 == run("pause", "--tag", "lunch", "--wait", "--timeout", "0")
     said = capsys.readouterr()
-    assert ("1 are still in the air\n", "1 in the air\n") == (said.out, said.err)
-    assert 1 == run("drain", "--all", "--timeout", "0", "--json")
-    assert {"in_the_air": 1} == json.loads(capsys.readouterr().out)
+    assert said.out.endswith("\n1 are still in the air\n")
+    assert "1 in the air\n" == said.err
+    assert 1 == run("pause", jobs[0], "--wait", "--timeout", "0", "--json")
+    assert 1 == json.loads(capsys.readouterr().out)["in_the_air"]
 
 
 @pytest.mark.parametrize(
     ("arguments", "status", "sentence"),
     [
-        (["pause"], 2, "say --all, or name an account, channel, kind or tag"),
-        (["pause", "--all", "--tag", "lunch"], 2, "say --all, or name an account, channel, kind or tag"),
-        (["resume"], 2, "say --all, or name an account, channel, kind or tag"),
-        (["drain"], 2, "say --all, or name an account, channel, kind or tag"),
-        (["resume", "hr", "--tag", "lunch"], 2, "or give the options of a pause, not both"),
+        (["pause"], 2, "give names, --all, or an account"),
+        (["pause", "--all", "--tag", "lunch"], 2, "and only one of these"),
+        (["pause", "0" * 32, "--tag", "lunch"], 2, "and only one of these"),
+        (["resume"], 2, "give names, --all, or an account"),
+        (["resume", "hr", "--tag", "lunch"], 2, "and only one of these"),
         (["pause", "--kind", "recall"], 1, "kind: is recall, which passes every pause"),
-        (["hold", "0" * 32], 1, "ids: name no job with 0000"),
-        (["release", "0" * 32], 1, "ids: name no job with 0000"),
+        (["pause", "0" * 32], 1, "ids: name no job with 0000"),
+        (["resume", "0" * 32], 1, "ids: name no job with 0000"),
     ],
 )
 def test_what_is_wrong_is_one_sentence(
@@ -163,7 +164,7 @@ def test_a_metric_counts_pauses(run: Run, jobs: list[str]) -> None:
     run("pause", "--tag", "dinner")
     run("pause", "--account", "hr", "--tag", "lunch")
     run("pause", "--all", "--yes")
-    run("hold", *jobs)
+    run("pause", *jobs)
     settings = load_settings()
     database = Database(make_engine(settings.database_url()))
     collected = Outbox(database, accounts_of(settings), 5).collect()

@@ -141,7 +141,7 @@ def _typed(asked: object, value: object) -> str:
     return " ".join(asked) if isinstance(asked, list) else str(asked)
 
 
-_WORDS: Mapping[str, str] = {"lift": "resume", "retry": "events retry"}
+_WORDS: Mapping[str, str] = {"hold": "pause", "release": "resume", "lift": "resume", "retry": "events retry"}
 
 
 def _line(order: Order) -> str:
