@@ -231,7 +231,7 @@ def _program(line: str) -> list[str]:
 @pytest.mark.parametrize("page", ["README.md", "docs/index.md", "docs/enqueue.md", "docs/settings.md"])
 def test_the_first_pages_name_only_commands_there_are(page: str) -> None:
     """A command that was renamed is not left behind."""
-    named = set(re.findall(r"(?:`|\$ )worker ((?:db |accounts |events (?=retry))?[a-z]+)", _read(page)))
+    named = set(re.findall(r"(?:`|\$ )worker ((?:db |accounts )?[a-z]+)", _read(page)))
 
     assert "worker demo" in _read("Makefile")
     assert named <= _commands()

@@ -55,7 +55,6 @@ UNSAID = {
     "markdown.content: {sentence}": "a field and a sentence",
     "{msgtype}.content: {sentence}": "a field and a sentence",
     "wrong json format": "the vendor's",
-    "events retry": "a command",
     "{name} listening on {address}": "programs wait for it",
     "--listen {asked}": "a command",
     "--listen {listen}": "a command",

@@ -1,6 +1,4 @@
-"""`worker send`, `upload`, `update-card`, `resend-failed`, `skip` and `events retry`.
-
-Each leaves an audit's row.
+"""`worker send`, `upload`, `update-card`, `resend-failed`, `skip`. Each leaves an audit's row.
 """
 
 from __future__ import annotations
@@ -174,8 +172,3 @@ def resend_failed(job_id: str, *, undetermined: bool, why: str, person: str | No
 def skip(job_id: str, *, why: str, person: str | None) -> list[str]:
     """Lets the parts behind a job in its order go on; returns the parts they waited for."""
     return list(lift.skip(job_id, person=person or system_user(), why=why).told)
-
-
-def retry(event_id: str, *, why: str, person: str | None) -> None:
-    """Gives a parked or ignored event to the hooks again."""
-    lift.retry_event(event_id, person=person or system_user(), why=why)

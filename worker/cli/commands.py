@@ -26,8 +26,6 @@ from worker.language import Lang, language
 app = Commands(name="worker", help="Queue-backed delivery of enterprise-IM messages.", no_args_is_help=True)
 db = Commands(help="The outbox's tables.", no_args_is_help=True)
 app.add_typer(db, name="db")
-events = Commands(help="What the application's hooks hear.", invoke_without_command=True)
-app.add_typer(events, name="events")
 app.add_typer(deciding.app)
 app.add_typer(accounts.app, name="accounts")
 app.add_typer(console.app, name="console")
@@ -262,31 +260,25 @@ def explain(
 
 
 @app.command()
-def chats(
-    account: Account = None,
-    gone: Annotated[bool, typer.Option("--gone", help="Also those it was taken out of.")] = False,
-    limit: Annotated[int, typer.Option(min=1, max=1000, help="How many, the last seen first.")] = 100,
-    as_json: Json = False,
-) -> None:
-    """Lists the chats that callbacks reported, to which a webhook's message can be sent."""
-    from worker.cli.lists.callbacks import show_chats
-
-    show_chats(say, account=account, gone=gone, limit=limit, as_json=as_json)
-
-
-@app.command()
 def inbound(
     account: Account = None,
     event: Annotated[
         str | None, typer.Option(help="Only these, such as subscribe, or message: for all messages.")
     ] = None,
+    chats: Annotated[
+        bool, typer.Option("--chats", help="The chats that they named, to which a webhook's message can be sent.")
+    ] = False,
+    gone: Annotated[bool, typer.Option("--gone", help="With --chats: also those it was taken out of.")] = False,
     limit: Annotated[int, typer.Option(min=1, max=1000, help="How many, newest first.")] = 20,
     as_json: Json = False,
 ) -> None:
     """Lists what the vendors called back: messages of people, presses, events; --json has their contents."""
-    from worker.cli.lists.callbacks import show_inbound
+    from worker.cli.lists import callbacks
 
-    show_inbound(say, account=account, event=event, limit=limit, as_json=as_json)
+    if chats:
+        callbacks.show_chats(say, account=account, gone=gone, limit=limit, as_json=as_json)
+    else:
+        callbacks.show_inbound(say, account=account, event=event, limit=limit, as_json=as_json)
 
 
 @app.command()
@@ -354,32 +346,28 @@ def lanes(
         listed.show(say, account=account, as_json=as_json)
 
 
-@events.callback()
-def list_events(
-    context: typer.Context,
+@app.command()
+def events(
     state: Annotated[str | None, typer.Option(help="waiting, running, done, parked, ignored")] = None,
     limit: Annotated[int, typer.Option(min=1, max=1000, help="How many, newest first.")] = 20,
-    as_json: Json = False,
-) -> None:
-    """Lists the events of the application's hooks, newest first."""
-    if context.invoked_subcommand is None:
-        from worker.cli.lists.callbacks import show_events
-
-        show_events(say, state=state, limit=limit, as_json=as_json)
-
-
-@events.command()
-def retry(
-    event: Annotated[str, typer.Argument(help="The event's id.")],
+    retry: Annotated[
+        str | None, typer.Option(metavar="ID", help="Gives this parked or ignored event to the hooks again.")
+    ] = None,
     why: Why = "",
     person: Person = None,
     as_json: Json = False,
 ) -> None:
-    """Gives a parked or ignored event to the hooks again."""
-    from worker.cli import acting
+    """Lists the events of the application's hooks, newest first."""
+    if retry is None:
+        from worker.cli.lists.callbacks import show_events
 
-    acting.retry(event, why=why, person=person)
-    tell_value({"event": event}, f"event {event} waits for a worker", as_json=as_json)
+        show_events(say, state=state, limit=limit, as_json=as_json)
+        return
+    from worker.cli.acting import system_user
+    from worker.control.lift import retry_event
+
+    retry_event(retry, person=person or system_user(), why=why)
+    tell_value({"event": retry}, f"event {retry} waits for a worker", as_json=as_json)
 
 
 def _explained(code: int, lang: Lang, only: str | None) -> list[str]:

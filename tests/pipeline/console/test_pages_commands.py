@@ -197,7 +197,7 @@ def test_a_parked_account_is_tried_now(site: Site) -> None:
 
 
 def test_a_parked_event_is_given_to_its_hook_again(site: Site) -> None:
-    """As `worker events retry` does it."""
+    """As `worker events --retry` does it."""
     event = fill(site).event
 
     Person(site, name="wang").give(f"/commands/retry?event={event}", "the hook is mended")

@@ -171,7 +171,7 @@ def test_a_database_that_cannot_be_opened_is_one_sentence(
         "lanes",
         "lanes --events",
         "limits",
-        "chats",
+        "inbound --chats",
         "events",
         "doctor",
         "metrics",
@@ -179,7 +179,7 @@ def test_a_database_that_cannot_be_opened_is_one_sentence(
         "replay 0",
         "skip 0",
         "resume hr",
-        "events retry 0",
+        "events --retry 0",
         "db purge",
         "db current",
     ],
@@ -304,7 +304,7 @@ def test_an_ended_job_is_replayed(run: Run, job: str, sqlite_url: str, capsys: p
         (("replay", "JOB"), "replay", "did: replays 1"),
         (("skip", "JOB"), "skip", "did: nothing"),
         (("resume", "hr"), "resume", "did: nothing"),
-        (("events", "retry", "0" * 32), "retry", "did: nothing"),
+        (("events", "--retry", "0" * 32), "retry", "did: nothing"),
     ],
 )
 def test_what_changes_something_leaves_an_audit(
@@ -712,11 +712,11 @@ def test_chats_are_listed(run: Run, sqlite_url: str, capsys: pytest.CaptureFixtu
         insert_rows(connection, tables.chats, rows)
     database.close()
 
-    run("chats")
+    run("inbound", "--chats")
     here = capsys.readouterr().out.splitlines()
-    run("chats", "--gone", "--json", "--account", "alerts")
+    run("inbound", "--chats", "--gone", "--json", "--account", "alerts")
     everywhere = json.loads(capsys.readouterr().out)
-    run("chats", "--account", "other")
+    run("inbound", "--chats", "--account", "other")
 
     assert "no chats" in capsys.readouterr().out
     assert ["wo1", "wr1"] == [line.split()[0] for line in here]

@@ -167,13 +167,13 @@ def test_a_parked_event_is_given_another_try(
     run: Run, parked: str, sqlite_url: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """It waits again with its tries at zero; any other state, or none at all, is refused with the reason."""
-    assert 0 == run("events", "retry", parked)
+    assert 0 == run("events", "--retry", parked)
     assert f"event {parked} waits for a worker\n" == capsys.readouterr().out
     database = Database(make_engine(sqlite_url))
     with database.reading() as connection:
         row = connection.exec_driver_sql(f"select state, tries from worker_events where id = '{parked}'").one()
     database.close()
-    statuses = [run("events", "retry", one) for one in (parked, "b" * 32, "c" * 32)]
+    statuses = [run("events", "--retry", one) for one in (parked, "b" * 32, "c" * 32)]
     errors = capsys.readouterr().err
 
     assert (0, 0) == tuple(row)

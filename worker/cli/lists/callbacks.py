@@ -1,4 +1,4 @@
-"""`worker chats`, `inbound` and `events`: what callbacks reported, and what the application's hooks hear of it."""
+"""`worker inbound` and `worker events`: what callbacks reported, and what the application's hooks hear of it."""
 
 from __future__ import annotations
 

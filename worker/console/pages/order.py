@@ -141,19 +141,21 @@ def _typed(asked: object, value: object) -> str:
     return " ".join(asked) if isinstance(asked, list) else str(asked)
 
 
-_WORDS: Mapping[str, str] = {"hold": "pause", "release": "resume", "lift": "resume", "retry": "events retry"}
+_WORDS: Mapping[str, str] = {"hold": "pause", "release": "resume", "lift": "resume", "retry": "events"}
 
 
 def _line(order: Order) -> str:
     """The same on the command line."""
     given = {**_fields(order), **order.options}
-    named = [word for name in ("ids", "name", "event") for word in given.pop(name, "").split()]
+    named = [word for name in ("ids", "name") for word in given.pop(name, "").split()]
     words = [word for name, value in given.items() for word in _option(name, value)]
-    return shlex.join(["worker", *_WORDS.get(order.name, order.name).split(), *named, *words])
+    return shlex.join(["worker", *_WORDS.get(order.name, order.name), *named, *words])
 
 
 def _option(name: str, value: str) -> tuple[str, ...]:
     match name:
+        case "event":
+            return ("--retry", value)
         case "sent":
             return ("--sent" if value == "yes" else "--not-sent",)
         case "accepted" | "unknown" | "all":

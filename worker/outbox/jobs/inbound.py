@@ -104,7 +104,7 @@ def _follow(connection: Connection, delivery: Delivery, card: CardPress, part_id
         issued = min(now, inbound.happened_at * 1_000_000)
         ttl_s = delivery.code_ttl_s
         codes.file_code(connection, delivery.app, part_id, card.response_code, issued, ttl_s, inbound.person)
-    # An event is written also without a hook for it: `worker events retry` can give it to a hook that is added later.
+    # An event is written also without a hook for it: `worker events --retry` can give it to one that is added later.
     heard = delivery.hooked and part_id is not None
     row = event_row(
         delivery.id,
