@@ -11,6 +11,7 @@ import pytest
 from sqlalchemy import select
 
 from tests.docs.test_security_pages import COLUMNS
+from tests.support.housekeeping import keep_house
 from tests.support.runtime import PNG, Site, busy, lost, planted, refused
 from worker import ButtonCard, File, Image, NotReplayable, RecipientStatus, Text, To, get_job, recipients
 from worker.config.settings import RetentionSettings
@@ -19,7 +20,6 @@ from worker.control.cancel import cancel, find_open
 from worker.control.erase import ErasedPerson, erase, find_person
 from worker.control.pause import pause
 from worker.control.resolve import find_unknown, resolve
-from worker.delivery.maintenance.housekeeping import Housekeeping
 from worker.domain.callbacks.inbound import CardPress, Inbound
 from worker.domain.content.erasure import of_person
 from worker.domain.errors import CheckFailed
@@ -279,7 +279,7 @@ def test_a_callback_whose_hook_has_yet_to_run_is_left(site: Site) -> None:
 
 
 def empty(site: Site) -> int:
-    return dict(Housekeeping(site.database, RetentionSettings(content_days=5)).round()).get("content", 0)
+    return keep_house(site.database, RetentionSettings(content_days=5)).get("content", 0)
 
 
 def indexed(site: Site) -> None:

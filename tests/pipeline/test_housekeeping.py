@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from tests.support.housekeeping import keep_house
 from tests.support.runtime import PNG, SEND, Site, lost, planted, refused
 from worker import To, replay
 from worker.config.settings import RetentionSettings, Settings
@@ -36,10 +37,6 @@ def site(database: Database, driven_clock: DrivenClock) -> Iterator[Site]:
         yield planted_site
 
 
-def keep_house(site: Site, settings: RetentionSettings = SMALL) -> dict[str, int]:
-    return dict(Housekeeping(site.database, settings).round())
-
-
 def left(site: Site, *tables: str) -> dict[str, int]:
     return {name: site.rows(f"select count(*) as n from worker_{name}")[0].n for name in tables}
 
@@ -53,7 +50,7 @@ def test_a_job_that_is_over_goes_with_all_that_is_its(site: Site) -> None:
     assert 0 not in left(site, *OF_JOBS, "blobs", "blob_chunks").values()
 
     site.advance(11 * DAY)
-    gone = keep_house(site)
+    gone = keep_house(site.database, SMALL)
 
     assert 3 == gone["jobs"], "the card, the image and its upload"
     assert set(left(site, *OF_JOBS, "blobs", "blob_chunks", "duplicates").values()) == {0}
@@ -66,11 +63,11 @@ def test_tokens_of_credentials_that_are_used_no_more_go(site: Site) -> None:
     site.sql("update worker_tokens set fingerprint = 'of an old secret', refused = '40001', probe_at = fetched_at")
     site.sql("insert into worker_tokens (account, fingerprint, generation) values ('it', 'about to be fetched', 0)")
     site.advance(31 * DAY)
-    keep_house(site)
+    keep_house(site.database, SMALL)
     kept = [row.fingerprint for row in site.rows("select fingerprint from worker_tokens")]
     job = site.send("later")
     site.run()
-    keep_house(site)
+    keep_house(site.database, SMALL)
 
     assert (["about to be fetched"], "accepted") == (kept, site.state(job))
     assert ["hr", "it"] == [row.account for row in site.rows("select account from worker_tokens order by account")]
@@ -83,7 +80,7 @@ def test_bodies_go_first_then_attempts_then_jobs(site: Site) -> None:
     seen = []
     for days in (0.9, 0.2, 4, 5):
         site.advance(days * DAY)
-        keep_house(site)
+        keep_house(site.database, SMALL)
         seen.append(tuple(left(site, "bodies", "attempts", "jobs").values()))
 
     assert [(1, 1, 1), (0, 1, 1), (0, 0, 1), (0, 0, 0)] == seen
@@ -95,7 +92,7 @@ def test_zero_keeps_for_ever(site: Site) -> None:
     site.run()
     site.advance(1_000 * DAY)
 
-    keep_house(site, RetentionSettings(bodies_days=0, attempts_days=0, callbacks_days=0, jobs_days=0))
+    keep_house(site.database, RetentionSettings(bodies_days=0, attempts_days=0, callbacks_days=0, jobs_days=0))
 
     assert {"bodies": 1, "attempts": 1, "jobs": 1} == left(site, "bodies", "attempts", "jobs")
 
@@ -106,7 +103,7 @@ def test_a_job_that_is_open_stays_whole(site: Site) -> None:
     site.sql("update worker_parts set not_before = 9000000000000000")
     site.advance(400 * DAY)
 
-    keep_house(site)
+    keep_house(site.database, SMALL)
 
     assert "queued" == site.state(waits)
     assert {"blobs": 1, "blob_chunks": 1, "blob_uses": 1} == left(site, "blobs", "blob_chunks", "blob_uses")
@@ -120,15 +117,15 @@ def test_doubt_keeps_its_attempts_and_while_it_may_repeat_its_bytes(site: Site) 
     assert "unknown" == site.state(job)
 
     site.clock.advance(6 * DAY)
-    keep_house(site)
+    keep_house(site.database, SMALL)
     assert {"bodies": 1, "attempts": 1} == left(site, "bodies", "attempts")
 
     site.sql("update worker_parts set not_before = null")
-    keep_house(site)
+    keep_house(site.database, SMALL)
     assert {"bodies": 0, "attempts": 1} == left(site, "bodies", "attempts")
 
     site.clock.advance(5 * DAY)
-    keep_house(site)
+    keep_house(site.database, SMALL)
     assert {"jobs": 0, "attempts": 0} == left(site, "jobs", "attempts")
 
 
@@ -139,7 +136,7 @@ def test_an_unknown_that_will_be_repeated_stays(site: Site) -> None:
     site.run()
     site.clock.advance(50 * DAY)
 
-    keep_house(site)
+    keep_house(site.database, SMALL)
 
     assert "unknown" == site.state(job)
 
@@ -150,16 +147,16 @@ def test_what_a_follow_up_is_about_stays_as_long_as_it(site: Site) -> None:
     site.run()
     site.advance(11 * DAY)
     site.recall(job)
-    keep_house(site)
+    keep_house(site.database, SMALL)
     assert 1 == len(site.of("receipts", job))
 
     site.run()
-    keep_house(site)
+    keep_house(site.database, SMALL)
     assert 1 == len(site.of("receipts", job))
 
     site.advance(11 * DAY)
     for _ in range(2):
-        keep_house(site)
+        keep_house(site.database, SMALL)
     assert [] == site.of("receipts", job)
 
 
@@ -185,11 +182,11 @@ def test_replays_go_with_their_original(site: Site) -> None:
     site.run()
 
     site.advance(5 * DAY)
-    keep_house(site)
+    keep_house(site.database, SMALL)
     assert {job, again} == {row.id for row in site.rows("select id from worker_jobs")}, "only the first is old"
 
     site.advance(6 * DAY)
-    assert 2 == keep_house(site)["jobs"]
+    assert 2 == keep_house(site.database, SMALL)["jobs"]
 
 
 def test_a_file_goes_with_the_last_job_that_names_it(site: Site) -> None:
@@ -202,7 +199,7 @@ def test_a_file_goes_with_the_last_job_that_names_it(site: Site) -> None:
     assert 1 == left(site, "blobs")["blobs"]
 
     site.advance(9 * DAY)
-    keep_house(site)
+    keep_house(site.database, SMALL)
     assert {"blobs": 1, "blob_chunks": 1} == left(site, "blobs", "blob_chunks")
     with site.database.writing() as connection:
         again = replay(connection, younger, accepted=True, unknown=True, accounts=site.accounts, clock=site.clock).id
@@ -210,8 +207,8 @@ def test_a_file_goes_with_the_last_job_that_names_it(site: Site) -> None:
     assert "accepted" == site.state(again)
 
     site.advance(20 * DAY)
-    keep_house(site)
-    keep_house(site)
+    keep_house(site.database, SMALL)
+    keep_house(site.database, SMALL)
     assert {"jobs": 0, "blobs": 0, "blob_chunks": 0} == left(site, "jobs", "blobs", "blob_chunks")
 
 
@@ -226,11 +223,11 @@ def test_a_job_whose_end_the_application_has_yet_to_hear_stays(site: Site) -> No
         **row,
     )
     site.advance(11 * DAY)
-    keep_house(site)
+    keep_house(site.database, SMALL)
     assert 1 == left(site, "jobs")["jobs"]
 
     site.sql("update worker_events set state = 2, due_at = null, ended_at = :at", at=site.clock.micros)
-    keep_house(site)
+    keep_house(site.database, SMALL)
     assert {"jobs": 0, "events": 0} == left(site, "jobs", "events")
 
 
@@ -256,7 +253,7 @@ def test_callbacks_go_with_their_events_once_heard(site: Site) -> None:
         )
     site.advance(6 * DAY)
 
-    assert 1 == keep_house(site)["callbacks"]
+    assert 1 == keep_house(site.database, SMALL)["callbacks"]
     assert [("1", "event-1")] == [(row.id, row.stored_by) for row in site.rows("select * from worker_inbound")]
     assert ["event-1"] == [row.id for row in site.rows("select id from worker_events")]
 
@@ -269,7 +266,7 @@ def test_a_callback_that_was_emptied_early_is_still_recognised(site: Site) -> No
     for hours in (1, 2, 22, 2):
         seen.append(store("hr", inbound))
         site.advance(hours * 3_600)
-        keep_house(site, RetentionSettings(callbacks_days=0.1))
+        keep_house(site.database, RetentionSettings(callbacks_days=0.1))
         seen.append([(row.person, row.payload != "{}") for row in site.rows("select * from worker_inbound")])
 
     assert [True, [("lisi", True)], False, [("", False)], False, [("", False)], False, []] == seen
@@ -290,7 +287,7 @@ def test_processes_and_windows_that_are_over_go(site: Site) -> None:
     site.sql("update worker_parts set state = 1, incarnation = 'holds' where job_id = :job", job=held)
     site.advance(2 * DAY)
 
-    gone = keep_house(site)
+    gone = keep_house(site.database, SMALL)
 
     assert (1, 1) == (gone["processes"], gone["windows"])
     there = {row.id for row in site.rows("select id from worker_processes")}
@@ -307,7 +304,7 @@ def test_visits_go_and_what_people_did_stays(site: Site) -> None:
     seen = []
     for days in (6, 2):
         site.advance(days * DAY)
-        seen.append(keep_house(site, RetentionSettings(looks_days=7)).get("looks", 0))
+        seen.append(keep_house(site.database, RetentionSettings(looks_days=7)).get("looks", 0))
 
     assert [0, 4] == seen
     assert ["console.replay", "replay"] == sorted(row.action for row in site.rows("select action from worker_audit"))
@@ -337,10 +334,10 @@ def test_a_file_whose_upload_failed_is_forgotten_too(site: Site) -> None:
     assert [None] == [row.valid_until for row in site.rows("select valid_until from worker_media")]
 
     site.advance(29 * DAY)
-    kept = keep_house(site).get("media", 0)
+    kept = keep_house(site.database, SMALL).get("media", 0)
     site.advance(2 * DAY)
 
-    assert (0, 1) == (kept, keep_house(site)["media"])
+    assert (0, 1) == (kept, keep_house(site.database, SMALL)["media"])
     again = site.image()
     site.run()
     assert "accepted" == site.state(again)
@@ -352,7 +349,7 @@ def test_a_file_that_is_being_uploaded_is_not_forgotten(site: Site) -> None:
     site.ring(job)
     site.advance(31 * DAY)
 
-    keep_house(site)
+    keep_house(site.database, SMALL)
 
     assert {"media": 1} == left(site, "media")
     site.run()
@@ -406,7 +403,7 @@ def test_a_job_that_cannot_be_judged_is_passed_by_and_told(site: Site) -> None:
     site.sql("update worker_parts set spec = '{\"task_id\"' where job_id = :job", job=jobs[2])
     site.advance(11 * DAY)
 
-    gone = [keep_house(site)["jobs"], keep_house(site).get("jobs", 0)]
+    gone = [keep_house(site.database, SMALL)["jobs"], keep_house(site.database, SMALL).get("jobs", 0)]
 
     assert ([4, 0], [jobs[2]]) == (gone, [row.id for row in site.rows("select id from worker_jobs")])
     assert {"duplicates": 0} == left(site, "duplicates")
@@ -425,7 +422,7 @@ def test_young_jobs_are_not_read(site: Site, monkeypatch: pytest.MonkeyPatch) ->
     fetch = purge.fetch
     monkeypatch.setattr(purge, "fetch", lambda *given: read.append((given[1], rows := fetch(*given))) or rows)
 
-    keep_house(site)
+    keep_house(site.database, SMALL)
 
     [page] = [rows for query, rows in read if "from worker_jobs where id > :after" in query]
     assert [old] == [row[0] for row in page]
@@ -439,7 +436,7 @@ def test_a_batch_that_is_full_leaves_the_rest_to_the_next(site: Site, monkeypatc
     site.run()
     site.advance(11 * DAY)
 
-    assert 5 == keep_house(site)["jobs"]
+    assert 5 == keep_house(site.database, SMALL)["jobs"]
 
 
 def test_what_was_read_of_campaigns_fills_a_batch_too(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -460,7 +457,7 @@ def test_what_was_read_of_campaigns_fills_a_batch_too(site: Site, monkeypatch: p
 
     monkeypatch.setattr(purge, "purge_jobs", noted)
 
-    assert 5 == keep_house(site)["jobs"]
+    assert 5 == keep_house(site.database, SMALL)["jobs"]
     assert [2, 2, 1] == [size for size in deleted if size]
     assert {"confirmations": 0} == left(site, "confirmations")
 
@@ -470,7 +467,7 @@ def test_a_purged_dedupe_key_is_free_again(site: Site) -> None:
     first = site.send(dedupe_key="k")
     site.run()
     site.advance(11 * DAY)
-    keep_house(site)
+    keep_house(site.database, SMALL)
 
     assert first != site.send("other", dedupe_key="k")
     assert 1 == len(site.calls(SEND))
@@ -484,4 +481,4 @@ def test_a_refused_job_goes_too(site: Site) -> None:
     site.run()
     site.advance(11 * DAY)
 
-    assert 2 == keep_house(site)["jobs"]
+    assert 2 == keep_house(site.database, SMALL)["jobs"]

@@ -13,10 +13,10 @@ import pytest
 from sqlalchemy import Connection
 
 import worker
+from tests.support.housekeeping import keep_house
 from tests.support.runtime import PNG, Site, an_account, lost, planted, refused
 from worker import ButtonCard, CardUpdate, DedupeConflict, File, Text, To
 from worker.config.settings import RetentionSettings
-from worker.delivery.maintenance.housekeeping import Housekeeping
 from worker.domain.job import part_id
 from worker.domain.outcome import Accepted, Taken, Verdict
 from worker.domain.settle import Policy
@@ -216,11 +216,11 @@ def _answer_late(site: Site, part: str, claim: int) -> None:
 def test_the_file_of_what_is_being_replayed_stays(site: Site, past: Past) -> None:
     """Housekeeping comes by while the replay is not committed: it takes the other jobs and waits for nobody."""
     site.advance(100 * DAY)
-    housekeeping = Housekeeping(site.database, RetentionSettings(bodies_days=1, attempts_days=4, jobs_days=4))
+    settings = RetentionSettings(bodies_days=1, attempts_days=4, jobs_days=4)
 
     with ThreadPoolExecutor(1) as pool, site.database.engine.connect() as connection:
         again = worker.replay(connection, past.file, accepted=True, unknown=True)
-        gone = pool.submit(housekeeping.round).result(120)
+        gone = pool.submit(keep_house, site.database, settings).result(120)
         connection.commit()
     site.run()
 

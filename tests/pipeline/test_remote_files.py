@@ -12,12 +12,12 @@ from typing import Any
 import pytest
 from uuid_utils import uuid7
 
+from tests.support.housekeeping import keep_house
 from tests.support.runtime import PNG, SEND, UPLOAD, Site, busy, planted, refused
 from tests.support.scripted_web import Page, ScriptedWeb, Told
 from worker import CheckFailed, File, FileMessage, Image, To, get_job, replay, timeline, upload
 from worker.channels.registry import channel
 from worker.config.settings import RetentionSettings
-from worker.delivery.maintenance.housekeeping import Housekeeping
 from worker.delivery.resolver.download import Downloads
 from worker.delivery.resolver.http_get import Trouble
 from worker.delivery.resolver.url_file import UrlFiles
@@ -251,10 +251,10 @@ def test_a_copy_that_was_fetched_goes_with_its_job(site: Site) -> None:
     asked_send(site)
     site.run()
     site.advance(9 * DAY)
-    Housekeeping(site.database, KEPT).round()
+    keep_house(site.database, KEPT)
     early = stored(site)
     site.advance(2 * DAY)
-    Housekeeping(site.database, KEPT).round()
+    keep_house(site.database, KEPT)
 
     assert ((1, 1), (0, 0)) == (early, stored(site))
     assert [] == site.rows("select * from worker_blob_uses")

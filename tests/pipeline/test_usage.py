@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
+from tests.support.housekeeping import keep_house
 from tests.support.runtime import Site, an_account, planted
 from worker import To
 from worker.channels.registry import channel
 from worker.config.settings import RetentionSettings
-from worker.delivery.maintenance.housekeeping import Housekeeping
 from worker.outbox.engine.clock import DrivenClock
 from worker.outbox.engine.database import Database
 from worker.reporting.limit_usage import Usage, usage
@@ -91,7 +91,7 @@ def test_a_row_that_cannot_be_read_stops_no_call(database: Database, driven_cloc
         jobs = [site.send(f"{n}", to) for n, to in enumerate(("lisi", "wangwu"))]
         site.ring(*jobs)
         site.sql("update worker_budgets set buckets = :odd", odd=odd)
-        Housekeeping(site.database, RetentionSettings(), site.ticks).round()
+        keep_house(site.database, RetentionSettings())
 
         assert ["accepted"] * 2 == [site.state(job) for job in jobs]
         assert (0, 30) == (room.used, room.room)

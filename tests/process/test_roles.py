@@ -90,7 +90,6 @@ LISTS = (
     ("limits",),
     ("forecast",),
     ("events",),
-    ("db", "current"),
     ("db", "check"),
 )
 """What `worker` prints under the reader's role, each with status 0."""

@@ -1,6 +1,4 @@
-"""`worker send`, `upload`, `update-card`, `resend-failed`, `skip`. Each leaves an audit's row.
-"""
-
+"""`worker send`, `upload`, `update-card`, `resend-failed`, `skip`. Each leaves an audit row."""
 from __future__ import annotations
 
 import contextlib

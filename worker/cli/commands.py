@@ -165,17 +165,6 @@ def downgrade(
 
 
 @db.command()
-def current(as_json: Json = False) -> None:
-    """The tables' revision; exit status 1 when this release cannot use them."""
-    from worker.cli.running import current_revision
-
-    found, needed, is_usable = current_revision()
-    told = f"tables at revision {found or 'none'}, this release needs {needed}"
-    tell_value({"revision": found, "needed": needed, "usable": is_usable}, told, as_json=as_json)
-    raise typer.Exit(0 if is_usable else 1)
-
-
-@db.command()
 def check(as_json: Json = False) -> None:
     """Which release each living worker runs, and which may use the tables; exit status 1 unless all run this one."""
     from worker.cli.running import check_releases
@@ -183,16 +172,6 @@ def check(as_json: Json = False) -> None:
     found = check_releases()
     tell_value(found.as_json(), "\n".join(found.lines()), as_json=as_json)
     raise typer.Exit(0 if found.is_done else 1)
-
-
-@db.command()
-def purge(as_json: Json = False) -> None:
-    r"""Takes out now what is older than \[retention] says; workers do the same on their own, every ten minutes."""
-    from worker.cli.running import purge_old
-
-    gone = purge_old()
-    told = ", ".join(f"{name} {count}" for name, count in sorted(gone.items())) or "nothing was old enough"
-    tell_value(gone, told, as_json=as_json)
 
 
 @app.command()

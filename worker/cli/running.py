@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, nullcontext
 
 from worker.accounts.sources import accounts_of
@@ -11,7 +11,6 @@ from worker.channels.registry import sorted_out
 from worker.config.places import UrlFrom
 from worker.config.settings import Settings, load_settings, where
 from worker.control.opening import database_of, opened
-from worker.delivery.maintenance.housekeeping import Housekeeping
 from worker.domain.account import Account
 from worker.domain.errors import ConfigurationError
 from worker.language import said
@@ -100,17 +99,6 @@ def downgrade_tables(revision: str) -> None:
         migrate.downgrade(database.engine, revision)
 
 
-def current_revision() -> tuple[str | None, str, bool]:
-    """The tables' revision, the one this release was made for, and whether it may use them."""
-    settings = load_settings()
-    if missing_file(settings.database_url()):
-        return None, migrate.head(), False
-    with opened(settings) as database:
-        with database.reading() as connection:
-            found, is_usable = migrate.current(connection), migrate.is_current(connection)
-        return found, migrate.head(), is_usable
-
-
 def check_releases() -> ReleaseCheck:
     """The revision of the tables, the releases that may use it, and those that worker processes which are alive run."""
     settings = load_settings()
@@ -118,14 +106,6 @@ def check_releases() -> ReleaseCheck:
         return ReleaseCheck(None, None, ())
     with opened(settings) as database, database.reading() as connection:
         return check_in(connection, database.now)
-
-
-def purge_old() -> Mapping[str, int]:
-    """Runs one round of housekeeping; returns how many rows of each kind were deleted."""
-    settings = load_settings()
-    with opened(settings) as database:
-        migrate.require_current(database)
-        return Housekeeping(database, settings.retention).round()
 
 
 def release() -> str:

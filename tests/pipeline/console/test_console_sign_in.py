@@ -12,12 +12,12 @@ import pytest
 
 from tests.pipeline.console.console_site import PASSWORD, hashed, signed_in, site_of, users
 from tests.support.browser import Browser, Shown
+from tests.support.housekeeping import keep_house
 from worker.config.settings import Settings
 from worker.console import SignInLink, Site, console_app
 from worker.console.sign_in.passwords import Passwords
 from worker.console.sign_in.tries import OF_A_NAME, OF_AN_ADDRESS, WITHIN_S, Tries, of_password
 from worker.control.audit import list_audit
-from worker.delivery.maintenance.housekeeping import Housekeeping
 from worker.outbox.engine.clock import DrivenClock
 from worker.outbox.engine.database import Database
 from worker.outbox.engine.sql import fetch
@@ -206,7 +206,7 @@ def test_housekeeping_takes_out_sessions_and_tries(database: Database, driven_cl
     driven_clock.advance(2 * 86_400)
     browser = signed_in(console(database))
 
-    gone = Housekeeping(database, Settings().retention).round()
+    gone = keep_house(database, Settings().retention)
 
     assert {"sessions": 1, "sign_ins": 2} == gone, "a try for its name, and one from its address"
     assert 200 == browser.get("/").status

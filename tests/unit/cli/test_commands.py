@@ -112,20 +112,6 @@ def test_a_card_is_shown_with_what_is_left_to_update_it() -> None:
     ] == lines
 
 
-def test_what_is_old_is_taken_out(run: Run, job: str, capsys: pytest.CaptureFixture[str]) -> None:
-    """It says what went; at first nothing is old enough."""
-    assert 0 == run("db", "purge")
-    old = "0" * len(job)  # an id tells when its job was made
-    engine = make_engine(load_settings().database_url())
-    with engine.begin() as connection:
-        connection.exec_driver_sql(f"update worker_jobs set id = '{old}', n_open = 0, state = 1, finished_at = 1")
-    engine.dispose()
-    assert 0 == run("db", "purge")
-
-    assert ["nothing was old enough", "jobs 1"] == capsys.readouterr().out.splitlines()
-    assert 1 == run("show", old)
-
-
 @pytest.mark.parametrize(
     ("arguments", "status", "words"),
     [
@@ -156,7 +142,7 @@ def test_a_database_that_cannot_be_opened_is_one_sentence(
     """With what to do about it, and no traceback."""
     monkeypatch.setenv("WORKER_DATABASE", f"sqlite:///{tmp_path}/nowhere/outbox.db")
 
-    assert 1 == run("db", "current")
+    assert 1 == run("db", "check")
 
     error = capsys.readouterr().err
     assert error.startswith("worker: database: the file cannot be opened; ")
@@ -180,8 +166,7 @@ def test_a_database_that_cannot_be_opened_is_one_sentence(
         "skip 0",
         "resume hr",
         "events --retry 0",
-        "db purge",
-        "db current",
+        "db check",
     ],
 )
 def test_only_what_makes_tables_makes_a_database(
@@ -196,7 +181,7 @@ def test_only_what_makes_tables_makes_a_database(
 
     assert status in (1, 2)
     assert [] == list(Path().iterdir())
-    if arguments != "db current":  # which says that there are no tables
+    if arguments != "db check":  # which says that there are no tables
         printed = "".join(capsys.readouterr())
         assert (
             f"there is no file {tmp_path}/elsewhere/worker.db; run `worker db upgrade`, or correct database" in printed
@@ -360,7 +345,7 @@ def test_columns_stand_below_each_other_in_chinese_too() -> None:
 
 def test_what_is_not_listed_is_json_too(run: Run, job: str, capsys: pytest.CaptureFixture[str]) -> None:
     """On every command that ends by itself."""
-    for arguments in (("db", "current"), ("db", "upgrade"), ("db", "purge"), ("explain", "60020"), ("lanes",)):
+    for arguments in (("db", "check"), ("db", "upgrade"), ("explain", "60020"), ("lanes",)):
         assert 0 == run(*arguments, "--json")
         assert json.loads(capsys.readouterr().out) is not None
 
@@ -511,12 +496,12 @@ def test_json_says_states_and_times_in_words(value: object, said: object) -> Non
 def test_the_tables_are_upgraded_and_told(
     run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """`db current` is 1 before and 0 after; a database without tables is one sentence with status 2."""
+    """`db check` is 1 before and 0 after; a database without tables is one sentence with status 2."""
     monkeypatch.setenv("WORKER_DATABASE", f"sqlite:///{tmp_path}/empty.db")
 
-    assert [2, 1, 0, 0] == [run("jobs"), run("db", "current"), run("db", "upgrade"), run("db", "current")]
+    assert [2, 1, 0, 0] == [run("jobs"), run("db", "check"), run("db", "upgrade"), run("db", "check")]
     assert "worker db upgrade" in capsys.readouterr().err
-    assert [0, 1, 2] == [run("db", "downgrade", "base"), run("db", "current"), run("db", "downgrade", "9999")]
+    assert [0, 1, 2] == [run("db", "downgrade", "base"), run("db", "check"), run("db", "downgrade", "9999")]
 
 
 def a_worker(version: str, revision: str) -> None:

@@ -123,20 +123,6 @@ class Housekeeping:
             log.warning("not_purged", job=look.odd.id, error=type(look.odd.error).__name__)
             self._set_aside.tell(task.label, our_error(look.odd.error))
 
-    def round(self) -> Mapping[str, int]:
-        """Makes a whole round of every task; returns the deleted rows by task. The first error is raised in the end."""
-        now, errors = self._database.read_now(), []
-        for task in self._tasks:
-            task.after, task.deleted = "", 0
-            try:
-                while task.after is not None:
-                    self._go_on(task, now)
-            except Exception as error:  # noqa: BLE001  raised below
-                errors.append(error)
-        if errors:
-            raise errors[0]
-        return {task.name: task.deleted for task in self._tasks if task.deleted}
-
 
 def _purge_tokens(database: Database, before: int, after: str) -> purge.BatchResult:
     deleted = tokens.purge(database, before)
