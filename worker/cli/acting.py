@@ -1,11 +1,11 @@
-"""`worker send`, `upload`, `update-card`, `resend-failed`, `skip`. Each leaves an audit row."""
+"""`worker send`, `upload`, `update-card`, `recall --foreign`, `resend-failed`. Each leaves an audit row."""
+
 from __future__ import annotations
 
 import contextlib
-import getpass
 import json
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from functools import partial
 from typing import Any
@@ -14,13 +14,13 @@ from sqlalchemy import Connection
 
 from worker.accounts.sources import accounts_of
 from worker.channels.registry import channel
-from worker.cli.reading import Say, outbox, show
+from worker.cli.options import note
+from worker.cli.reading import outbox, show
 from worker.config.settings import load_settings
-from worker.control import lift
 from worker.control.audit import Running, audited_command
 from worker.control.opening import opened
 from worker.domain.content.message import File
-from worker.domain.errors import ConfigurationError, StillOpen, WorkerError
+from worker.domain.errors import StillOpen, WorkerError
 from worker.domain.job import id_of
 from worker.domain.state import JobState
 from worker.outbox.control.replays import lock_chains
@@ -31,22 +31,10 @@ from worker.producer.recall import recall_message
 from worker.producer.update_card import update_card, update_card_by_code
 from worker.reporting.report import get_job, wait_for
 
-Ask = Callable[[str], bool]
-"""Asks a person; False: no."""
 
-
-def system_user() -> str:
-    """The name of the user who runs this process."""
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):
-        sentence = "the system has no name for the user who runs this; say who you are: --as NAME"
-        raise ConfigurationError(sentence) from None
-
-
-def _acting(action: str, asked: Mapping[str, Any], person: str | None, why: str) -> AbstractContextManager[Running]:
-    """The audit's row of a command, in the database of the settings; without a name the person is the system's user."""
-    return audited_command(load_settings(), action, person=person or system_user(), why=why, asked=asked)
+def _acting(action: str, asked: Mapping[str, Any], person: str, why: str) -> AbstractContextManager[Running]:
+    """The audit's row of a command, in the database of the settings."""
+    return audited_command(load_settings(), action, person=person, why=why, asked=asked)
 
 
 def send(
@@ -57,7 +45,7 @@ def send(
     options: Mapping[str, Any],
     *,
     why: str,
-    person: str | None,
+    person: str,
 ) -> str:
     """Enqueues a message: a body as the vendor's pages show it (`-`: from stdin), or a text; the job's id."""
     accounts = accounts_of(load_settings())
@@ -77,7 +65,7 @@ def send(
     return made.id
 
 
-def show_end(say: Say, note: Say, job: str, timeout_s: float, *, as_json: bool) -> int:
+def show_end(job: str, timeout_s: float, *, as_json: bool) -> int:
     """Waits for the job's end, at most so many seconds, and shows it; 0 if it is accepted then, otherwise 1."""
     state = None
     with opened() as database, contextlib.suppress(StillOpen):
@@ -85,13 +73,13 @@ def show_end(say: Say, note: Say, job: str, timeout_s: float, *, as_json: bool) 
             if not alive(connection, database.now):
                 note("no worker is alive, so the job waits; start `worker up` or the Procfile's lines")
         state = wait_for(database, job, timeout_s).state
-    show(say, job, as_json=as_json)
+    show(job, as_json=as_json)
     if state is None:
         note(f"it is open after {timeout_s:g} s, and goes on by itself; `worker why {job}` says what it waits for")
     return int(state is not JobState.ACCEPTED)
 
 
-def upload_file(name: str, path: str, upload_type: str, *, why: str, person: str | None) -> str:
+def upload_file(name: str, path: str, upload_type: str, *, why: str, person: str) -> str:
     """Enqueues the upload of a file, whose media_id is the job's receipt; the job's id."""
     accounts = accounts_of(load_settings())
     with _acting("upload", {"account": name}, person, why) as running:
@@ -101,7 +89,7 @@ def upload_file(name: str, path: str, upload_type: str, *, why: str, person: str
     return made.id
 
 
-def update_card_of(job: str, body: str | None, to: Sequence[str], *, why: str, person: str | None) -> str:
+def update_card_of(job: str, body: str | None, to: Sequence[str], *, why: str, person: str) -> str:
     """Enqueues the update of a job's card, out of a body as the vendor's page shows it; the new job's id."""
     accounts, document = accounts_of(load_settings()), _document(body)
     with outbox() as connection:
@@ -114,7 +102,7 @@ def update_card_of(job: str, body: str | None, to: Sequence[str], *, why: str, p
     return made.id
 
 
-def update_card_by_code_of(name: str, body: str | None, to: Sequence[str], *, why: str, person: str | None) -> str:
+def update_card_by_code_of(name: str, body: str | None, to: Sequence[str], *, why: str, person: str) -> str:
     """Enqueues the update of a card that another program sent, out of a whole body; the job's id."""
     accounts = accounts_of(load_settings())
     update, named = channel(accounts.get(name).channel).parsed(_document(body))
@@ -128,7 +116,7 @@ def update_card_by_code_of(name: str, body: str | None, to: Sequence[str], *, wh
     return made.id
 
 
-def recall_of_others(name: str, msgid: str, *, why: str, person: str | None) -> str:
+def recall_of_others(name: str, msgid: str, *, why: str, person: str) -> str:
     """Enqueues the recall of a message that another program sent; the job's id."""
     accounts = accounts_of(load_settings())
     with _acting("recall", {"account": name}, person, why) as running:
@@ -152,7 +140,7 @@ def _document(body: str | None) -> dict[str, Any]:
     return found
 
 
-def resend_failed(job_id: str, *, undetermined: bool, why: str, person: str | None) -> str:
+def resend_failed(job_id: str, *, undetermined: bool, why: str, person: str) -> str:
     """Enqueues a send once more for those who were refused; returns the new job's id."""
     accounts = accounts_of(load_settings())
     with _acting("resend_failed", {"ids": [job_id], "undetermined": undetermined}, person, why) as running:
@@ -165,8 +153,3 @@ def resend_failed(job_id: str, *, undetermined: bool, why: str, person: str | No
         made = running.database.run(work)
         running.counts["replays"] = 1
     return made
-
-
-def skip(job_id: str, *, why: str, person: str | None) -> list[str]:
-    """Lets the parts behind a job in its order go on; returns the parts they waited for."""
-    return list(lift.skip(job_id, person=person or system_user(), why=why).told)

@@ -190,15 +190,15 @@ def jobs(
     from worker.cli import reading
 
     if counts:
-        reading.count(say, given, as_json=as_json)
+        reading.count(given, as_json=as_json)
         return
     # A list may be about all jobs, so a state alone is no mistake.
     state = given.pop("state", None)
     wanted = job_filter(given) if given else None
     if every:
-        reading.all_jobs(say, note, wanted, state, as_json=as_json)
+        reading.all_jobs(wanted, state, as_json=as_json)
     else:
-        reading.jobs(say, note, wanted, state, before=before, limit=limit, as_json=as_json)
+        reading.jobs(wanted, state, before=before, limit=limit, as_json=as_json)
 
 
 JobName = Annotated[
@@ -212,7 +212,7 @@ def show(name: JobName, as_json: Json = False) -> None:
     """One job: state, receipts, failures, timeline."""
     from worker.cli import reading
 
-    reading.show(say, name, as_json=as_json)
+    reading.show(name, as_json=as_json)
 
 
 @app.command()
@@ -220,7 +220,7 @@ def why(name: JobName, as_json: Json = False) -> None:
     """What a job waits for now and since when, what happened to it, and what you could do."""
     from worker.cli import reading
 
-    reading.explain_job(say, name, as_json=as_json)
+    reading.explain_job(name, as_json=as_json)
 
 
 @app.command(context_settings={"ignore_unknown_options": True})  # -1 is an errcode, no option
@@ -255,9 +255,9 @@ def inbound(
     from worker.cli.lists import callbacks
 
     if chats:
-        callbacks.show_chats(say, account=account, gone=gone, limit=limit, as_json=as_json)
+        callbacks.show_chats(account=account, gone=gone, limit=limit, as_json=as_json)
     else:
-        callbacks.show_inbound(say, account=account, event=event, limit=limit, as_json=as_json)
+        callbacks.show_inbound(account=account, event=event, limit=limit, as_json=as_json)
 
 
 @app.command()
@@ -269,7 +269,7 @@ def limits(
     """Every limit of an account: amount, window, use and room now, and the vendor's page."""
     from worker.cli.lists import limits as listed
 
-    listed.show(say, account=account, recipient=recipient, as_json=as_json)
+    listed.show(account=account, recipient=recipient, as_json=as_json)
 
 
 @app.command()
@@ -277,7 +277,7 @@ def forecast(account: Account = None, as_json: Json = False) -> None:
     """Roughly when the backlog of each account will be through: what is due, divided by what lets it through."""
     from worker.cli.lists import forecast as foretold
 
-    foretold.show(say, account=account, as_json=as_json)
+    foretold.show(account=account, as_json=as_json)
 
 
 @app.command()
@@ -320,9 +320,9 @@ def lanes(
     from worker.cli.lists import lanes as listed
 
     if steps:
-        listed.show_events(say, account=account, limit=limit, as_json=as_json)
+        listed.show_events(account=account, limit=limit, as_json=as_json)
     else:
-        listed.show(say, account=account, as_json=as_json)
+        listed.show(account=account, as_json=as_json)
 
 
 @app.command()
@@ -333,19 +333,18 @@ def events(
         str | None, typer.Option(metavar="ID", help="Gives this parked or ignored event to the hooks again.")
     ] = None,
     why: Why = "",
-    person: Person = None,
+    person: Person = "",
     as_json: Json = False,
 ) -> None:
     """Lists the events of the application's hooks, newest first."""
     if retry is None:
         from worker.cli.lists.callbacks import show_events
 
-        show_events(say, state=state, limit=limit, as_json=as_json)
+        show_events(state=state, limit=limit, as_json=as_json)
         return
-    from worker.cli.acting import system_user
     from worker.control.lift import retry_event
 
-    retry_event(retry, person=person or system_user(), why=why)
+    retry_event(retry, person=person, why=why)
     tell_value({"event": retry}, f"event {retry} waits for a worker", as_json=as_json)
 
 

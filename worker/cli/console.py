@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from worker.cli.options import Commands, LogLevel, Person
+from worker.cli.options import Commands, LogLevel, system_user
 from worker.language import said
 
 app = Commands(help="Pages to look and to act, in a browser.", invoke_without_command=True)
@@ -21,7 +21,7 @@ def console(
         typer.Option(metavar="HOST:PORT", help="Address to listen on, by default console.listen; port 0: a free one."),
     ] = None,
     loglevel: LogLevel = "INFO",
-    person: Person = None,
+    person: Annotated[str, typer.Option("--as", help="Who the link is for; default: the system's user.")] = "",
 ) -> None:
     """Serves the console: jobs, lanes, limits, accounts and what can be done about them; prints a link to sign in."""
     if context.invoked_subcommand is not None:
@@ -32,7 +32,7 @@ def console(
 
     settings = load_settings()
     require_there(settings)
-    raise typer.Exit(run_console(settings, listen, loglevel, lambda: person or _system_user()))
+    raise typer.Exit(run_console(settings, listen, loglevel, lambda: person or system_user()))
 
 
 @app.command("hash")
@@ -45,9 +45,3 @@ def hash_() -> None:
     else:
         password = sys.stdin.readline().rstrip("\r\n")
     typer.echo(hash_password(password))
-
-
-def _system_user() -> str:
-    from worker.cli.acting import system_user
-
-    return system_user()

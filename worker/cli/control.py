@@ -8,8 +8,8 @@ from datetime import datetime
 from typing import Any
 
 from worker.accounts.sources import accounts_of
-from worker.cli.acting import Ask, system_user
-from worker.cli.reading import ProgressLine, Say, outbox, plain, tell
+from worker.cli.options import confirm, note, tell_value
+from worker.cli.reading import ProgressLine, outbox, tell
 from worker.config.settings import load_settings
 from worker.control import audit as audits
 from worker.control.cancel import Cancelled, OpenJobs, cancel as cancel_jobs, find_open
@@ -24,15 +24,12 @@ from worker.language import said, word
 
 
 def resolve(
-    say: Say,
-    note: Say,
-    ask: Ask,
     wanted: JobFilter,
     *,
     sent: bool,
     why: str,
     msgid: str | None,
-    person: str | None,
+    person: str,
     yes: bool,
     as_json: bool,
 ) -> bool:
@@ -40,7 +37,6 @@ def resolve(
 
     False when none was ended. WorkerError when there is none, or the person does not confirm.
     """
-    person = person or system_user()
     require_reason(person, why)
     found = find_unknown(wanted)
     if not found.parts:
@@ -51,25 +47,25 @@ def resolve(
     said = "sent" if sent else "not sent"
     question = f"say of these {len(found.parts)} parts that they were {said}?"
     # With a msgid several parts are refused anyway.
-    _confirm(note, ask, lines, question if several and not yes and msgid is None else None)
+    _confirm(lines, question if several and not yes and msgid is None else None)
     done = decide(
         found,
         sent=sent,
         why=why,
         msgid=msgid,
         person=person,
-        progress=ProgressLine(note, len(found.parts)),
+        progress=ProgressLine(len(found.parts)),
     )
-    say(json.dumps(plain(done), ensure_ascii=False) if as_json else _told(done, said))
+    tell_value(done, _told(done, said), as_json=as_json)
     return done.decided > 0
 
 
-def _confirm(note: Say, ask: Ask, lines: Iterable[str], question: str | None) -> None:
-    """Shows what is meant, and asks; WorkerError when the person does not confirm. Without a question it only shows."""
+def _confirm(lines: Iterable[str], question: str | None) -> None:
+    """Shows what is meant, and asks; without a question it only shows."""
     for line in lines:
         note(line)
-    if question is not None and not ask(question):
-        raise WorkerError("nothing was changed")
+    if question is not None:
+        confirm(question)
 
 
 def _preview(found: Unknowns, *, sent: bool) -> list[str]:
@@ -97,14 +93,11 @@ _STANDS = {
 }
 
 
-def cancel(
-    say: Say, note: Say, ask: Ask, wanted: JobFilter, *, why: str, person: str | None, yes: bool, as_json: bool
-) -> bool:
+def cancel(wanted: JobFilter, *, why: str, person: str, yes: bool, as_json: bool) -> bool:
     """Cancels the jobs of a filter; shows what they are and asks first, where there are several.
 
     False when all of them had ended meanwhile. WorkerError when there is none, or the person does not confirm.
     """
-    person = person or system_user()
     audits.require_fits(person, why)
     found = find_open(wanted)
     doubts = _doubts(wanted, found.missing)
@@ -114,14 +107,14 @@ def cancel(
     lines = doubts + (_open(found) if several else [])
     if (others := len(wanted.part_or_job_ids()) - len(found.ids) - len(found.missing)) > 0:
         lines.append(f"{others} of the ids are of jobs of which nothing is to be sent any more")
-    _confirm(note, ask, lines, f"cancel these {len(found.ids)} jobs?" if several and not yes else None)
+    _confirm(lines, f"cancel these {len(found.ids)} jobs?" if several and not yes else None)
     done = cancel_jobs(
         found,
         person=person,
         why=why,
-        progress=ProgressLine(note, len(found.ids)),
+        progress=ProgressLine(len(found.ids)),
     )
-    say(json.dumps(plain(done), ensure_ascii=False) if as_json else "\n".join(_became(done)))
+    tell_value(done, "\n".join(_became(done)), as_json=as_json)
     return done.jobs > 0
 
 
@@ -147,14 +140,11 @@ def _became(done: Cancelled) -> list[str]:
     return lines
 
 
-def recall(
-    say: Say, note: Say, ask: Ask, wanted: JobFilter, *, why: str, person: str | None, yes: bool, as_json: bool
-) -> bool:
+def recall(wanted: JobFilter, *, why: str, person: str, yes: bool, as_json: bool) -> bool:
     """Recalls the jobs of a filter; shows what they are and asks first, where there are several.
 
     False when none could be. WorkerError when there is none, or the person does not confirm.
     """
-    person = person or system_user()
     audits.require_fits(person, why)
     found = find_sent(wanted)
     doubts = _doubts(wanted, found.missing)
@@ -164,16 +154,16 @@ def recall(
     several = len(found.ids) > 1
     question = f"take back what these {len(found.ids)} jobs have sent?"
     lines = doubts + (_jobs(found.counts) if several else [])
-    _confirm(note, ask, lines, question if several and not yes else None)
+    _confirm(lines, question if several and not yes else None)
     done = recall_found(
         found,
         person=person,
         why=why,
-        progress=ProgressLine(note, len(found.ids)),
+        progress=ProgressLine(len(found.ids)),
     )
     for job, reason in list(done.refused.items())[:SHOWN]:
         note(f"job {job}: {reason}")
-    say(json.dumps(plain(done), ensure_ascii=False) if as_json else "\n".join(_recalls(done)))
+    tell_value(done, "\n".join(_recalls(done)), as_json=as_json)
     return bool(done.recalls)
 
 
@@ -184,15 +174,12 @@ def _recalls(done: Recalled) -> list[str]:
 
 
 def replay(
-    say: Say,
-    note: Say,
-    ask: Ask,
     found: ReplayableJobs,
     *,
     rate: float | None,
     dry_run: bool,
     why: str,
-    person: str | None,
+    person: str,
     yes: bool,
     as_json: bool,
 ) -> bool:
@@ -200,28 +187,27 @@ def replay(
 
     False when none could be. WorkerError when there is none, or the person does not confirm.
     """
-    person = person or system_user()
     audits.require_fits(person, why)
     doubts, counted = _doubts(found.wanted, found.missing), _ended(found)
     if not found.ids and found.since is not None:
-        say(json.dumps(_dry(found)) if as_json else "nothing is left of this run")
+        tell_value(_dry(found), "nothing is left of this run", as_json=as_json)
         return True
     if not found.ids:
         reason = "no job of this has ended without reaching everybody; --accepted and --unknown take those that did"
         raise WorkerError("; ".join([*doubts, reason]))
     if dry_run:
-        _confirm(note, ask, doubts, None)
-        say(json.dumps(_dry(found), ensure_ascii=False) if as_json else "\n".join(counted))
+        _confirm(doubts, None)
+        tell_value(_dry(found), "\n".join(counted), as_json=as_json)
         return True
     several = len(found.ids) > 1
     question = f"replay these {len(found.ids)} jobs?" if several and not yes else None
-    _confirm(note, ask, doubts + (counted if several else []), question)
+    _confirm(doubts + (counted if several else []), question)
     done = replay_found(
         found,
         person=person,
         why=why,
         rate=rate,
-        progress=ProgressLine(note, len(found.ids)),
+        progress=ProgressLine(len(found.ids)),
         began=lambda audit: note(f"if it is cut short: worker replay --go-on {audit}") if several else None,
     )
     if not several and not done.replays:
@@ -229,7 +215,7 @@ def replay(
     for job, reason in list(done.reasons.items())[:SHOWN]:
         note(f"job {job}: {reason}")
     told = f"{done.replays} replays enqueued, {done.refused} refused (audit {done.audit})" if several else done.first
-    say(json.dumps(plain(done), ensure_ascii=False) if as_json else str(told))
+    tell_value(done, str(told), as_json=as_json)
     return done.replays > 0
 
 
@@ -275,17 +261,14 @@ def _jobs(counts: Mapping[tuple[str, str], int]) -> list[str]:
     return [f"{count:>8}  jobs: {kind} on account {account}" for (account, kind), count in sorted(counts.items())]
 
 
-def erase(
-    say: Say, note: Say, ask: Ask, recipient: str, *, why: str, person: str | None, yes: bool, as_json: bool
-) -> bool:
+def erase(recipient: str, *, why: str, person: str, yes: bool, as_json: bool) -> bool:
     """Erases a person; shows how many jobs name it and asks first. False while some of them are open."""
-    person = person or system_user()
     found = find_person(recipient)
     note(f"{len(found.ids)} jobs name this person, {len(found.followers)} are about those")
-    if not yes and not ask("erase the person, for good?"):
-        raise WorkerError("nothing was changed")
+    if not yes:
+        confirm("erase the person, for good?")
     total = len(found.ids) + len(found.followers)
-    done = erase_person(found, person=person, why=why, progress=ProgressLine(note, total))
+    done = erase_person(found, person=person, why=why, progress=ProgressLine(total))
     lines = [
         f"erased from {done.jobs} jobs (audit {done.audit}); {done.emptied} named no other, and lost their text",
         f"{done.callbacks} callbacks were emptied, {done.chats} chats forgotten",
@@ -294,15 +277,15 @@ def erase(
         lines.append(f"{done.unheard} callbacks are left until hooks have heard them: give it again")
     if done.left:
         lines.append(f"{done.left} jobs are open or in doubt: cancel or resolve them, or wait, and give it again")
-    say(json.dumps(plain(done), ensure_ascii=False) if as_json else "\n".join(lines))
+    tell_value(done, "\n".join(lines), as_json=as_json)
     return not done.left and not done.unheard
 
 
-def audit(say: Say, *, limit: int, as_json: bool) -> None:
+def audit(*, limit: int, as_json: bool) -> None:
     """Prints the newest commands that changed something."""
     with outbox() as connection:
         found = audits.list_audit(connection, limit=limit)
-    tell(say, found, _entry, "no command has changed anything", as_json=as_json)
+    tell(found, _entry, "no command has changed anything", as_json=as_json)
 
 
 def _entry(entry: audits.AuditEntry) -> str:

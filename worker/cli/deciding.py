@@ -20,10 +20,7 @@ from worker.cli.options import (
     Tag,
     Why,
     Yes,
-    confirm,
     job_filter,
-    note,
-    say,
     tell_value,
     with_filter,
 )
@@ -61,7 +58,7 @@ def send(
     ] = False,
     timeout: Annotated[float, typer.Option(min=0, metavar="SECONDS", help="How long --wait waits.")] = 30.0,
     why: Why = "",
-    person: Person = None,
+    person: Person = "",
     as_json: Json = False,
 ) -> None:
     """Enqueues one message, from options, JSON or stdin; prints the job's id, or with --wait what became of it."""
@@ -75,7 +72,7 @@ def send(
     options = {name: value for name, value in given.items() if value not in (None, [])}
     made = acting.send(account, body, text, to or [], options, why=why, person=person)
     if wait:
-        raise typer.Exit(acting.show_end(say, note, made, timeout, as_json=as_json))
+        raise typer.Exit(acting.show_end(made, timeout, as_json=as_json))
     tell_value({"job": made}, made, as_json=as_json)
 
 
@@ -85,7 +82,7 @@ def upload(
     path: Annotated[str, typer.Argument(help="The file.")],
     upload_type: Annotated[str, typer.Option("--type", help="image, voice, video, file")] = "file",
     why: Why = "",
-    person: Person = None,
+    person: Person = "",
     as_json: Json = False,
 ) -> None:
     """Enqueues the upload of a file, whose media_id is the job's receipt; prints the job's id."""
@@ -104,7 +101,7 @@ def update_card(
         str | None, typer.Option(help="The account of a card that the JSON names by its response_code.")
     ] = None,
     why: Why = "",
-    person: Person = None,
+    person: Person = "",
     as_json: Json = False,
 ) -> None:
     """Enqueues the update of a job's card, such as '{"button": {"replace_name": "done"}}'; prints the new job's id."""
@@ -131,7 +128,7 @@ def replay(
     rate: Annotated[float | None, typer.Option(min=0.01, help="At most so many jobs a second.")] = None,
     go_on: Annotated[str | None, typer.Option(metavar="AUDIT", help="Goes on with a run that was cut short.")] = None,
     why: Why = "",
-    person: Person = None,
+    person: Person = "",
     yes: Yes = False,
     as_json: Json = False,
 ) -> None:
@@ -143,9 +140,6 @@ def replay(
     wanted = None if go_on is not None else job_filter(given)
     found, rate = control.replayable(wanted, accepted=accepted, unknown=unknown, rate=rate, go_on=go_on)
     done = control.replay(
-        say,
-        note,
-        confirm,
         found,
         rate=rate,
         dry_run=dry_run,
@@ -164,7 +158,7 @@ def resend_failed(
         bool, typer.Option("--undetermined", help="Also to those of whom it is not known.")
     ] = False,
     why: Why = "",
-    person: Person = None,
+    person: Person = "",
     as_json: Json = False,
 ) -> None:
     """Sends a job once more to exactly those whom the vendor refused, as a new job; prints its id."""
@@ -178,28 +172,25 @@ def resend_failed(
 def skip(
     job: Annotated[str, typer.Argument(help="The job's id.")],
     why: Why = "",
-    person: Person = None,
+    person: Person = "",
     as_json: Json = False,
 ) -> None:
     """Lets the jobs go on that wait behind a job of their order_key; the job itself does not change."""
-    from worker.cli import acting
+    from worker.control import lift
 
-    passed = acting.skip(job, why=why, person=person)
-    tell_value(
-        {"parts": passed}, "\n".join(f"nobody waits for part {part} any more" for part in passed), as_json=as_json
-    )
+    passed = lift.skip(job, person=person, why=why).told
+    told = "\n".join(f"nobody waits for part {part} any more" for part in passed)
+    tell_value({"parts": passed}, told, as_json=as_json)
 
 
 @app.command()
 @with_filter()
-def cancel(
-    given: dict[str, Any], why: Why = "", person: Person = None, yes: Yes = False, as_json: Json = False
-) -> None:
+def cancel(given: dict[str, Any], why: Why = "", person: Person = "", yes: Yes = False, as_json: Json = False) -> None:
     """Sends nothing more of these jobs; says what was sent already, and how it can be taken back."""
     from worker.cli import control
 
     wanted = job_filter(given)
-    done = control.cancel(say, note, confirm, wanted, why=why, person=person, yes=yes, as_json=as_json)
+    done = control.cancel(wanted, why=why, person=person, yes=yes, as_json=as_json)
     raise typer.Exit(0 if done else 1)
 
 
@@ -211,7 +202,7 @@ def recall(
         str | None, typer.Option(metavar="MSGID", help="A message that another program sent; with --account alone.")
     ] = None,
     why: Why = "",
-    person: Person = None,
+    person: Person = "",
     yes: Yes = False,
     as_json: Json = False,
 ) -> None:
@@ -225,7 +216,7 @@ def recall(
         tell_value({"job": made}, made, as_json=as_json)
         return
     wanted = job_filter(given)
-    done = control.recall(say, note, confirm, wanted, why=why, person=person, yes=yes, as_json=as_json)
+    done = control.recall(wanted, why=why, person=person, yes=yes, as_json=as_json)
     raise typer.Exit(0 if done else 1)
 
 
@@ -236,7 +227,7 @@ def resolve(
     sent: Annotated[bool | None, typer.Option("--sent/--not-sent", help="Whether the vendor carried it out.")] = None,
     why: Annotated[str, typer.Option(help="How you know, in a few words; kept in the audit.")] = "",
     msgid: Annotated[str | None, typer.Option(help="The vendor's id of the one message, to recall it by.")] = None,
-    person: Person = None,
+    person: Person = "",
     yes: Yes = False,
     as_json: Json = False,
 ) -> None:
@@ -246,9 +237,6 @@ def resolve(
     if sent is None:
         raise typer.BadParameter(said("say --sent or --not-sent"))
     decided = control.resolve(
-        say,
-        note,
-        confirm,
         job_filter(given),
         sent=sent,
         why=why,
@@ -271,7 +259,7 @@ def pause(
     wait: Annotated[bool, typer.Option("--wait", help="Waits until none of their calls is in the air.")] = False,
     timeout: Annotated[float, typer.Option(min=0, metavar="SECONDS", help="How long --wait waits.")] = 60.0,
     why: Why = "",
-    person: Person = None,
+    person: Person = "",
     yes: Yes = False,
     as_json: Json = False,
 ) -> None:
@@ -281,9 +269,6 @@ def pause(
     wanted = _scope(ids, everything, account=account, channel=channel, kind=kind, tag=tag)
     wanted = job_filter({"ids": ids}) if ids else wanted
     done = pausing.pause(
-        say,
-        note,
-        confirm,
         wanted,
         timeout_s=timeout if wait else None,
         why=why,
@@ -306,7 +291,7 @@ def resume(
     tag: Tag = None,
     everything: Everything = False,
     why: Why = "",
-    person: Person = None,
+    person: Person = "",
     as_json: Json = False,
 ) -> None:
     """Ends a pause, named as it was paused; or lifts the parking or block of an account or a lane now.
@@ -316,7 +301,7 @@ def resume(
     from worker.cli import pausing
 
     wanted = _scope(names, everything, account=account, channel=channel, kind=kind, tag=tag)
-    done = pausing.resume(say, names or (), wanted, why=why, person=person, as_json=as_json)
+    done = pausing.resume(names or (), wanted, why=why, person=person, as_json=as_json)
     raise typer.Exit(0 if done else 1)
 
 
@@ -326,14 +311,14 @@ def fence(
         datetime, typer.Option(help="When the backup was made: what was enqueued later is no part of it.", **INSTANT)
     ],
     why: Why = "",
-    person: Person = None,
+    person: Person = "",
     yes: Yes = False,
     as_json: Json = False,
 ) -> None:
     """Holds what may have gone out since a backup that was restored; before the first worker is started on it."""
     from worker.cli import pausing
 
-    done = pausing.fence(say, note, confirm, since, why=why, person=person, yes=yes, as_json=as_json)
+    done = pausing.fence(since, why=why, person=person, yes=yes, as_json=as_json)
     raise typer.Exit(0 if done else 1)
 
 
@@ -349,14 +334,14 @@ def _scope(names: list[str] | None, everything: bool, **given: str | None) -> An
 def erase(
     recipient: Annotated[str, typer.Option(help="The person: a userid, a customer, a mail address.")],
     why: Annotated[str, typer.Option(help="The reason, without the id; kept in the audit.")] = "",
-    person: Person = None,
+    person: Person = "",
     yes: Yes = False,
     as_json: Json = False,
 ) -> None:
     """Takes a person out of all tables for good: texts to it alone, its id elsewhere, its callbacks; counts stay."""
     from worker.cli import control
 
-    done = control.erase(say, note, confirm, recipient, why=why, person=person, yes=yes, as_json=as_json)
+    done = control.erase(recipient, why=why, person=person, yes=yes, as_json=as_json)
     raise typer.Exit(0 if done else 1)
 
 
@@ -368,4 +353,4 @@ def audit(
     """Lists what people did: who, what, why, and how much of it."""
     from worker.cli import control
 
-    control.audit(say, limit=limit, as_json=as_json)
+    control.audit(limit=limit, as_json=as_json)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import getpass
 import inspect
 import json
 import sys
 from collections.abc import Callable, Mapping
+from dataclasses import fields, is_dataclass
 from datetime import datetime
+from enum import IntEnum
 from functools import partial, wraps
 from inspect import Parameter, Signature, signature
 from typing import Annotated, Any, Literal, TypeVar, cast
@@ -26,8 +29,24 @@ Channel = Annotated[str | None, typer.Option(help="Only this channel's.")]
 OfKind = Annotated[str | None, typer.Option("--kind", help="Only jobs of this kind, such as send.")]
 Tag = Annotated[str | None, typer.Option(help="Only jobs with this tag.")]
 Everything = Annotated[bool, typer.Option("--all", help="Everything, whatever the account.")]
-Person = Annotated[str | None, typer.Option("--as", help="Who says so; default: the system's user.")]
 Why = Annotated[str, typer.Option(help="The reason, in a few words; kept in the audit.")]
+
+
+def system_user() -> str:
+    """The name of the user who runs this process."""
+    from worker.domain.errors import ConfigurationError
+
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        sentence = "the system has no name for the user who runs this; say who you are: --as NAME"
+        raise ConfigurationError(sentence) from None
+
+
+Person = Annotated[
+    str,
+    typer.Option("--as", callback=lambda name: name or system_user(), help="Who says so; default: the system's user."),
+]
 LogLevel = Annotated[
     Literal["DEBUG", "INFO", "WARNING"], typer.Option(case_sensitive=False, help="Least level of the lines in the log.")
 ]
@@ -99,7 +118,23 @@ def job_filter(given: Mapping[str, Any]) -> Any:
 
 def tell_value(value: Any, told: str, *, as_json: bool) -> None:
     """Prints a value as JSON, or what is said of it."""
-    say(json.dumps(value, ensure_ascii=False) if as_json else told)
+    say(json.dumps(plain(value), ensure_ascii=False) if as_json else told)
+
+
+def plain(value: Any) -> Any:
+    """A report as JSON values: states by name, times in ISO 8601."""
+    match value:
+        case IntEnum():
+            return value.name.lower()
+        case datetime():
+            return value.isoformat()
+        case Mapping():
+            return {str(key): plain(inner) for key, inner in value.items()}
+        case list() | tuple():
+            return [plain(inner) for inner in value]
+        case _ if is_dataclass(value):
+            return {field.name: plain(getattr(value, field.name)) for field in fields(value)}
+    return value
 
 
 def say(line: str) -> None:
@@ -121,9 +156,12 @@ def note(line: str) -> None:
     typer.echo(said(line), err=True)
 
 
-def confirm(question: str) -> bool:
-    """Asks a person, on stderr."""
-    return typer.confirm(said(question), err=True)
+def confirm(question: str) -> None:
+    """Asks a person, on stderr; WorkerError for a no."""
+    from worker.domain.errors import WorkerError
+
+    if not typer.confirm(said(question), err=True):
+        raise WorkerError("nothing was changed")
 
 
 # -- help and errors, in the language of the person ------------------------------------------------------------------

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from worker.accounts.sources import accounts_of
-from worker.cli.acting import Ask, system_user
-from worker.cli.reading import ProgressLine, Say, outbox, pause_line, plain
+from worker.cli.options import confirm, note, plain, say, tell_value
+from worker.cli.reading import ProgressLine, outbox, pause_line
 from worker.config.settings import load_settings
 from worker.control import fence as fencing, lift, pause as pausing
 from worker.control.mistyped import require_known
@@ -20,14 +20,11 @@ from worker.domain.job_filter import JobFilter
 
 
 def pause(
-    say: Say,
-    note: Say,
-    ask: Ask,
     wanted: JobFilter | None,
     *,
     timeout_s: float | None,
     why: str,
-    person: str | None,
+    person: str,
     yes: bool,
     as_json: bool,
 ) -> bool:
@@ -35,11 +32,10 @@ def pause(
 
     False when no single job was left to be paused, or when calls were still in the air as the time was over.
     """
-    if wanted is None and not yes and not ask("pause everything, but recalls?"):
-        raise WorkerError("nothing was changed")
+    if wanted is None and not yes:
+        confirm("pause everything, but recalls?")
     if wanted is not None and wanted.account is not None:
         require_known(wanted, accounts_of(load_settings()).names())
-    person = person or system_user()
     done: Paused | HeldJobs
     if wanted is not None and wanted.ids is not None:
         done = pausing.hold(wanted.part_or_job_ids(), person=person, why=why)
@@ -53,7 +49,7 @@ def pause(
         told = f"{pause_line(done.pause)}{already}\nit ends with: {done.pause.ending()}"
     if not as_json:
         say(told)
-    left = 0 if timeout_s is None else _drain(note, wanted, timeout_s)
+    left = 0 if timeout_s is None else _drain(wanted, timeout_s)
     if as_json:
         say(json.dumps(plain(done) | ({} if timeout_s is None else {"in_the_air": left}), ensure_ascii=False))
     elif timeout_s is not None:
@@ -61,7 +57,7 @@ def pause(
     return is_paused and not left
 
 
-def _drain(note: Say, wanted: JobFilter | None, timeout_s: float) -> int:
+def _drain(wanted: JobFilter | None, timeout_s: float) -> int:
     """Waits until nothing is in the air, telling how many calls are; returns how many were left at the end."""
     told: list[int] = []
 
@@ -73,26 +69,23 @@ def _drain(note: Say, wanted: JobFilter | None, timeout_s: float) -> int:
     return pausing.drain(wanted, timeout_s=timeout_s, progress=progress)
 
 
-def resume(
-    say: Say, names: Sequence[str], wanted: JobFilter | None, *, why: str, person: str | None, as_json: bool
-) -> bool:
+def resume(names: Sequence[str], wanted: JobFilter | None, *, why: str, person: str, as_json: bool) -> bool:
     """Ends a pause; or with names lifts what blocks accounts or lanes, or lets single jobs go on.
 
     False when none of these jobs was held.
     """
-    person = person or system_user()
     if names and all(JOB_ID.fullmatch(id_of(name)) for name in names):
         released = pausing.release(names, person=person, why=why)
         told = _held(released, "released", "that were not held")
-        say(json.dumps(plain(released)) if as_json else told)
+        tell_value(released, told, as_json=as_json)
         return bool(released.jobs)
     if names:
         lines = [line for name in names for line in _lifted(name, person, why)]
-        say(json.dumps({"told": lines}, ensure_ascii=False) if as_json else "\n".join(lines))
+        tell_value({"told": lines}, "\n".join(lines), as_json=as_json)
         return True
     done = pausing.resume_paused(wanted, person=person, why=why)
     sentence = f"{done.pauses[0].told()} goes on (audit {done.audit})"
-    say(json.dumps(plain(done), ensure_ascii=False) if as_json else sentence)
+    tell_value(done, sentence, as_json=as_json)
     return True
 
 
@@ -115,19 +108,16 @@ def _held(done: HeldJobs, what: str, left: str) -> str:
     return "\n".join(lines + ([f"{len(done.left)} left {left}"] if done.left else []))
 
 
-def fence(
-    say: Say, note: Say, ask: Ask, since: datetime, *, why: str, person: str | None, yes: bool, as_json: bool
-) -> bool:
+def fence(since: datetime, *, why: str, person: str, yes: bool, as_json: bool) -> bool:
     """Holds what may have gone out since a backup; shows what it is and asks first. False when there is nothing."""
-    person = person or system_user()
     found = fencing.find_restored(since)
     for (account, kind), count in sorted(found.counts.items()):
         note(f"{count:>8}  {kind} on account {account}")
-    if found.ids and not yes and not ask(f"hold these {len(found.ids)} jobs in doubt?"):
-        raise WorkerError("nothing was changed")
-    done = fencing.fence(found, person=person, why=why, progress=ProgressLine(note, len(found.ids)))
+    if found.ids and not yes:
+        confirm(f"hold these {len(found.ids)} jobs in doubt?")
+    done = fencing.fence(found, person=person, why=why, progress=ProgressLine(len(found.ids)))
     told = f"{done.parts} parts are held in doubt (audit {done.audit})"
     if done.parts:
         told += "; `worker jobs --state unknown` lists them, `worker resolve` ends them"
-    say(json.dumps(plain(done), ensure_ascii=False) if as_json else told)
+    tell_value(done, told, as_json=as_json)
     return done.parts > 0

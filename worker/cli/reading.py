@@ -6,15 +6,14 @@ import json
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import fields, is_dataclass
 from datetime import UTC, datetime, timedelta
-from enum import IntEnum
 from typing import Any, TypeVar
 
 from rich.cells import cell_len
 
 from worker.accounts.sources import accounts_of
 from worker.channels.registry import sorted_out
+from worker.cli.options import note, plain, say
 from worker.config.settings import load_settings
 from worker.control.opening import opened
 from worker.domain.callbacks.hook import EventState
@@ -38,8 +37,6 @@ Say = Callable[[str], Any]
 
 
 def jobs(
-    say: Say,
-    note: Say,
     wanted: JobFilter | None,
     state: str | None,
     *,
@@ -53,7 +50,7 @@ def jobs(
     if as_json:
         say(json.dumps(plain(page), ensure_ascii=False))
     else:
-        tell(say, page.jobs, _job_line, "no jobs", as_json=False)
+        tell(page.jobs, _job_line, "no jobs", as_json=False)
     if page.leaves_fresh_out:
         note("not all jobs were looked at that are open, or wait to be indexed: there are too many")
     if page.is_cut_short:
@@ -63,7 +60,7 @@ def jobs(
 PAGE = 1_000
 
 
-def all_jobs(say: Say, note: Say, wanted: JobFilter | None, state: str | None, *, as_json: bool) -> None:
+def all_jobs(wanted: JobFilter | None, state: str | None, *, as_json: bool) -> None:
     """Prints every job of a filter, page by page; as JSON one object a line."""
     named, before, count = state_named(JobState, state), None, 0
     while True:
@@ -79,12 +76,12 @@ def all_jobs(say: Say, note: Say, wanted: JobFilter | None, state: str | None, *
             return
 
 
-def count(say: Say, given: Mapping[str, Any], *, as_json: bool) -> None:
+def count(given: Mapping[str, Any], *, as_json: bool) -> None:
     """Prints how many jobs of a filter there are by account, kind and state; since a day ago, if it names no time."""
     since = given.get("created_from") or datetime.now(UTC) - timedelta(days=1)
     with outbox() as connection:
         found = count_jobs(connection, JobFilter(**{**given, "created_from": since}))
-    tell(say, found, _count_line, f"no jobs since {clock(since)}", as_json=as_json)
+    tell(found, _count_line, f"no jobs since {clock(since)}", as_json=as_json)
 
 
 def _count_line(one: JobCount) -> str:
@@ -92,7 +89,7 @@ def _count_line(one: JobCount) -> str:
     return f"{padded(one.account, 12)} {one.kind:<12} {padded(word('state', one.state.label), 10)} {counts}"
 
 
-def show(say: Say, name: str, *, as_json: bool) -> None:
+def show(name: str, *, as_json: bool) -> None:
     """Prints one job's report, codes and timeline."""
     with outbox() as connection:
         job_id = find_named(connection, name, accounts_of(load_settings()).names())
@@ -108,7 +105,7 @@ def show(say: Say, name: str, *, as_json: bool) -> None:
         say(line)
 
 
-def explain_job(say: Say, name: str, *, as_json: bool) -> None:
+def explain_job(name: str, *, as_json: bool) -> None:
     """Prints what a job waits for, what one could do, and its history."""
     settings = load_settings()
     accounts, failures = accounts_of(settings), settings.delivery.breaker_failures
@@ -165,7 +162,7 @@ def why_lines(told: Why) -> Iterator[str]:
         yield from (f"  {command}" for command in commands)
 
 
-def tell(say: Say, found: Sequence[T], line: Callable[[T], str], nothing: str, *, as_json: bool) -> None:
+def tell(found: Sequence[T], line: Callable[[T], str], nothing: str, *, as_json: bool) -> None:
     """Prints what was found as one JSON list, or by `line`; `nothing` is the sentence for an empty list."""
     if as_json:
         say(json.dumps(plain(found), ensure_ascii=False))
@@ -221,22 +218,6 @@ def timeline_lines(events: list[Event]) -> Iterator[str]:
         yield f"  {clock(event.at)}  {padded(part, 7)} {what}{about}{said(person)}"
 
 
-def plain(value: Any) -> Any:
-    """A report as JSON values: states by name, times in ISO 8601."""
-    match value:
-        case IntEnum():
-            return value.name.lower()
-        case datetime():
-            return value.isoformat()
-        case Mapping():
-            return {str(key): plain(inner) for key, inner in value.items()}
-        case list() | tuple():
-            return [plain(inner) for inner in value]
-        case _ if is_dataclass(value):
-            return {field.name: plain(getattr(value, field.name)) for field in fields(value)}
-    return value
-
-
 def clock(at: datetime | None) -> str:
     """An instant in UTC, with milliseconds; `-` where there is none."""
     return at.astimezone(UTC).isoformat(timespec="milliseconds") if at else "-"
@@ -273,8 +254,8 @@ def state_named(states: type[S], name: str | None) -> S | None:
 class ProgressLine:
     """Tells how far a command of several jobs has come, at most once a second, with the rate so far."""
 
-    def __init__(self, note: Say, total: int, monotonic: Callable[[], float] = time.monotonic):
-        self._note, self._total, self._monotonic = note, total, monotonic
+    def __init__(self, total: int, monotonic: Callable[[], float] = time.monotonic):
+        self._total, self._monotonic = total, monotonic
         self._began = self._told = monotonic()
 
     def __call__(self, done: int) -> None:
@@ -282,7 +263,7 @@ class ProgressLine:
         now = self._monotonic()
         if now - self._told >= 1:
             self._told = now
-            self._note(f"{done} of {self._total}, {done / (now - self._began):.0f}/s")
+            note(f"{done} of {self._total}, {done / (now - self._began):.0f}/s")
 
 
 @contextmanager

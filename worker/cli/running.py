@@ -8,6 +8,7 @@ from contextlib import AbstractContextManager, nullcontext
 
 from worker.accounts.sources import accounts_of
 from worker.channels.registry import sorted_out
+from worker.cli.options import system_user
 from worker.config.places import UrlFrom
 from worker.config.settings import Settings, load_settings, where
 from worker.control.opening import database_of, opened
@@ -38,7 +39,6 @@ def run_embedded(threads: int | None, loglevel: str, *, with_console: bool = Fal
 
 
 def _console(settings: Settings) -> AbstractContextManager[None]:
-    from worker.cli.acting import system_user
     from worker.service.web.console import console_beside
 
     return console_beside(settings, system_user)

@@ -27,7 +27,8 @@ from tests.unit.service.rooms import Site, celery_restored
 from worker import Text, To, enqueue, recall, replay
 from worker.accounts.sources import accounts_of
 from worker.cli.commands import app
-from worker.cli.reading import code_lines, padded, plain, report_lines
+from worker.cli.options import plain
+from worker.cli.reading import code_lines, padded, report_lines
 from worker.cli.running import hints
 from worker.config.settings import Settings, load_settings
 from worker.domain.state import JobState, PartState
@@ -236,7 +237,7 @@ def test_a_database_error_nobody_foresaw_shows_no_value(
     def fails(job_id: str, **_: Any) -> str:
         raise IntegrityError("insert canary", {"value": "canary"}, sqlite3.IntegrityError("canary is not unique"))
 
-    monkeypatch.setattr("worker.cli.acting.skip", fails)
+    monkeypatch.setattr("worker.control.lift.skip", fails)
 
     assert 1 == run("skip", "0" * 32)
 

@@ -10,7 +10,7 @@ from sqlalchemy import text
 
 from worker import Text, To, enqueue_many, get_job
 from worker.accounts.sources import accounts_of
-from worker.cli import acting, control
+from worker.cli import control, options
 from worker.cli.reading import ProgressLine
 from worker.config.settings import load_settings
 from worker.control.audit import acting_through
@@ -142,7 +142,7 @@ def test_without_a_name_one_is_asked_for(
     def nameless() -> str:
         raise KeyError("uid not found")
 
-    monkeypatch.setattr(acting.getpass, "getuser", nameless)
+    monkeypatch.setattr(options.getpass, "getuser", nameless)
 
     assert 2 == run("resolve", jobs[0], "--sent", *WHY)
     assert "say who you are: --as NAME" in capsys.readouterr().err
@@ -335,15 +335,15 @@ def test_what_is_mistyped_is_said(
     assert f"there is no job {'0' * 32}; " in capsys.readouterr().err
 
 
-def test_a_long_command_tells_how_far_it_is() -> None:
+def test_a_long_command_tells_how_far_it_is(capsys: pytest.CaptureFixture[str]) -> None:
     """Once a second, with the rate."""
-    told, now = list[str](), iter([0.0, 0.4, 1.0, 1.5, 2.5])
-    line = ProgressLine(told.append, 5_000, lambda: next(now))
+    now = iter([0.0, 0.4, 1.0, 1.5, 2.5])
+    line = ProgressLine(5_000, lambda: next(now))
 
     for done in (100, 1_000, 1_500, 5_000):
         line(done)
 
-    assert ["1000 of 5000, 1000/s", "5000 of 5000, 2000/s"] == told
+    assert ["1000 of 5000, 1000/s", "5000 of 5000, 2000/s"] == capsys.readouterr().err.splitlines()
 
 
 def test_what_was_sent_is_named_for_a_recall(run: Run, queued: list[str], capsys: pytest.CaptureFixture[str]) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -37,9 +37,12 @@ def parking(lane: str = "hr") -> LaneBlock:
     return LaneBlock(lane, "hr", "hr", 600.0, "60020 the caller's IP is not trusted", IP, parked=True, hint="h1")
 
 
-def listed(**options: Any) -> list[str]:
+def listed(command: Callable[..., None] = show, **options: Any) -> list[str]:
     said: list[str] = []
-    show(said.append, **{"account": None, "as_json": False, **options})
+    with pytest.MonkeyPatch.context() as patch:
+        for room in ("worker.cli.lists.lanes", "worker.cli.reading"):
+            patch.setattr(f"{room}.say", said.append)
+        command(**{"account": None, "as_json": False, **options})
     return said
 
 
@@ -91,11 +94,8 @@ def test_a_breaker_whose_block_is_over_tries(outbox: Database) -> None:
 
 def test_nothing_is_said_in_a_sentence(outbox: Database) -> None:
     """No lanes, no events."""
-    said: list[str] = []
-    show_events(said.append, account=None, limit=5, as_json=False)
-
     assert ["nothing is paused, blocked, parked or slowed down"] == listed()
-    assert ["no events"] == said
+    assert ["no events"] == listed(show_events, limit=5)
 
 
 def test_a_person_resumes_an_account_with_all_of_its_lanes(outbox: Database) -> None:
@@ -103,10 +103,8 @@ def test_a_person_resumes_an_account_with_all_of_its_lanes(outbox: Database) -> 
     write(outbox, parking(), parking("hr:1"), LaneBlock("it", "it", "it", 60.0, "45009"))
 
     told = resume(outbox, "hr")
-    events: list[str] = []
-    show_events(events.append, account="hr", limit=10, as_json=False)
-    raw: list[str] = []
-    show_events(raw.append, account=None, limit=1, as_json=True)
+    events = listed(show_events, account="hr", limit=10)
+    raw = listed(show_events, limit=1, as_json=True)
 
     assert ["hr starts with one call in the air", "hr:1 starts with one call in the air"] == told
     assert [("hr", "starting"), ("hr:1", "starting"), ("it", "blocked")] == [

@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from worker.cli.reading import Say, iso, outbox, padded, state_named, tell
+from worker.cli.reading import iso, outbox, padded, state_named, tell
 from worker.domain.callbacks.hook import EventState
 from worker.language import said, word
 from worker.outbox.jobs import events
@@ -17,13 +17,13 @@ _INSTANTS = ("first_seen_at", "last_seen_at", "gone_at")
 _SHOWN = ("id", "kind", "job_id", "part_id", "tries", "error")
 
 
-def show_chats(say: Say, *, account: str | None, gone: bool, limit: int, as_json: bool) -> None:
+def show_chats(*, account: str | None, gone: bool, limit: int, as_json: bool) -> None:
     """Prints the chats whose callbacks came last."""
     with outbox() as connection:
         rows = list_chats(connection, account, gone=gone, limit=limit)
     found = [{**row, **{name: iso(row[name]) for name in _INSTANTS}} for row in rows]
     nothing = "no chats; a webhook's callbacks tell of them, see `worker receiver`"
-    tell(say, found, _chat_line, nothing, as_json=as_json)
+    tell(found, _chat_line, nothing, as_json=as_json)
 
 
 def _chat_line(chat: Mapping[str, Any]) -> str:
@@ -33,7 +33,7 @@ def _chat_line(chat: Mapping[str, Any]) -> str:
     return f"{chat['chat_id']}  {chat['chat_type']:<10} {chat['account']:<12} {chat['last_seen_at']}{more}"
 
 
-def show_inbound(say: Say, *, account: str | None, event: str | None, limit: int, as_json: bool) -> None:
+def show_inbound(*, account: str | None, event: str | None, limit: int, as_json: bool) -> None:
     """Prints the callbacks that came last; what they hold only as JSON."""
     with outbox() as connection:
         rows = list_inbound(connection, account=account, event=event, limit=limit)
@@ -46,7 +46,7 @@ def show_inbound(say: Say, *, account: str | None, event: str | None, limit: int
         }
         for row in rows
     ]
-    tell(say, found, _inbound_line, "no callbacks; `worker receiver` takes them", as_json=as_json)
+    tell(found, _inbound_line, "no callbacks; `worker receiver` takes them", as_json=as_json)
 
 
 def _inbound_line(row: Mapping[str, Any]) -> str:
@@ -54,12 +54,12 @@ def _inbound_line(row: Mapping[str, Any]) -> str:
     return f"{row['received_at']}  {padded(row['account'], 12)} {row['event']:<24} {row['person']}{said(card)}"
 
 
-def show_events(say: Say, *, state: str | None, limit: int, as_json: bool) -> None:
+def show_events(*, state: str | None, limit: int, as_json: bool) -> None:
     """Prints the newest events."""
     wanted = state_named(EventState, state)
     with outbox() as connection:
         rows = events.list_events(connection, state=wanted, limit=limit)
-    tell(say, [_plain_event(row) for row in rows], _event_line, "no events", as_json=as_json)
+    tell([_plain_event(row) for row in rows], _event_line, "no events", as_json=as_json)
 
 
 def _event_line(event: Mapping[str, Any]) -> str:

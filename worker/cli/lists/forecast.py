@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from worker.accounts.sources import accounts_of
 from worker.channels.registry import usable
-from worker.cli.reading import Say, plain
+from worker.cli.options import plain, say
 from worker.config.settings import load_settings
 from worker.control.opening import opened
 from worker.reporting.forecast import AccountForecast, LimitWait, forecast
@@ -15,7 +15,7 @@ from worker.reporting.forecast import AccountForecast, LimitWait, forecast
 ROUGH = "rough: by the limits' amounts and the speed at the last heartbeats; new jobs and failures are not in it"
 
 
-def show(say: Say, *, account: str | None, as_json: bool) -> None:
+def show(*, account: str | None, as_json: bool) -> None:
     """Prints the forecast of one account, or of all that have queued parts."""
     settings = load_settings()
     known = accounts_of(settings)

@@ -6,7 +6,8 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from worker.cli.reading import Say, iso, padded, pause_line, plain, tell
+from worker.cli.options import plain, say
+from worker.cli.reading import iso, padded, pause_line, tell
 from worker.config.settings import load_settings
 from worker.control.opening import opened
 from worker.domain.pause import Pause
@@ -15,7 +16,7 @@ from worker.outbox.lanes import lanes
 from worker.reporting.lane_list import LaneStanding, lane_list
 
 
-def show(say: Say, *, account: str | None, as_json: bool) -> None:
+def show(*, account: str | None, as_json: bool) -> None:
     """Prints what is paused, and the lanes and accounts that are blocked, parked or slowed down."""
     settings = load_settings()
     failures = settings.delivery.breaker_failures
@@ -31,7 +32,7 @@ def show(say: Say, *, account: str | None, as_json: bool) -> None:
     for one in pauses:
         say(f"{pause_line(one)}\n  remedy: `{one.ending()}`")
     if found or not pauses:
-        tell(say, found, _lane_lines, "nothing is paused, blocked, parked or slowed down", as_json=False)
+        tell(found, _lane_lines, "nothing is paused, blocked, parked or slowed down", as_json=False)
 
 
 def _paused(pause: Pause) -> dict[str, Any]:
@@ -41,11 +42,11 @@ def _paused(pause: Pause) -> dict[str, Any]:
     return {"lane": None, **scope, "state": "paused", "since": pause.began_at, "reason": why, "remedy": remedy}
 
 
-def show_events(say: Say, *, account: str | None, limit: int, as_json: bool) -> None:
+def show_events(*, account: str | None, limit: int, as_json: bool) -> None:
     """Prints the newest events of lanes."""
     with opened() as database, database.reading() as connection:
         found = [_event(row) for row in lanes.list_lane_events(connection, account, limit)]
-    tell(say, found, _event_line, "no events", as_json=as_json)
+    tell(found, _event_line, "no events", as_json=as_json)
 
 
 def _plain(one: LaneStanding) -> dict[str, Any]:

@@ -9,7 +9,8 @@ from typing import Any
 
 from worker.accounts.sources import accounts_of
 from worker.channels.registry import channel, sorted_out, usable
-from worker.cli.reading import Say, padded
+from worker.cli.options import say
+from worker.cli.reading import padded
 from worker.config.settings import load_settings, where
 from worker.control.opening import opened
 from worker.domain.account import Account
@@ -18,7 +19,7 @@ from worker.language import said, word
 from worker.reporting.limit_usage import Usage, usage
 
 
-def show(say: Say, *, account: str | None, recipient: str | None, as_json: bool) -> None:
+def show(*, account: str | None, recipient: str | None, as_json: bool) -> None:
     """Prints the limits of one account, or of all."""
     settings = load_settings()
     known = accounts_of(settings)
