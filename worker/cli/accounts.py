@@ -11,6 +11,7 @@ from typing import Annotated, Any
 import typer
 
 from worker.cli.options import Commands, Json, Person, Why, Yes, confirm, tell_value
+from worker.language import said
 
 app = Commands(help="Accounts that are kept in the outbox; their secrets are sealed.", no_args_is_help=True)
 
@@ -19,31 +20,32 @@ Table = Annotated[str, typer.Argument(help="A TOML file with the keys of an acco
 
 
 @app.command()
-def add(name: Name, file: Table = "-", why: Why = "", person: Person = "", as_json: Json = False) -> None:
-    """Adds an account; every process knows it within seconds."""
-    from worker.control.accounts import add_account
-
-    add_account(name, _table(file), person=person, why=why)
-    tell_value({"account": name}, f"account {name} is there; `worker doctor` looks at it", as_json=as_json)
-
-
-@app.command("import")
-def import_(
-    file: Annotated[str, typer.Argument(help="A settings file; the accounts in it are added, all or none.")],
+def add(
+    name: Annotated[str | None, typer.Argument(help="The account's name; not with --settings.")] = None,
+    file: Table = "-",
+    settings: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FILE",
+            help="A settings file instead: adds all of its accounts or none; what { env } and { file } name is sealed.",
+        ),
+    ] = None,
     why: Why = "",
     person: Person = "",
     as_json: Json = False,
 ) -> None:
-    """Adds the accounts of a settings file; what their { env } and { file } name is read here, and sealed."""
-    from worker.control.accounts import import_accounts
-    from worker.domain.errors import ConfigurationError
+    """Adds an account; every process knows it within seconds."""
+    from worker.control.accounts import add_account, import_accounts
 
-    tables = _table(file).get("accounts")
-    if not isinstance(tables, dict) or not all(isinstance(table, dict) for table in tables.values()):
-        raise ConfigurationError(f"{file}: has no [accounts.NAME] tables")
-    count = import_accounts(tables, person=person, why=why)
-    text = f"{count} accounts are there; take them out of {file}, whose tables win"
-    tell_value({"accounts": count}, text, as_json=as_json)
+    if name is not None and settings is None:
+        add_account(name, _table(file), person=person, why=why)
+        tell_value({"account": name}, f"account {name} is there; `worker doctor` looks at it", as_json=as_json)
+    elif name is None and settings is not None:
+        count = import_accounts(_tables(settings), person=person, why=why)
+        text = f"{count} accounts are there; take them out of {settings}, whose tables win"
+        tell_value({"accounts": count}, text, as_json=as_json)
+    else:
+        raise typer.BadParameter(said("name the account, or give --settings"))
 
 
 @app.command()
@@ -60,17 +62,32 @@ def show(
         table = "" if name is None else "\n" + json.dumps(one.table, ensure_ascii=False, indent=2)
         return f"{one.name}  {one.table.get('channel', '-')}  changed {clock(one.changed_at)}{state}{table}"
 
-    nothing = "no account is kept in the outbox; `worker accounts add` or `import` puts one there"
+    nothing = "no account is kept in the outbox; `worker accounts add` puts one there"
     tell(stored_accounts(name), line, nothing, as_json=as_json)
 
 
 @app.command()
-def change(name: Name, file: Table = "-", why: Why = "", person: Person = "", as_json: Json = False) -> None:
+def change(
+    name: Name,
+    file: Table = "-",
+    disable: Annotated[
+        bool | None,
+        typer.Option("--disable/--enable", help="Lets it take no new job, and its jobs wait; or ends that."),
+    ] = None,
+    why: Why = "",
+    person: Person = "",
+    as_json: Json = False,
+) -> None:
     """Gives an account other values for the keys in the file; all others stay."""
-    from worker.control.accounts import change_account
+    from worker.control.accounts import change_account, set_disabled
 
-    change_account(name, _table(file), person=person, why=why)
-    tell_value({"account": name}, f"account {name} is changed", as_json=as_json)
+    if disable is None:
+        change_account(name, _table(file), person=person, why=why)
+        tell_value({"account": name}, f"account {name} is changed", as_json=as_json)
+    else:
+        set_disabled(name, disable, person=person, why=why)
+        state = "disabled: it takes no new job, and its jobs wait" if disable else "enabled"
+        tell_value({"account": name, "disabled": disable}, f"account {name} is {state}", as_json=as_json)
 
 
 @app.command()
@@ -80,18 +97,6 @@ def rotate(name: Name, file: Table = "-", why: Why = "", person: Person = "", as
 
     rotate_account(name, _table(file), person=person, why=why)
     tell_value({"account": name}, f"account {name} has new credentials; the old ones stay as previous", as_json=as_json)
-
-
-@app.command()
-def disable(name: Name, why: Why = "", person: Person = "", as_json: Json = False) -> None:
-    """Lets an account take no new job, and its jobs wait."""
-    _set(name, True, why, person, as_json)
-
-
-@app.command()
-def enable(name: Name, why: Why = "", person: Person = "", as_json: Json = False) -> None:
-    """Ends that."""
-    _set(name, False, why, person, as_json)
 
 
 @app.command()
@@ -114,12 +119,14 @@ def reseal(why: Why = "", person: Person = "", as_json: Json = False) -> None:
     tell_value({"accounts": count}, f"the secrets of {count} accounts are sealed with the first key", as_json=as_json)
 
 
-def _set(name: str, disabled: bool, why: str, person: str, as_json: bool) -> None:
-    from worker.control.accounts import set_disabled
+def _tables(file: str) -> dict[str, dict[str, Any]]:
+    """The account tables of a settings file."""
+    from worker.domain.errors import ConfigurationError
 
-    set_disabled(name, disabled, person=person, why=why)
-    state = "disabled: it takes no new job, and its jobs wait" if disabled else "enabled"
-    tell_value({"account": name, "disabled": disabled}, f"account {name} is {state}", as_json=as_json)
+    tables = _table(file).get("accounts")
+    if not isinstance(tables, dict) or not all(isinstance(table, dict) for table in tables.values()):
+        raise ConfigurationError(f"{file}: has no [accounts.NAME] tables")
+    return tables
 
 
 def _table(file: str) -> dict[str, Any]:

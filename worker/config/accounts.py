@@ -76,7 +76,9 @@ def account_of(name: str, table: Mapping[str, Any], settings: Settings) -> Accou
     """The account that its table describes; ConfigurationError with the sentence that says what to change."""
     given = account_settings(name, table)
     if given.disabled:
-        raise ConfigurationError(f"accounts.{name}: is disabled; `worker accounts enable {name}`, or disabled = false")
+        raise ConfigurationError(
+            f"accounts.{name}: is disabled; `worker accounts change {name} --enable`, or disabled = false"
+        )
     entry = REGISTRY.get(given.channel)
     base_url = given.base_url or (entry.host if entry else None)
     if base_url is None:

@@ -137,7 +137,7 @@ def test_the_first_source_wins_and_others_are_not_looked_at_for_it() -> None:
 def test_a_disabled_account_takes_nothing() -> None:
     """With the command that enables it."""
     accounts = live(Ticks(), Scripted({"hr": {**GOOD, "disabled": True}}))
-    with pytest.raises(ConfigurationError, match=r"accounts\.hr: is disabled; `worker accounts enable hr`"):
+    with pytest.raises(ConfigurationError, match=r"accounts\.hr: is disabled; `worker accounts change hr --enable`"):
         accounts.get("hr")
 
 

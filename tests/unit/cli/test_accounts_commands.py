@@ -38,19 +38,17 @@ def run(sqlite_url: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Capture
 
 def test_the_life_of_an_account(run: Run) -> None:
     """Added, shown, looked at, rotated, disabled, enabled, sealed anew, removed; each leaves a row in the audit."""
-    assert (0, "no account is kept in the outbox; `worker accounts add` or `import` puts one there\n") == run(
-        "accounts", "show"
-    )
+    assert (0, "no account is kept in the outbox; `worker accounts add` puts one there\n") == run("accounts", "show")
     assert (0, "account acme is there; `worker doctor` looks at it\n") == run("accounts", "add", "acme", stdin=ACME)
     status, told = run("accounts", "show", "acme")
     assert (0, True, True) == (status, told.startswith("acme  wecom_app  changed 20"), '"sealed": "secret"' in told)
     assert "account acme: usable, 1 secrets can be read" in run("doctor")[1]
     assert 0 == run("accounts", "rotate", "acme", stdin='secret = "hunter22"')[0]
     assert (0, "account acme is changed\n") == run("accounts", "change", "acme", stdin="agentid = 4")
-    assert "acme is disabled: it takes no new job" in run("accounts", "disable", "acme")[1]
+    assert "acme is disabled: it takes no new job" in run("accounts", "change", "acme", "--disable")[1]
     assert "  disabled" in run("accounts", "show")[1]
     assert "problem  account acme: accounts.acme: is disabled" in run("doctor")[1]
-    assert 0 == run("accounts", "enable", "acme")[0]
+    assert 0 == run("accounts", "change", "acme", "--enable")[0]
     assert "the secrets of 1 accounts are sealed" in run("accounts", "reseal")[1]
     [shown] = json.loads(run("accounts", "show", "--json")[1])
     assert {"secret": {"sealed": "previous.secret"}} == shown["table"]["previous"]
@@ -65,8 +63,9 @@ def test_what_is_wrong_is_one_sentence_without_what_was_typed(run: Run, tmp_path
         (2, "stdin: not valid TOML", ("add", "acme"), "secret = hunter2"),
         (2, "nowhere.toml: cannot be read", ("add", "acme", "nowhere.toml"), ""),
         (2, "accounts.acme.channel: is missing; add it", ("add", "acme"), 'secret = "hunter2"'),
-        (2, "has no [accounts.NAME] tables", ("import", "-"), ACME),
+        (2, "has no [accounts.NAME] tables", ("add", "--settings", "-"), ACME),
         (1, "there is no account 'acme' in the outbox", ("rotate", "acme"), 'secret = "hunter2"'),
+        (2, "name the account, or give --settings", ("add",), ACME),
         (1, "there is no account 'acme' in the outbox", ("show", "acme"), ""),
     ):
         found, told = run("accounts", *arguments, stdin=stdin)
@@ -78,5 +77,5 @@ def test_an_import_says_that_the_file_wins(run: Run, tmp_path: Path) -> None:
     """Until its tables are taken out of it."""
     (tmp_path / "old.toml").write_text(f"[accounts.acme]\n{ACME}[accounts.ops]\n{ACME}", encoding="utf-8")
     assert (0, "2 accounts are there; take them out of old.toml, whose tables win\n") == run(
-        "accounts", "import", "old.toml"
+        "accounts", "add", "--settings", "old.toml"
     )

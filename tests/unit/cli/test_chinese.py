@@ -71,7 +71,7 @@ SAID = [
     ("accounts", "add", "acme"),
     ("accounts", "remove", "acme"),
     ("accounts", "reseal"),
-    ("accounts", "disable", "acme"),
+    ("accounts", "change", "acme", "--disable"),
     ("console", "hash"),
     ("metrics", "--listen", "x"),
     ("receiver",),
