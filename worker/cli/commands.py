@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Annotated, Any
 
 import typer
 
-from worker.cli import accounts, console, deciding
+from worker.cli import accounts, deciding
 from worker.cli.options import (
     OF_CALLS,
     Account,
@@ -18,17 +19,17 @@ from worker.cli.options import (
     job_filter,
     note,
     say,
+    system_user,
     tell_value,
     with_filter,
 )
-from worker.language import Lang, language
+from worker.language import Lang, language, said
 
 app = Commands(name="worker", help="Queue-backed delivery of enterprise-IM messages.", no_args_is_help=True)
 db = Commands(help="The outbox's tables.", no_args_is_help=True)
 app.add_typer(db, name="db")
 app.add_typer(deciding.app)
 app.add_typer(accounts.app, name="accounts")
-app.add_typer(console.app, name="console")
 
 
 def _version(is_asked: bool) -> None:
@@ -130,6 +131,39 @@ def metrics(
     settings = load_settings()
     require_there(settings)
     raise typer.Exit(run_metrics(settings, listen, loglevel))
+
+
+@app.command()
+def console(
+    listen: Annotated[
+        str | None,
+        typer.Option(metavar="HOST:PORT", help="Address to listen on, by default console.listen; port 0: a free one."),
+    ] = None,
+    loglevel: LogLevel = "INFO",
+    person: Annotated[str, typer.Option("--as", help="Who the link is for; default: the system's user.")] = "",
+    password: Annotated[
+        bool, typer.Option("--hash", help="Only prints the hash of a password: asked for, or the first line of stdin.")
+    ] = False,
+) -> None:
+    """Serves the console: jobs, lanes, limits, accounts and what can be done about them; prints a link to sign in."""
+    if password:
+        from worker.console.sign_in.passwords import hash_password
+
+        typer.echo(hash_password(_typed_password()))
+        return
+    from worker.config.settings import load_settings
+    from worker.control.opening import require_there
+    from worker.service.web.console import run_console
+
+    settings = load_settings()
+    require_there(settings)
+    raise typer.Exit(run_console(settings, listen, loglevel, lambda: person or system_user()))
+
+
+def _typed_password() -> str:
+    if sys.stdin.isatty():
+        return str(typer.prompt(said("New password"), hide_input=True, confirmation_prompt=True, err=True))
+    return sys.stdin.readline().rstrip("\r\n")
 
 
 @app.command(

@@ -38,7 +38,7 @@ class UserSettings(BaseModel):
     accounts: tuple[str, ...] = ()
     """Of support and operators: the accounts whose texts they may read, and on which an operator may act."""
     password: SecretFrom | None = Field(None, repr=False)
-    """What `worker console hash` prints, or its place; None: they sign in by the proxy or the issuer only."""
+    """What `worker console --hash` prints, or its place; None: they sign in by the proxy or the issuer only."""
 
     @field_validator("password", mode="before")
     @classmethod
@@ -46,7 +46,7 @@ class UserSettings(BaseModel):
         if not isinstance(value, str):
             return value
         if not HASH.fullmatch(value):
-            raise ValueError("is no argon2id hash; write what `worker console hash` prints for the password")
+            raise ValueError("is no argon2id hash; write what `worker console --hash` prints for the password")
         return Secret(lambda: value)
 
     @model_validator(mode="after")
@@ -154,6 +154,6 @@ def _hash_at(name: str, place: SecretFrom) -> str:
     key = f"console.users.{name}.password"
     found = place.read(key)
     if not HASH.fullmatch(found):
-        wrong = "holds no argon2id hash; write what `worker console hash` prints for the password"
+        wrong = "holds no argon2id hash; write what `worker console --hash` prints for the password"
         raise ConfigurationError(f"{key}: {place.place} {wrong}")
     return found

@@ -72,7 +72,7 @@ SAID = [
     ("accounts", "remove", "acme"),
     ("accounts", "reseal"),
     ("accounts", "change", "acme", "--disable"),
-    ("console", "hash"),
+    ("console", "--hash"),
     ("metrics", "--listen", "x"),
     ("receiver",),
     ("init", "--overwrite"),

@@ -81,7 +81,7 @@ def test_a_printed_link_is_all_that_ones_own_machine_needs(configured: Path, com
 
 def test_a_hash_that_is_printed_signs_in(run: Run, configured: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """The password comes in by stdin; with a user there is no link."""
-    assert 0 == run("console", "hash", types=PASSWORD)
+    assert 0 == run("console", "--hash", types=PASSWORD)
     printed = capsys.readouterr().out
     user = f"[console.users.ada]\nrole = \"admin\"\npassword = '{printed.strip()}'\n"
     configured.write_text(configured.read_text(encoding="utf-8") + user, encoding="utf-8")
@@ -98,7 +98,7 @@ def test_a_password_that_is_no_good_is_one_sentence(
     run: Run, password: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Without the password."""
-    assert 2 == run("console", "hash", types=password)
+    assert 2 == run("console", "--hash", types=password)
     assert f"a password has 12 to 512 characters; this one has {len(password)}\n" in capsys.readouterr().err
 
 
