@@ -1,4 +1,4 @@
-"""`worker send`, `upload`, `update-card`, `recall --foreign`, `resend-failed`. Each leaves an audit row."""
+"""`worker send`, `upload`, `update-card`, `recall --foreign`. Each leaves an audit row."""
 
 from __future__ import annotations
 
@@ -10,8 +10,6 @@ from contextlib import AbstractContextManager
 from functools import partial
 from typing import Any
 
-from sqlalchemy import Connection
-
 from worker.accounts.sources import accounts_of
 from worker.channels.registry import channel
 from worker.cli.options import note
@@ -21,11 +19,8 @@ from worker.control.audit import Running, audited_command
 from worker.control.opening import opened
 from worker.domain.content.message import File
 from worker.domain.errors import StillOpen, WorkerError
-from worker.domain.job import id_of
 from worker.domain.state import JobState
-from worker.outbox.control.replays import lock_chains
 from worker.outbox.lanes.processes import alive
-from worker.producer import resend
 from worker.producer.enqueue import enqueue, upload
 from worker.producer.recall import recall_message
 from worker.producer.update_card import update_card, update_card_by_code
@@ -138,18 +133,3 @@ def _document(body: str | None) -> dict[str, Any]:
     if not isinstance(found, dict):
         raise WorkerError("the body is no JSON object; write it as the vendor's page shows it")
     return found
-
-
-def resend_failed(job_id: str, *, undetermined: bool, why: str, person: str) -> str:
-    """Enqueues a send once more for those who were refused; returns the new job's id."""
-    accounts = accounts_of(load_settings())
-    with _acting("resend_failed", {"ids": [job_id], "undetermined": undetermined}, person, why) as running:
-
-        def work(connection: Connection) -> str:
-            # Beside another command each would see the chain without the other's replay.
-            lock_chains(connection, [id_of(job_id)])
-            return resend.resend_failed(connection, job_id, undetermined=undetermined, accounts=accounts).id
-
-        made = running.database.run(work)
-        running.counts["replays"] = 1
-    return made

@@ -151,23 +151,6 @@ def replay(
     raise typer.Exit(0 if done else 1)
 
 
-@app.command("resend-failed")
-def resend_failed(
-    job: Annotated[str, typer.Argument(help="The job's id.")],
-    undetermined: Annotated[
-        bool, typer.Option("--undetermined", help="Also to those of whom it is not known.")
-    ] = False,
-    why: Why = "",
-    person: Person = "",
-    as_json: Json = False,
-) -> None:
-    """Sends a job once more to exactly those whom the vendor refused, as a new job; prints its id."""
-    from worker.cli import acting
-
-    made = acting.resend_failed(job, undetermined=undetermined, why=why, person=person)
-    tell_value({"job": made}, made, as_json=as_json)
-
-
 @app.command()
 def skip(
     job: Annotated[str, typer.Argument(help="The job's id.")],

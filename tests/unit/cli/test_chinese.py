@@ -48,7 +48,6 @@ SAID = [
     ("update-card", "{0}", "[]"),
     ("replay", "{0}"),
     ("replay", "--account", "hr"),
-    ("resend-failed", "{0}"),
     ("skip", "{0}"),
     ("pause", "--account", "hr", "--why", "...", "--as", "wang"),
     ("lanes",),

@@ -8,7 +8,7 @@ from collections.abc import Callable
 import pytest
 from sqlalchemy import text
 
-from worker import Text, To, enqueue_many, get_job
+from worker import Text, To, enqueue_many
 from worker.accounts.sources import accounts_of
 from worker.cli import control, options
 from worker.cli.reading import ProgressLine
@@ -16,7 +16,7 @@ from worker.config.settings import load_settings
 from worker.control.audit import acting_through
 from worker.control.cancel import Cancelled
 from worker.domain.job import part_id
-from worker.domain.outcome import Rejected, Unknown, Verdict
+from worker.domain.outcome import Unknown, Verdict
 from worker.domain.settle import Policy
 from worker.outbox.commit.commands import End, Mark
 from worker.outbox.commit.ledger import commit
@@ -221,24 +221,6 @@ def test_a_run_of_the_console_is_gone_on_with(run: Run, queued: list[str], capsy
     assert 0 == run("replay", "--go-on", audit, "--yes")
 
     assert "nothing is left of this run" in capsys.readouterr().out
-
-
-def test_the_refused_are_sent_to_again(run: Run, queued: list[str], capsys: pytest.CaptureFixture[str]) -> None:
-    """Once; then they are being sent to."""
-    database = Database(make_engine(load_settings().database_url()))
-    part = part_id(queued[3], 0)
-    commit(database, [End(part, 1, "p", Verdict(Rejected("no")), 5)], Policy())
-    assert 0 == run("resend-failed", queued[3], "--as", "zhang")
-    new = capsys.readouterr().out.strip()
-    assert 1 == run("resend-failed", queued[3], "--undetermined")
-    again = capsys.readouterr().err
-    run("audit")
-    with database.reading() as connection:
-        assert queued[3] == get_job(connection, new).replay_of
-    database.close()
-
-    assert f"worker: nobody of job {queued[3]} was refused and not sent to since\n" == again
-    assert "resend_failed by zhang" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(
