@@ -5,31 +5,38 @@ from __future__ import annotations
 import contextlib
 import json
 import sys
-from collections.abc import Mapping, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
+
+from sqlalchemy import Connection
 
 from worker.accounts.sources import accounts_of
 from worker.channels.registry import channel
 from worker.cli.options import note
 from worker.cli.reading import outbox, show
 from worker.config.settings import load_settings
-from worker.control.audit import Running, audited_command
+from worker.control.audit import audited_command
 from worker.control.opening import opened
 from worker.domain.content.message import File
 from worker.domain.errors import StillOpen, WorkerError
 from worker.domain.state import JobState
 from worker.outbox.lanes.processes import alive
 from worker.producer.enqueue import enqueue, upload
+from worker.producer.insert import JobRef
 from worker.producer.recall import recall_message
 from worker.producer.update_card import update_card, update_card_by_code
 from worker.reporting.report import get_job, wait_for
 
 
-def _acting(action: str, asked: Mapping[str, Any], person: str, why: str) -> AbstractContextManager[Running]:
-    """The audit's row of a command, in the database of the settings."""
-    return audited_command(load_settings(), action, person=person, why=why, asked=asked)
+def _enqueued(
+    action: str, about: Mapping[str, Any], insert: Callable[[Connection], JobRef], person: str, why: str
+) -> str:
+    """Enqueues a job and the audit row that says who did it; returns the job's id."""
+    with audited_command(load_settings(), action, person=person, why=why, asked=about) as running:
+        made = running.database.run(insert)
+        running.counts["jobs"] = 1
+    return made.id
 
 
 def send(
@@ -51,13 +58,8 @@ def send(
         message, recipients = own.plain_text(text), own.named(*to)
     if to:
         recipients = own.named(*to)
-    with _acting("send", {"account": name}, person, why) as running:
-        enqueued = partial(
-            enqueue, account=name, message=message, to=recipients, accounts=accounts, clock=running.database.clock
-        )
-        made = running.database.run(lambda connection: enqueued(connection, **options))
-        running.counts["jobs"] = 1
-    return made.id
+    insert = partial(enqueue, account=name, message=message, to=recipients, accounts=accounts, **options)
+    return _enqueued("send", {"account": name}, insert, person, why)
 
 
 def show_end(job: str, timeout_s: float, *, as_json: bool) -> int:
@@ -76,12 +78,9 @@ def show_end(job: str, timeout_s: float, *, as_json: bool) -> int:
 
 def upload_file(name: str, path: str, upload_type: str, *, why: str, person: str) -> str:
     """Enqueues the upload of a file, whose media_id is the job's receipt; the job's id."""
-    accounts = accounts_of(load_settings())
-    with _acting("upload", {"account": name}, person, why) as running:
-        file = File.at(path)
-        made = running.database.run(lambda connection: upload(connection, name, file, upload_type, accounts=accounts))
-        running.counts["jobs"] = 1
-    return made.id
+    accounts, file = accounts_of(load_settings()), File.at(path)
+    insert = partial(upload, account=name, file=file, upload_type=upload_type, accounts=accounts)
+    return _enqueued("upload", {"account": name}, insert, person, why)
 
 
 def update_card_of(job: str, body: str | None, to: Sequence[str], *, why: str, person: str) -> str:
@@ -89,35 +88,23 @@ def update_card_of(job: str, body: str | None, to: Sequence[str], *, why: str, p
     accounts, document = accounts_of(load_settings()), _document(body)
     with outbox() as connection:
         update, named = channel(get_job(connection, job).channel).parsed(document)
-    with _acting("update_card", {"ids": [job]}, person, why) as running:
-        made = running.database.run(
-            lambda connection: update_card(connection, job, update, list(to) or named or None, accounts=accounts)
-        )
-        running.counts["jobs"] = 1
-    return made.id
+    insert = partial(update_card, job_id=job, update=update, to=list(to) or named or None, accounts=accounts)
+    return _enqueued("update_card", {"ids": [job]}, insert, person, why)
 
 
 def update_card_by_code_of(name: str, body: str | None, to: Sequence[str], *, why: str, person: str) -> str:
     """Enqueues the update of a card that another program sent, out of a whole body; the job's id."""
     accounts = accounts_of(load_settings())
     update, named = channel(accounts.get(name).channel).parsed(_document(body))
-    with _acting("update_card", {"account": name}, person, why) as running:
-        made = running.database.run(
-            lambda connection: update_card_by_code(
-                connection, name, None, update, list(to) or named or None, accounts=accounts
-            )
-        )
-        running.counts["jobs"] = 1
-    return made.id
+    to = list(to) or named or None
+    insert = partial(update_card_by_code, account=name, response_code=None, update=update, to=to, accounts=accounts)
+    return _enqueued("update_card", {"account": name}, insert, person, why)
 
 
 def recall_of_others(name: str, msgid: str, *, why: str, person: str) -> str:
     """Enqueues the recall of a message that another program sent; the job's id."""
-    accounts = accounts_of(load_settings())
-    with _acting("recall", {"account": name}, person, why) as running:
-        made = running.database.run(lambda connection: recall_message(connection, name, msgid, accounts=accounts))
-        running.counts["jobs"] = 1
-    return made.id
+    insert = partial(recall_message, account=name, msgid=msgid, accounts=accounts_of(load_settings()))
+    return _enqueued("recall", {"account": name}, insert, person, why)
 
 
 def _document(body: str | None) -> dict[str, Any]:

@@ -100,6 +100,16 @@ def up(
     raise typer.Exit(run_embedded(threads, loglevel, with_console=with_console))
 
 
+def _settings() -> Any:
+    """The settings, whose tables are there."""
+    from worker.config.settings import load_settings
+    from worker.control.opening import require_there
+
+    settings = load_settings()
+    require_there(settings)
+    return settings
+
+
 @app.command()
 def receiver(
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
@@ -107,13 +117,9 @@ def receiver(
     loglevel: LogLevel = "INFO",
 ) -> None:
     """Takes the vendor's callbacks over HTTP: /callback/ACCOUNT for every account with a callback table."""
-    from worker.config.settings import load_settings
-    from worker.control.opening import require_there
     from worker.service.web.receiver import run_receiver
 
-    settings = load_settings()
-    require_there(settings)
-    raise typer.Exit(run_receiver(settings, host, port, loglevel))
+    raise typer.Exit(run_receiver(_settings(), host, port, loglevel))
 
 
 @app.command()
@@ -124,13 +130,9 @@ def metrics(
     loglevel: LogLevel = "INFO",
 ) -> None:
     """Serves /metrics for Prometheus, read from the outbox: backlogs, lanes, limits, processes."""
-    from worker.config.settings import load_settings
-    from worker.control.opening import require_there
     from worker.service.web.metrics import run_metrics
 
-    settings = load_settings()
-    require_there(settings)
-    raise typer.Exit(run_metrics(settings, listen, loglevel))
+    raise typer.Exit(run_metrics(_settings(), listen, loglevel))
 
 
 @app.command()
@@ -151,13 +153,9 @@ def console(
 
         typer.echo(hash_password(_typed_password()))
         return
-    from worker.config.settings import load_settings
-    from worker.control.opening import require_there
     from worker.service.web.console import run_console
 
-    settings = load_settings()
-    require_there(settings)
-    raise typer.Exit(run_console(settings, listen, loglevel, lambda: person or system_user()))
+    raise typer.Exit(run_console(_settings(), listen, loglevel, lambda: person or system_user()))
 
 
 def _typed_password() -> str:
