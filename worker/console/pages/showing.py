@@ -11,6 +11,7 @@ from functools import partial
 
 from markupsafe import Markup
 
+from worker import language
 from worker.console.page import THROUGH, Ask, View
 from worker.console.words import WORDS
 from worker.drawing import state_word
@@ -53,7 +54,7 @@ def short(id: str) -> str:
 def action_word(ask: Ask, action: str) -> str:
     """The word of an action of the audit; one that came through the console says so."""
     own = action.removeprefix(THROUGH)
-    told = ask.say(f"action.{own}") if f"action.{own}" in WORDS else own
+    told = language.word("action", own, ask.viewer.lang)
     return told if own == action else ask.say("audit.console", action=told)
 
 
@@ -62,11 +63,12 @@ def _state(ask: Ask) -> Callable[[str], str]:
 
 
 def _words(ask: Ask) -> Callable[[str, object], str]:
-    """The word of a value of a group; without one it may be a state's, or the value is its own word."""
+    """The word of a value of a group: the console's, or one that commands show too; else the value is its own word."""
 
     def word(group: str, value: object) -> str:
-        key = f"{group}.{value}"
-        return ask.say(key) if key in WORDS else state_word(str(value), ask.viewer.lang)
+        if (key := f"{group}.{value}") in WORDS:
+            return ask.say(key)
+        return language.word(group if group in ("step", "unit") else "state", str(value), ask.viewer.lang)
 
     return word
 
