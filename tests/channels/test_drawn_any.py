@@ -12,8 +12,7 @@ from hypothesis import HealthCheck, given, settings, strategies as st
 
 from tests.support.drawn_html import DrawnHtml, bare, leaves
 from worker.drawing import Actions, Channel, Lang, Shown, draw
-from worker.drawing.cards import FIELDS
-from worker.drawing.draw import TEMPLATES
+from worker.drawing.draw import CARD_FIELDS, TEMPLATES
 from worker.drawing.words import WORDS
 from worker_simulator.settings import CodeSettings
 from worker_simulator.wecom_app.rules.findings import Findings
@@ -137,7 +136,7 @@ def test_an_article_stays_inside_its_box(text: str) -> None:
 
 NAMES = sorted(
     {
-        *{name for names in FIELDS.values() for name in names},
+        *{name for names in CARD_FIELDS.values() for name in names},
         *(
             "content",
             "title",
@@ -181,7 +180,9 @@ NAMES = sorted(
         ),
     }
 )
-LEAF = st.one_of(st.none(), st.booleans(), st.integers(), st.floats(), MARKUP, st.sampled_from([*FIELDS, 2**35, -1]))
+LEAF = st.one_of(
+    st.none(), st.booleans(), st.integers(), st.floats(), MARKUP, st.sampled_from([*CARD_FIELDS, 2**35, -1])
+)
 ODD = st.recursive(
     LEAF,
     lambda inner: st.one_of(st.lists(inner, max_size=4), st.dictionaries(st.sampled_from(NAMES), inner, max_size=8)),

@@ -5,8 +5,10 @@ Each request passes the guard; then the door says who it is of; then the functio
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Iterable, Iterator
 from functools import partial
+from hmac import compare_digest
 from secrets import token_urlsafe
 from typing import Protocol
 from urllib.parse import quote
@@ -16,7 +18,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from starlette.applications import Starlette
 from starlette.datastructures import QueryParams
 from starlette.exceptions import HTTPException
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response, StreamingResponse
 from starlette.routing import Route as ByPath
 from starlette.types import ASGIApp
@@ -24,7 +26,6 @@ from starlette.types import ASGIApp
 from worker.accounts.sources import accounts_of
 from worker.config.application import places_of
 from worker.config.settings import Settings, load_settings
-from worker.console.form import read_form, require_own
 from worker.console.guard import Guard
 from worker.console.page import THROUGH, Ask, Forbidden, Moved, NotFound, PageRoute, StoredFile, View
 from worker.console.pages import PAGES
@@ -53,6 +54,11 @@ SIGN_INS = 2
 PAGE_S = 20.0
 FORM_S = 10.0
 """Seconds in which a form has to arrive."""
+FORM_BYTES = 64 * 1024
+"""Bytes of a form at most; a longer one is not read to its end."""
+FIELDS = 500
+"""Fields of a form at most; none of ours has a tenth of them."""
+FORM = "application/x-www-form-urlencoded"
 LOOPBACK = ("127.0.0.1", "localhost", "[::1]")
 
 
@@ -126,10 +132,10 @@ class Console:
     async def _answer(self, endpoint: Endpoint, request: Request) -> Response:
         visit = None
         try:
-            form = await read_form(request, self._form_s) if endpoint.method == "POST" else QueryParams()
+            form = await _read_form(request, self._form_s) if endpoint.method == "POST" else QueryParams()
             visit = await self._pool.run(partial(self._door.visit, request))
             if endpoint.method == "POST":
-                require_own(request, form, visit.csrf)
+                _require_own(request, form, visit.csrf)
             pool = self._sign_ins if endpoint.is_costly else self._pool
             response = await pool.run(partial(self._made, endpoint, request, visit, form))
         except Exception as error:  # noqa: BLE001  whatever a page raises, its reader gets a page without internals
@@ -234,3 +240,34 @@ def _here(request: Request) -> str:
     """The path and query of a request, without the path under which the console is mounted."""
     path = request.scope["path"].removeprefix(root_of(request.scope)) or "/"
     return address("", path, values_of(request.query_params))
+
+
+async def _read_form(request: Request, read_s: float) -> QueryParams:
+    """The fields; raises HTTPException for a form that is too long, too slow, cut short or none."""
+    if request.headers.get("content-type", "").partition(";")[0].strip().lower() != FORM:
+        raise HTTPException(415)
+    body = b""
+    try:
+        async with asyncio.timeout(read_s):
+            async for chunk in request.stream():
+                body += chunk
+                if len(body) > FORM_BYTES:
+                    raise HTTPException(413)
+    except TimeoutError:
+        raise HTTPException(408) from None
+    except ClientDisconnect:
+        raise HTTPException(400) from None
+    if body.count(b"&") >= FIELDS:
+        raise HTTPException(413)
+    return QueryParams(body)
+
+
+def _require_own(request: Request, form: QueryParams, csrf: str) -> None:
+    """Raises Forbidden for a form that is not of a page of ours, or of one made for another session."""
+    site = request.headers.get("sec-fetch-site")
+    # Browsers that do not say it send an Origin with every POST. Of ours it may be `null`, because of our referrer
+    # policy, but only where they say the other.
+    own = f"{request.url.scheme}://{request.headers.get('host', '')}"
+    is_own = site == "same-origin" if site is not None else request.headers.get("origin") == own
+    if not is_own or not csrf or not compare_digest(form.get("csrf", "").encode(), csrf.encode()):
+        raise Forbidden

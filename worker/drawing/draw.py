@@ -12,11 +12,10 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from worker.drawing.cards import defined
 from worker.drawing.marks import alterations, by_place
-from worker.drawing.node import MOST_LISTED, Node, Trace, altered_of, plain, rest
+from worker.drawing.node import MOST_LISTED, Node, Trace, altered_of, narrowed, plain, raw, rest
 from worker.drawing.sheet import Sheet
-from worker.drawing.shown import Lang, Shown
+from worker.drawing.shown import Channel, Lang, Shown
 from worker.drawing.words import Say, says
 
 TEMPLATES: Mapping[str, str] = {
@@ -34,6 +33,19 @@ NO_CLASS = re.compile(r"\W")
 """What no name of a class of the style sheet holds."""
 PRESSED = frozenset({"template_card", "markdown", "campaign"})
 """Templates with something to press."""
+
+CARD = frozenset({"card_type", "source", "main_title"})
+NOTICE = CARD | {"action_menu", "quote_area", "horizontal_content_list", "card_action"}
+CARD_FIELDS: Mapping[str, frozenset[str]] = {
+    "text_notice": NOTICE | {"jump_list", "emphasis_content", "sub_title_text"},
+    "news_notice": NOTICE | {"jump_list", "image_text_area", "card_image", "vertical_content_list"},
+    "button_interaction": NOTICE | {"sub_title_text", "button_selection", "button_list", "replace_text"},
+    "vote_interaction": CARD | {"checkbox", "submit_button", "replace_text"},
+    "multiple_interaction": CARD | {"select_list", "submit_button", "replace_text"},
+}
+"""The fields of a card by its card_type (90236, 模板卡片消息), of a send and of an update; others are not shown."""
+NOT_FROM_WEBHOOKS = frozenset({"action_menu"})
+"""Their cards call nothing back (99110 消息推送配置说明)."""
 
 
 def environment(package: str, folder: str = "templates") -> Environment:
@@ -75,8 +87,8 @@ def _page(shown: Shown, say: Say) -> dict[str, Any]:
         "say": say,
         "sheet": Sheet(shown, say, is_live),
         "inert": Sheet(shown, say, is_live=False),
-        "root": defined(root, shown.channel) if template == "template_card" else root,
-        "before": defined(sent, shown.channel) if now else None,
+        "root": _defined(root, shown.channel) if template == "template_card" else root,
+        "before": _defined(sent, shown.channel) if now else None,
         "replacement": plain(_update(shown).get("replace_name")),
         "template": f"{template}.html",
         "is_unknown": template == "unknown",
@@ -95,6 +107,14 @@ def _sent(shown: Shown) -> Node:
     """The content; the fields of a campaign are counted from its body, all others from the name of the type."""
     place = "" if shown.channel == "wecom_external" else plain(shown.msgtype)
     return Node(shown.content, place, Trace(by_place(shown.altered)))
+
+
+def _defined(card: Node, channel: Channel) -> Node:
+    """The card with the fields of its type alone; of a type that is not known with all of them."""
+    names = CARD_FIELDS.get(str(raw(card["card_type"])))
+    if names is None:
+        return card
+    return narrowed(card, names - NOT_FROM_WEBHOOKS if channel == "wecom_webhook" else names)
 
 
 def _update(shown: Shown) -> Mapping[str, Any]:

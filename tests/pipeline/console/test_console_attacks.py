@@ -11,8 +11,7 @@ from tests.pipeline.console.console_site import FixedDoor, browser_of, signed_in
 from tests.support.browser import FORM, Browser
 from worker.config.console import ConsoleSettings
 from worker.console import console_app
-from worker.console.app import guarded
-from worker.console.form import BYTES
+from worker.console.app import FORM_BYTES, guarded
 from worker.console.guard import HEADERS
 from worker.console.page import Ask, Moved, NotFound, PageRoute, View
 from worker.console.viewer import Viewer
@@ -320,7 +319,7 @@ def test_an_oversized_form_is_not_read_to_its_end(browser: Browser) -> None:
     shown = browser.send("POST", "/sign-out", endless(), content_type=FORM)  # type: ignore[arg-type]
 
     assert 413 == shown.status
-    assert BYTES // 10_000 + 1 == len(read)
+    assert FORM_BYTES // 10_000 + 1 == len(read)
 
 
 def test_a_form_of_many_fields_is_not_taken_apart(browser: Browser) -> None:

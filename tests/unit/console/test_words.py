@@ -10,8 +10,8 @@ import pytest
 
 from tests.channels import wecom_app_samples, wecom_external_samples, wecom_webhook_samples, youdu_samples
 from worker.channels.registry import channel
+from worker.console.pages.accounts import limit_phrase
 from worker.console.words import WORDS
-from worker.console.words.limits import limit_phrase
 from worker.domain.account import Account
 from worker.domain.pacing.lane import Standing, Step
 from worker.language import word

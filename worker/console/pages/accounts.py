@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 
@@ -12,13 +14,24 @@ from worker.console.pages.chart import COLUMNS, HEIGHT, Bar, bars
 from worker.console.pages.lanes import TONES
 from worker.console.pages.showing import show
 from worker.console.viewer import may_read_texts
-from worker.console.words.limits import limit_phrase
+from worker.drawing import Lang
+from worker.language import said
 from worker.outbox.engine.sql import read_now
 from worker.outbox.lanes.tokens import standings
 from worker.reporting.lane_list import LaneStanding, lane_list
 from worker.reporting.limit_usage import Usage, usage
 
 ON_A_PAGE = 100
+ALONE: Mapping[str, str] = {"unknown": "未公布", "broadcasts": "群发"}
+"""Single words, which mean this of a limit alone."""
+PARTS: tuple[tuple[str, str], ...] = (
+    (r"^pages? (?=\d)", "文档 "),
+    (r", help of (\d+)", r"，\1 的排查方法"),
+    (r" \((\d{4}/\d\d/\d\d), read again ([-\d]+)\)", r"（\1，\2 复核）"),
+    (r" \(read ([-\d]+)\)", r"（查阅于 \1）"),
+    (r" \((\d{4}/\d\d/\d\d)\)", r"（\1）"),
+)
+"""What stands around names of vendor pages and of APIs, which are their own words."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,3 +130,13 @@ def _line(ask: Ask, name: str, standing: list[LaneStanding]) -> AccountHealth:
     known = sorted_out(ask.site.accounts, [name])[0].get(name)
     worst = min(standing, key=lambda one: list(TONES).index(one.state), default=None)
     return AccountHealth(name, None if known is None else known.channel, worst, len(standing), known is None)
+
+
+def limit_phrase(lang: Lang, text: str) -> str:
+    """What a limit says of itself: what it counts for, what the vendor does beyond it, and its source."""
+    if lang == "en":
+        return text
+    told = ALONE.get(text) or said(text, lang)
+    for english, chinese in PARTS:
+        told = re.sub(english, chinese, told)
+    return told

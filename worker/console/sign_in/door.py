@@ -18,8 +18,7 @@ from worker.console.guard import FROM_PROXY
 from worker.console.page import Forbidden, Moved, NotFound, View
 from worker.console.rendering import address
 from worker.console.sign_in import tries
-from worker.console.sign_in.cookie import derived, give_token, token_of
-from worker.console.sign_in.known import known_browser, remember_browser
+from worker.console.sign_in.cookie import derived, give_token, known_browser, remember_browser, token_of
 from worker.console.sign_in.link import SignInLink
 from worker.console.sign_in.passwords import Passwords
 from worker.console.sign_in.provider import LONGEST_NAME, NotVouchedFor, Provider
