@@ -30,7 +30,7 @@ from worker.console.guard import Guard
 from worker.console.page import THROUGH, Ask, Forbidden, Moved, NotFound, PageRoute, StoredFile, View
 from worker.console.pages import PAGES
 from worker.console.pool import Busy, Pool
-from worker.console.rendering import Frame, address, assets, render
+from worker.console.rendering import address, assets, render
 from worker.console.sign_in import SignIn, SignInLink
 from worker.console.sign_in.cookie import give_token, token_of
 from worker.console.sign_in.passwords import Passwords
@@ -174,8 +174,9 @@ class Console:
     def _shown(self, view: View, visit: Visit, request: Request) -> Response:
         viewer = visit.viewer
         links = ((one.path, one.nav) for one in self._pages if viewer is not None and has_right(viewer, one.right))
-        nav = tuple((path, word) for path, word in links if word is not None)
-        return HTMLResponse(render(view, Frame(visit, root_of(request.scope), _here(request), nav)), view.status)
+        nav = [(path, word) for path, word in links if word is not None]
+        text = render(view, visit, root=root_of(request.scope), here=_here(request), nav=nav)
+        return HTMLResponse(text, view.status)
 
     def _sent(self, stored: StoredFile) -> Response:
         """A file of a message: whatever it holds, it is no page of ours, and runs nothing."""

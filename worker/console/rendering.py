@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from hashlib import sha256
 from importlib.resources import files
 from urllib.parse import quote, urlencode
@@ -15,7 +15,7 @@ from markupsafe import Markup
 from worker.console.page import View
 from worker.console.visit import Visit
 from worker.console.words import say
-from worker.drawing import Lang, environment, state_badge, stylesheet
+from worker.drawing import environment, state_badge, stylesheet
 from worker.language import said
 
 _HERE = files("worker.console")
@@ -42,30 +42,20 @@ def assets() -> Mapping[str, Asset]:
     }
 
 
-@dataclass(frozen=True, slots=True)
-class Frame:
-    """What stands around a page."""
-
-    visit: Visit
-    root: str
-    """The path under which the console is mounted; empty: none."""
-    here: str
-    """The page's own path and query, without `root`."""
-    nav: tuple[tuple[str, str], ...]
-    """Path and word of each link that the viewer may follow."""
-
-
 def address(root: str, path: str, query: Mapping[str, object]) -> str:
     """A path of the console as a browser asks for it; a list is several values, and None is left out."""
     given = {name: value for name, value in query.items() if value is not None}
     return f"{root}{quote(path)}{'?' + urlencode(given, doseq=True) if given else ''}"
 
 
-def render(page: View, frame: Frame) -> str:
-    """The page as HTML."""
-    visit = frame.visit
+def render(page: View, visit: Visit, *, root: str, here: str, nav: Iterable[tuple[str, str]]) -> str:
+    """The page as HTML.
+
+    `root` is the path under which the console is mounted, empty for none; `here` the page's own path and query below
+    it; `nav` has path and word of each link that the viewer may follow.
+    """
     field = Markup('<input type="hidden" name="csrf" value="{}">').format(visit.csrf) if visit.csrf else None
-    here = frame.here.partition("?")[0]
+    path = here.partition("?")[0]
     return (
         _environment()
         .get_template(page.template)
@@ -76,14 +66,14 @@ def render(page: View, frame: Frame) -> str:
                 "theme": visit.theme,
                 "viewer": visit.viewer,
                 "can_sign_out": visit.can_sign_out,
-                "here": frame.here,
-                "nav": [(path, word, _is_within(here, path)) for path, word in frame.nav],
+                "here": here,
+                "nav": [(other, word, _is_within(path, other)) for other, word in nav],
                 "csrf_field": field,
-                "t": _say_in(visit.lang),
+                "t": partial(say, visit.lang),
                 "said": lambda text: said(text or "", visit.lang),
                 "badge": lambda state: state_badge(state, visit.lang),
-                "link": lambda path, **query: address(frame.root, path, query),
-                "asset": lambda name: address(frame.root, f"/static/{name}", {"v": assets()[name].version}),
+                "link": lambda path, **query: address(root, path, query),
+                "asset": lambda name: address(root, f"/static/{name}", {"v": assets()[name].version}),
                 **page.data,
             }
         )
@@ -92,10 +82,6 @@ def render(page: View, frame: Frame) -> str:
 
 def _is_within(here: str, path: str) -> bool:
     return here == path if path == "/" else here == path or here.startswith(f"{path}/")
-
-
-def _say_in(lang: Lang) -> Callable[..., str]:
-    return lambda key, **values: say(lang, key, **values)
 
 
 @cache

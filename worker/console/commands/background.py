@@ -11,7 +11,6 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from contextlib import suppress
 from contextvars import copy_context
-from dataclasses import dataclass
 
 import structlog
 
@@ -28,14 +27,6 @@ QUICK_S = 1.0
 """How long an answer waits for the end of a command: a short one shows its result at once."""
 
 
-@dataclass(frozen=True, slots=True)
-class Begun:
-    """A command that was begun."""
-
-    audit: str | None
-    """The id of its row; None: it waits for others to end."""
-
-
 class Background:
     """The commands of a process that are under way. Thread-safe."""
 
@@ -44,11 +35,11 @@ class Background:
         self._guard = threading.Lock()
         self._going = 0
 
-    def begin(self, command: Command, *, turn_s: float = QUICK_S, quick_s: float = QUICK_S) -> Begun:
-        """Carries a command out; returns at its end, or earlier where it takes longer or waits for others.
+    def begin(self, command: Command, *, turn_s: float = QUICK_S, quick_s: float = QUICK_S) -> str | None:
+        """Carries a command out; returns the id of its row at its end, or earlier where it takes longer.
 
-        `turn_s`: how long its row is waited for, and `quick_s` its end after that. CheckFailed while too many wait
-        already. What it raises within that time is raised.
+        None while it waits for others. `turn_s`: how long its row is waited for, and `quick_s` its end after that.
+        CheckFailed while too many wait already. What it raises within that time is raised.
         """
         with self._guard:
             if self._going >= AT_ONCE + WAITING:
@@ -62,10 +53,10 @@ class Background:
         try:
             audit = row.result(turn_s)
         except TimeoutError:
-            return Begun(None)
+            return None
         with suppress(TimeoutError):
             done.result(quick_s)
-        return Begun(audit)
+        return audit
 
     def _run(self, command: Command, row: Future[str], done: Future[str]) -> None:
         def began(audit: str) -> None:

@@ -7,10 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import partial
 from typing import Literal, cast
 
-from worker.console.commands.background import Began, Command
+from worker.console.commands.background import Began
 from worker.console.site import Site
 from worker.control import cancel, pause, recall, replay, resolve
 from worker.control.cancel import OpenJobs
@@ -91,10 +90,6 @@ class ReadyOrder:
 
     preview: Preview
     give: Give = field(repr=False)
-
-    def for_person(self, person: str, why: str) -> Command:
-        """The command with its name and reason."""
-        return partial(self.give, person, why)
 
 
 def ready(site: Site, order: Order) -> ReadyOrder:
@@ -226,17 +221,17 @@ def _resolve(site: Site, order: Order) -> ReadyOrder:
 
 
 def _hold(site: Site, order: Order) -> ReadyOrder:
-    ids, database = _named(_ids(order)), site.database
+    ids, database = _ids(order), site.database
     return _at_once(lambda person, why: pause.hold(ids, person=person, why=why, database=database).audit, len(ids))
 
 
 def _release(site: Site, order: Order) -> ReadyOrder:
-    ids, database = _named(_ids(order)), site.database
+    ids, database = _ids(order), site.database
     return _at_once(lambda person, why: pause.release(ids, person=person, why=why, database=database).audit, len(ids))
 
 
 def _skip(site: Site, order: Order) -> ReadyOrder:
-    [job] = _named(_ids(order))[:1]
+    [job] = _ids(order)[:1]
     return _at_once(lambda person, why: skip(job, person=person, why=why, database=site.database).audit)
 
 
@@ -288,15 +283,11 @@ def _at_once(give: Callable[[str, str], str], total: int = 1) -> ReadyOrder:
     return ReadyOrder(Preview(total), lambda person, why, began: give(person, why))
 
 
-def _ids(order: Order) -> JobFilter:
-    wanted = _wanted(order)
-    if not wanted.part_or_job_ids() or wanted.asked().keys() != {"ids"}:
+def _ids(order: Order) -> list[str]:
+    ids = (wanted := _wanted(order)).part_or_job_ids()
+    if not ids or wanted.asked().keys() != {"ids"}:
         raise CheckFailed([Problem("ids", "are what this command takes, and nothing else", "give ids of jobs")])
-    return wanted
-
-
-def _named(wanted: JobFilter) -> list[str]:
-    return wanted.part_or_job_ids()
+    return ids
 
 
 def _scope(order: Order) -> JobFilter | None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import shlex
 from collections.abc import Callable, Mapping
 from datetime import datetime
+from functools import partial
 from typing import cast, get_args
 
 from worker.console.commands.orders import FIELDS, CommandName, Order, ReadyOrder, ready
@@ -55,12 +56,12 @@ def _carried_out(ask: Ask) -> View | Moved:
         is_more = not memory.shown.covers(ask.form.get("shown", ""), found.preview.ids)
         if is_more or not found.preview.total:
             return _preview(ask, ask.form, is_more=is_more)
-        begun = memory.background.begin(found.for_person(ask.viewer.name, why))
+        audit = memory.background.begin(partial(found.give, ask.viewer.name, why))
     except WorkerError as error:
         return _preview(ask, ask.form, error)
-    if begun.audit is None:
+    if audit is None:
         return show(ask, "order_waits.html", ask.say(f"command.{order.name}"))
-    return Moved(f"/audit/{begun.audit}")
+    return Moved(f"/audit/{audit}")
 
 
 def _preview(ask: Ask, given: Mapping[str, str], error: WorkerError | None = None, *, is_more: bool = False) -> View:
