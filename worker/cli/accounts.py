@@ -10,7 +10,8 @@ from typing import Annotated, Any
 
 import typer
 
-from worker.cli.options import Commands, Json, Person, Why, Yes, confirm, tell_value
+from worker.cli.options import Commands, Json, Person, by_person
+from worker.domain.errors import ConfigurationError
 from worker.language import said
 
 app = Commands(help="Accounts that are kept in the outbox; their secrets are sealed.", no_args_is_help=True)
@@ -20,7 +21,9 @@ Table = Annotated[str, typer.Argument(help="A TOML file with the keys of an acco
 
 
 @app.command()
+@by_person()
 def add(
+    person: Person,
     name: Annotated[str | None, typer.Argument(help="The account's name; not with --settings.")] = None,
     file: Table = "-",
     settings: Annotated[
@@ -30,20 +33,17 @@ def add(
             help="A settings file instead: adds all of its accounts or none; what { env } and { file } name is sealed.",
         ),
     ] = None,
-    why: Why = "",
-    person: Person = "",
-    as_json: Json = False,
 ) -> None:
     """Adds an account; every process knows it within seconds."""
     from worker.control.accounts import add_account, import_accounts
 
     if name is not None and settings is None:
-        add_account(name, _table(file), person=person, why=why)
-        tell_value({"account": name}, f"account {name} is there; `worker doctor` looks at it", as_json=as_json)
+        add_account(name, _table(file), person=person.name, why=person.why)
+        person.tell({"account": name}, f"account {name} is there; `worker doctor` looks at it")
     elif name is None and settings is not None:
-        count = import_accounts(_tables(settings), person=person, why=why)
+        count = import_accounts(_tables(settings), person=person.name, why=person.why)
         text = f"{count} accounts are there; take them out of {settings}, whose tables win"
-        tell_value({"accounts": count}, text, as_json=as_json)
+        person.tell({"accounts": count}, text)
     else:
         raise typer.BadParameter(said("name the account, or give --settings"))
 
@@ -59,70 +59,69 @@ def show(
 
     def line(one: StoredAccount) -> str:
         state = "  disabled" if one.table.get("disabled") else ""
-        table = "" if name is None else "\n" + json.dumps(one.table, ensure_ascii=False, indent=2)
-        return f"{one.name}  {one.table.get('channel', '-')}  changed {clock(one.changed_at)}{state}{table}"
+        told = f"{one.name}  {one.table.get('channel', '-')}  changed {clock(one.changed_at)}{state}"
+        return told if name is None else f"{told}\n{json.dumps(one.table, ensure_ascii=False, indent=2)}"
 
     nothing = "no account is kept in the outbox; `worker accounts add` puts one there"
     tell(stored_accounts(name), line, nothing, as_json=as_json)
 
 
 @app.command()
+@by_person()
 def change(
+    person: Person,
     name: Name,
     file: Table = "-",
     disable: Annotated[
         bool | None,
         typer.Option("--disable/--enable", help="Lets it take no new job, and its jobs wait; or ends that."),
     ] = None,
-    why: Why = "",
-    person: Person = "",
-    as_json: Json = False,
 ) -> None:
     """Gives an account other values for the keys in the file; all others stay."""
     from worker.control.accounts import change_account, set_disabled
 
     if disable is None:
-        change_account(name, _table(file), person=person, why=why)
-        tell_value({"account": name}, f"account {name} is changed", as_json=as_json)
+        change_account(name, _table(file), person=person.name, why=person.why)
+        person.tell({"account": name}, f"account {name} is changed")
     else:
-        set_disabled(name, disable, person=person, why=why)
+        set_disabled(name, disable, person=person.name, why=person.why)
         state = "disabled: it takes no new job, and its jobs wait" if disable else "enabled"
-        tell_value({"account": name, "disabled": disable}, f"account {name} is {state}", as_json=as_json)
+        person.tell({"account": name, "disabled": disable}, f"account {name} is {state}")
 
 
 @app.command()
-def rotate(name: Name, file: Table = "-", why: Why = "", person: Person = "", as_json: Json = False) -> None:
+@by_person()
+def rotate(person: Person, name: Name, file: Table = "-") -> None:
     """Gives an account a new secret or callback; the old ones are used beside them until the next rotation."""
     from worker.control.accounts import rotate_account
 
-    rotate_account(name, _table(file), person=person, why=why)
-    tell_value({"account": name}, f"account {name} has new credentials; the old ones stay as previous", as_json=as_json)
+    rotate_account(name, _table(file), person=person.name, why=person.why)
+    person.tell({"account": name}, f"account {name} has new credentials; the old ones stay as previous")
 
 
 @app.command()
-def remove(name: Name, why: Why = "", person: Person = "", yes: Yes = False, as_json: Json = False) -> None:
+@by_person(asks=True)
+def remove(person: Person, name: Name) -> None:
     """Removes an account and its secrets; its jobs that have not ended wait."""
     from worker.control.accounts import remove_account
 
-    if not yes:
-        confirm(f"remove account {name} and its secrets?")
-    remove_account(name, person=person, why=why)
-    tell_value({"account": name}, f"account {name} is gone", as_json=as_json)
+    person.confirm(f"remove account {name} and its secrets?")
+    remove_account(name, person=person.name, why=person.why)
+    person.tell({"account": name}, f"account {name} is gone")
 
 
 @app.command()
-def reseal(why: Why = "", person: Person = "", as_json: Json = False) -> None:
+@by_person()
+def reseal(person: Person) -> None:
     """Seals all secrets anew with the first key in WORKER_SEAL_KEY, so that the second can be taken out of it."""
     from worker.control.accounts import reseal_accounts
 
-    count = reseal_accounts(person=person, why=why)
-    tell_value({"accounts": count}, f"the secrets of {count} accounts are sealed with the first key", as_json=as_json)
+    count = reseal_accounts(person=person.name, why=person.why)
+    person.tell({"accounts": count}, f"the secrets of {count} accounts are sealed with the first key")
 
 
 def _tables(file: str) -> dict[str, dict[str, Any]]:
     """The account tables of a settings file."""
-    from worker.domain.errors import ConfigurationError
-
     tables = _table(file).get("accounts")
     if not isinstance(tables, dict) or not all(isinstance(table, dict) for table in tables.values()):
         raise ConfigurationError(f"{file}: has no [accounts.NAME] tables")
@@ -131,8 +130,6 @@ def _tables(file: str) -> dict[str, dict[str, Any]]:
 
 def _table(file: str) -> dict[str, Any]:
     """The TOML of a file or of stdin; ConfigurationError without a word of it, which may be a secret."""
-    from worker.domain.errors import ConfigurationError
-
     try:
         if file == "-":
             return tomllib.loads(sys.stdin.read())

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from worker.cli import accounts, deciding
+from worker.cli import accounts, deciding, sending
 from worker.cli.options import (
     OF_CALLS,
     Account,
@@ -15,19 +15,20 @@ from worker.cli.options import (
     Json,
     LogLevel,
     Person,
-    Why,
-    job_filter,
+    by_person,
     note,
     say,
     system_user,
     tell_value,
     with_filter,
 )
+from worker.domain.job_filter import JobFilter
 from worker.language import Lang, language, said
 
 app = Commands(name="worker", help="Queue-backed delivery of enterprise-IM messages.", no_args_is_help=True)
 db = Commands(help="The outbox's tables.", no_args_is_help=True)
 app.add_typer(db, name="db")
+app.add_typer(sending.app)
 app.add_typer(deciding.app)
 app.add_typer(accounts.app, name="accounts")
 
@@ -197,13 +198,13 @@ def downgrade(
 
 
 @db.command()
-def check(as_json: Json = False) -> None:
+def check(as_json: Json = False) -> bool:
     """Which release each living worker runs, and which may use the tables; exit status 1 unless all run this one."""
     from worker.cli.running import check_releases
 
     found = check_releases()
     tell_value(found.as_json(), "\n".join(found.lines()), as_json=as_json)
-    raise typer.Exit(0 if found.is_done else 1)
+    return found.is_done
 
 
 @app.command()
@@ -226,7 +227,7 @@ def jobs(
         return
     # A list may be about all jobs, so a state alone is no mistake.
     state = given.pop("state", None)
-    wanted = job_filter(given) if given else None
+    wanted = JobFilter(**given) if given else None
     if every:
         reading.all_jobs(wanted, state, as_json=as_json)
     else:
@@ -358,26 +359,24 @@ def lanes(
 
 
 @app.command()
+@by_person()
 def events(
+    person: Person,
     state: Annotated[str | None, typer.Option(help="waiting, running, done, parked, ignored")] = None,
     limit: Annotated[int, typer.Option(min=1, max=1000, help="How many, newest first.")] = 20,
     retry: Annotated[
         str | None, typer.Option(metavar="ID", help="Gives this parked or ignored event to the hooks again.")
     ] = None,
-    why: Why = "",
-    person: Person = "",
-    as_json: Json = False,
 ) -> None:
     """Lists the events of the application's hooks, newest first."""
-    if retry is None:
-        from worker.cli.lists.callbacks import show_events
-
-        show_events(state=state, limit=limit, as_json=as_json)
-        return
+    from worker.cli.lists.callbacks import show_events
     from worker.control.lift import retry_event
 
-    retry_event(retry, person=person, why=why)
-    tell_value({"event": retry}, f"event {retry} waits for a worker", as_json=as_json)
+    if retry is None:
+        show_events(state=state, limit=limit, as_json=person.as_json)
+    else:
+        retry_event(retry, person=person.name, why=person.why)
+        person.tell({"event": retry}, f"event {retry} waits for a worker")
 
 
 def _explained(code: int, lang: Lang, only: str | None) -> list[str]:

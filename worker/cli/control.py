@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any
 
 from worker.accounts.sources import accounts_of
-from worker.cli.options import confirm, note, tell_value
+from worker.cli.options import Person, note
 from worker.cli.reading import ProgressLine, outbox, tell
 from worker.config.settings import load_settings
 from worker.control import audit as audits
@@ -23,21 +23,12 @@ from worker.domain.job_filter import JobFilter
 from worker.language import said, word
 
 
-def resolve(
-    wanted: JobFilter,
-    *,
-    sent: bool,
-    why: str,
-    msgid: str | None,
-    person: str,
-    yes: bool,
-    as_json: bool,
-) -> bool:
+def resolve(person: Person, wanted: JobFilter, *, sent: bool, msgid: str | None) -> bool:
     """Ends the parts in doubt of a filter; shows what they are and asks first, where there are several.
 
     False when none was ended. WorkerError when there is none, or the person does not confirm.
     """
-    require_reason(person, why)
+    require_reason(person.name, person.why)
     found = find_unknown(wanted)
     if not found.parts:
         reason = "nothing of this is in doubt; `worker jobs --state unknown` lists what is"
@@ -47,25 +38,25 @@ def resolve(
     said = "sent" if sent else "not sent"
     question = f"say of these {len(found.parts)} parts that they were {said}?"
     # With a msgid several parts are refused anyway.
-    _confirm(lines, question if several and not yes and msgid is None else None)
+    _confirm(person, lines, question if several and msgid is None else None)
     done = decide(
         found,
         sent=sent,
-        why=why,
+        why=person.why,
         msgid=msgid,
-        person=person,
+        person=person.name,
         progress=ProgressLine(len(found.parts)),
     )
-    tell_value(done, _told(done, said), as_json=as_json)
+    person.tell(done, _told(done, said))
     return done.decided > 0
 
 
-def _confirm(lines: Iterable[str], question: str | None) -> None:
+def _confirm(person: Person, lines: Iterable[str], question: str | None) -> None:
     """Shows what is meant, and asks; without a question it only shows."""
     for line in lines:
         note(line)
     if question is not None:
-        confirm(question)
+        person.confirm(question)
 
 
 def _preview(found: Unknowns, *, sent: bool) -> list[str]:
@@ -93,12 +84,12 @@ _STANDS = {
 }
 
 
-def cancel(wanted: JobFilter, *, why: str, person: str, yes: bool, as_json: bool) -> bool:
+def cancel(person: Person, wanted: JobFilter) -> bool:
     """Cancels the jobs of a filter; shows what they are and asks first, where there are several.
 
     False when all of them had ended meanwhile. WorkerError when there is none, or the person does not confirm.
     """
-    audits.require_fits(person, why)
+    audits.require_fits(person.name, person.why)
     found = find_open(wanted)
     doubts = _doubts(wanted, found.missing)
     if not found.ids:
@@ -107,14 +98,9 @@ def cancel(wanted: JobFilter, *, why: str, person: str, yes: bool, as_json: bool
     lines = doubts + (_open(found) if several else [])
     if (others := len(wanted.part_or_job_ids()) - len(found.ids) - len(found.missing)) > 0:
         lines.append(f"{others} of the ids are of jobs of which nothing is to be sent any more")
-    _confirm(lines, f"cancel these {len(found.ids)} jobs?" if several and not yes else None)
-    done = cancel_jobs(
-        found,
-        person=person,
-        why=why,
-        progress=ProgressLine(len(found.ids)),
-    )
-    tell_value(done, "\n".join(_became(done)), as_json=as_json)
+    _confirm(person, lines, f"cancel these {len(found.ids)} jobs?" if several else None)
+    done = cancel_jobs(found, person=person.name, why=person.why, progress=ProgressLine(len(found.ids)))
+    person.tell(done, "\n".join(_became(done)))
     return done.jobs > 0
 
 
@@ -140,12 +126,12 @@ def _became(done: Cancelled) -> list[str]:
     return lines
 
 
-def recall(wanted: JobFilter, *, why: str, person: str, yes: bool, as_json: bool) -> bool:
+def recall(person: Person, wanted: JobFilter) -> bool:
     """Recalls the jobs of a filter; shows what they are and asks first, where there are several.
 
     False when none could be. WorkerError when there is none, or the person does not confirm.
     """
-    audits.require_fits(person, why)
+    audits.require_fits(person.name, person.why)
     found = find_sent(wanted)
     doubts = _doubts(wanted, found.missing)
     if not found.ids:
@@ -154,16 +140,11 @@ def recall(wanted: JobFilter, *, why: str, person: str, yes: bool, as_json: bool
     several = len(found.ids) > 1
     question = f"take back what these {len(found.ids)} jobs have sent?"
     lines = doubts + (_jobs(found.counts) if several else [])
-    _confirm(lines, question if several and not yes else None)
-    done = recall_found(
-        found,
-        person=person,
-        why=why,
-        progress=ProgressLine(len(found.ids)),
-    )
+    _confirm(person, lines, question if several else None)
+    done = recall_found(found, person=person.name, why=person.why, progress=ProgressLine(len(found.ids)))
     for job, reason in list(done.refused.items())[:SHOWN]:
         note(f"job {job}: {reason}")
-    tell_value(done, "\n".join(_recalls(done)), as_json=as_json)
+    person.tell(done, "\n".join(_recalls(done)))
     return bool(done.recalls)
 
 
@@ -173,39 +154,30 @@ def _recalls(done: Recalled) -> list[str]:
     return lines + ([f"  and {more} more, see --json"] if (more := len(done.recalls) - SHOWN) > 0 else [])
 
 
-def replay(
-    found: ReplayableJobs,
-    *,
-    rate: float | None,
-    dry_run: bool,
-    why: str,
-    person: str,
-    yes: bool,
-    as_json: bool,
-) -> bool:
+def replay(person: Person, found: ReplayableJobs, *, rate: float | None, dry_run: bool) -> bool:
     """Replays jobs; shows what they are and asks first, where there are several. `dry_run`: only shows them.
 
     False when none could be. WorkerError when there is none, or the person does not confirm.
     """
-    audits.require_fits(person, why)
+    audits.require_fits(person.name, person.why)
     doubts, counted = _doubts(found.wanted, found.missing), _ended(found)
     if not found.ids and found.since is not None:
-        tell_value(_dry(found), "nothing is left of this run", as_json=as_json)
+        person.tell(_dry(found), "nothing is left of this run")
         return True
     if not found.ids:
         reason = "no job of this has ended without reaching everybody; --accepted and --unknown take those that did"
         raise WorkerError("; ".join([*doubts, reason]))
     if dry_run:
-        _confirm(doubts, None)
-        tell_value(_dry(found), "\n".join(counted), as_json=as_json)
+        _confirm(person, doubts, None)
+        person.tell(_dry(found), "\n".join(counted))
         return True
     several = len(found.ids) > 1
-    question = f"replay these {len(found.ids)} jobs?" if several and not yes else None
-    _confirm(doubts + (counted if several else []), question)
+    question = f"replay these {len(found.ids)} jobs?" if several else None
+    _confirm(person, doubts + (counted if several else []), question)
     done = replay_found(
         found,
-        person=person,
-        why=why,
+        person=person.name,
+        why=person.why,
         rate=rate,
         progress=ProgressLine(len(found.ids)),
         began=lambda audit: note(f"if it is cut short: worker replay --go-on {audit}") if several else None,
@@ -215,7 +187,7 @@ def replay(
     for job, reason in list(done.reasons.items())[:SHOWN]:
         note(f"job {job}: {reason}")
     told = f"{done.replays} replays enqueued, {done.refused} refused (audit {done.audit})" if several else done.first
-    tell_value(done, str(told), as_json=as_json)
+    person.tell(done, str(told))
     return done.replays > 0
 
 
@@ -261,14 +233,13 @@ def _jobs(counts: Mapping[tuple[str, str], int]) -> list[str]:
     return [f"{count:>8}  jobs: {kind} on account {account}" for (account, kind), count in sorted(counts.items())]
 
 
-def erase(recipient: str, *, why: str, person: str, yes: bool, as_json: bool) -> bool:
+def erase(person: Person, recipient: str) -> bool:
     """Erases a person; shows how many jobs name it and asks first. False while some of them are open."""
     found = find_person(recipient)
     note(f"{len(found.ids)} jobs name this person, {len(found.followers)} are about those")
-    if not yes:
-        confirm("erase the person, for good?")
+    person.confirm("erase the person, for good?")
     total = len(found.ids) + len(found.followers)
-    done = erase_person(found, person=person, why=why, progress=ProgressLine(total))
+    done = erase_person(found, person=person.name, why=person.why, progress=ProgressLine(total))
     lines = [
         f"erased from {done.jobs} jobs (audit {done.audit}); {done.emptied} named no other, and lost their text",
         f"{done.callbacks} callbacks were emptied, {done.chats} chats forgotten",
@@ -277,7 +248,7 @@ def erase(recipient: str, *, why: str, person: str, yes: bool, as_json: bool) ->
         lines.append(f"{done.unheard} callbacks are left until hooks have heard them: give it again")
     if done.left:
         lines.append(f"{done.left} jobs are open or in doubt: cancel or resolve them, or wait, and give it again")
-    tell_value(done, "\n".join(lines), as_json=as_json)
+    person.tell(done, "\n".join(lines))
     return not done.left and not done.unheard
 
 

@@ -7,7 +7,7 @@ import inspect
 import json
 import sys
 from collections.abc import Callable, Mapping
-from dataclasses import fields, is_dataclass
+from dataclasses import dataclass, fields, is_dataclass
 from datetime import datetime
 from enum import IntEnum
 from functools import partial, wraps
@@ -18,6 +18,7 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 from typer.exceptions import TyperException
 
+from worker.domain.errors import ConfigurationError, WorkerError
 from worker.domain.job_filter import INSTANT_EXAMPLE, INSTANT_FORMAT
 from worker.language import language, said, word
 
@@ -29,28 +30,9 @@ Channel = Annotated[str | None, typer.Option(help="Only this channel's.")]
 OfKind = Annotated[str | None, typer.Option("--kind", help="Only jobs of this kind, such as send.")]
 Tag = Annotated[str | None, typer.Option(help="Only jobs with this tag.")]
 Everything = Annotated[bool, typer.Option("--all", help="Everything, whatever the account.")]
-Why = Annotated[str, typer.Option(help="The reason, in a few words; kept in the audit.")]
-
-
-def system_user() -> str:
-    """The name of the user who runs this process."""
-    from worker.domain.errors import ConfigurationError
-
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):
-        sentence = "the system has no name for the user who runs this; say who you are: --as NAME"
-        raise ConfigurationError(sentence) from None
-
-
-Person = Annotated[
-    str,
-    typer.Option("--as", callback=lambda name: name or system_user(), help="Who says so; default: the system's user."),
-]
 LogLevel = Annotated[
     Literal["DEBUG", "INFO", "WARNING"], typer.Option(case_sensitive=False, help="Least level of the lines in the log.")
 ]
-Yes = Annotated[bool, typer.Option("--yes", help="Do not ask.")]
 
 
 def _text(help: str, *names: str) -> Any:
@@ -86,34 +68,91 @@ FILTER: Mapping[str, Any] = {
 OF_CALLS = ("called_from", "called_before")
 
 
-def with_filter(*without: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
+def with_filter(*without: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """Gives a command the options of a filter: it gets those that were given as a dict, its first argument."""
+    offered = {name: option for name, option in FILTER.items() if name not in without}
 
-    def decorate(command: Callable[..., None]) -> Callable[..., None]:
-        offered = {name: option for name, option in FILTER.items() if name not in without}
+    def given(options: Mapping[str, Any]) -> dict[str, Any]:
+        return {name: value for name, value in options.items() if value not in (None, [])}
 
-        @wraps(command)
-        def run(**options: Any) -> None:
-            given = {name: options.pop(name) for name in offered}
-            command({name: value for name, value in given.items() if value not in (None, [])}, **options)
-
-        _, *own = signature(command, eval_str=True).parameters.values()
-        first = [Parameter(name, Parameter.KEYWORD_ONLY, default=None, annotation=offered[name]) for name in offered]
-        both = [*first, *(one.replace(kind=Parameter.KEYWORD_ONLY) for one in own)]
-        # Typer reads the options from here.
-        run.__signature__ = Signature(both)  # type: ignore[attr-defined]
-        run.__annotations__ = {one.name: one.annotation for one in both}
-        del run.__wrapped__
-        return run
-
-    return decorate
+    return lambda command: _bundled(command, given, dict.fromkeys(offered), offered)
 
 
-def job_filter(given: Mapping[str, Any]) -> Any:
-    """The filter that the options name; imported late, as all that a command needs."""
-    from worker.domain.job_filter import JobFilter
+@dataclass(frozen=True, slots=True)
+class Person:
+    """The person who gives a command, the reason, and how the command answers."""
 
-    return JobFilter(**given)
+    acting_as: str
+    """The name that was given; empty: the person is the system's user."""
+    why: str
+    yes: bool
+    """Nothing is to be asked."""
+    as_json: bool
+
+    @property
+    def name(self) -> str:
+        """The name that the audit has; ConfigurationError where none is given and the system has none."""
+        return self.acting_as or system_user()
+
+    def tell(self, value: Any, told: str) -> None:
+        """Prints a value as JSON, or what is said of it."""
+        tell_value(value, told, as_json=self.as_json)
+
+    def confirm(self, question: str) -> None:
+        """Asks on stderr, unless nothing is to be asked; WorkerError for a no."""
+        if not self.yes and not typer.confirm(said(question), err=True):
+            raise WorkerError("nothing was changed")
+
+
+def by_person(
+    *, asks: bool = False, help: str = "The reason, in a few words; kept in the audit."
+) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Gives a command the options of the person who gives it, who is its first argument; `help`: that of --why."""
+    options: dict[str, Any] = {
+        "why": Annotated[str, typer.Option(help=help)],
+        "acting_as": Annotated[str, typer.Option("--as", help="Who says so; default: the system's user.")],
+        **({"yes": Annotated[bool, typer.Option("--yes", help="Do not ask.")]} if asks else {}),
+        "as_json": Json,
+    }
+    defaults = {"why": "", "acting_as": "", "yes": False, "as_json": False}
+
+    def person(given: Mapping[str, Any]) -> Person:
+        return Person(**{**defaults, **given})
+
+    return lambda command: _bundled(command, person, defaults, options, at_the_end=True)
+
+
+def system_user() -> str:
+    """The name of the user who runs this process."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        sentence = "the system has no name for the user who runs this; say who you are: --as NAME"
+        raise ConfigurationError(sentence) from None
+
+
+def _bundled(
+    command: Callable[..., Any],
+    bundle: Callable[[Mapping[str, Any]], Any],
+    defaults: Mapping[str, Any],
+    options: Mapping[str, Any],
+    *,
+    at_the_end: bool = False,
+) -> Callable[..., Any]:
+    """The command with options in place of its first argument, which is made of them."""
+    first, *own = signature(command, eval_str=True).parameters.values()
+    own = [one.replace(kind=Parameter.KEYWORD_ONLY) for one in own]
+    more = [Parameter(n, Parameter.KEYWORD_ONLY, default=defaults[n], annotation=options[n]) for n in options]
+
+    @wraps(command)
+    def run(**given: Any) -> Any:
+        return command(**{first.name: bundle({name: given.pop(name) for name in options})}, **given)
+
+    # Typer reads the options from here.
+    run.__signature__ = Signature([*own, *more] if at_the_end else [*more, *own])  # type: ignore[attr-defined]
+    run.__annotations__ = {one.name: one.annotation for one in (*own, *more)}
+    del run.__wrapped__
+    return run
 
 
 def tell_value(value: Any, told: str, *, as_json: bool) -> None:
@@ -156,14 +195,6 @@ def note(line: str) -> None:
     typer.echo(said(line), err=True)
 
 
-def confirm(question: str) -> None:
-    """Asks a person, on stderr; WorkerError for a no."""
-    from worker.domain.errors import WorkerError
-
-    if not typer.confirm(said(question), err=True):
-        raise WorkerError("nothing was changed")
-
-
 # -- help and errors, in the language of the person ------------------------------------------------------------------
 
 _TITLES = {
@@ -190,9 +221,13 @@ class Commands(typer.Typer):
         return super().command(name, cls=_Command, **given)
 
     def run(self) -> int:
-        """Carries out the command that was typed, and says what is wrong with it; returns the exit status."""
+        """Carries out the command that was typed, and says what is wrong with it; returns the exit status.
+
+        A command that returns False did nothing of what it was asked for: status 1.
+        """
         try:
-            return self(prog_name="worker", standalone_mode=False) or 0
+            ended = self(prog_name="worker", standalone_mode=False)
+            return int(ended is False) if ended is None or isinstance(ended, bool) else ended
         except typer.Abort:
             _typers_own().rich_abort_error()
             return 1

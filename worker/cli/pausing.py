@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from worker.accounts.sources import accounts_of
-from worker.cli.options import confirm, note, plain, say, tell_value
+from worker.cli.options import Person, note, plain, say
 from worker.cli.reading import ProgressLine, outbox, pause_line
 from worker.config.settings import load_settings
 from worker.control import fence as fencing, lift, pause as pausing
@@ -19,38 +19,28 @@ from worker.domain.job import id_of
 from worker.domain.job_filter import JobFilter
 
 
-def pause(
-    wanted: JobFilter | None,
-    *,
-    timeout_s: float | None,
-    why: str,
-    person: str,
-    yes: bool,
-    as_json: bool,
-) -> bool:
+def pause(person: Person, wanted: JobFilter | None, timeout_s: float | None) -> bool:
     """Pauses what a filter names; None: everything, which is asked about. With `timeout_s` waits for calls in the air.
 
     False when no single job was left to be paused, or when calls were still in the air as the time was over.
     """
-    if wanted is None and not yes:
-        confirm("pause everything, but recalls?")
+    if wanted is None:
+        person.confirm("pause everything, but recalls?")
     if wanted is not None and wanted.account is not None:
         require_known(wanted, accounts_of(load_settings()).names())
     done: Paused | HeldJobs
     if wanted is not None and wanted.ids is not None:
-        done = pausing.hold(wanted.part_or_job_ids(), person=person, why=why)
-        told, is_paused = (
-            _held(done, "held", "of which nothing is to be sent any more, or that were held"),
-            bool(done.jobs),
-        )
+        done = pausing.hold(wanted.part_or_job_ids(), person=person.name, why=person.why)
+        told = _held(done, "held", "of which nothing is to be sent any more, or that were held")
+        is_paused = bool(done.jobs)
     else:
-        done, is_paused = pausing.pause(wanted, person=person, why=why), True
+        done, is_paused = pausing.pause(wanted, person=person.name, why=person.why), True
         already = "" if done.audit else " already"
         told = f"{pause_line(done.pause)}{already}\nit ends with: {done.pause.ending()}"
-    if not as_json:
+    if not person.as_json:
         say(told)
     left = 0 if timeout_s is None else _drain(wanted, timeout_s)
-    if as_json:
+    if person.as_json:
         say(json.dumps(plain(done) | ({} if timeout_s is None else {"in_the_air": left}), ensure_ascii=False))
     elif timeout_s is not None:
         say(f"{left} are still in the air" if left else "nothing is in the air")
@@ -69,34 +59,32 @@ def _drain(wanted: JobFilter | None, timeout_s: float) -> int:
     return pausing.drain(wanted, timeout_s=timeout_s, progress=progress)
 
 
-def resume(names: Sequence[str], wanted: JobFilter | None, *, why: str, person: str, as_json: bool) -> bool:
+def resume(person: Person, names: Sequence[str], wanted: JobFilter | None) -> bool:
     """Ends a pause; or with names lifts what blocks accounts or lanes, or lets single jobs go on.
 
     False when none of these jobs was held.
     """
     if names and all(JOB_ID.fullmatch(id_of(name)) for name in names):
-        released = pausing.release(names, person=person, why=why)
-        told = _held(released, "released", "that were not held")
-        tell_value(released, told, as_json=as_json)
+        released = pausing.release(names, person=person.name, why=person.why)
+        person.tell(released, _held(released, "released", "that were not held"))
         return bool(released.jobs)
     if names:
-        lines = [line for name in names for line in _lifted(name, person, why)]
-        tell_value({"told": lines}, "\n".join(lines), as_json=as_json)
+        lines = [line for name in names for line in _lifted(person, name)]
+        person.tell({"told": lines}, "\n".join(lines))
         return True
-    done = pausing.resume_paused(wanted, person=person, why=why)
-    sentence = f"{done.pauses[0].told()} goes on (audit {done.audit})"
-    tell_value(done, sentence, as_json=as_json)
+    done = pausing.resume_paused(wanted, person=person.name, why=person.why)
+    person.tell(done, f"{done.pauses[0].told()} goes on (audit {done.audit})")
     return True
 
 
-def _lifted(name: str, person: str, why: str) -> list[str]:
+def _lifted(person: Person, name: str) -> list[str]:
     """Lifts what blocks a lane or an account; a line for each, and one for each pause that still stands."""
     with outbox() as connection:
         pauses = [
             f"{pause_line(one)}; `{one.ending()}`" for one in pausing.list_pauses(connection) if one.account == name
         ]
     try:
-        told = lift.lift(name, person=person, why=why).told
+        told = lift.lift(name, person=person.name, why=person.why).told
     except WorkerError as error:
         # A block and a pause are two things, and a person may have meant the other one.
         raise WorkerError("; ".join([str(error), *pauses])) from None
@@ -108,16 +96,16 @@ def _held(done: HeldJobs, what: str, left: str) -> str:
     return "\n".join(lines + ([f"{len(done.left)} left {left}"] if done.left else []))
 
 
-def fence(since: datetime, *, why: str, person: str, yes: bool, as_json: bool) -> bool:
+def fence(person: Person, since: datetime) -> bool:
     """Holds what may have gone out since a backup; shows what it is and asks first. False when there is nothing."""
     found = fencing.find_restored(since)
     for (account, kind), count in sorted(found.counts.items()):
         note(f"{count:>8}  {kind} on account {account}")
-    if found.ids and not yes:
-        confirm(f"hold these {len(found.ids)} jobs in doubt?")
-    done = fencing.fence(found, person=person, why=why, progress=ProgressLine(len(found.ids)))
+    if found.ids:
+        person.confirm(f"hold these {len(found.ids)} jobs in doubt?")
+    done = fencing.fence(found, person=person.name, why=person.why, progress=ProgressLine(len(found.ids)))
     told = f"{done.parts} parts are held in doubt (audit {done.audit})"
     if done.parts:
         told += "; `worker jobs --state unknown` lists them, `worker resolve` ends them"
-    tell_value(done, told, as_json=as_json)
+    person.tell(done, told)
     return done.parts > 0

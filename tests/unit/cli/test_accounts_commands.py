@@ -65,7 +65,6 @@ def test_what_is_wrong_is_one_sentence_without_what_was_typed(run: Run, tmp_path
         (2, "accounts.acme.channel: is missing; add it", ("add", "acme"), 'secret = "hunter2"'),
         (2, "has no [accounts.NAME] tables", ("add", "--settings", "-"), ACME),
         (1, "there is no account 'acme' in the outbox", ("rotate", "acme"), 'secret = "hunter2"'),
-        (2, "name the account, or give --settings", ("add",), ACME),
         (1, "there is no account 'acme' in the outbox", ("show", "acme"), ""),
     ):
         found, told = run("accounts", *arguments, stdin=stdin)

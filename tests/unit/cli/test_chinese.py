@@ -184,6 +184,7 @@ def test_every_text_of_a_help_is_there_and_no_other() -> None:
         ("jobs --limit x", "'--limit' 的值不对：应为整数"),
         ("jobs --limit 0", "'--limit' 的值不对：不能小于 1"),
         ("jobs --limit 9999999", "'--limit' 的值不对：不能大于"),
+        ("accounts add", "请给出账号名，或 --settings"),
         ("pause --timeout x", "'--timeout' 的值不对：应为数字"),
         ("jobs --json=x", "选项 '--json' 不带值。"),
         ("show a b", "多出了参数（b）"),

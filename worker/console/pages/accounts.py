@@ -24,12 +24,12 @@ from worker.reporting.limit_usage import Usage, usage
 ON_A_PAGE = 100
 ALONE: Mapping[str, str] = {"unknown": "未公布", "broadcasts": "群发"}
 """Single words, which mean this of a limit alone."""
-PARTS: tuple[tuple[str, str], ...] = (
-    (r"^pages? (?=\d)", "文档 "),
-    (r", help of (\d+)", r"，\1 的排查方法"),
-    (r" \((\d{4}/\d\d/\d\d), read again ([-\d]+)\)", r"（\1，\2 复核）"),
-    (r" \(read ([-\d]+)\)", r"（查阅于 \1）"),
-    (r" \((\d{4}/\d\d/\d\d)\)", r"（\1）"),
+PARTS: tuple[tuple[re.Pattern[str], str], ...] = (
+    (re.compile(r"^pages? (?=\d)"), "文档 "),
+    (re.compile(r", help of (\d+)"), r"，\1 的排查方法"),
+    (re.compile(r" \((\d{4}/\d\d/\d\d), read again ([-\d]+)\)"), r"（\1，\2 复核）"),
+    (re.compile(r" \(read ([-\d]+)\)"), r"（查阅于 \1）"),
+    (re.compile(r" \((\d{4}/\d\d/\d\d)\)"), r"（\1）"),
 )
 """What stands around names of vendor pages and of APIs, which are their own words."""
 
@@ -138,5 +138,5 @@ def limit_phrase(lang: Lang, text: str) -> str:
         return text
     told = ALONE.get(text) or said(text, lang)
     for english, chinese in PARTS:
-        told = re.sub(english, chinese, told)
+        told = english.sub(chinese, told)
     return told

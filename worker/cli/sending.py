@@ -1,0 +1,199 @@
+"""`worker send`, `upload` and `update-card`: jobs out of a shell. Each leaves a row that `worker audit` shows."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from functools import partial
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from worker.cli.options import INSTANT, Commands, Person, by_person, note
+from worker.domain.errors import StillOpen, WorkerError
+from worker.language import said
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection
+
+    from worker.producer.insert import JobRef
+
+app = Commands()
+
+_ACCOUNT = Annotated[str, typer.Argument(help="The account's name.")]
+_BODY = Annotated[str | None, typer.Argument(metavar="[JSON]", help="As the vendor's page shows it; - or none: stdin.")]
+_TO = Annotated[
+    list[str] | None,
+    typer.Option(help="A recipient, again for each; by default those in the JSON, or a robot's own chat."),
+]
+
+
+@app.command()
+@by_person()
+def send(
+    person: Person,
+    account: _ACCOUNT,
+    body: _BODY = None,
+    text: Annotated[str | None, typer.Option(help="A plain text, instead of JSON.")] = None,
+    to: _TO = None,
+    priority: Annotated[str | None, typer.Option(help="urgent, normal, bulk")] = None,
+    due_at: Annotated[datetime | None, typer.Option(help="Not before then.", **INSTANT)] = None,
+    expires_at: Annotated[datetime | None, typer.Option(help="Not from then on.", **INSTANT)] = None,
+    dedupe_key: Annotated[str | None, typer.Option(help="A second job with it is the first one.")] = None,
+    order_key: Annotated[str | None, typer.Option(help="Jobs with the same one go one by one.")] = None,
+    tags: Annotated[list[str] | None, typer.Option("--tag", help="A word of yours, again for each.")] = None,
+    tenant: Annotated[str | None, typer.Option(help="The team it is of, which has lanes of its own.")] = None,
+    on_unknown: Annotated[str | None, typer.Option(help="In doubt and not safe to repeat: hold, resend")] = None,
+    quiet_hours: Annotated[
+        str | None, typer.Option(help='When to wait, as "22:00-07:00 Asia/Shanghai", or none.')
+    ] = None,
+    wait: Annotated[
+        bool, typer.Option("--wait", help="Waits for the end and shows it, as `worker show` does.")
+    ] = False,
+    timeout: Annotated[float, typer.Option(min=0, metavar="SECONDS", help="How long --wait waits.")] = 30.0,
+) -> bool | None:
+    """Enqueues one message, from options, JSON or stdin; prints the job's id, or with --wait what became of it."""
+    from worker.producer.enqueue import enqueue
+
+    if text is not None and body is not None:
+        raise typer.BadParameter(said("--text goes without JSON"))
+    options: dict[str, Any] = {"priority": priority, "due_at": due_at, "expires_at": expires_at, "tags": tags}
+    options |= {"dedupe_key": dedupe_key, "order_key": order_key, "tenant": tenant}
+    options |= {"on_unknown": on_unknown, "quiet_hours": quiet_hours}
+    own = _channel_of(account)
+    message, recipients = own.parsed(_document(body)) if text is None else (own.plain_text(text), own.named(*to or ()))
+    recipients = own.named(*to) if to else recipients
+    given = {name: value for name, value in options.items() if value not in (None, [])}
+    job = _enqueued(
+        person, "send", {"account": account}, partial(enqueue, account=account, message=message, to=recipients, **given)
+    )
+    if wait:
+        return _show_end(job, timeout, as_json=person.as_json)
+    person.tell({"job": job}, job)
+    return None
+
+
+@app.command()
+@by_person()
+def upload(
+    person: Person,
+    account: _ACCOUNT,
+    path: Annotated[str, typer.Argument(help="The file.")],
+    upload_type: Annotated[str, typer.Option("--type", help="image, voice, video, file")] = "file",
+) -> None:
+    """Enqueues the upload of a file, whose media_id is the job's receipt; prints the job's id."""
+    from worker.domain.content.message import File
+    from worker.producer.enqueue import upload as enqueue_upload
+
+    insert = partial(enqueue_upload, account=account, file=File.at(path), upload_type=upload_type)
+    job = _enqueued(person, "upload", {"account": account}, insert)
+    person.tell({"job": job}, job)
+
+
+@app.command("update-card")
+@by_person()
+def update_card(
+    person: Person,
+    job: Annotated[str | None, typer.Argument(help="The job that sent the card; not with --account.")] = None,
+    body: _BODY = None,
+    to: _TO = None,
+    account: Annotated[
+        str | None, typer.Option(help="The account of a card that the JSON names by its response_code.")
+    ] = None,
+) -> None:
+    """Enqueues the update of a job's card, such as '{"button": {"replace_name": "done"}}'; prints the new job's id."""
+    from worker.channels.registry import channel
+    from worker.cli.reading import outbox
+    from worker.producer.update_card import update_card as update_card_of, update_card_by_code
+    from worker.reporting.report import get_job
+
+    about: dict[str, Any]
+    if account is not None and body is not None:
+        raise typer.BadParameter(said("--account goes without a job"))
+    if account is not None:
+        update, named = _channel_of(account).parsed(_document(job))
+        about = {"account": account}
+        insert = partial(update_card_by_code, account=account, response_code=None)
+    elif job is not None:
+        document = _document(body)
+        with outbox() as connection:
+            update, named = channel(get_job(connection, job).channel).parsed(document)
+        about = {"ids": [job]}
+        insert = partial(update_card_of, job_id=job)
+    else:
+        raise typer.BadParameter(said("name the job that sent the card, or --account"))
+    made = _enqueued(person, "update_card", about, partial(insert, update=update, to=to or named or None))
+    person.tell({"job": made}, made)
+
+
+def recall_foreign(person: Person, account: str, msgid: str) -> None:
+    """Enqueues the recall of a message that another program sent, and prints the job's id."""
+    from worker.producer.recall import recall_message
+
+    job = _enqueued(person, "recall", {"account": account}, partial(recall_message, account=account, msgid=msgid))
+    person.tell({"job": job}, job)
+
+
+def _enqueued(person: Person, action: str, about: Mapping[str, Any], insert: Callable[..., JobRef]) -> str:
+    """Enqueues a job and the audit row that says who did it; returns the job's id."""
+    from worker.accounts.sources import accounts_of
+    from worker.config.settings import load_settings
+    from worker.control.audit import audited_command
+
+    settings = load_settings()
+    accounts = accounts_of(settings)
+
+    def work(connection: Connection) -> JobRef:
+        return insert(connection, accounts=accounts)
+
+    with audited_command(settings, action, person=person.name, why=person.why, asked=about) as running:
+        made = running.database.run(work)
+        running.counts["jobs"] = 1
+    return made.id
+
+
+def _channel_of(account: str) -> Any:
+    from worker.accounts.sources import accounts_of
+    from worker.channels.registry import channel
+    from worker.config.settings import load_settings
+
+    return channel(accounts_of(load_settings()).get(account).channel)
+
+
+def _show_end(job: str, timeout_s: float, *, as_json: bool) -> bool:
+    """Waits for the job's end, at most so many seconds, and shows it; True if it is accepted then."""
+    from worker.cli.reading import show
+    from worker.control.opening import opened
+    from worker.domain.state import JobState
+    from worker.outbox.lanes.processes import alive
+    from worker.reporting.report import wait_for
+
+    with opened() as database:
+        with database.reading() as connection:
+            if not alive(connection, database.now):
+                note("no worker is alive, so the job waits; start `worker up` or the Procfile's lines")
+        try:
+            state = wait_for(database, job, timeout_s).state
+        except StillOpen:
+            state = JobState.OPEN
+    show(job, as_json=as_json)
+    if state is JobState.OPEN:
+        note(f"it is open after {timeout_s:g} s, and goes on by itself; `worker why {job}` says what it waits for")
+    return state is JobState.ACCEPTED
+
+
+def _document(body: str | None) -> dict[str, Any]:
+    text = body or ""
+    if body == "-" or (body is None and not sys.stdin.isatty()):
+        text = sys.stdin.read()
+    if not text.strip():
+        raise WorkerError("say what: the vendor's JSON as an argument, - for stdin, or --text")
+    try:
+        found = json.loads(text)
+    except ValueError as error:
+        raise WorkerError(f"the body is no JSON: {error}") from None
+    if not isinstance(found, dict):
+        raise WorkerError("the body is no JSON object; write it as the vendor's page shows it")
+    return found
