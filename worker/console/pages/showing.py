@@ -5,7 +5,6 @@ Reads nothing.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from datetime import UTC, datetime
 from functools import partial
 
@@ -13,27 +12,18 @@ from markupsafe import Markup
 
 from worker import language
 from worker.console.page import THROUGH, Ask, View
-from worker.console.words import WORDS
-from worker.drawing import state_word
+from worker.console.words import WORDS, say
+from worker.drawing import Lang, state_word
 from worker.outbox.engine.clock import instant
 from worker.outbox.upkeep.gauges import MOST
 
 
 def show(ask: Ask, template: str, title: str, **data: object) -> View:
     """A page with these beside its own variables."""
-    return View(
-        template,
-        title,
-        {
-            "at": at,
-            "word": _words(ask),
-            "many": _many(ask),
-            "short": short,
-            "state_word": _state(ask),
-            "action": partial(action_word, ask),
-            **data,
-        },
-    )
+    lang = ask.viewer.lang
+    own = {"at": at, "short": short, "word": partial(_word, lang), "many": partial(_many, lang)}
+    own |= {"state_word": lambda state: state_word(state, lang), "action": partial(action_word, ask)}
+    return View(template, title, own | data)
 
 
 def at(when: datetime | int | None) -> Markup:
@@ -58,26 +48,14 @@ def action_word(ask: Ask, action: str) -> str:
     return told if own == action else ask.say("audit.console", action=told)
 
 
-def _state(ask: Ask) -> Callable[[str], str]:
-    return lambda state: state_word(state, ask.viewer.lang)
-
-
-def _words(ask: Ask) -> Callable[[str, object], str]:
+def _word(lang: Lang, group: str, value: object) -> str:
     """The word of a value of a group: the console's, or one that commands show too; else the value is its own word."""
-
-    def word(group: str, value: object) -> str:
-        if (key := f"{group}.{value}") in WORDS:
-            return ask.say(key)
-        return language.word(group if group in ("step", "unit") else "state", str(value), ask.viewer.lang)
-
-    return word
+    if (key := f"{group}.{value}") in WORDS:
+        return say(lang, key)
+    return language.word(group if group in ("step", "unit") else "state", str(value), lang)
 
 
-def _many(ask: Ask) -> Callable[[int, int], str]:
+def _many(lang: Lang, count: int, most: int = MOST) -> str:
     """A count; from a bound on only "at least"."""
-
-    def many(count: int, most: int = MOST) -> str:
-        told = f"{count:,}"
-        return ask.say("all.at_least", count=told) if count >= most else told
-
-    return many
+    told = f"{count:,}"
+    return say(lang, "all.at_least", count=told) if count >= most else told
