@@ -19,7 +19,7 @@ from tools.site.navigation import Language
 pytestmark = pytest.mark.browser
 
 SAMPLE = ("first-message/", "reference/settings/", "states/", "wecom-app/")
-"""Tables that scroll and others, code, pictures, and the chart."""
+"""Tables that scroll and others, code, and pictures."""
 IN_TIME = 60_000
 TABLES_ARE_READY = """() => [...document.querySelectorAll(".md-typeset table:not([class])")].every((table) => {
   const scrolls = table.closest(".md-typeset__scrollwrap");

@@ -84,7 +84,6 @@ BY_BLOCK = {
     ("docs/simulator.md", "worker simulator"): MACHINES,
     ("docs/stacks.md", "pip install"): "tests/process/clean_install.py",
     ("docs/stacks.md", "uv add"): "tests/process/clean_install.py",
-    ("docs/states.md", "stateDiagram-v2"): "tests/unit/test_state.py",
     ("docs/accounts.md", "# shop/tokens.py"): HERE,
     ("docs/monitoring.md", "AccountParked"): "tests/structure/test_runbooks.py",
     ("docs/monitoring.md", "from opentelemetry"): HERE,

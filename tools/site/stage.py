@@ -12,7 +12,6 @@ import re
 import shutil
 from pathlib import Path
 
-from tools.site.chart import drawn
 from tools.site.navigation import BESIDE_DOCS, Language, pages
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -57,12 +56,14 @@ def _text(page: str, language: Language) -> str:
 
 
 def adapted(text: str, source: Path, page: str) -> str:
-    """A file's text with links as the site has them, charts drawn, and lists as the builder's Markdown reads them."""
+    """A file's text with links as the site has them, and lists as the builder's Markdown reads them."""
     pieces, at = list[str](), 0
     for fence in _FENCED.finditer(text):
         pieces += [
             _prose(text[at : fence.start()], source, page),
-            drawn(fence[3]) if fence[2] == "mermaid" else fence[0],
+            ""
+            if fence[2] == "mermaid"
+            else fence[0],  # of the README: the site has no program to draw it
         ]
         at = fence.end()
     return "".join([*pieces, _prose(text[at:], source, page)])

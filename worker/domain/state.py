@@ -98,15 +98,6 @@ def job_state(counts: Mapping[PartState, int]) -> JobState:
     return JobState[next(state for state in (R, X, E, C) if state in present).name]
 
 
-def moves_chart() -> str:
-    """The table of moves as a Mermaid chart, for the docs."""
-    lines = ["stateDiagram-v2", "    [*] --> queued"]
-    for source, targets in MOVES.items():
-        words = [target.label for target in sorted(targets)] or ["[*]"]
-        lines += [f"    {source.label} --> {word}" for word in words]
-    return "\n".join(lines)
-
-
 State = JobState | str
 """A job's state, or its word, such as `"open"`."""
 
