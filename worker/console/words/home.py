@@ -13,7 +13,7 @@ HOME: Mapping[str, tuple[str, str]] = {
     "home.standing": ("没有进展的队列", "Lanes that do not move"),
     "home.stopped": ("受阻的队列", "Lanes that stand still"),
     "home.paused": ("暂停与搁置", "Pauses and held jobs"),
-    "home.parked_events": ("停用的钩子事件", "Parked hook events"),
+    "home.parked_events": ("挂起的钩子事件", "Parked hook events"),
     "home.processes": ("运行中的工作进程", "Worker processes alive"),
     "home.silent": ("心跳超时的进程", "Without a heartbeat"),
     "home.dead": ("24 小时内异常退出", "Died in 24 hours"),

@@ -181,7 +181,7 @@ JOBS: Mapping[str, tuple[str, str]] = {
     "wait.retry": ("重试", "a retry"),
     "wait.limit": ("频率限制", "a limit"),
     "wait.block": ("队列被阻塞", "a block"),
-    "wait.parked": ("队列停用，需人工处理", "a parked lane"),
+    "wait.parked": ("队列挂起，需人工处理", "a parked lane"),
     "wait.quiet_hours": ("免打扰时段", "quiet hours"),
     "wait.pause": ("人工暂停", "a pause"),
     "wait.breaker": ("熔断", "the breaker"),

@@ -28,7 +28,7 @@ RECORDS: Mapping[str, tuple[str, str]] = {
     "hook.waiting": ("等待", "waiting"),
     "hook.running": ("执行中", "running"),
     "hook.done": ("完成", "done"),
-    "hook.parked": ("停用，需人工处理", "parked"),
+    "hook.parked": ("挂起，需人工处理", "parked"),
     "hook.ignored": ("无钩子", "ignored"),
     "hook.all": ("全部", "all"),
     "audit.console": ("{action}（控制台）", "console.{action}"),
@@ -145,7 +145,7 @@ RECORDS: Mapping[str, tuple[str, str]] = {
     "command.resume.long": ("暂停的任务按限制尽快继续。", "What waits goes on as fast as its limits allow."),
     "command.lift": ("恢复队列", "Resume"),
     "command.lift.long": (
-        "解除阻塞或停用，立即尝试；先以一个调用开始。",
+        "解除阻塞或挂起，立即尝试；先以一个调用开始。",
         "Lifts the block or the parking now; it starts with one call in the air.",
     ),
     "command.retry": ("重新执行", "Retry"),
