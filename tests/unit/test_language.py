@@ -249,7 +249,7 @@ database: its tables are at revision 3, this release needs 4; run `worker db upg
 paused by wang (account hr): holiday
 由 wang 暂停（账号 hr）: holiday
 no answer; held: nothing makes a repeat safe
-没有应答；待人工确认：没有办法保证重复调用安全
+没有响应；待人工确认：没有办法保证重复调用安全
 the response_code of job 3 has been used by job 12: each is good for one update; send a new card
 任务 3 的 response_code 已使用（任务 12）：每个只能更新一次；发送新的卡片
 cancelled while in doubt: not repeated any more

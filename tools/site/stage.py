@@ -61,9 +61,7 @@ def adapted(text: str, source: Path, page: str) -> str:
     for fence in _FENCED.finditer(text):
         pieces += [
             _prose(text[at : fence.start()], source, page),
-            ""
-            if fence[2] == "mermaid"
-            else fence[0],  # of the README: the site has no program to draw it
+            "" if fence[2] == "mermaid" else fence[0],  # of the README: the site has no program to draw it
         ]
         at = fence.end()
     return "".join([*pieces, _prose(text[at:], source, page)])

@@ -106,7 +106,7 @@ RECORDS: Mapping[str, tuple[str, str]] = {
     "order.nothing": ("没有符合条件的内容，无需操作。", "There is nothing to be done about this."),
     "command.cancel": ("取消", "Cancel"),
     "command.cancel.long": (
-        "未发送的部分不再发送；已在调用中的以应答为准；已受理的不受影响，可另行撤回。",
+        "未发送的部分不再发送；已在调用中的以响应为准；已受理的不受影响，可另行撤回。",
         "Nothing more of it is sent. A call in the air is not called back; what was accepted can be recalled.",
     ),
     "command.recall": ("撤回", "Recall"),
