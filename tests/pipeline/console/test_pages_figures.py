@@ -298,20 +298,11 @@ def test_a_cancel_tells_of_its_jobs_once_before_and_once_after(site: Site) -> No
     assert "<dd>任务编号 " in chinese.get(link).text
 
 
-def test_pages_with_instants_say_that_they_are_of_utc(site: Site, found: FullOutbox) -> None:
-    """And no others do."""
-    person = Person(site)
-
-    said = {
-        path: ("<time" in shown.text, "Times are UTC" in shown.text)
-        for path, shown in person.crawl("/", f"/jobs/{found.accepted}")
-    }
-
-    assert {(True, True), (False, False)} == set(said.values())
-
-
 def test_no_link_acts(site: Site, found: FullOutbox) -> None:
-    """Whoever follows every link of every page has changed nothing, but for the rows of the looks."""
+    """Whoever follows every link of every page has changed nothing, but for the rows of the looks.
+
+    And each page with an instant says that it is one of UTC; no other does.
+    """
 
     def stored() -> dict[str, list[tuple[object, ...]]]:
         without = "action <> 'console.look'"
@@ -328,10 +319,12 @@ def test_no_link_acts(site: Site, found: FullOutbox) -> None:
 
     before = stored()
 
-    followed = [path for path, _ in Person(site).crawl("/", f"/jobs/{found.accepted}", f"/jobs/{found.doubtful}")]
+    pages = dict(Person(site).crawl("/", f"/jobs/{found.accepted}", f"/jobs/{found.doubtful}"))
 
-    assert any("/commands/" in path for path in followed)
+    assert any("/commands/" in path for path in pages)
     assert before == stored()
+    said = {("<time" in shown.text, "Times are UTC" in shown.text) for shown in pages.values()}
+    assert {(True, True), (False, False)} == said
 
 
 def test_parked_events_are_shown_with_their_error(site: Site, found: FullOutbox) -> None:
