@@ -206,6 +206,33 @@ def test_a_parked_event_is_given_to_its_hook_again(site: Site) -> None:
     assert [0] == [row.state for row in site.rows("select state from worker_events where id = :id", id=event)]
 
 
+@pytest.mark.parametrize(
+    ("asked", "line"),
+    [
+        ("cancel?tag=a+b", "worker cancel --tag &#39;a b&#39;"),
+        (
+            "replay?account=hr&state=rejected&created_from=2026-01-01T00:00:00Z&accepted=yes&rate=2",
+            "--accepted --rate 2",
+        ),
+        ("resolve?ids={job}&sent=no", "worker resolve {job} --not-sent"),
+        ("hold?ids={job}", "worker pause {job}"),
+        ("release?ids={job}", "worker resume {job}"),
+        ("skip?ids={job}", "worker skip {job}"),
+        ("pause?all=yes", "worker pause --all"),
+        ("resume?account=hr", "worker resume --account hr"),
+        ("lift?name=hr", "worker resume hr"),
+        ("retry?event=e1", "worker events --retry e1"),
+    ],
+)
+def test_a_preview_says_what_to_type(site: Site, asked: str, line: str) -> None:
+    """In a terminal, for the same."""
+    job = site.send()
+
+    page = Person(site).get(f"/commands/{asked.format(job=job)}")
+
+    assert line.format(job=job) in page.text
+
+
 FINDERS: dict[str, Callable[..., Any]] = {
     "cancel": cancel.find_open,
     "recall": recall.find_sent,

@@ -150,7 +150,7 @@ def _line(order: Order) -> str:
     given = {**_fields(order), **order.options}
     named = [word for name in ("ids", "name") for word in given.pop(name, "").split()]
     words = [word for name, value in given.items() for word in _option(name, value)]
-    return shlex.join(["worker", *_WORDS.get(order.name, order.name), *named, *words])
+    return shlex.join(["worker", _WORDS.get(order.name, order.name), *named, *words])
 
 
 def _option(name: str, value: str) -> tuple[str, ...]:
