@@ -273,11 +273,11 @@ def test_a_database_that_is_away_is_told(site: Site, monkeypatch: pytest.MonkeyP
     site.ring(site.send("a"))
     scraper.scrape()
 
-    def fails(connection: Connection, now: str) -> None:
+    def fails(connection: Connection, now: str, **_: object) -> None:
         raise OperationalError("select canary", {}, Exception("canary"))
 
     with monkeypatch.context() as patched:
-        patched.setattr(collector, "living", fails)
+        patched.setattr(collector, "read_snapshot", fails)
         away = scraper.scrape()
         assert 0 == away.of("database_up")
         assert None is away.of("processes")

@@ -11,6 +11,7 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 from typing import Any, ClassVar
 
 import pytest
+from sqlalchemy import Connection
 from structlog.testing import capture_logs
 
 from tests.support.notified import ACCOUNTS, HOOK, IT, OPS, PAGER, Watch
@@ -27,8 +28,9 @@ from worker.outbox.engine.clock import DrivenClock
 from worker.outbox.engine.database import Database
 from worker.outbox.lanes.lanes import block_lanes, keep_events, resume_lanes
 from worker.outbox.upkeep.alerts import HOUR
-from worker.service.notify.judge import AN_HOUR, FOR_PAGES, Situation
-from worker.service.notify.look import Lookout
+from worker.reporting.problems import Snapshot, read_snapshot
+from worker.service.notify import notifier
+from worker.service.notify.notices import AN_HOUR, FOR_PAGES
 from worker.transport.http import SocketTransport
 
 PARKED = ("ops", "AccountParked: hr")
@@ -153,16 +155,15 @@ def test_a_process_that_was_held_up_tells_nothing(site: Site, monkeypatch: pytes
     with _beside(site) as other:
         first, second = Watch(site, OPS, PAGER), Watch(other, OPS, PAGER)
         _park(site)
-        looked = Lookout.look
 
-        def look(lookout: Lookout) -> Situation:
-            seen = looked(lookout)
+        def look(connection: Connection, now_sql: str, *, breaker_failures: int) -> Snapshot:
+            seen = read_snapshot(connection, now_sql, breaker_failures=breaker_failures)
             monkeypatch.undo()
             monkeypatch.setenv("PAGER_URL", URL)
             second.later()
             return seen
 
-        monkeypatch.setattr(Lookout, "look", look)
+        monkeypatch.setattr(notifier, "read_snapshot", look)
         first.later()
 
         assert [PARKED] == first.told()

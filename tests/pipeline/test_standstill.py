@@ -23,10 +23,10 @@ from worker.outbox.engine.database import Database
 from worker.outbox.lanes.lanes import block_lanes
 from worker.outbox.lanes.processes import Health, renew
 from worker.reporting import standstill
+from worker.reporting.problems import find_problems, read_snapshot
 from worker.reporting.standstill import Standstill, StandstillCause, standing_now, standing_still
 from worker.reporting.wait import WaitFor
 from worker.reporting.why import why
-from worker.service.notify.look import Lookout
 
 SECOND = 1_000_000
 
@@ -151,16 +151,17 @@ def everywhere(site: Site, job: str) -> dict[str, bool]:
         [wait] = why(connection, job, clock=site.clock).waits
     scraped = Scraper(site).scrape()
     cause = {one.cause for one in seen(site) if one.account == "hr"}
-    lookout = Lookout(site.database, failures=10, unknowns=10, wall_clock=lambda: site.clock.micros / SECOND)
+    with site.database.reading() as connection:
+        problems = find_problems(read_snapshot(connection, site.database.now, breaker_failures=10))
     return {
         "why": wait.what in (WaitFor.STANDSTILL, WaitFor.WORKER),
         "metrics": {1.0} == {scraped.of("standing_still", account="hr", cause=str(one)) for one in cause},
-        "notice": ("StandingStill", "hr") in lookout.look().found,
+        "problem": ("StandingStill", "hr") in [(one.name, one.subject) for one in problems],
         "console": "and do not move" in Person(site).get("/").text,
     }
 
 
-EVERYWHERE = {"why": True, "metrics": True, "notice": True, "console": True}
+EVERYWHERE = {"why": True, "metrics": True, "problem": True, "console": True}
 
 
 def test_no_worker_is_alive(site: Site) -> None:

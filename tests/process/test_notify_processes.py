@@ -19,7 +19,7 @@ base_url = "http://127.0.0.1:PORT"
 [notify]
 to = [{ account = "ops", recipients = ["oncall"] }]
 """
-WORD = f"AccountParked: {ACCOUNT}\nThe account waits for a person, and so do all of its parts.\n"
+WORD = f"AccountParked: {ACCOUNT}\nThe account waits for a person, and so do all of its parts; "
 REFUSED = {"errcode": 60020, "errmsg": "not allow to access from your ip"}
 TELLER = "select p.pid from worker_leases l join worker_processes p on p.id = l.holder where l.name = 'notify'"
 

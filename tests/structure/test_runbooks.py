@@ -16,9 +16,9 @@ from worker.cli.commands import app
 from worker.config.notify import NotifySettings
 from worker.outbox.engine.clock import micros_of
 from worker.outbox.upkeep.alerts import MANY, AlertRow
-from worker.service.notify.judge import AlertNotice
-from worker.service.notify.look import CLOCK_S, OPEN_S
-from worker.service.notify.rules import RULES
+from worker.reporting.problem_kinds import KINDS
+from worker.reporting.problems import CLOCK_S, OPEN_S
+from worker.service.notify.notices import AlertNotice
 from worker.service.notify.text import text_of
 
 FOLDER = ROOT / "deploy/prometheus"
@@ -74,32 +74,32 @@ def test_a_runbook_tells_how_it_is_seen_and_what_to_do(name: str, text: str) -> 
         assert "**Ends**" in text
     assert [] == [words for words in re.findall(r"`worker ([a-z-]+(?: [a-z]+)?)[^`]*`", text) if not _is_command(words)]
     named = re.findall(r"`([A-Z][a-z]+(?:[A-Z][a-z]+)+)`", text)
-    assert [] == [name for name in named if name not in (*ALERTS, *RULES)]
+    assert [] == [name for name in named if name not in (*ALERTS, *KINDS)]
 
 
-@pytest.mark.parametrize("name", RULES)
+@pytest.mark.parametrize("name", KINDS)
 def test_what_people_are_told_has_a_page(name: str) -> None:
     """The text ends with it, and the page names the alert; so does the list of all."""
-    rule = RULES[name]
+    kind = KINDS[name]
     row = AlertRow("0" * 32, name, "hr", seen_at=0)
 
     assert (
-        f"Runbook: docs/runbooks.md#{rule.page}"
-        == text_of(AlertNotice(rule, [row], is_end=False, at=0)).splitlines()[-1]
+        f"Runbook: docs/runbooks.md#{kind.page}"
+        == text_of(AlertNotice(kind, [row], is_end=False, at=0)).splitlines()[-1]
     )
-    assert f"`{name}`" in _section(rule.runbook)
+    assert f"`{name}`" in _section(kind.runbook)
     assert f"`{name}`" in (ROOT / "docs/monitoring.md").read_text(encoding="utf-8")
 
 
-@pytest.mark.parametrize("name", RULES)
+@pytest.mark.parametrize("name", KINDS)
 def test_what_people_are_told_is_there_in_chinese(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Begin and end, of one and of many, with the page in that language, where `WORKER_LANG` says so."""
     monkeypatch.setenv("WORKER_LANG", "zh")
-    rule = RULES[name]
+    kind = KINDS[name]
     rows = [AlertRow("0" * 32, name, f"hr{n}", seen_at=0) for n in range(12)]
 
     texts = [
-        text_of(AlertNotice(rule, some, is_end, 0, fills_the_hour=True))
+        text_of(AlertNotice(kind, some, is_end, 0, fills_the_hour=True))
         for some in (rows[:1], rows)
         for is_end in (False, True)
     ]
@@ -111,15 +111,15 @@ def test_what_people_are_told_is_there_in_chinese(name: str, monkeypatch: pytest
         assert [] == english_left(text)
 
 
-@pytest.mark.parametrize("name", sorted(ALERTS.keys() & RULES))
+@pytest.mark.parametrize("name", sorted(ALERTS.keys() & KINDS))
 def test_people_are_told_what_prometheus_tells(name: str) -> None:
     """By the same name the same thing: as urgent, after the same time, with the same page."""
-    prometheus, rule = ALERTS[name], RULES[name]
+    prometheus, kind = ALERTS[name], KINDS[name]
     number, unit = re.fullmatch(r"(\d+)([ms])", prometheus.get("for", "0s")).groups()  # type: ignore[union-attr]
 
-    assert prometheus["labels"]["severity"] == rule.severity
-    assert prometheus["annotations"]["runbook"] == rule.runbook
-    assert int(number) * {"m": 60, "s": 1}[unit] == rule.delay
+    assert prometheus["labels"]["severity"] == kind.severity
+    assert prometheus["annotations"]["runbook"] == kind.runbook
+    assert int(number) * {"m": 60, "s": 1}[unit] == kind.delay
 
 
 def test_the_thresholds_are_those_of_prometheus() -> None:
@@ -142,7 +142,7 @@ def test_the_page_shows_texts_as_they_are_made(lang: str, monkeypatch: pytest.Mo
     row = AlertRow("0" * 32, "AccountParked", "hr", began_at, over_at)
 
     for is_end in (False, True):
-        text = text_of(AlertNotice(RULES["AccountParked"], [row], is_end, over_at))
+        text = text_of(AlertNotice(KINDS["AccountParked"], [row], is_end, over_at))
         assert f"```text\n{text}\n```" in page
 
 
@@ -155,11 +155,11 @@ def test_the_longest_text_fits_every_channel(about: str, lang: str, monkeypatch:
     texts = [
         text_of(
             AlertNotice(
-                rule, [AlertRow("", name, f"{n:02}".ljust(longest, "x"), 0) for n in range(99)], False, 0, -1, True
+                kind, [AlertRow("", name, f"{n:02}".ljust(longest, "x"), 0) for n in range(99)], False, 0, -1, True
             )
         )
-        for name, rule in RULES.items()
-        if rule.about == about
+        for name, kind in KINDS.items()
+        if kind.about == about
     ]
 
     assert max(len(text.encode()) for text in texts) <= 2_048

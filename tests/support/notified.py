@@ -13,7 +13,7 @@ from typing import Any
 
 from tests.support.runtime import Site, an_account
 from worker.config.notify import NotifySettings
-from worker.service.notify.notifier import Notifier, notifier_of
+from worker.service.notify.notifier import Notifier
 
 ACCOUNTS = [an_account("hr"), an_account("it", settings={"agentid": 8}), an_account("ops", settings={"agentid": 9})]
 OPS = {"account": "ops", "recipients": ["oncall"]}
@@ -34,7 +34,7 @@ class Watch:
 
     def process(self) -> Notifier:
         """A notifier as a process begins with it: with nothing in memory."""
-        return notifier_of(
+        return Notifier(
             self._settings, self.site.runtime, wall_clock=lambda: self.site.clock.micros / SECOND + self.ahead_s
         )
 

@@ -23,6 +23,7 @@ from worker.control.opening import opened
 from worker.domain.errors import RetryTransaction
 from worker.outbox.engine.database import Database
 from worker.outbox.lanes.processes import Process, of_host, try_to_write
+from worker.reporting.problems import standstills
 from worker.reporting.standstill import standing_still
 
 WRITES_S = 10.0
@@ -35,8 +36,8 @@ LOOK_S = 0.25
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
-    """What is said of the processes of a host."""
+class HostHealth:
+    """Whether the processes of a host are healthy."""
 
     healthy: bool
     text: str
@@ -58,14 +59,14 @@ def show(
     settings = load_settings()
     try:
         with opened(settings) as database:
-            told = _patiently(database, own_host() if host is None else host, pid, pause, monotonic)
-            if told.healthy and not live:
-                told = _unless_standing(database, told)
+            verdict = _of_processes(database, own_host() if host is None else host, pid, pause, monotonic)
+            if verdict.healthy and not live:
+                verdict = _of_standstills(database) or verdict
     except (SQLAlchemyError, RetryTransaction) as error:
         away = f"the database cannot be asked ({type(error).__name__})"
-        told = Told(True, f"not known: {away}, and no restart would bring it back")
-    say(json.dumps({"healthy": told.healthy, "text": told.text}) if as_json else told.text)
-    return 0 if told.healthy else 1
+        verdict = HostHealth(True, f"not known: {away}, and no restart would bring it back")
+    say(json.dumps({"healthy": verdict.healthy, "text": verdict.text}) if as_json else verdict.text)
+    return 0 if verdict.healthy else 1
 
 
 def own_host() -> str:
@@ -73,26 +74,26 @@ def own_host() -> str:
     return socket.gethostname()[:100]
 
 
-def judge(rows: Sequence[Process], host: str, pid: int | None, age_of: Callable[[int], float | None]) -> Told:
+def judge(rows: Sequence[Process], host: str, pid: int | None, age_of: Callable[[int], float | None]) -> HostHealth:
     """Judges the processes of a host, or the one of them with this number, by their rows in the order of their starts.
 
     `age_of`: for how many seconds the host's process with a number has run; None where there is none.
     """
     # The newest row of each number: a process that was cut off goes on under a new one, and the old one lapses.
-    newest = {one.pid: one for one in rows if pid in (None, one.pid)}
-    mine = [one for one in newest.values() if _counts(one, age_of(one.pid))]
+    newest = {row.pid: row for row in rows if pid in (None, row.pid)}
+    mine = [row for row in newest.values() if _counts(row, age_of(row.pid))]
     if not mine:
         number = "" if pid is None else f" with the number {pid}"
-        return Told(False, f"unhealthy: no worker process of {host}{number} has a heartbeat", late=True)
-    wrong = [f"worker {host} {one.pid}: {sentence}" for one in mine if one.fresh for sentence in one.health.wrong]
-    late = [f"worker {host} {one.pid}: its heartbeat does not turn" for one in mine if not one.fresh]
+        return HostHealth(False, f"unhealthy: no worker process of {host}{number} has a heartbeat", late=True)
+    wrong = [f"worker {host} {row.pid}: {sentence}" for row in mine if row.fresh for sentence in row.health.wrong]
+    late = [f"worker {host} {row.pid}: its heartbeat does not turn" for row in mine if not row.fresh]
     if wrong or late:
-        return Told(False, f"unhealthy: {'; '.join([*wrong, *late])}", late=not wrong)
-    return Told(True, f"healthy: {', '.join(f'worker {host} {one.pid}' for one in mine)}")
+        return HostHealth(False, f"unhealthy: {'; '.join([*wrong, *late])}", late=not wrong)
+    return HostHealth(True, f"healthy: {', '.join(f'worker {host} {row.pid}' for row in mine)}")
 
 
 def _counts(row: Process, age_s: float | None) -> bool:
-    """False for the row of a process that is there no more."""
+    """Returns False for the row of a process that does not exist any more."""
     if age_s is None:
         # Without a heartbeat as well: it was killed, and its row ends in a moment.
         return row.fresh
@@ -100,59 +101,54 @@ def _counts(row: Process, age_s: float | None) -> bool:
     return age_s > row.age_s - SLACK_S
 
 
-def _patiently(
+def _of_processes(
     database: Database, host: str, pid: int | None, pause: Callable[[float], None], monotonic: Callable[[], float]
-) -> Told:
+) -> HostHealth:
     """Judges by the rows, and again for a while when a heartbeat is late; raises what the database raises."""
     until = monotonic() + PATIENCE_S
-    while (told := _look(database, host, pid)).late and monotonic() < until:
+    while (verdict := _read(database, host, pid)).late and monotonic() < until:
         pause(LOOK_S)
-    if told.late:
-        # Else a database that can be read but takes no writes would have every process restarted.
-        return _unless_none_can_write(database, told)
-    return told
+    # Else a database that can be read but takes no writes would have every process restarted.
+    if verdict.late and not _takes_writes(database):
+        return HostHealth(True, "not known: the database takes no writes, and no restart would bring it back")
+    return verdict
 
 
-def _unless_none_can_write(database: Database, told: Told) -> Told:
-    """What is told, if the database takes a row soon; raises what it raises when it refuses one."""
-    failed: list[BaseException | None] = []
-
-    def write() -> None:
-        try:
-            database.run(try_to_write, tries=1)
-        except Exception as error:  # noqa: BLE001  handed to the thread that waits
-            failed.append(error)
-        else:
-            failed.append(None)
-
-    # In a thread that may be left behind: a disk that hangs lets no commit end.
-    thread = threading.Thread(target=write, daemon=True)
-    thread.start()
-    thread.join(WRITES_S)
-    if not failed:
-        return Told(True, "not known: the database takes no writes, and no restart would bring it back")
-    if failed[0] is not None:
-        raise failed[0]
-    return told
-
-
-def _unless_standing(database: Database, told: Told) -> Told:
-    """What is told, unless parts stand still: whatever the cause, no message of theirs goes out."""
-    with database.reading() as connection:
-        standstills = standing_still(connection, database.now)
-    if not standstills:
-        return told
-    return Told(False, f"standing still: {'. '.join(one.told() for one in standstills)}")
-
-
-def _look(database: Database, host: str, pid: int | None) -> Told:
+def _read(database: Database, host: str, pid: int | None) -> HostHealth:
     with database.reading() as connection:
         rows = of_host(connection, database.now, host)
     if host == own_host():
         return judge(rows, host, pid, _age_of)
     # The processes of another host cannot be looked for.
-    alive = [one for one in rows if not one.ended]
+    alive = [row for row in rows if not row.ended]
     return judge(alive, host, pid, lambda number: float("inf"))
+
+
+def _takes_writes(database: Database) -> bool:
+    """Whether the database takes a row soon; raises what it raises when it refuses one."""
+    errors: list[Exception] = []
+
+    def write() -> None:
+        try:
+            database.run(try_to_write, tries=1)
+        except Exception as error:  # noqa: BLE001  handed to the thread that waits
+            errors.append(error)
+
+    # In a thread that may be left behind: a disk that hangs lets no commit end.
+    thread = threading.Thread(target=write, daemon=True)
+    thread.start()
+    thread.join(WRITES_S)
+    if errors:
+        raise errors[0]
+    return not thread.is_alive()
+
+
+def _of_standstills(database: Database) -> HostHealth | None:
+    """What parts stand still, whatever the cause: no message of theirs goes out. None if none does."""
+    with database.reading() as connection:
+        problems = standstills(standing_still(connection, database.now))
+    told = ". ".join(f"{problem.subject}: {problem.sentence()}" for problem in problems)
+    return HostHealth(False, f"standing still: {told}") if problems else None
 
 
 def _age_of(pid: int) -> float | None:

@@ -75,7 +75,7 @@ def lane_list(
     return LaneList(tuple(pauses), tuple(found))
 
 
-def remedy_of(row: Mapping[str, Any]) -> str:
+def _remedy(row: Mapping[str, Any]) -> str:
     """What a person has to do about a parked lane or account; the last step is always the same."""
     last = f"`worker resume {row['lane']}`, or wait for the next probe"
     return f"{row['remedy']}; then {last}" if row["remedy"] else last
@@ -89,7 +89,7 @@ def _standing(row: Mapping[str, Any], failures: int) -> LaneStanding:
         row["label"],
         str(state),
         row["reason"] or None,
-        remedy_of(row) if state is Standing.PARKED else row["remedy"],
+        _remedy(row) if state is Standing.PARKED else row["remedy"],
         _at(row["changed_at" if state in _EASING else "blocked_at"]),
         instant(row["blocked_until"]) if row["blocked_until"] > row["now"] else None,
         row["hint"],

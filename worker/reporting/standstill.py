@@ -85,13 +85,6 @@ class Standstill:
     lanes: frozenset[str]
     """Their lanes, a hundred of them at most."""
 
-    def told(self) -> str:
-        """What people read of it."""
-        return (
-            f"{self.account}: parts are due since {self.since:%Y-%m-%d %H:%M:%S} UTC and do not move: {self.text};"
-            f" {self.remedy}"
-        )
-
 
 def standing_still(
     connection: Connection,

@@ -54,7 +54,7 @@ from worker.service.flower.waiting_jobs import WaitingJobs
 from worker.service.health import Signs, WorkerHealth
 from worker.service.hook_service import HookService
 from worker.service.loop import Loop
-from worker.service.notify.notifier import notifier_of
+from worker.service.notify.notifier import Notifier
 from worker.service.publisher import BROKER_AWAY_S, Doorbells
 from worker.service.queues import queues_of
 from worker.transport.grants import ChangedCodes, CodeExchanges
@@ -195,7 +195,7 @@ class WorkerProcess:
             ),
         }
         if self._settings.notify.to:
-            notifier = notifier_of(self._settings.notify, runtime)
+            notifier = Notifier(self._settings.notify, runtime)
             turns["notify"] = notifier.turn
             self._leaderships.append(notifier.leadership)
         turns |= self._flower_turns(self._flower) if self._flower else {}

@@ -19,7 +19,7 @@ from worker.domain.outcome import Penalty
 from worker.domain.pacing.lane import LaneBlock
 from worker.outbox.engine.database import Database, make_engine
 from worker.outbox.lanes.lanes import block_lanes
-from worker.outbox.lanes.processes import renew
+from worker.outbox.lanes.processes import renew, take_lease
 
 Typed = Callable[..., tuple[int, str]]
 HR = '[accounts.hr]\nchannel = "wecom_app"\ncorpid = "ww1"\nagentid = 1\nsecret = { env = "HR_SECRET" }\n'
@@ -55,10 +55,11 @@ def parked(config: Path, *lanes: str, parks: bool = True) -> None:
 
 
 def alive(config: Path) -> None:
-    """A worker has just beaten."""
+    """A worker has just beaten, and leads."""
     database = Database(make_engine(load_settings(config).database_url()))
     beat = {"lease_us": 60_000_000, "threads": 1, "host": "h", "pid": 1, "lanes": "{}"}
     database.run(lambda connection: renew(connection, database.now, "p1", **beat))
+    database.run(lambda connection: take_lease(connection, database.now, "relay", "p1", 60_000_000))
     database.close()
 
 
@@ -215,9 +216,9 @@ def test_what_an_error_of_ours_set_aside_is_a_caution(typed: Typed, sqlite_url: 
     database.close()
 
     assert (0, 0) == (fresh[0], status)
-    assert "caution  set aside: in the last day errors of ours kept 1 things from being judged or done" in fresh[1]
-    assert "`worker lanes --events` says which and why" in fresh[1]
-    assert "set aside" not in printed
+    assert "caution  account hr: in the last day errors of ours kept 1 things from being judged or done" in fresh[1]
+    assert "; `worker lanes --events` names part and error" in fresh[1]
+    assert "errors of ours" not in printed
 
 
 def test_what_the_vendor_refused_lately_is_a_caution(typed: Typed, sqlite_url: str) -> None:
@@ -234,8 +235,8 @@ def test_what_the_vendor_refused_lately_is_a_caution(typed: Typed, sqlite_url: s
     _, printed = typed("doctor")
     database.close()
 
-    assert "caution  vendor: in the last hour it said 1 times that a limit is exceeded (45009)" in lately[1]
-    assert "caution  vendor: in the last hour 1 breakers opened, because it answered -1 or not at all" in lately[1]
+    assert "caution  vendor: in the last day it said 1 times that a limit is exceeded (45009)" in lately[1]
+    assert "caution  vendor: in the last day 1 breakers opened, because it answered -1 or not at all" in lately[1]
     assert "caution  vendor" not in printed
 
 
@@ -435,7 +436,7 @@ def test_what_stands_still_without_being_broken_is_a_caution(typed: Typed, confi
     status, printed = typed("doctor")
 
     assert 0 == status
-    assert "caution  lanes: 2 parked; `worker lanes` says why, and what to do\n" in printed
+    assert "caution  account hr: 2 of its lanes are parked; `worker lanes` says why and what to do\n" in printed
     assert "caution  workers: none is alive: jobs wait; start `worker up` or" in printed
 
 

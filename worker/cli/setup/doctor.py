@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import asdict
 from functools import cache
-from typing import Any
 
 from sqlalchemy import Connection
 from sqlalchemy.exc import SQLAlchemyError
@@ -26,21 +26,14 @@ from worker.control.opening import opened
 from worker.delivery.resolver.members import load_resolver
 from worker.domain.account import Account, ClientCertificate, Secret
 from worker.domain.errors import ConfigurationError
-from worker.domain.pacing.lane import Step
+from worker.domain.pacing.lane import Standing, Step
 from worker.domain.pause import Pause
 from worker.hooks.callbacks import door_of
 from worker.hooks.registry import load_hooks
 from worker.language import language, said, word
 from worker.outbox.engine import error_text, migrate
-from worker.outbox.engine.clock import SECOND
-from worker.outbox.engine.database import Database
 from worker.outbox.engine.postgresql import left_to_the_role
-from worker.outbox.engine.sql import read_now
-from worker.outbox.lanes.lanes import count_lane_events, list_lanes
-from worker.outbox.lanes.pauses import standing_pauses
-from worker.outbox.lanes.processes import Process, alive, unusable_accounts_told
-from worker.reporting.lane_list import remedy_of
-from worker.reporting.standstill import standing_still
+from worker.reporting.problems import Snapshot, find_problems, read_snapshot
 from worker.transport.egress.tls import ends_at, require_files
 from worker.transport.token_provider import load, url_request
 from worker.transport.token_source import keeper_of
@@ -50,12 +43,8 @@ LOGIN_REFUSED = ("AccessRefused", "AuthenticationError", "NotAllowed")
 CLOCK_S = 5.0
 """Seconds between the clocks that are reported; callbacks tolerate 300 s (`delivery.callback_max_age_s`)."""
 
-SET_ASIDE_S = 86_400
-"""Seconds back that events "set aside" are counted; something that keeps failing writes one a day."""
-REFUSED_S = 3_600
-"""Seconds back that the vendor's refusals of whole lanes are counted."""
-
-
+PROBLEMS = ("StandingStill", "AccountParked", "AccountUnusable", "WorkerHindered")
+"""What makes the exit status 1. The rest are cautions: a fresh installation has no worker yet, a vendor may be ill."""
 SOON_S = 14 * 86_400
 """Seconds before the end of a client certificate from which on it is reported."""
 
@@ -206,58 +195,15 @@ def _database(settings: Settings, names: Collection[str], wall_clock: Callable[[
             revision = migrate.require_current(database)
             yield Finding("database", Level.OK, f"reachable, tables at revision {revision}")
             yield from _plans(connection)
-            yield from _paused(standing_pauses(connection))
-            processes = alive(connection, database.now)
-            yield _workers(len(processes))
-            yield from _unusable(processes)
-            yield from _hindered(processes)
-            yield from _standing(database, connection, names)
+            failures = settings.delivery.breaker_failures
+            seen = read_snapshot(connection, database.now, breaker_failures=failures)
+            yield from _paused(seen.pauses)
+            yield from _problems(seen, settings.notify.unknowns, names)
             before = wall_clock()
             at = database.read_now() / 1_000_000
             yield _clock(at - (before + wall_clock()) / 2)
     except (SQLAlchemyError, ConfigurationError) as error:
         yield Finding("database", Level.PROBLEM, _said(error))
-
-
-def _standing(database: Database, connection: Connection, names: Collection[str]) -> Iterator[Finding]:
-    """What stands on lanes and accounts."""
-    yield from _parked(list_lanes(connection, database.now, None), names)
-    standstills = standing_still(connection, database.now)
-    yield from (Finding("standstill", Level.PROBLEM, one.told()) for one in standstills)
-    now = read_now(connection, database.now)
-    yield from _refused(connection, now - REFUSED_S * SECOND)
-    yield from _set_aside(count_lane_events(connection, Step.SET_ASIDE, now - SET_ASIDE_S * SECOND))
-
-
-def _parked(lanes: Sequence[Mapping[str, Any]], names: Collection[str]) -> Iterator[Finding]:
-    """Parked accounts, each a problem; and the number of parked lanes, a caution because only their parts wait.
-
-    So is an account that waits for what a person can bring about, such as a ticket that has not come.
-    """
-    rows = [row for row in lanes if row["parked"]]
-    for row in lanes:
-        if not row["parked"] and row["remedy"] and row["lane"] in names and row["blocked_until"] > row["now"]:
-            yield Finding(f"account {row['lane']}", Level.CAUTION, f"waits: {row['reason']}; {row['remedy']}")
-    for row in rows:
-        if row["lane"] in names:
-            yield Finding(f"account {row['lane']}", Level.PROBLEM, f"parked: {row['reason']}; {remedy_of(row)}")
-    others = sum(row["lane"] not in names for row in rows)
-    if others:
-        yield Finding("lanes", Level.CAUTION, f"{others} parked; `worker lanes` says why, and what to do")
-
-
-def _unusable(processes: Sequence[Process]) -> Iterator[Finding]:
-    """Accounts that worker processes cannot use, each a problem: their settings may not be those of this process."""
-    for account, (count, why) in unusable_accounts_told(processes).items():
-        text = f"{count} of {len(processes)} worker processes cannot use it: {why}"
-        yield Finding(f"account {account}", Level.PROBLEM, text)
-
-
-def _hindered(processes: Sequence[Process]) -> Iterator[Finding]:
-    """What worker processes cannot do, each a problem: others do it, and the last of them may end."""
-    for process in processes:
-        for sentence in process.health.hindrances():
-            yield Finding(f"worker {process.host} {process.pid}", Level.PROBLEM, sentence)
 
 
 def _paused(pauses: Sequence[Pause]) -> Iterator[Finding]:
@@ -268,13 +214,6 @@ def _paused(pauses: Sequence[Pause]) -> Iterator[Finding]:
         yield Finding("hold", Level.CAUTION, f"{held} jobs are held; `worker lanes` lists them")
 
 
-def _workers(alive: int) -> Finding:
-    """How many workers are alive; none is only a caution, because a fresh installation has none yet."""
-    if alive:
-        return Finding("workers", Level.OK, f"{alive} alive")
-    return Finding("workers", Level.CAUTION, "none is alive: jobs wait; start `worker up` or the Procfile's lines")
-
-
 def _plans(connection: Connection) -> Iterator[Finding]:
     """Plan settings that the role must have, because behind a pooler the worker sets none on its connections."""
     left = left_to_the_role(connection)
@@ -283,21 +222,28 @@ def _plans(connection: Connection) -> Iterator[Finding]:
         yield Finding("database", Level.CAUTION, f"behind a pooler, where the worker sets nothing: say {remedy}")
 
 
-def _refused(connection: Connection, since: int) -> Iterator[Finding]:
-    """How often the vendor stopped a lane or an account lately, also when that is over; nothing when it never did."""
-    if count := count_lane_events(connection, Step.STRUCK, since):
-        text = f"in the last hour it said {count} times that a limit is exceeded (45009)"
+def _problems(seen: Snapshot, unknowns: int, names: Collection[str]) -> Iterator[Finding]:
+    """What the outbox tells: whether workers are alive, everything that is wrong, and what vendors refused lately."""
+    if fresh := seen.fresh:
+        yield Finding("workers", Level.OK, f"{len(fresh)} alive")
+    for problem in find_problems(seen, unknowns=unknowns):
+        # The parking of an account that the settings have no longer keeps nothing.
+        is_old = problem.name == "AccountParked" and problem.subject not in names
+        level = Level.PROBLEM if problem.name in PROBLEMS and not is_old else Level.CAUTION
+        yield Finding(problem.what, level, problem.sentence())
+    for lane in seen.lanes:
+        # Not parked: what is missing, such as a ticket, may come at any moment.
+        if lane.state != Standing.PARKED and lane.remedy and lane.until and lane.lane in names:
+            yield Finding(f"account {lane.lane}", Level.CAUTION, f"waits: {lane.reason}; {lane.remedy}")
+    steps = Counter[str]()
+    for (_, step), count in seen.steps.items():
+        steps[step] += count
+    if struck := steps[Step.STRUCK]:
+        text = f"in the last day it said {struck} times that a limit is exceeded (45009)"
         yield Finding("vendor", Level.CAUTION, f"{text}; `worker lanes --events` says which and why")
-    if count := count_lane_events(connection, Step.OPENED, since):
-        text = f"in the last hour {count} breakers opened, because it answered -1 or not at all"
+    if breakers := steps[Step.OPENED]:
+        text = f"in the last day {breakers} breakers opened, because it answered -1 or not at all"
         yield Finding("vendor", Level.CAUTION, f"{text}; `worker lanes --events` says which and why")
-
-
-def _set_aside(count: int) -> Iterator[Finding]:
-    """How often an error of this program set something aside within a day; nothing when it never did."""
-    if count:
-        text = f"in the last day errors of ours kept {count} things from being judged or done"
-        yield Finding("set aside", Level.CAUTION, f"{text}; `worker lanes --events` says which and why")
 
 
 def _clock(ahead_s: float) -> Finding:

@@ -1,4 +1,4 @@
-"""The first page: what is due, what is in the air, what waits for a person, who works. Figures of the outbox only."""
+"""The first page: everything that is wrong, what is due, what is in the air, what waits for a person, who works."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from worker.domain.callbacks.hook import EventState
 from worker.domain.pacing.lane import Standing
 from worker.domain.state import PartState
 from worker.outbox.engine.clock import SECOND
-from worker.outbox.engine.sql import read_now
-from worker.outbox.lanes.processes import died_lately, living
-from worker.outbox.upkeep import gauges
+from worker.outbox.lanes.processes import died_lately
 from worker.outbox.upkeep.gauges import MOST
-from worker.reporting.lane_list import UNUSABLE, lane_list
-from worker.reporting.standstill import standing_still
+from worker.reporting.lane_list import UNUSABLE
+from worker.reporting.problems import find_problems, read_snapshot
 
 LINES = 20
 """Accounts that are listed, those with the longest queues."""
+SHOWN = 50
+"""Problems that are shown at most."""
 STOPPED = (UNUSABLE, Standing.PARKED, Standing.BREAKER_OPEN, Standing.BREAKER_HALF_OPEN, Standing.BLOCKED)
 
 
@@ -44,31 +44,25 @@ def home(ask: Ask) -> View:
     site, database = ask.site, ask.site.database
     queue = memory_of(database).queue.latest(lambda: read_queue(site))
     with ask.reading() as connection:
-        now = read_now(connection, database.now)
-        called = gauges.called_parts(connection)
-        alive = living(connection, database.now)
-        dead = died_lately(connection, database.now)
-        hooks = gauges.hook_events(connection)
         failures = site.settings.delivery.breaker_failures
-        standing = lane_list(connection, database.now, breaker_failures=failures)
-        standstills = standing_still(connection, database.now)
+        snapshot = read_snapshot(connection, database.now, breaker_failures=failures)
+        dead = died_lately(connection, database.now)
+    problems = find_problems(snapshot, unknowns=site.settings.notify.unknowns)
     states = Counter[PartState]()
-    for (_, one), count in called.items():
-        states[one] += count
+    for (_, state), count in snapshot.called.items():
+        states[state] += count
+    unknown, parked = states[PartState.UNKNOWN], snapshot.hook_events[EventState.PARKED]
     lines = [] if queue is None else lines_of(queue.value)
     capped = MOST if queue is not None and queue.value.is_capped else 2**62
-    stopped = sum(one.state in STOPPED for one in standing.lanes)
-    fresh = sum(process.fresh for process in alive)
+    stopped = sum(lane.state in STOPPED for lane in snapshot.lanes)
     figures = (
-        HomeFigure("home.due", sum(one.due for one in lines), "/backlog", most=capped),
-        HomeFigure("home.standing", sum(len(one.lanes) for one in standstills), "/processes", bool(standstills)),
+        HomeFigure("home.due", sum(line.due for line in lines), "/backlog", most=capped),
         HomeFigure("home.sending", states[PartState.SENDING], "/processes"),
-        HomeFigure("home.unknown", states[PartState.UNKNOWN], "/doubts", states[PartState.UNKNOWN] > 0, MOST),
+        HomeFigure("home.unknown", unknown, "/doubts", unknown > 0, MOST),
         HomeFigure("home.stopped", stopped, "/lanes", stopped > 0),
-        HomeFigure("home.paused", len(standing.pauses), "/lanes"),
-        HomeFigure("home.parked_events", hooks[EventState.PARKED], "/events", hooks[EventState.PARKED] > 0, MOST),
-        HomeFigure("home.processes", fresh, "/processes", not fresh),
-        HomeFigure("home.silent", len(alive) - fresh, "/processes", len(alive) > fresh),
+        HomeFigure("home.paused", len(snapshot.pauses), "/lanes"),
+        HomeFigure("home.parked_events", parked, "/events", parked > 0, MOST),
+        HomeFigure("home.processes", len(snapshot.fresh), "/processes", not snapshot.fresh),
         HomeFigure("home.dead", len(dead), "/processes", bool(dead)),
     )
     return show(
@@ -76,10 +70,11 @@ def home(ask: Ask) -> View:
         "home.html",
         ask.say("home.title"),
         figures=figures,
-        standstills=[seen.standstill(ask.viewer, one) for one in standstills],
+        problems=[seen.problem(ask.viewer, problem) for problem in problems[:SHOWN]],
+        more_problems=max(0, len(problems) - SHOWN),
         is_read=queue is not None,
         is_capped=queue is not None and queue.value.is_capped,
-        lines=[(line, _waited_s(line, now)) for line in lines[:LINES]],
+        lines=[(line, _waited_s(line, snapshot.now)) for line in lines[:LINES]],
         more=max(0, len(lines) - LINES),
     )
 

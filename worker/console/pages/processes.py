@@ -6,8 +6,7 @@ from worker.console.page import Ask, View
 from worker.console.pages import seen
 from worker.console.pages.showing import show
 from worker.delivery.scheduler.relay import LEASE
-from worker.outbox.lanes.processes import Process, died_lately, living, running
-from worker.outbox.upkeep.gauges import lease_is_held
+from worker.outbox.lanes.processes import Process, died_lately, holder_of, living, running
 
 
 def processes(ask: Ask) -> View:
@@ -17,7 +16,7 @@ def processes(ask: Ask) -> View:
         alive = [seen.process(ask.viewer, one) for one in living(connection, now)]
         dead = [seen.process(ask.viewer, one) for one in died_lately(connection, now)]
         releases = {(one.host, one.pid): one.release for one in running(connection, now)}
-        leads = lease_is_held(connection, now, LEASE)
+        leads = holder_of(connection, now, LEASE) is not None
     return show(
         ask,
         "processes.html",

@@ -16,8 +16,8 @@ from worker.domain.pause import Pause
 from worker.outbox.lanes.processes import Health, Process
 from worker.reporting.forecast import AccountForecast
 from worker.reporting.lane_list import LaneStanding
+from worker.reporting.problems import OpenProblem
 from worker.reporting.report import AttemptReport, JobReport, JobSummary, PartReport, Receipt
-from worker.reporting.standstill import Standstill
 from worker.reporting.wait import PartWait
 from worker.reporting.why import Why
 
@@ -91,9 +91,10 @@ def _bare(found: Health) -> Health:
     return Health(("",) * len(found.wrong), dict.fromkeys(found.hindered, ""))
 
 
-def standstill(viewer: Viewer, found: Standstill) -> Standstill:
-    """What stands still, without the sentence on its cause."""
-    return found if may_read_texts(viewer, found.account) else replace(found, text=str(found.cause))
+def problem(viewer: Viewer, found: OpenProblem) -> OpenProblem:
+    """What is wrong, without the words of this case."""
+    about = found.subject if found.kind.about == "account" else None
+    return found if may_read_texts(viewer, about) else replace(found, text="", remedy="")
 
 
 def audit(viewer: Viewer, found: AuditEntry) -> AuditEntry:

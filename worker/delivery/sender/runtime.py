@@ -27,7 +27,7 @@ from worker.delivery.resolver.url_file import UrlFiles
 from worker.delivery.sender.admission import Governor
 from worker.delivery.sender.lane_blocks import LaneBlocks
 from worker.delivery.sender.lane_state import LaneStates
-from worker.delivery.sender.lease import Lease
+from worker.delivery.sender.lease import Leadership, Lease
 from worker.delivery.sender.retry_hints import RetryHints
 from worker.delivery.sender.set_aside import OddAnswers, SetAside
 from worker.delivery.sender.writer import Writer
@@ -77,6 +77,12 @@ class Runtime:
     channel: Callable[[str], Channel] = find_channel
     probe: Callable[[str], None] = lambda label: None
     draining: threading.Event = field(default_factory=threading.Event)
+
+    def leadership(self, name: str, lease_s: float) -> Leadership:
+        """This process's part in a work that one process does at a time."""
+        return Leadership(
+            self.database, name, holder=lambda: self.lease.incarnation, lease_s=lease_s, monotonic=self.monotonic
+        )
 
 
 def die(error: BaseException) -> None:

@@ -27,7 +27,6 @@ from worker.domain.pacing.lane import (
     LaneEvent,
     LaneFacts,
     LaneRules,
-    Step,
     Success,
     account_of,
 )
@@ -295,11 +294,13 @@ def keep_events(connection: Connection, now_sql: str, events: Sequence[LaneEvent
     _keep(connection, events, read_now(connection, now_sql))
 
 
-def count_lane_events(connection: Connection, what: Step, since: int) -> int:
-    """How many steps of one kind were written since an instant, among the newest 10,000 steps."""
-    newest = "select what from worker_lane_events where id > :after order by id desc limit 10000"
-    query = f"select count(*) from ({newest}) newest where what = :what"
-    return int(fetch(connection, query, {"after": first_id(since), "what": str(what)})[0][0])
+def count_steps(connection: Connection, since: int) -> Counter[tuple[str, str]]:
+    """How many steps of each kind each account has had since an instant, among the newest 10,000."""
+    # The ids have the clock of the process that wrote them.
+    newest = "select account, what, happened_at from worker_lane_events where id > :after order by id desc limit 10000"
+    query = f"select account, what, count(*) from ({newest}) newest where happened_at > :since group by account, what"
+    rows = fetch(connection, query, {"after": first_id(since - SKEW_US), "since": since})
+    return Counter({(str(account), str(what)): int(count) for account, what, count in rows})
 
 
 STEPS = 50

@@ -1,6 +1,6 @@
-"""The rows of alerts that people are told of, and what their causes are read from beside the queries of the metrics.
+"""The rows of the alerts that people are told of, and the accounts whose callbacks stopped.
 
-Decides nothing: `service/notify/` says which alert stands, is to be told, or is over.
+Decides nothing: `service/notify/` says which alert is raised, and which has ended.
 """
 
 from __future__ import annotations
@@ -10,15 +10,12 @@ from dataclasses import asdict, dataclass
 
 from sqlalchemy import Connection
 
-from worker.domain.job import first_id
-from worker.domain.pacing.lane import Step
 from worker.domain.state import JobState
 from worker.outbox import tables
 from worker.outbox.engine.bulk import ids_json, insert_rows
 from worker.outbox.engine.clock import SECOND
 from worker.outbox.engine.dialect import dialect_of
 from worker.outbox.engine.sql import fetch, run
-from worker.outbox.lanes.lanes import SKEW_US
 
 HOUR = 3_600 * SECOND
 DAY = 24 * HOUR
@@ -63,18 +60,6 @@ def notices_not_taken(connection: Connection, now: str, jobs: Iterable[str]) -> 
     ended = f"(state in ({states}) or (state = {int(JobState.UNKNOWN)} and expires_at <= {now}))"
     query = f"select id, account from {dialect_of(connection).chosen('worker_jobs')} and {ended}"
     return {str(job): str(account) for job, account in fetch(connection, query, {"ids": ids_json(jobs)})}
-
-
-def set_aside_lately(connection: Connection, now: int) -> set[str]:
-    """Accounts of which an error of this program set something aside within an hour; of the newest 10,000 steps."""
-    # The ids have the clock of the process that wrote them.
-    newest = (
-        f"select account, what, happened_at from worker_lane_events where id > :after order by id desc limit {MOST}"
-    )
-    query = f"select distinct account from ({newest}) newest where what = :what and happened_at > :since"
-    since = now - HOUR
-    values = {"after": first_id(since - SKEW_US), "what": str(Step.SET_ASIDE), "since": since}
-    return {str(row[0]) for row in fetch(connection, query, values)}
 
 
 def without_callbacks(connection: Connection, now: int) -> list[str]:

@@ -184,9 +184,3 @@ def hook_events(connection: Connection) -> dict[EventState, int]:
     }
     count = f"select count(*) from (select 1 from worker_events where {{}} limit {MOST}) found"
     return {state: int(fetch(connection, count.format(its))[0][0]) for state, its in where.items()}
-
-
-def lease_is_held(connection: Connection, now: str, name: str) -> bool:
-    """True while a process holds the lease."""
-    query = f"select 1 from worker_leases where name = :name and held_until > {now}"
-    return bool(fetch(connection, query, {"name": name}))

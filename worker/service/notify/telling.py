@@ -24,7 +24,7 @@ from worker.outbox.engine.database import Database
 from worker.outbox.upkeep.alerts import save_alerts
 from worker.producer.enqueue import enqueue
 from worker.producer.plan import document_of
-from worker.service.notify.judge import AlertNotice, fit_targets
+from worker.service.notify.notices import AlertNotice, fit_targets
 from worker.service.notify.text import json_of, text_of
 from worker.transport.http import Transport, call_once
 
@@ -49,42 +49,71 @@ class Teller:
         database: Database,
         accounts: AccountSource,
         transport: Transport,
-        to: Sequence[NotifyTarget],
+        targets: Sequence[NotifyTarget],
         monotonic: Callable[[], float],
     ):
-        self._database, self._accounts, self._transport, self._to = database, accounts, transport, to
+        self._database, self._accounts, self._transport, self._targets = database, accounts, transport, targets
         self._monotonic = monotonic
         self._again_at: dict[int, float] = {}
         """The place of a URL that did not take a notice -> when it is tried again."""
         self._untold: set[tuple[str, bool]] = set()
         """Alerts, and whether it is their end, of which the log says that no target has taken them."""
 
-    def tell(self, notice: AlertNotice, unfit: Collection[str], may_act: Callable[[Connection], bool]) -> bool | None:
-        """Tells it, and notes that in its rows; False: no target has taken it, so it is to be told later.
+    def tell(
+        self, notice: AlertNotice, unfit: Collection[str], may_act: Callable[[Connection], bool], *, is_urgent: bool
+    ) -> bool | None:
+        """Tells a notice, and notes that in its rows. False: no target has taken it, so it is to be told later.
 
         None: no target may be told it now. `may_act`: whether this process is still the one that tells, asked in the
         transaction that notes it.
         """
-        places, which = fit_targets(notice, [one.account for one in self._to], unfit), (notice.rule.name, notice.is_end)
+        name, places = notice.kind.name, fit_targets(notice, [target.account for target in self._targets], unfit)
+        logged = {"alert": name, "subjects": notice.subjects, "over": notice.is_end}
+
+        def noted(connection: Connection) -> bool:
+            if may_act(connection):
+                _note(connection, notice, None)
+            return True
+
         for n in places:
-            if self._to[n].account is not None:
-                told = self._by_account(notice, n, may_act, is_last=n == places[-1])
+            if self._targets[n].url is not None:
+                told = self._is_posted_in_time(notice, n) and self._database.run(noted)
             else:
-                told = self._by_url(notice, n) and self._noted(notice, may_act)
+                told = self._is_enqueued(notice, n, may_act, is_urgent=is_urgent, is_last=n == places[-1])
             if told:
-                log.warning("alert", target=n + 1, **_logged(notice))
-                self._untold.discard(which)
+                log.warning("alert", target=n + 1, **logged)
+                self._untold.discard((name, notice.is_end))
                 return True
-        if which not in self._untold:
-            log.warning("alert_untold", targets=len(places), **_logged(notice))
-            self._untold.add(which)
+        if (name, notice.is_end) not in self._untold:
+            log.warning("alert_untold", targets=len(places), **logged)
+            self._untold.add((name, notice.is_end))
         return False if places else None
 
-    # -- an account ---------------------------------------------------------------------------------------------------
+    def _is_enqueued(
+        self, notice: AlertNotice, n: int, may_act: Callable[[Connection], bool], *, is_urgent: bool, is_last: bool
+    ) -> bool:
+        """Enqueues a job of the account in this place, and notes it in the same transaction; False: it is refused."""
+        target = self._targets[n]
 
-    def _by_account(self, notice: AlertNotice, n: int, may_act: Callable[[Connection], bool], *, is_last: bool) -> bool:
         def enqueued(connection: Connection) -> bool:
-            return may_act(connection) and self._enqueue(connection, notice, n, is_last=is_last)
+            if not may_act(connection):
+                return False
+            account = self._accounts.get(str(target.account))
+            job = enqueue(
+                connection,
+                account.name,
+                channel(account.channel).plain_text(text_of(notice)),
+                _recipients(target, account),
+                priority="urgent" if is_urgent else "normal",
+                tags=[TAG],
+                dedupe_key=f"{TAG} {notice.rows[0].id} {'end' if notice.is_end else 'begin'} {n + 1}",
+                expires_at=LAST_S if is_last else NEXT_S,
+                on_unknown="resend",  # twice beats never
+                accounts=self._accounts,
+                clock=self._database.clock,
+            )
+            _note(connection, notice, job.id)
+            return True
 
         try:
             return self._database.run(enqueued)
@@ -93,40 +122,24 @@ class Teller:
             log.warning("alert_refused", target=n + 1, error=type(error).__name__, text=str(error))
             return False
 
-    def _enqueue(self, connection: Connection, notice: AlertNotice, n: int, *, is_last: bool) -> bool:
-        account = self._accounts.get(str(self._to[n].account))
-        made = enqueue(
-            connection,
-            account.name,
-            channel(account.channel).plain_text(text_of(notice)),
-            _recipients(self._to[n], account),
-            priority=notice.priority,
-            tags=[TAG],
-            dedupe_key=f"{TAG} {notice.rows[0].id} {'end' if notice.is_end else 'begin'} {n + 1}",
-            expires_at=LAST_S if is_last else NEXT_S,
-            on_unknown="resend",  # twice beats never
-            accounts=self._accounts,
-            clock=self._database.clock,
-        )
-        _note(connection, notice, made.id)
-        return True
-
-    # -- a URL --------------------------------------------------------------------------------------------------------
-
-    def _by_url(self, notice: AlertNotice, n: int) -> bool:
+    def _is_posted_in_time(self, notice: AlertNotice, n: int) -> bool:
+        """Posts it, unless the URL took nothing lately: one that hangs would hold up all other notices."""
         now = self._monotonic()
-        # A server that lets each of many notices wait would hold up all others.
         if now < self._again_at.get(n, now):
             return False
-        if self.post(notice, n):
-            return True
-        self._again_at[n] = self._monotonic() + AGAIN_S
-        return False
+        is_posted = self._is_posted(notice, n)
+        if not is_posted:
+            self._again_at[n] = self._monotonic() + AGAIN_S
+        return is_posted
 
-    def post(self, notice: AlertNotice, n: int) -> bool:
+    def is_posted_anywhere(self, notice: AlertNotice) -> bool:
+        """Posts it to the first URL that takes it; False: none does."""
+        return any(self._is_posted(notice, n) for n, target in enumerate(self._targets) if target.url is not None)
+
+    def _is_posted(self, notice: AlertNotice, n: int) -> bool:
         """Posts it to the URL in this place; False: it was not taken with a status of 2xx."""
         try:
-            address = self._to[n].address(f"notify.to.{n}")
+            address = self._targets[n].address(f"notify.to.{n}")
         except ConfigurationError as error:
             log.warning("alert_refused", target=n + 1, error=type(error).__name__, text=str(error))
             return False
@@ -144,14 +157,6 @@ class Teller:
         why = f"http {result.reply.status}" if isinstance(result, Answered) else result.reason
         log.warning("alert_refused", target=n + 1, error=why)
         return False
-
-    def _noted(self, notice: AlertNotice, may_act: Callable[[Connection], bool]) -> bool:
-        def note(connection: Connection) -> bool:
-            if may_act(connection):
-                _note(connection, notice, None)
-            return True
-
-        return self._database.run(note)
 
 
 def target_problem(target: NotifyTarget, key: str, accounts: AccountSource) -> str | None:
@@ -182,7 +187,3 @@ def _note(connection: Connection, notice: AlertNotice, job: str | None) -> None:
             row.raised_at = row.raised_at or notice.at
         row.job_id = job
     save_alerts(connection, notice.rows)
-
-
-def _logged(notice: AlertNotice) -> dict[str, object]:
-    return {"alert": notice.rule.name, "subjects": notice.subjects, "over": notice.is_end}

@@ -1,0 +1,190 @@
+"""The one list of what is wrong with an installation now: `find_problems`.
+
+`worker doctor` and the console's first page show it, `worker health` looks for standstills in it, the metrics count it,
+and the notices tell people what came and what went. Every query has an index and a bound, however large the outbox is.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import Connection
+
+from worker.domain.callbacks.hook import EventState
+from worker.domain.job import Priority
+from worker.domain.pacing.lane import Standing, Step
+from worker.domain.pause import Pause
+from worker.domain.state import PartState
+from worker.outbox.engine.clock import SECOND, instant
+from worker.outbox.engine.sql import read_now
+from worker.outbox.lanes.lanes import count_steps
+from worker.outbox.lanes.processes import Process, QueueName, holder_of, living
+from worker.outbox.upkeep import gauges
+from worker.outbox.upkeep.alerts import without_callbacks
+from worker.reporting.lane_list import UNUSABLE, LaneStanding, lane_list
+from worker.reporting.problem_kinds import KINDS, ProblemKind
+from worker.reporting.standstill import RELAY, Standstill, standing_still
+
+OPEN_S = 900
+"""Seconds after its `due_at` from which on an open job that is no bulk is a problem."""
+CLOCK_S = 90
+"""Seconds between the clocks that are a problem; callbacks are refused at 300."""
+STEPS_S = 86_400
+"""Seconds back that the steps of lanes are counted; an error that goes on writes `set aside` once a day."""
+
+
+@dataclass(frozen=True, slots=True)
+class OpenProblem:
+    """Something that is wrong now."""
+
+    name: str
+    """The name of its kind."""
+    subject: str = ""
+    """The account, queue or process (host and number) that it is about; empty: the installation."""
+    text: str = ""
+    """What is wrong here, for people who may read what vendors said; empty: as the kind says."""
+    remedy: str = ""
+    """What to do here; empty: as the kind says."""
+    since: datetime | None = None
+    """Since when; None: the outbox does not tell."""
+
+    @property
+    def kind(self) -> ProblemKind:
+        """How bad it is, and what to do."""
+        return KINDS[self.name]
+
+    @property
+    def what(self) -> str:
+        """What it is about, such as `account hr`."""
+        return f"{'worker' if self.kind.about == 'process' else self.kind.about} {self.subject}".strip()
+
+    def sentence(self) -> str:
+        """What is wrong, what to do, and since when it is so."""
+        since = f" (since {self.since:%Y-%m-%d %H:%M:%S} UTC)" if self.since else ""
+        return f"{self.text or self.kind.state}; {self.remedy or self.kind.remedy}{since}"
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """One reading of the outbox, from which the problems are told."""
+
+    now: int
+    processes: Sequence[Process]
+    """Processes that have not ended, with a heartbeat that is fresh or not."""
+    has_leader: bool
+    """A process has the lease of the relay."""
+    pauses: Sequence[Pause]
+    lanes: Sequence[LaneStanding]
+    """Lanes and accounts that are blocked, parked, slowed down or not usable."""
+    standstills: Sequence[Standstill]
+    oldest_open: Mapping[tuple[str, int], int]
+    """See `gauges.oldest_open`."""
+    called: Mapping[tuple[str, PartState], int]
+    """See `gauges.called_parts`."""
+    hook_events: Mapping[EventState, int]
+    steps: Counter[tuple[str, str]]
+    """Steps of lanes within the last day, by account and kind of step."""
+    without_callbacks: Sequence[str]
+    """Accounts whose callbacks stopped."""
+
+    @property
+    def fresh(self) -> list[Process]:
+        """The processes with a fresh heartbeat."""
+        return [process for process in self.processes if process.fresh]
+
+
+def read_snapshot(connection: Connection, now_sql: str, *, breaker_failures: int) -> Snapshot:
+    """Reads everything that problems are told from. `breaker_failures` as in the settings."""
+    now = read_now(connection, now_sql)
+    standing = lane_list(connection, now_sql, breaker_failures=breaker_failures)
+    return Snapshot(
+        now,
+        living(connection, now_sql),
+        holder_of(connection, now_sql, RELAY) is not None,
+        standing.pauses,
+        standing.lanes,
+        standing_still(connection, now_sql),
+        gauges.oldest_open(connection, now_sql),
+        gauges.called_parts(connection),
+        gauges.hook_events(connection),
+        count_steps(connection, now - STEPS_S * SECOND),
+        without_callbacks(connection, now),
+    )
+
+
+def find_problems(seen: Snapshot, *, unknowns: int = 10, wall_s: float | None = None) -> list[OpenProblem]:
+    """Lists everything that is wrong. How long it must last before people are told is in its kind.
+
+    An account may have `unknowns` parts in doubt; `wall_s` is the clock of this machine, which is compared with the
+    database's.
+    """
+    problems = [*_of_processes(seen), *standstills(seen.standstills), *_of_lanes(seen)]
+    problems += _of_jobs(seen, unknowns)
+    for (account, what), count in seen.steps.items():
+        if what == Step.SET_ASIDE:
+            text = f"in the last day errors of ours kept {count} things from being judged or done"
+            problems.append(OpenProblem("SetAside", account, text))
+    problems += [OpenProblem("CallbacksStopped", account) for account in seen.without_callbacks]
+    if seen.hook_events[EventState.PARKED]:
+        problems.append(OpenProblem("HooksFailed"))
+    if wall_s is not None and abs(seen.now / SECOND - wall_s) > CLOCK_S:
+        problems.append(OpenProblem("ClocksApart"))
+    return problems
+
+
+def standstills(found: Sequence[Standstill]) -> list[OpenProblem]:
+    """The problems of accounts whose parts stand still."""
+    return [
+        OpenProblem("StandingStill", one.account, f"parts are due and do not move: {one.text}", one.remedy, one.since)
+        for one in found
+    ]
+
+
+def _of_processes(seen: Snapshot) -> Iterator[OpenProblem]:
+    fresh = seen.fresh
+    if not fresh:
+        yield OpenProblem(
+            "NothingIsDelivered", "", "none is alive: jobs wait", "start `worker up` or the Procfile's lines"
+        )
+    elif not seen.has_leader:
+        yield OpenProblem("NothingIsDelivered")
+    for queue in (QueueName.URGENT, QueueName.NORMAL):
+        if fresh and not any(queue in process.queues for process in fresh):
+            yield OpenProblem("QueueWithoutWorkers", queue.value)
+    for process in seen.processes:
+        name = f"{process.host} {process.pid}"
+        if not process.fresh:
+            yield OpenProblem("ProcessesSilent", name)
+            continue
+        if process.health.wrong:
+            yield OpenProblem("WorkerUnhealthy", name, "; ".join(process.health.wrong))
+        if process.health.hindered:
+            yield OpenProblem("WorkerHindered", name, "; ".join(process.health.hindrances()), "its log says more")
+
+
+def _of_lanes(seen: Snapshot) -> Iterator[OpenProblem]:
+    parked, ill = Counter[str](), dict[str, None]()
+    for lane in seen.lanes:
+        if lane.state == UNUSABLE:
+            yield OpenProblem("AccountUnusable", lane.account, lane.reason or "", lane.remedy or "")
+        elif lane.state == Standing.PARKED and lane.lane == lane.account:
+            yield OpenProblem("AccountParked", lane.account, f"parked: {lane.reason}", lane.remedy or "", lane.since)
+        elif lane.state == Standing.PARKED:
+            parked[lane.account] += 1
+        elif lane.state in (Standing.BREAKER_OPEN, Standing.BREAKER_HALF_OPEN):
+            ill[lane.account] = None
+    for account, count in parked.items():
+        yield OpenProblem("LaneParked", account, f"{count} of its lanes are parked")
+    yield from (OpenProblem("BreakerStaysOpen", account) for account in ill)
+
+
+def _of_jobs(seen: Snapshot, unknowns: int) -> Iterator[OpenProblem]:
+    for (account, priority), due_at in seen.oldest_open.items():
+        if priority != Priority.BULK and seen.now - due_at > OPEN_S * SECOND:
+            yield OpenProblem("JobsStayOpen", account, since=instant(due_at))
+    for (account, state), count in seen.called.items():
+        if state is PartState.UNKNOWN and count > unknowns:
+            yield OpenProblem("PartsUnknown", account, f"{count} of its parts are in doubt")
