@@ -6,11 +6,9 @@ Celery's own configuration is visible in Flower, so it holds names and times onl
 from __future__ import annotations
 
 import sys
-from dataclasses import replace
 from functools import partial
 from typing import Any
 
-import celery.worker.state
 from celery import signals
 from celery.app.amqp import AMQP, Queues
 from kombu import Consumer
@@ -33,9 +31,7 @@ def make_app(settings: Settings, replaced: Replacements | None = None) -> Any:
     require_client(settings.broker_url())
     app = OwnCelery("worker", broker=broker_url(settings.broker_url()), amqp=Consuming, set_as_current=False)
     app.conf.update(configuration(settings))
-    replaced = replaced or Replacements()
-    revoked = celery.worker.state.revoked if replaced.revoked is None else replaced.revoked
-    app.worker_process = WorkerProcess(settings, app, replace(replaced, revoked=revoked))
+    app.worker_process = WorkerProcess(settings, app, replaced or Replacements())
     app.steps["worker"].add(WorkerProcessStep)
     register(app)
     # Of several apps in one process, as in tests, the last one says how lines look.

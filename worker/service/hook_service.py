@@ -7,7 +7,6 @@ import time
 from typing import Any
 
 from worker.accounts.current import configure
-from worker.delivery.sender.lease import Leadership
 from worker.delivery.sender.runtime import Runtime
 from worker.hooks.offers import HookOffers
 from worker.hooks.registry import ApplicationHooks
@@ -20,24 +19,10 @@ LEASE = "hooks"
 class HookService:
     """Offers events while this process has the lease of that, and runs the hooks of events that it takes."""
 
-    def __init__(
-        self,
-        app: Any,
-        prefix: str,
-        runtime: Runtime,
-        hooks: ApplicationHooks,
-        *,
-        rng: random.Random,
-    ):
+    def __init__(self, app: Any, prefix: str, runtime: Runtime, hooks: ApplicationHooks, rng: random.Random):
         self._doorbells, self._settings = EventDoorbells(app, prefix), runtime.settings
         # Not the relay's leader: that process may have no hooks.
-        self.leadership = Leadership(
-            runtime.database,
-            LEASE,
-            holder=lambda: runtime.lease.incarnation,
-            lease_s=runtime.settings.lease_s,
-            monotonic=runtime.monotonic,
-        )
+        self.leadership = runtime.leadership(LEASE, runtime.settings.lease_s)
         # A hook may enqueue jobs; they are checked by this worker's accounts.
         configure(runtime.accounts)
         self._offers = HookOffers(

@@ -12,11 +12,12 @@ import threading
 import traceback
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import celery.worker.state
 import structlog
 
 from worker.accounts.sources import accounts_of
@@ -81,9 +82,10 @@ class Replacements:
     """What tests replace."""
 
     accounts: AccountSource | None = None
-    transport: Callable[[], Transport] | None = None
+    transport: Callable[[], Transport] = SocketTransport
     probe: Callable[[str], None] | None = None
-    revoked: Collection[str] | None = None
+    revoked: Collection[str] = field(default_factory=lambda: celery.worker.state.revoked)
+    """The ids of jobs that were revoked in Flower."""
     exit: Callable[[int], None] = os._exit
 
 
@@ -104,7 +106,7 @@ class WorkerProcess:
         self._loops: dict[str, Loop] = {}
         self._flower: Flower | None = None
         self._spans: Spans | None = None
-        self._close_transport: Callable[[], None] = lambda: None
+        self._transport: Transport | None = None
         self._hook_service: HookService | None = None
         self._leaderships: list[Leadership] = []
         self._dropped_told = 0
@@ -140,18 +142,19 @@ class WorkerProcess:
         database = database_of(self._settings, pool_size=delivery.threads + 8)
         try:
             migrate.require_current(database)
-            self.runtime = build_runtime(self._dependencies(database, delivery))
+            self._transport = self._replaced.transport()
+            self.runtime = build_runtime(self._dependencies(database, self._transport, delivery))
             self.runtime.draining = self._draining
             self.runtime.lease.beat()
         except BaseException:
             database.close()
             raise
 
-    def _dependencies(self, database: Database, delivery: DeliverySettings) -> Dependencies:
+    def _dependencies(self, database: Database, transport: Transport, delivery: DeliverySettings) -> Dependencies:
         return Dependencies(
             database,
             self._accounts,
-            self._replaced.transport() if self._replaced.transport else self._own_transport(),
+            transport,
             delivery,
             tell=self._flower.tell if self._flower else lambda happened: None,
             died=self._writer_died,
@@ -161,11 +164,6 @@ class WorkerProcess:
             tracing=self._spans,
             queues=lambda: queues_of(self._app, self._settings.queue_prefix),
         )
-
-    def _own_transport(self) -> Transport:
-        made = SocketTransport()
-        self._close_transport = made.close
-        return made
 
     def _start(self, delivery: DeliverySettings) -> None:
         # The garbage collector is kept from what lives as long as the process: modules, settings, statements.
@@ -185,8 +183,8 @@ class WorkerProcess:
             "recovery": self._by_one("recovery", self._recovery_turn, delivery.lease_s),
             "token_probe": TokenProbe(runtime.database, runtime.accounts, runtime.tokens).turn,
             "changed_codes": ChangedCodes(runtime.database, runtime.tokens).turn,
-            "code_exchanges": self._code_exchanges().turn,
-            "revocations": Revocations(runtime, self._revoked()).turn,
+            "code_exchanges": CodeExchanges(runtime.database, runtime.accounts, runtime.tokens, runtime.transport).turn,
+            "revocations": Revocations(runtime, self._replaced.revoked).turn,
             "indexing": self._by_one("indexing", Indexing(runtime.database).turn),
             "accounts": AccountsTold(self._accounts, runtime.lane_states, self._try_changed).turn,
             "totals": partial(self._add_up, Totals(runtime.database)),
@@ -200,7 +198,8 @@ class WorkerProcess:
             self._leaderships.append(notifier.leadership)
         turns |= self._flower_turns(self._flower) if self._flower else {}
         if self._application:
-            self._hook_service = self._new_hook_service()
+            prefix = self._settings.queue_prefix
+            self._hook_service = HookService(self._app, prefix, runtime, self._application, self._rng)
             turns["hooks"] = self._hook_service.turn
             self._leaderships.append(self._hook_service.leadership)
         # What was revoked a moment before a restart is not forgotten.
@@ -238,15 +237,6 @@ class WorkerProcess:
             monotonic=runtime.monotonic,
         )
 
-    def _code_exchanges(self) -> CodeExchanges:
-        runtime = self.runtime
-        return CodeExchanges(
-            runtime.database,
-            runtime.accounts,
-            runtime.tokens,
-            runtime.transport,
-        )
-
     def _flower_turns(self, flower: Flower) -> dict[str, Callable[[], float]]:
         waiting = WaitingJobs(
             self.runtime.database,
@@ -280,19 +270,6 @@ class WorkerProcess:
         """True for a lane from whose queue this process takes, and whose account it can use."""
         is_taken = queue in queues_of(self._app, self._settings.queue_prefix)
         return is_taken and not self.runtime.lane_states.does_without(lane)
-
-    def _revoked(self) -> Collection[str]:
-        revoked = self._replaced.revoked
-        return frozenset() if revoked is None else revoked
-
-    def _new_hook_service(self) -> HookService:
-        return HookService(
-            self._app,
-            self._settings.queue_prefix,
-            self.runtime,
-            self._application,
-            rng=self._rng,
-        )
 
     # -- running ------------------------------------------------------------------------------------------------------
 
@@ -375,14 +352,7 @@ class WorkerProcess:
 
     def _by_one(self, name: str, turn: Callable[[], float], lease_s: float | None = None) -> Callable[[], float]:
         """The turn of a loop that makes progress in one process at a time; another takes over where it fails."""
-        runtime = self.runtime
-        leadership = Leadership(
-            runtime.database,
-            name,
-            holder=lambda: runtime.lease.incarnation,
-            lease_s=lease_s or UPKEEP_LEASES * runtime.settings.lease_s,
-            monotonic=runtime.monotonic,
-        )
+        leadership = self.runtime.leadership(name, lease_s or UPKEEP_LEASES * self.runtime.settings.lease_s)
         self._leaderships.append(leadership)
         return partial(leadership.turn, turn)
 
@@ -445,7 +415,8 @@ class WorkerProcess:
                 give_back()
             except Exception as error:  # noqa: BLE001  the process ends in any case
                 log.warning("not_given_back", error=type(error).__name__)
-        self._close_transport()
+        if isinstance(self._transport, SocketTransport):
+            self._transport.close()
         if self._spans:
             self._spans.close()
         self._doorbells.close()
