@@ -7,6 +7,7 @@ ends at one instant. It raises `Trouble` with a class such as `refused` or `cut`
 from __future__ import annotations
 
 import http.client
+import select
 import socket
 import ssl
 import time
@@ -17,12 +18,13 @@ from functools import cached_property
 from typing import Any, Protocol, cast
 
 from requests.adapters import DEFAULT_CA_BUNDLE_PATH
-from urllib3.util import wait_for_read, wait_for_write
 from urllib3.util.ssl_ import create_urllib3_context
 
 from worker.domain.content.web import WebAddress
-from worker.transport.connection import DeadlinePassed, Wire
-from worker.transport.faults import why_no_answer, why_not_connected
+from worker.transport.connection import Stream, Wire
+from worker.transport.egress.dial import Clock, secure
+from worker.transport.egress.proxy import look_up
+from worker.transport.faults import NotConnected, why_no_answer, why_not_connected
 from worker.transport.framing import LONGEST_FRAMING
 
 PIECE = 64 * 1024
@@ -63,39 +65,29 @@ class Web(Protocol):
         ...
 
 
-Wait = Callable[[socket.socket, float], bool]
-
-
 class _Stopping(Exception):
     """The process is ending."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Watch:
+class _Watch(Clock):
     """Bounds every wait of one request by one instant, and by the end of the process."""
 
-    monotonic: Callable[[], float]
-    until: float
-    stopping: Callable[[], bool]
+    def __init__(self, monotonic: Callable[[], float], until: float, stopping: Callable[[], bool]) -> None:
+        super().__init__(monotonic, until)
+        self._stopping = stopping
 
-    def left_s(self) -> float:
-        """Seconds that are left; raises DeadlinePassed when there are none."""
-        left = self.until - self.monotonic()
-        if left <= 0:
-            raise DeadlinePassed
-        return left
-
-    def over(self, wait: Wait, sock: socket.socket) -> None:
+    def wait(self, sock: Stream, event: int, most_s: float | None = SLICE_S) -> bool:
         """Waits for the socket, `SLICE_S` seconds at a time."""
-        while not wait(sock, min(SLICE_S, self.left_s())):
-            if self.stopping():
+        while not super().wait(sock, event, most_s):
+            if self._stopping():
                 raise _Stopping
+        return True
 
 
 class _WatchedWire(Wire):
     """A wire whose reads end when the process does."""
 
-    def __init__(self, sock: socket.socket, watch: _Watch) -> None:
+    def __init__(self, sock: Stream, watch: _Watch) -> None:
         super().__init__(sock, watch.monotonic)
         self._below, self._watch = sock, watch
         self.begin(watch.until, None)
@@ -104,7 +96,7 @@ class _WatchedWire(Wire):
         """See `Wire.receive_into`."""
         # TLS may have decrypted bytes already; waiting for the socket would then wait for bytes that never come.
         if not (isinstance(self._below, ssl.SSLSocket) and self._below.pending()):
-            self._watch.over(wait_for_read, self._below)
+            self._watch.wait(self._below, select.POLLIN)
         return super().receive_into(buffer)
 
 
@@ -117,12 +109,10 @@ class SocketWeb:
     def addresses(self, host: str, port: int) -> Sequence[str]:
         """See `Web.addresses`."""
         try:
-            found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-        except (OSError, UnicodeError):
-            found = []
-        if not found:
-            raise Trouble("dns")
-        return list(dict.fromkeys(str(entry[4][0]) for entry in found))
+            found = look_up(host, port)
+        except NotConnected as error:
+            raise Trouble(error.reason) from None
+        return list(dict.fromkeys(str(address[0]) for _, address in found))
 
     @contextmanager
     def get(self, to: WebAddress, address: str, within_s: float, stopping: Callable[[], bool]) -> Iterator[WebAnswer]:
@@ -139,11 +129,12 @@ class SocketWeb:
 
     def _connect(self, to: WebAddress, address: str, watch: _Watch) -> Wire:
         """An open connection, for https with a checked certificate."""
-        reason, sock = "", None
+        reason, sock = "", cast(Stream | None, None)
         try:
             sock = socket.create_connection((address, to.port), timeout=min(CONNECT_S, watch.left_s()))
+            sock.setblocking(False)
             if to.scheme == "https":
-                sock = self._shake_hands(sock, to.host, watch)
+                sock = secure(sock, self._tls, to.host, watch)
         except Exception as error:  # noqa: BLE001  whatever it is, its text may hold the host
             reason = why_not_connected(error)
         if sock is None or reason:
@@ -152,35 +143,11 @@ class SocketWeb:
             raise Trouble(reason)
         return _WatchedWire(sock, watch)
 
-    def _shake_hands(self, sock: socket.socket, host: str, watch: _Watch) -> ssl.SSLSocket:
-        """Makes the TLS connection within the deadline of the request."""
-        # Step by step: a timeout for each read would never end with a server that sends byte after byte.
-        tls = self._tls.wrap_socket(sock, server_hostname=host, do_handshake_on_connect=False)
-        tls.settimeout(0)
-        try:
-            while (wait := _step(tls)) is not None:
-                watch.over(wait, tls)
-        except BaseException:
-            tls.close()
-            raise
-        return tls
-
     @cached_property
     def _tls(self) -> ssl.SSLContext:
         context = create_urllib3_context()
         context.load_verify_locations(self._verify)
         return context
-
-
-def _step(tls: ssl.SSLSocket) -> Wait | None:
-    """Makes one step of a handshake and returns what it waits for next; None: it is complete."""
-    try:
-        tls.do_handshake()
-    except ssl.SSLWantReadError:
-        return wait_for_read
-    except ssl.SSLWantWriteError:
-        return wait_for_write
-    return None
 
 
 def _ask(wire: Wire, to: WebAddress, response: http.client.HTTPResponse) -> None:

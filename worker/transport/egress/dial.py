@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import TypeVar
 
-from worker.transport.connection import Stream, Wire
+from worker.transport.connection import DeadlinePassed, Stream, Wire
 from worker.transport.egress.proxy import Proxy, look_up, open_tunnel
 from worker.transport.egress.routes import Route
 from worker.transport.egress.tls_in_tls import TlsInTls
@@ -32,7 +32,7 @@ def dial(route: Route, monotonic: Callable[[], float]) -> Stream:
     # Files that cannot be used are found before there is a connection.
     tls = route.tls.context() if route.tls else None
     proxy_tls = route.proxy_tls.context() if route.proxy_tls else None
-    clock = _Clock(monotonic, monotonic() + route.egress.connect_timeout_s)
+    clock = Clock(monotonic, monotonic() + route.egress.connect_timeout_s)
     sock = _reach(route.host, route.port, clock) if route.proxy is None else _reach_proxy(route.proxy, proxy_tls, clock)
     with _closed_unless_done(sock):
         if route.proxy is not None and not route.forwarded:
@@ -40,24 +40,24 @@ def dial(route: Route, monotonic: Callable[[], float]) -> Stream:
         if tls is None:
             return sock
         began = monotonic()
-        secured = _secure(sock, tls, route.host, clock)
+        secured = secure(sock, tls, route.host, clock)
     if route.egress.client_certificate is not None:
         with _closed_unless_done(secured):
             _hear_out(secured, clock, monotonic() - began + FIRST_WORDS_S)
     return secured
 
 
-class _Clock:
+class Clock:
     """The deadline of one connection that is being made."""
 
     def __init__(self, monotonic: Callable[[], float], until: float) -> None:
         self.monotonic, self.until = monotonic, until
 
     def left_s(self) -> float:
-        """Seconds that are left; raises TimeoutError when there are none."""
+        """Seconds that are left; raises DeadlinePassed when there are none."""
         left = self.until - self.monotonic()
         if left <= 0:
-            raise TimeoutError
+            raise DeadlinePassed
         return left
 
     def beside(self, work: Callable[[], T]) -> T:
@@ -68,14 +68,14 @@ class _Clock:
         return done
 
     def wait(self, sock: Stream, event: int, most_s: float | None = None) -> bool:
-        """Waits until the socket is ready, for `most_s` seconds; without them until the deadline, or TimeoutError."""
+        """Waits until the socket is ready, for `most_s` seconds; without them until the deadline, or DeadlinePassed."""
         left = self.left_s()
         poller = select.poll()
         poller.register(sock.fileno(), event)
         if poller.poll(1000 * (left if most_s is None else min(left, most_s))):
             return True
         if most_s is None:
-            raise TimeoutError
+            raise DeadlinePassed
         return False
 
 
@@ -88,7 +88,7 @@ def _closed_unless_done(sock: Stream) -> Iterator[None]:
         raise
 
 
-def _reach(host: str, port: int, clock: _Clock) -> socket.socket:
+def _reach(host: str, port: int, clock: Clock) -> socket.socket:
     """A connection to the first address of a name that takes one."""
     found = clock.beside(lambda: look_up(host, port))
     error: OSError | None = None
@@ -110,19 +110,19 @@ def _reach(host: str, port: int, clock: _Clock) -> socket.socket:
     raise error
 
 
-def _reach_proxy(proxy: Proxy, tls: ssl.SSLContext | None, clock: _Clock) -> socket.socket:
+def _reach_proxy(proxy: Proxy, tls: ssl.SSLContext | None, clock: Clock) -> socket.socket:
     """A connection to the proxy itself; what goes wrong up to here names the proxy."""
     with _named_after_the_proxy():
         sock = _reach(proxy.host, proxy.port, clock)
         if tls is None:
             return sock
         with _closed_unless_done(sock):
-            secured = _secure(sock, tls, proxy.host, clock)
+            secured = secure(sock, tls, proxy.host, clock)
     assert isinstance(secured, ssl.SSLSocket)
     return secured
 
 
-def _pass_through(sock: socket.socket, proxy: Proxy, route: Route, clock: _Clock) -> None:
+def _pass_through(sock: socket.socket, proxy: Proxy, route: Route, clock: Clock) -> None:
     """Has the proxy connect to the vendor."""
     wire = Wire(sock, clock.monotonic)
     wire.begin(clock.until, None)
@@ -142,8 +142,8 @@ def _named_after_the_proxy(*but: type[Exception]) -> Iterator[None]:
         raise NotConnected("proxy_tls" if reason == CERTIFICATE_REFUSED else f"proxy_{reason}") from None
 
 
-def _secure(sock: socket.socket, context: ssl.SSLContext, host: str, clock: _Clock) -> ssl.SSLSocket | TlsInTls:
-    """TLS over a connection, with the certificate checked."""
+def secure(sock: socket.socket, context: ssl.SSLContext, host: str, clock: Clock) -> ssl.SSLSocket | TlsInTls:
+    """TLS over a connection that never blocks, with the certificate checked."""
     name = host.rstrip(".")
     secured: ssl.SSLSocket | TlsInTls
     if isinstance(sock, ssl.SSLSocket):
@@ -167,7 +167,7 @@ def _step(secured: ssl.SSLSocket | TlsInTls) -> int | None:
     return None
 
 
-def _hear_out(secured: ssl.SSLSocket | TlsInTls, clock: _Clock, most_s: float) -> None:
+def _hear_out(secured: ssl.SSLSocket | TlsInTls, clock: Clock, most_s: float) -> None:
     """Waits for the server's first words in TLS 1.3, which are a session ticket, or the refusal of the certificate.
 
     The handshake is complete on this side before the server has seen the certificate: a request that left now would be
