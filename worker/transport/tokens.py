@@ -15,7 +15,7 @@ import random
 import threading
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -31,6 +31,8 @@ from worker.transport.http import Transport, call_once
 from worker.transport.token_provider import TokenProviders, Unprovided
 from worker.transport.token_source import TokenSources, Wanted
 
+_Lent = tuple[Account, Token]
+"""Another account's token with which one is fetched, and that account."""
 _MICRO = 1e-6
 JUST_S = 3.0
 """Seconds after the refusal of an account's previous secret in which its present one is tried again."""
@@ -85,16 +87,6 @@ class _Held:
     """It replaced a refused token, and no call with it has succeeded yet, as far as this process knows."""
     code: tuple[str, str, int] | None = None
     """Keeper, subject and instant of the kept code that it was fetched with; None: the account has its own secret."""
-
-
-@dataclass(frozen=True, slots=True)
-class _FetchedWith:
-    """What a fetch takes beside the secret, and whose token it is."""
-
-    value: str = field(default="", repr=False)
-    """A ticket or another account's token; empty: nothing is needed."""
-    owner: Account | None = None
-    token: Token | None = None
 
 
 class Tokens:
@@ -271,22 +263,25 @@ class Tokens:
         if (rest := self._rest(wanted.key)) is not None:
             return self._later(held) if held else rest
         beside = self._beside(wanted)
-        if not isinstance(beside, _FetchedWith):
+        if not isinstance(beside, tuple):
             return self._later(held) if held else beside
         holder, lease_s = self._incarnation(), self._times.lease_s
         lease = tokens.lease(self._database, wanted.key, row.generation, holder=holder, seconds=lease_s)
-        return None if lease is None else self._fetch(wanted, lease, held, beside, row)
+        return None if lease is None else self._fetch(wanted, lease, held, *beside, row)
 
-    def _beside(self, wanted: Wanted) -> _FetchedWith | TokenWait | TokenParked:
-        """Returns what the fetch needs beside the secret, or why that is not available."""
+    def _beside(self, wanted: Wanted) -> tuple[str, _Lent | None] | TokenWait | TokenParked:
+        """Returns what the fetch needs beside the secret, or why that is not available.
+
+        That is a ticket (empty where none is needed), or the token of another account, with that account.
+        """
         keeper = self._sources.keeper_of_token(wanted.chain)
         if keeper is None:
             ticket = self._sources.ticket(wanted)
-            return ticket if isinstance(ticket, TokenWait) else _FetchedWith(ticket)
+            return ticket if isinstance(ticket, TokenWait) else (ticket, None)
         owner, channel = keeper
         match self.of_either(owner, channel)[0]:
             case Token() as token:
-                return _FetchedWith(token.value, owner, token)
+                return token.value, (owner, token)
             # The vendor's penalty is for the keeper's call, which no lane is blocked for.
             case TokenWait() as wait:
                 return replace(wait, reason=f"account {owner.name}: {wait.reason}", penalty=None)
@@ -339,13 +334,13 @@ class Tokens:
         return self._hold(replace(held, refresh_at=min(look_at, held.expires_at)))
 
     def _fetch(
-        self, wanted: Wanted, lease: FetchLease, held: _Held | None, beside: _FetchedWith, row: TokenRow
+        self, wanted: Wanted, lease: FetchLease, held: _Held | None, beside: str, lent: _Lent | None, row: TokenRow
     ) -> TokenState | None:
         """Asks with no transaction open; stores the result only while the lease is still this process's."""
         match self._ask(wanted, beside, self._refused_value(wanted, row)):
             case TokenGranted(token=value, expires_in_s=life_s):
-                if beside.owner is not None and beside.token is not None:
-                    self.worked(beside.owner, beside.token)
+                if lent is not None:
+                    self.worked(*lent)
                 return self._granted(wanted, lease, value, life_s)
             case TokenRefused() as outcome:
                 return self._park(lease, held, outcome)
@@ -353,8 +348,8 @@ class Tokens:
                 if row.on_probation:
                     # Of this customer alone: others may be served with the same token, which must not be ended again.
                     return self._postpone(lease, held, self._silence(wanted.key, reason, alone=False))
-                if beside.owner is not None and beside.token is not None:
-                    self.refused(beside.owner, beside.token)
+                if lent is not None:
+                    self.refused(*lent)
                 tokens.put_on_probation(self._database, lease, seconds=self._times.probation_s)
                 return None
             case TokenLater() as later:
@@ -374,7 +369,7 @@ class Tokens:
         left_s = until - self._monotonic()
         return None if met is None or left_s <= 0 else _wait(met, left_s)
 
-    def _ask(self, wanted: Wanted, beside: _FetchedWith, refused: str | None) -> TokenOutcome:
+    def _ask(self, wanted: Wanted, beside: str, refused: str | None) -> TokenOutcome:
         provider = wanted.account.token_provider
         if provider is None:
             return self._call(wanted, beside)
@@ -389,8 +384,8 @@ class Tokens:
         self._silences.pop(wanted.key, None)
         return found
 
-    def _call(self, wanted: Wanted, beside: _FetchedWith) -> TokenOutcome:
-        asked = wanted.request(beside.value, int(self._wall()))
+    def _call(self, wanted: Wanted, beside: str) -> TokenOutcome:
+        asked = wanted.request(beside, int(self._wall()))
         request = replace(asked, deadline_s=self._times.call_s, egress=wanted.account.egress)
         result = call_once(self._transport, request)
         if not isinstance(result, Answered):
