@@ -30,13 +30,13 @@ def work_off(
     while due:
         now, n = heappop(due)
         mine = retry_times[n % processes]
-        told = mine.told if by_appointment else (lambda key, now: [])
+        told = mine.after if by_appointment else (lambda key, now: [])
         reservation = Reservation(
-            rows, now=now, before=now / SECOND, grant=lambda until, uses: Permit(until, uses), told=told
+            rows, now=now, before=now / SECOND, grant=lambda until, uses: Permit(until, uses), retries=told
         )
         answer = reservation.decide({limit.name: Cost(limit, 1, "lisi") for limit in limits}, 0)
         asked += 1
-        mine.note(reservation.told)
+        mine.note(reservation.retries)
         rows |= reservation.changed()
         if isinstance(answer, Denied):
             heappush(due, (now + micros(answer.retry_in_s or 0.0), n))
@@ -124,18 +124,18 @@ def test_whoever_was_told_an_instant_that_has_passed_is_not_waited_for() -> None
     retry_times = RetryTimes()
     retry_times.note([("a", 30), ("a", 10), ("b", 10)])
 
-    assert [10, 30] == retry_times.told("a", 9)
-    assert [30] == retry_times.told("a", 10)
-    assert [] == retry_times.told("b", 10)
-    assert [] == retry_times.told("never heard of", 0)
+    assert [10, 30] == retry_times.after("a", 9)
+    assert [30] == retry_times.after("a", 10)
+    assert [] == retry_times.after("b", 10)
+    assert [] == retry_times.after("never heard of", 0)
 
 
 def test_too_many_members_are_forgotten() -> None:
     """They only ask more often."""
     retry_times = RetryTimes()
     retry_times.note((str(n), 10) for n in range(MOST_KEYS))
-    assert [10] == retry_times.told("5", 0)
+    assert [10] == retry_times.after("5", 0)
 
     retry_times.note([("one more", 10)])
 
-    assert [] == retry_times.told("5", 0)
+    assert [] == retry_times.after("5", 0)

@@ -47,7 +47,7 @@ _Call = Mapping[str, Cost]
 
 
 @dataclass(slots=True, eq=False)
-class _Asked:
+class _Request:
     """One caller of `reserve`, waiting for the transaction that serves it."""
 
     calls: Sequence[_Call]
@@ -71,7 +71,7 @@ class Governor:
         self._monotonic = monotonic
         self._owner = object()
         self._guard = threading.Lock()
-        self._waiting: deque[_Asked] = deque()
+        self._waiting: deque[_Request] = deque()
         self._running = False
         self._closed = False
         self._retry_times = RetryTimes()
@@ -90,12 +90,12 @@ class Governor:
         calls = [self._costs(charges) for charges in requests]
         if not any(calls):
             return [self._permit(math.inf, ()) for _ in calls]
-        asked = _Asked(calls, lapses)
-        self._serve(asked)
-        if asked.error is not None:
-            raise asked.error
-        assert asked.answers is not None
-        return asked.answers
+        request = _Request(calls, lapses)
+        self._serve(request)
+        if request.error is not None:
+            raise request.error
+        assert request.answers is not None
+        return request.answers
 
     def is_fresh(self, permit: Permit) -> bool:
         """True while the permit's call may still start."""
@@ -136,31 +136,31 @@ class Governor:
             if limit.amount <= 0 or charge.units <= 0 or not limit.window_s:
                 continue
             key = budget_key(self._key, limit, charge.subject)
-            known = costs.get(key)
-            if known is None:
+            cost = costs.get(key)
+            if cost is None:
                 costs[key] = Cost(limit, charge.units, charge.recipient)
             else:
-                known.units += charge.units
-                known.recipient = charge.recipient if known.recipient == charge.recipient else None
+                cost.units += charge.units
+                cost.recipient = charge.recipient if cost.recipient == charge.recipient else None
         return costs
 
     def _permit(self, starts_before: float, uses: tuple[Use, ...]) -> Permit:
         return Permit(starts_before, uses, self._owner)
 
-    def _serve(self, asked: _Asked) -> None:
+    def _serve(self, request: _Request) -> None:
         """Gets the request answered, as the leader of a transaction or by another caller's."""
         with self._guard:
-            self._waiting.append(asked)
-            asked.leads, self._running = not self._running, True
-        if not asked.leads:
-            asked.woken.wait()
-        if asked.leads:
+            self._waiting.append(request)
+            request.leads, self._running = not self._running, True
+        if not request.leads:
+            request.woken.wait()
+        if request.leads:
             try:
                 self._lead(self._batch())
             finally:
                 self._hand_on()
 
-    def _batch(self) -> list[_Asked]:
+    def _batch(self) -> list[_Request]:
         """The requests that wait, the leader's first, up to `MOST_KEYS` keys together."""
         with self._guard:
             batch = [self._waiting.popleft()]
@@ -170,20 +170,20 @@ class Governor:
                 keys += batch[-1].keys()
             return batch
 
-    def _lead(self, batch: Sequence[_Asked]) -> None:
+    def _lead(self, batch: Sequence[_Request]) -> None:
         try:
-            answers, told = self._database.run(lambda connection: self._decide(connection, batch), pipelined=True)
-            if told:
-                self._retry_times.note(told)
-            for asked, answer in zip(batch, answers, strict=True):
-                asked.answers = answer
+            answers, retries = self._database.run(lambda connection: self._decide(connection, batch), pipelined=True)
+            if retries:
+                self._retry_times.note(retries)
+            for request, answer in zip(batch, answers, strict=True):
+                request.answers = answer
         except Exception as error:  # noqa: BLE001 - handed to every caller that waits; each raises it
             # The callers sleep: without an answer or an error they would wait for ever.
-            for asked in batch:
-                asked.error = error
+            for request in batch:
+                request.error = error
         finally:
-            for asked in batch:
-                asked.woken.set()
+            for request in batch:
+                request.woken.set()
 
     def _hand_on(self) -> None:
         with self._guard:
@@ -194,21 +194,21 @@ class Governor:
                 self._running = False
 
     def _decide(
-        self, connection: Connection, batch: Sequence[_Asked]
+        self, connection: Connection, batch: Sequence[_Request]
     ) -> tuple[list[list[Permit | Denied]], list[tuple[str, int]]]:
         # Every process locks in key order, so that no two wait for each other.
-        keys = sorted({key for asked in batch for call in asked.calls for key in call})
+        keys = sorted({key for request in batch for call in request.calls for key in call})
         rows = self._budgets.locked(connection, keys)
         # A permit's age counts from before the database's clock is read: counted from after, a slow answer would let
         # the call start later than the window knows.
         before = self._monotonic()
         # After the locks: a clock that is read with them may be older than what their last holder wrote.
         now = self._budgets.clock(connection)
-        reservation = Reservation(rows, now=now, before=before, grant=self._permit, told=self._retry_times.told)
-        answers = [[reservation.decide(call, asked.lapses) for call in asked.calls] for asked in batch]
+        reservation = Reservation(rows, now=now, before=before, grant=self._permit, retries=self._retry_times.after)
+        answers = [[reservation.decide(call, request.lapses) for call in request.calls] for request in batch]
         self._budgets.save(connection, reservation.changed(), reservation.now)
-        self.stretched += sum(len(asked.calls) for asked in batch if asked.lapses > 1)
-        return answers, reservation.told
+        self.stretched += sum(len(request.calls) for request in batch if request.lapses > 1)
+        return answers, reservation.retries
 
     def _returns(self, permit: Permit) -> bool:
         return permit.owner is self._owner and permit.once.acquire(blocking=False)
@@ -232,12 +232,12 @@ class Reservation:
         now: int,
         before: float,
         grant: Callable[[float, tuple[Use, ...]], Permit],
-        told: Callable[[str, int], list[int]] = lambda key, now: [],
+        retries: Callable[[str, int], list[int]] = lambda key, now: [],
     ):
         self.now = now
-        self.told: list[tuple[str, int]] = []
+        self.retries: list[tuple[str, int]] = []
         """Keys, and the instants (database clock, microseconds) at which parts that wait for them should ask again."""
-        self._told_before = told
+        self._earlier_retries = retries
         self._queues: dict[str, list[int]] = {}
         self._rows = rows
         self._before = before
@@ -296,13 +296,13 @@ class Reservation:
         for key in waits:
             at = self.now + max(waits.values())
             insort(self._queues[key], at)
-            self.told.append((key, at))
+            self.retries.append((key, at))
         return (max(waits.values()) + 0.5) * _MICRO
 
     def _retry_us(self, key: str, cost: Cost) -> int:
         limit, window = cost.limit, self._windows[key]
         if key not in self._queues:
-            self._queues[key] = self._told_before(key, self.now)
+            self._queues[key] = self._earlier_retries(key, self.now)
         wait = window.wait_us(cost.units, limit.amount, self.now) or 0
         guard = guard_us(limit.window_s, permit_age_s({limit.window_s}))
         return max(wait, window.retry_us(cost.units, limit.amount, self._queues[key], self.now, guard))

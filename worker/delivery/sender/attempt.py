@@ -16,7 +16,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from worker.delivery.sender.admit import admit, give_back, give_back_for_others
 from worker.delivery.sender.in_flight import Flights, InFlight
-from worker.delivery.sender.prepare import authorise, end_unprepared, render, request, resolve
+from worker.delivery.sender.prepare import authorise, end_unprepared, make_request, render, resolve
 from worker.delivery.sender.record import end_in_error, log_attempt, mark_for, read, record, take_back
 from worker.delivery.sender.runtime import Runtime
 from worker.delivery.sender.set_aside import our_error
@@ -364,19 +364,19 @@ def _begin(runtime: Runtime, flight: InFlight) -> None:
     assert flight.connection is not None
     # From here on an exception means doubt: bytes may have left, so the part must not simply be queued again.
     flight.is_called, flight.called_at = True, runtime.monotonic()
-    lane, asked = flight.due.lane, flight.request
+    lane, request = flight.due.lane, flight.request
     if flight.rule is RepeatRule.DUPLICATE_CHECK and not flight.mark.flagged:
         # The check does not cover this call: sent with its two fields, it could be swallowed in silence.
-        asked = request(flight, flagged=False)
+        request = make_request(flight, flagged=False)
     # The deadline counts from the mark: after it another process may repeat the call, so a process that was stopped
     # in between must send nothing when it goes on.
-    left_s = asked.deadline_s - (runtime.monotonic() - flight.marked_at)
+    left_s = request.deadline_s - (runtime.monotonic() - flight.marked_at)
     runtime.lane_states.begin_call(lane, max(0.0, left_s))
     try:
         if left_s <= 0:
             flight.pending = EndedCall(NeverLeft(Unsent.DEADLINE.value, 0.0, Unsent.DEADLINE))
         else:
-            flight.pending = flight.connection.begin(replace(asked, deadline_s=left_s))
+            flight.pending = flight.connection.begin(replace(request, deadline_s=left_s))
     except BaseException:
         runtime.lane_states.end_call(lane)
         raise

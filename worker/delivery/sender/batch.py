@@ -126,9 +126,9 @@ class BatchSender:
     def _learn(self, connection: Connection, lane: str) -> None:
         """Reads the blocks and bounds of the lane and its account into the lane states of this process."""
         names = in_the_way([lane])
-        known = noted(connection, self._runtime.database.now, names)
+        rows = noted(connection, self._runtime.database.now, names)
         self._runtime.lane_states.learn(
-            names, known.blocked, known.calls, known.needs_feedback, known.used_up, known.failures
+            names, rows.blocked, rows.calls, rows.needs_feedback, rows.used_up, rows.failures
         )
 
     def _try_parked(self, lane: str, ids: Sequence[str]) -> int:
@@ -259,14 +259,14 @@ class BulkQuota:
         bulk = [due for due in due_parts if due.priority == Priority.BULK]
         with self._guard:
             before = self._credit.get(lane, 0)
-            line = list(islice(mix(others, bulk, before), most))
-            credit = [before, *(behind for _, behind in line)]
+            mixed = list(islice(mix(others, bulk, before), most))
+            credit = [before, *(behind for _, behind in mixed)]
             self._keep(lane, credit[-1])
-        ids = {due.id for due, _ in line}
+        ids = {due.id for due, _ in mixed}
         rest = [due for due in due_parts if due.id not in ids]
         due_parts.clear()
         due_parts.extend(rest)
-        return [(due, earlier - later) for (due, _), (earlier, later) in zip(line, pairwise(credit), strict=True)]
+        return [(due, earlier - later) for (due, _), (earlier, later) in zip(mixed, pairwise(credit), strict=True)]
 
     def refund(self, lane: str, paid: int) -> None:
         """Returns the credit that parts have cost which were picked and not called.

@@ -213,11 +213,11 @@ def _look(runtime: Runtime, due: DuePart, channel: Channel, account: Account) ->
 def _look_up(runtime: Runtime, due: DuePart, channel: Channel, account: Account) -> Resolved:
     """What the search for a group send in doubt needs: the spec, and the media_ids of its files."""
     # Two tasks may have the same text; then only their files tell them apart.
-    found = runtime.group_sends.look_up(due, channel, account)
-    if not isinstance(found, Ready) or not due.message.get("files"):
-        return found
+    search = runtime.group_sends.look_up(due, channel, account)
+    if not isinstance(search, Ready) or not due.message.get("files"):
+        return search
     media = runtime.media.attached(due, channel, account)
-    return Ready(found.spec, {**found.facts, **media.facts}) if isinstance(media, Ready) else media
+    return Ready(search.spec, {**search.facts, **media.facts}) if isinstance(media, Ready) else media
 
 
 def _is_looked_up(due: DuePart, channel: Channel) -> bool:
@@ -248,21 +248,21 @@ def _members(
 def authorise(runtime: Runtime, flight: InFlight) -> bool:
     """Finds the secret or token of the call; False: there is no token now, and the account waits."""
     channel, account = flight.channel, flight.account
-    got: TokenState | None = None
+    token: TokenState | None = None
     if channel.uses_token:
-        got, account = runtime.tokens.of_either(account, channel)
+        token, account = runtime.tokens.of_either(account, channel)
     secret = secret_of(account) if channel.calls_with_secret else None
-    match got:
+    match token:
         case None:
             flight.token, flight.access = None, Access(None, secret)
             return True
         case Token():
-            flight.token, flight.access = got, Access(got.value, secret)
+            flight.token, flight.access = token, Access(token.value, secret)
             return True
         case TokenWait():
-            runtime.lane_blocks.no_token(flight.due, got)
+            runtime.lane_blocks.no_token(flight.due, token)
         case TokenParked():
-            runtime.lane_blocks.refused_token(flight.due, got)
+            runtime.lane_blocks.refused_token(flight.due, token)
     return False
 
 
@@ -293,10 +293,10 @@ def render_again(runtime: Runtime, flight: InFlight) -> None:
     flight.rule_window_s = min(window_s, int(settings.duplicate_window_s))
     if flight.rule is RepeatRule.DUPLICATE_CHECK and not settings.duplicate_check:
         flight.rule = RepeatRule.HOLD
-    flight.request = request(flight, flagged=flight.rule is RepeatRule.DUPLICATE_CHECK)
+    flight.request = make_request(flight, flagged=flight.rule is RepeatRule.DUPLICATE_CHECK)
 
 
-def request(flight: InFlight, *, flagged: bool) -> Request:
+def make_request(flight: InFlight, *, flagged: bool) -> Request:
     """The call, by the account's own way out; a repeat has the bytes of the call in doubt."""
     made = flight.channel.request(flight.part, flight.account, flight.access, flagged=flagged)
     return made if flight.account.egress == made.egress else replace(made, egress=flight.account.egress)

@@ -143,10 +143,10 @@ def _result(runtime: Runtime, flight: InFlight) -> CallResult:
 def _verdict(runtime: Runtime, flight: InFlight) -> Verdict:
     match flight.result:
         case Answered(reply=reply):
-            said = flight.channel.outcome(flight.part, flight.account, reply, flight.access)
+            verdict = flight.channel.outcome(flight.part, flight.account, reply, flight.access)
             if not flight.left_out:
-                return said
-            return replace(said, outcome=outcome_for_all(said.outcome, flight.left_out, flight.instead))
+                return verdict
+            return replace(verdict, outcome=outcome_for_all(verdict.outcome, flight.left_out, flight.instead))
         case NeverLeft(reason=reason, cause=Unsent.CLOSED_AT_ONCE, remedy=remedy):
             return Verdict(runtime.lane_blocks.shut_out(flight.due, f"no connection: {reason}", remedy))
         case NeverLeft(reason=reason, cause=Unsent.DROPPED | Unsent.DEADLINE):
@@ -217,8 +217,8 @@ def _heal(runtime: Runtime, flight: InFlight) -> tuple[Verdict, tuple[tuple[str,
         return verdict, ()
     if not flight.due.message.get("files"):
         return verdict, ()
-    found = flight.ready.facts.get("media", {})
-    used = runtime.media.used(flight.due, flight.channel, flight.account, found)
+    media_ids = flight.ready.facts.get("media", {})
+    used = runtime.media.used(flight.due, flight.channel, flight.account, media_ids)
     return replace(verdict, outcome=Retry(outcome.reason)), used
 
 
@@ -280,8 +280,8 @@ def log_attempt(
 
 def _of_producer(due: DuePart, span: SpanRef | None) -> dict[str, Any]:
     """The request id, the tags and the trace id of a job that has them."""
-    found = {"trace_id": span.trace_id if span else trace_id_of(due.trace)} if span or due.trace else {}
-    return {**told_tags(due.tags), **found} if due.tags else found
+    trace = {"trace_id": span.trace_id if span else trace_id_of(due.trace)} if span or due.trace else {}
+    return {**told_tags(due.tags), **trace} if due.tags else trace
 
 
 def _traced(runtime: Runtime, flight: InFlight, verdict: Verdict, duration_s: float | None) -> SpanRef | None:

@@ -65,12 +65,12 @@ class RetryHints:
 
     def due(self, lane: str, lowest: int, most: int) -> list[str]:
         """Takes out up to `most` parts that are due, and at least as urgent as `lowest`."""
-        now, found = self._monotonic(), list[str]()
+        now, ids = self._monotonic(), list[str]()
         with self._guard:
             for priority in Priority:
                 if priority <= lowest:
-                    found += self._take((lane, priority), now, most - len(found))
-        return found
+                    ids += self._take((lane, priority), now, most - len(ids))
+        return ids
 
     def _take(self, key: tuple[str, int], now: float, most: int) -> list[str]:
         waiting, taken = self.waiting.get(key, []), list[str]()
@@ -86,19 +86,19 @@ class RetryTimes:
     """Instants (microseconds of the database's clock) at which waiting parts ask again, by limit key."""
 
     def __init__(self) -> None:
-        self._told: dict[str, list[int]] = {}
+        self._instants: dict[str, list[int]] = {}
 
-    def told(self, key: str, now: int) -> list[int]:
+    def after(self, key: str, now: int) -> list[int]:
         """The instants after `now` at which parts ask again, in order."""
-        told = self._told.get(key, [])
-        del told[: bisect_right(told, now)]
-        if not told:
-            self._told.pop(key, None)
-        return list(told)
+        instants = self._instants.get(key, [])
+        del instants[: bisect_right(instants, now)]
+        if not instants:
+            self._instants.pop(key, None)
+        return list(instants)
 
-    def note(self, told: Iterable[tuple[str, int]]) -> None:
+    def note(self, instants: Iterable[tuple[str, int]]) -> None:
         """Adds instants that were given to parts."""
-        for key, at in told:
-            insort(self._told.setdefault(key, []), at)
-        if len(self._told) > MOST_KEYS:
-            self._told.clear()
+        for key, at in instants:
+            insort(self._instants.setdefault(key, []), at)
+        if len(self._instants) > MOST_KEYS:
+            self._instants.clear()

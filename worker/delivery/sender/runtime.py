@@ -172,11 +172,11 @@ def _others(database: Database, lease: Lease) -> Callable[[str], bool]:
         with database.reading() as connection:
             living = alive(connection, database.now)
         return any(
-            one.id != lease.incarnation
-            and one.queues - {QueueName.HOOKS}
-            and account not in one.unusable
-            and account_left(account) not in one.health.hindered
-            for one in living
+            process.id != lease.incarnation
+            and process.queues - {QueueName.HOOKS}
+            and account not in process.unusable
+            and account_left(account) not in process.health.hindered
+            for process in living
         )
 
     return others

@@ -38,7 +38,7 @@ class SetAside:
     def __init__(self, database: Database, monotonic: Callable[[], float] = time.monotonic):
         self._database, self._monotonic = database, monotonic
         self._guard = threading.Lock()
-        self._told: dict[tuple[str, str, str], float] = {}
+        self._reported_at: dict[tuple[str, str, str], float] = {}
         self._failures: Counter[str] = Counter()
 
     def carry_out(self, label: str, step: Callable[[], None]) -> bool:
@@ -73,10 +73,10 @@ class SetAside:
         """
         now, same = self._monotonic(), (account, label, reason)
         with self._guard:
-            self._told = {one: at for one, at in self._told.items() if now - at < AGAIN_S}
-            if same in self._told:
+            self._reported_at = {report: at for report, at in self._reported_at.items() if now - at < AGAIN_S}
+            if same in self._reported_at:
                 return
-            self._told[same] = now
+            self._reported_at[same] = now
         event = LaneEvent(lane, account, label, Step.SET_ASIDE, reason[:300], remedy, None, None)
         log_steps([event])
         try:
@@ -84,7 +84,7 @@ class SetAside:
         except SQLAlchemyError as error:
             # Not written, so the next failure of the same kind tries again.
             with self._guard:
-                self._told.pop(same, None)
+                self._reported_at.pop(same, None)
             log.warning("not_told", label=label, error=type(error).__name__)
 
 

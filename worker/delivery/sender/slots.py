@@ -80,12 +80,12 @@ class CallSlots:
                 del self._at_work[lane]
             self._changed.notify_all()
 
-    def _is_turn(self, one: _Waiting) -> bool:
-        if one.urgent:
+    def _is_turn(self, doorbell: _Waiting) -> bool:
+        if doorbell.urgent:
             return True
-        ahead = takewhile(lambda other: other is not one, self._waiting)
-        before = self._at_work[one.lane] + sum(
-            other.wanted for other in ahead if other.lane == one.lane and not other.urgent
+        ahead = takewhile(lambda other: other is not doorbell, self._waiting)
+        before = self._at_work[doorbell.lane] + sum(
+            other.wanted for other in ahead if other.lane == doorbell.lane and not other.urgent
         )
         # One that wants a few slots, such as for files behind URLs, keeps no other waiting.
-        return not before or before + one.wanted <= self._most + self._most // 8
+        return not before or before + doorbell.wanted <= self._most + self._most // 8
