@@ -179,8 +179,8 @@ class CodeExchanges:
     def _call(
         self, account: Account, exchange: CodeExchange, token: Token, code: str
     ) -> CodeGranted | TokenRefused | TokenLater | TokenStale:
-        asked = exchange.request(account, token.value, code)
-        request = replace(asked, deadline_s=CALL_S, egress=account.egress)
+        request = exchange.request(account, token.value, code)
+        request = replace(request, deadline_s=CALL_S, egress=account.egress)
         result = call_once(self._transport, request)
         # Without an answer the code may be spent: one more try tells, and does no harm.
         return exchange.outcome(result.reply) if isinstance(result, Answered) else TokenLater(result.reason, AGAIN_S)

@@ -92,24 +92,24 @@ class TokenProviders:
     # -- a URL --------------------------------------------------------------------------------------------------------
 
     def _get(self, account: Account, provider: TokenProvider, bearer: str, *, fresh: bool) -> TokenGranted | Unprovided:
-        asked = url_request(provider.place, bearer, self._deadline_s, fresh=fresh)
+        request = url_request(provider.place, bearer, self._deadline_s, fresh=fresh)
         # Straight to it: the account's proxy is the way to the vendor, and this place is the firm's own.
-        request = replace(asked, egress=Egress(ca=account.egress.ca))
+        request = replace(request, egress=Egress(ca=account.egress.ca))
         result = call_once(self._transport, request)
         return read(result.reply) if isinstance(result, Answered) else _away(result.reason)
 
     # -- a function ---------------------------------------------------------------------------------------------------
 
     def _call(self, account: str, place: str, ask: object, *, fresh: bool) -> TokenGranted | Unprovided:
-        asked: Future[TokenGranted | Unprovided] = Future()
+        future: Future[TokenGranted | Unprovided] = Future()
 
         def work() -> None:
             # Its place is free when it has returned, not when its deadline is over: else those that hang add up.
             try:
-                found = _called(account, place, fresh=fresh)
+                token = _called(account, place, fresh=fresh)
             finally:
                 self._leave(place, ask)
-            asked.set_result(found)
+            future.set_result(token)
 
         try:
             threading.Thread(target=work, name="token_provider", daemon=True).start()
@@ -117,7 +117,7 @@ class TokenProviders:
             self._leave(place, ask)
             return Unprovided(NO_THREAD, REMEDIES[NO_THREAD])
         try:
-            return asked.result(self._deadline_s)
+            return future.result(self._deadline_s)
         except TooLate:
             return Unprovided(f"token_provider took longer than {self._deadline_s:g} s", _OF_FUNCTION)
 
@@ -148,11 +148,11 @@ def read(reply: Reply) -> TokenGranted | Unprovided:
     if reply.status != 200:
         return Unprovided(f"the token service answered http {reply.status}", _OF_URL)
     try:
-        said = json.loads(reply.body)
+        answer = json.loads(reply.body)
     except (ValueError, RecursionError):
         return Unprovided("the token service answered no JSON", _OF_URL)
-    given = (said.get("access_token"), said.get("expires_in")) if isinstance(said, dict) else (None, None)
-    return _granted(*given) or Unprovided("the token service answered no usable access_token and expires_in", _OF_URL)
+    fields = (answer.get("access_token"), answer.get("expires_in")) if isinstance(answer, dict) else (None, None)
+    return _granted(*fields) or Unprovided("the token service answered no usable access_token and expires_in", _OF_URL)
 
 
 def load(place: str) -> Function:
@@ -168,8 +168,8 @@ def _called(account: str, place: str, *, fresh: bool) -> TokenGranted | Unprovid
     except BaseException as error:  # noqa: BLE001  as below
         return Unprovided(f"token_provider cannot be imported: {type(error).__name__}", _OF_FUNCTION)
     try:
-        said = function(account, fresh=fresh)
-        value, life_s = said
+        answer = function(account, fresh=fresh)
+        value, life_s = answer
     except BaseException as error:  # noqa: BLE001  whatever the application raises, in a thread that ends here
         # Not its text, nor a place in it: both may hold a secret.
         return Unprovided(f"token_provider raised {type(error).__name__}", _OF_FUNCTION)

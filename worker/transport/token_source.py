@@ -28,7 +28,7 @@ TICKET_LOOK_S = 10.0
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class Credentials:
     """An account's token, and what is needed to fetch and to decrypt it."""
 
     account: Account
@@ -63,24 +63,24 @@ class TokenSources:
     def __init__(self, database: Database, accounts: AccountSource, *, probe_s: float):
         self._database, self._accounts, self._probe_s = database, accounts, probe_s
 
-    def wanted(self, account: Account, channel: Channel) -> Wanted | TokenParked:
+    def credentials(self, account: Account, channel: Channel) -> Credentials | TokenParked:
         """The token of an account as it is configured now; parked: a code that it takes is not there."""
         if account.token_provider is not None:
             return self._provided(account, channel)
-        chain, code = channel.token_chain(account), None
+        chain, kept = channel.token_chain(account), None
         if chain is None or chain.subject is None:
             secret = secret_of(account)
         else:
-            found = self._code(chain, chain.subject)
-            if isinstance(found, TokenParked):
-                return found
-            secret, stored_at = found
-            code = (chain.keeper, chain.subject, stored_at)
-        unnamed = Wanted(account, channel, TokenKey(account.name, ""), secret, chain, code)
+            code = self._code(chain, chain.subject)
+            if isinstance(code, TokenParked):
+                return code
+            secret, stored_at = code
+            kept = (chain.keeper, chain.subject, stored_at)
+        unnamed = Credentials(account, channel, TokenKey(account.name, ""), secret, chain, kept)
         fingerprint = _fingerprint(secret, unnamed.request("", _NO_INSTANT))
-        return Wanted(account, channel, TokenKey(account.name, fingerprint), secret, chain, code)
+        return Credentials(account, channel, TokenKey(account.name, fingerprint), secret, chain, kept)
 
-    def _provided(self, account: Account, channel: Channel) -> Wanted:
+    def _provided(self, account: Account, channel: Channel) -> Credentials:
         provider = account.token_provider
         assert provider is not None
         if provider.bearer is not None:
@@ -90,7 +90,7 @@ class TokenSources:
             with self._database.reading() as connection:
                 secret = lane_key(connection).hex()
         fingerprint = keyed_hash(secret.encode(), "token_provider", provider.place)
-        return Wanted(account, channel, TokenKey(account.name, fingerprint), secret)
+        return Credentials(account, channel, TokenKey(account.name, fingerprint), secret)
 
     def _code(self, chain: TokenChain, subject: str) -> tuple[str, int] | TokenParked:
         """The kept code and the instant at which it was stored."""
@@ -108,15 +108,15 @@ class TokenSources:
         keeper = keeper_of(self._accounts, chain)
         return keeper, find_channel(keeper.channel)
 
-    def ticket(self, wanted: Wanted) -> str | TokenWait:
+    def ticket(self, credentials: Credentials) -> str | TokenWait:
         """The newest ticket, as far as the fetch takes one; else an empty text."""
-        chain = wanted.chain
+        chain = credentials.chain
         if chain is None or chain.beside is not FetchedWith.TICKET:
             return ""
         row = grants.read(self._database, GrantKey(GrantKind.TICKET, chain.keeper))
         if row is None or row.sealed is None or row.is_over:
             return TokenWait(TICKET_LOOK_S, chain.missing[0], remedy=chain.missing[1])
-        return open_grant(row.key, row.sealed, wanted.account)
+        return open_grant(row.key, row.sealed, credentials.account)
 
 
 def keeper_of(accounts: AccountSource, chain: TokenChain) -> Account:
@@ -149,9 +149,9 @@ def secret_of(account: Account) -> str:
     return account.secret.read()
 
 
-def _fingerprint(secret: str, asked: Request) -> str:
+def _fingerprint(secret: str, request: Request) -> str:
     """The name of the credentials: a hash, under the secret itself, of all that the vendor is asked with."""
-    assert not isinstance(asked.body, FileBody)
-    query = [part for pair in sorted(asked.query.items()) for part in pair]
-    body = (asked.body or b"").decode("utf-8", "backslashreplace")
-    return keyed_hash(secret.encode(), asked.base_url, asked.path, *query, body)
+    assert not isinstance(request.body, FileBody)
+    query = [part for pair in sorted(request.query.items()) for part in pair]
+    body = (request.body or b"").decode("utf-8", "backslashreplace")
+    return keyed_hash(secret.encode(), request.base_url, request.path, *query, body)

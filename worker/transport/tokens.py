@@ -29,7 +29,7 @@ from worker.outbox.lanes import tokens
 from worker.outbox.lanes.tokens import REFUSED_ON_CALL, FetchLease, TokenKey, TokenRow
 from worker.transport.http import Transport, call_once
 from worker.transport.token_provider import TokenProviders, Unprovided
-from worker.transport.token_source import TokenSources, Wanted
+from worker.transport.token_source import Credentials, TokenSources
 
 _Lent = tuple[Account, Token]
 """Another account's token with which one is fetched, and that account."""
@@ -129,17 +129,17 @@ class Tokens:
         held = self._held.get(account.name)
         if held is not None and held.account is account and self._monotonic() < held.refresh_at:
             return held.token
-        wanted = self._sources.wanted(account, channel)
-        if isinstance(wanted, TokenParked):
-            return wanted
+        credentials = self._sources.credentials(account, channel)
+        if isinstance(credentials, TokenParked):
+            return credentials
         with self._guard:
-            flight = self._flights.setdefault(wanted.key, threading.Lock())
+            flight = self._flights.setdefault(credentials.key, threading.Lock())
         # While one thread fetches, the others go on with the old token, or wait for the new one.
-        if not flight.acquire(timeout=0 if self._living(wanted) else self._times.patience_s):
-            held = self._living(wanted)
+        if not flight.acquire(timeout=0 if self._living(credentials) else self._times.patience_s):
+            held = self._living(credentials)
             return held.token if held else TokenWait(self._soon(), "another thread fetches the token")
         try:
-            return self._obtain(wanted)
+            return self._obtain(credentials)
         finally:
             flight.release()
 
@@ -186,14 +186,14 @@ class Tokens:
 
         In a rotation either side may change first: the vendor takes the new secret not yet, or the old one no longer.
         """
-        got, before = self.get(account, channel), account.previous
-        if before is None or not isinstance(got, TokenParked):
-            return got, account
-        keys = [self._sources.wanted(one, channel) for one in (account, before)]
-        present, former = (None if isinstance(one, TokenParked) else one.key for one in keys)
+        state, before = self.get(account, channel), account.previous
+        if before is None or not isinstance(state, TokenParked):
+            return state, account
+        pair = [self._sources.credentials(its, channel) for its in (account, before)]
+        present, former = (None if isinstance(its, TokenParked) else its.key for its in pair)
         if present is None or former is None or present == former:
             # Only the callback was rotated, say.
-            return got, account
+            return state, account
         instead = self.get(before, channel)
         if isinstance(instead, Token):
             return instead, before
@@ -201,17 +201,17 @@ class Tokens:
             # Refused since a moment ago: now the vendor takes the new one.
             tokens.try_once_more(self._database, present)
             return TokenWait(self._times.poll_s, "the vendor takes the previous secret no longer"), account
-        return got, account
+        return state, account
 
     def may_ask(self, account: Account, channel: Channel) -> bool:
         """True when a token may be fetched now: these credentials were not refused, or long enough ago.
 
         Of an account that needs another's token, the other is to be asked too: see `keeper`.
         """
-        wanted = self._sources.wanted(account, channel)
-        if isinstance(wanted, TokenParked):
+        credentials = self._sources.credentials(account, channel)
+        if isinstance(credentials, TokenParked):
             return False
-        row = tokens.read(self._database, wanted.key)
+        row = tokens.read(self._database, credentials.key)
         return not row.parked_us and not row.leased_us
 
     def keeper(self, account: Account, channel: Channel) -> tuple[Account, Channel] | None:
@@ -226,21 +226,25 @@ class Tokens:
                 if held.code is not None and newest.get(held.code[:2], 0) > held.code[2]:
                     del self._held[name]
 
-    def _living(self, wanted: Wanted) -> _Held | None:
+    def _living(self, credentials: Credentials) -> _Held | None:
         """Returns the token in memory, or None if it has expired or belongs to other credentials."""
-        held = self._held.get(wanted.account.name)
-        if held is None or held.token.fingerprint != wanted.key.fingerprint or self._monotonic() >= held.expires_at:
+        held = self._held.get(credentials.account.name)
+        if (
+            held is None
+            or held.token.fingerprint != credentials.key.fingerprint
+            or self._monotonic() >= held.expires_at
+        ):
             return None
         return held
 
-    def _obtain(self, wanted: Wanted) -> TokenState:
+    def _obtain(self, credentials: Credentials) -> TokenState:
         """Reads the row and fetches, or waits up to `patience_s` for the fetch of another process."""
-        held = self._living(wanted)
+        held = self._living(credentials)
         if held is not None and self._monotonic() < held.refresh_at:
-            return self._hold(replace(held, account=wanted.account))
+            return self._hold(replace(held, account=credentials.account))
         waited = 0.0
         while True:
-            access = self._step(wanted)
+            access = self._step(credentials)
             if access is not None:
                 return access
             if waited >= self._times.patience_s:
@@ -248,35 +252,35 @@ class Tokens:
             self._pause(self._times.poll_s)
             waited += self._times.poll_s
 
-    def _step(self, wanted: Wanted) -> TokenState | None:
+    def _step(self, credentials: Credentials) -> TokenState | None:
         """Reads the row once, and fetches a token if this process gets the lease.
 
         Returns None if another process is fetching.
         """
         before = self._monotonic()
-        row = tokens.read(self._database, wanted.key)
-        held = self._adopt(wanted, row, before)
+        row = tokens.read(self._database, credentials.key)
+        held = self._adopt(credentials, row, before)
         if held is not None and before < held.refresh_at:
             return held.token
         if row.parked_us or row.leased_us:
             return self._meanwhile(row, held)
-        if (rest := self._rest(wanted.key)) is not None:
+        if (rest := self._rest(credentials.key)) is not None:
             return self._later(held) if held else rest
-        beside = self._beside(wanted)
+        beside = self._beside(credentials)
         if not isinstance(beside, tuple):
             return self._later(held) if held else beside
         holder, lease_s = self._incarnation(), self._times.lease_s
-        lease = tokens.lease(self._database, wanted.key, row.generation, holder=holder, seconds=lease_s)
-        return None if lease is None else self._fetch(wanted, lease, held, *beside, row)
+        lease = tokens.lease(self._database, credentials.key, row.generation, holder=holder, seconds=lease_s)
+        return None if lease is None else self._fetch(credentials, lease, held, *beside, row)
 
-    def _beside(self, wanted: Wanted) -> tuple[str, _Lent | None] | TokenWait | TokenParked:
+    def _beside(self, credentials: Credentials) -> tuple[str, _Lent | None] | TokenWait | TokenParked:
         """Returns what the fetch needs beside the secret, or why that is not available.
 
         That is a ticket (empty where none is needed), or the token of another account, with that account.
         """
-        keeper = self._sources.keeper_of_token(wanted.chain)
+        keeper = self._sources.keeper_of_token(credentials.chain)
         if keeper is None:
-            ticket = self._sources.ticket(wanted)
+            ticket = self._sources.ticket(credentials)
             return ticket if isinstance(ticket, TokenWait) else (ticket, None)
         owner, channel = keeper
         match self.of_either(owner, channel)[0]:
@@ -288,24 +292,26 @@ class Tokens:
             case TokenParked() as parked:
                 return replace(parked, reason=f"account {owner.name}: {parked.reason}")
 
-    def _refused_value(self, wanted: Wanted, row: TokenRow) -> str | None:
+    def _refused_value(self, credentials: Credentials, row: TokenRow) -> str | None:
         """Returns the token that the vendor refused on a call, or None if the last one was not refused."""
         if row.expires_at != REFUSED_ON_CALL or row.sealed is None:
             return None
-        return unseal(row.sealed, secret=wanted.secret, context=wanted.context(row.generation)) or ""
+        return unseal(row.sealed, secret=credentials.secret, context=credentials.context(row.generation)) or ""
 
-    def _adopt(self, wanted: Wanted, row: TokenRow, before: float) -> _Held | None:
+    def _adopt(self, credentials: Credentials, row: TokenRow, before: float) -> _Held | None:
         """Keeps the row's token in memory. Returns None if it has expired, or cannot be decrypted with this secret."""
         if not row.alive or row.sealed is None or row.expires_at is None or row.fetched_at is None:
             return None
-        value = unseal(row.sealed, secret=wanted.secret, context=wanted.context(row.generation))
+        value = unseal(row.sealed, secret=credentials.secret, context=credentials.context(row.generation))
         if value is None:
             return None
-        token = Token(value, row.generation, wanted.key.fingerprint)
+        token = Token(value, row.generation, credentials.key.fingerprint)
         born = before - (row.now - row.fetched_at) * _MICRO
         life_s = (row.expires_at - row.fetched_at) * _MICRO
         ahead = min(self._times.refresh_ahead_s, life_s / 4)
-        held = _Held(wanted.account, token, born + life_s - ahead, born + life_s, row.on_probation, wanted.code)
+        held = _Held(
+            credentials.account, token, born + life_s - ahead, born + life_s, row.on_probation, credentials.code
+        )
         self._hold(held)
         return held
 
@@ -334,20 +340,26 @@ class Tokens:
         return self._hold(replace(held, refresh_at=min(look_at, held.expires_at)))
 
     def _fetch(
-        self, wanted: Wanted, lease: FetchLease, held: _Held | None, beside: str, lent: _Lent | None, row: TokenRow
+        self,
+        credentials: Credentials,
+        lease: FetchLease,
+        held: _Held | None,
+        beside: str,
+        lent: _Lent | None,
+        row: TokenRow,
     ) -> TokenState | None:
         """Asks with no transaction open; stores the result only while the lease is still this process's."""
-        match self._ask(wanted, beside, self._refused_value(wanted, row)):
+        match self._ask(credentials, beside, self._refused_value(credentials, row)):
             case TokenGranted(token=value, expires_in_s=life_s):
                 if lent is not None:
                     self.worked(*lent)
-                return self._granted(wanted, lease, value, life_s)
+                return self._granted(credentials, lease, value, life_s)
             case TokenRefused() as outcome:
                 return self._park(lease, held, outcome)
             case TokenStale(reason=reason):
                 if row.on_probation:
                     # Of this customer alone: others may be served with the same token, which must not be ended again.
-                    return self._postpone(lease, held, self._silence(wanted.key, reason, alone=False))
+                    return self._postpone(lease, held, self._silence(credentials.key, reason, alone=False))
                 if lent is not None:
                     self.refused(*lent)
                 tokens.put_on_probation(self._database, lease, seconds=self._times.probation_s)
@@ -365,35 +377,35 @@ class Tokens:
 
     def _rest(self, key: TokenKey) -> TokenWait | None:
         """Returns how long this process waits after the vendor did not answer it, or None if it may ask now."""
-        until, met = self._resting.get(key, (0.0, None))
+        until, later = self._resting.get(key, (0.0, None))
         left_s = until - self._monotonic()
-        return None if met is None or left_s <= 0 else _wait(met, left_s)
+        return None if later is None or left_s <= 0 else _wait(later, left_s)
 
-    def _ask(self, wanted: Wanted, beside: str, refused: str | None) -> TokenOutcome:
-        provider = wanted.account.token_provider
+    def _ask(self, credentials: Credentials, beside: str, refused: str | None) -> TokenOutcome:
+        provider = credentials.account.token_provider
         if provider is None:
-            return self._call(wanted, beside)
-        found = self._providers.ask(wanted.account, provider, fresh=refused is not None)
-        if isinstance(found, Unprovided):
+            return self._call(credentials, beside)
+        provided = self._providers.ask(credentials.account, provider, fresh=refused is not None)
+        if isinstance(provided, Unprovided):
             # Nothing was asked of a busy place, so the pauses of this account do not grow.
-            if found.busy:
-                return TokenLater(f"{GETTOKEN}{found.reason}", self._soon())
-            return self._silence(wanted.key, found.reason, found.remedy)
-        if found.token == refused:
-            return self._silence(wanted.key, *SAME_AGAIN, alone=False)
-        self._silences.pop(wanted.key, None)
-        return found
+            if provided.busy:
+                return TokenLater(f"{GETTOKEN}{provided.reason}", self._soon())
+            return self._silence(credentials.key, provided.reason, provided.remedy)
+        if provided.token == refused:
+            return self._silence(credentials.key, *SAME_AGAIN, alone=False)
+        self._silences.pop(credentials.key, None)
+        return provided
 
-    def _call(self, wanted: Wanted, beside: str) -> TokenOutcome:
-        asked = wanted.request(beside, int(self._wall()))
-        request = replace(asked, deadline_s=self._times.call_s, egress=wanted.account.egress)
+    def _call(self, credentials: Credentials, beside: str) -> TokenOutcome:
+        account, request = credentials.account, credentials.request(beside, int(self._wall()))
+        request = replace(request, deadline_s=self._times.call_s, egress=account.egress)
         result = call_once(self._transport, request)
         if not isinstance(result, Answered):
             remedy = result.remedy if isinstance(result, NeverLeft) else None
-            return self._silence(wanted.key, result.reason, remedy)
-        outcome = wanted.outcome(result.reply)
+            return self._silence(credentials.key, result.reason, remedy)
+        outcome = credentials.outcome(result.reply)
         if not isinstance(outcome, TokenStale):
-            self._silences.pop(wanted.key, None)
+            self._silences.pop(credentials.key, None)
         return outcome
 
     def _silence(self, key: TokenKey, reason: str, remedy: str | None = None, *, alone: bool = True) -> TokenLater:
@@ -404,16 +416,16 @@ class Tokens:
         delay = self._rng.uniform(longest / 2, longest)
         return TokenLater(f"{GETTOKEN}{reason}", delay, remedy=remedy or None, alone=alone)
 
-    def _granted(self, wanted: Wanted, lease: FetchLease, value: str, expires_in_s: int) -> Token | None:
+    def _granted(self, credentials: Credentials, lease: FetchLease, value: str, expires_in_s: int) -> Token | None:
         """Stores the token. Returns None if another process has the lease by now: the row is read again."""
         nonce = self._entropy(NONCE_BYTES)
-        sealed = seal(value, secret=wanted.secret, context=wanted.context(lease.generation + 1), nonce=nonce)
+        sealed = seal(value, secret=credentials.secret, context=credentials.context(lease.generation + 1), nonce=nonce)
         life_s = max(1.0, expires_in_s - min(self._times.spare_s, expires_in_s / 20))
         probation_s = self._times.probation_s
         if not tokens.store(self._database, lease, sealed=sealed, lifetime_s=life_s, probation_s=probation_s):
             return None
         before = self._monotonic()
-        held = self._adopt(wanted, tokens.read(self._database, wanted.key), before)
+        held = self._adopt(credentials, tokens.read(self._database, credentials.key), before)
         return held.token if held else None
 
     def _park(self, lease: FetchLease, held: _Held | None, refused: TokenRefused) -> TokenState | None:

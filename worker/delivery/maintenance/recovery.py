@@ -149,64 +149,64 @@ class Recovery:
         """Repeats or holds the parts in doubt whose call must be over, one page a turn."""
         # Page by page, not always from the start: parts that are left as they are must not hide those behind them.
         with self._database.reading() as connection:
-            found = doubtful(connection, self._database.now, BATCH, self._doubtful_after)
-        self._doubtful_after = (found[-1].not_before, found[-1].id) if len(found) == BATCH else FIRST
-        self._change([self._act(part) for part in found if not self._is_others(part)])
+            rows = doubtful(connection, self._database.now, BATCH, self._doubtful_after)
+        self._doubtful_after = (rows[-1].not_before, rows[-1].id) if len(rows) == BATCH else FIRST
+        self._change([self._act(part) for part in rows if not self._is_others(part)])
 
-    def _is_others(self, found: Doubtful) -> bool:
+    def _is_others(self, row: Doubtful) -> bool:
         """True when another process decides: one that knows the part's account, or reads its newer documents."""
         # While settings or a release are rolled out some processes know an account or a document before others. After
         # the age that a part may have (a day) no such process is expected any more.
-        is_ours = is_read(found.payload) and self._channel_of(found) is not None
-        return found.overdue_us < self._policy.max_age_s * settle.SECOND and not is_ours
+        is_ours = is_read(row.payload) and self._channel_of(row) is not None
+        return row.overdue_us < self._policy.max_age_s * settle.SECOND and not is_ours
 
-    def _channel_of(self, found: Doubtful) -> Channel | None:
+    def _channel_of(self, row: Doubtful) -> Channel | None:
         try:
-            return self._channel(self._accounts.get(found.account).channel)
+            return self._channel(self._accounts.get(row.account).channel)
         except WorkerError:
             return None
 
-    def _act(self, found: Doubtful) -> Change:
+    def _act(self, row: Doubtful) -> Change:
         try:
-            reason = self._why_hold(found)
+            reason = self._why_hold(row)
         except Exception as error:  # noqa: BLE001  one odd part must not keep the others of its batch
             # Held, for a person to decide: left as it is, it would fail again in every turn.
             reason = our_error(error)
-            self._tell(found, reason)
+            self._tell(row, reason)
 
         def act(part: PartFacts, now: int) -> None:
             # It may have moved between the reading and this lock.
-            if part.state is not PartState.UNKNOWN or part.claim != found.claim or part.not_before is None:
+            if part.state is not PartState.UNKNOWN or part.claim != row.claim or part.not_before is None:
                 return
             if reason is None:
                 settle.repeat(part, now)
             else:
                 settle.hold(part, f"{part.reason or 'no answer'}; held: {reason}")
 
-        return Change(found.id, act)
+        return Change(row.id, act)
 
-    def _tell(self, found: Doubtful, reason: str) -> None:
-        log.warning("not_judged", part=found.id, reason=reason)
-        self._set_aside.tell(f"{found.kind} in doubt", reason, lane=found.lane, account=found.account)
+    def _tell(self, row: Doubtful, reason: str) -> None:
+        log.warning("not_judged", part=row.id, reason=reason)
+        self._set_aside.tell(f"{row.kind} in doubt", reason, lane=row.lane, account=row.account)
 
-    def _why_hold(self, found: Doubtful) -> str | None:
+    def _why_hold(self, row: Doubtful) -> str | None:
         """Why a person must decide about the part; None: a repeat is safe, or wanted in any case."""
-        if found.cancelled_at is not None and not self._is_searched(found):
+        if row.cancelled_at is not None and not self._is_searched(row):
             return "its job was cancelled"
-        if not is_read(found.payload):
+        if not is_read(row.payload):
             return "only a newer release reads its documents"
-        if found.repeats >= self._policy.repeats:
+        if row.repeats >= self._policy.repeats:
             return "repeated as often as the settings allow"
-        channel = self._channel_of(found)
+        channel = self._channel_of(row)
         if channel is None:
             return "its account is not configured here"
-        wish = found.on_unknown if found.on_unknown != "default" else self._accounts.get(found.account).on_unknown
+        wish = row.on_unknown if row.on_unknown != "default" else self._accounts.get(row.account).on_unknown
         if wish != "default":
             return None if wish == "resend" else "the caller wants unknown outcomes held"
-        rule, _ = channel.repeat_rule(_as_part(found))
+        rule, _ = channel.repeat_rule(_as_part(row))
         if rule is RepeatRule.HOLD:
             return "nothing makes a repeat safe"
-        if rule is RepeatRule.DUPLICATE_CHECK and not found.flagged:
+        if rule is RepeatRule.DUPLICATE_CHECK and not row.flagged:
             return "it went without the duplicate check"
         return None
 
@@ -217,17 +217,17 @@ class Recovery:
             late = expired(connection, self._database.now, BATCH + self._stayed)
             in_doubt = [part for part, is_in_doubt in late.items() if is_in_doubt]
             doubted = doubtful_among(connection, self._database.now, in_doubt)
-        staying = {found.id for found in doubted if self._is_others(found) or self._is_searched(found)}
+        staying = {row.id for row in doubted if self._is_others(row) or self._is_searched(row)}
         self._stayed = len(staying)
         self._change([Change(part, _expire) for part in late if part not in staying])
 
-    def _is_searched(self, found: Doubtful) -> bool:
+    def _is_searched(self, row: Doubtful) -> bool:
         """True when the part's next call is a search, which sends nothing and so is never too late."""
-        channel = self._channel_of(found) if is_read(found.payload) else None
+        channel = self._channel_of(row) if is_read(row.payload) else None
         try:
-            return channel is not None and channel.repeat_rule(_as_part(found))[0] is RepeatRule.LOOK_UP
+            return channel is not None and channel.repeat_rule(_as_part(row))[0] is RepeatRule.LOOK_UP
         except Exception as error:  # noqa: BLE001  one odd part must not keep the others of its batch
-            self._tell(found, our_error(error))
+            self._tell(row, our_error(error))
             return False
 
 
@@ -236,7 +236,5 @@ def _expire(part: PartFacts, now: int) -> None:
         settle.expire(part)
 
 
-def _as_part(found: Doubtful) -> Part:
-    return Part(
-        found.id, job_of(found.id), 0, found.kind, json.loads(found.message), json.loads(found.spec), in_doubt=True
-    )
+def _as_part(row: Doubtful) -> Part:
+    return Part(row.id, job_of(row.id), 0, row.kind, json.loads(row.message), json.loads(row.spec), in_doubt=True)

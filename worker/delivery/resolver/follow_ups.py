@@ -65,7 +65,7 @@ class Waits:
 
 
 @dataclass(frozen=True, slots=True)
-class Looked:
+class Snapshot:
     """What a plan is made from, read under the target's lock."""
 
     parts: list[TargetPart]
@@ -164,9 +164,9 @@ class FollowUps:
         key = code_id(app, response_code)
         held = read_code(connection, key)
         if held is None:
-            given = due.message.get("issued_at")
+            issued_at = due.message.get("issued_at")
             # Without `issued_at` only the vendor knows whether the code is still good, so the call is made.
-            issued = min(now, int(datetime.fromisoformat(given).timestamp() * settle.SECOND)) if given else now
+            issued = min(now, int(datetime.fromisoformat(issued_at).timestamp() * settle.SECOND)) if issued_at else now
             ends_at = issued + self._code_ttl_s * settle.SECOND
             if ends_at <= now + self._deadline_us:
                 # Too late by an `issued_at` that may be wrong, so it is not stored: a corrected one still works.
@@ -216,7 +216,7 @@ class FollowUps:
         self._change([stop("recalled", part.id, looked_up=looked_up(part)) for part in stoppable])
 
     def planned(
-        self, due: DuePart, plan: Callable[[DuePart, Looked], Plan], window: int | None, *, with_replays: bool = False
+        self, due: DuePart, plan: Callable[[DuePart, Snapshot], Plan], window: int | None, *, with_replays: bool = False
     ) -> Resolved:
         """Ready with the part's own plan, or the refusal that was planned; plans the follow-up where that is missing.
 
@@ -230,7 +230,7 @@ class FollowUps:
         return Refuse(due.spec["refuse"]) if "refuse" in due.spec else Ready(due.spec)
 
     def _plan(
-        self, due: DuePart, plan: Callable[[DuePart, Looked], Plan], window: int | None, *, with_replays: bool
+        self, due: DuePart, plan: Callable[[DuePart, Snapshot], Plan], window: int | None, *, with_replays: bool
     ) -> Resolved:
         """Plans a follow-up as parts, or parks it."""
         target = due.target_job_id or ""
@@ -249,20 +249,20 @@ class FollowUps:
             if spec.keys() & PLANNED:
                 # Another sender has planned it meanwhile.
                 return Ready(spec)
-            looked = _look(connection, self._database.now, due, [job for job in reach if job in jobs])
-            specs = plan(due, looked)
+            snapshot = _read_snapshot(connection, self._database.now, due, [job for job in reach if job in jobs])
+            specs = plan(due, snapshot)
             if isinstance(specs, NothingSent) and with_replays:
                 return _refer_to_replays(connection, target) or specs
-            return self._settle_plan(connection, facts, looked, specs, window)
+            return self._settle_plan(connection, facts, snapshot, specs, window)
 
         return self._database.run(resolve)
 
     def _settle_plan(
-        self, connection: Connection, facts: PartFacts, looked: Looked, specs: Plan, window: int | None
+        self, connection: Connection, facts: PartFacts, snapshot: Snapshot, specs: Plan, window: int | None
     ) -> Resolved:
         if isinstance(specs, Waits):
-            until = self._look_again_at(looked.parts, looked.now, window)
-            park(connection, facts, specs.job, looked.now, until, "waits for the job it is about")
+            until = self._look_again_at(snapshot.parts, snapshot.now, window)
+            park(connection, facts, specs.job, snapshot.now, until, "waits for the job it is about")
             return Awaiting()
         if not isinstance(specs, list):
             return specs
@@ -284,15 +284,15 @@ class FollowUps:
         # One call's deadline before the vendor's time for a recall is over, so that the recall can still be made.
         return max(min(marks) + window - self._deadline_us, now + self._deadline_us)
 
-    def _recall_plan(self, window: int | None, channel: Channel, due: DuePart, looked: Looked) -> Plan:
-        parts, now = looked.parts, looked.now
+    def _recall_plan(self, window: int | None, channel: Channel, due: DuePart, snapshot: Snapshot) -> Plan:
+        parts, now = snapshot.parts, snapshot.now
         soon = [part for part in parts if part.state is PartState.UNKNOWN and part.not_before is not None]
-        searched = [part for part in soon if is_looked_up(part, looked.kind, looked.message, channel)]
+        searched = [part for part in soon if is_looked_up(part, snapshot.kind, snapshot.message, channel)]
         awaited = next((part for part in parts if part.state in OPEN_STATES or part in searched), None)
         if awaited is not None:
             return Waits(job_of(awaited.id))
         specs = [spec for part in parts if (spec := self._recall_spec(part, now, window)) is not None]
-        doubled = [part for part in _one_each(parts) if _may_be_doubled(part, looked, channel)]
+        doubled = [part for part in _one_each(parts) if _may_be_doubled(part, snapshot, channel)]
         specs += [{"target": part.id, "claim": part.claim, "refuse": DOUBLED} for part in doubled]
         return specs or NothingSent()
 
@@ -332,7 +332,7 @@ def _refer_to_replays(connection: Connection, job_id: str) -> Refuse | None:
     return Refuse(f"nothing of this replay was sent, but later ones: name job {newest}, or {replays.first} for all")
 
 
-def _look(connection: Connection, now: str, due: DuePart, jobs: Sequence[str]) -> Looked:
+def _read_snapshot(connection: Connection, now: str, due: DuePart, jobs: Sequence[str]) -> Snapshot:
     people = due.spec.get("users") or ()
     kind, message = content_of(connection, jobs[0])
     pressed: dict[str, set[str]] = {}
@@ -340,7 +340,7 @@ def _look(connection: Connection, now: str, due: DuePart, jobs: Sequence[str]) -
         for person, parts in pressed_by(connection, job, people).items():
             pressed.setdefault(person, set()).update(parts)
     chain = jobs if people and len(jobs) > 1 else ()
-    return Looked(
+    return Snapshot(
         [part for job in jobs for part in target_parts(connection, job)],
         kind,
         message,
@@ -350,9 +350,9 @@ def _look(connection: Connection, now: str, due: DuePart, jobs: Sequence[str]) -
     )
 
 
-def _update_plan(due: DuePart, looked: Looked) -> Plan:
-    parts = _one_each(looked.parts)
-    shares = [(part, share) for part in parts if (share := _share(due.spec, part, looked, parts)) is not None]
+def _update_plan(due: DuePart, snapshot: Snapshot) -> Plan:
+    parts = _one_each(snapshot.parts)
+    shares = [(part, share) for part in parts if (share := _share(due.spec, part, snapshot, parts)) is not None]
     if not shares:
         return Refuse("none of the people named was a recipient of that card")
     if (awaited := first_awaited(part for part, _ in shares)) is not None:
@@ -367,11 +367,11 @@ def first_awaited(parts: Iterable[TargetPart]) -> TargetPart | None:
     return next((part for part in acts if part.state in (*OPEN_STATES, PartState.UNKNOWN)), None)
 
 
-def _may_be_doubled(part: TargetPart, looked: Looked, channel: Channel) -> bool:
+def _may_be_doubled(part: TargetPart, snapshot: Snapshot, channel: Channel) -> bool:
     """True when a repeat was accepted and the earlier call in doubt may have been shown as a message of its own."""
     if not part.doubts or part.state not in TAKEN_STATES:
         return False
-    rule, window_s = repeat_rule(part, looked.kind, looked.message, channel)
+    rule, window_s = repeat_rule(part, snapshot.kind, snapshot.message, channel)
     match rule:
         case RepeatRule.HOLD:
             return True
@@ -393,7 +393,7 @@ def _one_each(parts: list[TargetPart]) -> list[TargetPart]:
 
 
 def _share(
-    spec: dict[str, Any], part: TargetPart, looked: Looked, parts: Sequence[TargetPart]
+    spec: dict[str, Any], part: TargetPart, snapshot: Snapshot, parts: Sequence[TargetPart]
 ) -> dict[str, Any] | None:
     """The members of an update that belong to one part's card; None: none do.
 
@@ -402,14 +402,14 @@ def _share(
     users = spec.get("users") or []
     if not users or spec.get("parties") or spec.get("tags"):
         return dict(spec)
-    pressed = looked.pressed
-    named = _lower(part.spec.get("users") or []) - looked.refused.get(part.id, set())
+    pressed = snapshot.pressed
+    named = _lower(part.spec.get("users") or []) - snapshot.refused.get(part.id, set())
     mine = [user for user in users if user.lower() in named or part.id in pressed.get(user.lower(), ())]
     if part.spec.get("parties") or part.spec.get("tags") or part.spec.get("everyone"):
         # A member that no part names may be in one of these departments or tags: only the vendor knows, so the update
         # goes to this part's card as well.
-        found = {name for one in parts for name in _lower(one.spec.get("users") or [])} | pressed.keys()
-        mine += [user for user in users if user.lower() not in found]
+        names = {name for other in parts for name in _lower(other.spec.get("users") or [])} | pressed.keys()
+        mine += [user for user in users if user.lower() not in names]
     return {**spec, "users": mine} if mine else None
 
 

@@ -16,7 +16,7 @@ from sqlalchemy import Connection
 from worker.channels.base import Channel
 from worker.channels.registry import alike
 from worker.config.accounts import AccountSource
-from worker.delivery.resolver.follow_ups import FollowUps, Looked, Plan, Waits, first_awaited
+from worker.delivery.resolver.follow_ups import FollowUps, Plan, Snapshot, Waits, first_awaited
 from worker.domain import settle
 from worker.domain.account import Account
 from worker.domain.job import TRACK_EVERY_S, TRACK_FOR_S, Part, is_read, job_of
@@ -104,9 +104,9 @@ class GroupSends:
             return planned
         with self._database.reading() as connection:
             now = read_now(connection, self._database.now)
-            given = reminders(connection, due.spec["target"], now - REMIND_WINDOW_S * SECOND)
-        if len(given) >= REMINDERS:
-            opens = datetime.fromtimestamp((given[-REMINDERS] + REMIND_WINDOW_S * SECOND) / SECOND, UTC)
+            instants = reminders(connection, due.spec["target"], now - REMIND_WINDOW_S * SECOND)
+        if len(instants) >= REMINDERS:
+            opens = datetime.fromtimestamp((instants[-REMINDERS] + REMIND_WINDOW_S * SECOND) / SECOND, UTC)
             when = f"the next is taken at {opens:%Y-%m-%d %H:%M:%S}Z"
             return Refuse(f"the vendor takes {REMINDERS} reminders of a task in 24 h; {when}")
         return Ready(due.spec)
@@ -123,7 +123,7 @@ class GroupSends:
             twins = [twin for name in names for twin in self._twins(connection, name, due, channel, account)]
             # After the twins: a twin that is answered between the two statements is among the known tasks then, and
             # in the other order it would be in neither.
-            known = [one for name in names for one in named_ids(connection, name)]
+            task_ids = [task_id for name in names for task_id in named_ids(connection, name)]
         if not all(twin.in_the_air for twin in twins):
             return Hold("in doubt, and so is another send of the same content: nobody can tell which one was taken")
         if twins:
@@ -133,7 +133,7 @@ class GroupSends:
         # May be after now, where the database's clock was set back.
         first = due.first_marked_at or now
         doubt = [min(first, now) // SECOND, max(first, now) // SECOND + 1]
-        return Ready(due.spec, {"doubt": doubt, "known": known})
+        return Ready(due.spec, {"doubt": doubt, "known": task_ids})
 
     def _twins(
         self, connection: Connection, name: str, due: DuePart, channel: Channel, account: Account
@@ -142,13 +142,14 @@ class GroupSends:
         lane = lane_name(lane_key(connection), name, channel.lane(due.kind, due.message, due.spec))
         own = channel.body_hash(_as_part(due.id, due.job_id, due.kind, due.message, due.spec), account)
         return [
-            one
-            for one in others_unanswered(connection, name, due.kind, lane, due.id)
-            if one.marked_at + APART_S * SECOND >= (due.first_marked_at or 0)
+            other
+            for other in others_unanswered(connection, name, due.kind, lane, due.id)
+            if other.marked_at + APART_S * SECOND >= (due.first_marked_at or 0)
             # What a newer release wrote may be equal.
             and (
-                not is_read(one.payload)
-                or channel.body_hash(_as_part(one.id, one.job_id, one.kind, one.message, one.spec), account) == own
+                not is_read(other.payload)
+                or channel.body_hash(_as_part(other.id, other.job_id, other.kind, other.message, other.spec), account)
+                == own
             )
         ]
 
@@ -164,19 +165,21 @@ def _as_part(part: str, job: str, kind: str, message: Mapping[str, Any], spec: M
     return Part(part, job, 0, kind, message, spec)
 
 
-def _track_plan(due: DuePart, looked: Looked) -> Plan:
-    return _per_task(looked, {"step": "task", "member": None, "after": "", "cursor": "", "since": looked.now})
+def _track_plan(due: DuePart, snapshot: Snapshot) -> Plan:
+    return _per_task(snapshot, {"step": "task", "member": None, "after": "", "cursor": "", "since": snapshot.now})
 
 
-def _remind_plan(due: DuePart, looked: Looked) -> Plan:
-    return _per_task(looked, {})
+def _remind_plan(due: DuePart, snapshot: Snapshot) -> Plan:
+    return _per_task(snapshot, {})
 
 
-def _per_task(looked: Looked, more: Mapping[str, Any]) -> Plan:
+def _per_task(snapshot: Snapshot, more: Mapping[str, Any]) -> Plan:
     """Plans one part for each task that was made; waits while one may still be made."""
-    if (awaited := first_awaited(looked.parts)) is not None:
+    if (awaited := first_awaited(snapshot.parts)) is not None:
         return Waits(job_of(awaited.id))
-    specs = [_task_spec(part, more) for part in looked.parts if part.state in TAKEN or part.state is PartState.UNKNOWN]
+    specs = [
+        _task_spec(part, more) for part in snapshot.parts if part.state in TAKEN or part.state is PartState.UNKNOWN
+    ]
     return specs or NothingSent()
 
 

@@ -66,10 +66,10 @@ class MediaResolver:
                     return stored
                 ready.facts["inline"][path], ready.spec = stored, due.spec
                 continue
-            got = self._one(due, channel, account, file)
-            if not isinstance(got, str):
-                return got
-            ready.facts["media"][path] = got
+            media_id = self._one(due, channel, account, file)
+            if not isinstance(media_id, str):
+                return media_id
+            ready.facts["media"][path] = media_id
         return ready
 
     def _inline(self, due: DuePart, file: Mapping[str, Any], channel: Channel, account: Account) -> bytes | Resolved:
@@ -90,11 +90,11 @@ class MediaResolver:
             valid = valid_media(connection, key["id"], due.job_id, f"{self._database.now} + {MARGIN_US}")
         if valid is not None and _is_of_its_time(valid[1], file):
             return valid[0]
-        got = None
+        media_id = None
         # A second time only where another send has begun an upload of the file in between.
-        while got is None:
-            got = self._database.run(lambda connection: self._wait(connection, due, channel, account, file, key))
-        return got
+        while media_id is None:
+            media_id = self._database.run(lambda connection: self._wait(connection, due, channel, account, file, key))
+        return media_id
 
     def _wait(
         self,
@@ -121,8 +121,8 @@ class MediaResolver:
             return Awaiting()
         upload_id = row.job_id
         if not row.open:
-            kept = _as_fetched(connection, row, file)
-            upload_id = self._start_upload(connection, channel, account, kept, key, now, due.trace)
+            source = _as_fetched(connection, row, file)
+            upload_id = self._start_upload(connection, channel, account, source, key, now, due.trace)
         until = row.look_again_at if row.open else FOREVER
         park(connection, own[0], upload_id, now, until, "waits for its file to be uploaded")
         return Awaiting()
@@ -146,15 +146,15 @@ class MediaResolver:
         return job_id
 
     def used(
-        self, due: DuePart, channel: Channel, account: Account, found: Mapping[str, str]
+        self, due: DuePart, channel: Channel, account: Account, media_ids: Mapping[str, str]
     ) -> tuple[tuple[str, str], ...]:
         """The cache rows of a send's files, each with the media_id that this send used.
 
-        `found`: body path -> media_id.
+        `media_ids`: body path -> media_id.
         """
         scope = channel.media_scope(account)
         files = due.message["files"]
-        return tuple((cache_key(scope, files[path])["id"], media_id) for path, media_id in found.items())
+        return tuple((cache_key(scope, files[path])["id"], media_id) for path, media_id in media_ids.items())
 
 
 def cache_key(scope: str, file: Mapping[str, Any]) -> dict[str, str]:

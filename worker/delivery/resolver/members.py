@@ -145,26 +145,31 @@ def _key(account: str, spec: Mapping[str, Any]) -> _Key | None:
     return (account, parties, tags) if parties or tags else None
 
 
-def _usable(said: Iterable[str] | None) -> tuple[str, ...] | None:
+def _usable(answer: Iterable[str] | None) -> tuple[str, ...] | None:
     """The named members without repeats; None: unknown, also where the list is empty."""
-    if said is None:
+    if answer is None:
         return None
     # A string is iterable as well: each of its letters would be taken for a userid.
-    if isinstance(said, str | bytes):
+    if isinstance(answer, str | bytes):
         raise _NoUserid
-    unique = {_member(one).lower(): one for one in said}
+    unique = {_member(member).lower(): member for member in answer}
     # Empty means unknown: the recipients of a send must not be left out because a list is empty.
     return tuple(unique.values()) or None
 
 
-def _member(one: Any) -> str:
+def _member(member: Any) -> str:
     """The userid; raises `_NoUserid` where it cannot be one."""
     # The vendor takes userids as `a|b`: a value with `|`, or `@all`, would be another member, or all of them.
-    if not isinstance(one, str) or not 0 < len(one) <= _LONGEST or one.startswith("@") or not one.isprintable():
+    if (
+        not isinstance(member, str)
+        or not 0 < len(member) <= _LONGEST
+        or member.startswith("@")
+        or not member.isprintable()
+    ):
         raise _NoUserid
-    if set(one) & {"|", " "}:
+    if set(member) & {"|", " "}:
         raise _NoUserid
-    return one
+    return member
 
 
 def load_resolver(name: str) -> Resolver | None:

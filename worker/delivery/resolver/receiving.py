@@ -28,8 +28,8 @@ def quiet_of(due: DuePart, account: Account, channel: Channel) -> QuietHours | N
     written = account.quiet_hours if due.quiet_hours is None else due.quiet_hours
     if written == NONE or not _is_in_front(due, channel):
         return None
-    found = quiet_hours(written)
-    return None if found is None or (found.urgent_passes and due.priority == Priority.URGENT) else found
+    hours = quiet_hours(written)
+    return None if hours is None or (hours.urgent_passes and due.priority == Priority.URGENT) else hours
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,13 +55,13 @@ def called(database: Database, due: DuePart, channel: Channel, account: Account,
     if not (chooses or _is_in_front(due, channel)):
         return Called(spec)
     with database.reading() as connection:
-        known = left_out_of(connection, due.id) if due.claim else []
-    before = {(one.kind, one.recipient) for one in known}
+        earlier = left_out_of(connection, due.id) if due.claim else []
+    before = {(refusal.kind, refusal.recipient) for refusal in earlier}
     now = account.staging.left_out(due.spec) if chooses and INSTEAD_OF not in due.spec else ()
-    more = [one for one in now if (one.kind, one.recipient) not in before]
+    more = [refusal for refusal in now if (refusal.kind, refusal.recipient) not in before]
     if due.doubts and more:
         return Called(spec, obstacle=IN_DOUBT)
-    return _called(account, spec, due.spec, (*known, *more), chooses=chooses)
+    return _called(account, spec, due.spec, (*earlier, *more), chooses=chooses)
 
 
 def _called(

@@ -60,8 +60,8 @@ class UrlFiles:
 
     def stored(self, due: DuePart, file: Mapping[str, Any], channel: Channel, account: Account) -> Resolved:
         """Ready, with the stored copy under `fetched` in the part's spec; fetches the file where there is no copy."""
-        known = due.spec.get("fetched")
-        if known is not None and self._is_there(known["blob"]):
+        copy = due.spec.get("fetched")
+        if copy is not None and self._is_there(copy["blob"]):
             return Ready(due.spec)
         if not self._slots.acquire(blocking=False):
             self._change([Change(due.id, _wait_for_a_slot)])
@@ -74,11 +74,11 @@ class UrlFiles:
 
     def _fetch(self, due: DuePart, until: int, file: Mapping[str, Any], channel: Channel, account: Account) -> Resolved:
         began = self._monotonic()
-        found = self._downloads.fetch(file["url"], channel.upload_limit(file["upload_type"]))
+        fetch = self._downloads.fetch(file["url"], channel.upload_limit(file["upload_type"]))
         duration = self._monotonic() - began
         self._took(due.lane, duration)
-        _log(due, found, duration)
-        match found:
+        _log(due, fetch, duration)
+        match fetch:
             case NotFetched(reason=reason):
                 return Refuse(f"the file behind its URL {reason}")
             case TryLater(reason=reason):
@@ -88,9 +88,9 @@ class UrlFiles:
                 return Awaiting()
             case Fetched():
                 try:
-                    return self._keep(due, file, found, channel, account)
+                    return self._keep(due, file, fetch, channel, account)
                 finally:
-                    found.close()
+                    fetch.close()
 
     def _keep(
         self, due: DuePart, file: Mapping[str, Any], fetched: Fetched, channel: Channel, account: Account
@@ -164,14 +164,14 @@ def _wait_for_a_slot(part: PartFacts, now: int) -> None:
         settle.wait_until(part, now + int(BUSY_S * settle.SECOND), "other files are being fetched")
 
 
-def _log(due: DuePart, found: Fetched | NotFetched | TryLater | Stopped, duration_s: float) -> None:
+def _log(due: DuePart, fetch: Fetched | NotFetched | TryLater | Stopped, duration_s: float) -> None:
     """Logs a fetch in one line, without its URL, which may hold a secret."""
     log.info(
         "fetch",
         job=due.job_id,
         part=due.id,
         account=due.account,
-        outcome=type(found).__name__.lower(),
-        reason=getattr(found, "reason", None),
+        outcome=type(fetch).__name__.lower(),
+        reason=getattr(fetch, "reason", None),
         duration=round(duration_s, 4),
     )
