@@ -1,4 +1,4 @@
-"""The relay: offers the due parts of each lane, as many as it may send soon, and publishes their ids.
+"""Publishes the ids of due parts to the broker, only as many per lane as its workers can send in the next seconds.
 
 One process at a time is active, by a lease in SQL. It follows newly due parts by time, keeps the heads of lanes with a
 backlog offered, and takes over what the full scan over all lanes finds, late commits and lost ids, within a second. The
