@@ -1,8 +1,11 @@
 """One attempt: resolve, authorise, render, connect, admit, mark, call, read, record.
 
-This page alone states that order: `deliver` takes a few parts of a doorbell until their calls are begun, and `_land`
-what has ended until its end is queued. Before the mark an error leaves a part queued, or ends it after its last try.
-From the mark on every path queues an end: certainly not sent, answered, or in doubt. The part never stays `sending`.
+This page alone states that order: `deliver` takes a few parts of a doorbell until their calls have begun, and `_land`
+records the calls that have ended. How a part is prepared stands in `prepare.py`, what becomes of one without room in
+`admit.py`, what its answer means in `record.py`. To connect, mark and call stands below.
+
+Before the mark an error leaves a part queued, or ends it after its last try. From the mark on every path queues an end:
+certainly not sent, answered, or in doubt. The part never stays `sending`.
 """
 
 from __future__ import annotations
