@@ -59,7 +59,11 @@ class OpenProblem:
     @property
     def what(self) -> str:
         """What it is about, such as `account hr`."""
-        return f"{'worker' if self.kind.about == 'process' else self.kind.about} {self.subject}".strip()
+        about = "worker" if self.kind.about == "process" else self.kind.about
+        if self.subject:
+            return f"{about} {self.subject}"
+        # What housekeeping sets aside is of no account.
+        return "installation" if about == "account" else about
 
     def sentence(self) -> str:
         """What is wrong, what to do, and since when it is so."""

@@ -15,9 +15,13 @@ import trustme
 from worker.cli.setup.doctor import Finding, Level, findings
 from worker.config.settings import Settings, load_settings
 from worker.delivery.sender.set_aside import SetAside
+from worker.domain.callbacks.hook import EventKind, EventState
 from worker.domain.outcome import Penalty
 from worker.domain.pacing.lane import LaneBlock
+from worker.outbox import tables
+from worker.outbox.engine.bulk import insert_rows
 from worker.outbox.engine.database import Database, make_engine
+from worker.outbox.jobs.events import event_row
 from worker.outbox.lanes.lanes import block_lanes
 from worker.outbox.lanes.processes import renew, take_lease
 
@@ -208,6 +212,7 @@ def test_what_an_error_of_ours_set_aside_is_a_caution(typed: Typed, sqlite_url: 
     typed("db", "upgrade")
     database = Database(make_engine(sqlite_url))
     SetAside(database).tell("send in doubt", "our own error: KeyError", account="hr")
+    SetAside(database).tell("housekeeping", "our own error: KeyError")
     fresh = typed("doctor")
     with database.writing() as connection:
         connection.exec_driver_sql("update worker_lane_events set id = '000' || substr(id, 4)")
@@ -217,8 +222,26 @@ def test_what_an_error_of_ours_set_aside_is_a_caution(typed: Typed, sqlite_url: 
 
     assert (0, 0) == (fresh[0], status)
     assert "caution  account hr: in the last day errors of ours kept 1 things from being judged or done" in fresh[1]
+    assert "caution  installation: in the last day errors of ours kept 1 things" in fresh[1]
     assert "; `worker lanes --events` names part and error" in fresh[1]
     assert "errors of ours" not in printed
+
+
+def test_what_people_are_told_of_is_said_here_too(typed: Typed, sqlite_url: str) -> None:
+    """One list of problems: a vendor that is ill and events whose hooks failed are cautions."""
+    typed("db", "upgrade")
+    database = Database(make_engine(sqlite_url))
+    ill = [LaneBlock("hr:b", "hr", "send text", 0.0, "-1", failed=True)] * 5
+    event = event_row(f"{1:032x}", EventKind.CARD_ACTION, 1, state=EventState.PARKED)
+    database.run(lambda connection: block_lanes(connection, database.now, ill))
+    database.run(lambda connection: insert_rows(connection, tables.events, [event]))
+    database.close()
+
+    status, printed = typed("doctor")
+
+    assert 0 == status
+    assert "caution  account hr: Calls fail in a row, so only one at a time tries; `worker lanes` says" in printed
+    assert "caution  hooks: Hooks failed, and their events stay parked; `worker events --state parked`" in printed
 
 
 def test_what_the_vendor_refused_lately_is_a_caution(typed: Typed, sqlite_url: str) -> None:
