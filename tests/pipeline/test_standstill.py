@@ -311,7 +311,7 @@ def test_without_late_parts_it_costs_one_look(site: Site, monkeypatch: pytest.Mo
         site.send(f"{n}")
     later(site, 59)
 
-    monkeypatch.setattr(standstill, "_Look", lambda *_: pytest.fail("it looked further"))
+    monkeypatch.setattr(standstill, "_Judge", lambda *_: pytest.fail("it looked further"))
     monkeypatch.setattr(standstill, "list_lanes", lambda *_: pytest.fail("it read the lanes"))
     with site.database.reading() as connection:
         assert standing_still(connection, site.database.now) == []

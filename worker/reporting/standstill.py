@@ -68,6 +68,8 @@ class StandstillCause(StrEnum):
 
 
 UNEXPLAINED = frozenset({StandstillCause.NOT_TAKEN, StandstillCause.UNKNOWN})
+Cause = tuple[StandstillCause, str, str]
+"""The cause, a sentence about it, and what to do."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,53 +95,50 @@ def standing_still(
     only: Collection[str] | None = None,
     known_after_s: float = AFTER_S,
 ) -> list[Standstill]:
-    """What stands still now, the longest first. `only`: of these lanes, as their parts have them; None: of all.
+    """Returns what stands still now, the longest first. `only`: of these lanes, as their parts have them; None: of all.
 
     `known_after_s`: seconds after which parts stand still whose cause is known; the others do after a minute.
     """
     if not any_due_since(connection, now_sql, int(known_after_s * SECOND)):
         return []
-    look = _Look(connection, now_sql, known_after_s)
-    closed = {
-        row["lane"]
-        for row in list_lanes(connection, now_sql, None)
-        if row["parked"] or row["blocked_until"] > row["now"]
-    }
+    judge = _Judge(connection, now_sql, known_after_s)
+    lanes = list_lanes(connection, now_sql, None)
+    closed = {row["lane"] for row in lanes if row["parked"] or row["blocked_until"] > row["now"]}
     found: dict[tuple[str, StandstillCause, str], Standstill] = {}
     looks = 0
-    for lane, priority, since in _places(connection, now_sql, look.late):
-        if (only is not None and lane not in only) or closed & {lane, account_of(lane)}:
+    for lane, priority, since in _places(connection, now_sql, judge.late):
+        moves = judge.may_wait(lane, priority)
+        is_left_out = only is not None and lane not in only
+        if is_left_out or closed & {lane, account_of(lane)} or (moves and known_after_s == AFTER_S):
             continue
         if looks == LOOKS:
             break
-        moves = look.may_wait(lane, priority)
-        if known_after_s < AFTER_S or not moves:
-            looks += 1
-            for one in look.judge(lane, priority, since, moves=moves):
-                key = one.account, one.cause, one.text
-                known = found.get(key, one)
-                found[key] = replace(known, since=min(known.since, one.since), lanes=known.lanes | one.lanes)
-    return sorted(found.values(), key=lambda one: one.since)
+        looks += 1
+        if new := judge.head_of(lane, priority, since, moves=moves):
+            key = new.account, new.cause, new.text
+            same = found.get(key, new)
+            found[key] = replace(same, since=min(same.since, new.since), lanes=same.lanes | new.lanes)
+    return sorted(found.values(), key=lambda standstill: standstill.since)
 
 
 def standing_now(connection: Connection, now_sql: str, only: Collection[str]) -> dict[str, Standstill]:
     """What keeps parts of these lanes from moving, by lane: soon, where the cause is known, else after a minute."""
     found = standing_still(connection, now_sql, only=only, known_after_s=SOON_S)
-    return {lane: one for one in reversed(found) for lane in one.lanes}
+    return {lane: standstill for standstill in reversed(found) for lane in standstill.lanes}
 
 
 def _places(connection: Connection, now_sql: str, before: int) -> Iterator[tuple[str, int, int]]:
     """(key of a lane, priority, instant) of those whose first part has been due since an instant before `before`."""
     after: Place | None = START
-    seen = 0
-    while after is not None and seen < MOST:
+    read = 0
+    while after is not None and read < MOST:
         places, after = places_with_due(connection, now_sql, after, SLICE)
-        seen += SLICE
+        read += SLICE
         yield from (place for place in places if place[2] <= before)
 
 
-class _Look:
-    """One look at processes and lanes."""
+class _Judge:
+    """Finds the causes, by one reading of the processes."""
 
     def __init__(self, connection: Connection, now_sql: str, known_after_s: float):
         self._connection, self._now_sql = connection, now_sql
@@ -147,9 +146,7 @@ class _Look:
         self.late, self._very_late = now - int(known_after_s * SECOND), now - int(AFTER_S * SECOND)
         """The instants before which parts must be due that stand still for a known cause, and for any."""
         self._processes = alive(connection, now_sql)
-        leader = holder_of(connection, now_sql, RELAY)
-        self._leader = next((one for one in self._processes if one.id == leader), None)
-        self._has_leader = leader is not None
+        self._leader_id = holder_of(connection, now_sql, RELAY)
         self._moved = moved_lately(connection, now_sql, AFTER_S)
         self._moving = {account_of(lane) for lane in self._moved}
         self._unusable = unusable_accounts_told(self._processes)
@@ -161,72 +158,75 @@ class _Look:
             return False
         return lane in self._moved or (account_of(lane) in self._moving and self._of_all() is None)
 
-    def judge(self, lane: str, priority: int, since: int, *, moves: bool) -> Iterator[Standstill]:
+    def head_of(self, lane: str, priority: int, since: int, *, moves: bool) -> Standstill | None:
         """What stands still at the head of a lane, if anything does; of one that `moves`, for a known cause alone."""
         connection = self._connection
         head = head_of_lane(connection, self._now_sql, lane, priority, LOOKS)
         jobs = jobs_behind(connection, [*head.ids, *head.out])
         # A `due_at` in the past makes no new job late.
         ids = [part for part in (*head.ids, *head.out) if part in jobs and jobs[part][1] <= self.late]
-        waiting = set(out_of_turn(connection, ids)) if ids else set()
+        waiting = {*out_of_turn(connection, ids)} if ids else set[str]()
         paused = paused_among(connection, ids) if ids and self._pauses else {}
         for part in (part for part in ids if part not in waiting and part not in paused):
             kind, made_at = jobs[part]
             cause, text, remedy = self._cause(account_of(lane), priority, head, is_file=kind == Kind.UPLOAD)
             due_at = max(since, made_at)
             if cause not in UNEXPLAINED or (due_at <= self._very_late and not moves):
-                yield Standstill(account_of(lane), cause, text, remedy, instant(due_at), frozenset({lane}))
-                return
+                return Standstill(account_of(lane), cause, text, remedy, instant(due_at), frozenset({lane}))
+        return None
 
-    def _cause(self, account: str, priority: int, head: Head, *, is_file: bool) -> tuple[StandstillCause, str, str]:
-        takers = self._takers(priority, is_file=is_file)
-        wanted = QueueName.URGENT if priority == Priority.URGENT else QueueName.NORMAL
+    def _cause(self, account: str, priority: int, head: Head, *, is_file: bool) -> Cause:
         if general := self._of_all():
             return general
+        takers = self._takers(priority, is_file=is_file)
         if not takers:
+            wanted = QueueName.URGENT if priority == Priority.URGENT else QueueName.NORMAL
             text = f"no worker process takes from the queue {wanted}"
             return StandstillCause.NO_CONSUMER, text, f"start one with the queue {wanted} in its `-Q`"
         count, why = self._unusable.get(account, (0, ""))
         if count >= len(takers):
             text = f"no worker process can use the account: {why}"
             return StandstillCause.ACCOUNT, text, "`worker doctor` says what to change"
-        if ill := next(_wrongs(takers), None):
-            return StandstillCause.PROCESS, ill, "`worker health` there says more; restart it"
+        if ill := _wrongs(takers):
+            return StandstillCause.PROCESS, ill[0], "`worker health` there says more; restart it"
         if head.out or head.again:
             text = "they are offered, and no cause is known why no worker process sends them"
             return StandstillCause.NOT_TAKEN, text, f"look into the logs of {_names(takers)}"
         text = "no cause is known why they are not offered"
-        leading = [self._leader] if self._leader else self._processes
+        leading = self._leader() or self._processes
         return StandstillCause.UNKNOWN, text, f"look into the log of {_names(leading)}, and restart it"
 
-    def _of_all(self) -> tuple[StandstillCause, str, str] | None:
+    def _of_all(self) -> Cause | None:
         """A cause that holds for all parts; None: there is none."""
         if not self._processes:
             return StandstillCause.NO_WORKER, "no worker process is alive", "start `worker up` or the Procfile's lines"
-        if not self._has_leader:
-            told = "; ".join([*_hindrances(self._processes), *_wrongs(self._processes)])
-            told = told or "none has the relay's lease"
-            return StandstillCause.NO_LEADER, f"no worker process can offer them: {told}", "`worker doctor` says more"
-        leader = [self._leader] if self._leader else []
-        if told := next(iter([*_wrongs(leader), *_hindrances(leader)]), ""):
-            return StandstillCause.LEADER, told, "its log says more; restart it, and another one leads"
+        if self._leader_id is None:
+            why = "; ".join([*_hindrances(self._processes), *_wrongs(self._processes)]) or "none has the relay's lease"
+            return StandstillCause.NO_LEADER, f"no worker process can offer them: {why}", "`worker doctor` says more"
+        leader = self._leader()
+        if ill := [*_wrongs(leader), *_hindrances(leader)]:
+            return StandstillCause.LEADER, ill[0], "its log says more; restart it, and another one leads"
         return None
+
+    def _leader(self) -> list[Process]:
+        """The process that offers parts; empty: it is not alive any more."""
+        return [process for process in self._processes if process.id == self._leader_id]
 
     def _takers(self, priority: int, *, is_file: bool) -> list[Process]:
         """The processes that take such parts, sooner or later; urgent ones come into no other queue."""
         own = {Priority.URGENT: QueueName.URGENT, Priority.BULK: QueueName.BULK}.get(Priority(priority))
         queues = {own} if own is QueueName.URGENT else {own, QueueName.NORMAL, QueueName.FILES if is_file else None}
-        return [one for one in self._processes if queues & one.queues]
+        return [process for process in self._processes if queues & process.queues]
 
 
-def _wrongs(processes: Sequence[Process]) -> Iterator[str]:
-    yield from (f"worker {one.host} {one.pid}: {told}" for one in processes for told in one.health.wrong)
+def _wrongs(processes: Sequence[Process]) -> list[str]:
+    return [f"worker {one.host} {one.pid}: {wrong}" for one in processes for wrong in one.health.wrong]
 
 
 def _hindrances(processes: Sequence[Process]) -> list[str]:
     """What keeps each of them from the work of the relay."""
-    found = [(one, hindrance(RELAY, one.health.hindered[RELAY])) for one in processes if RELAY in one.health.hindered]
-    return [f"worker {one.host} {one.pid}: {told}" for one, told in found]
+    ill = [(one, hindrance(RELAY, one.health.hindered[RELAY])) for one in processes if RELAY in one.health.hindered]
+    return [f"worker {one.host} {one.pid}: {wrong}" for one, wrong in ill]
 
 
 def _names(processes: Sequence[Process]) -> str:
