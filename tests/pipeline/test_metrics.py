@@ -277,7 +277,7 @@ def test_a_database_that_is_away_is_told(site: Site, monkeypatch: pytest.MonkeyP
         raise OperationalError("select canary", {}, Exception("canary"))
 
     with monkeypatch.context() as patched:
-        patched.setattr(collector, "read_snapshot", fails)
+        patched.setattr(collector, "read_outbox", fails)
         away = scraper.scrape()
         assert 0 == away.of("database_up")
         assert None is away.of("processes")

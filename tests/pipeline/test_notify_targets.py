@@ -28,7 +28,7 @@ from worker.outbox.engine.clock import DrivenClock
 from worker.outbox.engine.database import Database
 from worker.outbox.lanes.lanes import block_lanes, keep_events, resume_lanes
 from worker.outbox.upkeep.alerts import HOUR
-from worker.reporting.problems import Snapshot, read_snapshot
+from worker.reporting.problems import OutboxReading, read_outbox
 from worker.service.notify import notifier
 from worker.service.notify.notices import AN_HOUR, FOR_PAGES
 from worker.transport.http import SocketTransport
@@ -156,14 +156,14 @@ def test_a_process_that_was_held_up_tells_nothing(site: Site, monkeypatch: pytes
         first, second = Watch(site, OPS, PAGER), Watch(other, OPS, PAGER)
         _park(site)
 
-        def look(connection: Connection, now_sql: str, *, breaker_failures: int) -> Snapshot:
-            seen = read_snapshot(connection, now_sql, breaker_failures=breaker_failures)
+        def look(connection: Connection, now_sql: str, *, breaker_failures: int) -> OutboxReading:
+            reading = read_outbox(connection, now_sql, breaker_failures=breaker_failures)
             monkeypatch.undo()
             monkeypatch.setenv("PAGER_URL", URL)
             second.later()
-            return seen
+            return reading
 
-        monkeypatch.setattr(notifier, "read_snapshot", look)
+        monkeypatch.setattr(notifier, "read_outbox", look)
         first.later()
 
         assert [PARKED] == first.told()

@@ -23,7 +23,7 @@ from worker.outbox.engine.database import Database
 from worker.outbox.lanes.lanes import block_lanes
 from worker.outbox.lanes.processes import Health, renew
 from worker.reporting import standstill
-from worker.reporting.problems import find_problems, read_snapshot
+from worker.reporting.problems import find_problems, read_outbox
 from worker.reporting.standstill import Standstill, StandstillCause, standing_now, standing_still
 from worker.reporting.wait import WaitFor
 from worker.reporting.why import why
@@ -152,7 +152,7 @@ def everywhere(site: Site, job: str) -> dict[str, bool]:
     scraped = Scraper(site).scrape()
     cause = {one.cause for one in seen(site) if one.account == "hr"}
     with site.database.reading() as connection:
-        problems = find_problems(read_snapshot(connection, site.database.now, breaker_failures=10))
+        problems = find_problems(read_outbox(connection, site.database.now, breaker_failures=10))
     return {
         "why": wait.what in (WaitFor.STANDSTILL, WaitFor.WORKER),
         "metrics": {1.0} == {scraped.of("standing_still", account="hr", cause=str(one)) for one in cause},

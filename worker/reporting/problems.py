@@ -72,7 +72,7 @@ class OpenProblem:
 
 
 @dataclass(frozen=True, slots=True)
-class Snapshot:
+class OutboxReading:
     """One reading of the outbox, from which the problems are told."""
 
     now: int
@@ -100,11 +100,11 @@ class Snapshot:
         return [process for process in self.processes if process.fresh]
 
 
-def read_snapshot(connection: Connection, now_sql: str, *, breaker_failures: int) -> Snapshot:
+def read_outbox(connection: Connection, now_sql: str, *, breaker_failures: int) -> OutboxReading:
     """Reads everything that problems are told from. `breaker_failures` as in the settings."""
     now = read_now(connection, now_sql)
     standing = lane_list(connection, now_sql, breaker_failures=breaker_failures)
-    return Snapshot(
+    return OutboxReading(
         now,
         living(connection, now_sql),
         holder_of(connection, now_sql, RELAY) is not None,
@@ -119,22 +119,22 @@ def read_snapshot(connection: Connection, now_sql: str, *, breaker_failures: int
     )
 
 
-def find_problems(seen: Snapshot, *, unknowns: int = 10, wall_s: float | None = None) -> list[OpenProblem]:
+def find_problems(reading: OutboxReading, *, unknowns: int = 10, wall_s: float | None = None) -> list[OpenProblem]:
     """Lists everything that is wrong. How long it must last before people are told is in its kind.
 
     An account may have `unknowns` parts in doubt; `wall_s` is the clock of this machine, which is compared with the
     database's.
     """
-    problems = [*_of_processes(seen), *standstills(seen.standstills), *_of_lanes(seen)]
-    problems += _of_jobs(seen, unknowns)
-    for (account, what), count in seen.steps.items():
+    problems = [*_of_processes(reading), *standstills(reading.standstills), *_of_lanes(reading)]
+    problems += _of_jobs(reading, unknowns)
+    for (account, what), count in reading.steps.items():
         if what == Step.SET_ASIDE:
             text = f"in the last day errors of ours kept {count} things from being judged or done"
             problems.append(OpenProblem("SetAside", account, text))
-    problems += [OpenProblem("CallbacksStopped", account) for account in seen.without_callbacks]
-    if seen.hook_events[EventState.PARKED]:
+    problems += [OpenProblem("CallbacksStopped", account) for account in reading.without_callbacks]
+    if reading.hook_events[EventState.PARKED]:
         problems.append(OpenProblem("HooksFailed"))
-    if wall_s is not None and abs(seen.now / SECOND - wall_s) > CLOCK_S:
+    if wall_s is not None and abs(reading.now / SECOND - wall_s) > CLOCK_S:
         problems.append(OpenProblem("ClocksApart"))
     return problems
 
@@ -147,18 +147,18 @@ def standstills(found: Sequence[Standstill]) -> list[OpenProblem]:
     ]
 
 
-def _of_processes(seen: Snapshot) -> Iterator[OpenProblem]:
-    fresh = seen.fresh
+def _of_processes(reading: OutboxReading) -> Iterator[OpenProblem]:
+    fresh = reading.fresh
     if not fresh:
         yield OpenProblem(
             "NothingIsDelivered", "", "none is alive: jobs wait", "start `worker up` or the Procfile's lines"
         )
-    elif not seen.has_leader:
+    elif not reading.has_leader:
         yield OpenProblem("NothingIsDelivered")
     for queue in (QueueName.URGENT, QueueName.NORMAL):
         if fresh and not any(queue in process.queues for process in fresh):
             yield OpenProblem("QueueWithoutWorkers", queue.value)
-    for process in seen.processes:
+    for process in reading.processes:
         name = f"{process.host} {process.pid}"
         if not process.fresh:
             yield OpenProblem("ProcessesSilent", name)
@@ -169,9 +169,9 @@ def _of_processes(seen: Snapshot) -> Iterator[OpenProblem]:
             yield OpenProblem("WorkerHindered", name, "; ".join(process.health.hindrances()), "its log says more")
 
 
-def _of_lanes(seen: Snapshot) -> Iterator[OpenProblem]:
+def _of_lanes(reading: OutboxReading) -> Iterator[OpenProblem]:
     parked, ill = Counter[str](), dict[str, None]()
-    for lane in seen.lanes:
+    for lane in reading.lanes:
         if lane.state == UNUSABLE:
             yield OpenProblem("AccountUnusable", lane.account, lane.reason or "", lane.remedy or "")
         elif lane.state == Standing.PARKED and lane.lane == lane.account:
@@ -185,10 +185,10 @@ def _of_lanes(seen: Snapshot) -> Iterator[OpenProblem]:
     yield from (OpenProblem("BreakerStaysOpen", account) for account in ill)
 
 
-def _of_jobs(seen: Snapshot, unknowns: int) -> Iterator[OpenProblem]:
-    for (account, priority), due_at in seen.oldest_open.items():
-        if priority != Priority.BULK and seen.now - due_at > OPEN_S * SECOND:
+def _of_jobs(reading: OutboxReading, unknowns: int) -> Iterator[OpenProblem]:
+    for (account, priority), due_at in reading.oldest_open.items():
+        if priority != Priority.BULK and reading.now - due_at > OPEN_S * SECOND:
             yield OpenProblem("JobsStayOpen", account, since=instant(due_at))
-    for (account, state), count in seen.called.items():
+    for (account, state), count in reading.called.items():
         if state is PartState.UNKNOWN and count > unknowns:
             yield OpenProblem("PartsUnknown", account, f"{count} of its parts are in doubt")

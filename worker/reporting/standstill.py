@@ -68,7 +68,7 @@ class StandstillCause(StrEnum):
 
 
 UNEXPLAINED = frozenset({StandstillCause.NOT_TAKEN, StandstillCause.UNKNOWN})
-Cause = tuple[StandstillCause, str, str]
+_Cause = tuple[StandstillCause, str, str]
 """The cause, a sentence about it, and what to do."""
 
 
@@ -175,7 +175,7 @@ class _Judge:
                 return Standstill(account_of(lane), cause, text, remedy, instant(due_at), frozenset({lane}))
         return None
 
-    def _cause(self, account: str, priority: int, head: Head, *, is_file: bool) -> Cause:
+    def _cause(self, account: str, priority: int, head: Head, *, is_file: bool) -> _Cause:
         if general := self._of_all():
             return general
         takers = self._takers(priority, is_file=is_file)
@@ -196,7 +196,7 @@ class _Judge:
         leading = self._leader() or self._processes
         return StandstillCause.UNKNOWN, text, f"look into the log of {_names(leading)}, and restart it"
 
-    def _of_all(self) -> Cause | None:
+    def _of_all(self) -> _Cause | None:
         """A cause that holds for all parts; None: there is none."""
         if not self._processes:
             return StandstillCause.NO_WORKER, "no worker process is alive", "start `worker up` or the Procfile's lines"

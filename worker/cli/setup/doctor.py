@@ -33,7 +33,7 @@ from worker.hooks.registry import load_hooks
 from worker.language import language, said, word
 from worker.outbox.engine import error_text, migrate
 from worker.outbox.engine.postgresql import left_to_the_role
-from worker.reporting.problems import Snapshot, find_problems, read_snapshot
+from worker.reporting.problems import OutboxReading, find_problems, read_outbox
 from worker.transport.egress.tls import ends_at, require_files
 from worker.transport.token_provider import load, url_request
 from worker.transport.token_source import keeper_of
@@ -196,9 +196,9 @@ def _database(settings: Settings, names: Collection[str], wall_clock: Callable[[
             yield Finding("database", Level.OK, f"reachable, tables at revision {revision}")
             yield from _plans(connection)
             failures = settings.delivery.breaker_failures
-            seen = read_snapshot(connection, database.now, breaker_failures=failures)
-            yield from _paused(seen.pauses)
-            yield from _problems(seen, settings.notify.unknowns, names)
+            reading = read_outbox(connection, database.now, breaker_failures=failures)
+            yield from _paused(reading.pauses)
+            yield from _problems(reading, settings.notify.unknowns, names)
             before = wall_clock()
             at = database.read_now() / 1_000_000
             yield _clock(at - (before + wall_clock()) / 2)
@@ -222,21 +222,21 @@ def _plans(connection: Connection) -> Iterator[Finding]:
         yield Finding("database", Level.CAUTION, f"behind a pooler, where the worker sets nothing: say {remedy}")
 
 
-def _problems(seen: Snapshot, unknowns: int, names: Collection[str]) -> Iterator[Finding]:
+def _problems(reading: OutboxReading, unknowns: int, names: Collection[str]) -> Iterator[Finding]:
     """What the outbox tells: whether workers are alive, everything that is wrong, and what vendors refused lately."""
-    if fresh := seen.fresh:
+    if fresh := reading.fresh:
         yield Finding("workers", Level.OK, f"{len(fresh)} alive")
-    for problem in find_problems(seen, unknowns=unknowns):
+    for problem in find_problems(reading, unknowns=unknowns):
         # The parking of an account that the settings have no longer keeps nothing.
         is_old = problem.name == "AccountParked" and problem.subject not in names
         level = Level.PROBLEM if problem.name in PROBLEMS and not is_old else Level.CAUTION
         yield Finding(problem.what, level, problem.sentence())
-    for lane in seen.lanes:
+    for lane in reading.lanes:
         # Not parked: what is missing, such as a ticket, may come at any moment.
         if lane.state != Standing.PARKED and lane.remedy and lane.until and lane.lane in names:
             yield Finding(f"account {lane.lane}", Level.CAUTION, f"waits: {lane.reason}; {lane.remedy}")
     steps = Counter[str]()
-    for (_, step), count in seen.steps.items():
+    for (_, step), count in reading.steps.items():
         steps[step] += count
     if struck := steps[Step.STRUCK]:
         text = f"in the last day it said {struck} times that a limit is exceeded (45009)"

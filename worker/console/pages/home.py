@@ -17,7 +17,7 @@ from worker.outbox.engine.clock import SECOND
 from worker.outbox.lanes.processes import died_lately
 from worker.outbox.upkeep.gauges import MOST
 from worker.reporting.lane_list import UNUSABLE
-from worker.reporting.problems import find_problems, read_snapshot
+from worker.reporting.problems import find_problems, read_outbox
 
 LINES = 20
 """Accounts that are listed, those with the longest queues."""
@@ -45,24 +45,24 @@ def home(ask: Ask) -> View:
     queue = memory_of(database).queue.latest(lambda: read_queue(site))
     with ask.reading() as connection:
         failures = site.settings.delivery.breaker_failures
-        snapshot = read_snapshot(connection, database.now, breaker_failures=failures)
+        reading = read_outbox(connection, database.now, breaker_failures=failures)
         dead = died_lately(connection, database.now)
-    problems = find_problems(snapshot, unknowns=site.settings.notify.unknowns)
+    problems = find_problems(reading, unknowns=site.settings.notify.unknowns)
     states = Counter[PartState]()
-    for (_, state), count in snapshot.called.items():
+    for (_, state), count in reading.called.items():
         states[state] += count
-    unknown, parked = states[PartState.UNKNOWN], snapshot.hook_events[EventState.PARKED]
+    unknown, parked = states[PartState.UNKNOWN], reading.hook_events[EventState.PARKED]
     lines = [] if queue is None else lines_of(queue.value)
     capped = MOST if queue is not None and queue.value.is_capped else 2**62
-    stopped = sum(lane.state in STOPPED for lane in snapshot.lanes)
+    stopped = sum(lane.state in STOPPED for lane in reading.lanes)
     figures = (
         HomeFigure("home.due", sum(line.due for line in lines), "/backlog", most=capped),
         HomeFigure("home.sending", states[PartState.SENDING], "/processes"),
         HomeFigure("home.unknown", unknown, "/doubts", unknown > 0, MOST),
         HomeFigure("home.stopped", stopped, "/lanes", stopped > 0),
-        HomeFigure("home.paused", len(snapshot.pauses), "/lanes"),
+        HomeFigure("home.paused", len(reading.pauses), "/lanes"),
         HomeFigure("home.parked_events", parked, "/events", parked > 0, MOST),
-        HomeFigure("home.processes", len(snapshot.fresh), "/processes", not snapshot.fresh),
+        HomeFigure("home.processes", len(reading.fresh), "/processes", not reading.fresh),
         HomeFigure("home.dead", len(dead), "/processes", bool(dead)),
     )
     return show(
@@ -74,7 +74,7 @@ def home(ask: Ask) -> View:
         more_problems=max(0, len(problems) - SHOWN),
         is_read=queue is not None,
         is_capped=queue is not None and queue.value.is_capped,
-        lines=[(line, _waited_s(line, snapshot.now)) for line in lines[:LINES]],
+        lines=[(line, _waited_s(line, reading.now)) for line in lines[:LINES]],
         more=max(0, len(lines) - LINES),
     )
 

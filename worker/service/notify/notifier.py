@@ -29,7 +29,7 @@ from worker.outbox.engine.database import Database
 from worker.outbox.engine.sql import read_now
 from worker.outbox.upkeep.alerts import AlertRow, alert_rows, notices_not_taken, save_alerts
 from worker.reporting.problem_kinds import KINDS
-from worker.reporting.problems import Snapshot, find_problems, read_snapshot
+from worker.reporting.problems import OutboxReading, find_problems, read_outbox
 from worker.service.notify.notices import UNABLE, AlertNotice, follow, notices
 from worker.service.notify.telling import TAG, Teller
 
@@ -73,14 +73,14 @@ class Notifier:
         database, holds = self._database, self.leadership.holds
         with database.reading() as connection:
             failures = self._runtime.settings.breaker_failures
-            seen = read_snapshot(connection, database.now, breaker_failures=failures)
-        found = find_problems(seen, unknowns=self._settings.unknowns, wall_s=self._wall_clock())
+            reading = read_outbox(connection, database.now, breaker_failures=failures)
+        found = find_problems(reading, unknowns=self._settings.unknowns, wall_s=self._wall_clock())
         problems = {(problem.name, problem.subject) for problem in found}
         due = database.run(partial(self._due, problems=problems))
         if not due:
             self.leadership.passed()
             return
-        unfit = {account for name, account in problems if name in UNABLE} | self._unfit(seen)
+        unfit = {account for name, account in problems if name in UNABLE} | self._unfit(reading)
         for notice in due:
             # Before each: a POST may take its time, so another process could have taken over, or this one is to end.
             if self._runtime.draining.is_set() or not database.run(holds):
@@ -110,14 +110,14 @@ class Notifier:
         places = {account: n for n, account in enumerate(self._targets) if account}
         return {row: places[accounts[job]] for row, job in jobs.items() if accounts.get(job) in places}
 
-    def _unfit(self, seen: Snapshot) -> set[str]:
+    def _unfit(self, reading: OutboxReading) -> set[str]:
         """The accounts that no notice goes by because of a block, a pause or their settings."""
-        soon = instant(seen.now + BLOCKED_S * SECOND)
-        unfit = {lane.account for lane in seen.lanes if lane.until and lane.until > soon}
+        soon = instant(reading.now + BLOCKED_S * SECOND)
+        unfit = {lane.account for lane in reading.lanes if lane.until and lane.until > soon}
         good, wrong = sorted_out(self._accounts, {account for account in self._targets if account})
         for name, account in good.items():
             job = {"id": "", "account": name, "channel": account.channel, "kind": Kind.SEND, "tags": json.dumps([TAG])}
-            if any(pause.covers(job) for pause in seen.pauses):
+            if any(pause.covers(job) for pause in reading.pauses):
                 unfit.add(name)
         return unfit | wrong.keys()
 

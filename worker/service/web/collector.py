@@ -32,7 +32,7 @@ from worker.outbox.lanes.processes import QueueName, unusable_accounts_told
 from worker.outbox.upkeep import gauges
 from worker.reporting.lane_list import UNUSABLE
 from worker.reporting.limit_usage import usages
-from worker.reporting.problems import Snapshot, find_problems, read_snapshot
+from worker.reporting.problems import OutboxReading, find_problems, read_outbox
 from worker.reporting.standstill import StandstillCause
 from worker.service.web.counters import build_info, counters
 
@@ -108,27 +108,27 @@ class Outbox(Collector):
             yield from reading_of(read)
 
     def _read(self, connection: Connection) -> Iterator[Metric]:
-        seen = read_snapshot(connection, self._database.now, breaker_failures=self._failures)
-        yield _gauge("database_clock_seconds", seen.now / SECOND)
+        reading = read_outbox(connection, self._database.now, breaker_failures=self._failures)
+        yield _gauge("database_clock_seconds", reading.now / SECOND)
         configured = self._accounts.names()
         # Of thousands most have nothing to do, and a reading is not to cost more for them.
         few = list(configured) if len(configured) <= FEW else []
         self._told.update(few)
-        yield from self._queue(connection, few, seen)
-        recent = gauges.recent_jobs(connection, seen.now - RECENT_S * SECOND)
+        yield from self._queue(connection, few, reading)
+        recent = gauges.recent_jobs(connection, reading.now - RECENT_S * SECOND)
         states = {(account, kind, JobState(state).label): n for (account, kind, state), n in recent.items()}
         yield self._lasting("jobs_recent", states)
-        yield self._lasting("lanes", _standing(seen), product(few, ("account", "lane"), map(str, Standing)))
+        yield self._lasting("lanes", _standing(reading), product(few, ("account", "lane"), map(str, Standing)))
         still = Counter[tuple[str, ...]]()
-        for standstill in seen.standstills:
+        for standstill in reading.standstills:
             still[standstill.account, str(standstill.cause)] += len(standstill.lanes)
         yield self._lasting("standing_still", still, product(few, map(str, StandstillCause)))
-        yield self._lasting("pauses", Counter(map(_scope_of, seen.pauses)))
-        unusable = {(name,): count for name, (count, _) in unusable_accounts_told(seen.processes).items()}
+        yield self._lasting("pauses", Counter(map(_scope_of, reading.pauses)))
+        unusable = {(name,): count for name, (count, _) in unusable_accounts_told(reading.processes).items()}
         yield self._lasting("account_unusable", unusable, ((name,) for name in few))
         yield from self._limits(connection, few)
-        yield from _processes(seen)
-        yield _gauge("hook_events", {(state.label,): count for state, count in seen.hook_events.items()})
+        yield from _processes(reading)
+        yield _gauge("hook_events", {(state.label,): count for state, count in reading.hook_events.items()})
         zeros = dict.fromkeys(map(BETWEEN.join, self._from_zero(few)), 0)
         yield from counters({**zeros, **totals(connection)}, exemplars(connection))
 
@@ -137,20 +137,20 @@ class Outbox(Collector):
         self._series[name].update(values, expected)
         return _gauge(name, {labels: values.get(labels, 0) for labels in sorted(self._series[name])})
 
-    def _queue(self, connection: Connection, few: Sequence[str], seen: Snapshot) -> Iterator[Metric]:
-        queue, now = gauges.queue(connection, self._database.now), seen.now
+    def _queue(self, connection: Connection, few: Sequence[str], reading: OutboxReading) -> Iterator[Metric]:
+        queue, now = gauges.queue(connection, self._database.now), reading.now
         due = {(account, _PRIORITIES[n]): parts for (account, n), parts in queue.due.items()}
         places = list(product(few, _PRIORITIES))
         ages = {place: max(0, now - parts.oldest_at) / SECOND for place, parts in due.items()}
         yield self._lasting("backlog_parts", {place: parts.due for place, parts in due.items()}, places)
         yield self._lasting("backlog_oldest_seconds", ages, places)
-        since = {(account, _PRIORITIES[n]): at for (account, n), at in seen.oldest_open.items()}
+        since = {(account, _PRIORITIES[n]): at for (account, n), at in reading.oldest_open.items()}
         # A backlog that is too long to be read whole is at least as old as its first part.
         since |= {place: min(since.get(place, now), parts.oldest_at) for place, parts in due.items()}
         ages = {place: max(0, now - at) / SECOND for place, at in since.items()}
         yield self._lasting("open_oldest_seconds", ages, places)
         counts: dict[tuple[str, ...], float] = {(account, "queued"): n for account, n in queue.parts.items()}
-        counts |= {(account, state.label): n for (account, state), n in seen.called.items()}
+        counts |= {(account, state.label): n for (account, state), n in reading.called.items()}
         yield self._lasting("parts", counts, product(few, _STATES))
         self._told.update(account for account, _ in counts)
         yield _gauge("count_capped", int(queue.is_capped))
@@ -186,18 +186,18 @@ def reading_of(read: Sequence[Metric]) -> list[Metric]:
     return [_gauge("database_up", 1 if read else 0), build_info(), *read]
 
 
-def _standing(seen: Snapshot) -> Counter[tuple[str, ...]]:
-    lanes = (lane for lane in seen.lanes if lane.state != UNUSABLE)
+def _standing(reading: OutboxReading) -> Counter[tuple[str, ...]]:
+    lanes = (lane for lane in reading.lanes if lane.state != UNUSABLE)
     return Counter((lane.account, "account" if lane.lane == lane.account else "lane", lane.state) for lane in lanes)
 
 
-def _processes(seen: Snapshot) -> Iterator[Metric]:
-    problems = Counter(problem.name for problem in find_problems(seen))
-    yield _gauge("relay_active", int(seen.has_leader))
-    yield _gauge("processes", len(seen.fresh))
+def _processes(reading: OutboxReading) -> Iterator[Metric]:
+    problems = Counter(problem.name for problem in find_problems(reading))
+    yield _gauge("relay_active", int(reading.has_leader))
+    yield _gauge("processes", len(reading.fresh))
     yield _gauge("processes_hindered", problems["WorkerHindered"])
     yield _gauge("processes_silent", problems["ProcessesSilent"])
-    threads = {(q.value,): sum(process.threads for process in seen.fresh if q in process.queues) for q in QueueName}
+    threads = {(q.value,): sum(process.threads for process in reading.fresh if q in process.queues) for q in QueueName}
     yield _gauge("threads", threads)
 
 
