@@ -93,7 +93,7 @@ def test_the_window_holds_one_doorbell_in_work_and_one_behind_it() -> None:
     """No thread runs dry between two turns, and the broker's queue stays short."""
     share = sharing(a_process(4, hr_1=(90, 100))).of("hr:1", 1)
 
-    assert Share(10, 40, 10, 2, together=2) == share
+    assert Share(10, 40, 10, 2, calls_per_doorbell=2) == share
 
 
 FEW_AND_MANY = [(0, []), (1, [1]), (3, [2, 1]), (4, [2, 2]), (19, [10, 9]), (25, [10, 10, 5]), (40, [10] * 4)]

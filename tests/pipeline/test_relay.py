@@ -13,7 +13,7 @@ import pytest
 
 from tests.support.runtime import PNG, Site, planted, refused
 from worker.delivery.scheduler import due_lanes, lane_head
-from worker.delivery.scheduler.lane_head import Batches, Doorbell, Look
+from worker.delivery.scheduler.lane_head import Batches, Doorbell, LaneHead
 from worker.delivery.scheduler.relay import RelayTimes
 from worker.domain.job import Priority, part_id
 from worker.domain.pacing.bulk import Pacing
@@ -410,10 +410,10 @@ def test_an_id_somebody_else_offered_is_not_published_twice(site: Site, monkeypa
     mine: list[Doorbell] = []
     doorbells = Batches.doorbells
 
-    def overtaken(batches: Batches, look: Look, now: float) -> list[Doorbell]:
+    def overtaken(batches: Batches, lane_head: LaneHead, now: float) -> list[Doorbell]:
         """Between the other's look and its offer this one looks, offers and publishes."""
         monkeypatch.setattr(Batches, "doorbells", doorbells)
-        theirs = doorbells(batches, look, now)
+        theirs = doorbells(batches, lane_head, now)
         found.append(ids(theirs))
         mine.extend(turn(site))
         return theirs

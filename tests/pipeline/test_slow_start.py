@@ -225,7 +225,7 @@ def test_an_account_that_starts_counts_what_it_offered_until_it_is_taken_or_lost
 
     assert starts.room("hr:1", 10, 0, 1.0) is None
     with database.reading() as connection:
-        starts.look(connection, database.now, ["hr:1", "hr"], Noted(calls={"hr": 3, "hr:1": 2}))
+        starts.read_bounds(connection, database.now, ["hr:1", "hr"], Noted(calls={"hr": 3, "hr:1": 2}))
     first = starts.room("hr:1", 10, 0, 1.0)
     starts.offered("hr:1", ["a", "b"])
     other = starts.room("hr:2", 10, 0, 1.0)
@@ -245,14 +245,14 @@ def test_bounds_that_are_gone_are_forgotten(database: Database) -> None:
     """An account that is free again owes nothing to what it once offered."""
     starts = SlowStart(60.0)
     with database.reading() as connection:
-        starts.look(connection, database.now, ["hr:1", "hr"], Noted(calls={"hr": 1}))
+        starts.read_bounds(connection, database.now, ["hr:1", "hr"], Noted(calls={"hr": 1}))
         starts.offered("hr:1", ["a"])
-        starts.look(connection, database.now, ["hr:1", "hr"], Noted(calls={"hr": 1}))
+        starts.read_bounds(connection, database.now, ["hr:1", "hr"], Noted(calls={"hr": 1}))
         lost = starts.room("hr:1", 10, 0, 1.0)
         starts.offered("hr:1", ["b"])
-        starts.look(connection, database.now, ["it:1", "it"], Noted())
+        starts.read_bounds(connection, database.now, ["it:1", "it"], Noted())
         others = starts.names()
-        starts.look(connection, database.now, ["hr:2", "hr"], Noted())
+        starts.read_bounds(connection, database.now, ["hr:2", "hr"], Noted())
 
     assert (1, ["hr"]) == (lost, others)
     assert [] == starts.names()

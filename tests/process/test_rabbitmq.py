@@ -23,7 +23,7 @@ from worker.service.celery_app import make_app
 from worker.service.publisher import Doorbells
 from worker.service.queues import NAMES, NORMAL, queues
 
-DOORBELL = Doorbell("hr:1", ("a-0", "b-0"), urgent=False, stands_s=5)
+DOORBELL = Doorbell("hr:1", ("a-0", "b-0"), urgent=False, offered_for_s=5)
 
 
 @pytest.fixture

@@ -78,8 +78,8 @@ def test_doorbells_hold_ids_only_and_no_events() -> None:
 
     bells.publish(
         [
-            Doorbell("hr:1", ("a-0", "b-0"), urgent=True, stands_s=5),
-            Doorbell("hr:1", ("c-0",), urgent=False, stands_s=5),
+            Doorbell("hr:1", ("a-0", "b-0"), urgent=True, offered_for_s=5),
+            Doorbell("hr:1", ("c-0",), urgent=False, offered_for_s=5),
         ]
     )
 

@@ -122,7 +122,7 @@ def test_the_queues_are_declared_again_after_an_outage() -> None:
     """A broker that lost everything takes doorbells again; the first failure ends a round."""
     brokers = Brokers(AWAY, "embedded")
     bells = Doorbells(brokers, "")
-    ring = Doorbell("hr:1", ("line-a-0",), urgent=True, stands_s=5)
+    ring = Doorbell("hr:1", ("line-a-0",), urgent=True, offered_for_s=5)
 
     with pytest.raises(NotPublished, match=r"it cannot publish to its broker \(ConnectionRefusedError\)") as raised:
         bells.publish([ring, ring])

@@ -24,9 +24,9 @@ class Backlog:
     """One lane that has work, or may have some; instants in seconds of the monotonic clock."""
 
     lane: str
-    pressing: bool = False
+    has_urgent: bool = False
     """An urgent part just became due: the lane is looked at even while its account is full."""
-    looked: float | None = None
+    read_at: float | None = None
     """When its head was last read; None: not since it has work."""
     full: int = len(Priority)
     """The first priority for which its window is full: newly due parts of it, or less urgent, need no look at once."""
@@ -36,7 +36,7 @@ class Backlog:
     """When a part of it was last offered."""
     out: int = 0
     """Its doorbells in the broker, as far as its head shows; urgent ones are not counted."""
-    credit: int = 0
+    bulk_credit: int = 0
     """Bulk's credit behind what was offered of it; see `domain/pacing/bulk.py`."""
     queue: QueueName = QueueName.NORMAL
     """The queue of whose threads it has its share."""
@@ -47,7 +47,7 @@ class Backlog:
     since: float = 0.0
     """When the last of these rounds began."""
 
-    def stands_s(self, heads: Sequence[Head], now: float, first_s: float, longest_s: float) -> float:
+    def offered_for_s(self, heads: Sequence[Head], now: float, first_s: float, longest_s: float) -> float:
         """Seconds for which parts offered now count as offered; doubled while no part of the lane is taken.
 
         At least one of the heads has parts.
@@ -92,16 +92,16 @@ class Backlogs:
         lanes = self._accounts.setdefault(account, {})
         if lane not in lanes:
             lanes[lane] = Backlog(lane, front=lane not in self._bulk_only and most_urgent != Priority.BULK)
-        lanes[lane].pressing |= most_urgent == Priority.URGENT
+        lanes[lane].has_urgent |= most_urgent == Priority.URGENT
         self._waiting.setdefault(account, {})[lane] = None
 
-    def learn(self, known: Backlog, heads: Mapping[Priority, Head]) -> None:
+    def learn(self, backlog: Backlog, heads: Mapping[Priority, Head]) -> None:
         """Takes over whether a lane has more than bulk, from its head as just read."""
-        known.front = bool(heads[Priority.URGENT].due or heads[Priority.NORMAL].due)
-        if known.front or not heads[Priority.BULK].due:
-            self._bulk_only.discard(known.lane)
+        backlog.front = bool(heads[Priority.URGENT].due or heads[Priority.NORMAL].due)
+        if backlog.front or not heads[Priority.BULK].due:
+            self._bulk_only.discard(backlog.lane)
         else:
-            self._bulk_only.add(known.lane)
+            self._bulk_only.add(backlog.lane)
         if len(self._bulk_only) > LANES_KEPT:
             self._bulk_only.clear()
 
@@ -125,11 +125,13 @@ class Backlogs:
         for account, lanes in self._waiting.items():
             if len(queues) == most:
                 break
-            known = self._accounts[account]
-            waits = {queue: is_full(account, queue) for queue in {one.queue for one in known.values()}}
+            backlogs = self._accounts[account]
+            waits = {queue: is_full(account, queue) for queue in {backlog.queue for backlog in backlogs.values()}}
             # Lanes with doorbells in the broker are read all the same: only their heads show when those are taken.
             eligible = (
-                lane for lane in lanes if not waits[known[lane].queue] or known[lane].out or known[lane].pressing
+                lane
+                for lane in lanes
+                if not waits[backlogs[lane].queue] or backlogs[lane].out or backlogs[lane].has_urgent
             )
             if queue := list(islice(eligible, most)):
                 queues.append(queue)
@@ -144,8 +146,8 @@ class Backlogs:
         return [
             lane
             for lanes in self._accounts.values()
-            for lane, known in lanes.items()
-            if known.looked is not None and known.looked <= before
+            for lane, backlog in lanes.items()
+            if backlog.read_at is not None and backlog.read_at <= before
         ]
 
     def forget(self, lane: str) -> None:
@@ -163,12 +165,14 @@ class Backlogs:
 
         Two counts: lanes with more than bulk (key True), and lanes with nothing but bulk (key False).
         """
-        fronts = [known.front for known in self._accounts.get(account, {}).values() if queue in (None, known.queue)]
+        fronts = [
+            backlog.front for backlog in self._accounts.get(account, {}).values() if queue in (None, backlog.queue)
+        ]
         return {True: sum(fronts), False: len(fronts) - sum(fronts)}
 
     def out(self, account: str, queue: QueueName = QueueName.NORMAL) -> int:
         """Doorbells of an account that are in the broker for the threads of a queue."""
-        return sum(known.out for known in self._accounts.get(account, {}).values() if known.queue is queue)
+        return sum(backlog.out for backlog in self._accounts.get(account, {}).values() if backlog.queue is queue)
 
     def names(self, account: str) -> list[str]:
         """The lanes of an account that have work."""
@@ -176,15 +180,15 @@ class Backlogs:
 
     def any_looked_at(self) -> bool:
         """True while some lane is known to have a backlog."""
-        return any(known.looked is not None for lanes in self._accounts.values() for known in lanes.values())
+        return any(backlog.read_at is not None for lanes in self._accounts.values() for backlog in lanes.values())
 
     def any_untaken(self, can_send: Callable[[str, QueueName], bool]) -> bool:
         """True while parts of some lane are offered again and again, and no process takes them.
 
         `can_send`: of which lanes, by their name and the queue of their threads. May be asked by another thread.
         """
-        known = [one for lanes in list(self._accounts.values()) for one in list(lanes.values())]
-        return any(one.rounds and can_send(one.lane, one.queue) for one in known)
+        backlogs = [backlog for lanes in list(self._accounts.values()) for backlog in list(lanes.values())]
+        return any(backlog.rounds and can_send(backlog.lane, backlog.queue) for backlog in backlogs)
 
 
 def _take_out(lanes: dict[str, dict[str, T]], account: str, lane: str) -> None:

@@ -121,12 +121,12 @@ class DueLanes:
         return found
 
     def _may_go_at_once(self, lane: str, priority: int) -> bool:
-        known = self._backlogs.of(lane)
-        return known is None or priority < known.full
+        backlog = self._backlogs.of(lane)
+        return backlog is None or priority < backlog.full
 
     def _is_looked_after(self, lane: str) -> bool:
-        known = self._backlogs.of(lane)
-        return known is not None and known.looked is not None
+        backlog = self._backlogs.of(lane)
+        return backlog is not None and backlog.read_at is not None
 
 
 class FullScan:

@@ -61,7 +61,7 @@ class Allotment:
         stands = noted(connection, now_sql, names)
         for key, limit in stands.used_up.items():
             self._limited.note(key, limit, now, stands.blocked[key] * MICRO)
-        self._slow_start.look(connection, now_sql, names, stands)
+        self._slow_start.read_bounds(connection, now_sql, names, stands)
         if now - self._learnt_at >= HEARD_EVERY_S:
             self._sharing.learn(living(connection, now_sql))
             self._slow_start.learn(self._sharing.silent_s, now)
@@ -81,15 +81,15 @@ class Allotment:
         threads = self._sharing.threads(self._parts.get(account, 1.0), queue)
         return 2 * threads - self._backlogs.out(account, queue)
 
-    def share(self, known: Backlog, wanted: QueueName) -> Share:
+    def share(self, backlog: Backlog, wanted: QueueName) -> Share:
         """A lane's part of its account's threads of the wanted queue."""
-        lane, account, front = known.lane, account_of(known.lane), known.front
-        known.queue = self._sharing.queue(wanted)
-        lanes, part = self._backlogs.lanes(account, known.queue), self._parts.get(account, 1.0)
+        lane, account, front = backlog.lane, account_of(backlog.lane), backlog.front
+        backlog.queue = self._sharing.queue(wanted)
+        lanes, part = self._backlogs.lanes(account, backlog.queue), self._parts.get(account, 1.0)
         # All lanes with nothing but bulk have a tenth together, however many they are.
         if lanes[True] and lanes[False]:
             part *= 1 - 1 / EVERY if front else 1 / EVERY
-        share = self._sharing.of(lane, lanes[front], part, known.queue)
+        share = self._sharing.of(lane, lanes[front], part, backlog.queue)
         share = share.within(self._limited.most(lane, self._backlogs.lanes(account), front=front))
         most = self._slow_start.most(lane)
         if most is None:
@@ -125,7 +125,7 @@ class Share:
     """Parts at the head of the lane that are kept offered."""
     urgent_window: int
     threads: int
-    together: int = 1
+    calls_per_doorbell: int = 1
     """How many doorbells go to one thread as one, which has as many calls in the air at once."""
 
     def bulk_window(self, normal_due: int) -> int:
@@ -149,16 +149,16 @@ class Share:
         # Few ids are spread over all threads, so that they do not wait behind each other in one.
         ids, size = head.ids, max(1, min(self.size, -(-len(head.ids) // self.threads)))
         if patient and 2 * len(head.out) >= window:
-            whole = self.size * min(self.together, self.threads)
+            whole = self.size * min(self.calls_per_doorbell, self.threads)
             ids, size = ids[: len(ids) // whole * whole], self.size
         return [tuple(ids[at : at + size]) for at in range(0, len(ids), size)]
 
     def mixed(
-        self, normal: Head, bulk: Head, credit: int, *, patient: bool = True
+        self, normal: Head, bulk: Head, bulk_credit: int, *, patient: bool = True
     ) -> list[tuple[tuple[str, ...], int]]:
         """The ids of normal and bulk parts in doorbells, mixed by bulk's credit; each with the credit behind it."""
         both = Head([*normal.ids, *bulk.ids], [*normal.out, *bulk.out])
-        line = mix(normal.ids, bulk.ids, credit)
+        line = mix(normal.ids, bulk.ids, bulk_credit)
         batches = []
         for bell in self.doorbells(both, self.window, patient=patient):
             parts = list(islice(line, len(bell)))
@@ -214,11 +214,11 @@ class Sharing:
         cycle_ms = self._cycle_ms.get(lane, 0)
         # One thread with many calls in the air does more than many with one each, which take the interpreter from each
         # other. But every process has its part.
-        together = min(TOGETHER, -(-threads // self._processes))
-        size = min(self._size, MOST_IDS // together)
+        calls_per_doorbell = min(TOGETHER, -(-threads // self._processes))
+        size = min(self._size, MOST_IDS // calls_per_doorbell)
         size = max(1, min(size, int(DOORBELL_S * 1000 / cycle_ms)) if cycle_ms else size)
         # Twice: a thread has one doorbell in work and one waiting behind it, so that it is not idle between two turns.
-        return Share(size, threads * size * 2, max(size, urgent * size // 2), threads, together)
+        return Share(size, threads * size * 2, max(size, urgent * size // 2), threads, calls_per_doorbell)
 
     def _of_lane(self, lane: str, lanes: int, part: float, queue: QueueName) -> int:
         threads = max(1, self.threads(part, queue) // max(1, lanes))
@@ -245,13 +245,12 @@ class Limited:
 
     def note(self, key: str, limit: str, now: float, left_s: float) -> None:
         """Notes that a limit closes this lane or account for so many seconds more."""
-        account, known = account_of(key), self._known.get(key)
-        if known is not None and known >= now + left_s:
+        account, until = account_of(key), self._known.get(key)
+        if until is not None and until >= now + left_s:
             return
         amount = self._amount(account, limit)
         if amount is not None:
-            until = now + left_s + max(KEPT_S, KEPT_PART * left_s)
-            self._known[key] = until
+            until = self._known[key] = now + left_s + max(KEPT_S, KEPT_PART * left_s)
             self._most[account if amount.shared else key] = (amount.units, until)
 
     def tidy(self, now: float) -> None:

@@ -37,10 +37,10 @@ PATIENCE_S = 1.0
 
 
 @dataclass(slots=True)
-class Look:
+class LaneHead:
     """The head of one lane, priority by priority, as just read."""
 
-    known: Backlog
+    backlog: Backlog
     share: Share
     heads: dict[Priority, Head]
     air: int | None = None
@@ -83,7 +83,7 @@ class Look:
     def narrow(self, room: int) -> None:
         """Leaves at most `room` parts, each for a doorbell of its own; urgent first, then normal and bulk mixed."""
         urgent, normal, bulk = (self.heads[priority].ids for priority in Priority)
-        line = [*urgent, *(part for part, _ in mix(normal, bulk, self.known.credit))]
+        line = [*urgent, *(part for part, _ in mix(normal, bulk, self.backlog.bulk_credit))]
         self.take_out(set(line[max(0, room) :]))
         # Each with a call of its own: several ids for one call would go one after another, and the bound be unused.
         self.share = replace(self.share, size=1)
@@ -105,41 +105,45 @@ class LaneHeads:
         self._kinds: dict[str, str] = {}
         """Lane -> the kind of its jobs; it never changes."""
 
-    def look(self, connection: Connection, known: Backlog) -> Look:
+    def read(self, connection: Connection, backlog: Backlog) -> LaneHead:
         """Reads the head of a lane: urgent parts have a window of their own, normal and bulk share one."""
-        files = self._moves_files(known.lane)
-        share = self._allotment.share(known, QueueName.FILES if files else QueueName.NORMAL)
-        known.pressing = False
+        files = self._moves_files(backlog.lane)
+        share = self._allotment.share(backlog, QueueName.FILES if files else QueueName.NORMAL)
+        backlog.has_urgent = False
 
         def read(priority: Priority, most: int) -> Head:
-            return head_of_lane(connection, self._database.now, known.lane, priority, most)
+            return head_of_lane(connection, self._database.now, backlog.lane, priority, most)
 
         urgent = read(Priority.URGENT, share.urgent_window)
         normal = read(Priority.NORMAL, share.window)
-        share = share if normal.due or files else self._allotment.share(known, QueueName.BULK)
+        share = share if normal.due or files else self._allotment.share(backlog, QueueName.BULK)
         bulk = read(Priority.BULK, share.bulk_window(normal.due))
         heads = {Priority.URGENT: urgent, Priority.NORMAL: normal, Priority.BULK: bulk}
-        self._note_full(known, share, heads)
-        look = Look(known, share, heads)
-        if look.again:
+        self._note_full(backlog, share, heads)
+        lane_head = LaneHead(backlog, share, heads)
+        if lane_head.again:
             # No process took them from the lane's own queue in time, so they go into the queue of normal parts.
-            look.share = self._allotment.share(known, QueueName.NORMAL)
-        return look
+            lane_head.share = self._allotment.share(backlog, QueueName.NORMAL)
+        return lane_head
 
-    def ask_more(self, connection: Connection, looks: Sequence[Look]) -> tuple[dict[str, str], dict[str, int]]:
+    def ask_more(self, connection: Connection, lane_heads: Sequence[LaneHead]) -> tuple[dict[str, str], dict[str, int]]:
         """Reads what else is needed of these lanes, each fact in one statement for all of them.
 
         Returns the parts that are out of turn, with the order each is in, and the bulk parts that are put off, with the
         instant (microseconds UTC) at which each is due.
         """
-        self._count_air(connection, looks)
-        waits = self._out_of_turn(connection, looks)
-        later = self._kept_off(connection, looks, waits)
-        self._learn_kinds(connection, looks)
+        self._count_air(connection, lane_heads)
+        waits = self._out_of_turn(connection, lane_heads)
+        later = self._kept_off(connection, lane_heads, waits)
+        self._learn_kinds(connection, lane_heads)
         return waits, later
 
     def postpone(
-        self, looks: Sequence[Look], waits: Mapping[str, str], later: Mapping[str, int], paused: Mapping[str, Pause]
+        self,
+        lane_heads: Sequence[LaneHead],
+        waits: Mapping[str, str],
+        later: Mapping[str, int],
+        paused: Mapping[str, Pause],
     ) -> None:
         """Puts parts that must not go now to sleep, off, or aside, and takes them out of the heads of their lanes."""
         if waits:
@@ -149,53 +153,60 @@ class LaneHeads:
         if paused:
             self._database.run(lambda connection: park(connection, self._database.now, paused))
         aside = {*waits, *later, *paused}
-        for look in looks:
-            if aside and look.take_out(aside):
+        for lane_head in lane_heads:
+            if aside and lane_head.take_out(aside):
                 # The next parts come into the window only now, and are read in the next turn.
-                look.known.full = len(Priority)
-                self._backlogs.want(look.known.lane)
+                lane_head.backlog.full = len(Priority)
+                self._backlogs.want(lane_head.backlog.lane)
 
-    def parked(self, connection: Connection, known: Backlog, keys: Sequence[str]) -> Look:
+    def parked(self, connection: Connection, backlog: Backlog, keys: Sequence[str]) -> LaneHead:
         """Reads the head of a lane that is parked, or whose account is: among its parts is the one that tries it."""
         now = self._database.now
-        heads = {priority: head_of_lane(connection, now, known.lane, priority, PROBED) for priority in Priority}
-        return Look(known, Share(PROBED, PROBED, PROBED, 1), heads, parked=tuple(keys))
+        heads = {priority: head_of_lane(connection, now, backlog.lane, priority, PROBED) for priority in Priority}
+        return LaneHead(backlog, Share(PROBED, PROBED, PROBED, 1), heads, parked=tuple(keys))
 
     def kind(self, lane: str) -> str | None:
         """The kind of a lane's jobs, once it was learned."""
         return self._kinds.get(lane)
 
-    def _note_full(self, known: Backlog, share: Share, heads: Mapping[Priority, Head]) -> None:
+    def _note_full(self, backlog: Backlog, share: Share, heads: Mapping[Priority, Head]) -> None:
         """Notes from which priority on the lane's window is full; never from urgent on."""
-        self._backlogs.learn(known, heads)
+        self._backlogs.learn(backlog, heads)
         normal = heads[Priority.NORMAL].due
         if normal >= share.window:
-            known.full = Priority.NORMAL
+            backlog.full = Priority.NORMAL
         elif heads[Priority.BULK].due >= share.bulk_window(normal):
-            known.full = Priority.BULK
+            backlog.full = Priority.BULK
         else:
-            known.full = len(Priority)
+            backlog.full = len(Priority)
 
-    def _count_air(self, connection: Connection, looks: Sequence[Look]) -> None:
+    def _count_air(self, connection: Connection, lane_heads: Sequence[LaneHead]) -> None:
         """Counts the calls in the air of lanes with small doorbells."""
         # Of a doorbell of one id nothing is in the broker any more once a thread has it. Without the calls in the air a
         # slow lane would be offered more and more, until it held all threads.
-        slow = [look for look in looks if look.share.size <= FEW]
+        slow = [lane_head for lane_head in lane_heads if lane_head.share.size <= FEW]
         air = self._slow_start.in_the_air(connection) if slow else {}
-        for look in slow:
-            look.air = air.get(look.known.lane, 0)
+        for lane_head in slow:
+            lane_head.air = air.get(lane_head.backlog.lane, 0)
 
-    def _out_of_turn(self, connection: Connection, looks: Sequence[Look]) -> dict[str, str]:
+    def _out_of_turn(self, connection: Connection, lane_heads: Sequence[LaneHead]) -> dict[str, str]:
         """Ordered parts that have to wait for others, and the order each is in; no statement without ordered parts."""
-        orders = {part: order for look in looks for head in look.heads.values() for part, order in head.orders.items()}
+        orders = {
+            part: order
+            for lane_head in lane_heads
+            for head in lane_head.heads.values()
+            for part, order in head.orders.items()
+        }
         return {part: orders[part] for part in out_of_turn(connection, list(orders))} if orders else {}
 
-    def _kept_off(self, connection: Connection, looks: Sequence[Look], waits: Collection[str]) -> dict[str, int]:
+    def _kept_off(
+        self, connection: Connection, lane_heads: Sequence[LaneHead], waits: Collection[str]
+    ) -> dict[str, int]:
         """The bulk parts that are due in a busy minute, and the instant at which each is due instead.
 
         A part that could expire before that goes at once.
         """
-        bulk = [part for look in looks for part in look.heads[Priority.BULK].ids if part not in waits]
+        bulk = [part for lane_head in lane_heads for part in lane_head.heads[Priority.BULK].ids if part not in waits]
         if self._pacing is None or not bulk:
             return {}
         now = read_now(connection, self._database.now)
@@ -204,15 +215,15 @@ class LaneHeads:
         ending = ending_before(connection, bulk, self._pacing.latest(now) + LEFT_US)
         return {part: self._pacing.later(now) for part in bulk if part not in ending}
 
-    def _learn_kinds(self, connection: Connection, looks: Sequence[Look]) -> None:
+    def _learn_kinds(self, connection: Connection, lane_heads: Sequence[LaneHead]) -> None:
         """Reads the kind of all lanes that were not seen before, in one statement."""
-        new = [next(look.free(), None) for look in looks if look.known.lane not in self._kinds]
+        new = [next(lane_head.free(), None) for lane_head in lane_heads if lane_head.backlog.lane not in self._kinds]
         if ids := [part for part in new if part is not None]:
             if len(self._kinds) > KINDS_KEPT:
                 self._kinds.clear()
             self._kinds |= kinds_of(connection, ids)
-        for look in looks:
-            look.files = self._moves_files(look.known.lane)
+        for lane_head in lane_heads:
+            lane_head.files = self._moves_files(lane_head.backlog.lane)
 
     def _moves_files(self, lane: str) -> bool:
         return self._kinds.get(lane) == Kind.UPLOAD
@@ -228,7 +239,7 @@ class Doorbell:
     lane: str
     ids: tuple[str, ...]
     urgent: bool
-    stands_s: float
+    offered_for_s: float
     """Seconds for which these ids count as offered."""
     probe: bool = False
     """It holds the one part that tries a parked lane."""
@@ -255,76 +266,76 @@ class Batches:
         self._backlogs, self._allotment, self._slow_start = backlogs, allotment, slow_start
         self._offer_s, self._offer_max_s = offer_s, offer_max_s
 
-    def doorbells(self, look: Look, now: float) -> list[Doorbell]:
+    def doorbells(self, lane_head: LaneHead, now: float) -> list[Doorbell]:
         """Doorbells for the head of a lane: urgent parts within a share of their own, then normal and bulk mixed."""
-        known = look.known
-        if not look.due:
-            self._forget_unless_wanted(known)
+        backlog = lane_head.backlog
+        if not lane_head.due:
+            self._forget_unless_wanted(backlog)
             return []
-        known.looked = now
+        backlog.read_at = now
         # Not for ever: the offered ids may be lost in the broker, and then no further part fills the doorbell.
-        patient = now - known.offered_at < PATIENCE_S
-        stands_s = known.stands_s(list(look.heads.values()), now, self._offer_s, self._offer_max_s)
-        again = look.again
-        self._bind(look, now)
-        share, heads = look.share, look.heads
-        pressing = share.doorbells(heads[Priority.URGENT], share.urgent_window, patient=patient)
-        urgent = [Doorbell(known.lane, ids, urgent=True, stands_s=stands_s) for ids in pressing]
-        known.credit = min(MOST, known.credit + sum(len(ids) for ids in pressing))
-        batches = share.mixed(heads[Priority.NORMAL], heads[Priority.BULK], known.credit, patient=patient)
+        patient = now - backlog.offered_at < PATIENCE_S
+        offered_for_s = backlog.offered_for_s(list(lane_head.heads.values()), now, self._offer_s, self._offer_max_s)
+        again = lane_head.again
+        self._bind(lane_head, now)
+        share, heads = lane_head.share, lane_head.heads
+        urgent_ids = share.doorbells(heads[Priority.URGENT], share.urgent_window, patient=patient)
+        urgent = [Doorbell(backlog.lane, ids, urgent=True, offered_for_s=offered_for_s) for ids in urgent_ids]
+        backlog.bulk_credit = min(MOST, backlog.bulk_credit + sum(len(ids) for ids in urgent_ids))
+        batches = share.mixed(heads[Priority.NORMAL], heads[Priority.BULK], backlog.bulk_credit, patient=patient)
         # While normal parts are due, a doorbell of bulk alone goes into their queue, too: the queue of bulk is emptied
         # after theirs, so bulk would not get the part of the lane that is its own. And what no process took from a
         # queue of its own in time goes with the normal parts.
-        bulk, files = not heads[Priority.NORMAL].due and not again, look.files and not again
+        bulk, files = not heads[Priority.NORMAL].due and not again, lane_head.files and not again
         rest = [
-            Doorbell(known.lane, ids, urgent=False, stands_s=stands_s, bulk=bulk, files=files)
-            for ids in self._as_many_as_may_go(look, batches)
+            Doorbell(backlog.lane, ids, urgent=False, offered_for_s=offered_for_s, bulk=bulk, files=files)
+            for ids in self._as_many_as_may_go(lane_head, batches)
         ]
         if urgent or rest:
-            known.offered_at = now
-            ids = [part for ring in (*urgent, *rest) for part in ring.ids]
-            self._slow_start.offered(known.lane, ids)
+            backlog.offered_at = now
+            ids = [part for doorbell in (*urgent, *rest) for part in doorbell.ids]
+            self._slow_start.offered(backlog.lane, ids)
         # A thread that moves a file does nothing else meanwhile.
-        together = 1 if look.files else share.together
-        return [*_bundled(urgent, together), *_bundled(rest, together)]
+        calls_per_doorbell = 1 if lane_head.files else share.calls_per_doorbell
+        return [*_bundled(urgent, calls_per_doorbell), *_bundled(rest, calls_per_doorbell)]
 
-    def _bind(self, look: Look, now: float) -> None:
+    def _bind(self, lane_head: LaneHead, now: float) -> None:
         """Leaves in the look no more than a lane with a bound on its calls in the air may have."""
-        room = self._slow_start.room(look.known.lane, look.due, look.offered(), now)
+        room = self._slow_start.room(lane_head.backlog.lane, lane_head.due, lane_head.offered(), now)
         if room is not None:
-            look.narrow(room)
+            lane_head.narrow(room)
 
-    def _forget_unless_wanted(self, known: Backlog) -> None:
+    def _forget_unless_wanted(self, backlog: Backlog) -> None:
         """Forgets a lane whose head is empty, unless it is to be looked at again."""
         # Its head may have been put aside, with more due parts behind it.
-        if not self._backlogs.is_wanted(known.lane):
-            self._backlogs.forget(known.lane)
+        if not self._backlogs.is_wanted(backlog.lane):
+            self._backlogs.forget(backlog.lane)
 
     def _as_many_as_may_go(
-        self, look: Look, batches: Sequence[tuple[tuple[str, ...], int]]
+        self, lane_head: LaneHead, batches: Sequence[tuple[tuple[str, ...], int]]
     ) -> Sequence[tuple[str, ...]]:
         """The batches for which the account has room; a lane that got nothing is looked at again."""
-        known, heads = look.known, (look.heads[Priority.NORMAL], look.heads[Priority.BULK])
-        offered, size, air = sum(len(head.out) for head in heads), look.share.size, look.air or 0
+        backlog, heads = lane_head.backlog, (lane_head.heads[Priority.NORMAL], lane_head.heads[Priority.BULK])
+        offered, size, air = sum(len(head.out) for head in heads), lane_head.share.size, lane_head.air or 0
         # Each call in the air holds the other ids of its doorbell, which a thread has taken from the broker already.
         waiting = -(-max(0, offered - air * (size - 1)) // size)
-        known.out = waiting + air
-        room = min(self._allotment.room(account_of(known.lane), known.queue), look.most_doorbells() - waiting)
+        backlog.out = waiting + air
+        room = min(self._allotment.room(account_of(backlog.lane), backlog.queue), lane_head.most_doorbells() - waiting)
         may_go = batches[: max(0, room)]
-        known.out += len(may_go)
-        known.credit = may_go[-1][1] if may_go else known.credit
-        if len(may_go) < len(batches) and not known.out:
-            self._backlogs.want(known.lane)
+        backlog.out += len(may_go)
+        backlog.bulk_credit = may_go[-1][1] if may_go else backlog.bulk_credit
+        if len(may_go) < len(batches) and not backlog.out:
+            self._backlogs.want(backlog.lane)
         return [ids for ids, _ in may_go]
 
 
-def _bundled(bells: Sequence[Doorbell], most: int) -> list[Doorbell]:
+def _bundled(doorbells: Sequence[Doorbell], most: int) -> list[Doorbell]:
     """The same parts in fewer doorbells: `most` as one, in which as many calls may be in the air at once."""
-    if not bells:
+    if not doorbells:
         return []
-    size = -(-len(bells) // -(-len(bells) // most))
-    bundles = (bells[at : at + size] for at in range(0, len(bells), size))
+    size = -(-len(doorbells) // -(-len(doorbells) // most))
+    bundles = (doorbells[at : at + size] for at in range(0, len(doorbells), size))
     return [
-        replace(bundle[0], ids=tuple(part for bell in bundle for part in bell.ids), calls=len(bundle))
+        replace(bundle[0], ids=tuple(part for doorbell in bundle for part in doorbell.ids), calls=len(bundle))
         for bundle in bundles
     ]

@@ -16,7 +16,7 @@ from sqlalchemy import Connection
 from worker.delivery.scheduler.backlog import Backlog, Backlogs
 from worker.delivery.scheduler.due_lanes import DueLanes, FullScan
 from worker.delivery.scheduler.fair_share import MICRO, Allotment, Limited, Sharing
-from worker.delivery.scheduler.lane_head import Batches, Doorbell, LaneHeads, Look
+from worker.delivery.scheduler.lane_head import Batches, Doorbell, LaneHead, LaneHeads
 from worker.delivery.scheduler.slow_start import SlowStart
 from worker.delivery.sender.lease import Leadership
 from worker.domain.errors import NotPublished
@@ -128,96 +128,100 @@ class Relay:
         """Reads the heads of these lanes and offers the parts that may go; returns the number of ids offered."""
         now = self._monotonic()
         with self._database.reading() as connection:
-            names = [known.lane for known in lanes]
+            names = [backlog.lane for backlog in lanes]
             stands = self._allotment.learn(connection, self._database.now, now, names)
             pauses = standing_pauses(connection, ()) if (is_paused := some_paused(connection)) else []
-            looks = self._look(connection, lanes, stands, pauses, now)
+            heads = self._read_heads(connection, lanes, stands, pauses, now)
             paused = dict[str, Pause]()
             if is_paused:
-                looks, paused = self._paused(connection, looks, now)
-            waits, later = self._heads.ask_more(connection, looks)
-        self._heads.postpone(looks, waits, later, paused)
-        rings = list[Doorbell]()
-        for look in looks:
-            rings += self._probe(look) if look.parked else self._batches.doorbells(look, now)
-        return self._send(rings)
+                heads, paused = self._paused(connection, heads, now)
+            waits, later = self._heads.ask_more(connection, heads)
+        self._heads.postpone(heads, waits, later, paused)
+        doorbells = list[Doorbell]()
+        for head in heads:
+            doorbells += self._probe(head) if head.parked else self._batches.doorbells(head, now)
+        return self._send(doorbells)
 
-    def _look(
+    def _read_heads(
         self, connection: Connection, lanes: Sequence[Backlog], stands: Noted, pauses: Sequence[Pause], now: float
-    ) -> list[Look]:
+    ) -> list[LaneHead]:
         """The heads of the lanes that are open, and of those that are parked and may be tried."""
-        looks: list[Look] = []
-        for known in lanes:
-            keys = {known.lane, account_of(known.lane)}
+        heads: list[LaneHead] = []
+        for backlog in lanes:
+            keys = {backlog.lane, account_of(backlog.lane)}
             if blocked := keys & stands.blocked.keys():
-                self._due_lanes.close(known.lane, now + max(stands.blocked[key] for key in blocked) * MICRO)
-            elif self._is_paused(known.lane, pauses):
-                self._due_lanes.close(known.lane, now + PAUSED_S)
+                self._due_lanes.close(backlog.lane, now + max(stands.blocked[key] for key in blocked) * MICRO)
+            elif self._is_paused(backlog.lane, pauses):
+                self._due_lanes.close(backlog.lane, now + PAUSED_S)
             elif parked := keys & stands.parked:
-                looks.append(self._heads.parked(connection, known, sorted(parked)))
-            elif not self._is_full(known, now):
-                looks.append(self._heads.look(connection, known))
-        return looks
+                heads.append(self._heads.parked(connection, backlog, sorted(parked)))
+            elif not self._is_full(backlog, now):
+                heads.append(self._heads.read(connection, backlog))
+        return heads
 
-    def _paused(self, connection: Connection, looks: Sequence[Look], now: float) -> tuple[list[Look], dict[str, Pause]]:
+    def _paused(
+        self, connection: Connection, heads: Sequence[LaneHead], now: float
+    ) -> tuple[list[LaneHead], dict[str, Pause]]:
         """The lanes of which not all is paused, and their parts that are; the others are looked at in a second."""
-        paused = paused_among(connection, [part for look in looks for part in look.free()])
-        whole = [look for look in looks if (one := paused.get(next(look.free(), ""))) and one.holds_lanes()]
-        for look in whole:
-            self._due_lanes.close(look.known.lane, now + PAUSED_S)
-        left = [look for look in looks if look not in whole]
-        return left, {part: paused[part] for look in left for part in look.free() if part in paused}
+        paused = paused_among(connection, [part for head in heads for part in head.free()])
+        whole = [head for head in heads if (pause := paused.get(next(head.free(), ""))) and pause.holds_lanes()]
+        for head in whole:
+            self._due_lanes.close(head.backlog.lane, now + PAUSED_S)
+        left = [head for head in heads if head not in whole]
+        return left, {part: paused[part] for head in left for part in head.free() if part in paused}
 
     def _is_paused(self, lane: str, pauses: Sequence[Pause]) -> bool:
         """True for a lane of which all is paused, as far as that is known before its head is read."""
         kind = self._heads.kind(lane) if pauses else None
         return kind is not None and any(pause.holds_lane(account_of(lane), kind) for pause in pauses)
 
-    def _is_full(self, known: Backlog, now: float) -> bool:
+    def _is_full(self, backlog: Backlog, now: float) -> bool:
         """True for a lane that was just looked at and has all the calls in the air that its bound allows."""
         # A lane with a bound is looked at in every turn, and most turns find nothing landed. All others wait meanwhile.
-        if known.looked is None or now - known.looked >= self._times.look_s:
+        if backlog.read_at is None or now - backlog.read_at >= self._times.look_s:
             return False
-        room = self._slow_start.room(known.lane, 0, 0, now)
+        room = self._slow_start.room(backlog.lane, 0, 0, now)
         return room is not None and room <= 0
 
-    def _probe(self, look: Look) -> list[Doorbell]:
+    def _probe(self, head: LaneHead) -> list[Doorbell]:
         """The doorbell of a parked lane's probe; none before the interval since the last probe is over."""
         # First a part that may go: a probe taken for a lane without one would be lost for the whole interval.
-        first = next(look.free(), None)
+        first = next(head.free(), None)
         delay_us = micros(self._times.park_probe_s)
         database = self._database
         if first is None or not all(
             database.run(lambda c, key=key: take_probe(c, database.now, key, delay_us))  # type: ignore[misc]
-            for key in look.parked
+            for key in head.parked
         ):
             return []
-        return [Doorbell(look.known.lane, (first,), urgent=False, stands_s=self._times.offer_s, probe=True)]
+        return [Doorbell(head.backlog.lane, (first,), urgent=False, offered_for_s=self._times.offer_s, probe=True)]
 
-    def _send(self, rings: Sequence[Doorbell]) -> int:
+    def _send(self, doorbells: Sequence[Doorbell]) -> int:
         """Writes the offers and publishes the ids that were free; returns their number."""
-        if not rings:
+        if not doorbells:
             return 0
         # Committed before published: a worker that came first would find the part not offered and leave it alone, and
         # the id would be lost while its offer lasts. An id that the broker loses is offered again in the same way.
-        mine = set(self._database.run(lambda connection: self._note(connection, rings)))
-        kept = [replace(ring, ids=tuple(part for part in ring.ids if part in mine)) for ring in rings]
+        mine = set(self._database.run(lambda connection: self._note(connection, doorbells)))
+        kept = [replace(doorbell, ids=tuple(part for part in doorbell.ids if part in mine)) for doorbell in doorbells]
         # Threads take doorbells in the order of the broker, so urgent ones are published first, and bulk last.
-        rings = sorted((ring for ring in kept if ring.ids), key=lambda ring: (not ring.urgent, ring.bulk))
+        doorbells = sorted(
+            (doorbell for doorbell in kept if doorbell.ids), key=lambda doorbell: (not doorbell.urgent, doorbell.bulk)
+        )
         try:
-            self._publish(rings)
+            self._publish(doorbells)
         except NotPublished as error:
             # Not when their offer has lapsed: the process that leads next, or this one, offers them at once.
-            ids = [part for ring in error.left for part in ring.ids]
+            ids = [part for doorbell in error.left for part in doorbell.ids]
             self._database.run(lambda connection: leave(connection, ids))
             raise
         return len(mine)
 
-    def _note(self, connection: Connection, rings: Sequence[Doorbell]) -> list[str]:
+    def _note(self, connection: Connection, doorbells: Sequence[Doorbell]) -> list[str]:
         """Writes the offers, one statement for each length; returns the ids that were free."""
         by_length: dict[float, list[str]] = {}
-        for ring in rings:
-            by_length.setdefault(ring.stands_s, []).extend(ring.ids)
+        for doorbell in doorbells:
+            by_length.setdefault(doorbell.offered_for_s, []).extend(doorbell.ids)
         now = self._database.now
         begin_lanes(connection, now, self._slow_start.begun)
         return [part for length, ids in by_length.items() for part in offer(connection, now, ids, micros(length))]

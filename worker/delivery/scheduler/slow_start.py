@@ -47,7 +47,7 @@ class SlowStart:
         self.begun: list[str] = []
         """Lanes that begin to start in this turn; written together with its offers."""
 
-    def look(self, connection: Connection, now_sql: str, names: Iterable[str], noted: Noted) -> None:
+    def read_bounds(self, connection: Connection, now_sql: str, names: Iterable[str], noted: Noted) -> None:
         """Takes over the bounds of these lanes and accounts; reads the calls in the air only while there are bounds."""
         self._calls, self.begun, self._counted = dict(noted.calls), [], False
         for name in names:
@@ -138,4 +138,4 @@ class SlowStart:
         if not self._turns:
             return lanes
         place = {lane: n for turns in self._turns.values() for n, lane in enumerate(turns)}
-        return sorted(lanes, key=lambda known: place.get(known.lane, -1))
+        return sorted(lanes, key=lambda backlog: place.get(backlog.lane, -1))
