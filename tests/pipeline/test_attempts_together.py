@@ -93,7 +93,7 @@ def test_as_many_are_in_the_air_as_the_doorbell_says(database: Database, driven_
         assert (4, 10) == (max(air.in_the_air), len(site.calls()))
         assert 4 == marks[0]
         assert 10 == sum(marks) > len(marks)
-        assert 0 == site.runtime.lane_states.in_the_air()
+        assert 0 == site.runtime.lane_states.in_flight()
         assert 0 == air.open
 
 
@@ -153,7 +153,7 @@ def test_an_error_of_ours_ends_its_own_part_alone(database: Database, driven_clo
         site.settle()
 
         assert ["unknown", "accepted", "accepted"] == sorted((site.state(job) for job in jobs), reverse=True)
-        assert (0, 0) == (site.runtime.lane_states.in_the_air(), air.open)
+        assert (0, 0) == (site.runtime.lane_states.in_flight(), air.open)
 
 
 def test_none_stays_in_the_air_when_waiting_fails(database: Database, driven_clock: DrivenClock) -> None:
@@ -170,7 +170,7 @@ def test_none_stays_in_the_air_when_waiting_fails(database: Database, driven_clo
         site.settle()
 
         assert ["accepted"] * 3 == [site.state(job) for job in jobs]
-        assert 0 == site.runtime.lane_states.in_the_air()
+        assert 0 == site.runtime.lane_states.in_flight()
 
 
 def test_a_call_that_cannot_begin_is_in_doubt_and_not_in_the_air(
@@ -192,7 +192,7 @@ def test_a_call_that_cannot_begin_is_in_doubt_and_not_in_the_air(
         site.settle()
 
         assert ["accepted", "accepted", "unknown"] == sorted(site.state(job) for job in jobs)
-        assert (0, 0) == (site.runtime.lane_states.in_the_air(), air.open)
+        assert (0, 0) == (site.runtime.lane_states.in_flight(), air.open)
 
 
 def test_a_process_has_as_many_calls_in_the_air_as_threads(database: Database, driven_clock: DrivenClock) -> None:
@@ -271,7 +271,7 @@ def test_a_second_doorbell_waits_until_the_first_lands_a_call_or_begins_its_last
 
         def one_at_a_time(calls: list[PendingCall]) -> list[PendingCall]:
             begun.set()
-            counts.append(site.runtime.lane_states.in_the_air())
+            counts.append(site.runtime.lane_states.in_flight())
             may_land.wait(LIMIT_S)
             return calls[:1]
 
@@ -345,7 +345,7 @@ def test_a_doorbell_that_prepares_holds_one_slot_beside_its_calls(
             site.ticks.advance(1)
             free = slots.more(9)
             slots.free(free)
-            held.append((4 - free, site.runtime.lane_states.in_the_air()))
+            held.append((4 - free, site.runtime.lane_states.in_flight()))
 
         monkeypatch.setattr(air, "await_any", await_any)
         monkeypatch.setattr(attempt, "render", takes_long)

@@ -250,13 +250,13 @@ def test_the_summary_tells_calls_in_the_air_and_latency() -> None:
     lane_states.cycled("hr:1", 0.2)
     lane_states.cycled("hr:1", 0.7)
     with in_the_air(lane_states, "hr:1", 20.0), in_the_air(lane_states, "hr:2", 20.0):
-        out = lane_states.in_the_air()
+        out = lane_states.in_flight()
         summary = lane_states.summary()
 
     assert 2 == out
     assert [0.3, 0.1] == [pytest.approx(lane_states.cycle(lane)) for lane in ("hr:1", "hr:9")]
     assert {"hr:1": [1, 120, 300], "hr:2": [1, 0, 0]} == summary
-    assert (0, 0.05) == (lane_states.in_the_air(), lane_states.latency("hr:9"))
+    assert (0, 0.05) == (lane_states.in_flight(), lane_states.latency("hr:9"))
 
 
 def test_the_last_deadline_of_a_call_is_known() -> None:

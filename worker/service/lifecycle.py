@@ -432,7 +432,7 @@ class WorkerProcess:
         """Ends the process when its drain takes longer than the calls' deadline and a margin."""
         self._draining.wait()
         if not self._closed.wait(self._longest_s()):
-            log.error("drain_overdue", calls=self.runtime.lane_states.in_the_air())
+            log.error("drain_overdue", calls=self.runtime.lane_states.in_flight())
             self._replaced.exit(EXIT_OVERDUE)
 
 

@@ -101,7 +101,7 @@ class FollowUps:
         self._deadline_us = int(call_deadline_s * settle.SECOND)
 
     def recall(self, due: DuePart, channel: Channel, account: Account) -> Resolved:
-        """Resolves a recall: one call per msgid; unsent parts are cancelled, parts in the air are waited for."""
+        """Resolves a recall: one call per msgid; unsent parts are cancelled, parts in flight are waited for."""
         window = self._window_us(channel, account)
         if due.target_job_id is None:
             return self._recall_foreign(due.message, window)
@@ -194,7 +194,7 @@ class FollowUps:
             facts = {"response_code": usable[0].code}
             return Ready(due.spec, facts, code_id=usable[0].id, another_code=len(usable) > 1)
         if "leased" in states:
-            # Another update is in the air with it; only the end of that call shows whether the code is spent.
+            # Another update is in flight with it; only the end of that call shows whether the code is spent.
             self._change([Change(due.id, _wait_for_code)])
             return Awaiting()
         if codes:

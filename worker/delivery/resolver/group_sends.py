@@ -114,7 +114,7 @@ class GroupSends:
     def look_up(self, due: DuePart, channel: Channel, account: Account) -> Resolved:
         """Resolves the search: the time in which the task may have been made, and the tasks of other parts.
 
-        Held when another send of the same content is in doubt as well. Waits while one is in the air.
+        Held when another send of the same content is in doubt as well. Waits while one is in flight.
         """
         with self._database.reading() as connection:
             now = read_now(connection, self._database.now)
@@ -127,7 +127,7 @@ class GroupSends:
         if not all(twin.in_the_air for twin in twins):
             return Hold("in doubt, and so is another send of the same content: nobody can tell which one was taken")
         if twins:
-            # The task that the search would find may be the one of the call in the air.
+            # The task that the search would find may be the one of the call in flight.
             self._change([Change(due.id, _wait_for_twin)])
             return Awaiting()
         # May be after now, where the database's clock was set back.

@@ -110,7 +110,7 @@ class DueLanes:
         return lanes
 
     def _bound(self) -> list[str]:
-        """Lanes with work that have a bound on their calls in the air."""
+        """Lanes with work that have a bound on their calls in flight."""
         # In every turn, because each success may double the bound.
         found: list[str] = []
         for name in self._slow_start.names():

@@ -110,7 +110,7 @@ KEEP_FREE = 2
 
 
 TOGETHER = 64
-"""Calls that one thread has in the air at once, at most."""
+"""Calls that one thread has in flight at once, at most."""
 MOST_IDS = 1600
 """Ids that go to one thread at once, at most, but for the smallest doorbells."""
 
@@ -120,13 +120,13 @@ class Share:
     """What one lane may have in the broker and in the threads."""
 
     size: int
-    """Ids for each call that is in the air."""
+    """Ids for each call that is in flight."""
     window: int
     """Parts at the head of the lane that are kept offered."""
     urgent_window: int
     threads: int
     calls_per_doorbell: int = 1
-    """How many doorbells go to one thread as one, which has as many calls in the air at once."""
+    """How many doorbells go to one thread as one, which has as many calls in flight at once."""
 
     def bulk_window(self, normal_due: int) -> int:
         """The window of bulk parts: what normal parts leave, and bulk's part of the window beside them at least."""
@@ -212,7 +212,7 @@ class Sharing:
         """The share of one lane, where `lanes` of its account have work for the threads of the queue."""
         threads, urgent = (self._of_lane(lane, lanes, part, its) for its in (queue, QueueName.URGENT))
         cycle_ms = self._cycle_ms.get(lane, 0)
-        # One thread with many calls in the air does more than many with one each, which take the interpreter from each
+        # One thread with many calls in flight does more than many with one each, which take the interpreter from each
         # other. But every process has its part.
         calls_per_doorbell = min(TOGETHER, -(-threads // self._processes))
         size = min(self._size, MOST_IDS // calls_per_doorbell)

@@ -43,8 +43,8 @@ class LaneHead:
     backlog: Backlog
     share: Share
     heads: dict[Priority, Head]
-    air: int | None = None
-    """Its calls in the air, counted for lanes with slow calls; None: not counted."""
+    in_flight: int | None = None
+    """Its calls in flight, counted for lanes with slow calls; None: not counted."""
     files: bool = False
     """Its jobs move files, which takes long."""
     parked: tuple[str, ...] = ()
@@ -61,10 +61,10 @@ class LaneHead:
         return any(head.again for head in self.heads.values())
 
     def most_doorbells(self) -> int:
-        """How many doorbells of it may be in the broker beside its calls in the air; urgent ones are not counted."""
-        if self.air is None:
+        """How many doorbells of it may be in the broker beside its calls in flight; urgent ones are not counted."""
+        if self.in_flight is None:
             return sys.maxsize
-        return max(0, 2 * self.share.threads - self.air)
+        return max(0, 2 * self.share.threads - self.in_flight)
 
     def free(self) -> Iterator[str]:
         """Its parts that are not in the broker, as far as is known."""
@@ -132,7 +132,7 @@ class LaneHeads:
         Returns the parts that are out of turn, with the order each is in, and the bulk parts that are put off, with the
         instant (microseconds UTC) at which each is due.
         """
-        self._count_air(connection, lane_heads)
+        self._count_in_flight(connection, lane_heads)
         waits = self._out_of_turn(connection, lane_heads)
         later = self._kept_off(connection, lane_heads, waits)
         self._learn_kinds(connection, lane_heads)
@@ -180,14 +180,14 @@ class LaneHeads:
         else:
             backlog.full = len(Priority)
 
-    def _count_air(self, connection: Connection, lane_heads: Sequence[LaneHead]) -> None:
-        """Counts the calls in the air of lanes with small doorbells."""
-        # Of a doorbell of one id nothing is in the broker any more once a thread has it. Without the calls in the air a
+    def _count_in_flight(self, connection: Connection, lane_heads: Sequence[LaneHead]) -> None:
+        """Counts the calls in flight of lanes with small doorbells."""
+        # Of a doorbell of one id nothing is in the broker any more once a thread has it. Without the calls in flight a
         # slow lane would be offered more and more, until it held all threads.
         slow = [lane_head for lane_head in lane_heads if lane_head.share.size <= FEW]
-        air = self._slow_start.in_the_air(connection) if slow else {}
+        in_flight = self._slow_start.in_flight(connection) if slow else {}
         for lane_head in slow:
-            lane_head.air = air.get(lane_head.backlog.lane, 0)
+            lane_head.in_flight = in_flight.get(lane_head.backlog.lane, 0)
 
     def _out_of_turn(self, connection: Connection, lane_heads: Sequence[LaneHead]) -> dict[str, str]:
         """Ordered parts that have to wait for others, and the order each is in; no statement without ordered parts."""
@@ -248,7 +248,7 @@ class Doorbell:
     files: bool = False
     """Its parts move files, which takes long."""
     calls: int = 1
-    """How many of its calls may be in the air at once."""
+    """How many of its calls may be in flight at once."""
 
 
 class Batches:
@@ -300,7 +300,7 @@ class Batches:
         return [*_bundled(urgent, calls_per_doorbell), *_bundled(rest, calls_per_doorbell)]
 
     def _bind(self, lane_head: LaneHead, now: float) -> None:
-        """Leaves in the look no more than a lane with a bound on its calls in the air may have."""
+        """Leaves in the look no more than a lane with a bound on its calls in flight may have."""
         room = self._slow_start.room(lane_head.backlog.lane, lane_head.due, lane_head.offered(), now)
         if room is not None:
             lane_head.narrow(room)
@@ -316,10 +316,10 @@ class Batches:
     ) -> Sequence[tuple[str, ...]]:
         """The batches for which the account has room; a lane that got nothing is looked at again."""
         backlog, heads = lane_head.backlog, (lane_head.heads[Priority.NORMAL], lane_head.heads[Priority.BULK])
-        offered, size, air = sum(len(head.out) for head in heads), lane_head.share.size, lane_head.air or 0
-        # Each call in the air holds the other ids of its doorbell, which a thread has taken from the broker already.
-        waiting = -(-max(0, offered - air * (size - 1)) // size)
-        backlog.out = waiting + air
+        offered, size, in_flight = sum(len(head.out) for head in heads), lane_head.share.size, lane_head.in_flight or 0
+        # Each call in flight holds the other ids of its doorbell, which a thread has taken from the broker already.
+        waiting = -(-max(0, offered - in_flight * (size - 1)) // size)
+        backlog.out = waiting + in_flight
         room = min(self._allotment.room(account_of(backlog.lane), backlog.queue), lane_head.most_doorbells() - waiting)
         may_go = batches[: max(0, room)]
         backlog.out += len(may_go)
@@ -330,7 +330,7 @@ class Batches:
 
 
 def _bundled(doorbells: Sequence[Doorbell], most: int) -> list[Doorbell]:
-    """The same parts in fewer doorbells: `most` as one, in which as many calls may be in the air at once."""
+    """The same parts in fewer doorbells: `most` as one, in which as many calls may be in flight at once."""
     if not doorbells:
         return []
     size = -(-len(doorbells) // -(-len(doorbells) // most))

@@ -176,7 +176,7 @@ class Relay:
         return kind is not None and any(pause.holds_lane(account_of(lane), kind) for pause in pauses)
 
     def _is_full(self, backlog: Backlog, now: float) -> bool:
-        """True for a lane that was just looked at and has all the calls in the air that its bound allows."""
+        """True for a lane that was just looked at and has all the calls in flight that its bound allows."""
         # A lane with a bound is looked at in every turn, and most turns find nothing landed. All others wait meanwhile.
         if backlog.read_at is None or now - backlog.read_at >= self._times.look_s:
             return False
@@ -242,4 +242,4 @@ class RelayTimes:
     look_s: float = 0.2
     """The head of a lane with a backlog is read again after so many seconds."""
     silence_s: float = 0.0
-    """A lane without a success for so many seconds starts with one call in the air; 0: never."""
+    """A lane without a success for so many seconds starts with one call in flight; 0: never."""

@@ -1,6 +1,6 @@
-"""Slow start: how many calls a lane may have in the air, its whole share or, while it starts, as many as SQL says.
+"""Slow start: how many calls a lane may have in flight, its whole share or, while it starts, as many as SQL says.
 
-Only offered parts can be in the air, so the relay keeps the bound of all processes together by what it offers. A lane
+Only offered parts can be in flight, so the relay keeps the bound of all processes together by what it offers. A lane
 starts with one call when it had no success for a while, when it was resumed, after a penalty, and after its breaker was
 open. The bound is doubled in the transactions that record successes. Decides nothing about penalties.
 """
@@ -19,8 +19,8 @@ from worker.outbox.lanes.offering import still_offered
 
 
 @dataclass(slots=True)
-class _Air:
-    """Calls in the air, as read in one turn."""
+class _InFlight:
+    """Calls in flight, as read in one turn."""
 
     by_lane: Mapping[str, int] = field(default_factory=dict)
     by_account: Mapping[str, int] = field(default_factory=dict)
@@ -35,9 +35,9 @@ class SlowStart:
         """Bounds of this turn's lanes and their accounts."""
         self._bound: dict[str, None] = {}
         """Lanes and accounts that had a bound when last read."""
-        self._air = _Air()
+        self._in_flight = _InFlight()
         self._counted = False
-        """True when the calls in the air were read in this turn."""
+        """True when the calls in flight were read in this turn."""
         self._offered: dict[str, dict[str, None]] = {}
         """Bound lanes and accounts -> ids that were offered under the bound, over all of their lanes."""
         self._turns: dict[str, dict[str, None]] = {}
@@ -48,7 +48,7 @@ class SlowStart:
         """Lanes that begin to start in this turn; written together with its offers."""
 
     def read_bounds(self, connection: Connection, now_sql: str, names: Iterable[str], noted: Noted) -> None:
-        """Takes over the bounds of these lanes and accounts; reads the calls in the air only while there are bounds."""
+        """Takes over the bounds of these lanes and accounts; reads the calls in flight only while there are bounds."""
         self._calls, self.begun, self._counted = dict(noted.calls), [], False
         for name in names:
             if name in noted.calls:
@@ -59,22 +59,22 @@ class SlowStart:
             self._turns.pop(name, None)
         if not noted.calls:
             return
-        self.in_the_air(connection)
+        self.in_flight(connection)
         if ids := {part for of in self._offered.values() for part in of}:
             out = set(still_offered(connection, now_sql, ids))
             self._offered = {
                 name: dict.fromkeys(part for part in of if part in out) for name, of in self._offered.items()
             }
 
-    def in_the_air(self, connection: Connection) -> Mapping[str, int]:
-        """Calls in the air by lane, of all processes; read once a turn."""
+    def in_flight(self, connection: Connection) -> Mapping[str, int]:
+        """Calls in flight by lane, of all processes; read once a turn."""
         if not self._counted:
             by_lane = calls_in_the_air(connection)
             by_account: dict[str, int] = {}
             for lane, calls in by_lane.items():
                 by_account[account_of(lane)] = by_account.get(account_of(lane), 0) + calls
-            self._air, self._counted = _Air(by_lane, by_account), True
-        return self._air.by_lane
+            self._in_flight, self._counted = _InFlight(by_lane, by_account), True
+        return self._in_flight.by_lane
 
     def learn(self, silent_s: Mapping[str, float], now: float) -> None:
         """Takes over from the heartbeats how many seconds ago each lane succeeded."""
@@ -91,7 +91,7 @@ class SlowStart:
         self._bound.pop(name, None)
 
     def most(self, lane: str) -> int | None:
-        """How many calls a lane may have in the air at most, by its own bound and its account's; None: no bound."""
+        """How many calls a lane may have in flight at most, by its own bound and its account's; None: no bound."""
         bounds = [self._calls[name] for name in (lane, account_of(lane)) if name in self._calls]
         return min(bounds, default=None)
 
@@ -105,9 +105,9 @@ class SlowStart:
             return None
         rooms = []
         if lane in self._calls:
-            rooms.append(self._calls[lane] - self._air.by_lane.get(lane, 0) - offered)
+            rooms.append(self._calls[lane] - self._in_flight.by_lane.get(lane, 0) - offered)
         if account in self._calls:
-            out = self._air.by_account.get(account, 0) + len(self._offered.get(account, ()))
+            out = self._in_flight.by_account.get(account, 0) + len(self._offered.get(account, ()))
             rooms.append(self._calls[account] - out)
         return min(rooms)
 

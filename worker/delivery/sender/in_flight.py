@@ -74,7 +74,7 @@ class InFlight:
     called_at: float = field(init=False, repr=False)
     """When the call began, by the monotonic clock."""
     pending: PendingCall | None = field(init=False, repr=False, default=None)
-    """The call in the air; None: not begun."""
+    """The call in flight; None: not begun."""
 
     # read
     result: CallResult = field(init=False, repr=False)

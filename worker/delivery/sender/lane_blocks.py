@@ -108,7 +108,7 @@ class LaneBlocks:
         return replace(block, failed=True)
 
     def unpark(self, lanes: Sequence[str]) -> None:
-        """Opens lanes and accounts after a successful probe; they start again with one call in the air."""
+        """Opens lanes and accounts after a successful probe; they start again with one call in flight."""
         database = self._database
         for lane in lanes:
             self._lane_states.open(lane)

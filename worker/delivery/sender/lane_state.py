@@ -1,4 +1,4 @@
-"""What one process knows of its lanes without asking SQL: blocks, call durations, calls in the air.
+"""What one process knows of its lanes without asking SQL: blocks, call durations, calls in flight.
 
 A block is also written to SQL, for all processes; noted here, it stops the other threads of this process at once.
 """
@@ -22,9 +22,9 @@ _NOTHING: Mapping[str, int] = {}
 _NEVER = float("-inf")
 
 MOST_OUT = 16
-"""Calls that were in the air when a row of failures began, and may fail too before the lane stops, at most.
+"""Calls that were in flight when a row of failures began, and may fail too before the lane stops, at most.
 
-With hundreds of threads each call in the air would otherwise cost one more. Sixteen more failures in a row are no
+With hundreds of threads each call in flight would otherwise cost one more. Sixteen more failures in a row are no
 accident, even where the vendor refuses every other call.
 """
 YOUNG_S = 5.0
@@ -42,21 +42,21 @@ class _Lane:
     """What the calls of a lane have shown; instants and durations in seconds of the monotonic clock."""
 
     used_at: float
-    air: int = 0
+    in_flight: int = 0
     latency: float | None = None
     cycle: float | None = None
     succeeded_at: float | None = None
     moved_at: float = _NEVER
     """When a call of it was last begun or ended, or a part of it put off or ended without a call."""
 
-    def told(self, now: float) -> list[int]:
+    def heartbeat(self, now: float) -> list[int]:
         """The lane's entry in the heartbeat; see `LaneStates.summary`."""
         seen = [] if self.succeeded_at is None else [int(now - self.succeeded_at)]
-        return [self.air, round((self.latency or 0.0) * 1000), round((self.cycle or 0.0) * 1000), *seen]
+        return [self.in_flight, round((self.latency or 0.0) * 1000), round((self.cycle or 0.0) * 1000), *seen]
 
 
 class LaneStates:
-    """Blocks, latency and calls in the air, by lane. A lane that was not used for a while is forgotten."""
+    """Blocks, latency and calls in flight, by lane. A lane that was not used for a while is forgotten."""
 
     def __init__(self, monotonic: Callable[[], float], idle_s: float = IDLE_S):
         self._monotonic, self._idle_s = monotonic, max(IDLE_S, idle_s)
@@ -71,8 +71,8 @@ class LaneStates:
         self._left: dict[str, tuple[float, str]] = {}
         """Accounts whose vendor this process did not reach: until when it leaves them to other processes, and why."""
         self._lanes: dict[str, _Lane] = {}
-        self._air: dict[str, int] = {}
-        """Calls in the air by account; an account without any has no entry."""
+        self._in_flight: dict[str, int] = {}
+        """Calls in flight by account; an account without any has no entry."""
         self._last_end = 0.0
         self._failures: dict[str, int] = {}
         self._calls: dict[str, int] = {}
@@ -110,7 +110,7 @@ class LaneStates:
     ) -> None:
         """Takes over what SQL says of these lanes and accounts, and of no others.
 
-        `blocked`: microseconds that a block still lasts. `calls`: how many may be in the air. `needs_feedback`: lanes
+        `blocked`: microseconds that a block still lasts. `calls`: how many may be in flight. `needs_feedback`: lanes
         and accounts whose row the next answer must update. `used_up`: lanes and accounts that are blocked only by a
         limit of ours. `in_a_row`: calls one after another that say the vendor is ill.
         """
@@ -122,8 +122,8 @@ class LaneStates:
                 # too; unless this process wrote it so recently that SQL may not have it yet.
                 until = now + blocked.get(name, 0) / 1_000_000
                 is_ours = now - self._closed_at.get(name, _NEVER) < YOUNG_S
-                for ends, told in ((self._closed, until), (self._stopped, now if name in used_up else until)):
-                    _keep(ends, name, max(told, ends.get(name, 0.0)) if is_ours else told, now)
+                for ends, end in ((self._closed, until), (self._stopped, now if name in used_up else until)):
+                    _keep(ends, name, max(end, ends.get(name, 0.0)) if is_ours else end, now)
                 _keep(self._calls, name, calls.get(name, 0), 0)
                 (self._wants_feedback.add if name in needs_feedback else self._wants_feedback.discard)(name)
                 _keep(self._in_a_row, name, in_a_row.get(name, 0), 0)
@@ -187,11 +187,11 @@ class LaneStates:
         return now < self._stopped.get(lane, 0.0) or now < self._stopped.get(account_of(lane), 0.0)
 
     def is_bound(self, lane: str) -> bool:
-        """True while the lane, or its account, has a bound on its calls in the air, over all processes."""
+        """True while the lane, or its account, has a bound on its calls in flight, over all processes."""
         return lane in self._calls or account_of(lane) in self._calls
 
     def full(self, lane: str, beside: int = 0) -> bool:
-        """True while this process alone has as many calls in the air as the lane, or its account, may have in all.
+        """True while this process alone has as many calls in flight as the lane, or its account, may have in all.
 
         `beside`: calls that are about to begin.
         """
@@ -200,8 +200,8 @@ class LaneStates:
         if mine == (None, None):
             return False
         with self._guard:
-            known = self._lanes.get(lane)
-            out = known.air if known else 0, self._air.get(account, 0)
+            state = self._lanes.get(lane)
+            out = state.in_flight if state else 0, self._in_flight.get(account, 0)
         return any(most is not None and n + beside >= most for n, most in zip(out, mine, strict=True))
 
     def note(self, lane: str) -> None:
@@ -221,18 +221,18 @@ class LaneStates:
 
     def in_a_row(self, lane: str) -> int:
         """How many calls of the lane, or of its account, said one after another that the vendor is ill."""
-        known = self._in_a_row
-        return max(known.get(lane, 0), known.get(account_of(lane), 0)) if known else 0
+        counts = self._in_a_row
+        return max(counts.get(lane, 0), counts.get(account_of(lane), 0)) if counts else 0
 
     def succeeded(self, lane: str) -> None:
         """Notes that the vendor accepted a call of this lane just now."""
-        known = self._of(lane)
-        known.succeeded_at = known.used_at
+        state = self._of(lane)
+        state.succeeded_at = state.used_at
 
     def ailed(self, name: str, most: int, rest_s: float) -> None:
         """Notes a call of the lane or account which says that the vendor is ill.
 
-        After `most` of them in a row, besides the calls that were in the air when the row began (`MOST_OUT` at most),
+        After `most` of them in a row, besides the calls that were in flight when the row began (`MOST_OUT` at most),
         this process makes no call for `rest_s` seconds.
         """
         with self._guard:
@@ -245,9 +245,9 @@ class LaneStates:
             self._close(name, rest_s, (self._closed, self._stopped))
 
     def _out(self, name: str) -> int:
-        """Calls of a lane or account in the air."""
-        known = self._lanes.get(name)
-        return self._air.get(name, known.air if known else 0)
+        """Calls of a lane or account in flight."""
+        state = self._lanes.get(name)
+        return self._in_flight.get(name, state.in_flight if state else 0)
 
     def well(self, lane: str) -> None:
         """Notes an answered call of the lane: the vendor is not ill, so counting begins anew."""
@@ -279,71 +279,71 @@ class LaneStates:
         self._left.pop(account, None)
 
     def begin_call(self, lane: str, deadline_s: float) -> None:
-        """Counts a call in the air, which ends within `deadline_s` seconds."""
+        """Counts a call in flight, which ends within `deadline_s` seconds."""
         account = account_of(lane)
         with self._guard:
-            known = self._of(lane)
-            known.air += 1
-            known.moved_at = known.used_at
-            self._air[account] = self._air.get(account, 0) + 1
-            self._last_end = max(self._last_end, known.used_at + deadline_s)
+            state = self._of(lane)
+            state.in_flight += 1
+            state.moved_at = state.used_at
+            self._in_flight[account] = self._in_flight.get(account, 0) + 1
+            self._last_end = max(self._last_end, state.used_at + deadline_s)
 
     def end_call(self, lane: str) -> None:
         """Counts a call as ended."""
         account = account_of(lane)
         with self._guard:
-            # A lane with a call in the air is never forgotten.
-            self._of(lane).air -= 1
-            _keep(self._air, account, self._air[account] - 1, 0)
+            # A lane with a call in flight is never forgotten.
+            self._of(lane).in_flight -= 1
+            _keep(self._in_flight, account, self._in_flight[account] - 1, 0)
 
     def _of(self, lane: str) -> _Lane:
         """The record of a lane, which is marked as used now."""
         now = self._monotonic()
-        known = self._lanes.get(lane)
-        if known is None:
-            known = self._lanes.setdefault(lane, _Lane(now))
-        known.used_at = now
-        return known
+        state = self._lanes.get(lane)
+        if state is None:
+            state = self._lanes.setdefault(lane, _Lane(now))
+        state.used_at = now
+        return state
 
     def took(self, lane: str, seconds: float) -> None:
         """Adds one call's duration to the lane's mean."""
-        known = self._of(lane)
-        known.latency, known.moved_at = _mean(known.latency, seconds), known.used_at
+        state = self._of(lane)
+        state.latency, state.moved_at = _mean(state.latency, seconds), state.used_at
 
     def moved(self, lane: str) -> None:
         """Notes that parts of the lane were put off, or ended without a call; not that this process passes them on."""
         if not self.does_without(lane):
-            known = self._of(lane)
-            known.moved_at = known.used_at
+            state = self._of(lane)
+            state.moved_at = state.used_at
 
     def cycled(self, lane: str, seconds: float) -> None:
         """Adds the time for which one part held a slot, from its preparation to its end, to the lane's mean."""
-        known = self._of(lane)
-        known.cycle, known.moved_at = _mean(known.cycle, seconds), known.used_at
+        state = self._of(lane)
+        state.cycle, state.moved_at = _mean(state.cycle, seconds), state.used_at
 
     def cycle(self, lane: str) -> float:
         """The running mean of the seconds for which a part holds a slot."""
-        known = self._lanes.get(lane)
-        return 0.1 if known is None or known.cycle is None else known.cycle
+        state = self._lanes.get(lane)
+        return 0.1 if state is None or state.cycle is None else state.cycle
 
     def latency(self, lane: str, default: float = 0.05) -> float:
         """The running mean of a lane's call duration in seconds."""
-        known = self._lanes.get(lane)
-        return default if known is None or known.latency is None else known.latency
+        state = self._lanes.get(lane)
+        return default if state is None or state.latency is None else state.latency
 
     def longest_s(self) -> float:
         """Seconds until the last deadline of any call made so far; the deadline of an upload grows with its file."""
         return max(0.0, self._last_end - self._monotonic())
 
-    def in_the_air(self) -> int:
-        """Calls in the air now, over all lanes."""
+    def in_flight(self) -> int:
+        """Calls in flight now, over all lanes."""
         with self._guard:
-            return sum(self._air.values())
+            return sum(self._in_flight.values())
 
     def summary(self) -> dict[str, list[int]]:
         """What the heartbeat says of each lane of which a part moved lately; idle lanes are forgotten by this call.
 
-        Lane -> [calls in the air, ms a call takes, ms a part takes in its thread], and behind them, where there was a
+        Lane -> [calls in flight, ms a call takes, ms a part takes in its thread], and behind them, where there was a
         success, the whole seconds since the last one.
         """
         now = self._monotonic()
@@ -351,22 +351,22 @@ class LaneStates:
         # A copy in one step, so that no thread that begins a call waits while the summary is made.
         lanes = list(self._lanes.items())
         since = now - self._idle_s
-        return {lane: known.told(now) for lane, known in lanes if known.air or known.moved_at >= since}
+        return {lane: state.heartbeat(now) for lane, state in lanes if state.in_flight or state.moved_at >= since}
 
     def _forget(self, now: float) -> None:
         """Drops all that is known of idle lanes."""
         # Looked for without the lock, which every call takes; what has changed since is checked again under it.
-        idle = [lane for lane, known in list(self._lanes.items()) if self._is_idle(lane, known, now)]
+        idle = [lane for lane, state in list(self._lanes.items()) if self._is_idle(lane, state, now)]
         for at in range(0, len(idle), AT_ONCE):
             with self._guard:
                 for lane in idle[at : at + AT_ONCE]:
                     if self._is_idle(lane, self._lanes[lane], now):
                         self._let_go(lane)
 
-    def _is_idle(self, lane: str, known: _Lane, now: float) -> bool:
-        """True for a lane or account that is not used, not blocked, and has no call in the air."""
-        is_out = known.air or lane in self._air
-        return known.used_at < now - self._idle_s and not is_out and self._closed.get(lane, 0.0) <= now
+    def _is_idle(self, lane: str, state: _Lane, now: float) -> bool:
+        """True for a lane or account that is not used, not blocked, and has no call in flight."""
+        is_out = state.in_flight or lane in self._in_flight
+        return state.used_at < now - self._idle_s and not is_out and self._closed.get(lane, 0.0) <= now
 
     def _let_go(self, lane: str) -> None:
         del self._lanes[lane]
@@ -377,13 +377,13 @@ class LaneStates:
         self._wants_feedback.discard(lane)
 
 
-def _keep(known: dict[str, N], name: str, value: N, nothing: N) -> None:
+def _keep(values: dict[str, N], name: str, value: N, nothing: N) -> None:
     """Keeps a value above `nothing`; drops the entry otherwise."""
     if value > nothing:
-        known[name] = value
+        values[name] = value
     else:
-        known.pop(name, None)
+        values.pop(name, None)
 
 
-def _mean(known: float | None, seconds: float) -> float:
-    return seconds if known is None else known + _WEIGHT * (seconds - known)
+def _mean(mean: float | None, seconds: float) -> float:
+    return seconds if mean is None else mean + _WEIGHT * (seconds - mean)

@@ -125,7 +125,7 @@ def read(runtime: Runtime, flight: InFlight) -> None:
 
 
 def _result(runtime: Runtime, flight: InFlight) -> CallResult:
-    """What came of the call, which is no longer in the air."""
+    """What came of the call, which is no longer in flight."""
     assert flight.pending is not None
     lane = flight.due.lane
     try:

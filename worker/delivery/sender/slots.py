@@ -1,4 +1,4 @@
-"""How many calls one process has in the air, and which of its doorbells may begin the next ones."""
+"""How many calls one process has in flight, and which of its doorbells may begin the next ones."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class _Waiting:
 
 
 class CallSlots:
-    """How many calls one process may have in the air, for all of its doorbells. Thread-safe.
+    """How many calls one process may have in flight, for all of its doorbells. Thread-safe.
 
     A doorbell that has no slot yet goes before those that want more. Doorbells of one lane that together want many more
     slots than there are take turns: side by side each would have few, and reserve and mark for every two calls anew.
