@@ -76,7 +76,7 @@ def _told(done: Decided, said: str) -> str:
 
 _STANDS = {
     "cancelled": "cancelled: certainly never sent",
-    "sending": "in the air: their answers count, and they are not sent again",
+    "sending": "in flight: their answers count, and they are not sent again",
     "searched": "in doubt: the vendor is asked for them, which sends nothing",
     "unknown": "in doubt, and not repeated any more: `worker resolve` ends them",
     "accepted": "accepted by the vendor",

@@ -117,7 +117,7 @@ def pause(
     kind: OfKind = None,
     tag: Tag = None,
     everything: Everything = False,
-    wait: Annotated[bool, typer.Option("--wait", help="Waits until none of their calls is in the air.")] = False,
+    wait: Annotated[bool, typer.Option("--wait", help="Waits until none of their calls is in flight.")] = False,
     timeout: Annotated[float, typer.Option(min=0, metavar="SECONDS", help="How long --wait waits.")] = 60.0,
 ) -> bool:
     """Begins no call of these jobs, whenever they are enqueued, until `worker resume`; recalls and cancels pass."""
@@ -143,7 +143,7 @@ def resume(
 ) -> bool:
     """Ends a pause, named as it was paused; or lifts the parking or block of an account or a lane now.
 
-    What waited behind a block starts with one call in the air.
+    What waited behind a block starts with one call in flight.
     """
     from worker.cli import pausing
 

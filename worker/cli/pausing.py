@@ -1,4 +1,4 @@
-"""`worker pause`, `resume`, `fence`: what stops calls, and waits for those in the air."""
+"""`worker pause`, `resume`, `fence`: what stops calls, and waits for those in flight."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ from worker.domain.job_filter import JobFilter
 
 
 def pause(person: Person, wanted: JobFilter | None, timeout_s: float | None) -> bool:
-    """Pauses what a filter names; None: everything, which is asked about. With `timeout_s` waits for calls in the air.
+    """Pauses what a filter names; None: everything, which is asked about. With `timeout_s` waits for calls in flight.
 
-    False when no single job was left to be paused, or when calls were still in the air as the time was over.
+    False when no single job was left to be paused, or when calls were still in flight as the time was over.
     """
     if wanted is None:
         person.confirm("pause everything, but recalls?")
@@ -41,20 +41,20 @@ def pause(person: Person, wanted: JobFilter | None, timeout_s: float | None) -> 
         say(told)
     left = 0 if timeout_s is None else _drain(wanted, timeout_s)
     if person.as_json:
-        say(json.dumps(plain(done) | ({} if timeout_s is None else {"in_the_air": left}), ensure_ascii=False))
+        say(json.dumps(plain(done) | ({} if timeout_s is None else {"in_flight": left}), ensure_ascii=False))
     elif timeout_s is not None:
-        say(f"{left} are still in the air" if left else "nothing is in the air")
+        say(f"{left} are still in flight" if left else "nothing is in flight")
     return is_paused and not left
 
 
 def _drain(wanted: JobFilter | None, timeout_s: float) -> int:
-    """Waits until nothing is in the air, telling how many calls are; returns how many were left at the end."""
+    """Waits until nothing is in flight, telling how many calls are; returns how many were left at the end."""
     told: list[int] = []
 
-    def progress(in_the_air: int) -> None:
-        if told[-1:] != [in_the_air]:
-            told.append(in_the_air)
-            note(f"{in_the_air} in the air")
+    def progress(in_flight: int) -> None:
+        if told[-1:] != [in_flight]:
+            told.append(in_flight)
+            note(f"{in_flight} in flight")
 
     return pausing.drain(wanted, timeout_s=timeout_s, progress=progress)
 

@@ -1,4 +1,4 @@
-"""Cancels jobs: nothing of them is sent any more, whenever they are due and whatever their calls in the air answer.
+"""Cancels jobs: nothing of them is sent any more, whenever they are due and whatever their calls in flight answer.
 
 First the jobs are marked, which senders and the group commit obey from then on; then what waits is ended, so that
 counters, orders, follow-ups and hooks go on at once.
@@ -123,7 +123,7 @@ def cancel(
 ) -> Cancelled:
     """Cancels jobs of any kind: from then on nothing of them is sent.
 
-    Queued parts end `cancelled`. A part in the air is not called back: its answer counts, and one that would be sent
+    Queued parts end `cancelled`. A part in flight is not called back: its answer counts, and one that would be sent
     again is cancelled. A part in doubt is not repeated any more, and held for a person. What the vendor took stays
     (`recall` takes messages back, where the vendor can). `person` says who cancels, `why` for which reason, at most 300
     characters; both are kept in the audit.

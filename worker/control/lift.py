@@ -49,7 +49,7 @@ def resume(database: Database, name: str) -> list[str]:
     # The token first: a sender that finds the lane open while gettoken is still refused would park it again.
     refused = database.run(lambda connection: tokens.probe_now(connection, name))
     steps = database.run(lambda c: lanes.resume_lanes(c, database.now, known, BY_A_PERSON, ends_penalty=True))
-    told = [f"{step.lane} starts with one call in the air" for step in steps]
+    told = [f"{step.lane} starts with one call in flight" for step in steps]
     told += [f"the secret of {name} is tried now"] if refused else []
     if not told:
         raise WorkerError(f"nothing of {name!r} is blocked or parked; `worker lanes` lists what is")

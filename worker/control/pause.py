@@ -1,4 +1,4 @@
-"""Pauses jobs, holds single ones, and waits until nothing is in the air.
+"""Pauses jobs, holds single ones, and waits until nothing is in flight.
 
 A pause is a row; the group commit of every worker obeys it, so it needs no worker and no broker, and survives both.
 """
@@ -29,7 +29,7 @@ from worker.outbox.lanes import pauses as rows
 SCOPE = ("account", "channel", "kind", "tag")
 LONGEST = {"account": 60, "tag": 100}
 QUIET_S = 1.0
-"""For so many seconds nothing must be in the air: a commit that did not see the pause may just be under way."""
+"""For so many seconds nothing must be in flight: a commit that did not see the pause may just be under way."""
 LOOK_S = 0.25
 
 
@@ -173,14 +173,14 @@ def drain(
     timeout_s: float,
     settings: Settings | None = None,
     database: Database | None = None,
-    progress: Callable[[int], object] = lambda in_the_air: None,
+    progress: Callable[[int], object] = lambda in_flight: None,
     monotonic: Callable[[], float] = time.monotonic,
     sleep: Callable[[float], object] = time.sleep,
 ) -> int:
-    """Waits until no call of a filter's parts (None: of any) is in the air, for `timeout_s` seconds at most.
+    """Waits until no call of a filter's parts (None: of any) is in flight, for `timeout_s` seconds at most.
 
-    Returns how many are still in the air: 0, unless the time was over. Pause first, or it may never come to an end.
-    `progress` is called with the number that is in the air.
+    Returns how many are still in flight: 0, unless the time was over. Pause first, or it may never come to an end.
+    `progress` is called with the number that is in flight.
     """
     if wanted is not None:
         wanted.require_whole_jobs()
@@ -190,14 +190,14 @@ def drain(
         # To the end of a quiet second that has begun, also when the time is over.
         while True:
             with outbox.reading() as connection:
-                in_the_air = count_in_the_air(connection, wanted)
+                in_flight = count_in_the_air(connection, wanted)
             now = monotonic()
-            progress(in_the_air)
-            quiet_since = None if in_the_air else (now if quiet_since is None else quiet_since)
+            progress(in_flight)
+            quiet_since = None if in_flight else (now if quiet_since is None else quiet_since)
             if quiet_since is not None and now - quiet_since >= QUIET_S:
                 return 0
-            if now >= ends and in_the_air:
-                return in_the_air
+            if now >= ends and in_flight:
+                return in_flight
             sleep(LOOK_S)
 
 

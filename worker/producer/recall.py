@@ -27,7 +27,7 @@ MSGID_BYTES = 512
 def recall(connection: Connection, job_id: JobId, **keywords: Unpack[JobOptions]) -> JobRef:
     """Enqueues the recall of all messages of a job, sent or not; a worker finds out which have been sent.
 
-    Parts that were not sent are cancelled, calls in the air are waited for, and parts in doubt are not repeated any
+    Parts that were not sent are cancelled, calls in flight are waited for, and parts in doubt are not repeated any
     more. Messages of the job's replays and resends are recalled with it; a recall of a replay is about that one alone.
     The vendor recalls a message within 24 h. A recall goes before sends.
     """

@@ -135,7 +135,7 @@ class RecipientStatus(StrEnum):
     UNDETERMINED = "undetermined"
     """A call for them is in doubt: it may have been carried out."""
     NOT_YET = "not_yet"
-    """A call for them is still to come, or in the air."""
+    """A call for them is still to come, or in flight."""
     REFUSED = "refused"
     """The vendor refused them for good."""
     NOT_SENT = "not_sent"
@@ -182,7 +182,7 @@ class Counts:
     not_sent: int
     """Nothing was sent to them, and nothing will be."""
     not_yet: int
-    """A call for them is still to come, or in the air."""
+    """A call for them is still to come, or in flight."""
 
 
 def recipients_by_status(

@@ -44,7 +44,7 @@ class WaitFor(StrEnum):
     TOKEN = "token"
     """The access token of its account."""
     SLOW_START = "slow_start"
-    """Few calls of its lane may be in the air."""
+    """Few calls of its lane may be in flight."""
     ORDER = "order"
     """The end of a part before it, in its order or in its job."""
     JOB = "job"
@@ -54,7 +54,7 @@ class WaitFor(StrEnum):
     PERSON = "person"
     """It is held in doubt."""
     ANSWER = "answer"
-    """Its call is in the air."""
+    """Its call is in flight."""
     WORKER = "worker"
     """No worker process is alive, or none takes from its queue."""
     ACCOUNT = "account"
@@ -140,7 +140,7 @@ def _ends_cancelled(part: Row, around: Surroundings) -> bool:
 
 
 def _answer(part: Row, around: Surroundings) -> PartWait:
-    text = f"its call {part['claim']} is in the air, by process {part['incarnation']}"
+    text = f"its call {part['claim']} is in flight, by process {part['incarnation']}"
     if part["incarnation"] not in around.processes:
         text = f"its call {part['claim']} was made by process {part['incarnation']}, which ended: it will be in doubt"
     return PartWait(part["id"], WaitFor.ANSWER, text, instant(part["marked_at"]), instant(part["deadline_at"]))
@@ -269,7 +269,7 @@ def _block(part: str, name: str, row: Row, what: WaitFor) -> PartWait:
     where = f"account {name}" if name == row["account"] else f"lane {row['label'] or name}"
     said = f"{row['reason']}" + (f"; {row['remedy']}" if row["remedy"] else "")
     if what is WaitFor.SLOW_START:
-        said = f"{row['calls']} of its calls in the air at most"
+        said = f"{row['calls']} of its calls in flight at most"
     since = row["changed_at"] if what is WaitFor.SLOW_START else row["blocked_at"]
     until = row["blocked_until"] if row["blocked_until"] > row["now"] else None
     return PartWait(

@@ -245,7 +245,7 @@ def test_a_replay_that_cannot_be_is_one_sentence(
 
 @pytest.fixture
 def queued(run: Run) -> list[str]:
-    """Three sends that wait, and one whose call is in the air."""
+    """Three sends that wait, and one whose call is in flight."""
     settings = load_settings()
     database = Database(make_engine(settings.database_url()))
     new = [NewJob("hr", Text(content=f"hello {n}"), To(users=["anna"]), tags=["lunch"]) for n in range(4)]
@@ -333,7 +333,7 @@ def test_what_was_sent_is_named_for_a_recall(run: Run, queued: list[str], capsys
     told = control._became(Cancelled("a1", 30, {"accepted": 30, "sending": 2}, tuple(f"j{n}" for n in range(30))))
 
     assert "      30  accepted by the vendor" in told
-    assert "       2  in the air: their answers count, and they are not sent again" in told
+    assert "       2  in flight: their answers count, and they are not sent again" in told
     assert told[-1].startswith("what was accepted can be taken back: worker recall j0 j1 j2 ")
     assert told[-1].endswith(" j19 and 10 more, see --json")
 

@@ -80,7 +80,7 @@ def test_every_state_has_its_word(outbox: Database) -> None:
     assert ["parked", "blocked", "narrowed", "starting"] == [lane["state"] for lane in mine]
     assert ["breaker open", "watched"] == [lane["state"] for lane in others]
     assert (1, 1, 5) == (mine[1]["struck"], mine[2]["calls"], others[0]["failures"])
-    assert all("in the air at most" in line for line in listed(account="hr")[1:])
+    assert all("in flight at most" in line for line in listed(account="hr")[1:])
 
 
 def test_a_breaker_whose_block_is_over_tries(outbox: Database) -> None:
@@ -99,14 +99,14 @@ def test_nothing_is_said_in_a_sentence(outbox: Database) -> None:
 
 
 def test_a_person_resumes_an_account_with_all_of_its_lanes(outbox: Database) -> None:
-    """Each starts with one call in the air; another account's stay as they are; both steps are events."""
+    """Each starts with one call in flight; another account's stay as they are; both steps are events."""
     write(outbox, parking(), parking("hr:1"), LaneBlock("it", "it", "it", 60.0, "45009"))
 
     told = resume(outbox, "hr")
     events = listed(show_events, account="hr", limit=10)
     raw = listed(show_events, limit=1, as_json=True)
 
-    assert ["hr starts with one call in the air", "hr:1 starts with one call in the air"] == told
+    assert ["hr starts with one call in flight", "hr:1 starts with one call in flight"] == told
     assert [("hr", "starting"), ("hr:1", "starting"), ("it", "blocked")] == [
         (lane["lane"], lane["state"]) for lane in as_json()
     ]

@@ -97,7 +97,7 @@ def test_a_block_is_not_a_pause(run: Run, jobs: list[str], capsys: Said) -> None
 
     assert "nothing of 'hr' is blocked or parked; `worker lanes` lists what is; paused: account hr, " in unblocked
     assert "; `worker resume --account hr`" in unblocked
-    assert "hr starts with one call in the air\nstill paused: account hr, since " in lifted
+    assert "hr starts with one call in flight\nstill paused: account hr, since " in lifted
 
 
 def test_jobs_are_held_and_released(run: Run, jobs: list[str], capsys: Said) -> None:
@@ -124,7 +124,7 @@ def test_jobs_are_held_and_released(run: Run, jobs: list[str], capsys: Said) -> 
     assert "1 left that were not held" in nothing
 
 
-def test_a_pause_that_waits_tells_what_is_in_the_air(run: Run, jobs: list[str], capsys: Said) -> None:
+def test_a_pause_that_waits_tells_what_is_in_flight(run: Run, jobs: list[str], capsys: Said) -> None:
     """Here it never lands."""
     database = Database(make_engine(load_settings().database_url()))
     commit(database, [Mark(part_id(jobs[0], 0), 0, "p", 1_000_000)], Policy())
@@ -132,10 +132,10 @@ def test_a_pause_that_waits_tells_what_is_in_the_air(run: Run, jobs: list[str], 
 
     assert 1 == run("pause", "--tag", "lunch", "--wait", "--timeout", "0")
     said = capsys.readouterr()
-    assert said.out.endswith("\n1 are still in the air\n")
-    assert "1 in the air\n" == said.err
+    assert said.out.endswith("\n1 are still in flight\n")
+    assert "1 in flight\n" == said.err
     assert 1 == run("pause", jobs[0], "--wait", "--timeout", "0", "--json")
-    assert 1 == json.loads(capsys.readouterr().out)["in_the_air"]
+    assert 1 == json.loads(capsys.readouterr().out)["in_flight"]
 
 
 @pytest.mark.parametrize(

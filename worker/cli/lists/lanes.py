@@ -60,7 +60,7 @@ def _lane_lines(lane: Mapping[str, Any]) -> str:
     since = f" since {lane['since']}" if lane["since"] else ""
     until = f", until {lane['until']}" if lane["until"] else ""
     probe = ", next probe" if lane["state"] == "parked" and not lane["until"] else ""
-    most = "" if lane["calls"] is None else f", {lane['calls']} in the air at most"
+    most = "" if lane["calls"] is None else f", {lane['calls']} in flight at most"
     state = "".join([word("state", lane["state"]), *map(said, (since, until, probe, most))])
     lines = [f"{lane['lane']}  {lane['label']}  {state}"]
     lines += [f"  why: {lane['reason']}"] if lane["reason"] else []

@@ -1,4 +1,4 @@
-"""The first page: everything that is wrong, what is due, what is in the air, what waits for a person, who works."""
+"""The first page: everything that is wrong, what is due, what is in flight, what waits for a person, who works."""
 
 from __future__ import annotations
 

@@ -24,11 +24,11 @@ def processes(ask: Ask) -> View:
         alive=alive,
         dead=dead[::-1],
         releases=releases,
-        in_the_air={one.id: in_the_air(one) for one in alive},
+        in_flight={one.id: in_flight(one) for one in alive},
         leads=leads,
     )
 
 
-def in_the_air(process: Process) -> int:
-    """The calls that a process had in the air at its last heartbeat."""
+def in_flight(process: Process) -> int:
+    """The calls that a process had in flight at its last heartbeat."""
     return sum(told[0] for told in process.lanes.values())

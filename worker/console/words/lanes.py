@@ -99,7 +99,7 @@ LANES: Mapping[str, tuple[str, str]] = {
     "processes.host": ("主机", "Host"),
     "processes.pid": ("进程号", "Number"),
     "processes.threads": ("线程", "Threads"),
-    "processes.calls": ("并发调用", "Calls in the air"),
+    "processes.calls": ("并发调用", "Calls in flight"),
     "processes.queues": ("消费队列", "Queues"),
     "processes.release": ("版本", "Release"),
     "processes.age": ("已运行", "Age"),

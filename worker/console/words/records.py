@@ -60,7 +60,7 @@ RECORDS: Mapping[str, tuple[str, str]] = {
     "counted.events": ("事件", "Events"),
     "counted.parts": ("分片", "Parts"),
     "counted.cancelled": ("已取消的分片", "Parts cancelled"),
-    "counted.sending": ("正在调用的分片", "Parts in the air"),
+    "counted.sending": ("正在调用的分片", "Parts in flight"),
     "counted.searched": ("正在向厂商核对的分片", "Parts looked for at the vendor"),
     "counted.unknown": ("结果未知的分片", "Parts in doubt"),
     "counted.accepted": ("已受理的分片", "Parts accepted"),
@@ -107,7 +107,7 @@ RECORDS: Mapping[str, tuple[str, str]] = {
     "command.cancel": ("取消", "Cancel"),
     "command.cancel.long": (
         "未发送的部分不再发送；已在调用中的以响应为准；已受理的不受影响，可另行撤回。",
-        "Nothing more of it is sent. A call in the air is not called back; what was accepted can be recalled.",
+        "Nothing more of it is sent. A call in flight is not called back; what was accepted can be recalled.",
     ),
     "command.recall": ("撤回", "Recall"),
     "command.recall.long": (
@@ -146,7 +146,7 @@ RECORDS: Mapping[str, tuple[str, str]] = {
     "command.lift": ("恢复队列", "Resume"),
     "command.lift.long": (
         "解除阻塞或挂起，立即尝试；先以一个调用开始。",
-        "Lifts the block or the parking now; it starts with one call in the air.",
+        "Lifts the block or the parking now; it starts with one call in flight.",
     ),
     "command.retry": ("重新执行", "Retry"),
     "command.retry.long": ("把事件重新交给应用的钩子。", "Gives the event to the application's hooks again."),
