@@ -60,7 +60,7 @@ def _keywords(root: Path) -> Iterator[str]:
         if isinstance(node, ast.FunctionDef) and node.name == "enqueue":
             yield from (argument.arg for argument in node.args.kwonlyargs)
     for node in ast.walk(ast.parse((folder / "options.py").read_text(encoding="utf-8"))):
-        if isinstance(node, ast.ClassDef) and node.name == "JobOptions":
+        if isinstance(node, ast.ClassDef) and node.name in ("JobOptions", "MessageOptions"):
             yield from (item.target.id for item in node.body if isinstance(item, ast.AnnAssign))  # type: ignore[union-attr]
 
 

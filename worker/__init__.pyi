@@ -195,6 +195,7 @@ from worker.producer.insert import (
 )
 from worker.producer.options import (
     JobOptions as JobOptions,
+    MessageOptions as MessageOptions,
 )
 from worker.producer.recall import (
     recall as recall,

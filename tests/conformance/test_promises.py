@@ -39,7 +39,7 @@ def test_commit_means_sent_and_rollback_never(stand: Stand) -> None:
     """A job is there, and is sent, only if the transaction that enqueued it is committed."""
     message, to = stand.case.send(0)
     with stand.site.database.engine.connect() as connection:
-        enqueue(connection, OWN, message, to, accounts=stand.site.accounts, clock=stand.site.clock)
+        enqueue(connection, OWN, message, to, accounts=stand.site.accounts)
         connection.rollback()
     stand.site.run()
     before = calls(stand.url, stand.case.path)

@@ -32,7 +32,7 @@ def test_the_page_shows_what_is_printed(page: str, sqlite_database: Database, dr
         site.vendor.says(refused(60020, "not allow to access from your ip, from ip: 203.0.113.7"))
         site.ring(job)
         with site.database.reading() as connection:
-            told = why(connection, job, accounts=["hr"], clock=site.clock)
+            told = why(connection, job, accounts=["hr"])
     printed = "\n".join(why_lines(told)).replace(job, "01a20530e6f07c4f9d3c1a7be2f5a610")
 
     path = ROOT / page

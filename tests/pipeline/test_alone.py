@@ -127,7 +127,7 @@ def at_once(site: Site, *wishes: Mark) -> list[Marked]:
 def test_of_two_transactions_that_wait_for_the_seat_one_gets_it(server_database: Database) -> None:
     """The second reads under the lock that the first one's part is in the air."""
     with planted(server_database, DrivenClock()) as site:
-        zero, first, second = (site.send(one, clock=server_database.clock) for one in "abc")
+        zero, first, second = (site.send(one) for one in "abc")
         marked(site, wish(zero))
         end(site, zero, Accepted(Taken()))
         replies: list[Marked] = []
@@ -148,7 +148,7 @@ def test_of_two_that_are_the_first_to_send_a_body_one_gets_the_seat(server_datab
     """No row of it is there yet; whoever makes it has it."""
     with planted(server_database, DrivenClock()) as site:
         for n in range(10):
-            first, second = (site.send(f"{n} {one}", clock=server_database.clock) for one in "ab")
+            first, second = (site.send(f"{n} {one}") for one in "ab")
 
             replies = at_once(site, wish(first, alone=f"new {n}"), wish(second, alone=f"new {n}", process="p2"))
 

@@ -548,7 +548,7 @@ def test_two_thousand_while_they_are_sent(site: Site) -> None:
     """Eight hundred have gone: each is accounted for, and nothing more goes."""
     new = [NewJob("hr", Text(content="wrong"), To(users=[f"u{n}"]), tags=["wrong"]) for n in range(2_000)]
     with site.database.writing() as connection:
-        jobs = [ref.id for ref in enqueue_many(connection, new, accounts=site.accounts, clock=site.clock)]
+        jobs = [ref.id for ref in enqueue_many(connection, new, accounts=site.accounts)]
     for at in range(0, 800, 50):
         site.bell.answer(site.part(jobs[0]).lane, [part_id(job, 0) for job in jobs[at : at + 50]])
     site.settle()
@@ -598,7 +598,7 @@ def test_what_is_open_is_found_without_a_look_at_what_ended(site: Site) -> None:
     """Three of 2,003: the cost does not grow with what has ended."""
     with site.database.writing() as connection:
         new = [NewJob("hr", Text(content=f"{n}"), To(users=[f"u{n}"]), tags=["lunch"]) for n in range(2_000)]
-        enqueue_many(connection, new, accounts=site.accounts, clock=site.clock)
+        enqueue_many(connection, new, accounts=site.accounts)
     site.sql("update worker_parts set state = 2")
     if site.database.dialect.name == "postgresql":
         with site.database.reading() as connection:

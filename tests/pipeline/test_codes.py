@@ -334,7 +334,6 @@ def test_an_update_by_a_code_that_ends_soon_is_urgent_when_it_has_to_wait(site: 
             CardUpdate(replace_name="done"),
             issued_at=issued_at,
             accounts=site.accounts,
-            clock=site.clock,
         ).id
     site.vendor.says(busy())
 
@@ -345,7 +344,7 @@ def test_an_update_by_a_code_that_ends_soon_is_urgent_when_it_has_to_wait(site: 
 
 def left(site: Site, job: str) -> list[tuple[str, int, int | None]]:
     with site.database.reading() as connection:
-        found = codes_left(connection, job, clock=site.clock)
+        found = codes_left(connection, job)
     return [(one.part, one.left, None if one.until is None else int(one.until.timestamp())) for one in found]
 
 
@@ -400,7 +399,7 @@ def test_a_replay_keeps_the_sends_code_too(site: Site, card: str) -> None:
     first = site.update(card, to="lisi", reserve_last=True)
     site.ring(first)
     with site.database.writing() as connection:
-        again = replay(connection, first, accepted=True, unknown=True, accounts=site.accounts, clock=site.clock).id
+        again = replay(connection, first, accepted=True, unknown=True, accounts=site.accounts).id
     site.ring(again)
 
     assert "reserve_last keeps it" in site.part(again).reason

@@ -34,7 +34,7 @@ def site(database: Database, driven_clock: DrivenClock) -> Iterator[Site]:
 
 def by_code(site: Site, code: Any = "RC-1", to: Any = None, update: Any = FREEZE, **options: Any) -> str:
     with site.database.writing() as connection:
-        options = {"accounts": site.accounts, "clock": site.clock, **options}
+        options = {"accounts": site.accounts, **options}
         return update_card_by_code(connection, "hr", code, update, to, **options).id
 
 
@@ -83,8 +83,8 @@ def test_a_code_that_was_used_is_refused_at_once_and_the_transaction_stays_usabl
 
     with site.database.writing() as connection:
         with pytest.raises(CheckFailed) as caught:
-            update_card_by_code(connection, "hr", "RC-1", FREEZE, accounts=site.accounts, clock=site.clock)
-        others = update_card_by_code(connection, "hr", "RC-2", FREEZE, accounts=site.accounts, clock=site.clock)
+            update_card_by_code(connection, "hr", "RC-1", FREEZE, accounts=site.accounts)
+        others = update_card_by_code(connection, "hr", "RC-2", FREEZE, accounts=site.accounts)
 
     [problem] = caught.value.problems
     assert ("response_code", f"has been used by job {first}: each is good for one update") == (
@@ -231,7 +231,7 @@ def test_the_same_code_of_another_app_is_another_code(site: Site) -> None:
     by_code(site)
     site.run()
     with site.database.writing() as connection:
-        job = update_card_by_code(connection, "it", "RC-1", FREEZE, accounts=site.accounts, clock=site.clock).id
+        job = update_card_by_code(connection, "it", "RC-1", FREEZE, accounts=site.accounts).id
     site.run()
 
     assert ("accepted", [7, 8]) == (site.state(job), [body["agentid"] for body in site.bodies(UPDATE)])
@@ -273,13 +273,13 @@ def test_a_replay_spends_the_code_only_where_the_first_did_not(site: Site) -> No
     job = by_code(site, to="lisi")
     site.run()
     with site.database.writing() as connection:
-        again = replay(connection, job, accepted=True, unknown=True, accounts=site.accounts, clock=site.clock).id
+        again = replay(connection, job, accepted=True, unknown=True, accounts=site.accounts).id
     site.run()
 
     assert ["rejected", "accepted"] == [site.state(job), site.state(again)]
     assert [["lisi"], ["lisi"]] == [body["userids"] for body in site.bodies(UPDATE)]
     with site.database.writing() as connection, pytest.raises(NotReplayable, match="later press of the card"):
-        replay(connection, job, accepted=True, unknown=True, accounts=site.accounts, clock=site.clock)
+        replay(connection, job, accepted=True, unknown=True, accounts=site.accounts)
 
 
 @pytest.mark.parametrize(

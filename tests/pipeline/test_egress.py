@@ -84,7 +84,7 @@ def test_every_call_goes_by_its_accounts_proxy(stack: ExitStack, database: Datab
         site.run()
         site.advance(2)
     with site.database.writing() as connection:
-        asked.append(track(connection, asked[1], accounts=site.accounts, clock=site.clock).id)
+        asked.append(track(connection, asked[1], accounts=site.accounts).id)
     asked += [site.recall(asked[0]), site.recall(asked[2])]
     for _ in range(3):
         site.run()
@@ -136,7 +136,7 @@ def test_a_broken_way_stops_its_account_alone(
     assert (f"{prefix}{reason}", REMEDIES[reason]) == (lane.reason, lane.remedy)
     assert site.lane("well") is None or not site.lane("well").reason  # type: ignore[union-attr]
     with site.database.reading() as connection:
-        told = why(connection, waits, clock=site.clock)
+        told = why(connection, waits)
     assert any(REMEDIES[reason] in wait.text for wait in told.waits)
 
 
@@ -152,7 +152,7 @@ def test_a_proxy_that_refuses_the_login_of_a_post_says_what_to_change(
     site.run()
 
     with site.database.reading() as connection:
-        told = why(connection, job, clock=site.clock)
+        told = why(connection, job)
     assert "unknown" == site.state(job)
     assert REMEDIES["proxy_407"] in str(told)
 

@@ -60,9 +60,9 @@ def test_async_session_and_connection(database_url: str) -> None:
         async with engine.begin() as connection:
             await worker.recall(connection, ref.id)
         async with AsyncSession() as session, session.begin():
-            await worker.enqueue(session, "hr", HELLO, ANN, bind=engine)
+            await worker.enqueue(await session.connection({"bind": engine.sync_engine}), "hr", HELLO, ANN)
         async with engine.connect() as connection, AsyncSession() as session:
-            await worker.enqueue(session, "hr", HELLO, ANN, bind=connection)
+            await worker.enqueue(await session.connection({"bind": connection.sync_connection}), "hr", HELLO, ANN)
             await session.commit()
             await connection.commit()
         scoped = async_scoped_session(async_sessionmaker(engine), scopefunc=asyncio.current_task)

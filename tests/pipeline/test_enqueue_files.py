@@ -15,7 +15,7 @@ from sqlalchemy import text
 import worker
 from tests.support.producing import ACCOUNTS, ANN, count, row
 from worker import CheckFailed, File, Image, NewJob, Voice, WorkerError
-from worker.outbox.engine.clock import DatabaseClock, DrivenClock
+from worker.outbox.engine.clock import DrivenClock
 from worker.outbox.engine.database import Database
 from worker.outbox.jobs.blobs import REUSED_WITHIN_S, blob_chunks, insert_blob
 
@@ -55,12 +55,12 @@ def test_a_young_copy_is_reused_an_old_one_is_not(database: Database, driven_clo
     """The same content is stored once while its copy is young, also inside one call."""
     with database.writing() as connection:
         for name in ("a.png", "b.png"):
-            worker.enqueue(connection, "hr", Image(file=File(PNG, name)), ANN, clock=driven_clock)
+            worker.enqueue(connection, "hr", Image(file=File(PNG, name)), ANN)
         jobs = [NewJob("hr", Image(file=File(PNG, f"{n}.png")), ANN) for n in range(3)]
-        worker.enqueue_many(connection, jobs, clock=driven_clock)
+        worker.enqueue_many(connection, jobs)
         assert 1 == count(connection, "worker_blobs")
         driven_clock.advance(REUSED_WITHIN_S + 1)
-        worker.enqueue_many(connection, jobs, clock=driven_clock)
+        worker.enqueue_many(connection, jobs)
         assert 2 == count(connection, "worker_blobs")
 
 
@@ -119,7 +119,7 @@ def test_a_file_that_changes_while_it_is_read(database: Database, tmp_path: Path
 def test_a_file_that_is_no_longer_stored(database: Database) -> None:
     """An empty file is there and empty; a purged one is an error."""
     with database.writing() as connection:
-        insert_blob(connection, DatabaseClock(), "e" * 32, sha256="0" * 64, size=0, chunks=[])
+        insert_blob(connection, "e" * 32, sha256="0" * 64, size=0, chunks=[])
 
     assert [] == list(blob_chunks(database, "e" * 32))
     with pytest.raises(WorkerError, match="no longer stored"):

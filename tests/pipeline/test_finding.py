@@ -48,7 +48,7 @@ def index(site: Site) -> None:
 def found(site: Site, *, state: Any = None, limit: int = 50, before: str | None = None, **fields: Any) -> list[str]:
     wanted = JobFilter(**fields) if fields else None
     with site.database.reading() as connection:
-        page = find_jobs(connection, wanted, state=state, limit=limit, before=before, clock=site.clock)
+        page = find_jobs(connection, wanted, state=state, limit=limit, before=before)
         return [job.id for job in page.jobs]
 
 
@@ -239,7 +239,7 @@ def test_the_field_that_fewest_share_is_looked_up(site: Site) -> None:
     tidy(site)
 
     def ask(connection: Any) -> None:
-        page = find_jobs(connection, JobFilter(tag="news", recipient="rare"), clock=site.clock)
+        page = find_jobs(connection, JobFilter(tag="news", recipient="rare"))
         assert [rare] == [job.id for job in page.jobs]
 
     assert rows_read(site.database, ask) < 2 * 1_000 + MOST_READ, "what it counts to choose: MariaDB does it twice"
@@ -453,9 +453,7 @@ def test_what_is_asked_for_is_all_that_is_read(site: Site) -> None:
 
 def _rows_read(site: Site, *, state: Any = None, limit: int = 50, **fields: Any) -> int:
     jobs = JobFilter(**fields) if fields else None
-    return rows_read(
-        site.database, lambda connection: find_jobs(connection, jobs, state=state, limit=limit, clock=site.clock)
-    )
+    return rows_read(site.database, lambda connection: find_jobs(connection, jobs, state=state, limit=limit))
 
 
 def tidy(site: Site) -> None:

@@ -162,7 +162,7 @@ def test_a_recall_after_24_hours_is_refused_without_a_call(site: Site) -> None:
 
 def recall_of(site: Site, sent_at: datetime, **options: Any) -> str:
     with site.database.writing() as connection:
-        options = {"accounts": site.accounts, "clock": site.clock, **options}
+        options = {"accounts": site.accounts, **options}
         return recall_message(connection, "hr", "m77", sent_at=sent_at, **options).id
 
 
@@ -185,7 +185,7 @@ def test_a_message_whose_time_is_not_known_is_recalled_by_its_msgid_alone(
     """The vendor knows whether its 24 h are over, and is asked once."""
     site.vendor.says(said)
     with site.database.writing() as connection:
-        job = recall_message(connection, "hr", "m77", accounts=site.accounts, clock=site.clock).id
+        job = recall_message(connection, "hr", "m77", accounts=site.accounts).id
 
     site.run()
 
@@ -204,7 +204,7 @@ def test_a_message_whose_time_is_not_known_is_recalled_by_its_msgid_alone(
 def test_a_recall_by_msgid_names_what_is_wrong(site: Site, msgid: str, sent_at: Any, field: str) -> None:
     """An empty or endless msgid, a time without its zone: refused at once, nothing is written."""
     with site.database.writing() as connection, pytest.raises(CheckFailed) as caught:
-        recall_message(connection, "hr", msgid, sent_at=sent_at, accounts=site.accounts, clock=site.clock)
+        recall_message(connection, "hr", msgid, sent_at=sent_at, accounts=site.accounts)
 
     assert [field] == [problem.field for problem in caught.value.problems]
 

@@ -62,7 +62,7 @@ def test_a_recall_of_the_original_takes_back_what_was_resent_too(site: Site) -> 
     first = site.send(to=To(["lisi", "zhao"]))
     site.ring(first)
     with site.database.writing() as connection:
-        again = resend_failed(connection, first, accounts=site.accounts, clock=site.clock).id
+        again = resend_failed(connection, first, accounts=site.accounts).id
     site.ring(again)
     recall = site.recall(first)
 
@@ -162,7 +162,7 @@ def test_an_update_for_a_person_goes_to_the_card_that_was_resent(site: Site) -> 
     first = site.card(to=To(["lisi", "Zhao"]))
     site.ring(first)
     with site.database.writing() as connection:
-        again = resend_failed(connection, first, accounts=site.accounts, clock=site.clock).id
+        again = resend_failed(connection, first, accounts=site.accounts).id
     site.ring(again)
     update = site.update(first, to="zhao")
 

@@ -80,7 +80,7 @@ def test_5000_recipients_are_five_calls_and_the_37_refused_are_sent_to_again(sit
     site.run()
     row, calls = site.job(job), len(made(url, SEND))
     with site.database.writing() as connection:
-        again = resend_failed(connection, job, accounts=site.accounts, clock=site.clock).id
+        again = resend_failed(connection, job, accounts=site.accounts).id
     site.run()
     recall = site.recall(job)
     site.run()
@@ -131,7 +131,7 @@ def test_a_card_with_the_callers_task_id_reaches_1500_once_and_again_when_replay
     used = site.card(to="lisi", task_id="leave-7")
     site.run()
     with site.database.writing() as connection:
-        again = replay(connection, card, accepted=True, unknown=True, accounts=site.accounts, clock=site.clock).id
+        again = replay(connection, card, accepted=True, unknown=True, accounts=site.accounts).id
     site.run()
 
     assert "accepted" == site.job(card).state

@@ -186,7 +186,7 @@ def test_a_hook_updates_the_card_with_the_code_of_the_press(hall: MakeHall, site
     @on_card_action
     def hook(action: CardPressed, session: Session) -> None:
         update = CardUpdate(replace_name="approved")
-        update_card(session, action.job_id, update, [action.person], accounts=site.accounts, clock=site.clock)
+        update_card(session, action.job_id, update, [action.person], accounts=site.accounts)
 
     here = hall(hook)
     here.press(card)
@@ -207,7 +207,7 @@ def test_what_a_hook_wrote_is_there_with_the_events_end_or_not_at_all(hall: Make
     def hook(action: CardPressed, session: Session) -> None:
         runs.append(action.id)
         update = CardUpdate(replace_name="approved")
-        update_card(session, action.job_id, update, accounts=site.accounts, clock=site.clock)
+        update_card(session, action.job_id, update, accounts=site.accounts)
         if len(runs) == 1:
             raise RuntimeError("after the update")
 
@@ -261,7 +261,7 @@ def test_a_hook_that_wrote_and_then_idles_too_long_is_run_again(
         @on_card_action
         def hook(action: CardPressed, session: Session) -> None:
             update = CardUpdate(replace_name="approved")
-            update_card(session, action.job_id, update, accounts=site.accounts, clock=site.clock)
+            update_card(session, action.job_id, update, accounts=site.accounts)
             limits.append(session.execute(text(limit)).scalar_one())
             if len(limits) == 1:
                 mine = session.execute(text(who)).scalar_one()
@@ -568,7 +568,7 @@ def test_a_run_whose_process_was_called_dead_takes_back_what_it_wrote(hall: Make
     @on_card_action
     def hook(action: CardPressed, session: Session) -> None:
         site.sql("update worker_events set claim = claim + 1")
-        update_card(session, action.job_id, CardUpdate(replace_name="x"), accounts=site.accounts, clock=site.clock)
+        update_card(session, action.job_id, CardUpdate(replace_name="x"), accounts=site.accounts)
 
     here = hall(hook)
     here.press(card)

@@ -178,7 +178,7 @@ def test_replays_go_with_their_original(site: Site) -> None:
     site.run()
     site.advance(6 * DAY)
     with site.database.writing() as connection:
-        again = replay(connection, job, accepted=True, unknown=True, accounts=site.accounts, clock=site.clock).id
+        again = replay(connection, job, accepted=True, unknown=True, accounts=site.accounts).id
     site.run()
 
     site.advance(5 * DAY)
@@ -202,7 +202,7 @@ def test_a_file_goes_with_the_last_job_that_names_it(site: Site) -> None:
     keep_house(site.database, SMALL)
     assert {"blobs": 1, "blob_chunks": 1} == left(site, "blobs", "blob_chunks")
     with site.database.writing() as connection:
-        again = replay(connection, younger, accepted=True, unknown=True, accounts=site.accounts, clock=site.clock).id
+        again = replay(connection, younger, accepted=True, unknown=True, accounts=site.accounts).id
     site.run()
     assert "accepted" == site.state(again)
 

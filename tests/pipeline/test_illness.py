@@ -227,7 +227,7 @@ def test_a_code_nobody_knows_burns_no_backlog(sqlite_database: Database, driven_
 
 def resend_again(site: Site, job: str) -> str:
     with site.database.writing() as connection:
-        return resend_failed(connection, job, accounts=site.accounts, clock=site.clock).id
+        return resend_failed(connection, job, accounts=site.accounts).id
 
 
 def test_a_code_nobody_knows_rests_nothing_among_others(sqlite_database: Database, driven_clock: DrivenClock) -> None:

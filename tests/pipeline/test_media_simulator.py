@@ -58,7 +58,7 @@ def at_once(site: Site, first: int, count: int) -> None:
     """One statement of many sends."""
     jobs = [NewJob("hr", FileMessage(file=REPORT), To([f"u{n}"])) for n in range(first, first + count)]
     with site.database.writing() as connection:
-        enqueue_many(connection, jobs, accounts=site.accounts, clock=site.clock)
+        enqueue_many(connection, jobs, accounts=site.accounts)
 
 
 def one_by_one(site: Site, first: int, count: int) -> None:
@@ -66,7 +66,7 @@ def one_by_one(site: Site, first: int, count: int) -> None:
     with site.database.writing() as connection:
         for n in range(first, first + count):
             message = FileMessage(file=REPORT)
-            enqueue(connection, "hr", message, To([f"u{n}"]), accounts=site.accounts, clock=site.clock)
+            enqueue(connection, "hr", message, To([f"u{n}"]), accounts=site.accounts)
 
 
 def run(site: Site) -> None:
@@ -107,8 +107,8 @@ def test_200_sends_of_a_10_mb_file_are_one_upload_and_one_stored_copy(site: Site
     half = 100
     with site.database.writing() as connection:
         jobs = [NewJob("hr", FileMessage(file=REPORT), To([f"u{n}"])) for n in range(half)]
-        enqueue_many(connection, jobs, accounts=site.accounts, clock=site.clock)
-        enqueue(connection, "hr", FileMessage(file=REPORT), To([f"u{half}"]), accounts=site.accounts, clock=site.clock)
+        enqueue_many(connection, jobs, accounts=site.accounts)
+        enqueue(connection, "hr", FileMessage(file=REPORT), To([f"u{half}"]), accounts=site.accounts)
     at_rest = stored(site)
     run(site)
     one_by_one(site, half + 1, half - 1)
@@ -143,7 +143,7 @@ def test_the_receipt_of_an_upload_holds_what_the_vendor_said(site: Site, url: st
     """Its media_id, its type, and when it was made by the vendor's clock."""
     control(url, "clock", {"set": 1_700_000_000, "frozen": True})
     with site.database.writing() as connection:
-        job = upload(connection, "hr", REPORT, "file", accounts=site.accounts, clock=site.clock).id
+        job = upload(connection, "hr", REPORT, "file", accounts=site.accounts).id
 
     run(site)
 

@@ -75,7 +75,7 @@ def test_a_long_text_goes_out_in_pieces_in_order(site: Site) -> None:
     site.run()
     with site.database.writing() as connection:
         warnings = get_job(connection, job).warnings
-        recall(connection, job, accounts=site.accounts, clock=site.clock)
+        recall(connection, job, accounts=site.accounts)
     site.run()
 
     assert long == "".join(body["text"]["content"] for body in site.bodies(SEND))
@@ -91,7 +91,7 @@ def test_who_lacks_a_piece_has_not_got_the_text(site: Site) -> None:
 
     site.run()
     with site.database.writing() as connection:
-        again = resend_failed(connection, job, accounts=site.accounts, clock=site.clock).id
+        again = resend_failed(connection, job, accounts=site.accounts).id
     site.run()
 
     assert {"asked": 1, "refused": 1} == counts(site, job)
@@ -137,7 +137,7 @@ def test_a_permanent_picture_is_uploaded(site: Site) -> None:
     site.vendor.says(refused(0, "", url="http://p.qpic.cn/x"))
     with site.database.writing() as connection:
         picture = File(b"\x89PNG\r\n\x1a\n" + bytes(50), "a.png")
-        job = upload(connection, "hr", picture, "uploadimg", accounts=site.accounts, clock=site.clock).id
+        job = upload(connection, "hr", picture, "uploadimg", accounts=site.accounts).id
 
     site.run()
 
@@ -159,7 +159,7 @@ def test_a_send_to_chats_is_a_call_each(site: Site) -> None:
 
     assert ["duty2026", "night"] == sorted(body["chatid"] for body in site.bodies(CHAT_SEND))
     assert {"asked": 2, "accepted": 2} == counts(site, job)
-    said = problem(site, lambda c: recall(c, job, accounts=site.accounts, clock=site.clock))
+    said = problem(site, lambda c: recall(c, job, accounts=site.accounts))
     assert "gives no msgid" in said
 
 
@@ -184,7 +184,7 @@ def test_a_chat_that_refuses_is_sent_to_again_alone(site: Site) -> None:
 
     site.run()
     with site.database.writing() as connection:
-        again = resend_failed(connection, job, accounts=site.accounts, clock=site.clock).id
+        again = resend_failed(connection, job, accounts=site.accounts).id
     site.run()
 
     assert {"asked": 2, "accepted": 1, "refused": 1} == counts(site, job)
@@ -217,7 +217,7 @@ def test_a_card_that_cannot_be_updated_is_refused_at_once(site: Site) -> None:
     frozen = CardUpdate(replace_name="done")
 
     said = [
-        problem(site, lambda c, job=job: update_card(c, job, frozen, accounts=site.accounts, clock=site.clock))  # type: ignore[misc]
+        problem(site, lambda c, job=job: update_card(c, job, frozen, accounts=site.accounts))  # type: ignore[misc]
         for job in (plain, notice, menu)
     ]
 
@@ -236,7 +236,7 @@ def test_every_card_that_calls_back_can_become_any_card(site: Site) -> None:
     site.run()
 
     with site.database.writing() as connection:
-        update_card(connection, job, CardUpdate(template_card=card), accounts=site.accounts, clock=site.clock)
+        update_card(connection, job, CardUpdate(template_card=card), accounts=site.accounts)
     site.run()
 
     (body,) = site.bodies("/cgi-bin/message/update_template_card")
@@ -250,7 +250,7 @@ def test_a_split_text_is_replayed_in_the_same_pieces(site: Site) -> None:
     site.run()
 
     with site.database.writing() as connection:
-        replay(connection, job, accepted=True, unknown=True, accounts=site.accounts, clock=site.clock)
+        replay(connection, job, accepted=True, unknown=True, accounts=site.accounts)
     site.run()
 
     sent = [json.dumps(body["text"]) for body in site.bodies(SEND)]

@@ -190,7 +190,7 @@ def site(
     with planted(sqlite_database, driven_clock, accounts=good) as site:
         jobs = [NewJob(one.name, *SENDS[one.channel](one.name)) for one in good if one.channel in SENDS]
         with site.database.writing() as connection:
-            enqueue_many(connection, jobs, accounts=site.accounts, clock=site.clock)
+            enqueue_many(connection, jobs, accounts=site.accounts)
         site.accounts.replace(*odd)
         yield site
 

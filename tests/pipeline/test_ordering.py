@@ -369,7 +369,7 @@ def test_many_at_once_are_ordered_as_they_were_given(site: Site) -> None:
     """Due at the same instant: the order of their ids, which is the order of asking."""
     new = [NewJob("hr", Text(content=f"{key}{n}"), "lisi", order_key=key) for n in range(5) for key in "ab"]
     with site.database.writing() as connection:
-        enqueue_many(connection, new, accounts=site.accounts, clock=site.clock)
+        enqueue_many(connection, new, accounts=site.accounts)
 
     site.run()
 
@@ -381,7 +381,7 @@ def test_a_replay_keeps_key_and_choice(site: Site) -> None:
     job = site.send("k0", order_key="k", on_gap="skip")
     site.run()
     with site.database.writing() as connection:
-        again = replay(connection, job, accepted=True, unknown=True, accounts=site.accounts, clock=site.clock).id
+        again = replay(connection, job, accepted=True, unknown=True, accounts=site.accounts).id
 
     assert ("k", "skip") == (site.job(again).order_key, site.job(again).on_gap)
     assert site.part(job).order_id == site.part(again).order_id
@@ -395,11 +395,11 @@ def test_a_replay_takes_the_place_of_the_one_that_is_held(site: Site) -> None:
     mark(site, jobs[0])
     end(site, jobs[0], Retry("again"), policy=Policy(attempts=1))
     with suppress(ZeroDivisionError), site.database.writing() as connection:
-        replay(connection, jobs[0], accepted=True, unknown=True, accounts=site.accounts, clock=site.clock)
+        replay(connection, jobs[0], accepted=True, unknown=True, accounts=site.accounts)
         raise ZeroDivisionError
     held = [sleeps(site, job) for job in jobs[1:]]
     with site.database.writing() as connection:
-        again = replay(connection, jobs[0], accepted=True, unknown=True, accounts=site.accounts, clock=site.clock).id
+        again = replay(connection, jobs[0], accepted=True, unknown=True, accounts=site.accounts).id
 
     site.run()
 

@@ -31,10 +31,10 @@ def _accounts() -> Any:
     worker.configure(None)
 
 
-def enqueue(database: Database, clock: DrivenClock, to: Recipients = ANN, **options: Any) -> str:
+def enqueue(database: Database, to: Recipients = ANN, **options: Any) -> str:
     """A committed job."""
     with database.writing() as connection:
-        return worker.enqueue(connection, "hr", HELLO, to, clock=clock, **options).id
+        return worker.enqueue(connection, "hr", HELLO, to, **options).id
 
 
 def sent(database: Database, clock: DrivenClock, job_id: str) -> None:
@@ -67,7 +67,7 @@ def sent(database: Database, clock: DrivenClock, job_id: str) -> None:
 
 def test_a_new_job(database: Database, driven_clock: DrivenClock) -> None:
     """Right after the commit: open, everybody not yet, nothing received."""
-    job_id = enqueue(database, driven_clock, PEOPLE, due_at=60, expires_at=600, tags=["t"], dedupe_key="k")
+    job_id = enqueue(database, PEOPLE, due_at=60, expires_at=600, tags=["t"], dedupe_key="k")
     with database.reading() as connection:
         report = worker.get_job(connection, job_id)
         events = worker.timeline(connection, job_id)
@@ -99,7 +99,7 @@ def test_a_new_job(database: Database, driven_clock: DrivenClock) -> None:
 
 def test_a_partial_job(database: Database, driven_clock: DrivenClock) -> None:
     """1,497 accepted and three refused, named; receipts, attempts and the timeline in order."""
-    job_id = enqueue(database, driven_clock, PEOPLE)
+    job_id = enqueue(database, PEOPLE)
     sent(database, driven_clock, job_id)
     with Session(database.engine) as session:
         report = worker.get_job(session, job_id)
@@ -148,7 +148,7 @@ def test_a_partial_job(database: Database, driven_clock: DrivenClock) -> None:
 
 def test_a_report_of_many_recipients_is_as_light_as_one_of_few(database: Database, driven_clock: DrivenClock) -> None:
     """Counted part by part, and listed by the page: never all of those who were asked for."""
-    job_id = enqueue(database, driven_clock, To(users=[f"member-{n:06}" for n in range(20_000)]))
+    job_id = enqueue(database, To(users=[f"member-{n:06}" for n in range(20_000)]))
     with database.writing() as connection:
         connection.execute(update(tables.parts).where(tables.parts.c.n == 3).values(state=4, first_marked_at=1))
     with database.reading() as connection:
@@ -166,7 +166,7 @@ def test_a_report_of_many_recipients_is_as_light_as_one_of_few(database: Databas
 
 def test_no_status_of_that_name(database: Database, driven_clock: DrivenClock) -> None:
     """The words that there are stand in the error."""
-    job_id = enqueue(database, driven_clock)
+    job_id = enqueue(database)
 
     with database.reading() as connection, pytest.raises(CheckFailed, match="one of accepted, undetermined"):
         worker.recipients(connection, job_id, "failed")
@@ -175,7 +175,7 @@ def test_no_status_of_that_name(database: Database, driven_clock: DrivenClock) -
 @pytest.mark.parametrize(("name", "value"), [("after", -1), ("limit", -1), ("after", "1"), ("limit", 2.5)])
 def test_no_count_of_recipients(database: Database, driven_clock: DrivenClock, name: str, value: Any) -> None:
     """The argument is named."""
-    job_id = enqueue(database, driven_clock)
+    job_id = enqueue(database)
 
     with database.reading() as connection, pytest.raises(CheckFailed, match=f"{name}: is no count"):
         worker.recipients(connection, job_id, "not_yet", **{name: value})
@@ -188,9 +188,9 @@ def test_an_instant_that_utc_has_not(database: Database, driven_clock: DrivenClo
     odd = datetime(year, 1, 1, tzinfo=east) if year == 1 else datetime(year, 12, 31, 23, tzinfo=east)
     for option in ("due_at", "expires_at"):
         with pytest.raises(CheckFailed, match=f"{option}: is before the year 1 or after 9999 in UTC"):
-            enqueue(database, driven_clock, **{option: odd})
+            enqueue(database, **{option: odd})
 
-    job_id = enqueue(database, driven_clock)
+    job_id = enqueue(database)
     with database.writing() as connection:
         connection.execute(update(tables.jobs).values(due_at=micros_of(odd), expires_at=micros_of(odd)))
 
@@ -201,7 +201,7 @@ def test_an_instant_that_utc_has_not(database: Database, driven_clock: DrivenClo
 
 def test_a_call_in_the_air_and_a_recalled_receipt(database: Database, driven_clock: DrivenClock) -> None:
     """A mark without an attempt yet is shown; so are a recall, a warning and a receipt without a call."""
-    job_id, now = enqueue(database, driven_clock), driven_clock.micros
+    job_id, now = enqueue(database), driven_clock.micros
     receipt = {"part_id": f"{job_id}-0", "claim": 1, "accepted_at": now, "recalled_at": now + SECOND}
     with database.writing() as connection:
         values = {"state": 1, "marked_at": now + 1, "first_marked_at": now + 1, "claim": 2}
@@ -232,7 +232,7 @@ def test_no_such_job(database: Database) -> None:
 
 def test_lists(database: Database, driven_clock: DrivenClock) -> None:
     """Newest first, by state, account and kind, page by page."""
-    ids = [enqueue(database, driven_clock) for _ in range(3)]
+    ids = [enqueue(database) for _ in range(3)]
     with database.writing() as connection:
         other = worker.enqueue(connection, "ops", HELLO, ANN).id
         recall = worker.recall(connection, other).id
@@ -356,7 +356,7 @@ class Watch:
 def test_waiting_for_the_end(database: Database, driven_clock: DrivenClock) -> None:
     """An engine, a Database or a session factory; the report comes with the end."""
     for source in (database.engine, database, sessionmaker(database.engine)):
-        job_id = enqueue(database, driven_clock, PEOPLE)
+        job_id = enqueue(database, PEOPLE)
         watch = Watch(lambda job_id=job_id: sent(database, driven_clock, job_id))
         report = worker.wait_for(source, job_id, 5, monotonic=watch, pause=watch.pause)
         assert (JobState.PARTIAL, 3) == (report.state, watch.rests)
@@ -364,7 +364,7 @@ def test_waiting_for_the_end(database: Database, driven_clock: DrivenClock) -> N
 
 def test_waiting_for_certain_states(database: Database, driven_clock: DrivenClock) -> None:
     """`states=` narrows what is waited for."""
-    job_id = enqueue(database, driven_clock)
+    job_id = enqueue(database)
     open_job = worker.wait_for(database, job_id, 0, states=[JobState.OPEN])
 
     assert JobState.OPEN is open_job.state
@@ -372,7 +372,7 @@ def test_waiting_for_certain_states(database: Database, driven_clock: DrivenCloc
 
 def test_waiting_in_vain(database: Database, driven_clock: DrivenClock) -> None:
     """Still open at the limit: StillOpen; never seen: JobNotFound."""
-    job_id = enqueue(database, driven_clock)
+    job_id = enqueue(database)
     for wanted, error in ((job_id, StillOpen), ("0" * 32, JobNotFound)):
         watch = Watch()
         with pytest.raises(error):

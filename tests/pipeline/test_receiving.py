@@ -122,7 +122,7 @@ def test_why_says_that_it_is_quiet(site: Site) -> None:
     job = site.send()
     site.run()
     with site.database.reading() as connection:
-        [wait] = why(connection, job, clock=site.clock).waits
+        [wait] = why(connection, job).waits
     assert ("quiet_hours", "2026-03-29T05:00:00+00:00") == (wait.what, wait.until and wait.until.isoformat())
 
 

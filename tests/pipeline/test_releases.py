@@ -119,7 +119,7 @@ def by_a_newer_release(site: Site, job: str) -> str:
 
 def nearest(site: Site, job: str) -> PartWait:
     with site.database.reading() as connection:
-        return why(connection, job, accounts=["hr"], clock=site.clock).waits[0]
+        return why(connection, job, accounts=["hr"]).waits[0]
 
 
 def test_every_job_says_the_version_of_its_documents(site: Site) -> None:

@@ -52,7 +52,7 @@ def site(database: Database, driven_clock: DrivenClock, web: ScriptedWeb) -> Ite
 
 def asked_upload(site: Site, url: str = URL, upload_type: str = "image", **options: Any) -> str:
     with site.database.writing() as connection:
-        options = {"accounts": site.accounts, "clock": site.clock, **options}
+        options = {"accounts": site.accounts, **options}
         return upload(connection, "hr", File.from_url(url, options.pop("name", None)), upload_type, **options).id
 
 
@@ -239,7 +239,7 @@ def test_a_replay_fetches_anew(site: Site, web: ScriptedWeb) -> None:
     job = asked_upload(site)
     site.run()
     with site.database.writing() as connection:
-        again = replay(connection, job, accepted=True, unknown=True, accounts=site.accounts, clock=site.clock).id
+        again = replay(connection, job, accepted=True, unknown=True, accounts=site.accounts).id
     site.run()
 
     assert ("accepted", 2) == (site.state(again), len(web.asked))

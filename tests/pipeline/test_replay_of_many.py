@@ -26,7 +26,7 @@ from worker.domain.settle import Policy
 from worker.outbox.commit.ledger import commit
 from worker.outbox.engine.clock import DrivenClock
 from worker.outbox.engine.database import Database, make_engine
-from worker.producer.insert import ask
+from worker.producer.insert import insert_one
 
 DAY = timedelta(days=1)
 LONG_AGO = datetime(2020, 1, 1, tzinfo=UTC)
@@ -50,7 +50,7 @@ def again(
 
 def one(site: Site, job: str, **options: Any) -> str:
     with site.database.writing() as connection:
-        return replay(connection, job, accounts=site.accounts, clock=site.clock, **options).id
+        return replay(connection, job, accounts=site.accounts, **options).id
 
 
 def touser(site: Site) -> list[str]:
@@ -156,7 +156,6 @@ def test_the_dedupe_key_stands_for_the_newest(site: Site) -> None:
                 To("ann"),
                 dedupe_key="k",
                 accounts=site.accounts,
-                clock=site.clock,
             )
         return ref.id, ref.created
 
@@ -377,11 +376,11 @@ def test_an_error_of_the_database_ends_the_lot(site: Site, monkeypatch: pytest.M
     class OfTheDriver(Exception):
         pass
 
-    def fails(connection: Any, asked: Any, clock: Any) -> Any:
-        ask(connection, asked, clock)
+    def fails(connection: Any, request: Any) -> Any:
+        insert_one(connection, request)
         raise OfTheDriver
 
-    monkeypatch.setattr("worker.producer.resend.ask", fails)
+    monkeypatch.setattr("worker.producer.resend.insert_one", fails)
     with pytest.raises(OfTheDriver):
         again(site, JobFilter(ids=jobs))
 
@@ -397,7 +396,7 @@ def test_a_replay_that_waits_in_its_order_stays_there(site: Site) -> None:
     site.ring(job)
     site.sql("update worker_jobs set order_key = 'o' where id = :job", job=job)
     with site.database.writing() as connection:
-        waiting = resend_failed(connection, job, accounts=site.accounts, clock=site.clock).id
+        waiting = resend_failed(connection, job, accounts=site.accounts).id
     other = one(site, job, accepted=True)
     one(site, holder)
     for _ in range(4):

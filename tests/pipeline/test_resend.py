@@ -27,7 +27,7 @@ def site(database: Database, driven_clock: DrivenClock) -> Iterator[Site]:
 
 def resend(site: Site, job: str, **options: Any) -> str:
     with site.database.writing() as connection:
-        options = {"accounts": site.accounts, "clock": site.clock, **options}
+        options = {"accounts": site.accounts, **options}
         return resend_failed(connection, job, **options).id
 
 
@@ -251,8 +251,8 @@ def test_a_rolled_back_resend_sends_nothing(site: Site) -> None:
     site.run()
     connection = site.database.engine.connect()
     with connection, connection.begin() as transaction:
-        resend_failed(connection, job, accounts=site.accounts, clock=site.clock)
-        enqueue(connection, "hr", Text(content="beside it"), "lisi", accounts=site.accounts, clock=site.clock)
+        resend_failed(connection, job, accounts=site.accounts)
+        enqueue(connection, "hr", Text(content="beside it"), "lisi", accounts=site.accounts)
         transaction.rollback()
 
     site.run()

@@ -60,7 +60,7 @@ def say(site: Site, *ids: str, sent: bool, msgid: str | None = None, **options: 
 def update_by_code(site: Site, code: str) -> str:
     with site.database.writing() as connection:
         update = CardUpdate(replace_name="done")
-        return update_card_by_code(connection, "hr", code, update, accounts=site.accounts, clock=site.clock).id
+        return update_card_by_code(connection, "hr", code, update, accounts=site.accounts).id
 
 
 def receipts(site: Site, job: str) -> list[tuple[int, str | None]]:
@@ -404,7 +404,7 @@ def test_five_thousand_that_an_outage_left(site: Site) -> None:
         for n in range(5_000)
     ]
     with site.database.writing() as connection:
-        jobs = [ref.id for ref in enqueue_many(connection, new, accounts=site.accounts, clock=site.clock)]
+        jobs = [ref.id for ref in enqueue_many(connection, new, accounts=site.accounts)]
     behind = [site.send("behind", f"u{n}", order_key=f"k{n}") for n in range(100)]
     updates = [site.card(), site.card()]
     parts = [part_id(job, 0) for job in (*jobs, *updates)]
@@ -484,7 +484,7 @@ def test_parts_in_doubt_are_found_without_a_look_at_the_others(site: Site) -> No
     jobs = in_doubt(site, 3)
     with site.database.writing() as connection:
         new = [NewJob("hr", Text(content=f"{n}"), To(users=[f"u{n}"])) for n in range(2_000)]
-        enqueue_many(connection, new, accounts=site.accounts, clock=site.clock)
+        enqueue_many(connection, new, accounts=site.accounts)
     site.sql("update worker_parts set state = 2 where state = 0")
     random.shuffle(jobs)
     filters = [JobFilter(account="hr"), JobFilter(ids=jobs), JobFilter(called_from=datetime(2020, 1, 1, tzinfo=UTC))]

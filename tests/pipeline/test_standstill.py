@@ -148,7 +148,7 @@ def test_what_is_put_off_one_by_one_moves(site: Site) -> None:
 def everywhere(site: Site, job: str) -> dict[str, bool]:
     """Where a standstill of `hr` is seen."""
     with site.database.reading() as connection:
-        [wait] = why(connection, job, clock=site.clock).waits
+        [wait] = why(connection, job).waits
     scraped = Scraper(site).scrape()
     cause = {one.cause for one in seen(site) if one.account == "hr"}
     with site.database.reading() as connection:

@@ -49,7 +49,7 @@ class Sales(SuiteSite):
     def follow(self, what: Any, job: str, **options: Any) -> str:
         """A track or a reminder."""
         with self.site.database.writing() as connection:
-            options = {"accounts": self.site.accounts, "clock": self.clock, **options}
+            options = {"accounts": self.site.accounts, **options}
             return str(what(connection, job, **options).id)
 
     def go(self, seconds: float = 0, turns: int = 1) -> None:

@@ -484,7 +484,7 @@ def test_a_spent_allowance_and_a_callback_meet_in_one_order(server_database: Dat
     with webhooks(server_database, DrivenClock(), a_webhook("http://vendor", settings={"subscribed": False})) as site:
         receiving = CallbackStore(server_database, Settings(), site.accounts)
         receiving.store("alerts", spoken("m1"))
-        job = site.ask(Text(content="x"), Chats("wozhang"), account="alerts", clock=server_database.clock)
+        job = site.ask(Text(content="x"), Chats("wozhang"), account="alerts")
         site.sql("update worker_chats set allowance = 0")
         lane = site.part(job).lane
         spending = Spending("alerts", "wozhang", waiting(lane, "alerts"))

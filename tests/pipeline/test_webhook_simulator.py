@@ -134,7 +134,7 @@ def test_those_that_refused_are_sent_to_again(site: Site, url: str) -> None:
     site.run()
     control(url, "settings", {"webhook": {"foreign_chats": []}})
     with site.database.writing() as connection:
-        again = resend_failed(connection, job, accounts=site.accounts, clock=site.clock).id
+        again = resend_failed(connection, job, accounts=site.accounts).id
     site.run()
 
     assert "accepted" == site.job(again).state
@@ -336,7 +336,7 @@ def test_a_message_cannot_be_taken_back(site: Site) -> None:
     site.run()
 
     with site.database.writing() as connection, pytest.raises(CheckFailed, match="no msgid"):
-        recall(connection, job, accounts=site.accounts, clock=site.clock)
+        recall(connection, job, accounts=site.accounts)
 
 
 def test_buttons_are_named_after_their_part(site: Site, url: str) -> None:

@@ -62,7 +62,7 @@ class Sales:
     def follow_up(self, what: Any, job: str, **options: Any) -> str:
         """A track or a reminder of a campaign."""
         with self.site.database.writing() as connection:
-            options = {"accounts": self.site.accounts, "clock": self.site.clock, **options}
+            options = {"accounts": self.site.accounts, **options}
             return str(what(connection, job, **options).id)
 
     def go(self, turns: int = 12, seconds: float = 2.0) -> None:
@@ -373,7 +373,7 @@ def test_everybody_of_a_sender_who_was_refused_is_asked_for_again_of_him_alone(s
     with sales.site.database.reading() as connection:
         report, (refused,) = get_job(connection, job), recipients(connection, job, RecipientStatus.REFUSED)
     with sales.site.database.writing() as connection:
-        again = resend_failed(connection, job, accounts=sales.site.accounts, clock=sales.site.clock).id
+        again = resend_failed(connection, job, accounts=sales.site.accounts).id
     sales.go(2)
 
     counts = report.counts

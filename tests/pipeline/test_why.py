@@ -36,7 +36,7 @@ def site(database: Database, driven_clock: DrivenClock) -> Iterator[Site]:
 
 def asked(site: Site, name: str) -> Why:
     with site.database.reading() as connection:
-        return why(connection, name, accounts=["hr", "it"], clock=site.clock)
+        return why(connection, name, accounts=["hr", "it"])
 
 
 def waits(site: Site, job: str) -> list[PartWait]:
@@ -508,8 +508,8 @@ def test_some_parts_of_a_job_are_told_of_by_themselves(site: Site) -> None:
     job = site.send("hello", To([f"u{n}" for n in range(2_500)]))
     site.ring(job)
     with site.database.reading() as connection:
-        whole = why(connection, job, clock=site.clock)
-        some = why(connection, job, clock=site.clock, numbers=range(1, 2))
+        whole = why(connection, job)
+        some = why(connection, job, numbers=range(1, 2))
 
     assert 3 == len(whole.job.parts)
     assert [whole.job.parts[1]] == list(some.job.parts)

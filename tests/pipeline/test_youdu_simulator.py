@@ -160,7 +160,7 @@ def test_what_a_person_may_do_about_those_left_open(made: Made) -> None:
     control(url, "settings", {"youdu": {"missing_users": []}})
     with site.database.writing() as connection:
         assert ["ghost1"] == [one.recipient for one in failures(connection, job)]
-        options = {"accounts": site.accounts, "clock": site.clock}
+        options = {"accounts": site.accounts}
         again = resend_failed(connection, job, undetermined=True, **options).id
     site.run()
 
@@ -272,7 +272,7 @@ def test_nothing_can_be_taken_back(made: Made) -> None:
         pytest.raises(CheckFailed, match="no message id"),
         site.database.writing() as connection,
     ):
-        recall(connection, job, accounts=site.accounts, clock=site.clock)
+        recall(connection, job, accounts=site.accounts)
 
 
 def test_a_wrong_key_parks_the_account_and_a_right_one_opens_it(made: Made) -> None:

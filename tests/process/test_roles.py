@@ -150,7 +150,7 @@ def test_a_role_is_refused_what_it_may_not(users: RoleUsers, role: Role, stateme
 def test_a_producer_enqueues_in_its_own_transaction_and_a_worker_delivers(users: RoleUsers) -> None:
     """What was rolled back never goes; what was committed is accepted, and the producer reads why."""
     with producer_beside_worker(users) as (producer, site):
-        options = {"accounts": site.accounts, "clock": site.clock}
+        options = {"accounts": site.accounts}
         with producer.engine.connect() as connection:
             gone = enqueue(connection, "hr", HELLO, ANN, **options).id
             connection.rollback()
@@ -161,7 +161,7 @@ def test_a_producer_enqueues_in_its_own_transaction_and_a_worker_delivers(users:
 
         with producer.reading() as connection:
             assert "accepted" == get_job(connection, sent).state.label
-            assert () == why(connection, sent, clock=site.clock).waits
+            assert () == why(connection, sent).waits
         assert [] == site.rows("select id from worker_jobs where id = :id", id=gone)
 
 
@@ -169,7 +169,7 @@ def test_a_producer_enqueues_in_its_own_transaction_and_a_worker_delivers(users:
 def test_a_producer_asks_for_all_that_follows_a_message(users: RoleUsers) -> None:
     """Files, cards, their recall and update, a resend to those refused, and a replay: each is accepted."""
     with producer_beside_worker(users) as (producer, site):
-        options = {"accounts": site.accounts, "clock": site.clock}
+        options = {"accounts": site.accounts}
         card = ButtonCard(main_title={"title": "leave"}, button_list=[{"text": "ok", "key": "ok"}], task_id="mine")
         site.vendor.says(refused(0, "ok", invaliduser="bob", msgid="m"))
         with producer.writing() as connection:

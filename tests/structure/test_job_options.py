@@ -1,15 +1,13 @@
-"""The keywords that each function which enqueues shares: stated once, explained in its help, and no other is taken."""
+"""The keywords that each function which enqueues takes: explained in its help, and no other is taken."""
 
 from __future__ import annotations
 
 import inspect
-from dataclasses import fields
 
 import pytest
 from sqlalchemy import NullPool, create_engine
 
 import worker
-from worker.producer.options import Options
 
 ENQUEUES = (
     worker.enqueue,
@@ -19,32 +17,17 @@ ENQUEUES = (
     worker.update_card,
     worker.update_card_by_code,
     worker.remind,
+    worker.track,
 )
-OF_THE_CALL = {"bind", "accounts", "clock"}
-OWN = {"order_key", "on_gap", "on_unknown", "quiet_hours", "overflow"}
-"""Keywords of `enqueue` alone."""
-
-
-def test_the_keywords_are_the_options() -> None:
-    """Those of `enqueue` and the shared ones are all fields of a job's options."""
-    shared = set(worker.JobOptions.__annotations__) - OF_THE_CALL
-
-    assert {field.name for field in fields(Options)} == shared | OWN
 
 
 @pytest.mark.parametrize("function", ENQUEUES, ids=lambda function: function.__name__)
 def test_the_help_explains_each_keyword(function: object) -> None:
-    """The shared ones, and those that are the function's own."""
+    """Those of JobOptions by all of them, those of MessageOptions by `enqueue`."""
     text = inspect.getdoc(function) or ""
+    options = worker.MessageOptions if function is worker.enqueue else worker.JobOptions
 
-    assert [] == [name for name in worker.JobOptions.__annotations__ if f"\n{name}: " not in text]
-
-
-def test_the_help_of_enqueue_explains_its_own_keywords() -> None:
-    """In the same form."""
-    text = inspect.getdoc(worker.enqueue) or ""
-
-    assert [] == [name for name in OWN if f"\n{name}: " not in text]
+    assert [] == [name for name in ["`accounts`", *options.__annotations__] if f"{name}: " not in text]
 
 
 @pytest.mark.parametrize("function", [*ENQUEUES, worker.get_job, worker.replay], ids=lambda function: function.__name__)
@@ -53,11 +36,17 @@ def test_the_help_shows_a_session(function: object) -> None:
     assert "session" == next(iter(inspect.signature(function).parameters))  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("wrong", ["prioritty", "keywords", "order"])
+@pytest.mark.parametrize("wrong", ["prioritty", "options", "order", "order_key"])
 def test_a_wrong_keyword_is_named(wrong: str) -> None:
-    """With the function that it was given to."""
+    """With the function that it was given to; a recall has no order."""
     with (
         create_engine("sqlite://", poolclass=NullPool).connect() as connection,
         pytest.raises(TypeError, match=rf"recall\(\) got an unexpected keyword argument '{wrong}'"),
     ):
         worker.recall(connection, "no job", **{wrong: 1})
+
+
+def test_a_wrong_keyword_of_a_new_job_is_named() -> None:
+    """Before it is enqueued."""
+    with pytest.raises(TypeError, match=r"NewJob\(\) got an unexpected keyword argument 'ordr_key'"):
+        worker.NewJob("hr", worker.Text(content="hello"), ordr_key="a")  # type: ignore[call-arg]

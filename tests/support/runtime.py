@@ -216,7 +216,7 @@ class Site:
         """Enqueues in a transaction of its own; the job's id."""
         with self.database.writing() as connection:
             people = To(to) if isinstance(to, str) else to
-            options = {"accounts": self.accounts, "clock": self.clock, **options}
+            options = {"accounts": self.accounts, **options}
             return enqueue(connection, account, message, people, **options).id
 
     def send(self, content: str = "hello", to: str | Recipients = "lisi", **options: Any) -> str:
@@ -238,26 +238,26 @@ class Site:
     def upload(self, content: bytes = PNG, **options: Any) -> str:
         """An upload of its own."""
         with self.database.writing() as connection:
-            options = {"accounts": self.accounts, "clock": self.clock, **options}
+            options = {"accounts": self.accounts, **options}
             return upload(connection, "hr", File(content, "a.png"), "image", **options).id
 
     def recall(self, job: str, **options: Any) -> str:
         """A recall of a job."""
         with self.database.writing() as connection:
-            return recall(connection, job, accounts=self.accounts, clock=self.clock, **options).id
+            return recall(connection, job, accounts=self.accounts, **options).id
 
     def update(self, job: str, to: str | None = None, **options: Any) -> str:
         """A card update of a job."""
         with self.database.writing() as connection:
             update = CardUpdate(replace_name="done")
-            options = {"accounts": self.accounts, "clock": self.clock, **options}
+            options = {"accounts": self.accounts, **options}
             return update_card(connection, job, update, To(to) if to else None, **options).id
 
     def replay(self, job: str, **options: Any) -> str:
         """The same job once more, to all of its recipients unless told otherwise."""
         options = {"accepted": True, "unknown": True, **options}
         with self.database.writing() as connection:
-            return replay(connection, job, accounts=self.accounts, clock=self.clock, **options).id
+            return replay(connection, job, accounts=self.accounts, **options).id
 
     # -- doing --------------------------------------------------------------------------------------------------------
 

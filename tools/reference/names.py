@@ -98,8 +98,8 @@ def paragraphs(of: Any) -> tuple[str, ...]:
 
 def _cut(doc: str | None) -> tuple[tuple[str, ...], tuple[Field, ...]]:
     """A docstring's paragraphs, and the keywords that it explains, each as `name: text`."""
-    # What `enqueues` adds stands on the page once, with JobOptions.
-    text = inspect.cleandoc(doc or "").partition("\n\nKeywords of JobOptions:")[0]
+    # What `enqueues` adds stands on the page once, with JobOptions and MessageOptions.
+    text = inspect.cleandoc(doc or "").partition("\n\nKeywords of ")[0]
     pieces, keywords = list[str](), list[Field]()
     for piece in text.split("\n\n"):
         if _KEYWORD.match(piece):

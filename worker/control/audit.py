@@ -21,7 +21,7 @@ from worker.config.settings import Settings
 from worker.control.opening import opened_current
 from worker.domain.errors import CheckFailed, Problem, WorkerError
 from worker.outbox.control import audit as rows
-from worker.outbox.engine.caller import Bind, on_callers_connection
+from worker.outbox.engine.caller import on_callers_connection
 from worker.outbox.engine.clock import instant
 from worker.outbox.engine.database import Database
 
@@ -68,7 +68,6 @@ def list_audit(
     limit: int = 20,
     before: str | None = None,
     without: str | None = None,
-    bind: Bind | None = None,
 ) -> list[AuditEntry]:
     """The newest commands that changed something, newest first; for the next page the last one's id as `before`.
 

@@ -22,7 +22,7 @@ from worker.domain.job_filter import JobFilter
 from worker.domain.pause import Pause
 from worker.outbox.control.cancels import count_in_the_air, open_jobs
 from worker.outbox.control.matching import missing_jobs
-from worker.outbox.engine.caller import Bind, on_callers_connection
+from worker.outbox.engine.caller import on_callers_connection
 from worker.outbox.engine.database import Database
 from worker.outbox.lanes import pauses as rows
 
@@ -66,7 +66,7 @@ class HeldJobs:
 
 
 @on_callers_connection
-def list_pauses(connection: Connection, *, bind: Bind | None = None) -> list[Pause]:
+def list_pauses(connection: Connection) -> list[Pause]:
     """What is paused now, jobs that are held included; the oldest first."""
     return rows.standing_pauses(connection)
 

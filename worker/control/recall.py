@@ -20,7 +20,6 @@ from worker.domain.job import Kind
 from worker.domain.job_filter import JobFilter
 from worker.outbox.control.matching import missing_jobs
 from worker.outbox.control.recalls import sent_jobs
-from worker.outbox.engine.clock import SqlClock
 from worker.outbox.engine.database import Database
 from worker.outbox.engine.sql import read_now
 from worker.producer.recall import recall
@@ -101,7 +100,7 @@ def recall_found(
         began(running.id)
         for at in range(0, len(found.ids), TOGETHER):
             few = found.ids[at : at + TOGETHER]
-            made, cannot = outbox.run(partial(_recall, ids=few, accounts=known, clock=outbox.clock))
+            made, cannot = outbox.run(partial(_recall, ids=few, accounts=known))
             recalls += made
             refused |= cannot
             running.counts += Counter(recalls=len(made), refused=len(cannot))
@@ -110,13 +109,11 @@ def recall_found(
     return Recalled(running.id, tuple(recalls), refused)
 
 
-def _recall(
-    connection: Connection, ids: Sequence[str], accounts: AccountSource, clock: SqlClock
-) -> tuple[list[str], dict[str, str]]:
+def _recall(connection: Connection, ids: Sequence[str], accounts: AccountSource) -> tuple[list[str], dict[str, str]]:
     made, cannot = list[str](), dict[str, str]()
     for id in ids:
         try:
-            made.append(recall(connection, id, accounts=accounts, clock=clock).id)
+            made.append(recall(connection, id, accounts=accounts).id)
         except RetryTransaction:
             raise
         except WorkerError as error:

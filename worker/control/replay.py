@@ -26,7 +26,7 @@ from worker.domain.errors import CheckFailed, Problem, RetryTransaction, WorkerE
 from worker.domain.job_filter import JobFilter
 from worker.outbox.control.matching import missing_jobs
 from worker.outbox.control.replays import PAGE, called_since, ended_jobs, lock_chains
-from worker.outbox.engine.clock import SqlClock, micros_of
+from worker.outbox.engine.clock import micros_of
 from worker.outbox.engine.database import Database
 from worker.outbox.engine.sql import read_now
 from worker.producer.options import PriorityName
@@ -139,7 +139,7 @@ def replay_found(
         audited(outbox, "replay", person=person, why=why, asked=asked) as running,
     ):
         known = accounts or accounts_of(in_force)
-        lot = partial(_replay, found=found, accounts=known, clock=outbox.clock, priority=priority)
+        lot = partial(_replay, found=found, accounts=known, priority=priority)
         began(running.id)
         for at in range(0, len(found.ids), size):
             before = monotonic()
@@ -161,7 +161,6 @@ def _replay(
     ids: Sequence[str],
     found: ReplayableJobs,
     accounts: AccountSource,
-    clock: SqlClock,
     priority: PriorityName | None,
 ) -> tuple[list[str], dict[str, str]]:
     made, refused = list[str](), dict[str, str]()
@@ -169,7 +168,7 @@ def _replay(
         # Whole rows one by one: a message may have megabytes.
         try:
             row = row_of(connection, id)
-            again = replayed(connection, row, found.accepted, found.unknown, priority, None, accounts, clock)
+            again = replayed(connection, row, found.accepted, found.unknown, priority, None, accounts)
             made.append(again.id)
         except RetryTransaction:
             raise

@@ -17,21 +17,21 @@ from sqlalchemy import Connection
 
 from worker.accounts.current import current_accounts
 from worker.channels.registry import channel
+from worker.config.accounts import AccountSource
 from worker.domain.content.message import File
 from worker.domain.content.recipient import Recipients
 from worker.domain.errors import CheckFailed, DedupeConflict, Problem, RetryTransaction
 from worker.domain.job import JobId, Kind, is_read
 from worker.domain.state import JobState
 from worker.domain.trace import bounded_state
-from worker.outbox.engine.clock import SqlClock
 from worker.outbox.engine.site_keys import lane_key
 from worker.outbox.jobs import jobs as outbox
 from worker.outbox.jobs.blobs import delete_blobs, find_blob, insert_blob, note_uses
 from worker.outbox.jobs.chats import known_types
 from worker.outbox.jobs.codes import note_task_ids
 from worker.outbox.jobs.order_queue import OrderPlace, append
-from worker.producer.options import CLOCK, JobOptions, Options
-from worker.producer.plan import Asked, Planned, dump, plan
+from worker.producer.options import JobOptions
+from worker.producer.plan import JobRequest, PlannedJob, dump, plan
 from worker.reporting.find_job import row_of
 
 
@@ -48,9 +48,9 @@ class JobRef(NamedTuple):
     """Notes on things that are allowed, such as a member who may be reached twice."""
 
 
-def ask(connection: Connection, asked: Asked, clock: SqlClock) -> JobRef:
+def insert_one(connection: Connection, request: JobRequest) -> JobRef:
     """Checks one job and inserts it."""
-    return insert(connection, [planned_here(connection, asked, lane_key(connection))], clock)[0]
+    return insert(connection, [planned_here(connection, request, lane_key(connection))])[0]
 
 
 def follow_up(
@@ -58,49 +58,50 @@ def follow_up(
     kind: Kind,
     job_id: JobId,
     document: Mapping[str, Any],
-    recipients: Recipients,
-    options: Options,
-    keywords: JobOptions,
+    options: JobOptions,
+    accounts: AccountSource | None,
+    to: Recipients | None = None,
     spec: Mapping[str, Any] | None = None,
 ) -> JobRef:
     """Enqueues a job about another one, on its account, as one part; resolve finds out what there is to do."""
     target = row_of(connection, job_id)
     if problem := channel(target["channel"]).follow_up_problem(kind, target["kind"]):
         raise CheckFailed([problem], channel=target["channel"])
-    account = (keywords.get("accounts") or current_accounts()).get(target["account"])
-    asked = Asked(kind, account, document, {}, recipients, options, target=target["id"], spec=spec or {})
-    asked.payload = target["payload"]
-    if options.tenant is None:
-        options.tenant = target["tenant"]
+    account = (accounts or current_accounts()).get(target["account"])
+    request = JobRequest(kind, account, document, to or Recipients(), target=target["id"], payload=target["payload"])
+    request.options = options
+    if options.get("tenant") is None:
+        options["tenant"] = target["tenant"]
+    request.spec = spec or {}
     if kind == Kind.UPDATE_CARD:
         if not is_read(target["payload"]):
             problem = Problem("job", "was enqueued by a newer release", "update its card with that release")
             raise CheckFailed([problem], channel=target["channel"])
-        asked.about = json.loads(target["message"])
-    return ask(connection, asked, keywords.get("clock", CLOCK))
+        request.about = json.loads(target["message"])
+    return insert_one(connection, request)
 
 
-def planned_here(connection: Connection, asked: Asked, site_key: bytes) -> Planned:
+def planned_here(connection: Connection, request: JobRequest, site_key: bytes) -> PlannedJob:
     """Checks one job; for an account with callbacks also against the types of chats that they reported."""
-    chats, account = asked.recipients.chats, asked.account
+    chats, account = request.recipients.chats, request.account
     if chats and channel(account.channel).callback_secrets(account):
-        asked.chat_types = known_types(connection, account.name, chats)
-    return plan(asked, site_key)
+        request.chat_types = known_types(connection, account.name, chats)
+    return plan(request, site_key)
 
 
-def insert(connection: Connection, planned: Sequence[Planned], clock: SqlClock) -> list[JobRef]:
+def insert(connection: Connection, planned: Sequence[PlannedJob]) -> list[JobRef]:
     """Inserts the jobs, then the files of the new ones; the references are in the order given."""
     if (trace := _current_trace()) is not None:
         for one in planned:
             one.job["trace"] = trace
     known = outbox.known_owners(connection, [one.key for one in planned if one.key is not None])
     _refuse_conflicts(planned, known)
-    new_files = _name_blobs(connection, planned, clock)
+    new_files = _name_blobs(connection, planned)
     inserted: dict[str, int] = {}
     # Sorted: two producers with the same dedupe keys then wait for each other in one order and cannot deadlock.
     in_order = sorted(planned, key=lambda one: one.key or ("", ""))
     for jobs, parts in outbox.portions((one.job, one.parts) for one in in_order):
-        inserted |= outbox.insert_jobs(connection, clock, jobs, parts, known)
+        inserted |= outbox.insert_jobs(connection, jobs, parts, known)
     refs = _references(connection, planned, inserted)
     created = [one for one, ref in zip(planned, refs, strict=True) if ref.created]
     wanted = {entry["blob"] for one in created for _, entry in one.files}
@@ -108,7 +109,7 @@ def insert(connection: Connection, planned: Sequence[Planned], clock: SqlClock) 
         for file, entry in new_files:
             if entry["blob"] in wanted:
                 sha256, size = entry["sha256"], entry["size"]
-                insert_blob(connection, clock, entry["blob"], sha256=sha256, size=size, chunks=_unchanged(file, sha256))
+                insert_blob(connection, entry["blob"], sha256=sha256, size=size, chunks=_unchanged(file, sha256))
     except OSError:
         _take_back(connection, planned)
         # A later job would find wrong content under the hash.
@@ -140,20 +141,18 @@ def _current_trace() -> str | None:
     return f"{parent} {state}" if state else parent
 
 
-def _places(planned: Planned) -> Iterator[OrderPlace]:
+def _places(planned: PlannedJob) -> Iterator[OrderPlace]:
     """The places of a job's parts in its order; none without an order_key."""
     for part in planned.parts or [outbox.only_part(planned.job)] if "order_key" in planned.job else []:
         yield OrderPlace(part["id"], part["order_id"], part["job_id"], part["n"], planned.job.get("on_gap") == "skip")
 
 
-def _take_back(connection: Connection, planned: Sequence[Planned]) -> None:
+def _take_back(connection: Connection, planned: Sequence[PlannedJob]) -> None:
     parts = [part["id"] for one in planned for part in one.parts or [outbox.only_part(one.job)]]
     outbox.delete_jobs(connection, [one.job["id"] for one in planned], parts)
 
 
-def _name_blobs(
-    connection: Connection, planned: Sequence[Planned], clock: SqlClock
-) -> list[tuple[File, dict[str, Any]]]:
+def _name_blobs(connection: Connection, planned: Sequence[PlannedJob]) -> list[tuple[File, dict[str, Any]]]:
     """Writes into every file's entry the id of its blob: a copy stored lately, or a new one; returns the new files."""
     known: dict[tuple[str, int], str] = {}
     new: list[tuple[File, dict[str, Any]]] = []
@@ -161,7 +160,7 @@ def _name_blobs(
         for file, entry in one.files:
             content = (entry["sha256"], entry["size"])
             if content not in known:
-                stored = find_blob(connection, clock, *content)
+                stored = find_blob(connection, *content)
                 if stored is None:
                     new.append((file, entry))
                 known[content] = stored or uuid_utils.uuid7().hex
@@ -180,7 +179,7 @@ def _unchanged(file: File, sha256: str) -> Iterator[bytes]:
         raise OSError("not the content that was checked")
 
 
-def _references(connection: Connection, planned: Sequence[Planned], inserted: Collection[str]) -> list[JobRef]:
+def _references(connection: Connection, planned: Sequence[PlannedJob], inserted: Collection[str]) -> list[JobRef]:
     """A reference for each job; on a conflict nothing of this call is left in the caller's transaction."""
     owners = {one.key: _owner(one) for one in planned if one.key is not None and one.job["id"] in inserted}
     unknown = [one.key for one in planned if one.key is not None and one.key not in owners]
@@ -199,12 +198,12 @@ def _references(connection: Connection, planned: Sequence[Planned], inserted: Co
     return [_reference(one, owners) for one in planned]
 
 
-def _owner(one: Planned) -> Mapping[str, Any]:
+def _owner(one: PlannedJob) -> Mapping[str, Any]:
     """A new job in the form that `outbox.owners` returns."""
     return {"id": one.job["id"], "state": JobState.OPEN, "content_hash": one.job.get("content_hash")}
 
 
-def _refuse_conflicts(planned: Sequence[Planned], owners: outbox.Owners) -> None:
+def _refuse_conflicts(planned: Sequence[PlannedJob], owners: outbox.Owners) -> None:
     for one in planned:
         owner = None if one.key is None else owners.get(one.key)
         if owner is None or owner["id"] == one.job["id"] or owner["content_hash"] == one.job.get("content_hash"):
@@ -216,7 +215,7 @@ def _refuse_conflicts(planned: Sequence[Planned], owners: outbox.Owners) -> None
         )
 
 
-def _reference(one: Planned, owners: outbox.Owners) -> JobRef:
+def _reference(one: PlannedJob, owners: outbox.Owners) -> JobRef:
     own = one.job["id"]
     if one.key is None:
         return JobRef(own, warnings=one.warnings)

@@ -9,14 +9,13 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, cast
 
 import uuid_utils
 from pydantic_core import to_json
 
 from worker.channels import registry
 from worker.channels.registry import require_usable
-from worker.domain.account import Account
 from worker.domain.content.message import LOOKED_AT, File, Message, looked_at
 from worker.domain.content.recipient import Recipients, To
 from worker.domain.errors import CheckFailed, Problem
@@ -24,7 +23,7 @@ from worker.domain.job import Draft, part_id
 from worker.domain.pacing.lane import lane_within
 from worker.outbox.engine.site_keys import lane_name, order_id
 from worker.outbox.jobs.jobs import JobRow, PartRow
-from worker.producer.options import Options, instant_of, option_problems, priority_of
+from worker.producer.options import JobOptions, MessageOptions, instant_of, option_problems, priority_of
 
 Recipient = Recipients | str | Sequence[str]
 """`To(...)`, `Everyone()`, or users as a list or the vendor's `"a | b"`."""
@@ -36,95 +35,86 @@ RECIPIENTS_BYTES = 4 * 1024 * 1024
 
 
 @dataclass(slots=True)
-class Asked:
-    """One job as the application enqueued it, before any check."""
+class JobRequest(Draft):
+    """One job as the application enqueues it: what its channel checks and splits, and what its rows have beside."""
 
-    kind: str
-    account: Account
-    document: Mapping[str, Any] = field(repr=False)
-    files: Mapping[str, tuple[str, File]] = field(repr=False)
-    recipients: Recipients
-    options: Options = field(repr=False)
+    files: Mapping[str, tuple[str, File]] = field(default_factory=dict, repr=False)
+    options: JobOptions = field(default_factory=JobOptions, repr=False)
+    """Those of MessageOptions, where it is a message of its own."""
     target: str | None = None
-    about: Mapping[str, Any] | None = field(default=None, repr=False)
-    """The message of the target, where the channel has to know it."""
+    """The job that it is about; None: about none."""
     replay_of: str | None = None
-    replay: str = ""
     spec: Mapping[str, Any] = field(default_factory=dict, repr=False)
     """Keys that every part's spec gets beside its share."""
-    chat_types: Mapping[str, str] = field(default_factory=dict, repr=False)
-    """Chat id -> type, as callbacks reported it."""
     payload: int = 0
     """The version of its documents, see `PAYLOAD`; of a follow-up its target's, because both are read together."""
 
 
 @dataclass(slots=True)
-class Planned:
+class PlannedJob:
     """One job ready to be inserted; its content is already JSON text, which keeps thousands of them small in memory."""
 
     job: JobRow = field(repr=False)
     parts: list[PartRow] = field(repr=False)
     """Empty for a job that is one part with all its recipients."""
     warnings: tuple[str, ...]
-    document: dict[str, Any] | None = field(repr=False)
-    """Set only when the message has files: the insert writes their blobs' ids into it."""
-    files: list[tuple[File, dict[str, Any]]] = field(repr=False)
-    """Each file with its entry in the document."""
-
     key: tuple[str, str] | None
     """Account and dedupe key; None: the job has no dedupe key."""
+    document: Mapping[str, Any] | None = field(default=None, repr=False)
+    """Set only when the message has files: the insert writes their blobs' ids into it."""
+    files: list[tuple[File, dict[str, Any]]] = field(default_factory=list, repr=False)
+    """Each file with its entry in the document."""
     task_ids: list[dict[str, str]] = field(default_factory=list, repr=False)
     """Rows of account, task_id and the part that sends it, where the caller chose the task_id of a card."""
 
 
-def plan(asked: Asked, site_key: bytes) -> Planned:
+def plan(request: JobRequest, site_key: bytes) -> PlannedJob:
     """Checks one job, splits it and makes its rows; CheckFailed names everything that is wrong with it."""
-    require_usable(asked.account)
-    problems = list(option_problems(asked.options))
-    document, files = _with_files(asked, problems)
-    channel, notes = registry.channel(asked.account.channel), list[str]()
-    if not problems and asked.options.overflow != "refuse":
-        document, notes = channel.fit(asked.kind, document, asked.account, asked.options.overflow)
-    draft = Draft(
-        asked.kind,
-        asked.account,
-        document,
-        asked.recipients,
-        asked.replay,
-        asked.about,
-        asked.chat_types,
-        ordered=asked.options.order_key is not None,
-    )
-    plain = not problems and channel.is_plain(draft)
+    require_usable(request.account)
+    options, channel = cast(MessageOptions, request.options), registry.channel(request.account.channel)
+    problems = list(option_problems(options)) if options else []
+    files = _add_files(request, problems) if request.files else []
+    request.ordered = options.get("order_key") is not None
+    notes: Sequence[str] = ()
+    if not problems and (overflow := options.get("overflow") or "refuse") != "refuse":
+        request.message, notes = channel.fit(request.kind, request.message, request.account, overflow)
+    is_plain = not problems and channel.is_plain(request)
+    if not problems and not is_plain:
+        problems = channel.check(request)
+    if not problems and options:
+        problems = _unfit_words(options)
+    message, recipients, to = "", "", request.recipients.to_json()
     if not problems:
-        problems = ([] if plain else channel.check(draft)) or _unfit_words(asked.options)
-    message, recipients, who = "", "", asked.recipients.to_json()
-    if not problems:
-        message = _text("message", document, MESSAGE_BYTES, problems)
-        recipients = _text("recipients", who, RECIPIENTS_BYTES, problems)
+        message = _text("message", request.message, MESSAGE_BYTES, problems)
+        recipients = _text("recipients", to, RECIPIENTS_BYTES, problems)
     if problems:
-        raise CheckFailed(problems, channel=asked.account.channel)
-    split = [{**spec, **asked.spec} for spec in channel.split(draft)] if asked.spec else channel.split(draft)
-    warnings = (*notes, *(() if plain else channel.warnings(draft)))
-    job = _job_row(asked, draft, message, recipients, warnings, len(split))
-    key = None if asked.options.dedupe_key is None else (asked.account.name, asked.options.dedupe_key)
-    planned = Planned(job, [], warnings, document if "files" in document else None, files, key)
-    lanes = [channel.lane(asked.kind, document, spec) for spec in split]
-    names = {lane: lane_name(site_key, asked.account.name, lane) for lane in dict.fromkeys(lanes)}
-    if (tenant := asked.options.tenant) is not None:
-        names = {lane: lane_within(name, tenant) for lane, name in names.items()}
-    order = asked.options.order_key and order_id(site_key, asked.account.name, asked.options.order_key)
-    if split == [who]:
-        job["lane"] = names[lanes[0]]
+        raise CheckFailed(problems, channel=request.account.channel)
+    split = channel.split(request)
+    if request.spec:
+        split = [{**spec, **request.spec} for spec in split]
+    warnings = (*notes, *(() if is_plain else channel.warnings(request)))
+    job = _job_row(request, message, recipients, warnings, len(split))
+    planned = PlannedJob(job, [], warnings, (job["account"], job["dedupe_key"]) if "dedupe_key" in job else None)
+    if "files" in request.message:
+        planned.document, planned.files = request.message, files
+    lanes = [_lane(request, channel.lane(request.kind, request.message, spec), site_key) for spec in split]
+    order = order_id(site_key, job["account"], job["order_key"]) if "order_key" in job else None
+    if split == [to]:
+        job["lane"] = lanes[0]
         if order:
             job["order_id"] = order
     else:
-        _lay_out_parts(planned, split, [names[lane] for lane in lanes], order)
+        _lay_out_parts(planned, split, lanes, order)
     return planned
 
 
+def _lane(request: JobRequest, label: str, site_key: bytes) -> str:
+    name, tenant = lane_name(site_key, request.account.name, label), request.options.get("tenant")
+    return name if tenant is None else lane_within(name, tenant)
+
+
 def _lay_out_parts(
-    planned: Planned, split: Sequence[Mapping[str, Any]], lanes: Sequence[str], order: str | None
+    planned: PlannedJob, split: Sequence[Mapping[str, Any]], lanes: Sequence[str], order: str | None
 ) -> None:
     job = planned.job
     for n, (spec, lane) in enumerate(zip(split, lanes, strict=True)):
@@ -137,59 +127,62 @@ def _lay_out_parts(
             planned.task_ids.append(named)
 
 
-def _job_row(
-    asked: Asked, draft: Draft, message: str, recipients: str, warnings: tuple[str, ...], n_open: int
-) -> JobRow:
-    options = asked.options
+def _job_row(request: JobRequest, message: str, recipients: str, warnings: tuple[str, ...], n_open: int) -> JobRow:
     row: JobRow = {
         "id": uuid_utils.uuid7().hex,
-        "kind": asked.kind,
-        "channel": asked.account.channel,
-        "account": asked.account.name,
+        "kind": request.kind,
+        "channel": request.account.channel,
+        "account": request.account.name,
         "message": message,
         "recipients": recipients,
-        "asked": asked.recipients.count(),
-        "priority": priority_of(options.priority),
-        "on_unknown": options.on_unknown or "default",
-        "payload": asked.payload,
+        "asked": request.recipients.count(),
+        "priority": priority_of(request.options.get("priority")),
+        "on_unknown": "default",
+        "payload": request.payload,
         "n_open": n_open,
     }
-    if options.due_at is not None:
-        instant, absolute = instant_of(options.due_at)
-        row["due_at" if absolute else "due_in"] = instant
-    if options.expires_at is not None:
-        instant, absolute = instant_of(options.expires_at)
-        row["expires_at" if absolute else "expires_in"] = instant
-    if options.dedupe_key is not None:
-        row["dedupe_key"], row["content_hash"] = options.dedupe_key, content_hash(asked, draft)
-    if options.quiet_hours is not None:
-        row["quiet_hours"] = options.quiet_hours
-    if options.order_key is not None:
-        row["order_key"], row["on_gap"] = options.order_key, options.on_gap
-    if options.tags:
-        row["tags"] = dump(list(options.tags))
-    if options.tenant is not None:
-        row["tenant"] = options.tenant
-    if asked.target is not None:
-        row["target_job_id"] = asked.target
-    if asked.replay_of is not None:
-        row["replay_of"] = asked.replay_of
+    if request.options:
+        _add_options(row, request, cast(MessageOptions, request.options))
+    if request.target is not None:
+        row["target_job_id"] = request.target
+    if request.replay_of is not None:
+        row["replay_of"] = request.replay_of
     if warnings:
         row["warnings"] = dump(warnings)
     return row
 
 
-def content_hash(asked: Asked, draft: Draft) -> str:
+def _add_options(row: JobRow, request: JobRequest, options: MessageOptions) -> None:
+    if (due_at := options.get("due_at")) is not None:
+        instant, absolute = instant_of(due_at)
+        row["due_at" if absolute else "due_in"] = instant
+    if (expires_at := options.get("expires_at")) is not None:
+        instant, absolute = instant_of(expires_at)
+        row["expires_at" if absolute else "expires_in"] = instant
+    if (key := options.get("dedupe_key")) is not None:
+        row["dedupe_key"], row["content_hash"] = key, content_hash(request)
+    row["on_unknown"] = options.get("on_unknown") or "default"
+    if (quiet := options.get("quiet_hours")) is not None:
+        row["quiet_hours"] = quiet
+    if (order := options.get("order_key")) is not None:
+        row["order_key"], row["on_gap"] = order, options.get("on_gap") or "hold"
+    if tags := options.get("tags"):
+        row["tags"] = dump(list(tags))
+    if (tenant := options.get("tenant")) is not None:
+        row["tenant"] = tenant
+
+
+def content_hash(request: JobRequest) -> str:
     """SHA-256 of kind, message, recipients and target; equal for equal content, whichever job stored its files."""
-    document = dict(draft.message)
+    document = dict(request.message)
     if "files" in document:
         document["files"] = {
             path: {name: value for name, value in entry.items() if name not in ("blob", *LOOKED_AT)}
             for path, entry in document["files"].items()
         }
-    to = draft.recipients
+    to = request.recipients
     who = [sorted(one.lower() for one in ids) for ids in (to.users, to.parties, to.tags)]
-    content: list[Any] = [draft.kind, document, who, to.everyone, asked.target, *sorted(to.chats)]
+    content: list[Any] = [request.kind, document, who, to.everyone, request.target, *sorted(to.chats)]
     # Added only where given, so that jobs which an earlier release hashed have the same hash today.
     further = [to.audience, *sorted(to.customers), *sorted(one.lower() for one in to.emails), *map(list, to.by_sender)]
     if any(further):
@@ -202,14 +195,11 @@ def dump(value: object) -> str:
     return to_json(value).decode()
 
 
-def _with_files(asked: Asked, problems: list[Problem]) -> tuple[dict[str, Any], list[tuple[File, dict[str, Any]]]]:
-    """The document with an entry for every attached file."""
-    document = dict(asked.document)
-    if not asked.files:
-        return document, []
-    entries = {path: _file_entry(path, kind, file, problems) for path, (kind, file) in asked.files.items()}
-    document["files"] = entries
-    return document, [(file, entries[path]) for path, (_, file) in asked.files.items() if file.url is None]
+def _add_files(request: JobRequest, problems: list[Problem]) -> list[tuple[File, dict[str, Any]]]:
+    """Gives the document an entry for every attached file; returns the files that are to be stored, with theirs."""
+    entries = {path: _file_entry(path, kind, file, problems) for path, (kind, file) in request.files.items()}
+    request.message = {**request.message, "files": entries}
+    return [(file, entries[path]) for path, (_, file) in request.files.items() if file.url is None]
 
 
 def _file_entry(path: str, upload_type: str, file: File, problems: list[Problem]) -> dict[str, Any]:
@@ -230,11 +220,11 @@ def _file_entry(path: str, upload_type: str, file: File, problems: list[Problem]
     return entry | {"size": size, "sha256": sha256, **details}
 
 
-def _unfit_words(options: Options) -> list[Problem]:
+def _unfit_words(options: MessageOptions) -> list[Problem]:
     problems: list[Problem] = []
-    for name in ("dedupe_key", "order_key", "tags", "tenant"):
-        if value := getattr(options, name):
-            _text(name, value if isinstance(value, str) else list(value), MESSAGE_BYTES, problems)
+    for name in ("dedupe_key", "order_key", "tenant"):
+        _text(name, options.get(name), MESSAGE_BYTES, problems)
+    _text("tags", list(options.get("tags") or ()), MESSAGE_BYTES, problems)
     return problems
 
 

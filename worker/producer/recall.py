@@ -12,37 +12,39 @@ from typing import Unpack
 from sqlalchemy import Connection
 
 from worker.accounts.current import current_accounts
-from worker.domain.content.recipient import Recipients
+from worker.config.accounts import AccountSource
 from worker.domain.errors import CheckFailed, Problem, aware_problems
 from worker.domain.job import JobId, Kind
-from worker.producer.insert import JobRef, ask, follow_up
-from worker.producer.options import CLOCK, JobOptions, Options, enqueues
-from worker.producer.plan import Asked
+from worker.producer.insert import JobRef, follow_up, insert_one
+from worker.producer.options import JobOptions, enqueues
+from worker.producer.plan import JobRequest
 
 MSGID_BYTES = 512
 """Most bytes of a msgid; all that were seen have about 100, so a longer text is no msgid."""
 
 
-@enqueues
-def recall(connection: Connection, job_id: JobId, **keywords: Unpack[JobOptions]) -> JobRef:
+@enqueues(JobOptions)
+def recall(
+    connection: Connection, job_id: JobId, *, accounts: AccountSource | None = None, **options: Unpack[JobOptions]
+) -> JobRef:
     """Enqueues the recall of all messages of a job, sent or not; a worker finds out which have been sent.
 
     Parts that were not sent are cancelled, calls in flight are waited for, and parts in doubt are not repeated any
     more. Messages of the job's replays and resends are recalled with it; a recall of a replay is about that one alone.
     The vendor recalls a message within 24 h. A recall goes before sends.
     """
-    options = Options(priority="urgent").given(keywords)
-    return follow_up(connection, Kind.RECALL, job_id, {}, Recipients(), options, keywords)
+    return follow_up(connection, Kind.RECALL, job_id, {}, _urgent(options), accounts)
 
 
-@enqueues
+@enqueues(JobOptions)
 def recall_message(
     connection: Connection,
     account: str,
     msgid: str,
     *,
     sent_at: datetime | None = None,
-    **keywords: Unpack[JobOptions],
+    accounts: AccountSource | None = None,
+    **options: Unpack[JobOptions],
 ) -> JobRef:
     """Enqueues the recall of one message that another program sent, by its msgid, through the app that sent it.
 
@@ -50,14 +52,18 @@ def recall_message(
     (an aware datetime) that needs no call; without it the call is made and the vendor refuses it (42052).
     """
     problems = [*msgid_problems(msgid), *aware_problems("sent_at", sent_at)]
-    found = (keywords.get("accounts") or current_accounts()).get(account)
+    found = (accounts or current_accounts()).get(account)
     if problems:
         raise CheckFailed(problems, channel=found.channel)
-    options = Options(priority="urgent").given(keywords)
     document = {"type": "recall", "msgid": msgid}
     if sent_at is not None:
         document["sent_at"] = sent_at.astimezone(UTC).isoformat()
-    return ask(connection, Asked(Kind.RECALL, found, document, {}, Recipients(), options), keywords.get("clock", CLOCK))
+    return insert_one(connection, JobRequest(Kind.RECALL, found, document, options=_urgent(options)))
+
+
+def _urgent(options: JobOptions) -> JobOptions:
+    """The options of a recall, which goes first unless it is said otherwise."""
+    return {**options, "priority": options.get("priority") or "urgent"}
 
 
 def msgid_problems(msgid: object) -> Iterator[Problem]:

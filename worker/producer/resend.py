@@ -20,16 +20,16 @@ from worker.domain.content.erasure import is_mark
 from worker.domain.content.recipient import Recipients
 from worker.domain.errors import NotReplayable
 from worker.domain.job import JobId, Kind, Priority, id_of, is_read
-from worker.outbox.engine.caller import Bind, in_callers_transaction
-from worker.outbox.engine.clock import SqlClock, instant
+from worker.outbox.engine.caller import in_callers_transaction
+from worker.outbox.engine.clock import instant
 from worker.outbox.engine.database import Database
 from worker.outbox.jobs import jobs as outbox, order_queue
 from worker.outbox.jobs.blobs import keep_blobs
 from worker.outbox.jobs.order_queue import take_place
 from worker.producer.chain import chain_of, not_reached, reached_by, require_no_repeat
-from worker.producer.insert import JobRef, ask
-from worker.producer.options import CLOCK, Instant, Options, PriorityName
-from worker.producer.plan import Asked
+from worker.producer.insert import JobRef, insert_one
+from worker.producer.options import Instant, MessageOptions, PriorityName
+from worker.producer.plan import JobRequest
 from worker.producer.update_card import require_replayable
 from worker.reporting.find_job import row_of, rows_of
 from worker.reporting.recipient_status import RecipientStatus, all_of, recipients_under, standing
@@ -48,9 +48,7 @@ def replay(
     unknown: bool = False,
     priority: PriorityName | Priority | None = None,
     due_at: Instant | None = None,
-    bind: Bind | None = None,
     accounts: AccountSource | None = None,
-    clock: SqlClock = CLOCK,
 ) -> JobRef:
     """Enqueues a job once more, as a new job linked to the first, for the recipients whom it did not reach.
 
@@ -61,7 +59,7 @@ def replay(
     first's place and goes before them. Raises NotReplayable while the job is open, or in doubt with a repeat of its own
     to come; when there is no recipient left; and when its message, or one of its files, is no longer kept.
     """
-    return replayed(connection, row_of(connection, id_of(job_id)), accepted, unknown, priority, due_at, accounts, clock)
+    return replayed(connection, row_of(connection, id_of(job_id)), accepted, unknown, priority, due_at, accounts)
 
 
 def replayed(
@@ -72,7 +70,6 @@ def replayed(
     priority: PriorityName | Priority | None,
     due_at: Instant | None,
     accounts: AccountSource | None,
-    clock: SqlClock,
 ) -> JobRef:
     """The same for a job's row."""
     job_id = str(old["id"])
@@ -81,13 +78,13 @@ def replayed(
         raise NotReplayable(f"job {job_id} is still open; wait for its end, or cancel it", job=job_id)
     chain = chain_of(connection, old)
     to = not_reached(connection, old, chain, accepted=accepted, unknown=unknown)
-    asked = _once_more(connection, old, to, priority, accounts)
+    request = _once_more(connection, old, to, priority, accounts)
     if due_at is not None:
-        asked.options.due_at = due_at
-    elif outbox.lies_ahead(connection, clock, old["due_at"]):
-        asked.options.due_at = instant(old["due_at"])
-        asked.options.expires_at = None if old["expires_at"] is None else instant(old["expires_at"])
-    again = ask(connection, asked, clock)
+        request.options["due_at"] = due_at
+    elif outbox.lies_ahead(connection, old["due_at"]):
+        request.options["due_at"] = instant(old["due_at"])
+        request.options["expires_at"] = None if old["expires_at"] is None else instant(old["expires_at"])
+    again = insert_one(connection, request)
     if old["order_key"] is not None:
         # An earlier replay has the place, where there is one.
         for row in chain:
@@ -103,9 +100,7 @@ def resend_failed(
     *,
     undetermined: bool = False,
     priority: PriorityName | Priority | None = None,
-    bind: Bind | None = None,
     accounts: AccountSource | None = None,
-    clock: SqlClock = CLOCK,
 ) -> JobRef:
     """Enqueues a send once more for exactly the recipients who were refused: a new job linked to the first.
 
@@ -139,7 +134,7 @@ def resend_failed(
         more = f"; {left} are undetermined, ask for them with undetermined=True" if left and not undetermined else ""
         other = " and not sent to since" if reached else ""
         raise NotReplayable(f"nobody of job {job_id} was refused{other}{more}", job=job_id)
-    return ask(connection, _once_more(connection, rows.job, to, priority, accounts), clock)
+    return insert_one(connection, _once_more(connection, rows.job, to, priority, accounts))
 
 
 def _asked_for(job: Mapping[str, Any]) -> Recipients:
@@ -152,7 +147,7 @@ def _once_more(
     to: Recipients,
     priority: PriorityName | Priority | None,
     accounts: AccountSource | None,
-) -> Asked:
+) -> JobRequest:
     """The same job again, linked to the original."""
     document = json.loads(old["message"])
     to = _without_erased(old, to)
@@ -162,16 +157,16 @@ def _once_more(
     # A choice of the caller's that is kept in the parts' specs and not in the message.
     is_update = old["kind"] == Kind.UPDATE_CARD
     reserves = is_update and outbox.first_spec(connection, str(old["id"])).get("reserve_last")
-    return Asked(
+    return JobRequest(
         old["kind"],
         account,
         document,
-        {},
         to,
-        Options(
+        replay=secrets.token_urlsafe(REPLAY_MARK)[:REPLAY_MARK],
+        options=MessageOptions(
             priority=Priority(old["priority"]) if priority is None else priority,
             order_key=old["order_key"],
-            on_gap=old["on_gap"] or "hold",
+            on_gap=old["on_gap"],
             tags=json.loads(old["tags"] or "[]"),
             tenant=old["tenant"],
             on_unknown=old["on_unknown"],
@@ -179,7 +174,6 @@ def _once_more(
         ),
         target=old["target_job_id"],
         replay_of=old["replay_of"] or old["id"],
-        replay=secrets.token_urlsafe(REPLAY_MARK)[:REPLAY_MARK],
         spec={"reserve_last": True} if reserves else {},
     )
 

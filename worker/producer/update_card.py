@@ -13,20 +13,21 @@ from sqlalchemy import Connection
 
 from worker.accounts.current import current_accounts
 from worker.channels.registry import channel
+from worker.config.accounts import AccountSource
 from worker.domain.account import Account
 from worker.domain.content.message import Message
 from worker.domain.errors import CheckFailed, NotReplayable, Problem, aware_problems
-from worker.domain.job import JobId, Kind, Priority, id_of
+from worker.domain.job import JobId, Kind, id_of
 from worker.outbox.engine.clock import now_in
 from worker.outbox.jobs import jobs as outbox
 from worker.outbox.jobs.codes import INSTEAD, SOON_US, CodeState, code_id, end_soon, read_code
 from worker.outbox.jobs.follow_ups import reached_by
-from worker.producer.insert import JobRef, ask, follow_up
-from worker.producer.options import CLOCK, JobOptions, Options, enqueues
-from worker.producer.plan import Asked, Recipient, document_of, recipients_of
+from worker.producer.insert import JobRef, follow_up, insert_one
+from worker.producer.options import JobOptions, enqueues
+from worker.producer.plan import JobRequest, Recipient, document_of, recipients_of
 
 
-@enqueues
+@enqueues(JobOptions)
 def update_card_by_code(
     connection: Connection,
     account: str,
@@ -35,7 +36,8 @@ def update_card_by_code(
     to: Recipient | None = None,
     *,
     issued_at: datetime | None = None,
-    **keywords: Unpack[JobOptions],
+    accounts: AccountSource | None = None,
+    **options: Unpack[JobOptions],
 ) -> JobRef:
     """Enqueues the update of one card, for some or (without `to`) for all who have it, by this response_code alone.
 
@@ -45,19 +47,18 @@ def update_card_by_code(
     before, or may have been, is refused: CheckFailed when that is known already, otherwise the job ends `rejected`.
     With None the code is that of the update, as `message_from_json` reads it out of a whole body.
     """
-    found = (keywords.get("accounts") or current_accounts()).get(account)
+    found = (accounts or current_accounts()).get(account)
     document = document_of(update)
     problems = [*_update_problems(document), *aware_problems("issued_at", issued_at)]
     if problems:
         raise CheckFailed(problems, channel=found.channel)
-    options = Options().given(keywords)
     response_code = document.get("response_code") if response_code is None else response_code
     document["response_code"] = response_code
     if issued_at is not None:
         document["issued_at"] = issued_at.astimezone(UTC).isoformat()
-    _require_unused(connection, found, response_code, options.dedupe_key)
-    asked = Asked(Kind.UPDATE_CARD, found, document, {}, recipients_of(to), options)
-    return ask(connection, asked, keywords.get("clock", CLOCK))
+    _require_unused(connection, found, response_code, options.get("dedupe_key"))
+    request = JobRequest(Kind.UPDATE_CARD, found, document, recipients_of(to), options=options)
+    return insert_one(connection, request)
 
 
 def _update_problems(document: Mapping[str, Any]) -> Iterator[Problem]:
@@ -97,7 +98,7 @@ def _held(connection: Connection, account: Account, response_code: str) -> CodeS
     return read_code(connection, code_id(channel(account.channel).app_scope(account), response_code))
 
 
-@enqueues
+@enqueues(JobOptions)
 def update_card(
     connection: Connection,
     job_id: JobId,
@@ -105,7 +106,8 @@ def update_card(
     to: Recipient | None = None,
     *,
     reserve_last: bool = False,
-    **keywords: Unpack[JobOptions],
+    accounts: AccountSource | None = None,
+    **options: Unpack[JobOptions],
 ) -> JobRef:
     """Enqueues the update of the card that a job sent, for some or (without `to`) for everyone who has it.
 
@@ -114,13 +116,12 @@ def update_card(
     `priority` says, when the last code of a card ends within an hour. The cards of the job's replays and resends are
     updated too; an update of a replay is about that one alone.
     """
-    options = Options().given(keywords)
     document = document_of(update)
     problems = [*_update_problems(document), *_code_problems(document)]
     if problems:
         raise CheckFailed(problems)
-    target, now = id_of(job_id), now_in(connection, keywords.get("clock", CLOCK))
-    if any(end_soon(connection, job, now, SOON_US) for job in reached_by(connection, target)):
-        options.priority = Priority.URGENT
-    people, spec = recipients_of(to), {"reserve_last": True} if reserve_last else {}
-    return follow_up(connection, Kind.UPDATE_CARD, job_id, document, people, options, keywords, spec)
+    now = now_in(connection)
+    if any(end_soon(connection, job, now, SOON_US) for job in reached_by(connection, id_of(job_id))):
+        options["priority"] = "urgent"
+    spec = {"reserve_last": True} if reserve_last else {}
+    return follow_up(connection, Kind.UPDATE_CARD, job_id, document, options, accounts, recipients_of(to), spec)

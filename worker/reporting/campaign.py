@@ -20,7 +20,7 @@ from worker.domain.content.recipient import Recipients
 from worker.domain.errors import NotReplayable
 from worker.domain.job import JobId, Kind, id_of
 from worker.domain.state import OPEN_STATES, TAKEN_STATES, JobState, PartState
-from worker.outbox.engine.caller import Bind, on_callers_connection
+from worker.outbox.engine.caller import on_callers_connection
 from worker.outbox.engine.clock import instant
 from worker.outbox.jobs import confirmations
 from worker.outbox.jobs.follow_ups import follow_ups_of
@@ -106,7 +106,7 @@ LISTS = ("sent", "quota_spent", "no_contact", "waiting", "undetermined", "closed
 
 
 @on_callers_connection
-def campaign(connection: Connection, job_id: JobId, *, bind: Bind | None = None) -> CampaignReport:
+def campaign(connection: Connection, job_id: JobId) -> CampaignReport:
     """The results of a group-send: who got it, who waits, who was not reached and why. JobNotFound for no job."""
     job_id = id_of(job_id)
     rows = rows_of(connection, job_id)

@@ -8,13 +8,11 @@ from datetime import datetime
 from sqlalchemy import Connection
 
 from worker.domain.job import JobId
-from worker.outbox.engine.caller import Bind, on_callers_connection
-from worker.outbox.engine.clock import DatabaseClock, SqlClock, instant, now_in
+from worker.outbox.engine.caller import on_callers_connection
+from worker.outbox.engine.clock import instant, now_in
 from worker.outbox.jobs.codes import stock
 from worker.outbox.jobs.follow_ups import reached_by
 from worker.reporting.find_job import row_of
-
-_CLOCK = DatabaseClock()
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,15 +30,13 @@ class CardCodes:
 
 
 @on_callers_connection
-def codes_left(
-    connection: Connection, job_id: JobId, *, bind: Bind | None = None, clock: SqlClock = _CLOCK
-) -> list[CardCodes]:
+def codes_left(connection: Connection, job_id: JobId) -> list[CardCodes]:
     """The codes that `update_card` of this job can still use: an entry for each card of it and of its replays.
 
     A card gets one code when it is sent and one with each press, and each ends 72 h later (page 94888;
     `delivery.response_code_ttl_s`). Empty: no card of the job has got one yet. JobNotFound for no job.
     """
-    return codes_of(connection, row_of(connection, job_id)["id"], now_in(connection, clock))
+    return codes_of(connection, row_of(connection, job_id)["id"], now_in(connection))
 
 
 def codes_of(connection: Connection, job: str, now: str) -> list[CardCodes]:

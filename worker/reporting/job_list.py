@@ -13,13 +13,11 @@ from worker.domain.job import JobId, id_of
 from worker.domain.job_filter import JobFilter
 from worker.domain.state import JobState, State, states_of
 from worker.outbox.control.listing import job_counts, job_page
-from worker.outbox.engine.caller import Bind, on_callers_connection
-from worker.outbox.engine.clock import DatabaseClock, SqlClock, now_in
+from worker.outbox.engine.caller import on_callers_connection
+from worker.outbox.engine.clock import now_in
 from worker.outbox.engine.sql import read_now
 from worker.reporting.find_job import row_of
 from worker.reporting.report import JobSummary, summary_of
-
-_CLOCK = DatabaseClock()
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,8 +42,6 @@ def find_jobs(
     state: State | Iterable[State] | None = None,
     before: JobId | None = None,
     limit: int = 50,
-    clock: SqlClock = _CLOCK,
-    bind: Bind | None = None,
 ) -> JobPage:
     """Jobs of a filter, newest first. None: of all jobs.
 
@@ -64,7 +60,7 @@ def find_jobs(
     states = None if state is None else states_of("state", state)
     last = None if before is None else id_of(before)
     is_timed = wanted is not None and wanted.ended_from is not None
-    now = read_now(connection, now_in(connection, clock)) if is_timed else 0
+    now = read_now(connection, now_in(connection)) if is_timed else 0
     page = job_page(connection, wanted, states, before=last, limit=limit, now=now)
     jobs = tuple(JobSummary(**summary_of(row)) for row in page.rows)
     return JobPage(jobs, page.before, page.is_cut_short, page.leaves_fresh_out)
@@ -79,7 +75,6 @@ def list_jobs(
     kind: str | None = None,
     before: JobId | None = None,
     limit: int = 50,
-    bind: Bind | None = None,
 ) -> list[JobSummary]:
     """Jobs, newest first; for the next page give the last one's id as `before`. `find_jobs` takes a filter.
 
@@ -120,7 +115,7 @@ COUNTED_BY = frozenset({"account", "channel", "kind", "state", "created_from", "
 
 
 @on_callers_connection
-def count_jobs(connection: Connection, wanted: JobFilter, *, bind: Bind | None = None) -> list[JobCount]:
+def count_jobs(connection: Connection, wanted: JobFilter) -> list[JobCount]:
     """Jobs by account, kind and state. It reads all jobs of the span of time once, so it has to be named.
 
     CheckFailed without `created_from`, and for other fields than account, channel, kind, state and `created_*`.
@@ -140,6 +135,6 @@ def count_jobs(connection: Connection, wanted: JobFilter, *, bind: Bind | None =
 
 
 @on_callers_connection
-def text_hash(connection: Connection, job_id: JobId, *, bind: Bind | None = None) -> str:
+def text_hash(connection: Connection, job_id: JobId) -> str:
     """The hash of a job's message, by which `JobFilter(text_hash=...)` finds all jobs that say the same."""
     return job_terms.text_hash(row_of(connection, job_id)["message"])

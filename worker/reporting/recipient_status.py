@@ -23,7 +23,7 @@ from worker.domain.content.recipient import INSTEAD_OF, LISTS, Recipients, every
 from worker.domain.errors import CheckFailed, Problem
 from worker.domain.job import JobId, id_of
 from worker.domain.state import PartState
-from worker.outbox.engine.caller import Bind, on_callers_connection
+from worker.outbox.engine.caller import on_callers_connection
 from worker.outbox.jobs import reading
 from worker.outbox.jobs.reading import Rows
 from worker.reporting.find_job import row_of, rows_of
@@ -51,7 +51,6 @@ def recipients(
     *,
     after: int = 0,
     limit: int | None = PAGE,
-    bind: Bind | None = None,
 ) -> list[str]:
     """The recipients behind one of a job's counts, as the producer wrote them; the status may be a text, `"refused"`.
 

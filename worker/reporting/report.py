@@ -22,7 +22,7 @@ from worker.domain.errors import JobNotFound, StillOpen
 from worker.domain.job import JobId, id_of
 from worker.domain.job_terms import tags_of
 from worker.domain.state import JobState, PartState, State, states_of
-from worker.outbox.engine.caller import Bind, on_callers_connection
+from worker.outbox.engine.caller import on_callers_connection
 from worker.outbox.engine.clock import instant
 from worker.outbox.engine.database import Database
 from worker.outbox.jobs import reading
@@ -182,9 +182,7 @@ class JobReport(JobSummary):
 
 
 @on_callers_connection
-def get_job(
-    connection: Connection, job_id: JobId, *, numbers: range | None = None, bind: Bind | None = None
-) -> JobReport:
+def get_job(connection: Connection, job_id: JobId, *, numbers: range | None = None) -> JobReport:
     """The job as it stands, also one of the caller's own uncommitted transaction; JobNotFound when there is none.
 
     `numbers`: only these parts with their receipts are told of, counted from 0; the counts are those of all.
@@ -196,7 +194,7 @@ def get_job(
 
 
 @on_callers_connection
-def receipts(connection: Connection, job_id: JobId, *, bind: Bind | None = None) -> list[Receipt]:
+def receipts(connection: Connection, job_id: JobId) -> list[Receipt]:
     """What the vendor returned for the job: msgids, media_ids, URLs, chatids."""
     return [_receipt(row) for row in report_rows_of(connection, job_id).receipts]
 
@@ -208,7 +206,6 @@ def failures(
     *,
     after: Failure | None = None,
     limit: int | None = None,
-    bind: Bind | None = None,
 ) -> list[Failure]:
     """Every recipient of the job that the vendor refused, or the next `limit` of them after `after`.
 

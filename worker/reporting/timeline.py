@@ -15,7 +15,7 @@ from worker.domain.callbacks.hook import EventState
 from worker.domain.job import JobId
 from worker.domain.state import JobState
 from worker.language import Lang, said, word
-from worker.outbox.engine.caller import Bind, on_callers_connection
+from worker.outbox.engine.caller import on_callers_connection
 from worker.outbox.engine.clock import instant
 from worker.outbox.jobs.reading import JobRows, Rows
 from worker.reporting.find_job import rows_of
@@ -53,7 +53,7 @@ class Event:
 
 
 @on_callers_connection
-def timeline(connection: Connection, job_id: JobId, *, bind: Bind | None = None) -> list[Event]:
+def timeline(connection: Connection, job_id: JobId) -> list[Event]:
     """The job's events, in order."""
     return timeline_of(rows_of(connection, job_id))
 

@@ -17,8 +17,8 @@ from worker.domain.job_filter import JobFilter
 from worker.domain.pacing.lane import RULES, in_the_way
 from worker.domain.settle import FOREVER
 from worker.domain.state import PartState
-from worker.outbox.engine.caller import Bind, on_callers_connection
-from worker.outbox.engine.clock import DatabaseClock, SqlClock, instant, now_in
+from worker.outbox.engine.caller import on_callers_connection
+from worker.outbox.engine.clock import instant, now_in
 from worker.outbox.engine.sql import read_now
 from worker.outbox.jobs.order_queue import in_line
 from worker.outbox.jobs.reading import JobRows, Rows, first_in_orders, jobs_named, parked_on
@@ -34,7 +34,6 @@ from worker.reporting.standstill import Standstill, standing_now
 from worker.reporting.timeline import Event, timeline_of
 from worker.reporting.wait import PartWait, Surroundings, waits
 
-_CLOCK = DatabaseClock()
 DAY_US = 86_400_000_000
 _PART = re.compile(r"([0-9a-f]{32})-\d+", re.IGNORECASE)
 
@@ -76,8 +75,6 @@ def why(
     *,
     accounts: Iterable[str] = (),
     breaker_failures: int = RULES.failures,
-    clock: SqlClock = _CLOCK,
-    bind: Bind | None = None,
     numbers: range | None = None,
 ) -> Why:
     """Why a job is where it is.
@@ -88,7 +85,7 @@ def why(
     """
     job_id = find_named(connection, name, accounts)
     rows = rows_of(connection, job_id, numbers)
-    now = now_in(connection, clock)
+    now = now_in(connection)
     at = read_now(connection, now)
     account, lanes = rows.job["account"], in_the_way(part["lane"] for part in rows.parts)
     stands, steps = _lanes(connection, now, rows, lanes)

@@ -67,7 +67,7 @@ def test_a_search_finds_what_the_filter_finds(site: Site, found: FullOutbox, que
 
     with site.database.reading() as connection:
         wanted = JobFilter.from_texts(fields)
-        expected = find_jobs(connection, wanted, state=state, clock=site.clock).jobs
+        expected = find_jobs(connection, wanted, state=state).jobs
     assert [job.id for job in expected] == shown_jobs(page)
     assert expected
 
@@ -103,7 +103,7 @@ def test_a_job_is_told_of_as_worker_why_does(site: Site, found: FullOutbox) -> N
     for job in (found.accepted, found.refused, found.doubtful, found.waiting, found.held):
         page = person.get(f"/jobs/{job}").text
         with site.database.reading() as connection:
-            told = why(connection, job, clock=site.clock)
+            told = why(connection, job)
         counts = told.job.counts
         assert f"asked {counts.asked}: accepted {counts.accepted}, refused {counts.refused}" in page
         assert all(command in page for wait in told.waits for command in wait.commands if '"' not in command)

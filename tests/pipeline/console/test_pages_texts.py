@@ -120,7 +120,7 @@ def test_an_update_shows_the_card_as_it_becomes(site: Site, update: CardUpdate, 
     """Drawn upon the card of the job that it is about, and by itself where the outbox has that no more."""
     card = site.card()
     with site.database.writing() as connection:
-        job = update_card(connection, card, update, ["lisi"], accounts=site.accounts, clock=site.clock).id
+        job = update_card(connection, card, update, ["lisi"], accounts=site.accounts).id
 
     page = Person(site, "admin").get(f"/jobs/{job}/message").text
 

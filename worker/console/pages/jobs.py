@@ -76,7 +76,6 @@ def jobs(ask: Ask) -> View:
                     state=search.state,
                     before=before,
                     limit=ON_A_PAGE,
-                    clock=ask.site.database.clock,
                 )
         except CheckFailed as error:
             search = JobSearch(search.typed, None, None, tuple(error.problems))
@@ -100,8 +99,7 @@ def doubts(ask: Ask) -> View:
     account, before = ask.query.get("account", "").strip(), ask.query.get("before") or None
     wanted = JobFilter(account=account) if account else None
     with ask.reading() as connection:
-        clock = ask.site.database.clock
-        found = find_jobs(connection, wanted, state="unknown", before=before, limit=ON_A_PAGE, clock=clock)
+        found = find_jobs(connection, wanted, state="unknown", before=before, limit=ON_A_PAGE)
         parts = count_unknown(connection, MOST)
     return show(
         ask,

@@ -110,10 +110,10 @@ class UrlFiles:
         if own is None:
             return Awaiting()
         facts, spec = own
-        blob_id = find_blob(connection, self._database.clock, fetched.sha256, fetched.size)
+        blob_id = find_blob(connection, fetched.sha256, fetched.size)
         if blob_id is None:
             blob_id, chunks = self._new_id(), fetched.chunks()
-            insert_blob(connection, self._database.clock, blob_id, **entry, chunks=chunks)
+            insert_blob(connection, blob_id, **entry, chunks=chunks)
         note_uses(connection, [(due.job_id, blob_id)])
         # In the part's spec, so that a process which takes the part later finds the copy and does not fetch again.
         spec = {**spec, "fetched": {**entry, "blob": blob_id}}

@@ -13,7 +13,7 @@ from collections.abc import Awaitable, Callable
 from functools import wraps
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, Protocol, TypeAlias, TypeVar, cast, overload
 
-from sqlalchemy import Connection, Engine
+from sqlalchemy import Connection
 from sqlalchemy.exc import StatementError, UnboundExecutionError
 from sqlalchemy.orm import Session, scoped_session
 
@@ -23,7 +23,7 @@ from worker.outbox.engine.error_text import MISSING_TABLES, remedy_of, without_v
 
 if TYPE_CHECKING:
     # Needs greenlet, which only asynchronous applications install.
-    from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncSession, async_scoped_session
+    from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession, async_scoped_session
 
 P = ParamSpec("P")
 R = TypeVar("R", covariant=True)
@@ -31,7 +31,6 @@ R = TypeVar("R", covariant=True)
 SyncCaller = Session | Connection | scoped_session[Session]
 AsyncCaller: TypeAlias = "AsyncSession | AsyncConnection | async_scoped_session[AsyncSession]"
 _SHOWN = "Session | Connection | AsyncSession | AsyncConnection"
-Bind: TypeAlias = "Engine | Connection | AsyncEngine | AsyncConnection"
 
 
 class InCallersTransaction(Protocol[P, R]):
@@ -47,7 +46,7 @@ class InCallersTransaction(Protocol[P, R]):
 
 
 def in_callers_transaction(work: Callable[Concatenate[Connection, P], R]) -> InCallersTransaction[P, R]:
-    """Makes a function of a connection take the caller's session; its `bind=` picks one of a session's binds."""
+    """Makes a function of a connection take the caller's session."""
 
     @wraps(work)
     def whole(connection: Connection, /, *args: P.args, **kwargs: P.kwargs) -> R:
@@ -63,11 +62,9 @@ def on_callers_connection(work: Callable[Concatenate[Connection, P], R]) -> InCa
 
     @wraps(work)
     def door(session: Any, /, *args: Any, **kwargs: Any) -> Any:
-        bind = kwargs.get("bind")
-
         def inside(sync: Session | Connection) -> R:
             try:
-                return work(_connection(sync, bind), *args, **kwargs)
+                return work(_connection(sync), *args, **kwargs)
             except StatementError as error:
                 told = _told(error)
             # Raised outside the handler: a chained driver's error would still show the message and its recipients.
@@ -116,20 +113,20 @@ def _asynchronous(session: Any) -> Any:
     return session if isinstance(session, module.AsyncSession | module.AsyncConnection) else None
 
 
-def _connection(session: Session | Connection, bind: Any) -> Connection:
+def _connection(session: Session | Connection) -> Connection:
     """The caller's connection, taken without the autoflush of `Session.execute`."""
     if isinstance(session, Connection):
         return session
-    if bind is None:
-        try:
-            return session.connection()
-        except UnboundExecutionError as error:
-            raise ConfigurationError("the session has no bind of its own; say bind=ENGINE of the outbox") from error
-    # An asynchronous engine or connection wraps the plain one that the session knows.
-    plain = getattr(bind, "sync_connection", None) or getattr(bind, "sync_engine", bind)
-    return session.connection(bind_arguments={"bind": plain})
+    try:
+        return session.connection()
+    except UnboundExecutionError as error:
+        raise ConfigurationError(NO_BIND) from error
 
 
+NO_BIND = (
+    "the session does not say which database is meant; give"
+    ' session.connection(bind_arguments={"bind": ENGINE}) with the outbox\'s engine in place of the session'
+)
 NO_TRANSACTION = (
     "the connection commits every statement by itself (AUTOCOMMIT), so half a job could be stored; use one with"
     ' transactions: leave isolation_level="AUTOCOMMIT" and the driver\'s own autocommit away, or give'

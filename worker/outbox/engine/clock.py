@@ -1,6 +1,7 @@
 """The one clock: the database's, evaluated in the statement, in integer microseconds UTC.
 
-Tests control time by passing another `SqlClock`. Inside a process only durations count, on `boot_clock`.
+Tests control time by a `Database` with another `SqlClock`, which all connections of its engine then have. Inside a
+process only durations count, on `boot_clock`.
 """
 
 from __future__ import annotations
@@ -65,8 +66,14 @@ class DrivenClock:
         self.micros += int(seconds * SECOND)
 
 
-def now_in(connection: Connection, clock: SqlClock) -> str:
-    """The clock's SQL expression for the database of this connection."""
+CLOCK_OPTION = "worker_clock"
+"""The execution option of an engine whose connections have another clock than their database's."""
+_DATABASE_CLOCK = DatabaseClock()
+
+
+def now_in(connection: Connection) -> str:
+    """The SQL expression of this connection's clock."""
+    clock: SqlClock = connection.get_execution_options().get(CLOCK_OPTION, _DATABASE_CLOCK)
     return clock.now(dialect_of(connection))
 
 

@@ -30,7 +30,7 @@ from sqlalchemy.exc import (
 
 from worker.domain.errors import ConfigurationError, RetryTransaction
 from worker.outbox.engine import mariadb, postgresql
-from worker.outbox.engine.clock import DatabaseClock, SqlClock
+from worker.outbox.engine.clock import CLOCK_OPTION, DatabaseClock, SqlClock
 from worker.outbox.engine.dialect import MARIADB, dialect_of, unsupported
 from worker.outbox.engine.error_text import code_of
 from worker.outbox.engine.sql import ours, pipeline, read_now, translated
@@ -227,8 +227,8 @@ class Database:
     ):
         self.engine = engine
         self.dialect = dialect_of(engine)
-        self.clock = clock or DatabaseClock()
         self._writer, self._reader = ours(engine), ours(_reader_of(engine))
+        self.use_clock(clock or DatabaseClock())
         self._pools = (engine, self._reader) if self._reader.pool is not engine.pool else (engine,)
         for pool in self._pools:
             # The idle ones are lost too, or lead to the same server that takes no writes: each would cost an error.
@@ -237,6 +237,12 @@ class Database:
         self._can_pipeline = engine.dialect.driver == "psycopg"
         self._rng = rng or random.Random()
         self._pause = pause
+
+    def use_clock(self, clock: SqlClock) -> None:
+        """Gives a clock to all connections that are made from now on."""
+        self.clock = clock
+        for engine in (self.engine, self._writer, self._reader):
+            engine.update_execution_options(**{CLOCK_OPTION: clock})
 
     @property
     def has_one_writer(self) -> bool:

@@ -13,7 +13,7 @@ from sqlalchemy import Connection
 from worker.domain.errors import FileGone
 from worker.outbox import tables
 from worker.outbox.engine.bulk import ids_json, insert_rows
-from worker.outbox.engine.clock import SqlClock, micros, now_in
+from worker.outbox.engine.clock import micros, now_in
 from worker.outbox.engine.database import Database
 from worker.outbox.engine.dialect import dialect_of
 from worker.outbox.engine.sql import execute
@@ -24,21 +24,19 @@ old then, so no producer can have found one that is about to be deleted.
 """
 
 
-def find_blob(connection: Connection, clock: SqlClock, sha256: str, size: int) -> str | None:
+def find_blob(connection: Connection, sha256: str, size: int) -> str | None:
     """A recent copy of the same content that this transaction can see; None: store one. Takes no lock."""
     query = (
         "select id from worker_blobs where sha256 = :sha256 and size = :size"
-        f" and created_at > {now_in(connection, clock)} - {micros(REUSED_WITHIN_S)} order by created_at desc limit 1"
+        f" and created_at > {now_in(connection)} - {micros(REUSED_WITHIN_S)} order by created_at desc limit 1"
     )
     found = execute(connection, query, {"sha256": sha256, "size": size}).scalar()
     return None if found is None else str(found)
 
 
-def insert_blob(
-    connection: Connection, clock: SqlClock, blob_id: str, *, sha256: str, size: int, chunks: Iterable[bytes]
-) -> None:
+def insert_blob(connection: Connection, blob_id: str, *, sha256: str, size: int, chunks: Iterable[bytes]) -> None:
     """Stores a file, with one statement for each piece of it."""
-    values = f"(:id, :sha256, :size, {now_in(connection, clock)})"
+    values = f"(:id, :sha256, :size, {now_in(connection)})"
     insert = f"insert into worker_blobs (id, sha256, size, created_at) values {values}"
     execute(connection, insert, {"id": blob_id, "sha256": sha256, "size": size})
     as_digits = dialect_of(connection).bytes_as_digits

@@ -16,7 +16,7 @@ from sqlalchemy.sql.elements import TextClause
 from worker.domain.job import part_id
 from worker.outbox import tables
 from worker.outbox.engine.bulk import ids_json, rows_json
-from worker.outbox.engine.clock import SqlClock, now_in
+from worker.outbox.engine.clock import now_in
 from worker.outbox.engine.dialect import Dialect, dialect_of
 from worker.outbox.engine.sql import execute, mappings
 from worker.outbox.jobs.rows import COUNTER_NAMES
@@ -109,14 +109,13 @@ def known_owners(connection: Connection, keys: Sequence[tuple[str, str]]) -> Own
 
 
 def insert_jobs(
-    connection: Connection, clock: SqlClock, jobs: Sequence[JobRow], parts: Sequence[PartRow], known: Owners
+    connection: Connection, jobs: Sequence[JobRow], parts: Sequence[PartRow], known: Owners
 ) -> dict[str, int]:
     """Inserts the jobs and their parts; a job whose dedupe key is taken is left out, and its parts with it.
 
     Returns the due_at of jobs that are known to be inserted; that may be none of them.
     """
-    dialect = dialect_of(connection)
-    now = clock.now(dialect)
+    dialect, now = dialect_of(connection), now_in(connection)
     # One statement for jobs and parts, for one job as for a thousand.
     if dialect.combines_writes:
         return _insert_together(connection, now, jobs, parts)
@@ -206,9 +205,9 @@ def newest_replays(connection: Connection, originals: Sequence[str]) -> dict[str
     return {row["replay_of"]: row for row in sorted(rows, key=lambda row: (row["created_at"], row["id"]))}
 
 
-def lies_ahead(connection: Connection, clock: SqlClock, at: int) -> bool:
+def lies_ahead(connection: Connection, at: int) -> bool:
     """Whether an instant is still to come by the database's clock."""
-    query = f"select case when :at > {now_in(connection, clock)} then 1 else 0 end"
+    query = f"select case when :at > {now_in(connection)} then 1 else 0 end"
     return bool(execute(connection, query, {"at": at}).scalar())
 
 

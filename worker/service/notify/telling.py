@@ -110,7 +110,6 @@ class Teller:
                 expires_at=LAST_S if is_last else NEXT_S,
                 on_unknown="resend",  # twice beats never
                 accounts=self._accounts,
-                clock=self._database.clock,
             )
             _note(connection, notice, job.id)
             return True
