@@ -129,7 +129,7 @@ def _ask(stack: Stack, rng: random.Random, keys: int, each: int) -> str:
         new.insert(place, one)
     with stack.database.writing() as connection:
         refs = enqueue_many(connection, new, accounts=stack.accounts)
-    return next(ref.id for ref, job in zip(refs, new, strict=True) if job.order_key == HELD)
+    return next(ref.id for ref, job in zip(refs, new, strict=True) if job.options.get("order_key") == HELD)
 
 
 def _job(name: str, number: int, on_unknown: Literal["hold", "resend"]) -> NewJob:

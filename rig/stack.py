@@ -37,11 +37,7 @@ SHORT: Mapping[str, float] = {
     "lease_s": 10 / 3,
     "heartbeat_s": 1.0,
     "call_deadline_s": 20 / 3,
-    "deadline_margin_s": 5 / 3,
     "offer_s": 5 / 3,
-    "offer_max_s": 20.0,
-    "token_lease_s": 5.0,
-    "token_call_s": 10 / 3,
     "silence_s": 0,
 }
 """Lease and deadlines three times shorter than in production; and every lane has its whole share at once, for tests

@@ -745,21 +745,10 @@ def test_an_answer_that_cannot_be_judged_keeps_its_http_status(site: Site, monke
     assert [("unknown", 201)] == [(row.outcome, row.http_status) for row in site.of("attempts", job)]
 
 
-def test_the_duplicate_check_can_be_switched_off_for_all(database: Database, driven_clock: DrivenClock) -> None:
-    """`duplicate_check = false`: nothing is flagged, and an unknown is held."""
-    with planted(database, driven_clock, duplicate_check=False) as site:
-        site.vendor.says(lost())
-        job = site.send()
-
-        until_done(site, job, step_s=26)
-
-        assert "enable_duplicate_check" not in site.bodies()[0]
-        assert "unknown" == site.state(job)
-
-
-def test_a_shorter_window_is_a_setting(database: Database, driven_clock: DrivenClock) -> None:
+def test_a_shorter_window_is_a_setting_of_the_account(database: Database, driven_clock: DrivenClock) -> None:
     """`duplicate_window_s`: a repeat after it is held, though the vendor's own window is longer."""
-    with planted(database, driven_clock, duplicate_window_s=600) as site:
+    accounts = [an_account(settings={"duplicate_window_s": 600})]
+    with planted(database, driven_clock, accounts=accounts) as site:
         site.vendor.says(lost())
         job = site.send()
         site.ring(job)

@@ -190,15 +190,6 @@ def test_a_wrong_instant_spoils_no_good_code(site: Site) -> None:
     assert ("rejected", "accepted") == (site.state(wrong), site.state(right))
 
 
-def test_the_time_a_code_lasts_is_a_setting(database: Database, driven_clock: DrivenClock) -> None:
-    """Older pages say 24 h."""
-    with planted(database, driven_clock, response_code_ttl_s=24 * HOUR) as site:
-        job = by_code(site, issued_at=now(site) - timedelta(hours=25))
-        site.ring(job)
-
-        assert "good within 24 h only" in site.part(job).reason
-
-
 def test_of_a_code_whose_age_nobody_knows_the_vendor_is_asked(site: Site) -> None:
     """It refuses the code with 60140, which uses it up."""
     site.vendor.says(refused(60140))

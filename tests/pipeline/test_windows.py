@@ -278,18 +278,6 @@ def test_a_message_without_the_check_keeps_a_repeat_from_being_dropped(site: Sit
     assert ["unknown", "accepted"] == [site.state(doubtful), site.state(plain)]
 
 
-def test_the_check_switched_on_later_regards_what_went_before(database: Database, driven_clock: DrivenClock) -> None:
-    """`delivery.duplicate_check = false` until now: the vendor may remember what went before."""
-    with planted(database, driven_clock, duplicate_check=False) as site:
-        site.ring(site.send("same"))
-        owner = window(site).owner
-    with planted(database, driven_clock) as site:
-        site.ring(site.send("same"))
-
-        assert [False] == flags(site)
-        assert (owner, site.clock.micros) == (window(site).owner, window(site).others_since)
-
-
 def test_two_accounts_of_one_app_share_its_window(database: Database, driven_clock: DrivenClock) -> None:
     """The vendor's check is the app's: it would swallow the second message, whatever our accounts are called."""
     with planted(database, driven_clock, accounts=[an_account("hr"), an_account("alerts")]) as site:

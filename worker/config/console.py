@@ -9,7 +9,7 @@ import re
 from collections.abc import Mapping
 from functools import cached_property
 from ipaddress import IPv4Network, IPv6Network, ip_network
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal, Self
 from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator, model_validator
@@ -71,7 +71,7 @@ class OidcSettings(BaseModel):
     """None: the client is public, and PKCE alone protects the code."""
     claim: Annotated[str, Field(min_length=1)] = "email"
     """The claim of the ID token that is the user's name."""
-    scope: str = "openid email profile"
+    scope: ClassVar[str] = "openid email profile"
     """What is asked of the provider, with blanks between."""
 
     @field_validator("issuer")

@@ -1,4 +1,4 @@
-"""An account's own way to the vendor, as settings name it: proxy, trusted authorities, client certificate, connections.
+"""An account's own way to the vendor, as settings name it: proxy, trusted authorities, client certificate.
 
 Knows keys and what is wrong with them; files and secrets are read when a connection needs them.
 """
@@ -13,10 +13,10 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validat
 from worker.config.places import SecretFrom, UrlFrom, checked, proxy_problem, whole
 from worker.domain.account import ClientCertificate, Egress, Secret
 
-LONGEST_PATH = 500
-"""Characters; a key without its armour has more."""
 MOST_CONNECT_S = 10
 """Longest connect timeout: a thread that waits for a dead host makes no other call."""
+LONGEST_PATH = 500
+"""Characters; a key without its armour has more."""
 
 
 def _path(value: str) -> str:
@@ -62,8 +62,6 @@ class EgressSettings(BaseModel):
     """What it shows where a server or a gateway asks for a certificate; None: nothing."""
     connect_timeout_s: Annotated[float, Field(gt=0, le=MOST_CONNECT_S)] = 5.0
     """Seconds that making a connection may take in all, the look-up of the name left out."""
-    connections: Annotated[int, Field(ge=1, le=256)] = 64
-    """Most idle connections that a process keeps for it; of all accounts together it keeps 256."""
 
     def egress(self, path: str) -> Egress:
         """As the transport knows it. `path` is where the account stands in the settings."""
@@ -72,7 +70,6 @@ class EgressSettings(BaseModel):
             self.ca,
             _certificate(self.client_certificate, f"{path}.client_certificate"),
             self.connect_timeout_s,
-            self.connections,
         )
 
 

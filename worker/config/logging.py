@@ -9,7 +9,6 @@ from __future__ import annotations
 import logging
 import re
 import sys
-from collections.abc import Mapping
 from typing import Any, Literal, TextIO
 
 import structlog
@@ -89,18 +88,12 @@ def set_up(
     stream: TextIO | None = None,
     *,
     format: Literal["auto", "json", "text"] = "auto",
-    levels: Mapping[str, str] | None = None,
 ) -> None:
-    """Sends structlog and the standard library's logging to one stream: as JSON, or as text with colours on a terminal.
-
-    `levels`: the least level of the lines about an account, by its name.
-    """
+    """Sends structlog and the standard library's logging to one stream: as JSON, or as text on a terminal."""
     stream = stream or sys.stderr
     number = level if isinstance(level, int) else logging.getLevelName(level.upper())
-    own = {account: logging.getLevelName(name) for account, name in (levels or {}).items()}
     shared: list[Processor] = [
         structlog.stdlib.add_log_level,
-        *([_Least(number, own)] if own else []),
         structlog.processors.TimeStamper(fmt="iso", utc=True),
         redact,
     ]
@@ -110,7 +103,7 @@ def set_up(
     )
     structlog.configure(
         processors=[*shared, renderer],
-        wrapper_class=structlog.make_filtering_bound_logger(min(number, *own.values()) if own else number),
+        wrapper_class=structlog.make_filtering_bound_logger(number),
         logger_factory=structlog.WriteLoggerFactory(stream),
         cache_logger_on_first_use=True,
     )
@@ -126,18 +119,6 @@ def set_up(
     root.setLevel(number)
     for name, least in QUIET.items():
         logging.getLogger(name).setLevel(max(least, number))
-
-
-class _Least:
-    """Drops the lines below the least level: of an account that has its own, that one."""
-
-    def __init__(self, level: int, own: Mapping[str, int]):
-        self._level, self._own = level, own
-
-    def __call__(self, _logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
-        if logging.getLevelName(event["level"].upper()) < self._own.get(event.get("account", ""), self._level):
-            raise structlog.DropEvent
-        return event
 
 
 def _class_of(trace: Any) -> str:

@@ -11,7 +11,6 @@ def policy_of(settings: DeliverySettings) -> Policy:
     """The policy that the settings describe."""
     return Policy(
         attempts=settings.attempts,
-        busy=settings.busy_attempts,
         repeats=settings.repeats,
         max_age_s=settings.max_age_s,
         doubt_margin_s=settings.deadline_margin_s,
@@ -19,7 +18,5 @@ def policy_of(settings: DeliverySettings) -> Policy:
             strike_s=settings.strike_s,
             strike_again_s=settings.strike_again_s,
             failures=settings.breaker_failures,
-            open_s=settings.breaker_s,
-            open_max_s=settings.breaker_max_s,
         ),
     )

@@ -11,7 +11,7 @@ import tomllib
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self, TypeVar
+from typing import Annotated, Any, ClassVar, Literal, Self, TypeVar
 
 from pydantic import (
     BaseModel,
@@ -62,46 +62,26 @@ class DeliverySettings(BaseModel):
     """Seconds between two heartbeats of a process; at most half of `lease_s`."""
     call_deadline_s: Seconds = 20
     """Total time of one call; uploads get more by their size."""
-    deadline_margin_s: Seconds = 5
-    """Seconds between the deadline of a call without an answer and the first action on its part in doubt."""
     attempts: Count = 8
     """Calls for one part that were answered readably and may be tried again; after the last it is exhausted."""
     repeats: Count = 5
     """Calls of one part in doubt with the same bytes, where its policy sends again."""
-    busy_attempts: Count = 3
-    """Retries after the vendor's -1: at most three by its rule."""
     max_age_s: Seconds = 86_400
     """Seconds after which a part that is not sent is not tried again."""
     backoff_base_s: Seconds = 1
     """Longest wait before the first retry; doubles with each one, and a random part of it is waited."""
     backoff_max_s: Seconds = 300
     """Longest wait before any retry."""
-    duplicate_check: bool = True
-    """Whether the vendor's duplicate check is asked for, where it has one, so that a repeat is safe."""
-    duplicate_window_s: Seconds = 14_400
-    """Seconds for which the vendor remembers a body; a repeat later than that is not safe."""
-    response_code_ttl_s: Seconds = 259_200
-    """Seconds for which a card's response_code may be used to update it."""
-    recall_window_s: Seconds | None = None
-    """Seconds after a send within which it may be recalled; None: the vendor's own window, where it has one."""
     pace_bulk: bool = False
     """Keeps bulk off minute 0 and minute 30 of the hour, when many applications send and the vendor is slower."""
     threads: Count = 32
     """Sender threads of a worker process, where neither `--threads` nor Celery's `-c` says it."""
-    poll_s: Seconds = 0.02
-    """Seconds between two rounds of the relay while there is work."""
-    idle_poll_s: Seconds = 0.05
-    """Seconds between two rounds of the relay while there is none."""
     offer_s: Seconds = 5
-    """Seconds after which an offered id that no worker took is offered again; doubles up to `offer_max_s`."""
-    offer_max_s: Seconds = 60
-    """Longest wait before an offered id is offered again."""
+    """Seconds after which an offered id that no worker took is offered again; doubles up to twelve times that."""
     doorbell_size: Annotated[int, Field(ge=1, le=50)] = 50
     """Most part ids in one doorbell."""
     doorbell_s: Seconds = 2
     """Seconds that one doorbell is worked on before its remaining parts are left to be offered again."""
-    media_valid_s: Seconds = 216_000
-    """How long a media_id is used: 2.5 of the vendor's 3 days."""
     fetch_deadline_s: Seconds = 60
     """Total time of fetching one file from a URL, redirects included."""
     fetch_allow: tuple[str, ...] = ()
@@ -116,30 +96,10 @@ class DeliverySettings(BaseModel):
     """A lane without a success for so long starts with one call in the air; 0: never."""
     breaker_failures: Count = 5
     """Calls in a row that say the vendor is ill (no answer, no connection, -1) and open a breaker."""
-    breaker_s: Seconds = 2
-    """How long a breaker is open before one call tries; doubles up to `breaker_max_s`."""
-    breaker_max_s: Seconds = 60
-    """Longest time for which a breaker is open."""
-    token_refresh_s: Seconds = 300
-    """How long before its end a token is replaced."""
-    token_lease_s: Seconds = 15
-    """Seconds for which one process alone may fetch a token."""
-    token_call_s: Seconds = 10
-    """Total time of a call that fetches a token; at most `token_lease_s`."""
-    members_valid_s: Seconds = 300
-    """How long an answer of `members_of`, the members of a department or tag, is used."""
-    members_deadline_s: Seconds = 2
-    """How long a part waits for `members_of` before the account's estimates are used instead."""
-    callback_max_age_s: Seconds = 300
-    """How far a callback's timestamp may be from this machine's clock, either way."""
     hook_threads: Count = 4
     """Application hooks that one process runs at a time."""
     hook_attempts: Count = 10
     """Runs of a hook before its event is parked for a person."""
-    hook_backoff_base_s: Seconds = 1
-    """Longest wait before the second run of a hook that failed; doubles with each run."""
-    hook_backoff_max_s: Seconds = 600
-    """Longest wait before any run of a hook."""
     hook_tracebacks: bool = False
     """Logs the whole error of each failed hook; its text may hold what people wrote, so only on a machine of yours."""
 
@@ -151,20 +111,57 @@ class DeliverySettings(BaseModel):
                 raise ValueError(f"entry {n} {problem}")
         return value
 
+    # Of these nobody ever needed another value.
+    duplicate_window_s: ClassVar[int] = 14_400
+    """Seconds for which a repeat can rely on the vendor's duplicate check (page 90236); an account may have less."""
+    response_code_ttl_s: ClassVar[int] = 259_200
+    """Seconds for which a card's response_code may be used to update it (page 94888)."""
+    media_valid_s: ClassVar[int] = 216_000
+    """How long a media_id is used: 2.5 of the vendor's 3 days."""
+    poll_s: ClassVar[float] = 0.02
+    """Seconds between two rounds of the relay while there is work."""
+    idle_poll_s: ClassVar[float] = 0.05
+    """Seconds between two rounds of the relay while there is none; an index probe of 0.2 ms."""
+    token_refresh_s: ClassVar[float] = 300
+    """How long before its end a token is replaced."""
+    members_valid_s: ClassVar[float] = 300
+    """How long an answer of `members_of`, the members of a department or tag, is used."""
+    members_deadline_s: ClassVar[float] = 2
+    """How long a part waits for `members_of` before the account's estimates are used instead."""
+    callback_max_age_s: ClassVar[float] = 300
+    """How far a callback's timestamp may be from this machine's clock, either way."""
+    hook_backoff_base_s: ClassVar[float] = 1
+    """Longest wait before the second run of a hook that failed; doubles with each run."""
+    hook_backoff_max_s: ClassVar[float] = 600
+    """Longest wait before any run of a hook."""
+
+    @property
+    def deadline_margin_s(self) -> float:
+        """Seconds between the deadline of a call without an answer and the first action on its part in doubt."""
+        return min(5, self.call_deadline_s / 4)
+
+    @property
+    def offer_max_s(self) -> float:
+        """Longest wait before an offered id is offered again."""
+        return 12 * self.offer_s
+
+    @property
+    def token_call_s(self) -> float:
+        """Total time of a call that fetches a token."""
+        return min(10, self.call_deadline_s / 2)
+
+    @property
+    def token_lease_s(self) -> float:
+        """Seconds for which one process alone may fetch a token."""
+        return 1.5 * self.token_call_s
+
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
         if self.heartbeat_s > self.lease_s / 2:
             raise ValueError(
                 "heartbeat_s is longer than half of lease_s: one late heartbeat would end the lease; make it shorter"
             )
-        for low, high in (
-            ("backoff_base_s", "backoff_max_s"),
-            ("hook_backoff_base_s", "hook_backoff_max_s"),
-            ("offer_s", "offer_max_s"),
-            ("strike_s", "strike_again_s"),
-            ("breaker_s", "breaker_max_s"),
-            ("token_call_s", "token_lease_s"),
-        ):
+        for low, high in (("backoff_base_s", "backoff_max_s"), ("strike_s", "strike_again_s")):
             if getattr(self, low) > getattr(self, high):
                 raise ValueError(f"{low} is longer than {high}; make it shorter")
         return self
@@ -174,14 +171,12 @@ Days = Annotated[float, Field(ge=0, le=36_500)]
 
 
 class LogSettings(BaseModel):
-    """`[logs]`: how lines look, and from which level on there are any."""
+    """`[logs]`: how lines look."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     format: Literal["auto", "json", "text"] = "auto"
     """`json`, one object a line; `text`, for people; `auto`: text on a terminal, else JSON."""
-    levels: dict[str, Literal["DEBUG", "INFO", "WARNING", "ERROR"]] = {}
-    """The least level of the lines about an account, by its name; of all others `--loglevel` says it."""
 
 
 class RetentionSettings(BaseModel):

@@ -14,7 +14,8 @@ from typing import Any
 
 from worker.channels.wecom.suite import SUITE_KEYS
 from worker.config.accounts import AccountSource, FixedAccounts, account_of
-from worker.config.settings import Settings, judged, load_settings, settings_file
+from worker.config.mistakes import judged
+from worker.config.settings import Settings, load_settings, settings_file
 from worker.domain.account import DIRECT, Account, Secret
 from worker.domain.content.staging import LIVE
 from worker_simulator.settings import AppSettings, SimulatorSettings

@@ -52,25 +52,6 @@ def test_how_lines_look_can_be_said(stream: io.StringIO, format: Literal["json",
     assert "j1" in line
 
 
-@pytest.mark.usefixtures("lines")
-def test_an_account_has_a_level_of_its_own() -> None:
-    """Below or above that of all others, also in lines of the standard library, which name no account."""
-    stream = io.StringIO()
-    set_up("INFO", stream, levels={"loud": "DEBUG", "quiet": "ERROR"})
-
-    log = structlog.get_logger()
-    for account in ("loud", "quiet", "other"):
-        log.debug("debug", account=account)
-        log.warning("warning", account=account)
-    logging.getLogger("foreign").debug("debug")
-    logging.getLogger("foreign").warning("warning")
-
-    told = [json.loads(line) for line in stream.getvalue().splitlines()]
-    assert [("debug", "loud"), ("warning", "loud"), ("warning", "other"), ("warning", None)] == [
-        (line["event"], line.get("account")) for line in told
-    ]
-
-
 @pytest.mark.parametrize(
     ("text", "masked"),
     [

@@ -152,7 +152,6 @@ proxy = { url = "socks5h://me@egress", password = { file = "password" } }
 ca = "system"
 client_certificate = { certificate = "hr.pem", key = "hr.key", password = { env = "HR_KEY_PASSWORD" } }
 connect_timeout_s = 2.5
-connections = 8
 
 [accounts.plain]
 channel = "wecom_app"
@@ -172,7 +171,7 @@ def test_an_accounts_own_way_out(monkeypatch: pytest.MonkeyPatch) -> None:
 
     assert ("socks5h://me:hunter2@egress", "hunter3") == (egress.proxy.read(), certificate.password.read())
     assert ("system", "hr.pem", "hr.key") == (egress.ca, certificate.certificate, certificate.key)
-    assert (2.5, 8) == (egress.connect_timeout_s, egress.connections)
+    assert 2.5 == egress.connect_timeout_s
     assert DIRECT == accounts.get("plain").egress
     assert "hunter" not in repr([accounts.get("hr"), egress])
 

@@ -38,7 +38,7 @@ base_url = "http://127.0.0.1:8081/"
 [delivery]
 lease_s = 2
 heartbeat_s = 0.5
-duplicate_check = false
+attempts = 3
 """
 
 
@@ -84,7 +84,6 @@ def test_defaults_without_a_file() -> None:
         delivery.attempts,
         delivery.repeats,
     )
-    assert delivery.duplicate_check
 
 
 def test_a_whole_file(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -97,10 +96,10 @@ def test_a_whole_file(monkeypatch: pytest.MonkeyPatch) -> None:
     hr, ops = accounts.get("hr"), accounts.get("ops")
 
     assert ("hr", "ops") == accounts.names()
-    assert (2, 0.5, False) == (
+    assert (2, 0.5, 3) == (
         settings.delivery.lease_s,
         settings.delivery.heartbeat_s,
-        settings.delivery.duplicate_check,
+        settings.delivery.attempts,
     )
     assert ("https://qyapi.weixin.qq.com", "http://127.0.0.1:8081") == (hr.base_url, ops.base_url)
     assert ("http://proxy:8080", {"member_minute": 20}, "resend", True) == (
@@ -329,8 +328,6 @@ def test_where_the_file_is(monkeypatch: pytest.MonkeyPatch) -> None:
                 ),
                 ("connect_timeout_s = 0", "connect_timeout_s: input should be greater than 0"),
                 ("connect_timeout_s = 11", "connect_timeout_s: input should be less than or equal to 10"),
-                ("connections = 0", "connections: input should be greater than or equal to 1"),
-                ("connections = 257", "connections: input should be less than or equal to 256"),
             )
         ),
         ('database = { fiel = "hunter2" }', "database.fiel: is not a setting; did you mean file?"),

@@ -32,7 +32,7 @@ from worker.service.lifecycle import Replacements, WorkerProcess
 from worker.service.queues import NORMAL
 
 LIMIT_S = 30.0
-SHORT = {"call_deadline_s": 0.4, "deadline_margin_s": 0.2, "heartbeat_s": 0.1}
+SHORT = {"call_deadline_s": 0.4, "heartbeat_s": 0.1}
 """Deadlines that a test can wait for."""
 
 

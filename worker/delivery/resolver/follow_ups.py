@@ -91,13 +91,11 @@ class FollowUps:
         database: Database,
         change: Callable[[Sequence[Change]], None],
         *,
-        recall_window_s: float | None,
         call_deadline_s: float,
         code_ttl_s: float,
     ):
         self._database, self._change = database, change
         self._code_ttl_s = int(code_ttl_s)
-        self._recall_window_s = recall_window_s
         self._deadline_us = int(call_deadline_s * settle.SECOND)
 
     def recall(self, due: DuePart, channel: Channel, account: Account) -> Resolved:
@@ -121,8 +119,6 @@ class FollowUps:
     def _window_us(self, channel: Channel, account: Account) -> int | None:
         """Microseconds after its acceptance in which a send can be taken back; None: no end."""
         window_s = channel.recall_window_s
-        if window_s is not None and self._recall_window_s is not None:
-            window_s = int(self._recall_window_s)
         return None if window_s is None else account.relied_on_s("recall_window_s", window_s) * settle.SECOND
 
     def _recall_foreign(self, message: Mapping[str, Any], window: int | None) -> Resolved:

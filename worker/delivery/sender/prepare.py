@@ -281,7 +281,7 @@ WINDOWS = {RepeatRule.DUPLICATE_CHECK: "duplicate_window_s", RepeatRule.TASK_ID:
 
 def render_again(runtime: Runtime, flight: InFlight) -> None:
     """Renders the call of the part as it is now; what it costs stays."""
-    channel, settings = flight.channel, runtime.settings
+    channel = flight.channel
     flight.rule, window_s = channel.repeat_rule(flight.part)
     flight.window_id = None
     if flight.rule is RepeatRule.DUPLICATE_CHECK or (flight.rule is RepeatRule.HOLD and window_s):
@@ -290,9 +290,7 @@ def render_again(runtime: Runtime, flight: InFlight) -> None:
         flight.window_id = flight.due.frozen_window or channel.body_hash(flight.part, flight.account)
     if flight.rule in WINDOWS:
         window_s = flight.account.relied_on_s(WINDOWS[flight.rule], window_s)
-    flight.rule_window_s = min(window_s, int(settings.duplicate_window_s))
-    if flight.rule is RepeatRule.DUPLICATE_CHECK and not settings.duplicate_check:
-        flight.rule = RepeatRule.HOLD
+    flight.rule_window_s = window_s
     flight.request = make_request(flight, flagged=flight.rule is RepeatRule.DUPLICATE_CHECK)
 
 

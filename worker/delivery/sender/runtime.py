@@ -210,7 +210,6 @@ def _follow_ups(dependencies: Dependencies, writer: Writer) -> FollowUps:
     return FollowUps(
         dependencies.database,
         writer.change,
-        recall_window_s=settings.recall_window_s,
         call_deadline_s=settings.call_deadline_s,
         code_ttl_s=settings.response_code_ttl_s,
     )
