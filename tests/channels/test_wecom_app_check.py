@@ -24,7 +24,7 @@ from worker.channels.wecom_app import (
     message_schema,
     message_to_json,
 )
-from worker.channels.wecom_webhook import WecomWebhook
+from worker.channels.wecom_webhook.channel import WecomWebhook
 from worker.domain.content.message import File
 from worker.domain.content.recipient import AppChat, Everyone, Recipients, To
 from worker.domain.errors import CheckFailed

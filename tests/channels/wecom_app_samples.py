@@ -6,7 +6,8 @@ import json
 from pathlib import Path
 from typing import Any
 
-from worker.channels.wecom_app import ButtonCard, Text, WecomApp
+from worker.channels.wecom_app import ButtonCard, Text
+from worker.channels.wecom_app.channel import WecomApp
 from worker.domain.account import Account
 from worker.domain.call import Access, Reply
 from worker.domain.content.recipient import Recipients, To

@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from worker.channels.wecom_external import Campaign, WecomExternal
+from worker.channels.wecom_external import Campaign
+from worker.channels.wecom_external.channel import WecomExternal
 from worker.domain.account import Account
 from worker.domain.call import Access, Reply
 from worker.domain.content.recipient import Customers, Recipients

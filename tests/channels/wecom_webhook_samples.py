@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from worker.channels.wecom_webhook import Text, WecomWebhook
+from worker.channels.wecom_webhook import Text
+from worker.channels.wecom_webhook.channel import WecomWebhook
 from worker.domain.account import Account
 from worker.domain.call import Access, Reply
 from worker.domain.content.message import Message

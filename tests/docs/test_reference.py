@@ -265,7 +265,7 @@ def test_every_errcode_is_on_the_page(language: Language) -> None:
 
 # -- public names -----------------------------------------------------------------------------------------------------
 
-CHANNELS = {entry.home.partition(":")[2] for entry in REGISTRY.values()}
+CHANNELS = {entry.kind for entry in REGISTRY.values()}
 """Classes of ours behind the doors, which no application calls."""
 
 

@@ -15,7 +15,7 @@ from tests.support.runtime import GETTOKEN, SEND, Site, Ticks, an_account, busy,
 from tests.support.scripted_transport import answered
 from worker import Image, To
 from worker.channels.registry import register, unregister
-from worker.channels.wecom_app import WecomApp
+from worker.channels.wecom_app.channel import WecomApp
 from worker.delivery.sender import prepare
 from worker.delivery.sender.prepare import backoff_s
 from worker.domain import settle

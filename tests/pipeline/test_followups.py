@@ -11,7 +11,7 @@ import pytest
 
 from tests.support.runtime import RECALL, UPDATE, Site, an_account, lost, planted, refused
 from worker import CheckFailed, To, recall_message
-from worker.channels.wecom_app import WecomApp
+from worker.channels.wecom_app.channel import WecomApp
 from worker.domain.call import CallResult, Request
 from worker.domain.job import part_id
 from worker.domain.outcome import Accepted, Taken, Verdict

@@ -12,7 +12,8 @@ from tests.support.runtime import Site, an_account, lost, planted
 from worker import CheckFailed, why
 from worker.channels.registry import channel
 from worker.domain.account import Account
-from worker.domain.content.left_out import STAGING, outcome_for_all
+from worker.domain.content.left_out import outcome_for_all
+from worker.domain.content.staging import STAGING
 from worker.domain.job import Kind
 from worker.domain.outcome import Progress, Refusal
 from worker.outbox.engine.clock import DrivenClock, instant

@@ -12,8 +12,8 @@ from worker import AppChat, Everyone, RecipientStatus, Text, To, recipients
 from worker.config.accounts import FixedAccounts, staging_told
 from worker.control.pause import hold, release
 from worker.delivery.resolver.receiving import IN_DOUBT
-from worker.domain.content.left_out import ALL_LEFT_OUT, STAGING, outcome_for_all
-from worker.domain.content.staging import DRY_RUN, NOT_LET_THROUGH, Staging, redirected, staging_problem
+from worker.domain.content.left_out import ALL_LEFT_OUT, outcome_for_all
+from worker.domain.content.staging import DRY_RUN, NOT_LET_THROUGH, STAGING, Staging, redirected, staging_problem
 from worker.domain.outcome import Progress, Refusal
 from worker.outbox.engine.clock import DrivenClock
 from worker.outbox.engine.database import Database

@@ -54,7 +54,7 @@ class Method:
 def door(name: str) -> dict[str, Any]:
     """What is reached through a channel's module, by name; without the channel itself, which no application calls."""
     module = getattr(worker, name)
-    channels = {entry.home.partition(":")[2] for entry in REGISTRY.values()}
+    channels = {entry.kind for entry in REGISTRY.values()}
     return _named(module, set(module.__all__) - channels)
 
 

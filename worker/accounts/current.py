@@ -6,10 +6,12 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from worker.accounts.sources import accounts_of
-from worker.config.accounts import AccountSource
-from worker.config.settings import Settings, load_settings
+if TYPE_CHECKING:
+    # Loaded by the first job: an application's start does not wait for what reads settings.
+    from worker.config.accounts import AccountSource
+    from worker.config.settings import Settings
 
 _guard = threading.Lock()
 _accounts: AccountSource | None = None
@@ -21,11 +23,18 @@ def configure(source: Settings | AccountSource | str | Path | None = None) -> No
     None resets it: the next use reads WORKER_CONFIG or ./worker.toml again.
     """
     global _accounts
-    if isinstance(source, str | Path):
-        source = load_settings(source)
-    made = accounts_of(source) if isinstance(source, Settings) else source
+    made = None if source is None else _made(source)
     with _guard:
         _accounts = made
+
+
+def _made(source: Settings | AccountSource | str | Path | None) -> AccountSource:
+    from worker.accounts.sources import accounts_of
+    from worker.config.settings import Settings, load_settings
+
+    if source is None or isinstance(source, str | Path):
+        source = load_settings(source)
+    return accounts_of(source) if isinstance(source, Settings) else source
 
 
 def current_accounts() -> AccountSource:
@@ -33,7 +42,7 @@ def current_accounts() -> AccountSource:
     global _accounts
     with _guard:
         if _accounts is None:
-            _accounts = accounts_of(load_settings())
+            _accounts = _made(None)
         return _accounts
 
 

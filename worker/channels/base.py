@@ -5,18 +5,21 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
-from worker.domain.account import Account, Secret
-from worker.domain.call import Access, Reply, Request
-from worker.domain.callbacks.inbound import Inbound
 from worker.domain.content.message import LOOKED_AT, Message
-from worker.domain.content.recipient import Recipients
 from worker.domain.errors import ConfigurationError, Problem, WorkerError
-from worker.domain.job import Draft, Kind, Part, RepeatRule
-from worker.domain.outcome import Penalty, Verdict
-from worker.domain.pacing.limit import Charge, Counted, Limit
-from worker.language import Lang
+from worker.domain.job import Kind
+
+if TYPE_CHECKING:
+    from worker.domain.account import Account, Secret
+    from worker.domain.call import Access, Reply, Request
+    from worker.domain.callbacks.inbound import Inbound
+    from worker.domain.content.recipient import Recipients
+    from worker.domain.job import Draft, Part, RepeatRule
+    from worker.domain.outcome import Penalty, Verdict
+    from worker.domain.pacing.limit import Charge, Counted, Limit
+    from worker.language import Lang
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,16 +10,17 @@ import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from functools import cache
+from typing import TYPE_CHECKING
 
 from worker.channels.base import Channel
 from worker.channels.checking.plain import unfit
-from worker.config.account_settings import AccountSettings
-from worker.config.accounts import DEADLINE, AccountSource
 from worker.config.channels import REGISTRY
-from worker.config.settings import did_you_mean
-from worker.domain.account import Account, Secret
+from worker.domain.account import DEADLINE, Account, Secret
 from worker.domain.errors import ConfigurationError, Problem
 from worker.domain.pacing.limit import Amount
+
+if TYPE_CHECKING:
+    from worker.config.accounts import AccountSource
 
 DAY_S = 86_400
 """The longest that a call may take, in seconds."""
@@ -30,8 +31,8 @@ _registered: dict[str, Channel] = {}
 @cache
 def _ours(name: str) -> Channel:
     """A channel of ours, imported when it is first asked for."""
-    module, _, kind = REGISTRY[name].home.partition(":")
-    made: Channel = getattr(importlib.import_module(module), kind)()
+    entry = REGISTRY[name]
+    made: Channel = getattr(importlib.import_module(f"{entry.home}.channel"), entry.kind)()
     return made
 
 
@@ -181,6 +182,9 @@ def _sentences(account: Account) -> Iterator[str]:
         yield f"accounts.{account.name}.channel: {error}"
         return
     for key in sorted(account.settings.keys() - vendor.account_keys - {DEADLINE}):
+        from worker.config.account_settings import AccountSettings
+        from worker.config.settings import did_you_mean
+
         remedy = did_you_mean(key, sorted({DEADLINE, *vendor.account_keys, *AccountSettings.model_fields}))
         yield f"accounts.{account.name}.{key}: is not a setting of {vendor.name}; {remedy}"
     deadline = account.settings.get(DEADLINE, 1.0)

@@ -14,12 +14,8 @@ from typing import Any, Protocol
 from worker.config.channels import REGISTRY
 from worker.config.places import SecretFrom
 from worker.config.settings import Settings, account_settings, judged
-from worker.domain.account import Account, Secret
+from worker.domain.account import DEADLINE, Account, Secret
 from worker.domain.errors import ConfigurationError, UnknownAccount
-
-DEADLINE = "deadline_s"
-"""Key beside a channel's own: the total time of a call in seconds, out of `[delivery]`."""
-
 
 _TOLD = 5
 """Most accounts that one line names."""

@@ -13,7 +13,9 @@ class Entry:
     """Where a channel lives."""
 
     home: str
-    """Package and class."""
+    """Its package: messages, and the module `channel` with its class."""
+    kind: str
+    """The class's name."""
     host: str | None
     """The vendor's own host; None: every customer runs its own."""
     door: str | None
@@ -21,9 +23,9 @@ class Entry:
 
 
 REGISTRY: Mapping[str, Entry] = {
-    "wecom_app": Entry("worker.channels.wecom_app:WecomApp", WECOM, door="wecom_app"),
-    "wecom_webhook": Entry("worker.channels.wecom_webhook:WecomWebhook", WECOM, door="webhook"),
-    "wecom_external": Entry("worker.channels.wecom_external:WecomExternal", WECOM, door="external"),
-    "wecom_suite": Entry("worker.channels.wecom_suite:WecomSuite", WECOM, door=None),
-    "youdu": Entry("worker.channels.youdu:Youdu", None, door="youdu"),
+    "wecom_app": Entry("worker.channels.wecom_app", "WecomApp", WECOM, door="wecom_app"),
+    "wecom_webhook": Entry("worker.channels.wecom_webhook", "WecomWebhook", WECOM, door="webhook"),
+    "wecom_external": Entry("worker.channels.wecom_external", "WecomExternal", WECOM, door="external"),
+    "wecom_suite": Entry("worker.channels.wecom_suite", "WecomSuite", WECOM, door=None),
+    "youdu": Entry("worker.channels.youdu", "Youdu", None, door="youdu"),
 }

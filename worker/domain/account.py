@@ -7,12 +7,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from worker.domain.content.staging import LIVE, Staging
-from worker.domain.outcome import Penalty
-from worker.domain.pacing.limit import Limit
 from worker.domain.pacing.quiet import NONE
+
+if TYPE_CHECKING:
+    from worker.domain.outcome import Penalty
+    from worker.domain.pacing.limit import Limit
+
+DEADLINE = "deadline_s"
+"""Key beside a channel's own: the total time of a call in seconds, out of `[delivery]`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +116,7 @@ class Account:
     @property
     def deadline_s(self) -> float:
         """The total time of a call in seconds: the account's own, else 20."""
-        return float(self.settings.get("deadline_s", 20))
+        return float(self.settings.get(DEADLINE, 20))
 
     def relied_on_s(self, setting: str, default_s: int) -> int:
         """Seconds for which the vendor is taken to remember something; never more than the default."""

@@ -16,8 +16,8 @@ from sqlalchemy import Connection
 from worker.channels.registry import channel
 from worker.domain.content.recipient import Recipients
 from worker.domain.errors import NotReplayable
-from worker.outbox.jobs import jobs as outbox
 from worker.outbox.jobs.follow_ups import has_repeats_to_come
+from worker.outbox.jobs.reading import chain
 from worker.reporting.find_job import rows_of
 from worker.reporting.recipient_status import Recipient, RecipientStatus, all_of, recipients_under, statuses
 
@@ -101,4 +101,4 @@ def _nobody(job_id: str, stands: Iterable[RecipientStatus | None]) -> NotReplaya
 
 def chain_of(connection: Connection, old: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     """The original of a job and all of its replays, oldest first: ids, kinds and counters."""
-    return outbox.chain(connection, str(old["replay_of"] or old["id"]))
+    return chain(connection, str(old["replay_of"] or old["id"]))

@@ -10,13 +10,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import replace
-from typing import Unpack
+from typing import TYPE_CHECKING, Unpack
 
 from sqlalchemy import Connection
 
 from worker.accounts.current import current_accounts
 from worker.channels.registry import channel
-from worker.config.accounts import AccountSource
 from worker.domain.content.message import File, Message
 from worker.domain.errors import CheckFailed, Problem
 from worker.domain.job import Kind
@@ -25,6 +24,9 @@ from worker.outbox.engine.site_keys import lane_key
 from worker.producer.insert import JobRef, insert, insert_one, planned_here
 from worker.producer.options import JobOptions, MessageOptions, enqueues, require_known
 from worker.producer.plan import JobRequest, PlannedJob, Recipient, document_of, recipients_of
+
+if TYPE_CHECKING:
+    from worker.config.accounts import AccountSource
 
 
 class NewJob:

@@ -6,15 +6,17 @@ As in `enqueue.py`, all is inserted in the caller's own transaction.
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import Unpack
+from typing import TYPE_CHECKING, Unpack
 
 from sqlalchemy import Connection
 
-from worker.config.accounts import AccountSource
 from worker.domain.errors import CheckFailed, Problem
 from worker.domain.job import TRACK_EVERY_S, TRACK_FOR_S, JobId, Kind
 from worker.producer.insert import JobRef, follow_up
 from worker.producer.options import JobOptions, enqueues
+
+if TYPE_CHECKING:
+    from worker.config.accounts import AccountSource
 
 SLOWEST_PACE_S = 86_400.0
 LONGEST_S = 180 * 86_400.0

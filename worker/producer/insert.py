@@ -10,14 +10,13 @@ import hashlib
 import json
 import sys
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import uuid_utils
 from sqlalchemy import Connection
 
 from worker.accounts.current import current_accounts
 from worker.channels.registry import channel
-from worker.config.accounts import AccountSource
 from worker.domain.content.message import File
 from worker.domain.content.recipient import Recipients
 from worker.domain.errors import CheckFailed, DedupeConflict, Problem, RetryTransaction
@@ -26,13 +25,11 @@ from worker.domain.state import JobState
 from worker.domain.trace import bounded_state
 from worker.outbox.engine.site_keys import lane_key
 from worker.outbox.jobs import jobs as outbox
-from worker.outbox.jobs.blobs import delete_blobs, find_blob, insert_blob, note_uses
-from worker.outbox.jobs.chats import known_types
-from worker.outbox.jobs.codes import note_task_ids
-from worker.outbox.jobs.order_queue import OrderPlace, append
 from worker.producer.options import JobOptions
 from worker.producer.plan import JobRequest, PlannedJob, dump, plan
-from worker.reporting.find_job import row_of
+
+if TYPE_CHECKING:
+    from worker.config.accounts import AccountSource
 
 
 class JobRef(NamedTuple):
@@ -64,6 +61,8 @@ def follow_up(
     spec: Mapping[str, Any] | None = None,
 ) -> JobRef:
     """Enqueues a job about another one, on its account, as one part; resolve finds out what there is to do."""
+    from worker.reporting.find_job import row_of
+
     target = row_of(connection, job_id)
     if problem := channel(target["channel"]).follow_up_problem(kind, target["kind"]):
         raise CheckFailed([problem], channel=target["channel"])
@@ -85,6 +84,8 @@ def planned_here(connection: Connection, request: JobRequest, site_key: bytes) -
     """Checks one job; for an account with callbacks also against the types of chats that they reported."""
     chats, account = request.recipients.chats, request.account
     if chats and channel(account.channel).callback_secrets(account):
+        from worker.outbox.jobs.chats import known_types
+
         request.chat_types = known_types(connection, account.name, chats)
     return plan(request, site_key)
 
@@ -96,7 +97,8 @@ def insert(connection: Connection, planned: Sequence[PlannedJob]) -> list[JobRef
             one.job["trace"] = trace
     known = outbox.known_owners(connection, [one.key for one in planned if one.key is not None])
     _refuse_conflicts(planned, known)
-    new_files = _name_blobs(connection, planned)
+    has_files = any(one.document is not None for one in planned)
+    new_files = _name_blobs(connection, planned) if has_files else []
     inserted: dict[str, int] = {}
     # Sorted: two producers with the same dedupe keys then wait for each other in one order and cannot deadlock.
     in_order = sorted(planned, key=lambda one: one.key or ("", ""))
@@ -104,24 +106,23 @@ def insert(connection: Connection, planned: Sequence[PlannedJob]) -> list[JobRef
         inserted |= outbox.insert_jobs(connection, jobs, parts, known)
     refs = _references(connection, planned, inserted)
     created = [one for one, ref in zip(planned, refs, strict=True) if ref.created]
-    wanted = {entry["blob"] for one in created for _, entry in one.files}
-    try:
-        for file, entry in new_files:
-            if entry["blob"] in wanted:
-                sha256, size = entry["sha256"], entry["size"]
-                insert_blob(connection, entry["blob"], sha256=sha256, size=size, chunks=_unchanged(file, sha256))
-    except OSError:
-        _take_back(connection, planned)
-        # A later job would find wrong content under the hash.
-        delete_blobs(connection, [entry["blob"] for _, entry in new_files])
-        raise CheckFailed([Problem("file", "changed while it was read", "give a file nobody writes to")]) from None
-    named = [(one.job["id"], one.document["files"].values()) for one in created if one.document is not None]
-    if named:
-        note_uses(connection, ((job, entry["blob"]) for job, entries in named for entry in entries))
-    # Noted because a callback names a card by its task_id alone.
+    if has_files:
+        _store_files(connection, planned, created, new_files)
+    # Most producers have neither cards with a task_id nor an order, and start without what these need.
     if task_ids := [row for one in created for row in one.task_ids]:
+        from worker.outbox.jobs.codes import note_task_ids
+
+        # Noted because a callback names a card by its task_id alone.
         note_task_ids(connection, task_ids)
-    if places := [place for one in created for place in _places(one)]:
+    if ordered := [one for one in created if "order_key" in one.job]:
+        from worker.outbox.jobs.order_queue import OrderPlace, append
+
+        parts_of = ((one.job, one.parts or [outbox.only_part(one.job)]) for one in ordered)
+        places = [
+            OrderPlace(part["id"], part["order_id"], job["id"], part["n"], job.get("on_gap") == "skip")
+            for job, parts in parts_of
+            for part in parts
+        ]
         append(connection, places, inserted)
     return refs
 
@@ -141,12 +142,6 @@ def _current_trace() -> str | None:
     return f"{parent} {state}" if state else parent
 
 
-def _places(planned: PlannedJob) -> Iterator[OrderPlace]:
-    """The places of a job's parts in its order; none without an order_key."""
-    for part in planned.parts or [outbox.only_part(planned.job)] if "order_key" in planned.job else []:
-        yield OrderPlace(part["id"], part["order_id"], part["job_id"], part["n"], planned.job.get("on_gap") == "skip")
-
-
 def _take_back(connection: Connection, planned: Sequence[PlannedJob]) -> None:
     parts = [part["id"] for one in planned for part in one.parts or [outbox.only_part(one.job)]]
     outbox.delete_jobs(connection, [one.job["id"] for one in planned], parts)
@@ -154,6 +149,8 @@ def _take_back(connection: Connection, planned: Sequence[PlannedJob]) -> None:
 
 def _name_blobs(connection: Connection, planned: Sequence[PlannedJob]) -> list[tuple[File, dict[str, Any]]]:
     """Writes into every file's entry the id of its blob: a copy stored lately, or a new one; returns the new files."""
+    from worker.outbox.jobs.blobs import find_blob
+
     known: dict[tuple[str, int], str] = {}
     new: list[tuple[File, dict[str, Any]]] = []
     for one in (holder for holder in planned if holder.files):
@@ -167,6 +164,30 @@ def _name_blobs(connection: Connection, planned: Sequence[PlannedJob]) -> list[t
             entry["blob"] = known[content]
         one.job["message"] = dump(one.document)
     return new
+
+
+def _store_files(
+    connection: Connection,
+    planned: Sequence[PlannedJob],
+    created: Sequence[PlannedJob],
+    new_files: Sequence[tuple[File, dict[str, Any]]],
+) -> None:
+    """Stores the new files of the created jobs, and which job names which file."""
+    from worker.outbox.jobs.blobs import delete_blobs, insert_blob, note_uses
+
+    wanted = {entry["blob"] for one in created for _, entry in one.files}
+    try:
+        for file, entry in new_files:
+            if entry["blob"] in wanted:
+                sha256, size = entry["sha256"], entry["size"]
+                insert_blob(connection, entry["blob"], sha256=sha256, size=size, chunks=_unchanged(file, sha256))
+    except OSError:
+        _take_back(connection, planned)
+        # A later job would find wrong content under the hash.
+        delete_blobs(connection, [entry["blob"] for _, entry in new_files])
+        raise CheckFailed([Problem("file", "changed while it was read", "give a file nobody writes to")]) from None
+    named = [(one.job["id"], one.document["files"].values()) for one in created if one.document is not None]
+    note_uses(connection, ((job, entry["blob"]) for job, entries in named for entry in entries))
 
 
 def _unchanged(file: File, sha256: str) -> Iterator[bytes]:

@@ -20,7 +20,6 @@ from worker.domain.content.message import LOOKED_AT, File, Message, looked_at
 from worker.domain.content.recipient import Recipients, To
 from worker.domain.errors import CheckFailed, Problem
 from worker.domain.job import Draft, part_id
-from worker.domain.pacing.lane import lane_within
 from worker.outbox.engine.site_keys import lane_name, order_id
 from worker.outbox.jobs.jobs import JobRow, PartRow
 from worker.producer.options import JobOptions, MessageOptions, instant_of, option_problems, priority_of
@@ -97,7 +96,8 @@ def plan(request: JobRequest, site_key: bytes) -> PlannedJob:
     planned = PlannedJob(job, [], warnings, (job["account"], job["dedupe_key"]) if "dedupe_key" in job else None)
     if "files" in request.message:
         planned.document, planned.files = request.message, files
-    lanes = [_lane(request, channel.lane(request.kind, request.message, spec), site_key) for spec in split]
+    labels = [channel.lane(request.kind, request.message, spec) for spec in split]
+    lanes = [lane_name(site_key, job["account"], label, options.get("tenant")) for label in labels]
     order = order_id(site_key, job["account"], job["order_key"]) if "order_key" in job else None
     if split == [to]:
         job["lane"] = lanes[0]
@@ -106,11 +106,6 @@ def plan(request: JobRequest, site_key: bytes) -> PlannedJob:
     else:
         _lay_out_parts(planned, split, lanes, order)
     return planned
-
-
-def _lane(request: JobRequest, label: str, site_key: bytes) -> str:
-    name, tenant = lane_name(site_key, request.account.name, label), request.options.get("tenant")
-    return name if tenant is None else lane_within(name, tenant)
 
 
 def _lay_out_parts(

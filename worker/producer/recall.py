@@ -7,17 +7,19 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import UTC, datetime
-from typing import Unpack
+from typing import TYPE_CHECKING, Unpack
 
 from sqlalchemy import Connection
 
 from worker.accounts.current import current_accounts
-from worker.config.accounts import AccountSource
 from worker.domain.errors import CheckFailed, Problem, aware_problems
 from worker.domain.job import JobId, Kind
 from worker.producer.insert import JobRef, follow_up, insert_one
 from worker.producer.options import JobOptions, enqueues
 from worker.producer.plan import JobRequest
+
+if TYPE_CHECKING:
+    from worker.config.accounts import AccountSource
 
 MSGID_BYTES = 512
 """Most bytes of a msgid; all that were seen have about 100, so a longer text is no msgid."""

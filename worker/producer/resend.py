@@ -9,13 +9,12 @@ from __future__ import annotations
 import json
 import secrets
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Connection
 
 from worker.accounts.current import current_accounts
 from worker.channels.registry import channel
-from worker.config.accounts import AccountSource
 from worker.domain.content.erasure import is_mark
 from worker.domain.content.recipient import Recipients
 from worker.domain.errors import NotReplayable
@@ -33,6 +32,9 @@ from worker.producer.plan import JobRequest
 from worker.producer.update_card import require_replayable
 from worker.reporting.find_job import row_of, rows_of
 from worker.reporting.recipient_status import RecipientStatus, all_of, recipients_under, standing
+
+if TYPE_CHECKING:
+    from worker.config.accounts import AccountSource
 
 REPLAY_MARK = 6
 """Random characters that make a card's task_id differ from those of other replays. A counter would need a lock on rows

@@ -7,13 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
-from typing import Any, Unpack
+from typing import TYPE_CHECKING, Any, Unpack
 
 from sqlalchemy import Connection
 
 from worker.accounts.current import current_accounts
 from worker.channels.registry import channel
-from worker.config.accounts import AccountSource
 from worker.domain.account import Account
 from worker.domain.content.message import Message
 from worker.domain.errors import CheckFailed, NotReplayable, Problem, aware_problems
@@ -25,6 +24,9 @@ from worker.outbox.jobs.follow_ups import reached_by
 from worker.producer.insert import JobRef, follow_up, insert_one
 from worker.producer.options import JobOptions, enqueues
 from worker.producer.plan import JobRequest, Recipient, document_of, recipients_of
+
+if TYPE_CHECKING:
+    from worker.config.accounts import AccountSource
 
 
 @enqueues(JobOptions)

@@ -9,8 +9,7 @@ from sqlalchemy import Connection
 
 from worker.domain.errors import JobNotFound
 from worker.domain.job import JobId, id_of
-from worker.outbox.jobs import jobs
-from worker.outbox.jobs.reading import JobRows, ReportRows, job_rows, report_rows
+from worker.outbox.jobs.reading import JobRows, ReportRows, job_rows, read_job, report_rows
 
 T = TypeVar("T")
 
@@ -27,7 +26,7 @@ def report_rows_of(connection: Connection, job_id: JobId, numbers: range | None 
 
 def row_of(connection: Connection, job_id: JobId) -> Mapping[str, Any]:
     """A job's own row; JobNotFound when there is none."""
-    return _there(jobs.read_job(connection, id_of(job_id)), job_id)
+    return _there(read_job(connection, id_of(job_id)), job_id)
 
 
 def _there(found: T | None, job_id: JobId) -> T:

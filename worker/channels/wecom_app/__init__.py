@@ -15,7 +15,6 @@ from worker.channels.wecom.cards import (
     Source,
     VerticalContent,
 )
-from worker.channels.wecom_app.channel import WecomApp
 from worker.channels.wecom_app.messages.basic import (
     FileMessage,
     Image,
@@ -102,7 +101,6 @@ __all__ = [
     "Video",
     "Voice",
     "VoteCard",
-    "WecomApp",
     "escape_ids",
     "message_from_json",
     "message_schema",

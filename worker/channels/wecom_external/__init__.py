@@ -2,7 +2,6 @@
 
 from worker.channels.typed import Upload
 from worker.channels.wecom import errcodes
-from worker.channels.wecom_external.channel import WecomExternal
 from worker.channels.wecom_external.messages import (
     Attachment,
     Campaign,
@@ -34,7 +33,6 @@ __all__ = [
     "TagGroup",
     "Upload",
     "Video",
-    "WecomExternal",
     "errcodes",
     "message_from_json",
     "message_schema",

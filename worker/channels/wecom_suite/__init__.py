@@ -1,5 +1,3 @@
 """A provider's suite of WeCom (第三方应用, 代开发应用模板): sends nothing, and keeps what its customers' apps need."""
 
-from worker.channels.wecom_suite.channel import WecomSuite
-
 __all__ = ["WecomSuite"]

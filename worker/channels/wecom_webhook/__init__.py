@@ -14,7 +14,6 @@ from worker.channels.wecom.cards import (
     Source,
     VerticalContent,
 )
-from worker.channels.wecom_webhook.channel import WecomWebhook
 from worker.channels.wecom_webhook.messages import (
     Action,
     Article,
@@ -64,7 +63,6 @@ __all__ = [
     "Upload",
     "VerticalContent",
     "Voice",
-    "WecomWebhook",
     "message_from_json",
     "message_schema",
     "message_to_json",

@@ -1,7 +1,6 @@
 """Youdu (有度即时通): the channel and its typed messages."""
 
 from worker.channels.typed import Raw, Upload
-from worker.channels.youdu.channel import Youdu
 from worker.channels.youdu.messages import (
     Badge,
     ExLink,
@@ -41,7 +40,6 @@ __all__ = [
     "SysText",
     "Text",
     "Upload",
-    "Youdu",
     "message_from_json",
     "message_schema",
     "message_to_json",

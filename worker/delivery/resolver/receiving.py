@@ -8,9 +8,9 @@ from typing import Any
 
 from worker.channels.base import Channel
 from worker.domain.account import Account
-from worker.domain.content.left_out import ALL_LEFT_OUT, Named, is_empty, without
+from worker.domain.content.left_out import ALL_LEFT_OUT, is_empty, without
 from worker.domain.content.recipient import INSTEAD_OF
-from worker.domain.content.staging import NOT_LET_THROUGH, redirected
+from worker.domain.content.staging import NOT_LET_THROUGH, Named, redirected
 from worker.domain.job import Kind, Priority
 from worker.domain.outcome import Refusal
 from worker.domain.pacing.quiet import NONE, QuietHours, quiet_hours

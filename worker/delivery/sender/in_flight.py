@@ -9,7 +9,7 @@ from worker.channels.base import Channel
 from worker.delivery.sender.writer import Ticket
 from worker.domain.account import Account, Token
 from worker.domain.call import Access, CallResult, Request
-from worker.domain.content.left_out import Named
+from worker.domain.content.staging import Named
 from worker.domain.job import Part, RepeatRule
 from worker.domain.outcome import Refusal, Verdict
 from worker.domain.pacing.limit import Charge, Permit

@@ -10,14 +10,10 @@ from dataclasses import replace
 from typing import Any
 
 from worker.domain.content.recipient import GROUPS, LISTS
+from worker.domain.content.staging import STAGING, Named
 from worker.domain.outcome import Accepted, Outcome, Partial, Progress, Refusal, Rejected, Unknown
 
-STAGING = "staging"
-"""The field of their failures, in place of a list of the vendor's."""
 ALL_LEFT_OUT = "staging: its recipients were left out when it was first called; replay it"
-
-Named = tuple[str, str]
-"""Kind (a key of `LISTS`) and id of a recipient."""
 
 
 def named(spec: Mapping[str, Any]) -> list[Named]:

@@ -4,11 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from worker.domain.content.left_out import STAGING, Named
 from worker.domain.content.recipient import GROUPS, INSTEAD_OF, LISTS, same_person
-from worker.domain.outcome import Refusal
+
+if TYPE_CHECKING:
+    from worker.domain.outcome import Refusal
+
+STAGING = "staging"
+"""The field of the failures of those who are left out, in place of a list of the vendor's."""
+Named = tuple[str, str]
+"""Kind (a key of `LISTS`) and id of a recipient."""
 
 DRY_RUN = "staging: dry_run, no call is made"
 NOT_LET_THROUGH = "staging: none of its recipients is let through"
@@ -43,6 +49,9 @@ class Staging:
 
     def left_out(self, spec: Mapping[str, Any]) -> list[Refusal]:
         """The recipients of a share who are not called; all of them where a redirection has none of their kind."""
+        # A producer, which has every account, needs no outcomes.
+        from worker.domain.outcome import Refusal
+
         allowed = self._allowed()
         found = [(kind, str(one)) for kind, name in LISTS.items() for one in spec.get(name) or ()]
         return [Refusal(one, kind, STAGING) for kind, one in found if (kind, same_person(one)) not in allowed]

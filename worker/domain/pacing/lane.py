@@ -6,11 +6,9 @@ after the last change is evidence: a call in the air before it shows the earlier
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from functools import lru_cache
 from typing import Any
 
 from worker.domain.outcome import Penalty
@@ -366,12 +364,6 @@ def lane_range(account: str) -> dict[str, str]:
 def in_the_way(lanes: Iterable[str]) -> set[str]:
     """The names that may be blocked for parts of these lanes: the lanes and their accounts."""
     return {name for lane in lanes for name in (lane, account_of(lane))}
-
-
-@lru_cache(maxsize=4096)
-def lane_within(lane: str, tenant: str) -> str:
-    """The lane of a tenant's own beside one of the account."""
-    return f"{lane}.{hashlib.sha256(tenant.encode()).hexdigest()[:12]}"
 
 
 def tenants_range(lane: str) -> dict[str, str]:

@@ -31,10 +31,14 @@ def lane_key(connection: Connection) -> bytes:
 
 
 @lru_cache(maxsize=4096)
-def lane_name(key: bytes, account: str, label: str) -> str:
-    """The lane as it is stored: the account's name and a keyed hash of the readable lane inside it."""
+def lane_name(key: bytes, account: str, label: str, tenant: str | None = None) -> str:
+    """The lane as it is stored: the account's name and a keyed hash of the readable lane inside it.
+
+    A tenant's own lanes have a hash of its name behind them.
+    """
     digest = hmac.new(key, f"{account}\n{label}".encode(), hashlib.sha256).hexdigest()
-    return f"{account}:{digest[:16]}"
+    own = "" if tenant is None else f".{hashlib.sha256(tenant.encode()).hexdigest()[:12]}"
+    return f"{account}:{digest[:16]}{own}"
 
 
 @lru_cache(maxsize=4096)

@@ -14,13 +14,10 @@ from sqlalchemy import Connection, text
 from sqlalchemy.sql.elements import TextClause
 
 from worker.domain.job import part_id
-from worker.outbox import tables
 from worker.outbox.engine.bulk import ids_json, rows_json
 from worker.outbox.engine.clock import now_in
 from worker.outbox.engine.dialect import Dialect, dialect_of
 from worker.outbox.engine.sql import execute, mappings
-from worker.outbox.jobs.rows import COUNTER_NAMES
-from worker.outbox.tables import columns_of
 
 ROWS_A_STATEMENT = 1_000
 BYTES_A_STATEMENT = 4 * 1024 * 1024
@@ -182,20 +179,6 @@ def _present(connection: Connection, table: str, ids: Iterable[str]) -> list[str
     """The ids of rows that the transaction can see; takes no lock."""
     query = f"select id from {dialect_of(connection).chosen(table)}"
     return [row[0] for row in execute(connection, query, {"ids": ids_json(ids)})]
-
-
-def read_job(connection: Connection, job_id: str) -> dict[str, Any] | None:
-    """A job's row, also of this same uncommitted transaction; None when there is none."""
-    query = f"select {columns_of(tables.jobs)} from worker_jobs where id = :id"
-    return next(iter(mappings(connection, query, {"id": job_id})), None)
-
-
-def chain(connection: Connection, original: str) -> list[Mapping[str, Any]]:
-    """An original and its replays, oldest first: ids and counters."""
-    columns = f"id, created_at, {', '.join(COUNTER_NAMES)}"
-    query = f"select {columns} from worker_jobs where"
-    rows = mappings(connection, f"{query} id = :id union all {query} replay_of = :id", {"id": original})
-    return sorted(rows, key=lambda row: (row["created_at"], row["id"]))
 
 
 def newest_replays(connection: Connection, originals: Sequence[str]) -> dict[str, Mapping[str, Any]]:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from sqlalchemy import Connection
 
-from worker.domain.content.left_out import STAGING
+from worker.domain.content.staging import STAGING
 from worker.domain.outcome import Refusal
 from worker.outbox import tables
 from worker.outbox.engine.bulk import insert_rows

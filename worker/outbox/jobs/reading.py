@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,7 +17,8 @@ from worker.outbox.engine.bulk import ids_json
 from worker.outbox.engine.dialect import dialect_of
 from worker.outbox.engine.sql import execute, mappings
 from worker.outbox.jobs.events import events_of_job
-from worker.outbox.jobs.jobs import newest_replays, read_job
+from worker.outbox.jobs.jobs import newest_replays
+from worker.outbox.jobs.rows import COUNTER_NAMES
 from worker.outbox.tables import columns_of
 
 Rows = list[dict[str, Any]]
@@ -61,6 +62,20 @@ _PART_HEADS = "id, state, reason, not_before, waits_on"
 def enqueued_rows(connection: Connection) -> Rows:
     """All jobs with their messages and recipients, in the order of their ids, which is that of their making."""
     return mappings(connection, f"select {columns_of(tables.jobs)} from worker_jobs order by id")
+
+
+def read_job(connection: Connection, job_id: str) -> dict[str, Any] | None:
+    """A job's row, also of this same uncommitted transaction; None when there is none."""
+    query = f"select {columns_of(tables.jobs)} from worker_jobs where id = :id"
+    return next(iter(mappings(connection, query, {"id": job_id})), None)
+
+
+def chain(connection: Connection, original: str) -> list[Mapping[str, Any]]:
+    """An original and its replays, oldest first: ids and counters."""
+    columns = f"id, created_at, {', '.join(COUNTER_NAMES)}"
+    query = f"select {columns} from worker_jobs where"
+    rows = mappings(connection, f"{query} id = :id union all {query} replay_of = :id", {"id": original})
+    return sorted(rows, key=lambda row: (row["created_at"], row["id"]))
 
 
 def job_rows(connection: Connection, job_id: str, numbers: range | None = None) -> JobRows | None:
