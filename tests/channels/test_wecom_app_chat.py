@@ -197,7 +197,7 @@ def test_a_permanent_picture():
     ).outcome.taken
 
     assert ("/cgi-bin/media/uploadimg", {"access_token": "tok"}) == (built.path, built.query)
-    assert (None, None, {"url": "http://p.qpic.cn/x"}) == (taken.media_id, taken.media_expires_in_s, taken.extra)
+    assert (None, {"url": "http://p.qpic.cn/x"}) == (taken.media_id, taken.extra)
     assert ["media"] == fields_of(draft(big, kind="upload"))
     assert (
         "no url in the answer" == CHANNEL.outcome(made, account(), reply({"errcode": 0}), ACCESS).outcome.taken.warning

@@ -134,7 +134,7 @@ def test_follow_ups():
     update = outcome(reply("update_partial"), UPDATE)
 
     assert Accepted(Taken()) == outcome(reply("recall_ok"), RECALL)
-    assert (259200, True) == (upload.taken.media_expires_in_s, upload.taken.media_id.startswith("3Qx"))
+    assert upload.taken.media_id.startswith("3Qx")
     assert {"type": "file", "created_at": "1767225600"} == upload.taken.extra
     assert (Refusal("LiHua", "user", "invaliduser"),) == update.refusals
     assert Rejected("60140 the response_code is used, expired or foreign") == outcome(reply("code_spent"), UPDATE)

@@ -271,7 +271,7 @@ def test_an_upload_brings_a_media_id(created_at: Any) -> None:
 
     taken = outcome({"errcode": 0, "errmsg": "ok", "media_id": "3x", "created_at": created_at}, made).taken
 
-    assert ("3x", 259_200, None) == (taken.media_id, taken.media_expires_in_s, taken.warning)
+    assert ("3x", None) == (taken.media_id, taken.warning)
     assert {"created_at": "1380000000"} == taken.extra
     assert "no media_id" in outcome({"errcode": 0, "errmsg": "ok"}, made).taken.warning
 

@@ -345,15 +345,6 @@ def test_waiting_is_no_attempt() -> None:
     )
 
 
-def test_an_end_without_a_call_is_accepted() -> None:
-    """What a recall was about never left: there is nothing to do, and it is done."""
-    part = a_part()
-
-    settle.take_unsent(part)
-
-    assert PartState.ACCEPTED is part.state
-
-
 def test_a_move_outside_the_table_is_refused() -> None:
     """A defect of ours stops before it is stored: nothing that has ended is marked again."""
     part = a_part(state=PartState.ACCEPTED)

@@ -61,7 +61,6 @@ class Taken:
     msgid: str | None = None
     response_code: str | None = None
     media_id: str | None = None
-    media_expires_in_s: int | None = None
     warning: str | None = None
     """A promised id that is missing, or the vendor's wrong-format warning: taken, but a person should look."""
     not_sent: bool = False

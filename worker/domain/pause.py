@@ -59,10 +59,6 @@ class Pause:
             return False
         return self.account in (None, account) and self.kind in (None, kind)
 
-    def is_about(self, account: str) -> bool:
-        """True when it may hold for jobs of an account; not for a held job, whose account is not known here."""
-        return self.job_id is None and self.account in (None, account)
-
     def scope(self) -> dict[str, str]:
         """What is given, by name."""
         given = {**self._equal(), "tag": self.tag, "job": self.job_id}

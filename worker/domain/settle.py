@@ -315,13 +315,8 @@ def refuse(part: PartFacts, reason: str) -> None:
     _close(part, PartState.REJECTED, reason)
 
 
-def take_unsent(part: PartFacts) -> None:
-    """Move queued -> accepted without a call: the earlier message never left (recall of something cancelled)."""
-    _take(part, PartState.ACCEPTED)
-
-
 def finish(part: PartFacts) -> None:
-    """Move queued -> accepted without another call: the result it was to find is known."""
+    """Move queued -> accepted without a call: what it was to do or to find is so already."""
     _take(part, PartState.ACCEPTED)
 
 

@@ -103,8 +103,6 @@ def _unfit_format(path: str, rule: UploadRule, head: Any) -> Iterator[Problem]:
 
 PATH = "/cgi-bin/media/upload"
 IMAGE_PATH = "/cgi-bin/media/uploadimg"
-MEDIA_LIFE_S = 3 * 86400
-"""A media_id is valid for 3 days, for every app of the corp (page 90253)."""
 
 
 def request(part: Part, account: Account, token: str | None) -> Request:
@@ -157,7 +155,7 @@ def taken(part: Part, answer: Answer) -> Taken:
     # Beside a media_id stand its type, and when it was made by the vendor's clock (Unix seconds).
     kind, created_at = text_of(answer.data.get("type")), moment(answer.data, "created_at")
     extra = ({"type": kind} if kind else {}) | ({} if created_at is None else {"created_at": str(created_at)})
-    return Taken(None, None, given, MEDIA_LIFE_S, warning, from_repeat=part.in_doubt, extra=extra)
+    return Taken(media_id=given, warning=warning, from_repeat=part.in_doubt, extra=extra)
 
 
 def body_hash(part: Part, account: Account) -> str:

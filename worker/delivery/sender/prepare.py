@@ -148,7 +148,7 @@ def _find(runtime: Runtime, due: DuePart, channel: Channel, account: Account, qu
         case Refuse(reason=reason):
             change(runtime, due, lambda part, now: settle.refuse(part, reason))
         case NothingSent():
-            change(runtime, due, lambda part, now: settle.take_unsent(part), receipt=Taken(not_sent=True))
+            change(runtime, due, lambda part, now: settle.finish(part), receipt=Taken(not_sent=True))
         case Hold(reason=reason):
             change(runtime, due, lambda part, now: settle.hold(part, reason))
         case Again(reason=reason):
