@@ -14,7 +14,7 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from tools.reference.attribute import attribute_docs
-from worker.config.account_settings import AccountSettings
+from worker.config.account_settings import AccountSettings, StagingSettings
 from worker.config.places import SecretFrom, UrlFrom
 
 PLACES: tuple[type[BaseModel], ...] = (UrlFrom, SecretFrom)
@@ -97,6 +97,8 @@ def _inside(path: str, name: str, table: type[BaseModel], field: FieldInfo, mean
         return
     if type(None) in typing.get_args(field.annotation):
         yield Key(path, (Phrase("table"),), None, meaning)
+        if table is StagingSettings:  # of an account, whose keys are those of [staging]
+            return
     yield from keys(table, f"{path}.")
 
 

@@ -183,7 +183,7 @@ def _sentences(account: Account) -> Iterator[str]:
         return
     for key in sorted(account.settings.keys() - vendor.account_keys - {DEADLINE}):
         from worker.config.account_settings import AccountSettings
-        from worker.config.settings import did_you_mean
+        from worker.config.mistakes import did_you_mean
 
         remedy = did_you_mean(key, sorted({DEADLINE, *vendor.account_keys, *AccountSettings.model_fields}))
         yield f"accounts.{account.name}.{key}: is not a setting of {vendor.name}; {remedy}"

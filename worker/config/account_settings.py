@@ -81,7 +81,7 @@ class AccountSettings(EgressSettings, BaseModel):
     """When nothing is put before people, as `"22:00-07:00 Asia/Shanghai"`; a job may say otherwise."""
 
     staging: StagingSettings | None = None
-    """None: as for all accounts."""
+    """The switches of `[staging]` for this account, in the place of those; None: as for all accounts."""
     previous: dict[str, Any] = {}
     """The `secret` and `callback` that were valid before, used beside the present ones while they are rotated."""
     token_provider: TokenProviderFrom | None = None

@@ -12,8 +12,9 @@ from functools import partial
 from typing import Any, Protocol
 
 from worker.config.channels import REGISTRY
+from worker.config.mistakes import judged
 from worker.config.places import SecretFrom
-from worker.config.settings import Settings, account_settings, judged
+from worker.config.settings import Settings, account_settings
 from worker.domain.account import DEADLINE, Account, Secret
 from worker.domain.errors import ConfigurationError, UnknownAccount
 

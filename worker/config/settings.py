@@ -5,10 +5,9 @@ Knows names, types and defaults; knows no channel's own keys and never reads a s
 
 from __future__ import annotations
 
-import difflib
 import re
 import tomllib
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, Self, TypeVar
@@ -22,13 +21,12 @@ from pydantic import (
     field_validator,
     model_validator,
 )
-from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, SettingsError
 
 from worker.config.account_settings import AccountSettings, StagingSettings
-from worker.config.console import ConsoleSettings, OidcSettings, UserSettings
-from worker.config.egress import ClientCertificateSettings
-from worker.config.notify import NotifySettings, NotifyTarget
+from worker.config.console import ConsoleSettings
+from worker.config.mistakes import judged, sentence_of, table_in, unknown_variables
+from worker.config.notify import NotifySettings
 from worker.config.places import (
     Environment,
     SecretFrom,
@@ -38,8 +36,6 @@ from worker.config.places import (
     database_problem,
     whole,
 )
-from worker.config.token_provider import TokenProviderFrom
-from worker.config.unknown_variables import unknown_variables
 from worker.config.variables import variable, variables
 from worker.domain.content.address import entry_problem
 from worker.domain.errors import ConfigurationError
@@ -111,7 +107,7 @@ class DeliverySettings(BaseModel):
                 raise ValueError(f"entry {n} {problem}")
         return value
 
-    # Of these nobody ever needed another value.
+    # Constants: no installation needed another value of these.
     duplicate_window_s: ClassVar[int] = 14_400
     """Seconds for which a repeat can rely on the vendor's duplicate check (page 90236); an account may have less."""
     response_code_ttl_s: ClassVar[int] = 259_200
@@ -328,7 +324,7 @@ def load_settings(path: str | Path | None = None) -> Settings:
     try:
         settings = Settings(**data)
     except ValidationError as error:
-        sentence = f"{_origin(error, named)}: {_sentence(error)}"
+        sentence = f"{_origin(error, named)}: {sentence_of(error, Settings)}"
     except SettingsError:
         sentence = "environment: a WORKER_... variable that stands for a table is not JSON; or give each key its own"
     else:
@@ -341,7 +337,8 @@ def load_settings(path: str | Path | None = None) -> Settings:
 
 def _unknown(file: Mapping[str, Any]) -> Iterator[str]:
     """The unknown variables; one that is like a setting is refused, as a key of the file is."""
-    keys = {name: _TABLES[name].model_fields if name in _TABLES else () for name in Settings.model_fields}
+    tables = {name: table_in(field.annotation) for name, field in Settings.model_fields.items()}
+    keys = {name: table.model_fields if table else () for name, table in tables.items()}
     for name, near in unknown_variables(variables(), keys, file):
         if near:
             raise ConfigurationError(f"{name}: is not a setting; did you mean {near}?")
@@ -353,15 +350,6 @@ def account_settings(name: str, table: Mapping[str, Any]) -> AccountSettings:
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,59}", name):
         raise ConfigurationError(f"accounts: {name!r} is not an account name; use at most 60 of A-Z a-z 0-9 _ . -")
     return judged(AccountSettings, table, "accounts", name)
-
-
-def judged(kind: type[M], value: Any, *within: str) -> M:
-    """A value as a model; ConfigurationError with a sentence that begins with where it stands."""
-    try:
-        return kind.model_validate(value)
-    except ValidationError as error:
-        sentence = _sentence(error, *within)
-    raise ConfigurationError(sentence)  # outside the handler, as above
 
 
 def _origin(error: ValidationError, named: Path | None) -> str:
@@ -408,53 +396,3 @@ def _read(file: Path) -> dict[str, Any]:
         place = f" {where.group()}" if where else ""
         sentence = f"{file}: not valid TOML{place}; correct the line, see the sample in docs/settings.md"
     raise ConfigurationError(sentence)
-
-
-def _sentence(error: ValidationError, *within: str) -> str:
-    """The first problem as one sentence: key, what is wrong, remedy."""
-    errors: list[ErrorDetails] = error.errors(include_url=False, include_input=False)
-    first = errors[0]
-    key = ".".join(map(str, (*within, *first["loc"]))) or "settings"
-    match first["type"]:
-        case "missing":
-            text = "is missing; add it"
-        case "extra_forbidden":
-            tables = (_TABLES[name] for name in reversed(first["loc"][:-1]) if name in _TABLES)
-            model = next(tables, Settings)
-            text = f"is not a setting; {did_you_mean(str(first['loc'][-1]), model.model_fields)}"
-        case "value_error":
-            text = str(first["ctx"]["error"])
-        case _:
-            text = f"{first['msg'][0].lower()}{first['msg'][1:]}; correct the value"
-    more = f" ({len(errors) - 1} more wrong after that)" if len(errors) > 1 else ""
-    return f"{key}: {text}{more}"
-
-
-_TABLES: Mapping[int | str, type[BaseModel]] = {
-    "delivery": DeliverySettings,
-    "retention": RetentionSettings,
-    "logs": LogSettings,
-    "staging": StagingSettings,
-    "notify": NotifySettings,
-    "to": NotifyTarget,
-    "console": ConsoleSettings,
-    "users": UserSettings,
-    "oidc": OidcSettings,
-    "client_secret": SecretFrom,
-    "database": UrlFrom,
-    "broker": UrlFrom,
-    "proxy": UrlFrom,
-    "client_certificate": ClientCertificateSettings,
-    "secret": SecretFrom,
-    "seal_key": SecretFrom,
-    "password": SecretFrom,
-    "token_provider": TokenProviderFrom,
-    "bearer": SecretFrom,
-}
-"""The model of the keys that a table of this name, or one inside it, may have."""
-
-
-def did_you_mean(key: str, known: Collection[str]) -> str:
-    """The remedy for an unknown key: the known key most like it, or the list of all."""
-    near = difflib.get_close_matches(key, known, n=1)
-    return f"did you mean {near[0]}?" if near else f"use one of {', '.join(known)}"

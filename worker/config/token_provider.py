@@ -28,8 +28,8 @@ class TokenProviderFrom(BaseModel):
     """The address that is asked for a token."""
     bearer: SecretFrom | None = None
     """The place of the secret that it is asked with."""
-    function: str | None = None
-    """A function in place of both, such as `shop.wecom:token`."""
+    given: str | None = None
+    """A function such as `shop.wecom:token`, which is written as a text in the place of the table."""
 
     @model_validator(mode="before")
     @classmethod
@@ -38,12 +38,12 @@ class TokenProviderFrom(BaseModel):
             return value
         if not isinstance(value, str) or not re.fullmatch(_FUNCTION, value):
             raise ValueError(f"is no place of tokens; {_FORMS}")
-        return {"function": value}
+        return {"given": value}
 
     @model_validator(mode="after")
     def _one_place(self) -> Self:
-        if self.function is not None:
-            if self.url is not None or self.bearer is not None or not re.fullmatch(_FUNCTION, self.function):
+        if self.given is not None:
+            if self.url is not None or self.bearer is not None or not re.fullmatch(_FUNCTION, self.given):
                 raise ValueError(f"is no place of tokens; {_FORMS}")
         elif self.url is None or self.bearer is None:
             raise ValueError(f"needs url and bearer; {_FORMS}")
@@ -54,7 +54,7 @@ class TokenProviderFrom(BaseModel):
     def opened(self, key: str) -> TokenProvider:
         """The place as the pipeline knows it; `key` names the account in errors."""
         if self.bearer is None:
-            return TokenProvider(str(self.function))
+            return TokenProvider(str(self.given))
         return TokenProvider(str(self.url), Secret(partial(self.bearer.read, f"{key}.token_provider.bearer")))
 
 

@@ -19,8 +19,9 @@ from uuid_utils import uuid7
 from worker.accounts.sealing import Credential, SealKeys, put_secrets_back, take_secrets_out, with_secrets
 from worker.channels.registry import require_usable
 from worker.config.accounts import account_of
+from worker.config.mistakes import judged
 from worker.config.places import SecretFrom
-from worker.config.settings import Settings, judged, load_settings
+from worker.config.settings import Settings, load_settings
 from worker.control.audit import Running, audited_command
 from worker.control.opening import opened_current
 from worker.domain.account import Secret

@@ -39,7 +39,7 @@ class JobRequest(Draft):
 
     files: Mapping[str, tuple[str, File]] = field(default_factory=dict, repr=False)
     options: JobOptions = field(default_factory=JobOptions, repr=False)
-    """Those of MessageOptions, where it is a message of its own."""
+    """The keywords, checked in `plan`; of a message also those of MessageOptions."""
     target: str | None = None
     """The job that it is about; None: about none."""
     replay_of: str | None = None

@@ -1,0 +1,106 @@
+"""What is wrong with settings, each in one sentence: keys and variables that are mistyped, and wrong values."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Collection, Iterator, Mapping
+from typing import Any, TypeVar, get_args
+
+from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
+
+from worker.domain.errors import ConfigurationError
+
+M = TypeVar("M", bound=BaseModel)
+
+
+def judged(kind: type[M], value: Any, *within: str) -> M:
+    """A value as a model; ConfigurationError with a sentence that begins with where it stands."""
+    try:
+        return kind.model_validate(value)
+    except ValidationError as error:
+        sentence = sentence_of(error, kind, *within)
+    raise ConfigurationError(sentence)  # outside the handler: pydantic's error may quote what was typed as a secret
+
+
+def sentence_of(error: ValidationError, kind: type[BaseModel], *within: str) -> str:
+    """The first problem of a table as one sentence: key, what is wrong, remedy."""
+    errors: list[ErrorDetails] = error.errors(include_url=False, include_input=False)
+    first = errors[0]
+    key = ".".join(map(str, (*within, *first["loc"]))) or "settings"
+    match first["type"]:
+        case "missing":
+            text = "is missing; add it"
+        case "extra_forbidden":
+            for name in first["loc"][:-1]:
+                field = kind.model_fields.get(str(name))
+                kind = (field and table_in(field.annotation)) or kind
+            text = f"is not a setting; {did_you_mean(str(first['loc'][-1]), kind.model_fields)}"
+        case "value_error":
+            text = str(first["ctx"]["error"])
+        case _:
+            text = f"{first['msg'][0].lower()}{first['msg'][1:]}; correct the value"
+    more = f" ({len(errors) - 1} more wrong after that)" if len(errors) > 1 else ""
+    return f"{key}: {text}{more}"
+
+
+def table_in(annotation: Any) -> type[BaseModel] | None:
+    """The model of a table, of a list of tables or of tables by name; None: the value is no table."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    return next((table for one in get_args(annotation) if (table := table_in(one)) is not None), None)
+
+
+def did_you_mean(key: str, known: Collection[str]) -> str:
+    """The remedy for an unknown key: the known key most like it, or the list of all."""
+    near = difflib.get_close_matches(key, known, n=1)
+    return f"did you mean {near[0]}?" if near else f"use one of {', '.join(known)}"
+
+
+# -- variables ---------------------------------------------------------------------------------------------------
+
+PREFIX = "WORKER_"
+NO_SETTINGS = ("WORKER_CONFIG", "WORKER_LANG", "WORKER_IMAGE")
+"""Variables of ours that no key of the settings has."""
+NEAR = 0.84
+"""How alike two names are, of 1, so that one is taken for the other mistyped: but for a letter or an underscore."""
+_KUBERNETES = re.compile(r".*_(SERVICE_HOST|SERVICE_PORT|PORT)(_\w+)?")
+"""What Kubernetes adds for each Service, also for one whose name begins with `worker`."""
+
+
+def unknown_variables(
+    variables: Mapping[str, str], keys: Mapping[str, Collection[str]], file: Mapping[str, Any]
+) -> Iterator[tuple[str, str]]:
+    """Each such variable, with the right one that is most like it; an empty text where none is.
+
+    `keys`: each key of the settings with the keys below it. The settings' `file` may name any variable as the place of
+    a secret, and so may the variables themselves.
+    """
+    heads = [f"{PREFIX}{key.upper()}" for key in keys]
+    inner = [f"{PREFIX}{key}__{below}".upper() for key, all_below in keys.items() for below in all_below]
+    places = {*_places(file), *(value for name, value in variables.items() if name.upper().endswith("__ENV"))}
+    for name in sorted(variables.keys() - places):
+        head, behind, rest = name.upper().partition("__")
+        is_ours = head in heads or head in NO_SETTINGS or _KUBERNETES.fullmatch(head)
+        if head.startswith(PREFIX) and not is_ours:
+            first = _nearest(head, [*heads, *NO_SETTINGS])
+            yield name, _nearest(name.upper(), inner) or (first and first + behind + rest)
+
+
+def _nearest(name: str, right: Collection[str]) -> str:
+    """By what stands behind the prefix, which all have."""
+    near = difflib.get_close_matches(name.removeprefix(PREFIX), [one.removeprefix(PREFIX) for one in right], 1, NEAR)
+    return f"{PREFIX}{near[0]}" if near else ""
+
+
+def _places(value: Any) -> Iterator[str]:
+    """The variables that tables name as places, `{ env = "NAME" }`."""
+    if isinstance(value, Mapping):
+        if isinstance(named := value.get("env"), str):
+            yield named
+        for below in value.values():
+            yield from _places(below)
+    elif isinstance(value, list):
+        for below in value:
+            yield from _places(below)
