@@ -8,16 +8,17 @@ from dataclasses import dataclass
 from worker.console.page import Ask, View
 from worker.console.pages import seen
 from worker.console.pages.backlog import QueuedAccount, lines_of, read_queue
-from worker.console.pages.memory import memory_of
+from worker.console.pages.memory import Reading, memory_of
 from worker.console.pages.showing import show
+from worker.console.site import Site
 from worker.domain.callbacks.hook import EventState
 from worker.domain.pacing.lane import Standing
 from worker.domain.state import PartState
-from worker.outbox.engine.clock import SECOND
+from worker.outbox.engine.clock import SECOND, instant
 from worker.outbox.lanes.processes import died_lately
 from worker.outbox.upkeep.gauges import MOST
 from worker.reporting.lane_list import UNUSABLE
-from worker.reporting.problems import find_problems, read_outbox
+from worker.reporting.problems import OutboxReading, find_problems, read_outbox
 
 LINES = 20
 """Accounts that are listed, those with the longest queues."""
@@ -42,11 +43,12 @@ class HomeFigure:
 def home(ask: Ask) -> View:
     """The overview."""
     site, database = ask.site, ask.site.database
-    queue = memory_of(database).queue.latest(lambda: read_queue(site))
+    memory = memory_of(database)
+    queue = memory.queue.latest(lambda: read_queue(site))
+    kept = memory.outbox.latest(lambda: _read(site))
     with ask.reading() as connection:
-        failures = site.settings.delivery.breaker_failures
-        reading = read_outbox(connection, database.now, breaker_failures=failures)
         dead = died_lately(connection, database.now)
+    reading = (kept or _read(site)).value
     problems = find_problems(reading, unknowns=site.settings.notify.unknowns)
     states = Counter[PartState]()
     for (_, state), count in reading.called.items():
@@ -77,6 +79,14 @@ def home(ask: Ask) -> View:
         lines=[(line, _waited_s(line, reading.now)) for line in lines[:LINES]],
         more=max(0, len(lines) - LINES),
     )
+
+
+def _read(site: Site) -> Reading[OutboxReading]:
+    """What problems are told from, read anew."""
+    with site.reading() as connection:
+        failures = site.settings.delivery.breaker_failures
+        found = read_outbox(connection, site.database.now, breaker_failures=failures)
+    return Reading(found, instant(found.now))
 
 
 def _waited_s(line: QueuedAccount, now: int) -> int | None:

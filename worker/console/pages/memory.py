@@ -20,6 +20,7 @@ from worker.console.commands.background import Background
 from worker.outbox.engine.database import Database
 from worker.outbox.upkeep.gauges import Queue
 from worker.reporting.forecast import AccountForecast
+from worker.reporting.problems import OutboxReading
 
 T = TypeVar("T")
 log = structlog.get_logger()
@@ -120,6 +121,7 @@ def _digest(ids: Iterable[str]) -> str:
 
 
 QUEUE_S = 3.0
+OUTBOX_S = 3.0
 FORECAST_S = 30.0
 
 
@@ -128,6 +130,7 @@ class Memory:
     """Of one outbox."""
 
     queue: Kept[Queue] = field(default_factory=lambda: Kept(QUEUE_S, first_s=5.0))
+    outbox: Kept[OutboxReading] = field(default_factory=lambda: Kept(OUTBOX_S, first_s=5.0))
     forecast: Kept[list[AccountForecast]] = field(default_factory=lambda: Kept(FORECAST_S, first_s=WAIT_S))
     background: Background = field(default_factory=Background)
     shown: ShownIds = field(default_factory=ShownIds)
