@@ -163,7 +163,7 @@ def why_lines(told: Why) -> Iterator[str]:
 
 
 def tell(found: Sequence[T], line: Callable[[T], str], nothing: str, *, as_json: bool) -> None:
-    """Prints what was found as one JSON list, or by `line`; `nothing` is the sentence for an empty list."""
+    """Prints rows as one JSON list, or each as `line` makes it; `nothing` is the sentence for an empty list."""
     if as_json:
         say(json.dumps(plain(found), ensure_ascii=False))
         return

@@ -69,7 +69,7 @@ def _wanted(accepted: str) -> str:
 
 
 def own_path(text: str) -> Moved:
-    """The page of the console that a form or an address names; the first page for whatever leads elsewhere."""
+    """Returns the page of the console that `text` names, else the first page: no redirect leads to another site."""
     try:
         parts = urlsplit(text)
     except ValueError:

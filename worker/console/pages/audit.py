@@ -36,7 +36,7 @@ def entry(ask: Ask) -> View:
     return show(
         ask,
         "audit_entry.html",
-        f"{ask.say('audit.entry')}: {action_word(ask, found.action)}",
+        f"{ask.say('audit.action')}: {action_word(ask, found.action)}",
         entry=shown,
         total=_total(found),
         done=_done(found),

@@ -44,7 +44,7 @@ def job(ask: Ask) -> View:
     return show(
         ask,
         "job.html",
-        f"{ask.say('job.title')} {told.job.id}",
+        f"{ask.say('jobs.job')} {told.job.id}",
         told=told,
         job=told.job,
         waits=[wait for wait in told.waits if wait.part in shown],

@@ -90,7 +90,7 @@ def _preview(ask: Ask, given: Mapping[str, str], error: WorkerError | None = Non
 
 
 def _order(ask: Ask, given: Mapping[str, str]) -> Order:
-    """The command that fields name; Refused where the viewer may not give it."""
+    """The command that fields name; Forbidden where the viewer may not give it."""
     if ask.path["name"] not in get_args(CommandName):
         raise NotFound
     name = cast(CommandName, ask.path["name"])

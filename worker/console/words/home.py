@@ -16,7 +16,6 @@ HOME: Mapping[str, tuple[str, str]] = {
     "home.processes": ("运行中的工作进程", "Worker processes alive"),
     "home.dead": ("24 小时内异常退出", "Died in 24 hours"),
     "home.nothing": ("没有待发的消息。", "Nothing is due."),
-    "home.account": ("账号", "Account"),
     "home.queued": ("排队", "Queued"),
     "home.seconds": ("{count} 秒", "{count} s"),
 }

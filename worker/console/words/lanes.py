@@ -24,7 +24,6 @@ LANES: Mapping[str, tuple[str, str]] = {
     "lanes.no_steps": ("没有变化记录。", "There are no steps."),
     "accounts.title": ("账号", "Accounts"),
     "accounts.name": ("名称", "Name"),
-    "accounts.channel": ("通道", "Channel"),
     "accounts.health": ("状况", "Health"),
     "accounts.lanes": ("受阻队列", "Lanes held up"),
     "accounts.fine": ("正常", "fine"),
