@@ -12,7 +12,7 @@ import pytest
 from playwright.sync_api import Browser, expect
 
 from rig.serving import serving
-from tests.browser.watched_page import Look, Width, watched
+from tests.browser.watched_page import LOOKS, Look, Width, watched
 from tools.site.build import build
 from tools.site.navigation import Language
 
@@ -30,8 +30,6 @@ FOUND = {"en": re.compile(r"^\d+ results$"), "zh": re.compile(r"^\d+ 条结果$"
 """What the search says above what it found."""
 OPENS_THE_SEARCH = ".md-search__button, label[for=__search]:not(.md-overlay)"
 """Wide, and narrow."""
-LOOKS = (Look("en", "dark", 1280), Look("en", "light", 390), Look("zh", "light", 1280), Look("zh", "dark", 390))
-"""Those that axe-core judges, so that any two settings meet."""
 
 
 class Quiet(SimpleHTTPRequestHandler):

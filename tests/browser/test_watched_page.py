@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from playwright.sync_api import Browser, Route
 
-from tests.browser.watched_page import LOOKS, Look, watched
+from tests.browser.watched_page import Look, watched
 
 pytestmark = pytest.mark.browser
 
@@ -34,7 +34,7 @@ def test_a_fault_of_a_page_is_noted(browser: Browser, body: str, fault: str) -> 
         own = route.request.url.startswith(BASE)
         route.fulfill(body=SOUND + body, content_type="text/html") if own else route.abort()
 
-    with watched(browser, BASE, Look("zh")) as page:
+    with watched(browser, BASE, Look()) as page:
         page.page.route("**/*", answer)
         page.open("/faulty")
         page.look_over()
@@ -50,7 +50,7 @@ def test_a_sound_page_has_no_fault(browser: Browser) -> None:
             status=404 if route.request.url.endswith("/nothing") else 200, body=SOUND, content_type="text/html"
         )
 
-    with watched(browser, BASE, Look("zh")) as page:
+    with watched(browser, BASE, Look()) as page:
         page.page.route("**/*", answer)
         page.open("/")
         page.look_over()
@@ -59,12 +59,3 @@ def test_a_sound_page_has_no_fault(browser: Browser) -> None:
 
         assert [] == sound
         assert "/nothing?: status 404" in page.faults
-
-
-def test_any_two_settings_meet_where_accessibility_is_judged() -> None:
-    """Each language with each theme and width, and each theme with each width."""
-    judged = [look for look in LOOKS if look.is_judged]
-
-    assert {(look.lang, look.theme) for look in LOOKS} == {(look.lang, look.theme) for look in judged}
-    assert {(look.lang, look.width) for look in LOOKS} == {(look.lang, look.width) for look in judged}
-    assert {(look.theme, look.width) for look in LOOKS} == {(look.theme, look.width) for look in judged}
