@@ -1,6 +1,8 @@
-"""A configuration error parks exactly its scope: one failing call for 10,000 jobs, one a probe, everything afterwards.
+"""What stops a lane stops it and nothing else: a configuration error parks it, a storm of 45009 blocks it.
 
-Real workers against the fake vendor: behind a 60020 from cold, struck by it in mid-flow, a 43012 on one app's cards.
+Real workers against the fake vendor: behind a 60020 from cold, struck by it in mid-flow, a 43012 on one app's cards;
+then, in an installation of its own, a storm. Its blocks are shorter than the vendor's (3 s and 6 s in place of a minute
+and an hour); how they are stepped is the same.
 """
 
 from __future__ import annotations
@@ -36,15 +38,25 @@ PROBES = 2
 UNTRUSTED, NO_CALLBACK = 60020, 43012
 NOBODY = ["203.0.113.1"]
 CARDS = 50
-GOAL = "1 failing call from cold, 1 a probe, in mid-flow those in the air; only cards of the app; all accepted"
+STRIKE_S, AGAIN_S = 4.0, 8.0
+FREQUENCY = 45009
+HINT = "1767225600123456789012347"
+STORM = {
+    "match": {"path": "/cgi-bin/message/send", "body_contains": '"agentid":7'},
+    "action": {"answer": {"errcode": FREQUENCY, "errmsg": f"api freq out of limit, hint: [{HINT}], more info at x"}},
+}
+OTHERS = 300
+GOAL = "1 failing call from cold, then 1 a probe or step, in mid-flow those in the air; only its scope; all accepted"
 
 
 def main(argv: list[str]) -> Figure:
-    """Runs the three, one after the other, on one installation."""
+    """Runs the three errors, one after the other, on one installation, and the storm with a fifth of the jobs."""
     given = options("parking", 10_000, argv)
     try:
         with floor("parking", given.stack, {"park_probe_s": PROBE_S}) as stack:
-            return Figure("parking", _run(stack, given.jobs), GOAL, True)
+            parked = _run(stack, given.jobs)
+        with floor("storm", given.stack, {"strike_s": STRIKE_S, "strike_again_s": AGAIN_S}) as stack:
+            return Figure("parking", f"{parked}; a storm: {_storm(stack, given.jobs // 5)}", GOAL, True)
     except Short as error:
         print(error)
         return Figure("parking", "a promise did not hold, see above", GOAL, False)
@@ -125,6 +137,65 @@ def _cards(stack: Stack) -> int:
     must(probes <= 2 + (time.monotonic() - began) / PROBE_S, f"{probes} cards were refused: one call, and one a probe")
     wait(lambda: accepted(stack, ACCOUNT) == sent + 2 * CARDS, "the cards are sent", stack)
     return probes
+
+
+def _storm(stack: Stack, jobs: int) -> str:
+    """One storm, over two steps."""
+    ask(stack, ACCOUNT, _text, range(jobs))
+    ask(stack, OTHER, _text, range(OTHERS))
+    threads = start(stack)
+    wait(lambda: accepted(stack, ACCOUNT) > jobs // 4 and accepted(stack, OTHER) == OTHERS, "both have sent", stack)
+    struck = _first_step(stack, threads)
+    other_s = _other_goes_on(stack)
+    must(refused(stack, FREQUENCY) == struck, "the other account took longer than the block; it noticed, or look again")
+    _second_step(stack, struck)
+    began = time.monotonic()
+    stack.vendor.heal()
+    wait(lambda: accepted(stack, ACCOUNT) == jobs, "everything accepted", stack)
+    waited_s = time.monotonic() - began
+    must(refused(stack, FREQUENCY) == struck + 1, f"{refused(stack, FREQUENCY) - struck} refused after the storm")
+    no_attempt_burnt(stack)
+    _told(stack)
+    return (
+        f"{struck} of {threads} possible calls refused, then 1; {jobs} accepted {waited_s:.1f} s after the second "
+        f"refusal (block {AGAIN_S:.0f} s); no attempt burnt; {OTHERS} of the other account in {other_s:.1f} s meanwhile"
+    )
+
+
+def _first_step(stack: Stack, threads: int) -> int:
+    """Everything in the air is refused, and nothing else."""
+    stack.vendor.faults(STORM)
+    wait(lambda: refused(stack, FREQUENCY) and not in_the_air(stack), "struck, nothing in the air", stack)
+    struck = refused(stack, FREQUENCY)
+    print(f"first step: {struck} calls refused, {threads} threads")
+    must(struck <= threads, f"{struck} calls were refused, and {threads} can be in the air")
+    return struck
+
+
+def _other_goes_on(stack: Stack) -> float:
+    """Seconds that the other account's messages took while the first one's lane was blocked."""
+    began = time.monotonic()
+    ask(stack, OTHER, _text, range(OTHERS, 2 * OTHERS))
+    wait(lambda: accepted(stack, OTHER) == 2 * OTHERS, "the other account's are sent", stack)
+    return time.monotonic() - began
+
+
+def _second_step(stack: Stack, struck: int) -> None:
+    """One call tries when the block is over, is refused, and the lane waits longer."""
+    wait(lambda: refused(stack, FREQUENCY) > struck and not in_the_air(stack), "struck again", stack)
+    must(refused(stack, FREQUENCY) == struck + 1, f"{refused(stack, FREQUENCY) - struck} calls tried")
+    blocked_us = "select max(blocked_until - blocked_at) from worker_lanes where step = 2"
+    must(stack.number(blocked_us) == AGAIN_S * 1_000_000, "the second block is not the longer one")
+
+
+def _told(stack: Stack) -> None:
+    """Each step is an event with the vendor's hint, and nothing stands on the other account."""
+    steps = [row[0] for row in stack.rows("select what from worker_lane_events order by id")]
+    must(steps == ["struck", "struck", "penalty over"], f"the events are {steps}")
+    hints = {row[0] for row in stack.rows("select hint from worker_lane_events where what = 'struck'")}
+    must(hints == {HINT}, f"the hints are {hints}")
+    must("penalty over" in command(stack, "lanes", "--events"), "`worker lanes --events` does not tell")
+    must(not [lane for lane in lanes(stack, OTHER) if lane["state"] != "starting"], "the other account was blocked")
 
 
 def _text(n: int) -> Text:

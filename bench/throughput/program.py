@@ -36,6 +36,7 @@ GOALS: Mapping[str, Mapping[str, float]] = {
     EMBEDDED: {"plain -E": 2.3},
 }
 """Our calls a second as multiples of the plain task's."""
+GOAL_OF_TWO = 1.0
 LEAST_S = 15.0
 TRIAL_S = 3.0
 QUICK_PAIRS, QUICK_S = 2, 5.0
@@ -74,6 +75,8 @@ def main(argv: list[str]) -> Figure:
     options = _options(argv)
     if missing := missing_service((options.stack, REDIS)):
         return Figure("throughput", f"{missing} does not answer", _goal(options.stack), ok=False)
+    if options.two:
+        return _gain_of_two(options)
     with rig_of(options, "throughput") as rig:
         _print_settings(options)
         print(f"trials of {TRIAL_S:.0f} s:", flush=True)
@@ -89,7 +92,11 @@ def main(argv: list[str]) -> Figure:
 def _options(argv: list[str]) -> Any:
     parser = parser_of("throughput")
     parser.add_argument("--stack", choices=STACKS, default=REDIS)
-    return settled(parser, argv)
+    parser.add_argument("--two", action="store_true", help="instead: what a second worker process gains")
+    options = settled(parser, argv)
+    if options.two and options.stack == EMBEDDED:
+        parser.error("--two: embedded is one process")
+    return options
 
 
 def parser_of(name: str) -> argparse.ArgumentParser:
@@ -189,6 +196,24 @@ def median_ratios(rounds: Sequence[Mapping[str, float]]) -> dict[str, float]:
     for name, median in medians.items():
         print(f"ours to {name}: median {median:.2f} of " + " ".join(f"{found[name]:.2f}" for found in rounds))
     return medians
+
+
+def _gain_of_two(options: Any) -> Figure:
+    """Rates of two worker processes to rates of one: our gain as a multiple of the plain task's, the rounds' median."""
+    with rig_of(options, "throughput") as rig:
+        mine, (_, plain) = mine_tried(rig), plain_at_its_best(rig)
+        sides = {"ours": mine, "ours, two": _two(mine), "plain": plain, "plain, two": _two(plain)}
+        rounds = [one_round(rig, sides, number) for number in range(options.pairs)]
+    gains = [(found["ours, two"] / found["ours"], found["plain, two"] / found["plain"]) for found in rounds]
+    for name, column in zip(("ours", "plain"), zip(*gains, strict=True), strict=True):
+        print(f"{name}: two make {statistics.median(column):.2f} of one's calls", *(f"{gain:.2f}" for gain in column))
+    figure = statistics.median(ours / plain for ours, plain in gains)
+    return Figure("throughput", f"{figure:.2f}", f"{GOAL_OF_TWO}", figure >= GOAL_OF_TWO)
+
+
+def _two(side: Side) -> Side:
+    """Two processes of that side, on the work of one run."""
+    return Side(lambda rig, jobs: side.start(replace(rig, workers=2), jobs), side.rate * 2)
 
 
 def _figure(stack: str, medians: Mapping[str, float]) -> Figure:
