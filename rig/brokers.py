@@ -1,4 +1,4 @@
-"""What tests do to a broker behind the worker's back: look into its queues, empty them, take away what a test left.
+"""What tests do to a broker behind the worker's back: look into its queues, flush it, take away what a test left.
 
 Redis and RabbitMQ alike, by the broker's URL. The shared servers are never flushed: only a server of a test's own is.
 """
@@ -30,24 +30,9 @@ def waiting(url: str, prefix: str) -> set[str]:
             return _ids([_redis_body(raw) for name in NAMES for raw in client.lrange(prefix + name, 0, -1)])
     try:
         with _channel(url) as channel:  # what it got goes back when it closes
-            return _ids(list(_got(channel, prefix, no_ack=False)))
+            return _ids(list(_got(channel, prefix)))
     except NotFound:  # nobody has declared the queues yet
         return set()
-
-
-def empty(url: str, prefix: str) -> set[str]:
-    """Takes every message out of the queues, which stay; the part ids that are gone."""
-    if url.startswith("redis"):
-        with _redis(url) as client, client.pipeline(transaction=True) as both:
-            for name in NAMES:
-                both.lrange(prefix + name, 0, -1)
-            both.delete(*(prefix + name for name in NAMES))
-            return _ids([_redis_body(raw) for raws in both.execute()[: len(NAMES)] for raw in raws])
-    with _channel(url) as channel:
-        gone = _ids(list(_got(channel, prefix, no_ack=True)))
-        for name in NAMES:
-            channel.queue_purge(prefix + name)
-        return gone
 
 
 def flush(url: str, prefix: str) -> set[str]:
@@ -95,9 +80,9 @@ def _channel(url: str) -> Iterator[Any]:
         yield channel
 
 
-def _got(channel: Any, prefix: str, *, no_ack: bool) -> Iterator[Any]:
+def _got(channel: Any, prefix: str) -> Iterator[Any]:
     for name in NAMES:
-        while message := channel.basic_get(prefix + name, no_ack=no_ack):
+        while message := channel.basic_get(prefix + name):
             yield json.loads(message.body)
 
 

@@ -215,7 +215,9 @@ class Stack:
             return self.process("worker.cli", "up", "--threads", str(threads), "--loglevel", loglevel)
         name = f"w{len(self.processes)}-{secrets.token_hex(2)}@test"
         base = ("-A", "worker.service.celery_app", "worker", "-P", "threads", "-c", str(threads), "-n", name)
-        return self.process("celery", *base, "--loglevel", loglevel, *options, env=env)
+        # Celery would wait a second for what other workers say of themselves.
+        alone = () if self.fresh else ("--without-mingle", "--without-gossip")
+        return self.process("celery", *base, "--loglevel", loglevel, *alone, *options, env=env)
 
     def process(self, *command: str, env: Mapping[str, str] | None = None) -> Process:
         """`python -m COMMAND` with this installation's settings; its output goes to a log file in the folder."""

@@ -1,8 +1,8 @@
-"""The four stacks that process tests run on, all at once: most of a test is waiting.
+"""The stacks that process tests run on, all at once: most of a test is waiting.
 
-A test under `on_every_stack` is called once a stack, each in a thread of its own with a maker of that stack; a stack
-whose services are missing is left out and named in the run's last lines (or fails under REQUIRE_SERVICES=1). Whatever
-runs on fewer stacks says why.
+A test under `on_stacks` is called once a stack, each in a thread of its own with a maker of that stack; a stack
+whose services are missing is left out and named in the run's last lines (or fails under REQUIRE_SERVICES=1). A test
+that names no stacks runs on the three that use every service once. Whatever runs on others says why.
 """
 
 from __future__ import annotations
@@ -35,8 +35,10 @@ NEEDS: Mapping[str, tuple[Service, ...]] = {
     EMBEDDED: (),
 }
 STACKS = tuple(NEEDS)
-WITH_A_BROKER = tuple(name for name in NEEDS if name != EMBEDDED)
-"""Several worker processes; embedded is one."""
+USUAL = (RABBITMQ, MARIADB, EMBEDDED)
+"""Every service once."""
+WITH_A_BROKER = (RABBITMQ, MARIADB)
+"""Every service once, with several worker processes; embedded is one."""
 
 
 @dataclass(frozen=True)
@@ -132,15 +134,15 @@ def broker_of(name: str) -> str:
     return NEEDS[name][1].url if NEEDS[name] else "embedded"
 
 
-def on_every_stack(
+def on_stacks(
     *names: str, why: str = "", **variants: Sequence[Any]
 ) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    """Calls a test whose first parameter is `make` on all four stacks at once; on those named, for the reason `why`.
+    """Calls a test whose first parameter is `make` on the usual stacks at once; on those named, for the reason `why`.
 
-    `variants`, a parameter's name and its values: on every stack with every value, all at once too.
+    `variants`, a parameter's name and its values: on each stack with each value, all at once too.
     """
     if bool(names) != bool(why):
-        raise TypeError("a test names its stacks and says why not all of them, or neither")
+        raise TypeError("a test names its stacks and says why not the usual ones, or neither")
 
     def decorate(test: Callable[..., None]) -> Callable[..., None]:
         ((name, values),) = variants.items() or ((None, [None]),)
@@ -148,7 +150,7 @@ def on_every_stack(
         @functools.wraps(test)
         def run(stacks: Stacks, tmp_path: Path, **others: Any) -> None:
             with ExitStack() as scope:
-                makes = stacks.makes(names or STACKS, tmp_path, scope, len(values))
+                makes = stacks.makes(names or USUAL, tmp_path, scope, len(values))
                 given = [values[n // (len(makes) // len(values))] for n in range(len(makes))]
                 each(
                     [

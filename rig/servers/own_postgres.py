@@ -75,7 +75,8 @@ def running(connections: int = 100, *, durable: bool = True) -> Iterator[Server]
     try:
         if os.geteuid() == 0:
             shutil.chown(folder, "postgres")
-        _run("initdb", "-D", str(folder / "data"), "-U", "postgres", "-A", "trust", "-E", "UTF8", "--locale=C")
+        trusting = ("-U", "postgres", "-A", "trust", "-E", "UTF8", "--locale=C", "--no-sync")
+        _run("initdb", "-D", str(folder / "data"), *trusting)
         server = Server(folder, own_server.free_port(), connections, durable)
         server.start()
         try:

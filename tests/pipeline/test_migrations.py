@@ -6,7 +6,6 @@ import os
 import shutil
 import subprocess
 import sys
-import zipfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -548,31 +547,3 @@ def test_migrations_that_are_missing(monkeypatch: pytest.MonkeyPatch, tmp_path: 
     (folder / "env.py").touch()
     with pytest.raises(ConfigurationError, match="no revision"):
         head()
-
-
-@pytest.mark.slow("builds a wheel")
-def test_the_wheel_holds_the_migrations(tmp_path: Path) -> None:
-    """`worker db upgrade` works from an install: the revisions are inside the package."""
-    root = Path(__file__).parents[2]
-    build_runtime = [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", str(tmp_path), str(root)]
-    done = subprocess.run(build_runtime, capture_output=True, text=True, timeout=120, check=False)
-    assert 0 == done.returncode, done.stdout + done.stderr
-    (wheel,) = tmp_path.glob("*.whl")
-    installed = tmp_path / "installed"
-    with zipfile.ZipFile(wheel) as opened:
-        opened.extractall(installed)
-    code = (
-        "import sys; sys.path.insert(0, sys.argv[1]);"
-        "from worker.outbox.engine.database import make_engine; from worker.outbox.engine import migrate;"
-        "engine = make_engine(sys.argv[2]); migrate.upgrade(engine); engine.dispose(); print(migrate.migrations_path())"
-    )
-    ran = subprocess.run(
-        [sys.executable, "-c", code, str(installed), f"sqlite:///{tmp_path / 'w.db'}"],
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-        cwd=tmp_path,
-    )
-
-    assert (0, str(installed / "worker" / "migrations")) == (ran.returncode, ran.stdout.strip()), ran.stderr

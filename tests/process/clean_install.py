@@ -12,18 +12,17 @@ import shutil
 import subprocess
 import sys
 import tomllib
-import venv
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from rig.databases import Service, lack
 from rig.stack import ROOT, Stack, until
-from rig.stacks import EMBEDDED, Make, on_every_stack, on_its_own, scratch
+from rig.stacks import EMBEDDED, Make, on_its_own, on_stacks, scratch
 from tests.docs.page import Page
 from tests.process.newcomer import PAGES, follow, installs
 from tests.process.reader import reader
+from tests.process.wheel import install, run
 
 PRODUCER = """
 import sys
@@ -38,19 +37,11 @@ with engine.begin() as connection:
 PROJECT = '[project]\nname = "shop"\nversion = "1"\nrequires-python = ">=3.11"\ndependencies = []\n'
 
 
-@pytest.fixture(scope="session")
-def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The wheel of this checkout."""
-    folder = tmp_path_factory.mktemp("wheel")
-    _run(sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", str(folder), str(ROOT))
-    return next(folder.glob("*.whl"))
-
-
-@on_every_stack()
+@on_stacks()
 def test_a_clean_install_delivers(make: Make, wheel: Path) -> None:
     """Without the checkout: tables are made, a worker starts and delivers, `worker doctor` agrees, the worker ends."""
-    programs = _installed(make, wheel)
     make.folder.mkdir(parents=True, exist_ok=True)
+    programs = install(make.folder / "venv", f"{wheel}[{_extras()[make.name]}]")
     url = make.scope.enter_context(scratch(make.name, f"{os.getpid()}_wheel", make.folder))
     stack = make(database_url=url)
     user = Installed(programs, stack)
@@ -94,7 +85,7 @@ def test_uv_adds_it_to_a_project(wheel: Path, tmp_path: Path) -> None:
     outer = {name: value for name, value in os.environ.items() if not name.startswith(("WORKER_", "VIRTUAL_ENV"))}
     env = {**outer, "UV_FIND_LINKS": str(wheel.parent), "UV_PYTHON": sys.executable}
 
-    said = _run("bash", "-euc", block, env=env, cwd=tmp_path)
+    said = run("bash", "-euc", block, env=env, cwd=tmp_path)
 
     project = tomllib.loads((tmp_path / "pyproject.toml").read_text(encoding="utf-8"))
     named = [*project["project"]["dependencies"], *project["dependency-groups"]["dev"]]
@@ -112,7 +103,7 @@ class Installed:
 
     def run(self, program: str, *arguments: str) -> str:
         """What it said, once it has ended well."""
-        return _run(str(self._programs / program), *arguments, env=self._env, cwd=self._stack.folder)
+        return run(str(self._programs / program), *arguments, env=self._env, cwd=self._stack.folder)
 
     def accepted(self, job: str, worker: subprocess.Popen[bytes]) -> bool:
         """Whether `worker show` says so; fails once the worker has ended."""
@@ -130,17 +121,6 @@ class Installed:
         return started
 
 
-def _installed(make: Make, wheel: Path) -> Path:
-    """An environment of its own with the stack's extras, from the index; where its programs are."""
-    folder = make.folder / "venv"
-    venv.create(folder, symlinks=True)
-    extras = _extras()[make.name]
-    there = ("--python", str(folder / "bin" / "python"))
-    uv, pip = ("uv", "pip", "install", *there), (sys.executable, "-m", "pip", *there, "install", "--no-compile")
-    _run(*(uv if shutil.which("uv") else pip), "--quiet", f"{wheel}[{extras}]")
-    return folder / "bin"
-
-
 def _extras() -> dict[str, str]:
     """Stack -> the extras that docs/stacks.md tells people to install."""
     rows = [
@@ -151,9 +131,3 @@ def _extras() -> dict[str, str]:
     extras = next(row for row in rows if row[0] == "extras to install")
     names = [re.sub(r"\W*\+\W*", "+", cell).lower().replace("postgresql", "postgres") for cell in rows[0]]
     return {name: cell.strip("`") for name, cell in zip(names, extras, strict=True)}
-
-
-def _run(*command: str, **options: Any) -> str:
-    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=400, **options)
-    assert done.returncode == 0, f"{command}: {done.stdout}{done.stderr}"
-    return done.stdout

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack
+from pathlib import Path
 
 import pytest
 
@@ -12,6 +13,7 @@ from rig.databases import MARIADB, POSTGRES
 from rig.servers import own_mariadb, own_pgbouncer, own_postgres, own_server
 from rig.servers.own_rabbitmq import RabbitMQ, running
 from rig.stacks import Stacks
+from tests.process.wheel import build_wheel
 
 CONNECTIONS = 400
 """Two dozen workers at a time, and those that watch them: more than a server has by default."""
@@ -52,7 +54,7 @@ def _own_databases() -> Iterator[None]:
 
 @pytest.fixture(scope="session")
 def stacks(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stacks]:
-    """Every stack's database, for `on_every_stack`."""
+    """Every stack's database, for `on_stacks`."""
     with ExitStack() as scope:
         yield Stacks(tmp_path_factory.mktemp("stacks"), scope)
 
@@ -62,6 +64,12 @@ def own_rabbitmq() -> Iterator[RabbitMQ]:
     """A RabbitMQ node of this run's own, which takes seconds to start; every test uses it alone."""
     with running() as node:
         yield node
+
+
+@pytest.fixture(scope="session")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The wheel of this checkout."""
+    return build_wheel(tmp_path_factory.mktemp("wheel"))
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from rig.stack import Stack, until
-from rig.stacks import MARIADB, Make, on_every_stack
+from rig.stacks import MARIADB, Make, on_stacks
 from tests.process.judging_proxy import Court, JudgingProxy, Passage
 from worker import NewJob, Text, To, enqueue_many
 from worker.accounts.sources import accounts_of
@@ -143,7 +143,7 @@ class Agency:
         return is_its_own and (one.corpid, one.login) == (f"ww-{corp.name}", own_login)
 
 
-@on_every_stack(MARIADB, why="two worker processes and a broker; the table of accounts is tried on every database")
+@on_stacks(MARIADB, why="two worker processes and a broker; the table of accounts is tried on every database")
 def test_accounts_change_while_jobs_flow(make: Make) -> None:
     """Each message with the right credentials by the right proxy, one gettoken a secret, memory and sockets flat."""
     with ExitStack() as scope:

@@ -13,7 +13,7 @@ from redis import Redis
 from sqlalchemy import make_url
 
 from rig.stack import ACCOUNT, Stack, until
-from rig.stacks import REDIS, Make, on_every_stack
+from rig.stacks import REDIS, Make, on_stacks
 from worker import NewJob, Text, To, enqueue_many
 
 JOBS = 12
@@ -24,29 +24,30 @@ KEPT: Mapping[str, Mapping[str, Any]] = {
 }
 
 
-@on_every_stack(
-    REDIS, why="Django's connections are PostgreSQL's, and the application's broker is a broker like any other"
+@on_stacks(
+    REDIS,
+    why="Django's connections are PostgreSQL's, and the application's broker is a broker like any other",
+    kept=tuple(KEPT),
 )
-def test_hooks_use_djangos_connections_and_the_applications_broker(make: Make) -> None:
+def test_hooks_use_djangos_connections_and_the_applications_broker(make: Make, kept: str) -> None:
     """After Django's connections were dropped the hooks go on, and each of their tasks lies in the application's queue.
 
     Without a check of kept connections each thread may fail once.
     """
-    for kept, options in KEPT.items():
-        name, queue = f"hooks-{secrets.token_hex(4)}", f"shop-{secrets.token_hex(4)}"
-        stack = _stack(make, name, queue, options)
-        stack.worker(threads=8)
-        jobs = _send(stack)
-        dropped = stack.number(
-            "select count(pg_terminate_backend(pid)) from pg_stat_activity where application_name = :name", name=name
-        )
-        jobs += _send(stack)
+    name, queue = f"hooks-{secrets.token_hex(4)}", f"shop-{secrets.token_hex(4)}"
+    stack = _stack(make, name, queue, KEPT[kept])
+    worker = stack.worker(threads=8)
+    jobs = _send(stack)
+    dropped = stack.number(
+        "select count(pg_terminate_backend(pid)) from pg_stat_activity where application_name = :name", name=name
+    )
+    jobs += _send(stack)
 
-        runs = stack.number("select sum(tries) from worker_events where job_id = any(:jobs)", jobs=jobs)
-        assert sorted(_sent(stack.broker, queue)) == sorted(jobs)
-        assert (dropped > 0) == (kept != "Django's default")
-        assert runs - len(jobs) <= (2 if kept == "kept, never checked" else 0)
-        assert 0 == stack.end(stack.processes[-1])
+    runs = stack.number("select sum(tries) from worker_events where job_id = any(:jobs)", jobs=jobs)
+    assert sorted(_sent(stack.broker, queue)) == sorted(jobs)
+    assert (dropped > 0) == (kept != "Django's default")
+    assert runs - len(jobs) <= (2 if kept == "kept, never checked" else 0)
+    assert stack.end(worker) == 0
 
 
 def _stack(make: Make, name: str, queue: str, options: Mapping[str, Any]) -> Stack:

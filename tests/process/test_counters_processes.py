@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 
 from rig.stack import Stack, until
-from rig.stacks import WITH_A_BROKER, Make, on_every_stack
+from rig.stacks import WITH_A_BROKER, Make, on_stacks
 from tests.process.counting import counted as counts_of
 from tests.process.test_pipeline_processes import SEND, enqueue_texts
 from worker.domain.state import FINAL_STATES, PartState
@@ -16,7 +16,7 @@ CALLS_A_THREAD = 8
 """A thread may have several calls in the air."""
 
 
-@on_every_stack(*WITH_A_BROKER, why="another worker process takes over")
+@on_stacks(*WITH_A_BROKER, why="another worker process takes over")
 def test_each_counter_equals_what_the_outbox_and_the_vendor_counted(make: Make) -> None:
     """Two workers, one of them killed in the middle, refusals, -1, cut connections and stale tokens between."""
     stack = make({"latency_s": 0.05})

@@ -6,7 +6,7 @@ import signal
 import time
 
 from rig.stack import LIMIT_S, SHORT, Process, Stack, until
-from rig.stacks import REDIS, WITH_A_BROKER, Make, on_every_stack
+from rig.stacks import RABBITMQ, Make, on_stacks
 from tests.process.test_pipeline_processes import assert_each_once, enqueue_texts
 from worker.outbox.engine.migrate import head
 
@@ -20,7 +20,7 @@ def _under_load(stack: Stack, jobs: int = 120) -> Process:
     return worker
 
 
-@on_every_stack()
+@on_stacks()
 def test_sigterm_under_load_loses_nothing(make: Make) -> None:
     """SIGTERM under load ends within call deadline + 5 s with 0 unknown; the next worker sends the rest, once."""
     stack = make({"latency_s": 0.2}, fresh=True)
@@ -41,10 +41,10 @@ def test_sigterm_under_load_loses_nothing(make: Make) -> None:
     assert_each_once(stack, 120)
 
 
-@on_every_stack(second=[signal.SIGTERM, signal.SIGQUIT])
+@on_stacks(second=[signal.SIGTERM, signal.SIGQUIT])
 def test_a_second_signal_ends_at_once(make: Make, second: signal.Signals) -> None:
     """A second SIGTERM, or SIGQUIT, ends the process while calls hang: only marked parts become unknown."""
-    stack = make({"latency_s": 3.0}, fresh=True)
+    stack = make({"latency_s": 3.0})
     enqueue_texts(stack, 40)
     worker = stack.worker(threads=4)
     until(lambda: stack.vendor.sends() >= 4, "calls are out")
@@ -62,7 +62,6 @@ def test_a_second_signal_ends_at_once(make: Make, second: signal.Signals) -> Non
     assert 0 < len(left) <= max(4, marked)
     assert 0 == stack.number("select count(*) from worker_parts where state = 6")
     stack.vendor.post("settings", {"latency_s": 0.02})
-    stack.fresh = False
     stack.worker(threads=4)
     stack.until_settled()
     doubts = stack.rows("select part_id, claim from worker_attempts where doubtful or outcome = 'unknown'")
@@ -72,14 +71,14 @@ def test_a_second_signal_ends_at_once(make: Make, second: signal.Signals) -> Non
     assert_each_once(stack, 40)
 
 
-@on_every_stack(
-    REDIS,
+@on_stacks(
+    RABBITMQ,
     why="it ends before it looks at database or broker, and `worker up` takes no pool",
     pool=["prefork", "processes", "solo"],
 )
 def test_another_pool_is_refused_with_a_sentence(make: Make, pool: str) -> None:
     """Any pool but threads ends the process at its start with status 2 and one sentence."""
-    stack = make(fresh=True)
+    stack = make()
 
     process = stack.process("celery", "-A", "worker.service.celery_app", "worker", "-P", pool)
 
@@ -87,10 +86,10 @@ def test_another_pool_is_refused_with_a_sentence(make: Make, pool: str) -> None:
     assert "worker: the worker needs threads" in stack.logs()
 
 
-@on_every_stack(*WITH_A_BROKER, why="`worker up` upgrades the tables itself")
+@on_stacks(RABBITMQ, why="each database's revision is read elsewhere; `worker up` upgrades the tables itself")
 def test_an_old_schema_is_refused_with_a_sentence(make: Make) -> None:
     """Tables of no known revision end the process at its start with status 2 and the command to run."""
-    stack = make(fresh=True)
+    stack = make()
     with stack.database.writing() as connection:
         connection.exec_driver_sql("delete from worker_alembic_version")
 

@@ -11,18 +11,18 @@ import requests
 from sqlalchemy import text
 
 from rig.stack import ACCOUNT, SECRET, SHORT, Process, Stack, Vendor, until
-from rig.stacks import REDIS, WITH_A_BROKER, Make, on_every_stack
+from rig.stacks import REDIS, WITH_A_BROKER, Make, on_stacks
 from worker import JobFilter, JobState, Text, To, cancel, enqueue, find_open, pause
 
 LOGIN = ("admin", "a-login")
 
 
-@on_every_stack(*WITH_A_BROKER, why="nobody can listen to a broker in memory: embedded sends no events")
+@on_stacks(*WITH_A_BROKER, why="nobody can listen to a broker in memory: embedded sends no events")
 def test_flower_shows_jobs_by_id_kind_and_state(make: Make) -> None:
     """Flower's API lists a sent, a retried, a rejected and a partial job under the job's id and kind; one that is due
     tomorrow and revoked there is cancelled in the outbox: a worker that never heard of it does not send it.
     """
-    stack = make(fresh=True, delivery={"backoff_base_s": 20, "backoff_max_s": 30})
+    stack = make(delivery={"backoff_base_s": 20, "backoff_max_s": 30})
     flower, url = start_flower(stack)
     stack.vendor.faults(
         {"match": {"path": "/cgi-bin/message/send", "body_contains": "again"}, "action": {"answer": {"errcode": -1}}},
@@ -83,7 +83,15 @@ corpid = "ww-closed-corp"
 agentid = 7
 secret = { file = "FOLDER/secret" }
 base_url = "CLOSED"
+[accounts.hang]
+channel = "wecom_app"
+corpid = "ww-canary-corp"
+agentid = 10
+deadline_s = 600
+secret = { file = "FOLDER/secret" }
+base_url = "http://127.0.0.1:PORT"
 """
+OWN_ACCOUNTS = ("limited", "capped", "closed", "hang")
 STATES = {
     JobState.ACCEPTED: "SUCCESS",
     JobState.PARTIAL: "SUCCESS",
@@ -98,14 +106,14 @@ NEW_JOBS = {"fine": 10, "ghost": 3, "reject": 3, "busy": 2, "hold": 3, "once": 2
 WAITING = {"later": 5, "gone": 3, "campaign": 4, "short": 2, "limited": 4, "capped": 3, "closed": 4}
 
 
-@on_every_stack(REDIS, why="what a stack decides about events, the other test tries on each")
+@on_stacks(REDIS, why="what a stack decides about events, the other test tries on each")
 def test_flower_shows_fifty_jobs_in_every_state(make: Make) -> None:
     """Each is there with its account, what it waits for and when it is due; the states are the outbox's, and so are the
     counters, also of what was in doubt before it was accepted. A Flower that is started anew has those that wait.
     """
     with closing(Vendor(make.folder / "closed")) as closed:
         closed.faults({"match": {"path": "/cgi-bin/gettoken"}, "action": {"answer": {"errcode": 40001}}})
-        delivery = {**SHORT, "call_deadline_s": 60, "backoff_base_s": 0.1, "park_probe_s": 3600}
+        delivery = {**SHORT, "backoff_base_s": 0.1, "park_probe_s": 3600}
         stack = make(delivery=delivery, account=OTHERS.replace("CLOSED", closed.url))
         flower, url = start_flower(stack)
         send, cut = "/cgi-bin/message/send", {"cut_response_after": 10}
@@ -146,7 +154,7 @@ def test_flower_shows_fifty_jobs_in_every_state(make: Make) -> None:
 
 
 def _one_of_fifty(stack: Stack, name: str, n: int) -> str:
-    account = name if name in ("limited", "capped", "closed") else ACCOUNT
+    account = name if name in OWN_ACCOUNTS else ACCOUNT
     options: dict[str, Any] = {"tags": ["campaign"]} if name in ("campaign", "short") else {}
     if name in ("later", "gone"):
         options["due_at"] = timedelta(days=1)
@@ -187,7 +195,7 @@ def _names_what_each_waits_for(seen: dict[str, Any], jobs: dict[str, list[str]])
     assert "waits (limit)" in waits["capped"]
     assert "waits (token)" in waits["closed"]
     for name, ids in jobs.items():
-        account = name if name in ("limited", "capped", "closed") else ACCOUNT
+        account = name if name in OWN_ACCOUNTS else ACCOUNT
         assert {(account, "send wecom_app")} == {(seen[job]["args"], seen[job]["name"]) for job in ids}
         assert {name in ("later", "gone")} == {bool(seen[job]["eta"]) for job in ids}
 

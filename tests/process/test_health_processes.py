@@ -11,7 +11,7 @@ import pytest
 import requests
 
 from rig.stack import Process, Stack, until
-from rig.stacks import MARIADB, RABBITMQ, REDIS, Make, on_every_stack
+from rig.stacks import MARIADB, RABBITMQ, REDIS, Make, on_stacks
 from tests.process.office import Office
 from tests.process.stuck_worker import SENDERS, WRITER
 from tests.process.test_pipeline_processes import assert_each_once, enqueue_texts
@@ -55,7 +55,7 @@ def is_seen(stack: Stack) -> bool:
     return not stack.number(f"select count(*) from worker_processes where {fresh} and health is null")
 
 
-@on_every_stack(REDIS, why="what stops is the worker's own, whatever the stack", stops=tuple(TELLS))
+@on_stacks(REDIS, why="what stops is the worker's own, whatever the stack", stops=tuple(TELLS))
 def test_what_stops_in_a_worker_is_told(make: Make, stops: str) -> None:
     """Within half a minute of its stop the exit status is 1, and the line says what it is; the worker itself lives."""
     stack = make(
@@ -76,7 +76,7 @@ def test_what_stops_in_a_worker_is_told(make: Make, stops: str) -> None:
     assert worker.poll() is None
 
 
-@on_every_stack(REDIS, why="it is HTTP alone")
+@on_stacks(REDIS, why="it is HTTP alone")
 def test_a_receiver_that_stopped_answers_no_probe(make: Make) -> None:
     """Within the time that a probe waits; and does so again once it goes on."""
     here = Office(make)
@@ -94,7 +94,7 @@ def _probed(here: Office, path: str, timeout_s: float = 60) -> str:
     return requests.get(f"{here.url}/{path}", timeout=timeout_s).text
 
 
-@on_every_stack(RABBITMQ, MARIADB, why="each database and each broker once", service=("database", "broker"))
+@on_stacks(RABBITMQ, MARIADB, why="each database and each broker once", service=("database", "broker"))
 def test_a_service_that_is_away_is_held_against_no_worker(make: Make, service: str) -> None:
     """The database or the broker away in the middle of the work: status 0 all along, and afterwards."""
     url = make.database_url if service == "database" else make.broker

@@ -10,7 +10,7 @@ from collections import Counter
 from datetime import UTC, datetime
 
 from rig.stack import ACCOUNT, Stack, until
-from rig.stacks import Make, on_every_stack
+from rig.stacks import Make, on_stacks
 from worker import (
     JobFilter,
     NewJob,
@@ -32,7 +32,7 @@ GONE = WRONG * 2 // 5
 RIGHT = 100
 
 
-@on_every_stack()
+@on_stacks()
 def test_a_wrong_text_is_stopped_and_taken_back(make: Make) -> None:
     """Two of five are gone when somebody pauses its tag; what is right goes on, and nothing wrong stays to be seen."""
     stack = make({"latency_s": 0.02})

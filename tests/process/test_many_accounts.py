@@ -7,19 +7,17 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
-import sys
 
 from rig.broken_accounts import WAYS, Accounts
-from rig.stack import ROOT, Stack, until
-from rig.stacks import EMBEDDED, REDIS, Make, on_every_stack
+from rig.stack import Stack, until
+from rig.stacks import EMBEDDED, REDIS, Make, on_stacks
 from worker import NewJob, Text, To, enqueue_many
 
 ACCOUNTS = int(os.environ.get("ACCOUNTS", "40"))
 EACH = 3
 
 
-@on_every_stack(REDIS, EMBEDDED, why="the same code, in several processes and in one")
+@on_stacks(REDIS, EMBEDDED, why="the same code, in several processes and in one")
 def test_broken_accounts_stop_by_themselves_and_come_back(make: Make) -> None:
     """All others deliver; `doctor` names each broken one with what to change; mended in the file alone, all is sent."""
     known = Accounts(ACCOUNTS, max(3, ACCOUNTS // 20))
@@ -53,12 +51,10 @@ def accepted(stack: Stack) -> int:
 
 def missing(stack: Stack, known: Accounts) -> list[str]:
     """What `worker doctor` does not say yet of the broken accounts."""
-    environment = {**os.environ, "WORKER_CONFIG": str(stack.config)}
-    command = [sys.executable, "-W", "ignore", "-m", "worker.cli", "doctor", "--json"]
-    told = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
-    assert "hunter2" not in told.stdout + told.stderr
+    log = stack.folder / f"process-{len(stack.processes)}.log"
+    stack.process("worker.cli", "doctor", "--json").wait()
     texts: dict[str, str] = {}
-    for one in json.loads(told.stdout):
+    for one in json.loads(log.read_text(encoding="utf-8")):
         if one["level"] != "ok":
             texts[one["what"]] = f"{texts.get(one['what'], '')} {one['text']}"
     return [f"a{n}: {way}" for n, way in known.broken.items() if WAYS[way][2] not in texts.get(f"account a{n}", "")]

@@ -6,11 +6,11 @@ import contextlib
 from collections import Counter
 
 from rig.stack import ACCOUNT, SHORT, Stack, until
-from rig.stacks import Make, on_every_stack
+from rig.stacks import EMBEDDED, Make, on_stacks
 from worker import NewJob, Text, To, enqueue_many
 
 
-@on_every_stack()
+@on_stacks()
 def test_two_workers_keep_the_caps_of_members_of_departments(make: Make) -> None:
     """Forty to a department whose members may get thirty an hour: thirty go, and not one is dropped in silence. One to
     a department whose members the resolver does not know goes too, and the log says so. Embedded: one worker.
@@ -53,7 +53,7 @@ def _until_sent(stack: Stack, count: int, what: str) -> None:
     assert count == sent, f"{what}: {sent} sent, (state, reason, parts): {stack.state()}"
 
 
-@on_every_stack()
+@on_stacks(EMBEDDED, why="it ends before it looks at database or broker")
 def test_a_resolver_that_is_not_there_ends_the_worker_with_a_sentence(make: Make) -> None:
     """Not when the first department is sent to."""
     stack = make(top='members_of = "tests.process.members_of:nobody"')

@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 
 from rig.stack import ACCOUNT, until
-from rig.stacks import EMBEDDED, REDIS, Make, on_every_stack
+from rig.stacks import EMBEDDED, REDIS, Make, on_stacks
 from tests.process.test_pipeline_processes import enqueue_texts
 
 OPS = """
@@ -24,7 +24,7 @@ REFUSED = {"errcode": 60020, "errmsg": "not allow to access from your ip"}
 TELLER = "select p.pid from worker_leases l join worker_processes p on p.id = l.holder where l.name = 'notify'"
 
 
-@on_every_stack(REDIS, EMBEDDED, why="the SQL runs on each database elsewhere, and no broker is asked")
+@on_stacks(REDIS, EMBEDDED, why="the SQL runs on each database elsewhere, and no broker is asked")
 def test_a_parked_account_is_told_by_another_one(make: Make) -> None:
     """The message reaches the vendor; when its teller was killed another process goes on, and tells nothing twice."""
     stack = make(account=OPS)

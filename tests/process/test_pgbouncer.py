@@ -6,14 +6,14 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 
 from rig.servers.own_pgbouncer import Mode
-from rig.stacks import REDIS, Make, make_tables, on_every_stack
+from rig.stacks import REDIS, Make, make_tables, on_stacks
 from tests.process.test_pipeline_processes import assert_each_once, enqueue_texts
 
 CONNECTIONS = {"session": 40, "transaction": 5}
 """Of the server. In transaction mode fewer than threads, so that many share each."""
 
 
-@on_every_stack(REDIS, why="PgBouncer is PostgreSQL's, whatever the broker", mode=("session", "transaction"))
+@on_stacks(REDIS, why="PgBouncer is PostgreSQL's, whatever the broker", mode=("session", "transaction"))
 def test_nothing_is_lost_or_fails_behind_pgbouncer(
     make: Make, pgbouncer: Callable[[str, Mode, int], AbstractContextManager[str]], mode: Mode
 ) -> None:

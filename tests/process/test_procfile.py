@@ -18,7 +18,7 @@ import requests
 
 from rig.servers.own_server import free_port, listens
 from rig.stack import ACCOUNT, SECRET, Stack, until
-from rig.stacks import EMBEDDED, RABBITMQ, REDIS, Make, on_every_stack
+from rig.stacks import EMBEDDED, RABBITMQ, Make, on_stacks
 from tests.support import deployment
 from tests.support.deployment import SECRETS, Http, Start
 from worker import JobState, Text, To, enqueue
@@ -27,14 +27,14 @@ LOGIN = ("admin", "a-login")
 PROGRAMS = str(Path(sys.executable).parent)
 PLACES: Mapping[str, Callable[[Stack], list[Start]]] = {
     "Procfile": lambda stack: deployment.procfile(),
-    "compose": lambda stack: deployment.compose(_preset(stack)),
+    "compose": lambda stack: deployment.compose("postgres-rabbitmq"),
     "systemd": lambda stack: deployment.systemd(),
     "kubernetes": lambda stack: deployment.kubernetes(),
 }
 
 
 @pytest.mark.parametrize("place", PLACES)
-@on_every_stack(REDIS, RABBITMQ, why="MariaDB's place in these lines is a URL; embedded has its own test")
+@on_stacks(RABBITMQ, why="the others' place in these lines is a URL; embedded has its own test")
 def test_a_place_of_deployment_is_an_installation(make: Make, place: str) -> None:
     """Its processes deliver, tell Flower and Prometheus, are healthy by its own probes, and end with status 0."""
     stack = make()
@@ -52,7 +52,7 @@ def test_a_place_of_deployment_is_an_installation(make: Make, place: str) -> Non
     assert dict.fromkeys(running.started, 0) == running.end()
 
 
-@on_every_stack(REDIS, why="how a runner starts the lines is the same on every stack")
+@on_stacks(RABBITMQ, why="how a runner starts the lines is the same on every stack")
 def test_the_runner_that_the_pages_name_starts_the_procfile(make: Make) -> None:
     """`honcho start release` makes the tables and ends; then it starts the lines that are named, and ends them."""
     stack = make()
@@ -75,7 +75,7 @@ def test_the_runner_that_the_pages_name_starts_the_procfile(make: Make) -> None:
     assert 0 <= stack.end(process)
 
 
-@on_every_stack(EMBEDDED, why="the line of the one process that delivers")
+@on_stacks(EMBEDDED, why="the line of the one process that delivers")
 def test_the_embedded_preset_is_an_installation(make: Make) -> None:
     """`worker up` in its container delivers beside receiver and metrics, and its health check says so."""
     stack = make()
@@ -241,10 +241,6 @@ def _is_asked(url: str) -> bool:
 
 def _without_password(url: str) -> str:
     return re.sub(r"(?<=://)([^:@/]*):[^@/]*@", r"\1@", url)
-
-
-def _preset(stack: Stack) -> str:
-    return "postgres-rabbitmq" if stack.broker.startswith("amqp") else "postgres-redis"
 
 
 def _ask(stack: Stack) -> str:

@@ -13,7 +13,7 @@ from structlog.testing import capture_logs
 from rig import brokers
 from rig.servers.own_rabbitmq import RabbitMQ
 from rig.stack import Stack, until
-from rig.stacks import RABBITMQ, Make, on_every_stack, on_its_own
+from rig.stacks import RABBITMQ, Make, on_its_own, on_stacks
 from tests.process.test_pipeline_processes import assert_each_once
 from tests.process.test_restarts import enqueue, make_quick
 from worker.config.settings import Settings
@@ -70,7 +70,7 @@ def test_a_queue_that_is_gone_is_noticed_by_the_relay_alone(own_rabbitmq: Rabbit
     assert {"a-0", "b-0"} == brokers.waiting(own_rabbitmq.url, "bells.")
 
 
-@on_every_stack(RABBITMQ, why="only RabbitMQ has alarms")
+@on_stacks(RABBITMQ, why="only RabbitMQ has alarms")
 def test_an_alarm_stops_publishing_and_nothing_else(make: Make, own_rabbitmq: RabbitMQ) -> None:
     """Out of memory: what lies in the broker is delivered, the rest waits in SQL, told once; then all is sent once.
 
@@ -110,9 +110,7 @@ def _told(stack: Stack) -> list[str]:
     return [line["event"] for line in stack.lines() if line.get("line") == "doorbells"]
 
 
-@on_every_stack(
-    RABBITMQ, why="it counts what RabbitMQ says of its queues of both types", queue_type=["classic", "quorum"]
-)
+@on_stacks(RABBITMQ, why="it counts what RabbitMQ says of its queues of both types", queue_type=["classic", "quorum"])
 def test_a_worker_takes_no_more_doorbells_than_it_has_threads(
     make: Make, own_rabbitmq: RabbitMQ, queue_type: str
 ) -> None:
@@ -142,7 +140,7 @@ def _busy(node: RabbitMQ, queue: str) -> tuple[int, int] | None:
     return (untaken, taken) if untaken and taken >= 4 else None
 
 
-@on_every_stack(RABBITMQ, why="only RabbitMQ has types of queues", there=["quorum", "classic"])
+@on_stacks(RABBITMQ, why="only RabbitMQ has types of queues", there=["quorum", "classic"])
 def test_a_queue_declared_otherwise_is_told_in_one_sentence(make: Make, there: str) -> None:
     """The worker ends with status 2, names the queue and the difference, and says what to do."""
     stack = make(queue_type="quorum" if there == "classic" else "classic")
@@ -159,7 +157,7 @@ def test_a_queue_declared_otherwise_is_told_in_one_sentence(make: Make, there: s
     assert "delete it there" in sentence
 
 
-@on_every_stack(RABBITMQ, why="only RabbitMQ has rights to queues")
+@on_stacks(RABBITMQ, why="only RabbitMQ has rights to queues")
 def test_rights_that_are_missing_are_told_in_one_sentence(make: Make, own_rabbitmq: RabbitMQ) -> None:
     """The worker ends with status 2 and says which rights its user needs."""
     stack = make(broker=own_rabbitmq.url, worker_broker=own_rabbitmq.user_without_queues())

@@ -12,7 +12,7 @@ from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 
 from rig import databases
-from rig.stacks import MARIADB, REDIS, Make, on_every_stack, on_its_own
+from rig.stacks import MARIADB, REDIS, Make, on_its_own, on_stacks
 from tests.process import roles
 from tests.process.roles import Role, RoleUsers
 from tests.process.test_pipeline_processes import ACCOUNT, assert_each_once
@@ -254,7 +254,7 @@ def _rights(users: RoleUsers) -> set[tuple[str, str, str]]:
     return found
 
 
-@on_every_stack(REDIS, MARIADB, why="rights and roles are a server's")
+@on_stacks(REDIS, MARIADB, why="rights and roles are a server's")
 def test_processes_run_each_under_its_role(make: Make) -> None:
     """A worker delivers what a producer asks, `worker metrics` is scraped and the lists are printed by a reader."""
     server: roles.Server = "mariadb" if make.name == MARIADB else "postgresql"

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 from sqlalchemy import make_url
 
 from rig.stack import SHORT, until
-from rig.stacks import EMBEDDED, WITH_A_BROKER, Make, on_every_stack
+from rig.stacks import EMBEDDED, WITH_A_BROKER, Make, on_stacks
 from rig.tcp_door import Door
 from tests.process.test_pipeline_processes import assert_each_once, enqueue_texts
 from worker.outbox.engine.database import Database, make_engine
@@ -65,7 +65,7 @@ def through(door: Locked | Door, url: str) -> str:
     return make_url(url).set(host="127.0.0.1", port=door.at).render_as_string(hide_password=False)
 
 
-@on_every_stack()
+@on_stacks()
 def test_a_database_that_is_away_leaves_nothing_in_doubt(make: Make) -> None:
     """The database away in the middle of the work, SQLite's file locked: the workers live on, 0 unknown, 0 twice."""
     with closing(database_door(make)) as door:
@@ -85,7 +85,7 @@ def test_a_database_that_is_away_leaves_nothing_in_doubt(make: Make) -> None:
         assert [] == stack.rows(DOUBTS)
 
 
-@on_every_stack()
+@on_stacks()
 def test_a_drain_without_a_database_ends_with_status_1(make: Make) -> None:
     """SIGTERM while the database is away: the process ends by the deadline and 5 s, and says so by its status."""
     with closing(database_door(make)) as door:
@@ -103,7 +103,7 @@ def test_a_drain_without_a_database_ends_with_status_1(make: Make) -> None:
         assert time.monotonic() - began < SHORT["call_deadline_s"] + 5
 
 
-@on_every_stack(*WITH_A_BROKER, why="embedded's broker is in the process itself")
+@on_stacks(*WITH_A_BROKER, why="embedded's broker is in the process itself")
 def test_a_broker_that_is_away_is_waited_for(make: Make) -> None:
     """The broker away for a while: relay and consumer come back by themselves, everything is sent once."""
     with closing(door_to(make.broker)) as door:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, cast
 
 from rig.stack import ACCOUNT, Stack, until
-from rig.stacks import REDIS, Make, on_every_stack
+from rig.stacks import REDIS, Make, on_stacks
 from tests.pipeline.console.person import Person
 from tests.process.stuck_worker import RELAY_RAISES, SENDERS, SENDERS_RAISE
 from tests.process.test_leaders import enqueue_urgent, without_broker
@@ -79,7 +79,7 @@ def said(stack: Stack, *command: str) -> tuple[int, str]:
     return status, log.read_text(encoding="utf-8")
 
 
-@on_every_stack(REDIS, why="what stands still is the worker's own, whatever the stack", way=tuple(WAYS))
+@on_stacks(REDIS, why="what stands still is the worker's own, whatever the stack", way=tuple(WAYS))
 def test_what_stands_still_is_seen_everywhere(make: Make, way: str) -> None:
     """By `health`, `doctor` and `why`, in the metrics and on the console's first page, with the true cause."""
     stack = make()

@@ -18,7 +18,7 @@ from urllib.parse import parse_qs, urlsplit
 
 from sqlalchemy import text
 
-from rig.stacks import MARIADB, REDIS, Make, on_every_stack
+from rig.stacks import MARIADB, REDIS, Make, on_stacks
 from worker.channels.base import Channel, TokenGranted, TokenOutcome
 from worker.domain.account import Account, Secret, Token
 from worker.domain.call import Answered, Reply, Request
@@ -163,7 +163,7 @@ def serving() -> Iterator[Vendor]:
         vendor.server_close()
 
 
-@on_every_stack(REDIS, MARIADB, why="each database of several processes; tokens know no broker")
+@on_stacks(REDIS, MARIADB, why="each database of several processes; tokens know no broker")
 def test_eight_processes_meet_an_expired_token_with_one_fetch(make: Make) -> None:
     """Eight processes are refused at once, one of them hears it after the refresh: the vendor is asked once.
 

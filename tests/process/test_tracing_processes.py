@@ -16,7 +16,7 @@ from werkzeug.serving import make_server
 
 from rig.serving import serving
 from rig.stack import ACCOUNT, SECRET, Stack, until
-from rig.stacks import Make, on_every_stack
+from rig.stacks import EMBEDDED, Make, on_stacks
 from tests.process.test_pipeline_processes import SEND
 from tests.support.otlp import Collector, attributes, collecting
 from worker import Text, To, enqueue
@@ -24,7 +24,7 @@ from worker import Text, To, enqueue
 TEXT, PERSON = "canary-text", "canary-person"
 
 
-@on_every_stack()
+@on_stacks()
 def test_a_request_and_its_vendor_calls_are_one_trace(make: Make) -> None:
     """Read back from the collector: the calls, of which the first is answered -1, are children of the request's span,
     and the worker's log and the exemplars of the metrics name the same trace. A worker that ends leaves no span behind.
@@ -59,7 +59,7 @@ def test_a_request_and_its_vendor_calls_are_one_trace(make: Make) -> None:
     assert [] == [canary for canary in (TEXT, PERSON, SECRET, "access_token") if canary.encode() in sent]
 
 
-@on_every_stack()
+@on_stacks(EMBEDDED, why="what exports is the process's own")
 def test_a_collector_that_is_away_stops_no_worker(make: Make) -> None:
     """The message is sent, one line at most says that spans are lost, and the worker ends in time."""
     stack = make(env={"OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:9", "OTEL_BSP_SCHEDULE_DELAY": "10"})

@@ -16,7 +16,7 @@ from typing import Any
 
 from rig.serving import serving
 from rig.stack import ROOT, SHORT, Process, Stack, peak_kib
-from rig.stacks import EMBEDDED, MARIADB, REDIS, Make, on_every_stack
+from rig.stacks import EMBEDDED, MARIADB, REDIS, Make, on_stacks
 
 MB = 1024 * 1024
 SIZES = (*(MB + n for n in range(32)), 20 * MB)
@@ -33,7 +33,7 @@ class Peaks:
     worker: int
 
 
-@on_every_stack(REDIS, MARIADB, EMBEDDED, why="no file goes by way of a broker", source=("path", "url"))
+@on_stacks(REDIS, MARIADB, EMBEDDED, why="no file goes by way of a broker", source=("path", "url"))
 def test_a_20_mb_upload_needs_less_than_8_mb_more_memory_than_one_of_1_mb(make: Make, source: str) -> None:
     """By a producer and a worker that were started from nothing, over real HTTP: small files, until every thread has
     had its first and every connection's cache of pages is full, then a large one. glibc gives the worker one arena and

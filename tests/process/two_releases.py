@@ -5,17 +5,15 @@ The older one is this very release; the newer one is made of it, with one more r
 
 from __future__ import annotations
 
-import os
 import re
 import shutil
-import subprocess
-import sys
 import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from rig.stack import ROOT
+from tests.process.wheel import build_wheel
 from worker.outbox.engine.migrate import head
 
 SOURCES = ("worker", "worker_simulator", "migrations", "pyproject.toml", "README.md", "LICENSE")
@@ -55,17 +53,17 @@ class InstalledRelease:
         return {"PYTHONPATH": str(self.folder), "PYTHONSAFEPATH": "1"}
 
 
-def two_releases(folder: Path) -> tuple[InstalledRelease, InstalledRelease]:
-    """This release and a next one."""
-    older, source = _installed(folder / "old", _copied(folder)), folder / "source"
+def two_releases(wheel: Path, folder: Path) -> tuple[InstalledRelease, InstalledRelease]:
+    """This release, whose wheel it is, and a next one."""
     script = NEXT.format(head=head(), next=f"{int(head()) + 1:04}")
+    source = _copied(folder / "source")
     (source / "migrations" / "versions" / "next.py").write_text(script, encoding="utf-8")
-    return older, _installed(folder / "new", source, version="99.0")
+    newer = build_wheel(folder / "wheel", source, {"SETUPTOOLS_SCM_PRETEND_VERSION": "99.0"})
+    return _unpacked(folder / "old", wheel), _unpacked(folder / "new", newer)
 
 
-def _copied(folder: Path) -> Path:
-    """What a wheel is built of, so that a build leaves nothing in the checkout."""
-    source = folder / "source"
+def _copied(source: Path) -> Path:
+    """Copies what a wheel is built of."""
     source.mkdir()
     for name in SOURCES:
         path = ROOT / name
@@ -76,15 +74,9 @@ def _copied(folder: Path) -> Path:
     return source
 
 
-def _installed(folder: Path, source: Path, *, version: str = "") -> InstalledRelease:
-    """`version`: of the wheel; empty: what its project says of a copy without git's history."""
-    env = {**os.environ, "SETUPTOOLS_SCM_PRETEND_VERSION": version}
-    build = (sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", str(folder / "wheel"), str(source))
-    done = subprocess.run(build, env=env, capture_output=True, text=True, timeout=120, check=False)
-    assert 0 == done.returncode, done.stdout + done.stderr
-    (wheel,) = (folder / "wheel").glob("*.whl")
+def _unpacked(folder: Path, wheel: Path) -> InstalledRelease:
     with zipfile.ZipFile(wheel) as opened:
-        opened.extractall(folder / "package")
-    revisions = (folder / "package" / "worker" / "migrations" / "versions").glob("*.py")
+        opened.extractall(folder)
+    revisions = (folder / "worker" / "migrations" / "versions").glob("*.py")
     found = (re.search(r'(?m)^revision.* = "(\w+)"', path.read_text(encoding="utf-8")) for path in revisions)
-    return InstalledRelease(folder / "package", max(one[1] for one in found if one))
+    return InstalledRelease(folder, max(one[1] for one in found if one))

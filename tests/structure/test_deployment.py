@@ -14,7 +14,7 @@ import typer.main
 import yaml
 from sqlalchemy import make_url
 
-from rig.stacks import STACKS, WITH_A_BROKER
+from rig.stacks import EMBEDDED, STACKS
 from tests.support.deployment import IN_COMPOSE
 from worker.cli.commands import app
 from worker.config.settings import Settings, load_settings
@@ -66,7 +66,7 @@ def services(compose: dict[str, Any]) -> dict[str, dict[str, Any]]:
     return found
 
 
-@pytest.mark.parametrize("name", [name.replace("+", "-") for name in WITH_A_BROKER])
+@pytest.mark.parametrize("name", [name.replace("+", "-") for name in STACKS if name != EMBEDDED])
 def test_every_stack_has_a_preset_of_services(
     services: dict[str, Any], name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

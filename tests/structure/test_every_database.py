@@ -11,7 +11,7 @@ import pytest
 
 from rig import databases
 from rig.servers import own_pgbouncer, own_server
-from rig.stacks import EMBEDDED, on_every_stack, on_its_own
+from rig.stacks import EMBEDDED, on_its_own, on_stacks
 from worker.outbox.engine.database import Database
 
 TESTS = Path(__file__).parents[1]
@@ -24,8 +24,8 @@ Function = ast.FunctionDef
 
 
 def test_every_process_test_says_where_it_runs() -> None:
-    """On every stack, or on those it names for a reason, or on its own for one."""
-    decorators = {"on_every_stack", "on_its_own"}
+    """On the usual stacks, or on those it names for a reason, or on its own for one."""
+    decorators = {"on_stacks", "on_its_own"}
 
     undecorated = [
         f"{path.name}: {test.name}"
@@ -37,12 +37,12 @@ def test_every_process_test_says_where_it_runs() -> None:
     assert [] == undecorated
 
 
-def test_fewer_stacks_need_a_reason() -> None:
+def test_other_stacks_need_a_reason() -> None:
     """And a reason without stacks is left over from some."""
     with pytest.raises(TypeError, match="why"):
-        on_every_stack(EMBEDDED)
+        on_stacks(EMBEDDED)
     with pytest.raises(TypeError, match="why"):
-        on_every_stack(why="it was slow")
+        on_stacks(why="it was slow")
     with pytest.raises(TypeError, match="why"):
         on_its_own(why="")
 
