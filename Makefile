@@ -51,7 +51,7 @@ test-python:
 	rm -rf $(OTHER) && $(PYTHON) -m venv $(OTHER)
 	$(OTHER)/bin/python -m pip install --quiet $(if $(filter newest,$(VERSIONS)),,-c constraints.txt) -e '.[test]'
 ifeq ($(VERSIONS),lowest)
-	$(OTHER)/bin/python -c 'from bench.producer_install import floors; print(*floors())' | xargs $(OTHER)/bin/python -m pip install --quiet --no-deps
+	$(OTHER)/bin/python -c 'from tests.process.producer_install import floors; print(*floors())' | xargs $(OTHER)/bin/python -m pip install --quiet --no-deps
 endif
 	$(OTHER)/bin/python -m pytest $(or $(ARGS),$(IN_PROCESS) -n 4)
 
@@ -60,7 +60,7 @@ test-processes: $(VENV)/.installed-test
 
 # Pages in a real Chromium.
 test-browser: $(VENV)/.installed-test
-	$(BIN)/python -m pytest tests/browser -n 2
+	$(BIN)/python -m pytest tests/browser -n 2 --dist loadfile
 
 # Of the tests inside this process that need no server: figures make them slower by half. Workers that are killed write none.
 coverage: $(VENV)/.installed-test
