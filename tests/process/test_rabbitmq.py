@@ -12,7 +12,7 @@ from structlog.testing import capture_logs
 
 from rig import brokers
 from rig.servers.own_rabbitmq import RabbitMQ
-from rig.stack import Stack, until
+from rig.stack import SHORT, Stack, until
 from rig.stacks import RABBITMQ, Make, on_its_own, on_stacks
 from tests.process.test_pipeline_processes import assert_each_once
 from tests.process.test_restarts import enqueue, make_quick
@@ -76,7 +76,7 @@ def test_an_alarm_stops_publishing_and_nothing_else(make: Make, own_rabbitmq: Ra
 
     A worker that is told to end meanwhile ends.
     """
-    stack = make_quick(make, broker=own_rabbitmq.url)
+    stack = make_quick(make, broker=own_rabbitmq.url, delivery=SHORT)
     stack.vendor.post("settings", {"latency_s": 3.0})
     first, second = stack.worker(threads=8), stack.worker(threads=8)
     enqueue(stack, 1_600)

@@ -1,4 +1,4 @@
-"""Emptied, restarted or swapped in the middle of a thousand jobs with 200 ids in the broker that nobody has taken.
+"""Emptied, restarted or swapped in the middle of some jobs with 100 ids in the broker that nobody has taken.
 
 Nothing is lost, nothing goes twice, nothing is in doubt, no worker dies.
 """
@@ -16,19 +16,21 @@ import pytest
 from rig import brokers, databases
 from rig.servers import own_mariadb, own_postgres, own_rabbitmq, own_redis
 from rig.servers.own_server import Server
-from rig.stack import Process, Stack, until
+from rig.stack import SHORT, Process, Stack, until
 from rig.stacks import MARIADB, RABBITMQ, Make, Stacks, is_there, make_tables, on_its_own
 from tests.process.test_pipeline_processes import assert_each_once, enqueue_texts
 
-SENT, MORE, LYING = 208, 816, 200
+SENT, MORE, LYING = 32, 320, 100
 ACCOUNTS = [f"hr{n}" for n in range(16)]
 """As many lanes as the worker has threads: one lane's doorbells would all be taken by two of them."""
+FEW_IDS = {**SHORT, "doorbell_size": 8}
+"""So that sixteen threads do not have all of them in hand."""
 QUICK_S = 0.005
 DOUBTS = "select outcome, reason, count(*) from worker_attempts where doubtful or outcome = 'unknown' group by 1, 2"
 
 
 def in_the_middle(stack: Stack, disturb: Callable[[], object]) -> None:
-    """Disturbs a worker when some are sent and 200 ids lie before it; then everything has been sent exactly once."""
+    """Disturbs a worker when some are sent and 100 ids lie before it; then everything has been sent exactly once."""
     send_some(stack)
     worker = fill_the_broker(stack)
 
@@ -73,7 +75,7 @@ def fill_the_broker(stack: Stack) -> Process:
     stack.vendor.post("settings", {"latency_s": 6.0})
     worker: Process = stack.worker(threads=16)
     until(lambda: stack.vendor.sends() > before, "it is at work")
-    until(lambda: len(brokers.waiting(stack.broker, stack.prefix)) >= LYING, "200 ids lie in the broker")
+    until(lambda: len(brokers.waiting(stack.broker, stack.prefix)) >= LYING, "100 ids lie in the broker")
     assert stack.vendor.sends() < enqueued(stack), "it is in the middle"
     return worker
 
@@ -193,7 +195,7 @@ def make_quick(make: Make, **options: Any) -> Stack:
         'secret = { file = "FOLDER/secret" }\nbase_url = "http://127.0.0.1:PORT"\n'
         for name in ACCOUNTS
     )
-    return make({"latency_s": QUICK_S}, account="".join(lines), **options)
+    return make({"latency_s": QUICK_S}, account="".join(lines), **{"delivery": FEW_IDS, **options})
 
 
 def with_tables(server: Server) -> str:
