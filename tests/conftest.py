@@ -55,8 +55,14 @@ hypothesis.settings.load_profile("any machine")
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """A test of fewer databases that asks for `database` runs on SQLite."""
-    if "database" in metafunc.fixturenames and metafunc.definition.get_closest_marker("fewer_databases"):
+    """A test of fewer databases that asks for `database` runs on SQLite; so do all where `-m` leaves servers out.
+
+    To make four thousand tests and leave them out takes as long as to run some hundred.
+    """
+    is_own = hasattr(metafunc.module, "database")
+    without_servers = metafunc.config.getoption("markexpr").startswith("not (postgres or mariadb") and not is_own
+    on_fewer = without_servers or metafunc.definition.get_closest_marker("fewer_databases")
+    if "database" in metafunc.fixturenames and on_fewer:
         metafunc.definition.add_marker(pytest.mark.parametrize("database", DATABASES[:1], indirect=True))
 
 
