@@ -21,7 +21,10 @@ from worker_simulator.wecom_app.rules.plain import TO_MEMBERS
 pytestmark = pytest.mark.no_cover  # twice as slow with figures, which other tests give
 
 ACTIONS = Actions(url="/press", hidden={"person": "a"})
-LARGE = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
+# The browser draws fifty more of each type, in tests/browser/test_inbox_texts.py.
+LARGE = settings(
+    max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large]
+)
 
 
 @LARGE

@@ -16,6 +16,8 @@ from requests.adapters import BaseAdapter
 
 ISSUER = "https://login.example"
 CLIENT, SECRET = "console", "client-secret"
+_KEY = jwk.RSAKey.generate_key(2048, {"kid": "one"})
+"""One for all issuers of a run: a tenth of a second each."""
 
 
 @dataclass
@@ -24,7 +26,7 @@ class FakeIssuer(BaseAdapter):
 
     now: Callable[[], float]
     claims: dict[str, Any] = field(default_factory=lambda: {"email": "ada", "email_verified": True})
-    key: jwk.RSAKey = field(default_factory=lambda: jwk.RSAKey.generate_key(2048, {"kid": "one"}))
+    key: jwk.RSAKey = field(default_factory=lambda: _KEY)
     signer: jwk.RSAKey | None = None
     """Signs in place of `key`, which is the published one."""
     header: dict[str, Any] = field(default_factory=lambda: {"alg": "RS256", "kid": "one"})
