@@ -49,5 +49,5 @@ def run_tests(folder: Path) -> str:
 
 def passed(printed: str) -> int:
     """How many tests passed, where no test failed; 0 where one did, or none ran."""
-    summary = re.search(r"^(\d+) passed in [\d.]+s$", printed, flags=re.MULTILINE)
+    summary = re.search(r"^(\d+) passed in [\d.]+s( \([\d:]+\))?$", printed, flags=re.MULTILINE)
     return int(summary[1]) if summary else 0
