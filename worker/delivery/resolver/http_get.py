@@ -22,7 +22,7 @@ from urllib3.util.ssl_ import create_urllib3_context
 
 from worker.domain.content.web import WebAddress
 from worker.transport.connection import Stream, Wire
-from worker.transport.egress.dial import Clock, secure
+from worker.transport.egress.dial import Deadline, secure
 from worker.transport.egress.proxy import look_up
 from worker.transport.faults import NotConnected, why_no_answer, why_not_connected
 from worker.transport.framing import LONGEST_FRAMING
@@ -69,7 +69,7 @@ class _Stopping(Exception):
     """The process is ending."""
 
 
-class _Watch(Clock):
+class _Watch(Deadline):
     """Bounds every wait of one request by one instant, and by the end of the process."""
 
     def __init__(self, monotonic: Callable[[], float], until: float, stopping: Callable[[], bool]) -> None:

@@ -32,22 +32,26 @@ def dial(route: Route, monotonic: Callable[[], float]) -> Stream:
     # Files that cannot be used are found before there is a connection.
     tls = route.tls.context() if route.tls else None
     proxy_tls = route.proxy_tls.context() if route.proxy_tls else None
-    clock = Clock(monotonic, monotonic() + route.egress.connect_timeout_s)
-    sock = _reach(route.host, route.port, clock) if route.proxy is None else _reach_proxy(route.proxy, proxy_tls, clock)
+    deadline = Deadline(monotonic, monotonic() + route.egress.connect_timeout_s)
+    sock = (
+        _reach(route.host, route.port, deadline)
+        if route.proxy is None
+        else _reach_proxy(route.proxy, proxy_tls, deadline)
+    )
     with _closed_unless_done(sock):
         if route.proxy is not None and not route.forwarded:
-            _pass_through(sock, route.proxy, route, clock)
+            _pass_through(sock, route.proxy, route, deadline)
         if tls is None:
             return sock
         began = monotonic()
-        secured = secure(sock, tls, route.host, clock)
+        secured = secure(sock, tls, route.host, deadline)
     if route.egress.client_certificate is not None:
         with _closed_unless_done(secured):
-            _hear_out(secured, clock, monotonic() - began + FIRST_WORDS_S)
+            _hear_out(secured, deadline, monotonic() - began + FIRST_WORDS_S)
     return secured
 
 
-class Clock:
+class Deadline:
     """The deadline of one connection that is being made."""
 
     def __init__(self, monotonic: Callable[[], float], until: float) -> None:
@@ -88,15 +92,15 @@ def _closed_unless_done(sock: Stream) -> Iterator[None]:
         raise
 
 
-def _reach(host: str, port: int, clock: Clock) -> socket.socket:
+def _reach(host: str, port: int, deadline: Deadline) -> socket.socket:
     """A connection to the first address of a name that takes one."""
-    found = clock.beside(lambda: look_up(host, port))
+    found = deadline.beside(lambda: look_up(host, port))
     error: OSError | None = None
     for n, (family, address) in enumerate(found):
         try:
             sock = socket.socket(family, socket.SOCK_STREAM)
             with _closed_unless_done(sock):
-                left = clock.left_s()
+                left = deadline.left_s()
                 # An address that does not answer leaves time for those behind it.
                 sock.settimeout(max(left / (len(found) - n), min(left, LEAST_S)))
                 sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -110,22 +114,22 @@ def _reach(host: str, port: int, clock: Clock) -> socket.socket:
     raise error
 
 
-def _reach_proxy(proxy: Proxy, tls: ssl.SSLContext | None, clock: Clock) -> socket.socket:
+def _reach_proxy(proxy: Proxy, tls: ssl.SSLContext | None, deadline: Deadline) -> socket.socket:
     """A connection to the proxy itself; what goes wrong up to here names the proxy."""
     with _named_after_the_proxy():
-        sock = _reach(proxy.host, proxy.port, clock)
+        sock = _reach(proxy.host, proxy.port, deadline)
         if tls is None:
             return sock
         with _closed_unless_done(sock):
-            secured = secure(sock, tls, proxy.host, clock)
+            secured = secure(sock, tls, proxy.host, deadline)
     assert isinstance(secured, ssl.SSLSocket)
     return secured
 
 
-def _pass_through(sock: socket.socket, proxy: Proxy, route: Route, clock: Clock) -> None:
+def _pass_through(sock: socket.socket, proxy: Proxy, route: Route, deadline: Deadline) -> None:
     """Has the proxy connect to the vendor."""
-    wire = Wire(sock, clock.monotonic)
-    wire.begin(clock.until, None)
+    wire = Wire(sock, deadline.monotonic)
+    wire.begin(deadline.until, None)
     with _named_after_the_proxy(NotConnected):
         open_tunnel(wire, proxy, route.host, route.port)
 
@@ -142,7 +146,7 @@ def _named_after_the_proxy(*but: type[Exception]) -> Iterator[None]:
         raise NotConnected("proxy_tls" if reason == CERTIFICATE_REFUSED else f"proxy_{reason}") from None
 
 
-def secure(sock: socket.socket, context: ssl.SSLContext, host: str, clock: Clock) -> ssl.SSLSocket | TlsInTls:
+def secure(sock: socket.socket, context: ssl.SSLContext, host: str, deadline: Deadline) -> ssl.SSLSocket | TlsInTls:
     """TLS over a connection that never blocks, with the certificate checked."""
     name = host.rstrip(".")
     secured: ssl.SSLSocket | TlsInTls
@@ -152,7 +156,7 @@ def secure(sock: socket.socket, context: ssl.SSLContext, host: str, clock: Clock
         secured = context.wrap_socket(sock, server_hostname=name, do_handshake_on_connect=False)
     with _closed_unless_done(secured):
         while (event := _step(secured)) is not None:
-            clock.wait(secured, event)
+            deadline.wait(secured, event)
     return secured
 
 
@@ -167,13 +171,13 @@ def _step(secured: ssl.SSLSocket | TlsInTls) -> int | None:
     return None
 
 
-def _hear_out(secured: ssl.SSLSocket | TlsInTls, clock: Clock, most_s: float) -> None:
+def _hear_out(secured: ssl.SSLSocket | TlsInTls, deadline: Deadline, most_s: float) -> None:
     """Waits for the server's first words in TLS 1.3, which are a session ticket, or the refusal of the certificate.
 
     The handshake is complete on this side before the server has seen the certificate: a request that left now would be
     in doubt. A server that says nothing costs the wait.
     """
-    if secured.version() == "TLSv1.3" and clock.wait(secured, select.POLLIN, most_s):
+    if secured.version() == "TLSv1.3" and deadline.wait(secured, select.POLLIN, most_s):
         with suppress(ssl.SSLWantReadError):
             secured.recv(1)
             raise NotConnected("reset")
