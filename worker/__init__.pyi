@@ -64,30 +64,26 @@ from worker.config.settings import (
 )
 from worker.control.audit import (
     AuditEntry as AuditEntry,
+    Done as Done,
     list_audit as list_audit,
 )
 from worker.control.cancel import (
-    Cancelled as Cancelled,
-    OpenJobs as OpenJobs,
     cancel as cancel,
     find_open as find_open,
 )
 from worker.control.erase import (
-    ErasedPerson as ErasedPerson,
-    PersonTraces as PersonTraces,
     erase as erase,
     find_person as find_person,
 )
 from worker.control.fence import (
-    Fenced as Fenced,
-    Restored as Restored,
     fence as fence,
     find_restored as find_restored,
 )
+from worker.control.found import (
+    FoundJobs as FoundJobs,
+)
 from worker.control.pause import (
-    HeldJobs as HeldJobs,
     Paused as Paused,
-    Resumed as Resumed,
     drain as drain,
     hold as hold,
     list_pauses as list_pauses,
@@ -96,19 +92,15 @@ from worker.control.pause import (
     resume_paused as resume_paused,
 )
 from worker.control.recall import (
-    Recalled as Recalled,
-    SentJobs as SentJobs,
     find_sent as find_sent,
     recall_found as recall_found,
 )
 from worker.control.replay import (
     ReplayableJobs as ReplayableJobs,
-    ReplayedJobs as ReplayedJobs,
     find_replayable as find_replayable,
     replay_found as replay_found,
 )
 from worker.control.resolve import (
-    Decided as Decided,
     Left as Left,
     Unknowns as Unknowns,
     find_unknown as find_unknown,

@@ -13,6 +13,7 @@ import shutil
 import signal
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from importlib import metadata
@@ -30,8 +31,8 @@ from tests.support import deployment
 from worker.cli import control, main
 from worker.cli.health import own_host
 from worker.config.tracing import ENDPOINTS
-from worker.control.cancel import Cancelled
-from worker.control.mistyped import SHOWN
+from worker.control.audit import Done
+from worker.control.found import SHOWN
 from worker.outbox.engine.database import Database, make_engine
 from worker.outbox.lanes.processes import HEALTHY, Health, renew
 
@@ -268,9 +269,9 @@ def test_a_cancelled_mailing_is_told_as_shown() -> None:
     shown = block("docs/operations.md", "cancelled ")
     jobs, audit = re.findall(r"cancelled (\d+) jobs \(audit (\w+)\)", shown)[0]
     accepted, cancelled, sending, more = (int(one) for one in re.findall(r"(?:^ +|and )(\d+)", shown, re.MULTILINE))
-    parts = {"accepted": accepted, "cancelled": cancelled, "sending": sending}
+    counts = {"jobs": int(jobs), "accepted": accepted, "cancelled": cancelled, "sending": sending}
 
-    told = control._became(Cancelled(audit, int(jobs), parts, ("01a20533",) * accepted))
+    told = control._became(Done(audit, Counter(counts), ("01a20533",) * accepted))
 
     assert accepted == more + SHOWN
     assert shown == re.sub(r"(01a20533)( \1)+", r"\1...", "\n".join(told)) + "\n"

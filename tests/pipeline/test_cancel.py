@@ -20,9 +20,9 @@ from worker.channels.registry import channel
 from worker.config.places import UrlFrom
 from worker.config.settings import Settings
 from worker.control import recall as recalling
-from worker.control.audit import list_audit
-from worker.control.cancel import Cancelled, cancel, committing, find_open, mark
-from worker.control.recall import Recalled, recall_found
+from worker.control.audit import Done, list_audit
+from worker.control.cancel import cancel, committing, find_open, mark
+from worker.control.recall import recall_found
 from worker.control.revocations import Revocations
 from worker.domain.account import Account, Secret
 from worker.domain.call import CallResult, Request
@@ -53,7 +53,7 @@ def site(database: Database, driven_clock: DrivenClock) -> Iterator[Site]:
         yield planted_site
 
 
-def stop(site: Site, *ids: str, **options: Any) -> Cancelled:
+def stop(site: Site, *ids: str, **options: Any) -> Done:
     """Jobs by their ids, or what a filter has, as from another process."""
     wanted = options.pop("wanted", None) or JobFilter(ids=ids)
     options.setdefault("carry_out", lambda changes: commit(site.database, changes, Policy()))
@@ -72,7 +72,7 @@ def test_a_job_of_tomorrow_is_cancelled_today(site: Site) -> None:
     site.run()
 
     assert ("cancelled", NOT_SENT, []) == (before, site.part(job).reason, site.calls())
-    assert ("cancelled", 1, {"cancelled": 1}, ()) == (site.job(job).state, done.jobs, done.parts, done.recallable)
+    assert ("cancelled", {"jobs": 1, "cancelled": 1}, ()) == (site.job(job).state, done.counts, done.jobs)
 
 
 @pytest.mark.parametrize("answer", ["for now", "never left", "accepted"])
@@ -85,7 +85,7 @@ def test_the_answer_of_a_call_in_the_air_counts(site: Site, answer: str) -> None
         done = stop(site, job)
         return busy() if answer == "for now" else site.vendor.takes(request)
 
-    done: Cancelled | None = None
+    done: Done | None = None
     if answer == "never left":
         stop_when_marked(site, job)
     else:
@@ -93,7 +93,7 @@ def test_the_answer_of_a_call_in_the_air_counts(site: Site, answer: str) -> None
     site.ring(job)
 
     assert ("accepted" if answer == "accepted" else "cancelled") == site.state(job) == site.job(job).state
-    assert done is None or (1, {"sending": 1}) == (done.jobs, done.parts)
+    assert done is None or {"jobs": 1, "sending": 1} == done.counts
 
 
 def stop_when_marked(site: Site, job: str) -> None:
@@ -126,7 +126,7 @@ def test_what_is_in_doubt_is_not_repeated(site: Site) -> None:
     site.recover()
     site.run()
 
-    assert {"unknown": 1} == done.parts
+    assert {"jobs": 1, "unknown": 1} == done.counts
     assert ("unknown", None, 1) == (site.state(job), site.part(job).not_before, len(site.calls()))
 
 
@@ -178,7 +178,7 @@ def test_a_follow_up_that_is_planned_meanwhile_adds_nothing(site: Site) -> None:
     site.runtime.follow_ups.recall(found, channel("wecom_app"), an_account())
     stopped = stop(site, recall)
 
-    assert ({"cancelled": 1}, 1) == (stopped.parts, len(site.rows(PARTS, job=recall)))
+    assert ({"jobs": 1, "cancelled": 1}, 1) == (stopped.counts, len(site.rows(PARTS, job=recall)))
 
 
 def load_part(site: Site, job: str) -> DuePart:
@@ -217,7 +217,7 @@ def test_a_late_answer_sends_nothing_again(site: Site) -> None:
     late = End(held.id, 1, held.incarnation, Verdict(Retry("system busy", busy=True)), 5)
     commit(site.database, [late], Policy())
 
-    assert (("unknown", None), {"unknown": 1}) == ((held.state, held.not_before), done.parts)
+    assert (("unknown", None), {"jobs": 1, "unknown": 1}) == ((held.state, held.not_before), done.counts)
     assert ("cancelled", 0) == (site.state(job), site.part(job).doubts)
 
 
@@ -278,7 +278,7 @@ def test_an_answer_in_between_is_told(site: Site) -> None:
 
     done = stop(site, job, carry_out=lambda changes: commit(site.database, [answer, *changes], Policy()))
 
-    assert ({"accepted": 1, "cancelled": 1}, (job,)) == (done.parts, done.recallable)
+    assert ({"jobs": 1, "accepted": 1, "cancelled": 1}, (job,)) == (done.counts, done.jobs)
 
 
 def test_what_cannot_be_read_is_held(site: Site) -> None:
@@ -290,7 +290,7 @@ def test_what_cannot_be_read_is_held(site: Site) -> None:
 
     done = stop(site, odd, fine)
 
-    assert ({"unknown": 1, "cancelled": 1}, None) == (done.parts, site.part(odd).not_before)
+    assert ({"jobs": 2, "unknown": 1, "cancelled": 1}, None) == (done.counts, site.part(odd).not_before)
 
 
 def test_those_behind_it_go_on(site: Site) -> None:
@@ -323,7 +323,7 @@ def test_a_recall_can_be_cancelled_too(site: Site) -> None:
     site.run()
 
     assert ("cancelled", 1) == (site.state(recall), len(site.calls()))
-    assert (1, ()) == (done.jobs, done.recallable)
+    assert (1, ()) == (done.counts["jobs"], done.jobs)
 
 
 def test_what_was_sent_is_told_and_how_it_is_taken_back(site: Site) -> None:
@@ -336,7 +336,7 @@ def test_what_was_sent_is_told_and_how_it_is_taken_back(site: Site) -> None:
     site.run()
 
     assert ("accepted", "cancelled", 1) == (site.state(job, 0), site.state(job, 1), len(site.calls()))
-    assert ({"accepted": 1, "cancelled": 1}, (job,)) == (done.parts, done.recallable)
+    assert ({"jobs": 1, "accepted": 1, "cancelled": 1}, (job,)) == (done.counts, done.jobs)
     assert "partial" == site.job(job).state
     assert () == find_open(JobFilter(ids=[job]), database=site.database).ids
 
@@ -391,7 +391,7 @@ def test_only_what_the_filter_has_is_found(site: Site) -> None:
     assert {lunch, odd, other} == of(kind="send") == of(channel="wecom_app")
     assert {other} == of(account="it") == of(ids=[lunch, other], account="it")
     found = find_open(JobFilter(kind="send"), database=site.database)
-    assert ({("hr", "send"): 2, ("it", "send"): 1}, {"queued": 3}) == (found.counts, found.parts)
+    assert ({("hr", "send"): 2, ("it", "send"): 1}, {"queued": 3}) == (found.counts, found.among)
 
 
 def test_it_goes_on_in_lots(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -416,7 +416,7 @@ def test_it_goes_on_in_lots(site: Site, monkeypatch: pytest.MonkeyPatch) -> None
         again, first = list_audit(connection)
 
     assert [*["cancelled"] * 2, *["queued"] * 3] == cut
-    assert (3, {"cancelled": 3}, [2, 3]) == (done.jobs, done.parts, seen)
+    assert ({"jobs": 3, "cancelled": 3}, [2, 3]) == (done.counts, seen)
     assert {"jobs": 5, "cancelled": 2} == first.counts
     assert first.ended_at is None
     assert {"cancelled": 3} == again.counts
@@ -439,9 +439,9 @@ def test_with_a_time_what_has_ended_is_told_too(site: Site) -> None:
     done = stop(site, wanted=JobFilter(tag="lunch", created_from=since))
     later = find_open(JobFilter(tag="lunch", created_from=since), database=site.database)
 
-    assert (sorted([*gone, waiting]), 2, {"queued": 1}) == (sorted(found.ids), found.ended, found.parts)
-    assert (1, {"accepted": 2, "cancelled": 1}) == (done.jobs, done.parts)
-    assert (set(gone), ()) == (set(done.recallable), later.ids)
+    assert (sorted([*gone, waiting]), {"ended": 2, "queued": 1}) == (sorted(found.ids), found.among)
+    assert {"jobs": 1, "accepted": 2, "cancelled": 1} == done.counts
+    assert (set(gone), ()) == (set(done.jobs), later.ids)
     assert old not in found.ids
 
 
@@ -456,9 +456,9 @@ def test_a_time_brings_nothing_that_is_outside_of_the_filter(site: Site) -> None
 
     found = find_open(JobFilter(account="hr", created_from=since, called_from=since), database=site.database)
 
-    assert ((called,), 0) == (found.ids, found.ended)
+    assert ((called,), 0) == (found.ids, found.among.get("ended", 0))
     found = find_open(JobFilter(account="hr", created_from=since), database=site.database)
-    assert (sorted([called, waiting, gone]), 1) == (sorted(found.ids), found.ended)
+    assert (sorted([called, waiting, gone]), 1) == (sorted(found.ids), found.among["ended"])
 
 
 def test_ids_of_no_job_are_named(site: Site) -> None:
@@ -474,7 +474,7 @@ def test_ids_of_no_job_are_named(site: Site) -> None:
 # -- recalls of many ---------------------------------------------------------------------------------------------------
 
 
-def take_back(site: Site, wanted: JobFilter) -> Recalled:
+def take_back(site: Site, wanted: JobFilter) -> Done:
     return recall_found(
         recalling.find_sent(wanted, database=site.database),
         person="zhang",
@@ -496,8 +496,8 @@ def test_a_mailing_is_taken_back(site: Site) -> None:
     again = take_back(site, since)
     site.run()
 
-    assert (4, {}, (), {}) == (len(done.recalls), done.refused, again.recalls, again.refused)
-    assert {"accepted"} == {site.job(job).state for job in done.recalls}
+    assert ({"recalls": 4}, {}, {}) == (done.counts, done.notes, again.counts)
+    assert {"accepted"} == {site.job(job).state for job in done.jobs}
     assert 3 == len(site.bodies(RECALL))
     assert ["cancelled", "accepted", "accepted"] == [site.job(job).state for job in (waiting, other, elsewhere)]
     assert all(site.of("receipts", job)[0].recalled_at for job in mailing)
@@ -535,8 +535,8 @@ def test_one_that_is_refused_keeps_no_other(site: Site) -> None:
     done = take_back(site, JobFilter(ids=[first, second]))
     site.run()
 
-    assert ({second}, 1) == (set(done.refused), len(done.recalls))
-    assert "accepted" == site.job(done.recalls[0]).state
+    assert ({second}, 1) == (set(done.notes), len(done.jobs))
+    assert "accepted" == site.job(done.jobs[0]).state
 
 
 # -- many --------------------------------------------------------------------------------------------------------------
@@ -558,7 +558,7 @@ def test_two_thousand_while_they_are_sent(site: Site) -> None:
     site.run(60)
 
     assert (800, 800) == (gone, len(site.calls()))
-    assert ({"cancelled": 1_200}, 1_200) == (done.parts, done.jobs)
+    assert {"jobs": 1_200, "cancelled": 1_200} == done.counts
     assert {"accepted": 800, "cancelled": 1_200} == Counter(site.job(job).state for job in jobs)
 
 
@@ -576,7 +576,7 @@ def test_ended_jobs_stay_as_they_are(site: Site) -> None:
         database=site.database,
     )
 
-    assert (0, {"accepted": 1}, (job,)) == (done.jobs, done.parts, done.recallable)
+    assert ({"accepted": 1}, (job,)) == (done.counts, done.jobs)
     assert (None, ()) == (site.job(job).cancelled_at, find_open(JobFilter(ids=[job]), database=site.database).ids)
 
 

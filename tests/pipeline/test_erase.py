@@ -15,9 +15,9 @@ from tests.support.housekeeping import keep_house
 from tests.support.runtime import PNG, Site, busy, lost, planted, refused
 from worker import ButtonCard, File, Image, NotReplayable, RecipientStatus, Text, To, get_job, recipients
 from worker.config.settings import RetentionSettings
-from worker.control.audit import list_audit
+from worker.control.audit import Done, list_audit
 from worker.control.cancel import cancel, find_open
-from worker.control.erase import ErasedPerson, erase, find_person
+from worker.control.erase import erase, find_person
 from worker.control.pause import pause
 from worker.control.resolve import find_unknown, resolve
 from worker.domain.callbacks.inbound import CardPress, Inbound
@@ -47,7 +47,7 @@ def site(database: Database, driven_clock: DrivenClock) -> Iterator[Site]:
         yield planted_site
 
 
-def erased(site: Site, who: str = WHO, why: str = "asked for it") -> ErasedPerson:
+def erased(site: Site, who: str = WHO, why: str = "asked for it") -> Done:
     return erase(find_person(who, database=site.database), person="ops", why=why, database=site.database)
 
 
@@ -113,7 +113,7 @@ def test_no_trace_is_left_in_any_table(site: Site) -> None:
     done = erased(site)
 
     assert [] == where(site, "zhang.san", "ｚhang.san", "your salary", "portrait")
-    assert (6, 4, 0) == (done.jobs, done.emptied, done.left)
+    assert (6, 4, 0) == (done.counts["jobs"], done.counts["emptied"], done.counts["left"])
     assert before == {job: counts(site, job) for job in before}
     with site.database.reading() as connection:
         assert ("lisi", "li") == tuple(recipients(connection, both, RecipientStatus.ACCEPTED))
@@ -122,7 +122,7 @@ def test_no_trace_is_left_in_any_table(site: Site) -> None:
         assert ("erase", {"jobs": 6}) == (list_audit(connection)[0].action, list_audit(connection)[0].asked)
     while index_lot(site.database):
         pass
-    assert (0, 0) == (erased(site).jobs, erased(site).callbacks), "nothing of it is found any more"
+    assert (0, 0) == (erased(site).counts["jobs"], erased(site).counts["callbacks"]), "nothing of it is found any more"
 
 
 def carry_out(site: Site, changes: Any) -> None:
@@ -152,7 +152,7 @@ def test_open_jobs_are_left_and_told(site: Site) -> None:
     doubt = site.send("c", WHO, duplicate_check=False)
     site.ring(doubt)
     result = erased(site)
-    assert (1, 2) == (result.jobs, result.left)
+    assert (1, 2) == (result.counts["jobs"], result.counts["left"])
     assert WHO in site.job(waits).recipients
     assert WHO not in site.job(done).recipients
 
@@ -232,7 +232,7 @@ def test_what_is_alike_is_told_apart(site: Site) -> None:
     job = site.send("<@x.y> <@x> text x", To(["x", "y"], parties=["7"]))
     seven = site.send("text", To(["7"], parties=["7"]))
     site.run()
-    assert 4 == erased(site, "x").jobs
+    assert 4 == erased(site, "x").counts["jobs"]
     erased(site, "7")
     erased(site, "text")
     assert "<@x.y>" in site.job(job).message
@@ -247,11 +247,11 @@ def test_what_is_followed_is_left_until_its_follower_has_ended(site: Site) -> No
     job = site.send("a", WHO)
     site.run()
     recall = site.recall(job, due_at=3_600)
-    assert (0, 1) == (erased(site).jobs, erased(site).left)
+    assert (0, 1) == (erased(site).counts["jobs"], erased(site).counts["left"])
     site.advance(3_601)
     site.run()
     assert "accepted" == site.state(recall)
-    assert (1, 0) == ((done := erased(site)).jobs, done.left)
+    assert (1, 0) == ((done := erased(site).counts)["jobs"], done["left"])
 
 
 def test_a_file_that_others_name_stays(site: Site) -> None:
@@ -270,9 +270,9 @@ def test_a_callback_whose_hook_has_yet_to_run_is_left(site: Site) -> None:
     """At least once is at least once."""
     with site.database.writing() as connection:
         store(connection, site.database.now, replace(spoken(), hooked=True))
-    assert (0, 1) == ((done := erased(site)).callbacks, done.unheard)
+    assert (0, 1) == ((done := erased(site).counts)["callbacks"], done["unheard"])
     site.sql("update worker_events set state = 2, ended_at = 1, due_at = null")
-    assert 1 == erased(site).callbacks
+    assert 1 == erased(site).counts["callbacks"]
 
 
 # -- by age ------------------------------------------------------------------------------------------------------------

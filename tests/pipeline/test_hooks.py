@@ -25,7 +25,7 @@ from worker import CardUpdate, JobState, update_card
 from worker.channels.registry import channel
 from worker.config.logging import redact
 from worker.config.settings import DeliverySettings, Settings
-from worker.control.lift import retry
+from worker.control.lift import retry_event
 from worker.domain.callbacks.hook import ANY_ACCOUNT, CallbackReceived, CardPressed, JobDone, MessageReceived
 from worker.domain.errors import ConfigurationError
 from worker.domain.job import part_id
@@ -901,7 +901,7 @@ def test_a_message_whose_hook_fails_is_parked_and_given_again(hall: MakeHall) ->
         here.turn()
         here.site.advance(600)
     assert 3 == here.event().state, "parked"
-    retry(here.site.database, here.event().id)
+    retry_event(here.event().id, person="ops", database=here.site.database)
     here.turn()
     assert (["hello"], 2) == (heard[3:], here.event().state)
 

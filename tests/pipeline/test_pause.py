@@ -157,7 +157,7 @@ def test_a_cancel_passes(site: Site) -> None:
     site.recover()
     site.run()
 
-    assert (True, {"cancelled": 1}, []) == (before, done.parts, sent(site))
+    assert (True, {"jobs": 1, "cancelled": 1}, []) == (before, done.counts, sent(site))
     assert ("cancelled", None) == (site.state(job), site.part(job).not_before)
 
 
@@ -246,7 +246,11 @@ def test_a_job_whose_tags_cannot_be_read_stops_no_other(site: Site, tags: str) -
         database=site.database,
     )
 
-    assert (["odd", "other"], {"cancelled": 1}, "cancelled") == (sent(site), done.parts, site.state(waiting))
+    assert (["odd", "other"], {"jobs": 1, "cancelled": 1}, "cancelled") == (
+        sent(site),
+        done.counts,
+        site.state(waiting),
+    )
 
 
 def test_a_probe_is_not_spent_on_what_is_paused(site: Site) -> None:
@@ -470,10 +474,10 @@ def test_a_held_job_waits_until_it_is_released(site: Site) -> None:
     site.advance(2)
     site.run()
 
-    assert ((job,), ()) == (held.jobs, held.left)
-    assert ((other,), (job,)) == (again.jobs, again.left)
+    assert ((job,), 0) == (held.jobs, held.counts["left"])
+    assert ((other,), 1) == (again.jobs, again.counts["left"])
     assert ([], ["held", "other"]) == (waiting, sorted(sent(site)))
-    assert ((job, other), (), (), (job,)) == (released.jobs, released.left, nothing.jobs, nothing.left)
+    assert ((job, other), {"jobs": 2}, {"left": 1}) == (released.jobs, released.counts, nothing.counts)
 
 
 def test_a_held_recall_waits_too(site: Site) -> None:
@@ -494,7 +498,7 @@ def test_what_has_ended_is_not_held(site: Site) -> None:
 
     held = hold([job], person="zhang", why="", database=site.database)
 
-    assert ((), (job,), []) == (held.jobs, held.left, site.rows("select id from worker_pauses"))
+    assert ((), {"left": 1}, []) == (held.jobs, held.counts, site.rows("select id from worker_pauses"))
     waiting = site.send("waiting")
     with pytest.raises(CheckFailed, match="ids: name no job with 0000"):
         hold([waiting, "0" * 32], person="zhang", why="", database=site.database)

@@ -16,9 +16,9 @@ from worker import NotReplayable, Text, To, enqueue, replay, resend_failed, webh
 from worker.config.places import UrlFrom
 from worker.config.settings import Settings
 from worker.control import replay as replaying
-from worker.control.audit import list_audit
+from worker.control.audit import Done, list_audit
 from worker.control.cancel import cancel, find_open
-from worker.control.replay import ReplayedJobs, find_replayable, replay_found
+from worker.control.replay import find_replayable, replay_found
 from worker.domain.account import Account, Secret
 from worker.domain.errors import CheckFailed
 from worker.domain.job_filter import JobFilter
@@ -39,9 +39,7 @@ def site(database: Database, driven_clock: DrivenClock) -> Iterator[Site]:
         yield planted_site
 
 
-def again(
-    site: Site, wanted: JobFilter, *, accepted: bool = False, unknown: bool = False, **options: Any
-) -> ReplayedJobs:
+def again(site: Site, wanted: JobFilter, *, accepted: bool = False, unknown: bool = False, **options: Any) -> Done:
     found = find_replayable(
         wanted, accepted=accepted, unknown=unknown, since=options.pop("since", None), database=site.database
     )
@@ -199,17 +197,15 @@ def test_a_filter_takes_what_did_not_reach_everybody(site: Site) -> None:
     site.run()
     nothing = again(site, wanted)
 
-    assert (sorted([stopped, expired, no, part]), (), 2) == (sorted(found.ids), found.missing, found.lately)
+    assert (sorted([stopped, expired, no, part]), (), 2) == (sorted(found.ids), found.missing, found.among["lately"])
     assert {("hr", state): 1 for state in ("cancelled", "expired", "rejected", "partial")} == found.counts
     assert sorted([stopped, expired, no, part, sent, doubt]) == sorted(everything.ids)
     assert (expired,) == by_state.ids
-    assert (4, 0, {}) == (done.replays, done.refused, done.reasons)
+    assert ({"replays": 4}, {}) == (done.counts, done.notes)
     made = site.rows("select replay_of, state from worker_jobs where replay_of is not null")
     assert sorted([stopped, expired, no, part]) == sorted(row.replay_of for row in made)
     assert {2} == {row.state for row in made}
-    assert (0, 1, [part]) == (nothing.replays, nothing.refused, list(nothing.reasons)), (
-        "their replays reached everybody"
-    )
+    assert ({"refused": 1}, [part]) == (nothing.counts, list(nothing.notes)), "their replays reached everybody"
     assert ["bob"] == [body["touser"] for body in site.bodies() if body["text"]["content"] == "part"][1:]
     assert (waiting, other) not in made
     with site.database.reading() as connection:
@@ -259,10 +255,10 @@ def test_a_run_that_is_cut_short_goes_on(site: Site, monkeypatch: pytest.MonkeyP
     done = again(site, JobFilter(ids=jobs), since=entry.began_at, progress=progress.append)
 
     assert ({"replays": 4}, None) == (entry.counts, entry.ended_at)
-    assert (3, 0, [2, 3]) == (done.replays, done.refused, progress)
+    assert ({"replays": 3}, [2, 3]) == (done.counts, progress)
     made = site.rows("select replay_of from worker_jobs where replay_of is not null")
     assert sorted(jobs) == sorted(row.replay_of for row in made)
-    assert 4 == again(site, JobFilter(ids=jobs)).replays, "asked for anew, what failed again is tried again"
+    assert 4 == again(site, JobFilter(ids=jobs)).counts["replays"], "asked for anew, what failed again is tried again"
 
 
 def test_a_rate_is_kept(site: Site) -> None:
@@ -275,7 +271,7 @@ def test_a_rate_is_kept(site: Site) -> None:
 
     done = again(site, JobFilter(ids=jobs), rate=2, monotonic=site.ticks, sleep=sleep)
 
-    assert (6, [1.0, 1.0]) == (done.replays, slept)
+    assert (6, [1.0, 1.0]) == (done.counts["replays"], slept)
 
 
 @pytest.mark.fewer_databases("SQLite lets one write at a time")
@@ -288,7 +284,7 @@ def test_two_runs_at_once_replay_each_once(site: Site) -> None:
         runs = [pool.submit(replay_found, found, **said) for _ in range(2)]
         done = [run.result(30) for run in runs]
 
-    assert [0, 20] == sorted(run.replays for run in done)
+    assert [0, 20] == sorted(run.counts["replays"] for run in done)
     made = site.rows("select replay_of from worker_jobs where replay_of is not null")
     assert sorted(jobs) == sorted(row.replay_of for row in made)
 
@@ -299,9 +295,8 @@ def test_an_order_goes_on_behind_the_replay_of_a_replay(site: Site) -> None:
     exhausted(site, first)
     for _ in range(2):
         done = again(site, JobFilter(account="hr", created_from=LONG_AGO))
-        assert done.first is not None
-        exhausted(site, done.first)
-    last = again(site, JobFilter(account="hr", created_from=LONG_AGO)).first
+        exhausted(site, done.jobs[0])
+    last = again(site, JobFilter(account="hr", created_from=LONG_AGO)).jobs[0]
     site.run()
     site.run()
 
@@ -364,9 +359,9 @@ def test_one_that_is_refused_keeps_no_other(site: Site) -> None:
 
     done = again(site, JobFilter(ids=[job, image]))
 
-    assert (1, 1, [image]) == (done.replays, done.refused, list(done.reasons))
-    assert "is no longer kept; enqueue it anew" in done.reasons[image]
-    assert job == site.job(str(done.first)).replay_of
+    assert ({"replays": 1, "refused": 1}, [image]) == (done.counts, list(done.notes))
+    assert "is no longer kept; enqueue it anew" in done.notes[image]
+    assert job == site.job(done.jobs[0]).replay_of
 
 
 def test_an_error_of_the_database_ends_the_lot(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -431,7 +426,7 @@ def test_those_of_one_chain_are_asked_for_once(site: Site) -> None:
     done = again(site, JobFilter(account="hr", created_from=LONG_AGO))
     site.run()
 
-    assert (1, 1, [first]) == (done.replays, done.refused, list(done.reasons))
+    assert ({"replays": 1, "refused": 1}, [first]) == (done.counts, list(done.notes))
     assert ["lisi"] == touser(site)
 
 
@@ -443,8 +438,8 @@ def test_a_database_of_its_own_is_opened(database_url: str) -> None:
         found = find_replayable(JobFilter(ids=[job]), settings=settings)
         done = replay_found(found, person="zhang", settings=settings)
 
-        assert ((job,), 0, None) == (found.ids, done.replays, done.first)
-        assert "is still open" in done.reasons[job]
+        assert ((job,), ()) == (found.ids, done.jobs)
+        assert "is still open" in done.notes[job]
 
 
 @pytest.mark.fewer_databases("refused before a statement")

@@ -17,8 +17,8 @@ from worker import CardUpdate, NewJob, Text, To, enqueue_many, update_card_by_co
 from worker.config.places import UrlFrom
 from worker.config.settings import Settings
 from worker.control import resolve as resolving
-from worker.control.audit import list_audit
-from worker.control.resolve import Decided, Left, Unknowns, find_unknown, resolve
+from worker.control.audit import Done, list_audit
+from worker.control.resolve import Left, Unknowns, find_unknown, resolve
 from worker.domain.call import CallResult
 from worker.domain.errors import CheckFailed, ConfigurationError
 from worker.domain.job import part_id
@@ -42,7 +42,7 @@ def site(database: Database, driven_clock: DrivenClock) -> Iterator[Site]:
         yield planted_site
 
 
-def say(site: Site, *ids: str, sent: bool, msgid: str | None = None, **options: Any) -> Decided:
+def say(site: Site, *ids: str, sent: bool, msgid: str | None = None, **options: Any) -> Done:
     """The word about ids, or about what a filter has."""
     wanted = options.pop("wanted", None) or JobFilter(ids=ids)
     why, person = options.pop("why", "the vendor's log says so"), options.pop("person", "zhang")
@@ -96,7 +96,7 @@ def test_sent_ends_it_accepted_and_its_msgid_can_be_recalled(site: Site) -> None
     recall = site.recall(job)
     site.run()
 
-    assert (1, {}) == (decided.decided, decided.left)
+    assert {"decided": 1} == decided.counts
     assert "accepted" == site.job(job).state == site.state(recall)
     [receipt] = site.of("receipts", job)
     assert ("m-17", f"sent, as a person says (audit {decided.audit})") == (receipt.msgid, receipt.warning)
@@ -117,7 +117,7 @@ def test_not_sent_ends_it_rejected_and_it_can_be_replayed(site: Site) -> None:
     again = site.replay(job)
     site.run()
 
-    assert (2, 1) == (doubts, decided.decided)
+    assert (2, 1) == (doubts, decided.counts["decided"])
     assert ("rejected", 0) == (site.job(job).state, site.part(job).doubts)
     assert f"not sent, as a person says (audit {decided.audit})" == site.part(job).reason
     assert "accepted" == site.job(again).state
@@ -235,7 +235,7 @@ def test_what_ended_since_it_was_found_is_left(site: Site) -> None:
 
     done = resolve(found, sent=False, why="why", person="zhang", database=site.database)
 
-    assert (0, {Left.MOVED_ON: 1}) == (done.decided, done.left)
+    assert {Left.MOVED_ON: 1} == done.counts
     assert kept == (site.part(job), receipts(site, job))
     assert ("accepted", "unknown") == (site.state(job), site.state(later))
 
@@ -257,7 +257,7 @@ def test_a_repeat_in_the_air_decides_for_itself(site: Site, sent: bool, monkeypa
     monkeypatch.setattr(resolving, "doubtful_calls", marked_meanwhile)
     decided = say(site, job, sent=sent)
 
-    assert (0, {Left.MOVED_ON: 1}) == (decided.decided, decided.left)
+    assert {Left.MOVED_ON: 1} == decided.counts
     assert ("sending", 1, []) == (site.state(job), site.part(job).doubts, receipts(site, job))
 
 
@@ -268,9 +268,9 @@ def test_a_repeat_that_was_lost_since_is_left(site: Site) -> None:
 
     done = resolve(found, sent=False, why="why", person="zhang", database=site.database)
 
-    assert (0, {Left.MOVED_ON: 1}) == (done.decided, done.left)
+    assert {Left.MOVED_ON: 1} == done.counts
     assert ("unknown", 2, before) == (before.state, before.doubts, site.part(job))
-    assert 1 == say(site, job, sent=False).decided
+    assert 1 == say(site, job, sent=False).counts["decided"]
 
 
 def test_two_people_say_it(site: Site) -> None:
@@ -281,7 +281,7 @@ def test_two_people_say_it(site: Site) -> None:
     first = resolve(found, sent=True, why="why", person="zhang", database=site.database)
     second = resolve(found, sent=False, why="why", person="li", database=site.database)
 
-    assert (3, {}, 0, {Left.MOVED_ON: 3}) == (first.decided, first.left, second.decided, second.left)
+    assert ({"decided": 3}, {Left.MOVED_ON: 3}) == (first.counts, second.counts)
     assert {"accepted"} == {site.state(job) for job in jobs}
 
 
@@ -297,8 +297,8 @@ def test_only_what_the_filter_has_is_found(site: Site) -> None:
 
     def of(**wanted: Any) -> set[str]:
         found = find_unknown(JobFilter(**wanted), database=site.database)
-        assert len(found.parts) == sum(found.counts.values())
-        return {part[:-2] for part in found.parts}
+        assert len(found.ids) == sum(found.counts.values())
+        return {part[:-2] for part in found.ids}
 
     assert {early, tagged, other} == of(kind="send") == of(channel="wecom_app")
     assert set() == of(kind="recall") == of(channel="youdu") == of(account="x") == of(tag="breakfast")
@@ -308,7 +308,7 @@ def test_only_what_the_filter_has_is_found(site: Site) -> None:
     assert {early} == of(ids=[early]) == of(ids=[part_id(early, 0)]) == of(ids=[early, "0" * 32], account="hr")
     assert {tagged} == of(ids=[early, tagged], tag="lunch") == of(ids=[tagged, other], called_before=at)
     found = find_unknown(JobFilter(kind="send"), database=site.database)
-    assert ({("hr", "send"): 2, ("it", "send"): 1}, 1) == (found.counts, found.ordered)
+    assert ({("hr", "send"): 2, ("it", "send"): 1}, {"ordered": 1}) == (found.counts, found.among)
 
 
 def test_what_cannot_be_decided_is_told(site: Site) -> None:
@@ -324,8 +324,8 @@ def test_what_cannot_be_decided_is_told(site: Site) -> None:
     decided = say(site, upload, odd, part_id(fine, 0), accepted, "0" * 32, sent=True)
     not_sent = say(site, upload, sent=False)
 
-    assert (1, {Left.NO_MEDIA_ID: 1, Left.MOVED_ON: 1}) == (decided.decided, decided.left)
-    assert (1, {}) == (not_sent.decided, not_sent.left)
+    assert {"decided": 1, Left.NO_MEDIA_ID: 1, Left.MOVED_ON: 1} == decided.counts
+    assert {"decided": 1} == not_sent.counts
     assert ["rejected", "unknown", "accepted"] == [site.state(job) for job in (upload, odd, fine)]
 
 
@@ -336,7 +336,7 @@ def test_a_group_send_needs_its_msgid(site: Site) -> None:
 
     without, given = say(site, job, sent=True), say(site, job, sent=True, msgid="m-5")
 
-    assert ({Left.NO_MSGID: 1}, 1) == (without.left, given.decided)
+    assert ({Left.NO_MSGID: 1}, {"decided": 1}) == (without.counts, given.counts)
     assert [("hr", "m-5", part_id(job, 0))] == [
         (row.account, row.task_id, row.part_id) for row in site.rows("select * from worker_task_ids")
     ]
@@ -349,7 +349,7 @@ def test_documents_that_cannot_be_read_stop_no_other(site: Site) -> None:
 
     sent, not_sent = say(site, odd, fine, sent=True), say(site, odd, sent=False)
 
-    assert (1, {Left.NO_MSGID: 1}, 1) == (sent.decided, sent.left, not_sent.decided)
+    assert ({"decided": 1, Left.NO_MSGID: 1}, {"decided": 1}) == (sent.counts, not_sent.counts)
 
 
 def test_some_were_refused_and_the_others_got_it(site: Site) -> None:
@@ -386,7 +386,7 @@ def test_it_goes_on_in_lots(site: Site, monkeypatch: pytest.MonkeyPatch) -> None
 
     assert [(2, {"decided": 2}, None), (4, {"decided": 4}, None)] == seen
     assert [*["accepted"] * 4, "unknown"] == cut
-    assert (1, {}) == (again.decided, again.left)
+    assert {"decided": 1} == again.counts
 
 
 @pytest.mark.fewer_databases("each move alone is tried on all of them")
@@ -422,7 +422,7 @@ def test_five_thousand_that_an_outage_left(site: Site) -> None:
         say(site, card, sent=word)
     site.run(60)
 
-    assert (2_500, {}, 2_500, {}) == (sent.decided, sent.left, not_sent.decided, not_sent.left)
+    assert ({"decided": 2_500}, {"decided": 2_500}) == (sent.counts, not_sent.counts)
     count = (
         "select state, count(*) as jobs, sum(n_unknown) as open from worker_jobs where tags is not null group by state"
     )
@@ -473,7 +473,7 @@ def test_a_database_of_its_own_is_opened_and_closed(
         with pytest.raises(ConfigurationError, match="run `worker db upgrade`"):
             find_unknown(JobFilter(account="hr"), settings=Settings(database=UrlFrom(url=f"sqlite:///{tmp_path}/e.db")))
 
-        assert (1, "rejected") == (done.decided, site.state(job))
+        assert (1, "rejected") == (done.counts["decided"], site.state(job))
         assert [job] == [row.job_id for row in site.rows("select job_id from worker_events")]
     assert 3 == len(opened)
     assert set(opened) <= set(closed)
@@ -530,7 +530,7 @@ def test_wrong_words_are_refused(site: Site, monkeypatch: pytest.MonkeyPatch) ->
     for account in ("hr", "it"):
         with pytest.raises(CheckFailed, match="filter: would look through too many parts in doubt"):
             find_unknown(JobFilter(account=account), database=site.database)
-    assert 2 == len(find_unknown(JobFilter(ids=[first, second]), database=site.database).parts)
+    assert 2 == len(find_unknown(JobFilter(ids=[first, second]), database=site.database).ids)
 
     assert [] == site.rows("select id from worker_audit")
     assert ("unknown", "unknown") == (site.state(first), site.state(second))

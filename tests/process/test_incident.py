@@ -56,8 +56,8 @@ def test_a_wrong_text_is_stopped_and_taken_back(make: Make) -> None:
     stack.until_settled()
 
     assert GONE <= gone < WRONG
-    assert {"accepted": gone, "cancelled": WRONG + RIGHT - gone} == report.parts
-    assert (gone, {}) == (len(recalls.recalls), recalls.refused)
+    assert {"jobs": WRONG + RIGHT - gone, "accepted": gone, "cancelled": WRONG + RIGHT - gone} == report.counts
+    assert (gone, {}) == (len(recalls.jobs), recalls.notes)
     messages = [message for seen in stack.vendor.inbox().values() for message in seen]
     seen = Counter((message["content"]["content"], message["state"]) for message in messages)
     assert {("wrong", "recalled"): gone, ("right", "shown"): RIGHT} == seen

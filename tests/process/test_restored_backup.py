@@ -42,7 +42,7 @@ def test_behind_a_fence_nobody_gets_a_message_twice(make: Make) -> None:
     enqueue(stack, "later", LATER)
 
     until(lambda: is_fenced(stack, since), "the killed process counts as dead, and the rest is held")
-    held = find_unknown(JobFilter(account=ACCOUNT), settings=stack.settings).parts
+    held = find_unknown(JobFilter(account=ACCOUNT), settings=stack.settings).ids
     for _ in range(make.workers(2)):
         stack.worker(threads=4)
     until(lambda: len(got(stack, "later")) == LATER, "what came later goes", progress=stack.told)
@@ -69,7 +69,7 @@ def is_fenced(stack: Stack, since: datetime) -> bool:
         found = find_restored(since, settings=stack.settings)
     except WorkerError:
         return False
-    assert len(found.ids) == fence(found, settings=stack.settings, **SAYS).parts
+    assert len(found.ids) == fence(found, settings=stack.settings, **SAYS).counts["parts"]
     return True
 
 
@@ -78,7 +78,7 @@ def decide(stack: Stack, seen: set[str]) -> None:
     with stack.database.reading() as connection:
         sent = {job.id for who in seen for job in find_jobs(connection, JobFilter(recipient=who)).jobs}
     unknown = find_unknown(JobFilter(account=ACCOUNT), settings=stack.settings)
-    jobs = {part.partition("-")[0] for part in unknown.parts}
+    jobs = {part.partition("-")[0] for part in unknown.ids}
     for ids, is_sent in ((jobs & sent, True), (jobs - sent, False)):
         if ids:
             resolve(find_unknown(JobFilter(ids=sorted(ids)), settings=stack.settings), sent=is_sent,

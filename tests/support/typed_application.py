@@ -126,7 +126,7 @@ def any_message(message: Message) -> Message:
 
 def operate() -> int:
     found = find_open(JobFilter(account="hr"))
-    return cancel(found, person="anna", why="a test").jobs
+    return cancel(found, person="anna", why="a test").counts["jobs"]
 
 
 def wrong(session: Session) -> None:

@@ -12,12 +12,13 @@ from worker.cli.options import Person, note
 from worker.cli.reading import ProgressLine, outbox, tell
 from worker.config.settings import load_settings
 from worker.control import audit as audits
-from worker.control.cancel import Cancelled, OpenJobs, cancel as cancel_jobs, find_open
+from worker.control.audit import Done
+from worker.control.cancel import cancel as cancel_jobs, find_open
 from worker.control.erase import erase as erase_person, find_person
-from worker.control.mistyped import SHOWN, mistyped
-from worker.control.recall import Recalled, find_sent, recall_found
+from worker.control.found import SHOWN, FoundJobs, mistyped
+from worker.control.recall import find_sent, recall_found
 from worker.control.replay import ReplayableJobs, find_replayable, replay_found
-from worker.control.resolve import Decided, Unknowns, find_unknown, require_reason, resolve as decide
+from worker.control.resolve import Left, find_unknown, require_reason, resolve as decide
 from worker.domain.errors import WorkerError
 from worker.domain.job_filter import JobFilter
 from worker.language import said, word
@@ -30,13 +31,13 @@ def resolve(person: Person, wanted: JobFilter, *, sent: bool, msgid: str | None)
     """
     require_reason(person.name, person.why)
     found = find_unknown(wanted)
-    if not found.parts:
+    if not found.ids:
         reason = "nothing of this is in doubt; `worker jobs --state unknown` lists what is"
         raise WorkerError("; ".join([*_doubts(wanted, ()), reason]))
-    several = len(found.parts) > 1
-    lines = _preview(found, sent=sent) if several or found.ordered else []
+    several = len(found.ids) > 1
+    lines = _preview(found, sent=sent) if several or found.among else []
     said = "sent" if sent else "not sent"
-    question = f"say of these {len(found.parts)} parts that they were {said}?"
+    question = f"say of these {len(found.ids)} parts that they were {said}?"
     # With a msgid several parts are refused anyway.
     _confirm(person, lines, question if several and msgid is None else None)
     done = decide(
@@ -45,10 +46,10 @@ def resolve(person: Person, wanted: JobFilter, *, sent: bool, msgid: str | None)
         why=person.why,
         msgid=msgid,
         person=person.name,
-        progress=ProgressLine(len(found.parts)),
+        progress=ProgressLine(len(found.ids)),
     )
     person.tell(done, _told(done, said))
-    return done.decided > 0
+    return done.counts["decided"] > 0
 
 
 def _confirm(person: Person, lines: Iterable[str], question: str | None) -> None:
@@ -59,19 +60,18 @@ def _confirm(person: Person, lines: Iterable[str], question: str | None) -> None
         person.confirm(question)
 
 
-def _preview(found: Unknowns, *, sent: bool) -> list[str]:
+def _preview(found: FoundJobs, *, sent: bool) -> list[str]:
     lines = [f"{count:>8}  {kind} on account {account}" for (account, kind), count in sorted(found.counts.items())]
-    if found.ordered and not sent:
-        lines.append(
-            f"{found.ordered:>8}  of them have an order_key: those behind them go on when they end as not sent,"
-        )
+    if (ordered := found.among.get("ordered")) and not sent:
+        lines.append(f"{ordered:>8}  of them have an order_key: those behind them go on when they end as not sent,")
         lines.append("          so `worker replay` first what is to go in its place")
     return lines
 
 
-def _told(done: Decided, said: str) -> str:
-    lines = [f"{done.decided} ended as {said} (audit {done.audit})"]
-    return "\n".join(lines + [f"{count} left: {reason.text}" for reason, count in done.left.items()])
+def _told(done: Done, said: str) -> str:
+    decided = done.counts["decided"]
+    lines = [f"{decided} ended as {said} (audit {done.audit})"]
+    return "\n".join(lines + [f"{count} left: {reason.text}" for reason in Left if (count := done.counts[reason])])
 
 
 _STANDS = {
@@ -101,7 +101,7 @@ def cancel(person: Person, wanted: JobFilter) -> bool:
     _confirm(person, lines, f"cancel these {len(found.ids)} jobs?" if several else None)
     done = cancel_jobs(found, person=person.name, why=person.why, progress=ProgressLine(len(found.ids)))
     person.tell(done, "\n".join(_became(done)))
-    return done.jobs > 0
+    return done.counts["jobs"] > 0
 
 
 def _doubts(wanted: JobFilter, missing: Sequence[str]) -> list[str]:
@@ -109,20 +109,22 @@ def _doubts(wanted: JobFilter, missing: Sequence[str]) -> list[str]:
     return mistyped(wanted, missing, accounts_of(load_settings()).names())
 
 
-def _open(found: OpenJobs) -> list[str]:
-    lines = _jobs(found.counts)
-    if found.ended:
-        lines.append(f"{found.ended:>8}  of them have ended: they are told of, and stay as they are")
-    return lines + [f"{count:>8}  of their parts are {state}" for state, count in sorted(found.parts.items())]
+def _open(found: FoundJobs) -> list[str]:
+    lines, parts = _jobs(found.counts), dict(found.among)
+    if ended := parts.pop("ended", 0):
+        lines.append(f"{ended:>8}  of them have ended: they are told of, and stay as they are")
+    return lines + [f"{count:>8}  of their parts are {state}" for state, count in sorted(parts.items())]
 
 
-def _became(done: Cancelled) -> list[str]:
-    lines = [f"cancelled {done.jobs} jobs (audit {done.audit}); of their parts are"]
-    lines += [f"{count:>8}  {_STANDS.get(state, state)}" for state, count in sorted(done.parts.items())]
-    if done.recallable:
-        more = len(done.recallable) - SHOWN
+def _became(done: Done) -> list[str]:
+    parts = dict(done.counts)
+    jobs = parts.pop("jobs", 0)
+    lines = [f"cancelled {jobs} jobs (audit {done.audit}); of their parts are"]
+    lines += [f"{count:>8}  {_STANDS.get(state, state)}" for state, count in sorted(parts.items())]
+    if recallable := done.jobs:
+        more = len(recallable) - SHOWN
         also = f" and {more} more, see --json" if more > 0 else ""
-        lines.append(f"what was accepted can be taken back: worker recall {' '.join(done.recallable[:SHOWN])}{also}")
+        lines.append(f"what was accepted can be taken back: worker recall {' '.join(recallable[:SHOWN])}{also}")
     return lines
 
 
@@ -142,16 +144,17 @@ def recall(person: Person, wanted: JobFilter) -> bool:
     lines = doubts + (_jobs(found.counts) if several else [])
     _confirm(person, lines, question if several else None)
     done = recall_found(found, person=person.name, why=person.why, progress=ProgressLine(len(found.ids)))
-    for job, reason in list(done.refused.items())[:SHOWN]:
+    for job, reason in list(done.notes.items())[:SHOWN]:
         note(f"job {job}: {reason}")
     person.tell(done, "\n".join(_recalls(done)))
-    return bool(done.recalls)
+    return bool(done.jobs)
 
 
-def _recalls(done: Recalled) -> list[str]:
-    lines = [f"{len(done.recalls)} recalls enqueued (audit {done.audit}); `worker show` tells what becomes of each:"]
-    lines += [f"  {id}" for id in done.recalls[:SHOWN]]
-    return lines + ([f"  and {more} more, see --json"] if (more := len(done.recalls) - SHOWN) > 0 else [])
+def _recalls(done: Done) -> list[str]:
+    recalls = len(done.jobs)
+    lines = [f"{recalls} recalls enqueued (audit {done.audit}); `worker show` tells what becomes of each:"]
+    lines += [f"  {id}" for id in done.jobs[:SHOWN]]
+    return lines + ([f"  and {more} more, see --json"] if (more := recalls - SHOWN) > 0 else [])
 
 
 def replay(person: Person, found: ReplayableJobs, *, rate: float | None, dry_run: bool) -> bool:
@@ -182,13 +185,14 @@ def replay(person: Person, found: ReplayableJobs, *, rate: float | None, dry_run
         progress=ProgressLine(len(found.ids)),
         began=lambda audit: note(f"if it is cut short: worker replay --go-on {audit}") if several else None,
     )
-    if not several and not done.replays:
-        raise WorkerError(next(iter(done.reasons.values()), f"there is no job {found.ids[0]} any more"))
-    for job, reason in list(done.reasons.items())[:SHOWN]:
+    if not several and not done.jobs:
+        raise WorkerError(next(iter(done.notes.values()), f"there is no job {found.ids[0]} any more"))
+    for job, reason in list(done.notes.items())[:SHOWN]:
         note(f"job {job}: {reason}")
-    told = f"{done.replays} replays enqueued, {done.refused} refused (audit {done.audit})" if several else done.first
-    person.tell(done, str(told))
-    return done.replays > 0
+    replays, refused = len(done.jobs), done.counts["refused"]
+    told = f"{replays} replays enqueued, {refused} refused (audit {done.audit})" if several else done.jobs[0]
+    person.tell(done, told)
+    return replays > 0
 
 
 def replayable(
@@ -209,15 +213,16 @@ def replayable(
 
 def _ended(found: ReplayableJobs) -> list[str]:
     lines = [f"{n:>8}  jobs: {state} on account {account}" for (account, state), n in sorted(found.counts.items())]
-    if found.lately:
+    if lately := found.among.get("lately"):
         text = "of them were called within the duplicate window: an equal message may still be on its way"
-        lines.append(f"{found.lately:>8}  {text}")
+        lines.append(f"{lately:>8}  {text}")
     return lines
 
 
 def _dry(found: ReplayableJobs) -> dict[str, Any]:
     counts = [{"account": account, "state": state, "jobs": n} for (account, state), n in sorted(found.counts.items())]
-    return {"jobs": len(found.ids), "counts": counts, "lately": found.lately, "missing": list(found.missing)}
+    lately = found.among.get("lately", 0)
+    return {"jobs": len(found.ids), "counts": counts, "lately": lately, "missing": list(found.missing)}
 
 
 def _cut_short(audit: str) -> audits.AuditEntry:
@@ -236,20 +241,23 @@ def _jobs(counts: Mapping[tuple[str, str], int]) -> list[str]:
 def erase(person: Person, recipient: str) -> bool:
     """Erases a person; shows how many jobs name it and asks first. False while some of them are open."""
     found = find_person(recipient)
-    note(f"{len(found.ids)} jobs name this person, {len(found.followers)} are about those")
+    followers = found.among["followers"]
+    note(f"{len(found.ids)} jobs name this person, {followers} are about those")
     person.confirm("erase the person, for good?")
-    total = len(found.ids) + len(found.followers)
-    done = erase_person(found, person=person.name, why=person.why, progress=ProgressLine(total))
+    progress = ProgressLine(len(found.ids) + followers)
+    done = erase_person(found, person=person.name, why=person.why, progress=progress)
+    words = ("jobs", "emptied", "callbacks", "chats", "unheard", "left")
+    jobs, emptied, callbacks, chats, unheard, left = (done.counts[word] for word in words)
     lines = [
-        f"erased from {done.jobs} jobs (audit {done.audit}); {done.emptied} named no other, and lost their text",
-        f"{done.callbacks} callbacks were emptied, {done.chats} chats forgotten",
+        f"erased from {jobs} jobs (audit {done.audit}); {emptied} named no other, and lost their text",
+        f"{callbacks} callbacks were emptied, {chats} chats forgotten",
     ]
-    if done.unheard:
-        lines.append(f"{done.unheard} callbacks are left until hooks have heard them: give it again")
-    if done.left:
-        lines.append(f"{done.left} jobs are open or in doubt: cancel or resolve them, or wait, and give it again")
+    if unheard:
+        lines.append(f"{unheard} callbacks are left until hooks have heard them: give it again")
+    if left:
+        lines.append(f"{left} jobs are open or in doubt: cancel or resolve them, or wait, and give it again")
     person.tell(done, "\n".join(lines))
-    return not done.left and not done.unheard
+    return not left and not unheard
 
 
 def audit(*, limit: int, as_json: bool) -> None:

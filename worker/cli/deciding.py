@@ -55,7 +55,7 @@ def skip(person: Person, job: Annotated[str, typer.Argument(help="The job's id."
     """Lets the jobs go on that wait behind a job of their order_key; the job itself does not change."""
     from worker.control import lift
 
-    passed = lift.skip(job, person=person.name, why=person.why).told
+    passed = lift.skip(job, person=person.name, why=person.why).jobs
     person.tell({"parts": passed}, "\n".join(f"nobody waits for part {part} any more" for part in passed))
 
 

@@ -11,8 +11,9 @@ from worker.cli.options import Person, note, plain, say
 from worker.cli.reading import ProgressLine, outbox, pause_line
 from worker.config.settings import load_settings
 from worker.control import fence as fencing, lift, pause as pausing
-from worker.control.mistyped import require_known
-from worker.control.pause import HeldJobs, Paused
+from worker.control.audit import Done
+from worker.control.found import require_known
+from worker.control.pause import Paused
 from worker.control.revocations import JOB_ID
 from worker.domain.errors import WorkerError
 from worker.domain.job import id_of
@@ -28,7 +29,7 @@ def pause(person: Person, wanted: JobFilter | None, timeout_s: float | None) -> 
         person.confirm("pause everything, but recalls?")
     if wanted is not None and wanted.account is not None:
         require_known(wanted, accounts_of(load_settings()).names())
-    done: Paused | HeldJobs
+    done: Paused | Done
     if wanted is not None and wanted.ids is not None:
         done = pausing.hold(wanted.part_or_job_ids(), person=person.name, why=person.why)
         told = _held(done, "held", "of which nothing is to be sent any more, or that were held")
@@ -73,7 +74,8 @@ def resume(person: Person, names: Sequence[str], wanted: JobFilter | None) -> bo
         person.tell({"told": lines}, "\n".join(lines))
         return True
     done = pausing.resume_paused(wanted, person=person.name, why=person.why)
-    person.tell(done, f"{done.pauses[0].told()} goes on (audit {done.audit})")
+    scope = "everything" if wanted is None else ", ".join(f"{name} {value}" for name, value in wanted.asked().items())
+    person.tell(done, f"{scope} goes on (audit {done.audit})")
     return True
 
 
@@ -84,16 +86,16 @@ def _lifted(person: Person, name: str) -> list[str]:
             f"{pause_line(one)}; `{one.ending()}`" for one in pausing.list_pauses(connection) if one.account == name
         ]
     try:
-        told = lift.lift(name, person=person.name, why=person.why).told
+        told = lift.lift(name, person=person.name, why=person.why).notes.values()
     except WorkerError as error:
         # A block and a pause are two things, and a person may have meant the other one.
         raise WorkerError("; ".join([str(error), *pauses])) from None
     return [*told, *(f"still {one}" for one in pauses)]
 
 
-def _held(done: HeldJobs, what: str, left: str) -> str:
+def _held(done: Done, what: str, left: str) -> str:
     lines = [f"{len(done.jobs)} jobs {what} (audit {done.audit})"]
-    return "\n".join(lines + ([f"{len(done.left)} left {left}"] if done.left else []))
+    return "\n".join(lines + ([f"{count} left {left}"] if (count := done.counts["left"]) else []))
 
 
 def fence(person: Person, since: datetime) -> bool:
@@ -104,8 +106,9 @@ def fence(person: Person, since: datetime) -> bool:
     if found.ids:
         person.confirm(f"hold these {len(found.ids)} jobs in doubt?")
     done = fencing.fence(found, person=person.name, why=person.why, progress=ProgressLine(len(found.ids)))
-    told = f"{done.parts} parts are held in doubt (audit {done.audit})"
-    if done.parts:
+    parts = done.counts["parts"]
+    told = f"{parts} parts are held in doubt (audit {done.audit})"
+    if parts:
         told += "; `worker jobs --state unknown` lists them, `worker resolve` ends them"
     person.tell(done, told)
-    return done.parts > 0
+    return parts > 0

@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
+from typing import Any, TypeVar
 
 from sqlalchemy import Connection
 from uuid_utils import uuid7
@@ -27,6 +27,7 @@ from worker.outbox.engine.database import Database
 
 LONGEST_WHY, LONGEST_NAME = 300, 128
 _THROUGH: ContextVar[str] = ContextVar("through", default="")
+T = TypeVar("T")
 
 
 @contextmanager
@@ -94,6 +95,20 @@ def find_audit(connection: Connection, entry: str) -> AuditEntry | None:
     return next((_entry(row) for row in rows.audit_rows(connection, [entry])), None)
 
 
+@dataclass(frozen=True, slots=True)
+class Done:
+    """What became of a command; each command says which words it counts by."""
+
+    audit: str
+    """Id of the audit's row, which says who gave the command, and why."""
+    counts: Counter[str]
+    """Word -> how many; 0 for a word that is not among them."""
+    jobs: tuple[str, ...] = ()
+    """Ids of the jobs, or parts, that it made or changed, where it tells of them."""
+    notes: Mapping[str, str] = field(default_factory=dict)
+    """Job or lane -> a sentence about it, such as why it was refused."""
+
+
 @dataclass(slots=True)
 class Running:
     """A command that is being carried out."""
@@ -101,6 +116,15 @@ class Running:
     id: str
     database: Database
     counts: Counter[str] = field(default_factory=Counter)
+
+    def lots(
+        self, items: Sequence[T], size: int, progress: Callable[[int], object] = lambda done: None
+    ) -> Iterator[Sequence[T]]:
+        """What it is about in lots; after each the counts are written, and `progress` gets the number gone through."""
+        for at in range(0, len(items), size):
+            yield items[at : at + size]
+            self.note()
+            progress(min(at + size, len(items)))
 
     def note(self, *, ended: bool = False) -> None:
         """Writes the counts so far."""

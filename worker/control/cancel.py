@@ -15,7 +15,8 @@ from sqlalchemy import Connection
 
 from worker.channels.registry import channel, names
 from worker.config.settings import Settings
-from worker.control.audit import audited
+from worker.control.audit import Done, audited
+from worker.control.found import FoundJobs
 from worker.control.opening import at_hand
 from worker.delivery.resolver.stopping import STOPPABLE, is_looked_up, stop
 from worker.domain.job import Kind, job_of
@@ -54,64 +55,33 @@ log = structlog.get_logger()
 CarryOut = Callable[[Sequence[Change]], object]
 
 
-@dataclass(frozen=True, slots=True)
-class OpenJobs:
-    """The jobs of a filter of which something could still be sent when it was asked; with `created_from` all of it."""
-
-    wanted: JobFilter
-    """The filter that was asked for."""
-    ids: tuple[str, ...]
-    """Ids of the jobs."""
-    counts: Mapping[tuple[str, str], int]
-    """(Account, kind) -> how many jobs."""
-    parts: Mapping[str, int]
-    """State -> how many of their parts are `queued`, `sending` or `unknown`."""
-    ended: int = 0
-    """How many of them have ended: with `created_from` these are told of, too."""
-    missing: tuple[str, ...] = ()
-    """The given ids that are no job's."""
-
-
-@dataclass(frozen=True, slots=True)
-class Cancelled:
-    """What became of the jobs that were to be cancelled."""
-
-    audit: str
-    """Id of the row that says who cancelled them, and why."""
-    jobs: int
-    """How many are cancelled now; the others had ended meanwhile."""
-    parts: Mapping[str, int]
-    """State -> how many of the parts of all these jobs are in it now; `searched`: in doubt, and the vendor is asked for
-    it, which sends nothing."""
-    recallable: tuple[str, ...]
-    """The jobs of which the vendor took something that it can take back, if it is not too late."""
-
-
-def find_open(wanted: JobFilter, *, settings: Settings | None = None, database: Database | None = None) -> OpenJobs:
+def find_open(wanted: JobFilter, *, settings: Settings | None = None, database: Database | None = None) -> FoundJobs:
     """The jobs of a filter of which something may still be sent, in the database of the settings (default: in force).
 
     With `created_from` (and no `called_from` or `called_before`) also those that have ended since, so that `cancel`
     accounts for all; but none where nothing may be sent any more. Recalls, uploads and tracks only where the filter has
-    ids or a kind: a recall takes back, other sends may wait for an upload, and a track sends nothing. CheckFailed where
-    the filter names single parts: a job is cancelled whole.
+    ids or a kind: a recall takes back, other sends may wait for an upload, and a track sends nothing. `among`: how many
+    have `ended`, and how many parts are `queued`, `sending` or `unknown`. CheckFailed where the filter names single
+    parts: a job is cancelled whole.
     """
     wanted.require_whole_jobs()
     jobs: dict[str, tuple[str, str]] = {}
-    parts = Counter[str]()
+    among = Counter[str]()
     with at_hand(database, settings) as (outbox, _), outbox.reading() as connection:
         for job, state in open_parts(connection, wanted):
             jobs.setdefault(job.id, (job.account, job.kind))
-            parts[state.label] += 1
-        going = len(jobs)
+            among[state.label] += 1
         if wanted.ids is None and wanted.created_from is not None and jobs and not wanted.is_about_calls:
             ended = created_jobs(connection, wanted, left_out(wanted) + HAS_ENDED)
-            jobs |= {job.id: (job.account, job.kind) for job in ended}
+            over = {job.id: (job.account, job.kind) for job in ended if job.id not in jobs}
+            jobs |= over
+            among += Counter(ended=len(over))
         missing = missing_jobs(connection, wanted.part_or_job_ids())
-    return OpenJobs(wanted, tuple(sorted(jobs)), Counter(jobs.values()), parts, len(jobs) - going, tuple(missing))
+    return FoundJobs(wanted, tuple(sorted(jobs)), Counter(jobs.values()), among, tuple(missing))
 
 
 def cancel(
-    found: OpenJobs,
+    found: FoundJobs,
     *,
     person: str,
     why: str = "",
@@ -120,7 +90,7 @@ def cancel(
     carry_out: CarryOut | None = None,
     progress: Callable[[int], object] = lambda done: None,
     began: Callable[[str], object] = lambda audit: None,
-) -> Cancelled:
+) -> Done:
     """Cancels jobs of any kind: from then on nothing of them is sent.
 
     Queued parts end `cancelled`. A part in flight is not called back: its answer counts, and one that would be sent
@@ -128,39 +98,26 @@ def cancel(
     (`recall` takes messages back, where the vendor can). `person` says who cancels, `why` for which reason, at most 300
     characters; both are kept in the audit.
 
-    It commits by itself, 1,000 jobs at a time and then 400 parts, and may be given again after an error; `progress` is
-    called with the number of jobs that were gone through.
+    It counts the `jobs` that are cancelled now (the others had ended meanwhile), and the parts of all of them by their
+    state; `searched`: in doubt, and the vendor is asked for it, which sends nothing. Its `jobs` are those of which the
+    vendor took something that it can take back, if it is not too late. It commits by itself, 1,000 jobs at a time and
+    then 400 parts, and may be given again after an error; `progress` is called with the number of jobs gone through.
     """
-    with at_hand(database, settings) as (outbox, in_force):
-        return _cancel(outbox, found, person, why, carry_out or committing(outbox, in_force), progress, began)
-
-
-def _cancel(
-    database: Database,
-    found: OpenJobs,
-    person: str,
-    why: str,
-    carry_out: CarryOut,
-    progress: Callable[[int], object],
-    began: Callable[[str], object],
-) -> Cancelled:
-    jobs, parts, recallable = 0, Counter[str](), list[str]()
+    counts, recallable = Counter[str](), list[str]()
     asked = {"filter": found.wanted.asked(), "jobs": len(found.ids)}
-    with audited(database, "cancel", person=person, why=why, asked=asked) as running:
+    with (
+        at_hand(database, settings) as (outbox, in_force),
+        audited(outbox, "cancel", person=person, why=why, asked=asked) as running,
+    ):
         began(running.id)
-        for at in range(0, len(found.ids), MARKED_TOGETHER):
-            running.counts["jobs"] += mark(database, found.ids[at : at + MARKED_TOGETHER])
-            running.note()
-        marked = running.counts.copy()
-        for at in range(0, len(found.ids), TOGETHER):
-            for stopped in stop_jobs(database, found.ids[at : at + TOGETHER], carry_out):
-                jobs += stopped.is_cancelled
-                parts += stopped.parts
+        for few in running.lots(found.ids, MARKED_TOGETHER):
+            running.counts["jobs"] += mark(outbox, few)
+        for few in running.lots(found.ids, TOGETHER, progress):
+            for stopped in stop_jobs(outbox, few, carry_out or committing(outbox, in_force)):
+                running.counts += stopped.parts
+                counts += stopped.parts + Counter(jobs=int(stopped.is_cancelled))
                 recallable += [stopped.id] if stopped.can_be_recalled else []
-            running.counts = marked + parts
-            running.note()
-            progress(min(at + TOGETHER, len(found.ids)))
-    return Cancelled(running.id, jobs, parts, tuple(recallable))
+    return Done(running.id, counts, tuple(recallable))
 
 
 def committing(database: Database, settings: Settings) -> CarryOut:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import secrets
 from collections import Counter
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
 from functools import partial
 
 from sqlalchemy import Connection
 
 from worker.config.settings import Settings
-from worker.control.audit import audited
+from worker.control.audit import Done, audited
+from worker.control.found import FoundJobs
 from worker.control.opening import at_hand
 from worker.domain.content.erasure import ERASED, Erasure, names_only, of_person
 from worker.domain.content.recipient import same_person
@@ -36,61 +36,30 @@ TOGETHER = 20
 """Jobs in one transaction."""
 
 
-@dataclass(frozen=True, slots=True)
-class PersonTraces:
-    """The jobs that name a person."""
-
-    recipient: str = field(repr=False)
-    """The person's id as it was asked for."""
-    ids: tuple[str, ...]
-    """Oldest first."""
-    followers: tuple[str, ...]
-    """The jobs that are about these: recalls, updates, tracks."""
-
-
-@dataclass(frozen=True, slots=True)
-class ErasedPerson:
-    """What became of the traces of a person."""
-
-    audit: str
-    """Id of the row that says who erased, and why; it does not name the person."""
-    jobs: int
-    """Jobs from which the person was taken out."""
-    emptied: int
-    """How many of them named no other: their text and files are gone."""
-    left: int
-    """Jobs that are open or in doubt, and name the person still: erase once more when they have ended."""
-    callbacks: int
-    """Callbacks of which only kind and time are left."""
-    unheard: int
-    """Callbacks that a hook has yet to hear, which are left: erase once more."""
-    chats: int
-    """Single chats with the person that were forgotten."""
-
-
-def find_person(recipient: str, *, settings: Settings | None = None, database: Database | None = None) -> PersonTraces:
+def find_person(recipient: str, *, settings: Settings | None = None, database: Database | None = None) -> FoundJobs:
     """The jobs that name a person, in any case and width of the id.
 
-    As a recipient, a sending member, in a mention; or in their results: refused, confirmed, pressed. CheckFailed while
-    too many jobs wait to be indexed.
+    As a recipient, a sending member, in a mention; or in their results: refused, confirmed, pressed. `among`: how many
+    `followers` there are beside these, the recalls, updates and tracks about them. CheckFailed while too many jobs wait
+    to be indexed.
     """
     wanted = JobFilter(recipient=recipient)
     with at_hand(database, settings) as (outbox, _), outbox.reading() as connection:
         lots = candidates(connection, wanted, read_now(connection, outbox.now), is_open_too=True)
         ids = {job.id for lot in lots for job in jobs_of(connection, wanted, lot)} | jobs_naming(connection, recipient)
-        followers = sorted({*followers_of(connection, ids)} - ids) if ids else []
-    return PersonTraces(recipient, tuple(sorted(ids)), tuple(followers))
+        followers = {*followers_of(connection, ids)} - ids
+    return FoundJobs(wanted, tuple(sorted(ids)), {}, {"followers": len(followers)})
 
 
 def erase(
-    found: PersonTraces,
+    found: FoundJobs,
     *,
     person: str,
     why: str = "",
     settings: Settings | None = None,
     database: Database | None = None,
     progress: Callable[[int], object] = lambda done: None,
-) -> ErasedPerson:
+) -> Done:
     """Takes a person out of all tables: for good.
 
     A job that names no other loses its text and its files, and cannot be replayed; in the others a mark takes the
@@ -99,39 +68,30 @@ def erase(
     left: cancel them or wait.
     What applications, logs and backups hold is theirs to erase. `person` says who erases, `why` for which reason,
     without the id. It commits by itself, 20 jobs at a time, and may be given again.
+
+    It counts the `jobs` from which the person was taken out, and those of them that are `emptied`; the jobs that are
+    `left` because they are open or in doubt; the `callbacks` that were emptied, and the `unheard` ones that are left
+    until a hook has heard them; and the single `chats` that were forgotten. Where some are left, erase once more later.
     """
-    erasure = of_person(found.recipient, f"{ERASED}{secrets.token_hex(4)}")
+    who = str(found.wanted.recipient)
+    erasure = of_person(who, f"{ERASED}{secrets.token_hex(4)}")
     if erasure.in_texts(why) != why:
         raise CheckFailed([Problem("why", "names the person who is to be erased", "say it without the id")])
     with (
         at_hand(database, settings) as (outbox, _),
         audited(outbox, "erase", person=person, why=why, asked={"jobs": len(found.ids)}) as running,
     ):
-        ids = (*found.ids, *found.followers)
-        for at in range(0, len(ids), TOGETHER):
-            few = ids[at : at + TOGETHER]
-            running.counts += outbox.run(
-                partial(_erase, ids=few, named={*found.ids}, who=found.recipient, erasure=erasure)
-            )
-            running.note()
-            progress(min(at + TOGETHER, len(ids)))
-        running.counts += _erase_callbacks(outbox, found.recipient, erasure)
-        running.counts["chats"] = outbox.run(partial(forget_chats, person=same_person(found.recipient)))
+        with outbox.reading() as connection:
+            followers = sorted({*followers_of(connection, found.ids)} - {*found.ids})
+        for few in running.lots((*found.ids, *followers), TOGETHER, progress):
+            running.counts += outbox.run(partial(_erase, ids=few, named={*found.ids}, who=who, erasure=erasure))
+        running.counts += _erase_callbacks(outbox, who, erasure)
+        running.counts += Counter(chats=outbox.run(partial(forget_chats, person=same_person(who))))
         outbox.run(partial(take_out_of_audit, erasure=erasure))
-    counts = running.counts
-    left = len(found.ids) - counts["jobs"]
-    return ErasedPerson(
-        running.id,
-        counts["jobs"],
-        counts["emptied"],
-        left,
-        counts["callbacks"],
-        counts["unheard"],
-        counts["chats"],
-    )
+    return Done(running.id, running.counts + Counter(left=len(found.ids) - running.counts["jobs"]))
 
 
-def _erase(connection: Connection, ids: tuple[str, ...], named: set[str], who: str, erasure: Erasure) -> Counter[str]:
+def _erase(connection: Connection, ids: Sequence[str], named: set[str], who: str, erasure: Erasure) -> Counter[str]:
     counts = Counter[str]()
     for job in lock_ended(connection, ids):
         is_named = job["id"] in named

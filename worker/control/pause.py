@@ -6,6 +6,7 @@ A pause is a row; the group commit of every worker obeys it, so it needs no work
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -14,7 +15,7 @@ from uuid_utils import uuid7
 
 from worker.channels.registry import channel, names
 from worker.config.settings import Settings
-from worker.control.audit import audited
+from worker.control.audit import Done, audited
 from worker.control.opening import at_hand
 from worker.domain.errors import CheckFailed, Problem, WorkerError
 from worker.domain.job import JobId, Kind
@@ -35,34 +36,12 @@ LOOK_S = 0.25
 
 @dataclass(frozen=True, slots=True)
 class Paused:
-    """A pause that stands now, and the id of the audit's row; None: it stood already."""
+    """A pause that stands now."""
 
     audit: str | None
     """Id of the audit's row; None: the pause stood already."""
     pause: Pause
     """The pause that stands now."""
-
-
-@dataclass(frozen=True, slots=True)
-class Resumed:
-    """Pauses that ended, and the id of the audit's row."""
-
-    audit: str
-    """Id of the audit's row."""
-    pauses: tuple[Pause, ...]
-    """The pauses that ended."""
-
-
-@dataclass(frozen=True, slots=True)
-class HeldJobs:
-    """Jobs that are held, or were released."""
-
-    audit: str
-    """Id of the audit's row."""
-    jobs: tuple[str, ...]
-    """Ids of the jobs that were held, or released, by this command."""
-    left: tuple[str, ...]
-    """The given ids of which nothing is to be sent any more, or that were held, or released, already."""
 
 
 @on_callers_connection
@@ -103,8 +82,8 @@ def resume_paused(
     why: str = "",
     settings: Settings | None = None,
     database: Database | None = None,
-) -> Resumed:
-    """Ends the pause of exactly this filter. WorkerError where there is none.
+) -> Done:
+    """Ends the pause of exactly this filter, and counts these `pauses`. WorkerError where there is none.
 
     What waits goes on as fast as its limits allow, in the order in which it was due.
     """
@@ -117,7 +96,7 @@ def resume_paused(
         ids = [pause.id for pause in pauses]
         with audited(outbox, "resume", person=person, why=why, asked={"filter": scope}) as running:
             running.counts["pauses"] = outbox.run(lambda connection: rows.end(connection, outbox.now, ids))
-        return Resumed(running.id, tuple(pauses))
+        return Done(running.id, running.counts)
 
 
 def hold(
@@ -127,8 +106,12 @@ def hold(
     why: str = "",
     settings: Settings | None = None,
     database: Database | None = None,
-) -> HeldJobs:
-    """Holds single jobs, at most 1,000: no call of theirs begins until `release`. A recall can be held, too."""
+) -> Done:
+    """Holds single jobs, at most 1,000: no call of theirs begins until `release`. A recall can be held, too.
+
+    Its `jobs` are those that were held; `left` is the number of those of which nothing is to be sent any more, or that
+    were held already.
+    """
     wanted = JobFilter(ids=ids)
     with at_hand(database, settings) as (outbox, _):
         given = _jobs(outbox, wanted)
@@ -139,7 +122,7 @@ def hold(
             if wait:
                 _begin(outbox, [{"job_id": job, "person": person, "why": why} for job in wait])
             running.counts["jobs"] = len(wait)
-        return HeldJobs(running.id, tuple(wait), tuple(job for job in given if job not in wait))
+        return Done(running.id, running.counts + Counter(left=len(given) - len(wait)), tuple(wait))
 
 
 def release(
@@ -149,8 +132,8 @@ def release(
     why: str = "",
     settings: Settings | None = None,
     database: Database | None = None,
-) -> HeldJobs:
-    """Lets jobs go on that are held."""
+) -> Done:
+    """Lets jobs go on that are held: its `jobs`; `left` is the number of those that were not."""
     wanted = JobFilter(ids=ids)
     with at_hand(database, settings) as (outbox, _):
         wanted.require_whole_jobs()
@@ -164,7 +147,7 @@ def release(
                 outbox.run(lambda connection: rows.end(connection, outbox.now, held))
             running.counts["jobs"] = len(set(held.values()))
         jobs = tuple(job for job in given if job in held.values())
-        return HeldJobs(running.id, jobs, tuple(job for job in given if job not in jobs))
+        return Done(running.id, running.counts + Counter(left=len(given) - len(jobs)), jobs)
 
 
 def drain(

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 from functools import partial
 
 from sqlalchemy import Connection
@@ -13,7 +12,8 @@ from worker.accounts.sources import accounts_of
 from worker.channels.registry import channel, names
 from worker.config.accounts import AccountSource
 from worker.config.settings import Settings
-from worker.control.audit import audited
+from worker.control.audit import Done, audited
+from worker.control.found import FoundJobs
 from worker.control.opening import at_hand
 from worker.domain.errors import RetryTransaction, WorkerError
 from worker.domain.job import Kind
@@ -28,33 +28,7 @@ TOGETHER = 200
 """Recalls in one transaction."""
 
 
-@dataclass(frozen=True, slots=True)
-class SentJobs:
-    """The jobs of a filter whose messages may be taken back, as they were when it was asked."""
-
-    wanted: JobFilter
-    """The filter that was asked for."""
-    ids: tuple[str, ...]
-    """Ids of the jobs."""
-    counts: Mapping[tuple[str, str], int]
-    """(Account, kind) -> how many jobs."""
-    missing: tuple[str, ...] = ()
-    """The given ids that are no job's."""
-
-
-@dataclass(frozen=True, slots=True)
-class Recalled:
-    """What became of the jobs that were to be recalled."""
-
-    audit: str
-    """Id of the row that says who recalled them, and why."""
-    recalls: tuple[str, ...]
-    """The jobs that take their messages back."""
-    refused: Mapping[str, str]
-    """Jobs of which no recall could be enqueued -> why."""
-
-
-def find_sent(wanted: JobFilter, *, settings: Settings | None = None, database: Database | None = None) -> SentJobs:
+def find_sent(wanted: JobFilter, *, settings: Settings | None = None, database: Database | None = None) -> FoundJobs:
     """The jobs of a filter whose messages the vendor may take back, in the database of the settings.
 
     `settings`: by default those that are in force. Without jobs that have a recall which is open or was accepted, so
@@ -70,11 +44,11 @@ def find_sent(wanted: JobFilter, *, settings: Settings | None = None, database: 
         ]
         missing = missing_jobs(connection, wanted.part_or_job_ids())
     counts = Counter((job.account, job.kind) for job in jobs)
-    return SentJobs(wanted, tuple(job.id for job in jobs), counts, tuple(missing))
+    return FoundJobs(wanted, tuple(sorted(job.id for job in jobs)), counts, missing=tuple(missing))
 
 
 def recall_found(
-    found: SentJobs,
+    found: FoundJobs,
     *,
     person: str,
     why: str = "",
@@ -83,12 +57,13 @@ def recall_found(
     accounts: AccountSource | None = None,
     progress: Callable[[int], object] = lambda done: None,
     began: Callable[[str], object] = lambda audit: None,
-) -> Recalled:
+) -> Done:
     """Enqueues a recall of each job: what was not sent is cancelled, and what was sent is taken back where it can be.
 
     The vendor takes a message back within 24 h (page 94867, 撤回应用消息); `get_job` of each recall says what became of
-    it. `person` says who recalls, `why` for which reason; both are kept in the audit. It commits by itself, 200 at a
-    time; `progress` is called with the number of jobs that were gone through.
+    it. `person` says who recalls, `why` for which reason; both are kept in the audit. It counts `recalls`, whose ids
+    are its `jobs`, and `refused`, each with a note. It commits by itself, 200 at a time; `progress` is called with the
+    number of jobs that were gone through.
     """
     recalls, refused = list[str](), dict[str, str]()
     asked = {"filter": found.wanted.asked(), "jobs": len(found.ids)}
@@ -98,15 +73,12 @@ def recall_found(
     ):
         known = accounts or accounts_of(in_force)
         began(running.id)
-        for at in range(0, len(found.ids), TOGETHER):
-            few = found.ids[at : at + TOGETHER]
+        for few in running.lots(found.ids, TOGETHER, progress):
             made, cannot = outbox.run(partial(_recall, ids=few, accounts=known))
             recalls += made
             refused |= cannot
             running.counts += Counter(recalls=len(made), refused=len(cannot))
-            running.note()
-            progress(at + len(few))
-    return Recalled(running.id, tuple(recalls), refused)
+    return Done(running.id, running.counts, tuple(recalls), refused)
 
 
 def _recall(connection: Connection, ids: Sequence[str], accounts: AccountSource) -> tuple[list[str], dict[str, str]]:

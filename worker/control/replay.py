@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
@@ -19,7 +19,8 @@ from sqlalchemy import Connection
 from worker.accounts.sources import accounts_of
 from worker.config.accounts import AccountSource
 from worker.config.settings import Settings
-from worker.control.audit import audited
+from worker.control.audit import Done, audited
+from worker.control.found import FoundJobs
 from worker.control.opening import at_hand
 from worker.delivery.sender.set_aside import our_error
 from worker.domain.errors import CheckFailed, Problem, RetryTransaction, WorkerError
@@ -39,42 +40,16 @@ MOST_TOLD = 1_000
 """Refused jobs that are told with their reasons."""
 
 
-@dataclass(frozen=True, slots=True)
-class ReplayableJobs:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReplayableJobs(FoundJobs):
     """The jobs of a filter that did not reach all recipients, as they were when it was asked."""
 
-    wanted: JobFilter
-    """The filter that was asked for."""
     accepted: bool
     """Whether jobs that reached all recipients are among them."""
     unknown: bool
     """Whether jobs are among them of which it is not known whom they reached."""
     since: datetime | None
     """When the run began with which this one goes on; None: it goes on with none."""
-    ids: tuple[str, ...]
-    """Ids of the jobs."""
-    counts: Mapping[tuple[str, str], int]
-    """(Account, state) -> how many jobs."""
-    lately: int = 0
-    """How many of them were called within the vendor's duplicate window: an equal message may still be on its way."""
-    missing: tuple[str, ...] = ()
-    """The given ids that are no job's."""
-
-
-@dataclass(frozen=True, slots=True)
-class ReplayedJobs:
-    """What became of the jobs that were to be replayed."""
-
-    audit: str
-    """Id of the row that says who replayed them, and why."""
-    replays: int
-    """How many jobs were enqueued."""
-    first: str | None
-    """The first new job; None: there is none."""
-    refused: int
-    """How many jobs were not replayed."""
-    reasons: Mapping[str, str]
-    """Jobs that were not replayed -> why; of 1,000 at most."""
 
 
 def find_replayable(
@@ -91,7 +66,8 @@ def find_replayable(
     `accepted=True`: also those that did; `unknown=True`: also those of which that is not known. `since`: when a run
     began that was cut short (`began_at` of its audit row); without what was replayed since then. CheckFailed for a
     filter with neither `created_from` nor a field that names few, which would read all jobs there are, and for one of
-    parts or calls.
+    parts or calls. `among`: how many were called `lately`, within the vendor's duplicate window, so that an equal
+    message may still be on its way.
     """
     wanted.require_ended_jobs("a replay")
     ids, counts = list[str](), Counter[tuple[str, str]]()
@@ -105,7 +81,8 @@ def find_replayable(
         window = now - int(in_force.delivery.duplicate_window_s * 1_000_000)
         pages = (ids[at : at + PAGE] for at in range(0, len(ids), PAGE))
         lately = sum(called_since(connection, page, window) for page in pages)
-    return ReplayableJobs(wanted, accepted, unknown, since, tuple(ids), counts, lately, tuple(missing))
+    among, gone = {"lately": lately} if lately else {}, tuple(missing)
+    return ReplayableJobs(wanted, tuple(ids), counts, among, gone, accepted=accepted, unknown=unknown, since=since)
 
 
 def replay_found(
@@ -122,18 +99,19 @@ def replay_found(
     began: Callable[[str], object] = lambda audit: None,
     monotonic: Callable[[], float] = time.monotonic,
     sleep: Callable[[float], object] = time.sleep,
-) -> ReplayedJobs:
+) -> Done:
     """Enqueues a replay of each job, by the rules of `replay`, and commits by itself, 100 at a time.
 
     `rate`: at most so many jobs a second. `person` says who replays, `why` for which reason; both are kept in the
-    audit. `progress` is called with the number of jobs that were gone through, `began` with the id of the audit's row.
+    audit. It counts `replays`, whose ids are its `jobs`, and `refused`, 1,000 at most of them with a note. `progress`
+    is called with the number of jobs that were gone through, `began` with the id of the audit's row.
     """
     if rate is not None and not (rate > 0 and math.isfinite(rate)):
         raise CheckFailed([Problem("rate", "is not above 0", "give how many jobs a second, or leave it out")])
     asked = {"filter": found.wanted.asked(), "accepted": found.accepted, "unknown": found.unknown, "rate": rate}
     asked |= {"since": None if found.since is None else found.since.isoformat(), "jobs": len(found.ids)}
     size = TOGETHER if rate is None else max(1, min(TOGETHER, int(rate)))
-    first, reasons = list[str](), dict[str, str]()
+    replays, reasons, begun = list[str](), dict[str, str](), monotonic()
     with (
         at_hand(database, settings) as (outbox, in_force),
         audited(outbox, "replay", person=person, why=why, asked=asked) as running,
@@ -141,19 +119,15 @@ def replay_found(
         known = accounts or accounts_of(in_force)
         lot = partial(_replay, found=found, accounts=known, priority=priority)
         began(running.id)
-        for at in range(0, len(found.ids), size):
-            before = monotonic()
-            made, refused = outbox.run(partial(lot, ids=found.ids[at : at + size]))
-            first += made[:1] if not first else []
+        for few in running.lots(found.ids, size, progress):
+            if rate is not None and running.counts and (early := size / rate - (monotonic() - begun)) > 0:
+                sleep(early)
+            begun = monotonic()
+            made, refused = outbox.run(partial(lot, ids=few))
+            replays += made
             reasons |= dict(list(refused.items())[: MOST_TOLD - len(reasons)])
             running.counts += Counter(replays=len(made), refused=len(refused))
-            running.note()
-            progress(min(at + size, len(found.ids)))
-            is_last = at + size >= len(found.ids)
-            if rate is not None and not is_last and (early := size / rate - (monotonic() - before)) > 0:
-                sleep(early)
-    counts = running.counts
-    return ReplayedJobs(running.id, counts["replays"], next(iter(first), None), counts["refused"], reasons)
+    return Done(running.id, running.counts, tuple(replays), reasons)
 
 
 def _replay(

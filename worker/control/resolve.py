@@ -18,22 +18,22 @@ from sqlalchemy import Connection
 
 from worker.channels.registry import channel
 from worker.config.settings import Settings
-from worker.control.audit import Running, audited, require_fits
+from worker.control.audit import Done, Running, audited, require_fits
+from worker.control.cancel import CarryOut, committing
+from worker.control.found import FoundJobs
 from worker.control.opening import at_hand
 from worker.domain import settle
 from worker.domain.errors import CheckFailed, Problem
 from worker.domain.job import Kind, Part, RepeatRule, is_read, job_of
 from worker.domain.job_filter import JobFilter
 from worker.domain.outcome import Taken
-from worker.domain.settle import PartFacts, Policy
+from worker.domain.settle import PartFacts
 from worker.domain.state import PartState
 from worker.outbox.commit.commands import Change
-from worker.outbox.commit.ledger import commit
 from worker.outbox.commit.record_answer import mark_recalled
 from worker.outbox.control.unknowns import DoubtfulCall, count_unknown, doubtful_calls, unknown_parts
 from worker.outbox.engine.database import Database
 from worker.outbox.jobs.codes import name_part, settle_burned
-from worker.outbox.lanes.processes import hooked_ends
 from worker.producer.recall import msgid_problems
 
 TOGETHER = 50
@@ -68,37 +68,19 @@ _TEXTS = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Unknowns:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Unknowns(FoundJobs):
     """The parts in doubt that a filter had when it was asked."""
 
-    wanted: JobFilter
-    """The filter that was asked for."""
-    parts: Mapping[str, int]
+    claims: Mapping[str, int]
     """Part ids -> the number of each one's last call, by which a repeat that was made since is told."""
-    counts: Mapping[tuple[str, str], int]
-    """(Account, kind) -> how many."""
-    ordered: int
-    """How many have an order_key. Ended as not sent they let those behind go; `replay` before that keeps their place.
-    """
-
-
-@dataclass(frozen=True, slots=True)
-class Decided:
-    """What became of the parts of a decision."""
-
-    audit: str
-    """Id of the row that says who decided, and why."""
-    decided: int
-    """How many parts were decided."""
-    left: Mapping[Left, int]
-    """Why parts stay as they are -> how many."""
 
 
 def find_unknown(wanted: JobFilter, *, settings: Settings | None = None, database: Database | None = None) -> Unknowns:
     """The parts in doubt of a filter, in the database of the settings (default: those that are in force).
 
-    CheckFailed where more than 100,000 parts are in doubt and no ids are given.
+    `among`: how many are `ordered`, by an order_key. Ended as not sent they let those behind go; `replay` before that
+    keeps their place. CheckFailed where more than 100,000 parts are in doubt and no ids are given.
     """
     with at_hand(database, settings) as (outbox, _), outbox.reading() as connection:
         if wanted.ids is None and count_unknown(connection, MOST + 1) > MOST:
@@ -106,7 +88,8 @@ def find_unknown(wanted: JobFilter, *, settings: Settings | None = None, databas
             raise CheckFailed([problem])
         parts = unknown_parts(connection, wanted, MOST)
     counts = Counter((part.account, part.kind) for part in parts)
-    return Unknowns(wanted, {part.id: part.claim for part in parts}, counts, sum(part.ordered for part in parts))
+    claims, ordered = {part.id: part.claim for part in parts}, sum(part.ordered for part in parts)
+    return Unknowns(wanted, tuple(claims), counts, {"ordered": ordered} if ordered else {}, claims=claims)
 
 
 def resolve(
@@ -120,7 +103,7 @@ def resolve(
     database: Database | None = None,
     progress: Callable[[int], object] = lambda done: None,
     began: Callable[[str], object] = lambda audit: None,
-) -> Decided:
+) -> Done:
     """Says of parts in doubt whether the vendor carried their calls out.
 
     `sent=True` ends them accepted, or partial where the vendor had named recipients that it refused. With `msgid`, the
@@ -128,8 +111,9 @@ def resolve(
     as refused, and they can be replayed. `why` is the reason in the person's own words, at most 300 characters;
     `person` is the person's name. Both are kept in the audit. What is not in doubt any more is left as it is.
 
-    It commits by itself, 50 parts at a time, and may be given again after an error; `progress` is called with the
-    number of parts that were gone through. CheckFailed when `msgid` is given and the parts are not exactly one.
+    It counts the parts that are `decided`, and those left by the reason (`Left`). It commits by itself, 50 parts at a
+    time, and may be given again after an error; `progress` is called with the number gone through. CheckFailed when
+    `msgid` is given and the parts are not exactly one.
     """
     word = Word(sent, msgid)
     require_reason(person, why)
@@ -140,14 +124,9 @@ def resolve(
         audited(outbox, "resolve", person=person, why=why, asked=asked) as running,
     ):
         began(running.id)
-        claims = list(found.parts.items())
-        for at in range(0, len(claims), TOGETHER):
-            few = dict(claims[at : at + TOGETHER])
-            _decide(outbox, few, word, running, has_hooks=bool(in_force.hooks))
-            running.note()
-            progress(at + len(few))
-    left = {reason: running.counts[reason] for reason in Left if running.counts[reason]}
-    return Decided(running.id, running.counts["decided"], left)
+        for few in running.lots(list(found.claims.items()), TOGETHER, progress):
+            _decide(outbox, dict(few), word, running, committing(outbox, in_force))
+    return Done(running.id, running.counts)
 
 
 def require_reason(person: str, why: str) -> None:
@@ -194,7 +173,7 @@ class Word:
             name_part(connection, lost.account, self.msgid, lost.part_id)
 
 
-def _decide(database: Database, claims: Mapping[str, int], word: Word, running: Running, *, has_hooks: bool) -> None:
+def _decide(database: Database, claims: Mapping[str, int], word: Word, running: Running, carry_out: CarryOut) -> None:
     with database.reading() as connection:
         lost = doubtful_calls(connection, list(claims))
     obstacles = {part: obstacle for part, call in lost.items() if (obstacle := word.obstacle(call)) is not None}
@@ -203,9 +182,7 @@ def _decide(database: Database, claims: Mapping[str, int], word: Word, running: 
         word.change(call, claims[part], running.id, decided) for part, call in lost.items() if part not in obstacles
     ]
     if changes:
-        ends = hooked_ends(database, has_hooks=has_hooks)
-        # No policy: nothing is repeated, and no lane hears of it.
-        commit(database, changes, Policy(), hooked_ends=ends)
+        carry_out(changes)
     running.counts += Counter(map(str, obstacles.values()))
     moved_on = len(claims) - len(obstacles) - len(decided)
     running.counts += Counter({"decided": len(decided), str(Left.MOVED_ON): moved_on})
@@ -236,8 +213,7 @@ def _check_msgid(word: Word, found: Unknowns) -> None:
     problems = [*msgid_problems(word.msgid)]
     if not word.sent:
         problems.append(Problem("msgid", "is of a message that was not sent", "leave it out, or say sent=True"))
-    if len(found.parts) != 1:
-        count = len(found.parts)
+    if (count := len(found.ids)) != 1:
         problems.append(Problem("msgid", "is of one part", "give that part's id", 1, "parts in doubt", count))
     if problems:
         raise CheckFailed(problems)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Callable
 
 import pytest
@@ -13,8 +14,7 @@ from worker.accounts.sources import accounts_of
 from worker.cli import control, options
 from worker.cli.reading import ProgressLine
 from worker.config.settings import load_settings
-from worker.control.audit import acting_through
-from worker.control.cancel import Cancelled
+from worker.control.audit import Done, acting_through
 from worker.domain.job import part_id
 from worker.domain.outcome import Unknown, Verdict
 from worker.domain.settle import Policy
@@ -81,7 +81,7 @@ def test_several_are_shown_and_asked_about(run: Run, jobs: list[str], capsys: py
     assert "say of these 3 parts that they were not sent?" in no.err
     assert no.err.endswith("nothing was changed\n")
     assert (["unknown"] * 3, 0, "[]\n") == (unchanged, nothing, none)
-    assert (3, {}) == (json.loads(yes.out)["decided"], json.loads(yes.out)["left"])
+    assert {"decided": 3} == json.loads(yes.out)["counts"]
     assert "" == yes.err.partition("not sent? [y/N]: ")[2].strip()
     assert ["rejected"] * 3 == states(run, capsys)
 
@@ -130,7 +130,7 @@ def test_what_is_left_is_told(run: Run, jobs: list[str], capsys: pytest.CaptureF
     told = capsys.readouterr().out
     run("resolve", jobs[0], "--sent", "--json", *WHY)
 
-    assert (1, {"no_media_id": 1}) == (status, json.loads(capsys.readouterr().out)["left"])
+    assert (1, {"no_media_id": 1}) == (status, json.loads(capsys.readouterr().out)["counts"])
     assert "1 left: an upload or a track: what it was to bring came with the lost answer" in told
 
 
@@ -206,8 +206,8 @@ def test_a_filter_is_counted_asked_about_and_gone_on_with(
     assert done.startswith("3 replays enqueued, 0 refused (audit ")
     assert "nothing is left of this run\n" == nothing
     assert "no job of this has ended without reaching everybody" in again
-    assert (0, 3) == (refused["replays"], refused["refused"])
-    assert all("1 being sent to by another replay" in reason for reason in refused["reasons"].values())
+    assert {"refused": 3} == refused["counts"]
+    assert all("1 being sent to by another replay" in reason for reason in refused["notes"].values())
 
 
 def test_a_run_of_the_console_is_gone_on_with(run: Run, queued: list[str], capsys: pytest.CaptureFixture[str]) -> None:
@@ -290,7 +290,7 @@ def test_several_jobs_are_shown_and_asked_about(
     assert "cancel these 4 jobs?" in no.err
     assert ["open"] * 4 == unchanged
     done = json.loads(yes.out)
-    assert (4, {"cancelled": 3, "sending": 1}, []) == (done["jobs"], done["parts"], done["recallable"])
+    assert ({"jobs": 4, "cancelled": 3, "sending": 1}, []) == (done["counts"], done["jobs"])
     assert yes.err.endswith("sending\n")
     assert ["cancelled", "cancelled", "cancelled", "open"] == states(run, capsys)
 
@@ -330,7 +330,7 @@ def test_a_long_command_tells_how_far_it_is(capsys: pytest.CaptureFixture[str]) 
 
 def test_what_was_sent_is_named_for_a_recall(run: Run, queued: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     """The words to paste, of so many jobs as can be read."""
-    told = control._became(Cancelled("a1", 30, {"accepted": 30, "sending": 2}, tuple(f"j{n}" for n in range(30))))
+    told = control._became(Done("a1", Counter(jobs=30, accepted=30, sending=2), tuple(f"j{n}" for n in range(30))))
 
     assert "      30  accepted by the vendor" in told
     assert "       2  in flight: their answers count, and they are not sent again" in told
@@ -344,7 +344,7 @@ def test_several_recalls_are_asked_about(run: Run, queued: list[str], capsys: py
     assert 1 == run("recall", *since, types="n\n")
     no = capsys.readouterr().err
     assert 0 == run("recall", queued[0], "--json")
-    made = json.loads(capsys.readouterr().out)["recalls"]
+    made = json.loads(capsys.readouterr().out)["jobs"]
     assert 0 == run("recall", *since, "--yes", "--as", "zhang", "--why", "wrong")
     said = capsys.readouterr()
     assert 1 == run("recall", *queued, "--yes")

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from worker.cli.lists.lanes import show, show_events
-from worker.control.lift import resume
+from worker.control.lift import lift
 from worker.domain.errors import WorkerError
 from worker.domain.outcome import Penalty
 from worker.domain.pacing.lane import LaneBlock
@@ -102,11 +102,11 @@ def test_a_person_resumes_an_account_with_all_of_its_lanes(outbox: Database) -> 
     """Each starts with one call in flight; another account's stay as they are; both steps are events."""
     write(outbox, parking(), parking("hr:1"), LaneBlock("it", "it", "it", 60.0, "45009"))
 
-    told = resume(outbox, "hr")
+    done = lift("hr", person="ops", database=outbox)
     events = listed(show_events, account="hr", limit=10)
     raw = listed(show_events, limit=1, as_json=True)
 
-    assert ["hr starts with one call in flight", "hr:1 starts with one call in flight"] == told
+    assert ["hr starts with one call in flight", "hr:1 starts with one call in flight"] == [*done.notes.values()]
     assert [("hr", "starting"), ("hr:1", "starting"), ("it", "blocked")] == [
         (lane["lane"], lane["state"]) for lane in as_json()
     ]
@@ -119,7 +119,7 @@ def test_a_lane_that_starts_says_since_when_and_no_reason_that_is_over(outbox: D
     write(outbox, parking())
     outbox.run(lambda connection: begin_lanes(connection, outbox.now, ["it:4"]))
 
-    resume(outbox, "hr")
+    lift("hr", person="ops", database=outbox)
     said = listed()
 
     assert ["hr  hr  starting since 20", "it:4    starting since 20"] == [line[:25] for line in said]
@@ -130,7 +130,7 @@ def test_one_lane_is_resumed_by_its_key(outbox: Database) -> None:
     """Its account's other lanes stay parked."""
     write(outbox, parking("hr:1"), parking("hr:2"))
 
-    resume(outbox, "hr:1")
+    lift("hr:1", person="ops", database=outbox)
 
     assert [("hr:1", "starting"), ("hr:2", "parked")] == [(lane["lane"], lane["state"]) for lane in as_json()]
 
@@ -138,7 +138,7 @@ def test_one_lane_is_resumed_by_its_key(outbox: Database) -> None:
 def test_what_is_not_blocked_cannot_be_resumed(outbox: Database) -> None:
     """One sentence that names the command which lists what is."""
     with pytest.raises(WorkerError, match="nothing of 'nobody' is blocked or parked; `worker lanes` lists what is"):
-        resume(outbox, "nobody")
+        lift("nobody", person="ops", database=outbox)
 
 
 def test_resuming_an_account_tries_a_refused_secret_at_once(outbox: Database) -> None:
@@ -147,8 +147,8 @@ def test_resuming_an_account_tries_a_refused_secret_at_once(outbox: Database) ->
     with outbox.writing() as connection:
         connection.execute(tokens.insert(), [key.bind(generation=0, refused="40001", probe_at=9_000_000_000_000_000)])
 
-    told = resume(outbox, "hr")
+    done = lift("hr", person="ops", database=outbox)
 
-    assert ["the secret of hr is tried now"] == told
+    assert ["the secret of hr is tried now"] == [*done.notes.values()]
     with outbox.reading() as connection:
         assert 0 == connection.execute(tokens.select()).mappings().one()["probe_at"]

@@ -5,18 +5,15 @@ Knows no page: how a preview looks and who may give a command is decided elsewhe
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Literal, cast
 
 from worker.console.commands.background import Began
 from worker.console.site import Site
 from worker.control import cancel, pause, recall, replay, resolve
-from worker.control.cancel import OpenJobs
+from worker.control.found import FoundJobs, mistyped, require_known
 from worker.control.lift import lift, retry_event, skip
-from worker.control.mistyped import mistyped, require_known
-from worker.control.recall import SentJobs
-from worker.control.replay import ReplayableJobs
 from worker.domain.errors import CheckFailed, Problem
 from worker.domain.job_filter import JobFilter
 from worker.domain.state import JobState
@@ -108,7 +105,7 @@ def possible(site: Site, job_id: str, state: JobState) -> tuple[CommandName, ...
             state not in _NEVER_SENT and bool(recall.find_sent(wanted, settings=settings, database=database).ids),
         ),
         ("replay", bool(replay.find_replayable(wanted, settings=settings, database=database).ids)),
-        ("resolve", goes_on and bool(resolve.find_unknown(wanted, settings=settings, database=database).parts)),
+        ("resolve", goes_on and bool(resolve.find_unknown(wanted, settings=settings, database=database).ids)),
     ]
     with database.reading() as connection:
         is_held = any(one.job_id for one in standing_pauses(connection, [job_id]))
@@ -128,32 +125,30 @@ def _wanted(order: Order) -> JobFilter:
     return order.wanted
 
 
-def _by_pair(counts: Mapping[tuple[str, str], int]) -> Iterator[PreviewLine]:
-    return (PreviewLine(count, what, account) for (account, what), count in sorted(counts.items()))
+_NOTES = ("ended", "lately", "ordered")
 
 
-def _preview(
-    site: Site, wanted: JobFilter, found: OpenJobs | SentJobs | ReplayableJobs, lines: Iterable[PreviewLine]
-) -> Preview:
-    return Preview(len(found.ids), tuple(lines), _doubts(site, wanted, found.missing), found.ids)
+def _preview(site: Site, found: FoundJobs) -> Preview:
+    lines = [PreviewLine(count, what, account) for (account, what), count in sorted(found.counts.items())]
+    lines += [PreviewLine(found.among[what], what) for what in _NOTES if found.among.get(what)]
+    parts = sorted(found.among.keys() - set(_NOTES))
+    lines += [PreviewLine(found.among[state], f"part:{state}") for state in parts]
+    doubts = mistyped(found.wanted, found.missing, site.accounts.names())
+    return Preview(len(found.ids), tuple(lines), tuple(doubts), found.ids)
 
 
 def _cancel(site: Site, order: Order) -> ReadyOrder:
-    wanted = _wanted(order)
-    found = cancel.find_open(wanted, database=site.database)
-    lines = [*_by_pair(found.counts), *([PreviewLine(found.ended, "ended")] if found.ended else [])]
-    lines += [PreviewLine(count, f"part:{state}") for state, count in sorted(found.parts.items())]
+    found = cancel.find_open(_wanted(order), database=site.database)
 
     def give(person: str, why: str, began: Began) -> str:
         done = cancel.cancel(found, person=person, why=why, settings=site.settings, database=site.database, began=began)
         return done.audit
 
-    return ReadyOrder(_preview(site, wanted, found, lines), give)
+    return ReadyOrder(_preview(site, found), give)
 
 
 def _recall(site: Site, order: Order) -> ReadyOrder:
-    wanted = _wanted(order)
-    found = recall.find_sent(wanted, database=site.database)
+    found = recall.find_sent(_wanted(order), database=site.database)
 
     def give(person: str, why: str, began: Began) -> str:
         done = recall.recall_found(
@@ -161,7 +156,7 @@ def _recall(site: Site, order: Order) -> ReadyOrder:
         )
         return done.audit
 
-    return ReadyOrder(_preview(site, wanted, found, _by_pair(found.counts)), give)
+    return ReadyOrder(_preview(site, found), give)
 
 
 def _replay(site: Site, order: Order) -> ReadyOrder:
@@ -175,7 +170,6 @@ def _replay(site: Site, order: Order) -> ReadyOrder:
         settings=site.settings,
         database=site.database,
     )
-    lines = [*_by_pair(found.counts), *([PreviewLine(found.lately, "lately")] if found.lately else [])]
 
     def give(person: str, why: str, began: Began) -> str:
         done = replay.replay_found(
@@ -190,7 +184,7 @@ def _replay(site: Site, order: Order) -> ReadyOrder:
         )
         return done.audit
 
-    return ReadyOrder(_preview(site, wanted, found, lines), give)
+    return ReadyOrder(_preview(site, found), give)
 
 
 def _resolve(site: Site, order: Order) -> ReadyOrder:
@@ -199,9 +193,6 @@ def _resolve(site: Site, order: Order) -> ReadyOrder:
         raise CheckFailed([Problem("sent", "is not said", "say whether the vendor carried it out: yes or no")])
     is_sent, msgid = said == "yes", order.options.get("msgid") or None
     found = resolve.find_unknown(wanted, database=site.database)
-    lines = [*_by_pair(found.counts)]
-    if found.ordered and not is_sent:
-        lines.append(PreviewLine(found.ordered, "ordered"))
 
     def give(person: str, why: str, began: Began) -> str:
         done = resolve.resolve(
@@ -216,8 +207,10 @@ def _resolve(site: Site, order: Order) -> ReadyOrder:
         )
         return done.audit
 
-    parts = tuple(f"{part} {claim}" for part, claim in found.parts.items())
-    return ReadyOrder(Preview(len(parts), tuple(lines), _doubts(site, wanted, ()), parts), give)
+    parts = tuple(f"{part} {claim}" for part, claim in found.claims.items())
+    # Sent, they let nothing in their order pass that would not pass anyway.
+    told = replace(found, among={}) if is_sent else found
+    return ReadyOrder(replace(_preview(site, told), ids=parts), give)
 
 
 def _hold(site: Site, order: Order) -> ReadyOrder:
@@ -309,7 +302,3 @@ def _number(name: str, given: str | None) -> float | None:
         return float(given) if given else None
     except ValueError:
         raise CheckFailed([Problem(name, "is no number", "give one such as 10")]) from None
-
-
-def _doubts(site: Site, wanted: JobFilter, missing: Sequence[str]) -> tuple[str, ...]:
-    return tuple(mistyped(wanted, missing, site.accounts.names()))

@@ -1,8 +1,9 @@
-"""What in a filter is probably mistyped: ids that are no job's, names that there are not."""
+"""The jobs that a command would be about, and what in its filter is probably mistyped."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
 
 from worker.channels.registry import channel, names
 from worker.config.accounts import not_known
@@ -11,6 +12,22 @@ from worker.domain.job_filter import JobFilter
 
 SHOWN = 20
 """Most ids that are told of."""
+
+
+@dataclass(frozen=True, slots=True)
+class FoundJobs:
+    """The jobs that a command would be about, as they were when it was asked: what the command takes."""
+
+    wanted: JobFilter = field(repr=False)
+    """The filter that was asked for."""
+    ids: tuple[str, ...]
+    """Ids of the jobs; of `find_unknown` those of the parts in doubt."""
+    counts: Mapping[tuple[str, str], int]
+    """(Account, kind) -> how many; of `find_replayable` (account, state), of `find_person` nothing."""
+    among: Mapping[str, int] = field(default_factory=dict)
+    """How many of them are so, as the function that found them says, such as `ended`; or of their parts, by state."""
+    missing: tuple[str, ...] = ()
+    """The given ids that are no job's."""
 
 
 def require_known(wanted: JobFilter | None, accounts: Sequence[str]) -> None:
