@@ -7,18 +7,25 @@ a job are side by side in the primary key. No foreign keys: producers must never
 
 from __future__ import annotations
 
-from worker.outbox.tables.account import accounts
-from worker.outbox.tables.alert import alerts
-from worker.outbox.tables.audit import audit
 from worker.outbox.tables.callback import chats, events, inbound
 from worker.outbox.tables.columns import PREFIX, columns_of, is_made, metadata
 from worker.outbox.tables.content import blob_chunks, blob_uses, blobs, bodies, duplicates, media
-from worker.outbox.tables.count import counts, totals
-from worker.outbox.tables.job import jobs, order_queue, orders, parts
-from worker.outbox.tables.lane import budgets, grants, lane_events, lanes, leases, pauses, processes, site, tokens
+from worker.outbox.tables.job import jobs, order_queue, orders, parts, terms, unindexed
+from worker.outbox.tables.lane import (
+    budgets,
+    counts,
+    grants,
+    lane_events,
+    lanes,
+    leases,
+    pauses,
+    processes,
+    site,
+    tokens,
+    totals,
+)
+from worker.outbox.tables.people import accounts, alerts, audit, sessions, sign_ins
 from worker.outbox.tables.record import attempts, confirmations, failures, receipts, response_codes, task_ids, waits
-from worker.outbox.tables.search import terms, unindexed
-from worker.outbox.tables.session import sessions, sign_ins
 
 __all__ = [
     "VERSION_TABLE",

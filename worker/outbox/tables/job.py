@@ -1,4 +1,4 @@
-"""Jobs, their parts with each part's state, and the orders in which parts wait for each other."""
+"""Jobs, their parts with each part's state, the orders in which parts wait, and the terms by which jobs are found."""
 
 from __future__ import annotations
 
@@ -141,4 +141,17 @@ order_queue = table(
 orders = table(
     "orders",
     Column("id", Key(ID), primary_key=True, doc="an order with parts in its queue; a decision about them locks it"),
+)
+
+unindexed = table(
+    "unindexed",
+    Column("job_id", Key(ID), primary_key=True, doc="a job that ended, and whose terms are to be written"),
+    Column("note", Key(ID), nullable=False, doc="names the commit that noted it last"),
+)
+
+terms = table(
+    "terms",
+    Column("term", Key(12), primary_key=True, doc="keyed hash of a field and its value, see `domain/job_terms.py`"),
+    Column("job_id", Key(ID), primary_key=True, doc="a job that has ended"),
+    Index(PREFIX + "terms_job", "job_id"),
 )

@@ -1,6 +1,6 @@
 """Rows that allow or hold back calls: lanes and their events, budgets of limits, tokens, pauses, processes and leases.
 
-Beside them the values that are made once for an installation.
+Beside them the values that are made once for an installation, and what its processes count for the metrics.
 """
 
 from __future__ import annotations
@@ -156,4 +156,18 @@ site = table(
         doc="made by `db upgrade`: random hex that keys the hashes; the revision and the oldest that may use it;"
         " a text that is another one after each change of an account",
     ),
+)
+
+counts = table(
+    "counts",
+    Column("id", Key(ID), primary_key=True, doc="UUIDv7"),
+    Column("counts", LongText(), nullable=False, doc="JSON of name -> how much is to be added, see `totals`"),
+    Column("exemplars", LongText(), doc="JSON of name of a bucket -> a traced call in it; null: none was traced"),
+)
+
+totals = table(
+    "totals",
+    Column("name", Key(300), primary_key=True, doc="a counter and the values of its labels, with tabs between them"),
+    Column("value", BigInteger, nullable=False, doc="the sum of what was written; times are in microseconds"),
+    Column("exemplar", Key(200), doc="JSON of the newest traced call in this bucket; null: none"),
 )
