@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -21,9 +21,8 @@ from worker.config.places import UrlFrom
 from worker.config.settings import Settings
 from worker.control import recall as recalling
 from worker.control.audit import Done, list_audit
-from worker.control.cancel import cancel, committing, find_open, mark
+from worker.control.cancel import Revocations, cancel, committing, find_open, mark
 from worker.control.recall import recall_found
-from worker.control.revocations import Revocations
 from worker.domain.account import Account, Secret
 from worker.domain.call import CallResult, Request
 from worker.domain.callbacks.hook import ALL_ENDS
@@ -587,7 +586,7 @@ def test_a_database_of_its_own_is_opened(database_url: str, tmp_path: Path) -> N
         job = site.send(due_at=DAY)
         done = cancel(find_open(JobFilter(account="hr"), settings=settings), person="zhang", settings=settings)
 
-        assert (1, "cancelled") == (done.jobs, site.state(job))
+        assert (1, "cancelled") == (done.counts["jobs"], site.state(job))
         assert [job] == [row.job_id for row in site.rows("select job_id from worker_events")]
     with pytest.raises(ConfigurationError, match="there is no file"):
         find_open(JobFilter(account="hr"), settings=Settings(database=UrlFrom(url=f"sqlite:///{tmp_path}/none.db")))
@@ -635,6 +634,10 @@ def test_wrong_words_are_refused(site: Site) -> None:
 # -- revoked in Flower -------------------------------------------------------------------------------------------------
 
 
+def revocations_of(site: Site, revoked: Collection[str]) -> Revocations:
+    return Revocations(site.database, site.runtime.set_aside, site.runtime.writer.change, revoked)
+
+
 @pytest.fixture
 def revoked() -> set[str]:
     """What a process was told."""
@@ -645,7 +648,7 @@ def test_a_revoked_job_is_cancelled_for_ever(site: Site, revoked: set[str]) -> N
     """Once, however many processes hear of it, and by the writer, so that Flower is told."""
     job = site.send(due_at=DAY)
     revoked.add(job)
-    here, elsewhere = Revocations(site.runtime, revoked), Revocations(site.runtime, {job})
+    here, elsewhere = revocations_of(site, revoked), revocations_of(site, {job})
 
     here.turn()
     elsewhere.turn()
@@ -667,9 +670,9 @@ def test_a_revocation_is_carried_out_by_each_process(site: Site, revoked: set[st
     first, second = site.send(due_at=DAY), site.send("two", due_at=DAY)
     revoked |= {first, second}
     mark(site.database, [first])
-    revocations = Revocations(site.runtime, revoked)
+    revocations = revocations_of(site, revoked)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("worker.control.revocations.stop_jobs", lambda *_: 1 / 0)
+        patch.setattr("worker.control.cancel.stop_jobs", lambda *_: 1 / 0)
         revocations.turn()
     between = [site.state(first), site.state(second)]
 
@@ -686,6 +689,6 @@ def test_what_is_no_job_is_passed(site: Site, revoked: set[str]) -> None:
     job = site.send(due_at=DAY)
     revoked |= {"no\0id", "018f0000000070008000000000000000", ended, job}
 
-    Revocations(site.runtime, revoked).turn()
+    revocations_of(site, revoked).turn()
 
     assert ["accepted", "cancelled"] == [site.state(ended), site.state(job)]

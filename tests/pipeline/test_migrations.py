@@ -23,7 +23,7 @@ import worker
 from rig.databases import scratch_mariadb, scratch_postgres
 from tests.support.producing import ACCOUNTS, ANN, HELLO
 from worker import ConfigurationError, include_object
-from worker.outbox.control.audit import audit_rows
+from worker.outbox.control.people import audit_rows
 from worker.outbox.engine import migrate
 from worker.outbox.engine.database import Database, make_engine
 from worker.outbox.engine.migrate import current, downgrade, head, is_current, require_current, upgrade

@@ -12,9 +12,9 @@ from worker.cli.reading import ProgressLine, outbox, pause_line
 from worker.config.settings import load_settings
 from worker.control import fence as fencing, lift, pause as pausing
 from worker.control.audit import Done
+from worker.control.cancel import JOB_ID
 from worker.control.found import require_known
 from worker.control.pause import Paused
-from worker.control.revocations import JOB_ID
 from worker.domain.errors import WorkerError
 from worker.domain.job import id_of
 from worker.domain.job_filter import JobFilter

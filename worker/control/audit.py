@@ -20,7 +20,7 @@ from uuid_utils import uuid7
 from worker.config.settings import Settings
 from worker.control.opening import opened_current
 from worker.domain.errors import CheckFailed, Problem, WorkerError
-from worker.outbox.control import audit as rows
+from worker.outbox.control import people as rows
 from worker.outbox.engine.caller import on_callers_connection
 from worker.outbox.engine.clock import instant
 from worker.outbox.engine.database import Database

@@ -6,19 +6,22 @@ counters, orders, follow-ups and hooks go on at once.
 
 from __future__ import annotations
 
+import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import structlog
 from sqlalchemy import Connection
 
 from worker.channels.registry import channel, names
 from worker.config.settings import Settings
-from worker.control.audit import Done, audited
+from worker.control.audit import Done, audited, write_entry
 from worker.control.found import FoundJobs
 from worker.control.opening import at_hand
 from worker.delivery.resolver.stopping import STOPPABLE, is_looked_up, stop
+from worker.delivery.sender.set_aside import SetAside
 from worker.domain.job import Kind, job_of
 from worker.domain.job_filter import JobFilter
 from worker.domain.settle import Policy
@@ -50,6 +53,10 @@ PARTS_TOGETHER = 2_000
 """Parts that are read together, but for a job that has more."""
 LOOKS = 4
 """How often jobs are looked at, the last time only to tell: a transaction that began before the mark may add a part."""
+
+REVOKED_EVERY_S = 0.2
+REVOKED_BY, REVOKED = "Flower or celery control", "revoked"
+JOB_ID = re.compile(r"[0-9a-f]{32}")
 
 log = structlog.get_logger()
 CarryOut = Callable[[Sequence[Change]], object]
@@ -218,3 +225,41 @@ def _stopped(job: CountedJob, parts: Counter[str]) -> StoppedJob:
 
 def _takes_back(job: CountedJob) -> bool:
     return channel(job.channel).follow_up_problem(Kind.RECALL, job.kind) is None
+
+
+# -- revoked jobs ------------------------------------------------------------------------------------------------------
+
+
+class Revocations:
+    """Cancels the jobs that were revoked in Flower, or by `celery control revoke`, since the last turn.
+
+    Celery tells only the processes that run, which remember it until they end: a cancelled job stays so.
+    """
+
+    def __init__(self, database: Database, set_aside: SetAside, carry_out: CarryOut, revoked: Collection[str]):
+        self._database, self._set_aside, self._carry_out, self._revoked = database, set_aside, carry_out, revoked
+        self._done: set[str] = set()
+
+    def turn(self) -> float:
+        """Goes once through the revoked jobs; returns the seconds until the next turn."""
+        revoked = set(self._revoked)
+        self._done &= revoked
+        for job_id in revoked - self._done:
+            if self._set_aside.carry_out("revoking", partial(self._revoke, job_id)):
+                self._done.add(job_id)
+        return REVOKED_EVERY_S
+
+    def _revoke(self, job_id: str) -> None:
+        # Celery revokes whatever id it is given.
+        if not JOB_ID.fullmatch(job_id):
+            return
+        # Every process that hears of it does this: one of them marks the job, and any of them may die on the way.
+        self._database.run(lambda connection: self._mark(connection, job_id))
+        stop_jobs(self._database, [job_id], self._carry_out)
+
+    def _mark(self, connection: Connection, job_id: str) -> None:
+        now = self._database.now
+        if marked := mark_cancelled(connection, now, [job_id]):
+            asked = {"filter": JobFilter(ids=[job_id]).asked()}
+            counts = {"jobs": marked}
+            write_entry(connection, now, "cancel", person=REVOKED_BY, why=REVOKED, asked=asked, counts=counts)

@@ -19,7 +19,7 @@ from worker.domain.errors import RetryTransaction, WorkerError
 from worker.domain.job import Kind
 from worker.domain.job_filter import JobFilter
 from worker.outbox.control.matching import missing_jobs
-from worker.outbox.control.recalls import sent_jobs
+from worker.outbox.control.sent import sent_jobs
 from worker.outbox.engine.database import Database
 from worker.outbox.engine.sql import read_now
 from worker.producer.recall import recall

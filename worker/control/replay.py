@@ -26,7 +26,7 @@ from worker.delivery.sender.set_aside import our_error
 from worker.domain.errors import CheckFailed, Problem, RetryTransaction, WorkerError
 from worker.domain.job_filter import JobFilter
 from worker.outbox.control.matching import missing_jobs
-from worker.outbox.control.replays import PAGE, called_since, ended_jobs, lock_chains
+from worker.outbox.control.sent import PAGE, called_since, ended_jobs, lock_chains
 from worker.outbox.engine.clock import micros_of
 from worker.outbox.engine.database import Database
 from worker.outbox.engine.sql import read_now

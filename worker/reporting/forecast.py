@@ -21,10 +21,10 @@ from worker.domain.pacing.limit import Unit
 from worker.domain.pause import Pause
 from worker.outbox.engine.clock import SECOND
 from worker.outbox.jobs.reading import waiting_by_limit
+from worker.outbox.lanes.full_scan import accounts_with_queued, queued_by_lane
 from worker.outbox.lanes.lanes import list_lanes
 from worker.outbox.lanes.pauses import standing_pauses
 from worker.outbox.lanes.processes import Process, alive, unusable_accounts_told
-from worker.outbox.lanes.queued import accounts_with_queued, queued_by_lane
 from worker.reporting.limit_usage import Usage, usage
 
 MOST = 2_000_000

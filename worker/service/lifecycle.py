@@ -26,8 +26,8 @@ from worker.config import tracing
 from worker.config.accounts import AccountSource
 from worker.config.policy import policy_of
 from worker.config.settings import DeliverySettings, Settings, unknown_line
+from worker.control.cancel import Revocations
 from worker.control.opening import database_of
-from worker.control.revocations import Revocations
 from worker.delivery.maintenance.housekeeping import Housekeeping
 from worker.delivery.maintenance.indexing import Indexing
 from worker.delivery.maintenance.recovery import Recovery
@@ -184,7 +184,9 @@ class WorkerProcess:
             "token_probe": TokenProbe(runtime.database, runtime.accounts, runtime.tokens).turn,
             "changed_codes": ChangedCodes(runtime.database, runtime.tokens).turn,
             "code_exchanges": CodeExchanges(runtime.database, runtime.accounts, runtime.tokens, runtime.transport).turn,
-            "revocations": Revocations(runtime, self._replaced.revoked).turn,
+            "revocations": Revocations(
+                runtime.database, runtime.set_aside, runtime.writer.change, self._replaced.revoked
+            ).turn,
             "indexing": self._by_one("indexing", Indexing(runtime.database).turn),
             "accounts": AccountsTold(self._accounts, runtime.lane_states, self._try_changed).turn,
             "totals": partial(self._add_up, Totals(runtime.database)),

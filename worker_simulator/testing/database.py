@@ -19,11 +19,10 @@ from sqlalchemy.pool import SingletonThreadPool, StaticPool
 
 from worker.domain.errors import ConfigurationError
 from worker.language import noted
-from worker.outbox.engine.bound import BoundDatabase
 from worker.outbox.engine.clock import SqlClock
-from worker.outbox.engine.copy import copy_tables, has_tables
 from worker.outbox.engine.database import Database, make_engine
 from worker.outbox.engine.dialect import dialect_of
+from worker.outbox.engine.in_tests import BoundDatabase, copy_tables, has_tables
 from worker.outbox.engine.migrate import upgrade
 
 STILL_OPEN = (

@@ -26,11 +26,10 @@ from worker.hooks.registry import load_hooks
 from worker.hooks.runs import HookRuns, hook_threads
 from worker.language import noted
 from worker.outbox.commit.commands import Item
-from worker.outbox.engine.bound import BoundDatabase
 from worker.outbox.engine.clock import SECOND, instant
 from worker.outbox.engine.database import Database
+from worker.outbox.engine.in_tests import BoundDatabase, next_wake
 from worker.outbox.jobs.events import Claimed
-from worker.outbox.lanes.wakes import next_wake
 from worker_simulator.testing.accounts import KitAccounts
 from worker_simulator.testing.clock import KitClock
 from worker_simulator.testing.database import still_open

@@ -11,7 +11,7 @@ from hashlib import sha256
 from typing import Literal, cast
 
 from worker.config.console import ConsoleSettings
-from worker.outbox.control import sessions as rows
+from worker.outbox.control import people as rows
 from worker.outbox.engine.clock import SECOND
 from worker.outbox.engine.database import Database
 

@@ -10,7 +10,7 @@ from hashlib import sha256
 from ipaddress import IPv6Address, ip_network
 
 from worker.console.guard import address_of
-from worker.outbox.control import sessions as rows
+from worker.outbox.control import people as rows
 from worker.outbox.engine.database import Database
 
 WITHIN_S = 900

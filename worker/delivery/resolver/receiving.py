@@ -15,8 +15,8 @@ from worker.domain.job import Kind, Priority
 from worker.domain.outcome import Refusal
 from worker.domain.pacing.quiet import NONE, QuietHours, quiet_hours
 from worker.outbox.engine.database import Database
-from worker.outbox.jobs.left_out import left_out_of
 from worker.outbox.jobs.loading import DuePart
+from worker.outbox.jobs.rows import left_out_of
 
 _ABOUT_THE_SENT = frozenset({Kind.RECALL, Kind.UPDATE_CARD, Kind.TRACK, Kind.UPLOAD})
 """Kinds of calls that are about what was sent, or put nothing before people."""

@@ -35,8 +35,8 @@ from worker.domain.resolution import Again, Awaiting, Hold, NothingSent, Ready, 
 from worker.domain.state import PartState
 from worker.outbox.commit.commands import Change
 from worker.outbox.engine.database import is_about_the_row
-from worker.outbox.jobs.left_out import leave_out
 from worker.outbox.jobs.loading import DuePart, moves_until, read_documents
+from worker.outbox.jobs.rows import leave_out
 from worker.outbox.lanes.pauses import paused_among
 from worker.transport.token_source import secret_of
 

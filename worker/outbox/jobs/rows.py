@@ -11,13 +11,14 @@ from typing import Any, NamedTuple
 from sqlalchemy import Connection
 
 from worker.domain.callbacks.hook import Ends
+from worker.domain.content.staging import STAGING
 from worker.domain.outcome import Refusal
 from worker.domain.pacing.lane import LaneBlock, Success
 from worker.domain.settle import PartFacts, Policy
 from worker.domain.state import OPEN_STATES, JobState, PartState, job_state
 from worker.domain.trace import SpanRef
 from worker.outbox import tables
-from worker.outbox.engine.bulk import ids_json, update_rows
+from worker.outbox.engine.bulk import ids_json, insert_rows, update_rows
 from worker.outbox.engine.counting import Exemplar
 from worker.outbox.engine.dialect import Dialect, dialect_of
 from worker.outbox.engine.sql import collect, fetch, run, send
@@ -169,6 +170,17 @@ def failure_rows(
         }
         for refusal in refusals
     ]
+
+
+def left_out_of(connection: Connection, part_id: str) -> list[Refusal]:
+    """The recipients whom staging left out of a part's calls, which are failures of theirs."""
+    query = "select recipient, kind, field from worker_failures where part_id = :part and field = :staged"
+    return [Refusal(*row) for row in fetch(connection, query, {"part": part_id, "staged": STAGING})]
+
+
+def leave_out(connection: Connection, now: int, part_id: str, left_out: Sequence[Refusal]) -> None:
+    """Notes as failures that a part is not called because of them."""
+    insert_rows(connection, tables.failures, failure_rows(part_id, left_out, now), conflict="ignore")
 
 
 def wake_dependants(connection: Connection, job_ids: Iterable[str], now: str) -> None:

@@ -15,10 +15,9 @@ from worker.domain.settle import FOREVER
 from worker.domain.state import PartState
 from worker.outbox.engine.dialect import dialect_of
 from worker.outbox.engine.sql import execute, fetch
-from worker.outbox.lanes.full_scan import START, Place, places_with_due
+from worker.outbox.lanes.full_scan import START, Place, accounts_with_queued, places_with_due
 from worker.outbox.lanes.lanes import calls_in_the_air
 from worker.outbox.lanes.offering import by_lane
-from worker.outbox.lanes.queued import accounts_with_queued
 
 FIRST = 20_000
 """So many queued parts of all accounts are counted exactly, in one statement."""

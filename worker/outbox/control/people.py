@@ -1,6 +1,6 @@
-"""The rows of the console's sessions, and of sign-ins that were tried.
+"""The rows of what people did, of the console's sessions, and of sign-ins that were tried.
 
-Knows hashes only: neither the token of a browser nor a name that was typed is ever stored here.
+Of sessions and sign-ins it knows hashes only: neither the token of a browser nor a name that was typed is stored.
 """
 
 from __future__ import annotations
@@ -16,9 +16,42 @@ from worker.outbox import tables
 from worker.outbox.engine.bulk import ids_json, insert_rows
 from worker.outbox.engine.clock import micros
 from worker.outbox.engine.dialect import dialect_of
-from worker.outbox.engine.sql import fetch, read_now, run
+from worker.outbox.engine.sql import fetch, mappings, read_now, run
 
-_COLUMNS = tables.columns_of(tables.sessions)
+_AUDIT = tables.columns_of(tables.audit)
+_SESSION = tables.columns_of(tables.sessions)
+
+
+def begin_audit(connection: Connection, now_sql: str, row: Mapping[str, Any]) -> None:
+    """Writes the row of a command that is about to change something."""
+    insert_rows(connection, tables.audit, [{**row, "counts": "{}", "began_at": read_now(connection, now_sql)}])
+
+
+def write_audit(connection: Connection, now_sql: str, row: Mapping[str, Any]) -> None:
+    """Writes the row of something that is done in this very transaction."""
+    now = read_now(connection, now_sql)
+    insert_rows(connection, tables.audit, [{**row, "began_at": now, "ended_at": now}])
+
+
+def note_audit(connection: Connection, now_sql: str, entry: str, counts: str, *, ended: bool) -> None:
+    """Writes how much of the command was done so far, as JSON; `ended`: that is all of it."""
+    ends = f", ended_at = {now_sql}" if ended else ""
+    run(connection, f"update worker_audit set counts = :counts{ends} where id = :id", {"counts": counts, "id": entry})
+
+
+def audit_rows(connection: Connection, ids: Sequence[str]) -> list[dict[str, Any]]:
+    """The rows with these ids."""
+    query = f"select {_AUDIT} from {dialect_of(connection).chosen('worker_audit')}"
+    return mappings(connection, query, {"ids": ids_json(ids)})
+
+
+def list_audit(
+    connection: Connection, limit: int, before: str | None = None, without: str | None = None
+) -> list[dict[str, Any]]:
+    """The newest rows (ids sort by time), below the id `before` (None: of all), `without` those of one action."""
+    others = "" if without is None else " and action <> :without"
+    query = f"select {_AUDIT} from worker_audit where id < :before{others} order by id desc limit :limit"
+    return mappings(connection, query, {"limit": limit, "before": before or "g", "without": without})
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +77,7 @@ def open_session(connection: Connection, now_sql: str, row: Mapping[str, Any], l
 def session_of(connection: Connection, now_sql: str, id: str, idle_s: float) -> tuple[SessionRow | None, int]:
     """The session with this hash, and the database's clock; None where it is over, unused for too long, or unknown."""
     now = read_now(connection, now_sql)
-    query = f"select {_COLUMNS} from worker_sessions where id = :id and ends_at > :now and seen_at > :idle"
+    query = f"select {_SESSION} from worker_sessions where id = :id and ends_at > :now and seen_at > :idle"
     rows = fetch(connection, query, {"id": id, "now": now, "idle": now - micros(idle_s)})
     return (SessionRow(*rows[0]) if rows else None), now
 

@@ -1,4 +1,4 @@
-"""Jobs that may be replayed, by a filter, page by page."""
+"""Jobs that were sent, by a filter: those whose messages may be taken back, and those that may be replayed."""
 
 from __future__ import annotations
 
@@ -8,15 +8,35 @@ from typing import Any
 
 from sqlalchemy import Connection
 
-from worker.domain.job import part_id
+from worker.domain.job import Kind, part_id
 from worker.domain.job_filter import JobFilter
 from worker.domain.state import JobState
 from worker.outbox.control.cancels import left_out
 from worker.outbox.control.candidates import candidates
-from worker.outbox.control.matching import created_since, fitting, job_conditions
+from worker.outbox.control.matching import FoundJob, created_jobs, created_since, fitting, job_conditions, jobs_of
 from worker.outbox.engine.bulk import ids_json
 from worker.outbox.engine.dialect import dialect_of
 from worker.outbox.engine.sql import fetch
+
+_SENT = " and j.n_accepted + j.n_partial + j.n_open + j.n_unknown > 0"
+_RECALLED = (
+    f"select 1 from worker_jobs r where r.target_job_id = j.id and r.kind = '{Kind.RECALL}'"
+    f" and r.state in ({int(JobState.OPEN)}, {int(JobState.ACCEPTED)})"
+)
+_TO_RECALL = f"{_SENT} and not exists ({_RECALLED})"
+
+
+def sent_jobs(connection: Connection, wanted: JobFilter, now: int) -> Iterator[FoundJob]:
+    """The jobs of which something was or may be sent, and of which no recall is under way or was accepted.
+
+    Of a filter that names no ended jobs those that were created since `created_from`.
+    """
+    if not wanted.names_ended:
+        yield from created_jobs(connection, wanted, _TO_RECALL)
+        return
+    for ids in candidates(connection, wanted, now, is_open_too=True):
+        yield from jobs_of(connection, wanted, ids, _TO_RECALL)
+
 
 PAGE = 2_000
 """Jobs that are read together."""

@@ -1,0 +1,97 @@
+"""The outbox as an application's tests use it: on their own connection, copied, and asked when it goes on by itself."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TypeVar, cast
+
+from sqlalchemy import Connection, Engine, inspect
+
+from worker.outbox.engine.clock import SqlClock
+from worker.outbox.engine.database import Database
+from worker.outbox.engine.dialect import dialect_of
+from worker.outbox.engine.sql import execute, mappings, run, translated
+
+T = TypeVar("T")
+
+
+class BoundDatabase(Database):
+    """The outbox on one connection of the application's: what is written is a savepoint of its transaction, if any."""
+
+    def __init__(self, connection: Connection, clock: SqlClock):
+        # Without the base's: it would leave a listener on the application's engine for every test.
+        self._connection, self._state, self.clock = connection, None, clock
+        # A session of a hook takes part in the same transaction.
+        self.engine = cast("Engine", connection)
+        self.dialect = dialect_of(connection)
+
+    @contextmanager
+    def reading(self) -> Iterator[Connection]:
+        """The connection; it is in a transaction afterwards only if it was before."""
+        was = self._connection.in_transaction()
+        with translated(self._connection):
+            yield self._connection
+        if not was and self._connection.in_transaction():
+            self._connection.rollback()
+
+    @contextmanager
+    def writing(self) -> Iterator[Connection]:
+        """A savepoint of the application's transaction; a transaction where there is none."""
+        connection = self._connection
+        begin = connection.begin_nested if connection.in_transaction() else connection.begin
+        with begin(), translated(connection):
+            yield connection
+
+    def run(self, work: Callable[[Connection], T], *, tries: int = 8, pipelined: bool = False) -> T:
+        """Runs a transaction once: nothing else is at work on the connection."""
+        with self.writing() as connection:
+            return work(connection)
+
+    def close(self) -> None:
+        """Leaves the connection to its owner."""
+
+
+FIRST_ROWS = {"worker_site": ("name", "value"), "worker_alembic_version": ("version_num",)}
+"""Tables whose rows are copied too, without which the others cannot be used, with their columns."""
+
+
+def has_tables(connection: Connection) -> bool:
+    """Whether the database has the outbox's tables."""
+    return inspect(connection).has_table("worker_site")
+
+
+def copy_tables(source: Connection, target: Connection) -> None:
+    """Makes the source's tables and indexes in the target, inside its transaction."""
+    made = "select sql from sqlite_master where sql is not null and tbl_name like 'worker%' order by type desc"
+    for (sql,) in execute(source, made).all():
+        target.exec_driver_sql(sql)
+    for table, columns in FIRST_ROWS.items():
+        values = ", ".join(f":{name}" for name in columns)
+        for row in mappings(source, f"select {', '.join(columns)} from {table}"):
+            run(target, f"insert into {table} ({', '.join(columns)}) values ({values})", row)
+
+
+_NEXT_WAKE = """
+select min(wakes_at) from (
+  select p.not_before as wakes_at from worker_parts p join worker_jobs j on j.id = p.job_id
+    where p.state in (0, 6) and p.waits_on is null and p.not_before > :now
+    and (p.claim > 0 or p.not_before <> j.due_at)
+  union all select offered_until from worker_parts where state = 0 and offered_until > :now
+  union all select l.blocked_until from worker_lanes l where not l.parked and l.blocked_until > :now
+    and exists (select 1 from worker_parts p join worker_jobs j on j.id = p.job_id
+      where p.state = 0 and j.account = l.account and p.waits_on is null and p.not_before <= l.blocked_until)
+  union all select due_at from worker_events where state = 0 and due_at > :now
+  union all select offered_until from worker_events where state = 0 and offered_until > :now
+) wakes
+"""
+
+
+def next_wake(connection: Connection, now: int) -> int | None:
+    """The next instant after now, in microseconds, at which the worker has something to do; None: there is none.
+
+    Not counted is what waits for a person, and a part that has not been due yet since its job was enqueued: for that
+    the application asked. It reads all that is open, so it is for small outboxes.
+    """
+    found: int | None = execute(connection, _NEXT_WAKE, {"now": now}).scalar()
+    return found
