@@ -15,9 +15,9 @@ from worker.domain.job import part_id
 from worker.domain.job_filter import JobFilter
 from worker.domain.state import JobState, PartState
 from worker.outbox.control.matching import FoundJob, jobs_of, part_conditions, part_ids
-from worker.outbox.engine.bulk import ids_json, in_lots
+from worker.outbox.engine.bulk import ids_json, in_lots, rows_by_id
 from worker.outbox.engine.dialect import dialect_of
-from worker.outbox.engine.sql import each, execute, fetch, run
+from worker.outbox.engine.sql import each, execute, fetch
 from worker.outbox.jobs.rows import COUNTER_NAMES
 
 _Q, _S, _U = int(PartState.QUEUED), int(PartState.SENDING), int(PartState.UNKNOWN)
@@ -71,24 +71,23 @@ def left_out(wanted: JobFilter) -> str:
 
 def mark_cancelled(connection: Connection, now_sql: str, ids: Sequence[str]) -> int:
     """Notes that nothing of these jobs is sent any more; how many of them had that to be said."""
-    dialect, chosen = dialect_of(connection), {"ids": ids_json(ids)}
+    dialect = dialect_of(connection)
     # Locked in the order of the workers' commits, so that neither waits for the other.
-    run(connection, f"select id from {dialect.chosen('worker_jobs')}{dialect.in_order()}", chosen)
+    rows_by_id(connection, "id", "worker_jobs", ids, only=dialect.in_order())
     update = dialect.update_chosen("worker_jobs", f"cancelled_at = {now_sql}")
-    return execute(connection, f"{update} and cancelled_at is null and {_GOES_ON}", chosen).rowcount
+    update += f" and cancelled_at is null and {_GOES_ON}"
+    return execute(connection, update, {"ids": ids_json(ids)}).rowcount
 
 
 def open_jobs(connection: Connection, ids: Sequence[str]) -> list[str]:
     """The jobs among these of which something may still be sent, in their order."""
-    query = f"select id from {dialect_of(connection).chosen('worker_jobs')} and {_GOES_ON}"
-    found = {row[0] for row in fetch(connection, query, {"ids": ids_json(ids)})}
+    found = {row[0] for row in rows_by_id(connection, "id", "worker_jobs", ids, only=f"and {_GOES_ON}")}
     return [id for id in ids if id in found]
 
 
 def due_jobs(connection: Connection, now_sql: str, ids: Collection[str]) -> list[str]:
     """The jobs among these that are due by now."""
-    query = f"select id from {dialect_of(connection).chosen('worker_jobs')} and due_at <= {now_sql}"
-    return [row[0] for row in fetch(connection, query, {"ids": ids_json(ids)})]
+    return [row[0] for row in rows_by_id(connection, "id", "worker_jobs", ids, only=f"and due_at <= {now_sql}")]
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,8 +108,7 @@ class CountedJob:
 def counted_jobs(connection: Connection, ids: Sequence[str]) -> dict[str, CountedJob]:
     """Jobs by their ids, as far as they exist."""
     columns = f"id, channel, kind, cancelled_at, {' + '.join(COUNTER_NAMES)}"
-    query = f"select {columns} from {dialect_of(connection).chosen('worker_jobs')}"
-    return {row[0]: CountedJob(*row) for row in fetch(connection, query, {"ids": ids_json(ids)})}
+    return {row[0]: CountedJob(*row) for row in rows_by_id(connection, columns, "worker_jobs", ids)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,6 +125,5 @@ class PartStanding:
 
 def part_standings(connection: Connection, ids: Sequence[str]) -> list[PartStanding]:
     """How these parts stand, as far as they exist."""
-    query = f"select id, state, doubts, not_before from {dialect_of(connection).chosen('worker_parts')}"
-    rows = fetch(connection, query, {"ids": ids_json(ids)})
+    rows = rows_by_id(connection, "id, state, doubts, not_before", "worker_parts", ids)
     return [PartStanding(id, PartState(state), doubts > 0, at is not None) for id, state, doubts, at in rows]

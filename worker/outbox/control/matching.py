@@ -13,7 +13,7 @@ from worker.domain.job import first_id, job_of, part_id, part_range
 from worker.domain.job_filter import JobFilter
 from worker.domain.job_terms import persons, tags_of, text_hash
 from worker.domain.state import JobState
-from worker.outbox.engine.bulk import ids_json, in_lots
+from worker.outbox.engine.bulk import ids_json, in_lots, rows_by_id
 from worker.outbox.engine.clock import micros_of
 from worker.outbox.engine.dialect import Dialect, dialect_of
 from worker.outbox.engine.sql import each, fetch
@@ -69,18 +69,15 @@ BYTES = 8 * 1024 * 1024
 def fitting(connection: Connection, wanted: JobFilter, ids: Collection[str]) -> set[str]:
     """The jobs among these that fit, all of which pass `job_conditions`; for some thousand."""
     fit = set(ids)
-    dialect = dialect_of(connection)
     if wanted.tag is not None and fit:
         # `like` also finds a tag inside another, or on SQLite in capitals.
-        rows = fetch(connection, f"select id, tags from {dialect.chosen('worker_jobs')}", {"ids": ids_json(fit)})
-        fit = {id for id, tags in rows if wanted.tag in tags_of(tags)}
+        fit = {id for id, tags in rows_by_id(connection, "id, tags", "worker_jobs", fit) if wanted.tag in tags_of(tags)}
     for table, name in (("worker_receipts", "msgid"), ("worker_attempts", "errcode")):
         if fit and (value := getattr(wanted, name)) is not None:
             fit &= _having(connection, table, name, value, fit)
     if fit and (wanted.text_hash is not None or wanted.recipient is not None):
-        query = f"select id, recipients, message from {dialect.chosen('worker_jobs')}"
         for lot in lots_by_bytes(connection, fit, BYTES):
-            for id, recipients, message in fetch(connection, query, {"ids": ids_json(lot)}):
+            for id, recipients, message in rows_by_id(connection, "id, recipients, message", "worker_jobs", lot):
                 if not _says(wanted, recipients, message):
                     fit.discard(id)
     return fit
@@ -94,13 +91,11 @@ def _says(wanted: JobFilter, recipients: str, message: str) -> bool:
 
 def _having(connection: Connection, table: str, column: str, value: object, ids: Collection[str]) -> set[str]:
     """The jobs with such a receipt or attempt."""
-    dialect = dialect_of(connection)
-    counts = f"select id, {' + '.join(COUNTER_NAMES)} from {dialect.chosen('worker_jobs')}"
-    parts = dict(fetch(connection, counts, {"ids": ids_json(ids)}))
+    counts = rows_by_id(connection, f"id, {' + '.join(COUNTER_NAMES)}", "worker_jobs", ids)
     # By the parts' ids: for a range of them MariaDB would read the whole table.
-    of_parts = ids_json(part_id(job, n) for job, count in parts.items() for n in range(count))
-    query = f"select part_id from {dialect.chosen(table, 'part_id')} and {column} = :value"
-    return {job_of(row[0]) for row in fetch(connection, query, {"ids": of_parts, "value": value})}
+    parts = [part_id(job, n) for job, count in counts for n in range(count)]
+    rows = rows_by_id(connection, "part_id", table, parts, "part_id", only=f"and {column} = :value", value=value)
+    return {job_of(row[0]) for row in rows}
 
 
 def part_conditions(wanted: JobFilter) -> Conditions:
@@ -157,8 +152,7 @@ def jobs_of(connection: Connection, wanted: JobFilter, ids: Iterable[str], more:
 def missing_jobs(connection: Connection, ids: Iterable[str]) -> list[str]:
     """The ids among these, of jobs or parts, that are no job's; in their order."""
     jobs = {id: job_of(id) if "-" in id else id for id in ids}
-    query = f"select id from {dialect_of(connection).chosen('worker_jobs')}"
-    known = {row[0] for row in fetch(connection, query, {"ids": ids_json(set(jobs.values()))})}
+    known = {row[0] for row in rows_by_id(connection, "id", "worker_jobs", jobs.values())}
     return [id for id, job in jobs.items() if job not in known]
 
 

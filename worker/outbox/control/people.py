@@ -13,7 +13,7 @@ from sqlalchemy import Connection
 from uuid_utils import uuid7
 
 from worker.outbox import tables
-from worker.outbox.engine.bulk import ids_json, insert_rows
+from worker.outbox.engine.bulk import delete_by_id, ids_json, insert_rows
 from worker.outbox.engine.clock import micros
 from worker.outbox.engine.dialect import dialect_of
 from worker.outbox.engine.sql import fetch, mappings, read_now, run
@@ -109,5 +109,5 @@ def count_tries(connection: Connection, now_sql: str, subjects: Sequence[str], w
 
 def forget_tries(connection: Connection, ids: Sequence[str], subject: str) -> None:
     """Deletes these rows and all of a subject, because a sign-in succeeded."""
-    run(connection, dialect_of(connection).delete_chosen("worker_sign_ins"), {"ids": ids_json(ids)})
+    delete_by_id(connection, "worker_sign_ins", ids)
     run(connection, "delete from worker_sign_ins where subject = :subject", {"subject": subject})

@@ -14,7 +14,7 @@ from worker.domain.state import JobState
 from worker.outbox.control.cancels import left_out
 from worker.outbox.control.candidates import candidates
 from worker.outbox.control.matching import FoundJob, created_jobs, created_since, fitting, job_conditions, jobs_of
-from worker.outbox.engine.bulk import ids_json
+from worker.outbox.engine.bulk import ids_json, rows_by_id
 from worker.outbox.engine.dialect import dialect_of
 from worker.outbox.engine.sql import fetch
 
@@ -98,17 +98,16 @@ def _sources(connection: Connection, wanted: JobFilter, now: int) -> Iterator[tu
 
 def called_since(connection: Connection, ids: Sequence[str], since: int) -> int:
     """How many of these jobs had a call of their first part after an instant."""
-    source = dialect_of(connection).chosen("worker_parts")
-    query = f"select count(*) from {source} and marked_at > :since"
-    return int(fetch(connection, query, {"ids": ids_json(part_id(job, 0) for job in ids), "since": since})[0][0])
+    first = [part_id(job, 0) for job in ids]
+    return int(
+        rows_by_id(connection, "count(*)", "worker_parts", first, only="and marked_at > :since", since=since)[0][0]
+    )
 
 
 def lock_chains(connection: Connection, ids: Sequence[str]) -> list[str]:
     """Locks these jobs and their originals, so that no other run replays them meanwhile; those that exist, in order."""
-    dialect = dialect_of(connection)
-    source = dialect.chosen("worker_jobs")
-    found = fetch(connection, f"select id, replay_of from {source}", {"ids": ids_json(ids)})
+    found = rows_by_id(connection, "id, replay_of", "worker_jobs", ids)
     # All at once, in the order of the workers' commits.
-    both = sorted({id for row in found for id in row if id is not None})
-    fetch(connection, f"select id from {source}{dialect.in_order()}", {"ids": ids_json(both)})
+    both = {id for row in found for id in row if id is not None}
+    rows_by_id(connection, "id", "worker_jobs", both, only=dialect_of(connection).in_order())
     return sorted(id for id, _ in found)

@@ -5,7 +5,7 @@ The same statement shape on every database; only the way to open the document di
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from itertools import islice
 from typing import Any, TypeVar
@@ -107,6 +107,30 @@ def insert_new(connection: Connection, table: Table, rows: Sequence[Row]) -> set
 def ids_json(ids: Iterable[str]) -> str:
     """Ids, each once and in order, as the JSON list that `chosen` opens."""
     return to_json(sorted(set(ids))).decode()
+
+
+def rows_by_id(
+    connection: Connection,
+    columns: str,
+    table: str,
+    ids: Iterable[str],
+    key: str = "id",
+    *,
+    only: str = "",
+    index: str = "primary",
+    **values: Any,
+) -> list[tuple[Any, ...]]:
+    """Columns of the rows whose key is among the ids; `only` is what may follow, such as `and state = 0`."""
+    source = dialect_of(connection).chosen(table, key, index=index)
+    return fetch(connection, f"select {columns} from {source} {only}", {"ids": ids_json(ids), **values})
+
+
+def delete_by_id(
+    connection: Connection, table: str, ids: Collection[str], key: str = "id", *, index: str = "primary"
+) -> None:
+    """Deletes the rows whose key is among the ids; without ids it asks nothing."""
+    if ids:
+        run(connection, dialect_of(connection).delete_chosen(table, key, index=index), {"ids": ids_json(ids)})
 
 
 def in_lots(items: Iterable[T], size: int) -> Iterator[list[T]]:

@@ -12,7 +12,7 @@ from sqlalchemy import Connection
 
 from worker.domain.errors import FileGone
 from worker.outbox import tables
-from worker.outbox.engine.bulk import ids_json, insert_rows
+from worker.outbox.engine.bulk import delete_by_id, ids_json, insert_rows, rows_by_id
 from worker.outbox.engine.clock import micros, now_in
 from worker.outbox.engine.database import Database
 from worker.outbox.engine.dialect import dialect_of
@@ -48,8 +48,8 @@ def insert_blob(connection: Connection, blob_id: str, *, sha256: str, size: int,
 
 def delete_blobs(connection: Connection, ids: Sequence[str]) -> None:
     """Deletes files with their pieces."""
-    for table, key in (("worker_blob_chunks", "blob_id"), ("worker_blobs", "id")):
-        execute(connection, dialect_of(connection).delete_chosen(table, key), {"ids": ids_json(ids)})
+    delete_by_id(connection, "worker_blob_chunks", ids, "blob_id")
+    delete_by_id(connection, "worker_blobs", ids)
 
 
 def note_uses(connection: Connection, uses: Iterable[tuple[str, str | None]]) -> None:
@@ -61,8 +61,7 @@ def note_uses(connection: Connection, uses: Iterable[tuple[str, str | None]]) ->
 
 def stored_blobs(connection: Connection, ids: Iterable[str], lock: str = "") -> set[str]:
     """The ids of files that are still stored."""
-    query = f"select id from {dialect_of(connection).chosen('worker_blobs')}{lock}"
-    return {str(row[0]) for row in execute(connection, query, {"ids": ids_json(ids)})}
+    return {str(row[0]) for row in rows_by_id(connection, "id", "worker_blobs", ids, only=lock)}
 
 
 def keep_blobs(connection: Connection, ids: Sequence[str]) -> set[str]:
@@ -108,15 +107,13 @@ def _chunk(database: Database, blob_id: str, n: int) -> bytes | None:
 
 def files_of(connection: Connection, jobs: Iterable[str]) -> list[str]:
     """The files that these jobs name."""
-    source = dialect_of(connection).chosen("worker_blob_uses", "job_id")
-    rows = execute(connection, f"select distinct blob_id from {source}", {"ids": ids_json(jobs)})
-    return [str(row[0]) for row in rows]
+    return [str(row[0]) for row in rows_by_id(connection, "distinct blob_id", "worker_blob_uses", jobs, "job_id")]
 
 
 def delete_unnamed(connection: Connection, blobs: Sequence[str]) -> None:
     """Deletes the files among these that no job names any more."""
-    source = dialect_of(connection).chosen("worker_blob_uses", "blob_id", index="worker_blob_uses_blob")
-    named = {row[0] for row in execute(connection, f"select blob_id from {source}", {"ids": ids_json(blobs)})}
+    rows = rows_by_id(connection, "blob_id", "worker_blob_uses", blobs, "blob_id", index="worker_blob_uses_blob")
+    named = {row[0] for row in rows}
     delete_blobs(connection, [blob for blob in blobs if blob not in named])
 
 

@@ -17,9 +17,9 @@ from sqlalchemy import Connection
 from worker.domain.callbacks.inbound import ChatChange, ChatNews
 from worker.domain.pacing.lane import Cause, LaneBlock
 from worker.outbox import tables
-from worker.outbox.engine.bulk import ids_json, insert_rows
+from worker.outbox.engine.bulk import insert_rows, rows_by_id
 from worker.outbox.engine.dialect import dialect_of
-from worker.outbox.engine.sql import execute, fetch, mappings, run
+from worker.outbox.engine.sql import fetch, mappings, run
 from worker.outbox.lanes.lanes import Resume
 
 
@@ -124,10 +124,8 @@ def _add(connection: Connection, account: str, chat_id: str, messages: int, sinc
 
 def known_types(connection: Connection, account: str, ids: Sequence[str]) -> dict[str, str]:
     """The types of chats as callbacks reported them: id -> single, group or blackboard."""
-    among = dialect_of(connection).chosen("worker_chats", "chat_id")
-    query = f"select chat_id, chat_type from {among} and account = :account"
-    rows = execute(connection, query, {"ids": ids_json(ids), "account": account})
-    return {row[0]: row[1] for row in rows}
+    its, mine = "chat_id, chat_type", "and account = :account"
+    return dict(rows_by_id(connection, its, "worker_chats", ids, "chat_id", only=mine, account=account))
 
 
 def list_chats(connection: Connection, account: str | None, *, gone: bool = False, limit: int) -> list[dict[str, Any]]:

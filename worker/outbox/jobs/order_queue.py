@@ -19,7 +19,7 @@ from worker.domain.pacing.lane import in_the_way
 from worker.domain.settle import FOREVER, WAITS_ITS_TURN, PartFacts, lets_others_go
 from worker.domain.state import PartState
 from worker.outbox import tables
-from worker.outbox.engine.bulk import ids_json, insert_rows
+from worker.outbox.engine.bulk import delete_by_id, ids_json, insert_rows, rows_by_id
 from worker.outbox.engine.dialect import Dialect, dialect_of
 from worker.outbox.engine.sql import fetch, read_now, run
 from worker.outbox.lanes.lanes import parked_among
@@ -50,8 +50,7 @@ def append(connection: Connection, places: Sequence[OrderPlace], due: Mapping[st
     """
     unknown = {place.job_id for place in places} - set(due)
     if unknown:
-        query = f"select id, due_at from {dialect_of(connection).chosen('worker_jobs')}"
-        due = {**due, **dict(fetch(connection, query, {"ids": ids_json(unknown)}))}
+        due = {**due, **dict(rows_by_id(connection, "id, due_at", "worker_jobs", unknown))}
     rows = [{**place._asdict(), "place_at": due[place.job_id]} for place in sorted(places)]
     insert_rows(connection, tables.order_queue, rows)
 
@@ -64,7 +63,7 @@ def take_place(connection: Connection, old_job: str, new_job: str) -> None:
     if holding:
         first = dialect_of(connection).update_chosen("worker_order_queue", "place_at = 0", "part_id")
         run(connection, first, {"ids": ids_json(_of_job(connection, new_job))})
-        _take_out(connection, holding)
+        delete_by_id(connection, "worker_order_queue", holding, "part_id")
 
 
 def _of_job(connection: Connection, job_id: str) -> list[str]:
@@ -143,9 +142,8 @@ def send_to_sleep(connection: Connection, now_sql: str, orders: Mapping[str, str
     sets = f"not_before = {FOREVER}, offered_until = null, reason = '{WAITS_ITS_TURN}', limit_name = null"
     dialect, sleepers = dialect_of(connection), " and state = 0 and waits_on is null"
     run(connection, dialect.update_chosen("worker_parts", sets) + sleepers, {"ids": ids_json(waiting)})
-    asleep = f"select id from {dialect.chosen('worker_parts')}{sleepers}"
-    ids = [row[0] for row in fetch(connection, asleep, {"ids": ids_json(waiting)})]
-    note_waits(connection, ((id, WAITS_ITS_TURN) for id in ids), read_now(connection, now_sql))
+    asleep = rows_by_id(connection, "id", "worker_parts", waiting, only=sleepers)
+    note_waits(connection, ((row[0], WAITS_ITS_TURN) for row in asleep), read_now(connection, now_sql))
 
 
 # -- people, and what went wrong --------------------------------------------------------------------------------------
@@ -210,8 +208,7 @@ def mend(connection: Connection, now: str, orders: Iterable[str]) -> None:
 
 def in_line(connection: Connection, parts: Sequence[str]) -> set[str]:
     """The parts among these that have a row in an order."""
-    source = dialect_of(connection).chosen("worker_order_queue", "part_id")
-    return {row[0] for row in fetch(connection, f"select part_id from {source}", {"ids": ids_json(parts)})}
+    return {row[0] for row in rows_by_id(connection, "part_id", "worker_order_queue", parts, "part_id")}
 
 
 @dataclass(frozen=True, slots=True)
@@ -303,12 +300,7 @@ def _leave(connection: Connection, parts: Collection[str]) -> None:
         return
     if not dialect.has_one_writer:
         parts = [row[0] for row in fetch(connection, free, {"ids": ids_json(parts)})]
-    if parts:
-        _take_out(connection, parts)
-
-
-def _take_out(connection: Connection, parts: Collection[str]) -> None:
-    run(connection, dialect_of(connection).delete_chosen("worker_order_queue", "part_id"), {"ids": ids_json(parts)})
+    delete_by_id(connection, "worker_order_queue", parts, "part_id")
 
 
 def _wake(connection: Connection, orders: Collection[str], now: str) -> None:
@@ -319,5 +311,4 @@ def _wake(connection: Connection, orders: Collection[str], now: str) -> None:
         sets = f"not_before = {now}, offered_until = null, reason = null"
         asleep = f"state = 0 and not_before = {FOREVER} and waits_on is null"
         run(connection, f"{dialect.update_chosen('worker_parts', sets)} and {asleep}", {"ids": ids_json(first)})
-    if empty := [order for order, head in heads.items() if head is None]:
-        run(connection, dialect.delete_chosen("worker_orders"), {"ids": ids_json(empty)})
+    delete_by_id(connection, "worker_orders", [order for order, head in heads.items() if head is None])

@@ -13,7 +13,7 @@ from worker.domain.job import job_of, part_range
 from worker.domain.pacing.lane import lane_range
 from worker.domain.pacing.quiet import QUIET_HOURS
 from worker.outbox import tables
-from worker.outbox.engine.bulk import ids_json
+from worker.outbox.engine.bulk import ids_json, rows_by_id
 from worker.outbox.engine.dialect import dialect_of
 from worker.outbox.engine.sql import execute, mappings
 from worker.outbox.jobs.events import events_of_job
@@ -150,12 +150,10 @@ def part_ids(connection: Connection, job_id: str) -> list[str]:
 
 def parts_and_refused(connection: Connection, ids: Sequence[str]) -> tuple[Rows, set[tuple[str, str, str]]]:
     """The parts of these ids in the order given, and (part, kind, recipient in lower case) of refused recipients."""
-    dialect, chosen_ids = dialect_of(connection), {"ids": ids_json(ids)}
-    parts = f"select id, state, doubts, first_marked_at, spec from {dialect.chosen('worker_parts')}"
-    found = {row["id"]: row for row in mappings(connection, parts, chosen_ids)}
-    refused = f"select part_id, kind, recipient_key from {dialect.chosen('worker_failures', 'part_id')}"
-    named = {(part, kind, key) for part, kind, key in execute(connection, refused, chosen_ids)}
-    return [found[one] for one in ids if one in found], named
+    parts = f"select id, state, doubts, first_marked_at, spec from {dialect_of(connection).chosen('worker_parts')}"
+    found = {row["id"]: row for row in mappings(connection, parts, {"ids": ids_json(ids)})}
+    refused = rows_by_id(connection, "part_id, kind, recipient_key", "worker_failures", ids, "part_id")
+    return [found[one] for one in ids if one in found], {(part, kind, key) for part, kind, key in refused}
 
 
 def failures_page(connection: Connection, job_id: str, after: tuple[str, str, str], limit: int | None) -> Rows:
@@ -179,10 +177,8 @@ def job_state_row(connection: Connection, job_id: str) -> int | None:
 
 def lots_by_bytes(connection: Connection, ids: Iterable[str], most: int) -> Iterator[list[str]]:
     """Jobs in lots whose messages and recipients are at most so long together, or are one job's; for some thousand."""
-    dialect = dialect_of(connection)
-    length = f"{dialect.octet_length}(message) + {dialect.octet_length}(recipients)"
-    ids = sorted(ids)
-    found = execute(connection, f"select id, {length} from {dialect.chosen('worker_jobs')}", {"ids": ids_json(ids)})
+    count, ids = dialect_of(connection).octet_length, sorted(ids)
+    found = rows_by_id(connection, f"id, {count}(message) + {count}(recipients)", "worker_jobs", ids)
     lengths: dict[str, int] = {row[0]: int(row[1]) for row in found}
     lot, size = list[str](), 0
     for id in ids:

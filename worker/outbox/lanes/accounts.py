@@ -8,11 +8,8 @@ from dataclasses import dataclass, field
 from sqlalchemy import Connection
 
 from worker.outbox import tables
-from worker.outbox.engine.bulk import ids_json, insert_rows
-from worker.outbox.engine.dialect import dialect_of
+from worker.outbox.engine.bulk import insert_rows, rows_by_id
 from worker.outbox.engine.sql import execute, fetch, read_now
-
-_COLUMNS = "name, version, settings, sealed, changed_at"
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,8 +36,8 @@ def versions_of_accounts(connection: Connection) -> dict[str, str]:
 
 def account_rows(connection: Connection, names: Collection[str]) -> list[AccountRow]:
     """The rows of these accounts, as far as there are any."""
-    query = f"select {_COLUMNS} from {dialect_of(connection).chosen('worker_accounts', 'name')}"
-    return [AccountRow(*row) for row in fetch(connection, query, {"ids": ids_json(names)})]
+    columns = "name, version, settings, sealed, changed_at"
+    return [AccountRow(*row) for row in rows_by_id(connection, columns, "worker_accounts", names, "name")]
 
 
 def put_account(connection: Connection, now: str, row: AccountRow, *, instead_of: str | None) -> bool:

@@ -13,10 +13,10 @@ from sqlalchemy import Connection
 from worker.crypto.seal import keyed_hash
 from worker.domain.pacing.limit import Limit
 from worker.domain.pacing.window import Window
-from worker.outbox.engine.bulk import ids_json, insert_rows, update_rows
+from worker.outbox.engine.bulk import ids_json, insert_rows, rows_by_id, update_rows
 from worker.outbox.engine.clock import micros
 from worker.outbox.engine.database import Database
-from worker.outbox.engine.dialect import Dialect, dialect_of
+from worker.outbox.engine.dialect import Dialect
 from worker.outbox.engine.sql import execute, fetch, read_now
 from worker.outbox.tables import budgets
 
@@ -73,8 +73,7 @@ class Budgets:
 
 def read(connection: Connection, ids: Sequence[str]) -> dict[str, str]:
     """Stored buckets by id, as they are now, without a lock; a limit that was never used has no row."""
-    rows = f"select id, buckets from {dialect_of(connection).chosen(budgets.name)}"
-    return dict(fetch(connection, rows, {"ids": ids_json(ids)}))
+    return dict(rows_by_id(connection, "id, buckets", budgets.name, ids))
 
 
 def purge(database: Database, *, older_than_s: float) -> int:

@@ -32,7 +32,7 @@ from worker.domain.pacing.lane import (
 )
 from worker.domain.settle import FOREVER
 from worker.outbox import tables
-from worker.outbox.engine.bulk import ids_json, insert_rows
+from worker.outbox.engine.bulk import delete_by_id, ids_json, insert_rows, rows_by_id
 from worker.outbox.engine.clock import instant
 from worker.outbox.engine.counting import count
 from worker.outbox.engine.dialect import Dialect, dialect_of
@@ -98,8 +98,7 @@ def _noted(dialect: Dialect, now_sql: str) -> str:
 
 def parked_among(connection: Connection, names: Iterable[str]) -> set[str]:
     """The lanes and accounts among these that wait for a person."""
-    query = f"select lane from {dialect_of(connection).chosen('worker_lanes', 'lane')} and parked = true"
-    return {row[0] for row in fetch(connection, query, {"ids": ids_json(names)})}
+    return {row[0] for row in rows_by_id(connection, "lane", "worker_lanes", names, "lane", only="and parked = true")}
 
 
 def block_lanes(
@@ -240,15 +239,13 @@ def try_changed(connection: Connection, now_sql: str, accounts: Collection[str])
 
     They stay as they are until an answer comes; what waits for a limit, or because of a penalty, goes on waiting.
     """
-    dialect, ids = dialect_of(connection), {"ids": ids_json(sorted(accounts))}
-    struck = f"select lane from {dialect.chosen('worker_lanes', 'lane')} and step > 0"
-    penalised = {row[0] for row in fetch(connection, struck, ids)}
-    update = dialect.update_chosen("worker_lanes", f"blocked_until = {now_sql}", "lane")
+    struck = rows_by_id(connection, "lane", "worker_lanes", accounts, "lane", only="and step > 0")
+    update = dialect_of(connection).update_chosen("worker_lanes", f"blocked_until = {now_sql}", "lane")
     # Of an account that waits for a token only its reason tells.
     waiting = f" and blocked_until > {now_sql} and limit_name is null and step = 0"
     waiting += " and (parked = true or failures > 0 or reason like :gettoken)"
-    run(connection, update + waiting, ids | {"gettoken": f"{GETTOKEN}%"})
-    ask_again(connection, set(accounts) - penalised)
+    run(connection, update + waiting, {"ids": ids_json(accounts), "gettoken": f"{GETTOKEN}%"})
+    ask_again(connection, set(accounts) - {row[0] for row in struck})
 
 
 def return_probe(connection: Connection, now_sql: str, lane: str, wait_us: int) -> None:
@@ -354,10 +351,8 @@ def _lock(connection: Connection, lanes: Iterable[str]) -> dict[str, LaneFacts]:
 def _save(connection: Connection, rows: Sequence[LaneFacts], now: int) -> None:
     """Writes the rows; deletes those on which nothing is blocked, bounded or counted any more."""
     kept = [asdict(facts) for facts in rows if not facts.says_nothing(now)]
-    gone = [facts.lane for facts in rows if facts.says_nothing(now)]
     insert_rows(connection, tables.lanes, kept, conflict="replace")
-    if gone:
-        run(connection, dialect_of(connection).delete_chosen("worker_lanes", "lane"), {"ids": ids_json(gone)})
+    delete_by_id(connection, "worker_lanes", [facts.lane for facts in rows if facts.says_nothing(now)], "lane")
 
 
 def _keep(connection: Connection, events: Sequence[LaneEvent], now: int) -> None:

@@ -15,10 +15,10 @@ from worker.domain.pacing.quiet import QUIET_HOURS
 from worker.domain.pause import Pause
 from worker.domain.settle import FOREVER, PAUSED
 from worker.outbox import tables
-from worker.outbox.engine.bulk import Row, ids_json, update_rows
+from worker.outbox.engine.bulk import Row, ids_json, rows_by_id, update_rows
 from worker.outbox.engine.dialect import Dialect, dialect_of
 from worker.outbox.engine.sql import execute, fetch, read_now, run
-from worker.outbox.lanes.pauses import STANDS
+from worker.outbox.lanes.pauses import STANDS, with_jobs
 from worker.outbox.lanes.waits import note_waits
 
 
@@ -193,17 +193,12 @@ def _unoffered(now: str, of: str = "worker_parts") -> str:
 
 def kinds_of(connection: Connection, parts: Sequence[str]) -> dict[str, str]:
     """Lane -> kind of job, for the lanes of these parts."""
-    dialect = dialect_of(connection)
-    source = dialect.chosen("worker_parts", alias="p", joins=f"{dialect.join('worker_jobs j')} on j.id = p.job_id")
-    rows = fetch(connection, f"select p.lane, j.kind from {source}", {"ids": ids_json(parts)})
-    return {str(lane): str(kind) for lane, kind in rows}
+    return {str(lane): str(kind) for lane, kind in with_jobs(connection, "p.lane, j.kind", parts)}
 
 
 def jobs_behind(connection: Connection, parts: Sequence[str]) -> dict[str, tuple[str, int]]:
     """Part -> the kind of its job, and when it was enqueued."""
-    dialect = dialect_of(connection)
-    source = dialect.chosen("worker_parts", alias="p", joins=f"{dialect.join('worker_jobs j')} on j.id = p.job_id")
-    rows = fetch(connection, f"select p.id, j.kind, j.created_at from {source}", {"ids": ids_json(parts)})
+    rows = with_jobs(connection, "p.id, j.kind, j.created_at", parts)
     return {part: (kind, int(created_at)) for part, kind, created_at in rows}
 
 
@@ -224,8 +219,7 @@ def park(connection: Connection, now: str, paused: Mapping[str, Pause]) -> None:
         for part, pause in sorted(paused.items())
     ]
     _postpone(connection, now, rows)
-    source = f"{dialect_of(connection).chosen('worker_parts')} and state = 0 and not_before > {FOREVER}"
-    parked = fetch(connection, f"select id from {source}", {"ids": ids_json(paused)})
+    parked = rows_by_id(connection, "id", "worker_parts", paused, only=f"and state = 0 and not_before > {FOREVER}")
     note_waits(connection, ((row[0], PAUSED) for row in parked), read_now(connection, now))
 
 
@@ -237,15 +231,14 @@ def _postpone(connection: Connection, now: str, rows: Sequence[Row]) -> None:
 
 def ending_before(connection: Connection, ids: Collection[str], instant: int) -> set[str]:
     """The ids among these whose parts expire by an instant."""
-    source = dialect_of(connection).chosen("worker_parts")
-    query = f"select id from {source} and expires_at <= :instant"
-    return {row[0] for row in fetch(connection, query, {"ids": ids_json(ids), "instant": instant})}
+    ending = rows_by_id(connection, "id", "worker_parts", ids, only="and expires_at <= :instant", instant=instant)
+    return {row[0] for row in ending}
 
 
 def still_offered(connection: Connection, now: str, ids: Iterable[str]) -> list[str]:
     """The ids among these that wait in the broker: neither marked nor released, and their offer has not lapsed."""
-    query = f"select id from {dialect_of(connection).chosen('worker_parts')} and state = 0 and offered_until > {now}"
-    return [row[0] for row in fetch(connection, query, {"ids": ids_json(ids)})]
+    waiting = f"and state = 0 and offered_until > {now}"
+    return [row[0] for row in rows_by_id(connection, "id", "worker_parts", ids, only=waiting)]
 
 
 def expired(connection: Connection, now: str, limit: int) -> dict[str, bool]:

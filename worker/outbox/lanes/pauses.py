@@ -44,13 +44,18 @@ def standing_pauses(connection: Connection, jobs: Collection[str] | None = None)
 
 def paused_among(connection: Connection, parts: Iterable[str]) -> dict[str, Pause]:
     """The parts among these whose job is paused, and a pause of each."""
-    dialect = dialect_of(connection)
-    source = dialect.chosen("worker_parts", alias="p", joins=f"{dialect.join('worker_jobs j')} on j.id = p.job_id")
-    rows = fetch(connection, f"select p.id, {_JOB} from {source}", {"ids": ids_json(parts)})
+    rows = with_jobs(connection, f"p.id, {_JOB}", parts)
     jobs = {part: dict(zip(("id", "account", "channel", "kind", "tags"), job, strict=True)) for part, *job in rows}
     pauses = standing_pauses(connection, {job["id"] for job in jobs.values()})
     found = ((part, next((pause for pause in pauses if pause.covers(job)), None)) for part, job in jobs.items())
     return {part: pause for part, pause in found if pause is not None}
+
+
+def with_jobs(connection: Connection, columns: str, parts: Iterable[str]) -> list[tuple[Any, ...]]:
+    """Columns of parts (`p`) and of the jobs they belong to (`j`)."""
+    dialect = dialect_of(connection)
+    source = dialect.chosen("worker_parts", alias="p", joins=f"{dialect.join('worker_jobs j')} on j.id = p.job_id")
+    return fetch(connection, f"select {columns} from {source}", {"ids": ids_json(parts)})
 
 
 def begin(connection: Connection, now_sql: str, scopes: Sequence[Mapping[str, Any]]) -> list[Pause]:

@@ -17,7 +17,7 @@ from typing import Any
 
 from sqlalchemy import Connection
 
-from worker.outbox.engine.bulk import ids_json, insert_rows
+from worker.outbox.engine.bulk import ids_json, insert_rows, rows_by_id
 from worker.outbox.engine.clock import micros
 from worker.outbox.engine.counting import count
 from worker.outbox.engine.database import Database
@@ -258,9 +258,8 @@ class TokenStanding:
 
 def standings(connection: Connection, accounts: Collection[str]) -> list[TokenStanding]:
     """The tokens of these accounts; one whose credentials changed has several."""
-    source = dialect_of(connection).chosen(tokens.name, "account")
-    query = f"select account, generation, fetched_at, expires_at, refused, probe_at from {source}"
-    rows = fetch(connection, query, {"ids": ids_json(sorted(accounts))})
+    columns = "account, generation, fetched_at, expires_at, refused, probe_at"
+    rows = rows_by_id(connection, columns, tokens.name, accounts, "account")
     return sorted((TokenStanding(*row) for row in rows), key=lambda one: (one.account, -(one.fetched_at or 0)))
 
 

@@ -12,9 +12,9 @@ from sqlalchemy import Connection
 
 from worker.domain.state import JobState
 from worker.outbox import tables
-from worker.outbox.engine.bulk import ids_json, insert_rows
+from worker.outbox.engine.bulk import ids_json, insert_rows, rows_by_id
 from worker.outbox.engine.dialect import dialect_of
-from worker.outbox.engine.sql import fetch, mappings
+from worker.outbox.engine.sql import mappings
 
 REASON = 100
 """Characters that are kept of what a part waits for."""
@@ -70,10 +70,8 @@ def lanes_named(connection: Connection, now_sql: str, names: Iterable[str]) -> d
 
 def ended_among(connection: Connection, jobs: Iterable[str]) -> dict[str, JobState]:
     """The states of the jobs among these that have ended."""
-    source = dialect_of(connection).chosen("worker_jobs")
-    open_states = f"{int(JobState.OPEN)}, {int(JobState.UNKNOWN)}"
-    query = f"select id, state from {source} and state not in ({open_states})"
-    return {id: JobState(state) for id, state in fetch(connection, query, {"ids": ids_json(jobs)})}
+    ended = f"and state not in ({int(JobState.OPEN)}, {int(JobState.UNKNOWN)})"
+    return {id: JobState(state) for id, state in rows_by_id(connection, "id, state", "worker_jobs", jobs, only=ended)}
 
 
 def _with_jobs(connection: Connection, page: str, params: dict[str, Any]) -> list[dict[str, Any]]:

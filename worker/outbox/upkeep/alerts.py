@@ -12,10 +12,9 @@ from sqlalchemy import Connection
 
 from worker.domain.state import JobState
 from worker.outbox import tables
-from worker.outbox.engine.bulk import ids_json, insert_rows
+from worker.outbox.engine.bulk import delete_by_id, insert_rows, rows_by_id
 from worker.outbox.engine.clock import SECOND
-from worker.outbox.engine.dialect import dialect_of
-from worker.outbox.engine.sql import fetch, run
+from worker.outbox.engine.sql import fetch
 
 HOUR = 3_600 * SECOND
 DAY = 24 * HOUR
@@ -49,8 +48,7 @@ def alert_rows(connection: Connection) -> list[AlertRow]:
 def save_alerts(connection: Connection, rows: Sequence[AlertRow], gone: Collection[str] = ()) -> None:
     """Writes these rows, and deletes the ones with the ids that are `gone`."""
     insert_rows(connection, tables.alerts, [asdict(row) for row in rows], conflict="replace")
-    if gone:
-        run(connection, dialect_of(connection).delete_chosen("worker_alerts"), {"ids": ids_json(gone)})
+    delete_by_id(connection, "worker_alerts", gone)
 
 
 def notices_not_taken(connection: Connection, now: str, jobs: Iterable[str]) -> dict[str, str]:
@@ -58,8 +56,8 @@ def notices_not_taken(connection: Connection, now: str, jobs: Iterable[str]) -> 
     states = ", ".join(str(int(state)) for state in _NOT_TAKEN)
     # A job in doubt is sent again until it expires; then it stays in doubt, and may have reached no person.
     ended = f"(state in ({states}) or (state = {int(JobState.UNKNOWN)} and expires_at <= {now}))"
-    query = f"select id, account from {dialect_of(connection).chosen('worker_jobs')} and {ended}"
-    return {str(job): str(account) for job, account in fetch(connection, query, {"ids": ids_json(jobs)})}
+    rows = rows_by_id(connection, "id, account", "worker_jobs", jobs, only=f"and {ended}")
+    return {str(job): str(account) for job, account in rows}
 
 
 def without_callbacks(connection: Connection, now: int) -> list[str]:

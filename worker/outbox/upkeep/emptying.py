@@ -13,11 +13,11 @@ from worker.domain.content.erasure import ERASED, Erasure, of_all
 from worker.domain.job import job_of, part_id
 from worker.domain.job_terms import hour_of, term
 from worker.outbox import tables
-from worker.outbox.engine.bulk import ids_json, insert_rows, update_rows
+from worker.outbox.engine.bulk import delete_by_id, ids_json, insert_rows, rows_by_id, update_rows
 from worker.outbox.engine.database import Database
 from worker.outbox.engine.dialect import dialect_of
 from worker.outbox.engine.site_keys import lane_key
-from worker.outbox.engine.sql import execute, fetch, mappings, run
+from worker.outbox.engine.sql import execute, fetch, mappings
 from worker.outbox.jobs.blobs import delete_unnamed, files_of, held_blobs, uploads_of
 from worker.outbox.jobs.order_queue import in_line
 from worker.outbox.jobs.rows import COUNTER_NAMES
@@ -46,12 +46,15 @@ def lock_ended(connection: Connection, ids: Collection[str]) -> list[dict[str, A
     columns = f"id, account, {', '.join(_OF_JOB)}, {' + '.join(COUNTER_NAMES)} as parts"
     source = f"{dialect.chosen('worker_jobs')} and n_open = 0 and n_unknown = 0"
     rows = mappings(connection, f"select {columns} from {source}{dialect.in_order()}", _ids(ids))
-    about = dialect.chosen("worker_jobs", "target_job_id", index="worker_jobs_target")
-    followed = {
-        row[0] for row in fetch(connection, f"select target_job_id from {about} and n_open + n_unknown > 0", _ids(ids))
-    }
+    followed = {row[0] for row in _about(connection, "target_job_id", ids, "and n_open + n_unknown > 0")}
     first = _first_in_order(connection, rows)
     return [row for row in rows if row["id"] not in followed | first]
+
+
+def _about(connection: Connection, column: str, ids: Collection[str], only: str = "") -> list[tuple[Any, ...]]:
+    """A column of the jobs that are about these."""
+    index = "worker_jobs_target"
+    return rows_by_id(connection, column, "worker_jobs", ids, "target_job_id", only=only, index=index)
 
 
 def _first_in_order(connection: Connection, jobs: Sequence[Mapping[str, Any]]) -> set[str]:
@@ -64,8 +67,7 @@ def _parts_of(job: Mapping[str, Any]) -> list[str]:
 
 def targets_of(connection: Connection, ids: Collection[str]) -> list[str]:
     """The jobs that these are about."""
-    source = dialect_of(connection).chosen("worker_jobs")
-    rows = fetch(connection, f"select target_job_id from {source} and target_job_id is not null", _ids(ids))
+    rows = rows_by_id(connection, "target_job_id", "worker_jobs", ids, only="and target_job_id is not null")
     return sorted({row[0] for row in rows})
 
 
@@ -84,8 +86,7 @@ def jobs_naming(connection: Connection, person: str) -> set[str]:
 
 def followers_of(connection: Connection, ids: Collection[str]) -> list[str]:
     """The jobs that are about these."""
-    source = dialect_of(connection).chosen("worker_jobs", "target_job_id", index="worker_jobs_target")
-    return [row[0] for row in fetch(connection, f"select id from {source}", _ids(ids))]
+    return [row[0] for row in _about(connection, "id", ids)]
 
 
 def take_out(connection: Connection, job: Mapping[str, Any], erasure: Erasure, *, empties: bool) -> None:
@@ -106,7 +107,7 @@ def take_out(connection: Connection, job: Mapping[str, Any], erasure: Erasure, *
     for table in (tables.failures, tables.confirmations):
         _replace(connection, table, parts, erasure)
     for name in ("worker_bodies", "worker_waits"):
-        _delete(connection, name, parts)
+        delete_by_id(connection, name, parts, "part_id")
     _take_out_of_codes(connection, parts, erasure)
     # The index holds hashes of what was taken out.
     insert_rows(connection, tables.unindexed, [{"job_id": job["id"], "note": uuid7().hex}], conflict="replace")
@@ -117,7 +118,7 @@ def _forget_files(connection: Connection, job: str, erasure: Erasure) -> None:
     files = files_of(connection, [job])
     uploads = uploads_of(connection, files)
     alone = [one["id"] for one in uploads if one["is_alone"]]
-    run(connection, dialect_of(connection).delete_chosen("worker_blob_uses", "job_id"), _ids([job, *alone]))
+    delete_by_id(connection, "worker_blob_uses", [job, *alone], "job_id")
     says = [
         {"id": one["id"], "message": "{}" if one["is_alone"] else erasure.document(one["message"])} for one in uploads
     ]
@@ -155,15 +156,13 @@ def _replace(connection: Connection, table: Any, parts: Sequence[str], erasure: 
         keys = [column.name for column in table.primary_key.columns]
         # Of rows that only case or width told apart one is left.
         merged = {tuple(row[name] for name in keys): row for row in changed}
-        _delete(connection, table.name, parts)
+        delete_by_id(connection, table.name, parts, "part_id")
         insert_rows(connection, table, list(merged.values()))
 
 
 def _forget_task_ids(connection: Connection, account: str, parts: Sequence[str], erasure: Erasure) -> None:
     """Deletes the caller's own task_ids that hold what is taken out: a press of such a card is then none of ours."""
-    source = dialect_of(connection).chosen("worker_parts")
-    rows = fetch(connection, f"select id, spec from {source} and spec like '%task_id%'", _ids(parts))
-    for part, spec in rows:
+    for part, spec in rows_by_id(connection, "id, spec", "worker_parts", parts, only="and spec like '%task_id%'"):
         task_id = json.loads(spec).get("task_id")
         if task_id and erasure.in_texts(task_id) != task_id:
             given = {"account": account, "task_id": task_id, "part": part}
@@ -176,10 +175,6 @@ def _take_out_of_codes(connection: Connection, parts: Sequence[str], erasure: Er
     rows = mappings(connection, f"select id, person from {source} and person is not null", _ids(parts))
     changed = [{"id": row["id"], "person": erasure.id(row["person"])} for row in rows]
     update_rows(connection, tables.response_codes, ("id",), [one for one in changed if one not in rows])
-
-
-def _delete(connection: Connection, table: str, parts: Sequence[str]) -> None:
-    run(connection, dialect_of(connection).delete_chosen(table, "part_id"), _ids(parts))
 
 
 def _ids(ids: Collection[str]) -> dict[str, str]:
@@ -275,9 +270,8 @@ def _is_behind(connection: Connection, before: int) -> bool:
 
 
 def _old(connection: Connection, ids: Collection[str], before: int) -> list[str]:
-    source = dialect_of(connection).chosen("worker_jobs")
-    rows = fetch(connection, f"select id from {source} and finished_at < :before", {**_ids(ids), "before": before})
-    return [row[0] for row in rows]
+    old = "and finished_at < :before"
+    return [row[0] for row in rows_by_id(connection, "id", "worker_jobs", ids, only=old, before=before)]
 
 
 def _hour_to_do(connection: Connection) -> int | None:

@@ -17,11 +17,11 @@ from worker.domain.job import job_of, part_id
 from worker.domain.job_terms import FACTS, IndexedJob
 from worker.domain.state import JobState
 from worker.outbox import tables
-from worker.outbox.engine.bulk import ids_json, in_lots, insert_rows
+from worker.outbox.engine.bulk import delete_by_id, in_lots, insert_rows, rows_by_id
 from worker.outbox.engine.database import Database
 from worker.outbox.engine.dialect import dialect_of
 from worker.outbox.engine.site_keys import lane_key
-from worker.outbox.engine.sql import fetch, run
+from worker.outbox.engine.sql import fetch
 from worker.outbox.jobs.reading import lots_by_bytes
 from worker.outbox.jobs.rows import COUNTER_NAMES
 
@@ -54,11 +54,10 @@ def _write(connection: Connection, notes: Mapping[str, str], missing: Pairs, sta
 
     One that was noted again is indexed again, and one that was purged meanwhile gets no terms.
     """
-    dialect = dialect_of(connection)
-    query = f"select job_id, note from {dialect.chosen('worker_unindexed', 'job_id')}{dialect.in_order('job_id')}"
-    there = fetch(connection, query, {"ids": ids_json(notes)})
+    locked = dialect_of(connection).in_order("job_id")
+    there = rows_by_id(connection, "job_id, note", "worker_unindexed", notes, "job_id", only=locked)
     same = {job for job, note in there if notes[job] == note}
-    run(connection, dialect.delete_chosen("worker_unindexed", "job_id"), {"ids": ids_json(same)})
+    delete_by_id(connection, "worker_unindexed", same, "job_id")
     for few in in_lots(({"term": term, "job_id": job} for term, job in missing if job in same), TERMS):
         insert_rows(connection, tables.terms, few, conflict="ignore")
     if gone := [{"term": term, "job": job} for term, job in stale if job in same]:
@@ -67,22 +66,18 @@ def _write(connection: Connection, notes: Mapping[str, str], missing: Pairs, sta
 
 def forget_terms(connection: Connection, ids: Collection[str]) -> None:
     """Deletes all terms of these jobs, and what is noted of them."""
-    if ids:
-        chosen, dialect = {"ids": ids_json(ids)}, dialect_of(connection)
-        run(connection, dialect.delete_chosen("worker_unindexed", "job_id"), chosen)
-        run(connection, dialect.delete_chosen("worker_terms", "job_id", index="worker_terms_job"), chosen)
+    delete_by_id(connection, "worker_unindexed", ids, "job_id")
+    delete_by_id(connection, "worker_terms", ids, "job_id", index="worker_terms_job")
 
 
 def count_terms(connection: Connection, ids: Collection[str]) -> int:
     """How many terms these jobs have."""
-    source = dialect_of(connection).chosen("worker_terms", "job_id", index="worker_terms_job")
-    return int(fetch(connection, f"select count(*) from {source}", {"ids": ids_json(ids)})[0][0])
+    return int(rows_by_id(connection, "count(*)", "worker_terms", ids, "job_id", index="worker_terms_job")[0][0])
 
 
 def _bounded(connection: Connection, ids: Sequence[str]) -> list[str]:
     """The first of these jobs, as many as may be indexed together."""
-    query = f"select id, asked from {dialect_of(connection).chosen('worker_jobs')}"
-    asked = dict(fetch(connection, query, {"ids": ids_json(ids)}))
+    asked = dict(rows_by_id(connection, "id, asked", "worker_jobs", ids))
     before = accumulate((_BESIDE + int(asked.get(id, 0)) for id in ids), initial=0)
     few = [id for id, _ in takewhile(lambda one: one[1] < TERMS, zip(ids, before, strict=False))]
     return next(lots_by_bytes(connection, few, BYTES))
@@ -91,9 +86,8 @@ def _bounded(connection: Connection, ids: Sequence[str]) -> list[str]:
 def _differences(connection: Connection, ids: Sequence[str]) -> tuple[Pairs, Pairs]:
     """The terms that these jobs lack, and those that they have no more."""
     wanted = {job.id: job.terms(lane_key(connection)) for job in _jobs(connection, ids)}
-    source = dialect_of(connection).chosen("worker_terms", "job_id", index="worker_terms_job")
     known: dict[str, set[str]] = {}
-    for term, job in fetch(connection, f"select term, job_id from {source}", {"ids": ids_json(ids)}):
+    for term, job in rows_by_id(connection, "term, job_id", "worker_terms", ids, "job_id", index="worker_terms_job"):
         known.setdefault(job, set()).add(term)
     missing = [(term, job) for job, terms in wanted.items() for term in sorted(terms - known.get(job, set()))]
     stale = [(term, job) for job, terms in known.items() for term in terms - wanted.get(job, set())]
@@ -102,14 +96,15 @@ def _differences(connection: Connection, ids: Sequence[str]) -> tuple[Pairs, Pai
 
 def _jobs(connection: Connection, ids: Iterable[str]) -> list[IndexedJob]:
     """The jobs of these ids; one that is open again, too: between the looks of a search it must not be missing."""
-    dialect = dialect_of(connection)
     columns = f"id, state, {' + '.join(COUNTER_NAMES)}, {', '.join(FACTS)}"
-    rows = fetch(connection, f"select {columns} from {dialect.chosen('worker_jobs')}", {"ids": ids_json(ids)})
+    rows = rows_by_id(connection, columns, "worker_jobs", ids)
     # They are numbered from 0, also those that were added later.
-    parts = {"ids": ids_json(part_id(row[0], n) for row in rows for n in range(row[2]))}
-    receipts = f"select part_id, msgid from {dialect.chosen('worker_receipts', 'part_id')} and msgid is not null"
-    attempts = f"select part_id, errcode from {dialect.chosen('worker_attempts', 'part_id')} and errcode <> 0"
-    msgids, codes = (_by_job(fetch(connection, query, parts)) for query in (receipts, attempts))
+    parts = [part_id(row[0], n) for row in rows for n in range(row[2])]
+    named = (("msgid", "worker_receipts", "and msgid is not null"), ("errcode", "worker_attempts", "and errcode <> 0"))
+    msgids, codes = (
+        _by_job(rows_by_id(connection, f"part_id, {name}", table, parts, "part_id", only=only))
+        for name, table, only in named
+    )
     return [
         IndexedJob(
             id,

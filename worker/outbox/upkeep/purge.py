@@ -16,7 +16,7 @@ from sqlalchemy import Connection, text
 
 from worker.domain.job import first_id, job_of, part_range
 from worker.domain.state import FINAL_STATES, JobState, PartState
-from worker.outbox.engine.bulk import ids_json
+from worker.outbox.engine.bulk import delete_by_id, ids_json, rows_by_id
 from worker.outbox.engine.database import Database, is_lost
 from worker.outbox.engine.dialect import dialect_of
 from worker.outbox.engine.sql import execute, fetch, read_now, run
@@ -125,8 +125,7 @@ def _families(connection: Connection, ids: Sequence[str]) -> list[set[str]]:
         return []
     dialect = dialect_of(connection)
     mine = dialect.chosen("worker_jobs")
-    rows = fetch(connection, f"select coalesce(replay_of, id) from {mine}", {"ids": ids_json(ids)})
-    originals = {row[0] for row in rows}
+    originals = {row[0] for row in rows_by_id(connection, "coalesce(replay_of, id)", "worker_jobs", ids)}
     replays = dialect.chosen("worker_jobs", "replay_of", index="worker_jobs_replay")
     query = f"select id, coalesce(replay_of, id) from {mine} union select id, replay_of from {replays}"
     families: dict[str, set[str]] = {}
@@ -168,17 +167,18 @@ def _of_jobs(query: str) -> Reason:
 
 def _waits_to_repeat(connection: Connection, jobs: Parts, when: Mapping[str, int]) -> set[str]:
     """Jobs with an unknown part whose policy has not acted yet."""
-    source = dialect_of(connection).chosen("worker_parts", alias="p")
-    query = f"select p.id from {source} and p.state = {int(PartState.UNKNOWN)} and p.not_before is not null"
-    return {job_of(row[0]) for row in fetch(connection, query, {"ids": ids_json(_all(jobs))})}
+    waits = f"and state = {int(PartState.UNKNOWN)} and not_before is not null"
+    return {job_of(row[0]) for row in rows_by_id(connection, "id", "worker_parts", _all(jobs), only=waits)}
 
 
 def _code_is_good(connection: Connection, jobs: Parts, when: Mapping[str, int]) -> set[str]:
     """Jobs with a response_code that the vendor still knows, used or not, or that a part has leased."""
     # A used code that is forgotten here could be given by an application and would be spent twice.
-    source = dialect_of(connection).chosen("worker_response_codes", "part_id", index="worker_response_codes_part")
-    query = f"select part_id from {source} and (ends_at >= :now or state = 'leased')"
-    return {job_of(row[0]) for row in fetch(connection, query, {"ids": ids_json(_all(jobs)), **when})}
+    table, good = "worker_response_codes", "and (ends_at >= :now or state = 'leased')"
+    rows = rows_by_id(
+        connection, "part_id", table, _all(jobs), "part_id", only=good, index=f"{table}_part", now=when["now"]
+    )
+    return {job_of(row[0]) for row in rows}
 
 
 def _keeps_others_waiting(connection: Connection, jobs: Parts, when: Mapping[str, int]) -> set[str]:
@@ -188,8 +188,7 @@ def _keeps_others_waiting(connection: Connection, jobs: Parts, when: Mapping[str
 
 def _is_replayed_now(connection: Connection, jobs: Parts, when: Mapping[str, int]) -> set[str]:
     """Jobs with files that an uncommitted replay keeps."""
-    source = dialect_of(connection).chosen("worker_blob_uses", "job_id")
-    uses = fetch(connection, f"select job_id, blob_id from {source}", {"ids": ids_json(jobs)})
+    uses = rows_by_id(connection, "job_id, blob_id", "worker_blob_uses", jobs, "job_id")
     held = held_blobs(connection, [blob for _, blob in uses]) if uses else set()
     return {job for job, blob in uses if blob in held}
 
@@ -236,16 +235,16 @@ def _delete_jobs(connection: Connection, jobs: Parts) -> None:
     parts, files = _all(jobs), files_of(connection, ids)
     _delete_task_ids(connection, parts)
     for table in ("attempts", "waits", "receipts", "failures", "bodies", "confirmations"):
-        _delete(connection, f"worker_{table}", parts, "part_id")
+        delete_by_id(connection, f"worker_{table}", parts, "part_id")
     # The primary keys of these tables do not begin with the part or the job.
     for job in ids:
         execute(connection, _CODES, part_range(job))
         execute(connection, "delete from worker_events where job_id = :id and ended_at is not null", {"id": job})
-    _delete(connection, "worker_parts", parts)
-    _delete(connection, "worker_blob_uses", ids, "job_id")
+    delete_by_id(connection, "worker_parts", parts)
+    delete_by_id(connection, "worker_blob_uses", ids, "job_id")
     delete_unnamed(connection, files)
     forget_terms(connection, ids)
-    _delete(connection, "worker_jobs", ids)
+    delete_by_id(connection, "worker_jobs", ids)
 
 
 # A code that was leased, or an event that was added, since the reasons were asked stays without its job.
@@ -285,23 +284,22 @@ def _purge_of_parts(table: str, made: str, stays: str, database: Database, befor
         f"select part_id, max({made}) from {table} where part_id > :after and part_id < :young"
         " group by part_id order by part_id limit :limit"
     )
-    source = database.dialect.chosen("worker_parts", alias="p")
 
     def batch(connection: Connection) -> BatchResult:
         rows = fetch(connection, page, {"after": after, "young": first_id(before), "limit": ROWS})
         old = [row[0] for row in rows if row[1] < before]
         # Also those of jobs that are gone: a process of an older release does not know all of these tables.
-        kept = {row[0] for row in fetch(connection, f"select p.id from {source} and ({stays})", {"ids": ids_json(old)})}
+        kept = {row[0] for row in rows_by_id(connection, "id", "worker_parts", old, only=f"and ({stays})")}
         ids = [id for id in old if id not in kept]
-        _delete(connection, table, ids, "part_id")
+        delete_by_id(connection, table, ids, "part_id")
         return BatchResult(len(ids), rows[-1][0] if len(rows) == ROWS else None)
 
     return database.run(batch)
 
 
-_GOES_ON = f"p.state not in ({', '.join(str(int(state)) for state in sorted(FINAL_STATES))})"
+_GOES_ON = f"state not in ({', '.join(str(int(state)) for state in sorted(FINAL_STATES))})"
 # A held part is not repeated; any other part in doubt needs its frozen bytes for the repeat.
-_IS_CALLED_AGAIN = f"{_GOES_ON} and not (p.state = {int(PartState.UNKNOWN)} and p.not_before is null)"
+_IS_CALLED_AGAIN = f"{_GOES_ON} and not (state = {int(PartState.UNKNOWN)} and not_before is null)"
 
 purge_bodies = partial(_purge_of_parts, "worker_bodies", "frozen_at", _IS_CALLED_AGAIN)
 """Deletes frozen bytes of parts that have ended or are held."""
@@ -353,7 +351,7 @@ def _purge_found(
     def batch(connection: Connection) -> BatchResult:
         rows = fetch(connection, query, asked)
         for column, table in enumerate(tables):
-            _delete(connection, table, [row[column] for row in rows], key)
+            delete_by_id(connection, table, [row[column] for row in rows], key)
         return BatchResult(len(rows), "" if len(rows) == ROWS else None)
 
     return database.run(batch)
@@ -418,8 +416,3 @@ purge_media = partial(_purge_through, "worker_media", _MEDIA_END)
 
 A later send of such a file uploads it again.
 """
-
-
-def _delete(connection: Connection, table: str, ids: Sequence[str], key: str = "id") -> None:
-    if ids:
-        execute(connection, dialect_of(connection).delete_chosen(table, key), {"ids": ids_json(ids)})

@@ -12,10 +12,10 @@ from typing import Any
 from sqlalchemy import Connection
 
 from worker.outbox import tables
-from worker.outbox.engine.bulk import ids_json, insert_rows, update_rows
+from worker.outbox.engine.bulk import delete_by_id, insert_rows, update_rows
 from worker.outbox.engine.database import Database
 from worker.outbox.engine.dialect import dialect_of
-from worker.outbox.engine.sql import fetch, run
+from worker.outbox.engine.sql import fetch
 
 ROWS = 2_000
 """Rows that are added up in one transaction."""
@@ -26,9 +26,8 @@ SELDOM_S = 60.0
 
 def add_up(connection: Connection) -> int:
     """Moves the oldest rows of counts into the sums; returns how many, 0 where none is left."""
-    dialect = dialect_of(connection)
     # Locked, so that of two processes which add up at once the second finds these gone.
-    query = f"select id, counts, exemplars from worker_counts order by id limit {ROWS}{dialect.lock}"
+    query = f"select id, counts, exemplars from worker_counts order by id limit {ROWS}{dialect_of(connection).lock}"
     rows = fetch(connection, query)
     sums: Counter[str] = Counter()
     traced: dict[str, Any] = {}
@@ -41,7 +40,7 @@ def add_up(connection: Connection) -> int:
     )
     newest = [{"name": name, "exemplar": json.dumps(traced[name])} for name in sorted(traced)]
     update_rows(connection, tables.totals, ("name",), newest)
-    run(connection, dialect.delete_chosen("worker_counts"), {"ids": ids_json(row[0] for row in rows)})
+    delete_by_id(connection, "worker_counts", [row[0] for row in rows])
     return len(rows)
 
 
