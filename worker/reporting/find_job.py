@@ -9,27 +9,23 @@ from sqlalchemy import Connection
 
 from worker.domain.errors import JobNotFound
 from worker.domain.job import JobId, id_of
-from worker.outbox.jobs.reading import JobRows, ReportRows, job_rows, read_job, report_rows
+from worker.outbox.jobs.reading import JobRows, job_rows, read_job
 
 T = TypeVar("T")
 
 
 def rows_of(connection: Connection, job_id: JobId, numbers: range | None = None) -> JobRows:
     """All rows of a job, or those of some of its parts; JobNotFound when there is none."""
-    return _there(job_rows(connection, id_of(job_id), numbers), job_id)
-
-
-def report_rows_of(connection: Connection, job_id: JobId, numbers: range | None = None) -> ReportRows:
-    """The rows of a job's report, or of some of its parts; JobNotFound when there is none."""
-    return _there(report_rows(connection, id_of(job_id), numbers), job_id)
+    return there(job_rows(connection, id_of(job_id), numbers), job_id)
 
 
 def row_of(connection: Connection, job_id: JobId) -> Mapping[str, Any]:
     """A job's own row; JobNotFound when there is none."""
-    return _there(read_job(connection, id_of(job_id)), job_id)
+    return there(read_job(connection, id_of(job_id)), job_id)
 
 
-def _there(found: T | None, job_id: JobId) -> T:
+def there(found: T | None, job_id: JobId) -> T:
+    """What was read of a job; JobNotFound when that is None."""
     if found is None:
         raise JobNotFound(f"no job {str(job_id)!r}; was its transaction committed?", job=id_of(job_id))
     return found

@@ -17,7 +17,7 @@ from worker.outbox.engine.caller import on_callers_connection
 from worker.outbox.engine.clock import now_in
 from worker.outbox.engine.sql import read_now
 from worker.reporting.find_job import row_of
-from worker.reporting.report import JobSummary, summary_of
+from worker.reporting.report import SUMMARY, JobSummary, summary_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +61,7 @@ def find_jobs(
     last = None if before is None else id_of(before)
     is_timed = wanted is not None and wanted.ended_from is not None
     now = read_now(connection, now_in(connection)) if is_timed else 0
-    page = job_page(connection, wanted, states, before=last, limit=limit, now=now)
+    page = job_page(connection, wanted, states, SUMMARY, before=last, limit=limit, now=now)
     jobs = tuple(JobSummary(**summary_of(row)) for row in page.rows)
     return JobPage(jobs, page.before, page.is_cut_short, page.leaves_fresh_out)
 

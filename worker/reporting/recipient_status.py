@@ -220,7 +220,7 @@ def standing(asked: Recipients, is_open: bool, parts: Rows, refused: Rows) -> di
     order = _WEAKEST if any("piece" in spec for spec in specs) else _STRONGEST
     apart = {(kind, one.lower()) for spec in specs for kind, one in _instead_of(spec)}
     out: dict[RecipientStatus, list[Recipient]] = {status: [] for status in RecipientStatus}
-    for kind, one in _ids(asked):
+    for kind, one in all_of(asked):
         ranks = _MEMBER_BY_MEMBER if (kind, one.lower()) in apart else order
         out[next(status for status in ranks if status in found[kind, one.lower()])].append((kind, one))
     return out
@@ -237,12 +237,12 @@ def statuses(asked: Recipients, is_open: bool, parts: Rows, refused: Rows) -> di
         for kind, one in _instead_of(spec):
             found.setdefault((kind, one.lower()), set()).add(status)
     rest = RecipientStatus.NOT_YET if is_open else RecipientStatus.NOT_SENT
-    return {(kind, one.lower()): {rest} for kind, one in _ids(asked)} | found
+    return {(kind, one.lower()): {rest} for kind, one in all_of(asked)} | found
 
 
 def _instead_of(spec: Mapping[str, Any]) -> Iterator[Recipient]:
     """The departments whose members a part is sent to one by one."""
-    return _ids(Recipients.from_json(spec.get(INSTEAD_OF, {})))
+    return all_of(Recipients.from_json(spec.get(INSTEAD_OF, {})))
 
 
 def of_part(
@@ -253,7 +253,7 @@ def of_part(
     # Recipients refused by name are certainly refused when no call is in doubt, or only the one that named them.
     named_by_it = PartState(part["state"]) is PartState.UNKNOWN and part["doubts"] == 1
     settled = status is not RecipientStatus.UNDETERMINED or named_by_it
-    for kind, one in _ids(Recipients.from_json(spec), spec.get("sender")):
+    for kind, one in all_of(Recipients.from_json(spec), spec.get("sender")):
         yield RecipientStatus.REFUSED if settled and (part["id"], kind, one.lower()) in named else status, (kind, one)
 
 
@@ -272,20 +272,15 @@ def _status_of(part: Mapping[str, Any]) -> RecipientStatus:
             return RecipientStatus.NOT_SENT
 
 
-def all_of(asked: Recipients) -> Iterator[Recipient]:
-    """All recipients and broadcasts of a job, as the producer wrote them."""
-    return _ids(asked)
-
-
 def _count(spec: dict[str, Any]) -> int:
-    """How many `_ids` are of a part without a sender."""
+    """How many `all_of` are of a part without a sender."""
     if spec.get("everyone"):
-        return sum(1 for _ in _ids(Recipients.from_json(spec)))
+        return sum(1 for _ in all_of(Recipients.from_json(spec)))
     return sum(len(ids) for name in LISTS.values() if isinstance(ids := spec.get(name), list))
 
 
-def _ids(recipients: Recipients, sender: str | None = None) -> Iterator[Recipient]:
-    """All recipients and broadcasts; `sender` is the one of a part, which has one at most."""
+def all_of(recipients: Recipients, sender: str | None = None) -> Iterator[Recipient]:
+    """All recipients and broadcasts, as the producer wrote them; `sender` is the one of a part, which has one at most."""
     for kind, name in LISTS.items():
         yield from ((kind, one) for one in getattr(recipients, name))
     of_sender = (everyone_of(sender),) if recipients.everyone and sender is not None else ()

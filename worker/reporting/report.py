@@ -10,7 +10,7 @@ import json
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from datetime import datetime
 from typing import Any
 
@@ -27,7 +27,7 @@ from worker.outbox.engine.clock import instant
 from worker.outbox.engine.database import Database
 from worker.outbox.jobs import reading
 from worker.outbox.jobs.reading import ReportRows
-from worker.reporting.find_job import report_rows_of, row_of
+from worker.reporting.find_job import row_of, there
 from worker.reporting.recipient_status import Counts, counts_of
 from worker.reporting.timeline import was_called
 
@@ -165,6 +165,10 @@ class JobSummary:
     """The team that shares the account's limits with others; None: none."""
 
 
+SUMMARY = tuple(one.name for one in fields(JobSummary))
+"""The columns of a job that a list reads."""
+
+
 @dataclass(frozen=True, slots=True)
 class JobReport(JobSummary):
     """The state of one job at one moment, without recipients' names: `recipients` and `failures` have those."""
@@ -187,7 +191,7 @@ def get_job(connection: Connection, job_id: JobId, *, numbers: range | None = No
 
     `numbers`: only these parts with their receipts are told of, counted from 0; the counts are those of all.
     """
-    rows = report_rows_of(connection, job_id, numbers)
+    rows = _rows_of(connection, job_id, numbers)
     job = rows.job["id"]
     parts = [part["id"] for part in rows.parts] if numbers is None else reading.part_ids(connection, job)
     return _report(rows, counts_of(connection, rows.job, parts))
@@ -196,7 +200,7 @@ def get_job(connection: Connection, job_id: JobId, *, numbers: range | None = No
 @on_callers_connection
 def receipts(connection: Connection, job_id: JobId) -> list[Receipt]:
     """What the vendor returned for the job: msgids, media_ids, URLs, chatids."""
-    return [_receipt(row) for row in report_rows_of(connection, job_id).receipts]
+    return [_receipt(row) for row in _rows_of(connection, job_id).receipts]
 
 
 @on_callers_connection
@@ -252,6 +256,11 @@ def wait_for(
     )
 
 
+def _rows_of(connection: Connection, job_id: JobId, numbers: range | None = None) -> ReportRows:
+    columns = (*SUMMARY, "warnings")
+    return there(reading.report_rows(connection, id_of(job_id), columns, numbers), job_id)
+
+
 def _report(rows: ReportRows, counts: Counts) -> JobReport:
     attempts: dict[str, list[AttemptReport]] = {}
     for row in filter(was_called, rows.attempts):
@@ -268,14 +277,8 @@ def _report(rows: ReportRows, counts: Counts) -> JobReport:
 
 def summary_of(row: Mapping[str, Any]) -> dict[str, Any]:
     """The fields of a JobSummary."""
-    same = ("id", "kind", "channel", "account", "asked", "dedupe_key", "target_job_id", "replay_of", "tenant")
-    instants = ("created_at", "due_at", "expires_at", "finished_at")
-    return {
-        **{name: row[name] for name in same},
-        **{name: _at(row[name]) for name in instants},
-        "state": JobState(row["state"]),
-        "tags": tuple(tags_of(row["tags"])),
-    }
+    same = {name: _at(row[name]) if name.endswith("_at") else row[name] for name in SUMMARY}
+    return {**same, "state": JobState(row["state"]), "tags": tuple(tags_of(row["tags"]))}
 
 
 def _part(row: Mapping[str, Any], attempts: Iterable[AttemptReport]) -> PartReport:

@@ -16,7 +16,6 @@ from worker.outbox.control.matching import created_since, fitting, id_bounds, jo
 from worker.outbox.engine.bulk import ids_json
 from worker.outbox.engine.dialect import dialect_of
 from worker.outbox.engine.sql import fetch
-from worker.outbox.jobs.reading import LISTED
 
 WALKED = 5_000
 """Jobs that are read one after another, before the index of the account is asked, or the page ends."""
@@ -42,6 +41,8 @@ class JobRowsPage:
 class _Wanted:
     filter: JobFilter | None
     states: Sequence[JobState] | None
+    columns: Sequence[str]
+    """Of the jobs; the first is the id."""
 
     def bounds(self, before: str | None) -> dict[str, str]:
         found = id_bounds(self.filter)
@@ -60,13 +61,14 @@ def job_page(
     connection: Connection,
     wanted: JobFilter | None,
     states: Sequence[JobState] | None,
+    columns: Sequence[str],
     *,
     before: str | None,
     limit: int,
     now: int,
 ) -> JobRowsPage:
-    """The newest jobs of a filter in one of these states, below the id `before`; None: any."""
-    given = _Wanted(wanted, states)
+    """The newest jobs of a filter in one of these states, below the id `before`; None: any. Of each these columns."""
+    given = _Wanted(wanted, states, columns)
     if states is not None and not states:
         return JobRowsPage([], None)
     named = None if wanted is None else named_ids(connection, wanted)
@@ -157,12 +159,12 @@ def _fitting(connection: Connection, wanted: _Wanted, ids: Sequence[str]) -> dic
     conditions, given = job_conditions(wanted.filter) if wanted.filter else ([], {})
     if wanted.states is not None:
         conditions.append(f"j.state in ({', '.join(str(int(state)) for state in wanted.states)})")
-    columns = ", ".join(f"j.{name}" for name in LISTED)
+    columns = ", ".join(f"j.{name}" for name in wanted.columns)
     source = dialect_of(connection).chosen("worker_jobs", alias="j")
     query = " and ".join([f"select {columns} from {source}", *conditions])
     rows = fetch(connection, query, {**given, "ids": ids_json(ids)})
     fit = fitting(connection, wanted.filter, [row[0] for row in rows]) if wanted.filter else set(ids)
-    return {row[0]: dict(zip(LISTED, row, strict=True)) for row in rows if row[0] in fit}
+    return {row[0]: dict(zip(wanted.columns, row, strict=True)) for row in rows if row[0] in fit}
 
 
 def job_counts(connection: Connection, wanted: JobFilter) -> list[tuple[str, str, int, int, int]]:

@@ -99,9 +99,8 @@ def _sources(connection: Connection, wanted: JobFilter, now: int) -> Iterator[tu
 def called_since(connection: Connection, ids: Sequence[str], since: int) -> int:
     """How many of these jobs had a call of their first part after an instant."""
     first = [part_id(job, 0) for job in ids]
-    return int(
-        rows_by_id(connection, "count(*)", "worker_parts", first, only="and marked_at > :since", since=since)[0][0]
-    )
+    called = "and marked_at > :since"
+    return int(rows_by_id(connection, "count(*)", "worker_parts", first, only=called, since=since)[0][0])
 
 
 def lock_chains(connection: Connection, ids: Sequence[str]) -> list[str]:

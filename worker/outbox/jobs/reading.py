@@ -49,11 +49,6 @@ class JobRows(ReportRows):
 
 
 _FOLLOWERS = "select id, kind, state, created_at, finished_at from worker_jobs where target_job_id = :id order by id"
-LISTED = (
-    *("id", "kind", "channel", "account", "asked", "priority", "due_at", "expires_at", "dedupe_key", "tags"),
-    *("target_job_id", "replay_of", "created_at", "state", "finished_at", "tenant"),
-)
-"""The columns of a job that lists show."""
 _WITHOUT_TEXTS = ", ".join(one.name for one in tables.jobs.columns if one.name not in ("message", "recipients"))
 _WITHOUT_SPECS = ", ".join(one.name for one in tables.parts.columns if one.name != "spec")
 _PART_HEADS = "id, state, reason, not_before, waits_on"
@@ -115,11 +110,11 @@ def _parts(connection: Connection, job_id: str, columns: str, numbers: range | N
     return mappings(connection, query, given)
 
 
-def report_rows(connection: Connection, job_id: str, numbers: range | None = None) -> ReportRows | None:
-    """A job with its parts, attempts and receipts, or these parts; None when there is no such job."""
-    jobs = mappings(
-        connection, f"select {', '.join(LISTED)}, warnings, n_open from worker_jobs where id = :id", {"id": job_id}
-    )
+def report_rows(
+    connection: Connection, job_id: str, columns: Sequence[str], numbers: range | None = None
+) -> ReportRows | None:
+    """Columns of a job, with its parts, attempts and receipts, or these parts; None when there is no such job."""
+    jobs = mappings(connection, f"select {', '.join(columns)} from worker_jobs where id = :id", {"id": job_id})
     if not jobs:
         return None
     parts = _parts(connection, job_id, _PART_HEADS, numbers)
