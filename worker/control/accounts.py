@@ -55,7 +55,6 @@ def add_account(
     """
     with _acting("add account", {"account": name}, person, why, settings) as acting:
         acting.put({name: table})
-        acting.running.counts["accounts"] = 1
 
 
 def import_accounts(
@@ -64,7 +63,6 @@ def import_accounts(
     """Adds the accounts of a settings file, all or none; returns how many. Their secrets are read and sealed."""
     with _acting("import accounts", {"accounts": sorted(tables)}, person, why, settings) as acting:
         acting.put({name: _read(f"accounts.{name}", table) for name, table in tables.items()})
-        acting.running.counts["accounts"] = len(tables)
     return len(tables)
 
 
@@ -77,7 +75,7 @@ def rotate_account(
     first, and a callback that the new token does not fit is read with the old one.
     """
     with _acting("rotate account", {"account": name}, person, why, settings) as acting:
-        row = acting.stored(name)
+        [row] = _rows(acting.database, name)
         table = acting.opened(row)
         unknown = sorted(credentials.keys() - set(CREDENTIALS))
         if not credentials or unknown:
@@ -87,7 +85,6 @@ def rotate_account(
         replaced = {key: table[key] for key in credentials if key in table}
         previous = {**table.get("previous", {}), **replaced}
         acting.put({name: {**table, **credentials, "previous": previous}}, before=row)
-        acting.running.counts["accounts"] = 1
 
 
 def change_account(
@@ -95,11 +92,10 @@ def change_account(
 ) -> None:
     """Gives an account other values, such as `{"proxy": "..."}`; the keys that are not named stay as they are."""
     with _acting("change account", {"account": name, "keys": sorted(changes)}, person, why, settings) as acting:
-        row = acting.stored(name)
+        [row] = _rows(acting.database, name)
         if not changes:
             raise ConfigurationError(f"accounts.{name}: nothing is to be changed; give a key and its value")
         acting.put({name: {**acting.opened(row), **changes}}, before=row)
-        acting.running.counts["accounts"] = 1
 
 
 def set_disabled(name: str, disabled: bool, *, person: str, why: str = "", settings: Settings | None = None) -> None:
@@ -107,17 +103,16 @@ def set_disabled(name: str, disabled: bool, *, person: str, why: str = "", setti
     with _acting(
         "disable account" if disabled else "enable account", {"account": name}, person, why, settings
     ) as acting:
-        row = acting.stored(name)
+        [row] = _rows(acting.database, name)
         # Without the secrets, so that no key is needed to disable an account.
         table = {**json.loads(row.settings), "disabled": disabled}
         acting.write([replace(row, version=uuid7().hex, settings=_json(table))], before=row)
-        acting.running.counts["accounts"] = 1
 
 
 def remove_account(name: str, *, person: str, why: str = "", settings: Settings | None = None) -> None:
     """Removes an account and its secrets; jobs of it that have not ended wait, until there is one of this name."""
     with _acting("remove account", {"account": name}, person, why, settings) as acting:
-        row = acting.stored(name)
+        [row] = _rows(acting.database, name)
         if not acting.database.run(partial(rows.remove_account, row=row, version=uuid7().hex)):
             raise WorkerError(f"nothing was changed: account {name} was changed by another person just now; try again")
         acting.running.counts["accounts"] = 1
@@ -130,13 +125,12 @@ def reseal_accounts(*, person: str, why: str = "", settings: Settings | None = N
     """
     left = []
     with _acting("reseal accounts", {}, person, why, settings) as acting:
-        for row in acting.rows():
+        for row in _rows(acting.database):
             try:
                 stored = json.loads(row.settings)
                 secrets = acting.keys.opened(row.name, row.sealed, stored)
                 again = replace(row, version=uuid7().hex, sealed=acting.keys.seal(row.name, secrets, stored))
                 acting.write([again], before=row)
-                acting.running.counts["accounts"] += 1
             except WorkerError:
                 left.append(row.name)
     if left:
@@ -146,12 +140,18 @@ def reseal_accounts(*, person: str, why: str = "", settings: Settings | None = N
 
 def stored_accounts(name: str | None = None, settings: Settings | None = None) -> list[StoredAccount]:
     """The accounts in the outbox, or the one of this name; WorkerError when there is none of it."""
-    with opened_current(settings or load_settings()) as database, database.reading() as connection:
+    with opened_current(settings or load_settings()) as database:
+        found = _rows(database, name)
+    return [StoredAccount(row.name, json.loads(row.settings), instant(row.changed_at)) for row in found]
+
+
+def _rows(database: Database, name: str | None = None) -> list[AccountRow]:
+    with database.reading() as connection:
         names = sorted(rows.versions_of_accounts(connection)) if name is None else [name]
         found = rows.account_rows(connection, names)
     if name is not None and not found:
-        raise _not_stored(name)
-    return [StoredAccount(row.name, json.loads(row.settings), instant(row.changed_at)) for row in found]
+        raise WorkerError(f"there is no account {name!r} in the outbox; `worker accounts show` lists those that are")
+    return found
 
 
 @contextmanager
@@ -178,17 +178,6 @@ class _Acting:
     def keys(self) -> SealKeys:
         return SealKeys(self.settings)
 
-    def rows(self) -> list[AccountRow]:
-        with self.database.reading() as connection:
-            return rows.account_rows(connection, sorted(rows.versions_of_accounts(connection)))
-
-    def stored(self, name: str) -> AccountRow:
-        with self.database.reading() as connection:
-            found = rows.account_rows(connection, [name])
-        if not found:
-            raise _not_stored(name)
-        return found[0]
-
     def opened(self, row: AccountRow) -> dict[str, Any]:
         """The table with its secrets written out."""
         stored = json.loads(row.settings)
@@ -210,6 +199,7 @@ class _Acting:
                     )
 
         self.database.run(work)
+        self.running.counts["accounts"] += len(made)
 
     def _row(self, name: str, table: Mapping[str, Any]) -> AccountRow:
         """The row of a table with its secrets written out; ConfigurationError when the account is not usable."""
@@ -238,7 +228,3 @@ def _read(path: str, table: Mapping[str, Any]) -> dict[str, Any]:
         else:
             read[key] = _read(f"{path}.{key}", value) if isinstance(value, Mapping) else value
     return read
-
-
-def _not_stored(name: str) -> WorkerError:
-    return WorkerError(f"there is no account {name!r} in the outbox; `worker accounts show` lists those that are")

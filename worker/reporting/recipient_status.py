@@ -280,7 +280,7 @@ def _count(spec: dict[str, Any]) -> int:
 
 
 def all_of(recipients: Recipients, sender: str | None = None) -> Iterator[Recipient]:
-    """All recipients and broadcasts, as the producer wrote them; `sender` is the one of a part, which has one at most."""
+    """All recipients and broadcasts, as the producer wrote them; `sender`: the one of a part, which has one at most."""
     for kind, name in LISTS.items():
         yield from ((kind, one) for one in getattr(recipients, name))
     of_sender = (everyone_of(sender),) if recipients.everyone and sender is not None else ()
