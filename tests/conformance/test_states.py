@@ -115,7 +115,7 @@ def test_cancelled(stand: Stand) -> None:
     """The job was cancelled before its mark: it was certainly never sent."""
     job = stand.send()
     found = find_open(JobFilter(ids=[job]), database=stand.site.database)
-    cancel(found, person="zhang", why="", carry_out=stand.site.runtime.writer.change, database=stand.site.database)
+    cancel(found, person="zhang", database=stand.site.database)
     stand.site.run()
 
     assert "cancelled" == stand.site.state(job)

@@ -21,7 +21,7 @@ from worker.config.places import UrlFrom
 from worker.config.settings import Settings
 from worker.control import recall as recalling
 from worker.control.audit import Done, list_audit
-from worker.control.cancel import Revocations, cancel, committing, find_open, mark
+from worker.control.cancel import CarryOut, Revocations, cancel, find_open, mark
 from worker.control.recall import recall_found
 from worker.domain.account import Account, Secret
 from worker.domain.call import CallResult, Request
@@ -55,7 +55,6 @@ def site(database: Database, driven_clock: DrivenClock) -> Iterator[Site]:
 def stop(site: Site, *ids: str, **options: Any) -> Done:
     """Jobs by their ids, or what a filter has, as from another process."""
     wanted = options.pop("wanted", None) or JobFilter(ids=ids)
-    options.setdefault("carry_out", lambda changes: commit(site.database, changes, Policy()))
     return cancel(
         find_open(wanted, database=site.database), person="zhang", why="wrong text", **options, database=site.database
     )
@@ -269,13 +268,17 @@ def test_a_repeat_that_comes_back_is_held(site: Site) -> None:
     assert ("unknown", None, 2) == (site.state(job), site.part(job).not_before, len(site.calls()))
 
 
-def test_an_answer_in_between_is_told(site: Site) -> None:
+def test_an_answer_in_between_is_told(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     """Accepted after the parts were read: it is counted, and named for a recall."""
     job = site.send(to=To([f"u{n}" for n in range(1_001)]))
     commit(site.database, [Mark(part_id(job, 0), 0, "p", 1_000_000)], Policy())
     answer = End(part_id(job, 0), 1, "p", Verdict(Accepted(Taken(msgid="m1"))), 5)
 
-    done = stop(site, job, carry_out=lambda changes: commit(site.database, [answer, *changes], Policy()))
+    def with_answer(*_: object) -> CarryOut:
+        return lambda changes: commit(site.database, [answer, *changes], Policy())
+
+    monkeypatch.setattr("worker.control.cancel.committing", with_answer)
+    done = stop(site, job)
 
     assert ({"jobs": 1, "accepted": 1, "cancelled": 1}, (job,)) == (done.counts, done.jobs)
 
@@ -302,7 +305,7 @@ def test_those_behind_it_go_on(site: Site) -> None:
     waiting = site.state(update)
 
     site.sql("update worker_processes set hooked_ends = :ends", ends=json.dumps({"hr": [JobState.CANCELLED]}))
-    stop(site, first, card, carry_out=committing(site.database, Settings(hooks="app.hooks")))
+    stop(site, first, card, settings=Settings(hooks="app.hooks"))
     site.advance(3_600)
     site.run()
 
@@ -567,13 +570,7 @@ def test_ended_jobs_stay_as_they_are(site: Site) -> None:
     found = find_open(JobFilter(ids=[job]), database=site.database)
     site.run()
 
-    done = cancel(
-        found,
-        person="zhang",
-        why="",
-        carry_out=lambda changes: pytest.fail("nothing is to change"),
-        database=site.database,
-    )
+    done = cancel(found, person="zhang", database=site.database)
 
     assert ({"accepted": 1}, (job,)) == (done.counts, done.jobs)
     assert (None, ()) == (site.job(job).cancelled_at, find_open(JobFilter(ids=[job]), database=site.database).ids)
@@ -625,9 +622,7 @@ def test_wrong_words_are_refused(site: Site) -> None:
         ("a", "x" * 301, "why: is too long"),
     ):
         with pytest.raises(CheckFailed, match=sentence):
-            cancel(
-                found, person=person, why=why, carry_out=lambda changes: pytest.fail("not yet"), database=site.database
-            )
+            cancel(found, person=person, why=why, database=site.database)
     assert (None, []) == (site.job(job).cancelled_at, site.rows("select * from worker_audit"))
 
 

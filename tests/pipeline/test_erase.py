@@ -25,9 +25,7 @@ from worker.domain.content.erasure import of_person
 from worker.domain.errors import CheckFailed
 from worker.domain.job_filter import JobFilter
 from worker.domain.outcome import Confirmation
-from worker.domain.settle import Policy
 from worker.outbox import tables
-from worker.outbox.commit.ledger import commit
 from worker.outbox.engine.clock import DrivenClock
 from worker.outbox.engine.database import Database
 from worker.outbox.jobs.chats import ChatLanes, ChatNews
@@ -94,13 +92,7 @@ def test_no_trace_is_left_in_any_table(site: Site) -> None:
         store(connection, site.database.now, spoken())
     cancelled = site.send("later", WHO, due_at=3_600)
     stopped = find_open(JobFilter(recipient=WHO), database=site.database)
-    cancel(
-        stopped,
-        person="ops",
-        why="Zhang.San left",
-        carry_out=lambda changes: carry_out(site, changes),
-        database=site.database,
-    )
+    cancel(stopped, person="ops", why="Zhang.San left", database=site.database)
     pause(JobFilter(tag="x"), person="ops", why="because of zhang.san", database=site.database)
     while index_lot(site.database):
         pass
@@ -123,10 +115,6 @@ def test_no_trace_is_left_in_any_table(site: Site) -> None:
     while index_lot(site.database):
         pass
     assert (0, 0) == (erased(site).counts["jobs"], erased(site).counts["callbacks"]), "nothing of it is found any more"
-
-
-def carry_out(site: Site, changes: Any) -> None:
-    commit(site.database, changes, Policy())
 
 
 def pressed(site: Site, card: str) -> None:

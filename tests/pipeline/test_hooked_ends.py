@@ -16,7 +16,7 @@ from worker import JobState
 from worker.channels.registry import channel
 from worker.config.settings import Settings
 from worker.control import fence, resolve
-from worker.control.cancel import cancel, committing, find_open
+from worker.control.cancel import cancel, find_open
 from worker.domain.callbacks.hook import ALL_ENDS, ANY_ACCOUNT, ENDED, Ends, EventKind
 from worker.domain.job import part_id
 from worker.domain.job_filter import JobFilter
@@ -65,7 +65,7 @@ def recovered(site: Site) -> None:
 def cancelled(site: Site) -> None:
     """By a person."""
     found = find_open(JobFilter(ids=[site.send(due_at=timedelta(days=1))]), database=site.database)
-    cancel(found, person="zhang", why="wrong", carry_out=committing(site.database, HOOKS), database=site.database)
+    cancel(found, person="zhang", why="wrong", settings=HOOKS, database=site.database)
 
 
 def resolved(site: Site) -> None:

@@ -146,13 +146,8 @@ def test_a_cancel_passes(site: Site) -> None:
     site.run()
     before = parked(site, job)
 
-    done = cancel(
-        find_open(JobFilter(tag="lunch"), database=site.database),
-        person="zhang",
-        why="wrong text",
-        carry_out=lambda changes: commit(site.database, changes, Policy()),
-        database=site.database,
-    )
+    found = find_open(JobFilter(tag="lunch"), database=site.database)
+    done = cancel(found, person="zhang", why="wrong text", database=site.database)
     resume(site, JobFilter(tag="lunch"))
     site.recover()
     site.run()
@@ -238,13 +233,7 @@ def test_a_job_whose_tags_cannot_be_read_stops_no_other(site: Site, tags: str) -
     site.ring(odd, other)
     site.run()
     found = find_open(JobFilter(tag="lunch"), database=site.database)
-    done = cancel(
-        found,
-        person="zhang",
-        why="",
-        carry_out=lambda changes: commit(site.database, changes, Policy()),
-        database=site.database,
-    )
+    done = cancel(found, person="zhang", database=site.database)
 
     assert (["odd", "other"], {"jobs": 1, "cancelled": 1}, "cancelled") == (
         sent(site),

@@ -22,8 +22,6 @@ from worker.control.replay import find_replayable, replay_found
 from worker.domain.account import Account, Secret
 from worker.domain.errors import CheckFailed
 from worker.domain.job_filter import JobFilter
-from worker.domain.settle import Policy
-from worker.outbox.commit.ledger import commit
 from worker.outbox.engine.clock import DrivenClock
 from worker.outbox.engine.database import Database, make_engine
 from worker.producer.insert import insert_one
@@ -57,13 +55,7 @@ def touser(site: Site) -> list[str]:
 
 def cancelled(site: Site, job: str) -> None:
     found = find_open(JobFilter(ids=[job]), database=site.database)
-    cancel(
-        found,
-        person="zhang",
-        why="",
-        carry_out=lambda changes: commit(site.database, changes, Policy()),
-        database=site.database,
-    )
+    cancel(found, person="zhang", database=site.database)
 
 
 # -- one job -----------------------------------------------------------------------------------------------------------
@@ -221,13 +213,7 @@ def test_a_filter_takes_what_did_not_reach_everybody(site: Site) -> None:
 def many(site: Site, count: int) -> list[str]:
     jobs = [site.send(f"{n}") for n in range(count)]
     found = find_open(JobFilter(ids=jobs), database=site.database)
-    cancel(
-        found,
-        person="zhang",
-        why="",
-        carry_out=lambda changes: commit(site.database, changes, Policy()),
-        database=site.database,
-    )
+    cancel(found, person="zhang", database=site.database)
     return jobs
 
 

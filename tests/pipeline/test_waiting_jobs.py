@@ -110,13 +110,7 @@ def test_what_a_person_ended_is_shown_ended(site: Site, watch: Watch) -> None:
     job, sent = site.send(due_at=timedelta(days=1)), site.send()
     watch.turn()
     site.ring(sent)
-    cancel(
-        find_open(JobFilter(ids=[job]), database=site.database),
-        person="zhang",
-        why="",
-        carry_out=site.runtime.writer.change,
-        database=site.database,
-    )
+    cancel(find_open(JobFilter(ids=[job]), database=site.database), person="zhang", database=site.database)
 
     shown = watch.turn()
 

@@ -94,7 +94,6 @@ def cancel(
     why: str = "",
     settings: Settings | None = None,
     database: Database | None = None,
-    carry_out: CarryOut | None = None,
     progress: Callable[[int], object] = lambda done: None,
     began: Callable[[str], object] = lambda audit: None,
 ) -> Done:
@@ -120,7 +119,7 @@ def cancel(
         for few in running.lots(found.ids, MARKED_TOGETHER):
             running.counts["jobs"] += mark(outbox, few)
         for few in running.lots(found.ids, TOGETHER, progress):
-            for stopped in stop_jobs(outbox, few, carry_out or committing(outbox, in_force)):
+            for stopped in stop_jobs(outbox, few, committing(outbox, in_force)):
                 running.counts += stopped.parts
                 counts += stopped.parts + Counter(jobs=int(stopped.is_cancelled))
                 recallable += [stopped.id] if stopped.can_be_recalled else []

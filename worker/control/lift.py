@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from worker.config.settings import Settings
 from worker.control.audit import Done, audited
 from worker.control.opening import at_hand
 from worker.domain.callbacks.hook import EventKind, EventState
@@ -18,15 +17,13 @@ from worker.producer import resend
 BY_A_PERSON = "a person resumed it"
 
 
-def lift(
-    name: str, *, person: str, why: str = "", settings: Settings | None = None, database: Database | None = None
-) -> Done:
+def lift(name: str, *, person: str, why: str = "", database: Database | None = None) -> Done:
     """Lifts all blocks of an account and its lanes, or of one lane, with a note for each. WorkerError without a block.
 
     A penalty of the vendor's ends with its block.
     """
     with (
-        at_hand(database, settings) as (outbox, _),
+        at_hand(database, None) as (outbox, _),
         audited(outbox, "resume", person=person, why=why, asked={"name": name}) as running,
     ):
         with outbox.reading() as connection:
@@ -42,12 +39,10 @@ def lift(
     return Done(running.id, running.counts, notes=notes)
 
 
-def retry_event(
-    event_id: str, *, person: str, why: str = "", settings: Settings | None = None, database: Database | None = None
-) -> Done:
+def retry_event(event_id: str, *, person: str, why: str = "", database: Database | None = None) -> Done:
     """Gives a parked or ignored event to the hooks again; WorkerError for any other."""
     with (
-        at_hand(database, settings) as (outbox, _),
+        at_hand(database, None) as (outbox, _),
         audited(outbox, "retry", person=person, why=why, asked={"event": event_id}) as running,
     ):
         if not outbox.run(lambda connection: events.retry_event(connection, outbox.now, event_id)):
@@ -66,12 +61,10 @@ def _not_retried(event_id: str, row: Mapping[str, Any] | None) -> WorkerError:
     return WorkerError(f"event {event_id} is {label}; only parked and ignored ones are retried")
 
 
-def skip(
-    job_id: str, *, person: str, why: str = "", settings: Settings | None = None, database: Database | None = None
-) -> Done:
+def skip(job_id: str, *, person: str, why: str = "", database: Database | None = None) -> Done:
     """Lets the parts behind a job in its order go on: those that its `jobs` held up. NotReplayable where none waits."""
     with (
-        at_hand(database, settings) as (outbox, _),
+        at_hand(database, None) as (outbox, _),
         audited(outbox, "skip", person=person, why=why, asked={"ids": [job_id]}) as running,
     ):
         passed = resend.skip(outbox, job_id)

@@ -37,11 +37,11 @@ Pairs = list[tuple[str, str]]
 """Terms, each with the id of its job."""
 
 
-def index_lot(database: Database, most: int = LOT) -> int:
+def index_lot(database: Database) -> int:
     """Indexes the newest jobs that are noted; returns how many, 0 where none is left."""
     with database.reading() as connection:
-        query = "select job_id, note from worker_unindexed order by job_id desc limit :most"
-        notes: dict[str, str] = dict(fetch(connection, query, {"most": most}))
+        query = f"select job_id, note from worker_unindexed order by job_id desc limit {LOT}"
+        notes: dict[str, str] = dict(fetch(connection, query))
         lot = _bounded(connection, list(notes)) if notes else []
         missing, stale = _differences(connection, lot) if lot else ([], [])
     if lot:
