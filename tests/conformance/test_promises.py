@@ -19,6 +19,8 @@ from worker.outbox.commit.commands import Mark
 from worker.outbox.commit.ledger import commit
 from worker.outbox.lanes.processes import renew
 
+pytestmark = pytest.mark.fewer_databases("the statements behind it run on each database in other tests")
+
 
 def test_one_truth(stand: Stand) -> None:
     """The broker holds ids alone and may be flushed: the parts that were in it are offered again, and sent once."""

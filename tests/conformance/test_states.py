@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import pytest
+
 from tests.conformance.case import calls, faults
 from tests.conformance.conftest import Stand
 from worker import get_job
 from worker.control.cancel import cancel, find_open
 from worker.domain.job_filter import JobFilter
+
+pytestmark = pytest.mark.fewer_databases("the statements behind it run on each database in other tests")
 
 
 def counts(stand: Stand, job: str) -> dict[str, int]:

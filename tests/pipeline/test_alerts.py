@@ -22,6 +22,8 @@ from worker.outbox.engine.database import Database
 from worker.outbox.jobs.events import event_row
 from worker.outbox.lanes.lanes import resume_lanes
 
+pytestmark = pytest.mark.fewer_databases("the statements behind it run on each database in other tests")
+
 SECOND = 1_000_000
 
 

@@ -27,6 +27,8 @@ from worker.outbox.engine.database import Database
 from worker.outbox.jobs.loading import DuePart, load
 from worker.transport.pending_call import PendingCall
 
+pytestmark = pytest.mark.fewer_databases("the statements behind it run on each database in other tests")
+
 
 @pytest.fixture
 def ticks() -> Ticks:

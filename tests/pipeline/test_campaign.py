@@ -11,6 +11,8 @@ from worker.channels.wecom_webhook import Text
 from worker.outbox.engine.clock import DrivenClock
 from worker.outbox.engine.database import Database
 
+pytestmark = pytest.mark.fewer_databases("the statements behind it run on each database in other tests")
+
 
 def test_of_what_nobody_carries_out_there_is_nothing_to_read(database: Database, driven_clock: DrivenClock) -> None:
     """A chat that was posted to does not wait for anybody."""

@@ -21,6 +21,8 @@ from worker.outbox.jobs.loading import load
 from worker.transport.http import SocketTransport
 from worker_simulator.server import running
 
+pytestmark = pytest.mark.fewer_databases("the statements behind it run on each database in other tests")
+
 SECOND = 1_000_000
 HOUR = 3_600
 FREEZE = CardUpdate(replace_name="done")

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import pytest
+
 from worker.domain.job import part_id
 from worker.domain.outcome import Confirmation
 from worker.outbox.engine.database import Database
 from worker.outbox.jobs import confirmations
+
+pytestmark = pytest.mark.fewer_databases("the statements behind it run on each database in other tests")
 
 JOB = "0190f3a2b4c57d8e9fa0b1c2d3e4f506"
 PART = part_id(JOB, 0)

@@ -17,6 +17,8 @@ from worker.outbox.engine.clock import DrivenClock
 from worker.outbox.engine.counting import BETWEEN, totals
 from worker.outbox.engine.database import Database
 
+pytestmark = pytest.mark.fewer_databases("the statements behind it run on each database in other tests")
+
 PAGE = "page 90236"
 
 

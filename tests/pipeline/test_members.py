@@ -22,6 +22,8 @@ from worker.reporting.recipient_status import RecipientStatus
 from worker.transport.http import SocketTransport
 from worker_simulator.server import running
 
+pytestmark = pytest.mark.fewer_databases("the statements behind it run on each database in other tests")
+
 MINUTE = 30
 PEOPLE = {"12": ["Anna", "bert"], "13": ["carl"], "@all": ["anna", "bert", "carl"]}
 TAGS = {"4": ["dora"]}

@@ -19,6 +19,8 @@ from worker.domain.outcome import Progress, Refusal
 from worker.outbox.engine.clock import DrivenClock, instant
 from worker.outbox.engine.database import Database
 
+pytestmark = pytest.mark.fewer_databases("the statements behind it run on each database in other tests")
+
 NIGHT = "22:00-07:00 Europe/Berlin"
 URGENT_PASSES = f"{NIGHT}, urgent passes"
 

@@ -33,6 +33,8 @@ from worker.outbox.engine.database import Database
 from worker.outbox.jobs.loading import load
 from worker.outbox.jobs.rows import lock_parts
 
+pytestmark = pytest.mark.fewer_databases("the statements behind it run on each database in other tests")
+
 URL = "https://files.example.com/reports/%E4%B8%83%E6%9C%88.png?token=canary"
 DAY = 86_400
 KEPT = RetentionSettings(bodies_days=1, attempts_days=5, callbacks_days=5, jobs_days=10)

@@ -15,6 +15,8 @@ from worker.domain.call import Request
 from worker.outbox.engine.clock import DrivenClock
 from worker.outbox.engine.database import Database
 
+pytestmark = pytest.mark.fewer_databases("the statements behind it run on each database in other tests")
+
 DAY = 86_400
 
 

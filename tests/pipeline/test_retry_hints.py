@@ -18,6 +18,8 @@ from worker.outbox.engine.database import Database
 from worker.outbox.jobs.loading import DuePart, load
 from worker.outbox.lanes.lanes import begin_lanes
 
+pytestmark = pytest.mark.fewer_databases("the statements behind it run on each database in other tests")
+
 
 @pytest.fixture
 def site(database: Database, driven_clock: DrivenClock) -> Iterator[Site]:

@@ -20,6 +20,8 @@ from worker.outbox.engine.database import Database
 from worker.outbox.lanes.lanes import Noted, block_lanes, resume_lanes
 from worker.outbox.lanes.offering import Head, head_of_lane
 
+pytestmark = pytest.mark.fewer_databases("the statements behind it run on each database in other tests")
+
 THREADS = 32
 
 

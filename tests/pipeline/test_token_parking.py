@@ -21,6 +21,8 @@ from worker.outbox.lanes.lanes import list_lanes, resume_lanes
 from worker.outbox.lanes.tokens import probe_now
 from worker.transport.token_probe import LOOK_S, TokenProbe
 
+pytestmark = pytest.mark.fewer_databases("the statements behind it run on each database in other tests")
+
 SECOND = 1_000_000
 UNTRUSTED = "not allow to access from your ip, hint: [1767225600123456789012347], from ip: 203.0.113.7, more info at x"
 

@@ -17,6 +17,8 @@ from worker.outbox.commit.ledger import commit
 from worker.outbox.engine.clock import DrivenClock
 from worker.outbox.engine.database import Database
 
+pytestmark = pytest.mark.fewer_databases("the statements behind it run on each database in other tests")
+
 SECOND = 1_000_000
 WINDOW_S = 4 * 3_600
 LAST_S = WINDOW_S - 20 - 60

@@ -12,6 +12,8 @@ from worker.console.viewer import Role, Viewer
 from worker.control.audit import audited, list_audit
 from worker.outbox.engine.database import Database
 
+pytestmark = pytest.mark.fewer_databases("the statements behind it run on each database in other tests")
+
 
 @pytest.mark.parametrize(
     ("role", "account", "may"),

@@ -15,6 +15,8 @@ from worker.console.pages import PAGES
 from worker.outbox.engine.clock import DrivenClock
 from worker.outbox.engine.database import Database
 
+pytestmark = pytest.mark.fewer_databases("the statements behind it run on each database in other tests")
+
 OTHERS = re.compile(r"<(code|pre|style|script|bdi|option)\b.*?</\1>|<[^>]*>", re.DOTALL)
 """Commands, what is stored, the message as it is drawn, names to choose from; and tags."""
 ENGLISH = re.compile(r"[a-z]{2,} [a-z]{2,}")
