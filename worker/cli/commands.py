@@ -336,7 +336,7 @@ def health(
     live: Annotated[bool, typer.Option(help="Only what a restart would mend, for a liveness probe.")] = False,
     as_json: Json = False,
 ) -> None:
-    """Whether this host's workers turn, and nothing that is due stands still; exit status 1 when not, and why."""
+    """Whether this host's workers run and what is due moves; exit status 1 if not, and why."""
     from worker.cli import health as looked
 
     raise typer.Exit(looked.show(say, host=host, pid=pid, as_json=as_json, live=live))

@@ -52,7 +52,7 @@ def replay(
 @app.command()
 @by_person()
 def skip(person: Person, job: Annotated[str, typer.Argument(help="The job's id.")]) -> None:
-    """Lets the jobs go on that wait behind a job of their order_key; the job itself does not change."""
+    """Lets the jobs behind this one go on (same order_key); the job itself does not change."""
     from worker.control import lift
 
     passed = lift.skip(job, person=person.name, why=person.why).jobs
@@ -63,7 +63,7 @@ def skip(person: Person, job: Annotated[str, typer.Argument(help="The job's id."
 @with_filter()
 @by_person(asks=True)
 def cancel(person: Person, given: dict[str, Any]) -> bool:
-    """Sends nothing more of these jobs; says what was sent already, and how it can be taken back."""
+    """Cancels jobs: nothing more of them is sent. Says what was sent already, and how to take it back."""
     from worker.cli import control
 
     return control.cancel(person, JobFilter(**given))
@@ -79,7 +79,7 @@ def recall(
         str | None, typer.Option(metavar="MSGID", help="A message that another program sent; with --account alone.")
     ] = None,
 ) -> bool | None:
-    """Takes back what jobs have sent, and sends nothing more of them; prints the ids of the recalls."""
+    """Recalls what jobs have sent, and cancels the rest; prints the ids of the recalls."""
     from worker.cli import control, sending
 
     if foreign is None:
@@ -99,7 +99,7 @@ def resolve(
     sent: Annotated[bool | None, typer.Option("--sent/--not-sent", help="Whether the vendor carried it out.")] = None,
     msgid: Annotated[str | None, typer.Option(help="The vendor's id of the one message, to recall it by.")] = None,
 ) -> bool:
-    """Ends what is in doubt by your word: it was sent, or it was not. Ids may be those of single parts."""
+    """Ends calls in doubt: you know whether they were sent or not. Ids may be those of single parts."""
     from worker.cli import control
 
     if sent is None:
@@ -120,7 +120,7 @@ def pause(
     wait: Annotated[bool, typer.Option("--wait", help="Waits until none of their calls is in flight.")] = False,
     timeout: Annotated[float, typer.Option(min=0, metavar="SECONDS", help="How long --wait waits.")] = 60.0,
 ) -> bool:
-    """Begins no call of these jobs, whenever they are enqueued, until `worker resume`; recalls and cancels pass."""
+    """Pauses jobs, also those enqueued later, until `worker resume`; recalls and cancels go on."""
     from worker.cli import pausing
 
     wanted = _scope(ids, everything, account=account, channel=channel, kind=kind, tag=tag)
@@ -141,9 +141,9 @@ def resume(
     tag: Tag = None,
     everything: Everything = False,
 ) -> bool:
-    """Ends a pause, named as it was paused; or lifts the parking or block of an account or a lane now.
+    """Ends a pause, named as it was paused; or lifts the block of an account or a lane at once.
 
-    What waited behind a block starts with one call in flight.
+    A lane that was blocked starts with one call in flight.
     """
     from worker.cli import pausing
 
@@ -159,7 +159,7 @@ def fence(
         datetime, typer.Option(help="When the backup was made: what was enqueued later is no part of it.", **INSTANT)
     ],
 ) -> bool:
-    """Holds what may have gone out since a backup that was restored; before the first worker is started on it."""
+    """On a restored backup, before the first worker: marks as in doubt what may have been sent since it was made."""
     from worker.cli import pausing
 
     return pausing.fence(person, since)
