@@ -54,16 +54,16 @@ class PlannedJob:
     """One job ready to be inserted; its content is already JSON text, which keeps thousands of them small in memory."""
 
     job: JobRow = field(repr=False)
-    parts: list[PartRow] = field(repr=False)
+    parts: Sequence[PartRow] = field(repr=False)
     """Empty for a job that is one part with all its recipients."""
     warnings: tuple[str, ...]
     key: tuple[str, str] | None
     """Account and dedupe key; None: the job has no dedupe key."""
     document: Mapping[str, Any] | None = field(default=None, repr=False)
     """Set only when the message has files: the insert writes their blobs' ids into it."""
-    files: list[tuple[File, dict[str, Any]]] = field(default_factory=list, repr=False)
+    files: Sequence[tuple[File, dict[str, Any]]] = field(default=(), repr=False)
     """Each file with its entry in the document."""
-    task_ids: list[dict[str, str]] = field(default_factory=list, repr=False)
+    task_ids: Sequence[dict[str, str]] = field(default=(), repr=False)
     """Rows of account, task_id and the part that sends it, where the caller chose the task_id of a card."""
 
 
@@ -93,7 +93,7 @@ def plan(request: JobRequest, site_key: bytes) -> PlannedJob:
         split = [{**spec, **request.spec} for spec in split]
     warnings = (*notes, *(() if is_plain else channel.warnings(request)))
     job = _job_row(request, message, recipients, warnings, len(split))
-    planned = PlannedJob(job, [], warnings, (job["account"], job["dedupe_key"]) if "dedupe_key" in job else None)
+    planned = PlannedJob(job, (), warnings, (job["account"], job["dedupe_key"]) if "dedupe_key" in job else None)
     if "files" in request.message:
         planned.document, planned.files = request.message, files
     labels = [channel.lane(request.kind, request.message, spec) for spec in split]
@@ -111,15 +111,15 @@ def plan(request: JobRequest, site_key: bytes) -> PlannedJob:
 def _lay_out_parts(
     planned: PlannedJob, split: Sequence[Mapping[str, Any]], lanes: Sequence[str], order: str | None
 ) -> None:
-    job = planned.job
+    job, parts, task_ids = planned.job, list[PartRow](), list[dict[str, str]]()
     for n, (spec, lane) in enumerate(zip(split, lanes, strict=True)):
         part: PartRow = {"id": part_id(job["id"], n), "job_id": job["id"], "n": n, "lane": lane, "spec": dump(spec)}
         if order:
             part["order_id"] = order
-        planned.parts.append(part)
+        parts.append(part)
         if "task_id" in spec:
-            named = {"account": job["account"], "task_id": spec["task_id"], "part_id": part["id"]}
-            planned.task_ids.append(named)
+            task_ids.append({"account": job["account"], "task_id": spec["task_id"], "part_id": part["id"]})
+    planned.parts, planned.task_ids = parts, task_ids
 
 
 def _job_row(request: JobRequest, message: str, recipients: str, warnings: tuple[str, ...], n_open: int) -> JobRow:

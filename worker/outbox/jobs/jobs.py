@@ -130,7 +130,7 @@ _NO_JOB: dict[str, Any] = dict.fromkeys(_JOB)
 _NO_PART: dict[str, Any] = dict.fromkeys(_PART)
 
 
-def portions(rows: Iterable[tuple[JobRow, list[PartRow]]]) -> Iterator[tuple[list[JobRow], list[PartRow]]]:
+def portions(rows: Iterable[tuple[JobRow, Sequence[PartRow]]]) -> Iterator[tuple[list[JobRow], list[PartRow]]]:
     """Jobs with their parts in portions of limited rows and bytes, one a statement, so that memory stays flat."""
     jobs: list[JobRow] = []
     parts: list[PartRow] = []
