@@ -9,7 +9,8 @@ from wecom_app_facts import FACTS, codes, rows
 from wecom_app_samples import ACCESS, CHANNEL, account, part, reply
 
 from tests.support.each import each
-from worker.channels.wecom.errcodes import ROWS, Class, explain, find
+from worker.channels.errcodes import Class
+from worker.channels.wecom.answer import ERRCODES
 from worker.domain.outcome import Parked, Rejected, Retry, Scope, StaleToken, Wait
 from worker.language import said
 
@@ -55,7 +56,7 @@ def test_every_row_is_in_the_catalogue(row: dict[str, str]):
 
     assert found
     for code in found:
-        ours = find(code)
+        ours = ERRCODES.find(code)
         assert ours is not None, code
         assert ours.kind.value in classes_of(row, code), code
         assert ours.what
@@ -71,7 +72,7 @@ def test_every_other_table_too(name: str):
     unlisted = {42032, 42034, 42048, 90205} | {code for page in pages for code in codes(page)}
     dates = {int(found) for found in re.findall(r"\d{5,}(?= bytes)", text)}
 
-    missing = {code for code in codes(text) if find(code) is None} - unlisted - dates
+    missing = {code for code in codes(text) if ERRCODES.find(code) is None} - unlisted - dates
 
     assert set() == missing
 
@@ -87,9 +88,9 @@ def test_the_table_was_read_whole(capsys: pytest.CaptureFixture[str]):
 def test_each_class_is_what_happens():
     """A code's class in the catalogue is the outcome of a call that meets it; the exceptions are named."""
     special = {81013, 86008, 45035}  # 45035 is the lane's fault: it waits, and costs no attempt
-    for row in ROWS:
+    for row in ERRCODES.rows:
         code = row.code
-        if code in special or find(code) is not row:
+        if code in special or ERRCODES.find(code) is not row:
             continue
         outcome = CHANNEL.outcome(part(), account(), reply({"errcode": code, "errmsg": "x"}), ACCESS).outcome
         assert isinstance(outcome, OUTCOMES[row.kind]), code
@@ -101,12 +102,12 @@ def test_each_class_is_what_happens():
 
 def test_explained():
     """A code is explained in both languages; 40001 also as gettoken means it; an unknown one is not invented."""
-    english, chinese = explain(60020), explain(60020, "zh")
+    english, chinese = ERRCODES.explain(60020), ERRCODES.explain(60020, "zh")
 
     assert "60020  the caller's IP is not trusted" == english[0]
     assert "60020  调用方 IP 不在企业可信IP中" == chinese[0]
     assert "scope: the whole account" in english
     assert "企业可信IP" in chinese[3]
-    assert explain(40001)[-1].startswith("from gettoken: ")
-    assert explain(123456) is None
-    assert Scope.ACCOUNT is find(60020).scope
+    assert ERRCODES.explain(40001)[-1].startswith("from gettoken: ")
+    assert ERRCODES.explain(123456) is None
+    assert Scope.ACCOUNT is ERRCODES.find(60020).scope

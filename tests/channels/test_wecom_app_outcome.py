@@ -8,7 +8,7 @@ from wecom_app_samples import ACCESS, CHANNEL, account, card, part, reply, text
 
 from worker.channels.base import TokenGranted, TokenLater, TokenRefused
 from worker.channels.wecom.answer import ELSEWHERE, PROXY_LOGIN
-from worker.channels.wecom.errcodes import Class, find
+from worker.channels.wecom.answer import ERRCODES
 from worker.channels.wecom_app import CardUpdate, Image
 from worker.domain.outcome import (
     Accepted,
@@ -412,41 +412,7 @@ def test_token_is_not_shown():
     assert "tok_" not in repr(CHANNEL.token_outcome(reply("token_ok"), account(), "s3cret"))
 
 
-def _codes(text_of_codes: str) -> list[int]:
-    runs = [entry.split("-") for entry in text_of_codes.split()]
-    return [code for run in runs for code in range(int(run[0]), int(run[-1]) + 1)]
-
-
-# A copy of section 10 of the vendor notes (page 90313, read 2026-07-26), by class; and suites' codes (40078 to 40085).
-CATALOGUE = {
-    Class.RETRY: [-1, *_codes("6000 45035 81026 830003")],
-    Class.TOKEN: _codes("40001 40014 40082 41001 42001"),
-    Class.DEFER: _codes("45009 45033 45036"),
-    Class.CONFIG: _codes(
-        "40013 40056 40080 40083-40085 40091 41002 41004 43009 43012 45031 48001 48002 48003 48004 48005 48006 48010"
-        " 50003 60011 60020 60031 65022-65024 701008 701099 86008 90206 90208 92002 92003 301002 301007 301042 2000002"
-    ),
-    Class.PERMANENT: _codes(
-        "40003 40004 40005 40006 40007 40008 40009 40011 40031 40032 40033 40035 40039 40050 40058 40063 40066 40068"
-        " 40070 40074 40078 40094 40123 40127 40145 40146 40201 40204 40206 41006 41010 41011 41016 41033 41090 42003"
-        " 42007 42009 42014 42015 42016 42017-42020 42027-42031 42033 42035-42047 42049-42051 42052 43004 44001 44002"
-        " 44003 44004 45001 45002 45004 45022 45007 45008 45024 45026 45029 45032 45034 46003 46004 49008 50001 50002"
-        " 60003 60123 60021 92000 60111 60140 60203-60222 65000 65999 81012 81013 82001 82002 82003 82004 82101 82102"
-        " 84200 85002 86001 86003-86007 86101 86201-86207 86214-86217 86220 86222 86224 90200-90204 90207 90500-90511"
-        " 93000 93999 301015-301017 301019 830001 830002"
-    ),
-}
-
-
-@pytest.mark.parametrize("kind", list(Class))
-def test_catalogue(kind):
-    """Every code of the vendor notes stands in the catalogue with its class and something to do."""
-    rows = {code: find(code) for code in CATALOGUE[kind]}
-
-    assert [] == [code for code, row in rows.items() if row is None or row.kind is not kind or not row.what]
-
-
 @pytest.mark.parametrize("code", [42032, 42034, 42048, 90205, 0, 12345])
 def test_unlisted_codes(code):
     """Codes the vendor does not list have no row."""
-    assert None is find(code)
+    assert None is ERRCODES.find(code)

@@ -9,7 +9,7 @@ from wecom_external_samples import CHANNEL, coded, outcome, part
 
 from tests.support.each import each
 from worker.channels.checking.row import Either, FieldRule
-from worker.channels.wecom.errcodes import find
+from worker.channels.wecom.answer import ERRCODES
 from worker.channels.wecom_external import fields
 from worker.channels.wecom_external.messages import ATTACHMENTS as MODELS
 from worker.channels.wecom_external.targets import CUSTOMERS, GROUPS
@@ -89,7 +89,7 @@ def test_every_code_does_what_its_class_says(code: int, kind: str):
     found = outcome(coded(code), part({**part().message, "files": {}}))
 
     assert isinstance(found, Wait if code == 45035 else OUTCOMES[kind])
-    row = find(code)
+    row = ERRCODES.find(code)
     assert row is not None
     assert re.search("[\u4e00-\u9fff]", said(row.meaning, "zh"))
     assert re.search("[\u4e00-\u9fff]", said(row.what, "zh"))

@@ -11,7 +11,7 @@ from wecom_webhook_samples import ACCESS, CHANNEL, account, part, reply
 from tests.support.each import each
 from worker.channels.checking.row import Effect, Either, FieldRule
 from worker.channels.wecom_webhook import fields
-from worker.channels.wecom_webhook.errcodes import explain
+from worker.channels.wecom_webhook.verdict import ERRCODES
 from worker.channels.wecom_webhook.limits import PROFILE
 from worker.channels.wecom_webhook.messages import CARD_CLASSES, SIMPLE
 from worker.domain.outcome import Accepted, Outcome, Parked, Progress, Rejected, Retry, Scope, Wait
@@ -135,7 +135,7 @@ def test_every_code_does_what_the_table_says(row: dict[str, str]):
     assert row["what the worker does"] == told(verdict.outcome)
     assert code == verdict.errcode
     if code:
-        english, chinese = explain(code), explain(code, "zh")
+        english, chinese = ERRCODES.explain(code), ERRCODES.explain(code, "zh")
         assert english
         assert chinese
         assert english != chinese

@@ -12,10 +12,10 @@ from youdu_samples import CHANNEL, account, account_for, draft, part, reply, sai
 from tests.support.each import each
 from worker import language
 from worker.channels.checking.row import Effect, Either, FieldRule
-from worker.channels.wecom.errcodes import Class
+from worker.channels.errcodes import Class
 from worker.channels.youdu import Badge, PopWindow, fields
 from worker.channels.youdu.account import BUILT_IN, NEEDED
-from worker.channels.youdu.errcodes import ROWS, explain, find
+from worker.channels.youdu.envelope import ERRCODES
 from worker.channels.youdu.targets import TARGETS
 from worker.channels.youdu.vendor_json import ITEMS, PLAIN
 from worker.domain.call import Access
@@ -151,23 +151,23 @@ CODED = [row for row in rows("youdu/errors") if row["code"] != "0"]
 def test_every_code_is_in_the_catalogue(row: dict[str, str]):
     """With its class, said in English and in Chinese, with something to do."""
     for code in code_range(row["code"]):
-        ours = find(code)
+        ours = ERRCODES.find(code)
         assert ours is not None, code
         assert CLASSES[re.match(r"\w+", row["class"])[0]] is ours.kind, code
         assert ours.what
         assert re.search("[\u4e00-\u9fff]", language.said(ours.meaning, "zh"))
         assert re.search("[\u4e00-\u9fff]", language.said(ours.what, "zh"))
-        assert str(code) in explain(code)[0]
-        assert language.said(ours.meaning, "zh") in explain(code, "zh")[0]
+        assert str(code) in ERRCODES.explain(code)[0]
+        assert language.said(ours.meaning, "zh") in ERRCODES.explain(code, "zh")[0]
 
 
 def test_no_code_of_ours_is_made_up():
     """Every row of the catalogue is one of the vendor's."""
     published = {code for row in CODED for code in code_range(row["code"])}
 
-    assert published == {row.code for row in ROWS}
-    assert find(100007) is None
-    assert explain(100007) is None
+    assert published == {row.code for row in ERRCODES.rows}
+    assert ERRCODES.find(100007) is None
+    assert ERRCODES.explain(100007) is None
 
 
 TRANSPORT = {
@@ -216,7 +216,7 @@ OUTCOMES = {
 ACCESS_OF_UPLOAD = Access("t", "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=")
 
 
-@each((row,) for row in ROWS)
+@each((row,) for row in ERRCODES.rows)
 def test_every_code_becomes_the_outcome_of_its_class(row: Any):
     """And the reason says the code."""
     verdict = CHANNEL.outcome(part(), account(), said(row.code, "no"), ACCESS_OF_UPLOAD)

@@ -11,7 +11,7 @@ from youdu_samples import ACCESS, CHANNEL, account, part, reply, said, sent
 from tests.support.youdu_vectors import APP_ID, BUIN, KEY, vector
 from worker.channels.base import TokenGranted, TokenLater, TokenRefused
 from worker.channels.youdu import Badge, Image, Mail, PopWindow
-from worker.channels.youdu.errcodes import find
+from worker.channels.youdu.envelope import ERRCODES
 from worker.crypto.youdu import YouduEnvelope
 from worker.domain.call import Access
 from worker.domain.errors import ConfigurationError
@@ -249,7 +249,7 @@ def test_the_wrong_kind_of_app_parks_its_kind_and_a_wrong_key_the_account():
 
 def test_an_undocumented_code_is_refused_with_its_number():
     """Parsing survives it."""
-    assert find(777) is None
+    assert ERRCODES.find(777) is None
     assert "777" in outcome(said(777)).reason
 
 

@@ -26,9 +26,9 @@ from tools.reference.simulator import UNCONFIRMED, options
 from tools.reference.text import Voice, entries
 from tools.site.navigation import LANGUAGES, Language
 from worker.channels.registry import channel
-from worker.channels.wecom import errcodes as wecom
-from worker.channels.wecom_webhook import errcodes as webhook
-from worker.channels.youdu import errcodes as youdu
+from worker.channels.wecom.answer import ERRCODES as WECOM
+from worker.channels.wecom_webhook.verdict import ERRCODES as WEBHOOK
+from worker.channels.youdu.envelope import ERRCODES as YOUDU
 from worker.cli.commands import app
 from worker.config.account_settings import AccountSettings
 from worker.config.channels import REGISTRY
@@ -257,7 +257,7 @@ def test_every_errcode_is_on_the_page(language: Language) -> None:
     text = text_of("reference/errcodes.md", language)
     rows = dict(re.findall(r"^\| `(-?\d+)`(?: - `\d+`)?<br>`\w+` \| (.+)$", text, re.MULTILINE))
 
-    assert {str(one.code) for of in (wecom.ROWS, webhook.ROWS, youdu.ROWS) for one in of} == set(rows)
+    assert {str(one.code) for of in (WECOM.rows, WEBHOOK.rows, YOUDU.rows) for one in of} == set(rows)
     for code in (60020, 81013, 100005):
         told = next(found for name in ("wecom_app", "youdu") if (found := channel(name).explain(code, language)))
         assert rows[str(code)].startswith(told[0].partition("  ")[2])

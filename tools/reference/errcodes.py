@@ -5,16 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 
 from tools.reference.text import Voice
-from worker.channels.wecom import errcodes as wecom
-from worker.channels.wecom.errcodes.row import Class, Errcode
-from worker.channels.wecom_webhook import errcodes as webhook
-from worker.channels.youdu import errcodes as youdu
+from worker.channels.errcodes import Class, Errcode
+from worker.channels.wecom.answer import ERRCODES as WECOM
+from worker.channels.wecom_webhook.verdict import ERRCODES as WEBHOOK
+from worker.channels.youdu.envelope import ERRCODES as YOUDU
 from worker.language import said
 
 CATALOGUES: Mapping[str, tuple[Errcode, ...]] = {
-    "WeCom": wecom.ROWS,
-    "Only of webhooks": webhook.ROWS,
-    "Youdu": youdu.ROWS,
+    "WeCom": WECOM.rows,
+    "Only of webhooks": WEBHOOK.rows,
+    "Youdu": YOUDU.rows,
 }
 CLASSES: Mapping[Class, str] = {
     Class.RETRY: "It is transient: the call is made again, and counts as an attempt.",

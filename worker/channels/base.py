@@ -12,6 +12,7 @@ from worker.domain.errors import ConfigurationError, Problem, WorkerError
 from worker.domain.job import Kind
 
 if TYPE_CHECKING:
+    from worker.channels.errcodes import Catalogue
     from worker.domain.account import Account, Secret
     from worker.domain.call import Access, Reply, Request
     from worker.domain.callbacks.inbound import Inbound
@@ -147,6 +148,7 @@ class Channel:
     """Every key of the account's own settings that the channel reads."""
     profile: Mapping[str, Limit] = {}
     """Every published limit by the name under which an account overrides it."""
+    errcodes: Catalogue
     recall_window_s: int | None = None
     """Until how long after it was accepted a send can be taken back; None: no end."""
 
@@ -268,7 +270,7 @@ class Channel:
 
     def explain(self, code: int, lang: Lang) -> list[str] | None:
         """What a code of the vendor's means and what is done about it, as lines (`en` or `zh`); None: never seen."""
-        raise NotImplementedError
+        return self.errcodes.explain(code, lang)
 
     # -- tokens -------------------------------------------------------------------------------------------------------
 

@@ -8,7 +8,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from worker.channels.checking.paths import put
-from worker.domain.job import Part
+from worker.domain.job import Kind, Part
+from worker.domain.outcome import Rejected
 
 BYTES_PER_SECOND = 256 * 1024
 """The slowest speed of an upload that is waited for."""
@@ -40,6 +41,15 @@ def file_of(part: Part) -> Mapping[str, Any]:
     file: Mapping[str, Any] = part.message["files"]["media"]
     fetched: Mapping[str, Any] | None = part.spec.get("fetched")
     return file if fetched is None else {**file, **fetched}
+
+
+def media_gone(part: Part, reason: str) -> Rejected:
+    """The vendor does not know the part's media_id any more: a file that is kept here can be uploaded again.
+
+    Not while the part is in doubt: a new media_id makes another body, which is no safe repeat.
+    """
+    is_kept = part.kind != Kind.UPLOAD and bool(part.message.get("files")) and not part.in_doubt
+    return Rejected(reason, heal="media" if is_kept else None)
 
 
 def upload_lane(message: Mapping[str, Any]) -> str:

@@ -10,10 +10,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from worker.channels.base import CallbackDoor
-from worker.channels.wecom import errcodes
-from worker.channels.wecom.answer import REMEDIES, integer, read, text_of
+from worker.channels.errcodes import Class
+from worker.channels.wecom.answer import ERRCODES, REMEDIES, integer, read, text_of
 from worker.channels.wecom.callback import WecomDoor
-from worker.channels.wecom.errcodes import Class
 from worker.channels.wecom.redact import UNTRUSTED, remedy
 from worker.domain.account import Account
 from worker.domain.call import Access, Reply, Request
@@ -65,12 +64,12 @@ def seen(call: OnlineCall, account: Account, reply: Reply) -> OnlineAnswer:
         return OnlineAnswer(
             not closed, f"{text}, but it is disabled; enable it in the admin console" if closed else text
         )
-    row = errcodes.find(answer.errcode)
+    row = ERRCODES.find(answer.errcode)
     if row is None:
         return OnlineAnswer(
             False, f"errcode {answer.errcode}, which is not in the catalogue; see the vendor's page 90313"
         )
-    text = f"{row.code} {row.meaning}; {remedy(row.what, answer.errcode, answer.errmsg)}"
+    text = f"{row.reason}; {remedy(row.what, answer.errcode, answer.errmsg)}"
     if is_about_address := answer.errcode in UNTRUSTED:
         text += "; " + _CONSOLE
     return OnlineAnswer(False, text, is_about_address, row.kind is Class.TOKEN)

@@ -111,12 +111,22 @@ class _Book:
 
 
 def tables() -> Iterator[tuple[str, Mapping[str, str], Mapping[str, Mapping[str, str]]]]:
-    """Each table: its name, its sentences, and its words by their sort."""
+    """Each table: its name, its sentences, and its words by their sort; what errcodes mean is a table of its own."""
+    yield "errcodes", dict(errcodes()), {}
     for file in sorted(files(__name__).joinpath("zh").iterdir(), key=lambda file: file.name):
         if file.name.endswith(".toml"):
             table = tomllib.loads(file.read_text(encoding="utf-8"))
             words = table.pop("words", {})
             yield file.name.removesuffix(".toml"), table, words
+
+
+def errcodes() -> Iterator[tuple[str, str]]:
+    """English and Chinese of what the codes in the channels' catalogues mean, and of what to do about them."""
+    for folder in sorted(files("worker").joinpath("channels").iterdir(), key=lambda folder: folder.name):
+        if (file := folder / "errcodes.toml").is_file():
+            for table in tomllib.loads(file.read_text(encoding="utf-8")).values():
+                for texts in (row for row in table.values() if isinstance(row, list)):
+                    yield from zip(texts[::2], texts[1::2], strict=True)
 
 
 @cache

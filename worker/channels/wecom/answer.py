@@ -13,8 +13,8 @@ from functools import cached_property
 from itertools import chain
 from typing import Any
 
-from worker.channels.wecom import errcodes, redact
-from worker.channels.wecom.errcodes import Class, Errcode
+from worker.channels.errcodes import Catalogue, Class, Errcode
+from worker.channels.wecom import redact
 from worker.channels.wecom.redact import remedy
 from worker.domain.call import Reply
 from worker.domain.job import Part
@@ -24,14 +24,21 @@ from worker.domain.outcome import (
     Outcome,
     Parked,
     Rejected,
-    Retry,
     Scope,
-    StaleToken,
     Unknown,
     Verdict,
     Wait,
-    unheard_of,
 )
+
+WRONG_SECRET = Errcode(
+    40001,
+    "the secret is wrong, belongs to another corpid, or the app is disabled",
+    Class.CONFIG,
+    "correct corpid and secret",
+)
+"""From gettoken itself 40001 is no stale token but a wrong secret (page 91039)."""
+ERRCODES = Catalogue("wecom", at_gettoken=WRONG_SECRET)
+"""The codes of all WeCom APIs; a webhook has further ones of its own."""
 
 WRONG_FORMAT = "wrong json format"
 MAX_BODY = 4 * 1024 * 1024
@@ -155,32 +162,6 @@ def no_vendor(reply: Reply) -> Outcome:
     if (told := REMEDIES.get(reply.status)) is not None:
         return Unknown(f"http_{reply.status}: {told}")
     return Unknown("http_200 without the vendor's JSON" if reply.status == 200 else f"http_{reply.status}")
-
-
-def by_code(code: int) -> Outcome:
-    """What a code asks of the worker, whatever the call was."""
-    return by_row(errcodes.find(code), code)
-
-
-def by_row(row: Errcode | None, code: int) -> Outcome:
-    """What a code asks of the worker by its row in a channel's own table; None: it has none."""
-    return unheard_of(code) if row is None else by_class(row, code)
-
-
-def by_class(row: Errcode, code: int) -> Outcome:
-    """What a code's row asks of the worker."""
-    reason = f"{code} {row.meaning}"
-    match row.kind:
-        case Class.RETRY if row.penalty is None:
-            return Retry(reason, busy=code == -1)
-        case Class.RETRY | Class.DEFER:  # a RETRY with a penalty: its lane was at fault, not this call
-            return Wait(row.scope, row.delay, reason, row.penalty)
-        case Class.TOKEN:
-            return StaleToken(reason)
-        case Class.CONFIG:
-            return Parked(row.scope, reason, row.what)
-        case Class.PERMANENT:
-            return Rejected(reason)
 
 
 # -- as the page says --------------------------------------------------------------------------------------------------

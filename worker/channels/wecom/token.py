@@ -6,9 +6,18 @@ A refused secret parks its account: repeated failures ban the caller's IP for an
 from __future__ import annotations
 
 from worker.channels.base import TokenGranted, TokenLater, TokenOutcome, TokenRefused
-from worker.channels.wecom import errcodes, redact
-from worker.channels.wecom.answer import REMEDIES, Answer, integer, read, retry_after, text_of
-from worker.channels.wecom.errcodes import WRONG_SECRET, Class
+from worker.channels.errcodes import Class
+from worker.channels.wecom import redact
+from worker.channels.wecom.answer import (
+    ERRCODES,
+    REMEDIES,
+    WRONG_SECRET,
+    Answer,
+    integer,
+    read,
+    retry_after,
+    text_of,
+)
 from worker.channels.wecom.redact import remedy
 from worker.domain.account import Account
 from worker.domain.call import Reply, Request
@@ -52,12 +61,12 @@ def granted(answer: Answer, name: str) -> TokenGranted | TokenLater:
 
 def refused(code: int, errmsg: str) -> TokenRefused | TokenLater:
     """What a code of a call for a token means, by the catalogue."""
-    row = WRONG_SECRET if code == WRONG_SECRET.code else errcodes.find(code)
+    row = WRONG_SECRET if code == WRONG_SECRET.code else ERRCODES.find(code)
     if row is None:
         what = "look the code up on page 90313"
         return TokenRefused(f"errcode {code} (not in the catalogue)", what, code, redact.hint(errmsg))
     if row.kind in (Class.RETRY, Class.DEFER):
         # There is only one fetch at a time, so a penalty that lowers the number of calls in the air changes nothing.
         penalty = row.penalty if row.penalty in (Penalty.FREQUENCY, Penalty.ALARM) else None
-        return TokenLater(f"{code} {row.meaning}", row.delay or UNREADABLE_DELAY_S, penalty)
-    return TokenRefused(f"{code} {row.meaning}", remedy(row.what, code, errmsg), code, redact.hint(errmsg))
+        return TokenLater(row.reason, row.delay or UNREADABLE_DELAY_S, penalty)
+    return TokenRefused(row.reason, remedy(row.what, code, errmsg), code, redact.hint(errmsg))

@@ -7,7 +7,8 @@ from typing import Any
 
 from worker.channels.base import Channel
 from worker.channels.calls import upload_lane
-from worker.channels.wecom import errcodes, suite, token, upload
+from worker.channels.wecom import suite, token, upload
+from worker.channels.wecom.answer import ERRCODES
 from worker.channels.wecom.callback import secrets_of
 from worker.channels.wecom_app import account as keys, callback, check, fast_check, limits, render, split, verdict
 from worker.channels.wecom_app.fields import ENVELOPE, SENDS
@@ -37,6 +38,7 @@ class WecomApp(Channel):
     counts_members = True
     account_keys = keys.KEYS
     profile = limits.PROFILE
+    errcodes = ERRCODES
     recall_window_s = 86_400
     """A message is taken back within 24 h (page 94867)."""
 
@@ -57,7 +59,6 @@ class WecomApp(Channel):
     token_request = staticmethod(token.token_request)
     token_outcome = staticmethod(token.token_outcome)
     token_chain = staticmethod(suite.token_chain)
-    explain = staticmethod(errcodes.explain)
     app_scope = staticmethod(render.app_scope)
     media_scope = staticmethod(upload.media_scope)
     upload_limit = staticmethod(upload.most_bytes)

@@ -1,6 +1,6 @@
 """What the vendor's answer to a part means, and which of the asked recipients it refused.
 
-`errcode` decides, not the HTTP status; codes are rows in `wecom/errcodes/`.
+`errcode` decides, not the HTTP status; codes are rows in `wecom/errcodes.toml`.
 """
 
 from __future__ import annotations
@@ -9,13 +9,14 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from worker.channels.wecom import errcodes, upload
+from worker.channels.calls import media_gone
+from worker.channels.wecom import upload
 from worker.channels.wecom.answer import (
+    ERRCODES,
     LIST,
     TEXT,
     Answer,
     Page,
-    by_class,
     listed,
     no_vendor,
     read,
@@ -88,10 +89,10 @@ def _refused(part: Part, account: Account, answer: Answer) -> Outcome:
     if part.kind == "recall" and part.in_doubt and answer.errcode == account.settings.get("recalled_code", 40058):
         warning = f"{answer.errcode} after an unanswered recall: taken as already recalled"
         return Accepted(Taken(warning=warning, from_repeat=True))
-    row = errcodes.find(answer.errcode)
+    row = ERRCODES.find(answer.errcode)
     if row is None:
         return unheard_of(answer.errcode)
-    found = _special(part, answer, f"{answer.errcode} {row.meaning}") or by_class(row, answer.errcode)
+    found = _special(part, answer, row.reason) or row.outcome
     # A part's message and recipients stay what they are, and so do the bytes of a call in doubt.
     if isinstance(found, Rejected) and row.lasting and part.kind in SENDS:
         return replace(found, lasting=True)
@@ -117,10 +118,8 @@ def _special(part: Part, answer: Answer, reason: str) -> Outcome | None:
         case 81013:
             named = {(each.kind, each.recipient.lower()): each for each in refusals(part, answer.data)[0]}
             return Rejected(reason, refusals=tuple({**_asked(part), **named}.values()))
-        # A file we keep can be uploaded again; not while in doubt: a new media_id makes another body, no safe repeat.
         case 40007 | 40145:
-            ours = part.kind in SENDS and bool(part.message.get("files")) and not part.in_doubt
-            return Rejected(reason, heal="media" if ours else None)
+            return media_gone(part, reason)
     return None
 
 

@@ -1,7 +1,6 @@
 """WeCom group sends to customers and customer groups: the channel and its typed messages."""
 
 from worker.channels.typed import Upload
-from worker.channels.wecom import errcodes
 from worker.channels.wecom_external.messages import (
     Attachment,
     Campaign,
@@ -33,7 +32,6 @@ __all__ = [
     "TagGroup",
     "Upload",
     "Video",
-    "errcodes",
     "message_from_json",
     "message_schema",
     "message_to_json",

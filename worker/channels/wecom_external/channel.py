@@ -7,7 +7,8 @@ from typing import Any
 
 from worker.channels.base import Channel
 from worker.channels.calls import upload_lane
-from worker.channels.wecom import errcodes, suite, token, upload
+from worker.channels.wecom import suite, token, upload
+from worker.channels.wecom.answer import ERRCODES
 from worker.channels.wecom_external import account as keys, check, limits, render, split, verdict
 from worker.domain.content.message import Message
 from worker.domain.content.recipient import Customers, Recipients
@@ -36,6 +37,7 @@ class WecomExternal(Channel):
     uses_token = True
     account_keys = keys.KEYS
     profile = limits.PROFILE
+    errcodes = ERRCODES
     # No `recall_window_s`: what members have not sent yet can be cancelled as long as the task exists (page 97611).
 
     # `split`, `limits` and `check` name the modules up to the line that gives the name to the method.
@@ -52,7 +54,6 @@ class WecomExternal(Channel):
     token_request = staticmethod(token.token_request)
     token_outcome = staticmethod(token.token_outcome)
     token_chain = staticmethod(suite.token_chain)
-    explain = staticmethod(errcodes.explain)
     media_scope = staticmethod(upload.media_scope)
     upload_limit = staticmethod(upload.most_bytes)
 

@@ -17,7 +17,7 @@ from dataclasses import asdict, replace
 from typing import Any
 
 from worker.channels.calls import filled
-from worker.channels.wecom.answer import Answer, by_code, text_of
+from worker.channels.wecom.answer import ERRCODES, Answer, text_of
 from worker.channels.wecom_external import track
 from worker.channels.wecom_external.search import (
     CORP_MADE,
@@ -219,7 +219,7 @@ def _refused(part: Part, search: Search, code: int) -> Outcome:
         return _next(part, search)
     if code in track.NO_MEMBER and search.step == RESULTS:
         return _next(part, search, unsure=True)
-    found = by_code(code)
+    found = ERRCODES.outcome(code)
     if isinstance(found, Rejected):
         return Held(f"no answer came, and its task cannot be looked for: {found.reason}")
     return found

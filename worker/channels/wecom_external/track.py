@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from worker.channels.wecom.answer import Answer, by_code, integer, moment, text_of
+from worker.channels.wecom.answer import ERRCODES, Answer, integer, moment, text_of
 from worker.domain.job import Part
 from worker.domain.outcome import Accepted, Confirmation, Outcome, Progress, Retry, Taken
 
@@ -117,7 +117,7 @@ def _refused(part: Part, answer: Answer) -> Outcome:
         return Progress({**part.spec, **NEXT_MEMBER}, reason, PAGE_PAUSE_S)
     if code == CANCELLED:
         return Accepted(Taken(warning=f"{code}: the task was cancelled; what had been sent until then stays sent"))
-    return by_code(code)
+    return ERRCODES.outcome(code)
 
 
 def _restarted(part: Part, code: int) -> Outcome:

@@ -1,17 +1,18 @@
-"""What the vendor's answer to a part means. `errcode` decides, not the HTTP status; codes are rows of `errcodes`."""
+"""What the vendor's answer to a part means. `errcode` decides, not the HTTP status; codes are rows of `wecom/errcodes.toml`."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
 
+from worker.channels.calls import media_gone
 from worker.channels.wecom import upload
 from worker.channels.wecom.answer import (
+    ERRCODES,
     LIST,
     TEXT,
     Answer,
     Page,
-    by_code,
     listed,
     no_vendor,
     read,
@@ -106,7 +107,7 @@ def _asked(part: Part) -> list[Refusal]:
 
 
 def _refused(part: Part, answer: Answer) -> Outcome:
-    found = by_code(answer.errcode)
+    found = ERRCODES.outcome(answer.errcode)
     match found:
         case Rejected():
             return _special(part, answer.errcode, found.reason) or found
@@ -118,8 +119,8 @@ def _refused(part: Part, answer: Answer) -> Outcome:
 def _special(part: Part, code: int, reason: str) -> Outcome | None:
     """What a code means where that depends on the call; None for any other."""
     match part.kind, code:
-        case "send", 40007 | 40145:  # a file we keep can be uploaded again
-            return Rejected(reason, heal="media" if part.message.get("files") else None)
+        case "send", 40007 | 40145:
+            return media_gone(part, reason)
         case "send", 41048:  # every recipient is out of reach
             return Rejected(reason, refusals=tuple(_asked(part)))
         case "recall", 41093:

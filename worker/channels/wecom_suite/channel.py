@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from worker.channels.base import Channel
-from worker.channels.wecom import errcodes
+from worker.channels.wecom.answer import ERRCODES
 from worker.channels.wecom.callback import secrets_of
 from worker.channels.wecom_suite import account as keys, callback, token
 from worker.domain.account import Account
@@ -19,10 +19,10 @@ class WecomSuite(Channel):
     name = "wecom_suite"
     uses_token = True
     account_keys = keys.KEYS
+    errcodes = ERRCODES
 
     account_problems = staticmethod(keys.problems)
     token_chain = staticmethod(token.token_chain)
-    explain = staticmethod(errcodes.explain)
     callback_secrets = staticmethod(secrets_of)
     callback_door = staticmethod(callback.door)
 

@@ -12,7 +12,6 @@ from worker.channels.wecom_webhook import (
     account as keys,
     callback,
     check,
-    errcodes,
     fields,
     limits,
     render,
@@ -36,6 +35,7 @@ class WecomWebhook(Channel):
     calls_with_secret = True
     account_keys = keys.KEYS
     profile = limits.PROFILE
+    errcodes = verdict.ERRCODES
 
     # `split`, `limits` and `check` name the modules up to the line that gives the name to the method.
     account_problems = staticmethod(keys.problems)
@@ -48,7 +48,6 @@ class WecomWebhook(Channel):
     request = staticmethod(render.request)
     body_hash = staticmethod(render.body_hash)
     outcome = staticmethod(verdict.outcome)
-    explain = staticmethod(errcodes.explain)
     callback_secrets = staticmethod(secrets_of)
     callback_door = staticmethod(callback.door)
     narrow = staticmethod(split.narrow)

@@ -1,4 +1,4 @@
-"""What the vendor's answer to a part means. `errcode` decides, not the HTTP status; codes are rows of `errcodes.py`.
+"""What the vendor's answer to a part means. `errcode` decides, not the HTTP status; codes are rows of `errcodes.toml`.
 
 A success is `{"errcode": 0, "errmsg": "ok"}` and nothing else: no msgid, so a webhook's message can never be taken back
 or asked about, and nothing makes a repeat of it safe.
@@ -8,15 +8,16 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from worker.channels.calls import media_gone
+from worker.channels.errcodes import Catalogue, Class
 from worker.channels.wecom import redact, upload
-from worker.channels.wecom.answer import Answer, Page, by_class, no_vendor, read, verdict, warns
-from worker.channels.wecom.errcodes.row import Class
-from worker.channels.wecom_webhook import errcodes
+from worker.channels.wecom.answer import ERRCODES as SHARED, Answer, Page, no_vendor, read, verdict, warns
 from worker.domain.account import Account
 from worker.domain.call import Access, Reply
 from worker.domain.job import Kind, Part
 from worker.domain.outcome import Accepted, Outcome, Progress, Refusal, Rejected, Taken, Unknown, Verdict, unheard_of
 
+ERRCODES = Catalogue("wecom_webhook", shared=SHARED)
 MEDIA_GONE = (40007, 40145)
 PERSON_REFUSED = 93005
 ABOUT_CHATS = (93001, PERSON_REFUSED, 93006, 93008)
@@ -49,10 +50,10 @@ def _taken(part: Part, answer: Answer) -> Outcome:
 
 
 def _refused(part: Part, code: int) -> Outcome:
-    row = errcodes.find(code)
+    row = ERRCODES.find(code)
     if row is None:
         return unheard_of(code)
-    reason, chats = f"{code} {row.meaning}", part.spec.get("chats") or []
+    reason, chats = row.reason, part.spec.get("chats") or []
     if code in ABOUT_CHATS and len(chats) > 1:
         # The vendor does not say which chat it refused; `chats_per_call` says that it posted to none.
         half = len(chats) // 2
@@ -64,8 +65,6 @@ def _refused(part: Part, code: int) -> Outcome:
     if code in ABOUT_CHATS:
         return Rejected(reason, refusals=tuple(Refusal(str(chat), "chat", "chatid") for chat in chats))
     if code in MEDIA_GONE:
-        # A file we keep can be uploaded again; not while in doubt, for nothing makes a repeat safe.
-        ours = part.kind == Kind.SEND and bool(part.message.get("files")) and not part.in_doubt
-        return Rejected(reason, heal="media" if ours else None)
+        return media_gone(part, reason)
     # A code about a token is a refusal, because a webhook has none to fetch anew.
-    return Rejected(reason) if row.kind is Class.TOKEN else by_class(row, code)
+    return Rejected(reason) if row.kind is Class.TOKEN else row.outcome

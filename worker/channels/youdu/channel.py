@@ -12,7 +12,6 @@ from worker.channels.youdu import (
     callback,
     check,
     envelope,
-    errcodes,
     fields,
     limits,
     render,
@@ -43,6 +42,7 @@ class Youdu(Channel):
     calls_with_secret = True
     account_keys = keys.KEYS
     profile = limits.PROFILE
+    errcodes = envelope.ERRCODES
 
     # `split`, `limits` and `check` name the modules up to the line that gives the name to the method.
     account_problems = staticmethod(keys.problems)
@@ -57,7 +57,6 @@ class Youdu(Channel):
     outcome = staticmethod(verdict.outcome)
     token_request = staticmethod(envelope.token_request)
     token_outcome = staticmethod(envelope.token_outcome)
-    explain = staticmethod(errcodes.explain)
     callback_door = staticmethod(callback.door)
 
     def kind_of(self, document: Mapping[str, Any], to: Recipients) -> str:

@@ -11,9 +11,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from worker.channels.base import TokenGranted, TokenLater, TokenOutcome, TokenRefused
+from worker.channels.errcodes import Catalogue, Class
 from worker.channels.wecom.answer import integer, read, retry_after, text_of
-from worker.channels.wecom.errcodes import Class
-from worker.channels.youdu import errcodes
 from worker.channels.youdu.account import DEFAULT_PATH
 from worker.channels.youdu.fields import UPLOAD
 from worker.crypto.envelope import EnvelopeError, KeyUnfit
@@ -23,6 +22,7 @@ from worker.domain.call import Reply, Request
 from worker.domain.errors import ConfigurationError
 from worker.domain.outcome import Outcome, Parked, Rejected, Scope, Unknown, Wait
 
+ERRCODES = Catalogue("youdu")
 ALSO = ("sysOrgAssistant",)
 """AppIds that some answers end with instead of the app's own; two SDKs take it."""
 
@@ -130,9 +130,9 @@ def token_outcome(reply: Reply, account: Account, secret: str) -> TokenOutcome:
 
 
 def _token_refused(code: int) -> TokenOutcome:
-    row = errcodes.find(code)
+    row = ERRCODES.find(code)
     if row is None:
         return TokenRefused(f"errcode {code} (not in the catalogue)", "look the code up in the server's manual", code)
     if row.kind in (Class.RETRY, Class.DEFER, Class.TOKEN):
-        return TokenLater(f"{code} {row.meaning}", row.delay or UNREADABLE_DELAY_S)
-    return TokenRefused(f"{code} {row.meaning}", row.what, code)
+        return TokenLater(row.reason, row.delay or UNREADABLE_DELAY_S)
+    return TokenRefused(row.reason, row.what, code)

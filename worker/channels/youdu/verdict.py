@@ -1,17 +1,18 @@
-"""What the server's answer to a part means. `errcode` decides, not the HTTP status; codes are rows of `errcodes.py`."""
+"""What the server's answer to a part means. `errcode` decides, not the HTTP status; codes are rows of `errcodes.toml`."""
 
 from __future__ import annotations
 
-from worker.channels.wecom.answer import TEXT, Answer, Page, by_class, contradictions, read, text_of
-from worker.channels.wecom.errcodes import Class
-from worker.channels.youdu import errcodes, errmsg
-from worker.channels.youdu.envelope import WRONG_KEY, envelope_of, no_vendor, opened
+from worker.channels.calls import media_gone
+from worker.channels.errcodes import Class
+from worker.channels.wecom.answer import TEXT, Answer, Page, contradictions, read, text_of
+from worker.channels.youdu import errmsg
+from worker.channels.youdu.envelope import ERRCODES, WRONG_KEY, envelope_of, no_vendor, opened
 from worker.channels.youdu.fields import SENDS, UPLOAD
 from worker.channels.youdu.render import carries_token
 from worker.domain.account import Account
 from worker.domain.call import Access, Reply
 from worker.domain.job import Part
-from worker.domain.outcome import Accepted, Outcome, Parked, Rejected, Scope, Taken, Verdict, unheard_of
+from worker.domain.outcome import Accepted, Outcome, Parked, Scope, Taken, Verdict, unheard_of
 
 MEDIA_GONE = 200010
 INVALID_USERS = 200007
@@ -49,17 +50,14 @@ def _uploaded(part: Part, account: Account, answer: Answer, access: Access) -> O
 def _refused(part: Part, account: Account, answer: Answer) -> Outcome:
     if answer.errcode == INVALID_USERS and part.kind in SENDS:
         return errmsg.refused(part, account, errmsg_of(answer))
-    row = errcodes.find(answer.errcode)
+    row = ERRCODES.find(answer.errcode)
     if row is None:
         return unheard_of(answer.errcode)
-    reason = f"{answer.errcode} {row.meaning}"
     if answer.errcode == MEDIA_GONE:
-        # A file we keep can be uploaded again; not while in doubt: the earlier call may have been taken.
-        ours = bool(part.message.get("files")) and part.kind in SENDS and not part.in_doubt
-        return Rejected(reason, heal="media" if ours else None)
+        return media_gone(part, row.reason)
     if row.kind is Class.TOKEN and not carries_token(account, part.kind):
-        return Parked(Scope.LANE, reason, NO_TOKEN)
-    return by_class(row, answer.errcode)
+        return Parked(Scope.LANE, row.reason, NO_TOKEN)
+    return row.outcome
 
 
 def errmsg_of(answer: Answer) -> str:

@@ -1,0 +1,150 @@
+"""The errcodes of a vendor: what each means and asks of the worker. The rows stand in `errcodes.toml` of a channel's folder.
+
+A code is a line of its table: the meaning in English and in Chinese, then what to do about it in both, where the table's
+`do` does not say that. `worker.language` finds the Chinese in the same files. Never match on `errmsg`: its text may
+change (page 90313).
+"""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from functools import cached_property
+from importlib.resources import files
+from typing import Any
+
+from worker.domain.outcome import Outcome, Parked, Penalty, Rejected, Retry, Scope, StaleToken, Wait, unheard_of
+from worker.language import Lang, said
+
+
+class Class(StrEnum):
+    """What a code asks of the worker."""
+
+    RETRY = "retry"
+    """Transient: repeat it; it counts as an attempt."""
+    TOKEN = "token"
+    """The token is bad: fetch another."""
+    DEFER = "defer"
+    """Too early: wait; it counts as no attempt."""
+    PERMANENT = "permanent"
+    """This request can never pass as it is."""
+    CONFIG = "config"
+    """An operator must act; the scope is parked."""
+
+
+@dataclass(frozen=True, slots=True)
+class Errcode:
+    """One code, or a run of codes up to `last`, of one meaning."""
+
+    code: int
+    meaning: str
+    kind: Class
+    what: str
+    """What to do; the remedy an operator or a caller reads."""
+    scope: Scope = Scope.PART
+    delay: float = 0.0
+    """Seconds to wait, for DEFER."""
+    last: int | None = None
+    penalty: Penalty | None = None
+    """What the code does to the part's lane, for DEFER."""
+    lasting: bool = False
+    """The code depends only on the message and its recipients: an earlier call with the same of both met it too.
+    Never set where time (a file, a chat), a limit or the vendor's judgement (spam) has a part in it."""
+
+    @property
+    def reason(self) -> str:
+        """Code and meaning, as a part's reason says it."""
+        return f"{self.code} {self.meaning}"
+
+    @property
+    def outcome(self) -> Outcome:
+        """What the code asks of the worker, whatever the call was."""
+        match self.kind:
+            case Class.RETRY if self.penalty is None:
+                return Retry(self.reason, busy=self.code == -1)
+            case Class.RETRY | Class.DEFER:  # a RETRY with a penalty: its lane was at fault, not this call
+                return Wait(self.scope, self.delay, self.reason, self.penalty)
+            case Class.TOKEN:
+                return StaleToken(self.reason)
+            case Class.CONFIG:
+                return Parked(self.scope, self.reason, self.what)
+            case Class.PERMANENT:
+                return Rejected(self.reason)
+
+
+_CLASSES: Mapping[Class, str] = {
+    Class.RETRY: "retry: tried again by itself, as an attempt",
+    Class.TOKEN: "token: another token is fetched, no attempt",
+    Class.DEFER: "defer: waits by itself, no attempt",
+    Class.PERMANENT: "permanent: the call is rejected and not repeated",
+    Class.CONFIG: "config: parked until an operator acts",
+}
+_SCOPES: Mapping[Scope, str] = {
+    Scope.PART: "this call alone",
+    Scope.LANE: "the account's calls of this kind and type",
+    Scope.ACCOUNT: "the whole account",
+}
+
+
+@dataclass(frozen=True)
+class Catalogue:
+    """The codes that a channel can meet, read when the first is asked for."""
+
+    folder: str
+    """The channel whose `errcodes.toml` it is."""
+    shared: Catalogue | None = None
+    """Where a code is looked for that has no row there."""
+    at_gettoken: Errcode | None = None
+    """A code that means something else in the answer to gettoken."""
+
+    @cached_property
+    def rows(self) -> tuple[Errcode, ...]:
+        """The channel's own rows; a later row of a code wins."""
+        text = files("worker.channels").joinpath(self.folder, "errcodes.toml").read_text(encoding="utf-8")
+        return tuple(row for table in tomllib.loads(text).values() for row in _rows(table))
+
+    @cached_property
+    def _by_code(self) -> Mapping[int, Errcode]:
+        return {code: row for row in self.rows for code in range(row.code, (row.last or row.code) + 1)}
+
+    def find(self, code: int) -> Errcode | None:
+        """The row of a code, or None for one that was never seen; of a run, a row for this code alone."""
+        row = self._by_code.get(code) or (self.shared.find(code) if self.shared else None)
+        return row if row is None or row.code == code else replace(row, code=code, last=None)
+
+    def outcome(self, code: int) -> Outcome:
+        """What a code asks of the worker, whatever the call was."""
+        row = self.find(code)
+        return unheard_of(code) if row is None else row.outcome
+
+    def explain(self, code: int, lang: Lang = "en") -> list[str] | None:
+        """What a code means, what the worker does, and what a person should do, as lines; None for an unknown code."""
+        row = self.find(code)
+        if row is None:
+            return None
+        lines = [f"class: {_CLASSES[row.kind]}", f"scope: {_SCOPES[row.scope]}", f"do: {row.what}"]
+        if self.at_gettoken is not None and code == self.at_gettoken.code:
+            lines.append(f"from gettoken: {self.at_gettoken.meaning}; {self.at_gettoken.what}")
+        return [f"{code}  {said(row.meaning, lang)}", *(said(line, lang) for line in lines)]
+
+
+def _rows(table: Mapping[str, Any]) -> Iterator[Errcode]:
+    kind, scope, penalty = Class(table["class"]), Scope(table.get("scope", "part")), table.get("penalty")
+    for name, texts in table.items():
+        if not (name[-1:].isdecimal() and isinstance(texts, list)):
+            continue
+        # A run of codes is "first-last"; one code is below 0.
+        first, _, last = name.partition("-") if name[0] != "-" else (name, "", "")
+        yield Errcode(
+            int(first),
+            texts[0],
+            kind,
+            [*texts, *table.get("do", ())][2],
+            scope,
+            table.get("delay", 0.0),
+            int(last) if last else None,
+            Penalty(penalty) if penalty else None,
+            table.get("lasting", False),
+        )
