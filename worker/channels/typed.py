@@ -1,4 +1,4 @@
-"""What typed messages of every channel are made of: silent models, and files in the place of a media_id, reading JSON.
+"""What typed messages of every channel are made of: silent models, their rows, files in the place of a media_id, JSON.
 
 They only hold and lay out values; a channel's `check` says what is wrong with them, all at once. A `repr` or a
 validation error of these types never shows a value: what stands in them is message text.
@@ -8,11 +8,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Container, Iterable, Iterator, Mapping
+from dataclasses import replace
 from functools import cache
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, TypeVar, get_args
+from types import NoneType, UnionType
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, TypeVar, Union, get_args, get_origin
 
 from pydantic import BaseModel, ConfigDict, Field, InstanceOf, ValidationError, WithJsonSchema
 
+from worker.channels.checking.row import FieldRule, Row, changed
+from worker.channels.checking.rules import below
 from worker.domain.content.message import File, Message
 from worker.domain.errors import CheckFailed, Problem
 
@@ -73,6 +77,16 @@ class VendorObject(BaseModel, metaclass=Checked):
 
     UPLOADED: ClassVar[tuple[str, str] | None] = None
     """Field that a `file` beside it fills, and the upload type of that file."""
+    ENVELOPE: ClassVar[tuple[str, ...]] = ()
+    """Fields that stand beside the type's own object."""
+    NAMES: ClassVar[Mapping[str, str]] = {}
+    """The vendor's names of fields that cannot be names in Python."""
+    OPTIONS: ClassVar[tuple[str, ...]] = ()
+    """Fields that are no part of the vendor's body."""
+    ROWS: ClassVar[tuple[Row, ...]] = ()
+    """Rows beside those of the fields."""
+    CHANGES: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
+    """What differs here from the rows of the bases and of the objects in it, by path."""
 
     def __repr_args__(self) -> Iterable[tuple[str | None, Any]]:
         return ()
@@ -90,12 +104,6 @@ class PlainMessage(VendorMessage):
 
     msgtype: ClassVar[str]
     """The vendor's name of the type."""
-    ENVELOPE: ClassVar[tuple[str, ...]] = ()
-    """Fields that stand beside the type's own object."""
-    NAMES: ClassVar[Mapping[str, str]] = {}
-    """The vendor's names of fields that cannot be names in Python."""
-    OPTIONS: ClassVar[tuple[str, ...]] = ()
-    """Fields that are no part of the vendor's body."""
 
     def document(self) -> dict[str, Any]:
         """See `Message.document`; what was not given is left out."""
@@ -160,6 +168,50 @@ def plain_value(value: Any) -> Any:
     if isinstance(value, list):
         return [plain_value(entry) for entry in value]
     return value.model_dump(mode="json", exclude_none=True) if isinstance(value, VendorObject) else value
+
+
+def rows_of(made: type[VendorObject], at: str = "") -> tuple[Row, ...]:
+    """The vendor's field table of a message or an object: a row for each field, also of the objects in it.
+
+    `at` is the path of the object, empty where the table is about itself.
+    """
+    rows: list[Row] = []
+    for name, field in made.model_fields.items():
+        if name not in ("file", *made.ENVELOPE, *made.OPTIONS):
+            path = made.NAMES.get(name, name)
+            kind, inner, strings = _shape(field.annotation)
+            row = rule_of(made, name)
+            required = row.required or field.is_required()
+            rows.append(replace(row, path=path, type=kind, required=required, strings=strings))
+            rows += () if inner is None else rows_of(inner, f"{path}[]" if kind is list else path)
+    for base in reversed(made.__mro__):
+        rows += vars(base).get("ROWS", ())
+    for base in reversed(made.__mro__):
+        rows = list(changed(rows, vars(base).get("CHANGES", {})))
+    return tuple(_placed(row, at) for row in rows)
+
+
+def rule_of(made: type[VendorObject], name: str) -> FieldRule:
+    """What is said of a field beside its type and whether it has to be there."""
+    return next((one for one in made.model_fields[name].metadata if isinstance(one, FieldRule)), FieldRule())
+
+
+def _placed(row: Row, at: str) -> Row:
+    if not at:
+        return row
+    if isinstance(row, FieldRule):
+        return replace(row, path=below(at, row.path))
+    return replace(row, at=below(at, row.at) if row.at else at)
+
+
+def _shape(annotation: Any) -> tuple[type, type[VendorObject] | None, bool]:
+    """The JSON type of a field, the object in it or in its list, and whether it is a list of strings."""
+    is_choice = get_origin(annotation) in (Union, UnionType)
+    (kept,) = [one for one in get_args(annotation) if one is not NoneType] if is_choice else [annotation]
+    if get_origin(kept) is list:
+        (entry,) = get_args(kept)
+        return list, entry if issubclass(entry, VendorObject) else None, entry is str
+    return (dict, kept, False) if issubclass(kept, VendorObject) else (kept, None, False)
 
 
 _SCALARS = frozenset({str, int, bool, type(None)})

@@ -1,9 +1,14 @@
-"""What one row of a vendor's field table says. Knows no field by name; `rules.py` holds messages against rows."""
+"""What one row of a vendor's field table says. Knows no field by name; `rules.py` holds messages against rows.
+
+A row stands with the field of the typed message that it is about: `title: Annotated[str, R(max_bytes=128)]`.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
 from enum import StrEnum
+from typing import Any
 
 
 class Effect(StrEnum):
@@ -31,10 +36,10 @@ class Prose(StrEnum):
 class FieldRule:
     """One row of a vendor's field table."""
 
-    path: str
-    """The field's path below the message's own object, with `[]` after a list."""
+    path: str = ""
+    """The field's path below the message's own object, with `[]` after a list; of a typed field its place says it."""
     type: type = str
-    """str, int, bool, float (any number), list or dict."""
+    """str, int, bool, float (any number), list or dict; of a typed field its annotation says it."""
     required: bool = False
     blank: bool = False
     """Required, but taken when it is empty: an empty value says that there is none."""
@@ -109,3 +114,17 @@ class Together:
 
 
 Row = FieldRule | Either | Together
+R = FieldRule
+"""For tables, whose rows say it often."""
+
+
+def changed(rows: Iterable[Row], changes: Mapping[str, Mapping[str, Any]]) -> tuple[Row, ...]:
+    """The rows with other values in some of them, by path."""
+    return tuple(replace(row, **changes.get(row.path, {})) if isinstance(row, FieldRule) else row for row in rows)
+
+
+def banned(rows: Iterable[Row], why: Mapping[str, str]) -> tuple[Row, ...]:
+    """The rows with some fields banned, by path, for a reason; the fields in them have no rows then."""
+    below = tuple(f"{path}{sign}" for path in why for sign in (".", "["))
+    kept = (row for row in rows if not (isinstance(row, FieldRule) and row.path.startswith(below)))
+    return changed(kept, {path: {"banned": text} for path, text in why.items()})

@@ -1,17 +1,18 @@
 """What the template cards (模板卡片) of applications and of webhooks have in common, in the vendor's spelling.
 
 Applications: page 90236 (发送应用消息, 模板卡片消息). Webhooks: page 99110 (消息推送配置说明), whose cards
-have no task_id, no menu and no buttons. The objects are the same; "suggested" lengths differ, and only warn. Limits
-stand as rows in `card_fields.py`.
+have no task_id, no menu and no buttons. The objects are the same. "Suggested" lengths only warn: clients shorten what is
+longer, and no error is documented; those of webhooks are others. Only applications have ids translated.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 from pydantic import SerializerFunctionWrapHandler, model_serializer
 
+from worker.channels.checking.row import R, Row
 from worker.channels.typed import NO_FILE, Attached, VendorMessage, VendorObject, attached
 from worker.channels.wecom.upload import display_name
 from worker.domain.content.message import File
@@ -22,14 +23,14 @@ class PlainSource(VendorObject):
 
     icon_url: str | None = None
     """URL of an image; 72x72 suggested."""
-    desc: str | None = None
+    desc: Annotated[str | None, R(advised=20, translated=True)] = None
     """Suggested: at most 20 characters, from a webhook 13."""
 
 
 class Source(PlainSource):
     """Where the card comes from, in a colour; vote and multiple cards have `PlainSource`."""
 
-    desc_color: int | None = None
+    desc_color: Annotated[int | None, R(allowed=(0, 1, 2, 3))] = None
     """0 grey (default), 1 black, 2 red, 3 green."""
 
 
@@ -39,20 +40,20 @@ class MainTitle(VendorObject):
     A webhook's text notice has the object even then.
     """
 
-    title: str | None = None
+    title: Annotated[str | None, R(required=True, advised=36, missing=41016, translated=True)] = None
     """Required as the title itself is. Suggested: at most 36 characters, 16 on a vote card, 26 from a webhook."""
-    desc: str | None = None
+    desc: Annotated[str | None, R(advised=44, translated=True)] = None
     """Suggested: at most 44 characters, 160 on vote and multiple cards, 30 from a webhook."""
 
 
 class LinkObject(VendorObject):
     """Base of what can lead somewhere."""
 
-    type: int | None = None
+    type: Annotated[int | None, R(allowed=(0, 1, 2))] = None
     """0 or absent: no link, 1: `url`, 2: mini program."""
-    url: str | None = None
+    url: Annotated[str | None, R(when=("type", 1), code=42028)] = None
     """Required for type 1 (42028)."""
-    appid: str | None = None
+    appid: Annotated[str | None, R(when=("type", 2), code=42030)] = None
     """Mini program, of an application's card one linked to the app; required for type 2 (42030)."""
     pagepath: str | None = None
     """Page of that mini program."""
@@ -70,9 +71,9 @@ class QuoteArea(LinkObject):
 class EmphasisContent(VendorObject):
     """The figure a text notice is about; of a webhook's better not together with a quotation."""
 
-    title: str | None = None
+    title: Annotated[str | None, R(advised=14)] = None
     """Suggested: at most 14 characters, from a webhook 10."""
-    desc: str | None = None
+    desc: Annotated[str | None, R(advised=22)] = None
     """Suggested: at most 22 characters, from a webhook 15."""
 
 
@@ -90,19 +91,22 @@ class ImageTextArea(LinkObject):
 class CardImage(VendorObject):
     """The picture of a news notice."""
 
-    url: str
+    url: Annotated[str, R(code=42044)]
     """Required (42044)."""
-    aspect_ratio: float | None = None
+    aspect_ratio: Annotated[float | None, R(between=(1.3, 2.25), note="the page allows 1.3 to 2.25")] = None
     """Width by height: 1.3 (default) to 2.25."""
 
 
 class VerticalContent(VendorObject):
     """One block of text; at most 4 of them (42036)."""
 
-    title: str
+    title: Annotated[str, R(advised=38, code=42033)]
     """Required (42033). Suggested: at most 38 characters, from a webhook 26."""
-    desc: str | None = None
+    desc: Annotated[str | None, R(advised=160)] = None
     """Suggested: at most 160 characters, from a webhook 112."""
+
+
+VerticalContents = Annotated[list[VerticalContent] | None, R(entries=(0, 4), code=42036)]
 
 
 class HorizontalContent(VendorObject):
@@ -110,20 +114,20 @@ class HorizontalContent(VendorObject):
 
     UPLOADED: ClassVar[tuple[str, str] | None] = ("media_id", "file")
 
-    type: int | None = None
+    type: Annotated[int | None, R(allowed=(0, 1, 2, 3))] = None
     """0 or absent: plain, 1: `url`, 2: attachment, 3: profile of a member."""
-    keyname: str
+    keyname: Annotated[str, R(advised=5, code=42027)]
     """Required (42027). Suggested: at most 5 characters."""
-    value: str | None = None
+    value: Annotated[str | None, R(advised=30, translated=True)] = None
     """Suggested: at most 30 characters, from a webhook 26; for type 2 the file's name with its extension; left out,
     that of `file`."""
-    url: str | None = None
+    url: Annotated[str | None, R(when=("type", 1), code=42028)] = None
     """Required for type 1 (42028)."""
-    media_id: str | None = None
+    media_id: Annotated[str | None, R(when=("type", 2), media="file", code=42029)] = None
     """Of a `file` upload, of a webhook's card by the same key; required for type 2 (42029), or a file."""
     file: Attached | None = NO_FILE
     """For type 2: any format, more than 5 bytes, at most 20 MB (90253)."""
-    userid: str | None = None
+    userid: Annotated[str | None, R(when=("type", 3), code=42050)] = None
     """Required for type 3 (42050)."""
 
     @model_serializer(mode="wrap")
@@ -134,15 +138,21 @@ class HorizontalContent(VendorObject):
         return out
 
 
+HorizontalContents = Annotated[list[HorizontalContent] | None, R(entries=(0, 6), code=42035)]
+
+
 class Jump(LinkObject):
     """One link below the card; at most 3 of them (42042)."""
 
-    title: str
+    title: Annotated[str, R(advised=18, code=42033)]
     """Required (42033). Suggested: at most 18 characters, from a webhook 13."""
 
 
 class CardAction(LinkObject):
     """What a click on the whole card opens; on notices it is required, of type 1 or 2 (42045)."""
+
+    type: Annotated[int | None, R(allowed=(0, 1, 2), code=42045)] = None
+    """0 or absent: no link, 1: `url`, 2: mini program."""
 
 
 class Card(VendorMessage):
@@ -150,6 +160,7 @@ class Card(VendorMessage):
 
     ENVELOPE: ClassVar[tuple[str, ...]] = ()
     """Fields that stand beside the `template_card` object."""
+    ROWS: ClassVar[tuple[Row, ...]] = (R("card_type", required=True, code=42031),)
 
     card_type: ClassVar[str]
     """The vendor's name of the card (42031)."""
@@ -172,13 +183,15 @@ class Card(VendorMessage):
 class Notice(Card):
     """Base of the notices: cards without buttons and choices."""
 
+    CHANGES: ClassVar[Mapping[str, Mapping[str, Any]]] = {"card_action.type": {"required": True, "allowed": (1, 2)}}
+
     source: Source | None = None
     """Where the card comes from."""
     quote_area: QuoteArea | None = None
     """A quotation."""
-    horizontal_content_list: list[HorizontalContent] | None = None
+    horizontal_content_list: HorizontalContents = None
     """At most 6 entries (42035); may be empty."""
-    jump_list: list[Jump] | None = None
+    jump_list: Annotated[list[Jump] | None, R(entries=(0, 3), code=42042)] = None
     """At most 3 entries (42042); may be empty."""
-    card_action: CardAction
+    card_action: Annotated[CardAction, R(code=42045)]
     """Required, of type 1 or 2 (42045): what a click on the whole card opens."""

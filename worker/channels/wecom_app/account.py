@@ -12,7 +12,7 @@ from worker.channels.checking.paths import contents
 from worker.channels.checking.plain import byte_size
 from worker.channels.wecom.account import CORP_KEYS, corp_problems
 from worker.channels.wecom.callback import secret_problems
-from worker.channels.wecom_app.card_fields import calls_back, card_of
+from worker.channels.wecom_app.messages.cards import calls_back, card_of
 from worker.domain.account import Account
 from worker.domain.errors import Problem
 from worker.domain.job import Draft, Kind

@@ -10,8 +10,8 @@ from typing import Any
 
 from worker.channels.checking import plain, rules
 from worker.channels.wecom import USERID, USERID_WANTED
-from worker.channels.wecom_app import card_fields, fields
-from worker.channels.wecom_app.card_fields import calls_back, card_of
+from worker.channels.wecom_app import fields
+from worker.channels.wecom_app.messages.cards import INTERACTIVE, calls_back, card_of
 from worker.domain.errors import Problem
 from worker.domain.job import Draft, Kind
 
@@ -51,7 +51,7 @@ def form_problems(draft: Draft) -> Iterator[Problem]:
         yield Problem("template_card", "exactly one of button and template_card", "give replace_name or template_card")
     yield from plain.unfit("", {"button": button, "template_card": card})
     if isinstance(button, Mapping):
-        yield from rules.problems("button", button, card_fields.REPLACE_NAME)
+        yield from rules.problems("button", button, fields.REPLACE_NAME)
     if draft.message.get("enable_id_trans", 0) not in (0, 1):
         yield Problem("enable_id_trans", "has no such value", "use one of 0, 1")
 
@@ -81,6 +81,6 @@ def original_problems(draft: Draft) -> Iterator[Problem]:
     elif not calls_back(card):
         text = f"a {card.get('card_type')} without action_menu brings no response_code and cannot be updated"
         yield Problem("job_id", text, "recall it and send a new card; give it an action_menu if it has to change later")
-    elif draft.message.get("button") is not None and card.get("card_type") not in card_fields.INTERACTIVE:
+    elif draft.message.get("button") is not None and card.get("card_type") not in INTERACTIVE:
         text = f"a {card.get('card_type')} has no buttons to freeze"
         yield Problem("button", text, "replace the whole card: CardUpdate(template_card=...)")

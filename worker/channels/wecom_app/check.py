@@ -15,11 +15,11 @@ from worker.channels.checking.paths import content_of, contents, file_places, mi
 from worker.channels.checking.row import FieldRule, Row
 from worker.channels.checking.targets import no_targets
 from worker.channels.wecom import markdown, upload
-from worker.channels.wecom_app import card_fields, change_check as change, fields, targets
+from worker.channels.wecom_app import change_check as change, fields, targets
 from worker.channels.wecom_app.account import ability_problems, callback_problems, plugin_problems
-from worker.channels.wecom_app.card_fields import card_of, card_rows
 from worker.channels.wecom_app.fields import SENDS, body_rows
 from worker.channels.wecom_app.messages.basic import ID_PATTERN
+from worker.channels.wecom_app.messages.cards import CARD_TYPES, card_of, card_rows
 from worker.channels.wecom_app.split import call_count
 from worker.domain.errors import Problem
 from worker.domain.job import Draft, Kind
@@ -67,8 +67,8 @@ def _rows(draft: Draft, content: Mapping[str, Any]) -> tuple[Row, ...]:
 
 
 def _card_type_problems(card: Mapping[str, Any]) -> Iterator[Problem]:
-    if card.get("card_type") not in card_fields.CARD_TYPES:
-        names = ", ".join(card_fields.CARD_TYPES)
+    if card.get("card_type") not in CARD_TYPES:
+        names = ", ".join(CARD_TYPES)
         yield Problem("template_card.card_type", "is no card type (vendor code 42031)", f"use one of {names}")
 
 

@@ -13,8 +13,8 @@ from worker.channels.checking.overflow import Fitted
 from worker.channels.checking.paths import SPLIT_FIELD
 from worker.channels.checking.targets import calls_for, pieces, slices
 from worker.channels.wecom_app import fields
-from worker.channels.wecom_app.card_fields import TASK_ID_MAX
 from worker.channels.wecom_app.fields import SENDS, body_rows
+from worker.channels.wecom_app.messages.cards import TASK_ID_MAX
 from worker.channels.wecom_app.targets import TARGETS, people
 from worker.domain.account import Account
 from worker.domain.content.recipient import GROUPS, INSTEAD_OF, Recipients

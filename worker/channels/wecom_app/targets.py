@@ -8,7 +8,7 @@ from typing import Any
 
 from worker.channels.checking.targets import Target, ids, unfit
 from worker.channels.wecom import USERID, USERID_WANTED
-from worker.channels.wecom_app.fields import CHATID
+from worker.channels.wecom_app.messages.changes import CHATID
 from worker.domain.content.recipient import GROUPS
 from worker.domain.errors import Problem
 from worker.domain.job import Draft

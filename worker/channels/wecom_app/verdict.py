@@ -24,7 +24,7 @@ from worker.channels.wecom.answer import (
     verdict,
     warns,
 )
-from worker.channels.wecom_app.card_fields import calls_back, card_of
+from worker.channels.wecom_app.messages.cards import calls_back, card_of
 from worker.channels.wecom_app.fields import SENDS
 from worker.channels.wecom_app.targets import TARGETS
 from worker.domain.account import Account

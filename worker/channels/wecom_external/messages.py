@@ -1,7 +1,8 @@
 """A campaign (企业群发): what members are asked to send to their customers or customer groups. Page 92135.
 
 What hangs on it are images, links, mini programs, videos and files; a customer gets the text and each attachment as a
-message of its own. The types only hold and lay out values; `check.py` says what is wrong with them, all at once. A
+message of its own. None of the pages lists codes per call: they are those of the global list (page 90313) that name such
+a fault. The types only hold and lay out values; `check.py` says what is wrong with them, all at once. A
 `repr` or a validation error never shows a value: what stands here is message text.
 """
 
@@ -12,8 +13,20 @@ from typing import Annotated, Any, ClassVar
 
 from pydantic import BeforeValidator, Field, InstanceOf, ValidationError, WithJsonSchema
 
+from worker.channels.checking.row import Either, FieldRule, Prose, R, Row
 from worker.channels.typed import NO_FILE, Attached, VendorMessage, VendorObject, problems_of
 from worker.domain.content import message
+
+
+URL_BYTES = 2048
+
+
+def _media(kind: str) -> FieldRule:
+    return R(required=True, media=kind, missing=41006)
+
+
+def _text(most: int) -> FieldRule:
+    return R(max_bytes=most, code=40058, prose=Prose.PLAIN)
 
 
 class Attachment(VendorObject):
@@ -24,7 +37,7 @@ class Attachment(VendorObject):
 
     def document(self) -> dict[str, Any]:
         """The entry of `attachments`; what was not given is left out."""
-        out = self.model_dump(mode="json", exclude_none=True, exclude={"as_url"})
+        out = self.model_dump(mode="json", exclude_none=True, exclude=set(self.OPTIONS))
         return {"msgtype": self.msgtype, self.msgtype: out}
 
     def upload(self) -> tuple[str, str] | None:
@@ -39,10 +52,12 @@ class Image(Attachment):
     """
 
     msgtype: ClassVar[str] = "image"
+    OPTIONS: ClassVar[tuple[str, ...]] = ("as_url",)
+    ROWS: ClassVar[tuple[Row, ...]] = (Either(("media_id", "pic_url"), 41006),)
 
-    media_id: str | None = None
+    media_id: Annotated[str | None, R(media="image")] = None
     """Of an `image` upload, at most 3 days old (90253). Unknown, old or of another kind: 40007."""
-    pic_url: str | None = None
+    pic_url: Annotated[str | None, R(link=True)] = None
     """Of an `uploadimg` upload (90256), and of nothing else; it never ends."""
     file: Attached | None = NO_FILE
     """JPG or PNG, more than 5 bytes, at most 10 MB (90253); with `as_url` at most 2 MB (90256)."""
@@ -60,13 +75,13 @@ class Link(Attachment):
 
     msgtype: ClassVar[str] = "link"
 
-    title: str
+    title: Annotated[str, _text(128)]
     """Required. At most 128 bytes (40058)."""
-    picurl: str | None = None
+    picurl: Annotated[str | None, R(max_bytes=URL_BYTES, code=40058)] = None
     """The cover's address. At most 2048 bytes (40058)."""
-    desc: str | None = None
+    desc: Annotated[str | None, _text(512)] = None
     """At most 512 bytes (40058)."""
-    url: str
+    url: Annotated[str, R(max_bytes=URL_BYTES, link=True, code=40058)]
     """Required. At most 2048 bytes (40058), with http:// or https:// (40094, 45034)."""
 
 
@@ -76,15 +91,15 @@ class MiniProgram(Attachment):
     msgtype: ClassVar[str] = "miniprogram"
     UPLOADED: ClassVar[tuple[str, str] | None] = ("pic_media_id", "image")
 
-    title: str
+    title: Annotated[str, _text(64)]
     """Required. At most 64 bytes (40058)."""
-    pic_media_id: str | None = None
+    pic_media_id: Annotated[str | None, _media("image")] = None
     """The cover, 520×416 advised: of an `image` upload, at most 3 days old (40007). Required, or a file (41006)."""
     file: Attached | None = NO_FILE
     """The cover: JPG or PNG, more than 5 bytes, at most 10 MB (90253)."""
-    appid: str
+    appid: Annotated[str, R(missing=40058, code=90207, more=(90206, 90208))]
     """Required. Of a mini program linked to the corp (90206, 90207, 90208)."""
-    page: str
+    page: Annotated[str, R(code=40058)]
     """Required. The page that opens (40058)."""
 
 
@@ -94,7 +109,7 @@ class Video(Attachment):
     msgtype: ClassVar[str] = "video"
     UPLOADED: ClassVar[tuple[str, str] | None] = ("media_id", "video")
 
-    media_id: str | None = None
+    media_id: Annotated[str | None, _media("video")] = None
     """Of a `video` upload, at most 3 days old. Required, or a file (41006); unknown, old or of another kind: 40007."""
     file: Attached | None = NO_FILE
     """MP4, more than 5 bytes, at most 10 MB (90253)."""
@@ -106,7 +121,7 @@ class File(Attachment):
     msgtype: ClassVar[str] = "file"
     UPLOADED: ClassVar[tuple[str, str] | None] = ("media_id", "file")
 
-    media_id: str | None = None
+    media_id: Annotated[str | None, _media("file")] = None
     """Of a `file` upload, at most 3 days old. Required, or a file (41006); unknown, old or of another kind: 40007."""
     file: Attached | None = NO_FILE
     """Any format, more than 5 bytes, at most 20 MB (90253)."""
@@ -139,14 +154,14 @@ AnyAttachment = Annotated[InstanceOf[Attachment], BeforeValidator(_typed), WithJ
 class TagGroup(VendorObject):
     """Tags of which a customer has to have one."""
 
-    tag_list: list[str]
+    tag_list: Annotated[list[str], R(entries=(1, 100), code=40058, more=(40068,))]
     """1 to 100 ids of corp tags or of rule-group tags."""
 
 
 class TagFilter(VendorObject):
     """Which of a member's customers: those who have a tag of every group."""
 
-    group_list: list[TagGroup]
+    group_list: Annotated[list[TagGroup], R(code=40058)]
     """Every one has to hold."""
 
 

@@ -118,6 +118,7 @@ def _campaign() -> Schema:
 
 def _attachment_schema(made: type[Attachment]) -> Schema:
     own = inlined(made)
-    own["properties"].pop("as_url", None)
+    for name in made.OPTIONS:
+        del own["properties"][name]
     limit(own, fields.ATTACHMENTS[made.msgtype])
     return body(made.__name__, {"msgtype": {"const": made.msgtype}, made.msgtype: own}, ["msgtype", made.msgtype])

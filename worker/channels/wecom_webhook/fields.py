@@ -1,109 +1,40 @@
-"""The vendor's field tables as rows of data, which of them a message is held against, and where each type may go.
+"""Which rows a webhook's message is held against by its edition, where each type may go, and what is refused beside it.
 
-Source: page 99110 消息推送配置说明 (read 2026-02-12) for the group robot, and 消息推送接口说明（内测） (2025/09/30) for
-message push. Bytes are of the UTF-8 text.
+The rows themselves stand with the fields of the messages. Source: page 99110 消息推送配置说明 (read 2026-02-12) for the
+group robot, and 消息推送接口说明（内测） (2025/09/30) for message push. Bytes are of the UTF-8 text.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from worker.channels.checking.foreign import OFF, Foreign
 from worker.channels.checking.paths import SPLIT_FIELD, contents
-from worker.channels.checking.row import Effect, Either, FieldRule, Prose, Row
-from worker.channels.wecom.card_fields import (
-    CARD_IMAGE,
-    CARD_TYPE,
-    IMAGE_TEXT_AREA,
-    NOTICE_ACTION,
-    QUOTE_AREA,
-    SOURCE_COLOR,
-    Rows,
-    emphasis,
-    horizontal,
-    jumps,
-    source,
-    vertical,
-)
+from worker.channels.checking.row import Row, banned
+from worker.channels.typed import rows_of
 from worker.channels.wecom.upload import MB, UPLOADS as SHARED, UploadRule
+from worker.channels.wecom_webhook.messages import CARD_CLASSES, SIMPLE, Reach
 from worker.domain.content.message import INLINE
-
-R = FieldRule
-CUT = Effect.CUT
 
 ROBOT, PUSH = "robot", "push"
 EDITIONS = (ROBOT, PUSH)
 """The public group robot (群机器人), and message push (消息推送, 内测)."""
 
-COLOUR = r"#[0-9A-Fa-f]{6}"
-"""A colour as the send page writes it; the callback page leaves the # out of its passive replies."""
 
-_ONLY_PUSH = 'only message push has it (edition = "push")'
-
-
-def _media(name: str, kind: str) -> FieldRule:
-    return R(name, required=True, media=kind, missing=41006, code=40007, more=(40145,))
-
-
-_MARKDOWN_CONTENT = R("content", required=True, max_bytes=4096, missing=44004, code=40058, prose=Prose.MARKDOWN)
-_BOTH: Mapping[str, tuple[Row, ...]] = {
-    "text": (
-        # Which code an over-long text draws is not published: 40058 as with markdown, or 45002.
-        R("content", required=True, max_bytes=2048, missing=44004, code=40058, more=(45002,), prose=Prose.LINKS),
-        R("mentioned_list", list, strings=True),
-        R("mentioned_mobile_list", list, strings=True),
-    ),
-    "markdown_v2": (_MARKDOWN_CONTENT,),
-    # The worker makes both out of a file; a body that brings them itself is refused: they would stand in the job's row.
-    "image": (
-        R("base64", required=True, missing=40009, code=40009, more=(93018,)),
-        R("md5", banned="it is made of the file"),
-    ),
-    "news": (
-        R("articles", list, required=True, entries=(1, 8), code=45008),
-        R("articles[].title", required=True, max_bytes=128, effect=CUT, missing=41016, prose=Prose.PLAIN),
-        R("articles[].description", max_bytes=512, effect=CUT, prose=Prose.PLAIN),
-        R("articles[].url", required=True, missing=41010),  # the page's own sample has no scheme
-        R("articles[].picurl"),
-    ),
-    "file": (_media("media_id", "file"),),
-    "voice": (_media("media_id", "voice"),),
+ONLY_PUSH = 'only message push has it (edition = "push")'
+BODIES: Mapping[str, Mapping[str, tuple[Row, ...]]] = {
+    ROBOT: {
+        made.msgtype: banned(rows_of(made), dict.fromkeys(made.ONLY_PUSH, ONLY_PUSH))
+        for made in SIMPLE
+        if made.ONLY_PUSH is not None
+    },
+    PUSH: {made.msgtype: rows_of(made) for made in SIMPLE},
 }
-_ROBOT_ALONE: Mapping[str, tuple[Row, ...]] = {
-    "markdown": (
-        _MARKDOWN_CONTENT,
-        R("at_short_name", bool, banned=_ONLY_PUSH),
-        R("attachments", list, banned=_ONLY_PUSH),
-    ),
-}
-_PUSH_ALONE: Mapping[str, tuple[Row, ...]] = {
-    "markdown": (
-        _MARKDOWN_CONTENT,
-        R("at_short_name", bool),
-        R("attachments", list, entries=(1, 100), note="how many are taken is not published"),
-        # The vendor requires it; the worker sends its own, which finds the part again, and keeps the caller's.
-        R("attachments[].callback_id", unique=True),
-        R("attachments[].actions", list, required=True, entries=(1, 20)),
-        R("attachments[].actions[].type", required=True, charset="button"),
-        R("attachments[].actions[].name", required=True, max_bytes=64),
-        R("attachments[].actions[].text", required=True, max_bytes=128),
-        R("attachments[].actions[].value", required=True, max_bytes=128),
-        R("attachments[].actions[].replace_text", required=True, max_bytes=128),
-        R("attachments[].actions[].border_color", charset=COLOUR),
-        R("attachments[].actions[].text_color", charset=COLOUR),
-    ),
-    # The page of message push alone has it. A cover is "an image file" of webhook/upload_media, which knows file and
-    # voice.
-    "miniprogram": (
-        R("title", required=True, max_bytes=64, missing=41016, code=40058, prose=Prose.PLAIN),
-        _media("pic_media_id", "file"),
-        R("appid", required=True, missing=40063),
-        R("page", required=True, missing=40063),
-    ),
-}
-BODIES: Mapping[str, Mapping[str, tuple[Row, ...]]] = {ROBOT: {**_BOTH, **_ROBOT_ALONE}, PUSH: {**_BOTH, **_PUSH_ALONE}}
 """Edition -> msgtype -> rows. A type not listed goes out as it is (`Raw`)."""
+CARDS: Mapping[str, tuple[Row, ...]] = {name: rows_of(made) for name, made in CARD_CLASSES.items()}
+"""Rows of the two template cards, by card_type."""
+CARD_TYPES = tuple(CARDS)
 
 ENVELOPE_FIELDS = ("post_id", "visible_to_user")
 """What may stand beside the type's own object."""
@@ -130,58 +61,29 @@ FOREIGN = (
 """What SDKs of applications write, and the lists of a text that are written beside a markdown."""
 
 
-def _title(*, required: bool) -> Rows:
-    return (
-        R("main_title", dict, required=True, missing=42033),
-        R("main_title.title", required=required, advised=26, missing=42033),
-        R("main_title.desc", advised=30),
-    )
-
-
-_CARD = (
-    *(CARD_TYPE, *source(13), SOURCE_COLOR, *QUOTE_AREA),
-    *(*horizontal(26), *jumps(13), *NOTICE_ACTION),
-)
-CARDS: Mapping[str, Rows] = {
-    "text_notice": (
-        *_CARD,
-        *_title(required=False),
-        *emphasis(10, 15),
-        R("sub_title_text", advised=112),
-        Either(("main_title.title", "sub_title_text"), 42033),
-    ),
-    "news_notice": (
-        *_CARD,
-        *_title(required=True),
-        *(R("card_image", dict, required=True, missing=42044), *CARD_IMAGE, *IMAGE_TEXT_AREA),
-        *vertical(26, 112),
-    ),
-}
-"""Rows of the two template cards (page 99110, 模版卡片类型), by card_type; the lengths are not an application's."""
-CARD_TYPES = tuple(CARDS)
-
 AUDIENCES: Mapping[str, str] = {"groups": "@all_group", "blackboards": "@all_blackboard", "all": "@all"}
 """`Everyone(...)` -> the vendor's word."""
 
-AUDIENCES_OF: Mapping[str, tuple[str, ...]] = {
-    "text": ("groups", "all"),
-    "markdown": ("groups", "blackboards", "all"),
-    **dict.fromkeys(("markdown_v2", "image", "news"), ("groups", "all")),
-    **dict.fromkeys(("miniprogram", "file", "voice", "template_card"), ("groups",)),
-}
+_REACH: Mapping[str, Reach] = {**{made.msgtype: made.REACH for made in SIMPLE}, "template_card": Reach()}
+AUDIENCES_OF: Mapping[str, tuple[str, ...]] = {name: reach.audiences for name, reach in _REACH.items()}
 """The audiences that a type may be broadcast to."""
-GROUPS_ALONE = ("markdown_v2", "image", "news")
-"""Types with which `@all` reaches groups only."""
+ALL_TYPES = tuple(_REACH)
 
-BLACKBOARD_TYPES = ("text", "markdown", "image")
+
+def _types(fits: Callable[[Reach], bool]) -> tuple[str, ...]:
+    return tuple(name for name, reach in _REACH.items() if fits(reach))
+
+
+GROUPS_ALONE = _types(lambda reach: reach.groups_alone)
+"""Types with which `@all` reaches groups only."""
+BLACKBOARD_TYPES = _types(lambda reach: reach.on_blackboards)
 """Types that a blackboard takes by its id."""
-POST_TYPES = ("text", "markdown")
+UNADDRESSED = _types(lambda reach: not reach.by_chatid)
+"""Types whose section shows no chatid."""
+POST_TYPES = tuple(made.msgtype for made in SIMPLE if "post_id" in made.ENVELOPE)
 """Types that can answer under a post (`post_id`)."""
-VISIBLE_TYPES = ("text", "markdown", "markdown_v2", "image", "news")
-"""Types that can be shown to some members only (`visible_to_user`); the first two on blackboards too."""
-UNADDRESSED = ("miniprogram", "file", "voice", "template_card")
-"""Types whose section shows no chatid. Were it ignored, the message would go to every group."""
-ALL_TYPES = tuple(AUDIENCES_OF)
+VISIBLE_TYPES = tuple(made.msgtype for made in SIMPLE if "visible_to_user" in made.ENVELOPE)
+"""Types that can be shown to some members only (`visible_to_user`); those of posts on blackboards too."""
 
 UPLOADS: Mapping[str, UploadRule] = {
     "file": UploadRule(20 * MB, "any"),

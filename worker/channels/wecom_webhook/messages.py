@@ -1,7 +1,8 @@
 """The messages of a WeCom webhook (企业微信 消息推送, 群机器人), typed.
 
-They only hold and lay out values; `check.py` says what is wrong with them, all at once. A `repr` or a validation
-error of these types never shows a value: what stands in them is message text.
+A class says all that the vendor's page says of its type: the fields with their limits, and where it may go. They only
+hold and lay out values; `check.py` says what is wrong with them, all at once. A `repr` or a validation error of these
+types never shows a value: what stands in them is message text.
 
 Sources of every limit: page 99110 消息推送配置说明 (read 2026-02-12) and 消息推送接口说明（内测） (2025/09/30). Bytes
 are of the UTF-8 text: a Chinese character takes three.
@@ -10,10 +11,12 @@ are of the UTF-8 text: a Chinese character takes three.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 from pydantic import WithJsonSchema
 
+from worker.channels.checking.row import Effect, Either, FieldRule, Prose, R, Row
 from worker.channels.typed import NO_FILE, Attached, PlainMessage, VendorObject
 from worker.channels.wecom.cards import (
     Card,
@@ -22,16 +25,42 @@ from worker.channels.wecom.cards import (
     ImageTextArea,
     MainTitle,
     Notice,
-    VerticalContent,
+    VerticalContents,
 )
 from worker.domain.content.message import INLINE
+
+COLOUR = r"#[0-9A-Fa-f]{6}"
+"""A colour as the send page writes it; the callback page leaves the # out of its passive replies."""
+
+
+def _media(kind: str) -> FieldRule:
+    return R(required=True, media=kind, missing=41006, code=40007, more=(40145,))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reach:
+    """Where a type may go."""
+
+    audiences: tuple[str, ...] = ("groups",)
+    """The audiences that it may be broadcast to."""
+    groups_alone: bool = False
+    """With it `@all` reaches groups only."""
+    by_chatid: bool = False
+    """Its section shows a chatid. Were that ignored, the message would go to every group."""
+    on_blackboards: bool = False
+    """A blackboard takes it by its id."""
 
 
 class WebhookMessage(PlainMessage):
     """Base of the messages a webhook posts. The vendor gives no msgid: none can be recalled, updated or asked about.
 
-    What stands beside the type's own object (`ENVELOPE`) is message push's only.
+    What stands beside the type's own object (`ENVELOPE`) is message push's only: `post_id` where the type can answer
+    under a post, `visible_to_user` where it can be shown to some members only.
     """
+
+    REACH: ClassVar[Reach] = Reach()
+    ONLY_PUSH: ClassVar[tuple[str, ...] | None] = ()
+    """Fields that only message push has; None: all of the type."""
 
     def document(self) -> dict[str, Any]:
         """See `Message.document`; the members who see a message are joined by bars, as the vendor has them."""
@@ -50,8 +79,10 @@ class Text(WebhookMessage):
 
     msgtype: ClassVar[str] = "text"
     ENVELOPE: ClassVar[tuple[str, ...]] = ("post_id", "visible_to_user")
+    REACH: ClassVar[Reach] = Reach(audiences=("groups", "all"), by_chatid=True, on_blackboards=True)
 
-    content: str
+    # Which code an over-long text draws is not published: 40058 as with markdown, or 45002.
+    content: Annotated[str, R(max_bytes=2048, missing=44004, code=40058, more=(45002,), prose=Prose.LINKS)]
     """1 to 2048 bytes of UTF-8 (44004, 40058); `<@userid>` mentions a member."""
     mentioned_list: list[str] | None = None
     """Userids to mention, or `@all`; not on blackboards."""
@@ -78,29 +109,33 @@ class Text(WebhookMessage):
 class Action(VendorObject):
     """One button below a markdown message."""
 
-    name: str
+    name: Annotated[str, R(max_bytes=64)]
     """Required, at most 64 bytes; comes back with the click. Unlike the others of its attachment."""
-    text: str
+    text: Annotated[str, R(max_bytes=128)]
     """Required, at most 128 bytes: its label."""
-    value: str
+    value: Annotated[str, R(max_bytes=128)]
     """Required, at most 128 bytes; comes back with the click."""
-    replace_text: str
+    replace_text: Annotated[str, R(max_bytes=128)]
     """Required, at most 128 bytes: shown in its place after the click."""
-    type: str = "button"
+    type: Annotated[str, R(required=True, charset="button")] = "button"
     """There is no other."""
-    border_color: str | None = None
+    border_color: Annotated[str | None, R(charset=COLOUR)] = None
     """`#RRGGBB`."""
-    text_color: str | None = None
+    text_color: Annotated[str | None, R(charset=COLOUR)] = None
     """`#RRGGBB`."""
 
 
 class Attachment(VendorObject):
     """A row of buttons below a markdown message; a click calls back (`on_card_action`)."""
 
-    actions: list[Action]
+    actions: Annotated[list[Action], R(entries=(1, 20))]
     """Required, 1 to 20."""
-    callback_id: str | None = None
+    # The vendor requires it; the worker sends its own, which finds the part again, and keeps the caller's.
+    callback_id: Annotated[str | None, R(unique=True)] = None
     """Your own name for it; it is kept in the job, and a click says it again as `task_id`."""
+
+
+MarkdownContent = Annotated[str, R(max_bytes=4096, missing=44004, code=40058, prose=Prose.MARKDOWN)]
 
 
 class Markdown(WebhookMessage):
@@ -111,12 +146,16 @@ class Markdown(WebhookMessage):
 
     msgtype: ClassVar[str] = "markdown"
     ENVELOPE: ClassVar[tuple[str, ...]] = ("post_id", "visible_to_user")
+    REACH: ClassVar[Reach] = Reach(audiences=("groups", "blackboards", "all"), by_chatid=True, on_blackboards=True)
+    ONLY_PUSH: ClassVar[tuple[str, ...] | None] = ("at_short_name", "attachments")
 
-    content: str
+    content: MarkdownContent
     """1 to 4096 bytes of UTF-8 (44004, 40058)."""
     at_short_name: bool | None = None
     """Message push: mentions show the short name."""
-    attachments: list[Attachment] | None = None
+    attachments: Annotated[
+        list[Attachment] | None, R(entries=(1, 100), note="how many are taken is not published")
+    ] = None
     """Message push: buttons."""
     post_id: str | None = None
     """Message push: answers under this post (`bp...`); only with exactly one blackboard."""
@@ -145,8 +184,9 @@ class MarkdownV2(WebhookMessage):
 
     msgtype: ClassVar[str] = "markdown_v2"
     ENVELOPE: ClassVar[tuple[str, ...]] = ("visible_to_user",)
+    REACH: ClassVar[Reach] = Reach(audiences=("groups", "all"), groups_alone=True, by_chatid=True)
 
-    content: str
+    content: MarkdownContent
     """1 to 4096 bytes of UTF-8 (44004, 40058)."""
     visible_to_user: Members | None = None
     """Message push: only these members see it; only with exactly one group."""
@@ -167,6 +207,14 @@ class Image(WebhookMessage):
     msgtype: ClassVar[str] = "image"
     ENVELOPE: ClassVar[tuple[str, ...]] = ("visible_to_user",)
     UPLOADED: ClassVar[tuple[str, str] | None] = ("base64", INLINE)
+    REACH: ClassVar[Reach] = Reach(
+        audiences=("groups", "all"), groups_alone=True, by_chatid=True, on_blackboards=True
+    )
+    # The worker makes both out of a file; a body that brings them itself is refused: they would stand in the job's row.
+    ROWS: ClassVar[tuple[Row, ...]] = (
+        R("base64", required=True, missing=40009, code=40009, more=(93018,)),
+        R("md5", banned="it is made of the file"),
+    )
 
     file: Attached | None = NO_FILE
     """Required: JPG or PNG, at most 2 MB (40009, 93018)."""
@@ -177,11 +225,11 @@ class Image(WebhookMessage):
 class Article(VendorObject):
     """One article of a news message."""
 
-    title: str
+    title: Annotated[str, R(max_bytes=128, effect=Effect.CUT, missing=41016, prose=Prose.PLAIN)]
     """Required (41016). At most 128 bytes. Longer: cut."""
-    description: str | None = None
+    description: Annotated[str | None, R(max_bytes=512, effect=Effect.CUT, prose=Prose.PLAIN)] = None
     """At most 512 bytes. Longer: cut."""
-    url: str
+    url: Annotated[str, R(missing=41010)]  # the page's own sample has no scheme
     """Required (41010), with its scheme (40094, 45034)."""
     picurl: str | None = None
     """JPG or PNG; 1068x455 for the large picture, 150x150 for small ones."""
@@ -192,8 +240,9 @@ class News(WebhookMessage):
 
     msgtype: ClassVar[str] = "news"
     ENVELOPE: ClassVar[tuple[str, ...]] = ("visible_to_user",)
+    REACH: ClassVar[Reach] = Reach(audiences=("groups", "all"), groups_alone=True, by_chatid=True)
 
-    articles: list[Article]
+    articles: Annotated[list[Article], R(entries=(1, 8), code=45008)]
     """Required, 1 to 8 (45008)."""
     visible_to_user: Members | None = None
     """Message push: only these members see it; only with exactly one group."""
@@ -204,14 +253,16 @@ class MiniProgram(WebhookMessage):
 
     msgtype: ClassVar[str] = "miniprogram"
     UPLOADED: ClassVar[tuple[str, str] | None] = ("pic_media_id", "file")
+    ONLY_PUSH: ClassVar[tuple[str, ...] | None] = None  # the page of message push alone has it
 
-    title: str
+    title: Annotated[str, R(max_bytes=64, missing=41016, code=40058, prose=Prose.PLAIN)]
     """Required. At most 64 bytes."""
-    appid: str
+    appid: Annotated[str, R(missing=40063)]
     """Required: a mini program linked to the corp."""
-    page: str
+    page: Annotated[str, R(missing=40063)]
     """Required: its page, such as `/path/index.html`."""
-    pic_media_id: str | None = None
+    # A cover is "an image file" of webhook/upload_media, which knows file and voice.
+    pic_media_id: Annotated[str | None, _media("file")] = None
     """Of a `file` upload of this key that is a picture; required, or a file."""
     file: Attached | None = NO_FILE
     """The cover; 520x416 suggested."""
@@ -223,7 +274,7 @@ class FileMessage(WebhookMessage):
     msgtype: ClassVar[str] = "file"
     UPLOADED: ClassVar[tuple[str, str] | None] = ("media_id", "file")
 
-    media_id: str | None = None
+    media_id: Annotated[str | None, _media("file")] = None
     """Of a `file` upload of this key, at most 3 days old. Missing: 41006; unknown, old or another key's: 40007."""
     file: Attached | None = NO_FILE
     """Any format, more than 5 bytes, at most 20 MB."""
@@ -235,7 +286,7 @@ class Voice(WebhookMessage):
     msgtype: ClassVar[str] = "voice"
     UPLOADED: ClassVar[tuple[str, str] | None] = ("media_id", "voice")
 
-    media_id: str | None = None
+    media_id: Annotated[str | None, _media("voice")] = None
     """Of a `voice` upload of this key, at most 3 days old. Missing: 41006; unknown, old or another key's: 40007."""
     file: Attached | None = NO_FILE
     """AMR, more than 5 bytes, at most 2 MB and 60 s. Wrong: 301016, 301017, 45007."""
@@ -245,31 +296,52 @@ SIMPLE: tuple[type[WebhookMessage], ...] = (Text, Markdown, MarkdownV2, Image, N
 """By which JSON is read back; see `vendor_json.py`."""
 
 
-class TextNoticeCard(Notice):
+class WebhookCard(Notice):
+    """Base of the two template cards (page 99110, 模版卡片类型); the lengths are not an application's."""
+
+    main_title: Annotated[MainTitle, R(missing=42033)]
+    """Required."""
+
+    CHANGES: ClassVar[Mapping[str, Mapping[str, Any]]] = {
+        "source.desc": {"advised": 13},
+        "main_title.title": {"advised": 26, "missing": 42033},
+        "main_title.desc": {"advised": 30},
+        "horizontal_content_list[].value": {"advised": 26},
+        "jump_list[].title": {"advised": 13},
+    }
+
+
+class TextNoticeCard(WebhookCard):
     """A text notice (文本通知模版卡片)."""
 
     card_type: ClassVar[str] = "text_notice"
+    ROWS: ClassVar[tuple[Row, ...]] = (Either(("main_title.title", "sub_title_text"), 42033),)
+    CHANGES: ClassVar[Mapping[str, Mapping[str, Any]]] = {
+        "main_title.title": {"required": False},
+        "emphasis_content.title": {"advised": 10},
+        "emphasis_content.desc": {"advised": 15},
+    }
 
-    main_title: MainTitle
-    """Required."""
     emphasis_content: EmphasisContent | None = None
     """The figure it is about."""
-    sub_title_text: str | None = None
+    sub_title_text: Annotated[str | None, R(advised=112)] = None
     """Suggested: at most 112 characters. Required without `main_title.title`."""
 
 
-class NewsNoticeCard(Notice):
+class NewsNoticeCard(WebhookCard):
     """A picture notice (图文展示模版卡片)."""
 
     card_type: ClassVar[str] = "news_notice"
+    CHANGES: ClassVar[Mapping[str, Mapping[str, Any]]] = {
+        "vertical_content_list[].title": {"advised": 26},
+        "vertical_content_list[].desc": {"advised": 112},
+    }
 
-    main_title: MainTitle
-    """Required, with its title (42033)."""
-    card_image: CardImage
+    card_image: Annotated[CardImage, R(missing=42044)]
     """Required (42044)."""
     image_text_area: ImageTextArea | None = None
     """A picture at the left, text at the right."""
-    vertical_content_list: list[VerticalContent] | None = None
+    vertical_content_list: VerticalContents = None
     """At most 4 entries (42036); may be empty."""
 
 

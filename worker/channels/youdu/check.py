@@ -23,6 +23,7 @@ from worker.channels.checking.targets import no_targets
 from worker.channels.youdu import fields, targets
 from worker.channels.youdu.account import MAX_UPLOAD, NEEDED, WHERE, Role, role_in
 from worker.channels.youdu.fields import BADGE, POP_WINDOW, SEND, SENDS, UPLOAD, UPLOAD_TYPES, bodies, rows_of
+from worker.channels.youdu.messages import TITLE
 from worker.channels.youdu.split import call_count
 from worker.domain.account import Account
 from worker.domain.errors import Problem
@@ -174,10 +175,10 @@ def _row_cautions(draft: Draft) -> Iterator[str]:
     yield from rules.cautions("", next(bodies(draft.message)), rows)
     for row in rows:
         # Titles that fit only if the vendor counts them as its pages say today; older SDKs count bytes.
-        if isinstance(row, FieldRule) and row.note and row.max_utf16 == fields.TITLE:
+        if isinstance(row, FieldRule) and row.note and row.max_utf16 == TITLE:
             for path, parent, name in rules.places("", draft.message["body"], row.path):
-                if isinstance(value := parent.get(name), str) and byte_size(value) > fields.TITLE:
-                    yield f"{path}: over {fields.TITLE} bytes, which an older server may count instead of characters"
+                if isinstance(value := parent.get(name), str) and byte_size(value) > TITLE:
+                    yield f"{path}: over {TITLE} bytes, which an older server may count instead of characters"
 
 
 def _content(draft: Draft) -> Iterator[str]:

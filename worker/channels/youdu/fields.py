@@ -1,9 +1,7 @@
-"""The vendor's field tables as rows of data, by msgType, and which of them a message is held against.
+"""The vendor's field tables, by msgType, and which of them a message is held against.
 
-A table stands for the whole body. Source: c01_00003 (msg/send), c01_00006 (pop-up windows), c01_00005 (badges).
-
-No code is documented for what breaks a row. Where the vendor says "cut", it says so; a title of a link, an exlink or a
-sysMsg "may have at most 64": whether more is refused or cut is not confirmed.
+A table stands for the whole body; the rows stand with the fields of the messages. Source: c01_00003 (msg/send),
+c01_00006 (pop-up windows), c01_00005 (badges).
 """
 
 from __future__ import annotations
@@ -12,7 +10,9 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from worker.channels.checking.foreign import Foreign
-from worker.channels.checking.row import Effect, Either, FieldRule, Prose, Row
+from worker.channels.checking.row import FieldRule, R, Row, changed
+from worker.channels.typed import rows_of
+from worker.channels.youdu.messages import ITEMS, NOT_ALLOWED, PLAIN, TITLE, Badge, PopWindow
 from worker.domain.account import Account
 
 SEND, UPLOAD, POP_WINDOW, BADGE = "send", "upload", "pop_window", "badge"
@@ -22,112 +22,25 @@ SENDS = frozenset({SEND, POP_WINDOW, BADGE})
 SPLIT_FIELD = "text.content"
 """The text that can go out as several messages."""
 
-R = FieldRule
-TEXT = 600
-TITLE = 64
-DIGEST = 120
-ITEMS = (1, 5)
-NO_YES = (0, 1)
-LATEST_S = 10**11 - 1
-"""A time in seconds from here on (the year 5138) is taken for milliseconds by mistake."""
-MANY = 2**31 - 1
-NOT_ALLOWED = "the vendor allows no more"
-
-
-def cut(path: str, most: int, **more: Any) -> FieldRule:
-    """The row of a text the vendor cuts beyond so many characters."""
-    return R(path, max_utf16=most, effect=Effect.CUT, prose=Prose.PLAIN, **more)
-
-
-def title(path: str, unit: str) -> FieldRule:
-    """A title of which no more is allowed; older SDKs count its 64 in bytes."""
-    if unit == "bytes":
-        return R(path, required=True, max_bytes=TITLE, prose=Prose.PLAIN, note=NOT_ALLOWED)
-    return R(path, required=True, max_utf16=TITLE, prose=Prose.PLAIN, note=NOT_ALLOWED)
-
-
-_FIXED: Mapping[str, tuple[Row, ...]] = {
-    "text": (R("text", dict, required=True), cut("text.content", TEXT, required=True)),
-    "image": (R("image", dict, required=True), R("image.media_id", required=True, media="image")),
-    "file": (R("file", dict, required=True), R("file.media_id", required=True, media="file")),
-    "mpnews": (
-        R("mpnews", list, required=True, entries=ITEMS),
-        cut("mpnews[].title", TITLE, required=True),
-        R("mpnews[].media_id", required=True, media="image"),
-        cut("mpnews[].content", TEXT, required=True),
-        cut("mpnews[].digest", DIGEST),
-        R("mpnews[].showFront", int, allowed=NO_YES),
-        R("mpnews[].url"),
-    ),
-    "sms": (R("sms", dict, required=True), R("sms.from", required=True), cut("sms.content", TEXT, required=True)),
-    "mail": (
-        R("mail", dict, required=True),
-        R("mail.action", allowed=("new", "unread")),
-        R("mail.subject"),
-        R("mail.fromUser"),
-        R("mail.fromEmail"),
-        R("mail.time", int, between=(1, LATEST_S), note="the unit is seconds"),
-        R("mail.link"),
-        R("mail.unreadCount", int, between=(0, MANY)),
-    ),
+_TABLES: Mapping[str, tuple[Row, ...]] = {
+    **{name: (R(name, dict, required=True), *rows_of(made, name)) for name, made in PLAIN.items()},
+    **{name: rows_of(made) for name, made in ITEMS.items()},
 }
 
 
-def _tables(unit: str) -> Mapping[str, tuple[Row, ...]]:
-    """The tables, with the titles whose unit is not confirmed counted in this one."""
-    return {
-        **_FIXED,
-        "link": (
-            R("link", dict, required=True),
-            title("link.title", unit),
-            R("link.url", required=True),
-            R("link.action", int, allowed=NO_YES),
-        ),
-        "exlink": (
-            R("exlink", list, required=True, entries=ITEMS),
-            title("exlink[].title", unit),
-            R("exlink[].url", required=True),
-            # Required by the page; the vendor's own SDK, of the same year, sends it empty for a card without a cover.
-            R("exlink[].media_id", required=True, blank=True, media="image"),
-            cut("exlink[].digest", DIGEST),
-            R("exlink[].link_type", int),
-            R("exlink[].date_hide", int),
-            R("exlink[].tail_hide", int),
-            R("exlink[].subtitle"),
-            R("exlink[].link_desc"),
-        ),
-        "sysMsg": (
-            R("sysMsg", dict, required=True),
-            title("sysMsg.title", unit),
-            R("sysMsg.popDuration", int),
-            R("sysMsg.msg", list, required=True),
-            R("sysMsg.msg[].text", dict),
-            cut("sysMsg.msg[].text.content", TEXT, required=True),
-            R("sysMsg.msg[].link", dict),
-            title("sysMsg.msg[].link.title", unit),
-            R("sysMsg.msg[].link.url", required=True),
-            R("sysMsg.msg[].link.action", int, allowed=NO_YES),
-        ),
-    }
+def _in_bytes(rows: tuple[Row, ...]) -> tuple[Row, ...]:
+    """Older SDKs count in bytes the titles of which no more is allowed."""
+    titles = [row.path for row in rows if isinstance(row, FieldRule) and row.note == NOT_ALLOWED]
+    return changed(rows, {path: {"max_utf16": None, "max_bytes": TITLE} for path in titles})
 
 
-BODIES: Mapping[str, Mapping[str, tuple[Row, ...]]] = {unit: _tables(unit) for unit in ("characters", "bytes")}
+BODIES: Mapping[str, Mapping[str, tuple[Row, ...]]] = {
+    "characters": _TABLES,
+    "bytes": {name: _in_bytes(rows) for name, rows in _TABLES.items()},
+}
 """By the unit of titles, then by msgType. A type not listed goes out as it is (`Raw`)."""
-
-WINDOW_ROWS: tuple[Row, ...] = (
-    R("popWindow", dict, required=True),
-    Either(("url", "tip"), at="popWindow"),
-    R("popWindow.url"),
-    R("popWindow.tip"),
-    R("popWindow.title"),
-    R("popWindow.width", int, between=(0, MANY)),
-    R("popWindow.height", int, between=(0, MANY)),
-    R("popWindow.duration", int, between=(-1, MANY)),
-    R("popWindow.position", int, allowed=(0, 1, 2, 3, 4)),
-    R("popWindow.pop_mode", int),
-    R("popWindow.notice_id"),
-)
-BADGE_ROWS: tuple[Row, ...] = (R("count", int, required=True, between=(0, MANY)), R("tip"))
+WINDOW_ROWS: tuple[Row, ...] = (R("popWindow", dict, required=True), *rows_of(PopWindow, "popWindow"))
+BADGE_ROWS = rows_of(Badge)
 
 OURS = frozenset({"toUser", "toDept", "toAll", "toEmail", "toGid", "msgType", "buin", "appId", "encrypt"})
 """Fields beside a type's own object that only the worker sets."""

@@ -3,7 +3,8 @@
 Source: c01_00003 发送应用消息. Characters are counted as units of UTF-16 (an emoji as two): the vendor does not say
 what a character is, and this is the longer reading of the usual two. "Cut" means that the vendor would cut in silence,
 so the worker refuses it at enqueue, or splits or truncates it when `overflow=` says so. A field that is said to be
-undocumented is one that the vendor's own SDKs send.
+undocumented is one that the vendor's own SDKs send. No code is documented for what breaks a row; a title of a link, an
+exlink or a sysMsg "may have at most 64": whether more is refused or cut is not confirmed.
 
 A `repr` or a validation error of these types never shows a value: what stands in them is message text.
 """
@@ -11,12 +12,33 @@ A `repr` or a validation error of these types never shows a value: what stands i
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 from pydantic import AliasChoices, Field
 
+from worker.channels.checking.row import Effect, Either, FieldRule, Prose, R, Row
 from worker.channels.typed import NO_FILE, Attached, PlainMessage, VendorMessage, VendorObject, attached, plain_value
 from worker.domain.content.message import File
+
+
+TEXT = 600
+TITLE = 64
+DIGEST = 120
+LATEST_S = 10**11 - 1
+"""A time in seconds from here on (the year 5138) is taken for milliseconds by mistake."""
+MANY = 2**31 - 1
+NOT_ALLOWED = "the vendor allows no more"
+
+
+def _cut(most: int) -> FieldRule:
+    """A text the vendor cuts beyond so many characters."""
+    return R(max_utf16=most, effect=Effect.CUT, prose=Prose.PLAIN)
+
+
+Title = Annotated[str, R(max_utf16=TITLE, prose=Prose.PLAIN, note=NOT_ALLOWED)]
+"""A title of which no more is allowed."""
+Flag = Annotated[int | None, R(allowed=(0, 1))]
+Count = Annotated[int | None, R(between=(0, MANY))]
 
 
 class ItemsMessage(VendorMessage):
@@ -41,7 +63,7 @@ class Text(PlainMessage):
 
     msgtype: ClassVar[str] = "text"
 
-    content: str
+    content: Annotated[str, _cut(TEXT)]
     """Required. At most 600 characters. Longer: cut. Client codes such as `/::)` and emoji are shown."""
 
     if TYPE_CHECKING:  # its content may stand without the name
@@ -55,7 +77,7 @@ class Image(PlainMessage):
     msgtype: ClassVar[str] = "image"
     UPLOADED: ClassVar[tuple[str, str] | None] = ("media_id", "image")
 
-    media_id: str | None = None
+    media_id: Annotated[str | None, R(required=True, media="image")] = None
     """Of an `image` upload (200010 when the server does not know it). Required, or a file."""
     file: Attached | None = NO_FILE
     """Not empty; jpg, png or gif."""
@@ -67,7 +89,7 @@ class FileMessage(PlainMessage):
     msgtype: ClassVar[str] = "file"
     UPLOADED: ClassVar[tuple[str, str] | None] = ("media_id", "file")
 
-    media_id: str | None = None
+    media_id: Annotated[str | None, R(required=True, media="file")] = None
     """Of a `file` upload (200010 when the server does not know it). Required, or a file."""
     file: Attached | None = NO_FILE
     """Not empty; any format."""
@@ -78,11 +100,11 @@ class Link(PlainMessage):
 
     msgtype: ClassVar[str] = "link"
 
-    title: str
+    title: Title
     """Required. At most 64 characters."""
     url: str
     """Required."""
-    action: int | None = None
+    action: Flag = None
     """0 opens the URL as it is (default). 1: the client adds its `userName` and `token`, which log in as the member:
     only for hosts of the account's `sso_hosts`."""
 
@@ -95,7 +117,7 @@ class Sms(PlainMessage):
 
     sender: str = Field(validation_alias=AliasChoices("from", "sender"))
     """Required: the vendor's `from`, the phone number the SMS came from."""
-    content: str
+    content: Annotated[str, _cut(TEXT)]
     """Required. At most 600 characters. Longer: cut."""
 
 
@@ -107,7 +129,7 @@ class Mail(PlainMessage):
 
     msgtype: ClassVar[str] = "mail"
 
-    action: str | None = None
+    action: Annotated[str | None, R(allowed=("new", "unread"))] = None
     """`new` or `unread`."""
     subject: str | None = None
     """Of a new mail; may be empty."""
@@ -115,17 +137,13 @@ class Mail(PlainMessage):
     """Of a new mail: the sender's account."""
     fromEmail: str | None = None
     """Of a new mail: the sender's address; the vendor ignores it beside fromUser."""
-    time: int | None = None
+    time: Annotated[int | None, R(between=(1, LATEST_S), note="the unit is seconds")] = None
     """Of the mail, in Unix seconds (a test of the vendor's SDK has milliseconds, which are refused). Left out: the
     server's own time."""
     link: str | None = None
     """Of a new mail: what a click opens; without it the click logs in at the enterprise mail."""
-    unreadCount: int | None = None
+    unreadCount: Count = None
     """Of `unread`: how many."""
-
-
-SIMPLE: tuple[type[PlainMessage], ...] = (Text, Image, FileMessage, Link, Sms, Mail)
-"""By which JSON is read back; see `vendor_json.py`."""
 
 
 class MpNewsItem(VendorObject):
@@ -133,17 +151,17 @@ class MpNewsItem(VendorObject):
 
     UPLOADED: ClassVar[tuple[str, str] | None] = ("media_id", "image")
 
-    title: str
+    title: Annotated[str, _cut(TITLE)]
     """Required. At most 64 characters. Longer: cut."""
-    media_id: str | None = None
+    media_id: Annotated[str | None, R(required=True, media="image")] = None
     """The cover, of an `image` upload. Required, or a file."""
     file: Attached | None = NO_FILE
     """The cover."""
-    content: str
+    content: Annotated[str, _cut(TEXT)]
     """Required: the body. At most 600 characters. Longer: cut."""
-    digest: str | None = None
+    digest: Annotated[str | None, _cut(DIGEST)] = None
     """At most 120 characters. Longer: cut."""
-    showFront: int | None = None
+    showFront: Flag = None
     """1 shows the cover in the body, 0 does not."""
     url: str | None = None
     """Undocumented; two of the vendor's SDKs send it."""
@@ -153,8 +171,9 @@ class MpNews(ItemsMessage):
     """Articles with a cover (4.6)."""
 
     msgtype: ClassVar[str] = "mpnews"
+    NAMES: ClassVar[Mapping[str, str]] = {"items": msgtype}
 
-    items: list[MpNewsItem]
+    items: Annotated[list[MpNewsItem], R(entries=(1, 5))]
     """Required, 1 to 5."""
 
 
@@ -163,16 +182,16 @@ class ExLinkItem(VendorObject):
 
     UPLOADED: ClassVar[tuple[str, str] | None] = ("media_id", "image")
 
-    title: str
+    title: Title
     """Required. At most 64 characters."""
     url: str
     """Required."""
-    media_id: str | None = None
+    media_id: Annotated[str | None, R(required=True, blank=True, media="image")] = None
     """The cover, of an `image` upload. Required, or a file; `""` sends the card without one, as the vendor's SDK does
     against its documentation (warned)."""
     file: Attached | None = NO_FILE
     """The cover."""
-    digest: str | None = None
+    digest: Annotated[str | None, _cut(DIGEST)] = None
     """At most 120 characters. Longer: cut."""
     link_type: int | None = None
     """Undocumented; the vendor's SDK sends 0."""
@@ -190,29 +209,27 @@ class ExLink(ItemsMessage):
     """Cards that lead elsewhere (4.8)."""
 
     msgtype: ClassVar[str] = "exlink"
+    NAMES: ClassVar[Mapping[str, str]] = {"items": msgtype}
 
-    items: list[ExLinkItem]
+    items: Annotated[list[ExLinkItem], R(entries=(1, 5))]
     """Required, 1 to 5."""
-
-
-ARTICLES: tuple[type[ItemsMessage], ...] = (MpNews, ExLink)
 
 
 class SysText(VendorObject):
     """A run of text in a system message."""
 
-    content: str
+    content: Annotated[str, _cut(TEXT)]
     """Required. At most 600 characters. Longer: cut."""
 
 
 class SysLink(VendorObject):
     """A link in a system message."""
 
-    title: str
+    title: Title
     """Required. At most 64 characters."""
     url: str
     """Required."""
-    action: int | None = None
+    action: Flag = None
     """0 opens the URL as it is; 1 hands it the member's login: only for hosts of the account's `sso_hosts`."""
 
 
@@ -231,7 +248,7 @@ class SysMsg(PlainMessage):
     msgtype: ClassVar[str] = "sysMsg"
     OPTIONS: ClassVar[tuple[str, ...]] = ("only_online",)
 
-    title: str
+    title: Title
     """Required. At most 64 characters."""
     msg: list[SysItem]
     """Required: texts and links in order, such as `[{"text": {"content": "..."}}]`."""
@@ -249,8 +266,17 @@ class SysMsg(PlainMessage):
         return out
 
 
+PLAIN: Mapping[str, type[PlainMessage]] = {
+    made.msgtype: made for made in (Text, Image, FileMessage, Link, Sms, Mail, SysMsg)
+}
+ITEMS: Mapping[str, type[ItemsMessage]] = {made.msgtype: made for made in (MpNews, ExLink)}
+"""By msgType, to read JSON back; see `vendor_json.py`."""
+
+
 class PopWindow(VendorMessage):
     """A window that pops up at members, on Windows clients only."""
+
+    ROWS: ClassVar[tuple[Row, ...]] = (Either(("url", "tip")),)
 
     url: str | None = None
     """The page to open. url or tip is required; beside a url the tip is not shown."""
@@ -258,13 +284,13 @@ class PopWindow(VendorMessage):
     """The text to show."""
     title: str | None = None
     """Of the window."""
-    width: int | None = None
+    width: Count = None
     """Of the window, 0 or more; the documentation names no unit. Left out, the client decides."""
-    height: int | None = None
+    height: Count = None
     """Of the window, as the width."""
-    duration: int | None = None
+    duration: Annotated[int | None, R(between=(-1, MANY))] = None
     """Seconds it stays: 0 or left out 5, -1 until it is closed."""
-    position: int | None = None
+    position: Annotated[int | None, R(allowed=(0, 1, 2, 3, 4))] = None
     """0 or left out: centre; 1 top left, 2 top right, 3 bottom right, 4 bottom left."""
     pop_mode: int | None = None
     """1 browser, 2 window; any other: as the app is set."""
@@ -283,7 +309,7 @@ class Badge(VendorMessage):
     It is absolute, so a repeat is harmless.
     """
 
-    count: int
+    count: Annotated[int, R(between=(0, MANY))]
     """Required, 0 or more; 0 clears it and shows no tip."""
     tip: str | None = None
     """Shown in a pop-up."""

@@ -16,13 +16,10 @@ from worker.channels.schema import Schema, body, chosen, docstrings, inlined, li
 from worker.channels.typed import PlainMessage, Raw, object_of, validated
 from worker.channels.youdu import fields
 from worker.channels.youdu.fields import OURS, foreign
-from worker.channels.youdu.messages import ARTICLES, SIMPLE, Badge, ItemsMessage, PopWindow, SysMsg
+from worker.channels.youdu.messages import ITEMS, PLAIN, Badge, ItemsMessage, PopWindow
 from worker.domain.content.message import Message
 from worker.domain.content.recipient import Everyone, Recipients, listed
 from worker.domain.errors import CheckFailed, Problem
-
-PLAIN: Mapping[str, type[PlainMessage]] = {**{one.msgtype: one for one in SIMPLE}, SysMsg.msgtype: SysMsg}
-ITEMS: Mapping[str, type[ItemsMessage]] = {one.msgtype: one for one in ARTICLES}
 
 
 def message_from_json(data: str | bytes | Mapping[str, Any]) -> Message:

@@ -1,7 +1,8 @@
 """The messages of WeCom applications (企业微信 应用消息) that the duplicate check makes safe to repeat: all but cards.
 
-They only hold and lay out values; `check.py` says what is wrong with them, all at once. A `repr` or a validation
-error of these types never shows a value: what stands in them is message text.
+A class says all that the vendor's page says of its type: its fields with their limits, and the options beside them. They
+only hold and lay out values; `check.py` says what is wrong with them, all at once. A `repr` or a validation error of
+these types never shows a value: what stands in them is message text.
 
 Source of every limit: page 90236 发送应用消息 (2025/09/24, read again 2026-02-12). Bytes are of the UTF-8 text: a
 Chinese character takes three. "Cut" means that the vendor would cut in silence, so the worker refuses it at enqueue, or
@@ -12,16 +13,34 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 from pydantic import PrivateAttr
 
 from worker.channels import typed
+from worker.channels.checking.row import Effect, Either, FieldRule, Prose, R, Row, Together
 from worker.channels.typed import NO_FILE, Attached, PlainMessage, VendorMessage, VendorObject
 
 # userName, userAlias, userAliasOrName, departmentName; with chat-archive permission chatName, msgContent,
 # externalUserName. Any word is guarded, so that a name the vendor adds is too.
 ID_PATTERN = re.compile(r"\$(?=[A-Za-z]+=[^$\r\n]+\$)")
+
+
+URL_BYTES = 2048
+Switch = Annotated[int | None, R(allowed=(0, 1))]
+
+
+def _media(kind: str) -> FieldRule:
+    return R(required=True, media=kind, missing=41006)
+
+
+def _cut(most: int, *, missing: int | None = None, translated: bool = False) -> FieldRule:
+    """A text the vendor cuts beyond so many bytes."""
+    return R(max_bytes=most, effect=Effect.CUT, prose=Prose.PLAIN, missing=missing, translated=translated)
+
+
+def _chinese(least: int, most: int, code: int, **more: Any) -> FieldRule:
+    return R(chinese=(least, most), code=code, prose=Prose.PLAIN, **more)
 
 
 def escape_ids(text: str) -> str:
@@ -76,14 +95,17 @@ class Text(AppMessage):
     msgtype: ClassVar[str] = "text"
     ENVELOPE: ClassVar[tuple[str, ...]] = ("safe", "enable_id_trans")
 
-    content: str
+    # The help text of 45002 also lists text at 2048 bytes, so the cut might be an answer instead.
+    content: Annotated[
+        str, R(max_bytes=2048, effect=Effect.CUT, prose=Prose.LINKS, missing=44004, more=(45002,), translated=True)
+    ]
     """1 to 2048 bytes of UTF-8; `\\n` and `<a href="..">..</a>` allowed. Empty: 44004. Longer: cut. In app group chats
     `<@userid>` mentions a member."""
     mentioned_list: list[str] | None = None
     """App group chats only: userids to mention, or `@all`."""
-    safe: int | None = None
+    safe: Switch = None
     """0 may be shared out (default); 1 no sharing and a watermark. 2 is for mpnews only."""
-    enable_id_trans: int | None = None
+    enable_id_trans: Switch = None
     """1 translates `$userName=USERID$` and its like in `content`; `escape_ids` guards other people's text."""
 
     if TYPE_CHECKING:  # its content may stand without the name
@@ -107,11 +129,11 @@ class Image(AppMessage):
     ENVELOPE: ClassVar[tuple[str, ...]] = ("safe",)
     UPLOADED: ClassVar[tuple[str, str] | None] = ("media_id", "image")
 
-    media_id: str | None = None
+    media_id: Annotated[str | None, _media("image")] = None
     """Of an `image` upload, at most 3 days old (90253). Missing: 41006; unknown, old or of another kind: 40007."""
     file: Attached | None = NO_FILE
     """JPG or PNG, more than 5 bytes, at most 10 MB (90253). Wrong: 40004, 40006, 40009, 40123."""
-    safe: int | None = None
+    safe: Switch = None
     """0 may be shared out (default); 1 no sharing and a watermark."""
 
 
@@ -121,7 +143,7 @@ class Voice(AppMessage):
     msgtype: ClassVar[str] = "voice"
     UPLOADED: ClassVar[tuple[str, str] | None] = ("media_id", "voice")
 
-    media_id: str | None = None
+    media_id: Annotated[str | None, _media("voice")] = None
     """Of a `voice` upload, at most 3 days old. Missing: 41006; unknown, old or of another kind: 40007."""
     file: Attached | None = NO_FILE
     """AMR, more than 5 bytes, at most 2 MB and 60 s (90253). Wrong: 40004, 40006, 45007, 301017."""
@@ -134,15 +156,15 @@ class Video(AppMessage):
     ENVELOPE: ClassVar[tuple[str, ...]] = ("safe",)
     UPLOADED: ClassVar[tuple[str, str] | None] = ("media_id", "video")
 
-    media_id: str | None = None
+    media_id: Annotated[str | None, _media("video")] = None
     """Of a `video` upload, at most 3 days old. Missing: 41006; unknown, old or of another kind: 40007."""
     file: Attached | None = NO_FILE
     """MP4, more than 5 bytes, at most 10 MB (90253). Wrong: 40004, 40006, 40011, 41090."""
-    title: str | None = None
+    title: Annotated[str | None, _cut(128)] = None
     """At most 128 bytes. Longer: cut."""
-    description: str | None = None
+    description: Annotated[str | None, _cut(512)] = None
     """At most 512 bytes. Longer: cut."""
-    safe: int | None = None
+    safe: Switch = None
     """0 may be shared out (default); 1 no sharing and a watermark."""
 
 
@@ -153,11 +175,11 @@ class FileMessage(AppMessage):
     ENVELOPE: ClassVar[tuple[str, ...]] = ("safe",)
     UPLOADED: ClassVar[tuple[str, str] | None] = ("media_id", "file")
 
-    media_id: str | None = None
+    media_id: Annotated[str | None, _media("file")] = None
     """Of a `file` upload, at most 3 days old. Missing: 41006; unknown, old or of another kind: 40007."""
     file: Attached | None = NO_FILE
     """Any format, more than 5 bytes, at most 20 MB (90253). Wrong: 40006, 45001."""
-    safe: int | None = None
+    safe: Switch = None
     """0 may be shared out (default); 1 no sharing and a watermark, only for txt, pdf, doc, docx, ppt, pptx, xls, xlsx,
     xml, jpg, jpeg, png, bmp and gif."""
 
@@ -168,17 +190,21 @@ class TextCard(AppMessage):
     msgtype: ClassVar[str] = "textcard"
     ENVELOPE: ClassVar[tuple[str, ...]] = ("enable_id_trans",)
 
-    title: str
+    # Older copies, and the page of app group chats, give bytes; the page of 2026 gives characters. What is cut is cut in
+    # silence, so the smaller reading counts unless the account says otherwise (`textcard_unit = "characters"`).
+    title: Annotated[str, _cut(128, missing=41016, translated=True)]
     """Required (41016). At most 128 bytes; the page of 2026 says characters, and an account with
     `textcard_unit = "characters"` trusts it. Longer: cut."""
-    description: str
+    description: Annotated[
+        str, R(max_bytes=512, effect=Effect.CUT, prose=Prose.HTML, missing=41033, translated=True)
+    ]
     """Required (41033). At most 512 bytes (or characters, as with the title). Longer: cut. Line breaks by `<br>`,
     colours by `<div class="gray|highlight|normal">`."""
-    url: str
+    url: Annotated[str, R(max_bytes=URL_BYTES, link=True, missing=41010, code=40058, more=(40039,))]
     """Required (41010). At most 2048 bytes (40058, 40039), with http:// or https:// (40094, 45034)."""
-    btntxt: str | None = None
+    btntxt: Annotated[str | None, R(max_chars=4, effect=Effect.CUT, prose=Prose.PLAIN)] = None
     """At most 4 characters, `详情` by default. Longer: cut."""
-    enable_id_trans: int | None = None
+    enable_id_trans: Switch = None
     """1 translates `$userName=USERID$` and its like in title and description."""
 
 
@@ -187,7 +213,7 @@ class Markdown(AppMessage):
 
     msgtype: ClassVar[str] = "markdown"
 
-    content: str
+    content: Annotated[str, R(max_bytes=2048, missing=44004, code=45002, prose=Prose.MARKDOWN)]
     """1 to 2048 bytes (45002). Headings, `**bold**`, `[text](url)`, inline code, `> quote`, and
     `<font color="info|comment|warning">`."""
 
@@ -205,9 +231,10 @@ class Markdown(AppMessage):
 class NoticeItem(VendorObject):
     """One pair of a mini program notice."""
 
-    key: str
+    # A pair with neither key nor value is dropped in silence; the code table says 90202 for an empty key.
+    key: Annotated[str, _chinese(0, 10, 90202)]
     """Required (90202). At most 10 Chinese characters; a pair without key and value is dropped in silence."""
-    value: str | None = None
+    value: Annotated[str | None, _chinese(0, 30, 90203, translated=True)] = None
     """At most 30 Chinese characters (90203)."""
 
 
@@ -217,36 +244,38 @@ class MiniProgramNotice(AppMessage):
     msgtype: ClassVar[str] = "miniprogram_notice"
     ENVELOPE: ClassVar[tuple[str, ...]] = ("enable_id_trans",)
 
-    appid: str
+    appid: Annotated[str, R(missing=90200, code=90207, more=(90206, 90208))]
     """Required (90200). Of a mini program linked to this app (90206, 90207, 90208)."""
-    page: str | None = None
+    page: Annotated[str | None, R(max_bytes=1024, code=90204)] = None
     """At most 1024 bytes (90204), a page of that mini program; none: no jump."""
-    title: str
+    title: Annotated[str, _chinese(4, 12, 40058, missing=41016, translated=True)]
     """Required. 4 to 12 Chinese characters (40058); ASCII counts half, which is not confirmed."""
-    description: str | None = None
+    description: Annotated[str | None, _chinese(4, 12, 40058, translated=True)] = None
     """4 to 12 Chinese characters (40058)."""
     emphasis_first_item: bool | None = None
     """Enlarges the first pair."""
-    content_item: list[NoticeItem] | None = None
+    content_item: Annotated[list[NoticeItem] | None, R(entries=(0, 10), code=90201)] = None
     """At most 10 (90201)."""
-    enable_id_trans: int | None = None
+    enable_id_trans: Switch = None
     """1 translates ids in title, description and the values."""
 
 
 class NewsArticle(VendorObject):
     """One article of a news message; it leads to a url, or to a mini program."""
 
-    title: str
+    ROWS: ClassVar[tuple[Row, ...]] = (Either(("url", "appid"), 41010), Together(("appid", "pagepath"), 90207))
+
+    title: Annotated[str, _cut(128, missing=41016, translated=True)]
     """Required (41016). At most 128 bytes. Longer: cut."""
-    description: str | None = None
+    description: Annotated[str | None, _cut(512, translated=True)] = None
     """At most 512 bytes. Longer: cut."""
-    url: str | None = None
+    url: Annotated[str | None, R(max_bytes=URL_BYTES, link=True, missing=41010, code=40058)] = None
     """Required unless appid and pagepath are given, which go before it. At most 2048 bytes, with its scheme (40094)."""
-    picurl: str | None = None
+    picurl: Annotated[str | None, R(max_bytes=URL_BYTES, code=40058)] = None
     """At most 2048 bytes. JPG or PNG; 1068x455 for the large picture, 150x150 for small ones."""
-    appid: str | None = None
+    appid: Annotated[str | None, R(code=90207, more=(90208,))] = None
     """Of a mini program linked to this app, with `pagepath` (90207, 90208). Not in app group chats."""
-    pagepath: str | None = None
+    pagepath: Annotated[str | None, R(max_bytes=128, code=40058)] = None
     """With `appid`. At most 128 bytes."""
 
 
@@ -256,9 +285,9 @@ class News(AppMessage):
     msgtype: ClassVar[str] = "news"
     ENVELOPE: ClassVar[tuple[str, ...]] = ("enable_id_trans",)
 
-    articles: list[NewsArticle]
+    articles: Annotated[list[NewsArticle], R(entries=(1, 8), code=45008)]
     """Required, 1 to 8 (45008)."""
-    enable_id_trans: int | None = None
+    enable_id_trans: Switch = None
     """1 translates `$userName=USERID$` and its like in titles and descriptions."""
 
 
@@ -267,19 +296,19 @@ class MpNewsArticle(VendorObject):
 
     UPLOADED: ClassVar[tuple[str, str] | None] = ("thumb_media_id", "image")
 
-    title: str
+    title: Annotated[str, _cut(128, missing=41016, translated=True)]
     """Required. At most 128 bytes. Longer: cut."""
-    thumb_media_id: str | None = None
+    thumb_media_id: Annotated[str | None, _media("image")] = None
     """Of an `image` upload, at most 3 days old (40007). Required, or a file."""
     file: Attached | None = NO_FILE
     """The cover: JPG or PNG, more than 5 bytes, at most 10 MB (90253)."""
-    author: str | None = None
+    author: Annotated[str | None, R(max_bytes=64, code=45032, prose=Prose.PLAIN)] = None
     """At most 64 bytes (45032)."""
     content_source_url: str | None = None
     """The link behind "read the original"."""
-    content: str
+    content: Annotated[str, R(max_bytes=666 * 1024, missing=44004, code=45002, translated=True)]
     """Required. HTML of at most 666 KiB (45002); pictures in it by the URLs of an `uploadimg` upload."""
-    digest: str | None = None
+    digest: Annotated[str | None, _cut(512, translated=True)] = None
     """At most 512 bytes. Longer: cut."""
 
 
@@ -289,11 +318,11 @@ class MpNews(AppMessage):
     msgtype: ClassVar[str] = "mpnews"
     ENVELOPE: ClassVar[tuple[str, ...]] = ("safe", "enable_id_trans")
 
-    articles: list[MpNewsArticle]
+    articles: Annotated[list[MpNewsArticle], R(entries=(1, 8), code=45008)]
     """Required, 1 to 8 (45008)."""
-    safe: int | None = None
+    safe: Annotated[int | None, R(allowed=(0, 1, 2))] = None
     """0 may be shared out (default); 1 no sharing and a watermark; 2 may be shared inside the corp only."""
-    enable_id_trans: int | None = None
+    enable_id_trans: Switch = None
     """1 translates `$userName=USERID$` and its like in titles, digests and contents."""
 
 

@@ -7,25 +7,32 @@ send into one, enqueue any message but cards and mini program notices to `AppCha
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any
 
 from pydantic import InstanceOf
 
+from worker.channels.checking.row import Effect, Prose, R
 from worker.channels.typed import VendorMessage
 from worker.channels.wecom_app.messages.basic import OfApp
 from worker.channels.wecom_app.messages.cards import AppCard
 
 
+CHATID = r"[0-9A-Za-z]{1,32}"
+"""The vendor compares it exactly; 86001 when it is another."""
+ChatName = Annotated[str | None, R(max_chars=50, effect=Effect.CUT, prose=Prose.PLAIN, code=86004)]
+Owner = Annotated[str | None, R(code=86005)]
+
+
 class CreateChat(VendorMessage):
     """The message of a create_chat job (page 90245 创建群聊会话). A corp may make 1000 a day."""
 
-    name: str | None = None
+    name: ChatName = None
     """At most 50 characters. Longer: cut."""
-    owner: str | None = None
+    owner: Owner = None
     """Userid; none: the vendor picks a member (86005)."""
-    userlist: list[str]
+    userlist: Annotated[list[str], R(entries=(2, 2000), code=86006)]
     """Required: 2 to 2000 userids (86006, 86007)."""
-    chatid: str | None = None
+    chatid: Annotated[str | None, R(charset=CHATID, code=86001)] = None
     """1 to 32 of `0-9A-Za-z`, unique (86001, 86215). Left out, it is the job's id. Either way a repeat is safe: 86215
     then means "made before"."""
 
@@ -37,15 +44,15 @@ class CreateChat(VendorMessage):
 class ChangeChat(VendorMessage):
     """The message of a change_chat job (page 98913 修改群聊会话). A corp may make 1000 changes an hour."""
 
-    chatid: str
+    chatid: Annotated[str, R(charset=CHATID, code=86001)]
     """Required: the chat (40050, 86001, 86003)."""
-    name: str | None = None
+    name: ChatName = None
     """At most 50 characters. Longer: cut."""
-    owner: str | None = None
+    owner: Owner = None
     """Userid of the new owner; required when the owner is taken out (86005)."""
-    add_user_list: list[str] | None = None
+    add_user_list: Annotated[list[str] | None, R(entries=(0, 2000), code=86006)] = None
     """Userids to add (86216)."""
-    del_user_list: list[str] | None = None
+    del_user_list: Annotated[list[str] | None, R(entries=(0, 2000), code=86006)] = None
     """Userids to take out (86216)."""
 
     def document(self) -> dict[str, Any]:

@@ -17,10 +17,9 @@ from worker.channels.checking.row import Row
 from worker.channels.schema import Schema, body, chosen, docstrings, inlined, limit
 from worker.channels.typed import object_of, refuse_strangers, text_in, validated
 from worker.channels.wecom_app import fields
-from worker.channels.wecom_app.card_fields import CARDS, UPDATED_CARDS
 from worker.channels.wecom_app.fields import OURS, foreign
 from worker.channels.wecom_app.messages.basic import PLAIN, AppMessage, OfApp, Raw
-from worker.channels.wecom_app.messages.cards import CARD_CLASSES, AppCard
+from worker.channels.wecom_app.messages.cards import CARD_CLASSES, CARDS, UPDATED_CARDS, AppCard
 from worker.channels.wecom_app.messages.changes import CardUpdate, ChangeChat, CreateChat
 from worker.channels.wecom_app.render import interval_s
 from worker.channels.wecom_app.targets import TARGETS
