@@ -31,7 +31,7 @@ STORIES = """
 import pytest
 from sqlalchemy.orm import Session
 from worker import Button, ButtonCard, MainTitle, Text, enqueue, sqlite_engine
-from worker_simulator.testing.session import opened_outbox
+from worker_simulator.testing.outbox import opened_outbox
 
 @pytest.fixture(scope="session")
 def worker_settings():

@@ -31,7 +31,7 @@ from bench.stand.lanes import (
 from rig.stack import ACCOUNT, Stack
 from worker import ButtonCard, Text
 from worker.channels.wecom.cards import MainTitle
-from worker.channels.wecom_app.messages.cards import Button
+from worker.channels.wecom_app.cards import Button
 
 PROBE_S = 5.0
 PROBES = 2

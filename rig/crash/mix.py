@@ -14,7 +14,7 @@ from typing import Any
 from rig.stack import ACCOUNT, Stack
 from worker import ButtonCard, CardUpdate, File, Image, Text, To, enqueue, recall, update_card, upload
 from worker.channels.wecom.cards import MainTitle
-from worker.channels.wecom_app.messages.cards import Button
+from worker.channels.wecom_app.cards import Button
 
 PNG = b"\x89PNG\r\n\x1a\n"
 

@@ -12,8 +12,8 @@ from wecom_app_messages import BODIES, CARDS, USER, bodies
 from wecom_app_samples import ACCESS, CHANNEL, account, draft, part, sent
 
 from worker.channels.wecom_app import message_from_json, message_to_json
-from worker.channels.wecom_app.messages.cards import CARD_CLASSES
-from worker.channels.wecom_app.messages.vendor_json import PLAIN
+from worker.channels.wecom_app.cards import CARD_CLASSES
+from worker.channels.wecom_app.vendor_json import PLAIN
 from worker.domain.call import Reply
 from worker.domain.content.recipient import To
 from worker.domain.outcome import Accepted, Partial, Rejected

@@ -159,9 +159,9 @@ def test_everything_at_once():
     job = draft(card(main_title={"title": ""}, task_id="!", button_list=[]), Recipients())
 
     assert [
+        "template_card.task_id",
         "template_card.main_title.title",
         "template_card.button_list",
-        "template_card.task_id",
         "touser",
     ] == fields_of(job)
 

@@ -1,4 +1,4 @@
-"""Every row of the vendor's field tables is a row of ours, and a field of a model."""
+"""Every row of the vendor's field tables is a row of ours, which stands with the field of the typed message."""
 
 from __future__ import annotations
 
@@ -10,26 +10,14 @@ from wecom_app_facts import Fact, card_facts, plain_facts, rows, size
 from tests.support.each import each
 from worker.channels.checking.row import Effect, Either, FieldRule, Together
 from worker.channels.wecom.upload import UPLOADS
-from worker.channels.wecom_app import card_fields, fields, message_schema
+from worker.channels.wecom_app import cards, fields
 
-CARDS = card_fields.CARD_TYPES
+CARDS = cards.CARD_TYPES
 
 
 def rules_at(table, path: str) -> list[FieldRule]:
     """Our rows of a path; the object itself where the path ends in a list's brackets."""
     return [row for row in table if isinstance(row, FieldRule) and row.path == path.removesuffix("[]")]
-
-
-def in_model(msgtype: str, path: str, card_type: str | None = None) -> bool:
-    """Whether the typed message has the field, by its JSON schema."""
-    schema = message_schema(msgtype, card_type)["properties"][msgtype]
-    for step in path.split("."):
-        name = step.removesuffix("[]")
-        if name not in schema.get("properties", {}):
-            return False
-        schema = schema["properties"][name]
-        schema = schema["items"] if step.endswith("[]") else schema
-    return True
 
 
 def hold(fact: Fact, rule: FieldRule, table) -> None:
@@ -62,7 +50,7 @@ def hold_limit(fact: Fact, rule: FieldRule, where: str) -> None:
     }
     for unit, (published, ours) in limits.items():
         if published is not None and not fact.rule.startswith("~"):
-            room = card_fields.TASK_ID_ROOM if fact.path == "task_id" else 0
+            room = cards.TASK_ID_ROOM if fact.path == "task_id" else 0
             assert published == (ours or 0) + room, (where, unit)
     if (
         most := re.search(r"(?:1 to |at most )(\d+)$|1 to (\d+)(?= \(|;)|at most (\d+) \(", fact.rule)
@@ -74,13 +62,12 @@ def hold_limit(fact: Fact, rule: FieldRule, where: str) -> None:
 
 @each((fact,) for fact in plain_facts())
 def test_every_plain_row_is_ours(fact: Fact):
-    """Path, type, need, limit, unit, effect and code of each row, and a field of the typed message."""
+    """Path, type, need, limit, unit, effect and code of each row."""
     table = fields.BODIES[fact.place]
 
     (rule,) = rules_at(table, fact.path)
 
     hold(fact, rule, table)
-    assert in_model(fact.place, fact.path)
 
 
 @pytest.mark.parametrize("fact", [f for f in plain_facts() if f.place == "textcard"], ids=lambda fact: fact.path)
@@ -102,19 +89,18 @@ def advised(fact: Fact, card_type: str) -> int | None:
 
 @each(card_facts())
 def test_every_card_row_is_ours(written: str, facts: list[Fact]):
-    """In every card that has the field, with its advised length, and in that card's model."""
+    """In every card that has the field, with its advised length."""
     assert facts
     for fact in facts:
-        homes = [name for name in CARDS if rules_at(card_fields.CARDS[name], fact.path)]
+        homes = [name for name in CARDS if rules_at(cards.CARDS[name], fact.path)]
         assert homes, fact.path
         for card_type in homes:
-            table = card_fields.CARDS[card_type]
+            table = cards.CARDS[card_type]
             for rule in rules_at(table, fact.path):
                 if "see 2.4" not in fact.required and fact.required != "as quote_area":
                     hold(fact, rule, table)
                 assert advised(fact, card_type) == rule.advised, (card_type, fact.path)
                 assert fact.codes <= rule.codes, (card_type, fact.path)
-            assert in_model("template_card", fact.path, card_type), (card_type, fact.path)
 
 
 def test_values_named_in_the_card_rows():
@@ -125,10 +111,10 @@ def test_values_named_in_the_card_rows():
             if fact.type is int and fact.path not in ("card_action.type", "button_list[].style"):
                 expected = values or [0, 1, 2]  # "as quote_area"
                 for card_type in CARDS:
-                    for rule in rules_at(card_fields.CARDS[card_type], fact.path):
+                    for rule in rules_at(cards.CARDS[card_type], fact.path):
                         assert expected == list(rule.allowed), (card_type, fact.path)
-    (ratio,) = rules_at(card_fields.CARDS["news_notice"], "card_image.aspect_ratio")
-    (style,) = rules_at(card_fields.CARDS["button_interaction"], "button_list[].style")
+    (ratio,) = rules_at(cards.CARDS["news_notice"], "card_image.aspect_ratio")
+    (style,) = rules_at(cards.CARDS["button_interaction"], "button_list[].style")
     assert ((1.3, 2.25), (1, 2, 3, 4)) == (ratio.between, style.allowed)
 
 
@@ -145,7 +131,7 @@ def cells(kind: str) -> list[tuple[str, str, str]]:
 @each(cells("there"))
 def test_fields_of_each_card(path: str, card: str, cell: str):
     """R is required, O is not; maxima and types as noted."""
-    table = card_fields.CARDS[card]
+    table = cards.CARDS[card]
     found = rules_at(table, path)
 
     assert found, (card, path)
@@ -165,16 +151,13 @@ def test_fields_of_each_card(path: str, card: str, cell: str):
         assert [int(value) for value in re.findall(r"\d", types[1])] == list(type_.allowed)
     if "no desc_color" in cell:
         assert not rules_at(table, "source.desc_color")
-        assert not in_model("template_card", "source.desc_color", card)
-    assert in_model("template_card", path, card)
 
 
 @each(cells("-"))
 def test_fields_a_card_has_not(path: str, card: str, cell: str):
-    """What is not defined for a card is in neither its rows nor its model."""
+    """What is not defined for a card is not in its rows."""
     assert "-" == cell
-    assert not rules_at(card_fields.CARDS[card], path)
-    assert not in_model("template_card", path, card)
+    assert not rules_at(cards.CARDS[card], path)
 
 
 @pytest.mark.parametrize("row", rows("options"), ids=lambda row: row["type"])
@@ -197,17 +180,17 @@ def test_differences_of_updates(row: dict[str, str]):
     path, detail = row["difference"], row["detail"]
     short = {"vote_interaction": "for vote", "multiple_interaction": "and multiple"}
     named = [card for card in CARDS if card in detail or short.get(card, card) in detail]
-    homes = named or [card for card in CARDS if rules_at(card_fields.UPDATED_CARDS[card], path)]
+    homes = named or [card for card in CARDS if rules_at(cards.UPDATED_CARDS[card], path)]
 
     if path == "task_id":
-        assert not any(rules_at(card_fields.UPDATED_CARDS[card], path) for card in CARDS)
+        assert not any(rules_at(cards.UPDATED_CARDS[card], path) for card in CARDS)
         return
     assert homes
     for card in homes:
-        (rule,) = rules_at(card_fields.UPDATED_CARDS[card], path)
+        (rule,) = rules_at(cards.UPDATED_CARDS[card], path)
         assert ("still R" in detail) == rule.required
         if path in ("replace_text", "checkbox.disable", "select_list[].disable"):
-            assert rules_at(card_fields.CARDS[card], path)[0].banned
+            assert rules_at(cards.CARDS[card], path)[0].banned
 
 
 @pytest.mark.parametrize("row", rows("uploads"), ids=lambda row: row["type"])

@@ -16,8 +16,8 @@ from wecom_app_samples import ACCESS, CHANNEL, account, draft, part
 
 from tests.support.on_the_wire import body_sent
 from worker.channels.wecom_app import message_from_json, message_schema, message_to_json, recipients_from_json
-from worker.channels.wecom_app.messages.basic import Raw
-from worker.channels.wecom_app.messages.changes import ChangeChat, CreateChat
+from worker.channels.wecom_app.changes import ChangeChat, CreateChat
+from worker.channels.wecom_app.messages import Raw
 from worker.domain.call import Access, Reply
 from worker.domain.content.recipient import Recipients
 from worker.domain.errors import CheckFailed

@@ -7,8 +7,7 @@ from hypothesis import example, given, strategies as st
 from wecom_app_samples import ACCESS, CHANNEL, account, card, part, reply, text
 
 from worker.channels.base import TokenGranted, TokenLater, TokenRefused
-from worker.channels.wecom.answer import ELSEWHERE, PROXY_LOGIN
-from worker.channels.wecom.answer import ERRCODES
+from worker.channels.wecom.answer import ELSEWHERE, ERRCODES, PROXY_LOGIN
 from worker.channels.wecom_app import CardUpdate, Image
 from worker.domain.outcome import (
     Accepted,

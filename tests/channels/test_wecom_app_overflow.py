@@ -12,7 +12,7 @@ from worker.channels.checking.plain import byte_size
 from worker.channels.checking.row import Prose
 from worker.channels.checking.truncate import pieces, truncated
 from worker.channels.wecom_app import Markdown, MiniProgramNotice, MpNews, News, Raw, Text, TextCard, Video
-from worker.channels.wecom_app.messages.changes import CreateChat
+from worker.channels.wecom_app.changes import CreateChat
 from worker.domain.content.recipient import To
 from worker.domain.job import Kind
 

@@ -14,8 +14,8 @@ from wecom_app_samples import CHANNEL, draft, part
 from wecom_app_vendor import ACCOUNT, Vendor
 
 from worker.channels.wecom_app import message_from_json
-from worker.channels.wecom_app.messages.basic import Raw
-from worker.channels.wecom_app.messages.changes import CardUpdate, ChangeChat, CreateChat
+from worker.channels.wecom_app.changes import CardUpdate, ChangeChat, CreateChat
+from worker.channels.wecom_app.messages import Raw
 from worker.domain.content.recipient import AppChat, Recipients, To
 from worker.domain.job import Draft
 from worker.domain.outcome import Accepted

@@ -27,7 +27,7 @@ from tools.reference.text import Voice, entries
 from tools.site.navigation import LANGUAGES, Language
 from worker.channels.registry import channel
 from worker.channels.wecom.answer import ERRCODES as WECOM
-from worker.channels.wecom_webhook.verdict import ERRCODES as WEBHOOK
+from worker.channels.wecom_webhook.call import ERRCODES as WEBHOOK
 from worker.channels.youdu.envelope import ERRCODES as YOUDU
 from worker.cli.commands import app
 from worker.config.account_settings import AccountSettings
@@ -275,7 +275,7 @@ def public() -> Iterator[str]:
     yield from (name for name in worker.__all__ if name not in doors)
     for name in doors - {"wecom_app"}:
         module = getattr(worker, name)
-        yield from (f"{name}.{one}" for one in module.__all__ if not inspect.ismodule(getattr(module, one)))
+        yield from (f"{name}.{one}" for one in names.public(module))
     yield from (name for name, one in vars(plugin).items() if type(one).__name__ == "FixtureFunctionDefinition")
 
 

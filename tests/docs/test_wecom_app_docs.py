@@ -12,8 +12,8 @@ from sqlalchemy.orm import Session
 import worker
 from tests.support.producing import ACCOUNTS, an_engine
 from worker.channels.wecom.upload import UPLOADS
+from worker.channels.wecom_app import cards, vendor_json
 from worker.channels.wecom_app.limits import PROFILE
-from worker.channels.wecom_app.messages import cards, vendor_json
 from worker.domain.content.message import Message
 
 ROOT = Path(__file__).parents[2]

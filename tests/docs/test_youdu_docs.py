@@ -14,7 +14,7 @@ from tests.support.producing import an_engine
 from tests.support.youdu_client import APP, BUIN, KEYS
 from worker import youdu
 from worker.channels.youdu import account, fields
-from worker.channels.youdu.limits import PROFILE
+from worker.channels.youdu.account import PROFILE
 from worker.channels.youdu.vendor_json import ITEMS, PLAIN
 from worker.config.accounts import FixedAccounts
 from worker.config.settings import load_settings

@@ -42,8 +42,7 @@ from worker_simulator.settings.youdu import key_of
 from worker_simulator.testing.clock import KitClock
 from worker_simulator.testing.database import STILL_OPEN
 from worker_simulator.testing.faults import NAMED
-from worker_simulator.testing.outbox import KitOutbox
-from worker_simulator.testing.session import opened_outbox
+from worker_simulator.testing.outbox import KitOutbox, opened_outbox
 
 UPLOAD = "/cgi-bin/media/upload"
 PNG = b"\x89PNG\r\n\x1a\n" + bytes(64)

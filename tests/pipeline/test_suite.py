@@ -26,8 +26,8 @@ from tests.pipeline.suite_site import (
 from tests.pipeline.webhook_site import control
 from tests.support.runtime import GETTOKEN
 from worker.channels.base import Channel
-from worker.channels.wecom.suite import ENDED, MISSING as NO_CODE
-from worker.channels.wecom_suite.token import MISSING as NO_TICKET, REFRESH
+from worker.channels.wecom.token import ENDED, MISSING as NO_CODE
+from worker.channels.wecom_suite.channel import MISSING as NO_TICKET, REFRESH
 from worker.domain.account import Account, Secret, Token, TokenParked, TokenWait
 from worker.domain.callbacks.inbound import GrantKind
 from worker.domain.content.staging import Staging

@@ -21,7 +21,7 @@ from tests.pipeline.suite_site import (
 from tests.pipeline.webhook_site import control
 from tests.support.runtime import GETTOKEN, PNG, UPLOAD
 from worker import CampaignReport, Customers, File, campaign, external, remind, track
-from worker.channels.wecom.suite import ENDED, MISSING
+from worker.channels.wecom.token import ENDED, MISSING
 from worker.domain.account import TokenParked
 from worker.outbox.engine.clock import DrivenClock
 from worker.outbox.engine.database import Database

@@ -36,7 +36,7 @@ from worker import (
     youdu,
 )
 from worker.channels.wecom.cards import MainTitle
-from worker.channels.wecom_app.messages.cards import Button
+from worker.channels.wecom_app.cards import Button
 from worker.domain.content.message import Message
 from worker.domain.content.recipient import Recipients
 from worker.domain.errors import WorkerError

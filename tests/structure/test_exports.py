@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import worker
+from tools.reference import names
 from worker.config.channels import REGISTRY
 
 STUB = Path(worker.__file__).with_suffix(".pyi")
@@ -30,8 +31,9 @@ def test_what_the_stub_names_is_loaded() -> None:
 
 def test_what_a_function_returns_is_exported() -> None:
     """Also the types inside it: those of a generic, and of a dataclass's fields."""
-    places = [worker, *(getattr(worker, entry.door) for entry in REGISTRY.values() if entry.door)]
-    public = {f"{place.__name__}.{name}": getattr(place, name) for place in places for name in place.__all__}
+    doors = [getattr(worker, entry.door) for entry in REGISTRY.values() if entry.door]
+    places = [(worker, worker.__all__), *((door, names.public(door)) for door in doors)]
+    public = {f"{place.__name__}.{name}": getattr(place, name) for place, named in places for name in named}
     exported = {one for one in public.values() if isinstance(one, type)}
     functions = {name: one for name, one in public.items() if inspect.isfunction(one)}
 

@@ -17,7 +17,7 @@ from pydantic_core import SchemaValidator, core_schema
 
 from tests.support.sentences import sentences
 from worker.channels.wecom.answer import ERRCODES as WECOM, WRONG_SECRET
-from worker.channels.wecom_webhook.verdict import ERRCODES as WEBHOOK
+from worker.channels.wecom_webhook.call import ERRCODES as WEBHOOK
 from worker.channels.youdu.envelope import ERRCODES as YOUDU
 from worker.console.words import WORDS
 from worker.domain.errors import CheckFailed, Problem, WorkerError

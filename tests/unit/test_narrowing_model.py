@@ -15,7 +15,7 @@ import hypothesis.strategies as st
 from hypothesis import given, settings
 
 from tests.unit.test_limits_model import DAY, MEMBER_HOUR, MEMBER_MINUTE, SECOND, PureGovernor, Reference
-from worker.channels.wecom_app.split import narrow
+from worker.channels.wecom_app.targets import narrow
 from worker.delivery.sender.admission import Cost, Reservation
 from worker.delivery.sender.admit import first_to_go_s
 from worker.domain.pacing.limit import Charge, Denied, Permit

@@ -6,6 +6,7 @@ import ast
 import enum
 import inspect
 import re
+import sys
 import typing
 from collections.abc import Iterator
 from dataclasses import dataclass, is_dataclass, replace
@@ -52,10 +53,14 @@ class Method:
 
 
 def door(name: str) -> dict[str, Any]:
-    """What is reached through a channel's module, by name; without the channel itself, which no application calls."""
+    """What is reached through a channel's module, by name."""
     module = getattr(worker, name)
-    channels = {entry.kind for entry in REGISTRY.values()}
-    return _named(module, set(module.__all__) - channels)
+    return _named(module, public(module))
+
+
+def public(module: ModuleType) -> set[str]:
+    """The names that a channel's module has for applications."""
+    return {name for name, value in vars(module).items() if not name.startswith("_") and not inspect.ismodule(value)}
 
 
 def library() -> dict[str, Any]:
@@ -169,16 +174,20 @@ def fields(of: type) -> list[Field]:
 def _attributes(of: type) -> Iterator[Field]:
     """The attributes of one class as its source has them."""
     for name, statement, doc in attributes(of):
-        type_ = ast.unparse(_plain(statement.annotation)) if isinstance(statement, ast.AnnAssign) else ""
+        type_ = _type_of(statement.annotation, of) if isinstance(statement, ast.AnnAssign) else ""
         yield Field(name, type_, "" if statement.value is None else _shown(statement.value), doc)
 
 
-def _plain(annotation: ast.expr) -> ast.expr:
-    """The type itself out of Annotated."""
+def _type_of(annotation: ast.expr, of: type) -> str:
+    """The type itself out of Annotated, also where that has a name."""
     match annotation:
         case ast.Subscript(value=ast.Name(id="Annotated"), slice=ast.Tuple(elts=[first, *_])):
-            return first
-    return annotation
+            return ast.unparse(first)
+        case ast.Name(id=name):
+            named = getattr(sys.modules[of.__module__], name, None)
+            if typing.get_origin(named) is typing.Annotated:
+                return re.sub(r"[\w.]+\.(?=\w)", "", inspect.formatannotation(typing.get_args(named)[0]))
+    return ast.unparse(annotation)
 
 
 def _shown(value: ast.expr) -> str:

@@ -95,6 +95,16 @@ class CodeExchange:
     """What the answer means; refused: this authorisation code is lost."""
 
 
+class VendorJson(Protocol):
+    """Reads a body as the vendor's pages show it; CheckFailed says what does not fit."""
+
+    def message_from_json(self, data: Mapping[str, Any]) -> Message:
+        """The typed message."""
+
+    def recipients_from_json(self, data: Mapping[str, Any]) -> Recipients:
+        """Whom it is for."""
+
+
 class FetchedWith(Enum):
     """What a token is fetched with beside a secret or code."""
 
@@ -149,6 +159,9 @@ class Channel:
     profile: Mapping[str, Limit] = {}
     """Every published limit by the name under which an account overrides it."""
     errcodes: Catalogue
+    """What the vendor's codes mean."""
+    vendor_json: VendorJson | None = None
+    """The module that reads the vendor's bodies; None: the channel sends nothing."""
     recall_window_s: int | None = None
     """Until how long after it was accepted a send can be taken back; None: no end."""
 
@@ -181,7 +194,9 @@ class Channel:
 
     def parsed(self, body: Mapping[str, Any]) -> tuple[Message, Recipients]:
         """A message and its recipients out of a body as the vendor's pages show it."""
-        raise self._sends_nothing()
+        if self.vendor_json is None:
+            raise self._sends_nothing()
+        return self.vendor_json.message_from_json(body), self.vendor_json.recipients_from_json(body)
 
     def plain_text(self, content: str) -> Message:
         """A plain text."""

@@ -7,7 +7,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from worker.channels.checking.paths import put
+from worker.channels.checking.job import put
 from worker.domain.job import Kind, Part
 from worker.domain.outcome import Rejected
 

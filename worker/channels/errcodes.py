@@ -1,8 +1,8 @@
-"""The errcodes of a vendor: what each means and asks of the worker. The rows stand in `errcodes.toml` of a channel's folder.
+"""The errcodes of a vendor: what each means and asks of the worker. The rows stand in the channel's `errcodes.toml`.
 
-A code is a line of its table: the meaning in English and in Chinese, then what to do about it in both, where the table's
-`do` does not say that. `worker.language` finds the Chinese in the same files. Never match on `errmsg`: its text may
-change (page 90313).
+A code is a line of its table: the meaning in English and in Chinese, then what to do about it in both, where the
+table's `do` does not say that. `worker.language` finds the Chinese in the same files. Never match on `errmsg`: its text
+may change (page 90313).
 """
 
 from __future__ import annotations

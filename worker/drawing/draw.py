@@ -18,16 +18,17 @@ from worker.drawing.sheet import Sheet
 from worker.drawing.shown import Channel, Lang, Shown
 from worker.drawing.words import Say, says
 
-TEMPLATES: Mapping[str, str] = {
-    **{name: name for name in ("text", "textcard", "news", "template_card", "link", "sms", "mail", "badge")},
+_LIKE: Mapping[str, str] = {
     **dict.fromkeys(("image", "voice", "video", "file"), "media"),
-    **dict.fromkeys(("markdown", "markdown_v2"), "markdown"),
+    "markdown_v2": "markdown",
     **dict.fromkeys(("mpnews", "exlink"), "news"),
-    **dict.fromkeys(("miniprogram_notice", "miniprogram"), "miniprogram"),
+    "miniprogram_notice": "miniprogram",
     **dict.fromkeys(("pop_window", "popWindow"), "window"),
     "sysMsg": "system",
 }
-"""The template of a type, whichever channel; a campaign has one of its own."""
+"""Types that look like others, and the template that they share."""
+_OF_NO_TYPE = frozenset({"message", "parts", "card", "campaign", "unknown", "media", "window", "system"})
+"""Templates that are not named like a type."""
 
 NO_CLASS = re.compile(r"\W")
 """What no name of a class of the style sheet holds."""
@@ -63,6 +64,9 @@ def environment(package: str, folder: str = "templates") -> Environment:
 ENVIRONMENT = environment("worker.drawing")
 for _name in ENVIRONMENT.list_templates():
     ENVIRONMENT.get_template(_name)
+_NAMES = {name.removesuffix(".html") for name in ENVIRONMENT.list_templates()}
+TEMPLATES: Mapping[str, str] = {**{name: name for name in _NAMES - _OF_NO_TYPE}, **_LIKE}
+"""The template of a type, whichever channel: the one named like it. A campaign has one of its own."""
 
 
 def draw(shown: Shown, lang: Lang = "zh") -> Markup:

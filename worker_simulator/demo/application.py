@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 
 from worker.channels.wecom.cards import MainTitle
 from worker.channels.wecom_app import ButtonCard, CardUpdate, Image, Text
-from worker.channels.wecom_app.messages.cards import Button
+from worker.channels.wecom_app.cards import Button
 from worker.config.accounts import AccountSource
 from worker.domain.callbacks.hook import CardPressed, MessageReceived
 from worker.domain.content.recipient import To

@@ -12,7 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from worker.channels.wecom.suite import SUITE_KEYS
+from worker.channels.wecom.account import SUITE_KEYS
 from worker.config.accounts import AccountSource, FixedAccounts, account_of
 from worker.config.mistakes import judged
 from worker.config.settings import Settings, load_settings, settings_file

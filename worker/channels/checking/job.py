@@ -1,4 +1,4 @@
-"""What is checked of a job alike in every channel: everything of its kind at once, its body, the file of an upload."""
+"""What is checked alike in every channel: everything of a job's kind at once, its body, its files and their places."""
 
 from __future__ import annotations
 
@@ -6,7 +6,9 @@ import re
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from typing import Any
 
-from worker.channels.checking import plain
+from worker.channels.checking import plain, rules
+from worker.channels.checking.row import FieldRule, Row
+from worker.domain.content.web import Unusable, web_address
 from worker.domain.errors import Problem
 from worker.domain.job import Draft
 
@@ -51,3 +53,85 @@ def upload_problems(draft: Draft, of_file: Callable[[str, Mapping[str, Any]], It
         yield Problem("media", "there is no file", "use Upload(file=..., upload_type=...)")
     else:
         yield from of_file("media", file)
+
+
+SPLIT_FIELD = "content"
+"""The field of WeCom's texts and markdowns that can go out as several messages."""
+
+
+def put(tree: Any, steps: list[str], value: str | None) -> Any:
+    """A copy of `tree`, shallow beside the path, with `value` at its end."""
+    if not steps:
+        return value
+    if isinstance(tree, list):
+        place = int(steps[0])
+        return [*tree[:place], put(tree[place], steps[1:], value), *tree[place + 1 :]]
+    return {**tree, steps[0]: put(tree.get(steps[0]), steps[1:], value)}
+
+
+def content_of(document: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    """The object of a message that is named like its type; None where it has none."""
+    body = document.get("body")
+    content = body.get(document.get("type")) if isinstance(body, Mapping) else None
+    return content if isinstance(content, Mapping) else None
+
+
+def contents(document: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+    """The type's own object: once, or once for each piece of a text that was split."""
+    content = content_of(document)
+    if content is None:
+        return
+    if "pieces" in document:
+        yield from ({**content, SPLIT_FIELD: piece} for piece in document["pieces"])
+    else:
+        yield content
+
+
+def file_places(root: str, content: Mapping[str, Any], rows: Iterable[Row]) -> dict[str, str]:
+    """Where a file can stand in an object, by the path that names it, and the upload type it has to be of."""
+    return {
+        rules.dotted(path): row.media
+        for row in rows
+        if isinstance(row, FieldRule) and row.media
+        for path, _, _ in rules.places(root, content, row.path)
+    }
+
+
+def misplaced(
+    message: Mapping[str, Any],
+    path: str,
+    file: Mapping[str, Any],
+    wanted: Mapping[str, str],
+    types: Collection[str],
+    code: str = "",
+) -> Iterator[Problem]:
+    """What is wrong with the place of a file; `types` are the upload types there are, `code` names the vendor's."""
+    holder, kind = holder_of(message.get("body"), path), wanted.get(path)
+    if holder is None:
+        example = next(iter(wanted), "image.media_id")
+        yield Problem(path, "is no place in the body", f"use a path such as {example}")
+    elif holder.get(path.rpartition(".")[2]):
+        yield Problem(path, "has a value and a file", "give one of the two")
+    elif kind is not None and file.get("upload_type") in types and file["upload_type"] != kind:
+        yield Problem(path, f"is of another upload type{code}", f"use upload type {kind}")
+
+
+def holder_of(tree: Any, path: str) -> Mapping[str, Any] | None:
+    """The object in which the last name of `path` stands."""
+    for step in path.split(".")[:-1]:
+        if isinstance(tree, Mapping):
+            tree = tree.get(step)
+        elif isinstance(tree, list) and step.isdecimal() and int(step) < len(tree):
+            tree = tree[int(step)]
+        else:
+            return None
+    return tree if isinstance(tree, Mapping) else None
+
+
+def url_problems(path: str, url: Any) -> Iterator[Problem]:
+    """Why a file cannot be fetched from this address."""
+    try:
+        web_address(url)
+    except Unusable as error:
+        text, _, remedy = str(error).partition("; ")
+        yield Problem(f"{path}.url", text, remedy)

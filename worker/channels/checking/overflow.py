@@ -10,7 +10,7 @@ from math import ceil
 from typing import Any
 
 from worker.channels.checking import rules, truncate
-from worker.channels.checking.paths import put
+from worker.channels.checking.job import put
 from worker.channels.checking.plain import byte_size, chinese_size, utf16_size
 from worker.channels.checking.row import FieldRule, Prose, Row
 

@@ -1,6 +1,6 @@
 """A WeCom answer: read with distrust, in types that can be stored, and what its code asks of the worker.
 
-`errcode` decides, not the HTTP status. Knows no kind of call; each channel's own `verdict.py` does.
+`errcode` decides, not the HTTP status. Knows no kind of call; each channel's own `call.py` does.
 """
 
 from __future__ import annotations

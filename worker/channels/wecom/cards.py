@@ -1,8 +1,8 @@
 """What the template cards (模板卡片) of applications and of webhooks have in common, in the vendor's spelling.
 
 Applications: page 90236 (发送应用消息, 模板卡片消息). Webhooks: page 99110 (消息推送配置说明), whose cards
-have no task_id, no menu and no buttons. The objects are the same. "Suggested" lengths only warn: clients shorten what is
-longer, and no error is documented; those of webhooks are others. Only applications have ids translated.
+have no task_id, no menu and no buttons. The objects are the same. "Suggested" lengths only warn: clients shorten what
+is longer, and no error is documented; those of webhooks are others. Only applications have ids translated.
 """
 
 from __future__ import annotations
@@ -16,6 +16,21 @@ from worker.channels.checking.row import R, Row
 from worker.channels.typed import NO_FILE, Attached, VendorMessage, VendorObject, attached
 from worker.channels.wecom.upload import display_name
 from worker.domain.content.message import File
+
+__all__ = [
+    "Card",
+    "CardAction",
+    "CardImage",
+    "EmphasisContent",
+    "HorizontalContent",
+    "ImageTextArea",
+    "Jump",
+    "MainTitle",
+    "PlainSource",
+    "QuoteArea",
+    "Source",
+    "VerticalContent",
+]
 
 
 class PlainSource(VendorObject):

@@ -5,10 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from functools import lru_cache
-from typing import Any
 
 from worker.domain.account import Account
-from worker.domain.errors import Problem
 from worker.domain.outcome import Scope
 from worker.domain.pacing.limit import Charge, Counted, Limit, Unit
 
@@ -104,13 +102,6 @@ def api_charges(account: Account, path: str, of_path: Mapping[str, tuple[Limit, 
     if ip := account.settings.get("ip"):
         charges += [Charge(limit, _of_ip(ip, path)) for limit in adjusted(IP, account)]
     return charges
-
-
-def ip_problems(settings: Mapping[str, Any]) -> Iterator[Problem]:
-    """What is wrong with the account's `ip`."""
-    ip = settings.get("ip", "none")
-    if not isinstance(ip, str) or not ip.strip():
-        yield Problem("ip", "is not a text", "give the address as the vendor sees it, or leave it out")
 
 
 def _of_ip(ip: str, path: str) -> str:

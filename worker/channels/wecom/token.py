@@ -1,23 +1,28 @@
-"""gettoken (page 91039 获取access_token): the call, and what its answer means.
+"""Tokens of a corp's apps: gettoken (page 91039 获取access_token), and what a third-party app (第三方应用) needs.
 
 A refused secret parks its account: repeated failures ban the caller's IP for an hour (help text of 45009).
+get_corp_token (page 90605) takes the suite's token and the corp's permanent code. An app that was developed for one
+corp (代开发, page 97163) uses its permanent code as the secret of gettoken.
 """
 
 from __future__ import annotations
 
-from worker.channels.base import TokenGranted, TokenLater, TokenOutcome, TokenRefused
+from collections.abc import Callable
+
+from worker.channels.base import (
+    FetchedWith,
+    TokenChain,
+    TokenGranted,
+    TokenLater,
+    TokenOutcome,
+    TokenRefused,
+    TokenStale,
+    Told,
+)
+from worker.channels.calls import json_bytes
 from worker.channels.errcodes import Class
 from worker.channels.wecom import redact
-from worker.channels.wecom.answer import (
-    ERRCODES,
-    REMEDIES,
-    WRONG_SECRET,
-    Answer,
-    integer,
-    read,
-    retry_after,
-    text_of,
-)
+from worker.channels.wecom.answer import ERRCODES, REMEDIES, WRONG_SECRET, Answer, integer, read, retry_after, text_of
 from worker.channels.wecom.redact import remedy
 from worker.domain.account import Account
 from worker.domain.call import Reply, Request
@@ -36,10 +41,15 @@ def token_request(account: Account, secret: str, now: int) -> Request:
 
 def token_outcome(reply: Reply, account: Account, secret: str) -> TokenOutcome:
     """Granted, refused (an operator must act), or later."""
-    answer = answer_of(reply, "access_token")
-    if isinstance(answer, TokenLater):
+    return token_in(reply, "access_token", refused)
+
+
+def token_in(reply: Reply, name: str, of_refusal: Callable[[Answer], TokenOutcome]) -> TokenOutcome:
+    """The token under a name of the answer, or what its refusal means."""
+    answer = answer_of(reply, name)
+    if not isinstance(answer, Answer):
         return answer
-    return granted(answer, "access_token") if answer.errcode == 0 else refused(answer.errcode, answer.errmsg)
+    return _granted(answer, name) if answer.errcode == 0 else of_refusal(answer)
 
 
 def answer_of(reply: Reply, promised: str) -> Answer | TokenLater:
@@ -50,8 +60,7 @@ def answer_of(reply: Reply, promised: str) -> Answer | TokenLater:
     )
 
 
-def granted(answer: Answer, name: str) -> TokenGranted | TokenLater:
-    """The token under a name of the answer, with its life; later: there is no usable one."""
+def _granted(answer: Answer, name: str) -> TokenGranted | TokenLater:
     token = text_of(answer.data.get(name))
     life = integer(answer.data, "expires_in")
     if token is None or (life is not None and life <= 0):
@@ -59,8 +68,9 @@ def granted(answer: Answer, name: str) -> TokenGranted | TokenLater:
     return TokenGranted(token, USUAL_LIFE_S if life is None else life)
 
 
-def refused(code: int, errmsg: str) -> TokenRefused | TokenLater:
-    """What a code of a call for a token means, by the catalogue."""
+def refused(answer: Answer) -> TokenRefused | TokenLater:
+    """What the code of an answer to a call for a token means, by the catalogue."""
+    code, errmsg = answer.errcode, answer.errmsg
     row = WRONG_SECRET if code == WRONG_SECRET.code else ERRCODES.find(code)
     if row is None:
         what = "look the code up on page 90313"
@@ -70,3 +80,56 @@ def refused(code: int, errmsg: str) -> TokenRefused | TokenLater:
         penalty = row.penalty if row.penalty in (Penalty.FREQUENCY, Penalty.ALARM) else None
         return TokenLater(row.reason, row.delay or UNREADABLE_DELAY_S, penalty)
     return TokenRefused(row.reason, remedy(row.what, code, errmsg), code, redact.hint(errmsg))
+
+
+STALE = frozenset({40014, 40082, 42001, 42009})
+"""Codes about the suite_access_token of a call (page 90313). That 40014 and 42001 can be is not confirmed."""
+
+MISSING: Told = (
+    "no permanent code of this corp is kept",
+    "let an administrator of the corp authorise the app, or set secret to the permanent code",
+)
+ENDED: Told = (
+    "the corp has withdrawn its authorisation (cancel_auth)",
+    "let an administrator of the corp authorise the app again; the account then goes on by itself",
+)
+
+
+def token_chain(account: Account) -> TokenChain | None:
+    """What the app's token takes; None: it is no app of a suite, or has all it takes in its own secret."""
+    suite = account.settings.get("suite")
+    if suite is None:
+        return None
+    kept = str(account.settings.get("corpid")) if account.secret is None else None
+    if account.settings.get("is_customized_app") is not True:
+        return TokenChain(suite, kept, FetchedWith.TOKEN, _corp_token, _outcome, MISSING, ENDED)
+    if kept is None:
+        return None
+    return TokenChain(suite, kept, FetchedWith.NOTHING, _gettoken, _of_gettoken, MISSING, ENDED)
+
+
+def stale(answer: Answer) -> TokenStale | None:
+    """Set when the answer says that the suite_access_token of the call is not good."""
+    if answer.errcode not in STALE:
+        return None
+    return TokenStale(f"{answer.errcode}: the suite_access_token is not good")
+
+
+def _corp_token(account: Account, code: str, beside: str, now: int) -> Request:
+    body = json_bytes({"auth_corpid": str(account.settings["corpid"]), "permanent_code": code})
+    query = {"suite_access_token": beside}
+    path = "/cgi-bin/service/get_corp_token"
+    return Request("POST", account.base_url, path, query, body, deadline_s=DEADLINE_S)
+
+
+def _outcome(reply: Reply, account: Account) -> TokenOutcome:
+    # On success the answer has no errcode (page 90605).
+    return token_in(reply, "access_token", lambda answer: stale(answer) or refused(answer))
+
+
+def _gettoken(account: Account, code: str, beside: str, now: int) -> Request:
+    return token_request(account, code, now)
+
+
+def _of_gettoken(reply: Reply, account: Account) -> TokenOutcome:
+    return token_outcome(reply, account, "")

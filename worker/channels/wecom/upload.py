@@ -8,7 +8,7 @@ from math import ceil
 from typing import Any
 
 from worker.channels.calls import BYTES_PER_SECOND, digest, file_of
-from worker.channels.checking.paths import url_problems
+from worker.channels.checking.job import url_problems
 from worker.channels.checking.plain import unfit_text
 from worker.channels.wecom.answer import TEXT, Answer, Page, moment, text_of, warns
 from worker.domain.account import Account
@@ -50,16 +50,6 @@ UPLOADS: Mapping[str, UploadRule] = {
 
 DROPPED = dict.fromkeys([*range(0x20), 0x7F, *map(ord, '"\\/:')])
 """What breaks the multipart header or is forbidden in names; the rest stays raw UTF-8, as the vendor wants it."""
-
-
-def most_bytes(upload_type: str) -> int:
-    """The most bytes a file of an upload type may have."""
-    return UPLOADS[upload_type].max_bytes
-
-
-def media_scope(account: Account) -> str:
-    """The key of who can use a media_id: every app of the corp (page 90253)."""
-    return f"corp:{account.settings['corpid']}"
 
 
 def display_name(name: str) -> str:

@@ -8,11 +8,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from worker.channels.checking.paths import contents
+from worker.channels.checking.job import contents
 from worker.channels.checking.plain import byte_size
 from worker.channels.wecom.account import CORP_KEYS, corp_problems
 from worker.channels.wecom.callback import secret_problems
-from worker.channels.wecom_app.messages.cards import calls_back, card_of
+from worker.channels.wecom_app.cards import calls_back, card_of
 from worker.domain.account import Account
 from worker.domain.errors import Problem
 from worker.domain.job import Draft, Kind

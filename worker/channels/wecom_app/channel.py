@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from worker.channels.base import Channel
 from worker.channels.calls import upload_lane
-from worker.channels.wecom import suite, token, upload
-from worker.channels.wecom.answer import ERRCODES
+from worker.channels.wecom.account import CorpChannel
 from worker.channels.wecom.callback import secrets_of
-from worker.channels.wecom_app import account as keys, callback, check, fast_check, limits, render, split, verdict
+from worker.channels.wecom_app import account as keys, call, callback, check, fast_check, limits, targets, vendor_json
 from worker.channels.wecom_app.fields import ENVELOPE, SENDS
+from worker.channels.wecom_app.messages import Text
 from worker.domain.content.message import Message
 from worker.domain.content.recipient import Recipients, To
 from worker.domain.errors import Problem
@@ -28,40 +27,34 @@ HARMLESS_KINDS = frozenset({"recall", "upload", "create_chat", "change_chat"})
 """Kinds that are safe to repeat. The vendor takes a chatid only once; a chat's changes name the state to reach."""
 
 
-class WecomApp(Channel):
+class WecomApp(CorpChannel):
     """WeCom application messages (企业微信 应用消息): send, recall, upload, update_card, and app group chats."""
 
     name = "wecom_app"
-    kinds = frozenset(render.PATHS)
+    kinds = frozenset(call.PATHS)
     sends = SENDS
-    uses_token = True
     counts_members = True
     account_keys = keys.KEYS
     profile = limits.PROFILE
-    errcodes = ERRCODES
+    vendor_json = vendor_json
     recall_window_s = 86_400
     """A message is taken back within 24 h (page 94867)."""
 
-    # `split`, `limits` and `check` name the modules up to the line that gives the name to the method.
+    # `limits` and `check` name the modules up to the line that gives the name to the method.
     account_problems = staticmethod(keys.problems)
     cautions = staticmethod(keys.cautions)
     is_plain = staticmethod(fast_check.is_plain)
     warnings = staticmethod(check.warnings)
     check = staticmethod(check.check)
-    fit = staticmethod(split.fit)
-    narrow = staticmethod(split.narrow)
-    split = staticmethod(split.split)
+    fit = staticmethod(targets.fit)
+    narrow = staticmethod(targets.narrow)
+    split = staticmethod(targets.split)
     counted = staticmethod(limits.all_counted)
     limits = staticmethod(limits.limits)
-    request = staticmethod(render.request)
-    body_hash = staticmethod(render.body_hash)
-    outcome = staticmethod(verdict.outcome)
-    token_request = staticmethod(token.token_request)
-    token_outcome = staticmethod(token.token_outcome)
-    token_chain = staticmethod(suite.token_chain)
-    app_scope = staticmethod(render.app_scope)
-    media_scope = staticmethod(upload.media_scope)
-    upload_limit = staticmethod(upload.most_bytes)
+    request = staticmethod(call.request)
+    body_hash = staticmethod(call.body_hash)
+    outcome = staticmethod(call.outcome)
+    app_scope = staticmethod(call.app_scope)
     callback_secrets = staticmethod(secrets_of)
     callback_door = staticmethod(callback.door)
 
@@ -96,25 +89,16 @@ class WecomApp(Channel):
         if part.kind == "send_chat":  # nothing makes its repeat safe
             return RepeatRule.HOLD, 0
         if part.message["type"] == "template_card":
-            return RepeatRule.TASK_ID, render.DUPLICATE_WINDOW_S
+            return RepeatRule.TASK_ID, call.DUPLICATE_WINDOW_S
         if part.message["type"] not in ENVELOPE:  # a type whose page does not list the check gets no promise
             return RepeatRule.HOLD, 0
         if (part.message.get("options") or {}).get("duplicate_check", True):
-            return RepeatRule.DUPLICATE_CHECK, render.interval_s(part.message)
-        return RepeatRule.HOLD, render.DUPLICATE_WINDOW_S
-
-    def parsed(self, body: Mapping[str, Any]) -> tuple[Message, Recipients]:
-        """See `Channel.parsed`."""
-        # Not before: no worker needs the classes of all messages.
-        from worker.channels.wecom_app.messages import vendor_json
-
-        return vendor_json.message_from_json(body), vendor_json.recipients_from_json(body)
+            return RepeatRule.DUPLICATE_CHECK, call.interval_s(part.message)
+        return RepeatRule.HOLD, call.DUPLICATE_WINDOW_S
 
     def plain_text(self, content: str) -> Message:
         """See `Channel.plain_text`."""
-        from worker.channels.wecom_app.messages.basic import Text
-
-        return Text(content=content)
+        return Text(content)
 
     def named(self, *ids: str) -> Recipients:
         """See `Channel.named`."""

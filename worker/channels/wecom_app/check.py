@@ -10,17 +10,27 @@ from functools import cache, partial
 from typing import Any
 
 from worker.channels.checking import rules
-from worker.channels.checking.job import MSGTYPE, Checks, body_problems, found_by, no_object, upload_problems
-from worker.channels.checking.paths import content_of, contents, file_places, misplaced
+from worker.channels.checking.job import (
+    MSGTYPE,
+    Checks,
+    body_problems,
+    content_of,
+    contents,
+    file_places,
+    found_by,
+    misplaced,
+    no_object,
+    upload_problems,
+)
 from worker.channels.checking.row import FieldRule, Row
 from worker.channels.checking.targets import no_targets
 from worker.channels.wecom import markdown, upload
-from worker.channels.wecom_app import change_check as change, fields, targets
+from worker.channels.wecom_app import changes, fields, targets
 from worker.channels.wecom_app.account import ability_problems, callback_problems, plugin_problems
+from worker.channels.wecom_app.cards import CARD_TYPES, card_of, card_rows
 from worker.channels.wecom_app.fields import SENDS, body_rows
-from worker.channels.wecom_app.messages.basic import ID_PATTERN
-from worker.channels.wecom_app.messages.cards import CARD_TYPES, card_of, card_rows
-from worker.channels.wecom_app.split import call_count
+from worker.channels.wecom_app.messages import ID_PATTERN
+from worker.channels.wecom_app.targets import call_count
 from worker.domain.errors import Problem
 from worker.domain.job import Draft, Kind
 
@@ -152,15 +162,15 @@ CHECKS: Checks = {
     Kind.UPLOAD: (partial(upload_problems, of_file=upload.file_problems), no_targets),
     Kind.UPDATE_CARD: (
         _agentid_problems,
-        change.form_problems,
+        changes.form_problems,
         _new_card_problems,
         callback_problems,
-        change.code_problems,
-        change.original_problems,
+        changes.code_problems,
+        changes.original_problems,
         targets.update_problems,
     ),
-    Kind.CREATE_CHAT: (change.chat_problems, ability_problems, no_targets),
-    Kind.CHANGE_CHAT: (change.chat_problems, ability_problems, no_targets),
+    Kind.CREATE_CHAT: (changes.chat_problems, ability_problems, no_targets),
+    Kind.CHANGE_CHAT: (changes.chat_problems, ability_problems, no_targets),
 }
 """The checks of each kind of job."""
 

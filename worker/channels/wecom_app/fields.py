@@ -1,7 +1,7 @@
 """The vendor's field tables, and which of them a message is held against: all but those of cards.
 
-The rows stand with the fields of the messages. Source: page 90236 (发送应用消息, 2025/09/24, read again 2026-02-12), for
-app group chats (应用发送消息到群聊会话) pages 90245, 90248 and 98913. Bytes are of the UTF-8 text.
+The rows stand with the fields of the messages. Source: page 90236 (发送应用消息, 2025/09/24, read again 2026-02-12),
+for app group chats (应用发送消息到群聊会话) page 90248. Bytes are of the UTF-8 text.
 """
 
 from __future__ import annotations
@@ -9,11 +9,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from worker.channels.checking.foreign import OFF, Foreign
-from worker.channels.checking.row import FieldRule, R, Row, banned, changed
+from worker.channels.checking.row import FieldRule, Row, banned, changed
 from worker.channels.typed import rows_of, rule_of
-from worker.channels.wecom_app.messages.basic import PLAIN
-from worker.channels.wecom_app.messages.changes import ChangeChat, CreateChat
+from worker.channels.wecom_app.messages import PLAIN
 from worker.domain.account import Account
 from worker.domain.job import Kind
 
@@ -66,33 +64,6 @@ OURS = frozenset(
 
 INTERVAL = (1, 14400)
 """Seconds a duplicate check may look back: at most 4 hours (page 90236)."""
-
-REPLACE_NAME = (R("replace_name", required=True),)
-
-CREATE_CHAT, CHANGE_CHAT = rows_of(CreateChat), rows_of(ChangeChat)
-MEMBER_LISTS = ("userlist", "add_user_list", "del_user_list")
-"""Fields that hold lists of userids; a malformed userid is answered with 86007."""
-
-_PROTECTED = "leave it out: only text, image, video, file and mpnews can be kept from being shared"
-_TRANSLATED = "leave it out: nothing of this type is translated"
-_SWITCHES = (Foreign("safe", OFF, _PROTECTED), Foreign("enable_id_trans", OFF, _TRANSLATED))
-"""For the types that do not list them."""
-_OBSOLETE = (
-    Foreign("video.thumb_media_id", ("",), "leave it out: the client shows a picture of the video itself"),
-    Foreign("news.articles[].btntxt", ("",), "send a TextCard, which has a btntxt, or leave it out"),
-    Foreign("mpnews.media_id", ("",), "give articles: a stored mpnews can be sent no more"),
-    Foreign(
-        "mpnews.articles[].show_cover_pic",
-        OFF,
-        "put the picture into content, by the URL of an uploadimg upload: the cover is shown in the list alone",
-    ),
-)
-
-
-def foreign(msgtype: str) -> tuple[Foreign, ...]:
-    """The rows of a type that we model."""
-    return (*(row for row in _SWITCHES if row.path not in ENVELOPE[msgtype]), *_OBSOLETE)
-
 
 SENDS = frozenset({Kind.SEND.value, Kind.SEND_CHAT.value})
 

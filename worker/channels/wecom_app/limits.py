@@ -16,7 +16,7 @@ from worker.channels.wecom.limits import (
     counted_by_api,
     with_amount,
 )
-from worker.channels.wecom_app.render import PATHS, path_of
+from worker.channels.wecom_app.call import PATHS, path_of
 from worker.channels.wecom_app.targets import people
 from worker.domain.account import Account
 from worker.domain.job import Part

@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from worker.channels.base import Channel
 from worker.channels.calls import upload_lane
-from worker.channels.wecom import suite, token, upload
-from worker.channels.wecom.answer import ERRCODES
-from worker.channels.wecom_external import account as keys, check, limits, render, split, verdict
+from worker.channels.wecom.account import CorpChannel
+from worker.channels.wecom_external import account as keys, call, check, limits, targets, vendor_json
+from worker.channels.wecom_external.messages import Campaign
 from worker.domain.content.message import Message
 from worker.domain.content.recipient import Customers, Recipients
 from worker.domain.errors import Problem
@@ -28,34 +27,28 @@ NO_SENDS = frozenset({"upload", "track", "remind"})
 FOLLOW_UPS = frozenset({"recall", "remind", "track"})
 
 
-class WecomExternal(Channel):
+class WecomExternal(CorpChannel):
     """WeCom group sends to customers and customer groups (企业微信 企业群发): send, recall, remind, track, upload."""
 
     name = "wecom_external"
-    kinds = frozenset(render.PATHS)
+    kinds = frozenset(call.PATHS)
     sends = frozenset({Kind.SEND.value})
-    uses_token = True
     account_keys = keys.KEYS
     profile = limits.PROFILE
-    errcodes = ERRCODES
+    vendor_json = vendor_json
     # No `recall_window_s`: what members have not sent yet can be cancelled as long as the task exists (page 97611).
 
-    # `split`, `limits` and `check` name the modules up to the line that gives the name to the method.
+    # `limits` and `check` name the modules up to the line that gives the name to the method.
     account_problems = staticmethod(keys.problems)
     warnings = staticmethod(check.warnings)
     check = staticmethod(check.check)
-    fit = staticmethod(split.fit)
-    split = staticmethod(split.split)
+    fit = staticmethod(targets.fit)
+    split = staticmethod(targets.split)
     counted = staticmethod(limits.all_counted)
     limits = staticmethod(limits.limits)
-    request = staticmethod(render.request)
-    body_hash = staticmethod(render.body_hash)
-    outcome = staticmethod(verdict.outcome)
-    token_request = staticmethod(token.token_request)
-    token_outcome = staticmethod(token.token_outcome)
-    token_chain = staticmethod(suite.token_chain)
-    media_scope = staticmethod(upload.media_scope)
-    upload_limit = staticmethod(upload.most_bytes)
+    request = staticmethod(call.request)
+    body_hash = staticmethod(call.body_hash)
+    outcome = staticmethod(call.outcome)
 
     def kind_of(self, document: Mapping[str, Any], to: Recipients) -> str:
         """See `Channel.kind_of`."""
@@ -75,24 +68,15 @@ class WecomExternal(Channel):
     def lane(self, kind: str, message: Mapping[str, Any], spec: Mapping[str, Any]) -> str:
         """`send/single` or `send/group`, `upload/<upload type>`, or the kind."""
         if kind == Kind.SEND:
-            return f"send/{split.audience_in(spec).chat_type}"
+            return f"send/{targets.audience_in(spec).chat_type}"
         return upload_lane(message) if kind == Kind.UPLOAD else kind
 
     def repeat_rule(self, part: Part) -> tuple[RepeatRule, int]:
         """See `Channel.repeat_rule`."""
         return RULES[part.kind], 0
 
-    def parsed(self, body: Mapping[str, Any]) -> tuple[Message, Recipients]:
-        """See `Channel.parsed`."""
-        # Not before: no worker needs the classes of all messages.
-        from worker.channels.wecom_external import vendor_json
-
-        return vendor_json.message_from_json(body), vendor_json.recipients_from_json(body)
-
     def plain_text(self, content: str) -> Message:
         """See `Channel.plain_text`."""
-        from worker.channels.wecom_external.messages import Campaign
-
         return Campaign(text=content)
 
     def named(self, *ids: str) -> Recipients:

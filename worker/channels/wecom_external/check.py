@@ -10,13 +10,13 @@ from functools import partial
 from typing import Any
 
 from worker.channels.checking import rules
-from worker.channels.checking.job import Checks, body_problems, found_by, upload_problems
-from worker.channels.checking.paths import put
+from worker.channels.checking.job import Checks, body_problems, found_by, put, upload_problems
 from worker.channels.checking.row import FieldRule
 from worker.channels.checking.targets import no_targets
 from worker.channels.wecom import upload
-from worker.channels.wecom_external import fields, targets
+from worker.channels.wecom_external import targets
 from worker.channels.wecom_external.account import cap_in_words
+from worker.channels.wecom_external.messages import ATTACHMENTS, BODY, OURS
 from worker.domain.errors import Problem
 from worker.domain.job import Draft, Kind
 
@@ -43,8 +43,8 @@ def _body_problems(draft: Draft) -> Iterator[Problem]:
     if draft.message.get("type") not in ("campaign", "raw") or not isinstance(body, Mapping):
         yield Problem("body", "is no campaign", "use Campaign(...), or Raw(body=...)")
         return
-    yield from body_problems(draft, fields.OURS)
-    yield from rules.problems("", _filled(draft.message), fields.BODY)
+    yield from body_problems(draft, OURS)
+    yield from rules.problems("", _filled(draft.message), BODY)
     yield from _type_problems(draft.message)
 
 
@@ -70,8 +70,8 @@ def attachments(body: Mapping[str, Any]) -> Iterator[tuple[int, str, Mapping[str
 def _type_problems(document: Mapping[str, Any]) -> Iterator[Problem]:
     """Each attachment has a type, and the object of that name beside it."""
     for i, msgtype, own in attachments(document["body"]):
-        if msgtype not in fields.ATTACHMENTS and document["type"] != "raw":
-            known = ", ".join(fields.ATTACHMENTS)
+        if msgtype not in ATTACHMENTS and document["type"] != "raw":
+            known = ", ".join(ATTACHMENTS)
             yield Problem(f"attachments[{i}].msgtype", "is no type (vendor code 41065)", f"use one of {known}")
         elif own is None:
             text = "has no object named like its msgtype (vendor code 40058)"
@@ -109,12 +109,12 @@ def _wanted_upload(msgtype: str, name: str) -> str | None:
     """The upload type a field has to be of; None where nothing is known."""
     if name == "pic_url":  # all other fields are filled by a media_id
         return upload.PERMANENT_IMAGE
-    rows = (row for row in fields.ATTACHMENTS.get(msgtype, ()) if isinstance(row, FieldRule))
-    return next((row.media for row in rows if row.path == name), None)
+    path = f"attachments[].{msgtype}.{name}"
+    return next((row.media for row in BODY if isinstance(row, FieldRule) and row.path == path), None)
 
 
 def _cautions(draft: Draft) -> Iterator[str]:
-    yield from rules.cautions("", draft.message["body"], fields.BODY)
+    yield from rules.cautions("", draft.message["body"], BODY)
     for i, msgtype, own in attachments(draft.message["body"]):
         if msgtype == "image" and own and own.get("pic_url"):
             if own.get("media_id"):

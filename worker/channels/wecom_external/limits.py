@@ -13,7 +13,7 @@ from worker.channels.wecom.limits import CORP, IP, UNKEPT, UPLOAD_IMAGE, adjuste
 from worker.channels.wecom.upload import IMAGE_PATH
 from worker.channels.wecom_external import look_up
 from worker.channels.wecom_external.account import cap_of
-from worker.channels.wecom_external.render import PATHS, path_of
+from worker.channels.wecom_external.call import PATHS, path_of
 from worker.domain.account import Account
 from worker.domain.job import Part
 from worker.domain.outcome import Scope

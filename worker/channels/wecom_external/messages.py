@@ -1,8 +1,8 @@
 """A campaign (企业群发): what members are asked to send to their customers or customer groups. Page 92135.
 
 What hangs on it are images, links, mini programs, videos and files; a customer gets the text and each attachment as a
-message of its own. None of the pages lists codes per call: they are those of the global list (page 90313) that name such
-a fault. The types only hold and lay out values; `check.py` says what is wrong with them, all at once. A
+message of its own. None of the pages lists codes per call: they are those of the global list (page 90313) that name
+such a fault. The types only hold and lay out values; `check.py` says what is wrong with them, all at once. A
 `repr` or a validation error never shows a value: what stands here is message text.
 """
 
@@ -14,8 +14,21 @@ from typing import Annotated, Any, ClassVar
 from pydantic import BeforeValidator, Field, InstanceOf, ValidationError, WithJsonSchema
 
 from worker.channels.checking.row import Either, FieldRule, Prose, R, Row
-from worker.channels.typed import NO_FILE, Attached, VendorMessage, VendorObject, problems_of
+from worker.channels.typed import NO_FILE, Attached, VendorMessage, VendorObject, problems_of, rows_of
 from worker.domain.content import message
+
+__all__ = [
+    "Attachment",
+    "Campaign",
+    "File",
+    "Image",
+    "Link",
+    "MiniProgram",
+    "Raw",
+    "TagFilter",
+    "TagGroup",
+    "Video",
+]
 
 
 URL_BYTES = 2048
@@ -216,3 +229,19 @@ class Raw(VendorMessage):
     def files(self) -> Mapping[str, tuple[str, message.File]]:
         """See `Message.files`."""
         return self.attached
+
+
+BODY: tuple[Row, ...] = (
+    R("text", dict, code=40058),
+    R("text.content", max_bytes=4000, code=40058, prose=Prose.PLAIN),
+    R("attachments", list, entries=(0, 9), code=41064),
+    Either(("text.content", "attachments"), 40058),
+    R("allow_select", bool, code=40058),
+    R("tag_filter", dict, code=40058),
+    *rows_of(TagFilter, "tag_filter"),
+    *(row for msgtype, made in ATTACHMENTS.items() for row in rows_of(made, f"attachments[].{msgtype}")),
+)
+"""The whole body, beside chat_type, sender and recipients, which the worker sets."""
+
+OURS = frozenset({"chat_type", "external_userid", "chat_id_list", "sender"})
+"""Fields only the worker sets."""

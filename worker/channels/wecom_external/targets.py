@@ -1,16 +1,23 @@
-"""Recipients and senders of a campaign: customers or customer groups, by the member responsible for them."""
+"""Recipients and senders of a campaign: customers or customer groups, by the member responsible for them.
+
+Each sender and, of each, every 10,000 customers or 2,000 groups (page 92135) is a call.
+"""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
-from worker.channels.wecom import USERID, USERID_WANTED
-from worker.channels.wecom_external.fields import MOST_CUSTOMERS, MOST_GROUPS
+from worker.channels.checking import overflow as overflows
+from worker.channels.checking.overflow import Fitted
+from worker.channels.wecom.account import USERID, USERID_WANTED
+from worker.channels.wecom_external.messages import BODY
+from worker.domain.account import Account
 from worker.domain.content.recipient import Recipients
 from worker.domain.errors import Problem
-from worker.domain.job import Draft
+from worker.domain.job import Draft, Kind
 
 # Ids of customers begin with wo or wm, of groups with wr, in all that were seen; no page promises it.
 EXTERNAL_ID = re.compile(r"[0-9A-Za-z_-]{2,64}")
@@ -29,8 +36,9 @@ class Audience:
     """What its entries are, in a refusal."""
 
 
-CUSTOMERS = Audience("single", "customers", "external_userid", MOST_CUSTOMERS, "customer")
-GROUPS = Audience("group", "chats", "chat_id_list", MOST_GROUPS, "chat")
+# Page 92135: each slice of so many is a part, with a task, a cap and reminders of its own.
+CUSTOMERS = Audience("single", "customers", "external_userid", 10_000, "customer")
+GROUPS = Audience("group", "chats", "chat_id_list", 2000, "chat")
 GROUP_AUDIENCE = "groups"
 """The word for customer groups in recipients and in a spec that names none of them."""
 
@@ -113,3 +121,35 @@ def _choice_problems(draft: Draft, audience: Audience) -> Iterator[Problem]:
         yield Problem("allow_select", "is for customers only: ignored for groups", "leave it out")
     if body.get("tag_filter") is not None and (audience is GROUPS or draft.recipients.customers):
         yield Problem("tag_filter", "is ignored for groups and for customers who are named", "leave it out")
+
+
+def split(draft: Draft) -> list[dict[str, Any]]:
+    """One spec per call. Whatever is no send is one part (resolve may add more)."""
+    if draft.kind != Kind.SEND:
+        return [{}]
+    to = draft.recipients
+    audience = audience_of(to)
+    if to.by_sender:
+        return [{"sender": sender, **spec} for sender, ids in to.by_sender for spec in _slices(audience, ids)]
+    return list(_slices(audience, to.chats if audience is GROUPS else to.customers))
+
+
+def _slices(audience: Audience, ids: tuple[str, ...]) -> Iterator[dict[str, Any]]:
+    """The specs for these ids, at most `maximum` each; without ids one spec for everyone."""
+    if not ids:
+        yield {"everyone": True, "audience": GROUP_AUDIENCE} if audience is GROUPS else {"everyone": True}
+    for start in range(0, len(ids), audience.maximum):
+        yield {audience.name: list(ids[start : start + audience.maximum])}
+
+
+def audience_in(spec: Mapping[str, Any]) -> Audience:
+    """Whether a part is for customers or for customer groups."""
+    return GROUPS if spec.get("chats") or spec.get("audience") == GROUP_AUDIENCE else CUSTOMERS
+
+
+def fit(kind: str, document: Mapping[str, Any], account: Account, overflow: str) -> Fitted:
+    """The document with texts truncated where `overflow` asks for it; nothing is split.
+
+    Every piece would be a task of its own that a member has to confirm, and use up a customer's cap.
+    """
+    return overflows.fit(document, "", BODY if kind == Kind.SEND else (), overflow, None)

@@ -10,15 +10,25 @@ from collections.abc import Mapping
 from functools import cache
 from typing import Any
 
-from worker.channels.checking.foreign import without_foreign
+from worker.channels.checking.row import OFF, Foreign
+from worker.channels.checking.rules import without_foreign
 from worker.channels.schema import Schema, body, headed, inlined, limit
-from worker.channels.typed import object_of, text_in, validated
-from worker.channels.wecom_external import fields
-from worker.channels.wecom_external.fields import FOREIGN, OURS
-from worker.channels.wecom_external.messages import ATTACHMENTS, Attachment, Campaign, Raw
+from worker.channels.typed import object_of, rows_of, text_in, validated
+from worker.channels.wecom_external.messages import ATTACHMENTS, BODY, OURS, Attachment, Campaign, Raw
+from worker.channels.wecom_external.targets import CUSTOMERS, GROUPS
 from worker.domain.content.message import Message
 from worker.domain.content.recipient import CustomerGroups, Customers, Everyone, Recipients
 from worker.domain.errors import CheckFailed, Problem
+
+FOREIGN = (
+    *(
+        Foreign(name, ({},), f'hang it on: attachments=[{{"msgtype": "{name}", "{name}": {{...}}}}]')
+        for name in ATTACHMENTS
+    ),
+    Foreign("msgtype", ("", "text"), "leave it out: only an attachment has a type"),
+    Foreign("safe", OFF, "leave it out: what customers get cannot be protected"),
+)
+"""Fields of the body from before attachments (2021), and fields that SDKs of applications write."""
 
 
 def message_from_json(data: str | bytes | Mapping[str, Any]) -> Message:
@@ -89,8 +99,8 @@ _IDS: Schema = {"type": "array", "items": {"type": "string"}}
 _ENVELOPE: Schema = {
     "chat_type": {"enum": ["single", "group"], "description": "Customers (default) or customer groups."},
     "sender": {"type": "string", "description": "The userid of the member who sends; required for groups."},
-    "external_userid": {**_IDS, "maxItems": fields.MOST_CUSTOMERS, "description": "Customers, of chat_type single."},
-    "chat_id_list": {**_IDS, "maxItems": fields.MOST_GROUPS, "description": "Customer groups, of chat_type group."},
+    "external_userid": {**_IDS, "maxItems": CUSTOMERS.maximum, "description": "Customers, of chat_type single."},
+    "chat_id_list": {**_IDS, "maxItems": GROUPS.maximum, "description": "Customer groups, of chat_type group."},
 }
 
 
@@ -111,7 +121,7 @@ def _campaign() -> Schema:
     own["text"] = {"type": "object", "properties": {"content": {"type": "string", "description": said}}}
     own["text"]["additionalProperties"] = False
     own["attachments"]["items"] = {"oneOf": [_attachment_schema(one) for one in ATTACHMENTS.values()]}
-    limit(whole, tuple(row for row in fields.BODY if "attachments[]" not in getattr(row, "path", "attachments[]")))
+    limit(whole, tuple(row for row in BODY if "attachments[]" not in getattr(row, "path", "attachments[]")))
     whole["properties"] = {**_ENVELOPE, **own}
     return {"title": "Campaign", **whole, "anyOf": [{"required": ["text"]}, {"required": ["attachments"]}]}
 
@@ -120,5 +130,5 @@ def _attachment_schema(made: type[Attachment]) -> Schema:
     own = inlined(made)
     for name in made.OPTIONS:
         del own["properties"][name]
-    limit(own, fields.ATTACHMENTS[made.msgtype])
+    limit(own, rows_of(made))
     return body(made.__name__, {"msgtype": {"const": made.msgtype}, made.msgtype: own}, ["msgtype", made.msgtype])

@@ -1,70 +1,10 @@
 """WeCom webhooks (群机器人, 消息推送): the channel and its typed messages."""
 
-from worker.channels.typed import Raw, Upload
-from worker.channels.wecom.cards import (
-    Card,
-    CardAction,
-    CardImage,
-    EmphasisContent,
-    HorizontalContent,
-    ImageTextArea,
-    Jump,
-    MainTitle,
-    QuoteArea,
-    Source,
-    VerticalContent,
-)
-from worker.channels.wecom_webhook.messages import (
-    Action,
-    Article,
-    Attachment,
-    FileMessage,
-    Image,
-    Markdown,
-    MarkdownV2,
-    MiniProgram,
-    News,
-    NewsNoticeCard,
-    Text,
-    TextNoticeCard,
-    Voice,
-)
+from worker.channels.typed import Raw as Raw, Upload as Upload
+from worker.channels.wecom_webhook.messages import *  # noqa: F403  its `__all__` is the list of them
 from worker.channels.wecom_webhook.vendor_json import (
-    message_from_json,
-    message_schema,
-    message_to_json,
-    recipients_from_json,
+    message_from_json as message_from_json,
+    message_schema as message_schema,
+    message_to_json as message_to_json,
+    recipients_from_json as recipients_from_json,
 )
-
-__all__ = [
-    "Action",
-    "Article",
-    "Attachment",
-    "Card",
-    "CardAction",
-    "CardImage",
-    "EmphasisContent",
-    "FileMessage",
-    "HorizontalContent",
-    "Image",
-    "ImageTextArea",
-    "Jump",
-    "MainTitle",
-    "Markdown",
-    "MarkdownV2",
-    "MiniProgram",
-    "News",
-    "NewsNoticeCard",
-    "QuoteArea",
-    "Raw",
-    "Source",
-    "Text",
-    "TextNoticeCard",
-    "Upload",
-    "VerticalContent",
-    "Voice",
-    "message_from_json",
-    "message_schema",
-    "message_to_json",
-    "recipients_from_json",
-]

@@ -40,7 +40,7 @@ ATTACHMENT = "attachment"
 CHANGES: Mapping[str, ChatChange] = {"add_to_chat": ChatChange.ADDED, "delete_from_chat": ChatChange.GONE}
 
 _OURS = re.compile(r"(w[0-9a-f]{32}-[0-9]{1,7})\.([0-9]{1,3})")
-"""A callback_id of our own making (see `render.py`): the part, and the place of its attachment."""
+"""A callback_id of our own making (see `call.py`): the part, and the place of its attachment."""
 _SECRET_FIELDS = frozenset({"webhookurl", "getchatinfourl", "responseurl"})
 _KEY = re.compile(r"(?i)\bkey=[0-9a-z-]+")
 

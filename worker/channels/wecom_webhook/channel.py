@@ -10,15 +10,15 @@ from worker.channels.calls import upload_lane
 from worker.channels.wecom.callback import secrets_of
 from worker.channels.wecom_webhook import (
     account as keys,
+    call,
     callback,
     check,
     fields,
     limits,
-    render,
-    split,
     targets,
-    verdict,
+    vendor_json,
 )
+from worker.channels.wecom_webhook.messages import Text
 from worker.domain.account import Account
 from worker.domain.content.message import Message
 from worker.domain.content.recipient import Chats, Recipients
@@ -35,23 +35,24 @@ class WecomWebhook(Channel):
     calls_with_secret = True
     account_keys = keys.KEYS
     profile = limits.PROFILE
-    errcodes = verdict.ERRCODES
+    errcodes = call.ERRCODES
+    vendor_json = vendor_json
 
-    # `split`, `limits` and `check` name the modules up to the line that gives the name to the method.
+    # `limits` and `check` name the modules up to the line that gives the name to the method.
     account_problems = staticmethod(keys.problems)
     cautions = staticmethod(keys.cautions)
     warnings = staticmethod(check.warnings)
     check = staticmethod(check.check)
-    fit = staticmethod(split.fit)
+    fit = staticmethod(targets.fit)
     counted = staticmethod(limits.all_counted)
     limits = staticmethod(limits.limits)
-    request = staticmethod(render.request)
-    body_hash = staticmethod(render.body_hash)
-    outcome = staticmethod(verdict.outcome)
+    request = staticmethod(call.request)
+    body_hash = staticmethod(call.body_hash)
+    outcome = staticmethod(call.outcome)
     callback_secrets = staticmethod(secrets_of)
     callback_door = staticmethod(callback.door)
-    narrow = staticmethod(split.narrow)
-    split = staticmethod(split.split)
+    narrow = staticmethod(targets.narrow)
+    split = staticmethod(targets.split)
 
     def kind_of(self, document: Mapping[str, Any], to: Recipients) -> str:
         """See `Channel.kind_of`."""
@@ -91,18 +92,9 @@ class WecomWebhook(Channel):
         """See `Channel.upload_limit`."""
         return fields.UPLOADS[upload_type].max_bytes
 
-    def parsed(self, body: Mapping[str, Any]) -> tuple[Message, Recipients]:
-        """See `Channel.parsed`."""
-        # Not before: no worker needs the classes of all messages.
-        from worker.channels.wecom_webhook import vendor_json
-
-        return vendor_json.message_from_json(body), vendor_json.recipients_from_json(body)
-
     def plain_text(self, content: str) -> Message:
         """See `Channel.plain_text`."""
-        from worker.channels.wecom_webhook.messages import Text
-
-        return Text(content=content)
+        return Text(content)
 
     def named(self, *ids: str) -> Recipients:
         """See `Channel.named`."""

@@ -12,8 +12,18 @@ from functools import partial
 
 from worker.channels.checking import rules
 from worker.channels.checking.blocks import without_code
-from worker.channels.checking.job import MSGTYPE, Checks, body_problems, found_by, no_object, upload_problems
-from worker.channels.checking.paths import content_of, contents, file_places, misplaced
+from worker.channels.checking.job import (
+    MSGTYPE,
+    Checks,
+    body_problems,
+    content_of,
+    contents,
+    file_places,
+    found_by,
+    misplaced,
+    no_object,
+    upload_problems,
+)
 from worker.channels.checking.targets import no_targets
 from worker.channels.wecom import upload
 from worker.channels.wecom.markdown import cautions

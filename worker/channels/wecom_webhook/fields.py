@@ -9,12 +9,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from worker.channels.checking.foreign import OFF, Foreign
-from worker.channels.checking.paths import SPLIT_FIELD, contents
+from worker.channels.checking.job import SPLIT_FIELD, contents
 from worker.channels.checking.row import Row, banned
 from worker.channels.typed import rows_of
 from worker.channels.wecom.upload import MB, UPLOADS as SHARED, UploadRule
-from worker.channels.wecom_webhook.messages import CARD_CLASSES, SIMPLE, Reach
+from worker.channels.wecom_webhook.messages import CARD_CLASSES, SIMPLE, MessageReach
 from worker.domain.content.message import INLINE
 
 ROBOT, PUSH = "robot", "push"
@@ -41,36 +40,16 @@ ENVELOPE_FIELDS = ("post_id", "visible_to_user")
 OURS = frozenset({"chatid", "msgtype"})
 """Envelope fields only the worker sets."""
 
-_MENTIONS = "mention by <@userid> in the content: only a text has lists"
-_NO_CHECK = "leave it out: a webhook has none; a dedupe_key keeps a job from being enqueued twice"
-_NO_BUTTONS = "leave it out: a webhook's card has no buttons and calls nobody back"
-_NO_SWITCH = "leave it out: it belongs to an application's message"
-FOREIGN = (
-    Foreign("safe", OFF, _NO_SWITCH),
-    Foreign("enable_id_trans", OFF, _NO_SWITCH),
-    Foreign("enable_duplicate_check", OFF, _NO_CHECK),
-    Foreign("duplicate_check_interval", (0, 1800), _NO_CHECK),
-    *(
-        Foreign(f"{kind}.{name}", ([],), _MENTIONS)
-        for kind in ("markdown", "markdown_v2")
-        for name in ("mentioned_list", "mentioned_mobile_list")
-    ),
-    Foreign("template_card.task_id", ("",), _NO_BUTTONS),
-    Foreign("template_card.action_menu", ({},), _NO_BUTTONS),
-)
-"""What SDKs of applications write, and the lists of a text that are written beside a markdown."""
-
-
 AUDIENCES: Mapping[str, str] = {"groups": "@all_group", "blackboards": "@all_blackboard", "all": "@all"}
 """`Everyone(...)` -> the vendor's word."""
 
-_REACH: Mapping[str, Reach] = {**{made.msgtype: made.REACH for made in SIMPLE}, "template_card": Reach()}
+_REACH: Mapping[str, MessageReach] = {**{made.msgtype: made.REACH for made in SIMPLE}, "template_card": MessageReach()}
 AUDIENCES_OF: Mapping[str, tuple[str, ...]] = {name: reach.audiences for name, reach in _REACH.items()}
 """The audiences that a type may be broadcast to."""
 ALL_TYPES = tuple(_REACH)
 
 
-def _types(fits: Callable[[Reach], bool]) -> tuple[str, ...]:
+def _types(fits: Callable[[MessageReach], bool]) -> tuple[str, ...]:
     return tuple(name for name, reach in _REACH.items() if fits(reach))
 
 

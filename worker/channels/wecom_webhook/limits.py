@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
 from worker.channels.wecom.limits import DEBUG, counted, with_amount
-from worker.channels.wecom_webhook import fields, render
+from worker.channels.wecom_webhook import call, fields
 from worker.channels.wecom_webhook.account import edition
 from worker.channels.wecom_webhook.targets import is_member
 from worker.domain.account import Account
@@ -40,7 +40,7 @@ def limits(part: Part, account: Account) -> list[Charge]:
     if edition(account) == fields.ROBOT:
         charges = [Charge(limit, account.name) for limit in _ROBOT]
     else:
-        charges = [*_place_charges(part, account), Charge(_EQUAL, render.body_hash(part, account))]
+        charges = [*_place_charges(part, account), Charge(_EQUAL, call.body_hash(part, account))]
     if not account.has_own_amounts:
         return charges
     amounts = ((charge, account.amount_of(charge.limit)) for charge in charges)

@@ -20,14 +20,47 @@ from worker.channels.checking.row import Effect, Either, FieldRule, Prose, R, Ro
 from worker.channels.typed import NO_FILE, Attached, PlainMessage, VendorObject
 from worker.channels.wecom.cards import (
     Card,
+    CardAction,
     CardImage,
     EmphasisContent,
+    HorizontalContent,
     ImageTextArea,
+    Jump,
     MainTitle,
     Notice,
+    QuoteArea,
+    Source,
+    VerticalContent,
     VerticalContents,
 )
 from worker.domain.content.message import INLINE
+
+__all__ = [
+    "Action",
+    "Article",
+    "Attachment",
+    "Card",
+    "CardAction",
+    "CardImage",
+    "EmphasisContent",
+    "FileMessage",
+    "HorizontalContent",
+    "Image",
+    "ImageTextArea",
+    "Jump",
+    "MainTitle",
+    "Markdown",
+    "MarkdownV2",
+    "MiniProgram",
+    "News",
+    "NewsNoticeCard",
+    "QuoteArea",
+    "Source",
+    "Text",
+    "TextNoticeCard",
+    "VerticalContent",
+    "Voice",
+]
 
 COLOUR = r"#[0-9A-Fa-f]{6}"
 """A colour as the send page writes it; the callback page leaves the # out of its passive replies."""
@@ -38,7 +71,7 @@ def _media(kind: str) -> FieldRule:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Reach:
+class MessageReach:
     """Where a type may go."""
 
     audiences: tuple[str, ...] = ("groups",)
@@ -58,7 +91,7 @@ class WebhookMessage(PlainMessage):
     under a post, `visible_to_user` where it can be shown to some members only.
     """
 
-    REACH: ClassVar[Reach] = Reach()
+    REACH: ClassVar[MessageReach] = MessageReach()
     ONLY_PUSH: ClassVar[tuple[str, ...] | None] = ()
     """Fields that only message push has; None: all of the type."""
 
@@ -79,7 +112,7 @@ class Text(WebhookMessage):
 
     msgtype: ClassVar[str] = "text"
     ENVELOPE: ClassVar[tuple[str, ...]] = ("post_id", "visible_to_user")
-    REACH: ClassVar[Reach] = Reach(audiences=("groups", "all"), by_chatid=True, on_blackboards=True)
+    REACH: ClassVar[MessageReach] = MessageReach(audiences=("groups", "all"), by_chatid=True, on_blackboards=True)
 
     # Which code an over-long text draws is not published: 40058 as with markdown, or 45002.
     content: Annotated[str, R(max_bytes=2048, missing=44004, code=40058, more=(45002,), prose=Prose.LINKS)]
@@ -146,16 +179,18 @@ class Markdown(WebhookMessage):
 
     msgtype: ClassVar[str] = "markdown"
     ENVELOPE: ClassVar[tuple[str, ...]] = ("post_id", "visible_to_user")
-    REACH: ClassVar[Reach] = Reach(audiences=("groups", "blackboards", "all"), by_chatid=True, on_blackboards=True)
+    REACH: ClassVar[MessageReach] = MessageReach(
+        audiences=("groups", "blackboards", "all"), by_chatid=True, on_blackboards=True
+    )
     ONLY_PUSH: ClassVar[tuple[str, ...] | None] = ("at_short_name", "attachments")
 
     content: MarkdownContent
     """1 to 4096 bytes of UTF-8 (44004, 40058)."""
     at_short_name: bool | None = None
     """Message push: mentions show the short name."""
-    attachments: Annotated[
-        list[Attachment] | None, R(entries=(1, 100), note="how many are taken is not published")
-    ] = None
+    attachments: Annotated[list[Attachment] | None, R(entries=(1, 100), note="how many are taken is not published")] = (
+        None
+    )
     """Message push: buttons."""
     post_id: str | None = None
     """Message push: answers under this post (`bp...`); only with exactly one blackboard."""
@@ -184,7 +219,7 @@ class MarkdownV2(WebhookMessage):
 
     msgtype: ClassVar[str] = "markdown_v2"
     ENVELOPE: ClassVar[tuple[str, ...]] = ("visible_to_user",)
-    REACH: ClassVar[Reach] = Reach(audiences=("groups", "all"), groups_alone=True, by_chatid=True)
+    REACH: ClassVar[MessageReach] = MessageReach(audiences=("groups", "all"), groups_alone=True, by_chatid=True)
 
     content: MarkdownContent
     """1 to 4096 bytes of UTF-8 (44004, 40058)."""
@@ -207,7 +242,7 @@ class Image(WebhookMessage):
     msgtype: ClassVar[str] = "image"
     ENVELOPE: ClassVar[tuple[str, ...]] = ("visible_to_user",)
     UPLOADED: ClassVar[tuple[str, str] | None] = ("base64", INLINE)
-    REACH: ClassVar[Reach] = Reach(
+    REACH: ClassVar[MessageReach] = MessageReach(
         audiences=("groups", "all"), groups_alone=True, by_chatid=True, on_blackboards=True
     )
     # The worker makes both out of a file; a body that brings them itself is refused: they would stand in the job's row.
@@ -240,7 +275,7 @@ class News(WebhookMessage):
 
     msgtype: ClassVar[str] = "news"
     ENVELOPE: ClassVar[tuple[str, ...]] = ("visible_to_user",)
-    REACH: ClassVar[Reach] = Reach(audiences=("groups", "all"), groups_alone=True, by_chatid=True)
+    REACH: ClassVar[MessageReach] = MessageReach(audiences=("groups", "all"), groups_alone=True, by_chatid=True)
 
     articles: Annotated[list[Article], R(entries=(1, 8), code=45008)]
     """Required, 1 to 8 (45008)."""
@@ -337,6 +372,8 @@ class NewsNoticeCard(WebhookCard):
         "vertical_content_list[].desc": {"advised": 112},
     }
 
+    main_title: Annotated[MainTitle, R(missing=42033)]
+    """Required, with its title (42033)."""
     card_image: Annotated[CardImage, R(missing=42044)]
     """Required (42044)."""
     image_text_area: ImageTextArea | None = None

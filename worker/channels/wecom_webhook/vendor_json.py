@@ -13,12 +13,13 @@ from collections.abc import Mapping
 from functools import cache
 from typing import Any
 
-from worker.channels.checking.foreign import without_foreign
+from worker.channels.checking.row import OFF, Foreign
+from worker.channels.checking.rules import without_foreign
 from worker.channels.schema import Schema, body, chosen, inlined, limit
 from worker.channels.typed import Raw, object_of, refuse_strangers, text_in, validated
 from worker.channels.wecom.cards import Card
 from worker.channels.wecom_webhook import fields
-from worker.channels.wecom_webhook.fields import AUDIENCES, FOREIGN, OURS
+from worker.channels.wecom_webhook.fields import AUDIENCES, OURS
 from worker.channels.wecom_webhook.messages import CARD_CLASSES, SIMPLE, Image, WebhookMessage
 from worker.domain.content.message import File, Message
 from worker.domain.content.recipient import Everyone, Recipients
@@ -27,6 +28,25 @@ from worker.domain.errors import CheckFailed, Problem
 PLAIN: Mapping[str, type[WebhookMessage]] = {one.msgtype: one for one in SIMPLE}
 """By msgtype."""
 PICTURE_NAME = "image"
+
+_MENTIONS = "mention by <@userid> in the content: only a text has lists"
+_NO_CHECK = "leave it out: a webhook has none; a dedupe_key keeps a job from being enqueued twice"
+_NO_BUTTONS = "leave it out: a webhook's card has no buttons and calls nobody back"
+_NO_SWITCH = "leave it out: it belongs to an application's message"
+FOREIGN = (
+    Foreign("safe", OFF, _NO_SWITCH),
+    Foreign("enable_id_trans", OFF, _NO_SWITCH),
+    Foreign("enable_duplicate_check", OFF, _NO_CHECK),
+    Foreign("duplicate_check_interval", (0, 1800), _NO_CHECK),
+    *(
+        Foreign(f"{kind}.{name}", ([],), _MENTIONS)
+        for kind in ("markdown", "markdown_v2")
+        for name in ("mentioned_list", "mentioned_mobile_list")
+    ),
+    Foreign("template_card.task_id", ("",), _NO_BUTTONS),
+    Foreign("template_card.action_menu", ({},), _NO_BUTTONS),
+)
+"""What SDKs of applications write, and the lists of a text that are written beside a markdown."""
 
 
 def message_from_json(data: str | bytes | Mapping[str, Any]) -> Message:

@@ -11,8 +11,13 @@ from collections.abc import Iterator, Mapping
 from enum import StrEnum
 from typing import Any
 
+from worker.channels.wecom.limits import as_kept, counted
+from worker.channels.youdu.fields import UPLOAD
 from worker.domain.account import Account, Secret
 from worker.domain.errors import Problem
+from worker.domain.job import Part
+from worker.domain.outcome import Scope
+from worker.domain.pacing.limit import Charge, Counted, Limit, Unit
 
 
 class Role(StrEnum):
@@ -165,3 +170,30 @@ def _is_number(value: Any) -> bool:
     if isinstance(value, str):
         return value.isascii() and value.isdecimal() and 0 < int(value[:19]) < 2**63
     return type(value) is int and 0 < value < 2**63
+
+
+OURS = "none published; ours, off unless an account sets an amount"
+
+_CALLS = (
+    Limit("calls_second", 1, 0, Unit.CALLS, Scope.LANE, "unknown", OURS),
+    Limit("calls_minute", 60, 0, Unit.CALLS, Scope.LANE, "unknown", OURS),
+    Limit("calls_hour", 3600, 0, Unit.CALLS, Scope.LANE, "unknown", OURS),
+)
+_UPLOADS = (Limit("uploads_minute", 60, 0, Unit.CALLS, Scope.LANE, "unknown", OURS),)
+PROFILE: Mapping[str, Limit] = {limit.name: limit for limit in (*_CALLS, *_UPLOADS)}
+"""Limits by the name under which an account sets the amount."""
+
+
+def limits(part: Part, account: Account) -> list[Charge]:
+    """What this call costs: one call of its app."""
+    profile = (*_CALLS, *_UPLOADS) if part.kind == UPLOAD else _CALLS
+    return [Charge(limit, _app(account)) for limit in as_kept(profile, account) if limit.amount]
+
+
+def all_counted(account: Account, recipient: str | None) -> Iterator[Counted]:
+    """Every limit of an account; none counts a recipient."""
+    return counted(PROFILE.values(), account, "the app", _app(account))
+
+
+def _app(account: Account) -> str:
+    return f"{account.base_url}/{account.settings['buin']}/{account.settings['appid']}"

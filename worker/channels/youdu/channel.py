@@ -7,17 +7,8 @@ from typing import Any
 
 from worker.channels.base import Channel
 from worker.channels.calls import upload_lane
-from worker.channels.youdu import (
-    account as keys,
-    callback,
-    check,
-    envelope,
-    fields,
-    limits,
-    render,
-    split,
-    verdict,
-)
+from worker.channels.youdu import account as keys, call, callback, check, envelope, fields, targets, vendor_json
+from worker.channels.youdu.messages import Text
 from worker.domain.account import Account, Secret
 from worker.domain.content.message import Message
 from worker.domain.content.recipient import Recipients, To
@@ -41,20 +32,21 @@ class Youdu(Channel):
     uses_token = True
     calls_with_secret = True
     account_keys = keys.KEYS
-    profile = limits.PROFILE
+    profile = keys.PROFILE
     errcodes = envelope.ERRCODES
+    vendor_json = vendor_json
 
-    # `split`, `limits` and `check` name the modules up to the line that gives the name to the method.
+    # `check` names the module up to the line that gives the name to the method.
     account_problems = staticmethod(keys.problems)
     warnings = staticmethod(check.warnings)
     check = staticmethod(check.check)
-    fit = staticmethod(split.fit)
-    split = staticmethod(split.split)
-    counted = staticmethod(limits.all_counted)
-    limits = staticmethod(limits.limits)
-    request = staticmethod(render.request)
-    body_hash = staticmethod(render.body_hash)
-    outcome = staticmethod(verdict.outcome)
+    fit = staticmethod(targets.fit)
+    split = staticmethod(targets.split)
+    counted = staticmethod(keys.all_counted)
+    limits = staticmethod(keys.limits)
+    request = staticmethod(call.request)
+    body_hash = staticmethod(call.body_hash)
+    outcome = staticmethod(call.outcome)
     token_request = staticmethod(envelope.token_request)
     token_outcome = staticmethod(envelope.token_outcome)
     callback_door = staticmethod(callback.door)
@@ -84,7 +76,7 @@ class Youdu(Channel):
         takes the place of the first one with its id.
         """
         harmless = part.kind in (fields.UPLOAD, fields.BADGE) or (
-            part.kind == fields.POP_WINDOW and render.notice_id(part) != ""
+            part.kind == fields.POP_WINDOW and call.notice_id(part) != ""
         )
         return (RepeatRule.HARMLESS if harmless else RepeatRule.HOLD), 0
 
@@ -103,18 +95,9 @@ class Youdu(Channel):
             return {}
         return {"token": given["token"], "aes_key": account.secret}
 
-    def parsed(self, body: Mapping[str, Any]) -> tuple[Message, Recipients]:
-        """See `Channel.parsed`."""
-        # Not before: no worker needs the classes of all messages.
-        from worker.channels.youdu import vendor_json
-
-        return vendor_json.message_from_json(body), vendor_json.recipients_from_json(body)
-
     def plain_text(self, content: str) -> Message:
         """See `Channel.plain_text`."""
-        from worker.channels.youdu.messages import Text
-
-        return Text(content=content)
+        return Text(content)
 
     def named(self, *ids: str) -> Recipients:
         """See `Channel.named`."""

@@ -15,16 +15,26 @@ from functools import partial
 from typing import Any
 
 from worker.channels.checking import rules
-from worker.channels.checking.job import MSGTYPE, Checks, body_problems, found_by, no_object, upload_problems
-from worker.channels.checking.paths import content_of, file_places, misplaced, url_problems
+from worker.channels.checking.job import (
+    MSGTYPE,
+    Checks,
+    body_problems,
+    content_of,
+    file_places,
+    found_by,
+    misplaced,
+    no_object,
+    upload_problems,
+    url_problems,
+)
 from worker.channels.checking.plain import byte_size, unfit_text
 from worker.channels.checking.row import FieldRule
 from worker.channels.checking.targets import no_targets
 from worker.channels.youdu import fields, targets
 from worker.channels.youdu.account import MAX_UPLOAD, NEEDED, WHERE, Role, role_in
-from worker.channels.youdu.fields import BADGE, POP_WINDOW, SEND, SENDS, UPLOAD, UPLOAD_TYPES, bodies, rows_of
+from worker.channels.youdu.fields import BADGE, POP_WINDOW, SEND, SENDS, UPLOAD, UPLOAD_TYPES, bodies, body_rows
 from worker.channels.youdu.messages import TITLE
-from worker.channels.youdu.split import call_count
+from worker.channels.youdu.targets import call_count
 from worker.domain.account import Account
 from worker.domain.errors import Problem
 from worker.domain.job import Draft
@@ -62,7 +72,7 @@ def _body_problems(draft: Draft) -> Iterator[Problem]:
     yield from body_problems(draft, fields.OURS, None)
     if not isinstance(body, Mapping):
         return
-    rows = rows_of(draft.kind, msgtype, draft.account)
+    rows = body_rows(draft.kind, msgtype, draft.account)
     if rows:
         files = draft.message.get("files") or {}
         for one in bodies(draft.message):
@@ -95,7 +105,7 @@ def _inside(draft: Draft, msgtype: str) -> Mapping[str, Any]:
 
 def _attached_problems(draft: Draft) -> Iterator[Problem]:
     """Files of a send: each fills an empty place of the body and is fit for its upload type."""
-    body, rows = draft.message.get("body"), rows_of(draft.kind, str(draft.message.get("type")), draft.account)
+    body, rows = draft.message.get("body"), body_rows(draft.kind, str(draft.message.get("type")), draft.account)
     wanted = file_places("", body, rows) if isinstance(body, Mapping) else {}
     for path, file in (draft.message.get("files") or {}).items():
         yield from _file_problems(draft.account, path, file)
@@ -171,7 +181,7 @@ def warnings(draft: Draft) -> list[str]:
 
 
 def _row_cautions(draft: Draft) -> Iterator[str]:
-    rows = rows_of(draft.kind, str(draft.message["type"]), draft.account)
+    rows = body_rows(draft.kind, str(draft.message["type"]), draft.account)
     yield from rules.cautions("", next(bodies(draft.message)), rows)
     for row in rows:
         # Titles that fit only if the vendor counts them as its pages say today; older SDKs count bytes.

@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from worker.channels.checking.foreign import Foreign
 from worker.channels.checking.row import FieldRule, R, Row, changed
 from worker.channels.typed import rows_of
 from worker.channels.youdu.messages import ITEMS, NOT_ALLOWED, PLAIN, TITLE, Badge, PopWindow
@@ -54,25 +53,8 @@ MAIL_OF: Mapping[str, tuple[str, ...]] = {
 UPLOAD_TYPES = ("image", "file", "voice", "video")
 """Other types: 200009."""
 
-_OF_UPLOAD = "leave it out: it is what the file was uploaded with"
-_FOREIGN = (
-    Foreign("mpNews", instead="name it mpnews, in small letters, and in msgType too"),
-    Foreign("mpnews[].show_front", (0,), "name it showFront"),
-    Foreign("file.name", ("",), _OF_UPLOAD),
-    Foreign("file.size", (0,), _OF_UPLOAD),
-    Foreign("mail.time", (0,)),
-)
 
-
-def foreign(body: Mapping[str, Any]) -> tuple[Foreign, ...]:
-    """What SDKs write and c01_00003 does not list; the vendor's own has a time of 0 and fields of the other action."""
-    mail = body.get("mail")
-    action = mail.get("action") if isinstance(mail, Mapping) else None
-    others = (name for of, names in MAIL_OF.items() if action in MAIL_OF and of != action for name in names)
-    return (*_FOREIGN, *(Foreign(f"mail.{name}", ("", 0)) for name in others))
-
-
-def rows_of(kind: str, msgtype: str, account: Account) -> tuple[Row, ...]:
+def body_rows(kind: str, msgtype: str, account: Account) -> tuple[Row, ...]:
     """The rows of a message; none for a type we do not model."""
     if kind == POP_WINDOW:
         return WINDOW_ROWS

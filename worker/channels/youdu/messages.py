@@ -20,6 +20,25 @@ from worker.channels.checking.row import Effect, Either, FieldRule, Prose, R, Ro
 from worker.channels.typed import NO_FILE, Attached, PlainMessage, VendorMessage, VendorObject, attached, plain_value
 from worker.domain.content.message import File
 
+__all__ = [
+    "Badge",
+    "ExLink",
+    "ExLinkItem",
+    "FileMessage",
+    "Image",
+    "Link",
+    "Mail",
+    "MpNews",
+    "MpNewsItem",
+    "PopWindow",
+    "Sms",
+    "SysItem",
+    "SysLink",
+    "SysMsg",
+    "SysText",
+    "Text",
+]
+
 
 TEXT = 600
 TITLE = 64

@@ -11,15 +11,25 @@ from collections.abc import Mapping
 from functools import cache
 from typing import Any
 
-from worker.channels.checking.foreign import without_foreign
+from worker.channels.checking.row import Foreign
+from worker.channels.checking.rules import without_foreign
 from worker.channels.schema import Schema, body, chosen, docstrings, inlined, limit
 from worker.channels.typed import PlainMessage, Raw, object_of, validated
 from worker.channels.youdu import fields
-from worker.channels.youdu.fields import OURS, foreign
+from worker.channels.youdu.fields import MAIL_OF, OURS
 from worker.channels.youdu.messages import ITEMS, PLAIN, Badge, ItemsMessage, PopWindow
 from worker.domain.content.message import Message
 from worker.domain.content.recipient import Everyone, Recipients, listed
 from worker.domain.errors import CheckFailed, Problem
+
+_OF_UPLOAD = "leave it out: it is what the file was uploaded with"
+_FOREIGN = (
+    Foreign("mpNews", instead="name it mpnews, in small letters, and in msgType too"),
+    Foreign("mpnews[].show_front", (0,), "name it showFront"),
+    Foreign("file.name", ("",), _OF_UPLOAD),
+    Foreign("file.size", (0,), _OF_UPLOAD),
+    Foreign("mail.time", (0,)),
+)
 
 
 def message_from_json(data: str | bytes | Mapping[str, Any]) -> Message:
@@ -36,7 +46,7 @@ def message_from_json(data: str | bytes | Mapping[str, Any]) -> Message:
     msgtype = body.get("msgType")
     if not isinstance(msgtype, str):
         raise CheckFailed([Problem("msgType", "is missing", "name the type of the message")])
-    body = without_foreign(body, foreign(body))
+    body = without_foreign(body, _foreign(body))
     rest = {name: value for name, value in body.items() if name not in OURS}
     content = rest.get(msgtype)
     if rest.keys() == {msgtype} and msgtype in PLAIN and isinstance(content, Mapping):
@@ -47,6 +57,14 @@ def message_from_json(data: str | bytes | Mapping[str, Any]) -> Message:
     if rest.keys() == {msgtype} and msgtype in ITEMS and isinstance(content, list):
         return validated(ITEMS[msgtype], {"items": content}, msgtype)
     return Raw(msgtype=msgtype, body=rest)
+
+
+def _foreign(body: Mapping[str, Any]) -> tuple[Foreign, ...]:
+    """What SDKs write and c01_00003 does not list; the vendor's own has a time of 0 and fields of the other action."""
+    mail = body.get("mail")
+    action = mail.get("action") if isinstance(mail, Mapping) else None
+    others = (name for of, names in MAIL_OF.items() if action in MAIL_OF and of != action for name in names)
+    return (*_FOREIGN, *(Foreign(f"mail.{name}", ("", 0)) for name in others))
 
 
 def message_to_json(message: Message) -> dict[str, Any]:

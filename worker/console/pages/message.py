@@ -14,7 +14,7 @@ from typing import Any, get_args
 from markupsafe import Markup
 from sqlalchemy import Connection
 
-from worker.channels.checking.paths import put
+from worker.channels.checking.job import put
 from worker.console.page import Ask, Forbidden, NotFound, StoredFile, View
 from worker.console.pages.job import RECIPIENTS, number_of
 from worker.console.pages.showing import show

@@ -1,6 +1,8 @@
-"""A part as the server's HTTP call: the same part gives the same bytes, on any machine.
+"""A part as the vendor's HTTP call, and what its answer means.
 
-The leading bytes of an envelope are derived from part and content: a channel has no randomness.
+The same part gives the same bytes, on any machine and after any upgrade. `errcode` decides, not the HTTP status; codes
+are rows in `errcodes.toml`. The leading bytes of an envelope are derived from part and content: a channel has no
+randomness.
 """
 
 from __future__ import annotations
@@ -8,15 +10,19 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from worker.channels.calls import BYTES_PER_SECOND, digest, file_of, filled
-from worker.channels.checking.paths import put
+from worker.channels.calls import BYTES_PER_SECOND, digest, file_of, filled, media_gone
+from worker.channels.checking.job import put
+from worker.channels.errcodes import Class
+from worker.channels.wecom.answer import TEXT, Answer, Page, contradictions, read, text_of
+from worker.channels.youdu import errmsg
 from worker.channels.youdu.account import DEFAULT_PATH
-from worker.channels.youdu.envelope import encode, envelope_of, legacy, standard
-from worker.channels.youdu.fields import BADGE, POP_WINDOW, SEND, SPLIT_FIELD, UPLOAD
+from worker.channels.youdu.envelope import ERRCODES, WRONG_KEY, encode, envelope_of, legacy, no_vendor, opened, standard
+from worker.channels.youdu.fields import BADGE, POP_WINDOW, SEND, SENDS, SPLIT_FIELD, UPLOAD
 from worker.channels.youdu.targets import addressed
 from worker.domain.account import Account
-from worker.domain.call import Access, FileBody, Request
+from worker.domain.call import Access, FileBody, Reply, Request
 from worker.domain.job import Part
+from worker.domain.outcome import Accepted, Outcome, Parked, Scope, Taken, Verdict, unheard_of
 
 PATHS: Mapping[str, str] = {
     SEND: "/msg/send",
@@ -138,3 +144,55 @@ def _upload(part: Part, account: Account, access: Access) -> Request:
 
 
 _BODIES: Mapping[str, Callable[[Part], dict[str, Any]]] = {SEND: _send, POP_WINDOW: _pop_window, BADGE: _badge}
+
+
+MEDIA_GONE = 200010
+INVALID_USERS = 200007
+NO_TOKEN = "set legacy_token = true: this server wants a token here, where the documentation has none"
+
+SENT = Page("c01_00003", {"encrypt": TEXT})
+UPLOADED = Page("c01_00017", {"encrypt": TEXT}, "encrypt")
+
+
+def outcome(part: Part, account: Account, reply: Reply, access: Access) -> Verdict:
+    """The meaning of an answer, with the facts of it that may be kept."""
+    answer = read(reply)
+    if answer is None:
+        return Verdict(no_vendor(reply, part.kind))
+    if answer.errcode:
+        found = _refused(part, account, answer)
+    elif part.kind == UPLOAD:
+        found = _uploaded(part, account, answer, access)
+    else:  # a success has no id and no list; what it says of recipients stands in errmsg (c01_00003)
+        found = errmsg.taken(part, account, errmsg_of(answer))
+    page = UPLOADED if part.kind == UPLOAD else SENT
+    odd = contradictions(page, answer, found, part)
+    return Verdict(found, answer.errcode, errmsg.reason(answer.errmsg), contradictions=odd)
+
+
+def _uploaded(part: Part, account: Account, answer: Answer, access: Access) -> Outcome:
+    given = opened(envelope_of(account, access.secret), answer.data)
+    if given is None:
+        return Parked(Scope.ACCOUNT, WRONG_KEY, "correct appid and the EncodingAESKey")
+    media_id = text_of(given.get("mediaId"))
+    warning = None if media_id else "no mediaId in the answer"
+    return Accepted(Taken(media_id=media_id, warning=warning, from_repeat=part.in_doubt))
+
+
+def _refused(part: Part, account: Account, answer: Answer) -> Outcome:
+    if answer.errcode == INVALID_USERS and part.kind in SENDS:
+        return errmsg.refused(part, account, errmsg_of(answer))
+    row = ERRCODES.find(answer.errcode)
+    if row is None:
+        return unheard_of(answer.errcode)
+    if answer.errcode == MEDIA_GONE:
+        return media_gone(part, row.reason)
+    if row.kind is Class.TOKEN and not carries_token(account, part.kind):
+        return Parked(Scope.LANE, row.reason, NO_TOKEN)
+    return row.outcome
+
+
+def errmsg_of(answer: Answer) -> str:
+    """The whole errmsg, because a thousand names are longer than what `Answer.errmsg` keeps."""
+    errmsg = answer.data.get("errmsg")
+    return errmsg if isinstance(errmsg, str) else ""

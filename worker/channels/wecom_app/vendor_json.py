@@ -12,22 +12,38 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from worker.channels.checking.foreign import without_foreign
-from worker.channels.checking.row import Row
+from worker.channels.checking.row import OFF, Foreign, Row
+from worker.channels.checking.rules import without_foreign
 from worker.channels.schema import Schema, body, chosen, docstrings, inlined, limit
-from worker.channels.typed import object_of, refuse_strangers, text_in, validated
+from worker.channels.typed import VendorObject, object_of, refuse_strangers, rows_of, text_in, validated
 from worker.channels.wecom_app import fields
-from worker.channels.wecom_app.fields import OURS, foreign
-from worker.channels.wecom_app.messages.basic import PLAIN, AppMessage, OfApp, Raw
-from worker.channels.wecom_app.messages.cards import CARD_CLASSES, CARDS, UPDATED_CARDS, AppCard
-from worker.channels.wecom_app.messages.changes import CardUpdate, ChangeChat, CreateChat
-from worker.channels.wecom_app.render import interval_s
+from worker.channels.wecom_app.call import interval_s
+from worker.channels.wecom_app.cards import CARD_CLASSES, CARDS, UPDATED_CARDS, AppCard
+from worker.channels.wecom_app.changes import CardUpdate, ChangeChat, CreateChat
+from worker.channels.wecom_app.fields import ENVELOPE, OURS
+from worker.channels.wecom_app.messages import PLAIN, AppMessage, OfApp, Raw
 from worker.channels.wecom_app.targets import TARGETS
 from worker.domain.content.message import Message
 from worker.domain.content.recipient import AppChat, Everyone, Recipients, listed
 from worker.domain.errors import CheckFailed, Problem
 
 UPDATE_FIELDS = OURS | {"userids", "partyids", "tagids", "atall"}
+
+
+_PROTECTED = "leave it out: only text, image, video, file and mpnews can be kept from being shared"
+_TRANSLATED = "leave it out: nothing of this type is translated"
+_SWITCHES = (Foreign("safe", OFF, _PROTECTED), Foreign("enable_id_trans", OFF, _TRANSLATED))
+"""For the types that do not list them."""
+_OBSOLETE = (
+    Foreign("video.thumb_media_id", ("",), "leave it out: the client shows a picture of the video itself"),
+    Foreign("news.articles[].btntxt", ("",), "send a TextCard, which has a btntxt, or leave it out"),
+    Foreign("mpnews.media_id", ("",), "give articles: a stored mpnews can be sent no more"),
+    Foreign(
+        "mpnews.articles[].show_cover_pic",
+        OFF,
+        "put the picture into content, by the URL of an uploadimg upload: the cover is shown in the list alone",
+    ),
+)
 
 
 def message_from_json(data: str | bytes | Mapping[str, Any]) -> Message:
@@ -47,7 +63,7 @@ def message_from_json(data: str | bytes | Mapping[str, Any]) -> Message:
     if not isinstance(msgtype, str):
         raise CheckFailed([Problem("msgtype", "is missing (vendor code 40008)", "name the type of the message")])
     if msgtype in fields.ENVELOPE:
-        body = without_foreign(body, foreign(msgtype))
+        body = without_foreign(body, _foreign(msgtype))
     rest = {name: value for name, value in body.items() if name not in OURS}
     beside = {name: value for name, value in rest.items() if name != msgtype}
     options, content = _options(body), rest.get(msgtype)
@@ -57,6 +73,11 @@ def message_from_json(data: str | bytes | Mapping[str, Any]) -> Message:
         refuse_strangers(PLAIN[msgtype], content, beside)
         return _of_app(validated(PLAIN[msgtype], {**content, **beside, **options}, msgtype), body)
     return _of_app(Raw(msgtype=msgtype, body=rest, **options), body)
+
+
+def _foreign(msgtype: str) -> tuple[Foreign, ...]:
+    """The rows of a type that we model."""
+    return (*(row for row in _SWITCHES if row.path not in ENVELOPE[msgtype]), *_OBSOLETE)
 
 
 def _of_app(message: OfApp, body: Mapping[str, Any]) -> Message:
@@ -147,8 +168,8 @@ def _schemas() -> dict[tuple[str, str | None], Schema]:
         **{(name, None): _of_plain(made) for name, made in PLAIN.items()},
         **{("template_card", name): _of_card(made) for name, made in CARD_CLASSES.items()},
         ("card_update", None): _of_update(),
-        ("chat_create", None): _of_chat(CreateChat, fields.CREATE_CHAT),
-        ("chat_change", None): _of_chat(ChangeChat, fields.CHANGE_CHAT),
+        ("chat_create", None): _of_chat(CreateChat),
+        ("chat_change", None): _of_chat(ChangeChat),
     }
 
 
@@ -201,9 +222,9 @@ def _of_update() -> Schema:
     return body("CardUpdate", properties, oneOf=[{"required": ["button"]}, {"required": ["template_card"]}])
 
 
-def _of_chat(made: type[BaseModel], rows: tuple[Row, ...]) -> Schema:
+def _of_chat(made: type[VendorObject]) -> Schema:
     whole = inlined(made)
-    limit(whole, rows)
+    limit(whole, rows_of(made))
     return {"title": made.__name__, **whole}
 
 

@@ -26,8 +26,25 @@ from worker.channels.wecom.cards import (
     Source,
     VerticalContents,
 )
-from worker.channels.wecom_app.messages.basic import OfApp, Switch
+from worker.channels.wecom_app.messages import OfApp, Switch
 from worker.domain.job import Kind
+
+__all__ = [
+    "ActionItem",
+    "ActionMenu",
+    "Button",
+    "ButtonCard",
+    "ButtonSelection",
+    "CheckOption",
+    "Checkbox",
+    "MultipleCard",
+    "NewsNoticeCard",
+    "Option",
+    "SelectItem",
+    "SubmitButton",
+    "TextNoticeCard",
+    "VoteCard",
+]
 
 KEY_BYTES = 1024
 TASK_ID_MAX = 128
@@ -82,9 +99,7 @@ class ButtonSelection(VendorObject):
     """Label on the left."""
     option_list: Annotated[list[Option], R(entries=(1, 10), code=42037)]
     """Required, 1 to 10 entries (42037)."""
-    selected_id: Annotated[
-        str | None, R(among="option_list.id", note="the vendor would take the first option")
-    ] = None
+    selected_id: Annotated[str | None, R(among="option_list.id", note="the vendor would take the first option")] = None
     """Absent: the first option. One that is in no option would be taken for the first, so it is refused here."""
 
 

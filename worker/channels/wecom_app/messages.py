@@ -1,8 +1,8 @@
 """The messages of WeCom applications (企业微信 应用消息) that the duplicate check makes safe to repeat: all but cards.
 
-A class says all that the vendor's page says of its type: its fields with their limits, and the options beside them. They
-only hold and lay out values; `check.py` says what is wrong with them, all at once. A `repr` or a validation error of
-these types never shows a value: what stands in them is message text.
+A class says all that the vendor's page says of its type: its fields with their limits, and the options beside them.
+They only hold and lay out values; `check.py` says what is wrong with them, all at once. A `repr` or a validation error
+of these types never shows a value: what stands in them is message text.
 
 Source of every limit: page 90236 发送应用消息 (2025/09/24, read again 2026-02-12). Bytes are of the UTF-8 text: a
 Chinese character takes three. "Cut" means that the vendor would cut in silence, so the worker refuses it at enqueue, or
@@ -20,6 +20,24 @@ from pydantic import PrivateAttr
 from worker.channels import typed
 from worker.channels.checking.row import Effect, Either, FieldRule, Prose, R, Row, Together
 from worker.channels.typed import NO_FILE, Attached, PlainMessage, VendorMessage, VendorObject
+
+__all__ = [
+    "FileMessage",
+    "Image",
+    "Markdown",
+    "MiniProgramNotice",
+    "MpNews",
+    "MpNewsArticle",
+    "News",
+    "NewsArticle",
+    "NoticeItem",
+    "Raw",
+    "Text",
+    "TextCard",
+    "Video",
+    "Voice",
+    "escape_ids",
+]
 
 # userName, userAlias, userAliasOrName, departmentName; with chat-archive permission chatName, msgContent,
 # externalUserName. Any word is guarded, so that a name the vendor adds is too.
@@ -190,14 +208,12 @@ class TextCard(AppMessage):
     msgtype: ClassVar[str] = "textcard"
     ENVELOPE: ClassVar[tuple[str, ...]] = ("enable_id_trans",)
 
-    # Older copies, and the page of app group chats, give bytes; the page of 2026 gives characters. What is cut is cut in
-    # silence, so the smaller reading counts unless the account says otherwise (`textcard_unit = "characters"`).
+    # Older copies, and the page of app group chats, give bytes; the page of 2026 gives characters. What is cut is cut
+    # in silence, so the smaller reading counts unless the account says otherwise (`textcard_unit = "characters"`).
     title: Annotated[str, _cut(128, missing=41016, translated=True)]
     """Required (41016). At most 128 bytes; the page of 2026 says characters, and an account with
     `textcard_unit = "characters"` trusts it. Longer: cut."""
-    description: Annotated[
-        str, R(max_bytes=512, effect=Effect.CUT, prose=Prose.HTML, missing=41033, translated=True)
-    ]
+    description: Annotated[str, R(max_bytes=512, effect=Effect.CUT, prose=Prose.HTML, missing=41033, translated=True)]
     """Required (41033). At most 512 bytes (or characters, as with the title). Longer: cut. Line breaks by `<br>`,
     colours by `<div class="gray|highlight|normal">`."""
     url: Annotated[str, R(max_bytes=URL_BYTES, link=True, missing=41010, code=40058, more=(40039,))]

@@ -1,1 +1,0 @@
-"""The messages of WeCom application messages: typed, out of JSON and back, and their schema."""

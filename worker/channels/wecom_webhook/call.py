@@ -1,0 +1,149 @@
+"""A part as the vendor's HTTP call, and what its answer means.
+
+The same part gives the same bytes, on any machine and after any upgrade. `errcode` decides, not the HTTP status; codes
+are rows in `errcodes.toml`. The key travels in the query, which no `repr` shows.
+
+A success is `{"errcode": 0, "errmsg": "ok"}` and nothing else: no msgid, so a webhook's message can never be taken back
+or asked about, and nothing makes a repeat of it safe.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from worker.channels.calls import BYTES_PER_SECOND, digest, file_of, filled, json_bytes, media_gone
+from worker.channels.checking.job import SPLIT_FIELD, put
+from worker.channels.errcodes import Catalogue, Class
+from worker.channels.wecom import redact, upload
+from worker.channels.wecom.answer import ERRCODES as SHARED, Answer, Page, no_vendor, read, verdict, warns
+from worker.channels.wecom_webhook import fields
+from worker.channels.wecom_webhook.account import edition
+from worker.domain.account import Account
+from worker.domain.call import Access, Reply, Request
+from worker.domain.job import Kind, Part
+from worker.domain.outcome import Accepted, Outcome, Progress, Refusal, Rejected, Taken, Unknown, Verdict, unheard_of
+
+SEND = "/cgi-bin/webhook/send"
+UPLOAD = "/cgi-bin/webhook/upload_media"
+
+
+def request(part: Part, account: Account, access: Access, *, flagged: bool) -> Request:
+    """The call of a part; there is no duplicate check to be flagged."""
+    key = access.secret or ""
+    if part.kind == Kind.UPLOAD:
+        # 文件上传接口
+        return upload.call(part, account, UPLOAD, {"key": key, "type": file_of(part)["upload_type"]})
+    body = json_bytes(_body(part, account, _pictured))
+    deadline = account.deadline_s + len(body) / BYTES_PER_SECOND
+    return Request("POST", account.base_url, SEND, {"key": key}, body, "application/json", deadline)
+
+
+def body_hash(part: Part, account: Account) -> str:
+    """SHA-256 (hex) of the account and the body; of a picture its hash stands for its bytes."""
+    if part.kind == Kind.UPLOAD:
+        return upload.body_hash(part, account)
+    return digest(account.name, json_bytes(_body(part, account, _named)))
+
+
+def _body(part: Part, account: Account, picture: Any) -> dict[str, Any]:
+    out = {**_content(part), **_address(part.spec, account)}
+    return put(out, ["image"], picture(part)) if part.message["type"] == "image" else out
+
+
+def _content(part: Part) -> dict[str, Any]:
+    """The type and its object, with this part's piece of a split text and the media_ids of its files."""
+    message, msgtype = part.message, part.message["type"]
+    out = filled({**message["body"], "msgtype": msgtype}, part)
+    if "piece" in part.spec:
+        out = put(out, [msgtype, SPLIT_FIELD], message["pieces"][part.spec["piece"]])
+    if msgtype == "markdown" and "attachments" in out["markdown"]:
+        out["markdown"] = _attached(out["markdown"], part)
+    return out
+
+
+def _attached(markdown: Mapping[str, Any], part: Part) -> dict[str, Any]:
+    """Every attachment under an id of ours, which a click brings back; of a text in pieces, below the last."""
+    rest = {name: value for name, value in markdown.items() if name != "attachments"}
+    if "piece" in part.spec and part.spec["piece"] < len(part.message["pieces"]) - 1:
+        return rest
+    own = [{**one, "callback_id": f"w{part.id}.{n}"} for n, one in enumerate(markdown["attachments"])]
+    return {**rest, "attachments": own}
+
+
+def _address(spec: Mapping[str, Any], account: Account) -> dict[str, str]:
+    """The chatid of message push, which is always there: without one the vendor posts to every group."""
+    if edition(account) == fields.ROBOT:
+        return {}
+    if spec.get("everyone"):
+        return {"chatid": fields.AUDIENCES[spec["audience"]]}
+    if not spec["chats"]:
+        raise ValueError("a call without chats")
+    return {"chatid": "|".join(spec["chats"])}
+
+
+def _pictured(part: Part) -> dict[str, str]:
+    """A picture as base64, with the MD5 of its bytes (图片类型)."""
+    content = part.facts["inline"]["image.base64"]
+    digest = hashlib.md5(content, usedforsecurity=False).hexdigest()
+    return {"base64": base64.b64encode(content).decode(), "md5": digest}
+
+
+def _named(part: Part) -> dict[str, str]:
+    return {"sha256": str(hashlib.sha256(part.facts["inline"]["image.base64"]).hexdigest())}
+
+
+ERRCODES = Catalogue("wecom_webhook", shared=SHARED)
+MEDIA_GONE = (40007, 40145)
+PERSON_REFUSED = 93005
+ABOUT_CHATS = (93001, PERSON_REFUSED, 93006, 93008)
+"""Codes that refuse a chat, and say nothing of the key and its other chats."""
+AGAIN_S = 60.0
+"""93005 may be the limit of a minute: one more try after it."""
+ASKED_AGAIN = "asked_again"
+"""Key in the spec of a part that is on its second try after 93005."""
+
+POSTED = Page("99110")
+UPLOADED = Page("99110", upload.PAGE.fields, "media_id")
+
+
+def outcome(part: Part, account: Account, reply: Reply, access: Access) -> Verdict:
+    """The meaning of an answer, with the facts of it that may be kept; the key is never among them."""
+    answer = read(reply, "media_id" if part.kind == Kind.UPLOAD else None)
+    if answer is None:
+        # A proxy that answers 503 with a wait may stand behind a post that was made.
+        return Verdict(Unknown("http_503") if reply.status == 503 else no_vendor(reply))
+    if access.secret:
+        answer = replace(answer, errmsg=answer.errmsg.replace(access.secret, redact.MASK))
+    found = _taken(part, answer) if answer.errcode == 0 else _refused(part, answer.errcode)
+    return verdict(part, answer, found, UPLOADED if part.kind == Kind.UPLOAD else POSTED)
+
+
+def _taken(part: Part, answer: Answer) -> Outcome:
+    if part.kind == Kind.UPLOAD:
+        return Accepted(upload.taken(part, answer))
+    return Accepted(Taken(warning="; ".join(warns(answer)) or None, from_repeat=part.in_doubt))
+
+
+def _refused(part: Part, code: int) -> Outcome:
+    row = ERRCODES.find(code)
+    if row is None:
+        return unheard_of(code)
+    reason, chats = row.reason, part.spec.get("chats") or []
+    if code in ABOUT_CHATS and len(chats) > 1:
+        # The vendor does not say which chat it refused; `chats_per_call` says that it posted to none.
+        half = len(chats) // 2
+        now, later = {**part.spec, "chats": chats[:half]}, {**part.spec, "chats": chats[half:]}
+        return Progress(now, f"{reason}: one of {len(chats)} chats", apart=later)
+    if code == PERSON_REFUSED and not part.spec.get(ASKED_AGAIN):
+        # It has three causes that cannot be distinguished; one is a limit that ends within a minute.
+        return Progress({**part.spec, ASKED_AGAIN: True}, reason, AGAIN_S)
+    if code in ABOUT_CHATS:
+        return Rejected(reason, refusals=tuple(Refusal(str(chat), "chat", "chatid") for chat in chats))
+    if code in MEDIA_GONE:
+        return media_gone(part, reason)
+    # A code about a token is a refusal, because a webhook has none to fetch anew.
+    return Rejected(reason) if row.kind is Class.TOKEN else row.outcome
