@@ -11,14 +11,13 @@ from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 from worker_simulator.answers import HttpAnswer, Refused, as_json
 from worker_simulator.request import HttpRequest
 from worker_simulator.settings import SimulatorSettings
-from worker_simulator.wecom_app.calls.events import ACTS as APP_ACTS
-from worker_simulator.wecom_app.calls.press import Press, press
-from worker_simulator.wecom_external.calls.acts import ACTS as EXTERNAL_ACTS
-from worker_simulator.wecom_suite.calls.acts import ACTS as SUITE_ACTS
-from worker_simulator.wecom_webhook.calls.control import ACTS as WEBHOOK_ACTS
+from worker_simulator.wecom_app.calls.events import ACTS as APP_ACTS, Press, press
+from worker_simulator.wecom_external.acts import ACTS as EXTERNAL_ACTS
+from worker_simulator.wecom_suite.handlers import ACTS as SUITE_ACTS
+from worker_simulator.wecom_webhook.events import ACTS as WEBHOOK_ACTS
 from worker_simulator.wire.faults import FaultRule
 from worker_simulator.world import Controlled, World
-from worker_simulator.youdu.calls.acts import ACTS as YOUDU_ACTS
+from worker_simulator.youdu.events import ACTS as YOUDU_ACTS
 
 PREFIX = "/_control/"
 RULES = TypeAdapter(list[FaultRule])

@@ -17,15 +17,13 @@ from worker_simulator.wecom_app.state.inbox import Inbox
 from worker_simulator.wecom_app.state.limits import Limits
 from worker_simulator.wecom_app.state.media import MediaStore
 from worker_simulator.wecom_app.state.sent import SentBook
-from worker_simulator.wecom_external.state.tasks import TaskBook
-from worker_simulator.wecom_suite.state.suites import SuiteBook
-from worker_simulator.wecom_webhook.state.memory import Webhooks
-from worker_simulator.wire.call_log import CallLog
+from worker_simulator.wecom_external.tasks import TaskBook
+from worker_simulator.wecom_suite.suites import SuiteBook
+from worker_simulator.wecom_webhook.memory import Webhooks
+from worker_simulator.wire.call_log import CallLog, KeptFiles, Rulings
 from worker_simulator.wire.callbacks import Callbacks
 from worker_simulator.wire.faults import FaultBook
-from worker_simulator.wire.kept_files import KeptFiles
-from worker_simulator.wire.rulings import Rulings
-from worker_simulator.youdu.state.memory import YouduState
+from worker_simulator.youdu.memory import YouduState
 
 
 class World:

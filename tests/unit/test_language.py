@@ -32,7 +32,7 @@ SPOKEN = [
     *("outbox/commit/marks.py", "outbox/engine/caller.py", "outbox/engine/django.py"),
 ]
 """The rooms and files all of whose sentences have their Chinese."""
-SPOKEN_BY_THE_SIMULATOR = ["testing", "wecom_app/calls/press.py", "wecom_webhook/calls/events.py"]
+SPOKEN_BY_THE_SIMULATOR = ["testing", "wecom_app/calls/events.py", "wecom_webhook/events.py"]
 """What an application's tests hear; the demo speaks to developers, in English alone."""
 APART = [
     *("cli/options.py", "cli/setup/init.py", "config/logging.py", "channels/first_steps.py"),

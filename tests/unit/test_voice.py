@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, strategies as st
 
 from worker.domain.content.voice import MOST_S, seconds_of
-from worker_simulator.wecom_app.state import amr
+from worker_simulator.wecom_app.state.media import seconds_of as simulated
 
 NARROW, WIDE = b"#!AMR\n", b"#!AMR-WB\n"
 BITS = {
@@ -62,4 +62,4 @@ def test_pieces_do_not_matter(magic: bytes, kinds: list[int], size: int):
     content = magic + b"".join(frame(magic, kind) for kind in kinds)
     pieces = [content[at : at + size] for at in range(0, len(content), size)]
 
-    assert amr.seconds_of(content) == seconds_of([content]) == seconds_of(pieces)
+    assert simulated(content) == seconds_of([content]) == seconds_of(pieces)

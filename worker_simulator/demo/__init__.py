@@ -1,26 +1,60 @@
 """`worker demo`: the whole worker in a few seconds, embedded, against a fake WeCom in a process of its own.
 
 Read in this order: `stage.py` (processes), `application.py` (the producer, and its hook for a pressed button),
-`board.py` (the live table), `checks.py` (whether every job ended as stated, and what is printed at the end), `stay.py`
-(the demo kept open to click through).
+`board.py` (the live table), `checks.py` (whether every job ended as stated, and what is printed at the end), and here
+how they follow each other, and how the demo is kept open to click through.
 """
 
 from __future__ import annotations
 
 import signal
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
+from urllib.parse import quote
 
 from rich.console import Console
 
 from worker_simulator.demo import channels
-from worker_simulator.demo.application import APPROVERS, Application
+from worker_simulator.demo.application import APPROVERS, WITHDRAW, Application
 from worker_simulator.demo.board import Board
 from worker_simulator.demo.checks import Outcome, checks, tell_everything, tell_verdict
 from worker_simulator.demo.stage import SETTINGS, DemoStage, StageFailed
-from worker_simulator.demo.stay import stay_open, tell_story
+
+LOOK_S = 0.5
+CONVERSATION = "app:ww-demo%2F1000002:{person}"
+"""The inbox's name for what the demo's app and one person have between them."""
+
+
+def tell_story(stage: DemoStage, console: Console) -> None:
+    """Sends another card, tells what can be done with it, and stays open."""
+    Application(stage.engine, stage.accounts).asks_again()
+    at = quote(CONVERSATION.format(person=APPROVERS[0]), safe="")
+    console.print(
+        f"""
+a leave request waits in the inbox of {APPROVERS[0]}:
+  {stage.vendor}/?at={at}
+
+  1  press Approve or Refuse: the hook updates the card of both approvers
+  2  write "{WITHDRAW}" in the reply field: the hook takes the card back
+  3  "Details" beside a message shows its request, its answer, and every rule that acted on it""",
+        markup=False,
+    )
+    stay_open(stage, console)
+
+
+def stay_open(stage: DemoStage, console: Console) -> None:
+    """Waits until Ctrl-C; StageFailed when a process of the demo ends before."""
+    console.print(f"\ninbox: {stage.vendor}/  (Ctrl-C ends the demo)", markup=False)
+    try:
+        while True:
+            stage.require_alive()
+            time.sleep(LOOK_S)
+    except KeyboardInterrupt:
+        console.print("demo: ended", markup=False)
+
 
 LIMIT_S = 60.0
 """Ample for a slow machine; a normal run takes a few seconds."""

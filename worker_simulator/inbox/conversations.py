@@ -16,13 +16,13 @@ from typing import Any, overload
 from worker_simulator.inbox.look import ConversationKey
 from worker_simulator.settings import AppSettings, WebhookKey
 from worker_simulator.wecom_app.state.inbox import InboxMessage
-from worker_simulator.wecom_external.state.tasks import GroupSendTask
-from worker_simulator.wecom_webhook.state.memory import Post
-from worker_simulator.wecom_webhook.state.places import kind_of
+from worker_simulator.wecom_external.tasks import GroupSendTask
+from worker_simulator.wecom_webhook.memory import Post
+from worker_simulator.wecom_webhook.places import kind_of
 from worker_simulator.wire.callbacks import Callback
 from worker_simulator.world import World
-from worker_simulator.youdu.calls.events import CalledApp
-from worker_simulator.youdu.state.memory import DeliveredMessage, YouduNotice
+from worker_simulator.youdu.events import CalledApp
+from worker_simulator.youdu.memory import DeliveredMessage, YouduNotice
 
 What = InboxMessage | DeliveredMessage | YouduNotice | Post | GroupSendTask | Callback
 PIECE = 200

@@ -19,10 +19,10 @@ from worker_simulator.inbox.conversations import ConversationEntry, What
 from worker_simulator.inbox.shown import PageReader, shown, speaker
 from worker_simulator.inbox.words import Say
 from worker_simulator.wecom_app.state.inbox import InboxMessage
-from worker_simulator.wecom_external.state.tasks import MEMBER_WAITS, GroupSendTask
-from worker_simulator.wecom_webhook.state.memory import Post
+from worker_simulator.wecom_external.tasks import MEMBER_WAITS, GroupSendTask
+from worker_simulator.wecom_webhook.memory import Post
 from worker_simulator.wire.callbacks import Callback
-from worker_simulator.youdu.state.memory import DeliveredMessage, YouduNotice
+from worker_simulator.youdu.memory import DeliveredMessage, YouduNotice
 
 Tone = Literal["calm", "busy", "good", "mixed", "bad", "gone"]
 TONES: Mapping[str, Tone] = {"open": "busy", "taken": "good", "given up": "bad"}

@@ -14,19 +14,19 @@ from typing import Any
 from urllib.parse import quote, unquote
 
 from worker.drawing import environment, stylesheet
+from worker.drawing.files import kind_of, plain_name
 from worker_simulator.answers import HttpAnswer, as_json
 from worker_simulator.inbox import guard
 from worker_simulator.inbox.acts import ActOutcome, Form, carry_out
 from worker_simulator.inbox.conversations import Conversations, logs
 from worker_simulator.inbox.look import PANELS, PageQuery, Part, cookies, look_of
-from worker_simulator.inbox.media import file_answer
 from worker_simulator.inbox.panels import panel_part
 from worker_simulator.inbox.parts import list_part, talk_part, talk_version
 from worker_simulator.inbox.shown import PageReader
 from worker_simulator.inbox.stream import Pulse
 from worker_simulator.inbox.words import says
 from worker_simulator.request import HttpRequest
-from worker_simulator.world import Controlled
+from worker_simulator.world import Controlled, World
 
 ROOT = "/_inbox/"
 ENVIRONMENT = environment("worker_simulator.inbox", "assets/templates")
@@ -218,3 +218,27 @@ def _failed(request: HttpRequest, missing: Missing) -> HttpAnswer:
     text = ENVIRONMENT.get_template("failed.html").render(status=missing.status, told=told, say=say, lang=look.lang)
     headers = dict(HTML) | ({"Allow": str(missing.values["allow"])} if missing.status == 405 else {})
     return HttpAnswer(text.encode("utf-8", "replace"), status=missing.status, headers=headers)
+
+
+def file_answer(world: World, key: str, name: str) -> HttpAnswer | None:
+    """A file by the key and the name of its address; None where its bytes are not there."""
+    content = _bytes(world, unquote(key))
+    if content is None:
+        return None
+    kind = kind_of(content)
+    if kind is None or kind.startswith("audio/"):
+        kind = "application/octet-stream"
+    headers = {"Content-Type": kind}
+    if not kind.startswith("image/"):
+        # A player in the page takes a video by its type, whatever is said of saving it.
+        saved_as = quote(plain_name(unquote(name)), safe="")
+        headers["Content-Disposition"] = f"attachment; filename*=UTF-8''{saved_as}"
+    return HttpAnswer(content, headers=headers)
+
+
+def _bytes(world: World, key: str) -> bytes | None:
+    kept = world.files.find(key)
+    if kept is not None:
+        return kept.content
+    youdu = world.youdu.media.known(key)
+    return youdu.content if youdu else None

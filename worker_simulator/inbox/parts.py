@@ -18,7 +18,7 @@ from worker_simulator.inbox.search import MOST, hits
 from worker_simulator.inbox.shown import PageReader, speaker
 from worker_simulator.settings import AppSettings, WebhookKey
 from worker_simulator.settings.youdu import YouduApp
-from worker_simulator.wecom_webhook.state.memory import Post
+from worker_simulator.wecom_webhook.memory import Post
 
 ROWS = 50
 """Conversations on a page of the list."""

@@ -13,7 +13,7 @@ from typing import Any
 from worker_simulator.inbox.conversations import ConversationEntry, What, keys_of, logs
 from worker_simulator.inbox.look import ConversationKey
 from worker_simulator.wecom_app.state.inbox import InboxMessage
-from worker_simulator.wecom_external.state.tasks import GroupSendTask
+from worker_simulator.wecom_external.tasks import GroupSendTask
 from worker_simulator.wire.callbacks import Callback
 from worker_simulator.world import World
 

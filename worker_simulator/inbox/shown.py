@@ -16,10 +16,10 @@ from worker_simulator.inbox.look import PageQuery
 from worker_simulator.inbox.words import Say
 from worker_simulator.request import Json
 from worker_simulator.wecom_app.state.inbox import InboxMessage
-from worker_simulator.wecom_external.state.tasks import MEMBER_WAITS, GroupSendTask
-from worker_simulator.wecom_webhook.state.memory import Post
+from worker_simulator.wecom_external.tasks import MEMBER_WAITS, GroupSendTask
+from worker_simulator.wecom_webhook.memory import Post
 from worker_simulator.world import World
-from worker_simulator.youdu.state.memory import DeliveredMessage, YouduNotice
+from worker_simulator.youdu.memory import DeliveredMessage, YouduNotice
 
 LONGEST_NAME = 120
 WINDOWS = {60.0: "minute", 3600.0: "hour", 86_400.0: "day", 2_592_000.0: "month"}

@@ -18,8 +18,7 @@ from worker_simulator.inbox.entries import Chip, Tone
 from worker_simulator.inbox.look import ConversationKey
 from worker_simulator.inbox.shown import PageReader
 from worker_simulator.request import Json
-from worker_simulator.wire.call_log import LoggedCall
-from worker_simulator.wire.rulings import Ruling
+from worker_simulator.wire.call_log import LoggedCall, Ruling
 
 MOST_NAMED = 20
 MOST_SHOWN = 64 * 1024

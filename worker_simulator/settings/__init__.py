@@ -4,13 +4,17 @@ Points marked (unconfirmed) are guesses about what the vendor's pages do not say
 every value. Does not know how any setting is carried out.
 """
 
-from worker_simulator.settings.calls import CallbackSettings, DuplicateSettings, LimitSettings
+from worker_simulator.settings.calls import (
+    CallbackSettings,
+    CardSettings,
+    ChatSettings,
+    DuplicateSettings,
+    LimitSettings,
+    RecallSettings,
+)
 from worker_simulator.settings.content import CodeSettings, MediaSettings
-from worker_simulator.settings.external import ExternalSettings
-from worker_simulator.settings.followups import CardSettings, ChatSettings, RecallSettings
-from worker_simulator.settings.group import SettingsGroup
-from worker_simulator.settings.people import AppSettings, DirectorySettings, TokenSettings
-from worker_simulator.settings.suite import SuiteRules, SuiteSettings
+from worker_simulator.settings.external import ExternalSettings, SuiteRules, SuiteSettings
+from worker_simulator.settings.people import AppSettings, DirectorySettings, SettingsGroup, TokenSettings
 from worker_simulator.settings.webhook import WebhookKey, WebhookSettings
 from worker_simulator.settings.whole import SimulatorSettings
 from worker_simulator.settings.youdu import YouduSettings

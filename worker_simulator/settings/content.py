@@ -7,7 +7,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from worker_simulator.settings.group import SettingsGroup
+from worker_simulator.settings.people import SettingsGroup
 
 
 class MediaSettings(SettingsGroup):

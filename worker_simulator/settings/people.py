@@ -1,11 +1,31 @@
-"""Apps, their tokens, and the members, parties and tags of their corps."""
+"""The apps and members that the vendor knows; and the address for callbacks, as apps, suites and webhooks have one."""
 
 from typing import Literal
 
-from pydantic import Field
+from pydantic import BaseModel, ConfigDict, Field
 
-from worker_simulator.settings.called_back import CalledBack
-from worker_simulator.settings.group import SettingsGroup
+from worker.crypto.envelope import Envelope
+
+
+class SettingsGroup(BaseModel):
+    """A group of settings: unknown names are refused, assignments are checked."""
+
+    model_config = ConfigDict(extra="forbid", validate_assignment=True)
+
+
+class CalledBack(SettingsGroup):
+    """Registered an address for callbacks, or not yet."""
+
+    callback_url: str | None = None
+    """Where its callbacks go; None: what people press and write goes nowhere."""
+    callback_token: str = ""
+    """The Token with which its callbacks are signed."""
+    callback_aes_key: str = ""
+    """The EncodingAESKey with which its callbacks are sealed."""
+
+    def sealed(self, message: bytes, receiver: str, timestamp: str, nonce: str, random: bytes) -> tuple[str, str]:
+        """The encrypted message and its signature."""
+        return Envelope(self.callback_token, self.callback_aes_key, receiver).seal(message, timestamp, nonce, random)
 
 
 class AppSettings(CalledBack):

@@ -8,8 +8,7 @@ from urllib.parse import parse_qs, urlsplit
 
 from pydantic import Field
 
-from worker_simulator.settings.called_back import CalledBack
-from worker_simulator.settings.group import SettingsGroup
+from worker_simulator.settings.people import CalledBack, SettingsGroup
 
 Profile = Literal["public", "internal"]
 

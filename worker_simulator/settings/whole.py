@@ -4,13 +4,17 @@ from typing import Any, Literal, get_args
 
 from pydantic import Field, field_validator
 
-from worker_simulator.settings.calls import CallbackSettings, DuplicateSettings, LimitSettings
+from worker_simulator.settings.calls import (
+    CallbackSettings,
+    CardSettings,
+    ChatSettings,
+    DuplicateSettings,
+    LimitSettings,
+    RecallSettings,
+)
 from worker_simulator.settings.content import CodeSettings, MediaSettings
-from worker_simulator.settings.external import ExternalSettings
-from worker_simulator.settings.followups import CardSettings, ChatSettings, RecallSettings
-from worker_simulator.settings.group import SettingsGroup
-from worker_simulator.settings.people import AppSettings, DirectorySettings, TokenSettings
-from worker_simulator.settings.suite import SuiteRules
+from worker_simulator.settings.external import ExternalSettings, SuiteRules
+from worker_simulator.settings.people import AppSettings, DirectorySettings, SettingsGroup, TokenSettings
 from worker_simulator.settings.webhook import WebhookSettings
 from worker_simulator.settings.youdu import YouduSettings
 

@@ -7,7 +7,7 @@ from pydantic import Field, field_validator
 
 from worker.crypto.envelope import KeyUnfit
 from worker.crypto.youdu import aes_key
-from worker_simulator.settings.group import SettingsGroup
+from worker_simulator.settings.people import SettingsGroup
 
 Role = Literal["message", "sysmsg", "sms", "mail", "org"]
 

@@ -11,13 +11,16 @@ from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
+import structlog
 from sqlalchemy import Engine
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
+from worker.accounts.current import configured
 from worker.domain.content.message import Message
 from worker.domain.errors import JobNotFound
 from worker.language import noted
+from worker.outbox.engine.clock import standing_in
 from worker.outbox.engine.database import Database, is_retryable
 from worker.outbox.jobs.reading import enqueued_rows
 from worker.producer.plan import Recipient
@@ -284,3 +287,24 @@ class KitOutbox:
 
     def _receive(self, url: str, query: Mapping[str, str], body: bytes) -> None:
         self._running().receive(url, query, body)
+
+
+@contextmanager
+def opened_outbox(make_folder: Callable[[str], Path], bind: Any, given: Given) -> Iterator[KitOutbox]:
+    """The outbox of one test; afterwards the process is as it was before."""
+    outbox = KitOutbox(make_folder, bind, given)
+    is_ours = not structlog.is_configured()
+    if is_ours:
+        # So that pytest shows the worker's log with a failed test, and not among what the application prints.
+        structlog.configure(logger_factory=structlog.stdlib.LoggerFactory(), processors=[_line])
+    try:
+        with configured(outbox.accounts), standing_in(outbox.clock.sql):
+            yield outbox
+    finally:
+        outbox.close()
+        if is_ours:
+            structlog.reset_defaults()
+
+
+def _line(logger: Any, name: str, event: Any) -> str:
+    return " ".join(f"{key}={value}" for key, value in event.items())

@@ -33,7 +33,7 @@ def outbox(tmp_path_factory: pytest.TempPathFactory, outbox_bind: Any, worker_se
     from worker.config.extras import naming_the_extra
 
     with naming_the_extra():
-        from worker_simulator.testing.session import opened_outbox
+        from worker_simulator.testing.outbox import opened_outbox
 
     with opened_outbox(tmp_path_factory.mktemp, outbox_bind, worker_settings) as found:
         yield found

@@ -20,7 +20,7 @@ from worker_simulator.control import answer as controlled
 from worker_simulator.request import HttpRequest
 from worker_simulator.settings import SimulatorSettings
 from worker_simulator.testing.faults import UNREACHABLE, rule_of
-from worker_simulator.wire import outcome
+from worker_simulator.wire import routes
 from worker_simulator.wire.call_log import LoggedCall
 from worker_simulator.wire.callbacks import Callback, Callbacks, Callee
 from worker_simulator.world import World
@@ -87,7 +87,7 @@ class Vendor:
         call.received, action = "whole", world.faults.late(came.method, came.path, came.body)
         if action is not None:
             call.fault, call.action = action.kind, action
-        answer = call.answer = outcome.answered(world, call, action)
+        answer = call.answer = routes.answered(world, call, action)
         world.calls.carried_out += 1
         if answer is None or call.fault in _UNREAD:
             return NoAnswer("read_timeout" if call.fault == "hang" else "cut", 0.0)

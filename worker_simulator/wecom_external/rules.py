@@ -10,7 +10,7 @@ from worker_simulator.answers import Refused
 from worker_simulator.request import Json
 from worker_simulator.settings import ExternalSettings
 from worker_simulator.wecom_app.rules.findings import Findings, typed
-from worker_simulator.wecom_app.rules.table import Table
+from worker_simulator.wecom_app.rules.nested import Table
 from worker_simulator.wecom_app.rules.texts import TextRule
 from worker_simulator.wecom_app.rules.values import Appid, MediaRule
 

@@ -15,8 +15,7 @@ from worker_simulator.request import Json
 from worker_simulator.settings import WebhookSettings
 from worker_simulator.wecom_app.rules.cards import link, table
 from worker_simulator.wecom_app.rules.findings import Findings, typed
-from worker_simulator.wecom_app.rules.nested import ByType, EitherOf, Group, Items, Nothing
-from worker_simulator.wecom_app.rules.table import Rule, Table
+from worker_simulator.wecom_app.rules.nested import ByType, EitherOf, Group, Items, Nothing, OfField, Rule, Table
 from worker_simulator.wecom_app.rules.texts import CUT, TextRule
 from worker_simulator.wecom_app.rules.values import Appid, Flag, MediaRule, NumberRule, Ratio, Userids
 
@@ -49,15 +48,8 @@ class PictureBytes:
 
 
 @dataclass(frozen=True, slots=True)
-class Colour:
+class Colour(OfField):
     """`#RRGGBB`; the page of callbacks writes it without the #."""
-
-    name: str
-
-    @property
-    def names(self) -> tuple[str, ...]:
-        """See `Rule`."""
-        return (self.name,)
 
     def check(self, body: Json, path: str, found: Findings) -> None:
         """Check the shape; another one is not shown."""

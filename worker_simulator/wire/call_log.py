@@ -1,15 +1,17 @@
-"""The log of vendor calls, in the order their first line arrived, with how much of each came in and went out.
+"""What is remembered of vendor calls: their log, what acted on each, and the bytes of the newest uploads.
 
-Does not know what a call did.
+Does not know what a call did, who may use a file, and how long the vendor says it lives.
 """
 
-from collections import Counter, deque
+from collections import Counter, OrderedDict, deque
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from worker_simulator.answers import HttpAnswer
+from worker_simulator.clock import Clock
 from worker_simulator.request import HttpRequest
+from worker_simulator.settings import SimulatorSettings
 from worker_simulator.wire.faults import FaultAction
 
 HEADERS_KEPT = ("host", "content-type", "content-length", "transfer-encoding", "user-agent", "connection")
@@ -101,3 +103,74 @@ class CallLog:
     def counts(self) -> dict[str, int]:
         """Calls by path, arrived whole or not."""
         return dict(self._counts)
+
+
+@dataclass(frozen=True, slots=True)
+class KeptFile:
+    """A file as it came."""
+
+    name: str
+    """Its file name; empty for a picture that came without one."""
+    content: bytes
+
+
+class KeptFiles:
+    """Files by media_id, by the address of a permanent picture, or by the MD5 of a webhook's picture."""
+
+    def __init__(self, settings: SimulatorSettings) -> None:
+        self._settings = settings
+        self._files: OrderedDict[str, KeptFile] = OrderedDict()
+        self._bytes = 0
+
+    def keep(self, key: str, name: str, content: bytes) -> None:
+        """Keep a file, and let go of the oldest ones beyond `keep_file_bytes`."""
+        before = self._files.pop(key, None)
+        self._bytes += len(content) - (len(before.content) if before else 0)
+        self._files[key] = KeptFile(name, content)
+        while self._bytes > self._settings.keep_file_bytes:
+            _, oldest = self._files.popitem(last=False)
+            self._bytes -= len(oldest.content)
+
+    def find(self, key: str) -> KeptFile | None:
+        """A file, or None where it never came or was let go."""
+        return self._files.get(key)
+
+
+Rule = Literal["limit", "drop", "blocked", "duplicate", "unknown", "recall", "recalled", "update", "updated"]
+MOST = 100_000
+"""Rulings that are kept in all, at some 300 bytes each."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ruling:
+    """One rule that acted on one call."""
+
+    rule: Rule
+    time: float
+    """Virtual Unix time."""
+    about: dict[str, Any]
+    """What the rule looked at: a limit's key, amount and window, ids, the number of another call."""
+
+
+class Rulings:
+    """Rulings by the number of their call; beyond `MOST` those of the oldest calls are forgotten."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._by_call: OrderedDict[int, list[Ruling]] = OrderedDict()
+        self._kept = 0
+        self.noted = 0
+        """How many there ever were, so that a look can tell whether there are new ones."""
+
+    def note(self, seq: int, rule: Rule, /, **about: Any) -> None:
+        """Note that a rule acted on a call."""
+        self._by_call.setdefault(seq, []).append(Ruling(rule, self._clock.now(), about))
+        self.noted += 1
+        self._kept += 1
+        while self._kept > MOST:
+            _, oldest = self._by_call.popitem(last=False)
+            self._kept -= len(oldest)
+
+    def of(self, seq: int) -> list[Ruling]:
+        """What acted on one call, in its order."""
+        return self._by_call.get(seq, [])

@@ -11,8 +11,8 @@ from typing import Protocol
 
 from worker_simulator.answers import HttpAnswer, to_wire
 from worker_simulator.request import HttpRequest
-from worker_simulator.wecom_webhook.state.memory import InTheAir
-from worker_simulator.wire import outcome
+from worker_simulator.wecom_webhook.memory import InTheAir
+from worker_simulator.wire import routes
 from worker_simulator.wire.call_log import LoggedCall
 from worker_simulator.wire.faults import FaultAction
 from worker_simulator.wire.reader import BadRequest, Reader, first_line
@@ -231,7 +231,7 @@ class ClientConnection(asyncio.Protocol):
         exchange.enter()
         if action is not None and action.kind == "kill" and not action.kills_late:
             kill(action, call, self._transport)
-        answer = call.answer = outcome.answered(world, call, action)
+        answer = call.answer = routes.answered(world, call, action)
         world.calls.carried_out += 1
         if action is not None and action.kind == "hang":
             if action.hang is not None:
@@ -239,7 +239,7 @@ class ClientConnection(asyncio.Protocol):
         elif answer is None:
             self._cut()
         else:
-            self._later(outcome.latency(world, path, action), lambda: self._send(exchange, call, answer, action))
+            self._later(routes.latency(world, path, action), lambda: self._send(exchange, call, answer, action))
 
     def _send(self, exchange: Exchange, call: LoggedCall, answer: HttpAnswer, action: FaultAction | None) -> None:
         exchange.leave()

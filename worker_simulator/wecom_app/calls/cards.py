@@ -6,11 +6,11 @@ Does not know HTTP and how cards are sent. The `invaliduser` of this call is an 
 from typing import TYPE_CHECKING, Any
 
 from worker_simulator.answers import HttpAnswer, Refused, accepted
-from worker_simulator.request import Json
-from worker_simulator.wecom_app.calls.envelope import agentid_of
+from worker_simulator.request import HttpRequest, Json
+from worker_simulator.wecom_app.calls.envelope import agentid_of, received
 from worker_simulator.wecom_app.rules.cards import INTERACTIVE, check_card
+from worker_simulator.wecom_app.rules.content import translator
 from worker_simulator.wecom_app.rules.findings import Findings, typed, warned
-from worker_simulator.wecom_app.rules.translation import translator
 from worker_simulator.wecom_app.state.apps import App
 from worker_simulator.wecom_app.state.directory import ReachedMembers
 from worker_simulator.wecom_app.state.inbox import InboxMessage
@@ -27,8 +27,10 @@ TARGETS: dict[str, tuple[type, int, int]] = {
 """By list: the type of its entries, the most entries, and the code for more."""
 
 
-def update(world: "World", app: App, body: Json, seq: int) -> HttpAnswer:
+def update(world: "World", request: HttpRequest) -> HttpAnswer:
     """Update a card for some of its recipients, spending the code."""
+    app, body = received(world, request)
+    seq = request.seq
     found = Findings(world.settings.codes)
     with warned(found):
         refused = _updated(world, app, body, found, seq)

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from worker_simulator.answers import HttpAnswer, accepted
-from worker_simulator.request import HttpRequest, Json
+from worker_simulator.request import HttpRequest
 from worker_simulator.settings.whole import Check
 from worker_simulator.wecom_app.calls import envelope
 from worker_simulator.wecom_app.calls.chats import chatid_of, refuse_without_scope
@@ -16,7 +16,6 @@ from worker_simulator.wecom_app.calls.messages import looks
 from worker_simulator.wecom_app.rules import options
 from worker_simulator.wecom_app.rules.content import Sending, Step, check_media, check_plain, checked
 from worker_simulator.wecom_app.rules.plain import TO_CHATS
-from worker_simulator.wecom_app.state.apps import App
 from worker_simulator.wecom_app.state.chats import Chat
 from worker_simulator.wecom_app.state.inbox import InboxMessage
 
@@ -27,8 +26,9 @@ MENTION = re.compile(r"<@([0-9A-Za-z_.@-]{1,64})>")
 MENTIONING = frozenset({"text", "markdown"})
 
 
-def send(world: "World", app: App, request: HttpRequest, body: Json) -> HttpAnswer:
+def send(world: "World", request: HttpRequest) -> HttpAnswer:
     """Show a message to the members of a chat whom no cap drops."""
+    app, body = envelope.received(world, request)
     refuse_without_scope(world, app)
     sending = checked(world, app, request, body, STEPS)
     chat = world.chats.of(app, chatid_of(body, sending.found))

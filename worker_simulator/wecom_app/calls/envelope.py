@@ -4,13 +4,17 @@ Does not know message bodies, options and who exists.
 """
 
 import json
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from worker_simulator.answers import Refused
 from worker_simulator.request import HttpRequest, Json
 from worker_simulator.settings import CodeSettings
 from worker_simulator.wecom_app.rules.findings import Findings
 from worker_simulator.wecom_app.rules.plain import TO_MEMBERS
+from worker_simulator.wecom_app.state.apps import App
+
+if TYPE_CHECKING:
+    from worker_simulator.world import World
 
 MSGTYPES = frozenset(TO_MEMBERS) | {"template_card"}
 RECIPIENT_MAXIMA = {"touser": (1000, 40032), "toparty": (100, 82002), "totag": (100, 82003)}
@@ -78,3 +82,15 @@ def _ids(body: Json, name: str, found: Findings) -> list[str]:
         found.wrong_format = True
         value = ""
     return [part.strip() for part in (value or "").split("|") if part.strip()]
+
+
+def authorised(world: "World", request: HttpRequest) -> App:
+    """The app whose token a call has; the call is counted."""
+    app = world.apps.by_token(request.query.get("access_token"), request.ip)
+    world.limits.count_call(app.corpid, request.path, request.ip, request.seq)
+    return app
+
+
+def received(world: "World", request: HttpRequest) -> tuple[App, Json]:
+    """The app whose token a call has, and the object in its body; the call is counted."""
+    return authorised(world, request), parse(request, world.settings.codes)

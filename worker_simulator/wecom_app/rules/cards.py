@@ -6,8 +6,7 @@ Does not know task ids and response codes. Suggested lengths are advice: longer 
 from worker_simulator.answers import Refused
 from worker_simulator.request import Json
 from worker_simulator.wecom_app.rules.findings import Code, Findings
-from worker_simulator.wecom_app.rules.nested import ByType, EitherOf, Group, Items, Nothing
-from worker_simulator.wecom_app.rules.table import Rule, Table
+from worker_simulator.wecom_app.rules.nested import ByType, EitherOf, Group, Items, Nothing, Rule, Table
 from worker_simulator.wecom_app.rules.texts import TextRule
 from worker_simulator.wecom_app.rules.values import Appid, FirstOf, Flag, MediaRule, NumberRule, Ratio
 

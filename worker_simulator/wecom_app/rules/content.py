@@ -3,6 +3,7 @@
 Does not know who exists, limits and what a send does. Each check stands for itself.
 """
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -10,10 +11,10 @@ from typing import TYPE_CHECKING
 from worker_simulator.request import HttpRequest, Json
 from worker_simulator.settings.whole import Check
 from worker_simulator.wecom_app.rules.findings import Findings, warned
+from worker_simulator.wecom_app.rules.nested import Table
 from worker_simulator.wecom_app.rules.options import SendOptions, refuse_unsafe_file
-from worker_simulator.wecom_app.rules.table import Table
-from worker_simulator.wecom_app.rules.translation import translator
 from worker_simulator.wecom_app.state.apps import App
+from worker_simulator.wecom_app.state.directory import Directory
 
 if TYPE_CHECKING:
     from worker_simulator.world import World
@@ -78,3 +79,16 @@ def _own_part(body: Json, msgtype: str) -> Json:
     """The object of the message's type; one that is missing is checked as an empty one."""
     content = body.get(msgtype)
     return content if isinstance(content, dict) else {}
+
+
+PATTERN = re.compile(r"\$(userName|userAlias|userAliasOrName|departmentName)=([^$]*)\$")
+
+
+def translator(directory: Directory) -> Callable[[str], str]:
+    """Puts names into a text; what cannot be resolved stays as typed."""
+
+    def name(match: re.Match[str]) -> str:
+        named = directory.party_name if match[1] == "departmentName" else directory.user_name
+        return named(match[2]) or match[0]
+
+    return lambda text: PATTERN.sub(name, text)

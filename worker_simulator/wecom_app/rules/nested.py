@@ -1,29 +1,65 @@
-"""Rules of objects inside objects, of lists, and of fields that need each other.
+"""Rules one after another as a table for one object; objects inside objects, lists, fields that need each other.
 
 Does not know which of them there are.
 """
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 from worker_simulator.answers import Refused
 from worker_simulator.request import Json
 from worker_simulator.wecom_app.rules.findings import Code, Findings, above, typed
-from worker_simulator.wecom_app.rules.table import Rule, Table
+
+
+class Rule(Protocol):
+    """Checks one place of an object."""
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The fields it knows; none when it only compares fields of other rules."""
+        ...
+
+    def check(self, body: Json, path: str, found: Findings) -> None:
+        """Raise Refused when the vendor would."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
-class Group:
-    """An object with a table of its own; it may be absent or empty unless `missing` is a code."""
+class OfField:
+    """Base of the rules of one field."""
 
     name: str
-    table: Table
-    missing: Code = 0
 
     @property
     def names(self) -> tuple[str, ...]:
         """See `Rule`."""
         return (self.name,)
+
+
+class Table:
+    """The rules of one object, checked in their order; other fields are not shown, or refused with `undefined`."""
+
+    def __init__(self, *rules: Rule, undefined: Code = 0) -> None:
+        self._rules = rules
+        self._undefined = undefined
+        self._names = frozenset(name for rule in rules for name in rule.names)
+
+    def check(self, body: Json, path: str, found: Findings) -> None:
+        """Check an object by every rule."""
+        for rule in self._rules:
+            rule.check(body, path, found)
+        for name in [name for name in body if name not in self._names]:
+            found.refuse(self._undefined, f"invalid param '{path}.{name}'")
+            found.alter(f"{path}.{name}", "not defined")
+            del body[name]
+
+
+@dataclass(frozen=True, slots=True)
+class Group(OfField):
+    """An object with a table of its own; it may be absent or empty unless `missing` is a code."""
+
+    table: Table
+    missing: Code = 0
 
     def check(self, body: Json, path: str, found: Findings) -> None:
         """Check the object."""
@@ -35,20 +71,14 @@ class Group:
 
 
 @dataclass(frozen=True, slots=True)
-class Items:
+class Items(OfField):
     """A list of objects: at most `most` (else the code `length`), each by `table`, and `unique` in one field."""
 
-    name: str
     most: int
     length: Code
     table: Table
     missing: Code = 0
     unique: tuple[str, Code] | None = None
-
-    @property
-    def names(self) -> tuple[str, ...]:
-        """See `Rule`."""
-        return (self.name,)
 
     def check(self, body: Json, path: str, found: Findings) -> None:
         """Check length, entries and uniqueness."""

@@ -7,8 +7,7 @@ from dataclasses import dataclass
 
 from worker_simulator.request import Json
 from worker_simulator.wecom_app.rules.findings import Findings
-from worker_simulator.wecom_app.rules.nested import Items
-from worker_simulator.wecom_app.rules.table import Table
+from worker_simulator.wecom_app.rules.nested import Items, Table
 from worker_simulator.wecom_app.rules.texts import CUT, Chinese, TextRule
 from worker_simulator.wecom_app.rules.values import Appid, Flag, MediaRule, Userids
 

@@ -7,20 +7,20 @@ from dataclasses import dataclass
 
 from worker_simulator.request import Json
 from worker_simulator.wecom_app.rules.findings import Code, Findings, above, typed
+from worker_simulator.wecom_app.rules.nested import OfField
 
 CUT = "cut"
 """Stands in place of a code: a text that is too long is cut in silence."""
 
 
 @dataclass(frozen=True, slots=True)
-class TextRule:
+class TextRule(OfField):
     """A string: `missing` is the code when absent or empty, `over` the code (or CUT) beyond `limit`.
 
     `suggested` is a length in characters that is only advice. `scheme`: must start with http:// or https://.
     `translated`: ids in it become names.
     """
 
-    name: str
     missing: Code = 0
     limit: int = 0
     over: Code = "field_too_long"
@@ -28,11 +28,6 @@ class TextRule:
     suggested: int = 0
     scheme: bool = False
     translated: bool = False
-
-    @property
-    def names(self) -> tuple[str, ...]:
-        """See `Rule`."""
-        return (self.name,)
 
     def check(self, body: Json, path: str, found: Findings) -> None:
         """Check presence, scheme and length; cut and translate in place."""
@@ -68,20 +63,14 @@ class TextRule:
 
 
 @dataclass(frozen=True, slots=True)
-class Chinese:
+class Chinese(OfField):
     """A text measured in Chinese characters; how many of them an ASCII one counts for is a setting."""
 
-    name: str
     most: int
     over: Code
     least: int = 0
     missing: Code = 0
     translated: bool = False
-
-    @property
-    def names(self) -> tuple[str, ...]:
-        """See `Rule`."""
-        return (self.name,)
 
     def check(self, body: Json, path: str, found: Findings) -> None:
         """Check presence and both bounds."""

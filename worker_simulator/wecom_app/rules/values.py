@@ -7,20 +7,15 @@ from dataclasses import dataclass
 
 from worker_simulator.request import Json
 from worker_simulator.wecom_app.rules.findings import Code, Findings, typed
+from worker_simulator.wecom_app.rules.nested import OfField
 
 
 @dataclass(frozen=True, slots=True)
-class NumberRule:
+class NumberRule(OfField):
     """An integer; one outside `known` is shown as `otherwise`, where the page says so."""
 
-    name: str
     known: tuple[int, ...] = ()
     otherwise: int = 0
-
-    @property
-    def names(self) -> tuple[str, ...]:
-        """See `Rule`."""
-        return (self.name,)
 
     def check(self, body: Json, path: str, found: Findings) -> None:
         """Check the type, and put the other value in the place of an unknown one."""
@@ -31,16 +26,10 @@ class NumberRule:
 
 
 @dataclass(frozen=True, slots=True)
-class Flag:
+class Flag(OfField):
     """true or false."""
 
-    name: str
     missing: Code = 0
-
-    @property
-    def names(self) -> tuple[str, ...]:
-        """See `Rule`."""
-        return (self.name,)
 
     def check(self, body: Json, path: str, found: Findings) -> None:
         """Check presence and type."""
@@ -49,18 +38,12 @@ class Flag:
 
 
 @dataclass(frozen=True, slots=True)
-class Ratio:
+class Ratio(OfField):
     """A number from `least` to `most`."""
 
-    name: str
     least: float
     most: float
     outside: Code
-
-    @property
-    def names(self) -> tuple[str, ...]:
-        """See `Rule`."""
-        return (self.name,)
 
     def check(self, body: Json, path: str, found: Findings) -> None:
         """Check both bounds."""
@@ -70,17 +53,11 @@ class Ratio:
 
 
 @dataclass(frozen=True, slots=True)
-class MediaRule:
+class MediaRule(OfField):
     """A media_id of one type of upload."""
 
-    name: str
     kind: str
     missing: Code = 41006
-
-    @property
-    def names(self) -> tuple[str, ...]:
-        """See `Rule`."""
-        return (self.name,)
 
     def check(self, body: Json, path: str, found: Findings) -> None:
         """Note the id; whether it exists is for the media store to say."""
@@ -112,15 +89,8 @@ class Appid:
 
 
 @dataclass(frozen=True, slots=True)
-class Userids:
+class Userids(OfField):
     """A list of userids, or of `@all`; entries that are no strings are not read."""
-
-    name: str
-
-    @property
-    def names(self) -> tuple[str, ...]:
-        """See `Rule`."""
-        return (self.name,)
 
     def check(self, body: Json, path: str, found: Findings) -> None:
         """Check the types."""
@@ -132,16 +102,10 @@ class Userids:
 
 
 @dataclass(frozen=True, slots=True)
-class FirstOf:
+class FirstOf(OfField):
     """The id of one entry of the list `of`; an unknown one is taken for the first entry's."""
 
-    name: str
     of: str
-
-    @property
-    def names(self) -> tuple[str, ...]:
-        """See `Rule`."""
-        return (self.name,)
 
     def check(self, body: Json, path: str, found: Findings) -> None:
         """Put the first entry's id in the place of an unknown one; the list was checked before."""

@@ -10,9 +10,29 @@ from dataclasses import dataclass
 from worker_simulator.answers import Refused
 from worker_simulator.clock import Clock
 from worker_simulator.settings import SimulatorSettings
-from worker_simulator.wecom_app.state.amr import seconds_of
-from worker_simulator.wire.kept_files import KeptFiles
-from worker_simulator.wire.multipart import UploadedFile
+from worker_simulator.wire.call_log import KeptFiles
+from worker_simulator.wire.reader import UploadedFile
+
+FRAMES_A_SECOND = 50
+NARROW, WIDE = b"#!AMR\n", b"#!AMR-WB\n"
+SPEECH = {
+    NARROW: (12, 13, 15, 17, 19, 20, 26, 31, 5, None, None, None, None, None, None, 0),
+    WIDE: (17, 23, 32, 36, 40, 46, 50, 58, 60, 5, None, None, None, None, 0, 0),
+}
+"""Bytes after the head of a frame, by its type; None: no frame has this type. 15 is a frame without speech."""
+
+
+def seconds_of(content: bytes) -> float:
+    """The length of AMR, up to the first frame that is none; 0 for anything else."""
+    magic = next((one for one in SPEECH if content.startswith(one)), None)
+    if magic is None:
+        return 0.0
+    frames, place = 0, len(magic)
+    while place < len(content) and (size := SPEECH[magic][content[place] >> 3 & 0b1111]) is not None:
+        place += 1 + size
+        frames += 1
+    return frames / FRAMES_A_SECOND
+
 
 SMALLEST = 6  # "every file must be larger than 5 bytes"
 SMALLEST_PICTURE = 5  # "5 B to 2 MB"

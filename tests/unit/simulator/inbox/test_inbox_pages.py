@@ -15,7 +15,7 @@ from worker_simulator.inbox.shown import PageReader
 from worker_simulator.inbox.words import says
 from worker_simulator.settings import SimulatorSettings
 from worker_simulator.world import World
-from worker_simulator.youdu.state.memory import DeliveredMessage
+from worker_simulator.youdu.memory import DeliveredMessage
 
 PNG = b"\x89PNG\r\n\x1a\n" + bytes(20)
 

@@ -11,11 +11,10 @@ from worker_simulator.request import HttpRequest, Json
 from worker_simulator.settings import WebhookKey
 from worker_simulator.wecom_app.calls.envelope import parse
 from worker_simulator.wecom_app.rules.findings import Findings, warned
-from worker_simulator.wecom_webhook import rules
-from worker_simulator.wecom_webhook.state import places
-from worker_simulator.wecom_webhook.state.memory import Post
-from worker_simulator.wecom_webhook.state.places import Address, Place
-from worker_simulator.wire.multipart import media_part
+from worker_simulator.wecom_webhook import places, rules
+from worker_simulator.wecom_webhook.memory import Post
+from worker_simulator.wecom_webhook.places import Address, Place
+from worker_simulator.wire.reader import media_part
 
 if TYPE_CHECKING:
     from worker_simulator.world import World

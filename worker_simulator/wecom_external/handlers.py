@@ -1,15 +1,18 @@
-"""What became of tasks, page by page (93338 获取企业的全部群发记录, 获取群发成员发送任务列表 and 执行结果).
+"""The calls of group sends: each is authorised, counted and carried out.
 
-Does not know HTTP and how tasks are made.
+Does not know HTTP, and what a task is.
 """
 
 import re
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from worker_simulator.answers import HttpAnswer, Refused, accepted
-from worker_simulator.request import Json
+from worker_simulator.request import HttpRequest, Json
+from worker_simulator.wecom_app.calls.envelope import parse
 from worker_simulator.wecom_app.state.apps import App
-from worker_simulator.wecom_external.state.tasks import MEMBER_SENT, SENT, WAITING, GroupSendTask
+from worker_simulator.wecom_external import creating
+from worker_simulator.wecom_external.tasks import MEMBER_SENT, SENT, WAITING, GroupSendTask
 
 if TYPE_CHECKING:
     from worker_simulator.world import World
@@ -18,8 +21,9 @@ MONTH = 31 * 86_400
 CURSOR = re.compile(r"CURSOR-([0-9]{1,9})")
 
 
-def tasks(world: "World", app: App, body: Json) -> HttpAnswer:
-    """get_groupmsg_list_v2: tasks of a span of at most a month; those made by an API call have no creator."""
+def list_tasks(world: "World", request: HttpRequest) -> HttpAnswer:
+    """externalcontact/get_groupmsg_list_v2 (93338): tasks of at most a month; those of an API call have no creator."""
+    app, body = _authorised(world, request)
     start: Any = body.get("start_time")
     end: Any = body.get("end_time")
     if body.get("chat_type") not in ("single", "group") or not _is_span(start, end):
@@ -32,8 +36,9 @@ def tasks(world: "World", app: App, body: Json) -> HttpAnswer:
     return _page(world, body, "group_msg_list", [_listed(task) for task in found], default=50, most=100)
 
 
-def members(world: "World", app: App, body: Json) -> HttpAnswer:
-    """get_groupmsg_task: every member's part of a task; 1 is not used as a status."""
+def list_members(world: "World", request: HttpRequest) -> HttpAnswer:
+    """externalcontact/get_groupmsg_task (93338): every member's part of a task; 1 is not used as a status."""
+    app, body = _authorised(world, request)
     task = _readable(world, app, body)
     found = []
     for one in task.members.values():
@@ -43,8 +48,9 @@ def members(world: "World", app: App, body: Json) -> HttpAnswer:
     return _page(world, body, "task_list", found, default=500, most=1000)
 
 
-def results(world: "World", app: App, body: Json) -> HttpAnswer:
-    """get_groupmsg_send_result: a member's recipients; groups only once they were sent to."""
+def list_results(world: "World", request: HttpRequest) -> HttpAnswer:
+    """externalcontact/get_groupmsg_send_result (93338): a member's recipients; groups only once they were sent to."""
+    app, body = _authorised(world, request)
     task = _readable(world, app, body)
     userid = body.get("userid")
     member = task.members.get(str(userid))
@@ -120,3 +126,41 @@ def _start(cursor: Any, count: int) -> int:
     if match is None or int(match[1]) > count:
         raise Refused(50100)
     return int(match[1])
+
+
+def add_msg_template(world: "World", request: HttpRequest) -> HttpAnswer:
+    """externalcontact/add_msg_template (92135)."""
+    app, body = _authorised(world, request)
+    return creating.create(world, app, body, request.seq)
+
+
+def remind(world: "World", request: HttpRequest) -> HttpAnswer:
+    """externalcontact/remind_groupmsg_send (97610)."""
+    app, body = _authorised(world, request)
+    world.external.remind(world.external.of(app.corpid, body.get("msgid")))
+    return accepted()
+
+
+def cancel(world: "World", request: HttpRequest) -> HttpAnswer:
+    """externalcontact/cancel_groupmsg_send (97611): 0 also when everything was sent."""
+    app, body = _authorised(world, request)
+    world.external.cancel(world.external.of(app.corpid, body.get("msgid")))
+    return accepted()
+
+
+def _authorised(world: "World", request: HttpRequest) -> tuple[App, Json]:
+    app = world.apps.by_token(request.query.get("access_token"), request.ip)
+    world.limits.count_call(app.corpid, request.path, request.ip, request.seq)
+    if not world.settings.external.permitted or not app.settings.group_sends:
+        raise Refused(48002)
+    return app, parse(request, world.settings.codes)
+
+
+ROUTES: dict[str, Callable[["World", HttpRequest], HttpAnswer]] = {
+    "/cgi-bin/externalcontact/add_msg_template": add_msg_template,
+    "/cgi-bin/externalcontact/get_groupmsg_list_v2": list_tasks,
+    "/cgi-bin/externalcontact/get_groupmsg_task": list_members,
+    "/cgi-bin/externalcontact/get_groupmsg_send_result": list_results,
+    "/cgi-bin/externalcontact/remind_groupmsg_send": remind,
+    "/cgi-bin/externalcontact/cancel_groupmsg_send": cancel,
+}

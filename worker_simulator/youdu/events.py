@@ -5,14 +5,16 @@ Does not know how the callback travels.
 
 import json
 import secrets
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import BaseModel, ConfigDict
 
 from worker.crypto.youdu import YouduEnvelope, signature
-from worker_simulator.request import Json
+from worker_simulator.request import HttpRequest, Json
 from worker_simulator.settings.youdu import YouduApp
+from worker_simulator.world import Controlled
 
 if TYPE_CHECKING:
     from worker_simulator.world import World
@@ -81,3 +83,40 @@ def _said(given: PersonAct, now: float) -> Json:
         return {**envelope, "msgType": "text", "text": {"content": given.text}}
     # Which operations there are, the documentation does not say; the Java SDK only reads the field.
     return {**envelope, "msgType": "event", "event": {"appId": given.appid, "operation": "open"}}
+
+
+class Loss(BaseModel):
+    """What the server loses: all tokens as by a restart, one token or `all` by time, one file or `all`."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    forget_tokens: bool = False
+    expire_token: str | None = None
+    forget_media: str | None = None
+
+
+def look(simulator: Controlled, request: HttpRequest) -> Any:
+    """Every message with the accounts it was shown to, the open windows, the badges, the files."""
+    return simulator.world.youdu.shown()
+
+
+def lose(simulator: Controlled, request: HttpRequest) -> Any:
+    """Lose what is named; returns how many there were."""
+    loss, youdu = Loss.model_validate(request.json() if request.body else {}), simulator.world.youdu
+    return {
+        "forgotten": youdu.tokens.forget() if loss.forget_tokens else 0,
+        "expired": youdu.tokens.expire(loss.expire_token) if loss.expire_token else 0,
+        "media": youdu.media.forget(loss.forget_media) if loss.forget_media else 0,
+    }
+
+
+def act(simulator: Controlled, request: HttpRequest) -> Any:
+    """Carry out what a person does; its callback is sent in the background, and `callbacks` shows what became of it."""
+    return carry_out(simulator.world, PersonAct.model_validate(request.json() if request.body else {}))
+
+
+ACTS: dict[tuple[str, str], Callable[[Controlled, HttpRequest], Any]] = {
+    ("GET", "youdu"): look,
+    ("POST", "youdu"): lose,
+    ("POST", "youdu_app"): act,
+}

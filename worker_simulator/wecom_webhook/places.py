@@ -12,7 +12,7 @@ from worker_simulator.answers import Refused
 from worker_simulator.request import Json
 from worker_simulator.settings import WebhookKey
 from worker_simulator.wecom_app.rules.findings import Findings
-from worker_simulator.wecom_webhook.state.memory import Webhooks, matches
+from worker_simulator.wecom_webhook.memory import Webhooks, matches
 
 ID = re.compile(r"[0-9A-Za-z_.@-]{1,128}")
 MOST_IDS = 100

@@ -10,7 +10,7 @@ from worker_simulator.request import Json
 from worker_simulator.wecom_app.rules.findings import Findings, typed, warned
 from worker_simulator.wecom_app.state.apps import App
 from worker_simulator.wecom_external import rules
-from worker_simulator.wecom_external.state.contacts import Reach
+from worker_simulator.wecom_external.contacts import Reach
 
 if TYPE_CHECKING:
     from worker_simulator.world import World

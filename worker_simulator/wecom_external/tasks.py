@@ -10,8 +10,7 @@ from worker_simulator.answers import Refused
 from worker_simulator.clock import Clock
 from worker_simulator.request import Json
 from worker_simulator.settings import SimulatorSettings
-from worker_simulator.wecom_external.state.caps import Caps
-from worker_simulator.wecom_external.state.contacts import Contacts
+from worker_simulator.wecom_external.contacts import Caps, Contacts
 
 DAY = 86_400.0
 WAITING, SENT, NO_CONTACT, CAPPED = 0, 1, 2, 3

@@ -9,11 +9,10 @@ from typing import TYPE_CHECKING
 from worker_simulator.answers import HttpAnswer
 from worker_simulator.request import HttpRequest, Json
 from worker_simulator.settings.youdu import YouduSettings
-from worker_simulator.youdu.calls.envelope import LEGACY, Call, answered, opened
-from worker_simulator.youdu.calls.refused import YouduRefused, said
+from worker_simulator.youdu import media
+from worker_simulator.youdu.envelope import LEGACY, Call, YouduRefused, answered, opened, said
+from worker_simulator.youdu.people import ReachedAccounts, is_known, reach
 from worker_simulator.youdu.rules import MSGTYPES, POP_WINDOW, YouduFindings, fields, shown
-from worker_simulator.youdu.state import media
-from worker_simulator.youdu.state.people import ReachedAccounts, is_known, reach
 
 if TYPE_CHECKING:
     from worker_simulator.world import World

@@ -15,7 +15,7 @@ from worker_simulator.clock import Clock
 from worker_simulator.request import HttpRequest, Json
 from worker_simulator.settings import SimulatorSettings, WebhookKey, WebhookSettings
 from worker_simulator.wecom_app.state.media import MediaStore
-from worker_simulator.wire.kept_files import KeptFiles
+from worker_simulator.wire.call_log import KeptFiles
 
 SEND = "/cgi-bin/webhook/send"
 InTheAir = tuple[str, bytes]

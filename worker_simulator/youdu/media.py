@@ -12,9 +12,8 @@ from worker_simulator.answers import HttpAnswer
 from worker_simulator.clock import Clock
 from worker_simulator.request import HttpRequest, Json
 from worker_simulator.settings.youdu import YouduApp, YouduSettings
-from worker_simulator.wire.multipart import media_part
-from worker_simulator.youdu.calls.envelope import Call, answered, opened, opened_form, sealed
-from worker_simulator.youdu.calls.refused import YouduRefused
+from worker_simulator.wire.reader import media_part
+from worker_simulator.youdu.envelope import Call, YouduRefused, answered, opened, opened_form, sealed
 
 if TYPE_CHECKING:
     from worker_simulator.world import World

@@ -10,13 +10,13 @@ from xml.sax.saxutils import escape
 
 from pydantic import BaseModel, ConfigDict
 
-from worker_simulator.request import Json
+from worker_simulator.request import HttpRequest, Json
 from worker_simulator.settings import WebhookKey
-from worker_simulator.wecom_webhook.state.memory import Post
-from worker_simulator.wecom_webhook.state.places import Place, kind_of
+from worker_simulator.wecom_webhook.memory import Post
+from worker_simulator.wecom_webhook.places import Place, kind_of
 
 if TYPE_CHECKING:
-    from worker_simulator.world import World
+    from worker_simulator.world import Controlled, World
 
 HOST = "http://in.qyapi.weixin.qq.com/cgi-bin/webhook"
 EVENTS = {"enter_chat": "enter_chat", "add": "add_to_chat", "delete": "delete_from_chat"}
@@ -114,3 +114,15 @@ def _value(value: Any) -> str:
     if isinstance(value, dict):
         return _in_xml(value)
     return escape(value) if "]]>" in value else f" <![CDATA[{value}]]>"
+
+
+def _shown(simulator: "Controlled", request: HttpRequest) -> Any:
+    return simulator.world.webhook.shown()
+
+
+def _act(simulator: "Controlled", request: HttpRequest) -> Any:
+    """Carry an act out; its event is sent in the background, and `callbacks` shows what became of it."""
+    return carry_out(simulator.world, Act.model_validate(request.json() if request.body else {}))
+
+
+ACTS = {("GET", "webhook"): _shown, ("POST", "webhook"): _act}

@@ -1,1 +1,0 @@
-"""What the fake group sends to customers remembers."""

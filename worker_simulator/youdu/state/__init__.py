@@ -1,1 +1,0 @@
-"""What the fake Youdu remembers."""
