@@ -17,7 +17,6 @@ from pydantic import BaseModel
 
 import worker
 from tools.reference.attribute import OURS, attributes
-from worker.config.channels import REGISTRY
 from worker_simulator.testing import plugin
 from worker_simulator.testing.clock import KitClock
 from worker_simulator.testing.jobs import EnqueuedJob

@@ -170,6 +170,7 @@ def plain_value(value: Any) -> Any:
     return value.model_dump(mode="json", exclude_none=True) if isinstance(value, VendorObject) else value
 
 
+@cache
 def rows_of(made: type[VendorObject], at: str = "") -> tuple[Row, ...]:
     """The vendor's field table of a message or an object: a row for each field, also of the objects in it.
 
@@ -184,11 +185,12 @@ def rows_of(made: type[VendorObject], at: str = "") -> tuple[Row, ...]:
             required = row.required or field.is_required()
             rows.append(replace(row, path=path, type=kind, required=required, strings=strings))
             rows += () if inner is None else rows_of(inner, f"{path}[]" if kind is list else path)
-    for base in reversed(made.__mro__):
-        rows += vars(base).get("ROWS", ())
-    for base in reversed(made.__mro__):
-        rows = list(changed(rows, vars(base).get("CHANGES", {})))
-    return tuple(_placed(row, at) for row in rows)
+    bases = [vars(base) for base in reversed(made.__mro__)]
+    rows += [row for base in bases for row in base.get("ROWS", ())]
+    changes: dict[str, dict[str, Any]] = {}
+    for path, values in (pair for base in bases for pair in base.get("CHANGES", {}).items()):
+        changes[path] = {**changes.get(path, {}), **values}
+    return tuple(_placed(row, at) for row in changed(rows, changes))
 
 
 def rule_of(made: type[VendorObject], name: str) -> FieldRule:

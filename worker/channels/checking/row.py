@@ -139,7 +139,9 @@ OFF = (0, "0", False, "")
 
 def changed(rows: Iterable[Row], changes: Mapping[str, Mapping[str, Any]]) -> tuple[Row, ...]:
     """The rows with other values in some of them, by path."""
-    return tuple(replace(row, **changes.get(row.path, {})) if isinstance(row, FieldRule) else row for row in rows)
+    return tuple(
+        replace(row, **changes[row.path]) if isinstance(row, FieldRule) and row.path in changes else row for row in rows
+    )
 
 
 def banned(rows: Iterable[Row], why: Mapping[str, str]) -> tuple[Row, ...]:

@@ -28,7 +28,7 @@ from worker.channels.wecom.answer import (
     warns,
 )
 from worker.channels.wecom_app.cards import calls_back, card_of
-from worker.channels.wecom_app.fields import SENDS
+from worker.channels.wecom_app.fields import SENDS, interval_s
 from worker.channels.wecom_app.targets import TARGETS
 from worker.domain.account import Account
 from worker.domain.call import Access, Reply, Request
@@ -45,8 +45,6 @@ PATHS: Mapping[str, str] = {
     "change_chat": "/cgi-bin/appchat/update",
 }
 CHECK, INTERVAL = "enable_duplicate_check", "duplicate_check_interval"
-DUPLICATE_WINDOW_S = 14400
-"""The longest duplicate_check_interval (page 90236)."""
 
 
 def request(part: Part, account: Account, access: Access, *, flagged: bool) -> Request:
@@ -122,11 +120,6 @@ def _content(part: Part) -> dict[str, Any]:
     if "piece" in part.spec:
         out = put(out, [message["type"], SPLIT_FIELD], message["pieces"][part.spec["piece"]])
     return filled(out, part)
-
-
-def interval_s(message: Mapping[str, Any]) -> int:
-    """How long the vendor looks back for an equal body."""
-    return int((message.get("options") or {}).get("duplicate_check_interval", DUPLICATE_WINDOW_S))
 
 
 def _update(part: Part, account: Account) -> dict[str, Any]:

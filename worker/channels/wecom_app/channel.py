@@ -9,7 +9,7 @@ from worker.channels.calls import upload_lane
 from worker.channels.wecom.account import CorpChannel
 from worker.channels.wecom.callback import secrets_of
 from worker.channels.wecom_app import account as keys, call, callback, check, fast_check, limits, targets, vendor_json
-from worker.channels.wecom_app.fields import ENVELOPE, SENDS
+from worker.channels.wecom_app.fields import DUPLICATE_WINDOW_S, ENVELOPE, SENDS, interval_s
 from worker.channels.wecom_app.messages import Text
 from worker.domain.content.message import Message
 from worker.domain.content.recipient import Recipients, To
@@ -89,12 +89,12 @@ class WecomApp(CorpChannel):
         if part.kind == "send_chat":  # nothing makes its repeat safe
             return RepeatRule.HOLD, 0
         if part.message["type"] == "template_card":
-            return RepeatRule.TASK_ID, call.DUPLICATE_WINDOW_S
+            return RepeatRule.TASK_ID, DUPLICATE_WINDOW_S
         if part.message["type"] not in ENVELOPE:  # a type whose page does not list the check gets no promise
             return RepeatRule.HOLD, 0
         if (part.message.get("options") or {}).get("duplicate_check", True):
-            return RepeatRule.DUPLICATE_CHECK, call.interval_s(part.message)
-        return RepeatRule.HOLD, call.DUPLICATE_WINDOW_S
+            return RepeatRule.DUPLICATE_CHECK, interval_s(part.message)
+        return RepeatRule.HOLD, DUPLICATE_WINDOW_S
 
     def plain_text(self, content: str) -> Message:
         """See `Channel.plain_text`."""

@@ -62,7 +62,8 @@ OURS = frozenset(
 )
 """Envelope fields only the worker sets."""
 
-INTERVAL = (1, 14400)
+DUPLICATE_WINDOW_S = 14400
+INTERVAL = (1, DUPLICATE_WINDOW_S)
 """Seconds a duplicate check may look back: at most 4 hours (page 90236)."""
 
 SENDS = frozenset({Kind.SEND.value, Kind.SEND_CHAT.value})
@@ -75,3 +76,8 @@ def body_rows(kind: str, msgtype: str, account: Account) -> tuple[Row, ...]:
     if msgtype == "textcard" and account.settings.get("textcard_unit") == "characters":
         return TEXTCARD_BY_CHARACTERS
     return BODIES.get(msgtype, ())
+
+
+def interval_s(message: Mapping[str, Any]) -> int:
+    """How long the vendor looks back for an equal body."""
+    return int((message.get("options") or {}).get("duplicate_check_interval", DUPLICATE_WINDOW_S))

@@ -17,10 +17,9 @@ from worker.channels.checking.rules import without_foreign
 from worker.channels.schema import Schema, body, chosen, docstrings, inlined, limit
 from worker.channels.typed import VendorObject, object_of, refuse_strangers, rows_of, text_in, validated
 from worker.channels.wecom_app import fields
-from worker.channels.wecom_app.call import interval_s
 from worker.channels.wecom_app.cards import CARD_CLASSES, CARDS, UPDATED_CARDS, AppCard
 from worker.channels.wecom_app.changes import CardUpdate, ChangeChat, CreateChat
-from worker.channels.wecom_app.fields import ENVELOPE, OURS
+from worker.channels.wecom_app.fields import ENVELOPE, OURS, interval_s
 from worker.channels.wecom_app.messages import PLAIN, AppMessage, OfApp, Raw
 from worker.channels.wecom_app.targets import TARGETS
 from worker.domain.content.message import Message
