@@ -6,8 +6,9 @@ import json
 from typing import Any
 
 from tests.support.youdu_vectors import APP_ID, BUIN, KEY
-from worker.channels.youdu import Text, Youdu
+from worker.channels.youdu import Text
 from worker.channels.youdu.account import NEEDED
+from worker.channels.youdu.channel import Youdu
 from worker.crypto.youdu import YouduEnvelope
 from worker.domain.account import Account
 from worker.domain.call import Access, FileBody, Reply, Request
