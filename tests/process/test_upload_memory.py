@@ -19,7 +19,7 @@ from rig.stack import ROOT, SHORT, Process, Stack, peak_kib
 from rig.stacks import EMBEDDED, MARIADB, REDIS, Make, on_stacks
 
 MB = 1024 * 1024
-SIZES = (*(MB + n for n in range(32)), 20 * MB)
+SIZES = (*(MB + n for n in range(12)), 20 * MB)
 MORE_KIB = 8 * 1024
 STEADY_MALLOC = {"MALLOC_ARENA_MAX": "1", "MALLOC_MMAP_THRESHOLD_": "65536"}
 UPLOAD = "/cgi-bin/media/upload"
