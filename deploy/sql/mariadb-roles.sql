@@ -32,7 +32,7 @@ begin not atomic
       ('worker_events', 'select', 'select'),
       ('worker_failures', 'select', ''),
       ('worker_grants', '', ''),
-      ('worker_inbound', 'select (id, event, person, payload, received_at)', 'select (id, account)'),
+      ('worker_inbound', 'select (id, event, person, payload, received_at)', 'select (id, account, received_at)'),
       ('worker_jobs',
        'select, insert, update (id, kind, channel, account, message, recipients, asked, priority, due_at, '
        'expires_at, dedupe_key, content_hash, order_key, on_gap, tags, on_unknown, payload, quiet_hours, '

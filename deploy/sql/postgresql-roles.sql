@@ -51,7 +51,7 @@ begin
     ('worker_events', 'select', 'select'),
     ('worker_failures', 'select', ''),
     ('worker_grants', '', ''),
-    ('worker_inbound', 'select (id, event, person, payload, received_at)', 'select (id, account)'),
+    ('worker_inbound', 'select (id, event, person, payload, received_at)', 'select (id, account, received_at)'),
     ('worker_jobs',
      'select, insert',
      'select (id, kind, channel, account, asked, priority, due_at, expires_at, dedupe_key, order_key, tags, '
