@@ -32,6 +32,7 @@ agentid = 1000002
 secret = { env = "HR_SECRET" }
 """
 PRODUCER = """
+import sys
 from sqlalchemy.orm import Session
 import worker
 from worker import *
