@@ -10,7 +10,7 @@ from sqlalchemy import Table
 
 from tests.support.runtime import Site, lost, refused
 from worker import To
-from worker.channels.wecom import errcodes
+from worker.channels.wecom.answer import ERRCODES
 from worker.control.pause import hold, pause
 from worker.domain.job_filter import JobFilter
 from worker.domain.pacing.lane import LaneBlock
@@ -83,7 +83,7 @@ def fill(site: Site) -> FullOutbox:
     pausing = pause(JobFilter(account="it", tag="t"), person="wang", why="why", database=site.database)
     held = site.send("held", "y")
     hold([held], person="wang", why="why", database=site.database)
-    now, lane, no = site.database.read_now(), site.part(card).lane, errcodes.find(60020)
+    now, lane, no = site.database.read_now(), site.part(card).lane, ERRCODES.find(60020)
     assert no is not None
     blocks = [
         LaneBlock("hr", "hr", "hr", 600.0, f"60020 {no.meaning}", no.what, parked=True, hint="h1"),
