@@ -477,7 +477,7 @@ def test_whoever_waits_on_an_unknown_hears_that_it_is_held(site: Site) -> None:
 def test_a_mark_carries_the_instant_at_which_its_row_was_its_own(server_database: Database) -> None:
     """The clock is read under the lock: a mark that waited for its row is not older than the wait."""
     with planted(server_database, DrivenClock()) as site:
-        job = site.send(clock=server_database.clock)
+        job = site.send()
         done: list[Committed] = []
         thread = threading.Thread(target=lambda: done.append(do(site, a_mark(job))))
         with server_database.writing() as holder:
