@@ -45,10 +45,12 @@ def flush(url: str, prefix: str) -> set[str]:
 
 
 def delete_queues(url: str, prefix: str) -> None:
-    """Deletes RabbitMQ's queues under everybody's feet."""
+    """Deletes RabbitMQ's queues under everybody's feet, all at once."""
     with _channel(url) as channel:
         for name in NAMES:
-            channel.queue_delete(prefix + name)
+            # Without waiting: Celery ends where a queue is deleted between its declaration and its consumer's start, and
+            # a consumer declares all of them again as soon as the first is gone.
+            channel.queue_delete(prefix + name, nowait=True)
 
 
 def forget(url: str, prefix: str) -> None:

@@ -113,7 +113,7 @@ def test_flower_shows_fifty_jobs_in_every_state(make: Make) -> None:
     """
     with closing(Vendor(make.folder / "closed")) as closed:
         closed.faults({"match": {"path": "/cgi-bin/gettoken"}, "action": {"answer": {"errcode": 40001}}})
-        delivery = {**SHORT, "backoff_base_s": 0.1, "park_probe_s": 3600}
+        delivery = {**SHORT, "attempts": 2, "backoff_base_s": 0.1, "park_probe_s": 3600}
         stack = make(delivery=delivery, account=OTHERS.replace("CLOSED", closed.url))
         flower, url = start_flower(stack)
         send, cut = "/cgi-bin/message/send", {"cut_response_after": 10}
