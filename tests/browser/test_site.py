@@ -92,9 +92,9 @@ def test_the_switch_leads_to_the_same_page_in_the_other_language(browser: Browse
     """And back; the theme's script knows the Chinese pages alone, so that it would lead to the first of them."""
     with watched(browser, site, Look("en", "light", 390)) as page:
         page.page.route(f"{site}/sitemap.xml", lambda route: route.abort())
-        page.open("/faq/")
+        page.open("/runbooks/")
         page.page.wait_for_load_state("networkidle")
         page.page.get_by_role("link", name="中文").click()
-        page.page.wait_for_url("**/zh/faq/", timeout=IN_TIME)
+        page.page.wait_for_url("**/zh/runbooks/", timeout=IN_TIME)
         page.page.get_by_role("link", name="English").click()
-        page.page.wait_for_url(f"{site}/faq/", timeout=IN_TIME)
+        page.page.wait_for_url(f"{site}/runbooks/", timeout=IN_TIME)
