@@ -8,7 +8,7 @@ an index, else one step for each lane with due parts.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
@@ -20,7 +20,7 @@ from worker.domain.pacing.lane import account_of
 from worker.outbox.engine.clock import SECOND, instant
 from worker.outbox.engine.sql import read_now
 from worker.outbox.jobs.order_queue import out_of_turn
-from worker.outbox.lanes.full_scan import START, Place, any_due_since, places_with_due
+from worker.outbox.lanes.full_scan import any_due_since, first_places_with_due
 from worker.outbox.lanes.lanes import list_lanes
 from worker.outbox.lanes.offering import Head, head_of_lane, jobs_behind, some_paused
 from worker.outbox.lanes.pauses import paused_among
@@ -38,8 +38,8 @@ AFTER_S = 60.0
 """Seconds after which a part that is due, and whose lane does not move, stands still."""
 SOON_S = 5.0
 """The same for a single job, where the cause is known."""
-SLICE, MOST = 1_000, 10_000
-"""Places (a lane and a priority) with due parts that are looked through at a time, and in all."""
+MOST = 10_000
+"""Places (a lane and a priority) that are looked through at most."""
 LOOKS = 100
 """Places whose first parts are read at most, and so many parts of each."""
 RELAY = "relay"
@@ -106,7 +106,9 @@ def standing_still(
     closed = {row["lane"] for row in lanes if row["parked"] or row["blocked_until"] > row["now"]}
     found: dict[tuple[str, StandstillCause, str], Standstill] = {}
     looks = 0
-    for lane, priority, since in _places(connection, now_sql, judge.late):
+    for lane, priority, since in first_places_with_due(connection, now_sql, MOST):
+        if since > judge.late:
+            continue
         moves = judge.may_wait(lane, priority)
         is_left_out = only is not None and lane not in only
         if is_left_out or closed & {lane, account_of(lane)} or (moves and known_after_s == AFTER_S):
@@ -125,16 +127,6 @@ def standing_now(connection: Connection, now_sql: str, only: Collection[str]) ->
     """What keeps parts of these lanes from moving, by lane: soon, where the cause is known, else after a minute."""
     found = standing_still(connection, now_sql, only=only, known_after_s=SOON_S)
     return {lane: standstill for standstill in reversed(found) for lane in standstill.lanes}
-
-
-def _places(connection: Connection, now_sql: str, before: int) -> Iterator[tuple[str, int, int]]:
-    """(key of a lane, priority, instant) of those whose first part has been due since an instant before `before`."""
-    after: Place | None = START
-    read = 0
-    while after is not None and read < MOST:
-        places, after = places_with_due(connection, now_sql, after, SLICE)
-        read += SLICE
-        yield from (place for place in places if place[2] <= before)
 
 
 class _Judge:

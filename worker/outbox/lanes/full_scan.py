@@ -19,6 +19,8 @@ from worker.outbox.lanes.offering import by_lane
 Place = tuple[str, int]
 """The last lane and priority of a slice."""
 START: Place = ("", 0)
+SLICE = 1_000
+"""Pairs of lane and priority that a report reads in one statement."""
 
 
 def lanes_with_due(connection: Connection, now: str, after: Place, count: int) -> tuple[set[str], Place | None]:
@@ -39,6 +41,16 @@ def places_with_due(
     rows = fetch(connection, sql, {"lane": lane, "priority": priority, "count": count})
     last = next(((row[0], row[1]) for row in rows if row[2] == count), None)
     return [(row[0], int(row[1]), int(row[4])) for row in rows if row[3]], last
+
+
+def first_places_with_due(connection: Connection, now: str, most: int) -> Iterator[tuple[str, int, int]]:
+    """The same of the first `most` pairs of lane and priority, slice by slice; the last slice is read whole."""
+    after: Place | None = START
+    seen = 0
+    while after is not None and seen < most:
+        places, after = places_with_due(connection, now, after, SLICE)
+        seen += SLICE
+        yield from places
 
 
 def any_due_since(connection: Connection, now: str, before_us: int) -> bool:

@@ -15,7 +15,7 @@ from worker.domain.settle import FOREVER
 from worker.domain.state import PartState
 from worker.outbox.engine.dialect import dialect_of
 from worker.outbox.engine.sql import execute, fetch
-from worker.outbox.lanes.full_scan import START, Place, accounts_with_queued, places_with_due
+from worker.outbox.lanes.full_scan import accounts_with_queued, first_places_with_due
 from worker.outbox.lanes.lanes import calls_in_the_air
 from worker.outbox.lanes.offering import by_lane
 
@@ -23,7 +23,6 @@ FIRST = 20_000
 """So many queued parts of all accounts are counted exactly, in one statement."""
 MOST = 10_000
 """Behind a longer queue each count ends here, so that a backlog of a day costs no more to count than one of an hour."""
-SLICE = 1_000
 BATCH = 20
 """Most places (a lane and a priority) that one statement counts."""
 
@@ -76,7 +75,7 @@ def queue(connection: Connection, now: str) -> Queue:
 def backlogs(connection: Connection, now: str) -> dict[tuple[str, int], DueParts]:
     """Due parts by account and priority, of the first 10,000 places (a lane and a priority)."""
     found: dict[tuple[str, int], DueParts] = {}
-    places = list(_due_places(connection, now))
+    places = list(first_places_with_due(connection, now, MOST))
     for some in _batches(places):
         batch = [place for place in some if _wants_more(found, place)]
         for (lane, priority, since), due in zip(batch, _due_at(connection, now, batch), strict=True):
@@ -99,15 +98,6 @@ def _batches(places: Sequence[tuple[str, int, int]]) -> Iterator[Sequence[tuple[
 def _wants_more(found: dict[tuple[str, int], DueParts], place: tuple[str, int, int]) -> bool:
     known = found.get((account_of(place[0]), place[1]))
     return known is None or known.due < MOST
-
-
-def _due_places(connection: Connection, now: str) -> Iterator[tuple[str, int, int]]:
-    after: Place | None = START
-    seen = 0
-    while after is not None and seen < MOST:
-        places, after = places_with_due(connection, now, after, SLICE)
-        seen += SLICE
-        yield from places
 
 
 def _due_at(connection: Connection, now: str, places: Sequence[tuple[str, int, int]]) -> list[int]:
