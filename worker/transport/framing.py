@@ -17,11 +17,6 @@ _CHUNKED = re.compile(rb"\ntransfer-encoding:[^\n]*chunked", re.IGNORECASE)
 _CHUNK = re.compile(rb"([0-9a-f]+)[^\n]*\n", re.IGNORECASE)
 
 
-def seems_whole(answer: bytes | bytearray) -> bool:
-    """False while more must come by what the answer's head says; True for what is no answer at all."""
-    return AnswerEnd().is_in(answer)
-
-
 class AnswerEnd:
     """Says when an answer that grows has come to its end, and looks at each of its bytes once.
 

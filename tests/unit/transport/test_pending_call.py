@@ -14,7 +14,7 @@ from tests.unit.transport.fault_table import Stage, closed_port, request, shown
 from tests.unit.transport.raw_server import OK_BODY, Peer, Script, answer, response
 from worker.domain.call import NeverLeft, NoAnswer
 from worker.transport import framing
-from worker.transport.framing import AnswerEnd, seems_whole
+from worker.transport.framing import AnswerEnd
 from worker.transport.http import Connection, SocketTransport
 from worker.transport.pending_call import PendingCall
 
@@ -31,6 +31,11 @@ WHOLE = {
     "after an interim answer": b"HTTP/1.1 100 Continue\r\n\r\n" + HEAD + b"Content-Length: 2\r\n\r\nok",
     "another interim answer": b"HTTP/1.1 103 Early\r\n\r\n",
 }
+
+
+def seems_whole(answer: bytes) -> bool:
+    """Whether an answer that came at once has come to its end."""
+    return AnswerEnd().is_in(answer)
 
 
 @pytest.fixture
