@@ -123,7 +123,7 @@ class Meter:
         for thread in map(int, os.listdir("/proc/self/task")):
             file, steps = self._file(thread), self._steps.get(thread)
             cost = read_counters(file, self._buffer)
-            kind = found.setdefault(_kind(names.get(thread, "")), {"all": [0] * len(FIELDS), "steps": {}})
+            kind = found.setdefault(thread_kind(names.get(thread, "")), {"all": [0] * len(FIELDS), "steps": {}})
             if steps:
                 cost[FIELDS.index("calls")] -= steps.readings
                 for step, spent in list(steps.costs.items()):
@@ -151,6 +151,6 @@ def _sum(one: Counts, other: Counts) -> Counts:
     return [first + second for first, second in zip(one, other, strict=True)]
 
 
-def _kind(name: str) -> str:
+def thread_kind(name: str) -> str:
     """The name without the number of a thread among its like."""
     return name.rstrip("0123456789_-") or "not Python's"

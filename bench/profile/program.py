@@ -2,6 +2,9 @@
 
 The worker of `bench throughput`, whose steps are counted by the kernel (see `profile_counters`). Figures are of the
 steady state between the warm-up and the last jobs, for one job. A step's line is without the steps within it.
+
+`--statements` counts the statements sent to PostgreSQL in the same way, and then what the processes of an installation
+send and use while there is nothing to do.
 """
 
 from __future__ import annotations
@@ -16,14 +19,17 @@ from pathlib import Path
 from typing import Any
 
 from bench import Figure
-from bench.profile.counters import FIELDS, NotAllowed, open_counters
-from bench.stand.stacks import REDIS, STACKS, missing_service
+from bench.profile.counters import NotAllowed, open_counters
+from bench.profile.idle import Idle, idle
+from bench.stand.stacks import RABBITMQ, REDIS, STACKS, missing_service
 from bench.throughput import ours
 from bench.throughput.program import Side, broker
 from bench.throughput.rig import WARM_UP, BenchFailed, Rig
 from rig.stack import Stack
 
 FUTEXES, SWITCHES = 25, 12
+IDLE_STATEMENTS, IDLE_CORE = 5.0, 0.01
+"""Of an idle worker: statements a second, and the part of a core."""
 GOAL = f"at most {FUTEXES} futex calls and {SWITCHES} switches a job"
 BATCHES = "ThreadPoolExecutor"
 """The threads of Celery's pool, which answer doorbells."""
@@ -53,6 +59,8 @@ class Row:
 def main(argv: list[str]) -> Figure:
     """One run and its table; the last line has the figures of the whole process."""
     options = _options(argv)
+    if options.statements:
+        return _statements(options)
     try:
         open_counters(0)
     except NotAllowed as error:
@@ -60,6 +68,11 @@ def main(argv: list[str]) -> Figure:
         return Figure("profile", f"the kernel does not count here: {error}; {remedy}", GOAL, ok=False)
     if missing := missing_service((options.stack, REDIS)):
         return Figure("profile", f"{missing} does not answer", GOAL, ok=False)
+    return _figure(_rows(options, "kernel"))
+
+
+def _rows(options: Any, meter: str) -> list[Row]:
+    """One run, whose worker counts with this meter."""
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that every process started here is ended
     with tempfile.TemporaryDirectory(prefix="bench-profile-") as folder:
         rig = Rig(Path(folder), options.stack, broker(options), options.threads, options.seconds)
@@ -67,11 +80,11 @@ def main(argv: list[str]) -> Figure:
 
         def start(stack: Stack) -> Any:
             written.write_text("", encoding="utf-8")
-            return stack.process("bench.profile.worker", str(options.threads), str(written))
+            return stack.process("bench.profile.worker", meter, str(options.threads), str(written))
 
         run = Side(lambda rig, jobs: ours.run(rig, jobs, start), GUESS).run(rig)
         tables = [json.loads(line) for line in written.read_text(encoding="utf-8").splitlines()]
-    return _figure(window(tables, WARM_UP, run.jobs - 2 * options.threads))
+    return window(tables, WARM_UP, run.jobs - 2 * options.threads)
 
 
 def _options(argv: list[str]) -> Any:
@@ -80,7 +93,11 @@ def _options(argv: list[str]) -> Any:
     parser.add_argument("--threads", type=int, default=64)
     parser.add_argument("--stack", choices=STACKS, default=REDIS)
     parser.add_argument("--redis-db", type=int, default=11, help="an empty one; flushed at the end")
-    return parser.parse_args(argv)
+    parser.add_argument("--statements", action="store_true", help="instead: statements a job, and of idle processes")
+    options = parser.parse_args(argv)
+    if options.statements and options.stack not in (REDIS, RABBITMQ):
+        parser.error("--statements: counted on PostgreSQL")
+    return options
 
 
 def window(tables: list[Table], first: int, last: int) -> list[Row]:
@@ -92,10 +109,11 @@ def window(tables: list[Table], first: int, last: int) -> list[Row]:
     begin, end = steady[0], steady[-1]
     rows = []
     for thread, now in end.items():
-        before = begin.get(thread, {"all": [0] * len(FIELDS), "steps": {}})
+        nothing = [0] * len(now["all"])
+        before = begin.get(thread, {"all": nothing, "steps": {}})
         rows.append(Row(thread, None, _each(now["all"], before["all"], jobs)))
         for step, (times, cost) in now["steps"].items():
-            times_before, cost_before = before["steps"].get(step, (0, [0] * len(FIELDS)))
+            times_before, cost_before = before["steps"].get(step, (0, nothing))
             if step:
                 rows.append(Row(f"  {step}", (times - times_before) / jobs, _each(cost, cost_before, jobs)))
     return rows
@@ -120,3 +138,21 @@ def _figure(rows: list[Row]) -> Figure:
         f"{cpu_ns / 1000:.0f} us, {futexes:.0f} futex calls, {switches:.0f} switches, {calls:.0f} system calls a job"
     )
     return Figure("profile", figure, GOAL, ok=futexes <= FUTEXES and switches <= SWITCHES)
+
+
+def _statements(options: Any) -> Figure:
+    """Statements a job, and of idle processes; the figure is of the worker."""
+    goal = f"at most {IDLE_STATEMENTS:g} statements a second and {IDLE_CORE:.0%} of a core while idle"
+    if missing := missing_service((options.stack,)):
+        return Figure("profile", f"{missing} does not answer", goal, ok=False)
+    rows = _rows(options, "statements")
+    print(f"{'thread, and step, of a job':<32} {'times':>6} {'statements':>10}")
+    for row in rows:
+        print(f"{row.name:<32} {'' if row.times is None else f'{row.times:.2f}':>6} {row.cost[0]:>10.2f}")
+    a_job = sum(row.cost[0] for row in rows if row.times is None)
+    found = idle(options.stack, options.threads, options.seconds)
+    for name, process in found.items():
+        print(process.line(name), flush=True)
+    worker: Idle = found["worker"]
+    figure = f"{a_job:.1f} statements a job; idle {worker.statements:.0f} a second, {worker.core:.1%} of a core"
+    return Figure("profile", figure, goal, worker.statements <= IDLE_STATEMENTS and worker.core <= IDLE_CORE)

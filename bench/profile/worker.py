@@ -1,16 +1,18 @@
-"""A worker that writes down what its steps cost: `python -m bench.profile.worker THREADS FILE`; for `profile` only.
+"""A worker that writes down what its steps cost, for `profile` only.
 
-Twice a second it adds a line to the file. The steps are the worker's own functions, found by their names; the readings
-at both ends of a step cost some microseconds, most of them charged to the step around it.
+`python -m bench.profile.worker METER THREADS FILE`: twice a second it adds a line to the file. METER is `kernel` or
+`statements`. The steps are the worker's own functions, found by their names; the readings at both ends of a step cost
+some microseconds, most of them charged to the step around it.
 """
 
 from __future__ import annotations
 
-import json
 import sys
-import threading
+from collections.abc import Mapping
 
+from bench.profile.clerk import written_down
 from bench.profile.counters import Meter
+from bench.profile.statements import StatementMeter
 from rig.names import own_name
 from worker.config.settings import load_settings
 from worker.delivery.scheduler.relay import Relay
@@ -20,11 +22,10 @@ from worker.delivery.sender.batch import BatchSender
 from worker.delivery.sender.writer import Writer
 from worker.service.celery_app import make_app, start_worker
 
-EVERY_S = 0.5
-"""Seconds between two lines."""
+METERS: Mapping[str, type[Meter] | type[StatementMeter]] = {"kernel": Meter, "statements": StatementMeter}
 
 
-def mark_steps(meter: Meter) -> None:
+def mark_steps(meter: Meter | StatementMeter) -> None:
     """Puts a counted function in the place of each step."""
     for name in ("resolve", "authorise", "render", "connect", "admit", "mark", "call", "read", "record"):
         setattr(attempt, name, meter.timed(name, getattr(attempt, name)))
@@ -42,27 +43,14 @@ def mark_steps(meter: Meter) -> None:
         setattr(place, name, meter.timed(step, getattr(place, name)))
 
 
-def write_down(meter: Meter, path: str, ended: threading.Event) -> None:
-    """A line every half second, until the end."""
-    with open(path, "a", encoding="utf-8") as file:
-        while not ended.wait(EVERY_S):
-            file.write(json.dumps(meter.table()) + "\n")
-            file.flush()
-
-
-def main(threads: int, path: str) -> int:
+def main(kind: str, threads: int, path: str) -> int:
     """Runs the worker until it is told to end."""
-    meter, ended = Meter(), threading.Event()
+    meter = METERS[kind]()
     mark_steps(meter)
-    clerk = threading.Thread(target=write_down, args=(meter, path, ended), name="profile")
-    clerk.start()
-    app = make_app(load_settings())
-    try:
+    with written_down(meter, path):
+        app = make_app(load_settings())
         return start_worker(app, threads=threads, hostname=own_name(), without_mingle=True, without_gossip=True)
-    finally:
-        ended.set()
-        clerk.join()
 
 
 if __name__ == "__main__":
-    sys.exit(main(int(sys.argv[1]), sys.argv[2]))
+    sys.exit(main(sys.argv[1], int(sys.argv[2]), sys.argv[3]))

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import math
 import socket
+import threading
 import time
 from contextlib import closing
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+import psycopg
 import pytest
 import requests
 
@@ -21,6 +24,7 @@ from bench.producers.process import produce, producers_engine
 from bench.producers.watch import Watch, is_refused_a_wait, sees_a_wait
 from bench.profile import program as profile
 from bench.profile.counters import Steps
+from bench.profile.statements import StatementMeter
 from bench.scale import program as scale
 from bench.stand.arrivals import Arrivals, most, most_aligned, used
 from bench.throughput.rig import BenchFailed
@@ -272,6 +276,26 @@ def test_a_profile_of_nothing_is_refused() -> None:
     for tables in ([], [a_table(100, 1)]):
         with pytest.raises(BenchFailed, match="--seconds"):
             profile.window(tables, 50, 350)
+
+
+def test_statements_are_counted_by_thread_and_step(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of a step without the steps within it; what begins and ends a transaction does not count."""
+    monkeypatch.setattr(psycopg.Cursor, "execute", lambda cursor, query: None)
+    meter = StatementMeter()
+    send = partial(psycopg.Cursor.execute, None)
+    inner = meter.timed("mark", lambda: send("update worker_parts"))
+
+    def answer() -> None:
+        send("select 1")
+        inner()
+        send("BEGIN")
+        send("select 2")
+
+    thread = threading.Thread(target=meter.timed("doorbell", answer), name="sender-7")
+    thread.start()
+    thread.join()
+
+    assert {"sender": {"all": [3], "steps": {"doorbell": (1, [2]), "mark": (1, [1])}}} == meter.table()
 
 
 def test_a_step_is_charged_without_the_steps_within_it() -> None:
