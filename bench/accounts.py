@@ -94,7 +94,7 @@ def _site(kind: str, count: int) -> Iterator[dict[str, Callable[[], float]]]:
         side, states, rng = Side(database), LaneStates(time.monotonic), random.Random(7)
         side.start()
         lease, told = Lease(database, threads=8), AccountsTold(accounts, states, lambda changed: None)
-        outbox, doors = Outbox(database, accounts, 5), Doors(accounts, 300)
+        outbox, doors = Outbox(database, accounts), Doors(accounts, 300)
 
         def beat() -> None:
             told.turn()

@@ -54,11 +54,11 @@ def measure(kind: str, jobs: int) -> float:
         _fill(full, jobs)
         names = [f"a{n}" for n in range(ACCOUNTS)]
         accounts = FixedAccounts([_account(name) for name in names])
-        outbox = Outbox(full, accounts, 5)
+        outbox = Outbox(full, accounts)
         began = time.perf_counter()
         lines = sum(len(metric.samples) for metric in outbox.collect())
         reading_ms = 1000 * (time.perf_counter() - began)
-        addresses = [scope.enter_context(_served(Answers(Outbox(database, accounts, 5)))) for database in (empty, full)]
+        addresses = [scope.enter_context(_served(Answers(Outbox(database, accounts)))) for database in (empty, full)]
         spent: list[list[float]] = [[], []]
         for _ in range(SAMPLES):
             for address, found in zip(addresses, spent, strict=True):

@@ -28,7 +28,7 @@ class PerJob:
     attempt: int
     """As long as `attempts_days`."""
     body: int
-    """The frozen bytes, and the row of the duplicate check: as long as `bodies_days`."""
+    """The frozen bytes, and the row of the duplicate check: for a day."""
     worker_cpu: float
     """Of the worker process, for 1,000 jobs."""
     server_cpu: float
@@ -46,13 +46,11 @@ MORE_MIB = 8
 """That 300 accounts which send, or 10,000 lanes with a bound, add at most; runs of one kind differ by as much."""
 
 
-def disk_gb(
-    kind: Kind, jobs_a_day: float, *, jobs_days: float, attempts_days: float, bodies_days: float, terms: int = TERMS
-) -> float:
+def disk_gb(kind: Kind, jobs_a_day: float, *, jobs_days: float, attempts_days: float, terms: int = TERMS) -> float:
     """Gigabytes (10^9 bytes) that stay, one attempt a job."""
     each = PER_JOB[kind]
     kept = (each.job + terms * each.term) * jobs_days + each.attempt * min(attempts_days, jobs_days)
-    return jobs_a_day * (kept + each.body * bodies_days) / 1e9
+    return jobs_a_day * (kept + each.body) / 1e9
 
 
 def cores(kind: Kind, jobs_a_second: float) -> tuple[float, float]:

@@ -157,7 +157,7 @@ def test_limits_of_a_send():
         ("chat_hour", "ww01/chats"): (150_000, 80),
         ("chat_member_minute", "ww01/1000007/chats"): (200, 1),
         ("chat_member_day", "ww01/1000007/chats"): (10_000, 1),
-    } == amounts(CHANNEL.limits(made, account({"chat_estimate": 80})))
+    } == amounts(CHANNEL.limits(made, account({"estimates": {"chat": 80}})))
     apart = amounts(CHANNEL.limits(made, account({"chats_share_members": False})))
     assert ("chat_member_minute", "ww01/1000007/chats/duty2026") in apart
 

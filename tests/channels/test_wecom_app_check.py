@@ -422,10 +422,11 @@ def test_integers_beyond_64_bits_are_refused(number: int, places: list[str]) -> 
         ({"agentid": "1000007"}, []),
         ({"agentid": 1.5}, ["agentid"]),
         ({"agentid": True, "corpid": " "}, ["corpid", "agentid"]),
-        ({"account_cap": "9", "party_estimate": -1}, ["account_cap", "party_estimate"]),
+        ({"account_cap": "9", "estimates": {"party": -1, "tag": 5}}, ["account_cap", "estimates.party"]),
+        ({"estimates": 5, "windows_s": {"recal": 5}}, ["estimates", "windows_s"]),
         ({"callback": "yes"}, ["callback"]),
-        ({"duplicate_window_s": 0, "recalled_code": 40050}, []),
-        ({"duplicate_window_s": -1, "task_id_window_s": "x"}, ["duplicate_window_s", "task_id_window_s"]),
+        ({"windows_s": {"duplicate": 0}, "recalled_code": 40050}, []),
+        ({"windows_s": {"duplicate": -1, "task_id": "x"}}, ["windows_s.duplicate", "windows_s.task_id"]),
     ],
 )
 def test_wrong_keys_of_an_account_are_named(settings: dict[str, object], wrong: list[str]) -> None:

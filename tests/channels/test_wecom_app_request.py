@@ -113,14 +113,14 @@ def test_send_is_counted_per_member():
         ({"parties": ["1", "2"]}, {"account_cap": 5}, {}, (1000, 2)),
         (
             {"parties": ["1", "2"], "tags": ["3"]},
-            {"account_cap": 5, "party_estimate": 40, "tag_estimate": 7},
+            {"account_cap": 5, "estimates": {"party": 40, "tag": 7}},
             {},
             (1000, 87),
         ),
         ({"everyone": True}, {"account_cap": 5}, {}, (1000, 5)),
-        ({"everyone": True}, {"everyone_estimate": 9}, {"app_day": 50}, (50, 9)),
+        ({"everyone": True}, {"estimates": {"everyone": 9}}, {"app_day": 50}, (50, 9)),
         ({"everyone": True}, {}, {"app_day": 50}, (50, 1)),
-        ({"parties": ["1"]}, {"account_cap": 1, "party_estimate": 999}, {}, (200, 200)),
+        ({"parties": ["1"]}, {"account_cap": 1, "estimates": {"party": 999}}, {}, (200, 200)),
     ],
 )
 def test_person_times_a_day(spec, settings, limits, expected):

@@ -133,7 +133,7 @@ def test_a_refused_secret(site: Site) -> None:
 
 def test_a_breaker(database: Database, driven_clock: DrivenClock) -> None:
     """Calls of a lane fail in a row; then one is answered."""
-    with planted(database, driven_clock, breaker_failures=5) as site:
+    with planted(database, driven_clock, breaks=True) as site:
         site.relay.lead()
         _break(site)
 

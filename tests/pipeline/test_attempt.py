@@ -748,8 +748,8 @@ def test_an_answer_that_cannot_be_judged_keeps_its_http_status(site: Site, monke
 
 
 def test_a_shorter_window_is_a_setting_of_the_account(database: Database, driven_clock: DrivenClock) -> None:
-    """`duplicate_window_s`: a repeat after it is held, though the vendor's own window is longer."""
-    accounts = [an_account(settings={"duplicate_window_s": 600})]
+    """`windows_s.duplicate`: a repeat after it is held, though the vendor's own window is longer."""
+    accounts = [an_account(settings={"windows_s": {"duplicate": 600}})]
     with planted(database, driven_clock, accounts=accounts) as site:
         site.vendor.says(lost())
         job = site.send()

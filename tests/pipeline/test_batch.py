@@ -386,7 +386,7 @@ def test_a_fleet_half_of_which_cannot_reach_the_vendor_carries_on(
         remedy = "correct the account's `proxy`"
         return NeverLeft("proxy_refused", 0.0, remedy=remedy) if request.path == path else None
 
-    with planted(database, driven_clock, refuse=refuse, ticks=site.ticks, breaker_failures=5) as cut_off:
+    with planted(database, driven_clock, refuse=refuse, ticks=site.ticks, breaks=True) as cut_off:
         took, told, processes = list[int](), list[dict[str, str]](), cycle((cut_off, site))
         for n in range(10):
             job, seconds = site.send(f"text {n}", priority="urgent"), 0

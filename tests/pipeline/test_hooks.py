@@ -32,7 +32,7 @@ from worker.domain.job import part_id
 from worker.hooks.callbacks import CallbackStore
 from worker.hooks.offers import HookOffers
 from worker.hooks.registry import ApplicationHooks, load_hooks, on_card_action, on_event, on_job_done, on_message
-from worker.hooks.runs import NO_ROOM_S, HookRuns, hook_threads
+from worker.hooks.runs import NO_ROOM_S, RUNS, HookRuns, hook_threads
 from worker.outbox.engine.clock import DrivenClock
 from worker.outbox.engine.database import Database
 from worker.outbox.jobs import events
@@ -100,7 +100,7 @@ class Hall:
 @pytest.fixture
 def site(database: Database, driven_clock: DrivenClock) -> Iterator[Site]:
     driven_clock.micros = int(NOW) * SECOND
-    with planted(database, driven_clock, hook_attempts=3) as planted_site:
+    with planted(database, driven_clock) as planted_site:
         yield planted_site
 
 
@@ -384,23 +384,23 @@ def inner() -> None:
 
 
 def test_a_failing_hook_is_run_again_with_backoff_and_then_parked(hall: MakeHall, site: Site, card: str) -> None:
-    """Anything up to base x 2^n; after three tries it waits for a person."""
+    """Anything up to base x 2^n; after ten tries it waits for a person."""
     here = hall(failing)
     here.press(card)
     delays = []
 
-    for _ in range(3):
+    for _ in range(RUNS):
         assert 1 == here.turn()
         due = here.event().due_at
         delays.append(None if due is None else (due - site.clock.micros) / SECOND)
-        site.advance(3)
+        site.advance(600)
     offered = here.turn()
 
-    assert delays[2] is None
+    assert delays[-1] is None
     assert offered == 0
     assert 0 <= delays[0] <= 1
     assert 0 <= delays[1] <= 2
-    assert (3, 3) == (here.event().state, here.event().tries)
+    assert (3, RUNS) == (here.event().state, here.event().tries)
 
 
 def test_a_failing_hook_is_logged_with_its_places_and_no_text(hall: MakeHall, site: Site, card: str) -> None:
@@ -441,9 +441,9 @@ def test_a_parked_hook_stands_in_the_jobs_timeline_with_its_places_and_no_text(
     """The class of the error and the application's own places; what its text says may be a secret."""
     here = hall(failing)
     here.press(card)
-    for _ in range(3):
+    for _ in range(RUNS):
         here.turn()
-        site.advance(10)
+        site.advance(600)
 
     with site.database.reading() as connection:
         lines = {event.what: event for event in timeline(connection, card)}
@@ -451,7 +451,7 @@ def test_a_parked_hook_stands_in_the_jobs_timeline_with_its_places_and_no_text(
 
     parked = lines["hook parked"].detail
     assert parked.startswith("card_action ")
-    assert "run 3: ValueError > test_hooks.py:" in parked
+    assert f"run {RUNS}: ValueError > test_hooks.py:" in parked
     assert parked.rpartition(" > ")[2].endswith(" inner")
     assert " failing > " in parked
     assert not [word for word in ("hunter2", "password", "lisi") if word in f"{lines} {report}"]
@@ -469,9 +469,9 @@ def test_a_person_gives_a_parked_event_another_try(hall: MakeHall, site: Site, c
 
     here = hall(hook)
     here.press(card)
-    for _ in range(3):
+    for _ in range(RUNS):
         here.turn()
-        site.advance(10)
+        site.advance(600)
     fail[0] = False
 
     with site.database.writing() as connection:
@@ -890,20 +890,20 @@ def test_a_message_whose_hook_fails_is_parked_and_given_again(hall: MakeHall) ->
 
     @on_message
     def flaky(message: MessageReceived, session: Session) -> None:
-        if len(heard) < 3:
+        if len(heard) < RUNS:
             heard.append(None)
             raise ValueError("no")
         heard.append(message.text)
 
     here = hall(flaky)
     here.says("MsgType=text", "Content=hello", "MsgId=1")
-    for _ in range(3):
+    for _ in range(RUNS):
         here.turn()
         here.site.advance(600)
     assert 3 == here.event().state, "parked"
     retry_event(here.event().id, person="ops", database=here.site.database)
     here.turn()
-    assert (["hello"], 2) == (heard[3:], here.event().state)
+    assert (["hello"], 2) == (heard[RUNS:], here.event().state)
 
 
 def test_what_was_erased_is_not_told(hall: MakeHall) -> None:

@@ -26,7 +26,7 @@ from worker.outbox.upkeep import purge
 from worker.producer import plan
 
 DAY = 86_400
-SMALL = RetentionSettings(bodies_days=1, attempts_days=5, callbacks_days=5, jobs_days=10)
+SMALL = RetentionSettings(attempts_days=5, callbacks_days=5, jobs_days=10)
 OF_JOBS = ("jobs", "parts", "attempts", "receipts", "failures", "bodies", "response_codes", "task_ids", "blob_uses")
 
 
@@ -92,9 +92,9 @@ def test_zero_keeps_for_ever(site: Site) -> None:
     site.run()
     site.advance(1_000 * DAY)
 
-    keep_house(site.database, RetentionSettings(bodies_days=0, attempts_days=0, callbacks_days=0, jobs_days=0))
+    keep_house(site.database, RetentionSettings(attempts_days=0, callbacks_days=0, jobs_days=0))
 
-    assert {"bodies": 1, "attempts": 1, "jobs": 1} == left(site, "bodies", "attempts", "jobs")
+    assert {"attempts": 1, "jobs": 1} == left(site, "attempts", "jobs")
 
 
 def test_a_job_that_is_open_stays_whole(site: Site) -> None:

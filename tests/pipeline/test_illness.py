@@ -85,7 +85,7 @@ def behind(tunnel: Tunnel, database: Database, clock: DrivenClock) -> Iterator[S
     """A webhook's runtime whose vendor stands behind the tunnel."""
     with (
         closing(Through(tunnel)) as transport,
-        planted(database, clock, accounts=[a_webhook(tunnel.url)], transport=transport, breaker_failures=5) as site,
+        planted(database, clock, accounts=[a_webhook(tunnel.url)], transport=transport, breaks=True) as site,
     ):
         yield site
 
@@ -147,7 +147,7 @@ class Ward:
 @contextmanager
 def beside(ward: Ward, database: Database, clock: DrivenClock, **options: Any) -> Iterator[Site]:
     """A runtime whose vendor is ill, with the breaker as it is in production."""
-    with planted(database, clock, transport=ScriptedTransport(ward), breaker_failures=5, **options) as site:
+    with planted(database, clock, transport=ScriptedTransport(ward), breaks=True, **options) as site:
         yield site
 
 
@@ -238,7 +238,7 @@ def test_a_code_nobody_knows_rests_nothing_among_others(sqlite_database: Databas
         is_odd = b"odd" in (request.body if isinstance(request.body, bytes) else b"")
         return refused(48999) if is_odd else vendor(request)
 
-    with planted(sqlite_database, driven_clock, transport=ScriptedTransport(odd), breaker_failures=5) as site:
+    with planted(sqlite_database, driven_clock, transport=ScriptedTransport(odd), breaks=True) as site:
         for n in range(20):
             site.send("odd" if n % 2 else "even", f"u{n}")
 
@@ -257,7 +257,7 @@ def test_one_busy_lane_holds_up_no_other(sqlite_database: Database, driven_clock
         is_card = b"template_card" in (request.body if isinstance(request.body, bytes) else b"")
         return ward(request) if is_card else texts(request)
 
-    with planted(sqlite_database, driven_clock, transport=ScriptedTransport(only_cards), breaker_failures=5) as site:
+    with planted(sqlite_database, driven_clock, transport=ScriptedTransport(only_cards), breaks=True) as site:
         cards = [site.card(f"u{n}") for n in range(10)]
         live_on(site, 2)
         late = [site.send(f"{n}", f"u{n}") for n in range(10)]
@@ -281,7 +281,7 @@ def test_a_lane_that_is_well_again_does_not_wait_for_one_that_is_not(
         is_card = b"template_card" in (request.body if isinstance(request.body, bytes) else b"")
         return wards[is_card is not ill[0]](request)
 
-    with planted(sqlite_database, driven_clock, transport=ScriptedTransport(either), breaker_failures=5) as site:
+    with planted(sqlite_database, driven_clock, transport=ScriptedTransport(either), breaks=True) as site:
         jobs = {True: [site.card(f"u{n}") for n in range(30)], False: [site.send(f"{n}", f"u{n}") for n in range(30)]}
         ill.append(sorted(jobs, key=lambda is_card: str(site.part(jobs[is_card][0]).lane))[turn])
         live_on(site, MINUTES / 2 - 1)
@@ -302,7 +302,7 @@ def test_busy_answers_among_others_rest_nothing(sqlite_database: Database, drive
         is_refused = request.path != GETTOKEN and next(calls) % 3 == 0
         return busy() if is_refused else vendor(request)
 
-    with planted(sqlite_database, driven_clock, transport=ScriptedTransport(now_and_then), breaker_failures=5) as site:
+    with planted(sqlite_database, driven_clock, transport=ScriptedTransport(now_and_then), breaks=True) as site:
         for n in range(30):
             site.send(f"{n}", f"u{n}")
 

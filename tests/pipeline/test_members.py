@@ -175,7 +175,7 @@ UNKNOWN: dict[str, Any] = {
 @pytest.mark.parametrize("resolver", UNKNOWN.values(), ids=UNKNOWN.keys())
 def test_without_a_usable_word_the_estimate_is_used(runtime: Runtime, resolver: Any) -> None:
     """The job is sent as it was asked, counted as the account says, and no recipient is logged."""
-    site = runtime(resolver, settings={"party_estimate": 7, "account_cap": 1})
+    site = runtime(resolver, settings={"estimates": {"party": 7}, "account_cap": 1})
 
     with capture_logs() as logs:
         site.ring(job := site.send("news", To(parties=[12])))

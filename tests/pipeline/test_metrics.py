@@ -38,7 +38,7 @@ class Scraper:
     """Asks as Prometheus does, and reads the answer with its own parser."""
 
     def __init__(self, site: Site, database: Database | None = None):
-        self._answers = Answers(Outbox(database or site.database, site.accounts, 5))
+        self._answers = Answers(Outbox(database or site.database, site.accounts))
         self.app: Starlette = metrics_app(self._answers)
         self.text = ""
         self._told: Mapping[tuple[str, Labels], float] = {}
@@ -313,7 +313,7 @@ def test_no_person_text_or_secret_is_in_a_series(database: Database, driven_cloc
 
 def test_only_metrics_are_served(site: Site) -> None:
     """And only for reading."""
-    app = metrics_app(Answers(Outbox(site.database, site.accounts, 5)))
+    app = metrics_app(Answers(Outbox(site.database, site.accounts)))
 
     assert [404, 405] == [asked(app, "GET", "/").status, asked(app, "POST", "/metrics").status]
 

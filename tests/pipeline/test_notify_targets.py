@@ -156,8 +156,8 @@ def test_a_process_that_was_held_up_tells_nothing(site: Site, monkeypatch: pytes
         first, second = Watch(site, OPS, PAGER), Watch(other, OPS, PAGER)
         _park(site)
 
-        def look(connection: Connection, now_sql: str, *, breaker_failures: int) -> OutboxReading:
-            reading = read_outbox(connection, now_sql, breaker_failures=breaker_failures)
+        def look(connection: Connection, now_sql: str) -> OutboxReading:
+            reading = read_outbox(connection, now_sql)
             monkeypatch.undo()
             monkeypatch.setenv("PAGER_URL", URL)
             second.later()

@@ -23,7 +23,7 @@ HINT = "freq out of limit, hint: [1767225600123456789012347], from ip: 203.0.113
 
 @pytest.fixture
 def site(database: Database, driven_clock: DrivenClock) -> Iterator[Site]:
-    with planted(database, driven_clock, breaker_failures=3) as planted_site:
+    with planted(database, driven_clock, breaks=True) as planted_site:
         yield planted_site
 
 
@@ -317,44 +317,44 @@ def test_an_account_stays_parked_when_its_probe_proves_nothing(site: Site, answe
 
 
 def test_calls_in_a_row_without_an_answer_open_the_accounts_breaker(site: Site) -> None:
-    """The third; the backlog stays, its parts lose nothing, and another account goes on."""
-    jobs = [site.send(str(n), f"u{n}", duplicate_check=False) for n in range(5)]
-    site.vendor.says(lost(), lost(), lost())
+    """The fifth; the backlog stays, its parts lose nothing, and another account goes on."""
+    jobs = [site.send(str(n), f"u{n}", duplicate_check=False) for n in range(7)]
+    site.vendor.says(*[lost()] * 5)
 
     for job in jobs:
         site.ring(job)
     other = site.send(account="it")
     site.ring(other)
 
-    assert ["unknown"] * 3 + ["queued"] * 2 == [site.state(job) for job in jobs]
-    assert [0, 0] == [site.part(job).tries for job in jobs[3:]]
+    assert ["unknown"] * 5 + ["queued"] * 2 == [site.state(job) for job in jobs]
+    assert [0, 0] == [site.part(job).tries for job in jobs[5:]]
     assert ("accepted", 2.0) == (site.state(other), waits_s(site, "hr"))
     assert ["breaker opened"] == steps(site)
 
 
 def test_one_call_tries_and_closes_it(site: Site) -> None:
     """Half-open: one call in the air at most for the whole account; a readable refusal closes it too."""
-    jobs = [site.send(str(n), f"u{n}", duplicate_check=False) for n in range(4)]
-    site.vendor.says(lost(), lost(), lost(), refused(40003))
-    for job in jobs[:3]:
+    jobs = [site.send(str(n), f"u{n}", duplicate_check=False) for n in range(6)]
+    site.vendor.says(*[lost()] * 5, refused(40003))
+    for job in jobs[:5]:
         site.ring(job)
     half_open = row_of(site, "hr").calls
     site.advance(2.1)
 
-    site.ring(jobs[3])
+    site.ring(jobs[5])
 
-    assert (1, "rejected") == (half_open, site.state(jobs[3]))
+    assert (1, "rejected") == (half_open, site.state(jobs[5]))
     assert ["breaker opened", "breaker closed"] == steps(site)
     assert 0 == row_of(site, "hr").failures
 
 
 def test_an_answer_in_between_keeps_it_closed(site: Site) -> None:
-    """Every other call fails: no three in a row, and the lane's row is gone when nothing stands on it."""
-    for n in range(8):
+    """Every other call fails: no five in a row, and the lane's row is gone when nothing stands on it."""
+    for n in range(12):
         site.vendor.says(lost() if n % 2 else refused(40003))
         site.ring(site.send(str(n), f"u{n}", duplicate_check=False))
     site.vendor.says(refused(40003))
-    site.ring(site.send("last", "u9"))
+    site.ring(site.send("last", "u99"))
 
     assert [] == steps(site)
     assert site.lane("hr") is None
@@ -362,8 +362,9 @@ def test_an_answer_in_between_keeps_it_closed(site: Site) -> None:
 
 @pytest.mark.parametrize(("between", "opens"), [(busy(), True), (refused(6000), False)])
 def test_a_proxys_word_and_a_busy_vendor_count_together(site: Site, between: CallResult, opens: bool) -> None:
-    """502 without the vendor's JSON, its own -1, 503 with Retry-After: three in a row. Any other answer is between."""
-    for said in [answered(b"bad gateway", 502), between, answered(b"", 503, retry_after="1")]:
+    """502 without the vendor's JSON, its own -1, 503 with Retry-After: five in a row. Any other answer is between."""
+    gateway, later = answered(b"bad gateway", 502), answered(b"", 503, retry_after="1")
+    for said in [gateway, gateway, between, gateway, later]:
         site.vendor.says(said)
         site.ring(site.send("hello", f"u{len(site.calls())}", duplicate_check=False))
 
@@ -377,9 +378,9 @@ def test_connections_that_fail_open_it_too(database: Database, driven_clock: Dri
     def refuse(request: Request) -> NeverLeft | None:
         return unsent("dns") if away[0] and request.path != "/cgi-bin/gettoken" else None  # type: ignore[return-value]
 
-    with planted(database, driven_clock, refuse=refuse, breaker_failures=3) as site:
+    with planted(database, driven_clock, refuse=refuse, breaks=True) as site:
         job = site.send()
-        for _ in range(3):
+        for _ in range(5):
             site.ring(job)
             site.advance(61)
         opened, part = steps(site), site.part(job)
@@ -393,8 +394,8 @@ def test_connections_that_fail_open_it_too(database: Database, driven_clock: Dri
 
 @pytest.mark.fewer_databases("four threads meet before anything is asked of it")
 def test_a_blip_that_many_threads_meet_costs_two_seconds(sqlite_database: Database, driven_clock: DrivenClock) -> None:
-    """Four threads find the host away in one instant, the breaker opens at three: it stays shut, for that was one."""
-    meet = threading.Barrier(4)
+    """Six threads find the host away in one instant, the breaker opens at five: it stays shut, for that was one."""
+    meet = threading.Barrier(6)
 
     def refuse(request: Request) -> NeverLeft | None:
         if request.path == "/cgi-bin/gettoken":
@@ -402,24 +403,24 @@ def test_a_blip_that_many_threads_meet_costs_two_seconds(sqlite_database: Databa
         meet.wait(120)
         return unsent("refused")  # type: ignore[return-value]
 
-    with planted(sqlite_database, driven_clock, refuse=refuse, breaker_failures=3) as site:
-        parts = [site.part(site.send(str(n), f"u{n}")) for n in range(4)]
-        with ThreadPoolExecutor(4) as pool:
+    with planted(sqlite_database, driven_clock, refuse=refuse, breaks=True) as site:
+        parts = [site.part(site.send(str(n), f"u{n}")) for n in range(6)]
+        with ThreadPoolExecutor(6) as pool:
             calls = list(pool.map(lambda part: site.bell.answer(part.lane, [part.id]), parts))
         waits = waits_s(site, "hr")
 
-        assert [0] * 4 == calls
+        assert [0] * 6 == calls
         assert ([], 1) == (steps(site), row_of(site, "hr").failures)
         assert 1.0 <= waits <= 2.0
 
 
 def test_a_second_process_counts_in_the_same_row(site: Site) -> None:
     """Two processes that each lose calls open it together."""
-    jobs = [site.send(str(n), f"u{n}", duplicate_check=False) for n in range(3)]
+    jobs = [site.send(str(n), f"u{n}", duplicate_check=False) for n in range(5)]
     other = BatchSender(site.runtime)
-    site.vendor.says(lost(), lost(), lost())
+    site.vendor.says(*[lost()] * 5)
 
-    for bell, job in zip((site.bell, other, site.bell), jobs, strict=True):
+    for bell, job in zip((site.bell, other, site.bell, other, site.bell), jobs, strict=True):
         bell.answer(site.part(job).lane, [site.part(job).id])
     site.settle()
 

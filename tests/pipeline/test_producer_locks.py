@@ -216,7 +216,7 @@ def _answer_late(site: Site, part: str, claim: int) -> None:
 def test_the_file_of_what_is_being_replayed_stays(site: Site, past: Past) -> None:
     """Housekeeping comes by while the replay is not committed: it takes the other jobs and waits for nobody."""
     site.advance(100 * DAY)
-    settings = RetentionSettings(bodies_days=1, attempts_days=4, jobs_days=4)
+    settings = RetentionSettings(attempts_days=4, jobs_days=4)
 
     with ThreadPoolExecutor(1) as pool, site.database.engine.connect() as connection:
         again = worker.replay(connection, past.file, accepted=True, unknown=True)

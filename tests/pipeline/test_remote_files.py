@@ -37,7 +37,7 @@ pytestmark = pytest.mark.fewer_databases("the statements behind it run on each d
 
 URL = "https://files.example.com/reports/%E4%B8%83%E6%9C%88.png?token=canary"
 DAY = 86_400
-KEPT = RetentionSettings(bodies_days=1, attempts_days=5, callbacks_days=5, jobs_days=10)
+KEPT = RetentionSettings(attempts_days=5, callbacks_days=5, jobs_days=10)
 
 
 @pytest.fixture

@@ -152,7 +152,7 @@ def everywhere(site: Site, job: str) -> dict[str, bool]:
     scraped = Scraper(site).scrape()
     cause = {one.cause for one in seen(site) if one.account == "hr"}
     with site.database.reading() as connection:
-        problems = find_problems(read_outbox(connection, site.database.now, breaker_failures=10))
+        problems = find_problems(read_outbox(connection, site.database.now))
     return {
         "why": wait.what in (WaitFor.STANDSTILL, WaitFor.WORKER),
         "metrics": {1.0} == {scraped.of("standing_still", account="hr", cause=str(one)) for one in cause},

@@ -354,7 +354,7 @@ def test_buckets_have_a_traced_call_as_exemplar(traced: Traced) -> None:
 
     with traced.site.database.reading() as connection:
         assert before == totals(connection)
-    answers = Answers(Outbox(traced.site.database, traced.site.accounts, 5))
+    answers = Answers(Outbox(traced.site.database, traced.site.accounts))
     told, _ = answers.of("application/openmetrics-text")
     samples = [one for family in text_string_to_metric_families(told.decode()) for one in family.samples]
     urgent = [one for one in samples if one.exemplar and one.labels.get("priority") == "urgent"]

@@ -38,7 +38,6 @@ class Watch:
             site.database,
             self._told.extend,
             leads=lambda: self.leads,
-            breaker_failures=5,
             monotonic=site.ticks,
         )
 

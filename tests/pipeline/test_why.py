@@ -117,7 +117,7 @@ def test_its_account_is_parked(site: Site) -> None:
 
 
 def test_its_vendor_is_ill(site: Site) -> None:
-    """The breaker is open; `breaker_failures` says after how many failures."""
+    """The breaker is open, after five failures in a row."""
     job = site.send()
     failed = LaneBlock("hr", "hr", "hr", 1.0, "no answer", failed=True)
     for _ in range(5):

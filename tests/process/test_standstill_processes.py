@@ -104,5 +104,5 @@ def test_what_stands_still_is_seen_everywhere(make: Make, way: str) -> None:
 
 
 def _series(stack: Stack) -> list[Any]:
-    found = Outbox(stack.database, stack.accounts, 10).collect()
+    found = Outbox(stack.database, stack.accounts).collect()
     return [sample for metric in found if metric.name == "worker_standing_still" for sample in metric.samples]

@@ -26,10 +26,10 @@ SECOND = 1_000_000
 class Watch:
     """People who are told, and the process that tells them."""
 
-    def __init__(self, site: Site, *to: dict[str, Any], ahead_s: float = 0.0, moves: bool = True, **settings: Any):
+    def __init__(self, site: Site, *to: dict[str, Any], ahead_s: float = 0.0, moves: bool = True):
         """`moves`: whether lanes with queued parts seem to move, which nothing sends in these tests."""
         self.site, self.ahead_s, self.moves = site, ahead_s, moves
-        self._settings = NotifySettings.model_validate({"to": to, **settings})
+        self._settings = NotifySettings.model_validate({"to": to})
         self.notifier = self.process()
 
     def process(self) -> Notifier:

@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 import structlog
@@ -406,6 +406,12 @@ def an_account(name: str = "hr", base_url: str = "http://vendor", **fields: Any)
     return Account(name, "wecom_app", base_url, settings, Secret(lambda: "s1"), **fields)
 
 
+class Unbroken(DeliverySettings):
+    """No breaker opens: most tests lose answers in a row that are about something else."""
+
+    breaker_failures: ClassVar[int] = 1_000
+
+
 @contextmanager
 def planted(
     database: Database,
@@ -423,23 +429,26 @@ def planted(
     new_id: Callable[[], str] = lambda: uuid7().hex,
     queues: Callable[[], Iterable[str] | None] = lambda: None,
     tracing: Tracing | None = None,
+    breaks: bool = False,
     **settings: Any,
 ) -> Iterator[Site]:
-    """A runtime with its writer running and its life begun; `settings` are those of `[delivery]`."""
+    """A runtime with its writer running and its life begun; `settings` are those of `[delivery]`.
+
+    `breaks`: five failures in a row open a breaker, as everywhere.
+    """
     structlog.configure(processors=[_drop])
     vendor, ticks = ScriptedVendor(), ticks or Ticks()
     told: list[Happened] = []
     pauses: list[float] = []
     died: list[BaseException] = []
     probes: list[str] = []
-    settings = {"breaker_failures": 1_000, **settings}  # tests lose answers in a row that are about something else
     carrier = transport or ScriptedTransport(vendor, refuse)
     known = ChangingAccounts(accounts or [an_account(), an_account("it", settings={"agentid": 8})])
     dependencies = Dependencies(
         database,
         known,
         carrier,
-        DeliverySettings(**settings),
+        (DeliverySettings if breaks else Unbroken)(**settings),
         web=web or ScriptedWeb(),
         monotonic=ticks,
         life_clock=life_clock or ticks,

@@ -108,12 +108,9 @@ def show(name: str, *, as_json: bool) -> None:
 def explain_job(name: str, *, as_json: bool) -> None:
     """Prints what a job waits for, what one could do, and its history."""
     settings = load_settings()
-    accounts, failures = accounts_of(settings), settings.delivery.breaker_failures
-    with (
-        opened(settings) as database,
-        database.reading() as connection,
-    ):
-        told = why(connection, name, accounts=accounts.names(), breaker_failures=failures)
+    accounts = accounts_of(settings)
+    with opened(settings) as database, database.reading() as connection:
+        told = why(connection, name, accounts=accounts.names())
     switch = settings.staging.switches().told()
     good, wrong = sorted_out(accounts, [told.job.account])
     unusable = wrong.get(told.job.account)

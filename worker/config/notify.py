@@ -5,10 +5,10 @@ Knows how the settings are written; what is told, and how, is `service/notify/`.
 
 from __future__ import annotations
 
-from typing import Annotated, Self
+from typing import Self
 from urllib.parse import SplitResult, urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, model_validator
 
 from worker.config.places import SecretFrom
 from worker.config.token_provider import is_web_address
@@ -52,8 +52,6 @@ class NotifySettings(BaseModel):
 
     to: tuple[NotifyTarget, ...] = ()
     """In order: the first one that is not broken is told."""
-    unknowns: Annotated[int, Field(ge=0)] = 10
-    """Parts in doubt of one account above which people are told."""
 
     @model_validator(mode="after")
     def _each_account_once(self) -> Self:

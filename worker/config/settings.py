@@ -39,6 +39,7 @@ from worker.config.places import (
 from worker.config.variables import variable, variables
 from worker.domain.content.address import entry_problem
 from worker.domain.errors import ConfigurationError
+from worker.domain.pacing.lane import RULES
 
 DEFAULT_FILE = "worker.toml"
 M = TypeVar("M", bound=BaseModel)
@@ -90,12 +91,8 @@ class DeliverySettings(BaseModel):
     """The wait after a second 45009 with no call accepted since; after a third, until midnight in Asia/Shanghai."""
     silence_s: Annotated[float, Field(ge=0)] = 60
     """A lane without a success for so long starts with one call in the air; 0: never."""
-    breaker_failures: Count = 5
-    """Calls in a row that say the vendor is ill (no answer, no connection, -1) and open a breaker."""
     hook_threads: Count = 4
     """Application hooks that one process runs at a time."""
-    hook_attempts: Count = 10
-    """Runs of a hook before its event is parked for a person."""
     hook_tracebacks: bool = False
     """Logs the whole error of each failed hook; its text may hold what people wrote, so only on a machine of yours."""
 
@@ -114,6 +111,8 @@ class DeliverySettings(BaseModel):
     """Seconds for which a card's response_code may be used to update it (page 94888)."""
     media_valid_s: ClassVar[int] = 216_000
     """How long a media_id is used: 2.5 of the vendor's 3 days."""
+    breaker_failures: ClassVar[int] = RULES.failures
+    """Calls in a row that say the vendor is ill (no answer, no connection, -1) and open a breaker."""
     poll_s: ClassVar[float] = 0.02
     """Seconds between two rounds of the relay while there is work."""
     idle_poll_s: ClassVar[float] = 0.05
@@ -180,8 +179,6 @@ class RetentionSettings(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    bodies_days: Days = 1
-    """The frozen bytes of calls whose part has ended: they hold message text, and no repeat needs them any more."""
     attempts_days: Days = 30
     """The attempts of parts that have ended and are not in doubt: the timeline then shows the job's end only."""
     callbacks_days: Days = 30
@@ -205,7 +202,7 @@ class RetentionSettings(BaseModel):
             raise ValueError(f"jobs_days must be 0 or at least {FOLLOW_UP_DAYS}: recalls and card updates need the job")
         if 0 < self.content_days < FOLLOW_UP_DAYS:
             raise ValueError(f"content_days must be 0 or at least {FOLLOW_UP_DAYS}: card updates need the card")
-        for name in ("bodies_days", "attempts_days", "content_days"):
+        for name in ("attempts_days", "content_days"):
             if self.jobs_days and getattr(self, name) > self.jobs_days:
                 raise ValueError(f"{name} is longer than jobs_days, and goes with the job; make it shorter")
         return self

@@ -118,9 +118,9 @@ class Account:
         """The total time of a call in seconds: the account's own, else 20."""
         return float(self.settings.get(DEADLINE, 20))
 
-    def relied_on_s(self, setting: str, default_s: int) -> int:
-        """Seconds for which the vendor is taken to remember something; never more than the default."""
-        return min(default_s, int(self.settings.get(setting, default_s)))
+    def relied_on_s(self, window: str, published_s: int) -> int:
+        """Seconds for which the vendor is taken to remember something: the account's, but never more than published."""
+        return min(published_s, int(self.settings.get("windows_s", {}).get(window, published_s)))
 
     @property
     def has_own_amounts(self) -> bool:

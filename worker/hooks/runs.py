@@ -1,7 +1,7 @@
 """Runs the application's hooks for one event: claims it, calls the functions in a transaction, ends it with that.
 
 The event's end is part of the transaction: both are committed or neither. A run that fails is due again after a random
-delay, and parked after `hook_attempts` tries. While the database is away the outcome of a run is kept in memory until
+delay, and parked after ten runs. While the database is away the outcome of a run is kept in memory until
 it can be written.
 """
 
@@ -53,6 +53,8 @@ UNHEARD_FIRST_S = 15.0
 While a release is rolled out another process may have a hook that this one lacks. Each time the event is left until it
 is four times as old.
 """
+RUNS = 10
+"""Runs of a hook before its event is parked for a person."""
 _KINDS = frozenset(EventKind)
 UNHEARD_S = 240.0
 """The age in seconds from which such an event is ended without a hook."""
@@ -194,7 +196,7 @@ class HookRuns:
 
     def _failed(self, event: Claimed, error: BaseException) -> None:
         settings = self._settings
-        parks = event.tries >= settings.hook_attempts
+        parks = event.tries >= RUNS
         most = min(settings.hook_backoff_max_s, settings.hook_backoff_base_s * 2.0 ** min(event.tries - 1, 60))
         delay_us = None if parks else micros(self._rng.uniform(0, most))
         text = places_of(error, below=__file__)

@@ -9,7 +9,7 @@ from typing import Any
 
 from sqlalchemy import Connection
 
-from worker.domain.pacing.lane import RULES, Standing, standing
+from worker.domain.pacing.lane import Standing, standing
 from worker.domain.pause import Pause
 from worker.outbox.engine.clock import instant
 from worker.outbox.lanes.lanes import list_lanes
@@ -54,24 +54,15 @@ class LaneList:
     lanes: tuple[LaneStanding, ...]
 
 
-def lane_list(
-    connection: Connection,
-    now_sql: str,
-    *,
-    account: str | None = None,
-    breaker_failures: int = RULES.failures,
-) -> LaneList:
-    """What is paused, and the lanes and accounts that are blocked, parked, slowed down or not usable.
-
-    `breaker_failures` as in the settings.
-    """
+def lane_list(connection: Connection, now_sql: str, *, account: str | None = None) -> LaneList:
+    """What is paused, and the lanes and accounts that are blocked, parked, slowed down or not usable."""
     pauses = [
         one for one in standing_pauses(connection) if account in (None, one.account) or not (one.account or one.job_id)
     ]
     fresh = alive(connection, now_sql)
     found = [_unusable(name, *told, len(fresh)) for name, told in unusable_accounts_told(fresh).items()]
     found = [one for one in found if account in (None, one.account)]
-    found += [_standing(row, breaker_failures) for row in list_lanes(connection, now_sql, account)]
+    found += [_standing(row) for row in list_lanes(connection, now_sql, account)]
     return LaneList(tuple(pauses), tuple(found))
 
 
@@ -81,8 +72,8 @@ def _remedy(row: Mapping[str, Any]) -> str:
     return f"{row['remedy']}; then {last}" if row["remedy"] else last
 
 
-def _standing(row: Mapping[str, Any], failures: int) -> LaneStanding:
-    state = standing(row, failures)
+def _standing(row: Mapping[str, Any]) -> LaneStanding:
+    state = standing(row)
     return LaneStanding(
         row["lane"],
         row["account"],

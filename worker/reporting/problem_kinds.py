@@ -160,7 +160,7 @@ _ALL = (
         "ticket",
         600,
         "parts-unknown",
-        "More parts of the account are in doubt than `notify.unknowns` lets pass",
+        "More than 10 parts of the account are in doubt",
         "`worker jobs --state unknown`, then `worker why JOB`",
     ),
     ProblemKind(

@@ -30,6 +30,8 @@ from worker.reporting.standstill import RELAY, Standstill, standing_still
 
 OPEN_S = 900
 """Seconds after its `due_at` from which on an open job that is no bulk is a problem."""
+UNKNOWNS = 10
+"""Parts in doubt that one account may have; more are a problem."""
 CLOCK_S = 90
 """Seconds between the clocks that are a problem; callbacks are refused at 300."""
 STEPS_S = 86_400
@@ -100,10 +102,10 @@ class OutboxReading:
         return [process for process in self.processes if process.fresh]
 
 
-def read_outbox(connection: Connection, now_sql: str, *, breaker_failures: int) -> OutboxReading:
-    """Reads everything that problems are told from. `breaker_failures` as in the settings."""
+def read_outbox(connection: Connection, now_sql: str) -> OutboxReading:
+    """Reads everything that problems are told from."""
     now = read_now(connection, now_sql)
-    standing = lane_list(connection, now_sql, breaker_failures=breaker_failures)
+    standing = lane_list(connection, now_sql)
     return OutboxReading(
         now,
         living(connection, now_sql),
@@ -119,14 +121,12 @@ def read_outbox(connection: Connection, now_sql: str, *, breaker_failures: int) 
     )
 
 
-def find_problems(reading: OutboxReading, *, unknowns: int = 10, wall_s: float | None = None) -> list[OpenProblem]:
+def find_problems(reading: OutboxReading, *, wall_s: float | None = None) -> list[OpenProblem]:
     """Lists everything that is wrong. How long it must last before people are told is in its kind.
 
-    An account may have `unknowns` parts in doubt; `wall_s` is the clock of this machine, which is compared with the
-    database's.
+    `wall_s` is the clock of this machine, which is compared with the database's.
     """
-    problems = [*_of_processes(reading), *standstills(reading.standstills), *_of_lanes(reading)]
-    problems += _of_jobs(reading, unknowns)
+    problems = [*_of_processes(reading), *standstills(reading.standstills), *_of_lanes(reading), *_of_jobs(reading)]
     for (account, what), count in reading.steps.items():
         if what == Step.SET_ASIDE:
             text = f"in the last day errors of ours kept {count} things from being judged or done"
@@ -185,10 +185,10 @@ def _of_lanes(reading: OutboxReading) -> Iterator[OpenProblem]:
     yield from (OpenProblem("BreakerStaysOpen", account) for account in ill)
 
 
-def _of_jobs(reading: OutboxReading, unknowns: int) -> Iterator[OpenProblem]:
+def _of_jobs(reading: OutboxReading) -> Iterator[OpenProblem]:
     for (account, priority), due_at in reading.oldest_open.items():
         if priority != Priority.BULK and reading.now - due_at > OPEN_S * SECOND:
             yield OpenProblem("JobsStayOpen", account, since=instant(due_at))
     for (account, state), count in reading.called.items():
-        if state is PartState.UNKNOWN and count > unknowns:
+        if state is PartState.UNKNOWN and count > UNKNOWNS:
             yield OpenProblem("PartsUnknown", account, f"{count} of its parts are in doubt")

@@ -98,8 +98,6 @@ class Surroundings:
     """Lanes and accounts that are blocked, parked or slowed down; each row holds `now`."""
     heads: Mapping[str, str]
     """Order -> the part that has the turn."""
-    failures: int
-    """Calls in a row that open a breaker."""
     processes: Mapping[str, frozenset[str]]
     """Worker processes that are alive -> the queues they take from."""
     pauses: Sequence[Pause]
@@ -254,7 +252,7 @@ def _blocks(part: Row, around: Surroundings) -> Iterator[PartWait]:
     """What its account and its lane wait for."""
     for name in sorted(in_the_way([part["lane"]]), key=len):
         row = around.lanes.get(name)
-        stands = None if row is None else standing(row, around.failures)
+        stands = None if row is None else standing(row)
         if row is None or stands is Standing.WATCHED:
             continue
         what = _WHAT.get(stands, WaitFor.PARKED) if stands else WaitFor.PARKED

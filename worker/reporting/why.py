@@ -14,7 +14,7 @@ from worker.channels import registry
 from worker.domain.errors import JobNotFound
 from worker.domain.job import JobId, id_of
 from worker.domain.job_filter import JobFilter
-from worker.domain.pacing.lane import RULES, in_the_way
+from worker.domain.pacing.lane import in_the_way
 from worker.domain.settle import FOREVER
 from worker.domain.state import PartState
 from worker.outbox.engine.caller import on_callers_connection
@@ -74,14 +74,13 @@ def why(
     name: JobId,
     *,
     accounts: Iterable[str] = (),
-    breaker_failures: int = RULES.failures,
     numbers: range | None = None,
 ) -> Why:
     """Why a job is where it is.
 
     `name` is its id, the beginning of one (8 characters or more), one of its parts, or a dedupe key or task_id of one
-    of the `accounts`, or a msgid. `breaker_failures` as in the settings. `numbers`: only these
-    parts are told of, counted from 0, for a job may have thousands. JobNotFound when there is none, or several.
+    of the `accounts`, or a msgid. `numbers`: only these parts are told of, counted from 0, for a
+    job may have thousands. JobNotFound when there is none, or several.
     """
     job_id = find_named(connection, name, accounts)
     rows = rows_of(connection, job_id, numbers)
@@ -95,7 +94,6 @@ def why(
         rows.job,
         stands,
         first_in_orders(connection, {part["order_id"] for part in rows.parts if part["order_id"]}),
-        breaker_failures,
         {process.id: process.queues for process in processes},
         [pause for pause in standing_pauses(connection, [job_id]) if pause.covers(rows.job)],
         in_line(connection, [part["id"] for part in rows.parts if part["order_id"]]),

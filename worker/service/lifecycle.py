@@ -244,7 +244,6 @@ class WorkerProcess:
             self.runtime.database,
             flower.tell,
             leads=lambda: self._relay.active,
-            breaker_failures=self._settings.delivery.breaker_failures,
             monotonic=self.runtime.monotonic,
         )
         return {"flower": flower.turn, "waiting_jobs": waiting.turn}

@@ -156,7 +156,7 @@ def test_lanes_are_those_of_worker_lanes(site: Site, found: FullOutbox) -> None:
     page = Person(site).get("/lanes").text
 
     with site.database.reading() as connection:
-        expected = lane_list(connection, site.database.now, breaker_failures=1_000)
+        expected = lane_list(connection, site.database.now)
         steps = list_lane_events(connection, None, 50)
     assert f'<span class="count">{len(expected.lanes)}</span>' in page
     assert f'<span class="count">{len(expected.pauses)}</span>' in page

@@ -159,7 +159,7 @@ def test_a_healthy_installation_has_no_problem(typed: Typed) -> None:
 
     assert 0 == status
     assert "problem" not in printed
-    assert "account_cap, party_estimate, tag_estimate, chat_estimate not set: of the corp's limits" in printed
+    assert "account_cap, estimates.party, estimates.tag, estimates.chat not set: of the corp's limits" in printed
     assert "200 times account_cap" in printed
     assert 4 == printed.count("caution ")  # with callback, members and workers
     assert "callback is not set: no hook hears of a pressed card" in printed
@@ -267,7 +267,7 @@ def test_what_is_all_set_is_not_spoken_of(typed: Typed, config: Path, monkeypatc
     """No cautions are left."""
     add(
         config,
-        "account_cap = 50\nparty_estimate = 9\ntag_estimate = 9\nchat_estimate = 9\n"
+        "account_cap = 50\nestimates = { party = 9, tag = 9, chat = 9 }\n"
         'callback = { token = { env = "HR_SECRET" }, aes_key = { env = "AES_KEY" } }\n',
     )
     monkeypatch.setenv("AES_KEY", AES_KEY)

@@ -167,7 +167,7 @@ def test_a_metric_counts_pauses(run: Run, jobs: list[str]) -> None:
     run("pause", *jobs)
     settings = load_settings()
     database = Database(make_engine(settings.database_url()))
-    collected = Outbox(database, accounts_of(settings), 5).collect()
+    collected = Outbox(database, accounts_of(settings)).collect()
     found = {
         (sample.labels["account"], sample.labels["scope"]): sample.value
         for metric in collected

@@ -5,7 +5,8 @@ A wrong key is found at the start, not at the send. Where an ability is unset, t
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import math
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from worker.channels.checking.job import contents
@@ -17,8 +18,7 @@ from worker.domain.account import Account
 from worker.domain.errors import Problem
 from worker.domain.job import Draft, Kind
 
-COUNTS = ("account_cap", "everyone_estimate", "party_estimate", "tag_estimate", "chat_estimate")
-ESTIMATES = ("party_estimate", "tag_estimate", "chat_estimate")
+ESTIMATES = ("everyone", "party", "tag", "chat")
 MOST = 10**9
 """More members than any corp has."""
 _UNSET = (
@@ -28,10 +28,12 @@ _UNSET = (
 ABILITIES = ("mini_program", "root_scope", "wechat_plugin_home", "chats_share_members")
 UNITS = ("bytes", "characters")
 
-SEEN = ("duplicate_window_s", "task_id_window_s", "recall_window_s", "recalled_code")
-"""What the vendor's pages 90236 and 94867 leave open: seconds that it remembers something, and a code."""
+WINDOWS = ("duplicate", "task_id", "recall")
+"""What the vendor remembers for a time, of which its pages 90236 and 94867 say less than one would know."""
 
-KEYS = frozenset({*CORP_KEYS, "callback", "textcard_unit", *COUNTS, *ABILITIES, *SEEN})
+KEYS = frozenset(
+    {*CORP_KEYS, "callback", "textcard_unit", "account_cap", "estimates", "windows_s", "recalled_code", *ABILITIES}
+)
 """Every key that is read."""
 
 
@@ -42,7 +44,8 @@ def problems(account: Account) -> list[Problem]:
 
 def cautions(account: Account) -> Iterator[str]:
     """A sentence for each setting that is left out: what that means."""
-    missing = [name for name in ESTIMATES if name not in account.settings]
+    estimates = account.settings.get("estimates", {})
+    missing = [f"estimates.{name}" for name in ESTIMATES if name != "everyone" and name not in estimates]
     if not account.settings.get("account_cap") and "app_day" not in account.limits:
         missing.insert(0, "account_cap")
     if missing:
@@ -60,14 +63,10 @@ def _found(settings: Any) -> Iterator[Problem]:
     yield from corp_problems(settings)
     if not _is_number(settings.get("agentid")):
         yield Problem("agentid", "is missing or not an integer", "add the app's AgentId, such as 1000002")
-    for name in COUNTS:
-        value = settings.get(name, 0)
-        if type(value) is not int or not 0 <= value <= MOST:
-            yield Problem(name, "is not an integer of 0 or more", "give a number of members or leave it out")
-    for name in SEEN:
-        value = settings.get(name, 0)
-        if type(value) is not int or value < 0:
-            yield Problem(name, "is not an integer of 0 or more", "give seconds or a code, or leave it out")
+    yield from _number_problems({"account_cap": settings.get("account_cap", 0)}, MOST)
+    yield from _table_problems(settings, "estimates", ESTIMATES, MOST)
+    yield from _table_problems(settings, "windows_s", WINDOWS)
+    yield from _number_problems({"recalled_code": settings.get("recalled_code", 0)})
     for name in ABILITIES:
         if not isinstance(settings.get(name, True), bool):
             yield Problem(name, "is not a boolean", "use true or false")
@@ -80,6 +79,21 @@ def _found(settings: Any) -> Iterator[Problem]:
     elif not isinstance(callback, bool):
         remedy = 'use true, false, or { token = { env = "NAME" }, aes_key = { env = "NAME" } }'
         yield Problem("callback", "is neither a boolean nor a table", remedy)
+
+
+def _table_problems(settings: Any, key: str, names: Sequence[str], most: float = math.inf) -> Iterator[Problem]:
+    """What is wrong with a table of numbers."""
+    table = settings.get(key, {})
+    if not isinstance(table, Mapping) or not table.keys() <= set(names):
+        yield Problem(key, "is no table of numbers by name", f"use a table with some of {', '.join(names)}")
+        return
+    yield from _number_problems({f"{key}.{name}": value for name, value in table.items()}, most)
+
+
+def _number_problems(numbers: Mapping[str, Any], most: float = math.inf) -> Iterator[Problem]:
+    for name, value in numbers.items():
+        if type(value) is not int or not 0 <= value <= most:
+            yield Problem(name, "is not an integer of 0 or more", "give a whole number or leave it out")
 
 
 def _is_number(value: Any) -> bool:

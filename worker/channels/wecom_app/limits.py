@@ -87,7 +87,7 @@ def _member_charges(part: Part, account: Account, app: str) -> list[Charge]:
 def _chat_charges(part: Part, account: Account) -> list[Charge]:
     """What a send to a chat costs the corp (by the account's estimate of a chat's members) and a single member."""
     corpid, chat = account.settings["corpid"], part.spec["chats"][0]
-    members = int(account.settings.get("chat_estimate", 1))
+    members = estimated(account, "chat")
     apart = f"/{chat}" if account.settings.get("chats_share_members") is False else ""
     subject = f"{corpid}/{account.settings['agentid']}/chats{apart}"
     corp = [Charge(limit, f"{corpid}/chats", min(members, limit.amount)) for limit in adjusted(_CHAT_SENDS, account)]
@@ -115,10 +115,16 @@ def all_counted(account: Account, recipient: str | None) -> Iterator[Counted]:
 
 def person_times(part: Part, account: Account) -> int:
     """How many members the call is taken to reach; unknown members of groups count by the account's estimates."""
-    spec, settings = part.spec, account.settings
+    spec = part.spec
     if part.members is not None:
         return len(people(spec, part.members))
     if spec.get("everyone"):
-        return int(settings.get("everyone_estimate", settings.get("account_cap") or 1))
+        return estimated(account, "everyone")
     users, parties, tags = (len(spec.get(name, ())) for name in ("users", "parties", "tags"))
-    return int(users + parties * settings.get("party_estimate", 1) + tags * settings.get("tag_estimate", 1))
+    return users + parties * estimated(account, "party") + tags * estimated(account, "tag")
+
+
+def estimated(account: Account, group: str) -> int:
+    """Members that a group of unknown size counts as: the account's estimate, else 1; everyone, else `account_cap`."""
+    everyone = account.settings.get("account_cap") or 1
+    return int(account.settings.get("estimates", {}).get(group, everyone if group == "everyone" else 1))

@@ -18,13 +18,8 @@ from worker.reporting.lane_list import LaneStanding, lane_list
 
 def show(*, account: str | None, as_json: bool) -> None:
     """Prints what is paused, and the lanes and accounts that are blocked, parked or slowed down."""
-    settings = load_settings()
-    failures = settings.delivery.breaker_failures
-    with (
-        opened(settings) as database,
-        database.reading() as connection,
-    ):
-        all_of_it = lane_list(connection, database.now, account=account, breaker_failures=failures)
+    with opened(load_settings()) as database, database.reading() as connection:
+        all_of_it = lane_list(connection, database.now, account=account)
     pauses, found = all_of_it.pauses, [_plain(one) for one in all_of_it.lanes]
     if as_json:
         say(json.dumps(plain([*map(_paused, pauses), *found]), ensure_ascii=False))

@@ -195,10 +195,9 @@ def _database(settings: Settings, names: Collection[str], wall_clock: Callable[[
             revision = migrate.require_current(database)
             yield Finding("database", Level.OK, f"reachable, tables at revision {revision}")
             yield from _plans(connection)
-            failures = settings.delivery.breaker_failures
-            reading = read_outbox(connection, database.now, breaker_failures=failures)
+            reading = read_outbox(connection, database.now)
             yield from _paused(reading.pauses)
-            yield from _problems(reading, settings.notify.unknowns, names)
+            yield from _problems(reading, names)
             before = wall_clock()
             at = database.read_now() / 1_000_000
             yield _clock(at - (before + wall_clock()) / 2)
@@ -222,11 +221,11 @@ def _plans(connection: Connection) -> Iterator[Finding]:
         yield Finding("database", Level.CAUTION, f"behind a pooler, where the worker sets nothing: say {remedy}")
 
 
-def _problems(reading: OutboxReading, unknowns: int, names: Collection[str]) -> Iterator[Finding]:
+def _problems(reading: OutboxReading, names: Collection[str]) -> Iterator[Finding]:
     """What the outbox tells: whether workers are alive, everything that is wrong, and what vendors refused lately."""
     if fresh := reading.fresh:
         yield Finding("workers", Level.OK, f"{len(fresh)} alive")
-    for problem in find_problems(reading, unknowns=unknowns):
+    for problem in find_problems(reading):
         # The parking of an account that the settings have no longer keeps nothing.
         is_old = problem.name == "AccountParked" and problem.subject not in names
         level = Level.PROBLEM if problem.name in PROBLEMS and not is_old else Level.CAUTION

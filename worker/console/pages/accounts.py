@@ -64,8 +64,7 @@ def accounts(ask: Ask) -> View:
     shown = [name for name in sorted(names) if name > after][: ON_A_PAGE + 1]
     database = site.database
     with ask.reading() as connection:
-        failures = site.settings.delivery.breaker_failures
-        standing = lane_list(connection, database.now, breaker_failures=failures).lanes
+        standing = lane_list(connection, database.now).lanes
     by_account: dict[str, list[LaneStanding]] = {}
     for one in standing:
         by_account.setdefault(one.account, []).append(seen.lane(ask.viewer, one))
@@ -94,8 +93,7 @@ def account(ask: Ask) -> View:
     recipient = ask.query.get("recipient", "").strip() if reads else ""
     with ask.reading() as connection:
         now = read_now(connection, database.now)
-        failures = site.settings.delivery.breaker_failures
-        standing = lane_list(connection, database.now, account=name, breaker_failures=failures)
+        standing = lane_list(connection, database.now, account=name)
         tokens = standings(connection, [name])
         limits = list[Usage]()
         if known is not None:

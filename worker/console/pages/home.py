@@ -49,7 +49,7 @@ def home(ask: Ask) -> View:
     with ask.reading() as connection:
         dead = died_lately(connection, database.now)
     reading = (kept or _read(site)).value
-    problems = find_problems(reading, unknowns=site.settings.notify.unknowns)
+    problems = find_problems(reading)
     states = Counter[PartState]()
     for (_, state), count in reading.called.items():
         states[state] += count
@@ -84,8 +84,7 @@ def home(ask: Ask) -> View:
 def _read(site: Site) -> Reading[OutboxReading]:
     """What problems are told from, read anew."""
     with site.reading() as connection:
-        failures = site.settings.delivery.breaker_failures
-        found = read_outbox(connection, site.database.now, breaker_failures=failures)
+        found = read_outbox(connection, site.database.now)
     return Reading(found, instant(found.now))
 
 

@@ -93,15 +93,9 @@ def part(ask: Ask) -> View:
 
 def _why(ask: Ask, numbers: range) -> tuple[Why, int]:
     """What is told of some parts of the job in the path, and how many parts it has."""
-    site = ask.site
     try:
         with ask.reading() as connection:
-            told = why(
-                connection,
-                ask.path["job"],
-                breaker_failures=site.settings.delivery.breaker_failures,
-                numbers=numbers,
-            )
+            told = why(connection, ask.path["job"], numbers=numbers)
             parts = counted_jobs(connection, [told.job.id])
     except (JobNotFound, UnicodeEncodeError):
         raise NotFound from None

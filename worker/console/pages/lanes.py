@@ -35,9 +35,9 @@ _SHOWN = ("id", "lane", "account", "label", "what", "until", "happened_at")
 def lanes(ask: Ask) -> View:
     """The page; of one account, where the query names it."""
     site, account = ask.site, ask.query.get("account") or None
-    database, failures = site.database, site.settings.delivery.breaker_failures
+    database = site.database
     with ask.reading() as connection:
-        found = lane_list(connection, database.now, account=account, breaker_failures=failures)
+        found = lane_list(connection, database.now, account=account)
         now = read_now(connection, database.now)
         steps = list_lane_events(connection, account, STEPS, ask.query.get("before"))
         newest = list_lane_events(connection, account, DRAWN)

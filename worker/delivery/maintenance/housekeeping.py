@@ -28,6 +28,8 @@ log = structlog.get_logger()
 DAY_S = 86_400.0
 REPEATS_DAYS = (REPEATS_S + 3600) / DAY_S
 """Least time for which a callback's row is kept, with an hour for clocks: the row recognises repeats."""
+BODIES_DAYS = 1.0
+"""Frozen bytes hold message text, and after the end of their part no repeat needs them."""
 ENDED_PROCESS_DAYS = 1.0
 ENDED_PAUSE_DAYS = 1 / 24
 """An hour: a commit that still saw a pause may park a part on it after it ended."""
@@ -70,7 +72,7 @@ class Housekeeping:
         self._database, self._monotonic = database, monotonic
         self._set_aside = SetAside(database, monotonic)
         tasks = (
-            _Task("bodies", settings.bodies_days, purge.purge_bodies),
+            _Task("bodies", BODIES_DAYS, purge.purge_bodies),
             _Task("attempts", settings.attempts_days, purge.purge_attempts),
             _Task("waits", settings.attempts_days, purge.purge_waits),
             _Task("content", settings.content_days, empty_old),

@@ -119,7 +119,7 @@ class FollowUps:
     def _window_us(self, channel: Channel, account: Account) -> int | None:
         """Microseconds after its acceptance in which a send can be taken back; None: no end."""
         window_s = channel.recall_window_s
-        return None if window_s is None else account.relied_on_s("recall_window_s", window_s) * settle.SECOND
+        return None if window_s is None else account.relied_on_s("recall", window_s) * settle.SECOND
 
     def _recall_foreign(self, message: Mapping[str, Any], window: int | None) -> Resolved:
         """Resolves the recall of a message that another program sent, by its msgid."""

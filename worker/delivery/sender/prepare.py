@@ -275,8 +275,8 @@ def render(runtime: Runtime, flight: InFlight) -> None:
     flight.charges = flight.channel.limits(flight.part, flight.account)
 
 
-WINDOWS = {RepeatRule.DUPLICATE_CHECK: "duplicate_window_s", RepeatRule.TASK_ID: "task_id_window_s"}
-"""The account's setting of how long a rule makes a repeat safe, where that is less than is published."""
+WINDOWS = {RepeatRule.DUPLICATE_CHECK: "duplicate", RepeatRule.TASK_ID: "task_id"}
+"""The account's `windows_s` of how long a rule makes a repeat safe, where that is less than is published."""
 
 
 def render_again(runtime: Runtime, flight: InFlight) -> None:

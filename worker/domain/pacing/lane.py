@@ -74,7 +74,7 @@ class Standing(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class LaneRules:
-    """Figures of penalties and breaker, in seconds or calls; all are settings."""
+    """Figures of penalties and breaker, in seconds or calls."""
 
     strike_s: float = 60.0
     """The first block after a 45009."""
@@ -156,12 +156,12 @@ class LaneFacts:
         return not (stands or self.step or self.failures)
 
 
-def standing(row: Mapping[str, Any], failures: int) -> Standing:
-    """The one word for a lane's row, which must hold `now`; `failures` is the count that opens a breaker."""
+def standing(row: Mapping[str, Any]) -> Standing:
+    """The one word for a lane's row, which must hold `now`."""
     blocked = row["blocked_until"] > row["now"]
     if row["parked"]:
         return Standing.PARKED
-    if row["failures"] >= failures:
+    if row["failures"] >= RULES.failures:
         return Standing.BREAKER_OPEN if blocked else Standing.BREAKER_HALF_OPEN
     if blocked:
         return Standing.BLOCKED

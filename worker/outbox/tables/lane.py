@@ -31,7 +31,7 @@ lanes = table(
         BigInteger,
     ),
     from_zero("rest_s", "seconds between two growths of `calls`"),
-    from_zero("failures", "calls in a row that say the vendor is ill; see `breaker_failures`"),
+    from_zero("failures", "calls in a row that say the vendor is ill; five open the breaker"),
 )
 
 lane_events = table(

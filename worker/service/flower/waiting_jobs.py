@@ -64,11 +64,9 @@ class WaitingJobs:
         tell: Callable[[Sequence[JobView]], None],
         *,
         leads: Callable[[], bool],
-        breaker_failures: int,
         monotonic: Callable[[], float],
     ):
         self._database, self._tell, self._leads, self._monotonic = database, tell, leads, monotonic
-        self._breaker_failures = breaker_failures
         self._after = FIRST
         self._told: dict[str, tuple[JobView, float]] = {}
         """Job -> what was told of it, and when."""
@@ -132,7 +130,7 @@ class WaitingJobs:
 
     def _waits(self, row: Mapping[str, Any], now: int, lanes: Mapping[str, Any], pauses: Sequence[Pause]) -> JobView:
         job = {**row, "id": row["job_id"]}
-        around = Surroundings(now, job, lanes, {}, self._breaker_failures, _ALL_QUEUES, pauses, set(), {}, None)
+        around = Surroundings(now, job, lanes, {}, _ALL_QUEUES, pauses, set(), {}, None)
         nearest = next(waits([row], around), None)
         text = "" if nearest is None or nearest.what is WaitFor.TURN else f"({nearest.what}): {nearest.text}"
         if nearest is not None and nearest.what is WaitFor.PAUSE:

@@ -50,7 +50,7 @@ class Notifier:
     """One process's part in telling people."""
 
     def __init__(self, settings: NotifySettings, runtime: Runtime, *, wall_clock: Callable[[], float] = time.time):
-        self._settings, self._runtime, self._wall_clock = settings, runtime, wall_clock
+        self._runtime, self._wall_clock = runtime, wall_clock
         self._database, self._accounts = runtime.database, runtime.accounts
         self._targets = [target.account for target in settings.to]
         self._teller = Teller(self._database, self._accounts, runtime.transport, settings.to, runtime.monotonic)
@@ -72,9 +72,8 @@ class Notifier:
     def _tell(self) -> None:
         database, holds = self._database, self.leadership.holds
         with database.reading() as connection:
-            failures = self._runtime.settings.breaker_failures
-            reading = read_outbox(connection, database.now, breaker_failures=failures)
-        found = find_problems(reading, unknowns=self._settings.unknowns, wall_s=self._wall_clock())
+            reading = read_outbox(connection, database.now)
+        found = find_problems(reading, wall_s=self._wall_clock())
         problems = {(problem.name, problem.subject) for problem in found}
         due = database.run(partial(self._due, problems=problems))
         if not due:

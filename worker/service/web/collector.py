@@ -86,8 +86,8 @@ _STATES = [state.label for state in (PartState.QUEUED, PartState.SENDING, PartSt
 class Outbox(Collector):
     """The gauges and counters of an outbox; read by one thread at a time."""
 
-    def __init__(self, database: Database, accounts: AccountSource, breaker_failures: int):
-        self._database, self._accounts, self._failures = database, accounts, breaker_failures
+    def __init__(self, database: Database, accounts: AccountSource):
+        self._database, self._accounts = database, accounts
         self._guard = threading.Lock()
         self._series: defaultdict[str, set[tuple[str, ...]]] = defaultdict(set)
         """The series of a gauge that there have been since this process began."""
@@ -108,7 +108,7 @@ class Outbox(Collector):
             yield from reading_of(read)
 
     def _read(self, connection: Connection) -> Iterator[Metric]:
-        reading = read_outbox(connection, self._database.now, breaker_failures=self._failures)
+        reading = read_outbox(connection, self._database.now)
         yield _gauge("database_clock_seconds", reading.now / SECOND)
         configured = self._accounts.names()
         # Of thousands most have nothing to do, and a reading is not to cost more for them.

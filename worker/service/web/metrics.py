@@ -113,7 +113,7 @@ def run_metrics(settings: Settings, listen: str, loglevel: str) -> int:
     try:
         require_current(database)
         our_logging.set_up(loglevel, **dict(settings.logs))
-        answers = Answers(Outbox(database, accounts, settings.delivery.breaker_failures))
+        answers = Answers(Outbox(database, accounts))
         with Loop("reading", answers.turn).running(STOP_S):
             return serve(metrics_app(answers), host, port, "metrics", f"--listen {listen}")
     finally:
