@@ -245,7 +245,7 @@ def expired(connection: Connection, now: str, limit: int) -> dict[str, bool]:
     """Queued parts past their `expires_at`, and whether an earlier call of theirs is in doubt."""
     query = (
         "select id, doubts from worker_parts where state = 0 and expires_at is not null"
-        f" and expires_at <= {dialect_of(connection).read_once(now)} limit :limit"
+        f" and expires_at <= {dialect_of(connection).known_once(now)} limit :limit"
     )
     return {row[0]: bool(row[1]) for row in execute(connection, query, {"limit": limit})}
 
