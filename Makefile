@@ -12,7 +12,7 @@ APART := postgres or mariadb or programs or slow
 # Tests start some hundred processes from nothing, and each would compile the whole package anew.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: install demo test test-all test-rest test-beside test-python test-processes test-browser screenshots clean-install check coverage bench requirements manifests sbom dist size dashboards reference docs
+.PHONY: install demo test test-all test-rest test-servers test-python test-processes test-browser screenshots clean-install check coverage bench requirements manifests sbom dist size dashboards reference docs
 
 install: $(VENV)/.installed-dev
 
@@ -38,13 +38,13 @@ endif
 
 test-all: test test-rest
 
-# All that `make test` leaves out. Tests of real processes mostly wait, so all others run beside them, one after the other.
-test-rest: $(VENV)/.installed-test
-	$(MAKE) -j 2 --output-sync=recurse test-processes test-beside
+# All that `make test` leaves out, one after the other: whatever fills the processors beside real processes keeps these
+# from their heartbeats, and then their leases lapse.
+test-rest: test-processes test-servers test-browser clean-install
 
-test-beside: $(VENV)/.installed-test
+# What runs inside pytest on PostgreSQL and MariaDB, or needs a program of this machine, or seconds of a processor.
+test-servers: $(VENV)/.installed-test
 	$(BIN)/python -m pytest $(IN_PROCESS) -n 3 --dist loadfile -m "$(APART)"
-	$(MAKE) test-browser clean-install
 
 # What runs inside pytest, on another Python and in an environment of its own. VERSIONS=newest takes the versions that
 # pip finds, VERSIONS=lowest the floors of what a producer needs.

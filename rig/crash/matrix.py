@@ -41,6 +41,10 @@ ON_THE_WIRE = STEPS[4:8]
 """The whole request has left before the process dies."""
 THREADS = 8
 """Leases, deadlines and repeats one after the other, with a machine that is busy with the other cells."""
+LONG_LEASES = {**SHORT, "lease_s": 10}
+"""As in production, with a heartbeat a second: a worker that takes over beside five other cells may wait seconds for a
+processor, and one that loses its lease again and again sends nothing.
+"""
 LANES_START_SLOWLY = {"silence_s": 60}
 """As in production; every second cell. The others have their lanes' whole share in the air from the start."""
 PARALLEL = 6
@@ -265,7 +269,7 @@ class Place:
 def run_place(place: Place, step: str, seed: int) -> Cell:
     """Builds the stack of one cell, runs it, takes it down."""
     drawn = draw_seed(place.name, step, seed)
-    delivery = {**SHORT, **(LANES_START_SLOWLY if (STEPS.index(step) + seed) % 2 else {})}
+    delivery = {**LONG_LEASES, **(LANES_START_SLOWLY if (STEPS.index(step) + seed) % 2 else {})}
     with (
         closing(Vendor(place.folder, vendor_settings(drawn))) as vendor,
         closing(Stack(place.folder, place.database_url, place.broker, vendor, delivery, fresh=False)) as stack,
