@@ -103,9 +103,10 @@ class Forked:
         self.send_signal(signal.SIGKILL)
 
 
-def fork(command: Sequence[str], log: Path, env: Mapping[str, str]) -> Forked:
-    """`python -m COMMAND` with this environment; its output goes to the log."""
-    return Forked(_ask({"command": list(command), "log": str(log), "env": dict(env)})["pid"], command)
+def fork(command: Sequence[str], log: Path, env: Mapping[str, str], cwd: Path = ROOT) -> Forked:
+    """`python -m COMMAND` in this folder with this environment; its output goes to the log."""
+    question = {"command": list(command), "log": str(log), "env": dict(env), "cwd": str(cwd)}
+    return Forked(_ask(question)["pid"], command)
 
 
 def _ask(question: dict[str, Any]) -> dict[str, Any]:
@@ -191,6 +192,7 @@ def _become(question: dict[str, Any]) -> None:
         os.dup2(source, target)
     os.environ.clear()
     os.environ.update(question["env"])
+    os.chdir(question["cwd"])
     module, *arguments = question["command"]
     sys.argv = [module, *arguments]
     status = 1

@@ -1,4 +1,8 @@
-"""Every command of every place of deployment, as its supervisor starts it: it comes up, is healthy, and ends."""
+"""Every command of every place of deployment, as its supervisor starts it: it comes up, is healthy, and ends.
+
+The lines of the Procfile start from nothing, by a shell. Where a place names the program itself its arguments,
+environment and folder are the place's, and the interpreter is one that has imported everything.
+"""
 
 from __future__ import annotations
 
@@ -16,8 +20,9 @@ from urllib.parse import urlsplit
 import pytest
 import requests
 
+from rig.forkery import fork
 from rig.servers.own_server import free_port, listens
-from rig.stack import ACCOUNT, SECRET, Stack, until
+from rig.stack import ACCOUNT, SECRET, Process, Stack, until
 from rig.stacks import EMBEDDED, RABBITMQ, Make, on_stacks
 from tests.support import deployment
 from tests.support.deployment import SECRETS, Http, Start
@@ -25,6 +30,8 @@ from worker import JobState, Text, To, enqueue
 
 LOGIN = ("admin", "a-login")
 PROGRAMS = str(Path(sys.executable).parent)
+MODULES = {"celery": "celery", "worker": "worker.cli"}
+"""Program -> the module that it runs."""
 PLACES: Mapping[str, Callable[[Stack], list[Start]]] = {
     "Procfile": lambda stack: deployment.procfile(),
     "compose": lambda stack: deployment.compose("postgres-rabbitmq"),
@@ -146,17 +153,17 @@ class Installation:
             os.killpg(process.pid, signal.SIGTERM)
         return {name: process.wait(120) for name, process in self.started.items()}
 
-    def _start(self, start: Start) -> subprocess.Popen[bytes]:
-        with (self._stack.folder / f"process-{start.name}.log").open("wb") as log:
-            process = subprocess.Popen(
-                self._command(start),
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-                **self.options(start),
-            )
+    def _start(self, start: Start) -> Process:
+        process = self._run(start, self._command(start), self._stack.folder / f"process-{start.name}.log")
         self._stack.processes.append(process)
         return process
+
+    def _run(self, start: Start, command: list[str], log: Path) -> Process:
+        options = self.options(start)
+        if module := MODULES.get(Path(command[0]).name):
+            return fork([module, *command[1:]], log, **options)
+        with log.open("wb") as opened:
+            return subprocess.Popen(command, stdout=opened, stderr=subprocess.STDOUT, start_new_session=True, **options)
 
     def _command(self, start: Start, words: tuple[str, ...] = ()) -> list[str]:
         """As its place has it, with this test's ports, secrets and programs; its queues have a prefix here."""
@@ -214,8 +221,7 @@ class Installation:
     def _is_healthy(self, start: Start, probe: tuple[str, ...] | Http) -> bool:
         if isinstance(probe, Http):
             return bool(self._get(probe.port, probe.path).status_code == 200)
-        command = self._command(start, probe)
-        return subprocess.run(command, capture_output=True, check=False, **self.options(start)).returncode == 0
+        return self._run(start, self._command(start, probe), self._stack.folder / "probe.log").wait(120) == 0
 
     def _get(self, port: str, path: str, ask: Callable[..., requests.Response] = requests.get, **options: Any) -> Any:
         return ask(f"http://127.0.0.1:{self._ports[port]}{path}", timeout=30, **options)
