@@ -11,26 +11,16 @@ from pathlib import Path
 
 from sqlalchemy.orm import Session
 
-from worker import CardPressed, CardUpdate, JobDone, JobState, on_card_action, on_job_done, update_card
+from worker import CardPressed, CardUpdate, on_card_action, update_card
 
 
 @on_card_action
 def decided(action: CardPressed, session: Session) -> None:
     """Greys the buttons for whoever pressed."""
-    _note(f"{action.button} {action.person} {action.id}")
+    with Path(os.environ["HOOK_LOG"]).open("a", encoding="utf-8") as log:
+        log.write(f"{action.button} {action.person} {action.id}\n")
     update_card(session, action.job_id, CardUpdate(replace_name=f"{action.button} noted"), [action.person])
     kill = Path(os.environ.get("HOOK_KILL", "/nowhere/at/all"))
     if kill.exists():
         kill.unlink()
         os.kill(os.getpid(), signal.SIGKILL)
-
-
-@on_job_done(states=[JobState.REJECTED])
-def refused(done: JobDone, session: Session) -> None:
-    """Notes what the vendor refused."""
-    _note(f"{done.state.label} {done.job_id}")
-
-
-def _note(line: str) -> None:
-    with Path(os.environ["HOOK_LOG"]).open("a", encoding="utf-8") as log:
-        log.write(f"{line}\n")

@@ -8,14 +8,13 @@ import sys
 from collections import Counter
 from typing import Any
 
-from rig.stack import ACCOUNT, ROOT, Stack, until
-from rig.stacks import EMBEDDED, RABBITMQ, Make, on_stacks
+from rig.stack import ROOT, Stack, until
+from rig.stacks import EMBEDDED, MARIADB, RABBITMQ, Make, on_stacks
 from tests.process.counting import counted
 from tests.process.office import KEY, TOKEN, UPDATE, Office
-from worker import Text, To, enqueue
 
 
-@on_stacks()
+@on_stacks(RABBITMQ, EMBEDDED, why="its SQL is tried on each database in process")
 def test_a_press_reaches_the_hook_and_the_card_says_so(make: Make) -> None:
     """Verified, pressed, stored, heard, updated with the press's own code; the timeline tells it, SIGTERM is 0."""
     here = Office(make)
@@ -78,7 +77,7 @@ def _assert_counted(here: Office, count: int) -> None:
     assert {("card_action", "done"): count} == found["hook_runs"]
 
 
-@on_stacks()
+@on_stacks(MARIADB, EMBEDDED, why="its SQL is tried on each database in process")
 def test_a_hook_whose_process_was_killed_is_run_again(make: Make) -> None:
     """Killed after it asked for its update: run twice, by the other worker or the next; its update is there once."""
     here = Office(make)
@@ -97,24 +96,6 @@ def test_a_hook_whose_process_was_killed_is_run_again(make: Make) -> None:
     assert 1 == len(set(here.lines()))
     assert [(2, 2)] == here.stack.rows("select state, tries from worker_events")
     assert 1 == len(here.stack.vendor.calls(UPDATE))
-
-
-@on_stacks()
-def test_a_job_that_ended_is_heard(make: Make) -> None:
-    """Only in the states the hook asked for."""
-    here = Office(make)
-    here.opens()
-    here.stack.worker()
-    with here.stack.database.writing() as connection:
-        one, other = (
-            enqueue(connection, ACCOUNT, Text(content="x"), To([who]), accounts=here.stack.accounts).id
-            for who in ("ghost-anna", "lisi")
-        )
-
-    here.until_heard(1)
-
-    assert [f"rejected {one}"] == here.lines()
-    assert 2 == here.stack.number("select state from worker_jobs where id = :id", id=other)
 
 
 @on_stacks(RABBITMQ, why="it ends before it looks at database or broker")

@@ -7,7 +7,7 @@ from typing import Any
 
 from rig import brokers
 from rig.stack import Process, Stack, until
-from rig.stacks import Make, on_stacks
+from rig.stacks import EMBEDDED, MARIADB, Make, on_stacks
 from worker import CampaignReport, Customers, campaign, enqueue, external, recall, remind, track
 
 MEMBERS = {f"member{n}": [f"wm-{n}-{one}" for one in range(75)] for n in range(4)}
@@ -53,7 +53,7 @@ class Office:
         return str(until(lambda: self._stack.rows(query, id=job), f"job {job} ends")[0][0])
 
 
-@on_stacks()
+@on_stacks(MARIADB, EMBEDDED, why="its SQL is tried on each database in process")
 def test_a_campaign_survives_a_restart_of_everything_at_each_step(make: Make) -> None:
     """300 customers, four members: created, reminded, 250 confirmed, cancelled; the report adds up at each step."""
     stack = make(account=ACCOUNT, vendor={"external": {"dispatch_s": 0}})

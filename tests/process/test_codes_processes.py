@@ -7,7 +7,7 @@ import signal
 from typing import Any
 
 from rig.stack import ACCOUNT, LIMIT_S, SHORT, Stack, until
-from rig.stacks import WITH_A_BROKER, Make, on_stacks
+from rig.stacks import EMBEDDED, MARIADB, RABBITMQ, WITH_A_BROKER, Make, on_stacks
 from tests.process.office import UPDATE, Office
 from worker import (
     ButtonCard,
@@ -57,7 +57,12 @@ def test_two_processes_that_race_for_one_code_make_one_call(make: Make, by: str)
     assert str(loser.parts[0].reason).startswith(said[by])
 
 
-@on_stacks(step=("after_mark", "answer_read"))
+@on_stacks(
+    MARIADB,
+    EMBEDDED,
+    why="its SQL is tried on each database in process",
+    step=("after_mark", "answer_read"),
+)
 def test_a_code_that_died_with_its_process_is_burned_and_the_update_goes_on_with_the_next(
     make: Make, step: str
 ) -> None:
@@ -85,7 +90,7 @@ def test_a_code_that_died_with_its_process_is_burned_and_the_update_goes_on_with
     assert {"replace_name": "noted"} == shown["update"]
 
 
-@on_stacks(step=("after_mark", "answer_read"))
+@on_stacks(RABBITMQ, why="the test above tries where else it may die", step=("after_mark", "answer_read"))
 def test_a_code_that_died_with_its_process_and_was_the_last_is_held_and_said(make: Make, step: str) -> None:
     """No other code: nothing is called again, the update is `unknown` for a person, report and timeline say why."""
     here = Office(make, hooks=False)

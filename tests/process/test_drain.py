@@ -6,7 +6,7 @@ import signal
 import time
 
 from rig.stack import LIMIT_S, SHORT, Process, Stack, until
-from rig.stacks import RABBITMQ, Make, on_stacks
+from rig.stacks import EMBEDDED, RABBITMQ, Make, on_stacks
 from tests.process.test_pipeline_processes import assert_each_once, enqueue_texts
 from worker.outbox.engine.migrate import head
 
@@ -41,7 +41,12 @@ def test_sigterm_under_load_loses_nothing(make: Make) -> None:
     assert_each_once(stack, 120)
 
 
-@on_stacks(second=[signal.SIGTERM, signal.SIGQUIT])
+@on_stacks(
+    RABBITMQ,
+    EMBEDDED,
+    why="Celery handles the signals of the one, and the worker itself those of the other",
+    second=[signal.SIGTERM, signal.SIGQUIT],
+)
 def test_a_second_signal_ends_at_once(make: Make, second: signal.Signals) -> None:
     """A second SIGTERM, or SIGQUIT, ends the process while calls hang: only marked parts become unknown."""
     stack = make({"latency_s": 3.0})
@@ -74,7 +79,7 @@ def test_a_second_signal_ends_at_once(make: Make, second: signal.Signals) -> Non
 @on_stacks(
     RABBITMQ,
     why="it ends before it looks at database or broker, and `worker up` takes no pool",
-    pool=["prefork", "processes", "solo"],
+    pool=["prefork", "solo"],
 )
 def test_another_pool_is_refused_with_a_sentence(make: Make, pool: str) -> None:
     """Any pool but threads ends the process at its start with status 2 and one sentence."""

@@ -10,7 +10,7 @@ from threading import Event, Thread
 from typing import Any, cast
 
 from rig.stack import ACCOUNT, LIMIT_S, SHORT
-from rig.stacks import Make, on_stacks
+from rig.stacks import EMBEDDED, MARIADB, Make, on_stacks
 from worker import File, FileMessage, To, enqueue
 
 FETCH_S = 60.0
@@ -42,7 +42,7 @@ class Handler(BaseHTTPRequestHandler):
         """Quiet."""
 
 
-@on_stacks()
+@on_stacks(MARIADB, EMBEDDED, why="its SQL is tried on each database in process")
 def test_a_worker_that_fetches_ends_at_once_and_another_one_fetches(make: Make) -> None:
     """SIGTERM in the middle of a fetch: 0, long before the fetch's deadline; nothing is lost, refused or counted."""
     stack = make(delivery={**SHORT, "fetch_allow": ["127.0.0.1"], "fetch_deadline_s": FETCH_S})

@@ -26,7 +26,6 @@ PROBES_WHILE = 10
 PROBES_AFTER = 5
 """How often it is asked then."""
 TELLS = {
-    "relay": "the loop relay has been in one turn for",
     "recovery": "the loop recovery has been in one turn for",
     "hooks": "the loop hooks has been in one turn for",
     WRITER: "the writer has been in one commit for",

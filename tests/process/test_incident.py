@@ -10,7 +10,7 @@ from collections import Counter
 from datetime import UTC, datetime
 
 from rig.stack import ACCOUNT, Stack, until
-from rig.stacks import Make, on_stacks
+from rig.stacks import EMBEDDED, MARIADB, Make, on_stacks
 from worker import (
     JobFilter,
     NewJob,
@@ -27,12 +27,12 @@ from worker import (
     resume_paused,
 )
 
-WRONG = int(os.environ.get("INCIDENT", "1000"))
+WRONG = int(os.environ.get("INCIDENT", "500"))
 GONE = WRONG * 2 // 5
 RIGHT = 100
 
 
-@on_stacks()
+@on_stacks(MARIADB, EMBEDDED, why="its SQL is tried on each database in process")
 def test_a_wrong_text_is_stopped_and_taken_back(make: Make) -> None:
     """Two of five are gone when somebody pauses its tag; what is right goes on, and nothing wrong stays to be seen."""
     stack = make({"latency_s": 0.02})

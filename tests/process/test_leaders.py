@@ -6,14 +6,14 @@ from contextlib import closing
 from typing import Any
 
 from rig.stack import ACCOUNT, Stack, until
-from rig.stacks import REDIS, WITH_A_BROKER, Make, on_stacks
+from rig.stacks import WITH_A_BROKER, Make, on_stacks
 from tests.process.stuck_worker import RELAY_RAISES
 from tests.process.test_services_away import door_to, through
 from worker import Text, To, enqueue
 
 SOON_S = 15
 """Seconds within which a text goes out while one process can send."""
-WHY = "all but embedded, whose broker is in the process itself, which is alone"
+WHY = "embedded's broker is in the process itself, which is alone"
 LEADER = "select p.pid from worker_leases l join worker_processes p on p.id = l.holder where l.name = 'relay'"
 ALIVE = "select count(*) from worker_processes where ended_at is null"
 
@@ -55,7 +55,7 @@ def without_broker(make: Make) -> dict[str, str]:
     return {"WORKER_BROKER": f"{scheme}://127.0.0.1:1"}
 
 
-@on_stacks(REDIS, *WITH_A_BROKER, why=WHY)
+@on_stacks(*WITH_A_BROKER, why=WHY)
 def test_a_worker_that_never_reached_its_broker_does_not_keep_the_relay(make: Make) -> None:
     """It was there first and alone; a second one that reaches its broker leads, and sends what comes in its time."""
     stack = make()
@@ -68,7 +68,7 @@ def test_a_worker_that_never_reached_its_broker_does_not_keep_the_relay(make: Ma
     until_leads(stack, worker)
 
 
-@on_stacks(REDIS, *WITH_A_BROKER, why=WHY)
+@on_stacks(*WITH_A_BROKER, why=WHY)
 def test_a_leader_that_is_cut_from_its_broker_gives_the_relay_back(make: Make) -> None:
     """In the middle of its work; the other worker leads, and keeps the lease when the first one has its broker back."""
     with closing(door_to(make.broker)) as door:
@@ -88,7 +88,7 @@ def test_a_leader_that_is_cut_from_its_broker_gives_the_relay_back(make: Make) -
         assert [(worker.pid,)] == stack.rows(LEADER)
 
 
-@on_stacks(REDIS, *WITH_A_BROKER, why=WHY)
+@on_stacks(*WITH_A_BROKER, why=WHY)
 def test_a_leader_whose_turns_all_fail_gives_the_relay_up(make: Make) -> None:
     """By an error that nobody foresaw; two of them do not hand the lease to each other past one that can."""
     stack = make()
@@ -105,7 +105,7 @@ def test_a_leader_whose_turns_all_fail_gives_the_relay_up(make: Make) -> None:
     assert [None, None] == [process.poll() for process in failing]
 
 
-@on_stacks(REDIS, *WITH_A_BROKER, why=WHY)
+@on_stacks(*WITH_A_BROKER, why=WHY)
 def test_of_two_workers_without_a_broker_the_one_that_gets_it_back_leads(make: Make) -> None:
     """Whichever of them led before, and what came meanwhile goes out, too."""
     with closing(door_to(make.broker)) as door, closing(door_to(make.broker)) as other:
@@ -126,7 +126,7 @@ def test_of_two_workers_without_a_broker_the_one_that_gets_it_back_leads(make: M
         stack.until_settled()
 
 
-@on_stacks(REDIS, *WITH_A_BROKER, why=WHY)
+@on_stacks(*WITH_A_BROKER, why=WHY)
 def test_a_worker_that_is_alone_goes_on_when_its_broker_is_back(make: Make) -> None:
     """However long it was away; nothing goes twice."""
     with closing(door_to(make.broker)) as door:

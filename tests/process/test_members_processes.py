@@ -6,11 +6,11 @@ import contextlib
 from collections import Counter
 
 from rig.stack import ACCOUNT, SHORT, Stack, until
-from rig.stacks import EMBEDDED, Make, on_stacks
+from rig.stacks import EMBEDDED, MARIADB, Make, on_stacks
 from worker import NewJob, Text, To, enqueue_many
 
 
-@on_stacks()
+@on_stacks(MARIADB, EMBEDDED, why="its SQL is tried on each database in process")
 def test_two_workers_keep_the_caps_of_members_of_departments(make: Make) -> None:
     """Forty to a department whose members may get thirty an hour: thirty go, and not one is dropped in silence. One to
     a department whose members the resolver does not know goes too, and the log says so. Embedded: one worker.

@@ -6,7 +6,7 @@ import signal
 from pathlib import Path
 
 from rig.stack import ACCOUNT, Stack, until
-from rig.stacks import WITH_A_BROKER, Make, on_stacks
+from rig.stacks import RABBITMQ, WITH_A_BROKER, Make, on_stacks
 from worker import NewJob, Text, To, enqueue_many
 
 SEND = "/cgi-bin/message/send"
@@ -79,7 +79,7 @@ def test_1000_jobs_of_one_transaction_are_all_sent(make: Make) -> None:
     assert set(jobs) == {row[0] for row in stack.rows("select id from worker_jobs where state = 2")}
 
 
-@on_stacks(duplicate_check=[True, False])
+@on_stacks(RABBITMQ, why="a call's deadline is the process's own", duplicate_check=[True, False])
 def test_a_drip_past_the_deadline_is_no_duplicate(make: Make, duplicate_check: bool) -> None:
     """An answer that drips past the call's deadline leaves an unknown: repeated where that is safe, else held."""
     stack = make()

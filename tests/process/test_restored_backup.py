@@ -11,7 +11,7 @@ from typing import Any
 from sqlalchemy import Connection, create_engine, insert, select
 
 from rig.stack import ACCOUNT, Stack, until
-from rig.stacks import Make, on_stacks
+from rig.stacks import EMBEDDED, RABBITMQ, Make, on_stacks
 from worker import JobFilter, NewJob, Text, To, enqueue_many, fence, find_jobs, find_restored, find_unknown, resolve
 from worker.domain.errors import WorkerError
 from worker.outbox import tables
@@ -23,7 +23,7 @@ SAYS = {"person": "zhang", "why": "restored the backup of noon"}
 Rows = dict[str, list[dict[str, Any]]]
 
 
-@on_stacks()
+@on_stacks(RABBITMQ, EMBEDDED, why="its SQL is tried on each database in process")
 def test_behind_a_fence_nobody_gets_a_message_twice(make: Make) -> None:
     """A third was sent when the backup was made, two thirds when the machine died. What was not known then is held
     until a person has looked into the inboxes; what is enqueued afterwards goes at once."""

@@ -16,7 +16,7 @@ from werkzeug.serving import make_server
 
 from rig.serving import serving
 from rig.stack import ACCOUNT, SECRET, Stack, until
-from rig.stacks import EMBEDDED, Make, on_stacks
+from rig.stacks import EMBEDDED, RABBITMQ, Make, on_stacks
 from tests.process.test_pipeline_processes import SEND
 from tests.support.otlp import Collector, attributes, collecting
 from worker import Text, To, enqueue
@@ -24,7 +24,7 @@ from worker import Text, To, enqueue
 TEXT, PERSON = "canary-text", "canary-person"
 
 
-@on_stacks()
+@on_stacks(RABBITMQ, EMBEDDED, why="its SQL is tried on each database in process")
 def test_a_request_and_its_vendor_calls_are_one_trace(make: Make) -> None:
     """Read back from the collector: the calls, of which the first is answered -1, are children of the request's span,
     and the worker's log and the exemplars of the metrics name the same trace. A worker that ends leaves no span behind.

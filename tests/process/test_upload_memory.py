@@ -33,8 +33,19 @@ class Peaks:
     worker: int
 
 
-@on_stacks(REDIS, MARIADB, EMBEDDED, why="no file goes by way of a broker", source=("path", "url"))
-def test_a_20_mb_upload_needs_less_than_8_mb_more_memory_than_one_of_1_mb(make: Make, source: str) -> None:
+@on_stacks(REDIS, MARIADB, EMBEDDED, why="no file goes by way of a broker")
+def test_a_20_mb_upload_needs_less_than_8_mb_more_memory_than_one_of_1_mb(make: Make) -> None:
+    """The producer reads the file, and stores its chunks; the worker reads these, and sends them."""
+    _upload(make, "path")
+
+
+@on_stacks(MARIADB, why="a worker stores chunks as a producer does, and MariaDB takes them twice as long")
+def test_a_20_mb_file_behind_a_url_needs_no_more(make: Make) -> None:
+    """The worker fetches the file, stores its chunks, reads these, and sends them."""
+    _upload(make, "url")
+
+
+def _upload(make: Make, source: str) -> None:
     """By a producer and a worker that were started from nothing, over real HTTP: small files, until every thread has
     had its first and every connection's cache of pages is full, then a large one. glibc gives the worker one arena and
     returns what is large at once: by default a file counts again in each thread it comes to, and as free room that
