@@ -1,7 +1,7 @@
 """Fixtures every test may use. Sockets are closed except to this machine.
 
 - `database`: a `Database` on a fresh, migrated schema; the test runs on SQLite, on PostgreSQL and on MariaDB;
-  marked `fewer_databases`, it runs on SQLite alone.
+  marked `fewer_databases`, it runs on SQLite alone, unless it is marked `every_database`, too.
 - `sqlite_database`, `postgres_database`, `mariadb_database`: the same on one of them only.
 - `server_database`: on PostgreSQL and on MariaDB, whose transactions run at once.
 - `driven_clock`: a clock that moves only when told; a test that asks for it gets databases that run on it.
@@ -61,8 +61,9 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """
     is_own = hasattr(metafunc.module, "database")
     without_servers = metafunc.config.getoption("markexpr").startswith("not (postgres or mariadb") and not is_own
-    on_fewer = without_servers or metafunc.definition.get_closest_marker("fewer_databases")
-    if "database" in metafunc.fixturenames and on_fewer:
+    marks = {mark.name for mark in metafunc.definition.iter_markers()}
+    on_fewer = "fewer_databases" in marks and "every_database" not in marks
+    if "database" in metafunc.fixturenames and (without_servers or on_fewer):
         metafunc.definition.add_marker(pytest.mark.parametrize("database", DATABASES[:1], indirect=True))
 
 

@@ -32,6 +32,8 @@ from worker.outbox.lanes.accounts import AccountRow, put_account
 from worker.outbox.lanes.lanes import try_changed
 from worker.outbox.lanes.processes import living, unusable_accounts_told
 
+pytestmark = pytest.mark.fewer_databases("the statements behind it run on each database in other tests")
+
 KEY, OTHER = "k" * 32, "o" * 32
 ACME = {"channel": "wecom_app", "corpid": "ww9", "agentid": 3}
 CALLBACK = {"token": "callback-token", "aes_key": "a" * 43}
@@ -189,6 +191,7 @@ def test_a_rotation_keeps_what_was_valid_before(settings: Settings, accounts: tu
         acts.rotate_account("nobody", {"secret": "x"}, settings=settings, **BY)
 
 
+@pytest.mark.every_database
 def test_disabled_enabled_and_removed(
     settings: Settings, accounts: tuple[LiveAccounts, Ticks], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -365,6 +368,7 @@ def test_a_wrong_account_waits_and_comes_back(site: Site, wrong: Account, said: 
     assert {} == beat(site)
 
 
+@pytest.mark.every_database
 def test_a_refused_new_secret_is_bridged_by_the_previous_one(site: Site) -> None:
     """Until the vendor takes it; nothing is parked."""
     before = an_account()
@@ -386,6 +390,7 @@ def test_a_refused_new_secret_is_bridged_by_the_previous_one(site: Site) -> None
     assert "accepted" == site.state(later)
 
 
+@pytest.mark.every_database
 @pytest.mark.parametrize(
     ("said", "calls"),
     [(refused(60020, "not allow to access from your ip"), 2), (refused(45009, "api freq out of limit"), 1)],

@@ -28,6 +28,8 @@ from worker.outbox.jobs.loading import load
 from worker.outbox.lanes.lanes import block_lanes, take_probe
 from worker.outbox.lanes.processes import Health, account_left
 
+pytestmark = pytest.mark.fewer_databases("the statements behind it run on each database in other tests")
+
 SECOND = 1_000_000
 
 
@@ -223,6 +225,7 @@ def test_documents_of_megabytes_are_read_one_after_the_other(site: Site) -> None
     assert [{}] * 4 == [work.message for work in works[:4]]
 
 
+@pytest.mark.every_database
 def test_documents_of_megabytes_arrive_whole_and_in_order(site: Site) -> None:
     """In one doorbell, with a second call of each that was lost and goes again byte for byte."""
     jobs = of_megabytes(site, 3)
@@ -247,6 +250,7 @@ def newcomer(site: Site) -> Iterator[Site]:
         yield planted_site
 
 
+@pytest.mark.every_database
 def test_a_process_that_does_not_know_an_account_blocks_it_for_nobody_else(site: Site, newcomer: Site) -> None:
     """It hands the ids on, to be offered again in a second, and says so once; who knows the account sends them."""
     jobs = [site.send(f"text {n}", account="it") for n in range(2)]
@@ -501,6 +505,7 @@ def test_ids_that_are_no_longer_due_are_left_and_cost_nothing(site: Site) -> Non
     assert (0, 1) == (again, len(site.calls()))
 
 
+@pytest.mark.every_database
 def test_a_probe_without_a_part_to_try_opens_nothing(site: Site) -> None:
     """The part it was to try went elsewhere: the lane stays parked."""
     site.vendor.says(refused(43012))
@@ -603,6 +608,7 @@ def test_an_id_that_was_left_may_be_taken_again(site: Site) -> None:
     assert ["accepted"] * 3 == states(site, jobs)
 
 
+@pytest.mark.every_database
 def test_the_same_doorbells_in_many_hands_send_everything_once(database: Database, driven_clock: DrivenClock) -> None:
     """Two processes of two threads each answer the same ids at once: every part is called once, none is left."""
     with planted(database, driven_clock) as one, planted(database, driven_clock, seed=8) as two:

@@ -36,6 +36,8 @@ from worker.config.settings import Settings
 from worker.console.site import Site
 from worker.outbox.engine.database import Database
 
+pytestmark = pytest.mark.fewer_databases("the statements behind it run on each database in other tests")
+
 ON_SERVERS = pytest.mark.parametrize(
     "server", [pytest.param(f"{name}_url", marks=getattr(pytest.mark, name)) for name in ("postgres", "mariadb")]
 )
@@ -75,6 +77,7 @@ def test_the_kits_bench_times_the_suite_of_the_quickstart(tmp_path: Path) -> Non
     assert {"leave.py", "test_leave.py", "worker.toml"} <= {path.name for path in tmp_path.iterdir()}
 
 
+@pytest.mark.every_database
 def test_the_consoles_bench_asks_for_every_page(
     database: Database, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

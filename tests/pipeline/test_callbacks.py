@@ -30,6 +30,8 @@ from worker.outbox.engine.clock import DrivenClock
 from worker.outbox.engine.database import Database
 from worker.service.web.receiver import BODY_BYTES, Receiver
 
+pytestmark = pytest.mark.fewer_databases("the statements behind it run on each database in other tests")
+
 HR = "/callback/hr"
 
 
@@ -122,6 +124,7 @@ def test_a_press_before_the_sends_own_answer_is_joined(receiver: Receiver, site:
     assert "code-1" == site.bodies("/cgi-bin/message/update_template_card")[0]["response_code"]
 
 
+@pytest.mark.every_database
 @pytest.mark.parametrize("n", [0, 1])
 def test_a_task_id_of_the_callers_is_joined_by_the_part_that_sent_it(receiver: Receiver, site: Site, n: int) -> None:
     """1,500 recipients are two cards: the caller's id and one with a suffix, each of its own part."""
@@ -155,6 +158,7 @@ def test_a_card_of_somebody_else_is_kept_and_nobody_is_told(receiver: Receiver, 
     assert [] == site.rows("select id from worker_response_codes")
 
 
+@pytest.mark.every_database
 @pytest.mark.parametrize("task_id", [None, "leave-7"])
 def test_a_card_of_another_account_of_the_app_is_joined(
     database: Database, driven_clock: DrivenClock, task_id: str | None
@@ -235,6 +239,7 @@ def test_a_press_tells_the_hooks_of_an_end(database: Database, driven_clock: Dri
     assert [JobState.ACCEPTED] == [row.job_state for row in ends]
 
 
+@pytest.mark.every_database
 def test_a_press_of_a_card_that_may_be_anothers_settles_none(receiver: Receiver, site: Site) -> None:
     """Two parts used the caller's task_id and are in doubt: which of their cards was pressed is not known."""
     site.vendor.says(lost(), lost())

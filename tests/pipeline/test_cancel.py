@@ -41,6 +41,8 @@ from worker.outbox.engine.clock import DrivenClock
 from worker.outbox.engine.database import Database, make_engine
 from worker.outbox.jobs.loading import DuePart, load
 
+pytestmark = pytest.mark.fewer_databases("the statements behind it run on each database in other tests")
+
 DAY = timedelta(days=1)
 NOT_SENT = "cancelled before it was sent"
 
@@ -165,6 +167,7 @@ def test_nothing_is_left_for_later(site: Site) -> None:
 PARTS = "select * from worker_parts where job_id = :job order by n"
 
 
+@pytest.mark.every_database
 def test_a_follow_up_that_is_planned_meanwhile_adds_nothing(site: Site) -> None:
     """Its sender has read it before the mark; a recall of two messages would become two parts."""
     job = site.send(to=To([f"u{n}" for n in range(1_001)]))
@@ -376,6 +379,7 @@ def test_every_channel_obeys(
         assert [] == site.transport.calls
 
 
+@pytest.mark.every_database
 def test_only_what_the_filter_has_is_found(site: Site) -> None:
     """By tag, account, kind, channel and ids; of jobs that have ended nothing is left to be cancelled."""
     lunch = site.send("a", tags=["lunch", 'half "lunch'], due_at=DAY)
@@ -427,6 +431,7 @@ def test_it_goes_on_in_lots(site: Site, monkeypatch: pytest.MonkeyPatch) -> None
     assert again.ended_at is not None
 
 
+@pytest.mark.every_database
 def test_with_a_time_what_has_ended_is_told_too(site: Site) -> None:
     """All of a mailing since then is accounted for: what had gone, what was cancelled, and what a recall takes back."""
     old = site.send("old", tags=["lunch"])
@@ -447,6 +452,7 @@ def test_with_a_time_what_has_ended_is_told_too(site: Site) -> None:
     assert old not in found.ids
 
 
+@pytest.mark.every_database
 def test_a_time_brings_nothing_that_is_outside_of_the_filter(site: Site) -> None:
     """Neither what was not called then, nor what was enqueued since the parts were read."""
     called, waiting = site.send("called"), site.send("waiting", due_at=DAY)
@@ -486,6 +492,7 @@ def take_back(site: Site, wanted: JobFilter) -> Done:
     )
 
 
+@pytest.mark.every_database
 def test_a_mailing_is_taken_back(site: Site) -> None:
     """By its tag and the time; what was not sent is cancelled; a second time nothing is left to be recalled."""
     mailing = [site.send(f"{n}", f"u{n}", tags=["lunch"]) for n in range(3)]
@@ -576,6 +583,7 @@ def test_ended_jobs_stay_as_they_are(site: Site) -> None:
     assert (None, ()) == (site.job(job).cancelled_at, find_open(JobFilter(ids=[job]), database=site.database).ids)
 
 
+@pytest.mark.every_database
 def test_a_database_of_its_own_is_opened(database_url: str, tmp_path: Path) -> None:
     """That of the settings, whose hooks hear of it; a file that is missing is not made."""
     settings = Settings(database=UrlFrom(url=database_url), hooks="app.hooks")
@@ -590,6 +598,7 @@ def test_a_database_of_its_own_is_opened(database_url: str, tmp_path: Path) -> N
     assert not (tmp_path / "none.db").exists()
 
 
+@pytest.mark.every_database
 def test_what_is_open_is_found_without_a_look_at_what_ended(site: Site) -> None:
     """Three of 2,003: the cost does not grow with what has ended."""
     with site.database.writing() as connection:
@@ -660,6 +669,7 @@ def test_a_revoked_job_is_cancelled_for_ever(site: Site, revoked: set[str]) -> N
     assert ('{"jobs": 1}', True) == (entry.counts, entry.ended_at is not None)
 
 
+@pytest.mark.every_database
 def test_a_revocation_is_carried_out_by_each_process(site: Site, revoked: set[str]) -> None:
     """The first to hear of it died behind the mark, or the answer of that commit was lost."""
     first, second = site.send(due_at=DAY), site.send("two", due_at=DAY)

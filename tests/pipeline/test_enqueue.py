@@ -30,6 +30,8 @@ from worker.channels.registry import require_usable, unusable_accounts
 from worker.outbox.engine.clock import DrivenClock
 from worker.outbox.engine.database import Database, make_engine
 
+BEFORE_SQL = pytest.mark.fewer_databases("it is refused before any SQL")
+
 BUTTON_CARD = Raw(
     msgtype="template_card",
     body={
@@ -212,6 +214,7 @@ def test_instants(database: Database, driven_clock: DrivenClock) -> None:
         ({"on_unknown": "again"}, "on_unknown"),
     ],
 )
+@BEFORE_SQL
 def test_wrong_options_are_refused_by_name(database: Database, options: dict[str, Any], field: str) -> None:
     """Every wrong argument is named before anything is inserted, and the transaction stays usable."""
     with database.writing() as connection:
@@ -238,6 +241,7 @@ def test_what_the_channel_refuses_is_refused_before_the_insert(database: Databas
     [("hello", ANN), (HELLO, 7), (CardUpdate(replace_name="x"), ANN)],
     ids=["text instead of a message", "number instead of recipients", "card update without its job"],
 )
+@BEFORE_SQL
 def test_wrong_arguments_have_clear_errors(database: Database, message: Any, to: Any) -> None:
     """What is no message, no recipient or the wrong door is said."""
     with database.writing() as connection, pytest.raises(CheckFailed, match=r"use \w"):
@@ -458,6 +462,7 @@ def test_what_no_database_can_hold_is_refused(database: Database, body: dict[str
         ({"corpid": "ww1", "agentid": 1, "account_cap": "100"}, "account_cap"),
     ],
 )
+@BEFORE_SQL
 def test_a_wrong_account_is_found_before_anything_is_stored(
     database: Database, settings: dict[str, Any], key: str
 ) -> None:

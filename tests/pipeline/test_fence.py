@@ -18,6 +18,8 @@ from worker.outbox.engine.database import Database
 from worker.reporting.report import get_job
 from worker.reporting.timeline import timeline
 
+pytestmark = pytest.mark.fewer_databases("the statements behind it run on each database in other tests")
+
 
 @pytest.fixture
 def site(database: Database, driven_clock: DrivenClock) -> Iterator[Site]:
@@ -113,6 +115,7 @@ def test_what_was_enqueued_since_is_none_of_it(site: Site) -> None:
     assert ["unknown", "queued"] == [site.state(old), site.state(new)]
 
 
+@pytest.mark.every_database
 def test_it_is_refused_beside_a_worker_and_without_a_zone(site: Site) -> None:
     """A worker that is alive is sending what is to be held."""
     site.send()

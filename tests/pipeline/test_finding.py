@@ -27,6 +27,8 @@ from worker.outbox.upkeep import indexing
 from worker.outbox.upkeep.indexing import index_lot
 from worker.outbox.upkeep.purge import purge_jobs
 
+pytestmark = pytest.mark.fewer_databases("the statements behind it run on each database in other tests")
+
 HOUR = timedelta(hours=1)
 
 
@@ -68,6 +70,7 @@ def msgid(site: Site, job: str) -> str:
 STAGES: dict[str, Callable[[Site], None]] = {"noted": lambda site: None, "indexed": index}
 
 
+@pytest.mark.every_database
 @pytest.mark.parametrize("stage", STAGES)
 def test_an_ended_job_is_found_by_each_field(site: Site, stage: str) -> None:
     """And none that differs in it."""
@@ -157,6 +160,7 @@ def test_pages_go_on_where_the_one_before_ended(site: Site, stage: str) -> None:
     assert [3, 3, 3, 1] == [len(page) for page in pages]
 
 
+@pytest.mark.every_database
 def test_a_page_that_would_read_too_much_says_so(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     """And says where to go on; nothing is passed over."""
     old = site.ask(webhook.Text(content="old"), Chats(), account="alerts")
@@ -217,6 +221,7 @@ def test_a_list_in_python_has_no_gaps(site: Site, monkeypatch: pytest.MonkeyPatc
             list_jobs(connection, limit=0)
 
 
+@pytest.mark.every_database
 def test_a_department_is_no_member_of_the_same_number(site: Site) -> None:
     """A recall to one person must not take what all of a department got."""
     of_member, of_party = site.send("a", To(["1"])), site.send("b", To(parties=["1"], tags=["2"]))
@@ -245,6 +250,7 @@ def test_the_field_that_fewest_share_is_looked_up(site: Site) -> None:
     assert rows_read(site.database, ask) < 2 * 1_000 + MOST_READ, "what it counts to choose: MariaDB does it twice"
 
 
+@pytest.mark.every_database
 def test_a_job_that_is_noted_again_meanwhile_is_indexed_again(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     """A commit does not wait for the indexing, and its note is not taken for the one that was read."""
     site.vendor.says(lost())
@@ -269,6 +275,7 @@ def test_a_job_that_is_noted_again_meanwhile_is_indexed_again(site: Site, monkey
     assert [] == found(site, state="unknown")
 
 
+@pytest.mark.every_database
 def test_a_job_that_is_open_again_is_not_missed(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     """Between the look at what is open and the look at what is noted it was queued again, and indexed."""
     site.vendor.says(lost())
@@ -308,6 +315,7 @@ def test_what_a_filter_may_not_say(site: Site) -> None:
             found(site, **fields)
 
 
+@pytest.mark.every_database
 @pytest.mark.parametrize("stage", STAGES)
 def test_recalls_and_replays_find_by_the_same_fields(site: Site, stage: str) -> None:
     """Without a time, where the field names few; a tag may be that of years."""
@@ -350,6 +358,7 @@ def test_what_is_purged_leaves_no_terms(site: Site) -> None:
     assert {new} == {row.job_id for row in site.rows("select distinct job_id from worker_terms")}
 
 
+@pytest.mark.every_database
 def test_what_is_purged_while_it_is_indexed_gets_no_terms(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing would ever delete them."""
     job = site.send()
@@ -430,6 +439,7 @@ FIELDS: dict[str, Callable[[Site, str], dict[str, Any]]] = {
 MOST_READ = 150
 
 
+@pytest.mark.every_database
 def test_what_is_asked_for_is_all_that_is_read(site: Site) -> None:
     """By each field, however many others there are: here 1,500 that ended long ago."""
     many = [site.send(str(n), f"u{n}") for n in range(3)]

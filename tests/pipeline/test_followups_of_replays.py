@@ -16,6 +16,8 @@ from worker.outbox.commit.ledger import commit
 from worker.outbox.engine.clock import DrivenClock
 from worker.outbox.engine.database import Database
 
+pytestmark = pytest.mark.fewer_databases("the statements behind it run on each database in other tests")
+
 SECOND = 1_000_000
 
 
@@ -156,6 +158,7 @@ def test_an_update_of_the_original_reaches_the_replayed_card(site: Site) -> None
     assert ("accepted", ["spent"]) == (site.state(update), [row.state for row in site.of("response_codes", again)])
 
 
+@pytest.mark.every_database
 def test_an_update_for_a_person_goes_to_the_card_that_was_resent(site: Site) -> None:
     """The first call did not bring that person a card: its code stays for those who have one."""
     site.vendor.says(lambda request: site.vendor.takes(request, invaliduser="zhao"))

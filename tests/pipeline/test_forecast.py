@@ -21,6 +21,8 @@ from worker.outbox.engine.database import Database
 from worker.outbox.lanes.lanes import block_lanes
 from worker.reporting.forecast import AccountForecast, LimitWait, Stop, forecast
 
+pytestmark = pytest.mark.fewer_databases("the statements behind it run on each database in other tests")
+
 ROBOT = Account("robot", "wecom_webhook", "http://vendor", {"edition": "robot"}, Secret(lambda: "k"))
 
 

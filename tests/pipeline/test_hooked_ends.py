@@ -31,6 +31,8 @@ from worker.outbox.engine.database import Database
 from worker.outbox.jobs.events import claim_event, event_row, head_of_events
 from worker.outbox.lanes.processes import hooked_ends, renew
 
+pytestmark = pytest.mark.fewer_databases("the statements behind it run on each database in other tests")
+
 SECOND = 1_000_000
 HOOKS = Settings(hooks="shop.hooks")
 """Of the process that is no worker: it does not load the module."""
@@ -166,6 +168,7 @@ def test_the_ends_of_all_living_processes_count(database: Database, driven_clock
     assert {"hr": {JobState.REJECTED, JobState.EXPIRED}, "it": {JobState.UNKNOWN}} == found
 
 
+@pytest.mark.every_database
 def test_while_no_process_is_alive_the_last_one_counts(database: Database, driven_clock: DrivenClock) -> None:
     """It is started again soon."""
     begun(database, driven_clock, "older", ALL_ENDS)

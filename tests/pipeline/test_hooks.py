@@ -41,6 +41,8 @@ from worker.reporting.report import get_job
 from worker.reporting.timeline import timeline
 from worker.service.web.receiver import Receiver
 
+pytestmark = pytest.mark.fewer_databases("the statements behind it run on each database in other tests")
+
 SECOND = 1_000_000
 
 
@@ -199,6 +201,7 @@ def test_a_hook_updates_the_card_with_the_code_of_the_press(hall: MakeHall, site
     assert 2 == update.state
 
 
+@pytest.mark.every_database
 def test_what_a_hook_wrote_is_there_with_the_events_end_or_not_at_all(hall: MakeHall, site: Site, card: str) -> None:
     """It fails after its update was enqueued: nothing is enqueued, and the second run enqueues it once."""
     runs: list[str] = []
@@ -244,6 +247,7 @@ LIMIT = {
 """How long a transaction of ours may idle, in seconds; how to shorten that; who it is; whether he is still there."""
 
 
+@pytest.mark.every_database
 @pytest.mark.fewer_databases("SQLite ends no transaction that idles")
 def test_a_hook_that_wrote_and_then_idles_too_long_is_run_again(
     server_database: Database, driven_clock: DrivenClock
@@ -291,6 +295,7 @@ def test_a_hook_that_wrote_and_then_idles_too_long_is_run_again(
         assert (2, 1) == (here.event().state, site.rows(query)[0].n)
 
 
+@pytest.mark.every_database
 def test_every_hook_of_an_event_is_run_in_one_transaction(hall: MakeHall, card: str) -> None:
     """In the order of the module; those of other accounts are not."""
     heard: list[str] = []
@@ -319,6 +324,7 @@ def test_an_event_nobody_listens_to_is_left_for_minutes_and_then_ignored(hall: M
     assert (4, 1) == (here.event().state, here.event().tries)
 
 
+@pytest.mark.every_database
 def test_a_process_with_a_newer_module_hears_what_an_older_one_has_no_hook_for(hall: MakeHall, card: str) -> None:
     """While a release is rolled out either may be offered the event; its hook runs, and that is its first run."""
     heard: list[str] = []
@@ -533,6 +539,7 @@ def test_a_hook_that_wants_to_exit_ends_nothing(hall: MakeHall, card: str) -> No
 # -- processes and outages --------------------------------------------------------------------------------------------
 
 
+@pytest.mark.every_database
 def test_an_event_of_a_dead_process_is_run_again_and_of_a_living_one_is_not(
     hall: MakeHall, site: Site, card: str
 ) -> None:
@@ -562,6 +569,7 @@ def test_an_event_of_a_dead_process_is_run_again_and_of_a_living_one_is_not(
         assert not events.end_event(connection, site.database.now, claimed, events.EventState.DONE)
 
 
+@pytest.mark.every_database
 def test_a_run_whose_process_was_called_dead_takes_back_what_it_wrote(hall: MakeHall, site: Site, card: str) -> None:
     """Another has the event by then: the late one's transaction is rolled back, so its work is there once."""
 
@@ -591,6 +599,7 @@ def test_a_process_without_a_lease_runs_nothing(hall: MakeHall, card: str) -> No
     assert 1 == here.turn()
 
 
+@pytest.mark.every_database
 def test_a_failure_is_written_when_the_database_is_back(
     hall: MakeHall, site: Site, card: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -627,6 +636,7 @@ def unanswered(database: Database) -> Iterator[None]:
         yield
 
 
+@pytest.mark.every_database
 def test_an_event_whose_claim_had_no_answer_is_heard_once_the_database_is_back(
     hall: MakeHall, site: Site, card: str
 ) -> None:
@@ -748,6 +758,7 @@ def reporting(database: Database, clock: DrivenClock, *states: JobState) -> Any:
     return planted(database, clock, hooked_ends={ANY_ACCOUNT: frozenset(states)})
 
 
+@pytest.mark.every_database
 def test_a_job_that_ends_leaves_an_event_in_the_same_transaction(database: Database, driven_clock: DrivenClock) -> None:
     """Only in the states that somebody wants to hear of; told with kind, state, tags and key."""
     heard: list[JobDone] = []
@@ -765,6 +776,7 @@ def test_a_job_that_ends_leaves_an_event_in_the_same_transaction(database: Datab
     assert (("payroll",), "pay-7", None) == (done.tags, done.dedupe_key, done.replay_of)
 
 
+@pytest.mark.every_database
 def test_an_unknown_that_is_decided_later_is_heard_twice(database: Database, driven_clock: DrivenClock) -> None:
     """First unknown, then how it ended: each with its own state."""
     with reporting(database, driven_clock, JobState.UNKNOWN, JobState.ACCEPTED) as site:
@@ -884,6 +896,7 @@ def test_any_other_callback_reaches_its_hook(hall: MakeHall) -> None:
     assert [] == elsewhere
 
 
+@pytest.mark.every_database
 def test_a_message_whose_hook_fails_is_parked_and_given_again(hall: MakeHall) -> None:
     """As a press is."""
     heard: list[str | None] = []

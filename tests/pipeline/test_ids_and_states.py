@@ -16,6 +16,8 @@ from worker import CardUpdate, CheckFailed, ConfigurationError, JobState, on_job
 from worker.outbox.engine.clock import DrivenClock
 from worker.outbox.engine.database import Database
 
+pytestmark = pytest.mark.fewer_databases("the statements behind it run on each database in other tests")
+
 
 @pytest.fixture
 def site(database: Database, driven_clock: DrivenClock) -> Iterator[Site]:
@@ -62,6 +64,7 @@ def test_a_job_is_named_by_a_text_or_a_uuid(site: Site, name: str) -> None:
         assert job == worker.get_job(connection, uuid.UUID(job)).id
 
 
+@pytest.mark.every_database
 @pytest.mark.parametrize("name", NAMING | OTHERS)
 @pytest.mark.parametrize("wrong", [7, b"7", ("7",)], ids=["int", "bytes", "tuple"])
 def test_what_names_no_job_is_refused_and_the_transaction_goes_on(site: Site, name: str, wrong: Any) -> None:

@@ -28,6 +28,8 @@ from worker.outbox.engine.database import Database
 from worker.outbox.lanes.lanes import block_lanes
 from worker.transport.http import SocketTransport
 
+pytestmark = pytest.mark.fewer_databases("the statements behind it run on each database in other tests")
+
 
 @pytest.fixture
 def site(database: Database, driven_clock: DrivenClock) -> Iterator[Site]:
@@ -99,6 +101,7 @@ def test_an_answer_waits_for_a_database_that_refuses_for_now(site: Site, sqlstat
     assert site.runtime.writer.stop(10)
 
 
+@pytest.mark.every_database
 def test_what_happened_is_told_although_the_commits_answer_was_lost(site: Site) -> None:
     """The repeated commit finds its rows written; whoever watches hears of the job all the same, and once."""
     job = site.send()
@@ -110,6 +113,7 @@ def test_what_happened_is_told_although_the_commits_answer_was_lost(site: Site) 
     assert site.runtime.writer.stop(10)
 
 
+@pytest.mark.every_database
 def test_a_call_without_an_answer_is_one_failure_although_the_commits_answer_was_lost(site: Site) -> None:
     """The repeated commit finds the doubt written: the breaker of the account counts one call, not two."""
     job = site.send()

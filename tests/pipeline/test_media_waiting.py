@@ -22,6 +22,8 @@ from worker.outbox.jobs.loading import DuePart, load
 from worker.outbox.jobs.media_cache import keep_media
 from worker.outbox.jobs.rows import lock_parts_now
 
+pytestmark = pytest.mark.fewer_databases("the statements behind it run on each database in other tests")
+
 DAY = 86_400
 CROWD = 12
 WAITS = pytest.mark.fewer_databases("on SQLite one transaction writes at a time")
@@ -76,6 +78,7 @@ def test_the_end_of_an_upload_waits_for_no_send_that_waits_for_it(server_site: S
     assert [] == pauses
 
 
+@pytest.mark.every_database
 def test_a_crowd_of_sends_beside_their_upload_is_refused_nothing(site: Site, pauses: list[float]) -> None:
     """Twelve threads look for a file while its upload ends, eight files one after the other: no transaction has to be
     run again, each file is uploaded once, and every send is accepted."""
@@ -106,6 +109,7 @@ def test_a_crowd_of_sends_beside_their_upload_is_refused_nothing(site: Site, pau
     assert [] == pauses
 
 
+@pytest.mark.every_database
 def test_where_a_media_id_is_there_nothing_is_locked(site: Site) -> None:
     """Somebody has the upload's job and the cache's row: a send of that file does not wait for either."""
     site.image()
@@ -144,6 +148,7 @@ def test_two_that_find_an_old_upload_begin_one(server_site: Site, pauses: list[f
     assert (2, []) == (len(uploads(site)), pauses)
 
 
+@pytest.mark.every_database
 @WAITS
 def test_two_that_are_the_first_to_send_a_file_begin_one_upload(server_site: Site, pauses: list[float]) -> None:
     """Both want to make the file's row; one does, the other waits for its upload."""

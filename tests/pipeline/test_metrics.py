@@ -30,6 +30,8 @@ from worker.service.web import collector
 from worker.service.web.collector import Outbox
 from worker.service.web.metrics import Answers, metrics_app
 
+pytestmark = pytest.mark.fewer_databases("the statements behind it run on each database in other tests")
+
 ROOT = Path(__file__).resolve().parents[2]
 Labels = tuple[tuple[str, str], ...]
 
@@ -119,6 +121,7 @@ def test_a_job_that_is_put_off_again_and_again_grows_old(site: Site) -> None:
     assert {} == told.that_are("backlog_oldest_seconds")
 
 
+@pytest.mark.every_database
 def test_counts_are_exact_or_say_that_they_are_not(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     """A queue of any length costs no more to count; its age is true all the same."""
     for n in range(6):
@@ -189,6 +192,7 @@ def test_lanes_are_told_by_what_stands_on_them(site: Site) -> None:
     }
 
 
+@pytest.mark.every_database
 def test_steps_of_lanes_are_counted_and_never_fall(site: Site) -> None:
     """Each once, however often it is asked, also when their rows are gone and the metrics are another process."""
     site.vendor.says(refused(43012))

@@ -23,6 +23,8 @@ from worker.outbox.engine.clock import DrivenClock
 from worker.outbox.engine.database import Database
 from worker.outbox.jobs.inbound import part_of_task
 
+pytestmark = pytest.mark.fewer_databases("the statements behind it run on each database in other tests")
+
 SECOND = 1_000_000
 MINUTE, HOUR = 30, 1_000
 
@@ -110,6 +112,7 @@ def test_a_part_that_an_error_of_ours_keeps_from_being_taken_apart_keeps_no_othe
     assert ("accepted", "queued", 1) == (site.state(fine), site.state(odd), site.part(odd).tries)
 
 
+@pytest.mark.every_database
 def test_whoever_had_a_mind_to_the_undivided_part_has_lost_it(site: Site) -> None:
     """Two workers read it: one takes it apart, and the other's mark for everybody, late, is refused."""
     job = site.send("news", To("anna|bert"))
@@ -123,6 +126,7 @@ def test_whoever_had_a_mind_to_the_undivided_part_has_lost_it(site: Site) -> Non
     assert 2 == site.job(job).n_open
 
 
+@pytest.mark.every_database
 def test_two_workers_take_it_apart_once(site: Site) -> None:
     """The second finds another claim and leaves it alone."""
     job = site.send("news", To("anna|bert"))
@@ -147,6 +151,7 @@ def test_a_part_that_was_marked_is_not_taken_apart(site: Site) -> None:
     assert 1 == len(parts(site, job))
 
 
+@pytest.mark.every_database
 def test_a_commit_whose_answer_was_lost_adds_one_part(site: Site) -> None:
     """Tried again, it finds its own spec on the row."""
     fill(site, "full")
@@ -202,6 +207,7 @@ def test_nothing_in_doubt_and_nothing_the_vendor_heard_of_is_taken_apart(site: S
     assert {body["touser"] for body in site.bodies() if body["text"]["content"] != "fill"} >= {"anna|full"}
 
 
+@pytest.mark.every_database
 def test_a_part_of_which_nothing_left_is_taken_apart(site: Site) -> None:
     """The kept connection had been closed: no byte left under its mark, so its frozen body goes, too."""
     job = site.send("news", To("anna|full"))

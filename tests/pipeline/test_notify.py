@@ -23,6 +23,8 @@ from worker.outbox.lanes.lanes import keep_events, resume_lanes
 from worker.outbox.lanes.processes import Health
 from worker.reporting.problems import UNKNOWNS
 
+pytestmark = pytest.mark.fewer_databases("the statements behind it run on each database in other tests")
+
 SECOND = 1_000_000
 HOUR_S = 3_600
 DAY_S = 86_400
@@ -206,6 +208,7 @@ def _callbacks(site: Site, count: int, at: int) -> None:
     site.database.run(lambda connection: insert_rows(connection, tables.inbound, rows))
 
 
+@pytest.mark.every_database
 def test_a_receiver_that_stopped(site: Site) -> None:
     """An hour without a callback, where there were many a day before; then one comes."""
     watch = Watch(site, OPS)

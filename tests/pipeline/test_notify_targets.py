@@ -33,6 +33,8 @@ from worker.service.notify import notifier
 from worker.service.notify.notices import AN_HOUR, FOR_PAGES
 from worker.transport.http import SocketTransport
 
+pytestmark = pytest.mark.fewer_databases("the statements behind it run on each database in other tests")
+
 PARKED = ("ops", "AccountParked: hr")
 OVER = ("ops", "AccountParked is over: hr")
 QUIET_S = 300
@@ -114,6 +116,7 @@ def test_what_comes_and_goes_is_one_alert(site: Site) -> None:
     assert [PARKED, OVER] == [told for told in watch.told() if "AccountParked" in told[1]]
 
 
+@pytest.mark.every_database
 def test_what_was_over_before_its_time_is_not_told(site: Site) -> None:
     """A breaker, a backlog, a clock: each has its time, after which people are told."""
     watch = Watch(site, OPS, ahead_s=120)
@@ -132,6 +135,7 @@ def _beside(site: Site) -> Iterator[Site]:
         yield other
 
 
+@pytest.mark.every_database
 def test_of_two_processes_one_tells(site: Site) -> None:
     """Turn by turn; when the first is gone, the second goes on where it was."""
     with _beside(site) as other:
@@ -185,6 +189,7 @@ def test_a_process_that_reaches_no_target_lets_another_one_tell(site: Site) -> N
         assert "no target takes a notice from it" in first.notifier.leadership.problem()
 
 
+@pytest.mark.every_database
 @pytest.mark.fewer_databases("two transactions that write at a time, which SQLite has not")
 def test_processes_that_tell_at_once_tell_once(server_database: Database, driven_clock: DrivenClock) -> None:
     """Four threads, each with a notifier of its own, begin together."""
@@ -265,6 +270,7 @@ def test_a_notice_that_stays_in_doubt_goes_by_the_next_target(site: Site) -> Non
     assert [PARKED, ("it", "AccountParked: hr")] == watch.told()
 
 
+@pytest.mark.every_database
 def test_tickets_leave_room_for_pages(site: Site) -> None:
     """An hour full of what can wait until the morning does not hold up what cannot."""
     watch = Watch(site, OPS)

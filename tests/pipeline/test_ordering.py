@@ -34,6 +34,8 @@ from worker.outbox.jobs import order_queue
 from worker.outbox.lanes.lanes import block_lanes
 from worker.producer.resend import skip
 
+pytestmark = pytest.mark.fewer_databases("the statements behind it run on each database in other tests")
+
 SECOND = 1_000_000
 POLICY = Policy()
 OK = Accepted(Taken("m1"))
@@ -110,6 +112,7 @@ def test_only_the_first_of_a_key_is_offered(site: Site) -> None:
     assert [part_id(jobs[1], 0)] == second
 
 
+@pytest.mark.every_database
 def test_the_next_is_woken_by_the_transaction_that_ends_the_one_before(site: Site) -> None:
     """There is no instant at which nobody of an order is due."""
     first, second = ordered(site, 2)
@@ -141,6 +144,7 @@ def test_an_id_that_rang_out_of_turn_is_not_marked(site: Site) -> None:
     assert (True, 0) == (asleep, claim)
 
 
+@pytest.mark.every_database
 def test_end_and_next_mark_in_one_group_commit(site: Site) -> None:
     """Ends come first, so the next one need not wait for another transaction."""
     first, second = ordered(site, 2)
@@ -297,6 +301,7 @@ def test_what_is_in_the_air_or_unordered_is_not_skipped(site: Site) -> None:
             skip(site.database, job)
 
 
+@pytest.mark.every_database
 @pytest.mark.parametrize("scope", ["lane", "account"])
 @pytest.mark.parametrize(("on_gap", "goes_on"), [("hold", False), ("skip", True)])
 def test_a_parked_one_keeps_its_order_waiting_unless_it_may_be_skipped(
@@ -365,6 +370,7 @@ def test_a_gap_needs_an_order(site: Site) -> None:
             site.send("x", **options)
 
 
+@pytest.mark.every_database
 def test_many_at_once_are_ordered_as_they_were_given(site: Site) -> None:
     """Due at the same instant: the order of their ids, which is the order of asking."""
     new = [NewJob("hr", Text(content=f"{key}{n}"), "lisi", order_key=key) for n in range(5) for key in "ab"]
@@ -418,6 +424,7 @@ def test_a_second_job_of_a_dedupe_key_does_not_queue_up(site: Site) -> None:
     assert 1 == len(site.rows("select * from worker_order_queue"))
 
 
+@pytest.mark.every_database
 def test_what_has_no_key_never_comes_near_a_line(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     """No statement about orders, from the enqueue to the end."""
     asked: list[str] = []

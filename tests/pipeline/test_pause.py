@@ -31,6 +31,8 @@ from worker.outbox.engine.database import Database, make_engine
 from worker.outbox.lanes import pauses
 from worker.outbox.lanes.lanes import block_lanes
 
+pytestmark = pytest.mark.fewer_databases("the statements behind it run on each database in other tests")
+
 DAY = timedelta(days=1)
 EVERYTHING = None
 
@@ -156,6 +158,7 @@ def test_a_cancel_passes(site: Site) -> None:
     assert ("cancelled", None) == (site.state(job), site.part(job).not_before)
 
 
+@pytest.mark.every_database
 def test_a_part_in_hand_is_not_sent(site: Site) -> None:
     """Loaded before the pause, with its call not begun: the pause is obeyed by the mark."""
     first, second = site.send("first"), site.send("second")
@@ -402,6 +405,7 @@ def keep_house(site: Site) -> None:
     Housekeeping(site.database, RetentionSettings(), site.ticks).turn()
 
 
+@pytest.mark.every_database
 def test_thousands_are_woken_in_lots(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     """As many a turn as leaves room for the rest of recovery, the oldest first."""
     monkeypatch.setattr(pauses, "TOGETHER", 2)
@@ -563,6 +567,7 @@ def test_nothing_is_asked_while_nothing_is_paused(site: Site, monkeypatch: pytes
     assert "accepted" == site.state(job)
 
 
+@pytest.mark.every_database
 def test_a_database_of_its_own_is_opened(database_url: str) -> None:
     """That of the settings."""
     settings = Settings(database=UrlFrom(url=database_url))
@@ -589,6 +594,7 @@ def in_the_air(site: Site, *jobs: str) -> None:
     commit(site.database, [Mark(part_id(job, 0), 0, "p", 1_000_000) for job in jobs], Policy())
 
 
+@pytest.mark.every_database
 def test_it_waits_until_nothing_is_in_the_air(site: Site) -> None:
     """A second long, because a commit may just be under way; recalls are calls, too."""
     job, other = site.send(tags=["lunch"]), site.send(account="it")

@@ -18,6 +18,8 @@ from worker.domain.pacing.lane import next_midnight
 from worker.outbox.engine.clock import DrivenClock
 from worker.outbox.engine.database import Database
 
+pytestmark = pytest.mark.fewer_databases("the statements behind it run on each database in other tests")
+
 HINT = "freq out of limit, hint: [1767225600123456789012347], from ip: 203.0.113.7, more info at https://x"
 
 
@@ -262,6 +264,7 @@ def test_many_calls_in_the_air_park_once(site: Site) -> None:
     assert ["parked"] == steps(site)
 
 
+@pytest.mark.every_database
 def test_an_account_whose_probe_is_refused_for_its_lane_is_open_again(site: Site) -> None:
     """60020, then the address is trusted, and the probe is a card that needs a callback: texts do not wait for it."""
     card, texts = site.card("x"), [site.send(f"t{n}", f"u{n}") for n in range(3)]

@@ -20,6 +20,8 @@ from worker.outbox.engine.clock import DrivenClock
 from worker.outbox.engine.database import Database
 from worker.outbox.lanes.processes import renew
 
+pytestmark = pytest.mark.fewer_databases("the statements behind it run on each database in other tests")
+
 SECOND = 1_000_000
 
 
@@ -161,6 +163,7 @@ def test_a_clean_end_is_not_watched(site: Site) -> None:
 # -- what it left -----------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.every_database
 def test_a_dead_process_leaves_unknowns_with_their_attempt(site: Site, driven_clock: DrivenClock) -> None:
     """Its bytes may have left: unknown, an attempt in doubt, the policy not before the deadline and five seconds."""
     beat(site)
@@ -201,6 +204,7 @@ def overtaken(site: Site, monkeypatch: pytest.MonkeyPatch, statement: str) -> No
     assert 1 == len(moved)
 
 
+@pytest.mark.every_database
 def test_a_part_its_process_ended_meanwhile_is_left_alone(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     """The answer was written between our look and our lock."""
     beat(site)
@@ -213,6 +217,7 @@ def test_a_part_its_process_ended_meanwhile_is_left_alone(site: Site, monkeypatc
     assert "sending" == site.state(job)
 
 
+@pytest.mark.every_database
 def test_a_dead_processs_code_is_burned(site: Site) -> None:
     """The card's update was in the air: its code may be used."""
     card = site.card()
@@ -380,6 +385,7 @@ def test_an_update_is_repeated_only_by_its_own_policy(site: Site) -> None:
     assert (1, "unknown") == (len(site.calls(UPDATE)), site.state(update))
 
 
+@pytest.mark.every_database
 def test_an_unknown_that_moved_meanwhile_is_left_alone(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     """Its late answer came between our look and our lock."""
     site.vendor.says(lost())
@@ -485,6 +491,7 @@ def test_a_step_that_fails_once_is_not_told(site: Site, monkeypatch: pytest.Monk
 # -- expiry and parks -------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.every_database
 def test_what_expired_in_the_queue_ends(site: Site) -> None:
     """Nobody has to ring it for it to end."""
     job, later = site.send(expires_at=timedelta(seconds=60)), site.send("x", expires_at=timedelta(seconds=600))

@@ -26,6 +26,8 @@ from worker.outbox.lanes.lanes import block_lanes
 from worker.outbox.lanes.offering import Head, NewlyDue, head_of_lane, lanes_newly_due
 from worker.outbox.lanes.processes import QueueName, renew
 
+pytestmark = pytest.mark.fewer_databases("the statements behind it run on each database in other tests")
+
 SECOND = 1_000_000
 
 
@@ -93,6 +95,7 @@ def test_what_was_due_before_it_became_active_is_found_at_once(site: Site) -> No
     assert parts(job) == ids(turn(site))
 
 
+@pytest.mark.every_database
 def test_a_late_commit_is_found_within_a_second(site: Site, driven_clock: DrivenClock) -> None:
     """Its instant lies behind what the walk by time has passed: the round over all lanes finds it."""
     turn(site)
@@ -401,6 +404,7 @@ def test_a_broker_that_takes_nothing_delays_and_loses_nothing(site: Site) -> Non
     assert ([], parts(job)) == (ids(turn(site, 4)), ids(turn(site, 1.1)))
 
 
+@pytest.mark.every_database
 def test_an_id_somebody_else_offered_is_not_published_twice(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     """Two relays overlap for a moment: the compare-and-set lets one of them publish."""
     job, both = site.send(), site.send("both", "wangwu")
@@ -696,6 +700,7 @@ def test_bulk_keeps_off_minutes_0_and_30(site: Site, minute: int, second: int, w
         assert set(parts(*bulk)) <= set(ids([*turn(site), *turn(site, 0.3)]))
 
 
+@pytest.mark.every_database
 def test_bulk_that_the_broker_lost_keeps_off_minute_0_too(site: Site) -> None:
     """Put off like others of its kind when its offer is over, and new when it is due again."""
     site.relay = site.new_relay(lambda: "p1", pacing=Pacing(random.Random(1)))

@@ -26,6 +26,8 @@ from worker.outbox.engine.clock import DrivenClock
 from worker.outbox.engine.database import Database, make_engine
 from worker.producer.insert import insert_one
 
+pytestmark = pytest.mark.fewer_databases("the statements behind it run on each database in other tests")
+
 DAY = timedelta(days=1)
 LONG_AGO = datetime(2020, 1, 1, tzinfo=UTC)
 
@@ -163,6 +165,7 @@ def test_the_dedupe_key_stands_for_the_newest(site: Site) -> None:
 # -- many --------------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.every_database
 def test_a_filter_takes_what_did_not_reach_everybody(site: Site) -> None:
     """Cancelled, expired, refused, and in part; counted by account and state before anything is done."""
     sent, waiting = site.send("sent", tags=["lunch"]), site.send("waiting", tags=["lunch"], due_at=DAY)
@@ -217,6 +220,7 @@ def many(site: Site, count: int) -> list[str]:
     return jobs
 
 
+@pytest.mark.every_database
 def test_a_run_that_is_cut_short_goes_on(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each is replayed once, also where its replay was refused meanwhile: the run's audit says when it began."""
     monkeypatch.setattr(replaying, "TOGETHER", 2)
@@ -298,6 +302,7 @@ def exhausted(site: Site, job: str) -> None:
     assert "exhausted" == site.state(job)
 
 
+@pytest.mark.every_database
 def test_recalls_are_left_alone_unless_they_are_named(site: Site) -> None:
     """Replayed beside its send, a recall that failed would take the new message back."""
     job = site.send(to=To(["ann", "bob"]))

@@ -32,6 +32,8 @@ from worker.outbox.control.unknowns import doubtful_calls, unknown_parts
 from worker.outbox.engine.clock import DrivenClock, micros_of
 from worker.outbox.engine.database import Database, make_engine
 
+pytestmark = pytest.mark.fewer_databases("the statements behind it run on each database in other tests")
+
 HOOKS = Settings(hooks="shop.hooks")
 """Of the process that is no worker: it does not load the module."""
 
@@ -168,6 +170,7 @@ def test_a_lost_recall_was_carried_out(site: Site) -> None:
     assert site.of("receipts", job)[0].recalled_at is not None
 
 
+@pytest.mark.every_database
 def test_hooks_hear_of_it(site: Site) -> None:
     """As of an answer. A process of the release before does not say which ends have a hook: all, if there are hooks."""
     first, second = in_doubt(site, 2)
@@ -179,6 +182,7 @@ def test_hooks_hear_of_it(site: Site) -> None:
     assert [second] == [row.job_id for row in site.rows("select job_id from worker_events")]
 
 
+@pytest.mark.every_database
 @pytest.mark.parametrize("given", [False, True], ids=["of the card", "by code"])
 @pytest.mark.parametrize(("sent", "left"), [(True, "spent"), (False, "fresh")])
 def test_the_code_of_an_update_in_doubt_is_settled(site: Site, sent: bool, left: str, given: bool) -> None:
@@ -285,6 +289,7 @@ def test_two_people_say_it(site: Site) -> None:
     assert {"accepted"} == {site.state(job) for job in jobs}
 
 
+@pytest.mark.every_database
 def test_only_what_the_filter_has_is_found(site: Site) -> None:
     """By account, tag, kind, channel, time of the call, and ids; all that is given has to hold."""
     early, tagged = in_doubt(site, tags=["a,", "b"])[0], in_doubt(site, tags=[",", "lunch"])[0]
@@ -453,6 +458,7 @@ def test_the_audit_says_who_and_why(site: Site) -> None:
     assert timedelta(0) <= newest.ended_at - newest.began_at < timedelta(seconds=1)
 
 
+@pytest.mark.every_database
 def test_a_database_of_its_own_is_opened_and_closed(
     database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -479,6 +485,7 @@ def test_a_database_of_its_own_is_opened_and_closed(
     assert set(opened) <= set(closed)
 
 
+@pytest.mark.every_database
 def test_parts_in_doubt_are_found_without_a_look_at_the_others(site: Site) -> None:
     """Three of 2,003: the cost does not grow with what has ended."""
     jobs = in_doubt(site, 3)

@@ -28,6 +28,8 @@ from worker.reporting.standstill import Standstill, StandstillCause, standing_no
 from worker.reporting.wait import WaitFor
 from worker.reporting.why import why
 
+pytestmark = pytest.mark.fewer_databases("the statements behind it run on each database in other tests")
+
 SECOND = 1_000_000
 
 
@@ -228,6 +230,7 @@ def test_the_leader_is_ill(site: Site) -> None:
     assert EVERYWHERE == everywhere(site, job)
 
 
+@pytest.mark.every_database
 def test_a_leader_that_cannot_do_another_work_is_not_the_cause(site: Site) -> None:
     """Whatever that work is called: the lease counts, not how a sentence begins."""
     site.send()

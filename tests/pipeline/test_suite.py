@@ -39,6 +39,8 @@ from worker.transport import token_probe
 from worker.transport.grants import CodeExchanges
 from worker.transport.tokens import Tokens
 
+pytestmark = pytest.mark.fewer_databases("the statements behind it run on each database in other tests")
+
 
 @pytest.fixture
 def here(database: Database, driven_clock: DrivenClock) -> Iterator[SuiteSite]:
@@ -253,6 +255,7 @@ def test_a_suite_token_that_is_refused_is_fetched_once_more(ready: SuiteSite, co
     assert (1, 2) == (len(ready.calls(SUITE_TOKEN)) - made, len(ready.calls(CORP_TOKEN)))
 
 
+@pytest.mark.every_database
 def test_a_suite_token_that_expired_early_is_fetched_once_more(ready: SuiteSite) -> None:
     """The vendor ended it; both customers go on, with one call."""
     made = len(ready.calls(SUITE_TOKEN))
@@ -354,6 +357,7 @@ def _rotate(here: SuiteSite) -> None:
     control(here.url, "settings", {"suite": {"known": [{**known[0], "secret": "rotated"}]}})
 
 
+@pytest.mark.every_database
 def test_a_previous_secret_is_taken_out_of_use(ready: SuiteSite) -> None:
     """What it seals is sealed anew, so that the setting can go: no corp has to authorise again."""
     _rotate(ready)
@@ -418,6 +422,7 @@ def test_a_code_sealed_with_another_secret_waits_for_it(here: SuiteSite) -> None
 # -- permanent codes --------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.every_database
 def test_before_the_corp_authorises_its_account_is_parked(here: SuiteSite) -> None:
     """It comes back by itself when the corp has."""
     here.act("ticket")
@@ -537,6 +542,7 @@ def test_an_exchange_without_an_answer_is_tried_again(here: SuiteSite) -> None:
     assert isinstance(here.token(here.process()), Token)
 
 
+@pytest.mark.every_database
 def test_an_exchange_waits_for_the_first_ticket(here: SuiteSite) -> None:
     """A code that came before any ticket is not lost; once its ten minutes are over, a line of the log says so."""
     here.act("authorise", corpid="wwacme", agentid=7)

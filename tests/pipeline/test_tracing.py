@@ -42,6 +42,8 @@ from worker.service.spans import Spans
 from worker.service.web.collector import Outbox
 from worker.service.web.metrics import Answers
 
+pytestmark = pytest.mark.fewer_databases("the statements behind it run on each database in other tests")
+
 TRACE, SPAN = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"
 SAMPLED, UNSAMPLED = f"00-{TRACE}-{SPAN}-01", f"00-{TRACE}-{SPAN}-00"
 NOW_NS = 1_800_000_000_000_000_000
@@ -342,6 +344,7 @@ def test_a_hook_that_fails_leaves_the_class_of_its_error(traced: Traced) -> None
 # -- exemplars --------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.every_database
 def test_buckets_have_a_traced_call_as_exemplar(traced: Traced) -> None:
     """In OpenMetrics, its own value in its own bucket; the classic format has none, and the counts are the same."""
     traced.site.vendor.says(lambda request: replace(traced.site.vendor.takes(request), duration_s=0.1))

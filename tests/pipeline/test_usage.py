@@ -13,6 +13,8 @@ from worker.outbox.engine.clock import DrivenClock
 from worker.outbox.engine.database import Database
 from worker.reporting.limit_usage import Usage, usage
 
+pytestmark = pytest.mark.fewer_databases("the statements behind it run on each database in other tests")
+
 
 def read(site: Site, account: str = "hr", recipient: str | None = None) -> dict[str, Usage]:
     """The limits of sends, by name."""

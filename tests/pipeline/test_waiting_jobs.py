@@ -19,6 +19,8 @@ from worker.outbox.engine.database import Database
 from worker.outbox.lanes.lanes import block_lanes
 from worker.service.flower.waiting_jobs import AGAIN_S, PAGE_S, ROUND_S, JobView, WaitingJobs
 
+pytestmark = pytest.mark.fewer_databases("the statements behind it run on each database in other tests")
+
 
 @pytest.fixture
 def site(database: Database, driven_clock: DrivenClock) -> Iterator[Site]:
@@ -104,6 +106,7 @@ def test_pages_go_on_where_the_last_one_ended(site: Site, watch: Watch, monkeypa
     assert ROUND_S == watch.delay > PAGE_S
 
 
+@pytest.mark.every_database
 def test_what_a_person_ended_is_shown_ended(site: Site, watch: Watch) -> None:
     """A command that cancels publishes no events."""
     job, sent = site.send(due_at=timedelta(days=1)), site.send()

@@ -40,6 +40,8 @@ from worker.outbox.lanes.lanes import block_lanes
 from worker.service.web.receiver import Receiver
 from worker_simulator.server import running
 
+pytestmark = pytest.mark.fewer_databases("the statements behind it run on each database in other tests")
+
 PATH = "/callback/alerts"
 
 
@@ -108,6 +110,7 @@ def test_the_address_is_verified(room: Room) -> None:
     assert ["taken"] == [one["state"] for one in control(room.url, "callbacks")["callbacks"]]
 
 
+@pytest.mark.every_database
 def test_chats_are_collected(room: Room) -> None:
     """Groups, single chats and blackboards, each once; one that is left again is listed only if asked for."""
     for act, chat in (
@@ -128,6 +131,7 @@ def test_chats_are_collected(room: Room) -> None:
     ]
 
 
+@pytest.mark.every_database
 def test_a_click_reaches_the_hook_under_the_callers_own_name(room: Room) -> None:
     """Found by the part id on the wire; what the hook hears is the caller's callback_id, the button and its value."""
     actions = [Action(name=name, text=name, value=f"v-{name}", replace_text="ok") for name in ("yes", "no")]
@@ -228,6 +232,7 @@ def test_news_that_come_late_change_nothing(database: Database, newer: ChatChang
     assert before == everything_of_chats(database)
 
 
+@pytest.mark.every_database
 @pytest.mark.parametrize(("first", "second"), LATE)
 def test_news_of_one_second_count_as_they_come(database: Database, first: ChatChange, second: ChatChange) -> None:
     """The vendor tells whole seconds."""
@@ -342,6 +347,7 @@ def test_a_member_who_never_spoke_is_waited_for_without_a_call(room: Room, to: s
     assert ("accepted", 2) == (room.site.state(job), len(made(room.url)))
 
 
+@pytest.mark.every_database
 def test_what_never_left_uses_up_nothing(room: Room) -> None:
     """A call the vendor was too busy for goes again out of the same allowance."""
     room.happens("enter_chat", "wozhang", person="zhang")
@@ -415,6 +421,7 @@ def test_what_is_given_back_is_never_more_than_was_allowed(room: Room) -> None:
     assert {0, -1} == {call["answer"]["errcode"] for call in made(room.url)}
 
 
+@pytest.mark.every_database
 def test_a_userid_in_another_case_waits_for_its_member_and_is_opened_by_him(room: Room) -> None:
     """The vendor spells him its own way; a lane named by the caller's spelling would wait for ever."""
     room.happens("enter_chat", "wozhang", person="zhang")

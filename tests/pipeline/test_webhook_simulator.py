@@ -23,6 +23,8 @@ from worker.outbox.engine.database import Database
 from worker_simulator.server import running
 from worker_simulator.settings import SimulatorSettings
 
+pytestmark = pytest.mark.fewer_databases("the statements behind it run on each database in other tests")
+
 FORTY = [*(f"wr-{n}" for n in range(37)), "wrclosed-1", "wrghost-1", "wrforeign-1"]
 
 
@@ -83,6 +85,7 @@ def test_forty_chats_of_which_three_refuse(site: Site, url: str) -> None:
     assert [] == control(url, "violations")["limits"]
 
 
+@pytest.mark.every_database
 def test_calls_for_several_chats_find_those_that_refuse(site: Site, url: str) -> None:
     """Ten chats a call: nobody gets it twice, each refusal has its chat, and most calls are spared."""
     job = ask(site, Text(content="deploy"), *FORTY, account="many")
@@ -268,6 +271,7 @@ def through(site: Site, rounds: int = 10) -> None:
         site.advance(0.5)
 
 
+@pytest.mark.every_database
 def test_a_long_markdown_arrives_in_numbered_messages(site: Site, url: str) -> None:
     """In order, each within 4096 bytes, its table whole; every chat gets all of them, and the job says so."""
     job = ask(site, MarkdownV2(content=LONG), "wr-1", "wr-2", overflow="split")

@@ -40,6 +40,8 @@ from worker.transport.http import SocketTransport
 from worker_simulator.server import running
 from worker_simulator.settings import SimulatorSettings
 
+pytestmark = pytest.mark.fewer_databases("the statements behind it run on each database in other tests")
+
 CREATE = "/cgi-bin/externalcontact/add_msg_template"
 MEMBERS = "/cgi-bin/externalcontact/get_groupmsg_task"
 LIST = "/cgi-bin/externalcontact/get_groupmsg_list_v2"
@@ -178,6 +180,7 @@ def test_parts_of_one_sender_find_each_their_own(sales: Sales) -> None:
     assert ["wm0", "wm10000", "wm20000"] == [first[receipt.msgid] for receipt in sales.site.of("receipts", job)]
 
 
+@pytest.mark.every_database
 def test_two_that_nobody_can_tell_apart_are_held(sales: Sales) -> None:
     """The same words of one owner to different groups: the vendor names no group before it was sent to."""
     faults(sales.url, CREATE, LOST, LOST)
@@ -380,6 +383,7 @@ def test_everybody_of_a_sender_who_was_refused_is_asked_for_again_of_him_alone(s
     ]
 
 
+@pytest.mark.every_database
 def test_a_track_keeps_its_last_attempts_and_those_in_doubt(sales: Sales, monkeypatch: pytest.MonkeyPatch) -> None:
     """It reads for weeks: its job would be too large to be shown."""
     monkeypatch.setattr(record_answer, "PAGES_KEPT", 5)
@@ -419,6 +423,7 @@ def test_a_search_that_begins_late_is_not_too_old_for_a_busy_vendor(sales: Sales
     assert "accepted" == sales.site.state(job), sales.site.part(job).reason
 
 
+@pytest.mark.every_database
 def test_reminders(sales: Sales) -> None:
     """Each task is reminded of; the fourth in a day is refused with the time of the next."""
     job = sales.ask()

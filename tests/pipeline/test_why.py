@@ -25,6 +25,8 @@ from worker.outbox.engine.database import Database
 from worker.outbox.lanes.lanes import begin_lanes, block_lanes
 from worker.producer.resend import skip
 
+pytestmark = pytest.mark.fewer_databases("the statements behind it run on each database in other tests")
+
 DAY = timedelta(days=1)
 
 
@@ -140,6 +142,7 @@ def test_its_account_gets_no_token(site: Site) -> None:
     assert (WaitFor.TOKEN, ("worker resume hr",)) == (wait.what, wait.commands)
 
 
+@pytest.mark.every_database
 def test_its_lane_starts_slowly(site: Site) -> None:
     """Not blocked, and not at full speed."""
     job = site.send()

@@ -17,6 +17,8 @@ from worker.outbox.engine.database import Database
 from worker.transport.http import SocketTransport
 from worker_simulator.server import running
 
+pytestmark = pytest.mark.fewer_databases("the statements behind it run on each database in other tests")
+
 SEND = "/cgi-bin/message/send"
 READINGS = [
     dict(zip(("compare", "refused_counts", "unflagged_counts", "answers", "repeat_extends"), values, strict=True))

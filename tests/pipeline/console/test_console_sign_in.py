@@ -22,6 +22,8 @@ from worker.outbox.engine.clock import DrivenClock
 from worker.outbox.engine.database import Database
 from worker.outbox.engine.sql import fetch
 
+pytestmark = pytest.mark.fewer_databases("the statements behind it run on each database in other tests")
+
 COOKIE = "worker-console"
 
 
@@ -158,6 +160,7 @@ def test_a_stolen_cookie_is_worth_nothing_after_the_sign_out(database: Database)
     assert [("console.sign_in", "ada"), ("console.sign_out", "ada")] == audited(database)
 
 
+@pytest.mark.every_database
 def test_only_a_hash_of_the_token_is_stored(database: Database) -> None:
     """Who can read the table can sign in as no one."""
     browser = signed_in(console(database))
@@ -172,6 +175,7 @@ def test_only_a_hash_of_the_token_is_stored(database: Database) -> None:
     assert 303 == thief.get("/").status
 
 
+@pytest.mark.every_database
 def test_a_session_ends_when_it_is_not_used(database: Database, driven_clock: DrivenClock) -> None:
     """Use keeps it, until its own end comes."""
     browser = signed_in(console(database, idle_s=600, session_s=1_500))
@@ -199,6 +203,7 @@ def test_a_page_that_refreshes_itself_keeps_no_session(database: Database, drive
     assert [200, 200, 303] == shown
 
 
+@pytest.mark.every_database
 def test_housekeeping_takes_out_sessions_and_tries(database: Database, driven_clock: DrivenClock) -> None:
     """Those that ended long ago; a session that goes on stays."""
     signed_in(console(database, session_s=600))
@@ -295,6 +300,7 @@ def test_a_browser_cannot_say_by_itself_that_it_is_known(database: Database, for
     assert 429 == tried(browser, "ada", PASSWORD).status
 
 
+@pytest.mark.every_database
 def test_tries_at_once_are_all_counted(database: Database) -> None:
     """None of them is let through because the others have not ended: they are written before they are counted."""
     tries, together = Tries(database), Barrier(8)

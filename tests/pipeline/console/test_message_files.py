@@ -19,6 +19,8 @@ from worker.console.viewer import Role
 from worker.outbox.engine.clock import DrivenClock
 from worker.outbox.engine.database import Database
 
+pytestmark = pytest.mark.fewer_databases("the statements behind it run on each database in other tests")
+
 CANARY = b"canary7q"
 SCRIPT = b"<html><script>alert(1)</script></html>"
 

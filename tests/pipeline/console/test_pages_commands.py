@@ -27,6 +27,8 @@ from worker.outbox.engine.clock import DrivenClock, instant
 from worker.outbox.engine.database import Database
 from worker.outbox.lanes.lanes import block_lanes
 
+pytestmark = pytest.mark.fewer_databases("the statements behind it run on each database in other tests")
+
 HOUR = 3_600_000_000
 
 
@@ -185,6 +187,7 @@ def test_the_jobs_behind_one_go_on(site: Site) -> None:
     assert [f"{second}-0"] == [row.part_id for row in site.rows("select part_id from worker_order_queue")]
 
 
+@pytest.mark.every_database
 def test_a_parked_account_is_tried_now(site: Site) -> None:
     """As `worker resume NAME` does it."""
     blocks = [LaneBlock("hr", "hr", "hr", 600.0, "60020 no", "do it", parked=True)]
@@ -206,6 +209,7 @@ def test_a_parked_event_is_given_to_its_hook_again(site: Site) -> None:
     assert [0] == [row.state for row in site.rows("select state from worker_events where id = :id", id=event)]
 
 
+@pytest.mark.every_database
 @pytest.mark.parametrize(
     ("asked", "line"),
     [
@@ -241,6 +245,7 @@ FINDERS: dict[str, Callable[..., Any]] = {
 }
 
 
+@pytest.mark.every_database
 @pytest.mark.parametrize("name", FINDERS)
 def test_a_preview_counts_what_the_command_counts(site: Site, name: Any) -> None:
     """In all, by account and kind or state, and what beside that is told of."""
@@ -349,6 +354,7 @@ def test_an_operator_acts_on_its_own_accounts_alone(site: Site) -> None:
     assert {"own": 200, "other": 403, "both": 403, "any": 403, "its": 200, "all": 403, "lane": 403} == statuses
 
 
+@pytest.mark.every_database
 @pytest.mark.parametrize("asked", ["lift?name=hr", f"retry?event={'e' * 32}"], ids=["a lane", "an event"])
 def test_an_own_account_beside_the_name_of_anothers_gives_no_right(site: Site, asked: str) -> None:
     """What is named decides, neither a field that the command does not ask nor one of a form."""
@@ -394,6 +400,7 @@ def test_what_a_command_raises_is_said_on_its_page() -> None:
         Background().begin(refused, turn_s=60, quick_s=60)
 
 
+@pytest.mark.every_database
 def test_progress_is_read_from_the_audit(site: Site) -> None:
     """By whichever process shows it: what was done of how much, until it ends."""
     row = {"id": "a" * 32, "action": "replay", "person": "zhang", "why": "", "asked": '{"jobs": 10}', "began_at": 1}

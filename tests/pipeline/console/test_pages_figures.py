@@ -38,6 +38,8 @@ from worker.reporting.forecast import forecast
 from worker.reporting.lane_list import lane_list
 from worker.reporting.why import why
 
+pytestmark = pytest.mark.fewer_databases("the statements behind it run on each database in other tests")
+
 
 @pytest.fixture
 def site(database: Database, driven_clock: DrivenClock) -> Iterator[Site]:
@@ -223,6 +225,7 @@ def test_the_overview_counts_what_waits_for_a_person(site: Site, found: FullOutb
     assert "1" == counts["/processes Died in 24 hours"]
 
 
+@pytest.mark.every_database
 def test_callbacks_events_and_commands_go_on_page_by_page(site: Site, found: FullOutbox) -> None:
     """Every row once, without an offset."""
     heard = {"account": "hr", "event": "e", "person": "p", "payload": "{}", "happened_at": 1}
@@ -242,6 +245,7 @@ def test_callbacks_events_and_commands_go_on_page_by_page(site: Site, found: Ful
     assert 121 == len(seen) == len(set(seen))
 
 
+@pytest.mark.every_database
 def test_a_rare_callback_is_found_by_going_on(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     """A page looks through so many only, and says so."""
     monkeypatch.setattr(inbound_rows, "LOOKED_THROUGH", 40)
@@ -384,6 +388,7 @@ def test_a_place_in_a_list_that_is_none_is_its_beginning(site: Site, before: str
     assert dict.fromkeys(shown, 200) == shown
 
 
+@pytest.mark.every_database
 @pytest.mark.parametrize(
     "path",
     [

@@ -17,6 +17,8 @@ from worker.drawing import Lang
 from worker.outbox.engine.clock import DrivenClock
 from worker.outbox.engine.database import Database
 
+pytestmark = pytest.mark.fewer_databases("the statements behind it run on each database in other tests")
+
 CANARY = "canary7q"
 MARKUP = f"{CANARY}\"'><script>x</script>"
 """What would end an attribute, and a tag that would be one."""
@@ -87,6 +89,7 @@ def test_those_of_one_account_get_the_texts_of_no_other(site: Site, role: Role) 
     assert {f"/jobs/{found.waiting}/message"} == pages
 
 
+@pytest.mark.every_database
 @pytest.mark.parametrize("lang", ["en", "zh"])
 def test_whatever_is_stored_is_shown_as_text(site: Site, lang: Lang) -> None:
     """Texts, names of recipients, errmsgs, callbacks, tags, reasons: none ends an attribute or becomes a tag.
@@ -158,6 +161,7 @@ def test_a_reader_tries_no_guess_of_a_text(site: Site) -> None:
     assert "lisi" not in person.get("/jobs?account=hr").text
 
 
+@pytest.mark.every_database
 def test_a_key_is_guessed_by_those_alone_who_may_read_it(site: Site) -> None:
     """Each leads whom it is no secret to the job, and all others nowhere: by its id all of them find it."""
     job = fill(site).accepted
