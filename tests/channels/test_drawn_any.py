@@ -23,7 +23,7 @@ pytestmark = pytest.mark.no_cover  # twice as slow with figures, which other tes
 ACTIONS = Actions(url="/press", hidden={"person": "a"})
 # The browser draws fifty more of each type, in tests/browser/test_inbox_texts.py.
 LARGE = settings(
-    max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large]
+    max_examples=12, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large]
 )
 
 

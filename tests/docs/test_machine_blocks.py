@@ -227,6 +227,7 @@ def test_health_is_told_as_shown(database: Database, types: Types) -> None:
     assert [(n, f"{shown.replace('worker delivery-1 4711', here)}\n") for n, (_, shown) in enumerate(typed)] == told
 
 
+@pytest.mark.slow("starts a process of its own")
 def test_a_units_process_is_asked_about_by_its_number(database: Database, tmp_path: Path) -> None:
     """The number that systemctl prints."""
     beat(database)
@@ -294,6 +295,7 @@ def started(line: str, folder: Path, lines: int, **environment: str) -> Iterator
 
 
 @pytest.mark.fewer_databases("the lines are the same on all")
+@pytest.mark.slow("starts a process of its own")
 def test_the_console_prints_what_is_shown(tmp_path: Path, sqlite_url: str) -> None:
     """But for the port, which is a free one here, and the link's token."""
     line, shown = block("docs/console.md", "$ worker console").removeprefix("$ ").split("\n", 1)
@@ -306,6 +308,7 @@ def test_the_console_prints_what_is_shown(tmp_path: Path, sqlite_url: str) -> No
 
 
 @pytest.mark.parametrize("line", block("docs/simulator.md", "worker simulator").splitlines())
+@pytest.mark.slow("starts a process of its own")
 def test_the_simulator_starts_as_the_page_says(line: str, tmp_path: Path) -> None:
     """On a free port, with a certificate in a file beside its key; it answers there, and ends well."""
     authority = trustme.CA()

@@ -177,7 +177,7 @@ def test_ten_minutes_of_illness_exhaust_nothing(
         }
 
 
-@pytest.mark.parametrize("name", ILL)
+@pytest.mark.parametrize("name", ["busy", "no answer"])
 def test_a_message_alone_outlasts_the_illness(sqlite_database: Database, driven_clock: DrivenClock, name: str) -> None:
     """The few tries that the settings and the vendor allow are spread over more than that."""
     ward = Ward(ILL[name], driven_clock, MINUTES)
@@ -268,8 +268,7 @@ def test_one_busy_lane_holds_up_no_other(sqlite_database: Database, driven_clock
         assert {site.part(cards[0]).lane} == {row.lane for row in site.rows("select lane from worker_lane_events")}
 
 
-@pytest.mark.parametrize("turn", [0, 1])
-@pytest.mark.parametrize("name", ["busy", "no answer"])
+@pytest.mark.parametrize(("name", "turn"), [("busy", 0), ("no answer", 1)])
 def test_a_lane_that_is_well_again_does_not_wait_for_one_that_is_not(
     sqlite_database: Database, driven_clock: DrivenClock, name: str, turn: int
 ) -> None:

@@ -61,8 +61,7 @@ def fill(site: Site, normal: int, bulk: int, *, two_lanes: bool) -> None:
             site.send(f"b{n}", f"b{n}", priority="bulk")
 
 
-@pytest.mark.parametrize("two_lanes", [False, True])
-@pytest.mark.parametrize("seed", [1, 2])
+@pytest.mark.parametrize(("two_lanes", "seed"), [(False, 1), (True, 2)])
 def test_bulk_has_its_part_of_each_window_and_no_more(site: Site, two_lanes: bool, seed: int) -> None:
     """However few normal parts wait, and however much bulk: it gets a tenth, and all of it when they are gone."""
     fill(site, 70, 110, two_lanes=two_lanes)

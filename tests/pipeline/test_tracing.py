@@ -271,6 +271,7 @@ def test_the_longest_tracestate_is_stored(traced: Traced) -> None:
 
 
 @pytest.mark.fewer_databases("a process of its own, with a file of its own")
+@pytest.mark.slow("starts a process of its own")
 def test_a_producer_loads_nothing_of_opentelemetry(sqlite_url: str) -> None:
     """Nor does what a worker process is made of."""
     code = (

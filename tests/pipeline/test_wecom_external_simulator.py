@@ -169,17 +169,6 @@ def test_a_call_that_never_arrived_is_held(sales: Sales) -> None:
 
 
 @pytest.mark.fewer_databases("the search is the same on each")
-def test_parts_of_one_sender_find_each_their_own(sales: Sales) -> None:
-    """Three tasks that differ in nothing but their customers, all three answers lost."""
-    faults(sales.url, CREATE, LOST, LOST, LOST)
-    job = sales.ask(Customers({"ann": [f"wm{n}" for n in range(20_001)]}))
-    sales.go(60, 4)
-
-    assert ["accepted"] * 3 == [sales.site.state(job, n) for n in range(3)]
-    first = {task["msgid"]: next(iter(task["members"]["ann"]["results"])) for task in sales.tasks()}
-    assert ["wm0", "wm10000", "wm20000"] == [first[receipt.msgid] for receipt in sales.site.of("receipts", job)]
-
-
 @pytest.mark.every_database
 def test_two_that_nobody_can_tell_apart_are_held(sales: Sales) -> None:
     """The same words of one owner to different groups: the vendor names no group before it was sent to."""

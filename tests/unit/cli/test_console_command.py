@@ -62,6 +62,7 @@ def browsing() -> Iterator[requests.Session]:
 
 
 @pytest.mark.parametrize("command", [("console", "--as", "ada"), WITH_A_WORKER])
+@pytest.mark.slow("starts a process of its own")
 def test_a_printed_link_is_all_that_ones_own_machine_needs(configured: Path, command: tuple[str, ...]) -> None:
     """Without a user it signs in, once; probes answer beside it; nothing tells what serves."""
     with running(*command) as (url, told), browsing() as browser:
@@ -103,6 +104,7 @@ def test_a_password_that_is_no_good_is_one_sentence(
 
 
 @pytest.mark.parametrize("command", [("console",), WITH_A_WORKER])
+@pytest.mark.slow("starts a process of its own")
 def test_a_port_in_use_is_one_sentence(configured: Path, command: tuple[str, ...]) -> None:
     """And no thread is left."""
     with socket.socket() as taken:

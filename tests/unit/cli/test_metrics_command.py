@@ -54,6 +54,7 @@ def test_a_wrong_address_is_one_sentence(listen: str) -> None:
     assert f"--listen {listen}: must be HOST:PORT, such as 127.0.0.1:9464 or [::1]:9464" == str(wrong.value)
 
 
+@pytest.mark.slow("starts a process of its own")
 def test_a_port_in_use_is_one_sentence(configured: Path) -> None:
     """And no thread is left: one that is reading when the process ends ends it by SIGABRT (exception not rethrown)."""
     with socket.socket() as taken:
@@ -77,6 +78,7 @@ def test_tables_that_are_not_there_stop_it(
     assert "run `worker db upgrade`" in capsys.readouterr().err
 
 
+@pytest.mark.slow("starts a process of its own")
 def test_it_serves_metrics_and_ends_with_0(configured: Path) -> None:
     """In the text format that was asked for; it says where; nothing tells what serves; SIGTERM is a clean end."""
     with subprocess.Popen(

@@ -92,6 +92,7 @@ def test_tables_that_are_not_there_stop_the_receiver(
     assert "run `worker db upgrade`" in capsys.readouterr().err
 
 
+@pytest.mark.slow("starts a process of its own")
 def test_a_port_in_use_is_one_sentence(configure: Callable[..., Path]) -> None:
     """And no thread is left: one that is counting when the process ends ends it by SIGABRT."""
     with socket.socket() as taken:
@@ -105,6 +106,7 @@ def test_a_port_in_use_is_one_sentence(configure: Callable[..., Path]) -> None:
     assert f"worker: --host 127.0.0.1 --port {port}: cannot listen there" in done.stderr
 
 
+@pytest.mark.slow("starts a process of its own")
 def test_the_receiver_listens_and_ends_with_0(configure: Callable[..., Path]) -> None:
     """It says where; a stranger learns nothing there, not even what serves; SIGTERM is a clean end."""
     command = [sys.executable, "-m", "worker.cli", "receiver", "--port", "0"]

@@ -42,6 +42,7 @@ def test_what_hangs_is_not_waited_for() -> None:
     go.set()
 
 
+@pytest.mark.slow("starts a process of its own")
 def test_what_hangs_does_not_hold_up_the_end_of_the_process() -> None:
     """Neither a page that never ends nor a probe of a database that never answers."""
     code = """
