@@ -215,13 +215,10 @@ def inbound_page(
         f"select {columns} from worker_inbound where received_at <= :at and ({behind})"
         " order by received_at desc, id desc limit :most"
     )
-    conditions = {"account = :account": account, "event like :event escape '!'": event}
-    where = [condition for condition, value in conditions.items() if value is not None]
-    words = None if event is None else event.replace("!", "!!").replace("%", "!%").replace("_", "!_") + "%"
-    query = f"select {columns} from ({newest}) newest" + (f" where {' and '.join(where)}" if where else "")
-    query += " order by received_at desc, id desc limit :limit"
+    where, values = _only(account, event)
+    query = f"select {columns} from ({newest}) newest{where} order by received_at desc, id desc limit :limit"
     most = LOOKED_THROUGH if where else limit
-    rows = mappings(connection, query, {**given, "most": most, "account": account, "event": words})
+    rows = mappings(connection, query, {**given, "most": most, **values})
     if len(rows) == limit:
         return InboundPage(rows, f"{rows[-1]['received_at']}-{rows[-1]['id']}")
     last = f"select received_at, id, count(*) over () from ({newest}) looked order by received_at, id limit 1"
@@ -238,11 +235,15 @@ def read_inbound(connection: Connection, id: str) -> dict[str, Any] | None:
 
 def list_inbound(connection: Connection, *, account: str | None, event: str | None, limit: int) -> list[dict[str, Any]]:
     """The callbacks that came last; `event` is the vendor's name, or the beginning of one."""
+    where, values = _only(account, event)
+    # By the index of the time, newest first.
+    query = f"select {tables.columns_of(tables.inbound)} from worker_inbound{where}"
+    return mappings(connection, f"{query} order by received_at desc, id limit :limit", {**values, "limit": limit})
+
+
+def _only(account: str | None, event: str | None) -> tuple[str, dict[str, str | None]]:
+    """The condition for callbacks of an account and of events that begin with a text, and its values."""
     conditions = {"account = :account": account, "event like :event escape '!'": event}
     where = [condition for condition, value in conditions.items() if value is not None]
     words = None if event is None else event.replace("!", "!!").replace("%", "!%").replace("_", "!_") + "%"
-    # By the index of the time, newest first.
-    query = f"select {tables.columns_of(tables.inbound)} from worker_inbound"
-    query += f" where {' and '.join(where)}" if where else ""
-    query += " order by received_at desc, id limit :limit"
-    return mappings(connection, query, {"account": account, "event": words, "limit": limit})
+    return f" where {' and '.join(where)}" if where else "", {"account": account, "event": words}

@@ -10,12 +10,12 @@ from sqlalchemy import Connection
 
 from worker.domain.callbacks.hook import EventState
 from worker.domain.job import Kind, first_id
-from worker.domain.pacing.lane import account_of, lane_range
+from worker.domain.pacing.lane import account_of
 from worker.domain.settle import FOREVER
 from worker.domain.state import PartState
 from worker.outbox.engine.dialect import dialect_of
 from worker.outbox.engine.sql import execute, fetch
-from worker.outbox.lanes.full_scan import accounts_with_queued, first_places_with_due
+from worker.outbox.lanes.full_scan import accounts_with_queued, first_places_with_due, queued_by_lane
 from worker.outbox.lanes.lanes import calls_in_the_air
 from worker.outbox.lanes.offering import by_lane
 
@@ -60,8 +60,11 @@ def queue(connection: Connection, now: str) -> Queue:
     )
     rows = fetch(connection, query)
     if sum(int(row[2]) for row in rows) > FIRST:
-        queued = Counter({account: _queued(connection, account) for account in accounts_with_queued(connection)})
-        return Queue(backlogs(connection, now), queued, is_capped=True)
+        queued = {
+            account: sum(parts for _, parts in queued_by_lane(connection, now, account, MOST).values())
+            for account in accounts_with_queued(connection)
+        }
+        return Queue(backlogs(connection, now), Counter(queued), is_capped=True)
     found = Queue({}, Counter(), is_capped=False)
     for lane, priority, parts, due, since in rows:
         account = account_of(lane)
@@ -146,14 +149,6 @@ def called_parts(connection: Connection) -> Counter[tuple[str, PartState]]:
     for lane, count in fetch(connection, f"select lane, count(*) from ({doubtful}) doubtful group by lane"):
         found[account_of(lane), PartState.UNKNOWN] += int(count)
     return found
-
-
-def _queued(connection: Connection, account: str) -> int:
-    # In order of the lane: otherwise PostgreSQL may walk the index by time through all other accounts' backlogs.
-    order = f"order by lane limit {MOST}"
-    queue = by_lane(dialect_of(connection))
-    queued = f"select lane from {queue} where state = 0 and lane > :low and lane < :high {order}"
-    return int(fetch(connection, f"select count(*) from ({queued}) queued", lane_range(account))[0][0])
 
 
 def recent_jobs(connection: Connection, since: int) -> dict[tuple[str, str, int], int]:
