@@ -216,8 +216,7 @@ def _take_apart(
         return denied
     # The split counted the claim on: a sender that read the part with all recipients cannot mark it any more.
     due.spec, due.claim = now, due.claim + 1
-    called = without(now, flight.left_out) if flight.left_out else now
-    flight.part, flight.ready = replace(flight.part, spec=called), replace(flight.ready, spec=called)
+    flight.part = replace(flight.part, spec=without(now, flight.left_out) if flight.left_out else now)
     flight.charges = charges
     render_again(runtime, flight)
     return permit

@@ -98,7 +98,7 @@ def _effects_of(flight: InFlight, settings: DeliverySettings) -> Effects:
         media_valid_s=int(settings.media_valid_s) if due.kind == Kind.UPLOAD else None,
         named=flight.rule is RepeatRule.LOOK_UP,
         recalled=ready.recalled,
-        confirms=str(ready.spec.get("target", "")) if due.kind == Kind.TRACK else "",
+        confirms=str(flight.part.spec.get("target", "")) if due.kind == Kind.TRACK else "",
     )
 
 
@@ -217,7 +217,7 @@ def _heal(runtime: Runtime, flight: InFlight) -> tuple[Verdict, tuple[tuple[str,
         return verdict, ()
     if not flight.due.message.get("files"):
         return verdict, ()
-    media_ids = flight.ready.facts.get("media", {})
+    media_ids = flight.part.facts.get("media", {})
     used = runtime.media.used(flight.due, flight.channel, flight.account, media_ids)
     return replace(verdict, outcome=Retry(outcome.reason)), used
 
