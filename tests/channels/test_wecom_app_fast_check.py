@@ -80,6 +80,7 @@ def test_plain_means_nothing_to_say(
     if CHANNEL.is_plain(asked):
         assert [] == CHANNEL.check(asked)
         assert [] == CHANNEL.warnings(asked)
+        assert [to.to_json()] == CHANNEL.split(asked)
 
 
 @pytest.mark.parametrize("msgtype", ["text", "markdown"])

@@ -215,7 +215,7 @@ class Channel:
         raise NotImplementedError
 
     def is_plain(self, draft: Draft) -> bool:
-        """True only when `check` and `warnings` would find nothing; a cheap test, as most jobs are bulk and simple."""
+        """True only when `check` and `warnings` would find nothing, and one call has all recipients; a cheap test."""
         return False
 
     def check(self, draft: Draft) -> list[Problem]:

@@ -6,6 +6,7 @@ import json
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import fields
 from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
 
@@ -185,6 +186,7 @@ def report_lines(report: JobReport, refused: list[Failure]) -> Iterator[str]:
     )
     links = {"is about": report.target_job_id, "is a replay of": report.replay_of}
     yield from (f"  {link} job {job}" for link, job in links.items() if job)
+    yield from (f"  {word('job', name)}: {value}" for name in FURTHER if (value := _written(getattr(report, name))))
     yield from (f"  was replayed as job {job}" for job in report.replays)
     yield from (f"  warning: {warning}" for warning in report.warnings)
     for receipt in report.receipts:
@@ -196,6 +198,18 @@ def report_lines(report: JobReport, refused: list[Failure]) -> Iterator[str]:
     for part in report.parts:
         if part.reason:
             yield f"  part {part.id}: {part.state.label}, {part.reason}"
+
+
+_IN_WORDS = {"id", "kind", "channel", "account", "state", "asked", "target_job_id", "replay_of"}
+_IN_TIMELINE = {"created_at", "due_at", "finished_at"}
+FURTHER = [one.name for one in fields(JobSummary) if one.repr and one.name not in _IN_WORDS | _IN_TIMELINE]
+"""The fields of a job that are printed as they are, where they have a value."""
+
+
+def _written(value: Any) -> str:
+    if isinstance(value, datetime):
+        return clock(value)
+    return " ".join(value) if isinstance(value, tuple) else str(value or "")
 
 
 def code_lines(codes: list[CardCodes]) -> Iterator[str]:

@@ -33,6 +33,10 @@ a database."""
 RECIPIENTS_BYTES = 4 * 1024 * 1024
 
 
+AS_GIVEN = MessageOptions.__annotations__.keys() - {"priority", "due_at", "expires_at", "on_gap", "tags", "overflow"}
+"""The keywords that are stored as they are said, in the job's column of that name."""
+
+
 @dataclass(slots=True)
 class JobRequest(Draft):
     """One job as the application enqueues it: what its channel checks and splits, and what its rows have beside."""
@@ -88,7 +92,7 @@ def plan(request: JobRequest, site_key: bytes) -> PlannedJob:
         recipients = _text("recipients", to, RECIPIENTS_BYTES, problems)
     if problems:
         raise CheckFailed(problems, channel=request.account.channel)
-    split = channel.split(request)
+    split = [to] if is_plain else channel.split(request)
     if request.spec:
         split = [{**spec, **request.spec} for spec in split]
     warnings = (*notes, *(() if is_plain else channel.warnings(request)))
@@ -148,23 +152,19 @@ def _job_row(request: JobRequest, message: str, recipients: str, warnings: tuple
 
 
 def _add_options(row: JobRow, request: JobRequest, options: MessageOptions) -> None:
+    row |= {name: value for name, value in options.items() if name in AS_GIVEN and value is not None}
     if (due_at := options.get("due_at")) is not None:
         instant, absolute = instant_of(due_at)
         row["due_at" if absolute else "due_in"] = instant
     if (expires_at := options.get("expires_at")) is not None:
         instant, absolute = instant_of(expires_at)
         row["expires_at" if absolute else "expires_in"] = instant
-    if (key := options.get("dedupe_key")) is not None:
-        row["dedupe_key"], row["content_hash"] = key, content_hash(request)
-    row["on_unknown"] = options.get("on_unknown") or "default"
-    if (quiet := options.get("quiet_hours")) is not None:
-        row["quiet_hours"] = quiet
-    if (order := options.get("order_key")) is not None:
-        row["order_key"], row["on_gap"] = order, options.get("on_gap") or "hold"
+    if "dedupe_key" in row:
+        row["content_hash"] = content_hash(request)
+    if options.get("order_key") is not None:
+        row["on_gap"] = options.get("on_gap") or "hold"
     if tags := options.get("tags"):
         row["tags"] = dump(list(tags))
-    if (tenant := options.get("tenant")) is not None:
-        row["tenant"] = tenant
 
 
 def content_hash(request: JobRequest) -> str:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import secrets
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from sqlalchemy import Connection
 
@@ -28,7 +28,7 @@ from worker.outbox.jobs.order_queue import take_place
 from worker.producer.chain import chain_of, not_reached, reached_by, require_no_repeat
 from worker.producer.insert import JobRef, insert_one
 from worker.producer.options import Instant, MessageOptions, PriorityName
-from worker.producer.plan import JobRequest
+from worker.producer.plan import AS_GIVEN, JobRequest
 from worker.producer.update_card import require_replayable
 from worker.reporting.find_job import row_of, rows_of
 from worker.reporting.recipient_status import RecipientStatus, all_of, recipients_under, standing
@@ -165,14 +165,14 @@ def _once_more(
         document,
         to,
         replay=secrets.token_urlsafe(REPLAY_MARK)[:REPLAY_MARK],
-        options=MessageOptions(
-            priority=Priority(old["priority"]) if priority is None else priority,
-            order_key=old["order_key"],
-            on_gap=old["on_gap"],
-            tags=json.loads(old["tags"] or "[]"),
-            tenant=old["tenant"],
-            on_unknown=old["on_unknown"],
-            quiet_hours=old["quiet_hours"],
+        options=cast(
+            MessageOptions,
+            {
+                **{name: old[name] for name in AS_GIVEN - {"dedupe_key"}},
+                "priority": Priority(old["priority"]) if priority is None else priority,
+                "on_gap": old["on_gap"],
+                "tags": json.loads(old["tags"] or "[]"),
+            },
         ),
         target=old["target_job_id"],
         replay_of=old["replay_of"] or old["id"],

@@ -461,7 +461,7 @@ def test_a_report_tells_warnings_receipts_failures_and_reasons() -> None:
     report = SimpleNamespace(
         id="j1", kind="send", account="hr", state=JobState.PARTIAL, counts=counts, warnings=["cut at 512 bytes"],
         receipts=receipts, parts=[part, SimpleNamespace(reason=None)], replays=(),
-        target_job_id=None, replay_of=None,
+        target_job_id=None, replay_of=None, tags=("payroll", "july"), expires_at=NOON, tenant=None,
     )  # fmt: skip
 
     text = "\n".join(report_lines(report, [failure]))  # type: ignore[arg-type,list-item]
@@ -469,6 +469,8 @@ def test_a_report_tells_warnings_receipts_failures_and_reasons() -> None:
     at = NOON.isoformat(timespec="milliseconds")
     assert "job j1: send on account hr is partial" in text
     assert "  warning: cut at 512 bytes" in text
+    assert f"  tags: payroll july\n  expires_at: {at}\n" in text
+    assert "tenant" not in text
     assert f"  receipt m1 at {at}, recalled {at}\n" in text
     assert f"  receipt media1 at {at}\n" in text
     assert f"  receipt nothing had to be sent at {at}\n" in text

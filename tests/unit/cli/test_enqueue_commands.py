@@ -204,8 +204,9 @@ def test_json_is_written_on_every_output(
     for encoding in ("gbk", "cp1252", "ascii"):
         with io.TextIOWrapper(io.BytesIO(), encoding=encoding) as output:
             monkeypatch.setattr(sys, "stdout", output)
-            statuses = [run("jobs", "--json"), run("show", job, "--json"), run("show", job)]
+            statuses = [run("jobs", "--json"), run("show", job, "--json")]
             output.flush()
             told = output.buffer.getvalue().decode(encoding)  # type: ignore[attr-defined]  # of the bytes below it
+            statuses.append(run("show", job))
         assert [0, 0, 0] == statuses
         assert ["été 🎉 工资"] == json.loads(told.splitlines()[0])["jobs"][0]["tags"]

@@ -6,7 +6,7 @@ Producers share no row, so none waits for another, except two with the same dedu
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from typing import Any, NotRequired, TypedDict
 
@@ -36,42 +36,12 @@ class PartRow(TypedDict):
     """The order of an ordered part."""
 
 
-class JobRow(TypedDict):
-    """One job to insert; a value that is None is left out.
+JobRow = dict[str, Any]
+"""One job to insert, by the columns of its table; a value that is None is left out.
 
-    Instants are absolute (`*_at`) or count from the database's now (`*_in`).
-    """
-
-    id: str
-    kind: str
-    channel: str
-    account: str
-    message: str
-    recipients: str
-    asked: int
-    priority: int
-    due_at: NotRequired[int]
-    due_in: NotRequired[int]
-    expires_at: NotRequired[int]
-    expires_in: NotRequired[int]
-    dedupe_key: NotRequired[str]
-    content_hash: NotRequired[str]
-    order_key: NotRequired[str]
-    on_gap: NotRequired[str]
-    tags: NotRequired[str]
-    on_unknown: str
-    payload: int
-    quiet_hours: NotRequired[str]
-    target_job_id: NotRequired[str]
-    replay_of: NotRequired[str]
-    tenant: NotRequired[str]
-    trace: NotRequired[str]
-    warnings: NotRequired[str]
-    n_open: int
-    lane: NotRequired[str]
-    """The lane of the only part, for a job that is one part with all its recipients, as most are; it has no PartRow."""
-    order_id: NotRequired[str]
-    """The order of that part, if it is ordered."""
+Beside them: `due_in` and `expires_in`, instants that count from the database's now; and `lane` and `order_id` of the
+only part, for a job that is one part with all its recipients, as most are. It has no PartRow.
+"""
 
 
 def only_part(job: JobRow) -> PartRow:
@@ -82,14 +52,10 @@ def only_part(job: JobRow) -> PartRow:
     return part
 
 
-_NUMBERS = frozenset({"asked", "priority", "due_at", "due_in", "expires_at", "expires_in", "payload", "n_open", "n"})
-_JOB = tuple(JobRow.__annotations__)
+_BESIDE = ("due_in", "expires_in", "lane", "order_id")
 _PART = tuple(PartRow.__annotations__)
-_COMPUTED = {
-    "due_at": "coalesce(v.due_at, c.now + v.due_in, c.now)",
-    "expires_at": "coalesce(v.expires_at, c.now + v.expires_in)",
-}
-_STORED = tuple(name for name in _JOB if name not in ("due_in", "expires_in", "lane", "order_id"))
+Shape = tuple[tuple[str, bool], ...]
+"""The columns that some rows have, with True for those of numbers."""
 _ON_CONFLICT = " on conflict (account, dedupe_key) where dedupe_key is not null do nothing"
 _ON_DUPLICATE_KEY = " where true on duplicate key update id = worker_jobs.id"
 
@@ -121,13 +87,20 @@ def insert_jobs(
         _insert_one_after_the_other(connection, now, [job for job in jobs if _key_of(job) not in known], parts)
     else:
         # Prepared statements row by row are faster on SQLite than opening a document.
-        connection.execute(_one_job(now), [{**_NO_JOB, **job} for job in jobs])
+        shape = _shape(jobs)
+        connection.execute(_one_job(now, shape), [{**dict.fromkeys(dict(shape)), **job} for job in jobs])
         connection.execute(_ONE_PART, [{**_NO_PART, **part} for part in parts])
     return {}
 
 
-_NO_JOB: dict[str, Any] = dict.fromkeys(_JOB)
 _NO_PART: dict[str, Any] = dict.fromkeys(_PART)
+
+
+def _shape(jobs: Sequence[JobRow]) -> Shape:
+    together: dict[str, Any] = {}
+    for job in jobs:
+        together.update(job)
+    return tuple((name, isinstance(together[name], int)) for name in sorted(together))
 
 
 def portions(rows: Iterable[tuple[JobRow, Sequence[PartRow]]]) -> Iterator[tuple[list[JobRow], list[PartRow]]]:
@@ -210,47 +183,72 @@ _PARTS_OF = (
 _ONE_PART = text(_PARTS_OF.format(v=":", greatest="max") + " from worker_jobs j where j.id = :job_id")
 
 
-def _insert_into_jobs(source: str) -> str:
+def _insert_into_jobs(shape: Shape, source: str) -> str:
     """The insert of jobs from a source that has the clock as c.now and the rows as v."""
-    values = ", ".join(_COMPUTED.get(name, f"v.{name}") for name in _STORED)
-    return f"insert into worker_jobs ({', '.join(_STORED)}, created_at) select {values}, c.now from {source}"
+    values = {name: f"v.{name}" for name, _ in shape}
+    due = [*_instants(values, "due"), "c.now"]
+    values["due_at"] = f"coalesce({', '.join(due)})" if due[1:] else due[0]
+    if expires := _instants(values, "expires"):
+        values["expires_at"] = f"coalesce({', '.join(expires)})" if expires[1:] else expires[0]
+    stored = {name: value for name, value in values.items() if name not in _BESIDE}
+    return (
+        f"insert into worker_jobs ({', '.join(stored)}, created_at)"
+        f" select {', '.join(stored.values())}, c.now from {source}"
+    )
 
 
-def _typed(dialect: Dialect, names: Sequence[str]) -> dict[str, str]:
-    return {name: dialect.number if name in _NUMBERS else dialect.text for name in names}
+def _instants(names: Collection[str], what: str) -> list[str]:
+    """The values of an instant of jobs: absolute, or counted from now."""
+    forms = {f"{what}_at": f"v.{what}_at", f"{what}_in": f"c.now + v.{what}_in"}
+    return [value for name, value in forms.items() if name in names]
+
+
+def _jobs(dialect: Dialect, shape: Shape) -> str:
+    return dialect.opened("jobs", {name: dialect.number if is_number else dialect.text for name, is_number in shape})
+
+
+def _parts(dialect: Dialect, alias: str = "v", **types: str) -> str:
+    return dialect.opened("parts", {**dict.fromkeys(_PART, dialect.text), "n": dialect.number, **types}, alias)
 
 
 def _insert_together(
     connection: Connection, now: str, jobs: Sequence[JobRow], parts: Sequence[PartRow]
 ) -> dict[str, int]:
     """Inserts jobs and parts in one statement; returns the jobs' due_at if one of them has a dedupe or order key."""
+    shape = _shape(jobs)
     # RETURNING instead of a read: at SERIALIZABLE a read conflicts with every transaction that inserts beside it.
-    telling = any("dedupe_key" in job or "order_key" in job for job in jobs)
-    insert = _jobs_and_parts(dialect_of(connection), now, telling)
-    found = execute(connection, insert, {"jobs": rows_json(jobs), "parts": rows_json(parts)})
+    telling = not {"dedupe_key", "order_key"}.isdisjoint(dict(shape))
+    insert = _jobs_and_parts(dialect_of(connection), now, shape, bool(parts), telling)
+    documents = {"jobs": rows_json(jobs), "parts": rows_json(parts)} if parts else {"jobs": rows_json(jobs)}
+    found = execute(connection, insert, documents)
     return {row[0]: row[1] for row in found} if telling else {}
 
 
-@lru_cache(maxsize=8)
-def _jobs_and_parts(dialect: Dialect, now: str, telling: bool) -> str:
+@lru_cache(maxsize=128)
+def _jobs_and_parts(dialect: Dialect, now: str, shape: Shape, has_parts: bool, telling: bool) -> str:
     """The insert of jobs and parts; `c` is materialized, so that all rows get the same instant of the clock."""
-    jobs = f"select * from {dialect.opened('jobs', _typed(dialect, _JOB))}"
-    only = "select id || '-0' as id, id as job_id, 0 as n, lane, null as spec, order_id from v where lane is not null"
-    parts = f"select * from {dialect.opened('parts', _typed(dialect, _PART), 'p')}"
+    names, sources = dict(shape), list[str]()
+    opened = f"select {', '.join(names)} from {_jobs(dialect, shape)}"
+    if "lane" in names:
+        order = "order_id" if "order_id" in names else "null as order_id"
+        only = f"select id || '-0' as id, id as job_id, 0 as n, lane, null as spec, {order} from v"
+        sources.append(f"{only} where lane is not null")
+    if has_parts:
+        sources.append(f"select {', '.join(_PART)} from {_parts(dialect, 'p')}")
     into_parts = _PARTS_OF.format(v="p.", greatest="greatest")
-    into_parts += f" from ({only} union all {parts}) p join j on j.id = p.job_id"
+    into_parts += f" from ({' union all '.join(sources)}) p join j on j.id = p.job_id"
     return (
-        f"with c as materialized (select {now} as now), v as materialized ({jobs}),"
-        f" j as ({_insert_into_jobs('c cross join v')}{_ON_CONFLICT}"
+        f"with c as materialized (select {now} as now), v as materialized ({opened}),"
+        f" j as ({_insert_into_jobs(shape, 'c cross join v')}{_ON_CONFLICT}"
         " returning id, recipients, priority, due_at, created_at, expires_at)"
         + (f", i as ({into_parts}) select id, due_at from j" if telling else f" {into_parts}")
     )
 
 
-@lru_cache(maxsize=8)
-def _one_job(now: str) -> TextClause:
+@lru_cache(maxsize=128)
+def _one_job(now: str, shape: Shape) -> TextClause:
     # SQLite's parser needs a WHERE between SELECT and ON CONFLICT.
-    return text(_insert_into_jobs(f"(select {now} as now) c where true").replace("v.", ":") + _ON_CONFLICT)
+    return text(_insert_into_jobs(shape, f"(select {now} as now) c where true").replace("v.", ":") + _ON_CONFLICT)
 
 
 def _insert_one_after_the_other(
@@ -262,7 +260,7 @@ def _insert_one_after_the_other(
     first = {_key_of(job): job["id"] for job in reversed(jobs)}
     jobs = [job for job in jobs if "dedupe_key" not in job or first[_key_of(job)] == job["id"]]
     if jobs:
-        execute(connection, _all_jobs(dialect, now), {"jobs": rows_json(jobs)})
+        execute(connection, _all_jobs(dialect, now, _shape(jobs)), {"jobs": rows_json(jobs)})
     # Parts only of jobs that exist: under REPEATABLE READ the search for one that does not would lock the gap in which
     # every producer inserts.
     there = {job["id"] for job in jobs}
@@ -277,17 +275,16 @@ def _key_of(job: JobRow) -> tuple[str, str | None]:
     return job["account"], job.get("dedupe_key")
 
 
-@lru_cache(maxsize=8)
-def _all_jobs(dialect: Dialect, now: str) -> str:
+@lru_cache(maxsize=128)
+def _all_jobs(dialect: Dialect, now: str, shape: Shape) -> str:
     # The limit keeps the clock from being merged into the outer query, which would read it again for every row.
-    source = f"(select {now} as now limit 1) c cross join {dialect.opened('jobs', _typed(dialect, _JOB))}"
-    return _insert_into_jobs(source) + _ON_DUPLICATE_KEY
+    source = f"(select {now} as now limit 1) c cross join {_jobs(dialect, shape)}"
+    return _insert_into_jobs(shape, source) + _ON_DUPLICATE_KEY
 
 
 @lru_cache(maxsize=1)
 def _all_parts(dialect: Dialect) -> str:
-    parts = dialect.opened("parts", {**_typed(dialect, _PART), "job_id": dialect.key})
-    joined = f"{parts}{dialect.join('worker_jobs j')} on j.id = v.job_id"
+    joined = f"{_parts(dialect, job_id=dialect.key)}{dialect.join('worker_jobs j')} on j.id = v.job_id"
     return f"{_PARTS_OF.format(v='v.', greatest='greatest')} from {joined}"
 
 
