@@ -20,7 +20,8 @@ from worker.channels.checking.rules import below
 from worker.domain.content.message import File, Message
 from worker.domain.errors import CheckFailed, Problem
 
-QUIET = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True, populate_by_name=True)
+# A producer imports all messages of a channel and uses a few, so each is built when it is first made.
+QUIET = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True, populate_by_name=True, defer_build=True)
 
 Attached = Annotated[InstanceOf[File], WithJsonSchema({"not": {}, "description": "A file, which JSON cannot hold."})]
 """A file in the place of a media_id; the worker uploads it first."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -12,10 +11,6 @@ from worker.channels.wecom.answer import ERRCODES
 from worker.channels.wecom.upload import UPLOADS
 from worker.domain.account import Account
 from worker.domain.errors import Problem
-
-# Page 90313: 1 to 64 of letters, digits, - _ . ; `@` is taken too (userids made from mail addresses).
-USERID = re.compile(r"[0-9A-Za-z._@-]{1,64}")
-USERID_WANTED = "userids: 1 to 64 of letters, digits, - _ . @"
 
 SUITE_KEYS = frozenset({"suite", "is_customized_app"})
 """Keys of a customer's account: the account of the suite, and whether the app is a 代开发 one."""

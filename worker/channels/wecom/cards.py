@@ -14,7 +14,7 @@ from pydantic import SerializerFunctionWrapHandler, model_serializer
 
 from worker.channels.checking.row import R, Row
 from worker.channels.typed import NO_FILE, Attached, VendorMessage, VendorObject, attached
-from worker.channels.wecom.upload import display_name
+from worker.channels.wecom.names import display_name
 from worker.domain.content.message import File
 
 __all__ = [

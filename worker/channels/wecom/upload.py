@@ -11,6 +11,7 @@ from worker.channels.calls import BYTES_PER_SECOND, digest, file_of
 from worker.channels.checking.job import url_problems
 from worker.channels.checking.plain import unfit_text
 from worker.channels.wecom.answer import TEXT, Answer, Page, moment, text_of, warns
+from worker.channels.wecom.names import display_name
 from worker.domain.account import Account
 from worker.domain.call import FileBody, Request
 from worker.domain.errors import Problem
@@ -47,14 +48,6 @@ UPLOADS: Mapping[str, UploadRule] = {
     "file": UploadRule(20 * MB, "any"),
     PERMANENT_IMAGE: UploadRule(2 * MB, "a picture"),
 }
-
-DROPPED = dict.fromkeys([*range(0x20), 0x7F, *map(ord, '"\\/:')])
-"""What breaks the multipart header or is forbidden in names; the rest stays raw UTF-8, as the vendor wants it."""
-
-
-def display_name(name: str) -> str:
-    """The name as members will see it."""
-    return name.translate(DROPPED).strip()
 
 
 def file_problems(path: str, file: Mapping[str, Any], uploads: Mapping[str, UploadRule] = UPLOADS) -> Iterator[Problem]:

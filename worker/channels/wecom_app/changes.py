@@ -15,7 +15,7 @@ from pydantic import InstanceOf
 from worker.channels.checking import plain, rules
 from worker.channels.checking.row import Effect, Prose, R, Row
 from worker.channels.typed import VendorMessage, rows_of
-from worker.channels.wecom.account import USERID, USERID_WANTED
+from worker.channels.wecom.names import USERID, USERID_WANTED
 from worker.channels.wecom_app.cards import INTERACTIVE, AppCard, calls_back, card_of
 from worker.channels.wecom_app.messages import OfApp
 from worker.domain.errors import Problem

@@ -15,7 +15,7 @@ from typing import Any
 
 from worker.channels.checking.plain import ODD
 from worker.channels.checking.row import FieldRule
-from worker.channels.wecom.account import USERID
+from worker.channels.wecom.names import USERID
 from worker.channels.wecom_app import fields
 from worker.channels.wecom_app.targets import TARGETS
 from worker.domain.content.recipient import Recipients

@@ -13,9 +13,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar
-
-from pydantic import PrivateAttr
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Self
 
 from worker.channels import typed
 from worker.channels.checking.row import Effect, Either, FieldRule, Prose, R, Row, Together
@@ -73,8 +71,14 @@ def escape_ids(text: str) -> str:
 class OfApp(VendorMessage):
     """Base of the messages in whose body the vendor's page has an agentid."""
 
-    _agentid: Any = PrivateAttr(default=None)
-    """The agentid of a body that was handed over whole, which has to be the account's."""
+    # No private attribute of pydantic's: each class below would set it once more for each message that is made.
+    _agentid: ClassVar[Any] = None
+    """The agentid of a body that was handed over whole, which has to be the account's; None: there was none."""
+
+    def of_agentid(self, agentid: Any) -> Self:
+        """The message itself, from now on with the agentid of its body."""
+        vars(self)["_agentid"] = agentid
+        return self
 
     def agentid(self) -> dict[str, Any]:
         """That agentid for the stored message; empty where there was none."""
@@ -84,7 +88,7 @@ class OfApp(VendorMessage):
 class DuplicateChecked(OfApp):
     """Base of the messages whose repeat is made safe by the vendor's duplicate check."""
 
-    OPTIONS: ClassVar[tuple[str, ...]] = ("duplicate_check", "duplicate_check_interval")
+    OPTIONS: ClassVar[tuple[str, ...]] = ("duplicate_check", "duplicate_check_interval", "_agentid")
 
     duplicate_check: bool = True
     """On: an unanswered call is repeated inside the interval. Off: it is held. (90236)"""

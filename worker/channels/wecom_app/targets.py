@@ -14,7 +14,7 @@ from worker.channels.checking import overflow as overflows
 from worker.channels.checking.job import SPLIT_FIELD
 from worker.channels.checking.overflow import Fitted
 from worker.channels.checking.targets import Target, calls_for, ids, pieces, slices, unfit
-from worker.channels.wecom.account import USERID, USERID_WANTED
+from worker.channels.wecom.names import USERID, USERID_WANTED
 from worker.channels.wecom_app.cards import TASK_ID_MAX
 from worker.channels.wecom_app.changes import CHAT_ROWS, CHATID
 from worker.channels.wecom_app.fields import SENDS, body_rows

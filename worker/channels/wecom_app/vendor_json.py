@@ -81,8 +81,7 @@ def _foreign(msgtype: str) -> tuple[Foreign, ...]:
 
 def _of_app(message: OfApp, body: Mapping[str, Any]) -> Message:
     """The message with the agentid of its body, which is judged when its account is known."""
-    message._agentid = body.get("agentid")
-    return message
+    return message.of_agentid(body.get("agentid"))
 
 
 def message_to_json(message: Message) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from typing import Any
 
 from worker.channels.checking import overflow as overflows
 from worker.channels.checking.overflow import Fitted
-from worker.channels.wecom.account import USERID, USERID_WANTED
+from worker.channels.wecom.names import USERID, USERID_WANTED
 from worker.channels.wecom_external.messages import BODY
 from worker.domain.account import Account
 from worker.domain.content.recipient import Recipients

@@ -16,7 +16,7 @@ from worker.channels.checking.job import SPLIT_FIELD, content_of, put
 from worker.channels.checking.overflow import Fitted
 from worker.channels.checking.plain import byte_size
 from worker.channels.checking.row import FieldRule, Prose, Row
-from worker.channels.wecom.account import USERID
+from worker.channels.wecom.names import USERID
 from worker.channels.wecom_webhook import fields
 from worker.channels.wecom_webhook.account import edition
 from worker.channels.wecom_webhook.fields import SPLIT_TYPES, body_rows
