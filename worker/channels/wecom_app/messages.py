@@ -71,6 +71,7 @@ def escape_ids(text: str) -> str:
 class OfApp(VendorMessage):
     """Base of the messages in whose body the vendor's page has an agentid."""
 
+    OPTIONS: ClassVar[tuple[str, ...]] = ("_agentid",)
     # No private attribute of pydantic's: each class below would set it once more for each message that is made.
     _agentid: ClassVar[Any] = None
     """The agentid of a body that was handed over whole, which has to be the account's; None: there was none."""
@@ -88,7 +89,7 @@ class OfApp(VendorMessage):
 class DuplicateChecked(OfApp):
     """Base of the messages whose repeat is made safe by the vendor's duplicate check."""
 
-    OPTIONS: ClassVar[tuple[str, ...]] = ("duplicate_check", "duplicate_check_interval", "_agentid")
+    OPTIONS: ClassVar[tuple[str, ...]] = (*OfApp.OPTIONS, "duplicate_check", "duplicate_check_interval")
 
     duplicate_check: bool = True
     """On: an unanswered call is repeated inside the interval. Off: it is held. (90236)"""
