@@ -51,6 +51,7 @@ class JobRows(ReportRows):
 _FOLLOWERS = "select id, kind, state, created_at, finished_at from worker_jobs where target_job_id = :id order by id"
 _WITHOUT_TEXTS = ", ".join(one.name for one in tables.jobs.columns if one.name not in ("message", "recipients"))
 _WITHOUT_SPECS = ", ".join(one.name for one in tables.parts.columns if one.name != "spec")
+_PART_HEADS = "id, state, reason, not_before, waits_on"
 
 
 def enqueued_rows(connection: Connection) -> Rows:
@@ -116,7 +117,7 @@ def report_rows(
     jobs = mappings(connection, f"select {', '.join(columns)} from worker_jobs where id = :id", {"id": job_id})
     if not jobs:
         return None
-    parts = _parts(connection, job_id, _WITHOUT_SPECS, numbers)
+    parts = _parts(connection, job_id, _PART_HEADS, numbers)
     return ReportRows(
         jobs[0],
         parts,
