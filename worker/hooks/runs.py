@@ -1,8 +1,8 @@
 """Runs the application's hooks for one event: claims it, calls the functions in a transaction, ends it with that.
 
 The event's end is part of the transaction: both are committed or neither. A run that fails is due again after a random
-delay, and parked after ten runs. While the database is away the outcome of a run is kept in memory until
-it can be written.
+delay, and parked after ten runs. While the database is away the outcome of a run is kept in memory until it can be
+written.
 """
 
 from __future__ import annotations

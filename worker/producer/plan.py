@@ -161,7 +161,7 @@ def _add_options(row: JobRow, request: JobRequest, options: MessageOptions) -> N
         row["expires_at" if absolute else "expires_in"] = instant
     if "dedupe_key" in row:
         row["content_hash"] = content_hash(request)
-    if options.get("order_key") is not None:
+    if "order_key" in row:
         row["on_gap"] = options.get("on_gap") or "hold"
     if tags := options.get("tags"):
         row["tags"] = dump(list(tags))

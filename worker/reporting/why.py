@@ -79,8 +79,8 @@ def why(
     """Why a job is where it is.
 
     `name` is its id, the beginning of one (8 characters or more), one of its parts, or a dedupe key or task_id of one
-    of the `accounts`, or a msgid. `numbers`: only these parts are told of, counted from 0, for a
-    job may have thousands. JobNotFound when there is none, or several.
+    of the `accounts`, or a msgid. `numbers`: only these parts are told of, counted from 0, for a job may have
+    thousands. JobNotFound when there is none, or several.
     """
     job_id = find_named(connection, name, accounts)
     rows = rows_of(connection, job_id, numbers)
