@@ -80,6 +80,7 @@ def test_what_is_typed_into_the_search_is_found(
     with watched(browser, site, Look(language, "light", width)) as page:
         page.open(home(language))
         page.page.locator(OPENS_THE_SEARCH).locator("visible=true").click()
+        expect(page.page.get_by_role("combobox")).to_be_focused(timeout=IN_TIME)
         page.page.keyboard.type(typed)
         expect(page.page.get_by_text(FOUND[language])).to_be_visible(timeout=IN_TIME)
         page.page.locator(f"a[href*='{home(language)}{found}?h=']").first.click()
