@@ -116,6 +116,11 @@ class ScriptedVendor:
         """What the next gettoken calls are answered; then every one is given a token again."""
         self._next_tokens += answers
 
+    def heals(self) -> None:
+        """From now on everything is taken."""
+        self._next.clear()
+        self._next_tokens.clear()
+
     def __call__(self, request: Request) -> CallResult:
         if request.path == GETTOKEN:
             self.tokens += 1

@@ -1,0 +1,29 @@
+"""Whatever dies, is lost or is refused: afterwards everything that may go has gone, and what stays has a cause."""
+
+from __future__ import annotations
+
+import os
+import random
+
+import pytest
+
+from tests.support.histories import ACTS, Installation
+from worker.outbox.engine.clock import DrivenClock
+from worker.outbox.engine.database import Database
+
+HISTORIES = range(*map(int, os.environ.get("HISTORIES", "0:12").split(":")))
+"""The seeds; `HISTORIES=0:10000 pytest -n 2 tests/pipeline/test_liveness.py` tries ten thousand."""
+
+
+@pytest.mark.parametrize("seed", HISTORIES)
+def test_nothing_stands_still(sqlite_database: Database, driven_clock: DrivenClock, seed: int) -> None:
+    """First with what people said in force, then when they have let everything go."""
+    installation = Installation(sqlite_database, driven_clock, random.Random(seed))
+    for _ in range(ACTS):
+        installation.act()
+    installation.heal()
+    installation.drive(lambda: [part for part in installation.open_parts() if not installation.may_stay(part)], 15)
+    installation.let_go()
+    installation.drive(installation.open_parts)
+
+    assert [] == installation.open_parts()
