@@ -14,13 +14,14 @@ from tests.support.alerts import raised, rules
 from tests.support.runtime import Site, busy, lost, planted, refused
 from worker.domain.call import CallResult
 from worker.domain.callbacks.hook import EventKind, EventState
+from worker.domain.pacing.lane import Resume
 from worker.outbox import tables
 from worker.outbox.engine.bulk import insert_rows
 from worker.outbox.engine.clock import DrivenClock
 from worker.outbox.engine.counting import count
 from worker.outbox.engine.database import Database
 from worker.outbox.jobs.events import event_row
-from worker.outbox.lanes.lanes import resume_lanes
+from worker.outbox.lanes.lanes import change_lanes
 
 pytestmark = pytest.mark.fewer_databases("the statements behind it run on each database in other tests")
 
@@ -113,7 +114,7 @@ def test_a_parked_account(site: Site) -> None:
     site.vendor.says(refused(60020, "not allow, from ip: 203.0.113.7"))
     site.ring(site.send())
     during = watch.raised()
-    site.database.run(lambda connection: resume_lanes(connection, site.database.now, ["hr"], "a person"))
+    site.database.run(lambda connection: change_lanes(connection, site.database.now, [Resume("hr", "a person")]))
 
     assert {"AccountParked": {"hr"}} == during
     assert {} == watch.raised()
@@ -125,7 +126,7 @@ def test_a_refused_secret(site: Site) -> None:
     site.vendor.says_for_tokens(refused(40001))
     site.ring(site.send())
     during = watch.raised()
-    site.database.run(lambda connection: resume_lanes(connection, site.database.now, ["hr"], "a person"))
+    site.database.run(lambda connection: change_lanes(connection, site.database.now, [Resume("hr", "a person")]))
 
     assert {"AccountParked": {"hr"}, "TokensRefused": {"hr"}} == during
     assert {} == watch.raised()

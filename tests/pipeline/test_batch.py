@@ -25,7 +25,7 @@ from worker.domain.pacing.window import permit_age_s
 from worker.outbox.engine.clock import DrivenClock, instant
 from worker.outbox.engine.database import Database
 from worker.outbox.jobs.loading import load
-from worker.outbox.lanes.lanes import block_lanes, take_probe
+from worker.outbox.lanes.lanes import change_lanes, take_probe
 from worker.outbox.lanes.processes import Health, account_left
 
 pytestmark = pytest.mark.fewer_databases("the statements behind it run on each database in other tests")
@@ -168,7 +168,7 @@ def test_a_lane_that_somebody_else_found_full_keeps_nobody_who_has_room(site: Si
         if label == "before_mark":
             with site.database.writing() as connection:
                 full = LaneBlock(lane, "hr", "send text", 60.0, "full", limit_name="app_day")
-                block_lanes(connection, site.database.now, [full])
+                change_lanes(connection, site.database.now, [full])
             assert 0 == site.bell.answer(lane, [])
             assert site.runtime.lane_states.closed(lane)
             assert not site.runtime.lane_states.stopped(lane)
@@ -184,7 +184,7 @@ def test_a_block_of_another_process_is_seen_before_anything_is_loaded(site: Site
     offered(site, job)
     lane = site.part(job).lane
     with site.database.writing() as connection:
-        block_lanes(connection, site.database.now, [LaneBlock(lane, "hr", "send text", 60.0, "45009")])
+        change_lanes(connection, site.database.now, [LaneBlock(lane, "hr", "send text", 60.0, "45009")])
 
     assert 0 == site.ring(job)
 
@@ -351,7 +351,7 @@ def test_a_probe_whose_part_waits_or_has_ended_is_not_used_up(
         kept(site, jobs)
         good = site.send("good", "somebody")
         block = LaneBlock("hr", "hr", "hr", 600.0, "no quota", parked=True)
-        site.database.run(lambda connection: block_lanes(connection, site.database.now, [block]))
+        site.database.run(lambda connection: change_lanes(connection, site.database.now, [block]))
         site.advance(601)
         site.run()
 
@@ -367,7 +367,7 @@ def test_a_probe_that_its_account_keeps_from_a_call_waits_as_long_as_the_account
     with planted(database, driven_clock, refuse=lambda request: NeverLeft("dns", 0.0) if away[0] else None) as site:
         job = site.send()
         block = LaneBlock("hr", "hr", "hr", 600.0, "no quota", parked=True)
-        site.database.run(lambda connection: block_lanes(connection, site.database.now, [block]))
+        site.database.run(lambda connection: change_lanes(connection, site.database.now, [block]))
         site.advance(601)
         site.run()
         row = site.lane("hr")

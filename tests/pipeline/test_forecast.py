@@ -18,7 +18,7 @@ from worker.domain.account import Account, Secret
 from worker.domain.pacing.lane import LaneBlock
 from worker.outbox.engine.clock import DrivenClock
 from worker.outbox.engine.database import Database
-from worker.outbox.lanes.lanes import block_lanes
+from worker.outbox.lanes.lanes import change_lanes
 from worker.reporting.forecast import AccountForecast, LimitWait, Stop, forecast
 
 pytestmark = pytest.mark.fewer_databases("the statements behind it run on each database in other tests")
@@ -51,7 +51,7 @@ def beat(site: Site, lane: str, air: int, ms: int) -> None:
 
 def block(site: Site, lane: str, delay: float, **more: Any) -> None:
     with site.database.writing() as connection:
-        block_lanes(connection, site.database.now, [LaneBlock(lane, lane, lane, delay, "asked to", **more)])
+        change_lanes(connection, site.database.now, [LaneBlock(lane, lane, lane, delay, "asked to", **more)])
 
 
 def test_what_is_due_is_divided_by_the_speed(site: Site) -> None:
@@ -137,7 +137,7 @@ def test_a_parked_lane_stops_its_own_parts_alone(site: Site) -> None:
     lane = site.part(other).lane
     with site.database.writing() as connection:
         parked = LaneBlock(lane, "hr", "markdown", 600.0, "asked to", parked=True)
-        block_lanes(connection, site.database.now, [parked])
+        change_lanes(connection, site.database.now, [parked])
 
     one = told(site)["hr"]
 

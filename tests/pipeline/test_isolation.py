@@ -25,7 +25,7 @@ from worker.domain.pacing.lane import LaneBlock
 from worker.domain.settle import Policy
 from worker.outbox.engine.clock import DrivenClock
 from worker.outbox.engine.database import Database
-from worker.outbox.lanes.lanes import block_lanes
+from worker.outbox.lanes.lanes import change_lanes
 from worker.transport.http import SocketTransport
 
 pytestmark = pytest.mark.fewer_databases("the statements behind it run on each database in other tests")
@@ -398,7 +398,7 @@ def test_an_account_that_became_wrong_stops_no_other(site: Site, wrong: dict[str
     """Also for a relay that has never seen it right, while a limit of ours blocks it; then its parts wait."""
     job, other = site.send(tenant="sales"), site.send(account="it")
     full = LaneBlock("hr", "hr", "hr", 600.0, "used up", limit_name="app_day")
-    site.database.run(lambda connection: block_lanes(connection, site.database.now, [full]))
+    site.database.run(lambda connection: change_lanes(connection, site.database.now, [full]))
     site.accounts.replace(replace(an_account(), **wrong), site.accounts.get("it"))
     site.relay = site.new_relay(weight=lambda account: weight_of(site.accounts, account))
     site.run()

@@ -9,10 +9,10 @@ import pytest
 from sqlalchemy import text
 
 from tests.support.noise import plain
-from worker.domain.pacing.lane import LaneBlock, LaneRules, Success, account_of, in_the_way
+from worker.domain.pacing.lane import LaneBlock, LaneRules, Resume, Success, account_of, in_the_way
 from worker.outbox.engine.clock import DrivenClock
 from worker.outbox.engine.database import Database
-from worker.outbox.lanes.lanes import Noted, block_lanes, move_lanes, noted, resume_lanes, take_probe
+from worker.outbox.lanes.lanes import Noted, change_lanes, move_lanes, noted, take_probe
 
 SECOND = 1_000_000
 
@@ -26,7 +26,7 @@ def a_parking(delay: float = 600.0, reason: str = "43012") -> LaneBlock:
 
 
 def write(database: Database, *blocks: LaneBlock) -> None:
-    database.run(lambda connection: block_lanes(connection, database.now, blocks))
+    database.run(lambda connection: change_lanes(connection, database.now, blocks))
 
 
 def row(database: Database, lane: str = "hr:1") -> SimpleNamespace:
@@ -144,7 +144,7 @@ def test_a_person_frees_a_lane(database: Database, driven_clock: DrivenClock) ->
     """Free at once, and no longer parked."""
     write(database, a_parking(), a_block(60, lane="hr:2"))
 
-    database.run(lambda connection: resume_lanes(connection, database.now, ["hr:1"], "a person resumed it"))
+    database.run(lambda connection: change_lanes(connection, database.now, [Resume("hr:1", "a person resumed it")]))
 
     assert set() == known(database).parked
     assert {"hr:2": 60.0} == left(database)
@@ -170,8 +170,8 @@ def test_what_is_merely_used_up_is_told_apart(database: Database, driven_clock: 
         LaneBlock("hr:3", "hr", "recall", 60.0, "48002", parked=True),
     ]
     with database.writing() as connection:
-        block_lanes(connection, database.now, blocks)
-        block_lanes(connection, database.now, [LaneBlock("hr:3", "hr", "recall", 90.0, "full", limit_name="app_day")])
+        change_lanes(connection, database.now, blocks)
+        change_lanes(connection, database.now, [LaneBlock("hr:3", "hr", "recall", 90.0, "full", limit_name="app_day")])
 
     found = known(database)
 

@@ -22,7 +22,7 @@ from worker.outbox.jobs.follow_ups import wake_overdue
 from worker.outbox.jobs.media_cache import lock_cached
 from worker.outbox.jobs.rows import lock_parts, lock_parts_now, save_parts, wake_dependants
 from worker.outbox.lanes.budgets import Budgets
-from worker.outbox.lanes.lanes import block_lanes
+from worker.outbox.lanes.lanes import change_lanes
 from worker.outbox.lanes.offering import expired, lanes_newly_due, offer
 from worker.outbox.lanes.processes import take_lease
 
@@ -95,7 +95,7 @@ def the_relay(database: Database, connection: Connection, jobs: list[str]) -> No
 
 def the_limits(database: Database, connection: Connection, jobs: list[str]) -> None:
     Budgets(database).locked(connection, ["a", "b"])
-    block_lanes(connection, database.now, [LaneBlock("hr:1", "hr", "send", 5, "why")])
+    change_lanes(connection, database.now, [LaneBlock("hr:1", "hr", "send", 5, "why")])
     lock_windows(connection, {"w": (part_id(jobs[0], 0), 5)}, 1)
     lock_cached(connection, {"id": "v", "scope": "s", "upload_type": "image"}, jobs[0], 1)
 

@@ -18,13 +18,13 @@ from tests.support.runtime import Site, an_account, busy, lost, planted, refused
 from worker import To
 from worker.domain.account import Account, Secret
 from worker.domain.callbacks.hook import EventKind, EventState
-from worker.domain.pacing.lane import Standing, Step
+from worker.domain.pacing.lane import Resume, Standing, Step
 from worker.outbox import tables
 from worker.outbox.engine.bulk import insert_rows
 from worker.outbox.engine.clock import DrivenClock, instant
 from worker.outbox.engine.database import Database
 from worker.outbox.jobs.events import event_row
-from worker.outbox.lanes.lanes import resume_lanes
+from worker.outbox.lanes.lanes import change_lanes
 from worker.outbox.upkeep import gauges, purge
 from worker.service.web import collector
 from worker.service.web.collector import Outbox
@@ -200,7 +200,7 @@ def test_steps_of_lanes_are_counted_and_never_fall(site: Site) -> None:
     first = Scraper(site).scrape().that_are("lane_events_total")
     now = site.database.now
     [lane] = [row.lane for row in site.rows("select lane from worker_lanes where parked = true")]
-    site.database.run(lambda connection: resume_lanes(connection, now, [lane], "a person"))
+    site.database.run(lambda connection: change_lanes(connection, now, [Resume(lane, "a person")]))
     site.advance(10)
     site.vendor.says(refused(43012))
     site.ring(site.send("again"))

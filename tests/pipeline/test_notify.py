@@ -13,13 +13,13 @@ from sqlalchemy.exc import OperationalError
 from tests.support.notified import ACCOUNTS, OPS, PAGER, Watch
 from tests.support.runtime import Site, busy, lost, planted, refused
 from worker.domain.callbacks.hook import EventKind, EventState
-from worker.domain.pacing.lane import LaneEvent, Step
+from worker.domain.pacing.lane import LaneEvent, Resume, Step
 from worker.outbox import tables
 from worker.outbox.engine.bulk import insert_rows
 from worker.outbox.engine.clock import DrivenClock
 from worker.outbox.engine.database import Database
 from worker.outbox.jobs.events import event_row
-from worker.outbox.lanes.lanes import keep_events, resume_lanes
+from worker.outbox.lanes.lanes import change_lanes, keep_events
 from worker.outbox.lanes.processes import Health
 from worker.reporting.problems import UNKNOWNS
 
@@ -54,7 +54,7 @@ def _lose(site: Site, count: int) -> None:
 
 
 def _resume(site: Site) -> None:
-    site.database.run(lambda connection: resume_lanes(connection, site.database.now, ["hr"], "a person"))
+    site.database.run(lambda connection: change_lanes(connection, site.database.now, [Resume("hr", "a person")]))
 
 
 def test_a_healthy_outbox_tells_nothing(site: Site) -> None:

@@ -20,13 +20,13 @@ from tests.support.scripted_transport import answered
 from worker.control.pause import pause
 from worker.domain.call import CallResult
 from worker.domain.job_filter import JobFilter
-from worker.domain.pacing.lane import LaneBlock, LaneEvent, Step
+from worker.domain.pacing.lane import LaneBlock, LaneEvent, Resume, Step
 from worker.domain.state import JobState
 from worker.outbox import tables
 from worker.outbox.engine.bulk import insert_rows
 from worker.outbox.engine.clock import DrivenClock
 from worker.outbox.engine.database import Database
-from worker.outbox.lanes.lanes import block_lanes, keep_events, resume_lanes
+from worker.outbox.lanes.lanes import change_lanes, keep_events
 from worker.outbox.upkeep.alerts import HOUR
 from worker.reporting.problems import OutboxReading, read_outbox
 from worker.service.notify import notifier
@@ -55,7 +55,7 @@ def _park(site: Site, account: str = "hr") -> None:
 
 
 def _lift(site: Site, account: str = "hr") -> None:
-    site.database.run(lambda connection: resume_lanes(connection, site.database.now, [account], "a person"))
+    site.database.run(lambda connection: change_lanes(connection, site.database.now, [Resume(account, "a person")]))
 
 
 def _is_over(watch: Watch, account: str = "hr") -> None:
@@ -319,7 +319,7 @@ def test_an_account_that_carries_nothing_now_is_passed_over(site: Site, what: st
         pause(JobFilter(account="ops"), person="a person", why="", database=site.database)
     elif what == "blocked":
         block = LaneBlock("ops", "ops", "ops", 3_600, "45009")
-        site.database.run(lambda connection: block_lanes(connection, site.database.now, [block]))
+        site.database.run(lambda connection: change_lanes(connection, site.database.now, [block]))
     else:
         site.accounts.replace(*(one for one in ACCOUNTS if one.name != "ops"))
     _park(site)

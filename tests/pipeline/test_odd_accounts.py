@@ -28,7 +28,7 @@ from worker.domain.state import PartState
 from worker.hooks.callbacks import Doors
 from worker.outbox.engine.clock import SECOND, DrivenClock
 from worker.outbox.engine.database import Database
-from worker.outbox.lanes.lanes import block_lanes
+from worker.outbox.lanes.lanes import change_lanes
 from worker.reporting.forecast import forecast
 from worker.service.accounts_told import AccountsTold
 from worker.service.notify.telling import target_problem
@@ -224,7 +224,7 @@ def test_loops_and_pages_go_on(site: Site, wrong: dict[str, str]) -> None:
     parked = [
         LaneBlock(name, name, name, 600.0, "refused", parked=True, cause=Cause.TOKEN) for name in site.accounts.names()
     ]
-    database.run(lambda connection: block_lanes(connection, database.now, parked))
+    database.run(lambda connection: change_lanes(connection, database.now, parked))
     TokenProbe(database, site.accounts, runtime.tokens).turn()
     CodeExchanges(database, site.accounts, runtime.tokens, runtime.transport).turn()
     Scraper(site).scrape()

@@ -31,7 +31,7 @@ from worker.outbox.commit.ledger import commit
 from worker.outbox.engine.clock import DrivenClock
 from worker.outbox.engine.database import Database
 from worker.outbox.jobs import order_queue
-from worker.outbox.lanes.lanes import block_lanes
+from worker.outbox.lanes.lanes import change_lanes
 from worker.producer.resend import skip
 
 pytestmark = pytest.mark.fewer_databases("the statements behind it run on each database in other tests")
@@ -314,7 +314,7 @@ def test_a_parked_one_keeps_its_order_waiting_unless_it_may_be_skipped(
     offered(site)
     block = LaneBlock(lane if scope == "lane" else "hr", "hr", "label", 600.0, "why", "do", parked=True)
     with site.database.writing() as connection:
-        block_lanes(connection, site.database.now, [block])
+        change_lanes(connection, site.database.now, [block])
 
     site.recover()
 

@@ -29,7 +29,7 @@ from worker.outbox.commit.ledger import commit
 from worker.outbox.engine.clock import DrivenClock
 from worker.outbox.engine.database import Database, make_engine
 from worker.outbox.lanes import pauses
-from worker.outbox.lanes.lanes import block_lanes
+from worker.outbox.lanes.lanes import change_lanes
 
 pytestmark = pytest.mark.fewer_databases("the statements behind it run on each database in other tests")
 
@@ -249,7 +249,7 @@ def test_a_probe_is_not_spent_on_what_is_paused(site: Site) -> None:
     """The next part that may go tries the lane."""
     waiting, other = site.send("lunch", tags=["lunch"]), site.send("other")
     block = LaneBlock("hr", "hr", "hr", 0, "no quota", parked=True)
-    site.database.run(lambda connection: block_lanes(connection, site.database.now, [block]))
+    site.database.run(lambda connection: change_lanes(connection, site.database.now, [block]))
     paused_by_zhang(site, JobFilter(tag="lunch"))
     site.advance(3_600)
     site.run()
@@ -267,7 +267,7 @@ def test_a_probe_is_found_behind_many_that_may_not_go(site: Site, kept: str, acc
     other = site.send("other")
     name = "hr" if account_wide else site.part(other).lane
     block = LaneBlock(name, "hr", "hr", 0, "no quota", parked=True)
-    site.database.run(lambda connection: block_lanes(connection, site.database.now, [block]))
+    site.database.run(lambda connection: change_lanes(connection, site.database.now, [block]))
     if kept == "paused":
         paused_by_zhang(site, JobFilter(tag="lunch"))
     elif kept == "held":
@@ -307,7 +307,7 @@ def test_a_probe_does_not_pass(site: Site) -> None:
     job = site.send()
     lane = site.part(job).lane
     parked = LaneBlock("hr", "hr", "hr", 0, "no quota", parked=True)
-    site.database.run(lambda connection: block_lanes(connection, site.database.now, [parked]))
+    site.database.run(lambda connection: change_lanes(connection, site.database.now, [parked]))
     paused_by_zhang(site, JobFilter(account="hr"))
     site.advance(3_600)
     site.run()

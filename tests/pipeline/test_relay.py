@@ -22,7 +22,7 @@ from worker.outbox.engine.clock import DrivenClock
 from worker.outbox.engine.database import Database
 from worker.outbox.jobs.loading import leave
 from worker.outbox.lanes.full_scan import lanes_with_due
-from worker.outbox.lanes.lanes import block_lanes
+from worker.outbox.lanes.lanes import change_lanes
 from worker.outbox.lanes.offering import Head, NewlyDue, head_of_lane, lanes_newly_due
 from worker.outbox.lanes.processes import QueueName, renew
 
@@ -806,7 +806,7 @@ def test_the_lease_is_renewed_at_a_third_and_lost_when_it_was_not(site: Site) ->
 def block(site: Site, lane: str, delay: float, *, parked: bool = False) -> None:
     found = LaneBlock(lane, "hr", "send text", delay, "why", "do it" if parked else None, parked)
     with site.database.writing() as connection:
-        block_lanes(connection, site.database.now, [found])
+        change_lanes(connection, site.database.now, [found])
 
 
 @pytest.mark.parametrize("account_wide", [False, True], ids=["lane", "account"])
@@ -832,7 +832,7 @@ def test_a_blocked_lane_is_offered_in_the_turn_after_its_block(site: Site) -> No
     site.sql("update worker_parts set offered_until = null")
     with site.database.writing() as connection:
         full = LaneBlock(lane, "hr", "send text", 30.0, "full", limit_name="app_day")
-        block_lanes(connection, site.database.now, [full])
+        change_lanes(connection, site.database.now, [full])
     site.ticks.advance(1)
     site.relay.turn()
     assert [] == site.rings

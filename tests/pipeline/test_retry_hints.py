@@ -10,13 +10,14 @@ from sqlalchemy import Connection
 
 from tests.support.runtime import Site, an_account, planted
 from worker.domain.job import part_id
+from worker.domain.pacing.lane import Start
 from worker.domain.settle import Policy
 from worker.outbox.commit.commands import Mark, MarkReply
 from worker.outbox.commit.ledger import commit
 from worker.outbox.engine.clock import DrivenClock
 from worker.outbox.engine.database import Database
 from worker.outbox.jobs.loading import DuePart, load
-from worker.outbox.lanes.lanes import begin_lanes
+from worker.outbox.lanes.lanes import change_lanes
 
 pytestmark = pytest.mark.fewer_databases("the statements behind it run on each database in other tests")
 
@@ -179,7 +180,7 @@ def test_a_lane_that_starts_or_was_narrowed_makes_no_more_calls_than_are_offered
     [waiting] = without_room(site)
     lane = site.part(waiting).lane
     with site.database.writing() as connection:
-        begin_lanes(connection, site.database.now, [lane])
+        change_lanes(connection, site.database.now, [Start(lane)])
     site.advance(61)
 
     site.ring(site.send("other", "u"))

@@ -14,10 +14,10 @@ from worker.delivery.scheduler.relay import Relay, RelayTimes
 from worker.delivery.scheduler.slow_start import SlowStart
 from worker.domain.job import Priority, part_id
 from worker.domain.outcome import Penalty
-from worker.domain.pacing.lane import LaneBlock
+from worker.domain.pacing.lane import LaneBlock, Resume
 from worker.outbox.engine.clock import DrivenClock
 from worker.outbox.engine.database import Database
-from worker.outbox.lanes.lanes import Noted, block_lanes, resume_lanes
+from worker.outbox.lanes.lanes import Noted, change_lanes
 from worker.outbox.lanes.offering import Head, head_of_lane
 
 pytestmark = pytest.mark.fewer_databases("the statements behind it run on each database in other tests")
@@ -151,7 +151,7 @@ def test_bulk_has_its_part_of_a_lane_with_one_call_in_the_air(site: Site) -> Non
     lane = site.part(sends(site, 40)[0]).lane
     sends(site, 1, priority="urgent")
     block = LaneBlock(lane, "hr", "send text", 0.0, "45035", penalty=Penalty.SERIAL)
-    site.database.run(lambda connection: block_lanes(connection, site.database.now, [block]))
+    site.database.run(lambda connection: change_lanes(connection, site.database.now, [block]))
     called: list[str] = []
     for _ in range(33):
         rings = turn(site)
@@ -205,9 +205,9 @@ def test_a_resumed_account_starts_with_one_call_over_all_of_its_lanes(site: Site
     """Texts and cards wait for the same person: one of them goes, and then two."""
     texts, cards = sends(site, 4), [site.card(f"c{n}") for n in range(4)]
     parking = LaneBlock("hr", "hr", "hr", 600.0, "60020", "trust it", parked=True)
-    site.database.run(lambda c: block_lanes(c, site.database.now, [parking]))
+    site.database.run(lambda c: change_lanes(c, site.database.now, [parking]))
     parked = turn(site)
-    site.database.run(lambda c: resume_lanes(c, site.database.now, ["hr"], "a person resumed it"))
+    site.database.run(lambda c: change_lanes(c, site.database.now, [Resume("hr", "a person resumed it")]))
 
     first = turn(site)
     again = turn(site)

@@ -20,7 +20,7 @@ from worker.domain.job_filter import JobFilter
 from worker.domain.pacing.lane import LaneBlock
 from worker.outbox.engine.clock import DrivenClock, instant
 from worker.outbox.engine.database import Database
-from worker.outbox.lanes.lanes import block_lanes
+from worker.outbox.lanes.lanes import change_lanes
 from worker.outbox.lanes.processes import Health, renew
 from worker.reporting import standstill
 from worker.reporting.problems import find_problems, read_outbox
@@ -99,7 +99,7 @@ def test_what_waits_for_good_reason_does_not_stand_still(site: Site) -> None:
     blocked = site.send("blocked")
     lane = site.part_row(f"{blocked}-0").lane
     with site.database.writing() as connection:
-        block_lanes(connection, site.database.now, [LaneBlock(lane, "hr", "send/text", 7_200, "limit")])
+        change_lanes(connection, site.database.now, [LaneBlock(lane, "hr", "send/text", 7_200, "limit")])
     held = site.card()
     hold((held,), person="zhang", why="", database=site.database)
     first = site.ask(Text(content="first"), account="pr", order_key="k")

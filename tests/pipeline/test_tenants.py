@@ -12,7 +12,7 @@ from worker import CheckFailed, get_job
 from worker.domain.pacing.lane import LaneBlock, account_of
 from worker.outbox.engine.clock import DrivenClock
 from worker.outbox.engine.database import Database
-from worker.outbox.lanes.lanes import block_lanes
+from worker.outbox.lanes.lanes import change_lanes
 
 pytestmark = pytest.mark.fewer_databases("the statements behind it run on each database in other tests")
 
@@ -68,7 +68,7 @@ def test_what_blocks_a_lane_blocks_that_of_one_tenant(site: Site) -> None:
     """What the vendor refuses another for, that one learns from its own call."""
     blocked, other = site.send(tenant="bank"), site.send(tenant="shop")
     block = LaneBlock(lane(site, blocked), "hr", "send text of tenant bank", 60, "rest")
-    site.database.run(lambda connection: block_lanes(connection, site.database.now, [block]))
+    site.database.run(lambda connection: change_lanes(connection, site.database.now, [block]))
     site.run()
     assert states(site, blocked, other) == ["open", "accepted"]
     site.advance(61)

@@ -14,10 +14,10 @@ from tests.support.noise import plain
 from tests.support.runtime import Site, an_account, lost, planted, refused
 from worker.control.lift import BY_A_PERSON
 from worker.domain.account import Secret
-from worker.domain.pacing.lane import next_midnight
+from worker.domain.pacing.lane import Resume, next_midnight
 from worker.outbox.engine.clock import DrivenClock, instant
 from worker.outbox.engine.database import Database
-from worker.outbox.lanes.lanes import list_lanes, resume_lanes
+from worker.outbox.lanes.lanes import change_lanes, list_lanes
 from worker.outbox.lanes.tokens import probe_now
 from worker.transport.token_probe import LOOK_S, TokenProbe
 
@@ -167,7 +167,7 @@ def test_what_a_person_resumes_is_tried_now(site: Site) -> None:
     database.run(lambda connection: probe_now(connection, "hr"))
     look(site)
     due = account(site)
-    database.run(lambda connection: resume_lanes(connection, database.now, ["hr"], BY_A_PERSON))
+    database.run(lambda connection: change_lanes(connection, database.now, [Resume("hr", BY_A_PERSON)]))
     site.advance(6)
     site.run()
 

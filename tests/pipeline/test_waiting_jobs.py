@@ -16,7 +16,7 @@ from worker.domain.settle import Policy
 from worker.domain.state import JobState
 from worker.outbox.engine.clock import DrivenClock
 from worker.outbox.engine.database import Database
-from worker.outbox.lanes.lanes import block_lanes
+from worker.outbox.lanes.lanes import change_lanes
 from worker.service.flower.waiting_jobs import AGAIN_S, PAGE_S, ROUND_S, JobView, WaitingJobs
 
 pytestmark = pytest.mark.fewer_databases("the statements behind it run on each database in other tests")
@@ -66,7 +66,7 @@ def test_each_job_that_waits_is_shown_with_what_it_waits_for(site: Site, watch: 
     site.ring(doubtful)
     lane = site.part_row(f"{urgent}-0").lane
     parked = LaneBlock(lane, "it", "send text", 0.0, "60020 not from here", parked=True)
-    site.database.run(lambda connection: block_lanes(connection, site.database.now, [parked], Policy().lanes))
+    site.database.run(lambda connection: change_lanes(connection, site.database.now, [parked], Policy().lanes))
 
     shown = watch.turn()
 

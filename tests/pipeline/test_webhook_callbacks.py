@@ -36,7 +36,7 @@ from worker.outbox.engine.database import Database
 from worker.outbox.jobs import chats
 from worker.outbox.jobs.chats import GONE, WAITING, Spending, waiting
 from worker.outbox.jobs.events import claim_event
-from worker.outbox.lanes.lanes import block_lanes
+from worker.outbox.lanes.lanes import change_lanes
 from worker.service.web.receiver import Receiver
 from worker_simulator.server import running
 
@@ -291,7 +291,7 @@ def test_a_callback_opens_no_lane_that_waits_for_another_reason(room: Room) -> N
     job = room.ask(Text(content="n"), "wozhang")
     lane = room.site.part(job).lane
     parking = LaneBlock(lane, "alerts", "send text", 600.0, "93004 disabled", "enable it", parked=True)
-    room.site.database.run(lambda c: block_lanes(c, room.site.database.now, [parking]))
+    room.site.database.run(lambda c: change_lanes(c, room.site.database.now, [parking]))
 
     room.happens("message", "wozhang", person="zhang")
     room.happens("add", "wozhang", person="zhang")

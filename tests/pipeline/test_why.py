@@ -16,13 +16,13 @@ from worker.domain.account import Account, Secret
 from worker.domain.call import CallResult, Request
 from worker.domain.job_filter import JobFilter
 from worker.domain.outcome import Penalty
-from worker.domain.pacing.lane import LaneBlock
+from worker.domain.pacing.lane import LaneBlock, Start
 from worker.domain.settle import Policy
 from worker.outbox.commit.commands import Mark
 from worker.outbox.commit.ledger import commit
 from worker.outbox.engine.clock import DrivenClock, instant
 from worker.outbox.engine.database import Database
-from worker.outbox.lanes.lanes import begin_lanes, block_lanes
+from worker.outbox.lanes.lanes import change_lanes
 from worker.producer.resend import skip
 
 pytestmark = pytest.mark.fewer_databases("the statements behind it run on each database in other tests")
@@ -103,7 +103,7 @@ def test_its_lane_is_blocked(site: Site) -> None:
 
 
 def write(site: Site, block: LaneBlock) -> None:
-    site.database.run(lambda connection: block_lanes(connection, site.database.now, [block]))
+    site.database.run(lambda connection: change_lanes(connection, site.database.now, [block]))
 
 
 def test_its_account_is_parked(site: Site) -> None:
@@ -146,7 +146,7 @@ def test_its_account_gets_no_token(site: Site) -> None:
 def test_its_lane_starts_slowly(site: Site) -> None:
     """Not blocked, and not at full speed."""
     job = site.send()
-    site.database.run(lambda connection: begin_lanes(connection, site.database.now, [site.part(job).lane]))
+    site.database.run(lambda connection: change_lanes(connection, site.database.now, [Start(site.part(job).lane)]))
 
     assert [WaitFor.SLOW_START, WaitFor.TURN] == causes(site, job)
 

@@ -9,6 +9,7 @@ from worker.control.audit import Done, audited
 from worker.control.opening import at_hand
 from worker.domain.callbacks.hook import EventKind, EventState
 from worker.domain.errors import WorkerError
+from worker.domain.pacing.lane import Resume
 from worker.outbox.engine.database import Database
 from worker.outbox.jobs import events
 from worker.outbox.lanes import lanes, tokens
@@ -30,7 +31,8 @@ def lift(name: str, *, person: str, why: str = "", database: Database | None = N
             known = lanes.lanes_of(connection, name)
         # The token first: a sender that finds the lane open while gettoken is still refused would park it again.
         refused = outbox.run(lambda connection: tokens.probe_now(connection, name))
-        steps = outbox.run(lambda c: lanes.resume_lanes(c, outbox.now, known, BY_A_PERSON, ends_penalty=True))
+        resumed = [Resume(lane, BY_A_PERSON, ends_penalty=True) for lane in known]
+        steps = outbox.run(lambda c: lanes.change_lanes(c, outbox.now, resumed))
         notes = {step.lane: f"{step.lane} starts with one call in flight" for step in steps}
         notes |= {f"{name}.secret": f"the secret of {name} is tried now"} if refused else {}
         if not notes:

@@ -26,7 +26,7 @@ from worker.outbox.engine.database import Database
 from worker.outbox.engine.site_keys import lane_key, lane_name
 from worker.outbox.jobs.chats import ChatLanes, gone
 from worker.outbox.jobs.inbound import Delivery, callers_id, lost_call, store
-from worker.outbox.lanes.lanes import carry_out, log_steps
+from worker.outbox.lanes.lanes import change_lanes, log_steps
 from worker.outbox.lanes.processes import hooked_ends
 from worker.transport.grants import sealed_grant
 
@@ -153,7 +153,7 @@ class CallbackStore:
 
         def work(connection: Connection) -> list[LaneEvent] | None:
             changes = store(connection, database.now, delivery)
-            return None if changes is None else carry_out(connection, database.now, changes)
+            return None if changes is None else change_lanes(connection, database.now, changes)
 
         steps = database.run(work)
         log_steps(steps or ())

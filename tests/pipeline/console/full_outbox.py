@@ -15,7 +15,7 @@ from worker.control.pause import hold, pause
 from worker.domain.job_filter import JobFilter
 from worker.domain.pacing.lane import LaneBlock
 from worker.outbox.engine.bulk import insert_rows
-from worker.outbox.lanes.lanes import block_lanes
+from worker.outbox.lanes.lanes import change_lanes
 from worker.outbox.tables.columns import Key, LongText, metadata
 
 NAMES = frozenset(
@@ -89,7 +89,7 @@ def fill(site: Site) -> FullOutbox:
         LaneBlock("hr", "hr", "hr", 600.0, f"60020 {no.meaning}", no.what, parked=True, hint="h1"),
         LaneBlock(lane, "hr", "send/template_card", 60.0, "45009 frequency limit"),
     ]
-    site.database.run(lambda connection: block_lanes(connection, site.database.now, blocks))
+    site.database.run(lambda connection: change_lanes(connection, site.database.now, blocks))
     callback, event = "c" * 64, "e" * 32
     with site.database.writing() as connection:
         for table, row in _rows(card, callback, event, now).items():

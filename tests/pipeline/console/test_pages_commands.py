@@ -25,7 +25,7 @@ from worker.outbox import tables
 from worker.outbox.engine.bulk import insert_rows
 from worker.outbox.engine.clock import DrivenClock, instant
 from worker.outbox.engine.database import Database
-from worker.outbox.lanes.lanes import block_lanes
+from worker.outbox.lanes.lanes import change_lanes
 
 pytestmark = pytest.mark.fewer_databases("the statements behind it run on each database in other tests")
 
@@ -191,7 +191,7 @@ def test_the_jobs_behind_one_go_on(site: Site) -> None:
 def test_a_parked_account_is_tried_now(site: Site) -> None:
     """As `worker resume NAME` does it."""
     blocks = [LaneBlock("hr", "hr", "hr", 600.0, "60020 no", "do it", parked=True)]
-    site.database.run(lambda connection: block_lanes(connection, site.database.now, blocks))
+    site.database.run(lambda connection: change_lanes(connection, site.database.now, blocks))
 
     Person(site, name="wang").give("/commands/lift?name=hr", "the IP is listed")
 

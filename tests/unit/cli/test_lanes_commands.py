@@ -12,9 +12,9 @@ from worker.cli.lists.lanes import show, show_events
 from worker.control.lift import lift
 from worker.domain.errors import WorkerError
 from worker.domain.outcome import Penalty
-from worker.domain.pacing.lane import LaneBlock
+from worker.domain.pacing.lane import LaneBlock, Start
 from worker.outbox.engine.database import Database, make_engine
-from worker.outbox.lanes.lanes import begin_lanes, block_lanes
+from worker.outbox.lanes.lanes import change_lanes
 from worker.outbox.lanes.tokens import TokenKey
 from worker.outbox.tables import tokens
 
@@ -30,7 +30,7 @@ def outbox(sqlite_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Databas
 
 
 def write(database: Database, *blocks: LaneBlock) -> None:
-    database.run(lambda connection: block_lanes(connection, database.now, blocks))
+    database.run(lambda connection: change_lanes(connection, database.now, blocks))
 
 
 def parking(lane: str = "hr") -> LaneBlock:
@@ -73,7 +73,7 @@ def test_every_state_has_its_word(outbox: Database) -> None:
         *[LaneBlock("it", "it", "it", 0.0, "read_timeout", failed=True)] * 5,
         LaneBlock("it:1", "it", "send text", 0.0, "read_timeout", failed=True),
     )
-    outbox.run(lambda connection: begin_lanes(connection, outbox.now, ["hr:4"]))
+    outbox.run(lambda connection: change_lanes(connection, outbox.now, [Start("hr:4")]))
 
     mine, others = as_json("hr"), as_json("it")
 
@@ -117,7 +117,7 @@ def test_a_person_resumes_an_account_with_all_of_its_lanes(outbox: Database) -> 
 def test_a_lane_that_starts_says_since_when_and_no_reason_that_is_over(outbox: Database) -> None:
     """What was wrong is mended: its reason, remedy and hint stand in the lane's events alone."""
     write(outbox, parking())
-    outbox.run(lambda connection: begin_lanes(connection, outbox.now, ["it:4"]))
+    outbox.run(lambda connection: change_lanes(connection, outbox.now, [Start("it:4")]))
 
     lift("hr", person="ops", database=outbox)
     said = listed()

@@ -22,7 +22,7 @@ from worker.outbox import tables
 from worker.outbox.engine.bulk import insert_rows
 from worker.outbox.engine.database import Database, make_engine
 from worker.outbox.jobs.events import event_row
-from worker.outbox.lanes.lanes import block_lanes
+from worker.outbox.lanes.lanes import change_lanes
 from worker.outbox.lanes.processes import renew, take_lease
 
 Typed = Callable[..., tuple[int, str]]
@@ -54,7 +54,7 @@ def parked(config: Path, *lanes: str, parks: bool = True) -> None:
     """These wait for a person, until somebody resumes them or for a while."""
     database = Database(make_engine(load_settings(config).database_url()))
     blocks = [LaneBlock(lane, "hr", "hr", 600.0, "60020 not trusted", "add the IP", parked=parks) for lane in lanes]
-    database.run(lambda connection: block_lanes(connection, database.now, blocks))
+    database.run(lambda connection: change_lanes(connection, database.now, blocks))
     database.close()
 
 
@@ -233,7 +233,7 @@ def test_what_people_are_told_of_is_said_here_too(typed: Typed, sqlite_url: str)
     database = Database(make_engine(sqlite_url))
     ill = [LaneBlock("hr:b", "hr", "send text", 0.0, "-1", failed=True)] * 5
     event = event_row(f"{1:032x}", EventKind.CARD_ACTION, 1, state=EventState.PARKED)
-    database.run(lambda connection: block_lanes(connection, database.now, ill))
+    database.run(lambda connection: change_lanes(connection, database.now, ill))
     database.run(lambda connection: insert_rows(connection, tables.events, [event]))
     database.close()
 
@@ -250,7 +250,7 @@ def test_what_the_vendor_refused_lately_is_a_caution(typed: Typed, sqlite_url: s
     database = Database(make_engine(sqlite_url))
     struck = LaneBlock("hr:a", "hr", "send text", 60.0, "45009", penalty=Penalty.FREQUENCY)
     ill = [LaneBlock("hr:b", "hr", "send text", 0.0, "-1", failed=True)] * 5
-    database.run(lambda connection: block_lanes(connection, database.now, [struck, *ill]))
+    database.run(lambda connection: change_lanes(connection, database.now, [struck, *ill]))
     lately = typed("doctor")
     with database.writing() as connection:
         connection.exec_driver_sql("update worker_lane_events set id = '000' || substr(id, 4)")
@@ -454,7 +454,7 @@ def test_the_files_of_an_account_are_read(typed: Typed, config: Path) -> None:
 
 def test_what_stands_still_without_being_broken_is_a_caution(typed: Typed, config: Path) -> None:
     """A parked lane costs its own parts only; a fresh installation has no worker yet."""
-    parked(config, "hr:1", "gone")
+    parked(config, "hr:1", "hr:2")
 
     status, printed = typed("doctor")
 

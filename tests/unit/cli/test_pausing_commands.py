@@ -16,7 +16,7 @@ from worker.domain.settle import Policy
 from worker.outbox.commit.commands import Mark
 from worker.outbox.commit.ledger import commit
 from worker.outbox.engine.database import Database, make_engine
-from worker.outbox.lanes.lanes import block_lanes
+from worker.outbox.lanes.lanes import change_lanes
 from worker.producer.enqueue import NewJob
 from worker.service.web.collector import Outbox
 
@@ -90,7 +90,7 @@ def test_a_block_is_not_a_pause(run: Run, jobs: list[str], capsys: Said) -> None
     assert 1 == run("resume", "hr")
     unblocked = capsys.readouterr().err
     parked = LaneBlock("hr", "hr", "hr", 600, "no quota", parked=True)
-    database.run(lambda connection: block_lanes(connection, database.now, [parked]))
+    database.run(lambda connection: change_lanes(connection, database.now, [parked]))
     database.close()
     assert 0 == run("resume", "hr")
     lifted = capsys.readouterr().out

@@ -21,13 +21,13 @@ from worker.delivery.scheduler.slow_start import SlowStart
 from worker.delivery.sender.lease import Leadership
 from worker.domain.errors import NotPublished
 from worker.domain.pacing.bulk import Pacing
-from worker.domain.pacing.lane import account_of
+from worker.domain.pacing.lane import Start, account_of
 from worker.domain.pacing.limit import Amount
 from worker.domain.pause import Pause
 from worker.outbox.engine.clock import micros
 from worker.outbox.engine.database import Database
 from worker.outbox.jobs.loading import leave
-from worker.outbox.lanes.lanes import Noted, begin_lanes, take_probe
+from worker.outbox.lanes.lanes import Noted, change_lanes, take_probe
 from worker.outbox.lanes.offering import offer, some_paused
 from worker.outbox.lanes.pauses import paused_among, standing_pauses
 from worker.outbox.lanes.processes import QueueName
@@ -223,7 +223,7 @@ class Relay:
         for doorbell in doorbells:
             by_length.setdefault(doorbell.offered_for_s, []).extend(doorbell.ids)
         now = self._database.now
-        begin_lanes(connection, now, self._slow_start.begun)
+        change_lanes(connection, now, [Start(lane) for lane in self._slow_start.begun])
         return [part for length, ids in by_length.items() for part in offer(connection, now, ids, micros(length))]
 
 

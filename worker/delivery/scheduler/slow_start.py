@@ -14,7 +14,7 @@ from sqlalchemy import Connection
 
 from worker.delivery.scheduler.backlog import Backlog
 from worker.domain.pacing.lane import account_of
-from worker.outbox.lanes.lanes import Noted, calls_in_the_air
+from worker.outbox.lanes.lanes import Noted, calls_in_flight
 from worker.outbox.lanes.offering import still_offered
 
 
@@ -69,7 +69,7 @@ class SlowStart:
     def in_flight(self, connection: Connection) -> Mapping[str, int]:
         """Calls in flight by lane, of all processes; read once a turn."""
         if not self._counted:
-            by_lane = calls_in_the_air(connection)
+            by_lane = calls_in_flight(connection)
             by_account: dict[str, int] = {}
             for lane, calls in by_lane.items():
                 by_account[account_of(lane)] = by_account.get(account_of(lane), 0) + calls

@@ -25,12 +25,12 @@ from worker.domain.outcome import (
     Verdict,
     Wait,
 )
-from worker.domain.pacing.lane import Cause, LaneBlock, account_of
+from worker.domain.pacing.lane import Cause, LaneBlock, Resume, account_of
 from worker.domain.pacing.limit import Denied, used_up
 from worker.domain.settle import SECOND
 from worker.outbox.engine.database import Database
 from worker.outbox.jobs.loading import DuePart
-from worker.outbox.lanes.lanes import block_lanes, log_steps, resume_lanes, return_probe
+from worker.outbox.lanes.lanes import change_lanes, log_steps, return_probe
 
 ALARM_REMEDY = "find out what called so much; the vendor restricts this app's access until its traffic is normal"
 BRIEF_S = 1.0
@@ -112,7 +112,8 @@ class LaneBlocks:
         database = self._database
         for lane in lanes:
             self._lane_states.open(lane)
-        log_steps(database.run(lambda c: resume_lanes(c, database.now, lanes, "a probe got through")))
+        resumed = [Resume(lane, "a probe got through") for lane in sorted(set(lanes))]
+        log_steps(database.run(lambda c: change_lanes(c, database.now, resumed)))
 
     def unreachable(self, due: DuePart, reason: str, remedy: str | None = None) -> float:
         """Blocks the account of a part whose host could not be reached, and counts that for its breaker.
@@ -201,7 +202,7 @@ class LaneBlocks:
             # So short a wait need not reach the other processes; in this one it is noted already.
             return
         database, rules = self._database, self._rules
-        log_steps(database.run(lambda connection: block_lanes(connection, database.now, [block], rules)))
+        log_steps(database.run(lambda connection: change_lanes(connection, database.now, [block], rules)))
 
     def _block(
         self,

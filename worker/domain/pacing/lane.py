@@ -1,13 +1,17 @@
-"""Blocks, penalties, parking, circuit breaker and slow start of a lane or an account.
+"""A lane's pace: whether its calls may begin now, and how many at once.
 
-Pure decisions over the facts of its row; `outbox/lanes/lanes.py` locks and writes them. Only a call that was marked
-after the last change is evidence: a call in the air before it shows the earlier state and counts neither way.
+`Pace` is the row of a lane, or of an account for all of its lanes. `after` says what becomes of it when something
+happens. It is pure: `outbox/lanes/lanes.py` locks and writes the paces that hold
+for all processes, and each process keeps a copy of those it uses (`delivery/sender/lane_state.py`).
+
+Only a call that was marked after the last change is evidence: a call that was in flight before it shows the earlier
+state and counts neither way.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any
 
@@ -19,7 +23,7 @@ SHANGHAI = 8 * 3_600 * SECOND
 """The vendor's days begin at midnight in Asia/Shanghai, which has no daylight saving time."""
 ALL_STEPS = 3
 FULL = 64
-"""A bound on calls in the air is removed when it grows above this."""
+"""A bound on calls in flight is removed when it grows above this."""
 PARALLEL_REST_S = 10
 """Seconds between two growths of the bound after too many parallel calls (45033)."""
 SERIAL_REST_S = 60
@@ -33,7 +37,7 @@ class Step(StrEnum):
     STRUCK = "struck"
     """45009: blocked, longer with each step, because the vendor does not say which window was exceeded."""
     NARROWED = "narrowed"
-    """45033 or 45035: fewer calls in the air."""
+    """45033 or 45035: fewer calls in flight."""
     ALARM = "alarm"
     """45036: an operator must find out which program called so often."""
     PARKED = "parked"
@@ -92,10 +96,46 @@ RULES = LaneRules()
 
 
 @dataclass(frozen=True, slots=True)
-class LaneBlock:
-    """For `delay` seconds nothing of `lane` (a lane key, or an account's name) is offered or marked."""
+class Pace:
+    """The columns of a lane's row; see `outbox/tables/` for their meaning. Instants in microseconds of one clock."""
 
     lane: str
+    account: str
+    label: str = ""
+    blocked_until: int = 0
+    reason: str = ""
+    remedy: str | None = None
+    parked: bool = False
+    cause: Cause | None = None
+    limit_name: str | None = None
+    blocked_at: int = 0
+    hint: str | None = None
+    step: int = 0
+    struck_until: int = 0
+    calls: int | None = None
+    changed_at: int = 0
+    rest_s: int = 0
+    failures: int = 0
+
+    @property
+    def needs_answers(self) -> bool:
+        """True while the next answer changes it: it has a bound on calls, a penalty step or failures in a row."""
+        return self.calls is not None or bool(self.step or self.failures)
+
+    def says_nothing(self, now: int) -> bool:
+        """True when nothing is blocked, bounded or counted, so that the row may be deleted."""
+        return not (self.parked or self.blocked_until > now or self.needs_answers)
+
+
+# -- what happens to a lane -------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class LaneBlock:
+    """A call of the lane was refused or failed, or may not be made: for `delay` seconds nothing of it may begin."""
+
+    lane: str
+    """A lane key, or an account's name."""
     account: str
     label: str
     delay: float
@@ -128,46 +168,26 @@ class Success:
     """The call itself was judged: carried out or refused for good."""
 
 
-@dataclass(slots=True)
-class LaneFacts:
-    """The columns of a lane's row; see `outbox/tables/` for their meaning."""
+@dataclass(frozen=True, slots=True)
+class Resume:
+    """A person, a probe or a callback lifts what blocks the lane, if it is blocked."""
 
     lane: str
-    account: str
-    label: str = ""
-    blocked_until: int = 0
-    reason: str = ""
-    remedy: str | None = None
-    parked: bool = False
+    why: str
     cause: Cause | None = None
-    limit_name: str | None = None
-    blocked_at: int = 0
-    hint: str | None = None
-    step: int = 0
-    struck_until: int = 0
-    calls: int | None = None
-    changed_at: int = 0
-    rest_s: int = 0
-    failures: int = 0
-
-    def says_nothing(self, now: int) -> bool:
-        """True when nothing is blocked, bounded or counted, so that the row may be deleted."""
-        stands = self.parked or self.blocked_until > now or self.calls is not None
-        return not (stands or self.step or self.failures)
+    """Lifts only a block of this cause; None: any."""
+    ends_penalty: bool = False
+    """The next 45009 counts as the first."""
 
 
-def standing(row: Mapping[str, Any]) -> Standing:
-    """The one word for a lane's row, which must hold `now`."""
-    blocked = row["blocked_until"] > row["now"]
-    if row["parked"]:
-        return Standing.PARKED
-    if row["failures"] >= RULES.failures:
-        return Standing.BREAKER_OPEN if blocked else Standing.BREAKER_HALF_OPEN
-    if blocked:
-        return Standing.BLOCKED
-    if row["calls"] is None:
-        return Standing.WATCHED
-    return Standing.NARROWED if row["rest_s"] else Standing.STARTING
+@dataclass(frozen=True, slots=True)
+class Start:
+    """Parts of the lane come after a time without calls."""
+
+    lane: str
+
+
+LaneChange = LaneBlock | Success | Resume | Start
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,170 +205,210 @@ class LaneEvent:
     """When the block ends, or the next probe is due, in microseconds; None: nothing is blocked."""
 
 
-def next_midnight(now: int) -> int:
-    """The beginning of the vendor's next day."""
-    return ((now + SHANGHAI) // DAY + 1) * DAY - SHANGHAI
+Moved = tuple[Pace, list[LaneEvent]]
 
 
-# -- what stands in the way -------------------------------------------------------------------------------------------
+def move(paces: dict[str, Pace], change: LaneChange, now: int, rules: LaneRules, in_flight: int = 0) -> list[LaneEvent]:
+    """Moves the lane that a change is of, and its account where the change counts for that too. Returns the steps.
+
+    A failure counts for the account until the lane's own breaker opens: later ones say nothing new about other lanes.
+    """
+    before = paces.get(change.lane) or Pace(change.lane, account_of(change.lane))
+    pace, events = after(before, change, now, rules, in_flight)
+    paces[change.lane] = pace
+    counts = before.failures < pace.failures < rules.failures
+    if counts and isinstance(change, LaneBlock) and change.lane != change.account:
+        # Without a delay: the account is blocked only if its own breaker opens.
+        same = replace(change, lane=change.account, label=change.account, delay=0.0)
+        events += move(paces, same, now, rules)
+    return events
 
 
-def meet(facts: LaneFacts, block: LaneBlock, now: int, rules: LaneRules, in_the_air: int = 0) -> LaneEvent | None:
-    """Applies a block to its lane's facts; the event, when it is a step. `in_the_air`: the lane's calls now."""
+def after(pace: Pace, change: LaneChange, now: int, rules: LaneRules, in_flight: int = 0) -> Moved:
+    """Returns the pace after a change, with the steps that people are told of. `in_flight`: the lane's calls now."""
+    match change:
+        case LaneBlock():
+            return _blocked(replace(pace, label=change.label or pace.label), change, now, rules, in_flight)
+        case Success():
+            return _answered(pace, change, now, rules)
+        case Resume():
+            return _resumed(pace, change, now)
+        case Start():
+            # A narrowed lane is left as it is: a start would end the rest between two growths of its bound.
+            stays = pace.blocked_until > now or (pace.calls is not None and pace.rest_s)
+            return (pace if stays else _with_one_call(pace, now)), []
+
+
+def _blocked(pace: Pace, block: LaneBlock, now: int, rules: LaneRules, in_flight: int) -> Moved:
     marked_at = now if block.marked_at is None else block.marked_at
     until = now + int(block.delay * SECOND)
-    facts.label = block.label or facts.label
+    held = _held(pace, block, until, now)
     if block.failed:
-        return _fail(facts, block, until, marked_at, now, rules)
+        return _failed(pace, held, block, marked_at, now, rules)
     match block.penalty:
         case Penalty.FREQUENCY:
-            return _strike(facts, block, marked_at, now, rules)
+            return _struck(pace, block, marked_at, now, rules)
         case Penalty.PARALLEL:
-            _hold(facts, block, until, now)
-            calls = max(1, (in_the_air if facts.calls is None else facts.calls) // 2)
-            return _narrow(facts, block, calls, PARALLEL_REST_S, marked_at, now)
+            calls = max(1, (in_flight if pace.calls is None else pace.calls) // 2)
+            return _narrowed(held, block, calls, PARALLEL_REST_S, marked_at, now)
         case Penalty.SERIAL:
-            _hold(facts, block, until, now)
-            return _narrow(facts, block, 1, SERIAL_REST_S, marked_at, now)
+            return _narrowed(held, block, 1, SERIAL_REST_S, marked_at, now)
+        case Penalty.ALARM if pace.calls is not None and marked_at < pace.changed_at:
+            return pace, []  # it was in flight when the alarm was given
         case Penalty.ALARM:
-            if facts.calls is not None and marked_at < facts.changed_at:
-                return None  # it was in the air when the alarm was given
-            _hold(facts, block, until, now)
-            begin(facts, until)
-            return _event(facts, Step.ALARM, block)
+            return _with_step(_with_one_call(held, until), Step.ALARM, block)
         case None:
-            newly = block.parked and not facts.parked
-            _hold(facts, block, until, now)
-            return _event(facts, Step.PARKED, block) if newly else None
+            return _with_step(held, Step.PARKED, block) if block.parked and not pace.parked else (held, [])
 
 
-def _hold(facts: LaneFacts, block: LaneBlock, until: int, now: int) -> None:
+def _held(pace: Pace, block: LaneBlock, until: int, now: int) -> Pace:
     """Blocks until the later of the present and the new end; a parked lane stays parked, whatever limit passes."""
     if until <= now and not block.parked:
-        return
-    stands = facts.parked or facts.blocked_until > now
+        return pace
+    stands = pace.parked or pace.blocked_until > now
     # Of two that end together the new one is told.
-    keeps = stands and (facts.parked, facts.blocked_until) > (block.parked, until)
-    if not keeps:
-        facts.reason, facts.remedy, facts.hint = block.reason[:300], block.remedy, block.hint
-        facts.cause, facts.limit_name = block.cause, block.limit_name
-        facts.parked, facts.blocked_at = block.parked, now
-    facts.blocked_until = max(facts.blocked_until, until) if stands else until
+    if stands and (pace.parked, pace.blocked_until) > (block.parked, until):
+        return replace(pace, blocked_until=max(pace.blocked_until, until))
+    return replace(
+        pace,
+        blocked_until=max(pace.blocked_until, until) if stands else until,
+        reason=block.reason[:300],
+        remedy=block.remedy,
+        hint=block.hint,
+        cause=block.cause,
+        limit_name=block.limit_name,
+        parked=block.parked,
+        blocked_at=now,
+    )
 
 
-def _strike(facts: LaneFacts, block: LaneBlock, marked_at: int, now: int, rules: LaneRules) -> LaneEvent | None:
+def _with_one_call(pace: Pace, at: int) -> Pace:
+    """Slow start: one call in flight from this instant on, and twice as many after each success."""
+    return replace(pace, calls=1, changed_at=at, rest_s=0)
+
+
+def _struck(pace: Pace, block: LaneBlock, marked_at: int, now: int, rules: LaneRules) -> Moved:
     """Blocks for 60 s, the second time for 60 min, the third time until midnight in Asia/Shanghai.
 
     It counts as one more time when no call was accepted since, and the last block ended no longer ago than the next one
     lasts. Otherwise a lane with one call every few minutes would be blocked for only 60 s each time.
     """
-    if marked_at < facts.struck_until:
-        _hold(facts, block, facts.struck_until, now)
-        return None
-    next_step = min(ALL_STEPS, facts.step + 1)
-    again = facts.step and now < facts.struck_until + _length(next_step, rules)
-    facts.step = next_step if again else 1
-    facts.struck_until = next_midnight(now) if facts.step == ALL_STEPS else now + _length(facts.step, rules)
-    _hold(facts, block, facts.struck_until, now)
-    begin(facts, facts.struck_until)
-    return _event(facts, Step.STRUCK, block)
+    if marked_at < pace.struck_until:
+        return _held(pace, block, pace.struck_until, now), []
+    lengths = {1: int(rules.strike_s * SECOND), 2: int(rules.strike_again_s * SECOND), ALL_STEPS: DAY}
+    next_step = min(ALL_STEPS, pace.step + 1)
+    again = pace.step and now < pace.struck_until + lengths[next_step]
+    step = next_step if again else 1
+    until = next_midnight(now) if step == ALL_STEPS else now + lengths[step]
+    struck = replace(_held(pace, block, until, now), step=step, struck_until=until)
+    return _with_step(_with_one_call(struck, until), Step.STRUCK, block)
 
 
-def _length(step: int, rules: LaneRules) -> int:
-    return {1: int(rules.strike_s * SECOND), 2: int(rules.strike_again_s * SECOND)}.get(step, DAY)
+def _narrowed(pace: Pace, block: LaneBlock, calls: int, rest_s: int, marked_at: int, now: int) -> Moved:
+    is_old = marked_at < pace.changed_at
+    if pace.calls is not None and (is_old or (pace.calls, pace.rest_s) == (calls, rest_s)):
+        return (pace if is_old else replace(pace, changed_at=max(pace.changed_at, now))), []
+    narrowed = replace(pace, calls=calls, rest_s=max(rest_s, pace.rest_s), changed_at=now)
+    return _with_step(narrowed, Step.NARROWED, block)
 
 
-def _narrow(facts: LaneFacts, block: LaneBlock, calls: int, rest_s: int, marked_at: int, now: int) -> LaneEvent | None:
-    if facts.calls is not None and (marked_at < facts.changed_at or (facts.calls, facts.rest_s) == (calls, rest_s)):
-        facts.changed_at = max(facts.changed_at, now if marked_at >= facts.changed_at else 0)
-        return None
-    facts.calls, facts.rest_s, facts.changed_at = calls, max(rest_s, facts.rest_s), now
-    return _event(facts, Step.NARROWED, block)
-
-
-def _fail(
-    facts: LaneFacts, block: LaneBlock, until: int, marked_at: int, now: int, rules: LaneRules
-) -> LaneEvent | None:
+def _failed(pace: Pace, held: Pace, block: LaneBlock, marked_at: int, now: int, rules: LaneRules) -> Moved:
     """Counts failures in a row, of all processes, and opens the breaker for seconds; then one call at a time tries."""
-    was_open = facts.failures >= rules.failures
-    if was_open and marked_at < facts.changed_at:
-        return None  # it was in the air when the breaker opened
+    was_open = pace.failures >= rules.failures
+    if was_open and marked_at < pace.changed_at:
+        return pace, []  # it was in flight when the breaker opened
     # A call that began before the block that now stands is not counted: one fault that many calls meet counts once.
-    stands = bool(block.delay) and facts.blocked_until > now
-    if stands or not _is_counted(facts, marked_at, now, rules) or facts.failures < rules.failures:
-        _hold(facts, block, until, now)
-        return None
-    open_s = min(rules.open_max_s, rules.open_s * 2.0 ** min(facts.failures - rules.failures, 16))
+    stands = bool(block.delay) and pace.blocked_until > now
+    # Without a bound on calls in flight, only a call marked after the row of failures began may open the breaker: when
+    # a vendor refuses every third call, five of a hundred calls in flight easily fail one after the other.
+    is_free, is_first = pace.calls is None, not pace.failures
+    is_early = is_free and not is_first and pace.failures == rules.failures - 1 and marked_at < pace.changed_at
+    if stands or is_early:
+        return held, []
+    failures = min(MOST_FAILURES, pace.failures + 1)
+    if failures < rules.failures:
+        return replace(held, failures=failures, changed_at=now if is_free and is_first else pace.changed_at), []
+    open_s = min(rules.open_max_s, rules.open_s * 2.0 ** min(failures - rules.failures, 16))
     until = now + int(max(open_s, block.delay) * SECOND)
-    _hold(facts, block, until, now)
-    begin(facts, until)
-    return None if was_open else _event(facts, Step.OPENED, block)
+    opened = _with_one_call(replace(_held(pace, block, until, now), failures=failures), until)
+    return (opened, []) if was_open else _with_step(opened, Step.OPENED, block)
 
 
-def _is_counted(facts: LaneFacts, marked_at: int, now: int, rules: LaneRules) -> bool:
-    """Counts one more failure in a row; False: this one does not count.
+def _answered(pace: Pace, answer: Success, now: int, rules: LaneRules) -> Moved:
+    """An answer closes the breaker; an accepted call ends a penalty; a judged one doubles the bound."""
+    after_rest = answer.marked_at > pace.changed_at + pace.rest_s * SECOND
+    events = list[LaneEvent]()
+    if pace.failures >= rules.failures and answer.marked_at >= pace.changed_at:
+        events.append(_end(pace, Step.CLOSED, "an answer came"))
+    if events or pace.failures < rules.failures:
+        pace = replace(pace, failures=0)
+    if pace.step and answer.taken and answer.marked_at >= pace.struck_until:
+        pace = replace(pace, step=0, struck_until=0)
+        events.append(_end(pace, Step.OVER, "a call went through"))
+    if answer.judged and pace.calls is not None and after_rest:
+        calls, rest_s = pace.calls * 2, pace.rest_s
+        if calls <= FULL:
+            return replace(pace, calls=calls, changed_at=now), events
+        pace = replace(pace, calls=None, changed_at=now, rest_s=0)
+        events += [_end(pace, Step.WIDE, "no such refusal any more")] if rest_s else []
+    return pace, events
 
-    Without a bound on calls in the air, only a call marked after the row of failures began may open the breaker: when a
-    vendor refuses every third call, five of a hundred calls in the air easily fail one after the other.
+
+def _resumed(pace: Pace, resume: Resume, now: int) -> Moved:
+    """Lifts what blocks the lane; it starts with one call in flight, and what that shows counts at once.
+
+    The breaker keeps its count, and so does a 45009, unless this ends the penalty.
     """
-    if facts.calls is None and not facts.failures:
-        facts.changed_at = now
-    elif facts.calls is None and facts.failures == rules.failures - 1 and marked_at < facts.changed_at:
-        return False
-    facts.failures = min(MOST_FAILURES, facts.failures + 1)
-    return True
+    if resume.cause not in (None, pace.cause) or not (pace.parked or pace.blocked_until > now):
+        return pace, []
+    lifted = replace(
+        pace,
+        parked=False,
+        blocked_until=0,
+        struck_until=min(pace.struck_until, now),
+        step=0 if resume.ends_penalty else pace.step,
+        reason="",
+        remedy=None,
+        hint=None,
+        cause=None,
+        limit_name=None,
+    )
+    return _with_one_call(lifted, now), [_end(lifted, Step.RESUMED, resume.why)]
 
 
-# -- what opens again -------------------------------------------------------------------------------------------------
+def _with_step(pace: Pace, what: Step, block: LaneBlock) -> Moved:
+    until = pace.blocked_until or None
+    reason = block.reason[:300]
+    return pace, [LaneEvent(pace.lane, pace.account, pace.label, what, reason, block.remedy, block.hint, until)]
 
 
-def begin(facts: LaneFacts, at: int) -> None:
-    """Slow start: one call in the air from this instant on, and twice as many after each success."""
-    facts.calls, facts.changed_at, facts.rest_s = 1, at, 0
+def _end(pace: Pace, what: Step, reason: str) -> LaneEvent:
+    return LaneEvent(pace.lane, pace.account, pace.label, what, reason, None, None, None)
 
 
-def resume(facts: LaneFacts, now: int, why: str, *, ends_penalty: bool = False) -> LaneEvent:
-    """Lifts what blocks the lane; it starts with one call in the air, and what that shows counts at once.
-
-    The breaker keeps its count, and so does a 45009, unless this `ends_penalty`.
-    """
-    facts.parked, facts.blocked_until = False, 0
-    facts.struck_until = min(facts.struck_until, now)
-    if ends_penalty:
-        facts.step = 0
-    facts.reason, facts.remedy, facts.hint = "", None, None
-    facts.cause = facts.limit_name = None
-    begin(facts, now)
-    return _over(facts, Step.RESUMED, why)
+def next_midnight(now: int) -> int:
+    """The beginning of the vendor's next day."""
+    return ((now + SHANGHAI) // DAY + 1) * DAY - SHANGHAI
 
 
-def succeed(facts: LaneFacts, answer: Success, now: int, rules: LaneRules) -> list[LaneEvent]:
-    """Applies an answer: it closes the breaker; an accepted call ends a penalty; a judged one doubles the bound."""
-    events = []
-    if facts.failures < rules.failures:
-        facts.failures = 0
-    elif answer.marked_at >= facts.changed_at:
-        facts.failures = 0
-        events.append(_over(facts, Step.CLOSED, "an answer came"))
-    if facts.step and answer.taken and answer.marked_at >= facts.struck_until:
-        facts.step = facts.struck_until = 0
-        events.append(_over(facts, Step.OVER, "a call went through"))
-    if answer.judged and facts.calls is not None and answer.marked_at > facts.changed_at + facts.rest_s * SECOND:
-        facts.calls, facts.changed_at = facts.calls * 2, now
-        if facts.calls > FULL:
-            if facts.rest_s:
-                events.append(_over(facts, Step.WIDE, "no such refusal any more"))
-            facts.calls, facts.rest_s = None, 0
-    return events
+# -- what it means for people -----------------------------------------------------------------------------------------
 
 
-def _event(facts: LaneFacts, what: Step, block: LaneBlock) -> LaneEvent:
-    until = facts.blocked_until or None
-    return LaneEvent(facts.lane, facts.account, facts.label, what, block.reason[:300], block.remedy, block.hint, until)
+def standing(row: Mapping[str, Any]) -> Standing:
+    """The one word for a lane's row, which must hold `now`."""
+    blocked = row["blocked_until"] > row["now"]
+    if row["parked"]:
+        return Standing.PARKED
+    if row["failures"] >= RULES.failures:
+        return Standing.BREAKER_OPEN if blocked else Standing.BREAKER_HALF_OPEN
+    if blocked:
+        return Standing.BLOCKED
+    if row["calls"] is None:
+        return Standing.WATCHED
+    return Standing.NARROWED if row["rest_s"] else Standing.STARTING
 
 
-def _over(facts: LaneFacts, what: Step, reason: str) -> LaneEvent:
-    return LaneEvent(facts.lane, facts.account, facts.label, what, reason, None, None, None)
+# -- names ------------------------------------------------------------------------------------------------------------
 
 
 def account_of(lane: str) -> str:

@@ -15,12 +15,11 @@ from typing import Any
 from sqlalchemy import Connection
 
 from worker.domain.callbacks.inbound import ChatChange, ChatNews
-from worker.domain.pacing.lane import Cause, LaneBlock
+from worker.domain.pacing.lane import Cause, LaneBlock, Resume
 from worker.outbox import tables
 from worker.outbox.engine.bulk import insert_rows, rows_by_id
 from worker.outbox.engine.dialect import dialect_of
 from worker.outbox.engine.sql import fetch, mappings, run
-from worker.outbox.lanes.lanes import Resume
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,12 +62,9 @@ def note(
     if gone:
         return lanes.blocks
     # Only blocks with this cause are lifted: the lane may be parked for another one too.
-    opened: list[Resume] = []
-    if gone_at is not None:
-        opened.append(Resume(lanes.lanes, CAME_BACK, Cause.CHAT))
-    if news.allowance:
-        opened.append(Resume(lanes.lanes, ALLOWED, Cause.ALLOWANCE))
-    return opened
+    came_back = [Resume(lane, CAME_BACK, Cause.CHAT) for lane in lanes.lanes] if gone_at is not None else []
+    allowed = [Resume(lane, ALLOWED, Cause.ALLOWANCE) for lane in lanes.lanes] if news.allowance else []
+    return [*came_back, *allowed]
 
 
 def _locked(connection: Connection, account: str, chat_id: str) -> tuple[int | None, int, int | None]:

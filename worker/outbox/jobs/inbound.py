@@ -16,7 +16,7 @@ from sqlalchemy import Connection, String, bindparam, text
 from worker.domain.callbacks.hook import EventKind, EventState
 from worker.domain.callbacks.inbound import MESSAGE, CardPress, Inbound
 from worker.domain.job import job_of
-from worker.domain.pacing.lane import LaneBlock
+from worker.domain.pacing.lane import LaneBlock, Resume
 from worker.outbox import tables
 from worker.outbox.engine.bulk import insert_rows
 from worker.outbox.engine.counting import count
@@ -26,7 +26,6 @@ from worker.outbox.jobs.chats import ChatLanes
 from worker.outbox.jobs.codes import may_be_anothers
 from worker.outbox.jobs.events import event_row
 from worker.outbox.lanes.grants import SealedGrant, keep
-from worker.outbox.lanes.lanes import Resume
 
 _OURS = re.compile(r"w([0-9a-f]{32}-[0-9]{1,7})")
 """A task_id that the worker made contains its part's id (`w<part id>`, see the channel's `render`)."""

@@ -13,7 +13,7 @@ from sqlalchemy import Connection
 from worker.domain.callbacks.hook import Ends
 from worker.domain.content.staging import STAGING
 from worker.domain.outcome import Refusal
-from worker.domain.pacing.lane import LaneBlock, Success
+from worker.domain.pacing.lane import LaneChange
 from worker.domain.settle import PartFacts, Policy
 from worker.domain.state import OPEN_STATES, JobState, PartState, job_state
 from worker.domain.trace import SpanRef
@@ -205,7 +205,7 @@ class Batch:
     attempts: dict[tuple[str, int], dict[str, Any]] = field(default_factory=dict)
     receipts: list[dict[str, Any]] = field(default_factory=list)
     failures: list[dict[str, Any]] = field(default_factory=list)
-    lane_changes: list[LaneBlock | Success] = field(default_factory=list)
+    lane_changes: list[LaneChange] = field(default_factory=list)
     """What the answers mean for lanes and accounts, in the answers' order."""
     specs: list[dict[str, Any]] = field(default_factory=list)
     """Part ids with the specs they go on with."""

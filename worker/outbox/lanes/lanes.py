@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import lru_cache
-from itertools import groupby, islice
+from itertools import islice
 from typing import Any
 
 import structlog
@@ -20,15 +20,16 @@ from uuid_utils import uuid7
 from worker.domain.account import GETTOKEN
 from worker.domain.job import first_id
 from worker.domain.outcome import Penalty
-from worker.domain.pacing import lane as deciding
 from worker.domain.pacing.lane import (
+    RULES,
     Cause,
     LaneBlock,
+    LaneChange,
     LaneEvent,
-    LaneFacts,
     LaneRules,
-    Success,
+    Pace,
     account_of,
+    move,
 )
 from worker.domain.settle import FOREVER
 from worker.outbox import tables
@@ -67,15 +68,6 @@ class Noted:
     """Lanes and accounts -> their calls in a row that say the vendor is ill."""
 
 
-@dataclass(frozen=True, slots=True)
-class Resume:
-    """Lanes or accounts whose blocks are lifted, as far as they have this cause."""
-
-    lanes: tuple[str, ...]
-    why: str
-    cause: Cause
-
-
 def noted(connection: Connection, now_sql: str, names: Iterable[str]) -> Noted:
     """The state of these lanes and accounts; the cost does not depend on other rows."""
     rows = fetch(connection, _noted(dialect_of(connection), now_sql), {"ids": ids_json(names)})
@@ -101,112 +93,36 @@ def parked_among(connection: Connection, names: Iterable[str]) -> set[str]:
     return {row[0] for row in rows_by_id(connection, "lane", "worker_lanes", names, "lane", only="and parked = true")}
 
 
-def block_lanes(
-    connection: Connection, now_sql: str, blocks: Sequence[LaneBlock], rules: LaneRules = deciding.RULES
+def change_lanes(
+    connection: Connection, now_sql: str, changes: Sequence[LaneChange], rules: LaneRules = RULES
 ) -> list[LaneEvent]:
-    """Writes the blocks; `domain/pacing/lane.py` decides about a lane that is blocked already."""
-    if not blocks:
-        return []
-    return move_lanes(connection, read_now(connection, now_sql), blocks, rules)
+    """Carries out what happened to lanes and accounts; returns the steps that were written."""
+    return move_lanes(connection, read_now(connection, now_sql), changes, rules) if changes else []
 
 
-def move_lanes(
-    connection: Connection,
-    now: int,
-    changes: Sequence[LaneBlock | Success],
-    rules: LaneRules,
-) -> list[LaneEvent]:
-    """Applies a transaction's answers, in their order, to lanes and accounts; returns the steps that were written."""
+def move_lanes(connection: Connection, now: int, changes: Sequence[LaneChange], rules: LaneRules) -> list[LaneEvent]:
+    """The same in a transaction of `now`: in their order, and what `domain/pacing/lane.py` makes of each."""
     if not changes:
         return []
-    blocks = [one for one in changes if isinstance(one, LaneBlock)]
+    blocks = [change for change in changes if isinstance(change, LaneBlock)]
     # A failure may count for its account too. All rows are locked at once, sorted by key, so that commits take turns.
-    rows = _lock(connection, {one.lane for one in changes} | {block.account for block in blocks if block.failed})
-    # Only 45033 needs the number of calls in the air, because it halves it.
-    air = calls_in_the_air(connection) if any(block.penalty is Penalty.PARALLEL for block in blocks) else {}
-    before = {name: asdict(facts) for name, facts in rows.items()}
-    events: list[LaneEvent] = []
-    for one in changes:
-        if isinstance(one, LaneBlock):
-            events += _meet(rows, one, now, rules, air)
-        elif one.lane in rows:
-            events += deciding.succeed(rows[one.lane], one, now, rules)
-    _save(connection, [facts for name, facts in sorted(rows.items()) if before.get(name) != asdict(facts)], now)
+    before = _lock(
+        connection, {change.lane for change in changes} | {block.account for block in blocks if block.failed}
+    )
+    # Only 45033 needs the number of calls in flight, because it halves it.
+    halves = any(block.penalty is Penalty.PARALLEL for block in blocks)
+    in_flight = calls_in_flight(connection) if halves else {}
+    paces, events = dict(before), list[LaneEvent]()
+    for change in changes:
+        events += move(paces, change, now, rules, in_flight.get(change.lane, 0))
+    _save(connection, [pace for name, pace in sorted(paces.items()) if pace != before.get(name, _free(name))], now)
     _keep(connection, events, now)
     return events
 
 
-def _meet(
-    rows: dict[str, LaneFacts], block: LaneBlock, now: int, rules: LaneRules, air: Mapping[str, int]
-) -> list[LaneEvent]:
-    """Applies a block to its lane and, when it is a failure that reaches so far, to the lane's account."""
-    facts = rows.setdefault(block.lane, LaneFacts(block.lane, block.account))
-    failures = facts.failures
-    events = [deciding.meet(facts, block, now, rules, air.get(block.lane, 0))]
-    # It does until the lane's own breaker opens: later failures say nothing new about the other lanes.
-    if block.lane != block.account and failures < facts.failures < rules.failures:
-        # Without a delay: the account is blocked only if its own breaker opens.
-        account = rows.setdefault(block.account, LaneFacts(block.account, block.account))
-        same = replace(block, lane=block.account, label=block.account, delay=0.0)
-        events.append(deciding.meet(account, same, now, rules))
-    return [event for event in events if event]
-
-
-def carry_out(
-    connection: Connection,
-    now_sql: str,
-    changes: Sequence[LaneBlock | Success | Resume],
-    rules: LaneRules = deciding.RULES,
-) -> list[LaneEvent]:
-    """Applies answers and what lifts blocks, in their order; returns the steps that were written."""
-    steps: list[LaneEvent] = []
-    for _, together in groupby(changes, lambda one: isinstance(one, Resume)):
-        answers = list[LaneBlock | Success]()
-        for one in together:
-            if isinstance(one, Resume):
-                steps += resume_lanes(connection, now_sql, one.lanes, one.why, cause=one.cause)
-            else:
-                answers.append(one)
-        if answers:
-            steps += move_lanes(connection, read_now(connection, now_sql), answers, rules)
-    return steps
-
-
-def begin_lanes(connection: Connection, now_sql: str, lanes: Iterable[str]) -> None:
-    """Lets lanes start with one call in the air after a time without calls."""
-    names = sorted(set(lanes))
-    if not names:
-        return
-    now = read_now(connection, now_sql)
-    rows = _lock(connection, names)
-    started = [rows.get(name) or LaneFacts(name, account_of(name)) for name in names]
-    for facts in started:
-        # A narrowed lane is left as it is: `begin` would end the rest between two growths of its bound.
-        if facts.blocked_until <= now and (facts.calls is None or not facts.rest_s):
-            deciding.begin(facts, now)
-    _save(connection, started, now)
-
-
-def resume_lanes(
-    connection: Connection,
-    now_sql: str,
-    lanes: Sequence[str],
-    why: str,
-    *,
-    cause: Cause | None = None,
-    ends_penalty: bool = False,
-) -> list[LaneEvent]:
-    """Lifts blocks and parkings of these lanes or accounts; then each starts with one call in the air.
-
-    With `cause` only those that are blocked for this cause. `ends_penalty`: the next 45009 counts as the first.
-    """
-    now = read_now(connection, now_sql)
-    rows = [facts for _, facts in sorted(_lock(connection, lanes).items()) if cause in (None, facts.cause)]
-    closed = [facts for facts in rows if facts.parked or facts.blocked_until > now]
-    events = [deciding.resume(facts, now, why, ends_penalty=ends_penalty) for facts in closed]
-    _save(connection, closed, now)
-    _keep(connection, events, now)
-    return events
+def _free(name: str) -> Pace:
+    """The pace of a lane or account without a row."""
+    return Pace(name, account_of(name))
 
 
 def take_probe(connection: Connection, now_sql: str, lane: str, delay_us: int) -> bool:
@@ -337,22 +253,23 @@ def lanes_of(connection: Connection, name: str) -> list[str]:
 # -- rows -------------------------------------------------------------------------------------------------------------
 
 
-def _lock(connection: Connection, lanes: Iterable[str]) -> dict[str, LaneFacts]:
+def _lock(connection: Connection, lanes: Iterable[str]) -> dict[str, Pace]:
     dialect = dialect_of(connection)
     query = f"select {', '.join(_NAMES)} from {dialect.chosen('worker_lanes', 'lane')}{dialect.in_order('lane')}"
-    found: dict[str, LaneFacts] = {}
-    for row in fetch(connection, query, {"ids": ids_json(lanes)}):
-        facts = LaneFacts(**dict(zip(_NAMES, row, strict=True)))
-        facts.parked, facts.cause = bool(facts.parked), Cause(facts.cause) if facts.cause else None
-        found[facts.lane] = facts
-    return found
+    paces = (_pace_of(row) for row in fetch(connection, query, {"ids": ids_json(lanes)}))
+    return {pace.lane: pace for pace in paces}
 
 
-def _save(connection: Connection, rows: Sequence[LaneFacts], now: int) -> None:
+def _pace_of(row: Sequence[Any]) -> Pace:
+    pace = Pace(**dict(zip(_NAMES, row, strict=True)))
+    return replace(pace, parked=bool(pace.parked), cause=Cause(pace.cause) if pace.cause else None)
+
+
+def _save(connection: Connection, paces: Sequence[Pace], now: int) -> None:
     """Writes the rows; deletes those on which nothing is blocked, bounded or counted any more."""
-    kept = [asdict(facts) for facts in rows if not facts.says_nothing(now)]
+    kept = [asdict(pace) for pace in paces if not pace.says_nothing(now)]
     insert_rows(connection, tables.lanes, kept, conflict="replace")
-    delete_by_id(connection, "worker_lanes", [facts.lane for facts in rows if facts.says_nothing(now)], "lane")
+    delete_by_id(connection, "worker_lanes", [pace.lane for pace in paces if pace.says_nothing(now)], "lane")
 
 
 def _keep(connection: Connection, events: Sequence[LaneEvent], now: int) -> None:
@@ -362,7 +279,7 @@ def _keep(connection: Connection, events: Sequence[LaneEvent], now: int) -> None
         count(connection, "lane_events", account, what, times=times)
 
 
-def calls_in_the_air(connection: Connection) -> dict[str, int]:
+def calls_in_flight(connection: Connection) -> dict[str, int]:
     """Lane -> how many of its parts are being sent now."""
     query = "select lane, count(*) from worker_parts where state = 1 group by lane"
     return {lane: int(calls) for lane, calls in fetch(connection, query)}

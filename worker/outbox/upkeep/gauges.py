@@ -16,7 +16,7 @@ from worker.domain.state import PartState
 from worker.outbox.engine.dialect import dialect_of
 from worker.outbox.engine.sql import execute, fetch
 from worker.outbox.lanes.full_scan import accounts_with_queued, first_places_with_due, queued_by_lane
-from worker.outbox.lanes.lanes import calls_in_the_air
+from worker.outbox.lanes.lanes import calls_in_flight
 from worker.outbox.lanes.offering import by_lane
 
 FIRST = 20_000
@@ -143,7 +143,7 @@ def oldest_open(connection: Connection, now: str) -> dict[tuple[str, int], int]:
 def called_parts(connection: Connection) -> Counter[tuple[str, PartState]]:
     """Parts under a call, and at most `MOST` in doubt, by account and state."""
     found: Counter[tuple[str, PartState]] = Counter()
-    for lane, count in calls_in_the_air(connection).items():
+    for lane, count in calls_in_flight(connection).items():
         found[account_of(lane), PartState.SENDING] += count
     doubtful = f"select lane from worker_parts where state = {int(PartState.UNKNOWN)} limit {MOST}"
     for lane, count in fetch(connection, f"select lane, count(*) from ({doubtful}) doubtful group by lane"):
