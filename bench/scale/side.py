@@ -29,7 +29,7 @@ from worker.outbox.engine.bulk import insert_rows, update_rows
 from worker.outbox.engine.database import Database
 from worker.outbox.jobs.follow_ups import wake_overdue
 from worker.outbox.jobs.loading import leave
-from worker.outbox.lanes.lanes import noted
+from worker.outbox.lanes.lanes import read_paces
 from worker.outbox.lanes.offering import offer
 from worker.service.loop import Loop
 
@@ -138,7 +138,7 @@ class Side:
     def _ask(self, lane: str) -> float:
         """What stands on the lane and its account, as a doorbell asks."""
         with self.database.reading() as connection:
-            return _timed(lambda: noted(connection, self.database.now, in_the_way([lane])))
+            return _timed(lambda: read_paces(connection, self.database.now, in_the_way([lane]), lambda: 0))
 
     def _offer(self, lane: str) -> float:
         """The newest of the lane, which no window has reached; they are left again at once."""

@@ -171,7 +171,7 @@ def test_a_lane_that_somebody_else_found_full_keeps_nobody_who_has_room(site: Si
                 change_lanes(connection, site.database.now, [full])
             assert 0 == site.bell.answer(lane, [])
             assert site.runtime.lane_states.closed(lane)
-            assert not site.runtime.lane_states.stopped(lane)
+            assert site.runtime.lane_states.room(lane, has_permit=True).calls is None
 
     site.runtime.probe = blocked_elsewhere
 
@@ -574,7 +574,7 @@ def test_an_id_in_another_threads_hand_is_left_alone(site: Site, closed: bool) -
 
     with in_hand(site, job) as calls:
         if closed:
-            site.runtime.lane_states.close(lane, 60)
+            site.runtime.lane_states.apply(LaneBlock(lane, "hr", "send text", 60.0, "45009"))
         second = site.bell.answer(lane, [part_id(job, 0), part_id(other, 0)])
         site.settle()
         meanwhile = (site.state(job), site.part(job).offered_until)

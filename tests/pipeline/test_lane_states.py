@@ -6,13 +6,16 @@ import random
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
+from typing import Any
 
 import pytest
 
 from tests.support.runtime import Ticks
 from worker.delivery.sender import lane_state as gates_module
 from worker.delivery.sender.lane_state import YOUNG_S, LaneStates
+from worker.domain.outcome import Penalty
+from worker.domain.pacing.lane import SECOND, LaneBlock, LaneRules, Pace, Resume, Success, account_of
 
 
 @contextmanager
@@ -23,13 +26,34 @@ def in_the_air(lane_states: LaneStates, lane: str, deadline_s: float) -> Iterato
     lane_states.end_call(lane)
 
 
+def block(lane_states: LaneStates, lane: str, delay: float = 0.0, **fields: Any) -> None:
+    """A call of the lane was refused or failed."""
+    lane_states.apply(LaneBlock(lane, account_of(lane), "send text", delay, "why", **fields))
+
+
+def answer(lane_states: LaneStates, lane: str) -> None:
+    """A call of the lane that was marked just now has been carried out."""
+    for name in lane_states.needs_feedback(lane):
+        lane_states.apply(Success(name, lane_states.clock(), taken=True, judged=True))
+
+
+def learn(lane_states: LaneStates, *names: str, **paces: Any) -> None:
+    """SQL says nothing of these lanes and accounts, but for the paces given as `hr_1={...}`, in seconds from now."""
+    now, said = lane_states.clock(), dict[str, Pace]()
+    for name, fields in paces.items():
+        lane = name.replace("_", ":")
+        until = now + int(fields.pop("blocked_s", 0) * SECOND)
+        said[lane] = Pace(lane, account_of(lane), blocked_until=until, **fields)
+    lane_states.learn([*names, *said], said)
+
+
 def test_a_closed_lane_opens_by_itself() -> None:
     """Closed for so long, neither shorter nor longer; a shorter block does not open it earlier."""
     ticks = Ticks()
     lane_states = LaneStates(ticks)
 
-    lane_states.close("hr:1", 60)
-    lane_states.close("hr:1", 5)
+    block(lane_states, "hr:1", 60)
+    block(lane_states, "hr:1", 5)
     ticks.advance(59.9)
     before = lane_states.closed("hr:1")
     ticks.advance(0.2)
@@ -41,8 +65,8 @@ def test_an_accounts_block_closes_all_its_lanes_and_no_others() -> None:
     """`hr` closes hr:1 and hr:2, not it:1; a lane closes itself alone."""
     lane_states = LaneStates(Ticks())
 
-    lane_states.close("hr", 60)
-    lane_states.close("it:1", 60)
+    block(lane_states, "hr", 60)
+    block(lane_states, "it:1", 60)
 
     assert [True, True, True, False] == [lane_states.closed(lane) for lane in ("hr:1", "hr:2", "it:1", "it:2")]
 
@@ -52,7 +76,7 @@ def test_what_sql_says_is_taken_over() -> None:
     ticks = Ticks()
     lane_states = LaneStates(ticks)
 
-    lane_states.learn(["hr:1"], {"hr:1": 30_000_000})
+    learn(lane_states, hr_1={"blocked_s": 30})
     ticks.advance(29.9)
 
     assert lane_states.closed("hr:1")
@@ -64,11 +88,11 @@ def test_a_block_that_sql_does_not_know_yet_is_kept() -> None:
     """Our own block may still be on its way into SQL: its not being there proves nothing."""
     ticks = Ticks()
     lane_states = LaneStates(ticks)
-    lane_states.close("hr:1", 600)
-    lane_states.close("hr:2", 600)
+    block(lane_states, "hr:1", 600)
+    block(lane_states, "hr:2", 600)
 
     ticks.advance(YOUNG_S - 0.1)
-    lane_states.learn(["hr:1", "hr:2"], {"hr:2": 1_000_000})
+    learn(lane_states, "hr:1", hr_2={"blocked_s": 1})
 
     assert (True, True) == (lane_states.closed("hr:1"), lane_states.closed("hr:2"))
     ticks.advance(1.2)
@@ -79,11 +103,11 @@ def test_a_block_that_was_lifted_or_shortened_in_sql_is_so_here() -> None:
     """Another process's probe or a person opened it: nobody waits on for a block that is gone."""
     ticks = Ticks()
     lane_states = LaneStates(ticks)
-    lane_states.close("hr:1", 600)
-    lane_states.close("hr:2", 600)
+    block(lane_states, "hr:1", 600)
+    block(lane_states, "hr:2", 600)
 
     ticks.advance(YOUNG_S)
-    lane_states.learn(["hr:1", "hr:2"], {"hr:2": 2_000_000})
+    learn(lane_states, "hr:1", hr_2={"blocked_s": 2})
     lifted, shortened = lane_states.closed("hr:1"), lane_states.closed("hr:2")
     ticks.advance(2.1)
 
@@ -94,11 +118,11 @@ def test_a_short_block_of_ours_that_is_over_does_not_hide_sqls_next_one() -> Non
     """Closed for a second, over, and blocked by another process before five seconds have passed."""
     ticks = Ticks()
     lane_states = LaneStates(ticks)
-    lane_states.close("hr:1", 1)
+    block(lane_states, "hr:1", 1)
     ticks.advance(2)
-    lane_states.learn(["hr:1"])
+    learn(lane_states, "hr:1")
 
-    lane_states.learn(["hr:1"], {"hr:1": 60_000_000})
+    learn(lane_states, hr_1={"blocked_s": 60})
 
     assert lane_states.closed("hr:1")
 
@@ -107,20 +131,20 @@ def test_what_is_told_of_one_lane_leaves_the_others_as_they_are() -> None:
     """A doorbell asks about its own lane and account: of what others know it has heard nothing."""
     ticks = Ticks()
     lane_states = LaneStates(ticks)
-    lane_states.learn(["hr:1", "hr:2"], {"hr:1": 60_000_000}, {"hr:1": 1, "hr:2": 2}, needs_feedback={"hr:1", "hr:2"})
+    learn(lane_states, hr_1={"blocked_s": 60, "calls": 1}, hr_2={"calls": 2})
     ticks.advance(YOUNG_S)
 
-    lane_states.learn(["hr:2", "hr"])
+    learn(lane_states, "hr:2", "hr")
 
     assert [True, False] == [lane_states.closed(lane) for lane in ("hr:1", "hr:2")]
-    assert [True, False] == [lane_states.is_bound(lane) for lane in ("hr:1", "hr:2")]
+    assert [0, None] == [lane_states.room(lane).calls for lane in ("hr:1", "hr:2")]
     assert [("hr:1",), ()] == [lane_states.needs_feedback(lane) for lane in ("hr:1", "hr:2")]
 
 
 def test_a_block_lifted_by_hand_opens_at_once() -> None:
     """A probe got through."""
     lane_states = LaneStates(Ticks())
-    lane_states.close("hr:1", 600)
+    block(lane_states, "hr:1", 600)
 
     lane_states.open("hr:1")
     lane_states.open("hr:1")
@@ -134,11 +158,11 @@ def test_failures_of_an_account_grow_to_a_minute_and_are_forgotten() -> None:
     lane_states, rng = LaneStates(ticks), random.Random(1)
 
     for _ in range(12):
-        delays.append(lane_states.failed("hr", rng) or 0.0)
+        delays.append(lane_states.unreachable("hr", rng) or 0.0)
         ticks.advance(60.0)
     lane_states.reached("hr")
     lane_states.reached("it")
-    again = lane_states.failed("hr", rng)
+    again = lane_states.unreachable("hr", rng)
 
     for count, delay in enumerate(delays, start=1):
         most = min(60.0, 2.0**count)
@@ -148,13 +172,13 @@ def test_failures_of_an_account_grow_to_a_minute_and_are_forgotten() -> None:
 
 
 def test_a_fault_that_many_threads_meet_at_once_is_one() -> None:
-    """Sixteen threads could not connect in one instant: one of them blocks the account, for two seconds at most."""
+    """Sixteen threads could not connect in one instant: one of them stops the process, for two seconds at most."""
     ticks = Ticks()
     lane_states, meet = LaneStates(ticks), threading.Barrier(16)
 
     def fail(seed: int) -> float | None:
         meet.wait(120)
-        return lane_states.failed("hr", random.Random(seed))
+        return lane_states.unreachable("hr", random.Random(seed))
 
     with ThreadPoolExecutor(16) as pool:
         delays = [delay for delay in pool.map(fail, range(16)) if delay is not None]
@@ -168,76 +192,75 @@ def test_a_fault_that_many_threads_meet_at_once_is_one() -> None:
 def test_calls_in_a_row_that_tell_of_an_ill_vendor_stop_this_process() -> None:
     """The third closes the lane, and its account nowhere; one that goes well in between starts the count over."""
     ticks = Ticks()
-    lane_states = LaneStates(ticks)
+    lane_states = LaneStates(ticks, rules=LaneRules(failures=3))
 
-    for name in ("hr:1", "hr:1", "hr:2", "hr"):
-        lane_states.ailed(name, 3, 2.0)
-    lane_states.well("hr:1")
+    for name in ("hr:1", "hr:1", "it:2"):
+        block(lane_states, name, failed=True)
+    answer(lane_states, "hr:1")
     for _ in range(2):
-        lane_states.ailed("hr:1", 3, 2.0)
+        block(lane_states, "hr:1", failed=True)
     before = lane_states.closed("hr:1")
-    lane_states.ailed("hr:1", 3, 2.0)
-    closed = [lane_states.closed(lane) for lane in ("hr:1", "hr:2", "hr")]
+    block(lane_states, "hr:1", failed=True)
+    closed = [lane_states.closed(lane) for lane in ("hr:1", "it:2", "hr")]
     ticks.advance(2.0)
 
     assert (False, [True, False, False]) == (before, closed)
     assert not lane_states.closed("hr:1")
-
-
-def test_calls_in_the_air_when_a_row_began_are_besides_those_that_stop_this_process() -> None:
-    """Two are out when the first fails: their failures too are of that moment, and three more of later ones count."""
-    lane_states, closed = LaneStates(Ticks()), []
-
-    with in_the_air(lane_states, "hr:1", 20), in_the_air(lane_states, "hr:1", 20):
-        lane_states.ailed("hr:1", 3, 2.0)
-    for _ in range(4):
-        lane_states.ailed("hr:1", 3, 2.0)
-        closed.append(lane_states.closed("hr:1"))
-
-    assert [False, False, False, True] == closed
-
-
-def test_of_many_calls_in_the_air_sixteen_are_besides() -> None:
-    """A hundred threads do not wait for a hundred failures, and five more, before they stop."""
-    lane_states, failures = LaneStates(Ticks()), 0
-
-    with ExitStack() as air:
-        for _ in range(100):
-            air.enter_context(in_the_air(lane_states, "hr:1", 20))
-        while not lane_states.closed("hr:1"):
-            lane_states.ailed("hr:1", 5, 2.0)
-            failures += 1
-
-    assert 21 == failures
+    assert 1 == lane_states.room("hr:1").calls
 
 
 def test_a_row_of_a_lane_that_is_not_used_any_more_is_forgotten() -> None:
     """Two failures, a minute without a call, one more: no three in a row."""
     ticks = Ticks()
-    lane_states = LaneStates(ticks)
+    lane_states = LaneStates(ticks, rules=LaneRules(failures=3))
     used(lane_states, "hr:1")
-    lane_states.learn(["hr:1"], in_a_row={"hr:1": 2})
     for _ in range(2):
-        lane_states.ailed("hr:1", 3, 2.0)
+        block(lane_states, "hr:1", failed=True)
     ticks.advance(61)
 
     lane_states.summary()
-    lane_states.ailed("hr:1", 3, 2.0)
+    block(lane_states, "hr:1", failed=True)
 
     assert not lane_states.closed("hr:1")
-    assert 0 == lane_states.in_a_row("hr:1")
+    assert 1 == lane_states.in_a_row("hr:1")
 
 
 def test_what_sql_counts_in_a_row_is_known_here() -> None:
     """Of a lane, and for all lanes of an account; until SQL says otherwise."""
     lane_states = LaneStates(Ticks())
 
-    lane_states.learn(["hr:1", "hr", "it"], in_a_row={"hr:1": 3, "hr": 1, "it": 2})
+    learn(lane_states, hr_1={"failures": 3}, hr={"failures": 1}, it={"failures": 2})
     told = [lane_states.in_a_row(lane) for lane in ("hr:1", "hr:2", "it:1", "ext:1")]
-    lane_states.learn(["hr:1", "hr"])
+    learn(lane_states, "hr:1", "hr")
 
     assert [3, 1, 2, 0] == told
     assert 0 == lane_states.in_a_row("hr:1")
+
+
+def test_a_failure_that_sql_does_not_have_yet_is_kept_beside_what_it_says() -> None:
+    """Our own failure and another process's bound both count; later SQL alone does."""
+    ticks = Ticks()
+    lane_states = LaneStates(ticks)
+    block(lane_states, "hr:1", failed=True)
+
+    learn(lane_states, hr_1={"calls": 4})
+    both = lane_states.in_a_row("hr:1"), lane_states.room("hr:1").calls
+    ticks.advance(YOUNG_S)
+    learn(lane_states, "hr", hr_1={"calls": 8})
+
+    assert ((1, 4), (0, 8)) == (both, (lane_states.in_a_row("hr:1"), lane_states.room("hr:1").calls))
+
+
+def test_a_penalty_and_its_end_are_known_before_sql_has_them() -> None:
+    """45035: one call at a time at once; a person's word lifts a block, and the next answer is to tell SQL."""
+    lane_states = LaneStates(Ticks())
+
+    block(lane_states, "hr:1", 2.0, penalty=Penalty.SERIAL)
+    closed = lane_states.closed("hr:1")
+    lane_states.apply(Resume("hr:1", "a probe got through"))
+
+    assert (True, False) == (closed, lane_states.closed("hr:1"))
+    assert (1, ("hr:1",)) == (lane_states.room("hr:1").calls, lane_states.needs_feedback("hr:1"))
 
 
 def test_the_summary_tells_calls_in_the_air_and_latency() -> None:
@@ -271,23 +294,25 @@ def test_the_last_deadline_of_a_call_is_known() -> None:
     assert 0.0 == lane_states.longest_s()
 
 
-def test_a_lane_without_room_is_closed_but_not_stopped() -> None:
-    """Whoever reserved before may go, unless something else stands in the way, too; also where SQL says it."""
+def test_a_lane_without_room_lets_calls_go_that_have_a_permit() -> None:
+    """Whoever reserved before may go, unless something else stands in the way for longer; also where SQL says it."""
     ticks = Ticks()
     lane_states = LaneStates(ticks)
-    lane_states.close("hr:1", 60, used_up=True)
-    lane_states.close("hr:2", 60, used_up=True)
-    lane_states.close("hr:2", 5)
+    block(lane_states, "hr:1", 60, limit_name="app_day")
+    block(lane_states, "hr:2", 60, limit_name="app_day")
+    block(lane_states, "hr:2", 90)
+
+    def may_go(*lanes: str) -> list[bool]:
+        return [lane_states.room(lane, has_permit=True).calls != 0 for lane in lanes]
 
     assert [True, True] == [lane_states.closed("hr:1"), lane_states.closed("hr:2")]
-    assert [False, True] == [lane_states.stopped("hr:1"), lane_states.stopped("hr:2")]
-    ticks.advance(10)
-    assert [False, False] == [lane_states.stopped("hr:1"), lane_states.stopped("hr:2")]
-    told = {"hr:1": 60_000_000, "hr:3": 60_000_000, "it": 60_000_000}
-    lane_states.learn(told, told, used_up={"hr:3"})
-    assert [True, False, True] == [lane_states.stopped(lane) for lane in ("hr:1", "hr:3", "it:1")]
+    assert [True, False] == may_go("hr:1", "hr:2")
+    ticks.advance(90)
+    assert [True, True] == may_go("hr:1", "hr:2")
+    learn(lane_states, hr_1={"blocked_s": 60}, hr_3={"blocked_s": 60, "limit_name": "app_day"}, it={"blocked_s": 60})
+    assert [False, True, False] == may_go("hr:1", "hr:3", "it:1")
     lane_states.open("hr:1")
-    assert not lane_states.stopped("hr:1")
+    assert [True] == may_go("hr:1")
 
 
 # -- lanes that are not used any more ---------------------------------------------------------------------------------
@@ -295,7 +320,7 @@ def test_a_lane_without_room_is_closed_but_not_stopped() -> None:
 
 def used(lane_states: LaneStates, lane: str) -> None:
     """One call of a lane that the vendor took."""
-    lane_states.learn([lane], {}, {lane: 4}, needs_feedback={lane})
+    lane_states.learn([lane], {lane: Pace(lane, account_of(lane), calls=4)})
     with in_the_air(lane_states, lane, 20):
         lane_states.took(lane, 0.5)
     lane_states.cycled(lane, 0.7)
@@ -315,7 +340,7 @@ def test_a_lane_that_is_not_used_for_a_minute_is_forgotten() -> None:
     assert {"hr:old": [0, 500, 700, 30], "hr:new": [0, 500, 700, 0]} == both
     assert {"hr:new": [0, 500, 700, 31]} == lane_states.summary()
     assert [-1, 0.5] == [lane_states.latency(lane, -1) for lane in ("hr:old", "hr:new")]
-    assert [False, True] == [lane_states.is_bound(lane) for lane in ("hr:old", "hr:new")]
+    assert [None, 4] == [lane_states.room(lane).calls for lane in ("hr:old", "hr:new")]
     assert [(), ("hr:new",)] == [lane_states.needs_feedback(lane) for lane in ("hr:old", "hr:new")]
 
 
@@ -335,8 +360,8 @@ def test_a_lane_with_a_call_in_the_air_or_a_block_is_not_forgotten() -> None:
     ticks = Ticks()
     lane_states = LaneStates(ticks)
     with in_the_air(lane_states, "hr:up", 600):
-        lane_states.note("hr")
-        lane_states.close("hr:no", 600)
+        block(lane_states, "hr", failed=True)
+        block(lane_states, "hr:no", 600)
         ticks.advance(90)
 
         assert {"hr:up": [1, 0, 0]} == lane_states.summary()
@@ -349,16 +374,16 @@ def test_whether_an_account_is_full_does_not_cost_its_lanes(monkeypatch: pytest.
     lane_states = LaneStates(Ticks())
     for n in range(2_000):
         used(lane_states, f"hr:{n}")
-    lane_states.learn(["hr"], {}, {"hr": 2})
+    learn(lane_states, hr={"calls": 2})
     asked: list[str] = []
     account_of = gates_module.account_of
     monkeypatch.setattr(gates_module, "account_of", lambda lane: asked.append(lane) or account_of(lane))
 
     with in_the_air(lane_states, "hr:1", 20), in_the_air(lane_states, "hr:2", 20):
         asked.clear()
-        full, looked_up = lane_states.full("hr:3"), len(asked)
+        full, looked_up = lane_states.room("hr:3").calls, len(asked)
 
-    assert (True, False) == (full, lane_states.full("hr:3"))
+    assert (0, 2) == (full, lane_states.room("hr:3").calls)
     assert 1 == looked_up
 
 

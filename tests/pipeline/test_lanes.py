@@ -9,10 +9,10 @@ import pytest
 from sqlalchemy import text
 
 from tests.support.noise import plain
-from worker.domain.pacing.lane import LaneBlock, LaneRules, Resume, Success, account_of, in_the_way
+from worker.domain.pacing.lane import LaneBlock, LaneRules, Pace, Resume, Success, account_of, in_the_way
 from worker.outbox.engine.clock import DrivenClock
 from worker.outbox.engine.database import Database
-from worker.outbox.lanes.lanes import Noted, change_lanes, move_lanes, noted, take_probe
+from worker.outbox.lanes.lanes import change_lanes, move_lanes, read_paces, take_probe
 
 SECOND = 1_000_000
 
@@ -35,13 +35,18 @@ def row(database: Database, lane: str = "hr:1") -> SimpleNamespace:
         return SimpleNamespace(**{name: plain(value) for name, value in found.one().items()})
 
 
-def known(database: Database, *names: str) -> Noted:
+def known(database: Database, *names: str) -> dict[str, Pace]:
+    """What is read of them, in microseconds from now."""
     with database.reading() as connection:
-        return noted(connection, database.now, names or ("hr:1", "hr:2", "hr:3", "hr"))
+        return read_paces(connection, database.now, names or ("hr:1", "hr:2", "hr:3", "hr"), lambda: 0)
+
+
+def parked(database: Database) -> set[str]:
+    return {lane for lane, pace in known(database).items() if pace.parked}
 
 
 def left(database: Database) -> dict[str, float]:
-    return {lane: micros / SECOND for lane, micros in known(database).blocked.items()}
+    return {lane: pace.blocked_until / SECOND for lane, pace in known(database).items() if pace.blocked_until > 0}
 
 
 def test_a_block_ends_by_itself(database: Database, driven_clock: DrivenClock) -> None:
@@ -88,7 +93,7 @@ def test_a_parking_whose_probe_is_due_survives_a_passing_limit(database: Databas
 
     write(database, a_block(2, "no connection"))
 
-    assert {"hr:1"} == known(database).parked
+    assert {"hr:1"} == parked(database)
 
 
 def test_a_parking_takes_over_a_passing_limit(database: Database, driven_clock: DrivenClock) -> None:
@@ -146,7 +151,7 @@ def test_a_person_frees_a_lane(database: Database, driven_clock: DrivenClock) ->
 
     database.run(lambda connection: change_lanes(connection, database.now, [Resume("hr:1", "a person resumed it")]))
 
-    assert set() == known(database).parked
+    assert set() == parked(database)
     assert {"hr:2": 60.0} == left(database)
 
 
@@ -175,14 +180,14 @@ def test_what_is_merely_used_up_is_told_apart(database: Database, driven_clock: 
 
     found = known(database)
 
-    assert ({"hr:1", "hr:2", "hr:3"}, {"hr:1": "app_day"}) == (set(found.blocked), found.used_up)
+    assert {"hr:1": "app_day", "hr:2": None, "hr:3": None} == {lane: pace.limit_name for lane, pace in found.items()}
 
 
 def test_only_what_was_asked_about_is_told(database: Database, driven_clock: DrivenClock) -> None:
     """A doorbell asks about two names, however many lanes are at work."""
     write(database, a_block(60), a_block(60, lane="hr:2"), a_block(60, lane="hr"))
 
-    assert [{"hr", "hr:2"}, set()] == [set(known(database, *names).blocked) for names in (("hr:2", "hr"), ("it:1",))]
+    assert [{"hr", "hr:2"}, set()] == [set(known(database, *names)) for names in (("hr:2", "hr"), ("it:1",))]
     assert in_the_way(["hr:1.a", "hr", "it"]) == {"hr:1.a", "hr", "it"}
 
 
@@ -195,7 +200,7 @@ def test_answers_of_one_commit_are_weighed_in_their_order(sqlite_database: Datab
     steps = sqlite_database.run(lambda c: move_lanes(c, 1_000_000, [block, *good] * 5, LaneRules(failures=2)))
 
     assert [] == steps
-    assert {} == known(sqlite_database).failures
+    assert {} == known(sqlite_database)
 
 
 @pytest.mark.fewer_databases("decided in memory, over rows that other tests write on each")

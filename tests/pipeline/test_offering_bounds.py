@@ -162,7 +162,7 @@ def test_what_stands_on_a_lane_is_read_by_its_key(database: Database) -> None:
     tidy(database)
     names = in_the_way(["hr:w000000000000007"])
 
-    stands = rows_read(database, lambda c: lanes.noted(c, database.now, names))
+    stands = rows_read(database, lambda c: lanes.read_paces(c, database.now, names, lambda: 0))
     parked = rows_read(database, lambda c: lanes.parked_among(c, names))
 
     assert max(stands, parked) <= A_FEW

@@ -14,10 +14,10 @@ from worker.delivery.scheduler.relay import Relay, RelayTimes
 from worker.delivery.scheduler.slow_start import SlowStart
 from worker.domain.job import Priority, part_id
 from worker.domain.outcome import Penalty
-from worker.domain.pacing.lane import LaneBlock, Resume
+from worker.domain.pacing.lane import LaneBlock, Pace, Resume, account_of
 from worker.outbox.engine.clock import DrivenClock
 from worker.outbox.engine.database import Database
-from worker.outbox.lanes.lanes import Noted, change_lanes
+from worker.outbox.lanes.lanes import change_lanes
 from worker.outbox.lanes.offering import Head, head_of_lane
 
 pytestmark = pytest.mark.fewer_databases("the statements behind it run on each database in other tests")
@@ -221,40 +221,46 @@ def test_a_resumed_account_starts_with_one_call_over_all_of_its_lanes(site: Site
     assert {"accepted"} == {site.state(job) for job in (*texts, *cards)}
 
 
+def read(starts: SlowStart, database: Database, *names: str, **calls: int) -> None:
+    """The paces of these lanes and accounts, in a turn: no bound but those given as `hr_1=2`."""
+    bounds = {name.replace("_", ":"): most for name, most in calls.items()}
+    paces = {name: Pace(name, account_of(name), calls=most) for name, most in bounds.items()}
+    with database.reading() as connection:
+        starts.read(connection, database.now, [*names, *paces], paces)
+
+
 def test_an_account_that_starts_counts_what_it_offered_until_it_is_taken_or_lost(database: Database) -> None:
     """Without a bound there is no room to count; within one the smallest room counts."""
     starts = SlowStart(0.0)
 
-    assert starts.room("hr:1", 10, 0, 1.0) is None
-    with database.reading() as connection:
-        starts.read_bounds(connection, database.now, ["hr:1", "hr"], Noted(calls={"hr": 3, "hr:1": 2}))
-    first = starts.room("hr:1", 10, 0, 1.0)
+    assert starts.room("hr:1", 1.0, due=10).calls is None
+    read(starts, database, hr=3, hr_1=2)
+    first = starts.room("hr:1", 1.0, due=10).calls
     starts.offered("hr:1", ["a", "b"])
-    other = starts.room("hr:2", 10, 0, 1.0)
+    other = starts.room("hr:2", 1.0, due=10).calls
     starts.offered("hr:2", ["c"])
 
     assert (2, 1) == (first, other)
-    assert 0 == starts.room("hr:1", 10, 2, 1.0)
-    assert starts.room("it:1", 10, 0, 1.0) is None
+    assert 0 == starts.room("hr:1", 1.0, due=10, offered=2).calls
+    assert starts.room("it:1", 1.0, due=10).calls is None
 
 
 def test_a_silence_of_zero_is_never_one() -> None:
     """The setting that switches starts off."""
-    assert SlowStart(0.0).room("hr:1", 10, 0, 1_000.0) is None
+    assert SlowStart(0.0).room("hr:1", 1_000.0, due=10).calls is None
 
 
 def test_bounds_that_are_gone_are_forgotten(database: Database) -> None:
     """An account that is free again owes nothing to what it once offered."""
     starts = SlowStart(60.0)
-    with database.reading() as connection:
-        starts.read_bounds(connection, database.now, ["hr:1", "hr"], Noted(calls={"hr": 1}))
-        starts.offered("hr:1", ["a"])
-        starts.read_bounds(connection, database.now, ["hr:1", "hr"], Noted(calls={"hr": 1}))
-        lost = starts.room("hr:1", 10, 0, 1.0)
-        starts.offered("hr:1", ["b"])
-        starts.read_bounds(connection, database.now, ["it:1", "it"], Noted())
-        others = starts.names()
-        starts.read_bounds(connection, database.now, ["hr:2", "hr"], Noted())
+    read(starts, database, "hr:1", hr=1)
+    starts.offered("hr:1", ["a"])
+    read(starts, database, "hr:1", hr=1)
+    lost = starts.room("hr:1", 1.0, due=10).calls
+    starts.offered("hr:1", ["b"])
+    read(starts, database, "it:1", "it")
+    others = starts.names()
+    read(starts, database, "hr:2", "hr")
 
     assert (1, ["hr"]) == (lost, others)
     assert [] == starts.names()

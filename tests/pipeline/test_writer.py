@@ -20,6 +20,7 @@ from worker.delivery.sender.writer import MAX_BYTES, MAX_ROWS, Ticket, Writer, W
 from worker.domain import settle
 from worker.domain.job import part_id
 from worker.domain.outcome import Accepted, Outcome, Refusal, Rejected, Retry, Taken, Unknown, Verdict
+from worker.domain.pacing.lane import Success
 from worker.domain.settle import Policy
 from worker.outbox.commit.commands import Change, End, Feedback, Happened, Mark, Marked, Repeat
 from worker.outbox.commit.ledger import commit
@@ -200,7 +201,7 @@ def test_an_acceptance_alone_is_written_soon(site: Site) -> None:
     "end",
     [
         lambda job: an_end(job, Rejected("no")),
-        lambda job: replace(an_end(job), feedback=Feedback(successes=("lane",))),
+        lambda job: replace(an_end(job), feedback=Feedback((Success("lane", 0, taken=True, judged=True),))),
     ],
     ids=["no acceptance", "a lane that starts slowly"],
 )

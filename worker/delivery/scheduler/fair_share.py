@@ -21,13 +21,12 @@ from sqlalchemy import Connection
 from worker.delivery.scheduler.backlog import Backlog, Backlogs
 from worker.delivery.scheduler.slow_start import SlowStart
 from worker.domain.pacing.bulk import EVERY, mix, of_bulk
-from worker.domain.pacing.lane import account_of, in_the_way
+from worker.domain.pacing.lane import SECOND, account_of, in_the_way
 from worker.domain.pacing.limit import Amount
-from worker.outbox.lanes.lanes import Noted, noted
+from worker.outbox.lanes.lanes import read_paces
 from worker.outbox.lanes.offering import Head
 from worker.outbox.lanes.processes import Process, QueueName, living
 
-MICRO = 1e-6
 HEARD_EVERY_S = 1.0
 """Seconds between two readings of the heartbeats."""
 
@@ -55,19 +54,19 @@ class Allotment:
         whole = sum(weights.values())
         self._parts = {account: weight / whole for account, weight in weights.items()}
 
-    def learn(self, connection: Connection, now_sql: str, now: float, lanes: Iterable[str]) -> Noted:
+    def learn(self, connection: Connection, now_sql: str, now: float, lanes: Iterable[str]) -> None:
         """Reads blocks and bounds of these lanes and accounts, and once a second the heartbeats."""
         names = in_the_way(lanes)
-        stands = noted(connection, now_sql, names)
-        for key, limit in stands.used_up.items():
-            self._limited.note(key, limit, now, stands.blocked[key] * MICRO)
-        self._slow_start.read_bounds(connection, now_sql, names, stands)
+        paces = read_paces(connection, now_sql, names, lambda: int(now * SECOND))
+        for name, pace in paces.items():
+            if pace.limit_name and (left_s := pace.blocked_until / SECOND - now) > 0:
+                self._limited.note(name, pace.limit_name, now, left_s)
+        self._slow_start.read(connection, now_sql, names, paces)
         if now - self._learnt_at >= HEARD_EVERY_S:
             self._sharing.learn(living(connection, now_sql))
             self._slow_start.learn(self._sharing.silent_s, now)
             self._limited.tidy(now)
             self._learnt_at = now
-        return stands
 
     def is_full(self, account: str, queue: QueueName) -> bool:
         """True when the account has as many doorbells in the broker as it may have."""

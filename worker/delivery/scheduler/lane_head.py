@@ -301,9 +301,9 @@ class Batches:
 
     def _bind(self, lane_head: LaneHead, now: float) -> None:
         """Leaves in the look no more than a lane with a bound on its calls in flight may have."""
-        room = self._slow_start.room(lane_head.backlog.lane, lane_head.due, lane_head.offered(), now)
-        if room is not None:
-            lane_head.narrow(room)
+        room = self._slow_start.room(lane_head.backlog.lane, now, due=lane_head.due, offered=lane_head.offered())
+        if room.calls is not None:
+            lane_head.narrow(room.calls)
 
     def _forget_unless_wanted(self, backlog: Backlog) -> None:
         """Forgets a lane whose head is empty, unless it is to be looked at again."""

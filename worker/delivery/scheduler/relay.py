@@ -15,19 +15,19 @@ from sqlalchemy import Connection
 
 from worker.delivery.scheduler.backlog import Backlog, Backlogs
 from worker.delivery.scheduler.due_lanes import DueLanes, FullScan
-from worker.delivery.scheduler.fair_share import MICRO, Allotment, Limited, Sharing
+from worker.delivery.scheduler.fair_share import Allotment, Limited, Sharing
 from worker.delivery.scheduler.lane_head import Batches, Doorbell, LaneHead, LaneHeads
 from worker.delivery.scheduler.slow_start import SlowStart
 from worker.delivery.sender.lease import Leadership
 from worker.domain.errors import NotPublished
 from worker.domain.pacing.bulk import Pacing
-from worker.domain.pacing.lane import Start, account_of
+from worker.domain.pacing.lane import SECOND, account_of
 from worker.domain.pacing.limit import Amount
 from worker.domain.pause import Pause
 from worker.outbox.engine.clock import micros
 from worker.outbox.engine.database import Database
 from worker.outbox.jobs.loading import leave
-from worker.outbox.lanes.lanes import Noted, change_lanes, take_probe
+from worker.outbox.lanes.lanes import change_lanes, take_probe
 from worker.outbox.lanes.offering import offer, some_paused
 from worker.outbox.lanes.pauses import paused_among, standing_pauses
 from worker.outbox.lanes.processes import QueueName
@@ -129,9 +129,9 @@ class Relay:
         now = self._monotonic()
         with self._database.reading() as connection:
             names = [backlog.lane for backlog in lanes]
-            stands = self._allotment.learn(connection, self._database.now, now, names)
+            self._allotment.learn(connection, self._database.now, now, names)
             pauses = standing_pauses(connection, ()) if (is_paused := some_paused(connection)) else []
-            heads = self._read_heads(connection, lanes, stands, pauses, now)
+            heads = self._read_heads(connection, lanes, pauses, now)
             paused = dict[str, Pause]()
             if is_paused:
                 heads, paused = self._paused(connection, heads, now)
@@ -143,19 +143,19 @@ class Relay:
         return self._send(doorbells)
 
     def _read_heads(
-        self, connection: Connection, lanes: Sequence[Backlog], stands: Noted, pauses: Sequence[Pause], now: float
+        self, connection: Connection, lanes: Sequence[Backlog], pauses: Sequence[Pause], now: float
     ) -> list[LaneHead]:
         """The heads of the lanes that are open, and of those that are parked and may be tried."""
         heads: list[LaneHead] = []
         for backlog in lanes:
-            keys = {backlog.lane, account_of(backlog.lane)}
-            if blocked := keys & stands.blocked.keys():
-                self._due_lanes.close(backlog.lane, now + max(stands.blocked[key] for key in blocked) * MICRO)
+            room = self._slow_start.room(backlog.lane, now)
+            if room.blocked_until:
+                self._due_lanes.close(backlog.lane, room.blocked_until / SECOND)
             elif self._is_paused(backlog.lane, pauses):
                 self._due_lanes.close(backlog.lane, now + PAUSED_S)
-            elif parked := keys & stands.parked:
-                heads.append(self._heads.parked(connection, backlog, sorted(parked)))
-            elif not self._is_full(backlog, now):
+            elif room.parked:
+                heads.append(self._heads.parked(connection, backlog, room.parked))
+            elif room.calls != 0 or not self._was_just_read(backlog, now):
                 heads.append(self._heads.read(connection, backlog))
         return heads
 
@@ -175,13 +175,9 @@ class Relay:
         kind = self._heads.kind(lane) if pauses else None
         return kind is not None and any(pause.holds_lane(account_of(lane), kind) for pause in pauses)
 
-    def _is_full(self, backlog: Backlog, now: float) -> bool:
-        """True for a lane that was just looked at and has all the calls in flight that its bound allows."""
+    def _was_just_read(self, backlog: Backlog, now: float) -> bool:
         # A lane with a bound is looked at in every turn, and most turns find nothing landed. All others wait meanwhile.
-        if backlog.read_at is None or now - backlog.read_at >= self._times.look_s:
-            return False
-        room = self._slow_start.room(backlog.lane, 0, 0, now)
-        return room is not None and room <= 0
+        return backlog.read_at is not None and now - backlog.read_at < self._times.look_s
 
     def _probe(self, head: LaneHead) -> list[Doorbell]:
         """The doorbell of a parked lane's probe; none before the interval since the last probe is over."""
@@ -223,7 +219,7 @@ class Relay:
         for doorbell in doorbells:
             by_length.setdefault(doorbell.offered_for_s, []).extend(doorbell.ids)
         now = self._database.now
-        change_lanes(connection, now, [Start(lane) for lane in self._slow_start.begun])
+        change_lanes(connection, now, self._slow_start.begun)
         return [part for length, ids in by_length.items() for part in offer(connection, now, ids, micros(length))]
 
 

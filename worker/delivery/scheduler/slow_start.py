@@ -7,74 +7,62 @@ open. The bound is doubled in the transactions that record successes. Decides no
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
 
 from sqlalchemy import Connection
 
 from worker.delivery.scheduler.backlog import Backlog
-from worker.domain.pacing.lane import account_of
-from worker.outbox.lanes.lanes import Noted, calls_in_flight
+from worker.domain.pacing.lane import SECOND, Pace, Room, Start, account_of, room_of
+from worker.outbox.lanes.lanes import calls_in_flight
 from worker.outbox.lanes.offering import still_offered
 
 
-@dataclass(slots=True)
-class _InFlight:
-    """Calls in flight, as read in one turn."""
-
-    by_lane: Mapping[str, int] = field(default_factory=dict)
-    by_account: Mapping[str, int] = field(default_factory=dict)
-
-
 class SlowStart:
-    """The bounds for one relay, and when each lane last succeeded or began to start."""
+    """The paces of a turn's lanes and accounts, for one relay, and when each lane last succeeded or began to start."""
 
     def __init__(self, silence_s: float):
         self._silence_s = silence_s
-        self._calls: dict[str, int] = {}
-        """Bounds of this turn's lanes and their accounts."""
+        self._paces: dict[str, Pace] = {}
         self._bound: dict[str, None] = {}
         """Lanes and accounts that had a bound when last read."""
-        self._in_flight = _InFlight()
-        self._counted = False
-        """True when the calls in flight were read in this turn."""
+        self._in_flight: Counter[str] | None = None
+        """Calls in flight by lane and by account, of all processes; None: not read in this turn."""
         self._offered: dict[str, dict[str, None]] = {}
-        """Bound lanes and accounts -> ids that were offered under the bound, over all of their lanes."""
-        self._turns: dict[str, dict[str, None]] = {}
-        """Bound accounts -> the lanes of which parts were offered under the bound, the latest one last."""
+        """Bound accounts -> ids that were offered under the bound, over all of their lanes."""
+        self._used: dict[str, None] = {}
+        """Lanes of which parts were offered under their account's bound, the latest one last."""
         self._succeeded_at: dict[str, float] = {}
         """Lanes -> when they last succeeded, or began to start."""
-        self.begun: list[str] = []
+        self.begun: list[Start] = []
         """Lanes that begin to start in this turn; written together with its offers."""
 
-    def read_bounds(self, connection: Connection, now_sql: str, names: Iterable[str], noted: Noted) -> None:
-        """Takes over the bounds of these lanes and accounts; reads the calls in flight only while there are bounds."""
-        self._calls, self.begun, self._counted = dict(noted.calls), [], False
+    def read(self, connection: Connection, now_sql: str, names: Iterable[str], paces: Mapping[str, Pace]) -> None:
+        """Takes over the paces of these lanes and accounts; reads the calls in flight only while there are bounds."""
+        self._paces, self.begun, self._in_flight = dict(paces), [], None
         for name in names:
-            if name in noted.calls:
+            if name in paces and paces[name].calls is not None:
                 self._bound[name] = None
-                continue
-            self._bound.pop(name, None)
-            self._offered.pop(name, None)
-            self._turns.pop(name, None)
-        if not noted.calls:
-            return
-        self.in_flight(connection)
+            else:
+                self.forget(name)
+                self._offered.pop(name, None)
+        self._used = {lane: None for lane in self._used if account_of(lane) in self._bound}
         if ids := {part for of in self._offered.values() for part in of}:
             out = set(still_offered(connection, now_sql, ids))
             self._offered = {
                 name: dict.fromkeys(part for part in of if part in out) for name, of in self._offered.items()
             }
+        if any(pace.calls is not None for pace in paces.values()):
+            self.in_flight(connection)
 
     def in_flight(self, connection: Connection) -> Mapping[str, int]:
-        """Calls in flight by lane, of all processes; read once a turn."""
-        if not self._counted:
-            by_lane = calls_in_flight(connection)
-            by_account: dict[str, int] = {}
-            for lane, calls in by_lane.items():
-                by_account[account_of(lane)] = by_account.get(account_of(lane), 0) + calls
-            self._in_flight, self._counted = _InFlight(by_lane, by_account), True
-        return self._in_flight.by_lane
+        """Calls in flight by lane and by account, of all processes; read once a turn."""
+        if self._in_flight is None:
+            self._in_flight = Counter()
+            for lane, calls in calls_in_flight(connection).items():
+                self._in_flight[lane] += calls
+                self._in_flight[account_of(lane)] += calls
+        return self._in_flight
 
     def learn(self, silent_s: Mapping[str, float], now: float) -> None:
         """Takes over from the heartbeats how many seconds ago each lane succeeded."""
@@ -92,50 +80,39 @@ class SlowStart:
 
     def most(self, lane: str) -> int | None:
         """How many calls a lane may have in flight at most, by its own bound and its account's; None: no bound."""
-        bounds = [self._calls[name] for name in (lane, account_of(lane)) if name in self._calls]
-        return min(bounds, default=None)
+        paces = (self._paces.get(name) for name in (lane, account_of(lane)))
+        return min((pace.calls for pace in paces if pace and pace.calls is not None), default=None)
 
-    def room(self, lane: str, due: int, offered: int, now: float) -> int | None:
-        """How many more parts of a lane may be offered; None: as many as its share holds.
+    def room(self, lane: str, now: float, *, due: int = 0, offered: int = 0) -> Room:
+        """What may begin of a lane: nothing, as many more calls as its bound leaves, or as many as its share holds.
 
         `due`: its due parts; `offered`: its parts in the broker, as far as its head shows them.
         """
         account = account_of(lane)
-        if lane not in self._calls and account not in self._calls and not self._begins(lane, due, now):
-            return None
-        rooms = []
-        if lane in self._calls:
-            rooms.append(self._calls[lane] - self._in_flight.by_lane.get(lane, 0) - offered)
-        if account in self._calls:
-            out = self._in_flight.by_account.get(account, 0) + len(self._offered.get(account, ()))
-            rooms.append(self._calls[account] - out)
-        return min(rooms)
+        if due > 1 and self.most(lane) is None and self._was_silent(lane, now):
+            self._succeeded_at[lane], self._bound[lane] = now, None
+            self._paces[lane] = Pace(lane, account, calls=1)
+            self.begun.append(Start(lane))
+        out = {account: len(self._offered.get(account, ())), lane: offered}
+        counted = self._in_flight or Counter()
+        paces = [(pace, counted[name] + out[name]) for name in out if (pace := self._paces.get(name))]
+        return room_of(paces, int(now * SECOND))
 
-    def _begins(self, lane: str, due: int, now: float) -> bool:
-        """True when a lane without a success for `silence_s` has more than one part due: it starts with one call."""
+    def _was_silent(self, lane: str, now: float) -> bool:
+        """True for a lane without a success for `silence_s`: with more than one part due it starts with one call."""
         # A single part is one call anyway, and needs no row of its lane.
-        if not self._silence_s or due < 2 or now - self._succeeded_at.get(lane, -self._silence_s) < self._silence_s:
-            return False
-        self._succeeded_at[lane] = now
-        self._calls[lane] = 1
-        self._bound[lane] = None
-        self.begun.append(lane)
-        return True
+        return self._silence_s > 0 and now - self._succeeded_at.get(lane, -self._silence_s) >= self._silence_s
 
     def offered(self, lane: str, ids: Iterable[str]) -> None:
-        """Counts offered ids against the bounds of their lane and account until they are marked or left."""
+        """Counts offered ids against the bound of their account until they are marked or left."""
         account = account_of(lane)
-        for name in {lane, account} & self._calls.keys():
-            self._offered.setdefault(name, {}).update(dict.fromkeys(ids))
-        if account in self._calls:
-            turns = self._turns.setdefault(account, {})
-            turns.pop(lane, None)
-            turns[lane] = None
+        if account in self._bound:
+            self._offered.setdefault(account, {}).update(dict.fromkeys(ids))
+            self._used.pop(lane, None)
+            self._used[lane] = None
 
     def by_turns(self, lanes: Sequence[Backlog]) -> Sequence[Backlog]:
         """The lanes in the order in which they last used their account's bound, those that did not use it first."""
         # Else a lane that fails could use the bound again and again while others of its account wait.
-        if not self._turns:
-            return lanes
-        place = {lane: n for turns in self._turns.values() for n, lane in enumerate(turns)}
-        return sorted(lanes, key=lambda backlog: place.get(backlog.lane, -1))
+        place = {lane: n for n, lane in enumerate(self._used)}
+        return sorted(lanes, key=lambda backlog: place.get(backlog.lane, -1)) if place else lanes

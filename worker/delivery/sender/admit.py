@@ -15,6 +15,7 @@ from typing import Any
 from sqlalchemy.exc import SQLAlchemyError
 
 from worker.delivery.sender.in_flight import Flights, InFlight
+from worker.delivery.sender.lane_blocks import block_of
 from worker.delivery.sender.prepare import fail, render_again, unless_moved
 from worker.delivery.sender.retry_hints import SEEN
 from worker.delivery.sender.runtime import Runtime
@@ -96,7 +97,7 @@ def _with_room(
     # One block per scope, by the first part that was denied: the parts behind it wait for the same limits.
     first = {denied.scope: (flight, denied) for flight, denied in reversed(full)}
     for flight, denied in first.values():
-        runtime.lane_blocks.fill(flight.due, denied)
+        runtime.lane_blocks.apply(block_of(flight.due, denied, runtime.settings))
     if alone:
         _wait_for_room(runtime, alone)
         for flight, _ in alone:

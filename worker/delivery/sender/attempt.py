@@ -272,7 +272,9 @@ def connect(runtime: Runtime, flights: Flights) -> Flights:
             flight.connection = connection
             continue
         # The account waits, not the part: an attempt of every queued part for one broken host would exhaust them.
-        delay = runtime.lane_blocks.unreachable(flight.due, f"no connection: {connection.reason}", connection.remedy)
+        rest = runtime.lane_blocks.unreachable(flight.due, f"no connection: {connection.reason}", connection.remedy)
+        runtime.lane_blocks.apply(rest)
+        delay = rest.delay if rest else 0.0
         log_attempt(flight, 0, Verdict(Retry(connection.reason)), delay, connection.duration_s)
     return [flight for flight in flights if flight.connection is not None]
 
@@ -288,9 +290,9 @@ def may_start(runtime: Runtime, flight: InFlight, beside: int) -> bool:
 
     `beside`: other calls of the lane that are about to begin.
     """
-    states, lane = runtime.lane_states, flight.due.lane
-    # `stopped`, not `closed`: a lane whose limit is used up still makes the calls that have a permit.
-    return not (states.stopped(lane) or states.full(lane, beside) or runtime.draining.is_set())
+    # A lane whose limit is used up still makes the calls that have a permit.
+    calls = runtime.lane_states.room(flight.due.lane, has_permit=True).calls
+    return (calls is None or calls > beside) and not runtime.draining.is_set()
 
 
 def mark(runtime: Runtime, flights: Flights) -> Flights:

@@ -25,7 +25,7 @@ from worker.domain.job import Kind, Priority
 from worker.domain.pacing.bulk import MOST, mix
 from worker.domain.pacing.lane import account_of, in_the_way
 from worker.outbox.jobs.loading import DuePart, leave, load, pass_on
-from worker.outbox.lanes.lanes import noted
+from worker.outbox.lanes.lanes import read_paces
 from worker.outbox.lanes.offering import offer
 
 PERMIT_S = 0.2
@@ -126,10 +126,8 @@ class BatchSender:
     def _learn(self, connection: Connection, lane: str) -> None:
         """Reads the blocks and bounds of the lane and its account into the lane states of this process."""
         names = in_the_way([lane])
-        rows = noted(connection, self._runtime.database.now, names)
-        self._runtime.lane_states.learn(
-            names, rows.blocked, rows.calls, rows.needs_feedback, rows.used_up, rows.failures
-        )
+        states = self._runtime.lane_states
+        states.learn(names, read_paces(connection, self._runtime.database.now, names, states.clock))
 
     def _try_parked(self, lane: str, ids: Sequence[str]) -> int:
         """Lets one part try a parked lane or account, and opens what the vendor's answer proves to be open."""
@@ -206,7 +204,7 @@ class BatchSender:
         """Takes parts that are due again as if they had come in a doorbell; the relay does not offer them meanwhile."""
         runtime = self._runtime
         # The relay offers as many parts of a bound lane as it may have in flight; further ones would exceed that.
-        if not runtime.retry_hints.waiting or runtime.lane_states.is_bound(lane):
+        if not runtime.retry_hints.waiting or runtime.lane_states.room(lane).calls is not None:
             return []
         ids = runtime.retry_hints.due(lane, lowest, most)
         if not ids:

@@ -1,38 +1,41 @@
-"""What one process knows of its lanes without asking SQL: blocks, call durations, calls in flight.
+"""What one process knows of its lanes without asking SQL: their paces, call durations, calls in flight.
 
-A block is also written to SQL, for all processes; noted here, it stops the other threads of this process at once.
+What happens to a lane changes its pace in SQL for all processes, and the copy here at once for the other threads of
+this one. What SQL says at the next doorbell replaces the copy.
 """
 
 from __future__ import annotations
 
 import random
 import threading
-from collections.abc import Callable, Collection, Iterable, Mapping
-from dataclasses import dataclass
-from typing import TypeVar
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
 
-from worker.domain.pacing.lane import account_of
-
-N = TypeVar("N", int, float)
+from worker.domain.pacing.lane import (
+    FREE,
+    RULES,
+    SECOND,
+    LaneBlock,
+    LaneChange,
+    LaneRules,
+    Pace,
+    Room,
+    account_of,
+    move,
+    room_of,
+    stricter,
+)
 
 _WEIGHT = 0.2
 """Weight of the newest sample in the running means of a lane."""
-
-_NOTHING: Mapping[str, int] = {}
 _NEVER = float("-inf")
 
-MOST_OUT = 16
-"""Calls that were in flight when a row of failures began, and may fail too before the lane stops, at most.
-
-With hundreds of threads each call in flight would otherwise cost one more. Sixteen more failures in a row are no
-accident, even where the vendor refuses every other call.
-"""
 YOUNG_S = 5.0
-"""Seconds that a block of this process may need to get into SQL; until then a block that SQL lacks is kept."""
+"""Seconds that a block or failure of this process may need to get into SQL; until then the stricter of both counts."""
 IDLE_S = 60.0
 """Seconds without use after which a lane is forgotten; there may be as many lanes as chats or members."""
-UNUSABLE_TOLD_S = 10.0
-"""Seconds for which an account is still told of as unusable after the time in which it is not tried."""
+ALONE_TOLD_S = 10.0
+"""Seconds for which an account that this process could not use is still told of when it may be tried again."""
 AT_ONCE = 100
 """Lanes forgotten while the lock is held once."""
 
@@ -48,6 +51,8 @@ class _Lane:
     succeeded_at: float | None = None
     moved_at: float = _NEVER
     """When a call of it was last begun or ended, or a part of it put off or ended without a call."""
+    tightened_at: float = _NEVER
+    """When this process itself last brought a block or a failure onto it."""
 
     def heartbeat(self, now: float) -> list[int]:
         """The lane's entry in the heartbeat; see `LaneStates.summary`."""
@@ -55,228 +60,165 @@ class _Lane:
         return [self.in_flight, round((self.latency or 0.0) * 1000), round((self.cycle or 0.0) * 1000), *seen]
 
 
-class LaneStates:
-    """Blocks, latency and calls in flight, by lane. A lane that was not used for a while is forgotten."""
+@dataclass(frozen=True, slots=True)
+class _Alone:
+    """An account that this process does not use for a while, though others may."""
 
-    def __init__(self, monotonic: Callable[[], float], idle_s: float = IDLE_S):
-        self._monotonic, self._idle_s = monotonic, max(IDLE_S, idle_s)
+    until: float
+    why: str = ""
+    """Empty: the others are in no better place."""
+    is_wrong: bool = False
+    """Its settings here are wrong; False: its vendor was not reached from here."""
+    tries: int = 0
+    """Connections that failed in a row."""
+
+
+class LaneStates:
+    """Paces, latency and calls in flight, by lane. A lane that was not used for a while is forgotten."""
+
+    def __init__(self, monotonic: Callable[[], float], idle_s: float = IDLE_S, rules: LaneRules = RULES):
+        self._monotonic, self._idle_s, self._rules = monotonic, max(IDLE_S, idle_s), rules
         self._guard = threading.Lock()
-        self._closed: dict[str, float] = {}
-        self._stopped: dict[str, float] = {}
-        """Lanes in `_closed` that are blocked by something else than a used-up limit of ours, and until when."""
-        self._closed_at: dict[str, float] = {}
-        """When this process itself closed a lane last."""
-        self._unusable: dict[str, tuple[float, str]] = {}
-        """Accounts that this process cannot use as it is configured: until when it does not try them again, and why."""
-        self._left: dict[str, tuple[float, str]] = {}
-        """Accounts whose vendor this process did not reach: until when it leaves them to other processes, and why."""
+        self._paces: dict[str, Pace] = {}
+        """Lanes and accounts whose pace says something; by the clock of this process."""
+        self._alone: dict[str, _Alone] = {}
         self._lanes: dict[str, _Lane] = {}
         self._in_flight: dict[str, int] = {}
         """Calls in flight by account; an account without any has no entry."""
         self._last_end = 0.0
-        self._failures: dict[str, int] = {}
-        self._calls: dict[str, int] = {}
-        self._wants_feedback: set[str] = set()
-        self._in_a_row: dict[str, int] = {}
-        """Calls of a lane or account in a row, as read from SQL, that say the vendor is ill."""
-        self._streak: dict[str, int] = {}
-        """How many more such calls of this process alone stop the lane or account here."""
-        self._noted_at: dict[str, float] = {}
-        """When this process itself last brought a penalty or a failure onto a lane or account."""
 
-    def close(self, lane: str, delay: float, *, used_up: bool = False) -> None:
-        """Blocks a lane or an account for so many seconds.
+    # -- paces --------------------------------------------------------------------------------------------------------
 
-        `used_up`: by a limit of ours, so calls that have a permit may still be made.
-        """
+    def clock(self) -> int:
+        """Microseconds of this process's monotonic clock, by which its paces are."""
+        return int(self._monotonic() * SECOND)
+
+    def apply(self, change: LaneChange) -> None:
+        """Moves the pace of a lane, and of its account where that counts for it, as SQL does for all processes."""
+        names, now = {change.lane, account_of(change.lane)}, self.clock()
         with self._guard:
-            self._close(lane, delay, (self._closed,) if used_up else (self._closed, self._stopped))
+            before = {name: self._paces.get(name) for name in names}
+            move(self._paces, change, now, self._rules, self._out(change.lane))
+            for name in names:
+                pace, used = self._paces.get(name), self._of(name)
+                if isinstance(change, LaneBlock) and pace != before[name]:
+                    used.tightened_at = used.used_at
+                self._keep(name, pace, now)
 
-    def _close(self, lane: str, delay: float, ends: Iterable[dict[str, float]]) -> None:
-        now = self._of(lane).used_at
-        for end in ends:
-            # Of two blocks the later end counts: a short wait must not lift a long one.
-            end[lane] = max(end.get(lane, 0.0), now + delay)
-        self._closed_at[lane] = now
+    def learn(self, names: Iterable[str], paces: Mapping[str, Pace]) -> None:
+        """Takes over what SQL says of these lanes and accounts, by this process's clock, and of no others.
 
-    def learn(
-        self,
-        names: Iterable[str],
-        blocked: Mapping[str, int] = _NOTHING,
-        calls: Mapping[str, int] = _NOTHING,
-        needs_feedback: Collection[str] = (),
-        used_up: Collection[str] = (),
-        in_a_row: Mapping[str, int] = _NOTHING,
-    ) -> None:
-        """Takes over what SQL says of these lanes and accounts, and of no others.
-
-        `blocked`: microseconds that a block still lasts. `calls`: how many may be in flight. `needs_feedback`: lanes
-        and accounts whose row the next answer must update. `used_up`: lanes and accounts that are blocked only by a
-        limit of ours. `in_a_row`: calls one after another that say the vendor is ill.
+        A block that SQL does not have any more was lifted by another process or a person, so it ends here, too; unless
+        this process wrote it so recently that SQL may not have it yet.
         """
-        now = self._monotonic()
+        now = self.clock()
         with self._guard:
             for name in names:
-                self._of(name)
-                # A block that SQL does not have any more was lifted by another process or a person, so it ends here,
-                # too; unless this process wrote it so recently that SQL may not have it yet.
-                until = now + blocked.get(name, 0) / 1_000_000
-                is_ours = now - self._closed_at.get(name, _NEVER) < YOUNG_S
-                for ends, end in ((self._closed, until), (self._stopped, now if name in used_up else until)):
-                    _keep(ends, name, max(end, ends.get(name, 0.0)) if is_ours else end, now)
-                _keep(self._calls, name, calls.get(name, 0), 0)
-                (self._wants_feedback.add if name in needs_feedback else self._wants_feedback.discard)(name)
-                _keep(self._in_a_row, name, in_a_row.get(name, 0), 0)
-                _keep(self._closed_at, name, self._closed_at.get(name, _NEVER), now - YOUNG_S)
-                _keep(self._noted_at, name, self._noted_at.get(name, _NEVER), now - YOUNG_S)
+                used, mine, theirs = self._of(name), self._paces.get(name), paces.get(name)
+                if mine and used.used_at - used.tightened_at < YOUNG_S:
+                    theirs = stricter(mine, theirs) if theirs else mine
+                self._keep(name, theirs, now)
 
-    def open(self, lane: str) -> None:
-        """Lifts a block at once."""
+    def _keep(self, name: str, pace: Pace | None, now: int) -> None:
+        if pace is None or pace.says_nothing(now):
+            self._paces.pop(name, None)
+        else:
+            self._paces[name] = pace
+
+    def open(self, name: str) -> None:
+        """Lifts the block of a lane or an account at once, in this process alone."""
         with self._guard:
-            self._closed.pop(lane, None)
-            self._stopped.pop(lane, None)
+            if pace := self._paces.get(name):
+                self._keep(name, replace(pace, blocked_until=0), self.clock())
 
-    def do_without(self, account: str, delay: float, why: str) -> None:
-        """Notes that this process cannot use an account, for so many seconds; other processes may know it."""
-        self._unusable[account] = (self._monotonic() + delay, why)
-
-    def can_use(self, account: str) -> None:
-        """Notes that the account was mended: its parts are tried again at once."""
-        self._unusable.pop(account, None)
-        self._left.pop(account, None)
-
-    def leave_to_others(self, account: str, delay: float, why: str) -> None:
-        """Notes that this process does not reach an account's vendor, and tries again in so many seconds."""
-        self._left[account] = (self._monotonic() + delay, why)
-
-    def does_without(self, lane: str) -> bool:
-        """True while parts of the lane are for other processes."""
-        if not self._unusable and not self._left:
-            return False
-        account, never = account_of(lane), (_NEVER, "")
-        return self._monotonic() < max(self._unusable.get(account, never)[0], self._left.get(account, never)[0])
-
-    def unusable(self) -> dict[str, str]:
-        """The accounts that this process could not use lately, and what to change; others are forgotten."""
-        return self._told(self._unusable)
-
-    def left(self) -> dict[str, str]:
-        """The accounts whose vendor this process did not reach lately, and why; others are forgotten."""
-        return self._told(self._left)
-
-    def _told(self, accounts: dict[str, tuple[float, str]]) -> dict[str, str]:
-        now = self._monotonic()
-        # Tried again meanwhile and usable, or without any job that would show it.
-        for account, (until, _) in list(accounts.items()):
-            if until + UNUSABLE_TOLD_S < now:
-                accounts.pop(account, None)
-        return {account: why for account, (_, why) in list(accounts.items())}
+    def room(self, lane: str, *, has_permit: bool = False) -> Room:
+        """How many more calls of the lane may begin, as far as this process knows; see `room_of`."""
+        if not self._paces:
+            return FREE
+        names = (lane, account_of(lane))
+        paces = [(pace, self._out(name)) for name in names if (pace := self._paces.get(name))]
+        return room_of(paces, self.clock(), has_permit=has_permit) if paces else FREE
 
     def closed(self, lane: str) -> bool:
         """True while the lane or its account is blocked, for all or for this process."""
-        return self.does_without(lane) or self.closed_for(lane) > 0
+        return self._rest(lane) is not None or self.room(lane).blocked_until > 0
 
     def closed_for(self, lane: str) -> float:
         """Seconds until the lane and its account are blocked no more; 0 where neither is."""
-        ends = max(self._closed.get(lane, 0.0), self._closed.get(account_of(lane), 0.0))
-        return max(0.0, ends - self._monotonic())
-
-    def stopped(self, lane: str) -> bool:
-        """True while the lane or its account is blocked by more than a limit, so also for calls that have a permit."""
-        now = self._monotonic()
-        return now < self._stopped.get(lane, 0.0) or now < self._stopped.get(account_of(lane), 0.0)
-
-    def is_bound(self, lane: str) -> bool:
-        """True while the lane, or its account, has a bound on its calls in flight, over all processes."""
-        return lane in self._calls or account_of(lane) in self._calls
-
-    def full(self, lane: str, beside: int = 0) -> bool:
-        """True while this process alone has as many calls in flight as the lane, or its account, may have in all.
-
-        `beside`: calls that are about to begin.
-        """
-        account = account_of(lane)
-        mine = self._calls.get(lane), self._calls.get(account)
-        if mine == (None, None):
-            return False
-        with self._guard:
-            state = self._lanes.get(lane)
-            out = state.in_flight if state else 0, self._in_flight.get(account, 0)
-        return any(most is not None and n + beside >= most for n, most in zip(out, mine, strict=True))
-
-    def note(self, lane: str) -> None:
-        """Notes that a penalty or a failure is on its way into the row of this lane or account.
-
-        Until SQL has it, the next answers are taken to update that row.
-        """
-        with self._guard:
-            self._noted_at[lane] = self._of(lane).used_at
+        return max(0, self.room(lane).blocked_until - self.clock()) / SECOND
 
     def needs_feedback(self, lane: str) -> tuple[str, ...]:
         """The lane and its account, as far as the next answer must update their rows; usually neither."""
-        if not self._wants_feedback and not self._noted_at:
+        if not self._paces:
             return ()
         names = (lane, account_of(lane))
-        return tuple(name for name in names if name in self._wants_feedback or name in self._noted_at)
+        return tuple(name for name in names if (pace := self._paces.get(name)) and pace.needs_answers)
 
     def in_a_row(self, lane: str) -> int:
         """How many calls of the lane, or of its account, said one after another that the vendor is ill."""
-        counts = self._in_a_row
-        return max(counts.get(lane, 0), counts.get(account_of(lane), 0)) if counts else 0
+        if not self._paces:
+            return 0
+        paces = (self._paces.get(name) for name in (lane, account_of(lane)))
+        return max(pace.failures if pace else 0 for pace in paces)
 
-    def succeeded(self, lane: str) -> None:
-        """Notes that the vendor accepted a call of this lane just now."""
-        state = self._of(lane)
-        state.succeeded_at = state.used_at
+    # -- this process alone -------------------------------------------------------------------------------------------
 
-    def ailed(self, name: str, most: int, rest_s: float) -> None:
-        """Notes a call of the lane or account which says that the vendor is ill.
+    def do_without(self, account: str, delay: float, why: str) -> None:
+        """Notes that this process cannot use an account as it is configured, and tries it again in so many seconds."""
+        self._alone[account] = _Alone(self._monotonic() + delay, why, is_wrong=True)
 
-        After `most` of them in a row, besides the calls that were in flight when the row began (`MOST_OUT` at most),
-        this process makes no call for `rest_s` seconds.
+    def can_use(self, account: str) -> None:
+        """Notes that the account was mended: its parts are tried again at once."""
+        self._alone.pop(account, None)
+
+    def leave_to_others(self, account: str, delay: float, why: str) -> None:
+        """Notes that this process does not reach an account's vendor, and tries again in so many seconds."""
+        tries = self._alone[account].tries if account in self._alone else 0
+        self._alone[account] = _Alone(self._monotonic() + delay, why, tries=tries)
+
+    def unreachable(self, account: str, rng: random.Random) -> float | None:
+        """Leaves an account alone whose host could not be reached; returns for how many seconds.
+
+        The pause grows to a minute, with jitter. None: this try began before the account was blocked, or left alone.
         """
         with self._guard:
-            # Every process counts for itself at once; by the end of the rest SQL holds what all of them have found.
-            left = self._streak.get(name) or most + min(MOST_OUT, self._out(name))
-            if left > 1:
-                self._streak[name] = left - 1
-                return
-            self._streak.pop(name, None)
-            self._close(name, rest_s, (self._closed, self._stopped))
-
-    def _out(self, name: str) -> int:
-        """Calls of a lane or account in flight."""
-        state = self._lanes.get(name)
-        return self._in_flight.get(name, state.in_flight if state else 0)
-
-    def well(self, lane: str) -> None:
-        """Notes an answered call of the lane: the vendor is not ill, so counting begins anew."""
-        if not self._streak:
-            return
-        names = [name for name in (lane, account_of(lane)) if name in self._streak]
-        if names:
-            with self._guard:
-                for name in names:
-                    self._streak.pop(name, None)
-
-    def failed(self, account: str, rng: random.Random) -> float | None:
-        """Blocks an account whose host could not be reached; returns for how many seconds.
-
-        The pause grows to a minute, with jitter. None: the account is blocked already.
-        """
-        with self._guard:
-            # This try began before the block: one fault that many threads meet counts once.
-            if self._monotonic() < self._stopped.get(account, 0.0):
+            # One fault that many threads meet counts once.
+            if self._rest(account) or self.room(account, has_permit=True).blocked_until:
                 return None
-            count = self._failures[account] = self._failures.get(account, 0) + 1
-            delay = min(60.0, 2.0 ** min(count, 6)) * rng.uniform(0.5, 1.0)
-            self._close(account, delay, (self._closed, self._stopped))
+            tries = 1 + (self._alone[account].tries if account in self._alone else 0)
+            delay = min(60.0, 2.0 ** min(tries, 6)) * rng.uniform(0.5, 1.0)
+            self._alone[account] = _Alone(self._monotonic() + delay, tries=tries)
         return delay
 
     def reached(self, account: str) -> None:
         """Notes an answer of the account's host: the next failed connection pauses it briefly again."""
-        self._failures.pop(account, None)
-        self._left.pop(account, None)
+        if (alone := self._alone.get(account)) and not alone.is_wrong:
+            self._alone.pop(account, None)
+
+    def does_without(self, lane: str) -> bool:
+        """True while parts of the lane are for other processes."""
+        alone = self._rest(lane)
+        return alone is not None and alone.why != ""
+
+    def _rest(self, lane: str) -> _Alone | None:
+        """Why this process does not use the lane's account now; None: it does."""
+        alone = self._alone.get(account_of(lane)) if self._alone else None
+        return alone if alone and self._monotonic() < alone.until else None
+
+    def unusable(self) -> dict[str, str]:
+        """The accounts that this process could not use lately as they are configured, and what to change."""
+        return self._told(is_wrong=True)
+
+    def left(self) -> dict[str, str]:
+        """The accounts whose vendor this process did not reach lately, though others may, and why."""
+        return self._told(is_wrong=False)
+
+    def _told(self, *, is_wrong: bool) -> dict[str, str]:
+        # Not for longer: it was tried again meanwhile and is usable, or has no job that would show it.
+        since, alone = self._monotonic() - ALONE_TOLD_S, list(self._alone.items())
+        return {name: its.why for name, its in alone if its.why and its.is_wrong is is_wrong and its.until >= since}
+
+    # -- calls --------------------------------------------------------------------------------------------------------
 
     def begin_call(self, lane: str, deadline_s: float) -> None:
         """Counts a call in flight, which ends within `deadline_s` seconds."""
@@ -294,7 +236,19 @@ class LaneStates:
         with self._guard:
             # A lane with a call in flight is never forgotten.
             self._of(lane).in_flight -= 1
-            _keep(self._in_flight, account, self._in_flight[account] - 1, 0)
+            self._in_flight[account] -= 1
+            if not self._in_flight[account]:
+                del self._in_flight[account]
+
+    def _out(self, name: str) -> int:
+        """Calls of a lane or an account in flight."""
+        lane = self._lanes.get(name)
+        return self._in_flight.get(name, lane.in_flight if lane else 0)
+
+    def succeeded(self, lane: str) -> None:
+        """Notes that the vendor accepted a call of this lane just now."""
+        state = self._of(lane)
+        state.succeeded_at = state.used_at
 
     def _of(self, lane: str) -> _Lane:
         """The record of a lane, which is marked as used now."""
@@ -361,28 +315,15 @@ class LaneStates:
             with self._guard:
                 for lane in idle[at : at + AT_ONCE]:
                     if self._is_idle(lane, self._lanes[lane], now):
-                        self._let_go(lane)
+                        del self._lanes[lane]
+                        self._paces.pop(lane, None)
 
     def _is_idle(self, lane: str, state: _Lane, now: float) -> bool:
         """True for a lane or account that is not used, not blocked, and has no call in flight."""
-        is_out = state.in_flight or lane in self._in_flight
-        return state.used_at < now - self._idle_s and not is_out and self._closed.get(lane, 0.0) <= now
-
-    def _let_go(self, lane: str) -> None:
-        del self._lanes[lane]
-        for times in (self._closed, self._stopped, self._closed_at, self._noted_at):
-            times.pop(lane, None)
-        for counts in (self._calls, self._in_a_row, self._streak):
-            counts.pop(lane, None)
-        self._wants_feedback.discard(lane)
-
-
-def _keep(values: dict[str, N], name: str, value: N, nothing: N) -> None:
-    """Keeps a value above `nothing`; drops the entry otherwise."""
-    if value > nothing:
-        values[name] = value
-    else:
-        values.pop(name, None)
+        if state.used_at >= now - self._idle_s or state.in_flight or lane in self._in_flight:
+            return False
+        pace = self._paces.get(lane)
+        return pace is None or pace.blocked_until <= now * SECOND
 
 
 def _mean(mean: float | None, seconds: float) -> float:

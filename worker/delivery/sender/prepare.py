@@ -18,6 +18,7 @@ from worker.channels.registry import usable
 from worker.config.policy import policy_of
 from worker.delivery.resolver.receiving import called, quiet_of
 from worker.delivery.sender.in_flight import InFlight
+from worker.delivery.sender.lane_blocks import block_of
 from worker.delivery.sender.runtime import Runtime
 from worker.delivery.sender.set_aside import our_error
 from worker.delivery.sender.writer import WriterClosed
@@ -259,10 +260,10 @@ def authorise(runtime: Runtime, flight: InFlight) -> bool:
         case Token():
             flight.token, flight.access = token, Access(token.value, secret)
             return True
-        case TokenWait():
-            runtime.lane_blocks.no_token(flight.due, token)
-        case TokenParked():
-            runtime.lane_blocks.refused_token(flight.due, token)
+        case TokenWait(alone=True):
+            runtime.lane_blocks.apply(runtime.lane_blocks.no_token(flight.due, token))
+        case TokenWait() | TokenParked():
+            runtime.lane_blocks.apply(block_of(flight.due, token, runtime.settings))
     return False
 
 

@@ -11,6 +11,7 @@ from worker.channels.registry import alike
 from worker.config.settings import DeliverySettings
 from worker.delivery.sender.admit import give_back
 from worker.delivery.sender.in_flight import InFlight
+from worker.delivery.sender.lane_blocks import block_of
 from worker.delivery.sender.prepare import backoff_s, fault_delay_s
 from worker.delivery.sender.runtime import Runtime
 from worker.domain import settle
@@ -32,7 +33,7 @@ from worker.domain.outcome import (
     Verdict,
     Wait,
 )
-from worker.domain.pacing.lane import account_of
+from worker.domain.pacing.lane import SECOND, LaneBlock, Success, account_of
 from worker.domain.pacing.limit import Charge, Unit
 from worker.domain.trace import CallTime, SpanRef, TracedCall, trace_id_of
 from worker.outbox.commit.commands import NO_FEEDBACK, Effects, End, Feedback, Mark, Marked, Repeat
@@ -148,7 +149,11 @@ def _verdict(runtime: Runtime, flight: InFlight) -> Verdict:
                 return verdict
             return replace(verdict, outcome=outcome_for_all(verdict.outcome, flight.left_out, flight.instead))
         case NeverLeft(reason=reason, cause=Unsent.CLOSED_AT_ONCE, remedy=remedy):
-            return Verdict(runtime.lane_blocks.shut_out(flight.due, f"no connection: {reason}", remedy))
+            rest = runtime.lane_blocks.unreachable(flight.due, f"no connection: {reason}", remedy)
+            # The part alone waits where its account is blocked already.
+            return Verdict(
+                Wait(Scope.ACCOUNT, rest.delay, rest.reason, remedy=remedy) if rest else Wait(Scope.PART, 0.0, reason)
+            )
         case NeverLeft(reason=reason, cause=Unsent.DROPPED | Unsent.DEADLINE):
             return Verdict(Wait(Scope.PART, 0.0, reason))
         case NeverLeft(reason=reason):
@@ -166,9 +171,8 @@ def record(runtime: Runtime, flight: InFlight) -> None:
     verdict, invalidated = _heal(runtime, flight)
     delay = backoff_s(runtime, due.tries) if isinstance(verdict.outcome, Retry) else 0.0
     is_taken = isinstance(verdict.outcome, Accepted | Partial | Progress)
-    block = None if is_taken else runtime.lane_blocks.consequence(due, verdict, answered=isinstance(result, Answered))
     runtime.probe("before_record")
-    successes = () if block is not None and block.failed else _successes(runtime, due.lane, result, verdict)
+    in_a_row = runtime.lane_states.in_a_row(due.lane)
     span = _traced(runtime, flight, verdict, result.duration_s)
     # The end is queued before anything below can fail: an exception after it cannot lose the answer.
     _end(
@@ -179,7 +183,7 @@ def record(runtime: Runtime, flight: InFlight) -> None:
         never_left=isinstance(result, NeverLeft),
         delay_s=delay,
         effects=_effects(runtime, flight, verdict, invalidated),
-        feedback=Feedback(block, successes, runtime.lane_states.in_a_row(due.lane)),
+        feedback=Feedback(_lane_changes(runtime, flight, verdict), in_a_row),
         span=span,
     )
     log_attempt(flight, flight.mark.claim, verdict, delay, result.duration_s, span)
@@ -192,14 +196,23 @@ def record(runtime: Runtime, flight: InFlight) -> None:
     flight.proved_open = _proved_open(due.lane, result, verdict)
 
 
-def _successes(runtime: Runtime, lane: str, result: CallResult, verdict: Verdict) -> tuple[str, ...]:
-    """Lanes and accounts whose row this answer must update; usually none."""
-    if not isinstance(result, Answered):
-        return ()
-    runtime.lane_states.well(lane)
-    if isinstance(verdict.outcome, (Accepted, Partial, Progress)):
-        runtime.lane_states.succeeded(lane)
-    return runtime.lane_states.needs_feedback(lane)
+def _lane_changes(runtime: Runtime, flight: InFlight, verdict: Verdict) -> tuple[LaneBlock | Success, ...]:
+    """What the call means for its lane and account, usually nothing. Here it counts at once, for all with its end."""
+    states, lane, outcome = runtime.lane_states, flight.due.lane, verdict.outcome
+    answered, changes = isinstance(flight.result, Answered), list[LaneBlock | Success]()
+    block = block_of(flight.due, verdict, runtime.settings, answered=answered)
+    marked_at = int(flight.marked_at * SECOND)
+    if answered and not (block and block.failed):
+        taken = isinstance(outcome, Accepted | Partial | Progress)
+        judged = taken or isinstance(outcome, Rejected)
+        changes += [Success(name, marked_at, taken=taken, judged=judged) for name in states.needs_feedback(lane)]
+        if taken:
+            states.succeeded(lane)
+    if block:
+        changes.append(replace(block, hint=verdict.hint, marked_at=marked_at))
+    for change in changes:
+        states.apply(change)
+    return tuple(changes)
 
 
 def _heal(runtime: Runtime, flight: InFlight) -> tuple[Verdict, tuple[tuple[str, str], ...]]:

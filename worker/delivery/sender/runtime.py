@@ -134,7 +134,8 @@ def build_runtime(dependencies: Dependencies) -> Runtime:
     def draining() -> bool:
         return runtime.draining.is_set()
 
-    lane_states = LaneStates(dependencies.monotonic, settings.silence_s)
+    rules = policy_of(settings).lanes
+    lane_states = LaneStates(dependencies.monotonic, settings.silence_s, rules)
     follow_ups = _follow_ups(dependencies, writer)
     url_files = _url_files(dependencies, writer, lane_states, draining)
     runtime = Runtime(
@@ -151,7 +152,7 @@ def build_runtime(dependencies: Dependencies) -> Runtime:
         media=MediaResolver(database, url_files, new_id=dependencies.new_id, lane_of=lane_of),
         members=_members(dependencies),
         lane_states=lane_states,
-        lane_blocks=LaneBlocks(database, lane_states, settings, dependencies.rng, _others(database, lease)),
+        lane_blocks=LaneBlocks(database, lane_states, rules, dependencies.rng, _others(database, lease)),
         retry_hints=RetryHints(dependencies.monotonic),
         set_aside=SetAside(database, dependencies.monotonic),
         odd_answers=OddAnswers(dependencies.monotonic),

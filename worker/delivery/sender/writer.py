@@ -314,7 +314,7 @@ def _plainer(item: Item) -> Item | None:
     if scrubbed != item.verdict:
         return replace(item, verdict=scrubbed)
     effects = replace(item.effects, recalled=None, media_valid_s=None)
-    return replace(item, verdict=_UNSTORABLE, effects=effects, feedback=replace(item.feedback, block=None))
+    return replace(item, verdict=_UNSTORABLE, effects=effects, feedback=NO_FEEDBACK)
 
 
 _UNSTORABLE = Verdict(Unknown("an answer came that could not be stored"))

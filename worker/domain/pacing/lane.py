@@ -1,7 +1,7 @@
 """A lane's pace: whether its calls may begin now, and how many at once.
 
 `Pace` is the row of a lane, or of an account for all of its lanes. `after` says what becomes of it when something
-happens. It is pure: `outbox/lanes/lanes.py` locks and writes the paces that hold
+happens, and `room_of` what may begin now. Both are pure: `outbox/lanes/lanes.py` locks and writes the paces that hold
 for all processes, and each process keeps a copy of those it uses (`delivery/sender/lane_state.py`).
 
 Only a call that was marked after the last change is evidence: a call that was in flight before it shows the earlier
@@ -386,9 +386,58 @@ def _end(pace: Pace, what: Step, reason: str) -> LaneEvent:
     return LaneEvent(pace.lane, pace.account, pace.label, what, reason, None, None, None)
 
 
+def stricter(mine: Pace, theirs: Pace) -> Pace:
+    """Returns what is stricter in each of two paces of a lane: neither of them knows all that has happened to it."""
+    blocks = max((theirs, mine), key=lambda pace: (pace.parked, pace.blocked_until))
+    return replace(
+        blocks,
+        blocked_until=max(mine.blocked_until, theirs.blocked_until),
+        step=max(mine.step, theirs.step),
+        struck_until=max(mine.struck_until, theirs.struck_until),
+        calls=min((pace.calls for pace in (mine, theirs) if pace.calls is not None), default=None),
+        changed_at=max(mine.changed_at, theirs.changed_at),
+        rest_s=max(mine.rest_s, theirs.rest_s),
+        failures=max(mine.failures, theirs.failures),
+    )
+
+
 def next_midnight(now: int) -> int:
     """The beginning of the vendor's next day."""
     return ((now + SHANGHAI) // DAY + 1) * DAY - SHANGHAI
+
+
+# -- what may begin now -----------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Room:
+    """What a lane may do now, by its own pace and its account's."""
+
+    calls: int | None = None
+    """How many more calls may begin, 0 while something blocks them; None: any number."""
+    blocked_until: int = 0
+    """When that ends, in microseconds; 0: nothing blocks them."""
+    parked: tuple[str, ...] = ()
+    """The lane and its account, as far as they are parked: with the end of the block one call may try them."""
+
+
+FREE = Room()
+
+
+def room_of(paces: Iterable[tuple[Pace, int]], now: int, *, has_permit: bool = False) -> Room:
+    """Answers whether calls of a lane may begin now, by the paces in their way, each with its calls in flight.
+
+    With `has_permit`, for a call that has its room in the limits already: a used-up limit does not block it.
+    """
+    rooms, until, parked = list[int](), 0, list[str]()
+    for pace, in_flight in paces:
+        if pace.blocked_until > now and not (has_permit and pace.limit_name):
+            until = max(until, pace.blocked_until)
+        if pace.parked:
+            parked.append(pace.lane)
+        if pace.calls is not None:
+            rooms.append(max(0, pace.calls - in_flight))
+    return Room(0 if until else min(rooms, default=None), until, tuple(parked))
 
 
 # -- what it means for people -----------------------------------------------------------------------------------------

@@ -9,7 +9,7 @@ from enum import Enum, auto
 from sqlalchemy import Connection
 
 from worker.domain.outcome import Refusal, Taken, Verdict
-from worker.domain.pacing.lane import LaneBlock, LaneEvent
+from worker.domain.pacing.lane import LaneBlock, LaneEvent, Success
 from worker.domain.pacing.quiet import QuietHours
 from worker.domain.settle import PartFacts
 from worker.domain.state import JobState
@@ -93,11 +93,10 @@ class Effects:
 
 @dataclass(frozen=True, slots=True)
 class Feedback:
-    """What an answer means for its lane and account."""
+    """What the end of a call means for its lane and account."""
 
-    block: LaneBlock | None = None
-    successes: tuple[str, ...] = ()
-    """The lane or account, where that has a bound on calls, a penalty step or failures that an answer updates."""
+    changes: tuple[LaneBlock | Success, ...] = ()
+    """Usually none. Their marks are by the clock of the process."""
     in_a_row: int = 0
     """How many calls in a row of the lane or account said before it that the vendor is ill."""
 

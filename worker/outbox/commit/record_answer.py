@@ -30,7 +30,7 @@ from worker.domain.outcome import (
     Verdict,
     Wait,
 )
-from worker.domain.pacing.lane import Success, account_of
+from worker.domain.pacing.lane import LaneBlock, account_of
 from worker.domain.settle import PartFacts
 from worker.domain.state import FINAL_STATES, PartState
 from worker.domain.trace import SpanRef
@@ -61,7 +61,7 @@ _NOT_TAKEN = (Wait, Retry, Progress, StaleToken, Parked)
 
 def keep_answer(connection: Connection, batch: Batch, end: End, part: PartFacts, started_at: int) -> None:
     """Records the end of a call: its attempt, receipt, failures, and what else follows from the answer."""
-    outcome, effects, feedback = end.verdict.outcome, end.effects, end.feedback
+    outcome, effects = end.verdict.outcome, end.effects
     batch.attempts[end.part_id, end.claim] = attempt_row(batch, end, started_at)
     match outcome:
         case Accepted() | Partial():
@@ -82,9 +82,7 @@ def keep_answer(connection: Connection, batch: Batch, end: End, part: PartFacts,
         codes.end_lease(connection, effects.code_id, end.part_id, outcome, end.verdict.errcode)
     if effects.invalidated:
         invalidate_media(connection, effects.invalidated)
-    batch.lane_changes += [Success(lane, started_at, *_meaning(outcome)) for lane in feedback.successes]
-    if feedback.block:
-        batch.lane_changes.append(replace(feedback.block, hint=end.verdict.hint, marked_at=started_at))
+    batch.lane_changes += [replace(change, marked_at=started_at) for change in end.feedback.changes]
     if effects.spending is not None and (end.never_left or isinstance(outcome, _NOT_TAKEN)):
         chats.give_back(connection, effects.spending, started_at)
     if part.state is PartState.QUEUED:
@@ -99,16 +97,9 @@ def _forget_pages(connection: Connection, end: End) -> None:
         run(connection, delete, {"part": end.part_id, "claim": end.claim - PAGES_KEPT})
 
 
-def _meaning(outcome: Outcome) -> tuple[bool, bool]:
-    """Whether the vendor carried the call out, and whether it judged it (carried it out or refused it for good)."""
-    taken = isinstance(outcome, (Accepted, Partial, Progress))
-    return taken, taken or isinstance(outcome, Rejected)
-
-
 def _wait_s(end: End) -> float:
     """Seconds for which the part, or its whole lane, waits now."""
-    block = end.feedback.block
-    blocked_s = block.delay if block else 0.0
+    blocked_s = max((change.delay for change in end.feedback.changes if isinstance(change, LaneBlock)), default=0.0)
     if isinstance(end.verdict.outcome, (Wait, Progress)):
         return max(blocked_s, end.verdict.outcome.delay)
     return blocked_s or end.delay_s

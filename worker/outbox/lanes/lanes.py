@@ -7,8 +7,8 @@ step.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from collections.abc import Callable, Collection, Iterable, Sequence
+from dataclasses import asdict, dataclass, replace
 from functools import lru_cache
 from itertools import islice
 from typing import Any
@@ -48,44 +48,37 @@ _NAMES = tuple(column.name for column in tables.lanes.columns)
 _STEP_COLUMNS = tables.columns_of(tables.lane_events)
 
 
-@dataclass(frozen=True, slots=True)
-class Noted:
-    """The state of some lanes and accounts; most have no row and are in none of the fields."""
+def read_paces(connection: Connection, now_sql: str, names: Iterable[str], clock: Callable[[], int]) -> dict[str, Pace]:
+    """The paces of these lanes and accounts that say something; the cost does not depend on other rows.
 
-    blocked: Mapping[str, int] = field(default_factory=dict)
-    """Blocked lanes and accounts -> microseconds until the block ends."""
-    parked: frozenset[str] = frozenset()
-    """Lanes and accounts that wait for a person; when their block runs out, one job may try."""
-    calls: Mapping[str, int] = field(default_factory=dict)
-    """Lanes and accounts with a bound -> how many calls all processes together may have in the air."""
-    needs_feedback: frozenset[str] = frozenset()
-    """Lanes and accounts whose row the next answer must update: they have a call bound, a penalty step or failures in
-    a row."""
-    used_up: Mapping[str, str] = field(default_factory=dict)
-    """Blocked lanes and accounts that wait only for a limit of ours -> the limit's name. Calls that have reserved
-    already may be made."""
-    failures: Mapping[str, int] = field(default_factory=dict)
-    """Lanes and accounts -> their calls in a row that say the vendor is ill."""
-
-
-def noted(connection: Connection, now_sql: str, names: Iterable[str]) -> Noted:
-    """The state of these lanes and accounts; the cost does not depend on other rows."""
-    rows = fetch(connection, _noted(dialect_of(connection), now_sql), {"ids": ids_json(names)})
-    return Noted(
-        {row[0]: int(row[1]) for row in rows if row[1] > 0},
-        frozenset(row[0] for row in rows if row[2]),
-        {row[0]: int(row[3]) for row in rows if row[3] is not None},
-        frozenset(row[0] for row in rows if row[3] is not None or row[4]),
-        {row[0]: row[5] for row in rows if row[1] > 0 and not row[2] and row[5] is not None},
-        {row[0]: int(row[6]) for row in rows if row[6]},
-    )
+    Their instants are by `clock`, which returns the caller's own microseconds.
+    """
+    rows = fetch(connection, _paces(dialect_of(connection), now_sql), {"ids": ids_json(names)})
+    if not rows:
+        return {}
+    now = clock()
+    return {row[0]: _by(now - int(row[-1]), _pace_of(row[:-1])) for row in rows}
 
 
 @lru_cache(maxsize=8)
-def _noted(dialect: Dialect, now_sql: str) -> str:
-    stands = f"blocked_until > {now_sql} or parked = true or calls is not null or step > 0 or failures > 0"
-    columns = f"lane, blocked_until - {now_sql}, parked, calls, step + failures, limit_name, failures"
-    return f"select {columns} from {dialect.chosen('worker_lanes', 'lane')} and ({stands})"
+def _paces(dialect: Dialect, now_sql: str) -> str:
+    source = dialect.chosen("worker_lanes", "lane")
+    return f"select {', '.join(_NAMES)}, {now_sql} from {source} and ({_says_something(now_sql)})"
+
+
+def _says_something(now_sql: str) -> str:
+    return f"blocked_until > {now_sql} or parked = true or calls is not null or step > 0 or failures > 0"
+
+
+def _by(ahead: int, pace: Pace) -> Pace:
+    """The pace by a clock that is so many microseconds ahead."""
+    return replace(
+        pace,
+        blocked_until=pace.blocked_until + ahead,
+        blocked_at=pace.blocked_at + ahead,
+        struck_until=pace.struck_until + ahead,
+        changed_at=pace.changed_at + ahead,
+    )
 
 
 def parked_among(connection: Connection, names: Iterable[str]) -> set[str]:
@@ -187,8 +180,8 @@ def list_lanes(connection: Connection, now_sql: str, account: str | None) -> lis
     """Rows of lanes that are blocked, parked, struck, narrowed or starting; each with `now`."""
     mine = "" if account is None else " and account = :account"
     query = (
-        f"select {', '.join(_NAMES)}, {now_sql} as now from worker_lanes where (blocked_until > {now_sql}"
-        f" or parked = true or calls is not null or step > 0 or failures > 0){mine} order by account, lane"
+        f"select {', '.join(_NAMES)}, {now_sql} as now from worker_lanes"
+        f" where ({_says_something(now_sql)}){mine} order by account, lane"
     )
     return mappings(connection, query, {"account": account})
 
