@@ -323,6 +323,20 @@ def test_a_parked_one_keeps_its_order_waiting_unless_it_may_be_skipped(
     assert Marked.YES is mark(site, card)
 
 
+def test_none_sleeps_that_was_skipped_with_its_parked_lane(site: Site) -> None:
+    """The second of three slept behind the first, and outside of the order nobody would wake it any more."""
+    jobs = ordered(site, 3, on_gap="skip")
+    offered(site)
+    slept = [sleeps(site, job) for job in jobs]
+    block = LaneBlock("hr", "hr", "label", 600.0, "why", "do", parked=True)
+    with site.database.writing() as connection:
+        change_lanes(connection, site.database.now, [block])
+
+    site.recover()
+
+    assert ([False, True, True], [False] * 3) == (slept, [sleeps(site, job) for job in jobs])
+
+
 def test_what_ends_behind_the_back_of_the_line_is_found(site: Site) -> None:
     """A worker of the release before ends the first one and knows nothing of lines; nor does one who deletes rows."""
     first, second, third = ordered(site, 3)

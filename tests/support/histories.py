@@ -270,10 +270,24 @@ class Installation:
         self.live(self.answer)
 
     def _die(self) -> None:
-        """Within the next transactions of one process, which works on meanwhile."""
+        """A process dies in one of its next transactions: most often with calls to make."""
+        if self.rng.random() < 0.7:
+            for _ in range(3):
+                self._enqueue()
+            for process in list(self.processes):
+                self.live(self._offer, process)
+            work = self.answer
+        else:
+            work = self.turn
         process = self.rng.choice(self.processes)
-        process.database.dies(after=self.rng.randint(0, 25), committed=self.rng.random() < 0.5)
-        self.live(self.turn, process)
+        process.database.dies(after=self.rng.randint(0, 12), committed=self.rng.random() < 0.5)
+        self.live(work, process)
+
+    def _offer(self, process: WorkerProcess) -> None:
+        """What is due comes to the broker, where this process leads."""
+        process.site.runtime.lease.beat()
+        process.site.relay.full_scan()
+        process.site.relay.turn()
 
     def _vendor_fails(self) -> None:
         self.vendor.says(*(self.rng.choice(ANSWERS) for _ in range(self.rng.randint(1, 6))))

@@ -167,7 +167,7 @@ def skip(connection: Connection, now: str, job_id: str) -> list[str]:
         # A part whose place a replay is taking keeps its row, see `_leave`.
         kept = in_line(connection, passed)
         passed = [part for part in passed if part not in kept]
-        _wake(connection, {orders[part] for part in passed}, now)
+        _wake(connection, {orders[part] for part in passed}, now, passed)
     return passed
 
 
@@ -191,7 +191,11 @@ def stalled(connection: Connection, orders: Sequence[str]) -> list[str]:
 
 
 def mend(connection: Connection, now: str, orders: Iterable[str]) -> None:
-    """Takes parts that hold these orders up without need out of them, and wakes the parts that are first then."""
+    """Takes parts that hold these orders up without need out of them, and wakes the parts that are first then.
+
+    Those that were taken out are woken too: the second and third of a parked lane sleep, and outside of an order no
+    step looks for them.
+    """
     orders = set(orders)
     _lock(connection, orders)
     # A row that a replay holds is not deleted, and must not be tried for ever.
@@ -203,7 +207,7 @@ def mend(connection: Connection, now: str, orders: Iterable[str]) -> None:
             break
         _leave(connection, gone)
         tried |= gone
-    _wake(connection, orders, now)
+    _wake(connection, orders, now, tried)
 
 
 def in_line(connection: Connection, parts: Sequence[str]) -> set[str]:
@@ -303,10 +307,13 @@ def _leave(connection: Connection, parts: Collection[str]) -> None:
     delete_by_id(connection, "worker_order_queue", parts, "part_id")
 
 
-def _wake(connection: Connection, orders: Collection[str], now: str) -> None:
-    """Makes the first part of each order due, if it sleeps; deletes orders without a part."""
+def _wake(connection: Connection, orders: Collection[str], now: str, gone: Collection[str] = ()) -> None:
+    """Makes the first part of each order due, and those that have `gone` out of one, if they sleep.
+
+    Deletes orders without a part.
+    """
     heads, dialect = _heads(connection, orders), dialect_of(connection)
-    first = [head for head in heads.values() if head]
+    first = [*gone, *(head for head in heads.values() if head)]
     if first:
         sets = f"not_before = {now}, offered_until = null, reason = null"
         asleep = f"state = 0 and not_before = {FOREVER} and waits_on is null"
