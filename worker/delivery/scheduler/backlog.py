@@ -28,6 +28,8 @@ class Backlog:
     """An urgent part just became due: the lane is looked at even while its account is full."""
     read_at: float | None = None
     """When its head was last read; None: not since it has work."""
+    bound: bool = False
+    """Its calls in flight are bounded: it is looked at in every turn, because each success may double the bound."""
     full: int = len(Priority)
     """The first priority for which its window is full: newly due parts of it, or less urgent, need no look at once."""
     front: bool = True
@@ -142,12 +144,12 @@ class Backlogs:
         return lane in self._waiting.get(account_of(lane), ())
 
     def overdue(self, before: float) -> list[str]:
-        """Lanes with work that were not looked at since an instant."""
+        """Lanes with work that are bound, or were not looked at since an instant."""
         return [
             lane
             for lanes in self._accounts.values()
             for lane, backlog in lanes.items()
-            if backlog.read_at is not None and backlog.read_at <= before
+            if backlog.read_at is not None and (backlog.bound or backlog.read_at <= before)
         ]
 
     def forget(self, lane: str) -> None:
@@ -173,10 +175,6 @@ class Backlogs:
     def out(self, account: str, queue: QueueName = QueueName.NORMAL) -> int:
         """Doorbells of an account that are in the broker for the threads of a queue."""
         return sum(backlog.out for backlog in self._accounts.get(account, {}).values() if backlog.queue is queue)
-
-    def names(self, account: str) -> list[str]:
-        """The lanes of an account that have work."""
-        return list(self._accounts.get(account, ()))
 
     def any_looked_at(self) -> bool:
         """True while some lane is known to have a backlog."""

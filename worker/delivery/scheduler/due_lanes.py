@@ -11,7 +11,6 @@ import threading
 from collections.abc import Callable
 
 from worker.delivery.scheduler.backlog import Backlogs
-from worker.delivery.scheduler.slow_start import SlowStart
 from worker.domain.pacing.lane import account_of
 from worker.outbox.engine.database import Database
 from worker.outbox.lanes.full_scan import START, Place, lanes_with_due
@@ -48,12 +47,11 @@ class DueLanes:
         database: Database,
         backlogs: Backlogs,
         full_scan: FullScan,
-        slow_start: SlowStart,
         *,
         look_s: float,
         monotonic: Callable[[], float],
     ):
-        self._database, self._backlogs, self._full_scan, self._slow_start = database, backlogs, full_scan, slow_start
+        self._database, self._backlogs, self._full_scan = database, backlogs, full_scan
         self._look_s, self._monotonic = look_s, monotonic
         self._since = 0
         self._stand = 0
@@ -78,7 +76,7 @@ class DueLanes:
         found = sorted(lane for lane in self._full_scan.found() if not self._is_looked_after(lane))
         for lane in new:
             self._backlogs.want(lane, due[lane].priority)
-        for lane in (*later, *found, *self._open_again(), *self._bound()):
+        for lane in (*later, *found, *self._open_again()):
             self._backlogs.want(lane)
 
     def _newly_due(self, now: float) -> dict[str, NewlyDue]:
@@ -108,17 +106,6 @@ class DueLanes:
         for lane in lanes:
             del self._reopens[lane]
         return lanes
-
-    def _bound(self) -> list[str]:
-        """Lanes with work that have a bound on their calls in flight."""
-        # In every turn, because each success may double the bound.
-        found: list[str] = []
-        for name in self._slow_start.names():
-            lanes = [lane for lane in (name, *self._backlogs.names(name)) if self._backlogs.of(lane)]
-            if not lanes:
-                self._slow_start.forget(name)
-            found += [lane for lane in lanes if self._is_looked_after(lane)]
-        return found
 
     def _may_go_at_once(self, lane: str, priority: int) -> bool:
         backlog = self._backlogs.of(lane)

@@ -303,6 +303,7 @@ class Batches:
         """Leaves in the look no more than a lane with a bound on its calls in flight may have."""
         room = self._slow_start.room(lane_head.backlog.lane, now, due=lane_head.due, offered=lane_head.offered())
         if room.calls is not None:
+            lane_head.backlog.bound = True
             lane_head.narrow(room.calls)
 
     def _forget_unless_wanted(self, backlog: Backlog) -> None:

@@ -64,9 +64,7 @@ class Relay:
         self.leadership = Leadership(database, LEASE, holder=holder, lease_s=times.lease_s, monotonic=monotonic)
         self._full_scan = FullScan(database, round_s=times.round_s, monotonic=scan_clock or monotonic)
         self._backlogs, self._slow_start = Backlogs(), SlowStart(times.silence_s)
-        self._due_lanes = DueLanes(
-            database, self._backlogs, self._full_scan, self._slow_start, look_s=times.look_s, monotonic=monotonic
-        )
+        self._due_lanes = DueLanes(database, self._backlogs, self._full_scan, look_s=times.look_s, monotonic=monotonic)
         self._allotment = Allotment(self._backlogs, sharing, self._slow_start, Limited(amount), weight)
         parts = self._backlogs, self._allotment, self._slow_start
         self._heads = LaneHeads(database, *parts, pacing)
@@ -149,6 +147,7 @@ class Relay:
         heads: list[LaneHead] = []
         for backlog in lanes:
             room = self._slow_start.room(backlog.lane, now)
+            backlog.bound = room.calls is not None
             if room.blocked_until:
                 self._due_lanes.close(backlog.lane, room.blocked_until / SECOND)
             elif self._is_paused(backlog.lane, pauses):

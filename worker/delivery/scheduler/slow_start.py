@@ -24,8 +24,6 @@ class SlowStart:
     def __init__(self, silence_s: float):
         self._silence_s = silence_s
         self._paces: dict[str, Pace] = {}
-        self._bound: dict[str, None] = {}
-        """Lanes and accounts that had a bound when last read."""
         self._in_flight: Counter[str] | None = None
         """Calls in flight by lane and by account, of all processes; None: not read in this turn."""
         self._offered: dict[str, dict[str, None]] = {}
@@ -40,19 +38,16 @@ class SlowStart:
     def read(self, connection: Connection, now_sql: str, names: Iterable[str], paces: Mapping[str, Pace]) -> None:
         """Takes over the paces of these lanes and accounts; reads the calls in flight only while there are bounds."""
         self._paces, self.begun, self._in_flight = dict(paces), [], None
-        for name in names:
-            if name in paces and paces[name].calls is not None:
-                self._bound[name] = None
-            else:
-                self.forget(name)
-                self._offered.pop(name, None)
-        self._used = {lane: None for lane in self._used if account_of(lane) in self._bound}
+        bound = {name for name, pace in paces.items() if pace.calls is not None}
+        free = set(names) - bound
+        self._offered = {name: of for name, of in self._offered.items() if name not in free}
+        self._used = {lane: None for lane in self._used if account_of(lane) not in free}
         if ids := {part for of in self._offered.values() for part in of}:
             out = set(still_offered(connection, now_sql, ids))
             self._offered = {
                 name: dict.fromkeys(part for part in of if part in out) for name, of in self._offered.items()
             }
-        if any(pace.calls is not None for pace in paces.values()):
+        if bound:
             self.in_flight(connection)
 
     def in_flight(self, connection: Connection) -> Mapping[str, int]:
@@ -70,14 +65,6 @@ class SlowStart:
             self._succeeded_at[lane] = max(self._succeeded_at.get(lane, 0.0), now - seconds)
         self._succeeded_at = {lane: at for lane, at in self._succeeded_at.items() if now - at < self._silence_s}
 
-    def names(self) -> list[str]:
-        """Lanes and accounts that had a bound when last read."""
-        return list(self._bound)
-
-    def forget(self, name: str) -> None:
-        """Drops a lane or account without work; its bound is read again when it has some."""
-        self._bound.pop(name, None)
-
     def most(self, lane: str) -> int | None:
         """How many calls a lane may have in flight at most, by its own bound and its account's; None: no bound."""
         paces = (self._paces.get(name) for name in (lane, account_of(lane)))
@@ -90,7 +77,7 @@ class SlowStart:
         """
         account = account_of(lane)
         if due > 1 and self.most(lane) is None and self._was_silent(lane, now):
-            self._succeeded_at[lane], self._bound[lane] = now, None
+            self._succeeded_at[lane] = now
             self._paces[lane] = Pace(lane, account, calls=1)
             self.begun.append(Start(lane))
         out = {account: len(self._offered.get(account, ())), lane: offered}
@@ -106,7 +93,7 @@ class SlowStart:
     def offered(self, lane: str, ids: Iterable[str]) -> None:
         """Counts offered ids against the bound of their account until they are marked or left."""
         account = account_of(lane)
-        if account in self._bound:
+        if self.most(account) is not None:
             self._offered.setdefault(account, {}).update(dict.fromkeys(ids))
             self._used.pop(lane, None)
             self._used[lane] = None
