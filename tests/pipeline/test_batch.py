@@ -167,7 +167,7 @@ def test_a_lane_that_somebody_else_found_full_keeps_nobody_who_has_room(site: Si
     def blocked_elsewhere(label: str) -> None:
         if label == "before_mark":
             with site.database.writing() as connection:
-                full = LaneBlock(lane, "hr", "send text", 60.0, "full", limit_name="app_day")
+                full = LaneBlock(lane, "send text", 60.0, "full", limit_name="app_day")
                 change_lanes(connection, site.database.now, [full])
             assert 0 == site.bell.answer(lane, [])
             assert site.runtime.lane_states.closed(lane)
@@ -184,7 +184,7 @@ def test_a_block_of_another_process_is_seen_before_anything_is_loaded(site: Site
     offered(site, job)
     lane = site.part(job).lane
     with site.database.writing() as connection:
-        change_lanes(connection, site.database.now, [LaneBlock(lane, "hr", "send text", 60.0, "45009")])
+        change_lanes(connection, site.database.now, [LaneBlock(lane, "send text", 60.0, "45009")])
 
     assert 0 == site.ring(job)
 
@@ -350,7 +350,7 @@ def test_a_probe_whose_part_waits_or_has_ended_is_not_used_up(
         jobs = jobs_of(site, 6)
         kept(site, jobs)
         good = site.send("good", "somebody")
-        block = LaneBlock("hr", "hr", "hr", 600.0, "no quota", parked=True)
+        block = LaneBlock("hr", "hr", 600.0, "no quota", parked=True)
         site.database.run(lambda connection: change_lanes(connection, site.database.now, [block]))
         site.advance(601)
         site.run()
@@ -366,7 +366,7 @@ def test_a_probe_that_its_account_keeps_from_a_call_waits_as_long_as_the_account
     away = [True]
     with planted(database, driven_clock, refuse=lambda request: NeverLeft("dns", 0.0) if away[0] else None) as site:
         job = site.send()
-        block = LaneBlock("hr", "hr", "hr", 600.0, "no quota", parked=True)
+        block = LaneBlock("hr", "hr", 600.0, "no quota", parked=True)
         site.database.run(lambda connection: change_lanes(connection, site.database.now, [block]))
         site.advance(601)
         site.run()
@@ -574,7 +574,7 @@ def test_an_id_in_another_threads_hand_is_left_alone(site: Site, closed: bool) -
 
     with in_hand(site, job) as calls:
         if closed:
-            site.runtime.lane_states.apply(LaneBlock(lane, "hr", "send text", 60.0, "45009"))
+            site.runtime.lane_states.apply(LaneBlock(lane, "send text", 60.0, "45009"))
         second = site.bell.answer(lane, [part_id(job, 0), part_id(other, 0)])
         site.settle()
         meanwhile = (site.state(job), site.part(job).offered_until)

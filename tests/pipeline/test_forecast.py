@@ -51,7 +51,7 @@ def beat(site: Site, lane: str, air: int, ms: int) -> None:
 
 def block(site: Site, lane: str, delay: float, **more: Any) -> None:
     with site.database.writing() as connection:
-        change_lanes(connection, site.database.now, [LaneBlock(lane, lane, lane, delay, "asked to", **more)])
+        change_lanes(connection, site.database.now, [LaneBlock(lane, lane, delay, "asked to", **more)])
 
 
 def test_what_is_due_is_divided_by_the_speed(site: Site) -> None:
@@ -136,7 +136,7 @@ def test_a_parked_lane_stops_its_own_parts_alone(site: Site) -> None:
     beat(site, site.part(job).lane, air=1, ms=100)
     lane = site.part(other).lane
     with site.database.writing() as connection:
-        parked = LaneBlock(lane, "hr", "markdown", 600.0, "asked to", parked=True)
+        parked = LaneBlock(lane, "markdown", 600.0, "asked to", parked=True)
         change_lanes(connection, site.database.now, [parked])
 
     one = told(site)["hr"]

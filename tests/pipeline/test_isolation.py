@@ -397,7 +397,7 @@ WRONG = {
 def test_an_account_that_became_wrong_stops_no_other(site: Site, wrong: dict[str, Any]) -> None:
     """Also for a relay that has never seen it right, while a limit of ours blocks it; then its parts wait."""
     job, other = site.send(tenant="sales"), site.send(account="it")
-    full = LaneBlock("hr", "hr", "hr", 600.0, "used up", limit_name="app_day")
+    full = LaneBlock("hr", "hr", 600.0, "used up", limit_name="app_day")
     site.database.run(lambda connection: change_lanes(connection, site.database.now, [full]))
     site.accounts.replace(replace(an_account(), **wrong), site.accounts.get("it"))
     site.relay = site.new_relay(weight=lambda account: weight_of(site.accounts, account))

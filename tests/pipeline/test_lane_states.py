@@ -28,7 +28,7 @@ def in_the_air(lane_states: LaneStates, lane: str, deadline_s: float) -> Iterato
 
 def block(lane_states: LaneStates, lane: str, delay: float = 0.0, **fields: Any) -> None:
     """A call of the lane was refused or failed."""
-    lane_states.apply(LaneBlock(lane, account_of(lane), "send text", delay, "why", **fields))
+    lane_states.apply(LaneBlock(lane, "send text", delay, "why", **fields))
 
 
 def answer(lane_states: LaneStates, lane: str) -> None:

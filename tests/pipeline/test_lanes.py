@@ -18,7 +18,7 @@ SECOND = 1_000_000
 
 
 def a_block(delay: float, reason: str = "45009", lane: str = "hr:1", **fields: Any) -> LaneBlock:
-    return LaneBlock(lane, "hr", "send text", delay, reason, **fields)
+    return LaneBlock(lane, "send text", delay, reason, **fields)
 
 
 def a_parking(delay: float = 600.0, reason: str = "43012") -> LaneBlock:
@@ -170,13 +170,13 @@ def test_a_lanes_account_is_in_its_name() -> None:
 def test_what_is_merely_used_up_is_told_apart(database: Database, driven_clock: DrivenClock) -> None:
     """From what the vendor said, and from what waits for a person."""
     blocks = [
-        LaneBlock("hr:1", "hr", "send text", 60.0, "full", limit_name="app_day"),
-        LaneBlock("hr:2", "hr", "send card", 60.0, "45009"),
-        LaneBlock("hr:3", "hr", "recall", 60.0, "48002", parked=True),
+        LaneBlock("hr:1", "send text", 60.0, "full", limit_name="app_day"),
+        LaneBlock("hr:2", "send card", 60.0, "45009"),
+        LaneBlock("hr:3", "recall", 60.0, "48002", parked=True),
     ]
     with database.writing() as connection:
         change_lanes(connection, database.now, blocks)
-        change_lanes(connection, database.now, [LaneBlock("hr:3", "hr", "recall", 90.0, "full", limit_name="app_day")])
+        change_lanes(connection, database.now, [LaneBlock("hr:3", "recall", 90.0, "full", limit_name="app_day")])
 
     found = known(database)
 
@@ -194,7 +194,7 @@ def test_only_what_was_asked_about_is_told(database: Database, driven_clock: Dri
 @pytest.mark.fewer_databases("the order is that of a list in memory")
 def test_answers_of_one_commit_are_weighed_in_their_order(sqlite_database: Database) -> None:
     """Five that say the vendor is ill, each with a good one behind it: no two in a row, so nothing rests."""
-    block = LaneBlock("hr:1", "hr", "send text", 0.0, "-1", failed=True)
+    block = LaneBlock("hr:1", "send text", 0.0, "-1", failed=True)
     good = [Success(name, 1, taken=True, judged=True) for name in ("hr:1", "hr")]
 
     steps = sqlite_database.run(lambda c: move_lanes(c, 1_000_000, [block, *good] * 5, LaneRules(failures=2)))
@@ -209,7 +209,7 @@ def test_one_ill_lane_rests_alone_and_more_rest_their_account(
     sqlite_database: Database, lanes: list[str], rest: list[str]
 ) -> None:
     """Three in a row: nine of one lane are its own, three of three lanes are the account's."""
-    blocks = [LaneBlock(lane, "hr", "send text", 0.0, "-1", failed=True, marked_at=1_000_000) for lane in lanes]
+    blocks = [LaneBlock(lane, "send text", 0.0, "-1", failed=True, marked_at=1_000_000) for lane in lanes]
 
     steps = sqlite_database.run(lambda c: move_lanes(c, 1_000_000, blocks, LaneRules(failures=3)))
 

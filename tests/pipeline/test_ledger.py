@@ -304,7 +304,7 @@ def test_a_block_is_written_with_the_result_that_caused_it(site: Site, driven_cl
     job = site.send()
     do(site, a_mark(job))
 
-    do(site, an_end(job, Retry("x"), feedback=Feedback((LaneBlock("hr:x", "hr", "send text", 60.0, "45009"),))))
+    do(site, an_end(job, Retry("x"), feedback=Feedback((LaneBlock("hr:x", "send text", 60.0, "45009"),))))
 
     lane = site.lane("hr:x")
     assert lane is not None

@@ -95,7 +95,7 @@ def the_relay(database: Database, connection: Connection, jobs: list[str]) -> No
 
 def the_limits(database: Database, connection: Connection, jobs: list[str]) -> None:
     Budgets(database).locked(connection, ["a", "b"])
-    change_lanes(connection, database.now, [LaneBlock("hr:1", "hr", "send", 5, "why")])
+    change_lanes(connection, database.now, [LaneBlock("hr:1", "send", 5, "why")])
     lock_windows(connection, {"w": (part_id(jobs[0], 0), 5)}, 1)
     lock_cached(connection, {"id": "v", "scope": "s", "upload_type": "image"}, jobs[0], 1)
 

@@ -318,7 +318,7 @@ def test_an_account_that_carries_nothing_now_is_passed_over(site: Site, what: st
     if what == "paused":
         pause(JobFilter(account="ops"), person="a person", why="", database=site.database)
     elif what == "blocked":
-        block = LaneBlock("ops", "ops", "ops", 3_600, "45009")
+        block = LaneBlock("ops", "ops", 3_600, "45009")
         site.database.run(lambda connection: change_lanes(connection, site.database.now, [block]))
     else:
         site.accounts.replace(*(one for one in ACCOUNTS if one.name != "ops"))

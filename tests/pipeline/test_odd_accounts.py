@@ -221,9 +221,7 @@ def test_loops_and_pages_go_on(site: Site, wrong: dict[str, str]) -> None:
     runtime, database = site.runtime, site.database
     AccountsTold(site.accounts, runtime.lane_states, lambda changed: None).turn()
     assert wrong.keys() & set(site.accounts.names()) == runtime.lane_states.unusable().keys()
-    parked = [
-        LaneBlock(name, name, name, 600.0, "refused", parked=True, cause=Cause.TOKEN) for name in site.accounts.names()
-    ]
+    parked = [LaneBlock(name, name, 600.0, "refused", parked=True, cause=Cause.TOKEN) for name in site.accounts.names()]
     database.run(lambda connection: change_lanes(connection, database.now, parked))
     TokenProbe(database, site.accounts, runtime.tokens).turn()
     CodeExchanges(database, site.accounts, runtime.tokens, runtime.transport).turn()

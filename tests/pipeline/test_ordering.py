@@ -312,7 +312,7 @@ def test_a_parked_one_keeps_its_order_waiting_unless_it_may_be_skipped(
     text = site.send("k1", order_key="k")
     lane = site.part(card).lane
     offered(site)
-    block = LaneBlock(lane if scope == "lane" else "hr", "hr", "label", 600.0, "why", "do", parked=True)
+    block = LaneBlock(lane if scope == "lane" else "hr", "label", 600.0, "why", "do", parked=True)
     with site.database.writing() as connection:
         change_lanes(connection, site.database.now, [block])
 
@@ -328,7 +328,7 @@ def test_none_sleeps_that_was_skipped_with_its_parked_lane(site: Site) -> None:
     jobs = ordered(site, 3, on_gap="skip")
     offered(site)
     slept = [sleeps(site, job) for job in jobs]
-    block = LaneBlock("hr", "hr", "label", 600.0, "why", "do", parked=True)
+    block = LaneBlock("hr", "label", 600.0, "why", "do", parked=True)
     with site.database.writing() as connection:
         change_lanes(connection, site.database.now, [block])
 

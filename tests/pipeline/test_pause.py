@@ -248,7 +248,7 @@ def test_a_job_whose_tags_cannot_be_read_stops_no_other(site: Site, tags: str) -
 def test_a_probe_is_not_spent_on_what_is_paused(site: Site) -> None:
     """The next part that may go tries the lane."""
     waiting, other = site.send("lunch", tags=["lunch"]), site.send("other")
-    block = LaneBlock("hr", "hr", "hr", 0, "no quota", parked=True)
+    block = LaneBlock("hr", "hr", 0, "no quota", parked=True)
     site.database.run(lambda connection: change_lanes(connection, site.database.now, [block]))
     paused_by_zhang(site, JobFilter(tag="lunch"))
     site.advance(3_600)
@@ -266,7 +266,7 @@ def test_a_probe_is_found_behind_many_that_may_not_go(site: Site, kept: str, acc
     waiting = [site.send(f"{n}", tags=["lunch"], **order) for n in range(45)]
     other = site.send("other")
     name = "hr" if account_wide else site.part(other).lane
-    block = LaneBlock(name, "hr", "hr", 0, "no quota", parked=True)
+    block = LaneBlock(name, "hr", 0, "no quota", parked=True)
     site.database.run(lambda connection: change_lanes(connection, site.database.now, [block]))
     if kept == "paused":
         paused_by_zhang(site, JobFilter(tag="lunch"))
@@ -306,7 +306,7 @@ def test_a_probe_does_not_pass(site: Site) -> None:
     """Nor does `worker resume` of the vendor's block."""
     job = site.send()
     lane = site.part(job).lane
-    parked = LaneBlock("hr", "hr", "hr", 0, "no quota", parked=True)
+    parked = LaneBlock("hr", "hr", 0, "no quota", parked=True)
     site.database.run(lambda connection: change_lanes(connection, site.database.now, [parked]))
     paused_by_zhang(site, JobFilter(account="hr"))
     site.advance(3_600)

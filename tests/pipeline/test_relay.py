@@ -804,7 +804,7 @@ def test_the_lease_is_renewed_at_a_third_and_lost_when_it_was_not(site: Site) ->
 
 
 def block(site: Site, lane: str, delay: float, *, parked: bool = False) -> None:
-    found = LaneBlock(lane, "hr", "send text", delay, "why", "do it" if parked else None, parked)
+    found = LaneBlock(lane, "send text", delay, "why", "do it" if parked else None, parked)
     with site.database.writing() as connection:
         change_lanes(connection, site.database.now, [found])
 
@@ -831,7 +831,7 @@ def test_a_blocked_lane_is_offered_in_the_turn_after_its_block(site: Site) -> No
     site.rings.clear()
     site.sql("update worker_parts set offered_until = null")
     with site.database.writing() as connection:
-        full = LaneBlock(lane, "hr", "send text", 30.0, "full", limit_name="app_day")
+        full = LaneBlock(lane, "send text", 30.0, "full", limit_name="app_day")
         change_lanes(connection, site.database.now, [full])
     site.ticks.advance(1)
     site.relay.turn()

@@ -150,7 +150,7 @@ def test_bulk_has_its_part_of_a_lane_with_one_call_in_the_air(site: Site) -> Non
     bulk = sends(site, 10, priority="bulk")
     lane = site.part(sends(site, 40)[0]).lane
     sends(site, 1, priority="urgent")
-    block = LaneBlock(lane, "hr", "send text", 0.0, "45035", penalty=Penalty.SERIAL)
+    block = LaneBlock(lane, "send text", 0.0, "45035", penalty=Penalty.SERIAL)
     site.database.run(lambda connection: change_lanes(connection, site.database.now, [block]))
     called: list[str] = []
     for _ in range(33):
@@ -204,7 +204,7 @@ def test_struck_it_stops_and_one_call_tries_after_the_block(site: Site) -> None:
 def test_a_resumed_account_starts_with_one_call_over_all_of_its_lanes(site: Site) -> None:
     """Texts and cards wait for the same person: one of them goes, and then two."""
     texts, cards = sends(site, 4), [site.card(f"c{n}") for n in range(4)]
-    parking = LaneBlock("hr", "hr", "hr", 600.0, "60020", "trust it", parked=True)
+    parking = LaneBlock("hr", "hr", 600.0, "60020", "trust it", parked=True)
     site.database.run(lambda c: change_lanes(c, site.database.now, [parking]))
     parked = turn(site)
     site.database.run(lambda c: change_lanes(c, site.database.now, [Resume("hr", "a person resumed it")]))

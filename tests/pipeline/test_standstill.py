@@ -99,7 +99,7 @@ def test_what_waits_for_good_reason_does_not_stand_still(site: Site) -> None:
     blocked = site.send("blocked")
     lane = site.part_row(f"{blocked}-0").lane
     with site.database.writing() as connection:
-        change_lanes(connection, site.database.now, [LaneBlock(lane, "hr", "send/text", 7_200, "limit")])
+        change_lanes(connection, site.database.now, [LaneBlock(lane, "send/text", 7_200, "limit")])
     held = site.card()
     hold((held,), person="zhang", why="", database=site.database)
     first = site.ask(Text(content="first"), account="pr", order_key="k")

@@ -67,7 +67,7 @@ def test_a_noisy_tenant_delays_itself_alone(site: Site) -> None:
 def test_what_blocks_a_lane_blocks_that_of_one_tenant(site: Site) -> None:
     """What the vendor refuses another for, that one learns from its own call."""
     blocked, other = site.send(tenant="bank"), site.send(tenant="shop")
-    block = LaneBlock(lane(site, blocked), "hr", "send text of tenant bank", 60, "rest")
+    block = LaneBlock(lane(site, blocked), "send text of tenant bank", 60, "rest")
     site.database.run(lambda connection: change_lanes(connection, site.database.now, [block]))
     site.run()
     assert states(site, blocked, other) == ["open", "accepted"]

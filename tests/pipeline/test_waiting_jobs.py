@@ -65,7 +65,7 @@ def test_each_job_that_waits_is_shown_with_what_it_waits_for(site: Site, watch: 
     doubtful = site.send(duplicate_check=False)
     site.ring(doubtful)
     lane = site.part_row(f"{urgent}-0").lane
-    parked = LaneBlock(lane, "it", "send text", 0.0, "60020 not from here", parked=True)
+    parked = LaneBlock(lane, "send text", 0.0, "60020 not from here", parked=True)
     site.database.run(lambda connection: change_lanes(connection, site.database.now, [parked], Policy().lanes))
 
     shown = watch.turn()

@@ -290,7 +290,7 @@ def test_a_callback_opens_no_lane_that_waits_for_another_reason(room: Room) -> N
     room.happens("enter_chat", "wozhang", person="zhang")
     job = room.ask(Text(content="n"), "wozhang")
     lane = room.site.part(job).lane
-    parking = LaneBlock(lane, "alerts", "send text", 600.0, "93004 disabled", "enable it", parked=True)
+    parking = LaneBlock(lane, "send text", 600.0, "93004 disabled", "enable it", parked=True)
     room.site.database.run(lambda c: change_lanes(c, room.site.database.now, [parking]))
 
     room.happens("message", "wozhang", person="zhang")

@@ -91,7 +91,7 @@ def test_its_lane_is_blocked(site: Site) -> None:
     """By a penalty of the vendor's, until an instant."""
     job = site.send()
     lane = site.part(job).lane
-    write(site, LaneBlock(lane, "hr", "send/text", 60.0, "45009 called too often"))
+    write(site, LaneBlock(lane, "send/text", 60.0, "45009 called too often"))
 
     [wait] = waits(site, job)
 
@@ -121,7 +121,7 @@ def test_its_account_is_parked(site: Site) -> None:
 def test_its_vendor_is_ill(site: Site) -> None:
     """The breaker is open, after five failures in a row."""
     job = site.send()
-    failed = LaneBlock("hr", "hr", "hr", 1.0, "no answer", failed=True)
+    failed = LaneBlock("hr", "hr", 1.0, "no answer", failed=True)
     for _ in range(5):
         write(site, failed)
         site.advance(2)
@@ -410,13 +410,13 @@ def test_steps_after_its_end_are_none_of_its_history(site: Site) -> None:
     job = site.send()
     lane = site.part(job).lane
     for n in range(60):
-        write(site, LaneBlock(lane, "hr", "send/text", 0.0, f"before {n}", penalty=Penalty.PARALLEL))
+        write(site, LaneBlock(lane, "send/text", 0.0, f"before {n}", penalty=Penalty.PARALLEL))
         site.sql("delete from worker_lanes")
     site.run()
     assert "accepted" == site.state(job)
     site.advance(60)
     for n in range(60):
-        write(site, LaneBlock(lane, "hr", "send/text", 0.0, f"after {n}", penalty=Penalty.PARALLEL))
+        write(site, LaneBlock(lane, "send/text", 0.0, f"after {n}", penalty=Penalty.PARALLEL))
         site.sql("delete from worker_lanes")
     told = history(site, job)
     assert 51 == len(told)
@@ -427,12 +427,12 @@ def test_steps_after_its_end_are_none_of_its_history(site: Site) -> None:
 def test_the_steps_of_its_lane_and_account_are_told(site: Site) -> None:
     """Those since it was asked for, and until it ended; of no other lane."""
     lane = site.part(site.send("before")).lane
-    write(site, LaneBlock(lane, "hr", "send/text", 60.0, "45009 before", penalty=Penalty.FREQUENCY))
+    write(site, LaneBlock(lane, "send/text", 60.0, "45009 before", penalty=Penalty.FREQUENCY))
     site.advance(600)
     job = site.send()
-    write(site, LaneBlock(lane, "hr", "send/text", 60.0, "45009 called too often", penalty=Penalty.FREQUENCY))
-    write(site, LaneBlock("hr:other", "hr", "send/card", 60.0, "another", parked=True))
-    write(site, LaneBlock("hr", "hr", "hr", 60.0, "60020 not trusted", parked=True))
+    write(site, LaneBlock(lane, "send/text", 60.0, "45009 called too often", penalty=Penalty.FREQUENCY))
+    write(site, LaneBlock("hr:other", "send/card", 60.0, "another", parked=True))
+    write(site, LaneBlock("hr", "hr", 60.0, "60020 not trusted", parked=True))
     told = history(site, job)
     assert ["lane struck: send/text: 45009 called too often", "account parked: hr: 60020 not trusted"] == told
 

@@ -45,7 +45,7 @@ class Lane:
 
 
 def a_block(penalty: Penalty | None = None, delay: float = 60.0, **fields: Any) -> LaneBlock:
-    return LaneBlock("hr:1", "hr", "send text", delay, "why", penalty=penalty, **fields)
+    return LaneBlock("hr:1", "send text", delay, "why", penalty=penalty, **fields)
 
 
 def struck(lane: Lane, now: int, marked_at: int | None = None) -> list[Step]:

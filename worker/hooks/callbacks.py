@@ -186,7 +186,7 @@ class CallbackStore:
         with self._database.reading() as connection:
             key = lane_key(connection)
         lanes = tuple(lane_name(key, account, lane) for lane in chat.lanes)
-        return ChatLanes(lanes, tuple(gone(lane, account) for lane in lanes))
+        return ChatLanes(lanes, tuple(map(gone, lanes)))
 
 
 def _document(inbound: Inbound, task_id: str | None) -> str:

@@ -86,8 +86,8 @@ def fill(site: Site) -> FullOutbox:
     now, lane, no = site.database.read_now(), site.part(card).lane, ERRCODES.find(60020)
     assert no is not None
     blocks = [
-        LaneBlock("hr", "hr", "hr", 600.0, f"60020 {no.meaning}", no.what, parked=True, hint="h1"),
-        LaneBlock(lane, "hr", "send/template_card", 60.0, "45009 frequency limit"),
+        LaneBlock("hr", "hr", 600.0, f"60020 {no.meaning}", no.what, parked=True, hint="h1"),
+        LaneBlock(lane, "send/template_card", 60.0, "45009 frequency limit"),
     ]
     site.database.run(lambda connection: change_lanes(connection, site.database.now, blocks))
     callback, event = "c" * 64, "e" * 32

@@ -190,7 +190,7 @@ def test_the_jobs_behind_one_go_on(site: Site) -> None:
 @pytest.mark.every_database
 def test_a_parked_account_is_tried_now(site: Site) -> None:
     """As `worker resume NAME` does it."""
-    blocks = [LaneBlock("hr", "hr", "hr", 600.0, "60020 no", "do it", parked=True)]
+    blocks = [LaneBlock("hr", "hr", 600.0, "60020 no", "do it", parked=True)]
     site.database.run(lambda connection: change_lanes(connection, site.database.now, blocks))
 
     Person(site, name="wang").give("/commands/lift?name=hr", "the IP is listed")

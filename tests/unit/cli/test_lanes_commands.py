@@ -34,7 +34,7 @@ def write(database: Database, *blocks: LaneBlock) -> None:
 
 
 def parking(lane: str = "hr") -> LaneBlock:
-    return LaneBlock(lane, "hr", "hr", 600.0, "60020 the caller's IP is not trusted", IP, parked=True, hint="h1")
+    return LaneBlock(lane, "hr", 600.0, "60020 the caller's IP is not trusted", IP, parked=True, hint="h1")
 
 
 def listed(command: Callable[..., None] = show, **options: Any) -> list[str]:
@@ -68,10 +68,10 @@ def test_every_state_has_its_word(outbox: Database) -> None:
     write(
         outbox,
         parking("hr:1"),
-        LaneBlock("hr:2", "hr", "send text", 60.0, "45009", penalty=Penalty.FREQUENCY),
-        LaneBlock("hr:3", "hr", "send text", 0.0, "45035", penalty=Penalty.SERIAL),
-        *[LaneBlock("it", "it", "it", 0.0, "read_timeout", failed=True)] * 5,
-        LaneBlock("it:1", "it", "send text", 0.0, "read_timeout", failed=True),
+        LaneBlock("hr:2", "send text", 60.0, "45009", penalty=Penalty.FREQUENCY),
+        LaneBlock("hr:3", "send text", 0.0, "45035", penalty=Penalty.SERIAL),
+        *[LaneBlock("it", "it", 0.0, "read_timeout", failed=True)] * 5,
+        LaneBlock("it:1", "send text", 0.0, "read_timeout", failed=True),
     )
     outbox.run(lambda connection: change_lanes(connection, outbox.now, [Start("hr:4")]))
 
@@ -85,7 +85,7 @@ def test_every_state_has_its_word(outbox: Database) -> None:
 
 def test_a_breaker_whose_block_is_over_tries(outbox: Database) -> None:
     """Half-open: the next call tells."""
-    write(outbox, *[LaneBlock("it", "it", "it", 0.0, "read_timeout", failed=True)] * 5)
+    write(outbox, *[LaneBlock("it", "it", 0.0, "read_timeout", failed=True)] * 5)
     with outbox.writing() as connection:
         connection.exec_driver_sql("update worker_lanes set blocked_until = 1")
 
@@ -100,7 +100,7 @@ def test_nothing_is_said_in_a_sentence(outbox: Database) -> None:
 
 def test_a_person_resumes_an_account_with_all_of_its_lanes(outbox: Database) -> None:
     """Each starts with one call in flight; another account's stay as they are; both steps are events."""
-    write(outbox, parking(), parking("hr:1"), LaneBlock("it", "it", "it", 60.0, "45009"))
+    write(outbox, parking(), parking("hr:1"), LaneBlock("it", "it", 60.0, "45009"))
 
     done = lift("hr", person="ops", database=outbox)
     events = listed(show_events, account="hr", limit=10)

@@ -53,7 +53,7 @@ AES_KEY = "a" * 43
 def parked(config: Path, *lanes: str, parks: bool = True) -> None:
     """These wait for a person, until somebody resumes them or for a while."""
     database = Database(make_engine(load_settings(config).database_url()))
-    blocks = [LaneBlock(lane, "hr", "hr", 600.0, "60020 not trusted", "add the IP", parked=parks) for lane in lanes]
+    blocks = [LaneBlock(lane, "hr", 600.0, "60020 not trusted", "add the IP", parked=parks) for lane in lanes]
     database.run(lambda connection: change_lanes(connection, database.now, blocks))
     database.close()
 
@@ -231,7 +231,7 @@ def test_what_people_are_told_of_is_said_here_too(typed: Typed, sqlite_url: str)
     """One list of problems: a vendor that is ill and events whose hooks failed are cautions."""
     typed("db", "upgrade")
     database = Database(make_engine(sqlite_url))
-    ill = [LaneBlock("hr:b", "hr", "send text", 0.0, "-1", failed=True)] * 5
+    ill = [LaneBlock("hr:b", "send text", 0.0, "-1", failed=True)] * 5
     event = event_row(f"{1:032x}", EventKind.CARD_ACTION, 1, state=EventState.PARKED)
     database.run(lambda connection: change_lanes(connection, database.now, ill))
     database.run(lambda connection: insert_rows(connection, tables.events, [event]))
@@ -248,8 +248,8 @@ def test_what_the_vendor_refused_lately_is_a_caution(typed: Typed, sqlite_url: s
     """45009, and a vendor that answers -1: each with its count, and the command that says where."""
     typed("db", "upgrade")
     database = Database(make_engine(sqlite_url))
-    struck = LaneBlock("hr:a", "hr", "send text", 60.0, "45009", penalty=Penalty.FREQUENCY)
-    ill = [LaneBlock("hr:b", "hr", "send text", 0.0, "-1", failed=True)] * 5
+    struck = LaneBlock("hr:a", "send text", 60.0, "45009", penalty=Penalty.FREQUENCY)
+    ill = [LaneBlock("hr:b", "send text", 0.0, "-1", failed=True)] * 5
     database.run(lambda connection: change_lanes(connection, database.now, [struck, *ill]))
     lately = typed("doctor")
     with database.writing() as connection:

@@ -89,7 +89,7 @@ def test_a_block_is_not_a_pause(run: Run, jobs: list[str], capsys: Said) -> None
     capsys.readouterr()
     assert 1 == run("resume", "hr")
     unblocked = capsys.readouterr().err
-    parked = LaneBlock("hr", "hr", "hr", 600, "no quota", parked=True)
+    parked = LaneBlock("hr", "hr", 600, "no quota", parked=True)
     database.run(lambda connection: change_lanes(connection, database.now, [parked]))
     database.close()
     assert 0 == run("resume", "hr")

@@ -90,7 +90,7 @@ def _block(due: DuePart, scope: Scope, delay: float, reason: str, remedy: str | 
     account, is_account = account_of(due.lane), scope is Scope.ACCOUNT
     remedy = ALARM_REMEDY if more.get("penalty") is Penalty.ALARM else remedy
     lane, label = (account, due.account) if is_account else (due.lane, _label(due))
-    return LaneBlock(lane, account, label, delay, reason, remedy, **more)
+    return LaneBlock(lane, label, delay, reason, remedy, **more)
 
 
 def _label(due: DuePart) -> str:

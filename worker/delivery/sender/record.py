@@ -108,7 +108,7 @@ def _spending(flight: InFlight) -> chats.Spending | None:
     if (charge := _charge(flight, Unit.ALLOWANCE)) is None:
         return None
     account, lane = flight.account.name, flight.due.lane
-    return chats.Spending(account, charge.subject, chats.waiting(lane, account), charge.recipient is not None)
+    return chats.Spending(account, charge.subject, chats.waiting(lane), charge.recipient is not None)
 
 
 def _charge(flight: InFlight, unit: Unit) -> Charge | None:

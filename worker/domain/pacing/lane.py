@@ -127,6 +127,11 @@ class Pace:
         return not (self.parked or self.blocked_until > now or self.needs_answers)
 
 
+def free(name: str) -> Pace:
+    """The pace of a lane or an account to which nothing has happened."""
+    return Pace(name, account_of(name))
+
+
 # -- what happens to a lane -------------------------------------------------------------------------------------------
 
 
@@ -136,7 +141,6 @@ class LaneBlock:
 
     lane: str
     """A lane key, or an account's name."""
-    account: str
     label: str
     delay: float
     reason: str
@@ -213,13 +217,13 @@ def move(paces: dict[str, Pace], change: LaneChange, now: int, rules: LaneRules,
 
     A failure counts for the account until the lane's own breaker opens: later ones say nothing new about other lanes.
     """
-    before = paces.get(change.lane) or Pace(change.lane, account_of(change.lane))
+    account, before = account_of(change.lane), paces.get(change.lane) or free(change.lane)
     pace, events = after(before, change, now, rules, in_flight)
     paces[change.lane] = pace
     counts = before.failures < pace.failures < rules.failures
-    if counts and isinstance(change, LaneBlock) and change.lane != change.account:
+    if counts and isinstance(change, LaneBlock) and change.lane != account:
         # Without a delay: the account is blocked only if its own breaker opens.
-        same = replace(change, lane=change.account, label=change.account, delay=0.0)
+        same = replace(change, lane=account, label=account, delay=0.0)
         events += move(paces, same, now, rules)
     return events
 

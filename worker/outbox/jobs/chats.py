@@ -153,13 +153,13 @@ GONE = "it was taken out of this chat"
 WAITING = "its member has to speak first: no message is left of those he allowed"
 
 
-def gone(lane: str, account: str) -> LaneBlock:
+def gone(lane: str) -> LaneBlock:
     """The block of a chat that the account was taken out of."""
     remedy = "add it to the chat again; then what waits is sent, and else within the hour what the vendor refuses ends"
-    return LaneBlock(lane, account, "chat", GONE_S, GONE, remedy, parked=True, cause=Cause.CHAT)
+    return LaneBlock(lane, "chat", GONE_S, GONE, remedy, parked=True, cause=Cause.CHAT)
 
 
-def waiting(lane: str, account: str) -> LaneBlock:
+def waiting(lane: str) -> LaneBlock:
     """The block of a single chat whose allowance is used up."""
     remedy = "let the member write to it, or have him taken into its subscription scope and set subscribed = true"
-    return LaneBlock(lane, account, "chat", LOOK_S, WAITING, remedy, parked=True, cause=Cause.ALLOWANCE)
+    return LaneBlock(lane, "chat", LOOK_S, WAITING, remedy, parked=True, cause=Cause.ALLOWANCE)

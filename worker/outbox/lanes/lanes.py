@@ -29,6 +29,7 @@ from worker.domain.pacing.lane import (
     LaneRules,
     Pace,
     account_of,
+    free,
     move,
 )
 from worker.domain.settle import FOREVER
@@ -99,23 +100,17 @@ def move_lanes(connection: Connection, now: int, changes: Sequence[LaneChange], 
         return []
     blocks = [change for change in changes if isinstance(change, LaneBlock)]
     # A failure may count for its account too. All rows are locked at once, sorted by key, so that commits take turns.
-    before = _lock(
-        connection, {change.lane for change in changes} | {block.account for block in blocks if block.failed}
-    )
+    accounts = {account_of(block.lane) for block in blocks if block.failed}
+    before = _lock(connection, {change.lane for change in changes} | accounts)
     # Only 45033 needs the number of calls in flight, because it halves it.
     halves = any(block.penalty is Penalty.PARALLEL for block in blocks)
     in_flight = calls_in_flight(connection) if halves else {}
     paces, events = dict(before), list[LaneEvent]()
     for change in changes:
         events += move(paces, change, now, rules, in_flight.get(change.lane, 0))
-    _save(connection, [pace for name, pace in sorted(paces.items()) if pace != before.get(name, _free(name))], now)
+    _save(connection, [pace for name, pace in sorted(paces.items()) if pace != before.get(name, free(name))], now)
     _keep(connection, events, now)
     return events
-
-
-def _free(name: str) -> Pace:
-    """The pace of a lane or account without a row."""
-    return Pace(name, account_of(name))
 
 
 def take_probe(connection: Connection, now_sql: str, lane: str, delay_us: int) -> bool:
