@@ -28,7 +28,7 @@ from worker.domain.outcome import Confirmation
 from worker.outbox import tables
 from worker.outbox.engine.clock import DrivenClock
 from worker.outbox.engine.database import Database
-from worker.outbox.jobs.chats import ChatLanes, ChatNews
+from worker.outbox.jobs.chats import ChatNews
 from worker.outbox.jobs.confirmations import keep
 from worker.outbox.jobs.inbound import Delivery, store
 from worker.outbox.upkeep.indexing import index_lot
@@ -128,7 +128,7 @@ def pressed(site: Site, card: str) -> None:
 def spoken() -> Delivery:
     news = ChatNews("zhang.san", "single", person="zhang.san")
     inbound = Inbound("message:text", "Zhang.San", 1, ("key-2",), {}, chat=news)
-    lanes = ChatLanes(("hr:x",), ())
+    lanes = ["hr:x"]
     return Delivery("hr", "ww1/7", ["hr"], inbound, '{"Content": "hi"}', "f" * 32, 259_200, hooked=False, lanes=lanes)
 
 

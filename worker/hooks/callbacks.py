@@ -24,7 +24,6 @@ from worker.outbox.commit.commands import End
 from worker.outbox.commit.ledger import commit
 from worker.outbox.engine.database import Database
 from worker.outbox.engine.site_keys import lane_key, lane_name
-from worker.outbox.jobs.chats import ChatLanes, gone
 from worker.outbox.jobs.inbound import Delivery, callers_id, lost_call, store
 from worker.outbox.lanes.lanes import change_lanes, log_steps
 from worker.outbox.lanes.processes import hooked_ends
@@ -179,14 +178,13 @@ class CallbackStore:
         with self._database.reading() as connection:
             return callers_id(connection, accounts, card) or card.task_id
 
-    def _lanes(self, account: str, chat: ChatNews | None) -> ChatLanes | None:
-        """The lanes of the chat that a callback is about, with their blocks; None: it is about no chat."""
+    def _lanes(self, account: str, chat: ChatNews | None) -> Sequence[str]:
+        """The lanes of the chat that a callback is about; none where it is about no chat."""
         if chat is None:
-            return None
+            return ()
         with self._database.reading() as connection:
             key = lane_key(connection)
-        lanes = tuple(lane_name(key, account, lane) for lane in chat.lanes)
-        return ChatLanes(lanes, tuple(map(gone, lanes)))
+        return [lane_name(key, account, lane) for lane in chat.lanes]
 
 
 def _document(inbound: Inbound, task_id: str | None) -> str:

@@ -21,24 +21,14 @@ from worker.outbox.engine.bulk import insert_rows, rows_by_id
 from worker.outbox.engine.dialect import dialect_of
 from worker.outbox.engine.sql import fetch, mappings, run
 
-
-@dataclass(frozen=True, slots=True)
-class ChatLanes:
-    """The lanes of messages to a chat, and the blocks that a callback of the chat may write or lift."""
-
-    lanes: tuple[str, ...]
-    blocks: tuple[LaneBlock, ...]
-    """One block for each lane, written when the account was taken out of the chat and lifted when it returns."""
-
-
 CAME_BACK = "it is in the chat again"
 ALLOWED = "its member spoke"
 
 
 def note(
-    connection: Connection, account: str, news: ChatNews, lanes: ChatLanes, now: int, happened_at: int
+    connection: Connection, account: str, news: ChatNews, lanes: Sequence[str], now: int, happened_at: int
 ) -> Sequence[LaneBlock | Resume]:
-    """Stores what a callback says about a chat; returns what parks or opens its lanes.
+    """Stores what a callback says about a chat; returns what parks or opens `lanes`, which are of messages to it.
 
     `happened_at` is the vendor's instant, in microseconds.
     """
@@ -50,8 +40,8 @@ def note(
     # Callbacks can come late: one that is older than the row's newest changes nothing.
     if told_at is not None and happened_at < told_at:
         return []
-    gone = news.change is ChatChange.GONE
-    gone_since = (gone_at or now) if gone else None
+    is_gone = news.change is ChatChange.GONE
+    gone_since = (gone_at or now) if is_gone else None
     update = (
         "update worker_chats set chat_type = :chat_type, person = coalesce(:person, person), last_seen_at = :now,"
         " told_at = :told_at, gone_at = :gone_at, allowance = coalesce(:allowance, allowance)"
@@ -59,11 +49,11 @@ def note(
     )
     told = {"now": now, "told_at": happened_at, "gone_at": gone_since, "allowance": news.allowance}
     run(connection, update, {**fresh, **told})
-    if gone:
-        return lanes.blocks
+    if is_gone:
+        return [gone(lane) for lane in lanes]
     # Only blocks with this cause are lifted: the lane may be parked for another one too.
-    came_back = [Resume(lane, CAME_BACK, Cause.CHAT) for lane in lanes.lanes] if gone_at is not None else []
-    allowed = [Resume(lane, ALLOWED, Cause.ALLOWANCE) for lane in lanes.lanes] if news.allowance else []
+    came_back = [Resume(lane, CAME_BACK, Cause.CHAT) for lane in lanes] if gone_at is not None else []
+    allowed = [Resume(lane, ALLOWED, Cause.ALLOWANCE) for lane in lanes] if news.allowance else []
     return [*came_back, *allowed]
 
 

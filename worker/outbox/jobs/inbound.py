@@ -22,7 +22,6 @@ from worker.outbox.engine.bulk import insert_rows
 from worker.outbox.engine.counting import count
 from worker.outbox.engine.sql import execute, fetch, mappings, read_now
 from worker.outbox.jobs import chats, codes
-from worker.outbox.jobs.chats import ChatLanes
 from worker.outbox.jobs.codes import may_be_anothers
 from worker.outbox.jobs.events import event_row
 from worker.outbox.lanes.grants import SealedGrant, keep
@@ -49,8 +48,8 @@ class Delivery:
     code_ttl_s: int
     hooked: bool
     """True when the application has hooks."""
-    lanes: ChatLanes | None = None
-    """The lanes of messages to the chat that the callback reports; None: it reports no chat."""
+    lanes: Sequence[str] = ()
+    """The lanes of messages to the chat that the callback reports; none where it reports no chat."""
     grant: SealedGrant | None = None
     """The credential that the callback brought or ended; None: neither."""
 
@@ -89,7 +88,7 @@ def store(connection: Connection, now: str, delivery: Delivery) -> Sequence[Lane
     elif delivery.hooked:
         kind = EventKind.MESSAGE if inbound.event.startswith(MESSAGE) else EventKind.CALLBACK
         insert_rows(connection, tables.events, [event_row(delivery.id, kind, instant, inbound_id=key)])
-    if inbound.chat is None or delivery.lanes is None:
+    if inbound.chat is None:
         return []
     told_at = inbound.happened_at * 1_000_000
     return chats.note(connection, delivery.account, inbound.chat, delivery.lanes, instant, told_at)
