@@ -19,6 +19,7 @@ from typing import Any
 from sqlalchemy import Connection
 
 from tests.support.runtime import (
+    PNG,
     ChangingAccounts,
     ScriptedVendor,
     Site,
@@ -31,7 +32,7 @@ from tests.support.runtime import (
 )
 from tests.support.scripted_transport import ScriptedTransport
 from tests.support.scripted_web import ScriptedWeb
-from worker import Text, To, enqueue
+from worker import ButtonCard, CardUpdate, File, Image, Text, To, enqueue, recall, replay, update_card
 from worker.config.accounts import FixedAccounts
 from worker.config.settings import DeliverySettings
 from worker.control.cancel import cancel, find_open
@@ -44,6 +45,7 @@ from worker.delivery.sender.writer import Ticket, Writer
 from worker.domain.call import CallResult, Request
 from worker.domain.errors import WorkerError
 from worker.domain.job_filter import JobFilter
+from worker.domain.settle import SECOND
 from worker.domain.state import PartState
 from worker.outbox.commit.commands import Mark, MarkReply
 from worker.outbox.engine.clock import DrivenClock
@@ -245,7 +247,7 @@ class Installation:
 
     def _enqueue(self) -> None:
         rng = self.rng
-        due_at = datetime.fromtimestamp(self.clock.micros / 1e6 + rng.choice([0, 0, 0, 2, 40]), UTC)
+        due_at = self._in_seconds(rng.choice([0, 0, 0, 2, 40]))
         options: dict[str, Any] = {"due_at": due_at, "priority": rng.choice(["urgent", "normal", "normal", "bulk"])}
         if rng.random() < 0.4:
             options |= {"order_key": rng.choice("kl"), "on_gap": rng.choice(["hold", "skip"])}
@@ -255,13 +257,38 @@ class Installation:
             options["tags"] = [rng.choice(TAGS)]
         if rng.random() < 0.2:
             options["on_unknown"] = rng.choice(["hold", "resend"])
-        text = Text(content=f"text {len(self.jobs)}", duplicate_check=rng.random() < 0.7)
+        if rng.random() < 0.1:
+            options["expires_at"] = self._in_seconds(120)
+        account, people = rng.choice(["hr", "hr", "it", "pr"]), To(users=rng.sample(PEOPLE, rng.randint(1, 2)))
+        self._ask(lambda connection, **known: enqueue(connection, account, self._message(), people, **options, **known))
+
+    def _message(self) -> Text | ButtonCard | Image:
+        kind = self.rng.random()
+        if kind < 0.15:
+            return ButtonCard(main_title={"title": "leave"}, button_list=[{"text": "ok", "key": "ok"}])
+        if kind < 0.25:
+            return Image(file=File(PNG, "a.png"))
+        return Text(content=f"text {len(self.jobs)}", duplicate_check=self.rng.random() < 0.7)
+
+    def _follow(self) -> None:
+        """Asks for something more of a job: a recall, a card's update, or the job once more."""
+        if self.jobs:
+            job, update = self.rng.choice(self.jobs), CardUpdate(replace_name="done")
+            works: list[Callable[..., Any]] = [
+                lambda connection, **known: recall(connection, job, **known),
+                lambda connection, **known: update_card(connection, job, update, **known),
+                lambda connection, **known: replay(connection, job, accepted=True, unknown=True, **known),
+            ]
+            with suppress(WorkerError):
+                self._ask(self.rng.choice(works))
+
+    def _ask(self, work: Callable[..., Any]) -> None:
+        """In a transaction of a producer's own."""
         with self.database.writing() as connection:
-            account = rng.choice(["hr", "hr", "it", "pr"])
-            people = To(users=rng.sample(PEOPLE, rng.randint(1, 2)))
-            self.jobs.append(
-                enqueue(connection, account, text, people, accounts=FixedAccounts(self.accounts), **options).id
-            )
+            self.jobs.append(work(connection, accounts=FixedAccounts(self.accounts)).id)
+
+    def _in_seconds(self, seconds: float) -> datetime:
+        return datetime.fromtimestamp(self.clock.micros / SECOND + seconds, UTC)
 
     def _work(self) -> None:
         self.live(self.turn)
@@ -280,7 +307,7 @@ class Installation:
         else:
             work = self.turn
         process = self.rng.choice(self.processes)
-        process.database.dies(after=self.rng.randint(0, 12), committed=self.rng.random() < 0.5)
+        process.database.dies(after=self.rng.randint(0, 20), committed=self.rng.random() < 0.5)
         self.live(work, process)
 
     def _offer(self, process: WorkerProcess) -> None:
@@ -402,7 +429,8 @@ class Installation:
         tags = json.loads(part.tags or "[]")
         paused = any(wanted.account == part.account or wanted.tag in tags for wanted in self.pauses)
         in_doubt = part.state == PartState.UNKNOWN and part.not_before is None
-        return part.job_id in self.held or paused or in_doubt or self._is_behind(part)
+        waits = self._is_behind(part) or self._waits_for_another(part)
+        return part.job_id in self.held or paused or in_doubt or waits
 
     def _is_behind(self, part: SimpleNamespace) -> bool:
         """Another part stands before it in its order."""
@@ -414,12 +442,16 @@ class Installation:
             first = connection.exec_driver_sql(query, (part.id,)).scalar()
         return first not in (None, part.id)
 
+    def _waits_for_another(self, part: SimpleNamespace) -> bool:
+        """It is about a job of which something is open."""
+        return any(part.waits_on in (other.id, other.job_id) for other in self.open_parts() if part.waits_on)
+
     def open_parts(self) -> list[SimpleNamespace]:
         """Parts that have not ended, with what their jobs say."""
         with self.database.reading() as connection:
             rows = connection.exec_driver_sql(
-                "select p.id, p.job_id, p.state, p.lane, p.not_before, p.reason, j.order_key, j.tags, j.account from"
-                " worker_parts p join worker_jobs j on j.id = p.job_id where p.state in (0, 1, 6)"
+                "select p.id, p.job_id, p.state, p.not_before, p.waits_on, p.reason, j.order_key, j.tags, j.account"
+                " from worker_parts p join worker_jobs j on j.id = p.job_id where p.state in (0, 1, 6)"
                 " order by p.id"
             )
             return [SimpleNamespace(**row) for row in rows.mappings()]
@@ -441,6 +473,7 @@ ANSWERS: tuple[CallResult | Callable[[Request], CallResult], ...] = (
 )
 WEIGHTS = {
     "enqueue": 12,
+    "follow": 3,
     "work": 14,
     "answer": 14,
     "die": 3,
