@@ -21,7 +21,7 @@ from sqlalchemy import text
 from rig.stacks import MARIADB, REDIS, Make, on_stacks
 from worker.channels.base import Channel, TokenGranted, TokenOutcome
 from worker.domain.account import Account, Secret, Token
-from worker.domain.call import Answered, Reply, Request
+from worker.domain.call import Reply, Request
 from worker.outbox.engine.database import Database, make_engine
 from worker.transport.http import Connection, SocketTransport
 from worker.transport.tokens import Tokens, TokenTimes
@@ -124,8 +124,8 @@ def send(transport: SocketTransport, base_url: str, token: Token, who: int) -> i
     request = Request("GET", base_url, "/send", {"access_token": token.value, "who": str(who)}, deadline_s=LIMIT_S)
     connection = cast(Connection, transport.connect(request))
     result = connection.call(request)
-    assert isinstance(result, Answered)
-    return int(json.loads(result.reply.body)["errcode"])
+    assert isinstance(result, Reply)
+    return int(json.loads(result.body)["errcode"])
 
 
 def sender(who: int, base_url: str, database_url: str, held: Barrier, done: Barrier, results: Any) -> None:

@@ -5,16 +5,16 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Collection, Iterable, Sequence
 
-from worker.domain.call import Answered, CallResult, NeverLeft, Reply, Request
+from worker.domain.call import CallResult, NeverLeft, Reply, Request
 from worker.transport.http import Connection
 from worker.transport.pending_call import PendingCall
 
 Answer = Callable[[Request], CallResult]
 
 
-def answered(body: bytes, status: int = 200, **headers: str) -> Answered:
+def answered(body: bytes, status: int = 200, **headers: str) -> Reply:
     """A whole answer; header names are given with underscores (`retry_after="3"`)."""
-    return Answered(Reply(status, {name.replace("_", "-"): value for name, value in headers.items()}, body), 0.0)
+    return Reply(status, {name.replace("_", "-"): value for name, value in headers.items()}, body)
 
 
 class ScriptedTransport:

@@ -53,25 +53,19 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """A whole HTTP answer."""
+    """A whole HTTP answer was read."""
 
     status: int
     headers: Mapping[str, str] = field(repr=False)
     """Names in lower case."""
     body: bytes = field(repr=False)
+    duration_s: float = 0.0
+    """Seconds from the first byte of the request to the last of the answer."""
 
     def retry_after_s(self) -> float | None:
         """Seconds of a numeric Retry-After header, else None."""
         value = self.headers.get("retry-after", "")
         return float(value.strip()) if value.strip().isdecimal() else None
-
-
-@dataclass(frozen=True, slots=True)
-class Answered:
-    """A whole answer was read."""
-
-    reply: Reply
-    duration_s: float
 
 
 class Unsent(StrEnum):
@@ -105,7 +99,7 @@ class NoAnswer:
     duration_s: float
 
 
-CallResult = Answered | NeverLeft | NoAnswer
+CallResult = Reply | NeverLeft | NoAnswer
 
 
 def clean(text: str, limit: int) -> str:

@@ -28,7 +28,7 @@ from worker.channels.registry import channel as find_channel, usable
 from worker.config.accounts import AccountSource
 from worker.crypto.seal import NONCE_BYTES, keyed_hash, seal, unseal
 from worker.domain.account import Account, Token
-from worker.domain.call import Answered
+from worker.domain.call import Reply
 from worker.domain.callbacks.inbound import Grant, GrantKind
 from worker.domain.errors import ConfigurationError, WorkerError
 from worker.outbox.engine.clock import SECOND
@@ -183,7 +183,7 @@ class CodeExchanges:
         request = replace(request, deadline_s=CALL_S, egress=account.egress)
         result = call_once(self._transport, request)
         # Without an answer the code may be spent: one more try tells, and does no harm.
-        return exchange.outcome(result.reply) if isinstance(result, Answered) else TokenLater(result.reason, AGAIN_S)
+        return exchange.outcome(result) if isinstance(result, Reply) else TokenLater(result.reason, AGAIN_S)
 
     def _settle(
         self,

@@ -22,7 +22,7 @@ from requests.structures import CaseInsensitiveDict
 from urllib3.connection import HTTPConnection, HTTPSConnection
 
 from worker.domain.account import Egress
-from worker.domain.call import Answered, CallResult, FileBody, NeverLeft, NoAnswer, Reply, Request, Unsent
+from worker.domain.call import CallResult, FileBody, NeverLeft, NoAnswer, Reply, Request, Unsent
 from worker.outbox.engine.clock import boot_clock
 from worker.transport.connection import Line, Probe, TooLarge, Wire
 from worker.transport.egress.dial import dial
@@ -217,7 +217,7 @@ class SocketTransport:
             line.wire.reached("answer_read")
             headers = {name.lower(): value for name, value in response.raw.headers.items()}
             done = line.reusable
-            return Answered(Reply(response.status_code, headers, body), self._monotonic() - began)
+            return Reply(response.status_code, headers, body, self._monotonic() - began)
         except Exception as error:  # noqa: BLE001  # as in connect; what is certain is known by the wire
             return self._fault(line, error, began)
         finally:

@@ -22,7 +22,7 @@ from urllib.parse import parse_qsl, urlsplit
 from worker.channels.base import TokenGranted
 from worker.config.application import function_named
 from worker.domain.account import Account, Egress, TokenProvider
-from worker.domain.call import Answered, Reply, Request
+from worker.domain.call import Reply, Request
 from worker.domain.errors import ConfigurationError
 from worker.transport.faults import REMEDIES
 from worker.transport.http import NO_THREAD, Transport, call_once
@@ -96,7 +96,7 @@ class TokenProviders:
         # Straight to it: the account's proxy is the way to the vendor, and this place is the firm's own.
         request = replace(request, egress=Egress(ca=account.egress.ca))
         result = call_once(self._transport, request)
-        return read(result.reply) if isinstance(result, Answered) else _away(result.reason)
+        return read(result) if isinstance(result, Reply) else _away(result.reason)
 
     # -- a function ---------------------------------------------------------------------------------------------------
 

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from worker.delivery.resolver.http_get import WebAnswer
-from worker.domain.call import Answered, CallResult, FileBody, NeverLeft, NoAnswer, Reply, Request
+from worker.domain.call import CallResult, FileBody, NeverLeft, NoAnswer, Reply, Request
 from worker.domain.content.web import WebAddress
 from worker.language import noted
 from worker.transport.http import Connection
@@ -93,7 +93,7 @@ class Vendor:
             return NoAnswer("read_timeout" if call.fault == "hang" else "cut", 0.0)
         call.answered = "whole"
         headers = {name.lower(): value for name, value in answer.headers.items()}
-        return Answered(Reply(answer.status, headers, answer.body), 0.0)
+        return Reply(answer.status, headers, answer.body)
 
     def calls(self, path: str | None = None) -> list[LoggedCall]:
         """The calls that came, tokens aside, oldest first; only those of a path."""

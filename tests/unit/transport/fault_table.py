@@ -22,7 +22,7 @@ import trustme
 
 from tests.unit.transport.raw_server import OK_BODY, Peer, RawServer, Script, answer, response
 from worker.domain.account import DIRECT, ClientCertificate, Egress
-from worker.domain.call import Answered, CallResult, FileBody, NeverLeft, Request
+from worker.domain.call import CallResult, FileBody, NeverLeft, Reply, Request
 from worker.transport.connection import Wire
 from worker.transport.http import Connection, SocketTransport
 
@@ -49,8 +49,8 @@ def rows() -> list[Row]:
 
 def shown(result: CallResult) -> str:
     """A result as the table writes it."""
-    if isinstance(result, Answered):
-        return f"Answered({result.reply.status})"
+    if isinstance(result, Reply):
+        return f"Reply({result.status})"
     return f'{type(result).__name__}("{result.reason}")'
 
 
@@ -585,8 +585,8 @@ def _(stage: Stage) -> CallResult:
 @scene("whole answer without a length, ended by the close")
 def _(stage: Stage) -> CallResult:
     result = served(stage, b"HTTP/1.0 200 OK\r\n\r\n" + OK_BODY)
-    assert isinstance(result, Answered)
-    assert result.reply.body == OK_BODY
+    assert isinstance(result, Reply)
+    assert result.body == OK_BODY
     return result
 
 

@@ -169,7 +169,7 @@ def test_calls_end_in_the_order_of_their_answers(stage: Stage) -> None:
     for n in (1, 2, 0):
         go_on[n].set()
         assert [calls[n]] == transport.await_any([call for call in calls if call is calls[n] or call is calls[0]])
-        assert "Answered(200)" == shown(calls[n].result())
+        assert "Reply(200)" == shown(calls[n].result())
 
 
 def test_what_ended_as_it_began_waits_for_nobody(stage: Stage) -> None:
@@ -211,7 +211,7 @@ def test_a_request_that_is_not_taken_holds_nobody_up(stage: Stage) -> None:
     taken.set()
 
     assert [stuck] == transport.await_any([stuck, hangs])
-    assert ["Answered(200)"] * 2 == [shown(call.result()) for call in (quick, stuck)]
+    assert ["Reply(200)"] * 2 == [shown(call.result()) for call in (quick, stuck)]
 
 
 def test_several_connections_are_made_side_by_side(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:

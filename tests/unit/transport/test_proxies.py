@@ -13,11 +13,11 @@ from tests.support.proxies import ProxyServer
 from tests.unit.transport.fault_table import TOKEN, Stage, request, run, shown, tls_server_context
 from tests.unit.transport.raw_server import OK_BODY, Peer, answer, response
 from worker.domain.account import Egress, Secret
-from worker.domain.call import Answered, NeverLeft, Request
+from worker.domain.call import NeverLeft, Reply, Request
 from worker.domain.errors import ConfigurationError
 from worker.transport.faults import REMEDIES
 
-OK = "Answered(200)"
+OK = "Reply(200)"
 LOGIN = ("me", "p@ss:wörd")
 LOGIN_IN_URL = "me:p%40ss%3Aw%C3%B6rd"
 MUCH = bytes(range(256)) * 12_000
@@ -93,8 +93,8 @@ def test_much_goes_through_both_ways(stage: Stage, scheme: str, vendor: str) -> 
 
     result = run(ways.transport, ways.call(body=MUCH))
 
-    assert isinstance(result, Answered)
-    assert [True, True] == [result.reply.body == MUCH, ways.seen[0].endswith(MUCH)]
+    assert isinstance(result, Reply)
+    assert [True, True] == [result.body == MUCH, ways.seen[0].endswith(MUCH)]
 
 
 @pytest.mark.parametrize("scheme", SCHEMES)
@@ -115,7 +115,7 @@ def test_calls_are_in_the_air_together(stage: Stage, scheme: str) -> None:
 
     results = [call.result() for call in begun]
     assert [OK] * 8 == [shown(result) for result in results]
-    assert {MUCH} == {result.reply.body for result in results}  # type: ignore[union-attr]
+    assert {MUCH} == {result.body for result in results}  # type: ignore[union-attr]
 
 
 @pytest.mark.parametrize(
@@ -150,7 +150,7 @@ def test_a_wrong_password(stage: Stage, scheme: str, vendor: str, login: str) ->
 
     forwards = vendor == "http" and "socks" not in scheme
     reason = "proxy_login" if "socks" in scheme else "proxy_407"
-    assert ("Answered(407)" if forwards else f'NeverLeft("{reason}")') == shown(result)
+    assert ("Reply(407)" if forwards else f'NeverLeft("{reason}")') == shown(result)
     assert forwards or REMEDIES[reason] == result.remedy  # type: ignore[union-attr]
     assert [] == ways.seen
 

@@ -165,5 +165,5 @@ def test_the_bound_holds_for_real_connections() -> None:
 
         results = [shown(run(transport, request(url))) for url in [*urls, *urls[4:]]]
 
-        assert ["Answered(200)"] * 8 == results
+        assert ["Reply(200)"] * 8 == results
         assert [True] * 4 + [False] * 2 == [sock.fileno() == -1 for sock in stage.sockets]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 
 from tests.support.scripted_transport import ScriptedTransport, answered
-from worker.domain.call import Answered, NeverLeft, NoAnswer, Request
+from worker.domain.call import NeverLeft, NoAnswer, Reply, Request
 from worker.transport.http import Connection, SocketTransport, Transport
 
 CALL = Request("POST", "http://vendor.example", "/send")
@@ -32,8 +32,8 @@ def test_list_is_used_up_in_order() -> None:
     first = connected(transport).call(CALL, deadline=5.0)
     second = connected(transport).call(CALL)
 
-    assert isinstance(first, Answered)
-    assert first.reply.retry_after_s() == 3
+    assert isinstance(first, Reply)
+    assert first.retry_after_s() == 3
     assert second == NoAnswer("cut", 0.1)
     assert transport.calls == [CALL, CALL]
     assert transport.deadlines == [5.0, None]
@@ -44,7 +44,7 @@ def test_function_answers_in_parallel() -> None:
     """A function may wait for other calls: it is not run under the lock."""
     both = threading.Barrier(2)
 
-    def answer(request: Request) -> Answered | NoAnswer:
+    def answer(request: Request) -> Reply | NoAnswer:
         both.wait(120)
         return NoAnswer("cut", 0.0)
 

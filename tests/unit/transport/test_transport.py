@@ -34,7 +34,7 @@ from tests.unit.transport.fault_table import (
 from tests.unit.transport.raw_server import OK_BODY, Peer, RawServer, Script, answer, response
 from worker.delivery.sender.runtime import Dependencies
 from worker.domain.account import DIRECT, Egress, Secret
-from worker.domain.call import Answered, FileBody, NeverLeft, NoAnswer, Request
+from worker.domain.call import FileBody, NeverLeft, NoAnswer, Reply, Request
 from worker.domain.errors import ConfigurationError
 from worker.outbox.engine.clock import boot_clock
 from worker.transport.connection import Wire
@@ -43,7 +43,7 @@ from worker.transport.egress.routes import Route
 from worker.transport.egress.tls import Trusts
 from worker.transport.http import Connection, SocketTransport
 
-OK = "Answered(200)"
+OK = "Reply(200)"
 
 
 @pytest.fixture
@@ -187,9 +187,9 @@ class TestAnswer:
 
         result = stage.run(server.url)
 
-        assert isinstance(result, Answered)
-        assert result.reply.body == OK_BODY
-        assert result.reply.headers == {"content-length": str(len(OK_BODY)), "error-code": "0"}
+        assert isinstance(result, Reply)
+        assert result.body == OK_BODY
+        assert result.headers == {"content-length": str(len(OK_BODY)), "error-code": "0"}
         assert result.duration_s == 2
 
     @pytest.mark.parametrize("size", [1, 2, 3, 1000])
@@ -211,8 +211,8 @@ class TestAnswer:
 
         first, second = run(transport, request(server.url)), run(transport, request(server.url))
 
-        assert isinstance(first, Answered)
-        assert first.reply.body == b'{"errcode":0}'
+        assert isinstance(first, Reply)
+        assert first.body == b'{"errcode":0}'
         assert shown(second) == OK
         assert server.accepted == 1
 
@@ -232,8 +232,8 @@ class TestAnswer:
         """4 MiB are still read."""
         result = stage.run(stage.server(answer(response(bytes(4 * 1024 * 1024)))).url)
 
-        assert isinstance(result, Answered)
-        assert len(result.reply.body) == 4 * 1024 * 1024
+        assert isinstance(result, Reply)
+        assert len(result.body) == 4 * 1024 * 1024
 
 
 class TestDeadline:

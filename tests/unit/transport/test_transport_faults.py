@@ -10,7 +10,7 @@ import pytest
 from tests.unit.transport.fault_table import SCENES, TOKEN, Row, Stage, rows, shown
 from worker.channels.registry import channel
 from worker.domain.account import Account
-from worker.domain.call import Access, Answered, NeverLeft, NoAnswer, Unsent
+from worker.domain.call import Access, NeverLeft, NoAnswer, Reply, Unsent
 from worker.domain.job import Part
 from worker.domain.outcome import Unknown
 
@@ -46,7 +46,7 @@ def test_first_byte_decides(row: Row, stage: Stage) -> None:
     """Never left means that no byte was handed over, in every row; anything else that one was."""
     result = SCENES[row.fault](stage)
 
-    assert isinstance(result, NeverLeft | NoAnswer | Answered)
+    assert isinstance(result, NeverLeft | NoAnswer | Reply)
     assert isinstance(result, NeverLeft) == ("first_byte" not in stage.reached)
     if isinstance(result, NeverLeft):
         closed = Unsent.CLOSED_AT_ONCE if "its account waits as without" in row.channel else None
@@ -65,13 +65,13 @@ def test_people_are_told_what_to_change(row: Row, stage: Stage) -> None:
     assert len(str(result.remedy)) <= 300
 
 
-@pytest.mark.parametrize("row", [row for row in ROWS if row.result.startswith("Answered")], ids=lambda row: row.fault)
+@pytest.mark.parametrize("row", [row for row in ROWS if row.result.startswith("Reply")], ids=lambda row: row.fault)
 def test_channel_makes_of_it_what_the_table_says(row: Row, stage: Stage) -> None:
     """The last column is the channel's own reading of the very answer that the fault produced."""
     result = SCENES[row.fault](stage)
-    assert isinstance(result, Answered)
+    assert isinstance(result, Reply)
 
-    outcome = channel("wecom_app").outcome(PART, ACCOUNT, result.reply, Access("t")).outcome
+    outcome = channel("wecom_app").outcome(PART, ACCOUNT, result, Access("t")).outcome
 
     named = row.channel.partition(":")[0]
     if named.startswith("by errcode"):

@@ -30,7 +30,7 @@ from worker.transport.connection import Wire
 from worker.transport.egress.tls import LOOK_S, make_context, require_files
 from worker.transport.faults import REMEDIES, why_no_answer
 
-OK = "Answered(200)"
+OK = "Reply(200)"
 REFUSED = 'NeverLeft("client_certificate_refused")'
 PASSWORD = "hunter2"
 

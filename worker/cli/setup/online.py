@@ -20,7 +20,7 @@ from worker.cli.setup.finding import Finding, Level
 from worker.config.settings import Settings
 from worker.control.opening import opened_current
 from worker.domain.account import Account, Token, TokenParked, TokenWait
-from worker.domain.call import Access, Answered, CallResult, NeverLeft, Request
+from worker.domain.call import Access, CallResult, NeverLeft, Reply, Request
 from worker.domain.errors import ConfigurationError
 from worker.hooks.callbacks import door_of
 from worker.outbox.engine.clock import SECOND
@@ -116,9 +116,9 @@ def _carried_out(
     """What the call shows of app and address; and whether the vendor knows the token no longer."""
     request = call.request(account, Access(token.value), int(tools.wall()))
     result = call_once(tools.transport, replace(request, deadline_s=CALL_S, egress=account.egress))
-    if not isinstance(result, Answered):
+    if not isinstance(result, Reply):
         return [Finding(what, Level.PROBLEM, _unanswered(result))], False
-    answer = seen(call, account, result.reply)
+    answer = seen(call, account, result)
     if answer.is_about_address:
         return [Finding(what, Level.PROBLEM, f"trusted IP: {answer.text}")], False
     if not answer.is_ok:  # which of its checks the vendor does first is not known
@@ -128,7 +128,7 @@ def _carried_out(
 
 def _unanswered(result: CallResult) -> str:
     remedy = result.remedy if isinstance(result, NeverLeft) else None
-    reason = "" if isinstance(result, Answered) else result.reason
+    reason = "" if isinstance(result, Reply) else result.reason
     return f"no answer: {reason}; {remedy or 'say it again later'}"
 
 
@@ -149,7 +149,7 @@ def _callback(database: Database, settings: Settings, account: Account, tools: O
     path = f"/callback/{account.name}"
     address = f"{settings.public_url.rstrip('/')}{path}"
     result = call_once(tools.transport, Request("GET", settings.public_url.rstrip("/"), path, query, deadline_s=CALL_S))
-    if isinstance(result, Answered) and (result.reply.status, result.reply.body) == (200, number.encode()):
+    if isinstance(result, Reply) and (result.status, result.body) == (200, number.encode()):
         yield from _vendors_own(database, what, address, account.name)
     else:
         yield Finding(what, Level.PROBLEM, f"callback: {address} {_why_not(result)}")
@@ -178,12 +178,12 @@ def _vendors_own(database: Database, what: str, address: str, account: str) -> I
 
 def _why_not(result: CallResult) -> str:
     """What is wrong with the answer to a verification, and the remedy."""
-    if not isinstance(result, Answered):
+    if not isinstance(result, Reply):
         return f"does not answer ({result.reason}); start `worker receiver`, and let its proxy pass the path on"
     remedies = {
         400: "the receiver there has another aes_key (EncodingAESKey); give it these settings",
         403: "the receiver there has another token, or another clock; give it these settings",
         404: "no receiver is there that knows the account; let the proxy pass the path on as it is",
     }
-    remedy = remedies.get(result.reply.status, "something else than `worker receiver` answers; correct public_url")
-    return f"answers {result.reply.status}: {remedy}"
+    remedy = remedies.get(result.status, "something else than `worker receiver` answers; correct public_url")
+    return f"answers {result.status}: {remedy}"

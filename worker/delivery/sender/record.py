@@ -15,7 +15,7 @@ from worker.delivery.sender.lane_blocks import block_of
 from worker.delivery.sender.prepare import backoff_s, fault_delay_s
 from worker.delivery.sender.runtime import Runtime
 from worker.domain import settle
-from worker.domain.call import Answered, CallResult, NeverLeft, NoAnswer, Unsent
+from worker.domain.call import CallResult, NeverLeft, NoAnswer, Reply, Unsent
 from worker.domain.content.left_out import outcome_for_all
 from worker.domain.job import Kind, RepeatRule
 from worker.domain.job_terms import told_tags
@@ -135,15 +135,15 @@ def _result(runtime: Runtime, flight: InFlight) -> CallResult:
         runtime.lane_states.end_call(lane)
     if not isinstance(result, NeverLeft):
         runtime.lane_states.took(lane, result.duration_s)
-    if isinstance(result, Answered):
+    if isinstance(result, Reply):
         runtime.lane_states.reached(flight.account.name)
-        flight.http_status = result.reply.status
+        flight.http_status = result.status
     return result
 
 
 def _verdict(runtime: Runtime, flight: InFlight) -> Verdict:
     match flight.result:
-        case Answered(reply=reply):
+        case Reply() as reply:
             verdict = flight.channel.outcome(flight.part, flight.account, reply, flight.access)
             if not flight.left_out:
                 return verdict
@@ -199,7 +199,7 @@ def record(runtime: Runtime, flight: InFlight) -> None:
 def _lane_changes(runtime: Runtime, flight: InFlight, verdict: Verdict) -> tuple[LaneBlock | Success, ...]:
     """What the call means for its lane and account, usually nothing. Here it counts at once, for all with its end."""
     states, lane, outcome = runtime.lane_states, flight.due.lane, verdict.outcome
-    answered, changes = isinstance(flight.result, Answered), list[LaneBlock | Success]()
+    answered, changes = isinstance(flight.result, Reply), list[LaneBlock | Success]()
     block = block_of(flight.due, verdict, runtime.settings, answered=answered)
     marked_at = int(flight.marked_at * SECOND)
     if answered and not (block and block.failed):
@@ -251,7 +251,7 @@ def _proved_open(lane: str, result: CallResult, verdict: Verdict) -> tuple[str, 
 
     The account, unless it or its token was the reason to refuse; the lane, where the vendor judged the call itself.
     """
-    if not isinstance(result, Answered):
+    if not isinstance(result, Reply):
         return ()
     account = account_of(lane)
     match verdict.outcome:

@@ -16,7 +16,7 @@ from worker.channels.registry import channel, usable
 from worker.config.accounts import AccountSource
 from worker.config.notify import NotifyTarget
 from worker.domain.account import Account
-from worker.domain.call import Answered, Request
+from worker.domain.call import Reply, Request
 from worker.domain.content.recipient import Recipients
 from worker.domain.errors import ConfigurationError, WorkerError
 from worker.domain.job import Draft
@@ -151,9 +151,9 @@ class Teller:
             deadline_s=POST_S,
         )
         result = call_once(self._transport, request)
-        if isinstance(result, Answered) and 200 <= result.reply.status < 300:
+        if isinstance(result, Reply) and 200 <= result.status < 300:
             return True
-        why = f"http {result.reply.status}" if isinstance(result, Answered) else result.reason
+        why = f"http {result.status}" if isinstance(result, Reply) else result.reason
         log.warning("alert_refused", target=n + 1, error=why)
         return False
 
