@@ -22,6 +22,7 @@ from worker.outbox.engine.clock import DrivenClock, instant
 from worker.outbox.engine.database import Database
 from worker.outbox.lanes.lanes import change_lanes
 from worker.outbox.lanes.processes import Health, renew
+from worker.producer.options import PriorityName
 from worker.reporting import standstill
 from worker.reporting.problems import find_problems, read_outbox
 from worker.reporting.standstill import Standstill, StandstillCause, standing_now, standing_still
@@ -201,6 +202,31 @@ def test_no_process_takes_from_the_queue(site: Site) -> None:
 
     assert [("hr", StandstillCause.NO_CONSUMER)] == causes(site)
     assert EVERYWHERE == everywhere(site, job)
+
+
+@pytest.mark.parametrize(
+    ("priority", "queues", "missing"),
+    [
+        ("urgent", "files,normal,bulk", "urgent"),
+        ("normal", "urgent,bulk", "normal"),
+        ("normal", "files", None),
+        ("bulk", "bulk", None),
+    ],
+)
+def test_all_readers_agree_on_who_takes_a_file(
+    site: Site, priority: PriorityName, queues: str, missing: str | None
+) -> None:
+    """An urgent one comes through the urgent queue alone; the others through that of files, their own or the normal."""
+    job = site.upload(priority=priority)
+    later(site, 61)
+    site.sql(f"update worker_processes set queues = '{queues}'")
+    told = None if missing is None else f"no worker process takes from the queue {missing}"
+
+    with site.database.reading() as connection:
+        waits = {wait.text for wait in why(connection, job).waits if wait.what is WaitFor.WORKER}
+
+    assert {told} - {None} == waits
+    assert {told} - {None} == {one.text for one in seen(site) if one.cause is StandstillCause.NO_CONSUMER}
 
 
 def test_no_process_can_use_the_account(site: Site) -> None:

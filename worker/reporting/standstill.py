@@ -26,11 +26,11 @@ from worker.outbox.lanes.offering import Head, head_of_lane, jobs_behind, some_p
 from worker.outbox.lanes.pauses import paused_among
 from worker.outbox.lanes.processes import (
     Process,
-    QueueName,
     alive,
     hindrance,
     holder_of,
     moved_lately,
+    serving,
     unusable_accounts_told,
 )
 
@@ -172,7 +172,7 @@ class _Judge:
             return general
         takers = self._takers(priority, is_file=is_file)
         if not takers:
-            wanted = QueueName.URGENT if priority == Priority.URGENT else QueueName.NORMAL
+            wanted, *_ = serving(priority, is_file=is_file)
             text = f"no worker process takes from the queue {wanted}"
             return StandstillCause.NO_CONSUMER, text, f"start one with the queue {wanted} in its `-Q`"
         count, why = self._unusable.get(account, (0, ""))
@@ -205,10 +205,9 @@ class _Judge:
         return [process for process in self._processes if process.id == self._leader_id]
 
     def _takers(self, priority: int, *, is_file: bool) -> list[Process]:
-        """The processes that take such parts, sooner or later; urgent ones come into no other queue."""
-        own = {Priority.URGENT: QueueName.URGENT, Priority.BULK: QueueName.BULK}.get(Priority(priority))
-        queues = {own} if own is QueueName.URGENT else {own, QueueName.NORMAL, QueueName.FILES if is_file else None}
-        return [process for process in self._processes if queues & process.queues]
+        """The processes that take such parts, sooner or later."""
+        queues = serving(priority, is_file=is_file)
+        return [process for process in self._processes if process.queues.intersection(queues)]
 
 
 def _wrongs(processes: Sequence[Process]) -> list[str]:

@@ -9,14 +9,14 @@ from enum import StrEnum
 from typing import Any
 
 from worker.domain.account import GETTOKEN
-from worker.domain.job import Kind, Priority, job_of
+from worker.domain.job import Kind, job_of
 from worker.domain.pacing.lane import Cause, Standing, in_the_way, standing
 from worker.domain.pacing.quiet import QUIET_HOURS
 from worker.domain.pause import Pause
 from worker.domain.settle import BEHIND_A_PART, FOREVER, NEWER_RELEASE
 from worker.domain.state import FINAL_STATES, PartState
 from worker.outbox.engine.clock import instant
-from worker.outbox.lanes.processes import QueueName
+from worker.outbox.lanes.processes import serving
 from worker.reporting.standstill import Standstill
 
 Row = Mapping[str, Any]
@@ -186,19 +186,12 @@ def _queued(part: Row, around: Surroundings) -> Iterator[PartWait]:
         yield PartWait(part["id"], WaitFor.TURN, text, since)
 
 
-_QUEUES = {Priority.URGENT: QueueName.URGENT, Priority.BULK: QueueName.BULK}
-
-
 def _worker(part: Row, around: Surroundings) -> Iterator[PartWait]:
     """No process that could do anything for the part."""
-    queues = {queue for taken in around.processes.values() for queue in taken}
-    wanted = _QUEUES.get(Priority(part["priority"]), QueueName.NORMAL)
-    serving = {wanted} | ({QueueName.FILES} if around.job["kind"] == Kind.UPLOAD else set())
-    # What no process took from its own queue comes into this one, but for urgent parts.
-    serving |= set() if wanted is QueueName.URGENT else {QueueName.NORMAL}
+    wanted, *others = serving(part["priority"], is_file=around.job["kind"] == Kind.UPLOAD)
     if not around.processes:
         yield PartWait(part["id"], WaitFor.WORKER, "no worker process is alive", None, None, ("worker doctor",))
-    elif part["state"] == PartState.QUEUED and not queues & serving:
+    elif part["state"] == PartState.QUEUED and not any(map({wanted, *others}.intersection, around.processes.values())):
         text = f"no worker process takes from the queue {wanted}"
         yield PartWait(part["id"], WaitFor.WORKER, text, None, None, ("worker doctor",))
 

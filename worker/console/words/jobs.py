@@ -188,5 +188,6 @@ JOBS: Mapping[str, tuple[str, str]] = {
     "wait.account": ("账号配置", "its account"),
     "wait.release": ("新版本的工作进程", "a newer release"),
     "wait.cancelled": ("取消生效", "its cancelling"),
+    "wait.standstill": ("队列没有进展", "a standstill"),
     "wait.turn": ("轮到它", "its turn"),
 }

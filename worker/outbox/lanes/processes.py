@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 from sqlalchemy import Connection
 
 from worker.domain.callbacks.hook import ALL_ENDS, Ends
+from worker.domain.job import Priority
 from worker.domain.state import JobState
 from worker.outbox import tables
 from worker.outbox.engine.bulk import ids_json, insert_rows
@@ -36,6 +37,18 @@ class QueueName(StrEnum):
 
 
 ALL_QUEUES = frozenset(QueueName)
+
+
+def serving(priority: int, *, is_file: bool) -> tuple[QueueName, ...]:
+    """The queues that such parts come through; the first one is the queue that a worker must take from.
+
+    Urgent parts come into no other queue. What no process takes from the queue of files or of bulk in time goes into
+    the normal one.
+    """
+    if priority == Priority.URGENT:
+        return (QueueName.URGENT,)
+    own = [QueueName.FILES] if is_file else []
+    return (QueueName.NORMAL, *own, *([QueueName.BULK] if priority == Priority.BULK else []))
 
 
 @dataclass(frozen=True, slots=True)
