@@ -43,7 +43,7 @@ from worker.delivery.scheduler.lane_head import Doorbell
 from worker.delivery.sender.runtime import Dependencies
 from worker.delivery.sender.writer import Ticket, Writer
 from worker.domain.call import CallResult, Request
-from worker.domain.errors import WorkerError
+from worker.domain.errors import NotPublished, WorkerError
 from worker.domain.job_filter import JobFilter
 from worker.domain.settle import SECOND
 from worker.domain.state import PartState
@@ -220,7 +220,8 @@ class Installation:
         works: list[Callable[[], object]] = [site.relay.full_scan, site.relay.turn, process.recover]
         self.rng.shuffle(works)
         for work in works:
-            work()
+            with suppress(NotPublished):
+                work()
         for _ in range(self.rng.randint(0, 4)):
             self.answer(process)
 
@@ -314,7 +315,8 @@ class Installation:
         """What is due comes to the broker, where this process leads."""
         process.site.runtime.lease.beat()
         process.site.relay.full_scan()
-        process.site.relay.turn()
+        with suppress(NotPublished):
+            process.site.relay.turn()
 
     def _vendor_fails(self) -> None:
         self.vendor.says(*(self.rng.choice(ANSWERS) for _ in range(self.rng.randint(1, 6))))
@@ -330,6 +332,18 @@ class Installation:
     def _broker_doubles(self) -> None:
         self.broker += self.rng.sample(self.broker, len(self.broker) // 2)
         self.rng.shuffle(self.broker)
+
+    def _broker_goes(self) -> None:
+        """One process does not reach it any more."""
+
+        def refuse(bells: Sequence[Doorbell]) -> None:
+            raise NotPublished("away", bells)
+
+        self.rng.choice(self.processes).site.publish = refuse
+
+    def _broker_comes(self) -> None:
+        for process in self.processes:
+            process.site.publish = self.broker.extend
 
     def _pause(self) -> None:
         wanted = self.rng.choice([JobFilter(tag=self.rng.choice(TAGS)), JobFilter(account="it")])
@@ -382,6 +396,7 @@ class Installation:
         self.told.append("-- no more faults")
         self.vendor.heals()
         self._account_comes()
+        self._broker_comes()
         for process in self.processes:
             process.database.lives()
 
@@ -481,6 +496,8 @@ WEIGHTS = {
     "tokens_fail": 1,
     "broker_loses": 2,
     "broker_doubles": 2,
+    "broker_goes": 1,
+    "broker_comes": 1,
     "pause": 1,
     "resume": 1,
     "hold": 2,
