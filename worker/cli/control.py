@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 from worker.accounts.sources import accounts_of
@@ -23,49 +25,68 @@ from worker.domain.errors import WorkerError
 from worker.domain.job_filter import JobFilter
 from worker.language import said, word
 
+_AMONG = {
+    "ended": "of them have ended: they are told of, and stay as they are",
+    "lately": "of them were called within the duplicate window: an equal message may still be on its way",
+    "ordered": "of them have an order_key: those behind them go on, so first `worker replay` what takes their place",
+}
+
+
+def preview(found: FoundJobs) -> Iterator[str]:
+    """What a command would be about, by account and kind or state, and then what is to be known of some of it."""
+    for (account, state), count in sorted(found.counts.items()):
+        yield f"{count:>8}  {state} on account {account}"
+    for state, count in sorted(found.among.items()):
+        yield f"{count:>8}  {_AMONG[state]}" if state in _AMONG else f"{count:>8}  of their parts are {state}"
+
+
+def carry_out(
+    person: Person,
+    found: FoundJobs,
+    act: Callable[..., Done],
+    question: str,
+    nothing: str = "",
+    *,
+    asks: bool | None = None,
+) -> Done:
+    """Shows what a command is about and asks, where that is several or `asks`; carries it out, and notes what it left.
+
+    WorkerError where there is nothing, which `nothing` says, or the person does not confirm.
+    """
+    doubts = _doubts(found)
+    if nothing and not found.ids:
+        raise WorkerError("; ".join([*doubts, nothing]))
+    asks = len(found.ids) > 1 if asks is None else asks
+    for line in [*doubts, *(preview(found) if asks or "ordered" in found.among else [])]:
+        note(line)
+    if asks:
+        person.confirm(question)
+    done = act(found, person=person.name, why=person.why, progress=ProgressLine(len(found.ids)))
+    for job, reason in list(done.notes.items())[:SHOWN]:
+        note(f"job {job}: {reason}")
+    return done
+
+
+def _doubts(found: FoundJobs) -> list[str]:
+    """What in the filter is probably mistyped, for people."""
+    return mistyped(found.wanted, found.missing, accounts_of(load_settings()).names())
+
 
 def resolve(person: Person, wanted: JobFilter, *, sent: bool, msgid: str | None) -> bool:
-    """Ends the parts in doubt of a filter; shows what they are and asks first, where there are several.
-
-    False when none was ended. WorkerError when there is none, or the person does not confirm.
-    """
+    """Ends the parts in doubt of a filter. False when none was ended."""
     require_reason(person.name, person.why)
     found = find_unknown(wanted)
-    if not found.ids:
-        reason = "nothing of this is in doubt; `worker jobs --state unknown` lists what is"
-        raise WorkerError("; ".join([*_doubts(wanted, ()), reason]))
-    several = len(found.ids) > 1
-    lines = _preview(found, sent=sent) if several or found.among else []
     said = "sent" if sent else "not sent"
-    question = f"say of these {len(found.ids)} parts that they were {said}?"
-    # With a msgid several parts are refused anyway.
-    _confirm(person, lines, question if several and msgid is None else None)
-    done = decide(
-        found,
-        sent=sent,
-        why=person.why,
-        msgid=msgid,
-        person=person.name,
-        progress=ProgressLine(len(found.ids)),
+    done = carry_out(
+        person,
+        # Only those that end as not sent let go what is behind them.
+        replace(found, among={}) if sent else found,
+        partial(decide, sent=sent, msgid=msgid),
+        f"say of these {len(found.ids)} parts that they were {said}?",
+        "nothing of this is in doubt; `worker jobs --state unknown` lists what is",
     )
     person.tell(done, _told(done, said))
     return done.counts["decided"] > 0
-
-
-def _confirm(person: Person, lines: Iterable[str], question: str | None) -> None:
-    """Shows what is meant, and asks; without a question it only shows."""
-    for line in lines:
-        note(line)
-    if question is not None:
-        person.confirm(question)
-
-
-def _preview(found: FoundJobs, *, sent: bool) -> list[str]:
-    lines = [f"{count:>8}  {kind} on account {account}" for (account, kind), count in sorted(found.counts.items())]
-    if (ordered := found.among.get("ordered")) and not sent:
-        lines.append(f"{ordered:>8}  of them have an order_key: those behind them go on when they end as not sent,")
-        lines.append("          so `worker replay` first what is to go in its place")
-    return lines
 
 
 def _told(done: Done, said: str) -> str:
@@ -85,35 +106,16 @@ _STANDS = {
 
 
 def cancel(person: Person, wanted: JobFilter) -> bool:
-    """Cancels the jobs of a filter; shows what they are and asks first, where there are several.
-
-    False when all of them had ended meanwhile. WorkerError when there is none, or the person does not confirm.
-    """
+    """Cancels the jobs of a filter. False when all of them had ended meanwhile."""
     audits.require_fits(person.name, person.why)
     found = find_open(wanted)
-    doubts = _doubts(wanted, found.missing)
-    if not found.ids:
-        raise WorkerError("; ".join([*doubts, "found no job of which anything may still be sent"]))
-    several = len(found.ids) > 1
-    lines = doubts + (_open(found) if several else [])
-    if (others := len(wanted.part_or_job_ids()) - len(found.ids) - len(found.missing)) > 0:
-        lines.append(f"{others} of the ids are of jobs of which nothing is to be sent any more")
-    _confirm(person, lines, f"cancel these {len(found.ids)} jobs?" if several else None)
-    done = cancel_jobs(found, person=person.name, why=person.why, progress=ProgressLine(len(found.ids)))
+    others = len(wanted.part_or_job_ids()) - len(found.ids) - len(found.missing)
+    if found.ids and others > 0:
+        note(f"{others} of the ids are of jobs of which nothing is to be sent any more")
+    question = f"cancel these {len(found.ids)} jobs?"
+    done = carry_out(person, found, cancel_jobs, question, "found no job of which anything may still be sent")
     person.tell(done, "\n".join(_became(done)))
     return done.counts["jobs"] > 0
-
-
-def _doubts(wanted: JobFilter, missing: Sequence[str]) -> list[str]:
-    """What in the filter is probably mistyped, for people."""
-    return mistyped(wanted, missing, accounts_of(load_settings()).names())
-
-
-def _open(found: FoundJobs) -> list[str]:
-    lines, parts = _jobs(found.counts), dict(found.among)
-    if ended := parts.pop("ended", 0):
-        lines.append(f"{ended:>8}  of them have ended: they are told of, and stay as they are")
-    return lines + [f"{count:>8}  of their parts are {state}" for state, count in sorted(parts.items())]
 
 
 def _became(done: Done) -> list[str]:
@@ -129,23 +131,12 @@ def _became(done: Done) -> list[str]:
 
 
 def recall(person: Person, wanted: JobFilter) -> bool:
-    """Recalls the jobs of a filter; shows what they are and asks first, where there are several.
-
-    False when none could be. WorkerError when there is none, or the person does not confirm.
-    """
+    """Recalls the jobs of a filter. False when none could be."""
     audits.require_fits(person.name, person.why)
     found = find_sent(wanted)
-    doubts = _doubts(wanted, found.missing)
-    if not found.ids:
-        reason = "nothing to take back: not sent, recalled already, or sent on a channel without recalls"
-        raise WorkerError("; ".join([*doubts, reason]))
-    several = len(found.ids) > 1
+    nothing = "nothing to take back: not sent, recalled already, or sent on a channel without recalls"
     question = f"take back what these {len(found.ids)} jobs have sent?"
-    lines = doubts + (_jobs(found.counts) if several else [])
-    _confirm(person, lines, question if several else None)
-    done = recall_found(found, person=person.name, why=person.why, progress=ProgressLine(len(found.ids)))
-    for job, reason in list(done.notes.items())[:SHOWN]:
-        note(f"job {job}: {reason}")
+    done = carry_out(person, found, recall_found, question, nothing)
     person.tell(done, "\n".join(_recalls(done)))
     return bool(done.jobs)
 
@@ -158,40 +149,31 @@ def _recalls(done: Done) -> list[str]:
 
 
 def replay(person: Person, found: ReplayableJobs, *, rate: float | None, dry_run: bool) -> bool:
-    """Replays jobs; shows what they are and asks first, where there are several. `dry_run`: only shows them.
-
-    False when none could be. WorkerError when there is none, or the person does not confirm.
-    """
+    """Replays jobs; `dry_run`: only shows them. False when none could be."""
     audits.require_fits(person.name, person.why)
-    doubts, counted = _doubts(found.wanted, found.missing), _ended(found)
     if not found.ids and found.since is not None:
         person.tell(_dry(found), "nothing is left of this run")
         return True
-    if not found.ids:
-        reason = "no job of this has ended without reaching everybody; --accepted and --unknown take those that did"
-        raise WorkerError("; ".join([*doubts, reason]))
-    if dry_run:
-        _confirm(person, doubts, None)
-        person.tell(_dry(found), "\n".join(counted))
+    if found.ids and dry_run:
+        for line in _doubts(found):
+            note(line)
+        person.tell(_dry(found), "\n".join(preview(found)))
         return True
     several = len(found.ids) > 1
-    question = f"replay these {len(found.ids)} jobs?" if several else None
-    _confirm(person, doubts + (counted if several else []), question)
-    done = replay_found(
+    done = carry_out(
+        person,
         found,
-        person=person.name,
-        why=person.why,
-        rate=rate,
-        progress=ProgressLine(len(found.ids)),
-        began=lambda audit: note(f"if it is cut short: worker replay --go-on {audit}") if several else None,
+        partial(
+            replay_found,
+            rate=rate,
+            began=lambda audit: note(f"if it is cut short: worker replay --go-on {audit}") if several else None,
+        ),
+        f"replay these {len(found.ids)} jobs?",
+        "no job of this has ended without reaching everybody; --accepted and --unknown take those that did",
     )
-    if not several and not done.jobs:
-        raise WorkerError(next(iter(done.notes.values()), f"there is no job {found.ids[0]} any more"))
-    for job, reason in list(done.notes.items())[:SHOWN]:
-        note(f"job {job}: {reason}")
     replays, refused = len(done.jobs), done.counts["refused"]
-    told = f"{replays} replays enqueued, {refused} refused (audit {done.audit})" if several else done.jobs[0]
-    person.tell(done, told)
+    is_one = replays and not several
+    person.tell(done, done.jobs[0] if is_one else f"{replays} replays enqueued, {refused} refused (audit {done.audit})")
     return replays > 0
 
 
@@ -211,14 +193,6 @@ def replayable(
     return found, asked["rate"] if rate is None else rate
 
 
-def _ended(found: ReplayableJobs) -> list[str]:
-    lines = [f"{n:>8}  jobs: {state} on account {account}" for (account, state), n in sorted(found.counts.items())]
-    if lately := found.among.get("lately"):
-        text = "of them were called within the duplicate window: an equal message may still be on its way"
-        lines.append(f"{lately:>8}  {text}")
-    return lines
-
-
 def _dry(found: ReplayableJobs) -> dict[str, Any]:
     counts = [{"account": account, "state": state, "jobs": n} for (account, state), n in sorted(found.counts.items())]
     lately = found.among.get("lately", 0)
@@ -232,10 +206,6 @@ def _cut_short(audit: str) -> audits.AuditEntry:
     if entry is None or entry.action.removeprefix("console.") != "replay" or "since" not in entry.asked:
         raise WorkerError(f"no replay of a filter has the audit {audit}; `worker audit` lists them")
     return entry
-
-
-def _jobs(counts: Mapping[tuple[str, str], int]) -> list[str]:
-    return [f"{count:>8}  jobs: {kind} on account {account}" for (account, kind), count in sorted(counts.items())]
 
 
 def erase(person: Person, recipient: str) -> bool:

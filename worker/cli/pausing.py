@@ -7,8 +7,9 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from worker.accounts.sources import accounts_of
+from worker.cli.control import carry_out
 from worker.cli.options import Person, note, plain, say
-from worker.cli.reading import ProgressLine, outbox, pause_line
+from worker.cli.reading import outbox, pause_line
 from worker.config.settings import load_settings
 from worker.control import fence as fencing, lift, pause as pausing
 from worker.control.audit import Done
@@ -101,11 +102,8 @@ def _held(done: Done, what: str, left: str) -> str:
 def fence(person: Person, since: datetime) -> bool:
     """Holds what may have gone out since a backup; shows what it is and asks first. False when there is nothing."""
     found = fencing.find_restored(since)
-    for (account, kind), count in sorted(found.counts.items()):
-        note(f"{count:>8}  {kind} on account {account}")
-    if found.ids:
-        person.confirm(f"hold these {len(found.ids)} jobs in doubt?")
-    done = fencing.fence(found, person=person.name, why=person.why, progress=ProgressLine(len(found.ids)))
+    question = f"hold these {len(found.ids)} jobs in doubt?"
+    done = carry_out(person, found, fencing.fence, question, asks=bool(found.ids))
     parts = done.counts["parts"]
     told = f"{parts} parts are held in doubt (audit {done.audit})"
     if parts:

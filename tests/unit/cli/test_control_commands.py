@@ -195,14 +195,14 @@ def test_a_filter_is_counted_asked_about_and_gone_on_with(
     assert 1 == run("replay", *queued[:3], "--yes", "--json")
     refused = json.loads(capsys.readouterr().out)
 
-    assert ("       3  jobs: cancelled on account hr\n", "") == (dry.out, dry.err)
+    assert ("       3  cancelled on account hr\n", "") == (dry.out, dry.err)
     assert {
         "jobs": 3,
         "lately": 0,
         "missing": [],
         "counts": [{"account": "hr", "state": "cancelled", "jobs": 3}],
     } == counted
-    assert "       3  jobs: cancelled on account hr\nreplay these 3 jobs? [y/N]" in no
+    assert "       3  cancelled on account hr\nreplay these 3 jobs? [y/N]" in no
     assert done.startswith("3 replays enqueued, 0 refused (audit ")
     assert "nothing is left of this run\n" == nothing
     assert "no job of this has ended without reaching everybody" in again
@@ -285,7 +285,7 @@ def test_several_jobs_are_shown_and_asked_about(
     assert 0 == run("cancel", "--tag", "lunch", "--yes", "--json")
     yes = capsys.readouterr()
 
-    assert "       4  jobs: send on account hr\n" in no.err
+    assert "       4  send on account hr\n" in no.err
     assert "       3  of their parts are queued\n       1  of their parts are sending\n" in no.err
     assert "cancel these 4 jobs?" in no.err
     assert ["open"] * 4 == unchanged
@@ -352,7 +352,7 @@ def test_several_recalls_are_asked_about(run: Run, queued: list[str], capsys: py
     assert 0 == run("audit")
     listed = capsys.readouterr().out
 
-    assert "       4  jobs: send on account hr\n" in no
+    assert "       4  send on account hr\n" in no
     assert "take back what these 4 jobs have sent?" in no
     assert said.out.startswith("3 recalls enqueued (audit ")
     assert said.err.endswith("send on account hr\n")
