@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import pytest
-from markupsafe import Markup
 
 from worker.channels.checking import blocks
 from worker.channels.checking.row import Prose
 from worker.channels.checking.truncate import pieces, truncated
-from worker.drawing import Shown, draw, markup
+from worker.drawing import Shown, draw, links
 from worker.drawing.node import MOST_DRAWN
 from worker.language import said
 from worker_simulator.inbox import entries
@@ -18,10 +17,14 @@ pytestmark = pytest.mark.timeout(60)
 MANY = 100_000
 
 
-@pytest.mark.parametrize("unit", ["a", "-", "a ", "a=", 'a="', "a='", "a=b"])
-def test_attributes_of_a_tag(unit: str) -> None:
-    """However long the name is, whose value never comes."""
-    assert MANY >= sum(1 for _ in markup.ATTRIBUTE.finditer(unit * MANY))
+@pytest.mark.parametrize("unit", ["<a", "<a ", "<a href=", '<a href="x">', '<div class="gray">', "<br ", "</p", " "])
+def test_tags_in_a_text(unit: str) -> None:
+    """However many begin that never end; a text beyond what vendors take is not looked through."""
+    text = unit * (links.LONGEST // len(unit))
+
+    assert text == links.chat_text(f"<a {text}", has_tags=True, mention=None).unescape()[3:]
+    assert text == links.coloured_text(text).unescape()
+    assert MANY * len(unit) >= len(links.article_text(unit * MANY))
 
 
 @pytest.mark.parametrize("unit", ["<p aaaa", "<a>", "<b></b>", "http://"])
@@ -79,11 +82,6 @@ def test_open_links_and_open_elements() -> None:
 def test_a_piece_is_no_more_than_the_markup_that_it_repeats() -> None:
     """Pieces that would say next to nothing beside it are not made without end: the text is refused as too long."""
     assert pieces("<b>" * 290 + "x" * 300_000, 2048, len, Prose.HTML) is None
-
-
-def test_pictures_of_an_article() -> None:
-    """None of them names its source."""
-    assert "<img" not in markup.article(f"<img {'a' * 4096}>" * 200, lambda source: Markup())
 
 
 @pytest.mark.parametrize("unit", [": ", "; ", ", ", " (a)", " (", " waits for ", "  changed ", " at ", "refused "])

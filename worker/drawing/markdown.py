@@ -18,8 +18,7 @@ from markdown_it.token import Token
 from markdown_it.utils import EnvType, OptionsDict
 from markupsafe import Markup, escape
 
-from worker.drawing.links import followed
-from worker.drawing.markup import MENTION
+from worker.drawing.links import MENTION, followed
 
 Dialect = Literal["markdown", "markdown_v2"]
 Mentioned = Callable[[str], Markup]

@@ -13,8 +13,7 @@ from datetime import UTC, datetime
 
 from markupsafe import Markup
 
-from worker.drawing import markup
-from worker.drawing.links import anchor, file_name, followed, loaded
+from worker.drawing.links import anchor, article_text, chat_text, coloured_text, file_name, followed, loaded
 from worker.drawing.markdown import Dialect, drawn
 from worker.drawing.marks import mark
 from worker.drawing.node import Node, alteration_of, clean, plain, raw, take
@@ -58,19 +57,18 @@ class Sheet:
 
     def chat(self, node: Node) -> Markup:
         """A text with links and mentions, as far as its channel has them."""
-        tags = markup.LINKS if self.shown.channel == "wecom_app" else {}
         mention = self.mention if self.shown.channel in CHATS else None
-        return self._marked(node, Markup("<bdi>{}</bdi>").format(markup.chat_text(take(node), tags, mention)))
+        text = chat_text(take(node), has_tags=self.shown.channel == "wecom_app", mention=mention)
+        return self._marked(node, Markup("<bdi>{}</bdi>").format(text))
 
     def coloured(self, node: Node) -> Markup:
         """The description of a textcard."""
-        return Markup('<div class="typed">{}</div>').format(self._marked(node, markup.coloured_text(take(node))))
+        return Markup('<div class="typed">{}</div>').format(self._marked(node, coloured_text(take(node))))
 
     def article(self, node: Node) -> Markup:
-        """An article's HTML."""
-        return Markup('<div class="typed">{}</div>').format(
-            self._marked(node, markup.article(take(node), self.picture_at))
-        )
+        """The text of an article's HTML."""
+        text = Markup('<div class="typed">{}</div>').format(article_text(take(node)))
+        return self._marked(node, text)
 
     def markdown(self, node: Node, dialect: Dialect) -> Markup:
         """A markdown text."""
