@@ -25,7 +25,7 @@ from worker.outbox.lanes.full_scan import accounts_with_queued, queued_by_lane
 from worker.outbox.lanes.lanes import list_lanes
 from worker.outbox.lanes.pauses import standing_pauses
 from worker.outbox.lanes.processes import Process, alive, unusable_accounts_told
-from worker.reporting.limit_usage import Usage, usage
+from worker.reporting.limit_usage import Usage, usages
 
 MOST = 2_000_000
 """Queued parts of one account that are counted; of more the forecast says that there are at least so many."""
@@ -104,12 +104,10 @@ class _Reader:
         rows = list_lanes(self.connection, self.now_sql, name)
         good, wrong = sorted_out(self.accounts, [name])
         account = good.get(name)
-        usages = list[Usage]()
-        if account is not None:
-            of = channel(account.channel)
-            usages = usage(self.connection, self.now_sql, of, account, count_waiting=False)
-        waits, stops = tuple(self._waits(name, rows, usages, lanes)), tuple(self._stops(name, account, wrong.get(name)))
-        per_s, goes, parked = self._per_s(name, usages), due, list[Stop]()
+        own = [] if account is None else [(channel(account.channel), account)]
+        limits = usages(self.connection, self.now_sql, own).get(name, [])
+        waits, stops = tuple(self._waits(name, rows, limits, lanes)), tuple(self._stops(name, account, wrong.get(name)))
+        per_s, goes, parked = self._per_s(name, limits), due, list[Stop]()
         for row in rows:
             if row["parked"] and (its := lanes if row["lane"] == name else lanes.keys() & {row["lane"]}):
                 parked.append(Stop(f"{_where(row)} is parked: {row['reason']}", f"worker resume {row['lane']}"))

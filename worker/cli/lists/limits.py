@@ -16,7 +16,7 @@ from worker.control.opening import opened
 from worker.domain.account import Account
 from worker.domain.pacing.limit import Unit
 from worker.language import said, word
-from worker.reporting.limit_usage import Usage, usage
+from worker.reporting.limit_usage import Usage, usages
 
 
 def show(*, account: str | None, recipient: str | None, as_json: bool) -> None:
@@ -31,13 +31,14 @@ def show(*, account: str | None, recipient: str | None, as_json: bool) -> None:
         opened(settings) as database,
         database.reading() as connection,
     ):
-        found = [(one, usage(connection, database.now, channel(one.channel), one, recipient)) for one in good.values()]
+        usable_accounts = [(channel(one.channel), one) for one in good.values()]
+        found = usages(connection, database.now, usable_accounts, recipient, count_waiting=True)
     if as_json:
         unusable = {name: {"unusable": why} for name, why in wrong.items()}
-        say(json.dumps({one.name: [plain(row) for row in rows] for one, rows in found} | unusable, ensure_ascii=False))
+        say(json.dumps({name: [*map(plain, rows)] for name, rows in found.items()} | unusable, ensure_ascii=False))
         return
-    for one, rows in found:
-        for line in lines(one, rows):
+    for name, rows in found.items():
+        for line in lines(good[name], rows):
             say(line)
     for name, why in wrong.items():
         say(f"account {name} cannot be used: {why}")

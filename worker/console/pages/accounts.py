@@ -19,7 +19,7 @@ from worker.language import said
 from worker.outbox.engine.sql import read_now
 from worker.outbox.lanes.tokens import standings
 from worker.reporting.lane_list import LaneStanding, lane_list
-from worker.reporting.limit_usage import Usage, usage
+from worker.reporting.limit_usage import Usage, usages
 
 ON_A_PAGE = 100
 ALONE: Mapping[str, str] = {"unknown": "未公布", "broadcasts": "群发"}
@@ -97,8 +97,8 @@ def account(ask: Ask) -> View:
         tokens = standings(connection, [name])
         limits = list[Usage]()
         if known is not None:
-            own = channel(known.channel)
-            limits = usage(connection, database.now, own, known, recipient or None)
+            own = [(channel(known.channel), known)]
+            limits = usages(connection, database.now, own, recipient or None, count_waiting=True)[name]
     lines = [LimitLine(one, tuple(bars(one, now))) for one in limits]
     return show(
         ask,

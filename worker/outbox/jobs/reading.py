@@ -239,9 +239,3 @@ def waiting_by_limit(connection: Connection, account: str, most: int) -> dict[st
     """How many parts of an account wait for each limit, by its name; `most` parts are read."""
     query = f"select limit_name, count(*) from (select limit_name {_WAITING}) waiting group by limit_name"
     return {row[0]: int(row[1]) for row in execute(connection, query, {**lane_range(account), "most": most})}
-
-
-def waiting_specs(connection: Connection, account: str, most: int) -> list[tuple[str, str]]:
-    """The limit's name and the spec (JSON) of `most` parts of an account that wait for a limit."""
-    rows = execute(connection, f"select limit_name, spec {_WAITING}", {**lane_range(account), "most": most})
-    return [(row[0], row[1]) for row in rows]
