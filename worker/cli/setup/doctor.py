@@ -18,8 +18,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from worker.accounts.sources import accounts_of
 from worker.channels.registry import channel, sorted_out, takes_secret
 from worker.cli.reading import Say, padded, pause_line, staging_line
-from worker.cli.setup.finding import Finding, Level
-from worker.cli.setup.online import online_findings
+from worker.cli.setup.online import Finding, Level, online_findings
 from worker.config.accounts import AccountSource
 from worker.config.settings import Settings, load_settings, unknown_line, where
 from worker.control.opening import opened
