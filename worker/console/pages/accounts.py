@@ -67,7 +67,7 @@ def accounts(ask: Ask) -> View:
         standing = lane_list(connection, database.now).lanes
     by_account: dict[str, list[LaneStanding]] = {}
     for one in standing:
-        by_account.setdefault(one.account, []).append(seen.lane(ask.viewer, one))
+        by_account.setdefault(one.account, []).append(seen.shown(ask.viewer, one.account, one))
     lines = [_line(ask, name, by_account.get(name, [])) for name in shown[:ON_A_PAGE]]
     return show(
         ask,
@@ -109,7 +109,7 @@ def account(ask: Ask) -> View:
         is_unusable=known is None,
         unusable=unusable if reads else None,
         pauses=[seen.pause(ask.viewer, one) for one in standing.pauses],
-        lanes=[seen.lane(ask.viewer, one) for one in standing.lanes],
+        lanes=[seen.shown(ask.viewer, one.account, one) for one in standing.lanes],
         tones=TONES,
         tokens=tokens,
         now=now,

@@ -18,7 +18,7 @@ def audit(ask: Ask) -> View:
     with ask.reading() as connection:
         without = None if looks else LOOK
         found = list_audit(connection, limit=ON_A_PAGE, before=ask.query.get("before"), without=without)
-    entries = [seen.audit(ask.viewer, one) for one in found]
+    entries = [seen.shown(ask.viewer, None, one) for one in found]
     before = found[-1].id if len(found) == ON_A_PAGE else None
     return show(ask, "audit.html", ask.say("audit.title"), entries=entries, before=before, looks=looks)
 
@@ -32,7 +32,7 @@ def entry(ask: Ask) -> View:
     if not has_right(ask.viewer, "administer") and found.person != ask.viewer.name:
         raise Forbidden
     own = found.person == ask.viewer.name
-    shown = found if own else seen.audit(ask.viewer, found)
+    shown = found if own else seen.shown(ask.viewer, None, found)
     return show(
         ask,
         "audit_entry.html",

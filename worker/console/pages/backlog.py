@@ -63,7 +63,7 @@ def backlog(ask: Ask) -> View:
         queue=queue,
         lines=[] if queue is None else lines_of(queue.value),
         foretold=foretold,
-        forecasts=[] if foretold is None else [seen.forecast(ask.viewer, one) for one in foretold.value],
+        forecasts=[] if foretold is None else [seen.shown(ask.viewer, one.account, one) for one in foretold.value],
         recent=[
             (account, kind, JobState(state).label, jobs) for (account, kind, state), jobs in sorted(recent.items())
         ],

@@ -18,7 +18,7 @@ from worker.outbox.engine.clock import SECOND, instant
 from worker.outbox.lanes.processes import died_lately
 from worker.outbox.upkeep.gauges import MOST
 from worker.reporting.lane_list import UNUSABLE
-from worker.reporting.problems import OutboxReading, find_problems, read_outbox
+from worker.reporting.problems import OpenProblem, OutboxReading, find_problems, read_outbox
 
 LINES = 20
 """Accounts that are listed, those with the longest queues."""
@@ -72,13 +72,17 @@ def home(ask: Ask) -> View:
         "home.html",
         ask.say("home.title"),
         figures=figures,
-        problems=[seen.problem(ask.viewer, problem) for problem in problems[:SHOWN]],
+        problems=[_shown(ask, problem) for problem in problems[:SHOWN]],
         more_problems=max(0, len(problems) - SHOWN),
         is_read=queue is not None,
         is_capped=queue is not None and queue.value.is_capped,
         lines=[(line, _waited_s(line, reading.now)) for line in lines[:LINES]],
         more=max(0, len(lines) - LINES),
     )
+
+
+def _shown(ask: Ask, problem: OpenProblem) -> OpenProblem:
+    return seen.shown(ask.viewer, problem.subject if problem.kind.about == "account" else None, problem)
 
 
 def _read(site: Site) -> Reading[OutboxReading]:

@@ -99,7 +99,7 @@ def _why(ask: Ask, numbers: range) -> tuple[Why, int]:
             parts = counted_jobs(connection, [told.job.id])
     except (JobNotFound, UnicodeEncodeError):
         raise NotFound from None
-    return seen.why(ask.viewer, told), sum(one.parts for one in parts.values())
+    return seen.shown(ask.viewer, told.job.account, told), sum(one.parts for one in parts.values())
 
 
 def _failures(connection: Connection, job_id: str, part: str) -> list[Failure]:

@@ -89,7 +89,7 @@ def jobs(ask: Ask) -> View:
         states=[state.label for state in JobState],
         accounts=ask.site.accounts.names(),
         found=found,
-        jobs=[seen.job(ask.viewer, job) for job in found.jobs],
+        jobs=[seen.shown(ask.viewer, job.account, job) for job in found.jobs],
         may_act=ask.may_act(search.typed.get("account")),
     )
 
@@ -105,7 +105,7 @@ def doubts(ask: Ask) -> View:
         ask,
         "doubts.html",
         ask.say("doubts.title"),
-        jobs=[(seen.job(ask.viewer, job), ask.may_act(job.account)) for job in found.jobs],
+        jobs=[(seen.shown(ask.viewer, job.account, job), ask.may_act(job.account)) for job in found.jobs],
         found=found,
         parts=parts,
         account=account,

@@ -48,7 +48,7 @@ def lanes(ask: Ask) -> View:
         account=account,
         accounts=site.accounts.names(),
         pauses=[seen.pause(ask.viewer, one) for one in found.pauses[:MOST]],
-        lanes=[seen.lane(ask.viewer, one) for one in found.lanes[:MOST]],
+        lanes=[seen.shown(ask.viewer, one.account, one) for one in found.lanes[:MOST]],
         more=max(0, len(found.pauses) - MOST) + max(0, len(found.lanes) - MOST),
         tones=TONES,
         histories=histories(newest, now),

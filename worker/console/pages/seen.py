@@ -7,64 +7,52 @@ are numbers, instants, ids, states, and the names of ours: accounts, channels, k
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
-from typing import Any
+from dataclasses import fields, is_dataclass, replace
+from typing import Any, TypeVar
 
 from worker.console.viewer import Viewer, may_read_texts
 from worker.control.audit import AuditEntry
 from worker.domain.pause import Pause
 from worker.outbox.lanes.processes import Health, Process
-from worker.reporting.forecast import AccountForecast
+from worker.reporting.forecast import Stop
 from worker.reporting.lane_list import LaneStanding
 from worker.reporting.problems import OpenProblem
 from worker.reporting.report import AttemptReport, JobReport, JobSummary, PartReport, Receipt
+from worker.reporting.timeline import Event
 from worker.reporting.wait import PartWait
-from worker.reporting.why import Why
 
+T = TypeVar("T")
 Row = Mapping[str, Any]
 
+WITHHELD: Mapping[type, Mapping[str, Any]] = {
+    JobSummary: {"dedupe_key": None, "tags": ()},
+    JobReport: {"dedupe_key": None, "tags": (), "warnings": ()},
+    Receipt: dict.fromkeys(("msgid", "media_id", "url", "chatid", "type", "warning")),
+    PartReport: {"reason": None},
+    AttemptReport: dict.fromkeys(("reason", "errmsg", "hint")),
+    PartWait: {"text": "", "commands": ()},
+    Event: {"detail": "", "person": None},
+    LaneStanding: dict.fromkeys(("reason", "remedy", "hint")),
+    OpenProblem: {"text": "", "remedy": ""},
+    AuditEntry: {"why": "", "asked": {}},
+    Stop: {"why": "", "command": ""},
+}
+"""The fields that hold what the vendor, the producer or a person wrote, and what stands in their place."""
 
-def job(viewer: Viewer, found: JobSummary) -> JobSummary:
-    """A job without the producer's own words."""
-    return found if may_read_texts(viewer, found.account) else replace(found, dedupe_key=None, tags=())
+
+def shown(viewer: Viewer, account: str | None, found: T) -> T:
+    """What was read of an account, without texts where the viewer may not read them; None: of no single account."""
+    return found if may_read_texts(viewer, account) else _bare(found)
 
 
-def why(viewer: Viewer, found: Why) -> Why:
-    """A job's report, waits and history without what the vendor, the producer or a person wrote."""
-    if may_read_texts(viewer, found.job.account):
+def _bare(found: Any) -> Any:
+    """The same without texts, and so whatever it holds."""
+    if isinstance(found, tuple):
+        return tuple(map(_bare, found))
+    if not is_dataclass(found) or isinstance(found, type):
         return found
-    return replace(
-        found,
-        job=_report(viewer, found.job),
-        waits=tuple(_wait(one) for one in found.waits),
-        timeline=tuple(replace(event, detail="", person=None) for event in found.timeline),
-    )
-
-
-def _report(viewer: Viewer, found: JobReport) -> JobReport:
-    bare = replace(
-        found,
-        warnings=(),
-        receipts=tuple(_receipt(one) for one in found.receipts),
-        parts=tuple(_part(one) for one in found.parts),
-    )
-    return replace(bare, dedupe_key=None, tags=())
-
-
-def _receipt(found: Receipt) -> Receipt:
-    return replace(found, msgid=None, media_id=None, url=None, chatid=None, type=None, warning=None)
-
-
-def _part(found: PartReport) -> PartReport:
-    return replace(found, reason=None, attempts=tuple(_attempt(one) for one in found.attempts))
-
-
-def _attempt(found: AttemptReport) -> AttemptReport:
-    return replace(found, reason=None, errmsg=None, hint=None)
-
-
-def _wait(found: PartWait) -> PartWait:
-    return replace(found, text="", commands=())
+    inner = {one.name: _bare(getattr(found, one.name)) for one in fields(found)}
+    return replace(found, **{**inner, **WITHHELD.get(type(found), {})})
 
 
 def pause(viewer: Viewer, found: Pause) -> Pause:
@@ -74,39 +62,12 @@ def pause(viewer: Viewer, found: Pause) -> Pause:
     return replace(found, why="", tag=None if found.tag is None else "")
 
 
-def lane(viewer: Viewer, found: LaneStanding) -> LaneStanding:
-    """A lane without what the vendor said of it."""
-    return found if may_read_texts(viewer, found.account) else replace(found, reason=None, remedy=None, hint=None)
-
-
 def process(viewer: Viewer, found: Process) -> Process:
     """A process without its sentences; how many there were stays."""
     if may_read_texts(viewer, None):
         return found
-    unusable = dict.fromkeys(found.unusable, "")
-    return replace(found, unusable=unusable, health=_bare(found.health))
-
-
-def _bare(found: Health) -> Health:
-    return Health(("",) * len(found.wrong), dict.fromkeys(found.hindered, ""))
-
-
-def problem(viewer: Viewer, found: OpenProblem) -> OpenProblem:
-    """What is wrong, without the words of this case."""
-    about = found.subject if found.kind.about == "account" else None
-    return found if may_read_texts(viewer, about) else replace(found, text="", remedy="")
-
-
-def audit(viewer: Viewer, found: AuditEntry) -> AuditEntry:
-    """A command without its reason and its filter."""
-    return found if may_read_texts(viewer, None) else replace(found, why="", asked={})
-
-
-def forecast(viewer: Viewer, found: AccountForecast) -> AccountForecast:
-    """A forecast without the reasons of what does not go."""
-    if may_read_texts(viewer, found.account):
-        return found
-    return replace(found, stops=tuple(replace(stop, why="", command="") for stop in found.stops))
+    health = Health(("",) * len(found.health.wrong), dict.fromkeys(found.health.hindered, ""))
+    return replace(found, unusable=dict.fromkeys(found.unusable, ""), health=health)
 
 
 def row(viewer: Viewer, account: str | None, found: Row, *kept: str) -> dict[str, Any]:
