@@ -7,11 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Literal, cast
 
 from worker.console.commands.background import Began
 from worker.console.site import Site
 from worker.control import cancel, pause, recall, replay, resolve
+from worker.control.audit import Done
 from worker.control.found import FoundJobs, mistyped, require_known
 from worker.control.lift import lift, retry_event, skip
 from worker.domain.errors import CheckFailed, Problem
@@ -96,27 +98,28 @@ def ready(site: Site, order: Order) -> ReadyOrder:
 
 def possible(site: Site, job_id: str, state: JobState) -> tuple[CommandName, ...]:
     """The commands that a job has something for now: each asks what the command itself would find."""
-    settings, database, wanted = site.settings, site.database, JobFilter(ids=[job_id])
     goes_on = state in (JobState.OPEN, JobState.UNKNOWN)
-    found: list[tuple[CommandName, bool]] = [
-        ("cancel", goes_on and bool(cancel.find_open(wanted, settings=settings, database=database).ids)),
-        (
-            "recall",
-            state not in _NEVER_SENT and bool(recall.find_sent(wanted, settings=settings, database=database).ids),
-        ),
-        ("replay", bool(replay.find_replayable(wanted, settings=settings, database=database).ids)),
-        ("resolve", goes_on and bool(resolve.find_unknown(wanted, settings=settings, database=database).ids)),
-    ]
-    with database.reading() as connection:
+    fits: Mapping[CommandName, bool] = {
+        "cancel": goes_on,
+        "recall": state not in _NEVER_SENT,
+        "replay": True,
+        "resolve": goes_on,
+    }
+    wanted = JobFilter(ids=[job_id])
+    found = [name for name, may in fits.items() if may and ready(site, Order(name, wanted, _SAID)).preview.total]
+    with site.database.reading() as connection:
         is_held = any(one.job_id for one in standing_pauses(connection, [job_id]))
-        found.append(("release" if is_held else "hold", is_held or goes_on))
+        if is_held or goes_on:
+            found.append("release" if is_held else "hold")
         if goes_on or state is JobState.EXHAUSTED:
             parts = [id for job in counted_jobs(connection, [job_id]).values() for id in job.part_ids()[:LOOKED_AT]]
-            found.append(("skip", bool(in_line(connection, parts))))
-    return tuple(name for name, is_there in found if is_there)
+            found += ["skip"] if in_line(connection, parts) else []
+    return tuple(found)
 
 
 _NEVER_SENT = (JobState.REJECTED, JobState.EXHAUSTED, JobState.EXPIRED, JobState.CANCELLED)
+_SAID = {"sent": "no"}
+"""What a resolve has to be told before it looks for what it is about."""
 
 
 def _wanted(order: Order) -> JobFilter:
@@ -137,32 +140,36 @@ def _preview(site: Site, found: FoundJobs) -> Preview:
     return Preview(len(found.ids), tuple(lines), tuple(doubts), found.ids)
 
 
+def _running(preview: Preview, run: Callable[..., Done]) -> ReadyOrder:
+    """A command that says which row of the audit is its own before its first change."""
+    return ReadyOrder(preview, lambda person, why, began: run(person=person, why=why, began=began).audit)
+
+
+def _at_once(run: Callable[..., Done], total: int = 1) -> ReadyOrder:
+    return ReadyOrder(Preview(total), lambda person, why, began: run(person=person, why=why).audit)
+
+
 def _cancel(site: Site, order: Order) -> ReadyOrder:
     found = cancel.find_open(_wanted(order), database=site.database)
-
-    def give(person: str, why: str, began: Began) -> str:
-        done = cancel.cancel(found, person=person, why=why, settings=site.settings, database=site.database, began=began)
-        return done.audit
-
-    return ReadyOrder(_preview(site, found), give)
+    run = partial(cancel.cancel, found, settings=site.settings, database=site.database)
+    return _running(_preview(site, found), run)
 
 
 def _recall(site: Site, order: Order) -> ReadyOrder:
     found = recall.find_sent(_wanted(order), database=site.database)
-
-    def give(person: str, why: str, began: Began) -> str:
-        done = recall.recall_found(
-            found, person=person, why=why, database=site.database, accounts=site.accounts, began=began
-        )
-        return done.audit
-
-    return ReadyOrder(_preview(site, found), give)
+    run = partial(recall.recall_found, found, accounts=site.accounts, database=site.database)
+    return _running(_preview(site, found), run)
 
 
 def _replay(site: Site, order: Order) -> ReadyOrder:
     wanted, options = _wanted(order), order.options
-    rate = _number("rate", options.get("rate"))
-    priority = cast(PriorityName | None, options.get("priority") or None)
+    run = partial(
+        replay.replay_found,
+        priority=cast(PriorityName | None, options.get("priority") or None),
+        rate=_number("rate", options.get("rate")),
+        accounts=site.accounts,
+        database=site.database,
+    )
     found = replay.find_replayable(
         wanted,
         accepted=order.has("accepted"),
@@ -170,21 +177,7 @@ def _replay(site: Site, order: Order) -> ReadyOrder:
         settings=site.settings,
         database=site.database,
     )
-
-    def give(person: str, why: str, began: Began) -> str:
-        done = replay.replay_found(
-            found,
-            person=person,
-            why=why,
-            priority=priority,
-            rate=rate,
-            database=site.database,
-            accounts=site.accounts,
-            began=began,
-        )
-        return done.audit
-
-    return ReadyOrder(_preview(site, found), give)
+    return _running(_preview(site, found), partial(run, found))
 
 
 def _resolve(site: Site, order: Order) -> ReadyOrder:
@@ -193,68 +186,50 @@ def _resolve(site: Site, order: Order) -> ReadyOrder:
         raise CheckFailed([Problem("sent", "is not said", "say whether the vendor carried it out: yes or no")])
     is_sent, msgid = said == "yes", order.options.get("msgid") or None
     found = resolve.find_unknown(wanted, database=site.database)
-
-    def give(person: str, why: str, began: Began) -> str:
-        done = resolve.resolve(
-            found,
-            sent=is_sent,
-            why=why,
-            person=person,
-            msgid=msgid,
-            settings=site.settings,
-            database=site.database,
-            began=began,
-        )
-        return done.audit
-
     parts = tuple(f"{part} {claim}" for part, claim in found.claims.items())
     # Sent, they let nothing in their order pass that would not pass anyway.
     told = replace(found, among={}) if is_sent else found
-    return ReadyOrder(replace(_preview(site, told), ids=parts), give)
+    run = partial(resolve.resolve, found, sent=is_sent, msgid=msgid, settings=site.settings, database=site.database)
+    return _running(replace(_preview(site, told), ids=parts), run)
 
 
 def _hold(site: Site, order: Order) -> ReadyOrder:
-    ids, database = _ids(order), site.database
-    return _at_once(lambda person, why: pause.hold(ids, person=person, why=why, database=database).audit, len(ids))
+    ids = _ids(order)
+    return _at_once(partial(pause.hold, ids, database=site.database), len(ids))
 
 
 def _release(site: Site, order: Order) -> ReadyOrder:
-    ids, database = _ids(order), site.database
-    return _at_once(lambda person, why: pause.release(ids, person=person, why=why, database=database).audit, len(ids))
+    ids = _ids(order)
+    return _at_once(partial(pause.release, ids, database=site.database), len(ids))
 
 
 def _skip(site: Site, order: Order) -> ReadyOrder:
-    [job] = _ids(order)[:1]
-    return _at_once(lambda person, why: skip(job, person=person, why=why, database=site.database).audit)
+    return _at_once(partial(skip, _ids(order)[0], database=site.database))
 
 
 def _pause(site: Site, order: Order) -> ReadyOrder:
     wanted = _scope(order)
     require_known(wanted, site.accounts.names())
 
-    def give(person: str, why: str) -> str:
+    def give(person: str, why: str, began: Began) -> str:
         done = pause.pause(wanted, person=person, why=why, database=site.database)
         if done.audit is None:
             raise CheckFailed([Problem("filter", "is paused already", "see the lanes; a pause ends by a resume")])
         return done.audit
 
-    return _at_once(give)
+    return ReadyOrder(Preview(1), give)
 
 
 def _resume(site: Site, order: Order) -> ReadyOrder:
-    wanted = _scope(order)
-    database = site.database
-    return _at_once(lambda person, why: pause.resume_paused(wanted, person=person, why=why, database=database).audit)
+    return _at_once(partial(pause.resume_paused, _scope(order), database=site.database))
 
 
 def _lift(site: Site, order: Order) -> ReadyOrder:
-    name = _said(order, "name")
-    return _at_once(lambda person, why: lift(name, person=person, why=why, database=site.database).audit)
+    return _at_once(partial(lift, _said(order, "name"), database=site.database))
 
 
 def _retry(site: Site, order: Order) -> ReadyOrder:
-    event = _said(order, "event")
-    return _at_once(lambda person, why: retry_event(event, person=person, why=why, database=site.database).audit)
+    return _at_once(partial(retry_event, _said(order, "event"), database=site.database))
 
 
 _READY: Mapping[CommandName, Callable[[Site, Order], ReadyOrder]] = {
@@ -270,10 +245,6 @@ _READY: Mapping[CommandName, Callable[[Site, Order], ReadyOrder]] = {
     "lift": _lift,
     "retry": _retry,
 }
-
-
-def _at_once(give: Callable[[str, str], str], total: int = 1) -> ReadyOrder:
-    return ReadyOrder(Preview(total), lambda person, why, began: give(person, why))
 
 
 def _ids(order: Order) -> list[str]:
