@@ -16,7 +16,8 @@ from tests.unit.accounts.test_live import Scripted
 from worker import Chats, Customers, NewJob, Text as AppText, To, enqueue_many, external, webhook, youdu
 from worker.accounts.live import LiveAccounts
 from worker.channels.registry import alike, channel, names, takes_secret, unusable_accounts
-from worker.cli.setup.doctor import Level, findings
+from worker.cli.setup.doctor import findings
+from worker.cli.setup.online import Level
 from worker.config.account_settings import AccountSettings
 from worker.config.accounts import account_of, staging_told
 from worker.config.notify import NotifyTarget

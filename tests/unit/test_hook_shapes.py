@@ -13,7 +13,8 @@ from typing import Any
 import pytest
 
 from tests.support.each import each
-from worker.cli.setup.doctor import Level, findings
+from worker.cli.setup.doctor import findings
+from worker.cli.setup.online import Level
 from worker.config.places import UrlFrom
 from worker.config.settings import Settings
 from worker.delivery.resolver.members import load_resolver

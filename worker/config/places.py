@@ -61,31 +61,23 @@ class SecretFrom(BaseModel):
         return _given(self.given, key) if self.given else _read(key, self.env, self.file)
 
 
-class UrlFrom(BaseModel):
+class UrlFrom(SecretFrom):
     """A URL written out, or the place of the whole URL, or a URL and the place of its password."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
     url: str | None = None
     """The URL, written out."""
     password: SecretFrom | None = None
     """The place of its password, where the URL has none."""
-    env: str | None = None
-    """The variable that holds the whole URL."""
-    file: Path | None = None
-    """The file that holds the whole URL."""
-    given: InstanceOf[Secret] | None = None
-    """The whole URL, which the source of the account reads by itself; no file can say it."""
 
     @model_validator(mode="before")
     @classmethod
-    def _written_out(cls, value: Any) -> Any:
+    def _never_inline(cls, value: Any) -> Any:
         if isinstance(value, str | Secret):
             return {"url" if isinstance(value, str) else "given": value}
         return value
 
     @model_validator(mode="after")
-    def _one_url(self) -> Self:
+    def _one_of_both(self) -> Self:
         if sum(place is not None for place in (self.url, self.env, self.file, self.given)) != 1:
             raise ValueError('say exactly one of the URL, { env = "NAME" } and { file = "/run/secrets/name" }')
         if self.password is not None and not all(map(_takes_password, _nodes(self.url or ""))):
@@ -100,7 +92,7 @@ class UrlFrom(BaseModel):
     def read(self, key: str) -> str:
         """The whole URL, read now; a place that is empty or not there is a ConfigurationError that names `key`."""
         if self.url is None:
-            return _given(self.given, key) if self.given else _read(key, self.env, self.file)
+            return super().read(key)
         if self.password is None:
             return self.url
         password = self.password.read(f"{key}.password")

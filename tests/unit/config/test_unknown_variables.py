@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from worker.cli.setup.doctor import Level, findings
+from worker.cli.setup.doctor import findings
+from worker.cli.setup.online import Level
 from worker.config.settings import Settings, load_settings
 from worker.domain.errors import ConfigurationError
 
