@@ -8,13 +8,10 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable
 
-from prometheus_client import exposition
 from prometheus_client.core import Metric
-from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
-from prometheus_client.openmetrics import exposition as openmetrics
-from prometheus_client.openmetrics.exposition import CONTENT_TYPE_LATEST
+from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import Collector
 from starlette.applications import Starlette
 from starlette.requests import Request
@@ -39,19 +36,15 @@ RESTS, REST_S = 20, 15.0
 STALE_S = 30.0
 """Seconds after which a reading should have come and did not; then the database counts as away."""
 STOP_S = 5.0
-_FORMATS: Mapping[str, Callable[[Collector], bytes]] = {
-    CONTENT_TYPE_PLAIN_0_0_4: exposition.generate_latest,
-    CONTENT_TYPE_LATEST: openmetrics.generate_latest,
-}
 
 
-class Answers:
-    """What a scrape is answered: the last reading, in both formats. Thread-safe."""
+class Answers(Collector):
+    """What a scrape is answered: the last reading, in the format that it asks for. Thread-safe."""
 
     def __init__(self, outbox: Collector, monotonic: Callable[[], float] = time.monotonic):
         self._outbox, self._monotonic = outbox, monotonic
         self._first = threading.Lock()
-        self._kept: dict[str, bytes] = {}
+        self._kept: list[Metric] = []
         self._true_until = float("inf")
 
     def turn(self) -> float:
@@ -62,35 +55,20 @@ class Answers:
 
     def fresh(self) -> None:
         """Reads the outbox."""
-        self._kept = _encoded(list(self._outbox.collect()))
+        self._kept = list(self._outbox.collect())
         self._true_until = self._monotonic() + REST_S + STALE_S
 
     def of(self, accepts: str) -> tuple[bytes, str]:
-        """The last reading in the format that is asked for, and its content type; without one it is made here.
-
-        When readings hang or fail, the last one is no longer true: then the database is told to be away.
-        """
-        form = CONTENT_TYPE_LATEST if "application/openmetrics-text" in accepts else CONTENT_TYPE_PLAIN_0_0_4
+        """The last reading in the format that is asked for, and its content type; without one it is made here."""
         with self._first:
             if not self._kept:
                 self.fresh()
-        kept = self._kept if self._monotonic() <= self._true_until else _encoded(reading_of([]))
-        return kept[form], form
+        encode, form = choose_encoder(accepts)
+        return encode(self), form
 
-
-def _encoded(metrics: list[Metric]) -> dict[str, bytes]:
-    reading = _Reading(metrics)
-    return {form: encode(reading) for form, encode in _FORMATS.items()}
-
-
-class _Reading(Collector):
-    """Metrics that were read, for the encoders."""
-
-    def __init__(self, metrics: list[Metric]):
-        self._metrics = metrics
-
-    def collect(self) -> list[Metric]:
-        return self._metrics
+    def collect(self) -> Iterable[Metric]:
+        """The last reading. When readings hang or fail, it is no longer true: then the database is told to be away."""
+        return self._kept if self._monotonic() <= self._true_until else reading_of([])
 
 
 def metrics_app(answers: Answers) -> Starlette:
