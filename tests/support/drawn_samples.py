@@ -12,7 +12,8 @@ from typing import Any
 
 from markupsafe import Markup
 
-from worker.drawing import STATES, Actions, Channel, Lang, Shown, draw, state_badge, stylesheet
+from worker.console.rendering import TONES, badge
+from worker.drawing import Actions, Channel, Lang, Shown, draw, stylesheet
 
 LANGS: tuple[Lang, ...] = ("zh", "en")
 ACTIONS = Actions(url="/press", hidden={"person": "chenmo"})
@@ -356,7 +357,7 @@ def page(lang: Lang, theme: str) -> Markup:
         )
         for name, one in SAMPLES.items()
     )
-    badges = Markup(" ").join(state_badge(state, lang) for state in STATES)
+    badges = Markup(" ").join(badge(state, lang) for state in TONES)
     return Markup(
         '<!doctype html><html lang="{}" data-theme="{}"><meta charset="utf-8"><title>Samples</title>'
         '<meta name="viewport" content="width=device-width"><link rel="stylesheet" href="style.css">'

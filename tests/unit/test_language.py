@@ -21,7 +21,6 @@ from worker.channels.wecom_webhook.call import ERRCODES as WEBHOOK
 from worker.channels.youdu.envelope import ERRCODES as YOUDU
 from worker.console.words import WORDS
 from worker.domain.errors import CheckFailed, Problem, WorkerError
-from worker.drawing.states import STATES
 from worker.language import PLACE, errcodes, language, said, tables, word
 
 ROOT = Path(__file__).parents[2]
@@ -327,10 +326,9 @@ def test_an_error_passes_between_processes(monkeypatch: pytest.MonkeyPatch, lang
 
 
 def test_words_are_those_of_the_pages() -> None:
-    """A state, what a part waits for, an event, a lane's step: called alike on the terminal and in the console."""
+    """What a part waits for, an event, a lane's step: called alike on the terminal and in the console."""
     pages = {key: chinese for key, (chinese, _) in WORDS.items()}
 
-    assert {name: state.zh for name, state in STATES.items()} == {name: word("state", name, "zh") for name in STATES}
     alike = [("wait", "what"), ("event", "event"), ("step", "step"), ("standing", "state"), ("unit", "unit")]
     for page, sort in [*alike, ("action", "action")]:
         names = [key.partition(".")[2] for key in pages if key.startswith(f"{page}.")]

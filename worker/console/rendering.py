@@ -15,9 +15,22 @@ from markupsafe import Markup
 from worker.console.page import View
 from worker.console.visit import Visit
 from worker.console.words import say
-from worker.drawing import environment, state_badge, stylesheet
-from worker.language import said
+from worker.drawing import Lang, environment, stylesheet
+from worker.language import said, word
 
+TONES: Mapping[str, str] = {
+    "open": "busy",
+    "queued": "calm",
+    "sending": "busy",
+    "accepted": "good",
+    "partial": "mixed",
+    "rejected": "bad",
+    "exhausted": "bad",
+    "unknown": "doubt",
+    "expired": "gone",
+    "cancelled": "gone",
+}
+"""The colour of each state of a job and of a part, as a class `tone-...` of the style sheet."""
 _HERE = files("worker.console")
 _TYPES = {"css": "text/css; charset=utf-8", "js": "text/javascript; charset=utf-8", "svg": "image/svg+xml"}
 
@@ -71,13 +84,19 @@ def render(page: View, visit: Visit, *, root: str, here: str, nav: Iterable[tupl
                 "csrf_field": field,
                 "t": partial(say, visit.lang),
                 "said": lambda text: said(text or "", visit.lang),
-                "badge": lambda state: state_badge(state, visit.lang),
+                "badge": lambda state: badge(state, visit.lang),
                 "link": lambda path, **query: address(root, path, query),
                 "asset": lambda name: address(root, f"/static/{name}", {"v": assets()[name].version}),
                 **page.data,
             }
         )
     )
+
+
+def badge(state: str, lang: Lang) -> Markup:
+    """A state as a badge in its colour, with its word; one that is not known is its own word."""
+    form = '<span class="badge state tone-{}" data-state="{}">{}</span>'
+    return Markup(form).format(TONES.get(state, "calm"), state, word("state", state, lang))
 
 
 def _is_within(here: str, path: str) -> bool:

@@ -1,4 +1,4 @@
-"""The room that draws: a message as people see it, the states of jobs, and how every page is escaped and styled.
+"""The room that draws: a message as people see it, and how every page is escaped and styled.
 
 Pure: the vendor's JSON in, safe HTML out. It knows no other room, no clock, no network, and no file but its own
 templates and style sheets. The simulator's inbox and the console share it.
@@ -6,20 +6,14 @@ templates and style sheets. The simulator's inbox and the console share it.
 
 from worker.drawing.draw import draw, environment
 from worker.drawing.shown import Actions, Channel, Lang, Shown
-from worker.drawing.states import STATES, StateWord, Tone, state_badge, state_word
 from worker.drawing.style import stylesheet
 
 __all__ = [
-    "STATES",
     "Actions",
     "Channel",
     "Lang",
     "Shown",
-    "StateWord",
-    "Tone",
     "draw",
     "environment",
-    "state_badge",
-    "state_word",
     "stylesheet",
 ]

@@ -7,13 +7,14 @@ from importlib.resources import files
 
 import pytest
 
-from worker.drawing import STATES, stylesheet
+from worker.console.rendering import TONES as COLOURS
+from worker.drawing import stylesheet
 
 CSS = files("worker.drawing") / "css"
 TEXT, CONTROL = 4.5, 3.0
 """WCAG 2.2 AA: contrast of text (1.4.3), and of the edges of controls and of focus (1.4.11)."""
 GROUNDS = ("page", "surface", "sunken")
-TONES = sorted({word.tone for word in STATES.values()})
+TONES = sorted({*COLOURS.values()})
 PAIRS = (
     *((ink, ground, TEXT) for ink in ("ink", "muted", "link", "bad", "good", "warning") for ground in GROUNDS),
     *((tone, ground, TEXT) for tone in TONES for ground in (f"{tone}-tint", "surface")),

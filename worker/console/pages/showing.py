@@ -13,7 +13,7 @@ from markupsafe import Markup
 from worker import language
 from worker.console.page import THROUGH, Ask, View
 from worker.console.words import WORDS, say
-from worker.drawing import Lang, state_word
+from worker.drawing import Lang
 from worker.outbox.engine.clock import instant
 from worker.outbox.upkeep.gauges import MOST
 
@@ -22,7 +22,7 @@ def show(ask: Ask, template: str, title: str, **data: object) -> View:
     """A page with these beside its own variables."""
     lang = ask.viewer.lang
     own = {"at": at, "short": short, "word": partial(_word, lang), "many": partial(_many, lang)}
-    own |= {"state_word": lambda state: state_word(state, lang), "action": partial(action_word, ask)}
+    own |= {"state_word": partial(_word, lang, "state"), "action": partial(action_word, ask)}
     return View(template, title, own | data)
 
 
