@@ -327,7 +327,7 @@ class Line:
             wire.reached("request_written")
         return True
 
-    def read_head(self) -> urllib3.BaseHTTPResponse:
+    def read_head(self) -> urllib3.HTTPResponse:
         """Writes what is left and reads the head of the answer. No retry, no redirect, no second connection."""
         wire = self.wire
         while not self.push():

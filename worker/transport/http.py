@@ -16,9 +16,7 @@ from collections.abc import Callable, Collection, Sequence
 from contextlib import suppress
 from typing import Any, Protocol, TypeVar
 
-import requests
 import urllib3
-from requests.structures import CaseInsensitiveDict
 from urllib3.connection import HTTPConnection, HTTPSConnection
 
 from worker.domain.account import Egress
@@ -90,7 +88,7 @@ def call_once(carrier: Transport, request: Request) -> CallResult:
 
 
 class SocketTransport:
-    """Transport on sockets of ours, which urllib3 writes and reads; of requests it has the types alone.
+    """Transport on sockets of ours, which urllib3 writes and reads.
 
     Thread-safe; a connection belongs to the thread that asked for it.
 
@@ -198,8 +196,8 @@ class SocketTransport:
             if not line.wire.alive():
                 line.close()
                 return EndedCall(self._not_alive(line, began))
-            prepared = _prepare(route, request, self._boundary)
-            line.write(prepared.method, prepared.url, prepared.body, prepared.headers)
+            body, headers = _prepare(route, request, self._boundary)
+            line.write(request.method, route.target(request), body, headers)
         except Exception as error:  # noqa: BLE001  # as in connect; what is certain is known by the wire
             line.close()
             return EndedCall(self._fault(line, error, began))
@@ -211,13 +209,13 @@ class SocketTransport:
     def _finish(self, route: Route, line: Line, began: float) -> CallResult:
         done = False
         try:
-            response = _response(line.read_head())
-            body = _read_whole(response.raw, line.wire)
+            raw = line.read_head()
+            body = _read_whole(raw, line.wire)
             line.answered = True
             line.wire.reached("answer_read")
-            headers = {name.lower(): value for name, value in response.raw.headers.items()}
+            headers = {name.lower(): value for name, value in raw.headers.items()}
             done = line.reusable
-            return Reply(response.status_code, headers, body, self._monotonic() - began)
+            return Reply(raw.status, headers, body, self._monotonic() - began)
         except Exception as error:  # noqa: BLE001  # as in connect; what is certain is known by the wire
             return self._fault(line, error, began)
         finally:
@@ -269,24 +267,9 @@ class _Connection:
             self._transport._give_back(self._route, line, used=False)
 
 
-def _response(raw: urllib3.BaseHTTPResponse) -> requests.Response:
-    # Without cookies, encodings and the request: nothing reads them, and the request holds the token.
-    response = requests.Response()
-    response.status_code, response.raw = raw.status, raw
-    return response
-
-
-class _Prepared(requests.PreparedRequest):
-    """A request of requests, made directly: its own preparing costs more than sending."""
-
-    method: str
-    url: str
-    body: Any
-
-
-def _prepare(route: Route, request: Request, boundary: Callable[[], str]) -> _Prepared:
-    prepared = _Prepared()
-    prepared.method, prepared.url = request.method, route.target(request)
+def _prepare(route: Route, request: Request, boundary: Callable[[], str]) -> tuple[Any, dict[str, str]]:
+    """The body and the headers."""
+    body: Any = request.body
     headers = {"User-Agent": "im-delivery-worker", "Accept-Encoding": "identity"}
     if route.forwarded:
         headers.update(route.proxy_headers)
@@ -294,15 +277,13 @@ def _prepare(route: Route, request: Request, boundary: Callable[[], str]) -> _Pr
         headers["Authorization"] = request.authorization
     if isinstance(request.body, FileBody):
         mark = boundary()
-        length, prepared.body = multipart(request.body, mark)
+        length, body = multipart(request.body, mark)
         headers["Content-Type"] = f"multipart/form-data; boundary={mark}"
         headers["Content-Length"] = str(length)
     elif request.body is not None:
-        prepared.body = request.body
         headers["Content-Type"] = request.content_type
         headers["Content-Length"] = str(len(request.body))
-    prepared.headers = CaseInsensitiveDict(headers)
-    return prepared
+    return body, headers
 
 
 def _read_whole(raw: urllib3.HTTPResponse, wire: Wire) -> bytes:
