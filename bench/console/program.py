@@ -36,7 +36,7 @@ from rig.stacks import scratch
 from worker.config.console import EVERY_ACCOUNT
 from worker.config.settings import load_settings
 from worker.console.app import guarded
-from worker.console.site import Site
+from worker.console.page import Site
 from worker.console.viewer import Viewer
 from worker.console.visit import Endpoint, Visit
 from worker.outbox.engine.migrate import upgrade

@@ -33,7 +33,7 @@ from rig.tcp_door import Door
 from tests.support.runtime import an_account
 from worker.config.accounts import FixedAccounts
 from worker.config.settings import Settings
-from worker.console.site import Site
+from worker.console.page import Site
 from worker.outbox.engine.database import Database
 
 pytestmark = pytest.mark.fewer_databases("the statements behind it run on each database in other tests")

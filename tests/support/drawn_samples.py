@@ -13,7 +13,7 @@ from typing import Any
 from markupsafe import Markup
 
 from worker.console.rendering import TONES, badge
-from worker.drawing import Actions, Channel, Lang, Shown, draw, stylesheet
+from worker.drawing import STYLESHEET, Actions, Channel, Lang, Shown, draw
 
 LANGS: tuple[Lang, ...] = ("zh", "en")
 ACTIONS = Actions(url="/press", hidden={"person": "chenmo"})
@@ -360,7 +360,7 @@ def page(lang: Lang, theme: str) -> Markup:
     badges = Markup(" ").join(badge(state, lang) for state in TONES)
     return Markup(
         '<!doctype html><html lang="{}" data-theme="{}"><meta charset="utf-8"><title>Samples</title>'
-        '<meta name="viewport" content="width=device-width"><link rel="stylesheet" href="style.css">'
+        '<meta name="viewport" content="width=device-width"><link rel="STYLESHEET" href="style.css">'
         '<body><main class="content"><h1>Samples</h1><p>{}</p><div class="gallery">{}</div></main></body></html>'
     ).format(lang, theme, badges, Markup().join(drawn))
 
@@ -368,7 +368,7 @@ def page(lang: Lang, theme: str) -> Markup:
 def main(folder: Path) -> None:
     """Write the pages of both languages and themes."""
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / "style.css").write_text(stylesheet(), encoding="utf-8")
+    (folder / "style.css").write_text(STYLESHEET, encoding="utf-8")
     (folder / "photo.svg").write_text(PHOTO, encoding="utf-8")
     for lang in LANGS:
         for theme in ("light", "dark"):

@@ -5,7 +5,7 @@ function of `pages/`; who may see it, by `viewer.py`; how it looks, by `template
 """
 
 from worker.console.app import console_app
+from worker.console.page import Site
 from worker.console.sign_in import SignInLink
-from worker.console.site import Site
 
 __all__ = ["SignInLink", "Site", "console_app"]

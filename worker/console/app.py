@@ -27,7 +27,7 @@ from worker.accounts.sources import accounts_of
 from worker.config.application import places_of
 from worker.config.settings import Settings, load_settings
 from worker.console.guard import Guard
-from worker.console.page import THROUGH, Ask, Forbidden, Moved, NotFound, PageRoute, StoredFile, View
+from worker.console.page import THROUGH, Ask, Forbidden, Moved, NotFound, PageRoute, Site, StoredFile, View
 from worker.console.pages import PAGES
 from worker.console.pool import Busy, Pool
 from worker.console.rendering import address, assets, render
@@ -35,7 +35,6 @@ from worker.console.sign_in import SignIn, SignInLink
 from worker.console.sign_in.cookie import give_token, token_of
 from worker.console.sign_in.passwords import Passwords
 from worker.console.sign_in.provider import Provider
-from worker.console.site import Site
 from worker.console.viewer import has_right
 from worker.console.visit import Endpoint, Visit, choices, root_of, values_of
 from worker.console.words import WORDS, say

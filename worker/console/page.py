@@ -7,7 +7,7 @@ in a thread, never in the loop. Knows no HTTP beyond paths and fields.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeVar
 from urllib.parse import quote
@@ -15,10 +15,12 @@ from urllib.parse import quote
 from sqlalchemy import Connection
 from starlette.datastructures import QueryParams
 
-from worker.console.site import Site
+from worker.config.accounts import AccountSource
+from worker.config.settings import Settings
 from worker.console.viewer import Right, Viewer, may_act, may_read_texts
 from worker.console.words import say
 from worker.control.audit import audited
+from worker.outbox.engine.database import Database
 
 T = TypeVar("T")
 
@@ -27,12 +29,31 @@ THROUGH = "console."
 """What the audit writes before the actions of those who act through the console."""
 
 
+STATEMENT_S = 10.0
+"""Seconds after which the database ends a statement of a page, which is then an error's page."""
+
+
 class NotFound(Exception):
     """There is no such page, or no such thing on it."""
 
 
 class Forbidden(Exception):
     """The viewer may not do this."""
+
+
+@dataclass(frozen=True, slots=True)
+class Site:
+    """One installation: its outbox, its settings, its accounts."""
+
+    settings: Settings
+    database: Database
+    accounts: AccountSource
+
+    @contextmanager
+    def reading(self) -> Iterator[Connection]:
+        """A connection for the reads of one page."""
+        with self.database.reading_for(STATEMENT_S) as connection:
+            yield connection
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +115,11 @@ class View:
     data: Mapping[str, Any] = field(default_factory=dict)
     """The template's variables. A text that the viewer may not read is not in it."""
     status: int = 200
+
+    @classmethod
+    def of(cls, template: str, title: str, **data: Any) -> View:
+        """A page of a template with these variables."""
+        return cls(template, title, data)
 
 
 @dataclass(frozen=True, slots=True)

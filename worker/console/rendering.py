@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from functools import cache, partial
 from hashlib import sha256
 from importlib.resources import files
@@ -12,11 +13,14 @@ from urllib.parse import quote, urlencode
 from jinja2 import Environment
 from markupsafe import Markup
 
-from worker.console.page import View
+from worker import language
+from worker.console.page import THROUGH, View
 from worker.console.visit import Visit
-from worker.console.words import say
-from worker.drawing import Lang, environment, stylesheet
-from worker.language import said, word
+from worker.console.words import WORDS, say
+from worker.drawing import STYLESHEET, Lang, environment
+from worker.language import said
+from worker.outbox.engine.clock import instant
+from worker.outbox.upkeep.gauges import MOST
 
 TONES: Mapping[str, str] = {
     "open": "busy",
@@ -51,7 +55,7 @@ def assets() -> Mapping[str, Asset]:
     own = {name: (_HERE / "static" / name).read_bytes() for name in ("console.css", "console.js", "icon.svg")}
     return {
         name: Asset(body, _TYPES[name.rpartition(".")[2]], sha256(body).hexdigest()[:12])
-        for name, body in {**own, "design.css": stylesheet().encode()}.items()
+        for name, body in {**own, "design.css": STYLESHEET.encode()}.items()
     }
 
 
@@ -84,7 +88,13 @@ def render(page: View, visit: Visit, *, root: str, here: str, nav: Iterable[tupl
                 "csrf_field": field,
                 "t": partial(say, visit.lang),
                 "said": lambda text: said(text or "", visit.lang),
-                "badge": lambda state: badge(state, visit.lang),
+                "badge": partial(badge, lang=visit.lang),
+                "state_word": partial(_word, visit.lang, "state"),
+                "word": partial(_word, visit.lang),
+                "many": partial(_many, visit.lang),
+                "action": partial(action_word, visit.lang),
+                "at": at,
+                "short": short,
                 "link": lambda path, **query: address(root, path, query),
                 "asset": lambda name: address(root, f"/static/{name}", {"v": assets()[name].version}),
                 **page.data,
@@ -96,7 +106,42 @@ def render(page: View, visit: Visit, *, root: str, here: str, nav: Iterable[tupl
 def badge(state: str, lang: Lang) -> Markup:
     """A state as a badge in its colour, with its word; one that is not known is its own word."""
     form = '<span class="badge state tone-{}" data-state="{}">{}</span>'
-    return Markup(form).format(TONES.get(state, "calm"), state, word("state", state, lang))
+    return Markup(form).format(TONES.get(state, "calm"), state, language.word("state", state, lang))
+
+
+def at(when: datetime | int | None) -> Markup:
+    """An instant in UTC; microseconds too, and a dash where there is none."""
+    if when is None or when == 0:
+        return Markup('<span class="quiet">–</span>')
+    moment = (instant(when) if isinstance(when, int) else when).astimezone(UTC)
+    told = f"{moment:%Y-%m-%d %H:%M:%S}"
+    return Markup('<time datetime="{}">{}</time>').format(moment.isoformat(timespec="milliseconds"), told)
+
+
+def short(id: str) -> str:
+    """The beginning of a job's id, and what tells a part from others; whole ids stand in titles and links."""
+    job, dash, n = id.partition("-")
+    return f"{job[:8]}…{job[-4:]}{dash}{n}" if len(job) > 16 else id
+
+
+def action_word(lang: Lang, action: str) -> str:
+    """The word of an action of the audit; one that came through the console says so."""
+    own = action.removeprefix(THROUGH)
+    told = language.word("action", own, lang)
+    return told if own == action else say(lang, "audit.console", action=told)
+
+
+def _word(lang: Lang, group: str, value: object) -> str:
+    """The word of a value of a group: the console's, or one that commands show too; else the value is its own word."""
+    if (key := f"{group}.{value}") in WORDS:
+        return say(lang, key)
+    return language.word(group if group in ("step", "unit") else "state", str(value), lang)
+
+
+def _many(lang: Lang, count: int, most: int = MOST) -> str:
+    """A count; from a bound on only "at least"."""
+    told = f"{count:,}"
+    return say(lang, "all.at_least", count=told) if count >= most else told
 
 
 def _is_within(here: str, path: str) -> bool:

@@ -4,16 +4,15 @@ Pure: the vendor's JSON in, safe HTML out. It knows no other room, no clock, no 
 templates and style sheets. The simulator's inbox and the console share it.
 """
 
-from worker.drawing.draw import draw, environment
+from worker.drawing.draw import STYLESHEET, draw, environment
 from worker.drawing.shown import Actions, Channel, Lang, Shown
-from worker.drawing.style import stylesheet
 
 __all__ = [
+    "STYLESHEET",
     "Actions",
     "Channel",
     "Lang",
     "Shown",
     "draw",
     "environment",
-    "stylesheet",
 ]

@@ -1,12 +1,14 @@
 """Draws a message: its type's template, marks beside what was changed, and a list of what people do not see.
 
-Reads its templates when it is loaded, and nothing afterwards: no clock, no file, no network.
+Beside it how every page is escaped and styled. Reads its templates and style sheets when it is loaded, and nothing
+afterwards: no clock, no file, no network.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
+from importlib.resources import files
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
@@ -67,6 +69,24 @@ for _name in ENVIRONMENT.list_templates():
 _NAMES = {name.removesuffix(".html") for name in ENVIRONMENT.list_templates()}
 TEMPLATES: Mapping[str, str] = {**{name: name for name in _NAMES - _OF_NO_TYPE}, **_LIKE}
 """The template of a type, whichever channel: the one named like it. A campaign has one of its own."""
+
+
+DARK = (
+    '@media (prefers-color-scheme: dark) {{ :root:not([data-theme="light"]) {{\n{0}}} }}\n'
+    ':root[data-theme="dark"] {{\n{0}}}\n'
+)
+"""The dark colours hold where the system wants them, and where the page's `data-theme` does."""
+
+
+def _css(name: str) -> str:
+    return (files("worker.drawing") / "css" / name).read_text(encoding="utf-8")
+
+
+STYLESHEET = "\n".join([_css("tokens.css"), DARK.format(_css("dark.css")), _css("layout.css"), _css("messages.css")])
+"""The CSS of the design system and of messages, for one file that both pages link to.
+
+The theme is the system's, unless `<html data-theme="light">` or `"dark"` says otherwise.
+"""
 
 
 def draw(shown: Shown, lang: Lang = "zh") -> Markup:

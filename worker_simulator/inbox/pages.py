@@ -13,7 +13,7 @@ from importlib.resources import files
 from typing import Any
 from urllib.parse import quote, unquote
 
-from worker.drawing import environment, stylesheet
+from worker.drawing import STYLESHEET, environment
 from worker.drawing.files import kind_of, plain_name
 from worker_simulator.answers import HttpAnswer, as_json
 from worker_simulator.inbox import guard
@@ -40,7 +40,7 @@ def _static(name: str) -> bytes:
 
 
 STATIC: Mapping[str, tuple[str, bytes]] = {
-    "style.css": ("text/css; charset=utf-8", stylesheet().encode() + b"\n" + _static("inbox.css")),
+    "style.css": ("text/css; charset=utf-8", STYLESHEET.encode() + b"\n" + _static("inbox.css")),
     "inbox.js": ("text/javascript; charset=utf-8", _static("inbox.js")),
     "icon.svg": ("image/svg+xml", _static("icon.svg")),
 }

@@ -15,7 +15,7 @@ from tests.support.runtime import Site, lost, planted, refused
 from worker.config.settings import Settings
 from worker.console.commands.background import AT_ONCE, WAITING, Background
 from worker.console.commands.orders import Order, ready
-from worker.console.site import Site as ConsoleSite
+from worker.console.page import Site as ConsoleSite
 from worker.control import cancel, recall, replay, resolve
 from worker.control.audit import list_audit
 from worker.domain.errors import CheckFailed, WorkerError

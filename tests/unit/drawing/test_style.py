@@ -8,7 +8,7 @@ from importlib.resources import files
 import pytest
 
 from worker.console.rendering import TONES as COLOURS
-from worker.drawing import stylesheet
+from worker.drawing import STYLESHEET
 
 CSS = files("worker.drawing") / "css"
 TEXT, CONTROL = 4.5, 3.0
@@ -62,7 +62,7 @@ def test_the_dark_theme_has_every_colour() -> None:
 
 def test_a_theme_holds_by_the_system_and_by_the_page() -> None:
     """The page's own choice wins over the system's."""
-    css = stylesheet()
+    css = STYLESHEET
 
     assert '@media (prefers-color-scheme: dark) { :root:not([data-theme="light"]) {' in css
     assert ':root[data-theme="dark"] {' in css
@@ -71,16 +71,16 @@ def test_a_theme_holds_by_the_system_and_by_the_page() -> None:
 
 def test_nothing_is_fetched() -> None:
     """No font, picture or sheet of another server, and none of this one."""
-    assert [] == re.findall(r"url\(|@import|https?:", stylesheet())
+    assert [] == re.findall(r"url\(|@import|https?:", STYLESHEET)
 
 
 def test_every_variable_is_a_token() -> None:
     """A misspelt name would be a colour that is not there."""
-    css = stylesheet()
+    css = STYLESHEET
 
     assert set() == set(re.findall(r"var\(--([a-z0-9-]+)", css)) - set(re.findall(r"--([a-z0-9-]+):", css))
 
 
 def test_every_tone_has_its_class() -> None:
     """State badges are coloured by it."""
-    assert [] == [tone for tone in TONES if f".tone-{tone} {{" not in stylesheet()]
+    assert [] == [tone for tone in TONES if f".tone-{tone} {{" not in STYLESHEET]

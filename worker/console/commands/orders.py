@@ -11,7 +11,7 @@ from functools import partial
 from typing import Literal, cast
 
 from worker.console.commands.background import Began
-from worker.console.site import Site
+from worker.console.page import Site
 from worker.control import cancel, pause, recall, replay, resolve
 from worker.control.audit import Done
 from worker.control.found import FoundJobs, mistyped, require_known

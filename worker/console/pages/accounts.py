@@ -12,7 +12,6 @@ from worker.console.page import Ask, NotFound, View
 from worker.console.pages import seen
 from worker.console.pages.chart import COLUMNS, HEIGHT, Bar, bars
 from worker.console.pages.lanes import TONES
-from worker.console.pages.showing import show
 from worker.console.viewer import may_read_texts
 from worker.drawing import Lang
 from worker.language import said
@@ -69,8 +68,7 @@ def accounts(ask: Ask) -> View:
     for one in standing:
         by_account.setdefault(one.account, []).append(seen.shown(ask.viewer, one.account, one))
     lines = [_line(ask, name, by_account.get(name, [])) for name in shown[:ON_A_PAGE]]
-    return show(
-        ask,
+    return View.of(
         "accounts.html",
         ask.say("accounts.title"),
         lines=lines,
@@ -100,8 +98,7 @@ def account(ask: Ask) -> View:
             own = [(channel(known.channel), known)]
             limits = usages(connection, database.now, own, recipient or None, count_waiting=True)[name]
     lines = [LimitLine(one, tuple(bars(one, now))) for one in limits]
-    return show(
-        ask,
+    return View.of(
         "account.html",
         name,
         name=name,

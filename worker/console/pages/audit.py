@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from worker.console.page import Ask, Forbidden, NotFound, View
 from worker.console.pages import seen
-from worker.console.pages.showing import action_word, show
+from worker.console.rendering import action_word
 from worker.console.viewer import has_right
 from worker.control.audit import AuditEntry, find_audit, list_audit
 
@@ -20,7 +20,7 @@ def audit(ask: Ask) -> View:
         found = list_audit(connection, limit=ON_A_PAGE, before=ask.query.get("before"), without=without)
     entries = [seen.shown(ask.viewer, None, one) for one in found]
     before = found[-1].id if len(found) == ON_A_PAGE else None
-    return show(ask, "audit.html", ask.say("audit.title"), entries=entries, before=before, looks=looks)
+    return View.of("audit.html", ask.say("audit.title"), entries=entries, before=before, looks=looks)
 
 
 def entry(ask: Ask) -> View:
@@ -33,10 +33,9 @@ def entry(ask: Ask) -> View:
         raise Forbidden
     own = found.person == ask.viewer.name
     shown = found if own else seen.shown(ask.viewer, None, found)
-    return show(
-        ask,
+    return View.of(
         "audit_entry.html",
-        f"{ask.say('audit.action')}: {action_word(ask, found.action)}",
+        f"{ask.say('audit.action')}: {action_word(ask.viewer.lang, found.action)}",
         entry=shown,
         total=_total(found),
         done=_done(found),

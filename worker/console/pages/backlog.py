@@ -5,11 +5,9 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass
 
-from worker.console.page import Ask, View
+from worker.console.page import Ask, Site, View
 from worker.console.pages import seen
 from worker.console.pages.memory import Reading, memory_of
-from worker.console.pages.showing import show
-from worker.console.site import Site
 from worker.domain.job import Priority
 from worker.domain.state import JobState
 from worker.outbox.engine.clock import SECOND, instant
@@ -56,8 +54,7 @@ def backlog(ask: Ask) -> View:
     with ask.reading() as connection:
         now = read_now(connection, site.database.now)
         recent = gauges.recent_jobs(connection, now - RECENT_S * SECOND)
-    return show(
-        ask,
+    return View.of(
         "backlog.html",
         ask.say("backlog.title"),
         queue=queue,

@@ -7,7 +7,6 @@ from typing import Any
 
 from worker.console.page import Ask, NotFound, View
 from worker.console.pages import seen
-from worker.console.pages.showing import show
 from worker.domain.callbacks.hook import EventState
 from worker.outbox.jobs.events import list_events
 from worker.outbox.jobs.inbound import inbound_page, read_inbound
@@ -26,8 +25,7 @@ def inbound(ask: Ask) -> View:
     with ask.reading() as connection:
         before = ask.query.get("before")
         found = inbound_page(connection, account=account, event=event, before=before, limit=ON_A_PAGE)
-    return show(
-        ask,
+    return View.of(
         "inbound.html",
         ask.say("inbound.title"),
         rows=[seen.row(ask.viewer, row["account"], row, *_CALLBACK) for row in found.rows],
@@ -46,7 +44,7 @@ def callback(ask: Ask) -> View:
         raise NotFound
     text = ask.text(row["account"], row["id"], lambda: _pretty(row["payload"]))
     shown = seen.row(ask.viewer, row["account"], {**row, "payload": None}, *_CALLBACK)
-    return show(ask, "callback.html", ask.say("inbound.one"), row=shown, text=text)
+    return View.of("callback.html", ask.say("inbound.one"), row=shown, text=text)
 
 
 def events(ask: Ask) -> View:
@@ -55,8 +53,7 @@ def events(ask: Ask) -> View:
     state = labels.get(ask.query.get("state", "parked"))
     with ask.reading() as connection:
         rows = list_events(connection, state=state, limit=ON_A_PAGE, before=ask.query.get("before"))
-    return show(
-        ask,
+    return View.of(
         "events.html",
         ask.say("events.title"),
         rows=[_event(ask, row) for row in rows],

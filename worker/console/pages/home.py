@@ -5,12 +5,10 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass
 
-from worker.console.page import Ask, View
+from worker.console.page import Ask, Site, View
 from worker.console.pages import seen
 from worker.console.pages.backlog import QueuedAccount, lines_of, read_queue
 from worker.console.pages.memory import Reading, memory_of
-from worker.console.pages.showing import show
-from worker.console.site import Site
 from worker.domain.callbacks.hook import EventState
 from worker.domain.pacing.lane import Standing
 from worker.domain.state import PartState
@@ -67,8 +65,7 @@ def home(ask: Ask) -> View:
         HomeFigure("home.processes", len(reading.fresh), "/processes", not reading.fresh),
         HomeFigure("home.dead", len(dead), "/processes", bool(dead)),
     )
-    return show(
-        ask,
+    return View.of(
         "home.html",
         ask.say("home.title"),
         figures=figures,

@@ -12,7 +12,6 @@ from worker.channels.registry import channel, sorted_out
 from worker.console.commands.orders import possible
 from worker.console.page import Ask, NotFound, View
 from worker.console.pages import seen
-from worker.console.pages.showing import show
 from worker.console.viewer import may_read_texts
 from worker.domain.account import Account
 from worker.domain.errors import JobNotFound
@@ -41,8 +40,7 @@ def job(ask: Ask) -> View:
     good, wrong = sorted_out(site.accounts, [account])
     unusable = wrong.get(account)
     reads = may_read_texts(ask.viewer, account)
-    return show(
-        ask,
+    return View.of(
         "job.html",
         f"{ask.say('jobs.job')} {told.job.id}",
         told=told,
@@ -75,8 +73,7 @@ def part(ask: Ask) -> View:
     if may_read_texts(ask.viewer, account):
         with ask.reading() as connection:
             refused = _failures(connection, told.job.id, id)
-    return show(
-        ask,
+    return View.of(
         "part.html",
         f"{ask.say('job.part')} {id}",
         job=told.job,

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 
 from worker.console.page import Ask, Moved, View
 from worker.console.pages import seen
-from worker.console.pages.showing import show
 from worker.console.viewer import may_read_texts
 from worker.domain.errors import CheckFailed, JobNotFound, Problem
 from worker.domain.job_filter import INSTANTS, JobFilter
@@ -79,8 +78,7 @@ def jobs(ask: Ask) -> View:
                 )
         except CheckFailed as error:
             search = JobSearch(search.typed, None, None, tuple(error.problems))
-    return show(
-        ask,
+    return View.of(
         "jobs.html",
         ask.say("jobs.title"),
         search=search,
@@ -101,8 +99,7 @@ def doubts(ask: Ask) -> View:
     with ask.reading() as connection:
         found = find_jobs(connection, wanted, state="unknown", before=before, limit=ON_A_PAGE)
         parts = count_unknown(connection, MOST)
-    return show(
-        ask,
+    return View.of(
         "doubts.html",
         ask.say("doubts.title"),
         jobs=[(seen.shown(ask.viewer, job.account, job), ask.may_act(job.account)) for job in found.jobs],
@@ -127,7 +124,7 @@ def find(ask: Ask) -> View | Moved:
         with ask.reading() as connection:
             return Moved(f"/jobs/{find_named(connection, name, readable)}")
     except (JobNotFound, UnicodeEncodeError):
-        return show(ask, "nothing_found.html", ask.say("jobs.find"), name=name)
+        return View.of("nothing_found.html", ask.say("jobs.find"), name=name)
 
 
 def _require_readable(ask: Ask, given: Mapping[str, str]) -> None:

@@ -8,7 +8,6 @@ from typing import Any
 from worker.console.page import Ask, View
 from worker.console.pages import seen
 from worker.console.pages.chart import MINUTES, histories
-from worker.console.pages.showing import show
 from worker.domain.pacing.lane import Standing
 from worker.outbox.engine.sql import read_now
 from worker.outbox.lanes.lanes import list_lane_events
@@ -41,8 +40,7 @@ def lanes(ask: Ask) -> View:
         now = read_now(connection, database.now)
         steps = list_lane_events(connection, account, STEPS, ask.query.get("before"))
         newest = list_lane_events(connection, account, DRAWN)
-    return show(
-        ask,
+    return View.of(
         "lanes.html",
         ask.say("lanes.title"),
         account=account,

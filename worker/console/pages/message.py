@@ -17,7 +17,6 @@ from sqlalchemy import Connection
 from worker.channels.checking.job import put
 from worker.console.page import Ask, Forbidden, NotFound, StoredFile, View
 from worker.console.pages.job import RECIPIENTS, number_of
-from worker.console.pages.showing import show
 from worker.domain.content.message import INLINE
 from worker.domain.errors import FileGone, JobNotFound
 from worker.domain.job import Kind
@@ -63,7 +62,7 @@ def message(ask: Ask) -> View:
     row = _row(ask)
     text = ask.text(row["account"], row["id"], lambda: _text(ask, row))
     title = f"{ask.say('job.message')} {row['id']}"
-    return show(ask, "message.html", title, id=row["id"], text=text, most=RECIPIENTS)
+    return View.of("message.html", title, id=row["id"], text=text, most=RECIPIENTS)
 
 
 def file(ask: Ask) -> StoredFile:

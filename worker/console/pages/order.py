@@ -15,7 +15,6 @@ from worker.console.commands.orders import FIELDS, CommandName, Order, ReadyOrde
 from worker.console.page import Ask, Moved, NotFound, View
 from worker.console.pages.jobs import search_of
 from worker.console.pages.memory import memory_of
-from worker.console.pages.showing import show
 from worker.control.audit import LONGEST_WHY, require_fits
 from worker.domain.errors import CheckFailed, Problem, WorkerError
 from worker.domain.job import job_of
@@ -42,7 +41,7 @@ def _or_problems(ask: Ask, answer: Callable[[], View | Moved]) -> View | Moved:
     try:
         return answer()
     except CheckFailed as error:
-        return show(ask, "problems.html", ask.say("order.refused"), problems=error.problems)
+        return View.of("problems.html", ask.say("order.refused"), problems=error.problems)
 
 
 def _carried_out(ask: Ask) -> View | Moved:
@@ -60,7 +59,7 @@ def _carried_out(ask: Ask) -> View | Moved:
     except WorkerError as error:
         return _preview(ask, ask.form, error)
     if audit is None:
-        return show(ask, "order_waits.html", ask.say(f"command.{order.name}"))
+        return View.of("order_waits.html", ask.say(f"command.{order.name}"))
     return Moved(f"/audit/{audit}")
 
 
@@ -71,8 +70,7 @@ def _preview(ask: Ask, given: Mapping[str, str], error: WorkerError | None = Non
         found = ready(ask.site, order)
     except WorkerError as refused:
         error = error or refused
-    return show(
-        ask,
+    return View.of(
         "order.html",
         ask.say(f"command.{order.name}"),
         order=order,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from worker.console.page import Ask, View
 from worker.console.pages import seen
-from worker.console.pages.showing import show
 from worker.delivery.scheduler.relay import LEASE
 from worker.outbox.lanes.processes import Process, died_lately, holder_of, living, running
 
@@ -17,8 +16,7 @@ def processes(ask: Ask) -> View:
         dead = [seen.process(ask.viewer, one) for one in died_lately(connection, now)]
         releases = {(one.host, one.pid): one.release for one in running(connection, now)}
         leads = holder_of(connection, now, LEASE) is not None
-    return show(
-        ask,
+    return View.of(
         "processes.html",
         ask.say("processes.title"),
         alive=alive,

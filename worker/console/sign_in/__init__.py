@@ -4,6 +4,6 @@ All of them end in the same session; what its person may do is read from the set
 """
 
 from worker.console.sign_in.door import SignIn
-from worker.console.sign_in.link import SignInLink
+from worker.console.sign_in.sessions import SignInLink
 
 __all__ = ["SignIn", "SignInLink"]

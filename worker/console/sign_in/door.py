@@ -15,16 +15,14 @@ from starlette.responses import RedirectResponse, Response
 
 from worker.config.console import EVERY_ACCOUNT, ConsoleSettings
 from worker.console.guard import FROM_PROXY
-from worker.console.page import Forbidden, Moved, NotFound, View
+from worker.console.page import Forbidden, Moved, NotFound, Site, View
 from worker.console.rendering import address
 from worker.console.sign_in import tries
 from worker.console.sign_in.cookie import derived, give_token, known_browser, remember_browser, token_of
-from worker.console.sign_in.link import SignInLink
 from worker.console.sign_in.passwords import Passwords
 from worker.console.sign_in.provider import LONGEST_NAME, NotVouchedFor, Provider
-from worker.console.sign_in.sessions import Sessions, SignedIn, Way, hashed
+from worker.console.sign_in.sessions import Sessions, SignedIn, SignInLink, Way, hashed
 from worker.console.sign_in.tries import Tries
-from worker.console.site import Site
 from worker.console.viewer import Role, Viewer
 from worker.console.visit import CHOICES, LANGS, THEMES, Endpoint, Visit, choices, own_path, root_of
 from worker.console.words import say

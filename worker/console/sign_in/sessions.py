@@ -1,13 +1,15 @@
-"""Sessions: a random token in a browser's cookie, and the row of its hash.
+"""Sessions: a random token in a browser's cookie, and the row of its hash; and the link that signs a first user in.
 
 A token is made when a person signs in, never before, and what a browser brought along is never taken for one.
 """
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from hashlib import sha256
+from hmac import compare_digest
 from typing import Literal, cast
 
 from worker.config.console import ConsoleSettings
@@ -64,3 +66,24 @@ class Sessions:
 def hashed(token: str) -> str:
     """What is stored of a token, or of a password's hash."""
     return sha256(token.encode()).hexdigest()
+
+
+class SignInLink:
+    """A link that signs its user in once: for a console on one's own machine, where no user is configured yet."""
+
+    def __init__(self, person: str, new_token: Callable[[], str]):
+        self.person, self.token = person, new_token()
+        self._guard, self._is_used = threading.Lock(), False
+
+    @property
+    def path(self) -> str:
+        """Where it leads, below the console's own path."""
+        return f"/sign-in/link?token={self.token}"
+
+    def take(self, token: str) -> bool:
+        """Whether this is the link's token, for the first time."""
+        with self._guard:
+            if self._is_used or not compare_digest(token.encode(), self.token.encode()):
+                return False
+            self._is_used = True
+            return True
