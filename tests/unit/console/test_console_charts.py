@@ -1,12 +1,9 @@
-"""The figures behind the drawings: when units of a limit were taken and come back, and when lanes stood still."""
+"""The figures behind a drawing: when units of a limit were taken, and when they come back."""
 
 from __future__ import annotations
 
-from typing import Any
-
-from worker.console.pages.chart import COLUMNS, HEIGHT, MINUTES, bars, histories
+from worker.console.pages.accounts import COLUMNS, HEIGHT, bars
 from worker.domain.outcome import Scope
-from worker.domain.pacing.lane import Step
 from worker.domain.pacing.limit import Counted, Limit, Unit
 from worker.domain.pacing.window import Window
 from worker.outbox.engine.clock import SECOND, instant
@@ -23,13 +20,6 @@ def use(*taken: tuple[int, int]) -> Usage:
         window.take(units, NOW - seconds * SECOND, 0)
     window.lapse(NOW)
     return Usage(Counted(MINUTE, "each member"), window.used, 0.0, 0, tuple(window.spans()))
-
-
-def step(what: Step, minutes_ago: int, until_in: int | None = None, lane: str = "hr:1") -> dict[str, Any]:
-    """A step of a lane, so many minutes ago."""
-    at = NOW - minutes_ago * 60 * SECOND
-    until = None if until_in is None else at + until_in * 60 * SECOND
-    return {"lane": lane, "account": "hr", "label": "send/text", "what": what, "happened_at": at, "until": until}
 
 
 def test_units_stand_where_they_were_taken_and_where_they_come_back() -> None:
@@ -49,23 +39,3 @@ def test_a_limit_that_is_not_used_has_no_bars() -> None:
     """Nor one that no window counts."""
     assert [] == bars(use(), NOW)
     assert [] == bars(Usage(Counted(MINUTE, "each member"), None, None, 0), NOW)
-
-
-def test_a_lane_stood_still_from_a_step_to_its_end() -> None:
-    """Its block's end, the next step, or now; a parked one until it was resumed."""
-    steps = [step(Step.STRUCK, 30, 10), step(Step.RESUMED, 100), step(Step.PARKED, 160, 10)]
-
-    [lane] = histories(steps, NOW)
-
-    assert [(MINUTES - 160, 60, "parked", "bad"), (MINUTES - 30, 10, "struck", "mixed")] == [
-        (one.x, one.width, one.what, one.tone) for one in lane.stretches
-    ]
-
-
-def test_what_ended_more_than_a_day_ago_is_not_drawn() -> None:
-    """And what began before that begins at the edge."""
-    old, long = step(Step.STRUCK, MINUTES + 60, 10, "hr:2"), step(Step.PARKED, MINUTES + 60)
-
-    [lane] = histories([long, old], NOW)
-
-    assert [(0, MINUTES)] == [(one.x, one.width) for one in lane.stretches]

@@ -5,22 +5,27 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from functools import partial
 
 from worker.channels.registry import channel, sorted_out
 from worker.console.page import Ask, NotFound, View
 from worker.console.pages import seen
-from worker.console.pages.chart import COLUMNS, HEIGHT, Bar, bars
 from worker.console.pages.lanes import TONES
 from worker.console.viewer import may_read_texts
 from worker.drawing import Lang
 from worker.language import said
+from worker.outbox.engine.clock import SECOND, instant
 from worker.outbox.engine.sql import read_now
 from worker.outbox.lanes.tokens import standings
 from worker.reporting.lane_list import LaneStanding, lane_list
 from worker.reporting.limit_usage import Usage, usages
 
 ON_A_PAGE = 100
+COLUMNS = 60
+"""Bars on each side of now."""
+HEIGHT = 100
+"""The height of the tallest bar."""
 ALONE: Mapping[str, str] = {"unknown": "未公布", "broadcasts": "群发"}
 """Single words, which mean this of a limit alone."""
 PARTS: tuple[tuple[re.Pattern[str], str], ...] = (
@@ -45,6 +50,19 @@ class AccountHealth:
     lanes: int
     """How many of its lanes something stands on."""
     is_unusable: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Bar:
+    """One bar of a chart."""
+
+    x: int
+    height: int
+    units: int
+    at: datetime
+    """The beginning of its time."""
+    is_ahead: bool
+    """True for units that become free then; False for units that were taken then."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,6 +143,29 @@ def _line(ask: Ask, name: str, standing: list[LaneStanding]) -> AccountHealth:
     known = sorted_out(ask.site.accounts, [name])[0].get(name)
     worst = min(standing, key=lambda one: list(TONES).index(one.state), default=None)
     return AccountHealth(name, None if known is None else known.channel, worst, len(standing), known is None)
+
+
+def bars(usage: Usage, now: int) -> list[Bar]:
+    """What of a limit was taken over its last window, and what of that becomes free over the next one."""
+    window = usage.counted.limit.window_s * SECOND
+    if not window or not usage.spans:
+        return []
+    found: dict[tuple[bool, int], int] = {}
+    for since, units, until in usage.spans:
+        for is_ahead, place in ((False, since - now + window), (True, until - now)):
+            column = min(COLUMNS - 1, max(0, place * COLUMNS // window))
+            found[is_ahead, column] = found.get((is_ahead, column), 0) + units
+    tallest = max(found.values())
+    return [
+        Bar(
+            column + (COLUMNS if is_ahead else 0),
+            max(2, units * HEIGHT // tallest),
+            units,
+            instant(now + (0 if is_ahead else -window) + column * window // COLUMNS),
+            is_ahead,
+        )
+        for (is_ahead, column), units in sorted(found.items())
+    ]
 
 
 def limit_phrase(lang: Lang, text: str) -> str:

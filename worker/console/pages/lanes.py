@@ -1,4 +1,4 @@
-"""What stands in the way of calls, what stood there in the last day, and the steps of lanes page by page."""
+"""What stands in the way of calls, and the steps of lanes page by page."""
 
 from __future__ import annotations
 
@@ -7,15 +7,11 @@ from typing import Any
 
 from worker.console.page import Ask, View
 from worker.console.pages import seen
-from worker.console.pages.chart import MINUTES, histories
 from worker.domain.pacing.lane import Standing
-from worker.outbox.engine.sql import read_now
 from worker.outbox.lanes.lanes import list_lane_events
 from worker.reporting.lane_list import UNUSABLE, lane_list
 
 STEPS = 50
-DRAWN = 500
-"""Steps that the drawing of the last day is made of."""
 MOST = 500
 """Lanes and pauses that are shown of all."""
 TONES: Mapping[str, str] = {
@@ -37,9 +33,7 @@ def lanes(ask: Ask) -> View:
     database = site.database
     with ask.reading() as connection:
         found = lane_list(connection, database.now, account=account)
-        now = read_now(connection, database.now)
         steps = list_lane_events(connection, account, STEPS, ask.query.get("before"))
-        newest = list_lane_events(connection, account, DRAWN)
     return View.of(
         "lanes.html",
         ask.say("lanes.title"),
@@ -49,8 +43,6 @@ def lanes(ask: Ask) -> View:
         lanes=[seen.shown(ask.viewer, one.account, one) for one in found.lanes[:MOST]],
         more=max(0, len(found.pauses) - MOST) + max(0, len(found.lanes) - MOST),
         tones=TONES,
-        histories=histories(newest, now),
-        minutes=MINUTES,
         steps=[_step(ask, row) for row in steps],
         before=steps[-1]["id"] if len(steps) == STEPS else None,
         may_act=ask.may_act,
