@@ -65,14 +65,6 @@ class Bar:
     """True for units that become free then; False for units that were taken then."""
 
 
-@dataclass(frozen=True, slots=True)
-class LimitLine:
-    """A limit of an account, with its use over time."""
-
-    usage: Usage
-    bars: tuple[Bar, ...]
-
-
 def accounts(ask: Ask) -> View:
     """The list, by name, a page at a time."""
     site, wanted = ask.site, ask.query.get("name", "").strip()
@@ -115,7 +107,6 @@ def account(ask: Ask) -> View:
         if known is not None:
             own = [(channel(known.channel), known)]
             limits = usages(connection, database.now, own, recipient or None, count_waiting=True)[name]
-    lines = [LimitLine(one, tuple(bars(one, now))) for one in limits]
     return View.of(
         "account.html",
         name,
@@ -128,7 +119,7 @@ def account(ask: Ask) -> View:
         tones=TONES,
         tokens=tokens,
         now=now,
-        in_use=[line for line in lines if line.usage.used or line.usage.waiting],
+        in_use=[(one, bars(one, now)) for one in limits if one.used or one.waiting],
         limits=limits,
         recipient=recipient,
         reads=reads,

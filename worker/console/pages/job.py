@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import Any
 
 from sqlalchemy import Connection
 
@@ -105,29 +104,18 @@ def _failures(connection: Connection, job_id: str, part: str) -> list[Failure]:
     return [one for one in failures(connection, job_id, after=before, limit=RECIPIENTS + 1) if one.part == part]
 
 
-@dataclass(frozen=True, slots=True)
-class CampaignCounts:
-    """The results of a group-send in numbers."""
-
-    stands: Mapping[str, int]
-    """Where customers stand, such as `sent` or `waiting` -> how many."""
-    members: int
-    members_done: int
-    read_at: datetime | None
-
-
-def _campaign(ask: Ask, found: JobReport) -> CampaignCounts | None:
-    """What became of a group-send; None for a job that is none."""
+def _campaign(ask: Ask, found: JobReport) -> dict[str, Any] | None:
+    """What became of a group-send, in numbers: no id of a customer; None for a job that is none."""
     if channel(found.channel).follow_up_problem(Kind.TRACK, found.kind) is not None:
         return None
     with ask.reading() as connection:
         told = campaign(connection, found.id)
-    return CampaignCounts(
-        {name: len(getattr(told, name)) for name in LISTS if getattr(told, name)},
-        sum(task.members for task in told.tasks),
-        sum(task.members_done for task in told.tasks),
-        told.read_at,
-    )
+    return {
+        "stands": {name: len(getattr(told, name)) for name in LISTS if getattr(told, name)},
+        "members": sum(task.members for task in told.tasks),
+        "members_done": sum(task.members_done for task in told.tasks),
+        "read_at": told.read_at,
+    }
 
 
 def _staging(ask: Ask, account: Account) -> str:

@@ -46,17 +46,6 @@ class MessageFile:
     """True for a webhook's picture, which is part of the message itself."""
 
 
-@dataclass(frozen=True, slots=True)
-class JobText:
-    """A job's message and its recipients."""
-
-    drawn: Markup | None
-    raw: str
-    files: tuple[MessageFile, ...]
-    people: Mapping[str, list[str]]
-    """Status -> recipients, at most 500 of each."""
-
-
 def message(ask: Ask) -> View:
     """The message as people see it, as it is stored, and who it is for; a row in the audit says who looks."""
     row = _row(ask)
@@ -97,19 +86,20 @@ def _opened(ask: Ask, row: Mapping[str, Any], n: int) -> StoredFile:
     return StoredFile(plain_name(found[0].name), found[0].size or 0, kind_of(first), whole)
 
 
-def _text(ask: Ask, row: Mapping[str, Any]) -> JobText:
+def _text(ask: Ask, row: Mapping[str, Any]) -> dict[str, Any]:
+    """The message, its files, and at most 500 recipients of each status."""
     document = _document(row["message"])
     with ask.reading() as connection:
         people = {
             status.value: recipients(connection, row["id"], status, limit=RECIPIENTS + 1) for status in RecipientStatus
         }
         files = _files(connection, row["id"], document)
-    return JobText(
-        _drawn(ask, row, document, files),
-        json.dumps(document, ensure_ascii=False, indent=2),
-        tuple(files),
-        {status: named for status, named in people.items() if named},
-    )
+    return {
+        "drawn": _drawn(ask, row, document, files),
+        "raw": json.dumps(document, ensure_ascii=False, indent=2),
+        "files": files,
+        "people": {status: named for status, named in people.items() if named},
+    }
 
 
 def _drawn(
