@@ -21,12 +21,12 @@ from worker.domain.state import PartState
 from worker.outbox.engine.clock import SECOND, instant
 from worker.outbox.engine.sql import read_now
 from worker.outbox.lanes.lanes import count_steps
-from worker.outbox.lanes.processes import Process, QueueName, holder_of, living
+from worker.outbox.lanes.processes import RELAY, Process, QueueName, holder_of, living
 from worker.outbox.upkeep import gauges
 from worker.outbox.upkeep.alerts import without_callbacks
 from worker.reporting.lane_list import UNUSABLE, LaneStanding, lane_list
 from worker.reporting.problem_kinds import KINDS, ProblemKind
-from worker.reporting.standstill import RELAY, Standstill, standing_still
+from worker.reporting.standstill import Standstill, standing_still
 
 OPEN_S = 900
 """Seconds after its `due_at` from which on an open job that is no bulk is a problem."""

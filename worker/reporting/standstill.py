@@ -25,6 +25,7 @@ from worker.outbox.lanes.lanes import list_lanes
 from worker.outbox.lanes.offering import Head, head_of_lane, jobs_behind, some_paused
 from worker.outbox.lanes.pauses import paused_among
 from worker.outbox.lanes.processes import (
+    RELAY,
     Process,
     alive,
     hindrance,
@@ -42,8 +43,6 @@ MOST = 10_000
 """Places (a lane and a priority) that are looked through at most."""
 LOOKS = 100
 """Places whose first parts are read at most, and so many parts of each."""
-RELAY = "relay"
-"""The lease of the process that offers parts."""
 
 
 class StandstillCause(StrEnum):

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from worker.console.page import Ask, View
 from worker.console.pages import seen
-from worker.delivery.scheduler.relay import LEASE
-from worker.outbox.lanes.processes import Process, died_lately, holder_of, living, running
+from worker.outbox.lanes.processes import RELAY, Process, died_lately, holder_of, living, running
 
 
 def processes(ask: Ask) -> View:
@@ -15,7 +14,7 @@ def processes(ask: Ask) -> View:
         alive = [seen.process(ask.viewer, one) for one in living(connection, now)]
         dead = [seen.process(ask.viewer, one) for one in died_lately(connection, now)]
         releases = {(one.host, one.pid): one.release for one in running(connection, now)}
-        leads = holder_of(connection, now, LEASE) is not None
+        leads = holder_of(connection, now, RELAY) is not None
     return View.of(
         "processes.html",
         ask.say("processes.title"),

@@ -30,11 +30,10 @@ from worker.outbox.jobs.loading import leave
 from worker.outbox.lanes.lanes import change_lanes, take_probe
 from worker.outbox.lanes.offering import offer, some_paused
 from worker.outbox.lanes.pauses import paused_among, standing_pauses
-from worker.outbox.lanes.processes import QueueName
+from worker.outbox.lanes.processes import RELAY, QueueName
 
 log = structlog.get_logger()
 
-LEASE = "relay"
 SCAN = "full_scan"
 PAUSED_S = 1.0
 """Seconds until the relay looks again whether a lane is still paused."""
@@ -61,7 +60,7 @@ class Relay:
     ):
         self._database, self._publish = database, publish
         self._times, self._monotonic = times, monotonic
-        self.leadership = Leadership(database, LEASE, holder=holder, lease_s=times.lease_s, monotonic=monotonic)
+        self.leadership = Leadership(database, RELAY, holder=holder, lease_s=times.lease_s, monotonic=monotonic)
         self._full_scan = FullScan(database, round_s=times.round_s, monotonic=scan_clock or monotonic)
         self._backlogs, self._slow_start = Backlogs(), SlowStart(times.silence_s)
         self._due_lanes = DueLanes(database, self._backlogs, self._full_scan, look_s=times.look_s, monotonic=monotonic)

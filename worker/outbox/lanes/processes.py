@@ -37,6 +37,8 @@ class QueueName(StrEnum):
 
 
 ALL_QUEUES = frozenset(QueueName)
+RELAY = "relay"
+"""The lease of the process that offers parts."""
 
 
 def serving(priority: int, *, is_file: bool) -> tuple[QueueName, ...]:
