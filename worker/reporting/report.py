@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, fields
 from datetime import datetime
-from typing import Any
+from typing import Any, TypeVar
 
 from sqlalchemy import Connection, Engine
 from sqlalchemy.orm import Session
@@ -165,6 +165,7 @@ class JobSummary:
     """The team that shares the account's limits with others; None: none."""
 
 
+R = TypeVar("R", Receipt, Failure, AttemptReport, PartReport)
 SUMMARY = tuple(one.name for one in fields(JobSummary))
 """The columns of a job that a list reads."""
 
@@ -277,53 +278,44 @@ def _report(rows: ReportRows, counts: Counts) -> JobReport:
 
 def summary_of(row: Mapping[str, Any]) -> dict[str, Any]:
     """The fields of a JobSummary."""
-    same = {name: _at(row[name]) if name.endswith("_at") else row[name] for name in SUMMARY}
-    return {**same, "state": JobState(row["state"]), "tags": tuple(tags_of(row["tags"]))}
+    return {**_same(SUMMARY, row), "state": JobState(row["state"]), "tags": tuple(tags_of(row["tags"]))}
 
 
 def _part(row: Mapping[str, Any], attempts: Iterable[AttemptReport]) -> PartReport:
-    return PartReport(
-        row["id"], PartState(row["state"]), row["reason"], _at(row["not_before"]), row["waits_on"], tuple(attempts)
+    return _of_row(
+        PartReport, row, state=PartState(row["state"]), not_before=_at(row["not_before"]), attempts=tuple(attempts)
     )
 
 
 def _attempt(row: Mapping[str, Any]) -> AttemptReport:
-    same = ("claim", "outcome", "reason", "http_status", "errcode", "errmsg", "hint", "duration_ms")
-    return AttemptReport(
-        **{name: row[name] for name in same},
-        doubtful=bool(row["doubtful"]),
-        started_at=instant(row["started_at"]),
-        ended_at=instant(row["ended_at"]),
-    )
+    return _of_row(AttemptReport, row, doubtful=bool(row["doubtful"]))
 
 
 def _receipt(row: Mapping[str, Any]) -> Receipt:
     extra = json.loads(row["extra"] or "{}")
-    return Receipt(
+    return _of_row(
+        Receipt,
+        row,
         part=row["part_id"],
-        accepted_at=instant(row["accepted_at"]),
-        msgid=row["msgid"],
-        media_id=row["media_id"],
-        url=extra.get("url"),
-        chatid=extra.get("chatid"),
-        type=extra.get("type"),
+        **{name: extra.get(name) for name in ("url", "chatid", "type")},
         created_at=_at(int(extra["created_at"]) * settle.SECOND if "created_at" in extra else None),
-        recalled_at=_at(row["recalled_at"]),
         from_repeat=bool(row["from_repeat"]),
         not_sent=bool(row["not_sent"]),
-        warning=row["warning"],
     )
 
 
 def _failure(row: Mapping[str, Any]) -> Failure:
-    return Failure(
-        part=row["part_id"],
-        recipient=row["recipient"],
-        kind=row["kind"],
-        field_name=row["field"],
-        errcode=row["errcode"],
-        failed_at=instant(row["failed_at"]),
-    )
+    return _of_row(Failure, row, part=row["part_id"], field_name=row["field"])
+
+
+def _of_row(kind: type[R], row: Mapping[str, Any], **more: Any) -> R:
+    """A record: the columns of its fields' names, and what is given beside them."""
+    return kind(**_same([one.name for one in fields(kind) if one.name not in more], row), **more)
+
+
+def _same(names: Iterable[str], row: Mapping[str, Any]) -> dict[str, Any]:
+    """Columns of a row by name, those of instants as such."""
+    return {name: _at(row[name]) if name.endswith("_at") else row[name] for name in names}
 
 
 def _at(micros: int | None) -> datetime | None:

@@ -21,8 +21,6 @@ from worker.outbox.jobs.reading import JobRows, Rows
 from worker.reporting.find_job import rows_of
 
 UNKNOWN = JobState.UNKNOWN.label
-ENDS = frozenset({"accepted", "partial", "rejected", UNKNOWN})
-"""Outcomes of calls after which a part is not open."""
 REASONS = 3
 """Most reasons of one job's parts that its timeline shows; the report has all of them."""
 
@@ -93,7 +91,6 @@ def _events(rows: JobRows) -> Iterator[Event]:
         if row["finished_at"] is not None:
             label = JobState(row["state"]).label
             yield Event(instant(row["finished_at"]), f"{row['kind']} ended", detail=f"{label}, job {row['id']}")
-    yield from _ends_in_doubt(rows)
     if job["finished_at"] is not None:
         yield Event(instant(job["finished_at"]), "ended", detail=_ended(rows))
 
@@ -101,21 +98,6 @@ def _events(rows: JobRows) -> Iterator[Event]:
 def was_called(attempt: Mapping[str, Any]) -> bool:
     """False for the attempt that a fence assumes: the backup that was restored knows of no call."""
     return bool(attempt["incarnation"])
-
-
-def _ends_in_doubt(rows: JobRows) -> Iterator[Event]:
-    """The times when the job ended as unknown before a repeat or a late answer changed that."""
-    lost = {row["ended_at"]: row["reason"] for row in rows.attempts if row["outcome"] == UNKNOWN}
-    for at, reason in lost.items():
-        if at != rows.job["finished_at"] and _was_over(rows, at):
-            yield Event(instant(at), "ended", detail=f"{UNKNOWN}: {reason}")
-
-
-def _was_over(rows: JobRows, at: int) -> bool:
-    """Whether no part of the job was open at an instant, judged by its calls."""
-    last = {row["part_id"]: row for row in rows.attempts if row["started_at"] <= at}
-    ended = {part for part, row in last.items() if row["ended_at"] <= at and row["outcome"] in ENDS}
-    return all(part["id"] in ended for part in rows.parts)
 
 
 def _ended(rows: JobRows) -> str:
