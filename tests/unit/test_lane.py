@@ -12,6 +12,7 @@ import pytest
 from worker.domain.outcome import Penalty
 from worker.domain.pacing.lane import (
     DAY,
+    FREE,
     FULL,
     SECOND,
     LaneBlock,
@@ -20,11 +21,14 @@ from worker.domain.pacing.lane import (
     LaneRules,
     Pace,
     Resume,
+    Room,
     Start,
     Step,
     Success,
     after,
     next_midnight,
+    room_of,
+    stricter,
 )
 
 NOW = int(datetime(2026, 11, 20, 10, 0, tzinfo=UTC).timestamp()) * SECOND
@@ -329,3 +333,43 @@ def test_a_start_is_one_call_from_an_instant_on() -> None:
     taken(lane, NOW + 1, NOW)
 
     assert 1 == lane.pace.calls
+
+
+def a_pace(lane: str, blocked_s: int = 0, **fields: Any) -> Pace:
+    return Pace(lane, "hr", blocked_until=NOW + blocked_s * SECOND, **fields)
+
+
+@pytest.mark.parametrize("has_permit", [False, True])
+@pytest.mark.parametrize(
+    ("paces", "room"),
+    [
+        ([], FREE),
+        ([(a_pace("hr:1", calls=4), 1), (a_pace("hr", calls=2), 1)], Room(1)),
+        ([(a_pace("hr:1", calls=2), 5)], Room(0)),
+        ([(a_pace("hr:1", 60, calls=2), 0), (a_pace("hr", 90), 0)], Room(0, NOW + 90 * SECOND)),
+        ([(a_pace("hr:1", parked=True), 0)], Room(None, 0, ("hr:1",))),
+        ([(a_pace("hr", 60, parked=True), 0)], Room(0, NOW + MINUTE, ("hr",))),
+    ],
+)
+def test_what_may_begin_is_the_least_that_lane_and_account_leave(
+    paces: list[tuple[Pace, int]], room: Room, has_permit: bool
+) -> None:
+    """A block of either leaves nothing, a bound what is not in flight; a parking by itself waits for its probe."""
+    assert room == room_of(paces, NOW, has_permit=has_permit)
+
+
+def test_a_used_up_limit_blocks_calls_without_a_permit_alone() -> None:
+    """The others have their room in it already."""
+    paces = [(a_pace("hr:1", 60, limit_name="app_day"), 0)]
+
+    assert (0, None) == (room_of(paces, NOW).calls, room_of(paces, NOW, has_permit=True).calls)
+
+
+def test_of_two_paces_the_stricter_in_each_respect_counts() -> None:
+    """What blocks longer says why; the smaller bound and the higher counts stand."""
+    mine, theirs = a_pace("hr:1", 60, reason="45009", step=1, calls=4), a_pace("hr:1", 5, failures=2, calls=1)
+
+    both = stricter(mine, theirs)
+
+    assert both == stricter(theirs, mine)
+    assert (NOW + MINUTE, "45009", 1, 1, 2) == (both.blocked_until, both.reason, both.step, both.calls, both.failures)

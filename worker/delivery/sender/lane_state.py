@@ -173,8 +173,7 @@ class LaneStates:
 
     def leave_to_others(self, account: str, delay: float, why: str) -> None:
         """Notes that this process does not reach an account's vendor, and tries again in so many seconds."""
-        tries = self._alone[account].tries if account in self._alone else 0
-        self._alone[account] = _Alone(self._monotonic() + delay, why, tries=tries)
+        self._alone[account] = _Alone(self._monotonic() + delay, why, tries=self._tries(account))
 
     def unreachable(self, account: str, rng: random.Random) -> float | None:
         """Leaves an account alone whose host could not be reached; returns for how many seconds.
@@ -185,10 +184,14 @@ class LaneStates:
             # One fault that many threads meet counts once.
             if self._rest(account) or self.room(account, has_permit=True).blocked_until:
                 return None
-            tries = 1 + (self._alone[account].tries if account in self._alone else 0)
+            tries = self._tries(account) + 1
             delay = min(60.0, 2.0 ** min(tries, 6)) * rng.uniform(0.5, 1.0)
             self._alone[account] = _Alone(self._monotonic() + delay, tries=tries)
         return delay
+
+    def _tries(self, account: str) -> int:
+        alone = self._alone.get(account)
+        return alone.tries if alone else 0
 
     def reached(self, account: str) -> None:
         """Notes an answer of the account's host: the next failed connection pauses it briefly again."""
