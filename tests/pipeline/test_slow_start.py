@@ -10,8 +10,8 @@ from sqlalchemy import Connection
 from tests.support.runtime import Site, planted, refused
 from worker.delivery.scheduler import lane_head
 from worker.delivery.scheduler.lane_head import Doorbell
+from worker.delivery.scheduler.paces import Paces
 from worker.delivery.scheduler.relay import Relay, RelayTimes
-from worker.delivery.scheduler.slow_start import SlowStart
 from worker.domain.job import Priority, part_id
 from worker.domain.outcome import Penalty
 from worker.domain.pacing.lane import LaneBlock, Pace, Resume, account_of
@@ -221,7 +221,7 @@ def test_a_resumed_account_starts_with_one_call_over_all_of_its_lanes(site: Site
     assert {"accepted"} == {site.state(job) for job in (*texts, *cards)}
 
 
-def read(starts: SlowStart, database: Database, *names: str, **calls: int) -> None:
+def read(starts: Paces, database: Database, *names: str, **calls: int) -> None:
     """The paces of these lanes and accounts, in a turn: no bound but those given as `hr_1=2`."""
     bounds = {name.replace("_", ":"): most for name, most in calls.items()}
     paces = {name: Pace(name, account_of(name), calls=most) for name, most in bounds.items()}
@@ -231,7 +231,7 @@ def read(starts: SlowStart, database: Database, *names: str, **calls: int) -> No
 
 def test_an_account_that_starts_counts_what_it_offered_until_it_is_taken_or_lost(database: Database) -> None:
     """Without a bound there is no room to count; within one the smallest room counts."""
-    starts = SlowStart(0.0)
+    starts = Paces(0.0)
 
     assert starts.room("hr:1", 1.0, due=10).calls is None
     read(starts, database, hr=3, hr_1=2)
@@ -247,12 +247,12 @@ def test_an_account_that_starts_counts_what_it_offered_until_it_is_taken_or_lost
 
 def test_a_silence_of_zero_is_never_one() -> None:
     """The setting that switches starts off."""
-    assert SlowStart(0.0).room("hr:1", 1_000.0, due=10).calls is None
+    assert Paces(0.0).room("hr:1", 1_000.0, due=10).calls is None
 
 
 def test_bounds_that_are_gone_are_forgotten(database: Database) -> None:
     """An account that is free again owes nothing to what it once offered."""
-    starts = SlowStart(60.0)
+    starts = Paces(60.0)
     read(starts, database, "hr:1", hr=1)
     starts.offered("hr:1", ["a"])
     read(starts, database, "hr:1", hr=1)

@@ -19,7 +19,7 @@ from itertools import islice
 from sqlalchemy import Connection
 
 from worker.delivery.scheduler.backlog import Backlog, Backlogs
-from worker.delivery.scheduler.slow_start import SlowStart
+from worker.delivery.scheduler.paces import Paces
 from worker.domain.pacing.bulk import EVERY, mix, of_bulk
 from worker.domain.pacing.lane import SECOND, account_of, in_the_way
 from worker.domain.pacing.limit import Amount
@@ -38,11 +38,11 @@ class Allotment:
         self,
         backlogs: Backlogs,
         sharing: Sharing,
-        slow_start: SlowStart,
+        paces: Paces,
         limited: Limited,
         weight: Callable[[str], float],
     ):
-        self._backlogs, self._sharing, self._slow_start, self._limited = backlogs, sharing, slow_start, limited
+        self._backlogs, self._sharing, self._paces, self._limited = backlogs, sharing, paces, limited
         self._weight = weight
         self._parts: dict[str, float] = {}
         """Accounts with work -> their part of all weights, for this turn."""
@@ -61,10 +61,10 @@ class Allotment:
         for name, pace in paces.items():
             if pace.limit_name and (left_s := pace.blocked_until / SECOND - now) > 0:
                 self._limited.note(name, pace.limit_name, now, left_s)
-        self._slow_start.read(connection, now_sql, names, paces)
+        self._paces.read(connection, now_sql, names, paces)
         if now - self._learnt_at >= HEARD_EVERY_S:
             self._sharing.learn(living(connection, now_sql))
-            self._slow_start.learn(self._sharing.silent_s, now)
+            self._paces.learn(self._sharing.silent_s, now)
             self._limited.tidy(now)
             self._learnt_at = now
 
@@ -90,7 +90,7 @@ class Allotment:
             part *= 1 - 1 / EVERY if front else 1 / EVERY
         share = self._sharing.of(lane, lanes[front], part, backlog.queue)
         share = share.within(self._limited.most(lane, self._backlogs.lanes(account), front=front))
-        most = self._slow_start.most(lane)
+        most = self._paces.most(lane)
         if most is None:
             return share
         return replace(share, window=min(share.window, most), urgent_window=min(share.urgent_window, most))

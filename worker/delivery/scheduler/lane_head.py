@@ -13,7 +13,7 @@ from sqlalchemy import Connection
 
 from worker.delivery.scheduler.backlog import Backlog, Backlogs
 from worker.delivery.scheduler.fair_share import Allotment, Share
-from worker.delivery.scheduler.slow_start import SlowStart
+from worker.delivery.scheduler.paces import Paces
 from worker.domain.job import Kind, Priority
 from worker.domain.pacing.bulk import MOST, Pacing, mix
 from worker.domain.pacing.lane import account_of
@@ -97,10 +97,10 @@ class LaneHeads:
         database: Database,
         backlogs: Backlogs,
         allotment: Allotment,
-        slow_start: SlowStart,
+        paces: Paces,
         pacing: Pacing | None,
     ):
-        self._database, self._backlogs, self._allotment, self._slow_start = database, backlogs, allotment, slow_start
+        self._database, self._backlogs, self._allotment, self._paces = database, backlogs, allotment, paces
         self._pacing = pacing
         self._kinds: dict[str, str] = {}
         """Lane -> the kind of its jobs; it never changes."""
@@ -185,7 +185,7 @@ class LaneHeads:
         # Of a doorbell of one id nothing is in the broker any more once a thread has it. Without the calls in flight a
         # slow lane would be offered more and more, until it held all threads.
         slow = [lane_head for lane_head in lane_heads if lane_head.share.size <= FEW]
-        in_flight = self._slow_start.in_flight(connection) if slow else {}
+        in_flight = self._paces.in_flight(connection) if slow else {}
         for lane_head in slow:
             lane_head.in_flight = in_flight.get(lane_head.backlog.lane, 0)
 
@@ -258,12 +258,12 @@ class Batches:
         self,
         backlogs: Backlogs,
         allotment: Allotment,
-        slow_start: SlowStart,
+        paces: Paces,
         *,
         offer_s: float,
         offer_max_s: float,
     ):
-        self._backlogs, self._allotment, self._slow_start = backlogs, allotment, slow_start
+        self._backlogs, self._allotment, self._paces = backlogs, allotment, paces
         self._offer_s, self._offer_max_s = offer_s, offer_max_s
 
     def doorbells(self, lane_head: LaneHead, now: float) -> list[Doorbell]:
@@ -294,14 +294,14 @@ class Batches:
         if urgent or rest:
             backlog.offered_at = now
             ids = [part for doorbell in (*urgent, *rest) for part in doorbell.ids]
-            self._slow_start.offered(backlog.lane, ids)
+            self._paces.offered(backlog.lane, ids)
         # A thread that moves a file does nothing else meanwhile.
         calls_per_doorbell = 1 if lane_head.files else share.calls_per_doorbell
         return [*_bundled(urgent, calls_per_doorbell), *_bundled(rest, calls_per_doorbell)]
 
     def _bind(self, lane_head: LaneHead, now: float) -> None:
         """Leaves in the look no more than a lane with a bound on its calls in flight may have."""
-        room = self._slow_start.room(lane_head.backlog.lane, now, due=lane_head.due, offered=lane_head.offered())
+        room = self._paces.room(lane_head.backlog.lane, now, due=lane_head.due, offered=lane_head.offered())
         if room.calls is not None:
             lane_head.backlog.bound = True
             lane_head.narrow(room.calls)

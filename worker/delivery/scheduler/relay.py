@@ -17,7 +17,7 @@ from worker.delivery.scheduler.backlog import Backlog, Backlogs
 from worker.delivery.scheduler.due_lanes import DueLanes, FullScan
 from worker.delivery.scheduler.fair_share import Allotment, Limited, Sharing
 from worker.delivery.scheduler.lane_head import Batches, Doorbell, LaneHead, LaneHeads
-from worker.delivery.scheduler.slow_start import SlowStart
+from worker.delivery.scheduler.paces import Paces
 from worker.delivery.sender.lease import Leadership
 from worker.domain.errors import NotPublished
 from worker.domain.pacing.bulk import Pacing
@@ -62,10 +62,10 @@ class Relay:
         self._times, self._monotonic = times, monotonic
         self.leadership = Leadership(database, RELAY, holder=holder, lease_s=times.lease_s, monotonic=monotonic)
         self._full_scan = FullScan(database, round_s=times.round_s, monotonic=scan_clock or monotonic)
-        self._backlogs, self._slow_start = Backlogs(), SlowStart(times.silence_s)
+        self._backlogs, self._paces = Backlogs(), Paces(times.silence_s)
         self._due_lanes = DueLanes(database, self._backlogs, self._full_scan, look_s=times.look_s, monotonic=monotonic)
-        self._allotment = Allotment(self._backlogs, sharing, self._slow_start, Limited(amount), weight)
-        parts = self._backlogs, self._allotment, self._slow_start
+        self._allotment = Allotment(self._backlogs, sharing, self._paces, Limited(amount), weight)
+        parts = self._backlogs, self._allotment, self._paces
         self._heads = LaneHeads(database, *parts, pacing)
         self._batches = Batches(*parts, offer_s=times.offer_s, offer_max_s=times.offer_max_s)
 
@@ -77,7 +77,7 @@ class Relay:
         with self.leadership.trying():
             self._due_lanes.gather()
             self._allotment.divide()
-            lanes = self._slow_start.by_turns(self._backlogs.next(LANES, self._allotment.is_full))
+            lanes = self._paces.by_turns(self._backlogs.next(LANES, self._allotment.is_full))
             offered = self._offer_lanes(lanes) if lanes else 0
         # A turn without offers proves little: the lane at which the last one failed may not have been among its lanes.
         (self.leadership.succeeded if offered else self.leadership.passed)()
@@ -145,7 +145,7 @@ class Relay:
         """The heads of the lanes that are open, and of those that are parked and may be tried."""
         heads: list[LaneHead] = []
         for backlog in lanes:
-            room = self._slow_start.room(backlog.lane, now)
+            room = self._paces.room(backlog.lane, now)
             backlog.bound = room.calls is not None
             if room.blocked_until:
                 self._due_lanes.close(backlog.lane, room.blocked_until / SECOND)
@@ -217,7 +217,7 @@ class Relay:
         for doorbell in doorbells:
             by_length.setdefault(doorbell.offered_for_s, []).extend(doorbell.ids)
         now = self._database.now
-        change_lanes(connection, now, self._slow_start.begun)
+        change_lanes(connection, now, self._paces.begun)
         return [part for length, ids in by_length.items() for part in offer(connection, now, ids, micros(length))]
 
 

@@ -1,8 +1,7 @@
-"""Slow start: how many calls a lane may have in flight, its whole share or, while it starts, as many as SQL says.
+"""What the relay may offer of a lane now, by the paces of the lane and its account; and slow start after a silence.
 
-Only offered parts can be in flight, so the relay keeps the bound of all processes together by what it offers. A lane
-starts with one call when it had no success for a while, when it was resumed, after a penalty, and after its breaker was
-open. The bound is doubled in the transactions that record successes. Decides nothing about penalties.
+Only offered parts can be in flight, so the relay keeps the bound of all processes together by what it offers. The
+transactions that record answers move the paces, and double their bounds with each success.
 """
 
 from __future__ import annotations
@@ -18,12 +17,12 @@ from worker.outbox.lanes.lanes import calls_in_flight
 from worker.outbox.lanes.offering import still_offered
 
 
-class SlowStart:
+class Paces:
     """The paces of a turn's lanes and accounts, for one relay, and when each lane last succeeded or began to start."""
 
     def __init__(self, silence_s: float):
         self._silence_s = silence_s
-        self._paces: dict[str, Pace] = {}
+        self._of: dict[str, Pace] = {}
         self._in_flight: Counter[str] | None = None
         """Calls in flight by lane and by account, of all processes; None: not read in this turn."""
         self._offered: dict[str, dict[str, None]] = {}
@@ -37,7 +36,7 @@ class SlowStart:
 
     def read(self, connection: Connection, now_sql: str, names: Iterable[str], paces: Mapping[str, Pace]) -> None:
         """Takes over the paces of these lanes and accounts; reads the calls in flight only while there are bounds."""
-        self._paces, self.begun, self._in_flight = dict(paces), [], None
+        self._of, self.begun, self._in_flight = dict(paces), [], None
         bound = {name for name, pace in paces.items() if pace.calls is not None}
         free = set(names) - bound
         self._offered = {name: of for name, of in self._offered.items() if name not in free}
@@ -67,7 +66,7 @@ class SlowStart:
 
     def most(self, lane: str) -> int | None:
         """How many calls a lane may have in flight at most, by its own bound and its account's; None: no bound."""
-        paces = (self._paces.get(name) for name in (lane, account_of(lane)))
+        paces = (self._of.get(name) for name in (lane, account_of(lane)))
         return min((pace.calls for pace in paces if pace and pace.calls is not None), default=None)
 
     def room(self, lane: str, now: float, *, due: int = 0, offered: int = 0) -> Room:
@@ -78,11 +77,11 @@ class SlowStart:
         account = account_of(lane)
         if due > 1 and self.most(lane) is None and self._was_silent(lane, now):
             self._succeeded_at[lane] = now
-            self._paces[lane] = Pace(lane, account, calls=1)
+            self._of[lane] = Pace(lane, account, calls=1)
             self.begun.append(Start(lane))
         out = {account: len(self._offered.get(account, ())), lane: offered}
         counted = self._in_flight or Counter()
-        paces = [(pace, counted[name] + out[name]) for name in out if (pace := self._paces.get(name))]
+        paces = [(pace, counted[name] + out[name]) for name in out if (pace := self._of.get(name))]
         return room_of(paces, int(now * SECOND))
 
     def _was_silent(self, lane: str, now: float) -> bool:
