@@ -23,7 +23,7 @@ from worker.domain.pacing.lane import in_the_way
 from worker.domain.settle import Policy
 from worker.domain.state import PartState
 from worker.outbox import tables
-from worker.outbox.commit.commands import Mark, Marked, Repeat
+from worker.outbox.commit.commands import Mark, Marked
 from worker.outbox.commit.ledger import commit
 from worker.outbox.engine.bulk import insert_rows, update_rows
 from worker.outbox.engine.database import Database
@@ -161,7 +161,7 @@ class Side:
     def _mark(self, ids: Sequence[str]) -> float:
         """A group commit of first calls with the duplicate check on."""
         marks = [
-            Mark(part, 0, "bench", 20 * SECOND, Repeat(sha256(part.encode()).hexdigest(), 14_400 * SECOND, body=BODY))
+            Mark(part, 0, "bench", 20 * SECOND, sha256(part.encode()).hexdigest(), 14_400 * SECOND, body=BODY)
             for part in ids
         ]
         replies = []

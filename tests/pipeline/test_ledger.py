@@ -19,7 +19,7 @@ from worker.domain.job import part_id
 from worker.domain.outcome import Accepted, Outcome, Partial, Refusal, Rejected, Retry, Taken, Unknown, Verdict
 from worker.domain.pacing.lane import LaneBlock
 from worker.domain.settle import Policy
-from worker.outbox.commit.commands import Change, Committed, End, Feedback, Item, Mark, Marked, MarkReply, Repeat
+from worker.outbox.commit.commands import Change, Committed, End, Item, Mark, Marked, MarkReply
 from worker.outbox.commit.ledger import commit
 from worker.outbox.engine.clock import DrivenClock
 from worker.outbox.engine.database import Database
@@ -85,7 +85,7 @@ def test_two_marks_of_one_part_in_one_batch_give_one_claim(site: Site) -> None:
 def test_a_mark_whose_answer_was_lost_is_confirmed_by_its_own_row(site: Site) -> None:
     """The same batch again finds its claim and incarnation on the row: confirmed, and nothing changes."""
     job = site.send()
-    mark = a_mark(job, repeat=Repeat("w", 4 * 3_600 * SECOND, body="{}"))
+    mark = a_mark(job, window_id="w", window_us=4 * 3_600 * SECOND, body="{}")
     first = do(site, mark)
     before = site.part(job)
 
@@ -244,7 +244,7 @@ def test_a_refusal_beside_an_older_doubt_names_nobody(site: Site) -> None:
     do(site, a_mark(job))
     do(site, an_end(job, Unknown("cut")))
     do(site, Change(f"{job}-0", settle.repeat))
-    do(site, a_mark(job, claim=1, repeat=Repeat(may_resend=True)))
+    do(site, a_mark(job, claim=1, may_resend=True))
 
     do(site, an_end(job, Rejected("81013", (Refusal("Ghost", "user", "invaliduser"),)), claim=2))
 
@@ -304,7 +304,7 @@ def test_a_block_is_written_with_the_result_that_caused_it(site: Site, driven_cl
     job = site.send()
     do(site, a_mark(job))
 
-    do(site, an_end(job, Retry("x"), feedback=Feedback((LaneBlock("hr:x", "send text", 60.0, "45009"),))))
+    do(site, an_end(job, Retry("x"), lane_changes=(LaneBlock("hr:x", "send text", 60.0, "45009"),)))
 
     lane = site.lane("hr:x")
     assert lane is not None

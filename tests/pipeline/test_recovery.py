@@ -14,7 +14,7 @@ from tests.support.runtime import UPDATE, Site, an_account, lost, planted, refus
 from worker.delivery.maintenance import recovery
 from worker.domain.job import part_id
 from worker.domain.settle import Policy
-from worker.outbox.commit.commands import Change, Effects, Mark, Repeat
+from worker.outbox.commit.commands import Change, Effects, Mark
 from worker.outbox.commit.ledger import commit
 from worker.outbox.engine.clock import DrivenClock
 from worker.outbox.engine.database import Database
@@ -168,7 +168,7 @@ def test_a_dead_process_leaves_unknowns_with_their_attempt(site: Site, driven_cl
     """Its bytes may have left: unknown, an attempt in doubt, the policy not before the deadline and five seconds."""
     beat(site)
     job, untouched = site.send(), site.send("other")
-    mark(site, job, repeat=Repeat("w", SECOND))
+    mark(site, job, window_id="w", window_us=SECOND)
     marked_at = driven_clock.micros
     site.recover()
 

@@ -12,7 +12,7 @@ from worker.domain import settle
 from worker.domain.job import part_id
 from worker.domain.outcome import Accepted, Outcome, Retry, Taken, Unknown, Verdict
 from worker.domain.settle import Policy
-from worker.outbox.commit.commands import Change, End, Mark, Marked, MarkReply, Repeat
+from worker.outbox.commit.commands import Change, End, Mark, Marked, MarkReply
 from worker.outbox.commit.ledger import commit
 from worker.outbox.engine.clock import DrivenClock
 from worker.outbox.engine.database import Database
@@ -34,7 +34,7 @@ def site(database: Database, driven_clock: DrivenClock) -> Iterator[Site]:
 
 def mark(site: Site, job: str, claim: int = 0, **fields: Any) -> MarkReply:
     fields = {"window_id": "w", "window_us": WINDOW_S * SECOND, "body": "{}", "needs_clean_doubt": True, **fields}
-    [reply] = commit(site.database, [Mark(part_id(job, 0), claim, "p1", 20 * SECOND, Repeat(**fields))], POLICY).replies
+    [reply] = commit(site.database, [Mark(part_id(job, 0), claim, "p1", 20 * SECOND, **fields)], POLICY).replies
     assert reply is not None
     return reply
 
@@ -92,7 +92,7 @@ def test_a_second_equal_message_waits_while_the_first_is_in_the_air(site: Site) 
 def test_two_equal_messages_in_one_batch_go_one_after_the_other(site: Site) -> None:
     """The same holds for two senders of one process that meet in one transaction."""
     first, second = site.send(), site.send()
-    marks = [Mark(part_id(job, 0), 0, "p1", 20 * SECOND, Repeat("w", WINDOW_S * SECOND)) for job in (first, second)]
+    marks = [Mark(part_id(job, 0), 0, "p1", 20 * SECOND, "w", WINDOW_S * SECOND) for job in (first, second)]
 
     done = commit(site.database, marks, POLICY)
 

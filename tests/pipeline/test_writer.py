@@ -22,7 +22,7 @@ from worker.domain.job import part_id
 from worker.domain.outcome import Accepted, Outcome, Refusal, Rejected, Retry, Taken, Unknown, Verdict
 from worker.domain.pacing.lane import Success
 from worker.domain.settle import Policy
-from worker.outbox.commit.commands import Change, End, Feedback, Happened, Mark, Marked, Repeat
+from worker.outbox.commit.commands import Change, End, Happened, Mark, Marked
 from worker.outbox.commit.ledger import commit
 from worker.outbox.engine.clock import DrivenClock
 from worker.outbox.engine.database import Database
@@ -37,7 +37,7 @@ def site(database: Database, driven_clock: DrivenClock) -> Iterator[Site]:
 
 
 def a_mark(job: str, claim: int = 0, body: str | None = None) -> Mark:
-    return Mark(part_id(job, 0), claim, "p1", 20 * SECOND, Repeat(body=body))
+    return Mark(part_id(job, 0), claim, "p1", 20 * SECOND, body=body)
 
 
 def an_end(job: str, outcome: Outcome | None = None, claim: int = 1, errmsg: str | None = "ok") -> End:
@@ -201,7 +201,7 @@ def test_an_acceptance_alone_is_written_soon(site: Site) -> None:
     "end",
     [
         lambda job: an_end(job, Rejected("no")),
-        lambda job: replace(an_end(job), feedback=Feedback((Success("lane", 0, taken=True, judged=True),))),
+        lambda job: replace(an_end(job), lane_changes=(Success("lane", 0, taken=True, judged=True),)),
     ],
     ids=["no acceptance", "a lane that starts slowly"],
 )

@@ -36,7 +36,7 @@ from worker.domain.outcome import (
 from worker.domain.pacing.lane import SECOND, LaneBlock, Success, account_of
 from worker.domain.pacing.limit import Charge, Unit
 from worker.domain.trace import CallTime, SpanRef, TracedCall, trace_id_of
-from worker.outbox.commit.commands import NO_FEEDBACK, Effects, End, Feedback, Mark, Marked, Repeat
+from worker.outbox.commit.commands import Effects, End, Mark, Marked
 from worker.outbox.commit.record_answer import outcome_name
 from worker.outbox.jobs import chats
 from worker.outbox.jobs.codes import SPENT_BY_VENDOR
@@ -52,38 +52,30 @@ AFTER_OUR_ERROR_S = 5.0
 
 def mark_for(flight: InFlight, settings: DeliverySettings) -> Mark:
     """The mark that the flight's call needs; its effects are carried out by the end of the call."""
-    due, rule = flight.due, flight.rule
+    due, rule, body = flight.due, flight.rule, flight.request.body
     flight.effects, alone = _effects_of(flight, settings), _charge(flight, Unit.IN_THE_AIR)
+    # A repeat is safe only with the very bytes of the call in doubt, so they are stored with the mark.
+    keeps = rule in (RepeatRule.DUPLICATE_CHECK, RepeatRule.TASK_ID) and isinstance(body, bytes)
+    # With the duplicate check the longest window, not this call's: a later equal body may ask for a longer one.
+    window_s = int(settings.duplicate_window_s) if flight.window_id else flight.rule_window_s
+    on_unknown = due.on_unknown if due.on_unknown != "default" else flight.account.on_unknown
     return Mark(
         due.id,
         due.claim,
         flight.incarnation,
         int(flight.request.deadline_s * settle.SECOND),
-        _repeat(flight, settings),
-        flight.effects,
-        searches=rule is RepeatRule.LOOK_UP and flight.part.in_doubt,
-        quiet=flight.quiet,
-        left_out=flight.left_out,
-        alone=None if alone is None else alone.subject,
-    )
-
-
-def _repeat(flight: InFlight, settings: DeliverySettings) -> Repeat:
-    """What a repeat of this call needs."""
-    due, body = flight.due, flight.request.body
-    # A repeat is safe only with the very bytes of the call in doubt, so they are stored with the mark.
-    keeps = flight.rule in (RepeatRule.DUPLICATE_CHECK, RepeatRule.TASK_ID) and isinstance(body, bytes)
-    # With the duplicate check the longest window, not this call's: a later equal body may ask for a longer one.
-    window_s = int(settings.duplicate_window_s) if flight.window_id else flight.rule_window_s
-    on_unknown = due.on_unknown if due.on_unknown != "default" else flight.account.on_unknown
-    return Repeat(
         flight.window_id,
         window_s * settle.SECOND,
         flight.rule_window_s * settle.SECOND,
         body.decode() if keeps and isinstance(body, bytes) else None,
         needs_clean_doubt=keeps,
         may_resend=on_unknown == "resend",
-        is_checked=flight.rule is RepeatRule.DUPLICATE_CHECK,
+        is_checked=rule is RepeatRule.DUPLICATE_CHECK,
+        effects=flight.effects,
+        searches=rule is RepeatRule.LOOK_UP and flight.part.in_doubt,
+        quiet=flight.quiet,
+        left_out=flight.left_out,
+        alone=None if alone is None else alone.subject,
     )
 
 
@@ -172,7 +164,7 @@ def record(runtime: Runtime, flight: InFlight) -> None:
     delay = backoff_s(runtime, due.tries) if isinstance(verdict.outcome, Retry) else 0.0
     is_taken = isinstance(verdict.outcome, Accepted | Partial | Progress)
     runtime.probe("before_record")
-    in_a_row = runtime.lane_states.in_a_row(due.lane)
+    in_a_row = runtime.lane_states.in_a_row(due.lane)  # before this call counts
     span = _traced(runtime, flight, verdict, result.duration_s)
     # The end is queued before anything below can fail: an exception after it cannot lose the answer.
     _end(
@@ -183,7 +175,8 @@ def record(runtime: Runtime, flight: InFlight) -> None:
         never_left=isinstance(result, NeverLeft),
         delay_s=delay,
         effects=_effects(runtime, flight, verdict, invalidated),
-        feedback=Feedback(_lane_changes(runtime, flight, verdict), in_a_row),
+        lane_changes=_lane_changes(runtime, flight, verdict),
+        in_a_row=in_a_row,
         span=span,
     )
     log_attempt(flight, flight.mark.claim, verdict, delay, result.duration_s, span)
@@ -358,7 +351,8 @@ def _end(
     never_left: bool = False,
     delay_s: float = 0.0,
     effects: Effects | None = None,
-    feedback: Feedback = NO_FEEDBACK,
+    lane_changes: tuple[LaneBlock | Success, ...] = (),
+    in_a_row: int = 0,
     span: SpanRef | None = None,
 ) -> None:
     if verdict.contradictions:
@@ -377,7 +371,8 @@ def _end(
             span=span,
             delay_s=delay_s,
             effects=effects or flight.effects,
-            feedback=feedback,
+            lane_changes=lane_changes,
+            in_a_row=in_a_row,
             searches=flight.rule is RepeatRule.LOOK_UP and flight.part.in_doubt,
         )
     )

@@ -25,7 +25,6 @@ from worker.domain.outcome import Accepted, Unknown, Verdict
 from worker.domain.settle import Policy
 from worker.outbox.commit.commands import (
     LOST,
-    NO_FEEDBACK,
     Change,
     Committed,
     End,
@@ -133,7 +132,7 @@ class Writer:
         """Queues the result of a call; it is written before this sender's next mark."""
         ticket = self._put(end)
         # Other processes must hear of a block; and a lane that starts slowly has more calls with each success.
-        if not isinstance(end.verdict.outcome, Accepted) or end.feedback != NO_FEEDBACK:
+        if not isinstance(end.verdict.outcome, Accepted) or end.lane_changes:
             self._haste.set()
         return ticket
 
@@ -300,7 +299,7 @@ _BARRIER: Change = Change("", lambda part, now: None)
 
 
 def _size(item: Item) -> int:
-    return len(item.repeat.body or "") if isinstance(item, Mark) else 200
+    return len(item.body or "") if isinstance(item, Mark) else 200
 
 
 def _plainer(item: Item) -> Item | None:
@@ -314,7 +313,7 @@ def _plainer(item: Item) -> Item | None:
     if scrubbed != item.verdict:
         return replace(item, verdict=scrubbed)
     effects = replace(item.effects, recalled=None, media_valid_s=None)
-    return replace(item, verdict=_UNSTORABLE, effects=effects, feedback=NO_FEEDBACK)
+    return replace(item, verdict=_UNSTORABLE, effects=effects, lane_changes=(), in_a_row=0)
 
 
 _UNSTORABLE = Verdict(Unknown("an answer came that could not be stored"))

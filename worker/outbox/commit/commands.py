@@ -44,26 +44,6 @@ LOST = MarkReply(Marked.LOST)
 
 
 @dataclass(frozen=True, slots=True)
-class Repeat:
-    """What a call leaves behind for a repeat of it, should it end in doubt, and what such a repeat needs."""
-
-    window_id: str | None = None
-    """Hash of app and body for the duplicate window; None: no call with this body can have the duplicate check."""
-    window_us: int = 0
-    """Microseconds for which the vendor may drop an equal body of another part."""
-    covered_us: int | None = None
-    """Microseconds for which a repeat is covered, where its caller asked for less than the window; None: the window."""
-    body: str | None = field(default=None, repr=False)
-    """Frozen bytes to store with the first mark."""
-    needs_clean_doubt: bool = False
-    """A repeat is safe only while every earlier attempt is in doubt (duplicate check, task_id)."""
-    may_resend: bool = False
-    """The caller wants a repeat even where nothing makes it safe."""
-    is_checked: bool = True
-    """Whether the call asks for the vendor's duplicate check; without it, it takes part in the window all the same."""
-
-
-@dataclass(frozen=True, slots=True)
 class Effects:
     """What a call does beside ending its part. Its mark takes what it will use, and its end carries the rest out."""
 
@@ -91,17 +71,7 @@ class Effects:
     """All accounts of the app, set where a task_id is to prove that a card was sent."""
 
 
-@dataclass(frozen=True, slots=True)
-class Feedback:
-    """What the end of a call means for its lane and account."""
-
-    changes: tuple[LaneBlock | Success, ...] = ()
-    """Usually none. Their marks are by the clock of the process."""
-    in_a_row: int = 0
-    """How many calls in a row of the lane or account said before it that the vendor is ill."""
-
-
-NO_REPEAT, NO_EFFECTS, NO_FEEDBACK = Repeat(), Effects(), Feedback()
+NO_EFFECTS = Effects()
 
 
 @dataclass(slots=True)
@@ -113,7 +83,20 @@ class Mark:
     """The claim that was read with the part; another number in the row means that another sender was faster."""
     incarnation: str
     deadline_us: int
-    repeat: Repeat = NO_REPEAT
+    window_id: str | None = None
+    """Hash of app and body for the duplicate window; None: no call with this body can have the duplicate check."""
+    window_us: int = 0
+    """Microseconds for which the vendor may drop an equal body of another part."""
+    covered_us: int | None = None
+    """Microseconds for which a repeat is covered, where its caller asked for less than the window; None: the window."""
+    body: str | None = field(default=None, repr=False)
+    """Bytes that are stored with the first mark, for a repeat of a call in doubt."""
+    needs_clean_doubt: bool = False
+    """A repeat is safe only while every earlier attempt is in doubt (duplicate check, task_id)."""
+    may_resend: bool = False
+    """The caller wants a repeat even where nothing makes it safe."""
+    is_checked: bool = True
+    """Whether the call asks for the vendor's duplicate check; without it, it takes part in the window all the same."""
     effects: Effects = NO_EFFECTS
     searches: bool = False
     """While the part is in doubt its call sends nothing, so `expires_at` does not stop it."""
@@ -149,7 +132,10 @@ class End:
     delay_s: float = 0.0
     """The randomised backoff of a retry, in seconds."""
     effects: Effects = NO_EFFECTS
-    feedback: Feedback = NO_FEEDBACK
+    lane_changes: tuple[LaneBlock | Success, ...] = ()
+    """What it means for its lane and account, usually nothing. Their marks are by the clock of the process."""
+    in_a_row: int = 0
+    """How many calls in a row of the lane or account said before it that the vendor is ill."""
     searches: bool = False
     """While the part is in doubt its call sends nothing."""
 

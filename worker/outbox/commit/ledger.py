@@ -121,8 +121,7 @@ def _end(connection: Connection, batch: Batch, end: End, part: PartFacts | None,
     started_at, late_to, first = part.marked_at or batch.now, None, None
     if is_sending:
         first = part.marked_at if is_first_call(part) else None
-        in_a_row = end.feedback.in_a_row
-        settle.end_attempt(part, end.verdict.outcome, batch.now, end.delay_s, batch.policy, in_a_row=in_a_row)
+        settle.end_attempt(part, end.verdict.outcome, batch.now, end.delay_s, batch.policy, in_a_row=end.in_a_row)
         part.unheard += int(end.never_left)
     else:
         written = _written_before(connection, batch, end)

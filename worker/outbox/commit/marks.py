@@ -51,7 +51,7 @@ def begin_marks(connection: Connection, batch: Batch, items: Sequence[Item], rep
         elif mark.alone and not _may_go_alone(connection, batch, mark, part, held[mark.alone]):
             replies[index] = LOST
         else:
-            replies[index] = _begin(connection, batch, mark, part, held.get(mark.repeat.window_id or ""))
+            replies[index] = _begin(connection, batch, mark, part, held.get(mark.window_id or ""))
     save_windows(connection, held.values())
     # Codes were leased before it was known which marks win.
     won = [mark for index, mark, _ in wanted if (reply := replies[index]) and reply.marked is Marked.YES]
@@ -63,9 +63,9 @@ def begin_marks(connection: Connection, batch: Batch, items: Sequence[Item], rep
 def _wishes(wanted: Sequence[tuple[int, Mark, PartFacts]]) -> dict[str, tuple[str, int]]:
     wishes: dict[str, tuple[str, int]] = {}
     for _, mark, _ in wanted:
-        if mark.repeat.window_id:
+        if mark.window_id:
             # The call may reach the vendor as late as its deadline, and the vendor's window begins then.
-            wishes.setdefault(mark.repeat.window_id, (mark.part_id, mark.repeat.window_us + mark.deadline_us))
+            wishes.setdefault(mark.window_id, (mark.part_id, mark.window_us + mark.deadline_us))
         if mark.alone:
             wishes.setdefault(mark.alone, (mark.part_id, mark.deadline_us))
     return wishes
@@ -100,8 +100,8 @@ def _early_reply(batch: Batch, mark: Mark, part: PartFacts, pause: Pause | None)
         settle.await_turn(part)
         batch.touch(part)
         return LOST
-    unsafe = _why_unsafe(batch, mark, part) if part.doubts and mark.repeat.needs_clean_doubt else None
-    if unsafe is not None and not mark.repeat.may_resend:
+    unsafe = _why_unsafe(batch, mark, part) if part.doubts and mark.needs_clean_doubt else None
+    if unsafe is not None and not mark.may_resend:
         return _held(batch, part, f"in doubt, and {unsafe}: no safe repeat")
     return None
 
@@ -111,7 +111,7 @@ def _why_unsafe(batch: Batch, mark: Mark, part: PartFacts) -> str | None:
     # The vendor may count a refused call as seen: it would drop the repeat although no recipient has the message.
     if part.doubts != settle.may_have_left(part):
         return "a readable refusal in between"
-    if mark.repeat.window_id is None and batch.now >= _last_moment(mark, part):
+    if mark.window_id is None and batch.now >= _last_moment(mark, part):
         return "its task_id may be free again by now"
     return None
 
@@ -128,13 +128,13 @@ def _begin(
     first = settle.may_have_left(part) == 0
     covered = False
     if window is not None:
-        checked = mark.repeat.is_checked
+        checked = mark.is_checked
         if window.is_open_for_another(part.id, batch.now) and _in_the_air(connection, batch, window.owner):
             # If this body overtook the owner's flagged call, the vendor could drop the owner's message in silence.
             return _wait_for_equal(batch, part)
-        window.use(part.id, batch.now, mark.repeat.window_us + mark.deadline_us)
+        window.use(part.id, batch.now, mark.window_us + mark.deadline_us)
         covered = checked and window.covers_only(part.id) and _repeat_is_covered(batch, mark, part)
-        if checked and part.doubts and not covered and not mark.repeat.may_resend:
+        if checked and part.doubts and not covered and not mark.may_resend:
             return _held(batch, part, "in doubt, and the duplicate check no longer covers a repeat")
     # After a readable refusal the flag stays off: whether the vendor counts refused calls as seen is not known, and it
     # could drop a flagged retry in silence.
@@ -151,7 +151,7 @@ def _begin(
     if batch.orders:
         batch.orders.begin(part)
     # A retry may send another body (a file uploaded anew): its repeat must not send the one that was refused before.
-    body, window_id = mark.repeat.body, mark.repeat.window_id
+    body, window_id = mark.body, mark.window_id
     if body is not None and not part.doubts and (part.flagged or window is None or not first):
         batch.bodies.append({"part_id": part.id, "body": body, "window_id": window_id, "frozen_at": batch.now})
     mark.won = True
@@ -183,7 +183,7 @@ def _repeat_is_covered(batch: Batch, mark: Mark, part: PartFacts) -> bool:
 
 def _last_moment(mark: Mark, part: PartFacts) -> int:
     """The latest instant at which a repeat may begin, to end a minute before the vendor may forget the first call."""
-    covered_us = mark.repeat.window_us if mark.repeat.covered_us is None else mark.repeat.covered_us
+    covered_us = mark.window_us if mark.covered_us is None else mark.covered_us
     # From the first mark: the vendor may count from the first call how long it knows the body, or the card's task_id.
     return (part.first_marked_at or 0) + covered_us - mark.deadline_us - 60 * settle.SECOND
 

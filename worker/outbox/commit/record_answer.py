@@ -82,7 +82,7 @@ def keep_answer(connection: Connection, batch: Batch, end: End, part: PartFacts,
         codes.end_lease(connection, effects.code_id, end.part_id, outcome, end.verdict.errcode)
     if effects.invalidated:
         invalidate_media(connection, effects.invalidated)
-    batch.lane_changes += [replace(change, marked_at=started_at) for change in end.feedback.changes]
+    batch.lane_changes += [replace(change, marked_at=started_at) for change in end.lane_changes]
     if effects.spending is not None and (end.never_left or isinstance(outcome, _NOT_TAKEN)):
         chats.give_back(connection, effects.spending, started_at)
     if part.state is PartState.QUEUED:
@@ -99,7 +99,7 @@ def _forget_pages(connection: Connection, end: End) -> None:
 
 def _wait_s(end: End) -> float:
     """Seconds for which the part, or its whole lane, waits now."""
-    blocked_s = max((change.delay for change in end.feedback.changes if isinstance(change, LaneBlock)), default=0.0)
+    blocked_s = max((change.delay for change in end.lane_changes if isinstance(change, LaneBlock)), default=0.0)
     if isinstance(end.verdict.outcome, (Wait, Progress)):
         return max(blocked_s, end.verdict.outcome.delay)
     return blocked_s or end.delay_s
