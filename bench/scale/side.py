@@ -23,7 +23,7 @@ from worker.domain.pacing.lane import in_the_way
 from worker.domain.settle import Policy
 from worker.domain.state import PartState
 from worker.outbox import tables
-from worker.outbox.commit.commands import Mark, Marked
+from worker.outbox.commit.commands import Mark
 from worker.outbox.commit.ledger import commit
 from worker.outbox.engine.bulk import insert_rows, update_rows
 from worker.outbox.engine.database import Database
@@ -164,9 +164,8 @@ class Side:
             Mark(part, 0, "bench", 20 * SECOND, sha256(part.encode()).hexdigest(), 14_400 * SECOND, body=BODY)
             for part in ids
         ]
-        replies = []
-        spent = _timed(lambda: replies.extend(commit(self.database, marks, Policy()).replies))
-        if any(reply is None or reply.marked is not Marked.YES for reply in replies):
+        spent = _timed(lambda: commit(self.database, marks, Policy()))
+        if not all(mark.call for mark in marks):
             raise BenchFailed("a mark was lost")
         self._end(ids)
         return spent

@@ -13,7 +13,7 @@ from tests.support.waiting import until_waiting
 from worker.domain.job import part_id
 from worker.domain.outcome import Accepted, Retry, Taken, Unknown, Verdict
 from worker.domain.settle import Policy
-from worker.outbox.commit.commands import End, Mark, Marked
+from worker.outbox.commit.commands import End, Mark
 from worker.outbox.commit.ledger import commit
 from worker.outbox.engine.clock import DrivenClock
 from worker.outbox.engine.database import Database
@@ -33,8 +33,9 @@ def wish(job: str, claim: int = 0, alone: str | None = "body", process: str = "p
     return Mark(part_id(job, 0), claim, process, 20 * SECOND, alone=alone)
 
 
-def marked(site: Site, *wishes: Mark) -> list[Marked]:
-    return [reply.marked for reply in commit(site.database, list(wishes), POLICY).replies if reply]
+def marked(site: Site, *wishes: Mark) -> list[bool]:
+    commit(site.database, wishes, POLICY)
+    return [wish.call > 0 for wish in wishes]
 
 
 def end(site: Site, job: str, outcome: object, claim: int = 1) -> None:
@@ -51,7 +52,7 @@ def test_the_second_waits_while_the_first_is_in_the_air(site: Site) -> None:
         *marked(site, wish(third, alone="another")),
     ]
 
-    assert [Marked.YES, Marked.LOST, Marked.YES] == replies
+    assert [True, False, True] == replies
     waiting = site.part(second)
     assert ("queued", 0, "an equal message is in the air") == (waiting.state, waiting.claim, waiting.reason)
     assert site.clock.micros + SECOND // 2 == waiting.not_before
@@ -61,7 +62,7 @@ def test_two_in_one_batch_go_one_after_the_other(site: Site) -> None:
     """Two senders of a process that meet in one transaction."""
     first, second = site.send("a"), site.send("b")
 
-    assert [Marked.YES, Marked.LOST] == marked(site, wish(first), wish(second))
+    assert [True, False] == marked(site, wish(first), wish(second))
 
 
 @pytest.mark.parametrize("outcome", [Accepted(Taken()), Retry("busy"), Unknown("cut")])
@@ -71,8 +72,8 @@ def test_every_end_frees_the_seat(site: Site, outcome: object) -> None:
     marked(site, wish(first))
     end(site, first, outcome)
 
-    assert [Marked.YES] == marked(site, wish(second))
-    assert [Marked.LOST] == marked(site, wish(third))
+    assert [True] == marked(site, wish(second))
+    assert [False] == marked(site, wish(third))
 
 
 def test_an_end_in_the_same_batch_frees_it(site: Site) -> None:
@@ -80,9 +81,10 @@ def test_an_end_in_the_same_batch_frees_it(site: Site) -> None:
     first, second = site.send("a"), site.send("b")
     marked(site, wish(first))
 
-    done = commit(site.database, [wish(second), End(part_id(first, 0), 1, "p1", Verdict(Accepted(Taken())), 5)], POLICY)
+    mark = wish(second)
+    commit(site.database, [mark, End(part_id(first, 0), 1, "p1", Verdict(Accepted(Taken())), 5)], POLICY)
 
-    assert Marked.YES is next(reply for reply in done.replies if reply).marked
+    assert mark.call
 
 
 def test_who_had_the_seat_may_have_it_again(site: Site) -> None:
@@ -92,9 +94,9 @@ def test_who_had_the_seat_may_have_it_again(site: Site) -> None:
     end(site, first, Retry("busy"))
     marked(site, wish(second))
 
-    assert [Marked.LOST] == marked(site, wish(first, claim=1))
+    assert [False] == marked(site, wish(first, claim=1))
     end(site, second, Accepted(Taken()))
-    assert [Marked.YES] == marked(site, wish(first, claim=1))
+    assert [True] == marked(site, wish(first, claim=1))
 
 
 def test_the_dead_keep_no_seat(site: Site) -> None:
@@ -107,20 +109,20 @@ def test_the_dead_keep_no_seat(site: Site) -> None:
         site.advance(1)
         site.recover()
 
-    assert [Marked.YES, Marked.LOST] == before
+    assert [True, False] == before
     assert "unknown" == site.state(first)
-    assert [Marked.YES] == marked(site, wish(second))
+    assert [True] == marked(site, wish(second))
 
 
-def at_once(site: Site, *wishes: Mark) -> list[Marked]:
+def at_once(site: Site, *wishes: Mark) -> list[bool]:
     """Each in a transaction of its own; how they were answered, whoever was first."""
-    replies: list[Marked] = []
+    replies: list[bool] = []
     threads = [threading.Thread(target=lambda one=one: replies.extend(marked(site, one))) for one in wishes]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join(120)
-    return sorted(replies, key=lambda reply: reply.name)
+    return sorted(replies)
 
 
 @pytest.mark.fewer_databases("on SQLite one transaction writes at a time")
@@ -130,7 +132,7 @@ def test_of_two_transactions_that_wait_for_the_seat_one_gets_it(server_database:
         zero, first, second = (site.send(one) for one in "abc")
         marked(site, wish(zero))
         end(site, zero, Accepted(Taken()))
-        replies: list[Marked] = []
+        replies: list[bool] = []
         with server_database.writing() as holder:
             holder.execute(text("select id from worker_duplicates for update"))
             wishes = (wish(first), wish(second, process="p2"))
@@ -139,7 +141,7 @@ def test_of_two_transactions_that_wait_for_the_seat_one_gets_it(server_database:
             until_waiting(server_database, 2)
         thread.join(120)
 
-        assert [Marked.LOST, Marked.YES] == replies
+        assert [False, True] == replies
         assert ["queued", "sending"] == sorted([site.state(first), site.state(second)])
 
 
@@ -152,4 +154,4 @@ def test_of_two_that_are_the_first_to_send_a_body_one_gets_the_seat(server_datab
 
             replies = at_once(site, wish(first, alone=f"new {n}"), wish(second, alone=f"new {n}", process="p2"))
 
-            assert [Marked.LOST, Marked.YES] == replies
+            assert [False, True] == replies

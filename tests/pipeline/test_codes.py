@@ -14,7 +14,7 @@ from worker.domain import settle
 from worker.domain.job import part_id
 from worker.domain.outcome import Accepted, Outcome, Rejected, Retry, Scope, StaleToken, Taken, Unknown, Verdict, Wait
 from worker.domain.settle import Policy
-from worker.outbox.commit.commands import Change, Effects, End, Mark, Marked, MarkReply
+from worker.outbox.commit.commands import Change, Effects, End, Mark
 from worker.outbox.commit.ledger import commit
 from worker.outbox.engine.clock import DrivenClock
 from worker.outbox.engine.database import Database
@@ -44,10 +44,10 @@ def code_of(site: Site, card: str) -> Any:
     return row
 
 
-def mark(site: Site, job: str, code: str, who: str = "p1") -> MarkReply:
-    [reply] = commit(site.database, [Mark(part_id(job, 0), 0, who, 20 * SECOND, effects=Effects(code))], POLICY).replies
-    assert reply is not None
-    return reply
+def mark(site: Site, job: str, code: str, who: str = "p1") -> int:
+    wish = Mark(part_id(job, 0), 0, who, 20 * SECOND, effects=Effects(code))
+    commit(site.database, [wish], POLICY)
+    return wish.call
 
 
 def test_a_card_files_its_code_for_72_hours(site: Site, card: str) -> None:
@@ -71,9 +71,9 @@ def test_two_updates_want_one_code_and_one_is_marked(site: Site, card: str) -> N
     first, second = site.update(card), site.update(card)
     code = code_of(site, card).id
 
-    replies = [mark(site, first, code), mark(site, second, code)]
+    calls = [mark(site, first, code), mark(site, second, code)]
 
-    assert [Marked.YES, Marked.NO_CODE] == [reply.marked for reply in replies]
+    assert [1, 0] == calls
     assert ("leased", part_id(first, 0)) == (code_of(site, card).state, code_of(site, card).leased_by)
     assert ("queued", 0) == (site.state(second), site.part(second).claim)
 
@@ -83,11 +83,11 @@ def test_two_updates_in_one_batch_get_one_lease(site: Site, card: str) -> None:
     jobs = [site.update(card), site.update(card)]
     code = code_of(site, card).id
 
-    done = commit(
-        site.database, [Mark(part_id(job, 0), 0, "p1", 20 * SECOND, effects=Effects(code)) for job in jobs], POLICY
-    )
+    marks = [Mark(part_id(job, 0), 0, "p1", 20 * SECOND, effects=Effects(code)) for job in jobs]
 
-    assert [Marked.YES, Marked.NO_CODE] == [reply.marked for reply in done.replies if reply]
+    commit(site.database, marks, POLICY)
+
+    assert [1, 0] == [mark.call for mark in marks]
 
 
 def test_a_repeated_commit_finds_its_own_lease(site: Site, card: str) -> None:
@@ -95,23 +95,26 @@ def test_a_repeated_commit_finds_its_own_lease(site: Site, card: str) -> None:
     job, code = site.update(card), code_of(site, card).id
     wish = Mark(part_id(job, 0), 0, "p1", 20 * SECOND, effects=Effects(code))
 
-    replies = [commit(site.database, [wish], POLICY).replies[0] for _ in range(2)]
+    calls = []
+    for _ in range(2):
+        commit(site.database, [wish], POLICY)
+        calls.append(wish.call)
 
-    assert [Marked.YES, Marked.YES] == [reply.marked for reply in replies if reply]
+    assert [1, 1] == calls
 
 
 def test_two_threads_of_one_process_cannot_both_have_a_part(site: Site, card: str) -> None:
     """A part offered twice meets itself in one process: the second mark carries the same claim, and loses."""
     job, code = site.update(card), code_of(site, card).id
 
-    replies = [mark(site, job, code), mark(site, job, code)]
+    calls = [mark(site, job, code), mark(site, job, code)]
 
-    assert [Marked.YES, Marked.LOST] == [reply.marked for reply in replies]
+    assert [1, 0] == calls
 
 
 def test_a_code_that_is_gone_marks_nothing(site: Site, card: str) -> None:
     """An unknown code is nobody's."""
-    assert Marked.NO_CODE is mark(site, site.update(card), "f" * 64).marked
+    assert 0 == mark(site, site.update(card), "f" * 64)
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -19,7 +19,7 @@ from worker.domain.job import part_id
 from worker.domain.outcome import Accepted, Outcome, Partial, Refusal, Rejected, Retry, Taken, Unknown, Verdict
 from worker.domain.pacing.lane import LaneBlock
 from worker.domain.settle import Policy
-from worker.outbox.commit.commands import Change, Committed, End, Item, Mark, Marked, MarkReply
+from worker.outbox.commit.commands import Change, Committed, End, Item, Mark
 from worker.outbox.commit.ledger import commit
 from worker.outbox.engine.clock import DrivenClock
 from worker.outbox.engine.database import Database
@@ -39,6 +39,12 @@ def do(site: Site, *items: Item) -> Committed:
     return commit(site.database, items, POLICY)
 
 
+def calls(site: Site, *items: Item) -> list[int]:
+    """The numbers of the calls that the marks among the items allow, all committed together."""
+    do(site, *items)
+    return [item.call for item in items if isinstance(item, Mark)]
+
+
 def a_mark(job: str, claim: int = 0, who: str = "p1", n: int = 0, **fields: Any) -> Mark:
     return Mark(part_id(job, n), claim, who, 20 * SECOND, **fields)
 
@@ -47,10 +53,6 @@ def an_end(job: str, outcome: Outcome = OK, claim: int = 1, who: str = "p1", n: 
     errcode = fields.pop("errcode", 0)
     verdict = Verdict(outcome, errcode, "said", "h1", "1.2.3.4")
     return End(part_id(job, n), claim, who, verdict, 15, http_status=200, **fields)
-
-
-def replies(done: Committed) -> Sequence[Marked | None]:
-    return [reply.marked if reply else None for reply in done.replies]
 
 
 def counters(site: Site, job: str) -> dict[str, int]:
@@ -65,10 +67,9 @@ def test_two_processes_mark_one_part_and_one_wins(site: Site) -> None:
     """The mark is the claim: who read the part before somebody else marked it has lost."""
     job = site.send()
 
-    first, second = do(site, a_mark(job, who="p1")), do(site, a_mark(job, who="p2"))
+    first, second = calls(site, a_mark(job, who="p1")), calls(site, a_mark(job, who="p2"))
 
-    assert [Marked.YES] == replies(first)
-    assert [Marked.LOST] == replies(second)
+    assert ([1], [0]) == (first, second)
     assert ("sending", 1, "p1") == (site.state(job), site.part(job).claim, site.part(job).incarnation)
 
 
@@ -76,9 +77,9 @@ def test_two_marks_of_one_part_in_one_batch_give_one_claim(site: Site) -> None:
     """Two senders of a process with the same id: one calls."""
     job = site.send()
 
-    done = do(site, a_mark(job, who="p1"), a_mark(job, who="p2"))
+    done = calls(site, a_mark(job, who="p1"), a_mark(job, who="p2"))
 
-    assert [Marked.YES, Marked.LOST] == replies(done)
+    assert [1, 0] == done
     assert 1 == site.part(job).claim
 
 
@@ -86,12 +87,13 @@ def test_a_mark_whose_answer_was_lost_is_confirmed_by_its_own_row(site: Site) ->
     """The same batch again finds its claim and incarnation on the row: confirmed, and nothing changes."""
     job = site.send()
     mark = a_mark(job, window_id="w", window_us=4 * 3_600 * SECOND, body="{}")
-    first = do(site, mark)
+    first = calls(site, mark)
     before = site.part(job)
 
-    again = do(site, mark)
+    again = calls(site, mark)
 
-    assert first.replies == again.replies == [MarkReply(Marked.YES, 1, True)]
+    assert first == again == [1]
+    assert mark.flagged
     assert vars(before) == vars(site.part(job))
     assert 1 == len(site.of("bodies", job))
 
@@ -111,9 +113,9 @@ def test_an_expired_part_is_not_marked_and_ends_there(site: Site, driven_clock: 
     job = site.send(expires_at=_in(60))
     driven_clock.advance(60)
 
-    done = do(site, a_mark(job))
+    done = calls(site, a_mark(job))
 
-    assert [Marked.EXPIRED] == replies(done)
+    assert [0] == done
     assert ("expired", "expired", 0) == (site.state(job), site.job(job).state, site.part(job).claim)
 
 
@@ -125,7 +127,7 @@ def _in(seconds: float) -> Any:
 
 def test_a_mark_of_a_part_that_does_not_exist_is_lost(site: Site) -> None:
     """A purged or never committed part is nobody's to send."""
-    assert [Marked.LOST] == replies(do(site, a_mark("f" * 32)))
+    assert [0] == calls(site, a_mark("f" * 32))
 
 
 def test_an_end_of_a_part_that_does_not_exist_is_nobodys(site: Site) -> None:
@@ -144,7 +146,7 @@ def test_a_parked_part_is_not_marked(site: Site) -> None:
     job, other = site.send(), site.send("other")
     do(site, Change(part_id(job, 0), lambda part, now: settle.park_on(part, other, now, "waits")))
 
-    assert [Marked.LOST] == replies(do(site, a_mark(job)))
+    assert [0] == calls(site, a_mark(job))
 
 
 def test_ends_come_before_marks_whatever_their_order_in_the_batch(site: Site) -> None:
@@ -152,9 +154,9 @@ def test_ends_come_before_marks_whatever_their_order_in_the_batch(site: Site) ->
     job, other = site.send("one"), site.send("two")
     do(site, a_mark(job))
 
-    done = do(site, a_mark(other), a_mark(job, claim=1), an_end(job, Retry("again")))
+    done = calls(site, a_mark(other), a_mark(job, claim=1), an_end(job, Retry("again")))
 
-    assert [Marked.YES, Marked.YES, None] == replies(done)
+    assert [1, 2] == done
     assert ("sending", 2, 1) == (site.state(job), site.part(job).claim, site.part(job).tries)
 
 
@@ -478,8 +480,8 @@ def test_a_mark_carries_the_instant_at_which_its_row_was_its_own(server_database
     """The clock is read under the lock: a mark that waited for its row is not older than the wait."""
     with planted(server_database, DrivenClock()) as site:
         job = site.send()
-        done: list[Committed] = []
-        thread = threading.Thread(target=lambda: done.append(do(site, a_mark(job))))
+        done: list[list[int]] = []
+        thread = threading.Thread(target=lambda: done.append(calls(site, a_mark(job))))
         with server_database.writing() as holder:
             holder.execute(text("select id from worker_parts for update"))
             thread.start()
@@ -489,5 +491,5 @@ def test_a_mark_carries_the_instant_at_which_its_row_was_its_own(server_database
                 pass
         thread.join(120)
 
-        assert [Marked.YES] == replies(done[0])
+        assert [[1]] == done
         assert waited_until <= site.part(job).marked_at

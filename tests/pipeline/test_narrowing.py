@@ -17,7 +17,7 @@ from worker import To
 from worker.channels.registry import channel
 from worker.domain.job import part_id
 from worker.domain.settle import Policy
-from worker.outbox.commit.commands import Mark, Marked, Narrowing
+from worker.outbox.commit.commands import Mark, Narrowing
 from worker.outbox.commit.ledger import commit
 from worker.outbox.engine.clock import DrivenClock
 from worker.outbox.engine.database import Database
@@ -119,10 +119,11 @@ def test_whoever_had_a_mind_to_the_undivided_part_has_lost_it(site: Site) -> Non
     wish = Narrowing(part_id(job, 0), 0, '{"users":["anna"]}', '{"users":["bert"]}', SECOND, "full")
     late = Mark(part_id(job, 0), 0, "p2", 20 * SECOND)
 
-    done = commit(site.database, [wish, late], Policy())
+    commit(site.database, [wish, late], Policy())
+    together = late.call
+    commit(site.database, [late], Policy())
 
-    assert [Marked.YES, Marked.LOST] == [reply.marked for reply in done.replies if reply]
-    assert [Marked.LOST] == [reply.marked for reply in commit(site.database, [late], Policy()).replies if reply]
+    assert (True, 0, 0) == (wish.done, together, late.call)
     assert 2 == site.job(job).n_open
 
 
@@ -133,9 +134,9 @@ def test_two_workers_take_it_apart_once(site: Site) -> None:
     texts = ('{"users":["anna"]}', '{"users":["bert"]}')
     first, second = (Narrowing(part_id(job, 0), 0, *order, SECOND, "full") for order in (texts, texts[::-1]))
 
-    done = commit(site.database, [first, second], Policy())
+    commit(site.database, [first, second], Policy())
 
-    assert [Marked.YES, Marked.LOST] == [reply.marked for reply in done.replies if reply]
+    assert (True, False) == (first.done, second.done)
     assert texts == tuple(part.spec for part in parts(site, job))
 
 
@@ -145,9 +146,9 @@ def test_a_part_that_was_marked_is_not_taken_apart(site: Site) -> None:
     commit(site.database, [Mark(part_id(job, 0), 0, "p2", 20 * SECOND)], Policy())
     wishes = [Narrowing(part_id(job, 0), claim, '{"users":["anna"]}', "{}", SECOND, "full") for claim in (0, 1)]
 
-    done = commit(site.database, wishes, Policy())
+    commit(site.database, wishes, Policy())
 
-    assert [Marked.LOST] * 2 == [reply.marked for reply in done.replies if reply]
+    assert [False] * 2 == [wish.done for wish in wishes]
     assert 1 == len(parts(site, job))
 
 

@@ -26,7 +26,7 @@ from worker.domain.job import part_id
 from worker.domain.outcome import Accepted, Outcome, Partial, Rejected, Retry, Taken, Unknown, Verdict
 from worker.domain.pacing.lane import LaneBlock
 from worker.domain.settle import FOREVER, WAITS_ITS_TURN, Policy
-from worker.outbox.commit.commands import Change, End, Mark, Marked
+from worker.outbox.commit.commands import Change, End, Mark
 from worker.outbox.commit.ledger import commit
 from worker.outbox.engine.clock import DrivenClock
 from worker.outbox.engine.database import Database
@@ -53,10 +53,10 @@ def ordered(site: Site, count: int, key: str = "k", **options: Any) -> list[str]
     return [site.send(f"{key}{n}", order_key=key, **options) for n in range(count)]
 
 
-def mark(site: Site, job: str, claim: int = 0, n: int = 0, who: str = "p1") -> Marked:
-    [reply] = commit(site.database, [Mark(part_id(job, n), claim, who, 20 * SECOND)], POLICY).replies
-    assert reply is not None
-    return reply.marked
+def mark(site: Site, job: str, claim: int = 0, n: int = 0, who: str = "p1") -> bool:
+    wish = Mark(part_id(job, n), claim, who, 20 * SECOND)
+    commit(site.database, [wish], POLICY)
+    return wish.call > 0
 
 
 def end(site: Site, job: str, outcome: Outcome = OK, claim: int = 1, n: int = 0, policy: Policy = POLICY) -> None:
@@ -140,7 +140,7 @@ def test_an_id_that_rang_out_of_turn_is_not_marked(site: Site) -> None:
     end(site, first)
     late = mark(site, second)
 
-    assert [Marked.LOST, Marked.YES, Marked.LOST, Marked.YES] == [early, in_turn, still_early, late]
+    assert [False, True, False, True] == [early, in_turn, still_early, late]
     assert (True, 0) == (asleep, claim)
 
 
@@ -149,12 +149,11 @@ def test_end_and_next_mark_in_one_group_commit(site: Site) -> None:
     """Ends come first, so the next one need not wait for another transaction."""
     first, second = ordered(site, 2)
     mark(site, first)
-    items = [Mark(part_id(second, 0), 0, "p1", 20 * SECOND), End(part_id(first, 0), 1, "p1", Verdict(OK, 0), 5)]
+    wish = Mark(part_id(second, 0), 0, "p1", 20 * SECOND)
 
-    [reply, _] = commit(site.database, items, POLICY).replies
+    commit(site.database, [wish, End(part_id(first, 0), 1, "p1", Verdict(OK, 0), 5)], POLICY)
 
-    assert reply is not None
-    assert Marked.YES is reply.marked
+    assert wish.call
 
 
 def test_a_mark_that_ends_its_part_wakes_the_next(site: Site) -> None:
@@ -166,7 +165,7 @@ def test_a_mark_that_ends_its_part_wakes_the_next(site: Site) -> None:
 
     expired = mark(site, first)
 
-    assert Marked.EXPIRED is expired
+    assert not expired
     assert ("expired", site.clock.micros) == (site.state(first), site.part(second).not_before)
 
 
@@ -207,9 +206,9 @@ def test_who_has_begun_is_not_overtaken_by_what_is_due_earlier(site: Site) -> No
     end_of_backoff = mark(site, begun, claim=1)
     end(site, begun, claim=2)
 
-    assert [Marked.LOST, Marked.LOST, Marked.YES] == [while_in_the_air, in_backoff, end_of_backoff]
+    assert [False, False, True] == [while_in_the_air, in_backoff, end_of_backoff]
     assert [] == offers
-    assert Marked.YES is mark(site, earlier)
+    assert mark(site, earlier)
 
 
 def site_instant(site: Site, seconds: float) -> Any:
@@ -225,7 +224,7 @@ def test_who_has_not_begun_lets_pass_what_is_due_earlier(site: Site) -> None:
     late = mark(site, first)
     early = mark(site, earlier)
 
-    assert (Marked.LOST, Marked.YES) == (late, early)
+    assert (False, True) == (late, early)
 
 
 def test_accounts_with_the_same_key_do_not_wait_for_each_other(site: Site) -> None:
@@ -233,7 +232,7 @@ def test_accounts_with_the_same_key_do_not_wait_for_each_other(site: Site) -> No
     site.vendor.says(*[refused(BUSY)] * 2)
     mine, others = site.send("mine", order_key="k"), site.send("others", order_key="k", account="it")
 
-    assert [Marked.YES, Marked.YES] == [mark(site, mine), mark(site, others)]
+    assert [True, True] == [mark(site, mine), mark(site, others)]
 
 
 # -- ends and gaps ----------------------------------------------------------------------------------------------------
@@ -262,7 +261,7 @@ def test_what_an_end_means_for_those_behind(
     end(site, first, outcome, policy=Policy(attempts=1))
 
     assert (goes_on_when_skipped if on_gap == "skip" else goes_on) == (not sleeps(site, second))
-    assert sleeps(site, second) != (mark(site, second) is Marked.YES)
+    assert sleeps(site, second) != mark(site, second)
 
 
 def test_a_cancelled_or_expired_one_lets_the_next_go(site: Site) -> None:
@@ -286,7 +285,7 @@ def test_a_person_lets_the_others_go_on(site: Site) -> None:
     passed = skip(site.database, first)
 
     assert ([part_id(first, 0)], "unknown") == (passed, site.state(first))
-    assert Marked.YES is mark(site, second)
+    assert mark(site, second)
     with pytest.raises(NotReplayable, match="keeps nobody waiting"):
         skip(site.database, first)
 
@@ -319,8 +318,8 @@ def test_a_parked_one_keeps_its_order_waiting_unless_it_may_be_skipped(
     site.recover()
 
     assert goes_on == (not sleeps(site, text))
-    assert goes_on == (Marked.YES is mark(site, text))
-    assert Marked.YES is mark(site, card)
+    assert goes_on == mark(site, text)
+    assert mark(site, card)
 
 
 def test_none_sleeps_that_was_skipped_with_its_parked_lane(site: Site) -> None:

@@ -12,7 +12,7 @@ from worker.domain import settle
 from worker.domain.job import part_id
 from worker.domain.outcome import Accepted, Outcome, Retry, Taken, Unknown, Verdict
 from worker.domain.settle import Policy
-from worker.outbox.commit.commands import Change, End, Mark, Marked, MarkReply
+from worker.outbox.commit.commands import Change, End, Mark
 from worker.outbox.commit.ledger import commit
 from worker.outbox.engine.clock import DrivenClock
 from worker.outbox.engine.database import Database
@@ -32,11 +32,11 @@ def site(database: Database, driven_clock: DrivenClock) -> Iterator[Site]:
         yield planted_site
 
 
-def mark(site: Site, job: str, claim: int = 0, **fields: Any) -> MarkReply:
+def mark(site: Site, job: str, claim: int = 0, **fields: Any) -> Mark:
     fields = {"window_id": "w", "window_us": WINDOW_S * SECOND, "body": "{}", "needs_clean_doubt": True, **fields}
-    [reply] = commit(site.database, [Mark(part_id(job, 0), claim, "p1", 20 * SECOND, **fields)], POLICY).replies
-    assert reply is not None
-    return reply
+    wish = Mark(part_id(job, 0), claim, "p1", 20 * SECOND, **fields)
+    commit(site.database, [wish], POLICY)
+    return wish
 
 
 def end(site: Site, job: str, outcome: Outcome, claim: int = 1) -> None:
@@ -47,12 +47,11 @@ def queue_again(site: Site, job: str) -> None:
     commit(site.database, [Change(part_id(job, 0), lambda part, now: settle.repeat(part, now))], POLICY)
 
 
-def in_doubt(site: Site, job: str, claim: int = 0) -> MarkReply:
+def in_doubt(site: Site, job: str, claim: int = 0) -> None:
     """Marked, unanswered, and queued for a repeat."""
-    reply = mark(site, job, claim)
+    mark(site, job, claim)
     end(site, job, Unknown("cut"), claim + 1)
     queue_again(site, job)
-    return reply
 
 
 def window(site: Site) -> Any:
@@ -67,7 +66,7 @@ def test_the_first_send_of_a_body_opens_its_window_and_goes_flagged(site: Site) 
     reply = mark(site, job)
 
     row = window(site)
-    assert MarkReply(Marked.YES, 1, True) == reply
+    assert (1, True) == (reply.call, reply.flagged)
     assert (part_id(job, 0), None) == (row.owner, row.others_since)
     assert site.clock.micros + (WINDOW_S + 20) * SECOND == row.until
     assert ["{}"] == [row.body for row in site.of("bodies", job)]
@@ -80,7 +79,7 @@ def test_a_second_equal_message_waits_while_the_first_is_in_the_air(site: Site) 
 
     reply = mark(site, second)
 
-    assert Marked.LOST is reply.marked
+    assert not reply.call
     assert ("queued", 0, "an equal message is in the air") == (
         site.state(second),
         site.part(second).claim,
@@ -94,9 +93,9 @@ def test_two_equal_messages_in_one_batch_go_one_after_the_other(site: Site) -> N
     first, second = site.send(), site.send()
     marks = [Mark(part_id(job, 0), 0, "p1", 20 * SECOND, "w", WINDOW_S * SECOND) for job in (first, second)]
 
-    done = commit(site.database, marks, POLICY)
+    commit(site.database, marks, POLICY)
 
-    assert [Marked.YES, Marked.LOST] == [reply.marked for reply in done.replies if reply]
+    assert [1, 0] == [wish.call for wish in marks]
 
 
 def test_a_second_equal_message_goes_without_the_flag(site: Site) -> None:
@@ -107,7 +106,7 @@ def test_a_second_equal_message_goes_without_the_flag(site: Site) -> None:
 
     reply = mark(site, second)
 
-    assert MarkReply(Marked.YES, 1, False) == reply
+    assert (1, False) == (reply.call, reply.flagged)
     assert site.clock.micros == window(site).others_since
     assert [] == site.of("bodies", second)
 
@@ -144,7 +143,8 @@ def test_a_repeat_inside_the_window_is_covered(site: Site, driven_clock: DrivenC
     in_doubt(site, job)
     driven_clock.advance(LAST_S - 0.001)
 
-    assert MarkReply(Marked.YES, 2, True) == mark(site, job, claim=1)
+    reply = mark(site, job, claim=1)
+    assert (2, True) == (reply.call, reply.flagged)
 
 
 def test_a_repeat_too_late_for_the_window_is_held(site: Site, driven_clock: DrivenClock) -> None:
@@ -155,7 +155,7 @@ def test_a_repeat_too_late_for_the_window_is_held(site: Site, driven_clock: Driv
 
     reply = mark(site, job, claim=1)
 
-    assert Marked.HELD is reply.marked
+    assert not reply.call
     assert ("unknown", None) == (site.state(job), site.part(job).not_before)
     assert "no longer covers" in str(site.part(job).reason)
 
@@ -168,7 +168,7 @@ def test_a_second_repeat_counts_from_the_first_call(site: Site, driven_clock: Dr
     in_doubt(site, job, claim=1)
     driven_clock.advance(3_600)
 
-    assert Marked.HELD is mark(site, job, claim=2).marked
+    assert (0, "unknown") == (mark(site, job, claim=2).call, site.state(job))
 
 
 def test_a_repeat_after_an_equal_message_of_another_is_held(site: Site) -> None:
@@ -177,7 +177,7 @@ def test_a_repeat_after_an_equal_message_of_another_is_held(site: Site) -> None:
     in_doubt(site, job)
     mark(site, other)
 
-    assert Marked.HELD is mark(site, job, claim=1).marked
+    assert (0, "unknown") == (mark(site, job, claim=1).call, site.state(job))
 
 
 def test_an_unflagged_calls_repeat_is_held(site: Site) -> None:
@@ -187,7 +187,7 @@ def test_an_unflagged_calls_repeat_is_held(site: Site) -> None:
     end(site, owner, Accepted(Taken("m1")))
     in_doubt(site, job)
 
-    assert Marked.HELD is mark(site, job, claim=1).marked
+    assert (0, "unknown") == (mark(site, job, claim=1).call, site.state(job))
 
 
 def test_a_retry_after_a_readable_refusal_goes_without_the_flag(site: Site) -> None:
@@ -196,7 +196,8 @@ def test_a_retry_after_a_readable_refusal_goes_without_the_flag(site: Site) -> N
     mark(site, job)
     end(site, job, Retry("6000"))
 
-    assert MarkReply(Marked.YES, 2, False) == mark(site, job, claim=1)
+    reply = mark(site, job, claim=1)
+    assert (2, False) == (reply.call, reply.flagged)
 
 
 def test_a_repeat_with_a_readable_refusal_in_between_is_held(site: Site) -> None:
@@ -208,7 +209,7 @@ def test_a_repeat_with_a_readable_refusal_in_between_is_held(site: Site) -> None
 
     reply = mark(site, job, claim=2)
 
-    assert Marked.HELD is reply.marked
+    assert not reply.call
     assert "readable refusal in between" in str(site.part(job).reason)
 
 
@@ -220,20 +221,23 @@ def test_who_wants_twice_rather_than_never_gets_the_repeat_without_the_flag(
     in_doubt(site, late)
     driven_clock.advance(LAST_S)
 
-    assert MarkReply(Marked.YES, 2, False) == mark(site, late, claim=1, may_resend=True)
+    reply = mark(site, late, claim=1, may_resend=True)
+    assert (2, False) == (reply.call, reply.flagged)
 
     end(site, late, Accepted(Taken("m")), 2)
     driven_clock.advance(2 * WINDOW_S)
     in_doubt(site, shared)
     mark(site, other)
-    assert MarkReply(Marked.YES, 2, False) == mark(site, shared, claim=1, may_resend=True)
+    reply = mark(site, shared, claim=1, may_resend=True)
+    assert (2, False) == (reply.call, reply.flagged)
 
     end(site, shared, Accepted(Taken("m")), 2)
     end(site, other, Accepted(Taken("m")))
     mark(site, unclean)
     end(site, unclean, Retry("6000"))
     in_doubt(site, unclean, claim=1)
-    assert MarkReply(Marked.YES, 3, False) == mark(site, unclean, claim=2, may_resend=True)
+    reply = mark(site, unclean, claim=2, may_resend=True)
+    assert (3, False) == (reply.call, reply.flagged)
 
 
 # -- through the whole attempt ----------------------------------------------------------------------------------------

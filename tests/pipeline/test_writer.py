@@ -22,7 +22,7 @@ from worker.domain.job import part_id
 from worker.domain.outcome import Accepted, Outcome, Refusal, Rejected, Retry, Taken, Unknown, Verdict
 from worker.domain.pacing.lane import Success
 from worker.domain.settle import Policy
-from worker.outbox.commit.commands import Change, End, Happened, Mark, Marked
+from worker.outbox.commit.commands import Change, End, Happened, Mark
 from worker.outbox.commit.ledger import commit
 from worker.outbox.engine.clock import DrivenClock
 from worker.outbox.engine.database import Database
@@ -76,10 +76,11 @@ def test_while_the_database_is_away_results_are_kept_and_marks_wait(site: Site) 
     ticket = writer.end(an_end(job))
     before = ticket.wait(0)
     writer.start()
-    [reply] = writer.mark([a_mark(other)])
+    mark = a_mark(other)
+    writer.mark([mark])
 
     assert not before
-    assert Marked.YES is reply.marked
+    assert 1 == mark.call
     assert ("accepted", "sending") == (site.state(job), site.state(other))
     assert 41 <= away.tried
     assert writer.stop(10)
@@ -101,9 +102,10 @@ def test_every_way_of_being_away_is_waited_for(site: Site, error: Exception) -> 
     writer = a_writer(Away(site.database, 3, error))
     writer.start()
 
-    [reply] = writer.mark([a_mark(job)])
+    mark = a_mark(job)
+    writer.mark([mark])
 
-    assert Marked.YES is reply.marked
+    assert 1 == mark.call
     assert writer.stop(10)
 
 
@@ -158,10 +160,11 @@ def test_an_acceptance_goes_with_the_next_mark(site: Site, monkeypatch: pytest.M
     writer._haste.clear()  # the writer may have taken the mark before haste was made
 
     ticket = writer.end(an_end(job))
-    [reply] = writer.mark([a_mark(other)])
+    mark = a_mark(other)
+    writer.mark([mark])
 
     assert ticket.wait(0)
-    assert Marked.YES is reply.marked
+    assert 1 == mark.call
     assert ("accepted", "sending", 2) == (site.state(job), site.state(other), writer.batches)
     assert writer.stop(10)
 
@@ -176,12 +179,13 @@ def test_a_mark_that_is_cut_off_from_a_full_batch_makes_haste(site: Site, monkey
         writer.end(an_end("nobody"))
 
     with ThreadPoolExecutor(1) as pool:
-        marked = pool.submit(writer.mark, [a_mark(job)])
+        mark = a_mark(job)
+        marked = pool.submit(writer.mark, [mark])
         until(writer._haste.is_set, "the mark is queued")
         writer.start()
-        [reply] = marked.result(LIMIT_S)
+        marked.result(LIMIT_S)
 
-    assert Marked.YES is reply.marked
+    assert 1 == mark.call
     assert writer.stop(10)
 
 
@@ -233,11 +237,9 @@ def test_whatever_queues_up_goes_in_one_transaction(site: Site) -> None:
     assert writer.stop(10)
 
 
-def marking(
-    monkeypatch: pytest.MonkeyPatch, writer: Writer, marks: Sequence[Mark]
-) -> tuple[list[threading.Thread], list[Any]]:
-    """Threads whose marks are queued, in this order, and what each of them is answered."""
-    queued, replies = threading.Semaphore(0), list[Any]()
+def marking(monkeypatch: pytest.MonkeyPatch, writer: Writer, marks: Sequence[Mark]) -> list[threading.Thread]:
+    """Threads whose marks are queued, in this order."""
+    queued = threading.Semaphore(0)
 
     class Waiting(Ticket):
         """Tells that its item is in the queue: only then it is waited for."""
@@ -249,23 +251,24 @@ def marking(
     monkeypatch.setattr(writer_module, "Ticket", Waiting)
     threads = []
     for mark in marks:
-        threads.append(threading.Thread(target=lambda mark=mark: replies.extend(writer.mark([mark]))))
+        threads.append(threading.Thread(target=writer.mark, args=([mark],)))
         threads[-1].start()
         assert queued.acquire(timeout=120)
-    return threads, replies
+    return threads
 
 
 def test_a_batch_of_big_bodies_is_limited_by_bytes(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     """Four MiB of frozen bodies are one transaction, not four hundred."""
     jobs = [site.send(str(n)) for n in range(3)]
     writer = a_writer(site.database)
-    threads, replies = marking(monkeypatch, writer, [a_mark(job, body="x" * MAX_BYTES) for job in jobs])
+    marks = [a_mark(job, body="x" * MAX_BYTES) for job in jobs]
+    threads = marking(monkeypatch, writer, marks)
 
     writer.start()
     for thread in threads:
         thread.join(120)
 
-    assert [Marked.YES] * 3 == [reply.marked for reply in replies]
+    assert [1] * 3 == [mark.call for mark in marks]
     assert 3 == writer.batches
     assert writer.stop(10)
 
@@ -330,9 +333,10 @@ def test_a_mark_that_cannot_be_stored_is_not_confirmed(site: Site) -> None:
     """No byte leaves for a mark that is not durable; the others of its doorbell are marked."""
     job, good = site.send(), site.send("good")
 
-    replies = site.runtime.writer.mark([a_mark(job, body="half \ud83d"), a_mark(good)])
+    marks = [a_mark(job, body="half \ud83d"), a_mark(good)]
+    site.runtime.writer.mark(marks)
 
-    assert [Marked.LOST, Marked.YES] == [reply.marked for reply in replies]
+    assert [0, 1] == [mark.call for mark in marks]
     assert [("queued", 0), ("sending", 1)] == [(site.state(one), site.part(one).claim) for one in (job, good)]
 
 
@@ -442,7 +446,7 @@ def test_sizes_count_bodies(site: Site, monkeypatch: pytest.MonkeyPatch) -> None
 
     monkeypatch.setattr(writer_module, "commit", noted)
     monkeypatch.setattr(writer_module, "MAX_BYTES", 1_200)
-    threads, _ = marking(monkeypatch, writer, [a_mark(jobs[0], body="x" * 1_000), a_mark(jobs[1])])
+    threads = marking(monkeypatch, writer, [a_mark(jobs[0], body="x" * 1_000), a_mark(jobs[1])])
     ends = [writer.end(an_end(job)) for job in jobs[2:]]
 
     writer.start()

@@ -47,7 +47,7 @@ from worker.domain.errors import NotPublished, WorkerError
 from worker.domain.job_filter import JobFilter
 from worker.domain.settle import SECOND
 from worker.domain.state import PartState
-from worker.outbox.commit.commands import Mark, MarkReply
+from worker.outbox.commit.commands import Mark
 from worker.outbox.engine.clock import DrivenClock
 from worker.outbox.engine.database import Database
 
@@ -119,11 +119,9 @@ class InlineWriter(Writer):
         """Nothing is left."""
         return True
 
-    def mark(self, marks: Sequence[Mark]) -> list[MarkReply]:
+    def mark(self, marks: Sequence[Mark]) -> None:
         """All in one transaction, as the thread does."""
-        tickets = [Ticket(mark) for mark in marks]
-        self._write(tickets)
-        return [ticket.reply for ticket in tickets if ticket.reply is not None]
+        self._write([Ticket(mark) for mark in marks])
 
     def _put(self, item: Any) -> Ticket:
         ticket = Ticket(item)

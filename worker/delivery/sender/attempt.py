@@ -30,7 +30,7 @@ from worker.domain.job import RepeatRule
 from worker.domain.outcome import Retry, Scope, Verdict, Wait
 from worker.domain.pacing.limit import Denied
 from worker.domain.state import JobState
-from worker.outbox.commit.commands import Happened, Marked
+from worker.outbox.commit.commands import Happened
 from worker.outbox.jobs.loading import DuePart
 from worker.transport.pending_call import EndedCall, PendingCall
 
@@ -303,14 +303,14 @@ def mark(runtime: Runtime, flights: Flights) -> Flights:
     runtime.probe("before_mark")
     # Before the marks: their deadlines in SQL then never end earlier than the calls'.
     marked_at = runtime.monotonic()
-    replies = runtime.writer.mark([mark_for(flight, runtime.settings) for flight in flights])
+    marks = [mark_for(flight, runtime.settings) for flight in flights]
+    runtime.writer.mark(marks)
     # All of them before anything that may fail, so that each mark has its end.
-    for flight, reply in zip(flights, replies, strict=True):
-        if reply.marked is Marked.YES:
-            flight.mark, flight.marked_at = reply, marked_at
-    marked = [flight for flight in flights if flight.mark.marked is Marked.YES]
+    for flight, mark in zip(flights, marks, strict=True):
+        flight.claim, flight.flagged, flight.marked_at = mark.call, mark.flagged, marked_at
+    marked = [flight for flight in flights if flight.claim]
     for flight in flights:
-        if flight.mark.marked is not Marked.YES:
+        if not flight.claim:
             give_back_for_others(runtime, flight)
     runtime.tell([_happened(flight) for flight in marked])
     runtime.probe("after_mark")
@@ -370,7 +370,7 @@ def _begin(runtime: Runtime, flight: InFlight) -> None:
     # From here on an exception means doubt: bytes may have left, so the part must not simply be queued again.
     flight.is_called, flight.called_at = True, runtime.monotonic()
     lane, request = flight.due.lane, flight.request
-    if flight.rule is RepeatRule.DUPLICATE_CHECK and not flight.mark.flagged:
+    if flight.rule is RepeatRule.DUPLICATE_CHECK and not flight.flagged:
         # The check does not cover this call: sent with its two fields, it could be swallowed in silence.
         request = make_request(flight, flagged=False)
     # The deadline counts from the mark: after it another process may repeat the call, so a process that was stopped

@@ -15,7 +15,7 @@ from worker.domain.outcome import Refusal, Verdict
 from worker.domain.pacing.limit import Charge, Permit
 from worker.domain.pacing.quiet import QuietHours
 from worker.domain.resolution import Ready
-from worker.outbox.commit.commands import LOST, Effects, MarkReply
+from worker.outbox.commit.commands import Effects
 from worker.outbox.jobs.loading import DuePart
 from worker.transport.http import Connection
 from worker.transport.pending_call import PendingCall
@@ -65,7 +65,10 @@ class InFlight:
     # mark
     effects: Effects = field(init=False, repr=False)
     """What the call does beside ending the part."""
-    mark: MarkReply = field(init=False, repr=False, default=LOST)
+    claim: int = field(init=False, repr=False, default=0)
+    """Number of its mark and so of its attempt; 0: it is not marked."""
+    flagged: bool = field(init=False, repr=False, default=False)
+    """True when its call may use the vendor's duplicate check."""
     marked_at: float = field(init=False, repr=False)
 
     # call

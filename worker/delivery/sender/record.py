@@ -36,7 +36,7 @@ from worker.domain.outcome import (
 from worker.domain.pacing.lane import SECOND, LaneBlock, Success, account_of
 from worker.domain.pacing.limit import Charge, Unit
 from worker.domain.trace import CallTime, SpanRef, TracedCall, trace_id_of
-from worker.outbox.commit.commands import Effects, End, Mark, Marked
+from worker.outbox.commit.commands import Effects, End, Mark
 from worker.outbox.commit.record_answer import outcome_name
 from worker.outbox.jobs import chats
 from worker.outbox.jobs.codes import SPENT_BY_VENDOR
@@ -179,7 +179,7 @@ def record(runtime: Runtime, flight: InFlight) -> None:
         in_a_row=in_a_row,
         span=span,
     )
-    log_attempt(flight, flight.mark.claim, verdict, delay, result.duration_s, span)
+    log_attempt(flight, flight.claim, verdict, delay, result.duration_s, span)
     if isinstance(result, NeverLeft):
         give_back(runtime, flight)
     if isinstance(verdict.outcome, StaleToken) and flight.token is not None:
@@ -311,7 +311,7 @@ def _told(flight: InFlight, verdict: Verdict) -> TracedCall:
         channel=flight.channel.name,
         account=flight.account.name,
         kind=due.kind,
-        attempt=flight.mark.claim,
+        attempt=flight.claim,
         outcome=outcome_name(verdict.outcome),
         is_error=not isinstance(verdict.outcome, Accepted | Partial | Progress),
         errcode=verdict.errcode,
@@ -333,7 +333,7 @@ def take_back(runtime: Runtime, flight: InFlight, verdict: Verdict, delay_s: flo
 
 def end_in_error(runtime: Runtime, flight: InFlight, reason: str) -> None:
     """Ends a marked part that an error of ours has stopped, unless its end is queued; one without a mark has no end."""
-    if flight.ticket is not None or flight.mark.marked is not Marked.YES:
+    if flight.ticket is not None or not flight.claim:
         return
     if flight.is_called:
         verdict = Verdict(Unknown(reason))
@@ -360,12 +360,12 @@ def _end(
     flight.ticket = runtime.writer.end(
         End(
             flight.due.id,
-            flight.mark.claim,
+            flight.claim,
             flight.incarnation,
             verdict,
             duration_ms,
             http_status=flight.http_status,
-            flagged=flight.mark.flagged,
+            flagged=flight.flagged,
             never_left=never_left,
             counted_as=_counted_as(flight, verdict.errcode, never_left),
             span=span,

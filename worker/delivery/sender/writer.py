@@ -23,18 +23,7 @@ from worker.domain.callbacks.hook import Ends
 from worker.domain.errors import WorkerError
 from worker.domain.outcome import Accepted, Unknown, Verdict
 from worker.domain.settle import Policy
-from worker.outbox.commit.commands import (
-    LOST,
-    Change,
-    Committed,
-    End,
-    Happened,
-    Item,
-    Mark,
-    Marked,
-    MarkReply,
-    Narrowing,
-)
+from worker.outbox.commit.commands import Change, Committed, End, Happened, Item, Mark, Narrowing
 from worker.outbox.commit.ledger import commit
 from worker.outbox.engine.database import Database, is_about_the_row
 from worker.outbox.lanes.lanes import log_steps
@@ -56,18 +45,18 @@ class WriterClosed(WorkerError):
 class Ticket:
     """One item in the writer's queue; waits for the transaction that carries it."""
 
-    __slots__ = ("_done", "failed", "item", "reply")
+    __slots__ = ("_done", "failed", "item")
 
     def __init__(self, item: Item) -> None:
         self.item = item
         self._done = threading.Lock()
         self._done.acquire()
-        self.reply: MarkReply | None = None
         self.failed = False
+        """True when it was not written: its database refuses it, or the process ends."""
 
-    def finish(self, reply: MarkReply | None, *, failed: bool = False) -> None:
+    def finish(self, *, failed: bool = False) -> None:
         """Called once by the writer."""
-        self.reply, self.failed = reply, failed
+        self.failed = failed
         self._done.release()
 
     def wait(self, timeout_s: float = -1) -> bool:
@@ -112,8 +101,8 @@ class Writer:
         """Starts the thread."""
         self._thread.start()
 
-    def mark(self, marks: Sequence[Mark]) -> list[MarkReply]:
-        """Returns when each mark is durable, refused or lost; of a call whose mark is not confirmed no byte may leave.
+    def mark(self, marks: Sequence[Mark]) -> None:
+        """Returns when each mark is durable or refused. Of a part whose mark has no `call` then no byte may leave.
 
         WriterClosed: none of them was written, because the process ends.
         """
@@ -121,12 +110,12 @@ class Writer:
             raise WriterClosed("the process is ending")
         tickets = [self._put(mark) for mark in marks]
         self._haste.set()
-        for ticket in tickets:
+        for ticket, mark in zip(tickets, marks, strict=True):
             ticket.wait()
-        replies = [LOST if ticket.failed or ticket.reply is None else ticket.reply for ticket in tickets]
-        if any(reply is not LOST for reply in replies):
+            if ticket.failed:
+                mark.call = 0  # a transaction that was rolled back may have set it
+        if any(mark.call for mark in marks):
             self.marked_at = self._monotonic()
-        return replies
 
     def end(self, end: End) -> Ticket:
         """Queues the result of a call; it is written before this sender's next mark."""
@@ -155,7 +144,7 @@ class Writer:
         ticket = self._put(narrowing)
         self._haste.set()
         self._until_done(ticket)
-        return ticket.reply is not None and ticket.reply.marked is Marked.YES
+        return narrowing.done and not ticket.failed
 
     def flush(self, timeout_s: float) -> bool:
         """True when all that was queued so far is durable within the time."""
@@ -201,11 +190,11 @@ class Writer:
             while True:
                 ticket = self._queue.get_nowait()
                 if ticket is not None and isinstance(ticket.item, Mark):
-                    ticket.finish(None, failed=True)
+                    ticket.finish(failed=True)
                 elif ticket is not None and ticket.item is not _BARRIER:
                     self._write([ticket])
                 elif ticket is not None:
-                    ticket.finish(None)
+                    ticket.finish()
 
     def _turn(self) -> bool:
         tickets, last = self._gather()
@@ -216,7 +205,7 @@ class Writer:
             self._began_at = None
         for ticket in tickets:
             if ticket.item is _BARRIER:
-                ticket.finish(None)
+                ticket.finish()
         return not last
 
     def _gather(self) -> tuple[list[Ticket], bool]:
@@ -254,8 +243,8 @@ class Writer:
             self._probe("after_record")
         self.batches += 1
         self.rows += len(tickets)
-        for ticket, reply in zip(tickets, done.replies, strict=True):
-            ticket.finish(reply)
+        for ticket in tickets:
+            ticket.finish()
         log_steps(done.steps)
         if happened:
             self._tell(list(happened))
@@ -289,7 +278,7 @@ class Writer:
             # An end is never dropped: the process ends, and recovery finds its part in doubt.
             raise error
         if plainer is None:
-            ticket.finish(None, failed=True)
+            ticket.finish(failed=True)
             return
         ticket.item = plainer
         self._write([ticket])

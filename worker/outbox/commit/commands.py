@@ -1,10 +1,9 @@
-"""The commands of a group commit, which are marks, ends of calls, narrowings and other changes; and its replies."""
+"""The commands of a group commit, which are marks, ends of calls, narrowings and other changes."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from enum import Enum, auto
 
 from sqlalchemy import Connection
 
@@ -15,32 +14,6 @@ from worker.domain.settle import PartFacts
 from worker.domain.state import JobState
 from worker.domain.trace import SpanRef
 from worker.outbox.jobs.chats import Spending
-
-
-class Marked(Enum):
-    """The result of a mark."""
-
-    YES = auto()
-    LOST = auto()
-    """Another sender has the part, or it is no longer queued: the permit goes back, no call is made."""
-    HELD = auto()
-    """The part is in doubt and no safe repeat is left: its state is unknown now."""
-    NO_CODE = auto()
-    """Another part took the response_code: the part is resolved again."""
-    EXPIRED = auto()
-
-
-@dataclass(frozen=True, slots=True)
-class MarkReply:
-    """The durable answer to a mark."""
-
-    marked: Marked
-    claim: int = 0
-    flagged: bool = False
-    """True when this call may use the vendor's duplicate check."""
-
-
-LOST = MarkReply(Marked.LOST)
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,9 +79,13 @@ class Mark:
     """Recipients to whom nothing is sent, which the mark notes as failures."""
     alone: str | None = None
     """Hash of a body of which only one part may be in the air at a time; None: no such limit."""
-    won: bool = False
-    """Set by the commit that gave it the part: when that commit's answer is lost, only this very mark is confirmed
-    again, not another thread's mark for the same part, which carries the same claim and incarnation."""
+    was_tried: bool = False
+    """Set by a transaction that gave it the part: when the answer to that commit is lost, only this very mark is
+    confirmed again, not another thread's mark for the same part, which carries the same claim and incarnation."""
+    call: int = 0
+    """Number of the call that it allows, set by the commit; 0: none, and the part's row says why."""
+    flagged: bool = False
+    """True when that call may use the vendor's duplicate check."""
 
 
 @dataclass(slots=True)
@@ -175,8 +152,10 @@ class Narrowing:
     """The limit without room for the recipients that go later."""
     task_id: str | None = None
     """The new part's task_id, where the caller chose the job's; a callback names a card by it alone."""
-    tried: bool = False
-    """Set by the transaction that carried it out: when that one's answer is lost, it is recognised by its spec."""
+    was_tried: bool = False
+    """Set by a transaction that carried it out: should its answer be lost, it is recognised by its spec."""
+    done: bool = False
+    """Set by the commit; False: nothing has changed."""
 
 
 Item = Mark | End | Change | Narrowing
@@ -203,9 +182,8 @@ class Happened:
 
 @dataclass(slots=True)
 class Committed:
-    """The result of a group commit; `replies` are in the order of its items."""
+    """What a group commit did beside its items, of which marks and narrowings hold their own result."""
 
-    replies: list[MarkReply | None]
     happened: list[Happened] = field(default_factory=list)
     steps: list[LaneEvent] = field(default_factory=list)
     """The steps of lanes and accounts that it wrote."""

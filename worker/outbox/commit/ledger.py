@@ -22,7 +22,7 @@ from worker.domain.pacing.lane import LaneEvent, account_of
 from worker.domain.settle import PartFacts, Policy
 from worker.domain.state import OPEN_STATES, JobState, PartState
 from worker.outbox import tables
-from worker.outbox.commit.commands import LOST, Change, Committed, End, Happened, Item, Mark, MarkReply, Narrowing
+from worker.outbox.commit.commands import Change, Committed, End, Happened, Item, Mark, Narrowing
 from worker.outbox.commit.marks import begin_marks
 from worker.outbox.commit.narrowing import apart, narrow, take_apart
 from worker.outbox.commit.record_answer import (
@@ -88,10 +88,9 @@ def _carry_out(
         # Orders stay locked until the commit: two marks of one order cannot overtake each other, and the relay cannot
         # put a part to sleep while the one before it ends.
         batch.orders = order_queue.OrderQueue(connection, parts)
-    replies: list[MarkReply | None] = [None] * len(items)
-    for index, item in enumerate(items):
+    for item in items:
         if isinstance(item, Mark):
-            replies[index] = LOST
+            item.call = 0  # a try before this one may have been rolled back
             continue
         part, job = parts.get(item.part_id), jobs.get(job_of(item.part_id))
         match item:
@@ -100,13 +99,14 @@ def _carry_out(
             case Change():
                 _change(connection, batch, item, part, job)
             case Narrowing():
-                replies[index] = narrow(connection, batch, item, part, job)
+                item.done = False
+                narrow(connection, batch, item, part, job)
         if part is not None and job is not None and job.cancelled:
             _cancel(batch, part, searches=not isinstance(item, End) or item.searches)
     # After the ends of the same batch, so that a sender's answer is never recorded later than its next mark.
-    begin_marks(connection, batch, items, replies)
+    begin_marks(connection, batch, items)
     happened, steps = _write(connection, now_sql, batch, jobs, len(items))
-    return Committed(replies, happened, steps)
+    return Committed(happened, steps)
 
 
 def _end(connection: Connection, batch: Batch, end: End, part: PartFacts | None, job: JobFacts | None) -> None:

@@ -16,7 +16,7 @@ from worker.domain.pause import Pause
 from worker.domain.settle import PartFacts
 from worker.domain.state import PartState
 from worker.outbox import tables
-from worker.outbox.commit.commands import LOST, Item, Mark, Marked, MarkReply
+from worker.outbox.commit.commands import Item, Mark
 from worker.outbox.engine.bulk import ids_json, insert_new, update_rows
 from worker.outbox.engine.dialect import dialect_of
 from worker.outbox.engine.sql import fetch
@@ -25,44 +25,39 @@ from worker.outbox.jobs.rows import Batch, failure_rows
 from worker.outbox.lanes.pauses import paused_among
 
 
-def begin_marks(connection: Connection, batch: Batch, items: Sequence[Item], replies: list[MarkReply | None]) -> None:
-    """Decides about the marks of a batch and writes their replies."""
-    wanted: list[tuple[int, Mark, PartFacts]] = []
+def begin_marks(connection: Connection, batch: Batch, items: Sequence[Item]) -> None:
+    """Decides about the marks of a batch: each that gets its part has the number of its call afterwards."""
+    wanted: list[tuple[Mark, PartFacts]] = []
     # Parts that ended in this batch leave their orders first, so that the next part of an order can be marked here.
     if batch.orders:
         batch.orders.go_on()
-    marks = {item.part_id for item in items if isinstance(item, Mark)}
-    paused = paused_among(connection, marks) if marks and batch.some_paused else {}
-    for index, item in enumerate(items):
-        if isinstance(item, Mark) and (part := batch.parts.get(item.part_id)) is not None:
-            replies[index] = _early_reply(batch, item, part, paused.get(part.id))
-            if replies[index] is None:
-                wanted.append((index, item, part))
+    marks = [item for item in items if isinstance(item, Mark)]
+    paused = paused_among(connection, {mark.part_id for mark in marks}) if marks and batch.some_paused else {}
+    for mark in marks:
+        part = batch.parts.get(mark.part_id)
+        if part is not None and not _is_confirmed(mark, part) and _may_begin(batch, mark, part, paused.get(part.id)):
+            wanted.append((mark, part))
     # Codes and windows are each locked at once and sorted by id, so that commits that need the same ones take turns.
-    codes_wanted = [(mark.effects.code_id, mark.part_id) for _, mark, _ in wanted if mark.effects.code_id]
+    codes_wanted = [(mark.effects.code_id, mark.part_id) for mark, _ in wanted if mark.effects.code_id]
     leased = codes.lease(connection, codes_wanted) if codes_wanted else {}
     held = lock_windows(connection, _wishes(wanted), batch.now)
-    for index, mark, part in wanted:
-        if mark.effects.code_id and leased.get(mark.effects.code_id) != mark.part_id:
-            replies[index] = MarkReply(Marked.NO_CODE)
-        elif part.state is not PartState.QUEUED:
-            # The same part is in the batch twice.
-            replies[index] = LOST
-        elif mark.alone and not _may_go_alone(connection, batch, mark, part, held[mark.alone]):
-            replies[index] = LOST
-        else:
-            replies[index] = _begin(connection, batch, mark, part, held.get(mark.window_id or ""))
+    for mark, part in wanted:
+        has_code = not mark.effects.code_id or leased.get(mark.effects.code_id) == mark.part_id
+        # The same part may be in the batch twice.
+        if not has_code or part.state is not PartState.QUEUED:
+            continue
+        if not mark.alone or _may_go_alone(connection, batch, mark, part, held[mark.alone]):
+            _begin(connection, batch, mark, part, held.get(mark.window_id or ""))
     save_windows(connection, held.values())
     # Codes were leased before it was known which marks win.
-    won = [mark for index, mark, _ in wanted if (reply := replies[index]) and reply.marked is Marked.YES]
-    used = {mark.effects.code_id for mark in won}
+    used = {mark.effects.code_id for mark, _ in wanted if mark.call}
     if unused := [code for code in leased if code not in used]:
         codes.free(connection, unused)
 
 
-def _wishes(wanted: Sequence[tuple[int, Mark, PartFacts]]) -> dict[str, tuple[str, int]]:
+def _wishes(wanted: Sequence[tuple[Mark, PartFacts]]) -> dict[str, tuple[str, int]]:
     wishes: dict[str, tuple[str, int]] = {}
-    for _, mark, _ in wanted:
+    for mark, _ in wanted:
         if mark.window_id:
             # The call may reach the vendor as late as its deadline, and the vendor's window begins then.
             wishes.setdefault(mark.window_id, (mark.part_id, mark.window_us + mark.deadline_us))
@@ -71,39 +66,45 @@ def _wishes(wanted: Sequence[tuple[int, Mark, PartFacts]]) -> dict[str, tuple[st
     return wishes
 
 
-def _early_reply(batch: Batch, mark: Mark, part: PartFacts, pause: Pause | None) -> MarkReply | None:
-    """The reply, if the part's row alone decides it; None: codes and windows have to be locked first."""
-    mine = part.claim == mark.claim + 1 and part.incarnation == mark.incarnation
-    # A repeat of the commit that wrote this mark. Claim and state alone do not prove that: a mark of another thread of
-    # this process for the same part carries the same claim and incarnation.
-    if mark.won and mine and part.state is PartState.SENDING:
-        return MarkReply(Marked.YES, part.claim, bool(part.flagged))
+def _is_confirmed(mark: Mark, part: PartFacts) -> bool:
+    """True for a repeat of the commit that wrote this mark, whose answer was lost: it has its part already."""
+    # Claim and state alone do not prove that: a mark of another thread of this process for the same part carries the
+    # same claim and incarnation.
+    mine = mark.was_tried and part.claim == mark.claim + 1 and part.incarnation == mark.incarnation
+    if mine and part.state is PartState.SENDING:
+        mark.call, mark.flagged = part.claim, bool(part.flagged)
+    return mark.call > 0
+
+
+def _may_begin(batch: Batch, mark: Mark, part: PartFacts, pause: Pause | None) -> bool:
+    """False where the part's row alone refuses the mark. Otherwise codes and windows have to be locked first."""
     if part.state is not PartState.QUEUED or part.claim != mark.claim or part.waits_on is not None:
-        return LOST
+        return False
     # A search sends nothing, so it may run after `expires_at` and through a pause: a recall may wait for it.
     searches = mark.searches and part.doubts > 0
     if part.expires_at is not None and batch.now >= part.expires_at and not searches:
         settle.expire(part)
         batch.touch_and_wake(part)
-        return MarkReply(Marked.EXPIRED)
+        return False
     # A repeat settles what was begun before: by the morning no repeat would be safe any more.
     if mark.quiet is not None and not part.doubts and (ends_at := mark.quiet.ends_at(batch.now)) is not None:
         settle.wait_quietly(part, ends_at)
         batch.touch(part)
-        return LOST
+        return False
     if pause is not None and not searches:
         settle.pause(part, pause.parked_until)
         batch.touch(part)
-        return LOST
+        return False
     # An id can be offered twice, and a part that is due earlier can be committed after the offer.
     if batch.orders and not batch.orders.has_turn(part):
         settle.await_turn(part)
         batch.touch(part)
-        return LOST
+        return False
     unsafe = _why_unsafe(batch, mark, part) if part.doubts and mark.needs_clean_doubt else None
     if unsafe is not None and not mark.may_resend:
-        return _held(batch, part, f"in doubt, and {unsafe}: no safe repeat")
-    return None
+        _hold(batch, part, f"in doubt, and {unsafe}: no safe repeat")
+        return False
+    return True
 
 
 def _why_unsafe(batch: Batch, mark: Mark, part: PartFacts) -> str | None:
@@ -116,26 +117,25 @@ def _why_unsafe(batch: Batch, mark: Mark, part: PartFacts) -> str | None:
     return None
 
 
-def _held(batch: Batch, part: PartFacts, reason: str) -> MarkReply:
+def _hold(batch: Batch, part: PartFacts, reason: str) -> None:
     settle.hold(part, reason)
     batch.touch_and_wake(part)
-    return MarkReply(Marked.HELD)
 
 
-def _begin(
-    connection: Connection, batch: Batch, mark: Mark, part: PartFacts, window: DuplicateWindow | None
-) -> MarkReply:
+def _begin(connection: Connection, batch: Batch, mark: Mark, part: PartFacts, window: DuplicateWindow | None) -> None:
     first = settle.may_have_left(part) == 0
     covered = False
     if window is not None:
         checked = mark.is_checked
         if window.is_open_for_another(part.id, batch.now) and _in_the_air(connection, batch, window.owner):
             # If this body overtook the owner's flagged call, the vendor could drop the owner's message in silence.
-            return _wait_for_equal(batch, part)
+            _wait_for_equal(batch, part)
+            return
         window.use(part.id, batch.now, mark.window_us + mark.deadline_us)
         covered = checked and window.covers_only(part.id) and _repeat_is_covered(batch, mark, part)
         if checked and part.doubts and not covered and not mark.may_resend:
-            return _held(batch, part, "in doubt, and the duplicate check no longer covers a repeat")
+            _hold(batch, part, "in doubt, and the duplicate check no longer covers a repeat")
+            return
     # After a readable refusal the flag stays off: whether the vendor counts refused calls as seen is not known, and it
     # could drop a flagged retry in silence.
     part.flagged = covered and (first or bool(part.doubts))
@@ -143,7 +143,7 @@ def _begin(
         # In this transaction: a callback that allows more between this one and a later one would find no block to lift,
         # and the block written afterwards would stay for ever.
         batch.lane_changes.append(mark.effects.spending.block)
-        return LOST
+        return
     settle.begin_sending(part, mark.incarnation, batch.now, mark.deadline_us)
     batch.touch(part)
     if mark.left_out:
@@ -154,14 +154,12 @@ def _begin(
     body, window_id = mark.body, mark.window_id
     if body is not None and not part.doubts and (part.flagged or window is None or not first):
         batch.bodies.append({"part_id": part.id, "body": body, "window_id": window_id, "frozen_at": batch.now})
-    mark.won = True
-    return MarkReply(Marked.YES, part.claim, part.flagged)
+    mark.was_tried, mark.call, mark.flagged = True, part.claim, part.flagged
 
 
-def _wait_for_equal(batch: Batch, part: PartFacts) -> MarkReply:
+def _wait_for_equal(batch: Batch, part: PartFacts) -> None:
     settle.wait_until(part, batch.now + settle.SECOND // 2, "an equal message is in the air")
     batch.touch(part)
-    return LOST
 
 
 def _may_go_alone(connection: Connection, batch: Batch, mark: Mark, part: PartFacts, seat: DuplicateWindow) -> bool:

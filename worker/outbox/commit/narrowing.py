@@ -17,23 +17,22 @@ from worker.domain.outcome import Progress, Rejected
 from worker.domain.pacing.limit import used_up
 from worker.domain.settle import PartFacts
 from worker.domain.state import PartState
-from worker.outbox.commit.commands import LOST, End, Marked, MarkReply, Narrowing
+from worker.outbox.commit.commands import End, Narrowing
 from worker.outbox.engine.sql import fetch, run
 from worker.outbox.jobs.follow_ups import new_part
 from worker.outbox.jobs.rows import Batch, JobFacts
 
 
-def narrow(
-    connection: Connection, batch: Batch, item: Narrowing, part: PartFacts | None, job: JobFacts | None
-) -> MarkReply:
-    """Carries a narrowing out; part and job are locked. LOST: the part has changed or may not be split."""
+def narrow(connection: Connection, batch: Batch, item: Narrowing, part: PartFacts | None, job: JobFacts | None) -> None:
+    """Carries a narrowing out, unless the part has changed or may not be split; part and job are locked."""
     if part is None or job is None or job.cancelled:
-        return LOST
-    if item.tried and part.claim == item.claim + 1 and _stands(connection, part, item):
+        return
+    if item.was_tried and part.claim == item.claim + 1 and _stands(connection, part, item):
         # A repeat of the commit that carried it out.
-        return MarkReply(Marked.YES, part.claim)
+        item.done = True
+        return
     if part.claim != item.claim or not _may_be_taken_apart(connection, batch, part):
-        return LOST
+        return
     reason = used_up(item.limit_name)
     later = _NewPart(item.later_spec, batch.now + item.delay_us, reason, item.limit_name, item.task_id)
     _add_later(connection, batch, later, part, job)
@@ -43,8 +42,7 @@ def narrow(
     settle.narrow(part)
     batch.touch_and_wake(part)
     batch.specs.append({"id": part.id, "spec": item.spec})
-    item.tried = True
-    return MarkReply(Marked.YES, part.claim)
+    item.was_tried = item.done = True
 
 
 def apart(end: End, part: PartFacts, *, ours: bool) -> End:
