@@ -15,8 +15,7 @@ from tests.support.english_left import english_left
 from worker.cli.commands import app
 from worker.outbox.engine.clock import micros_of
 from worker.outbox.upkeep.alerts import MANY, AlertRow
-from worker.reporting.problem_kinds import KINDS
-from worker.reporting.problems import CLOCK_S, OPEN_S, UNKNOWNS
+from worker.reporting.problems import CLOCK_S, KINDS, OPEN_S, UNKNOWNS
 from worker.service.notify.notices import AlertNotice
 from worker.service.notify.text import text_of
 

@@ -22,6 +22,7 @@ from worker.channels.youdu.envelope import ERRCODES as YOUDU
 from worker.console.words import WORDS
 from worker.domain.errors import CheckFailed, Problem, WorkerError
 from worker.language import PLACE, errcodes, language, said, tables, word
+from worker.reporting.problems import KINDS as PROBLEMS
 
 ROOT = Path(__file__).parents[2]
 WORKER, SIMULATOR = ROOT / "worker", ROOT / "worker_simulator"
@@ -92,6 +93,7 @@ UNSAID = {
 """Texts that are no sentences, and what they are."""
 
 KINDS = ("argument", "option")
+OF_PROBLEMS = [text for kind in PROBLEMS.values() for text in (kind.state, kind.remedy)]
 CATALOGUES = (*WECOM.rows, WRONG_SECRET, *WEBHOOK.rows, *YOUDU.rows)
 
 
@@ -124,6 +126,7 @@ def test_every_sentence_has_its_chinese() -> None:
         for line, text in sentences(file)
         if "; " in text and text not in known
     ]
+    missing += [text for text in OF_PROBLEMS if text not in known]
 
     assert [] == missing
 
@@ -149,7 +152,7 @@ def test_every_entry_is_said_somewhere() -> None:
     files = (file for package in (WORKER, SIMULATOR) for file in package.rglob("*.py"))
     told = {text for file in files for _, text in sentences(file)}
     told |= {text for row in CATALOGUES for text in (row.meaning, row.what)}
-    told |= set(_of_typer())
+    told |= {*_of_typer(), *OF_PROBLEMS}
 
     assert [] == [f"{table}: {english}" for table, named, _ in tables() for english in named if english not in told]
 

@@ -6,11 +6,15 @@ and the notices tell people what came and what went. Every query has an index an
 
 from __future__ import annotations
 
+import tomllib
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from importlib.resources import files
+from typing import Literal
 
+from pydantic import TypeAdapter
 from sqlalchemy import Connection
 
 from worker.domain.callbacks.hook import EventState
@@ -25,7 +29,6 @@ from worker.outbox.lanes.processes import RELAY, Process, QueueName, holder_of, 
 from worker.outbox.upkeep import gauges
 from worker.outbox.upkeep.alerts import without_callbacks
 from worker.reporting.lane_list import UNUSABLE, LaneStanding, lane_list
-from worker.reporting.problem_kinds import KINDS, ProblemKind
 from worker.reporting.standstill import Standstill, standing_still
 
 OPEN_S = 900
@@ -36,6 +39,40 @@ CLOCK_S = 90
 """Seconds between the clocks that are a problem; callbacks are refused at 300."""
 STEPS_S = 86_400
 """Seconds back that the steps of lanes are counted; an error that goes on writes `set aside` once a day."""
+
+
+@dataclass(frozen=True, slots=True)
+class ProblemKind:
+    """One kind of problem, a table of `problems.toml`."""
+
+    name: str
+    severity: Literal["page", "ticket"]
+    """`page`: for a person at night; `ticket`: for the next day."""
+    delay: float
+    """Seconds for which it must last before a notice tells people of it."""
+    page: str
+    """The section of the runbooks."""
+    state: str
+    """What is wrong, as a sentence without its full stop."""
+    remedy: str
+    """What to do first."""
+    about: Literal["account", "queue", "process", "workers", "hooks", "clock"] = "account"
+    """What it is a problem of; the first three have a name each."""
+
+    @property
+    def runbook(self) -> str:
+        """The runbook's place in the documents."""
+        return f"docs/runbooks.md#{self.page}"
+
+
+def _kinds() -> Mapping[str, ProblemKind]:
+    tables = tomllib.loads((files("worker.reporting") / "problems.toml").read_text(encoding="utf-8"))
+    named = {name: {"name": name, **row} for name, row in tables.items()}
+    return TypeAdapter(dict[str, ProblemKind]).validate_python(named)
+
+
+KINDS = _kinds()
+"""Every kind of problem by its name."""
 
 
 @dataclass(frozen=True, slots=True)

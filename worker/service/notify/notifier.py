@@ -28,8 +28,7 @@ from worker.outbox.engine.clock import SECOND, instant, micros
 from worker.outbox.engine.database import Database
 from worker.outbox.engine.sql import read_now
 from worker.outbox.upkeep.alerts import AlertRow, alert_rows, notices_not_taken, save_alerts
-from worker.reporting.problem_kinds import KINDS
-from worker.reporting.problems import OutboxReading, find_problems, read_outbox
+from worker.reporting.problems import KINDS, OutboxReading, find_problems, read_outbox
 from worker.service.notify.notices import UNABLE, AlertNotice, follow, notices
 from worker.service.notify.telling import TAG, Teller
 
