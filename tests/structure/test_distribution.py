@@ -95,6 +95,7 @@ def test_the_wheel_has_both_packages_and_nothing_beside_them(release: Built) -> 
     assert {"worker", "worker_simulator"} == {name.partition("/")[0] for name in wheel}
     assert {"worker/py.typed", "worker/migrations/versions/0001_outbox.py", "worker/__init__.pyi"} <= wheel
     assert {"worker_simulator/py.typed", "worker_simulator/inbox/assets/templates/page.html"} <= wheel
+    assert {"worker/console/words.toml", "worker/drawing/words.toml", "worker/reporting/problems.toml"} <= wheel
     ours = {name.replace("worker/migrations", "migrations") for name in wheel}
     assert set() == ours - sdist
     beside = {"tests/conftest.py", "docs/index.md", "deploy/sql/postgresql-roles.sql", "docker/Dockerfile"}

@@ -36,7 +36,7 @@ SPOKEN_BY_THE_SIMULATOR = ["testing", "wecom_app/calls/events.py", "wecom_webhoo
 """What an application's tests hear; the demo speaks to developers, in English alone."""
 APART = [
     *("cli/options.py", "cli/setup/init.py", "config/logging.py", "channels/first_steps.py"),
-    *("console/words", "console/app.py", "console/rendering.py"),
+    *("console/words.py", "console/app.py", "console/rendering.py"),
     *("service/flower", "service/spans.py", "service/web/collector.py", "service/web/counters.py"),
     *("delivery/resolver/http_get.py", "transport/connection.py", "transport/http.py", "transport/multipart.py"),
 ]

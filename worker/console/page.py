@@ -71,7 +71,7 @@ class Ask:
     """The path under which the console is mounted; empty: none."""
 
     def say(self, key: str, **values: object) -> str:
-        """A word of `words/` in the viewer's language."""
+        """A word of `words.toml` in the viewer's language."""
         return say(self.viewer.lang, key, **values)
 
     def address(self, path: str) -> str:

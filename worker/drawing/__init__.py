@@ -6,13 +6,17 @@ templates and style sheets. The simulator's inbox and the console share it.
 
 from worker.drawing.draw import STYLESHEET, draw, environment
 from worker.drawing.shown import Actions, Channel, Lang, Shown
+from worker.drawing.words import Say, read_words, says
 
 __all__ = [
     "STYLESHEET",
     "Actions",
     "Channel",
     "Lang",
+    "Say",
     "Shown",
     "draw",
     "environment",
+    "read_words",
+    "says",
 ]

@@ -14,10 +14,9 @@ from typing import Any, Literal
 from markupsafe import Markup
 from wcwidth import iter_graphemes
 
-from worker.drawing import draw
+from worker.drawing import Say, draw
 from worker_simulator.inbox.conversations import ConversationEntry, What
 from worker_simulator.inbox.shown import PageReader, shown, speaker
-from worker_simulator.inbox.words import Say
 from worker_simulator.wecom_app.state.inbox import InboxMessage
 from worker_simulator.wecom_external.tasks import MEMBER_WAITS, GroupSendTask
 from worker_simulator.wecom_webhook.memory import Post

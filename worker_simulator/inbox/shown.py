@@ -10,10 +10,9 @@ from datetime import datetime, timedelta, timezone
 from typing import Any, Literal
 from urllib.parse import quote
 
-from worker.drawing import Actions, Shown
+from worker.drawing import Actions, Say, Shown
 from worker_simulator.inbox.conversations import What
 from worker_simulator.inbox.look import PageQuery
-from worker_simulator.inbox.words import Say
 from worker_simulator.request import Json
 from worker_simulator.wecom_app.state.inbox import InboxMessage
 from worker_simulator.wecom_external.tasks import MEMBER_WAITS, GroupSendTask
