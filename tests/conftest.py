@@ -15,6 +15,7 @@ import gc
 import os
 import shutil
 import sqlite3
+import sys
 import time
 from collections.abc import Callable, Generator, Iterator
 from contextlib import closing
@@ -44,6 +45,10 @@ DATABASES = ["sqlite", *SERVERS]
 os.environ["WORKER_LANG"] = "en"  # whatever the machine speaks
 
 gc.set_threshold(20_000, 20, 20)
+
+# Where it is installed, jsonschema compiles 38 grammars of addresses when it is imported: a second of each process, for
+# formats that no schema here has.
+sys.modules.setdefault("rfc3987_syntax", None)  # type: ignore[arg-type]  # what makes its import fail
 
 # How fast the machine is must not decide a test; the first run of a checkout builds a table of all characters. Thirty
 # examples in place of the usual hundred: each run draws others.
