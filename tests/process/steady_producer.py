@@ -9,9 +9,9 @@ from __future__ import annotations
 import sys
 import threading
 
-from sqlalchemy import create_engine, text
+from sqlalchemy import Engine, create_engine, text
 
-from worker import Text, To, enqueue
+from worker import RetryTransaction, Text, To, enqueue
 from worker.config.settings import load_settings
 
 AHEAD = 40
@@ -34,11 +34,19 @@ def main(prefix: str) -> None:
         for _ in range(3):
             # Without the vendor's duplicate check, which would swallow what is sent twice.
             message = Text(content=f"{prefix} {count}", duplicate_check=False)
-            with engine.begin() as connection:
-                job = enqueue(connection, "hr", message, To(users=[f"{prefix}-{count}"])).id
-            print(job, flush=True)
+            print(committed(engine, message, To(users=[f"{prefix}-{count}"])), flush=True)
             count += 1
     engine.dispose()
+
+
+def committed(engine: Engine, message: Text, to: To) -> str:
+    """The job's id, once its transaction is committed: again, where the database asks for that."""
+    while True:
+        try:
+            with engine.begin() as connection:
+                return enqueue(connection, "hr", message, to).id
+        except RetryTransaction:
+            continue
 
 
 if __name__ == "__main__":
