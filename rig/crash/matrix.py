@@ -1,8 +1,8 @@
 """The crash matrix: a worker dies by SIGKILL at a labelled step, a second one takes over, and everything is counted.
 
 One cell is one step on one stack with one seed; its jobs, its vendor and its moment of death are drawn from all three.
-Tests run a seed a cell, `python -m bench crash` five. A cell whose crash did not hit what its step is about is broken,
-so that no rule holds for want of anything to judge.
+Tests run a seed of the cells in which stacks differ, `python -m bench crash` five of every cell. A cell whose crash did
+not hit what its step is about is broken, so that no rule holds for want of anything to judge.
 """
 
 from __future__ import annotations
