@@ -45,7 +45,7 @@ def test_there_are_pages() -> None:
 
 
 FOLLOWED = "docs/zh/quickstart.md"
-"""What its commands print is Chinese: tests/process/test_quickstart.py follows it as it does the English page."""
+"""What its commands print is Chinese: test_quickstart.py follows it, and `make clean-install` the English page."""
 
 
 def blocks(page: Page) -> list[tuple[str, str]]:

@@ -18,9 +18,9 @@ import pytest
 
 from rig.databases import Service, lack
 from rig.stack import ROOT, Stack, until
-from rig.stacks import EMBEDDED, Make, on_its_own, on_stacks, scratch
+from rig.stacks import WITH_A_BROKER, Make, on_its_own, on_stacks, scratch
 from tests.docs.page import Page
-from tests.process.newcomer import PAGES, follow, installs
+from tests.process.newcomer import follow, installs
 from tests.process.reader import reader
 from tests.process.wheel import install, run
 
@@ -34,10 +34,11 @@ with engine.begin() as connection:
     print(enqueue(connection, "hr", Text(content="hello"), To(users=["anna"])).id)
 """
 
+PAGE = "docs/quickstart.md"
 PROJECT = '[project]\nname = "shop"\nversion = "1"\nrequires-python = ">=3.11"\ndependencies = []\n'
 
 
-@on_stacks()
+@on_stacks(*WITH_A_BROKER, why="what the page installs has the extras of embedded, and delivers")
 def test_a_clean_install_delivers(make: Make, wheel: Path) -> None:
     """Without the checkout: tables are made, a worker starts and delivers, `worker doctor` agrees, the worker ends."""
     make.folder.mkdir(parents=True, exist_ok=True)
@@ -48,7 +49,7 @@ def test_a_clean_install_delivers(make: Make, wheel: Path) -> None:
 
     user.run("worker", "db", "upgrade")
     job = user.run("python", "-c", PRODUCER, url).strip()
-    worker = user.start(make.name)
+    worker = user.start()
 
     until(lambda: user.accepted(job, worker), "the job is accepted", 180)
     user.run("worker", "doctor")
@@ -56,7 +57,7 @@ def test_a_clean_install_delivers(make: Make, wheel: Path) -> None:
     assert 0 == stack.end(worker)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture
 def newcomers_programs(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The environment that the first lines of docs/quickstart.md make; where its programs are."""
     folder = tmp_path_factory.mktemp("newcomer")
@@ -65,15 +66,16 @@ def newcomers_programs(wheel: Path, tmp_path_factory: pytest.TempPathFactory) ->
     constraint.write_text(f"{name}=={version}\n", encoding="utf-8")  # this wheel, whatever else has its name
     with reader(folder, Path(sys.executable).parent, {}) as newcomer:
         newcomer.run(f"export PIP_FIND_LINKS={wheel.parent} PIP_CONSTRAINT={constraint}")
-        newcomer.read(installs(PAGES[0]))
+        newcomer.read(installs(PAGE))
     return folder / ".venv" / "bin"
 
 
 @on_its_own(why="the page has one stack, embedded, and its own settings")
-@pytest.mark.parametrize("page", PAGES)
-def test_a_newcomers_hour_needs_the_wheel_alone(page: str, newcomers_programs: Path, tmp_path: Path) -> None:
-    """Application, tests, press, update, recall, and the doctor, by what the page says to install and nothing else."""
-    follow(page, tmp_path, newcomers_programs)
+def test_a_newcomers_hour_needs_the_wheel_alone(newcomers_programs: Path, tmp_path: Path) -> None:
+    """Application, tests, press, update, recall, and the doctor, by what the page says to install and nothing else; the
+    Chinese page, which installs the same, is followed with the programs of the checkout.
+    """
+    follow(PAGE, tmp_path, newcomers_programs)
 
 
 def test_uv_adds_it_to_a_project(wheel: Path, tmp_path: Path) -> None:
@@ -110,13 +112,17 @@ class Installed:
         assert worker.poll() is None, self._stack.logs()
         return bool(json.loads(self.run("worker", "show", job, "--json"))["state"] == "accepted")
 
-    def start(self, name: str) -> subprocess.Popen[bytes]:
+    def start(self) -> subprocess.Popen[bytes]:
         """The stack's worker, which the stack ends."""
-        celery = ("celery", "-A", "worker.service.celery_app", "worker", "-P", "threads", "-c", "8")
-        program, *arguments = ("worker", "up") if name == EMBEDDED else celery
+        options = ("-A", "worker.service.celery_app", "worker", "-P", "threads", "-c", "8")
         with (self._stack.folder / "process-clean.log").open("wb") as log:
-            command = [str(self._programs / program), *arguments]
-            started = subprocess.Popen(command, env=self._env, cwd=self._stack.folder, stdout=log, stderr=log)
+            started = subprocess.Popen(
+                [str(self._programs / "celery"), *options],
+                env=self._env,
+                cwd=self._stack.folder,
+                stdout=log,
+                stderr=log,
+            )
         self._stack.processes.append(started)
         return started
 

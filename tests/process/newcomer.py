@@ -9,7 +9,6 @@ from rig.servers.own_server import free_port
 from tests.docs.page import Page
 from tests.process.reader import reader
 
-PAGES = ("docs/quickstart.md", "docs/zh/quickstart.md")
 PORTS = ("8000", "8081", "8090")
 
 

@@ -20,7 +20,7 @@ def _under_load(stack: Stack, jobs: int = 120) -> Process:
     return worker
 
 
-@on_stacks()
+@on_stacks(RABBITMQ, EMBEDDED, why="Celery handles the signals of the one, and the worker itself those of the other")
 def test_sigterm_under_load_loses_nothing(make: Make) -> None:
     """SIGTERM under load ends within call deadline + 5 s with 0 unknown; the next worker sends the rest, once."""
     stack = make({"latency_s": 0.2}, fresh=True)

@@ -10,7 +10,7 @@ from collections import Counter
 from datetime import UTC, datetime
 
 from rig.stack import ACCOUNT, Stack, until
-from rig.stacks import EMBEDDED, MARIADB, Make, on_stacks
+from rig.stacks import MARIADB, Make, on_stacks
 from worker import (
     JobFilter,
     NewJob,
@@ -32,13 +32,13 @@ GONE = WRONG * 2 // 5
 RIGHT = 100
 
 
-@on_stacks(MARIADB, EMBEDDED, why="its SQL is tried on each database in process")
+@on_stacks(MARIADB, why="its SQL is tried on each database in process, and one process has no more to stop")
 def test_a_wrong_text_is_stopped_and_taken_back(make: Make) -> None:
     """Two of five are gone when somebody pauses its tag; what is right goes on, and nothing wrong stays to be seen."""
     stack = make({"latency_s": 0.02})
     began = datetime.fromtimestamp(stack.database.read_now() / 1_000_000, UTC)
     enqueue(stack, "wrong", WRONG)
-    for _ in range(make.workers(2)):
+    for _ in range(2):
         stack.worker(threads=8)
     until(lambda: stack.vendor.sends() >= GONE, "two of five are gone", progress=stack.vendor.sends)
     wrong, said = JobFilter(tag="wrong"), {"person": "zhang", "why": "wrong text", "settings": stack.settings}

@@ -1,4 +1,7 @@
-"""Database and broker away and back: no worker dies, nothing is in doubt, nothing goes twice."""
+"""Database and broker away and back: no worker dies, nothing is in doubt, nothing goes twice.
+
+MariaDB is away in test_health_processes.py.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +14,7 @@ from urllib.parse import urlsplit
 from sqlalchemy import make_url
 
 from rig.stack import SHORT, until
-from rig.stacks import EMBEDDED, WITH_A_BROKER, Make, on_stacks
+from rig.stacks import EMBEDDED, RABBITMQ, WITH_A_BROKER, Make, on_stacks
 from rig.tcp_door import Door
 from tests.process.test_pipeline_processes import assert_each_once, enqueue_texts
 from worker.outbox.engine.database import Database, make_engine
@@ -65,7 +68,7 @@ def through(door: Locked | Door, url: str) -> str:
     return make_url(url).set(host="127.0.0.1", port=door.at).render_as_string(hide_password=False)
 
 
-@on_stacks()
+@on_stacks(RABBITMQ, EMBEDDED, why="MariaDB is away in the test of health")
 def test_a_database_that_is_away_leaves_nothing_in_doubt(make: Make) -> None:
     """The database away in the middle of the work, SQLite's file locked: the workers live on, 0 unknown, 0 twice."""
     with closing(database_door(make)) as door:

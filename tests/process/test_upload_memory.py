@@ -33,7 +33,7 @@ class Peaks:
     worker: int
 
 
-@on_stacks(REDIS, MARIADB, EMBEDDED, why="no file goes by way of a broker")
+@on_stacks(REDIS, EMBEDDED, why="no file goes by way of a broker, and the test below has MariaDB")
 def test_a_20_mb_upload_needs_less_than_8_mb_more_memory_than_one_of_1_mb(make: Make) -> None:
     """The producer reads the file, and stores its chunks; the worker reads these, and sends them."""
     _upload(make, "path")
