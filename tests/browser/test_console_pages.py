@@ -32,16 +32,16 @@ def test_every_page_is_looked_at(stand: ConsoleStand) -> None:
     assert {page.path for page in PAGES if page.method == "GET"} - {A_FILE} == stand.pages.keys()
 
 
-@pytest.mark.parametrize("look", LOOKS, ids=str)
-def test_every_page_of_the_console_is_sound(browser: Browser, stand: ConsoleStand, look: Look) -> None:
+@pytest.mark.parametrize(("look", "other"), LOOKS, ids=str)
+def test_every_page_of_the_console_is_sound(browser: Browser, stand: ConsoleStand, look: Look, other: Look) -> None:
     """No error, no request elsewhere, no sideways scroll, no serious fault of accessibility, no script of a text."""
     with watched(browser, stand.url, look) as page:
         page.open("/sign-in")
-        page.look_over()
+        page.look_over(other)
         sign_in(page)
         for path in stand.pages.values():
             page.open(path)
-            page.look_over()
+            page.look_over(other)
 
         assert [] == page.faults
 

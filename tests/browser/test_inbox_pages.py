@@ -43,13 +43,13 @@ PAGES = [
 ]
 
 
-@pytest.mark.parametrize("look", LOOKS, ids=str)
-def test_every_page_of_the_inbox_is_sound(browser: Browser, full_inbox: str, look: Look) -> None:
+@pytest.mark.parametrize(("look", "other"), LOOKS, ids=str)
+def test_every_page_of_the_inbox_is_sound(browser: Browser, full_inbox: str, look: Look, other: Look) -> None:
     """No error, no request elsewhere, no sideways scroll, no serious fault of accessibility, no script of a text."""
     with watched(browser, full_inbox, look) as page:
         for path in PAGES:
             page.open(path)
-            page.look_over()
+            page.look_over(other)
 
         assert [] == page.faults
 

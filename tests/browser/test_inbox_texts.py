@@ -24,7 +24,7 @@ from worker_simulator.settings import SimulatorSettings
 
 pytestmark = pytest.mark.browser
 
-MESSAGES = 50
+MESSAGES = 20
 FILE_ALONE = ("image", "voice", "file")
 """Types that have no text."""
 KINDS = {kind: made for kind, made in {**TYPES, **CARDS}.items() if kind[1] not in FILE_ALONE}

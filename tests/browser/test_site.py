@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from itertools import chain
 from pathlib import Path
 
 import pytest
@@ -52,7 +53,7 @@ def home(language: Language) -> str:
     return "/" if language == "en" else "/zh/"
 
 
-@pytest.mark.parametrize("look", LOOKS, ids=str)
+@pytest.mark.parametrize("look", [*chain(*LOOKS)], ids=str)
 def test_pages_of_the_site_are_sound(browser: Browser, site: str, look: Look) -> None:
     """No error, no request elsewhere, nothing that axe-core calls serious, and no sideways scroll of the page."""
     with watched(browser, site, look) as page:

@@ -5,10 +5,10 @@ Knows browsers, and nothing of what the pages show.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 from urllib.parse import urlsplit
 
 from axe_playwright_python.base import AXE_SCRIPT
@@ -19,8 +19,11 @@ from worker.drawing import Lang
 Theme = Literal["light", "dark"]
 Width = Literal[1280, 390]
 SERIOUS = ("serious", "critical")
-AXE = "axe.run(document, {resultTypes: ['violations']}).then((found) => found.violations)"
+AXE = "(options) => axe.run(document, {...options, resultTypes: ['violations']}).then((found) => found.violations)"
+COLOURS = {"runOnly": ["color-contrast"]}
+"""What a theme changes for axe-core; names, roles and order are the same in each."""
 MOST_TABS = 200
+HEIGHT = 900
 RAN = "window.ran"
 """What every script that must not run would set."""
 
@@ -44,15 +47,20 @@ class Look:
         return f"{self.lang}-{self.theme}-{self.width}"
 
 
-LOOKS = (Look("en", "dark", 1280), Look("en", "light", 390), Look("zh", "light", 1280), Look("zh", "dark", 390))
-"""Any two settings meet: each language with each theme and width, and each theme with each width."""
+LOOKS = (
+    (Look("en", "dark", 1280), Look("en", "light", 390)),
+    (Look("zh", "dark", 390), Look("zh", "light", 1280)),
+)
+"""Any two settings meet: each language with each theme and width, and each theme with each width. A page is looked over
+in the first of a row, and then turned to the second for its width and its colours.
+"""
 
 
 class WatchedPage:
     """A page, and its faults so far."""
 
-    def __init__(self, page: Page, base: str):
-        self.page, self._base = page, base
+    def __init__(self, page: Page, base: str, look: Look):
+        self.page, self._base, self._look = page, base, look
         self._own = urlsplit(base).netloc
         self.faults: list[str] = []
         page.on("console", self._said)
@@ -73,15 +81,25 @@ class WatchedPage:
             self.page.keyboard.press("Tab")
         raise AssertionError(f"{MOST_TABS} times Tab do not lead to {wanted}")
 
-    def look_over(self) -> None:
-        """Note what can be seen of the page as it is: its width, its accessibility, scripts that ran."""
+    def look_over(self, *others: Look) -> None:
+        """Note what can be seen of the page as it is: its width, its accessibility, scripts that ran; then what other
+        themes and widths make of it.
+        """
+        self.page.evaluate(AXE_SCRIPT)
+        self._see({})
+        for look in (*others, self._look) if others else ():
+            self.page.emulate_media(color_scheme=look.theme)
+            self.page.set_viewport_size({"width": look.width, "height": HEIGHT})
+            if look in others:
+                self._see(COLOURS)
+
+    def _see(self, rules: Mapping[str, Any]) -> None:
         wide = self.page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
         if wide > 0:
             self._noted(f"the page is {wide} px wider than the window")
         if self.page.evaluate(f"{RAN} !== undefined"):
             self._noted("a script of a text ran")
-        self.page.evaluate(AXE_SCRIPT)
-        for fault in self.page.evaluate(AXE):
+        for fault in self.page.evaluate(AXE, rules):
             if fault["impact"] in SERIOUS:
                 nodes = "; ".join(node["html"][:200] for node in fault["nodes"][:3])
                 self._noted(f"axe: {fault['id']}: {fault['help']}: {nodes}")
@@ -109,12 +127,12 @@ class WatchedPage:
 def watched(browser: Browser, base: str, look: Look, *, without_policy: bool = False) -> Iterator[WatchedPage]:
     """A fresh profile of the browser, set this way, with one page; it may obey no content security policy."""
     context = browser.new_context(
-        viewport={"width": look.width, "height": 900},
+        viewport={"width": look.width, "height": HEIGHT},
         color_scheme=look.theme,
         locale="zh-CN" if look.lang == "zh" else "en-US",
         bypass_csp=without_policy,
     )
     try:
-        yield WatchedPage(context.new_page(), base)
+        yield WatchedPage(context.new_page(), base, look)
     finally:
         context.close()
