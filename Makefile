@@ -9,10 +9,13 @@ IN_PROCESS := --ignore tests/process --ignore tests/browser
 # What runs inside pytest and is no part of `make test`.
 APART := postgres or mariadb or programs or slow
 
+# Two database servers of the run's own, whose commits do not wait for the disk.
+QUICK := $(BIN)/python -m rig.servers.quick
+
 # Tests start some hundred processes from nothing, and each would compile the whole package anew.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: install demo test test-all test-rest test-servers test-python test-processes test-browser screenshots clean-install check coverage bench requirements manifests sbom dist size dashboards reference docs
+.PHONY: install demo test test-all test-in-process test-rest test-servers test-python test-processes test-browser screenshots clean-install check coverage bench requirements manifests sbom dist size dashboards reference docs
 
 install: $(VENV)/.installed-dev
 
@@ -36,15 +39,20 @@ else
 	@echo "of the wheel in empty environments, and the slow ones. \`make test-all\` runs all."
 endif
 
-test-all: test test-rest
+# One after the other: whatever fills the processors beside real processes keeps these from their heartbeats, and then
+# their leases lapse.
+test-all: test-in-process test-processes test-browser clean-install
 
-# All that `make test` leaves out, one after the other: whatever fills the processors beside real processes keeps these
-# from their heartbeats, and then their leases lapse.
+# What runs inside pytest, with its servers.
+test-in-process: $(VENV)/.installed-test
+	$(QUICK) $(BIN)/python -m pytest $(IN_PROCESS) -n 3 --dist loadfile
+
+# All that `make test` leaves out.
 test-rest: test-processes test-servers test-browser clean-install
 
 # What runs inside pytest on PostgreSQL and MariaDB, or needs a program of this machine, or seconds of a processor.
 test-servers: $(VENV)/.installed-test
-	$(BIN)/python -m pytest $(IN_PROCESS) -n 3 --dist loadfile -m "$(APART)"
+	$(QUICK) $(BIN)/python -m pytest $(IN_PROCESS) -n 3 --dist loadfile -m "$(APART)"
 
 # What runs inside pytest, on another Python and in an environment of its own. VERSIONS=newest takes the versions that
 # pip finds, VERSIONS=lowest the floors of what a producer needs.
@@ -59,7 +67,7 @@ endif
 	$(OTHER)/bin/python -m pytest $(or $(ARGS),$(IN_PROCESS) -n 4)
 
 test-processes: $(VENV)/.installed-test
-	$(BIN)/python -m pytest tests/process -n 2 --dist loadfile --no-loadscope-reorder
+	$(QUICK) $(BIN)/python -m pytest tests/process -n 3 --dist loadfile --no-loadscope-reorder
 
 # Pages in a real Chromium.
 test-browser: $(VENV)/.installed-test

@@ -20,19 +20,25 @@ CONNECTIONS = 400
 
 LONG_FILES = (
     "test_crash.py",
-    "test_callback_processes.py",
     "test_restarts.py",
-    "test_pipeline_processes.py",
-    "test_upload_memory.py",
-    "test_services_away.py",
-    "test_canary.py",
-    "test_rabbitmq.py",
+    "test_flower.py",
+    "test_tracing_processes.py",
     "test_health_processes.py",
-    "test_drain.py",
+    "test_procfile.py",
+    "test_pipeline_processes.py",
     "test_rolling_upgrade.py",
+    "test_notify_processes.py",
+    "test_callback_processes.py",
+    "test_services_away.py",
+    "test_rabbitmq.py",
+    "test_canary.py",
+    "test_quickstart.py",
+    "test_codes_processes.py",
+    "test_upload_memory.py",
+    "test_drain.py",
 )
-"""They begin, so that no pytest process has a long one left while the other has none; two that fill the processors, the
-first and the third, fall to the same one, for it is handed whole files.
+"""They begin, so that no pytest process has a long one left while the others have none; those that wait for a minute of
+Flower's, of the metrics' or of a probe's beside those that fill the processors.
 """
 
 
