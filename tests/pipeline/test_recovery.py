@@ -11,13 +11,16 @@ import pytest
 from sqlalchemy.exc import OperationalError
 
 from tests.support.runtime import UPDATE, Site, an_account, lost, planted, refused
+from worker.channels.registry import channel
 from worker.delivery.maintenance import recovery
+from worker.delivery.maintenance.recovery import Recovery
 from worker.domain.job import part_id
 from worker.domain.settle import Policy
 from worker.outbox.commit.commands import Change, Effects, Mark
 from worker.outbox.commit.ledger import commit
 from worker.outbox.engine.clock import DrivenClock
 from worker.outbox.engine.database import Database
+from worker.outbox.lanes.agenda import Agenda
 from worker.outbox.lanes.processes import renew
 
 pytestmark = pytest.mark.fewer_databases("the statements behind it run on each database in other tests")
@@ -114,7 +117,7 @@ def test_a_turn_that_failed_starts_the_watch_over(site: Site) -> None:
     site.recover()
     watch(site, 8)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(site.runtime.writer, "change", _broken)
+        patch.setattr(Agenda, "look", _broken)
         site.advance(1)
         with pytest.raises(OperationalError):
             site.recover()
@@ -126,7 +129,7 @@ def test_a_turn_that_failed_starts_the_watch_over(site: Site) -> None:
     assert (False, True) == (before, dead(site))
 
 
-def _broken(changes: object) -> None:
+def _broken(*given: object) -> None:
     raise OperationalError("", {}, Exception(), connection_invalidated=True)
 
 
@@ -463,6 +466,8 @@ def test_a_step_that_fails_stops_no_other(site: Site, monkeypatch: pytest.Monkey
         raise RuntimeError
 
     monkeypatch.setattr(recovery, "doubtful", fails)
+    in_doubt(site, 1)
+    site.advance(26)
     beat(site)
     job = site.send(expires_at=timedelta(seconds=1))
     site.recover()
@@ -482,10 +487,34 @@ def test_a_step_that_fails_once_is_not_told(site: Site, monkeypatch: pytest.Monk
         raise RuntimeError
 
     monkeypatch.setattr(recovery, "doubtful", fails)
+    in_doubt(site, 1)
 
-    watch(site, 5)
+    watch(site, 30)
 
+    assert recovery.doubtful is look
     assert [] == told(site)
+
+
+def test_what_was_just_seen_is_not_asked_again(site: Site) -> None:
+    """While the relay of the same process looks anyway, a turn that has nothing to do sends no statement."""
+    agenda = Agenda(site.database, site.ticks)
+    looks = Recovery(
+        site.database,
+        change=site.runtime.writer.change,
+        accounts=site.accounts,
+        channel=channel,
+        policy=Policy(),
+        lease_s=10.0,
+        monotonic=site.ticks,
+        agenda=agenda,
+    )
+    agenda.look()
+
+    with site.database_away():
+        looks.turn()
+        site.ticks.advance(1.0)
+        with pytest.raises(OperationalError):
+            looks.turn()
 
 
 # -- expiry and parks -------------------------------------------------------------------------------------------------

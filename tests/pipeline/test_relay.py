@@ -203,14 +203,41 @@ def test_more_lanes_than_a_slice_or_a_turn_takes_are_walked_through(
     assert 3 == sum(bool(turn_) for turn_ in found)
 
 
-def test_it_polls_fast_while_there_is_work(site: Site) -> None:
-    """20 ms with a backlog, 50 ms idle."""
+def test_it_looks_less_often_the_longer_nothing_came(site: Site) -> None:
+    """After a fiftieth of the quiet time: 10 ms while parts come in, 250 ms after a rest."""
     turn(site)
-    idle = site.relay.turn()
+    quiet = []
+    for seconds in (0.0, 1.0, 4.0, 600.0):
+        site.advance(seconds)
+        quiet.append(site.relay.turn())
     site.send()
-    site.advance(0.1)
 
-    assert (0.05, 0.02) == (idle, site.relay.turn())
+    assert [0.01, 0.02, 0.1, 0.25] == pytest.approx(quiet)
+    assert (0.01, 0.01) == (site.relay.turn(), site.relay.turn())
+
+
+def test_parts_that_may_not_go_keep_nothing_awake(site: Site) -> None:
+    """They are read in every turn, and found only once."""
+    job = site.send()
+    turn(site)
+    block(site, site.part(job).lane, 600, parked=True)
+    site.advance(60)
+    site.relay.turn()
+    site.advance(60)
+
+    assert 0.25 == site.relay.turn()
+
+
+def test_a_block_that_ends_is_met_at_its_end(site: Site) -> None:
+    """However long nothing came: what waited for a limit goes as soon as it has room."""
+    site.advance(600)
+    turn(site)
+    job = site.send()
+    block(site, site.part(job).lane, 120.1)
+    site.relay.turn()
+    site.advance(120)
+
+    assert pytest.approx(0.1) == site.relay.turn()
 
 
 # -- windows ----------------------------------------------------------------------------------------------------------
@@ -894,9 +921,10 @@ def test_a_parked_lane_without_a_job_keeps_its_probe(site: Site, looks: list[tup
 
 def test_the_times_are_settings() -> None:
     """Every wait of the relay has a name."""
-    assert (0.02, 0.05, 10.0, 5.0, 60.0, 1.0) == (
+    assert (0.01, 0.02, 0.25, 10.0, 5.0, 60.0, 1.0) == (
+        RelayTimes().shortest_poll_s,
         RelayTimes().poll_s,
-        RelayTimes().idle_poll_s,
+        RelayTimes().longest_poll_s,
         RelayTimes().lease_s,
         RelayTimes().offer_s,
         RelayTimes().offer_max_s,

@@ -113,10 +113,6 @@ class DeliverySettings(BaseModel):
     """How long a media_id is used: 2.5 of the vendor's 3 days."""
     breaker_failures: ClassVar[int] = RULES.failures
     """Calls in a row that say the vendor is ill (no answer, no connection, -1) and open a breaker."""
-    poll_s: ClassVar[float] = 0.02
-    """Seconds between two rounds of the relay while there is work."""
-    idle_poll_s: ClassVar[float] = 0.05
-    """Seconds between two rounds of the relay while there is none; an index probe of 0.2 ms."""
     token_refresh_s: ClassVar[float] = 300
     """How long before its end a token is replaced."""
     members_valid_s: ClassVar[float] = 300

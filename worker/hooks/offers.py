@@ -11,6 +11,7 @@ from worker.domain.errors import NotPublished
 from worker.outbox.engine.clock import micros
 from worker.outbox.engine.database import Database
 from worker.outbox.jobs import events
+from worker.outbox.lanes.agenda import Agenda, Work
 from worker.outbox.lanes.processes import living
 
 PROCESSES_S = 1.0
@@ -28,14 +29,18 @@ class HookOffers:
         threads: int,
         offer_s: float,
         monotonic: Callable[[], float],
+        agenda: Agenda | None = None,
     ):
         self._database, self._publish = database, publish
         self._threads, self._offer_us, self._monotonic = threads, micros(offer_s), monotonic
+        self._agenda = agenda or Agenda(database, monotonic)
         self._looked_at = float("-inf")
         self._room = threads
 
     def turn(self) -> int:
         """Offers the due events and returns their number."""
+        if self._agenda.lacks(Work.EVENTS):
+            return 0
         now = self._monotonic()
         if now - self._looked_at >= PROCESSES_S:
             self._look()

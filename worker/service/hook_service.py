@@ -2,27 +2,31 @@
 
 from __future__ import annotations
 
-import random
 import time
 from typing import Any
 
 from worker.accounts.current import configure
 from worker.delivery.sender.runtime import Runtime
+from worker.domain.pacing.rest import Rest
 from worker.hooks.offers import HookOffers
 from worker.hooks.registry import ApplicationHooks
 from worker.hooks.runs import HookRuns, hook_threads
+from worker.outbox.lanes.agenda import Agenda
 from worker.service.publisher import BROKER_AWAY_S, EventDoorbells
 
 LEASE = "hooks"
+OFTEN_S, SELDOM_S = 0.02, 0.25
+"""Seconds between two looks for events: while some come, and at most."""
 
 
 class HookService:
     """Offers events while this process has the lease of that, and runs the hooks of events that it takes."""
 
-    def __init__(self, app: Any, prefix: str, runtime: Runtime, hooks: ApplicationHooks, rng: random.Random):
+    def __init__(self, app: Any, prefix: str, runtime: Runtime, hooks: ApplicationHooks, agenda: Agenda):
         self._doorbells, self._settings = EventDoorbells(app, prefix), runtime.settings
         # Not the relay's leader: that process may have no hooks.
         self.leadership = runtime.leadership(LEASE, runtime.settings.lease_s)
+        self._rest = Rest(OFTEN_S, SELDOM_S, time.monotonic)
         # A hook may enqueue jobs; they are checked by this worker's accounts.
         configure(runtime.accounts)
         self._offers = HookOffers(
@@ -31,6 +35,7 @@ class HookService:
             threads=hook_threads(runtime.settings),
             offer_s=runtime.settings.offer_s,
             monotonic=time.monotonic,
+            agenda=agenda,
         )
         self.runs = HookRuns(
             runtime.database,
@@ -38,7 +43,7 @@ class HookService:
             runtime.settings,
             holder=lambda: runtime.lease.incarnation,
             may_act=runtime.lease.may_act,
-            rng=rng,
+            rng=runtime.rng,
             tracing=runtime.tracing,
         )
 
@@ -53,8 +58,10 @@ class HookService:
             return self._settings.lease_s / 10
         with self.leadership.trying():
             offered = self._offers.turn()
+        if offered:
+            self._rest.found()
         (self.leadership.succeeded if offered else self.leadership.passed)()
-        return self._settings.poll_s if offered else self._settings.idle_poll_s
+        return self._rest.delay()
 
     def close(self) -> None:
         """Closes the connection to the broker."""

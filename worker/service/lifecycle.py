@@ -45,6 +45,7 @@ from worker.outbox.engine.counting import LooseCounts
 from worker.outbox.engine.database import Database
 from worker.outbox.engine.django import close_old_connections
 from worker.outbox.jobs.loading import leave
+from worker.outbox.lanes.agenda import Agenda
 from worker.outbox.lanes.lanes import try_changed
 from worker.outbox.lanes.processes import Health, QueueName, account_left
 from worker.outbox.upkeep.totals import SELDOM_S, Totals
@@ -67,7 +68,6 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger()
 
-RECOVERY_EVERY_S = 1.0
 UPKEEP_LEASES = 3
 """How much longer than a process's own lease that of the upkeep is, whose turns nothing waits for."""
 GARBAGE_THRESHOLDS = (20_000, 50, 100)
@@ -173,6 +173,7 @@ class WorkerProcess:
         runtime = self.runtime
         self._sender = BatchSender(runtime)
         self._counts = LooseCounts(runtime.database)
+        self._agenda = Agenda(runtime.database, runtime.monotonic)
         self._relay = self._new_relay(delivery)
         self._leaderships.append(self._relay.leadership)
         self._recovery = self._new_recovery(delivery)
@@ -180,16 +181,16 @@ class WorkerProcess:
             "heartbeat": self._beat,
             "relay": self._relay_turn,
             "full_scan": self._relay.full_scan,
-            "recovery": self._by_one("recovery", self._recovery_turn, delivery.lease_s),
+            "recovery": self._by_one("recovery", self._recovery.turn, delivery.lease_s),
             "token_probe": TokenProbe(runtime.database, runtime.accounts, runtime.tokens).turn,
             "changed_codes": ChangedCodes(runtime.database, runtime.tokens).turn,
             "code_exchanges": CodeExchanges(runtime.database, runtime.accounts, runtime.tokens, runtime.transport).turn,
             "revocations": Revocations(
                 runtime.database, runtime.set_aside, runtime.writer.change, self._replaced.revoked
             ).turn,
-            "indexing": self._by_one("indexing", Indexing(runtime.database).turn),
+            "indexing": self._by_one("indexing", Indexing(runtime.database, agenda=self._agenda).turn),
             "accounts": AccountsTold(self._accounts, runtime.lane_states, self._try_changed).turn,
-            "totals": partial(self._add_up, Totals(runtime.database)),
+            "totals": partial(self._add_up, Totals(runtime.database, agenda=self._agenda)),
             "housekeeping": self._by_one(
                 "housekeeping", partial(_keep_house, Housekeeping(runtime.database, self._settings.retention))
             ),
@@ -201,7 +202,7 @@ class WorkerProcess:
         turns |= self._flower_turns(self._flower) if self._flower else {}
         if self._application:
             prefix = self._settings.queue_prefix
-            self._hook_service = HookService(self._app, prefix, runtime, self._application, self._rng)
+            self._hook_service = HookService(self._app, prefix, runtime, self._application, self._agenda)
             turns["hooks"] = self._hook_service.turn
             self._leaderships.append(self._hook_service.leadership)
         # What was revoked a moment before a restart is not forgotten.
@@ -225,6 +226,7 @@ class WorkerProcess:
             weight=lambda account: weight_of(runtime.accounts, account),
             amount=lambda account, limit: amount_of(runtime.accounts, account, limit),
             pacing=Pacing(self._rng) if delivery.pace_bulk else None,
+            agenda=self._agenda,
         )
 
     def _new_recovery(self, delivery: DeliverySettings) -> Recovery:
@@ -237,6 +239,7 @@ class WorkerProcess:
             policy=policy_of(delivery),
             lease_s=delivery.lease_s,
             monotonic=runtime.monotonic,
+            agenda=self._agenda,
         )
 
     def _flower_turns(self, flower: Flower) -> dict[str, Callable[[], float]]:
@@ -245,6 +248,7 @@ class WorkerProcess:
             flower.tell,
             leads=lambda: self._relay.active,
             monotonic=self.runtime.monotonic,
+            agenda=self._agenda,
         )
         return {"flower": flower.turn, "waiting_jobs": waiting.turn}
 
@@ -345,11 +349,6 @@ class WorkerProcess:
         # No offers: parts that are offered and cannot be published would wait until their offer is over.
         self._relay.leadership.hold_back(self._doorbells.problem)
         return BROKER_AWAY_S
-
-    def _recovery_turn(self) -> float:
-        """Makes a turn of recovery, in a thread of its own, so that a long or failing one does not hold up offers."""
-        self._recovery.turn()
-        return RECOVERY_EVERY_S
 
     def _by_one(self, name: str, turn: Callable[[], float], lease_s: float | None = None) -> Callable[[], float]:
         """The turn of a loop that makes progress in one process at a time; another takes over where it fails."""
@@ -466,8 +465,6 @@ def spans_of(environ: Mapping[str, str]) -> Spans | None:
 def relay_times(delivery: DeliverySettings) -> RelayTimes:
     """The settings of the relay."""
     return RelayTimes(
-        poll_s=delivery.poll_s,
-        idle_poll_s=delivery.idle_poll_s,
         lease_s=delivery.lease_s,
         offer_s=delivery.offer_s,
         offer_max_s=delivery.offer_max_s,

@@ -17,6 +17,7 @@ from structlog.testing import capture_logs
 from rig.stack import until
 from tests.unit.service.rooms import LIMIT_S, SHORT, Site
 from worker.delivery.maintenance.recovery import Recovery
+from worker.delivery.scheduler.relay import RelayTimes
 from worker.domain.call import CallResult, Request
 from worker.domain.errors import ConfigurationError, WorkerError
 from worker.domain.state import JobState
@@ -250,14 +251,14 @@ def test_a_recovery_that_fails_slows_no_offer(
 
     monkeypatch.setattr(Recovery, "turn", fails)
 
-    with site.open() as room:
+    with site.open():
         [turn] = relay_turns
         turn()  # so it leads, and recovers
         assert failed.wait(LIMIT_S)
         job = site.send()
         delays = [turn() for _ in range(50)]
 
-    assert max(delays) <= room.runtime.settings.idle_poll_s
+    assert max(delays) <= RelayTimes().poll_s
     assert site.one(f"select offered_until from worker_parts where job_id = '{job}'") is not None
 
 

@@ -25,6 +25,7 @@ from worker.outbox.commit.commands import Change
 from worker.outbox.engine.database import Database
 from worker.outbox.jobs.follow_ups import wake_overdue
 from worker.outbox.jobs.order_queue import mend, orders_after, stalled
+from worker.outbox.lanes.agenda import OVERDUE_US, Agenda, Work
 from worker.outbox.lanes.offering import FIRST, Doubtful, doubtful, doubtful_among, expired
 from worker.outbox.lanes.pauses import parked_on_ended, wake
 from worker.outbox.lanes.processes import Process, bury_lapsed, not_ended, sending_of_the_ended, sending_overdue
@@ -34,8 +35,8 @@ log = structlog.get_logger()
 BATCH = 500
 LOTS = 10
 """Lots of a thousand paused parts that one turn wakes."""
-OVERDUE_S = 120.0
-"""Seconds after a call's deadline for which its answer may wait for the database before its part is in doubt."""
+EVERY_S = 1.0
+"""Seconds between two turns."""
 DEAD = "the process died before it wrote an answer down"
 NEVER = float("-inf")
 
@@ -54,11 +55,15 @@ class Recovery:
         lease_s: float,
         monotonic: Callable[[], float],
         longest_pause_s: float = 3.0,
+        agenda: Agenda | None = None,
     ):
         self._database, self._change = database, change
         self._accounts, self._channel, self._policy = accounts, channel, policy
         self._lease_s, self._monotonic, self._longest_pause_s = lease_s, monotonic, longest_pause_s
         self._set_aside = SetAside(database, monotonic)
+        self._agenda = agenda or Agenda(database, monotonic)
+        self._found = set[Work]()
+        """What this turn has to do."""
         self._watch: dict[str, tuple[int, float]] = {}
         """Process -> (its alive_until, since when that did not move, in seconds of the monotonic clock)."""
         self._last_turn = NEVER
@@ -67,22 +72,32 @@ class Recovery:
         self._stayed = 0
         """Expired parts that the last turn left as they are."""
 
-    def turn(self) -> None:
-        """Makes one turn. Raises only when the database is away; other failures are reported."""
+    def turn(self) -> float:
+        """Makes one turn; returns the seconds until the next.
+
+        Raises only when the database is away; other failures are reported.
+        """
         now = self._monotonic()
         if now - self._last_turn > self._longest_pause_s:
             # A pause of ours, or of the database, proves nothing about other processes, so the watch starts over.
             self._watch.clear()
-        self._last_turn, step = NEVER, self._set_aside.carry_out
-        watched = step("recovery of processes", self._bury_the_dead)
-        step("recovery of orphans", self._doubt_the_orphans)
-        step("recovery of unknowns", self._act_on_unknowns)
-        step("recovery of late parts", self._expire)
-        step("recovery of waiting parts", self._wake_overdue)
-        step("recovery of paused parts", self._wake_resumed)
-        step("recovery of orders", self._mend_orders)
+        self._last_turn = NEVER
+        recent = self._agenda.recent()
+        self._found = set(self._agenda.look() if recent is None else recent)
+        watched = self._step(Work.PROCESSES, "recovery of processes", self._bury_the_dead)
+        self._step(Work.ORPHANS, "recovery of orphans", self._doubt_the_orphans)
+        self._step(Work.DOUBTFUL, "recovery of unknowns", self._act_on_unknowns)
+        self._step(Work.EXPIRED, "recovery of late parts", self._expire)
+        self._step(Work.WAITING, "recovery of waiting parts", self._wake_overdue)
+        self._step(Work.RESUMED, "recovery of paused parts", self._wake_resumed)
+        self._step(Work.ORDERS, "recovery of orders", self._mend_orders)
         if watched:
             self._last_turn = self._monotonic()
+        return EVERY_S
+
+    def _step(self, work: Work, name: str, step: Callable[[], None]) -> bool:
+        """Takes a step if there is something for it; False if it failed."""
+        return work not in self._found or self._set_aside.carry_out(name, step)
 
     def _wake_overdue(self) -> None:
         self._database.run(lambda connection: wake_overdue(connection, self._database.now))
@@ -125,6 +140,7 @@ class Recovery:
         if dead:
             log.warning("processes_dead", processes=dead)
             self._database.run(lambda connection: bury_lapsed(connection, self._database.now, dead))
+            self._found.add(Work.ORPHANS)
 
     def _seen(self, process: Process, now: float) -> tuple[int, float]:
         known = self._watch.get(process.id)
@@ -135,7 +151,7 @@ class Recovery:
         with self._database.reading() as connection:
             orphans = sending_of_the_ended(connection, BATCH)
             # A safety net: that a process which is alive leaves a part `sending` would be a defect of ours.
-            orphans += sending_overdue(connection, self._database.now, int(OVERDUE_S * settle.SECOND), BATCH)
+            orphans += sending_overdue(connection, self._database.now, OVERDUE_US, BATCH)
         self._change([self._orphan(part, claim, incarnation) for part, claim, incarnation in orphans])
 
     def _orphan(self, part_id: str, claim: int, incarnation: str) -> Change:

@@ -13,6 +13,7 @@ from collections.abc import Callable
 from worker.delivery.scheduler.backlog import Backlogs
 from worker.domain.pacing.lane import account_of
 from worker.outbox.engine.database import Database
+from worker.outbox.lanes.agenda import Agenda, Work
 from worker.outbox.lanes.full_scan import START, Place, lanes_with_due
 from worker.outbox.lanes.offering import NewlyDue, lanes_newly_due
 
@@ -67,10 +68,14 @@ class DueLanes:
         self._backlogs.clear()
         self._reopens.clear()
 
-    def gather(self) -> None:
-        """Reads what is newly due, and puts all lanes that this turn should look at into the backlogs."""
-        now = self._monotonic()
-        due = self._newly_due(now)
+    def gather(self, agenda: Agenda | None = None) -> bool:
+        """Reads what is newly due, and puts all lanes that this turn should look at into the backlogs.
+
+        True where a part became due since the last turn. With an agenda it first asks whether there is anything at all.
+        """
+        now, since = self._monotonic(), self._since
+        is_any = agenda is None or Work.NEWLY_DUE in agenda.look(since - OVERLAP_US)
+        due = self._newly_due(now) if is_any else {}
         new = sorted(lane for lane, found in due.items() if self._may_go_at_once(lane, found.priority))
         later = self._backlogs.overdue(now - self._look_s)
         found = sorted(lane for lane in self._full_scan.found() if not self._is_looked_after(lane))
@@ -78,6 +83,12 @@ class DueLanes:
             self._backlogs.want(lane, due[lane].priority)
         for lane in (*later, *found, *self._open_again()):
             self._backlogs.want(lane)
+        # Not whether anything is read: parts of a parked lane are read again in every turn.
+        return self._since > since
+
+    def opens_in_s(self) -> float:
+        """Seconds until the next block of a lane with work ends; infinity where no lane is blocked."""
+        return min(self._reopens.values(), default=float("inf")) - self._monotonic()
 
     def _newly_due(self, now: float) -> dict[str, NewlyDue]:
         """Lanes with parts that became due since the last turn, commits that came late included."""

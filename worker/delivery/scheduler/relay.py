@@ -23,10 +23,12 @@ from worker.domain.errors import NotPublished
 from worker.domain.pacing.bulk import Pacing
 from worker.domain.pacing.lane import SECOND, account_of
 from worker.domain.pacing.limit import Amount
+from worker.domain.pacing.rest import Rest
 from worker.domain.pause import Pause
 from worker.outbox.engine.clock import micros
 from worker.outbox.engine.database import Database
 from worker.outbox.jobs.loading import leave
+from worker.outbox.lanes.agenda import Agenda, Work
 from worker.outbox.lanes.lanes import change_lanes, take_probe
 from worker.outbox.lanes.offering import offer, some_paused
 from worker.outbox.lanes.pauses import paused_among, standing_pauses
@@ -37,6 +39,10 @@ log = structlog.get_logger()
 SCAN = "full_scan"
 PAUSED_S = 1.0
 """Seconds until the relay looks again whether a lane is still paused."""
+SHARE = 0.02
+"""The part of a quiet time for which what comes after it waits at most."""
+RESTED_S = 0.1
+"""From this pause on between two turns, a turn also asks for the other loops whether there is anything to do."""
 LANES = 200
 """Lanes whose heads are read in one turn at most; the rest follow in the next turns, in order."""
 
@@ -57,10 +63,13 @@ class Relay:
         weight: Callable[[str], float] = lambda account: 1.0,
         amount: Callable[[str, str], Amount | None] = lambda account, limit: None,
         pacing: Pacing | None = None,
+        agenda: Agenda | None = None,
     ):
         self._database, self._publish = database, publish
         self._times, self._monotonic = times, monotonic
         self.leadership = Leadership(database, RELAY, holder=holder, lease_s=times.lease_s, monotonic=monotonic)
+        self._rest = Rest(times.shortest_poll_s, times.longest_poll_s, monotonic, SHARE)
+        self._agenda = agenda or Agenda(database, monotonic)
         self._full_scan = FullScan(database, round_s=times.round_s, monotonic=scan_clock or monotonic)
         self._backlogs, self._paces = Backlogs(), Paces(times.silence_s)
         self._due_lanes = DueLanes(database, self._backlogs, self._full_scan, look_s=times.look_s, monotonic=monotonic)
@@ -75,19 +84,32 @@ class Relay:
             self.leadership.passed()
             return self._times.lease_s / 10
         with self.leadership.trying():
-            self._due_lanes.gather()
+            began = self._monotonic()
+            rests = self._rest.delay() >= RESTED_S and self._agenda.is_cheap()
+            found = self._due_lanes.gather(self._agenda if rests else None)
             self._allotment.divide()
             lanes = self._paces.by_turns(self._backlogs.next(LANES, self._allotment.is_full))
             offered = self._offer_lanes(lanes) if lanes else 0
         # A turn without offers proves little: the lane at which the last one failed may not have been among its lanes.
         (self.leadership.succeeded if offered else self.leadership.passed)()
-        return self._times.poll_s if offered or self._backlogs.any_looked_at() else self._times.idle_poll_s
+        if offered or found:
+            self._rest.found()
+        return self._delay(self._monotonic() - began)
+
+    def _delay(self, turn_s: float) -> float:
+        """Returns the seconds until the next turn after one that took so long."""
+        if self._backlogs.any_looked_at():
+            # A turn takes longer beside busy threads, which need the processor more than the relay does.
+            return min(self._times.poll_s, max(self._times.shortest_poll_s, turn_s))
+        return min(self._rest.delay(), max(self._times.shortest_poll_s, self._due_lanes.opens_in_s()))
 
     def full_scan(self) -> float:
         """Makes a step of the full scan, for a thread of its own; returns the seconds until the next."""
         if not self.active:
             self.leadership.passed(SCAN)
-            return self._times.idle_poll_s
+            return self._times.longest_poll_s
+        if self._full_scan.between_rounds and self._agenda.lacks(Work.DUE):
+            return self._times.longest_poll_s
         with self.leadership.trying(SCAN):
             pause = self._full_scan.step()
         self.leadership.succeeded(SCAN)
@@ -112,6 +134,7 @@ class Relay:
         was = self.active
         if self.leadership.lead() and not was:
             self._due_lanes.begin(self._database.read_now())
+            self._rest.found()
             log.info("relay_active")
         return self.active
 
@@ -225,8 +248,12 @@ class Relay:
 class RelayTimes:
     """Seconds; all settings."""
 
+    shortest_poll_s: float = 0.01
+    """The pause between two turns while parts come in."""
     poll_s: float = 0.02
-    idle_poll_s: float = 0.05
+    """The longest pause between two turns while there is a backlog."""
+    longest_poll_s: float = 0.25
+    """The longest pause between two turns, which the first part after a quiet time may wait."""
     lease_s: float = 10.0
     offer_s: float = 5.0
     offer_max_s: float = 60.0

@@ -19,6 +19,7 @@ from worker.domain.state import JobState
 from worker.outbox.engine.clock import SECOND, instant
 from worker.outbox.engine.database import Database
 from worker.outbox.engine.sql import read_now
+from worker.outbox.lanes.agenda import Agenda, Work
 from worker.outbox.lanes.offering import some_paused
 from worker.outbox.lanes.pauses import paused_among
 from worker.outbox.lanes.processes import QueueName
@@ -65,7 +66,9 @@ class WaitingJobs:
         *,
         leads: Callable[[], bool],
         monotonic: Callable[[], float],
+        agenda: Agenda | None = None,
     ):
+        self._agenda = agenda or Agenda(database, monotonic)
         self._database, self._tell, self._leads, self._monotonic = database, tell, leads, monotonic
         self._after = FIRST
         self._told: dict[str, tuple[JobView, float]] = {}
@@ -79,6 +82,8 @@ class WaitingJobs:
             self._told.clear()
             self._after = FIRST
             return PAGE_S
+        if self._agenda.lacks(Work.OPEN) and not self._told and self._after == FIRST:
+            return ROUND_S
         with self._database.reading() as connection:
             page = queued_page(connection, self._after, PAGE)
             self._show([*self._queued(connection, page), *map(_in_doubt, doubtful_page(connection, PAGE))])
