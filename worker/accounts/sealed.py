@@ -21,8 +21,9 @@ from worker.outbox.lanes.accounts import AccountRow, account_rows, state_of_acco
 class OutboxAccounts:
     """The tables of the accounts in the outbox, read again when one of them has changed."""
 
-    def __init__(self, settings: Settings):
-        self._settings, self._keys = settings, SealKeys(settings)
+    def __init__(self, settings: Settings, database: Database | None = None):
+        """`database`: that of the settings, where the process has it open for as long as it lives."""
+        self._settings, self._keys, self._database = settings, SealKeys(settings), database
         self._state: str | None = None
         self._rows: dict[str, AccountRow] = {}
         self._tables: Mapping[str, Table] = {}
@@ -32,15 +33,16 @@ class OutboxAccounts:
         url = self._settings.database_url()
         if missing_file(url):
             return self._tables
-        # For this look alone: a producer may fork later, and many of them would hold idle connections.
-        database = Database(make_engine(url, pool_size=1))
+        # Or for this look alone: a producer may fork later, and many of them would hold idle connections.
+        database = self._database or Database(make_engine(url, pool_size=1))
         try:
             self._read(database)
         except SQLAlchemyError as error:
             remedy = error_text.remedy_of(error) or f"said {type(error).__name__}"
             raise ConfigurationError(f"database: {remedy}, so that its accounts cannot be read") from None
         finally:
-            database.close()
+            if database is not self._database:
+                database.close()
         return self._tables
 
     def _read(self, database: Database) -> None:

@@ -15,7 +15,7 @@ from worker.domain.account import Account
 
 log = structlog.get_logger()
 
-EVERY_S = 2.0
+EVERY_S = 5.0
 TURNS = 3
 
 

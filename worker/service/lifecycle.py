@@ -59,7 +59,7 @@ from worker.service.loop import Loop
 from worker.service.notify.notifier import Notifier
 from worker.service.publisher import BROKER_AWAY_S, Doorbells
 from worker.service.queues import queues_of
-from worker.transport.grants import ChangedCodes, CodeExchanges
+from worker.transport.grants import ChangedCodes, CodeExchanges, SuiteAccounts
 from worker.transport.http import SocketTransport, Transport
 from worker.transport.token_probe import TokenProbe
 
@@ -118,16 +118,17 @@ class WorkerProcess:
         """Builds the process and takes its lease; waits for a database that is away. False: it is to end instead."""
         for name in self._settings.unknown_variables:
             log.warning("variable_unknown", text=unknown_line(name))
-        self._accounts = self._replaced.accounts or accounts_of(self._settings)
         self._application = load_hooks(self._settings.hooks)
         self._celery.note()
         self._resolver = load_resolver(self._settings.members_of)
         delivery = self._settings.delivery.model_copy(update={"threads": threads})
+        database = database_of(self._settings, pool_size=threads + 8)
+        self._accounts = self._replaced.accounts or accounts_of(self._settings, database)
         self._flower = Flower(self._app, node, self._settings.console.jobs_at) if events else None
         self._spans = spans_of(os.environ)
         while not given_up():
             try:
-                self._build(delivery)
+                self._build(database, delivery)
             except ConfigurationError:
                 raise
             except Exception as error:  # noqa: BLE001  a database that is away at the start is waited for, like later
@@ -138,8 +139,7 @@ class WorkerProcess:
                 return True
         return False
 
-    def _build(self, delivery: DeliverySettings) -> None:
-        database = database_of(self._settings, pool_size=delivery.threads + 8)
+    def _build(self, database: Database, delivery: DeliverySettings) -> None:
         try:
             migrate.require_current(database)
             self._transport = self._replaced.transport()
@@ -177,14 +177,15 @@ class WorkerProcess:
         self._relay = self._new_relay(delivery)
         self._leaderships.append(self._relay.leadership)
         self._recovery = self._new_recovery(delivery)
+        suites = SuiteAccounts(self._accounts)
         turns: dict[str, Callable[[], float]] = {
             "heartbeat": self._beat,
             "relay": self._relay_turn,
             "full_scan": self._relay.full_scan,
             "recovery": self._by_one("recovery", self._recovery.turn, delivery.lease_s),
             "token_probe": TokenProbe(runtime.database, runtime.accounts, runtime.tokens).turn,
-            "changed_codes": ChangedCodes(runtime.database, runtime.tokens).turn,
-            "code_exchanges": CodeExchanges(runtime.database, runtime.accounts, runtime.tokens, runtime.transport).turn,
+            "changed_codes": partial(suites.turn, ChangedCodes(runtime.database, runtime.tokens).turn),
+            "code_exchanges": partial(suites.turn, self._new_exchanges().turn),
             "revocations": Revocations(
                 runtime.database, runtime.set_aside, runtime.writer.change, self._replaced.revoked
             ).turn,
@@ -241,6 +242,10 @@ class WorkerProcess:
             monotonic=runtime.monotonic,
             agenda=self._agenda,
         )
+
+    def _new_exchanges(self) -> CodeExchanges:
+        runtime = self.runtime
+        return CodeExchanges(runtime.database, runtime.accounts, runtime.tokens, runtime.transport)
 
     def _flower_turns(self, flower: Flower) -> dict[str, Callable[[], float]]:
         waiting = WaitingJobs(

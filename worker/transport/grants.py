@@ -75,6 +75,28 @@ def _sealed(key: GrantKey, plain: str, secret: str, entropy: Entropy) -> str:
     return seal(plain, secret=secret, context=key.context, nonce=entropy(NONCE_BYTES))
 
 
+class SuiteAccounts:
+    """Tells whether this process has an app of a suite: without one nothing rests on what callbacks brought."""
+
+    def __init__(self, accounts: AccountSource):
+        self._accounts = accounts
+        self._judged: tuple[tuple[str, ...] | None, bool] = None, False
+
+    def turn(self, work: Callable[[], float]) -> float:
+        """Makes a turn of the work if there is such an app; returns the seconds until the next."""
+        names = self._accounts.names()
+        if names is not self._judged[0]:
+            self._judged = names, any(map(self._is_of_suite, names))
+        return work() if self._judged[1] else LOOK_S
+
+    def _is_of_suite(self, name: str) -> bool:
+        try:
+            account = self._accounts.get(name)
+            return find_channel(account.channel).token_chain(account) is not None
+        except WorkerError:
+            return False
+
+
 class ChangedCodes:
     """Drops tokens that rest on a code which was replaced or withdrawn; every process does it for its own memory."""
 
