@@ -11,7 +11,7 @@ import pytest
 
 from tests.support.runtime import Site, planted
 from worker.delivery.scheduler.lane_head import Doorbell
-from worker.delivery.sender.lease import Leadership
+from worker.delivery.sender.lease import Leadership, Renewals
 from worker.domain.errors import NotPublished
 from worker.outbox.engine.clock import DrivenClock
 from worker.outbox.engine.database import Database
@@ -158,3 +158,47 @@ def test_what_cannot_be_published_is_offered_again_at_once(site: Site) -> None:
     other.turn()
 
     assert [(f"{job}-0",)] == [ring.ids for ring in site.rings]
+
+
+# -- leases of one process ---------------------------------------------------------------------------------------------
+
+
+def of_one(site: Site, *names: str) -> list[Leadership]:
+    """The parts of one process in several works."""
+    renewals = Renewals(site.database, lambda: "me", site.ticks)
+    return [
+        Leadership(site.database, name, holder=lambda: "me", lease_s=10.0, monotonic=site.ticks, renewals=renewals)
+        for name in names
+    ]
+
+
+def until(site: Site) -> dict[str, int]:
+    """How many seconds each lease holds from now on."""
+    rows = site.rows("select name, held_until from worker_leases")
+    return {row.name: (row.held_until - site.clock.micros) // 1_000_000 for row in rows}
+
+
+def test_the_leases_of_a_process_are_renewed_together(site: Site) -> None:
+    """The first that is due renews those whose works took a turn since: one statement for all."""
+    first, second, still = of_one(site, "first", "second", "still")
+    for one in (first, second, still):
+        one.lead()
+    site.advance(2)
+    second.lead()
+    site.advance(2)
+
+    assert first.lead()
+    assert {"first": 10, "second": 10, "still": 6} == until(site)
+
+
+def test_a_lease_that_was_lost_costs_no_other(site: Site) -> None:
+    """Who finds that one is gone asks for its own."""
+    first, lost = of_one(site, "first", "lost")
+    first.lead(), lost.lead()
+    site.sql("update worker_leases set holder = 'other' where name = 'lost'")
+    site.advance(2)
+    lost.lead()
+    site.advance(2)
+
+    assert (True, False) == (first.lead(), lost.lead())
+    assert {"first": 10, "lost": 6} == until(site)

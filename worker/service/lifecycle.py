@@ -228,6 +228,7 @@ class WorkerProcess:
             amount=lambda account, limit: amount_of(runtime.accounts, account, limit),
             pacing=Pacing(self._rng) if delivery.pace_bulk else None,
             agenda=self._agenda,
+            renewals=runtime.renewals,
         )
 
     def _new_recovery(self, delivery: DeliverySettings) -> Recovery:

@@ -18,7 +18,7 @@ from worker.delivery.scheduler.due_lanes import DueLanes, FullScan
 from worker.delivery.scheduler.fair_share import Allotment, Limited, Sharing
 from worker.delivery.scheduler.lane_head import Batches, Doorbell, LaneHead, LaneHeads
 from worker.delivery.scheduler.paces import Paces
-from worker.delivery.sender.lease import Leadership
+from worker.delivery.sender.lease import Leadership, Renewals
 from worker.domain.errors import NotPublished
 from worker.domain.pacing.bulk import Pacing
 from worker.domain.pacing.lane import SECOND, account_of
@@ -64,10 +64,13 @@ class Relay:
         amount: Callable[[str, str], Amount | None] = lambda account, limit: None,
         pacing: Pacing | None = None,
         agenda: Agenda | None = None,
+        renewals: Renewals | None = None,
     ):
         self._database, self._publish = database, publish
         self._times, self._monotonic = times, monotonic
-        self.leadership = Leadership(database, RELAY, holder=holder, lease_s=times.lease_s, monotonic=monotonic)
+        self.leadership = Leadership(
+            database, RELAY, holder=holder, lease_s=times.lease_s, monotonic=monotonic, renewals=renewals
+        )
         self._rest = Rest(times.shortest_poll_s, times.longest_poll_s, monotonic, SHARE)
         self._agenda = agenda or Agenda(database, monotonic)
         self._full_scan = FullScan(database, round_s=times.round_s, monotonic=scan_clock or monotonic)

@@ -28,7 +28,7 @@ from worker.domain.callbacks.hook import Ends
 from worker.domain.errors import NotPublished
 from worker.outbox.engine.clock import boot_clock, micros
 from worker.outbox.engine.database import Database
-from worker.outbox.lanes.processes import HEALTHY, Fitness, Health, bury, free_lease, renew, take_lease
+from worker.outbox.lanes.processes import HEALTHY, Fitness, Health, bury, free_lease, renew, renew_leases, take_lease
 
 log = structlog.get_logger()
 
@@ -132,6 +132,34 @@ class _Trouble:
     last: float
 
 
+class Renewals:
+    """Renews the leases that one process holds together, with one statement; thread-safe."""
+
+    def __init__(self, database: Database, holder: Callable[[], str], monotonic: Callable[[], float]):
+        self._database, self._holder, self._monotonic = database, holder, monotonic
+        self._guard = threading.Lock()
+        self._members: list[Leadership] = []
+
+    def add(self, leadership: Leadership) -> None:
+        """Takes one more lease in."""
+        self._members.append(leadership)
+
+    def renew(self, first: Leadership) -> bool:
+        """Renews all leases that are in use, as one is due; False where any was lost: each asks for its own then."""
+        with self._guard:
+            now = self._monotonic()
+            if now < first.renew_at:
+                return True  # another thread was faster
+            # A thread that stands still asks for nothing, so its lease runs out and another process takes it.
+            together = [leadership for leadership in self._members if leadership.is_in_use()]
+            lengths = {leadership.name: micros(leadership.lease_s) for leadership in together}
+            database, holder = self._database, self._holder()
+            renewed = database.run(lambda connection: renew_leases(connection, database.now, holder, lengths))
+            for leadership in together if renewed else ():
+                leadership.renewed(now)
+            return renewed
+
+
 class Leadership:
     """One process's part in a work that one process does at a time."""
 
@@ -143,11 +171,16 @@ class Leadership:
         holder: Callable[[], str],
         lease_s: float,
         monotonic: Callable[[], float],
+        renewals: Renewals | None = None,
     ):
         self._database, self.name, self._holder = database, name, holder
-        self._lease_s, self._monotonic = lease_s, monotonic
+        self.lease_s, self._monotonic = lease_s, monotonic
         self.active = False
-        self._renew_at = 0.0
+        self.renew_at = 0.0
+        self._has_asked = False
+        """True when the work took a turn since the last renewal."""
+        self._renewals = renewals or Renewals(database, holder, monotonic)
+        self._renewals.add(self)
         self._fitness = Fitness.ABLE
         """As which it last took the lease."""
         self._troubles: dict[str, _Trouble] = {}
@@ -162,26 +195,39 @@ class Leadership:
     def lead(self) -> bool:
         """Takes or renews the lease when a third of it is over; False: another process has it, so do nothing."""
         now, fitness = self._monotonic(), self._judge()
-        if self.active and now < self._renew_at and fitness is self._fitness:
+        self._has_asked = True
+        is_as_before = self.active and fitness is self._fitness
+        if is_as_before and now < self.renew_at:
             return True
-        database, holder, lease_us = self._database, self._holder(), micros(self._lease_s)
+        database, holder, lease_us = self._database, self._holder(), micros(self.lease_s)
         was = self.active
         try:
+            if is_as_before and fitness is Fitness.ABLE and self._renewals.renew(self):
+                return True
             self.active = database.run(lambda c: take_lease(c, database.now, self.name, holder, lease_us, fitness))
         except Exception:
             # A database that is away makes all work fail, and says nothing about this process.
             self._troubles.clear()
             raise
         # Who fails asks before each turn, so that it stops as soon as another process has taken over.
-        self._renew_at, self._fitness = now + (0 if fitness is Fitness.UNABLE else self._lease_s / 3), fitness
+        self.renew_at, self._fitness = now + (0 if fitness is Fitness.UNABLE else self.lease_s / 3), fitness
+        self._has_asked = False
         if was and not self.active:
             self._note_loss()
         return self.active
 
+    def is_in_use(self) -> bool:
+        """True for a lease that is held, and whose work took a turn since it was renewed."""
+        return self.active and self._fitness is Fitness.ABLE and self._has_asked
+
+    def renewed(self, now: float) -> None:
+        """Notes that its lease counts from an instant on."""
+        self.renew_at, self._has_asked = now + self.lease_s / 3, False
+
     def holds(self, connection: Connection) -> bool:
         """Renews the lease in a transaction, until whose end no other process takes it; False: another has it."""
         return take_lease(
-            connection, self._database.now, self.name, self._holder(), micros(self._lease_s), self._fitness
+            connection, self._database.now, self.name, self._holder(), micros(self.lease_s), self._fitness
         )
 
     def stop(self) -> None:
@@ -193,12 +239,12 @@ class Leadership:
     def turn(self, work: Callable[[], float]) -> float:
         """Makes a turn of the work where this process has the lease; returns the seconds until the next."""
         if not self.lead():
-            return self._lease_s / 10
+            return self.lease_s / 10
         with self.trying():
             delay = work()
         self.succeeded()
         # The lease is renewed in time, however seldom there is something to do.
-        return min(delay, self._lease_s / 3)
+        return min(delay, self.lease_s / 3)
 
     # -- how the work goes --------------------------------------------------------------------------------------------
 
@@ -268,7 +314,7 @@ class Leadership:
 
     def _patience_s(self) -> float:
         # Longer each time, so that two processes that both fail do not take the lease from each other all the time.
-        return min(LONGEST_S, self._lease_s / 2 * 2.0 ** min(self._given_up, 8))
+        return min(LONGEST_S, self.lease_s / 2 * 2.0 ** min(self._given_up, 8))
 
     def _note_loss(self) -> None:
         if lasting := self._lasting():

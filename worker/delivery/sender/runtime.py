@@ -27,7 +27,7 @@ from worker.delivery.resolver.url_file import UrlFiles
 from worker.delivery.sender.admission import Governor
 from worker.delivery.sender.lane_blocks import LaneBlocks
 from worker.delivery.sender.lane_state import LaneStates
-from worker.delivery.sender.lease import Leadership, Lease
+from worker.delivery.sender.lease import Leadership, Lease, Renewals
 from worker.delivery.sender.retry_hints import RetryHints
 from worker.delivery.sender.set_aside import OddAnswers, SetAside
 from worker.delivery.sender.writer import Writer
@@ -55,6 +55,7 @@ class Runtime:
     accounts: AccountSource
     settings: DeliverySettings
     lease: Lease
+    renewals: Renewals
     writer: Writer
     governor: Governor
     tokens: Tokens
@@ -81,7 +82,12 @@ class Runtime:
     def leadership(self, name: str, lease_s: float) -> Leadership:
         """This process's part in a work that one process does at a time."""
         return Leadership(
-            self.database, name, holder=lambda: self.lease.incarnation, lease_s=lease_s, monotonic=self.monotonic
+            self.database,
+            name,
+            holder=lambda: self.lease.incarnation,
+            lease_s=lease_s,
+            monotonic=self.monotonic,
+            renewals=self.renewals,
         )
 
 
@@ -143,6 +149,7 @@ def build_runtime(dependencies: Dependencies) -> Runtime:
         accounts=dependencies.accounts,
         settings=settings,
         lease=lease,
+        renewals=Renewals(database, lambda: lease.incarnation, dependencies.monotonic),
         writer=writer,
         governor=Governor(database, site_key=key, monotonic=dependencies.monotonic),
         tokens=_tokens(dependencies, lease),

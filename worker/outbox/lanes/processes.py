@@ -7,6 +7,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import IntEnum, StrEnum
+from string import ascii_lowercase
 from typing import Any, TypeVar
 
 from sqlalchemy import Connection
@@ -397,6 +398,20 @@ def take_lease(
         return False
     take = f"update worker_leases set holder = :holder, held_until = {now} + :lease where name = :name and ({free})"
     return bool(execute(connection, take, values).rowcount)
+
+
+def renew_leases(connection: Connection, now: str, holder: str, lengths: Mapping[str, int]) -> bool:
+    """Renews the leases that `holder` has, each for so many microseconds; False: it has lost one of them."""
+    cases, values = [], dict[str, Any](holder=holder)
+    for letter, (name, lease_us) in zip(ascii_lowercase, sorted(lengths.items()), strict=False):
+        cases.append(f"when :name_{letter} then :lease_{letter}")
+        values |= {f"name_{letter}": name, f"lease_{letter}": lease_us}
+    names = ", ".join(f":name_{letter}" for letter in ascii_lowercase[: len(cases)])
+    update = (
+        f"update worker_leases set held_until = {now} + case name {' '.join(cases)} end"
+        f" where holder = :holder and name in ({names})"
+    )
+    return execute(connection, update, values).rowcount == len(cases)
 
 
 def free_lease(connection: Connection, name: str, holder: str) -> None:
