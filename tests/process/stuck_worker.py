@@ -18,6 +18,7 @@ from rig.names import own_name
 from worker.config.settings import load_settings
 from worker.delivery.scheduler.due_lanes import DueLanes
 from worker.delivery.sender.batch import BatchSender
+from worker.outbox.lanes.agenda import Agenda
 from worker.service import lifecycle
 from worker.service.celery_app import make_app, start_worker
 from worker.service.lifecycle import Replacements
@@ -67,11 +68,11 @@ def main(folder: str, what: str, threads: int) -> int:
         if what == WRITER and reached == "after_record":
             stop.here()
 
-    def raising(due_lanes: DueLanes) -> None:
+    def raising(due_lanes: DueLanes, agenda: Agenda | None = None) -> bool:
         if what == RELAY_RAISES and stop:
             stop.tell()
             raise KeyError("nobody foresaw this")
-        gather(due_lanes)
+        return gather(due_lanes, agenda)
 
     def refusing(sender: BatchSender, lane: str, ids: Sequence[str], **options: Any) -> int:
         if what == SENDERS_RAISE and stop:

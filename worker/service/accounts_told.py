@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 
 import structlog
 
@@ -27,7 +27,8 @@ class AccountsTold:
 
     def __init__(self, accounts: AccountSource, lane_states: LaneStates, changed: Callable[[Collection[str]], None]):
         self._accounts, self._lane_states, self._changed = accounts, lane_states, changed
-        self._known: dict[str, Account] = {}
+        self.known: Mapping[str, Account] = {}
+        """The accounts that can be used; another mapping whenever one has changed."""
         self._again: dict[str, int] = {}
         """Accounts that have changed -> in how many turns more that is told."""
         self._names: tuple[str, ...] | None = None
@@ -57,8 +58,8 @@ class AccountsTold:
     def _judge(self, names: Sequence[str], *, is_first: bool) -> None:
         before = self._wrong
         good, self._wrong = sorted_out(self._accounts, names)
-        changed = [name for name, account in good.items() if self._known.get(name) is not account]
-        self._known = good
+        changed = [name for name, account in good.items() if self.known.get(name) is not account]
+        self.known = good
         if not is_first:
             log.info("accounts_changed", count=len(changed))
             # A call that had begun with the old settings may fail, and block the account, behind the first time.

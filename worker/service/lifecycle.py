@@ -177,20 +177,21 @@ class WorkerProcess:
         self._relay = self._new_relay(delivery)
         self._leaderships.append(self._relay.leadership)
         self._recovery = self._new_recovery(delivery)
-        suites = SuiteAccounts(self._accounts)
+        told = AccountsTold(self._accounts, runtime.lane_states, self._try_changed)
+        suites = SuiteAccounts(lambda: told.known)
         turns: dict[str, Callable[[], float]] = {
             "heartbeat": self._beat,
             "relay": self._relay_turn,
             "full_scan": self._relay.full_scan,
             "recovery": self._by_one("recovery", self._recovery.turn, delivery.lease_s),
-            "token_probe": TokenProbe(runtime.database, runtime.accounts, runtime.tokens).turn,
+            "token_probe": TokenProbe(runtime.database, runtime.accounts, runtime.tokens, self._agenda).turn,
             "changed_codes": partial(suites.turn, ChangedCodes(runtime.database, runtime.tokens).turn),
             "code_exchanges": partial(suites.turn, self._new_exchanges().turn),
             "revocations": Revocations(
                 runtime.database, runtime.set_aside, runtime.writer.change, self._replaced.revoked
             ).turn,
             "indexing": self._by_one("indexing", Indexing(runtime.database, agenda=self._agenda).turn),
-            "accounts": AccountsTold(self._accounts, runtime.lane_states, self._try_changed).turn,
+            "accounts": told.turn,
             "totals": partial(self._add_up, Totals(runtime.database, agenda=self._agenda)),
             "housekeeping": self._by_one(
                 "housekeeping", partial(_keep_house, Housekeeping(runtime.database, self._settings.retention))

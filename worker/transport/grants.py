@@ -10,7 +10,7 @@ import os
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
@@ -78,23 +78,18 @@ def _sealed(key: GrantKey, plain: str, secret: str, entropy: Entropy) -> str:
 class SuiteAccounts:
     """Tells whether this process has an app of a suite: without one nothing rests on what callbacks brought."""
 
-    def __init__(self, accounts: AccountSource):
+    def __init__(self, accounts: Callable[[], Mapping[str, Account]]):
+        """`accounts`: those that can be used, another mapping whenever one has changed."""
         self._accounts = accounts
-        self._judged: tuple[tuple[str, ...] | None, bool] = None, False
+        self._judged: tuple[Mapping[str, Account] | None, bool] = None, False
 
     def turn(self, work: Callable[[], float]) -> float:
         """Makes a turn of the work if there is such an app; returns the seconds until the next."""
-        names = self._accounts.names()
-        if names is not self._judged[0]:
-            self._judged = names, any(map(self._is_of_suite, names))
+        accounts = self._accounts()
+        if accounts is not self._judged[0]:
+            chains = (find_channel(account.channel).token_chain(account) for account in accounts.values())
+            self._judged = accounts, any(chain is not None for chain in chains)
         return work() if self._judged[1] else LOOK_S
-
-    def _is_of_suite(self, name: str) -> bool:
-        try:
-            account = self._accounts.get(name)
-            return find_channel(account.channel).token_chain(account) is not None
-        except WorkerError:
-            return False
 
 
 class ChangedCodes:

@@ -106,10 +106,10 @@ class Housekeeping:
 
         Raises when the database is away.
         """
-        now, at, gone = self._database.read_now(), self._monotonic(), {}
-        for task in self._tasks:
-            if task.due > at:
-                continue
+        at, gone = self._monotonic(), {}
+        due = [task for task in self._tasks if task.due <= at]
+        now = self._database.read_now() if due else 0
+        for task in due:
             if not self._set_aside.carry_out(task.label, partial(self._go_on, task, now)):
                 task.due = at + AFTER_FAILURE_S
             elif task.after is None:

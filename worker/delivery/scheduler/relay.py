@@ -255,7 +255,7 @@ class RelayTimes:
     """The pause between two turns while parts come in."""
     poll_s: float = 0.02
     """The longest pause between two turns while there is a backlog."""
-    longest_poll_s: float = 0.25
+    longest_poll_s: float = 0.28
     """The longest pause between two turns, which the first part after a quiet time may wait."""
     lease_s: float = 10.0
     offer_s: float = 5.0

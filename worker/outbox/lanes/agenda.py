@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from enum import StrEnum
 from functools import lru_cache
 
+from worker.domain.pacing.lane import Cause
 from worker.outbox.engine.clock import SECOND
 from worker.outbox.engine.database import Database
 from worker.outbox.engine.dialect import Dialect
@@ -19,7 +20,7 @@ OVERDUE_US = 120 * SECOND
 """Microseconds after a call's deadline for which its answer may wait for the database before its part is in doubt."""
 FRESH_S = 0.5
 """Seconds for which a look counts."""
-RESTS = 50
+RESTS = 20
 """Between two looks of the relay it rests at least so many times as long as the last one took."""
 NEVER = float("-inf")
 
@@ -53,6 +54,8 @@ class Work(StrEnum):
     """A job that ended is not indexed."""
     COUNTS = "counts"
     """Counts are not added up."""
+    TOKENS = "tokens"
+    """An account is parked because its credentials were refused."""
 
 
 class Agenda:
@@ -130,4 +133,5 @@ def _conditions(dialect: Dialect, now: str) -> Mapping[Work, str]:
         ),
         Work.UNINDEXED: "exists (select 1 from worker_unindexed)",
         Work.COUNTS: "exists (select 1 from worker_counts)",
+        Work.TOKENS: f"exists (select 1 from worker_lanes where parked = true and cause = '{Cause.TOKEN.value}')",
     }

@@ -35,7 +35,7 @@ from worker.service.notify.telling import TAG, Teller
 LEASE = "notify"
 LEASE_S = 60.0
 """Longer than a look and a POST to each of a few URLs."""
-EVERY_S = 20.0
+EVERY_S = 30.0
 UNTOLD = "no target takes a notice from it"
 BLOCKED_S = 60
 """Seconds for which an account that carries notices may be blocked; then the next target is taken."""
