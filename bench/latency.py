@@ -1,9 +1,12 @@
-"""Idle enqueue-to-call: one job at a time, from just before `enqueue` and the commit to the call's arrival.
+"""Enqueue-to-call without a backlog, one job at a time: from just before `enqueue` and the commit to the arrived call.
 
 Both ends are read from the machine's monotonic clock: the full simulator notes it when a request's first line is
 there. Random pauses of 0 to 120 ms in between keep the samples from falling into step with any poll. On every stack (a
 worker under Celery's own command; embedded, `worker up`) with production settings; the worst median counts. Fails when
 a call is missing, doubled, or the worker complains.
+
+`--rest SECONDS` measures lone jobs instead: nothing came for so long before each, so that the relay looks as seldom as
+it ever does. The longest counts.
 """
 
 from __future__ import annotations
@@ -27,9 +30,9 @@ from bench.throughput.rig import BenchFailed
 from rig.stack import ACCOUNT, Stack, Vendor, until
 from worker import Text, To, enqueue
 
-GOAL_MS = 50
+GOAL_MS, REST_GOAL_MS = 50, 300
 SEND = "/cgi-bin/message/send"
-SAMPLES, WARM_UP = 200, 20
+SAMPLES, WARM_UP, LONE = 200, 20, 12
 LONGEST_PAUSE_S = 0.12
 THREADS = 32
 
@@ -37,20 +40,26 @@ THREADS = 32
 def main(argv: list[str]) -> Figure:
     """Every stack; the worst median."""
     parser = argparse.ArgumentParser(prog="python -m bench latency")
-    parser.add_argument("--samples", type=int, default=SAMPLES)
+    parser.add_argument("--samples", type=int, help=f"jobs; otherwise {SAMPLES}, or {LONE} lone ones")
+    parser.add_argument(
+        "--rest", type=float, default=0.0, help="instead: seconds without a job before each, 15 or more"
+    )
     parser.add_argument("--stack", choices=("all", *STACKS), default="all")
     parser.add_argument("--seed", type=int, default=1, help="of the pauses")
     options = parser.parse_args(argv)
     kinds = STACKS if options.stack == "all" else (options.stack,)
     if missing := missing_service(kinds):
         return Figure("latency", f"{missing} does not answer", f"{GOAL_MS}", ok=False)
-    medians = []
+    goal = REST_GOAL_MS if options.rest else GOAL_MS
+    samples = options.samples or (LONE if options.rest else SAMPLES)
+    figures = []
     for kind in kinds:
         with _stack(kind) as stack:
-            found = sample(stack, options.samples, random.Random(options.seed))
-        medians.append(show(kind, found))
-    worst = max(medians)
-    return Figure("latency", f"{worst:.0f} ms", f"{GOAL_MS}", worst <= GOAL_MS)
+            found = sample(stack, samples, random.Random(options.seed), options.rest)
+        median, longest = show(kind, found)
+        figures.append(longest if options.rest else median)
+    worst = max(figures)
+    return Figure("latency", f"{worst:.0f} ms", f"{goal}", worst <= goal)
 
 
 @contextmanager
@@ -66,11 +75,11 @@ def _stack(kind: str) -> Iterator[Stack]:
         yield stack
 
 
-def sample(stack: Stack, samples: int, rng: random.Random) -> list[tuple[float, float]]:
+def sample(stack: Stack, samples: int, rng: random.Random, rest_s: float = 0.0) -> list[tuple[float, float]]:
     """Seconds from before the enqueue, and from after the commit, to the call; the warm-up left out."""
     asked = []
     for n in range(WARM_UP + samples):
-        time.sleep(rng.uniform(0.0, LONGEST_PAUSE_S))
+        time.sleep(rng.uniform(0.0, LONGEST_PAUSE_S) + (rest_s if n >= WARM_UP else 0.0))
         asked.append(_ask(stack, n))
         until(lambda n=n: stack.vendor.sends() > n, f"call {n}")  # type: ignore[misc]
     stack.until_settled()
@@ -108,13 +117,14 @@ def _arrivals(stack: Stack, jobs: int) -> dict[int, float]:
     return arrived
 
 
-def show(kind: str, spans: list[tuple[float, float]]) -> float:
-    """Prints the distribution; the median in milliseconds."""
+def show(kind: str, spans: list[tuple[float, float]]) -> tuple[float, float]:
+    """Prints the distribution; the median and the longest in milliseconds."""
     whole, after_commit = ([span * 1000 for span in column] for column in zip(*spans, strict=True))
     cuts: list[float] = statistics.quantiles(whole, n=100, method="inclusive")
     print(
         f"{kind:<15} {len(whole)} jobs: p50 {cuts[49]:.1f} ms  p90 {cuts[89]:.1f} ms  p99 {cuts[98]:.1f} ms"
+        f"  longest {max(whole):.1f} ms"
         f"  (p50 from the commit on: {statistics.median(after_commit):.1f} ms)",
         flush=True,
     )
-    return cuts[49]
+    return cuts[49], max(whole)

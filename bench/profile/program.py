@@ -3,8 +3,8 @@
 The worker of `bench throughput`, whose steps are counted by the kernel (see `profile_counters`). Figures are of the
 steady state between the warm-up and the last jobs, for one job. A step's line is without the steps within it.
 
-`--statements` counts the statements sent to PostgreSQL in the same way, and then what the processes of an installation
-send and use while there is nothing to do.
+`--statements` counts the statements sent to PostgreSQL in the same way; `bench idle` counts those of a worker that has
+nothing to do.
 """
 
 from __future__ import annotations
@@ -20,7 +20,6 @@ from typing import Any
 
 from bench import Figure
 from bench.profile.counters import NotAllowed, open_counters
-from bench.profile.idle import Idle, idle
 from bench.stand.stacks import RABBITMQ, REDIS, STACKS, missing_service
 from bench.throughput import ours
 from bench.throughput.program import Side, broker
@@ -28,8 +27,8 @@ from bench.throughput.rig import WARM_UP, BenchFailed, Rig
 from rig.stack import Stack
 
 FUTEXES, SWITCHES = 25, 12
-IDLE_STATEMENTS, IDLE_CORE = 5.0, 0.01
-"""Of an idle worker: statements a second, and the part of a core."""
+STATEMENTS = 1.0
+"""Of a job, at most."""
 GOAL = f"at most {FUTEXES} futex calls and {SWITCHES} switches a job"
 BATCHES = "ThreadPoolExecutor"
 """The threads of Celery's pool, which answer doorbells."""
@@ -93,7 +92,7 @@ def _options(argv: list[str]) -> Any:
     parser.add_argument("--threads", type=int, default=64)
     parser.add_argument("--stack", choices=STACKS, default=REDIS)
     parser.add_argument("--redis-db", type=int, default=11, help="an empty one; flushed at the end")
-    parser.add_argument("--statements", action="store_true", help="instead: statements a job, and of idle processes")
+    parser.add_argument("--statements", action="store_true", help="instead: statements a job")
     options = parser.parse_args(argv)
     if options.statements and options.stack not in (REDIS, RABBITMQ):
         parser.error("--statements: counted on PostgreSQL")
@@ -141,8 +140,8 @@ def _figure(rows: list[Row]) -> Figure:
 
 
 def _statements(options: Any) -> Figure:
-    """Statements a job, and of idle processes; the figure is of the worker."""
-    goal = f"at most {IDLE_STATEMENTS:g} statements a second and {IDLE_CORE:.0%} of a core while idle"
+    """Statements a job."""
+    goal = f"at most {STATEMENTS:g} a job"
     if missing := missing_service((options.stack,)):
         return Figure("profile", f"{missing} does not answer", goal, ok=False)
     rows = _rows(options, "statements")
@@ -150,9 +149,4 @@ def _statements(options: Any) -> Figure:
     for row in rows:
         print(f"{row.name:<32} {'' if row.times is None else f'{row.times:.2f}':>6} {row.cost[0]:>10.2f}")
     a_job = sum(row.cost[0] for row in rows if row.times is None)
-    found = idle(options.stack, options.threads, options.seconds)
-    for name, process in found.items():
-        print(process.line(name), flush=True)
-    worker: Idle = found["worker"]
-    figure = f"{a_job:.1f} statements a job; idle {worker.statements:.0f} a second, {worker.core:.1%} of a core"
-    return Figure("profile", figure, goal, worker.statements <= IDLE_STATEMENTS and worker.core <= IDLE_CORE)
+    return Figure("profile", f"{a_job:.2f} statements a job", goal, a_job <= STATEMENTS)

@@ -2,6 +2,8 @@
 
 Two outboxes with the same work on ten accounts, and two settings files: one has these ten, the other 990 more that have
 sent before and are idle. The samples are taken in turn; the figure is the worst ratio of the p50s.
+
+`--broken` measures instead what broken accounts cost the others; see `broken.py`.
 """
 
 from __future__ import annotations
@@ -23,6 +25,7 @@ from pathlib import Path
 import structlog
 
 from bench import Figure
+from bench.accounts import broken
 from bench.scale.contents import KINDS, add_due, scratch, tidy
 from bench.scale.side import Side
 from worker.accounts.sources import accounts_of
@@ -45,8 +48,11 @@ CALLBACK = 'callback = { token = { env = "BENCH_TOKEN" }, aes_key = { env = "BEN
 
 def main(argv: list[str]) -> Figure:
     """Each step on each database; the worst ratio."""
+    if "--broken" in argv:
+        return broken.main([argument for argument in argv if argument != "--broken"])
     os.environ |= {"BENCH_SECRET": "s", "BENCH_TOKEN": "t", "BENCH_AES_KEY": "a" * 43}
     parser = argparse.ArgumentParser(prog="python -m bench accounts")
+    parser.add_argument("--broken", action="store_true", help="instead: twenty broken among two hundred")
     parser.add_argument("--database", choices=("all", *KINDS), default="all")
     parser.add_argument("--samples", type=int, default=200)
     options = parser.parse_args(argv)

@@ -1,8 +1,16 @@
-"""What the processes of an installation send to PostgreSQL, and use of a processor, while there is nothing to do."""
+"""What the processes of an installation send to PostgreSQL, and use of a processor, while there is nothing to do.
+
+A worker with all that can be on (Flower's events, hooks, notices), a receiver, the metrics and a console, side by side.
+Statements are counted in the processes themselves, by the loop that sends them, without what begins and ends a
+transaction. The figure is the worker's, once nothing has come for a while.
+"""
 
 from __future__ import annotations
 
+import argparse
 import json
+import signal
+import sys
 import tempfile
 import time
 from collections import Counter
@@ -11,12 +19,17 @@ from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
+from bench import Figure
 from bench.stand.installation import installation
+from bench.stand.stacks import RABBITMQ, REDIS, missing_service
 from bench.throughput.cost import tree_seconds
 from rig.stack import Stack, Vendor, until
 
-SETTLE_S = 10.0
-"""Seconds until what a process does only at its start is over."""
+STATEMENTS, CORE = 5.0, 0.01
+"""The goals of a worker: statements a second, and the part of a core."""
+SETTLE_S = 20.0
+"""Seconds until what a process does only at its start is over, and the relay looks as seldom as it ever does."""
+NOTICES = '[notify]\nto = [{ url = { env = "PAGER_URL" } }]\n'
 CALLBACK = f'{{ token = "idle", aes_key = "{"a" * 43}" }}'
 COMMANDS: Mapping[str, tuple[str, ...]] = {
     "receiver": ("receiver", "--port", "0"),
@@ -42,7 +55,30 @@ class Idle:
         """The process for people."""
         threads = ", ".join(f"{thread} {rate:.1f}" for thread, rate in self.by_thread.items() if rate >= 0.05)
         sent = f"{self.statements:.1f} statements a second ({threads or 'none'})"
-        return f"idle {name}: {sent}, {self.core:.1%} of a core"
+        return f"{name}: {sent}, {self.core:.1%} of a core"
+
+
+def main(argv: list[str]) -> Figure:
+    """Every process; the figure is of the worker."""
+    parser = argparse.ArgumentParser(prog="python -m bench idle")
+    parser.add_argument(
+        "--seconds", type=float, default=60.0, help="of the measured window, in which people are told of problems twice"
+    )
+    parser.add_argument("--threads", type=int, default=64, help="pool size of the worker")
+    parser.add_argument(
+        "--stack", choices=(REDIS, RABBITMQ), default=REDIS, help="statements are counted on PostgreSQL"
+    )
+    options = parser.parse_args(argv)
+    goal = f"at most {STATEMENTS:g} statements a second and {CORE:.0%} of a core"
+    if missing := missing_service((options.stack,)):
+        return Figure("idle", f"{missing} does not answer", goal, ok=False)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that every process started here is ended
+    found = idle(options.stack, options.threads, options.seconds)
+    for name, process in found.items():
+        print(process.line(name), flush=True)
+    worker = found["worker"]
+    figure = f"{worker.statements:.1f} statements a second, {worker.core:.1%} of a core"
+    return Figure("idle", figure, goal, worker.statements <= STATEMENTS and worker.core <= CORE)
 
 
 def idle(kind: str, threads: int, seconds: float) -> dict[str, Idle]:
@@ -50,7 +86,17 @@ def idle(kind: str, threads: int, seconds: float) -> dict[str, Idle]:
     with (
         tempfile.TemporaryDirectory(prefix="bench-idle-") as folder,
         closing(Vendor(Path(folder), bare=True)) as vendor,
-        installation("idle", kind, Path(folder), vendor, delivery={}, callback=CALLBACK) as stack,
+        installation(
+            "idle",
+            kind,
+            Path(folder),
+            vendor,
+            delivery={},
+            callback=CALLBACK,
+            top='hooks = "bench.presses.hooks"',
+            account=NOTICES,
+            env={"PAGER_URL": f"{vendor.url}/pager"},
+        ) as stack,
     ):
         files = {name: Path(folder) / name for name in ("worker", *COMMANDS)}
         pids = {"worker": stack.process("bench.profile.worker", "statements", str(threads), str(files["worker"])).pid}

@@ -28,13 +28,13 @@ THREADS = 16
 
 def main(argv: list[str]) -> Figure:
     """The rate beside the broken ones to the rate alone, and the longest time to come back."""
-    parser = argparse.ArgumentParser(prog="python -m bench broken_accounts")
+    parser = argparse.ArgumentParser(prog="python -m bench accounts --broken")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--each", type=int, default=20, help="messages of an account")
     options = parser.parse_args(argv)
     goal = f"{GOAL}, {GOAL_S:.0f} s"
     if missing := missing_service([REDIS]):
-        return Figure("broken_accounts", f"{missing} does not answer", goal, ok=False)
+        return Figure("accounts", f"{missing} does not answer", goal, ok=False)
     ratios, mended = [], []
     for number in range(options.rounds):
         alone, _ = _run("alone", options.each, with_broken=False)
@@ -44,7 +44,7 @@ def main(argv: list[str]) -> Figure:
         print(f"round {number}: {alone:.0f} and {beside:.0f} a second, mended after {back_s:.1f} s", flush=True)
     figure, longest = statistics.median(ratios), max(mended)
     ok = figure >= GOAL and longest <= GOAL_S
-    return Figure("broken_accounts", f"{figure:.2f} of the rate, back after {longest:.1f} s", goal, ok)
+    return Figure("accounts", f"{figure:.2f} of the rate, back after {longest:.1f} s", goal, ok)
 
 
 def _run(name: str, each: int, *, with_broken: bool) -> tuple[float, float]:

@@ -1,0 +1,1 @@
+"""What many accounts cost, and what broken ones cost the others."""
