@@ -1,7 +1,7 @@
 """What there is to do in the outbox: one statement for the loops of a process, each of whose answers probes an index.
 
-A loop that learns here that there is nothing for it asks the database nothing. What it does not learn here, because
-nobody looked lately, it looks up itself.
+A loop that learns here that there is nothing for it asks the database nothing. Where the last look is too long ago, it
+looks for itself.
 """
 
 from __future__ import annotations
@@ -89,7 +89,7 @@ class Agenda:
         return found if self._monotonic() - looked_at <= FRESH_S else None
 
     def lacks(self, work: Work) -> bool:
-        """True where there was nothing of this a moment ago; False also where nobody looked."""
+        """True where there was nothing of this a moment ago; False also where the last look is too long ago."""
         found = self.recent()
         return found is not None and work not in found
 
