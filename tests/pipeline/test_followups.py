@@ -12,10 +12,10 @@ import pytest
 from tests.support.runtime import RECALL, UPDATE, Site, an_account, lost, planted, refused
 from worker import CheckFailed, To, recall_message
 from worker.channels.wecom_app.channel import WecomApp
+from worker.delivery.resolver import Resolved
 from worker.domain.call import CallResult, Request
 from worker.domain.job import part_id
 from worker.domain.outcome import Accepted, Taken, Verdict
-from worker.domain.resolution import Awaiting, Resolved
 from worker.domain.settle import Policy
 from worker.outbox.commit.commands import Effects, End, Mark
 from worker.outbox.commit.ledger import commit
@@ -364,7 +364,7 @@ def test_a_recall_somebody_else_moved_is_left_alone(site: Site) -> None:
         [work] = load(connection, site.database.now, [part_id(recall, 0)])
     site.sql("update worker_parts set state = 1 where job_id = :job", job=recall)
 
-    assert Awaiting() == site.runtime.follow_ups.recall(work, WecomApp(), an_account())
+    assert None is site.runtime.follow_ups.recall(work, WecomApp(), an_account())
 
 
 def test_an_expired_recall_ends_while_it_waits(site: Site) -> None:
@@ -573,7 +573,7 @@ def test_a_wake_up_is_never_lost(site: Site) -> None:
         thread = threading.Thread(target=end)
         thread.start()
         start.wait()
-        waited += site.runtime.follow_ups.recall(work, WecomApp(), an_account()) == Awaiting()
+        waited += site.runtime.follow_ups.recall(work, WecomApp(), an_account()) is None
         thread.join()
 
         assert None is site.part(recall).waits_on

@@ -11,7 +11,6 @@ from worker.delivery.resolver.media import cache_key
 from worker.delivery.sender import attempt
 from worker.domain.call import FileBody
 from worker.domain.job import part_id
-from worker.domain.resolution import Awaiting
 from worker.outbox.engine.clock import DrivenClock
 from worker.outbox.engine.database import Database
 from worker.outbox.jobs.loading import load
@@ -242,7 +241,7 @@ def test_a_send_somebody_else_moved_starts_no_upload(site: Site) -> None:
 
     channel, account = site.runtime.channel("wecom_app"), site.accounts.get("hr")
 
-    assert Awaiting() == site.runtime.media.attached(work, channel, account)
+    assert None is site.runtime.media.attached(work, channel, account)
     assert 1 == len(uploads(site))
 
 

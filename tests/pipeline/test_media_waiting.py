@@ -12,7 +12,6 @@ from tests.support.runtime import PNG, UPLOAD, Site, planted
 from tests.support.waiting import until_waiting
 from worker.delivery.resolver.media import cache_key
 from worker.domain.job import part_id
-from worker.domain.resolution import Awaiting, Ready
 from worker.outbox import tables
 from worker.outbox.engine.bulk import insert_rows
 from worker.outbox.engine.clock import DrivenClock
@@ -73,7 +72,7 @@ def test_the_end_of_an_upload_waits_for_no_send_that_waits_for_it(server_site: S
             keep_media(connection, upload, "media1", site.clock.micros + DAY * 1_000_000)
         found = looking.result(120)
 
-    assert isinstance(found, Ready)
+    assert isinstance(found, DuePart)
     assert {"image.media_id": "media1"} == found.facts["media"]
     assert [] == pauses
 
@@ -122,7 +121,7 @@ def test_where_a_media_id_is_there_nothing_is_locked(site: Site) -> None:
         keep_media(connection, upload, "media9", site.clock.micros + DAY * 1_000_000)
         found = pool.submit(look_for_file, site, work).result(120)
 
-    assert isinstance(found, Ready)
+    assert isinstance(found, DuePart)
     assert {"image.media_id": "media1"} == found.facts["media"]
 
 
@@ -143,7 +142,7 @@ def test_two_that_find_an_old_upload_begin_one(server_site: Site, pauses: list[f
             until_waiting(site.database, 2)
         found = [one.result(120) for one in looking]
 
-    assert [Awaiting(), Awaiting()] == found
+    assert [None, None] == found
     assert {uploads(site)[-1]} == {site.part_row(work.id).waits_on for work in works}
     assert (2, []) == (len(uploads(site)), pauses)
 
@@ -165,7 +164,7 @@ def test_two_that_are_the_first_to_send_a_file_begin_one_upload(server_site: Sit
             holder.rollback()
         found = [one.result(120) for one in looking]
 
-    assert [Awaiting(), Awaiting()] == found
+    assert [None, None] == found
     assert 1 == len(uploads(site))
     assert {uploads(site)[0]} == {site.part_row(work.id).waits_on for work in works}
     assert len(pauses) <= 1  # MariaDB refuses one of two that wait for a row that is taken back

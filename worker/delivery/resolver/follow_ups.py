@@ -14,11 +14,12 @@ from typing import Any
 from sqlalchemy import Connection
 
 from worker.channels.base import Channel
+from worker.delivery.resolver import Resolved
 from worker.delivery.resolver.stopping import STOPPABLE, is_looked_up, repeat_rule, stop
 from worker.domain import settle
 from worker.domain.account import Account
 from worker.domain.job import Priority, RepeatRule, job_of
-from worker.domain.resolution import Awaiting, NothingSent, Ready, Refuse, Resolved
+from worker.domain.outcome import Accepted, Rejected, Taken
 from worker.domain.settle import FOREVER, PartFacts
 from worker.domain.state import OPEN_STATES, TAKEN_STATES, PartState
 from worker.outbox.commit.commands import Change
@@ -54,6 +55,8 @@ from worker.outbox.jobs.loading import DuePart
 NOT_SENT_STATES = (PartState.REJECTED, PartState.EXHAUSTED, PartState.EXPIRED, PartState.CANCELLED)
 PLANNED = {"target", "refuse"}
 """A follow-up's part with one of these in its spec has its plan."""
+NOT_SENT = Accepted(Taken(not_sent=True))
+"""The earlier message never left, so a follow-up is accepted without a call."""
 DOUBLED = "an earlier call of the send is in doubt and brought no msgid: if it was shown, too, it stays"
 
 
@@ -80,7 +83,7 @@ class Snapshot:
     """Part -> members that the vendor refused in it; only for a job with replays."""
 
 
-Plan = list[dict[str, Any]] | Refuse | NothingSent | Waits
+Plan = list[dict[str, Any]] | Rejected | Accepted | Waits
 
 
 class FollowUps:
@@ -102,13 +105,13 @@ class FollowUps:
         """Resolves a recall: one call per msgid; unsent parts are cancelled, parts in flight are waited for."""
         window = self._window_us(channel, account)
         if due.target_job_id is None:
-            return self._recall_foreign(due.message, window)
+            return self._recall_foreign(due, window)
         if not due.spec.keys() & PLANNED:
             self._stop_target(due.target_job_id, channel)
         planned = self.planned(due, partial(self._recall_plan, window, channel), window, with_replays=True)
-        if not isinstance(planned, Ready):
-            return planned
-        return Ready(due.spec, self._gone(due.spec["target"]), recalled=(due.spec["target"], due.spec["claim"]))
+        if isinstance(planned, DuePart):
+            due.facts, due.recalled = self._gone(due.spec["target"]), (due.spec["target"], due.spec["claim"])
+        return planned
 
     def _gone(self, target: str) -> dict[str, Any]:
         """How many members there are and how many had sent the message when last read; empty where none are known."""
@@ -121,38 +124,40 @@ class FollowUps:
         window_s = channel.recall_window_s
         return None if window_s is None else account.relied_on_s("recall", window_s) * settle.SECOND
 
-    def _recall_foreign(self, message: Mapping[str, Any], window: int | None) -> Resolved:
+    def _recall_foreign(self, due: DuePart, window: int | None) -> Resolved:
         """Resolves the recall of a message that another program sent, by its msgid."""
+        due.spec = {"msgid": due.message["msgid"]}
         # Without the time of the send only the vendor knows whether it can still be taken back.
-        if "sent_at" not in message:
-            return Ready({"msgid": message["msgid"]})
-        sent_at = int(datetime.fromisoformat(message["sent_at"]).timestamp()) * settle.SECOND
+        if "sent_at" not in due.message:
+            return due
+        sent_at = int(datetime.fromisoformat(due.message["sent_at"]).timestamp()) * settle.SECOND
         late = self._too_late(sent_at, self._database.read_now(), window)
-        return Refuse(late) if late else Ready({"msgid": message["msgid"]})
+        return Rejected(late) if late else due
 
     def update_card(self, due: DuePart, channel: Channel, account: Account) -> Resolved:
         """Resolves a card update: one call per card that was sent, each with a fresh response_code of its own."""
         if due.target_job_id is None:
             return self._take_given(due, channel.app_scope(account))
         planned = self.planned(due, _update_plan, self._window_us(channel, account), with_replays=True)
-        return self._pick_code(due) if isinstance(planned, Ready) else planned
+        return self._pick_code(due) if isinstance(planned, DuePart) else planned
 
     def _take_given(self, due: DuePart, app: str) -> Resolved:
         """Resolves an update with a response_code that the application gave; no other code of that card is known."""
         response_code = due.message["response_code"]
         held, now = self._database.run(lambda connection: self._file_given(connection, due, app, response_code))
         if held.used:
-            return Refuse(f"its response_code {held.fate}; {INSTEAD}")
+            return Rejected(f"its response_code {held.fate}; {INSTEAD}")
         # Leased by which part, not only whether: a repeat of this part holds the lease itself.
         if held.state == "leased" and held.holder != due.id:
             self._change([Change(due.id, _wait_for_code)])
-            return Awaiting()
+            return None
         if held.ends_at <= now + self._deadline_us:
             hours = f"{self._code_ttl_s / 3600:g}"
             ended = f"that time ended at {_clock(held.ends_at)}"
-            return Refuse(f"a response_code is good within {hours} h only; {ended}; {INSTEAD}")
+            return Rejected(f"a response_code is good within {hours} h only; {ended}; {INSTEAD}")
         self._hasten(due, held.ends_at - now)
-        return Ready(due.spec, {"response_code": response_code}, code_id=held.id)
+        due.facts, due.code_id = {"response_code": response_code}, held.id
+        return due
 
     def _file_given(self, connection: Connection, due: DuePart, app: str, response_code: str) -> tuple[CodeState, int]:
         """The stored state of a given code, and the time now; a code not seen before is stored."""
@@ -187,17 +192,18 @@ class FollowUps:
             states = set() if usable else code_states(connection, due.spec["target"])
         if usable:
             self._hasten(due, max(code.left_us for code in usable))
-            facts = {"response_code": usable[0].code}
-            return Ready(due.spec, facts, code_id=usable[0].id, another_code=len(usable) > 1)
+            due.facts, due.code_id = {"response_code": usable[0].code}, usable[0].id
+            due.another_code = len(usable) > 1
+            return due
         if "leased" in states:
             # Another update is in flight with it; only the end of that call shows whether the code is spent.
             self._change([Change(due.id, _wait_for_code)])
-            return Awaiting()
+            return None
         if codes:
-            return Refuse("only the send's own response_code is left, and reserve_last keeps it; wait for a press")
+            return Rejected("only the send's own response_code is left, and reserve_last keeps it; wait for a press")
         if states:
-            return Refuse("no response_code is left: each is good for one update within 72 h; send a new card")
-        return Refuse("the card brought no response_code: only callback-capable cards can be updated")
+            return Rejected("no response_code is left: each is good for one update within 72 h; send a new card")
+        return Rejected("the card brought no response_code: only callback-capable cards can be updated")
 
     def _stop_target(self, job_id: str, channel: Channel) -> None:
         """Stops the unsent parts of a recalled job, and further repeats of its parts in doubt.
@@ -214,40 +220,40 @@ class FollowUps:
     def planned(
         self, due: DuePart, plan: Callable[[DuePart, Snapshot], Plan], window: int | None, *, with_replays: bool = False
     ) -> Resolved:
-        """Ready with the part's own plan, or the refusal that was planned; plans the follow-up where that is missing.
+        """The part with its own plan, or the refusal that was planned; plans the follow-up where that is missing.
 
         `with_replays`: it reaches the replays of its target as well.
         """
         if not due.spec.keys() & PLANNED:
             made = self._plan(due, plan, window, with_replays=with_replays)
-            if not isinstance(made, Ready):
+            if not isinstance(made, dict):
                 return made
-            due.spec = made.spec
-        return Refuse(due.spec["refuse"]) if "refuse" in due.spec else Ready(due.spec)
+            due.spec = made
+        return Rejected(due.spec["refuse"]) if "refuse" in due.spec else due
 
     def _plan(
         self, due: DuePart, plan: Callable[[DuePart, Snapshot], Plan], window: int | None, *, with_replays: bool
-    ) -> Resolved:
-        """Plans a follow-up as parts, or parks it."""
+    ) -> dict[str, Any] | Rejected | Accepted | None:
+        """Plans a follow-up as parts and returns the part's own spec, or parks it and returns None."""
         target = due.target_job_id or ""
 
-        def resolve(connection: Connection) -> Resolved:
+        def resolve(connection: Connection) -> dict[str, Any] | Rejected | Accepted | None:
             reach = reached_by(connection, target) if with_replays else [target]
             # Sorted, so that two follow-ups of the same chain lock the jobs in the same order. Locked before reading: a
             # part that moves afterwards wakes this follow-up, so no wake-up is lost.
             jobs = [job for job in sorted(reach) if lock_job_row(connection, job)]
             if target not in jobs:
-                return Refuse("the job it is about does not exist any more")
+                return Rejected("the job it is about does not exist any more")
             own = lock_own(connection, due.id)
             if own is None:
-                return Awaiting()
+                return None
             facts, spec = own
             if spec.keys() & PLANNED:
                 # Another sender has planned it meanwhile.
-                return Ready(spec)
+                return spec
             snapshot = _read_snapshot(connection, self._database.now, due, [job for job in reach if job in jobs])
             specs = plan(due, snapshot)
-            if isinstance(specs, NothingSent) and with_replays:
+            if isinstance(specs, Accepted) and with_replays:
                 return _refer_to_replays(connection, target) or specs
             return self._settle_plan(connection, facts, snapshot, specs, window)
 
@@ -255,15 +261,15 @@ class FollowUps:
 
     def _settle_plan(
         self, connection: Connection, facts: PartFacts, snapshot: Snapshot, specs: Plan, window: int | None
-    ) -> Resolved:
+    ) -> dict[str, Any] | Rejected | Accepted | None:
         if isinstance(specs, Waits):
             until = self._look_again_at(snapshot.parts, snapshot.now, window)
             park(connection, facts, specs.job, snapshot.now, until, "waits for the job it is about")
-            return Awaiting()
+            return None
         if not isinstance(specs, list):
             return specs
         plan_parts(connection, facts, specs)
-        return Ready(specs[0])
+        return specs[0]
 
     def _look_again_at(self, parts: list[TargetPart], now: int, window: int | None) -> int:
         """When a follow-up that waits for its job reads it again, in microseconds; `FOREVER`: only when it is woken.
@@ -290,7 +296,7 @@ class FollowUps:
         specs = [spec for part in parts if (spec := self._recall_spec(part, now, window)) is not None]
         doubled = [part for part in _one_each(parts) if _may_be_doubled(part, snapshot, channel)]
         specs += [{"target": part.id, "claim": part.claim, "refuse": DOUBLED} for part in doubled]
-        return specs or NothingSent()
+        return specs or NOT_SENT
 
     def _recall_spec(self, part: TargetPart, now: int, window: int | None) -> dict[str, Any] | None:
         # One that a person called not sent has a msgid when the vendor's own answer came after all.
@@ -318,14 +324,14 @@ def _clock(micros: int) -> str:
     return f"{datetime.fromtimestamp(micros / settle.SECOND, UTC):%Y-%m-%d %H:%M:%S}Z"
 
 
-def _refer_to_replays(connection: Connection, job_id: str) -> Refuse | None:
+def _refer_to_replays(connection: Connection, job_id: str) -> Rejected | None:
     """The refusal for a replay of which nothing was sent, when later replays exist; None: there are none."""
     # Their messages may be on a screen. Which of them the caller means is not guessed.
     replays = later_replays(connection, job_id)
     if replays.first is None:
         return None
     newest = replays.ids[-1]
-    return Refuse(f"nothing of this replay was sent, but later ones: name job {newest}, or {replays.first} for all")
+    return Rejected(f"nothing of this replay was sent, but later ones: name job {newest}, or {replays.first} for all")
 
 
 def _read_snapshot(connection: Connection, now: str, due: DuePart, jobs: Sequence[str]) -> Snapshot:
@@ -350,11 +356,11 @@ def _update_plan(due: DuePart, snapshot: Snapshot) -> Plan:
     parts = _one_each(snapshot.parts)
     shares = [(part, share) for part in parts if (share := _share(due.spec, part, snapshot, parts)) is not None]
     if not shares:
-        return Refuse("none of the people named was a recipient of that card")
+        return Rejected("none of the people named was a recipient of that card")
     if (awaited := first_awaited(part for part, _ in shares)) is not None:
         return Waits(job_of(awaited.id))
     sent = [{**share, "target": part.id} for part, share in shares if part.state not in NOT_SENT_STATES]
-    return sent or NothingSent()
+    return sent or NOT_SENT
 
 
 def first_awaited(parts: Iterable[TargetPart]) -> TargetPart | None:

@@ -16,11 +16,12 @@ from sqlalchemy import Connection
 from worker.channels.base import Channel
 from worker.channels.registry import alike
 from worker.config.accounts import AccountSource
-from worker.delivery.resolver.follow_ups import FollowUps, Plan, Snapshot, Waits, first_awaited
+from worker.delivery.resolver import Resolved
+from worker.delivery.resolver.follow_ups import NOT_SENT, FollowUps, Plan, Snapshot, Waits, first_awaited
 from worker.domain import settle
 from worker.domain.account import Account
 from worker.domain.job import TRACK_EVERY_S, TRACK_FOR_S, Part, is_read, job_of
-from worker.domain.resolution import Awaiting, Hold, NothingSent, Ready, Refuse, Resolved
+from worker.domain.outcome import Held, Rejected
 from worker.domain.settle import SECOND, PartFacts
 from worker.domain.state import PartState
 from worker.outbox.commit.commands import Change
@@ -57,10 +58,8 @@ class GroupSends:
     def track(self, due: DuePart) -> Resolved:
         """Resolves the next page of a track job, which ends when nothing can change or the task is too old."""
         planned = self._follow_ups.planned(due, _track_plan, None)
-        if not isinstance(planned, Ready):
+        if not isinstance(planned, DuePart) or due.spec["step"] != "result" or due.spec.get("member"):
             return planned
-        if due.spec["step"] != "result" or due.spec.get("member"):
-            return Ready(due.spec)
         return self._next_member(due)
 
     def _next_member(self, due: DuePart) -> Resolved:
@@ -71,9 +70,10 @@ class GroupSends:
             settled = member is None and confirmations.is_settled(connection, target)
             cancelled = member is None and is_recalled(connection, target)
         if member is not None:
-            return Ready({**spec, "member": member, "after": member, "cursor": ""})
+            due.spec = {**spec, "member": member, "after": member, "cursor": ""}
+            return due
         self._end_round(due, settled=settled, cancelled=cancelled)
-        return Awaiting()
+        return None
 
     def _end_round(self, due: DuePart, *, settled: bool, cancelled: bool) -> None:
         """Ends the job, or puts its next round off by the pace of the track."""
@@ -100,7 +100,7 @@ class GroupSends:
     def remind(self, due: DuePart) -> Resolved:
         """Resolves a reminder, one call per task; the fourth within 24 h is refused with the time of the next."""
         planned = self._follow_ups.planned(due, _remind_plan, None)
-        if not isinstance(planned, Ready):
+        if not isinstance(planned, DuePart):
             return planned
         with self._database.reading() as connection:
             now = read_now(connection, self._database.now)
@@ -108,8 +108,8 @@ class GroupSends:
         if len(instants) >= REMINDERS:
             opens = datetime.fromtimestamp((instants[-REMINDERS] + REMIND_WINDOW_S * SECOND) / SECOND, UTC)
             when = f"the next is taken at {opens:%Y-%m-%d %H:%M:%S}Z"
-            return Refuse(f"the vendor takes {REMINDERS} reminders of a task in 24 h; {when}")
-        return Ready(due.spec)
+            return Rejected(f"the vendor takes {REMINDERS} reminders of a task in 24 h; {when}")
+        return due
 
     def look_up(self, due: DuePart, channel: Channel, account: Account) -> Resolved:
         """Resolves the search: the time in which the task may have been made, and the tasks of other parts.
@@ -125,15 +125,16 @@ class GroupSends:
             # in the other order it would be in neither.
             task_ids = [task_id for name in names for task_id in named_ids(connection, name)]
         if not all(twin.in_the_air for twin in twins):
-            return Hold("in doubt, and so is another send of the same content: nobody can tell which one was taken")
+            return Held("in doubt, and so is another send of the same content: nobody can tell which one was taken")
         if twins:
             # The task that the search would find may be the one of the call in flight.
             self._change([Change(due.id, _wait_for_twin)])
-            return Awaiting()
+            return None
         # May be after now, where the database's clock was set back.
         first = due.first_marked_at or now
         doubt = [min(first, now) // SECOND, max(first, now) // SECOND + 1]
-        return Ready(due.spec, {"doubt": doubt, "known": task_ids})
+        due.facts = {"doubt": doubt, "known": task_ids}
+        return due
 
     def _twins(
         self, connection: Connection, name: str, due: DuePart, channel: Channel, account: Account
@@ -180,7 +181,7 @@ def _per_task(snapshot: Snapshot, more: Mapping[str, Any]) -> Plan:
     specs = [
         _task_spec(part, more) for part in snapshot.parts if part.state in TAKEN or part.state is PartState.UNKNOWN
     ]
-    return specs or NothingSent()
+    return specs or NOT_SENT
 
 
 TAKEN = (PartState.ACCEPTED, PartState.PARTIAL)

@@ -13,16 +13,17 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any
+from typing import Any, Literal
 
 from sqlalchemy import Connection
 
 from worker.channels.base import Channel
+from worker.delivery.resolver import Resolved
 from worker.delivery.resolver.url_file import UrlFiles
 from worker.domain.account import Account
 from worker.domain.content.message import INLINE
 from worker.domain.job import Kind, Priority
-from worker.domain.resolution import Awaiting, Ready, Refuse, Resolved
+from worker.domain.outcome import Rejected
 from worker.domain.settle import FOREVER, SECOND
 from worker.outbox.engine.database import Database
 from worker.outbox.engine.sql import read_now
@@ -46,40 +47,41 @@ class MediaResolver:
     def upload(self, due: DuePart, channel: Channel, account: Account) -> Resolved:
         """Resolves an upload: the chunks of its file, read from the outbox one by one while the call sends them."""
         file = due.message["files"]["media"]
-        if "url" not in file:
-            return Ready(due.spec, {"open": lambda: self._chunks(file["blob"])})
-        stored = self._url_files.stored(due, file, channel, account)
-        if isinstance(stored, Ready):
-            stored.facts["open"] = lambda: self._chunks(stored.spec["fetched"]["blob"])
-        return stored
+        if "url" in file:
+            stored = self._url_files.stored(due, file, channel, account)
+            if not isinstance(stored, DuePart):
+                return stored
+            file = due.spec["fetched"]
+        due.facts = {"open": lambda: self._chunks(file["blob"])}
+        return due
 
     def _chunks(self, blob_id: str) -> Iterator[bytes]:
         return blob_chunks(self._database, blob_id)
 
     def attached(self, due: DuePart, channel: Channel, account: Account) -> Resolved:
         """Resolves a send with files: the media_id of each attached file, and the bytes of inline files."""
-        ready = Ready(due.spec, {"media": {}, "inline": {}})
+        media, inline = dict[str, str](), dict[str, bytes]()
         for path, file in due.message["files"].items():
             if file["upload_type"] == INLINE:
                 stored = self._inline(due, file, channel, account)
                 if not isinstance(stored, bytes):
                     return stored
-                ready.facts["inline"][path], ready.spec = stored, due.spec
+                inline[path] = stored
                 continue
             media_id = self._one(due, channel, account, file)
             if not isinstance(media_id, str):
                 return media_id
-            ready.facts["media"][path] = media_id
-        return ready
+            media[path] = media_id
+        due.facts |= {"media": media, "inline": inline}
+        return due
 
     def _inline(self, due: DuePart, file: Mapping[str, Any], channel: Channel, account: Account) -> bytes | Resolved:
         """The bytes of an inline file, which the vendor limits to the size of a message; a URL is fetched first."""
         if "url" in file:
             stored = self._url_files.stored(due, file, channel, account)
-            if not isinstance(stored, Ready):
+            if not isinstance(stored, DuePart):
                 return stored
-            due.spec = stored.spec
-            file = stored.spec["fetched"]
+            file = due.spec["fetched"]
         return b"".join(self._chunks(file["blob"]))
 
     def _one(self, due: DuePart, channel: Channel, account: Account, file: Mapping[str, Any]) -> str | Resolved:
@@ -90,9 +92,9 @@ class MediaResolver:
             valid = valid_media(connection, key["id"], due.job_id, f"{self._database.now} + {MARGIN_US}")
         if valid is not None and _is_of_its_time(valid[1], file):
             return valid[0]
-        media_id = None
+        media_id: str | Resolved | Literal[False] = False
         # A second time only where another send has begun an upload of the file in between.
-        while media_id is None:
+        while media_id is False:
             media_id = self._database.run(lambda connection: self._wait(connection, due, channel, account, file, key))
         return media_id
 
@@ -104,28 +106,28 @@ class MediaResolver:
         account: Account,
         file: Mapping[str, Any],
         key: Mapping[str, Any],
-    ) -> str | Resolved | None:
+    ) -> str | Resolved | Literal[False]:
         now = read_now(connection, self._database.now)
         row = lock_cached(connection, key, due.job_id, now)
         if row is None:
-            return None
+            return False
         is_valid = row.valid_until is not None and row.valid_until > now + MARGIN_US
         if row.media_id and is_valid and _is_of_its_time(row.after_send, file):
             return row.media_id
         # `after_send` is by the database's clock, not by ids: the clocks of hosts differ, and a failed upload could be
         # taken for an older one and be made anew for ever.
         if not row.open and row.media_id is None and row.after_send:
-            return Refuse(f"its file could not be uploaded: {row.reason or 'the upload was refused'}")
+            return Rejected(f"its file could not be uploaded: {row.reason or 'the upload was refused'}")
         own = lock_own(connection, due.id)
         if own is None:
-            return Awaiting()
+            return None
         upload_id = row.job_id
         if not row.open:
             source = _as_fetched(connection, row, file)
             upload_id = self._start_upload(connection, channel, account, source, key, now, due.trace)
         until = row.look_again_at if row.open else FOREVER
         park(connection, own[0], upload_id, now, until, "waits for its file to be uploaded")
-        return Awaiting()
+        return None
 
     def _start_upload(
         self,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -46,32 +45,30 @@ class Called:
     """Why no call is made for it; None: one is."""
 
 
-def called(database: Database, due: DuePart, channel: Channel, account: Account, spec: dict[str, Any]) -> Called:
-    """The recipients of the next call of a part, whose share is `spec`.
+def called(database: Database, due: DuePart, channel: Channel, account: Account) -> Called:
+    """The recipients of the next call of a part.
 
     Once a call of the part may have left, no more are left out: a repeat has the bytes of that call.
     """
     chooses = account.staging.chooses and due.kind not in _ABOUT_THE_SENT
     if not (chooses or _is_in_front(due, channel)):
-        return Called(spec)
+        return Called(due.spec)
     with database.reading() as connection:
         earlier = left_out_of(connection, due.id) if due.claim else []
     before = {(refusal.kind, refusal.recipient) for refusal in earlier}
     now = account.staging.left_out(due.spec) if chooses and INSTEAD_OF not in due.spec else ()
     more = [refusal for refusal in now if (refusal.kind, refusal.recipient) not in before]
     if due.doubts and more:
-        return Called(spec, obstacle=IN_DOUBT)
-    return _called(account, spec, due.spec, (*earlier, *more), chooses=chooses)
+        return Called(due.spec, obstacle=IN_DOUBT)
+    return _called(account, due.spec, (*earlier, *more), chooses=chooses)
 
 
-def _called(
-    account: Account, spec: dict[str, Any], share: Mapping[str, Any], left_out: tuple[Refusal, ...], *, chooses: bool
-) -> Called:
+def _called(account: Account, spec: dict[str, Any], left_out: tuple[Refusal, ...], *, chooses: bool) -> Called:
     rest = without(spec, left_out) if left_out else spec
     if not chooses:
         return Called(rest, left_out, obstacle=ALL_LEFT_OUT if left_out and is_empty(rest) else None)
-    instead = account.staging.instead(share)
-    if account.staging.refuses(share) or (not instead and is_empty(rest)):
+    instead = account.staging.instead(spec)
+    if account.staging.refuses(spec) or (not instead and is_empty(rest)):
         return Called(rest, left_out, obstacle=NOT_LET_THROUGH)
     return Called(redirected(rest, instead) if instead else rest, left_out, instead)
 

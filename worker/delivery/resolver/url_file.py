@@ -14,12 +14,13 @@ import structlog
 from sqlalchemy import Connection
 
 from worker.channels.base import Channel
+from worker.delivery.resolver import Resolved
 from worker.delivery.resolver.download import Downloads, Fetched, NotFetched, Stopped, TryLater
 from worker.domain import settle
 from worker.domain.account import Account
 from worker.domain.content.message import INLINE, looked_at
 from worker.domain.job import Draft, Kind
-from worker.domain.resolution import Again, Awaiting, Ready, Refuse, Resolved
+from worker.domain.outcome import Rejected, Retry
 from worker.domain.settle import PartFacts
 from worker.domain.state import PartState
 from worker.outbox.commit.commands import Change
@@ -59,16 +60,16 @@ class UrlFiles:
         self._new_id, self._monotonic, self._took = new_id, monotonic, took
 
     def stored(self, due: DuePart, file: Mapping[str, Any], channel: Channel, account: Account) -> Resolved:
-        """Ready, with the stored copy under `fetched` in the part's spec; fetches the file where there is no copy."""
+        """The part with the stored copy under `fetched` in its spec; fetches the file where there is no copy."""
         copy = due.spec.get("fetched")
         if copy is not None and self._is_there(copy["blob"]):
-            return Ready(due.spec)
+            return due
         if not self._slots.acquire(blocking=False):
             self._change([Change(due.id, _wait_for_a_slot)])
-            return Awaiting()
+            return None
         try:
             until = self._claim(due)
-            return Awaiting() if until is None else self._fetch(due, until, file, channel, account)
+            return None if until is None else self._fetch(due, until, file, channel, account)
         finally:
             self._slots.release()
 
@@ -80,12 +81,12 @@ class UrlFiles:
         _log(due, fetch, duration)
         match fetch:
             case NotFetched(reason=reason):
-                return Refuse(f"the file behind its URL {reason}")
+                return Rejected(f"the file behind its URL {reason}")
             case TryLater(reason=reason):
-                return Again(f"the file behind its URL could not be fetched: {reason}")
+                return Retry(f"the file behind its URL could not be fetched: {reason}")
             case Stopped():
                 self._give_up(due, until)
-                return Awaiting()
+                return None
             case Fetched():
                 try:
                     return self._keep(due, file, fetch, channel, account)
@@ -102,13 +103,20 @@ class UrlFiles:
         document = {"type": INLINE if file["upload_type"] == INLINE else "upload", "files": {"media": shown}}
         problems = channel.check(Draft(Kind.UPLOAD, account, document))
         if problems:
-            return Refuse(f"the file behind its URL does not fit: {'; '.join(map(str, problems))}")
-        return self._database.run(lambda connection: self._store(connection, due, fetched, entry))
+            return Rejected(f"the file behind its URL does not fit: {'; '.join(map(str, problems))}")
+        spec = self._database.run(lambda connection: self._store(connection, due, fetched, entry))
+        if spec is None:
+            return None
+        due.spec = spec
+        return due
 
-    def _store(self, connection: Connection, due: DuePart, fetched: Fetched, entry: Mapping[str, Any]) -> Resolved:
+    def _store(
+        self, connection: Connection, due: DuePart, fetched: Fetched, entry: Mapping[str, Any]
+    ) -> dict[str, Any] | None:
+        """The part's new spec; None: another sender has taken the part."""
         own = lock_own(connection, due.id)
         if own is None:
-            return Awaiting()
+            return None
         facts, spec = own
         blob_id = find_blob(connection, fetched.sha256, fetched.size)
         if blob_id is None:
@@ -121,7 +129,7 @@ class UrlFiles:
         now = read_now(connection, self._database.now)
         settle.wait_until(facts, now, "its file was fetched")
         save_parts(connection, [facts])
-        return Ready(spec)
+        return spec
 
     def _claim(self, due: DuePart) -> int | None:
         """Puts the part off until the fetch must have ended; that instant. None: another process fetches its file."""

@@ -174,6 +174,7 @@ class Attempts:
         """Notes what became of a part that is not in flight any more, and gives back what it did not use."""
         runtime, part = self._runtime, flight.due.id
         _release(flight)
+        flight.due.facts = {}  # a file's bytes may be among them
         if flight.ticket is None:
             # Its job was cancelled or its time over, say, or another process has it.
             runtime.lane_states.moved(self._lane)
@@ -255,8 +256,8 @@ def prepare(runtime: Runtime, due_parts: Sequence[DuePart], between: Callable[[]
                 continue
         except Exception as error:  # noqa: BLE001  one part that we cannot prepare must not hold up the others
             end_unprepared(runtime, due, error)
-        # The message may be megabytes, and leaving the part takes its id alone.
-        due.message = {}
+        # Its message and files may be megabytes, and leaving the part takes its id alone.
+        due.message, due.facts = {}, {}
     return ready
 
 

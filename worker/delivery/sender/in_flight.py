@@ -14,7 +14,6 @@ from worker.domain.job import Part, RepeatRule
 from worker.domain.outcome import Refusal, Verdict
 from worker.domain.pacing.limit import Charge, Permit
 from worker.domain.pacing.quiet import QuietHours
-from worker.domain.resolution import Ready
 from worker.outbox.commit.commands import Effects
 from worker.outbox.jobs.loading import DuePart
 from worker.transport.http import Connection
@@ -30,7 +29,6 @@ class InFlight:
     # resolve
     account: Account = field(init=False, repr=False)
     channel: Channel = field(init=False, repr=False)
-    ready: Ready = field(init=False, repr=False)
     part: Part = field(init=False, repr=False)
     quiet: QuietHours | None = field(init=False, repr=False, default=None)
     """The hours in which it waits; None: it may go at any time."""

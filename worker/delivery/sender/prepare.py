@@ -5,7 +5,7 @@ A part that cannot be prepared waits or ends, and its row says why. It never hol
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -16,6 +16,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from worker.channels.base import Channel
 from worker.channels.registry import usable
 from worker.config.policy import policy_of
+from worker.delivery.resolver import Resolved
 from worker.delivery.resolver.receiving import called, quiet_of
 from worker.delivery.sender.in_flight import InFlight
 from worker.delivery.sender.lane_blocks import block_of
@@ -29,10 +30,9 @@ from worker.domain.content.recipient import GROUPS
 from worker.domain.content.staging import DRY_RUN, LIVE
 from worker.domain.errors import ConfigurationError, FileGone
 from worker.domain.job import PAYLOAD, Kind, Part, RepeatRule, is_read, part_id
-from worker.domain.outcome import Taken
+from worker.domain.outcome import Accepted, Held, Rejected, Retry, Taken
 from worker.domain.pacing.lane import account_of
 from worker.domain.pacing.quiet import NONE, QuietHours
-from worker.domain.resolution import Again, Awaiting, Hold, NothingSent, Ready, Refuse, Resolved
 from worker.domain.state import PartState
 from worker.outbox.commit.commands import Change
 from worker.outbox.engine.database import is_about_the_row
@@ -79,11 +79,11 @@ def resolve(runtime: Runtime, flight: InFlight) -> bool:
     channel = runtime.channel(account.channel)
     if account.quiet_hours != NONE or due.quiet_hours is not None:
         flight.quiet = quiet_of(due, account, channel)
-    ready = _find(runtime, due, channel, account, flight.quiet)
-    if ready is None:
+    if not _find(runtime, due, channel, account, flight.quiet):
         return False
+    spec = due.spec
     if due.claim or account.staging != LIVE:
-        whom = called(runtime.database, due, channel, account, ready.spec)
+        whom = called(runtime.database, due, channel, account)
         if (why := whom.obstacle) is not None:
             change(
                 runtime,
@@ -92,10 +92,9 @@ def resolve(runtime: Runtime, flight: InFlight) -> bool:
                 then=lambda connection, now: leave_out(connection, now, due.id, whom.left_out),
             )
             return False
-        flight.left_out, flight.instead = whom.left_out, whom.instead
-        ready = replace(ready, spec=whom.spec)
-    flight.account, flight.channel, flight.ready = account, channel, ready
-    flight.part = replace(_part(due, ready), members=_members(runtime, due, channel, account, ready))
+        flight.left_out, flight.instead, spec = whom.left_out, whom.instead, whom.spec
+    flight.account, flight.channel = account, channel
+    flight.part = _part(due, spec, _members(runtime, due, channel, account, spec))
     flight.incarnation = runtime.lease.incarnation
     return True
 
@@ -131,32 +130,31 @@ def _do_not_call(runtime: Runtime, due: DuePart) -> None:
     change(runtime, due, lambda part, now: settle.cancel(part, DRY_RUN))
 
 
-def _find(runtime: Runtime, due: DuePart, channel: Channel, account: Account, quiet: QuietHours | None) -> Ready | None:
-    """What the part needs; None: it waits, or has ended."""
+def _find(runtime: Runtime, due: DuePart, channel: Channel, account: Account, quiet: QuietHours | None) -> bool:
+    """Finds what the part's call needs; False: it waits, or has ended."""
     # A part in doubt whose next call is a search sends nothing, so that search goes on.
     if due.cancelled and not (due.doubts and _is_looked_up(due, channel)):
         change(runtime, due, lambda part, now: settle.cancel(part, settle.CANCELLED))
-        return None
+        return False
     if _is_quiet(runtime, due, quiet) or not _is_its_turn(runtime, due):
-        return None
+        return False
     if account.staging.dry_run:
         _do_not_call(runtime, due)
-        return None
-    resolved = _look(runtime, due, channel, account)
-    match resolved:
-        case Ready():
-            return resolved
-        case Refuse(reason=reason):
+        return False
+    match _look(runtime, due, channel, account):
+        case DuePart():
+            return True
+        case Rejected(reason=reason):
             change(runtime, due, lambda part, now: settle.refuse(part, reason))
-        case NothingSent():
-            change(runtime, due, lambda part, now: settle.finish(part), receipt=Taken(not_sent=True))
-        case Hold(reason=reason):
+        case Accepted(taken=taken):
+            change(runtime, due, lambda part, now: settle.finish(part), receipt=taken)
+        case Held(reason=reason):
             change(runtime, due, lambda part, now: settle.hold(part, reason))
-        case Again(reason=reason):
+        case Retry(reason=reason):
             _try_again(runtime, due, reason, backoff_s(runtime, due.tries))
-        case Awaiting():
+        case None:
             pass
-    return None
+    return False
 
 
 def _is_quiet(runtime: Runtime, due: DuePart, quiet: QuietHours | None) -> bool:
@@ -208,39 +206,38 @@ def _look(runtime: Runtime, due: DuePart, channel: Channel, account: Account) ->
         case _ if due.message.get("files") and due.frozen is None:
             return runtime.media.attached(due, channel, account)
         case _:
-            return Ready(due.spec)
+            return due
 
 
 def _look_up(runtime: Runtime, due: DuePart, channel: Channel, account: Account) -> Resolved:
-    """What the search for a group send in doubt needs: the spec, and the media_ids of its files."""
+    """Finds what the search for a group send in doubt needs, and the media_ids of its files."""
     # Two tasks may have the same text; then only their files tell them apart.
     search = runtime.group_sends.look_up(due, channel, account)
-    if not isinstance(search, Ready) or not due.message.get("files"):
+    if not isinstance(search, DuePart) or not due.message.get("files"):
         return search
-    media = runtime.media.attached(due, channel, account)
-    return Ready(search.spec, {**search.facts, **media.facts}) if isinstance(media, Ready) else media
+    return runtime.media.attached(due, channel, account)
 
 
 def _is_looked_up(due: DuePart, channel: Channel) -> bool:
     """True when the next call of this part, which is in doubt, would be a search."""
-    return channel.repeat_rule(_part(due, Ready(due.spec)))[0] is RepeatRule.LOOK_UP
+    return channel.repeat_rule(_part(due, due.spec))[0] is RepeatRule.LOOK_UP
 
 
-def _part(due: DuePart, ready: Ready) -> Part:
-    facts = ready.facts if due.frozen is None else {**ready.facts, "frozen": due.frozen}
-    return Part(due.id, due.job_id, due.n, due.kind, due.message, ready.spec, bool(due.doubts), facts)
+def _part(due: DuePart, spec: Mapping[str, Any], members: tuple[str, ...] | None = None) -> Part:
+    facts = due.facts if due.frozen is None else {**due.facts, "frozen": due.frozen}
+    return Part(due.id, due.job_id, due.n, due.kind, due.message, spec, bool(due.doubts), facts, members)
 
 
 def _members(
-    runtime: Runtime, due: DuePart, channel: Channel, account: Account, ready: Ready
+    runtime: Runtime, due: DuePart, channel: Channel, account: Account, spec: Mapping[str, Any]
 ) -> tuple[str, ...] | None:
     """The members of a send's departments and tags, as the application names them; None: not known, or not counted.
 
     Waits for the application no longer than `delivery.members_deadline_s`.
     """
-    if not channel.counts_members or due.kind != Kind.SEND or not ready.spec.keys() & GROUPS:
+    if not channel.counts_members or due.kind != Kind.SEND or not spec.keys() & GROUPS:
         return None
-    return runtime.members.of(account.name, ready.spec)
+    return runtime.members.of(account.name, spec)
 
 
 # -- authorise --------------------------------------------------------------------------------------------------------

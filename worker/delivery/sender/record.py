@@ -81,16 +81,16 @@ def mark_for(flight: InFlight, settings: DeliverySettings) -> Mark:
 
 def _effects_of(flight: InFlight, settings: DeliverySettings) -> Effects:
     """What this call does beside ending its part."""
-    due, account, ready = flight.due, flight.account, flight.ready
+    due, account = flight.due, flight.account
     return Effects(
-        ready.code_id,
+        due.code_id,
         _spending(flight),
         account.name,
         flight.channel.app_scope(account),
         code_ttl_s=int(settings.response_code_ttl_s) if flight.rule is RepeatRule.TASK_ID else None,
         media_valid_s=int(settings.media_valid_s) if due.kind == Kind.UPLOAD else None,
         named=flight.rule is RepeatRule.LOOK_UP,
-        recalled=ready.recalled,
+        recalled=due.recalled,
         confirms=str(flight.part.spec.get("target", "")) if due.kind == Kind.TRACK else "",
     )
 
@@ -216,7 +216,7 @@ def _heal(runtime: Runtime, flight: InFlight) -> tuple[Verdict, tuple[tuple[str,
     """
     verdict, outcome = flight.verdict, flight.verdict.outcome
     # How long codes last has changed before, so the vendor may refuse one that our rows call fresh.
-    if isinstance(outcome, Rejected) and verdict.errcode == SPENT_BY_VENDOR and flight.ready.another_code:
+    if isinstance(outcome, Rejected) and verdict.errcode == SPENT_BY_VENDOR and flight.due.another_code:
         return replace(verdict, outcome=Retry(outcome.reason)), ()
     # With an earlier call in doubt another media_id means another body, which could be a second message.
     if not isinstance(outcome, Rejected) or outcome.heal != "media" or flight.due.doubts:

@@ -65,6 +65,14 @@ class DuePart:
     """JSON list of the producer's own words; None: none."""
     trace: str | None = None
     """The stored trace context of its producer; None: none."""
+    facts: dict[str, Any] = field(default_factory=dict, repr=False)
+    """What a resolver found for its call, see `Part.facts`."""
+    code_id: str | None = None
+    """The response_code that its call spends; None: none."""
+    another_code: bool = False
+    """True when another code can be tried should the vendor refuse this one."""
+    recalled: tuple[str, int] | None = None
+    """Receipt (part, claim) of the message that its call recalls; None: it is no recall."""
 
 
 _COLUMNS = (
