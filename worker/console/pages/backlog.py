@@ -9,14 +9,11 @@ from worker.console.page import Ask, Site, View
 from worker.console.pages import seen
 from worker.console.pages.memory import Reading, memory_of
 from worker.domain.job import Priority
-from worker.domain.state import JobState
-from worker.outbox.engine.clock import SECOND, instant
+from worker.outbox.engine.clock import instant
 from worker.outbox.engine.sql import read_now
 from worker.outbox.upkeep import gauges
 from worker.outbox.upkeep.gauges import Queue
 from worker.reporting.forecast import AccountForecast, forecast
-
-RECENT_S = 600
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,9 +48,6 @@ def backlog(ask: Ask) -> View:
     site, memory = ask.site, memory_of(ask.site.database)
     queue = memory.queue.latest(lambda: read_queue(site))
     foretold = memory.forecast.latest(lambda: read_forecast(site))
-    with ask.reading() as connection:
-        now = read_now(connection, site.database.now)
-        recent = gauges.recent_jobs(connection, now - RECENT_S * SECOND)
     return View.of(
         "backlog.html",
         ask.say("backlog.title"),
@@ -61,11 +55,6 @@ def backlog(ask: Ask) -> View:
         lines=[] if queue is None else lines_of(queue.value),
         foretold=foretold,
         forecasts=[] if foretold is None else [seen.shown(ask.viewer, one.account, one) for one in foretold.value],
-        recent=[
-            (account, kind, JobState(state).label, jobs) for (account, kind, state), jobs in sorted(recent.items())
-        ],
-        recent_jobs=sum(recent.values()),
-        recent_s=RECENT_S,
     )
 
 

@@ -7,19 +7,17 @@ from dataclasses import dataclass
 
 from worker.console.page import Ask, Site, View
 from worker.console.pages import seen
-from worker.console.pages.backlog import QueuedAccount, lines_of, read_queue
+from worker.console.pages.backlog import read_queue
 from worker.console.pages.memory import Reading, memory_of
 from worker.domain.callbacks.hook import EventState
 from worker.domain.pacing.lane import Standing
 from worker.domain.state import PartState
-from worker.outbox.engine.clock import SECOND, instant
+from worker.outbox.engine.clock import instant
 from worker.outbox.lanes.processes import died_lately
 from worker.outbox.upkeep.gauges import MOST
 from worker.reporting.lane_list import UNUSABLE
 from worker.reporting.problems import OpenProblem, OutboxReading, find_problems, read_outbox
 
-LINES = 20
-"""Accounts that are listed, those with the longest queues."""
 SHOWN = 50
 """Problems that are shown at most."""
 STOPPED = (UNUSABLE, Standing.PARKED, Standing.BREAKER_OPEN, Standing.BREAKER_HALF_OPEN, Standing.BLOCKED)
@@ -52,11 +50,11 @@ def home(ask: Ask) -> View:
     for (_, state), count in reading.called.items():
         states[state] += count
     unknown, parked = states[PartState.UNKNOWN], reading.hook_events[EventState.PARKED]
-    lines = [] if queue is None else lines_of(queue.value)
+    due = 0 if queue is None else sum(one.due for one in queue.value.due.values())
     capped = MOST if queue is not None and queue.value.is_capped else 2**62
     stopped = sum(lane.state in STOPPED for lane in reading.lanes)
     figures = (
-        HomeFigure("home.due", sum(line.due for line in lines), "/backlog", most=capped),
+        HomeFigure("home.due", due, "/backlog", most=capped),
         HomeFigure("home.sending", states[PartState.SENDING], "/processes"),
         HomeFigure("home.unknown", unknown, "/doubts", unknown > 0, MOST),
         HomeFigure("home.stopped", stopped, "/lanes", stopped > 0),
@@ -72,9 +70,7 @@ def home(ask: Ask) -> View:
         problems=[_shown(ask, problem) for problem in problems[:SHOWN]],
         more_problems=max(0, len(problems) - SHOWN),
         is_read=queue is not None,
-        is_capped=queue is not None and queue.value.is_capped,
-        lines=[(line, _waited_s(line, reading.now)) for line in lines[:LINES]],
-        more=max(0, len(lines) - LINES),
+        is_due=due > 0,
     )
 
 
@@ -87,8 +83,3 @@ def _read(site: Site) -> Reading[OutboxReading]:
     with site.reading() as connection:
         found = read_outbox(connection, site.database.now)
     return Reading(found, instant(found.now))
-
-
-def _waited_s(line: QueuedAccount, now: int) -> int | None:
-    """How long its first due part has been due; None where none is due."""
-    return None if line.oldest_at is None or not line.due else max(0, now - line.oldest_at) // SECOND
