@@ -216,7 +216,6 @@ from worker.reporting.job_list import (
     JobPage as JobPage,
     count_jobs as count_jobs,
     find_jobs as find_jobs,
-    list_jobs as list_jobs,
     text_hash as text_hash,
 )
 from worker.reporting.recipient_status import (

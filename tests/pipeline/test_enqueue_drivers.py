@@ -125,8 +125,9 @@ def everything(database: Database, folder: Path) -> Scenario:
     yield worker.recipients, (many[0].id, worker.RecipientStatus.REFUSED), {}
     assert [] == (yield worker.list_audit, (), {})
     assert [] == (yield worker.list_pauses, (), {})
-    listed = yield worker.list_jobs, (), {"state": JobState.REJECTED, "account": "hr", "kind": "send"}
-    assert [many[1].id, many[0].id] == [one.id for one in listed]
+    sends = worker.JobFilter(account="hr", kind="send")
+    listed = yield worker.find_jobs, (sends,), {"state": JobState.REJECTED}
+    assert [many[1].id, many[0].id] == [one.id for one in listed.jobs]
     assert [] == (yield worker.count_jobs, (worker.JobFilter(account="hr", created_from=NOON),), {})
     says = yield worker.text_hash, (many[0].id,), {}
     found = yield worker.find_jobs, (worker.JobFilter(text_hash=says),), {"state": "rejected"}
@@ -247,7 +248,6 @@ READERS = {
         "get_job",
         "list_audit",
         "list_pauses",
-        "list_jobs",
         "receipts",
         "recipients",
         "text_hash",
@@ -275,7 +275,7 @@ def test_nothing_is_written_without_a_transaction(
     def scenario() -> Scenario:
         for writer in sorted(DOORS - READERS):
             yield refused, (getattr(worker, writer),), {}
-        assert [] == (yield worker.list_jobs, (), {})
+        assert () == (yield worker.find_jobs, (), {}).jobs
 
     through(of_driver(database, scheme), asynchronous, scenario(), **options)
 
@@ -306,12 +306,12 @@ def test_a_begin_of_the_applications_own_is_a_transaction(sqlite_database: Datab
         async with engine.connect() as connection:
             await worker.enqueue(connection, "hr", HELLO, ANN)
             await connection.rollback()
-            assert [] == await worker.list_jobs(connection)
+            assert () == (await worker.find_jobs(connection)).jobs
             await connection.rollback()
             await worker.enqueue(connection, "hr", HELLO, ANN)
             await connection.commit()
         async with engine.connect() as connection:
-            assert 1 == len(await worker.list_jobs(connection))
+            assert 1 == len((await worker.find_jobs(connection)).jobs)
         await engine.dispose()
 
     asyncio.run(produce())

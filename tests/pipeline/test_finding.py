@@ -11,7 +11,7 @@ import pytest
 
 from tests.support.reads import rows_read
 from tests.support.runtime import Site, an_account, lost, planted, refused
-from worker import JobFilter, To, find_jobs, list_jobs, text_hash, webhook
+from worker import JobFilter, To, find_jobs, text_hash, webhook
 from worker.control.recall import find_sent
 from worker.control.replay import find_replayable
 from worker.control.resolve import find_unknown, resolve
@@ -180,7 +180,9 @@ def test_a_page_that_would_read_too_much_says_so(site: Site, monkeypatch: pytest
             page = find_jobs(connection, JobFilter(channel="wecom_webhook"), limit=1, before=page.before)
             looks += 1
         assert ([old], 2) == ([job.id for job in page.jobs], looks)
-        assert [old] == [job.id for job in list_jobs(connection, account="alerts", limit=1)], "that has an index"
+        assert [old] == [job.id for job in find_jobs(connection, JobFilter(account="alerts"), limit=1).jobs], (
+            "that has an index"
+        )
 
 
 def test_what_is_not_looked_at_is_said(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -207,18 +209,10 @@ def test_what_is_not_looked_at_is_said(site: Site, monkeypatch: pytest.MonkeyPat
         find_sent(JobFilter(recipient="lisi"), database=site.database)
 
 
-def test_a_list_in_python_has_no_gaps(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where one look may not read enough, it looks again."""
-    old = site.send("old")
-    site.run()
-    for n in range(9):
-        site.send(str(n))
-    monkeypatch.setattr(listing, "WALKED", 2)
-    monkeypatch.setattr(listing, "_LOT", 2)
-    with site.database.reading() as connection:
-        assert [old] == [job.id for job in list_jobs(connection, state="accepted", limit=1)]
-        with pytest.raises(CheckFailed, match="limit: is none"):
-            list_jobs(connection, limit=0)
+def test_a_list_of_no_jobs_is_refused(site: Site) -> None:
+    """A limit of 0 is a mistake."""
+    with site.database.reading() as connection, pytest.raises(CheckFailed, match="limit: is none"):
+        find_jobs(connection, limit=0)
 
 
 @pytest.mark.every_database

@@ -35,7 +35,7 @@ NAMING: dict[str, Callable[[Connection, Any], Any]] = {
     "recall": worker.recall,
     "update_card": lambda connection, job: worker.update_card(connection, job, CardUpdate(replace_name="x")),
     "replay": lambda connection, job: _replay(connection, job),
-    "list_jobs": lambda connection, job: worker.list_jobs(connection, before=job),
+    "find_jobs": lambda connection, job: worker.find_jobs(connection, before=job),
 }
 OTHERS: dict[str, Callable[[Connection, Any], Any]] = {
     "resend_failed": worker.resend_failed,
@@ -82,8 +82,8 @@ def test_a_state_is_named_by_itself_or_by_its_word(site: Site) -> None:
     job = site.send()
     with site.database.reading() as connection:
         for one in ("open", JobState.OPEN, ["open"], ("accepted", JobState.OPEN), iter(["open"])):
-            assert [job] == [found.id for found in worker.list_jobs(connection, state=one)]
-        assert [] == worker.list_jobs(connection, state="accepted")
+            assert [job] == [found.id for found in worker.find_jobs(connection, state=one).jobs]
+        assert () == worker.find_jobs(connection, state="accepted").jobs
 
     assert job == worker.wait_for(site.database, uuid.UUID(job), 0, states="open").id
 
@@ -93,7 +93,7 @@ def test_what_is_no_state_is_refused_and_the_words_are_named(site: Site, wrong: 
     """Before any SQL, as a wrong field; a hook that names one is a wrong configuration."""
     with site.database.reading() as connection:
         with pytest.raises(CheckFailed, match="one of open, accepted") as refused:
-            worker.list_jobs(connection, state=wrong)
+            worker.find_jobs(connection, state=wrong)
         with pytest.raises(CheckFailed, match="states: is not a state"):
             worker.wait_for(site.database, "0" * 32, 0, states=wrong)
     with pytest.raises(ConfigurationError, match="on_job_done: states"):

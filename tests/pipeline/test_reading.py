@@ -196,7 +196,7 @@ def test_an_instant_that_utc_has_not(database: Database, driven_clock: DrivenClo
 
     with database.reading() as connection:
         assert job_id == worker.get_job(connection, job_id).id
-        assert [job_id] == [job.id for job in worker.list_jobs(connection)]
+        assert [job_id] == [job.id for job in worker.find_jobs(connection).jobs]
 
 
 def test_a_call_in_the_air_and_a_recalled_receipt(database: Database, driven_clock: DrivenClock) -> None:
@@ -238,16 +238,16 @@ def test_lists(database: Database, driven_clock: DrivenClock) -> None:
         recall = worker.recall(connection, other).id
         connection.execute(text("update worker_jobs set state = 2 where id = :id"), {"id": ids[0]})
 
-    def listed(**wanted: Any) -> list[str]:
+    def listed(wanted: worker.JobFilter | None = None, **more: Any) -> list[str]:
         with database.reading() as connection:
-            return [job.id for job in worker.list_jobs(connection, **wanted)]
+            return [job.id for job in worker.find_jobs(connection, wanted, **more).jobs]
 
     assert [recall, other, *reversed(ids)] == listed()
-    assert [recall, other] == listed(account="ops") == listed(limit=2)
-    assert [recall] == listed(kind="recall")
+    assert [recall, other] == listed(worker.JobFilter(account="ops")) == listed(limit=2)
+    assert [recall] == listed(worker.JobFilter(kind="recall"))
     assert [ids[0]] == listed(state=JobState.ACCEPTED) == listed(before=ids[1])
     assert [recall, ids[0]] == listed(state=[JobState.ACCEPTED, JobState.OPEN])[:1] + listed(
-        before=ids[1], account="hr"
+        worker.JobFilter(account="hr"), before=ids[1]
     )
     assert [] == listed(state=[])
 

@@ -41,9 +41,9 @@ from worker import (
     enqueue_many,
     external,
     failures,
+    find_jobs,
     find_open,
     get_job,
-    list_jobs,
     on_card_action,
     on_job_done,
     recall,
@@ -95,7 +95,7 @@ def look(session: Session, job_id: str) -> list[str]:
     assert_type(report, JobReport)
     if report.state is JobState.PARTIAL:
         return [failure.recipient for failure in failures(session, job_id)]
-    assert_type(list_jobs(session, state="open", limit=10), list[JobSummary])
+    assert_type(find_jobs(session, state="open", limit=10).jobs, tuple[JobSummary, ...])
     assert_type(receipts(session, job_id), list[Receipt])
     waits = why(session, job_id).waits
     ended = wait_for(engine, job_id, timeout_s=5.0)

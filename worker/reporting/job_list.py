@@ -66,35 +66,6 @@ def find_jobs(
     return JobPage(jobs, page.before, page.is_cut_short, page.leaves_fresh_out)
 
 
-@on_callers_connection
-def list_jobs(
-    connection: Connection,
-    *,
-    state: State | Iterable[State] | None = None,
-    account: str | None = None,
-    kind: str | None = None,
-    before: JobId | None = None,
-    limit: int = 50,
-) -> list[JobSummary]:
-    """Jobs, newest first; for the next page give the last one's id as `before`. `find_jobs` takes a filter.
-
-    `state` is one or several, as `JobState.OPEN` or as its word `"open"`; CheckFailed for any other value, and for a
-    state while so many jobs are open, or wait to be indexed, that not all are looked at.
-    """
-    wanted = None if account is None and kind is None else JobFilter(account=account, kind=kind)
-    page = find_jobs(connection, wanted, state=state, before=before, limit=limit)
-    found = list(page.jobs)
-    # A page that was cut short is none of the caller's business here.
-    while True:
-        if page.leaves_fresh_out:
-            remedy = "wait until the workers have indexed what ended, or use find_jobs, which says what it left out"
-            raise CheckFailed([Problem("state", "cannot be told of all jobs now", remedy)])
-        if len(found) >= limit or page.before is None:
-            return found
-        page = find_jobs(connection, wanted, state=state, before=page.before, limit=limit - len(found))
-        found += page.jobs
-
-
 @dataclass(frozen=True, slots=True)
 class JobCount:
     """How many jobs of an account are of a kind and in a state."""

@@ -14,11 +14,12 @@ from worker.channels.wecom_app.cards import Button
 from worker.config.accounts import AccountSource
 from worker.domain.callbacks.hook import CardPressed, MessageReceived
 from worker.domain.content.recipient import To
+from worker.domain.job_filter import JobFilter
 from worker.hooks.registry import on_card_action, on_message
 from worker.producer.enqueue import enqueue
 from worker.producer.recall import recall
 from worker.producer.update_card import update_card
-from worker.reporting.job_list import list_jobs
+from worker.reporting.job_list import find_jobs
 from worker_simulator.demo.files import picture
 from worker_simulator.demo.stage import reading
 
@@ -75,7 +76,7 @@ class Application:
     def has_answered(self) -> bool:
         """Whether the hook, which runs in the worker's process, has enqueued the card's update."""
         with reading(self._engine) as connection:
-            found = list_jobs(connection, kind="update_card")
+            found = find_jobs(connection, JobFilter(kind="update_card")).jobs
         if found:
             self.jobs["update"] = found[0].id
         return bool(found)

@@ -15,7 +15,7 @@ from rich.console import Console
 
 from worker.cli.reading import report_lines, timeline_lines
 from worker.domain.state import JobState
-from worker.reporting.job_list import list_jobs
+from worker.reporting.job_list import find_jobs
 from worker.reporting.report import Failure, JobReport, JobSummary, failures
 from worker.reporting.timeline import Event, timeline
 from worker_simulator.demo.application import APPROVERS, LATER, MISSING, NEVER, PEOPLE, TEXT, Application
@@ -32,7 +32,7 @@ class Outcome:
     jobs: dict[str, JobReport]
     refused: dict[str, list[Failure]]
     timelines: dict[str, list[Event]]
-    everything: list[JobSummary]
+    everything: tuple[JobSummary, ...]
     """All jobs in the outbox, including the upload that a send needed."""
     rows: int
     due_at: datetime | None
@@ -50,7 +50,7 @@ class Outcome:
                 reports(stage.engine, application.jobs),
                 {name: failures(connection, job_id) for name, job_id in names},
                 {name: timeline(connection, job_id) for name, job_id in names},
-                list_jobs(connection),
+                find_jobs(connection).jobs,
                 application.rows(),
                 application.due_at,
                 stage.control("inbox")["people"],
