@@ -61,7 +61,8 @@ class Recovery:
         self._accounts, self._channel, self._policy = accounts, channel, policy
         self._lease_s, self._monotonic, self._longest_pause_s = lease_s, monotonic, longest_pause_s
         self._set_aside = SetAside(database, monotonic)
-        self._agenda = agenda or Agenda(database, monotonic)
+        # Its own is asked anew in each turn, also where the clock of a test stands still.
+        self._agenda, self._shares = agenda or Agenda(database, monotonic), agenda is not None
         self._found = set[Work]()
         """What this turn has to do."""
         self._watch: dict[str, tuple[int, float]] = {}
@@ -82,7 +83,7 @@ class Recovery:
             # A pause of ours, or of the database, proves nothing about other processes, so the watch starts over.
             self._watch.clear()
         self._last_turn = NEVER
-        recent = self._agenda.recent()
+        recent = self._agenda.recent() if self._shares else None
         self._found = set(self._agenda.look() if recent is None else recent)
         watched = self._step(Work.PROCESSES, "recovery of processes", self._bury_the_dead)
         self._step(Work.ORPHANS, "recovery of orphans", self._doubt_the_orphans)

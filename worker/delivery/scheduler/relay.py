@@ -72,7 +72,7 @@ class Relay:
             database, RELAY, holder=holder, lease_s=times.lease_s, monotonic=monotonic, renewals=renewals
         )
         self._rest = Rest(times.shortest_poll_s, times.longest_poll_s, monotonic, SHARE)
-        self._agenda = agenda or Agenda(database, monotonic)
+        self._agenda, self._shares = agenda or Agenda(database, monotonic), agenda is not None
         self._full_scan = FullScan(database, round_s=times.round_s, monotonic=scan_clock or monotonic)
         self._backlogs, self._paces = Backlogs(), Paces(times.silence_s)
         self._due_lanes = DueLanes(database, self._backlogs, self._full_scan, look_s=times.look_s, monotonic=monotonic)
@@ -111,7 +111,7 @@ class Relay:
         if not self.active:
             self.leadership.passed(SCAN)
             return self._times.longest_poll_s
-        if self._full_scan.between_rounds and self._agenda.lacks(Work.DUE):
+        if self._shares and self._full_scan.between_rounds and self._agenda.lacks(Work.DUE):
             return self._times.longest_poll_s
         with self.leadership.trying(SCAN):
             pause = self._full_scan.step()
