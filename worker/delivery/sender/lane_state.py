@@ -132,7 +132,13 @@ class LaneStates:
                 self._keep(name, replace(pace, blocked_until=0), self.clock())
 
     def room(self, lane: str, *, has_permit: bool = False) -> Room:
-        """How many more calls of the lane may begin, as far as this process knows; see `room_of`."""
+        """How many more calls of the lane may begin in this process, as far as it knows; see `room_of`."""
+        if self._alone and (alone := self._rest(lane)):
+            return Room(0, int(alone.until * SECOND))
+        return self._room(lane, has_permit=has_permit)
+
+    def _room(self, lane: str, *, has_permit: bool = False) -> Room:
+        """The same by what holds for all processes."""
         if not self._paces:
             return FREE
         names = (lane, account_of(lane))
@@ -141,11 +147,11 @@ class LaneStates:
 
     def closed(self, lane: str) -> bool:
         """True while the lane or its account is blocked, for all or for this process."""
-        return self._rest(lane) is not None or self.room(lane).blocked_until > 0
+        return self.room(lane).blocked_until > 0
 
     def closed_for(self, lane: str) -> float:
-        """Seconds until the lane and its account are blocked no more; 0 where neither is."""
-        return max(0, self.room(lane).blocked_until - self.clock()) / SECOND
+        """Seconds until the lane and its account are blocked no more for all processes; 0 where neither is."""
+        return max(0, self._room(lane).blocked_until - self.clock()) / SECOND
 
     def needs_feedback(self, lane: str) -> tuple[str, ...]:
         """The lane and its account, as far as the next answer must update their rows; usually neither."""
@@ -182,7 +188,7 @@ class LaneStates:
         """
         with self._guard:
             # One fault that many threads meet counts once.
-            if self._rest(account) or self.room(account, has_permit=True).blocked_until:
+            if self.room(account, has_permit=True).blocked_until:
                 return None
             tries = self._tries(account) + 1
             delay = min(60.0, 2.0 ** min(tries, 6)) * rng.uniform(0.5, 1.0)
@@ -205,7 +211,7 @@ class LaneStates:
 
     def _rest(self, lane: str) -> _Alone | None:
         """Why this process does not use the lane's account now; None: it does."""
-        alone = self._alone.get(account_of(lane)) if self._alone else None
+        alone = self._alone.get(account_of(lane))
         return alone if alone and self._monotonic() < alone.until else None
 
     def unusable(self) -> dict[str, str]:
