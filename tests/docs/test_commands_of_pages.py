@@ -12,13 +12,12 @@ from pathlib import Path
 from typing import Any, cast
 
 import pytest
-import typer
 
 from tests.docs.page import Block, Page, pages
 from worker import Text, To, enqueue_many
 from worker.accounts.sources import accounts_of
 from worker.cli import main
-from worker.cli.commands import app
+from worker.cli.commands import every_command
 from worker.config.settings import load_settings
 from worker.domain.job import part_id
 from worker.domain.outcome import Accepted, Rejected, Taken, Unknown, Verdict
@@ -34,7 +33,7 @@ NO_COMMAND = {"worker simulator"}
 """Its options are the simulator's own; tests/docs/test_simulator_docs.py holds that page."""
 SHELLS = ("sh", "console")
 ON_ONE = pytest.mark.fewer_databases("it is about the page")
-PROGRAM = typer.main.get_group(app)
+PROGRAM = every_command()
 
 
 def lines(block: Block) -> Iterator[list[str]]:

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import typer
 from pydantic import BaseModel
 from typer.models import OptionInfo
 
@@ -29,7 +28,7 @@ from worker.channels.registry import channel
 from worker.channels.wecom.answer import ERRCODES as WECOM
 from worker.channels.wecom_webhook.call import ERRCODES as WEBHOOK
 from worker.channels.youdu.envelope import ERRCODES as YOUDU
-from worker.cli.commands import app
+from worker.cli.commands import every_command
 from worker.config.account_settings import AccountSettings
 from worker.config.channels import REGISTRY
 from worker.config.settings import Settings, load_settings
@@ -220,17 +219,17 @@ def test_every_option_of_the_simulator_has_a_meaning() -> None:
 # -- command line -----------------------------------------------------------------------------------------------------
 
 
-def registered(group: typer.Typer, words: str = "worker") -> Iterator[tuple[str, Any]]:
-    """Each command as it was registered: its words and its function; with those of groups inside groups."""
-    for one in group.registered_commands:
-        yield f"{words} {one.name or one.callback.__name__.replace('_', '-')}", one.callback  # type: ignore[union-attr]
-    for inner in group.registered_groups:
-        assert inner.typer_instance is not None
-        yield from registered(inner.typer_instance, f"{words} {inner.name}" if inner.name else words)
+def registered(group: Any, words: str = "worker") -> Iterator[tuple[str, Any]]:
+    """Each command: its words and its function; with those of groups inside groups."""
+    for name, command in group.commands.items():
+        if hasattr(command, "commands"):
+            yield from registered(command, f"{words} {name}")
+        else:
+            yield f"{words} {name}", command.callback
 
 
 @IN_BOTH
-@pytest.mark.parametrize(("words", "function"), [pytest.param(*one, id=one[0]) for one in registered(app)])
+@pytest.mark.parametrize(("words", "function"), [pytest.param(*one, id=one[0]) for one in registered(every_command())])
 def test_every_command_and_option_is_on_the_page(words: str, function: Any, language: Language) -> None:
     """In the section of its name, by the names that the command line takes."""
     text = text_of("reference/commands.md", language)

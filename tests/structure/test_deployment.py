@@ -10,13 +10,12 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
-import typer.main
 import yaml
 from sqlalchemy import make_url
 
 from rig.stacks import EMBEDDED, STACKS
 from tests.support.deployment import IN_COMPOSE
-from worker.cli.commands import app
+from worker.cli.commands import every_command
 from worker.config.settings import Settings, load_settings
 from worker.service import queues
 from worker.service.web.console import require_safe
@@ -238,7 +237,7 @@ def test_the_first_pages_name_only_commands_there_are(page: str) -> None:
 
 
 def _commands() -> set[str]:
-    group = typer.main.get_group(app)
+    group = every_command()
     names: set[str] = set()
     for name, command in group.commands.items():
         inner = getattr(command, "commands", None)

@@ -7,12 +7,11 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
-import typer.main
 import yaml
 
 from tests.docs.page import ROOT, Page
 from tests.support.english_left import english_left
-from worker.cli.commands import app
+from worker.cli.commands import every_command
 from worker.outbox.engine.clock import micros_of
 from worker.outbox.upkeep.alerts import MANY, AlertRow
 from worker.reporting.problems import CLOCK_S, KINDS, OPEN_S, UNKNOWNS
@@ -162,7 +161,7 @@ def test_the_longest_text_fits_every_channel(about: str, lang: str, monkeypatch:
     assert max(len(text.encode()) for text in texts) <= 2_048
 
 
-COMMANDS: Any = typer.main.get_command(app)
+COMMANDS: Any = every_command()
 
 
 def _is_command(words: str) -> bool:

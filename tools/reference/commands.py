@@ -8,10 +8,8 @@ import typing
 from collections.abc import Iterator
 from typing import Any, Literal
 
-import typer
-
 from tools.reference.text import Voice
-from worker.cli.commands import app
+from worker.cli.commands import every_command
 
 HEAD = ("argument or option", "meaning")
 COMPLETION = ("install_completion", "show_completion")
@@ -24,7 +22,7 @@ INTRODUCTION = (
 
 def commands() -> Iterator[tuple[str, Any]]:
     """Each command that does something, by its words, such as `worker db upgrade`."""
-    return _inside("worker", typer.main.get_group(app))
+    return _inside("worker", every_command())
 
 
 def _inside(words: str, command: Any) -> Iterator[tuple[str, Any]]:

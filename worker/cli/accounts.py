@@ -11,10 +11,24 @@ from typing import Annotated, Any
 import typer
 
 from worker.cli.options import Commands, Json, Person, by_person
+from worker.cli.reading import clock, tell
+from worker.control.accounts import (
+    StoredAccount,
+    add_account,
+    change_account,
+    import_accounts,
+    remove_account,
+    reseal_accounts,
+    rotate_account,
+    set_disabled,
+    stored_accounts,
+)
 from worker.domain.errors import ConfigurationError
 from worker.language import said
 
-app = Commands(help="Accounts that are kept in the outbox; their secrets are sealed.", no_args_is_help=True)
+app = Commands(
+    name="accounts", help="Accounts that are kept in the outbox; their secrets are sealed.", no_args_is_help=True
+)
 
 Name = Annotated[str, typer.Argument(help="The account's name.")]
 Table = Annotated[str, typer.Argument(help="A TOML file with the keys of an account; - for stdin.")]
@@ -35,8 +49,6 @@ def add(
     ] = None,
 ) -> None:
     """Adds an account; every process knows it within seconds."""
-    from worker.control.accounts import add_account, import_accounts
-
     if name is not None and settings is None:
         add_account(name, _table(file), person=person.name, why=person.why)
         person.tell({"account": name}, f"account {name} is there; `worker doctor` looks at it")
@@ -54,8 +66,6 @@ def show(
     as_json: Json = False,
 ) -> None:
     """Shows accounts without their secrets."""
-    from worker.cli.reading import clock, tell
-    from worker.control.accounts import StoredAccount, stored_accounts
 
     def line(one: StoredAccount) -> str:
         state = "  disabled" if one.table.get("disabled") else ""
@@ -78,8 +88,6 @@ def change(
     ] = None,
 ) -> None:
     """Gives an account other values for the keys in the file; all others stay."""
-    from worker.control.accounts import change_account, set_disabled
-
     if disable is None:
         change_account(name, _table(file), person=person.name, why=person.why)
         person.tell({"account": name}, f"account {name} is changed")
@@ -93,8 +101,6 @@ def change(
 @by_person()
 def rotate(person: Person, name: Name, file: Table = "-") -> None:
     """Gives an account a new secret or callback; the old ones are used beside them until the next rotation."""
-    from worker.control.accounts import rotate_account
-
     rotate_account(name, _table(file), person=person.name, why=person.why)
     person.tell({"account": name}, f"account {name} has new credentials; the old ones stay as previous")
 
@@ -103,8 +109,6 @@ def rotate(person: Person, name: Name, file: Table = "-") -> None:
 @by_person(asks=True)
 def remove(person: Person, name: Name) -> None:
     """Removes an account and its secrets; its jobs that have not ended wait."""
-    from worker.control.accounts import remove_account
-
     person.confirm(f"remove account {name} and its secrets?")
     remove_account(name, person=person.name, why=person.why)
     person.tell({"account": name}, f"account {name} is gone")
@@ -114,8 +118,6 @@ def remove(person: Person, name: Name) -> None:
 @by_person()
 def reseal(person: Person) -> None:
     """Seals all secrets anew with the first key in WORKER_SEAL_KEY, so that the second can be taken out of it."""
-    from worker.control.accounts import reseal_accounts
-
     count = reseal_accounts(person=person.name, why=person.why)
     person.tell({"accounts": count}, f"the secrets of {count} accounts are sealed with the first key")
 

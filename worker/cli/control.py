@@ -1,4 +1,4 @@
-"""`worker cancel`, `recall`, `resolve` and `audit`: what people decide about jobs, and what they did."""
+"""`worker cancel`, `recall`, `resolve` and others: what people decide about jobs, and `worker audit`."""
 
 from __future__ import annotations
 
@@ -7,13 +7,16 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from datetime import datetime
 from functools import partial
-from typing import Any
+from typing import Annotated, Any
+
+import typer
 
 from worker.accounts.sources import accounts_of
-from worker.cli.options import Person, note
+from worker.cli.options import OF_CALLS, Commands, Json, Person, by_person, note, with_filter
 from worker.cli.reading import ProgressLine, outbox, tell
+from worker.cli.sending import recall_foreign
 from worker.config.settings import load_settings
-from worker.control import audit as audits
+from worker.control import audit as audits, lift
 from worker.control.audit import Done
 from worker.control.cancel import cancel as cancel_jobs, find_open
 from worker.control.erase import erase as erase_person, find_person
@@ -24,6 +27,8 @@ from worker.control.resolve import Left, find_unknown, require_reason, resolve a
 from worker.domain.errors import WorkerError
 from worker.domain.job_filter import JobFilter
 from worker.language import said, word
+
+app = Commands()
 
 _AMONG = {
     "ended": "of them have ended: they are told of, and stay as they are",
@@ -72,26 +77,36 @@ def _doubts(found: FoundJobs) -> list[str]:
     return mistyped(found.wanted, found.missing, accounts_of(load_settings()).names())
 
 
-def resolve(person: Person, wanted: JobFilter, *, sent: bool, msgid: str | None) -> bool:
-    """Ends the parts in doubt of a filter. False when none was ended."""
+@app.command()
+@with_filter("msgid")
+@by_person(asks=True, help="How you know, in a few words; kept in the audit.")
+def resolve(
+    person: Person,
+    given: dict[str, Any],
+    sent: Annotated[bool | None, typer.Option("--sent/--not-sent", help="Whether the vendor carried it out.")] = None,
+    msgid: Annotated[str | None, typer.Option(help="The vendor's id of the one message, to recall it by.")] = None,
+) -> bool:
+    """Ends calls in doubt: you know whether they were sent or not. Ids may be those of single parts."""
+    if sent is None:
+        raise typer.BadParameter(said("say --sent or --not-sent"))
     require_reason(person.name, person.why)
-    found = find_unknown(wanted)
-    said = "sent" if sent else "not sent"
+    found = find_unknown(JobFilter(**given))
+    meaning = "sent" if sent else "not sent"
     done = carry_out(
         person,
         # Only those that end as not sent let go what is behind them.
         replace(found, among={}) if sent else found,
         partial(decide, sent=sent, msgid=msgid),
-        f"say of these {len(found.ids)} parts that they were {said}?",
+        f"say of these {len(found.ids)} parts that they were {meaning}?",
         "nothing of this is in doubt; `worker jobs --state unknown` lists what is",
     )
-    person.tell(done, _told(done, said))
+    person.tell(done, _told(done, meaning))
     return done.counts["decided"] > 0
 
 
-def _told(done: Done, said: str) -> str:
+def _told(done: Done, meaning: str) -> str:
     decided = done.counts["decided"]
-    lines = [f"{decided} ended as {said} (audit {done.audit})"]
+    lines = [f"{decided} ended as {meaning} (audit {done.audit})"]
     return "\n".join(lines + [f"{count} left: {reason.text}" for reason in Left if (count := done.counts[reason])])
 
 
@@ -105,8 +120,12 @@ _STANDS = {
 }
 
 
-def cancel(person: Person, wanted: JobFilter) -> bool:
-    """Cancels the jobs of a filter. False when all of them had ended meanwhile."""
+@app.command()
+@with_filter()
+@by_person(asks=True)
+def cancel(person: Person, given: dict[str, Any]) -> bool:
+    """Cancels jobs: nothing more of them is sent. Says what was sent already, and how to take it back."""
+    wanted = JobFilter(**given)
     audits.require_fits(person.name, person.why)
     found = find_open(wanted)
     others = len(wanted.part_or_job_ids()) - len(found.ids) - len(found.missing)
@@ -130,10 +149,24 @@ def _became(done: Done) -> list[str]:
     return lines
 
 
-def recall(person: Person, wanted: JobFilter) -> bool:
-    """Recalls the jobs of a filter. False when none could be."""
+@app.command()
+@with_filter(*OF_CALLS)
+@by_person(asks=True)
+def recall(
+    person: Person,
+    given: dict[str, Any],
+    foreign: Annotated[
+        str | None, typer.Option(metavar="MSGID", help="A message that another program sent; with --account alone.")
+    ] = None,
+) -> bool | None:
+    """Recalls what jobs have sent, and cancels the rest; prints the ids of the recalls."""
+    if foreign is not None:
+        if given.keys() != {"account"}:
+            raise typer.BadParameter(said("--foreign goes with --account alone"))
+        recall_foreign(person, given["account"], foreign)
+        return None
     audits.require_fits(person.name, person.why)
-    found = find_sent(wanted)
+    found = find_sent(JobFilter(**given))
     nothing = "nothing to take back: not sent, recalled already, or sent on a channel without recalls"
     question = f"take back what these {len(found.ids)} jobs have sent?"
     done = carry_out(person, found, recall_found, question, nothing)
@@ -148,8 +181,25 @@ def _recalls(done: Done) -> list[str]:
     return lines + ([f"  and {more} more, see --json"] if (more := recalls - SHOWN) > 0 else [])
 
 
-def replay(person: Person, found: ReplayableJobs, *, rate: float | None, dry_run: bool) -> bool:
-    """Replays jobs; `dry_run`: only shows them. False when none could be."""
+@app.command()
+@with_filter(*OF_CALLS)
+@by_person(asks=True)
+def replay(
+    person: Person,
+    given: dict[str, Any],
+    accepted: Annotated[bool, typer.Option("--accepted", help="Also to those who got it.")] = False,
+    unknown: Annotated[bool, typer.Option("--unknown", help="Also to those of whom that is not known.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only count them.")] = False,
+    rate: Annotated[float | None, typer.Option(min=0.01, help="At most so many jobs a second.")] = None,
+    go_on: Annotated[str | None, typer.Option(metavar="AUDIT", help="Goes on with a run that was cut short.")] = None,
+) -> bool:
+    """Sends ended jobs once more, as new jobs, to the recipients whom they did not reach; prints the id of one."""
+    if go_on is not None and (given or accepted or unknown):
+        raise typer.BadParameter(said("--go-on has the filter of its run: give no other"))
+    if go_on is None:
+        found = find_replayable(JobFilter(**given), accepted=accepted, unknown=unknown)
+    else:
+        found, rate = _rest_of(go_on, rate)
     audits.require_fits(person.name, person.why)
     if not found.ids and found.since is not None:
         person.tell(_dry(found), "nothing is left of this run")
@@ -177,13 +227,8 @@ def replay(person: Person, found: ReplayableJobs, *, rate: float | None, dry_run
     return replays > 0
 
 
-def replayable(
-    wanted: JobFilter | None, *, accepted: bool, unknown: bool, rate: float | None, go_on: str | None
-) -> tuple[ReplayableJobs, float | None]:
-    """The jobs of a filter that may be replayed, or those that are left of the run with this audit; and its rate."""
-    if go_on is None:
-        assert wanted is not None
-        return find_replayable(wanted, accepted=accepted, unknown=unknown), rate
+def _rest_of(go_on: str, rate: float | None) -> tuple[ReplayableJobs, float | None]:
+    """The jobs that are left of the run with this audit, and its rate."""
     entry = _cut_short(go_on)
     asked, since = entry.asked, entry.began_at
     # Itself gone on with, it has the beginning of the first run.
@@ -208,8 +253,21 @@ def _cut_short(audit: str) -> audits.AuditEntry:
     return entry
 
 
-def erase(person: Person, recipient: str) -> bool:
-    """Erases a person; shows how many jobs name it and asks first. False while some of them are open."""
+@app.command()
+@by_person()
+def skip(person: Person, job: Annotated[str, typer.Argument(help="The job's id.")]) -> None:
+    """Lets the jobs behind this one go on (same order_key); the job itself does not change."""
+    passed = lift.skip(job, person=person.name, why=person.why).jobs
+    person.tell({"parts": passed}, "\n".join(f"nobody waits for part {part} any more" for part in passed))
+
+
+@app.command()
+@by_person(asks=True, help="The reason, without the id; kept in the audit.")
+def erase(
+    person: Person,
+    recipient: Annotated[str, typer.Option(help="The person: a userid, a customer, a mail address.")],
+) -> bool:
+    """Takes a person out of all tables for good: texts to it alone, its id elsewhere, its callbacks; counts stay."""
     found = find_person(recipient)
     followers = found.among["followers"]
     note(f"{len(found.ids)} jobs name this person, {followers} are about those")
@@ -230,8 +288,12 @@ def erase(person: Person, recipient: str) -> bool:
     return not left and not unheard
 
 
-def audit(*, limit: int, as_json: bool) -> None:
-    """Prints the newest commands that changed something."""
+@app.command()
+def audit(
+    limit: Annotated[int, typer.Option(min=1, max=1000, help="How many, newest first.")] = 20,
+    as_json: Json = False,
+) -> None:
+    """Lists what people did: who, what, why, and how much of it."""
     with outbox() as connection:
         found = audits.list_audit(connection, limit=limit)
     tell(found, _entry, "no command has changed anything", as_json=as_json)

@@ -15,9 +15,12 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
 
+import typer
 from sqlalchemy.exc import SQLAlchemyError
 
+from worker.cli.options import Commands, Json, say
 from worker.config.settings import load_settings
 from worker.control.opening import opened
 from worker.domain.errors import RetryTransaction
@@ -25,6 +28,8 @@ from worker.outbox.engine.database import Database
 from worker.outbox.lanes.processes import Process, of_host, try_to_write
 from worker.reporting.problems import standstills
 from worker.reporting.standstill import standing_still
+
+app = Commands()
 
 WRITES_S = 10.0
 """Seconds within which a database takes a row; a probe is given 30."""
@@ -45,28 +50,38 @@ class HostHealth:
     """A heartbeat is missing, which may come in a moment."""
 
 
-def show(
-    say: Callable[[str], None],
-    *,
+@app.command()
+def health(
+    pid: Annotated[int | None, typer.Option(min=1, help="Only the process with this number.")] = None,
+    host: Annotated[str | None, typer.Option(help="Whose processes; by default this host's.")] = None,
+    live: Annotated[bool, typer.Option(help="Only what a restart would mend, for a liveness probe.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Whether this host's workers run and what is due moves; exit status 1 if not, and why."""
+    verdict = host_health(host, pid, live=live)
+    say(json.dumps({"healthy": verdict.healthy, "text": verdict.text}) if as_json else verdict.text)
+    raise typer.Exit(0 if verdict.healthy else 1)
+
+
+def host_health(
     host: str | None,
     pid: int | None,
-    as_json: bool,
+    *,
     live: bool = False,
     pause: Callable[[float], None] = time.sleep,
     monotonic: Callable[[], float] = time.monotonic,
-) -> int:
-    """Prints one line, and returns the exit status: 1 when a process is not healthy, or there is none."""
+) -> HostHealth:
+    """Judges the processes of a host (None: this one), and without `live` what stands still."""
     settings = load_settings()
     try:
         with opened(settings) as database:
             verdict = _of_processes(database, own_host() if host is None else host, pid, pause, monotonic)
             if verdict.healthy and not live:
                 verdict = _of_standstills(database) or verdict
+            return verdict
     except (SQLAlchemyError, RetryTransaction) as error:
         away = f"the database cannot be asked ({type(error).__name__})"
-        verdict = HostHealth(True, f"not known: {away}, and no restart would bring it back")
-    say(json.dumps({"healthy": verdict.healthy, "text": verdict.text}) if as_json else verdict.text)
-    return 0 if verdict.healthy else 1
+        return HostHealth(True, f"not known: {away}, and no restart would bring it back")
 
 
 def own_host() -> str:

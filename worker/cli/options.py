@@ -213,12 +213,12 @@ _TITLES = {
 class Commands(typer.Typer):
     """Commands whose help is in the language of the person."""
 
-    def __init__(self, **given: Any):
-        super().__init__(cls=_Group, pretty_exceptions_enable=False, **given)
+    def __init__(self, cls: type[TyperGroup] | None = None, **given: Any):
+        super().__init__(cls=cls or CommandGroup, pretty_exceptions_enable=False, **given)
 
     def command(self, name: str | None = None, **given: Any) -> Callable[[C], C]:
         """See Typer."""
-        return super().command(name, cls=_Command, **given)
+        return super().command(name, cls=Command, **given)
 
     def run(self) -> int:
         """Carries out the command that was typed, and says what is wrong with it; returns the exit status.
@@ -237,20 +237,28 @@ class Commands(typer.Typer):
             return error.exit_code
 
 
-class _Command(TyperCommand):
+class Command(TyperCommand):
+    """A command whose help is in the language of the person."""
+
     def get_usage(self, ctx: Any) -> str:
+        """See Typer."""
         return _usage(super().get_usage(ctx))
 
     def format_help(self, ctx: Any, formatter: Any) -> None:
+        """See Typer."""
         _translate(self, *self.get_params(ctx))
         super().format_help(ctx, formatter)
 
 
-class _Group(TyperGroup):
+class CommandGroup(TyperGroup):
+    """Commands whose help is in the language of the person."""
+
     def get_usage(self, ctx: Any) -> str:
+        """See Typer."""
         return _usage(super().get_usage(ctx))
 
     def format_help(self, ctx: Any, formatter: Any) -> None:
+        """See Typer."""
         _translate(self, *self.get_params(ctx), *self.commands.values())
         super().format_help(ctx, formatter)
 

@@ -3,12 +3,27 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
 from datetime import datetime
+from typing import Annotated, Any
+
+import typer
 
 from worker.accounts.sources import accounts_of
 from worker.cli.control import carry_out
-from worker.cli.options import Person, note, plain, say
+from worker.cli.options import (
+    INSTANT,
+    Account,
+    Channel,
+    Commands,
+    Everything,
+    OfKind,
+    Person,
+    Tag,
+    by_person,
+    note,
+    plain,
+    say,
+)
 from worker.cli.reading import outbox, pause_line
 from worker.config.settings import load_settings
 from worker.control import fence as fencing, lift, pause as pausing
@@ -19,13 +34,27 @@ from worker.control.pause import Paused
 from worker.domain.errors import WorkerError
 from worker.domain.job import id_of
 from worker.domain.job_filter import JobFilter
+from worker.language import said
+
+app = Commands()
 
 
-def pause(person: Person, wanted: JobFilter | None, timeout_s: float | None) -> bool:
-    """Pauses what a filter names; None: everything, which is asked about. With `timeout_s` waits for calls in flight.
-
-    False when no single job was left to be paused, or when calls were still in flight as the time was over.
-    """
+@app.command()
+@by_person(asks=True)
+def pause(
+    person: Person,
+    ids: Annotated[list[str] | None, typer.Argument(help="Ids of jobs; or else an option.", show_default=False)] = None,
+    account: Account = None,
+    channel: Channel = None,
+    kind: OfKind = None,
+    tag: Tag = None,
+    everything: Everything = False,
+    wait: Annotated[bool, typer.Option("--wait", help="Waits until none of their calls is in flight.")] = False,
+    timeout: Annotated[float, typer.Option(min=0, metavar="SECONDS", help="How long --wait waits.")] = 60.0,
+) -> bool:
+    """Pauses jobs, also those enqueued later, until `worker resume`; recalls and cancels go on."""
+    scope = _scope(ids, everything, account=account, channel=channel, kind=kind, tag=tag)
+    wanted, timeout_s = JobFilter(ids=ids) if ids else scope, timeout if wait else None
     if wanted is None:
         person.confirm("pause everything, but recalls?")
     if wanted is not None and wanted.account is not None:
@@ -61,11 +90,25 @@ def _drain(wanted: JobFilter | None, timeout_s: float) -> int:
     return pausing.drain(wanted, timeout_s=timeout_s, progress=progress)
 
 
-def resume(person: Person, names: Sequence[str], wanted: JobFilter | None) -> bool:
-    """Ends a pause; or with names lifts what blocks accounts or lanes, or lets single jobs go on.
+@app.command()
+@by_person()
+def resume(
+    person: Person,
+    names: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[NAMES]...", help="What is blocked or parked: accounts or lanes. Or ids of jobs."),
+    ] = None,
+    account: Account = None,
+    channel: Channel = None,
+    kind: OfKind = None,
+    tag: Tag = None,
+    everything: Everything = False,
+) -> bool:
+    """Ends a pause, named as it was paused; or lifts the block of an account or a lane at once.
 
-    False when none of these jobs was held.
+    A lane that was blocked starts with one call in flight.
     """
+    wanted = _scope(names, everything, account=account, channel=channel, kind=kind, tag=tag)
     if names and all(JOB_ID.fullmatch(id_of(name)) for name in names):
         released = pausing.release(names, person=person.name, why=person.why)
         person.tell(released, _held(released, "released", "that were not held"))
@@ -99,8 +142,15 @@ def _held(done: Done, what: str, left: str) -> str:
     return "\n".join(lines + ([f"{count} left {left}"] if (count := done.counts["left"]) else []))
 
 
-def fence(person: Person, since: datetime) -> bool:
-    """Holds what may have gone out since a backup; shows what it is and asks first. False when there is nothing."""
+@app.command()
+@by_person(asks=True)
+def fence(
+    person: Person,
+    since: Annotated[
+        datetime, typer.Option(help="When the backup was made: what was enqueued later is no part of it.", **INSTANT)
+    ],
+) -> bool:
+    """On a restored backup, before the first worker: marks as in doubt what may have been sent since it was made."""
     found = fencing.find_restored(since)
     question = f"hold these {len(found.ids)} jobs in doubt?"
     done = carry_out(person, found, fencing.fence, question, asks=bool(found.ids))
@@ -110,3 +160,11 @@ def fence(person: Person, since: datetime) -> bool:
         told += "; `worker jobs --state unknown` lists them, `worker resolve` ends them"
     person.tell(done, told)
     return parts > 0
+
+
+def _scope(names: list[str] | None, everything: bool, **given: str | None) -> JobFilter | None:
+    """The filter that the options name; None for everything, and where names are given instead."""
+    options: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
+    if [bool(names), everything, bool(options)].count(True) != 1:
+        raise typer.BadParameter(said("give names, --all, or an account, channel, kind or tag, and only one of these"))
+    return JobFilter(**options) if options else None

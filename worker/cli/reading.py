@@ -8,13 +8,14 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import fields
 from datetime import UTC, datetime, timedelta
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeVar
 
+import typer
 from rich.cells import cell_len
 
 from worker.accounts.sources import accounts_of
 from worker.channels.registry import sorted_out
-from worker.cli.options import note, plain, say
+from worker.cli.options import OF_CALLS, Commands, Json, note, plain, say, with_filter
 from worker.config.settings import load_settings
 from worker.control.opening import opened
 from worker.domain.callbacks.hook import EventState
@@ -29,25 +30,39 @@ from worker.reporting.job_list import JobCount, count_jobs, find_jobs, text_hash
 from worker.reporting.recipient_status import RecipientStatus, recipients
 from worker.reporting.report import Failure, JobReport, JobSummary, failures, get_job
 from worker.reporting.timeline import Event, timeline
-from worker.reporting.why import Why, find_named, why
+from worker.reporting.why import Why, find_named, why as why_of
 
+app = Commands()
 T = TypeVar("T")
 S = TypeVar("S", JobState, EventState)
 
 Say = Callable[[str], Any]
 
 
+@app.command()
+@with_filter(*OF_CALLS)
 def jobs(
-    wanted: JobFilter | None,
-    state: str | None,
-    *,
-    before: str | None,
-    limit: int,
-    as_json: bool,
+    given: dict[str, Any],
+    before: Annotated[str | None, typer.Option(metavar="ID", help="The next page: only jobs older than this.")] = None,
+    limit: Annotated[int, typer.Option(min=1, max=1000, help="How many, newest first.")] = 20,
+    every: Annotated[bool, typer.Option("--all", help="All pages; with --json one object a line.")] = False,
+    counts: Annotated[
+        bool, typer.Option("--counts", help="How many, by account, kind and state; by default since a day ago.")
+    ] = False,
+    as_json: Json = False,
 ) -> None:
-    """Prints the newest jobs, and on `note` what was not looked at."""
+    """Lists jobs, newest first: all of them, or those of a filter."""
+    if counts:
+        _count(given, as_json=as_json)
+        return
+    # A list may be about all jobs, so a state alone is no mistake.
+    named = state_named(JobState, given.pop("state", None))
+    wanted = JobFilter(**given) if given else None
+    if every:
+        _all_jobs(wanted, named, as_json=as_json)
+        return
     with outbox() as connection:
-        page = find_jobs(connection, wanted, state=state_named(JobState, state), before=before, limit=limit)
+        page = find_jobs(connection, wanted, state=named, before=before, limit=limit)
     if as_json:
         say(json.dumps(plain(page), ensure_ascii=False))
     else:
@@ -61,12 +76,12 @@ def jobs(
 PAGE = 1_000
 
 
-def all_jobs(wanted: JobFilter | None, state: str | None, *, as_json: bool) -> None:
+def _all_jobs(wanted: JobFilter | None, state: JobState | None, *, as_json: bool) -> None:
     """Prints every job of a filter, page by page; as JSON one object a line."""
-    named, before, count = state_named(JobState, state), None, 0
+    before, count = None, 0
     while True:
         with outbox() as connection:
-            page = find_jobs(connection, wanted, state=named, before=before, limit=PAGE)
+            page = find_jobs(connection, wanted, state=state, before=before, limit=PAGE)
         if page.leaves_fresh_out:
             raise WorkerError("not all jobs that are open, or wait to be indexed, can be looked at: there are too many")
         for job in page.jobs:
@@ -77,7 +92,7 @@ def all_jobs(wanted: JobFilter | None, state: str | None, *, as_json: bool) -> N
             return
 
 
-def count(given: Mapping[str, Any], *, as_json: bool) -> None:
+def _count(given: Mapping[str, Any], *, as_json: bool) -> None:
     """Prints how many jobs of a filter there are by account, kind and state; since a day ago, if it names no time."""
     since = given.get("created_from") or datetime.now(UTC) - timedelta(days=1)
     with outbox() as connection:
@@ -90,7 +105,19 @@ def _count_line(one: JobCount) -> str:
     return f"{padded(one.account, 12)} {one.kind:<12} {padded(word('state', one.state.label), 10)} {counts}"
 
 
-def show(name: str, *, as_json: bool) -> None:
+JobName = Annotated[
+    str,
+    typer.Argument(metavar="JOB", help="A job's id or its beginning, a part's, a dedupe key, a task_id, or a msgid."),
+]
+
+
+@app.command()
+def show(name: JobName, as_json: Json = False) -> None:
+    """One job: state, receipts, failures, timeline."""
+    show_job(name, as_json=as_json)
+
+
+def show_job(name: str, *, as_json: bool) -> None:
     """Prints one job's report, codes and timeline."""
     with outbox() as connection:
         job_id = find_named(connection, name, accounts_of(load_settings()).names())
@@ -106,12 +133,13 @@ def show(name: str, *, as_json: bool) -> None:
         say(line)
 
 
-def explain_job(name: str, *, as_json: bool) -> None:
-    """Prints what a job waits for, what one could do, and its history."""
+@app.command()
+def why(name: JobName, as_json: Json = False) -> None:
+    """What a job waits for now and since when, what happened to it, and what you could do."""
     settings = load_settings()
     accounts = accounts_of(settings)
     with opened(settings) as database, database.reading() as connection:
-        told = why(connection, name, accounts=accounts.names())
+        told = why_of(connection, name, accounts=accounts.names())
     switch = settings.staging.switches().told()
     good, wrong = sorted_out(accounts, [told.job.account])
     unusable = wrong.get(told.job.account)

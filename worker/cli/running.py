@@ -1,28 +1,37 @@
-"""`worker up` and `worker db`: a worker in one process, and the outbox's tables."""
+"""`worker up`, `receiver`, `metrics` and `console`: what serves or delivers until it is told to end."""
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager, nullcontext
+from typing import Annotated
+
+import typer
 
 from worker.accounts.sources import accounts_of
 from worker.channels.registry import sorted_out
-from worker.cli.options import system_user
+from worker.cli.db import upgrade_tables
+from worker.cli.options import Commands, LogLevel, system_user
 from worker.config.places import UrlFrom
 from worker.config.settings import Settings, load_settings, where
-from worker.control.opening import database_of, opened
+from worker.control.opening import require_there
 from worker.domain.account import Account
 from worker.domain.errors import ConfigurationError
 from worker.language import said
-from worker.outbox.engine import migrate
-from worker.outbox.engine.database import missing_file
-from worker.outbox.lanes.processes import running
-from worker.reporting.releases import ReleaseCheck, check_in, told_process
+
+app = Commands()
 
 
-def run_embedded(threads: int | None, loglevel: str, *, with_console: bool = False) -> int:
-    """Upgrades the tables and runs a worker with a broker in memory until a signal ends it; its exit status."""
+@app.command()
+def up(
+    threads: Annotated[int | None, typer.Option(min=1, help="Sender threads.")] = None,
+    with_console: Annotated[
+        bool, typer.Option("--console", help="Serves the console, too, at console.listen.")
+    ] = False,
+    loglevel: LogLevel = "INFO",
+) -> None:
+    """Everything in one process: upgrades the tables and delivers, with a broker in memory."""
     from worker.service.broker import EMBEDDED
     from worker.service.celery_app import make_app, start_worker
 
@@ -31,11 +40,12 @@ def run_embedded(threads: int | None, loglevel: str, *, with_console: bool = Fal
         sys.stderr.write(f"worker: {said(hint)}\n")
     settings = found.model_copy(update={"broker": UrlFrom(url=EMBEDDED)})
     upgrade_tables()
-    app = make_app(settings)
+    celery = make_app(settings)
     # A broker in memory has no other workers: gossip, mingle and heartbeats between them would be useless.
     alone = {"without_gossip": True, "without_mingle": True, "without_heartbeat": True}
     with _console(settings) if with_console else nullcontext():
-        return start_worker(app, threads=threads or settings.delivery.threads, loglevel=loglevel, **alone)
+        threads = threads or settings.delivery.threads
+        raise typer.Exit(start_worker(celery, threads=threads, loglevel=loglevel, **alone))
 
 
 def _console(settings: Settings) -> AbstractContextManager[None]:
@@ -68,47 +78,62 @@ def _unread_secrets(accounts: Iterable[Account]) -> Iterator[tuple[str, str]]:
                 yield account.name, str(error)
 
 
-def upgrade_tables(told: Callable[[str], object] = lambda line: None) -> str | None:
-    """Upgrades the tables to this release; returns their revision.
-
-    That may be a newer one that this release can use. `told`: hears of a file that no setting names, and that is made.
-    """
+def _settings() -> Settings:
+    """The settings, whose tables are there."""
     settings = load_settings()
-    file = missing_file(settings.database_url())
-    database = database_of(settings)
-    try:
-        revision = migrate.upgrade(database.engine)
-    finally:
-        database.close()
-    if file is not None and "database" not in settings.model_fields_set:
-        told(f"made {file}, because no setting names a database; is this the folder? settings: {where()}")
-    return revision
+    require_there(settings)
+    return settings
 
 
-def downgrade_tables(revision: str) -> None:
-    """Downgrades the tables to a revision; ConfigurationError while a worker is alive that could not use them then."""
-    with opened() as database:
-        with database.reading() as connection:
-            alive = running(connection, database.now) if migrate.current(connection) else []
-        for process in alive:
-            if revision == "base" or (process.release is not None and process.release.revision > revision):
-                raise ConfigurationError(
-                    f"database: the worker {told_process(process)} could not use its tables at revision {revision}; end"
-                    " the workers of newer releases first (one that was killed counts as alive for ten seconds)"
-                )
-        migrate.downgrade(database.engine, revision)
+@app.command()
+def receiver(
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535, help="0 takes a free one.")] = 8090,
+    loglevel: LogLevel = "INFO",
+) -> None:
+    """Takes the vendor's callbacks over HTTP: /callback/ACCOUNT for every account with a callback table."""
+    from worker.service.web.receiver import run_receiver
+
+    raise typer.Exit(run_receiver(_settings(), host, port, loglevel))
 
 
-def check_releases() -> ReleaseCheck:
-    """The revision of the tables, the releases that may use it, and those that worker processes which are alive run."""
-    settings = load_settings()
-    if missing_file(settings.database_url()):
-        return ReleaseCheck(None, None, ())
-    with opened(settings) as database, database.reading() as connection:
-        return check_in(connection, database.now)
+@app.command()
+def metrics(
+    listen: Annotated[
+        str, typer.Option(metavar="HOST:PORT", help="Address to listen on; port 0 takes a free one.")
+    ] = "127.0.0.1:9464",
+    loglevel: LogLevel = "INFO",
+) -> None:
+    """Serves /metrics for Prometheus, read from the outbox: backlogs, lanes, limits, processes."""
+    from worker.service.web.metrics import run_metrics
+
+    raise typer.Exit(run_metrics(_settings(), listen, loglevel))
 
 
-def release() -> str:
-    """This release, and the revision of the tables that it was made for."""
-    own = migrate.this_release()
-    return f"im-delivery-worker {own.version}, tables at revision {own.revision}"
+@app.command()
+def console(
+    listen: Annotated[
+        str | None,
+        typer.Option(metavar="HOST:PORT", help="Address to listen on, by default console.listen; port 0: a free one."),
+    ] = None,
+    loglevel: LogLevel = "INFO",
+    person: Annotated[str, typer.Option("--as", help="Who the link is for; default: the system's user.")] = "",
+    password: Annotated[
+        bool, typer.Option("--hash", help="Only prints the hash of a password: asked for, or the first line of stdin.")
+    ] = False,
+) -> None:
+    """Serves the console: jobs, lanes, limits, accounts and what can be done about them; prints a link to sign in."""
+    if password:
+        from worker.console.sign_in.passwords import hash_password
+
+        typer.echo(hash_password(_typed_password()))
+        return
+    from worker.service.web.console import run_console
+
+    raise typer.Exit(run_console(_settings(), listen, loglevel, lambda: person or system_user()))
+
+
+def _typed_password() -> str:
+    if sys.stdin.isatty():
+        return str(typer.prompt(said("New password"), hide_input=True, confirmation_prompt=True, err=True))
+    return sys.stdin.readline().rstrip("\r\n")

@@ -7,18 +7,28 @@ import sys
 from collections.abc import Callable, Mapping
 from datetime import datetime
 from functools import partial
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
+from sqlalchemy import Connection
 
+from worker.accounts.sources import accounts_of
+from worker.channels.registry import channel
 from worker.cli.options import INSTANT, Commands, Person, by_person, note
+from worker.cli.reading import outbox, show_job
+from worker.config.settings import load_settings
+from worker.control.audit import audited_command
+from worker.control.opening import opened
+from worker.domain.content.message import File
 from worker.domain.errors import StillOpen, WorkerError
+from worker.domain.state import JobState
 from worker.language import said
-
-if TYPE_CHECKING:
-    from sqlalchemy import Connection
-
-    from worker.producer.insert import JobRef
+from worker.outbox.lanes.processes import alive
+from worker.producer.enqueue import enqueue, upload as enqueue_upload
+from worker.producer.insert import JobRef
+from worker.producer.recall import recall_message
+from worker.producer.update_card import update_card as update_card_of, update_card_by_code
+from worker.reporting.report import get_job, wait_for
 
 app = Commands()
 
@@ -55,8 +65,6 @@ def send(
     timeout: Annotated[float, typer.Option(min=0, metavar="SECONDS", help="How long --wait waits.")] = 30.0,
 ) -> bool | None:
     """Enqueues one message, from options, JSON or stdin; prints the job's id, or with --wait what became of it."""
-    from worker.producer.enqueue import enqueue
-
     if text is not None and body is not None:
         raise typer.BadParameter(said("--text goes without JSON"))
     options: dict[str, Any] = {"priority": priority, "due_at": due_at, "expires_at": expires_at, "tags": tags}
@@ -84,9 +92,6 @@ def upload(
     upload_type: Annotated[str, typer.Option("--type", help="image, voice, video, file")] = "file",
 ) -> None:
     """Enqueues the upload of a file, whose media_id is the job's receipt; prints the job's id."""
-    from worker.domain.content.message import File
-    from worker.producer.enqueue import upload as enqueue_upload
-
     insert = partial(enqueue_upload, account=account, file=File.at(path), upload_type=upload_type)
     job = _enqueued(person, "upload", {"account": account}, insert)
     person.tell({"job": job}, job)
@@ -104,11 +109,6 @@ def update_card(
     ] = None,
 ) -> None:
     """Enqueues the update of a job's card, such as '{"button": {"replace_name": "done"}}'; prints the new job's id."""
-    from worker.channels.registry import channel
-    from worker.cli.reading import outbox
-    from worker.producer.update_card import update_card as update_card_of, update_card_by_code
-    from worker.reporting.report import get_job
-
     about: dict[str, Any]
     if account is not None and body is not None:
         raise typer.BadParameter(said("--account goes without a job"))
@@ -130,18 +130,12 @@ def update_card(
 
 def recall_foreign(person: Person, account: str, msgid: str) -> None:
     """Enqueues the recall of a message that another program sent, and prints the job's id."""
-    from worker.producer.recall import recall_message
-
     job = _enqueued(person, "recall", {"account": account}, partial(recall_message, account=account, msgid=msgid))
     person.tell({"job": job}, job)
 
 
 def _enqueued(person: Person, action: str, about: Mapping[str, Any], insert: Callable[..., JobRef]) -> str:
     """Enqueues a job and the audit row that says who did it; returns the job's id."""
-    from worker.accounts.sources import accounts_of
-    from worker.config.settings import load_settings
-    from worker.control.audit import audited_command
-
     settings = load_settings()
     accounts = accounts_of(settings)
 
@@ -155,21 +149,11 @@ def _enqueued(person: Person, action: str, about: Mapping[str, Any], insert: Cal
 
 
 def _channel_of(account: str) -> Any:
-    from worker.accounts.sources import accounts_of
-    from worker.channels.registry import channel
-    from worker.config.settings import load_settings
-
     return channel(accounts_of(load_settings()).get(account).channel)
 
 
 def _show_end(job: str, timeout_s: float, *, as_json: bool) -> bool:
     """Waits for the job's end, at most so many seconds, and shows it; True if it is accepted then."""
-    from worker.cli.reading import show
-    from worker.control.opening import opened
-    from worker.domain.state import JobState
-    from worker.outbox.lanes.processes import alive
-    from worker.reporting.report import wait_for
-
     with opened() as database:
         with database.reading() as connection:
             if not alive(connection, database.now):
@@ -178,7 +162,7 @@ def _show_end(job: str, timeout_s: float, *, as_json: bool) -> bool:
             state = wait_for(database, job, timeout_s).state
         except StillOpen:
             state = JobState.OPEN
-    show(job, as_json=as_json)
+    show_job(job, as_json=as_json)
     if state is JobState.OPEN:
         note(f"it is open after {timeout_s:g} s, and goes on by itself; `worker why {job}` says what it waits for")
     return state is JobState.ACCEPTED

@@ -14,7 +14,7 @@ from tests.support.english_left import english_left
 from tests.unit.cli.conftest import Run
 from worker import Text, To, enqueue
 from worker.accounts.sources import accounts_of
-from worker.cli.commands import app
+from worker.cli.commands import every_command
 from worker.config.settings import load_settings
 from worker.language import tables
 from worker.outbox.engine.database import make_engine
@@ -127,7 +127,7 @@ def _commands(within: Any, *words: str) -> Iterator[tuple[tuple[str, ...], Any]]
         yield from _commands(command, *words, name)
 
 
-COMMANDS = dict(_commands(typer.main.get_command(app)))
+COMMANDS = dict(_commands(every_command()))
 OWN_HELP = {("simulator",)}
 """Of a program of its own."""
 

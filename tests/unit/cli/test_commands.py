@@ -21,12 +21,11 @@ import celery.worker.state
 import pytest
 from sqlalchemy import make_url
 from sqlalchemy.exc import IntegrityError
-from typer.main import get_command
 
 from tests.unit.service.rooms import Site, celery_restored
 from worker import Text, To, enqueue, recall, replay
 from worker.accounts.sources import accounts_of
-from worker.cli.commands import app
+from worker.cli.commands import every_command
 from worker.cli.options import plain
 from worker.cli.reading import code_lines, padded, report_lines
 from worker.cli.running import hints
@@ -381,7 +380,7 @@ def test_the_help_shows_every_word_that_was_written(run: Run, monkeypatch: pytes
     """Of commands and options: what Rich takes for markup is not lost."""
     monkeypatch.setenv("COLUMNS", "400")
     lost = []
-    for path, command in _commands(get_command(app)):
+    for path, command in _commands(every_command()):
         if path == ("simulator",):
             continue  # has a help of its own
         run(*path, "--help")

@@ -18,7 +18,7 @@ import requests
 from rig.stack import until
 from tests.support.listening import THREADS_AT_THE_END
 from tests.unit.cli.conftest import Run
-from worker.cli.running import check_releases
+from worker.cli.db import check_releases
 from worker.config.console import ConsoleSettings
 from worker.config.settings import load_settings
 from worker.console.sign_in.passwords import Passwords, needs_extra

@@ -15,7 +15,7 @@ from tests.support.listening import listening
 from worker.accounts.sources import accounts_of
 from worker.channels.base import CallbackDoor
 from worker.cli import main
-from worker.cli.running import upgrade_tables
+from worker.cli.db import upgrade_tables
 from worker.cli.setup.online import Finding, Level, OnlineTools, online_findings
 from worker.config.settings import load_settings
 from worker.domain.callbacks.inbound import Inbound

@@ -56,7 +56,7 @@ def test_a_send_waits_for_its_end_and_shows_it(
 ) -> None:
     """Exit status 0 only for a job that was accepted."""
     ends = iter([JobState.ACCEPTED, JobState.PARTIAL])
-    monkeypatch.setattr("worker.reporting.report.wait_for", lambda *_: SimpleNamespace(state=next(ends)))
+    monkeypatch.setattr("worker.cli.sending.wait_for", lambda *_: SimpleNamespace(state=next(ends)))
 
     statuses = [run(*TEXT, "--wait"), run(*TEXT, "--wait", "--json")]
 

@@ -13,8 +13,7 @@ import pytest
 
 from tests.support.runtime import Ticks
 from tests.unit.cli.conftest import Run
-from worker.cli import health
-from worker.cli.health import PATIENCE_S, judge, own_host
+from worker.cli.health import PATIENCE_S, host_health, judge, own_host
 from worker.outbox.engine.database import Database, make_engine
 from worker.outbox.lanes.processes import HEALTHY, Health, Process, bury, renew
 
@@ -37,11 +36,10 @@ def beat(database: Database, told: Health = HEALTHY, *, name: str = "p1", pid: i
 
 
 def show(pid: int | None = None, ticks: Ticks | None = None) -> tuple[int, list[str]]:
-    """The command's status and lines, on a clock of the test's own."""
-    said: list[str] = []
+    """The command's status and line, on a clock of the test's own."""
     ticks = ticks or Ticks()
-    status = health.show(said.append, host=None, pid=pid, as_json=False, pause=ticks.advance, monotonic=ticks)
-    return status, said
+    verdict = host_health(None, pid, pause=ticks.advance, monotonic=ticks)
+    return int(not verdict.healthy), [verdict.text]
 
 
 def test_a_healthy_process(run: Run, database: Database, capsys: pytest.CaptureFixture[str]) -> None:
@@ -185,9 +183,8 @@ def test_the_row_of_a_process_before_says_nothing_of_its_successor() -> None:
 def test_a_process_of_another_host_is_judged_by_its_row(run: Run, database: Database) -> None:
     """Of which it cannot be seen whether it is there."""
     beat(database)
-    said: list[str] = []
     ticks = Ticks()
 
-    status = health.show(said.append, host="other", pid=None, as_json=False, pause=ticks.advance, monotonic=ticks)
+    verdict = host_health("other", None, pause=ticks.advance, monotonic=ticks)
 
-    assert (1, ["unhealthy: no worker process of other has a heartbeat"]) == (status, said)
+    assert (False, "unhealthy: no worker process of other has a heartbeat") == (verdict.healthy, verdict.text)

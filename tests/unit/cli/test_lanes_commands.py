@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
-from worker.cli.lists.lanes import show, show_events
+from worker.cli.lists.lanes import lanes
 from worker.control.lift import lift
 from worker.domain.errors import WorkerError
 from worker.domain.outcome import Penalty
@@ -37,12 +37,12 @@ def parking(lane: str = "hr") -> LaneBlock:
     return LaneBlock(lane, "hr", 600.0, "60020 the caller's IP is not trusted", IP, parked=True, hint="h1")
 
 
-def listed(command: Callable[..., None] = show, **options: Any) -> list[str]:
+def listed(**options: Any) -> list[str]:
     said: list[str] = []
     with pytest.MonkeyPatch.context() as patch:
         for room in ("worker.cli.lists.lanes", "worker.cli.reading"):
             patch.setattr(f"{room}.say", said.append)
-        command(**{"account": None, "as_json": False, **options})
+        lanes(**{"account": None, "as_json": False, **options})
     return said
 
 
@@ -95,7 +95,7 @@ def test_a_breaker_whose_block_is_over_tries(outbox: Database) -> None:
 def test_nothing_is_said_in_a_sentence(outbox: Database) -> None:
     """No lanes, no events."""
     assert ["nothing is paused, blocked, parked or slowed down"] == listed()
-    assert ["no events"] == listed(show_events, limit=5)
+    assert ["no events"] == listed(steps=True, limit=5)
 
 
 def test_a_person_resumes_an_account_with_all_of_its_lanes(outbox: Database) -> None:
@@ -103,8 +103,8 @@ def test_a_person_resumes_an_account_with_all_of_its_lanes(outbox: Database) -> 
     write(outbox, parking(), parking("hr:1"), LaneBlock("it", "it", 60.0, "45009"))
 
     done = lift("hr", person="ops", database=outbox)
-    events = listed(show_events, account="hr", limit=10)
-    raw = listed(show_events, limit=1, as_json=True)
+    events = listed(steps=True, account="hr", limit=10)
+    raw = listed(steps=True, limit=1, as_json=True)
 
     assert ["hr starts with one call in flight", "hr:1 starts with one call in flight"] == [*done.notes.values()]
     assert [("hr", "starting"), ("hr:1", "starting"), ("it", "blocked")] == [

@@ -4,20 +4,26 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from typing import Any
+from typing import Annotated, Any
 
+import typer
+
+from worker.cli.options import Account, Commands, Json, Person, by_person
 from worker.cli.reading import iso, outbox, padded, state_named, tell
+from worker.control.lift import retry_event
 from worker.domain.callbacks.hook import EventState
 from worker.language import said, word
-from worker.outbox.jobs import events
 from worker.outbox.jobs.chats import list_chats
+from worker.outbox.jobs.events import list_events
 from worker.outbox.jobs.inbound import list_inbound
+
+app = Commands()
 
 _INSTANTS = ("first_seen_at", "last_seen_at", "gone_at")
 _SHOWN = ("id", "kind", "job_id", "part_id", "tries", "error")
 
 
-def show_chats(*, account: str | None, gone: bool, limit: int, as_json: bool) -> None:
+def _show_chats(*, account: str | None, gone: bool, limit: int, as_json: bool) -> None:
     """Prints the chats whose callbacks came last."""
     with outbox() as connection:
         rows = list_chats(connection, account, gone=gone, limit=limit)
@@ -33,8 +39,23 @@ def _chat_line(chat: Mapping[str, Any]) -> str:
     return f"{chat['chat_id']}  {chat['chat_type']:<10} {chat['account']:<12} {chat['last_seen_at']}{more}"
 
 
-def show_inbound(*, account: str | None, event: str | None, limit: int, as_json: bool) -> None:
-    """Prints the callbacks that came last; what they hold only as JSON."""
+@app.command()
+def inbound(
+    account: Account = None,
+    event: Annotated[
+        str | None, typer.Option(help="Only these, such as subscribe, or message: for all messages.")
+    ] = None,
+    chats: Annotated[
+        bool, typer.Option("--chats", help="The chats that they named, to which a webhook's message can be sent.")
+    ] = False,
+    gone: Annotated[bool, typer.Option("--gone", help="With --chats: also those it was taken out of.")] = False,
+    limit: Annotated[int, typer.Option(min=1, max=1000, help="How many, newest first.")] = 20,
+    as_json: Json = False,
+) -> None:
+    """Lists what the vendors called back: messages of people, presses, events; --json has their contents."""
+    if chats:
+        _show_chats(account=account, gone=gone, limit=limit, as_json=as_json)
+        return
     with outbox() as connection:
         rows = list_inbound(connection, account=account, event=event, limit=limit)
     shown = ("id", "account", "event", "person", "part_id")
@@ -54,12 +75,25 @@ def _inbound_line(row: Mapping[str, Any]) -> str:
     return f"{row['received_at']}  {padded(row['account'], 12)} {row['event']:<24} {row['person']}{said(card)}"
 
 
-def show_events(*, state: str | None, limit: int, as_json: bool) -> None:
-    """Prints the newest events."""
+@app.command()
+@by_person()
+def events(
+    person: Person,
+    state: Annotated[str | None, typer.Option(help="waiting, running, done, parked, ignored")] = None,
+    limit: Annotated[int, typer.Option(min=1, max=1000, help="How many, newest first.")] = 20,
+    retry: Annotated[
+        str | None, typer.Option(metavar="ID", help="Gives this parked or ignored event to the hooks again.")
+    ] = None,
+) -> None:
+    """Lists the events of the application's hooks, newest first."""
+    if retry is not None:
+        retry_event(retry, person=person.name, why=person.why)
+        person.tell({"event": retry}, f"event {retry} waits for a worker")
+        return
     wanted = state_named(EventState, state)
     with outbox() as connection:
-        rows = events.list_events(connection, state=wanted, limit=limit)
-    tell([_plain_event(row) for row in rows], _event_line, "no events", as_json=as_json)
+        rows = list_events(connection, state=wanted, limit=limit)
+    tell([_plain_event(row) for row in rows], _event_line, "no events", as_json=person.as_json)
 
 
 def _event_line(event: Mapping[str, Any]) -> str:

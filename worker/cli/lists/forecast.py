@@ -7,16 +7,19 @@ from collections.abc import Iterator
 
 from worker.accounts.sources import accounts_of
 from worker.channels.registry import usable
-from worker.cli.options import plain, say
+from worker.cli.options import Account, Commands, Json, plain, say
 from worker.config.settings import load_settings
 from worker.control.opening import opened
-from worker.reporting.forecast import AccountForecast, LimitWait, forecast
+from worker.reporting.forecast import AccountForecast, LimitWait, forecast as forecast_of
+
+app = Commands()
 
 ROUGH = "rough: by the limits' amounts and the speed at the last heartbeats; new jobs and failures are not in it"
 
 
-def show(*, account: str | None, as_json: bool) -> None:
-    """Prints the forecast of one account, or of all that have queued parts."""
+@app.command()
+def forecast(account: Account = None, as_json: Json = False) -> None:
+    """Roughly when the backlog of each account will be through: what is due, divided by what lets it through."""
     settings = load_settings()
     known = accounts_of(settings)
     if account is not None:
@@ -25,7 +28,7 @@ def show(*, account: str | None, as_json: bool) -> None:
         opened(settings) as database,
         database.reading() as connection,
     ):
-        found = forecast(connection, database.now, known)
+        found = forecast_of(connection, database.now, known)
     found = [one for one in found if account in (None, one.account)]
     if as_json:
         say(json.dumps([plain(one) for one in found], ensure_ascii=False))

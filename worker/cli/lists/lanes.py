@@ -4,20 +4,33 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from typing import Any
+from typing import Annotated, Any
 
-from worker.cli.options import plain, say
+import typer
+
+from worker.cli.options import Account, Commands, Json, plain, say
 from worker.cli.reading import iso, padded, pause_line, tell
 from worker.config.settings import load_settings
 from worker.control.opening import opened
 from worker.domain.pause import Pause
 from worker.language import said, word
-from worker.outbox.lanes import lanes
+from worker.outbox.lanes.lanes import list_lane_events
 from worker.reporting.lane_list import LaneStanding, lane_list
 
+app = Commands()
 
-def show(*, account: str | None, as_json: bool) -> None:
-    """Prints what is paused, and the lanes and accounts that are blocked, parked or slowed down."""
+
+@app.command()
+def lanes(
+    account: Account = None,
+    steps: Annotated[bool, typer.Option("--events", help="What happened to them, newest first.")] = False,
+    limit: Annotated[int, typer.Option(min=1, max=1000, help="How many events.")] = 50,
+    as_json: Json = False,
+) -> None:
+    """Lists what is blocked, parked or slowed down: since when, until when, why, and what to do."""
+    if steps:
+        _show_events(account=account, limit=limit, as_json=as_json)
+        return
     with opened(load_settings()) as database, database.reading() as connection:
         all_of_it = lane_list(connection, database.now, account=account)
     pauses, found = all_of_it.pauses, [_plain(one) for one in all_of_it.lanes]
@@ -37,10 +50,10 @@ def _paused(pause: Pause) -> dict[str, Any]:
     return {"lane": None, **scope, "state": "paused", "since": pause.began_at, "reason": why, "remedy": remedy}
 
 
-def show_events(*, account: str | None, limit: int, as_json: bool) -> None:
+def _show_events(*, account: str | None, limit: int, as_json: bool) -> None:
     """Prints the newest events of lanes."""
     with opened() as database, database.reading() as connection:
-        found = [_event(row) for row in lanes.list_lane_events(connection, account, limit)]
+        found = [_event(row) for row in list_lane_events(connection, account, limit)]
     tell(found, _event_line, "no events", as_json=as_json)
 
 

@@ -5,11 +5,14 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from itertools import groupby
-from typing import Any
+from typing import Annotated, Any
+
+import typer
 
 from worker.accounts.sources import accounts_of
 from worker.channels.registry import channel, sorted_out, usable
-from worker.cli.options import say
+from worker.cli import options
+from worker.cli.options import Commands, Json, say
 from worker.cli.reading import padded
 from worker.config.settings import load_settings, where
 from worker.control.opening import opened
@@ -18,9 +21,16 @@ from worker.domain.pacing.limit import Unit
 from worker.language import said, word
 from worker.reporting.limit_usage import Usage, usages
 
+app = Commands()
 
-def show(*, account: str | None, recipient: str | None, as_json: bool) -> None:
-    """Prints the limits of one account, or of all."""
+
+@app.command()
+def limits(
+    account: options.Account = None,
+    recipient: Annotated[str | None, typer.Option(help="Whose own limits: a userid, a chat, a task's msgid.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Every limit of an account: amount, window, use and room now, and the vendor's page."""
     settings = load_settings()
     known = accounts_of(settings)
     if account is not None:

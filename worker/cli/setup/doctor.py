@@ -11,13 +11,16 @@ from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import asdict
 from functools import cache
+from typing import Annotated
 
+import typer
 from sqlalchemy import Connection
 from sqlalchemy.exc import SQLAlchemyError
 
 from worker.accounts.sources import accounts_of
 from worker.channels.registry import channel, sorted_out, takes_secret
-from worker.cli.reading import Say, padded, pause_line, staging_line
+from worker.cli.options import Commands, Json, say
+from worker.cli.reading import padded, pause_line, staging_line
 from worker.cli.setup.online import Finding, Level, online_findings
 from worker.config.accounts import AccountSource
 from worker.config.settings import Settings, load_settings, unknown_line, where
@@ -37,6 +40,8 @@ from worker.transport.egress.tls import ends_at, require_files
 from worker.transport.token_provider import load, url_request
 from worker.transport.token_source import keeper_of
 
+app = Commands()
+
 LOGIN_REFUSED = ("AccessRefused", "AuthenticationError", "NotAllowed")
 """Errors by which RabbitMQ and Redis say that the connection is there, and the login is not right."""
 CLOCK_S = 5.0
@@ -48,8 +53,17 @@ SOON_S = 14 * 86_400
 """Seconds before the end of a client certificate from which on it is reported."""
 
 
-def show(say: Say, *, as_json: bool, online: bool = False, account: str | None = None) -> int:
-    """Prints the findings, with `online` also what the vendor says; returns 1 when one is a problem, otherwise 0."""
+@app.command()
+def doctor(
+    online: Annotated[
+        bool, typer.Option("--online", help="Also asks the vendor about each account; sends no message.")
+    ] = False,
+    account: Annotated[str | None, typer.Option(help="Only this account is asked about.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Looks at settings, accounts, secrets, database and broker; exit status 1 when something cannot work."""
+    if account is not None and not online:
+        raise typer.BadParameter("--account goes with --online")
     load = cache(load_settings)
     found = list(findings(load))
     if online and found[0].level is not Level.PROBLEM:  # the settings can be read
@@ -60,7 +74,7 @@ def show(say: Say, *, as_json: bool, online: bool = False, account: str | None =
         for one in found:
             level, what = word("level", one.level), word("check", one.what)
             say(f"{padded(level, 8)} {said(what)}{': ' if language() == 'en' else '：'}{said(one.text)}")
-    return int(any(one.level is Level.PROBLEM for one in found))
+    raise typer.Exit(int(any(one.level is Level.PROBLEM for one in found)))
 
 
 def findings(

@@ -7,21 +7,24 @@ import os
 import re
 import secrets
 import string
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from io import StringIO
 from pathlib import Path
-from typing import Any
+from typing import Annotated
 
+import typer
 from dotenv import dotenv_values
 
 from worker.channels.first_steps import FIRST_ACCOUNTS, FirstAccount
+from worker.cli.options import Commands
 from worker.config.settings import DEFAULT_FILE, account_settings
 from worker.config.variables import ENV_FILE
 from worker.domain.errors import ConfigurationError
-from worker.language import Lang, said
+from worker.language import Lang, language, said
 
-Say = Callable[[str], Any]
+app = Commands()
+
 SIMULATOR_FILE = "simulator.json"
 SIMULATOR = "http://127.0.0.1:8081"
 RECEIVER = "http://127.0.0.1:8090"
@@ -45,24 +48,34 @@ ENV_HEAD = """\
 BASE_URL = f'base_url = "{SIMULATOR}"     # the simulator; a real account of WeCom has no such line\n'
 
 
-def run(say: Say, channel: str, name: str | None, *, simulator: bool, overwrite: bool, lang: Lang) -> None:
-    """Writes the files into this folder, and tells what is to be done next."""
+@app.command()
+def init(
+    channel: Annotated[str | None, typer.Option(help="Of which channel; by default WeCom's apps.")] = None,
+    account: Annotated[str | None, typer.Option(help="The account's name; by default one that fits.")] = None,
+    simulator: Annotated[
+        bool, typer.Option("--simulator", help="For the fake vendor of `worker simulator`: everything is filled in.")
+    ] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Writes worker.toml anew; .env is added to.")] = False,
+    lang: Annotated[Lang | None, typer.Option(help="English or Chinese.")] = None,
+) -> None:
+    """Writes a first worker.toml and .env, and says where in the vendor's console each value is found."""
+    channel, lang = channel or next(iter(FIRST_ACCOUNTS)), lang or language()
     first = FIRST_ACCOUNTS.get(channel)
     if first is None:
         raise ConfigurationError(f"--channel {channel}: is none that sends; use one of {', '.join(FIRST_ACCOUNTS)}")
-    account = name or first.name
+    account = account or first.name
     account_settings(account, {"channel": channel})  # whether that can be a name
     env = re.sub(r"\W", "_", account).upper()
     files = [DEFAULT_FILE, *([SIMULATOR_FILE] if simulator else [])]
     if not overwrite and (there := [file for file in files if Path(file).exists()]):
         raise ConfigurationError(f"already in this folder: {', '.join(there)}; --overwrite writes anew")
     kept, values = _env_kept(_values(first, env, simulator=simulator))
-    say(said(_written(DEFAULT_FILE, _settings(channel, first, account, env, simulator=simulator), 0o644), lang))
-    say(said(kept, lang))
+    typer.echo(said(_written(DEFAULT_FILE, _settings(channel, first, account, env, simulator=simulator), 0o644), lang))
+    typer.echo(said(kept, lang))
     if simulator:
-        say(said(_written(SIMULATOR_FILE, _vendor(first, account, values, env), 0o600), lang))
+        typer.echo(said(_written(SIMULATOR_FILE, _vendor(first, account, values, env), 0o600), lang))
     for line in _simulated_next(first, account, lang) if simulator else _next(first, account, env, lang):
-        say(line)
+        typer.echo(line)
 
 
 def _settings(channel: str, first: FirstAccount, account: str, env: str, *, simulator: bool) -> str:

@@ -1,0 +1,90 @@
+"""`worker db`: the outbox's tables."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Annotated
+
+import typer
+
+from worker.cli.options import Commands, Json, note, tell_value
+from worker.config.settings import load_settings, where
+from worker.control.opening import database_of, opened
+from worker.domain.errors import ConfigurationError
+from worker.outbox.engine import migrate
+from worker.outbox.engine.database import missing_file
+from worker.outbox.lanes.processes import running
+from worker.reporting.releases import ReleaseCheck, check_in, told_process
+
+app = Commands(name="db", help="The outbox's tables.", no_args_is_help=True)
+
+
+@app.command()
+def upgrade(as_json: Json = False) -> None:
+    """Brings the tables to this release; safe at any time."""
+    revision = upgrade_tables(note)
+    tell_value({"revision": revision}, f"tables at revision {revision}", as_json=as_json)
+
+
+@app.command()
+def downgrade(
+    revision: Annotated[str, typer.Argument(help="The older release's: what `worker --version` says there.")],
+    as_json: Json = False,
+) -> None:
+    """Takes the tables back to an older release, with what only the newer one stored; end its processes first."""
+    downgrade_tables(revision)
+    tell_value({"revision": revision}, f"tables at revision {revision}", as_json=as_json)
+
+
+@app.command()
+def check(as_json: Json = False) -> bool:
+    """Which release each living worker runs, and which may use the tables; exit status 1 unless all run this one."""
+    found = check_releases()
+    tell_value(found.as_json(), "\n".join(found.lines()), as_json=as_json)
+    return found.is_done
+
+
+def upgrade_tables(told: Callable[[str], object] = lambda line: None) -> str | None:
+    """Upgrades the tables to this release; returns their revision.
+
+    That may be a newer one that this release can use. `told`: hears of a file that no setting names, and that is made.
+    """
+    settings = load_settings()
+    file = missing_file(settings.database_url())
+    database = database_of(settings)
+    try:
+        revision = migrate.upgrade(database.engine)
+    finally:
+        database.close()
+    if file is not None and "database" not in settings.model_fields_set:
+        told(f"made {file}, because no setting names a database; is this the folder? settings: {where()}")
+    return revision
+
+
+def downgrade_tables(revision: str) -> None:
+    """Downgrades the tables to a revision; ConfigurationError while a worker is alive that could not use them then."""
+    with opened() as database:
+        with database.reading() as connection:
+            alive = running(connection, database.now) if migrate.current(connection) else []
+        for process in alive:
+            if revision == "base" or (process.release is not None and process.release.revision > revision):
+                raise ConfigurationError(
+                    f"database: the worker {told_process(process)} could not use its tables at revision {revision}; end"
+                    " the workers of newer releases first (one that was killed counts as alive for ten seconds)"
+                )
+        migrate.downgrade(database.engine, revision)
+
+
+def check_releases() -> ReleaseCheck:
+    """The revision of the tables, the releases that may use it, and those that worker processes which are alive run."""
+    settings = load_settings()
+    if missing_file(settings.database_url()):
+        return ReleaseCheck(None, None, ())
+    with opened(settings) as database, database.reading() as connection:
+        return check_in(connection, database.now)
+
+
+def release() -> str:
+    """This release, and the revision of the tables that it was made for."""
+    own = migrate.this_release()
+    return f"im-delivery-worker {own.version}, tables at revision {own.revision}"
