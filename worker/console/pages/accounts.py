@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
@@ -14,7 +12,7 @@ from worker.console.pages import seen
 from worker.console.pages.lanes import TONES
 from worker.console.viewer import may_read_texts
 from worker.drawing import Lang
-from worker.language import said
+from worker.language import said, word
 from worker.outbox.engine.clock import SECOND, instant
 from worker.outbox.engine.sql import read_now
 from worker.outbox.lanes.tokens import standings
@@ -26,16 +24,6 @@ COLUMNS = 60
 """Bars on each side of now."""
 HEIGHT = 100
 """The height of the tallest bar."""
-ALONE: Mapping[str, str] = {"unknown": "未公布", "broadcasts": "群发"}
-"""Single words, which mean this of a limit alone."""
-PARTS: tuple[tuple[re.Pattern[str], str], ...] = (
-    (re.compile(r"^pages? (?=\d)"), "文档 "),
-    (re.compile(r", help of (\d+)"), r"，\1 的排查方法"),
-    (re.compile(r" \((\d{4}/\d\d/\d\d), read again ([-\d]+)\)"), r"（\1，\2 复核）"),
-    (re.compile(r" \(read ([-\d]+)\)"), r"（查阅于 \1）"),
-    (re.compile(r" \((\d{4}/\d\d/\d\d)\)"), r"（\1）"),
-)
-"""What stands around names of vendor pages and of APIs, which are their own words."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,9 +149,4 @@ def bars(usage: Usage, now: int) -> list[Bar]:
 
 def limit_phrase(lang: Lang, text: str) -> str:
     """What a limit says of itself: what it counts for, what the vendor does beyond it, and its source."""
-    if lang == "en":
-        return text
-    told = ALONE.get(text) or said(text, lang)
-    for english, chinese in PARTS:
-        told = english.sub(chinese, told)
-    return told
+    return word("source", said(text, lang), lang)
