@@ -22,7 +22,6 @@ from worker.config.places import SecretFrom, UrlFrom
 from worker.config.settings import Settings
 from worker.control import accounts as acts
 from worker.control.opening import opened_current
-from worker.crypto.seal import seal, unseal
 from worker.domain.account import Account, Secret
 from worker.domain.call import CallResult
 from worker.domain.errors import ConfigurationError, UnknownAccount, WorkerError
@@ -134,25 +133,6 @@ def test_a_secret_goes_nowhere_else_than_it_was_sealed_for(
     acts.change_account("acme", {"base_url": "http://moved"}, settings=settings, **BY)
     ticks.advance(LOOK_S)
     assert ("of acme", "http://moved") == (secret_of(known.get("acme")), known.get("acme").base_url)
-
-
-def test_what_an_older_release_sealed_opens_until_it_is_sealed_anew(
-    settings: Settings, accounts: tuple[LiveAccounts, Ticks]
-) -> None:
-    """It was bound to the account's name alone."""
-    known, ticks = accounts
-    acts.add_account("acme", {**ACME, "secret": "of acme"}, settings=settings, **BY)
-    old = seal(json.dumps({"secret": "older"}), secret=KEY, context="account acme", nonce=bytes(12))
-    with opened_current(settings) as database, database.writing() as connection:
-        connection.execute(text("update worker_accounts set sealed = :it, version = 'v2'"), {"it": old})
-    ticks.advance(LOOK_S)
-    assert "older" == secret_of(known.get("acme"))
-
-    assert 1 == acts.reseal_accounts(settings=settings, **BY)
-
-    with opened_current(settings) as database, database.reading() as connection:
-        [[sealed]] = connection.execute(text("select sealed from worker_accounts")).all()
-    assert unseal(sealed, secret=KEY, context="account acme") is None
 
 
 def test_a_key_in_a_file(settings: Settings, tmp_path: object, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -49,10 +49,8 @@ class SealKeys:
         if sealed is None:
             return {}
         for key in self._keys():
-            # The first releases sealed for the name alone; `worker accounts reseal` binds those, too.
-            for context in (_context(name, stored), f"account {name}"):
-                if (plain := unseal(sealed, secret=key, context=context)) is not None:
-                    return dict(json.loads(plain))
+            if (plain := unseal(sealed, secret=key, context=_context(name, stored))) is not None:
+                return dict(json.loads(plain))
         raise ConfigurationError(
             f"accounts.{name}: its secrets were sealed with another key; give that one too, behind a blank in"
             f" {self._settings.seal_key.place}, until `worker accounts reseal` was run. Or its row was changed by hand"
