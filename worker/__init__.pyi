@@ -50,7 +50,6 @@ from worker.channels.wecom_app import (
     VoteCard as VoteCard,
     escape_ids as escape_ids,
     message_from_json as message_from_json,
-    message_schema as message_schema,
     message_to_json as message_to_json,
     recipients_from_json as recipients_from_json,
 )

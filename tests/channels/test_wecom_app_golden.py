@@ -10,12 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from jsonschema import Draft202012Validator
 from wecom_app_facts import rows
 from wecom_app_samples import ACCESS, CHANNEL, account, draft, part
 
 from tests.support.on_the_wire import body_sent
-from worker.channels.wecom_app import message_from_json, message_schema, message_to_json, recipients_from_json
+from worker.channels.wecom_app import message_from_json, message_to_json, recipients_from_json
 from worker.channels.wecom_app.changes import ChangeChat, CreateChat
 from worker.channels.wecom_app.messages import Raw
 from worker.domain.call import Access, Reply
@@ -98,17 +97,11 @@ def test_every_type_has_a_sample():
 
 @pytest.mark.parametrize("name", names("requests"))
 def test_json_out_and_in_again(name: str):
-    """A message that went out as JSON comes back equal, and fits the schema of its type and of all types."""
+    """A message that went out as JSON comes back equal."""
     body = golden(f"requests/{name}")
     message = message_from_json(body)
 
-    again = message_to_json(message)
-
-    assert message == message_from_json(json.dumps(again))
-    for one in (body, again):
-        card = body.get("template_card", {}).get("card_type")
-        Draft202012Validator(message_schema(body["msgtype"], card)).validate(one)
-        Draft202012Validator(message_schema()).validate(one)
+    assert message == message_from_json(json.dumps(message_to_json(message)))
 
 
 @pytest.mark.parametrize("name", names("updates"))
@@ -120,24 +113,6 @@ def test_updates(name: str):
 
     assert meant(body) == rendered(message, "update_card", body)
     assert message == message_from_json(message_to_json(message))
-    for one in (body, message_to_json(message)):
-        Draft202012Validator(message_schema("card_update")).validate(one)
-        Draft202012Validator(message_schema()).validate(one)
-
-
-@pytest.mark.parametrize(
-    "body",
-    [
-        {},
-        {"button": {"replace_name": "ok"}, "template_card": {"card_type": "text_notice"}},
-        {"button": {"replace_name": ""}},
-        {"button": {"replace_name": "ok"}, "userids": ["u"] * 1001},
-        {"template_card": {"card_type": "nonsense"}},
-    ],
-)
-def test_the_schema_of_an_update_refuses(body: dict[str, Any]):
-    """Neither form, both forms, an empty text, too many targets, a card there is not."""
-    assert not Draft202012Validator(message_schema("card_update")).is_valid(body)
 
 
 def test_chats():
@@ -150,16 +125,10 @@ def test_chats():
 
     assert ("/cgi-bin/appchat/create", made) == (creation.path, json.loads(creation.body))
     assert sent == rendered(message_from_json(sent), "send_chat", sent)
-    Draft202012Validator(message_schema("text")).validate(sent)
     changed = {"chatid": "c1", "name": "n", "add_user_list": ["a"]}
-    for body, message, name in (
-        (made, CreateChat(**made), "chat_create"),
-        (changed, ChangeChat(**changed), "chat_change"),
-    ):
+    for body, message in ((made, CreateChat(**made)), (changed, ChangeChat(**changed))):
         assert message == message_from_json(body)
         assert body == message_to_json(message)
-        Draft202012Validator(message_schema(name)).validate(body)
-    assert not Draft202012Validator(message_schema("chat_create")).is_valid({"userlist": ["alone"]})
 
 
 def test_an_upload_on_the_wire():

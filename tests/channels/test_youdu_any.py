@@ -7,12 +7,11 @@ import re
 from typing import Any
 
 from hypothesis import HealthCheck, given, settings, strategies as st
-from jsonschema import Draft202012Validator
 from wecom_app_facts import rows, size
 from youdu_messages import ACCOUNT, BODIES, bodies
 from youdu_samples import ACCESS, CHANNEL, account, account_for, draft, part, reply, sent
 
-from worker.channels.youdu import message_from_json, message_schema, message_to_json
+from worker.channels.youdu import message_from_json, message_to_json
 from worker.channels.youdu.vendor_json import ITEMS, PLAIN
 from worker.domain.content.recipient import Recipients, To
 from worker.domain.outcome import Accepted, Partial, Progress, Rejected, Unknown
@@ -20,7 +19,6 @@ from worker.domain.state import PartState
 from worker.reporting.recipient_status import RecipientStatus, recipients_by_status
 
 QUICK = settings(suppress_health_check=[HealthCheck.filter_too_much, HealthCheck.too_slow])
-SCHEMAS = {name: Draft202012Validator(message_schema(name)) for name in (*PLAIN, *ITEMS, None)}
 LIMITS = {row["field"]: row["rule"] for row in rows("youdu/fields")}
 
 
@@ -48,12 +46,10 @@ def test_valid_messages_pass_and_go_out_within_all_limits(body: dict[str, Any], 
 @QUICK
 @given(bodies())
 def test_messages_survive_json(body: dict[str, Any]):
-    """Out as JSON and in again is the same message, and fits the schema of its type and that of all types."""
+    """Out as JSON and in again is the same message."""
     message = message_from_json(body)
 
     assert message == message_from_json(json.dumps(message_to_json(message)))
-    for schema in SCHEMAS[body["msgType"]], SCHEMAS[None]:
-        schema.validate(message_to_json(message))
 
 
 def assert_within_limits(out: dict[str, Any]) -> None:

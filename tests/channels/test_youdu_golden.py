@@ -7,12 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from jsonschema import Draft202012Validator
 from youdu_samples import ACCESS, CHANNEL, ENVELOPE, account, account_for, draft, form, part, reply, sent
 
 from tests.support.youdu_vectors import APP_ID, BUIN, vector
 from worker.channels.base import TokenGranted
-from worker.channels.youdu import FileMessage, message_from_json, message_schema, message_to_json, recipients_from_json
+from worker.channels.youdu import FileMessage, message_from_json, message_to_json, recipients_from_json
 from worker.channels.youdu.vendor_json import ITEMS, PLAIN
 from worker.domain.call import FileBody
 from worker.domain.content.message import File
@@ -57,61 +56,6 @@ def test_every_type_has_a_sample():
     assert {*PLAIN, *ITEMS, "pop_window", "badge", "everyone"} == {name.partition("_new")[0] for name in NAMES} - {
         "mail_unread"
     }
-
-
-def schema_name(body: dict[str, Any]) -> str:
-    return body.get("msgType") or ("badge" if "account" in body else "pop_window")
-
-
-@pytest.mark.parametrize("name", NAMES)
-def test_every_sample_fits_its_schema(name: str):
-    """That of its type, and that of all types; an unknown field does not."""
-    body = golden(name)
-
-    for schema in (message_schema(schema_name(body)), message_schema()):
-        Draft202012Validator(schema).validate(body)
-        assert not Draft202012Validator(schema).is_valid({**body, "safe": 0})
-
-
-@pytest.mark.parametrize(
-    ("name", "content"),
-    [
-        ("text", {"content": "x" * 601}),
-        ("text", {}),
-        ("image", {"media_id": ""}),
-        ("link", {"title": "t", "url": "u", "action": 2}),
-        ("mpnews", []),
-        ("mpnews", [{"title": "t", "content": "c", "media_id": "m"}] * 6),
-        ("exlink", [{"title": "x" * 65, "url": "u", "media_id": ""}]),
-        ("sms", {"sender": "13800000000", "content": "c"}),
-        ("sysMsg", {"title": "t", "msg": []}),
-        ("sysMsg", {"title": "t", "msg": [{}]}),
-        ("mail", {"action": "old"}),
-    ],
-)
-def test_the_schema_refuses(name: str, content: Any):
-    """What is too long, missing, empty, too many, or has another name on the wire."""
-    assert not Draft202012Validator(message_schema(name)).is_valid({"msgType": name, name: content})
-
-
-def test_the_schema_refuses_windows_and_badges():
-    """A window with nothing to show, and a count below zero."""
-    assert not Draft202012Validator(message_schema("pop_window")).is_valid({"popWindow": {"title": "t"}})
-    assert not Draft202012Validator(message_schema("badge")).is_valid({"account": "a", "count": -1})
-
-
-def test_every_field_of_a_schema_is_described():
-    """Also the one whose name on the wire cannot be a name in Python."""
-    said = {name: message_schema(name)["properties"][name] for name in PLAIN}
-
-    assert "phone number" in said["sms"]["properties"]["from"]["description"]
-    assert all(one["description"] for content in said.values() for one in content["properties"].values())
-
-
-def test_there_is_no_schema_of_what_there_is_not():
-    """The error names the types there are."""
-    with pytest.raises(ValueError, match="exlink"):
-        message_schema("voice")
 
 
 def test_a_text_is_the_vector():

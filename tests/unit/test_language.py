@@ -50,7 +50,6 @@ UNSAID = {
     "User-Agent: im-delivery-worker": "a header",
     "token {account} {fingerprint} {generation}": "what a sealed token is bound to",
     "openid email profile": "what is asked of a provider",
-    "A file, which JSON cannot hold.": "for developers, who read the schema",
     "do: {what}": "a word and a sentence",
     "markdown.content: {sentence}": "a field and a sentence",
     "{msgtype}.content: {sentence}": "a field and a sentence",

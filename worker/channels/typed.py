@@ -11,9 +11,9 @@ from collections.abc import Container, Iterable, Iterator, Mapping
 from dataclasses import replace
 from functools import cache
 from types import NoneType, UnionType
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, TypeVar, Union, get_args, get_origin
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar, Union, get_args, get_origin
 
-from pydantic import BaseModel, ConfigDict, Field, InstanceOf, ValidationError, WithJsonSchema
+from pydantic import BaseModel, ConfigDict, Field, InstanceOf, ValidationError
 
 from worker.channels.checking.row import FieldRule, Row, changed
 from worker.channels.checking.rules import below
@@ -23,7 +23,7 @@ from worker.domain.errors import CheckFailed, Problem
 # A producer imports all messages of a channel and uses a few, so each is built when it is first made.
 QUIET = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True, populate_by_name=True, defer_build=True)
 
-Attached = Annotated[InstanceOf[File], WithJsonSchema({"not": {}, "description": "A file, which JSON cannot hold."})]
+Attached = InstanceOf[File]
 """A file in the place of a media_id; the worker uploads it first."""
 
 NO_FILE: Any = Field(default=None, exclude=True)

@@ -11,7 +11,6 @@ from worker.channels.wecom_app.changes import (
 from worker.channels.wecom_app.messages import *  # noqa: F403
 from worker.channels.wecom_app.vendor_json import (
     message_from_json as message_from_json,
-    message_schema as message_schema,
     message_to_json as message_to_json,
     recipients_from_json as recipients_from_json,
 )

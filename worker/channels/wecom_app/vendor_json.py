@@ -1,27 +1,20 @@
-"""Messages out of the vendor's own JSON and back, and the JSON schema of such bodies.
+"""Messages out of the vendor's own JSON and back.
 
 The recipients and the agentid of such a body belong to the job and the account; `recipients_from_json` reads the first.
-A schema counts characters, not bytes, and knows no relation between fields: `check` at enqueue knows all of them.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import cache
 from typing import Any
 
-from pydantic import BaseModel
-
-from worker.channels.checking.row import OFF, Foreign, Row
+from worker.channels.checking.row import OFF, Foreign
 from worker.channels.checking.rules import without_foreign
-from worker.channels.schema import Schema, body, chosen, docstrings, inlined, limit
-from worker.channels.typed import VendorObject, object_of, refuse_strangers, rows_of, text_in, validated
-from worker.channels.wecom_app import fields
-from worker.channels.wecom_app.cards import CARD_CLASSES, CARDS, UPDATED_CARDS, AppCard
+from worker.channels.typed import object_of, refuse_strangers, text_in, validated
+from worker.channels.wecom_app.cards import CARD_CLASSES, AppCard
 from worker.channels.wecom_app.changes import CardUpdate, ChangeChat, CreateChat
 from worker.channels.wecom_app.fields import ENVELOPE, OURS, interval_s
-from worker.channels.wecom_app.messages import PLAIN, AppMessage, OfApp, Raw
-from worker.channels.wecom_app.targets import TARGETS
+from worker.channels.wecom_app.messages import PLAIN, OfApp, Raw
 from worker.domain.content.message import Message
 from worker.domain.content.recipient import AppChat, Everyone, Recipients, listed
 from worker.domain.errors import CheckFailed, Problem
@@ -61,7 +54,7 @@ def message_from_json(data: str | bytes | Mapping[str, Any]) -> Message:
     msgtype = body.get("msgtype")
     if not isinstance(msgtype, str):
         raise CheckFailed([Problem("msgtype", "is missing (vendor code 40008)", "name the type of the message")])
-    if msgtype in fields.ENVELOPE:
+    if msgtype in ENVELOPE:
         body = without_foreign(body, _foreign(msgtype))
     rest = {name: value for name, value in body.items() if name not in OURS}
     beside = {name: value for name, value in rest.items() if name != msgtype}
@@ -140,92 +133,3 @@ def _update(body: Mapping[str, Any]) -> CardUpdate:
     if isinstance(rest.get("template_card"), Mapping):
         rest["template_card"] = _card(rest["template_card"], {})
     return validated(CardUpdate, rest, "update")
-
-
-_ENVELOPE: Schema = {
-    "touser": {"type": "string", "description": "Userids joined by |, at most 1000 a call; @all for everybody."},
-    "toparty": {"type": "string", "description": "Department ids joined by |, at most 100 a call."},
-    "totag": {"type": "string", "description": "Tag ids joined by |, at most 100 a call."},
-    "chatid": {"type": "string", "description": "An app group chat, instead of the three."},
-    "agentid": {"type": "integer", "description": "The account's: another is refused."},
-}
-
-
-def message_schema(msgtype: str | None = None, card_type: str | None = None) -> Schema:
-    """The JSON schema (2020-12) of one type's body, or of every type's.
-
-    `card_type` picks one of the cards. The bodies that are no sends are called `card_update`, `chat_create` and
-    `chat_change`.
-    """
-    return chosen(_schemas(), msgtype, card_type)
-
-
-@cache
-def _schemas() -> dict[tuple[str, str | None], Schema]:
-    return {
-        **{(name, None): _of_plain(made) for name, made in PLAIN.items()},
-        **{("template_card", name): _of_card(made) for name, made in CARD_CLASSES.items()},
-        ("card_update", None): _of_update(),
-        ("chat_create", None): _of_chat(CreateChat),
-        ("chat_change", None): _of_chat(ChangeChat),
-    }
-
-
-def _of_plain(made: type[AppMessage]) -> Schema:
-    whole = inlined(made)
-    own = whole["properties"]
-    least, most = fields.INTERVAL
-    check = {
-        "enable_duplicate_check": {"enum": [0, 1], "description": own.pop("duplicate_check")["description"]},
-        "duplicate_check_interval": {**own.pop("duplicate_check_interval"), "minimum": least, "maximum": most},
-    }
-    listed = fields.ENVELOPE[made.msgtype]
-    beside = {name: {**own.pop(name), "enum": list(listed[name])} for name in made.ENVELOPE}
-    limit(whole, fields.BODIES[made.msgtype])
-    return _body(made, made.msgtype, whole, {**beside, **check})
-
-
-def _of_card(made: type[AppCard]) -> Schema:
-    translated = inlined(made)["properties"]["enable_id_trans"]
-    card = _card_object(made, CARDS[made.card_type])
-    return _body(made, "template_card", card, {"enable_id_trans": {**translated, "enum": [0, 1]}})
-
-
-def _card_object(made: type[AppCard], rows: tuple[Row, ...]) -> Schema:
-    whole = inlined(made)
-    del whole["properties"]["enable_id_trans"]  # stands beside the card
-    whole["properties"] = {"card_type": {"const": made.card_type}, **whole["properties"]}
-    limit(whole, rows)
-    return whole
-
-
-def _of_update() -> Schema:
-    texts = docstrings(CardUpdate)
-    cards = [_card_object(made, UPDATED_CARDS[name]) for name, made in CARD_CLASSES.items()]
-    ids = {"type": "array", "description": "None of the three: everyone who has the card."}
-    properties: Schema = {
-        **{target.update_field: {**ids, "maxItems": target.maximum} for target in TARGETS},
-        "atall": {"enum": [0, 1], "description": "1: everyone who has the card, as if nobody were named."},
-        "agentid": _ENVELOPE["agentid"],
-        "response_code": {"type": "string", "description": "For update_card_by_code: of a job its own codes are used."},
-        "button": {
-            "type": "object",
-            "properties": {"replace_name": {"type": "string", "minLength": 1, "description": texts["replace_name"]}},
-            "required": ["replace_name"],
-            "additionalProperties": False,
-        },
-        "template_card": {"oneOf": cards, "description": texts["template_card"]},
-        "enable_id_trans": {"enum": [0, 1], "description": texts["enable_id_trans"]},
-    }
-    return body("CardUpdate", properties, oneOf=[{"required": ["button"]}, {"required": ["template_card"]}])
-
-
-def _of_chat(made: type[VendorObject]) -> Schema:
-    whole = inlined(made)
-    limit(whole, rows_of(made))
-    return {"title": made.__name__, **whole}
-
-
-def _body(made: type[BaseModel], msgtype: str, content: Schema, beside: Schema) -> Schema:
-    properties = {**_ENVELOPE, "msgtype": {"const": msgtype}, msgtype: content, **beside}
-    return body(made.__name__, properties, ["msgtype", msgtype])

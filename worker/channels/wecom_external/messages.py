@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Any, ClassVar
 
-from pydantic import BeforeValidator, Field, InstanceOf, ValidationError, WithJsonSchema
+from pydantic import BeforeValidator, Field, InstanceOf, ValidationError
 
 from worker.channels.checking.row import Either, FieldRule, Prose, R, Row
 from worker.channels.typed import NO_FILE, Attached, VendorMessage, VendorObject, problems_of, rows_of
@@ -160,7 +160,7 @@ def _typed(value: Any) -> Any:
     raise ValueError("; ".join(f"{one.field}: {one.text}" for one in problems))
 
 
-AnyAttachment = Annotated[InstanceOf[Attachment], BeforeValidator(_typed), WithJsonSchema({"type": "object"})]
+AnyAttachment = Annotated[InstanceOf[Attachment], BeforeValidator(_typed)]
 """One of the five, or an entry as the vendor's page shows it: `{"msgtype": "link", "link": {...}}`."""
 
 

@@ -1,21 +1,17 @@
-"""Campaigns out of the vendor's own JSON and back, and the JSON schema of such bodies.
+"""Campaigns out of the vendor's own JSON and back.
 
-Sender and recipients of such a body belong to the job; `recipients_from_json` reads them. A schema counts characters,
-not bytes, and knows no relation between fields: `check` at enqueue knows all of them.
+Sender and recipients of such a body belong to the job; `recipients_from_json` reads them.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import cache
 from typing import Any
 
 from worker.channels.checking.row import OFF, Foreign
 from worker.channels.checking.rules import without_foreign
-from worker.channels.schema import Schema, body, headed, inlined, limit
-from worker.channels.typed import object_of, rows_of, text_in, validated
-from worker.channels.wecom_external.messages import ATTACHMENTS, BODY, OURS, Attachment, Campaign, Raw
-from worker.channels.wecom_external.targets import CUSTOMERS, GROUPS
+from worker.channels.typed import object_of, text_in, validated
+from worker.channels.wecom_external.messages import ATTACHMENTS, OURS, Campaign, Raw
 from worker.domain.content.message import Message
 from worker.domain.content.recipient import CustomerGroups, Customers, Everyone, Recipients
 from worker.domain.errors import CheckFailed, Problem
@@ -92,43 +88,3 @@ def _attachment(entry: Any, i: int) -> Any:
         text = "has no object named like its msgtype (vendor code 40058)"
         raise CheckFailed([Problem(f"attachments[{i}]", text, "put the fields under the name of the type")])
     return validated(ATTACHMENTS[msgtype], own, f"attachments[{i}].{msgtype}")
-
-
-_IDS: Schema = {"type": "array", "items": {"type": "string"}}
-
-_ENVELOPE: Schema = {
-    "chat_type": {"enum": ["single", "group"], "description": "Customers (default) or customer groups."},
-    "sender": {"type": "string", "description": "The userid of the member who sends; required for groups."},
-    "external_userid": {**_IDS, "maxItems": CUSTOMERS.maximum, "description": "Customers, of chat_type single."},
-    "chat_id_list": {**_IDS, "maxItems": GROUPS.maximum, "description": "Customer groups, of chat_type group."},
-}
-
-
-def message_schema(msgtype: str | None = None) -> Schema:
-    """The JSON schema (2020-12) of a campaign's body, or of one type's attachment."""
-    if msgtype is None:
-        return headed(_campaign())
-    if msgtype not in ATTACHMENTS:
-        raise ValueError(f"no such attachment; there are {', '.join(ATTACHMENTS)}")
-    return headed(_attachment_schema(ATTACHMENTS[msgtype]))
-
-
-@cache
-def _campaign() -> Schema:
-    whole = inlined(Campaign)
-    own = whole["properties"]
-    said = own["text"].pop("description")
-    own["text"] = {"type": "object", "properties": {"content": {"type": "string", "description": said}}}
-    own["text"]["additionalProperties"] = False
-    own["attachments"]["items"] = {"oneOf": [_attachment_schema(one) for one in ATTACHMENTS.values()]}
-    limit(whole, tuple(row for row in BODY if "attachments[]" not in getattr(row, "path", "attachments[]")))
-    whole["properties"] = {**_ENVELOPE, **own}
-    return {"title": "Campaign", **whole, "anyOf": [{"required": ["text"]}, {"required": ["attachments"]}]}
-
-
-def _attachment_schema(made: type[Attachment]) -> Schema:
-    own = inlined(made)
-    for name in made.OPTIONS:
-        del own["properties"][name]
-    limit(own, rows_of(made))
-    return body(made.__name__, {"msgtype": {"const": made.msgtype}, made.msgtype: own}, ["msgtype", made.msgtype])

@@ -14,8 +14,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
-from pydantic import WithJsonSchema
-
 from worker.channels.checking.row import Effect, Either, FieldRule, Prose, R, Row
 from worker.channels.typed import NO_FILE, Attached, PlainMessage, VendorObject
 from worker.channels.wecom.cards import (
@@ -103,7 +101,7 @@ class WebhookMessage(PlainMessage):
         return out
 
 
-Members = Annotated[list[str] | str, WithJsonSchema({"type": "string"})]
+Members = list[str] | str
 """Userids as a list, or joined by bars as the vendor has them."""
 
 

@@ -1,7 +1,6 @@
-"""Messages out of the vendor's own JSON and back, and the JSON schema of such bodies.
+"""Messages out of the vendor's own JSON and back.
 
-The chatid of such a body belongs to the job; `recipients_from_json` reads it. A schema counts characters, not bytes,
-and knows neither edition nor relation between fields: `check` at enqueue knows all of them.
+The chatid of such a body belongs to the job; `recipients_from_json` reads it.
 """
 
 from __future__ import annotations
@@ -10,15 +9,11 @@ import base64
 import binascii
 import hashlib
 from collections.abc import Mapping
-from functools import cache
 from typing import Any
 
 from worker.channels.checking.row import OFF, Foreign
 from worker.channels.checking.rules import without_foreign
-from worker.channels.schema import Schema, body, chosen, inlined, limit
 from worker.channels.typed import Raw, object_of, refuse_strangers, text_in, validated
-from worker.channels.wecom.cards import Card
-from worker.channels.wecom_webhook import fields
 from worker.channels.wecom_webhook.fields import AUDIENCES, OURS
 from worker.channels.wecom_webhook.messages import CARD_CLASSES, SIMPLE, Image, WebhookMessage
 from worker.domain.content.message import File, Message
@@ -119,42 +114,3 @@ def _picture(content: Mapping[str, Any]) -> dict[str, Any]:
         text = "is not that of the picture (vendor code 301019)"
         raise CheckFailed([Problem("image.md5", text, "take the MD5 of the bytes before Base64, in hex")])
     return {"file": File(held, PICTURE_NAME)}
-
-
-_CHATID: Schema = {"type": "string", "description": "Message push: up to 100 ids joined by |, or @all_group, @all."}
-_PICTURE: Schema = {
-    "base64": {"type": "string", "minLength": 1, "description": "A JPG or PNG of at most 2 MB before base64."},
-    "md5": {"type": "string", "pattern": "^[0-9a-fA-F]{32}$", "description": "MD5 of the bytes before base64, in hex."},
-}
-
-
-def message_schema(msgtype: str | None = None, card_type: str | None = None) -> Schema:
-    """The JSON schema (2020-12) of one type's body, or of every type's; `card_type` picks one of the cards."""
-    return chosen(_schemas(), msgtype, card_type)
-
-
-@cache
-def _schemas() -> dict[tuple[str, str | None], Schema]:
-    plain: dict[tuple[str, str | None], Schema] = {(made.msgtype, None): _of_plain(made) for made in SIMPLE}
-    return plain | {("template_card", name): _of_card(made) for name, made in CARD_CLASSES.items()}
-
-
-def _of_plain(made: type[WebhookMessage]) -> Schema:
-    whole = inlined(made)
-    beside = {name: whole["properties"].pop(name) for name in made.ENVELOPE}
-    limit(whole, fields.BODIES[fields.PUSH][made.msgtype])
-    if made is Image:
-        whole["properties"], whole["required"] = dict(_PICTURE), list(_PICTURE)
-    return _body(made.__name__, made.msgtype, whole, beside)
-
-
-def _of_card(made: type[Card]) -> Schema:
-    whole = inlined(made)
-    whole["properties"] = {"card_type": {"const": made.card_type}, **whole["properties"]}
-    limit(whole, fields.CARDS[made.card_type])
-    return _body(made.__name__, "template_card", whole, {})
-
-
-def _body(title: str, msgtype: str, content: Schema, beside: Schema) -> Schema:
-    properties = {"chatid": _CHATID, "msgtype": {"const": msgtype}, msgtype: content, **beside}
-    return body(title, properties, ["msgtype", msgtype])

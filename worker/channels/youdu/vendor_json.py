@@ -1,23 +1,19 @@
-"""Messages out of the vendor's own JSON (as it stands inside the envelope) and back, and the schema of such bodies.
+"""Messages out of the vendor's own JSON (as it stands inside the envelope) and back.
 
-The recipients of such a body belong to the job; `recipients_from_json` reads them. A schema counts characters, not
-units of UTF-16, and knows no relation between fields: `check` at enqueue knows all of them.
+The recipients of such a body belong to the job; `recipients_from_json` reads them.
 """
 
 from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping
-from functools import cache
 from typing import Any
 
 from worker.channels.checking.row import Foreign
 from worker.channels.checking.rules import without_foreign
-from worker.channels.schema import Schema, body, chosen, docstrings, inlined, limit
-from worker.channels.typed import PlainMessage, Raw, object_of, validated
-from worker.channels.youdu import fields
+from worker.channels.typed import Raw, object_of, validated
 from worker.channels.youdu.fields import MAIL_OF, OURS
-from worker.channels.youdu.messages import ITEMS, PLAIN, Badge, ItemsMessage, PopWindow
+from worker.channels.youdu.messages import ITEMS, PLAIN, Badge, PopWindow
 from worker.domain.content.message import Message
 from worker.domain.content.recipient import Everyone, Recipients, listed
 from worker.domain.errors import CheckFailed, Problem
@@ -84,62 +80,3 @@ def recipients_from_json(data: str | bytes | Mapping[str, Any]) -> Recipients:
     if users and emails:
         warnings.warn("toEmail: ignored beside toUser, and left out", stacklevel=2)
     return Recipients(users, listed(body.get("toDept"), "toDept"), emails=() if users else emails)
-
-
-_PEOPLE: Schema = {
-    "toUser": {"type": "string", "description": "Accounts joined by |, at most 1000 a call."},
-    "toDept": {"type": "string", "description": "Department ids joined by |, at most 100 a call; 0 is everybody."},
-}
-_FLAG: Schema = {"type": "boolean", "description": "Those online now alone; the documentation spells it both ways."}
-_TO_ALL: Schema = {
-    "type": "object",
-    "properties": {"onlyOnline": _FLAG, "onliyOnline": _FLAG},
-    "additionalProperties": False,
-}
-_BESIDE: dict[str, Schema] = {
-    "mail": {"toEmail": {"type": "string", "description": "Addresses joined by |, ignored beside toUser."}},
-    "sysMsg": {"toAll": {**_TO_ALL, "description": "Everybody; what else is named is not needed then."}},
-}
-"""What stands beside the recipients that every type has."""
-
-
-def message_schema(msgtype: str | None = None) -> Schema:
-    """The JSON schema (2020-12) of one type's body, or of every type's.
-
-    The bodies that are no msg/send are called `pop_window` and `badge`.
-    """
-    return chosen(_schemas(), msgtype, None)
-
-
-@cache
-def _schemas() -> dict[tuple[str, str | None], Schema]:
-    plain = {name: _of_send(made, _of_plain(made)) for name, made in PLAIN.items()}
-    items = {name: _of_send(made, inlined(made)["properties"]["items"]) for name, made in ITEMS.items()}
-    window = inlined(PopWindow) | {"anyOf": [{"required": ["url"]}, {"required": ["tip"]}]}
-    account = {"type": "string", "description": "The one account whose badge it is."}
-    others = {
-        "pop_window": body(PopWindow.__name__, {**_PEOPLE, "popWindow": window}, ["popWindow"]),
-        "badge": body(Badge.__name__, {"account": account, **inlined(Badge)["properties"]}, ["count"]),
-    }
-    limit(others["pop_window"], fields.WINDOW_ROWS)
-    limit(others["badge"], fields.BADGE_ROWS)
-    return {(name, None): schema for name, schema in {**plain, **items, **others}.items()}
-
-
-def _of_plain(made: type[PlainMessage]) -> Schema:
-    content = inlined(made)
-    for ours, vendors in made.NAMES.items():
-        content["properties"][vendors]["description"] = docstrings(made)[ours]
-    if made.msgtype == "sysMsg":
-        del content["properties"]["only_online"]  # it is onlyOnline of toAll
-        content["properties"]["msg"] |= {"minItems": 1}
-        content["properties"]["msg"]["items"] |= {"minProperties": 1, "maxProperties": 1}
-    return content
-
-
-def _of_send(made: type[PlainMessage | ItemsMessage], content: Schema) -> Schema:
-    msgtype = made.msgtype
-    own = {"msgType": {"const": msgtype}, msgtype: content}
-    schema = body(made.__name__, {**_PEOPLE, **_BESIDE.get(msgtype, {}), **own}, ["msgType", msgtype])
-    limit(schema, fields.BODIES["characters"][msgtype])
-    return schema
