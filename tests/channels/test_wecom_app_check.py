@@ -11,7 +11,6 @@ from worker.channels.wecom_app import (
     FileMessage,
     Image,
     MainTitle,
-    Markdown,
     MiniProgramNotice,
     MultipleCard,
     News,
@@ -596,25 +595,6 @@ def test_json_of_types_we_do_not_model() -> None:
     body = {"msgtype": "brand_new", "touser": "a", "brand_new": {"x": 1}, "enable_duplicate_check": 0}
 
     assert Raw(msgtype="brand_new", body={"brand_new": {"x": 1}}, duplicate_check=False) == message_from_json(body)
-
-
-@pytest.mark.parametrize(
-    ("content", "told"),
-    [
-        ("| a | b |\n| - | - |\n| 1 | 2 |", "a table"),
-        ("- a", "a table, code block, list"),
-        ('<font color="red">x</font>', "a font besides"),
-        ("#x", "a heading without a blank"),
-        ("`a\nb`", "code over two lines"),
-        ("<u>x</u>", "an HTML tag"),
-    ],
-)
-def test_markdown_that_is_shown_as_typed(content, told):
-    """A warning, as a robot's has: an application's markdown knows no more."""
-    document = Markdown(content=content).document()
-
-    assert [] == CHANNEL.check(draft(document))
-    assert [True] == [told in one for one in CHANNEL.warnings(draft(document))]
 
 
 @pytest.mark.parametrize(

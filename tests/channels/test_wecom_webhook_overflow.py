@@ -1,4 +1,4 @@
-"""Long texts of webhooks: cut between blocks, numbered, nothing torn, nothing lost."""
+"""Long texts of webhooks: numbered pieces, nothing torn, nothing lost."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings, strategies as st
 from wecom_webhook_samples import CHANNEL, account, part, sent
 
-from worker.channels.checking.blocks import blocks, without_code
+from worker.channels.checking.truncate import CODE as IN_CODE
 from worker.channels.wecom_webhook import Action, Attachment, Markdown, MarkdownV2, News, Text
 from worker.domain.content.message import Message
 from worker.domain.content.recipient import Chats
@@ -41,15 +41,22 @@ def test_tables_and_code_stay_whole(whole: str) -> None:
         assert 2 == sum(piece.count(whole.strip()) for piece in pieces)
 
 
-def test_a_heading_goes_with_what_it_heads() -> None:
-    """No piece ends in one."""
-    sections = "".join(f"# Heading {n}\n\n{PROSE}\n" for n in range(12))
+def test_a_table_with_line_ends_of_windows_stays_whole() -> None:
+    """The same as with others."""
+    table = TABLE.replace("\n", "\r\n")
 
-    pieces = split(MarkdownV2(content=sections))
+    pieces = split(MarkdownV2(content=f"{'x' * 3500}\r\n\r\n{table}\r\n{PROSE}"))
 
-    assert 1 < len(pieces)
-    assert not [piece for piece in pieces if piece.strip().splitlines()[-1].startswith("#")]
-    assert all(piece.startswith("# Heading") for piece in pieces)
+    assert 1 == sum(piece.count(table) for piece in pieces)
+
+
+def test_code_that_is_too_long_can_be_truncated() -> None:
+    """A log in a fence is shortened like other text."""
+    document, _ = CHANNEL.fit(
+        "send", MarkdownV2(content="```\n" + "line\n" * 900 + "```").document(), account(), "truncate"
+    )
+
+    assert document["body"]["markdown_v2"]["content"].endswith("…")
 
 
 @pytest.mark.parametrize("whole", ["| a |\n| - |\n" + "| cell |\n" * 600, "```\n" + "line\n" * 900 + "```"])
@@ -83,7 +90,6 @@ BLOCKS = st.lists(
 def test_nothing_is_lost(parts: list[str]) -> None:
     """All words of the text stand in the pieces, in their order."""
     text = "\n".join(parts)
-    assert text == "".join(block.text for block in blocks(text))
     if len(text.encode()) <= 4096:
         return
 
@@ -119,5 +125,6 @@ def test_buttons_stand_below_the_last_piece() -> None:
 
 def test_prose_is_what_is_no_code() -> None:
     """Fences, open ones too, and inline code."""
-    assert "a \n b" == without_code("a `<@li>`\n b").replace("` ", " ")
-    assert "" == without_code("```\n<@li>\n")
+    assert "a \n b" == IN_CODE.sub("", "a `<@li>`\n b")
+    assert "" == IN_CODE.sub("", "```\n<@li>\n")
+    assert "a\nb" == IN_CODE.sub("", "a\n```\n<@li>\n\n```\nb")

@@ -51,8 +51,6 @@ UNSAID = {
     "token {account} {fingerprint} {generation}": "what a sealed token is bound to",
     "openid email profile": "what is asked of a provider",
     "do: {what}": "a word and a sentence",
-    "markdown.content: {sentence}": "a field and a sentence",
-    "{msgtype}.content: {sentence}": "a field and a sentence",
     "wrong json format": "the vendor's",
     "{name} listening on {address}": "programs wait for it",
     "--listen {asked}": "a command",

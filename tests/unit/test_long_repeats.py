@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from worker.channels.checking import blocks
 from worker.channels.checking.row import Prose
-from worker.channels.checking.truncate import pieces, truncated
+from worker.channels.checking.truncate import CODE, pieces, truncated
 from worker.drawing import Shown, draw, links
 from worker.drawing.node import MOST_DRAWN
 from worker.language import said
@@ -62,7 +61,7 @@ def test_a_line_of_the_inbox(unit: str) -> None:
 )
 def test_code_in_a_line(text: str) -> None:
     """Runs of backticks that nothing closes."""
-    assert len(text) >= len(blocks.without_code(text))
+    assert len(text) >= len(CODE.sub("", text))
 
 
 @pytest.mark.parametrize("unit", [" ", "-", ":", "|", "-|", "- ", "| ", ":-: |"])
@@ -70,7 +69,16 @@ def test_the_line_below_the_head_of_a_table(unit: str) -> None:
     """A line that nearly is one."""
     text = f"|a|\n{unit * MANY}x"
 
-    assert len(text) >= sum(len(block.text) for block in blocks.blocks(text))
+    assert len(text) >= len("".join(pieces(text, MANY, len, Prose.BLOCKS) or []))
+
+
+@pytest.mark.parametrize("unit", ["```\n", "|\n", "~~~\n```\n", "\n", "|-|\n"])
+def test_lines_that_begin_or_end_a_block(unit: str) -> None:
+    """Fences that close each other or never, tables of one line."""
+    text = unit * MANY
+
+    assert len(text) >= len(CODE.sub("", text))
+    assert len(text) >= len("".join(pieces(text, MANY, len, Prose.BLOCKS) or []))
 
 
 def test_open_links_and_open_elements() -> None:

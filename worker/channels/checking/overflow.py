@@ -18,32 +18,49 @@ Fitted = tuple[dict[str, Any], list[str]]
 """The document, and a sentence for everything that was done to it."""
 
 
-def fit(document: Mapping[str, Any], root: str, rows: Sequence[Row], overflow: str, split_field: str | None) -> Fitted:
+def fit(
+    document: Mapping[str, Any],
+    root: str,
+    rows: Sequence[Row],
+    overflow: str,
+    split_field: str | None,
+    *,
+    numbered: bool = False,
+) -> Fitted:
     """The document with nothing too long that may be shortened; what cannot be is left for the check to refuse.
 
     `root` is the object in the body that the rows are about (empty: the body itself); `split_field` the path below it
-    that may be split, None where nothing may.
+    that may be split, None where nothing may. `numbered` puts "(1/3)" before each piece.
     """
     body = document.get("body")
     content = body.get(root) if root and isinstance(body, Mapping) else body
     if isinstance(content, Mapping) and overflow == "split" and split_field is not None:
-        return _split(document, root, content, rows, split_field)
+        return _split(document, root, content, rows, split_field, numbered=numbered)
     if isinstance(content, Mapping) and overflow == "truncate":
         return _truncate(document, root, content, rows)
     return dict(document), []
 
 
 def _split(
-    document: Mapping[str, Any], root: str, content: Mapping[str, Any], rows: Sequence[Row], split_field: str
+    document: Mapping[str, Any],
+    root: str,
+    content: Mapping[str, Any],
+    rows: Sequence[Row],
+    split_field: str,
+    *,
+    numbered: bool,
 ) -> Fitted:
     """Splits the text at `split_field` into several messages; no other field is ever split."""
     for path, row, value in _too_long(root, content, rows):
         if path == rules.below(root, split_field):
             most, unit, size = _limit(row)
-            found = truncate.pieces(value, most, size, row.prose or Prose.PLAIN)
+            room = most - len("(999/999)\n\n") if numbered else most
+            found = truncate.pieces(value, room, size, row.prose or Prose.PLAIN)
             if found:
                 held = put(document["body"], path.split("."), None)
                 note = f"{path}: {int(size(value))} {unit}, split into {len(found)} messages"
+                if numbered:  # apart by a blank line: no mark of a piece may join the number
+                    found = [f"({n}/{len(found)})\n\n{piece}" for n, piece in enumerate(found, start=1)]
                 return {**document, "body": held, "pieces": found}, [note]
     return dict(document), []
 

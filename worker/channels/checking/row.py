@@ -30,6 +30,8 @@ class Prose(StrEnum):
     """Any tags."""
     MARKDOWN = "markdown"
     """`[text](url)`, `code`, **bold**, `<font>`, and the marks that begin a line."""
+    BLOCKS = "blocks"
+    """The same with tables and fenced code, which are never split."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)  # compared by identity: caches are keyed by rows

@@ -25,6 +25,15 @@ _URL = r"https?://[!#-;=?-~]+"
 _TAG = r"(?P<tag></?[A-Za-z][^<>]*>|<@[^<>]*>)"
 # Never over the beginning of another link: each open one would be read to the end of the text.
 _ANCHOR = r"<a\b[^<>]*>[^<]*+(?:<(?!/?a\b)[^<]*+)*+</a>"
+# Each of the two ends behind its last line; fenced code that is never closed reaches to the end of the text.
+_FENCE = (
+    r"(?:\A|(?<=\n)) {0,3}(?P<fence>`{3,}|~{3,})[^\n]*+"
+    r"(?:\n(?! {0,3}(?P=fence))[^\n]*+)*+(?:\n[^\n]*+\n?|\n?\Z)"
+)
+_TABLE = (
+    r"(?:\A|(?<=\n))[^|\n]*+\|[^\n]*+\n *+\|?+ *+(?::?+-++:?+ *+\| *+)++(?::?+-++:?+ *+)?+\|?+ *+\r?+"
+    r"(?:\n[^|\n]*+\|[^\n]*+)*+\n?"
+)
 _MARKDOWN = r"\[[^\[\]\n]*\]\([^()\n]*\)|`[^`\n]+`|\*\*[^*\n]+\*\*"
 _WHOLES = {
     prose: re.compile("|".join([*wholes, _ID, _URL]), re.DOTALL)
@@ -33,8 +42,11 @@ _WHOLES = {
         Prose.LINKS: [_ANCHOR, _TAG],
         Prose.HTML: [_ANCHOR, _TAG],
         Prose.MARKDOWN: [_MARKDOWN, _TAG],
+        Prose.BLOCKS: [_FENCE, _TABLE, _MARKDOWN, _TAG],
     }.items()
 }
+CODE = re.compile(rf"{_FENCE}|`[^`\n]+`")
+"""Fenced code and code in a line."""
 _OPENING = re.compile(r"<([A-Za-z]+)\b[^<>]*(?<!/)>")
 _CLOSING = re.compile(r"</([A-Za-z]+)\s*>")
 _VOID = frozenset({"br", "hr", "img"})
@@ -50,8 +62,11 @@ class _Unit(NamedTuple):
 
 
 def truncated(text: str, most: float, size: Size, prose: Prose) -> str | None:
-    """The longest beginning that fits with an ellipsis behind it; None when not even one unit does."""
-    units = _units(text, prose)
+    """The longest beginning that fits with an ellipsis behind it; None when not even one unit does.
+
+    Unlike in `pieces`, a table or fenced code may end in the middle: a report that is mostly code can be shortened.
+    """
+    units = _units(text, Prose.MARKDOWN if prose is Prose.BLOCKS else prose)
     kept = units[: _longest(units, 0, "", [], most - size(ELLIPSIS), size)]
     return _joined(kept) + ELLIPSIS + _closing(_open_after(kept, [])) if kept else None
 
@@ -72,7 +87,7 @@ def pieces(text: str, most: float, size: Size, prose: Prose) -> list[str] | None
             end = _break(units, start, end)
         opened = _open_after(units[start:end], opened)
         found.append(opening + _joined(units[start:end]) + _closing(opened))
-        mark = _line_mark(found[-1], units[end - 1].text) if prose is Prose.MARKDOWN else ""
+        mark = _line_mark(found[-1], units[end - 1].text) if prose in (Prose.MARKDOWN, Prose.BLOCKS) else ""
         opening = mark + "".join(opened)
         start = end
     return [piece for piece in found if piece.strip()]

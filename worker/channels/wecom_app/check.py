@@ -24,7 +24,7 @@ from worker.channels.checking.job import (
 )
 from worker.channels.checking.row import FieldRule, Row
 from worker.channels.checking.targets import no_targets
-from worker.channels.wecom import markdown, upload
+from worker.channels.wecom import upload
 from worker.channels.wecom_app import changes, fields, targets
 from worker.channels.wecom_app.account import ability_problems, callback_problems, plugin_problems
 from worker.channels.wecom_app.cards import CARD_TYPES, card_of, card_rows
@@ -189,8 +189,6 @@ def _content_cautions(draft: Draft) -> Iterator[str]:
     msgtype = draft.message["type"]
     for content in contents(draft.message):
         yield from rules.cautions(msgtype, content, _rows(draft, content))
-        for sentence in markdown.cautions(msgtype, content["content"]) if msgtype == "markdown" else ():
-            yield f"markdown.content: {sentence}"
     for i, article in enumerate(draft.message["body"]["news"]["articles"] if msgtype == "news" else ()):
         if article.get("appid") and article.get("url"):
             yield f"{msgtype}.articles[{i}].url: the vendor ignores it beside appid"

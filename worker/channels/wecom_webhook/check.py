@@ -11,7 +11,6 @@ from collections.abc import Iterator, Mapping
 from functools import partial
 
 from worker.channels.checking import rules
-from worker.channels.checking.blocks import without_code
 from worker.channels.checking.job import (
     MSGTYPE,
     Checks,
@@ -25,8 +24,8 @@ from worker.channels.checking.job import (
     upload_problems,
 )
 from worker.channels.checking.targets import no_targets
+from worker.channels.checking.truncate import CODE
 from worker.channels.wecom import upload
-from worker.channels.wecom.markdown import cautions
 from worker.channels.wecom_webhook import fields, targets
 from worker.channels.wecom_webhook.account import edition
 from worker.channels.wecom_webhook.fields import body_rows, texts
@@ -81,7 +80,7 @@ def _markdown_problems(draft: Draft) -> Iterator[Problem]:
     """markdown_v2 knows no mentions and no colours: both would be shown as they are typed."""
     if draft.message.get("type") != "markdown_v2":
         return
-    prose = [without_code(text) for text in texts(draft.message)]
+    prose = [CODE.sub("", text) for text in texts(draft.message)]
     for mark, pattern, why in _RAW_MARKS:
         if any(pattern.search(text) for text in prose):
             text = f"holds {mark}, which is shown as typed: markdown_v2 {why}"
@@ -134,7 +133,6 @@ CHECKS: Checks = {
 }
 """The checks of each kind of job."""
 
-_IN_CODE = re.compile(r"<@|<font\b", re.IGNORECASE)
 _ALL = re.compile(r"<@all>", re.IGNORECASE)
 
 
@@ -160,15 +158,9 @@ def _content_cautions(draft: Draft) -> Iterator[str]:
 
 
 def _markdown_cautions(draft: Draft) -> Iterator[str]:
-    """Markup that this type does not have, and shows as it is typed."""
-    msgtype = draft.message["type"]
-    for text in texts(draft.message):
-        if msgtype == "markdown_v2" and without_code(text) != text and _IN_CODE.search(text):
-            yield "markdown_v2.content: holds <@ or <font in code, shown as typed"
-        if msgtype == "markdown" and _ALL.search(without_code(text)):
-            yield 'markdown.content: <@all> is no member, and mentions nobody; mentioned_list=["@all"] of a text does'
-        for sentence in cautions(msgtype, text):
-            yield f"{msgtype}.content: {sentence}"
+    """A mention that has no effect."""
+    if draft.message["type"] == "markdown" and any(_ALL.search(CODE.sub("", text)) for text in texts(draft.message)):
+        yield 'markdown.content: <@all> is no member, and mentions nobody; mentioned_list=["@all"] of a text does'
 
 
 def _action_cautions(draft: Draft) -> Iterator[str]:

@@ -166,9 +166,6 @@ class Attachment(VendorObject):
     """Your own name for it; it is kept in the job, and a click says it again as `task_id`."""
 
 
-MarkdownContent = Annotated[str, R(max_bytes=4096, missing=44004, code=40058, prose=Prose.MARKDOWN)]
-
-
 class Markdown(WebhookMessage):
     """A markdown message (markdown类型).
 
@@ -182,7 +179,7 @@ class Markdown(WebhookMessage):
     )
     ONLY_PUSH: ClassVar[tuple[str, ...] | None] = ("at_short_name", "attachments")
 
-    content: MarkdownContent
+    content: Annotated[str, R(max_bytes=4096, missing=44004, code=40058, prose=Prose.MARKDOWN)]
     """1 to 4096 bytes of UTF-8 (44004, 40058)."""
     at_short_name: bool | None = None
     """Message push: mentions show the short name."""
@@ -219,7 +216,7 @@ class MarkdownV2(WebhookMessage):
     ENVELOPE: ClassVar[tuple[str, ...]] = ("visible_to_user",)
     REACH: ClassVar[MessageReach] = MessageReach(audiences=("groups", "all"), groups_alone=True, by_chatid=True)
 
-    content: MarkdownContent
+    content: Annotated[str, R(max_bytes=4096, missing=44004, code=40058, prose=Prose.BLOCKS)]
     """1 to 4096 bytes of UTF-8 (44004, 40058)."""
     visible_to_user: Members | None = None
     """Message push: only these members see it; only with exactly one group."""

@@ -11,11 +11,9 @@ import re
 from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
-from worker.channels.checking import blocks, overflow as overflows, truncate
-from worker.channels.checking.job import SPLIT_FIELD, content_of, put
+from worker.channels.checking import overflow as overflows
+from worker.channels.checking.job import SPLIT_FIELD, content_of
 from worker.channels.checking.overflow import Fitted
-from worker.channels.checking.plain import byte_size
-from worker.channels.checking.row import FieldRule, Prose, Row
 from worker.channels.wecom.names import USERID
 from worker.channels.wecom_webhook import fields
 from worker.channels.wecom_webhook.account import edition
@@ -200,23 +198,7 @@ def fit(kind: str, document: Mapping[str, Any], account: Account, overflow: str)
     msgtype, content = str(document.get("type")), content_of(document)
     if kind != Kind.SEND or content is None:
         return dict(document), []
-    rows = body_rows(edition(account), msgtype, content)
-    if overflow == "split":
-        return _split(document, msgtype, content.get(SPLIT_FIELD), rows)
-    return overflows.fit(document, msgtype, rows, overflow, None)
-
-
-def _split(document: Mapping[str, Any], msgtype: str, text: Any, rows: tuple[Row, ...]) -> Fitted:
-    """Splits the content of a text or markdown into several messages, each of which says its number."""
-    most = next((row.max_bytes for row in rows if isinstance(row, FieldRule) and row.path == SPLIT_FIELD), None)
-    if msgtype not in SPLIT_TYPES or not isinstance(text, str) or most is None or byte_size(text) <= most:
-        return dict(document), []
-    room = most - len("(999/999)\n\n")
-    found = truncate.pieces(text, room, byte_size, Prose.LINKS) if msgtype == "text" else blocks.pieces(text, room)
-    if not found or len(found) > truncate.MOST_PIECES:
-        return dict(document), []
-    held = put(document["body"], [msgtype, SPLIT_FIELD], None)
-    # Apart by a blank line: no mark of a piece may join the number.
-    pieces = [f"({n}/{len(found)})\n\n{piece}" for n, piece in enumerate(found, start=1)]
-    note = f"{msgtype}.{SPLIT_FIELD}: {byte_size(text)} bytes, split into {len(found)} messages"
-    return {**document, "body": held, "pieces": pieces}, [note]
+    split_field = SPLIT_FIELD if msgtype in SPLIT_TYPES else None
+    return overflows.fit(
+        document, msgtype, body_rows(edition(account), msgtype, content), overflow, split_field, numbered=True
+    )
