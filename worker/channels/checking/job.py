@@ -27,6 +27,17 @@ def found_by(checks: Checks, draft: Draft) -> list[Problem]:
     return list(dict.fromkeys(problem for check in ours for problem in check(draft)))
 
 
+def type_problems(
+    draft: Draft, field: str, not_sent: Collection[str], remedy: str, code: int | None = None
+) -> Iterator[Problem]:
+    """A type that is no name, or one that only other kinds of jobs have (`not_sent`)."""
+    msgtype = draft.message.get("type")
+    if not isinstance(msgtype, str) or not MSGTYPE.fullmatch(msgtype):
+        yield Problem(field, f"is not the name of a message type{rules.vendor_code(code)}", "use the vendor's name")
+    elif msgtype in not_sent:
+        yield Problem(field, "is not a message to send", remedy)
+
+
 def body_problems(draft: Draft, ours: Collection[str], code: int | None = plain.ESCAPES) -> Iterator[Problem]:
     """A body that is no object or cannot be sent, and fields in it that only the worker sets (`ours`)."""
     body = draft.message.get("body")
@@ -103,7 +114,7 @@ def misplaced(
     file: Mapping[str, Any],
     wanted: Mapping[str, str],
     types: Collection[str],
-    code: str = "",
+    code: int | None = None,
 ) -> Iterator[Problem]:
     """What is wrong with the place of a file; `types` are the upload types there are, `code` names the vendor's."""
     holder, kind = holder_of(message.get("body"), path), wanted.get(path)
@@ -113,7 +124,7 @@ def misplaced(
     elif holder.get(path.rpartition(".")[2]):
         yield Problem(path, "has a value and a file", "give one of the two")
     elif kind is not None and file.get("upload_type") in types and file["upload_type"] != kind:
-        yield Problem(path, f"is of another upload type{code}", f"use upload type {kind}")
+        yield Problem(path, f"is of another upload type{rules.vendor_code(code)}", f"use upload type {kind}")
 
 
 def holder_of(tree: Any, path: str) -> Mapping[str, Any] | None:

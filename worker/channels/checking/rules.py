@@ -38,7 +38,7 @@ def problems(root: str, tree: Mapping[str, Any], rows: Iterable[Row], attached: 
                 found += _repeated(root, tree, row)
         else:
             for at, parent in _parents(root, tree, row.at):
-                found += _group_problems(row, at, parent)
+                found += _group_problems(row, at, parent, attached)
     return found
 
 
@@ -112,12 +112,12 @@ def _field_problems(row: FieldRule, path: str, parent: Mapping[str, Any], value:
     elif value is None or (needed and not row.blank and isinstance(value, str) and not value.strip()):
         if needed and row.blank:
             remedy = 'give it a value, or "" to say that there is none'
-            yield Problem(path, f"is missing{_vendor(row.missing)}", remedy)
+            yield Problem(path, f"is missing{vendor_code(row.missing)}", remedy)
         elif needed:
-            yield Problem(path, f"is missing or empty{_vendor(row.missing or row.code)}", "give it a value")
+            yield Problem(path, f"is missing or empty{vendor_code(row.missing or row.code)}", "give it a value")
     elif not _has_type(row, value):
         held = (" of strings" if row.strings else " of objects") if row.type is list else ""
-        yield Problem(path, f"is not {TYPE_NAMES[row.type]}{held}{_vendor(row.code)}", "use the vendor's type")
+        yield Problem(path, f"is not {TYPE_NAMES[row.type]}{held}{vendor_code(row.code)}", "use the vendor's type")
     else:
         yield from _value_problems(row, path, parent, value)
 
@@ -144,7 +144,7 @@ def _has_type(row: FieldRule, value: Any) -> bool:
 def _value_problems(row: FieldRule, path: str, parent: Mapping[str, Any], value: Any) -> Iterator[Problem]:
     if row.entries is not None and not row.entries[0] <= len(value) <= row.entries[1]:
         least, most = row.entries
-        text = f"has too few or too many entries{_vendor(row.code)}"
+        text = f"has too few or too many entries{vendor_code(row.code)}"
         yield Problem(path, text, f"{least} to {most}", least if len(value) < least else most, "entries", len(value))
     if isinstance(value, str):
         yield from _text_problems(row, path, value)
@@ -170,11 +170,11 @@ def _text_problems(row: FieldRule, path: str, value: str) -> Iterator[Problem]:
         least, most = row.chinese
         unit, length = "Chinese characters (ASCII counts half)", chinese_size(value)
         if length < least:
-            yield Problem(path, f"is too short{_vendor(row.code)}", "lengthen it", least, unit, int(length))
+            yield Problem(path, f"is too short{vendor_code(row.code)}", "lengthen it", least, unit, int(length))
         if length > most:
-            yield Problem(path, f"is too long{_vendor(row.code)}", shorten, most, unit, ceil(length))
+            yield Problem(path, f"is too long{vendor_code(row.code)}", shorten, most, unit, ceil(length))
     if row.charset is not None and not re.fullmatch(row.charset, value):
-        yield Problem(path, f"has a character that is not allowed{_vendor(row.code)}", f"use only {row.charset}")
+        yield Problem(path, f"has a character that is not allowed{vendor_code(row.code)}", f"use only {row.charset}")
     if row.link and value.strip() and not value.startswith(("http://", "https://")):
         yield Problem(path, "has no scheme (vendor code 40094 or 45034)", "begin it with http:// or https://")
 
@@ -186,7 +186,7 @@ def _siblings(parent: Mapping[str, Any], among: str) -> list[Any]:
     return [entry.get(inner) for entry in (entries if isinstance(entries, list) else ()) if isinstance(entry, Mapping)]
 
 
-def _vendor(code: int | None) -> str:
+def vendor_code(code: int | None) -> str:
     """The code the vendor would answer, where it is known."""
     return f" (vendor code {code})" if code else ""
 
@@ -195,17 +195,21 @@ def _beyond(row: FieldRule) -> str:
     """What the vendor does beyond a limit: the row's note where it has one, else its effect or code."""
     if row.note:
         return f" ({row.note})"
-    return " (the vendor cuts the rest in silence)" if row.effect is Effect.CUT else _vendor(row.code)
+    return " (the vendor cuts the rest in silence)" if row.effect is Effect.CUT else vendor_code(row.code)
 
 
-def _group_problems(row: Either | Together, at: str, parent: Mapping[str, Any]) -> Iterator[Problem]:
-    given = [name for name in row.names if _reach(parent, name)]
+def _group_problems(
+    row: Either | Together, at: str, parent: Mapping[str, Any], attached: Collection[str]
+) -> Iterator[Problem]:
+    given = [name for name in row.names if _reach(parent, name) or dotted(below(at, name)) in attached]
     if isinstance(row, Either) and not given:
-        text = f"is missing, and so is {', '.join(row.names[1:])}{_vendor(row.code)}"
+        text = f"is missing, and so is {', '.join(row.names[1:])}{vendor_code(row.code)}"
         yield Problem(below(at, row.names[0]), text, f"give one of {', '.join(row.names)}")
     if isinstance(row, Together) and 0 < len(given) < len(row.names):
         lacking = next(name for name in row.names if name not in given)
-        yield Problem(below(at, lacking), f"is missing beside {given[0]}{_vendor(row.code)}", "give both or neither")
+        yield Problem(
+            below(at, lacking), f"is missing beside {given[0]}{vendor_code(row.code)}", "give both or neither"
+        )
 
 
 def _reach(tree: Any, path: str) -> bool:
@@ -224,7 +228,7 @@ def _repeated(root: str, tree: Mapping[str, Any], row: FieldRule) -> Iterator[Pr
             continue
         key = (path.rpartition("[")[0], value)
         if key in seen:
-            yield Problem(path, f"repeats an earlier entry{_vendor(row.code)}", "make it unique in its list")
+            yield Problem(path, f"repeats an earlier entry{vendor_code(row.code)}", "make it unique in its list")
         seen.add(key)
 
 

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from worker.channels.checking.rules import vendor_code
 from worker.domain.content.recipient import Recipients
 from worker.domain.errors import Problem
 from worker.domain.job import Draft
@@ -41,12 +42,19 @@ def ids(recipients: Recipients, target: Target) -> tuple[str, ...]:
 
 
 def unfit(target: Target, field: str, asked: Recipients) -> Iterator[Problem]:
-    """One problem a list, with the place of the first wrong entry and no value."""
-    entries = ids(asked, target)
-    wrong = [place for place, entry in enumerate(entries) if not isinstance(entry, str) or not target.fits(entry)]
+    """The malformed entries of one list."""
+    yield from malformed(field, ids(asked, target), target.fits, f"use {target.wanted}; a broadcast is Everyone()")
+
+
+def malformed(
+    field: str, entries: Iterable[Any], fits: Callable[[str], object], remedy: str, code: int | None = None
+) -> Iterator[Problem]:
+    """One problem for all wrong entries of a list, with the place of the first and no value."""
+    wrong = [place for place, entry in enumerate(entries) if not isinstance(entry, str) or not fits(entry)]
     if wrong:
-        text = f"{len(wrong)} entries are malformed, the first at place {wrong[0]}"
-        yield Problem(field, text, f"use {target.wanted}; a broadcast is Everyone()")
+        yield Problem(
+            field, f"{len(wrong)} entries are malformed{vendor_code(code)}, the first at place {wrong[0]}", remedy
+        )
 
 
 def no_targets(draft: Draft) -> Iterator[Problem]:

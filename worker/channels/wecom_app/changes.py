@@ -14,6 +14,7 @@ from pydantic import InstanceOf
 
 from worker.channels.checking import plain, rules
 from worker.channels.checking.row import Effect, Prose, R, Row
+from worker.channels.checking.targets import malformed
 from worker.channels.typed import VendorMessage, rows_of
 from worker.channels.wecom.names import USERID, USERID_WANTED
 from worker.channels.wecom_app.cards import INTERACTIVE, AppCard, calls_back, card_of
@@ -121,14 +122,11 @@ def chat_problems(draft: Draft) -> Iterator[Problem]:
 
 
 def _unfit_ids(name: str, value: Any) -> Iterator[Problem]:
-    """One problem a list, with the place of the first wrong entry and no value."""
+    """Malformed userids, or else members who are named twice."""
     entries = value if isinstance(value, list) else [] if value is None else [value]
-    wrong = [place for place, entry in enumerate(entries) if not isinstance(entry, str) or not USERID.fullmatch(entry)]
-    if wrong:
-        text = f"{len(wrong)} entries are no userids (vendor code 86007), the first at place {wrong[0]}"
-        yield Problem(f"chat.{name}", text, USERID_WANTED)
-    known = {entry.lower() for entry in entries if isinstance(entry, str)}
-    if len(known) < len(entries) - len(wrong):
+    wrong = list(malformed(f"chat.{name}", entries, USERID.fullmatch, USERID_WANTED, 86007))
+    yield from wrong
+    if not wrong and len({entry.lower() for entry in entries}) < len(entries):
         yield Problem(f"chat.{name}", "names a member twice", "name each member once")
 
 

@@ -11,7 +11,6 @@ from typing import Any
 
 from worker.channels.checking import rules
 from worker.channels.checking.job import (
-    MSGTYPE,
     Checks,
     body_problems,
     content_of,
@@ -20,6 +19,7 @@ from worker.channels.checking.job import (
     found_by,
     misplaced,
     no_object,
+    type_problems,
     upload_problems,
 )
 from worker.channels.checking.row import FieldRule, Row
@@ -43,12 +43,9 @@ def check(draft: Draft) -> list[Problem]:
 
 
 def _type_problems(draft: Draft) -> Iterator[Problem]:
-    msgtype = draft.message.get("type")
-    if not isinstance(msgtype, str) or not MSGTYPE.fullmatch(msgtype):
-        yield Problem("msgtype", "is not the name of a message type (vendor code 40008)", "use the vendor's name")
-    elif msgtype in NOT_SENT:
-        yield Problem("msgtype", "is not a message to send", "use the job kind made for it")
-    elif draft.kind == Kind.SEND_CHAT and msgtype in fields.ENVELOPE.keys() - fields.CHAT_BODIES.keys():
+    msgtype = str(draft.message.get("type"))
+    yield from type_problems(draft, "msgtype", NOT_SENT, "use the job kind made for it", 40008)
+    if draft.kind == Kind.SEND_CHAT and msgtype in fields.ENVELOPE.keys() - fields.CHAT_BODIES.keys():
         allowed = ", ".join(fields.CHAT_BODIES)
         yield Problem("msgtype", f"app group chats do not take {msgtype} (vendor code 40008)", f"use one of {allowed}")
 
@@ -125,7 +122,7 @@ def _attached_problems(draft: Draft) -> Iterator[Problem]:
     wanted = {} if content is None else file_places(str(draft.message.get("type")), content, _rows(draft, content))
     for path, file in files.items():
         yield from upload.file_problems(path, file)
-        yield from misplaced(draft.message, path, file, wanted, upload.UPLOADS, " (vendor code 40007)")
+        yield from misplaced(draft.message, path, file, wanted, upload.UPLOADS, 40007)
 
 
 def _protection_problems(draft: Draft) -> Iterator[Problem]:

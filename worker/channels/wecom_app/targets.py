@@ -13,7 +13,7 @@ from typing import Any
 from worker.channels.checking import overflow as overflows
 from worker.channels.checking.job import SPLIT_FIELD
 from worker.channels.checking.overflow import Fitted
-from worker.channels.checking.targets import Target, calls_for, ids, pieces, slices, unfit
+from worker.channels.checking.targets import Target, calls_for, ids, malformed, pieces, slices, unfit
 from worker.channels.wecom.names import USERID, USERID_WANTED
 from worker.channels.wecom_app.cards import TASK_ID_MAX
 from worker.channels.wecom_app.changes import CHAT_ROWS, CHATID
@@ -62,11 +62,10 @@ def chat_problems(draft: Draft) -> Iterator[Problem]:
     asked = draft.recipients
     if asked.users or asked.parties or asked.tags or asked.everyone:
         yield _MIXED
-    wrong = [n for n, one in enumerate(asked.chats) if not isinstance(one, str) or not re.fullmatch(CHATID, one)]
-    if wrong:
-        text = f"{len(wrong)} entries are malformed (vendor code 86001), the first at place {wrong[0]}"
-        yield Problem("chatid", text, "1 to 32 of letters and digits")
-    elif len({one.lower() for one in asked.chats}) < len(asked.chats):
+    remedy = "1 to 32 of letters and digits"
+    wrong = list(malformed("chatid", asked.chats, re.compile(CHATID).fullmatch, remedy, 86001))
+    yield from wrong
+    if not wrong and len({one.lower() for one in asked.chats}) < len(asked.chats):
         yield Problem("chatid", "two chats differ in case only", "make a job for each")
 
 

@@ -10,8 +10,7 @@ from functools import partial
 from typing import Any
 
 from worker.channels.checking import rules
-from worker.channels.checking.job import Checks, body_problems, found_by, put, upload_problems
-from worker.channels.checking.row import FieldRule
+from worker.channels.checking.job import Checks, body_problems, file_places, found_by, misplaced, upload_problems
 from worker.channels.checking.targets import no_targets
 from worker.channels.wecom import upload
 from worker.channels.wecom_external import targets
@@ -19,8 +18,6 @@ from worker.channels.wecom_external.account import cap_in_words
 from worker.channels.wecom_external.messages import ATTACHMENTS, BODY, OURS
 from worker.domain.errors import Problem
 from worker.domain.job import Draft, Kind
-
-WAITING = "https://waiting.for.its.file"
 
 
 def check(draft: Draft) -> list[Problem]:
@@ -44,18 +41,8 @@ def _body_problems(draft: Draft) -> Iterator[Problem]:
         yield Problem("body", "is no campaign", "use Campaign(...), or Raw(body=...)")
         return
     yield from body_problems(draft, OURS)
-    yield from rules.problems("", _filled(draft.message), BODY)
+    yield from rules.problems("", body, BODY, draft.message.get("files") or {})
     yield from _type_problems(draft.message)
-
-
-def _filled(document: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The body with a placeholder in every place that a file will fill."""
-    body = document["body"]
-    for path in document.get("files") or ():
-        place = _place(body, path)
-        if place is not None and not place[1].get(place[2]):
-            body = put(body, path.split("."), WAITING)
-    return body  # type: ignore[no-any-return]
 
 
 def attachments(body: Mapping[str, Any]) -> Iterator[tuple[int, str, Mapping[str, Any] | None]]:
@@ -81,36 +68,10 @@ def _type_problems(document: Mapping[str, Any]) -> Iterator[Problem]:
 def _attached_problems(draft: Draft) -> Iterator[Problem]:
     """Files of a campaign: each fills an empty place of the body and is fit for its upload type."""
     body = draft.message.get("body")
+    wanted = file_places("", body, BODY) if isinstance(body, Mapping) else {}
     for path, file in (draft.message.get("files") or {}).items():
         yield from upload.file_problems(path, file)
-        place = _place(body, path)
-        if place is None:
-            yield Problem(path, "is no place in the body", "use a path such as attachments.0.image.media_id")
-            continue
-        msgtype, own, name = place
-        if own.get(name) or (msgtype == "image" and (own.get("media_id") or own.get("pic_url"))):
-            yield Problem(path, "is given, and a file as well", "give one of the two")
-        wanted = _wanted_upload(msgtype, name)
-        if wanted is not None and file.get("upload_type") in upload.UPLOADS and file["upload_type"] != wanted:
-            yield Problem(path, "is of another upload type (vendor code 40007)", f"use upload type {wanted}")
-
-
-def _place(body: Any, path: str) -> tuple[str, Mapping[str, Any], str] | None:
-    """msgtype, own object and field of a path such as `attachments.0.image.media_id`."""
-    steps = path.split(".")
-    if not isinstance(body, Mapping) or len(steps) != 4 or steps[0] != "attachments":
-        return None
-    found = {str(i): (msgtype, own) for i, msgtype, own in attachments(body)}
-    msgtype, own = found.get(steps[1], ("", None))
-    return None if own is None or msgtype != steps[2] else (msgtype, own, steps[3])
-
-
-def _wanted_upload(msgtype: str, name: str) -> str | None:
-    """The upload type a field has to be of; None where nothing is known."""
-    if name == "pic_url":  # all other fields are filled by a media_id
-        return upload.PERMANENT_IMAGE
-    path = f"attachments[].{msgtype}.{name}"
-    return next((row.media for row in BODY if isinstance(row, FieldRule) and row.path == path), None)
+        yield from misplaced(draft.message, path, file, wanted, upload.UPLOADS, 40007)
 
 
 def _cautions(draft: Draft) -> Iterator[str]:

@@ -70,7 +70,7 @@ class Image(Attachment):
 
     media_id: Annotated[str | None, R(media="image")] = None
     """Of an `image` upload, at most 3 days old (90253). Unknown, old or of another kind: 40007."""
-    pic_url: Annotated[str | None, R(link=True)] = None
+    pic_url: Annotated[str | None, R(link=True, media="uploadimg")] = None
     """Of an `uploadimg` upload (90256), and of nothing else; it never ends."""
     file: Attached | None = NO_FILE
     """JPG or PNG, more than 5 bytes, at most 10 MB (90253); with `as_url` at most 2 MB (90256)."""

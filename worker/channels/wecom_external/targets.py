@@ -12,6 +12,7 @@ from typing import Any
 
 from worker.channels.checking import overflow as overflows
 from worker.channels.checking.overflow import Fitted
+from worker.channels.checking.targets import malformed
 from worker.channels.wecom.names import USERID, USERID_WANTED
 from worker.channels.wecom_external.messages import BODY
 from worker.domain.account import Account
@@ -93,22 +94,19 @@ def _broadcast_problems(draft: Draft) -> Iterator[Problem]:
 def _sender_problems(to: Recipients, audience: Audience) -> Iterator[Problem]:
     if audience is GROUPS and not to.by_sender:
         yield Problem("sender", "groups are sent to by their owner", 'use CustomerGroups({"zhangsan": [...]})')
-    wrong = [place for place, (sender, _) in enumerate(to.by_sender) if not USERID.fullmatch(str(sender))]
-    if wrong:
-        text = f"{len(wrong)} senders are malformed (vendor code 40003), the first at place {wrong[0]}"
-        yield Problem("sender", text, f"use {USERID_WANTED}")
+    senders = [sender for sender, _ in to.by_sender]
+    yield from malformed("sender", senders, USERID.fullmatch, f"use {USERID_WANTED}", 40003)
     empty = [place for place, (_, ids) in enumerate(to.by_sender) if not ids]
     if empty and not to.everyone:
         yield Problem(audience.field, f"nobody is named for the sender at place {empty[0]}", "leave the sender out")
 
 
 def _id_problems(field: str, ids: Sequence[str]) -> Iterator[Problem]:
-    """One problem a list, with the place of the first wrong entry and no value."""
-    wrong = [place for place, one in enumerate(ids) if not isinstance(one, str) or not EXTERNAL_ID.fullmatch(one)]
-    if wrong:
-        text = f"{len(wrong)} entries are malformed (vendor code 40096), the first at place {wrong[0]}"
-        yield Problem(field, text, "use the vendor's ids: 2 to 64 of letters, digits, - _")
-    elif len({one.lower() for one in ids}) < len(ids):
+    """Malformed ids, or else two that are hard to distinguish."""
+    remedy = "use the vendor's ids: 2 to 64 of letters, digits, - _"
+    wrong = list(malformed(field, ids, EXTERNAL_ID.fullmatch, remedy, 40096))
+    yield from wrong
+    if not wrong and len({one.lower() for one in ids}) < len(ids):
         yield Problem(field, "two differ in case only", "make a job for each")
 
 

@@ -12,7 +12,6 @@ from functools import partial
 
 from worker.channels.checking import rules
 from worker.channels.checking.job import (
-    MSGTYPE,
     Checks,
     body_problems,
     content_of,
@@ -21,6 +20,7 @@ from worker.channels.checking.job import (
     found_by,
     misplaced,
     no_object,
+    type_problems,
     upload_problems,
 )
 from worker.channels.checking.targets import no_targets
@@ -46,12 +46,9 @@ def check(draft: Draft) -> list[Problem]:
 
 
 def _type_problems(draft: Draft) -> Iterator[Problem]:
-    msgtype = draft.message.get("type")
-    if not isinstance(msgtype, str) or not MSGTYPE.fullmatch(msgtype):
-        yield Problem("msgtype", "is not the name of a message type (vendor code 40008)", "use the vendor's name")
-    elif msgtype in ("upload", "card_update"):
-        yield Problem("msgtype", "is not a message to send", "use the job kind made for it")
-    elif edition(draft.account) == fields.ROBOT and msgtype == "miniprogram":
+    not_sent = ("upload", "card_update")
+    yield from type_problems(draft, "msgtype", not_sent, "use the job kind made for it", 40008)
+    if edition(draft.account) == fields.ROBOT and draft.message.get("type") == "miniprogram":
         yield Problem("msgtype", "a group robot sends no mini programs (vendor code 40008)", 'needs edition = "push"')
 
 
@@ -105,7 +102,7 @@ def _attached_problems(draft: Draft) -> Iterator[Problem]:
         wanted |= {PICTURE: INLINE} if msgtype == "image" else {}
     for path, file in files.items():
         yield from upload.file_problems(path, file, fields.UPLOADS)
-        found = list(misplaced(draft.message, path, file, wanted, fields.UPLOADS, " (vendor code 40007)"))
+        found = list(misplaced(draft.message, path, file, wanted, fields.UPLOADS, 40007))
         yield from found
         if not found and file.get("upload_type") == INLINE and path != PICTURE:
             yield Problem(path, "takes no bytes", "use upload type file or voice")

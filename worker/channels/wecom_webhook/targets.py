@@ -14,6 +14,7 @@ from typing import Any
 from worker.channels.checking import overflow as overflows
 from worker.channels.checking.job import SPLIT_FIELD, content_of
 from worker.channels.checking.overflow import Fitted
+from worker.channels.checking.targets import malformed
 from worker.channels.wecom.names import USERID
 from worker.channels.wecom_webhook import fields
 from worker.channels.wecom_webhook.account import edition
@@ -93,11 +94,11 @@ def _broadcast_problems(draft: Draft, msgtype: str) -> Iterator[Problem]:
 
 
 def _unfit(asked: Recipients) -> Iterator[Problem]:
-    """One problem for all of them, with the place of the first and no value."""
-    wrong = [n for n, one in enumerate(asked.chats) if not isinstance(one, str) or not CHATID.fullmatch(one)]
+    """Malformed ids, or else broadcasts among them, or two that are hard to distinguish."""
+    remedy = "ids of chats as callbacks bring them, or userids; a broadcast is Everyone(...)"
+    wrong = list(malformed("chatid", asked.chats, CHATID.fullmatch, remedy, 93006))
     if wrong:
-        text = f"{len(wrong)} entries are malformed (vendor code 93006), the first at place {wrong[0]}"
-        yield Problem("chatid", text, "ids of chats as callbacks bring them, or userids; a broadcast is Everyone(...)")
+        yield from wrong
     elif any(one.lower().startswith("@all") for one in asked.chats):
         yield Problem(
             "chatid", "names a broadcast", 'use Everyone("groups"), Everyone("blackboards") or Everyone("all")'
@@ -147,16 +148,13 @@ def mention_problems(draft: Draft) -> Iterator[Problem]:
     """mentioned_list and mentioned_mobile_list of a text, one problem a list."""
     content: Mapping[str, Any] = content_of(draft.message) or {}
     for name, pattern, wanted in (
-        ("mentioned_list", USERID, "userids, or @all"),
-        ("mentioned_mobile_list", re.compile(r"\+?[0-9]{5,20}"), "phone numbers, or @all"),
+        ("mentioned_list", f"@all|{USERID.pattern}", "userids, or @all"),
+        ("mentioned_mobile_list", r"@all|\+?[0-9]{5,20}", "phone numbers, or @all"),
     ):
         entries = content.get(name)
         if draft.message.get("type") != "text" or not isinstance(entries, list):
             continue
-        wrong = [n for n, one in enumerate(entries) if one != "@all" and not pattern.fullmatch(str(one))]
-        if wrong:
-            text = f"{len(wrong)} entries are malformed, the first at place {wrong[0]}"
-            yield Problem(f"text.{name}", text, f"use {wanted}")
+        yield from malformed(f"text.{name}", entries, re.compile(pattern).fullmatch, f"use {wanted}")
 
 
 def split(draft: Draft) -> list[dict[str, Any]]:

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping
 from enum import StrEnum
 from typing import Any
 
+from worker.channels.checking.targets import malformed
 from worker.channels.wecom.limits import as_kept, counted
 from worker.channels.youdu.fields import UPLOAD
 from worker.domain.account import Account, Secret
@@ -146,10 +147,8 @@ def _host_problems(hosts: Any) -> Iterator[Problem]:
     if not isinstance(hosts, list | tuple):
         yield Problem("sso_hosts", "is not a list", 'use ["oa.example.com"]')
         return
-    wrong = [place for place, host in enumerate(hosts) if not isinstance(host, str) or not HOST.fullmatch(host)]
-    if wrong:
-        text = f"{len(wrong)} entries are no hosts, the first at place {wrong[0]}"
-        yield Problem("sso_hosts", text, "write host or host:port, without a scheme, a path or a wildcard")
+    remedy = "write host or host:port, without a scheme, a path or a wildcard"
+    yield from malformed("sso_hosts", hosts, HOST.fullmatch, remedy)
 
 
 def _callback_problems(callback: Any) -> Iterator[Problem]:

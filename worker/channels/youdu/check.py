@@ -16,7 +16,6 @@ from typing import Any
 
 from worker.channels.checking import rules
 from worker.channels.checking.job import (
-    MSGTYPE,
     Checks,
     body_problems,
     content_of,
@@ -24,6 +23,7 @@ from worker.channels.checking.job import (
     found_by,
     misplaced,
     no_object,
+    type_problems,
     upload_problems,
     url_problems,
 )
@@ -60,11 +60,7 @@ def _role_problems(draft: Draft) -> Iterator[Problem]:
 
 
 def _type_problems(draft: Draft) -> Iterator[Problem]:
-    msgtype = draft.message.get("type")
-    if not isinstance(msgtype, str) or not MSGTYPE.fullmatch(msgtype):
-        yield Problem("msgType", "is not the name of a message type", "use the vendor's name")
-    elif msgtype in NOT_SENT:
-        yield Problem("msgType", "is not a message of msg/send", "use Upload(...), PopWindow(...) or Badge(...)")
+    return type_problems(draft, "msgType", NOT_SENT, "use Upload(...), PopWindow(...) or Badge(...)")
 
 
 def _body_problems(draft: Draft) -> Iterator[Problem]:
