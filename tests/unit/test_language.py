@@ -40,7 +40,7 @@ APART = [
     *("service/flower", "service/spans.py", "service/web/collector.py", "service/web/counters.py"),
     *("delivery/resolver/http_get.py", "transport/connection.py", "transport/http.py", "transport/multipart.py"),
 ]
-"""The help of options, `worker init` with its steps, which have their own, names in a log line, the words of the pages,
+"""The help of options, `worker init`, which has its own, names in a log line, the words of the pages,
 what Flower, traces and metrics say, which programs read, and what goes over a wire or is markup."""
 UNSAID = {
     "Basic {login}": "a header",

@@ -18,6 +18,7 @@ from worker.config.settings import load_settings
 from worker.hooks.callbacks import door_of
 from worker_simulator.settings import SimulatorSettings
 
+ROOT = Path(__file__).parents[3]
 Init = Callable[..., tuple[int, str]]
 
 
@@ -179,14 +180,11 @@ def test_an_account_may_have_any_name(init: Init) -> None:
     assert f"SHOP_2_EU_SECRET={account.secret.read()}\n" in Path(".env").read_text(encoding="utf-8")
 
 
-def test_the_guide_of_an_app_goes_in_the_order_of_the_console(init: Init) -> None:
-    """Corp id, agent id, secret, visible range, trusted IP with what it needs before, callback; in both languages."""
-    english, chinese = init()[1], init("--overwrite", "--lang", "zh")[1]
+@pytest.mark.parametrize("name", FIRST_ACCOUNTS)
+def test_the_page_that_says_where_the_values_are_is_named(name: str, init: Init) -> None:
+    """In both languages, and the section is there."""
+    english, chinese = init("--channel", name)[1], init("--channel", name, "--overwrite", "--lang", "zh")[1]
 
-    for printed, precondition in ((english, "only when the app has a trusted domain"), (chinese, "须先设置可信域名")):
-        places = ["企业ID", "AgentId", "HR_SECRET", "可见范围", "企业可信IP", "HR_CALLBACK_AES_KEY", "设置API接收"]
-        found = [printed.index(place) for place in places]
-        assert sorted(found) == found
-        assert precondition in printed
-    assert "My Company > Company Information" in english
-    assert "My Company" not in chinese
+    for printed, folder, heading in ((english, "docs", "### Where the values are"), (chinese, "docs/zh", "### 各个值")):
+        assert f" {folder}/{FIRST_ACCOUNTS[name].page}#where-the-values-are\n" in printed.replace("：", ": ")
+        assert heading in (ROOT / folder / FIRST_ACCOUNTS[name].page).read_text(encoding="utf-8")

@@ -1,4 +1,4 @@
-"""`worker init`: writes a first worker.toml and .env, and says where in the vendor's console each value is found."""
+"""`worker init`: writes a first worker.toml and .env, and names the page that says where each value is found."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def init(
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Writes worker.toml anew; .env is added to.")] = False,
     lang: Annotated[Lang | None, typer.Option(help="English or Chinese.")] = None,
 ) -> None:
-    """Writes a first worker.toml and .env, and says where in the vendor's console each value is found."""
+    """Writes a first worker.toml and .env, and names the page that says where each value is found."""
     channel, lang = channel or next(iter(FIRST_ACCOUNTS)), lang or language()
     first = FIRST_ACCOUNTS.get(channel)
     if first is None:
@@ -74,7 +74,7 @@ def init(
     typer.echo(said(kept, lang))
     if simulator:
         typer.echo(said(_written(SIMULATOR_FILE, _vendor(first, account, values, env), 0o600), lang))
-    for line in _simulated_next(first, account, lang) if simulator else _next(first, account, env, lang):
+    for line in _simulated_next(first, account, lang) if simulator else _next(first, account, lang):
         typer.echo(line)
 
 
@@ -161,12 +161,10 @@ def _lines(values: Mapping[str, str]) -> str:
     return "".join(f"{name}={value}\n" for name, value in values.items())
 
 
-def _next(first: FirstAccount, account: str, env: str, lang: Lang) -> Iterator[str]:
-    """Each value with its place in the console, then the commands."""
-    console = first.console[lang]
-    yield {"en": f"\nFill in, in this order, from {console}:", "zh": f"\n按顺序填写，各值取自{console}："}[lang]
-    for number, step in enumerate(first.steps, start=1):
-        yield f"  {number}. {step.told(lang, account, env)}"
+def _next(first: FirstAccount, account: str, lang: Lang) -> Iterator[str]:
+    """The page that says where each value is found, then the commands."""
+    page = f"docs/{'' if lang == 'en' else f'{lang}/'}{first.page}#where-the-values-are"
+    yield said(f"\nFill in {DEFAULT_FILE} and {ENV_FILE}; where each value is found: {page}", lang)
     yield {"en": "\nThen:", "zh": "\n然后："}[lang]
     yield from _commands(first, account, ("worker doctor --online", "worker up &"))
 
