@@ -26,10 +26,7 @@ from wecom_webhook_samples import (
 from tests.support.on_the_wire import body_sent
 from worker.channels.wecom.answer import ELSEWHERE, PROXY_LOGIN
 from worker.channels.wecom_webhook import (
-    Action,
-    Attachment,
     Image,
-    Markdown,
     MarkdownV2,
     Raw,
     Text,
@@ -305,51 +302,12 @@ def test_the_key_is_in_nothing_that_is_kept(key: str) -> None:
     assert ("invalid webhook url ***", "17", "1.2.3.4") == (verdict.errmsg, verdict.hint, verdict.caller_ip)
 
 
-# -- several chats in one call ----------------------------------------------------------------------------------------
+def test_each_chat_has_a_call_of_its_own() -> None:
+    """In their order, each with the limit of its own minute."""
+    text = draft(Text(content="x"), Chats("wr1", "zhangsan"))
 
-MANY = account(settings={"chats_per_call": 3})
-FIVE = Chats("wr1", "wr2", "zhangsan", "wr4", "wr5")
+    specs = CHANNEL.split(text)
 
-
-def test_an_account_may_name_several_chats_in_one_call() -> None:
-    """As many as it says, in their order; by default each has its own."""
-    text = draft(Text(content="x"), FIVE, account=MANY)
-    specs = [{"chats": ["wr1", "wr2", "zhangsan"]}, {"chats": ["wr4", "wr5"]}]
-
-    assert specs == CHANNEL.split(text)
-    assert "wr1|wr2|zhangsan" == sent(part(spec=specs[0]), MANY)["chatid"]
-    assert "send/chats" == CHANNEL.lane("send", text.message, specs[0])
-    assert 5 == len(CHANNEL.split(draft(Text(content="x"), FIVE)))
-
-
-def test_what_would_be_lost_in_a_call_for_several_goes_chat_by_chat() -> None:
-    """A click is told by its part, and the pieces of a text follow each other in each chat."""
-    action = Action(name="ok", text="OK", value="1", replace_text="done")
-    buttons = Markdown(content="x", attachments=[Attachment(actions=[action])])
-    pieces = {**Text(content="ab").document(), "pieces": ["a", "b"]}
-
-    assert [1] * 5 == [len(spec["chats"]) for spec in CHANNEL.split(draft(buttons, FIVE, account=MANY))]
-    assert 5 == len(CHANNEL.split(draft(Text(content="x"), FIVE, account=MANY, ordered=True)))
-    assert [1] * 10 == [len(spec["chats"]) for spec in CHANNEL.split(draft(pieces, FIVE, account=MANY))]
-
-
-def test_each_chat_of_a_call_is_counted() -> None:
-    """Against its own minute, with the webhook's; one without room leaves the call to the others."""
-    spec = {"chats": ["wr1", "WR2"]}
-    charges = CHANNEL.limits(part(spec=spec), MANY)
-
-    chats = [(one.subject, one.recipient) for one in charges if one.limit.name == "chat_minute"]
-    assert [("alerts/wr1", "wr1"), ("alerts/wr2", "wr2")] == chats
-    assert ["equal_bodies", "key_minute"] == sorted(one.limit.name for one in charges if one.recipient is None)
-    assert ({"chats": ["wr1"]}, {"chats": ["WR2"]}) == CHANNEL.narrow(spec, {"wr2"})
-    assert CHANNEL.narrow(spec, {"wr1", "wr2"}) is None
-
-
-@pytest.mark.parametrize("code", [93001, 93005, 93006, 93008])
-def test_a_call_for_several_that_names_no_culprit_is_halved(code: int) -> None:
-    """Until one chat is left, which is refused by its name; whatever concerns the message refuses all of them."""
-    found = outcome({"errcode": code, "errmsg": "x"}, part(spec={"chats": ["wr1", "wr2", "wr3"]}))
-
-    assert isinstance(found, Progress)
-    assert ({"chats": ["wr1"]}, {"chats": ["wr2", "wr3"]}) == (found.spec, found.apart)
-    assert isinstance(outcome({"errcode": 40058, "errmsg": "x"}, part(spec={"chats": ["wr1", "wr2"]})), Rejected)
+    assert [{"chats": ["wr1"]}, {"chats": ["zhangsan"]}] == specs
+    assert ["send/chat/wr1", "send/chat/zhangsan"] == [CHANNEL.lane("send", text.message, spec) for spec in specs]
+    assert "alerts/wr1" in [one.subject for one in CHANNEL.limits(part(spec=specs[0]), account())]

@@ -40,7 +40,6 @@ def site(database: Database, driven_clock: DrivenClock, url: str) -> Iterator[Si
     accounts = (
         a_webhook(url, allow_everyone=True),
         a_webhook(url, "other", "k-other"),
-        a_webhook(url, "many", "k-many", settings={"chats_per_call": 10}, limits={"chat_minute": 2}),
         a_webhook(url, "robot", "k-robot", settings={"edition": "robot"}),
     )
     with webhooks(database, driven_clock, *accounts) as planted_site:
@@ -83,52 +82,6 @@ def test_forty_chats_of_which_three_refuse(site: Site, url: str) -> None:
     assert {1} == {len(messages) for chat, messages in posted(url).items() if chat != "wr-1"}
     assert "accepted" == site.state(after)
     assert [] == control(url, "violations")["limits"]
-
-
-@pytest.mark.every_database
-def test_calls_for_several_chats_find_those_that_refuse(site: Site, url: str) -> None:
-    """Ten chats a call: nobody gets it twice, each refusal has its chat, and most calls are spared."""
-    job = ask(site, Text(content="deploy"), *FORTY, account="many")
-    for _ in range(8):
-        site.run(200)
-        site.advance(61)
-
-    with site.database.reading() as connection:
-        counts = get_job(connection, job).counts
-        refused = {one.recipient: one.errcode for one in failures(connection, job)}
-    assert ("partial", 40, 37, 3) == (site.job(job).state, counts.asked, counts.accepted, counts.refused)
-    assert {"wrclosed-1": 93001, "wrghost-1": 93006, "wrforeign-1": 93008} == refused
-    assert {1} == {len(messages) for messages in posted(url).values()}
-    assert 37 == len(posted(url))
-    assert len(made(url)) < 20
-
-
-def test_a_call_for_several_chats_in_doubt_is_not_halved(site: Site, url: str) -> None:
-    """Its first answer was lost, and the refusal of its repeat says nothing of that: it is held whole."""
-    control(url, "faults", {"match": {"path": SEND}, "times": 1, "action": {"cut_response_after": 10}})
-    job = ask(site, Text(content="hi"), "wr-1", "wrghost-1", account="many", on_unknown="resend")
-    for _ in range(5):
-        site.run()
-        site.advance(30)
-        site.recover()
-
-    assert (2, {}) == (len(made(url)), posted(url))
-    assert ("unknown", 1) == (site.state(job), len(site.rows(f"select id from worker_parts where job_id = '{job}'")))
-
-
-def test_a_chat_without_room_leaves_a_call_for_several(site: Site, url: str) -> None:
-    """The others are posted to at once, and it when its minute is over."""
-    for n in range(2):
-        ask(site, Text(content=f"{n}"), "wr-1", account="many")
-    site.run()
-    job = ask(site, Text(content="deploy"), "wr-1", "wr-2", account="many")
-    site.run()
-    early = {chat: len(messages) for chat, messages in posted(url).items()}
-    site.advance(61)
-    site.run()
-
-    assert {"wr-1": 2, "wr-2": 1} == early
-    assert ("accepted", 3) == (site.job(job).state, len(posted(url)["wr-1"]))
 
 
 def test_those_that_refused_are_sent_to_again(site: Site, url: str) -> None:

@@ -94,8 +94,6 @@ class Draft:
     """The document of the send that a card update is about; None where it is no longer kept."""
     chat_types: Mapping[str, str] = field(default_factory=dict, repr=False)
     """Chat id -> `single`, `group` or `blackboard`, as callbacks reported it; not every chat is known."""
-    ordered: bool = False
-    """The job has an order_key: a part has one place in the order for all its recipients, so it may not be split."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -117,9 +117,6 @@ class Progress:
     reason: str
     delay: float = 0.0
     found: tuple[Confirmation, ...] = field(default=(), repr=False)
-    apart: Mapping[str, object] | None = field(default=None, repr=False)
-    """The spec of a new part of the job, for the recipients that `spec` leaves out: the vendor refused the call for all
-    of them. None: the part goes on whole."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -77,7 +77,6 @@ def plan(request: JobRequest, site_key: bytes) -> PlannedJob:
     options, channel = cast(MessageOptions, request.options), registry.channel(request.account.channel)
     problems = list(option_problems(options)) if options else []
     files = _add_files(request, problems) if request.files else []
-    request.ordered = options.get("order_key") is not None
     notes: Sequence[str] = ()
     if not problems and (overflow := options.get("overflow") or "refuse") != "refuse":
         request.message, notes = channel.fit(request.kind, request.message, request.account, overflow)

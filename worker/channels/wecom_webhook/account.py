@@ -13,10 +13,7 @@ from worker.channels.wecom_webhook.fields import EDITIONS, PUSH, ROBOT, UNADDRES
 from worker.domain.account import Account
 from worker.domain.errors import Problem
 
-MOST_CHATS = 100
-"""Most ids in one chatid."""
-
-KEYS = frozenset({"edition", "subscribed", "chatid_for", "chats_per_call", "callback"})
+KEYS = frozenset({"edition", "subscribed", "chatid_for", "callback"})
 """Every key that is read."""
 
 
@@ -42,23 +39,10 @@ def _found(settings: Mapping[str, Any]) -> Iterator[Problem]:
         yield Problem("edition", text, f'use "{ROBOT}" (group robot) or "{PUSH}" (message push, chats named by chatid)')
     if not isinstance(settings.get("subscribed", True), bool):
         yield Problem("subscribed", "is not a boolean", "use true (people we write to are in its scope) or false")
-    yield from _many_problems(settings)
     types = settings.get("chatid_for", [])
     if not isinstance(types, list | tuple) or not all(one in UNADDRESSED for one in types):
         yield Problem("chatid_for", "is not a list of message types", f"use some of {', '.join(UNADDRESSED)}")
     yield from _callback_problems(settings.get("callback"), settings.get("edition"))
-
-
-def _many_problems(settings: Mapping[str, Any]) -> Iterator[Problem]:
-    """Several chats a call need chats that are named, and no member's allowance that could hold up the others."""
-    most = settings.get("chats_per_call", 1)
-    if type(most) is not int or not 1 <= most <= MOST_CHATS:
-        yield Problem("chats_per_call", "is not an integer the vendor takes", f"use 1 to {MOST_CHATS}, or leave it out")
-    elif most > 1 and settings.get("edition") == ROBOT:
-        yield Problem("chats_per_call", "a group robot posts to the one chat it is in", "leave it out")
-    elif most > 1 and settings.get("subscribed", True) is False:
-        text = "with subscribed = false each single chat has an allowance of its own"
-        yield Problem("chats_per_call", text, "leave it out")
 
 
 def _callback_problems(callback: Any, of: Any) -> Iterator[Problem]:

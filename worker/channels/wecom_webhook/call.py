@@ -133,11 +133,6 @@ def _refused(part: Part, code: int) -> Outcome:
     if row is None:
         return unheard_of(code)
     reason, chats = row.reason, part.spec.get("chats") or []
-    if code in ABOUT_CHATS and len(chats) > 1:
-        # The vendor does not say which chat it refused; `chats_per_call` says that it posted to none.
-        half = len(chats) // 2
-        now, later = {**part.spec, "chats": chats[:half]}, {**part.spec, "chats": chats[half:]}
-        return Progress(now, f"{reason}: one of {len(chats)} chats", apart=later)
     if code == PERSON_REFUSED and not part.spec.get(ASKED_AGAIN):
         # It has three causes that cannot be distinguished; one is a limit that ends within a minute.
         return Progress({**part.spec, ASKED_AGAIN: True}, reason, AGAIN_S)

@@ -51,7 +51,6 @@ class WecomWebhook(Channel):
     outcome = staticmethod(call.outcome)
     callback_secrets = staticmethod(secrets_of)
     callback_door = staticmethod(callback.door)
-    narrow = staticmethod(targets.narrow)
     split = staticmethod(targets.split)
 
     def kind_of(self, document: Mapping[str, Any], to: Recipients) -> str:
@@ -66,13 +65,11 @@ class WecomWebhook(Channel):
     def lane(self, kind: str, message: Mapping[str, Any], spec: Mapping[str, Any]) -> str:
         """The lane: where a limit and a parking reach.
 
-        A chat's own (message push), that of calls for several chats, that of broadcasts, or the key's (group robot).
+        A chat's own (message push), that of broadcasts, or the key's (group robot).
         Uploads have a lane of their own, and another one where a file has to be fetched first.
         """
         if kind == Kind.UPLOAD:
             return upload_lane(message)
-        if len(spec.get("chats") or ()) > 1:
-            return f"{kind}/chats"
         if spec.get("chats"):
             return targets.chat_lane(spec["chats"][0])
         return f"{kind}/everyone" if spec.get("everyone") else str(kind)

@@ -20,7 +20,6 @@ PUSHES = "消息推送接口说明（内测）, 消息发送频率限制 (2025/0
 _ROBOT = (Limit("robot_minute", 60, 20, Unit.CALLS, Scope.LANE, "45009", ROBOTS),)
 # A group or blackboard, and one member's single chat: the page has the same amount for both.
 _CHAT = Limit("chat_minute", 60, 100, Unit.CALLS, Scope.LANE, "45009, 93005", PUSHES)
-_CHAT_OF_MANY = replace(_CHAT, scope=Scope.PART)
 _BROADCAST = Limit("broadcast_minute", 60, 100, Unit.CALLS, Scope.LANE, "45009", PUSHES)
 # Every chat has a lane of its own, so a limit that all of them share has the scope of the account.
 _KEY = Limit("key_minute", 60, 10_000, Unit.CALLS, Scope.ACCOUNT, "45009", PUSHES)
@@ -51,9 +50,6 @@ def _place_charges(part: Part, account: Account) -> list[Charge]:
     key = Charge(_KEY, account.name)
     if not (chats := part.spec.get("chats")):
         return [Charge(_BROADCAST, account.name), key]
-    if len(chats) > 1:  # a chat without room leaves the call, and the others go
-        many = [Charge(_CHAT_OF_MANY, f"{account.name}/{chat.lower()}", recipient=chat.lower()) for chat in chats]
-        return [*many, key]
     # A userid may come in any case; two ids of chats that differ in case only would wait for each other, no more.
     charges = [Charge(_CHAT, f"{account.name}/{chats[0].lower()}"), key]
     if account.settings.get("subscribed", True) is False:

@@ -1,14 +1,13 @@
 """Where a message goes: the key's own chat (group robot), named chats or a broadcast (message push), call by call.
 
 The vendor takes up to 100 chats in one call but does not say what became of each: so each chat has a call of its own,
-and a refusal names its chat. Where the vendor was seen to post to none when it refuses one, an account may set
-`chats_per_call`: a call that was refused is halved until the chat is found.
+and a refusal names its chat.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from worker.channels.checking import overflow as overflows
@@ -161,14 +160,8 @@ def split(draft: Draft) -> list[dict[str, Any]]:
     """One spec per call: every piece to the first chat, in the order of reading, then to the next."""
     if draft.kind != Kind.SEND:
         return [{}]
-    # One chat a call, whatever the account says, where a call for several would lose something: pieces follow each
-    # other chat by chat, a click is matched to its chat by the part, and an ordered part cannot be halved.
-    has_buttons = bool((content_of(draft.message) or {}).get("attachments"))
-    alone = has_buttons or draft.ordered or "pieces" in draft.message
-    together = 1 if alone else int(draft.account.settings.get("chats_per_call", 1))
-    chats = draft.recipients.chats
-    named: list[dict[str, Any]] = [{"chats": list(chats[at : at + together])} for at in range(0, len(chats), together)]
-    places = named or [draft.recipients.to_json()]
+    places: list[dict[str, Any]] = [{"chats": [chat]} for chat in draft.recipients.chats]
+    places = places or [draft.recipients.to_json()]
     count = len(draft.message.get("pieces", ()))
     if not count:
         return places
@@ -177,18 +170,6 @@ def split(draft: Draft) -> list[dict[str, Any]]:
         for at, place in enumerate(places)
         for n in range(count)
     ]
-
-
-def narrow(
-    spec: Mapping[str, Any], later: Collection[str], members: Collection[str] = ()
-) -> tuple[dict[str, Any], dict[str, Any]] | None:
-    """A spec without the chats in `later` (lower case) and one for those alone; None: `later` has all or none.
-
-    Chats without room leave a call for several; no other call is divided.
-    """
-    put_off = [chat for chat in spec["chats"] if chat.lower() in later]
-    rest = [chat for chat in spec["chats"] if chat.lower() not in later]
-    return ({**spec, "chats": rest}, {**spec, "chats": put_off}) if rest and put_off else None
 
 
 def fit(kind: str, document: Mapping[str, Any], account: Account, overflow: str) -> Fitted:

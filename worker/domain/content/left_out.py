@@ -56,9 +56,9 @@ def outcome_for_all(outcome: Outcome, left_out: tuple[Refusal, ...], instead: Co
             return Unknown(reason, (*_of_share(refusals, instead), *left_out), held)
         case Rejected(refusals=refusals) if instead:
             return replace(outcome, refusals=tuple(_of_share(refusals, instead)))
-        case Progress(spec=spec, reason=reason, delay=delay, found=found, apart=apart):
+        case Progress(spec=spec, reason=reason, delay=delay, found=found):
             share = without(spec, [Refusal(one, kind, STAGING) for kind, one in instead])
-            return Progress(_with(share, left_out), reason, delay, found, apart)
+            return Progress(_with(share, left_out), reason, delay, found)
     return outcome
 
 

@@ -17,14 +17,14 @@ from uuid_utils import uuid7
 from worker.domain import settle
 from worker.domain.callbacks.hook import ANY_ACCOUNT, Ends, EventKind
 from worker.domain.job import job_of, part_id, part_range
-from worker.domain.outcome import Accepted, Held, Partial, Progress, Unknown, Verdict
+from worker.domain.outcome import Accepted, Held, Partial, Unknown, Verdict
 from worker.domain.pacing.lane import LaneEvent, account_of
 from worker.domain.settle import PartFacts, Policy
 from worker.domain.state import OPEN_STATES, JobState, PartState
 from worker.outbox import tables
 from worker.outbox.commit.commands import Change, Committed, End, Happened, Item, Mark, Narrowing
 from worker.outbox.commit.marks import begin_marks
-from worker.outbox.commit.narrowing import apart, narrow, take_apart
+from worker.outbox.commit.narrowing import narrow
 from worker.outbox.commit.record_answer import (
     attempt_row,
     complete_receipt,
@@ -115,9 +115,6 @@ def _end(connection: Connection, batch: Batch, end: End, part: PartFacts | None,
     mine = part.claim == end.claim and part.incarnation == end.incarnation
     is_sending = mine and part.state is PartState.SENDING
     end = _believed(connection, end)
-    leaves_some = isinstance(end.verdict.outcome, Progress) and end.verdict.outcome.apart is not None
-    if leaves_some:
-        end = apart(end, part, ours=is_sending)
     started_at, late_to, first = part.marked_at or batch.now, None, None
     if is_sending:
         first = part.marked_at if is_first_call(part) else None
@@ -136,8 +133,6 @@ def _end(connection: Connection, batch: Batch, end: End, part: PartFacts | None,
     keep_answer(connection, batch, end, part, started_at)
     if job is not None:
         count_call(batch, end, part.lane, job, first=first, late=late_to is not None)
-    if leaves_some:
-        take_apart(connection, batch, end, part, job)
     if late_to is not None:
         complete_receipt(connection, end)
         # The timeline still shows that, when and why the attempt was in doubt.

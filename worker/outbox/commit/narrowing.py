@@ -1,23 +1,20 @@
 """Moves some of a part's recipients to a later part of the same open job, in one transaction with the job's counters.
 
-Allowed only for a part that no recipient can have received: nothing of it ever left, or the vendor refused its call for
-all of them.
+Allowed only for a part that no recipient can have received: nothing of it ever left.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
-from pydantic_core import to_json
 from sqlalchemy import Connection
 
 from worker.domain import settle
 from worker.domain.job import Kind, part_id, part_range
-from worker.domain.outcome import Progress, Rejected
 from worker.domain.pacing.limit import used_up
 from worker.domain.settle import PartFacts
 from worker.domain.state import PartState
-from worker.outbox.commit.commands import End, Narrowing
+from worker.outbox.commit.commands import Narrowing
 from worker.outbox.engine.sql import fetch, run
 from worker.outbox.jobs.follow_ups import new_part
 from worker.outbox.jobs.rows import Batch, JobFacts
@@ -43,23 +40,6 @@ def narrow(connection: Connection, batch: Batch, item: Narrowing, part: PartFact
     batch.touch_and_wake(part)
     batch.specs.append({"id": part.id, "spec": item.spec})
     item.was_tried = item.done = True
-
-
-def apart(end: End, part: PartFacts, *, ours: bool) -> End:
-    """The end; a refusal that would split the part becomes a rejection for all when the part may not be split."""
-    outcome = end.verdict.outcome
-    # Only a part that is being sent and is not in doubt is split: some recipients of another may have the message.
-    if not isinstance(outcome, Progress) or outcome.apart is None or (ours and not part.doubts):
-        return end
-    return replace(end, verdict=replace(end.verdict, outcome=Rejected(outcome.reason)))
-
-
-def take_apart(connection: Connection, batch: Batch, end: End, part: PartFacts, job: JobFacts | None) -> None:
-    """Adds the new part when a refused call splits its part."""
-    outcome = end.verdict.outcome
-    if isinstance(outcome, Progress) and outcome.apart is not None and job is not None:
-        spec = to_json(outcome.apart).decode()
-        _add_later(connection, batch, _NewPart(spec, batch.now, outcome.reason), part, job)
 
 
 def _stands(connection: Connection, part: PartFacts, item: Narrowing) -> bool:
@@ -106,11 +86,9 @@ def _add_later(connection: Connection, batch: Batch, later: _NewPart, part: Part
     n = last + 1 + sum(row["job_id"] == part.job_id for row in batch.added)
     row = new_part(part.job_id, n, part.lane, priority=priority, not_before=later.due_at, spec=later.spec)
     more = {"expires_at": part.expires_at, "reason": later.reason[:300], "limit_name": later.limit_name}
-    if job.cancelled:
-        more |= {"state": int(PartState.CANCELLED), "not_before": None, "reason": settle.CANCELLED}
     batch.added.append(row | more)
     if later.task_id is not None:
         named = {"account": account, "task_id": later.task_id, "part_id": part_id(part.job_id, n)}
         batch.task_ids.append(named)
-    job.counters["n_cancelled" if job.cancelled else "n_open"] += 1
+    job.counters["n_open"] += 1
     batch.grown_jobs.add(job.id)
