@@ -250,15 +250,6 @@ def test_account_keys():
         assert ["customer_cap"] == [one.field for one in CHANNEL.account_problems(account({"customer_cap": wrong}))]
 
 
-def test_a_cap_in_numbers_is_a_limit_with_that_amount():
-    """`worker limits` shows it; of the others it says which one is chosen."""
-    counted = CHANNEL.counted(account({"customer_cap": {"month": 4}}), None)
-    caps = {one.limit.name: one.limit for one in counted if one.limit.name.startswith("customer_")}
-
-    assert 4 == caps["customer_month"].amount
-    assert "customer_cap is month" == caps["customer_week"].not_kept == caps["customer_day"].not_kept
-
-
 def test_too_long_is_truncated_where_that_was_asked_for():
     """Texts of people, with a note for each; nothing is split, for every piece would be a task to confirm."""
     document = campaign("x" * 4100, Link(title="字" * 50, desc="y" * 600, url="https://e.com/" + "z" * 3000))

@@ -203,8 +203,5 @@ def _sentences(account: Account) -> Iterator[str]:
     shares = account.share if isinstance(account.share, Mapping) else {}
     for key, named in (("limits", account.limits), ("share", shares)):
         for name in named.keys() - vendor.profile.keys():
-            known = ", ".join(sorted(name for name, limit in vendor.profile.items() if not limit.not_kept))
+            known = ", ".join(sorted(vendor.profile))
             yield f"accounts.{account.name}.{key}.{name}: is no limit of {vendor.name}; use one of {known}"
-        for name in sorted(named.keys() & vendor.profile.keys()):
-            if reason := vendor.profile[name].not_kept:
-                yield f"accounts.{account.name}.{key}.{name}: is not kept ({reason}); leave it out"

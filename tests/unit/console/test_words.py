@@ -59,7 +59,7 @@ def test_a_limit_speaks_chinese(account: Account, recipient: str | None) -> None
     own = channel(account.channel)
     limits = [one.limit for one in own.counted(account, recipient)]
     texts = {one.of for one in own.counted(account, recipient)}
-    texts |= {text for one in limits for text in (one.penalty, one.source, one.not_kept)}
+    texts |= {text for one in limits for text in (one.penalty, one.source)}
 
     told = {text: limit_phrase("zh", text) for text in texts}
 

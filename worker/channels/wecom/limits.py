@@ -24,42 +24,11 @@ UPLOAD_IMAGE = (
 )
 
 # These count all calls that leave through one address, of any number of corps: three corps that each use up their own
-# limits exceed them.
+# limits exceed them. Kept only for an account that names its address (`ip`).
 IP = (
     Limit("ip_minute", 60, 20_000, Unit.CALLS, Scope.LANE, "45009", RATES),
     Limit("ip_hour", 3600, 600_000, Unit.CALLS, Scope.LANE, "45009", RATES),
 )
-NO_IP = "`ip` is not set, so nobody knows whose calls leave through the same address"
-
-_PROVIDER = "for the services of third parties; an account with suite may set ip_minute and ip_hour to these amounts"
-_ERRORS = "page 90313 全局错误码, help of 45009 (read 2026-07-26)"
-DEBUG = Limit("debug_minute", 60, 5, Unit.CALLS, Scope.LANE, "45009", _ERRORS, "no call of ours has debug=1")
-UNKEPT = (
-    Limit("provider_ip_minute", 60, 40_000, Unit.CALLS, Scope.LANE, "45009", RATES, _PROVIDER),
-    Limit("provider_ip_hour", 3600, 1_200_000, Unit.CALLS, Scope.LANE, "45009", RATES, _PROVIDER),
-    DEBUG,
-    Limit(
-        "bad_secret_hour",
-        3600,
-        2_000,
-        Unit.CALLS,
-        Scope.ACCOUNT,
-        "the ip is shut out for an hour",
-        f"{_ERRORS}; the amount by the vendor's staff (2021-08-13)",
-        "a refused secret parks its account, and one call tries it every ten minutes",
-    ),
-    Limit(
-        "parallel_calls",
-        0,
-        400,
-        Unit.IN_THE_AIR,
-        Scope.LANE,
-        "45033",
-        f"{_ERRORS}; no number is published, it was seen from 400 on (2021-12)",
-        "45033 halves the lane's calls in the air",
-    ),
-)
-"""Limits that the vendor counts and the worker does not reserve."""
 
 
 def adjusted(profile: tuple[Limit, ...], account: Account) -> tuple[Limit, ...]:
@@ -71,7 +40,7 @@ def adjusted(profile: tuple[Limit, ...], account: Account) -> tuple[Limit, ...]:
 
 def as_kept(profile: Iterable[Limit], account: Account) -> tuple[Limit, ...]:
     """The limits with the account's amounts, those that are off too."""
-    return tuple(one if one.not_kept else with_amount(one, account.amount_of(one)) for one in profile)
+    return tuple(with_amount(one, account.amount_of(one)) for one in profile)
 
 
 def counted(profile: Iterable[Limit], account: Account, of: str, subject: str | None) -> Iterator[Counted]:
@@ -82,16 +51,12 @@ def counted(profile: Iterable[Limit], account: Account, of: str, subject: str | 
 def counted_by_api(
     paths: Iterable[str], of_path: Mapping[str, tuple[Limit, ...]], account: Account
 ) -> Iterator[Counted]:
-    """The base limits of each API of a corp and of its address, the further limits of some, and those not kept."""
+    """The base limits of each API of a corp, the further limits of some, and of the address that the account names."""
     for path in sorted(set(paths)):
         profile = (*CORP, *of_path.get(path, ()))
         yield from counted(profile, account, path, f"{account.settings['corpid']}/{path}")
         if ip := account.settings.get("ip"):
             yield from counted(IP, account, f"{path}, all of the ip", _of_ip(ip, path))
-    if not account.settings.get("ip"):
-        unknown = (replace(limit, not_kept=NO_IP) for limit in IP)
-        yield from counted(unknown, account, "each API, all of the ip", None)
-    yield from counted(UNKEPT, account, "not kept", None)
 
 
 def api_charges(account: Account, path: str, of_path: Mapping[str, tuple[Limit, ...]]) -> list[Charge]:

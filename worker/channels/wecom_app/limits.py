@@ -8,7 +8,6 @@ from worker.channels.wecom.limits import (
     CORP,
     IP,
     RATES,
-    UNKEPT,
     UPLOAD_IMAGE,
     adjusted,
     api_charges,
@@ -58,7 +57,7 @@ _OF_PATH: Mapping[str, tuple[Limit, ...]] = {
 
 PROFILE: Mapping[str, Limit] = {
     limit.name: limit
-    for group in (_MEMBER, (_APP_DAY,), CORP, _CHAT_SENDS, _CHAT_MEMBER, *_OF_PATH.values(), IP, UNKEPT)
+    for group in (_MEMBER, (_APP_DAY,), CORP, _CHAT_SENDS, _CHAT_MEMBER, *_OF_PATH.values(), IP)
     for limit in group
 }
 """Limits by the name under which an account overrides the amount; `app_day` is 0 until the account says its size."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
-from worker.channels.wecom.limits import DEBUG, counted, with_amount
+from worker.channels.wecom.limits import counted, with_amount
 from worker.channels.wecom_webhook import call, fields
 from worker.channels.wecom_webhook.account import edition
 from worker.channels.wecom_webhook.targets import is_member
@@ -26,9 +26,7 @@ _KEY = Limit("key_minute", 60, 10_000, Unit.CALLS, Scope.ACCOUNT, "45009", PUSHE
 _EQUAL = Limit("equal_bodies", 0, 1, Unit.IN_THE_AIR, Scope.PART, "45033 or 45035 (not published which)", PUSHES)
 _ALLOWANCE = Limit("single_chat", 0, 3, Unit.ALLOWANCE, Scope.LANE, "93005", PUSHES)
 
-PROFILE: Mapping[str, Limit] = {
-    limit.name: limit for limit in (*_ROBOT, _CHAT, _BROADCAST, _KEY, _EQUAL, _ALLOWANCE, DEBUG)
-}
+PROFILE: Mapping[str, Limit] = {limit.name: limit for limit in (*_ROBOT, _CHAT, _BROADCAST, _KEY, _EQUAL, _ALLOWANCE)}
 """Limits by the name under which an account overrides the amount; 0 switches one off."""
 
 
@@ -61,7 +59,6 @@ def _place_charges(part: Part, account: Account) -> list[Charge]:
 
 def all_counted(account: Account, recipient: str | None) -> Iterator[Counted]:
     """Every limit of a webhook; with a `recipient`, the limit of a chat names that chat's count."""
-    yield from counted((DEBUG,), account, "not kept", None)
     if edition(account) == fields.ROBOT:
         yield from counted(_ROBOT, account, "the webhook", account.name)
         return

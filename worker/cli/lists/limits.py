@@ -84,8 +84,6 @@ def _amount(row: Usage) -> str:
 def _use(row: Usage) -> str:
     if row.used is not None:
         return f"used {row.used}, room {row.room}" + (f", more in {row.room_in_s:.0f} s" if row.room_in_s else "")
-    if row.counted.limit.not_kept:
-        return f"not kept: {row.counted.limit.not_kept}"
     if not row.counted.limit.amount:
         return "not kept"
     return "use: name one by --recipient" if row.counted.limit.window_s else "kept by the mark"
@@ -106,5 +104,4 @@ def plain(row: Usage) -> dict[str, Any]:
         "waiting": row.waiting,
         "penalty": limit.penalty,
         "source": limit.source,
-        "not_kept": limit.not_kept or None,
     }

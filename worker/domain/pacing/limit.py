@@ -41,8 +41,6 @@ class Limit:
     """What the vendor does beyond it: `45009`, `silent drop`."""
     source: str
     """The vendor's page and date."""
-    not_kept: str = ""
-    """Why calls are not counted against it although the vendor may count them; empty: they are counted."""
 
 
 def used_up(limit_name: str) -> str:
