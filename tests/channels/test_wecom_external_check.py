@@ -202,14 +202,6 @@ def warned(**asked: Any) -> list[str]:
     return CHANNEL.warnings(draft(**asked))
 
 
-def test_the_cap_is_told_with_every_campaign():
-    """By what the account says of it; it is never counted."""
-    assert ["as many group messages a month as the month has days" in said for said in warned()] == [True]
-    assert "1 group message a day" in warned(account=account({"customer_cap": "day"}))[0]
-    assert "7 group messages a week" in warned(account=account({"customer_cap": "week"}))[0]
-    assert "takes 4 group messages a month, whoever" in warned(account=account({"customer_cap": {"month": 4}}))[0]
-
-
 def test_what_is_worth_a_warning():
     """A customer under two senders, customers without a sender, pictures by URL, names nobody knows."""
     twice = warned(to=Customers({"a": ["wm1", "wm2"], "b": ["wm2"]}))
@@ -217,10 +209,10 @@ def test_what_is_worth_a_warning():
     both = warned(message=campaign("t", Image(media_id="m", pic_url="http://p.qpic.cn/1")))
     odd = warned(message=Raw(body={"text": {"content": "t", "bold": 1}, "colour": 2}).document())
 
-    assert [said.partition(":")[0] for said in twice[:-1]] == ["external_userid"]
-    assert [said.partition(":")[0] for said in nobody[:-1]] == ["sender"]
-    assert [said.partition(":")[0] for said in both[:-1]] == ["attachments[0].image.pic_url"] * 2
-    assert {"colour", "text.bold"} == {said.partition(":")[0] for said in odd[:-1]}
+    assert [said.partition(":")[0] for said in twice] == ["external_userid"]
+    assert [said.partition(":")[0] for said in nobody] == ["sender"]
+    assert [said.partition(":")[0] for said in both] == ["attachments[0].image.pic_url"] * 2
+    assert {"colour", "text.bold"} == {said.partition(":")[0] for said in odd}
 
 
 @pytest.mark.parametrize("kind", ["recall", "remind", "track", "upload"])
@@ -242,12 +234,9 @@ def test_uploads_are_checked():
 
 
 def test_account_keys():
-    """corpid is required, customer_cap one of three, or a number a period; an agentid may stand there."""
-    for cap in ("week", {"month": 4}, {"day": 2}):
-        assert [] == CHANNEL.account_problems(account({"agentid": 1000002, "customer_cap": cap}))
+    """corpid is required; an agentid may stand there."""
+    assert [] == CHANNEL.account_problems(account({"agentid": 1000002}))
     assert ["corpid"] == [problem.field for problem in CHANNEL.account_problems(account({"corpid": ""}))]
-    for wrong in ("year", 4, {"year": 4}, {"month": "4"}, {"month": -1}, {"month": 4, "week": 1}, {}):
-        assert ["customer_cap"] == [one.field for one in CHANNEL.account_problems(account({"customer_cap": wrong}))]
 
 
 def test_too_long_is_truncated_where_that_was_asked_for():

@@ -491,7 +491,7 @@ def test_a_deadline_that_is_no_time_is_refused(deadline_s: object) -> None:
         ("wecom_app", {"corpid": "ww1", "agentid": 1}, "callbak", "did you mean callback?"),
         ("wecom_app", {"corpid": "ww1", "agentid": 1}, "proxi", "did you mean proxy?"),
         ("wecom_app", {"corpid": "ww1", "agentid": 1}, "deadlines_s", "did you mean deadline_s?"),
-        ("wecom_external", {"corpid": "ww1", "agentid": 1}, "customer_caps", "did you mean customer_cap?"),
+        ("wecom_external", {"corpid": "ww1", "agentid": 1}, "is_customised_app", "did you mean is_customized_app?"),
         ("wecom_webhook", {"edition": "robot"}, "chatid_fro", "did you mean chatid_for?"),
         ("youdu", {"buin": 1, "appid": "a"}, "zzz", "use one of allow_everyone, api_path, appid, base_url, buin"),
     ],

@@ -385,7 +385,7 @@ def test_an_accounts_calls_leave_by_its_own_proxy_alone(database: Database, driv
 WRONG = {
     "a key that is missing": {"settings": {"agentid": 7}},
     "a list where an id belongs": {"settings": {"corpid": ["ww1"], "agentid": 7}},
-    "a text where a number belongs": {"settings": {"corpid": "ww1", "agentid": 7, "customer_cap": "many"}},
+    "a text where a number belongs": {"settings": {"corpid": "ww1", "agentid": "many"}},
     "a channel that does not exist": {"channel": "wecom_ap"},
     "an unreadable weight": {"settings": {}, "weight": "heavy"},
     "no weight at all": {"settings": {}, "weight": 0.0},

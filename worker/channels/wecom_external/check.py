@@ -14,7 +14,6 @@ from worker.channels.checking.job import Checks, body_problems, file_places, fou
 from worker.channels.checking.targets import no_targets
 from worker.channels.wecom import upload
 from worker.channels.wecom_external import targets
-from worker.channels.wecom_external.account import cap_in_words
 from worker.channels.wecom_external.messages import ATTACHMENTS, BODY, OURS
 from worker.domain.errors import Problem
 from worker.domain.job import Draft, Kind
@@ -29,10 +28,7 @@ def warnings(draft: Draft) -> list[str]:
     """What is allowed in a campaign but worth a warning."""
     if draft.kind != Kind.SEND:
         return []
-    # It is not counted here: what members send by themselves counts in it too.
-    cap = cap_in_words(draft.account.settings)
-    told = f"a customer or group takes {cap}, whoever made them; beyond it they get nothing, which only tracking tells"
-    return [*_cautions(draft), *targets.warnings(draft), f"{told} (quota spent)"]
+    return [*_cautions(draft), *targets.warnings(draft)]
 
 
 def _body_problems(draft: Draft) -> Iterator[Problem]:
