@@ -414,13 +414,12 @@ def test_an_exlink_has_a_cover_or_says_that_it_has_none():
 
 
 def test_an_upload_of_its_own():
-    """For nobody, of one of four types, through an app that sends messages."""
+    """For nobody, of one of four types."""
     document = {"type": "upload", "files": {"media": file(upload_type="voice")}}
 
     assert [] == problems(document)
     assert ["recipients"] == problems(document, To("a"))
     assert ["media"] == problems({"type": "upload"})
-    assert ["appId"] == problems(document, account=account_for("mail"))
     assert {"type": "upload"} == Upload(file=File(b"x", "a")).document()
 
 
@@ -481,12 +480,6 @@ def test_no_follow_up_can_be(kind: str):
         ({"appid": ""}, "appid"),
         ({"appid": "yd 1"}, "appid"),
         ({"appid": 5}, "appid"),
-        ({"appid": "sysMsgMonitor"}, "appid"),
-        ({"role": "boss"}, "role"),
-        ({"role": "message", "appid": "sysMsgAssistant"}, "role"),
-        ({"role": "sysmsg"}, "appid"),
-        ({"role": "mail"}, "appid"),
-        ({"role": "org"}, "appid"),
         ({"invalid_users": "lenient"}, "invalid_users"),
         ({"title_unit": "pixels"}, "title_unit"),
         ({"upload_max_bytes": 0}, "upload_max_bytes"),
@@ -507,12 +500,12 @@ def test_what_is_wrong_with_an_account(settings: dict[str, Any], field: str):
 
 
 def test_a_right_account_reads_no_secret():
-    """Producers have none; a self-built app may be declared for sms; digits may be a text."""
+    """Producers have none; digits may be a text."""
 
     def never() -> str:
         raise AssertionError("the secret was read")
 
-    base = account({"buin": "12345678", "role": "sms", "invalid_users": "partial-error", "api_path": "/v3/api/jgapp"})
+    base = account({"buin": "12345678", "invalid_users": "partial-error", "api_path": "/v3/api/jgapp"})
     asked = Account(base.name, base.channel, base.base_url, base.settings, Secret(never))
 
     assert [] == CHANNEL.account_problems(asked)

@@ -7,14 +7,13 @@ from typing import Any
 
 import pytest
 from wecom_app_facts import codes, rows, size
-from youdu_samples import CHANNEL, account, account_for, draft, part, reply, said, text
+from youdu_samples import APPS, CHANNEL, account, draft, part, reply, said, text
 
 from tests.support.each import each
 from worker import language
 from worker.channels.checking.row import Effect, Either, FieldRule
 from worker.channels.errcodes import Class
 from worker.channels.youdu import Badge, fields
-from worker.channels.youdu.account import BUILT_IN, NEEDED
 from worker.channels.youdu.envelope import ERRCODES
 from worker.channels.youdu.targets import TARGETS
 from worker.domain.call import Access
@@ -85,32 +84,14 @@ def test_every_list_of_recipients_is_known(row: dict[str, str]):
 
 @pytest.mark.parametrize("row", rows("youdu/roles"), ids=lambda row: row["appId"])
 def test_every_app_and_what_it_may_send(row: dict[str, str]):
-    """The fixed appIds have their roles; a kind of another role is refused with where to look."""
+    """An account can be any of the built-in apps; which of them takes a message the server says (100005)."""
     appid = row["appId"]
     if appid.startswith("self-built"):
-        kinds = {one for one in row["needed for"].replace(";", ",").split(", ") if one not in NEEDED}
-        assert {"popwindow", "badge", "media"} <= kinds
-        assert kinds - {"popwindow", "badge", "media"} == fields.BODIES["characters"].keys() - NEEDED.keys()
+        kinds = set(row["needed for"].replace(";", ",").split(", "))
+        assert kinds - {"popwindow", "badge", "media"} == fields.BODIES["characters"].keys() - APPS.keys()
         return
-    if appid == "sysMsgMonitor":
-        (problem,) = CHANNEL.account_problems(account({"appid": appid}))
-        assert "only receives" in str(problem)
-        return
-    role = BUILT_IN[appid]
     assert [] == CHANNEL.account_problems(account({"appid": appid}))
-    for msgtype, needed in NEEDED.items():
-        assert (needed is role) == (msgtype in row["needed for"]), (msgtype, appid)
-    problems = CHANNEL.check(draft(text(), account=account({"appid": appid})))
-    assert any("self-built app" in str(one) and one.field == "appId" for one in problems)
-
-
-def test_a_kind_of_the_wrong_role_says_where_the_right_app_is():
-    """For each of the roles."""
-    for msgtype in NEEDED:
-        message = {"type": msgtype, "body": {msgtype: {}}}
-        found = [one for one in CHANNEL.check(draft(message, account=account())) if one.field == "appId"]
-        assert 1 == len(found)
-        assert account_for(msgtype).settings["appid"] in found[0].remedy
+    assert {msgtype for msgtype, app in APPS.items() if app == appid} == APPS.keys() & set(row["needed for"].split())
 
 
 def code_range(cell: str) -> list[int]:

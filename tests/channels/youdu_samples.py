@@ -7,7 +7,6 @@ from typing import Any
 
 from tests.support.youdu_vectors import APP_ID, BUIN, KEY
 from worker.channels.youdu import Text
-from worker.channels.youdu.account import NEEDED
 from worker.channels.youdu.channel import Youdu
 from worker.crypto.youdu import YouduEnvelope
 from worker.domain.account import Account
@@ -20,7 +19,7 @@ ACCESS = Access("tok-0001", KEY)
 JOB = "0190f3a2b4c57d8e9fa0b1c2d3e4f506"
 ENVELOPE = YouduEnvelope(KEY, APP_ID)
 HOSTS = ["oa.example.test"]
-APPS = {"sysmsg": "sysMsgAssistant", "sms": "sysSmsAssistant", "mail": "sysExmailAssistant"}
+APPS = {"sysMsg": "sysMsgAssistant", "sms": "sysSmsAssistant", "mail": "sysExmailAssistant"}
 
 
 def account(settings: dict[str, Any] | None = None, **fields: Any) -> Account:
@@ -30,9 +29,8 @@ def account(settings: dict[str, Any] | None = None, **fields: Any) -> Account:
 
 
 def account_for(msgtype: str, settings: dict[str, Any] | None = None, **fields: Any) -> Account:
-    """An account of the role a type needs."""
-    role = NEEDED.get(msgtype)
-    app = {} if role is None else {"appid": APPS[role]}
+    """An account of the app that a type needs."""
+    app = {"appid": APPS[msgtype]} if msgtype in APPS else {}
     return account({**app, **(settings or {})}, **fields)
 
 

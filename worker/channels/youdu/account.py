@@ -1,7 +1,7 @@
-"""What an account must say before anything can be sent with it, and what its app may send by its role.
+"""What an account must say before anything can be sent with it. A wrong key is found at the start, not at the send.
 
-A wrong key is found at the start, not at the send. A Youdu enterprise has several apps, each with an appId, a key and a
-token (a01_00001, the table of appIds); the wrong kind of app is answered with `invalid appId` (100005).
+A Youdu enterprise has several apps, each with an appId, a key and a token (a01_00001, the table of appIds); the wrong
+kind of app is answered with `invalid appId` (100005), which parks the account's calls of that kind.
 """
 
 from __future__ import annotations
@@ -20,55 +20,7 @@ from worker.domain.job import Part
 from worker.domain.outcome import Scope
 from worker.domain.pacing.limit import Charge, Counted, Limit, Unit
 
-
-class Role(StrEnum):
-    """What an account's app is for."""
-
-    MESSAGE = "message"
-    """A self-built app: text, image, file, mpnews, link, exlink, pop-up windows, badge counts, uploads."""
-    SYSMSG = "sysmsg"
-    SMS = "sms"
-    """Passing on what the SMS gateway received."""
-    MAIL = "mail"
-    ORG = "org"
-    """The directory; sends nothing."""
-
-
-BUILT_IN: Mapping[str, Role] = {
-    "sysMsgAssistant": Role.SYSMSG,
-    "sysSmsAssistant": Role.SMS,
-    "sysExmailAssistant": Role.MAIL,
-    "sysOrgAssistant": Role.ORG,
-}
-"""The fixed appIds. `sysMsgMonitor` (message audit) only receives."""
-
-ONLY_BUILT_IN = frozenset({Role.SYSMSG, Role.MAIL, Role.ORG})
-"""Roles no self-built app can have. Whether one may send `sms` is not confirmed: the vendor's gateway demo uses
-sysSmsAssistant, a test of its SDK an ordinary app."""
-
-WHERE: Mapping[Role, str] = {
-    Role.MESSAGE: "a self-built app: its appId (yd and 32 digits) and key are on its detail page in the console",
-    Role.SYSMSG: "appId sysMsgAssistant, its key in the console under Admin tools, System messages",
-    Role.SMS: "appId sysSmsAssistant, or the app your SMS gateway answers through",
-    Role.MAIL: "appId sysExmailAssistant, its key in the console under Enterprise apps, Enterprise mail, other mailbox",
-    Role.ORG: "appId sysOrgAssistant",
-}
-"""Where an administrator finds the appId and the key."""
-
-NEEDED: Mapping[str, Role] = {"sysMsg": Role.SYSMSG, "sms": Role.SMS, "mail": Role.MAIL}
-"""The role a msgType needs; all others, and all other kinds of jobs, need `message`."""
-
-
-def role_in(settings: Mapping[str, Any]) -> Role:
-    """The role in an account's settings; a word that is no role counts as unset (the account is refused for it)."""
-    said = settings.get("role")
-    if said in tuple(Role):
-        return Role(said)
-    return BUILT_IN.get(str(settings.get("appid")), Role.MESSAGE)
-
-
 APP_ID = re.compile(r"[0-9A-Za-z_-]{1,64}")
-AUDIT = "sysMsgMonitor"
 HOST = re.compile(r"([0-9A-Za-z]([0-9A-Za-z._-]{0,251}[0-9A-Za-z])?|\[[0-9A-Fa-f:.]{2,45}\])(:[0-9]{1,5})?")
 PATH = re.compile(r"(/[0-9A-Za-z._~-]+)+")
 DEFAULT_PATH = "/cgi"
@@ -77,7 +29,7 @@ MAX_UPLOAD = 100 * 1024 * 1024
 TITLE_UNITS = ("characters", "bytes")
 
 KEYS = frozenset(
-    {"buin", "appid", "role", "invalid_users", "title_unit", "upload_max_bytes", "legacy_token", "api_path"}
+    {"buin", "appid", "invalid_users", "title_unit", "upload_max_bytes", "legacy_token", "api_path"}
     | {"sso_hosts", "callback"}
 )
 """Every key that is read."""
@@ -110,7 +62,9 @@ def _found(settings: Mapping[str, Any]) -> Iterator[Problem]:
     if not _is_number(settings.get("buin")):
         remedy = "add the enterprise's switchboard number (总机号): console, My enterprise, Enterprise info"
         yield Problem("buin", "is missing or not an integer", remedy)
-    yield from _app_problems(settings)
+    appid = settings.get("appid")
+    if not isinstance(appid, str) or not APP_ID.fullmatch(appid):
+        yield Problem("appid", "is missing or no appId", "add it: yd and 32 digits, or the name of a built-in app")
     if settings.get("invalid_users", InvalidUsers.UNKNOWN) not in tuple(InvalidUsers):
         yield Problem("invalid_users", "is none of the ways", f"use one of {', '.join(InvalidUsers)}")
     if settings.get("title_unit", TITLE_UNITS[0]) not in TITLE_UNITS:
@@ -125,22 +79,6 @@ def _found(settings: Mapping[str, Any]) -> Iterator[Problem]:
         yield Problem("api_path", "is not a path", f"use {DEFAULT_PATH}, or what your proxy has in its place")
     yield from _host_problems(settings.get("sso_hosts", ()))
     yield from _callback_problems(settings.get("callback", False))
-
-
-def _app_problems(settings: Mapping[str, Any]) -> Iterator[Problem]:
-    appid, said = settings.get("appid"), settings.get("role")
-    if said is not None and said not in tuple(Role):
-        yield Problem("role", "is no role", f"use one of {', '.join(Role)}")
-        return
-    role = role_in(settings)
-    if not isinstance(appid, str) or not APP_ID.fullmatch(appid):
-        yield Problem("appid", "is missing or no appId", f"add it; {WHERE[role]}")
-    elif appid == AUDIT:
-        yield Problem("appid", f"{AUDIT} only receives", "use the app that shall send")
-    elif BUILT_IN.get(appid, role) is not role:
-        yield Problem("role", f"is not that of {appid}", f"use {BUILT_IN[appid]}, or for {role}: {WHERE[role]}")
-    elif role in ONLY_BUILT_IN and appid not in BUILT_IN:
-        yield Problem("appid", f"cannot have the role {role}", f"use {WHERE[role]}")
 
 
 def _host_problems(hosts: Any) -> Iterator[Problem]:

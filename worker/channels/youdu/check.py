@@ -31,7 +31,7 @@ from worker.channels.checking.plain import byte_size, unfit_text
 from worker.channels.checking.row import FieldRule
 from worker.channels.checking.targets import no_targets
 from worker.channels.youdu import fields, targets
-from worker.channels.youdu.account import MAX_UPLOAD, NEEDED, WHERE, Role, role_in
+from worker.channels.youdu.account import MAX_UPLOAD
 from worker.channels.youdu.fields import BADGE, POP_WINDOW, SEND, SENDS, UPLOAD, UPLOAD_TYPES, bodies, body_rows
 from worker.channels.youdu.messages import TITLE
 from worker.channels.youdu.targets import call_count
@@ -45,18 +45,6 @@ NOT_SENT = ("upload", "pop_window", "badge", "popWindow")
 def check(draft: Draft) -> list[Problem]:
     """Every wrong field of the job, in the vendor's names."""
     return found_by(CHECKS, draft)
-
-
-def _role_problems(draft: Draft) -> Iterator[Problem]:
-    """Checks that the account's app may send this kind; which app a type we do not model needs is not known."""
-    msgtype = str(draft.message.get("type"))
-    if draft.kind == SEND and msgtype not in fields.BODIES["characters"]:
-        return
-    needed, role = NEEDED.get(msgtype, Role.MESSAGE), role_in(draft.account.settings)
-    if role is not needed:
-        what = msgtype if draft.kind == SEND else draft.kind
-        text = f"an app of the role {role} may not send {what} (vendor code 100005)"
-        yield Problem("appId", text, f"use an account of the role {needed}: {WHERE[needed]}")
 
 
 def _type_problems(draft: Draft) -> Iterator[Problem]:
@@ -161,12 +149,12 @@ def _file_problems(account: Account, path: str, file: Mapping[str, Any]) -> Iter
         yield Problem(path, text, "make it smaller, or raise upload_max_bytes", most, "bytes", size)
 
 
-_MESSAGE = (_role_problems, _body_problems, targets.problems)
+_MESSAGE = (_body_problems, targets.problems)
 CHECKS: Checks = {
     SEND: (_type_problems, *_MESSAGE, _system_problems, _login_problems, _attached_problems),
     POP_WINDOW: _MESSAGE,
     BADGE: _MESSAGE,
-    UPLOAD: (_role_problems, _upload_problems, no_targets),
+    UPLOAD: (_upload_problems, no_targets),
 }
 """The checks of each kind of job."""
 
