@@ -91,7 +91,6 @@ def test_who_a_chat_is_sent_with():
     assert ["chatid"] == fields_of(chat(Text(content="a"), Recipients(users=("b",), chats=("c",))))
     assert ["chatid"] == fields_of(chat(Text(content="a"), AppChat("no-such", "ok")))
     assert ["chatid"] == fields_of(chat(Text(content="a"), AppChat("abc", "ABC")))
-    assert ["chatid"] == fields_of(chat(Text(content="a"), account=account({"root_scope": False})))
     assert ["chatid"] == fields_of(draft(Text(content="a").document(), AppChat("c")))
 
 

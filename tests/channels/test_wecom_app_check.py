@@ -492,15 +492,6 @@ def test_chinese_characters(title: str, refused: int, warned: int) -> None:
     assert (refused, warned) == (len(CHANNEL.check(job)), len(CHANNEL.warnings(job)))
 
 
-def test_what_the_app_can_do() -> None:
-    """A mini program notice needs the account of a mini-program app; nothing said is nothing refused."""
-    notice = MiniProgramNotice(appid="wx1", title="订单发货").document()
-
-    assert ["msgtype"] == fields_of(draft(notice, account=account({"mini_program": False})))
-    assert [] == fields_of(draft(notice, account=account({"mini_program": True})))
-    assert [] == fields_of(draft(notice))
-
-
 def test_the_wechat_plugin() -> None:
     """What an app that always opens its home page there would lose in silence is refused; a pointer is warned of."""
     home = account({"wechat_plugin_home": True})

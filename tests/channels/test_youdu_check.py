@@ -295,15 +295,6 @@ def test_raw_is_no_way_around_the_list():
 # -- warnings ---------------------------------------------------------------------------------------------------------
 
 
-def test_titles_that_an_older_server_may_find_too_long_are_warned_of():
-    """64 characters by the documentation, 64 bytes by older SDKs; an account can take the bytes for true."""
-    message = ExLink(items=[{"title": "字" * 30, "url": "u", "media_id": "m"}])
-
-    (warning,) = warnings(message)
-    assert "exlink[0].title" in warning
-    assert ["exlink[0].title"] == problems(message, account=account({"title_unit": "bytes"}))
-
-
 @pytest.mark.parametrize(
     ("message", "to", "word"),
     [
@@ -481,7 +472,6 @@ def test_no_follow_up_can_be(kind: str):
         ({"appid": "yd 1"}, "appid"),
         ({"appid": 5}, "appid"),
         ({"invalid_users": "lenient"}, "invalid_users"),
-        ({"title_unit": "pixels"}, "title_unit"),
         ({"upload_max_bytes": 0}, "upload_max_bytes"),
         ({"legacy_token": "yes"}, "legacy_token"),
         ({"api_path": "cgi"}, "api_path"),

@@ -31,9 +31,7 @@ CLASSES = {
 
 def table_of(place: str) -> tuple[Any, ...]:
     """Our rows of a type."""
-    return {"popWindow": fields.WINDOW_ROWS, "badge": fields.BADGE_ROWS}.get(place) or fields.BODIES["characters"][
-        place
-    ]
+    return {"popWindow": fields.WINDOW_ROWS, "badge": fields.BADGE_ROWS}.get(place) or fields.BODIES[place]
 
 
 @each((row,) for row in FIELDS)
@@ -88,7 +86,7 @@ def test_every_app_and_what_it_may_send(row: dict[str, str]):
     appid = row["appId"]
     if appid.startswith("self-built"):
         kinds = set(row["needed for"].replace(";", ",").split(", "))
-        assert kinds - {"popwindow", "badge", "media"} == fields.BODIES["characters"].keys() - APPS.keys()
+        assert kinds - {"popwindow", "badge", "media"} == fields.BODIES.keys() - APPS.keys()
         return
     assert [] == CHANNEL.account_problems(account({"appid": appid}))
     assert {msgtype for msgtype, app in APPS.items() if app == appid} == APPS.keys() & set(row["needed for"].split())

@@ -74,7 +74,7 @@ def test_every_example_can_be_enqueued(namespace: dict[str, Any]) -> None:
 
 def test_every_limit_and_role_is_named() -> None:
     """What may be limited, who may send what, and what a server was seen to do with unknown accounts."""
-    for name in (*account.InvalidUsers, *PROFILE, *fields.BODIES["characters"]):
+    for name in (*account.InvalidUsers, *PROFILE, *fields.BODIES):
         assert re.search(rf"\b{name}\b", DOCS), name
 
 
@@ -101,7 +101,7 @@ def test_the_table_of_lengths_is_the_rows() -> None:
     }
     rows = {
         row.path: row.max_utf16 or row.entries[1]
-        for rows in fields.BODIES["characters"].values()
+        for rows in fields.BODIES.values()
         for row in rows
         if getattr(row, "max_utf16", None) or getattr(row, "entries", None)
     }

@@ -1,6 +1,6 @@
-"""What an account must say before anything can be sent with it, and what its app can do by it.
+"""What an account must say before anything can be sent with it, and what its app loses by it.
 
-A wrong key is found at the start, not at the send. Where an ability is unset, the vendor's answer to the call decides.
+A wrong key is found at the start, not at the send.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from worker.channels.wecom.callback import secret_problems
 from worker.channels.wecom_app.cards import calls_back, card_of
 from worker.domain.account import Account
 from worker.domain.errors import Problem
-from worker.domain.job import Draft, Kind
+from worker.domain.job import Draft
 
 ESTIMATES = ("everyone", "party", "tag", "chat")
 MOST = 10**9
@@ -25,14 +25,14 @@ _UNSET = (
     "of the corp's limits, that of a day (200 times account_cap) is kept before the call only where it is known, and a"
     " department, tag or chat of unknown size is taken for one person"
 )
-ABILITIES = ("mini_program", "root_scope", "wechat_plugin_home", "chats_share_members")
+SWITCHES = ("wechat_plugin_home", "chats_share_members")
 UNITS = ("bytes", "characters")
 
 WINDOWS = ("duplicate", "task_id", "recall")
 """What the vendor remembers for a time, of which its pages 90236 and 94867 say less than one would know."""
 
 KEYS = frozenset(
-    {*CORP_KEYS, "callback", "textcard_unit", "account_cap", "estimates", "windows_s", "recalled_code", *ABILITIES}
+    {*CORP_KEYS, "callback", "textcard_unit", "account_cap", "estimates", "windows_s", "recalled_code", *SWITCHES}
 )
 """Every key that is read."""
 
@@ -67,7 +67,7 @@ def _found(settings: Any) -> Iterator[Problem]:
     yield from _table_problems(settings, "estimates", ESTIMATES, MOST)
     yield from _table_problems(settings, "windows_s", WINDOWS)
     yield from _number_problems({"recalled_code": settings.get("recalled_code", 0)})
-    for name in ABILITIES:
+    for name in SWITCHES:
         if not isinstance(settings.get(name, True), bool):
             yield Problem(name, "is not a boolean", "use true or false")
     if settings.get("textcard_unit", UNITS[0]) not in UNITS:
@@ -106,20 +106,6 @@ def _is_number(value: Any) -> bool:
 PLUGIN_BYTES = 20
 UNSHOWN = ("markdown", "template_card", "miniprogram_notice")
 """Types that members in the WeChat plugin neither see nor get a notice of (page 90236)."""
-CHAT_KINDS = (Kind.SEND_CHAT, Kind.CREATE_CHAT, Kind.CHANGE_CHAT)
-
-
-def ability_problems(draft: Draft) -> Iterator[Problem]:
-    """Why the app cannot send this message."""
-    settings = draft.account.settings
-    yield from callback_problems(draft)
-    if draft.message.get("type") == "miniprogram_notice" and settings.get("mini_program") is False:
-        remedy = "use the account of a mini-program app, with mini_program = true"
-        yield Problem("msgtype", "the app is no mini-program app (vendor code 48002)", remedy)
-    if draft.kind in CHAT_KINDS and settings.get("root_scope") is False:
-        remedy = "make the root department the app's visible range and set root_scope = true"
-        text = "the app's visible range is not the root department (vendor code 48002 or 60011)"
-        yield Problem("chatid", text, remedy)
 
 
 def plugin_problems(draft: Draft) -> Iterator[Problem]:

@@ -26,7 +26,7 @@ from worker.channels.checking.row import FieldRule, Row
 from worker.channels.checking.targets import no_targets
 from worker.channels.wecom import upload
 from worker.channels.wecom_app import changes, fields, targets
-from worker.channels.wecom_app.account import ability_problems, callback_problems, plugin_problems
+from worker.channels.wecom_app.account import callback_problems, plugin_problems
 from worker.channels.wecom_app.cards import CARD_TYPES, card_of, card_rows
 from worker.channels.wecom_app.fields import SENDS, body_rows
 from worker.channels.wecom_app.messages import ID_PATTERN
@@ -148,7 +148,7 @@ _SEND = (
     _agentid_problems,
     _body_problems,
     _option_problems,
-    ability_problems,
+    callback_problems,
     _attached_problems,
     _protection_problems,
 )
@@ -166,8 +166,8 @@ CHECKS: Checks = {
         changes.original_problems,
         targets.update_problems,
     ),
-    Kind.CREATE_CHAT: (changes.chat_problems, ability_problems, no_targets),
-    Kind.CHANGE_CHAT: (changes.chat_problems, ability_problems, no_targets),
+    Kind.CREATE_CHAT: (changes.chat_problems, no_targets),
+    Kind.CHANGE_CHAT: (changes.chat_problems, no_targets),
 }
 """The checks of each kind of job."""
 

@@ -26,11 +26,9 @@ PATH = re.compile(r"(/[0-9A-Za-z._~-]+)+")
 DEFAULT_PATH = "/cgi"
 MAX_UPLOAD = 100 * 1024 * 1024
 """A limit of ours in bytes: the vendor documents none, and the server holds the whole file, in Base64, in memory."""
-TITLE_UNITS = ("characters", "bytes")
 
 KEYS = frozenset(
-    {"buin", "appid", "invalid_users", "title_unit", "upload_max_bytes", "legacy_token", "api_path"}
-    | {"sso_hosts", "callback"}
+    {"buin", "appid", "invalid_users", "upload_max_bytes", "legacy_token", "api_path"} | {"sso_hosts", "callback"}
 )
 """Every key that is read."""
 
@@ -67,8 +65,6 @@ def _found(settings: Mapping[str, Any]) -> Iterator[Problem]:
         yield Problem("appid", "is missing or no appId", "add it: yd and 32 digits, or the name of a built-in app")
     if settings.get("invalid_users", InvalidUsers.UNKNOWN) not in tuple(InvalidUsers):
         yield Problem("invalid_users", "is none of the ways", f"use one of {', '.join(InvalidUsers)}")
-    if settings.get("title_unit", TITLE_UNITS[0]) not in TITLE_UNITS:
-        yield Problem("title_unit", "is no unit", f"use one of {', '.join(TITLE_UNITS)}")
     most = settings.get("upload_max_bytes", MAX_UPLOAD)
     if type(most) is not int or not 0 < most < 2**32:
         yield Problem("upload_max_bytes", "is not a number of bytes", "give 1 to 4294967295, or leave it out")

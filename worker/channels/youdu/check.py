@@ -27,13 +27,11 @@ from worker.channels.checking.job import (
     upload_problems,
     url_problems,
 )
-from worker.channels.checking.plain import byte_size, unfit_text
-from worker.channels.checking.row import FieldRule
+from worker.channels.checking.plain import unfit_text
 from worker.channels.checking.targets import no_targets
 from worker.channels.youdu import fields, targets
 from worker.channels.youdu.account import MAX_UPLOAD
 from worker.channels.youdu.fields import BADGE, POP_WINDOW, SEND, SENDS, UPLOAD, UPLOAD_TYPES, bodies, body_rows
-from worker.channels.youdu.messages import TITLE
 from worker.channels.youdu.targets import call_count
 from worker.domain.account import Account
 from worker.domain.errors import Problem
@@ -56,7 +54,7 @@ def _body_problems(draft: Draft) -> Iterator[Problem]:
     yield from body_problems(draft, fields.OURS, None)
     if not isinstance(body, Mapping):
         return
-    rows = body_rows(draft.kind, msgtype, draft.account)
+    rows = body_rows(draft.kind, msgtype)
     if rows:
         files = draft.message.get("files") or {}
         for one in bodies(draft.message):
@@ -89,7 +87,7 @@ def _inside(draft: Draft, msgtype: str) -> Mapping[str, Any]:
 
 def _attached_problems(draft: Draft) -> Iterator[Problem]:
     """Files of a send: each fills an empty place of the body and is fit for its upload type."""
-    body, rows = draft.message.get("body"), body_rows(draft.kind, str(draft.message.get("type")), draft.account)
+    body, rows = draft.message.get("body"), body_rows(draft.kind, str(draft.message.get("type")))
     wanted = file_places("", body, rows) if isinstance(body, Mapping) else {}
     for path, file in (draft.message.get("files") or {}).items():
         yield from _file_problems(draft.account, path, file)
@@ -164,15 +162,9 @@ def warnings(draft: Draft) -> list[str]:
     return [*_row_cautions(draft), *_content(draft), *_mail(draft), *_twice(draft)] if draft.kind in SENDS else []
 
 
-def _row_cautions(draft: Draft) -> Iterator[str]:
-    rows = body_rows(draft.kind, str(draft.message["type"]), draft.account)
-    yield from rules.cautions("", next(bodies(draft.message)), rows)
-    for row in rows:
-        # Titles that fit only if the vendor counts them as its pages say today; older SDKs count bytes.
-        if isinstance(row, FieldRule) and row.note and row.max_utf16 == TITLE:
-            for path, parent, name in rules.places("", draft.message["body"], row.path):
-                if isinstance(value := parent.get(name), str) and byte_size(value) > TITLE:
-                    yield f"{path}: over {TITLE} bytes, which an older server may count instead of characters"
+def _row_cautions(draft: Draft) -> list[str]:
+    rows = body_rows(draft.kind, str(draft.message["type"]))
+    return rules.cautions("", next(bodies(draft.message)), rows)
 
 
 def _content(draft: Draft) -> Iterator[str]:

@@ -9,10 +9,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from worker.channels.checking.row import FieldRule, R, Row, changed
+from worker.channels.checking.row import R, Row
 from worker.channels.typed import rows_of
-from worker.channels.youdu.messages import ITEMS, NOT_ALLOWED, PLAIN, TITLE, Badge, PopWindow
-from worker.domain.account import Account
+from worker.channels.youdu.messages import ITEMS, PLAIN, Badge, PopWindow
 
 SEND, UPLOAD, POP_WINDOW, BADGE = "send", "upload", "pop_window", "badge"
 KINDS = (SEND, UPLOAD, POP_WINDOW, BADGE)
@@ -21,23 +20,11 @@ SENDS = frozenset({SEND, POP_WINDOW, BADGE})
 SPLIT_FIELD = "text.content"
 """The text that can go out as several messages."""
 
-_TABLES: Mapping[str, tuple[Row, ...]] = {
+BODIES: Mapping[str, tuple[Row, ...]] = {
     **{name: (R(name, dict, required=True), *rows_of(made, name)) for name, made in PLAIN.items()},
     **{name: rows_of(made) for name, made in ITEMS.items()},
 }
-
-
-def _in_bytes(rows: tuple[Row, ...]) -> tuple[Row, ...]:
-    """Older SDKs count in bytes the titles of which no more is allowed."""
-    titles = [row.path for row in rows if isinstance(row, FieldRule) and row.note == NOT_ALLOWED]
-    return changed(rows, {path: {"max_utf16": None, "max_bytes": TITLE} for path in titles})
-
-
-BODIES: Mapping[str, Mapping[str, tuple[Row, ...]]] = {
-    "characters": _TABLES,
-    "bytes": {name: _in_bytes(rows) for name, rows in _TABLES.items()},
-}
-"""By the unit of titles, then by msgType. A type not listed goes out as it is (`Raw`)."""
+"""By msgType. A type not listed goes out as it is (`Raw`)."""
 WINDOW_ROWS: tuple[Row, ...] = (R("popWindow", dict, required=True), *rows_of(PopWindow, "popWindow"))
 BADGE_ROWS = rows_of(Badge)
 
@@ -54,14 +41,13 @@ UPLOAD_TYPES = ("image", "file", "voice", "video")
 """Other types: 200009."""
 
 
-def body_rows(kind: str, msgtype: str, account: Account) -> tuple[Row, ...]:
+def body_rows(kind: str, msgtype: str) -> tuple[Row, ...]:
     """The rows of a message; none for a type we do not model."""
     if kind == POP_WINDOW:
         return WINDOW_ROWS
     if kind == BADGE:
         return BADGE_ROWS
-    unit = str(account.settings.get("title_unit", "characters"))
-    return BODIES.get(unit, BODIES["characters"]).get(msgtype, ())
+    return BODIES.get(msgtype, ())
 
 
 def bodies(document: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:

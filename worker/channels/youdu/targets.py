@@ -124,4 +124,4 @@ def fit(kind: str, document: Mapping[str, Any], account: Account, overflow: str)
     """The document with nothing too long that may be shortened; what cannot be is left for the check to refuse."""
     msgtype = str(document.get("type"))
     splits = kind == SEND and msgtype == "text"
-    return overflows.fit(document, "", body_rows(kind, msgtype, account), overflow, SPLIT_FIELD if splits else None)
+    return overflows.fit(document, "", body_rows(kind, msgtype), overflow, SPLIT_FIELD if splits else None)
