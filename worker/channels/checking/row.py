@@ -25,9 +25,7 @@ class Prose(StrEnum):
 
     PLAIN = "plain"
     LINKS = "links"
-    """`<a href="...">..</a>`."""
-    HTML = "html"
-    """Any tags."""
+    """`<a href="...">..</a>` and other tags."""
     MARKDOWN = "markdown"
     """`[text](url)`, `code`, **bold**, `<font>`, and the marks that begin a line."""
     BLOCKS = "blocks"

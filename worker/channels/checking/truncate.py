@@ -40,7 +40,6 @@ _WHOLES = {
     for prose, wholes in {
         Prose.PLAIN: [],
         Prose.LINKS: [_ANCHOR, _TAG],
-        Prose.HTML: [_ANCHOR, _TAG],
         Prose.MARKDOWN: [_MARKDOWN, _TAG],
         Prose.BLOCKS: [_FENCE, _TABLE, _MARKDOWN, _TAG],
     }.items()

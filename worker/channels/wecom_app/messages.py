@@ -218,7 +218,7 @@ class TextCard(AppMessage):
     title: Annotated[str, _cut(128, missing=41016, translated=True)]
     """Required (41016). At most 128 bytes; the page of 2026 says characters, and an account with
     `textcard_unit = "characters"` trusts it. Longer: cut."""
-    description: Annotated[str, R(max_bytes=512, effect=Effect.CUT, prose=Prose.HTML, missing=41033, translated=True)]
+    description: Annotated[str, R(max_bytes=512, effect=Effect.CUT, prose=Prose.LINKS, missing=41033, translated=True)]
     """Required (41033). At most 512 bytes (or characters, as with the title). Longer: cut. Line breaks by `<br>`,
     colours by `<div class="gray|highlight|normal">`."""
     url: Annotated[str, R(max_bytes=URL_BYTES, link=True, missing=41010, code=40058, more=(40039,))]

@@ -6,14 +6,14 @@ group robot, and 消息推送接口说明（内测） (2025/09/30) for message p
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from worker.channels.checking.job import SPLIT_FIELD, contents
 from worker.channels.checking.row import Row, banned
 from worker.channels.typed import rows_of
 from worker.channels.wecom.upload import MB, UPLOADS as SHARED, UploadRule
-from worker.channels.wecom_webhook.messages import CARD_CLASSES, SIMPLE, MessageReach
+from worker.channels.wecom_webhook.messages import CARD_CLASSES, SIMPLE
 from worker.domain.content.message import INLINE
 
 ROBOT, PUSH = "robot", "push"
@@ -43,22 +43,24 @@ OURS = frozenset({"chatid", "msgtype"})
 AUDIENCES: Mapping[str, str] = {"groups": "@all_group", "blackboards": "@all_blackboard", "all": "@all"}
 """`Everyone(...)` -> the vendor's word."""
 
-_REACH: Mapping[str, MessageReach] = {**{made.msgtype: made.REACH for made in SIMPLE}, "template_card": MessageReach()}
-AUDIENCES_OF: Mapping[str, tuple[str, ...]] = {name: reach.audiences for name, reach in _REACH.items()}
+AUDIENCES_OF: Mapping[str, tuple[str, ...]] = {
+    "text": ("groups", "all"),
+    "markdown": ("groups", "blackboards", "all"),
+    "markdown_v2": ("groups", "all"),
+    "image": ("groups", "all"),
+    "news": ("groups", "all"),
+    "miniprogram": ("groups",),
+    "file": ("groups",),
+    "voice": ("groups",),
+    "template_card": ("groups",),
+}
 """The audiences that a type may be broadcast to."""
-ALL_TYPES = tuple(_REACH)
-
-
-def _types(fits: Callable[[MessageReach], bool]) -> tuple[str, ...]:
-    return tuple(name for name, reach in _REACH.items() if fits(reach))
-
-
-GROUPS_ALONE = _types(lambda reach: reach.groups_alone)
+GROUPS_ALONE = ("markdown_v2", "image", "news")
 """Types with which `@all` reaches groups only."""
-BLACKBOARD_TYPES = _types(lambda reach: reach.on_blackboards)
+BLACKBOARD_TYPES = ("text", "markdown", "image")
 """Types that a blackboard takes by its id."""
-UNADDRESSED = _types(lambda reach: not reach.by_chatid)
-"""Types whose section shows no chatid."""
+UNADDRESSED = ("miniprogram", "file", "voice", "template_card")
+"""Types whose section shows no chatid. Were one ignored, the message would go to every group."""
 POST_TYPES = tuple(made.msgtype for made in SIMPLE if "post_id" in made.ENVELOPE)
 """Types that can answer under a post (`post_id`)."""
 VISIBLE_TYPES = tuple(made.msgtype for made in SIMPLE if "visible_to_user" in made.ENVELOPE)

@@ -1,6 +1,6 @@
 """The messages of a WeCom webhook (企业微信 消息推送, 群机器人), typed.
 
-A class says all that the vendor's page says of its type: the fields with their limits, and where it may go. They only
+A class says all that the vendor's page says of its type: the fields with their limits. They only
 hold and lay out values; `check.py` says what is wrong with them, all at once. A `repr` or a validation error of these
 types never shows a value: what stands in them is message text.
 
@@ -11,7 +11,6 @@ are of the UTF-8 text: a Chinese character takes three.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 from worker.channels.checking.row import Effect, Either, FieldRule, Prose, R, Row
@@ -68,20 +67,6 @@ def _media(kind: str) -> FieldRule:
     return R(required=True, media=kind, missing=41006, code=40007, more=(40145,))
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class MessageReach:
-    """Where a type may go."""
-
-    audiences: tuple[str, ...] = ("groups",)
-    """The audiences that it may be broadcast to."""
-    groups_alone: bool = False
-    """With it `@all` reaches groups only."""
-    by_chatid: bool = False
-    """Its section shows a chatid. Were that ignored, the message would go to every group."""
-    on_blackboards: bool = False
-    """A blackboard takes it by its id."""
-
-
 class WebhookMessage(PlainMessage):
     """Base of the messages a webhook posts. The vendor gives no msgid: none can be recalled, updated or asked about.
 
@@ -89,7 +74,6 @@ class WebhookMessage(PlainMessage):
     under a post, `visible_to_user` where it can be shown to some members only.
     """
 
-    REACH: ClassVar[MessageReach] = MessageReach()
     ONLY_PUSH: ClassVar[tuple[str, ...] | None] = ()
     """Fields that only message push has; None: all of the type."""
 
@@ -110,7 +94,6 @@ class Text(WebhookMessage):
 
     msgtype: ClassVar[str] = "text"
     ENVELOPE: ClassVar[tuple[str, ...]] = ("post_id", "visible_to_user")
-    REACH: ClassVar[MessageReach] = MessageReach(audiences=("groups", "all"), by_chatid=True, on_blackboards=True)
 
     # Which code an over-long text draws is not published: 40058 as with markdown, or 45002.
     content: Annotated[str, R(max_bytes=2048, missing=44004, code=40058, more=(45002,), prose=Prose.LINKS)]
@@ -174,9 +157,6 @@ class Markdown(WebhookMessage):
 
     msgtype: ClassVar[str] = "markdown"
     ENVELOPE: ClassVar[tuple[str, ...]] = ("post_id", "visible_to_user")
-    REACH: ClassVar[MessageReach] = MessageReach(
-        audiences=("groups", "blackboards", "all"), by_chatid=True, on_blackboards=True
-    )
     ONLY_PUSH: ClassVar[tuple[str, ...] | None] = ("at_short_name", "attachments")
 
     content: Annotated[str, R(max_bytes=4096, missing=44004, code=40058, prose=Prose.MARKDOWN)]
@@ -214,7 +194,6 @@ class MarkdownV2(WebhookMessage):
 
     msgtype: ClassVar[str] = "markdown_v2"
     ENVELOPE: ClassVar[tuple[str, ...]] = ("visible_to_user",)
-    REACH: ClassVar[MessageReach] = MessageReach(audiences=("groups", "all"), groups_alone=True, by_chatid=True)
 
     content: Annotated[str, R(max_bytes=4096, missing=44004, code=40058, prose=Prose.BLOCKS)]
     """1 to 4096 bytes of UTF-8 (44004, 40058)."""
@@ -237,9 +216,6 @@ class Image(WebhookMessage):
     msgtype: ClassVar[str] = "image"
     ENVELOPE: ClassVar[tuple[str, ...]] = ("visible_to_user",)
     UPLOADED: ClassVar[tuple[str, str] | None] = ("base64", INLINE)
-    REACH: ClassVar[MessageReach] = MessageReach(
-        audiences=("groups", "all"), groups_alone=True, by_chatid=True, on_blackboards=True
-    )
     # The worker makes both out of a file; a body that brings them itself is refused: they would stand in the job's row.
     ROWS: ClassVar[tuple[Row, ...]] = (
         R("base64", required=True, missing=40009, code=40009, more=(93018,)),
@@ -270,7 +246,6 @@ class News(WebhookMessage):
 
     msgtype: ClassVar[str] = "news"
     ENVELOPE: ClassVar[tuple[str, ...]] = ("visible_to_user",)
-    REACH: ClassVar[MessageReach] = MessageReach(audiences=("groups", "all"), groups_alone=True, by_chatid=True)
 
     articles: Annotated[list[Article], R(entries=(1, 8), code=45008)]
     """Required, 1 to 8 (45008)."""

@@ -117,7 +117,7 @@ def _beside_problems(draft: Draft) -> Iterator[Problem]:
         value = body.get(name)
         if value is None:
             continue
-        if msgtype in fields.ALL_TYPES and msgtype not in types:
+        if msgtype in fields.AUDIENCES_OF and msgtype not in types:
             yield Problem(name, f"{msgtype} does not list it", f"use {', '.join(types)}")
         elif not one:
             yield Problem(name, "is ignored by the vendor unless exactly one chat is named", f"name {kind}")
@@ -132,7 +132,7 @@ def _kind_problems(draft: Draft) -> Iterator[Problem]:
     msgtype, body = str(draft.message.get("type")), draft.message.get("body") or {}
     kinds = [draft.chat_types.get(chat, "") for chat in draft.recipients.chats]
     boards = kinds.count("blackboard")
-    if boards and msgtype in fields.ALL_TYPES and msgtype not in fields.BLACKBOARD_TYPES:
+    if boards and msgtype in fields.AUDIENCES_OF and msgtype not in fields.BLACKBOARD_TYPES:
         shown = ", ".join(fields.BLACKBOARD_TYPES)
         yield Problem("chatid", f"{boards} of the chats are blackboards, which take no {msgtype}", f"use {shown}")
     if body.get("post_id") is not None and kinds and kinds[0] not in ("", "blackboard"):
