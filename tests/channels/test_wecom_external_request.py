@@ -120,7 +120,7 @@ def test_calls_about_a_task(made, path: str, body: dict):
 def test_uploads_are_those_of_the_corp(upload_type: str, path: str, query: dict):
     """The same call as an application's; both lists of limits count a permanent picture."""
     file = {"upload_type": upload_type, "name": "a.png", "size": 262144, "sha256": "0" * 64}
-    made = part(CHANNEL.upload_part({**file, "head": "00"}), {}, kind="upload", facts={"open": lambda: [b""]})
+    made = part(CHANNEL.upload_part(file), {}, kind="upload", facts={"open": lambda: [b""]})
 
     built = CHANNEL.request(made, account({"deadline_s": 7}), ACCESS, flagged=False)
 

@@ -173,7 +173,6 @@ def test_what_only_message_push_has_is_refused_on_a_robot() -> None:
         (News(articles=[]), "45008"),
         (News(articles=[Article(title="字" * 43, url="https://e.com")]), "cuts the rest"),
         (Image(), "missing"),
-        (Image(file=File(b"GIF89a" + bytes(20), "a.gif")), "JPG or PNG"),
         (Image(file=File(PNG + bytes(2 << 20), "a.png")), "2097152 bytes"),
         (Raw(msgtype="image", body={"image": {"base64": "aGk=", "md5": "x"}}), "as a file"),
         (Raw(msgtype="brand new", body={}), "40008"),
@@ -212,7 +211,6 @@ def test_a_card_of_another_type() -> None:
         (File(b"12345", "a.txt"), "file", "40006"),
         (File(b"#!AMR\n12", "a.amr"), "image", "40005"),
         (File(PNG, "a.png"), "inline", "40005"),
-        (File(b"nothing like it", "a.amr"), "voice", "AMR"),
         (File(b"123456", "///"), "file", "name"),
     ],
 )
@@ -229,7 +227,7 @@ def test_uploads(file: File, kind: str, said: str) -> None:
     [
         ("file", {}, "voice", "is of another upload type"),
         ("voice", {"media_id": "m"}, "voice", "has a value and a file"),
-        ("text", {"content": "x"}, "inline", "40004"),
+        ("text", {"content": "x"}, "inline", "takes no bytes"),
     ],
 )
 def test_files_stand_where_they_belong(msgtype: str, content: Any, kind: str, said: str) -> None:

@@ -36,7 +36,6 @@ def document(message: Message, blob: str = "b") -> dict[str, Any]:
             "blob": blob,
             "size": file.measure()[0],
             "sha256": file.measure()[1],
-            "head": file.head().hex(),
         }
         for path, (kind, file) in message.files().items()
     }

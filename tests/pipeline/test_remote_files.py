@@ -270,7 +270,6 @@ REFUSED: dict[str, tuple[Told, str]] = {
         "the file behind its URL is too large: the vendor takes 10485760",
     ),
     "too small": (Page(PNG[:3]), "the file behind its URL does not fit: media: is too small (vendor code 40006)"),
-    "no picture": (Page(b"<html>sign in</html>"), "does not fit: media: has another format (vendor code 40004)"),
 }
 
 
@@ -291,17 +290,6 @@ def test_a_file_that_cannot_be_had_refuses_its_upload_and_every_send(site: Site,
     with site.database.reading() as connection:
         told = [(get_job(connection, job), timeline(connection, job)) for job in (direct, *sends, *uploads(site))]
     assert "canary" not in str(told)
-
-
-def test_a_voice_of_more_than_a_minute_behind_a_url_is_refused(site: Site, web: ScriptedWeb) -> None:
-    """Counted once it was fetched, without a call."""
-    web.pages[URL] = Page(b"#!AMR\n" + b"\x7c" * 3001)
-    job = asked_upload(site, upload_type="voice")
-
-    site.run()
-
-    assert "media: lasts too long (vendor code 45007)" in site.part(job).reason
-    assert ("rejected", []) == (site.state(job), site.calls())
 
 
 def test_a_host_that_is_not_public_is_refused(database: Database, driven_clock: DrivenClock) -> None:

@@ -174,14 +174,14 @@ def test_pictures_are_held_one_at_a_time(site: Site, url: str, monkeypatch: pyte
 def test_a_picture_behind_a_url_is_fetched_for_its_call(
     database: Database, driven_clock: DrivenClock, url: str
 ) -> None:
-    """Judged like a file that was given; one that does not fit refuses its part with the reason."""
+    """Sent like a file that was given; what the vendor says to another format ends its part."""
     pages = {"https://e.com/a.png": Page(PNG), "https://e.com/b.png": Page(b"GIF89a" + bytes(30))}
     with webhooks(database, driven_clock, a_webhook(url), web=ScriptedWeb(pages)) as site:
         good, bad = (ask(site, Image(file=File.from_url(f"https://e.com/{name}.png")), "wr-1") for name in "ab")
         through(site)
 
         assert ("accepted", "rejected") == (site.state(good), site.state(bad))
-        assert "JPG or PNG" in site.part(bad).reason
+        assert "40009" in site.part(bad).reason
         assert [hashlib.md5(PNG).hexdigest()] == [one["content"]["md5"] for one in posted(url)["wr-1"]]
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import TYPE_CHECKING, Any, Protocol
 
-from worker.domain.content.message import LOOKED_AT, Message
+from worker.domain.content.message import Message
 from worker.domain.errors import ConfigurationError, Problem, WorkerError
 from worker.domain.job import Kind
 
@@ -309,8 +309,7 @@ class Channel:
 
     def upload_part(self, file: Mapping[str, Any]) -> dict[str, Any]:
         """The message document of the upload job that a send's attached file needs."""
-        kept = {name: value for name, value in file.items() if name not in LOOKED_AT}
-        return {"type": Kind.UPLOAD.value, "files": {"media": kept}}
+        return {"type": Kind.UPLOAD.value, "files": {"media": dict(file)}}
 
     # -- callbacks ----------------------------------------------------------------------------------------------------
 

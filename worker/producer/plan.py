@@ -16,7 +16,7 @@ from pydantic_core import to_json
 
 from worker.channels import registry
 from worker.channels.registry import require_usable
-from worker.domain.content.message import LOOKED_AT, File, Message, looked_at
+from worker.domain.content.message import File, Message
 from worker.domain.content.recipient import Recipients, To
 from worker.domain.errors import CheckFailed, Problem
 from worker.domain.job import Draft, part_id
@@ -171,7 +171,7 @@ def content_hash(request: JobRequest) -> str:
     document = dict(request.message)
     if "files" in document:
         document["files"] = {
-            path: {name: value for name, value in entry.items() if name not in ("blob", *LOOKED_AT)}
+            path: {name: value for name, value in entry.items() if name != "blob"}
             for path, entry in document["files"].items()
         }
     to = request.recipients
@@ -206,12 +206,11 @@ def _file_entry(path: str, upload_type: str, file: File, problems: list[Problem]
         return entry | {"url": file.url}
     try:
         size, sha256 = file.measure()
-        details = looked_at(upload_type, file.head(), file.chunks())
     except (OSError, ValueError, AttributeError) as error:
         text = f"the file cannot be read ({type(error).__name__})"
         problems.append(Problem(path, text, "give a readable path, bytes or a stream"))
         return entry
-    return entry | {"size": size, "sha256": sha256, **details}
+    return entry | {"size": size, "sha256": sha256}
 
 
 def _unfit_words(options: MessageOptions) -> list[Problem]:

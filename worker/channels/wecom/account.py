@@ -34,7 +34,7 @@ class CorpChannel(Channel):
 
     def upload_limit(self, upload_type: str) -> int:
         """See `Channel.upload_limit`."""
-        return UPLOADS[upload_type].max_bytes
+        return UPLOADS[upload_type]
 
 
 def corp_problems(settings: Mapping[str, Any]) -> Iterator[Problem]:

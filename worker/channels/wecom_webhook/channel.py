@@ -87,7 +87,7 @@ class WecomWebhook(Channel):
 
     def upload_limit(self, upload_type: str) -> int:
         """See `Channel.upload_limit`."""
-        return fields.UPLOADS[upload_type].max_bytes
+        return fields.UPLOADS[upload_type]
 
     def plain_text(self, content: str) -> Message:
         """See `Channel.plain_text`."""

@@ -111,7 +111,7 @@ def _attached_problems(draft: Draft) -> Iterator[Problem]:
 def _upload_problems(draft: Draft) -> Iterator[Problem]:
     # What was behind a URL is judged as an upload, also when it will be a picture inside a message.
     inline = draft.message.get("type") == INLINE
-    taken = {name: rule for name, rule in fields.UPLOADS.items() if inline or name != INLINE}
+    taken = {name: most for name, most in fields.UPLOADS.items() if inline or name != INLINE}
     return upload_problems(draft, partial(upload.file_problems, uploads=taken))
 
 

@@ -12,7 +12,7 @@ from typing import Any
 from worker.channels.checking.job import SPLIT_FIELD, contents
 from worker.channels.checking.row import Row, banned
 from worker.channels.typed import rows_of
-from worker.channels.wecom.upload import MB, UPLOADS as SHARED, UploadRule
+from worker.channels.wecom.upload import MB, UPLOADS as SHARED
 from worker.channels.wecom_webhook.messages import CARD_CLASSES, SIMPLE
 from worker.domain.content.message import INLINE
 
@@ -66,11 +66,7 @@ POST_TYPES = tuple(made.msgtype for made in SIMPLE if "post_id" in made.ENVELOPE
 VISIBLE_TYPES = tuple(made.msgtype for made in SIMPLE if "visible_to_user" in made.ENVELOPE)
 """Types that can be shown to some members only (`visible_to_user`); those of posts on blackboards too."""
 
-UPLOADS: Mapping[str, UploadRule] = {
-    "file": UploadRule(20 * MB, "any"),
-    "voice": SHARED["voice"],
-    INLINE: UploadRule(2 * MB, "JPG or PNG", SHARED["image"].starts),
-}
+UPLOADS: Mapping[str, int] = {"file": SHARED["file"], "voice": SHARED["voice"], INLINE: 2 * MB}
 """`inline` is never uploaded: a picture's bytes stand in the message itself, as base64 (40009, 93018)."""
 
 SPLIT_TYPES = ("text", "markdown", "markdown_v2")

@@ -22,7 +22,6 @@ REDIRECTS = 5
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _LATER = frozenset({408, 425, 429})
 """Statuses beside 5xx after which a later try may succeed."""
-_HEAD = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,8 +31,6 @@ class Fetched:
     content: BinaryIO = field(repr=False)
     size: int
     sha256: str
-    head: bytes = field(repr=False)
-    """The first bytes, for checks of the format."""
 
     def chunks(self) -> Iterator[bytes]:
         """The content in pieces of at most 1 MiB."""
@@ -178,13 +175,12 @@ class Downloads:
 
 
 def _written(content: BinaryIO, chunks: Iterator[bytes]) -> Fetched:
-    digest, size, head = hashlib.sha256(), 0, b""
+    digest, size = hashlib.sha256(), 0
     for chunk in chunks:
         digest.update(chunk)
         size += len(chunk)
-        head = head if len(head) >= _HEAD else (head + chunk)[:_HEAD]
         content.write(chunk)
-    return Fetched(content, size, digest.hexdigest(), head)
+    return Fetched(content, size, digest.hexdigest())
 
 
 def _too_large(most: int) -> _Refused:

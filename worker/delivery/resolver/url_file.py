@@ -18,7 +18,7 @@ from worker.delivery.resolver import Resolved
 from worker.delivery.resolver.download import Downloads, Fetched, NotFetched, Stopped, TryLater
 from worker.domain import settle
 from worker.domain.account import Account
-from worker.domain.content.message import INLINE, looked_at
+from worker.domain.content.message import INLINE
 from worker.domain.job import Draft, Kind
 from worker.domain.outcome import Rejected, Retry
 from worker.domain.settle import PartFacts
@@ -98,8 +98,7 @@ class UrlFiles:
     ) -> Resolved:
         """Refuses what the vendor would refuse; else stores the copy and the plan in one transaction."""
         entry = {"size": fetched.size, "sha256": fetched.sha256}
-        details = looked_at(file["upload_type"], fetched.head, fetched.chunks())
-        shown = {"upload_type": file["upload_type"], "name": file["name"], **entry, **details}
+        shown = {"upload_type": file["upload_type"], "name": file["name"], **entry}
         document = {"type": INLINE if file["upload_type"] == INLINE else "upload", "files": {"media": shown}}
         problems = channel.check(Draft(Kind.UPLOAD, account, document))
         if problems:

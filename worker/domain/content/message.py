@@ -6,7 +6,7 @@ The vendor's own types and field limits are in the channel's folder (`channels/<
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from io import BytesIO
 from pathlib import Path
@@ -14,7 +14,6 @@ from typing import Any, BinaryIO
 
 from pydantic import BaseModel, ConfigDict
 
-from worker.domain.content.voice import seconds_of
 from worker.domain.content.web import Unusable, web_address
 
 CHUNK = 1024 * 1024
@@ -23,18 +22,6 @@ CHUNK = 1024 * 1024
 INLINE = "inline"
 """The upload type of a file whose bytes are sent inside the message: it is read when the call is made, never uploaded,
 and never part of a job's row."""
-
-
-LOOKED_AT = ("head", "seconds")
-"""Keys of a file's entry for checks of its format: its first bytes in hex, and the length of a voice in seconds."""
-
-
-def looked_at(upload_type: str, head: bytes, chunks: Iterable[bytes]) -> dict[str, Any]:
-    """The `LOOKED_AT` values of a file; only a voice's content is read through."""
-    out: dict[str, Any] = {"head": head.hex()}
-    if upload_type == "voice" and (seconds := seconds_of(chunks)) is not None:
-        out["seconds"] = seconds
-    return out
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,10 +83,6 @@ class File:
             digest.update(chunk)
             size += len(chunk)
         return size, digest.hexdigest()
-
-    def head(self, count: int = 16) -> bytes:
-        """The first bytes, for checks of the format."""
-        return next(self.chunks(), b"")[:count]
 
 
 class Message(BaseModel):
