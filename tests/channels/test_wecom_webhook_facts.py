@@ -87,14 +87,13 @@ def test_no_row_of_ours_is_unknown_to_the_tables():
 
 @pytest.mark.parametrize("row", rows("webhook_places"), ids=lambda row: row["type"])
 def test_every_type_goes_where_its_section_says(row: dict[str, str]):
-    """Audiences, blackboards, posts, and who alone sees it."""
+    """Audiences, posts, and who alone sees it."""
     msgtype = row["type"]
     audiences = ["groups"]
     audiences += ["blackboards"] if row["`@all_blackboard`"] == "yes" else []
     audiences += ["all"] if row["`@all`"] in ("groups and blackboards", "groups only") else []
 
     assert tuple(audiences) == fields.AUDIENCES_OF[msgtype]
-    assert (row["blackboard by its id"] == "yes") == (msgtype in fields.BLACKBOARD_TYPES)
     assert (row["`post_id`"] == "yes") == (msgtype in fields.POST_TYPES)
     assert row["`visible_to_user`"].startswith("one group") == (msgtype in fields.VISIBLE_TYPES)
     assert (row["`@all`"] == "groups only") == (msgtype in fields.GROUPS_ALONE)

@@ -16,11 +16,11 @@ from structlog.testing import capture_logs
 from tests.pipeline.webhook_site import AES_KEY, KEY, SEND, TOKEN, a_webhook, control, made, posted, webhooks
 from tests.support.listening import listening
 from tests.support.noise import plain
-from tests.support.runtime import PNG, Site
+from tests.support.runtime import Site
 from tests.support.waiting import until_waiting
-from worker import Chats, CheckFailed, File, FixedAccounts, Secret
+from worker import Chats, FixedAccounts, Secret
 from worker.channels.registry import channel
-from worker.channels.wecom_webhook import Action, Attachment, Image, Markdown, MarkdownV2, Text
+from worker.channels.wecom_webhook import Action, Attachment, Markdown, Text
 from worker.config.settings import Settings
 from worker.domain.callbacks.hook import CardPressed
 from worker.domain.callbacks.inbound import ChatChange, ChatNews, Inbound
@@ -360,27 +360,6 @@ def test_what_never_left_uses_up_nothing(room: Room) -> None:
     assert ["accepted"] * 3 == [room.site.state(job) for job in jobs]
     assert 4 == len(made(room.url))
     assert [("wozhang", "single", 0)] == room.chats()
-
-
-def test_what_callbacks_told_of_a_chat_is_held_against_a_message(room: Room) -> None:
-    """Blackboards take three types; what acts in another kind of chat only is refused, with all that is wrong."""
-    for chat in ("bb7", "wr7", "wo7"):
-        room.happens("message", chat, person="zhang")
-
-    def wrong(message: Any, *to: str) -> str:
-        callback = {"token": Secret(lambda: TOKEN), "aes_key": Secret(lambda: AES_KEY)}
-        accounts = FixedAccounts([a_webhook("", settings={"callback": callback})])
-        with pytest.raises(CheckFailed) as refused:
-            room.site.ask(message, Chats(*to), account="alerts", accounts=accounts)
-        return str(refused.value)
-
-    assert "1 of the chats are blackboards" in wrong(MarkdownV2(content="x"), "wr7", "bb7")
-    assert "ignored by the vendor in a group chat" in wrong(Text(content="x", post_id="bp1"), "wr7")
-    assert "ignored by the vendor in a single chat" in wrong(Text(content="x", visible_to_user="li"), "wo7")
-    assert "on a blackboard" in wrong(Image(file=File(PNG, "a.png"), visible_to_user="li"), "bb7")
-    job = room.ask(Text(content="x", post_id="bp1", visible_to_user="li"), "bb7")
-    room.site.run()
-    assert "accepted" == room.site.state(job)
 
 
 def test_a_parked_key_uses_up_nothing(room: Room) -> None:

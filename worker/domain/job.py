@@ -92,8 +92,6 @@ class Draft:
     """A mark that makes a replay's task_ids differ from those of the original and of other replays; empty otherwise."""
     about: Mapping[str, Any] | None = field(default=None, repr=False)
     """The document of the send that a card update is about; None where it is no longer kept."""
-    chat_types: Mapping[str, str] = field(default_factory=dict, repr=False)
-    """Chat id -> `single`, `group` or `blackboard`, as callbacks reported it; not every chat is known."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,9 +21,9 @@ from worker.domain.errors import CheckFailed, Problem
 from worker.domain.job import Kind
 from worker.outbox.engine.caller import in_callers_transaction
 from worker.outbox.engine.site_keys import lane_key
-from worker.producer.insert import JobRef, insert, insert_one, planned_here
+from worker.producer.insert import JobRef, insert, insert_one
 from worker.producer.options import JobOptions, MessageOptions, enqueues, require_known
-from worker.producer.plan import JobRequest, PlannedJob, Recipient, document_of, recipients_of
+from worker.producer.plan import JobRequest, PlannedJob, Recipient, document_of, plan, recipients_of
 
 if TYPE_CHECKING:
     from worker.config.accounts import AccountSource
@@ -68,7 +68,7 @@ def enqueue_many(
     for place, job in enumerate(jobs):
         try:
             request = _request(job.account, job.message, job.to, job.options, accounts)
-            planned.append(planned_here(connection, request, key))
+            planned.append(plan(request, key))
         except CheckFailed as error:
             problems += [replace(one, field=f"jobs[{place}].{one.field}") for one in error.problems]
     if problems:

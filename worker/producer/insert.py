@@ -47,7 +47,7 @@ class JobRef(NamedTuple):
 
 def insert_one(connection: Connection, request: JobRequest) -> JobRef:
     """Checks one job and inserts it."""
-    return insert(connection, [planned_here(connection, request, lane_key(connection))])[0]
+    return insert(connection, [plan(request, lane_key(connection))])[0]
 
 
 def follow_up(
@@ -78,16 +78,6 @@ def follow_up(
             raise CheckFailed([problem], channel=target["channel"])
         request.about = json.loads(target["message"])
     return insert_one(connection, request)
-
-
-def planned_here(connection: Connection, request: JobRequest, site_key: bytes) -> PlannedJob:
-    """Checks one job; for an account with callbacks also against the types of chats that they reported."""
-    chats, account = request.recipients.chats, request.account
-    if chats and channel(account.channel).callback_secrets(account):
-        from worker.outbox.jobs.chats import known_types
-
-        request.chat_types = known_types(connection, account.name, chats)
-    return plan(request, site_key)
 
 
 def insert(connection: Connection, planned: Sequence[PlannedJob]) -> list[JobRef]:

@@ -178,8 +178,7 @@ def _place_cautions(draft: Draft) -> Iterator[str]:
         yield f"chatid: with {msgtype} @all reaches groups alone, and no blackboard"
     content = content_of(draft.message) or {}
     mentions = content.get("mentioned_list") or content.get("mentioned_mobile_list")
-    boards = asked.audience in ("blackboards", "all") or "blackboard" in draft.chat_types.values()
-    if mentions and boards:
+    if mentions and asked.audience in ("blackboards", "all"):
         yield "text: mentions nobody on blackboards"
     if len(asked.chats) > 1:
         yield "goes to several chats: a member of several gets it several times"

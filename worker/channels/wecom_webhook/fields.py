@@ -57,8 +57,6 @@ AUDIENCES_OF: Mapping[str, tuple[str, ...]] = {
 """The audiences that a type may be broadcast to."""
 GROUPS_ALONE = ("markdown_v2", "image", "news")
 """Types with which `@all` reaches groups only."""
-BLACKBOARD_TYPES = ("text", "markdown", "image")
-"""Types that a blackboard takes by its id."""
 UNADDRESSED = ("miniprogram", "file", "voice", "template_card")
 """Types whose section shows no chatid. Were one ignored, the message would go to every group."""
 POST_TYPES = tuple(made.msgtype for made in SIMPLE if "post_id" in made.ENVELOPE)

@@ -52,7 +52,6 @@ def problems(draft: Draft) -> Iterator[Problem]:
         yield from _unfit(asked)
         yield from _push_problems(draft)
         yield from _beside_problems(draft)
-        yield from _kind_problems(draft)
 
 
 def _robot_problems(draft: Draft) -> Iterator[Problem]:
@@ -125,22 +124,6 @@ def _beside_problems(draft: Draft) -> Iterator[Problem]:
             yield Problem(name, "is not a text with something in it", "give an id, or leave it out")
         elif name == "visible_to_user" and not all(USERID.fullmatch(one.strip()) for one in value.split("|")):
             yield Problem(name, "holds an entry that is no userid", 'userids joined by "|"')
-
-
-def _kind_problems(draft: Draft) -> Iterator[Problem]:
-    """By the kinds of chats that callbacks named: a type some do not take, a field without effect in such a chat."""
-    msgtype, body = str(draft.message.get("type")), draft.message.get("body") or {}
-    kinds = [draft.chat_types.get(chat, "") for chat in draft.recipients.chats]
-    boards = kinds.count("blackboard")
-    if boards and msgtype in fields.AUDIENCES_OF and msgtype not in fields.BLACKBOARD_TYPES:
-        shown = ", ".join(fields.BLACKBOARD_TYPES)
-        yield Problem("chatid", f"{boards} of the chats are blackboards, which take no {msgtype}", f"use {shown}")
-    if body.get("post_id") is not None and kinds and kinds[0] not in ("", "blackboard"):
-        yield Problem("post_id", f"is ignored by the vendor in a {kinds[0]} chat", "name the post's blackboard")
-    if body.get("visible_to_user") is not None and kinds[:1] == ["single"]:
-        yield Problem("visible_to_user", "is ignored by the vendor in a single chat", "name a group, or leave it out")
-    if body.get("visible_to_user") is not None and kinds[:1] == ["blackboard"] and msgtype not in fields.POST_TYPES:
-        yield Problem("visible_to_user", f"is ignored by the vendor beside {msgtype} on a blackboard", "leave it out")
 
 
 def mention_problems(draft: Draft) -> Iterator[Problem]:

@@ -17,7 +17,7 @@ from sqlalchemy import Connection
 from worker.domain.callbacks.inbound import ChatChange, ChatNews
 from worker.domain.pacing.lane import Cause, LaneBlock, Resume
 from worker.outbox import tables
-from worker.outbox.engine.bulk import insert_rows, rows_by_id
+from worker.outbox.engine.bulk import insert_rows
 from worker.outbox.engine.dialect import dialect_of
 from worker.outbox.engine.sql import fetch, mappings, run
 
@@ -106,12 +106,6 @@ def _add(connection: Connection, account: str, chat_id: str, messages: int, sinc
     )
     values = {"messages": messages, "account": account, "chat_id": chat_id}
     run(connection, update, values if since is None else {**values, "since": since})
-
-
-def known_types(connection: Connection, account: str, ids: Sequence[str]) -> dict[str, str]:
-    """The types of chats as callbacks reported them: id -> single, group or blackboard."""
-    its, mine = "chat_id, chat_type", "and account = :account"
-    return dict(rows_by_id(connection, its, "worker_chats", ids, "chat_id", only=mine, account=account))
 
 
 def list_chats(connection: Connection, account: str | None, *, gone: bool = False, limit: int) -> list[dict[str, Any]]:
