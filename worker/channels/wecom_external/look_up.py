@@ -47,8 +47,6 @@ class Search:
     """How often the list was read to its end without a task that is like this one."""
     pages: int = 0
     """How many pages were read in all."""
-    restarts: int = 0
-    """How often the vendor did not know a cursor any more."""
     found: tuple[str, ...] = ()
     """Tasks that look like it and are still to be looked into; the first is the one being read."""
     members: tuple[str, ...] = ()
@@ -146,7 +144,6 @@ EMPTY_PAUSES_S = (30.0, 120.0)
 MOST_LIKE = 50
 MOST_MEMBERS = 50
 """Most tasks that look like the part's, and most members of one task, that are read; beyond them the part is held."""
-MOST_RESTARTS = 5
 MOST_PAGES = 5000
 """Pages of one search: fifty tasks of ten thousand customers are some 600. Cursors that lead in a circle end there."""
 NO_TASK = (41046, 41047)
@@ -309,7 +306,8 @@ def _ids(part: Part) -> list[str]:
 def _refused(part: Part, search: Search, code: int) -> Outcome:
     """What follows from a page that cannot be read; never a refusal of the part, for a search changes nothing."""
     if code == track.BAD_CURSOR:
-        return _restart(part, search)
+        # The vendor lost the paging: the search begins again, a few times in all.
+        return _go_on(part, Search(pages=search.pages + MOST_PAGES // 5))
     if code in NO_TASK and search.step != LIST:
         return _next(part, search)
     if code in track.NO_MEMBER and search.step == RESULTS:
@@ -318,13 +316,3 @@ def _refused(part: Part, search: Search, code: int) -> Outcome:
     if isinstance(found, Rejected):
         return Held(f"no answer came, and its task cannot be looked for: {found.reason}")
     return found
-
-
-def _restart(part: Part, search: Search) -> Outcome:
-    """The paging that the vendor lost begins again: the list's, or that of the task being read."""
-    if search.restarts == MOST_RESTARTS:
-        return Held(f"no answer came, and the vendor lost the paging of its tasks {MOST_RESTARTS} times")
-    again = replace(search, cursor="", restarts=search.restarts + 1)
-    if search.step == LIST:
-        return _go_on(part, replace(again, found=(), window=()))
-    return _go_on(part, replace(again, step=MEMBERS, members=(), seen="0"))

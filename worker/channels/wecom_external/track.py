@@ -19,15 +19,11 @@ PAGE = 1000
 """The most entries of one page; more would be answered with 500."""
 PAGE_PAUSE_S = 1.0
 """Seconds between two pages: members confirm slowly, so a campaign need not be read fast."""
-RESTART_PAUSE_S = 60.0
-"""Seconds before a paging starts again because the vendor does not know its cursor any more."""
 MOST_PAGES = 1000
 """Most pages of one paging: a million entries. Cursors that lead in a circle end there; the next round reads anew."""
-MOST_RESTARTS = 5
-"""Most new starts of one paging; then the rest of it is left for the next round."""
 
 TASK, RESULT = "task", "result"
-NEXT_MEMBER = {"step": RESULT, "member": None, "cursor": "", "pages": 0, "restarts": 0}
+NEXT_MEMBER = {"step": RESULT, "member": None, "cursor": "", "pages": 0}
 TASK_STATES = (0, 2)
 """States of a member: not sent yet, sent. 1 is not used."""
 RESULT_STATES = (0, 1, 2, 3)
@@ -106,10 +102,10 @@ def recipient_of(entry: Mapping[str, Any]) -> str | None:
 
 
 def _refused(part: Part, answer: Answer) -> Outcome:
-    """What follows from a page that cannot be read: its paging starts again, a member is skipped, or tracking ends."""
+    """What follows from a page that cannot be read: the rest waits for the next round, or tracking ends."""
     code = answer.errcode
     if code == BAD_CURSOR and part.spec.get("cursor"):
-        return _restarted(part, code)
+        return Progress({**part.spec, **NEXT_MEMBER}, f"{code}: the rest is left for the next round", PAGE_PAUSE_S)
     if code == BAD_CURSOR:
         return Retry(f"{code} without a cursor")
     if code in NO_MEMBER and part.spec.get("step") == RESULT:
@@ -118,13 +114,3 @@ def _refused(part: Part, answer: Answer) -> Outcome:
     if code == CANCELLED:
         return Accepted(Taken(warning=f"{code}: the task was cancelled; what had been sent until then stays sent"))
     return ERRCODES.outcome(code)
-
-
-def _restarted(part: Part, code: int) -> Outcome:
-    """Starts a paging again that the vendor lost; after `MOST_RESTARTS` the rest is left for the next round."""
-    restarts = int(part.spec.get("restarts") or 0)
-    if restarts == MOST_RESTARTS:
-        reason = f"{code} {restarts + 1} times: the rest is left for the next round"
-        return Progress({**part.spec, **NEXT_MEMBER}, reason, PAGE_PAUSE_S)
-    again = {**part.spec, "cursor": "", "pages": 0, "restarts": restarts + 1}
-    return Progress(again, f"{code}: its paging starts again", RESTART_PAUSE_S)
