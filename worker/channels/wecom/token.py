@@ -7,7 +7,8 @@ corp (代开发, page 97163) uses its permanent code as the secret of gettoken.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import Any
 
 from worker.channels.base import (
     FetchedWith,
@@ -49,7 +50,7 @@ def token_in(reply: Reply, name: str, of_refusal: Callable[[Answer], TokenOutcom
     answer = answer_of(reply, name)
     if not isinstance(answer, Answer):
         return answer
-    return _granted(answer, name) if answer.errcode == 0 else of_refusal(answer)
+    return granted(answer.data, name, "expires_in") if answer.errcode == 0 else of_refusal(answer)
 
 
 def answer_of(reply: Reply, promised: str) -> Answer | TokenLater:
@@ -60,9 +61,9 @@ def answer_of(reply: Reply, promised: str) -> Answer | TokenLater:
     )
 
 
-def _granted(answer: Answer, name: str) -> TokenGranted | TokenLater:
-    token = text_of(answer.data.get(name))
-    life = integer(answer.data, "expires_in")
+def granted(data: Mapping[str, Any], name: str, life_name: str) -> TokenGranted | TokenLater:
+    """The token under `name`, with its life in seconds; later where it cannot be used."""
+    token, life = text_of(data.get(name)), integer(data, life_name)
     if token is None or (life is not None and life <= 0):
         return TokenLater("errcode 0 without a usable token", UNREADABLE_DELAY_S)
     return TokenGranted(token, USUAL_LIFE_S if life is None else life)

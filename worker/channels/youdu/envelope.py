@@ -10,9 +10,10 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from worker.channels.base import TokenGranted, TokenLater, TokenOutcome, TokenRefused
+from worker.channels.base import TokenLater, TokenOutcome, TokenRefused
 from worker.channels.errcodes import Catalogue, Class
-from worker.channels.wecom.answer import integer, read, retry_after, text_of
+from worker.channels.wecom.answer import read, retry_after
+from worker.channels.wecom.token import DEADLINE_S, UNREADABLE_DELAY_S, granted
 from worker.channels.youdu.account import DEFAULT_PATH
 from worker.channels.youdu.fields import UPLOAD
 from worker.crypto.envelope import EnvelopeError, KeyUnfit
@@ -95,9 +96,6 @@ def wrong_place(status: int) -> str | None:
     return None
 
 
-DEADLINE_S = 10.0
-USUAL_LIFE_S = 7200
-UNREADABLE_DELAY_S = 5.0
 WRONG_KEY = "the answer does not open with the account's key"
 
 
@@ -123,10 +121,7 @@ def token_outcome(reply: Reply, account: Account, secret: str) -> TokenOutcome:
     given = opened(envelope_of(account, secret), answer.data)
     if given is None:
         return TokenRefused(WRONG_KEY, "correct appid and the EncodingAESKey")
-    token, life = text_of(given.get("accessToken")), integer(given, "expireIn")
-    if token is None or (life is not None and life <= 0):
-        return TokenLater("errcode 0 without a usable token", UNREADABLE_DELAY_S)
-    return TokenGranted(token, USUAL_LIFE_S if life is None else life)
+    return granted(given, "accessToken", "expireIn")
 
 
 def _token_refused(code: int) -> TokenOutcome:
