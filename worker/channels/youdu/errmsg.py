@@ -20,7 +20,6 @@ or a 200007 answers a call for one recipient, it is refused whatever the setting
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
 
 from worker.channels.youdu.account import InvalidUsers, invalid_users
 from worker.channels.youdu.targets import LEFT_OUT, TARGETS, addressed
@@ -55,10 +54,9 @@ def reason(errmsg: str) -> str:
 FIELD = "errmsg"
 """The field that names a refused recipient: there is no list."""
 
-_SPACES = r"\s|,;:()\[\]{}<>\"'`“”‘’（）【】《》，；：、。！？!?="
-_TOKEN = re.compile(f"[^{_SPACES}]+")
-_WORD = re.compile(r"[0-9A-Za-z._@+-]+")
-_LISTED = re.compile(r"[|,;\[\]，；、\"']")
+_LISTED = r"[|,;\[\]，；、\"']"
+_LATIN, _ANY = r"0-9a-z_@+/#%&*~$^\\", r"\w@+"
+"""Characters that continue a name; a full stop or a hyphen does where another of them follows."""
 
 
 def named(part: Part, errmsg: str) -> tuple[tuple[Refusal, ...], bool]:
@@ -71,40 +69,17 @@ def named(part: Part, errmsg: str) -> tuple[tuple[Refusal, ...], bool]:
     people = [target for target in TARGETS if target.name != "parties"]
     asked = {entry.lower(): Refusal(entry, one.kind, FIELD) for one in people for entry in lists[one.name]}
     sure, doubtful = set[str](), False
-    for word, in_list in _words(text, asked):
-        if word in VOCABULARY and not in_list:
+    for name in (one for one in asked if one in text):
+        edge = _LATIN if name.isascii() else _ANY
+        word = rf"(?<![{edge}.-]){re.escape(name)}(?![.-]*[{edge}])"
+        if re.search(word, text) is None:
+            # A name that is not Latin inside a longer run: where it begins and ends cannot be told.
+            doubtful = doubtful or not name.isascii()
+        elif name in VOCABULARY and re.search(f"{_LISTED}{word}|{word}{_LISTED}", text) is None:
             doubtful = True  # "invalid user": an account may be called so
         else:
-            sure.add(word)
-    sure |= _odd_ones(text, asked)
-    # A name that is not Latin inside a longer run: where it begins and ends cannot be told.
-    doubtful = doubtful or any(one in text for one in asked.keys() - sure if not one.isascii())
+            sure.add(name)
     return tuple(refusal for key, refusal in asked.items() if key in sure), doubtful
-
-
-def _words(text: str, asked: Mapping[str, Refusal]) -> Iterator[tuple[str, bool]]:
-    """Asked names that stand between separators, or as Latin words inside Chinese text; and whether in a list."""
-    for token in _TOKEN.finditer(text):
-        whole = _known(token[0], asked)
-        if whole is not None:
-            around = (text[token.start() - 1 : token.start()], text[token.end() : token.end() + 1])
-            yield whole, any(map(_LISTED.fullmatch, around))
-            continue
-        for word in () if token[0].isascii() else _WORD.findall(token[0]):
-            inner = _known(word, asked)
-            if inner is not None:
-                yield inner, False
-
-
-def _known(word: str, asked: Mapping[str, Refusal]) -> str | None:
-    """The asked name that a word is, also with the full stop of a sentence behind it; None for other words."""
-    return next((one for one in (word, word.rstrip(".-")) if one in asked), None)
-
-
-def _odd_ones(text: str, asked: Mapping[str, Refusal]) -> set[str]:
-    """Names that hold a separator themselves (a space, a comma), found as they are between other characters."""
-    odd = [one for one in asked if re.search(f"[{_SPACES}]", one)]
-    return {one for one in odd if re.search(rf"(?<![\w@.+-]){re.escape(one)}(?![\w@+-])", text)}
 
 
 ODD = "errcode 0 with another errmsg than ok"
