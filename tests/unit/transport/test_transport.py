@@ -40,7 +40,7 @@ from worker.outbox.engine.clock import boot_clock
 from worker.transport.connection import Wire
 from worker.transport.egress.proxy import look_up
 from worker.transport.egress.routes import Route
-from worker.transport.egress.tls import Trusts
+from worker.transport.egress.tls import Trust
 from worker.transport.http import Connection, SocketTransport
 
 OK = "Reply(200)"
@@ -167,7 +167,7 @@ class TestRequest:
     )
     def test_ipv6(self, stage: Stage, url: str, port: int) -> None:
         """An address in brackets is an address, with or without a port."""
-        route = Route.to(url, DIRECT, Trusts(stage.clock))
+        route = Route.to(url, DIRECT, lambda ca, certificate: Trust(ca, certificate, stage.clock))
 
         assert ("::1", port) == (route.host, route.port)
 

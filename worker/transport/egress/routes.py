@@ -11,17 +11,19 @@ from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from urllib.parse import urlencode, urlsplit
+from weakref import WeakValueDictionary
 
 from requests.exceptions import InvalidURL
 
-from worker.domain.account import Egress, Secret
+from worker.domain.account import ClientCertificate, Egress, Secret
 from worker.domain.call import Request
 from worker.domain.errors import ConfigurationError
 from worker.transport.connection import Line
 from worker.transport.egress.proxy import Proxy
-from worker.transport.egress.tls import Trust, Trusts, password_of
+from worker.transport.egress.tls import Trust, password_of
 from worker.transport.faults import NotConnected
 
+TrustOf = Callable[[str | None, ClientCertificate | None], Trust]
 FORGET_S = 60.0
 """Seconds after its last use that a route is forgotten."""
 
@@ -48,7 +50,7 @@ class Route:
     """The connection that was given back last is the last."""
 
     @classmethod
-    def to(cls, base_url: str, egress: Egress, trusts: Trusts) -> Route:
+    def to(cls, base_url: str, egress: Egress, trust_of: TrustOf) -> Route:
         """The route of calls to a base_url."""
         parts = urlsplit(base_url)
         host = parts.hostname or ""
@@ -68,9 +70,9 @@ class Route:
             parts.path.rstrip("/"),
             proxy,
             proxy.headers() if proxy is not None and forwarding else {},
-            trusts.of(egress.ca, egress.client_certificate) if is_https else None,
+            trust_of(egress.ca, egress.client_certificate) if is_https else None,
             # The client certificate is for the vendor alone.
-            trusts.of(egress.ca, None) if proxy is not None and proxy.scheme == "https" else None,
+            trust_of(egress.ca, None) if proxy is not None and proxy.scheme == "https" else None,
         )
 
     def target(self, request: Request) -> str:
@@ -91,7 +93,7 @@ class Routes:
     def __init__(self, monotonic: Callable[[], float], *, max_idle_s: float, most_idle: int) -> None:
         self._monotonic, self._max_idle_s, self._most_idle = monotonic, max_idle_s, most_idle
         self._lock = threading.Lock()
-        self._trusts = Trusts(monotonic)
+        self._trusts: WeakValueDictionary[tuple[str | None, ClientCertificate | None], Trust] = WeakValueDictionary()
         self._used_at: OrderedDict[Route, float] = OrderedDict()
         """The route that was not used for the longest time is the first."""
         self._known: dict[tuple[str, Egress], Route] = {}
@@ -109,12 +111,19 @@ class Routes:
         with self._lock:
             route = self._known.get(key)
             if route is None:
-                route = self._known[key] = Route.to(*key, self._trusts)
+                route = self._known[key] = Route.to(*key, self._trust_of)
             self._used_at[route] = now
             self._used_at.move_to_end(route)
             outworn = self._outworn(now)
         _close(outworn)
         return route
+
+    def _trust_of(self, ca: str | None, certificate: ClientCertificate | None) -> Trust:
+        """The TLS settings for a `ca` and a client certificate, for as long as a route has them."""
+        trust = self._trusts.get((ca, certificate))
+        if trust is None:
+            trust = self._trusts[ca, certificate] = Trust(ca, certificate, self._monotonic)
+        return trust
 
     def kept_alive(self, route: Route) -> Line | None:
         """The connection of the route that was used last and is still good; None: there is none."""

@@ -11,7 +11,6 @@ import sys
 import threading
 from collections.abc import Callable
 from pathlib import Path
-from weakref import WeakValueDictionary
 
 import truststore
 from cryptography.x509 import load_pem_x509_certificates
@@ -72,26 +71,6 @@ class Trust:
             return self._context
         self._made_of = stamps
         return made
-
-
-class Trusts:
-    """The TLS settings in use. Thread-safe."""
-
-    def __init__(self, monotonic: Callable[[], float]) -> None:
-        self._monotonic = monotonic
-        self._lock = threading.Lock()
-        self._known: WeakValueDictionary[tuple[str | None, ClientCertificate | None], Trust] = WeakValueDictionary()
-
-    def __len__(self) -> int:
-        return len(self._known)
-
-    def of(self, ca: str | None, certificate: ClientCertificate | None) -> Trust:
-        """The settings for this `ca` and this client certificate, whose password is text."""
-        with self._lock:
-            trust = self._known.get((ca, certificate))
-            if trust is None:
-                trust = self._known[ca, certificate] = Trust(ca, certificate, self._monotonic)
-            return trust
 
 
 def make_context(ca: str | None, certificate: ClientCertificate | None) -> ssl.SSLContext:
