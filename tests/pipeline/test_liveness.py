@@ -15,6 +15,7 @@ HISTORIES = range(*map(int, os.environ.get("HISTORIES", "0:12").split(":")))
 """The seeds; `HISTORIES=0:10000 pytest -n 2 tests/pipeline/test_liveness.py` tries ten thousand."""
 
 
+@pytest.mark.fewer_databases("what is written on each database other tests hold; histories take turns in one process")
 @pytest.mark.parametrize("seed", HISTORIES)
 def test_nothing_stands_still(sqlite_database: Database, driven_clock: DrivenClock, seed: int) -> None:
     """First with what people said in force, then when they have let everything go."""

@@ -473,7 +473,7 @@ def test_a_spent_allowance_and_a_callback_meet_in_one_order(server_database: Dat
         job = site.ask(Text(content="x"), Chats("wozhang"), account="alerts")
         site.sql("update worker_chats set allowance = 0")
         lane = site.part(job).lane
-        spending = Spending("alerts", "wozhang", waiting(lane, "alerts"))
+        spending = Spending("alerts", "wozhang", waiting(lane))
         mark = Mark(part_id(job, 0), 0, "p1", 20_000_000, effects=Effects(spending=spending))
         threads = [
             threading.Thread(target=lambda: commit(server_database, [mark], Policy())),
