@@ -166,6 +166,7 @@ def create_jobs() -> None:
         sa.Column("task_id", key(128), primary_key=True),
         sa.Column("part_id", key(40), primary_key=True),
     )
+    index("worker_task_ids_part", "worker_task_ids", "part_id")
     table(
         "worker_jobs",
         sa.Column("id", key(32), primary_key=True),

@@ -396,21 +396,6 @@ def test_a_task_that_fails_is_not_tried_at_once_again(site: Site, monkeypatch: p
     assert ([AFTER_FAILURE_S] * 2, 2) == (pauses, len(looks))
 
 
-def test_a_job_that_cannot_be_judged_is_passed_by_and_told(site: Site) -> None:
-    """Its documents cannot be read: it stays, for a person, and everything around it goes."""
-    jobs = [site.send(f"text {n}") for n in range(5)]
-    site.run()
-    site.sql("update worker_parts set spec = '{\"task_id\"' where job_id = :job", job=jobs[2])
-    site.advance(11 * DAY)
-
-    gone = [keep_house(site.database, SMALL)["jobs"], keep_house(site.database, SMALL).get("jobs", 0)]
-
-    assert ([4, 0], [jobs[2]]) == (gone, [row.id for row in site.rows("select id from worker_jobs")])
-    assert {"duplicates": 0} == left(site, "duplicates")
-    events = site.rows("select label, reason from worker_lane_events where what = 'set aside'")
-    assert {("housekeeping of jobs", "our own error: JSONDecodeError")} == {(one.label, one.reason) for one in events}
-
-
 def test_young_jobs_are_not_read(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     """The oldest stand first, and a look ends before the first job that is too young."""
     old = site.send("old")

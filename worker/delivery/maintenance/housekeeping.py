@@ -15,7 +15,7 @@ from functools import partial
 import structlog
 
 from worker.config.settings import RetentionSettings
-from worker.delivery.sender.set_aside import SetAside, our_error
+from worker.delivery.sender.set_aside import SetAside
 from worker.domain.callbacks.inbound import REPEATS_S
 from worker.domain.settle import SECOND
 from worker.outbox.engine.database import Database
@@ -121,9 +121,6 @@ class Housekeeping:
     def _go_on(self, task: _Task, now: int) -> None:
         look = task.batch(self._database, now - int(task.days * DAY_S * SECOND), task.after or "")
         task.after, task.deleted = look.after, task.deleted + look.deleted
-        if look.odd is not None:
-            log.warning("not_purged", job=look.odd.id, error=type(look.odd.error).__name__)
-            self._set_aside.tell(task.label, our_error(look.odd.error))
 
 
 def _purge_tokens(database: Database, before: int, after: str) -> purge.BatchResult:

@@ -95,6 +95,7 @@ task_ids = table(
     Column("account", Key(60), primary_key=True, doc="the account's name"),
     Column("task_id", Key(128), primary_key=True, doc="a card's, where the caller chose it; ours name their part"),
     Column("part_id", Key(PART_ID), primary_key=True, doc="the part that sends it; a refused one may share it"),
+    Index(PREFIX + "task_ids_part", "part_id"),
 )
 
 confirmations = table(

@@ -6,18 +6,16 @@ still change, or that are still needed, stay: the reasons are `REASONS`, asked w
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
 
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection
 
 from worker.domain.job import first_id, job_of, part_range
 from worker.domain.state import FINAL_STATES, JobState, PartState
 from worker.outbox.engine.bulk import delete_by_id, ids_json, rows_by_id
-from worker.outbox.engine.database import Database, is_lost
+from worker.outbox.engine.database import Database
 from worker.outbox.engine.dialect import dialect_of
 from worker.outbox.engine.sql import execute, fetch, read_now, run
 from worker.outbox.jobs.blobs import delete_unnamed, files_of, held_blobs
@@ -46,35 +44,22 @@ Reason = Callable[[Connection, Parts, Mapping[str, int]], set[str]]
 
 
 @dataclass(frozen=True, slots=True)
-class Odd:
-    """A job whose check or deletion raised an error of ours."""
-
-    id: str
-    error: Exception
-
-
-@dataclass(frozen=True, slots=True)
 class BatchResult:
     """The result of one batch of reading through a table."""
 
     deleted: int
     after: str | None
     """The id after which the next batch begins; None: the table is done."""
-    odd: Odd | None = None
-    """The job that it skipped because of an error of ours; the next batch begins after it."""
 
 
 # -- jobs -------------------------------------------------------------------------------------------------------------
 
 
 def purge_jobs(database: Database, before: int, after: str) -> BatchResult:
-    """Deletes jobs that ended before an instant, with all their rows; `deleted` counts jobs.
+    """Deletes jobs that ended before an instant, with all their rows; `deleted` counts jobs."""
 
-    A job whose deletion raises an error of ours is skipped.
-    """
-
-    def batch(connection: Connection, after: str, most: int) -> BatchResult:
-        rows = fetch(connection, _JOBS, {"after": after, "young": first_id(before), "limit": most})
+    def batch(connection: Connection) -> BatchResult:
+        rows = fetch(connection, _JOBS, {"after": after, "young": first_id(before), "limit": JOBS})
         # An original and its replays go together: a replay that is left would name a job that is gone.
         families = _families(connection, [row[0] for row in rows if row[1] is not None and row[1] < before])
         when = {"before": before, "now": read_now(connection, database.now)}
@@ -85,35 +70,9 @@ def purge_jobs(database: Database, before: int, after: str) -> BatchResult:
         if len(going) < sum(map(len, families)):
             # The next batch reads the same jobs again and deletes the others.
             return BatchResult(len(going), after)
-        return BatchResult(len(going), rows[-1][0] if len(rows) == most else None)
+        return BatchResult(len(going), rows[-1][0] if len(rows) == JOBS else None)
 
-    try:
-        return database.run(lambda connection: batch(connection, after, JOBS))
-    except Exception as error:
-        if is_lost(error):
-            raise
-        return _one_by_one(database, batch, after, first_id(before))
-
-
-def _one_by_one(
-    database: Database, batch: Callable[[Connection, str, int], BatchResult], after: str, young: str
-) -> BatchResult:
-    """Deletes the jobs of a failed batch one by one, up to the first that fails alone, which is skipped."""
-    deleted = 0
-    for _ in range(JOBS):
-        try:
-            look = database.run(lambda connection, behind=after: batch(connection, behind, 1))  # type: ignore[misc]
-        except Exception as error:
-            if is_lost(error):
-                raise
-            with database.reading() as connection:
-                [row] = fetch(connection, _JOBS, {"after": after, "young": young, "limit": 1})
-            return BatchResult(deleted, row[0], Odd(row[0], error))
-        deleted += look.deleted
-        if look.after is None:
-            return BatchResult(deleted, None)
-        after = look.after
-    return BatchResult(deleted, after)
+    return database.run(batch)
 
 
 _JOBS = "select id, finished_at from worker_jobs where id > :after and id < :young order by id limit :limit"
@@ -233,7 +192,7 @@ def _delete_jobs(connection: Connection, jobs: Parts) -> None:
     if not ids:
         return
     parts, files = _all(jobs), files_of(connection, ids)
-    _delete_task_ids(connection, parts)
+    delete_by_id(connection, "worker_task_ids", parts, "part_id", index="worker_task_ids_part")
     for table in ("attempts", "waits", "receipts", "failures", "bodies", "confirmations"):
         delete_by_id(connection, f"worker_{table}", parts, "part_id")
     # The primary keys of these tables do not begin with the part or the job.
@@ -249,30 +208,6 @@ def _delete_jobs(connection: Connection, jobs: Parts) -> None:
 
 # A code that was leased, or an event that was added, since the reasons were asked stays without its job.
 _CODES = "delete from worker_response_codes where part_id > :low and part_id < :high and state <> 'leased'"
-
-
-def _delete_task_ids(connection: Connection, parts: Sequence[str]) -> None:
-    """Deletes the task_ids and msgids that are stored for these parts."""
-    # The table's key has the task_id before the part, so the task_id is taken from the part's spec or receipt.
-    source = dialect_of(connection).chosen("worker_parts", alias="p", joins=" join worker_jobs j on j.id = p.job_id")
-    query = f"select p.id, p.spec, j.account from {source} and p.spec like :named"
-    named: list[tuple[Any, ...]] = [
-        (part, account, task_id)
-        for part, spec, account in fetch(connection, query, {"ids": ids_json(parts), "named": '%"task_id"%'})
-        if (task_id := json.loads(spec).get("task_id"))
-    ]
-    by_msgid = dialect_of(connection).chosen("worker_receipts", "part_id", alias="r", joins=_NAMED_BY_MSGID)
-    named += fetch(connection, f"select t.part_id, t.account, t.task_id from {by_msgid}", {"ids": ids_json(parts)})
-    if named:
-        gone = [{"account": account, "task_id": task_id, "part_id": part} for part, account, task_id in named]
-        connection.execute(text(_TASK_ID), gone)
-
-
-_NAMED_BY_MSGID = (
-    " join worker_parts p on p.id = r.part_id join worker_jobs j on j.id = p.job_id"
-    " join worker_task_ids t on t.account = j.account and t.task_id = r.msgid and t.part_id = r.part_id"
-)
-_TASK_ID = "delete from worker_task_ids where account = :account and task_id = :task_id and part_id = :part_id"
 
 
 # -- parts of jobs that stay ------------------------------------------------------------------------------------------
