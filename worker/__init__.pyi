@@ -177,9 +177,13 @@ from worker.producer.enqueue import (
     enqueue_many as enqueue_many,
     upload as upload,
 )
-from worker.producer.group_send import (
+from worker.producer.follow_ups import (
+    recall as recall,
+    recall_message as recall_message,
     remind as remind,
     track as track,
+    update_card as update_card,
+    update_card_by_code as update_card_by_code,
 )
 from worker.producer.insert import (
     JobRef as JobRef,
@@ -188,17 +192,9 @@ from worker.producer.options import (
     JobOptions as JobOptions,
     MessageOptions as MessageOptions,
 )
-from worker.producer.recall import (
-    recall as recall,
-    recall_message as recall_message,
-)
 from worker.producer.resend import (
     replay as replay,
     resend_failed as resend_failed,
-)
-from worker.producer.update_card import (
-    update_card as update_card,
-    update_card_by_code as update_card_by_code,
 )
 from worker.reporting.campaign import (
     CampaignReport as CampaignReport,

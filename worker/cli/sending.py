@@ -25,9 +25,8 @@ from worker.domain.state import JobState
 from worker.language import said
 from worker.outbox.lanes.processes import alive
 from worker.producer.enqueue import enqueue, upload as enqueue_upload
+from worker.producer.follow_ups import recall_message, update_card as update_card_of, update_card_by_code
 from worker.producer.insert import JobRef
-from worker.producer.recall import recall_message
-from worker.producer.update_card import update_card as update_card_of, update_card_by_code
 from worker.reporting.report import get_job, wait_for
 
 app = Commands()

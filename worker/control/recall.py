@@ -22,7 +22,7 @@ from worker.outbox.control.matching import missing_jobs
 from worker.outbox.control.sent import sent_jobs
 from worker.outbox.engine.database import Database
 from worker.outbox.engine.sql import read_now
-from worker.producer.recall import recall
+from worker.producer.follow_ups import recall
 
 TOGETHER = 200
 """Recalls in one transaction."""

@@ -34,7 +34,7 @@ from worker.outbox.commit.record_answer import mark_recalled
 from worker.outbox.control.unknowns import DoubtfulCall, count_unknown, doubtful_calls, unknown_parts
 from worker.outbox.engine.database import Database
 from worker.outbox.jobs.codes import name_part, settle_burned
-from worker.producer.recall import msgid_problems
+from worker.producer.follow_ups import msgid_problems
 
 TOGETHER = 50
 """Parts in one transaction, whose rows workers cannot move meanwhile."""

@@ -26,10 +26,10 @@ from worker.outbox.jobs import jobs as outbox, order_queue
 from worker.outbox.jobs.blobs import keep_blobs
 from worker.outbox.jobs.order_queue import take_place
 from worker.producer.chain import chain_of, not_reached, reached_by, require_no_repeat
+from worker.producer.follow_ups import require_replayable
 from worker.producer.insert import JobRef, insert_one
 from worker.producer.options import Instant, MessageOptions, PriorityName
 from worker.producer.plan import AS_GIVEN, JobRequest
-from worker.producer.update_card import require_replayable
 from worker.reporting.find_job import row_of, rows_of
 from worker.reporting.recipient_status import RecipientStatus, all_of, recipients_under, standing
 

@@ -17,8 +17,7 @@ from worker.domain.content.recipient import To
 from worker.domain.job_filter import JobFilter
 from worker.hooks.registry import on_card_action, on_message
 from worker.producer.enqueue import enqueue
-from worker.producer.recall import recall
-from worker.producer.update_card import update_card
+from worker.producer.follow_ups import recall, update_card
 from worker.reporting.job_list import find_jobs
 from worker_simulator.demo.files import picture
 from worker_simulator.demo.stage import reading

@@ -5,8 +5,7 @@ from __future__ import annotations
 from worker.channels import wecom_app as app
 from worker.domain.content.message import File, Message
 from worker.domain.content.recipient import AppChat, To
-from worker.producer.recall import recall
-from worker.producer.update_card import update_card
+from worker.producer.follow_ups import recall, update_card
 from worker_simulator.demo.channels.row import Row, follows, sends, uploads
 from worker_simulator.demo.files import picture, report, video, voice
 

@@ -8,9 +8,7 @@ from worker.channels import wecom_external as external
 from worker.channels.wecom_app import CardUpdate
 from worker.domain.content.message import File, Message
 from worker.domain.content.recipient import CustomerGroups, Customers, Everyone, Recipients
-from worker.producer.group_send import remind, track
-from worker.producer.recall import recall
-from worker.producer.update_card import update_card
+from worker.producer.follow_ups import recall, remind, track, update_card
 from worker_simulator.demo.channels.row import Producer, Row, follows, sends, uploads
 from worker_simulator.demo.files import picture, report, video
 

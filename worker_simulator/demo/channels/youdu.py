@@ -8,8 +8,7 @@ from worker.channels import youdu
 from worker.channels.wecom_app import CardUpdate
 from worker.domain.content.message import Message
 from worker.domain.content.recipient import Emails, Everyone, Recipients, To
-from worker.producer.recall import recall
-from worker.producer.update_card import update_card
+from worker.producer.follow_ups import recall, update_card
 from worker_simulator.demo.channels.row import Row, follows, sends, uploads
 from worker_simulator.demo.files import picture, report, video, voice
 

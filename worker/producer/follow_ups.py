@@ -1,12 +1,12 @@
-"""Card updates: of the card that a job sent, or by a response_code that the application holds itself.
+"""Jobs about an earlier job: recalls, card updates, and the tracks and reminders of a group send.
 
-As in `enqueue.py`, all is inserted in the caller's own transaction; the state of the code is read.
+As in `enqueue.py`, all is inserted in the caller's own transaction; a worker finds out what there is to do.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Unpack
 
 from sqlalchemy import Connection
@@ -16,7 +16,7 @@ from worker.channels.registry import channel
 from worker.domain.account import Account
 from worker.domain.content.message import Message
 from worker.domain.errors import CheckFailed, NotReplayable, Problem, aware_problems
-from worker.domain.job import JobId, Kind, id_of
+from worker.domain.job import TRACK_EVERY_S, TRACK_FOR_S, JobId, Kind, id_of
 from worker.outbox.engine.clock import now_in
 from worker.outbox.jobs import jobs as outbox
 from worker.outbox.jobs.codes import INSTEAD, SOON_US, CodeState, code_id, end_soon, read_code
@@ -27,6 +27,70 @@ from worker.producer.plan import JobRequest, Recipient, document_of, recipients_
 
 if TYPE_CHECKING:
     from worker.config.accounts import AccountSource
+
+MSGID_BYTES = 512
+"""Most bytes of a msgid; all that were seen have about 100, so a longer text is no msgid."""
+SLOWEST_PACE_S = 86_400.0
+LONGEST_S = 180 * 86_400.0
+
+
+# -- recalls -----------------------------------------------------------------------------------------------------------
+
+
+@enqueues(JobOptions)
+def recall(
+    connection: Connection, job_id: JobId, *, accounts: AccountSource | None = None, **options: Unpack[JobOptions]
+) -> JobRef:
+    """Enqueues the recall of all messages of a job, sent or not; a worker finds out which have been sent.
+
+    Parts that were not sent are cancelled, calls in flight are waited for, and parts in doubt are not repeated any
+    more. Messages of the job's replays and resends are recalled with it; a recall of a replay is about that one alone.
+    The vendor recalls a message within 24 h. A recall goes before sends.
+    """
+    return follow_up(connection, Kind.RECALL, job_id, {}, _urgent(options), accounts)
+
+
+@enqueues(JobOptions)
+def recall_message(
+    connection: Connection,
+    account: str,
+    msgid: str,
+    *,
+    sent_at: datetime | None = None,
+    accounts: AccountSource | None = None,
+    **options: Unpack[JobOptions],
+) -> JobRef:
+    """Enqueues the recall of one message that another program sent, by its msgid, through the app that sent it.
+
+    The vendor recalls a message within 24 h (page 94867, 撤回应用消息); later the job ends `rejected`. With `sent_at`
+    (an aware datetime) that needs no call; without it the call is made and the vendor refuses it (42052).
+    """
+    problems = [*msgid_problems(msgid), *aware_problems("sent_at", sent_at)]
+    found = (accounts or current_accounts()).get(account)
+    if problems:
+        raise CheckFailed(problems, channel=found.channel)
+    document = {"type": "recall", "msgid": msgid}
+    if sent_at is not None:
+        document["sent_at"] = sent_at.astimezone(UTC).isoformat()
+    return insert_one(connection, JobRequest(Kind.RECALL, found, document, options=_urgent(options)))
+
+
+def _urgent(options: JobOptions) -> JobOptions:
+    """The options of a recall, which goes first unless it is said otherwise."""
+    return {**options, "priority": options.get("priority") or "urgent"}
+
+
+def msgid_problems(msgid: object) -> Iterator[Problem]:
+    """What is wrong with a msgid that a caller gives."""
+    if not isinstance(msgid, str) or not msgid.strip():
+        yield Problem("msgid", "is not a text with something in it", "give the vendor's msgid")
+    elif (size := len(msgid.encode("utf-8", "surrogatepass"))) > MSGID_BYTES:
+        yield Problem("msgid", "is too long", "give the vendor's msgid", MSGID_BYTES, "bytes", size)
+    elif "\x00" in msgid:
+        yield Problem("msgid", "holds a NUL character", "give the vendor's msgid")
+
+
+# -- card updates ------------------------------------------------------------------------------------------------------
 
 
 @enqueues(JobOptions)
@@ -127,3 +191,46 @@ def update_card(
         options["priority"] = "urgent"
     spec = {"reserve_last": True} if reserve_last else {}
     return follow_up(connection, Kind.UPDATE_CARD, job_id, document, options, accounts, recipients_of(to), spec)
+
+
+# -- group sends -------------------------------------------------------------------------------------------------------
+
+
+@enqueues(JobOptions)
+def track(
+    connection: Connection,
+    job_id: JobId,
+    *,
+    pace: timedelta | float = TRACK_EVERY_S,
+    max_age: timedelta | float = TRACK_FOR_S,
+    accounts: AccountSource | None = None,
+    **options: Unpack[JobOptions],
+) -> JobRef:
+    """Enqueues the tracking of a group-send: which members have sent it, and its status at every customer.
+
+    Rounds are `pace` apart at least (seconds or a timedelta; 300 s by default) and farther with age, six hours at most,
+    until nothing can change any more or the task is `max_age` old (30 days by default). `campaign(job)` shows what was
+    read so far.
+    """
+    document: dict[str, object] = {"type": "track"}
+    problems: list[Problem] = []
+    for name, given, most in (("pace", pace, SLOWEST_PACE_S), ("max_age", max_age, LONGEST_S)):
+        seconds = given.total_seconds() if isinstance(given, timedelta) else given
+        if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not 0 < seconds <= most:
+            problems.append(Problem(name, "is no time", f"use a timedelta or seconds, up to {most:.0f}"))
+        document[f"{name}_s"] = seconds
+    if problems:
+        raise CheckFailed(problems)
+    return follow_up(connection, Kind.TRACK, job_id, document, {"priority": "bulk", **options}, accounts)
+
+
+@enqueues(JobOptions)
+def remind(
+    connection: Connection, job_id: JobId, *, accounts: AccountSource | None = None, **options: Unpack[JobOptions]
+) -> JobRef:
+    """Enqueues a reminder to the members who have not confirmed a group-send yet.
+
+    The vendor takes three reminders of a task in 24 h (page 97610); a fourth ends `rejected` with the time when the
+    next one is taken.
+    """
+    return follow_up(connection, Kind.REMIND, job_id, {"type": "remind"}, options, accounts)
