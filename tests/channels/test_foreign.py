@@ -1,4 +1,4 @@
-"""Bodies as other SDKs write them: what says nothing is left out, what is obsolete is refused with what replaced it."""
+"""Bodies as other SDKs write them: what says nothing is left out, what says something is refused by its path."""
 
 from __future__ import annotations
 
@@ -81,60 +81,49 @@ def test_what_says_nothing_is_left_out_with_a_warning(
     assert [__file__] == [one.filename for one in told]
 
 
-OBSOLETE: list[tuple[Any, dict[str, Any], str, str]] = [
-    (wecom_app, {"msgtype": "textcard", "textcard": TEXTCARD, "safe": 1}, "safe", "mpnews"),
-    (wecom_app, {"msgtype": "template_card", "template_card": CARD, "safe": "1"}, "safe", "mpnews"),
-    (wecom_app, {"msgtype": "image", "image": {"media_id": "m"}, "enable_id_trans": 1}, "enable_id_trans", "leave"),
-    (
-        wecom_app,
-        {"msgtype": "video", "video": {"media_id": "m", "thumb_media_id": "t"}},
-        "video.thumb_media_id",
-        "of the video",
-    ),
-    (wecom_app, {"msgtype": "mpnews", "mpnews": {"media_id": "m"}}, "mpnews.media_id", "articles"),
+FOREIGN: list[tuple[Any, dict[str, Any], str]] = [
+    (wecom_app, {"msgtype": "textcard", "textcard": TEXTCARD, "safe": 1}, "safe"),
+    (wecom_app, {"msgtype": "template_card", "template_card": CARD, "safe": "1"}, "template_card.safe"),
+    (wecom_app, {"msgtype": "image", "image": {"media_id": "m"}, "enable_id_trans": 1}, "enable_id_trans"),
+    (wecom_app, {"msgtype": "video", "video": {"media_id": "m", "thumb_media_id": "t"}}, "video.thumb_media_id"),
+    (wecom_app, {"msgtype": "mpnews", "mpnews": {"media_id": "m"}}, "mpnews.media_id"),
     (
         wecom_app,
         {"msgtype": "mpnews", "mpnews": {"articles": [ARTICLE, {**ARTICLE, "show_cover_pic": 1}]}},
         "mpnews.articles[1].show_cover_pic",
-        "content",
     ),
     (
         wecom_app,
         {"msgtype": "news", "news": {"articles": [{"title": "t", "url": "https://a/", "btntxt": "more"}]}},
         "news.articles[0].btntxt",
-        "TextCard",
     ),
     (
         wecom_webhook,
         {"msgtype": "text", "text": {"content": "c"}, "enable_duplicate_check": 1},
         "enable_duplicate_check",
-        "dedupe_key",
     ),
     (
         wecom_webhook,
         {"msgtype": "markdown", "markdown": {"content": "c", "mentioned_list": ["@all"]}},
         "markdown.mentioned_list",
-        "<@userid>",
     ),
-    (wecom_external, {"link": {"title": "t", "url": "https://a/"}}, "link", "attachments"),
-    (youdu, {"msgType": "mpNews", "mpNews": [{"title": "t"}]}, "mpNews", "mpnews"),
-    (youdu, {"msgType": "mpnews", "mpnews": [{"title": "t", "show_front": 1}]}, "mpnews[0].show_front", "showFront"),
+    (wecom_external, {"link": {"title": "t", "url": "https://a/"}}, "link"),
+    (youdu, {"msgType": "mpNews", "mpNews": [{"title": "t"}]}, "mpNews"),
+    (youdu, {"msgType": "mpnews", "mpnews": [{"title": "t", "show_front": 1}]}, "mpnews.items[0].show_front"),
 ]
 
 
-@pytest.mark.parametrize(("channel", "body", "path", "instead"), OBSOLETE)
-def test_what_is_obsolete_is_refused_with_what_replaced_it(channel: Any, body: dict[str, Any], path: str, instead: str):
+@pytest.mark.parametrize(("channel", "body", "path"), FOREIGN)
+def test_a_foreign_field_that_says_something_is_refused(channel: Any, body: dict[str, Any], path: str):
     """At its path."""
     with pytest.raises(CheckFailed) as refused:
         channel.message_from_json(body)
 
-    (problem,) = refused.value.problems
-    assert path == problem.field
-    assert instead in problem.remedy
+    assert path in [problem.field for problem in refused.value.problems]
 
 
 def test_a_field_that_a_type_lists_is_read():
-    """The tables are about the others alone, and not about types we do not model."""
+    """Only others are left out, and nothing of types we do not model."""
     text = wecom_app.message_from_json({"msgtype": "text", "text": {"content": "c"}, "safe": 0})
     other = wecom_app.message_from_json({"msgtype": "brand_new", "brand_new": {}, "safe": 0})
 

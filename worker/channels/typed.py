@@ -7,10 +7,12 @@ validation error of these types never shows a value: what stands in them is mess
 from __future__ import annotations
 
 import json
-from collections.abc import Container, Iterable, Iterator, Mapping
+import sys
+import warnings
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import cache
-from types import NoneType, UnionType
+from types import FrameType, NoneType, UnionType
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar, Union, get_args, get_origin
 
 from pydantic import BaseModel, ConfigDict, Field, InstanceOf, ValidationError
@@ -269,18 +271,60 @@ def text_in(body: Mapping[str, Any], name: str) -> str:
     return value
 
 
-def validated(made: type[T], fields: Mapping[str, Any], root: str) -> T:
-    """A typed message or object; CheckFailed names every field that does not fit, below `root`, and shows no value."""
+NOTHING: tuple[Any, ...] = (None, "", 0, "0", False, [], {})
+"""What SDKs write into fields that say nothing."""
+
+
+def says_nothing(value: Any) -> bool:
+    """True for a value that no field has an effect by."""
+    return any(type(value) is type(one) and value == one for one in NOTHING)
+
+
+def validated(made: type[T], fields: Mapping[str, Any], root: str, beside: Container[object] = ()) -> T:
+    """A typed message or object; CheckFailed names every field that does not fit, below `root`, and shows no value.
+
+    Fields that the type does not have are left out with a `UserWarning` where they say nothing, as other SDKs write
+    them. Those in `beside` stand beside the type's own object.
+    """
     try:
         return made.model_validate(dict(fields))
     except ValidationError as error:
         problems = problems_of(error, root)
-    raise CheckFailed(problems)
+        entries = error.errors(include_url=False, include_context=False)
+        foreign = [one["loc"] for one in entries if one["type"] == "extra_forbidden" and says_nothing(one["input"])]
+    if not foreign:
+        raise CheckFailed(problems)
+    for loc in foreign:
+        left_out("".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in loc), root, beside)
+        fields = _without(fields, loc)
+    return validated(made, fields, root, beside)
+
+
+def left_out(path: str, root: str = "", beside: Container[object] = ()) -> None:
+    """Warns the caller of `message_from_json` that a field says nothing."""
+    if (name := path.removeprefix(".")) not in beside:
+        name = f"{root}{path}".removeprefix(".")
+    frame: FrameType | None = sys._getframe()
+    depth = 1
+    while frame is not None and frame.f_globals["__name__"].startswith("worker."):
+        depth, frame = depth + 1, frame.f_back
+    warnings.warn(f"{name}: says nothing here, and is left out", stacklevel=depth)
+
+
+def _without(tree: Any, loc: Sequence[int | str]) -> Any:
+    """A copy without what stands at the end of the path."""
+    step, rest = loc[0], loc[1:]
+    if isinstance(tree, list):
+        return [_without(entry, rest) if n == step else entry for n, entry in enumerate(tree)]
+    if not rest:
+        return {name: value for name, value in tree.items() if name != step}
+    return {**tree, step: _without(tree[step], rest)}
 
 
 def refuse_strangers(made: type[PlainMessage], content: Mapping[str, Any], beside: Mapping[str, Any]) -> None:
     """CheckFailed for fields beside the type's own object that belong into it, and the other way round."""
-    strangers = [name for name in beside if name not in made.ENVELOPE] + [n for n in content if n in made.ENVELOPE]
+    strangers = [name for name, value in beside.items() if name not in made.ENVELOPE and not says_nothing(value)]
+    strangers += [name for name in content if name in made.ENVELOPE]
     if strangers:
         text = f"{made.msgtype} has no such field here"
         raise CheckFailed([Problem(name, text, "leave it out") for name in strangers])

@@ -118,25 +118,6 @@ R = FieldRule
 """For tables, whose rows say it often."""
 
 
-@dataclass(frozen=True, slots=True)
-class Foreign:
-    """A field that other SDKs write into bodies and the vendor's pages do not list, or do not list any more.
-
-    A value that says nothing is dropped with a warning; an obsolete field is refused with what replaced it.
-    """
-
-    path: str
-    """The field's path below the body, with `[]` after a list."""
-    neutral: tuple[Any, ...] = ()
-    """Values without effect, besides None, which never has one."""
-    instead: str = ""
-    """What replaced an obsolete field; empty: any other value is left for the typed message to judge."""
-
-
-OFF = (0, "0", False, "")
-"""A switch that is off, as SDKs write it."""
-
-
 def changed(rows: Iterable[Row], changes: Mapping[str, Mapping[str, Any]]) -> tuple[Row, ...]:
     """The rows with other values in some of them, by path."""
     return tuple(

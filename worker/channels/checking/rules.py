@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import re
-import warnings
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from functools import cache
 from math import ceil
 from typing import Any
 
 from worker.channels.checking.plain import byte_size, chinese_size, shown, utf16_size
-from worker.channels.checking.row import Effect, Either, FieldRule, Foreign, Row, Together
-from worker.domain.errors import CheckFailed, Problem
+from worker.channels.checking.row import Effect, Either, FieldRule, Row, Together
+from worker.domain.errors import Problem
 
 Place = tuple[str, Mapping[str, Any], str]
 """Concrete path of a field, the object that holds it (or does not), and its name there."""
@@ -247,32 +246,3 @@ def _unknown_names(root: str, tree: Mapping[str, Any], rows: tuple[Row, ...]) ->
             for name in sorted(str(name) for name in parent.keys() - names):
                 path = below(at, shown(name))
                 yield f"{path}: not among the vendor's fields here; it is sent, and presumably ignored"
-
-
-def without_foreign(body: Mapping[str, Any], rows: Iterable[Foreign]) -> dict[str, Any]:
-    """The body without the fields that say nothing.
-
-    Each such field is a `UserWarning` at the caller of `message_from_json`. A CheckFailed names every obsolete field
-    that says something.
-    """
-    kept: dict[str, Any] = _copy(body)
-    obsolete: list[Problem] = []
-    for row in rows:
-        for path, holder, name in places("", kept, row.path):
-            if name not in holder:
-                continue
-            value = holder[name]
-            if value is None or any(type(value) is type(one) and value == one for one in row.neutral):
-                del holder[name]  # type: ignore[attr-defined]  # all of the copy are dicts
-                warnings.warn(f"{path}: says nothing here, and is left out", stacklevel=3)
-            elif row.instead:
-                obsolete.append(Problem(path, "is not among the vendor's fields (any more)", row.instead))
-    if obsolete:
-        raise CheckFailed(obsolete)
-    return kept
-
-
-def _copy(tree: Any) -> Any:
-    if isinstance(tree, Mapping):
-        return {name: _copy(value) for name, value in tree.items()}
-    return [_copy(entry) for entry in tree] if isinstance(tree, list) else tree

@@ -8,34 +8,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from worker.channels.checking.row import OFF, Foreign
-from worker.channels.checking.rules import without_foreign
 from worker.channels.typed import object_of, refuse_strangers, text_in, validated
 from worker.channels.wecom_app.cards import CARD_CLASSES, AppCard
 from worker.channels.wecom_app.changes import CardUpdate, ChangeChat, CreateChat
-from worker.channels.wecom_app.fields import ENVELOPE, OURS, interval_s
+from worker.channels.wecom_app.fields import OURS, interval_s
 from worker.channels.wecom_app.messages import PLAIN, OfApp, Raw
 from worker.domain.content.message import Message
 from worker.domain.content.recipient import AppChat, Everyone, Recipients, listed
 from worker.domain.errors import CheckFailed, Problem
 
 UPDATE_FIELDS = OURS | {"userids", "partyids", "tagids", "atall"}
-
-
-_PROTECTED = "leave it out: only text, image, video, file and mpnews can be kept from being shared"
-_TRANSLATED = "leave it out: nothing of this type is translated"
-_SWITCHES = (Foreign("safe", OFF, _PROTECTED), Foreign("enable_id_trans", OFF, _TRANSLATED))
-"""For the types that do not list them."""
-_OBSOLETE = (
-    Foreign("video.thumb_media_id", ("",), "leave it out: the client shows a picture of the video itself"),
-    Foreign("news.articles[].btntxt", ("",), "send a TextCard, which has a btntxt, or leave it out"),
-    Foreign("mpnews.media_id", ("",), "give articles: a stored mpnews can be sent no more"),
-    Foreign(
-        "mpnews.articles[].show_cover_pic",
-        OFF,
-        "put the picture into content, by the URL of an uploadimg upload: the cover is shown in the list alone",
-    ),
-)
 
 
 def message_from_json(data: str | bytes | Mapping[str, Any]) -> Message:
@@ -54,8 +36,6 @@ def message_from_json(data: str | bytes | Mapping[str, Any]) -> Message:
     msgtype = body.get("msgtype")
     if not isinstance(msgtype, str):
         raise CheckFailed([Problem("msgtype", "is missing (vendor code 40008)", "name the type of the message")])
-    if msgtype in ENVELOPE:
-        body = without_foreign(body, _foreign(msgtype))
     rest = {name: value for name, value in body.items() if name not in OURS}
     beside = {name: value for name, value in rest.items() if name != msgtype}
     options, content = _options(body), rest.get(msgtype)
@@ -63,13 +43,8 @@ def message_from_json(data: str | bytes | Mapping[str, Any]) -> Message:
         return _of_app(_card(content, beside), body)
     if msgtype in PLAIN and isinstance(content, Mapping):
         refuse_strangers(PLAIN[msgtype], content, beside)
-        return _of_app(validated(PLAIN[msgtype], {**content, **beside, **options}, msgtype), body)
+        return _of_app(validated(PLAIN[msgtype], {**beside, **content, **options}, msgtype, beside), body)
     return _of_app(Raw(msgtype=msgtype, body=rest, **options), body)
-
-
-def _foreign(msgtype: str) -> tuple[Foreign, ...]:
-    """The rows of a type that we model."""
-    return (*(row for row in _SWITCHES if row.path not in ENVELOPE[msgtype]), *_OBSOLETE)
 
 
 def _of_app(message: OfApp, body: Mapping[str, Any]) -> Message:
@@ -122,7 +97,7 @@ def _card(content: Mapping[str, Any], beside: Mapping[str, Any]) -> AppCard:
         text = "is no card type (vendor code 42031)"
         raise CheckFailed([Problem("template_card.card_type", text, f"use one of {names}")])
     fields = {name: value for name, value in content.items() if name != "card_type"}
-    return validated(made, {**fields, **beside}, "template_card")
+    return validated(made, {**fields, **beside}, "template_card", beside)
 
 
 def _update(body: Mapping[str, Any]) -> CardUpdate:

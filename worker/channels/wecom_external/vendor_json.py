@@ -8,23 +8,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from worker.channels.checking.row import OFF, Foreign
-from worker.channels.checking.rules import without_foreign
-from worker.channels.typed import object_of, text_in, validated
+from worker.channels.typed import left_out, object_of, says_nothing, text_in, validated
 from worker.channels.wecom_external.messages import ATTACHMENTS, OURS, Campaign, Raw
 from worker.domain.content.message import Message
 from worker.domain.content.recipient import CustomerGroups, Customers, Everyone, Recipients
 from worker.domain.errors import CheckFailed, Problem
 
-FOREIGN = (
-    *(
-        Foreign(name, ({},), f'hang it on: attachments=[{{"msgtype": "{name}", "{name}": {{...}}}}]')
-        for name in ATTACHMENTS
-    ),
-    Foreign("msgtype", ("", "text"), "leave it out: only an attachment has a type"),
-    Foreign("safe", OFF, "leave it out: what customers get cannot be protected"),
-)
-"""Fields of the body from before attachments (2021), and fields that SDKs of applications write."""
+KNOWN = frozenset({"text", "attachments", "allow_select", "tag_filter"})
 
 
 def message_from_json(data: str | bytes | Mapping[str, Any]) -> Message:
@@ -35,8 +25,14 @@ def message_from_json(data: str | bytes | Mapping[str, Any]) -> Message:
     left out with a `UserWarning`. Files cannot stand in JSON; media_ids can. Raises CheckFailed, which says what does
     not fit.
     """
-    given = without_foreign(object_of(data), FOREIGN)
-    body = {name: value for name, value in given.items() if name not in OURS}
+    body = {name: value for name, value in object_of(data).items() if name not in OURS}
+    for name in body.keys() - KNOWN:
+        if says_nothing(body[name]) or (name, body[name]) == ("msgtype", "text"):
+            left_out(name)
+            del body[name]
+        elif name in ATTACHMENTS:  # as the page showed it before 2021
+            remedy = f'hang it on: attachments=[{{"msgtype": "{name}", "{name}": {{...}}}}]'
+            raise CheckFailed([Problem(name, "is not among the vendor's fields (any more)", remedy)])
     if not _is_modelled(body):
         return Raw(body=body)
     fields = {name: value for name, value in body.items() if name not in ("text", "attachments")}
@@ -71,8 +67,7 @@ def recipients_from_json(data: str | bytes | Mapping[str, Any]) -> Recipients:
 def _is_modelled(body: Mapping[str, Any]) -> bool:
     entries = body.get("attachments") or []
     types = [entry.get("msgtype") if isinstance(entry, Mapping) else None for entry in entries]
-    known = {"text", "attachments", "allow_select", "tag_filter"}
-    return body.keys() <= known and all(one is None or one in ATTACHMENTS for one in types)
+    return body.keys() <= KNOWN and all(one is None or one in ATTACHMENTS for one in types)
 
 
 def _text_in(holder: Any) -> Any:

@@ -11,8 +11,6 @@ import hashlib
 from collections.abc import Mapping
 from typing import Any
 
-from worker.channels.checking.row import OFF, Foreign
-from worker.channels.checking.rules import without_foreign
 from worker.channels.typed import Raw, object_of, refuse_strangers, text_in, validated
 from worker.channels.wecom_webhook.fields import AUDIENCES, OURS
 from worker.channels.wecom_webhook.messages import CARD_CLASSES, SIMPLE, Image, WebhookMessage
@@ -23,25 +21,6 @@ from worker.domain.errors import CheckFailed, Problem
 PLAIN: Mapping[str, type[WebhookMessage]] = {one.msgtype: one for one in SIMPLE}
 """By msgtype."""
 PICTURE_NAME = "image"
-
-_MENTIONS = "mention by <@userid> in the content: only a text has lists"
-_NO_CHECK = "leave it out: a webhook has none; a dedupe_key keeps a job from being enqueued twice"
-_NO_BUTTONS = "leave it out: a webhook's card has no buttons and calls nobody back"
-_NO_SWITCH = "leave it out: it belongs to an application's message"
-FOREIGN = (
-    Foreign("safe", OFF, _NO_SWITCH),
-    Foreign("enable_id_trans", OFF, _NO_SWITCH),
-    Foreign("enable_duplicate_check", OFF, _NO_CHECK),
-    Foreign("duplicate_check_interval", (0, 1800), _NO_CHECK),
-    *(
-        Foreign(f"{kind}.{name}", ([],), _MENTIONS)
-        for kind in ("markdown", "markdown_v2")
-        for name in ("mentioned_list", "mentioned_mobile_list")
-    ),
-    Foreign("template_card.task_id", ("",), _NO_BUTTONS),
-    Foreign("template_card.action_menu", ({},), _NO_BUTTONS),
-)
-"""What SDKs of applications write, and the lists of a text that are written beside a markdown."""
 
 
 def message_from_json(data: str | bytes | Mapping[str, Any]) -> Message:
@@ -54,21 +33,19 @@ def message_from_json(data: str | bytes | Mapping[str, Any]) -> Message:
     msgtype = body.get("msgtype")
     if not isinstance(msgtype, str):
         raise CheckFailed([Problem("msgtype", "is missing (vendor code 40008)", "name the type of the message")])
-    if _is_modelled(msgtype, body):
-        body = without_foreign(body, FOREIGN)
     rest = {name: value for name, value in body.items() if name not in OURS}
     content = rest.pop(msgtype, None)
     if not isinstance(content, Mapping):
         return Raw(msgtype=msgtype, body={**rest, **({} if content is None else {msgtype: content})})
     if msgtype == "template_card" and _is_modelled(msgtype, body):
         fields = {name: value for name, value in content.items() if name != "card_type"}
-        return validated(CARD_CLASSES[content["card_type"]], {**fields, **rest}, msgtype)
+        return validated(CARD_CLASSES[content["card_type"]], {**fields, **rest}, msgtype, rest)
     if msgtype not in PLAIN:
         return Raw(msgtype=msgtype, body={**rest, msgtype: dict(content)})
     refuse_strangers(PLAIN[msgtype], content, rest)
     if msgtype == Image.msgtype:
-        return validated(Image, {**_picture(content), **rest}, msgtype)
-    return validated(PLAIN[msgtype], {**content, **rest}, msgtype)
+        return validated(Image, {**rest, **_picture(content)}, msgtype, rest)
+    return validated(PLAIN[msgtype], {**rest, **content}, msgtype, rest)
 
 
 def message_to_json(message: Message) -> dict[str, Any]:

@@ -9,23 +9,12 @@ import warnings
 from collections.abc import Mapping
 from typing import Any
 
-from worker.channels.checking.row import Foreign
-from worker.channels.checking.rules import without_foreign
-from worker.channels.typed import Raw, object_of, validated
+from worker.channels.typed import Raw, left_out, object_of, says_nothing, validated
 from worker.channels.youdu.fields import MAIL_OF, OURS
 from worker.channels.youdu.messages import ITEMS, PLAIN, Badge, PopWindow
 from worker.domain.content.message import Message
 from worker.domain.content.recipient import Everyone, Recipients, listed
 from worker.domain.errors import CheckFailed, Problem
-
-_OF_UPLOAD = "leave it out: it is what the file was uploaded with"
-_FOREIGN = (
-    Foreign("mpNews", instead="name it mpnews, in small letters, and in msgType too"),
-    Foreign("mpnews[].show_front", (0,), "name it showFront"),
-    Foreign("file.name", ("",), _OF_UPLOAD),
-    Foreign("file.size", (0,), _OF_UPLOAD),
-    Foreign("mail.time", (0,)),
-)
 
 
 def message_from_json(data: str | bytes | Mapping[str, Any]) -> Message:
@@ -42,25 +31,29 @@ def message_from_json(data: str | bytes | Mapping[str, Any]) -> Message:
     msgtype = body.get("msgType")
     if not isinstance(msgtype, str):
         raise CheckFailed([Problem("msgType", "is missing", "name the type of the message")])
-    body = without_foreign(body, _foreign(body))
+    if "mpNews" in body:
+        remedy = "name it mpnews, in small letters, and in msgType too"
+        raise CheckFailed([Problem("mpNews", "is not among the vendor's fields (any more)", remedy)])
     rest = {name: value for name, value in body.items() if name not in OURS}
     content = rest.get(msgtype)
     if rest.keys() == {msgtype} and msgtype in PLAIN and isinstance(content, Mapping):
         to_all = body.get("toAll")
         if msgtype == "sysMsg" and isinstance(to_all, Mapping):  # the documentation spells the flag both ways
             content = {**content, "only_online": to_all.get("onlyOnline", to_all.get("onliyOnline"))}
-        return validated(PLAIN[msgtype], content, msgtype)
+        return validated(PLAIN[msgtype], _mail(content) if msgtype == "mail" else content, msgtype)
     if rest.keys() == {msgtype} and msgtype in ITEMS and isinstance(content, list):
         return validated(ITEMS[msgtype], {"items": content}, msgtype)
     return Raw(msgtype=msgtype, body=rest)
 
 
-def _foreign(body: Mapping[str, Any]) -> tuple[Foreign, ...]:
-    """What SDKs write and c01_00003 does not list; the vendor's own has a time of 0 and fields of the other action."""
-    mail = body.get("mail")
-    action = mail.get("action") if isinstance(mail, Mapping) else None
-    others = (name for of, names in MAIL_OF.items() if action in MAIL_OF and of != action for name in names)
-    return (*_FOREIGN, *(Foreign(f"mail.{name}", ("", 0)) for name in others))
+def _mail(content: Mapping[str, Any]) -> dict[str, Any]:
+    """A mail without what the vendor's own SDK writes: a time of 0, and fields of the other action."""
+    action = content.get("action")
+    others = {name for of, names in MAIL_OF.items() if action in MAIL_OF and of != action for name in names}
+    foreign = {name for name in content.keys() & {*others, "time"} if says_nothing(content[name])}
+    for name in sorted(foreign):
+        left_out(f"mail.{name}")
+    return {name: value for name, value in content.items() if name not in foreign}
 
 
 def message_to_json(message: Message) -> dict[str, Any]:
