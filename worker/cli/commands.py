@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import ast
+import inspect
+import re
 from collections.abc import Iterator, Mapping
 from functools import cache
 from importlib import import_module
@@ -31,6 +32,9 @@ FILES = (
     "accounts",
 )
 """The files of the other commands, in the order of the help."""
+_GROUP = re.compile(r'^app = Commands\(\s*name="(\w+)", help="(.*?)"', re.MULTILINE)
+# Not by parsing the files as Python, which takes 28 ms; this takes 2.
+_COMMAND = re.compile(r'^@app\.command\((?:"([\w-]+)")?.*?^def (\w+)\(.*?^    """(.*?)"""', re.MULTILINE | re.DOTALL)
 
 
 @cache
@@ -42,15 +46,11 @@ def homes() -> Mapping[str, tuple[str, str]]:
 def _commands_of(file: str) -> Iterator[tuple[str, str]]:
     """The commands of a file with their help; of a file that is a group, the group alone."""
     text = Path(__file__).parent.joinpath(*file.split(".")).with_suffix(".py").read_text(encoding="utf-8")
-    for piece in ast.parse(text).body:
-        match piece:
-            case ast.Assign(value=ast.Call(func=ast.Name("Commands"), keywords=[_, *_] as given)):
-                named = {one.arg: ast.literal_eval(one.value) for one in given}
-                yield named["name"], named["help"]
-                return
-            case ast.FunctionDef(decorator_list=[ast.Call(func=ast.Attribute(ast.Name("app"))) as command, *_]):
-                names = [ast.literal_eval(name) for name in command.args]
-                yield next(iter(names), piece.name), ast.get_docstring(piece) or ""
+    if group := _GROUP.search(text):
+        yield group[1], group[2]
+        return
+    for name, function, help in _COMMAND.findall(text):
+        yield name or function, inspect.cleandoc(help)
 
 
 def loaded(file: str) -> Mapping[str, Any]:

@@ -25,7 +25,7 @@ from sqlalchemy.exc import IntegrityError
 from tests.unit.service.rooms import Site, celery_restored
 from worker import Text, To, enqueue, recall, replay
 from worker.accounts.sources import accounts_of
-from worker.cli.commands import every_command
+from worker.cli.commands import FILES, every_command, homes, loaded
 from worker.cli.options import plain
 from worker.cli.reading import code_lines, padded, report_lines
 from worker.cli.running import hints
@@ -404,6 +404,13 @@ def test_the_help_loads_no_worker() -> None:
 
     assert "[]" == found.stderr
     assert "replay" in found.stdout
+
+
+def test_the_help_has_every_command_in_its_own_words() -> None:
+    """Both are read without loading a file of commands."""
+    loaded_ones = {name: command.help for file in FILES for name, command in loaded(file).items()}
+
+    assert loaded_ones == {name: help for name, (_, help) in homes().items()}
 
 
 @pytest.mark.filterwarnings("ignore::celery.exceptions.SecurityWarning")  # tests may run as root
