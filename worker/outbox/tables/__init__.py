@@ -7,73 +7,607 @@ a job are side by side in the primary key. No foreign keys: producers must never
 
 from __future__ import annotations
 
-from worker.outbox.tables.callback import chats, events, inbound
-from worker.outbox.tables.columns import PREFIX, columns_of, is_made, metadata
-from worker.outbox.tables.content import blob_chunks, blob_uses, blobs, bodies, duplicates, media
-from worker.outbox.tables.job import jobs, order_queue, orders, parts, terms, unindexed
-from worker.outbox.tables.lane import (
-    budgets,
-    counts,
-    grants,
-    lane_events,
-    lanes,
-    leases,
-    pauses,
-    processes,
-    site,
-    tokens,
-    totals,
-)
-from worker.outbox.tables.people import accounts, alerts, audit, sessions, sign_ins
-from worker.outbox.tables.record import attempts, confirmations, failures, receipts, response_codes, task_ids, waits
+from sqlalchemy import BigInteger, Boolean, Column, Index, Integer, LargeBinary, SmallInteger, text
+from sqlalchemy.dialects import mysql
 
-__all__ = [
-    "VERSION_TABLE",
-    "accounts",
-    "alerts",
-    "attempts",
-    "audit",
-    "blob_chunks",
-    "blob_uses",
-    "blobs",
-    "bodies",
-    "budgets",
-    "chats",
-    "columns_of",
-    "confirmations",
-    "counts",
-    "duplicates",
-    "events",
-    "failures",
-    "grants",
-    "inbound",
-    "include_object",
-    "is_made",
-    "jobs",
-    "lane_events",
-    "lanes",
-    "leases",
-    "media",
-    "metadata",
-    "order_queue",
-    "orders",
-    "parts",
-    "pauses",
-    "processes",
-    "receipts",
-    "response_codes",
-    "sessions",
-    "sign_ins",
-    "site",
-    "task_ids",
-    "terms",
-    "tokens",
-    "totals",
-    "unindexed",
-    "waits",
-]
+from worker.domain.trace import CONTEXT_CHARACTERS
+from worker.outbox.tables.columns import (
+    ID,
+    LANE,
+    PART_ID,
+    PREFIX,
+    Key,
+    LongText,
+    by_state,
+    columns_of as columns_of,
+    from_zero,
+    is_made as is_made,
+    metadata as metadata,
+    only_partial,
+    partial,
+    table,
+)
 
 VERSION_TABLE = PREFIX + "alembic_version"
+
+# -- jobs, their parts, the orders in which parts wait, and the terms by which jobs are found --------------------------
+
+jobs = table(
+    "jobs",
+    Column("id", Key(ID), primary_key=True, doc="UUIDv7 made by the producer"),
+    Column("kind", Key(40), nullable=False, doc="send, recall, upload, update_card; open text"),
+    Column("channel", Key(40), nullable=False, doc="the account's channel at enqueue"),
+    Column("account", Key(60), nullable=False, doc="the account's name in the settings"),
+    Column("message", LongText(), nullable=False, doc="JSON message document; `{}` when nothing is said (recall)"),
+    Column("recipients", LongText(), nullable=False, doc="JSON of all recipients asked for"),
+    Column("asked", Integer, nullable=False, doc="how many recipient ids were asked for"),
+    Column("priority", SmallInteger, nullable=False, doc="0 urgent, 1 normal, 2 bulk"),
+    Column("due_at", BigInteger, nullable=False, doc="not before this instant; never changes"),
+    Column("expires_at", BigInteger, doc="null: never expires"),
+    Column("dedupe_key", Key(200), doc="the producer's; unique per account while the row exists; null: none"),
+    Column("content_hash", Key(64), doc="SHA-256 of kind, message, recipients; null without dedupe_key"),
+    Column("order_key", Key(200), doc="parts of an account's jobs with the same one go one by one; null: unordered"),
+    Column("tags", LongText(), doc="JSON list of the producer's own words; null: none"),
+    Column("on_unknown", Key(12), nullable=False, doc="default, hold, resend"),
+    Column("target_job_id", Key(ID), doc="the job a recall or card update is about; null for the others"),
+    Column(
+        "replay_of", Key(ID), doc="the original this one repeats, also when a replay was replayed; null: an original"
+    ),
+    Column("warnings", LongText(), doc="JSON list of sentences said at enqueue; null: none"),
+    Column("created_at", BigInteger, nullable=False, doc="the database's clock at the insert"),
+    from_zero("state", "JobState, out of the counters", SmallInteger),
+    Column("finished_at", BigInteger, doc="when the job took the state in which none is open; null while open"),
+    Column("awaited", Boolean, nullable=False, server_default=text("false"), doc="a follow-up is parked on this job"),
+    from_zero("n_open", "parts queued or sending"),
+    from_zero("n_accepted", "parts accepted"),
+    from_zero("n_partial", "parts partial"),
+    from_zero("n_rejected", "parts rejected"),
+    from_zero("n_exhausted", "parts exhausted"),
+    from_zero("n_unknown", "parts unknown"),
+    from_zero("n_expired", "parts expired"),
+    from_zero("n_cancelled", "parts cancelled"),
+    Column("on_gap", Key(4), doc="hold, skip: for the parts behind its held or exhausted one; null without order_key"),
+    Column("cancelled_at", BigInteger, doc="when it was cancelled, while something of it was to be sent; null: never"),
+    Column("quiet_hours", Key(80), doc="its own quiet hours, or `none`; null: its account's"),
+    from_zero("payload", "version of its documents and those of its parts, see `PAYLOAD`", SmallInteger),
+    Column("tenant", Key(60), doc="the team that shares the account's limits with others; null: none"),
+    Column(
+        "trace",
+        Key(CONTEXT_CHARACTERS),
+        doc="its producer's traceparent, and behind a space the tracestate; null: no span was current",
+    ),
+    Index(
+        PREFIX + "jobs_dedupe",
+        "account",
+        "dedupe_key",
+        unique=True,
+        postgresql_where=text("dedupe_key is not null"),
+        sqlite_where=text("dedupe_key is not null"),
+    ),
+    partial("jobs_target", "target_job_id", where="target_job_id is not null"),
+    partial("jobs_replay", "replay_of", where="replay_of is not null"),
+)
+
+parts = table(
+    "parts",
+    Column("id", Key(PART_ID), primary_key=True, doc="`<job id>-<n>`"),
+    Column("job_id", Key(ID), nullable=False, doc="the job"),
+    Column("n", Integer, nullable=False, doc="0, 1, ... inside the job"),
+    Column(
+        "lane",
+        Key(LANE),
+        nullable=False,
+        doc="account name, colon, keyed hash of the lane inside the account; for a tenant a dot and its hash",
+    ),
+    Column("priority", SmallInteger, nullable=False, doc="the job's"),
+    from_zero("state", "PartState", SmallInteger),
+    Column(
+        "not_before",
+        BigInteger,
+        doc="queued: earliest next mark; unknown: when its policy may act; null: held for a person, or ended",
+    ),
+    Column("expires_at", BigInteger, doc="the job's"),
+    Column("offered_until", BigInteger, doc="in the broker until then, as far as we know; null: not offered"),
+    from_zero("claim", "number of the last mark, or of the last narrowing; results match on it"),
+    Column("incarnation", Key(ID), doc="the process incarnation that marked it last; null before the first mark"),
+    Column("marked_at", BigInteger, doc="instant of the last mark; null before the first"),
+    Column("first_marked_at", BigInteger, doc="instant of the first mark; null before it"),
+    Column("deadline_at", BigInteger, doc="when the last call must have ended; null before the first mark"),
+    from_zero("tries", "calls that counted as attempts", SmallInteger),
+    from_zero("busy", "answers -1 so far", SmallInteger),
+    from_zero("repeats", "calls made while in doubt", SmallInteger),
+    from_zero("doubts", "attempts without a readable answer", SmallInteger),
+    from_zero("unheard", "of those, under which nothing left"),
+    Column("flagged", Boolean, doc="the duplicate check was on in the last call; null before the first mark"),
+    Column("waits_on", Key(ID), doc="the job this part is parked on; null: none"),
+    Column(
+        "spec",
+        LongText(),
+        nullable=False,
+        doc="JSON: this part's share (recipients, task_id, msgid, targets, fetched file)",
+    ),
+    Column("reason", Key(300), doc="why it is where it is, in our words and codes, for people; null: nothing to say"),
+    Column("order_id", Key(ID), doc="its order: hash of account and order_key; null: unordered"),
+    Column("limit_name", Key(40), doc="the limit that had no room for it; null: waits for none"),
+    only_partial("parts_queue", "lane", "priority", "not_before", "id", where="state = 0"),
+    only_partial("parts_due", "not_before", "id", where="state = 0"),
+    only_partial("parts_sending", "incarnation", where="state = 1"),
+    only_partial("parts_doubt", "not_before", where="state = 6"),
+    only_partial("parts_expiry", "expires_at", where="state = 0 and expires_at is not null"),
+    partial("parts_waiting", "waits_on", where="waits_on is not null"),
+    by_state("parts_queue", "lane", "priority", "not_before", "id"),
+    by_state("parts_due", "not_before", "id"),  # also for those sending (few) and in doubt
+    by_state("parts_expiry", "expires_at"),
+)
+
+order_queue = table(
+    "order_queue",
+    Column("part_id", Key(PART_ID), primary_key=True, doc="an ordered part that is not out of the others' way yet"),
+    Column("order_id", Key(ID), nullable=False, doc="the part's order"),
+    Column("place_at", BigInteger, nullable=False, doc="the job's due_at; 0 from its first mark on: it goes first"),
+    Column("job_id", Key(ID), nullable=False, doc="the job; tells apart what is due at once"),
+    Column("n", Integer, nullable=False, doc="the part's"),
+    Column("skips", Boolean, nullable=False, doc="the others go on when it is held, exhausted or parked"),
+    Index(PREFIX + "order_queue_next", "order_id", "place_at", "job_id", "n"),
+)
+
+orders = table(
+    "orders",
+    Column("id", Key(ID), primary_key=True, doc="an order with parts in its queue; a decision about them locks it"),
+)
+
+unindexed = table(
+    "unindexed",
+    Column("job_id", Key(ID), primary_key=True, doc="a job that ended, and whose terms are to be written"),
+    Column("note", Key(ID), nullable=False, doc="names the commit that noted it last"),
+)
+
+terms = table(
+    "terms",
+    Column("term", Key(12), primary_key=True, doc="keyed hash of a field and its value, see `domain/job_terms.py`"),
+    Column("job_id", Key(ID), primary_key=True, doc="a job that has ended"),
+    Index(PREFIX + "terms_job", "job_id"),
+)
+
+# -- what allows or holds back calls, what is made once for an installation, and what is counted -----------------------
+
+lanes = table(
+    "lanes",
+    Column("lane", Key(LANE), primary_key=True, doc="a lane key, or an account's name for all of its lanes"),
+    Column("account", Key(60), nullable=False, doc="the account's name"),
+    Column("label", Key(100), nullable=False, doc="readable, for the command line: `send/text`"),
+    Column("blocked_until", BigInteger, nullable=False, doc="nothing is offered or marked before this instant"),
+    Column("reason", Key(300), nullable=False, doc="why, in our words and codes, for people"),
+    Column("remedy", Key(300), doc="what a person must do; null when time alone heals it"),
+    Column("parked", Boolean, nullable=False, doc="true: a person must act; blocked_until is the next probe"),
+    Column("cause", Key(20), doc="what lifts the block when it comes: token, chat, allowance; null: time or a person"),
+    Column("limit_name", Key(40), doc="the limit of ours that is used up; null: blocked for another reason"),
+    Column("blocked_at", BigInteger, nullable=False, doc="when the block was written; 0: nothing ever was"),
+    Column("hint", Key(80), doc="the vendor's trace number of the answer that blocked it; null without one"),
+    from_zero("step", "45009s without a success in between", SmallInteger),
+    from_zero("struck_until", "end of the last 45009's block; a call marked later is evidence", BigInteger),
+    Column("calls", Integer, doc="calls that may be in the air, over all processes; null: no bound"),
+    from_zero(
+        "changed_at",
+        "since when `calls` is so: a success of a call marked later doubles it; if null, since when they fail",
+        BigInteger,
+    ),
+    from_zero("rest_s", "seconds between two growths of `calls`"),
+    from_zero("failures", "calls in a row that say the vendor is ill; five open the breaker"),
+)
+
+lane_events = table(
+    "lane_events",
+    Column("id", Key(ID), primary_key=True, doc="UUIDv7"),
+    Column("lane", Key(LANE), nullable=False, doc="a lane key, or an account's name; empty: of no lane"),
+    Column("account", Key(60), nullable=False, doc="the account's name; empty: of none"),
+    Column("label", Key(100), nullable=False, doc="readable, as in `lanes`"),
+    Column("what", Key(20), nullable=False, doc="the step, such as struck, parked, breaker opened"),
+    Column("reason", Key(300), nullable=False, doc="why, in our words and codes"),
+    Column("remedy", Key(300), doc="what a person must do; null when time alone heals it"),
+    Column("hint", Key(80), doc="the vendor's trace number; null without one"),
+    Column("until", BigInteger, doc="when the block ends, or the next probe is due; null: nothing is blocked"),
+    Column("happened_at", BigInteger, nullable=False, doc="when it was written, with the answer that brought it"),
+)
+
+budgets = table(
+    "budgets",
+    Column("id", Key(64), primary_key=True, doc="keyed hash of limit name, window and subject"),
+    Column("buckets", LongText(), nullable=False, doc="JSON list of [slot, used, until]"),
+    Column("updated_at", BigInteger, nullable=False, doc="last reservation; old rows are purged by it"),
+)
+
+tokens = table(
+    "tokens",
+    Column("account", Key(60), primary_key=True, doc="the account's name"),
+    Column("fingerprint", Key(64), primary_key=True, doc="keyed hash of the credentials"),
+    Column(
+        "sealed", LongText(), doc="the token, sealed with a key derived from the secret; null before the first fetch"
+    ),
+    Column("generation", Integer, nullable=False, doc="counts tokens; a refused token is named by it"),
+    Column("fetched_at", BigInteger, doc="null before the first fetch"),
+    Column("expires_at", BigInteger, doc="null before the first fetch; in the past when the vendor refused it"),
+    Column("lease_holder", Key(ID), doc="the process that is fetching; null: none"),
+    Column("lease_until", BigInteger, doc="end of that lease; null: none"),
+    Column("refused", Key(300), doc="why the vendor refused the credentials; null: it did not"),
+    Column("probe_at", BigInteger, doc="next probe after a refusal; or end of a probation; null: neither"),
+)
+
+grants = table(
+    "grants",
+    Column("kind", Key(20), primary_key=True, doc="ticket, auth_code or code"),
+    Column("account", Key(60), primary_key=True, doc="the account whose callbacks brought it"),
+    Column(
+        "subject",
+        Key(128),
+        primary_key=True,
+        doc="whose it is: a corp's id of a code, a keyed hash of an auth_code; empty: the account's own",
+    ),
+    Column("sealed", LongText(), doc="sealed with a key derived from the account's secret; null: it was withdrawn"),
+    Column("issued_at", BigInteger, nullable=False, doc="by the vendor, no later than it was stored; the newest wins"),
+    Column("ends_at", BigInteger, doc="until when it is good; null: no end"),
+    Column("stored_at", BigInteger, nullable=False, doc="when it was stored or withdrawn"),
+    Column("lease_until", BigInteger, doc="of an auth_code: no process exchanges it before; null: none has tried"),
+)
+
+pauses = table(
+    "pauses",
+    Column("id", Key(ID), primary_key=True, doc="UUIDv7"),
+    Column("account", Key(60), doc="only jobs of this account; null: of any"),
+    Column("channel", Key(40), doc="only jobs of this channel; null: of any"),
+    Column("kind", Key(40), doc="only jobs of this kind; null: of any but recalls"),
+    Column("tag", Key(100), doc="only jobs with this tag; null: with any or none"),
+    Column("job_id", Key(ID), doc="only this job; null: all that have the rest"),
+    Column("parked_until", BigInteger, nullable=False, doc="the `not_before` of its parts: far away, and its own"),
+    Column("person", Key(128), nullable=False, doc="who paused: the system's user, or another name that was given"),
+    Column("why", Key(300), nullable=False, doc="the person's own words"),
+    Column("began_at", BigInteger, nullable=False, doc="the database's clock at the insert"),
+    Column(
+        "ended_at", BigInteger, doc="when a person ended it; null: it stands. Kept an hour for what is parked on it"
+    ),
+    Index(PREFIX + "pauses_job", "job_id"),
+)
+
+processes = table(
+    "processes",
+    Column("id", Key(ID), primary_key=True, doc="the incarnation, random"),
+    Column("alive_until", BigInteger, nullable=False, doc="renewed every 3 s for 10 s"),
+    Column(
+        "started_at",
+        BigInteger,
+        nullable=False,
+        doc="the first heartbeat of its process, also under an earlier incarnation",
+    ),
+    Column("ended_at", BigInteger, doc="clean end, or when it was found dead; null while alive"),
+    Column("threads", Integer, nullable=False, doc="sender threads"),
+    Column("host", Key(100), nullable=False, doc="for people"),
+    Column("pid", Integer, nullable=False, doc="for people"),
+    Column("lanes", LongText(), nullable=False, doc="JSON: lane -> calls in the air and latency"),
+    Column("queues", Key(100), doc="queues it takes from, with commas; null: all"),
+    Column("unusable", LongText(), doc="JSON: account -> why it cannot use it; null: none"),
+    Column("version", Key(40), doc="the package's; null: an earlier release, which does not write it"),
+    Column("revision", Key(32), doc="the newest revision of the tables that it knows; null with `version`"),
+    Column("health", LongText(), doc="JSON list: what is wrong with it, as it judges itself; null: nothing"),
+    Column(
+        "hooked_ends",
+        LongText(),
+        doc="JSON: account (empty: every account) -> JobStates in which a job's end has a hook there; null: an earlier"
+        " release, which does not write it",
+    ),
+    Column(
+        "hindered",
+        LongText(),
+        doc="JSON object, lease to why it cannot do that work, though no restart would help; null: nothing",
+    ),
+)
+
+leases = table(
+    "leases",
+    Column("name", Key(40), primary_key=True, doc="what is held, such as `relay` or `recovery`"),
+    Column("holder", Key(ID), nullable=False, doc="the process incarnation"),
+    Column("held_until", BigInteger, nullable=False, doc="renewed while held; past where the holder fails at the work"),
+)
+
+site = table(
+    "site",
+    Column("name", Key(40), primary_key=True, doc="`lane_key`, `compatible_from` or `accounts`"),
+    Column(
+        "value",
+        Key(200),
+        nullable=False,
+        doc="made by `db upgrade`: random hex that keys the hashes; the revision and the oldest that may use it;"
+        " a text that is another one after each change of an account",
+    ),
+)
+
+counts = table(
+    "counts",
+    Column("id", Key(ID), primary_key=True, doc="UUIDv7"),
+    Column("counts", LongText(), nullable=False, doc="JSON of name -> how much is to be added, see `totals`"),
+    Column("exemplars", LongText(), doc="JSON of name of a bucket -> a traced call in it; null: none was traced"),
+)
+
+totals = table(
+    "totals",
+    Column("name", Key(300), primary_key=True, doc="a counter and the values of its labels, with tabs between them"),
+    Column("value", BigInteger, nullable=False, doc="the sum of what was written; times are in microseconds"),
+    Column("exemplar", Key(200), doc="JSON of the newest traced call in this bucket; null: none"),
+)
+
+# -- results of calls: every attempt, and what the vendor returned or refused ------------------------------------------
+
+attempts = table(
+    "attempts",
+    Column("part_id", Key(PART_ID), primary_key=True, doc="the part"),
+    Column("claim", Integer, primary_key=True, autoincrement=False, doc="the mark this call was made under"),
+    Column("incarnation", Key(ID), nullable=False, doc="the process that made it"),
+    Column(
+        "outcome",
+        Key(20),
+        nullable=False,
+        doc="name of the outcome, such as accepted or unknown; a late answer leaves it unknown",
+    ),
+    Column("doubtful", Boolean, nullable=False, doc="no readable answer so far"),
+    Column(
+        "reason",
+        Key(300),
+        doc="class or reason in our words; null when accepted; a late answer leaves that of the doubt",
+    ),
+    Column("http_status", SmallInteger, doc="null without an answer"),
+    Column("errcode", BigInteger, doc="the vendor's; null without a readable answer"),
+    Column("errmsg", LongText(), doc="the vendor's text, cleaned and redacted; null without one"),
+    Column("hint", Key(80), doc="the vendor's trace number; null without one"),
+    Column("caller_ip", Key(60), doc="our address as the vendor saw it; null when not told"),
+    Column("flagged", Boolean, nullable=False, doc="the duplicate check was on"),
+    Column("duration_ms", Integer, doc="the call's length; null when it had no end, as in a process that died"),
+    Column("started_at", BigInteger, nullable=False, doc="the mark"),
+    Column(
+        "ended_at",
+        BigInteger,
+        nullable=False,
+        doc="when the result, the doubt or the process's death was recorded; no late answer moves it",
+    ),
+)
+
+waits = table(
+    "waits",
+    Column("part_id", Key(PART_ID), primary_key=True, doc="the part"),
+    Column("reason", Key(100), primary_key=True, doc="what it waits for, in our words and codes; once for each"),
+    Column("began_at", BigInteger, nullable=False, doc="when it last began to wait for that"),
+)
+
+receipts = table(
+    "receipts",
+    Column("part_id", Key(PART_ID), primary_key=True, doc="the part"),
+    Column("claim", Integer, primary_key=True, autoincrement=False, doc="the call that brought it"),
+    Column("msgid", LongText(), doc="the vendor's; null where it gives none"),
+    Column("media_id", LongText(), doc="of an upload; null for the others"),
+    Column("accepted_at", BigInteger, nullable=False, doc="when it was recorded"),
+    Column("recalled_at", BigInteger, doc="when a recall of it was accepted; null: not recalled"),
+    Column("from_repeat", Boolean, nullable=False, doc="only a repeat's answer proves acceptance"),
+    Column("not_sent", Boolean, nullable=False, doc="nothing had to be called"),
+    Column("warning", LongText(), doc="a promised id missing, or the vendor's warning; null: none"),
+    Column(
+        "extra",
+        LongText(),
+        doc="JSON of what else it gave: `url`, `chatid`, `type` and `created_at` of an upload; null: nothing",
+    ),
+)
+
+failures = table(
+    "failures",
+    Column("part_id", Key(PART_ID), primary_key=True, doc="the part"),
+    Column("kind", Key(12), primary_key=True, doc="user, party, tag"),
+    Column("recipient_key", Key(128), primary_key=True, doc="the recipient in lower case"),
+    Column("recipient", Key(128), nullable=False, doc="as the producer wrote it"),
+    Column("field", Key(40), nullable=False, doc="the vendor's list, such as invaliduser"),
+    Column("errcode", BigInteger, nullable=False, doc="0 when the rest was taken"),
+    Column("failed_at", BigInteger, nullable=False, doc="when it was recorded"),
+)
+
+response_codes = table(
+    "response_codes",
+    Column("id", Key(64), primary_key=True, doc="SHA-256 of the vendor's app and code"),
+    Column("part_id", Key(PART_ID), nullable=False, doc="the send part whose card it is; a given one's update part"),
+    Column("source", Key(12), nullable=False, doc="send, callback, or given by the application"),
+    Column("code", LongText(), nullable=False, doc="the vendor's response_code"),
+    Column("state", Key(8), nullable=False, doc="fresh, leased, spent, burned"),
+    Column("leased_by", Key(PART_ID), doc="the update part that holds or used it; null while fresh"),
+    Column("issued_at", BigInteger, nullable=False, doc="when it was recorded"),
+    Column("ends_at", BigInteger, nullable=False, doc="issued_at + 72 h (a setting)"),
+    Column("person", Key(128), doc="the person whose press brought it, in lower case; null: no press that we heard of"),
+    Index(PREFIX + "response_codes_part", "part_id"),
+    partial("response_codes_leased", "leased_by", where="state = 'leased'"),
+)
+
+task_ids = table(
+    "task_ids",
+    Column("account", Key(60), primary_key=True, doc="the account's name"),
+    Column("task_id", Key(128), primary_key=True, doc="a card's, where the caller chose it; ours name their part"),
+    Column("part_id", Key(PART_ID), primary_key=True, doc="the part that sends it; a refused one may share it"),
+    Index(PREFIX + "task_ids_part", "part_id"),
+)
+
+confirmations = table(
+    "confirmations",
+    Column("part_id", Key(PART_ID), primary_key=True, doc="the part that created the task"),
+    Column("member", Key(128), primary_key=True, doc="the member who was asked to send"),
+    Column("recipient", Key(128), primary_key=True, doc="customer or customer group; empty: the member's own task"),
+    Column(
+        "status",
+        SmallInteger,
+        nullable=False,
+        doc="the vendor's 0 waiting, 1 sent, 2 no friend, 3 quota spent; of a task 0 waiting, 2 done",
+    ),
+    Column("happened_at", BigInteger, doc="when the vendor says it was sent"),
+    Column("seen_at", BigInteger, nullable=False, doc="when it was last read"),
+)
+
+# -- callbacks of vendors: chats, inbound events, and the events for the application's hooks ---------------------------
+
+chats = table(
+    "chats",
+    Column("account", Key(60), primary_key=True),
+    Column("chat_id", Key(128), primary_key=True, doc="what a send names it by"),
+    Column("chat_type", Key(20), nullable=False, doc="single, group, blackboard, as the vendor says"),
+    Column("person", Key(128), doc="of a single chat: its member, in lower case"),
+    Column("first_seen_at", BigInteger, nullable=False),
+    Column("last_seen_at", BigInteger, nullable=False),
+    Column("gone_at", BigInteger, doc="when the webhook was taken out of it; null: it is there"),
+    from_zero("allowance", "messages a single chat takes until its person speaks again"),
+    Column("told_at", BigInteger, doc="newest news of it, by the vendor's clock; null: none yet"),
+    partial("chats_person", "account", "person", where="person is not null"),
+)
+
+inbound = table(
+    "inbound",
+    Column("id", Key(64), primary_key=True, doc="SHA-256 of the account and what makes it this very event"),
+    Column("account", Key(60), nullable=False, doc="whose callback address it came to"),
+    Column("event", Key(80), nullable=False, doc="the vendor's name of the event, or `message:<MsgType>`"),
+    Column("person", Key(128), nullable=False, doc="as the vendor writes it; empty when no person caused it"),
+    Column("payload", LongText(), nullable=False, doc="JSON of everything that came; holds personal data"),
+    Column("happened_at", BigInteger, nullable=False, doc="by the vendor's clock, in whole seconds"),
+    Column("received_at", BigInteger, nullable=False, doc="when it was stored; the age that retention counts"),
+    Column("stored_by", Key(ID), nullable=False, doc="id of the one delivery of it that was stored, and of its event"),
+    Column("part_id", Key(PART_ID), doc="the part whose card was pressed; null: no card, or none of ours"),
+    Index(PREFIX + "inbound_received", "received_at"),
+)
+
+events = table(
+    "events",
+    Column("id", Key(ID), primary_key=True, doc="UUIDv7"),
+    Column("kind", Key(20), nullable=False, doc="card_action, job_done, message, callback"),
+    Column("job_id", Key(ID), doc="the job it is about; null: none of ours"),
+    Column("part_id", Key(PART_ID), doc="the part whose card was pressed; null for job_done"),
+    Column("inbound_id", Key(64), doc="the callback that brought it; null for job_done"),
+    Column("job_state", SmallInteger, doc="JobState in which the job ended; null for the others"),
+    Column("state", SmallInteger, nullable=False, doc="EventState"),
+    Column("due_at", BigInteger, doc="waiting: earliest next run; null in every other state"),
+    Column("offered_until", BigInteger, doc="in the broker until then, as far as we know; null: not offered"),
+    from_zero("claim", "number of the last run; its result matches on it"),
+    from_zero("tries", "runs that began"),
+    Column("holder", Key(ID), doc="the process incarnation that runs it; null unless running"),
+    Column("error", LongText(), doc="of the last failed run: class and places, no text of it; null: none failed"),
+    Column("created_at", BigInteger, nullable=False, doc="when it was written, with what it is about"),
+    Column("started_at", BigInteger, doc="when the last run began; null before the first"),
+    Column("ended_at", BigInteger, doc="when it was done, parked or ignored; null before"),
+    Index(PREFIX + "events_job", "job_id"),
+    partial("events_due", "due_at", "id", where="state = 0"),
+    partial("events_first", "job_state", "due_at", "id", where="state = 0"),
+    partial("events_running", "holder", where="holder is not null"),
+    only_partial("events_parked", "id", where="state = 3"),
+    by_state("events_parked", "id"),
+)
+
+# -- content: files and their media_ids, frozen bodies, and windows of the duplicate check -----------------------------
+
+media = table(
+    "media",
+    Column("id", Key(64), primary_key=True, doc="SHA-256 of scope, upload type, content (or URL) and display name"),
+    Column("scope", Key(100), nullable=False, doc="who can use the media_id, e.g. the corp"),
+    Column("upload_type", Key(20), nullable=False, doc="image, voice, video, file"),
+    Column("job_id", Key(ID), nullable=False, doc="the newest upload job for it"),
+    Column("media_id", LongText(), doc="the vendor's, or a picture's URL; null while the upload is open"),
+    Column("valid_until", BigInteger, doc="when we stop using it; null while the upload is open, and when it failed"),
+    Column("created_at", BigInteger, nullable=False, doc="when the first send needed it"),
+    Index(PREFIX + "media_job", "job_id"),
+)
+
+blobs = table(
+    "blobs",
+    Column("id", Key(ID), primary_key=True, doc="UUIDv7"),
+    Column(
+        "sha256", Key(64), nullable=False, index=True, doc="of the content; not unique, so no insert waits for another"
+    ),
+    Column("size", BigInteger, nullable=False, doc="bytes"),
+    Column("created_at", BigInteger, nullable=False, doc="the database's clock at the insert"),
+)
+
+blob_chunks = table(
+    "blob_chunks",
+    Column("blob_id", Key(ID), primary_key=True, doc="the blob"),
+    Column("n", Integer, primary_key=True, autoincrement=False, doc="0, 1, ..."),
+    Column(
+        "data", LargeBinary().with_variant(mysql.MEDIUMBLOB(), "mysql", "mariadb"), nullable=False, doc="at most 1 MiB"
+    ),
+)
+
+blob_uses = table(
+    "blob_uses",
+    Column("job_id", Key(ID), primary_key=True, doc="a job whose message names the file"),
+    Column("blob_id", Key(ID), primary_key=True, doc="the blob; it goes when no job names it any more"),
+    Index(PREFIX + "blob_uses_blob", "blob_id"),
+)
+
+bodies = table(
+    "bodies",
+    Column("part_id", Key(PART_ID), primary_key=True, doc="the part"),
+    Column("body", LongText(), nullable=False, doc="the frozen JSON bytes of the call in doubt, used by every repeat"),
+    Column("window_id", Key(64), doc="the duplicate window of the first call; null for a card"),
+    Column("frozen_at", BigInteger, nullable=False, doc="the first mark"),
+)
+
+duplicates = table(
+    "duplicates",
+    Column("id", Key(64), primary_key=True, doc="SHA-256 of the vendor's app and the body without the flag fields"),
+    Column("owner", Key(PART_ID), nullable=False, doc="the part whose call opened the window"),
+    Column("until", BigInteger, nullable=False, doc="end of the vendor's window after the last send of this body"),
+    Column("others_since", BigInteger, doc="first send of this body by another part; null: the owner alone"),
+)
+
+# -- what people keep, did and are told of -----------------------------------------------------------------------------
+
+accounts = table(
+    "accounts",
+    Column("name", Key(60), primary_key=True, doc="the account's name"),
+    Column("version", Key(ID), nullable=False, doc="another one with each change, UUIDv7"),
+    Column("settings", LongText(), nullable=False, doc='JSON, as [accounts.NAME]; {"sealed": PATH} for a secret'),
+    Column("sealed", LongText(), doc="JSON of path -> secret, sealed with the site's seal key; null: no secret"),
+    Column("changed_at", BigInteger, nullable=False, doc="the database's clock at that change"),
+)
+
+audit = table(
+    "audit",
+    Column("id", Key(ID), primary_key=True, doc="UUIDv7"),
+    Column("action", Key(20), nullable=False, doc="the command, such as resolve"),
+    Column("person", Key(128), nullable=False, doc="who gave it: the system's user, or another name that was given"),
+    Column("why", Key(300), nullable=False, doc="the person's own words"),
+    Column("asked", LongText(), nullable=False, doc="JSON of the filter and of what was to be done"),
+    Column("counts", LongText(), nullable=False, doc="JSON: what became of how many parts so far"),
+    Column("began_at", BigInteger, nullable=False, doc="before the first change"),
+    Column("ended_at", BigInteger, doc="after the last change; null: it goes on, or was cut short"),
+)
+
+sessions = table(
+    "sessions",
+    Column("id", Key(64), primary_key=True, doc="SHA-256, in hex, of the token in the browser's cookie"),
+    Column("person", Key(128), nullable=False, doc="who has signed in, as the audit names them"),
+    Column("way", Key(20), nullable=False, doc="how: `password`, `oidc` or `link`"),
+    Column("proof", Key(64), doc="SHA-256, in hex, of the stored hash of the password; null: they came another way"),
+    Column("created_at", BigInteger, nullable=False, doc="when they signed in"),
+    Column("seen_at", BigInteger, nullable=False, doc="when the browser asked last, to the minute"),
+    Column("ends_at", BigInteger, nullable=False, doc="when it ends, however often it is used"),
+)
+
+sign_ins = table(
+    "sign_ins",
+    Column("id", Key(ID), primary_key=True, doc="UUIDv7"),
+    Column("subject", Key(64), nullable=False, doc="SHA-256 of the name that was given, or of the address, in hex"),
+    Column("tried_at", BigInteger, nullable=False, doc="before the password is looked at; the row goes if it is right"),
+    Index(PREFIX + "sign_ins_subject", "subject", "tried_at"),
+)
+
+alerts = table(
+    "alerts",
+    Column("id", Key(ID), primary_key=True, doc="UUIDv7"),
+    Column("alert", Key(40), nullable=False, doc="the alert's name, such as `AccountParked`"),
+    Column("subject", Key(200), nullable=False, doc="the account, channel, queue or process; empty: the installation"),
+    Column("seen_at", BigInteger, nullable=False, doc="when its cause was seen first, without a gap since then"),
+    Column("gone_at", BigInteger, doc="when its cause was found to be over; null: it stands"),
+    Column("raised_at", BigInteger, doc="when people were told of it; null: not yet"),
+    Column("ended_at", BigInteger, doc="when people were told of its end; null: not yet"),
+    Column("job_id", Key(ID), doc="the job of the last notice about it; null: none, or a URL took it"),
+)
 
 
 def include_object(obj: object, name: str | None, type_: str, reflected: bool, compare_to: object) -> bool:
