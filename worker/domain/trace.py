@@ -5,7 +5,7 @@ Imports no OpenTelemetry, and knows neither how spans are made nor where they go
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
@@ -23,29 +23,8 @@ class SpanRef(NamedTuple):
     span_id: str
 
 
-@dataclass(frozen=True, slots=True)
-class TracedCall:
-    """What the span of a vendor call tells: nothing that is a secret, a recipient or a text."""
-
-    job: str
-    part: str
-    channel: str
-    account: str
-    kind: str
-    attempt: int
-    outcome: str
-    is_error: bool
-    errcode: int | None
-    http_status: int | None
-    method: str
-    base_url: str
-
-
-class CallTime(NamedTuple):
-    """When a vendor call was, in seconds before now."""
-
-    began_ago_s: float
-    ended_ago_s: float
+Attributes = Mapping[str, str | int | None]
+"""What a span tells, by OpenTelemetry's names: nothing that is a secret, a recipient or a text. None is left out."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,10 +42,12 @@ class HookRun:
 class Tracing(Protocol):
     """What writes spans. Raises nothing of its own, and waits for no collector."""
 
-    def call(self, name: str, parent: str | None, time: CallTime, tell: Callable[[], TracedCall]) -> SpanRef | None:
+    def call(
+        self, name: str, parent: str | None, began_ago_s: float, ended_ago_s: float, tell: Callable[[], Attributes]
+    ) -> SpanRef | None:
         """Writes the span of a call; None: it is not sampled, and `tell` was not asked.
 
-        `parent`: the stored context of the job's producer; None: it left none.
+        `parent`: the stored context of the job's producer; None: it left none. One with an `error.type` has failed.
         """
 
     def hooks(self, run: HookRun) -> AbstractContextManager[None]:

@@ -8,10 +8,8 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from functools import lru_cache
-from urllib.parse import urlsplit
 
 import structlog
 from opentelemetry.context import Context
@@ -21,9 +19,8 @@ from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter, SpanExportResult
 from opentelemetry.trace import Span, SpanKind, StatusCode, use_span
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
-from opentelemetry.util.types import AttributeValue
 
-from worker.domain.trace import CallTime, HookRun, SpanRef, TracedCall
+from worker.domain.trace import Attributes, HookRun, SpanRef
 
 log = structlog.get_logger()
 
@@ -32,7 +29,6 @@ CLOSE_S = 3.0
 """Most seconds that the end of a process waits for a collector."""
 NANOSECONDS = 1_000_000_000
 NO_PARENT, PROPAGATOR = Context(), TraceContextTextMapPropagator()
-Attributes = Mapping[str, AttributeValue | None]
 
 
 class Spans:
@@ -45,25 +41,29 @@ class Spans:
         self._provider.add_span_processor(BatchSpanProcessor(_OneLine(exporter)))
         self._tracer = self._provider.get_tracer(NAME)
 
-    def call(self, name: str, parent: str | None, time: CallTime, tell: Callable[[], TracedCall]) -> SpanRef | None:
+    def call(
+        self, name: str, parent: str | None, began_ago_s: float, ended_ago_s: float, tell: Callable[[], Attributes]
+    ) -> SpanRef | None:
         """Writes the span of a call; None: it is not sampled, and `tell` was not asked."""
         try:
-            return self._call(name, parent, time, tell)
+            return self._call(name, parent, began_ago_s, ended_ago_s, tell)
         except Exception as error:  # noqa: BLE001  the answer of the call is recorded behind this, and must not be lost
             log.warning("span_failed", error=type(error).__name__, span=name)
             return None
 
-    def _call(self, name: str, parent: str | None, time: CallTime, tell: Callable[[], TracedCall]) -> SpanRef | None:
+    def _call(
+        self, name: str, parent: str | None, began_ago_s: float, ended_ago_s: float, tell: Callable[[], Attributes]
+    ) -> SpanRef | None:
         now = self._wall_ns()
-        begin = now - round(time.began_ago_s * NANOSECONDS)
+        begin = now - round(began_ago_s * NANOSECONDS)
         span = self._tracer.start_span(name, _parent(parent), SpanKind.CLIENT, start_time=begin)
         if not span.is_recording():  # most are not: nothing else is made of them
             return None
-        ended = tell()
-        _tell(span, _of_call(ended))
-        if ended.is_error:
+        attributes = tell()
+        _tell(span, attributes)
+        if attributes["error.type"] is not None:
             span.set_status(StatusCode.ERROR)
-        span.end(now - round(time.ended_ago_s * NANOSECONDS))
+        span.end(now - round(ended_ago_s * NANOSECONDS))
         found = span.get_span_context()
         return SpanRef(f"{found.trace_id:032x}", f"{found.span_id:016x}")
 
@@ -129,33 +129,6 @@ def _parent(stored: str | None) -> Context:
         return NO_PARENT
     parent, _, state = stored.partition(" ")
     return PROPAGATOR.extract({"traceparent": parent, "tracestate": state}, NO_PARENT)
-
-
-def _of_call(ended: TracedCall) -> Attributes:
-    host, port = _address(ended.base_url)
-    why = (str(ended.errcode) if ended.errcode else ended.outcome) if ended.is_error else None
-    return {
-        "worker.job": ended.job,
-        "worker.part": ended.part,
-        "worker.channel": ended.channel,
-        "worker.account": ended.account,
-        "worker.kind": ended.kind,
-        "worker.attempt": ended.attempt,
-        "worker.outcome": ended.outcome,
-        "worker.errcode": ended.errcode,
-        "error.type": why,
-        "http.request.method": ended.method,
-        "http.response.status_code": ended.http_status,
-        "server.address": host,
-        "server.port": port,
-    }
-
-
-@lru_cache(maxsize=1_000)
-def _address(base_url: str) -> tuple[str | None, int | None]:
-    """Host and port; a password that the URL may have stays out."""
-    found = urlsplit(base_url)
-    return found.hostname, found.port or {"https": 443, "http": 80}.get(found.scheme)
 
 
 def _tell(span: Span, attributes: Attributes) -> None:

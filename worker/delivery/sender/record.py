@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from typing import Any
+from urllib.parse import urlsplit
 
 import structlog
 
@@ -35,7 +36,7 @@ from worker.domain.outcome import (
 )
 from worker.domain.pacing.lane import SECOND, LaneBlock, Success, account_of
 from worker.domain.pacing.limit import Charge, Unit
-from worker.domain.trace import CallTime, SpanRef, TracedCall, trace_id_of
+from worker.domain.trace import Attributes, SpanRef, trace_id_of
 from worker.outbox.commit.commands import Effects, End, Mark
 from worker.outbox.commit.record_answer import outcome_name
 from worker.outbox.jobs import chats
@@ -299,26 +300,30 @@ def _traced(runtime: Runtime, flight: InFlight, verdict: Verdict, duration_s: fl
     ended_ago_s = max(0.0, so_far_s - took_s)
     name = f"{due.kind} {flight.channel.name}"
     return runtime.tracing.call(
-        name, due.trace, CallTime(ended_ago_s + took_s, ended_ago_s), lambda: _told(flight, verdict)
+        name, due.trace, ended_ago_s + took_s, ended_ago_s, lambda: _attributes(flight, verdict)
     )
 
 
-def _told(flight: InFlight, verdict: Verdict) -> TracedCall:
-    due = flight.due
-    return TracedCall(
-        job=due.job_id,
-        part=due.id,
-        channel=flight.channel.name,
-        account=flight.account.name,
-        kind=due.kind,
-        attempt=flight.claim,
-        outcome=outcome_name(verdict.outcome),
-        is_error=not isinstance(verdict.outcome, Accepted | Partial | Progress),
-        errcode=verdict.errcode,
-        http_status=flight.http_status,
-        method=flight.request.method,
-        base_url=flight.request.base_url,
-    )
+def _attributes(flight: InFlight, verdict: Verdict) -> Attributes:
+    due, outcome = flight.due, outcome_name(verdict.outcome)
+    is_error = not isinstance(verdict.outcome, Accepted | Partial | Progress)
+    # A password that the URL may have stays out.
+    url = urlsplit(flight.request.base_url)
+    return {
+        "worker.job": due.job_id,
+        "worker.part": due.id,
+        "worker.channel": flight.channel.name,
+        "worker.account": flight.account.name,
+        "worker.kind": due.kind,
+        "worker.attempt": flight.claim,
+        "worker.outcome": outcome,
+        "worker.errcode": verdict.errcode,
+        "error.type": (str(verdict.errcode) if verdict.errcode else outcome) if is_error else None,
+        "http.request.method": flight.request.method,
+        "http.response.status_code": flight.http_status,
+        "server.address": url.hostname,
+        "server.port": url.port or {"https": 443, "http": 80}.get(url.scheme),
+    }
 
 
 # -- ends without an answer -------------------------------------------------------------------------------------------
