@@ -176,11 +176,8 @@ def content_hash(request: JobRequest) -> str:
         }
     to = request.recipients
     who = [sorted(one.lower() for one in ids) for ids in (to.users, to.parties, to.tags)]
-    content: list[Any] = [request.kind, document, who, to.everyone, request.target, *sorted(to.chats)]
-    # Added only where given, so that jobs which an earlier release hashed have the same hash today.
-    further = [to.audience, *sorted(to.customers), *sorted(one.lower() for one in to.emails), *map(list, to.by_sender)]
-    if any(further):
-        content.append(further)
+    others = [sorted(to.chats), sorted(to.customers), sorted(one.lower() for one in to.emails), list(to.by_sender)]
+    content = [request.kind, document, who, to.everyone, to.audience, others, request.target]
     return hashlib.sha256(json.dumps(content, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
 
 
