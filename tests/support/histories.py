@@ -441,9 +441,12 @@ class Installation:
         """True for a part that a pause, a hold, a doubt, or one before it in its order keeps."""
         tags = json.loads(part.tags or "[]")
         paused = any(wanted.account == part.account or wanted.tag in tags for wanted in self.pauses)
-        in_doubt = part.state == PartState.UNKNOWN and part.not_before is None
         waits = self._is_behind(part) or self._waits_for_another(part)
-        return part.job_id in self.held or paused or in_doubt or waits
+        return part.job_id in self.held or paused or self.is_in_doubt(part) or waits
+
+    def is_in_doubt(self, part: SimpleNamespace) -> bool:
+        """True for a part that waits for a person's word."""
+        return bool(part.state == PartState.UNKNOWN and part.not_before is None)
 
     def _is_behind(self, part: SimpleNamespace) -> bool:
         """Another part stands before it in its order."""
