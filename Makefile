@@ -15,7 +15,7 @@ QUICK := $(BIN)/python -m rig.servers.quick
 # Tests start some hundred processes from nothing, and each would compile the whole package anew.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: install demo test test-all test-in-process test-rest test-servers test-python test-processes test-browser screenshots clean-install check coverage bench requirements manifests sbom dist size dashboards reference docs
+.PHONY: install demo test test-all test-rest test-servers test-python test-processes test-browser screenshots clean-install check coverage bench requirements manifests sbom dist size dashboards reference docs
 
 install: $(VENV)/.installed-dev
 
@@ -39,16 +39,11 @@ else
 	@echo "of the wheel in empty environments, and the slow ones. \`make test-all\` runs all."
 endif
 
-# One after the other: whatever fills the processors beside real processes keeps these from their heartbeats, and then
-# their leases lapse.
-test-all: test-in-process test-processes test-browser clean-install
+test-all: test test-rest
 
-# What runs inside pytest, with its servers.
-test-in-process: $(VENV)/.installed-test
-	$(QUICK) $(BIN)/python -m pytest $(IN_PROCESS) -n 3 --dist loadfile
-
-# All that `make test` leaves out.
-test-rest: test-processes test-servers test-browser clean-install
+# All that `make test` leaves out, one after the other: whatever fills the processors beside real processes keeps these
+# from their heartbeats, and then their leases lapse.
+test-rest: test-servers test-processes test-browser clean-install
 
 # What runs inside pytest on PostgreSQL and MariaDB, or needs a program of this machine, or seconds of a processor.
 test-servers: $(VENV)/.installed-test
