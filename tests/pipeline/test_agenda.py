@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import timedelta
+from functools import partial
 
 import pytest
 
@@ -85,12 +86,12 @@ def test_a_look_counts_for_half_a_second(site: Site) -> None:
 def test_a_loop_without_work_asks_nothing(site: Site) -> None:
     """Indexing works at once where something was seen."""
     agenda = Agenda(site.database, site.ticks)
-    indexing = Indexing(site.database, site.ticks, agenda)
+    turn = partial(agenda.turn, Work.UNINDEXED, Indexing(site.database, site.ticks).turn, IDLE_S)
     agenda.look()
     with site.database_away():
-        rests = indexing.turn()
+        rests = turn()
     site.ring(site.send())
     agenda.look()
 
     assert IDLE_S == rests
-    assert 0.0 == indexing.turn()
+    assert 0.0 == turn()

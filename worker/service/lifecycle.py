@@ -29,7 +29,7 @@ from worker.config.settings import DeliverySettings, Settings, unknown_line
 from worker.control.cancel import Revocations
 from worker.control.opening import database_of
 from worker.delivery.maintenance.housekeeping import Housekeeping
-from worker.delivery.maintenance.indexing import Indexing
+from worker.delivery.maintenance.indexing import IDLE_S, Indexing
 from worker.delivery.maintenance.recovery import Recovery
 from worker.delivery.resolver.members import load_resolver
 from worker.delivery.scheduler.fair_share import Sharing
@@ -45,10 +45,10 @@ from worker.outbox.engine.counting import LooseCounts
 from worker.outbox.engine.database import Database
 from worker.outbox.engine.django import close_old_connections
 from worker.outbox.jobs.loading import leave
-from worker.outbox.lanes.agenda import Agenda
+from worker.outbox.lanes.agenda import Agenda, Work
 from worker.outbox.lanes.lanes import try_changed
 from worker.outbox.lanes.processes import Health, QueueName, account_left
-from worker.outbox.upkeep.totals import SELDOM_S, Totals
+from worker.outbox.upkeep.totals import EVERY_S, SELDOM_S, Totals
 from worker.service.accounts_told import AccountsTold
 from worker.service.application_celery import ApplicationCelery
 from worker.service.flower.events import Flower
@@ -61,7 +61,7 @@ from worker.service.publisher import BROKER_AWAY_S, Doorbells
 from worker.service.queues import queues_of
 from worker.transport.grants import ChangedCodes, CodeExchanges, SuiteAccounts
 from worker.transport.http import SocketTransport, Transport
-from worker.transport.token_probe import TokenProbe
+from worker.transport.token_probe import LOOK_S, TokenProbe
 
 if TYPE_CHECKING:
     from worker.service.spans import Spans
@@ -179,20 +179,21 @@ class WorkerProcess:
         self._recovery = self._new_recovery(delivery)
         told = AccountsTold(self._accounts, runtime.lane_states, self._try_changed)
         suites = SuiteAccounts(lambda: told.known)
+        probe, indexing = TokenProbe(runtime.database, runtime.accounts, runtime.tokens), Indexing(runtime.database)
         turns: dict[str, Callable[[], float]] = {
             "heartbeat": self._beat,
             "relay": self._relay_turn,
             "full_scan": self._relay.full_scan,
             "recovery": self._by_one("recovery", self._recovery.turn, delivery.lease_s),
-            "token_probe": TokenProbe(runtime.database, runtime.accounts, runtime.tokens, self._agenda).turn,
+            "token_probe": partial(self._agenda.turn, Work.TOKENS, probe.turn, LOOK_S),
             "changed_codes": partial(suites.turn, ChangedCodes(runtime.database, runtime.tokens).turn),
             "code_exchanges": partial(suites.turn, self._new_exchanges().turn),
             "revocations": Revocations(
                 runtime.database, runtime.set_aside, runtime.writer.change, self._replaced.revoked
             ).turn,
-            "indexing": self._by_one("indexing", Indexing(runtime.database, agenda=self._agenda).turn),
+            "indexing": self._by_one("indexing", partial(self._agenda.turn, Work.UNINDEXED, indexing.turn, IDLE_S)),
             "accounts": told.turn,
-            "totals": partial(self._add_up, Totals(runtime.database, agenda=self._agenda)),
+            "totals": partial(self._add_up, Totals(runtime.database)),
             "housekeeping": self._by_one(
                 "housekeeping", partial(_keep_house, Housekeeping(runtime.database, self._settings.retention))
             ),
@@ -364,7 +365,7 @@ class WorkerProcess:
         return partial(leadership.turn, turn)
 
     def _add_up(self, totals: Totals) -> float:
-        delay = totals.turn()
+        delay = self._agenda.turn(Work.COUNTS, totals.turn, EVERY_S)
         return delay if self._relay.active else max(delay, SELDOM_S)
 
     def _writer_died(self, error: BaseException) -> None:

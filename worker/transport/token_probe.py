@@ -14,7 +14,6 @@ from worker.config.accounts import AccountSource
 from worker.config.application import places_of
 from worker.domain.errors import WorkerError
 from worker.outbox.engine.database import Database
-from worker.outbox.lanes.agenda import Agenda, Work
 from worker.outbox.lanes.lanes import parked_for_token, probe_now
 from worker.transport.tokens import Tokens
 
@@ -29,13 +28,11 @@ AT_ONCE = 20
 class TokenProbe:
     """Checks the accounts whose credentials were refused, with the credentials that this process has."""
 
-    def __init__(self, database: Database, accounts: AccountSource, tokens: Tokens, agenda: Agenda | None = None):
-        self._database, self._accounts, self._tokens, self._agenda = database, accounts, tokens, agenda
+    def __init__(self, database: Database, accounts: AccountSource, tokens: Tokens):
+        self._database, self._accounts, self._tokens = database, accounts, tokens
 
     def turn(self) -> float:
         """Makes probes due of accounts for which a token may be fetched; returns the seconds until the next turn."""
-        if self._agenda and self._agenda.lacks(Work.TOKENS):
-            return LOOK_S
         database = self._database
         with database.reading() as connection:
             parked = parked_for_token(connection, database.now)

@@ -6,7 +6,6 @@ import time
 from collections.abc import Callable
 
 from worker.outbox.engine.database import Database
-from worker.outbox.lanes.agenda import Agenda, Work
 from worker.outbox.upkeep.indexing import LOT, index_lot
 
 IDLE_S = 0.5
@@ -17,15 +16,11 @@ RESTS, RESTS_BEHIND = 9, 4
 class Indexing:
     """Goes through the jobs that ended, lot after lot."""
 
-    def __init__(
-        self, database: Database, monotonic: Callable[[], float] = time.monotonic, agenda: Agenda | None = None
-    ):
-        self._database, self._monotonic, self._agenda = database, monotonic, agenda
+    def __init__(self, database: Database, monotonic: Callable[[], float] = time.monotonic):
+        self._database, self._monotonic = database, monotonic
 
     def turn(self) -> float:
         """Indexes a lot; returns the seconds until the next. Raises when the database is away."""
-        if self._agenda and self._agenda.lacks(Work.UNINDEXED):
-            return IDLE_S
         began = self._monotonic()
         indexed = index_lot(self._database)
         if not indexed:

@@ -93,6 +93,10 @@ class Agenda:
         found = self.recent()
         return found is not None and work not in found
 
+    def turn(self, work: Work, turn: Callable[[], float], rest_s: float) -> float:
+        """Makes a loop's turn, unless it lacks work: then the loop rests. Returns the seconds until the next."""
+        return rest_s if self.lacks(work) else turn()
+
 
 @lru_cache(maxsize=8)
 def _statement(dialect: Dialect, now: str, with_newly_due: bool) -> str:

@@ -16,7 +16,6 @@ from worker.outbox.engine.bulk import delete_by_id, insert_rows, update_rows
 from worker.outbox.engine.database import Database
 from worker.outbox.engine.dialect import dialect_of
 from worker.outbox.engine.sql import fetch
-from worker.outbox.lanes.agenda import Agenda, Work
 
 ROWS = 2_000
 """Rows that are added up in one transaction."""
@@ -48,11 +47,9 @@ def add_up(connection: Connection) -> int:
 class Totals:
     """Adds up what an installation counts; more than one process may."""
 
-    def __init__(self, database: Database, every_s: float = EVERY_S, agenda: Agenda | None = None):
-        self._database, self._every_s, self._agenda = database, every_s, agenda
+    def __init__(self, database: Database, every_s: float = EVERY_S):
+        self._database, self._every_s = database, every_s
 
     def turn(self) -> float:
         """Adds up once; returns the seconds until the next turn. Raises when the database is away."""
-        if self._agenda and self._agenda.lacks(Work.COUNTS):
-            return self._every_s
         return 0.0 if self._database.run(add_up) == ROWS else self._every_s
