@@ -178,7 +178,6 @@ class WorkerProcess:
         self._leaderships.append(self._relay.leadership)
         self._recovery = self._new_recovery(delivery)
         told = AccountsTold(self._accounts, runtime.lane_states, self._try_changed)
-        suites = SuiteAccounts(lambda: told.known)
         probe, indexing = TokenProbe(runtime.database, runtime.accounts, runtime.tokens), Indexing(runtime.database)
         turns: dict[str, Callable[[], float]] = {
             "heartbeat": self._beat,
@@ -186,8 +185,7 @@ class WorkerProcess:
             "full_scan": self._relay.full_scan,
             "recovery": self._by_one("recovery", self._recovery.turn, delivery.lease_s),
             "token_probe": partial(self._agenda.turn, Work.TOKENS, probe.turn, LOOK_S),
-            "changed_codes": partial(suites.turn, ChangedCodes(runtime.database, runtime.tokens).turn),
-            "code_exchanges": partial(suites.turn, self._new_exchanges().turn),
+            **self._suite_turns(told),
             "revocations": Revocations(
                 runtime.database, runtime.set_aside, runtime.writer.change, self._replaced.revoked
             ).turn,
@@ -246,9 +244,13 @@ class WorkerProcess:
             agenda=self._agenda,
         )
 
-    def _new_exchanges(self) -> CodeExchanges:
-        runtime = self.runtime
-        return CodeExchanges(runtime.database, runtime.accounts, runtime.tokens, runtime.transport)
+    def _suite_turns(self, told: AccountsTold) -> dict[str, Callable[[], float]]:
+        runtime, suites = self.runtime, SuiteAccounts(lambda: told.known)
+        exchanges = CodeExchanges(runtime.database, runtime.accounts, runtime.tokens, runtime.transport)
+        return {
+            "changed_codes": partial(suites.turn, ChangedCodes(runtime.database, runtime.tokens).turn),
+            "code_exchanges": partial(suites.turn, exchanges.turn),
+        }
 
     def _flower_turns(self, flower: Flower) -> dict[str, Callable[[], float]]:
         waiting = WaitingJobs(
