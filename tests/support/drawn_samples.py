@@ -360,7 +360,7 @@ def page(lang: Lang, theme: str) -> Markup:
     badges = Markup(" ").join(badge(state, lang) for state in TONES)
     return Markup(
         '<!doctype html><html lang="{}" data-theme="{}"><meta charset="utf-8"><title>Samples</title>'
-        '<meta name="viewport" content="width=device-width"><link rel="STYLESHEET" href="style.css">'
+        '<meta name="viewport" content="width=device-width"><link rel="stylesheet" href="style.css">'
         '<body><main class="content"><h1>Samples</h1><p>{}</p><div class="gallery">{}</div></main></body></html>'
     ).format(lang, theme, badges, Markup().join(drawn))
 

@@ -143,11 +143,7 @@ class WorkerProcess:
 
     def recover(self) -> None:
         """A turn of the recovery, where no other process makes it."""
-        self._recovery.turn(self._recover)
-
-    def _recover(self) -> float:
-        self.site.recovery.turn()
-        return 1.0
+        self._recovery.turn(self.site.recovery.turn)
 
 
 @dataclass

@@ -32,7 +32,16 @@ def downgrade(
     as_json: Json = False,
 ) -> None:
     """Takes the tables back to an older release, with what only the newer one stored; end its processes first."""
-    downgrade_tables(revision)
+    with opened() as database:
+        with database.reading() as connection:
+            alive = running(connection, database.now) if migrate.current(connection) else []
+        for process in alive:
+            if revision == "base" or (process.release is not None and process.release.revision > revision):
+                raise ConfigurationError(
+                    f"database: the worker {told_process(process)} could not use its tables at revision {revision}; end"
+                    " the workers of newer releases first (one that was killed counts as alive for ten seconds)"
+                )
+        migrate.downgrade(database.engine, revision)
     tell_value({"revision": revision}, f"tables at revision {revision}", as_json=as_json)
 
 
@@ -61,20 +70,6 @@ def upgrade_tables(told: Callable[[str], object] = lambda line: None) -> str | N
     return revision
 
 
-def downgrade_tables(revision: str) -> None:
-    """Downgrades the tables to a revision; ConfigurationError while a worker is alive that could not use them then."""
-    with opened() as database:
-        with database.reading() as connection:
-            alive = running(connection, database.now) if migrate.current(connection) else []
-        for process in alive:
-            if revision == "base" or (process.release is not None and process.release.revision > revision):
-                raise ConfigurationError(
-                    f"database: the worker {told_process(process)} could not use its tables at revision {revision}; end"
-                    " the workers of newer releases first (one that was killed counts as alive for ten seconds)"
-                )
-        migrate.downgrade(database.engine, revision)
-
-
 def check_releases() -> ReleaseCheck:
     """The revision of the tables, the releases that may use it, and those that worker processes which are alive run."""
     settings = load_settings()
@@ -82,9 +77,3 @@ def check_releases() -> ReleaseCheck:
         return ReleaseCheck(None, None, ())
     with opened(settings) as database, database.reading() as connection:
         return check_in(connection, database.now)
-
-
-def release() -> str:
-    """This release, and the revision of the tables that it was made for."""
-    own = migrate.this_release()
-    return f"im-delivery-worker {own.version}, tables at revision {own.revision}"

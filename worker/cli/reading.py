@@ -114,11 +114,6 @@ JobName = Annotated[
 @app.command()
 def show(name: JobName, as_json: Json = False) -> None:
     """One job: state, receipts, failures, timeline."""
-    show_job(name, as_json=as_json)
-
-
-def show_job(name: str, *, as_json: bool) -> None:
-    """Prints one job's report, codes and timeline."""
     with outbox() as connection:
         job_id = find_named(connection, name, accounts_of(load_settings()).names())
         report, events = get_job(connection, job_id), timeline(connection, job_id)

@@ -15,7 +15,7 @@ from sqlalchemy import Connection
 from worker.accounts.sources import accounts_of
 from worker.channels.registry import channel
 from worker.cli.options import INSTANT, Commands, Person, by_person, note
-from worker.cli.reading import outbox, show_job
+from worker.cli.reading import outbox, show
 from worker.config.settings import load_settings
 from worker.control.audit import audited_command
 from worker.control.opening import opened
@@ -161,7 +161,7 @@ def _show_end(job: str, timeout_s: float, *, as_json: bool) -> bool:
             state = wait_for(database, job, timeout_s).state
         except StillOpen:
             state = JobState.OPEN
-    show_job(job, as_json=as_json)
+    show(job, as_json=as_json)
     if state is JobState.OPEN:
         note(f"it is open after {timeout_s:g} s, and goes on by itself; `worker why {job}` says what it waits for")
     return state is JobState.ACCEPTED
