@@ -15,7 +15,7 @@ A_NAME = re.compile("mysql|mariadb|sqlite|postgres", re.IGNORECASE)
 
 
 def test_no_sql_outside_the_outbox() -> None:
-    """In no text but a docstring."""
+    """In no text but a docstring. What only the test kit asks of the tables is in a file of its own."""
     assert [] == [place for place, text in _texts(_dependencies()) if SQL.match(text)]
 
 
@@ -75,7 +75,8 @@ def _identifiers(trees: Trees) -> Iterator[tuple[str, str]]:
 
 
 def _dependencies() -> Iterator[tuple[str, ast.Module]]:
-    return ((name, tree) for name, tree in _trees() if not name.startswith("worker/outbox/"))
+    with_sql = ("worker/outbox/", "worker_simulator/testing/tables.py")
+    return ((name, tree) for name, tree in _trees() if not name.startswith(with_sql))
 
 
 def _rooms() -> Iterator[tuple[str, ast.Module]]:

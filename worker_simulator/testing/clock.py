@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 
 from worker.language import noted
-from worker.outbox.engine.clock import SECOND, DrivenClock, instant, micros_of
+from worker.outbox.engine.clock import SECOND, DatabaseClock, DrivenClock, SqlClock, instant, micros_of
 from worker_simulator.clock import Clock as VendorClock
 
 
@@ -52,3 +54,13 @@ class KitClock:
 
     def _tell(self) -> None:
         self._vendor.set(self.sql.micros / SECOND, frozen=True)
+
+
+@contextmanager
+def standing_in(clock: SqlClock) -> Iterator[None]:
+    """Meanwhile this clock stands in for the database's in all of this process."""
+    before, DatabaseClock.stand_in = DatabaseClock.stand_in, clock
+    try:
+        yield
+    finally:
+        DatabaseClock.stand_in = before

@@ -22,8 +22,8 @@ from worker.language import noted
 from worker.outbox.engine.clock import SqlClock
 from worker.outbox.engine.database import Database, make_engine
 from worker.outbox.engine.dialect import dialect_of
-from worker.outbox.engine.in_tests import BoundDatabase, copy_tables, has_tables
 from worker.outbox.engine.migrate import upgrade
+from worker_simulator.testing.tables import BoundDatabase, copy_tables, has_tables
 
 STILL_OPEN = (
     "the outbox is locked by a transaction of the test or the application; commit or close it before drain() and its"

@@ -28,11 +28,11 @@ from worker.language import noted
 from worker.outbox.commit.commands import Item
 from worker.outbox.engine.clock import SECOND, instant
 from worker.outbox.engine.database import Database
-from worker.outbox.engine.in_tests import BoundDatabase, next_wake
 from worker.outbox.jobs.events import Claimed
 from worker_simulator.testing.accounts import KitAccounts
 from worker_simulator.testing.clock import KitClock
 from worker_simulator.testing.database import still_open
+from worker_simulator.testing.tables import BoundDatabase, next_wake
 from worker_simulator.testing.vendor import UrlPages, Vendor
 
 TICK_S = 1.1

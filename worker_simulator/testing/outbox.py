@@ -20,16 +20,15 @@ from worker.accounts.current import configured
 from worker.domain.content.message import Message
 from worker.domain.errors import JobNotFound
 from worker.language import noted
-from worker.outbox.engine.clock import standing_in
 from worker.outbox.engine.database import Database, is_retryable
-from worker.outbox.jobs.reading import enqueued_rows
 from worker.producer.plan import Recipient
 from worker_simulator.testing.accounts import Given, KitAccounts, settings_of, source_of
-from worker_simulator.testing.clock import KitClock
+from worker_simulator.testing.clock import KitClock, standing_in
 from worker_simulator.testing.database import STILL_OPEN, makes_tables, opened, own_engine
 from worker_simulator.testing.jobs import EnqueuedJob, WantedJob, job_of_row, told
 from worker_simulator.testing.machine import Machine
 from worker_simulator.testing.seen import ShownMessage, seen_by
+from worker_simulator.testing.tables import enqueued_rows
 from worker_simulator.testing.vendor import UrlPages, Vendor
 from worker_simulator.wire.call_log import LoggedCall
 

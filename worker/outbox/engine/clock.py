@@ -7,11 +7,9 @@ process only durations count, on `boot_clock`.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Protocol
+from typing import ClassVar, Protocol
 
 from sqlalchemy import Connection
 
@@ -32,23 +30,12 @@ class SqlClock(Protocol):
 class DatabaseClock:
     """The clock of the database, unless another one stands in for it."""
 
+    stand_in: ClassVar[SqlClock | None] = None
+    """What the test kit of applications puts in the place of every database's clock."""
+
     def now(self, dialect: Dialect) -> str:
         """The dialect's own clock."""
-        return dialect.now if _stand_in is None else _stand_in.now(dialect)
-
-
-_stand_in: SqlClock | None = None
-
-
-@contextmanager
-def standing_in(clock: SqlClock) -> Iterator[None]:
-    """Meanwhile this clock stands in for the database's in all of this process; for an application's tests."""
-    global _stand_in
-    before, _stand_in = _stand_in, clock
-    try:
-        yield
-    finally:
-        _stand_in = before
+        return dialect.now if self.stand_in is None else self.stand_in.now(dialect)
 
 
 @dataclass

@@ -54,11 +54,6 @@ _WITHOUT_SPECS = ", ".join(one.name for one in tables.parts.columns if one.name 
 _PART_HEADS = "id, state, reason, not_before, waits_on"
 
 
-def enqueued_rows(connection: Connection) -> Rows:
-    """All jobs with their messages and recipients, in the order of their ids, which is that of their making."""
-    return mappings(connection, f"select {columns_of(tables.jobs)} from worker_jobs order by id")
-
-
 def read_job(connection: Connection, job_id: str) -> dict[str, Any] | None:
     """A job's row, also of this same uncommitted transaction; None when there is none."""
     query = f"select {columns_of(tables.jobs)} from worker_jobs where id = :id"

@@ -1,10 +1,13 @@
-"""The outbox as an application's tests use it: on their own connection, copied, and asked when it goes on by itself."""
+"""The outbox's tables as tests of an application use them: on their own connection, copied, and read.
+
+The only SQL outside `worker/outbox`, because only the kit runs it.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TypeVar, cast
+from typing import Any, TypeVar, cast
 
 from sqlalchemy import Connection, Engine, inspect
 
@@ -12,6 +15,7 @@ from worker.outbox.engine.clock import SqlClock
 from worker.outbox.engine.database import Database
 from worker.outbox.engine.dialect import dialect_of
 from worker.outbox.engine.sql import execute, mappings, run, translated
+from worker.outbox.tables import columns_of, jobs
 
 T = TypeVar("T")
 
@@ -70,6 +74,11 @@ def copy_tables(source: Connection, target: Connection) -> None:
         values = ", ".join(f":{name}" for name in columns)
         for row in mappings(source, f"select {', '.join(columns)} from {table}"):
             run(target, f"insert into {table} ({', '.join(columns)}) values ({values})", row)
+
+
+def enqueued_rows(connection: Connection) -> list[dict[str, Any]]:
+    """All jobs with their messages and recipients, in the order of their ids, which is that of their making."""
+    return mappings(connection, f"select {columns_of(jobs)} from worker_jobs order by id")
 
 
 _NEXT_WAKE = """
