@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -11,11 +10,12 @@ import pytest
 import structlog
 from sqlalchemy.exc import OperationalError
 
+from tests.pipeline.webhook_site import a_webhook
 from tests.support.runtime import GETTOKEN, SEND, Site, Ticks, an_account, busy, lost, planted, refused, unsent
 from tests.support.scripted_transport import answered
-from worker import Image, To
-from worker.channels.registry import register, unregister
+from worker import Chats, Image, To
 from worker.channels.wecom_app.channel import WecomApp
+from worker.channels.wecom_webhook import Text
 from worker.delivery.sender import prepare
 from worker.delivery.sender.prepare import backoff_s
 from worker.domain import settle
@@ -772,23 +772,11 @@ def test_a_media_id_of_the_callers_own_is_not_healed(site: Site) -> None:
     assert ("rejected", 1) == (site.state(job), len(site.calls()))
 
 
-class Tokenless(WecomApp):
-    """A channel whose key is in the address, as webhooks have it."""
-
-    name = "tokenless"
-    uses_token = False
-
-
 def test_a_channel_without_tokens_fetches_none(database: Database, driven_clock: DrivenClock) -> None:
-    """The call goes without asking anybody for a token."""
-    register(Tokenless())
-    try:
-        account = replace(an_account(), channel="tokenless")
-        with planted(database, driven_clock, accounts=[account]) as site:
-            job = site.send()
+    """A webhook's key is in its address: the call goes without asking anybody for a token."""
+    with planted(database, driven_clock, accounts=[a_webhook("http://vendor")]) as site:
+        job = site.ask(Text(content="hi"), Chats("wr-1"), account="alerts")
 
-            site.ring(job)
+        site.ring(job)
 
-            assert ("accepted", 0) == (site.state(job), tokens_fetched(site))
-    finally:
-        unregister("tokenless")
+        assert ("accepted", 0) == (site.state(job), tokens_fetched(site))

@@ -25,38 +25,19 @@ if TYPE_CHECKING:
 DAY_S = 86_400
 """The longest that a call may take, in seconds."""
 
-_registered: dict[str, Channel] = {}
-
 
 @cache
-def _ours(name: str) -> Channel:
-    """A channel of ours, imported when it is first asked for."""
-    entry = REGISTRY[name]
+def channel(name: str) -> Channel:
+    """The channel of this name, imported on first use; ConfigurationError lists the right names for a wrong one."""
+    if (entry := REGISTRY.get(name)) is None:
+        raise ConfigurationError(f"channel {name!r} does not exist; use one of {', '.join(sorted(REGISTRY))}")
     made: Channel = getattr(importlib.import_module(f"{entry.home}.channel"), entry.kind)()
     return made
 
 
-def channel(name: str) -> Channel:
-    """The channel of this name; a wrong name is a ConfigurationError that lists the right ones."""
-    if name not in _registered and name not in REGISTRY:
-        known = ", ".join(sorted({*REGISTRY, *_registered}))
-        raise ConfigurationError(f"channel {name!r} does not exist; use one of {known}")
-    return _registered.get(name) or _ours(name)
-
-
 def names() -> tuple[str, ...]:
-    """Every channel of ours, in order."""
+    """Every channel, in order."""
     return tuple(sorted(REGISTRY))
-
-
-def register(added: Channel) -> None:
-    """Adds a channel, or stands in for one of the same name; for tests and for channels kept elsewhere."""
-    _registered[added.name] = added
-
-
-def unregister(name: str) -> None:
-    """Takes a registered channel away again; ours are there as before."""
-    _registered.pop(name, None)
 
 
 # -- accounts ---------------------------------------------------------------------------------------------------------
