@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -14,7 +14,7 @@ from worker.domain.pause import Pause
 from worker.outbox.engine.clock import instant
 from worker.outbox.lanes.lanes import list_lanes
 from worker.outbox.lanes.pauses import standing_pauses
-from worker.outbox.lanes.processes import alive, unusable_accounts_told
+from worker.outbox.lanes.processes import Process, alive, unusable_accounts_told
 
 UNUSABLE = "unusable"
 """The state of an account that worker processes cannot use."""
@@ -54,12 +54,17 @@ class LaneList:
     lanes: tuple[LaneStanding, ...]
 
 
-def lane_list(connection: Connection, now_sql: str, *, account: str | None = None) -> LaneList:
-    """What is paused, and the lanes and accounts that are blocked, parked, slowed down or not usable."""
+def lane_list(
+    connection: Connection, now_sql: str, *, account: str | None = None, fresh: Sequence[Process] | None = None
+) -> LaneList:
+    """What is paused, and the lanes and accounts that are blocked, parked, slowed down or not usable.
+
+    `fresh`: the processes that are alive; None: they are read.
+    """
     pauses = [
         one for one in standing_pauses(connection) if account in (None, one.account) or not (one.account or one.job_id)
     ]
-    fresh = alive(connection, now_sql)
+    fresh = alive(connection, now_sql) if fresh is None else fresh
     found = [_unusable(name, *told, len(fresh)) for name, told in unusable_accounts_told(fresh).items()]
     found = [one for one in found if account in (None, one.account)]
     found += [_standing(row) for row in list_lanes(connection, now_sql, account)]

@@ -197,7 +197,7 @@ class WorkerProcess:
             ),
         }
         if self._settings.notify.to:
-            notifier = Notifier(self._settings.notify, runtime)
+            notifier = Notifier(self._settings.notify, runtime, agenda=self._agenda)
             turns["notify"] = notifier.turn
             self._leaderships.append(notifier.leadership)
         turns |= self._flower_turns(self._flower) if self._flower else {}

@@ -31,11 +31,9 @@ _JOB = "j.id, j.account, j.channel, j.kind, j.tags"
 def standing_pauses(connection: Connection, jobs: Collection[str] | None = None) -> list[Pause]:
     """The pauses that have not ended, the oldest first; with `jobs` only those of these jobs, and those of many."""
     # Two selects: those of single jobs may be many, and are found by the index.
-    general = f"select {_COLUMNS} from worker_pauses where ended_at is null and job_id is null"
-    rows = fetch(connection, general)
-    if jobs is None:
-        rows += fetch(connection, f"select {_COLUMNS} from worker_pauses where ended_at is null and job_id is not null")
-    elif jobs:
+    only = "" if jobs is None else " and job_id is null"
+    rows = fetch(connection, f"select {_COLUMNS} from worker_pauses where ended_at is null{only}")
+    if jobs:
         source = dialect_of(connection).chosen("worker_pauses", "job_id", index="worker_pauses_job")
         rows += fetch(connection, f"select {_COLUMNS} from {source} and ended_at is null", {"ids": ids_json(jobs)})
     # The ids sort by time.

@@ -16,7 +16,6 @@ from worker.domain.state import PartState
 from worker.outbox.engine.dialect import dialect_of
 from worker.outbox.engine.sql import execute, fetch
 from worker.outbox.lanes.full_scan import accounts_with_queued, first_places_with_due, queued_by_lane
-from worker.outbox.lanes.lanes import calls_in_flight
 from worker.outbox.lanes.offering import by_lane
 
 FIRST = 20_000
@@ -142,12 +141,15 @@ def oldest_open(connection: Connection, now: str) -> dict[tuple[str, int], int]:
 
 def called_parts(connection: Connection) -> Counter[tuple[str, PartState]]:
     """Parts under a call, and at most `MOST` in doubt, by account and state."""
+    sending, unknown = int(PartState.SENDING), int(PartState.UNKNOWN)
+    doubtful = f"select lane from worker_parts where state = {unknown} limit {MOST}"
+    query = (
+        f"select {sending}, lane, count(*) from worker_parts where state = {sending} group by lane"
+        f" union all select {unknown}, lane, count(*) from ({doubtful}) doubtful group by lane"
+    )
     found: Counter[tuple[str, PartState]] = Counter()
-    for lane, count in calls_in_flight(connection).items():
-        found[account_of(lane), PartState.SENDING] += count
-    doubtful = f"select lane from worker_parts where state = {int(PartState.UNKNOWN)} limit {MOST}"
-    for lane, count in fetch(connection, f"select lane, count(*) from ({doubtful}) doubtful group by lane"):
-        found[account_of(lane), PartState.UNKNOWN] += int(count)
+    for state, lane, count in fetch(connection, query):
+        found[account_of(lane), PartState(state)] += int(count)
     return found
 
 
@@ -166,5 +168,6 @@ def hook_events(connection: Connection) -> dict[EventState, int]:
         EventState.RUNNING: "holder is not null",
         EventState.PARKED: "state = 3",
     }
-    count = f"select count(*) from (select 1 from worker_events where {{}} limit {MOST}) found"
-    return {state: int(fetch(connection, count.format(its))[0][0]) for state, its in where.items()}
+    count = f"(select count(*) from (select 1 from worker_events where {{}} limit {MOST}) found)"
+    [counts] = fetch(connection, f"select {', '.join(map(count.format, where.values()))}")
+    return dict(zip(where, map(int, counts), strict=True))

@@ -27,6 +27,7 @@ from worker.domain.job import Kind
 from worker.outbox.engine.clock import SECOND, instant, micros
 from worker.outbox.engine.database import Database
 from worker.outbox.engine.sql import read_now
+from worker.outbox.lanes.agenda import Agenda, Work
 from worker.outbox.upkeep.alerts import AlertRow, alert_rows, notices_not_taken, save_alerts
 from worker.reporting.problems import KINDS, OutboxReading, find_problems, read_outbox
 from worker.service.notify.notices import UNABLE, AlertNotice, follow, notices
@@ -48,8 +49,16 @@ NEXT_S = 3_600.0
 class Notifier:
     """One process's part in telling people."""
 
-    def __init__(self, settings: NotifySettings, runtime: Runtime, *, wall_clock: Callable[[], float] = time.time):
+    def __init__(
+        self,
+        settings: NotifySettings,
+        runtime: Runtime,
+        *,
+        agenda: Agenda | None = None,
+        wall_clock: Callable[[], float] = time.time,
+    ):
         self._runtime, self._wall_clock = runtime, wall_clock
+        self._agenda = agenda or Agenda(runtime.database, runtime.monotonic)
         self._database, self._accounts = runtime.database, runtime.accounts
         self._targets = [target.account for target in settings.to]
         self._teller = Teller(self._database, self._accounts, runtime.transport, settings.to, runtime.monotonic)
@@ -71,10 +80,11 @@ class Notifier:
     def _tell(self) -> None:
         database, holds = self._database, self.leadership.holds
         with database.reading() as connection:
-            reading = read_outbox(connection, database.now)
+            reading = read_outbox(connection, database.now, has_open=not self._agenda.lacks(Work.OPEN))
+            told = alert_rows(connection)
         found = find_problems(reading, wall_s=self._wall_clock())
         problems = {(problem.name, problem.subject) for problem in found}
-        due = database.run(partial(self._due, problems=problems))
+        due = database.run(partial(self._due, problems=problems)) if problems or told else []
         if not due:
             self.leadership.passed()
             return
@@ -86,10 +96,10 @@ class Notifier:
             is_urgent = notice.kind.severity == "page"
             if ("QueueWithoutWorkers", "urgent" if is_urgent else "normal") in problems:
                 is_urgent = not is_urgent
-            told = self._teller.tell(notice, unfit, holds, is_urgent=is_urgent)
-            if told:
+            is_told = self._teller.tell(notice, unfit, holds, is_urgent=is_urgent)
+            if is_told:
                 self.leadership.succeeded()
-            elif told is not None:
+            elif is_told is not None:
                 self.leadership.failed(UNTOLD)
 
     def _due(self, connection: Connection, problems: Collection[tuple[str, str]]) -> list[AlertNotice]:
