@@ -23,7 +23,7 @@ class HookService:
     """Offers events while this process has the lease of that, and runs the hooks of events that it takes."""
 
     def __init__(self, app: Any, prefix: str, runtime: Runtime, hooks: ApplicationHooks, agenda: Agenda):
-        self._doorbells, self._settings = EventDoorbells(app, prefix), runtime.settings
+        self._doorbells = EventDoorbells(app, prefix)
         # Not the relay's leader: that process may have no hooks.
         self.leadership = runtime.leadership(LEASE, runtime.settings.lease_s)
         self._rest = Rest(OFTEN_S, SELDOM_S, time.monotonic)
@@ -55,7 +55,7 @@ class HookService:
         self.leadership.has_means()
         if not self.leadership.lead():
             self.leadership.passed()
-            return self._settings.lease_s / 10
+            return self.leadership.asks_every_s
         with self.leadership.trying():
             offered = self._offers.turn()
         if offered:

@@ -85,7 +85,7 @@ class Relay:
         """Makes one turn: lease, due lanes, offers. Raises errors of the database; the caller waits and calls again."""
         if not self.lead():
             self.leadership.passed()
-            return self._times.lease_s / 10
+            return self.leadership.asks_every_s
         with self.leadership.trying():
             began = self._monotonic()
             rests = self._rest.delay() >= RESTED_S and self._agenda.is_cheap()

@@ -26,9 +26,19 @@ from sqlalchemy import Connection
 
 from worker.domain.callbacks.hook import Ends
 from worker.domain.errors import NotPublished
-from worker.outbox.engine.clock import boot_clock, micros
+from worker.outbox.engine.clock import SECOND, boot_clock, micros
 from worker.outbox.engine.database import Database
-from worker.outbox.lanes.processes import HEALTHY, Fitness, Health, bury, free_lease, renew, renew_leases, take_lease
+from worker.outbox.lanes.processes import (
+    HEALTHY,
+    Fitness,
+    Health,
+    bury,
+    free_lease,
+    held_leases,
+    renew,
+    renew_leases,
+    take_lease,
+)
 
 log = structlog.get_logger()
 
@@ -133,12 +143,15 @@ class _Trouble:
 
 
 class Renewals:
-    """Renews the leases that one process holds together, with one statement; thread-safe."""
+    """Renews the leases of one process with one statement, and asks for those of others with one; thread-safe."""
 
     def __init__(self, database: Database, holder: Callable[[], str], monotonic: Callable[[], float]):
         self._database, self._holder, self._monotonic = database, holder, monotonic
         self._guard = threading.Lock()
         self._members: list[Leadership] = []
+        self._asked_at = NEVER
+        self._held: dict[str, tuple[str, float]] = {}
+        """Lease -> who had it when all were asked for, and until when."""
 
     def add(self, leadership: Leadership) -> None:
         """Takes one more lease in."""
@@ -158,6 +171,18 @@ class Renewals:
             for leadership in together if renewed else ():
                 leadership.renewed(now)
             return renewed
+
+    def may_take(self, lease: Leadership, fitness: Fitness) -> bool:
+        """True for a lease that no fitter process had a moment ago; that is asked for all leases together."""
+        with self._guard:
+            now, holder = self._monotonic(), self._holder()
+            if now - self._asked_at >= lease.asks_every_s / 2:
+                with self._database.reading() as connection:
+                    left = held_leases(connection, self._database.now)
+                self._held = {name: (by, now + left_us / SECOND) for name, (by, left_us) in left.items()}
+                self._asked_at = now
+            by, until = self._held.get(lease.name, (holder, NEVER))
+            return by == holder or until + fitness * lease.lease_s < now
 
 
 class Leadership:
@@ -192,6 +217,11 @@ class Leadership:
         """Failures of the work, each within a minute of the one before."""
         self._failed_at, self._why_failed = NEVER, ""
 
+    @property
+    def asks_every_s(self) -> float:
+        """Seconds after which a process without the lease asks for it again."""
+        return self.lease_s / 10
+
     def lead(self) -> bool:
         """Takes or renews the lease when a third of it is over; False: another process has it, so do nothing."""
         now, fitness = self._monotonic(), self._judge()
@@ -204,7 +234,9 @@ class Leadership:
         try:
             if is_as_before and fitness is Fitness.ABLE and self._renewals.renew(self):
                 return True
-            self.active = database.run(lambda c: take_lease(c, database.now, self.name, holder, lease_us, fitness))
+            self.active = (was or self._renewals.may_take(self, fitness)) and database.run(
+                lambda c: take_lease(c, database.now, self.name, holder, lease_us, fitness)
+            )
         except Exception:
             # A database that is away makes all work fail, and says nothing about this process.
             self._troubles.clear()
@@ -239,7 +271,7 @@ class Leadership:
     def turn(self, work: Callable[[], float]) -> float:
         """Makes a turn of the work where this process has the lease; returns the seconds until the next."""
         if not self.lead():
-            return self.lease_s / 10
+            return self.asks_every_s
         with self.trying():
             delay = work()
         self.succeeded()

@@ -22,7 +22,7 @@ from worker.outbox.engine.counting import count_row
 from worker.outbox.engine.database import Database
 from worker.outbox.engine.dialect import dialect_of
 from worker.outbox.engine.migrate import Release, this_release
-from worker.outbox.engine.sql import execute, read_now
+from worker.outbox.engine.sql import execute, fetch, read_now
 
 T = TypeVar("T", dict[str, Any], list[Any])
 
@@ -390,14 +390,18 @@ def take_lease(
     """
     values = {"name": name, "holder": holder, "behind": int(fitness) * lease_us, "lease": (1 - fitness) * lease_us}
     free = f"holder = :holder or held_until + :behind < {now}"
-    # Read first: most of those that ask do not get it, and need write nothing.
-    found = execute(connection, f"select {free} from worker_leases where name = :name", values).scalar()
-    if found is None:
-        insert_rows(connection, tables.leases, [{"name": name, "holder": holder, "held_until": 0}], conflict="ignore")
-    elif not found:
-        return False
     take = f"update worker_leases set holder = :holder, held_until = {now} + :lease where name = :name and ({free})"
+    if execute(connection, take, values).rowcount:
+        return True
+    # There is no row of it yet, or another process has it.
+    insert_rows(connection, tables.leases, [{"name": name, "holder": holder, "held_until": 0}], conflict="ignore")
     return bool(execute(connection, take, values).rowcount)
+
+
+def held_leases(connection: Connection, now: str) -> dict[str, tuple[str, int]]:
+    """Lease -> who took it last, and for how many microseconds more it is theirs."""
+    rows = fetch(connection, f"select name, holder, held_until - {now} from worker_leases")
+    return {name: (holder, int(left)) for name, holder, left in rows}
 
 
 def renew_leases(connection: Connection, now: str, holder: str, lengths: Mapping[str, int]) -> bool:
