@@ -6,6 +6,7 @@ import itertools
 import socket
 import threading
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any
@@ -13,7 +14,7 @@ from typing import Any
 import pytest
 
 from tests.pipeline.webhook_site import a_webhook
-from tests.support.runtime import GETTOKEN, ScriptedVendor, Site, busy, lost, planted, refused
+from tests.support.runtime import GETTOKEN, ScriptedVendor, Site, busy, lost, planted, refused, unsent
 from tests.support.scripted_transport import ScriptedTransport, answered
 from tests.unit.transport.raw_server import OK_BODY, Peer, response
 from worker import Chats, resend_failed
@@ -118,6 +119,36 @@ def test_a_server_that_accepts_and_closes_is_left_alone(sqlite_database: Databas
         assert taken <= 2 * tries
         assert ["breaker opened", "breaker closed"] == events(site)
         assert "accepted" == site.state(job)
+
+
+def test_a_process_tries_a_vendor_that_it_did_not_reach_with_one_call(
+    sqlite_database: Database, driven_clock: DrivenClock
+) -> None:
+    """Not with as many as a doorbell may have in flight, nor from two threads at once; all go once it has answered."""
+    shut, beside = unsent("closed_at_once"), list[int]()
+    with planted(sqlite_database, driven_clock, breaks=True) as site:
+        jobs = [site.send(f"{n}", f"u{n}") for n in range(16)]
+
+        def meanwhile(_: Request) -> CallResult:
+            with ThreadPoolExecutor(1) as pool:
+                beside.append(pool.submit(site.ring, *jobs[8:], calls=8).result())
+            return shut
+
+        site.vendor.says(*[shut] * 8)
+        first = site.ring(*jobs[:8], calls=8)
+        site.vendor.heals()
+        site.advance(2)
+        site.vendor.says(meanwhile, *[shut] * 16)
+        tried = site.ring(*jobs[:8], calls=8)
+        site.vendor.heals()
+        site.advance(4)
+        site.ring(*jobs[:8], calls=8)
+        site.advance(1)
+        site.ring(*jobs[8:], calls=8)
+
+        assert first > 1
+        assert (1, [0]) == (tried, beside)
+        assert {"accepted"} == states(site)
 
 
 ILL = {

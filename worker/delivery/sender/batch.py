@@ -60,7 +60,10 @@ class BatchSender:
         """
         mine = self._take(ids)
         try:
-            return self._try_parked(lane, mine) if probe else self._answer(lane, mine, calls)
+            if probe:
+                return self._try_parked(lane, mine)
+            with self._runtime.lane_states.trying(lane) as tries:
+                return self._answer(lane, mine, 1 if tries else calls)
         except SQLAlchemyError:
             self._missed.extend(mine)
             raise

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import random
 import threading
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
 from worker.domain.pacing.lane import (
@@ -71,6 +72,8 @@ class _Alone:
     """Its settings here are wrong; False: its vendor was not reached from here."""
     tries: int = 0
     """Connections that failed in a row."""
+    thread: int | None = None
+    """The thread that tries it again, while the others go on resting."""
 
 
 class LaneStates:
@@ -195,6 +198,22 @@ class LaneStates:
             self._alone[account] = _Alone(self._monotonic() + delay, tries=tries)
         return delay
 
+    @contextmanager
+    def trying(self, lane: str) -> Iterator[bool]:
+        """Lets one thread at a time try an account again that was not reached; True: this one, and with one call."""
+        account, me = account_of(lane), threading.get_ident()
+        with self._guard:
+            alone = self._alone.get(account)
+            tries = alone is not None and alone.tries > 0 and self._rest(lane) is None
+            if alone and tries:
+                self._alone[account] = replace(alone, thread=me)
+        try:
+            yield tries
+        finally:
+            with self._guard:
+                if tries and (alone := self._alone.get(account)) and alone.thread == me:
+                    self._alone[account] = replace(alone, thread=None)
+
     def _tries(self, account: str) -> int:
         alone = self._alone.get(account)
         return alone.tries if alone else 0
@@ -205,14 +224,16 @@ class LaneStates:
             self._alone.pop(account, None)
 
     def does_without(self, lane: str) -> bool:
-        """True while parts of the lane are for other processes."""
+        """True while parts of the lane are for other processes, or for the thread that tries its account again."""
         alone = self._rest(lane)
-        return alone is not None and alone.why != ""
+        return alone is not None and (alone.why != "" or alone.thread is not None)
 
     def _rest(self, lane: str) -> _Alone | None:
         """Why this process does not use the lane's account now; None: it does."""
         alone = self._alone.get(account_of(lane))
-        return alone if alone and self._monotonic() < alone.until else None
+        if alone is None or (self._monotonic() >= alone.until and alone.thread in (None, threading.get_ident())):
+            return None
+        return alone
 
     def unusable(self) -> dict[str, str]:
         """The accounts that this process could not use lately as they are configured, and what to change."""
