@@ -2,7 +2,8 @@
 
 `Pace` is the row of a lane, or of an account for all of its lanes. `after` says what becomes of it when something
 happens, and `room_of` what may begin now. Both are pure: `outbox/lanes/lanes.py` locks and writes the paces that hold
-for all processes, and each process keeps a copy of those it uses (`delivery/sender/lane_state.py`).
+for all processes, and each process keeps a copy of those it uses (`delivery/sender/lane_state.py`). Only the instant of
+a blocked lane's next try is moved there by itself, as in `take_probe`: one compare-and-set, and no step.
 
 Only a call that was marked after the last change is evidence: a call that was in flight before it shows the earlier
 state and counts neither way.
