@@ -14,7 +14,7 @@ import pytest
 from tests.docs.page import ROOT
 from tests.support.runtime import an_account, planted, refused
 from worker import WaitFor, why
-from worker.cli.reading import why_lines
+from worker.cli.showing import why_lines
 from worker.outbox.engine.clock import DrivenClock
 from worker.outbox.engine.database import Database
 

@@ -15,7 +15,8 @@ from sqlalchemy import Connection
 from worker.accounts.sources import accounts_of
 from worker.channels.registry import channel
 from worker.cli.options import INSTANT, Commands, Person, by_person, note
-from worker.cli.reading import outbox, show
+from worker.cli.reading import outbox
+from worker.cli.showing import show
 from worker.config.settings import load_settings
 from worker.control.audit import audited_command
 from worker.control.opening import opened

@@ -13,7 +13,7 @@ from typing import Any
 
 from rich.console import Console
 
-from worker.cli.reading import report_lines, timeline_lines
+from worker.cli.showing import report_lines, timeline_lines
 from worker.domain.state import JobState
 from worker.reporting.job_list import find_jobs
 from worker.reporting.report import Failure, JobReport, JobSummary, failures

@@ -27,8 +27,9 @@ from worker import Text, To, enqueue, recall, replay
 from worker.accounts.sources import accounts_of
 from worker.cli.commands import FILES, every_command, homes, loaded
 from worker.cli.options import plain
-from worker.cli.reading import code_lines, padded, report_lines
+from worker.cli.reading import padded
 from worker.cli.running import hints
+from worker.cli.showing import code_lines, report_lines
 from worker.config.settings import Settings, load_settings
 from worker.domain.state import JobState, PartState
 from worker.outbox import tables

@@ -158,7 +158,7 @@ def test_all_jobs_are_listed_page_by_page(
     for n in range(5):
         assert 0 == run("send", "hr", "--text", str(n), "--to", f"u{n % 2}")
     ids = capsys.readouterr().out.splitlines()
-    monkeypatch.setattr("worker.cli.reading.PAGE", 2)
+    monkeypatch.setattr("worker.cli.lists.jobs.PAGE", 2)
     assert list(reversed(ids)) == [job["id"] for job in jobs(run, capsys)]
     assert [ids[4], ids[2], ids[0]] == [job["id"] for job in jobs(run, capsys, "--recipient", "U0")]
     assert [] == jobs(run, capsys, "--state", "rejected")

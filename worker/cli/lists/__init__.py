@@ -1,1 +1,1 @@
-"""What commands list of the outbox: lanes, limits, callbacks."""
+"""What commands list of the outbox: jobs, lanes, limits, callbacks."""

@@ -1,0 +1,153 @@
+"""`worker show` and `worker why`: the report of one job, as text for people and as JSON for scripts."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import fields
+from datetime import datetime
+from typing import Annotated, Any
+
+import typer
+
+from worker.accounts.sources import accounts_of
+from worker.channels.registry import sorted_out
+from worker.cli.options import Commands, Json, plain, say
+from worker.cli.reading import clock, outbox, padded, staging_line
+from worker.config.settings import load_settings
+from worker.control.opening import opened
+from worker.language import language, said, word
+from worker.reporting.code_stock import CardCodes, codes_left
+from worker.reporting.job_list import text_hash
+from worker.reporting.recipient_status import RecipientStatus, recipients
+from worker.reporting.report import Failure, JobReport, JobSummary, failures, get_job
+from worker.reporting.timeline import Event, timeline
+from worker.reporting.why import Why, find_named, why as why_of
+
+app = Commands()
+
+
+JobName = Annotated[
+    str,
+    typer.Argument(metavar="JOB", help="A job's id or its beginning, a part's, a dedupe key, a task_id, or a msgid."),
+]
+
+
+@app.command()
+def show(name: JobName, as_json: Json = False) -> None:
+    """One job: state, receipts, failures, timeline."""
+    with outbox() as connection:
+        job_id = find_named(connection, name, accounts_of(load_settings()).names())
+        report, events = get_job(connection, job_id), timeline(connection, job_id)
+        codes, refused = codes_left(connection, job_id), failures(connection, job_id)
+        says = text_hash(connection, job_id)
+        if as_json:
+            who = {status: recipients(connection, job_id, status, limit=None) for status in RecipientStatus}
+            more = {"text_hash": says, "failures": refused, "recipients": who, "codes_left": codes, "timeline": events}
+            say(json.dumps({**plain(report), **plain(more)}, ensure_ascii=False))
+            return
+    for line in [*report_lines(report, refused), f"  text_hash {says}", *code_lines(codes), *timeline_lines(events)]:
+        say(line)
+
+
+@app.command()
+def why(name: JobName, as_json: Json = False) -> None:
+    """What a job waits for now and since when, what happened to it, and what you could do."""
+    settings = load_settings()
+    accounts = accounts_of(settings)
+    with opened(settings) as database, database.reading() as connection:
+        told = why_of(connection, name, accounts=accounts.names())
+    switch = settings.staging.switches().told()
+    good, wrong = sorted_out(accounts, [told.job.account])
+    unusable = wrong.get(told.job.account)
+    if unusable is None:
+        switch = good[told.job.account].staging.told()
+    if as_json:
+        say(json.dumps({**plain(told), "staging": switch or None, "unusable_here": unusable}, ensure_ascii=False))
+        return
+    for line in why_lines(told):
+        say(line)
+    if unusable:
+        say(f"  its account cannot be used as it is configured here: {unusable}")
+    if switch:
+        say(f"  {staging_line(switch)}")
+
+
+SHOWN = 10
+"""Most parts whose waits are shown for people; `--json` has all."""
+
+
+def why_lines(told: Why) -> Iterator[str]:
+    """A job's report, then what it waits for and what one could do about it, then its history."""
+    yield from report_lines(told.job, [])
+    shown = list(dict.fromkeys(wait.part for wait in told.waits))[:SHOWN]
+    for wait in told.waits:
+        if wait.part in shown:
+            since = f" since {clock(wait.since)}" if wait.since else ""
+            until = f", again at {clock(wait.until)}" if wait.until else ""
+            yield f"  part {wait.part.rpartition('-')[2]} waits for {wait.what}{since}{until}: {wait.text}"
+    if more := len({wait.part for wait in told.waits}) - len(shown):
+        yield f"  and {more} more parts, see --json"
+    yield from (f"    {line}" for meaning in told.meanings.values() for line in meaning)
+    yield from code_lines(list(told.codes_left))
+    for one in told.follow_ups:
+        until = f", and waits for it until {clock(one.until)} at the latest" if one.until else ""
+        yield f"  {one.kind} {one.job} of it is open{until}"
+    yield from timeline_lines(list(told.timeline))
+    commands = dict.fromkeys(command for wait in told.waits if wait.part in shown for command in wait.commands)
+    if commands:
+        yield "you could"
+        yield from (f"  {command}" for command in commands)
+
+
+def report_lines(report: JobReport, refused: list[Failure]) -> Iterator[str]:
+    """A job's state, counts, receipts, failures and reasons."""
+    counts = report.counts
+    yield f"job {report.id}: {report.kind} on account {report.account} is {report.state.label}"
+    yield (
+        f"  asked {counts.asked}: accepted {counts.accepted}, refused {counts.refused},"
+        f" undetermined {counts.undetermined}, not sent {counts.not_sent}, not yet {counts.not_yet}"
+    )
+    links = {"is about": report.target_job_id, "is a replay of": report.replay_of}
+    yield from (f"  {link} job {job}" for link, job in links.items() if job)
+    yield from (f"  {word('job', name)}: {value}" for name in FURTHER if (value := _written(getattr(report, name))))
+    yield from (f"  was replayed as job {job}" for job in report.replays)
+    yield from (f"  warning: {warning}" for warning in report.warnings)
+    for receipt in report.receipts:
+        given = receipt.msgid or receipt.media_id or ("nothing had to be sent" if receipt.not_sent else "no id")
+        recalled = f", recalled {clock(receipt.recalled_at)}" if receipt.recalled_at else ""
+        yield f"  receipt {given} at {clock(receipt.accepted_at)}{recalled}"
+    for failure in refused:
+        yield f"  refused {failure.kind} {failure.recipient} ({failure.field_name}, {failure.errcode})"
+    for part in report.parts:
+        if part.reason:
+            yield f"  part {part.id}: {part.state.label}, {part.reason}"
+
+
+_IN_WORDS = {"id", "kind", "channel", "account", "state", "asked", "target_job_id", "replay_of"}
+_IN_TIMELINE = {"created_at", "due_at", "finished_at"}
+FURTHER = [one.name for one in fields(JobSummary) if one.repr and one.name not in _IN_WORDS | _IN_TIMELINE]
+"""The fields of a job that are printed as they are, where they have a value."""
+
+
+def _written(value: Any) -> str:
+    if isinstance(value, datetime):
+        return clock(value)
+    return " ".join(value) if isinstance(value, tuple) else str(value or "")
+
+
+def code_lines(codes: list[CardCodes]) -> Iterator[str]:
+    """How often each card can still be updated."""
+    for one in codes:
+        end = f", the last until {clock(one.until)}" if one.left else ""
+        yield f"  card of part {one.part}: {one.left} response_codes left to update it with{end}"
+
+
+def timeline_lines(events: list[Event]) -> Iterator[str]:
+    """The events, one a line."""
+    for event in events:
+        part = said(f"part {event.part.rpartition('-')[2]}" if event.part else "job")
+        person = f" by {event.person}" if event.person else ""
+        what, detail = event.told(language())
+        about = f": {detail}" if detail else ""
+        yield f"  {clock(event.at)}  {padded(part, 7)} {what}{about}{said(person)}"
