@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import inspect
 import re
 from collections.abc import Iterator, Mapping
@@ -80,6 +81,9 @@ class _Worker(CommandGroup):
         name, command, rest = super().resolve_command(ctx, args)
         if name is not None and name in homes():
             command = loaded(homes()[name][0])[name]
+        if not gc.isenabled():
+            gc.freeze()
+            gc.enable()
         return name, command, rest
 
 
