@@ -12,10 +12,10 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from dataclasses import dataclass
 from functools import partial
 
-import structlog
 from sqlalchemy import Connection
 
 from worker.channels.registry import channel, names
+from worker.config.log import Logger
 from worker.config.settings import Settings
 from worker.control.audit import Done, audited, write_entry
 from worker.control.found import FoundJobs
@@ -58,7 +58,7 @@ REVOKED_EVERY_S = 0.2
 REVOKED_BY, REVOKED = "Flower or celery control", "revoked"
 JOB_ID = re.compile(r"[0-9a-f]{32}")
 
-log = structlog.get_logger()
+log = Logger()
 CarryOut = Callable[[Sequence[Change]], object]
 
 

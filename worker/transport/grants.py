@@ -14,8 +14,6 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
-import structlog
-
 from worker.channels.base import (
     CodeExchange,
     CodeGranted,
@@ -26,6 +24,7 @@ from worker.channels.base import (
 )
 from worker.channels.registry import channel as find_channel, usable
 from worker.config.accounts import AccountSource
+from worker.config.log import Logger
 from worker.crypto.seal import NONCE_BYTES, keyed_hash, seal, unseal
 from worker.domain.account import Account, Token
 from worker.domain.call import Reply
@@ -39,7 +38,7 @@ from worker.transport.http import Transport, call_once
 from worker.transport.token_source import open_grant, secret_of
 from worker.transport.tokens import Tokens
 
-log = structlog.get_logger()
+log = Logger()
 
 LOOK_S = 2.0
 """Seconds between two turns."""

@@ -16,12 +16,11 @@ from concurrent.futures import Future, TimeoutError as TooLate
 from dataclasses import dataclass, field
 from typing import Any
 
-import structlog
-
 from worker.config.application import function_named, places_of
+from worker.config.log import Logger
 from worker.domain.content.recipient import EVERYONE
 
-log = structlog.get_logger()
+log = Logger()
 
 Resolver = Callable[[str, Sequence[str], Sequence[str]], Iterable[str] | None]
 """Account, department ids, tag ids -> the userids of all of them together; None: unknown."""

@@ -11,16 +11,16 @@ import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 
-import structlog
 from sqlalchemy.exc import SQLAlchemyError
 
+from worker.config.log import Logger
 from worker.delivery.sender.writer import WriterClosed
 from worker.domain.outcome import Contradiction
 from worker.domain.pacing.lane import LaneEvent, Step
 from worker.outbox.engine.database import Database, is_lost
 from worker.outbox.lanes.lanes import keep_events, log_steps
 
-log = structlog.get_logger()
+log = Logger()
 
 AGAIN_S = 86_400.0
 """Seconds in which the same thing is reported once, however often it happens."""

@@ -16,9 +16,9 @@ from dataclasses import fields, is_dataclass, replace
 from queue import Empty, SimpleQueue
 from typing import Any
 
-import structlog
 from sqlalchemy.exc import SQLAlchemyError
 
+from worker.config.log import Logger
 from worker.domain.callbacks.hook import Ends
 from worker.domain.errors import WorkerError
 from worker.domain.outcome import Accepted, Unknown, Verdict
@@ -28,7 +28,7 @@ from worker.outbox.commit.ledger import commit
 from worker.outbox.engine.database import Database, is_about_the_row
 from worker.outbox.lanes.lanes import log_steps
 
-log = structlog.get_logger()
+log = Logger()
 
 MAX_ROWS = 400
 MAX_BYTES = 4 * 1024 * 1024

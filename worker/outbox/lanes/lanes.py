@@ -13,10 +13,10 @@ from functools import lru_cache
 from itertools import islice
 from typing import Any
 
-import structlog
 from sqlalchemy import Connection
 from uuid_utils import uuid7
 
+from worker.config.log import Logger
 from worker.domain.account import GETTOKEN
 from worker.domain.job import first_id
 from worker.domain.outcome import Penalty
@@ -41,7 +41,7 @@ from worker.outbox.engine.dialect import Dialect, dialect_of
 from worker.outbox.engine.sql import execute, fetch, mappings, read_now, run
 from worker.outbox.lanes.tokens import ask_again
 
-log = structlog.get_logger()
+log = Logger()
 
 SKEW_US = 3_600_000_000
 """By how much the clocks of processes may differ, where a range of ids is to hold all of a time."""
