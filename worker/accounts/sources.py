@@ -9,12 +9,11 @@ from typing import Any
 from worker.accounts.live import LiveAccounts, Table, TableSource
 from worker.accounts.sealed import OutboxAccounts
 from worker.config.accounts import account_of
-from worker.config.application import imported, places_of
+from worker.config.application import close_old_connections, imported, places_of
 from worker.config.settings import Settings, SettingsFile, load_settings, where
 from worker.domain.account import Secret
 from worker.domain.errors import ConfigurationError
 from worker.outbox.engine.database import Database
-from worker.outbox.engine.django import close_old_connections
 
 
 def accounts_of(settings: Settings, database: Database | None = None) -> LiveAccounts:

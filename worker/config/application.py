@@ -8,6 +8,7 @@ import os
 import sys
 import traceback
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from types import ModuleType
@@ -94,3 +95,16 @@ def places_of(error: BaseException, *, below: str = "") -> str:
     places = [f"{Path(frame.filename).name}:{frame.lineno} {frame.name}" for frame in frames[start:][-PLACES:]]
     text = f": {error}" if isinstance(error, WorkerError) else ""
     return " > ".join([f"{type(error).__name__}{text}", *places])
+
+
+def close_old_connections() -> None:
+    """Closes what broke or is too old of the connections that Django has in this thread, as it does around a request.
+
+    Does nothing where the application does not use Django. Outside of requests and of its own commands Django never
+    does it, and every query on a connection that was dropped fails.
+    """
+    database, conf = sys.modules.get("django.db"), sys.modules.get("django.conf")
+    if database is not None and conf is not None and conf.settings.configured:
+        # What Django cannot close fails again where the application uses it, and says why there.
+        with suppress(Exception):
+            database.close_old_connections()

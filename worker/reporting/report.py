@@ -12,10 +12,9 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, fields
 from datetime import datetime
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 from sqlalchemy import Connection, Engine
-from sqlalchemy.orm import Session
 
 from worker.domain import settle
 from worker.domain.errors import JobNotFound, StillOpen
@@ -30,6 +29,9 @@ from worker.outbox.jobs.reading import ReportRows
 from worker.reporting.find_job import row_of, there
 from worker.reporting.recipient_status import Counts, counts_of
 from worker.reporting.timeline import was_called
+
+if TYPE_CHECKING:
+    from sqlalchemy.orm import Session
 
 
 @dataclass(frozen=True, slots=True)
@@ -221,7 +223,7 @@ def failures(
     return [_failure(row) for row in reading.failures_page(connection, job, last, limit)]
 
 
-Source = Engine | Database | Callable[[], Session]
+Source: TypeAlias = "Engine | Database | Callable[[], Session]"
 
 
 def wait_for(

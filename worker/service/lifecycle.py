@@ -24,6 +24,7 @@ from worker.accounts.sources import accounts_of
 from worker.channels.registry import amount_of, channel, weight_of
 from worker.config import tracing
 from worker.config.accounts import AccountSource
+from worker.config.application import close_old_connections
 from worker.config.policy import policy_of
 from worker.config.settings import DeliverySettings, Settings, unknown_line
 from worker.control.cancel import Revocations
@@ -43,7 +44,6 @@ from worker.hooks.registry import load_hooks
 from worker.outbox.engine import migrate
 from worker.outbox.engine.counting import LooseCounts
 from worker.outbox.engine.database import Database
-from worker.outbox.engine.django import close_old_connections
 from worker.outbox.jobs.loading import leave
 from worker.outbox.lanes.agenda import Agenda, Work
 from worker.outbox.lanes.lanes import try_changed

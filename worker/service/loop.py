@@ -10,7 +10,7 @@ from contextlib import contextmanager
 
 import structlog
 
-from worker.outbox.engine.django import close_old_connections
+from worker.config.application import close_old_connections
 
 log = structlog.get_logger()
 

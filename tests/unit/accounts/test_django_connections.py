@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from worker.accounts.sources import ApplicationsAccounts
+from worker.config.application import close_old_connections
 from worker.domain.errors import ConfigurationError
-from worker.outbox.engine.django import close_old_connections
 from worker.service.loop import Loop
 
 

@@ -15,20 +15,20 @@ from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, Protocol, TypeAli
 
 from sqlalchemy import Connection
 from sqlalchemy.exc import StatementError, UnboundExecutionError
-from sqlalchemy.orm import Session, scoped_session
 
 from worker.domain.errors import ConfigurationError, RetryTransaction
 from worker.outbox.engine.database import is_retryable
 from worker.outbox.engine.error_text import MISSING_TABLES, remedy_of, without_values
 
 if TYPE_CHECKING:
-    # Needs greenlet, which only asynchronous applications install.
+    # Take a while to load, and the asynchronous ones need greenlet, which only asynchronous applications install.
     from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession, async_scoped_session
+    from sqlalchemy.orm import Session, scoped_session
 
 P = ParamSpec("P")
 R = TypeVar("R", covariant=True)
 
-SyncCaller = Session | Connection | scoped_session[Session]
+SyncCaller: TypeAlias = "Session | Connection | scoped_session[Session]"
 AsyncCaller: TypeAlias = "AsyncSession | AsyncConnection | async_scoped_session[AsyncSession]"
 _SHOWN = "Session | Connection | AsyncSession | AsyncConnection"
 
@@ -70,13 +70,12 @@ def on_callers_connection(work: Callable[Concatenate[Connection, P], R]) -> InCa
             # Raised outside the handler: a chained driver's error would still show the message and its recipients.
             raise told
 
-        if isinstance(session, Connection | Session):
+        if isinstance(session, Connection):
             return inside(session)
-        if isinstance(session, scoped_session):
-            return inside(session())
-        asynchronous = _asynchronous(session)
-        if asynchronous is not None:
-            return asynchronous.run_sync(inside)
+        if (own := _taken(session, "sqlalchemy.orm", "scoped_session", "Session")) is not None:
+            return inside(own)
+        if (own := _taken(session, "sqlalchemy.ext.asyncio", "async_scoped_session", *_ASYNCHRONOUS)) is not None:
+            return own.run_sync(inside)
         raise ConfigurationError(
             f"{work.__name__} takes an SQLAlchemy Session, Connection, AsyncSession or AsyncConnection first, "
             f"not {type(session).__name__}"
@@ -102,15 +101,18 @@ def _told(error: StatementError) -> Exception:
     return again
 
 
-def _asynchronous(session: Any) -> Any:
-    """The asynchronous session or connection; None for anything else."""
-    # Not imported here, because it needs greenlet: a caller with such a session has loaded the module.
-    module = sys.modules.get("sqlalchemy.ext.asyncio")
-    if module is None:
+_ASYNCHRONOUS = ("AsyncSession", "AsyncConnection")
+
+
+def _taken(session: Any, module: str, scoped: str, *classes: str) -> Any:
+    """The session, or the current one of a scoped session, if it is of these classes; None for anything else."""
+    # Not imported here: a caller with such a session has loaded the module.
+    found = sys.modules.get(module)
+    if found is None:
         return None
-    if isinstance(session, module.async_scoped_session):
+    if isinstance(session, getattr(found, scoped)):
         return session()
-    return session if isinstance(session, module.AsyncSession | module.AsyncConnection) else None
+    return session if isinstance(session, tuple(getattr(found, name) for name in classes)) else None
 
 
 def _connection(session: Session | Connection) -> Connection:

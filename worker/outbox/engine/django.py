@@ -5,9 +5,8 @@ Django begins, commits and rolls back; SQLAlchemy only sends statements, and sav
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -48,19 +47,6 @@ def django_session(using: str = "default") -> Iterator[Session]:
         session.begin(),
     ):
         yield session
-
-
-def close_old_connections() -> None:
-    """Closes what broke or is too old of the connections that Django has in this thread, as it does around a request.
-
-    Does nothing where the application does not use Django. Outside of requests and of its own commands Django never
-    does it, and every query on a connection that was dropped fails.
-    """
-    database, conf = sys.modules.get("django.db"), sys.modules.get("django.conf")
-    if database is not None and conf is not None and conf.settings.configured:
-        # What Django cannot close fails again where the application uses it, and says why there.
-        with suppress(Exception):
-            database.close_old_connections()
 
 
 def _engine_on(held: Any) -> Engine:
