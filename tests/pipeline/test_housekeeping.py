@@ -299,7 +299,7 @@ def test_visits_go_and_what_people_did_stays(site: Site) -> None:
     """The audit keeps the rows of commands, however old; those of looks, sign-ins and refusals go after their time."""
     visits = [("console.", action) for action in ("look", "sign_in", "sign_out", "refused")]
     for through, action in (*visits, ("console.", "replay"), ("", "replay")):
-        with acting_through(through), audited(site.database, action, person="ada", why="", asked={}):
+        with acting_through(through), audited(action, person="ada", why="", asked={}, database=site.database):
             pass
     seen = []
     for days in (6, 2):

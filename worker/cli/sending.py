@@ -18,7 +18,7 @@ from worker.cli.options import INSTANT, Commands, Person, by_person, note
 from worker.cli.reading import outbox
 from worker.cli.showing import show
 from worker.config.settings import load_settings
-from worker.control.audit import audited_command
+from worker.control.audit import audited
 from worker.control.opening import opened
 from worker.domain.content.message import File
 from worker.domain.errors import StillOpen, WorkerError
@@ -142,7 +142,7 @@ def _enqueued(person: Person, action: str, about: Mapping[str, Any], insert: Cal
     def work(connection: Connection) -> JobRef:
         return insert(connection, accounts=accounts)
 
-    with audited_command(settings, action, person=person.name, why=person.why, asked=about) as running:
+    with audited(action, person=person.name, why=person.why, asked=about, settings=settings) as running:
         made = running.database.run(work)
         running.counts["jobs"] = 1
     return made.id

@@ -99,8 +99,8 @@ class Ask:
         """
         if not may_read_texts(self.viewer, account):
             return None
-        asked = {"account": account, "of": what}
-        with audited(self.site.database, "look", person=self.viewer.name, why="", asked=asked):
+        asked, site, person = {"account": account, "of": what}, self.site, self.viewer.name
+        with audited("look", person=person, why="", asked=asked, database=site.database, settings=site.settings):
             return read()
 
 

@@ -6,8 +6,7 @@ Every process acts on a change within seconds. Nothing here shows a secret.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import partial
@@ -22,7 +21,7 @@ from worker.config.accounts import account_of
 from worker.config.mistakes import judged
 from worker.config.places import SecretFrom
 from worker.config.settings import Settings, load_settings
-from worker.control.audit import Running, audited_command
+from worker.control.audit import Running, audited
 from worker.control.opening import opened_current
 from worker.domain.account import Secret
 from worker.domain.errors import ConfigurationError, WorkerError
@@ -53,16 +52,17 @@ def add_account(
 
     Raises ConfigurationError when the account could not be used as it is, or when there is one of this name.
     """
-    with _acting("add account", {"account": name}, person, why, settings) as acting:
-        acting.put({name: table})
+    with audited("add account", asked={"account": name}, person=person, why=why, settings=settings) as running:
+        _put(running, {name: table})
 
 
 def import_accounts(
     tables: Mapping[str, Mapping[str, Any]], *, person: str, why: str = "", settings: Settings | None = None
 ) -> int:
     """Adds the accounts of a settings file, all or none; returns how many. Their secrets are read and sealed."""
-    with _acting("import accounts", {"accounts": sorted(tables)}, person, why, settings) as acting:
-        acting.put({name: _read(f"accounts.{name}", table) for name, table in tables.items()})
+    asked = {"accounts": sorted(tables)}
+    with audited("import accounts", asked=asked, person=person, why=why, settings=settings) as running:
+        _put(running, {name: _read(f"accounts.{name}", table) for name, table in tables.items()})
     return len(tables)
 
 
@@ -74,9 +74,9 @@ def rotate_account(
     Those that they replace stay valid beside them until the next rotation: a token is asked for with the new secret
     first, and a callback that the new token does not fit is read with the old one.
     """
-    with _acting("rotate account", {"account": name}, person, why, settings) as acting:
-        [row] = _rows(acting.database, name)
-        table = acting.opened(row)
+    with audited("rotate account", asked={"account": name}, person=person, why=why, settings=settings) as running:
+        [row] = _rows(running.database, name)
+        table = _opened(running, row)
         unknown = sorted(credentials.keys() - set(CREDENTIALS))
         if not credentials or unknown:
             raise ConfigurationError(
@@ -84,38 +84,38 @@ def rotate_account(
             )
         replaced = {key: table[key] for key in credentials if key in table}
         previous = {**table.get("previous", {}), **replaced}
-        acting.put({name: {**table, **credentials, "previous": previous}}, before=row)
+        _put(running, {name: {**table, **credentials, "previous": previous}}, before=row)
 
 
 def change_account(
     name: str, changes: Mapping[str, Any], *, person: str, why: str = "", settings: Settings | None = None
 ) -> None:
     """Gives an account other values, such as `{"proxy": "..."}`; the keys that are not named stay as they are."""
-    with _acting("change account", {"account": name, "keys": sorted(changes)}, person, why, settings) as acting:
-        [row] = _rows(acting.database, name)
+    asked = {"account": name, "keys": sorted(changes)}
+    with audited("change account", asked=asked, person=person, why=why, settings=settings) as running:
+        [row] = _rows(running.database, name)
         if not changes:
             raise ConfigurationError(f"accounts.{name}: nothing is to be changed; give a key and its value")
-        acting.put({name: {**acting.opened(row), **changes}}, before=row)
+        _put(running, {name: {**_opened(running, row), **changes}}, before=row)
 
 
 def set_disabled(name: str, disabled: bool, *, person: str, why: str = "", settings: Settings | None = None) -> None:
     """Disables an account: it takes no new job, and its jobs wait until it is enabled again."""
-    with _acting(
-        "disable account" if disabled else "enable account", {"account": name}, person, why, settings
-    ) as acting:
-        [row] = _rows(acting.database, name)
+    action = "disable account" if disabled else "enable account"
+    with audited(action, asked={"account": name}, person=person, why=why, settings=settings) as running:
+        [row] = _rows(running.database, name)
         # Without the secrets, so that no key is needed to disable an account.
         table = {**json.loads(row.settings), "disabled": disabled}
-        acting.write([replace(row, version=uuid7().hex, settings=_json(table))], before=row)
+        _write(running, [replace(row, version=uuid7().hex, settings=_json(table))], before=row)
 
 
 def remove_account(name: str, *, person: str, why: str = "", settings: Settings | None = None) -> None:
     """Removes an account and its secrets; jobs of it that have not ended wait, until there is one of this name."""
-    with _acting("remove account", {"account": name}, person, why, settings) as acting:
-        [row] = _rows(acting.database, name)
-        if not acting.database.run(partial(rows.remove_account, row=row, version=uuid7().hex)):
+    with audited("remove account", asked={"account": name}, person=person, why=why, settings=settings) as running:
+        [row] = _rows(running.database, name)
+        if not running.database.run(partial(rows.remove_account, row=row, version=uuid7().hex)):
             raise WorkerError(f"nothing was changed: account {name} was changed by another person just now; try again")
-        acting.running.counts["accounts"] = 1
+        running.counts["accounts"] = 1
 
 
 def reseal_accounts(*, person: str, why: str = "", settings: Settings | None = None) -> int:
@@ -124,18 +124,18 @@ def reseal_accounts(*, person: str, why: str = "", settings: Settings | None = N
     One whose secrets no key opens does not hold up the others; WorkerError names those at the end.
     """
     left = []
-    with _acting("reseal accounts", {}, person, why, settings) as acting:
-        for row in _rows(acting.database):
+    with audited("reseal accounts", asked={}, person=person, why=why, settings=settings) as running:
+        keys = SealKeys(running.settings)
+        for row in _rows(running.database):
             try:
                 stored = json.loads(row.settings)
-                secrets = acting.keys.opened(row.name, row.sealed, stored)
-                again = replace(row, version=uuid7().hex, sealed=acting.keys.seal(row.name, secrets, stored))
-                acting.write([again], before=row)
+                sealed = keys.seal(row.name, keys.opened(row.name, row.sealed, stored), stored)
+                _write(running, [replace(row, version=uuid7().hex, sealed=sealed)], before=row)
             except WorkerError:
                 left.append(row.name)
     if left:
         raise WorkerError(f"{', '.join(left)}: no key opens it, or it was changed just now; the others are sealed anew")
-    return acting.running.counts["accounts"]
+    return running.counts["accounts"]
 
 
 def stored_accounts(name: str | None = None, settings: Settings | None = None) -> list[StoredAccount]:
@@ -154,64 +154,42 @@ def _rows(database: Database, name: str | None = None) -> list[AccountRow]:
     return found
 
 
-@contextmanager
-def _acting(
-    action: str, asked: Mapping[str, Any], person: str, why: str, settings: Settings | None
-) -> Iterator[_Acting]:
-    settings = settings or load_settings()
-    with audited_command(settings, action, person=person, why=why, asked=asked) as running:
-        yield _Acting(settings, running)
+def _opened(running: Running, row: AccountRow) -> dict[str, Any]:
+    """The table of an account with its secrets written out."""
+    stored = json.loads(row.settings)
+    return with_secrets(stored, SealKeys(running.settings).opened(row.name, row.sealed, stored))
 
 
-@dataclass(frozen=True, slots=True)
-class _Acting:
-    """One command on stored accounts."""
+def _put(running: Running, tables: Mapping[str, Mapping[str, Any]], before: AccountRow | None = None) -> None:
+    """Judges and seals the tables, and writes all of them or none; `before`: in place of this row."""
+    _write(running, [_row(running.settings, name, table) for name, table in tables.items()], before)
 
-    settings: Settings
-    running: Running
 
-    @property
-    def database(self) -> Database:
-        return self.running.database
+def _write(running: Running, made: Sequence[AccountRow], before: AccountRow | None) -> None:
+    instead_of = before.version if before else None
 
-    @property
-    def keys(self) -> SealKeys:
-        return SealKeys(self.settings)
+    def work(connection: Connection) -> None:
+        for row in made:
+            if not rows.put_account(connection, running.database.now, row, instead_of=instead_of):
+                raise WorkerError(
+                    f"nothing was changed: account {row.name} "
+                    + ("was changed by another person just now; try again" if before else "is there already")
+                )
 
-    def opened(self, row: AccountRow) -> dict[str, Any]:
-        """The table with its secrets written out."""
-        stored = json.loads(row.settings)
-        return with_secrets(stored, self.keys.opened(row.name, row.sealed, stored))
+    running.database.run(work)
+    running.counts["accounts"] += len(made)
 
-    def put(self, tables: Mapping[str, Mapping[str, Any]], before: AccountRow | None = None) -> None:
-        """Judges and seals the tables, and writes all of them or none; `before`: in place of this row."""
-        self.write([self._row(name, table) for name, table in tables.items()], before)
 
-    def write(self, made: Sequence[AccountRow], before: AccountRow | None) -> None:
-        instead_of = before.version if before else None
-
-        def work(connection: Connection) -> None:
-            for row in made:
-                if not rows.put_account(connection, self.database.now, row, instead_of=instead_of):
-                    raise WorkerError(
-                        f"nothing was changed: account {row.name} "
-                        + ("was changed by another person just now; try again" if before else "is there already")
-                    )
-
-        self.database.run(work)
-        self.running.counts["accounts"] += len(made)
-
-    def _row(self, name: str, table: Mapping[str, Any]) -> AccountRow:
-        """The row of a table with its secrets written out; ConfigurationError when the account is not usable."""
-        stored, secrets = take_secrets_out(table)
-        judged = {**put_secrets_back(stored, lambda: secrets), "disabled": False}
-        account = account_of(name, judged, self.settings)
-        require_usable(account)
-        # What a sender and the receiver would make of its secrets.
-        if isinstance(account.egress.proxy, Secret):
-            account.egress.proxy.read()
-        door_of(account, max_age_s=0.0)
-        return AccountRow(name, uuid7().hex, _json(stored), self.keys.seal(name, secrets, stored))
+def _row(settings: Settings, name: str, table: Mapping[str, Any]) -> AccountRow:
+    """The row of a table with its secrets written out; ConfigurationError when the account is not usable."""
+    stored, secrets = take_secrets_out(table)
+    account = account_of(name, {**put_secrets_back(stored, lambda: secrets), "disabled": False}, settings)
+    require_usable(account)
+    # What a sender and the receiver would make of its secrets.
+    if isinstance(account.egress.proxy, Secret):
+        account.egress.proxy.read()
+    door_of(account, max_age_s=0.0)
+    return AccountRow(name, uuid7().hex, _json(stored), SealKeys(settings).seal(name, secrets, stored))
 
 
 def _json(table: Mapping[str, Any]) -> str:

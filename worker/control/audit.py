@@ -18,7 +18,7 @@ from sqlalchemy import Connection
 from uuid_utils import uuid7
 
 from worker.config.settings import Settings
-from worker.control.opening import opened_current
+from worker.control.opening import at_hand
 from worker.domain.errors import CheckFailed, Problem, WorkerError
 from worker.outbox.control import people as rows
 from worker.outbox.engine.caller import on_callers_connection
@@ -115,6 +115,7 @@ class Running:
 
     id: str
     database: Database
+    settings: Settings
     counts: Counter[str] = field(default_factory=Counter)
 
     def lots(
@@ -133,33 +134,32 @@ class Running:
 
 
 @contextmanager
-def audited(database: Database, action: str, *, person: str, why: str, asked: Mapping[str, Any]) -> Iterator[Running]:
-    """The row of a command, from before its first change to after its last; an error in between leaves no end."""
-    require_fits(person, why)
-    row = _row(action, person, why, asked)
-    running = Running(row["id"], database)
-    database.run(lambda connection: rows.begin_audit(connection, database.now, row))
-    try:
-        yield running
-    except WorkerError:
-        if running.counts:
-            raise
-        # Refused before its first change: it was not cut short.
-        running.note(ended=True)
-        raise
-    running.note(ended=True)
-
-
-@contextmanager
-def audited_command(
-    settings: Settings, action: str, *, person: str, why: str, asked: Mapping[str, Any]
+def audited(
+    action: str,
+    *,
+    person: str,
+    why: str,
+    asked: Mapping[str, Any],
+    database: Database | None = None,
+    settings: Settings | None = None,
 ) -> Iterator[Running]:
-    """The row of a command in the database of these settings, which is open for as long."""
-    with (
-        opened_current(settings) as database,
-        audited(database, action, person=person, why=why, asked=asked) as running,
-    ):
-        yield running
+    """Keeps the row of a command, from before its first change to after its last.
+
+    An error in between leaves a row without an end. Without a `database` the one of the settings is open for as long.
+    """
+    with at_hand(database, settings) as (outbox, in_force):
+        require_fits(person, why)
+        row = _row(action, person, why, asked)
+        running = Running(row["id"], outbox, in_force)
+        outbox.run(lambda connection: rows.begin_audit(connection, outbox.now, row))
+        try:
+            yield running
+        except WorkerError:
+            # Refused before its first change: it was not cut short.
+            if not running.counts:
+                running.note(ended=True)
+            raise
+        running.note(ended=True)
 
 
 def write_entry(

@@ -111,15 +111,13 @@ def cancel(
     """
     counts, recallable = Counter[str](), list[str]()
     asked = {"filter": found.wanted.asked(), "jobs": len(found.ids)}
-    with (
-        at_hand(database, settings) as (outbox, in_force),
-        audited(outbox, "cancel", person=person, why=why, asked=asked) as running,
-    ):
+    with audited("cancel", person=person, why=why, asked=asked, database=database, settings=settings) as running:
+        outbox = running.database
         began(running.id)
         for few in running.lots(found.ids, MARKED_TOGETHER):
             running.counts["jobs"] += mark(outbox, few)
         for few in running.lots(found.ids, TOGETHER, progress):
-            for stopped in stop_jobs(outbox, few, committing(outbox, in_force)):
+            for stopped in stop_jobs(outbox, few, committing(outbox, running.settings)):
                 running.counts += stopped.parts
                 counts += stopped.parts + Counter(jobs=int(stopped.is_cancelled))
                 recallable += [stopped.id] if stopped.can_be_recalled else []

@@ -77,10 +77,9 @@ def erase(
     erasure = of_person(who, f"{ERASED}{secrets.token_hex(4)}")
     if erasure.in_texts(why) != why:
         raise CheckFailed([Problem("why", "names the person who is to be erased", "say it without the id")])
-    with (
-        at_hand(database, settings) as (outbox, _),
-        audited(outbox, "erase", person=person, why=why, asked={"jobs": len(found.ids)}) as running,
-    ):
+    asked = {"jobs": len(found.ids)}
+    with audited("erase", person=person, why=why, asked=asked, database=database, settings=settings) as running:
+        outbox = running.database
         with outbox.reading() as connection:
             followers = sorted({*followers_of(connection, found.ids)} - {*found.ids})
         for few in running.lots((*found.ids, *followers), TOGETHER, progress):

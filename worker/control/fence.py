@@ -71,7 +71,7 @@ def fence(
         carry_out = committing(outbox, in_force)
         with outbox.reading() as connection:
             _require_no_worker(connection, outbox.now)
-        with audited(outbox, "fence", person=person, why=why, asked=asked) as running:
+        with audited("fence", person=person, why=why, asked=asked, database=outbox, settings=in_force) as running:
             for ids in running.lots(found.ids, TOGETHER, progress):
                 with outbox.reading() as connection:
                     jobs = counted_jobs(connection, ids)

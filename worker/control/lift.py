@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from typing import Any
 
 from worker.control.audit import Done, audited
-from worker.control.opening import at_hand
 from worker.domain.callbacks.hook import EventKind, EventState
 from worker.domain.errors import WorkerError
 from worker.domain.pacing.lane import Resume
@@ -23,10 +22,8 @@ def lift(name: str, *, person: str, why: str = "", database: Database | None = N
 
     A penalty of the vendor's ends with its block.
     """
-    with (
-        at_hand(database, None) as (outbox, _),
-        audited(outbox, "resume", person=person, why=why, asked={"name": name}) as running,
-    ):
+    with audited("resume", person=person, why=why, asked={"name": name}, database=database) as running:
+        outbox = running.database
         with outbox.reading() as connection:
             known = lanes.lanes_of(connection, name)
         # The token first: a sender that finds the lane open while gettoken is still refused would park it again.
@@ -43,10 +40,8 @@ def lift(name: str, *, person: str, why: str = "", database: Database | None = N
 
 def retry_event(event_id: str, *, person: str, why: str = "", database: Database | None = None) -> Done:
     """Gives a parked or ignored event to the hooks again; WorkerError for any other."""
-    with (
-        at_hand(database, None) as (outbox, _),
-        audited(outbox, "retry", person=person, why=why, asked={"event": event_id}) as running,
-    ):
+    with audited("retry", person=person, why=why, asked={"event": event_id}, database=database) as running:
+        outbox = running.database
         if not outbox.run(lambda connection: events.retry_event(connection, outbox.now, event_id)):
             with outbox.reading() as connection:
                 raise _not_retried(event_id, events.read_event(connection, event_id))
@@ -65,10 +60,7 @@ def _not_retried(event_id: str, row: Mapping[str, Any] | None) -> WorkerError:
 
 def skip(job_id: str, *, person: str, why: str = "", database: Database | None = None) -> Done:
     """Lets the parts behind a job in its order go on: those that its `jobs` held up. NotReplayable where none waits."""
-    with (
-        at_hand(database, None) as (outbox, _),
-        audited(outbox, "skip", person=person, why=why, asked={"ids": [job_id]}) as running,
-    ):
-        passed = resend.skip(outbox, job_id)
+    with audited("skip", person=person, why=why, asked={"ids": [job_id]}, database=database) as running:
+        passed = resend.skip(running.database, job_id)
         running.counts["parts"] = len(passed)
     return Done(running.id, running.counts, tuple(passed))

@@ -65,11 +65,12 @@ def pause(
     pauses, `why` for which reason, at most 300 characters. A call that has begun is not called back: `drain` waits for
     it. CheckFailed for other fields, and for a channel or a kind that there is not.
     """
-    with at_hand(database, settings) as (outbox, _):
+    with at_hand(database, settings) as (outbox, in_force):
         scope = _scope(wanted)
+        asked = {"filter": scope}
         if known := _same(outbox, scope):
             return Paused(None, known[0])
-        with audited(outbox, "pause", person=person, why=why, asked={"filter": scope}) as running:
+        with audited("pause", person=person, why=why, asked=asked, database=outbox, settings=in_force) as running:
             [made] = _begin(outbox, [{**scope, "person": person, "why": why}])
             running.counts["pauses"] = 1
         return Paused(running.id, made)
@@ -87,14 +88,14 @@ def resume_paused(
 
     What waits goes on as fast as its limits allow, in the order in which it was due.
     """
-    with at_hand(database, settings) as (outbox, _):
+    with at_hand(database, settings) as (outbox, in_force):
         scope = _scope(wanted)
         pauses = _same(outbox, scope)
         if not pauses:
             what = ", ".join(f"{name} {value}" for name, value in scope.items()) or "everything"
             raise WorkerError(f"{what} is not paused; `worker lanes` lists what is")
-        ids = [pause.id for pause in pauses]
-        with audited(outbox, "resume", person=person, why=why, asked={"filter": scope}) as running:
+        ids, asked = [pause.id for pause in pauses], {"filter": scope}
+        with audited("resume", person=person, why=why, asked=asked, database=outbox, settings=in_force) as running:
             running.counts["pauses"] = outbox.run(lambda connection: rows.end(connection, outbox.now, ids))
         return Done(running.id, running.counts)
 
@@ -113,9 +114,9 @@ def hold(
     were held already.
     """
     wanted = JobFilter(ids=ids)
-    with at_hand(database, settings) as (outbox, _):
-        given = _jobs(outbox, wanted)
-        with audited(outbox, "hold", person=person, why=why, asked={"filter": wanted.asked()}) as running:
+    with at_hand(database, settings) as (outbox, in_force):
+        given, asked = _jobs(outbox, wanted), {"filter": wanted.asked()}
+        with audited("hold", person=person, why=why, asked=asked, database=outbox, settings=in_force) as running:
             with outbox.reading() as connection:
                 held = {pause.job_id for pause in rows.standing_pauses(connection, given)}
                 wait = [job for job in open_jobs(connection, given) if job not in held]
@@ -135,14 +136,14 @@ def release(
 ) -> Done:
     """Lets jobs go on that are held: its `jobs`; `left` is the number of those that were not."""
     wanted = JobFilter(ids=ids)
-    with at_hand(database, settings) as (outbox, _):
+    with at_hand(database, settings) as (outbox, in_force):
         wanted.require_whole_jobs()
         with outbox.reading() as connection:
             pauses = rows.standing_pauses(connection, wanted.part_or_job_ids())
         held = {pause.id: pause.job_id for pause in pauses if pause.job_id is not None}
         # What retention has deleted may still be held.
-        given = _jobs(outbox, wanted, beside=held.values())
-        with audited(outbox, "release", person=person, why=why, asked={"filter": wanted.asked()}) as running:
+        given, asked = _jobs(outbox, wanted, beside=held.values()), {"filter": wanted.asked()}
+        with audited("release", person=person, why=why, asked=asked, database=outbox, settings=in_force) as running:
             if held:
                 outbox.run(lambda connection: rows.end(connection, outbox.now, held))
             running.counts["jobs"] = len(set(held.values()))

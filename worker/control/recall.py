@@ -67,14 +67,11 @@ def recall_found(
     """
     recalls, refused = list[str](), dict[str, str]()
     asked = {"filter": found.wanted.asked(), "jobs": len(found.ids)}
-    with (
-        at_hand(database, settings) as (outbox, in_force),
-        audited(outbox, "recall", person=person, why=why, asked=asked) as running,
-    ):
-        known = accounts or accounts_of(in_force)
+    with audited("recall", person=person, why=why, asked=asked, database=database, settings=settings) as running:
+        known = accounts or accounts_of(running.settings)
         began(running.id)
         for few in running.lots(found.ids, TOGETHER, progress):
-            made, cannot = outbox.run(partial(_recall, ids=few, accounts=known))
+            made, cannot = running.database.run(partial(_recall, ids=few, accounts=known))
             recalls += made
             refused |= cannot
             running.counts += Counter(recalls=len(made), refused=len(cannot))

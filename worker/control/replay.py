@@ -112,18 +112,15 @@ def replay_found(
     asked |= {"since": None if found.since is None else found.since.isoformat(), "jobs": len(found.ids)}
     size = TOGETHER if rate is None else max(1, min(TOGETHER, int(rate)))
     replays, reasons, begun = list[str](), dict[str, str](), monotonic()
-    with (
-        at_hand(database, settings) as (outbox, in_force),
-        audited(outbox, "replay", person=person, why=why, asked=asked) as running,
-    ):
-        known = accounts or accounts_of(in_force)
+    with audited("replay", person=person, why=why, asked=asked, database=database, settings=settings) as running:
+        known = accounts or accounts_of(running.settings)
         lot = partial(_replay, found=found, accounts=known, priority=priority)
         began(running.id)
         for few in running.lots(found.ids, size, progress):
             if rate is not None and running.counts and (early := size / rate - (monotonic() - begun)) > 0:
                 sleep(early)
             begun = monotonic()
-            made, refused = outbox.run(partial(lot, ids=few))
+            made, refused = running.database.run(partial(lot, ids=few))
             replays += made
             reasons |= dict(list(refused.items())[: MOST_TOLD - len(reasons)])
             running.counts += Counter(replays=len(made), refused=len(refused))

@@ -19,7 +19,7 @@ from sqlalchemy import Connection
 from worker.channels.registry import channel
 from worker.config.settings import Settings
 from worker.control.audit import Done, Running, audited, require_fits
-from worker.control.cancel import CarryOut, committing
+from worker.control.cancel import committing
 from worker.control.found import FoundJobs
 from worker.control.opening import at_hand
 from worker.domain import settle
@@ -119,13 +119,10 @@ def resolve(
     require_reason(person, why)
     _check_msgid(word, found)
     asked = {"filter": found.wanted.asked(), "sent": word.sent} | ({} if word.msgid is None else {"msgid": word.msgid})
-    with (
-        at_hand(database, settings) as (outbox, in_force),
-        audited(outbox, "resolve", person=person, why=why, asked=asked) as running,
-    ):
+    with audited("resolve", person=person, why=why, asked=asked, database=database, settings=settings) as running:
         began(running.id)
         for few in running.lots(list(found.claims.items()), TOGETHER, progress):
-            _decide(outbox, dict(few), word, running, committing(outbox, in_force))
+            _decide(dict(few), word, running)
     return Done(running.id, running.counts)
 
 
@@ -173,8 +170,8 @@ class Word:
             name_part(connection, lost.account, self.msgid, lost.part_id)
 
 
-def _decide(database: Database, claims: Mapping[str, int], word: Word, running: Running, carry_out: CarryOut) -> None:
-    with database.reading() as connection:
+def _decide(claims: Mapping[str, int], word: Word, running: Running) -> None:
+    with running.database.reading() as connection:
         lost = doubtful_calls(connection, list(claims))
     obstacles = {part: obstacle for part, call in lost.items() if (obstacle := word.obstacle(call)) is not None}
     decided = set[str]()
@@ -182,7 +179,7 @@ def _decide(database: Database, claims: Mapping[str, int], word: Word, running: 
         word.change(call, claims[part], running.id, decided) for part, call in lost.items() if part not in obstacles
     ]
     if changes:
-        carry_out(changes)
+        committing(running.database, running.settings)(changes)
     running.counts += Counter(map(str, obstacles.values()))
     moved_on = len(claims) - len(obstacles) - len(decided)
     running.counts += Counter({"decided": len(decided), str(Left.MOVED_ON): moved_on})

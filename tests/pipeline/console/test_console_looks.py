@@ -49,13 +49,13 @@ def test_what_a_page_does_is_told_from_what_a_command_does(database: Database) -
 
     def act(ask: Ask) -> Moved:
         ask.require_act("hr")
-        with audited(ask.site.database, "replay", person=ask.viewer.name, why="", asked={}):
+        with audited("replay", person=ask.viewer.name, why="", asked={}, database=ask.site.database):
             return Moved("/")
 
     door = FixedDoor(Viewer("otto", "operator", frozenset({"hr"})))
     browser = Browser(guarded(site_of(database), door, [PageRoute("/act", act, "POST", right="act")]))
     done = browser.post("/act", {"csrf": "token"})
-    with audited(database, "replay", person="otto", why="", asked={}):
+    with audited("replay", person="otto", why="", asked={}, database=database):
         pass
 
     with database.reading() as connection:

@@ -70,7 +70,7 @@ def test_a_limit_speaks_chinese(account: Account, recipient: str | None) -> None
 def test_what_people_did_has_a_word() -> None:
     """Every action that the program writes into the audit, every step of a lane, and every state of one."""
     sources = [path.read_text(encoding="utf-8") for path in (CONSOLE.parent / "control").rglob("*.py")]
-    begun = r'(?:audited|audited_command|write_entry|_acting)\([^"()]*"([a-z_ ]+)"'
+    begun = r'(?:audited\(|write_entry\(|action = )[^"(){}]*"([a-z_ ]+)"'
     actions = {action for source in sources for action in re.findall(begun, source)}
 
     assert {"cancel", "replay", "resume", "erase", "rotate account"} <= actions

@@ -227,7 +227,8 @@ class SignIn:
 
     def _note(self, action: str, person: str, way: Way | None, client: str) -> None:
         asked = {name: value for name, value in (("way", way), ("address", client)) if value}
-        with audited(self._site.database, action, person=person, why="", asked=asked):
+        site = self._site
+        with audited(action, person=person, why="", asked=asked, database=site.database, settings=site.settings):
             pass
 
 
