@@ -23,6 +23,7 @@ import threading
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -103,9 +104,19 @@ class Forked:
         self.send_signal(signal.SIGKILL)
 
 
-def fork(command: Sequence[str], log: Path, env: Mapping[str, str], cwd: Path = ROOT) -> Forked:
-    """`python -m COMMAND` in this folder with this environment; its output goes to the log."""
+def fork(
+    command: Sequence[str],
+    log: Path,
+    env: Mapping[str, str],
+    cwd: Path = ROOT,
+    constants: Mapping[str, float] = MappingProxyType({}),
+) -> Forked:
+    """`python -m COMMAND` in this folder with this environment; its output goes to the log.
+
+    `constants`, such as `worker.service.notify.notifier.EVERY_S`: values that it has in that process alone.
+    """
     question = {"command": list(command), "log": str(log), "env": dict(env), "cwd": str(cwd)}
+    question["constants"] = dict(constants)
     return Forked(_ask(question)["pid"], command)
 
 
@@ -193,6 +204,9 @@ def _become(question: dict[str, Any]) -> None:
     os.environ.clear()
     os.environ.update(question["env"])
     os.chdir(question["cwd"])
+    for name, value in question["constants"].items():
+        place, _, constant = name.rpartition(".")
+        setattr(importlib.import_module(place), constant, value)
     module, *arguments = question["command"]
     sys.argv = [module, *arguments]
     status = 1

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import pkgutil
 import secrets
 import signal
 import subprocess
@@ -163,6 +164,10 @@ class Stack:
     """The account's `callback`."""
     env: Mapping[str, str] = field(default_factory=dict)
     """What every process finds in its environment."""
+    constants: Mapping[str, float] = field(default_factory=dict)
+    """Constants of the program by their full names, and what they are in forked processes: a test need not wait for
+    the minute that a person would not notice.
+    """
     base_url: str = ""
     """The workers' way to the vendor, when it is not the tests'."""
     worker_database: str = ""
@@ -181,6 +186,8 @@ class Stack:
 
     def __post_init__(self) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
+        for name in self.constants:
+            pkgutil.resolve_name(name)  # fails here, not in a process that nobody watches
         (self.folder / "secret").write_text(SECRET, encoding="utf-8")
         self.config.write_text(self._toml(), encoding="utf-8")
         self.database = Database(make_engine(self.database_url))
@@ -224,7 +231,10 @@ class Stack:
         log = self.folder / f"process-{len(self.processes)}.log"
         outer = {name: value for name, value in os.environ.items() if not name.startswith("WORKER_")}
         given = {**outer, "WORKER_CONFIG": str(self.config), **self.env, **(env or {})}
-        started = _popen(command, log, given, self.cwd) if self.fresh else fork(command, log, given)
+        if self.fresh:
+            started: Process = _popen(command, log, given, self.cwd)
+        else:
+            started = fork(command, log, given, constants=self.constants)
         self.processes.append(started)
         return started
 

@@ -22,7 +22,7 @@ def test_flower_shows_jobs_by_id_kind_and_state(make: Make) -> None:
     """Flower's API lists a sent, a retried, a rejected and a partial job under the job's id and kind; one that is due
     tomorrow and revoked there is cancelled in the outbox: a worker that never heard of it does not send it.
     """
-    stack = make(delivery={"backoff_base_s": 20, "backoff_max_s": 30})
+    stack = make(delivery={**SHORT, "backoff_base_s": 20, "backoff_max_s": 30})
     flower, url = start_flower(stack)
     stack.vendor.faults(
         {"match": {"path": "/cgi-bin/message/send", "body_contains": "again"}, "action": {"answer": {"errcode": -1}}},
@@ -103,6 +103,8 @@ STATES = {
 }
 NEW_JOBS = {"fine": 10, "ghost": 3, "reject": 3, "busy": 2, "hold": 3, "once": 2, "hang": 2}
 """What the vendor does with a text -> how many of them are sent."""
+OFTEN = {"worker.service.flower.waiting_jobs.AGAIN_S": 3.0}
+"""Flower is told again of all that waits."""
 WAITING = {"later": 5, "gone": 3, "campaign": 4, "short": 2, "limited": 4, "capped": 3, "closed": 4}
 
 
@@ -114,7 +116,7 @@ def test_flower_shows_fifty_jobs_in_every_state(make: Make) -> None:
     with closing(Vendor(make.folder / "closed")) as closed:
         closed.faults({"match": {"path": "/cgi-bin/gettoken"}, "action": {"answer": {"errcode": 40001}}})
         delivery = {**SHORT, "attempts": 2, "backoff_base_s": 0.1, "park_probe_s": 3600}
-        stack = make(delivery=delivery, account=OTHERS.replace("CLOSED", closed.url))
+        stack = make(delivery=delivery, account=OTHERS.replace("CLOSED", closed.url), constants=OFTEN)
         flower, url = start_flower(stack)
         send, cut = "/cgi-bin/message/send", {"cut_response_after": 10}
         for word, action in (("reject", {"answer": {"errcode": 45002}}), ("busy", {"answer": {"errcode": -1}})):

@@ -27,7 +27,7 @@ TELLER = "select p.pid from worker_leases l join worker_processes p on p.id = l.
 @on_stacks(REDIS, EMBEDDED, why="the SQL runs on each database elsewhere, and no broker is asked")
 def test_a_parked_account_is_told_by_another_one(make: Make) -> None:
     """The message reaches the vendor; when its teller was killed another process goes on, and tells nothing twice."""
-    stack = make(account=OPS)
+    stack = make(account=OPS, constants={"worker.service.notify.notifier.EVERY_S": 1.0})
     stack.vendor.faults({"match": {"body_contains": "text 0"}, "action": {"answer": REFUSED}})
     workers = [stack.worker(threads=4) for _ in range(make.workers(2))]
     enqueue_texts(stack, 1)

@@ -22,6 +22,8 @@ from tests.support.otlp import Collector, attributes, collecting
 from worker import Text, To, enqueue
 
 TEXT, PERSON = "canary-text", "canary-person"
+SOON = {"worker.service.lifecycle.SELDOM_S": 1.0}
+"""Counts are added up, with their exemplars, also by a process that led nothing when it began."""
 
 
 @on_stacks(RABBITMQ, EMBEDDED, why="its SQL is tried on each database in process")
@@ -32,7 +34,7 @@ def test_a_request_and_its_vendor_calls_are_one_trace(make: Make) -> None:
     with collecting() as collector:
         named = {"OTEL_EXPORTER_OTLP_ENDPOINT": collector.url, "OTEL_SERVICE_NAME": "delivery"}
         # Only the drain exports, so that a lost one would be noticed.
-        stack = make(env={**named, "OTEL_BSP_SCHEDULE_DELAY": "600000"})
+        stack = make(env={**named, "OTEL_BSP_SCHEDULE_DELAY": "600000"}, constants=SOON)
         stack.vendor.faults({"match": {"path": SEND}, "times": 1, "action": {"answer": {"errcode": -1}}})
         job = _ask_over_http(stack, collector)
         worker = stack.worker()
