@@ -30,7 +30,7 @@ STATEMENTS, CORE = 5.0, 0.01
 SETTLE_S = 20.0
 """Seconds until what a process does only at its start is over, and the relay looks as seldom as it ever does."""
 NOTICES = '[notify]\nto = [{ url = { env = "PAGER_URL" } }]\n'
-CALLBACK = f'{{ token = "idle", aes_key = "{"a" * 43}" }}'
+CALLBACK = '{ token = { env = "CALLBACK_TOKEN" }, aes_key = { env = "CALLBACK_AES_KEY" } }'
 COMMANDS: Mapping[str, tuple[str, ...]] = {
     "receiver": ("receiver", "--port", "0"),
     "metrics": ("metrics", "--listen", "127.0.0.1:0"),
@@ -95,7 +95,7 @@ def idle(kind: str, threads: int, seconds: float) -> dict[str, Idle]:
             callback=CALLBACK,
             top='hooks = "bench.presses.hooks"',
             account=NOTICES,
-            env={"PAGER_URL": f"{vendor.url}/pager"},
+            env={"PAGER_URL": f"{vendor.url}/pager", "CALLBACK_TOKEN": "idle", "CALLBACK_AES_KEY": "a" * 43},
         ) as stack,
     ):
         files = {name: Path(folder) / name for name in ("worker", *COMMANDS)}
