@@ -210,6 +210,19 @@ def test_a_clean_end_is_an_end_at_once(database: Database, ticks: Ticks) -> None
         assert [] == living(connection, database.now)
 
 
+def test_a_heartbeat_after_the_end_brings_nobody_back(database: Database, ticks: Ticks) -> None:
+    """Such as one that a slow machine kept back while the process ended: it would count as dead, and be told of."""
+    lease = a_life(database, ticks)
+    lease.beat()
+    lease.end()
+
+    lease.beat()
+
+    assert not lease.may_act()
+    with database.reading() as connection:
+        assert [] == living(connection, database.now)
+
+
 def test_the_clock_runs_on_while_the_machine_sleeps() -> None:
     """CLOCK_BOOTTIME where there is one: never behind the monotonic clock."""
     first, second = boot_clock(), boot_clock()

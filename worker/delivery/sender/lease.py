@@ -75,6 +75,7 @@ class Lease:
         self._before: str | None = None
         """The last incarnation that had a heartbeat, where this one has had none yet."""
         self._until = -1.0
+        self._has_ended = False
 
     @property
     def incarnation(self) -> str:
@@ -91,8 +92,13 @@ class Lease:
         unusable: Mapping[str, str] | None = None,
         health: Health = HEALTHY,
     ) -> None:
-        """Renews the lease; after a lapse under a new incarnation. Raises what the database raises."""
+        """Renews the lease; after a lapse under a new incarnation. Raises what the database raises.
+
+        Does nothing once the lease was ended: a late heartbeat would leave the row of a process that never ends.
+        """
         with self._guard:
+            if self._has_ended:
+                return
             started = self._clock()
             if 0 <= self._until < started:
                 self._come_back()
@@ -128,7 +134,7 @@ class Lease:
     def end(self) -> None:
         """Ends the lease, so that other processes need not wait until it runs out."""
         with self._guard:
-            self._until = 0.0
+            self._until, self._has_ended = 0.0, True
             with self._database.writing() as connection:
                 bury(connection, self._database.now, [self._incarnation])
 
