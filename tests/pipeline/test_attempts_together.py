@@ -23,7 +23,7 @@ from worker.domain.call import Request
 from worker.domain.job import part_id
 from worker.outbox.engine.clock import DrivenClock
 from worker.outbox.engine.database import Database
-from worker.outbox.jobs.loading import DuePart, load
+from worker.outbox.jobs.loading import JobPart, load
 from worker.transport.pending_call import PendingCall
 
 pytestmark = pytest.mark.fewer_databases("the statements behind it run on each database in other tests")
@@ -394,7 +394,7 @@ def test_large_documents_are_sent_one_at_a_time(
 ) -> None:
     """Each may be megabytes in memory, whatever the doorbell says."""
 
-    def load_large(*given: Any) -> list[DuePart]:
+    def load_large(*given: Any) -> list[JobPart]:
         return [replace(due, holds_bytes=True) for due in load(*given)]
 
     with together(database, driven_clock) as (site, air):

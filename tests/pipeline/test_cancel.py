@@ -39,7 +39,7 @@ from worker.outbox.commit.ledger import commit
 from worker.outbox.control.cancels import open_parts
 from worker.outbox.engine.clock import DrivenClock
 from worker.outbox.engine.database import Database, make_engine
-from worker.outbox.jobs.loading import DuePart, load
+from worker.outbox.jobs.loading import JobPart, load
 
 pytestmark = pytest.mark.fewer_databases("the statements behind it run on each database in other tests")
 
@@ -177,7 +177,7 @@ def test_a_follow_up_that_is_planned_meanwhile_adds_nothing(site: Site) -> None:
     assert ({"jobs": 1, "cancelled": 1}, 1) == (stopped.counts, len(site.rows(PARTS, job=recall)))
 
 
-def load_part(site: Site, job: str) -> DuePart:
+def load_part(site: Site, job: str) -> JobPart:
     with site.database.reading() as connection:
         [found] = load(connection, site.database.now, [part_id(job, 0)])
     return found

@@ -17,7 +17,7 @@ from worker.outbox.engine.bulk import insert_rows
 from worker.outbox.engine.clock import DrivenClock
 from worker.outbox.engine.database import Database
 from worker.outbox.jobs.follow_ups import lock_job_row
-from worker.outbox.jobs.loading import DuePart, load
+from worker.outbox.jobs.loading import JobPart, load
 from worker.outbox.jobs.media_cache import keep_media
 from worker.outbox.jobs.rows import lock_parts_now
 
@@ -44,13 +44,13 @@ def uploads(site: Site) -> list[str]:
     return [row.id for row in site.rows("select id from worker_jobs where kind = 'upload' order by id")]
 
 
-def loaded(site: Site, job: str) -> DuePart:
+def loaded(site: Site, job: str) -> JobPart:
     with site.database.reading() as connection:
         [work] = load(connection, site.database.now, [part_id(job, 0)])
     return work
 
 
-def look_for_file(site: Site, work: DuePart) -> object:
+def look_for_file(site: Site, work: JobPart) -> object:
     return site.runtime.media.attached(work, site.runtime.channel("wecom_app"), site.accounts.get("hr"))
 
 
@@ -72,7 +72,7 @@ def test_the_end_of_an_upload_waits_for_no_send_that_waits_for_it(server_site: S
             keep_media(connection, upload, "media1", site.clock.micros + DAY * 1_000_000)
         found = looking.result(120)
 
-    assert isinstance(found, DuePart)
+    assert isinstance(found, JobPart)
     assert {"image.media_id": "media1"} == found.facts["media"]
     assert [] == pauses
 
@@ -121,7 +121,7 @@ def test_where_a_media_id_is_there_nothing_is_locked(site: Site) -> None:
         keep_media(connection, upload, "media9", site.clock.micros + DAY * 1_000_000)
         found = pool.submit(look_for_file, site, work).result(120)
 
-    assert isinstance(found, DuePart)
+    assert isinstance(found, JobPart)
     assert {"image.media_id": "media1"} == found.facts["media"]
 
 
@@ -170,6 +170,6 @@ def test_two_that_are_the_first_to_send_a_file_begin_one_upload(server_site: Sit
     assert len(pauses) <= 1  # MariaDB refuses one of two that wait for a row that is taken back
 
 
-def _file(work: DuePart) -> dict[str, str]:
+def _file(work: JobPart) -> dict[str, str]:
     [file] = work.message["files"].values()
     return dict(file)

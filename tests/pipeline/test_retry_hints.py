@@ -16,7 +16,7 @@ from worker.outbox.commit.commands import Mark
 from worker.outbox.commit.ledger import commit
 from worker.outbox.engine.clock import DrivenClock
 from worker.outbox.engine.database import Database
-from worker.outbox.jobs.loading import DuePart, load
+from worker.outbox.jobs.loading import JobPart, load
 from worker.outbox.lanes.lanes import change_lanes
 
 pytestmark = pytest.mark.fewer_databases("the statements behind it run on each database in other tests")
@@ -143,7 +143,7 @@ def test_what_the_relay_has_just_offered_is_not_sent_away(site: Site, monkeypatc
     lane, part, rang = site.part(waiting).lane, part_id(waiting, 0), []
     site.advance(61)
 
-    def meanwhile(connection: Connection, now: str, ids: list[str]) -> list[DuePart]:
+    def meanwhile(connection: Connection, now: str, ids: list[str]) -> list[JobPart]:
         loaded = load(connection, now, ids)
         if ids == [part] and not rang:
             rang.append(ids)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections import deque
+from dataclasses import fields
 from itertools import count
+from typing import Any
 
 import pytest
 from hypothesis import given, strategies as st
@@ -11,39 +13,26 @@ from hypothesis import given, strategies as st
 from worker.delivery.sender.batch import BulkQuota
 from worker.domain.job import Priority
 from worker.domain.pacing.bulk import OTHERS, mix
-from worker.outbox.jobs.loading import DuePart
+from worker.outbox.jobs.loading import JobPart
 
 LANE = "hr:1"
 NUMBERS = count()
 
 
-def a_part(priority: Priority) -> DuePart:
-    empty = {"spec": {}, "message": {}, "on_unknown": "default", "target_job_id": None, "frozen": None}
-    facts = {"tries": 0, "doubts": 0, "flagged": None, "first_marked_at": None, "expires_at": None, **empty}
-    part = DuePart(
-        id=str(next(NUMBERS)),
-        job_id="",
-        n=0,
-        lane=LANE,
-        claim=0,
-        kind="send",
-        account="hr",
-        frozen_window=None,
-        **facts,
-    )
-    part.priority = priority
-    return part
+def a_part(priority: Priority) -> JobPart:
+    nothing: dict[str, Any] = {field.name: None for field in fields(JobPart)}
+    return JobPart(**nothing | {"id": str(next(NUMBERS)), "priority": priority})
 
 
-def a_doorbell(others: int, bulk: int, priority: Priority = Priority.NORMAL) -> deque[DuePart]:
+def a_doorbell(others: int, bulk: int, priority: Priority = Priority.NORMAL) -> deque[JobPart]:
     return deque([*(a_part(priority) for _ in range(others)), *(a_part(Priority.BULK) for _ in range(bulk))])
 
 
-def letters(picked: list[tuple[DuePart, int]]) -> str:
+def letters(picked: list[tuple[JobPart, int]]) -> str:
     return "".join("unb"[due.priority] for due, _ in picked)
 
 
-def refund(bulk_quota: BulkQuota, picked: list[tuple[DuePart, int]], called: int) -> None:
+def refund(bulk_quota: BulkQuota, picked: list[tuple[JobPart, int]], called: int) -> None:
     """All but the first few of what was picked found no room."""
     bulk_quota.refund(LANE, sum(paid for _, paid in picked[called:]))
 

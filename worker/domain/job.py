@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import KW_ONLY, dataclass, field
 from enum import IntEnum, StrEnum
 from typing import Any
 
@@ -94,7 +94,7 @@ class Draft:
     """The document of the send that a card update is about; None where it is no longer kept."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # not frozen: each step of an attempt adds what it finds
 class Part:
     """One vendor call to make, as a channel sees it."""
 
@@ -109,11 +109,14 @@ class Part:
 
     `after` is the n of the job's part that must have ended before this one may be sent.
     """
+    _: KW_ONLY
     in_doubt: bool = False
     """True when an earlier call of this part has no readable answer."""
-    facts: Mapping[str, Any] = field(default_factory=dict, repr=False)
-    """What resolve found for this call: `media` (message path -> media_id), `response_code`; for a repeat `frozen` (the
-    body of the call in doubt); for a look-up `doubt` (Unix seconds from, until) and `known` (ids of other parts).
+    frozen: str | None = field(default=None, repr=False)
+    """The body of the call in doubt, which a repeat sends once more; None: nothing keeps it."""
+    facts: dict[str, Any] = field(default_factory=dict, repr=False)
+    """What resolve found for this call: `media` (message path -> media_id), `response_code`; for a look-up `doubt`
+    (Unix seconds from, until) and `known` (ids of other parts).
     """
     members: tuple[str, ...] | None = field(default=None, repr=False)
     """Userids behind its departments, tags or @all, as the application's `members_of` gives them; None: unknown."""

@@ -51,8 +51,8 @@ def request(part: Part, account: Account, access: Access, *, flagged: bool) -> R
     """The call of a part; a repeat has the bytes of the call in doubt, but for the two fields that `flagged` adds."""
     if part.kind == "upload":
         return upload.request(part, account, access.token)
-    frozen, query = part.facts.get("frozen"), {"access_token": access.token or ""}
-    body = json_bytes(_body(part, account, flagged)) if frozen is None else _again(frozen, flagged)
+    query = {"access_token": access.token or ""}
+    body = json_bytes(_body(part, account, flagged)) if part.frozen is None else _again(part.frozen, flagged)
     return Request("POST", account.base_url, PATHS[part.kind], query, body, "application/json", account.deadline_s)
 
 

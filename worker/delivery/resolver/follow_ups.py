@@ -50,7 +50,7 @@ from worker.outbox.jobs.follow_ups import (
     refused_users,
     target_parts,
 )
-from worker.outbox.jobs.loading import DuePart
+from worker.outbox.jobs.loading import JobPart
 
 NOT_SENT_STATES = (PartState.REJECTED, PartState.EXHAUSTED, PartState.EXPIRED, PartState.CANCELLED)
 PLANNED = {"target", "refuse"}
@@ -101,7 +101,7 @@ class FollowUps:
         self._code_ttl_s = int(code_ttl_s)
         self._deadline_us = int(call_deadline_s * settle.SECOND)
 
-    def recall(self, due: DuePart, channel: Channel, account: Account) -> Resolved:
+    def recall(self, due: JobPart, channel: Channel, account: Account) -> Resolved:
         """Resolves a recall: one call per msgid; unsent parts are cancelled, parts in flight are waited for."""
         window = self._window_us(channel, account)
         if due.target_job_id is None:
@@ -109,7 +109,7 @@ class FollowUps:
         if not due.spec.keys() & PLANNED:
             self._stop_target(due.target_job_id, channel)
         planned = self.planned(due, partial(self._recall_plan, window, channel), window, with_replays=True)
-        if isinstance(planned, DuePart):
+        if isinstance(planned, JobPart):
             due.facts, due.recalled = self._gone(due.spec["target"]), (due.spec["target"], due.spec["claim"])
         return planned
 
@@ -124,7 +124,7 @@ class FollowUps:
         window_s = channel.recall_window_s
         return None if window_s is None else account.relied_on_s("recall", window_s) * settle.SECOND
 
-    def _recall_foreign(self, due: DuePart, window: int | None) -> Resolved:
+    def _recall_foreign(self, due: JobPart, window: int | None) -> Resolved:
         """Resolves the recall of a message that another program sent, by its msgid."""
         due.spec = {"msgid": due.message["msgid"]}
         # Without the time of the send only the vendor knows whether it can still be taken back.
@@ -134,14 +134,14 @@ class FollowUps:
         late = self._too_late(sent_at, self._database.read_now(), window)
         return Rejected(late) if late else due
 
-    def update_card(self, due: DuePart, channel: Channel, account: Account) -> Resolved:
+    def update_card(self, due: JobPart, channel: Channel, account: Account) -> Resolved:
         """Resolves a card update: one call per card that was sent, each with a fresh response_code of its own."""
         if due.target_job_id is None:
             return self._take_given(due, channel.app_scope(account))
         planned = self.planned(due, _update_plan, self._window_us(channel, account), with_replays=True)
-        return self._pick_code(due) if isinstance(planned, DuePart) else planned
+        return self._pick_code(due) if isinstance(planned, JobPart) else planned
 
-    def _take_given(self, due: DuePart, app: str) -> Resolved:
+    def _take_given(self, due: JobPart, app: str) -> Resolved:
         """Resolves an update with a response_code that the application gave; no other code of that card is known."""
         response_code = due.message["response_code"]
         held, now = self._database.run(lambda connection: self._file_given(connection, due, app, response_code))
@@ -159,7 +159,7 @@ class FollowUps:
         due.facts, due.code_id = {"response_code": response_code}, held.id
         return due
 
-    def _file_given(self, connection: Connection, due: DuePart, app: str, response_code: str) -> tuple[CodeState, int]:
+    def _file_given(self, connection: Connection, due: JobPart, app: str, response_code: str) -> tuple[CodeState, int]:
         """The stored state of a given code, and the time now; a code not seen before is stored."""
         now = read_now(connection, self._database.now)
         key = code_id(app, response_code)
@@ -178,12 +178,12 @@ class FollowUps:
         assert held is not None
         return held, now
 
-    def _hasten(self, due: DuePart, left_us: int) -> None:
+    def _hasten(self, due: JobPart, left_us: int) -> None:
         """Makes the part urgent when its code ends soon: should it have to wait, it waits at the front of its lane."""
         if left_us <= SOON_US and due.priority != Priority.URGENT:
             self._database.run(lambda connection: make_urgent(connection, due.id))
 
-    def _pick_code(self, due: DuePart) -> Resolved:
+    def _pick_code(self, due: JobPart) -> Resolved:
         """Picks a fresh response_code of the card; waits while another update uses one, refuses when none is left."""
         with self._database.reading() as connection:
             until, people = f"{self._database.now} + {self._deadline_us}", due.spec.get("users") or ()
@@ -218,7 +218,7 @@ class FollowUps:
         self._change([stop("recalled", part.id, looked_up=looked_up(part)) for part in stoppable])
 
     def planned(
-        self, due: DuePart, plan: Callable[[DuePart, Snapshot], Plan], window: int | None, *, with_replays: bool = False
+        self, due: JobPart, plan: Callable[[JobPart, Snapshot], Plan], window: int | None, *, with_replays: bool = False
     ) -> Resolved:
         """The part with its own plan, or the refusal that was planned; plans the follow-up where that is missing.
 
@@ -232,7 +232,7 @@ class FollowUps:
         return Rejected(due.spec["refuse"]) if "refuse" in due.spec else due
 
     def _plan(
-        self, due: DuePart, plan: Callable[[DuePart, Snapshot], Plan], window: int | None, *, with_replays: bool
+        self, due: JobPart, plan: Callable[[JobPart, Snapshot], Plan], window: int | None, *, with_replays: bool
     ) -> dict[str, Any] | Rejected | Accepted | None:
         """Plans a follow-up as parts and returns the part's own spec, or parks it and returns None."""
         target = due.target_job_id or ""
@@ -286,7 +286,7 @@ class FollowUps:
         # One call's deadline before the vendor's time for a recall is over, so that the recall can still be made.
         return max(min(marks) + window - self._deadline_us, now + self._deadline_us)
 
-    def _recall_plan(self, window: int | None, channel: Channel, due: DuePart, snapshot: Snapshot) -> Plan:
+    def _recall_plan(self, window: int | None, channel: Channel, due: JobPart, snapshot: Snapshot) -> Plan:
         parts, now = snapshot.parts, snapshot.now
         soon = [part for part in parts if part.state is PartState.UNKNOWN and part.not_before is not None]
         searched = [part for part in soon if is_looked_up(part, snapshot.kind, snapshot.message, channel)]
@@ -334,7 +334,7 @@ def _refer_to_replays(connection: Connection, job_id: str) -> Rejected | None:
     return Rejected(f"nothing of this replay was sent, but later ones: name job {newest}, or {replays.first} for all")
 
 
-def _read_snapshot(connection: Connection, now: str, due: DuePart, jobs: Sequence[str]) -> Snapshot:
+def _read_snapshot(connection: Connection, now: str, due: JobPart, jobs: Sequence[str]) -> Snapshot:
     people = due.spec.get("users") or ()
     kind, message = content_of(connection, jobs[0])
     pressed: dict[str, set[str]] = {}
@@ -352,7 +352,7 @@ def _read_snapshot(connection: Connection, now: str, due: DuePart, jobs: Sequenc
     )
 
 
-def _update_plan(due: DuePart, snapshot: Snapshot) -> Plan:
+def _update_plan(due: JobPart, snapshot: Snapshot) -> Plan:
     parts = _one_each(snapshot.parts)
     shares = [(part, share) for part in parts if (share := _share(due.spec, part, snapshot, parts)) is not None]
     if not shares:
@@ -395,7 +395,7 @@ def _one_each(parts: list[TargetPart]) -> list[TargetPart]:
 
 
 def _share(
-    spec: dict[str, Any], part: TargetPart, snapshot: Snapshot, parts: Sequence[TargetPart]
+    spec: Mapping[str, Any], part: TargetPart, snapshot: Snapshot, parts: Sequence[TargetPart]
 ) -> dict[str, Any] | None:
     """The members of an update that belong to one part's card; None: none do.
 

@@ -31,7 +31,7 @@ from worker.outbox.engine.sql import read_now
 from worker.outbox.jobs import confirmations
 from worker.outbox.jobs.codes import named_ids
 from worker.outbox.jobs.follow_ups import Beside, TargetPart, is_recalled, others_unanswered, reminders
-from worker.outbox.jobs.loading import DuePart
+from worker.outbox.jobs.loading import JobPart
 
 SLOWEST_S = 6 * 3600
 """The longest pause between two rounds of a track, in seconds."""
@@ -55,14 +55,14 @@ class GroupSends:
     ):
         self._database, self._accounts, self._follow_ups, self._change = database, accounts, follow_ups, change
 
-    def track(self, due: DuePart) -> Resolved:
+    def track(self, due: JobPart) -> Resolved:
         """Resolves the next page of a track job, which ends when nothing can change or the task is too old."""
         planned = self._follow_ups.planned(due, _track_plan, None)
-        if not isinstance(planned, DuePart) or due.spec["step"] != "result" or due.spec.get("member"):
+        if not isinstance(planned, JobPart) or due.spec["step"] != "result" or due.spec.get("member"):
             return planned
         return self._next_member(due)
 
-    def _next_member(self, due: DuePart) -> Resolved:
+    def _next_member(self, due: JobPart) -> Resolved:
         """Resolves the page of the next member whose result can still change; without one the round ends."""
         spec, target = due.spec, due.spec["target"]
         with self._database.reading() as connection:
@@ -75,7 +75,7 @@ class GroupSends:
         self._end_round(due, settled=settled, cancelled=cancelled)
         return None
 
-    def _end_round(self, due: DuePart, *, settled: bool, cancelled: bool) -> None:
+    def _end_round(self, due: JobPart, *, settled: bool, cancelled: bool) -> None:
         """Ends the job, or puts its next round off by the pace of the track."""
         pace_s = due.message.get("pace_s") or TRACK_EVERY_S
         age_us = int((due.message.get("max_age_s") or TRACK_FOR_S) * SECOND)
@@ -97,10 +97,10 @@ class GroupSends:
         again = {**due.spec, "step": "task", "member": None, "after": "", "cursor": "", "last": cancelled}
         self._change([Change(due.id, end, spec=json.dumps(again, ensure_ascii=False))])
 
-    def remind(self, due: DuePart) -> Resolved:
+    def remind(self, due: JobPart) -> Resolved:
         """Resolves a reminder, one call per task; the fourth within 24 h is refused with the time of the next."""
         planned = self._follow_ups.planned(due, _remind_plan, None)
-        if not isinstance(planned, DuePart):
+        if not isinstance(planned, JobPart):
             return planned
         with self._database.reading() as connection:
             now = read_now(connection, self._database.now)
@@ -111,7 +111,7 @@ class GroupSends:
             return Rejected(f"the vendor takes {REMINDERS} reminders of a task in 24 h; {when}")
         return due
 
-    def look_up(self, due: DuePart, channel: Channel, account: Account) -> Resolved:
+    def look_up(self, due: JobPart, channel: Channel, account: Account) -> Resolved:
         """Resolves the search: the time in which the task may have been made, and the tasks of other parts.
 
         Held when another send of the same content is in doubt as well. Waits while one is in flight.
@@ -137,7 +137,7 @@ class GroupSends:
         return due
 
     def _twins(
-        self, connection: Connection, name: str, due: DuePart, channel: Channel, account: Account
+        self, connection: Connection, name: str, due: JobPart, channel: Channel, account: Account
     ) -> list[Beside]:
         """Unanswered parts of an account whose tasks could not be told from this one's, by content and time."""
         lane = lane_name(lane_key(connection), name, channel.lane(due.kind, due.message, due.spec))
@@ -166,11 +166,11 @@ def _as_part(part: str, job: str, kind: str, message: Mapping[str, Any], spec: M
     return Part(part, job, 0, kind, message, spec)
 
 
-def _track_plan(due: DuePart, snapshot: Snapshot) -> Plan:
+def _track_plan(due: JobPart, snapshot: Snapshot) -> Plan:
     return _per_task(snapshot, {"step": "task", "member": None, "after": "", "cursor": "", "since": snapshot.now})
 
 
-def _remind_plan(due: DuePart, snapshot: Snapshot) -> Plan:
+def _remind_plan(due: JobPart, snapshot: Snapshot) -> Plan:
     return _per_task(snapshot, {})
 
 

@@ -29,7 +29,7 @@ from worker.outbox.engine.database import Database
 from worker.outbox.engine.sql import read_now
 from worker.outbox.jobs.blobs import blob_chunks, stored_blobs
 from worker.outbox.jobs.follow_ups import lock_own, new_part, park
-from worker.outbox.jobs.loading import DuePart
+from worker.outbox.jobs.loading import JobPart
 from worker.outbox.jobs.media_cache import CachedFile, add_upload, lock_cached, valid_media
 
 MARGIN_US = 600 * SECOND
@@ -44,12 +44,12 @@ class MediaResolver:
     ):
         self._database, self._url_files, self._new_id, self._lane_of = database, remote, new_id, lane_of
 
-    def upload(self, due: DuePart, channel: Channel, account: Account) -> Resolved:
+    def upload(self, due: JobPart, channel: Channel, account: Account) -> Resolved:
         """Resolves an upload: the chunks of its file, read from the outbox one by one while the call sends them."""
         file = due.message["files"]["media"]
         if "url" in file:
             stored = self._url_files.stored(due, file, channel, account)
-            if not isinstance(stored, DuePart):
+            if not isinstance(stored, JobPart):
                 return stored
             file = due.spec["fetched"]
         due.facts = {"open": lambda: self._chunks(file["blob"])}
@@ -58,7 +58,7 @@ class MediaResolver:
     def _chunks(self, blob_id: str) -> Iterator[bytes]:
         return blob_chunks(self._database, blob_id)
 
-    def attached(self, due: DuePart, channel: Channel, account: Account) -> Resolved:
+    def attached(self, due: JobPart, channel: Channel, account: Account) -> Resolved:
         """Resolves a send with files: the media_id of each attached file, and the bytes of inline files."""
         media, inline = dict[str, str](), dict[str, bytes]()
         for path, file in due.message["files"].items():
@@ -75,16 +75,16 @@ class MediaResolver:
         due.facts |= {"media": media, "inline": inline}
         return due
 
-    def _inline(self, due: DuePart, file: Mapping[str, Any], channel: Channel, account: Account) -> bytes | Resolved:
+    def _inline(self, due: JobPart, file: Mapping[str, Any], channel: Channel, account: Account) -> bytes | Resolved:
         """The bytes of an inline file, which the vendor limits to the size of a message; a URL is fetched first."""
         if "url" in file:
             stored = self._url_files.stored(due, file, channel, account)
-            if not isinstance(stored, DuePart):
+            if not isinstance(stored, JobPart):
                 return stored
             file = due.spec["fetched"]
         return b"".join(self._chunks(file["blob"]))
 
-    def _one(self, due: DuePart, channel: Channel, account: Account, file: Mapping[str, Any]) -> str | Resolved:
+    def _one(self, due: JobPart, channel: Channel, account: Account, file: Mapping[str, Any]) -> str | Resolved:
         """The media_id of one file; else the part waits for its upload, which is begun if none is open."""
         key = cache_key(channel.media_scope(account), file)
         # Without locks first: where the media_id exists, the sends of a file must not wait for each other.
@@ -101,7 +101,7 @@ class MediaResolver:
     def _wait(
         self,
         connection: Connection,
-        due: DuePart,
+        due: JobPart,
         channel: Channel,
         account: Account,
         file: Mapping[str, Any],
@@ -148,7 +148,7 @@ class MediaResolver:
         return job_id
 
     def used(
-        self, due: DuePart, channel: Channel, account: Account, media_ids: Mapping[str, str]
+        self, due: JobPart, channel: Channel, account: Account, media_ids: Mapping[str, str]
     ) -> tuple[tuple[str, str], ...]:
         """The cache rows of a send's files, each with the media_id that this send used.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,7 +15,7 @@ from worker.domain.job import Kind, Priority
 from worker.domain.outcome import Refusal
 from worker.domain.pacing.quiet import NONE, QuietHours, quiet_hours
 from worker.outbox.engine.database import Database
-from worker.outbox.jobs.loading import DuePart
+from worker.outbox.jobs.loading import JobPart
 from worker.outbox.jobs.rows import left_out_of
 
 _ABOUT_THE_SENT = frozenset({Kind.RECALL, Kind.UPDATE_CARD, Kind.TRACK, Kind.UPLOAD})
@@ -22,7 +23,7 @@ _ABOUT_THE_SENT = frozenset({Kind.RECALL, Kind.UPDATE_CARD, Kind.TRACK, Kind.UPL
 IN_DOUBT = "staging: its call in doubt was made to others"
 
 
-def quiet_of(due: DuePart, account: Account, channel: Channel) -> QuietHours | None:
+def quiet_of(due: JobPart, account: Account, channel: Channel) -> QuietHours | None:
     """The hours in which the part waits: its job's, or its account's; None: it may go at any time."""
     written = account.quiet_hours if due.quiet_hours is None else due.quiet_hours
     if written == NONE or not _is_in_front(due, channel):
@@ -35,7 +36,7 @@ def quiet_of(due: DuePart, account: Account, channel: Channel) -> QuietHours | N
 class Called:
     """The recipients of one call of a part."""
 
-    spec: dict[str, Any]
+    spec: Mapping[str, Any]
     """The share without those who are left out."""
     left_out: tuple[Refusal, ...] = ()
     """Recipients who are not called; its mark notes them as failures."""
@@ -45,7 +46,7 @@ class Called:
     """Why no call is made for it; None: one is."""
 
 
-def called(database: Database, due: DuePart, channel: Channel, account: Account) -> Called:
+def called(database: Database, due: JobPart, channel: Channel, account: Account) -> Called:
     """The recipients of the next call of a part.
 
     Once a call of the part may have left, no more are left out: a repeat has the bytes of that call.
@@ -58,12 +59,12 @@ def called(database: Database, due: DuePart, channel: Channel, account: Account)
     before = {(refusal.kind, refusal.recipient) for refusal in earlier}
     now = account.staging.left_out(due.spec) if chooses and INSTEAD_OF not in due.spec else ()
     more = [refusal for refusal in now if (refusal.kind, refusal.recipient) not in before]
-    if due.doubts and more:
+    if due.in_doubt and more:
         return Called(due.spec, obstacle=IN_DOUBT)
     return _called(account, due.spec, (*earlier, *more), chooses=chooses)
 
 
-def _called(account: Account, spec: dict[str, Any], left_out: tuple[Refusal, ...], *, chooses: bool) -> Called:
+def _called(account: Account, spec: Mapping[str, Any], left_out: tuple[Refusal, ...], *, chooses: bool) -> Called:
     rest = without(spec, left_out) if left_out else spec
     if not chooses:
         return Called(rest, left_out, obstacle=ALL_LEFT_OUT if left_out and is_empty(rest) else None)
@@ -73,6 +74,6 @@ def _called(account: Account, spec: dict[str, Any], left_out: tuple[Refusal, ...
     return Called(redirected(rest, instead) if instead else rest, left_out, instead)
 
 
-def _is_in_front(due: DuePart, channel: Channel) -> bool:
+def _is_in_front(due: JobPart, channel: Channel) -> bool:
     """True where its call puts something new before people."""
     return due.kind in channel.sends or due.kind == Kind.REMIND

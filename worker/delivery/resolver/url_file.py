@@ -28,7 +28,7 @@ from worker.outbox.engine.database import Database
 from worker.outbox.engine.sql import read_now
 from worker.outbox.jobs.blobs import find_blob, insert_blob, note_uses, stored_blobs
 from worker.outbox.jobs.follow_ups import lock_own, plan_parts
-from worker.outbox.jobs.loading import DuePart
+from worker.outbox.jobs.loading import JobPart
 from worker.outbox.jobs.rows import save_parts
 
 log = structlog.get_logger()
@@ -59,7 +59,7 @@ class UrlFiles:
         self._slots = threading.BoundedSemaphore(at_once)
         self._new_id, self._monotonic, self._took = new_id, monotonic, took
 
-    def stored(self, due: DuePart, file: Mapping[str, Any], channel: Channel, account: Account) -> Resolved:
+    def stored(self, due: JobPart, file: Mapping[str, Any], channel: Channel, account: Account) -> Resolved:
         """The part with the stored copy under `fetched` in its spec; fetches the file where there is no copy."""
         copy = due.spec.get("fetched")
         if copy is not None and self._is_there(copy["blob"]):
@@ -73,7 +73,7 @@ class UrlFiles:
         finally:
             self._slots.release()
 
-    def _fetch(self, due: DuePart, until: int, file: Mapping[str, Any], channel: Channel, account: Account) -> Resolved:
+    def _fetch(self, due: JobPart, until: int, file: Mapping[str, Any], channel: Channel, account: Account) -> Resolved:
         began = self._monotonic()
         fetch = self._downloads.fetch(file["url"], channel.upload_limit(file["upload_type"]))
         duration = self._monotonic() - began
@@ -94,7 +94,7 @@ class UrlFiles:
                     fetch.close()
 
     def _keep(
-        self, due: DuePart, file: Mapping[str, Any], fetched: Fetched, channel: Channel, account: Account
+        self, due: JobPart, file: Mapping[str, Any], fetched: Fetched, channel: Channel, account: Account
     ) -> Resolved:
         """Refuses what the vendor would refuse; else stores the copy and the plan in one transaction."""
         entry = {"size": fetched.size, "sha256": fetched.sha256}
@@ -110,7 +110,7 @@ class UrlFiles:
         return due
 
     def _store(
-        self, connection: Connection, due: DuePart, fetched: Fetched, entry: Mapping[str, Any]
+        self, connection: Connection, due: JobPart, fetched: Fetched, entry: Mapping[str, Any]
     ) -> dict[str, Any] | None:
         """The part's new spec; None: another sender has taken the part."""
         own = lock_own(connection, due.id)
@@ -130,7 +130,7 @@ class UrlFiles:
         save_parts(connection, [facts])
         return spec
 
-    def _claim(self, due: DuePart) -> int | None:
+    def _claim(self, due: JobPart) -> int | None:
         """Puts the part off until the fetch must have ended; that instant. None: another process fetches its file."""
         until: int | None = None
 
@@ -147,7 +147,7 @@ class UrlFiles:
         self._change([Change(due.id, claim)])
         return until
 
-    def _give_up(self, due: DuePart, until: int) -> None:
+    def _give_up(self, due: JobPart, until: int) -> None:
         """Makes the part due at once after its fetch was broken off, so that another process may begin."""
 
         def free(part: PartFacts, now: int) -> None:
@@ -171,7 +171,7 @@ def _wait_for_a_slot(part: PartFacts, now: int) -> None:
         settle.wait_until(part, now + int(BUSY_S * settle.SECOND), "other files are being fetched")
 
 
-def _log(due: DuePart, fetch: Fetched | NotFetched | TryLater | Stopped, duration_s: float) -> None:
+def _log(due: JobPart, fetch: Fetched | NotFetched | TryLater | Stopped, duration_s: float) -> None:
     """Logs a fetch in one line, without its URL, which may hold a secret."""
     log.info(
         "fetch",

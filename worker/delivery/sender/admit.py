@@ -28,7 +28,7 @@ from worker.domain.job import Priority
 from worker.domain.outcome import Scope
 from worker.domain.pacing.limit import Charge, Denied, Permit
 from worker.outbox.commit.commands import Change, Narrowing
-from worker.outbox.jobs.loading import DuePart
+from worker.outbox.jobs.loading import JobPart
 from worker.outbox.lanes.offering import like, wake_like
 
 WAITING = 1_000
@@ -105,7 +105,7 @@ def _with_room(
     return admitted
 
 
-def _prefetch(runtime: Runtime, due: DuePart, room: int) -> None:
+def _prefetch(runtime: Runtime, due: JobPart, room: int) -> None:
     """Notes up to `room` further parts for a member whose limits are about to be used up."""
     hints = runtime.retry_hints
     # The window gives room again one window after it was filled, so the earlier it is full the sooner all are sent.
@@ -141,7 +141,7 @@ def _room_in_s(flight: InFlight, denied: Denied) -> float:
     return first_to_go_s(denied.members, flight.charges) if denied.members else denied.delay
 
 
-def _wait(due: DuePart, denied: Denied, delay_s: float) -> Change:
+def _wait(due: JobPart, denied: Denied, delay_s: float) -> Change:
     """Puts the part off for so many seconds; waiting for room is not an attempt."""
     delay_us = int(delay_s * settle.SECOND)
     return unless_moved(due, lambda part, now: settle.wait_for_limit(part, now + delay_us, denied.limit))
@@ -172,7 +172,7 @@ def _split(runtime: Runtime, flight: InFlight, denied: Denied) -> Permit | Denie
         if specs is None:
             break
         called = without(specs[0], flight.left_out) if flight.left_out else specs[0]
-        charges = flight.channel.limits(replace(flight.part, spec=called), flight.account)
+        charges = flight.channel.limits(replace(flight.due, spec=called), flight.account)
         [answer] = runtime.governor.reserve([charges])
         if isinstance(answer, Permit):
             flight.permit = answer
@@ -185,13 +185,13 @@ def _specs(flight: InFlight, denied: Denied) -> Specs | None:
     """The part's spec for the recipients with room, and for the others; None: the part cannot be split."""
     # In doubt, a part can only be repeated with the very recipients of the earlier call.
     # And those who are called in place of others have no share of their own.
-    if not denied.members or flight.due.doubts or flight.instead:
+    if not denied.members or flight.due.in_doubt or flight.instead:
         return None
-    spec, later = flight.due.spec, denied.members.keys()
+    spec, later = flight.share, denied.members.keys()
     if flight.account.staging.chooses and spec.keys() & GROUPS:
         # One by one the members of a group are in no list of who is let through.
         return None
-    specs = flight.channel.narrow(spec, later, flight.part.members or ())
+    specs = flight.channel.narrow(spec, later, flight.due.members or ())
     # Who is left out has no charges, and so seems to have room.
     if specs is not None and flight.left_out and is_empty(without(specs[0], flight.left_out)):
         return None
@@ -216,9 +216,8 @@ def _take_apart(
         give_back(runtime, flight)
         return denied
     # The split counted the claim on: a sender that read the part with all recipients cannot mark it any more.
-    due.spec, due.claim = now, due.claim + 1
-    flight.part = replace(flight.part, spec=without(now, flight.left_out) if flight.left_out else now)
-    flight.charges = charges
+    flight.share, due.claim, flight.charges = now, due.claim + 1, charges
+    due.spec = without(now, flight.left_out) if flight.left_out else now
     render_again(runtime, flight)
     return permit
 

@@ -31,7 +31,7 @@ from worker.domain.outcome import Retry, Scope, Verdict, Wait
 from worker.domain.pacing.limit import Denied
 from worker.domain.state import JobState
 from worker.outbox.commit.commands import Happened
-from worker.outbox.jobs.loading import DuePart
+from worker.outbox.jobs.loading import JobPart
 from worker.transport.pending_call import EndedCall, PendingCall
 
 PATIENCE_S = 0.005
@@ -88,7 +88,7 @@ class Attempts:
         if errors:
             raise errors[0]
 
-    def deliver(self, due_parts: Sequence[DuePart]) -> list[str]:
+    def deliver(self, due_parts: Sequence[JobPart]) -> list[str]:
         """Carries parts of one lane through the steps until their calls have begun. Returns the ids of those called."""
         runtime, since = self._runtime, self._runtime.monotonic()
         # Before more is read: a thread with one slot holds one message at a time.
@@ -236,7 +236,7 @@ class Attempts:
         self.slots -= slots
 
 
-def prepare(runtime: Runtime, due_parts: Sequence[DuePart], between: Callable[[], None]) -> Flights:
+def prepare(runtime: Runtime, due_parts: Sequence[JobPart], between: Callable[[], None]) -> Flights:
     """Returns the parts that are ready to be admitted. Each of the others waits or has ended, and its row says why.
 
     Calls `between` before each part, because one may take seconds. Raises `WriterClosed`, and errors of the database

@@ -24,7 +24,7 @@ from worker.domain import settle
 from worker.domain.job import Kind, Priority
 from worker.domain.pacing.bulk import MOST, mix
 from worker.domain.pacing.lane import account_of, in_the_way
-from worker.outbox.jobs.loading import DuePart, leave, load, pass_on
+from worker.outbox.jobs.loading import JobPart, leave, load, pass_on
 from worker.outbox.lanes.lanes import read_paces
 from worker.outbox.lanes.offering import offer
 
@@ -163,7 +163,7 @@ class BatchSender:
         wait_s = max(runtime.lane_states.closed_for(lane), ELSEWHERE_S if is_as_before else 0.0)
         runtime.lane_blocks.return_probe(lane, wait_s)
 
-    def _work_off(self, lane: str, due_parts: deque[DuePart], attempts: Attempts, *, alone: bool) -> None:
+    def _work_off(self, lane: str, due_parts: deque[JobPart], attempts: Attempts, *, alone: bool) -> None:
         """Delivers the parts, a few at a time, until the time is over; `alone`: one at a time."""
         runtime = self._runtime
         attempts.left.update((due.id, None) for due in due_parts)
@@ -203,7 +203,7 @@ class BatchSender:
             finally:
                 self._let_go([due.id for due in due_parts if due.id not in called])
 
-    def _take_returned(self, lane: str, lowest: int, most: int) -> list[DuePart]:
+    def _take_returned(self, lane: str, lowest: int, most: int) -> list[JobPart]:
         """Takes parts that are due again as if they had come in a doorbell; the relay does not offer them meanwhile."""
         runtime = self._runtime
         # The relay offers as many parts of a bound lane as it may have in flight; further ones would exceed that.
@@ -238,7 +238,7 @@ class BatchSender:
             database.run(lambda connection: leave(connection, ids))
 
 
-def _goes_alone(due: DuePart) -> bool:
+def _goes_alone(due: JobPart) -> bool:
     """True for a part beside which its thread has no call in flight."""
     # Large documents are read one at a time, or a thread would hold many megabytes. A file behind a URL is fetched by
     # this thread, for up to a minute: the answers of its other calls would not be read.
@@ -254,7 +254,7 @@ class BulkQuota:
         self._credit: dict[str, int] = {}
         self._guard = threading.Lock()
 
-    def pick(self, lane: str, due_parts: deque[DuePart], most: int) -> list[tuple[DuePart, int]]:
+    def pick(self, lane: str, due_parts: deque[JobPart], most: int) -> list[tuple[JobPart, int]]:
         """Takes the parts that go next out of `due_parts`, at most `most`; each with the credit that it has cost."""
         others = [due for due in due_parts if due.priority != Priority.BULK]
         bulk = [due for due in due_parts if due.priority == Priority.BULK]

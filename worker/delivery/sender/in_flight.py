@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from worker.channels.base import Channel
 from worker.delivery.sender.writer import Ticket
 from worker.domain.account import Account, Token
 from worker.domain.call import Access, CallResult, Request
 from worker.domain.content.staging import Named
-from worker.domain.job import Part, RepeatRule
+from worker.domain.job import RepeatRule
 from worker.domain.outcome import Refusal, Verdict
 from worker.domain.pacing.limit import Charge, Permit
 from worker.domain.pacing.quiet import QuietHours
 from worker.outbox.commit.commands import Effects
-from worker.outbox.jobs.loading import DuePart
+from worker.outbox.jobs.loading import JobPart
 from worker.transport.http import Connection
 from worker.transport.pending_call import PendingCall
 
@@ -24,14 +25,15 @@ from worker.transport.pending_call import PendingCall
 class InFlight:
     """One part on its way. Each step sets its fields; one without a default cannot be read before its step has run."""
 
-    due: DuePart
+    due: JobPart
 
     # resolve
     account: Account = field(init=False, repr=False)
     channel: Channel = field(init=False, repr=False)
-    part: Part = field(init=False, repr=False)
     quiet: QuietHours | None = field(init=False, repr=False, default=None)
     """The hours in which it waits; None: it may go at any time."""
+    share: Mapping[str, Any] = field(init=False, repr=False)
+    """The spec of the part's row; that of `due` is without those who are left out."""
     left_out: tuple[Refusal, ...] = field(init=False, repr=False, default=())
     """Recipients without whom the call is made."""
     instead: tuple[Named, ...] = field(init=False, repr=False, default=())

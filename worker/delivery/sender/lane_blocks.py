@@ -28,7 +28,7 @@ from worker.domain.pacing.lane import Cause, LaneBlock, LaneChange, LaneRules, R
 from worker.domain.pacing.limit import Denied, used_up
 from worker.domain.settle import SECOND
 from worker.outbox.engine.database import Database
-from worker.outbox.jobs.loading import DuePart
+from worker.outbox.jobs.loading import JobPart
 from worker.outbox.lanes.lanes import change_lanes, log_steps, return_probe
 
 ALARM_REMEDY = "find out what called so much; the vendor restricts this app's access until its traffic is normal"
@@ -41,7 +41,7 @@ NOBODY_ELSE_S = 10.0
 
 
 def block_of(
-    due: DuePart,
+    due: JobPart,
     outcome: Verdict | Denied | TokenWait | TokenParked,
     settings: DeliverySettings,
     *,
@@ -64,7 +64,7 @@ def block_of(
             return _block(due, Scope.ACCOUNT, delay, reason, remedy, parked=True, hint=hint, cause=cause)
 
 
-def _of_verdict(due: DuePart, verdict: Verdict, settings: DeliverySettings, *, answered: bool) -> LaneBlock | None:
+def _of_verdict(due: JobPart, verdict: Verdict, settings: DeliverySettings, *, answered: bool) -> LaneBlock | None:
     no_errcode = verdict.errcode is None
     match verdict.outcome:
         case Wait(penalty=Penalty() as penalty, scope=scope, delay=delay, reason=reason):
@@ -86,14 +86,14 @@ def _of_verdict(due: DuePart, verdict: Verdict, settings: DeliverySettings, *, a
             return None
 
 
-def _block(due: DuePart, scope: Scope, delay: float, reason: str, remedy: str | None = None, **more: Any) -> LaneBlock:
+def _block(due: JobPart, scope: Scope, delay: float, reason: str, remedy: str | None = None, **more: Any) -> LaneBlock:
     account, is_account = account_of(due.lane), scope is Scope.ACCOUNT
     remedy = ALARM_REMEDY if more.get("penalty") is Penalty.ALARM else remedy
     lane, label = (account, due.account) if is_account else (due.lane, _label(due))
     return LaneBlock(lane, label, delay, reason, remedy, **more)
 
 
-def _label(due: DuePart) -> str:
+def _label(due: JobPart) -> str:
     """The kind and message type of the lane's parts, as people read it."""
     label = f"{due.kind} {due.message.get('type', '')}".strip()
     return label if due.tenant is None else f"{label} of tenant {due.tenant}"
@@ -138,7 +138,7 @@ class LaneBlocks:
         database, wait_us = self._database, int(wait_s * SECOND)
         database.run(lambda connection: return_probe(connection, database.now, lane, wait_us))
 
-    def unreachable(self, due: DuePart, reason: str, remedy: str | None = None) -> LaneBlock | None:
+    def unreachable(self, due: JobPart, reason: str, remedy: str | None = None) -> LaneBlock | None:
         """The block of an account whose host could not be reached, which counts for its breaker.
 
         This process leaves the account alone for up to a minute, and all of them only briefly where another one may
@@ -150,7 +150,7 @@ class LaneBlocks:
         rest_s = ELSEWHERE_S if self._leave_to_others(due, delay, reason, remedy) else delay
         return _block(due, Scope.ACCOUNT, rest_s, reason, remedy, failed=True)
 
-    def no_token(self, due: DuePart, wait: TokenWait) -> LaneBlock | None:
+    def no_token(self, due: JobPart, wait: TokenWait) -> LaneBlock | None:
         """The block of an account for which this process has heard nothing of the vendor; None: it was told before."""
         # One fetch that many threads waited for counts once.
         if self._lane_states.does_without(due.lane):
@@ -160,7 +160,7 @@ class LaneBlocks:
             return _block(due, Scope.ACCOUNT, ELSEWHERE_S, reason, remedy, failed=True)
         return _block(due, Scope.ACCOUNT, min(wait.delay, NOBODY_ELSE_S), reason, remedy)
 
-    def _leave_to_others(self, due: DuePart, delay: float, reason: str, remedy: str | None) -> bool:
+    def _leave_to_others(self, due: JobPart, delay: float, reason: str, remedy: str | None) -> bool:
         """Leaves the account to other processes for so many seconds; False: there are none."""
         account = account_of(due.lane)
         if not self._others(account):

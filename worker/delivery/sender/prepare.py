@@ -5,7 +5,7 @@ A part that cannot be prepared waits or ends, and its row says why. It never hol
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -29,14 +29,14 @@ from worker.domain.call import Access, Request
 from worker.domain.content.recipient import GROUPS
 from worker.domain.content.staging import DRY_RUN, LIVE
 from worker.domain.errors import ConfigurationError, FileGone
-from worker.domain.job import PAYLOAD, Kind, Part, RepeatRule, is_read, part_id
+from worker.domain.job import PAYLOAD, Kind, RepeatRule, is_read, part_id
 from worker.domain.outcome import Accepted, Held, Rejected, Retry, Taken
 from worker.domain.pacing.lane import account_of
 from worker.domain.pacing.quiet import NONE, QuietHours
 from worker.domain.state import PartState
 from worker.outbox.commit.commands import Change
 from worker.outbox.engine.database import is_about_the_row
-from worker.outbox.jobs.loading import DuePart, moves_until, read_documents
+from worker.outbox.jobs.loading import JobPart, moves_until, read_documents
 from worker.outbox.jobs.rows import leave_out
 from worker.outbox.lanes.pauses import paused_among
 from worker.transport.token_source import secret_of
@@ -81,7 +81,7 @@ def resolve(runtime: Runtime, flight: InFlight) -> bool:
         flight.quiet = quiet_of(due, account, channel)
     if not _find(runtime, due, channel, account, flight.quiet):
         return False
-    spec = due.spec
+    flight.share = due.spec
     if due.claim or account.staging != LIVE:
         whom = called(runtime.database, due, channel, account)
         if (why := whom.obstacle) is not None:
@@ -92,14 +92,14 @@ def resolve(runtime: Runtime, flight: InFlight) -> bool:
                 then=lambda connection, now: leave_out(connection, now, due.id, whom.left_out),
             )
             return False
-        flight.left_out, flight.instead, spec = whom.left_out, whom.instead, whom.spec
+        flight.left_out, flight.instead, due.spec = whom.left_out, whom.instead, whom.spec
     flight.account, flight.channel = account, channel
-    flight.part = _part(due, spec, _members(runtime, due, channel, account, spec))
+    due.members = _members(runtime, due, channel, account)
     flight.incarnation = runtime.lease.incarnation
     return True
 
 
-def _leave_to_newer(runtime: Runtime, due: DuePart) -> None:
+def _leave_to_newer(runtime: Runtime, due: JobPart) -> None:
     """Puts off a part whose documents a newer release wrote: carried out by this one it could be half of what is meant.
 
     It goes behind the others of its lane, which go on.
@@ -119,7 +119,7 @@ def _leave_to_newer(runtime: Runtime, due: DuePart) -> None:
     change(runtime, due, put_off)
 
 
-def _do_not_call(runtime: Runtime, due: DuePart) -> None:
+def _do_not_call(runtime: Runtime, due: JobPart) -> None:
     """Ends the part of an account that makes no calls: a dry run, in which nothing is asked of a vendor."""
     with runtime.database.reading() as connection:
         pause = paused_among(connection, [due.id]).get(due.id)
@@ -130,10 +130,10 @@ def _do_not_call(runtime: Runtime, due: DuePart) -> None:
     change(runtime, due, lambda part, now: settle.cancel(part, DRY_RUN))
 
 
-def _find(runtime: Runtime, due: DuePart, channel: Channel, account: Account, quiet: QuietHours | None) -> bool:
+def _find(runtime: Runtime, due: JobPart, channel: Channel, account: Account, quiet: QuietHours | None) -> bool:
     """Finds what the part's call needs; False: it waits, or has ended."""
     # A part in doubt whose next call is a search sends nothing, so that search goes on.
-    if due.cancelled and not (due.doubts and _is_looked_up(due, channel)):
+    if due.cancelled_at is not None and not (due.in_doubt and _is_looked_up(due, channel)):
         change(runtime, due, lambda part, now: settle.cancel(part, settle.CANCELLED))
         return False
     if _is_quiet(runtime, due, quiet) or not _is_its_turn(runtime, due):
@@ -142,7 +142,7 @@ def _find(runtime: Runtime, due: DuePart, channel: Channel, account: Account, qu
         _do_not_call(runtime, due)
         return False
     match _look(runtime, due, channel, account):
-        case DuePart():
+        case JobPart():
             return True
         case Rejected(reason=reason):
             change(runtime, due, lambda part, now: settle.refuse(part, reason))
@@ -157,9 +157,9 @@ def _find(runtime: Runtime, due: DuePart, channel: Channel, account: Account, qu
     return False
 
 
-def _is_quiet(runtime: Runtime, due: DuePart, quiet: QuietHours | None) -> bool:
+def _is_quiet(runtime: Runtime, due: JobPart, quiet: QuietHours | None) -> bool:
     """True: the part waits for the end of its quiet hours. Asked early: its mark decides, by its own instant."""
-    if quiet is None or due.doubts:
+    if quiet is None or due.in_doubt:
         return False
     ends_at = quiet.ends_at(runtime.database.read_now())
     if ends_at is None:
@@ -168,7 +168,7 @@ def _is_quiet(runtime: Runtime, due: DuePart, quiet: QuietHours | None) -> bool:
     return True
 
 
-def _is_its_turn(runtime: Runtime, due: DuePart) -> bool:
+def _is_its_turn(runtime: Runtime, due: JobPart) -> bool:
     """False: the part waits for another part of its job, until that one has ended or is held for a person."""
     if "after" not in due.spec:
         return True
@@ -187,7 +187,7 @@ def _is_its_turn(runtime: Runtime, due: DuePart) -> bool:
     return False
 
 
-def _look(runtime: Runtime, due: DuePart, channel: Channel, account: Account) -> Resolved:
+def _look(runtime: Runtime, due: JobPart, channel: Channel, account: Account) -> Resolved:
     """Asks the resolver of the part's kind; the first case that fits decides."""
     match due.kind:
         case Kind.RECALL:
@@ -200,7 +200,7 @@ def _look(runtime: Runtime, due: DuePart, channel: Channel, account: Account) ->
             return runtime.group_sends.track(due)
         case Kind.REMIND:
             return runtime.group_sends.remind(due)
-        case _ if due.doubts and _is_looked_up(due, channel):
+        case _ if due.in_doubt and _is_looked_up(due, channel):
             return _look_up(runtime, due, channel, account)
         # Not for a repeat: it sends the frozen bytes of the call in doubt, which name their media_ids.
         case _ if due.message.get("files") and due.frozen is None:
@@ -209,35 +209,28 @@ def _look(runtime: Runtime, due: DuePart, channel: Channel, account: Account) ->
             return due
 
 
-def _look_up(runtime: Runtime, due: DuePart, channel: Channel, account: Account) -> Resolved:
+def _look_up(runtime: Runtime, due: JobPart, channel: Channel, account: Account) -> Resolved:
     """Finds what the search for a group send in doubt needs, and the media_ids of its files."""
     # Two tasks may have the same text; then only their files tell them apart.
     search = runtime.group_sends.look_up(due, channel, account)
-    if not isinstance(search, DuePart) or not due.message.get("files"):
+    if not isinstance(search, JobPart) or not due.message.get("files"):
         return search
     return runtime.media.attached(due, channel, account)
 
 
-def _is_looked_up(due: DuePart, channel: Channel) -> bool:
+def _is_looked_up(due: JobPart, channel: Channel) -> bool:
     """True when the next call of this part, which is in doubt, would be a search."""
-    return channel.repeat_rule(_part(due, due.spec))[0] is RepeatRule.LOOK_UP
+    return channel.repeat_rule(due)[0] is RepeatRule.LOOK_UP
 
 
-def _part(due: DuePart, spec: Mapping[str, Any], members: tuple[str, ...] | None = None) -> Part:
-    facts = due.facts if due.frozen is None else {**due.facts, "frozen": due.frozen}
-    return Part(due.id, due.job_id, due.n, due.kind, due.message, spec, bool(due.doubts), facts, members)
-
-
-def _members(
-    runtime: Runtime, due: DuePart, channel: Channel, account: Account, spec: Mapping[str, Any]
-) -> tuple[str, ...] | None:
+def _members(runtime: Runtime, due: JobPart, channel: Channel, account: Account) -> tuple[str, ...] | None:
     """The members of a send's departments and tags, as the application names them; None: not known, or not counted.
 
     Waits for the application no longer than `delivery.members_deadline_s`.
     """
-    if not channel.counts_members or due.kind != Kind.SEND or not spec.keys() & GROUPS:
+    if not channel.counts_members or due.kind != Kind.SEND or not due.spec.keys() & GROUPS:
         return None
-    return runtime.members.of(account.name, spec)
+    return runtime.members.of(account.name, due.spec)
 
 
 # -- authorise --------------------------------------------------------------------------------------------------------
@@ -270,7 +263,7 @@ def authorise(runtime: Runtime, flight: InFlight) -> bool:
 def render(runtime: Runtime, flight: InFlight) -> None:
     """Renders the call, and decides what makes a repeat of it safe and what it costs of each limit."""
     render_again(runtime, flight)
-    flight.charges = flight.channel.limits(flight.part, flight.account)
+    flight.charges = flight.channel.limits(flight.due, flight.account)
 
 
 WINDOWS = {RepeatRule.DUPLICATE_CHECK: "duplicate", RepeatRule.TASK_ID: "task_id"}
@@ -280,12 +273,12 @@ WINDOWS = {RepeatRule.DUPLICATE_CHECK: "duplicate", RepeatRule.TASK_ID: "task_id
 def render_again(runtime: Runtime, flight: InFlight) -> None:
     """Renders the call of the part as it is now; what it costs stays."""
     channel = flight.channel
-    flight.rule, window_s = channel.repeat_rule(flight.part)
+    flight.rule, window_s = channel.repeat_rule(flight.due)
     flight.window_id = None
     if flight.rule is RepeatRule.DUPLICATE_CHECK or (flight.rule is RepeatRule.HOLD and window_s):
         # Without the check, too: the vendor may compare a later call that asks for it with every call before.
         # A repeat uses the duplicate window of its first call: another release may render the body differently.
-        flight.window_id = flight.due.frozen_window or channel.body_hash(flight.part, flight.account)
+        flight.window_id = flight.due.window_id or channel.body_hash(flight.due, flight.account)
     if flight.rule in WINDOWS:
         window_s = flight.account.relied_on_s(WINDOWS[flight.rule], window_s)
     flight.rule_window_s = window_s
@@ -294,14 +287,14 @@ def render_again(runtime: Runtime, flight: InFlight) -> None:
 
 def make_request(flight: InFlight, *, flagged: bool) -> Request:
     """The call, by the account's own way out; a repeat has the bytes of the call in doubt."""
-    made = flight.channel.request(flight.part, flight.account, flight.access, flagged=flagged)
+    made = flight.channel.request(flight.due, flight.account, flight.access, flagged=flagged)
     return made if flight.account.egress == made.egress else replace(made, egress=flight.account.egress)
 
 
 # -- parts that cannot be prepared ------------------------------------------------------------------------------------
 
 
-def end_unprepared(runtime: Runtime, due: DuePart, error: Exception) -> None:
+def end_unprepared(runtime: Runtime, due: JobPart, error: Exception) -> None:
     """Ends a part that an error kept from being prepared, or lets it wait.
 
     Raises the error again when it is not about this part alone.
@@ -319,33 +312,33 @@ def end_unprepared(runtime: Runtime, due: DuePart, error: Exception) -> None:
         fail(runtime, due, our_error(error))
 
 
-def _do_without(runtime: Runtime, due: DuePart, why: str) -> None:
+def _do_without(runtime: Runtime, due: JobPart, why: str) -> None:
     """Blocks an account that is not usable as configured here, and writes an event that says so."""
     # In this process alone: while a new configuration is rolled out, other processes know the account already.
     runtime.lane_states.do_without(account_of(due.lane), ACCOUNT_RECHECK_S, why)
     runtime.set_aside.tell("account", why, account=due.account, remedy="correct the account's settings here")
 
 
-def fail(runtime: Runtime, due: DuePart, reason: str) -> None:
+def fail(runtime: Runtime, due: JobPart, reason: str) -> None:
     """Counts an error of ours as a failed attempt, and writes an event; after the last attempt the part ends."""
     log.warning("not_prepared", part=due.id, reason=reason)
     runtime.set_aside.tell(f"{due.kind} to be prepared", reason, lane=due.lane, account=due.account)
     _try_again(runtime, due, reason, fault_delay_s(runtime, due.tries, UNPREPARED_S))
 
 
-def _try_again(runtime: Runtime, due: DuePart, reason: str, delay_s: float) -> None:
+def _try_again(runtime: Runtime, due: JobPart, reason: str, delay_s: float) -> None:
     policy = policy_of(runtime.settings)
     change(runtime, due, lambda part, now: settle.try_again(part, reason, now, delay_s, policy))
 
 
 def change(
-    runtime: Runtime, due: DuePart, apply: Any, *, receipt: Taken | None = None, then: Then | None = None
+    runtime: Runtime, due: JobPart, apply: Any, *, receipt: Taken | None = None, then: Then | None = None
 ) -> None:
     """Moves the part, unless it was moved since it was loaded; `then` runs in the same transaction."""
     runtime.writer.change([replace(unless_moved(due, apply, receipt=receipt), then=then)])
 
 
-def unless_moved(due: DuePart, apply: Any, *, receipt: Taken | None = None) -> Change:
+def unless_moved(due: JobPart, apply: Any, *, receipt: Taken | None = None) -> Change:
     """A change that leaves the part alone where it was moved since it was loaded."""
     claim = due.claim
 

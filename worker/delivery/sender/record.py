@@ -41,7 +41,7 @@ from worker.outbox.commit.commands import Effects, End, Mark
 from worker.outbox.commit.record_answer import outcome_name
 from worker.outbox.jobs import chats
 from worker.outbox.jobs.codes import SPENT_BY_VENDOR
-from worker.outbox.jobs.loading import DuePart
+from worker.outbox.jobs.loading import JobPart
 
 log = structlog.get_logger()
 
@@ -73,7 +73,7 @@ def mark_for(flight: InFlight, settings: DeliverySettings) -> Mark:
         may_resend=on_unknown == "resend",
         is_checked=rule is RepeatRule.DUPLICATE_CHECK,
         effects=flight.effects,
-        searches=rule is RepeatRule.LOOK_UP and flight.part.in_doubt,
+        searches=rule is RepeatRule.LOOK_UP and flight.due.in_doubt,
         quiet=flight.quiet,
         left_out=flight.left_out,
         alone=None if alone is None else alone.subject,
@@ -92,7 +92,7 @@ def _effects_of(flight: InFlight, settings: DeliverySettings) -> Effects:
         media_valid_s=int(settings.media_valid_s) if due.kind == Kind.UPLOAD else None,
         named=flight.rule is RepeatRule.LOOK_UP,
         recalled=due.recalled,
-        confirms=str(flight.part.spec.get("target", "")) if due.kind == Kind.TRACK else "",
+        confirms=str(flight.due.spec.get("target", "")) if due.kind == Kind.TRACK else "",
     )
 
 
@@ -137,7 +137,7 @@ def _result(runtime: Runtime, flight: InFlight) -> CallResult:
 def _verdict(runtime: Runtime, flight: InFlight) -> Verdict:
     match flight.result:
         case Reply() as reply:
-            verdict = flight.channel.outcome(flight.part, flight.account, reply, flight.access)
+            verdict = flight.channel.outcome(flight.due, flight.account, reply, flight.access)
             if not flight.left_out:
                 return verdict
             return replace(verdict, outcome=outcome_for_all(verdict.outcome, flight.left_out, flight.instead))
@@ -220,11 +220,11 @@ def _heal(runtime: Runtime, flight: InFlight) -> tuple[Verdict, tuple[tuple[str,
     if isinstance(outcome, Rejected) and verdict.errcode == SPENT_BY_VENDOR and flight.due.another_code:
         return replace(verdict, outcome=Retry(outcome.reason)), ()
     # With an earlier call in doubt another media_id means another body, which could be a second message.
-    if not isinstance(outcome, Rejected) or outcome.heal != "media" or flight.due.doubts:
+    if not isinstance(outcome, Rejected) or outcome.heal != "media" or flight.due.in_doubt:
         return verdict, ()
     if not flight.due.message.get("files"):
         return verdict, ()
-    media_ids = flight.part.facts.get("media", {})
+    media_ids = flight.due.facts.get("media", {})
     used = runtime.media.used(flight.due, flight.channel, flight.account, media_ids)
     return replace(verdict, outcome=Retry(outcome.reason)), used
 
@@ -285,7 +285,7 @@ def log_attempt(
     )
 
 
-def _of_producer(due: DuePart, span: SpanRef | None) -> dict[str, Any]:
+def _of_producer(due: JobPart, span: SpanRef | None) -> dict[str, Any]:
     """The request id, the tags and the trace id of a job that has them."""
     trace = {"trace_id": span.trace_id if span else trace_id_of(due.trace)} if span or due.trace else {}
     return {**told_tags(due.tags), **trace} if due.tags else trace
@@ -378,7 +378,7 @@ def _end(
             effects=effects or flight.effects,
             lane_changes=lane_changes,
             in_a_row=in_a_row,
-            searches=flight.rule is RepeatRule.LOOK_UP and flight.part.in_doubt,
+            searches=flight.rule is RepeatRule.LOOK_UP and flight.due.in_doubt,
         )
     )
 
