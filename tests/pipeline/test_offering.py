@@ -12,6 +12,7 @@ from tests.support.runtime import Site, lost, planted
 from worker.domain.job import Priority, part_id
 from worker.outbox.engine.clock import DrivenClock
 from worker.outbox.engine.database import Database
+from worker.outbox.jobs import loading
 from worker.outbox.lanes import offering
 from worker.outbox.lanes.full_scan import START, Place, lanes_with_due
 
@@ -180,7 +181,7 @@ def test_the_doubtful_are_found_when_their_margin_is_over(site: Site) -> None:
 
     def doubtful() -> list[tuple[str, str, str]]:
         with site.database.reading() as connection:
-            found = offering.doubtful(connection, site.database.now, 10)
+            found = loading.doubtful(connection, site.database.now, 10)
         return [(one.id, one.kind, one.on_unknown) for one in found]
 
     before = doubtful()

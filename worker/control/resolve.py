@@ -6,13 +6,11 @@ hooks move on with it. The attempt stays as it is: should the vendor's answer co
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import partial
-from typing import Any
 
 from sqlalchemy import Connection
 
@@ -24,7 +22,7 @@ from worker.control.found import FoundJobs
 from worker.control.opening import at_hand
 from worker.domain import settle
 from worker.domain.errors import CheckFailed, Problem
-from worker.domain.job import Kind, Part, RepeatRule, is_read, job_of
+from worker.domain.job import Kind, RepeatRule, is_read
 from worker.domain.job_filter import JobFilter
 from worker.domain.outcome import Taken
 from worker.domain.settle import PartFacts
@@ -140,9 +138,9 @@ class Word:
 
     def obstacle(self, lost: DoubtfulCall) -> Left | None:
         """Why the word is not enough for this call; None: it is."""
-        if not is_read(lost.payload):
+        if not is_read(lost.part.payload):
             return Left.NEWER_RELEASE
-        if self.sent and lost.kind in (Kind.UPLOAD, Kind.TRACK):
+        if self.sent and lost.part.kind in (Kind.UPLOAD, Kind.TRACK):
             return Left.NO_MEDIA_ID
         return Left.NO_MSGID if self.sent and self.msgid is None and _is_looked_up(lost) else None
 
@@ -158,16 +156,17 @@ class Word:
                 decided.add(part.id)
 
         receipt = Taken(msgid=self.msgid, warning=reason) if self.sent else None
-        return Change(lost.part_id, apply, receipt=receipt, call=lost.claim, then=partial(self._settle, lost))
+        return Change(lost.part.id, apply, receipt=receipt, call=lost.claim, then=partial(self._settle, lost))
 
     def _settle(self, lost: DoubtfulCall, connection: Connection, now: int) -> None:
         """What the call does beside ending its part."""
-        if lost.kind == Kind.RECALL and self.sent and "claim" in (spec := _spec(lost)):
+        part, spec = lost.part, lost.part.spec
+        if part.kind == Kind.RECALL and self.sent and "claim" in spec:
             mark_recalled(connection, spec["target"], spec["claim"], now)
-        if lost.kind == Kind.UPDATE_CARD:
-            settle_burned(connection, lost.part_id, _spec(lost).get("target", lost.part_id), used=self.sent)
+        if part.kind == Kind.UPDATE_CARD:
+            settle_burned(connection, part.id, spec.get("target", part.id), used=self.sent)
         if self.msgid is not None and _is_looked_up(lost):
-            name_part(connection, lost.account, self.msgid, lost.part_id)
+            name_part(connection, part.account, self.msgid, part.id)
 
 
 def _decide(claims: Mapping[str, int], word: Word, running: Running) -> None:
@@ -185,21 +184,10 @@ def _decide(claims: Mapping[str, int], word: Word, running: Running) -> None:
     running.counts += Counter({"decided": len(decided), str(Left.MOVED_ON): moved_on})
 
 
-def _spec(lost: DoubtfulCall) -> dict[str, Any]:
-    """The part's spec; empty when it cannot be read."""
-    try:
-        found = json.loads(lost.spec)
-    except ValueError:
-        found = None
-    return found if isinstance(found, dict) else {}
-
-
 def _is_looked_up(lost: DoubtfulCall) -> bool:
     """True when the vendor's list is searched for the message while it is in doubt, or that cannot be known."""
     try:
-        message, spec = json.loads(lost.message), json.loads(lost.spec)
-        part = Part(lost.part_id, job_of(lost.part_id), 0, lost.kind, message, spec, in_doubt=True)
-        return channel(lost.channel).repeat_rule(part)[0] is RepeatRule.LOOK_UP
+        return lost.part.fault is not None or channel(lost.channel).repeat_rule(lost.part)[0] is RepeatRule.LOOK_UP
     except Exception:  # noqa: BLE001  one odd part must not keep those beside it
         return True
 

@@ -7,7 +7,6 @@ are done.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Sequence
 from functools import partial
 
@@ -18,15 +17,17 @@ from worker.config.accounts import AccountSource
 from worker.delivery.sender.set_aside import SetAside, our_error
 from worker.domain import settle
 from worker.domain.errors import WorkerError
-from worker.domain.job import Part, RepeatRule, is_read, job_of
+from worker.domain.job import RepeatRule, is_read
 from worker.domain.settle import PartFacts, Policy
 from worker.domain.state import PartState
 from worker.outbox.commit.commands import Change
 from worker.outbox.engine.database import Database
+from worker.outbox.engine.sql import read_now
 from worker.outbox.jobs.follow_ups import wake_overdue
+from worker.outbox.jobs.loading import FIRST, JobPart, doubtful, doubtful_among
 from worker.outbox.jobs.order_queue import mend, orders_after, stalled
 from worker.outbox.lanes.agenda import OVERDUE_US, Agenda, Work
-from worker.outbox.lanes.offering import FIRST, Doubtful, doubtful, doubtful_among, expired
+from worker.outbox.lanes.offering import expired
 from worker.outbox.lanes.pauses import parked_on_ended, wake
 from worker.outbox.lanes.processes import Process, bury_lapsed, not_ended, sending_of_the_ended, sending_overdue
 
@@ -167,23 +168,25 @@ class Recovery:
         # Page by page, not always from the start: parts that are left as they are must not hide those behind them.
         with self._database.reading() as connection:
             rows = doubtful(connection, self._database.now, BATCH, self._doubtful_after)
-        self._doubtful_after = (rows[-1].not_before, rows[-1].id) if len(rows) == BATCH else FIRST
-        self._change([self._act(part) for part in rows if not self._is_others(part)])
+            now = read_now(connection, self._database.now)
+        self._doubtful_after = (rows[-1].not_before or 0, rows[-1].id) if len(rows) == BATCH else FIRST
+        self._change([self._act(part) for part in rows if not self._is_others(part, now)])
 
-    def _is_others(self, row: Doubtful) -> bool:
+    def _is_others(self, row: JobPart, now: int) -> bool:
         """True when another process decides: one that knows the part's account, or reads its newer documents."""
         # While settings or a release are rolled out some processes know an account or a document before others. After
         # the age that a part may have (a day) no such process is expected any more.
         is_ours = is_read(row.payload) and self._channel_of(row) is not None
-        return row.overdue_us < self._policy.max_age_s * settle.SECOND and not is_ours
+        overdue_us = now - (row.not_before or 0)
+        return overdue_us < self._policy.max_age_s * settle.SECOND and not is_ours
 
-    def _channel_of(self, row: Doubtful) -> Channel | None:
+    def _channel_of(self, row: JobPart) -> Channel | None:
         try:
             return self._channel(self._accounts.get(row.account).channel)
         except WorkerError:
             return None
 
-    def _act(self, row: Doubtful) -> Change:
+    def _act(self, row: JobPart) -> Change:
         try:
             reason = self._why_hold(row)
         except Exception as error:  # noqa: BLE001  one odd part must not keep the others of its batch
@@ -202,11 +205,11 @@ class Recovery:
 
         return Change(row.id, act)
 
-    def _tell(self, row: Doubtful, reason: str) -> None:
+    def _tell(self, row: JobPart, reason: str) -> None:
         log.warning("not_judged", part=row.id, reason=reason)
         self._set_aside.tell(f"{row.kind} in doubt", reason, lane=row.lane, account=row.account)
 
-    def _why_hold(self, row: Doubtful) -> str | None:
+    def _why_hold(self, row: JobPart) -> str | None:
         """Why a person must decide about the part; None: a repeat is safe, or wanted in any case."""
         if row.cancelled_at is not None and not self._is_searched(row):
             return "its job was cancelled"
@@ -220,7 +223,7 @@ class Recovery:
         wish = row.on_unknown if row.on_unknown != "default" else self._accounts.get(row.account).on_unknown
         if wish != "default":
             return None if wish == "resend" else "the caller wants unknown outcomes held"
-        rule, _ = channel.repeat_rule(_as_part(row))
+        rule = _rule(row, channel)
         if rule is RepeatRule.HOLD:
             return "nothing makes a repeat safe"
         if rule is RepeatRule.DUPLICATE_CHECK and not row.flagged:
@@ -233,16 +236,17 @@ class Recovery:
             # As many more as stayed in the last turn, or these could fill the page and hide the others.
             late = expired(connection, self._database.now, BATCH + self._stayed)
             in_doubt = [part for part, is_in_doubt in late.items() if is_in_doubt]
-            doubted = doubtful_among(connection, self._database.now, in_doubt)
-        staying = {row.id for row in doubted if self._is_others(row) or self._is_searched(row)}
+            doubted = doubtful_among(connection, in_doubt)
+            now = read_now(connection, self._database.now)
+        staying = {row.id for row in doubted if self._is_others(row, now) or self._is_searched(row)}
         self._stayed = len(staying)
         self._change([Change(part, _expire) for part in late if part not in staying])
 
-    def _is_searched(self, row: Doubtful) -> bool:
+    def _is_searched(self, row: JobPart) -> bool:
         """True when the part's next call is a search, which sends nothing and so is never too late."""
         channel = self._channel_of(row) if is_read(row.payload) else None
         try:
-            return channel is not None and channel.repeat_rule(_as_part(row))[0] is RepeatRule.LOOK_UP
+            return channel is not None and _rule(row, channel) is RepeatRule.LOOK_UP
         except Exception as error:  # noqa: BLE001  one odd part must not keep the others of its batch
             self._tell(row, our_error(error))
             return False
@@ -253,5 +257,7 @@ def _expire(part: PartFacts, now: int) -> None:
         settle.expire(part)
 
 
-def _as_part(row: Doubtful) -> Part:
-    return Part(row.id, job_of(row.id), 0, row.kind, json.loads(row.message), json.loads(row.spec), in_doubt=True)
+def _rule(row: JobPart, channel: Channel) -> RepeatRule:
+    if row.fault is not None:
+        raise row.fault
+    return channel.repeat_rule(row)[0]

@@ -20,7 +20,7 @@ from worker.delivery.resolver import Resolved
 from worker.delivery.resolver.follow_ups import NOT_SENT, FollowUps, Plan, Snapshot, Waits, first_awaited
 from worker.domain import settle
 from worker.domain.account import Account
-from worker.domain.job import TRACK_EVERY_S, TRACK_FOR_S, Part, is_read, job_of
+from worker.domain.job import TRACK_EVERY_S, TRACK_FOR_S, is_read, job_of
 from worker.domain.outcome import Held, Rejected
 from worker.domain.settle import SECOND, PartFacts
 from worker.domain.state import PartState
@@ -30,7 +30,7 @@ from worker.outbox.engine.site_keys import lane_key, lane_name
 from worker.outbox.engine.sql import read_now
 from worker.outbox.jobs import confirmations
 from worker.outbox.jobs.codes import named_ids
-from worker.outbox.jobs.follow_ups import Beside, TargetPart, is_recalled, others_unanswered, reminders
+from worker.outbox.jobs.follow_ups import TargetPart, is_recalled, others_unanswered, reminders
 from worker.outbox.jobs.loading import JobPart
 
 SLOWEST_S = 6 * 3600
@@ -124,7 +124,7 @@ class GroupSends:
             # After the twins: a twin that is answered between the two statements is among the known tasks then, and
             # in the other order it would be in neither.
             task_ids = [task_id for name in names for task_id in named_ids(connection, name)]
-        if not all(twin.in_the_air for twin in twins):
+        if any(twin.in_doubt for twin in twins):
             return Held("in doubt, and so is another send of the same content: nobody can tell which one was taken")
         if twins:
             # The task that the search would find may be the one of the call in flight.
@@ -138,20 +138,16 @@ class GroupSends:
 
     def _twins(
         self, connection: Connection, name: str, due: JobPart, channel: Channel, account: Account
-    ) -> list[Beside]:
+    ) -> list[JobPart]:
         """Unanswered parts of an account whose tasks could not be told from this one's, by content and time."""
         lane = lane_name(lane_key(connection), name, channel.lane(due.kind, due.message, due.spec))
-        own = channel.body_hash(_as_part(due.id, due.job_id, due.kind, due.message, due.spec), account)
+        own = channel.body_hash(due, account)
         return [
             other
             for other in others_unanswered(connection, name, due.kind, lane, due.id)
-            if other.marked_at + APART_S * SECOND >= (due.first_marked_at or 0)
+            if (other.marked_at or 0) + APART_S * SECOND >= (due.first_marked_at or 0)
             # What a newer release wrote may be equal.
-            and (
-                not is_read(other.payload)
-                or channel.body_hash(_as_part(other.id, other.job_id, other.kind, other.message, other.spec), account)
-                == own
-            )
+            and (not is_read(other.payload) or channel.body_hash(other, account) == own)
         ]
 
 
@@ -160,10 +156,6 @@ def _wait_for_twin(part: PartFacts, now: int) -> None:
         settle.wait_until(
             part, now + TWIN_S * SECOND, "an equal message is in the air: its search waits for the answer"
         )
-
-
-def _as_part(part: str, job: str, kind: str, message: Mapping[str, Any], spec: Mapping[str, Any]) -> Part:
-    return Part(part, job, 0, kind, message, spec)
 
 
 def _track_plan(due: JobPart, snapshot: Snapshot) -> Plan:

@@ -73,7 +73,7 @@ def resolve(runtime: Runtime, flight: InFlight) -> bool:
         with runtime.database.reading() as connection:
             read_documents(connection, due)
     if due.fault is not None:
-        fail(runtime, due, f"our own error: its documents cannot be read: {due.fault}")
+        fail(runtime, due, f"our own error: its documents cannot be read: {type(due.fault).__name__}")
         return False
     account = usable(runtime.accounts, due.account)
     channel = runtime.channel(account.channel)

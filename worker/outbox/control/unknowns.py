@@ -7,7 +7,7 @@ jobs is looked up by its id.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from sqlalchemy import Connection
 
@@ -18,6 +18,7 @@ from worker.outbox.control.matching import TOGETHER, fitting, job_conditions, pa
 from worker.outbox.engine.bulk import ids_json, in_lots
 from worker.outbox.engine.dialect import dialect_of
 from worker.outbox.engine.sql import fetch
+from worker.outbox.jobs.loading import COLUMNS, JobPart, part_of
 
 _UNKNOWN = f"state = {int(PartState.UNKNOWN)}"
 
@@ -80,19 +81,12 @@ def unknown_parts(connection: Connection, wanted: JobFilter, most: int) -> list[
 class DoubtfulCall:
     """The first call of a part that has no readable answer so far."""
 
-    part_id: str
+    part: JobPart
     claim: int
+    """The number of its mark."""
     channel: str
-    account: str
-    kind: str
     refused_some: bool
     """The vendor named recipients that it refused; of the others nothing is known."""
-    spec: str = field(repr=False)
-    """The part's, as JSON."""
-    message: str = field(repr=False)
-    """The job's, as JSON."""
-    payload: int
-    """The version of both."""
 
 
 def doubtful_calls(connection: Connection, ids: Sequence[str]) -> dict[str, DoubtfulCall]:
@@ -104,11 +98,7 @@ def doubtful_calls(connection: Connection, ids: Sequence[str]) -> dict[str, Doub
     )
     source = dialect.chosen("worker_parts", alias="p", joins=joined)
     refused = "case when exists (select 1 from worker_failures f where f.part_id = p.id) then 1 else 0 end"
-    columns = f"p.id, a.claim, j.channel, j.account, j.kind, {refused}, p.spec, j.message, j.payload"
-    rows = fetch(connection, f"select {columns} from {source} and p.{_UNKNOWN}", {"ids": ids_json(ids)})
+    query = f"select p.id, a.claim, j.channel, {refused}, {COLUMNS} from {source} and p.{_UNKNOWN}"
     # The first call of each part comes last, and so stays.
-    rows.sort(key=lambda row: row[:2], reverse=True)
-    return {
-        id: DoubtfulCall(id, claim, channel, account, kind, bool(some), spec, message, payload)
-        for id, claim, channel, account, kind, some, spec, message, payload in rows
-    }
+    rows = sorted(fetch(connection, query, {"ids": ids_json(ids)}), key=lambda row: row[:2], reverse=True)
+    return {id: DoubtfulCall(part_of(row), claim, channel, bool(some)) for id, claim, channel, some, *row in rows}

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import Connection
@@ -20,7 +20,8 @@ from worker.domain.state import PartState
 from worker.outbox import tables
 from worker.outbox.engine.bulk import insert_rows
 from worker.outbox.engine.dialect import dialect_of
-from worker.outbox.engine.sql import execute, mappings
+from worker.outbox.engine.sql import execute, fetch, mappings
+from worker.outbox.jobs.loading import COLUMNS, JobPart, part_of
 from worker.outbox.jobs.rows import lock_parts, save_parts
 from worker.outbox.lanes.offering import by_lane
 from worker.outbox.lanes.waits import note_waits
@@ -109,28 +110,11 @@ def content_of(connection: Connection, job_id: str) -> tuple[str, dict[str, Any]
     return kind, json.loads(message)
 
 
-@dataclass(frozen=True, slots=True)
-class Beside:
-    """A part whose call may have reached the vendor and has no answer yet, with the content it was to send."""
-
-    id: str
-    job_id: str
-    in_the_air: bool
-    """True when its first call is being made and none is in doubt."""
-    marked_at: int
-    """When its last call was marked, in microseconds."""
-    kind: str
-    message: Mapping[str, Any] = field(repr=False)
-    spec: Mapping[str, Any] = field(repr=False)
-    payload: int
-    """The version of message and spec."""
-
-
-def others_unanswered(connection: Connection, account: str, kind: str, lane: str, own_id: str) -> list[Beside]:
+def others_unanswered(connection: Connection, account: str, kind: str, lane: str, own_id: str) -> list[JobPart]:
     """The other parts of an account and kind that are in doubt, queued again or not, or in the air, of all tenants."""
     of_lane = "lane >= :from_lane and lane < :to_lane"
     query = (
-        "select p.id, p.job_id, p.doubts = 0, p.marked_at, j.kind, j.message, p.spec, j.payload from"
+        f"select {COLUMNS} from"
         # One select for each index: with a single condition MariaDB would read every part of the table.
         " (select id from worker_parts where state = 6 and doubts > 0"
         f" union all select id from {by_lane(dialect_of(connection))} where state = 0 and {of_lane} and doubts > 0"
@@ -139,10 +123,7 @@ def others_unanswered(connection: Connection, account: str, kind: str, lane: str
         " where p.id <> :own and j.account = :account and j.kind = :kind"
     )
     values = {"account": account, "kind": kind, "own": own_id, **tenants_range(lane)}
-    return [
-        Beside(row[0], row[1], bool(row[2]), row[3] or 0, row[4], json.loads(row[5]), json.loads(row[6]), row[7])
-        for row in execute(connection, query, values)
-    ]
+    return [part_of(row) for row in fetch(connection, query, values)]
 
 
 def is_recalled(connection: Connection, part: str) -> bool:

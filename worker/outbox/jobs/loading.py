@@ -1,4 +1,4 @@
-"""Loads the parts of a doorbell in one SELECT, and releases the parts that it does not get to."""
+"""Loads parts: those of a doorbell in one SELECT, and those in doubt; and releases the parts that a doorbell leaves."""
 
 from __future__ import annotations
 
@@ -25,8 +25,13 @@ class JobPart(Part):
     lane: str
     claim: int
     tries: int
+    repeats: int
     flagged: bool | None
+    """Whether the duplicate check was on in its last call; None: there was none."""
+    not_before: int | None
+    """When it is due or, in doubt, its policy; None: it is held for a person, or has ended."""
     first_marked_at: int | None
+    marked_at: int | None
     account: str
     on_unknown: str
     target_job_id: str | None
@@ -48,8 +53,8 @@ class JobPart(Part):
     _: KW_ONLY
     window_id: str | None = None
     """The duplicate window of the call whose body is frozen."""
-    fault: str | None = None
-    """The class of the error that its documents cannot be read for; None: they can."""
+    fault: Exception | None = field(default=None, repr=False)
+    """Why its documents cannot be read; None: they can."""
     holds_bytes: bool = False
     """True when its documents, or a file inside its call, are large: the next part's are not read beside it."""
     is_unread: bool = False
@@ -63,11 +68,12 @@ class JobPart(Part):
 
 
 _COLUMNS = (
-    "p.id, p.job_id, p.n, j.kind, {1}, {0}, p.lane, p.claim, p.tries, p.flagged, p.first_marked_at, j.account,"
-    " j.on_unknown, j.target_job_id, p.priority, j.quiet_hours, j.payload, j.due_at, j.tenant, j.tags, j.trace,"
-    " j.cancelled_at, p.doubts, {2}, b.window_id"
+    "p.id, p.job_id, p.n, j.kind, {1}, {0}, p.lane, p.claim, p.tries, p.repeats, p.flagged, p.not_before,"
+    " p.first_marked_at, p.marked_at, j.account, j.on_unknown, j.target_job_id, p.priority, j.quiet_hours, j.payload,"
+    " j.due_at, j.tenant, j.tags, j.trace, j.cancelled_at, p.doubts"
 )
-"""The fields of a part that has to be given each, and three more."""
+COLUMNS = _COLUMNS.format("p.spec", "j.message")
+"""What `part_of` reads, of a part p and its job j."""
 _DOCUMENTS = ("p.spec", "j.message", "b.body")
 LARGE = 65_536
 """Documents of a part that are longer together (in bytes; on SQLite in characters) are read only before its call: fifty
@@ -88,19 +94,23 @@ def _from(dialect: Dialect) -> str:
 @lru_cache(maxsize=16)
 def _select(dialect: Dialect, now: str) -> str:
     size = " + ".join(f"coalesce({dialect.octet_length}({column}), 0)" for column in _DOCUMENTS)
-    columns = _COLUMNS.format(*(f"case when {size} <= {LARGE} then {column} end" for column in _DOCUMENTS))
-    return f"select {columns} from {_from(dialect)} and p.state = 0 and p.waits_on is null and p.not_before <= {now}"
+    spec, message, body = (f"case when {size} <= {LARGE} then {column} end" for column in _DOCUMENTS)
+    return (
+        f"select {_COLUMNS.format(spec, message)}, {body}, b.window_id from {_from(dialect)}"
+        f" and p.state = 0 and p.waits_on is null and p.not_before <= {now}"
+    )
 
 
 def load(connection: Connection, now: str, ids: Sequence[str]) -> list[JobPart]:
     """The parts among these ids that may be sent now, in the order of the ids."""
     rows = fetch(connection, _select(dialect_of(connection), now), {"ids": ids_json(ids)})
     place = {part: n for n, part in enumerate(ids)}
-    return [_loaded(row) for row in sorted(rows, key=lambda row: place[row[0]])]
+    return [part_of(row[:-2], *row[-2:]) for row in sorted(rows, key=lambda row: place[row[0]])]
 
 
-def _loaded(row: Sequence[Any]) -> JobPart:
-    id, job_id, n, kind, message, spec, *rest, doubts, frozen, window_id = row
+def part_of(row: Sequence[Any], frozen: str | None = None, window_id: str | None = None) -> JobPart:
+    """The part of a row of `COLUMNS`."""
+    id, job_id, n, kind, message, spec, *rest, doubts = row
     part = JobPart(id, job_id, n, kind, {}, {}, *rest, in_doubt=doubts > 0, frozen=frozen, window_id=window_id)
     if is_read(part.payload):
         if spec is None:
@@ -121,12 +131,13 @@ def read_documents(connection: Connection, due: JobPart) -> None:
 
 def _understand(part: JobPart, spec: str, message: str) -> None:
     try:
-        part.spec, part.message = _object(spec), _object(message)
+        part.spec = _object(spec)
+        part.message = _object(message)
         files = part.message.get("files") or {}
         part.holds_bytes = any(file["upload_type"] == INLINE for file in files.values())
     except (ValueError, TypeError, LookupError, AttributeError) as error:
-        # One unreadable row must not stop the other parts of the doorbell.
-        part.spec, part.message, part.fault = {}, {}, type(error).__name__
+        # One unreadable row must not stop the parts that are read with it.
+        part.message, part.fault = {}, error
 
 
 def _object(document: str) -> dict[str, Any]:
@@ -134,6 +145,29 @@ def _object(document: str) -> dict[str, Any]:
     if not isinstance(found, dict):
         raise TypeError
     return found
+
+
+Seen = tuple[int, str]
+"""The instant and id after which a read through the parts in doubt goes on."""
+FIRST: Seen = (0, "")
+
+
+def doubtful(connection: Connection, now: str, limit: int, after: Seen = FIRST) -> list[JobPart]:
+    """Unknown parts that are not held and whose policy is due, in the order in which it became due."""
+    # Goes on after a part, not from the start: parts about which this process decides nothing hide none behind them.
+    query = (
+        f"select {COLUMNS} from worker_parts p join worker_jobs j on j.id = p.job_id"
+        f" where p.state = 6 and p.not_before <= {dialect_of(connection).read_once(now)} and p.not_before >= :at"
+        " and (p.not_before > :at or p.id > :id) order by p.not_before, p.id limit :limit"
+    )
+    return [part_of(row) for row in fetch(connection, query, {"limit": limit, "at": after[0], "id": after[1]})]
+
+
+def doubtful_among(connection: Connection, ids: Sequence[str]) -> list[JobPart]:
+    """The parts among these that have not ended and are not held."""
+    source = dialect_of(connection).chosen("worker_parts", alias="p", joins=" join worker_jobs j on j.id = p.job_id")
+    query = f"select {COLUMNS} from {source} and p.not_before is not null"
+    return [part_of(row) for row in fetch(connection, query, {"ids": ids_json(ids)})]
 
 
 def moves_until(connection: Connection, part_id: str) -> int | None:
