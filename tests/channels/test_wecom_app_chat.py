@@ -57,9 +57,9 @@ def test_on_the_wire():
 
 def test_nothing_makes_a_repeat_of_a_send_safe():
     """A send to a chat is held; making and changing one does no harm twice."""
-    assert (RepeatRule.HOLD, 0) == CHANNEL.repeat_rule(part(kind="send_chat", spec=CHAT))
+    assert (RepeatRule.HOLD, 0) == CHANNEL.repeat_rule("send_chat", part().message)
     for kind in ("create_chat", "change_chat"):
-        assert (RepeatRule.HARMLESS, 0) == CHANNEL.repeat_rule(part({}, {}, kind=kind))
+        assert (RepeatRule.HARMLESS, 0) == CHANNEL.repeat_rule(kind, {})
     assert "send_chat/text" == CHANNEL.lane("send_chat", Text(content="a").document(), {})
     assert "create_chat" == CHANNEL.lane("create_chat", {}, {})
 

@@ -153,10 +153,10 @@ def test_lanes_and_repeats():
         CHANNEL.lane("send", campaign(), {"sender": "a", "chats": ["wr1"]}),
         CHANNEL.lane("track", {"type": "track"}, {}),
     }
-    rules = {kind: CHANNEL.repeat_rule(task(kind))[0] for kind in ("recall", "remind", "track")}
+    rules = {kind: CHANNEL.repeat_rule(kind, {})[0] for kind in ("recall", "remind", "track")}
 
     assert {"send/single", "send/group", "track"} == lanes
-    assert (RepeatRule.LOOK_UP, 0) == CHANNEL.repeat_rule(part())
+    assert (RepeatRule.LOOK_UP, 0) == CHANNEL.repeat_rule("send", campaign())
     harmless = RepeatRule.HARMLESS
     assert {"recall": harmless, "remind": RepeatRule.HOLD, "track": harmless} == rules
 

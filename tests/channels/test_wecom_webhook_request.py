@@ -183,8 +183,8 @@ def test_an_upload_on_the_wire() -> None:
 
 def test_what_is_asked_of_a_webhook_beside_calls() -> None:
     """No repeat is safe but an upload's; a media_id belongs to its key; there is no token."""
-    assert (RepeatRule.HOLD, 0) == CHANNEL.repeat_rule(part())
-    assert (RepeatRule.HARMLESS, 0) == CHANNEL.repeat_rule(part(kind="upload"))
+    assert (RepeatRule.HOLD, 0) == CHANNEL.repeat_rule("send", part().message)
+    assert (RepeatRule.HARMLESS, 0) == CHANNEL.repeat_rule("upload", {})
     assert CHANNEL.media_scope(account()) == "webhook:alerts"
     assert (20 << 20, 2 << 20, 2 << 20) == tuple(CHANNEL.upload_limit(one) for one in ("file", "voice", "inline"))
     assert "no msgid" in str(CHANNEL.follow_up_problem("recall", "send"))

@@ -426,10 +426,10 @@ def test_kinds_lanes_and_what_makes_a_repeat_safe():
 
     for kind, message in safe.items():
         assert kind == CHANNEL.kind_of(message, Recipients())
-        assert (RepeatRule.HARMLESS, 0) == CHANNEL.repeat_rule(part(message))
-    assert (RepeatRule.HARMLESS, 0) == CHANNEL.repeat_rule(part(own))
-    assert (RepeatRule.HOLD, 0) == CHANNEL.repeat_rule(part(bare))
-    assert (RepeatRule.HOLD, 0) == CHANNEL.repeat_rule(part())
+        assert (RepeatRule.HARMLESS, 0) == CHANNEL.repeat_rule(kind, message)
+    assert (RepeatRule.HARMLESS, 0) == CHANNEL.repeat_rule("pop_window", own)
+    assert (RepeatRule.HOLD, 0) == CHANNEL.repeat_rule("pop_window", bare)
+    assert (RepeatRule.HOLD, 0) == CHANNEL.repeat_rule("send", text())
     lanes = [CHANNEL.lane(CHANNEL.kind_of(one, Recipients()), one, {}) for one in (*safe.values(), text())]
     assert ["upload/image", "pop_window", "badge", "send/text"] == lanes
     assert "upload/image/url" == CHANNEL.lane("upload", {"files": {"media": {"upload_type": "image", "url": "u"}}}, {})

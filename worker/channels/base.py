@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from worker.domain.content.message import Message
 from worker.domain.errors import ConfigurationError, Problem, WorkerError
-from worker.domain.job import Kind
+from worker.domain.job import Kind, RepeatRule
 
 if TYPE_CHECKING:
     from worker.channels.errcodes import Catalogue
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from worker.domain.call import Access, Reply, Request
     from worker.domain.callbacks.inbound import Inbound
     from worker.domain.content.recipient import Recipients
-    from worker.domain.job import Draft, Part, RepeatRule
+    from worker.domain.job import Draft, Part
     from worker.domain.outcome import Penalty, Verdict
     from worker.domain.pacing.limit import Charge, Counted, Limit
     from worker.language import Lang
@@ -263,13 +263,17 @@ class Channel:
         """
         return None
 
-    def repeat_rule(self, part: Part) -> tuple[RepeatRule, int]:
-        """What makes a repeat of this part safe, and the seconds for which it does (0: no end).
+    def repeat_rule(self, kind: str, message: Mapping[str, Any]) -> tuple[RepeatRule, int]:
+        """What makes a repeat of a part of such a job safe, and the seconds for which it does (0: no end).
 
         With `HOLD`: the seconds for which the vendor may drop an equal call that asks for its duplicate check (0: none
         can ask for it).
         """
         raise self._sends_nothing()
+
+    def is_looked_up(self, kind: str, message: Mapping[str, Any]) -> bool:
+        """True where the next call of a part in doubt is a search."""
+        return self.repeat_rule(kind, message)[0] is RepeatRule.LOOK_UP
 
     def request(self, part: Part, account: Account, access: Access, *, flagged: bool) -> Request:
         """The call, deterministic; `flagged` puts the vendor's duplicate check on."""

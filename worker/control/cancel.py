@@ -20,7 +20,7 @@ from worker.config.settings import Settings
 from worker.control.audit import Done, audited, write_entry
 from worker.control.found import FoundJobs
 from worker.control.opening import at_hand
-from worker.delivery.resolver.stopping import STOPPABLE, is_looked_up, stop
+from worker.delivery.resolver.stopping import STOPPABLE, stop
 from worker.delivery.sender.set_aside import SetAside
 from worker.domain.job import Kind, job_of
 from worker.domain.job_filter import JobFilter
@@ -40,7 +40,7 @@ from worker.outbox.control.cancels import (
 )
 from worker.outbox.control.matching import created_jobs, missing_jobs
 from worker.outbox.engine.database import Database
-from worker.outbox.jobs.follow_ups import content_of, target_parts
+from worker.outbox.jobs.follow_ups import content_of
 from worker.outbox.lanes.processes import hooked_ends
 
 MARKED_TOGETHER = 1_000
@@ -198,20 +198,19 @@ def _changes(
     clean = [part.id for part in parts if part.state is PartState.QUEUED and not part.in_doubt]
     changes = [stop("cancelled", id, looked_up=True) for id in clean]
     in_doubt = [part.id for part in parts if part.in_doubt and part.goes_on and part.state in STOPPABLE]
-    searched = {id for job in {job_of(id) for id in in_doubt} for id in _searched(connection, jobs[job])}
+    looked_up = {job for job in {job_of(id) for id in in_doubt} if _is_looked_up(connection, jobs[job])}
+    searched = {id for id in in_doubt if job_of(id) in looked_up}
     changes += [stop("cancelled", id, looked_up=False) for id in in_doubt if id not in searched]
-    return searched.intersection(in_doubt), changes
+    return searched, changes
 
 
-def _searched(connection: Connection, job: CountedJob) -> set[str]:
-    """The parts of a job for which the vendor is asked while they are in doubt; where that cannot be read, none."""
+def _is_looked_up(connection: Connection, job: CountedJob) -> bool:
+    """True where the vendor is asked for the parts of a job while they are in doubt, as far as that can be read."""
     try:
-        kind, message = content_of(connection, job.id)
-        parts = target_parts(connection, job.id)
-        return {part.id for part in parts if is_looked_up(part, kind, message, channel(job.channel))}
+        return channel(job.channel).is_looked_up(*content_of(connection, job.id))
     except Exception as error:  # noqa: BLE001  one odd job must not keep those beside it
         log.warning("not_judged", job=job.id, error=type(error).__name__)
-        return set()
+        return False
 
 
 def _stopped(job: CountedJob, parts: Counter[str]) -> StoppedJob:

@@ -22,7 +22,7 @@ from worker.control.found import FoundJobs
 from worker.control.opening import at_hand
 from worker.domain import settle
 from worker.domain.errors import CheckFailed, Problem
-from worker.domain.job import Kind, RepeatRule, is_read
+from worker.domain.job import Kind, is_read
 from worker.domain.job_filter import JobFilter
 from worker.domain.outcome import Taken
 from worker.domain.settle import PartFacts
@@ -187,7 +187,8 @@ def _decide(claims: Mapping[str, int], word: Word, running: Running) -> None:
 def _is_looked_up(lost: DoubtfulCall) -> bool:
     """True when the vendor's list is searched for the message while it is in doubt, or that cannot be known."""
     try:
-        return lost.part.fault is not None or channel(lost.channel).repeat_rule(lost.part)[0] is RepeatRule.LOOK_UP
+        part = lost.part
+        return part.fault is not None or channel(lost.channel).is_looked_up(part.kind, part.message)
     except Exception:  # noqa: BLE001  one odd part must not keep those beside it
         return True
 

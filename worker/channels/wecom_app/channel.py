@@ -14,7 +14,7 @@ from worker.channels.wecom_app.messages import Text
 from worker.domain.content.message import Message
 from worker.domain.content.recipient import Recipients, To
 from worker.domain.errors import Problem
-from worker.domain.job import Kind, Part, RepeatRule
+from worker.domain.job import Kind, RepeatRule
 
 KINDS: Mapping[str, Kind] = {
     "upload": Kind.UPLOAD,
@@ -80,20 +80,20 @@ class WecomApp(CorpChannel):
             return f"{kind}/{message['type']}"
         return upload_lane(message) if kind == "upload" else kind
 
-    def repeat_rule(self, part: Part) -> tuple[RepeatRule, int]:
+    def repeat_rule(self, kind: str, message: Mapping[str, Any]) -> tuple[RepeatRule, int]:
         """See `Channel.repeat_rule`. How long a task_id stays reserved is not published: taken as the same window."""
-        if part.kind in HARMLESS_KINDS:
+        if kind in HARMLESS_KINDS:
             return RepeatRule.HARMLESS, 0
-        if part.kind == "update_card":
+        if kind == "update_card":
             return RepeatRule.FRESH_CODE, 0
-        if part.kind == "send_chat":  # nothing makes its repeat safe
+        if kind == "send_chat":  # nothing makes its repeat safe
             return RepeatRule.HOLD, 0
-        if part.message["type"] == "template_card":
+        if message["type"] == "template_card":
             return RepeatRule.TASK_ID, DUPLICATE_WINDOW_S
-        if part.message["type"] not in ENVELOPE:  # a type whose page does not list the check gets no promise
+        if message["type"] not in ENVELOPE:  # a type whose page does not list the check gets no promise
             return RepeatRule.HOLD, 0
-        if (part.message.get("options") or {}).get("duplicate_check", True):
-            return RepeatRule.DUPLICATE_CHECK, interval_s(part.message)
+        if (message.get("options") or {}).get("duplicate_check", True):
+            return RepeatRule.DUPLICATE_CHECK, interval_s(message)
         return RepeatRule.HOLD, DUPLICATE_WINDOW_S
 
     def plain_text(self, content: str) -> Message:

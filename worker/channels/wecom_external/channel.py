@@ -13,7 +13,7 @@ from worker.domain.account import Account
 from worker.domain.content.message import Message
 from worker.domain.content.recipient import Customers, Recipients
 from worker.domain.errors import Problem
-from worker.domain.job import Kind, Part, RepeatRule
+from worker.domain.job import Kind, RepeatRule
 
 RULES: Mapping[str, RepeatRule] = {
     "send": RepeatRule.LOOK_UP,
@@ -75,9 +75,9 @@ class WecomExternal(CorpChannel):
             return f"send/{targets.audience_in(spec).chat_type}"
         return upload_lane(message) if kind == Kind.UPLOAD else kind
 
-    def repeat_rule(self, part: Part) -> tuple[RepeatRule, int]:
+    def repeat_rule(self, kind: str, message: Mapping[str, Any]) -> tuple[RepeatRule, int]:
         """See `Channel.repeat_rule`."""
-        return RULES[part.kind], 0
+        return RULES[kind], 0
 
     def plain_text(self, content: str) -> Message:
         """See `Channel.plain_text`."""

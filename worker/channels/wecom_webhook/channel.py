@@ -23,7 +23,7 @@ from worker.domain.account import Account
 from worker.domain.content.message import Message
 from worker.domain.content.recipient import Chats, Recipients
 from worker.domain.errors import Problem
-from worker.domain.job import Kind, Part, RepeatRule
+from worker.domain.job import Kind, RepeatRule
 
 
 class WecomWebhook(Channel):
@@ -74,12 +74,12 @@ class WecomWebhook(Channel):
             return targets.chat_lane(spec["chats"][0])
         return f"{kind}/everyone" if spec.get("everyone") else str(kind)
 
-    def repeat_rule(self, part: Part) -> tuple[RepeatRule, int]:
+    def repeat_rule(self, kind: str, message: Mapping[str, Any]) -> tuple[RepeatRule, int]:
         """See `Channel.repeat_rule`: nothing makes the repeat of a webhook message safe.
 
         The message holds no key of ours, and it cannot be looked up afterwards.
         """
-        return (RepeatRule.HARMLESS if part.kind == Kind.UPLOAD else RepeatRule.HOLD), 0
+        return (RepeatRule.HARMLESS if kind == Kind.UPLOAD else RepeatRule.HOLD), 0
 
     def media_scope(self, account: Account) -> str:
         """See `Channel.media_scope`: a media_id is good for the key that uploaded it (文件上传接口)."""

@@ -13,7 +13,7 @@ from worker.domain.account import Account, Secret
 from worker.domain.content.message import Message
 from worker.domain.content.recipient import Recipients, To
 from worker.domain.errors import Problem
-from worker.domain.job import Part, RepeatRule
+from worker.domain.job import RepeatRule
 
 NO_ID = "Youdu gives no message id, and has no call that takes back, changes or follows what was sent"
 INSTEAD: Mapping[str, str] = {
@@ -69,14 +69,14 @@ class Youdu(Channel):
             return f"{kind}/{message['type']}"
         return upload_lane(message) if kind == fields.UPLOAD else kind
 
-    def repeat_rule(self, part: Part) -> tuple[RepeatRule, int]:
+    def repeat_rule(self, kind: str, message: Mapping[str, Any]) -> tuple[RepeatRule, int]:
         """See `Channel.repeat_rule`: what makes a repeat safe.
 
         A message has no id of ours and the server no memory, so nothing does. A badge is absolute, and a pop-up window
         takes the place of the first one with its id.
         """
-        harmless = part.kind in (fields.UPLOAD, fields.BADGE) or (
-            part.kind == fields.POP_WINDOW and call.notice_id(part) != ""
+        harmless = kind in (fields.UPLOAD, fields.BADGE) or (
+            kind == fields.POP_WINDOW and message["body"]["popWindow"].get("notice_id") != ""
         )
         return (RepeatRule.HARMLESS if harmless else RepeatRule.HOLD), 0
 

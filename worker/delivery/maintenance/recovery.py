@@ -260,4 +260,4 @@ def _expire(part: PartFacts, now: int) -> None:
 def _rule(row: JobPart, channel: Channel) -> RepeatRule:
     if row.fault is not None:
         raise row.fault
-    return channel.repeat_rule(row)[0]
+    return channel.repeat_rule(row.kind, row.message)[0]

@@ -15,7 +15,7 @@ from sqlalchemy import Connection
 
 from worker.channels.base import Channel
 from worker.delivery.resolver import Resolved
-from worker.delivery.resolver.stopping import STOPPABLE, is_looked_up, repeat_rule, stop
+from worker.delivery.resolver.stopping import STOPPABLE, stop
 from worker.domain import settle
 from worker.domain.account import Account
 from worker.domain.job import Priority, RepeatRule, job_of
@@ -213,9 +213,8 @@ class FollowUps:
         with self._database.reading() as connection:
             parts = [part for job in reached_by(connection, job_id) for part in target_parts(connection, job)]
             stoppable = [part for part in _one_each(parts) if part.state in STOPPABLE]
-            kind, message = content_of(connection, job_id) if stoppable else ("", {})
-        looked_up = partial(is_looked_up, kind=kind, message=message, channel=channel)
-        self._change([stop("recalled", part.id, looked_up=looked_up(part)) for part in stoppable])
+            looked_up = bool(stoppable) and channel.is_looked_up(*content_of(connection, job_id))
+        self._change([stop("recalled", part.id, looked_up=looked_up) for part in stoppable])
 
     def planned(
         self, due: JobPart, plan: Callable[[JobPart, Snapshot], Plan], window: int | None, *, with_replays: bool = False
@@ -289,7 +288,7 @@ class FollowUps:
     def _recall_plan(self, window: int | None, channel: Channel, due: JobPart, snapshot: Snapshot) -> Plan:
         parts, now = snapshot.parts, snapshot.now
         soon = [part for part in parts if part.state is PartState.UNKNOWN and part.not_before is not None]
-        searched = [part for part in soon if is_looked_up(part, snapshot.kind, snapshot.message, channel)]
+        searched = soon if soon and channel.is_looked_up(snapshot.kind, snapshot.message) else []
         awaited = next((part for part in parts if part.state in OPEN_STATES or part in searched), None)
         if awaited is not None:
             return Waits(job_of(awaited.id))
@@ -373,7 +372,7 @@ def _may_be_doubled(part: TargetPart, snapshot: Snapshot, channel: Channel) -> b
     """True when a repeat was accepted and the earlier call in doubt may have been shown as a message of its own."""
     if not part.doubts or part.state not in TAKEN_STATES:
         return False
-    rule, window_s = repeat_rule(part, snapshot.kind, snapshot.message, channel)
+    rule, window_s = channel.repeat_rule(snapshot.kind, snapshot.message)
     match rule:
         case RepeatRule.HOLD:
             return True

@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from functools import partial
-from typing import Any, Literal
+from typing import Literal
 
-from worker.channels.base import Channel
 from worker.domain import settle
-from worker.domain.job import Part, RepeatRule, job_of
 from worker.domain.settle import PartFacts
 from worker.domain.state import PartState
 from worker.outbox.commit.commands import Change
-from worker.outbox.jobs.follow_ups import TargetPart
 
 STOPPABLE = (PartState.QUEUED, PartState.UNKNOWN)
 """States in which `stop` changes a part."""
@@ -36,13 +32,3 @@ def _stop(was: Was, looked_up: bool, part: PartFacts, now: int) -> None:
         settle.cancel(part, f"{was} before it was sent")
     elif part.state is PartState.UNKNOWN and part.not_before is not None:
         settle.hold(part, f"{was} while in doubt: not repeated any more")
-
-
-def is_looked_up(part: TargetPart, kind: str, message: Mapping[str, Any], channel: Channel) -> bool:
-    """True when the next call of the part, while in doubt, is a search."""
-    return repeat_rule(part, kind, message, channel)[0] is RepeatRule.LOOK_UP
-
-
-def repeat_rule(part: TargetPart, kind: str, message: Mapping[str, Any], channel: Channel) -> tuple[RepeatRule, int]:
-    """What makes a repeat of the part safe, and the seconds for which it does (0: no end)."""
-    return channel.repeat_rule(Part(part.id, job_of(part.id), part.n, kind, message, part.spec, in_doubt=True))

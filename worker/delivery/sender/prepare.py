@@ -133,7 +133,7 @@ def _do_not_call(runtime: Runtime, due: JobPart) -> None:
 def _find(runtime: Runtime, due: JobPart, channel: Channel, account: Account, quiet: QuietHours | None) -> bool:
     """Finds what the part's call needs; False: it waits, or has ended."""
     # A part in doubt whose next call is a search sends nothing, so that search goes on.
-    if due.cancelled_at is not None and not (due.in_doubt and _is_looked_up(due, channel)):
+    if due.cancelled_at is not None and not (due.in_doubt and channel.is_looked_up(due.kind, due.message)):
         change(runtime, due, lambda part, now: settle.cancel(part, settle.CANCELLED))
         return False
     if _is_quiet(runtime, due, quiet) or not _is_its_turn(runtime, due):
@@ -200,7 +200,7 @@ def _look(runtime: Runtime, due: JobPart, channel: Channel, account: Account) ->
             return runtime.group_sends.track(due)
         case Kind.REMIND:
             return runtime.group_sends.remind(due)
-        case _ if due.in_doubt and _is_looked_up(due, channel):
+        case _ if due.in_doubt and channel.is_looked_up(due.kind, due.message):
             return _look_up(runtime, due, channel, account)
         # Not for a repeat: it sends the frozen bytes of the call in doubt, which name their media_ids.
         case _ if due.message.get("files") and due.frozen is None:
@@ -216,11 +216,6 @@ def _look_up(runtime: Runtime, due: JobPart, channel: Channel, account: Account)
     if not isinstance(search, JobPart) or not due.message.get("files"):
         return search
     return runtime.media.attached(due, channel, account)
-
-
-def _is_looked_up(due: JobPart, channel: Channel) -> bool:
-    """True when the next call of this part, which is in doubt, would be a search."""
-    return channel.repeat_rule(due)[0] is RepeatRule.LOOK_UP
 
 
 def _members(runtime: Runtime, due: JobPart, channel: Channel, account: Account) -> tuple[str, ...] | None:
@@ -273,7 +268,7 @@ WINDOWS = {RepeatRule.DUPLICATE_CHECK: "duplicate", RepeatRule.TASK_ID: "task_id
 def render_again(runtime: Runtime, flight: InFlight) -> None:
     """Renders the call of the part as it is now; what it costs stays."""
     channel = flight.channel
-    flight.rule, window_s = channel.repeat_rule(flight.due)
+    flight.rule, window_s = channel.repeat_rule(flight.due.kind, flight.due.message)
     flight.window_id = None
     if flight.rule is RepeatRule.DUPLICATE_CHECK or (flight.rule is RepeatRule.HOLD and window_s):
         # Without the check, too: the vendor may compare a later call that asks for it with every call before.
