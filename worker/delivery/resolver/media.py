@@ -46,12 +46,9 @@ class MediaResolver:
 
     def upload(self, due: JobPart, channel: Channel, account: Account) -> Resolved:
         """Resolves an upload: the chunks of its file, read from the outbox one by one while the call sends them."""
-        file = due.message["files"]["media"]
-        if "url" in file:
-            stored = self._url_files.stored(due, file, channel, account)
-            if not isinstance(stored, JobPart):
-                return stored
-            file = due.spec["fetched"]
+        file = self._url_files.stored(due, due.message["files"]["media"], channel, account)
+        if not isinstance(file, Mapping):
+            return file
         due.facts = {"open": lambda: self._chunks(file["blob"])}
         return due
 
@@ -59,14 +56,17 @@ class MediaResolver:
         return blob_chunks(self._database, blob_id)
 
     def attached(self, due: JobPart, channel: Channel, account: Account) -> Resolved:
-        """Resolves a send with files: the media_id of each attached file, and the bytes of inline files."""
+        """Resolves a send with files: the media_id of each attached file, and the bytes of inline files.
+
+        These are small: the vendor limits them to the size of a message.
+        """
         media, inline = dict[str, str](), dict[str, bytes]()
         for path, file in due.message["files"].items():
             if file["upload_type"] == INLINE:
-                stored = self._inline(due, file, channel, account)
-                if not isinstance(stored, bytes):
+                stored = self._url_files.stored(due, file, channel, account)
+                if not isinstance(stored, Mapping):
                     return stored
-                inline[path] = stored
+                inline[path] = b"".join(self._chunks(stored["blob"]))
                 continue
             media_id = self._one(due, channel, account, file)
             if not isinstance(media_id, str):
@@ -74,15 +74,6 @@ class MediaResolver:
             media[path] = media_id
         due.facts |= {"media": media, "inline": inline}
         return due
-
-    def _inline(self, due: JobPart, file: Mapping[str, Any], channel: Channel, account: Account) -> bytes | Resolved:
-        """The bytes of an inline file, which the vendor limits to the size of a message; a URL is fetched first."""
-        if "url" in file:
-            stored = self._url_files.stored(due, file, channel, account)
-            if not isinstance(stored, JobPart):
-                return stored
-            file = due.spec["fetched"]
-        return b"".join(self._chunks(file["blob"]))
 
     def _one(self, due: JobPart, channel: Channel, account: Account, file: Mapping[str, Any]) -> str | Resolved:
         """The media_id of one file; else the part waits for its upload, which is begun if none is open."""

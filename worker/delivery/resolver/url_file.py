@@ -33,6 +33,9 @@ from worker.outbox.jobs.rows import save_parts
 
 log = structlog.get_logger()
 
+Entry = Mapping[str, Any]
+"""A file in a message's document."""
+
 MARGIN_S = 30.0
 """Seconds after a fetch's deadline until another process may begin; looking up a name has time limits of its own."""
 BUSY_S = 1.0
@@ -59,11 +62,13 @@ class UrlFiles:
         self._slots = threading.BoundedSemaphore(at_once)
         self._new_id, self._monotonic, self._took = new_id, monotonic, took
 
-    def stored(self, due: JobPart, file: Mapping[str, Any], channel: Channel, account: Account) -> Resolved:
-        """The part with the stored copy under `fetched` in its spec; fetches the file where there is no copy."""
-        copy = due.spec.get("fetched")
+    def stored(self, due: JobPart, file: Entry, channel: Channel, account: Account) -> Entry | Resolved:
+        """The file as it is stored; one behind a URL is fetched, unless the part's spec names a copy."""
+        if "url" not in file:
+            return file
+        copy: Entry | None = due.spec.get("fetched")
         if copy is not None and self._is_there(copy["blob"]):
-            return due
+            return copy
         if not self._slots.acquire(blocking=False):
             self._change([Change(due.id, _wait_for_a_slot)])
             return None
@@ -73,7 +78,7 @@ class UrlFiles:
         finally:
             self._slots.release()
 
-    def _fetch(self, due: JobPart, until: int, file: Mapping[str, Any], channel: Channel, account: Account) -> Resolved:
+    def _fetch(self, due: JobPart, until: int, file: Entry, channel: Channel, account: Account) -> Entry | Resolved:
         began = self._monotonic()
         fetch = self._downloads.fetch(file["url"], channel.upload_limit(file["upload_type"]))
         duration = self._monotonic() - began
@@ -94,8 +99,8 @@ class UrlFiles:
                     fetch.close()
 
     def _keep(
-        self, due: JobPart, file: Mapping[str, Any], fetched: Fetched, channel: Channel, account: Account
-    ) -> Resolved:
+        self, due: JobPart, file: Entry, fetched: Fetched, channel: Channel, account: Account
+    ) -> Entry | Resolved:
         """Refuses what the vendor would refuse; else stores the copy and the plan in one transaction."""
         entry = {"size": fetched.size, "sha256": fetched.sha256}
         shown = {"upload_type": file["upload_type"], "name": file["name"], **entry}
@@ -107,7 +112,8 @@ class UrlFiles:
         if spec is None:
             return None
         due.spec = spec
-        return due
+        copy: Entry = spec["fetched"]
+        return copy
 
     def _store(
         self, connection: Connection, due: JobPart, fetched: Fetched, entry: Mapping[str, Any]
