@@ -266,7 +266,7 @@ def _waits_begun(batch: Batch) -> list[dict[str, Any]]:
         for part in batch.touched.values()
         if part.state is PartState.QUEUED and part.reason and part.reason != batch.reasons.get(part.id)
     ]
-    waits += [(row["id"], row["reason"]) for row in batch.added if row["state"] == PartState.QUEUED and row["reason"]]
+    waits += [(row["id"], row["reason"]) for row in batch.added]
     return wait_rows((wait for wait in waits if wait[0] not in answered), batch.now) if waits else []
 
 

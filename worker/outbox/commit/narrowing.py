@@ -5,12 +5,10 @@ Allowed only for a part that no recipient can have received: nothing of it ever 
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-
 from sqlalchemy import Connection
 
 from worker.domain import settle
-from worker.domain.job import Kind, part_id, part_range
+from worker.domain.job import Kind, part_range
 from worker.domain.pacing.limit import used_up
 from worker.domain.settle import PartFacts
 from worker.domain.state import PartState
@@ -30,9 +28,7 @@ def narrow(connection: Connection, batch: Batch, item: Narrowing, part: PartFact
         return
     if part.claim != item.claim or not _may_be_taken_apart(connection, batch, part):
         return
-    reason = used_up(item.limit_name)
-    later = _NewPart(item.later_spec, batch.now + item.delay_us, reason, item.limit_name, item.task_id)
-    _add_later(connection, batch, later, part, job)
+    _add_later(connection, batch, item, part, job)
     if part.claim:
         # A mark under which nothing left stored the body for all of its recipients; no repeat may send that.
         run(connection, "delete from worker_bodies where part_id = :id", {"id": part.id})
@@ -64,19 +60,7 @@ def _is_being_recalled(connection: Connection, job_id: str) -> bool:
     return bool(fetch(connection, recall, {"job": job_id, "kind": str(Kind.RECALL)}))
 
 
-@dataclass(frozen=True, slots=True)
-class _NewPart:
-    """A new part of an open job."""
-
-    spec: str = field(repr=False)
-    due_at: int
-    reason: str
-    limit_name: str | None = None
-    """The limit that it waits for; None: it is due at once."""
-    task_id: str | None = None
-
-
-def _add_later(connection: Connection, batch: Batch, later: _NewPart, part: PartFacts, job: JobFacts) -> None:
+def _add_later(connection: Connection, batch: Batch, item: Narrowing, part: PartFacts, job: JobFacts) -> None:
     query = (
         "select p.priority, j.account, (select max(n) from worker_parts where id > :low and id < :high)"
         " from worker_parts p join worker_jobs j on j.id = p.job_id where p.id = :id"
@@ -84,11 +68,10 @@ def _add_later(connection: Connection, batch: Batch, later: _NewPart, part: Part
     [(priority, account, last)] = fetch(connection, query, {"id": part.id, **part_range(part.job_id)})
     # Parts that this batch has added are not in the table yet.
     n = last + 1 + sum(row["job_id"] == part.job_id for row in batch.added)
-    row = new_part(part.job_id, n, part.lane, priority=priority, not_before=later.due_at, spec=later.spec)
-    more = {"expires_at": part.expires_at, "reason": later.reason[:300], "limit_name": later.limit_name}
-    batch.added.append(row | more)
-    if later.task_id is not None:
-        named = {"account": account, "task_id": later.task_id, "part_id": part_id(part.job_id, n)}
-        batch.task_ids.append(named)
+    due_at, reason = batch.now + item.delay_us, used_up(item.limit_name)[:300]
+    row = new_part(part.job_id, n, part.lane, priority=priority, not_before=due_at, spec=item.later_spec)
+    batch.added.append(row | {"expires_at": part.expires_at, "reason": reason, "limit_name": item.limit_name})
+    if item.task_id is not None:
+        batch.task_ids.append({"account": account, "task_id": item.task_id, "part_id": row["id"]})
     job.counters["n_open"] += 1
     batch.grown_jobs.add(job.id)

@@ -218,10 +218,6 @@ def count_rows(batch: Batch, jobs: Mapping[str, JobFacts], items: int) -> list[d
                 _observe(batch, "end_seconds", max(0, batch.now - job.due_at), priority, span=span)
         elif part.state is PartState.UNKNOWN:
             _count(batch, "unknowns", job.channel, account, job.kind)
-    for row in batch.added:
-        if row["state"] == PartState.CANCELLED:
-            job = jobs[row["job_id"]]
-            _count(batch, "parts_ended", job.channel, account_of(row["lane"]), job.kind, PartState.CANCELLED.label)
     if not batch.touched:
         return []
     _observe(batch, "commit_items", items)

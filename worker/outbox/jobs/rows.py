@@ -211,7 +211,7 @@ class Batch:
     """Part ids with the specs they go on with."""
     burned: list[str] = field(default_factory=list)
     added: list[dict[str, Any]] = field(default_factory=list)
-    """New parts of open jobs."""
+    """New parts of open jobs, which wait for a limit."""
     reasons: Mapping[str, str | None] = field(default_factory=dict)
     """Why the parts were where they were when they were locked."""
     grown_jobs: set[str] = field(default_factory=set)
