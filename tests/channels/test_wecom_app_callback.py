@@ -221,7 +221,7 @@ def test_the_setting_is_a_boolean_or_both_secrets(callback: object, fields: list
     """true and false say whether the app has an address; a table makes `worker receiver` that address."""
     account = an_account(settings={"callback": callback})
 
-    assert fields == [problem.field for problem in keys.problems(account)]
+    assert fields == [problem.field for problem in keys.problems(account.settings)]
     if isinstance(callback, bool):
         assert {} == WECOM.callback_secrets(account)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import TYPE_CHECKING, Any, Protocol
@@ -169,6 +169,11 @@ class Channel:
 
     def account_problems(self, account: Account) -> list[Problem]:
         """Every wrong value of the account's own settings; empty when jobs can be sent with it. Reads no secret."""
+        return list(self.key_problems(account.settings))
+
+    @staticmethod
+    def key_problems(settings: Mapping[str, Any]) -> Iterator[Problem]:
+        """Every wrong one of `account_keys`."""
         raise NotImplementedError
 
     def cautions(self, account: Account) -> Iterable[str]:

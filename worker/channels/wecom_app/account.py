@@ -37,11 +37,6 @@ KEYS = frozenset(
 """Every key that is read."""
 
 
-def problems(account: Account) -> list[Problem]:
-    """Every wrong key."""
-    return list(_found(account.settings))
-
-
 def cautions(account: Account) -> Iterator[str]:
     """A sentence for each setting that is left out: what that means."""
     estimates = account.settings.get("estimates", {})
@@ -59,7 +54,8 @@ def cautions(account: Account) -> Iterator[str]:
         yield "callback is true, not a table: its callbacks go elsewhere, so no hook hears of a pressed card"
 
 
-def _found(settings: Any) -> Iterator[Problem]:
+def problems(settings: Mapping[str, Any]) -> Iterator[Problem]:
+    """Every wrong key."""
     yield from corp_problems(settings)
     if not _is_number(settings.get("agentid")):
         yield Problem("agentid", "is missing or not an integer", "add the app's AgentId, such as 1000002")

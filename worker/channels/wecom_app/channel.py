@@ -41,7 +41,7 @@ class WecomApp(CorpChannel):
     """A message is taken back within 24 h (page 94867)."""
 
     # `limits` and `check` name the modules up to the line that gives the name to the method.
-    account_problems = staticmethod(keys.problems)
+    key_problems = staticmethod(keys.problems)
     cautions = staticmethod(keys.cautions)
     is_plain = staticmethod(fast_check.is_plain)
     warnings = staticmethod(check.warnings)

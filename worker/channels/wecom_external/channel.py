@@ -9,7 +9,6 @@ from worker.channels.calls import upload_lane
 from worker.channels.wecom.account import CORP_KEYS, CorpChannel, corp_problems
 from worker.channels.wecom_external import call, check, limits, targets, vendor_json
 from worker.channels.wecom_external.messages import Campaign
-from worker.domain.account import Account
 from worker.domain.content.message import Message
 from worker.domain.content.recipient import Customers, Recipients
 from worker.domain.errors import Problem
@@ -39,6 +38,7 @@ class WecomExternal(CorpChannel):
     vendor_json = vendor_json
     # No `recall_window_s`: what members have not sent yet can be cancelled as long as the task exists (page 97611).
 
+    key_problems = staticmethod(corp_problems)
     # `limits` and `check` name the modules up to the line that gives the name to the method.
     warnings = staticmethod(check.warnings)
     check = staticmethod(check.check)
@@ -49,10 +49,6 @@ class WecomExternal(CorpChannel):
     request = staticmethod(call.request)
     body_hash = staticmethod(call.body_hash)
     outcome = staticmethod(call.outcome)
-
-    def account_problems(self, account: Account) -> list[Problem]:
-        """See `Channel.account_problems`."""
-        return list(corp_problems(account.settings))
 
     def kind_of(self, document: Mapping[str, Any], to: Recipients) -> str:
         """See `Channel.kind_of`."""

@@ -7,6 +7,7 @@ It sends nothing.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from typing import Any
 
 from worker.channels.base import (
     Channel,
@@ -38,8 +39,7 @@ KEYS = frozenset({"suite_id", "callback"})
 ADDRESS = 'add callback = { token = { env = "NAME" }, aes_key = { env = "NAME" } }, as typed into the suite\'s page'
 
 
-def _problems(account: Account) -> Iterator[Problem]:
-    settings = account.settings
+def _problems(settings: Mapping[str, Any]) -> Iterator[Problem]:
     suite_id = settings.get("suite_id")
     if not isinstance(suite_id, str) or not suite_id.strip():
         yield Problem("suite_id", "is missing or not a text", "add the suite's id, or that of the template (代开发)")
@@ -115,12 +115,9 @@ class WecomSuite(Channel):
     account_keys = KEYS
     errcodes = ERRCODES
 
+    key_problems = staticmethod(_problems)
     callback_secrets = staticmethod(secrets_of)
     callback_door = staticmethod(callback.door)
-
-    def account_problems(self, account: Account) -> list[Problem]:
-        """See `Channel.account_problems`."""
-        return list(_problems(account))
 
     def follow_up_problem(self, kind: str, target_kind: str) -> Problem | None:
         """See `Channel.follow_up_problem`."""

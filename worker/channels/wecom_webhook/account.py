@@ -23,17 +23,13 @@ def cautions(account: Account) -> Iterator[str]:
         yield "callback is not set: chats are not learnt, and no hook hears of a pressed button"
 
 
-def problems(account: Account) -> list[Problem]:
-    """Every wrong key."""
-    return list(_found(account.settings))
-
-
 def edition(account: Account) -> str:
     """`robot` or `push`."""
     return str(account.settings.get("edition"))
 
 
-def _found(settings: Mapping[str, Any]) -> Iterator[Problem]:
+def problems(settings: Mapping[str, Any]) -> Iterator[Problem]:
+    """Every wrong key."""
     if settings.get("edition") not in EDITIONS:
         text = "is missing or no edition"
         yield Problem("edition", text, f'use "{ROBOT}" (group robot) or "{PUSH}" (message push, chats named by chatid)')

@@ -39,7 +39,7 @@ class WecomWebhook(Channel):
     vendor_json = vendor_json
 
     # `limits` and `check` name the modules up to the line that gives the name to the method.
-    account_problems = staticmethod(keys.problems)
+    key_problems = staticmethod(keys.problems)
     cautions = staticmethod(keys.cautions)
     warnings = staticmethod(check.warnings)
     check = staticmethod(check.check)

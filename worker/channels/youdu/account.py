@@ -51,12 +51,8 @@ def invalid_users(account: Account) -> InvalidUsers:
     return InvalidUsers(account.settings.get("invalid_users", InvalidUsers.UNKNOWN))
 
 
-def problems(account: Account) -> list[Problem]:
+def problems(settings: Mapping[str, Any]) -> Iterator[Problem]:
     """Every wrong key."""
-    return list(_found(account.settings))
-
-
-def _found(settings: Mapping[str, Any]) -> Iterator[Problem]:
     if not _is_number(settings.get("buin")):
         remedy = "add the enterprise's switchboard number (总机号): console, My enterprise, Enterprise info"
         yield Problem("buin", "is missing or not an integer", remedy)

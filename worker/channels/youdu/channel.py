@@ -37,7 +37,7 @@ class Youdu(Channel):
     vendor_json = vendor_json
 
     # `check` names the module up to the line that gives the name to the method.
-    account_problems = staticmethod(keys.problems)
+    key_problems = staticmethod(keys.problems)
     warnings = staticmethod(check.warnings)
     check = staticmethod(check.check)
     fit = staticmethod(targets.fit)
