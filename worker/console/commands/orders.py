@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import Literal, cast
+from typing import Any, Literal, cast
 
 from worker.console.commands.background import Began
 from worker.console.page import Site
@@ -145,8 +145,16 @@ def _running(preview: Preview, run: Callable[..., Done]) -> ReadyOrder:
     return ReadyOrder(preview, lambda person, why, began: run(person=person, why=why, began=began).audit)
 
 
-def _at_once(run: Callable[..., Done], total: int = 1) -> ReadyOrder:
-    return ReadyOrder(Preview(total), lambda person, why, began: run(person=person, why=why).audit)
+def _at_once(act: Callable[..., Done], about: Callable[[Order], Any]) -> Callable[[Site, Order], ReadyOrder]:
+    """A command that has ended when it answers, on what `about` reads from its order."""
+
+    def ready(site: Site, order: Order) -> ReadyOrder:
+        what = about(order)
+        run = partial(act, what, database=site.database)
+        total = len(what) if isinstance(what, list) else 1
+        return ReadyOrder(Preview(total), lambda person, why, began: run(person=person, why=why).audit)
+
+    return ready
 
 
 def _cancel(site: Site, order: Order) -> ReadyOrder:
@@ -193,20 +201,6 @@ def _resolve(site: Site, order: Order) -> ReadyOrder:
     return _running(replace(_preview(site, told), ids=parts), run)
 
 
-def _hold(site: Site, order: Order) -> ReadyOrder:
-    ids = _ids(order)
-    return _at_once(partial(pause.hold, ids, database=site.database), len(ids))
-
-
-def _release(site: Site, order: Order) -> ReadyOrder:
-    ids = _ids(order)
-    return _at_once(partial(pause.release, ids, database=site.database), len(ids))
-
-
-def _skip(site: Site, order: Order) -> ReadyOrder:
-    return _at_once(partial(skip, _ids(order)[0], database=site.database))
-
-
 def _pause(site: Site, order: Order) -> ReadyOrder:
     wanted = _scope(order)
     require_known(wanted, site.accounts.names())
@@ -218,33 +212,6 @@ def _pause(site: Site, order: Order) -> ReadyOrder:
         return done.audit
 
     return ReadyOrder(Preview(1), give)
-
-
-def _resume(site: Site, order: Order) -> ReadyOrder:
-    return _at_once(partial(pause.resume_paused, _scope(order), database=site.database))
-
-
-def _lift(site: Site, order: Order) -> ReadyOrder:
-    return _at_once(partial(lift, _said(order, "name"), database=site.database))
-
-
-def _retry(site: Site, order: Order) -> ReadyOrder:
-    return _at_once(partial(retry_event, _said(order, "event"), database=site.database))
-
-
-_READY: Mapping[CommandName, Callable[[Site, Order], ReadyOrder]] = {
-    "cancel": _cancel,
-    "recall": _recall,
-    "replay": _replay,
-    "resolve": _resolve,
-    "hold": _hold,
-    "release": _release,
-    "skip": _skip,
-    "pause": _pause,
-    "resume": _resume,
-    "lift": _lift,
-    "retry": _retry,
-}
 
 
 def _ids(order: Order) -> list[str]:
@@ -273,3 +240,18 @@ def _number(name: str, given: str | None) -> float | None:
         return float(given) if given else None
     except ValueError:
         raise CheckFailed([Problem(name, "is no number", "give one such as 10")]) from None
+
+
+_READY: Mapping[CommandName, Callable[[Site, Order], ReadyOrder]] = {
+    "cancel": _cancel,
+    "recall": _recall,
+    "replay": _replay,
+    "resolve": _resolve,
+    "hold": _at_once(pause.hold, _ids),
+    "release": _at_once(pause.release, _ids),
+    "skip": _at_once(skip, lambda order: _ids(order)[0]),
+    "pause": _pause,
+    "resume": _at_once(pause.resume_paused, _scope),
+    "lift": _at_once(lift, partial(_said, name="name")),
+    "retry": _at_once(retry_event, partial(_said, name="event")),
+}
