@@ -46,18 +46,10 @@ class LaneStanding:
     failures: int | None
 
 
-@dataclass(frozen=True, slots=True)
-class LaneList:
-    """Everything that stands in the way of an account, or of all."""
-
-    pauses: tuple[Pause, ...]
-    lanes: tuple[LaneStanding, ...]
-
-
 def lane_list(
     connection: Connection, now_sql: str, *, account: str | None = None, fresh: Sequence[Process] | None = None
-) -> LaneList:
-    """What is paused, and the lanes and accounts that are blocked, parked, slowed down or not usable.
+) -> tuple[list[Pause], list[LaneStanding]]:
+    """What is paused; and the lanes and accounts that are blocked, parked, slowed down or not usable.
 
     `fresh`: the processes that are alive; None: they are read.
     """
@@ -68,7 +60,7 @@ def lane_list(
     found = [_unusable(name, *told, len(fresh)) for name, told in unusable_accounts_told(fresh).items()]
     found = [one for one in found if account in (None, one.account)]
     found += [_standing(row) for row in list_lanes(connection, now_sql, account)]
-    return LaneList(tuple(pauses), tuple(found))
+    return pauses, found
 
 
 def _remedy(row: Mapping[str, Any]) -> str:

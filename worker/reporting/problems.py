@@ -142,13 +142,13 @@ class OutboxReading:
 def read_outbox(connection: Connection, now_sql: str, *, has_open: bool = True) -> OutboxReading:
     """Reads everything that problems are told from. Without `has_open` no part is queued or in doubt: none is read."""
     now, processes = read_now(connection, now_sql), living(connection, now_sql)
-    standing = lane_list(connection, now_sql, fresh=[process for process in processes if process.fresh])
+    pauses, lanes = lane_list(connection, now_sql, fresh=[process for process in processes if process.fresh])
     return OutboxReading(
         now,
         processes,
         holder_of(connection, now_sql, RELAY) is not None,
-        standing.pauses,
-        standing.lanes,
+        pauses,
+        lanes,
         standing_still(connection, now_sql) if has_open else [],
         gauges.oldest_open(connection, now_sql) if has_open else {},
         gauges.called_parts(connection) if has_open else {},

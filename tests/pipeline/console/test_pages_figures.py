@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import timedelta
+from functools import partial
 from urllib.parse import urlencode
 
 import pytest
@@ -19,8 +20,7 @@ from tests.support.runtime import Site, an_account, planted, refused
 from worker import Customers, JobFilter, To, external, find_jobs
 from worker.config.settings import Settings
 from worker.console import Site as ConsoleSite
-from worker.console.pages.backlog import read_forecast
-from worker.console.pages.memory import memory_of
+from worker.console.pages.memory import memory_of, read
 from worker.control.audit import list_audit
 from worker.domain.account import Account, Secret
 from worker.domain.outcome import Confirmation
@@ -158,11 +158,11 @@ def test_lanes_are_those_of_worker_lanes(site: Site, found: FullOutbox) -> None:
     page = Person(site).get("/lanes").text
 
     with site.database.reading() as connection:
-        expected = lane_list(connection, site.database.now)
+        pauses, lanes = lane_list(connection, site.database.now)
         steps = list_lane_events(connection, None, 50)
-    assert f'<span class="count">{len(expected.lanes)}</span>' in page
-    assert f'<span class="count">{len(expected.pauses)}</span>' in page
-    for one in expected.lanes:
+    assert f'<span class="count">{len(lanes)}</span>' in page
+    assert f'<span class="count">{len(pauses)}</span>' in page
+    for one in lanes:
         assert escape(one.reason or "") in page
     assert "it acts after a minute; then" in page
     assert steps
@@ -199,7 +199,7 @@ def test_the_backlog_is_counted_and_foretold_as_elsewhere(site: Site, found: Ful
     """The figures of the metrics and of `worker forecast`, with the instant of each."""
     site.send("later", due_at=timedelta(hours=8))
     where = ConsoleSite(Settings(), site.database, site.accounts)
-    memory_of(site.database).forecast.latest(lambda: read_forecast(where), wait_s=60)
+    memory_of(site.database).forecast.latest(lambda: read(where, partial(forecast, accounts=where.accounts)), wait_s=60)
 
     page = Person(site).get("/backlog").text
 

@@ -24,10 +24,7 @@ def forecast(account: Account = None, as_json: Json = False) -> None:
     known = accounts_of(settings)
     if account is not None:
         usable(known, account)
-    with (
-        opened(settings) as database,
-        database.reading() as connection,
-    ):
+    with opened(settings) as database, database.reading() as connection:
         found = forecast_of(connection, database.now, known)
     found = [one for one in found if account in (None, one.account)]
     if as_json:

@@ -32,8 +32,8 @@ def lanes(
         _show_events(account=account, limit=limit, as_json=as_json)
         return
     with opened(load_settings()) as database, database.reading() as connection:
-        all_of_it = lane_list(connection, database.now, account=account)
-    pauses, found = all_of_it.pauses, [_plain(one) for one in all_of_it.lanes]
+        pauses, standing = lane_list(connection, database.now, account=account)
+    found = [_plain(one) for one in standing]
     if as_json:
         say(json.dumps(plain([*map(_paused, pauses), *found]), ensure_ascii=False))
         return

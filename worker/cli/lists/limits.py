@@ -37,10 +37,7 @@ def limits(
         usable(known, account)
     names = (account,) if account is not None else known.names()
     good, wrong = sorted_out(known, names)
-    with (
-        opened(settings) as database,
-        database.reading() as connection,
-    ):
+    with opened(settings) as database, database.reading() as connection:
         usable_accounts = [(channel(one.channel), one) for one in good.values()]
         found = usages(connection, database.now, usable_accounts, recipient, count_waiting=True)
     if as_json:

@@ -61,7 +61,7 @@ def accounts(ask: Ask) -> View:
     shown = [name for name in sorted(names) if name > after][: ON_A_PAGE + 1]
     database = site.database
     with ask.reading() as connection:
-        standing = lane_list(connection, database.now).lanes
+        standing = lane_list(connection, database.now)[1]
     by_account: dict[str, list[LaneStanding]] = {}
     for one in standing:
         by_account.setdefault(one.account, []).append(seen.shown(ask.viewer, one.account, one))
@@ -89,7 +89,7 @@ def account(ask: Ask) -> View:
     recipient = ask.query.get("recipient", "").strip() if reads else ""
     with ask.reading() as connection:
         now = read_now(connection, database.now)
-        standing = lane_list(connection, database.now, account=name)
+        pauses, lanes = lane_list(connection, database.now, account=name)
         tokens = standings(connection, [name])
         limits = list[Usage]()
         if known is not None:
@@ -102,8 +102,8 @@ def account(ask: Ask) -> View:
         account=known,
         is_unusable=known is None,
         unusable=unusable if reads else None,
-        pauses=[seen.pause(ask.viewer, one) for one in standing.pauses],
-        lanes=[seen.shown(ask.viewer, one.account, one) for one in standing.lanes],
+        pauses=[seen.pause(ask.viewer, one) for one in pauses],
+        lanes=[seen.shown(ask.viewer, one.account, one) for one in lanes],
         tones=TONES,
         tokens=tokens,
         now=now,

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass
+from functools import partial
 
-from worker.console.page import Ask, Site, View
+from worker.console.page import Ask, View
 from worker.console.pages import seen
-from worker.console.pages.memory import Reading, memory_of
+from worker.console.pages.memory import memory_of, read
 from worker.domain.job import Priority
-from worker.outbox.engine.clock import instant
-from worker.outbox.engine.sql import read_now
 from worker.outbox.upkeep import gauges
 from worker.outbox.upkeep.gauges import Queue
-from worker.reporting.forecast import AccountForecast, forecast
+from worker.reporting.forecast import forecast
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,27 +26,11 @@ class QueuedAccount:
     oldest_at: int | None
 
 
-def read_queue(site: Site) -> Reading[Queue]:
-    """What is queued, counted anew."""
-    with site.reading() as connection:
-        now = read_now(connection, site.database.now)
-        return Reading(gauges.queue(connection, site.database.now), instant(now))
-
-
-def read_forecast(site: Site) -> Reading[list[AccountForecast]]:
-    """When it is through, worked out anew."""
-    database = site.database
-    with site.reading() as connection:
-        now = read_now(connection, database.now)
-        found = forecast(connection, database.now, site.accounts)
-        return Reading(found, instant(now))
-
-
 def backlog(ask: Ask) -> View:
     """The page."""
     site, memory = ask.site, memory_of(ask.site.database)
-    queue = memory.queue.latest(lambda: read_queue(site))
-    foretold = memory.forecast.latest(lambda: read_forecast(site))
+    queue = memory.queue.latest(lambda: read(site, gauges.queue))
+    foretold = memory.forecast.latest(lambda: read(site, partial(forecast, accounts=site.accounts)))
     return View.of(
         "backlog.html",
         ask.say("backlog.title"),

@@ -32,16 +32,16 @@ def lanes(ask: Ask) -> View:
     site, account = ask.site, ask.query.get("account") or None
     database = site.database
     with ask.reading() as connection:
-        found = lane_list(connection, database.now, account=account)
+        pauses, standing = lane_list(connection, database.now, account=account)
         steps = list_lane_events(connection, account, STEPS, ask.query.get("before"))
     return View.of(
         "lanes.html",
         ask.say("lanes.title"),
         account=account,
         accounts=site.accounts.names(),
-        pauses=[seen.pause(ask.viewer, one) for one in found.pauses[:MOST]],
-        lanes=[seen.shown(ask.viewer, one.account, one) for one in found.lanes[:MOST]],
-        more=max(0, len(found.pauses) - MOST) + max(0, len(found.lanes) - MOST),
+        pauses=[seen.pause(ask.viewer, one) for one in pauses[:MOST]],
+        lanes=[seen.shown(ask.viewer, one.account, one) for one in standing[:MOST]],
+        more=max(0, len(pauses) - MOST) + max(0, len(standing) - MOST),
         tones=TONES,
         steps=[_step(ask, row) for row in steps],
         before=steps[-1]["id"] if len(steps) == STEPS else None,

@@ -15,9 +15,13 @@ from typing import Generic, TypeVar
 from weakref import WeakKeyDictionary
 
 import structlog
+from sqlalchemy import Connection
 
 from worker.console.commands.background import Background
+from worker.console.page import Site
+from worker.outbox.engine.clock import instant
 from worker.outbox.engine.database import Database
+from worker.outbox.engine.sql import read_now
 from worker.outbox.upkeep.gauges import Queue
 from worker.reporting.forecast import AccountForecast
 from worker.reporting.problems import OutboxReading
@@ -38,6 +42,14 @@ class Reading(Generic[T]):
     value: T
     read_at: datetime
     """By the database's clock, when the reading began."""
+
+
+def read(site: Site, gather: Callable[[Connection, str], T]) -> Reading[T]:
+    """Reads a value anew from the outbox; `gather` takes a connection and the SQL of its clock."""
+    now = site.database.now
+    with site.reading() as connection:
+        began_at = instant(read_now(connection, now))
+        return Reading(gather(connection, now), began_at)
 
 
 class Kept(Generic[T]):
