@@ -33,7 +33,7 @@ from worker.channels.registry import alike, channel, weight_of
 from worker.config.settings import load_settings
 from worker.delivery.sender.lane_state import LaneStates
 from worker.delivery.sender.lease import Lease
-from worker.hooks.callbacks import Doors
+from worker.hooks.doors import Doors
 from worker.outbox import tables
 from worker.outbox.engine.bulk import insert_rows
 from worker.outbox.engine.database import Database

@@ -18,7 +18,8 @@ from worker.config.settings import Settings
 from worker.crypto.envelope import Envelope
 from worker.crypto.youdu import YouduEnvelope, signature
 from worker.domain.account import Account, Secret
-from worker.hooks.callbacks import CallbackStore, Doors
+from worker.hooks.callbacks import CallbackStore
+from worker.hooks.doors import Doors
 from worker.outbox.engine.database import Database
 from worker.service.web.receiver import Receiver
 

@@ -26,7 +26,7 @@ from worker.domain.account import Account, Secret
 from worker.domain.errors import ConfigurationError
 from worker.domain.pacing.lane import Cause, LaneBlock
 from worker.domain.state import PartState
-from worker.hooks.callbacks import Doors
+from worker.hooks.doors import Doors
 from worker.outbox.engine.clock import SECOND, DrivenClock
 from worker.outbox.engine.database import Database
 from worker.outbox.lanes.lanes import change_lanes

@@ -25,7 +25,7 @@ from worker.control.audit import Running, audited
 from worker.control.opening import opened_current
 from worker.domain.account import Secret
 from worker.domain.errors import ConfigurationError, WorkerError
-from worker.hooks.callbacks import door_of
+from worker.hooks.doors import door_of
 from worker.outbox.engine.clock import instant
 from worker.outbox.engine.database import Database
 from worker.outbox.lanes import accounts as rows

@@ -15,9 +15,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeVar, overload
-
-from sqlalchemy.orm import Session
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar, overload
 
 from worker.config.application import imported, require_callable
 from worker.domain.callbacks.hook import (
@@ -33,10 +31,13 @@ from worker.domain.callbacks.hook import (
 from worker.domain.errors import CheckFailed, ConfigurationError
 from worker.domain.state import JobState, State, states_of
 
-OnCard = Callable[[CardPressed, Session], Any]
-OnDone = Callable[[JobDone, Session], Any]
-OnMessage = Callable[[MessageReceived, Session], Any]
-OnEvent = Callable[[CallbackReceived, Session], Any]
+if TYPE_CHECKING:
+    from sqlalchemy.orm import Session
+
+OnCard: TypeAlias = "Callable[[CardPressed, Session], Any]"
+OnDone: TypeAlias = "Callable[[JobDone, Session], Any]"
+OnMessage: TypeAlias = "Callable[[MessageReceived, Session], Any]"
+OnEvent: TypeAlias = "Callable[[CallbackReceived, Session], Any]"
 F = TypeVar("F", bound=Callable[..., Any])
 
 _MARK = "__worker_hook__"

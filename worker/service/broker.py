@@ -8,13 +8,13 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-import structlog
 from kombu import Connection, Producer
 
+from worker.config.log import Logger
 from worker.domain.errors import ConfigurationError
 from worker.service.rabbitmq import Alarm, Confirms, heed, refusal
 
-log = structlog.get_logger()
+log = Logger()
 
 TIMEOUT_S = 2.0
 EMBEDDED = "embedded"

@@ -20,7 +20,8 @@ from worker.delivery.scheduler.relay import Relay, RelayTimes
 from worker.delivery.sender.batch import BatchSender
 from worker.delivery.sender.runtime import Dependencies, build_runtime
 from worker.delivery.sender.writer import Ticket, Writer
-from worker.hooks.callbacks import CallbackStore, Doors
+from worker.hooks.callbacks import CallbackStore
+from worker.hooks.doors import Doors
 from worker.hooks.offers import HookOffers
 from worker.hooks.registry import load_hooks
 from worker.hooks.runs import HookRuns, hook_threads

@@ -13,7 +13,7 @@ from tests.support.runtime import ChangingAccounts, Ticks, an_account
 from worker.domain.account import Account, Secret
 from worker.domain.callbacks.inbound import Inbound
 from worker.domain.errors import ConfigurationError
-from worker.hooks.callbacks import DOOR_S, Doors
+from worker.hooks.doors import DOOR_S, Doors
 from worker.service.web.receiver import Receiver
 
 

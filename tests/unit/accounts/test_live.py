@@ -21,7 +21,7 @@ from worker.config.accounts import account_of
 from worker.config.settings import Settings, load_settings
 from worker.domain.account import Secret
 from worker.domain.errors import ConfigurationError, UnknownAccount
-from worker.hooks.callbacks import Doors
+from worker.hooks.doors import Doors
 
 GOOD = {"channel": "wecom_app", "corpid": "ww1", "agentid": 7}
 ACCOUNTS = '[accounts.hr]\nchannel = "wecom_app"\ncorpid = "ww1"\nagentid = 7\n'

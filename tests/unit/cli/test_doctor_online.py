@@ -19,7 +19,8 @@ from worker.cli.db import upgrade_tables
 from worker.cli.setup.online import Finding, Level, OnlineTools, online_findings
 from worker.config.settings import load_settings
 from worker.domain.callbacks.inbound import Inbound
-from worker.hooks.callbacks import CallbackStore, door_of
+from worker.hooks.callbacks import CallbackStore
+from worker.hooks.doors import door_of
 from worker.outbox.engine.counting import LooseCounts
 from worker.outbox.engine.database import Database, make_engine
 from worker.service.web.receiver import Receiver

@@ -15,7 +15,7 @@ from worker.channels.first_steps import FIRST_ACCOUNTS
 from worker.channels.registry import channel, unusable_accounts
 from worker.cli import main
 from worker.config.settings import load_settings
-from worker.hooks.callbacks import door_of
+from worker.hooks.doors import door_of
 from worker_simulator.settings import SimulatorSettings
 
 ROOT = Path(__file__).parents[3]

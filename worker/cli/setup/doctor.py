@@ -30,7 +30,7 @@ from worker.domain.account import Account, ClientCertificate, Secret
 from worker.domain.errors import ConfigurationError
 from worker.domain.pacing.lane import Standing, Step
 from worker.domain.pause import Pause
-from worker.hooks.callbacks import door_of
+from worker.hooks.doors import door_of
 from worker.hooks.registry import load_hooks
 from worker.language import language, said, word
 from worker.outbox.engine import error_text, migrate

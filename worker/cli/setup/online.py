@@ -22,7 +22,7 @@ from worker.control.opening import opened_current
 from worker.domain.account import Account, Token, TokenParked, TokenWait
 from worker.domain.call import Access, CallResult, NeverLeft, Reply, Request
 from worker.domain.errors import ConfigurationError
-from worker.hooks.callbacks import door_of
+from worker.hooks.doors import door_of
 from worker.outbox.engine.clock import SECOND
 from worker.outbox.engine.counting import BETWEEN, totals
 from worker.outbox.engine.database import Database

@@ -9,11 +9,11 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Sequence
 from urllib.parse import parse_qsl
 
-import structlog
 from sqlalchemy import Connection
 
 from worker.channels.registry import channel, usable
 from worker.config.accounts import AccountSource
+from worker.config.log import Logger
 from worker.config.notify import NotifyTarget
 from worker.domain.account import Account
 from worker.domain.call import Reply, Request
@@ -28,7 +28,7 @@ from worker.service.notify.notices import AlertNotice, fit_targets
 from worker.service.notify.text import json_of, text_of
 from worker.transport.http import Transport, call_once
 
-log = structlog.get_logger()
+log = Logger()
 
 TAG = "notify"
 POST_S = 10.0

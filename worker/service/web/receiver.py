@@ -29,7 +29,8 @@ from worker.config.settings import Settings
 from worker.control.opening import database_of
 from worker.domain.callbacks.inbound import CallbackRefused, Inbound
 from worker.domain.errors import AccountsUnread, ConfigurationError
-from worker.hooks.callbacks import CallbackStore, Doors
+from worker.hooks.callbacks import CallbackStore
+from worker.hooks.doors import Doors
 from worker.outbox.engine.counting import LooseCounts
 from worker.outbox.engine.migrate import require_current
 from worker.outbox.upkeep.totals import SELDOM_S, Totals

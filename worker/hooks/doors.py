@@ -1,0 +1,98 @@
+"""The door of each account for the callbacks of its vendor: checks and reads them."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from typing import TypeVar
+
+from worker.channels.base import CallbackDoor
+from worker.channels.registry import channel, require_usable, usable
+from worker.config.accounts import AccountSource
+from worker.domain.account import Account
+from worker.domain.callbacks.inbound import CallbackRefused, Inbound
+from worker.domain.errors import ConfigurationError, UnknownAccount
+
+T = TypeVar("T")
+
+DOOR_S = 5.0
+"""Seconds after which the secrets of an account's callback address are read again."""
+
+
+class Doors:
+    """The callback doors of the accounts, each made when it is first called. Thread-safe."""
+
+    def __init__(self, accounts: AccountSource, max_age_s: float, monotonic: Callable[[], float] = time.monotonic):
+        self._accounts, self._max_age_s, self._monotonic = accounts, max_age_s, monotonic
+        self._made: dict[str, tuple[Account, float, CallbackDoor | None]] = {}
+
+    def of(self, name: str) -> CallbackDoor | None:
+        """The account's door; None: it has none, or there is no such account. ConfigurationError: what is wrong."""
+        try:
+            account = self._accounts.get(name)
+        except UnknownAccount:
+            self._made.pop(name, None)
+            return None
+        made = self._made.get(name)
+        # Again after a while, because a file that holds a secret may be another one.
+        if made is None or made[0] is not account or made[1] < self._monotonic():
+            require_usable(account)
+            made = (account, self._monotonic() + DOOR_S, self._door(account))
+            self._made[name] = made
+        return made[2]
+
+    def _door(self, account: Account) -> CallbackDoor | None:
+        door = door_of(account, self._max_age_s)
+        if door is None or account.previous is None:
+            return door
+        try:
+            before = door_of(account.previous, self._max_age_s)
+        except ConfigurationError:
+            return door  # what was valid before may be gone already
+        return door if before is None else TwoDoors(door, before)
+
+    def require_one(self) -> None:
+        """ConfigurationError when no account has a callback address, so that there is nothing to receive."""
+        if not any(self._may_have(name) for name in self._accounts.names()):
+            raise ConfigurationError(
+                "no account has a callback address; add"
+                ' callback = { token = { env = "NAME" }, aes_key = { env = "NAME" } } to [accounts.NAME]'
+            )
+
+    def _may_have(self, name: str) -> bool:
+        try:
+            account = usable(self._accounts, name)
+            return bool(channel(account.channel).callback_secrets(account))
+        except ConfigurationError:
+            return True  # it may have one when it is mended
+
+
+class TwoDoors:
+    """The doors of two generations of credentials: what the first refuses, the second may take."""
+
+    def __init__(self, present: CallbackDoor, previous: CallbackDoor):
+        self._present, self._previous = present, previous
+
+    def verify(self, query: Mapping[str, str], now: float) -> bytes:
+        """The body that answers the vendor's verification of the address."""
+        return self._either(lambda door: door.verify(query, now))
+
+    def read(self, query: Mapping[str, str], body: bytes, now: float) -> Inbound:
+        """What the vendor says."""
+        return self._either(lambda door: door.read(query, body, now))
+
+    def _either(self, use: Callable[[CallbackDoor], T]) -> T:
+        try:
+            return use(self._present)
+        except CallbackRefused as refused:
+            try:
+                return use(self._previous)
+            except CallbackRefused:
+                raise refused from None
+
+
+def door_of(account: Account, max_age_s: float) -> CallbackDoor | None:
+    """The account's callback door; None: it has none. Raises ConfigurationError for a secret that is not usable."""
+    found = channel(account.channel)
+    secrets = {key: secret.read() for key, secret in found.callback_secrets(account).items()}
+    return found.callback_door(account, secrets, max_age_s) if secrets else None
