@@ -17,7 +17,7 @@ from worker import Chats, Customers, NewJob, Text as AppText, To, enqueue_many, 
 from worker.accounts.live import LiveAccounts
 from worker.channels.registry import alike, channel, names, takes_secret, unusable_accounts
 from worker.cli.setup.doctor import findings
-from worker.cli.setup.online import Level
+from worker.cli.setup.finding import Level
 from worker.config.account_settings import AccountSettings
 from worker.config.accounts import account_of, staging_told
 from worker.config.notify import NotifyTarget

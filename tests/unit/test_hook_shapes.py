@@ -14,7 +14,7 @@ import pytest
 
 from tests.support.each import each
 from worker.cli.setup.doctor import findings
-from worker.cli.setup.online import Level
+from worker.cli.setup.finding import Level
 from worker.config.places import UrlFrom
 from worker.config.settings import Settings
 from worker.delivery.resolver.members import load_resolver

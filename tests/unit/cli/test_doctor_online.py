@@ -16,7 +16,8 @@ from worker.accounts.sources import accounts_of
 from worker.channels.base import CallbackDoor
 from worker.cli import main
 from worker.cli.db import upgrade_tables
-from worker.cli.setup.online import Finding, Level, OnlineTools, online_findings
+from worker.cli.setup.finding import Finding, Level
+from worker.cli.setup.online import OnlineTools, online_findings
 from worker.config.settings import load_settings
 from worker.domain.callbacks.inbound import Inbound
 from worker.hooks.callbacks import CallbackStore

@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 import trustme
 
-from worker.cli.setup.doctor import Finding, Level, findings
+from worker.cli.setup.doctor import findings
+from worker.cli.setup.finding import Finding, Level
 from worker.config.settings import Settings, load_settings
 from worker.delivery.sender.set_aside import SetAside
 from worker.domain.callbacks.hook import EventKind, EventState

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from worker.cli.setup.doctor import findings
-from worker.cli.setup.online import Level
+from worker.cli.setup.finding import Level
 from worker.config.settings import Settings, load_settings
 from worker.domain.errors import ConfigurationError
 

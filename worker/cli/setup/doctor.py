@@ -21,7 +21,7 @@ from worker.accounts.sources import accounts_of
 from worker.channels.registry import channel, sorted_out, takes_secret
 from worker.cli.options import Commands, Json, say
 from worker.cli.reading import padded, pause_line, staging_line
-from worker.cli.setup.online import Finding, Level, online_findings
+from worker.cli.setup.finding import Finding, Level
 from worker.config.accounts import AccountSource
 from worker.config.settings import Settings, load_settings, unknown_line, where
 from worker.control.opening import opened
@@ -36,8 +36,6 @@ from worker.language import language, said, word
 from worker.outbox.engine import error_text, migrate
 from worker.outbox.engine.postgresql import left_to_the_role
 from worker.reporting.problems import OutboxReading, find_problems, read_outbox
-from worker.transport.egress.tls import ends_at, require_files
-from worker.transport.token_provider import load, url_request
 from worker.transport.token_source import keeper_of
 
 app = Commands()
@@ -67,6 +65,8 @@ def doctor(
     load = cache(load_settings)
     found = list(findings(load))
     if online and found[0].level is not Level.PROBLEM:  # the settings can be read
+        from worker.cli.setup.online import online_findings
+
         found += online_findings(load(), account)
     if as_json:
         say(json.dumps([asdict(one) for one in found], ensure_ascii=False))
@@ -151,18 +151,26 @@ def _uses(accounts: AccountSource, account: Account) -> Iterator[Callable[[], ob
     if (chain := channel(account.channel).token_chain(account)) is not None:
         yield lambda: keeper_of(accounts, chain)
     yield lambda: door_of(account, max_age_s=0.0)
-    yield lambda: require_files(account.egress, f"accounts.{account.name}")
+    if account.egress.ca or account.egress.client_certificate:
+        from worker.transport.egress.tls import require_files
+
+        yield lambda: require_files(account.egress, f"accounts.{account.name}")
     vendor, secret, provider = channel(account.channel), account.secret, account.token_provider
-    if provider is not None and provider.bearer is None:
-        yield lambda: load(provider.place)
-    elif provider is not None and (bearer := provider.bearer) is not None:
-        yield lambda: url_request(provider.place, bearer.read(), 0.0, fresh=False)
+    if provider is not None:
+        from worker.transport.token_provider import load, url_request
+
+        if (bearer := provider.bearer) is None:
+            yield lambda: load(provider.place)
+        else:
+            yield lambda: url_request(provider.place, bearer.read(), 0.0, fresh=False)
     elif vendor.uses_token and secret is not None and chain is None:
         yield lambda: vendor.token_request(account, secret.read(), 0)
 
 
 def _life(what: str, certificate: ClientCertificate, now: float) -> Iterator[Finding]:
     """Whether the client certificate is over, or will be soon."""
+    from worker.transport.egress.tls import ends_at
+
     left_s = ends_at(certificate) - now
     if left_s < SOON_S:
         level, text = (Level.CAUTION, "ends within two weeks") if left_s > 0 else (Level.PROBLEM, "is over")
@@ -187,12 +195,14 @@ def _hooks(settings: Settings) -> Iterator[Finding]:
 
 def _notify(settings: Settings, accounts: AccountSource) -> Iterator[Finding]:
     """Whether each of those that alerts are told to can be told anything."""
+    if not settings.notify.to:
+        return
     from worker.service.notify.telling import target_problem
 
     targets = [(f"notify.to.{n}", target) for n, target in enumerate(settings.notify.to)]
     wrong = [problem for key, target in targets if (problem := target_problem(target, key, accounts))]
     yield from (Finding("notify", Level.PROBLEM, sentence) for sentence in wrong)
-    if targets and not wrong:
+    if not wrong:
         yield Finding("notify", Level.OK, f"{len(targets)} targets can be told of alerts")
 
 

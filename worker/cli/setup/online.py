@@ -10,13 +10,13 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import dataclass, field, replace
-from enum import StrEnum
 
 from uuid_utils import uuid7
 
 from worker.accounts.sources import accounts_of
 from worker.channels.online import OnlineCall, call_of, seen, verification
 from worker.channels.registry import channel, sorted_out
+from worker.cli.setup.finding import Finding, Level
 from worker.config.settings import Settings
 from worker.control.opening import opened_current
 from worker.domain.account import Account, Token, TokenParked, TokenWait
@@ -35,23 +35,6 @@ CALL_S = 10.0
 PATIENCE_S = 10.0
 """How long another process's fetch of a token is waited for."""
 TRUSTED = "trusted IP: the vendor takes calls from this machine"
-
-
-class Level(StrEnum):
-    """The severity of a finding."""
-
-    OK = "ok"
-    CAUTION = "caution"
-    PROBLEM = "problem"
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """What a check of `worker doctor` found, which is a line."""
-
-    what: str
-    level: Level
-    text: str
 
 
 @dataclass(frozen=True, slots=True)
