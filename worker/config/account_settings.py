@@ -29,7 +29,7 @@ Weight = Annotated[float, Field(gt=0, le=1000)]
 class StagingSettings(BaseModel):
     """`[staging]`, of all accounts, or of one: what keeps its calls from people, where this is no production."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True, defer_build=True)
 
     dry_run: bool = False
     """Makes no call: what would be called is cancelled."""
@@ -56,7 +56,7 @@ class StagingSettings(BaseModel):
 class AccountSettings(EgressSettings, BaseModel):
     """One `[accounts.NAME]` table; keys that are not named here belong to the channel."""
 
-    model_config = ConfigDict(extra="allow", frozen=True, hide_input_in_errors=True)
+    model_config = ConfigDict(extra="allow", frozen=True, hide_input_in_errors=True, defer_build=True)
 
     channel: str
     """The name of its channel, which has keys of its own."""

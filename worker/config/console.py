@@ -31,7 +31,7 @@ PersonName = Annotated[str, StringConstraints(min_length=1, max_length=128)]
 class UserSettings(BaseModel):
     """`[console.users.NAME]`: one who may sign in; NAME is also what the proxy or the issuer calls them."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True, defer_build=True)
 
     role: Literal["reader", "support", "operator", "admin"]
     """`reader`: states and counts; `support`: texts, too; `operator`: acts on accounts; `admin`: on all."""
@@ -61,7 +61,7 @@ class UserSettings(BaseModel):
 class OidcSettings(BaseModel):
     """`[console.oidc]`: an OpenID Connect provider that says who a person is."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
 
     issuer: str
     """As the provider names itself; a slash at its end makes no difference."""
@@ -86,7 +86,7 @@ class OidcSettings(BaseModel):
 class ConsoleSettings(BaseModel):
     """`[console]`: the pages for those who operate."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
 
     listen: str = "127.0.0.1:8091"
     """Address and port it listens on."""

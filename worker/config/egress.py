@@ -34,7 +34,7 @@ PemPath = Annotated[str, AfterValidator(_path)]
 class ClientCertificateSettings(BaseModel):
     """`client_certificate`: the PEM files with which an account shows itself to the vendor's server."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True, defer_build=True)
 
     certificate: PemPath
     """The path of the certificate, with those between it and its authority."""

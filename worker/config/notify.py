@@ -18,7 +18,7 @@ from worker.domain.errors import ConfigurationError
 class NotifyTarget(BaseModel):
     """One who is told: an account of ours with its recipients, or a URL that takes a POST."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True, defer_build=True)
 
     account: str | None = None
     """The account that sends them; or `url`."""
@@ -48,7 +48,7 @@ class NotifyTarget(BaseModel):
 class NotifySettings(BaseModel):
     """`[notify]`: alerts to people; without targets no alert is told."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
 
     to: tuple[NotifyTarget, ...] = ()
     """In order: the first one that is not broken is told."""

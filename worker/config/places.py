@@ -25,7 +25,7 @@ from worker.domain.errors import ConfigurationError
 class SecretFrom(BaseModel):
     """Where a secret is: the name of an environment variable or the path of a file, never the secret itself."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True, defer_build=True)
 
     env: str | None = None
     """The variable that holds it."""

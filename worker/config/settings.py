@@ -51,7 +51,7 @@ Count = Annotated[int, Field(ge=1)]
 class DeliverySettings(BaseModel):
     """`[delivery]`: every time and count of the pipeline, in seconds; tests make them shorter."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
 
     lease_s: Seconds = 10
     """Seconds for which a process counts as alive after its last heartbeat."""
@@ -164,7 +164,7 @@ Days = Annotated[float, Field(ge=0, le=36_500)]
 class LogSettings(BaseModel):
     """`[logs]`: how lines look."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
 
     format: Literal["auto", "json", "text"] = "auto"
     """`json`, one object a line; `text`, for people; `auto`: text on a terminal, else JSON."""
@@ -173,7 +173,7 @@ class LogSettings(BaseModel):
 class RetentionSettings(BaseModel):
     """`[retention]`: days after which ended rows are deleted; 0 keeps them for ever, or as long as their job."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
 
     attempts_days: Days = 30
     """The attempts of parts that have ended and are not in doubt: the timeline then shows the job's end only."""

@@ -22,7 +22,7 @@ _FORMS = 'write it as { url = "https://host/path", bearer = { env = "NAME" } }, 
 class TokenProviderFrom(BaseModel):
     """Where an account's tokens come from: `url` and `bearer`, or a function."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True, defer_build=True)
 
     url: str | None = None
     """The address that is asked for a token."""
