@@ -179,15 +179,15 @@ class Renewals:
             return renewed
 
     def may_take(self, lease: Leadership, fitness: Fitness) -> bool:
-        """True for a lease that no fitter process had a moment ago; that is asked for all leases together."""
+        """True for a lease that no fitter process has. One answer tells of all, and counts once for each."""
         with self._guard:
             now, holder = self._monotonic(), self._holder()
-            if now - self._asked_at >= lease.asks_every_s / 2:
+            if lease.name not in self._held or now - self._asked_at >= lease.asks_every_s / 2:
                 with self._database.reading() as connection:
                     left = held_leases(connection, self._database.now)
                 self._held = {name: (by, now + left_us / SECOND) for name, (by, left_us) in left.items()}
                 self._asked_at = now
-            by, until = self._held.get(lease.name, (holder, NEVER))
+            by, until = self._held.pop(lease.name, (holder, NEVER))
             return by == holder or until + fitness * lease.lease_s < now
 
 
