@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
-from itertools import pairwise
 from typing import NoReturn
 
 import pytest
@@ -96,7 +96,7 @@ def test_two_that_fail_change_ever_more_seldom(site: Site) -> None:
     """They would else only take the lease from each other."""
     led = turns(site, 600, one=(process(site, "one"), False), other=(process(site, "other"), False))
 
-    changes = sum(before != after for before, after in pairwise(led[300:]))
+    changes = sum(before != after for before, after in itertools.pairwise(led[300:]))
     assert changes < 16
 
 
@@ -163,11 +163,11 @@ def test_what_cannot_be_published_is_offered_again_at_once(site: Site) -> None:
 # -- leases of one process ---------------------------------------------------------------------------------------------
 
 
-def of_one(site: Site, *names: str) -> list[Leadership]:
+def of_one(site: Site, *names: str, who: str = "me") -> list[Leadership]:
     """The parts of one process in several works."""
-    renewals = Renewals(site.database, lambda: "me", site.ticks)
+    renewals = Renewals(site.database, lambda: who, site.ticks)
     return [
-        Leadership(site.database, name, holder=lambda: "me", lease_s=10.0, monotonic=site.ticks, renewals=renewals)
+        Leadership(site.database, name, holder=lambda: who, lease_s=10.0, monotonic=site.ticks, renewals=renewals)
         for name in names
     ]
 
@@ -202,3 +202,19 @@ def test_a_lease_that_was_lost_costs_no_other(site: Site) -> None:
 
     assert (True, False) == (first.lead(), lost.lead())
     assert {"first": 10, "lost": 6} == until(site)
+
+
+def test_leases_of_others_are_asked_for_with_one_statement(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And what it says counts once: one that was given back meanwhile is free for the next ask."""
+    theirs, mine = of_one(site, "one", "two", "three", who="they"), of_one(site, "one", "two", "three")
+    led = [one.lead() for one in theirs]
+    asked, reading = itertools.count(), site.database.reading
+    monkeypatch.setattr(site.database, "reading", lambda: (next(asked), reading())[1])
+
+    led += [one.lead() for one in mine]
+    times = next(asked)
+    theirs[2].stop()
+
+    assert [True] * 3 + [False] * 3 == led
+    assert 1 == times
+    assert mine[2].lead()
