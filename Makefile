@@ -47,7 +47,7 @@ test-rest: test-servers test-processes test-browser clean-install
 
 # What runs inside pytest on PostgreSQL and MariaDB, or needs a program of this machine, or seconds of a processor.
 test-servers: $(VENV)/.installed-test
-	$(QUICK) $(BIN)/python -m pytest $(IN_PROCESS) -n 3 --dist loadfile -m "$(APART)"
+	$(QUICK) $(BIN)/python -m pytest $(IN_PROCESS) -n 3 --dist loadfile --no-loadscope-reorder -m "$(APART)"
 
 # What runs inside pytest, on another Python and in an environment of its own. VERSIONS=newest takes the versions that
 # pip finds, VERSIONS=lowest the floors of what a producer needs.
