@@ -64,6 +64,8 @@ WAYS: Mapping[str, tuple[Way, str]] = {
 """How it stands still, and what is said of it."""
 WHY = {"account": "1 of 1 worker processes cannot use its account"}
 """What `why` says where it has a sentence of its own."""
+SOON = {"relay hangs": {"worker.service.health.STUCK_S": 8.0}}
+"""The one cause that is known only after some time."""
 
 
 def seen(stack: Stack) -> list[Standstill]:
@@ -82,7 +84,7 @@ def said(stack: Stack, *command: str) -> tuple[int, str]:
 @on_stacks(REDIS, why="what stands still is the worker's own, whatever the stack", way=tuple(WAYS))
 def test_what_stands_still_is_seen_everywhere(make: Make, way: str) -> None:
     """By `health`, `doctor` and `why`, in the metrics and on the console's first page, with the true cause."""
-    stack = make()
+    stack = make(constants=SOON.get(way, {}))
     start, cause = WAYS[way]
     start(stack, make)
     job = enqueue_urgent(stack)
