@@ -76,7 +76,7 @@ coverage: $(VENV)/.installed-test
 
 # The wheel in empty environments, one a stack, alone with the lowest and the newest versions, and the steps of the image, from the package index.
 clean-install: install
-	$(BIN)/python -m pytest tests/process/clean_install.py tests/process/producer_install.py tests/process/image_steps.py -n 2 --dist loadfile
+	$(BIN)/python -m pytest tests/process/clean_install.py tests/process/producer_install.py tests/process/image_steps.py -n 3 --dist loadfile
 
 # What the image installs, with the hash of every file, out of pyproject.toml and constraints.txt.
 LOCK = build/lock/bin/pip-compile --quiet --generate-hashes --allow-unsafe --strip-extras --no-header --no-emit-options \
