@@ -87,7 +87,10 @@ def forecast(
     """When the backlog of each account with queued parts will be through, about."""
     processes, pauses = alive(connection, now_sql), standing_pauses(connection, [])
     reader = _Reader(connection, now_sql, accounts, processes, pauses)
-    return [reader.account(name, most) for name in accounts_with_queued(connection)]
+    # Each statement reads for itself (one transaction of so many would hold up SQLite's writers, and PostgreSQL's
+    # vacuum), so the last queued part of an account may have gone since the account was found.
+    queued = ((name, queued_by_lane(connection, now_sql, name, most)) for name in accounts_with_queued(connection))
+    return [reader.account(name, lanes, most) for name, lanes in queued if lanes]
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,8 +101,7 @@ class _Reader:
     processes: Sequence[Process]
     pauses: Sequence[Pause]
 
-    def account(self, name: str, most: int) -> AccountForecast:
-        lanes = queued_by_lane(self.connection, self.now_sql, name, most)
+    def account(self, name: str, lanes: Lanes, most: int) -> AccountForecast:
         due, parts = (sum(counts) for counts in zip(*lanes.values(), strict=True))
         rows = list_lanes(self.connection, self.now_sql, name)
         good, wrong = sorted_out(self.accounts, [name])
