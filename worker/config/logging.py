@@ -16,12 +16,15 @@ from structlog.typing import EventDict, Processor, WrappedLogger
 
 _LINE = "event level timestamp logger"
 _ATTEMPT = "job part channel account kind attempt outcome errcode delay duration request_id tags trace_id"
-_PROCESS = "process processes thread threads failures line items calls events_dropped bared pid host revision"
-_REST = "lane limit error text queue broker port reason remedy count seconds state generation where failed"
-_LANE = "what label hint until staging shape"
-_PURGED = "jobs bodies attempts waits callbacks windows media budgets lanes lane_events"
-FIELDS = frozenset(f"{_LINE} {_ATTEMPT} {_PROCESS} {_REST} {_LANE} {_PURGED}".split())
+_PROCESS = "process processes thread threads failures line items calls events_dropped address"
+_REST = "lane error text reason remedy count seconds where what label hint until shape staging lease plainer span"
+_ALERT = "alert subjects over target targets"
+FIELDS = frozenset(f"{_LINE} {_ATTEMPT} {_PROCESS} {_REST} {_ALERT}".split())
 """Every field a line may have; any other is dropped and its name listed under `dropped`, so that it is noticed."""
+_JOBS = "jobs bodies attempts waits content callbacks contents windows media"
+_OTHERS = "pauses sessions sign_ins looks lanes lane_events budgets tokens"
+COUNTS = frozenset(f"{_JOBS} {_OTHERS}".split())
+"""Fields of `purged`: the same, but only as numbers, because elsewhere such names mean what no line may hold."""
 
 _SECRET = re.compile(
     # "gettoken: " is the name of a call, and the words after it say why it failed.
@@ -65,7 +68,7 @@ def redact(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
     trace = event.pop("exc_info", None)
     if trace:  # a foreign traceback may show URLs, statements and texts: only its class is kept
         event["error"] = _class_of(trace)
-    kept = {name: _masked(value) for name, value in event.items() if name in FIELDS}
+    kept = {name: _masked(value) for name, value in event.items() if name in FIELDS or _is_count(name, value)}
     if staging := _of_all_lines.get("staging"):
         event["staging"] = kept["staging"] = staging
     if len(kept) != len(event):
@@ -73,6 +76,10 @@ def redact(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
         if dropped := sorted(event.keys() - kept.keys()):
             kept["dropped"] = dropped
     return kept
+
+
+def _is_count(name: str, value: Any) -> bool:
+    return name in COUNTS and type(value) is int
 
 
 def _masked(value: Any) -> Any:

@@ -100,6 +100,18 @@ def test_only_listed_fields_are_written(lines: io.StringIO) -> None:
     assert "canary" not in lines.getvalue()
 
 
+def test_what_housekeeping_counts_is_told_as_a_number_alone(lines: io.StringIO) -> None:
+    """Elsewhere such a name means a text, or a secret."""
+    structlog.get_logger().info("purged", content=3, tokens=1)
+    structlog.get_logger().info("attempt", content="canary", tokens=["canary"], sign_ins=True)
+
+    first, second = map(json.loads, lines.getvalue().splitlines())
+
+    assert (first["content"], first["tokens"]) == (3, 1)
+    assert second["dropped"] == ["content", "sign_ins", "tokens"]
+    assert "canary" not in lines.getvalue()
+
+
 def test_foreign_logs_pass_the_same_redaction(lines: io.StringIO) -> None:
     """urllib3's and Celery's lines are masked, their tracebacks reduced to a class."""
     error = ValueError("canary")

@@ -68,7 +68,7 @@ class Teller:
         transaction that notes it.
         """
         name, places = notice.kind.name, fit_targets(notice, [target.account for target in self._targets], unfit)
-        logged = {"alert": name, "subjects": notice.subjects, "over": notice.is_end}
+        logger = log.bind(alert=name, subjects=notice.subjects, over=notice.is_end)
 
         def noted(connection: Connection) -> bool:
             if may_act(connection):
@@ -81,11 +81,11 @@ class Teller:
             else:
                 told = self._is_enqueued(notice, n, may_act, is_urgent=is_urgent, is_last=n == places[-1])
             if told:
-                log.warning("alert", target=n + 1, **logged)
+                logger.warning("alert", target=n + 1)
                 self._untold.discard((name, notice.is_end))
                 return True
         if (name, notice.is_end) not in self._untold:
-            log.warning("alert_untold", targets=len(places), **logged)
+            logger.warning("alert_untold", targets=len(places))
             self._untold.add((name, notice.is_end))
         return False if places else None
 
