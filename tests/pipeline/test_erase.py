@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import Connection, event, insert, select
 
 from tests.docs.test_security_pages import COLUMNS
 from tests.support.housekeeping import keep_house
@@ -28,9 +28,11 @@ from worker.domain.outcome import Confirmation
 from worker.outbox import tables
 from worker.outbox.engine.clock import DrivenClock
 from worker.outbox.engine.database import Database
+from worker.outbox.engine.sql import fetch
 from worker.outbox.jobs.chats import ChatNews
 from worker.outbox.jobs.confirmations import keep
 from worker.outbox.jobs.inbound import Delivery, store
+from worker.outbox.upkeep.emptying import PAGE
 from worker.outbox.upkeep.indexing import index_lot
 from worker.producer.resend import skip
 
@@ -187,6 +189,22 @@ def test_the_reason_may_not_name_the_person(site: Site) -> None:
         erased(site, why="zhang.san asked")
     with pytest.raises(CheckFailed, match="recipient: says nothing"):
         erased(site, " ")
+
+
+def test_a_long_audit_is_gone_through_page_by_page(site: Site) -> None:
+    """Other writers wait for one page at most, and no row is compared with any but itself."""
+    row = {"action": "cancel", "person": "ops", "why": f"{WHO} left", "asked": "{}", "counts": "{}", "began_at": 0}
+    with site.database.writing() as connection:
+        connection.execute(insert(tables.audit), [row | {"id": f"{n:032x}"} for n in range(PAGE + 1)])
+    left: list[int] = []
+
+    def look(connection: Connection) -> None:
+        left.append(fetch(connection, "select count(*) from worker_audit where why = :why", {"why": row["why"]})[0][0])
+
+    event.listen(site.database.engine, "commit", look)
+    erased(site)
+
+    assert sorted({*left}) == [0, 1, PAGE + 1]
 
 
 def test_a_card_of_the_person_can_still_be_recalled(site: Site) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from sqlalchemy import Connection
@@ -138,12 +139,22 @@ def _take_out_of(
 ) -> None:
     source = dialect_of(connection).chosen(table.name, keys[0])
     query = f"select {', '.join((*keys, *columns))} from {source}"
-    rows = mappings(connection, query, _ids(parts))
+    _write_left(connection, table, keys, mappings(connection, query, _ids(parts)), erasure)
+
+
+def _write_left(
+    connection: Connection, table: Any, keys: Sequence[str], rows: Sequence[dict[str, Any]], erasure: Erasure
+) -> None:
     changed = [
         {name: value if name in keys else _left(erasure, table.c[name], value) for name, value in row.items()}
         for row in rows
     ]
-    update_rows(connection, table, keys, [new for old, new in zip(rows, changed, strict=True) if old != new])
+    update_rows(connection, table, keys, _different(rows, changed))
+
+
+def _different(rows: Sequence[dict[str, Any]], changed: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Returns the changed rows that differ from the row in the same place."""
+    return [new for old, new in zip(rows, changed, strict=True) if old != new]
 
 
 def _replace(connection: Connection, table: Any, parts: Sequence[str], erasure: Erasure) -> None:
@@ -174,7 +185,7 @@ def _take_out_of_codes(connection: Connection, parts: Sequence[str], erasure: Er
     source = dialect_of(connection).chosen("worker_response_codes", "part_id", index="worker_response_codes_part")
     rows = mappings(connection, f"select id, person from {source} and person is not null", _ids(parts))
     changed = [{"id": row["id"], "person": erasure.id(row["person"])} for row in rows]
-    update_rows(connection, tables.response_codes, ("id",), [one for one in changed if one not in rows])
+    update_rows(connection, tables.response_codes, ("id",), _different(rows, changed))
 
 
 def _ids(ids: Collection[str]) -> dict[str, str]:
@@ -330,16 +341,16 @@ def forget_chats(connection: Connection, person: str) -> int:
     return len(gone)
 
 
-def take_out_of_audit(connection: Connection, erasure: Erasure) -> int:
-    """Takes a person out of what commands were asked, and out of reasons; how many rows changed."""
-    count = 0
-    with_reasons = ((tables.audit, ("asked", "why")), (tables.pauses, ("why",)))
-    for table, columns in with_reasons:
-        rows = mappings(connection, f"select id, {', '.join(columns)} from {table.name}")
-        changed = [
-            {"id": row["id"], **{name: _left(erasure, table.c[name], row[name]) for name in columns}} for row in rows
-        ]
-        changed = [one for one in changed if one not in rows]
-        update_rows(connection, table, ("id",), changed)
-        count += len(changed)
-    return count
+def take_out_of_audit(database: Database, erasure: Erasure) -> None:
+    """Takes a person out of what commands were asked, and out of reasons; each page is a transaction of its own."""
+    for table, columns in ((tables.audit, "asked, why"), (tables.pauses, "why")):
+        after: str | None = ""
+        while after is not None:
+            after = database.run(partial(_take_out_of_page, table, columns, after, erasure))
+
+
+def _take_out_of_page(table: Any, columns: str, after: str, erasure: Erasure, connection: Connection) -> str | None:
+    query = f"select id, {columns} from {table.name} where id > :after order by id limit {PAGE}"
+    rows = mappings(connection, query, {"after": after})
+    _write_left(connection, table, ("id",), rows, erasure)
+    return rows[-1]["id"] if len(rows) == PAGE else None
