@@ -232,6 +232,33 @@ def test_who_is_named_by_results_alone_is_found(site: Site) -> None:
     assert [] == where(site, "zhang.san")
 
 
+@pytest.mark.parametrize(("who", "stored"), [("ärger", "ÄRGER"), ("lisi", "ＬｉＳi"), ("ｌisi", "LISI")])
+def test_results_name_a_person_in_any_case_and_width(site: Site, who: str, stored: str) -> None:
+    """Not as the database's lower() has it, which on SQLite knows ASCII alone, and widths nowhere."""
+    refused_one, confirmed, asked_for, pressed_one = (f"{site.send(name, 'other')}-0" for name in "abcd")
+    failure = {"kind": "user", "recipient_key": stored.lower(), "field": "invaliduser", "errcode": 0, "failed_at": 1}
+    code = {"id": "c", "source": "send", "code": "c", "state": "fresh", "issued_at": 1, "ends_at": 2}
+    with site.database.writing() as connection:
+        connection.execute(insert(tables.failures), failure | {"part_id": refused_one, "recipient": stored})
+        keep(connection, confirmed, [Confirmation(stored, "", 2)], 1)
+        keep(connection, asked_for, [Confirmation("other", stored, 1)], 1)
+        connection.execute(insert(tables.response_codes), code | {"part_id": pressed_one, "person": stored.lower()})
+
+    found = find_person(who, database=site.database)
+
+    assert found.ids == tuple(sorted(part[:-2] for part in (refused_one, confirmed, asked_for, pressed_one)))
+
+
+@pytest.mark.fewer_databases("the comparison is made in Python")
+def test_a_chat_of_the_person_is_forgotten_in_any_width(site: Site) -> None:
+    """Whoever a callback named with other characters."""
+    with site.database.writing() as connection:
+        news = ChatNews("ｚhang.san", "single", person="ｚhang.san")
+        store(connection, site.database.now, replace(spoken(), inbound=replace(spoken().inbound, chat=news)))
+
+    assert erased(site).counts["chats"] == 1
+
+
 def test_what_is_alike_is_told_apart(site: Site) -> None:
     """A department, a mention, a type, a number of the vendor's with the same letters; keys that become equal."""
     keys = [site.send(f"{n}", "x", dedupe_key=f"{n}x"[1:] + key) for n, key in enumerate(("-X", "-x", "-ｘ"))]

@@ -11,6 +11,7 @@ from sqlalchemy import Connection
 from uuid_utils import uuid7
 
 from worker.domain.content.erasure import ERASED, Erasure, of_all
+from worker.domain.content.recipient import same_person
 from worker.domain.job import job_of, part_id
 from worker.domain.job_terms import hour_of, term
 from worker.outbox import tables
@@ -77,12 +78,18 @@ def jobs_naming(connection: Connection, person: str) -> set[str]:
 
     Reads these tables whole.
     """
-    queries = (
-        "select part_id from worker_failures where lower(recipient) = :who",
-        "select part_id from worker_confirmations where lower(member) = :who or lower(recipient) = :who",
-        "select part_id from worker_response_codes where person = :who",
+    columns = (
+        ("worker_failures", "recipient"),
+        *(("worker_confirmations", name) for name in ("member", "recipient")),
+        ("worker_response_codes", "person"),
     )
-    return {job_of(row[0]) for query in queries for row in fetch(connection, query, {"who": person.lower()})}
+    who, parts = same_person(person), list[tuple[Any, ...]]()
+    for table, column in columns:
+        # Not by SQL's lower(): it differs from database to database, and none knows of widths.
+        names = fetch(connection, f"select distinct {column} from {table} where {column} is not null")
+        for name in (row[0] for row in names if same_person(row[0]) == who):
+            parts += fetch(connection, f"select part_id from {table} where {column} = :name", {"name": name})
+    return {job_of(row[0]) for row in parts}
 
 
 def followers_of(connection: Connection, ids: Collection[str]) -> list[str]:
@@ -332,9 +339,9 @@ def empty_inbound(connection: Connection, ids: Collection[str]) -> int:
 
 
 def forget_chats(connection: Connection, person: str) -> int:
-    """Deletes the single chats of a person, as callbacks reported them; how many."""
+    """Deletes the single chats of a person (see `same_person`), as callbacks reported them; how many."""
     rows = fetch(connection, "select account, chat_id, person from worker_chats where chat_type = 'single'")
-    gone = [(account, chat) for account, chat, owner in rows if person in (chat.casefold(), (owner or "").casefold())]
+    gone = [(account, chat) for account, chat, owner in rows if person in map(same_person, (chat, owner or ""))]
     for account, chat in gone:
         given = {"account": account, "chat": chat}
         execute(connection, "delete from worker_chats where account = :account and chat_id = :chat", given)
