@@ -468,6 +468,8 @@ def test_no_follow_up_can_be(kind: str):
         ({"buin": "12a"}, "buin"),
         ({"buin": True}, "buin"),
         ({"buin": 0}, "buin"),
+        ({"buin": "1" * 25}, "buin"),
+        ({"buin": str(2**63)}, "buin"),
         ({"appid": ""}, "appid"),
         ({"appid": "yd 1"}, "appid"),
         ({"appid": 5}, "appid"),

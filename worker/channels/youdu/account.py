@@ -97,7 +97,7 @@ def _callback_problems(callback: Any) -> Iterator[Problem]:
 def _is_number(value: Any) -> bool:
     """A positive integer, or its digits: a variable of the environment is always a text."""
     if isinstance(value, str):
-        return value.isascii() and value.isdecimal() and 0 < int(value[:19]) < 2**63
+        return value.isascii() and value.isdecimal() and len(value) < 20 and 0 < int(value) < 2**63
     return type(value) is int and 0 < value < 2**63
 
 
