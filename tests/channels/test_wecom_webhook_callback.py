@@ -241,3 +241,13 @@ def test_a_key_that_is_none_is_told_at_the_start() -> None:
     assert {} == CHANNEL.callback_secrets(account())
     secrets = {name: Secret(lambda: "t") for name in ("token", "aes_key")}
     assert secrets == CHANNEL.callback_secrets(account(settings={"callback": secrets}))
+
+
+def test_a_signed_timestamp_of_too_many_digits_is_stale(door: CallbackDoor) -> None:
+    """Though it begins as one that is recent: more digits than these are no instant, and may be no integer."""
+    timestamp = f"{int(NOW):015d}" + "9" * 5_000
+    encrypted, signature = Envelope(TOKEN, AES_KEY, "").seal(xml("").encode(), timestamp, "n1", RANDOM)
+    query = {"msg_signature": signature, "timestamp": timestamp, "nonce": "n1"}
+
+    with pytest.raises(CallbackRefused, match="stale"):
+        door.read(query, f"<xml><Encrypt>{encrypted}</Encrypt></xml>".encode(), NOW)

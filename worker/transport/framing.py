@@ -29,7 +29,7 @@ class AnswerEnd:
         self._looked = 0
         """How far the end of that head was looked for."""
         self._body: int | None = None
-        self._length: int | None = None
+        self._length: float | None = None
         """The body's length; None: it is in chunks, or ends with the stream."""
         self._chunk: int | None = None
         """Where the next chunk begins, once it is known that there are chunks."""
@@ -61,7 +61,8 @@ class AnswerEnd:
         elif _CHUNKED.search(answer, self._head, body):
             self._chunk = body
         elif length := _LENGTH.search(answer, self._head, body):
-            self._length = int(length[1])
+            # No int(), which raises for more than 4,300 digits.
+            self._length = float(length[1])
 
     def _is_last_in(self, answer: bytes | bytearray, at: int) -> bool:
         while chunk := _CHUNK.match(answer, at):

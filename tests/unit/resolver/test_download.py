@@ -58,6 +58,7 @@ def test_a_file_is_fetched_whole() -> None:
         (Page(status=302), "is not there: answered 302"),
         (Page(b"x" * 1_001), "is too large: the vendor takes 1000 bytes"),
         (Page(b"", headers={"content-length": "1001"}), "is too large: the vendor takes 1000 bytes"),
+        (Page(b"", headers={"content-length": "9" * 5_000}), "is too large: the vendor takes 1000 bytes"),
         (Page(b"x", headers={"content-encoding": "gzip"}), "cannot be read: it came compressed although"),
     ],
 )

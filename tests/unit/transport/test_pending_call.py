@@ -51,6 +51,11 @@ def test_an_answer_seems_whole_with_its_last_byte(whole: bytes) -> None:
     assert [len(whole)] == [size for size in range(1, len(whole) + 1) if seems_whole(whole[:size])]
 
 
+def test_a_length_of_any_number_of_digits_is_too_long() -> None:
+    """Of more than Python turns into an integer, too: the answer is read, and refused, at once."""
+    assert seems_whole(HEAD + b"Content-Length: " + b"9" * 5_000 + b"\r\n\r\n")
+
+
 @pytest.mark.parametrize("end", [b"", b"body"])
 def test_an_answer_without_a_length_ends_with_its_stream(end: bytes) -> None:
     """Its bytes never say that they are all."""

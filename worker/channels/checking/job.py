@@ -132,7 +132,7 @@ def holder_of(tree: Any, path: str) -> Mapping[str, Any] | None:
     for step in path.split(".")[:-1]:
         if isinstance(tree, Mapping):
             tree = tree.get(step)
-        elif isinstance(tree, list) and step.isdecimal() and int(step) < len(tree):
+        elif isinstance(tree, list) and step.isdecimal() and len(step) < 10 and int(step) < len(tree):
             tree = tree[int(step)]
         else:
             return None

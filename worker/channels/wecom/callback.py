@@ -14,7 +14,7 @@ from xml.etree.ElementTree import Element, ParseError
 
 from worker.crypto.envelope import Envelope, EnvelopeError, ForeignReceiver, WrongSignature
 from worker.domain.account import Account, Secret
-from worker.domain.callbacks.inbound import CallbackRefused
+from worker.domain.callbacks.inbound import CallbackRefused, unix_seconds
 from worker.domain.errors import ConfigurationError, Problem
 
 DEEPEST = 8
@@ -103,7 +103,8 @@ def opened(envelope: Envelope, query: Query, encrypted: str, now: float, max_age
     except EnvelopeError:
         raise CallbackRefused(400, "does not decrypt to a message") from None
     # Retries carry a timestamp of their own, so an old timestamp is that of a replayed request (page 90930).
-    if not timestamp.isascii() or not timestamp.isdecimal() or abs(now - int(timestamp[:15])) > max_age_s:
+    sent_at = unix_seconds(timestamp)
+    if sent_at is None or abs(now - sent_at) > max_age_s:
         raise CallbackRefused(403, "stale timestamp")
     return message
 

@@ -24,7 +24,7 @@ from worker.channels.wecom.callback import (
     tree_of,
 )
 from worker.domain.account import Account
-from worker.domain.callbacks.inbound import CallbackRefused, CardPress, Inbound, content_of
+from worker.domain.callbacks.inbound import CallbackRefused, CardPress, Inbound, content_of, unix_seconds
 
 CARD_EVENTS = ("template_card_event", "template_card_menu_event")
 
@@ -43,16 +43,16 @@ class AppDoor(WecomDoor):
         agentid = text_at(tree, "AgentID") or text_at(tree, "AgentId")
         if agentid and agentid != self.agentid:
             raise CallbackRefused(403, "meant for another application")
-        happened = text_at(tree, "CreateTime")
-        if not happened.isascii() or not happened.isdecimal() or len(happened) > 12:
+        happened_at = unix_seconds(text_at(tree, "CreateTime"))
+        if happened_at is None:
             raise CallbackRefused(400, "no CreateTime in the message")
-        self.require_recent(int(happened), now)
+        self.require_recent(happened_at, now)
         msgtype, event = text_at(tree, "MsgType"), text_at(tree, "Event")
         name = event if msgtype == "event" and event else f"message:{msgtype}"
         return Inbound(
             event=name[:80],
             person=id_at(tree, "FromUserName"),
-            happened_at=int(happened),
+            happened_at=happened_at,
             identity=content_of(message),
             payload=tree,
             card=_card(tree) if event in CARD_EVENTS else None,

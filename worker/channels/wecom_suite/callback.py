@@ -26,7 +26,7 @@ from worker.channels.wecom.callback import (
 from worker.channels.wecom.redact import MASK
 from worker.crypto.envelope import Envelope
 from worker.domain.account import Account
-from worker.domain.callbacks.inbound import CallbackRefused, Grant, GrantKind, Inbound, content_of
+from worker.domain.callbacks.inbound import CallbackRefused, Grant, GrantKind, Inbound, content_of, unix_seconds
 
 TICKET_S = 1800
 """Seconds for which a suite_ticket is good; one is pushed every ten minutes (推送suite_ticket)."""
@@ -58,15 +58,15 @@ class SuiteDoor(WecomDoor):
         tree = tree_of(parsed(message))
         if text_at(tree, "SuiteId") not in ("", self.suite_id):
             raise CallbackRefused(403, "meant for another suite")
-        happened = text_at(tree, "TimeStamp") or text_at(tree, "CreateTime")
-        if not happened.isascii() or not happened.isdecimal() or len(happened) > 12:
+        happened_at = unix_seconds(text_at(tree, "TimeStamp") or text_at(tree, "CreateTime"))
+        if happened_at is None:
             raise CallbackRefused(400, "no TimeStamp in the message")
-        self.require_recent(int(happened), now)
+        self.require_recent(happened_at, now)
         name = text_at(tree, "InfoType") or text_at(tree, "Event") or "unknown"
         return Inbound(
             event=storable(name)[:80],
             person="",
-            happened_at=int(happened),
+            happened_at=happened_at,
             identity=content_of(message),
             payload=without_secrets(tree),
             grant=_grant(tree, name),

@@ -32,7 +32,15 @@ from worker.channels.wecom.callback import (
 from worker.channels.wecom.redact import MASK
 from worker.channels.wecom_webhook.targets import chat_lane
 from worker.domain.account import Account
-from worker.domain.callbacks.inbound import CallbackRefused, CardPress, ChatChange, ChatNews, Inbound, content_of
+from worker.domain.callbacks.inbound import (
+    CallbackRefused,
+    CardPress,
+    ChatChange,
+    ChatNews,
+    Inbound,
+    content_of,
+    unix_seconds,
+)
 
 SINGLE_CHAT_MESSAGES = 3
 """Messages a single chat takes after each callback of its member (消息发送频率限制)."""
@@ -71,14 +79,14 @@ def _inbound_of(message: bytes, delivered_at: int) -> Inbound:
     """What a decrypted message says."""
     tree = _tree(message)
     said = _spelled_alike(tree)
-    msgtype, created = text_at(said, "msgtype"), text_at(said, "createtime")
+    msgtype, created_at = text_at(said, "msgtype"), unix_seconds(text_at(said, "createtime"))
     event = text_at(member(said, "event"), "eventtype")
     name = event if msgtype == "event" and event else f"message:{msgtype}"
     person = id_at(said.get("from"), "userid")
     return Inbound(
         event=name[:80],
         person=person,
-        happened_at=int(created) if re.fullmatch(r"[0-9]{1,12}", created) else delivered_at,
+        happened_at=delivered_at if created_at is None else created_at,
         identity=content_of(message),
         payload=_without_secrets(tree),
         card=_press(said) if msgtype == ATTACHMENT else None,

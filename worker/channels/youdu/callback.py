@@ -18,7 +18,7 @@ from worker.channels.youdu.envelope import envelope_of
 from worker.crypto.envelope import EnvelopeError, ForeignReceiver
 from worker.crypto.youdu import YouduEnvelope, signature
 from worker.domain.account import Account
-from worker.domain.callbacks.inbound import REPEATS_S, CallbackRefused, Inbound, content_of
+from worker.domain.callbacks.inbound import REPEATS_S, CallbackRefused, Inbound, content_of, unix_seconds
 
 ANSWER = b'{"errcode":0,"errmsg":"ok"}'
 LOGIN = "auth"
@@ -53,7 +53,7 @@ class YouduDoor:
         if str(outer.get("toBuin")) != str(self.buin) or outer.get("toApp") != self.appid:
             raise CallbackRefused(403, "meant for another application")
         # A repeat may carry the first delivery's timestamp; a replayed request is recognised by its content.
-        sent_at = int(timestamp[:15]) if timestamp.isascii() and timestamp.isdecimal() else None
+        sent_at = unix_seconds(timestamp)
         if sent_at is None or not now - REPEATS_S <= sent_at <= now + self.max_age_s:
             raise CallbackRefused(403, "stale timestamp")
         return inbound_of(self._open(encrypted), sent_at)

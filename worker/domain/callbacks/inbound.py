@@ -19,6 +19,11 @@ class CallbackRefused(Exception):
         """The HTTP status of the refusal."""
 
 
+def unix_seconds(text: str) -> int | None:
+    """The instant that a request states in at most twelve digits; None for any other text."""
+    return int(text) if text.isascii() and text.isdecimal() and len(text) <= 12 else None
+
+
 MESSAGE = "message:"
 """What the name of an event begins with that is a message of a person; the vendor's type follows."""
 
