@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from tests.support.runtime import Site, busy, lost, planted, refused
-from worker import NotReplayable, Text, To, enqueue, replay, resend_failed, webhook
+from worker import JobState, NotReplayable, Text, To, enqueue, replay, resend_failed, webhook
 from worker.config.places import UrlFrom
 from worker.config.settings import Settings
 from worker.control import replay as replaying
@@ -431,6 +431,15 @@ def test_a_database_of_its_own_is_opened(database_url: str) -> None:
 
         assert ((job,), ()) == (found.ids, done.jobs)
         assert "is still open" in done.notes[job]
+
+
+@pytest.mark.fewer_databases("no database is asked")
+def test_a_state_may_be_given_as_it_is_read() -> None:
+    """As everywhere else; the audit and the pages keep its word."""
+    wanted = JobFilter(state=JobState.REJECTED, account="hr")
+
+    assert wanted == JobFilter(state="rejected", account="hr")
+    assert wanted.asked() == {"state": "rejected", "account": "hr"}
 
 
 @pytest.mark.fewer_databases("refused before a statement")

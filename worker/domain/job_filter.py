@@ -10,7 +10,7 @@ from typing import Any
 
 from worker.domain.errors import CheckFailed, Problem, aware_problems
 from worker.domain.job import JobId, id_of
-from worker.domain.state import JobState
+from worker.domain.state import JobState, State
 
 MOST_IDS = 1_000
 MOST_ERRCODE = 2**31
@@ -63,8 +63,8 @@ class JobFilter:
     """The name of its channel, as the settings have it."""
     kind: str | None = None
     """`send`, `recall`, ..."""
-    state: str | None = None
-    """`rejected`, `expired`, ...: the job's."""
+    state: State | None = None
+    """The job's, such as `JobState.REJECTED`, or its word; the filter keeps the word."""
     tag: str | None = None
     """One of the words that the producer gave with `tags=`."""
     recipient: str | None = None
@@ -102,6 +102,8 @@ class JobFilter:
             object.__setattr__(self, "ids", tuple(dict.fromkeys(map(id_of, self.ids))))
         if self.replay_of is not None:
             object.__setattr__(self, "replay_of", id_of(self.replay_of))
+        if isinstance(self.state, JobState):
+            object.__setattr__(self, "state", self.state.label)
         # What no database can store is a UnicodeEncodeError here.
         json.dumps(self.asked(), ensure_ascii=False).encode()
         if problems := self._problems():

@@ -54,7 +54,7 @@ def find_jobs(
         if wanted.is_about_calls:
             remedy = "leave called_from and called_before out"
             raise CheckFailed([Problem("filter", "is about calls, and a list is about jobs", remedy)])
-        state = JobState[wanted.state.upper()] if state is None and wanted.state is not None else state
+        state = wanted.state if state is None else state
     if limit < 1:
         raise CheckFailed([Problem("limit", "is none", "give 1 or more", 1, "jobs", limit)])
     states = None if state is None else states_of("state", state)

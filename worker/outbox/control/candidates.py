@@ -21,7 +21,7 @@ from worker.domain.errors import CheckFailed, Problem
 from worker.domain.job import Kind, job_of
 from worker.domain.job_filter import JobFilter
 from worker.domain.job_terms import MOST_HOURS, hours_between, term
-from worker.domain.state import OPEN_STATES, JobState
+from worker.domain.state import OPEN_STATES, JobState, states_of
 from worker.outbox.control.matching import id_bounds
 from worker.outbox.engine.bulk import in_lots
 from worker.outbox.engine.clock import instant
@@ -166,7 +166,7 @@ def candidates(connection: Connection, wanted: JobFilter, now: int, *, is_open_t
         if not fresh.are_all:
             remedy = "give ids or created_from instead of the rest, or wait until less is open, or noted to be indexed"
             raise CheckFailed([Problem("filter", "would look through too many jobs that the index lacks", remedy)])
-        states = None if wanted.state is None else [JobState[wanted.state.upper()]]
+        states = None if wanted.state is None else states_of("state", wanted.state)
         terms = narrow_terms(connection, wanted, states, now) or []
         ids = (id for id, _ in groupby(merge(sorted(fresh.ids), indexed_ids(connection, terms, bounds))))
     return in_lots(ids, PAGE)

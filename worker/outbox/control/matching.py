@@ -12,7 +12,7 @@ from worker.domain.content.recipient import same_person
 from worker.domain.job import first_id, job_of, part_id, part_range
 from worker.domain.job_filter import JobFilter
 from worker.domain.job_terms import persons, tags_of, text_hash
-from worker.domain.state import JobState
+from worker.domain.state import states_of
 from worker.outbox.engine.bulk import ids_json, in_lots, rows_by_id
 from worker.outbox.engine.clock import micros_of
 from worker.outbox.engine.dialect import Dialect, dialect_of
@@ -37,7 +37,8 @@ def job_conditions(wanted: JobFilter) -> Conditions:
     given: dict[str, Any] = {name: value for name, value in equal.items() if value is not None}
     conditions = [f"j.{name} = :{name}" for name in given]
     if wanted.state is not None:
-        conditions.append(f"j.state = {int(JobState[wanted.state.upper()])}")
+        [state] = states_of("state", wanted.state)
+        conditions.append(f"j.state = {int(state)}")
     for name, (column, sign) in _BOUNDS.items():
         if (at := getattr(wanted, name)) is not None:
             conditions.append(f"j.{column} {sign} :{name}")
