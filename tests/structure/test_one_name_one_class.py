@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
@@ -16,6 +17,24 @@ REASONS = {
     "TextNoticeCard": "an application's has a task_id and a menu, and no need for a title; a webhook's has neither",
 }
 """Names of several classes whose objects really differ at the vendor, and why no class can serve for all."""
+
+
+def test_a_value_has_one_docstring() -> None:
+    """Of two in a row one is another value's, which has none."""
+    doubled = [
+        f"{path.relative_to(ROOT)}:{second.lineno}"
+        for package in ("worker", "worker_simulator")
+        for path in sorted((ROOT / package).rglob("*.py"))
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        for first, second in pairwise(node.body if isinstance(node, ast.ClassDef | ast.Module) else [])
+        if _is_text(first) and _is_text(second)
+    ]
+
+    assert doubled == []
+
+
+def _is_text(node: ast.stmt) -> bool:
+    return isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str)
 
 
 @dataclass(frozen=True)

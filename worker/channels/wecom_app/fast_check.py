@@ -1,6 +1,6 @@
 """A fast test for the common message: plain texts to some users, in one call.
 
-`is_plain` is True only where `check` and `warn` would find nothing; it is made of the same rows of `fields`. False
+`is_plain` is True only where `check` and `warnings` would find nothing; it is made of the same rows of `fields`. False
 means only that they have to be run.
 """
 

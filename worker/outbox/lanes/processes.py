@@ -102,11 +102,11 @@ class Process:
     host: str = ""
     pid: int = 0
     health: Health = HEALTHY
+    """As of its last heartbeat; a process of an earlier release does not judge itself."""
     age_s: float = 0.0
     """Seconds since the first heartbeat of its process."""
     ended: bool = False
     """True when it ended, or counts as dead."""
-    """As of its last heartbeat; a process of an earlier release does not judge itself."""
 
 
 @dataclass(frozen=True, slots=True)
