@@ -16,7 +16,7 @@ from worker.delivery.sender.admission import MOST_KEYS, Governor
 from worker.domain.errors import WorkerError
 from worker.domain.outcome import Scope
 from worker.domain.pacing.limit import Charge, Denied, Limit, Permit, Unit
-from worker.outbox.engine.clock import DrivenClock
+from worker.outbox.engine.clock import SECOND, DrivenClock
 from worker.outbox.engine.database import Database
 from worker.outbox.lanes import budgets
 
@@ -228,7 +228,7 @@ def test_a_give_back_after_the_window_changes_nothing(database: Database, driven
     [old, older] = granted(governor.reserve([[a_charge()], [a_charge("other")]]))
     driven_clock.advance(61)
     [kept] = granted(governor.reserve([[a_charge(units=30)]]))
-    budgets.purge(database, older_than_s=30)
+    budgets.purge_page(database, driven_clock.micros - 30 * SECOND, "")
 
     governor.give_back([old, older])
 
@@ -352,8 +352,13 @@ def test_purged_rows_are_made_again(database: Database, driven_clock: DrivenCloc
     driven_clock.advance(3_600)
     governor.reserve([[a_charge("new")]])
 
-    assert 1_100 == budgets.purge(database, older_than_s=600)
-    assert 0 == budgets.purge(database, older_than_s=600)
+    deleted = list[int]()
+    after: str | None = ""
+    while after is not None:
+        count, after = budgets.purge_page(database, driven_clock.micros - 600 * SECOND, after)
+        deleted.append(count)
+
+    assert (3, 1_100) == (len(deleted), sum(deleted))
     assert 2 == len(stored(database))
     assert 30 == len(granted(governor.reserve([[a_charge("old1")]] * 31)))
 

@@ -19,6 +19,8 @@ from worker.domain.callbacks.inbound import Inbound
 from worker.domain.job import part_id
 from worker.domain.outcome import Confirmation
 from worker.hooks.callbacks import CallbackStore
+from worker.outbox import tables
+from worker.outbox.engine.bulk import insert_rows
 from worker.outbox.engine.clock import DrivenClock
 from worker.outbox.engine.database import Database
 from worker.outbox.jobs.confirmations import keep
@@ -324,6 +326,18 @@ def test_batches_find_what_stands_behind_what_stays(site: Site, monkeypatch: pyt
     assert [BETWEEN_BATCHES_S] * 3 == pauses[:3]
     assert sorted(stays) == sorted(row.id for row in site.rows("select id from worker_jobs"))
     assert 3 == house.gone["jobs"]
+
+
+def test_limits_that_nobody_uses_go_page_by_page(site: Site) -> None:
+    """With a rest between two, as all else: a hundred thousand members' limits are rows, too."""
+    rows = [{"id": f"{n:064x}", "buckets": "[]", "updated_at": 0} for n in range(600)]
+    with site.database.writing() as connection:
+        insert_rows(connection, tables.budgets, rows)
+    house = Housekeeping(site.database, RetentionSettings(), site.ticks)
+
+    assert (house.turn(), left(site, "budgets")) == (BETWEEN_BATCHES_S, {"budgets": 100})
+    house.turn()
+    assert (house.gone["budgets"], left(site, "budgets")) == (600, {"budgets": 0})
 
 
 def test_a_file_whose_upload_failed_is_forgotten_too(site: Site) -> None:

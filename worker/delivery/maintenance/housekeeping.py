@@ -129,4 +129,4 @@ def _purge_tokens(database: Database, before: int, after: str) -> purge.BatchRes
 
 
 def _purge_budgets(database: Database, before: int, after: str) -> purge.BatchResult:
-    return purge.BatchResult(budgets.purge(database, older_than_s=IDLE_BUDGET_DAYS * DAY_S), None)
+    return purge.BatchResult(*budgets.purge_page(database, before, after))

@@ -14,7 +14,6 @@ from worker.crypto.seal import keyed_hash
 from worker.domain.pacing.limit import Limit
 from worker.domain.pacing.window import Window
 from worker.outbox.engine.bulk import ids_json, insert_rows, rows_by_id, update_rows
-from worker.outbox.engine.clock import micros
 from worker.outbox.engine.database import Database
 from worker.outbox.engine.dialect import Dialect
 from worker.outbox.engine.sql import execute, fetch, read_now
@@ -76,21 +75,18 @@ def read(connection: Connection, ids: Sequence[str]) -> dict[str, str]:
     return dict(rows_by_id(connection, "id, buckets", budgets.name, ids))
 
 
-def purge(database: Database, *, older_than_s: float) -> int:
-    """Deletes rows untouched for so long whose buckets have all lapsed, page by page; returns how many."""
-    deleted, after = 0, ""
+def purge_page(database: Database, before: int, after: str) -> tuple[int, str | None]:
+    """Deletes the rows of one page that were untouched since `before` and whose buckets have all lapsed.
+
+    Returns how many, and the id after which the next page begins; None: this was the last one.
+    """
     query = f"select id, buckets, updated_at from {budgets.name} where id > :after order by id limit {_PAGE}"
-    while True:
-        with database.reading() as connection:
-            page = execute(connection, query, {"after": after}).all()
-        if not page:
-            return deleted
-        after = page[-1][0]
-        now = database.read_now()
-        before = now - micros(older_than_s)
-        idle = [key for key, buckets, at in page if at < before and not len(Window.load(1, buckets, now))]
-        if idle:
-            deleted += _delete(database, idle, before)
+    with database.reading() as connection:
+        page = execute(connection, query, {"after": after}).all()
+        now = read_now(connection, database.now)
+    idle = [key for key, buckets, at in page if at < before and not len(Window.load(1, buckets, now))]
+    deleted = _delete(database, idle, before) if idle else 0
+    return deleted, page[-1][0] if len(page) == _PAGE else None
 
 
 def _delete(database: Database, ids: Sequence[str], before: int) -> int:
