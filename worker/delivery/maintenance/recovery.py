@@ -24,12 +24,13 @@ from worker.outbox.commit.commands import Change
 from worker.outbox.engine.database import Database
 from worker.outbox.engine.sql import read_now
 from worker.outbox.jobs.follow_ups import wake_overdue
-from worker.outbox.jobs.loading import FIRST, JobPart, doubtful, doubtful_among
+from worker.outbox.jobs.loading import JobPart, doubtful, doubtful_among
 from worker.outbox.jobs.order_queue import mend, orders_after, stalled
 from worker.outbox.lanes.agenda import OVERDUE_US, Agenda, Work
 from worker.outbox.lanes.offering import expired
 from worker.outbox.lanes.pauses import parked_on_ended, wake
 from worker.outbox.lanes.processes import Process, bury_lapsed, not_ended, sending_of_the_ended, sending_overdue
+from worker.outbox.lanes.waits import FIRST
 
 log = structlog.get_logger()
 

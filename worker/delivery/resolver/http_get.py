@@ -21,7 +21,7 @@ from requests.adapters import DEFAULT_CA_BUNDLE_PATH
 from urllib3.util.ssl_ import create_urllib3_context
 
 from worker.domain.content.web import WebAddress
-from worker.transport.connection import Stream, Wire
+from worker.transport.connection import DeadlinePassed, Stream, Wire
 from worker.transport.egress.dial import Deadline, secure
 from worker.transport.egress.proxy import look_up
 from worker.transport.faults import NotConnected, why_no_answer, why_not_connected
@@ -65,10 +65,6 @@ class Web(Protocol):
         ...
 
 
-class _Stopping(Exception):
-    """The process is ending."""
-
-
 class _Watch(Deadline):
     """Bounds every wait of one request by one instant, and by the end of the process."""
 
@@ -80,7 +76,8 @@ class _Watch(Deadline):
         """Waits for the socket, `SLICE_S` seconds at a time."""
         while not super().wait(sock, event, most_s):
             if self._stopping():
-                raise _Stopping
+                # Nothing is waited for any more; who asks sees that the process is ending.
+                raise DeadlinePassed
         return True
 
 

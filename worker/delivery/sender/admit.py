@@ -7,11 +7,11 @@ Else a part waits by itself for limits of its own, and its lane or account for l
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+from pydantic_core import to_json
 from sqlalchemy.exc import SQLAlchemyError
 
 from worker.delivery.sender.in_flight import Flights, InFlight
@@ -205,8 +205,8 @@ def _take_apart(
     wish = Narrowing(
         due.id,
         due.claim,
-        _dump(now),
-        _dump(later),
+        to_json(now).decode(),
+        to_json(later).decode(),
         int(first_to_go_s(denied.members, flight.charges) * settle.SECOND),
         denied.limit,
         later.get("task_id"),
@@ -231,7 +231,3 @@ def first_to_go_s(members: Mapping[str, float], charges: Sequence[Charge]) -> fl
     window_s = min(charge.limit.window_s for charge in charges if charge.recipient is not None)
     soon = min(members.values()) + min(window_s, ASK_AGAIN_S)
     return max(wait for wait in members.values() if wait <= soon)
-
-
-def _dump(spec: Mapping[str, Any]) -> str:
-    return json.dumps(spec, ensure_ascii=False, separators=(",", ":"))

@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from pydantic_core import to_json
 from sqlalchemy import Connection
 
 from worker.domain.job import Priority, job_of, part_id, part_range
@@ -203,8 +204,8 @@ def make_urgent(connection: Connection, part_id: str) -> None:
 
 def plan_parts(connection: Connection, own: PartFacts, specs: Sequence[Mapping[str, Any]]) -> None:
     """Gives the first spec to the follow-up's own part, and adds a part to its open job for each of the others."""
-    execute(connection, "update worker_parts set spec = :spec where id = :id", {"spec": _dump(specs[0]), "id": own.id})
-    rest = [_dump(spec) for spec in specs[1:]]
+    first, *rest = (to_json(spec).decode() for spec in specs)
+    execute(connection, "update worker_parts set spec = :spec where id = :id", {"spec": first, "id": own.id})
     if not rest:
         return
     query = "select priority, not_before, expires_at from worker_parts where id = :id"
@@ -230,7 +231,3 @@ def new_part(job_id: str, n: int, lane: str, *, priority: int, not_before: int, 
         "not_before": not_before,
         "spec": spec,
     }
-
-
-def _dump(spec: Mapping[str, Any]) -> str:
-    return json.dumps(spec, ensure_ascii=False, separators=(",", ":"))

@@ -16,6 +16,7 @@ from worker.domain.state import OPEN_STATES, PartState
 from worker.outbox.engine.bulk import ids_json
 from worker.outbox.engine.dialect import Dialect, dialect_of
 from worker.outbox.engine.sql import fetch, run
+from worker.outbox.lanes.waits import FIRST, Seen
 
 
 @dataclass(slots=True)
@@ -145,11 +146,6 @@ def _object(document: str) -> dict[str, Any]:
     if not isinstance(found, dict):
         raise TypeError
     return found
-
-
-Seen = tuple[int, str]
-"""The instant and id after which a read through the parts in doubt goes on."""
-FIRST: Seen = (0, "")
 
 
 def doubtful(connection: Connection, now: str, limit: int, after: Seen = FIRST) -> list[JobPart]:

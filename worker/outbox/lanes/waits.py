@@ -33,7 +33,7 @@ def note_waits(connection: Connection, waits: Iterable[tuple[str, str]], now: in
 # -- those that wait now ----------------------------------------------------------------------------------------------
 
 Seen = tuple[int, str]
-"""The `not_before` and the id of the last part of a page."""
+"""The `not_before` and the id of the last part of a page, behind which the next one begins."""
 FIRST: Seen = (0, "")
 
 _PART = (
