@@ -26,9 +26,8 @@ from worker.domain.outcome import (
 from worker.domain.pacing.lane import RULES, LaneRules
 from worker.domain.pacing.limit import used_up
 from worker.domain.pacing.quiet import QUIET_HOURS
+from worker.domain.pacing.window import SECOND as SECOND
 from worker.domain.state import FINAL_STATES, MOVES, OPEN_STATES, PartState
-
-SECOND = 1_000_000
 
 
 @dataclass(slots=True)

@@ -17,8 +17,8 @@ from enum import StrEnum
 from typing import Any
 
 from worker.domain.outcome import Penalty
+from worker.domain.pacing.window import SECOND as SECOND
 
-SECOND = 1_000_000
 DAY = 86_400 * SECOND
 SHANGHAI = 8 * 3_600 * SECOND
 """The vendor's days begin at midnight in Asia/Shanghai, which has no daylight saving time."""

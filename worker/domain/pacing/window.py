@@ -14,14 +14,15 @@ from operator import itemgetter
 
 MAX_BUCKETS = 100
 _SLOTS = 97  # 97 slots of a window, the open one and those inside the guard stay below MAX_BUCKETS
-_SECOND = 1_000_000
+SECOND = 1_000_000
+"""In microseconds, as all instants are."""
 
 AGE_S = 0.25
 LONGEST_AGE_S = 2.0
 JITTER_S = 0.05
 _GRAIN = 1_000  # SQLite's clock ticks in milliseconds and rounds down
 
-LONGEST_RETRY_US = 300 * _SECOND
+LONGEST_RETRY_US = 300 * SECOND
 """The longest wait that a call is given because of others before it: some of them may be cancelled."""
 
 Bucket = list[int]
@@ -39,7 +40,7 @@ def permit_age_s(windows_s: Iterable[int], lapses: int = 0) -> float:
 
 def guard_us(window_s: int, age_s: float) -> int:
     """Microseconds added to a window: the permit's greatest age, the network's jitter, and the clock's resolution."""
-    return int((age_s + min(JITTER_S, window_s / 100)) * _SECOND) + _GRAIN
+    return int((age_s + min(JITTER_S, window_s / 100)) * SECOND) + _GRAIN
 
 
 def buckets_of(text: str) -> list[Bucket]:
@@ -60,7 +61,7 @@ class Window:
     __slots__ = ("_buckets", "_length", "used")
 
     def __init__(self, window_s: int, buckets: Iterable[Bucket], now: int):
-        self._length = window_s * _SECOND
+        self._length = window_s * SECOND
         self._buckets = [bucket for bucket in buckets if bucket[2] > now]
         self.used = sum([bucket[1] for bucket in self._buckets])
 

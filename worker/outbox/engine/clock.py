@@ -13,9 +13,9 @@ from typing import ClassVar, Protocol
 
 from sqlalchemy import Connection
 
+from worker.domain.pacing.window import SECOND as SECOND
 from worker.outbox.engine.dialect import Dialect, dialect_of
 
-SECOND = 1_000_000
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
