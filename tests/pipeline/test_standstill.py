@@ -248,7 +248,7 @@ def test_the_leader_is_ill(site: Site) -> None:
     later(site, 61)
     beat(site, Health(("the loop relay has been in one turn for 41 s",)))
     stuck = seen(site)
-    beat(site, Health((), {"relay": "it fails again and again: its turns fail (KeyError at x.py:1)"}))
+    beat(site, Health((), {"relay": "it fails again and again: its turns fail (KeyError > x.py:1 turn)"}))
 
     assert [StandstillCause.LEADER] == [one.cause for one in stuck]
     assert ": the loop relay has been in one turn for 41 s" in stuck[0].text
@@ -261,7 +261,7 @@ def test_a_leader_that_cannot_do_another_work_is_not_the_cause(site: Site) -> No
     """Whatever that work is called: the lease counts, not how a sentence begins."""
     site.send()
     later(site, 61)
-    beat(site, Health((), {"relay of files": "its turns fail (KeyError at x.py:1)", "notify": "relay is away"}))
+    beat(site, Health((), {"relay of files": "its turns fail (KeyError > x.py:1 turn)", "notify": "relay is away"}))
 
     assert [("hr", StandstillCause.UNKNOWN)] == causes(site)
 

@@ -84,15 +84,15 @@ def _shape_problem(name: str, function: Any, takes: Sequence[str]) -> str | None
     return None
 
 
-def places_of(error: BaseException, *, below: str = "") -> str:
-    """The class of an error and the code lines it came through; the frames up to the last one in file `below` are cut.
+def places_of(error: BaseException, *, below: str = "", most: int = PLACES) -> str:
+    """The class of an error and the last code lines it came through; frames up to the last in file `below` are cut.
 
     Never its text, which may hold a secret or a message, except for this package's errors, whose texts never do.
     """
     frames = traceback.extract_tb(error.__traceback__)
     names = [frame.filename for frame in frames]
     start = len(names) - names[::-1].index(below) if below in names else 0
-    places = [f"{Path(frame.filename).name}:{frame.lineno} {frame.name}" for frame in frames[start:][-PLACES:]]
+    places = [f"{Path(frame.filename).name}:{frame.lineno} {frame.name}" for frame in frames[start:][-most:]]
     text = f": {error}" if isinstance(error, WorkerError) else ""
     return " > ".join([f"{type(error).__name__}{text}", *places])
 

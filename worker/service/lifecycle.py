@@ -9,12 +9,10 @@ import gc
 import os
 import random
 import threading
-import traceback
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import celery.worker.state
@@ -24,7 +22,7 @@ from worker.accounts.sources import accounts_of
 from worker.channels.registry import amount_of, channel, weight_of
 from worker.config import tracing
 from worker.config.accounts import AccountSource
-from worker.config.application import close_old_connections
+from worker.config.application import close_old_connections, places_of
 from worker.config.policy import policy_of
 from worker.config.settings import DeliverySettings, Settings, unknown_line
 from worker.control.cancel import Revocations
@@ -37,7 +35,7 @@ from worker.delivery.scheduler.fair_share import Sharing
 from worker.delivery.scheduler.relay import Relay, RelayTimes
 from worker.delivery.sender.batch import BatchSender
 from worker.delivery.sender.lease import Leadership
-from worker.delivery.sender.runtime import Dependencies, Runtime, build_runtime
+from worker.delivery.sender.runtime import Dependencies, Runtime, build_runtime, die
 from worker.domain.errors import ConfigurationError, WorkerError
 from worker.domain.pacing.bulk import Pacing
 from worker.hooks.registry import load_hooks
@@ -73,8 +71,6 @@ UPKEEP_LEASES = 3
 GARBAGE_THRESHOLDS = (20_000, 50, 100)
 """Few objects of an attempt are left to the collector, so a look at each 700 new ones finds next to nothing."""
 EXIT_OVERDUE = 1
-EXIT_WRITER_DIED = 70
-"""EX_SOFTWARE: a defect of this program, not of its settings."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,7 +153,7 @@ class WorkerProcess:
             transport,
             delivery,
             tell=self._flower.tell if self._flower else lambda happened: None,
-            died=self._writer_died,
+            died=partial(die, exit=self._replaced.exit),
             probe=self._replaced.probe,
             resolver=self._resolver,
             hooked_ends=self._application.ends,
@@ -319,7 +315,7 @@ class WorkerProcess:
         except WorkerError as error:
             log.warning(failed, error=type(error).__name__, text=str(error))
         except Exception as error:  # noqa: BLE001  the ids are offered again; a foreign error's text may hold secrets
-            log.warning(failed, error=type(error).__name__, where=where(error))
+            log.warning(failed, error=type(error).__name__, where=places_of(error))
         finally:
             close_old_connections()
             with self._idle:
@@ -369,10 +365,6 @@ class WorkerProcess:
     def _add_up(self, totals: Totals) -> float:
         delay = self._agenda.turn(Work.COUNTS, totals.turn, EVERY_S)
         return delay if self._relay.active else max(delay, SELDOM_S)
-
-    def _writer_died(self, error: BaseException) -> None:
-        log.critical("writer_died", error=type(error).__name__, where=where(error))
-        self._replaced.exit(EXIT_WRITER_DIED)
 
     # -- draining -----------------------------------------------------------------------------------------------------
 
@@ -481,9 +473,3 @@ def relay_times(delivery: DeliverySettings) -> RelayTimes:
         park_probe_s=delivery.park_probe_s,
         silence_s=delivery.silence_s,
     )
-
-
-def where(error: BaseException) -> str:
-    """The three innermost places of an error, without its text, which may hold secrets."""
-    frames = traceback.extract_tb(error.__traceback__)[-3:]
-    return " > ".join(f"{Path(frame.filename).name}:{frame.lineno}" for frame in frames)

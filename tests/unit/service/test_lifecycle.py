@@ -18,12 +18,13 @@ from rig.stack import until
 from tests.unit.service.rooms import LIMIT_S, SHORT, Site
 from worker.delivery.maintenance.recovery import Recovery
 from worker.delivery.scheduler.relay import RelayTimes
+from worker.delivery.sender.runtime import EXIT_WRITER_DIED
 from worker.domain.call import CallResult, Request
 from worker.domain.errors import ConfigurationError, WorkerError
 from worker.domain.state import JobState
 from worker.reporting.report import wait_for
 from worker.service import lifecycle
-from worker.service.lifecycle import EXIT_OVERDUE, EXIT_WRITER_DIED
+from worker.service.lifecycle import EXIT_OVERDUE
 from worker.service.loop import Loop
 
 
@@ -279,6 +280,7 @@ def test_a_writer_that_died_ends_the_process(site: Site) -> None:
     assert EXIT_WRITER_DIED == status
     [died] = [entry for entry in logs if entry["event"] == "writer_died"]
     assert ("critical", "RuntimeError") == (died["log_level"], died["error"])
+    assert "test_lifecycle.py:" in died["where"]
     assert "canary" not in str(logs)
 
 

@@ -14,16 +14,15 @@ import os
 import secrets
 import socket
 import threading
-import traceback
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import structlog
 from sqlalchemy import Connection
 
+from worker.config.application import places_of
 from worker.domain.callbacks.hook import Ends
 from worker.domain.errors import NotPublished
 from worker.outbox.engine.clock import SECOND, boot_clock, micros
@@ -292,7 +291,8 @@ class Leadership:
         try:
             yield
         except Exception as error:
-            self.failed(str(error) if isinstance(error, NotPublished) else f"its turns fail ({place_of(error)})", what)
+            why = str(error) if isinstance(error, NotPublished) else f"its turns fail ({places_of(error, most=1)})"
+            self.failed(why, what)
             raise
 
     def failed(self, reason: str, what: str = "") -> None:
@@ -359,13 +359,3 @@ class Leadership:
             self._given_up += 1
             self._doubtful_until, self._why_doubtful = self._monotonic() + DOUBT_S, lasting.reason
             self._troubles.clear()
-
-
-def place_of(error: BaseException) -> str:
-    """The class of an error and where it was raised, without its text, which may hold secrets."""
-    frame = next(reversed(traceback.extract_tb(error.__traceback__)), None)
-    return (
-        type(error).__name__
-        if frame is None
-        else f"{type(error).__name__} at {Path(frame.filename).name}:{frame.lineno}"
-    )

@@ -15,6 +15,7 @@ from uuid_utils import uuid7
 from worker.channels.base import Channel
 from worker.channels.registry import channel as find_channel
 from worker.config.accounts import AccountSource
+from worker.config.application import places_of
 from worker.config.policy import policy_of
 from worker.config.settings import DeliverySettings
 from worker.delivery.resolver.download import Downloads
@@ -45,6 +46,8 @@ from worker.transport.tokens import Tokens, TokenTimes
 log = structlog.get_logger()
 
 Tell = Callable[[Sequence[Happened]], None]
+EXIT_WRITER_DIED = 70
+"""EX_SOFTWARE: a defect of this program, not of its settings."""
 
 
 @dataclass
@@ -91,11 +94,11 @@ class Runtime:
         )
 
 
-def die(error: BaseException) -> None:
+def die(error: BaseException, exit: Callable[[int], None] = os._exit) -> None:
     """Ends the process at once after its writer's thread ended, and logs why."""
     # Without the writer no answer can be recorded: each further call would be in doubt.
-    log.error("writer_died", error=type(error).__name__)
-    os._exit(70)
+    log.critical("writer_died", error=type(error).__name__, where=places_of(error))
+    exit(EXIT_WRITER_DIED)
 
 
 @dataclass(frozen=True, slots=True)
