@@ -14,7 +14,7 @@ from worker.domain.job_filter import JobFilter
 from worker.domain.job_terms import persons, tags_of, text_hash
 from worker.domain.state import states_of
 from worker.outbox.engine.bulk import ids_json, in_lots, rows_by_id
-from worker.outbox.engine.clock import micros_of
+from worker.outbox.engine.clock import SKEW_US, micros_of
 from worker.outbox.engine.dialect import Dialect, dialect_of
 from worker.outbox.engine.sql import each, fetch
 from worker.outbox.jobs.reading import lots_by_bytes
@@ -105,10 +105,6 @@ def part_conditions(wanted: JobFilter) -> Conditions:
     given: dict[str, Any] = {name: micros_of(at) for name, at in instants.items() if at is not None}
     signs = {"called_from": ">=", "called_before": "<"}
     return [f"p.marked_at {signs[name]} :{name}" for name in given], given
-
-
-SKEW_US = 10 * 60 * 1_000_000
-"""How far a producer's clock, which is in the ids, may be from the database's."""
 
 
 class FoundJob(NamedTuple):

@@ -16,6 +16,11 @@ from sqlalchemy import Connection
 from worker.domain.pacing.window import SECOND as SECOND
 from worker.outbox.engine.dialect import Dialect, dialect_of
 
+SKEW_US = 600 * SECOND
+"""How far the clock of a process, which is in its ids, may be from the database's: a range of ids holds so much more.
+
+An alert tells of clocks that are a minute and a half apart.
+"""
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 

@@ -35,7 +35,7 @@ from worker.domain.pacing.lane import (
 from worker.domain.settle import FOREVER
 from worker.outbox import tables
 from worker.outbox.engine.bulk import delete_by_id, ids_json, insert_rows, rows_by_id
-from worker.outbox.engine.clock import instant
+from worker.outbox.engine.clock import SKEW_US, instant
 from worker.outbox.engine.counting import count
 from worker.outbox.engine.dialect import Dialect, dialect_of
 from worker.outbox.engine.sql import execute, fetch, mappings, read_now, run
@@ -43,8 +43,6 @@ from worker.outbox.lanes.tokens import ask_again
 
 log = Logger()
 
-SKEW_US = 3_600_000_000
-"""By how much the clocks of processes may differ, where a range of ids is to hold all of a time."""
 _NAMES = tuple(column.name for column in tables.lanes.columns)
 _STEP_COLUMNS = tables.columns_of(tables.lane_events)
 
