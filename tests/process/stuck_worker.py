@@ -19,7 +19,7 @@ from worker.config.settings import load_settings
 from worker.delivery.scheduler.due_lanes import DueLanes
 from worker.delivery.sender.batch import BatchSender
 from worker.outbox.lanes.agenda import Agenda
-from worker.service import lifecycle
+from worker.service import loops
 from worker.service.celery_app import make_app, start_worker
 from worker.service.lifecycle import Replacements
 from worker.service.loop import Loop
@@ -61,7 +61,7 @@ def stopping_loop(stop: Stop, what: str, name: str, turn: Callable[[], float], *
 def main(folder: str, what: str, threads: int) -> int:
     """Runs the worker."""
     stop = Stop(Path(folder))
-    lifecycle.Loop = partial(stopping_loop, stop, what)  # type: ignore[misc, assignment]
+    loops.Loop = partial(stopping_loop, stop, what)  # type: ignore[misc, assignment]
 
     def probe(reached: str) -> None:
         # Of the labels the one that the writer's own thread reaches, behind each commit of an end.

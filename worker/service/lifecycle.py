@@ -9,7 +9,7 @@ import gc
 import os
 import random
 import threading
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
@@ -19,55 +19,36 @@ import celery.worker.state
 import structlog
 
 from worker.accounts.sources import accounts_of
-from worker.channels.registry import amount_of, channel, weight_of
 from worker.config import tracing
 from worker.config.accounts import AccountSource
 from worker.config.application import close_old_connections, places_of
-from worker.config.policy import policy_of
 from worker.config.settings import DeliverySettings, Settings, unknown_line
-from worker.control.cancel import Revocations
 from worker.control.opening import database_of
-from worker.delivery.maintenance.housekeeping import Housekeeping
-from worker.delivery.maintenance.indexing import IDLE_S, Indexing
-from worker.delivery.maintenance.recovery import Recovery
 from worker.delivery.resolver.members import load_resolver
-from worker.delivery.scheduler.fair_share import Sharing
-from worker.delivery.scheduler.relay import Relay, RelayTimes
 from worker.delivery.sender.batch import BatchSender
 from worker.delivery.sender.lease import Leadership
 from worker.delivery.sender.runtime import Dependencies, Runtime, build_runtime, die
 from worker.domain.errors import ConfigurationError, WorkerError
-from worker.domain.pacing.bulk import Pacing
 from worker.hooks.registry import load_hooks
 from worker.outbox.engine import migrate
 from worker.outbox.engine.counting import LooseCounts
 from worker.outbox.engine.database import Database
 from worker.outbox.jobs.loading import leave
-from worker.outbox.lanes.agenda import Agenda, Work
-from worker.outbox.lanes.lanes import try_changed
 from worker.outbox.lanes.processes import Health, QueueName, account_left
-from worker.outbox.upkeep.totals import EVERY_S, SELDOM_S, Totals
-from worker.service.accounts_told import AccountsTold
 from worker.service.application_celery import ApplicationCelery
 from worker.service.flower.events import Flower
-from worker.service.flower.waiting_jobs import WaitingJobs
 from worker.service.health import Signs, WorkerHealth
 from worker.service.hook_service import HookService
-from worker.service.loop import Loop
-from worker.service.notify.notifier import Notifier
-from worker.service.publisher import BROKER_AWAY_S, Doorbells
+from worker.service.loops import Loops
+from worker.service.publisher import Doorbells
 from worker.service.queues import queues_of
-from worker.transport.grants import ChangedCodes, CodeExchanges, SuiteAccounts
 from worker.transport.http import SocketTransport, Transport
-from worker.transport.token_probe import LOOK_S, TokenProbe
 
 if TYPE_CHECKING:
     from worker.service.spans import Spans
 
 log = structlog.get_logger()
 
-UPKEEP_LEASES = 3
-"""How much longer than a process's own lease that of the upkeep is, whose turns nothing waits for."""
 GARBAGE_THRESHOLDS = (20_000, 50, 100)
 """Few objects of an attempt are left to the collector, so a look at each 700 new ones finds next to nothing."""
 EXIT_OVERDUE = 1
@@ -99,12 +80,11 @@ class WorkerProcess:
         self._idle = threading.Condition()
         self._closed = threading.Event()
         self._draining = threading.Event()
-        self._loops: dict[str, Loop] = {}
+        self._loops: Loops | None = None
         self._flower: Flower | None = None
         self._spans: Spans | None = None
         self._transport: Transport | None = None
         self._hook_service: HookService | None = None
-        self._leaderships: list[Leadership] = []
         self._dropped_told = 0
         """Of the events for Flower that were dropped, those that are counted."""
 
@@ -169,111 +149,40 @@ class WorkerProcess:
         runtime = self.runtime
         self._sender = BatchSender(runtime)
         self._counts = LooseCounts(runtime.database)
-        self._agenda = Agenda(runtime.database, runtime.monotonic)
-        self._relay = self._new_relay(delivery)
-        self._leaderships.append(self._relay.leadership)
-        self._recovery = self._new_recovery(delivery)
-        told = AccountsTold(self._accounts, runtime.lane_states, self._try_changed)
-        probe, indexing = TokenProbe(runtime.database, runtime.accounts, runtime.tokens), Indexing(runtime.database)
-        turns: dict[str, Callable[[], float]] = {
-            "heartbeat": self._beat,
-            "relay": self._relay_turn,
-            "full_scan": self._relay.full_scan,
-            "recovery": self._by_one("recovery", self._recovery.turn, delivery.lease_s),
-            "token_probe": partial(self._agenda.turn, Work.TOKENS, probe.turn, LOOK_S),
-            **self._suite_turns(told),
-            "revocations": Revocations(
-                runtime.database, runtime.set_aside, runtime.writer.change, self._replaced.revoked
-            ).turn,
-            "indexing": self._by_one("indexing", partial(self._agenda.turn, Work.UNINDEXED, indexing.turn, IDLE_S)),
-            "accounts": told.turn,
-            "totals": partial(self._add_up, Totals(runtime.database)),
-            "housekeeping": self._by_one(
-                "housekeeping", partial(_keep_house, Housekeeping(runtime.database, self._settings.retention))
-            ),
-        }
-        if self._settings.notify.to:
-            notifier = Notifier(self._settings.notify, runtime, agenda=self._agenda)
-            turns["notify"] = notifier.turn
-            self._leaderships.append(notifier.leadership)
-        turns |= self._flower_turns(self._flower) if self._flower else {}
-        if self._application:
-            prefix = self._settings.queue_prefix
-            self._hook_service = HookService(self._app, prefix, runtime, self._application, self._agenda)
-            turns["hooks"] = self._hook_service.turn
-            self._leaderships.append(self._hook_service.leadership)
-        # What was revoked a moment before a restart is not forgotten.
-        self._loops = {name: Loop(name, turn, once_more=name == "revocations") for name, turn in turns.items()}
-        self._health = WorkerHealth(self._loops, self._signs(), runtime.monotonic, delivery.heartbeat_s)
+        self._loops = loops = Loops(
+            runtime,
+            self._settings,
+            self._app,
+            self._doorbells,
+            self._application,
+            self._flower,
+            revoked=self._replaced.revoked,
+            beat=self._beat,
+        )
+        self._hook_service = loops.hooks
+        self._health = WorkerHealth(loops.by_name, self._signs(loops), runtime.monotonic, delivery.heartbeat_s)
         runtime.writer.start()
         threading.Thread(target=self._watch_drain, name="drain", daemon=True).start()
-        for loop in self._loops.values():
+        for loop in loops.by_name.values():
             loop.start()
         log.info("worker_started", process=runtime.lease.incarnation, threads=delivery.threads)
 
-    def _new_relay(self, delivery: DeliverySettings) -> Relay:
-        runtime = self.runtime
-        return Relay(
-            runtime.database,
-            holder=lambda: runtime.lease.incarnation,
-            publish=self._doorbells.publish,
-            sharing=Sharing(delivery.doorbell_size, delivery.threads),
-            times=relay_times(delivery),
-            monotonic=runtime.monotonic,
-            weight=lambda account: weight_of(runtime.accounts, account),
-            amount=lambda account, limit: amount_of(runtime.accounts, account, limit),
-            pacing=Pacing(self._rng) if delivery.pace_bulk else None,
-            agenda=self._agenda,
-            renewals=runtime.renewals,
-        )
-
-    def _new_recovery(self, delivery: DeliverySettings) -> Recovery:
-        runtime = self.runtime
-        return Recovery(
-            runtime.database,
-            change=runtime.writer.change,
-            accounts=runtime.accounts,
-            channel=channel,
-            policy=policy_of(delivery),
-            lease_s=delivery.lease_s,
-            monotonic=runtime.monotonic,
-            agenda=self._agenda,
-        )
-
-    def _suite_turns(self, told: AccountsTold) -> dict[str, Callable[[], float]]:
-        runtime, suites = self.runtime, SuiteAccounts(lambda: told.known)
-        exchanges = CodeExchanges(runtime.database, runtime.accounts, runtime.tokens, runtime.transport)
-        return {
-            "changed_codes": partial(suites.turn, ChangedCodes(runtime.database, runtime.tokens).turn),
-            "code_exchanges": partial(suites.turn, exchanges.turn),
-        }
-
-    def _flower_turns(self, flower: Flower) -> dict[str, Callable[[], float]]:
-        waiting = WaitingJobs(
-            self.runtime.database,
-            flower.tell,
-            leads=lambda: self._relay.active,
-            monotonic=self.runtime.monotonic,
-            agenda=self._agenda,
-        )
-        return {"flower": flower.turn, "waiting_jobs": waiting.turn}
-
-    def _signs(self) -> Signs:
+    def _signs(self, loops: Loops) -> Signs:
         writer = self.runtime.writer
         return Signs(
             writer_busy_s=writer.busy_s,
             writer_away_at=lambda: writer.away_at,
             marked_at=lambda: writer.marked_at,
-            knows_due=lambda: self._relay.knows_due(self._can_send),
+            knows_due=lambda: loops.relay.knows_due(self._can_send),
             at_work=lambda: self._busy,
             broker_away=lambda: self._doorbells.away,
-            hindered=self._hindered,
+            hindered=lambda: self._hindered(loops.leaderships),
         )
 
-    def _hindered(self) -> dict[str, str]:
+    def _hindered(self, leaderships: Sequence[Leadership]) -> dict[str, str]:
         left = self.runtime.lane_states.left()
         return {
-            **{one.name: why for one in self._leaderships if (why := one.problem())},
+            **{one.name: why for one in leaderships if (why := one.problem())},
             **{account_left(name): why for name, why in left.items()},
         }
 
@@ -340,32 +249,6 @@ class WorkerProcess:
         except Exception as error:  # noqa: BLE001  a heartbeat that stops would stop all delivery
             return Health((f"it cannot judge itself ({type(error).__name__})",))
 
-    def _try_changed(self, accounts: Collection[str]) -> None:
-        database = self.runtime.database
-        database.run(lambda connection: try_changed(connection, database.now, accounts))
-        for account in accounts:
-            self.runtime.lane_states.open(account)
-            self.runtime.lane_states.reached(account)
-
-    def _relay_turn(self) -> float:
-        """Makes a turn of the relay; without a broker it leaves the lease to a process that has one."""
-        if self._doorbells.ready():
-            self._relay.leadership.has_means()
-            return self._relay.turn()
-        # No offers: parts that are offered and cannot be published would wait until their offer is over.
-        self._relay.leadership.hold_back(self._doorbells.problem)
-        return BROKER_AWAY_S
-
-    def _by_one(self, name: str, turn: Callable[[], float], lease_s: float | None = None) -> Callable[[], float]:
-        """The turn of a loop that makes progress in one process at a time; another takes over where it fails."""
-        leadership = self.runtime.leadership(name, lease_s or UPKEEP_LEASES * self.runtime.settings.lease_s)
-        self._leaderships.append(leadership)
-        return partial(leadership.turn, turn)
-
-    def _add_up(self, totals: Totals) -> float:
-        delay = self._agenda.turn(Work.COUNTS, totals.turn, EVERY_S)
-        return delay if self._relay.active else max(delay, SELDOM_S)
-
     # -- draining -----------------------------------------------------------------------------------------------------
 
     @property
@@ -381,38 +264,34 @@ class WorkerProcess:
     def begin_drain(self) -> None:
         """Stops the relay and the taking of doorbells; may be called from a signal handler, and more than once."""
         self._draining.set()
-        for loop in self._offering("revocations"):
+        for loop in self._loops.but("heartbeat", "flower", "revocations") if self._loops else ():
             loop.tell()
-
-    def _offering(self, *beside: str) -> list[Loop]:
-        """The loops that offer work or tidy up, as far as they were started; without those `beside` them."""
-        return [loop for name, loop in self._loops.items() if name not in ("heartbeat", "flower", *beside)]
 
     def finish(self) -> None:
         """Waits for the calls in the air, writes their results, and gives the leases of relay and process back."""
         self.begin_drain()
-        if not self._loops:
+        if self._loops is None:
             return
-        longest = self._longest_s()
+        loops, longest = self._loops, self._longest_s()
         with self._idle:
             self._idle.wait_for(lambda: not self._busy, longest)
-        for loop in self._offering():
+        for loop in loops.but("heartbeat", "flower"):
             loop.stop(longest)
         if not self.runtime.writer.stop(longest):
             # Results are not written yet, so the lease is kept; `_watch_drain` ends the process.
             return
         # The heartbeat after the writer: without a lease its marked parts would be taken for those of a dead process.
-        self._loops["heartbeat"].stop(longest)
-        self._give_back()
-        if self._flower and self._loops["flower"].stop(longest):
+        loops.by_name["heartbeat"].stop(longest)
+        self._give_back(loops.leaderships)
+        if self._flower and loops.by_name["flower"].stop(longest):
             self._flower.close()
         self._closed.set()
         log.info("worker_drained", events_dropped=self._flower.dropped if self._flower else 0)
 
-    def _give_back(self) -> None:
+    def _give_back(self, leaderships: Sequence[Leadership]) -> None:
         """Gives the leases back and closes all connections."""
         # Otherwise other processes have to wait until the leases run out: ten seconds, while the database is away.
-        for give_back in (*(leadership.stop for leadership in self._leaderships), self.runtime.lease.end):
+        for give_back in (*(leadership.stop for leadership in leaderships), self.runtime.lease.end):
             try:
                 give_back()
             except Exception as error:  # noqa: BLE001  the process ends in any case
@@ -438,13 +317,6 @@ class WorkerProcess:
             self._replaced.exit(EXIT_OVERDUE)
 
 
-def _keep_house(housekeeping: Housekeeping) -> float:
-    delay = housekeeping.turn()
-    if housekeeping.gone:
-        log.info("purged", **housekeeping.gone)
-    return delay
-
-
 def spans_of(environ: Mapping[str, str]) -> Spans | None:
     """What writes spans; None: no collector is named, or the log says why none can be told."""
     if not tracing.names_a_collector(environ):
@@ -462,14 +334,3 @@ def spans_of(environ: Mapping[str, str]) -> Spans | None:
             remedy = tracing.NOT_USABLE
     log.warning("tracing_off", remedy=remedy)
     return None
-
-
-def relay_times(delivery: DeliverySettings) -> RelayTimes:
-    """The settings of the relay."""
-    return RelayTimes(
-        lease_s=delivery.lease_s,
-        offer_s=delivery.offer_s,
-        offer_max_s=delivery.offer_max_s,
-        park_probe_s=delivery.park_probe_s,
-        silence_s=delivery.silence_s,
-    )

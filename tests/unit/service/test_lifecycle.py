@@ -23,7 +23,7 @@ from worker.domain.call import CallResult, Request
 from worker.domain.errors import ConfigurationError, WorkerError
 from worker.domain.state import JobState
 from worker.reporting.report import wait_for
-from worker.service import lifecycle
+from worker.service import loops
 from worker.service.lifecycle import EXIT_OVERDUE
 from worker.service.loop import Loop
 
@@ -56,7 +56,7 @@ def relay_turns(monkeypatch: pytest.MonkeyPatch) -> list[Callable[[], float]]:
         turns.append(turn)
         return ByHand(name, turn)
 
-    monkeypatch.setattr(lifecycle, "Loop", made)
+    monkeypatch.setattr(loops, "Loop", made)
     return turns
 
 

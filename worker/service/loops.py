@@ -1,0 +1,199 @@
+"""The loops of one worker process: what repeats in it, each in a thread of its own, and which of it one process leads.
+
+Built before any of them turns; `lifecycle.py` starts and stops them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+from functools import partial
+from typing import Any
+
+import structlog
+
+from worker.channels.registry import amount_of, channel, weight_of
+from worker.config.policy import policy_of
+from worker.config.settings import RetentionSettings, Settings
+from worker.control.cancel import Revocations
+from worker.delivery.maintenance.housekeeping import Housekeeping
+from worker.delivery.maintenance.indexing import IDLE_S, Indexing
+from worker.delivery.maintenance.recovery import Recovery
+from worker.delivery.scheduler.fair_share import Sharing
+from worker.delivery.scheduler.relay import Relay, RelayTimes
+from worker.delivery.sender.runtime import Runtime
+from worker.domain.pacing.bulk import Pacing
+from worker.hooks.registry import ApplicationHooks
+from worker.outbox.lanes.agenda import Agenda, Work
+from worker.outbox.lanes.lanes import try_changed
+from worker.outbox.upkeep.totals import EVERY_S, SELDOM_S, Totals
+from worker.service.accounts_told import AccountsTold
+from worker.service.flower.events import Flower
+from worker.service.flower.waiting_jobs import WaitingJobs
+from worker.service.hook_service import HookService
+from worker.service.loop import Loop
+from worker.service.notify.notifier import Notifier
+from worker.service.publisher import BROKER_AWAY_S, Doorbells
+from worker.transport.grants import ChangedCodes, CodeExchanges, SuiteAccounts
+from worker.transport.token_probe import LOOK_S, TokenProbe
+
+log = structlog.get_logger()
+
+UPKEEP_LEASES = 3
+"""How much longer than a process's own lease that of the upkeep is, whose turns nothing waits for."""
+
+Turns = dict[str, Callable[[], float]]
+"""By the name of a loop its turn, which returns the seconds until the next."""
+
+
+class Loops:
+    """The loops of one process by their names, the relay among them, and the leases of those that one process leads."""
+
+    def __init__(
+        self,
+        runtime: Runtime,
+        settings: Settings,
+        app: Any,
+        doorbells: Doorbells,
+        application: ApplicationHooks,
+        flower: Flower | None,
+        *,
+        revoked: Collection[str],
+        beat: Callable[[], float],
+    ):
+        """`beat` is the heartbeat's turn; `revoked` has the ids of jobs that were revoked in Flower."""
+        self._runtime, self._doorbells = runtime, doorbells
+        self._agenda = Agenda(runtime.database, runtime.monotonic)
+        self.relay = self._new_relay()
+        self.leaderships = [self.relay.leadership]
+        self.hooks: HookService | None = None
+        """None: the application has no hooks."""
+        turns = {"heartbeat": beat, **self._of_delivery(revoked), **self._of_accounts()}
+        turns |= self._of_upkeep(settings.retention)
+        if settings.notify.to:
+            notifier = Notifier(settings.notify, runtime, agenda=self._agenda)
+            turns["notify"] = notifier.turn
+            self.leaderships.append(notifier.leadership)
+        if flower:
+            turns |= self._of_flower(flower)
+        if application:
+            self.hooks = HookService(app, settings.queue_prefix, runtime, application, self._agenda)
+            turns["hooks"] = self.hooks.turn
+            self.leaderships.append(self.hooks.leadership)
+        # What was revoked a moment before a restart is not forgotten.
+        self.by_name = {name: Loop(name, turn, once_more=name == "revocations") for name, turn in turns.items()}
+
+    def but(self, *names: str) -> list[Loop]:
+        """All loops without these."""
+        return [loop for name, loop in self.by_name.items() if name not in names]
+
+    # -- what turns ---------------------------------------------------------------------------------------------------
+
+    def _of_delivery(self, revoked: Collection[str]) -> Turns:
+        runtime = self._runtime
+        delivery = runtime.settings
+        recovery = Recovery(
+            runtime.database,
+            change=runtime.writer.change,
+            accounts=runtime.accounts,
+            channel=channel,
+            policy=policy_of(delivery),
+            lease_s=delivery.lease_s,
+            monotonic=runtime.monotonic,
+            agenda=self._agenda,
+        )
+        return {
+            "relay": self._relay_turn,
+            "full_scan": self.relay.full_scan,
+            "recovery": self._by_one("recovery", recovery.turn, delivery.lease_s),
+            "revocations": Revocations(runtime.database, runtime.set_aside, runtime.writer.change, revoked).turn,
+        }
+
+    def _of_accounts(self) -> Turns:
+        runtime = self._runtime
+        told = AccountsTold(runtime.accounts, runtime.lane_states, self._try_changed)
+        probe = TokenProbe(runtime.database, runtime.accounts, runtime.tokens)
+        suites = SuiteAccounts(lambda: told.known)
+        exchanges = CodeExchanges(runtime.database, runtime.accounts, runtime.tokens, runtime.transport)
+        return {
+            "accounts": told.turn,
+            "token_probe": partial(self._agenda.turn, Work.TOKENS, probe.turn, LOOK_S),
+            "changed_codes": partial(suites.turn, ChangedCodes(runtime.database, runtime.tokens).turn),
+            "code_exchanges": partial(suites.turn, exchanges.turn),
+        }
+
+    def _of_upkeep(self, retention: RetentionSettings) -> Turns:
+        database = self._runtime.database
+        indexing, housekeeping = Indexing(database), Housekeeping(database, retention)
+        return {
+            "indexing": self._by_one("indexing", partial(self._agenda.turn, Work.UNINDEXED, indexing.turn, IDLE_S)),
+            "totals": partial(self._add_up, Totals(database)),
+            "housekeeping": self._by_one("housekeeping", partial(_keep_house, housekeeping)),
+        }
+
+    def _of_flower(self, flower: Flower) -> Turns:
+        waiting = WaitingJobs(
+            self._runtime.database,
+            flower.tell,
+            leads=lambda: self.relay.active,
+            monotonic=self._runtime.monotonic,
+            agenda=self._agenda,
+        )
+        return {"flower": flower.turn, "waiting_jobs": waiting.turn}
+
+    def _new_relay(self) -> Relay:
+        runtime = self._runtime
+        delivery = runtime.settings
+        return Relay(
+            runtime.database,
+            holder=lambda: runtime.lease.incarnation,
+            publish=self._doorbells.publish,
+            sharing=Sharing(delivery.doorbell_size, delivery.threads),
+            times=RelayTimes(
+                lease_s=delivery.lease_s,
+                offer_s=delivery.offer_s,
+                offer_max_s=delivery.offer_max_s,
+                park_probe_s=delivery.park_probe_s,
+                silence_s=delivery.silence_s,
+            ),
+            monotonic=runtime.monotonic,
+            weight=lambda account: weight_of(runtime.accounts, account),
+            amount=lambda account, limit: amount_of(runtime.accounts, account, limit),
+            pacing=Pacing(runtime.rng) if delivery.pace_bulk else None,
+            agenda=self._agenda,
+            renewals=runtime.renewals,
+        )
+
+    # -- how they turn ------------------------------------------------------------------------------------------------
+
+    def _by_one(self, name: str, turn: Callable[[], float], lease_s: float | None = None) -> Callable[[], float]:
+        """The turn of a loop that makes progress in one process at a time; another takes over where it fails."""
+        leadership = self._runtime.leadership(name, lease_s or UPKEEP_LEASES * self._runtime.settings.lease_s)
+        self.leaderships.append(leadership)
+        return partial(leadership.turn, turn)
+
+    def _relay_turn(self) -> float:
+        """Makes a turn of the relay; without a broker it leaves the lease to a process that has one."""
+        if self._doorbells.ready():
+            self.relay.leadership.has_means()
+            return self.relay.turn()
+        # No offers: parts that are offered and cannot be published would wait until their offer is over.
+        self.relay.leadership.hold_back(self._doorbells.problem)
+        return BROKER_AWAY_S
+
+    def _try_changed(self, accounts: Collection[str]) -> None:
+        database = self._runtime.database
+        database.run(lambda connection: try_changed(connection, database.now, accounts))
+        for account in accounts:
+            self._runtime.lane_states.open(account)
+            self._runtime.lane_states.reached(account)
+
+    def _add_up(self, totals: Totals) -> float:
+        delay = self._agenda.turn(Work.COUNTS, totals.turn, EVERY_S)
+        return delay if self.relay.active else max(delay, SELDOM_S)
+
+
+def _keep_house(housekeeping: Housekeeping) -> float:
+    delay = housekeeping.turn()
+    if housekeeping.gone:
+        log.info("purged", **housekeeping.gone)
+    return delay
