@@ -55,7 +55,7 @@ WAYS: Mapping[str, tuple[Way, str]] = {
         "no worker process takes from the queue urgent",
     ),
     "account": (without_secret, "no worker process can use the account"),
-    "relay raises": (stuck(RELAY_RAISES), "relay: its turns fail (KeyError > stuck_worker.py:"),
+    "relay raises": (stuck(RELAY_RAISES), "relay: its turns fail (KeyError"),
     "relay hangs": (stuck("relay"), "the loop relay has been in one turn for"),
     "senders": (stuck(SENDERS), "no cause is known why no worker process sends them"),
     "senders raise": (stuck(SENDERS_RAISE), "no cause is known why no worker process sends them"),
