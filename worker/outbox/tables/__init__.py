@@ -7,8 +7,7 @@ a job are side by side in the primary key. No foreign keys: producers must never
 
 from __future__ import annotations
 
-from sqlalchemy import BigInteger, Boolean, Column, Index, Integer, LargeBinary, SmallInteger, text
-from sqlalchemy.dialects import mysql
+from sqlalchemy import BigInteger, Boolean, Column, Index, Integer, SmallInteger, text
 
 from worker.domain.trace import CONTEXT_CHARACTERS
 from worker.outbox.tables.columns import (
@@ -16,6 +15,7 @@ from worker.outbox.tables.columns import (
     LANE,
     PART_ID,
     PREFIX,
+    Chunk,
     Key,
     LongText,
     by_state,
@@ -76,14 +76,7 @@ jobs = table(
         Key(CONTEXT_CHARACTERS),
         doc="its producer's traceparent, and behind a space the tracestate; null: no span was current",
     ),
-    Index(
-        PREFIX + "jobs_dedupe",
-        "account",
-        "dedupe_key",
-        unique=True,
-        postgresql_where=text("dedupe_key is not null"),
-        sqlite_where=text("dedupe_key is not null"),
-    ),
+    partial("jobs_dedupe", "account", "dedupe_key", where="dedupe_key is not null", unique=True),
     partial("jobs_target", "target_job_id", where="target_job_id is not null"),
     partial("jobs_replay", "replay_of", where="replay_of is not null"),
 )
@@ -527,9 +520,7 @@ blob_chunks = table(
     "blob_chunks",
     Column("blob_id", Key(ID), primary_key=True, doc="the blob"),
     Column("n", Integer, primary_key=True, autoincrement=False, doc="0, 1, ..."),
-    Column(
-        "data", LargeBinary().with_variant(mysql.MEDIUMBLOB(), "mysql", "mariadb"), nullable=False, doc="at most 1 MiB"
-    ),
+    Column("data", Chunk(), nullable=False, doc="at most 1 MiB"),
 )
 
 blob_uses = table(

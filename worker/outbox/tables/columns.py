@@ -1,11 +1,13 @@
-"""Constructors of tables, columns and indexes: the same on every database, or only on those that need them."""
+"""Constructors of tables, columns and indexes: the same on every database, or only on those that need them.
+
+Options that one database has are said when tables are made: SQLAlchemy loads a whole dialect for a single one.
+"""
 
 from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import Column, Index, Integer, MetaData, String, Table, Text, text
-from sqlalchemy.dialects import mysql
+from sqlalchemy import Column, Index, Integer, LargeBinary, MetaData, String, Table, Text, event, text
 from sqlalchemy.engine import Dialect
 from sqlalchemy.types import TypeDecorator, TypeEngine
 
@@ -34,6 +36,8 @@ class Key(TypeDecorator[str]):
     def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[str]:
         """The type with the binary collation of each database."""
         if dialect.name in _MARIADB:
+            from sqlalchemy.dialects import mysql
+
             return mysql.VARCHAR(self.length, charset="utf8mb4", collation=byte_collation(dialect))
         return String(self.length, collation="C") if dialect.name == "postgresql" else String(self.length)
 
@@ -47,8 +51,25 @@ class LongText(TypeDecorator[str]):
     def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[str]:
         """LONGTEXT on MariaDB, whose TEXT ends at 64 KiB."""
         if dialect.name in _MARIADB:
+            from sqlalchemy.dialects import mysql
+
             return mysql.LONGTEXT(charset="utf8mb4", collation=byte_collation(dialect))
         return Text()
+
+
+class Chunk(TypeDecorator[bytes]):
+    """At most 1 MiB of a file."""
+
+    impl = LargeBinary
+    cache_ok = True
+
+    def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[bytes]:
+        """MEDIUMBLOB on MariaDB, whose BLOB ends at 64 KiB."""
+        if dialect.name in _MARIADB:
+            from sqlalchemy.dialects import mysql
+
+            return mysql.MEDIUMBLOB()
+        return LargeBinary()
 
 
 def byte_collation(dialect: Any) -> str:
@@ -56,16 +77,18 @@ def byte_collation(dialect: Any) -> str:
     return "utf8mb4_nopad_bin" if dialect.is_mariadb else "utf8mb4_0900_bin"
 
 
+@event.listens_for(metadata, "before_create")
+def _say_options(made: MetaData, *_: Any, **__: Any) -> None:
+    for one in made.tables.values():
+        one.dialect_kwargs.update(mysql_charset="utf8mb4", mysql_engine="InnoDB", mysql_row_format="DYNAMIC")
+        for index in one.indexes:
+            if (where := index.info.get("where")) is not None:
+                index.dialect_kwargs.update(postgresql_where=text(where), sqlite_where=text(where))
+
+
 def table(name: str, *items: Column[Any] | Index) -> Table:
-    """A table with our prefix and MariaDB's options."""
-    return Table(
-        PREFIX + name,
-        metadata,
-        *items,
-        mysql_charset="utf8mb4",
-        mysql_engine="InnoDB",
-        mysql_row_format="DYNAMIC",
-    )
+    """A table with our prefix."""
+    return Table(PREFIX + name, metadata, *items)
 
 
 def columns_of(made: Table, alias: str = "") -> str:
@@ -79,9 +102,9 @@ def from_zero(name: str, doc: str, kind: type[Integer] = Integer) -> Column[int]
     return Column(name, kind, nullable=False, server_default=text("0"), doc=doc)
 
 
-def partial(name: str, *columns: str, where: str) -> Index:
+def partial(name: str, *columns: str, where: str, unique: bool = False) -> Index:
     """A partial index, of the rows that are still to do; on MariaDB it holds all rows, those with NULL first."""
-    return Index(PREFIX + name, *columns, postgresql_where=text(where), sqlite_where=text(where))
+    return Index(PREFIX + name, *columns, unique=unique, info={"where": where})
 
 
 def only_partial(name: str, *columns: str, where: str) -> Index:
