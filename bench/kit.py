@@ -1,14 +1,20 @@
-"""What tests with the kit cost: three stories many times over, and the quickstart's suite, by pytest on its own."""
+"""What tests with the kit cost: three stories many times over, and the quickstart's suite, by pytest on its own.
+
+`--commands ROUNDS` measures instead what a command of `worker` takes from its start to its end, and the import that
+enqueues, each beside an import of what it cannot do without. The slowest command counts, and that import.
+"""
 
 from __future__ import annotations
 
 import argparse
 import re
+import resource
 import subprocess
 import sys
 import tempfile
 import time
 import xml.etree.ElementTree as ElementTree
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from statistics import median, quantiles
 
@@ -16,6 +22,17 @@ from bench import Figure
 
 GOAL_MS, GOAL_S = 50.0, 5.0
 TESTS = 100
+GOAL_COMMAND, GOAL_IMPORT = 2.0, 1.5
+"""By how much more processor time a command takes than `BARE_COMMAND`, and `IMPORT` than `BARE_IMPORT`."""
+BARE_COMMAND = "import sqlalchemy, typer"
+IMPORT, BARE_IMPORT = "from worker import Text, To, enqueue", "import sqlalchemy.orm, pydantic"
+SETTINGS = """
+[accounts.hr]
+channel = "wecom_app"
+corpid = "wwabcdef0123456789"
+agentid = 1000002
+secret = { file = "worker.toml" }
+"""
 QUICKSTART = Path(__file__).resolve().parents[1] / "docs" / "quickstart.md"
 ITS_FILES = re.compile(r"^```\w+\n# ([\w.]+)\n(.*?)^```$", flags=re.DOTALL | re.MULTILINE)
 PLUGIN = ("-p", "no:im-delivery-worker", "-p", "worker_simulator.testing.plugin")
@@ -75,7 +92,10 @@ def main(argv: list[str]) -> Figure:
     """
     parser = argparse.ArgumentParser(prog="python -m bench kit")
     parser.add_argument("--tests", type=int, default=TESTS)
+    parser.add_argument("--commands", type=int, default=0, metavar="ROUNDS", help="instead: rounds of short commands")
     options = parser.parse_args(argv)
+    if options.commands:
+        return commands(options.commands)
     with tempfile.TemporaryDirectory(prefix="bench-kit-") as folder:
         found = run(Path(folder), options.tests)
     with tempfile.TemporaryDirectory(prefix="bench-kit-") as folder:
@@ -106,3 +126,42 @@ def run_quickstart(folder: Path) -> float:
     began = time.perf_counter()
     subprocess.run(PYTEST, cwd=folder, check=True, stdout=subprocess.DEVNULL)
     return time.perf_counter() - began
+
+
+def commands(rounds: int) -> Figure:
+    """Runs all one after the other, so many times; a ratio is that of one round, and the median of all is judged."""
+    with tempfile.TemporaryDirectory(prefix="bench-commands-") as folder:
+        programs = _programs(Path(folder))
+        took = [{name: _seconds(words, folder) for name, words in programs.items()} for _ in range(rounds)]
+    ratios: dict[str, float] = {}
+    for name in programs:
+        bare = BARE_IMPORT if name in (IMPORT, BARE_IMPORT) else BARE_COMMAND
+        ratios[name] = median(one[name][1] / one[bare][1] for one in took)
+        print(f"{name}: {median(one[name][0] for one in took):.2f} s, {ratios[name]:.2f} x `{bare}`")
+    slowest, imported = max(ratio for name, ratio in ratios.items() if name != IMPORT), ratios[IMPORT]
+    figure = f"the slowest command {slowest:.2f} x, the import {imported:.2f} x"
+    ok = slowest <= GOAL_COMMAND and imported <= GOAL_IMPORT
+    return Figure("kit", figure, f"{GOAL_COMMAND} x, {GOAL_IMPORT} x", ok=ok)
+
+
+def _programs(folder: Path) -> Mapping[str, Sequence[str]]:
+    """Name -> the words of a process in the folder, which has an outbox with a job."""
+    (folder / "worker.toml").write_text(SETTINGS, encoding="utf-8")
+    worker = (sys.executable, "-m", "worker.cli")
+    subprocess.run([*worker, "db", "upgrade"], cwd=folder, check=True, stdout=subprocess.DEVNULL)
+    send = [*worker, "send", "hr", "--text", "hello", "--to", "lisi"]
+    job = subprocess.run(send, cwd=folder, check=True, stdout=subprocess.PIPE, text=True).stdout.strip()
+    lines = ("jobs", "why JOB", "doctor", "jobs --help", "cancel --help", "--version")
+    imports = (BARE_COMMAND, IMPORT, BARE_IMPORT)
+    return {
+        **{f"worker {line}": (*worker, *line.replace("JOB", job).split()) for line in lines},
+        **{code: (sys.executable, "-c", code) for code in imports},
+    }
+
+
+def _seconds(words: Sequence[str], folder: str) -> tuple[float, float]:
+    """From a process's start to its end: by the clock, and of the processor."""
+    before, began = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
+    subprocess.run(words, cwd=folder, check=True, stdout=subprocess.DEVNULL)
+    took, after = time.perf_counter() - began, resource.getrusage(resource.RUSAGE_CHILDREN)
+    return took, after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime

@@ -407,6 +407,32 @@ def test_the_help_loads_no_worker() -> None:
     assert "replay" in found.stdout
 
 
+@pytest.mark.parametrize("words", ["jobs", "why JOB", "doctor"])
+def test_a_short_command_loads_what_it_needs(job: str, words: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No session, no dialect of another database, no log, and nothing that calls or serves; then garbage is collected.
+
+    `python -m bench kit --commands 10` measures how long it takes.
+    """
+    late = {
+        "sqlalchemy.orm",
+        "sqlalchemy.dialects.postgresql",
+        "sqlalchemy.dialects.mysql",
+        "structlog",
+        "rich.console",
+    }
+    late |= {"celery", "requests", "urllib3", "starlette", "jinja2", "opentelemetry", "worker.delivery.sender"}
+    code = (
+        f"import atexit, gc, sys\nsys.argv, late = ['worker', *{words.replace('JOB', job).split()}], {late}\n"
+        "atexit.register(lambda: print(sorted(late & sys.modules.keys()), gc.isenabled(), file=sys.stderr))\n"
+        "from worker.cli.__main__ import process\nprocess()"
+    )
+    monkeypatch.setenv("HR_SECRET", "s1")
+
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
+
+    assert ("[] True\n", True) == (found.stderr, bool(found.stdout))
+
+
 def test_the_help_has_every_command_in_its_own_words() -> None:
     """Both are read without loading a file of commands."""
     loaded_ones = {name: command.help for file in FILES for name, command in loaded(file).items()}
