@@ -75,7 +75,8 @@ class _Stage:
         venv.create(base, with_pip=True, symlinks=True)
         self._root, self._cwd = root, root
         outer = {name: value for name, value in os.environ.items() if not name.startswith(("WORKER_", "PYTHON"))}
-        self._env = {**outer, "PATH": f"{base}/bin:{os.environ['PATH']}"}
+        # Else pip would compile every file, where the few commands below need some.
+        self._env = {**outer, "PATH": f"{base}/bin:{os.environ['PATH']}", "PIP_COMPILE": "0"}
         self._arguments = {"VERSION": VERSION}
 
     def do(self, stage: str) -> None:
