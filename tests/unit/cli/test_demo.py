@@ -88,6 +88,21 @@ def test_the_readme_shows_what_the_demo_prints(played: tuple[int, str, Outcome, 
 
 
 @pytest.mark.slow("plays the whole demo")
+def test_every_row_of_every_channel_ends_as_stated(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also the row that ends nowhere: its lane is parked, and the table says what a person has to do."""
+    screen = io.StringIO()
+    monkeypatch.setattr(demo, "Console", lambda **options: Console(file=screen, width=400, **options))
+
+    status = demo.run_all_channels()
+
+    output = screen.getvalue()
+    assert 0 == status, output
+    done, rows = re.findall(r"^demo: (\d+) of (\d+) ended as stated$", output, re.M)[0]
+    assert done == rows
+    assert re.search(r"sysMsg through the wrong app +│ parked .*invalid appId.*; correct appid", output)
+
+
+@pytest.mark.slow("plays the whole demo")
 def test_the_demo_leaves_nothing_behind(played: tuple[int, str, Outcome, list[subprocess.Popen[str]]]) -> None:
     """The worker, the receiver and the fake WeCom have ended."""
     processes = played[3]

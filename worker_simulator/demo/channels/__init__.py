@@ -12,13 +12,15 @@ from dataclasses import dataclass
 
 from rich.console import Console
 from rich.table import Table
+from sqlalchemy import Engine
 
 from worker.domain.errors import CheckFailed
 from worker.domain.state import JobState
 from worker.reporting.report import JobReport
+from worker.reporting.why import why
 from worker_simulator.demo.channels import wecom_app, wecom_external, wecom_webhook, youdu
 from worker_simulator.demo.channels.row import Producer, Row
-from worker_simulator.demo.stage import DemoStage, StageFailed, reports
+from worker_simulator.demo.stage import DemoStage, StageFailed, reading, reports
 
 CHANNELS = (wecom_app, wecom_webhook, wecom_external, youdu)
 SETTINGS = """\
@@ -46,13 +48,13 @@ class Ended:
 
 
 def play(stage: DemoStage, console: Console) -> bool:
-    """Enqueues all rows, waits for their ends, prints the table; True when each ended as stated."""
+    """Enqueues all rows, waits until each has ended or is parked, prints the table; True when each ended as stated."""
     youdu.prepare(stage.control, (stage.folder / "youdu_key").read_text(encoding="utf-8"))
     producer = Producer(stage.engine, stage.accounts, stage.control)
     rows = [row for one in CHANNELS for row in one.rows()]
     refused = _ask_everything(rows, producer, stage)
     found = reports(stage.engine, producer.jobs)
-    ended = [_ended(row, refused, found.get(row.name)) for row in rows]
+    ended = [_ended(row, refused, found.get(row.name), stage.engine) for row in rows]
     console.print(_table(ended))
     wrong = [one for one in ended if not one.as_stated]
     for one in wrong:
@@ -63,13 +65,16 @@ def play(stage: DemoStage, console: Console) -> bool:
 
 
 def _ask_everything(rows: Sequence[Row], producer: Producer, stage: DemoStage) -> dict[str, CheckFailed]:
-    """Enqueues each row once the rows in its `after` have ended; returns the refusals by row."""
+    """Enqueues each row once those in its `after` have ended; returns the refusals by row.
+
+    It waits until every other job has ended or is parked.
+    """
     refused: dict[str, CheckFailed] = {}
     left = list(rows)
     deadline = time.monotonic() + LIMIT_S
     while True:
         found = reports(stage.engine, producer.jobs)
-        ended = {name for name, report in found.items() if report.state is not JobState.OPEN}
+        ended = {name for name, report in found.items() if report.state is not JobState.OPEN or _is_parked(report)}
         waiting = sorted({row.name for row in rows} - ended - refused.keys())
         if not waiting:
             return refused
@@ -89,14 +94,23 @@ def _ask_everything(rows: Sequence[Row], producer: Producer, stage: DemoStage) -
             time.sleep(LOOK_S)
 
 
-def _ended(row: Row, refused: dict[str, CheckFailed], report: JobReport | None) -> Ended:
+def _ended(row: Row, refused: dict[str, CheckFailed], report: JobReport | None, engine: Engine) -> Ended:
     if report is None:
         named = frozenset(problem.field for problem in refused[row.name].problems)
         return Ended(row, "refused", named, str(refused[row.name]))
     reasons = [part.reason for part in report.parts if part.reason]
     warnings = [receipt.warning for receipt in report.receipts if receipt.warning]
     named = frozenset(str(attempt.errcode) for part in report.parts for attempt in part.attempts)
+    if _is_parked(report):
+        with reading(engine) as connection:
+            return Ended(row, "parked", named, "; ".join(one.text for one in why(connection, report.id).waits))
     return Ended(row, report.state.label, named, "; ".join([*reasons, *warnings]))
+
+
+def _is_parked(report: JobReport) -> bool:
+    """True when it waits until a person mends the account's settings."""
+    outcomes = {part.attempts[-1].outcome if part.attempts else "" for part in report.parts}
+    return report.state is JobState.OPEN and outcomes == {"parked"}
 
 
 def _table(ended: Sequence[Ended]) -> Table:

@@ -38,7 +38,7 @@ class Row:
     what: str
     ask: Callable[[Producer], str] = field(repr=False)
     ends: str = "accepted"
-    """The job's state at the end; `refused` when enqueue raises CheckFailed."""
+    """The job's state at the end; `refused` when enqueue raises CheckFailed, `parked` when it waits for a person."""
     names: str = ""
     """The field that a refusal by enqueue names, or the vendor's errcode; empty: neither is looked at."""
     after: Sequence[str] = ()
