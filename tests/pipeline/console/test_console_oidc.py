@@ -167,7 +167,7 @@ def test_a_state_cannot_be_given_another_end(app: Any, issuer: FakeIssuer) -> No
     browser = Browser(app)
     sealed = parse_qs(urlsplit(issuer.sign_in(browser.get("/sign-in/oidc?next=/jobs").location)).query)
 
-    for n in range(len(sealed["state"][0].rstrip("="))):
+    for n in range(len(sealed["state"][0].rstrip("=")) - 1):  # the last letter has bits that say nothing
         [state] = sealed["state"]
         other = state[:n] + ("A" if state[n] != "A" else "B") + state[n + 1 :]
         back = f"/sign-in/oidc/back?{urlencode({'code': sealed['code'][0], 'state': other})}"
