@@ -20,8 +20,9 @@ CHANGES = (
     (r"(receipt |回执 )[\w-]{64}", r"\1MSGID"),
     (r"\b\d+ ms", "N ms"),
     (r"\bin \d+\.\d\ds\b", "in N s"),
+    (r"(tables at revision |表结构版本 )\d{4}", r"\1N"),
 )
-"""What is different in every run and on every machine: ids, instants, durations."""
+"""What differs between runs and machines: ids, instants, durations; and the newest revision, which grows."""
 _ID = re.compile(r"\b[0-9a-f]{32}\b")
 _PROBLEM = re.compile(r"^(problem|问题) ", flags=re.MULTILINE)
 """A finding of `worker doctor`, with which its exit status is 1."""
