@@ -1,6 +1,6 @@
 """Which rows a webhook's message is held against by its edition, where each type may go, and what is refused beside it.
 
-The rows themselves stand with the fields of the messages. Source: page 99110 消息推送配置说明 (read 2026-02-12) for the
+The rows and the audiences stand with the messages. Source: page 99110 消息推送配置说明 (read 2026-02-12) for the
 group robot, and 消息推送接口说明（内测） (2025/09/30) for message push. Bytes are of the UTF-8 text.
 """
 
@@ -44,23 +44,16 @@ AUDIENCES: Mapping[str, str] = {"groups": "@all_group", "blackboards": "@all_bla
 """`Everyone(...)` -> the vendor's word."""
 
 AUDIENCES_OF: Mapping[str, tuple[str, ...]] = {
-    "text": ("groups", "all"),
-    "markdown": ("groups", "blackboards", "all"),
-    "markdown_v2": ("groups", "all"),
-    "image": ("groups", "all"),
-    "news": ("groups", "all"),
-    "miniprogram": ("groups",),
-    "file": ("groups",),
-    "voice": ("groups",),
+    **{made.msgtype: made.AUDIENCES for made in SIMPLE},
     "template_card": ("groups",),
 }
 """The audiences that a type may be broadcast to."""
-GROUPS_ALONE = ("markdown_v2", "image", "news")
-"""Types with which `@all` reaches groups only."""
-UNADDRESSED = ("miniprogram", "file", "voice", "template_card")
+UNADDRESSED = tuple(name for name, audiences in AUDIENCES_OF.items() if audiences == ("groups",))
 """Types whose section shows no chatid. Were one ignored, the message would go to every group."""
 POST_TYPES = tuple(made.msgtype for made in SIMPLE if "post_id" in made.ENVELOPE)
 """Types that can answer under a post (`post_id`)."""
+GROUPS_ALONE = tuple(name for name, audiences in AUDIENCES_OF.items() if "all" in audiences and name not in POST_TYPES)
+"""Types with which `@all` reaches groups only: those that have blackboards answer under posts there."""
 VISIBLE_TYPES = tuple(made.msgtype for made in SIMPLE if "visible_to_user" in made.ENVELOPE)
 """Types that can be shown to some members only (`visible_to_user`); those of posts on blackboards too."""
 

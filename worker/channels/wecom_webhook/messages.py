@@ -1,6 +1,6 @@
 """The messages of a WeCom webhook (企业微信 消息推送, 群机器人), typed.
 
-A class says all that the vendor's page says of its type: the fields with their limits. They only
+A class says all that the vendor's page says of its type: the fields with their limits, and where it may go. They only
 hold and lay out values; `check.py` says what is wrong with them, all at once. A `repr` or a validation error of these
 types never shows a value: what stands in them is message text.
 
@@ -76,6 +76,8 @@ class WebhookMessage(PlainMessage):
 
     ONLY_PUSH: ClassVar[tuple[str, ...] | None] = ()
     """Fields that only message push has; None: all of the type."""
+    AUDIENCES: ClassVar[tuple[str, ...]] = ("groups",)
+    """To whom it may be broadcast. Groups alone stands for a section that shows no chatid."""
 
     def document(self) -> dict[str, Any]:
         """See `Message.document`; the members who see a message are joined by bars, as the vendor has them."""
@@ -94,6 +96,7 @@ class Text(WebhookMessage):
 
     msgtype: ClassVar[str] = "text"
     ENVELOPE: ClassVar[tuple[str, ...]] = ("post_id", "visible_to_user")
+    AUDIENCES: ClassVar[tuple[str, ...]] = ("groups", "all")
 
     # Which code an over-long text draws is not published: 40058 as with markdown, or 45002.
     content: Annotated[str, R(max_bytes=2048, missing=44004, code=40058, more=(45002,), prose=Prose.LINKS)]
@@ -157,6 +160,7 @@ class Markdown(WebhookMessage):
 
     msgtype: ClassVar[str] = "markdown"
     ENVELOPE: ClassVar[tuple[str, ...]] = ("post_id", "visible_to_user")
+    AUDIENCES: ClassVar[tuple[str, ...]] = ("groups", "blackboards", "all")
     ONLY_PUSH: ClassVar[tuple[str, ...] | None] = ("at_short_name", "attachments")
 
     content: Annotated[str, R(max_bytes=4096, missing=44004, code=40058, prose=Prose.MARKDOWN)]
@@ -194,6 +198,7 @@ class MarkdownV2(WebhookMessage):
 
     msgtype: ClassVar[str] = "markdown_v2"
     ENVELOPE: ClassVar[tuple[str, ...]] = ("visible_to_user",)
+    AUDIENCES: ClassVar[tuple[str, ...]] = ("groups", "all")
 
     content: Annotated[str, R(max_bytes=4096, missing=44004, code=40058, prose=Prose.BLOCKS)]
     """1 to 4096 bytes of UTF-8 (44004, 40058)."""
@@ -215,6 +220,7 @@ class Image(WebhookMessage):
 
     msgtype: ClassVar[str] = "image"
     ENVELOPE: ClassVar[tuple[str, ...]] = ("visible_to_user",)
+    AUDIENCES: ClassVar[tuple[str, ...]] = ("groups", "all")
     UPLOADED: ClassVar[tuple[str, str] | None] = ("base64", INLINE)
     # The worker makes both out of a file; a body that brings them itself is refused: they would stand in the job's row.
     ROWS: ClassVar[tuple[Row, ...]] = (
@@ -246,6 +252,7 @@ class News(WebhookMessage):
 
     msgtype: ClassVar[str] = "news"
     ENVELOPE: ClassVar[tuple[str, ...]] = ("visible_to_user",)
+    AUDIENCES: ClassVar[tuple[str, ...]] = ("groups", "all")
 
     articles: Annotated[list[Article], R(entries=(1, 8), code=45008)]
     """Required, 1 to 8 (45008)."""
