@@ -23,6 +23,7 @@ Instant = datetime | timedelta | float | int
 """An aware datetime, or a delay from the database's now: a timedelta or seconds."""
 
 MOST_CHARACTERS = {"dedupe_key": 200, "order_key": 200, "tenant": 60}
+"""The keywords that are a text, and the most characters of each."""
 TAGS = 50
 TAG_CHARACTERS = 100
 

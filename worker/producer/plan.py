@@ -22,7 +22,14 @@ from worker.domain.errors import CheckFailed, Problem
 from worker.domain.job import Draft, part_id
 from worker.outbox.engine.site_keys import lane_name, order_id
 from worker.outbox.jobs.jobs import JobRow, PartRow
-from worker.producer.options import JobOptions, MessageOptions, instant_of, option_problems, priority_of
+from worker.producer.options import (
+    MOST_CHARACTERS,
+    JobOptions,
+    MessageOptions,
+    instant_of,
+    option_problems,
+    priority_of,
+)
 
 Recipient = Recipients | str | Sequence[str]
 """`To(...)`, `Everyone()`, or users as a list or the vendor's `"a | b"`."""
@@ -212,7 +219,7 @@ def _file_entry(path: str, upload_type: str, file: File, problems: list[Problem]
 
 def _unfit_words(options: MessageOptions) -> list[Problem]:
     problems: list[Problem] = []
-    for name in ("dedupe_key", "order_key", "tenant"):
+    for name in MOST_CHARACTERS:
         _text(name, options.get(name), MESSAGE_BYTES, problems)
     _text("tags", list(options.get("tags") or ()), MESSAGE_BYTES, problems)
     return problems
