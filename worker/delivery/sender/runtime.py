@@ -72,7 +72,6 @@ class Runtime:
     retry_hints: RetryHints
     set_aside: SetAside
     odd_answers: OddAnswers
-    lane_of: Callable[[str, str], str]
     rng: random.Random
     tracing: Tracing | None
     """Writes a span for each call; None: none is written."""
@@ -166,7 +165,6 @@ def build_runtime(dependencies: Dependencies) -> Runtime:
         retry_hints=RetryHints(dependencies.monotonic),
         set_aside=SetAside(database, dependencies.monotonic),
         odd_answers=OddAnswers(dependencies.monotonic),
-        lane_of=lane_of,
         rng=dependencies.rng,
         tracing=dependencies.tracing,
         monotonic=dependencies.monotonic,
