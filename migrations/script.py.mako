@@ -9,12 +9,22 @@ from __future__ import annotations
 
 import sqlalchemy as sa
 from alembic import op
+from sqlalchemy.dialects import mysql
 
-revision = ${repr(up_revision)}
-down_revision = ${repr(down_revision)}
-branch_labels = ${repr(branch_labels)}
-depends_on = ${repr(depends_on)}
-compatible_from = ${repr(down_revision)}  # the oldest revision whose release may use these tables; its own: none older
+revision = "${up_revision}"
+down_revision = "${down_revision}"
+branch_labels = None
+depends_on = None
+compatible_from = "${down_revision}"  # the oldest revision whose release may use these tables; its own: none older
+
+
+def key(length: int) -> sa.types.TypeEngine[str]:
+    """Text that compares byte for byte on every database: the type of every short text. Without one leave this out."""
+    dialect = op.get_context().dialect
+    if dialect.name in ("mysql", "mariadb"):
+        collation = "utf8mb4_nopad_bin" if getattr(dialect, "is_mariadb", False) else "utf8mb4_0900_bin"
+        return mysql.VARCHAR(length, charset="utf8mb4", collation=collation)
+    return sa.String(length).with_variant(sa.String(length, collation="C"), "postgresql")
 
 
 def upgrade() -> None:

@@ -15,8 +15,9 @@ import pytest
 from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.config import Config
+from alembic.operations import Operations
 from alembic.runtime.migration import MigrationContext
-from alembic.script import ScriptDirectory
+from alembic.script import Script, ScriptDirectory
 from sqlalchemy import Column, Connection, Index, Integer, MetaData, Table, inspect, text
 
 import worker
@@ -301,6 +302,23 @@ def everything_read(connection: Connection, job: str) -> list[object]:
         list_lane_events(connection, None, 1),
         audit_rows(connection, ["none"]),
     ]
+
+
+def test_a_new_revision_has_the_text_of_the_tables(empty_database: Database, tmp_path: Path) -> None:
+    """Made of the template, it is formatted, comes after the newest, and its texts compare as those of the tables."""
+    shutil.copytree(migrate.migrations_path(), tmp_path / "migrations")
+    config = migrate.config()
+    config.set_main_option("script_location", str(tmp_path / "migrations"))
+    made = command.revision(config, "adds a text", rev_id="9999")
+    assert isinstance(made, Script)
+    formatted = subprocess.run([sys.executable, "-m", "ruff", "format", "--check", made.path], check=False)
+    tenant = metadata.tables["worker_jobs"].c.tenant.type
+    with empty_database.reading() as connection, Operations.context(MigrationContext.configure(connection)):
+        types = [one.compile(dialect=connection.dialect) for one in (made.module.key(60), tenant)]
+
+    assert 0 == formatted.returncode
+    assert (head(), head()) == (made.down_revision, made.module.compatible_from)
+    assert types[0] == types[1]
 
 
 # -- expand, then contract ---------------------------------------------------------------------------------------------
