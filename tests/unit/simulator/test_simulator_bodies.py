@@ -20,6 +20,10 @@ from tests.unit.simulator.samples import (
     selects,
     vote,
 )
+from worker_simulator.answers import Refused
+from worker_simulator.settings import CodeSettings
+from worker_simulator.wecom_app.rules.findings import Findings
+from worker_simulator.wecom_app.rules.values import Ratio
 
 GOOD = {
     "text": message("text", {"content": "hi"}),
@@ -190,3 +194,15 @@ def test_bad_messages_are_refused(vendor: Any, code: int, body: Any) -> None:
     """Every documented mistake draws the vendor's code, and nobody sees anything."""
     assert code == vendor.send(body)["errcode"]
     assert vendor.control("GET", "inbox")["people"] == {}
+
+
+def test_a_number_that_has_to_be_there_is_missed() -> None:
+    """With the code of its rule; one that may be left out is not."""
+    required, optional = Ratio("latitude", -90, 90, 40058, missing=41001), Ratio("aspect_ratio", 1.3, 2.25, 40058)
+    found = Findings(CodeSettings())
+
+    optional.check({}, "card_image", found)
+    with pytest.raises(Refused) as refused:
+        required.check({}, "location", found)
+
+    assert 41001 == refused.value.code

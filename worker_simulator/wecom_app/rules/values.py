@@ -44,11 +44,14 @@ class Ratio(OfField):
     least: float
     most: float
     outside: Code
+    missing: Code = 0
 
     def check(self, body: Json, path: str, found: Findings) -> None:
-        """Check both bounds."""
+        """Check presence, type and both bounds."""
         value = typed(body, self.name, (int, float), found, path)
-        if value is not None and not self.least <= value <= self.most:
+        if value is None:
+            found.refuse(self.missing, f"invalid param '{path}.{self.name}'")
+        elif not self.least <= value <= self.most:
             found.refuse(self.outside, f"invalid param '{path}.{self.name}'")
 
 
