@@ -219,7 +219,7 @@ def _shape(annotation: Any) -> tuple[type, type[VendorObject] | None, bool]:
     return (dict, kept, False) if issubclass(kept, VendorObject) else (kept, None, False)
 
 
-_SCALARS = frozenset({str, int, bool, type(None)})
+_SCALARS = frozenset({str, int, float, bool, type(None)})
 
 
 @cache
