@@ -21,13 +21,11 @@ CONNECTIONS = 400
 LONG_FILES = (
     "test_crash.py",
     "test_restarts.py",
-    "test_flower.py",
-    "test_tracing_processes.py",
     "test_health_processes.py",
     "test_procfile.py",
     "test_pipeline_processes.py",
     "test_rolling_upgrade.py",
-    "test_notify_processes.py",
+    "test_flower.py",
     "test_callback_processes.py",
     "test_services_away.py",
     "test_rabbitmq.py",
@@ -37,8 +35,8 @@ LONG_FILES = (
     "test_upload_memory.py",
     "test_drain.py",
 )
-"""They begin, so that no pytest process has a long one left while the others have none; those that wait for a minute of
-Flower's, of the metrics' or of a probe's beside those that fill the processors.
+"""They begin, so that no pytest process has a long one left while the others have none; the one that waits while a
+service is away beside those that fill the processors.
 """
 
 
