@@ -12,6 +12,7 @@ from worker.domain.errors import ConfigurationError, Problem, WorkerError
 from worker.domain.job import Kind, RepeatRule
 
 if TYPE_CHECKING:
+    from worker.channels.checking.job import Checks
     from worker.channels.errcodes import Catalogue
     from worker.domain.account import Account, Secret
     from worker.domain.call import Access, Reply, Request
@@ -156,6 +157,8 @@ class Channel:
     """Whether a call counts against the limits of each known member of its departments, tags or @all."""
     account_keys: frozenset[str]
     """Every key of the account's own settings that the channel reads."""
+    checks: Checks
+    """What is checked of a new job, by its kind."""
     profile: Mapping[str, Limit] = {}
     """Every published limit by the name under which an account overrides it."""
     errcodes: Catalogue
@@ -225,7 +228,10 @@ class Channel:
 
     def check(self, draft: Draft) -> list[Problem]:
         """Every wrong field at once, in the vendor's names; empty when the job may be stored."""
-        raise NotImplementedError
+        ours = self.checks.get(draft.kind)
+        if ours is None:
+            return [Problem("kind", "this channel does not know it", f"use one of {', '.join(self.checks)}")]
+        return list(dict.fromkeys(problem for check in ours for problem in check(draft)))
 
     def warnings(self, draft: Draft) -> list[str]:
         """What is allowed but worth saying (advised lengths, a member who may be reached twice)."""

@@ -19,14 +19,6 @@ MSGTYPE = re.compile(r"[0-9A-Za-z_]{1,64}")
 """The name of a message type; another is not quoted."""
 
 
-def found_by(checks: Checks, draft: Draft) -> list[Problem]:
-    """Every wrong field of the job, each problem once."""
-    ours = checks.get(draft.kind)
-    if ours is None:
-        return [Problem("kind", "this channel does not know it", f"use one of {', '.join(checks)}")]
-    return list(dict.fromkeys(problem for check in ours for problem in check(draft)))
-
-
 def type_problems(
     draft: Draft, field: str, not_sent: Collection[str], remedy: str, code: int | None = None
 ) -> Iterator[Problem]:

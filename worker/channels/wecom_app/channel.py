@@ -40,12 +40,12 @@ class WecomApp(CorpChannel):
     recall_window_s = 86_400
     """A message is taken back within 24 h (page 94867)."""
 
-    # `limits` and `check` name the modules up to the line that gives the name to the method.
+    # `limits` names the module up to the line that gives the name to the method.
     key_problems = staticmethod(keys.problems)
     cautions = staticmethod(keys.cautions)
     is_plain = staticmethod(fast_check.is_plain)
+    checks = check.CHECKS
     warnings = staticmethod(check.warnings)
-    check = staticmethod(check.check)
     fit = staticmethod(targets.fit)
     narrow = staticmethod(targets.narrow)
     split = staticmethod(targets.split)

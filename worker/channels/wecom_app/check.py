@@ -16,7 +16,6 @@ from worker.channels.checking.job import (
     content_of,
     contents,
     file_places,
-    found_by,
     misplaced,
     no_object,
     type_problems,
@@ -35,11 +34,6 @@ from worker.domain.errors import Problem
 from worker.domain.job import Draft, Kind
 
 NOT_SENT = ("upload", "card_update", "chat_create", "chat_change")
-
-
-def check(draft: Draft) -> list[Problem]:
-    """Every wrong field of the job, in the vendor's names."""
-    return found_by(CHECKS, draft)
 
 
 def _type_problems(draft: Draft) -> Iterator[Problem]:

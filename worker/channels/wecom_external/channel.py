@@ -39,9 +39,9 @@ class WecomExternal(CorpChannel):
     # No `recall_window_s`: what members have not sent yet can be cancelled as long as the task exists (page 97611).
 
     key_problems = staticmethod(corp_problems)
-    # `limits` and `check` name the modules up to the line that gives the name to the method.
+    # `limits` names the module up to the line that gives the name to the method.
+    checks = check.CHECKS
     warnings = staticmethod(check.warnings)
-    check = staticmethod(check.check)
     fit = staticmethod(targets.fit)
     split = staticmethod(targets.split)
     counted = staticmethod(limits.all_counted)

@@ -10,18 +10,13 @@ from functools import partial
 from typing import Any
 
 from worker.channels.checking import rules
-from worker.channels.checking.job import Checks, body_problems, file_places, found_by, misplaced, upload_problems
+from worker.channels.checking.job import Checks, body_problems, file_places, misplaced, upload_problems
 from worker.channels.checking.targets import no_targets
 from worker.channels.wecom import upload
 from worker.channels.wecom_external import targets
 from worker.channels.wecom_external.messages import ATTACHMENTS, BODY, OURS
 from worker.domain.errors import Problem
 from worker.domain.job import Draft, Kind
-
-
-def check(draft: Draft) -> list[Problem]:
-    """Every wrong field of the job, in the vendor's names."""
-    return found_by(CHECKS, draft)
 
 
 def warnings(draft: Draft) -> list[str]:

@@ -38,11 +38,11 @@ class WecomWebhook(Channel):
     errcodes = call.ERRCODES
     vendor_json = vendor_json
 
-    # `limits` and `check` name the modules up to the line that gives the name to the method.
+    # `limits` names the module up to the line that gives the name to the method.
     key_problems = staticmethod(keys.problems)
     cautions = staticmethod(keys.cautions)
+    checks = check.CHECKS
     warnings = staticmethod(check.warnings)
-    check = staticmethod(check.check)
     fit = staticmethod(targets.fit)
     counted = staticmethod(limits.all_counted)
     limits = staticmethod(limits.limits)

@@ -17,7 +17,6 @@ from worker.channels.checking.job import (
     content_of,
     contents,
     file_places,
-    found_by,
     misplaced,
     no_object,
     type_problems,
@@ -38,11 +37,6 @@ _RAW_MARKS = (
     ("<@", re.compile(r"<@"), "mentions nobody"),
     ("<font", re.compile(r"<font\b", re.IGNORECASE), "has no colours"),
 )
-
-
-def check(draft: Draft) -> list[Problem]:
-    """Every wrong field of the job, in the vendor's names."""
-    return found_by(CHECKS, draft)
 
 
 def _type_problems(draft: Draft) -> Iterator[Problem]:

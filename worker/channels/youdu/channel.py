@@ -36,10 +36,9 @@ class Youdu(Channel):
     errcodes = envelope.ERRCODES
     vendor_json = vendor_json
 
-    # `check` names the module up to the line that gives the name to the method.
     key_problems = staticmethod(keys.problems)
+    checks = check.CHECKS
     warnings = staticmethod(check.warnings)
-    check = staticmethod(check.check)
     fit = staticmethod(targets.fit)
     split = staticmethod(targets.split)
     counted = staticmethod(keys.all_counted)

@@ -20,7 +20,6 @@ from worker.channels.checking.job import (
     body_problems,
     content_of,
     file_places,
-    found_by,
     misplaced,
     no_object,
     type_problems,
@@ -38,11 +37,6 @@ from worker.domain.errors import Problem
 from worker.domain.job import Draft
 
 NOT_SENT = ("upload", "pop_window", "badge", "popWindow")
-
-
-def check(draft: Draft) -> list[Problem]:
-    """Every wrong field of the job, in the vendor's names."""
-    return found_by(CHECKS, draft)
 
 
 def _type_problems(draft: Draft) -> Iterator[Problem]:
