@@ -160,8 +160,8 @@ def test_a_process_that_was_held_up_tells_nothing(site: Site, monkeypatch: pytes
         first, second = Watch(site, OPS, PAGER), Watch(other, OPS, PAGER)
         _park(site)
 
-        def look(connection: Connection, now_sql: str) -> OutboxReading:
-            reading = read_outbox(connection, now_sql)
+        def look(connection: Connection, now_sql: str, *, has_open: bool) -> OutboxReading:
+            reading = read_outbox(connection, now_sql, has_open=has_open)
             monkeypatch.undo()
             monkeypatch.setenv("PAGER_URL", URL)
             second.later()
