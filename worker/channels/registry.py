@@ -30,7 +30,8 @@ DAY_S = 86_400
 def channel(name: str) -> Channel:
     """The channel of this name, imported on first use; ConfigurationError lists the right names for a wrong one."""
     if (entry := REGISTRY.get(name)) is None:
-        raise ConfigurationError(f"channel {name!r} does not exist; use one of {', '.join(sorted(REGISTRY))}")
+        known = ", ".join(sorted(REGISTRY))
+        raise ConfigurationError(f"channel {name!r} does not exist; use one of {known}")
     made: Channel = getattr(importlib.import_module(f"{entry.home}.channel"), entry.kind)()
     return made
 
