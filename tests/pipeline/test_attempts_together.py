@@ -274,6 +274,9 @@ def test_a_second_doorbell_waits_until_the_first_lands_a_call_or_begins_its_last
             begun.set()
             counts.append(site.runtime.lane_states.in_flight())
             may_land.wait(LIMIT_S)
+            if priority == "urgent" and len(counts) > 1:
+                # However late the thread of the second wakes up, the slot that was given up is its own.
+                until(lambda: [body for body in site.bodies() if body["text"]["content"] == "other"], "it has a slot")
             return calls[:1]
 
         air.picks = one_at_a_time
