@@ -62,7 +62,7 @@ def test_an_upgrade_is_done_when_no_process_runs_another_release(database: Datab
     """One that does not say which runs an earlier one, and one that ended counts no more."""
     own = this_release()
     a_process(database, "p1", own)
-    for n, other in enumerate((None, Release("0.0.9", own.revision), Release(own.version, "0002"))):
+    for n, other in enumerate((None, Release("0.0.9", own.revision), Release(own.version, "9999"))):
         a_process(database, f"q{n}", other)
         found = check(database)
         [process] = [one for one in found.processes if one.release != own]

@@ -29,7 +29,7 @@ from worker.cli.commands import FILES, every_command, homes, loaded
 from worker.cli.options import plain
 from worker.cli.reading import padded
 from worker.cli.running import hints
-from worker.cli.showing import code_lines, report_lines
+from worker.cli.showing import FURTHER, code_lines, report_lines
 from worker.config.settings import Settings, load_settings
 from worker.domain.state import JobState, PartState
 from worker.outbox import tables
@@ -494,7 +494,8 @@ def test_a_report_tells_warnings_receipts_failures_and_reasons() -> None:
     report = SimpleNamespace(
         id="j1", kind="send", account="hr", state=JobState.PARTIAL, counts=counts, warnings=["cut at 512 bytes"],
         receipts=receipts, parts=[part, SimpleNamespace(reason=None)], replays=(),
-        target_job_id=None, replay_of=None, tags=("payroll", "july"), expires_at=NOON, tenant=None,
+        target_job_id=None, replay_of=None,
+        **{**dict.fromkeys(FURTHER), "tags": ("payroll", "july"), "expires_at": NOON},
     )  # fmt: skip
 
     text = "\n".join(report_lines(report, [failure]))  # type: ignore[arg-type,list-item]
