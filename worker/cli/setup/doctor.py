@@ -276,15 +276,15 @@ def _clock(ahead_s: float) -> Finding:
 
 
 def _broker(settings: Settings) -> Finding:
-    from worker.service.broker import EMBEDDED, reachable, require_client
-
     try:
         url = settings.broker_url()
+        if url == "embedded":
+            return Finding("broker", Level.OK, "embedded: `worker up` brings its own")
+        from worker.service.broker import reachable, require_client
+
         require_client(url)
     except ConfigurationError as error:
         return Finding("broker", Level.PROBLEM, str(error).removeprefix("broker: "))
-    if url == EMBEDDED:
-        return Finding("broker", Level.OK, "embedded: `worker up` brings its own")
     refused = reachable(url)
     if refused:
         text = f"does not answer within 2 s ({refused}); is it there, and the URL right?"
