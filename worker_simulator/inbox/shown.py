@@ -5,10 +5,12 @@ Does not know the page around it.
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
-from datetime import datetime, timedelta, timezone
+from datetime import UTC, datetime, tzinfo
 from typing import Any, Literal
 from urllib.parse import quote
+from zoneinfo import ZoneInfo
 
 from worker.drawing import Actions, Say, Shown
 from worker_simulator.inbox.conversations import What
@@ -22,6 +24,14 @@ from worker_simulator.youdu.memory import DeliveredMessage, YouduNotice
 
 LONGEST_NAME = 120
 WINDOWS = {60.0: "minute", 3600.0: "hour", 86_400.0: "day", 2_592_000.0: "month"}
+
+
+def _zone() -> tzinfo | None:
+    """The zone that times are shown in; None: the host's, also for a name that the worker refuses."""
+    try:
+        return ZoneInfo(os.environ["WORKER_TIME_ZONE"])
+    except (KeyError, ValueError, OSError):
+        return None
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,10 +48,11 @@ class PageReader:
         return self.look.at.who if self.look.at else ""
 
     def time(self, at: float) -> str:
-        """An instant by the calendar of the settings."""
-        zone = timezone(timedelta(hours=self.world.settings.limits.day_zone_h))
+        """An instant in the zone of `WORKER_TIME_ZONE`, or the host's, as the console shows it."""
         try:
-            return datetime.fromtimestamp(at, zone).strftime("%Y-%m-%d %H:%M:%S")
+            local = datetime.fromtimestamp(at, UTC).astimezone(_zone())
+            told = local.isoformat(" ", "seconds")
+            return f"{told[:19]} {told[19:] if local.utcoffset() else 'UTC'}"
         except (ValueError, OverflowError, OSError):  # a clock that was set beyond all calendars
             return f"{at:.0f}"
 
