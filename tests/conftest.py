@@ -43,6 +43,7 @@ SERVERS = [
 DATABASES = ["sqlite", *SERVERS]
 
 os.environ["WORKER_LANG"] = "en"  # whatever the machine speaks
+os.environ["TZ"] = "UTC"  # wherever it stands
 
 gc.set_threshold(20_000, 20, 20)
 

@@ -97,3 +97,19 @@ def test_a_job_is_found_and_replayed_by_keyboard_alone(browser: Browser, stand: 
 
         page.page.wait_for_url("**/audit/*")
         assert [] == page.faults
+
+
+def test_a_time_is_picked_from_a_calendar(browser: Browser, stand: ConsoleStand) -> None:
+    """It is written into the field as a person would type it, and the search takes it."""
+    with watched(browser, stand.url, Look("en", "light", 390)) as page:
+        sign_in(page)
+        page.open("/jobs")
+        page.page.locator("[data-pick=time-created_from]").click()
+        page.page.locator(".calendar").first.evaluate(
+            "(one) => { one.value = '2020-11-27T09:30'; one.dispatchEvent(new Event('input')); }"
+        )
+        page.page.locator("button", has_text="Search").click()
+        expect(page.page.locator("#time-created_from")).to_have_value("2020-11-27 09:30")
+
+        assert page.page.locator("tbody tr").count()
+        assert [] == page.faults

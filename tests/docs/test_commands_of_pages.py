@@ -226,7 +226,7 @@ def test_doubt_is_decided(operator: Operator) -> None:
     """One was sent, those of a time were not."""
     _, second = operator.has(DOUBT, DOUBT)
     with operator.database.writing() as connection:
-        called = 1_795_255_800_000_000  # within the page's twenty minutes
+        called = 1_795_284_600_000_000  # within the page's twenty minutes
         connection.exec_driver_sql("update worker_parts set marked_at = ? where job_id = ?", (called, second))
 
     operator.follows("docs/operations.md", "Parts in doubt")

@@ -16,7 +16,11 @@ COMPLETION = ("install_completion", "show_completion")
 INTRODUCTION = (
     "Every command with its options, out of the program itself; [operations](../operations.md) says what each tells and"
     " its exit status. `worker COMMAND --help` prints the same.",
-    "Times are UTC. The output is in the language of `WORKER_LANG`, JSON always in English.",
+    'A time is typed as people say it: `-30m`, `2h`, `14:00`, `"yesterday 22:00"`, `today`, `"2026-11-27 09:00"`, with'
+    " an offset (`Z`, `+08:00`) or in the zone of [`time_zone`](settings.md), in which times are shown. `2h` and"
+    " `14:00` are the next in `--due-at` and `--expires-at`, and the last in a filter; a number without a unit is"
+    " refused.",
+    "The output is in the language of `WORKER_LANG`, JSON always in English.",
 )
 
 

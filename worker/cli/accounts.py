@@ -11,7 +11,8 @@ from typing import Annotated, Any
 import typer
 
 from worker.cli.options import Commands, Json, Person, by_person
-from worker.cli.reading import clock, tell
+from worker.cli.reading import tell
+from worker.cli.times import clock
 from worker.control.accounts import (
     StoredAccount,
     add_account,

@@ -15,6 +15,7 @@ from worker.accounts.sources import accounts_of
 from worker.cli.options import OF_CALLS, Commands, Json, Person, by_person, note, with_filter
 from worker.cli.reading import ProgressLine, outbox, tell
 from worker.cli.sending import recall_foreign
+from worker.cli.times import clock
 from worker.config.settings import load_settings
 from worker.control import audit as audits, lift
 from worker.control.audit import Done
@@ -302,7 +303,7 @@ def audit(
 def _entry(entry: audits.AuditEntry) -> str:
     end = "" if entry.ended_at else "  (goes on, or was cut short)"
     what = f"{word('action', entry.action)}{said(f' by {entry.person}')}{said(end)}"
-    lines = [f"{entry.id}  {entry.began_at.isoformat(timespec='seconds')}  {what}"]
+    lines = [f"{entry.id}  {clock(entry.began_at)}  {what}"]
     lines += [f"  why: {entry.why}", f"  asked: {_pairs(entry.asked)}", f"  did: {_pairs(entry.counts) or 'nothing'}"]
     return "\n".join(lines)
 

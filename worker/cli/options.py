@@ -18,13 +18,12 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 from typer.exceptions import TyperException
 
+from worker.cli.times import PAST
 from worker.domain.errors import ConfigurationError, WorkerError
-from worker.domain.job_filter import INSTANT_EXAMPLE, INSTANT_FORMAT
 from worker.language import language, said, word
 
 C = TypeVar("C", bound=Callable[..., Any])
 Json = Annotated[bool, typer.Option("--json", help="Machine-readable output.")]
-INSTANT: dict[str, Any] = {"formats": [INSTANT_FORMAT], "metavar": INSTANT_EXAMPLE}
 Account = Annotated[str | None, typer.Option(help="Only this account's.")]
 Channel = Annotated[str | None, typer.Option(help="Only this channel's.")]
 OfKind = Annotated[str | None, typer.Option("--kind", help="Only jobs of this kind, such as send.")]
@@ -40,7 +39,7 @@ def _text(help: str, *names: str) -> Any:
 
 
 def _instant(help: str) -> Any:
-    return Annotated[datetime | None, typer.Option(help=f"Only what was {help}.", **INSTANT)]
+    return Annotated[datetime | None, typer.Option(help=f"Only what was {help}.", **PAST)]
 
 
 FILTER: Mapping[str, Any] = {

@@ -11,7 +11,6 @@ import typer
 from worker.accounts.sources import accounts_of
 from worker.cli.control import carry_out
 from worker.cli.options import (
-    INSTANT,
     Account,
     Channel,
     Commands,
@@ -25,6 +24,7 @@ from worker.cli.options import (
     say,
 )
 from worker.cli.reading import outbox, pause_line
+from worker.cli.times import PAST
 from worker.config.settings import load_settings
 from worker.control import fence as fencing, lift, pause as pausing
 from worker.control.audit import Done
@@ -147,7 +147,7 @@ def _held(done: Done, what: str, left: str) -> str:
 def fence(
     person: Person,
     since: Annotated[
-        datetime, typer.Option(help="When the backup was made: what was enqueued later is no part of it.", **INSTANT)
+        datetime, typer.Option(help="When the backup was made: what was enqueued later is no part of it.", **PAST)
     ],
 ) -> bool:
     """On a restored backup, before the first worker: marks as in doubt what may have been sent since it was made."""

@@ -6,12 +6,12 @@ import json
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from datetime import UTC, datetime
 from typing import Any, TypeVar
 
 from rich.cells import cell_len
 
 from worker.cli.options import note, plain, say
+from worker.cli.times import clock
 from worker.control.opening import opened
 from worker.domain.callbacks.hook import EventState
 from worker.domain.errors import ConfigurationError
@@ -37,11 +37,6 @@ def tell(found: Sequence[T], line: Callable[[T], str], nothing: str, *, as_json:
         say(line(one))
     if not found:
         say(nothing)
-
-
-def clock(at: datetime | None) -> str:
-    """An instant in UTC, with milliseconds; `-` where there is none."""
-    return at.astimezone(UTC).isoformat(timespec="milliseconds") if at else "-"
 
 
 def pause_line(pause: Pause) -> str:

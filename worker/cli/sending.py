@@ -14,9 +14,10 @@ from sqlalchemy import Connection
 
 from worker.accounts.sources import accounts_of
 from worker.channels.registry import channel
-from worker.cli.options import INSTANT, Commands, Person, by_person, note
+from worker.cli.options import Commands, Person, by_person, note
 from worker.cli.reading import outbox
 from worker.cli.showing import show
+from worker.cli.times import AHEAD
 from worker.config.settings import load_settings
 from worker.control.audit import audited
 from worker.control.opening import opened
@@ -49,8 +50,8 @@ def send(
     text: Annotated[str | None, typer.Option(help="A plain text, instead of JSON.")] = None,
     to: _TO = None,
     priority: Annotated[str | None, typer.Option(help="urgent, normal, bulk")] = None,
-    due_at: Annotated[datetime | None, typer.Option(help="Not before then.", **INSTANT)] = None,
-    expires_at: Annotated[datetime | None, typer.Option(help="Not from then on.", **INSTANT)] = None,
+    due_at: Annotated[datetime | None, typer.Option(help="Not before then.", **AHEAD)] = None,
+    expires_at: Annotated[datetime | None, typer.Option(help="Not from then on.", **AHEAD)] = None,
     dedupe_key: Annotated[str | None, typer.Option(help="A second job with it is the first one.")] = None,
     order_key: Annotated[str | None, typer.Option(help="Jobs with the same one go one by one.")] = None,
     tags: Annotated[list[str] | None, typer.Option("--tag", help="A word of yours, again for each.")] = None,

@@ -13,7 +13,8 @@ import typer
 from worker.accounts.sources import accounts_of
 from worker.channels.registry import sorted_out
 from worker.cli.options import Commands, Json, plain, say
-from worker.cli.reading import clock, outbox, padded, staging_line
+from worker.cli.reading import outbox, padded, staging_line
+from worker.cli.times import clock
 from worker.config.settings import load_settings
 from worker.control.opening import opened
 from worker.language import language, said, word

@@ -9,6 +9,7 @@ import re
 import tomllib
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from datetime import tzinfo
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, Self, TypeVar
 
@@ -36,6 +37,7 @@ from worker.config.places import (
     database_problem,
     whole,
 )
+from worker.config.time_zone import zone_of
 from worker.config.variables import variable, variables
 from worker.domain.content.address import entry_problem
 from worker.domain.errors import ConfigurationError
@@ -248,6 +250,8 @@ class Settings(BaseSettings):
     """The type of RabbitMQ queues; `classic` declares none, so the virtual host's default type is used."""
     public_url: Annotated[str, Field(pattern=r"^(https?://[^\s?#]+)?$")] = ""
     """Where the vendor reaches `worker receiver`, such as `https://wecom.example.com`; empty: not known here."""
+    time_zone: str = ""
+    """The zone in which times are shown, and typed without an offset, such as `Asia/Shanghai`; empty: the host's."""
     hooks: Annotated[str, Field(pattern=r"^([A-Za-z_]\w*(\.[A-Za-z_]\w*)*)?$")] = ""
     """The module that holds the application's hooks, such as `shop.hooks`; empty: none."""
     members_of: Annotated[str, Field(pattern=r"^([A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*)?$")] = ""
@@ -272,6 +276,17 @@ class Settings(BaseSettings):
     """The table `[console]`: the console's address, and who signs in."""
     _file: SettingsFile | None = PrivateAttr(None)
     _unknown: tuple[str, ...] = PrivateAttr(())
+
+    @field_validator("time_zone")
+    @classmethod
+    def _is_a_zone(cls, value: str) -> str:
+        zone_of(value)
+        return value
+
+    @property
+    def zone(self) -> tzinfo:
+        """The zone of `time_zone`."""
+        return zone_of(self.time_zone)
 
     @property
     def file(self) -> SettingsFile | None:

@@ -111,6 +111,7 @@ class Console:
 
     def __init__(self, site: Site, door: Door, pages: Iterable[PageRoute], form_s: float):
         self._site, self._door, self._pages, self._form_s = site, door, tuple(pages), form_s
+        self._zone = site.settings.zone
         self._pool = Pool("console", threads=THREADS, waiting=WAITING, longest_s=PAGE_S)
         # Of their own, lest a flood of passwords keep every page from being made.
         self._sign_ins = Pool("sign-ins", threads=SIGN_INS, waiting=WAITING, longest_s=PAGE_S)
@@ -174,7 +175,7 @@ class Console:
         viewer = visit.viewer
         links = ((one.path, one.nav) for one in self._pages if viewer is not None and has_right(viewer, one.right))
         nav = [(path, word) for path, word in links if word is not None]
-        text = render(view, visit, root=root_of(request.scope), here=_here(request), nav=nav)
+        text = render(view, visit, root=root_of(request.scope), here=_here(request), nav=nav, zone=self._zone)
         return HTMLResponse(text, view.status)
 
     def _sent(self, stored: StoredFile) -> Response:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, tzinfo
 from functools import cache, partial
 from hashlib import sha256
 from importlib.resources import files
@@ -17,6 +17,7 @@ from worker import language
 from worker.console.page import THROUGH, View
 from worker.console.visit import Visit
 from worker.console.words import WORDS, say
+from worker.domain.times import write_time
 from worker.drawing import STYLESHEET, Lang, environment
 from worker.language import said
 from worker.outbox.engine.clock import instant
@@ -65,11 +66,11 @@ def address(root: str, path: str, query: Mapping[str, object]) -> str:
     return f"{root}{quote(path)}{'?' + urlencode(given, doseq=True) if given else ''}"
 
 
-def render(page: View, visit: Visit, *, root: str, here: str, nav: Iterable[tuple[str, str]]) -> str:
+def render(page: View, visit: Visit, *, root: str, here: str, nav: Iterable[tuple[str, str]], zone: tzinfo) -> str:
     """The page as HTML.
 
     `root` is the path under which the console is mounted, empty for none; `here` the page's own path and query below
-    it; `nav` has path and word of each link that the viewer may follow.
+    it; `nav` has path and word of each link that the viewer may follow; times are shown in `zone`.
     """
     field = Markup('<input type="hidden" name="csrf" value="{}">').format(visit.csrf) if visit.csrf else None
     path = here.partition("?")[0]
@@ -93,7 +94,8 @@ def render(page: View, visit: Visit, *, root: str, here: str, nav: Iterable[tupl
                 "word": partial(_word, visit.lang),
                 "many": partial(_many, visit.lang),
                 "action": partial(action_word, visit.lang),
-                "at": at,
+                "at": partial(at, zone=zone),
+                "zone": zone,
                 "short": short,
                 "link": lambda path, **query: address(root, path, query),
                 "asset": lambda name: address(root, f"/static/{name}", {"v": assets()[name].version}),
@@ -109,13 +111,14 @@ def badge(state: str, lang: Lang) -> Markup:
     return Markup(form).format(TONES.get(state, "calm"), state, language.word("state", state, lang))
 
 
-def at(when: datetime | int | None) -> Markup:
-    """An instant in UTC; microseconds too, and a dash where there is none."""
+def at(when: datetime | int | None, zone: tzinfo = UTC) -> Markup:
+    """An instant in the zone; microseconds too, and a dash where there is none."""
     if when is None or when == 0:
         return Markup('<span class="quiet">–</span>')
-    moment = (instant(when) if isinstance(when, int) else when).astimezone(UTC)
-    told = f"{moment:%Y-%m-%d %H:%M:%S}"
-    return Markup('<time datetime="{}">{}</time>').format(moment.isoformat(timespec="milliseconds"), told)
+    moment = instant(when) if isinstance(when, int) else when
+    told, _, offset = write_time(moment, zone).rpartition(" ")
+    form = '<time datetime="{}">{} <span class="muted">{}</span></time>'
+    return Markup(form).format(moment.astimezone(UTC).isoformat(timespec="milliseconds"), told, offset)
 
 
 def short(id: str) -> str:

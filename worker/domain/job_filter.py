@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields
-from datetime import datetime
+from datetime import datetime, tzinfo
 from typing import Any
 
 from worker.domain.errors import CheckFailed, Problem, aware_problems
 from worker.domain.job import JobId, id_of
 from worker.domain.state import JobState, State
+from worker.domain.times import UnreadableTime, read_time
 
 MOST_IDS = 1_000
 MOST_ERRCODE = 2**31
@@ -29,23 +30,6 @@ _WORDS = (
 )
 NAMING = ("ids", "recipient", "dedupe_key", "order_key", "msgid", "text_hash", "replay_of", "ended_from")
 """Each says by itself which ended jobs are meant; a tag or an errcode may be that of years."""
-
-
-INSTANT_FORMAT = "%Y-%m-%dT%H:%M:%S%z"
-"""How a person types an instant."""
-INSTANT_EXAMPLE = "2026-11-21T18:00:00+0800"
-
-
-def _instant(text: str) -> datetime:
-    return datetime.strptime(text, INSTANT_FORMAT)
-
-
-_TYPED: Mapping[str, Callable[[str], Any]] = {
-    "ids": lambda text: text.replace(",", " ").split(),
-    "errcode": int,
-    **dict.fromkeys(INSTANTS, _instant),
-}
-_EXAMPLES = dict.fromkeys(INSTANTS, f"give one such as {INSTANT_EXAMPLE}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -176,19 +160,27 @@ class JobFilter:
             raise CheckFailed(problems)
 
     @classmethod
-    def from_texts(cls, given: Mapping[str, str]) -> JobFilter | None:
+    def from_texts(cls, given: Mapping[str, str], now: datetime, zone: tzinfo) -> JobFilter | None:
         """The filter of texts that a person typed, by the names of its fields; ids with blanks or commas between them.
 
-        None where nothing was typed. CheckFailed for a text that is no value of its field.
+        A time may be `-30m` or `yesterday 22:00`, seen from `now`, in `zone` where it names no other. None where
+        nothing was typed; CheckFailed for a text that is no value of its field.
         """
         typed = {name: text.strip() for name, text in given.items() if text.strip()}
         problems = list[Problem]()
-        values: dict[str, Any] = {}
+        values: dict[str, Any] = dict(typed)
         for name, text in typed.items():
             try:
-                values[name] = _TYPED.get(name, str)(text)
+                if name in INSTANTS:
+                    values[name] = read_time(text, now, zone)
+                elif name == "errcode":
+                    values[name] = int(text)
+                elif name == "ids":
+                    values[name] = text.replace(",", " ").split()
+            except UnreadableTime as error:
+                problems.append(Problem(name, error.text, error.remedy))
             except ValueError:
-                problems.append(Problem(name, "cannot be read", _EXAMPLES.get(name, "give a number such as 81013")))
+                problems.append(Problem(name, "cannot be read", "give a number such as 81013"))
         if problems:
             raise CheckFailed(problems)
         return cls(**values) if values else None

@@ -189,7 +189,7 @@ def test_every_text_of_a_help_is_there_and_no_other() -> None:
         ("jobs --json=x", "选项 '--json' 不带值。"),
         ("show a b", "多出了参数（b）"),
         ("up --loglevel x", "'--loglevel' 的值不对：没有 'x' 这个取值，可用 'debug', 'info', 'warning'。"),
-        ("jobs --created-from x", "'--created-from' 的值不对：'x' "),
+        ("jobs --created-from x", "'--created-from' 的值不对：不是时间；请写成 -30m、14:00、"),
         ("doctor --account x", "写法不对：--account 要与 --online 一起使用"),
     ],
 )

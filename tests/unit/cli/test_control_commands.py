@@ -156,7 +156,7 @@ def test_without_a_name_one_is_asked_for(
         (["--tag", "supper", "--sent", *WHY], 1, "nothing of this is in doubt; `worker jobs --state unknown` lists"),
         (["--tag", "lunch", "--sent", "--yes"], 1, "why: says nothing"),
         (["--tag", "lunch", "--sent", "--yes", "--msgid", "m", *WHY], 1, "give that part's id"),
-        (["--tag", "lunch", "--sent", "--called-from", "2026-01-01", *WHY], 2, "does not match the format"),
+        (["--tag", "lunch", "--sent", "--called-from", "some day", *WHY], 2, "is not a time; use one such as -30m"),
     ],
 )
 def test_what_is_wrong_is_one_sentence(

@@ -112,7 +112,7 @@ def test_who_waits_where_no_worker_is_alive_hears_so(run: Run, capsys: pytest.Ca
         (("send", "hr", "--text", "x", "--to", "a", "--on-unknown", "guess"), 1, "on_unknown"),
         (("upload", "hr", "nowhere.png"), 1, "the file cannot be read"),
         (("update-card", "0" * 32, '{"button": {"replace_name": "x"}}'), 1, "no job"),
-        (("jobs", "--counts", "--created-from", "yesterday"), 2, "does not match"),
+        (("jobs", "--counts", "--created-from", "3600"), 2, "is a number without a unit"),
         (("jobs", "--counts", "--tag", "x"), 1, "tag: is not counted by"),
     ],
 )

@@ -10,6 +10,7 @@ import typer
 
 from worker.cli.options import Account, Commands, Json, Person, by_person
 from worker.cli.reading import iso, outbox, padded, state_named, tell
+from worker.cli.times import local
 from worker.control.lift import retry_event
 from worker.domain.callbacks.hook import EventState
 from worker.language import said, word
@@ -34,9 +35,9 @@ def _show_chats(*, account: str | None, gone: bool, limit: int, as_json: bool) -
 
 def _chat_line(chat: Mapping[str, Any]) -> str:
     whose = f"  of {chat['person']}, {chat['allowance']} messages allowed" if chat["person"] else ""
-    left = f"  taken out at {chat['gone_at']}" if chat["gone_at"] else ""
+    left = f"  taken out at {local(chat['gone_at'])}" if chat["gone_at"] else ""
     more = said(whose) + said(left)
-    return f"{chat['chat_id']}  {chat['chat_type']:<10} {chat['account']:<12} {chat['last_seen_at']}{more}"
+    return f"{chat['chat_id']}  {chat['chat_type']:<10} {chat['account']:<12} {local(chat['last_seen_at'])}{more}"
 
 
 @app.command()
@@ -72,7 +73,7 @@ def inbound(
 
 def _inbound_line(row: Mapping[str, Any]) -> str:
     card = f"  card of part {row['part_id']}" if row["part_id"] else ""
-    return f"{row['received_at']}  {padded(row['account'], 12)} {row['event']:<24} {row['person']}{said(card)}"
+    return f"{local(row['received_at'])}  {padded(row['account'], 12)} {row['event']:<24} {row['person']}{said(card)}"
 
 
 @app.command()
@@ -99,7 +100,7 @@ def events(
 def _event_line(event: Mapping[str, Any]) -> str:
     job, error = event["job_id"] or "no job of ours", f"  {event['error']}" if event["error"] else ""
     state, about = padded(word("state", event["state"]), 8), said(f"job {job}")
-    return f"{event['id']}  {event['created_at']}  {event['kind']:<11} {state} {about}{error}"
+    return f"{event['id']}  {local(event['created_at'])}  {event['kind']:<11} {state} {about}{error}"
 
 
 def _plain_event(row: dict[str, Any]) -> dict[str, Any]:

@@ -10,7 +10,8 @@ from typing import Annotated, Any
 import typer
 
 from worker.cli.options import OF_CALLS, Commands, Json, note, plain, say, with_filter
-from worker.cli.reading import clock, outbox, padded, state_named, tell
+from worker.cli.reading import outbox, padded, state_named, tell
+from worker.cli.times import clock
 from worker.domain.errors import WorkerError
 from worker.domain.job_filter import JobFilter
 from worker.domain.state import JobState

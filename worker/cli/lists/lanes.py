@@ -10,6 +10,7 @@ import typer
 
 from worker.cli.options import Account, Commands, Json, plain, say
 from worker.cli.reading import iso, padded, pause_line, tell
+from worker.cli.times import local
 from worker.config.settings import load_settings
 from worker.control.opening import opened
 from worker.domain.pause import Pause
@@ -65,8 +66,8 @@ def _plain(one: LaneStanding) -> dict[str, Any]:
 
 
 def _lane_lines(lane: Mapping[str, Any]) -> str:
-    since = f" since {lane['since']}" if lane["since"] else ""
-    until = f", until {lane['until']}" if lane["until"] else ""
+    since = f" since {local(lane['since'])}" if lane["since"] else ""
+    until = f", until {local(lane['until'])}" if lane["until"] else ""
     probe = ", next probe" if lane["state"] == "parked" and not lane["until"] else ""
     most = "" if lane["calls"] is None else f", {lane['calls']} in flight at most"
     state = "".join([word("state", lane["state"]), *map(said, (since, until, probe, most))])
@@ -84,6 +85,6 @@ def _event(row: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _event_line(event: Mapping[str, Any]) -> str:
-    until = f", until {event['until']}" if event["until"] else ""
+    until = f", until {local(event['until'])}" if event["until"] else ""
     what, reason = word("step", event["what"]), said(f"{event['reason']}{until}")
-    return f"{event['at']}  {event['lane'] or '-'}  {padded(event['label'], 20)} {what}: {reason}"
+    return f"{local(event['at'])}  {event['lane'] or '-'}  {padded(event['label'], 20)} {what}: {reason}"

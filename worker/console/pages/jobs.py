@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 
 from worker.console.page import Ask, Moved, View
 from worker.console.pages import seen
@@ -13,14 +14,17 @@ from worker.domain.errors import CheckFailed, JobNotFound, Problem
 from worker.domain.job_filter import INSTANTS, JobFilter
 from worker.domain.state import JobState, states_of
 from worker.outbox.control.unknowns import count_unknown
+from worker.outbox.engine.clock import instant
 from worker.outbox.upkeep.gauges import MOST
 from worker.reporting.job_list import JobPage, find_jobs
 from worker.reporting.why import find_named
 
 ON_A_PAGE = 50
-USUAL = ("account", "channel", "kind", "state", "tag", "recipient", "ids")
+USUAL = ("account", "channel", "kind", "state", "tag", "recipient", "ids", *INSTANTS[:2])
 """Fields of the form that are always shown."""
-RARE = ("msgid", "errcode", "dedupe_key", "order_key", "text_hash", "replay_of", *INSTANTS[:4])
+RARE = ("msgid", "errcode", "dedupe_key", "order_key", "text_hash", "replay_of", *INSTANTS[2:4])
+LASTS = (("15m", "quarter"), ("1h", "hour"), ("24h", "day"))
+"""Quick choices of `created_from`: so long ago, and its word."""
 OF_TEXTS = ("tag", "recipient", "dedupe_key", "order_key", "text_hash")
 """Fields by which a guess of a text or a name could be tried out."""
 
@@ -51,9 +55,11 @@ def search_of(ask: Ask, fields: Mapping[str, str]) -> JobSearch:
         _require_readable(ask, given)
         if state is not None:
             states_of("state", state)
-        wanted = JobFilter.from_texts(given)
+        now = ask.site.database.read_now() if any(name in INSTANTS for name in given) else 0
+        read = partial(JobFilter.from_texts, now=instant(now), zone=ask.site.settings.zone)
+        wanted = read(given)
         if wanted is not None and state is not None:
-            wanted = JobFilter.from_texts(typed)
+            wanted = read(typed)
     except CheckFailed as error:
         return JobSearch(typed, None, None, tuple(error.problems))
     except UnicodeEncodeError:
@@ -84,6 +90,8 @@ def jobs(ask: Ask) -> View:
         search=search,
         usual=USUAL,
         rare=RARE,
+        times=INSTANTS,
+        lasts=LASTS,
         states=[state.label for state in JobState],
         accounts=ask.site.accounts.names(),
         found=found,

@@ -18,7 +18,6 @@ from worker.console.pages.memory import memory_of
 from worker.control.audit import LONGEST_WHY, require_fits
 from worker.domain.errors import CheckFailed, Problem, WorkerError
 from worker.domain.job import job_of
-from worker.domain.job_filter import INSTANT_FORMAT
 from worker.domain.pacing.lane import account_of
 from worker.outbox.control.matching import jobs_of
 from worker.outbox.jobs.events import read_event
@@ -136,7 +135,7 @@ def _fields(order: Order) -> dict[str, str]:
 
 def _typed(asked: object, value: object) -> str:
     if isinstance(value, datetime):
-        return value.strftime(INSTANT_FORMAT)
+        return value.isoformat(timespec="seconds")
     return " ".join(asked) if isinstance(asked, list) else str(asked)
 
 

@@ -1,4 +1,4 @@
-// The console's whole script: it keeps live parts of a page fresh, and knows two keys.
+// The console's whole script: it keeps live parts of a page fresh, knows two keys, and opens calendars.
 "use strict";
 
 document.addEventListener("keydown", (event) => {
@@ -9,6 +9,19 @@ document.addEventListener("keydown", (event) => {
   const search = document.querySelector("[data-search]");
   if (search) { event.preventDefault(); search.focus(); }
 });
+
+// A button beside a time opens a calendar; what is picked there is written as a person would type it.
+for (const button of document.querySelectorAll(HTMLInputElement.prototype.showPicker ? "[data-pick]" : ":not(*)")) {
+  const time = document.getElementById(button.dataset.pick), calendar = document.createElement("input");
+  Object.assign(calendar, { type: "datetime-local", className: "calendar", tabIndex: -1, ariaHidden: "true" });
+  calendar.addEventListener("input", () => { time.value = calendar.value.replace("T", " "); });
+  button.after(calendar);
+  button.hidden = false;
+  button.addEventListener("click", () => {
+    calendar.value = /^\d{4}-\d\d-\d\d[ T]\d\d:\d\d/.test(time.value) ? time.value.slice(0, 16).replace(" ", "T") : "";
+    calendar.showPicker();
+  });
+}
 
 // An element with an id and data-live="SECONDS" is replaced by itself out of the same page, asked for anew.
 async function refresh() {

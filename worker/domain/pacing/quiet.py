@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import UTC, datetime, time, timedelta
 from functools import lru_cache
-from zoneinfo import ZoneInfo, available_timezones
+from zoneinfo import ZoneInfo
+
+from worker.domain.times import local_instant, zone_named
 
 QUIET_HOURS = "quiet_hours"
 """The name under which a part waits for the end of its quiet hours."""
@@ -36,24 +38,10 @@ class QuietHours:
         today = at.astimezone(self.zone).date()
         for day in (today - timedelta(days=1), today):
             last = day if self.ends > self.begins else day + timedelta(days=1)
-            if self._instant(day, self.begins, late=False) <= at < (end := self._instant(last, self.ends, late=True)):
+            end = local_instant(last, self.ends, self.zone, late=True)
+            if local_instant(day, self.begins, self.zone) <= at < end:
                 return int(end.timestamp()) * 1_000_000
         return None
-
-    def _instant(self, day: date, at: time, *, late: bool) -> datetime:
-        """When it is that time on that day."""
-        both = sorted(datetime.combine(day, at, self.zone).replace(fold=fold).astimezone(UTC) for fold in (0, 1))
-        if both[0].astimezone(self.zone).time() == at:
-            return both[int(late)]
-        # Left out: the change lies between the two readings of the time.
-        early, after = both
-        while after - early > timedelta(seconds=1):
-            middle = early + (after - early) / 2
-            if middle.astimezone(self.zone).utcoffset() == both[0].astimezone(self.zone).utcoffset():
-                early = middle
-            else:
-                after = middle
-        return after.replace(microsecond=0)
 
 
 @lru_cache(maxsize=1024)
@@ -67,10 +55,4 @@ def quiet_hours(written: str) -> QuietHours | None:
     begins, ends = time(int(found[1]), int(found[2])), time(int(found[3]), int(found[4]))
     if begins == ends:
         raise ValueError("begin when they end: leave them out, or pause the account")
-    try:
-        zone = ZoneInfo(found[5])
-    except (KeyError, ValueError, OSError):
-        if not available_timezones():
-            raise ValueError("need time zones, and this machine has none; `pip install tzdata`") from None
-        raise ValueError(f"name a time zone that there is not: {found[5]}; use one such as Asia/Shanghai") from None
-    return QuietHours(begins, ends, zone, found[6] is not None)
+    return QuietHours(begins, ends, zone_named(found[5]), found[6] is not None)

@@ -380,3 +380,16 @@ def test_pages_are_no_calls_of_the_vendor(vendor: Vendor, browser: Browser) -> N
     assert {} == {
         path: n for path, n in vendor.control("GET", "counts")["counts"].items() if path.startswith("/_inbox")
     }
+
+
+def test_times_are_those_of_the_consoles_zone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With its offset; without a name they are the host's, as for one that the worker refuses."""
+    reader = PageReader(World(SimulatorSettings()), PageQuery(), says("en"))
+    shown = {}
+    for name in ("Asia/Shanghai", "UTC", "Mars/Olympus"):
+        monkeypatch.setenv("WORKER_TIME_ZONE", name)
+        shown[name] = reader.time(1_795_255_800)
+
+    assert "2026-11-21 18:10:00 +08:00" == shown["Asia/Shanghai"]
+    assert "2026-11-21 10:10:00 UTC" == shown["UTC"]
+    assert re.fullmatch(r"2026-11-2\d \d\d:\d\d:00 (UTC|[+-]\d\d:\d\d)", shown["Mars/Olympus"])
