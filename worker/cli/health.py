@@ -21,6 +21,7 @@ import typer
 from sqlalchemy.exc import SQLAlchemyError
 
 from worker.cli.options import Commands, Json, say
+from worker.cli.times import zone
 from worker.config.settings import load_settings
 from worker.control.opening import opened
 from worker.domain.errors import RetryTransaction
@@ -162,7 +163,7 @@ def _of_standstills(database: Database) -> HostHealth | None:
     """What parts stand still, whatever the cause: no message of theirs goes out. None if none does."""
     with database.reading() as connection:
         problems = standstills(standing_still(connection, database.now))
-    told = ". ".join(f"{problem.subject}: {problem.sentence()}" for problem in problems)
+    told = ". ".join(f"{problem.subject}: {problem.sentence(zone())}" for problem in problems)
     return HostHealth(False, f"standing still: {told}") if problems else None
 
 

@@ -10,7 +10,7 @@ import tomllib
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, tzinfo
 from importlib.resources import files
 from typing import Literal
 
@@ -22,6 +22,7 @@ from worker.domain.job import Priority
 from worker.domain.pacing.lane import Standing, Step
 from worker.domain.pause import Pause
 from worker.domain.state import PartState
+from worker.domain.times import write_time
 from worker.outbox.engine.clock import SECOND, instant
 from worker.outbox.engine.sql import read_now
 from worker.outbox.lanes.lanes import count_steps
@@ -104,9 +105,9 @@ class OpenProblem:
         # What housekeeping sets aside is of no account.
         return "installation" if about == "account" else about
 
-    def sentence(self) -> str:
-        """What is wrong, what to do, and since when it is so."""
-        since = f" (since {self.since:%Y-%m-%d %H:%M:%S} UTC)" if self.since else ""
+    def sentence(self, zone: tzinfo) -> str:
+        """What is wrong, what to do, and since when it is so, in this zone."""
+        since = f" (since {write_time(self.since, zone)})" if self.since else ""
         return f"{self.text or self.kind.state}; {self.remedy or self.kind.remedy}{since}"
 
 

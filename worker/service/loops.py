@@ -70,7 +70,7 @@ class Loops:
         turns = {"heartbeat": beat, **self._of_delivery(revoked), **self._of_accounts()}
         turns |= self._of_upkeep(settings.retention)
         if settings.notify.to:
-            notifier = Notifier(settings.notify, runtime, agenda=self._agenda)
+            notifier = Notifier(settings.notify, runtime, agenda=self._agenda, zone=settings.zone)
             turns["notify"] = notifier.turn
             self.leaderships.append(notifier.leadership)
         if flower:

@@ -22,6 +22,7 @@ from worker.channels.registry import channel, sorted_out, takes_secret
 from worker.cli.options import Commands, Json, say
 from worker.cli.reading import padded, pause_line, staging_line
 from worker.cli.setup.finding import Finding, Level
+from worker.cli.times import zone
 from worker.config.accounts import AccountSource
 from worker.config.settings import Settings, load_settings, unknown_line, where
 from worker.control.opening import opened
@@ -252,7 +253,7 @@ def _problems(reading: OutboxReading, names: Collection[str]) -> Iterator[Findin
         # The parking of an account that the settings have no longer keeps nothing.
         is_old = problem.name == "AccountParked" and problem.subject not in names
         level = Level.PROBLEM if problem.name in PROBLEMS and not is_old else Level.CAUTION
-        yield Finding(problem.what, level, problem.sentence())
+        yield Finding(problem.what, level, problem.sentence(zone()))
     for lane in reading.lanes:
         # Not parked: what is missing, such as a ticket, may come at any moment.
         if lane.state != Standing.PARKED and lane.remedy and lane.until and lane.lane in names:

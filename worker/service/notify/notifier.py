@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable, Collection
 from contextlib import suppress
 from dataclasses import replace
+from datetime import UTC, tzinfo
 from functools import partial
 
 from sqlalchemy import Connection
@@ -55,13 +56,14 @@ class Notifier:
         runtime: Runtime,
         *,
         agenda: Agenda | None = None,
+        zone: tzinfo = UTC,
         wall_clock: Callable[[], float] = time.time,
     ):
         self._runtime, self._wall_clock = runtime, wall_clock
         self._agenda = agenda or Agenda(runtime.database, runtime.monotonic)
         self._database, self._accounts = runtime.database, runtime.accounts
         self._targets = [target.account for target in settings.to]
-        self._teller = Teller(self._database, self._accounts, runtime.transport, settings.to, runtime.monotonic)
+        self._teller = Teller(self._database, self._accounts, runtime.transport, settings.to, runtime.monotonic, zone)
         self._outage = Outage(self._database, self._teller, monotonic=runtime.monotonic, wall_clock=wall_clock)
         self.leadership = runtime.leadership(LEASE, LEASE_S)
 

@@ -7,6 +7,7 @@ that dies in between lets the same alert be posted once more. No log line holds 
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
+from datetime import tzinfo
 from urllib.parse import parse_qsl
 
 from sqlalchemy import Connection
@@ -51,9 +52,10 @@ class Teller:
         transport: Transport,
         targets: Sequence[NotifyTarget],
         monotonic: Callable[[], float],
+        zone: tzinfo,
     ):
         self._database, self._accounts, self._transport, self._targets = database, accounts, transport, targets
-        self._monotonic = monotonic
+        self._monotonic, self._zone = monotonic, zone
         self._again_at: dict[int, float] = {}
         """The place of a URL that did not take a notice -> when it is tried again."""
         self._untold: set[tuple[str, bool]] = set()
@@ -102,7 +104,7 @@ class Teller:
             job = enqueue(
                 connection,
                 account.name,
-                channel(account.channel).plain_text(text_of(notice)),
+                channel(account.channel).plain_text(text_of(notice, self._zone)),
                 _recipients(target, account),
                 priority="urgent" if is_urgent else "normal",
                 tags=[TAG],
@@ -147,7 +149,7 @@ class Teller:
             f"{address.scheme}://{address.netloc}",
             address.path or "/",
             dict(parse_qsl(address.query, keep_blank_values=True)),
-            json_of(notice),
+            json_of(notice, self._zone),
             deadline_s=POST_S,
         )
         result = call_once(self._transport, request)

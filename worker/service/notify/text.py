@@ -7,7 +7,9 @@ Every word is the program's own, but for names of accounts, channels, queues and
 from __future__ import annotations
 
 import json
+from datetime import UTC, tzinfo
 
+from worker.domain.times import write_time
 from worker.language import chosen, said
 from worker.outbox.engine.clock import instant
 from worker.service.notify.notices import AN_HOUR, AlertNotice
@@ -18,16 +20,17 @@ NO_END = "0001-01-01T00:00:00Z"
 """Alertmanager's word for an alert that has not ended."""
 
 
-def text_of(notice: AlertNotice) -> str:
-    """The text: which alert, of what, since when, what is the case, what to do, and the runbook's page."""
+def text_of(notice: AlertNotice, zone: tzinfo = UTC) -> str:
+    """The text: which alert, of what, since when in this zone, what is the case, what to do, and the runbook's page."""
     kind, subjects = notice.kind, notice.subjects
     named = ", ".join(subjects[:NAMED])
     if len(subjects) > NAMED:
         named = f"{named} and {len(subjects) - NAMED} more"
-    since = _time(min(row.seen_at for row in notice.rows))
+    since = write_time(instant(min(row.seen_at for row in notice.rows)), zone)
     if notice.is_end:
         lines = [f"{kind.name} is over: {named}" if named else f"{kind.name} is over"]
-        lines.append(f"From {since} to {_time(max(row.gone_at or notice.at for row in notice.rows))}.")
+        until = write_time(instant(max(row.gone_at or notice.at for row in notice.rows)), zone)
+        lines.append(f"From {since} to {until}.")
     else:
         lines = [f"{kind.name}: {named}" if named else kind.name, f"{kind.state}; {kind.remedy}", f"Since {since}."]
     lines.append(f"Runbook: docs/runbooks.md#{kind.page}")
@@ -38,7 +41,7 @@ def text_of(notice: AlertNotice) -> str:
     return said("\n".join(lines), chosen())
 
 
-def json_of(notice: AlertNotice) -> bytes:
+def json_of(notice: AlertNotice, zone: tzinfo) -> bytes:
     """The body of a POST: version 4 of Alertmanager's webhook, with the text for people beside it."""
     kind, status = notice.kind, "resolved" if notice.is_end else "firing"
     common = {"alertname": kind.name, "severity": kind.severity}
@@ -65,10 +68,6 @@ def json_of(notice: AlertNotice) -> bytes:
         "commonAnnotations": {"runbook": kind.runbook},
         "externalURL": "",
         "alerts": alerts,
-        "text": text_of(notice),
+        "text": text_of(notice, zone),
     }
     return json.dumps(body).encode()
-
-
-def _time(micros: int) -> str:
-    return f"{instant(micros):%Y-%m-%d %H:%M:%S} UTC"
