@@ -14,7 +14,6 @@ import typer
 from worker.accounts.sources import accounts_of
 from worker.cli.options import OF_CALLS, Commands, Json, Person, by_person, note, with_filter
 from worker.cli.reading import ProgressLine, outbox, tell
-from worker.cli.sending import recall_foreign
 from worker.cli.times import clock
 from worker.config.settings import load_settings
 from worker.control import audit as audits, lift
@@ -164,6 +163,8 @@ def recall(
     if foreign is not None:
         if given.keys() != {"account"}:
             raise typer.BadParameter(said("--foreign goes with --account alone"))
+        from worker.cli.sending import recall_foreign
+
         recall_foreign(person, given["account"], foreign)
         return None
     audits.require_fits(person.name, person.why)

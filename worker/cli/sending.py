@@ -16,7 +16,6 @@ from worker.accounts.sources import accounts_of
 from worker.channels.registry import channel
 from worker.cli.options import Commands, Person, by_person, note
 from worker.cli.reading import outbox
-from worker.cli.showing import show
 from worker.cli.times import AHEAD
 from worker.config.settings import load_settings
 from worker.control.audit import audited
@@ -163,6 +162,8 @@ def _show_end(job: str, timeout_s: float, *, as_json: bool) -> bool:
             state = wait_for(database, job, timeout_s).state
         except StillOpen:
             state = JobState.OPEN
+    from worker.cli.showing import show
+
     show(job, as_json=as_json)
     if state is JobState.OPEN:
         note(f"it is open after {timeout_s:g} s, and goes on by itself; `worker why {job}` says what it waits for")
