@@ -230,6 +230,9 @@ from worker.reporting.report import (
     receipts as receipts,
     wait_for as wait_for,
 )
+from worker.reporting.next_step import (
+    NextStep as NextStep,
+)
 from worker.reporting.timeline import (
     Event as Event,
     timeline as timeline,

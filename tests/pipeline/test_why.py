@@ -24,6 +24,7 @@ from worker.outbox.engine.clock import DrivenClock, instant
 from worker.outbox.engine.database import Database
 from worker.outbox.lanes.lanes import change_lanes
 from worker.producer.resend import skip
+from worker.reporting.next_step import NextStep
 
 pytestmark = pytest.mark.fewer_databases("the statements behind it run on each database in other tests")
 
@@ -72,6 +73,58 @@ def test_it_is_tried_again(site: Site) -> None:
     assert told.waits[0].text.startswith("tried 1 times: -1")
     assert told.waits[0].until is not None
     assert told.meanings[-1][0].startswith("-1  ")
+
+
+def test_the_errcode_that_matters_is_told_and_who_was_refused(site: Site) -> None:
+    """That of the newest call, not one that a later call made good; and what to do about it."""
+    job = site.send("hello", To(["zhangsan", "lisi"]))
+    site.vendor.says(busy(), refused(81013, "all invalid", invaliduser="lisi|zhangsan"))
+    site.ring(job)
+    site.advance(600)
+    site.ring(job)
+
+    told = asked(site, job)
+
+    assert [81013] == list(told.meanings)
+    assert ("zhangsan", "lisi") == told.refused
+    assert (
+        NextStep("correct the recipients; then send it to those whom it did not reach", f"worker replay {job}")
+        == told.next
+    )
+    assert "lisi" not in repr(told)
+
+
+def test_a_job_that_was_sent_once_more_leads_there(site: Site) -> None:
+    """What to do about it is to be seen at the replay."""
+    job = site.send()
+    site.vendor.says(refused(40008))
+    site.ring(job)
+    again = site.replay(job)
+
+    assert f"worker why {again}" == asked(site, job).next.command
+
+
+@pytest.mark.parametrize(
+    ("state", "counter", "begins", "command"),
+    [
+        (2, "n_accepted", "nothing", None),
+        (5, "n_exhausted", "send it once more", "worker replay"),
+        (7, "n_expired", "send it once more", "worker replay"),
+        (8, "n_cancelled", "nothing; a person cancelled it", "worker audit"),
+    ],
+)
+def test_what_to_do_about_what_has_ended(
+    site: Site, state: int, counter: str, begins: str, command: str | None
+) -> None:
+    """Nothing, or the command that sends it again."""
+    job = site.send()
+    site.sql("update worker_parts set state = :state, not_before = null where job_id = :job", state=state, job=job)
+    site.sql(f"update worker_jobs set state = :state, n_open = 0, {counter} = 1 where id = :job", state=state, job=job)
+
+    step = asked(site, job).next
+
+    assert step.text.startswith(begins)
+    assert command == (None if step.command is None else step.command.removesuffix(f" {job}"))
 
 
 def test_a_limit_has_no_room(site: Site) -> None:

@@ -81,6 +81,9 @@ SHOWN = 10
 def why_lines(told: Why) -> Iterator[str]:
     """A job's report, then what it waits for and what one could do about it, then its history."""
     yield from report_lines(told.job, [])
+    if told.refused:
+        more = told.job.counts.refused - len(told.refused)
+        yield f"  refused: {', '.join(told.refused)}{f' and {more} more' if more else ''}"
     shown = list(dict.fromkeys(wait.part for wait in told.waits))[:SHOWN]
     for wait in told.waits:
         if wait.part in shown:
@@ -96,9 +99,12 @@ def why_lines(told: Why) -> Iterator[str]:
         yield f"  {one.kind} {one.job} of it is open{until}"
     yield from timeline_lines(list(told.timeline))
     commands = dict.fromkeys(command for wait in told.waits if wait.part in shown for command in wait.commands)
-    if commands:
+    if others := [command for command in commands if command != told.next.command]:
         yield "you could"
-        yield from (f"  {command}" for command in commands)
+        yield from (f"  {command}" for command in others)
+    yield f"next: {told.next.text}"
+    if told.next.command:
+        yield f"  {told.next.command}"
 
 
 def report_lines(report: JobReport, refused: list[Failure]) -> Iterator[str]:

@@ -6,6 +6,7 @@ and the notices tell people what came and what went. Every query has an index an
 
 from __future__ import annotations
 
+import shlex
 import tomllib
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -57,6 +58,8 @@ class ProblemKind:
     """What is wrong, as a sentence without its full stop."""
     remedy: str
     """What to do first."""
+    command: str
+    """The command that mends it or says more, with `{}` for what it is a problem of."""
     about: Literal["account", "queue", "process", "workers", "hooks", "clock"] = "account"
     """What it is a problem of; the first three have a name each."""
 
@@ -104,6 +107,11 @@ class OpenProblem:
             return f"{about} {self.subject}"
         # What housekeeping sets aside is of no account.
         return "installation" if about == "account" else about
+
+    @property
+    def command(self) -> str:
+        """The command that mends it or says more, to be typed as it stands."""
+        return self.kind.command.format(shlex.quote(self.subject))
 
     def sentence(self, zone: tzinfo) -> str:
         """What is wrong, what to do, and since when it is so, in this zone."""

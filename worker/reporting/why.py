@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
@@ -21,7 +21,7 @@ from worker.outbox.engine.caller import on_callers_connection
 from worker.outbox.engine.clock import instant, now_in
 from worker.outbox.engine.sql import read_now
 from worker.outbox.jobs.order_queue import in_line
-from worker.outbox.jobs.reading import JobRows, Rows, first_in_orders, jobs_named, parked_on
+from worker.outbox.jobs.reading import JobRows, first_in_orders, jobs_named, parked_on
 from worker.outbox.lanes.lanes import LaneSteps, list_lanes, steps_of_lanes
 from worker.outbox.lanes.pauses import standing_pauses
 from worker.outbox.lanes.processes import alive, unusable_accounts_told
@@ -29,12 +29,15 @@ from worker.outbox.lanes.waits import REASON
 from worker.reporting.code_stock import CardCodes, codes_of
 from worker.reporting.find_job import rows_of
 from worker.reporting.job_list import find_jobs
+from worker.reporting.next_step import NextStep, next_step
+from worker.reporting.recipient_status import RecipientStatus, recipients
 from worker.reporting.report import JobReport, get_job
 from worker.reporting.standstill import Standstill, standing_now
 from worker.reporting.timeline import Event, timeline_of
 from worker.reporting.wait import PartWait, Surroundings, waits
 
 DAY_US = 86_400_000_000
+REFUSED = 20
 _PART = re.compile(r"([0-9a-f]{32})-\d+", re.IGNORECASE)
 
 
@@ -59,7 +62,11 @@ class Why:
     waits: tuple[PartWait, ...]
     """Of each part that has not ended, the nearest thing first; empty where the job has ended."""
     meanings: Mapping[int, tuple[str, ...]]
-    """The errcodes of its calls, and what they mean, in English."""
+    """The errcodes that matter, and what they mean, in English: those of the newest calls of parts not accepted."""
+    refused: tuple[str, ...] = field(repr=False)
+    """The first recipients that were refused, at most 20; `recipients` has all."""
+    next: NextStep
+    """The one thing to do."""
     codes_left: tuple[CardCodes, ...]
     """What is left of the response_codes of each card."""
     follow_ups: tuple[FollowUp, ...]
@@ -101,10 +108,14 @@ def why(
         unusable_accounts_told(processes).get(account),
         _standstills(connection, now, rows),
     )
+    report, found = get_job(connection, job_id, numbers=numbers), tuple(waits(rows.parts, around))
+    codes = _codes(rows)
     return Why(
-        get_job(connection, job_id, numbers=numbers),
-        tuple(waits(rows.parts, around)),
-        _meanings(rows.job["channel"], rows.attempts),
+        report,
+        found,
+        _meanings(rows.job["channel"], codes),
+        tuple(recipients(connection, job_id, RecipientStatus.REFUSED, limit=REFUSED) if report.counts.refused else ()),
+        next_step(report, found, _remedy(rows.job["channel"], codes)),
         tuple(codes_of(connection, job_id, now)),
         tuple(_open_follow_ups(connection, rows)),
         # Who pressed a card is no reason why a job waits, and this is what is pasted into a ticket.
@@ -187,8 +198,19 @@ def _by_msgid(connection: Connection, msgid: str) -> list[str]:
     return [job.id for job in found]
 
 
-def _meanings(channel: str, attempts: Rows) -> dict[int, tuple[str, ...]]:
-    """What the errcodes of calls mean that were not 0."""
-    codes = sorted({row["errcode"] for row in attempts if row["errcode"]})
+def _codes(rows: JobRows) -> list[int]:
+    """The errcodes that matter: of the newest answered call of each part that is not accepted, without 0."""
+    newest = {row["part_id"]: row["errcode"] for row in rows.attempts if row["errcode"] is not None}
+    stand = (newest.get(part["id"]) for part in rows.parts if part["state"] != PartState.ACCEPTED)
+    return list(dict.fromkeys(code for code in stand if code))
+
+
+def _remedy(channel: str, codes: Sequence[int]) -> str:
+    row = registry.channel(channel).errcodes.find(codes[0]) if codes else None
+    return "" if row is None else row.what
+
+
+def _meanings(channel: str, codes: Sequence[int]) -> dict[int, tuple[str, ...]]:
+    """What errcodes mean."""
     told = {code: registry.channel(channel).explain(code, "en") for code in codes}
     return {code: tuple(lines) for code, lines in told.items() if lines}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shlex
 import signal
 import sqlite3
 import subprocess
@@ -201,13 +202,13 @@ def test_in_a_folder_without_settings_a_newcomer_hears_so(
     missing = f"worker.toml (there is none in {folder}; WORKER_CONFIG can name another)"
 
     run("doctor")
-    doctor = capsys.readouterr().out.splitlines()[0]
+    doctor = capsys.readouterr().out.splitlines()
     run("db", "upgrade")
     first = capsys.readouterr().err
     run("db", "upgrade")
     again = capsys.readouterr().err
 
-    assert f"caution  settings: nothing is set: {missing}; `worker init` writes one" == doctor
+    assert f"caution  settings: nothing is set: {missing}; `worker init` writes one" in doctor
     made = f"made {folder}/worker.db, because no setting names a database; is this the folder?"
     assert f"{made} settings: {missing}\n" == first
     assert "" == again
@@ -324,11 +325,50 @@ def test_why_a_job_waits_is_told(run: Run, job: str, capsys: pytest.CaptureFixtu
     assert text.startswith(f"job {job}: send on account hr is open\n")
     assert "  part 0 waits for worker: no worker process is alive\n" in text
     assert "  job     enqueued: send hr, 1 asked\n" in text
-    assert text.endswith("you could\n  worker doctor")
+    assert text.endswith("\nnext: see what is wrong with the installation\n  worker doctor")
     assert [{"what": "worker", "part": f"{job}-0"}] == [
         {name: wait[name] for name in ("what", "part")} for wait in json.loads(data)["waits"]
     ]
     assert "no job 'nothing'" in told.err
+
+
+ENDED = "state = {0}, n_open = 0, n_{1} = 1, finished_at = 1"
+STANDS = {
+    "is paused": ["worker pause --account hr"],
+    "is held": ["worker pause {job}"],
+    "is rejected": [f"update worker_jobs set {ENDED.format(4, 'rejected')}", "update worker_parts set state = 4"],
+    "has expired": [f"update worker_jobs set {ENDED.format(7, 'expired')}", "update worker_parts set state = 7"],
+    "was cancelled": ["worker cancel {job} --yes"],
+    "is in doubt": [
+        f"update worker_jobs set {ENDED.format(6, 'unknown')}",
+        "update worker_parts set state = 6, not_before = null, doubts = 1, reason = 'no answer'",
+    ],
+}
+"""What makes a job so: commands, or statements."""
+
+
+@pytest.mark.parametrize("does", STANDS.values(), ids=STANDS)
+def test_the_one_thing_to_do_is_a_command_that_answers(
+    run: Run, job: str, does: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It is the last line of `worker why`, typed as it stands; nothing in it is spelled wrongly or left out."""
+    engine = make_engine(load_settings().database_url())
+    for step in does:
+        if step.startswith("worker"):
+            assert 0 == run(*shlex.split(step.format(job=job))[1:])
+        else:
+            with engine.begin() as connection:
+                connection.exec_driver_sql(step)
+    engine.dispose()
+    capsys.readouterr()
+    run("why", job)
+    command = capsys.readouterr().out.splitlines()[-1]
+
+    status = run(*shlex.split(command)[1:], types="n\n")
+
+    answer = capsys.readouterr()
+    assert command.startswith("  worker ")
+    assert (True, "") == (status in (0, 1), "Usage" if "Usage" in answer.err else ""), (command, answer)
 
 
 def test_the_release_is_told(run: Run, capsys: pytest.CaptureFixture[str]) -> None:

@@ -25,6 +25,7 @@ from worker.outbox.engine.database import Database, make_engine
 from worker.outbox.jobs.events import event_row
 from worker.outbox.lanes.lanes import change_lanes
 from worker.outbox.lanes.processes import renew, take_lease
+from worker.reporting.problems import KINDS, OpenProblem
 
 Typed = Callable[..., tuple[int, str]]
 HR = '[accounts.hr]\nchannel = "wecom_app"\ncorpid = "ww1"\nagentid = 1\nsecret = { env = "HR_SECRET" }\n'
@@ -150,7 +151,7 @@ def test_a_healthy_installation_has_no_problem(typed: Typed) -> None:
     status, printed = typed("doctor")
 
     assert 0 == status
-    assert "problem" not in printed
+    assert "problems 0, cautions 4, ok 5" == printed.splitlines()[-1]
     assert "account_cap, estimates.party, estimates.tag, estimates.chat not set: of the corp's limits" in printed
     assert "200 times account_cap" in printed
     assert 4 == printed.count("caution ")  # with callback, members and workers
@@ -159,6 +160,41 @@ def test_a_healthy_installation_has_no_problem(typed: Typed) -> None:
     assert "ok       database: reachable, tables at revision" in printed
     assert "ok       clock: the database's is" in printed
     assert "ok       broker: embedded" in printed
+
+
+def test_problems_come_first_and_what_to_do_last(typed: Typed, config: Path) -> None:
+    """Then cautions, then what is ok; --quiet leaves these out, and counts them all the same."""
+    parked(config, "hr")
+
+    status, printed = typed("doctor")
+    _, quiet = typed("doctor", "--quiet")
+    _, data = typed("doctor", "--quiet", "--json")
+
+    *lines, counts, then, command = printed.splitlines()
+    levels = [line.split()[0] for line in lines]
+    assert 1 == status
+    assert levels == sorted(levels, key=["problem", "caution", "ok"].index)
+    assert ("problems 1, cautions 4, ok 5", "next:", "  worker resume hr") == (counts, then, command)
+    assert [lines[0], counts, then, command] == quiet.splitlines()
+    assert ["problem"] == [one["level"] for one in json.loads(data)]
+
+
+def test_what_is_mended_elsewhere_is_looked_at_again(typed: Typed, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A secret is no command's to set."""
+    monkeypatch.delenv("HR_SECRET")
+
+    assert typed("doctor")[1].endswith("\nnext, when that is mended:\n  worker doctor --quiet\n")
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_command_of_each_problem_answers(typed: Typed, config: Path, kind: str) -> None:
+    """With the account that it is about, as it is printed."""
+    parked(config, "hr")
+    command = OpenProblem(kind, "hr" if KINDS[kind].about == "account" else "").command
+
+    status, printed = typed(*command.split()[1:])
+
+    assert status in (0, 1), printed
 
 
 def test_targets_of_alerts_are_tried_as_far_as_that_goes_without_a_call(

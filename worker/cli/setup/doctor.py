@@ -58,9 +58,13 @@ def doctor(
         bool, typer.Option("--online", help="Also asks the vendor about each account; sends no message.")
     ] = False,
     account: Annotated[str | None, typer.Option(help="Only this account is asked about.")] = None,
+    quiet: Annotated[bool, typer.Option("--quiet", help="Only problems: no cautions, nothing that is ok.")] = False,
     as_json: Json = False,
 ) -> None:
-    """Looks at settings, accounts, secrets, database and broker; exit status 1 when something cannot work."""
+    """Looks at settings, accounts, secrets, database and broker; exit status 1 when something cannot work.
+
+    Problems come first, and what to do about them first is the last line.
+    """
     if account is not None and not online:
         raise typer.BadParameter("--account goes with --online")
     load = cache(load_settings)
@@ -69,13 +73,20 @@ def doctor(
         from worker.cli.setup.online import online_findings
 
         found += online_findings(load(), account)
+    counts, again = Counter(one.level for one in found), f"worker doctor --quiet{' --online' if online else ''}"
+    levels = list(Level)[:1] if quiet else list(Level)
+    shown = [one for level in levels for one in found if one.level is level]
     if as_json:
-        say(json.dumps([asdict(one) for one in found], ensure_ascii=False))
+        say(json.dumps([asdict(one) for one in shown], ensure_ascii=False))
     else:
-        for one in found:
+        for one in shown:
             level, what = word("level", one.level), word("check", one.what)
             say(f"{padded(level, 8)} {said(what)}{': ' if language() == 'en' else '：'}{said(one.text)}")
-    raise typer.Exit(int(any(one.level is Level.PROBLEM for one in found)))
+        say(f"problems {counts[Level.PROBLEM]}, cautions {counts[Level.CAUTION]}, ok {counts[Level.OK]}")
+        if counts[Level.PROBLEM]:
+            say("next:" if shown[0].command else "next, when that is mended:")
+            say(f"  {shown[0].command or again}")
+    raise typer.Exit(int(bool(counts[Level.PROBLEM])))
 
 
 def findings(
@@ -91,7 +102,7 @@ def findings(
     if settings.file or settings.model_fields_set:  # in a container the environment may say everything
         yield Finding("settings", Level.OK, where())
     else:
-        yield Finding("settings", Level.CAUTION, f"nothing is set: {where()}; `worker init` writes one")
+        yield Finding("settings", Level.CAUTION, f"nothing is set: {where()}; `worker init` writes one", "worker init")
     yield from (Finding("settings", Level.CAUTION, unknown_line(name)) for name in settings.unknown_variables)
     names = accounts.names()
     for sentence in accounts.unread():
@@ -214,8 +225,10 @@ def _imported(what: str, refusal: str | None, good: str) -> Finding:
 
 
 def _database(settings: Settings, names: Collection[str], wall_clock: Callable[[], float]) -> Iterator[Finding]:
+    command = ""
     try:
         with opened(settings) as database, database.reading() as connection:
+            command = "" if migrate.is_current(connection) else "worker db upgrade"
             revision = migrate.require_current(database)
             yield Finding("database", Level.OK, f"reachable, tables at revision {revision}")
             yield from _plans(connection)
@@ -226,13 +239,14 @@ def _database(settings: Settings, names: Collection[str], wall_clock: Callable[[
             at = database.read_now() / 1_000_000
             yield _clock(at - (before + wall_clock()) / 2)
     except (SQLAlchemyError, ConfigurationError) as error:
-        yield Finding("database", Level.PROBLEM, _said(error))
+        yield Finding("database", Level.PROBLEM, _said(error), command)
 
 
 def _paused(pauses: Sequence[Pause]) -> Iterator[Finding]:
     """Pauses, each a caution: a person wanted it so. Single jobs that are held are counted."""
     general = [one for one in pauses if one.job_id is None]
-    yield from (Finding("pause", Level.CAUTION, f"{pause_line(one)}; `{one.ending()}`") for one in general)
+    for one in general:
+        yield Finding("pause", Level.CAUTION, f"{pause_line(one)}; `{one.ending()}`", one.ending())
     if held := len(pauses) - len(general):
         yield Finding("hold", Level.CAUTION, f"{held} jobs are held; `worker lanes` lists them")
 
@@ -253,7 +267,7 @@ def _problems(reading: OutboxReading, names: Collection[str]) -> Iterator[Findin
         # The parking of an account that the settings have no longer keeps nothing.
         is_old = problem.name == "AccountParked" and problem.subject not in names
         level = Level.PROBLEM if problem.name in PROBLEMS and not is_old else Level.CAUTION
-        yield Finding(problem.what, level, problem.sentence(zone()))
+        yield Finding(problem.what, level, problem.sentence(zone()), problem.command)
     for lane in reading.lanes:
         # Not parked: what is missing, such as a ticket, may come at any moment.
         if lane.state != Standing.PARKED and lane.remedy and lane.until and lane.lane in names:

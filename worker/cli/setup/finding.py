@@ -7,11 +7,11 @@ from enum import StrEnum
 
 
 class Level(StrEnum):
-    """The severity of a finding."""
+    """The severity of a finding, the worst first, as they are printed."""
 
-    OK = "ok"
-    CAUTION = "caution"
     PROBLEM = "problem"
+    CAUTION = "caution"
+    OK = "ok"
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,3 +21,5 @@ class Finding:
     what: str
     level: Level
     text: str
+    command: str = ""
+    """The command that mends it or says more; empty: what is wrong is mended elsewhere."""

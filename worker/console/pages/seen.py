@@ -16,10 +16,12 @@ from worker.domain.pause import Pause
 from worker.outbox.lanes.processes import Health, Process
 from worker.reporting.forecast import Stop
 from worker.reporting.lane_list import LaneStanding
+from worker.reporting.next_step import NextStep
 from worker.reporting.problems import OpenProblem
 from worker.reporting.report import AttemptReport, JobReport, JobSummary, PartReport, Receipt
 from worker.reporting.timeline import Event
 from worker.reporting.wait import PartWait
+from worker.reporting.why import Why
 
 T = TypeVar("T")
 Row = Mapping[str, Any]
@@ -31,6 +33,8 @@ WITHHELD: Mapping[type, Mapping[str, Any]] = {
     PartReport: {"reason": None},
     AttemptReport: dict.fromkeys(("reason", "errmsg", "hint")),
     PartWait: {"text": "", "commands": ()},
+    Why: {"refused": ()},
+    NextStep: {"text": "", "command": None},
     Event: {"detail": "", "person": None},
     LaneStanding: dict.fromkeys(("reason", "remedy", "hint")),
     OpenProblem: {"text": "", "remedy": ""},

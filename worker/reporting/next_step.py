@@ -1,0 +1,56 @@
+"""The one thing to do about a job: a pure decision over what `why` has read."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from worker.domain.job import Kind
+from worker.domain.state import JobState
+from worker.reporting.report import JobReport
+from worker.reporting.wait import PartWait, WaitFor
+
+
+@dataclass(frozen=True, slots=True)
+class NextStep:
+    """What to do about a job."""
+
+    text: str
+    """For people, in a sentence."""
+    command: str | None = None
+    """The command to type, as it stands; None: there is nothing to type."""
+
+
+_FOR: dict[WaitFor, str] = {
+    WaitFor.PARKED: "mend what it waits for, then let it try at once",
+    WaitFor.TOKEN: "mend what it waits for, then let it try at once",
+    WaitFor.LIMIT: "nothing; it goes on by itself; how much of the limit is used",
+    WaitFor.PAUSE: "end the pause when it may go on",
+    WaitFor.ORDER: "see what the job before it waits for",
+    WaitFor.JOB: "see what that job waits for",
+    WaitFor.PERSON: "ask a recipient whether it came; if it did",
+    WaitFor.WORKER: "see what is wrong with the installation",
+    WaitFor.ACCOUNT: "see what is wrong with the installation",
+    WaitFor.STANDSTILL: "see what is wrong with the installation",
+    WaitFor.RELEASE: "see which releases run",
+    WaitFor.CANCELLED: "cancel it once more",
+}
+"""What the first command of a wait is for."""
+
+
+def next_step(job: JobReport, waits: Sequence[PartWait], remedy: str) -> NextStep:
+    """The one thing to do; `remedy` is what the errcode that matters asks for, or empty."""
+    if first := next((wait for wait in waits if wait.commands), None):
+        return NextStep(_FOR[first.what], first.commands[0])
+    if waits or job.state is JobState.OPEN:
+        return NextStep("nothing; it goes on by itself")
+    if job.replays and job.replays[-1] != job.id:
+        return NextStep("it was sent once more; see what became of that", f"worker why {job.replays[-1]}")
+    if job.state is JobState.ACCEPTED or job.kind == Kind.TRACK:
+        return NextStep("nothing; it has ended")
+    if job.state is JobState.CANCELLED:
+        return NextStep("nothing; a person cancelled it; the audit has who and why", "worker audit")
+    again = f"worker replay {job.id}"
+    if job.state in (JobState.EXHAUSTED, JobState.EXPIRED):
+        return NextStep("send it once more if it is still wanted", again)
+    return NextStep(f"{remedy or 'mend what it was refused for'}; then send it to those whom it did not reach", again)
