@@ -213,6 +213,9 @@ from worker.reporting.job_list import (
     find_jobs as find_jobs,
     text_hash as text_hash,
 )
+from worker.reporting.next_step import (
+    NextStep as NextStep,
+)
 from worker.reporting.recipient_status import (
     Counts as Counts,
     RecipientStatus as RecipientStatus,
@@ -229,9 +232,6 @@ from worker.reporting.report import (
     get_job as get_job,
     receipts as receipts,
     wait_for as wait_for,
-)
-from worker.reporting.next_step import (
-    NextStep as NextStep,
 )
 from worker.reporting.timeline import (
     Event as Event,

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from datetime import datetime
 from functools import partial
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -26,7 +26,7 @@ from worker.control.replay import ReplayableJobs, find_replayable, replay_found
 from worker.control.resolve import Left, find_unknown, require_reason, resolve as decide
 from worker.domain.errors import WorkerError
 from worker.domain.job_filter import JobFilter
-from worker.language import said, word
+from worker.language import language, said, word
 
 app = Commands()
 
@@ -305,9 +305,26 @@ def _entry(entry: audits.AuditEntry) -> str:
     end = "" if entry.ended_at else "  (goes on, or was cut short)"
     what = f"{word('action', entry.action)}{said(f' by {entry.person}')}{said(end)}"
     lines = [f"{entry.id}  {clock(entry.began_at)}  {what}"]
-    lines += [f"  why: {entry.why}", f"  asked: {_pairs(entry.asked)}", f"  did: {_pairs(entry.counts) or 'nothing'}"]
+    lines += [f"  why: {entry.why}", f"  asked: {_pairs('field', entry.asked)}"]
+    lines += [f"  did: {_pairs('counted', entry.counts) or 'nothing'}"]
     return "\n".join(lines)
 
 
-def _pairs(values: Mapping[str, Any]) -> str:
-    return ", ".join(f"{name} {json.dumps(value, ensure_ascii=False)}" for name, value in values.items())
+def _pairs(sort: Literal["field", "counted"], values: Mapping[str, Any]) -> str:
+    """What was asked for or counted, with the console's words for it where that is Chinese; a filter by its fields."""
+    given = dict(values.get("filter") or {}) | {name: value for name, value in values.items() if name != "filter"}
+    return ", ".join(f"{_named(sort, name)} {_value(value)}" for name, value in given.items())
+
+
+def _named(sort: str, name: str) -> str:
+    if language() == "en":
+        return name
+    from worker.console.words import WORDS
+
+    return WORDS.get(f"{sort}.{name}", (name,))[0]
+
+
+def _value(value: Any) -> str:
+    if isinstance(value, list):
+        return " ".join(map(str, value))
+    return value if isinstance(value, str) else json.dumps(value)

@@ -36,8 +36,8 @@ _WITHIN = r"(?:(?![:;] ).)*?"
 """A value behind which the words of its sentence go on: no other sentence stands before those."""
 _CODED = re.compile(r"(-?[0-9]+ +)(\S.*)", re.DOTALL)
 """A vendor's code and what it means."""
-_COMMAND = re.compile(r"worker [a-z-]+(?! [0-9]+$)( ([^:]|:(?! ))*)?")
-"""A command of ours, which is typed as it stands; with a number alone it is a host's worker process."""
+_COMMAND = re.compile(r"worker [a-z-]+(?! [0-9]+(?![\w-]))( ([^:]|:(?! ))*)?")
+"""A command of ours, which is typed as it stands; with a number behind the name it is a host's worker process."""
 _ASIDE = re.compile(r"(.*\S)( \((?:[^()]|\([^()]*\))*\))", re.DOTALL)
 
 

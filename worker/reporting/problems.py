@@ -114,9 +114,9 @@ class OpenProblem:
         return self.kind.command.format(shlex.quote(self.subject))
 
     def sentence(self, zone: tzinfo) -> str:
-        """What is wrong, what to do, and since when it is so, in this zone."""
+        """What is wrong, since when in this zone, and what to do."""
         since = f" (since {write_time(self.since, zone)})" if self.since else ""
-        return f"{self.text or self.kind.state}; {self.remedy or self.kind.remedy}{since}"
+        return f"{self.text or self.kind.state}{since}; {self.remedy or self.kind.remedy}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -65,9 +65,10 @@ class ReleaseCheck:
         else:
             yield f"tables at revision {self.tables}, for releases from revision {self.usable_from} on"
         yield f"this release: {own.version}, revision {own.revision}, with tables for those from {self.lets_in_from} on"
-        yield from (
-            f"worker {told_process(process)}: {_SAID[self.compatibility(process)]}" for process in self.processes
-        )
+        for process in self.processes:
+            queues, runs = _told(process)
+            said = _SAID[self.compatibility(process)]
+            yield f"worker {process.host} {process.pid}: {said}; {queues}; {runs}"
         others = sum(not self._is_same(process) for process in self.processes)
         yield f"{others} of {len(self.processes)} workers run another release" if others else "no worker runs another"
 
@@ -112,7 +113,10 @@ def check_in(connection: Connection, now: str) -> ReleaseCheck:
 
 def told_process(process: RunningProcess) -> str:
     """Host, number, queues and release of a process, for people."""
+    return f"{process.host} {process.pid} ({'; '.join(_told(process))})"
+
+
+def _told(process: RunningProcess) -> tuple[str, str]:
     queues = "all queues" if process.queues >= ALL_QUEUES else ", ".join(sorted(process.queues))
     of = process.release
-    runs = f"{of.version}, revision {of.revision}" if of else "an earlier release, which does not say which"
-    return f"{process.host} {process.pid} ({queues}; {runs})"
+    return queues, f"{of.version}, revision {of.revision}" if of else "an earlier release, which does not say which"

@@ -47,6 +47,10 @@ class Event:
             what = f"{word('head', sort, lang)} {word('step', step, lang)}"
         else:
             what = word("event", word("state", self.what, lang), lang)
+        state, colon, reasons = self.detail.partition(": ")
+        if colon and self.what == "ended":
+            told = [word("state", state, lang), said(reasons, lang)]
+            return said(what, lang), (": " if lang == "en" else "：").join(told)
         return said(what, lang), word("state", said(self.detail, lang), lang)
 
 

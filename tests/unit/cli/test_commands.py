@@ -606,7 +606,9 @@ def test_the_releases_of_living_workers_are_told(
     assert 1 == run("db", "check", "--json")
     found = json.loads(capsys.readouterr().out)
 
-    assert "worker delivery-1 7 (all queues; 0.0.9, revision 0002): another release, which may run beside this" in told
+    assert (
+        "worker delivery-1 7: another release, which may run beside this one; all queues; 0.0.9, revision 0002" in told
+    )
     [process] = found["processes"]
     assert ("delivery-1", 7, "0.0.9", "0002", "other") == tuple(
         process[name] for name in ("host", "pid", "version", "revision", "compatibility")

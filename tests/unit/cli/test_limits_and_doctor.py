@@ -435,7 +435,7 @@ def broken(typed: Typed, config: Path, monkeypatch: pytest.MonkeyPatch) -> Itera
         ("provider and suite", "account hr", "accounts.hr.token_provider: its token comes through a suite; leave one"),
         ("suite", "account hr", "'ours'"),
         ("suite that is none", "account hr", "account 'ours' keeps no codes of corps; name the account of a suite"),
-        ("parked", "account hr", "parked: 60020 not trusted; add the IP; then `worker resume hr`, or wait"),
+        ("parked", "account hr", "); add the IP; then `worker resume hr`, or wait for the next probe"),
         ("database", "database", "cannot be opened"),
         ("no file", "database", "there is no file"),
         ("tables", "database", "its tables are at revision none, this release needs"),

@@ -86,5 +86,5 @@ def _event(row: Mapping[str, Any]) -> dict[str, Any]:
 
 def _event_line(event: Mapping[str, Any]) -> str:
     until = f", until {local(event['until'])}" if event["until"] else ""
-    what, reason = word("step", event["what"]), said(f"{event['reason']}{until}")
+    what, reason = word("step", event["what"]), said(event["reason"]) + said(until)
     return f"{local(event['at'])}  {event['lane'] or '-'}  {padded(event['label'], 20)} {what}: {reason}"
