@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any
 
 import pytest
@@ -18,12 +21,14 @@ from worker.config.settings import Settings
 from worker.control import replay as replaying
 from worker.control.audit import Done, list_audit
 from worker.control.cancel import cancel, find_open
-from worker.control.replay import find_replayable, replay_found
+from worker.control.recall import find_sent, recall_found
+from worker.control.replay import ReplayableJobs, find_replayable, replay_found
 from worker.domain.account import Account, Secret
 from worker.domain.errors import CheckFailed
 from worker.domain.job_filter import JobFilter
-from worker.outbox.engine.clock import DrivenClock
+from worker.outbox.engine.clock import DrivenClock, micros_of, now_in
 from worker.outbox.engine.database import Database, make_engine
+from worker.producer.chain import Also
 from worker.producer.insert import insert_one
 
 pytestmark = pytest.mark.fewer_databases("the statements behind it run on each database in other tests")
@@ -39,16 +44,15 @@ def site(database: Database, driven_clock: DrivenClock) -> Iterator[Site]:
         yield planted_site
 
 
-def again(site: Site, wanted: JobFilter, *, accepted: bool = False, unknown: bool = False, **options: Any) -> Done:
-    found = find_replayable(
-        wanted, accepted=accepted, unknown=unknown, since=options.pop("since", None), database=site.database
-    )
+def again(site: Site, wanted: JobFilter, **options: Any) -> Done:
+    also = {"cancelled": True} | {name: options.pop(name) for name in (*Also._fields, "since") if name in options}
+    found = find_replayable(wanted, **also, database=site.database)
     return replay_found(found, person="zhang", why="mended", accounts=site.accounts, **options, database=site.database)
 
 
 def one(site: Site, job: str, **options: Any) -> str:
     with site.database.writing() as connection:
-        return replay(connection, job, accounts=site.accounts, **options).id
+        return replay(connection, job, accounts=site.accounts, **{"cancelled": True, **options}).id
 
 
 def touser(site: Site) -> list[str]:
@@ -185,8 +189,8 @@ def test_a_filter_takes_what_did_not_reach_everybody(site: Site) -> None:
     cancelled(site, other := site.send("other"))
     wanted = JobFilter(tag="lunch", created_from=LONG_AGO)
 
-    found = find_replayable(wanted, database=site.database)
-    everything = find_replayable(wanted, accepted=True, unknown=True, database=site.database)
+    found = find_replayable(wanted, cancelled=True, database=site.database)
+    everything = find_replayable(wanted, accepted=True, unknown=True, cancelled=True, database=site.database)
     by_state = find_replayable(JobFilter(tag="lunch", state="expired", created_from=LONG_AGO), database=site.database)
     done = again(site, wanted)
     site.run()
@@ -211,6 +215,48 @@ def test_a_filter_takes_what_did_not_reach_everybody(site: Site) -> None:
         entry.why,
         entry.counts,
     )
+
+
+@pytest.mark.every_database
+def test_what_a_person_took_back_is_left_out_unless_it_is_named(site: Site) -> None:
+    """It is told who cancelled or recalled it, when, why and how many; a recall by an application has no person."""
+    site.vendor.says(*[partial(site.vendor.takes, invaliduser="bob")] * 3)
+    recalled, by_program, refused = (site.send(f"{n}", To(["ann", "bob"]), tags=["lunch"]) for n in range(3))
+    site.run()
+    with site.database.reading() as connection:
+        before = now_in(connection)
+    waiting = [site.send(f"waiting {n}", tags=["lunch"], due_at=DAY) for n in range(2)]
+    wanted = JobFilter(tag="lunch", created_from=LONG_AGO)
+    cancel(find_open(wanted, database=site.database), person="li", why="wrong date", database=site.database)
+    taken = find_sent(JobFilter(ids=[recalled]), database=site.database)
+    recall_found(taken, person="wang", accounts=site.accounts, database=site.database)
+    site.advance(5)
+    site.recall(by_program)
+    site.run()
+
+    found = find_replayable(wanted, database=site.database)
+    named = find_replayable(wanted, cancelled=True, database=site.database)
+    told = {(one.how, one.person, one.why, one.jobs) for one in found.left_out}
+
+    assert {("cancelled", "li", "wrong date", 2), ("recalled", "wang", "", 1), ("recalled", None, "", 1)} == told
+    assert all(before <= micros_of(one.at) for one in found.left_out)
+    assert ((refused,), ()) == (found.ids, named.left_out)
+    assert {refused, recalled, by_program, *waiting} == {*named.ids}
+    for job, by in ((waiting[0], "cancelled by li"), (recalled, "recalled by wang"), (by_program, "an application")):
+        with pytest.raises(NotReplayable, match=f"{by}.*--cancelled"):
+            one(site, job, cancelled=False)
+    with pytest.raises(NotReplayable, match="recalled by wang"), site.database.writing() as connection:
+        resend_failed(connection, recalled, accounts=site.accounts)
+    assert ({"refused": 1}, 0) == (replayed_since(site, found, waiting[0]), len(site.rows(REPLAYS)))
+
+
+REPLAYS = "select id from worker_jobs where replay_of is not null"
+
+
+def replayed_since(site: Site, found: ReplayableJobs, cancelled: str) -> Counter[str]:
+    """A job that was cancelled after the preview is refused too."""
+    found = replace(found, ids=(cancelled,))
+    return replay_found(found, person="zhang", accounts=site.accounts, database=site.database).counts
 
 
 def many(site: Site, count: int) -> list[str]:
@@ -268,7 +314,7 @@ def test_a_rate_is_kept(site: Site) -> None:
 def test_two_runs_at_once_replay_each_once(site: Site) -> None:
     """The second waits for the lot of the first, and then sees its replays."""
     jobs = many(site, 20)
-    found = find_replayable(JobFilter(ids=jobs), database=site.database)
+    found = find_replayable(JobFilter(ids=jobs), cancelled=True, database=site.database)
     with ThreadPoolExecutor(2) as pool:
         said = {"person": "zhang", "database": site.database, "accounts": site.accounts}
         runs = [pool.submit(replay_found, found, **said) for _ in range(2)]
@@ -312,7 +358,8 @@ def test_recalls_are_left_alone_unless_they_are_named(site: Site) -> None:
     recall = site.recall(job)
     site.run()
 
-    found = find_replayable(JobFilter(account="hr", created_from=LONG_AGO), database=site.database)
+    wanted = JobFilter(account="hr", created_from=LONG_AGO)
+    found = find_replayable(wanted, cancelled=True, database=site.database)
     named = find_replayable(JobFilter(account="hr", kind="recall", created_from=LONG_AGO), database=site.database)
 
     assert ((job,), (recall,)) == (found.ids, named.ids)

@@ -260,7 +260,7 @@ class Site:
 
     def replay(self, job: str, **options: Any) -> str:
         """The same job once more, to all of its recipients unless told otherwise."""
-        options = {"accepted": True, "unknown": True, **options}
+        options = {"accepted": True, "unknown": True, "cancelled": True, **options}
         with self.database.writing() as connection:
             return replay(connection, job, accounts=self.accounts, **options).id
 

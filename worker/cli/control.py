@@ -27,6 +27,7 @@ from worker.control.resolve import Left, find_unknown, require_reason, resolve a
 from worker.domain.errors import WorkerError
 from worker.domain.job_filter import JobFilter
 from worker.language import language, said, word
+from worker.producer.chain import Also
 
 app = Commands()
 
@@ -191,18 +192,23 @@ def replay(
     given: dict[str, Any],
     accepted: Annotated[bool, typer.Option("--accepted", help="Also to those who got it.")] = False,
     unknown: Annotated[bool, typer.Option("--unknown", help="Also to those of whom that is not known.")] = False,
+    cancelled: Annotated[bool, typer.Option("--cancelled", help="Also what was cancelled or recalled.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only count them.")] = False,
     rate: Annotated[float | None, typer.Option(min=0.01, help="At most so many jobs a second.")] = None,
     go_on: Annotated[str | None, typer.Option(metavar="AUDIT", help="Goes on with a run that was cut short.")] = None,
 ) -> bool:
     """Sends ended jobs once more, as new jobs, to the recipients whom they did not reach; prints the id of one."""
-    if go_on is not None and (given or accepted or unknown):
+    if go_on is not None and (given or accepted or unknown or cancelled):
         raise typer.BadParameter(said("--go-on has the filter of its run: give no other"))
     if go_on is None:
-        found = find_replayable(JobFilter(**given), accepted=accepted, unknown=unknown)
+        found = find_replayable(JobFilter(**given), accepted=accepted, unknown=unknown, cancelled=cancelled)
     else:
         found, rate = _rest_of(go_on, rate)
     audits.require_fits(person.name, person.why)
+    for one in found.left_out:
+        note(f"{one.jobs} left out: {one.how} {clock(one.at)} by {one.by()}; --cancelled takes these too")
+        if one.why:
+            note(f"  why: {one.why}")
     if not found.ids and found.since is not None:
         person.tell(_dry(found), "nothing is left of this run")
         return True
@@ -221,7 +227,7 @@ def replay(
             began=lambda audit: note(f"if it is cut short: worker replay --go-on {audit}") if several else None,
         ),
         f"replay these {len(found.ids)} jobs?",
-        "no job of this has ended without reaching everybody; --accepted and --unknown take those that did",
+        "no job of this has ended without reaching everybody; --accepted, --unknown and --cancelled take the others",
     )
     replays, refused = len(done.jobs), done.counts["refused"]
     is_one = replays and not several
@@ -236,14 +242,16 @@ def _rest_of(go_on: str, rate: float | None) -> tuple[ReplayableJobs, float | No
     # Itself gone on with, it has the beginning of the first run.
     since = since if asked["since"] is None else datetime.fromisoformat(asked["since"])
     wanted = JobFilter.from_asked(asked["filter"])
-    found = find_replayable(wanted, accepted=asked["accepted"], unknown=asked["unknown"], since=since)
+    accepted, unknown, cancelled = (bool(asked.get(name)) for name in Also._fields)
+    found = find_replayable(wanted, accepted=accepted, unknown=unknown, cancelled=cancelled, since=since)
     return found, asked["rate"] if rate is None else rate
 
 
 def _dry(found: ReplayableJobs) -> dict[str, Any]:
     counts = [{"account": account, "state": state, "jobs": n} for (account, state), n in sorted(found.counts.items())]
     lately = found.among.get("lately", 0)
-    return {"jobs": len(found.ids), "counts": counts, "lately": lately, "missing": list(found.missing)}
+    told = {"jobs": len(found.ids), "counts": counts, "lately": lately, "missing": list(found.missing)}
+    return {**told, "left_out": found.left_out}
 
 
 def _cut_short(audit: str) -> audits.AuditEntry:

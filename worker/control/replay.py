@@ -27,9 +27,12 @@ from worker.domain.errors import CheckFailed, Problem, RetryTransaction, WorkerE
 from worker.domain.job_filter import JobFilter
 from worker.outbox.control.matching import missing_jobs
 from worker.outbox.control.sent import PAGE, called_since, ended_jobs, lock_chains
+from worker.outbox.control.withdrawals import Withdrawal, WithdrawnJob, withdrawals, withdrawn_jobs
+from worker.outbox.engine.bulk import in_lots
 from worker.outbox.engine.clock import micros_of
 from worker.outbox.engine.database import Database
 from worker.outbox.engine.sql import read_now
+from worker.producer.chain import Also
 from worker.producer.options import PriorityName
 from worker.producer.resend import replayed
 from worker.reporting.find_job import row_of
@@ -44,10 +47,10 @@ MOST_TOLD = 1_000
 class ReplayableJobs(FoundJobs):
     """The jobs of a filter that did not reach all recipients, as they were when it was asked."""
 
-    accepted: bool
-    """Whether jobs that reached all recipients are among them."""
-    unknown: bool
-    """Whether jobs are among them of which it is not known whom they reached."""
+    also: Also
+    """What is among them beside."""
+    left_out: tuple[Withdrawal, ...] = ()
+    """Who cancelled or recalled the jobs that are left out for that, when and why, and how many they are."""
     since: datetime | None
     """When the run began with which this one goes on; None: it goes on with none."""
 
@@ -57,32 +60,37 @@ def find_replayable(
     *,
     accepted: bool = False,
     unknown: bool = False,
+    cancelled: bool = False,
     since: datetime | None = None,
     settings: Settings | None = None,
     database: Database | None = None,
 ) -> ReplayableJobs:
-    """The ended jobs of a filter that did not reach all recipients: refused, given up, expired, cancelled, or in part.
+    """The ended jobs of a filter that did not reach all recipients: refused, given up, expired, or in part.
 
-    `accepted=True`: also those that did; `unknown=True`: also those of which that is not known. `since`: when a run
+    `accepted=True`: also those that did; `unknown=True`: also those of which that is not known; `cancelled=True`: also
+    those that were cancelled or recalled, which are otherwise only counted in `left_out`. `since`: when a run
     began that was cut short (`began_at` of its audit row); without what was replayed since then. CheckFailed for a
     filter with neither `created_from` nor a field that names few, which would read all jobs there are, and for one of
     parts or calls. `among`: how many were called `lately`, within the vendor's duplicate window, so that an equal
     message may still be on its way.
     """
     wanted.require_ended_jobs("a replay")
-    ids, counts = list[str](), Counter[tuple[str, str]]()
+    ids, counts, left_out = list[str](), Counter[tuple[str, str]](), dict[str, WithdrawnJob]()
     at = None if since is None else micros_of(since)
     with at_hand(database, settings) as (outbox, in_force), outbox.reading() as connection:
         now = read_now(connection, outbox.now)
-        for job in ended_jobs(connection, wanted, now, accepted=accepted, unknown=unknown, since=at):
-            ids.append(job.id)
-            counts[job.account, job.state.label] += 1
+        for jobs in in_lots(ended_jobs(connection, wanted, now, accepted=accepted, unknown=unknown, since=at), PAGE):
+            left_out |= {} if cancelled else withdrawn_jobs(connection, [job.id for job in jobs])
+            jobs = [job for job in jobs if job.id not in left_out]
+            ids += [job.id for job in jobs]
+            counts.update((job.account, job.state.label) for job in jobs)
         missing = missing_jobs(connection, wanted.part_or_job_ids())
         window = now - int(in_force.delivery.duplicate_window_s * 1_000_000)
         pages = (ids[at : at + PAGE] for at in range(0, len(ids), PAGE))
         lately = sum(called_since(connection, page, window) for page in pages)
-    among, gone = {"lately": lately} if lately else {}, tuple(missing)
-    return ReplayableJobs(wanted, tuple(ids), counts, among, gone, accepted=accepted, unknown=unknown, since=since)
+        by = withdrawals(connection, left_out.values())
+    among, also = {"lately": lately} if lately else {}, Also(accepted, unknown, cancelled)
+    return ReplayableJobs(wanted, tuple(ids), counts, among, tuple(missing), also=also, left_out=by, since=since)
 
 
 def replay_found(
@@ -108,7 +116,7 @@ def replay_found(
     """
     if rate is not None and not (rate > 0 and math.isfinite(rate)):
         raise CheckFailed([Problem("rate", "is not above 0", "give how many jobs a second, or leave it out")])
-    asked = {"filter": found.wanted.asked(), "accepted": found.accepted, "unknown": found.unknown, "rate": rate}
+    asked = {"filter": found.wanted.asked(), **found.also._asdict(), "rate": rate}
     asked |= {"since": None if found.since is None else found.since.isoformat(), "jobs": len(found.ids)}
     size = TOGETHER if rate is None else max(1, min(TOGETHER, int(rate)))
     replays, reasons, begun = list[str](), dict[str, str](), monotonic()
@@ -139,7 +147,7 @@ def _replay(
         # Whole rows one by one: a message may have megabytes.
         try:
             row = row_of(connection, id)
-            again = replayed(connection, row, found.accepted, found.unknown, priority, None, accounts)
+            again = replayed(connection, row, found.also, priority, None, accounts)
             made.append(again.id)
         except RetryTransaction:
             raise

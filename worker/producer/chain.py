@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy import Connection
 
@@ -21,16 +21,30 @@ from worker.outbox.jobs.reading import chain
 from worker.reporting.find_job import rows_of
 from worker.reporting.recipient_status import Recipient, RecipientStatus, all_of, recipients_under, statuses
 
+
+
+class Also(NamedTuple):
+    """What a replay takes beside whom a job did not reach."""
+
+    accepted: bool = False
+    """Those who got it."""
+    unknown: bool = False
+    """Those of whom that is not known."""
+    cancelled: bool = False
+    """Jobs that were cancelled or recalled."""
+
+
 _FAILED = ("n_rejected", "n_exhausted", "n_expired", "n_cancelled")
 
 
 def not_reached(
-    connection: Connection, old: Mapping[str, Any], chain: Sequence[Mapping[str, Any]], *, accepted: bool, unknown: bool
+    connection: Connection, old: Mapping[str, Any], chain: Sequence[Mapping[str, Any]], also: Also
 ) -> Recipients:
     """The recipients of an ended job whom no job of its chain reached, or is under way to; all where it has none.
 
-    NotReplayable where there is none. `accepted`, `unknown`: also those who were reached, or of whom that is not known.
+    NotReplayable where there is none. `also`: with those who were reached, or of whom that is not known.
     """
+    accepted, unknown, _ = also
     job_id, asked = str(old["id"]), Recipients.from_json(json.loads(old["recipients"]))
     if unknown:
         require_no_repeat(connection, job_id, chain)

@@ -19,13 +19,14 @@ from worker.domain.content.erasure import is_mark
 from worker.domain.content.recipient import Recipients
 from worker.domain.errors import NotReplayable
 from worker.domain.job import JobId, Kind, Priority, id_of, is_read
+from worker.outbox.control.withdrawals import withdrawals, withdrawn_jobs
 from worker.outbox.engine.caller import in_callers_transaction
 from worker.outbox.engine.clock import instant
 from worker.outbox.engine.database import Database
 from worker.outbox.jobs import jobs as outbox, order_queue
 from worker.outbox.jobs.blobs import keep_blobs
 from worker.outbox.jobs.order_queue import take_place
-from worker.producer.chain import chain_of, not_reached, reached_by, require_no_repeat
+from worker.producer.chain import Also, chain_of, not_reached, reached_by, require_no_repeat
 from worker.producer.follow_ups import require_replayable
 from worker.producer.insert import JobRef, insert_one
 from worker.producer.options import Instant, MessageOptions, PriorityName
@@ -48,6 +49,7 @@ def replay(
     *,
     accepted: bool = False,
     unknown: bool = False,
+    cancelled: bool = False,
     priority: PriorityName | Priority | None = None,
     due_at: Instant | None = None,
     accounts: AccountSource | None = None,
@@ -59,16 +61,17 @@ def replay(
     repeated whole. It is due at `due_at`. Without that it is due when the first job was, if that is still to come, and
     then expires with it; otherwise at once. Where jobs of its order_key wait behind the first, the new job takes the
     first's place and goes before them. Raises NotReplayable while the job is open, or in doubt with a repeat of its own
-    to come; when there is no recipient left; and when its message, or one of its files, is no longer kept.
+    to come; when it was cancelled or recalled, unless `cancelled=True` says that it is sent all the same; when there is
+    no recipient left; and when its message, or one of its files, is no longer kept.
     """
-    return replayed(connection, row_of(connection, id_of(job_id)), accepted, unknown, priority, due_at, accounts)
+    also = Also(accepted, unknown, cancelled)
+    return replayed(connection, row_of(connection, id_of(job_id)), also, priority, due_at, accounts)
 
 
 def replayed(
     connection: Connection,
     old: Mapping[str, Any],
-    accepted: bool,
-    unknown: bool,
+    also: Also,
     priority: PriorityName | Priority | None,
     due_at: Instant | None,
     accounts: AccountSource | None,
@@ -78,8 +81,10 @@ def replayed(
     _require_read(old)
     if old["n_open"]:
         raise NotReplayable(f"job {job_id} is still open; wait for its end, or cancel it", job=job_id)
+    if not also.cancelled:
+        _require_wanted(connection, job_id)
     chain = chain_of(connection, old)
-    to = not_reached(connection, old, chain, accepted=accepted, unknown=unknown)
+    to = not_reached(connection, old, chain, also)
     request = _once_more(connection, old, to, priority, accounts)
     if due_at is not None:
         request.options["due_at"] = due_at
@@ -101,6 +106,7 @@ def resend_failed(
     job_id: JobId,
     *,
     undetermined: bool = False,
+    cancelled: bool = False,
     priority: PriorityName | Priority | None = None,
     accounts: AccountSource | None = None,
 ) -> JobRef:
@@ -108,8 +114,8 @@ def resend_failed(
 
     Without those whom another replay reached since, or is under way to. With `undetermined=True` also for recipients of
     whom it is not known whether they got it; they may get it twice.
-    Raises NotReplayable when there is no recipient to send to, the message is no longer kept, or a repeat to the
-    undetermined is still to come.
+    Raises NotReplayable when there is no recipient to send to, the message is no longer kept, a repeat to the
+    undetermined is still to come, or the job was cancelled or recalled; `cancelled=True` sends it all the same.
     """
     job_id = id_of(job_id)
     rows = rows_of(connection, job_id)
@@ -136,7 +142,16 @@ def resend_failed(
         more = f"; {left} are undetermined, ask for them with undetermined=True" if left and not undetermined else ""
         other = " and not sent to since" if reached else ""
         raise NotReplayable(f"nobody of job {job_id} was refused{other}{more}", job=job_id)
+    if not cancelled:
+        _require_wanted(connection, job_id)
     return insert_one(connection, _once_more(connection, rows.job, to, priority, accounts))
+
+
+def _require_wanted(connection: Connection, job_id: str) -> None:
+    """NotReplayable where the job was cancelled or recalled: whoever did that did not want it sent."""
+    for one in withdrawals(connection, withdrawn_jobs(connection, [job_id]).values()):
+        text = f"job {job_id} was {one.how} by {one.by()}; cancelled=True, or --cancelled, sends it all the same"
+        raise NotReplayable(text, job=job_id)
 
 
 def _asked_for(job: Mapping[str, Any]) -> Recipients:

@@ -20,6 +20,7 @@ from worker.domain.errors import CheckFailed, Problem
 from worker.domain.job_filter import JobFilter
 from worker.domain.state import JobState
 from worker.outbox.control.cancels import counted_jobs
+from worker.outbox.control.withdrawals import Withdrawal
 from worker.outbox.jobs.order_queue import in_line
 from worker.outbox.lanes.pauses import standing_pauses
 from worker.producer.options import PriorityName
@@ -28,7 +29,7 @@ CommandName = Literal[
     "cancel", "recall", "replay", "resolve", "hold", "release", "skip", "pause", "resume", "lift", "retry"
 ]
 FIELDS: Mapping[CommandName, tuple[str, ...]] = {
-    "replay": ("accepted", "unknown", "rate", "priority"),
+    "replay": ("accepted", "unknown", "cancelled", "rate", "priority"),
     "resolve": ("sent", "msgid"),
     "lift": ("name",),
     "retry": ("event",),
@@ -77,6 +78,8 @@ class Preview:
     ids: tuple[str, ...] = field(default=(), repr=False)
     """The jobs, or the parts each with its last call, by which it is told that others came; empty for one named thing.
     """
+    left_out: tuple[Withdrawal, ...] = ()
+    """Who cancelled or recalled what a replay leaves out."""
 
 
 Give = Callable[[str, str, Began], str]
@@ -102,7 +105,7 @@ def possible(site: Site, job_id: str, state: JobState) -> tuple[CommandName, ...
     fits: Mapping[CommandName, bool] = {
         "cancel": goes_on,
         "recall": state not in _NEVER_SENT,
-        "replay": True,
+        "replay": state is not JobState.OPEN,
         "resolve": goes_on,
     }
     wanted = JobFilter(ids=[job_id])
@@ -118,8 +121,8 @@ def possible(site: Site, job_id: str, state: JobState) -> tuple[CommandName, ...
 
 
 _NEVER_SENT = (JobState.REJECTED, JobState.EXHAUSTED, JobState.EXPIRED, JobState.CANCELLED)
-_SAID = {"sent": "no"}
-"""What a resolve has to be told before it looks for what it is about."""
+_SAID = {"sent": "no", "cancelled": "yes"}
+"""What a command has to be told before it finds all that it can be about."""
 
 
 def _wanted(order: Order) -> JobFilter:
@@ -182,10 +185,11 @@ def _replay(site: Site, order: Order) -> ReadyOrder:
         wanted,
         accepted=order.has("accepted"),
         unknown=order.has("unknown"),
+        cancelled=order.has("cancelled"),
         settings=site.settings,
         database=site.database,
     )
-    return _running(_preview(site, found), partial(run, found))
+    return _running(replace(_preview(site, found), left_out=found.left_out), partial(run, found))
 
 
 def _resolve(site: Site, order: Order) -> ReadyOrder:

@@ -156,6 +156,6 @@ def _option(name: str, value: str) -> tuple[str, ...]:
             return ("--retry", value)
         case "sent":
             return ("--sent" if value == "yes" else "--not-sent",)
-        case "accepted" | "unknown" | "all":
+        case "accepted" | "unknown" | "cancelled" | "all":
             return (f"--{name}",)
     return (f"--{name.replace('_', '-')}", value)
