@@ -70,6 +70,11 @@ from worker.control.cancel import (
     cancel as cancel,
     find_open as find_open,
 )
+from worker.control.correct import (
+    CorrectableJobs as CorrectableJobs,
+    correct_found as correct_found,
+    find_correctable as find_correctable,
+)
 from worker.control.erase import (
     erase as erase,
     find_person as find_person,
@@ -98,6 +103,10 @@ from worker.control.replay import (
     ReplayableJobs as ReplayableJobs,
     find_replayable as find_replayable,
     replay_found as replay_found,
+)
+from worker.control.reschedule import (
+    find_waiting as find_waiting,
+    reschedule as reschedule,
 )
 from worker.control.resolve import (
     Left as Left,
@@ -161,6 +170,9 @@ from worker.hooks.registry import (
     on_event as on_event,
     on_job_done as on_job_done,
     on_message as on_message,
+)
+from worker.outbox.control.withdrawals import (
+    Withdrawal as Withdrawal,
 )
 from worker.outbox.engine.database import (
     sqlite_engine as sqlite_engine,

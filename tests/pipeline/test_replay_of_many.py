@@ -26,7 +26,7 @@ from worker.control.replay import ReplayableJobs, find_replayable, replay_found
 from worker.domain.account import Account, Secret
 from worker.domain.errors import CheckFailed
 from worker.domain.job_filter import JobFilter
-from worker.outbox.engine.clock import DrivenClock, micros_of, now_in
+from worker.outbox.engine.clock import DrivenClock, instant
 from worker.outbox.engine.database import Database, make_engine
 from worker.producer.chain import Also
 from worker.producer.insert import insert_one
@@ -223,8 +223,7 @@ def test_what_a_person_took_back_is_left_out_unless_it_is_named(site: Site) -> N
     site.vendor.says(*[partial(site.vendor.takes, invaliduser="bob")] * 3)
     recalled, by_program, refused = (site.send(f"{n}", To(["ann", "bob"]), tags=["lunch"]) for n in range(3))
     site.run()
-    with site.database.reading() as connection:
-        before = now_in(connection)
+    before = instant(site.database.read_now())
     waiting = [site.send(f"waiting {n}", tags=["lunch"], due_at=DAY) for n in range(2)]
     wanted = JobFilter(tag="lunch", created_from=LONG_AGO)
     cancel(find_open(wanted, database=site.database), person="li", why="wrong date", database=site.database)
@@ -239,7 +238,7 @@ def test_what_a_person_took_back_is_left_out_unless_it_is_named(site: Site) -> N
     told = {(one.how, one.person, one.why, one.jobs) for one in found.left_out}
 
     assert {("cancelled", "li", "wrong date", 2), ("recalled", "wang", "", 1), ("recalled", None, "", 1)} == told
-    assert all(before <= micros_of(one.at) for one in found.left_out)
+    assert all(before <= one.at for one in found.left_out)
     assert ((refused,), ()) == (found.ids, named.left_out)
     assert {refused, recalled, by_program, *waiting} == {*named.ids}
     for job, by in ((waiting[0], "cancelled by li"), (recalled, "recalled by wang"), (by_program, "an application")):

@@ -30,6 +30,7 @@ FILES = (
     "lists.lanes",
     "sending",
     "control",
+    "changing",
     "pausing",
     "accounts",
 )

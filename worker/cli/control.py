@@ -34,6 +34,8 @@ app = Commands()
 _AMONG = {
     "ended": "of them have ended: they are told of, and stay as they are",
     "lately": "of them were called within the duplicate window: an equal message may still be on its way",
+    "corrected": "are left out: they are corrected already",
+    "equal": "are left out: they say the new text already",
     "ordered": "of them have an order_key: those behind them go on, so first `worker replay` what takes their place",
 }
 

@@ -71,7 +71,9 @@ def send(
     options |= {"dedupe_key": dedupe_key, "order_key": order_key, "tenant": tenant}
     options |= {"on_unknown": on_unknown, "quiet_hours": quiet_hours}
     own = _channel_of(account)
-    message, recipients = own.parsed(_document(body)) if text is None else (own.plain_text(text), own.named(*to or ()))
+    message, recipients = (
+        own.parsed(json_object(body)) if text is None else (own.plain_text(text), own.named(*to or ()))
+    )
     recipients = own.named(*to) if to else recipients
     given = {name: value for name, value in options.items() if value not in (None, [])}
     job = _enqueued(
@@ -113,11 +115,11 @@ def update_card(
     if account is not None and body is not None:
         raise typer.BadParameter(said("--account goes without a job"))
     if account is not None:
-        update, named = _channel_of(account).parsed(_document(job))
+        update, named = _channel_of(account).parsed(json_object(job))
         about = {"account": account}
         insert = partial(update_card_by_code, account=account, response_code=None)
     elif job is not None:
-        document = _document(body)
+        document = json_object(body)
         with outbox() as connection:
             update, named = channel(get_job(connection, job).channel).parsed(document)
         about = {"ids": [job]}
@@ -170,7 +172,8 @@ def _show_end(job: str, timeout_s: float, *, as_json: bool) -> bool:
     return state is JobState.ACCEPTED
 
 
-def _document(body: str | None) -> dict[str, Any]:
+def json_object(body: str | None) -> dict[str, Any]:
+    """The JSON object that was typed, or that stands on stdin."""
     text = body or ""
     if body == "-" or (body is None and not sys.stdin.isatty()):
         text = sys.stdin.read()

@@ -149,8 +149,13 @@ class StoppedJob:
     """False: it had ended before it was marked."""
     parts: Counter[str]
     """State -> how many of its parts are in it; `searched`: in doubt, and looked for at the vendor."""
-    can_be_recalled: bool
-    """The vendor took something of it that it can take back."""
+    takes_back: bool
+    """Its channel takes back what was sent."""
+
+    @property
+    def can_be_recalled(self) -> bool:
+        """The vendor took something of it that it can take back."""
+        return self.takes_back and bool(self.parts[PartState.ACCEPTED.label] or self.parts[PartState.PARTIAL.label])
 
 
 def stop_jobs(database: Database, ids: Sequence[str], carry_out: CarryOut) -> list[StoppedJob]:
@@ -214,13 +219,8 @@ def _is_looked_up(connection: Connection, job: CountedJob) -> bool:
 
 
 def _stopped(job: CountedJob, parts: Counter[str]) -> StoppedJob:
-    has_taken = bool(parts[PartState.ACCEPTED.label] or parts[PartState.PARTIAL.label])
-    can_be_recalled = has_taken and job.channel in names() and _takes_back(job)
-    return StoppedJob(job.id, job.cancelled_at is not None, parts, can_be_recalled)
-
-
-def _takes_back(job: CountedJob) -> bool:
-    return channel(job.channel).follow_up_problem(Kind.RECALL, job.kind) is None
+    takes_back = job.channel in names() and channel(job.channel).follow_up_problem(Kind.RECALL, job.kind) is None
+    return StoppedJob(job.id, job.cancelled_at is not None, parts, takes_back)
 
 
 # -- revoked jobs ------------------------------------------------------------------------------------------------------

@@ -47,10 +47,14 @@ MOST_TOLD = 1_000
 class ReplayableJobs(FoundJobs):
     """The jobs of a filter that did not reach all recipients, as they were when it was asked."""
 
-    also: Also
-    """What is among them beside."""
+    accepted: bool
+    """Whether jobs that reached all recipients are among them."""
+    unknown: bool
+    """Whether jobs are among them of which it is not known whom they reached."""
+    cancelled: bool
+    """Whether jobs that were cancelled or recalled are among them."""
     left_out: tuple[Withdrawal, ...] = ()
-    """Who cancelled or recalled the jobs that are left out for that, when and why, and how many they are."""
+    """The commands that cancelled or recalled jobs which are left out for that: by whom, when and why, and how many."""
     since: datetime | None
     """When the run began with which this one goes on; None: it goes on with none."""
 
@@ -89,8 +93,8 @@ def find_replayable(
         pages = (ids[at : at + PAGE] for at in range(0, len(ids), PAGE))
         lately = sum(called_since(connection, page, window) for page in pages)
         by = withdrawals(connection, left_out.values())
-    among, also = {"lately": lately} if lately else {}, Also(accepted, unknown, cancelled)
-    return ReplayableJobs(wanted, tuple(ids), counts, among, tuple(missing), also=also, left_out=by, since=since)
+    among, also = {"lately": lately} if lately else {}, Also(accepted, unknown, cancelled)._asdict()
+    return ReplayableJobs(wanted, tuple(ids), counts, among, tuple(missing), **also, left_out=by, since=since)
 
 
 def replay_found(
@@ -116,13 +120,14 @@ def replay_found(
     """
     if rate is not None and not (rate > 0 and math.isfinite(rate)):
         raise CheckFailed([Problem("rate", "is not above 0", "give how many jobs a second, or leave it out")])
-    asked = {"filter": found.wanted.asked(), **found.also._asdict(), "rate": rate}
+    also = Also(found.accepted, found.unknown, found.cancelled)
+    asked = {"filter": found.wanted.asked(), **also._asdict(), "rate": rate}
     asked |= {"since": None if found.since is None else found.since.isoformat(), "jobs": len(found.ids)}
     size = TOGETHER if rate is None else max(1, min(TOGETHER, int(rate)))
     replays, reasons, begun = list[str](), dict[str, str](), monotonic()
     with audited("replay", person=person, why=why, asked=asked, database=database, settings=settings) as running:
         known = accounts or accounts_of(running.settings)
-        lot = partial(_replay, found=found, accounts=known, priority=priority)
+        lot = partial(_replay, also=also, accounts=known, priority=priority)
         began(running.id)
         for few in running.lots(found.ids, size, progress):
             if rate is not None and running.counts and (early := size / rate - (monotonic() - begun)) > 0:
@@ -138,7 +143,7 @@ def replay_found(
 def _replay(
     connection: Connection,
     ids: Sequence[str],
-    found: ReplayableJobs,
+    also: Also,
     accounts: AccountSource,
     priority: PriorityName | None,
 ) -> tuple[list[str], dict[str, str]]:
@@ -147,7 +152,7 @@ def _replay(
         # Whole rows one by one: a message may have megabytes.
         try:
             row = row_of(connection, id)
-            again = replayed(connection, row, found.also, priority, None, accounts)
+            again = replayed(connection, row, also, priority, None, accounts)
             made.append(again.id)
         except RetryTransaction:
             raise

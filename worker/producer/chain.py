@@ -22,16 +22,15 @@ from worker.reporting.find_job import rows_of
 from worker.reporting.recipient_status import Recipient, RecipientStatus, all_of, recipients_under, statuses
 
 
-
 class Also(NamedTuple):
     """What a replay takes beside whom a job did not reach."""
 
     accepted: bool = False
-    """Those who got it."""
+    """With the recipients who got it."""
     unknown: bool = False
-    """Those of whom that is not known."""
+    """With the recipients of whom that is not known."""
     cancelled: bool = False
-    """Jobs that were cancelled or recalled."""
+    """Although the job was cancelled or recalled."""
 
 
 _FAILED = ("n_rejected", "n_exhausted", "n_expired", "n_cancelled")

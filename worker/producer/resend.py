@@ -78,7 +78,7 @@ def replayed(
 ) -> JobRef:
     """The same for a job's row."""
     job_id = str(old["id"])
-    _require_read(old)
+    require_read(old)
     if old["n_open"]:
         raise NotReplayable(f"job {job_id} is still open; wait for its end, or cancel it", job=job_id)
     if not also.cancelled:
@@ -119,7 +119,7 @@ def resend_failed(
     """
     job_id = id_of(job_id)
     rows = rows_of(connection, job_id)
-    _require_read(rows.job)
+    require_read(rows.job)
     if rows.job["kind"] not in channel(rows.job["channel"]).sends:
         raise NotReplayable(f"job {job_id} is not a send but {rows.job['kind']}", job=job_id)
     asked = _asked_for(rows.job)
@@ -148,7 +148,7 @@ def resend_failed(
 
 
 def _require_wanted(connection: Connection, job_id: str) -> None:
-    """NotReplayable where the job was cancelled or recalled: whoever did that did not want it sent."""
+    """NotReplayable where the job was cancelled or recalled: it was not to be sent any more."""
     for one in withdrawals(connection, withdrawn_jobs(connection, [job_id]).values()):
         text = f"job {job_id} was {one.how} by {one.by()}; cancelled=True, or --cancelled, sends it all the same"
         raise NotReplayable(text, job=job_id)
@@ -167,7 +167,7 @@ def _once_more(
 ) -> JobRequest:
     """The same job again, linked to the original."""
     document = json.loads(old["message"])
-    to = _without_erased(old, to)
+    to = without_erased(old, to)
     account = (accounts or current_accounts()).get(old["account"])
     _require_kept(connection, old, document)
     require_replayable(connection, old, document, account)
@@ -195,13 +195,14 @@ def _once_more(
     )
 
 
-def _require_read(old: Mapping[str, Any]) -> None:
+def require_read(old: Mapping[str, Any]) -> None:
+    """NotReplayable where a newer release enqueued the job."""
     if not is_read(old["payload"]):
         text = f"job {old['id']} was enqueued by a newer release than this one; replay it with that release"
         raise NotReplayable(text, job=str(old["id"]))
 
 
-def _without_erased(old: Mapping[str, Any], to: Recipients) -> Recipients:
+def without_erased(old: Mapping[str, Any], to: Recipients) -> Recipients:
     """The recipients that were not erased since; NotReplayable where there were others, and none is left."""
     if any(is_mark(sender) for sender, _ in to.by_sender):
         raise NotReplayable(f"a sender of job {old['id']} is no longer kept; enqueue it anew", job=str(old["id"]))

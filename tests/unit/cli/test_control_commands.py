@@ -175,7 +175,7 @@ def test_a_filter_is_counted_asked_about_and_gone_on_with(
     run: Run, queued: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
     """A dry run changes nothing; what a run has replayed is left out when it is gone on with."""
-    since = ("--tag", "lunch", "--created-from", "2026-01-01T00:00:00+0800")
+    since = ("--tag", "lunch", "--created-from", "2026-01-01T00:00:00+0800", "--cancelled")
     run("cancel", *queued[:3], "--yes")
     capsys.readouterr()
     assert 0 == run("replay", *since, "--dry-run")
@@ -192,7 +192,7 @@ def test_a_filter_is_counted_asked_about_and_gone_on_with(
     nothing = capsys.readouterr().out
     assert 1 == run("replay", *since, "--yes")
     again = capsys.readouterr().err
-    assert 1 == run("replay", *queued[:3], "--yes", "--json")
+    assert 1 == run("replay", *queued[:3], "--cancelled", "--yes", "--json")
     refused = json.loads(capsys.readouterr().out)
 
     assert ("       3  cancelled on account hr\n", "") == (dry.out, dry.err)
@@ -200,6 +200,7 @@ def test_a_filter_is_counted_asked_about_and_gone_on_with(
         "jobs": 3,
         "lately": 0,
         "missing": [],
+        "left_out": [],
         "counts": [{"account": "hr", "state": "cancelled", "jobs": 3}],
     } == counted
     assert "       3  cancelled on account hr\nreplay these 3 jobs? [y/N]" in no
@@ -210,12 +211,25 @@ def test_a_filter_is_counted_asked_about_and_gone_on_with(
     assert all("1 being sent to by another replay" in reason for reason in refused["notes"].values())
 
 
+def test_what_a_person_took_back_is_named(run: Run, queued: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    """Who, when and why, also in a dry run; nothing else is left, so that is an error."""
+    run("cancel", *queued[:3], "--yes", "--as", "li", "--why", "wrong date")
+    audit = capsys.readouterr().out.split("audit ")[1].split(")")[0]
+
+    assert 1 == run("replay", "--tag", "lunch", "--created-from", "2026-01-01T00:00:00+0800", "--yes")
+    said = capsys.readouterr().err
+    assert 1 == run("replay", queued[0], "--dry-run", "--json")
+
+    assert said.startswith("3 left out: cancelled 20")
+    assert f" by li (audit {audit}); --cancelled takes these too\n  why: wrong date\n" in said
+
+
 def test_a_run_of_the_console_is_gone_on_with(run: Run, queued: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     """Its audit's row says where it came from, and has the same filter."""
     run("cancel", *queued, "--yes")
     capsys.readouterr()
     with acting_through("console."):
-        assert 0 == run("replay", queued[0], "--yes", "--json")
+        assert 0 == run("replay", queued[0], "--cancelled", "--yes", "--json")
     audit = json.loads(capsys.readouterr().out)["audit"]
 
     assert 0 == run("replay", "--go-on", audit, "--yes")

@@ -79,7 +79,7 @@ class Preview:
     """The jobs, or the parts each with its last call, by which it is told that others came; empty for one named thing.
     """
     left_out: tuple[Withdrawal, ...] = ()
-    """Who cancelled or recalled what a replay leaves out."""
+    """The commands that cancelled or recalled what a replay leaves out."""
 
 
 Give = Callable[[str, str, Began], str]

@@ -36,6 +36,12 @@ def open_parts(connection: Connection, wanted: JobFilter) -> Iterator[tuple[Foun
     return _parts_in(connection, wanted, _TO_BE_SENT, left_out(wanted))
 
 
+def waiting_parts(connection: Connection, wanted: JobFilter) -> Iterator[FoundJob]:
+    """The queued parts of a filter: of each its job, but for jobs that are cancelled."""
+    more = f"{left_out(wanted)} and j.cancelled_at is null"
+    return (job for job, _ in _parts_in(connection, wanted, _TO_BE_SENT[:1], more))
+
+
 def count_in_the_air(connection: Connection, wanted: JobFilter | None) -> int:
     """How many parts of a filter have their call in the air; None: of all jobs."""
     if wanted is None:

@@ -10,13 +10,23 @@ from sqlalchemy import Connection
 
 from worker.domain.job import Kind, part_id
 from worker.domain.job_filter import JobFilter
+from worker.domain.job_terms import text_hash
 from worker.domain.state import JobState
 from worker.outbox.control.cancels import left_out
 from worker.outbox.control.candidates import candidates
-from worker.outbox.control.matching import FoundJob, created_jobs, created_since, fitting, job_conditions, jobs_of
-from worker.outbox.engine.bulk import ids_json, rows_by_id
+from worker.outbox.control.matching import (
+    BYTES,
+    FoundJob,
+    created_jobs,
+    created_since,
+    fitting,
+    job_conditions,
+    jobs_of,
+)
+from worker.outbox.engine.bulk import ids_json, in_lots, rows_by_id
 from worker.outbox.engine.dialect import dialect_of
 from worker.outbox.engine.sql import fetch
+from worker.outbox.jobs.reading import IS_CORRECTION, lots_by_bytes
 
 _SENT = " and j.n_accepted + j.n_partial + j.n_open + j.n_unknown > 0"
 _RECALLED = (
@@ -36,6 +46,39 @@ def sent_jobs(connection: Connection, wanted: JobFilter, now: int) -> Iterator[F
         return
     for ids in candidates(connection, wanted, now, is_open_too=True):
         yield from jobs_of(connection, wanted, ids, _TO_RECALL)
+
+
+_CORRECTIONS = f"from worker_jobs r where r.target_job_id = j.id and r.{IS_CORRECTION}"
+_MEANT = "n_open", "n_accepted", "n_partial", "n_unknown", "n_cancelled"
+_MEANT_ANYBODY = f" and {' + '.join(f'j.{name}' for name in _MEANT)} > 0"
+_IS_CORRECTED = f" and exists (select 1 {_CORRECTIONS} and {' + '.join(f'r.{name}' for name in _MEANT)} > 0)"
+
+
+def meant_jobs(connection: Connection, wanted: JobFilter, now: int) -> Iterator[tuple[FoundJob, bool]]:
+    """The jobs whose message a person got, may have got or would have got, and whether they are corrected.
+
+    Of a filter that names no ended jobs those that were created since `created_from`.
+    """
+    more = _MEANT_ANYBODY + left_out(wanted)
+    if wanted.names_ended:
+        lots = candidates(connection, wanted, now, is_open_too=True)
+        found: Iterator[FoundJob] = (job for ids in lots for job in jobs_of(connection, wanted, ids, more))
+    else:
+        found = created_jobs(connection, wanted, more)
+    for jobs in in_lots(found, PAGE):
+        ids = [job.id for job in jobs]
+        source = f"{dialect_of(connection).chosen('worker_jobs', alias='j')}{_IS_CORRECTED}"
+        corrected = {row[0] for row in fetch(connection, f"select j.id from {source}", {"ids": ids_json(ids)})}
+        yield from ((job, job.id in corrected) for job in jobs)
+
+
+def equal_texts(connection: Connection, ids: Sequence[str], hash: str) -> set[str]:
+    """The jobs among these whose message has this hash."""
+    found = set[str]()
+    for lot in lots_by_bytes(connection, ids, BYTES):
+        rows = rows_by_id(connection, "id, message", "worker_jobs", lot)
+        found.update(id for id, message in rows if text_hash(message) == hash)
+    return found
 
 
 PAGE = 2_000

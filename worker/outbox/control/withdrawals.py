@@ -35,15 +35,16 @@ class Withdrawal:
     at: datetime
     """When the first of them was."""
     jobs: int = 1
+    """How many they are."""
     person: str | None = None
-    """Who gave the command; None: an application did it, without a command."""
+    """The name of the person who gave the command; None: an application did it, without a command."""
     why: str = ""
     """The person's reason."""
     audit: str | None = None
     """Id of the command's row in the audit."""
 
     def by(self) -> str:
-        """Who did it, for people."""
+        """The person or the application, as it is told to people."""
         return "an application" if self.person is None else f"{self.person} (audit {self.audit})"
 
 
@@ -58,9 +59,9 @@ class WithdrawnJob:
 
 
 def withdrawn_jobs(connection: Connection, ids: Collection[str]) -> dict[str, WithdrawnJob]:
-    """Those of these jobs that were cancelled or recalled, by id; recalled where both is so.
+    """The jobs among these that were cancelled or recalled, by id; recalled where both is so.
 
-    A recall counts whatever came of it, unless it was itself cancelled or expired: somebody wanted the message back.
+    A recall counts whatever came of it, unless it was itself cancelled or expired: the message was wanted back.
     """
     names = _COLUMNS.split(", ")
     jobs = [dict(zip(names, row, strict=True)) for row in rows_by_id(connection, _COLUMNS, "worker_jobs", ids)]

@@ -66,6 +66,18 @@ def take_place(connection: Connection, old_job: str, new_job: str) -> None:
         delete_by_id(connection, "worker_order_queue", holding, "part_id")
 
 
+def move_places(connection: Connection, orders: Mapping[str, str | None], at: int) -> None:
+    """Gives parts (part -> its order) that were not begun the place of another due_at.
+
+    Where another part comes first then, and sleeps, the active relay wakes it (`stalled`).
+    """
+    ordered = {part: order for part, order in orders.items() if order is not None}
+    if ordered:
+        _lock(connection, set(ordered.values()))
+        update = dialect_of(connection).update_chosen("worker_order_queue", "place_at = :at", "part_id")
+        run(connection, f"{update} and place_at > 0", {"at": at, "ids": ids_json(ordered)})
+
+
 def _of_job(connection: Connection, job_id: str) -> list[str]:
     query = "select part_id from worker_order_queue where part_id > :low and part_id < :high"
     return [row[0] for row in fetch(connection, query, part_range(job_id))]

@@ -9,7 +9,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Table
 
-from worker.domain.job import job_of, part_range
+from worker.domain.job import Kind, job_of, part_range
 from worker.domain.pacing.lane import lane_range
 from worker.domain.pacing.quiet import QUIET_HOURS
 from worker.outbox import tables
@@ -52,6 +52,17 @@ _FOLLOWERS = "select id, kind, state, created_at, finished_at from worker_jobs w
 _WITHOUT_TEXTS = ", ".join(one.name for one in tables.jobs.columns if one.name not in ("message", "recipients"))
 _WITHOUT_SPECS = ", ".join(one.name for one in tables.parts.columns if one.name != "spec")
 _PART_HEADS = "id, state, reason, not_before, waits_on"
+
+
+IS_CORRECTION = f"kind not in ('{Kind.RECALL}', '{Kind.UPDATE_CARD}', '{Kind.TRACK}', '{Kind.REMIND}')"
+"""The condition on a job about another that it is a message in its place."""
+
+
+def corrections_of(connection: Connection, jobs: Sequence[str]) -> list[str]:
+    """The corrections of these jobs, and the replays of those."""
+    index, only = "worker_jobs_target", f"and {IS_CORRECTION}"
+    rows = rows_by_id(connection, "id", "worker_jobs", jobs, "target_job_id", only=only, index=index)
+    return sorted(row[0] for row in rows)
 
 
 def read_job(connection: Connection, job_id: str) -> dict[str, Any] | None:

@@ -42,7 +42,7 @@ jobs = table(
     Column("recipients", LongText(), nullable=False, doc="JSON of all recipients asked for"),
     Column("asked", Integer, nullable=False, doc="how many recipient ids were asked for"),
     Column("priority", SmallInteger, nullable=False, doc="0 urgent, 1 normal, 2 bulk"),
-    Column("due_at", BigInteger, nullable=False, doc="not before this instant; never changes"),
+    Column("due_at", BigInteger, nullable=False, doc="not before this instant; only a person changes it"),
     Column("expires_at", BigInteger, doc="null: never expires"),
     Column("dedupe_key", Key(200), doc="the producer's; unique per account while the row exists; null: none"),
     Column("content_hash", Key(64), doc="SHA-256 of kind, message, recipients; null without dedupe_key"),

@@ -1,0 +1,233 @@
+"""A wrong message is stopped and taken back, and the right one goes to whoever got it or would have: once."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from typing import Any
+
+import pytest
+
+from tests.support.runtime import PNG, RECALL, Site, an_account, lost, planted, refused
+from worker import Image, JobState, Text, To, replay, webhook
+from worker.control import correct as correcting
+from worker.control.audit import Done, list_audit
+from worker.control.cancel import cancel, find_open
+from worker.control.correct import correct_found, find_correctable
+from worker.control.recall import find_sent, recall_found
+from worker.domain.account import Account, Secret
+from worker.domain.content.message import File, Message
+from worker.domain.errors import CheckFailed
+from worker.domain.job_filter import JobFilter
+from worker.outbox.engine.clock import DrivenClock, instant
+from worker.outbox.engine.database import Database
+
+pytestmark = pytest.mark.fewer_databases("the statements behind it run on each database in the first test")
+
+LONG_AGO = datetime(2020, 1, 1, tzinfo=UTC)
+MAILING = JobFilter(tag="lunch", created_from=LONG_AGO)
+DAY = timedelta(days=1)
+
+
+@pytest.fixture
+def site(database: Database, driven_clock: DrivenClock) -> Iterator[Site]:
+    """One process."""
+    with planted(database, driven_clock) as planted_site:
+        yield planted_site
+
+
+def corrected(site: Site, message: Any = "right", wanted: JobFilter = MAILING, **options: Any) -> Done:
+    found = find_correctable(wanted, message, accounts=site.accounts, database=site.database)
+    options = {"person": "zhang", "why": "wrong date", "accounts": site.accounts, "rate": 1_000, **options}
+    return correct_found(found, **options, database=site.database)
+
+
+def reached(site: Site, content: str = "right") -> list[str]:
+    """To whom calls with this text went, sorted."""
+    return sorted(body["touser"] for body in site.bodies() if body["text"]["content"] == content)
+
+
+def a_robot() -> Account:
+    return Account("bot", "wecom_webhook", "http://vendor", {"edition": "robot"}, Secret(lambda: "key-1"))
+
+
+def finish(site: Site) -> None:
+    for _ in range(3):
+        site.run()
+        site.advance(2)
+    site.recover()
+    site.run()
+
+
+@pytest.mark.every_database
+def test_who_got_it_or_would_have_gets_the_right_one(site: Site) -> None:
+    """Not those whom the vendor refused; the old ones are cancelled or recalled, the new ones are linked to them."""
+    site.vendor.says(partial(site.vendor.takes, invaliduser="bob"), refused(81013), lost())
+    part = site.send("wrong", To(["ann", "bob"]), tags=["lunch"])
+    nobody = site.send("wrong", "nobody", tags=["lunch"])
+    doubt = site.send("wrong", "carl", tags=["lunch"], duplicate_check=False)
+    for job in (part, nobody, doubt):
+        site.ring(job)
+    site.advance(60)
+    site.recover()
+    waiting = site.send("wrong", "dora", tags=["lunch"], due_at=2 * DAY, priority="bulk")
+    site.send("other", "eva", tags=["dinner"], due_at=DAY)
+
+    found = find_correctable(MAILING, "right", accounts=site.accounts, database=site.database)
+    done = corrected(site)
+    finish(site)
+
+    assert {part, doubt, waiting} == {*found.ids}
+    assert {"corrections": 3, "recalls": 2, "cancelled": 2} == dict(+done.counts)
+    assert ["ann", "carl"] == reached(site)
+    rows = {row.target_job_id: row for row in site.rows("select * from worker_jobs where kind = 'send'")}
+    assert {part, doubt, waiting} == {*rows} - {None}
+    assert ("bulk", site.job(waiting).due_at) == (
+        ["urgent", "normal", "bulk"][rows[waiting].priority],
+        rows[waiting].due_at,
+    )
+    assert all(json.loads(rows[job].tags) == ["lunch"] for job in (part, doubt, waiting))
+    assert ("cancelled", 1) == (site.state(waiting), len(site.calls(RECALL)))
+    with site.database.reading() as connection:
+        entry = list_audit(connection)[0]
+    assert ("correct", "zhang", "wrong date") == (entry.action, entry.person, entry.why)
+    assert "right" not in json.dumps(entry.asked)
+
+
+def test_given_again_nobody_gets_two(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A run that was cut short between two lots, or inside one, goes on with the same words."""
+    jobs = [site.send("wrong", f"u{n}", tags=["lunch"]) for n in range(6)]
+    for job in jobs[:3]:
+        site.ring(job)
+    monkeypatch.setattr(correcting, "TOGETHER", 2)
+    correct_job, calls = correcting.correct_job, iter(range(100))
+
+    def dies_within_the_second(*given: Any) -> Any:
+        if next(calls) == 3:
+            raise KeyboardInterrupt
+        return correct_job(*given)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(correcting, "correct_job", dies_within_the_second)
+        with pytest.raises(KeyboardInterrupt):
+            corrected(site)
+    found = find_correctable(MAILING, "right", accounts=site.accounts, database=site.database)
+    rest = corrected(site)
+    finish(site)
+    nothing = find_correctable(MAILING, "right", accounts=site.accounts, database=site.database)
+
+    assert ({"corrected": 2, "equal": 2}, {"corrected": 6, "equal": 6}) == (dict(+found.among), dict(+nothing.among))
+    assert (4, ()) == (rest.counts["corrections"], nothing.ids)
+    assert [f"u{n}" for n in range(6)] == reached(site)
+
+
+def test_after_a_cancel_and_a_recall_it_goes_to_the_same(site: Site) -> None:
+    """As a person does it who stops first and thinks then; what is recalled already is not recalled again."""
+    sent, waiting = site.send("wrong", "ann", tags=["lunch"]), site.send("wrong", "bob", tags=["lunch"], due_at=DAY)
+    site.ring(sent)
+    said = {"person": "li", "database": site.database}
+    cancel(find_open(MAILING, database=site.database), **said)
+    recall_found(find_sent(MAILING, database=site.database), **said, accounts=site.accounts)
+    site.run()
+
+    done = corrected(site)
+    site.advance(DAY.total_seconds())
+    finish(site)
+
+    assert {"corrections": 2} == dict(+done.counts)
+    assert (["ann", "bob"], 1) == (reached(site), len(site.calls(RECALL)))
+    assert "cancelled" == site.state(waiting)
+
+
+def test_a_chain_is_corrected_once(site: Site) -> None:
+    """One whom a replay reached is in two jobs, and gets one correction."""
+    site.vendor.says(partial(site.vendor.takes, invaliduser="bob"))
+    job = site.send("wrong", To(["ann", "bob"]), tags=["lunch"])
+    site.ring(job)
+    for options in ({}, {"accepted": True}):
+        with site.database.writing() as connection:
+            replay(connection, job, accounts=site.accounts, **options)
+        site.run()
+
+    done = corrected(site)
+    finish(site)
+
+    assert ["ann", "bob"] == reached(site)
+    assert ({"corrections": 2, "recalls": 1, "refused": 1}, 1) == (dict(+done.counts), len(done.notes))
+    assert 3 == len(site.calls(RECALL)), "a recall of the original takes back its replays too"
+
+
+def test_a_correction_that_was_wrong_is_corrected(site: Site) -> None:
+    """The old message has its correction, which is what is corrected now. One that was refused does not count."""
+    site.send("wrong", "ann", tags=["lunch"])
+    site.run()
+    corrected(site, "wrong again")
+    finish(site)
+    corrected(site)
+    finish(site)
+    assert (["ann"], ["ann"], 2) == (reached(site), reached(site, "wrong again"), len(site.calls(RECALL)))
+
+    site.send("bad", "bob", tags=["dinner"])
+    site.run()
+    dinner = JobFilter(tag="dinner", created_from=LONG_AGO)
+    site.vendor.says(site.vendor.takes, refused(40008))
+    corrected(site, "refused by the vendor", dinner)
+    finish(site)
+    corrected(site, "good", dinner)
+    finish(site)
+    assert ["bob"] == reached(site, "good")
+
+
+def test_a_rate_spreads_their_due_times(site: Site) -> None:
+    """The command does not wait: what is still to come can be cancelled."""
+    jobs = [site.send("wrong", f"u{n}", tags=["lunch"]) for n in range(4)]
+    site.run()
+    began = instant(site.database.read_now())
+    done = corrected(site, rate=2)
+
+    due = [instant(site.job(new).due_at) - began for new in done.jobs]
+    assert [timedelta(seconds=n / 2) for n in range(4)] == due
+    assert sorted(jobs) == [site.job(new).target_job_id for new in done.jobs]
+
+
+def test_what_cannot_be_taken_back_is_counted(database: Database, driven_clock: DrivenClock) -> None:
+    """A robot's message stays; the right one goes to the same chat."""
+    robot = a_robot()
+    with planted(database, driven_clock, accounts=[robot]) as site:
+        job = site.ask(webhook.Text(content="wrong"), None, account="bot", tags=["lunch"])
+        site.run()
+        done = corrected(site)
+        finish(site)
+
+        assert {"corrections": 1, "kept": 1} == dict(+done.counts)
+        assert (
+            JobState.ACCEPTED == site.rows("select state from worker_jobs where target_job_id = :job", job=job)[0].state
+        )
+
+
+@pytest.mark.parametrize(
+    ("wanted", "message", "words"),
+    [
+        (JobFilter(tag="lunch"), "right", "give created_from"),
+        (MAILING, Text(content=""), "content"),
+        (MAILING, Image(file=File(PNG, "a.png")), "media_id"),
+    ],
+)
+def test_wrong_words_are_refused(site: Site, wanted: JobFilter, message: Message, words: str) -> None:
+    """Before anything is stopped."""
+    job = site.send("wrong", tags=["lunch"], due_at=DAY)
+    with pytest.raises(CheckFailed, match=words):
+        corrected(site, message, wanted)
+    assert "queued" == site.state(job)
+
+
+def test_jobs_of_several_channels_are_refused(database: Database, driven_clock: DrivenClock) -> None:
+    """Each needs a message of its own."""
+    robot = a_robot()
+    with planted(database, driven_clock, accounts=[an_account(), robot]) as site:
+        site.send("wrong", tags=["lunch"])
+        site.ask(webhook.Text(content="wrong"), None, account="bot", tags=["lunch"])
+        with pytest.raises(CheckFailed, match="several channels"):
+            corrected(site)

@@ -1,0 +1,159 @@
+"""Jobs that wait get other times and priorities, as if they had been enqueued so."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+from typing import Any
+
+import pytest
+
+from tests.support.runtime import Site, busy, planted
+from worker.control.audit import Done, list_audit
+from worker.control.pause import pause, resume_paused
+from worker.control.reschedule import find_waiting, reschedule
+from worker.domain.call import CallResult, Request
+from worker.domain.errors import CheckFailed
+from worker.domain.job_filter import JobFilter
+from worker.outbox.engine.clock import DrivenClock, instant
+from worker.outbox.engine.database import Database
+
+pytestmark = pytest.mark.fewer_databases("the statements behind it run on each database in the first test")
+
+DAY, HOUR = timedelta(days=1), timedelta(hours=1)
+
+
+@pytest.fixture
+def site(database: Database, driven_clock: DrivenClock) -> Iterator[Site]:
+    """One process."""
+    with planted(database, driven_clock) as planted_site:
+        yield planted_site
+
+
+def change(site: Site, *ids: str, wanted: JobFilter | None = None, **new: Any) -> Done:
+    found = find_waiting(wanted or JobFilter(ids=ids), database=site.database)
+    return reschedule(found, **new, person="zhang", why="not before lunch", database=site.database)
+
+
+def later(site: Site, delay: timedelta) -> datetime:
+    return instant(site.database.read_now()) + delay
+
+
+@pytest.mark.every_database
+def test_what_waits_is_moved(site: Site) -> None:
+    """On the job and on its parts, in both directions; what was sent, cancelled or is a recall stays as it is."""
+    sent = site.send("sent", tags=["lunch"])
+    site.run()
+    recall = site.recall(sent, tags=["lunch"], due_at=DAY)
+    early, late = site.send("early", tags=["lunch"]), site.send("late", tags=["lunch"], due_at=DAY)
+    at, end = later(site, HOUR), later(site, 2 * HOUR)
+    wanted = JobFilter(tag="lunch")
+
+    found = find_waiting(wanted, database=site.database)
+    done = change(site, wanted=wanted, due_at=at, expires_at=end, priority="bulk")
+    site.run()
+    before = len(site.calls())
+    site.advance(HOUR.total_seconds())
+    site.run()
+
+    assert ({("hr", "send"): 2}, {"queued": 2}, sorted([early, late])) == (found.counts, found.among, [*found.ids])
+    assert ({"jobs": 2, "parts": 2}, [early, late]) == (dict(done.counts), sorted(done.jobs, key=[early, late].index))
+    assert (1, ["early", "late"]) == (before, sorted(body["text"]["content"] for body in site.bodies()[1:]))
+    for job in (early, late):
+        row, part = site.job(job), site.part(job)
+        assert (at, end, end) == tuple(map(instant, (row.due_at, row.expires_at, part.expires_at)))
+        assert (2, 2, "accepted") == (row.priority, part.priority, row.state)
+    assert later(site, 22 * HOUR) < instant(site.job(recall).due_at)
+    with site.database.reading() as connection:
+        entry = list_audit(connection)[0]
+    assert ("reschedule", "zhang", "not before lunch") == (entry.action, entry.person, entry.why)
+    assert (at.isoformat(), "bulk") == (entry.asked["due_at"], entry.asked["priority"])
+
+
+def test_what_waits_in_a_hand_is_not_sent(site: Site) -> None:
+    """A doorbell has read the part with its old time, and may not mark it any more."""
+    first, second = site.send("first"), site.send("second")
+
+    def moved_meanwhile(request: Request) -> CallResult:
+        change(site, second, due_at=HOUR)
+        return site.vendor.takes(request)
+
+    site.vendor.says(moved_meanwhile)
+    site.ring(first, second)
+    assert (["accepted", "queued"], 1) == ([site.state(first), site.state(second)], len(site.calls()))
+
+    site.advance(HOUR.total_seconds())
+    site.run()
+    assert ("accepted", 0) == (site.state(second), site.part(second).doubts)
+
+
+def test_a_retry_keeps_its_time(site: Site) -> None:
+    """Only the expiry and the priority of what was called are changed."""
+    job = site.send()
+    site.vendor.says(busy())
+    site.ring(job)
+    before = site.part(job).not_before
+
+    change(site, job, due_at=DAY, expires_at=2 * DAY, priority="urgent")
+
+    part = site.part(job)
+    assert (before, 0, site.job(job).expires_at) == (part.not_before, part.priority, part.expires_at)
+
+
+def test_what_is_paused_is_due_by_its_new_time_afterwards(site: Site) -> None:
+    """It stays paused, whatever its time."""
+    with_tag = JobFilter(tag="lunch")
+    pause(with_tag, person="zhang", database=site.database)
+    job = site.send(tags=["lunch"])
+    site.run()
+    change(site, job, due_at=HOUR)
+    resume_paused(with_tag, person="zhang", database=site.database)
+    site.recover()
+    site.run()
+    assert ("queued", []) == (site.state(job), site.calls())
+
+    site.advance(HOUR.total_seconds())
+    site.run()
+    assert "accepted" == site.state(job)
+
+
+def test_an_order_follows_the_new_times(site: Site) -> None:
+    """The second goes first when the first is put off behind it, though it slept."""
+    first, second = (site.send(name, order_key="o", due_at=n * HOUR) for n, name in enumerate(("first", "second")))
+    change(site, first, due_at=2 * HOUR)
+    for _ in range(2):
+        site.advance(HOUR.total_seconds())
+        site.run()
+        site.run()
+
+    assert ["second", "first"] == [body["text"]["content"] for body in site.bodies()]
+    assert ["accepted"] * 2 == [site.state(job) for job in (first, second)]
+
+
+def test_what_would_expire_unsent_is_left(site: Site) -> None:
+    """And is counted; with another expiry it is moved."""
+    job, ended = site.send(expires_at=HOUR), site.send("ended")
+    found = find_waiting(JobFilter(ids=[job, ended]), database=site.database)
+    site.ring(ended)
+    done = reschedule(found, due_at=DAY, person="zhang", database=site.database)
+    assert ({"left": 2, "expiring": 1}, ()) == (dict(done.counts), done.jobs)
+
+    assert {"jobs": 1, "parts": 1} == dict(change(site, job, due_at=DAY, expires_at=2 * DAY).counts)
+
+
+@pytest.mark.parametrize(
+    ("new", "words"),
+    [
+        ({}, "due_at: is missing"),
+        ({"due_at": datetime(2026, 7, 1)}, "has no time zone"),
+        ({"due_at": DAY, "expires_at": HOUR}, "is not after due_at"),
+        ({"priority": "high"}, "use one of urgent, normal, bulk"),
+    ],
+)
+def test_wrong_words_are_refused(site: Site, new: dict[str, Any], words: str) -> None:
+    """Before anything is changed, or noted."""
+    job = site.send()
+    with pytest.raises(CheckFailed, match=words):
+        change(site, job, **new)
+    with site.database.reading() as connection:
+        assert [] == list_audit(connection)

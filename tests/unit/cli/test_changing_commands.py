@@ -1,0 +1,95 @@
+"""`worker correct` and `worker reschedule`: a preview, a question, and what became of each job."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+
+import pytest
+
+from worker import Text, To, enqueue_many
+from worker.accounts.sources import accounts_of
+from worker.config.settings import load_settings
+from worker.outbox.engine.database import Database, make_engine
+from worker.producer.enqueue import NewJob
+
+Run = Callable[..., int]
+SINCE = ("--tag", "lunch", "--created-from", "2026-01-01T00:00:00+0800")
+
+
+@pytest.fixture
+def queued(run: Run) -> list[str]:
+    """Three sends that wait."""
+    settings = load_settings()
+    database = Database(make_engine(settings.database_url()))
+    new = [NewJob("hr", Text(content=f"hello {n}"), To(users=["anna"]), tags=["lunch"]) for n in range(3)]
+    with database.writing() as connection:
+        ids = [ref.id for ref in enqueue_many(connection, new, accounts=accounts_of(settings))]
+    database.close()
+    return ids
+
+
+def listed(run: Run, capsys: pytest.CaptureFixture[str]) -> list[dict[str, object]]:
+    capsys.readouterr()
+    run("jobs", "--json")
+    found: list[dict[str, object]] = json.loads(capsys.readouterr().out)["jobs"]
+    return found
+
+
+def test_a_wrong_text_is_corrected(run: Run, queued: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    """Asked about with the number; given again it finds what was done."""
+    no = run("correct", *SINCE, "--text", "at noon", types="n\n")
+    asked = capsys.readouterr().err
+    assert 0 == run("correct", *SINCE, "--text", "at noon", "--yes", "--as", "li", "--why", "wrong hour")
+    done = capsys.readouterr().out
+    assert 1 == run("correct", *SINCE, "--text", "at noon", "--yes")
+    again = capsys.readouterr().err
+    jobs = listed(run, capsys)
+
+    assert (1, True) == (no, "       3  send on account hr\n" in asked)
+    assert "cancel and recall these 3 jobs, and send the new message in their place?" in asked
+    assert done.startswith("3 corrections enqueued, 0 refused (audit ")
+    assert (
+        "of the old jobs 3 are cancelled, and 0 recalls are enqueued\nthe new messages are due at 20 a second" in done
+    )
+    assert "no job of this has a message that somebody got" in again
+    assert ["cancelled"] * 3 + ["open"] * 3 == sorted(str(job["state"]) for job in jobs)
+    assert sorted(queued) == sorted(str(job["target_job_id"]) for job in jobs if job["state"] == "open")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "sentence"),
+    [
+        ([*SINCE], 2, "say the new message: --text or --message, and only one of these"),
+        ([*SINCE, "--message", "{"], 1, "the body is no JSON"),
+        ([*SINCE, "--text", ""], 1, "content"),
+        (["--tag", "lunch", "--text", "x"], 1, "filter: would look through all jobs; give created_from"),
+        ([*SINCE, "--message", '{"msgtype": "image", "image": {}}'], 1, "media_id"),
+    ],
+)
+def test_a_correction_that_cannot_be_is_one_sentence(
+    run: Run, queued: list[str], capsys: pytest.CaptureFixture[str], arguments: list[str], status: int, sentence: str
+) -> None:
+    """And nothing is stopped."""
+    assert status == run("correct", *arguments, "--yes")
+    assert sentence in " ".join(capsys.readouterr().err.replace("│", " ").split())
+    assert ["open"] * 3 == [job["state"] for job in listed(run, capsys)]
+
+
+def test_what_waits_is_moved(run: Run, queued: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    """By a filter, after a question; and one sentence for what cannot be."""
+    at = "2999-01-01T09:00:00+0800"
+    assert 1 == run("reschedule", "--tag", "lunch", "--due-at", at, types="n\n")
+    asked = capsys.readouterr().err
+    assert 0 == run("reschedule", "--tag", "lunch", "--due-at", at, "--priority", "bulk", "--yes")
+    done = capsys.readouterr().out
+    assert 1 == run("reschedule", "--tag", "lunch")
+    nothing = capsys.readouterr().err
+    assert 1 == run("reschedule", "--tag", "dinner", "--due-at", at)
+
+    assert "change these 3 jobs?" in asked
+    assert done.startswith("changed 3 jobs (audit ")
+    assert "3 of their parts wait" in done
+    assert "due_at: is missing; give due_at, expires_at or priority" in nothing
+    assert "no job of this waits to be sent" in capsys.readouterr().err
+    assert {"2999-01-01T01:00:00+00:00"} == {job["due_at"] for job in listed(run, capsys)}

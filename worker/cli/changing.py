@@ -1,0 +1,81 @@
+"""`worker correct` and `reschedule`: another message in the place of a wrong one, other times for what waits."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import datetime
+from functools import partial
+from typing import Annotated, Any
+
+import typer
+
+from worker.cli.control import carry_out
+from worker.cli.options import OF_CALLS, Commands, Person, by_person, with_filter
+from worker.cli.sending import json_object
+from worker.cli.times import AHEAD
+from worker.control import audit as audits
+from worker.control.audit import Done
+from worker.control.correct import RATE, correct_found, find_correctable
+from worker.control.reschedule import find_waiting, require_change, reschedule as change
+from worker.domain.job_filter import JobFilter
+from worker.language import said
+
+app = Commands()
+
+
+@app.command()
+@with_filter(*OF_CALLS)
+@by_person(asks=True)
+def correct(
+    person: Person,
+    given: dict[str, Any],
+    text: Annotated[str | None, typer.Option(help="The right text.")] = None,
+    message: Annotated[
+        str | None,
+        typer.Option(metavar="JSON", help="Another message than a text, as the vendor's page shows it; - is stdin."),
+    ] = None,
+    rate: Annotated[float, typer.Option(min=0.01, help="So many of the new messages become due in a second.")] = RATE,
+) -> bool:
+    """Cancels and recalls a wrong message, and sends another to those who got it or would have got it."""
+    if (text is None) == (message is None):
+        raise typer.BadParameter(said("say the new message: --text or --message, and only one of these"))
+    audits.require_fits(person.name, person.why)
+    found = find_correctable(JobFilter(**given), json_object(message) if text is None else text)
+    question = f"cancel and recall these {len(found.ids)} jobs, and send the new message in their place?"
+    nothing = "no job of this has a message that somebody got or would have got, and that is not corrected"
+    done = carry_out(person, found, partial(correct_found, rate=rate), question, nothing)
+    person.tell(done, "\n".join(_corrected(done, rate)))
+    return bool(done.jobs)
+
+
+def _corrected(done: Done, rate: float) -> Iterator[str]:
+    count = done.counts
+    yield f"{count['corrections']} corrections enqueued, {count['refused']} refused (audit {done.audit})"
+    yield f"of the old jobs {count['cancelled']} are cancelled, and {count['recalls']} recalls are enqueued"
+    if kept := count["kept"]:
+        yield f"{kept} cannot be taken back: their channel has no recall"
+    yield f"the new messages are due at {rate:g} a second; `worker jobs` and `worker show` tell what becomes of them"
+
+
+@app.command()
+@with_filter()
+@by_person(asks=True)
+def reschedule(
+    person: Person,
+    given: dict[str, Any],
+    due_at: Annotated[datetime | None, typer.Option(help="Not before then.", **AHEAD)] = None,
+    expires_at: Annotated[datetime | None, typer.Option(help="Not from then on.", **AHEAD)] = None,
+    priority: Annotated[str | None, typer.Option(help="urgent, normal, bulk")] = None,
+) -> bool:
+    """Gives jobs that wait another due time, expiry or priority; says how many, and asks."""
+    new: dict[str, Any] = {"due_at": due_at, "expires_at": expires_at, "priority": priority}
+    require_change(**new)
+    audits.require_fits(person.name, person.why)
+    found = find_waiting(JobFilter(**given))
+    question = f"change these {len(found.ids)} jobs?"
+    done = carry_out(person, found, partial(change, **new), question, "no job of this waits to be sent")
+    lines = [f"changed {done.counts['jobs']} jobs (audit {done.audit}); {done.counts['parts']} of their parts wait"]
+    if expiring := done.counts["expiring"]:
+        lines.append(f"{expiring} left: they would expire before they are due; give --expires-at too")
+    person.tell(done, "\n".join(lines))
+    return done.counts["jobs"] > 0

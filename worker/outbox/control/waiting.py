@@ -1,0 +1,84 @@
+"""Jobs that wait, by a filter, and another due time, expiry or priority for them and for their parts."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any, NamedTuple
+
+from sqlalchemy import Connection
+
+from worker.domain.settle import FOREVER
+from worker.domain.state import PartState
+from worker.outbox.control.cancels import counted_jobs
+from worker.outbox.engine.bulk import ids_json, rows_by_id
+from worker.outbox.engine.dialect import dialect_of
+from worker.outbox.engine.sql import run
+from worker.outbox.jobs.order_queue import move_places
+
+_NOT_ENDED = f" and state in ({int(PartState.QUEUED)}, {int(PartState.SENDING)})"
+_NEVER_CALLED = f" and state = {int(PartState.QUEUED)} and first_marked_at is null and waits_on is null"
+
+
+class NewTimes(NamedTuple):
+    """What jobs get; None leaves it as it is."""
+
+    due_at: int | None
+    expires_at: int | None
+    priority: int | None
+
+
+class Rescheduled(NamedTuple):
+    """What became of some jobs."""
+
+    jobs: list[str]
+    """The jobs that were changed."""
+    parts: int
+    """Parts of them that wait."""
+    expiring: int
+    """Jobs that would expire before they are due, and stay as they are."""
+
+
+def reschedule(connection: Connection, ids: Sequence[str], now: int, new: NewTimes) -> Rescheduled:
+    """Changes what waits of these jobs; jobs of which nothing waits, or that are cancelled, stay as they are.
+
+    The due time counts for parts that were never called and wait for no other job: a retry and a repeat keep theirs.
+    """
+    dialect = dialect_of(connection)
+    parts = [part for job in counted_jobs(connection, ids).values() for part in job.part_ids()]
+    # Parts and then jobs, each in the order of the workers' commits.
+    columns, only = "id, job_id, state, order_id", _NOT_ENDED + dialect.in_order()
+    rows = rows_by_id(connection, columns, "worker_parts", parts, only=only)
+    waiting = {job for _, job, state, _ in rows if state == PartState.QUEUED}
+    only = f"and cancelled_at is null{dialect.in_order()}"
+    jobs = rows_by_id(connection, "id, due_at, expires_at", "worker_jobs", waiting, only=only)
+    fit = {id for id, due_at, expires_at in jobs if not _expires_first(new, due_at, expires_at)}
+    left = {part: order for part, job, _, order in rows if job in fit}
+    given = {name: value for name, value in new._asdict().items() if value is not None}
+    _set(connection, "worker_jobs", fit, given)
+    of_parts = {name: value for name, value in given.items() if name != "due_at"}
+    _set(connection, "worker_parts", left, of_parts, _NOT_ENDED)
+    if new.due_at is not None:
+        _make_due(connection, left, max(new.due_at, now))
+        move_places(connection, left, new.due_at)
+    queued = sum(job in fit for _, job, state, _ in rows if state == PartState.QUEUED)
+    return Rescheduled(sorted(fit), queued, len(jobs) - len(fit))
+
+
+def _expires_first(new: NewTimes, due_at: int, expires_at: int | None) -> bool:
+    ends = expires_at if new.expires_at is None else new.expires_at
+    return ends is not None and ends <= (due_at if new.due_at is None else new.due_at)
+
+
+def _set(connection: Connection, table: str, ids: Collection[str], given: Mapping[str, Any], only: str = "") -> None:
+    if ids and given:
+        update = dialect_of(connection).update_chosen(table, ", ".join(f"{name} = :{name}" for name in given))
+        run(connection, update + only, {**given, "ids": ids_json(ids)})
+
+
+def _make_due(connection: Connection, parts: Collection[str], at: int) -> None:
+    """Makes parts due; what is paused, or waits its turn, goes on by the new time when that ends."""
+    # As after a mark under which nothing left: a sender that has read the part already cannot mark it.
+    sets = "not_before = :at, offered_until = null, reason = null, limit_name = null"
+    sets += ", claim = claim + 1, unheard = unheard + 1"
+    update = f"{dialect_of(connection).update_chosen('worker_parts', sets)}{_NEVER_CALLED} and not_before < {FOREVER}"
+    run(connection, update, {"at": at, "ids": ids_json(parts)})
