@@ -96,6 +96,64 @@ def test_a_message_is_taken_back(site: Site) -> None:
     assert ("console.recall", "wang", "a typo", asked, {"recalls": 1}, True) == newest(site)
 
 
+def test_a_wrong_text_is_corrected(site: Site) -> None:
+    """By its tag alone, since a day ago; the text stands in no address, and what is wrong with it is said in place."""
+    sent, waits = (
+        site.send("wrong", tags=["lunch"]),
+        site.send("wrong", "bob", tags=["lunch"], due_at=HOUR // 1_000_000),
+    )
+    site.ring(sent)
+    person = Person(site, name="wang")
+    page = person.get("/commands/correct?tag=lunch")
+    none = person.submit(page, "/commands/correct", text="", why="wrong date")
+    long = person.submit(none, "/commands/correct", text="x" * 3_000, why="wrong date")
+
+    moved = person.submit(long, "/commands/correct", text="right", why="wrong date")
+    site.run()
+
+    since = instant(site.clock.micros - 24 * HOUR).isoformat(timespec="seconds")
+    assert since == page.forms["/commands/correct"].fields["created_from"]
+    assert "Correct 2 jobs" in page.text
+    assert "say what is sent in its place" in none.text
+    assert ("x" * 3_000 in long.text, "wrong date" in long.text) == (True, True)
+    assert moved.location.startswith("/audit/")
+    assert ["wrong", "right"] == [body["text"]["content"] for body in site.bodies()][:2]
+    counts = {"corrections": 2, "recalls": 1, "cancelled": 1}
+    asked = newest(site)
+    assert ("console.correct", "wang", "wrong date", counts) == (*asked[:3], asked[4])
+    assert "cancelled" == site.state(waits)
+
+
+def test_what_waits_is_put_off(site: Site) -> None:
+    """By words as people type them; one that is no time is said in place, and nothing is changed by nothing."""
+    job = site.send(due_at=60)
+    person, path = Person(site), f"/commands/reschedule?ids={job}"
+    action = "/commands/reschedule"
+    wrong_time = person.submit(person.get(path), action, due_at="soon")
+    nothing = person.submit(wrong_time, action, due_at="", expires_at="")
+
+    person.submit(nothing, action, due_at="2h", priority="bulk")
+
+    assert "is not a time" in wrong_time.text
+    assert "give due_at, expires_at or priority" in nothing.text
+    row = site.job(job)
+    assert (site.clock.micros + 2 * HOUR, 2) == (row.due_at, row.priority)
+
+
+@pytest.mark.parametrize("name", ["recall", "replay"])
+def test_a_tag_alone_is_no_dead_end(site: Site, name: str) -> None:
+    """It is since a day ago, which can be typed over; a way back stands beside the button."""
+    site.send(tags=["lunch"])
+    site.run()
+
+    page = Person(site).get(f"/commands/{name}?tag=lunch&accepted=yes")
+
+    narrow = page.forms[f"/commands/{name}"].fields["created_from"]
+    assert instant(site.clock.micros - 24 * HOUR).isoformat(timespec="seconds") == narrow
+    assert f"{name.capitalize()} 1 job<" in page.text
+    assert any(link.startswith("/jobs?tag=lunch") for link in page.links)
+
+
 def test_refused_jobs_are_replayed(site: Site) -> None:
     """Each as a new job, linked to the first."""
     jobs = [wrong(site, f"{n}") for n in range(2)]

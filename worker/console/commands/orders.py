@@ -12,24 +12,40 @@ from typing import Any, Literal, cast
 
 from worker.console.commands.background import Began
 from worker.console.page import Site
-from worker.control import cancel, pause, recall, replay, resolve
+from worker.control import cancel, correct, pause, recall, replay, reschedule, resolve
 from worker.control.audit import Done
 from worker.control.found import FoundJobs, mistyped, require_known
 from worker.control.lift import lift, retry_event, skip
 from worker.domain.errors import CheckFailed, Problem
 from worker.domain.job_filter import JobFilter
 from worker.domain.state import JobState
+from worker.domain.times import UnreadableTime, read_time
 from worker.outbox.control.cancels import counted_jobs
 from worker.outbox.control.withdrawals import Withdrawal
+from worker.outbox.engine.clock import instant
 from worker.outbox.jobs.order_queue import in_line
 from worker.outbox.lanes.pauses import standing_pauses
 from worker.producer.options import PriorityName
 
 CommandName = Literal[
-    "cancel", "recall", "replay", "resolve", "hold", "release", "skip", "pause", "resume", "lift", "retry"
+    "cancel",
+    "recall",
+    "correct",
+    "replay",
+    "reschedule",
+    "resolve",
+    "hold",
+    "release",
+    "skip",
+    "pause",
+    "resume",
+    "lift",
+    "retry",
 ]
 FIELDS: Mapping[CommandName, tuple[str, ...]] = {
     "replay": ("accepted", "unknown", "cancelled", "rate", "priority"),
+    "correct": ("text", "rate"),
+    "reschedule": ("due_at", "expires_at", "priority"),
     "resolve": ("sent", "msgid"),
     "lift": ("name",),
     "retry": ("event",),
@@ -105,7 +121,9 @@ def possible(site: Site, job_id: str, state: JobState) -> tuple[CommandName, ...
     fits: Mapping[CommandName, bool] = {
         "cancel": goes_on,
         "recall": state not in _NEVER_SENT,
+        "correct": state not in (JobState.REJECTED, JobState.EXHAUSTED, JobState.EXPIRED),
         "replay": state is not JobState.OPEN,
+        "reschedule": state is JobState.OPEN,
         "resolve": goes_on,
     }
     wanted = JobFilter(ids=[job_id])
@@ -131,7 +149,7 @@ def _wanted(order: Order) -> JobFilter:
     return order.wanted
 
 
-_NOTES = ("ended", "lately", "ordered")
+_NOTES = ("ended", "lately", "ordered", "corrected", "equal")
 
 
 def _preview(site: Site, found: FoundJobs) -> Preview:
@@ -169,6 +187,32 @@ def _cancel(site: Site, order: Order) -> ReadyOrder:
 def _recall(site: Site, order: Order) -> ReadyOrder:
     found = recall.find_sent(_wanted(order), database=site.database)
     run = partial(recall.recall_found, found, accounts=site.accounts, database=site.database)
+    return _running(_preview(site, found), run)
+
+
+def _correct(site: Site, order: Order) -> ReadyOrder:
+    text, rate = order.options.get("text"), _number("rate", order.options.get("rate"))
+    more: dict[str, Any] = {"settings": site.settings, "database": site.database, "accounts": site.accounts}
+    found = correct.find_correctable(_wanted(order), text, **more)
+    run = partial(correct.correct_found, found, rate=correct.RATE if rate is None else rate, **more)
+    return _running(_preview(site, found), run)
+
+
+def _reschedule(site: Site, order: Order) -> ReadyOrder:
+    found = reschedule.find_waiting(_wanted(order), database=site.database)
+    new: dict[str, Any] = {"priority": order.options.get("priority")}
+    now, zone, problems = instant(site.database.read_now()), site.settings.zone, list[Problem]()
+    for name in ("due_at", "expires_at"):
+        try:
+            typed = order.options.get(name)
+            new[name] = None if typed is None else read_time(typed, now, zone, is_ahead=True)
+        except UnreadableTime as error:
+            problems.append(Problem(name, error.text, error.remedy))
+    if problems:
+        raise CheckFailed(problems)
+    if any(new.values()):
+        reschedule.require_change(**new)
+    run = partial(reschedule.reschedule, found, **new, settings=site.settings, database=site.database)
     return _running(_preview(site, found), run)
 
 
@@ -249,7 +293,9 @@ def _number(name: str, given: str | None) -> float | None:
 _READY: Mapping[CommandName, Callable[[Site, Order], ReadyOrder]] = {
     "cancel": _cancel,
     "recall": _recall,
+    "correct": _correct,
     "replay": _replay,
+    "reschedule": _reschedule,
     "resolve": _resolve,
     "hold": _at_once(pause.hold, _ids),
     "release": _at_once(pause.release, _ids),

@@ -51,5 +51,5 @@ def _total(entry: AuditEntry) -> int | None:
 
 def _done(entry: AuditEntry) -> int:
     """How many of them it has gone through."""
-    counted = ("replays", "refused", "recalls", "jobs", "decided")
+    counted = ("replays", "refused", "recalls", "corrections", "jobs", "decided")
     return sum(entry.counts.get(name, 0) for name in counted)

@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Callable, Mapping
-from datetime import datetime
+from contextlib import suppress
+from dataclasses import replace
+from datetime import datetime, timedelta
 from functools import partial
 from typing import cast, get_args
 
@@ -18,11 +20,20 @@ from worker.console.pages.memory import memory_of
 from worker.control.audit import LONGEST_WHY, require_fits
 from worker.domain.errors import CheckFailed, Problem, WorkerError
 from worker.domain.job import job_of
+from worker.domain.job_filter import JobFilter
 from worker.domain.pacing.lane import account_of
 from worker.outbox.control.matching import jobs_of
+from worker.outbox.engine.clock import instant
 from worker.outbox.jobs.events import read_event
+from worker.producer.options import PRIORITIES
 
 NEEDS_REASON = frozenset({"resolve"})
+NEEDS_TIME = frozenset({"recall", "replay", "correct"})
+"""Commands about what was enqueued since some time: a day ago, unless another is given."""
+TYPED = frozenset({"correct", "reschedule"})
+"""Commands that are about the same jobs, whatever is typed beside the filter."""
+COUNTED = frozenset({"cancel", "recall", "correct", "replay", "reschedule", "resolve", "hold", "release"})
+"""Commands whose button says how many jobs or parts they are about."""
 
 
 def preview(ask: Ask) -> View | Moved:
@@ -69,11 +80,18 @@ def _preview(ask: Ask, given: Mapping[str, str], error: WorkerError | None = Non
         found = ready(ask.site, order)
     except WorkerError as refused:
         error = error or refused
+        with suppress(WorkerError):
+            # The form stays, with what was typed, where only that is wrong.
+            found = ready(ask.site, replace(order, options={})) if order.name in TYPED else None
     return View.of(
         "order.html",
         ask.say(f"command.{order.name}"),
         order=order,
         fields={**_fields(order), **order.options},
+        narrows=order.name in NEEDS_TIME and order.wanted is not None and order.wanted.created_from is not None,
+        is_counted=order.name in COUNTED,
+        back=_back(order),
+        priorities=PRIORITIES,
         preview=None if found is None else found.preview,
         shown="" if found is None else memory_of(ask.site.database).shown.note(found.preview.ids),
         problems=error.problems if isinstance(error, CheckFailed) else (),
@@ -98,7 +116,7 @@ def _order(ask: Ask, given: Mapping[str, str]) -> Order:
     if search.wanted is None and search.state is not None:
         raise CheckFailed([Problem("filter", "is a state alone", "give an account, ids, or another field too")])
     options = {option: text for option in FIELDS.get(name, ()) if (text := given.get(option, "").strip())}
-    order = Order(name, search.wanted, options)
+    order = Order(name, _since(ask, name, search.wanted), options)
     for account in _accounts(ask, order):
         ask.require_act(account)
     return order
@@ -124,6 +142,24 @@ def _accounts(ask: Ask, order: Order) -> set[str | None]:
             found = {job.id: job.account for job in jobs_of(connection, wanted, ids)}
         return {found.get(id) for id in ids}
     return {None}
+
+
+def _since(ask: Ask, name: CommandName, wanted: JobFilter | None) -> JobFilter | None:
+    """The filter with a time where the command needs one: a day before now, or before the end that it has."""
+    if name not in NEEDS_TIME or wanted is None or wanted.names_ended or wanted.created_from is not None:
+        return wanted
+    until = wanted.created_before or instant(ask.site.database.read_now())
+    since = (until - timedelta(days=1)).replace(microsecond=0)
+    return replace(wanted, created_from=since.astimezone(ask.site.settings.zone))
+
+
+def _back(order: Order) -> tuple[str, dict[str, str]]:
+    """Where one was, as path and query: the job, the list of what is meant, or the lanes."""
+    fields = _fields(order)
+    ids = fields.get("ids", "").split()
+    if len(ids) == 1:
+        return f"/jobs/{job_of(ids[0])}", {}
+    return ("/jobs", fields) if fields else ("/lanes", {})
 
 
 def _fields(order: Order) -> dict[str, str]:
