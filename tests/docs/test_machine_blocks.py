@@ -247,7 +247,7 @@ def test_a_units_process_is_asked_about_by_its_number(database: Database, tmp_pa
 def test_two_releases_side_by_side_are_told_as_shown(database: Database, types: Types) -> None:
     """By `worker db check` of two heartbeats, but for revisions; this checkout stands for the newer release."""
     shown = block("docs/operations.md", "$ worker db check").partition("\n")[2]
-    other, newer = re.findall(r"\(all queues; ([\d.]+), revision", shown)
+    other, newer = re.findall(r"all queues; ([\d.]+), revision", shown)
     release = metadata.version("im-delivery-worker")
     with database.writing() as connection:
         for number, of in ((1, other), (2, release)):
