@@ -53,6 +53,7 @@ TABLES = (
     "worker_grants",
     "worker_counts",
     "worker_totals",
+    "worker_rates",
     "worker_alerts",
     "worker_sessions",
     "worker_sign_ins",
@@ -615,6 +616,15 @@ def create_counters() -> None:
         sa.Column("name", key(300), primary_key=True),
         sa.Column("value", sa.BigInteger(), nullable=False),
         sa.Column("exemplar", key(200)),
+    )
+    table(
+        "worker_rates",
+        sa.Column("length_us", sa.BigInteger(), primary_key=True, autoincrement=False),
+        sa.Column("began_at", sa.BigInteger(), primary_key=True, autoincrement=False),
+        sa.Column("account", key(60), primary_key=True),
+        sa.Column("accepted", sa.BigInteger(), nullable=False),
+        sa.Column("refused", sa.BigInteger(), nullable=False),
+        sa.Column("unanswered", sa.BigInteger(), nullable=False),
     )
 
 

@@ -327,6 +327,16 @@ totals = table(
     Column("exemplar", Key(200), doc="JSON of the newest traced call in this bucket; null: none"),
 )
 
+rates = table(
+    "rates",
+    Column("length_us", BigInteger, primary_key=True, autoincrement=False, doc="a minute or a quarter of an hour"),
+    Column("began_at", BigInteger, primary_key=True, autoincrement=False, doc="when it began, by the ids of `counts`"),
+    Column("account", Key(60), primary_key=True, doc="the account's name"),
+    Column("accepted", BigInteger, nullable=False, doc="calls that the vendor took, for all recipients or for some"),
+    Column("refused", BigInteger, nullable=False, doc="calls that it answered and did not take"),
+    Column("unanswered", BigInteger, nullable=False, doc="calls without a readable answer, or that could not be made"),
+)
+
 # -- results of calls: every attempt, and what the vendor returned or refused ------------------------------------------
 
 attempts = table(

@@ -16,6 +16,7 @@ from worker.outbox.engine.bulk import delete_by_id, insert_rows, update_rows
 from worker.outbox.engine.database import Database
 from worker.outbox.engine.dialect import dialect_of
 from worker.outbox.engine.sql import fetch
+from worker.outbox.upkeep.rates import CallSlots, forget_old
 
 ROWS = 2_000
 """Rows that are added up in one transaction."""
@@ -31,8 +32,11 @@ def add_up(connection: Connection) -> int:
     rows = fetch(connection, query)
     sums: Counter[str] = Counter()
     traced: dict[str, Any] = {}
-    for _, counts, exemplars in rows:
-        sums.update(json.loads(counts))
+    slots = CallSlots()
+    for id, counts, exemplars in rows:
+        named = json.loads(counts)
+        sums.update(named)
+        slots.note(id, named)
         traced.update(json.loads(exemplars or "{}"))
     # In order, as everything that locks several rows.
     insert_rows(
@@ -40,6 +44,9 @@ def add_up(connection: Connection) -> int:
     )
     newest = [{"name": name, "exemplar": json.dumps(traced[name])} for name in sorted(traced)]
     update_rows(connection, tables.totals, ("name",), newest)
+    if slots:
+        insert_rows(connection, tables.rates, slots.rows(), conflict="add")
+        forget_old(connection, max(began_at for _, began_at, _ in slots))
     delete_by_id(connection, "worker_counts", [row[0] for row in rows])
     return len(rows)
 
