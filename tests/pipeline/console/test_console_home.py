@@ -2,8 +2,17 @@
 
 from __future__ import annotations
 
+import time
+
+import pytest
+
 from tests.pipeline.console.console_site import browser_of
+from tests.pipeline.console.person import Person
+from tests.support.runtime import planted, refused
+from worker.console.pages.curves import HEIGHT, WIDTH, curves_of
+from worker.outbox.engine.clock import DrivenClock
 from worker.outbox.engine.database import Database
+from worker.outbox.upkeep.rates import CallRates, Calls
 
 
 def test_an_empty_outbox_says_so(database: Database) -> None:
@@ -21,3 +30,31 @@ def test_the_browsers_language_is_used(database: Database) -> None:
 
     assert '<html lang="zh-CN">' in shown.text
     assert "没有待发的消息。" in shown.text
+
+
+@pytest.mark.fewer_databases("the statements behind it run on each database in other tests")
+def test_calls_are_drawn_and_what_is_wrong_leads_on(database: Database, driven_clock: DrivenClock) -> None:
+    """By account, with their numbers beside them; and each problem has the page where it is dealt with."""
+    driven_clock.micros = time.time_ns() // 1_000 + 120_000_000
+    with planted(database, driven_clock) as site:
+        site.vendor.says(refused(60020, "not allowed"))
+        site.ring(site.send("parks the account"))
+        site.ring(site.send("well", account="it"))
+        page = Person(site, lang="en").get("/").text
+
+    assert "Last hour: 1 accepted, 1 refused, 0 not answered" in " ".join(page.split())
+    assert 3 * 2 == page.count('<svg class="chart curve"')  # all accounts, hr, it: an hour and a day each
+    assert '<a href="/accounts/hr">Look</a>' in page
+    assert "1 held up" in page
+
+
+def test_a_curve_fills_its_place_and_the_rest_is_counted() -> None:
+    """Its highest slot touches the top; accounts beyond the first are told by number."""
+    rates = CallRates({}, {name: (Calls(n), Calls(), Calls(4 * n)) for n, name in enumerate("abc", 1)})
+
+    (everything, busiest), more = curves_of(rates, (), shown=1)
+    _, day = busiest.curves
+
+    assert (None, "c", 2) == (everything.account, busiest.account, more)
+    assert f"0.0,{HEIGHT * 3 / 4:.1f} {WIDTH / 2:.1f},{HEIGHT:.1f} {WIDTH:.1f},0.0" == day.accepted
+    assert ("", 12, Calls(30)) == (day.failed, day.most, everything.curves[1].total)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from threading import Event
 
-from worker.console.pages.memory import REST, Kept, Reading, ShownIds
+from worker.console.pages.memory import REST, STALE, Kept, Reading, ShownIds
 from worker.outbox.engine.clock import instant
 
 
@@ -44,6 +44,20 @@ def test_a_reading_is_kept_until_it_is_old() -> None:
 
     assert [1, 1, 1] == first
     assert 2 == second
+
+
+def test_a_reading_tells_its_age_and_an_old_one_is_waited_for() -> None:
+    """What nobody has looked at for long is not shown as it was then."""
+    read = Counting()
+    kept = Kept[int](5.0, 60, read.monotonic)
+    value(kept, read)
+
+    read.now += 3.0
+    young = kept.latest(read)
+    read.now += STALE * 5.0
+    late = kept.latest(read)
+
+    assert [(1, 3.0), (2, 0.0)] == [(one.value, one.age_s) for one in (young, late) if one]
 
 
 def test_a_long_reading_is_repeated_the_more_seldom() -> None:

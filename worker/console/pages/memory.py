@@ -8,7 +8,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from hashlib import sha256
 from typing import Generic, TypeVar
@@ -23,6 +23,7 @@ from worker.outbox.engine.clock import instant
 from worker.outbox.engine.database import Database
 from worker.outbox.engine.sql import read_now
 from worker.outbox.upkeep.gauges import Queue
+from worker.outbox.upkeep.rates import CallRates
 from worker.reporting.forecast import AccountForecast
 from worker.reporting.problems import OutboxReading
 
@@ -42,6 +43,8 @@ class Reading(Generic[T]):
     value: T
     read_at: datetime
     """By the database's clock, when the reading began."""
+    age_s: float = 0.0
+    """How long ago that was."""
 
 
 def read(site: Site, gather: Callable[[Connection, str], T]) -> Reading[T]:
@@ -60,22 +63,26 @@ class Kept(Generic[T]):
         self._every_s, self._first_s, self._monotonic = every_s, first_s, monotonic
         self._guard = threading.Lock()
         self._latest: Reading[T] | None = None
-        self._old_at = float("-inf")
+        self._began_at = self._old_at = float("-inf")
         self._reader: threading.Thread | None = None
 
     def latest(self, read: Callable[[], Reading[T]], wait_s: float | None = None) -> Reading[T] | None:
         """The newest reading; one that is old is read again meanwhile. None: it is being read for the first time.
 
-        `wait_s`: how long to wait for a reading that is under way; None: a moment, and longer for the first one.
+        `wait_s`: how long to wait for a reading that is under way; None: a moment, and longer for the first one and
+        where the last one is so old that it would mislead.
         """
         with self._guard:
             if self._monotonic() >= self._old_at and self._reader is None:
                 self._reader = threading.Thread(target=self._turn, args=(read,), name="console-reading", daemon=True)
                 self._reader.start()
             reader = self._reader
+            is_stale = self._monotonic() - self._began_at > STALE * self._every_s
         if reader is not None:
-            reader.join(wait_s if wait_s is not None else self._first_s if self._latest is None else WAIT_S)
-        return self._latest
+            reader.join(wait_s if wait_s is not None else self._first_s if is_stale else WAIT_S)
+        with self._guard:
+            latest, age_s = self._latest, self._monotonic() - self._began_at
+        return latest and replace(latest, age_s=age_s)
 
     def _turn(self, read: Callable[[], Reading[T]]) -> None:
         began = self._monotonic()
@@ -86,11 +93,14 @@ class Kept(Generic[T]):
             found = None
         ended = self._monotonic()
         with self._guard:
-            self._latest = found or self._latest
+            if found is not None:
+                self._latest, self._began_at = found, began
             self._old_at = ended + max(self._every_s, REST * (ended - began))
             self._reader = None
 
 
+STALE = 4
+"""A value is not shown before it is read anew when it is so many times as old as it may be."""
 MOST_SHOWN = 300_000
 """Ids that are kept of what previews showed, some 30 MB; those of the oldest go first."""
 
@@ -134,6 +144,7 @@ def _digest(ids: Iterable[str]) -> str:
 
 QUEUE_S = 3.0
 OUTBOX_S = 3.0
+RATES_S = 5.0
 FORECAST_S = 30.0
 
 
@@ -143,7 +154,8 @@ class Memory:
 
     queue: Kept[Queue] = field(default_factory=lambda: Kept(QUEUE_S, first_s=5.0))
     outbox: Kept[OutboxReading] = field(default_factory=lambda: Kept(OUTBOX_S, first_s=5.0))
-    forecast: Kept[list[AccountForecast]] = field(default_factory=lambda: Kept(FORECAST_S, first_s=WAIT_S))
+    forecast: Kept[list[AccountForecast]] = field(default_factory=lambda: Kept(FORECAST_S, first_s=3.0))
+    rates: Kept[CallRates] = field(default_factory=lambda: Kept(RATES_S, first_s=5.0))
     background: Background = field(default_factory=Background)
     shown: ShownIds = field(default_factory=ShownIds)
 
