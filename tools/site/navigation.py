@@ -67,7 +67,7 @@ NAVIGATION: tuple[str | Section, ...] = (
             Section(
                 "Operate",
                 "日常运维",
-                ("operations.md", "runbooks.md", "console.md", "monitoring.md", "personal-data.md"),
+                ("operations.md", "runbooks.md", "wrong-text.md", "console.md", "monitoring.md", "personal-data.md"),
             ),
         ),
     ),
