@@ -54,6 +54,7 @@ begin not atomic
        'reason, order_id, limit_name)'),
       ('worker_pauses', 'select', 'select'),
       ('worker_processes', 'select', 'select'),
+      ('worker_rates', '', 'select'),
       ('worker_receipts', 'select', ''),
       ('worker_response_codes', 'select (id, part_id, state, leased_by, ends_at)', ''),
       ('worker_sessions', '', ''),

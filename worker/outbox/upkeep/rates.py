@@ -46,7 +46,7 @@ class Calls:
         self.unanswered += other.unanswered
 
 
-class CallSlots(dict[Slot, Calls]):
+class TimedCalls(dict[Slot, Calls]):
     """Calls by slots."""
 
     def note(self, id: str, counts: Mapping[str, int]) -> None:
@@ -99,7 +99,7 @@ class CallRates:
 
 def call_rates(connection: Connection, now_sql: str) -> CallRates:
     """Reads the calls of the last hour and the last day, with those that are not added up yet."""
-    now, slots = read_now(connection, now_sql), CallSlots()
+    now, slots = read_now(connection, now_sql), TimedCalls()
     firsts = {length: now - now % length - (count - 1) * length for length, count in SLOTS.items()}
     columns = "length_us, began_at, account, accepted, refused, unanswered"
     of = f"select {columns}, null from worker_rates where length_us = {{0}} and began_at >= {{1}}"
@@ -115,7 +115,7 @@ def call_rates(connection: Connection, now_sql: str) -> CallRates:
     return CallRates(hour, day)
 
 
-def _series(slots: CallSlots, length: int, first: int) -> Iterator[tuple[str, tuple[Calls, ...]]]:
+def _series(slots: TimedCalls, length: int, first: int) -> Iterator[tuple[str, tuple[Calls, ...]]]:
     """Every account with its slots in order, also those in which nothing was called."""
     found = Counter(account for of, began_at, account in slots if of == length and began_at >= first)
     times = range(first, first + SLOTS[length] * length, length)

@@ -16,7 +16,7 @@ from worker.outbox.engine.bulk import delete_by_id, insert_rows, update_rows
 from worker.outbox.engine.database import Database
 from worker.outbox.engine.dialect import dialect_of
 from worker.outbox.engine.sql import fetch
-from worker.outbox.upkeep.rates import CallSlots, forget_old
+from worker.outbox.upkeep.rates import TimedCalls, forget_old
 
 ROWS = 2_000
 """Rows that are added up in one transaction."""
@@ -32,7 +32,7 @@ def add_up(connection: Connection) -> int:
     rows = fetch(connection, query)
     sums: Counter[str] = Counter()
     traced: dict[str, Any] = {}
-    slots = CallSlots()
+    slots = TimedCalls()
     for id, counts, exemplars in rows:
         named = json.loads(counts)
         sums.update(named)
