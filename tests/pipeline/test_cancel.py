@@ -15,7 +15,20 @@ from sqlalchemy import text
 
 from tests.support.reads import rows_read
 from tests.support.runtime import RECALL, UPLOAD, Site, an_account, busy, lost, planted, refused
-from worker import Chats, Customers, Everyone, NewJob, Text, To, enqueue_many, external, webhook, youdu
+from worker import (
+    Chats,
+    Customers,
+    Everyone,
+    NewJob,
+    Text,
+    To,
+    enqueue_many,
+    external,
+    find_jobs,
+    get_job,
+    webhook,
+    youdu,
+)
 from worker.channels.registry import channel
 from worker.config.places import UrlFrom
 from worker.config.settings import Settings
@@ -508,6 +521,30 @@ def test_a_mailing_is_taken_back(site: Site) -> None:
     with site.database.reading() as connection:
         _, first = list_audit(connection)
     assert ("recall", "zhang", {"recalls": 4}) == (first.action, first.person, first.counts)
+
+
+def test_what_was_taken_back_is_shown_so(site: Site) -> None:
+    """The job and its replays until then; not one whose recall the vendor refused, nor a later replay."""
+    taken, stays = site.send("taken"), site.send("stays")
+    site.run()
+    early = site.replay(taken)
+    site.run()
+    site.recall(taken)
+    site.run()
+    site.vendor.says(refused(42052, "too late"))
+    site.recall(stays)
+    site.run()
+    site.advance(1)
+    late = site.replay(taken)
+    site.run()
+
+    with site.database.reading() as connection:
+        listed = {job.id: (job.label, job.is_recalled) for job in find_jobs(connection).jobs if job.kind == "send"}
+        shown = {job: get_job(connection, job).label for job in listed}
+
+    back, there = ("recalled", True), ("accepted", False)
+    assert {taken: back, early: back, stays: there, late: there} == listed
+    assert {job: label for job, (label, _) in listed.items()} == shown
 
 
 def test_what_cannot_be_recalled_is_left_out(site: Site) -> None:

@@ -109,8 +109,8 @@ def why_lines(told: Why) -> Iterator[str]:
 
 def report_lines(report: JobReport, refused: list[Failure]) -> Iterator[str]:
     """A job's state, counts, receipts, failures and reasons."""
-    counts = report.counts
-    yield f"job {report.id}: {report.kind} on account {report.account} is {report.state.label}"
+    counts, state = report.counts, report.label
+    yield f"job {report.id}: {report.kind} on account {report.account} is {state}"
     yield (
         f"  asked {counts.asked}: accepted {counts.accepted}, refused {counts.refused},"
         f" undetermined {counts.undetermined}, not sent {counts.not_sent}, not yet {counts.not_yet}"
@@ -131,7 +131,7 @@ def report_lines(report: JobReport, refused: list[Failure]) -> Iterator[str]:
             yield f"  part {part.id}: {part.state.label}, {part.reason}"
 
 
-_IN_WORDS = {"id", "kind", "channel", "account", "state", "asked", "target_job_id", "replay_of"}
+_IN_WORDS = {"id", "kind", "channel", "account", "state", "asked", "target_job_id", "replay_of", "is_recalled"}
 _IN_TIMELINE = {"created_at", "due_at", "finished_at"}
 FURTHER = [one.name for one in fields(JobSummary) if one.repr and one.name not in _IN_WORDS | _IN_TIMELINE]
 """The fields of a job that are printed as they are, where they have a value."""

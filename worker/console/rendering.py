@@ -34,6 +34,7 @@ TONES: Mapping[str, str] = {
     "unknown": "doubt",
     "expired": "gone",
     "cancelled": "gone",
+    "recalled": "gone",
 }
 """The colour of each state of a job and of a part, as a class `tone-...` of the style sheet."""
 _HERE = files("worker.console")

@@ -13,6 +13,7 @@ from worker.domain.job import JobId, id_of
 from worker.domain.job_filter import JobFilter
 from worker.domain.state import JobState, State, states_of
 from worker.outbox.control.listing import job_counts, job_page
+from worker.outbox.control.withdrawals import recalled_jobs
 from worker.outbox.engine.caller import on_callers_connection
 from worker.outbox.engine.clock import now_in
 from worker.outbox.engine.sql import read_now
@@ -62,7 +63,8 @@ def find_jobs(
     is_timed = wanted is not None and wanted.ended_from is not None
     now = read_now(connection, now_in(connection)) if is_timed else 0
     page = job_page(connection, wanted, states, SUMMARY, before=last, limit=limit, now=now)
-    jobs = tuple(JobSummary(**summary_of(row)) for row in page.rows)
+    recalled = recalled_jobs(connection, [row["id"] for row in page.rows])
+    jobs = tuple(JobSummary(**summary_of(row, recalled)) for row in page.rows)
     return JobPage(jobs, page.before, page.is_cut_short, page.leaves_fresh_out)
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, fields
 from datetime import datetime
@@ -21,6 +21,7 @@ from worker.domain.errors import JobNotFound, StillOpen
 from worker.domain.job import JobId, id_of
 from worker.domain.job_terms import tags_of
 from worker.domain.state import JobState, PartState, State, states_of
+from worker.outbox.control.withdrawals import recalled_jobs
 from worker.outbox.engine.caller import on_callers_connection
 from worker.outbox.engine.clock import instant
 from worker.outbox.engine.database import Database
@@ -165,10 +166,18 @@ class JobSummary:
     """When its last open part ended; None: it is open."""
     tenant: str | None
     """The team that shares the account's limits with others; None: none."""
+    is_recalled: bool
+    """True when a recall took its messages back."""
+
+    @property
+    def label(self) -> str:
+        """The word of its state: `recalled` where what the vendor accepted was taken back."""
+        taken = self.state in (JobState.ACCEPTED, JobState.PARTIAL, JobState.UNKNOWN)
+        return "recalled" if self.is_recalled and taken else self.state.label
 
 
 R = TypeVar("R", Receipt, Failure, AttemptReport, PartReport)
-SUMMARY = tuple(one.name for one in fields(JobSummary))
+SUMMARY = tuple(one.name for one in fields(JobSummary) if one.name != "is_recalled")
 """The columns of a job that a list reads."""
 
 
@@ -197,7 +206,8 @@ def get_job(connection: Connection, job_id: JobId, *, numbers: range | None = No
     rows = _rows_of(connection, job_id, numbers)
     job = rows.job["id"]
     parts = [part["id"] for part in rows.parts] if numbers is None else reading.part_ids(connection, job)
-    return _report(rows, counts_of(connection, rows.job, parts))
+    recalled = recalled_jobs(connection, [job])
+    return _report(rows, counts_of(connection, rows.job, parts), recalled)
 
 
 @on_callers_connection
@@ -264,12 +274,12 @@ def _rows_of(connection: Connection, job_id: JobId, numbers: range | None = None
     return there(reading.report_rows(connection, id_of(job_id), columns, numbers), job_id)
 
 
-def _report(rows: ReportRows, counts: Counts) -> JobReport:
+def _report(rows: ReportRows, counts: Counts, recalled: Collection[str]) -> JobReport:
     attempts: dict[str, list[AttemptReport]] = {}
     for row in filter(was_called, rows.attempts):
         attempts.setdefault(row["part_id"], []).append(_attempt(row))
     return JobReport(
-        **summary_of(rows.job),
+        **summary_of(rows.job, recalled),
         counts=counts,
         replays=rows.replays,
         warnings=tuple(json.loads(rows.job["warnings"] or "[]")),
@@ -278,9 +288,10 @@ def _report(rows: ReportRows, counts: Counts) -> JobReport:
     )
 
 
-def summary_of(row: Mapping[str, Any]) -> dict[str, Any]:
-    """The fields of a JobSummary."""
-    return {**_same(SUMMARY, row), "state": JobState(row["state"]), "tags": tuple(tags_of(row["tags"]))}
+def summary_of(row: Mapping[str, Any], recalled: Collection[str]) -> dict[str, Any]:
+    """The fields of a JobSummary; `recalled` are the jobs that were."""
+    values = {"state": JobState(row["state"]), "tags": tuple(tags_of(row["tags"]))}
+    return {**_same(SUMMARY, row), **values, "is_recalled": row["id"] in recalled}
 
 
 def _part(row: Mapping[str, Any], attempts: Iterable[AttemptReport]) -> PartReport:

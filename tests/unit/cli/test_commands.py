@@ -532,7 +532,7 @@ def test_a_report_tells_warnings_receipts_failures_and_reasons() -> None:
     counts = SimpleNamespace(asked=2, accepted=1, refused=1, undetermined=0, not_sent=0, not_yet=0)
     part = SimpleNamespace(id="j1-0", state=PartState.QUEUED, reason="limit is used up")
     report = SimpleNamespace(
-        id="j1", kind="send", account="hr", state=JobState.PARTIAL, counts=counts, warnings=["cut at 512 bytes"],
+        id="j1", kind="send", account="hr", label="partial", counts=counts, warnings=["cut at 512 bytes"],
         receipts=receipts, parts=[part, SimpleNamespace(reason=None)], replays=(),
         target_job_id=None, replay_of=None,
         **{**dict.fromkeys(FURTHER), "tags": ("payroll", "july"), "expires_at": NOON},

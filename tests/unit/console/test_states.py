@@ -9,7 +9,7 @@ from worker.language import word
 
 def test_every_state_of_a_job_and_a_part_has_its_colour_and_word() -> None:
     """No two states share a word: one seen anywhere is one state."""
-    states = {one.label for one in (*JobState, *PartState)}
+    states = {*(one.label for one in (*JobState, *PartState)), "recalled"}
 
     assert states == set(TONES)
     assert len(states) == len({word("state", one, "zh") for one in states} - states)

@@ -89,5 +89,5 @@ def _count_line(one: JobCount) -> str:
 
 
 def _job_line(job: JobSummary) -> str:
-    asked, state = said(f"{job.asked} asked"), padded(word("state", job.state.label), 10)
+    asked, state = said(f"{job.asked} asked"), padded(word("state", job.label), 10)
     return f"{job.id}  {clock(job.created_at)}  {padded(job.account, 12)} {job.kind:<12} {state} {asked}"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
@@ -65,27 +65,36 @@ def withdrawn_jobs(connection: Connection, ids: Collection[str]) -> dict[str, Wi
     """
     names = _COLUMNS.split(", ")
     jobs = [dict(zip(names, row, strict=True)) for row in rows_by_id(connection, _COLUMNS, "worker_jobs", ids)]
-    recalls = _recalls(connection, {id for job in jobs for id in (job["id"], job["replay_of"]) if id is not None})
+    recalls = _recalls(connection, jobs, f"state not in ({_GIVEN_UP})")
     found: dict[str, WithdrawnJob] = {}
     for job in jobs:
-        # The recall of an original takes back the replays that there are by then.
-        of_both = [*recalls.get(job["id"], ()), *recalls.get(job["replay_of"], ())]
-        recalled = min((at for at in of_both if at >= job["created_at"]), default=None)
-        if recalled is not None:
-            found[job["id"]] = WithdrawnJob(RECALLED, recalled, job)
+        if job["id"] in recalls:
+            found[job["id"]] = WithdrawnJob(RECALLED, recalls[job["id"]], job)
         elif job["cancelled_at"] is not None:
             found[job["id"]] = WithdrawnJob(CANCELLED, job["cancelled_at"], job)
     return found
 
 
-def _recalls(connection: Connection, ids: Collection[str]) -> dict[str, list[int]]:
-    """When recalls of these jobs were enqueued."""
-    only = f"and kind = '{Kind.RECALL}' and state not in ({_GIVEN_UP})"
-    columns, index = "target_job_id, created_at", "worker_jobs_target"
-    found: dict[str, list[int]] = {}
+def recalled_jobs(connection: Connection, ids: Collection[str]) -> frozenset[str]:
+    """The jobs among these whose messages were taken back: a recall of them was accepted."""
+    rows = rows_by_id(connection, "id, replay_of, created_at", "worker_jobs", ids)
+    jobs = [dict(zip(("id", "replay_of", "created_at"), row, strict=True)) for row in rows]
+    return frozenset(_recalls(connection, jobs, f"state = {int(JobState.ACCEPTED)}"))
+
+
+def _recalls(connection: Connection, jobs: Sequence[Mapping[str, Any]], which: str) -> dict[str, int]:
+    """When the first recall of each of these jobs was enqueued, as far as there is one that fits."""
+    ids = {id for job in jobs for id in (job["id"], job["replay_of"]) if id is not None}
+    only, index = f"and kind = '{Kind.RECALL}' and {which}", "worker_jobs_target"
+    columns, at_of = "target_job_id, created_at", dict[str, list[int]]()
     for job, at in rows_by_id(connection, columns, "worker_jobs", ids, "target_job_id", only=only, index=index):
-        found.setdefault(job, []).append(at)
-    return found
+        at_of.setdefault(job, []).append(at)
+    # The recall of an original takes back the replays that there are by then.
+    found = {
+        job["id"]: [at for name in ("id", "replay_of") for at in at_of.get(job[name], ()) if at >= job["created_at"]]
+        for job in jobs
+    }
+    return {job: min(recalls) for job, recalls in found.items() if recalls}
 
 
 def withdrawals(connection: Connection, jobs: Collection[WithdrawnJob]) -> tuple[Withdrawal, ...]:
