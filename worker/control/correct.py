@@ -7,7 +7,6 @@ A rate is kept by the due times, and not by waiting: the command ends soon, and 
 
 from __future__ import annotations
 
-import math
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -24,9 +23,9 @@ from worker.control.audit import Done, audited
 from worker.control.cancel import StoppedJob, committing, mark, stop_jobs
 from worker.control.found import FoundJobs
 from worker.control.opening import at_hand
-from worker.delivery.sender.set_aside import our_error
+from worker.control.refusals import add_reasons, refusal_noted, require_rate
 from worker.domain.content.message import Message
-from worker.domain.errors import CheckFailed, Problem, RetryTransaction, WorkerError
+from worker.domain.errors import CheckFailed, Problem
 from worker.domain.job_filter import JobFilter
 from worker.domain.job_terms import text_hash
 from worker.domain.state import PartState
@@ -46,8 +45,6 @@ RATE = 20.0
 can look at the first, and stop the rest."""
 TOGETHER = 100
 """Jobs that are corrected in one transaction."""
-MOST_TOLD = 1_000
-"""Refused jobs that are told with their reasons."""
 _TAKEN = (PartState.ACCEPTED, PartState.PARTIAL, PartState.SENDING, PartState.UNKNOWN)
 _MAY_HAVE_LEFT = (*(state.label for state in _TAKEN), "searched")
 
@@ -158,8 +155,7 @@ def correct_found(
     are its `jobs`, jobs that were `cancelled`, `recalls`, jobs that are `kept` because their channel takes nothing
     back, and `refused`, 1,000 of them with a note. It commits by itself, 100 at a time, and may be given again.
     """
-    if not (rate > 0 and math.isfinite(rate)):
-        raise CheckFailed([Problem("rate", "is not above 0", "give how many jobs a second, or leave it out")])
+    require_rate(rate)
     if found.message is None:
         raise CheckFailed([Problem("message", "is missing", "say what is sent in its place")])
     message, made, reasons = found.message, list[str](), dict[str, str]()
@@ -175,7 +171,7 @@ def correct_found(
             lot = _Lot(stopped, message, begins_at, len(made), rate, known)
             done = outbox.run(lot.correct)
             made += done.corrections
-            reasons |= dict(list(done.refused.items())[: MOST_TOLD - len(reasons)])
+            add_reasons(reasons, done.refused)
             counts = {"corrections": len(done.corrections), "recalls": done.recalls, "kept": done.kept}
             running.counts += Counter(counts | {"refused": len(done.refused)})
     return Done(running.id, running.counts, tuple(made), reasons)
@@ -209,14 +205,9 @@ class _Lot:
         may_have_left = {one.id: one for one in self.stopped if any(one.parts[state] for state in _MAY_HAVE_LEFT)}
         for id in lock_chains(connection, [one.id for one in self.stopped]):
             due_at = self.begins_at + int((self.before + len(done.corrections)) / self.rate * SECOND)
-            try:
+            with refusal_noted(done.refused, id):
                 new = correct_job(connection, id, self.message, due_at, self.accounts)
                 done.corrections.append(new.id)
-            except RetryTransaction:
-                raise
-            except (WorkerError, LookupError, ValueError, TypeError, AttributeError) as error:
-                # Refused, or not understood, before anything was inserted. An error of the database ends all.
-                done.refused[id] = str(error) if isinstance(error, WorkerError) else our_error(error)
             if id in may_have_left:
                 self._take_back(connection, may_have_left[id], done)
         return done

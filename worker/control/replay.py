@@ -6,7 +6,6 @@ links. A lot locks the jobs that it replays, so that of two runs at the same tim
 
 from __future__ import annotations
 
-import math
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -22,8 +21,7 @@ from worker.config.settings import Settings
 from worker.control.audit import Done, audited
 from worker.control.found import FoundJobs
 from worker.control.opening import at_hand
-from worker.delivery.sender.set_aside import our_error
-from worker.domain.errors import CheckFailed, Problem, RetryTransaction, WorkerError
+from worker.control.refusals import add_reasons, refusal_noted, require_rate
 from worker.domain.job_filter import JobFilter
 from worker.outbox.control.matching import missing_jobs
 from worker.outbox.control.sent import PAGE, called_since, ended_jobs, lock_chains
@@ -39,8 +37,6 @@ from worker.reporting.find_job import row_of
 
 TOGETHER = 100
 """Replays in one transaction."""
-MOST_TOLD = 1_000
-"""Refused jobs that are told with their reasons."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,8 +86,7 @@ def find_replayable(
             counts.update((job.account, job.state.label) for job in jobs)
         missing = missing_jobs(connection, wanted.part_or_job_ids())
         window = now - int(in_force.delivery.duplicate_window_s * 1_000_000)
-        pages = (ids[at : at + PAGE] for at in range(0, len(ids), PAGE))
-        lately = sum(called_since(connection, page, window) for page in pages)
+        lately = sum(called_since(connection, page, window) for page in in_lots(ids, PAGE))
         by = withdrawals(connection, left_out.values())
     among, also = {"lately": lately} if lately else {}, Also(accepted, unknown, cancelled)._asdict()
     return ReplayableJobs(wanted, tuple(ids), counts, among, tuple(missing), **also, left_out=by, since=since)
@@ -118,8 +113,8 @@ def replay_found(
     audit. It counts `replays`, whose ids are its `jobs`, and `refused`, 1,000 at most of them with a note. `progress`
     is called with the number of jobs that were gone through, `began` with the id of the audit's row.
     """
-    if rate is not None and not (rate > 0 and math.isfinite(rate)):
-        raise CheckFailed([Problem("rate", "is not above 0", "give how many jobs a second, or leave it out")])
+    if rate is not None:
+        require_rate(rate)
     also = Also(found.accepted, found.unknown, found.cancelled)
     asked = {"filter": found.wanted.asked(), **also._asdict(), "rate": rate}
     asked |= {"since": None if found.since is None else found.since.isoformat(), "jobs": len(found.ids)}
@@ -135,7 +130,7 @@ def replay_found(
             begun = monotonic()
             made, refused = running.database.run(partial(lot, ids=few))
             replays += made
-            reasons |= dict(list(refused.items())[: MOST_TOLD - len(reasons)])
+            add_reasons(reasons, refused)
             running.counts += Counter(replays=len(made), refused=len(refused))
     return Done(running.id, running.counts, tuple(replays), reasons)
 
@@ -150,14 +145,7 @@ def _replay(
     made, refused = list[str](), dict[str, str]()
     for id in lock_chains(connection, ids):
         # Whole rows one by one: a message may have megabytes.
-        try:
-            row = row_of(connection, id)
-            again = replayed(connection, row, also, priority, None, accounts)
+        with refusal_noted(refused, id):
+            again = replayed(connection, row_of(connection, id), also, priority, None, accounts)
             made.append(again.id)
-        except RetryTransaction:
-            raise
-        except (WorkerError, LookupError, ValueError, TypeError, AttributeError) as error:
-            # Refused, or not understood, before anything was inserted, so the others of the transaction go on. An error
-            # of the database ends the transaction, and is not caught here.
-            refused[id] = str(error) if isinstance(error, WorkerError) else our_error(error)
     return made, refused
