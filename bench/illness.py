@@ -20,16 +20,13 @@ from typing import Any
 from bench import Figure
 from bench.stand.installation import installation
 from bench.stand.lanes import HERE, PROCESSES, THREADS, Short, accepted, ask, must, start, wait
-from bench.stand.stacks import REDIS, STACKS, missing_service
+from bench.stand.stacks import CROSSED, REDIS, STACKS, missing_service
 from rig.stack import ACCOUNT, Stack, Vendor
-from rig.stacks import MARIADB, RABBITMQ, broker_of
 from rig.tcp_door import Door
 from worker import Text
 from worker.domain.errors import WorkerError
 from worker.outbox.upkeep import gauges
 
-CROSSED = "mariadb+rabbitmq"
-"""Besides the stacks of the process tests: the other database with the other broker."""
 SHARE = 0.02
 GOAL = "at most 2 % of the backlog called while it is ill, all accepted afterwards, nothing exhausted or held"
 SEND = "/cgi-bin/message/send"
@@ -103,7 +100,7 @@ def _options(argv: Sequence[str]) -> argparse.Namespace:
     given = parser.parse_args(argv)
     if given.quick:
         given.jobs, given.minutes = 2_000, 0.5
-    if missing := missing_service([MARIADB, RABBITMQ] if given.stack == CROSSED else [given.stack]):
+    if missing := missing_service([given.stack]):
         raise WorkerError(f"{missing} does not answer; choose another --stack")
     return given
 
@@ -114,9 +111,7 @@ def _run(kind: str, jobs: int, minutes: float) -> list[Spell]:
         vendor = scope.enter_context(closing(Vendor(folder, {"latency_s": 0.02, "apps": [HERE]})))
         door = scope.enter_context(closing(Door("127.0.0.1", int(vendor.url.rpartition(":")[2]))))
         url = f"http://127.0.0.1:{door.at}"
-        database, broker = (MARIADB, broker_of(RABBITMQ)) if kind == CROSSED else (kind, "")
-        made = installation("illness", database, folder, vendor, broker=broker, delivery={}, base_url=url)
-        stack = scope.enter_context(made)
+        stack = scope.enter_context(installation("illness", kind, folder, vendor, delivery={}, base_url=url))
         print(
             f"{kind}: {PROCESSES} processes of {THREADS} threads, {jobs} messages, {minutes} minutes each", flush=True
         )

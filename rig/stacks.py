@@ -28,13 +28,16 @@ from worker.outbox.engine.database import Database, make_engine
 from worker.outbox.engine.migrate import upgrade
 
 REDIS, RABBITMQ, MARIADB, EMBEDDED = "postgres+redis", "postgres+rabbitmq", "mariadb+redis", "embedded"
+CROSSED = "mariadb+rabbitmq"
+"""Besides the four that everything is tried on: the other database with the other broker."""
 NEEDS: Mapping[str, tuple[Service, ...]] = {
     REDIS: (databases.POSTGRES, databases.REDIS),
     RABBITMQ: (databases.POSTGRES, brokers.RABBITMQ),
     MARIADB: (databases.MARIADB, databases.REDIS),
     EMBEDDED: (),
+    CROSSED: (databases.MARIADB, brokers.RABBITMQ),
 }
-STACKS = tuple(NEEDS)
+STACKS = (REDIS, RABBITMQ, MARIADB, EMBEDDED)
 USUAL = (RABBITMQ, MARIADB, EMBEDDED)
 """Every service once."""
 WITH_A_BROKER = (RABBITMQ, MARIADB)

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from rig.databases import answers
-from rig.stacks import EMBEDDED, MARIADB, NEEDS, RABBITMQ, REDIS, STACKS
+from rig.stacks import CROSSED, EMBEDDED, MARIADB, NEEDS, RABBITMQ, REDIS, STACKS
 
-__all__ = ["EMBEDDED", "MARIADB", "RABBITMQ", "REDIS", "STACKS", "missing_service"]
+__all__ = ["CROSSED", "EMBEDDED", "MARIADB", "RABBITMQ", "REDIS", "STACKS", "missing_service"]
 
 
 def missing_service(kinds: Iterable[str]) -> str:
