@@ -18,13 +18,13 @@ from worker.domain.state import PartState
 from worker.outbox.engine.clock import instant
 from worker.outbox.engine.site_keys import lane_key
 from worker.outbox.jobs import jobs as outbox
-from worker.outbox.jobs.reading import JobRows, corrections_of
+from worker.outbox.jobs.reading import RecipientRows, corrections_of
 from worker.producer.chain import chain_of
 from worker.producer.insert import JobRef, insert_one
 from worker.producer.options import MessageOptions
 from worker.producer.plan import AS_GIVEN, JobRequest, document_of, plan
 from worker.producer.resend import require_read, without_erased
-from worker.reporting.find_job import row_of, rows_of
+from worker.reporting.find_job import recipients_of, row_of
 from worker.reporting.recipient_status import Recipient, RecipientStatus, all_of, of_part, recipients_under, statuses
 
 _GOT = {RecipientStatus.ACCEPTED, RecipientStatus.UNDETERMINED, RecipientStatus.NOT_YET}
@@ -37,7 +37,7 @@ def correct_job(connection: Connection, job_id: str, message: Message, due_at: i
     correction of this job, or of another of its chain, was enqueued already. It is due at `due_at`, or with the first
     job where that is later. NotReplayable where none is left.
     """
-    rows = rows_of(connection, job_id)
+    rows = recipients_of(connection, job_id)
     old = rows.job
     require_read(old)
     request = _request(old, message, _whom(connection, rows), accounts)
@@ -75,10 +75,10 @@ def _options(connection: Connection, old: Mapping[str, Any], due_at: int) -> Mes
     return cast(MessageOptions, options)
 
 
-def _whom(connection: Connection, rows: JobRows) -> Recipients:
+def _whom(connection: Connection, rows: RecipientRows) -> Recipients:
     job_id, asked = str(rows.job["id"]), Recipients.from_json(json.loads(rows.job["recipients"]))
     chain = [str(row["id"]) for row in chain_of(connection, rows.job)]
-    corrections = [rows_of(connection, id) for id in corrections_of(connection, chain)]
+    corrections = [recipients_of(connection, id) for id in corrections_of(connection, chain)]
     if not asked:
         # A robot's own chat: the message has no recipients, and its only one is reached or not.
         if not _meant_anybody(rows) or any(map(_meant_anybody, corrections)):
@@ -96,7 +96,7 @@ def _nobody(job_id: str) -> NotReplayable:
     return NotReplayable(text, job=job_id)
 
 
-def _meant(rows: JobRows) -> set[Recipient]:
+def _meant(rows: RecipientRows) -> set[Recipient]:
     """The recipients who got a job's message, may have, or would have without its cancel; ids in lower case."""
     asked, is_open = Recipients.from_json(json.loads(rows.job["recipients"])), bool(rows.job["n_open"])
     found = {one for one, its in statuses(asked, is_open, rows.parts, rows.failures).items() if its & _GOT}
@@ -106,6 +106,6 @@ def _meant(rows: JobRows) -> set[Recipient]:
     return found
 
 
-def _meant_anybody(rows: JobRows) -> bool:
+def _meant_anybody(rows: RecipientRows) -> bool:
     names = ("n_open", "n_accepted", "n_partial", "n_unknown", "n_cancelled")
     return any(rows.job[name] for name in names)

@@ -9,7 +9,7 @@ from sqlalchemy import Connection
 
 from worker.domain.errors import JobNotFound
 from worker.domain.job import JobId, id_of
-from worker.outbox.jobs.reading import JobRows, job_rows, read_job
+from worker.outbox.jobs.reading import JobRows, RecipientRows, job_rows, read_job, recipient_rows
 
 T = TypeVar("T")
 
@@ -17,6 +17,11 @@ T = TypeVar("T")
 def rows_of(connection: Connection, job_id: JobId, numbers: range | None = None) -> JobRows:
     """All rows of a job, or those of some of its parts; JobNotFound when there is none."""
     return there(job_rows(connection, id_of(job_id), numbers), job_id)
+
+
+def recipients_of(connection: Connection, job_id: JobId) -> RecipientRows:
+    """What became of a job's recipients; JobNotFound when there is no such job."""
+    return there(recipient_rows(connection, id_of(job_id)), job_id)
 
 
 def row_of(connection: Connection, job_id: JobId) -> Mapping[str, Any]:

@@ -26,7 +26,7 @@ from worker.domain.state import PartState
 from worker.outbox.engine.caller import on_callers_connection
 from worker.outbox.jobs import reading
 from worker.outbox.jobs.reading import Rows
-from worker.reporting.find_job import row_of, rows_of
+from worker.reporting.find_job import recipients_of, row_of
 
 PAGE = 1_000
 """Recipients of one answer, unless more are asked for."""
@@ -105,7 +105,7 @@ def _each(
 
 
 def _whole(connection: Connection, job_id: str) -> dict[RecipientStatus, tuple[str, ...]]:
-    rows = rows_of(connection, job_id)
+    rows = recipients_of(connection, job_id)
     asked = Recipients.from_json(json.loads(rows.job["recipients"]))
     return recipients_by_status(asked, bool(rows.job["n_open"]), rows.parts, rows.failures)
 

@@ -48,6 +48,15 @@ class JobRows(ReportRows):
     """The jobs that are about this one: id, kind, state, created_at, finished_at."""
 
 
+@dataclass(frozen=True, slots=True)
+class RecipientRows:
+    """The rows that say what became of a job's recipients."""
+
+    job: dict[str, Any]
+    parts: Rows
+    failures: Rows
+
+
 _FOLLOWERS = "select id, kind, state, created_at, finished_at from worker_jobs where target_job_id = :id order by id"
 _WITHOUT_TEXTS = ", ".join(one.name for one in tables.jobs.columns if one.name not in ("message", "recipients"))
 _WITHOUT_SPECS = ", ".join(one.name for one in tables.parts.columns if one.name != "spec")
@@ -94,12 +103,25 @@ def job_rows(connection: Connection, job_id: str, numbers: range | None = None) 
         parts=parts,
         attempts=_rows_of_parts(connection, tables.attempts, "part_id, claim", parts),
         receipts=_rows_of_parts(connection, tables.receipts, "part_id, claim", parts),
-        failures=_rows_of_parts(connection, tables.failures, "part_id, kind, recipient_key", parts),
+        failures=_failures(connection, parts),
         waits=_rows_of_parts(connection, tables.waits, "part_id, began_at", parts),
         events=events_of_job(connection, job_id),
         followers=mappings(connection, _FOLLOWERS, {"id": job_id}),
         replays=_replays(connection, job_id),
     )
+
+
+def recipient_rows(connection: Connection, job_id: str) -> RecipientRows | None:
+    """A job with its parts and failures; None when there is no such job."""
+    job = read_job(connection, job_id)
+    if job is None:
+        return None
+    parts = _parts(connection, job_id, columns_of(tables.parts), None)
+    return RecipientRows(job, parts, _failures(connection, parts))
+
+
+def _failures(connection: Connection, parts: Rows) -> Rows:
+    return _rows_of_parts(connection, tables.failures, "part_id, kind, recipient_key", parts)
 
 
 def _job_head(connection: Connection, job_id: str) -> dict[str, Any] | None:
