@@ -9,6 +9,7 @@ from rig.stacks import WITH_A_BROKER, Make, on_stacks
 from tests.process.counting import counted as counts_of
 from tests.process.test_pipeline_processes import SEND, enqueue_texts
 from worker.domain.state import FINAL_STATES, PartState
+from worker.outbox.upkeep.rates import Calls, call_rates
 
 JOBS, THREADS = 400, 8
 SENT = ("wecom_app", "hr", "send")
@@ -64,12 +65,25 @@ def _assert_the_vendor_says_so(stack: Stack, counted: Counter[tuple[str, str]], 
     of_codes = Counter[str]()
     for (_, code), count in counted.items():
         of_codes[code] += count
+    _assert_the_curves_say_so(stack, of_codes)
     unheard = {code: answers[code] - of_codes[code] for code in answers if answers[code] != of_codes[code]}
     assert all(count > 0 for count in unheard.values()), unheard
     assert sum(unheard.values()) - late <= THREADS * CALLS_A_THREAD
     tokens = stack.vendor.get("counts")["counts"]["/cgi-bin/gettoken"]
     granted = counts_of(stack)["token_fetches"].total()
     assert 0 <= tokens - granted <= 1, "one fetch may have been the killed worker's"
+
+
+def _assert_the_curves_say_so(stack: Stack, of_codes: Counter[str]) -> None:
+    """Of the last hour and of the last day, added up."""
+    with stack.database.reading() as connection:
+        rates = call_rates(connection, stack.database.now)
+    for series in (rates.hour, rates.day):
+        total = Calls()
+        for slot in series["hr"]:
+            total.add(slot)
+        refused = of_codes.total() - of_codes["0"] - of_codes[""]
+        assert (of_codes["0"], refused, of_codes[""]) == (total.accepted, total.refused, total.unanswered)
 
 
 def _observed(found: Counter[tuple[str, ...]]) -> int:
