@@ -158,6 +158,10 @@ from worker.domain.job import (
 from worker.domain.job_filter import (
     JobFilter as JobFilter,
 )
+from worker.domain.mailing import (
+    MailingStage as MailingStage,
+    StageCount as StageCount,
+)
 from worker.domain.pause import (
     Pause as Pause,
 )
@@ -224,6 +228,11 @@ from worker.reporting.job_list import (
     count_jobs as count_jobs,
     find_jobs as find_jobs,
     text_hash as text_hash,
+)
+from worker.reporting.mailing import (
+    MailingReport as MailingReport,
+    RecallCount as RecallCount,
+    mailing as mailing,
 )
 from worker.reporting.next_step import (
     NextStep as NextStep,

@@ -29,7 +29,7 @@ SECTIONS: Mapping[str, tuple[str, ...]] = {
         "worker.domain.job",
         "worker.domain.state",
     ),
-    "Read what became of a job": ("worker.reporting.",),
+    "Read what became of a job": ("worker.reporting.", "worker.domain.mailing"),
     "Find jobs and act on them": ("worker.control.", "worker.domain.job_filter", "worker.domain.pause"),
     "Hooks": ("worker.hooks.", "worker.domain.callbacks."),
     "Settings and accounts": ("worker.accounts.", "worker.config.", "worker.domain.account"),

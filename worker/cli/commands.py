@@ -21,6 +21,7 @@ FILES = (
     "running",
     "db",
     "lists.jobs",
+    "stats",
     "showing",
     "lists.callbacks",
     "lists.limits",

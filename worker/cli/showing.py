@@ -115,7 +115,10 @@ def report_lines(report: JobReport, refused: list[Failure]) -> Iterator[str]:
         f"  asked {counts.asked}: accepted {counts.accepted}, refused {counts.refused},"
         f" undetermined {counts.undetermined}, not sent {counts.not_sent}, not yet {counts.not_yet}"
     )
-    links = {"is about": report.target_job_id, "is a replay of": report.replay_of}
+    links = {
+        "corrects" if report.is_correction else "is about": report.target_job_id,
+        "is a replay of": report.replay_of,
+    }
     yield from (f"  {link} job {job}" for link, job in links.items() if job)
     yield from (f"  {word('job', name)}: {value}" for name in FURTHER if (value := _written(getattr(report, name))))
     yield from (f"  was replayed as job {job}" for job in report.replays)

@@ -51,6 +51,10 @@ class Kind(StrEnum):
     """Reminds the members who have not confirmed a group send."""
 
 
+FOLLOW_UPS = frozenset({Kind.RECALL, Kind.UPDATE_CARD, Kind.TRACK, Kind.REMIND})
+"""The kinds of jobs that do something about another job; of any other kind it is a message in the place of that one."""
+
+
 class Priority(IntEnum):
     """Urgent goes before normal before bulk inside one lane."""
 

@@ -87,7 +87,7 @@ def _tally(connection: Connection, job: Mapping[str, Any], parts: Sequence[str])
             tally.update(status for status, _ in of_part(part, spec, refused))
         else:
             # Of a hundred thousand recipients none is looked at.
-            tally[_status_of(part)] += _count(spec)
+            tally[_status_of(part)] += share_of(spec)
     return tally if tally.total() == job["asked"] else None
 
 
@@ -272,7 +272,7 @@ def _status_of(part: Mapping[str, Any]) -> RecipientStatus:
             return RecipientStatus.NOT_SENT
 
 
-def _count(spec: dict[str, Any]) -> int:
+def share_of(spec: dict[str, Any]) -> int:
     """How many `all_of` are of a part without a sender."""
     if spec.get("everyone"):
         return sum(1 for _ in all_of(Recipients.from_json(spec)))

@@ -18,7 +18,7 @@ from sqlalchemy import Connection, Engine
 
 from worker.domain import settle
 from worker.domain.errors import JobNotFound, StillOpen
-from worker.domain.job import JobId, id_of
+from worker.domain.job import FOLLOW_UPS, JobId, id_of
 from worker.domain.job_terms import tags_of
 from worker.domain.state import JobState, PartState, State, states_of
 from worker.outbox.control.withdrawals import recalled_jobs
@@ -174,6 +174,11 @@ class JobSummary:
         """The word of its state: `recalled` where what the vendor accepted was taken back."""
         taken = self.state in (JobState.ACCEPTED, JobState.PARTIAL, JobState.UNKNOWN)
         return "recalled" if self.is_recalled and taken else self.state.label
+
+    @property
+    def is_correction(self) -> bool:
+        """True when it is a message in the place of that of `target_job_id`."""
+        return self.target_job_id is not None and self.kind not in FOLLOW_UPS
 
 
 R = TypeVar("R", Receipt, Failure, AttemptReport, PartReport)

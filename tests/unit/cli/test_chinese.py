@@ -24,6 +24,7 @@ SAID = [
     ("jobs",),
     ("jobs", "--state", "nope"),
     ("jobs", "--counts"),
+    ("stats", "--account", "hr"),
     ("jobs", "--all"),
     ("show", "{0}"),
     ("show", "none"),

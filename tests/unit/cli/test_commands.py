@@ -534,7 +534,7 @@ def test_a_report_tells_warnings_receipts_failures_and_reasons() -> None:
     report = SimpleNamespace(
         id="j1", kind="send", account="hr", label="partial", counts=counts, warnings=["cut at 512 bytes"],
         receipts=receipts, parts=[part, SimpleNamespace(reason=None)], replays=(),
-        target_job_id=None, replay_of=None,
+        target_job_id=None, is_correction=False, replay_of=None,
         **{**dict.fromkeys(FURTHER), "tags": ("payroll", "july"), "expires_at": NOON},
     )  # fmt: skip
 
@@ -787,3 +787,17 @@ def test_chats_are_listed(run: Run, sqlite_url: str, capsys: pytest.CaptureFixtu
     assert "of li, 2 messages allowed" in here[0]
     assert ["wr2", "wo1", "wr1"] == [chat["chat_id"] for chat in everywhere]
     assert "1970-01-01T00:00:05.000+00:00" == everywhere[0]["gone_at"]
+
+
+def test_a_mailing_is_counted_as_one_thing(run: Run, job: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """As a table with every stage, and as JSON; a filter that says nothing is refused."""
+    table, as_json, nothing = run("stats", "--account", "hr"), run("stats", job, "--json"), run("stats")
+
+    printed = capsys.readouterr()
+    *lines, document = printed.out.splitlines()
+    assert (0, 0, 1) == (table, as_json, nothing)
+    assert f"waiting   {1:>9} jobs {1:>9} parts {1:>9} recipients" == lines[0]
+    assert f"total     {1:>9} jobs {1:>9} parts {1:>9} recipients" == lines[-1]
+    assert 9 == len(lines)
+    assert {"jobs": 1, "parts": 1, "recipients": 1} == json.loads(document)["stages"]["waiting"]
+    assert "filter: says nothing" in printed.err

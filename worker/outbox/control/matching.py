@@ -72,7 +72,10 @@ def fitting(connection: Connection, wanted: JobFilter, ids: Collection[str]) -> 
     fit = set(ids)
     if wanted.tag is not None and fit:
         # `like` also finds a tag inside another, or on SQLite in capitals.
-        fit = {id for id, tags in rows_by_id(connection, "id, tags", "worker_jobs", fit) if wanted.tag in tags_of(tags)}
+        rows = rows_by_id(connection, "id, tags", "worker_jobs", fit)
+        # Of a mailing all have the same.
+        having = {tags for tags in {tags for _, tags in rows} if wanted.tag in tags_of(tags)}
+        fit = {id for id, tags in rows if tags in having}
     for table, name in (("worker_receipts", "msgid"), ("worker_attempts", "errcode")):
         if fit and (value := getattr(wanted, name)) is not None:
             fit &= _having(connection, table, name, value, fit)

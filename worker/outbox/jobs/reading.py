@@ -9,7 +9,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Table
 
-from worker.domain.job import Kind, job_of, part_range
+from worker.domain.job import FOLLOW_UPS, job_of, part_range
 from worker.domain.pacing.lane import lane_range
 from worker.domain.pacing.quiet import QUIET_HOURS
 from worker.outbox import tables
@@ -63,7 +63,8 @@ _WITHOUT_SPECS = ", ".join(one.name for one in tables.parts.columns if one.name 
 _PART_HEADS = "id, state, reason, not_before, waits_on"
 
 
-IS_CORRECTION = f"kind not in ('{Kind.RECALL}', '{Kind.UPDATE_CARD}', '{Kind.TRACK}', '{Kind.REMIND}')"
+_FOLLOW_UPS = ", ".join(f"'{kind}'" for kind in sorted(FOLLOW_UPS))
+IS_CORRECTION = f"kind not in ({_FOLLOW_UPS})"
 """The condition on a job about another that it is a message in its place."""
 
 

@@ -1,0 +1,47 @@
+"""`worker stats`: the counts of a mailing, as a table for people and as JSON for scripts."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+from worker.cli.options import OF_CALLS, Commands, Json, note, plain, say, with_filter
+from worker.cli.reading import outbox, padded, pause_line
+from worker.domain.job_filter import JobFilter
+from worker.domain.mailing import StageCount
+from worker.language import said, word
+from worker.reporting.mailing import MailingReport, mailing
+
+app = Commands()
+
+
+@app.command()
+@with_filter(*OF_CALLS)
+def stats(given: dict[str, Any], as_json: Json = False) -> None:
+    """Counts the jobs, parts and recipients of a mailing: waiting, in flight, sent, refused, in doubt, recalled."""
+    with outbox() as connection:
+        found = mailing(connection, JobFilter(**given))
+    if as_json:
+        say(json.dumps(plain(found), ensure_ascii=False))
+    else:
+        for line in _lines(found):
+            say(line)
+    if found.leaves_fresh_out:
+        note("not all jobs were looked at that are open, or wait to be indexed: there are too many")
+    if found.is_cut_short:
+        note("older jobs of this are not counted: there are too many")
+
+
+def _lines(found: MailingReport) -> Iterator[str]:
+    for stage, count in found.stages.items():
+        yield _line(word("mailing", stage.replace("_", " ")), count)
+    yield _line(word("mailing", "total"), found.total)
+    recalls = found.recalls
+    if recalls.under_way or recalls.accepted or recalls.refused:
+        yield f"recalls: {recalls.under_way} under way, {recalls.accepted} accepted, {recalls.refused} refused"
+    yield from map(pause_line, found.pauses)
+
+
+def _line(name: str, count: StageCount) -> str:
+    return f"{padded(name, 10)}" + said(f"{count.jobs:>9} jobs {count.parts:>9} parts {count.recipients:>9} recipients")

@@ -1,0 +1,118 @@
+"""What the counts of a mailing are made of: its jobs page by page, their recalls and corrections, and their parts.
+
+Every statement looks rows up by an index, so a mailing costs what its own jobs cost and the parts that are open.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Collection, Iterable, Iterator
+from functools import partial
+from typing import NamedTuple
+
+from sqlalchemy import Connection
+
+from worker.domain.job import Kind, part_id
+from worker.domain.job_filter import JobFilter
+from worker.domain.job_terms import tags_of
+from worker.domain.state import JobState, PartState, states_of
+from worker.outbox.control.listing import JobRowsPage, job_page
+from worker.outbox.engine.bulk import in_lots, rows_by_id
+from worker.outbox.engine.dialect import dialect_of
+from worker.outbox.engine.sql import fetch
+from worker.outbox.jobs.reading import IS_CORRECTION
+from worker.outbox.jobs.rows import COUNTER_NAMES
+
+COLUMNS = ("id", "kind", "asked", "replay_of", "created_at", *COUNTER_NAMES)
+"""The columns of a job that its counts are made of."""
+TOGETHER = 20_000
+"""Jobs that are read together."""
+PARTS = 500
+"""Parts whose specs are read together."""
+
+
+def mailing_pages(connection: Connection, wanted: JobFilter, now: int, most: int) -> Iterator[JobRowsPage]:
+    """The jobs of a filter, newest first, page by page; the last page says whether there are more than `most`."""
+    states = None if wanted.state is None else states_of("state", wanted.state)
+    read, before = partial(job_page, connection, wanted, states, COLUMNS, now=now), None
+    for left in range(most, 0, -TOGETHER):
+        page = read(before=before, limit=min(TOGETHER, left))
+        yield page
+        before = page.before
+        if before is None or page.is_cut_short:
+            return
+    older = read(before=before, limit=1)
+    yield JobRowsPage([], None, is_cut_short=bool(older.rows))
+
+
+class TaggedJobs(NamedTuple):
+    """Jobs of an account with the same tags."""
+
+    account: str
+    tags: tuple[str, ...]
+    jobs: int
+    last_at: int
+    """When the newest of them was enqueued."""
+
+
+def recently_tagged(connection: Connection, jobs: int, most: int) -> list[TaggedJobs]:
+    """The tags of the newest `jobs` jobs, those of the newest first; `most` different ones."""
+    source = f"worker_jobs{dialect_of(connection).force_index('primary')}"
+    newest = f"select account, tags, created_at from {source} order by id desc limit {jobs}"
+    query = (
+        f"select account, tags, count(*), max(created_at) from ({newest}) newest where tags is not null"
+        f" group by account, tags order by max(created_at) desc limit {most}"
+    )
+    rows = fetch(connection, query)
+    return [TaggedJobs(account, tuple(tags_of(tags)), int(count), int(at)) for account, tags, count, at in rows]
+
+
+class Follower(NamedTuple):
+    """A recall of a job, or a correction."""
+
+    target: str
+    kind: str
+    state: JobState
+    created_at: int
+    meant_anybody: bool
+    """Its message reached a person, may have, or is to."""
+
+
+_MEANT = "n_open + n_accepted + n_partial + n_unknown + n_cancelled"
+
+
+def recalls_and_corrections(connection: Connection, ids: Collection[str]) -> list[Follower]:
+    """The recalls and the corrections of these jobs."""
+    only = f"and (kind = '{Kind.RECALL}' or {IS_CORRECTION})"
+    columns = f"target_job_id, kind, state, created_at, {_MEANT}"
+    rows = rows_by_id(connection, columns, "worker_jobs", ids, "target_job_id", only=only, index="worker_jobs_target")
+    return [Follower(target, kind, JobState(state), at, meant > 0) for target, kind, state, at, meant in rows]
+
+
+def in_flight_by_job(connection: Connection) -> Counter[str]:
+    """Jobs with a call in flight, and how many of each; of all jobs, for there are as many as threads."""
+    source = f"worker_parts{dialect_of(connection).force_index('worker_parts_due_by_state')}"
+    return Counter(row[0] for row in fetch(connection, f"select job_id from {source} where state = 1"))
+
+
+def refused_by_part(connection: Connection, parts: Iterable[str]) -> dict[str, int]:
+    """Parts, and how many recipients were refused by name in each; those without any are missing."""
+    rows = rows_by_id(connection, "part_id, count(*)", "worker_failures", parts, "part_id", only="group by part_id")
+    return {part: int(count) for part, count in rows}
+
+
+class PartShare(NamedTuple):
+    """A part with its share of the recipients."""
+
+    id: str
+    job_id: str
+    state: PartState
+    spec: str
+
+
+def shares_of(connection: Connection, jobs: dict[str, int]) -> Iterator[list[PartShare]]:
+    """The parts of these jobs (id to the number of parts), some hundred at a time."""
+    ids = (part_id(job, n) for job, count in jobs.items() for n in range(count))
+    for lot in in_lots(ids, PARTS):
+        rows = rows_by_id(connection, "id, job_id, state, spec", "worker_parts", lot)
+        yield [PartShare(id, job, PartState(state), spec) for id, job, state, spec in rows]

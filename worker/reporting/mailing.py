@@ -1,0 +1,269 @@
+"""A mailing as one thing: how many jobs, parts and recipients of a filter wait, are in flight, sent, refused and so on.
+
+Reads only, and looks at 200,000 jobs at most. Every job, part and recipient is in exactly one stage.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from functools import lru_cache
+from typing import Any, NamedTuple
+
+from sqlalchemy import Connection
+
+from worker.domain.errors import CheckFailed, Problem
+from worker.domain.job import Kind, part_id
+from worker.domain.job_filter import JobFilter
+from worker.domain.mailing import MailingStage, StageCount
+from worker.domain.pause import Pause
+from worker.domain.state import OPEN_STATES, JobState, PartState
+from worker.outbox.control.mailings import (
+    Follower,
+    in_flight_by_job,
+    mailing_pages,
+    recalls_and_corrections,
+    refused_by_part,
+    shares_of,
+)
+from worker.outbox.engine.caller import on_callers_connection
+from worker.outbox.engine.clock import instant, now_in
+from worker.outbox.engine.sql import read_now
+from worker.outbox.jobs.rows import COUNTER_NAMES
+from worker.outbox.lanes.pauses import standing_pauses
+from worker.reporting.recipient_status import OVERLAPPING, share_of
+
+MOST = 200_000
+"""Jobs that are counted, the newest."""
+_BESIDE = frozenset({Kind.RECALL, Kind.UPLOAD, Kind.TRACK})
+
+
+@dataclass(frozen=True, slots=True)
+class RecallCount:
+    """The recalls of a mailing's jobs."""
+
+    under_way: int = 0
+    """Recalls that are open or in doubt."""
+    accepted: int = 0
+    """Recalls that the vendor took."""
+    refused: int = 0
+    """Recalls that it refused, as those that came too late."""
+
+
+@dataclass(frozen=True, slots=True)
+class MailingReport:
+    """The counts of a mailing at one moment."""
+
+    read_at: datetime
+    """When the reading began, by the database's clock."""
+    stages: Mapping[MailingStage, StageCount]
+    """Every stage, with its counts."""
+    total: StageCount
+    """The sums of all stages."""
+    recalls: RecallCount
+    """The recalls of its jobs."""
+    pauses: tuple[Pause, ...]
+    """The pauses of its tag that stand."""
+    first_at: datetime | None
+    """When the oldest of its jobs was enqueued; None: it has none."""
+    last_at: datetime | None
+    """When the newest of its jobs was enqueued."""
+    is_cut_short: bool
+    """There are older jobs that were not counted."""
+    leaves_fresh_out: bool
+    """More than 100,000 parts are open, or more than 50,000 jobs wait to be indexed, and not all were looked at."""
+
+
+@on_callers_connection
+def mailing(connection: Connection, wanted: JobFilter) -> MailingReport:
+    """How much of the jobs of a filter, mostly of a tag, is in which stage, without recalls, uploads and tracks.
+
+    The newest 200,000 jobs at most. CheckFailed where the filter speaks of parts or calls.
+    """
+    wanted.require_whole_jobs()
+    if wanted.is_about_calls:
+        remedy = "leave called_from and called_before out"
+        raise CheckFailed([Problem("filter", "is about calls, and a list is about jobs", remedy)])
+    now = read_now(connection, now_in(connection))
+    pauses = standing_pauses(connection) if wanted.tag is not None else []
+    takes_all = wanted.ids is not None or wanted.kind is not None
+    tally, in_flight = _Tally(), in_flight_by_job(connection)
+    is_cut_short = leaves_fresh_out = False
+    for page in mailing_pages(connection, wanted, now, MOST):
+        _count(connection, tally, [row for row in page.rows if takes_all or row["kind"] not in _BESIDE], in_flight)
+        is_cut_short, leaves_fresh_out = page.is_cut_short, leaves_fresh_out or page.leaves_fresh_out
+    return MailingReport(
+        instant(now),
+        {stage: tally.of(stage) for stage in MailingStage},
+        tally.of(*MailingStage),
+        RecallCount(**tally.recalls),
+        tuple(pause for pause in pauses if pause.tag == wanted.tag),
+        instant(min(tally.span)) if tally.span else None,
+        instant(max(tally.span)) if tally.span else None,
+        is_cut_short,
+        leaves_fresh_out,
+    )
+
+
+@dataclass(slots=True)
+class _Tally:
+    """What was counted so far."""
+
+    jobs: Counter[MailingStage] = field(default_factory=Counter)
+    parts: Counter[MailingStage] = field(default_factory=Counter)
+    recipients: Counter[MailingStage] = field(default_factory=Counter)
+    recalls: Counter[str] = field(default_factory=Counter)
+    """Recalls by the fields of `RecallCount`."""
+    span: tuple[int, ...] = ()
+    """When its oldest and its newest job were enqueued; empty: none was counted."""
+
+    def of(self, *stages: MailingStage) -> StageCount:
+        """What there is in these stages together."""
+        jobs, parts, recipients = (
+            sum(count[stage] for stage in stages) for count in (self.jobs, self.parts, self.recipients)
+        )
+        return StageCount(jobs, parts, recipients)
+
+
+class _Shape(NamedTuple):
+    """All that decides about the stages of a job's parts; the jobs of a mailing have few different ones."""
+
+    counters: tuple[int, ...]
+    """The parts in each state, as `COUNTER_NAMES` has them."""
+    in_flight: int
+    is_recalled: bool
+    is_corrected: bool
+
+    @property
+    def parts(self) -> int:
+        return sum(self.counters)
+
+    def stage_of(self, state: PartState) -> MailingStage:
+        """The stage of one of its parts."""
+        match state:
+            case PartState.QUEUED:
+                return MailingStage.WAITING
+            case PartState.SENDING:
+                return MailingStage.IN_FLIGHT
+            case PartState.REJECTED | PartState.EXHAUSTED:
+                return MailingStage.REFUSED
+            case PartState.EXPIRED:
+                return MailingStage.NOT_SENT
+            case PartState.CANCELLED:
+                return MailingStage.CORRECTED if self.is_corrected else MailingStage.NOT_SENT
+            case PartState.ACCEPTED | PartState.PARTIAL | PartState.UNKNOWN:
+                if self.is_corrected:
+                    return MailingStage.CORRECTED
+                if self.is_recalled:
+                    return MailingStage.RECALLED
+                return MailingStage.IN_DOUBT if state is PartState.UNKNOWN else MailingStage.SENT
+
+
+@lru_cache(maxsize=1_000)
+def _stages(shape: _Shape) -> tuple[MailingStage, tuple[tuple[MailingStage, int], ...]]:
+    """The stage in which a job counts, and how many of its parts are in each."""
+    states = dict(zip(COUNTER_NAMES, shape.counters, strict=True))
+    waiting = states["n_open"] - shape.in_flight
+    counts = Counter({MailingStage.IN_FLIGHT: shape.in_flight, MailingStage.WAITING: waiting})
+    for state in PartState:
+        if state not in OPEN_STATES:
+            counts[shape.stage_of(state)] += states[f"n_{state.label}"]
+    stages = +counts or Counter({MailingStage.WAITING: 0})
+    return next(stage for stage in OF_A_JOB if stage in stages), tuple(stages.items())
+
+
+OF_A_JOB = (
+    MailingStage.IN_FLIGHT,
+    MailingStage.WAITING,
+    MailingStage.IN_DOUBT,
+    MailingStage.CORRECTED,
+    MailingStage.RECALLED,
+    MailingStage.SENT,
+    MailingStage.REFUSED,
+    MailingStage.NOT_SENT,
+)
+"""The stages in which a job counts, the first of those that its parts have."""
+
+
+def _count(
+    connection: Connection, tally: _Tally, rows: Sequence[Mapping[str, Any]], in_flight: Mapping[str, int]
+) -> None:
+    """Counts some jobs."""
+    followers = _followers(connection, tally, rows)
+    if span := (*tally.span, *(row["created_at"] for row in rows)):
+        tally.span = min(span), max(span)
+    divided: dict[str, tuple[_Shape, MailingStage, int]] = {}
+    partly: dict[str, MailingStage] = {}
+    for row in rows:
+        id, counters = row["id"], tuple(row[name] for name in COUNTER_NAMES)
+        withdrawn = _withdrawn(row, followers) if id in followers or row["replay_of"] in followers else (False, False)
+        shape = _Shape(counters, min(in_flight.get(id, 0), row["n_open"]), *withdrawn)
+        own, stages = _stages(shape)
+        tally.jobs[own] += 1
+        for stage, parts in stages:
+            tally.parts[stage] += parts
+        if len(stages) > 1:
+            divided[id] = shape, own, row["asked"]
+            continue
+        tally.recipients[own] += row["asked"]
+        if row["n_partial"]:
+            partly |= {part_id(id, n): own for n in range(shape.parts)}
+    for part, count in (refused_by_part(connection, partly) if partly else {}).items():
+        tally.recipients.update({partly[part]: -count, MailingStage.REFUSED: count})
+    _divide(connection, tally, divided)
+
+
+def _followers(
+    connection: Connection, tally: _Tally, rows: Iterable[Mapping[str, Any]]
+) -> Mapping[str, list[Follower]]:
+    """The recalls and corrections of these jobs and of their originals, by the job that they are about."""
+    own = {row["id"] for row in rows}
+    found: dict[str, list[Follower]] = {}
+    for one in recalls_and_corrections(connection, own | {row["replay_of"] for row in rows if row["replay_of"]}):
+        found.setdefault(one.target, []).append(one)
+        if one.kind == Kind.RECALL and one.target in own and (stands := _of_a_recall(one.state)):
+            tally.recalls[stands] += 1
+    return found
+
+
+def _of_a_recall(state: JobState) -> str | None:
+    """The field of `RecallCount` for a recall in this state; None: it was given up."""
+    if state in (JobState.OPEN, JobState.UNKNOWN):
+        return "under_way"
+    if state in (JobState.CANCELLED, JobState.EXPIRED):
+        return None
+    return "accepted" if state is JobState.ACCEPTED else "refused"
+
+
+def _withdrawn(row: Mapping[str, Any], followers: Mapping[str, list[Follower]]) -> tuple[bool, bool]:
+    """Whether a job is recalled, and whether it is corrected."""
+    of_it, of_original = followers.get(row["id"], []), followers.get(row["replay_of"], [])
+    # The recall of an original takes back the replays that there are by then.
+    recalled = any(
+        one.kind == Kind.RECALL and one.state is JobState.ACCEPTED and one.created_at >= row["created_at"]
+        for one in (*of_it, *of_original)
+    )
+    return recalled, any(one.kind != Kind.RECALL and one.meant_anybody for one in of_it)
+
+
+def _divide(connection: Connection, tally: _Tally, jobs: Mapping[str, tuple[_Shape, MailingStage, int]]) -> None:
+    """Counts the recipients of jobs whose parts are in several stages, by the share of each part."""
+    tallies = dict[str, Counter[MailingStage]]()
+    overlap = set[str]()
+    for lot in shares_of(connection, {id: shape.parts for id, (shape, _, _) in jobs.items()}):
+        refused = refused_by_part(connection, [part.id for part in lot])
+        for part in lot:
+            spec = json.loads(part.spec)
+            if OVERLAPPING & spec.keys():
+                overlap.add(part.job_id)
+            share, its = share_of(spec), tallies.setdefault(part.job_id, Counter())
+            named = min(share, refused.get(part.id, 0))
+            its[jobs[part.job_id][0].stage_of(part.state)] += share - named
+            its[MailingStage.REFUSED] += named
+    for id, (_, own, asked) in jobs.items():
+        its = tallies.get(id, Counter[MailingStage]())
+        # Pieces of one text go to the same recipients: these count where their job does.
+        tally.recipients.update(its if id not in overlap and its.total() == asked else {own: asked})
