@@ -42,6 +42,8 @@ class ConsoleStand:
             "/jobs/{job}": f"/jobs/{job}",
             "/jobs/{job}/parts/{n}": f"/jobs/{job}/parts/0",
             "/jobs/{job}/message": f"/jobs/{self.outbox.card}/message",
+            "/mailings": "/mailings",
+            "/mailings/tag": "/mailings/tag?tag=t",
             "/doubts": "/doubts",
             "/backlog": "/backlog",
             "/lanes": "/lanes",

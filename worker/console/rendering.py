@@ -15,6 +15,7 @@ from markupsafe import Markup
 
 from worker import language
 from worker.console.page import THROUGH, View
+from worker.console.viewer import may_read_texts
 from worker.console.visit import Visit
 from worker.console.words import WORDS, say
 from worker.domain.times import write_time
@@ -88,6 +89,7 @@ def render(page: View, visit: Visit, *, root: str, here: str, nav: Iterable[tupl
                 "here": here,
                 "nav": [(other, word, _is_within(path, other)) for other, word in nav],
                 "csrf_field": field,
+                "reads_all": visit.viewer is not None and may_read_texts(visit.viewer, None),
                 "t": partial(say, visit.lang),
                 "said": lambda text: said(text or "", visit.lang),
                 "badge": partial(badge, lang=visit.lang),
@@ -139,7 +141,7 @@ def _word(lang: Lang, group: str, value: object) -> str:
     """The word of a value of a group: the console's, or one that commands show too; else the value is its own word."""
     if (key := f"{group}.{value}") in WORDS:
         return say(lang, key)
-    return language.word(group if group in ("step", "unit") else "state", str(value), lang)
+    return language.word(group if group in ("step", "unit", "mailing") else "state", str(value), lang)
 
 
 def _many(lang: Lang, count: int, most: int = MOST) -> str:

@@ -151,7 +151,7 @@ def test_a_tag_alone_is_no_dead_end(site: Site, name: str) -> None:
     narrow = page.forms[f"/commands/{name}"].fields["created_from"]
     assert instant(site.clock.micros - 24 * HOUR).isoformat(timespec="seconds") == narrow
     assert f"{name.capitalize()} 1 job<" in page.text
-    assert any(link.startswith("/jobs?tag=lunch") for link in page.links)
+    assert any(link.startswith("/mailings/tag?tag=lunch") for link in page.links)
 
 
 def test_refused_jobs_are_replayed(site: Site) -> None:

@@ -51,6 +51,8 @@ def starts(found: FullOutbox) -> list[str]:
         "/accounts/hr?recipient=lisi",
         "/jobs?recipient=lisi&account=hr",
         f"/jobs?ids={found.accepted}",
+        "/mailings/tag?tag=t",
+        "/mailings/tag?tag=t&account=hr",
     ]
 
 

@@ -11,6 +11,7 @@ from worker.console.pages.home import home
 from worker.console.pages.job import job, part
 from worker.console.pages.jobs import doubts, find, jobs
 from worker.console.pages.lanes import lanes
+from worker.console.pages.mailings import mailings, one_mailing
 from worker.console.pages.message import file, message
 from worker.console.pages.order import carry_out, preview
 from worker.console.pages.processes import processes
@@ -23,6 +24,8 @@ PAGES: tuple[PageRoute, ...] = (
     PageRoute("/jobs/{job}/parts/{n}", part),
     PageRoute("/jobs/{job}/message", message),
     PageRoute("/jobs/{job}/files/{n}/{name}", file),
+    PageRoute("/mailings", mailings, nav="mailings.title"),
+    PageRoute("/mailings/tag", one_mailing),
     PageRoute("/doubts", doubts, nav="doubts.title"),
     PageRoute("/backlog", backlog, nav="backlog.title"),
     PageRoute("/lanes", lanes, nav="lanes.title"),

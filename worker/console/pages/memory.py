@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from hashlib import sha256
@@ -19,12 +19,14 @@ from sqlalchemy import Connection
 
 from worker.console.commands.background import Background
 from worker.console.page import Site
+from worker.outbox.control.mailings import TaggedJobs
 from worker.outbox.engine.clock import instant
 from worker.outbox.engine.database import Database
 from worker.outbox.engine.sql import read_now
 from worker.outbox.upkeep.gauges import Queue
 from worker.outbox.upkeep.rates import CallRates
 from worker.reporting.forecast import AccountForecast
+from worker.reporting.mailing import MailingReport
 from worker.reporting.problems import OutboxReading
 
 T = TypeVar("T")
@@ -101,6 +103,8 @@ class Kept(Generic[T]):
 
 STALE = 4
 """A value is not shown before it is read anew when it is so many times as old as it may be."""
+MOST_NAMES = 200
+"""Names whose values are kept; that of the name which was not asked for longest goes first."""
 MOST_SHOWN = 300_000
 """Ids that are kept of what previews showed, some 30 MB; those of the oldest go first."""
 
@@ -142,10 +146,28 @@ def _digest(ids: Iterable[str]) -> str:
     return sha256("\n".join(sorted(ids)).encode()).hexdigest()
 
 
+class KeptByName(Generic[T]):
+    """The newest readings of values that have names, of those that were asked for last. Thread-safe."""
+
+    def __init__(self, make: Callable[[], Kept[T]], most: int = MOST_NAMES):
+        self._make, self._most, self._guard = make, most, threading.Lock()
+        self._kept: dict[Hashable, Kept[T]] = {}
+
+    def of(self, name: Hashable) -> Kept[T]:
+        """The one of this name."""
+        with self._guard:
+            found = self._kept[name] = self._kept.pop(name) if name in self._kept else self._make()
+            if len(self._kept) > self._most:
+                del self._kept[next(iter(self._kept))]
+            return found
+
+
 QUEUE_S = 3.0
 OUTBOX_S = 3.0
 RATES_S = 5.0
 FORECAST_S = 30.0
+MAILING_S = 2.0
+TAGS_S = 10.0
 
 
 @dataclass(frozen=True, slots=True, weakref_slot=True)
@@ -156,6 +178,11 @@ class Memory:
     outbox: Kept[OutboxReading] = field(default_factory=lambda: Kept(OUTBOX_S, first_s=5.0))
     forecast: Kept[list[AccountForecast]] = field(default_factory=lambda: Kept(FORECAST_S, first_s=3.0))
     rates: Kept[CallRates] = field(default_factory=lambda: Kept(RATES_S, first_s=5.0))
+    mailings: KeptByName[MailingReport] = field(
+        default_factory=lambda: KeptByName(lambda: Kept(MAILING_S, first_s=5.0))
+    )
+    """By tag and account."""
+    tags: Kept[list[TaggedJobs]] = field(default_factory=lambda: Kept(TAGS_S, first_s=5.0))
     background: Background = field(default_factory=Background)
     shown: ShownIds = field(default_factory=ShownIds)
 

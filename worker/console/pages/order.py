@@ -154,11 +154,13 @@ def _since(ask: Ask, name: CommandName, wanted: JobFilter | None) -> JobFilter |
 
 
 def _back(order: Order) -> tuple[str, dict[str, str]]:
-    """Where one was, as path and query: the job, the list of what is meant, or the lanes."""
+    """Where one was, as path and query: the job, the mailing, the list of what is meant, or the lanes."""
     fields = _fields(order)
     ids = fields.get("ids", "").split()
     if len(ids) == 1:
         return f"/jobs/{job_of(ids[0])}", {}
+    if "tag" in fields and fields.keys() <= {"tag", "account", "created_from"}:
+        return "/mailings/tag", {name: fields[name] for name in ("tag", "account") if name in fields}
     return ("/jobs", fields) if fields else ("/lanes", {})
 
 
