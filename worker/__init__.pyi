@@ -125,6 +125,7 @@ from worker.domain.callbacks.hook import (
     CardPressed as CardPressed,
     JobDone as JobDone,
     MessageReceived as MessageReceived,
+    TagDone as TagDone,
 )
 from worker.domain.content.message import (
     File as File,
@@ -174,6 +175,7 @@ from worker.hooks.registry import (
     on_event as on_event,
     on_job_done as on_job_done,
     on_message as on_message,
+    on_tag_done as on_tag_done,
 )
 from worker.outbox.control.withdrawals import (
     Withdrawal as Withdrawal,

@@ -29,6 +29,7 @@ begin not atomic
       ('worker_confirmations', '', ''),
       ('worker_counts', '', 'select'),
       ('worker_duplicates', '', ''),
+      ('worker_ended_tags', '', ''),
       ('worker_events', 'select', 'select'),
       ('worker_failures', 'select', ''),
       ('worker_grants', '', ''),

@@ -48,6 +48,7 @@ begin
     ('worker_confirmations', '', ''),
     ('worker_counts', '', 'select'),
     ('worker_duplicates', '', ''),
+    ('worker_ended_tags', '', ''),
     ('worker_events', 'select', 'select'),
     ('worker_failures', 'select', ''),
     ('worker_grants', '', ''),

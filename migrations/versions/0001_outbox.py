@@ -47,6 +47,7 @@ TABLES = (
     "worker_audit",
     "worker_pauses",
     "worker_unindexed",
+    "worker_ended_tags",
     "worker_terms",
     "worker_waits",
     "worker_accounts",
@@ -434,10 +435,13 @@ def create_callbacks() -> None:
         sa.Column("created_at", sa.BigInteger(), nullable=False),
         sa.Column("started_at", sa.BigInteger()),
         sa.Column("ended_at", sa.BigInteger()),
+        sa.Column("tag", key(100)),
+        sa.Column("counts", long_text()),
     )
     index("worker_events_due", "worker_events", "due_at", "id", where="state = 0")
     index("worker_events_job", "worker_events", "job_id")
     index("worker_events_running", "worker_events", "holder", where="holder is not null")
+    index("worker_events_tag", "worker_events", "tag", "id", where="tag is not null")
     index("worker_events_first", "worker_events", "job_state", "due_at", "id", where="state = 0")
     if is_mysql():
         index("worker_events_parked_by_state", "worker_events", "state", "id")
@@ -525,6 +529,7 @@ def create_processes() -> None:
         sa.Column("revision", key(32)),
         sa.Column("health", long_text()),
         sa.Column("hooked_ends", long_text()),
+        sa.Column("hooked_tags", long_text()),
         sa.Column("hindered", long_text()),
     )
 
@@ -572,6 +577,16 @@ def create_search() -> None:
         sa.Column("job_id", key(32), primary_key=True),
         sa.Column("note", key(32), nullable=False),
     )
+    table(
+        "worker_ended_tags",
+        sa.Column("tag", key(100), primary_key=True),
+        sa.Column("note", key(32), nullable=False),
+        sa.Column("ended_at", sa.BigInteger(), nullable=False),
+        sa.Column("look_at", sa.BigInteger()),
+        sa.Column("witness", key(32)),
+        sa.Column("told_at", sa.BigInteger()),
+    )
+    index("worker_ended_tags_look", "worker_ended_tags", "look_at", "told_at")
     table(
         "worker_terms",
         sa.Column("term", key(12), primary_key=True),

@@ -219,7 +219,7 @@ def test_hooks_are_marked() -> None:
 
     marked = {name for name, one in both.items() if hasattr(one, registry._MARK)}
 
-    assert {"decided", "failed", "wrote", "came"} == marked
+    assert {"decided", "failed", "over", "wrote", "came"} == marked
 
 
 def test_members_are_told_by_the_application() -> None:

@@ -9,12 +9,15 @@ from worker import (
     CardUpdate,
     JobDone,
     JobState,
+    MailingStage,
     MessageReceived,
+    TagDone,
     Text,
     enqueue,
     on_card_action,
     on_job_done,
     on_message,
+    on_tag_done,
     update_card,
 )
 
@@ -38,3 +41,8 @@ def heard(message: MessageReceived, session: Session) -> None:
 @on_job_done(states=JobState.PARTIAL)
 def some_refused(job: JobDone, session: Session) -> None:
     enqueue(session, "hr", Text(content="some did not get it"), ["boss"])
+
+
+@on_tag_done(tags="mailing-*")
+def over(done: TagDone, session: Session) -> None:
+    enqueue(session, "hr", Text(content=f"{done.tag}: sent to {done.stages[MailingStage.SENT].recipients}"), ["boss"])

@@ -176,6 +176,22 @@ def test_what_a_person_writes_is_answered_by_the_hook(outbox: KitOutbox) -> None
     assert ["you said hi"] == texts(outbox)
 
 
+def test_the_end_of_a_tag_runs_its_hook(outbox: KitOutbox) -> None:
+    """When the last job with it has ended, and once."""
+    with outbox.session() as session:
+        for person in ("ann", "bea"):
+            enqueue(session, "hr", Text(content="hi"), [person], tags=["mailing-7"])
+        enqueue(session, "hr", Text(content="hi"), ["carl"], tags=["mailing-7"], due_at=timedelta(hours=1))
+    outbox.drain()
+    before = texts(outbox, "boss")
+    outbox.clock.advance(hours=1)
+    outbox.drain()
+    outbox.drain()
+
+    assert [] == before
+    assert ["mailing-7: sent to 3"] == texts(outbox, "boss")
+
+
 def test_the_error_of_a_hook_reaches_the_test(outbox: KitOutbox) -> None:
     """As it was raised."""
     with pytest.raises(Unwell):

@@ -429,6 +429,7 @@ def planted(
     ticks: Ticks | None = None,
     seed: int = 7,
     hooked_ends: Ends | None = None,
+    hooked_tags: Sequence[str] = (),
     web: Web | None = None,
     resolver: Resolver | None = None,
     new_id: Callable[[], str] = lambda: uuid7().hex,
@@ -465,6 +466,7 @@ def planted(
         probe=probes.append,
         resolver=resolver,
         hooked_ends=hooked_ends or {},
+        hooked_tags=hooked_tags,
         queues=queues,
         tracing=tracing,
     )

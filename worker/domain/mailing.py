@@ -1,9 +1,14 @@
-"""The stages of a mailing, and their counts. Pure."""
+"""The stages of a mailing, their counts, and which tags a hook asks for. Pure."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
+
+from worker.domain.job_terms import REQUEST_ID
+
+EVERY_TAG = "*"
 
 
 class MailingStage(StrEnum):
@@ -38,3 +43,13 @@ class StageCount:
     """Vendor calls to make."""
     recipients: int
     """Recipients; whom two jobs name counts twice, and a department or a chat counts once."""
+
+
+def hooked(patterns: Iterable[str], tag: str) -> bool:
+    """Whether hooks ask for a tag: by itself, or by its beginning and `*`; `*` alone is no tag that names a request."""
+    return any(
+        tag == one
+        or (one == EVERY_TAG and not tag.startswith(REQUEST_ID))
+        or (len(one) > 1 and one.endswith("*") and tag.startswith(one[:-1]))
+        for one in patterns
+    )

@@ -27,8 +27,10 @@ from worker.domain.callbacks.hook import (
     Heard,
     JobDone,
     MessageReceived,
+    TagDone,
 )
 from worker.domain.errors import CheckFailed, ConfigurationError
+from worker.domain.mailing import EVERY_TAG, hooked
 from worker.domain.state import JobState, State, states_of
 
 if TYPE_CHECKING:
@@ -36,6 +38,7 @@ if TYPE_CHECKING:
 
 OnCard: TypeAlias = "Callable[[CardPressed, Session], Any]"
 OnDone: TypeAlias = "Callable[[JobDone, Session], Any]"
+OnTag: TypeAlias = "Callable[[TagDone, Session], Any]"
 OnMessage: TypeAlias = "Callable[[MessageReceived, Session], Any]"
 OnEvent: TypeAlias = "Callable[[CallbackReceived, Session], Any]"
 F = TypeVar("F", bound=Callable[..., Any])
@@ -44,6 +47,7 @@ _MARK = "__worker_hook__"
 _MARKS: Mapping[type[Heard], str] = {
     CardPressed: "on_card_action",
     JobDone: "on_job_done",
+    TagDone: "on_tag_done",
     MessageReceived: "on_message",
     CallbackReceived: "on_event",
 }
@@ -59,10 +63,16 @@ class _Listens:
     states: frozenset[JobState] = frozenset()
     events: frozenset[str] = frozenset()
     """The vendor's names; empty: every one."""
+    tags: frozenset[str] = frozenset()
+    """Tags, or beginnings and `*`."""
 
     def hears(self, heard: Heard) -> bool:
         """Whether the function runs for this event."""
-        if not isinstance(heard, self.event) or (self.accounts and heard.account not in self.accounts):
+        if not isinstance(heard, self.event):
+            return False
+        if isinstance(heard, TagDone):
+            return hooked(self.tags, heard.tag)
+        if self.accounts and heard.account not in self.accounts:
             return False
         match heard:
             case JobDone():
@@ -108,6 +118,26 @@ def on_job_done(
             "on_job_done: states holds what is no end of a job; use JobState.ACCEPTED, PARTIAL, ..."
         )
     return _marked(function, _Listens(JobDone, _names(accounts), wanted))
+
+
+@overload
+def on_tag_done(function: OnTag) -> OnTag: ...
+
+
+@overload
+def on_tag_done(*, tags: str | Iterable[str]) -> Callable[[OnTag], OnTag]: ...
+
+
+def on_tag_done(function: OnTag | None = None, *, tags: str | Iterable[str] = EVERY_TAG) -> Any:
+    """Makes a function run when the last open job with one of these tags has ended.
+
+    `tags`: tags, or beginnings with `*` behind them; by default all but those that name a request. It is noticed some
+    ten seconds later, and once, however many workers there are. With new jobs the tag may end again.
+    """
+    wanted = _names(tags)
+    if not wanted or "" in wanted:
+        raise ConfigurationError('on_tag_done: tags holds no tag; give one such as "mailing-*", or leave it out')
+    return _marked(function, _Listens(TagDone, frozenset(), tags=wanted))
 
 
 @overload
@@ -178,6 +208,11 @@ class ApplicationHooks:
                 ends[account] = ends.get(account, frozenset()) | listens.states
         return ends
 
+    @property
+    def tags(self) -> frozenset[str]:
+        """The tags for whose end a hook runs, or beginnings and `*`."""
+        return frozenset(tag for _, listens in self._hooks for tag in listens.tags)
+
     def that_hear(self, heard: Heard) -> list[Callable[..., Any]]:
         """The functions for one event, in the order in which the module holds them."""
         return [function for function, listens in self._hooks if listens.hears(heard)]
@@ -192,7 +227,7 @@ def load_hooks(module: str) -> ApplicationHooks:
     found = [one for one in vars(loaded).values() if isinstance(inspect.getattr_static(one, _MARK, None), _Listens)]
     if not found:
         raise ConfigurationError(
-            f"hooks: module {module} holds no hook; mark functions with @on_card_action, @on_job_done, @on_message"
-            " or @on_event"
+            f"hooks: module {module} holds no hook; mark functions with @on_card_action, @on_job_done, @on_tag_done,"
+            " @on_message or @on_event"
         )
     return ApplicationHooks(found)

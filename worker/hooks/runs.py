@@ -32,9 +32,11 @@ from worker.domain.callbacks.hook import (
     Heard,
     JobDone,
     MessageReceived,
+    TagDone,
 )
 from worker.domain.callbacks.inbound import MESSAGE
 from worker.domain.errors import ConfigurationError
+from worker.domain.mailing import MailingStage, StageCount
 from worker.domain.state import JobState
 from worker.domain.trace import HookRun, Tracing
 from worker.hooks.registry import ApplicationHooks
@@ -266,10 +268,19 @@ def _text_of(data: Mapping[str, Any]) -> str | None:
     return None if found is None else str(found)
 
 
+def _ended(event: Claimed) -> TagDone:
+    """A tag whose jobs have all ended."""
+    found = json.loads(event.counts or "{}")
+    stages = {MailingStage(name): StageCount(*counts) for name, counts in found["stages"].items()}
+    return TagDone(event.id, event.tag or "", stages, found["is_cut_short"], instant(event.created_at))
+
+
 def heard_of(event: Claimed) -> Heard | None:
     """The event as the hooks get it; None: its job or its callback was deleted."""
     if event.kind in (EventKind.MESSAGE, EventKind.CALLBACK):
         return _received(event)
+    if event.kind == EventKind.TAG_DONE:
+        return _ended(event)
     if event.job_id is None or event.account is None:
         return None
     about: dict[str, Any] = {

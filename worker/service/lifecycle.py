@@ -137,6 +137,7 @@ class WorkerProcess:
             probe=self._replaced.probe,
             resolver=self._resolver,
             hooked_ends=self._application.ends,
+            hooked_tags=self._application.tags,
             tracing=self._spans,
             queues=lambda: queues_of(self._app, self._settings.queue_prefix),
         )

@@ -33,6 +33,7 @@ from worker.service.hook_service import HookService
 from worker.service.loop import Loop
 from worker.service.notify.notifier import Notifier
 from worker.service.publisher import BROKER_AWAY_S, Doorbells
+from worker.service.tag_ends import TagEnds
 from worker.transport.grants import ChangedCodes, CodeExchanges, SuiteAccounts
 from worker.transport.token_probe import LOOK_S, TokenProbe
 
@@ -79,6 +80,8 @@ class Loops:
             self.hooks = HookService(app, settings.queue_prefix, runtime, application, self._agenda)
             turns["hooks"] = self.hooks.turn
             self.leaderships.append(self.hooks.leadership)
+        if application.tags:
+            turns["tag_ends"] = self._by_one("tag_ends", TagEnds(runtime.database).turn)
         # What was revoked a moment before a restart is not forgotten.
         self.by_name = {name: Loop(name, turn, once_more=name == "revocations") for name, turn in turns.items()}
 

@@ -30,6 +30,8 @@ from worker.outbox.commit.commands import Item
 from worker.outbox.engine.clock import SECOND, instant
 from worker.outbox.engine.database import Database
 from worker.outbox.jobs.events import Claimed
+from worker.outbox.upkeep.indexing import index_lot
+from worker.service.tag_ends import TagEnds
 from worker_simulator.testing.accounts import KitAccounts
 from worker_simulator.testing.clock import KitClock
 from worker_simulator.testing.database import still_open
@@ -106,6 +108,7 @@ class Machine:
                 pause=still_open,
                 died=_raised,
                 hooked_ends=hooks.ends,
+                hooked_tags=hooks.tags,
                 writer=WriterAtOnce,
             )
         )
@@ -124,6 +127,7 @@ class Machine:
             database, hooks, delivery, holder=lambda: runtime.lease.incarnation, may_act=runtime.lease.may_act, rng=rng
         )
         self._has_hooks, self._beat_at = bool(hooks), float("-inf")
+        self._tag_ends = TagEnds(database, clock.monotonic) if hooks.tags else None
         self._doors = Doors(accounts, delivery.callback_max_age_s, clock.monotonic)
         self._store = CallbackStore(database, settings, accounts)
 
@@ -134,6 +138,7 @@ class Machine:
             if self._turn():
                 continue
             self._recovery.turn()
+            self._look_at_tags()
             if self._turn():
                 continue
             with self._database.reading() as connection:
@@ -170,6 +175,13 @@ class Machine:
         for event in heard:
             self._runs.hear(event)
         return bool(rings or heard)
+
+    def _look_at_tags(self) -> None:
+        """Notices which tags have ended, for a hook of theirs."""
+        if self._tag_ends is not None:
+            while index_lot(self._database):
+                pass
+            self._tag_ends.turn()
 
     def _new_relay(self) -> Relay:
         accounts, delivery = self._accounts, self._runtime.settings

@@ -92,6 +92,8 @@ select min(wakes_at) from (
       where p.state = 0 and j.account = l.account and p.waits_on is null and p.not_before <= l.blocked_until)
   union all select due_at from worker_events where state = 0 and due_at > :now
   union all select offered_until from worker_events where state = 0 and offered_until > :now
+  union all select t.look_at from worker_ended_tags t where t.look_at > :now
+    and not exists (select 1 from worker_jobs j where j.id = t.witness and j.n_open > 0)
 ) wakes
 """
 

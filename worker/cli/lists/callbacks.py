@@ -21,7 +21,7 @@ from worker.outbox.jobs.inbound import list_inbound
 app = Commands()
 
 _INSTANTS = ("first_seen_at", "last_seen_at", "gone_at")
-_SHOWN = ("id", "kind", "job_id", "part_id", "tries", "error")
+_SHOWN = ("id", "kind", "job_id", "part_id", "tag", "tries", "error")
 
 
 def _show_chats(*, account: str | None, gone: bool, limit: int, as_json: bool) -> None:
@@ -99,7 +99,8 @@ def events(
 
 def _event_line(event: Mapping[str, Any]) -> str:
     job, error = event["job_id"] or "no job of ours", f"  {event['error']}" if event["error"] else ""
-    state, about = padded(word("state", event["state"]), 8), said(f"job {job}")
+    state = padded(word("state", event["state"]), 8)
+    about = said(f"tag {event['tag']}" if event["tag"] else f"job {job}")
     return f"{event['id']}  {local(event['created_at'])}  {event['kind']:<11} {state} {about}{error}"
 
 

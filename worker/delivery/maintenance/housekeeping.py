@@ -22,6 +22,7 @@ from worker.outbox.engine.database import Database
 from worker.outbox.lanes import budgets, tokens
 from worker.outbox.upkeep import purge
 from worker.outbox.upkeep.emptying import empty_callbacks, empty_old
+from worker.outbox.upkeep.ended_tags import purge_ended_tags
 
 log = structlog.get_logger()
 
@@ -37,6 +38,7 @@ PAST_WINDOW_DAYS = 1.0
 FORGOTTEN_MEDIA_DAYS = 30.0
 IDLE_BUDGET_DAYS = 1.0
 IDLE_TOKEN_DAYS = 30.0
+TOLD_TAG_DAYS = 7.0
 QUIET_LANE_DAYS = 600 / DAY_S
 ENDED_SESSION_DAYS = 1 / 24
 TRIED_SIGN_IN_DAYS = 1.0
@@ -96,6 +98,8 @@ class Housekeeping:
             _Task("lane_events", settings.callbacks_days, purge.purge_lane_events),
             _Task("budgets", IDLE_BUDGET_DAYS, _purge_budgets),
             _Task("tokens", IDLE_TOKEN_DAYS, _purge_tokens),
+            _Task("ended_tags", TOLD_TAG_DAYS, _purge_ended_tags),
+            _Task("tag_events", settings.callbacks_days, purge.purge_tag_events),
         )
         self._tasks = [task for task in tasks if task.days > 0]
         self.gone: Mapping[str, int] = {}
@@ -126,6 +130,11 @@ class Housekeeping:
 def _purge_tokens(database: Database, before: int, after: str) -> purge.BatchResult:
     deleted = tokens.purge(database, before)
     return purge.BatchResult(deleted, "" if deleted == tokens.PAGE else None)
+
+
+def _purge_ended_tags(database: Database, before: int, after: str) -> purge.BatchResult:
+    deleted = database.run(lambda connection: purge_ended_tags(connection, before, purge.ROWS))
+    return purge.BatchResult(deleted, "" if deleted == purge.ROWS else None)
 
 
 def _purge_budgets(database: Database, before: int, after: str) -> purge.BatchResult:

@@ -62,12 +62,13 @@ class Lease:
         threads: int,
         queues: Callable[[], Iterable[str] | None] = lambda: None,
         hooked_ends: Ends | None = None,
+        hooked_tags: Iterable[str] = (),
         lease_s: float = 10.0,
         clock: Callable[[], float] = boot_clock,
         new_id: Callable[[], str] = lambda: secrets.token_hex(16),
     ):
         self._database, self._threads, self._lease_s = database, threads, lease_s
-        self._queues, self._hooked_ends = queues, hooked_ends
+        self._queues, self._hooked_ends, self._hooked_tags = queues, hooked_ends, tuple(hooked_tags)
         self._clock, self._new_id = clock, new_id
         self._guard = threading.Lock()
         self._incarnation = new_id()
@@ -127,6 +128,7 @@ class Lease:
                 queues=self._queues(),
                 health=health,
                 hooked_ends=self._hooked_ends,
+                hooked_tags=self._hooked_tags,
                 before=self._before,
             )
 

@@ -121,6 +121,8 @@ class Dependencies:
     """Names the members of departments and tags; None: the accounts' estimates count instead."""
     hooked_ends: Ends = field(default_factory=dict)
     """The ends of jobs for which the application has a hook; no event is stored for other ends."""
+    hooked_tags: Iterable[str] = ()
+    """The tags for whose end the application has a hook."""
     tracing: Tracing | None = None
     """Writes a span for each call; None: none is written."""
     queues: Callable[[], Iterable[str] | None] = lambda: None
@@ -251,6 +253,7 @@ def _lease(dependencies: Dependencies) -> Lease:
         threads=dependencies.settings.threads,
         queues=dependencies.queues,
         hooked_ends=dependencies.hooked_ends,
+        hooked_tags=dependencies.hooked_tags,
         lease_s=dependencies.settings.lease_s,
         clock=dependencies.life_clock,
         new_id=dependencies.new_id,

@@ -8,6 +8,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
+from worker.domain.mailing import MailingStage, StageCount
 from worker.domain.state import JobState, Labelled
 
 Ends = Mapping[str, frozenset[JobState]]
@@ -22,6 +23,8 @@ class EventKind(StrEnum):
 
     CARD_ACTION = "card_action"
     JOB_DONE = "job_done"
+    TAG_DONE = "tag_done"
+    """The last open job with a tag ended."""
     MESSAGE = "message"
     """A person wrote, or sent a picture, a voice, a place."""
     CALLBACK = "callback"
@@ -97,6 +100,22 @@ class JobDone:
 
 
 @dataclass(frozen=True, slots=True)
+class TagDone:
+    """The argument of `@on_tag_done`: no job with this tag is open any more. With new jobs the tag may end again."""
+
+    id: str
+    """The event's id; the same when the hook runs again for this event."""
+    tag: str
+    """The tag."""
+    stages: Mapping[MailingStage, StageCount]
+    """How many jobs, parts and recipients came to what, as `mailing` counts them, when the end was noticed."""
+    is_cut_short: bool
+    """There are more jobs than were counted."""
+    happened_at: datetime
+    """When the end was noticed, by the database's clock."""
+
+
+@dataclass(frozen=True, slots=True)
 class MessageReceived:
     """The argument of `@on_message`: a person wrote to the app, the webhook or the bot."""
 
@@ -136,5 +155,5 @@ class CallbackReceived:
     """By the vendor's clock, in whole seconds."""
 
 
-Heard = CardPressed | JobDone | MessageReceived | CallbackReceived
+Heard = CardPressed | JobDone | TagDone | MessageReceived | CallbackReceived
 """What a hook is called with."""

@@ -35,6 +35,8 @@ def event_row(
     part_id: str | None = None,
     inbound_id: str | None = None,
     job_state: int | None = None,
+    tag: str | None = None,
+    counts: str | None = None,
 ) -> dict[str, Any]:
     """A new event's row: due at once if its state is waiting, otherwise ended already."""
     waits = state is EventState.WAITING
@@ -49,6 +51,8 @@ def event_row(
         "due_at": now if waits else None,
         "created_at": now,
         "ended_at": None if waits else now,
+        "tag": tag,
+        "counts": counts,
     }
 
 
@@ -120,12 +124,14 @@ class Claimed:
     person: str | None = field(repr=False)
     happened_at: int | None
     payload: str | None = field(repr=False)
+    tag: str | None
+    counts: str | None
 
 
 _CLAIMED = (
     "select e.id, e.kind, e.claim, e.tries, e.job_id, e.part_id, e.job_state, e.created_at, e.started_at,"
     " coalesce(j.account, i.account), j.kind, j.tags, coalesce(j.dedupe_key, o.dedupe_key), j.replay_of, j.trace,"
-    " i.event, i.person, i.happened_at, i.payload"
+    " i.event, i.person, i.happened_at, i.payload, e.tag, e.counts"
     " from worker_events e left join worker_jobs j on j.id = e.job_id left join worker_jobs o on o.id = j.replay_of"
     " left join worker_inbound i on i.id = e.inbound_id where e.id = :id"
 )
@@ -210,7 +216,7 @@ def retry_event(connection: Connection, now: str, id: str) -> bool:
     retry = (
         f"update worker_events set state = 0, due_at = {now}, offered_until = null, ended_at = null, tries = 0"
         " where id = :id and state in (3, 4)"
-        f" and (job_id is not null or kind in ('{EventKind.MESSAGE}', '{EventKind.CALLBACK}'))"
+        f" and (job_id is not null or kind in ('{EventKind.MESSAGE}', '{EventKind.CALLBACK}', '{EventKind.TAG_DONE}'))"
     )
     return bool(execute(connection, retry, {"id": id}).rowcount)
 

@@ -135,21 +135,21 @@ def renew(
     queues: Iterable[str] | None = None,
     health: Health = HEALTHY,
     hooked_ends: Ends | None = None,
+    hooked_tags: Iterable[str] = (),
     before: str | None = None,
 ) -> bool:
     """Writes one heartbeat; False: this incarnation counts as dead, and nothing may be marked under it any more.
 
     `before`: the incarnation under which the process lived until now; None: it has just started.
     """
-    taken = None if queues is None else ",".join(sorted(queues))
-    wrong = json.dumps(health.wrong) if health.wrong else None
     update = (
         f"update worker_processes set alive_until = {now} + :lease, lanes = :lanes, queues = :queues,"
         " unusable = :unusable, health = :health, hindered = :hindered"
         " where id = :id and ended_at is null"
     )
-    hindered = json.dumps(dict(health.hindered)) if health.hindered else None
-    told = {"lanes": lanes, "queues": taken, "unusable": unusable, "health": wrong, "hindered": hindered}
+    taken = None if queues is None else ",".join(sorted(queues))
+    told = {"lanes": lanes, "queues": taken, "unusable": unusable}
+    told |= {"health": _json_of(health.wrong), "hindered": _json_of(dict(health.hindered))}
     if execute(connection, update, {**told, "lease": lease_us, "id": incarnation}).rowcount:
         return True
     instant, own = read_now(connection, now), this_release()
@@ -163,6 +163,7 @@ def renew(
         "pid": pid,
         **told,
         "hooked_ends": None if hooked_ends is None else _stored_ends(hooked_ends),
+        "hooked_tags": _json_of(sorted(hooked_tags)),
         "version": own.version,
         "revision": own.revision,
     }
@@ -170,6 +171,11 @@ def renew(
     insert_rows(connection, tables.processes, [row], conflict="ignore")
     query = "select ended_at from worker_processes where id = :id"
     return execute(connection, query, {"id": incarnation}).scalar_one() is None
+
+
+def _json_of(value: Any) -> str | None:
+    """JSON of what is not empty."""
+    return json.dumps(value) if value else None
 
 
 def _first_beat(connection: Connection, incarnation: str | None) -> int | None:
@@ -294,6 +300,14 @@ def hooked_ends(database: Database, *, has_hooks: bool) -> Ends:
             if isinstance(states, frozenset | list):
                 ends[account] |= frozenset(state for state in JobState if state in states)
     return ends
+
+
+def hooked_tags(connection: Connection) -> frozenset[str]:
+    """The tags whose end has a hook in a worker process, as `hooked` takes them; while none is alive, in the last."""
+    living = "select hooked_tags from worker_processes where ended_at is null"
+    last = "select hooked_tags from worker_processes order by started_at desc, id desc limit 1"
+    rows = fetch(connection, living) or fetch(connection, last)
+    return frozenset(tag for row in rows for tag in _document(row[0], list) if isinstance(tag, str))
 
 
 def _document(text: str | None, kind: type[T]) -> T:

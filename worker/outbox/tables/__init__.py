@@ -155,6 +155,17 @@ unindexed = table(
     Column("note", Key(ID), nullable=False, doc="names the commit that noted it last"),
 )
 
+ended_tags = table(
+    "ended_tags",
+    Column("tag", Key(100), primary_key=True, doc="a tag of jobs that ended, for which a worker has a hook"),
+    Column("note", Key(ID), nullable=False, doc="names the indexing that noted it last"),
+    Column("ended_at", BigInteger, nullable=False, doc="when the last of its jobs ended that was indexed"),
+    Column("look_at", BigInteger, doc="when to look whether all have ended; null: an event told that they have"),
+    Column("witness", Key(ID), doc="a job with it that was open at the last look; null: there was none yet"),
+    Column("told_at", BigInteger, doc="none of its jobs was open then, and an event told that; null: none did"),
+    Index(PREFIX + "ended_tags_look", "look_at", "told_at"),
+)
+
 terms = table(
     "terms",
     Column("term", Key(12), primary_key=True, doc="keyed hash of a field and its value, see `domain/job_terms.py`"),
@@ -286,6 +297,11 @@ processes = table(
         LongText(),
         doc="JSON: account (empty: every account) -> JobStates in which a job's end has a hook there; null: an earlier"
         " release, which does not write it",
+    ),
+    Column(
+        "hooked_tags",
+        LongText(),
+        doc="JSON list: tags, or beginnings and `*`, whose end has a hook there; null: none has",
     ),
     Column(
         "hindered",
@@ -479,11 +495,11 @@ inbound = table(
 events = table(
     "events",
     Column("id", Key(ID), primary_key=True, doc="UUIDv7"),
-    Column("kind", Key(20), nullable=False, doc="card_action, job_done, message, callback"),
+    Column("kind", Key(20), nullable=False, doc="card_action, job_done, tag_done, message, callback"),
     Column("job_id", Key(ID), doc="the job it is about; null: none of ours"),
     Column("part_id", Key(PART_ID), doc="the part whose card was pressed; null for job_done"),
     Column("inbound_id", Key(64), doc="the callback that brought it; null for job_done"),
-    Column("job_state", SmallInteger, doc="JobState in which the job ended; null for the others"),
+    Column("job_state", SmallInteger, doc="JobState in which the job ended; 0 for tag_done; null for the others"),
     Column("state", SmallInteger, nullable=False, doc="EventState"),
     Column("due_at", BigInteger, doc="waiting: earliest next run; null in every other state"),
     Column("offered_until", BigInteger, doc="in the broker until then, as far as we know; null: not offered"),
@@ -494,10 +510,13 @@ events = table(
     Column("created_at", BigInteger, nullable=False, doc="when it was written, with what it is about"),
     Column("started_at", BigInteger, doc="when the last run began; null before the first"),
     Column("ended_at", BigInteger, doc="when it was done, parked or ignored; null before"),
+    Column("tag", Key(100), doc="of tag_done: the tag whose jobs have all ended"),
+    Column("counts", LongText(), doc="JSON of tag_done: what its jobs came to; null for the others"),
     Index(PREFIX + "events_job", "job_id"),
     partial("events_due", "due_at", "id", where="state = 0"),
     partial("events_first", "job_state", "due_at", "id", where="state = 0"),
     partial("events_running", "holder", where="holder is not null"),
+    partial("events_tag", "tag", "id", where="tag is not null"),
     only_partial("events_parked", "id", where="state = 3"),
     by_state("events_parked", "id"),
 )

@@ -7,7 +7,6 @@ hides nothing. A note is taken away only as it was read, so a job that was noted
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from functools import partial
 from itertools import accumulate, takewhile
 from typing import Any
 
@@ -21,9 +20,11 @@ from worker.outbox.engine.bulk import delete_by_id, in_lots, insert_rows, rows_b
 from worker.outbox.engine.database import Database
 from worker.outbox.engine.dialect import dialect_of
 from worker.outbox.engine.site_keys import lane_key
-from worker.outbox.engine.sql import fetch
+from worker.outbox.engine.sql import fetch, read_now
 from worker.outbox.jobs.reading import lots_by_bytes
 from worker.outbox.jobs.rows import COUNTER_NAMES
+from worker.outbox.lanes.processes import hooked_tags
+from worker.outbox.upkeep.ended_tags import note_ended, tags_that_ended
 
 LOT = 500
 TERMS = 5_000
@@ -43,14 +44,23 @@ def index_lot(database: Database) -> int:
         query = f"select job_id, note from worker_unindexed order by job_id desc limit {LOT}"
         notes: dict[str, str] = dict(fetch(connection, query))
         lot = _bounded(connection, list(notes)) if notes else []
-        missing, stale = _differences(connection, lot) if lot else ([], [])
+        jobs = _jobs(connection, lot) if lot else []
+        missing, stale = _differences(connection, jobs) if lot else ([], [])
+        hooked = [job for job in jobs if job.tags] if lot and (tags := hooked_tags(connection)) else []
     if lot:
-        database.run(partial(_write, notes={job: notes[job] for job in lot}, missing=missing, stale=stale))
+        own = {job: notes[job] for job in lot}
+
+        def write(connection: Connection) -> None:
+            same = _write(connection, own, missing, stale)
+            if ended := tags_that_ended((job for job in hooked if job.id in same), tags):
+                note_ended(connection, read_now(connection, database.now), ended)
+
+        database.run(write)
     return len(lot)
 
 
-def _write(connection: Connection, notes: Mapping[str, str], missing: Pairs, stale: Pairs) -> None:
-    """Writes the terms of those jobs whose notes are as they were read, and takes these notes away.
+def _write(connection: Connection, notes: Mapping[str, str], missing: Pairs, stale: Pairs) -> set[str]:
+    """Writes the terms of those jobs whose notes are as they were read, takes these notes away, and returns the jobs.
 
     One that was noted again is indexed again, and one that was purged meanwhile gets no terms.
     """
@@ -62,6 +72,7 @@ def _write(connection: Connection, notes: Mapping[str, str], missing: Pairs, sta
         insert_rows(connection, tables.terms, few, conflict="ignore")
     if gone := [{"term": term, "job": job} for term, job in stale if job in same]:
         connection.execute(text("delete from worker_terms where term = :term and job_id = :job"), gone)
+    return same
 
 
 def forget_terms(connection: Connection, ids: Collection[str]) -> None:
@@ -83,10 +94,10 @@ def _bounded(connection: Connection, ids: Sequence[str]) -> list[str]:
     return next(lots_by_bytes(connection, few, BYTES))
 
 
-def _differences(connection: Connection, ids: Sequence[str]) -> tuple[Pairs, Pairs]:
+def _differences(connection: Connection, jobs: Sequence[IndexedJob]) -> tuple[Pairs, Pairs]:
     """The terms that these jobs lack, and those that they have no more."""
-    wanted = {job.id: job.terms(lane_key(connection)) for job in _jobs(connection, ids)}
-    known: dict[str, set[str]] = {}
+    wanted = {job.id: job.terms(lane_key(connection)) for job in jobs}
+    ids, known = list(wanted), dict[str, set[str]]()
     for term, job in rows_by_id(connection, "term, job_id", "worker_terms", ids, "job_id", index="worker_terms_job"):
         known.setdefault(job, set()).add(term)
     missing = [(term, job) for job, terms in wanted.items() for term in sorted(terms - known.get(job, set()))]

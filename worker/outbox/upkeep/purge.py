@@ -294,6 +294,15 @@ def _purge_found(
 
 purge_callbacks = partial(_purge_found, _CALLBACKS, ("worker_inbound", "worker_events"))
 """Deletes callbacks with their events, unless a hook has yet to run."""
+
+
+def purge_tag_events(database: Database, before: int, after: str) -> BatchResult:
+    """Deletes events about tags whose hooks have run."""
+    source = f"worker_events{database.dialect.force_index('worker_events_tag')}"
+    query = f"select id from {source} where tag is not null and id < :young and ended_at is not null limit :limit"
+    return _purge_found(query, ("worker_events",), database, before, after)
+
+
 purge_processes = partial(_purge_found, _PROCESSES, ("worker_processes",))
 """Deletes processes that ended and left no part marked and no hook running."""
 purge_lanes = partial(_purge_found, _LANES, ("worker_lanes",), key="lane")
