@@ -104,10 +104,10 @@ def test_given_again_nobody_gets_two(site: Site, monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(correcting, "TOGETHER", 2)
     correct_job, calls = correcting.correct_job, iter(range(100))
 
-    def dies_within_the_second(*given: Any) -> Any:
+    def dies_within_the_second(*given: Any, **options: Any) -> Any:
         if next(calls) == 3:
             raise KeyboardInterrupt
-        return correct_job(*given)
+        return correct_job(*given, **options)
 
     with monkeypatch.context() as patch:
         patch.setattr(correcting, "correct_job", dies_within_the_second)
@@ -178,6 +178,23 @@ def test_a_correction_that_was_wrong_is_corrected(site: Site) -> None:
     corrected(site, "good", dinner)
     finish(site)
     assert ["bob"] == reached(site, "good")
+
+
+def test_a_refused_message_is_corrected_where_its_job_is_named(site: Site) -> None:
+    """It goes to those for whom it was refused, and not to one who was refused by name; a tag alone leaves it out."""
+    site.vendor.says(refused(45002), refused(81013, invaliduser="carl"))
+    bad, nobody = site.send("too long", To(["ann", "bob"]), tags=["lunch"]), site.send("hi", "carl", tags=["lunch"])
+    site.ring(bad)
+    site.ring(nobody)
+    by_tag = find_correctable(MAILING, "right", accounts=site.accounts, database=site.database)
+    done = corrected(site, wanted=JobFilter(ids=[bad, nobody]))
+    finish(site)
+    again = find_correctable(JobFilter(ids=[bad]), "right", accounts=site.accounts, database=site.database)
+
+    assert () == by_tag.ids
+    assert {"corrections": 1, "refused": 1} == dict(+done.counts)
+    assert ["ann|bob"] == reached(site)
+    assert () == again.ids
 
 
 def test_a_rate_spreads_their_due_times(site: Site) -> None:

@@ -94,6 +94,24 @@ def test_the_errcode_that_matters_is_told_and_who_was_refused(site: Site) -> Non
     assert "lisi" not in repr(told)
 
 
+def test_a_message_that_was_refused_leads_to_its_correction(site: Site) -> None:
+    """And so does the recall that came too late for one that was sent."""
+    wrong, sent = site.send(), site.send()
+    site.vendor.says(refused(45002), site.vendor.takes)
+    site.ring(wrong)
+    site.ring(sent)
+    recall = site.recall(sent)
+    site.vendor.says(refused(42052))
+    site.ring(recall)
+
+    assert asked(site, wrong).next == NextStep(
+        "correct the message; then send the right message in its place", f"worker correct {wrong} --text"
+    )
+    assert asked(site, recall).next == NextStep(
+        "send a correction: it cannot be recalled any more", f"worker correct {sent} --text"
+    )
+
+
 def test_a_job_that_was_sent_once_more_leads_there(site: Site) -> None:
     """What to do about it is to be seen at the replay."""
     job = site.send()

@@ -53,6 +53,9 @@ class Errcode:
     """The code depends only on the message and its recipients: an earlier call with the same of both met it too.
     Never set where time (a file, a chat), a limit or the vendor's judgement (spam) has a part in it."""
 
+    of_message: bool = False
+    """It is the message itself that was refused, or that stays where it is: another in its place would help."""
+
     @property
     def reason(self) -> str:
         """Code and meaning, as a part's reason says it."""
@@ -147,4 +150,5 @@ def _rows(table: Mapping[str, Any]) -> Iterator[Errcode]:
             int(last) if last else None,
             Penalty(penalty) if penalty else None,
             table.get("lasting", False),
+            table.get("of_message", False),
         )

@@ -150,10 +150,11 @@ def correct_found(
     """Cancels what waits of these jobs, recalls what was sent, and enqueues the new message in their place.
 
     It goes, as a job linked to the old one and with its tags, to those who got the old message, may have got it or
-    would have got it: not to those whom the vendor refused. `rate`: so many become due in a second. `person` says who
-    corrects, `why` for which reason; both are kept in the audit, the text is not. It counts `corrections`, whose ids
-    are its `jobs`, jobs that were `cancelled`, `recalls`, jobs that are `kept` because their channel takes nothing
-    back, and `refused`, 1,000 of them with a note. It commits by itself, 100 at a time, and may be given again.
+    would have got it; to those whom the vendor refused only where ids named the job, and the message was refused and
+    not they. `rate`: so many become due in a second. `person` says who corrects, `why` for which reason; both are kept
+    in the audit, the text is not. It counts `corrections`, whose ids are its `jobs`, jobs that were `cancelled`,
+    `recalls`, jobs that are `kept` because their channel takes nothing back, and `refused`, 1,000 of them with a note.
+    It commits by itself, 100 at a time, and may be given again.
     """
     require_rate(rate)
     if found.message is None:
@@ -168,7 +169,7 @@ def correct_found(
         for few in running.lots(found.ids, TOGETHER, progress):
             running.counts["cancelled"] += mark(outbox, few)
             stopped = stop_jobs(outbox, few, end_parts)
-            lot = _Lot(stopped, message, begins_at, len(made), rate, known)
+            lot = _Lot(stopped, message, begins_at, len(made), rate, known, found.wanted.ids is not None)
             done = outbox.run(lot.correct)
             made += done.corrections
             add_reasons(reasons, done.refused)
@@ -198,6 +199,8 @@ class _Lot:
     """Corrections of the run before these."""
     rate: float
     accounts: AccountSource
+    refused_too: bool
+    """Also for whom the message was refused."""
 
     def correct(self, connection: Connection) -> _Corrected:
         """Enqueues the corrections and the recalls."""
@@ -206,7 +209,7 @@ class _Lot:
         for id in lock_chains(connection, [one.id for one in self.stopped]):
             due_at = self.begins_at + int((self.before + len(done.corrections)) / self.rate * SECOND)
             with refusal_noted(done.refused, id):
-                new = correct_job(connection, id, self.message, due_at, self.accounts)
+                new = correct_job(connection, id, self.message, due_at, self.accounts, refused_too=self.refused_too)
                 done.corrections.append(new.id)
             if id in may_have_left:
                 self._take_back(connection, may_have_left[id], done)

@@ -30,17 +30,26 @@ from worker.reporting.recipient_status import Recipient, RecipientStatus, all_of
 _GOT = {RecipientStatus.ACCEPTED, RecipientStatus.UNDETERMINED, RecipientStatus.NOT_YET}
 
 
-def correct_job(connection: Connection, job_id: str, message: Message, due_at: int, accounts: AccountSource) -> JobRef:
+def correct_job(
+    connection: Connection,
+    job_id: str,
+    message: Message,
+    due_at: int,
+    accounts: AccountSource,
+    *,
+    refused_too: bool = False,
+) -> JobRef:
     """Enqueues a message, linked to the job whose place it takes, for who got that job's message or would have.
 
     Those whom the vendor refused, or to whom it expired, did not get it and are left out, and so are those for whom a
-    correction of this job, or of another of its chain, was enqueued already. It is due at `due_at`, or with the first
-    job where that is later. NotReplayable where none is left.
+    correction of this job, or of another of its chain, was enqueued already. With `refused_too` it goes to those of
+    calls that were refused as a whole. It is due at `due_at`, or with the first job where that is later. NotReplayable
+    where none is left.
     """
     rows = recipients_of(connection, job_id)
     old = rows.job
     require_read(old)
-    request = _request(old, message, _whom(connection, rows), accounts)
+    request = _request(old, message, _whom(connection, rows, refused_too=refused_too), accounts)
     request.options = _options(connection, old, due_at)
     return insert_one(connection, request)
 
@@ -75,16 +84,16 @@ def _options(connection: Connection, old: Mapping[str, Any], due_at: int) -> Mes
     return cast(MessageOptions, options)
 
 
-def _whom(connection: Connection, rows: RecipientRows) -> Recipients:
+def _whom(connection: Connection, rows: RecipientRows, *, refused_too: bool) -> Recipients:
     job_id, asked = str(rows.job["id"]), Recipients.from_json(json.loads(rows.job["recipients"]))
     chain = [str(row["id"]) for row in chain_of(connection, rows.job)]
     corrections = [recipients_of(connection, id) for id in corrections_of(connection, chain)]
     if not asked:
         # A robot's own chat: the message has no recipients, and its only one is reached or not.
-        if not _meant_anybody(rows) or any(map(_meant_anybody, corrections)):
+        if not _meant_anybody(rows, refused_too=refused_too) or any(map(_meant_anybody, corrections)):
             raise _nobody(job_id)
         return asked
-    meant = _meant(rows) - {one for correction in corrections for one in _meant(correction)}
+    meant = _meant(rows, refused_too=refused_too) - {one for correction in corrections for one in _meant(correction)}
     left = [one for one in all_of(asked) if (one[0], one[1].lower()) in meant]
     if not left:
         raise _nobody(job_id)
@@ -96,16 +105,23 @@ def _nobody(job_id: str) -> NotReplayable:
     return NotReplayable(text, job=job_id)
 
 
-def _meant(rows: RecipientRows) -> set[Recipient]:
-    """The recipients who got a job's message, may have, or would have without its cancel; ids in lower case."""
+def _meant(rows: RecipientRows, *, refused_too: bool = False) -> set[Recipient]:
+    """The recipients who got a job's message, may have, or would have without its cancel; ids in lower case.
+
+    `refused_too`: also those of a call that was refused, unless they were refused by name.
+    """
     asked, is_open = Recipients.from_json(json.loads(rows.job["recipients"])), bool(rows.job["n_open"])
     found = {one for one, its in statuses(asked, is_open, rows.parts, rows.failures).items() if its & _GOT}
     for part in rows.parts:
         if part["state"] == PartState.CANCELLED:
             found.update((kind, one.lower()) for _, (kind, one) in of_part(part, json.loads(part["spec"]), ()))
+        elif refused_too and part["state"] == PartState.REJECTED:
+            named = {(row["kind"], row["recipient_key"]) for row in rows.failures if row["part_id"] == part["id"]}
+            its = {(kind, one.lower()) for _, (kind, one) in of_part(part, json.loads(part["spec"]), ())}
+            found |= its - named
     return found
 
 
-def _meant_anybody(rows: RecipientRows) -> bool:
-    names = ("n_open", "n_accepted", "n_partial", "n_unknown", "n_cancelled")
+def _meant_anybody(rows: RecipientRows, *, refused_too: bool = False) -> bool:
+    names = ("n_open", "n_accepted", "n_partial", "n_unknown", "n_cancelled", *(["n_rejected"] if refused_too else []))
     return any(rows.job[name] for name in names)

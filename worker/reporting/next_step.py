@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from worker.domain.job import Kind
+from worker.domain.job import FOLLOW_UPS, Kind
 from worker.domain.state import JobState
 from worker.reporting.report import JobReport
 from worker.reporting.wait import PartWait, WaitFor
@@ -38,8 +38,11 @@ _FOR: dict[WaitFor, str] = {
 """What the first command of a wait is for."""
 
 
-def next_step(job: JobReport, waits: Sequence[PartWait], remedy: str) -> NextStep:
-    """The one thing to do; `remedy` is what the errcode that matters asks for, or empty."""
+def next_step(job: JobReport, waits: Sequence[PartWait], remedy: str, *, of_message: bool = False) -> NextStep:
+    """The one thing to do; `remedy` is what the errcode that matters asks for, or empty.
+
+    `of_message`: that errcode is about the message itself.
+    """
     if first := next((wait for wait in waits if wait.commands), None):
         return NextStep(_FOR[first.what], first.commands[0])
     if waits or job.state is JobState.OPEN:
@@ -53,4 +56,8 @@ def next_step(job: JobReport, waits: Sequence[PartWait], remedy: str) -> NextSte
     again = f"worker replay {job.id}"
     if job.state in (JobState.EXHAUSTED, JobState.EXPIRED):
         return NextStep("send it once more if it is still wanted", again)
+    if of_message and job.kind == Kind.RECALL:
+        return NextStep(remedy, f"worker correct {job.target_job_id} --text")
+    if of_message and job.state is JobState.REJECTED and job.kind not in FOLLOW_UPS:
+        return NextStep(f"{remedy}; then send the right message in its place", f"worker correct {job.id} --text")
     return NextStep(f"{remedy or 'mend what it was refused for'}; then send it to those whom it did not reach", again)

@@ -115,7 +115,7 @@ def why(
         found,
         _meanings(rows.job["channel"], codes),
         tuple(recipients(connection, job_id, RecipientStatus.REFUSED, limit=REFUSED) if report.counts.refused else ()),
-        next_step(report, found, _remedy(rows.job["channel"], codes)),
+        _next_step(report, found, codes),
         tuple(codes_of(connection, job_id, now)),
         tuple(_open_follow_ups(connection, rows)),
         # Who pressed a card is no reason why a job waits, and this is what is pasted into a ticket.
@@ -205,9 +205,11 @@ def _codes(rows: JobRows) -> list[int]:
     return list(dict.fromkeys(code for code in stand if code))
 
 
-def _remedy(channel: str, codes: Sequence[int]) -> str:
-    row = registry.channel(channel).errcodes.find(codes[0]) if codes else None
-    return "" if row is None else row.what
+def _next_step(report: JobReport, found: Sequence[PartWait], codes: Sequence[int]) -> NextStep:
+    row = registry.channel(report.channel).errcodes.find(codes[0]) if codes else None
+    if row is None:
+        return next_step(report, found, "")
+    return next_step(report, found, row.what, of_message=row.of_message)
 
 
 def _meanings(channel: str, codes: Sequence[int]) -> dict[int, tuple[str, ...]]:

@@ -121,7 +121,7 @@ def possible(site: Site, job_id: str, state: JobState) -> tuple[CommandName, ...
     fits: Mapping[CommandName, bool] = {
         "cancel": goes_on,
         "recall": state not in _NEVER_SENT,
-        "correct": state not in (JobState.REJECTED, JobState.EXHAUSTED, JobState.EXPIRED),
+        "correct": state not in (JobState.EXHAUSTED, JobState.EXPIRED),
         "replay": state is not JobState.OPEN,
         "reschedule": state is JobState.OPEN,
         "resolve": goes_on,

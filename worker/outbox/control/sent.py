@@ -51,15 +51,17 @@ def sent_jobs(connection: Connection, wanted: JobFilter, now: int) -> Iterator[F
 _CORRECTIONS = f"from worker_jobs r where r.target_job_id = j.id and r.{IS_CORRECTION}"
 _MEANT = "n_open", "n_accepted", "n_partial", "n_unknown", "n_cancelled"
 _MEANT_ANYBODY = f" and {' + '.join(f'j.{name}' for name in _MEANT)} > 0"
+_MEANT_OR_REFUSED = f" and {' + '.join(f'j.{name}' for name in (*_MEANT, 'n_rejected'))} > 0"
 _IS_CORRECTED = f" and exists (select 1 {_CORRECTIONS} and {' + '.join(f'r.{name}' for name in _MEANT)} > 0)"
 
 
 def meant_jobs(connection: Connection, wanted: JobFilter, now: int) -> Iterator[tuple[FoundJob, bool]]:
     """The jobs whose message a person got, may have got or would have got, and whether they are corrected.
 
-    Of a filter that names no ended jobs those that were created since `created_from`.
+    Of a filter that names no ended jobs those that were created since `created_from`; of ids also those whose message
+    was refused.
     """
-    more = _MEANT_ANYBODY + left_out(wanted)
+    more = (_MEANT_ANYBODY if wanted.ids is None else _MEANT_OR_REFUSED) + left_out(wanted)
     if wanted.names_ended:
         lots = candidates(connection, wanted, now, is_open_too=True)
         found: Iterator[FoundJob] = (job for ids in lots for job in jobs_of(connection, wanted, ids, more))
