@@ -13,13 +13,16 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from types import SimpleNamespace
 from typing import Any
 
 import celery._state
 import celery.worker.state
+import pytest
 from celery.app import trace
 from celery.app.log import Logging
+from celery.worker import loops
 
 from tests.support.runtime import ScriptedVendor, an_account
 from tests.support.scripted_transport import ScriptedTransport
@@ -142,13 +145,22 @@ def working(app: Any, **options: Any) -> Iterator[list[int]]:
             assert not thread.is_alive(), "the worker did not end"
 
 
+def _awake(loop: Any, consumer: Any, connection: Any, *given: Any, **options: Any) -> None:
+    """Celery's loop, which waits two seconds for a message, twice, before it sees that it is to end."""
+    drain = connection.drain_events
+    connection.drain_events = lambda timeout: drain(timeout=timeout / 40)
+    loop(consumer, connection, *given, **options)
+
+
 @contextmanager
 def celery_restored(app: Any = None) -> Iterator[None]:
     """Celery's globals afterwards as they were before a worker ran in this process."""
     default, Logging._setup = celery._state.default_app, False
     environment = dict(os.environ)
     try:
-        yield
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(loops, "synloop", partial(_awake, loops.synloop))
+            yield
     finally:
         celery.worker.state.should_stop = celery.worker.state.should_terminate = None
         celery.worker.state.revoked.clear()
