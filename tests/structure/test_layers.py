@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from tools.source import nodes
+
 ROOT = Path(__file__).resolve().parents[2]
 LONGEST = 50
 
@@ -20,7 +22,7 @@ def test_no_function_is_longer_than_fifty_lines(folder: str) -> None:
         f"{path.relative_to(ROOT)}:{node.name}"
         for path in (ROOT / folder).rglob("*.py")
         if "versions" not in path.parts  # a migration is a list
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        for node in nodes(path)
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and (node.end_lineno or 0) - node.lineno >= LONGEST
     ]
 

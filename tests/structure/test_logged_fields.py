@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from dataclasses import fields
 from pathlib import Path
 
+from tools.source import nodes
 from worker.config.logging import COUNTS, FIELDS
 from worker.domain.pacing.lane import LaneEvent
 
@@ -29,7 +30,7 @@ STARRED = {
 def calls() -> Iterator[tuple[Path, ast.Call]]:
     """All calls of a logger."""
     for path in sorted(file for package in ("worker", "worker_simulator") for file in (ROOT / package).rglob("*.py")):
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        for node in nodes(path):
             match node:
                 case ast.Call(func=ast.Attribute(value=ast.Name("log" | "logger"), attr=method)) if method in METHODS:
                     yield path, node

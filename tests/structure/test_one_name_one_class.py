@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 
+from tools.source import nodes, tree
+
 ROOT = Path(__file__).parents[2]
 REASONS = {
     "Attachment": "the vendor's word for what hangs on a campaign, and for the buttons below a webhook's markdown",
@@ -25,7 +27,7 @@ def test_a_value_has_one_docstring() -> None:
         f"{path.relative_to(ROOT)}:{second.lineno}"
         for package in ("worker", "worker_simulator")
         for path in sorted((ROOT / package).rglob("*.py"))
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        for node in nodes(path)
         for first, second in pairwise(node.body if isinstance(node, ast.ClassDef | ast.Module) else [])
         if _is_text(first) and _is_text(second)
     ]
@@ -81,7 +83,7 @@ def _public_classes() -> Iterator[tuple[str, Place]]:
     for path in sorted([*(ROOT / "worker").rglob("*.py"), *(ROOT / "worker_simulator").rglob("*.py")]):
         package, *folders = path.relative_to(ROOT).parent.parts
         channel = folders[1] if package == "worker" and folders[:1] == ["channels"] and len(folders) > 1 else ""
-        for node in ast.parse(path.read_text(encoding="utf-8")).body:
+        for node in tree(path).body:
             if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
                 yield node.name, Place(str(path.relative_to(ROOT)), channel, _says_its_type(node))
 

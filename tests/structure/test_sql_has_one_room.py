@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Iterator
-from functools import cache
+from collections.abc import Iterable, Iterator
 from pathlib import Path
+
+from tools.source import nodes
 
 PACKAGES = [Path(__file__).parents[2] / name for name in ("worker", "worker_simulator")]
 SQL = re.compile(r"\s*(select\s[^.]+\sfrom\s|select$|select \{|update \w+ set\s|insert into\s|delete from\s)")
@@ -29,10 +30,10 @@ def test_columns_are_named() -> None:
 
 def test_no_database_is_told_by_its_name_outside_the_outbox() -> None:
     """Settings and their defaults name drivers in URLs; nothing is decided by a dialect."""
-    trees = list(_dependencies())
-    assert [] == [place for place, text in _texts(trees) if text in NAMES]
-    attributes = [(path, node) for path, tree in trees for node in ast.walk(tree) if isinstance(node, ast.Attribute)]
-    assert [] == [f"{path}:{node.lineno}" for path, node in attributes if node.attr == "dialect"]
+    files = list(_dependencies())
+    assert [] == [place for place, text in _texts(files) if text in NAMES]
+    attributes = [(name, node) for name, path in files for node in nodes(path) if isinstance(node, ast.Attribute)]
+    assert [] == [f"{name}:{node.lineno}" for name, node in attributes if node.attr == "dialect"]
 
 
 def test_no_database_is_told_by_its_name_outside_the_engine() -> None:
@@ -41,10 +42,10 @@ def test_no_database_is_told_by_its_name_outside_the_engine() -> None:
     `tables/` is left out: columns and indexes are declared with SQLAlchemy's own words for each database
     (`sqlite_where`, `mysql_engine`, `with_variant`), which belong beside the column. The engine lies above it.
     """
-    trees = list(_rooms())
-    texts = {place for place, text in _texts(trees) if A_NAME.search(text)}
-    assert [] == sorted(texts | {place for place, name in _identifiers(trees) if A_NAME.search(name)})
-    assert [] == [f"{path}:{node.lineno}" for path, tree in trees for node in ast.walk(tree) if _is_name(node)]
+    files = list(_rooms())
+    texts = {place for place, text in _texts(files) if A_NAME.search(text)}
+    assert [] == sorted(texts | {place for place, name in _identifiers(files) if A_NAME.search(name)})
+    assert [] == [f"{name}:{node.lineno}" for name, path in files for node in nodes(path) if _is_name(node)]
 
 
 def _is_name(node: ast.AST) -> bool:
@@ -55,38 +56,30 @@ def _is_name(node: ast.AST) -> bool:
     return (owner.attr if isinstance(owner, ast.Attribute) else getattr(owner, "id", "")) in ("dialect", "dialect_of")
 
 
-Trees = list[tuple[str, ast.Module]] | Iterator[tuple[str, ast.Module]]
-
-
-def _texts(trees: Trees) -> Iterator[tuple[str, str]]:
-    for path, tree in trees:
-        told = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
-        for node in ast.walk(tree):
+def _texts(files: Iterable[tuple[str, Path]]) -> Iterator[tuple[str, str]]:
+    for name, path in files:
+        told = {id(node.value) for node in nodes(path) if isinstance(node, ast.Expr)}
+        for node in nodes(path):
             if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in told:
-                yield f"{path}:{node.lineno}", node.value
+                yield f"{name}:{node.lineno}", node.value
 
 
-def _identifiers(trees: Trees) -> Iterator[tuple[str, str]]:
-    for path, tree in trees:
-        for node in ast.walk(tree):
-            for name in (getattr(node, field, None) for field in ("id", "attr", "name", "asname", "arg", "module")):
-                if isinstance(name, str):
-                    yield f"{path}:{getattr(node, 'lineno', 0)}", name
+def _identifiers(files: Iterable[tuple[str, Path]]) -> Iterator[tuple[str, str]]:
+    for name, path in files:
+        for node in nodes(path):
+            for found in (getattr(node, field, None) for field in ("id", "attr", "name", "asname", "arg", "module")):
+                if isinstance(found, str):
+                    yield f"{name}:{getattr(node, 'lineno', 0)}", found
 
 
-def _dependencies() -> Iterator[tuple[str, ast.Module]]:
+def _dependencies() -> Iterator[tuple[str, Path]]:
     with_sql = ("worker/outbox/", "worker_simulator/testing/tables.py")
-    return ((name, tree) for name, tree in _trees() if not name.startswith(with_sql))
+    return ((name, path) for name, path in _files() if not name.startswith(with_sql))
 
 
-def _rooms() -> Iterator[tuple[str, ast.Module]]:
+def _rooms() -> Iterator[tuple[str, Path]]:
     room, closed = "worker/outbox/", ("worker/outbox/engine/", "worker/outbox/tables/")
-    return ((name, tree) for name, tree in _trees() if name.startswith(room) and not name.startswith(closed))
-
-
-@cache
-def _trees() -> list[tuple[str, ast.Module]]:
-    return [(name, ast.parse(path.read_text(encoding="utf-8"))) for name, path in _files()]
+    return ((name, path) for name, path in _files() if name.startswith(room) and not name.startswith(closed))
 
 
 def _files() -> Iterator[tuple[str, Path]]:

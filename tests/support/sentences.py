@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from functools import cache
 from pathlib import Path
+
+from tools.source import nodes
 
 _PROSE = re.compile(r"[A-Za-z]{2,}[,;:]? [a-z({`\"]|^ ?\([a-z ]+|^[,;] [a-z{]|[a-z}],? [a-z]{2,}$")
 _COMMAND = re.compile(r"worker [a-z]+ ?|pip install |[a-z]+ is not null|SELECT |select ")
@@ -25,11 +28,15 @@ _UNSAID = {
 """Calls whose texts no person reads as a sentence."""
 
 
-def sentences(path: Path) -> Iterator[tuple[int, str]]:
+@cache
+def sentences(path: Path) -> list[tuple[int, str]]:
     """Line and shape of every text of a module with two words or more that is no docstring."""
-    tree = ast.parse(path.read_text(encoding="utf-8"))
-    skipped = {id(node) for node in _unsaid(tree)}
-    for node in ast.walk(tree):
+    return list(_sentences(path))
+
+
+def _sentences(path: Path) -> Iterator[tuple[int, str]]:
+    skipped = {id(node) for node in _unsaid(nodes(path))}
+    for node in nodes(path):
         if id(node) in skipped:
             continue
         if isinstance(node, ast.Constant) and isinstance(node.value, str):
@@ -81,8 +88,8 @@ def _name(node: ast.expr) -> str:
     return found.strip("_").lower()
 
 
-def _unsaid(tree: ast.AST) -> Iterator[ast.AST]:
-    for node in ast.walk(tree):
+def _unsaid(of_a_file: Iterable[ast.AST]) -> Iterator[ast.AST]:
+    for node in of_a_file:
         body = getattr(node, "body", None)
         if isinstance(body, list):
             yield from (one.value for one in body if isinstance(one, ast.Expr) and isinstance(one.value, ast.Constant))

@@ -20,6 +20,7 @@ from pydantic import BaseModel
 import worker
 from tools.reference.commands import commands
 from tools.reference.names import library
+from tools.source import nodes, tree
 from worker.config.settings import Settings
 
 ROOT = Path(worker.__file__).parent
@@ -68,12 +69,11 @@ def _source() -> tuple[dict[str, dict[str, set[Name]]], dict[Name, set[Name]], d
     named, leads, reads = dict[str, dict[str, set[Name]]](), dict[Name, set[Name]](), dict[Name, set[str]]()
     for path in ROOT.rglob("*.py"):
         module = ".".join((ROOT.name, *path.relative_to(ROOT).with_suffix("").parts)).removesuffix(".__init__")
-        tree = ast.parse(path.read_text(encoding="utf-8"))
         names = named.setdefault(module, {})
-        for name, at in (*_imported(tree), *((name, (module, name)) for name, _ in _definitions(tree))):
+        for name, at in (*_imported(path), *((name, (module, name)) for name, _ in _definitions(path))):
             names.setdefault(name, set()).add(at)
-        tables = _tables_in(tree)
-        for name, statement in _definitions(tree):
+        tables = _tables_in(path)
+        for name, statement in _definitions(path):
             inner = list(ast.walk(statement))
             used = {one.id for one in inner if isinstance(one, ast.Name)}
             leads.setdefault((module, name), set()).update(at for one in used for at in names.get(one, ()))
@@ -81,19 +81,19 @@ def _source() -> tuple[dict[str, dict[str, set[Name]]], dict[Name, set[Name]], d
     return named, leads, reads
 
 
-def _imported(tree: ast.Module) -> Iterator[tuple[str, Name]]:
+def _imported(path: Path) -> Iterator[tuple[str, Name]]:
     """What is imported out of the package, also inside functions."""
-    for one in ast.walk(tree):
+    for one in nodes(path):
         if isinstance(one, ast.ImportFrom) and one.module and one.module.partition(".")[0] == ROOT.name:
             for alias in one.names:
-                path = ROOT.parent / one.module.replace(".", "/") / alias.name
-                is_module = path.is_dir() or path.with_suffix(".py").exists()
+                there = ROOT.parent / one.module.replace(".", "/") / alias.name
+                is_module = there.is_dir() or there.with_suffix(".py").exists()
                 at = (f"{one.module}.{alias.name}", "") if is_module else (one.module, alias.name)
                 yield alias.asname or alias.name, at
 
 
-def _definitions(tree: ast.Module) -> Iterator[tuple[str, ast.stmt]]:
-    for one in tree.body:
+def _definitions(path: Path) -> Iterator[tuple[str, ast.stmt]]:
+    for one in tree(path).body:
         match one:
             case ast.FunctionDef(name=name) | ast.AsyncFunctionDef(name=name) | ast.ClassDef(name=name):
                 yield name, one
@@ -119,10 +119,10 @@ def _tables() -> Mapping[str, tuple[type[BaseModel], str]]:
     return found
 
 
-def _tables_in(tree: ast.Module) -> Mapping[str, set[str]]:
+def _tables_in(path: Path) -> Mapping[str, set[str]]:
     """Name in a module -> the models that it is annotated with, or whose table it is called after."""
     found = {within.removesuffix("."): {model} for model, (_, within) in _tables().items() if within.count(".") == 1}
-    for one in ast.walk(tree):
+    for one in nodes(path):
         match one:
             case (
                 ast.arg(arg=name, annotation=ast.expr() as type_)
