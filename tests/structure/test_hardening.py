@@ -11,12 +11,11 @@ from typing import Any
 
 import kubernetes_validate
 import pytest
-import yaml
 from helm_python.chart import Chart, lint
 
 from rig.databases import Service, lack
 from tests.support import deployment
-from tests.support.deployment import ROOT, UNITS, Start, compose_file, read
+from tests.support.deployment import ROOT, UNITS, Start, compose_file, documents, read
 from tools import manifests
 from worker.config.settings import Settings
 from worker.service import queues
@@ -32,7 +31,7 @@ MOST_EXPOSED = 1.5
 
 
 def _documents(*paths: Path) -> list[dict[str, Any]]:
-    return [one for path in paths for one in yaml.safe_load_all(path.read_text(encoding="utf-8"))]
+    return [one for path in paths for one in documents(path.read_text(encoding="utf-8"))]
 
 
 DOCUMENTS = _documents(*PLAIN)
@@ -201,7 +200,7 @@ def test_each_pod_has_what_selects_it() -> None:
 @pytest.mark.parametrize(("settings", "ports"), [("", [53, 53, 5432]), ("[console.oidc]", [53, 53, 5432, 443])])
 def test_a_console_reaches_its_database_and_its_provider(settings: str, ports: list[int]) -> None:
     """By the network's policy nothing else, and where no OpenID provider is set not that either."""
-    policies = yaml.safe_load_all(manifests.rendered({"settings": settings})["networkpolicy.yaml"])
+    policies = documents(manifests.rendered({"settings": settings})["networkpolicy.yaml"])
 
     [ways] = [one["spec"]["egress"] for one in policies if one["metadata"]["name"].endswith("-console")]
 
@@ -220,7 +219,7 @@ def test_the_vault_has_every_secret_that_a_pod_is_given() -> None:
 def test_the_probes_are_those_of_the_page() -> None:
     """docs/monitoring.md shows what the chart has."""
     shown = [block for block in re.findall(r"```yaml\n(.*?)```", read("docs/monitoring.md"), re.S) if "Probe" in block]
-    workers, serving = [yaml.safe_load(block) for block in shown]
+    workers, serving = [one for block in shown for one in documents(block)]
     pods = {one.name: one.options["containers"][0] for one in deployment.kubernetes()}
 
     assert workers == {name: pods["worker-urgent"][name] for name in workers}

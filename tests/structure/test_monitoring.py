@@ -5,13 +5,12 @@ from __future__ import annotations
 import re
 from typing import Any
 
-import yaml
-
-from tests.support.deployment import ROOT, compose_file, kubernetes, read
+from tests.support.deployment import ROOT, compose_file, documents, kubernetes, read
 
 
 def _yaml(path: str) -> Any:
-    return yaml.safe_load(read(path))
+    [found] = documents(read(path))
+    return found
 
 
 def test_prometheus_scrapes_the_service_that_tells() -> None:
@@ -54,7 +53,7 @@ def test_what_is_mounted_is_there() -> None:
 def test_what_scales_on_a_figure_names_one_that_there_is() -> None:
     """In docs/monitoring.md with the label that it asks for; and it has a Deployment of its own."""
     page = read("docs/monitoring.md")
-    objects = list(yaml.safe_load_all(read("deploy/kubernetes/operators/autoscaling.yaml")))
+    objects = documents(read("deploy/kubernetes/operators/autoscaling.yaml"))
 
     queries = [one["spec"]["triggers"][0]["metadata"]["query"] for one in objects]
 
@@ -65,9 +64,9 @@ def test_what_scales_on_a_figure_names_one_that_there_is() -> None:
 
 def test_the_operators_rules_are_those_of_prometheus() -> None:
     """One file of alerts, for compose and for the operator; and the scrape goes to the port of the figures' service."""
-    monitor, rules = yaml.safe_load_all(read("deploy/kubernetes/operators/monitoring.yaml"))
+    monitor, rules = documents(read("deploy/kubernetes/operators/monitoring.yaml"))
 
-    services = [one for one in yaml.safe_load_all(read("deploy/kubernetes/metrics.yaml")) if one["kind"] == "Service"]
+    services = [one for one in documents(read("deploy/kubernetes/metrics.yaml")) if one["kind"] == "Service"]
 
     assert _yaml("deploy/prometheus/rules.yaml") == rules["spec"]
     assert [services[0]["spec"]["ports"][0]["name"]] == [one["port"] for one in monitor["spec"]["endpoints"]]

@@ -7,9 +7,9 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
-import yaml
 
 from tests.docs.page import ROOT, Page
+from tests.support.deployment import documents
 from tests.support.english_left import english_left
 from worker.cli.commands import every_command
 from worker.outbox.engine.clock import micros_of
@@ -37,7 +37,8 @@ def _section(place: str) -> str:
 
 
 def _read(name: str) -> Any:
-    return yaml.safe_load((FOLDER / name).read_text(encoding="utf-8"))
+    [found] = documents((FOLDER / name).read_text(encoding="utf-8"))
+    return found
 
 
 ALERTS: dict[str, Any] = {rule["alert"]: rule for group in _read("rules.yaml")["groups"] for rule in group["rules"]}

@@ -13,9 +13,8 @@ from collections import defaultdict
 from collections.abc import Mapping
 from typing import Any
 
-import yaml
-
 from tests.docs.page import ROOT
+from tests.support.deployment import documents
 
 Labels = tuple[tuple[str, str], ...]
 Reading = Mapping[tuple[str, Labels], float]
@@ -34,7 +33,7 @@ _LABEL = re.compile(r'(\w+)(=~|!=|=)"([^"]*)"')
 def rules() -> dict[str, Any]:
     """The alerts by their names."""
     text = (ROOT / "deploy/prometheus/rules.yaml").read_text(encoding="utf-8")
-    return {rule["alert"]: rule for group in yaml.safe_load(text)["groups"] for rule in group["rules"]}
+    return {rule["alert"]: rule for group in documents(text)[0]["groups"] for rule in group["rules"]}
 
 
 def raised(before: Reading, after: Reading, *, scraped_at: float) -> dict[str, set[str]]:

@@ -6,6 +6,7 @@ import json
 from base64 import b64decode, urlsafe_b64encode
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import cache
 from hashlib import sha256
 from typing import Any
 from urllib.parse import parse_qs, parse_qsl, urlencode, urlsplit
@@ -16,8 +17,12 @@ from requests.adapters import BaseAdapter
 
 ISSUER = "https://login.example"
 CLIENT, SECRET = "console", "client-secret"
-_KEY = jwk.RSAKey.generate_key(2048, {"kid": "one"})
-"""One for all issuers of a run: a tenth of a second each."""
+
+
+@cache
+def _key() -> jwk.RSAKey:
+    """One for all issuers of a run: a tenth of a second each."""
+    return jwk.RSAKey.generate_key(2048, {"kid": "one"})
 
 
 @dataclass
@@ -26,7 +31,7 @@ class FakeIssuer(BaseAdapter):
 
     now: Callable[[], float]
     claims: dict[str, Any] = field(default_factory=lambda: {"email": "ada", "email_verified": True})
-    key: jwk.RSAKey = field(default_factory=lambda: _KEY)
+    key: jwk.RSAKey = field(default_factory=_key)
     signer: jwk.RSAKey | None = None
     """Signs in place of `key`, which is the published one."""
     header: dict[str, Any] = field(default_factory=lambda: {"alg": "RS256", "kid": "one"})
