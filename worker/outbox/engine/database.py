@@ -37,6 +37,8 @@ from worker.outbox.engine.sql import ours, pipeline, read_now, translated
 
 T = TypeVar("T")
 
+_IMMEDIATE = "worker_begin_immediate"
+"""Execution option: a connection of an SQLite engine begins transactions; without it each statement is one."""
 # PostgreSQL: serialization failure, deadlock. MariaDB has numbers (`mariadb.RETRYABLE`), SQLite only texts.
 _RETRYABLE_SQLSTATES = frozenset({"40001", "40P01"})
 _RETRYABLE_WORDS = ("database is locked", "database table is locked")
@@ -123,6 +125,7 @@ class FifoLock:
 def sqlite_engine(url: str, **options: Any) -> Engine:
     """An SQLite engine that can share its file with the worker: WAL, synchronous FULL, BEGIN IMMEDIATE."""
     engine = create_engine(url, connect_args={"timeout": 15.0, "check_same_thread": False}, **options)
+    engine.update_execution_options(**{_IMMEDIATE: True})
 
     @event.listens_for(engine, "do_connect")
     def _private_file(*_: Any) -> None:
@@ -141,8 +144,10 @@ def sqlite_engine(url: str, **options: Any) -> Engine:
     @event.listens_for(engine, "begin")
     def _begin(connection: Connection) -> None:
         # A transaction that reads first and then writes gets "database is locked" at once, whatever the timeout.
-        if connection.get_execution_options().get("isolation_level") != "AUTOCOMMIT":
-            connection.exec_driver_sql("BEGIN IMMEDIATE")
+        chosen = connection.get_execution_options()
+        if chosen.get(_IMMEDIATE) and chosen.get("isolation_level") != "AUTOCOMMIT":
+            with translated(connection):
+                connection.connection.cursor().execute("BEGIN IMMEDIATE")
 
     return engine
 
@@ -313,4 +318,7 @@ def _reader_of(engine: Engine) -> Engine:
     """The engine for single reads, on which each statement is a transaction of its own."""
     if dialect_of(engine) is MARIADB:
         return mariadb.reading_engine(engine)
+    if engine.get_execution_options().get(_IMMEDIATE):
+        # Switching autocommit on and off takes as long as a small read.
+        return engine.execution_options(**{_IMMEDIATE: False})
     return engine.execution_options(isolation_level="AUTOCOMMIT")
