@@ -105,7 +105,7 @@ def _units(text: str, prose: Prose) -> list[_Unit]:
     units, start = [], 0
     for end in accumulate(map(len, iter_graphemes(text))):
         if end not in inside:
-            tag = next((tags[at] for at in range(start, end) if at in tags), "")
+            tag = next((tags[at] for at in range(start, end) if at in tags), "") if tags else ""
             units.append(_Unit(text[start:end], tag))
             start = end
     return units
@@ -120,10 +120,12 @@ def _longest(units: Sequence[_Unit], start: int, opening: str, opened: Sequence[
     stack = list(opened)
     used = size(opening) + size(_closing(stack))
     for end in range(start, len(units)):
-        innermost, depth = stack[-1:], len(stack)
-        _follow(stack, units[end].tag)
-        used += size(units[end].text) + size(_closing(stack[depth:]))
-        used -= size(_closing(innermost)) if len(stack) < depth else 0
+        used += size(units[end].text)
+        if units[end].tag:
+            innermost, depth = stack[-1:], len(stack)
+            _follow(stack, units[end].tag)
+            used += size(_closing(stack[depth:]))
+            used -= size(_closing(innermost)) if len(stack) < depth else 0
         if used > most:  # nothing behind makes it less: who closes an element writes what would have closed it
             return end
     return len(units)
@@ -141,7 +143,8 @@ def _follow(stack: list[str], tag: str) -> None:
 def _open_after(units: Sequence[_Unit], opened: Sequence[str]) -> list[str]:
     stack = list(opened)
     for unit in units:
-        _follow(stack, unit.tag)
+        if unit.tag:
+            _follow(stack, unit.tag)
     return stack
 
 
