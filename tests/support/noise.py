@@ -31,7 +31,9 @@ _texts: dict[str, str] = {}
 
 def plain(text: Any) -> Any:
     """The text with every word of noise turned back into the reason that it stands for; other values as they are."""
-    return _WORD.sub(lambda found: str(plain(_texts[found[0]])), text) if isinstance(text, str) else text
+    if not isinstance(text, str) or "~" not in text:
+        return text
+    return _WORD.sub(lambda found: str(plain(_texts[found[0]])), text)
 
 
 def noise(text: Any) -> Any:

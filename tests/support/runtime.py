@@ -52,6 +52,7 @@ from worker.domain.trace import Tracing
 from worker.outbox.commit.commands import Happened
 from worker.outbox.engine.clock import DrivenClock
 from worker.outbox.engine.database import Database, make_engine
+from worker.outbox.engine.sql import collect, send
 from worker.outbox.lanes.processes import Process
 from worker.transport.http import Transport
 
@@ -325,8 +326,9 @@ class Site:
     def rows(self, query: str, **values: Any) -> list[SimpleNamespace]:
         """Rows of any query, with reasons as people read them; see `noise.py`."""
         with self.database.reading() as connection:
-            rows = connection.execute(text(query), values).mappings()
-            return [SimpleNamespace(**{name: plain(value) for name, value in row.items()}) for row in rows]
+            cursor = send(connection, query, values)
+            names = [column[0] for column in cursor.description]
+            return [SimpleNamespace(**dict(zip(names, map(plain, row), strict=True))) for row in collect(cursor)]
 
     def sql(self, statement: str, **values: Any) -> None:
         """Changes rows behind everybody's back."""
