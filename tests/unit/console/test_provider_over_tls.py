@@ -11,21 +11,24 @@ from typing import Any
 
 import pytest
 import trustme
+from joserfc import jwk
 
 from rig.serving import serving
 from worker.config.console import OidcSettings
 from worker.console.sign_in.provider import NotVouchedFor, Provider
 
+KEYS = {"keys": [jwk.ECKey.generate_key("P-256", {"kid": "one"}).as_dict(private=False)]}
+
 
 class Document(BaseHTTPRequestHandler):
-    """The provider's documents, in one."""
+    """The provider's documents."""
 
     def do_GET(self) -> None:
         """Answers with addresses below its own."""
         host = f"https://{self.headers['host']}"
         ends = {name: f"{host}/{name}" for name in ("authorization_endpoint", "token_endpoint", "jwks_uri")}
         moved = self.path.startswith("/moved/")
-        body = json.dumps({"issuer": host, **ends, "keys": []}).encode()
+        body = json.dumps(KEYS if self.path == "/jwks_uri" else {"issuer": host, **ends}).encode()
         self.send_response(302 if moved else 200)
         if moved:
             self.send_header("location", self.path.removeprefix("/moved"))
