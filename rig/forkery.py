@@ -1,7 +1,8 @@
 """Worker processes without the second that importing costs: forked from a process that has imported everything.
 
 `python -m rig.forkery SOCKET` serves until its input ends; it has one thread and never runs what it imported.
-What is forked has its own session, files and environment, and runs `python -m MODULE` as if from the start.
+What is forked has its own session, files and environment, and runs `python -m MODULE` as if from the start. What has
+another PYTHONPATH, such as that of another release, is forked from another one that has imported what is there.
 """
 
 from __future__ import annotations
@@ -66,15 +67,18 @@ EVERYTHING = (
     "worker_simulator.server",
 )
 """What workers, receivers and the fake vendor import, sooner or later."""
+WHERE = ("PYTHONPATH", "PYTHONSAFEPATH")
+"""Variables that say where packages are."""
 _starting = threading.Lock()
-_place: list[str] = []
+_sockets: dict[tuple[str, ...], str] = {}
+"""By the values of these."""
 
 
 class Forked:
     """A forked process, in the manner of Popen."""
 
-    def __init__(self, pid: int, command: Sequence[str]):
-        self.pid, self.args = pid, list(command)
+    def __init__(self, pid: int, command: Sequence[str], where: tuple[str, ...]):
+        self.pid, self.args, self._where = pid, list(command), where
         self.returncode: int | None = None
         self._looking = threading.Lock()
 
@@ -82,7 +86,7 @@ class Forked:
         """Its exit status, if it has ended; -9 for SIGKILL."""
         with self._looking:  # who looked second would find nothing left to reap
             if self.returncode is None:
-                self.returncode = _ask({"poll": self.pid})["status"]
+                self.returncode = _ask({"poll": self.pid}, self._where)["status"]
             return self.returncode
 
     def wait(self, timeout: float | None = None) -> int:
@@ -117,25 +121,27 @@ def fork(
     """
     question = {"command": list(command), "log": str(log), "env": dict(env), "cwd": str(cwd)}
     question["constants"] = dict(constants)
-    return Forked(_ask(question)["pid"], command)
+    where = tuple(env.get(name, "") for name in WHERE)
+    return Forked(_ask(question, where)["pid"], command, where)
 
 
-def _ask(question: dict[str, Any]) -> dict[str, Any]:
+def _ask(question: dict[str, Any], where: tuple[str, ...]) -> dict[str, Any]:
     with _starting:
-        if not _place:
-            _place.append(_start())
+        if where not in _sockets:
+            _sockets[where] = _start(where)
     with socket.socket(socket.AF_UNIX) as line:
-        line.connect(_place[0])
+        line.connect(_sockets[where])
         line.sendall(json.dumps(question).encode() + b"\n")
         answer: dict[str, Any] = json.loads(line.makefile().readline())
     return answer
 
 
-def _start() -> str:
-    """Starts the server, which ends with this process."""
+def _start(where: tuple[str, ...]) -> str:
+    """Starts a server, which ends with this process."""
     place = tempfile.mkdtemp(prefix="worker-forkery-") + "/socket"
     command = [sys.executable, "-W", "ignore", "-m", __name__, place]
-    server = subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    env = {**os.environ, **{name: value for name, value in zip(WHERE, where, strict=True) if value}}
+    server = subprocess.Popen(command, cwd=ROOT, env=env, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
     assert server.stdin
     assert server.stdout
     assert server.stdout.readline(), "the forkery did not start"

@@ -177,8 +177,6 @@ class Stack:
     queue_type: str = "classic"
     fresh: bool = True
     """Processes start from nothing; else those from now on are forked from one that has imported everything."""
-    cwd: Path = ROOT
-    """Where processes start from nothing: a package that is there is found before an installed one."""
     prefix: str = field(default_factory=lambda: f"t{secrets.token_hex(4)}.")
     processes: list[Process] = field(default_factory=list)
     left: list[str] = field(default_factory=list)
@@ -232,7 +230,7 @@ class Stack:
         outer = {name: value for name, value in os.environ.items() if not name.startswith("WORKER_")}
         given = {**outer, "WORKER_CONFIG": str(self.config), **self.env, **(env or {})}
         if self.fresh:
-            started: Process = _popen(command, log, given, self.cwd)
+            started: Process = _popen(command, log, given)
         else:
             started = fork(command, log, given, constants=self.constants)
         self.processes.append(started)
@@ -327,11 +325,11 @@ def _first_line(log: Path) -> str:
     return line if end else ""
 
 
-def _popen(command: Sequence[str], log: Path, env: Mapping[str, str], cwd: Path) -> subprocess.Popen[bytes]:
+def _popen(command: Sequence[str], log: Path, env: Mapping[str, str]) -> subprocess.Popen[bytes]:
     with log.open("wb") as opened:
         return subprocess.Popen(
             [sys.executable, "-W", "ignore", "-m", *command],
-            cwd=cwd,
+            cwd=ROOT,
             env=env,
             stdin=subprocess.DEVNULL,
             stdout=opened,

@@ -34,28 +34,21 @@ class Deploy:
         self.statuses: list[int] = []
         self.producers: list[subprocess.Popen[str]] = []
 
-    def command(self, release: InstalledRelease, *arguments: str) -> subprocess.CompletedProcess[str]:
-        """`worker ARGUMENTS` of a release, ended."""
-        return subprocess.run(
-            [sys.executable, "-W", "ignore", "-m", "worker.cli", *arguments],
-            env=self._env(release),
-            cwd=self.stack.folder,
-            capture_output=True,
-            text=True,
-            timeout=120,
-            check=False,
-        )
+    def command(self, release: InstalledRelease, *arguments: str) -> tuple[int, str]:
+        """`worker ARGUMENTS` of a release: its exit status, and what it said."""
+        log = self.stack.folder / f"process-{len(self.stack.processes)}.log"
+        status = self.stack.process("worker.cli", *arguments, env=release.env).wait(120)
+        return status, log.read_text(encoding="utf-8")
 
-    def run(self, release: InstalledRelease, *arguments: str) -> str:
-        """What it said, once it has ended well."""
-        done = self.command(release, *arguments)
-        assert 0 == done.returncode, done.stdout + done.stderr
-        return done.stdout
+    def run(self, release: InstalledRelease, *arguments: str) -> None:
+        """The same, which has to end well."""
+        status, said = self.command(release, *arguments)
+        assert 0 == status, said
 
     def check(self, release: InstalledRelease) -> tuple[int, Any]:
         """The exit status and the answer of its `worker db check`."""
-        done = self.command(release, "db", "check", "--json")
-        return done.returncode, json.loads(done.stdout)
+        status, said = self.command(release, "db", "check", "--json")
+        return status, json.loads(said)
 
     def enqueues(self, release: InstalledRelease, prefix: str) -> subprocess.Popen[str]:
         """An application that uses a release, and enqueues until it is told to end."""
@@ -136,7 +129,7 @@ def test_a_rolling_upgrade_and_back(make: Make, releases: tuple[InstalledRelease
     older, newer = releases
     make.folder.mkdir(parents=True, exist_ok=True)
     url = make.scope.enter_context(scratch(make.name, f"{os.getpid()}_rolling", make.folder))
-    stack = make({"latency_s": 0.01}, database_url=url, fresh=True, cwd=make.folder)
+    stack = make({"latency_s": 0.01}, database_url=url)
     deploy = Deploy(stack)
     make.scope.callback(deploy.close)
     deploy.run(older, "db", "upgrade")
@@ -178,8 +171,8 @@ def go_back(deploy: Deploy, older: InstalledRelease, newer: InstalledRelease) ->
     deploy.start(older)
     deploy.end_first()
     deploy.until_each_delivers()
-    refused = deploy.command(newer, "db", "downgrade", older.revision)
-    assert (2, True) == (refused.returncode, "end the workers of newer releases first" in refused.stderr)
+    status, said = deploy.command(newer, "db", "downgrade", older.revision)
+    assert (2, True) == (status, "end the workers of newer releases first" in said)
     deploy.start(older)
     deploy.end_first()
     deploy.until_each_delivers()
