@@ -79,7 +79,7 @@ class RabbitMQ:
     @contextmanager
     def silent(self) -> Iterator[None]:
         """The node hangs, while its machine still takes bytes for it."""
-        beam = int(self._control("eval", "list_to_integer(os:getpid())."))
+        beam = int(Path(self.env["RABBITMQ_PID_FILE"]).read_text(encoding="ascii"))
         os.kill(beam, signal.SIGSTOP)
         try:
             until(lambda: _stands_still(beam), "every thread of the node stands still")
@@ -142,6 +142,8 @@ def _environment(folder: Path, node: str, port: int) -> dict[str, str]:
         "ERL_EPMD_ADDRESS": "127.0.0.1",
         "RABBITMQ_NODENAME": node,
         "RABBITMQ_DIST_PORT": str(own_server.free_port()),
+        # Its schedulers sleep where they have nothing to do: by default they first look for work for a while.
+        "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": "+sbwt none +sbwtdcpu none +sbwtdio none",
         "RABBITMQ_BASE": str(folder),
         "RABBITMQ_MNESIA_BASE": str(folder / "mnesia"),
         "RABBITMQ_LOG_BASE": str(folder / "log"),

@@ -11,7 +11,7 @@ from tests.process.test_pipeline_processes import SEND, enqueue_texts
 from worker.domain.state import FINAL_STATES, PartState
 from worker.outbox.upkeep.rates import Calls, call_rates
 
-JOBS, THREADS = 400, 8
+JOBS, THREADS = 260, 8
 SENT = ("wecom_app", "hr", "send")
 CALLS_A_THREAD = 8
 """A thread may have several calls in the air."""

@@ -17,13 +17,16 @@ from tests.process.stuck_worker import SENDERS, WRITER
 from tests.process.test_pipeline_processes import assert_each_once, enqueue_texts
 from tests.process.test_services_away import DOUBTS, door_to, through
 
-AWAY_S = float(os.environ.get("TEST_AWAY_S", "20"))
-"""As long as a loop may be in one turn, at least."""
+MOST_S = 12.0
+"""For how long a loop may be in one turn, or parts may be due, where a service is away."""
+AWAY_S = float(os.environ.get("TEST_AWAY_S", "14"))
+"""Longer than that."""
+COUNT = 300
 PROBE_WAITS_S = 5.0
 """`timeoutSeconds` of docs/monitoring.md."""
-PROBES_WHILE = 10
+PROBES_WHILE = 7
 """How often a worker is asked while a service is away, and as often as that until everything has been sent."""
-PROBES_AFTER = 5
+PROBES_AFTER = 2
 """How often it is asked then."""
 TELLS = {
     "recovery": "the loop recovery has been in one turn for",
@@ -104,10 +107,11 @@ def test_a_service_that_is_away_is_held_against_no_worker(make: Make) -> None:
     service = "broker" if make.name == RABBITMQ else "database"
     url = make.database_url if service == "database" else make.broker
     with closing(door_to(url)) as door:
-        stack = make({"latency_s": 0.05}, **{f"worker_{service}": through(door, url)})
+        soon = dict.fromkeys(SOON, MOST_S)
+        stack = make({"latency_s": 0.05}, constants=soon, **{f"worker_{service}": through(door, url)})
         worker = stack.worker(threads=4)
         until_healthy(stack, worker)
-        enqueue_texts(stack, 600)
+        enqueue_texts(stack, COUNT)
         until(lambda: stack.vendor.sends() > 30, "calls are out")
         said: list[tuple[int, str]] = []
 
@@ -127,5 +131,5 @@ def test_a_service_that_is_away_is_held_against_no_worker(make: Make) -> None:
     assert [] == [one for one in said if one[0] != 0]
     assert "healthy" == said[-1][1].partition(":")[0]
     assert worker.poll() is None
-    assert_each_once(stack, 600)
+    assert_each_once(stack, COUNT)
     assert [] == stack.rows(DOUBTS)

@@ -17,15 +17,15 @@ CONNECTIONS = {"session": 40, "transaction": 5}
 def test_nothing_is_lost_or_fails_behind_pgbouncer(
     make: Make, pgbouncer: Callable[[str, Mode, int], AbstractContextManager[str]], mode: Mode
 ) -> None:
-    """Upgraded through it, two workers through it: each of 300 is sent once, and no statement failed on the way."""
+    """Upgraded through it, two workers through it: each of 150 is sent once, and no statement failed on the way."""
     url = make.scope.enter_context(pgbouncer(make.database_url, mode, CONNECTIONS[mode]))
     make_tables(url)
     stack = make({"latency_s": 0.02}, worker_database=url)
-    enqueue_texts(stack, 300)
+    enqueue_texts(stack, 150)
 
     workers = [stack.worker(threads=4) for _ in range(2)]
     stack.until_settled()
 
-    assert_each_once(stack, 300)
+    assert_each_once(stack, 150)
     assert [0, 0] == [stack.end(worker) for worker in workers]
     assert [] == [line for line in stack.lines() if line["level"] not in ("debug", "info")]

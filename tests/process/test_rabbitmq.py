@@ -12,10 +12,10 @@ from structlog.testing import capture_logs
 
 from rig import brokers
 from rig.servers.own_rabbitmq import RabbitMQ
-from rig.stack import SHORT, Stack, until
+from rig.stack import Stack, until
 from rig.stacks import RABBITMQ, Make, on_its_own, on_stacks
 from tests.process.test_pipeline_processes import assert_each_once
-from tests.process.test_restarts import enqueue, make_quick
+from tests.process.test_restarts import FEW_IDS, enqueue, make_quick
 from worker.config.settings import Settings
 from worker.delivery.scheduler.lane_head import Doorbell
 from worker.domain.errors import NotPublished
@@ -76,17 +76,17 @@ def test_an_alarm_stops_publishing_and_nothing_else(make: Make, own_rabbitmq: Ra
 
     A worker that is told to end meanwhile ends.
     """
-    stack = make_quick(make, broker=own_rabbitmq.url, delivery=SHORT)
+    stack = make_quick(make, broker=own_rabbitmq.url, delivery=FEW_IDS)
     stack.vendor.post("settings", {"latency_s": 3.0})
     first, second = stack.worker(threads=8), stack.worker(threads=8)
-    enqueue(stack, 1_600)
-    until(lambda: len(brokers.waiting(stack.broker, stack.prefix)) >= 200, "200 ids lie in the broker")
+    enqueue(stack, 400)
+    until(lambda: len(brokers.waiting(stack.broker, stack.prefix)) >= 50, "50 ids lie in the broker")
     _signal(signal.SIGSTOP, first, second)  # else they hand back what they took, until the alarm is there
 
     with own_rabbitmq.alarm():
         stack.vendor.post("settings", {"latency_s": 0.005})
         _signal(signal.SIGCONT, first, second)
-        until(lambda: stack.vendor.sends() >= 200, "what lay there is delivered")
+        until(lambda: stack.vendor.sends() >= 50, "what lay there is delivered")
         until(lambda: "broker_blocked" in _told(stack), "publishing has stopped")
         status = stack.end(first)
         left = stack.open_jobs()
@@ -95,7 +95,7 @@ def test_an_alarm_stops_publishing_and_nothing_else(make: Make, own_rabbitmq: Ra
     assert 0 < left
     assert 0 == status
     assert second.poll() is None
-    assert_each_once(stack, 1_600)
+    assert_each_once(stack, 400)
     until(lambda: _told(stack)[-1] == "broker_back", "it is told")
     assert _told(stack).count("broker_blocked") <= 2, "once by a relay, or by the two that led"
 
@@ -117,7 +117,7 @@ def test_a_worker_takes_no_more_doorbells_than_it_has_threads(
     """From classic and from quorum queues: the rest stays in the broker for others; in the end all is sent once."""
     stack = make_quick(make, broker=own_rabbitmq.url, queue_type=queue_type, delivery=_SMALL)
     stack.vendor.post("settings", {"latency_s": 0.9})
-    enqueue(stack, 400)
+    enqueue(stack, 160)
     worker, normal = stack.worker(threads=4), stack.prefix + NORMAL
     found = until(lambda: _busy(own_rabbitmq, normal), "doorbells lie there while four are in work")
 
@@ -125,7 +125,7 @@ def test_a_worker_takes_no_more_doorbells_than_it_has_threads(
     stack.until_settled()
 
     assert 4 == found[1]
-    assert_each_once(stack, 400)
+    assert_each_once(stack, 160)
     assert 0 == stack.end(worker)
     assert {queue_type} == set(own_rabbitmq.types(stack.prefix).values())
     assert [] == [name for name in own_rabbitmq.exchanges() if "delayed" in name]

@@ -1,4 +1,4 @@
-"""Emptied, restarted or swapped in the middle of some jobs with 100 ids in the broker that nobody has taken.
+"""Emptied, restarted or swapped in the middle of some jobs with 50 ids in the broker that nobody has taken.
 
 Nothing is lost, nothing goes twice, nothing is in doubt, no worker dies.
 """
@@ -20,17 +20,17 @@ from rig.stack import SHORT, Process, Stack, until
 from rig.stacks import MARIADB, RABBITMQ, Make, Stacks, is_there, make_tables, on_its_own
 from tests.process.test_pipeline_processes import assert_each_once, enqueue_texts
 
-SENT, MORE, LYING = 32, 320, 100
+SENT, MORE, LYING = 16, 160, 50
 ACCOUNTS = [f"hr{n}" for n in range(16)]
 """As many lanes as the worker has threads: one lane's doorbells would all be taken by two of them."""
-FEW_IDS = {**SHORT, "doorbell_size": 8}
+FEW_IDS = {**SHORT, "doorbell_size": 4}
 """So that sixteen threads do not have all of them in hand."""
 QUICK_S = 0.005
 DOUBTS = "select outcome, reason, count(*) from worker_attempts where doubtful or outcome = 'unknown' group by 1, 2"
 
 
 def in_the_middle(stack: Stack, disturb: Callable[[], object]) -> None:
-    """Disturbs a worker when some are sent and 100 ids lie before it; then everything has been sent exactly once."""
+    """Disturbs a worker when some are sent and 50 ids lie before it; then everything has been sent exactly once."""
     send_some(stack)
     worker = fill_the_broker(stack)
 
@@ -75,7 +75,7 @@ def fill_the_broker(stack: Stack) -> Process:
     stack.vendor.post("settings", {"latency_s": 6.0})
     worker: Process = stack.worker(threads=16)
     until(lambda: stack.vendor.sends() > before, "it is at work")
-    until(lambda: len(brokers.waiting(stack.broker, stack.prefix)) >= LYING, "100 ids lie in the broker")
+    until(lambda: len(brokers.waiting(stack.broker, stack.prefix)) >= LYING, "50 ids lie in the broker")
     assert stack.vendor.sends() < enqueued(stack), "it is in the middle"
     return worker
 

@@ -74,7 +74,7 @@ def test_a_database_that_is_away_leaves_nothing_in_doubt(make: Make) -> None:
     with closing(database_door(make)) as door:
         stack = make({"latency_s": 0.05}, worker_database=through(door, make.database_url))
         workers = [stack.worker(threads=4) for _ in range(make.workers(2))]
-        enqueue_texts(stack, 600)
+        enqueue_texts(stack, 300)
         until(lambda: stack.vendor.sends() > 60, "calls are out")
 
         door.shut()
@@ -84,7 +84,7 @@ def test_a_database_that_is_away_leaves_nothing_in_doubt(make: Make) -> None:
         stack.until_settled()
 
         assert {None} == {worker.poll() for worker in workers}
-        assert_each_once(stack, 600)
+        assert_each_once(stack, 300)
         assert [] == stack.rows(DOUBTS)
 
 
