@@ -21,23 +21,23 @@ CONNECTIONS = 400
 LONG_FILES = (
     "test_crash.py",
     "test_restarts.py",
-    "test_health_processes.py",
     "test_procfile.py",
     "test_pipeline_processes.py",
-    "test_rolling_upgrade.py",
     "test_flower.py",
-    "test_callback_processes.py",
-    "test_services_away.py",
+    "test_health_processes.py",
     "test_rabbitmq.py",
-    "test_canary.py",
     "test_quickstart.py",
+    "test_services_away.py",
+    "test_rolling_upgrade.py",
     "test_codes_processes.py",
     "test_upload_memory.py",
     "test_drain.py",
+    "test_canary.py",
+    "test_leaders.py",
+    "test_replay_processes.py",
+    "test_roles.py",
 )
-"""They begin, so that no pytest process has a long one left while the others have none; the one that waits while a
-service is away beside those that fill the processors.
-"""
+"""They begin, so that no pytest process has a long one left while the others have none."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
