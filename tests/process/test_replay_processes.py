@@ -13,7 +13,7 @@ from rig.stack import ACCOUNT, Stack, until
 from rig.stacks import EMBEDDED, MARIADB, Make, on_stacks
 from worker import NewJob, Text, To, enqueue_many
 
-COUNT = int(os.environ.get("REPLAYS", "3000"))
+COUNT = int(os.environ.get("REPLAYS", "2100"))
 MOST_KIB = 50 * 1024
 
 
