@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterator
 from functools import partial
@@ -42,8 +43,8 @@ class Quiet(SimpleHTTPRequestHandler):
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The site's address, built as `make docs` does."""
-    folder: Path = build(tmp_path_factory.mktemp("site"))
+    """The site's address: of what `make docs` has built, where SITE names it, else built in the same way."""
+    folder = Path(os.environ["SITE"]) if "SITE" in os.environ else build(tmp_path_factory.mktemp("site"))
     with serving(ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=str(folder)))) as url:
         yield url
 
