@@ -51,7 +51,8 @@ def test_a_clean_install_delivers(make: Make, wheel: Path) -> None:
     job = user.run("python", "-c", PRODUCER, url).strip()
     worker = user.start()
 
-    until(lambda: user.accepted(job, worker), "the job is accepted", 180)
+    until(lambda: user.settled(worker), "the job has ended", 180)
+    assert "accepted" == json.loads(user.run("worker", "show", job, "--json"))["state"]
     user.run("worker", "doctor")
     assert 1 == len(stack.vendor.inbox()["anna"])
     assert 0 == stack.end(worker)
@@ -108,10 +109,10 @@ class Installed:
         """What it said, once it has ended well."""
         return run(str(self._programs / program), *arguments, env=self._env, cwd=self._stack.folder)
 
-    def accepted(self, job: str, worker: subprocess.Popen[bytes]) -> bool:
-        """Whether `worker show` says so; fails once the worker has ended."""
+    def settled(self, worker: subprocess.Popen[bytes]) -> bool:
+        """Whether nothing is left to send, by the outbox; fails once the worker has ended."""
         assert worker.poll() is None, self._stack.logs()
-        return bool(json.loads(self.run("worker", "show", job, "--json"))["state"] == "accepted")
+        return not self._stack.unsettled()
 
     def start(self) -> subprocess.Popen[bytes]:
         """The stack's worker, which the stack ends."""
