@@ -163,7 +163,9 @@ def _fitting(connection: Connection, wanted: _Wanted, ids: Sequence[str]) -> dic
     source = dialect_of(connection).chosen("worker_jobs", alias="j")
     query = " and ".join([f"select {columns} from {source}", *conditions])
     rows = fetch(connection, query, {**given, "ids": ids_json(ids)})
-    fit = fitting(connection, wanted.filter, [row[0] for row in rows]) if wanted.filter else set(ids)
+    own = wanted.columns.index("tags") if "tags" in wanted.columns else None
+    tags = None if own is None else {row[0]: row[own] for row in rows}
+    fit = fitting(connection, wanted.filter, [row[0] for row in rows], tags) if wanted.filter else set(ids)
     return {row[0]: dict(zip(wanted.columns, row, strict=True)) for row in rows if row[0] in fit}
 
 

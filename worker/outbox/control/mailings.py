@@ -23,7 +23,7 @@ from worker.outbox.engine.sql import fetch
 from worker.outbox.jobs.reading import IS_CORRECTION
 from worker.outbox.jobs.rows import COUNTER_NAMES
 
-COLUMNS = ("id", "kind", "asked", "replay_of", "created_at", *COUNTER_NAMES)
+COLUMNS = ("id", "kind", "asked", "replay_of", "created_at", "tags", *COUNTER_NAMES)
 """The columns of a job that its counts are made of."""
 TOGETHER = 20_000
 """Jobs that are read together."""

@@ -67,15 +67,20 @@ BYTES = 8 * 1024 * 1024
 """Messages and recipients that are read together, but for a job that has more."""
 
 
-def fitting(connection: Connection, wanted: JobFilter, ids: Collection[str]) -> set[str]:
-    """The jobs among these that fit, all of which pass `job_conditions`; for some thousand."""
+def fitting(
+    connection: Connection, wanted: JobFilter, ids: Collection[str], tags: Mapping[str, str | None] | None = None
+) -> set[str]:
+    """The jobs among these that fit, all of which pass `job_conditions`; for some thousand.
+
+    `tags`: those of each, as its column has them, where they were read already.
+    """
     fit = set(ids)
     if wanted.tag is not None and fit:
         # `like` also finds a tag inside another, or on SQLite in capitals.
-        rows = rows_by_id(connection, "id, tags", "worker_jobs", fit)
+        columns = tags or dict(rows_by_id(connection, "id, tags", "worker_jobs", fit))
         # Of a mailing all have the same.
-        having = {tags for tags in {tags for _, tags in rows} if wanted.tag in tags_of(tags)}
-        fit = {id for id, tags in rows if tags in having}
+        having = {text for text in {*columns.values()} if wanted.tag in tags_of(text)}
+        fit = {id for id, text in columns.items() if text in having}
     for table, name in (("worker_receipts", "msgid"), ("worker_attempts", "errcode")):
         if fit and (value := getattr(wanted, name)) is not None:
             fit &= _having(connection, table, name, value, fit)
