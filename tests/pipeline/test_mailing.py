@@ -9,7 +9,7 @@ from functools import partial
 
 import pytest
 
-from tests.support.reads import rows_read
+from tests.support.reads import rows_read, sweep
 from tests.support.runtime import Site, busy, lost, planted, refused
 from worker import JobFilter, MailingReport, MailingStage, RecallCount, To, mailing, pause, resume_paused
 from worker.control.cancel import cancel, find_open
@@ -190,6 +190,7 @@ def test_it_costs_what_the_mailing_costs(site: Site) -> None:
         pass
 
     def reads() -> int:
+        sweep(site.database, "worker_parts", "worker_unindexed")
         return rows_read(site.database, lambda connection: mailing(connection, LUNCH))
 
     few = reads()

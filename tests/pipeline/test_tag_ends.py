@@ -13,7 +13,7 @@ from types import SimpleNamespace
 import pytest
 from sqlalchemy.orm import Session
 
-from tests.support.reads import rows_read
+from tests.support.reads import rows_read, sweep
 from tests.support.runtime import Site, lost, planted, refused
 from worker import ConfigurationError, JobFilter, MailingStage, StageCount, TagDone, To, on_tag_done
 from worker.config.settings import RetentionSettings
@@ -221,10 +221,7 @@ def test_a_look_costs_what_is_open(site: Site, hall: Hall) -> None:
             tags = tags_to_look_at(connection, site.clock.micros)  # type: ignore[arg-type]
             open_jobs_of(connection, tags)  # type: ignore[arg-type]
 
-        if site.database.dialect.name == "postgresql":
-            # It counts the entries of rows that moved on as read, until they are swept.
-            with site.database.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
-                connection.exec_driver_sql("vacuum worker_parts, worker_unindexed")
+        sweep(site.database, "worker_parts", "worker_unindexed")
         return rows_read(site.database, look)
 
     site.send("a", tags=["lunch"], due_at=DAY)

@@ -39,6 +39,13 @@ def rows_read(database: Database, question: Callable[[Connection], object]) -> i
         return _counted(connection, query, question) - nothing
 
 
+def sweep(database: Database, *tables: str) -> None:
+    """Takes entries of rows that moved on out of the indexes: PostgreSQL counts them as read until it is done."""
+    if database.dialect.name == "postgresql":
+        with database.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+            connection.exec_driver_sql(f"vacuum {', '.join(tables)}")
+
+
 def _counted(connection: Connection, query: Any, question: Callable[[Connection], object]) -> int:
     before = connection.execute(query).scalar_one()
     question(connection)
