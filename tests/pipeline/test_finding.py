@@ -8,10 +8,11 @@ from datetime import datetime, timedelta, timezone
 from typing import Any
 
 import pytest
+from sqlalchemy import Connection, event
 
 from tests.support.reads import rows_read
 from tests.support.runtime import Site, an_account, lost, planted, refused
-from worker import JobFilter, To, find_jobs, text_hash, webhook
+from worker import Everyone, JobFilter, To, find_jobs, text_hash, webhook
 from worker.control.recall import find_sent
 from worker.control.replay import find_replayable
 from worker.control.resolve import find_unknown, resolve
@@ -26,6 +27,7 @@ from worker.outbox.engine.database import Database
 from worker.outbox.upkeep import indexing
 from worker.outbox.upkeep.indexing import index_lot
 from worker.outbox.upkeep.purge import purge_jobs
+from worker.reporting.job_list import ListedJob, listed
 
 pytestmark = pytest.mark.fewer_databases("the statements behind it run on each database in other tests")
 
@@ -37,7 +39,8 @@ def site(database: Database, driven_clock: DrivenClock) -> Iterator[Site]:
     """One process, with an application, a second one and a webhook."""
     driven_clock.micros = time.time_ns() // 1000  # pages are bounded by ids, which hold the producer's time
     hook = Account("alerts", "wecom_webhook", "http://vendor", {"edition": "robot"}, Secret(lambda: "k"))
-    with planted(database, driven_clock, accounts=[an_account(), hook]) as planted_site:
+    application = an_account(allow_everyone=True)
+    with planted(database, driven_clock, accounts=[application, hook]) as planted_site:
         yield planted_site
 
 
@@ -158,6 +161,32 @@ def test_pages_go_on_where_the_one_before_ended(site: Site, stage: str) -> None:
 
     assert list(reversed(jobs)) == [job for page in pages for job in page]
     assert [3, 3, 3, 1] == [len(page) for page in pages]
+
+
+@pytest.mark.parametrize("stage", STAGES)
+@pytest.mark.parametrize(
+    "fields", [{}, {"tag": "many"}, {"account": "hr"}, {"kind": "send"}, {"recipient": "lisi"}], ids=str
+)
+def test_pages_go_on_oldest_first_too(site: Site, stage: str, fields: dict[str, Any]) -> None:
+    """Each job once, also while part of them is open, noted or indexed."""
+    jobs = [site.send(str(n), tags=["many"]) for n in range(7)]
+    site.run()
+    STAGES[stage](site)
+    jobs += [site.send(str(n), tags=["many"], due_at=at(site) + HOUR) for n in range(7, 10)]
+
+    pages, after = list[list[str]](), None
+    with site.database.reading() as connection:
+        while True:
+            wanted = JobFilter(**fields) if fields else None
+            page = find_jobs(connection, wanted, limit=3, after=after, oldest_first=True)
+            pages.append([job.id for job in page.jobs])
+            if (after := page.after) is None:
+                break
+            assert page.before is None
+
+    assert jobs == [job for page in pages for job in page]
+    with site.database.reading() as connection, pytest.raises(CheckFailed, match="a place of the other order"):
+        find_jobs(connection, after=jobs[0])
 
 
 @pytest.mark.every_database
@@ -450,14 +479,94 @@ def test_what_is_asked_for_is_all_that_is_read(site: Site) -> None:
     index(site)
     tidy(site)
 
-    read = {name: _rows_read(site, **fields(site, job)) for name, fields in FIELDS.items()}
+    orders = {"newest first": False, "oldest first": True}
+    read = {
+        (name, order): _rows_read(site, oldest_first=oldest_first, **fields(site, job))
+        for order, oldest_first in orders.items()
+        for name, fields in FIELDS.items()
+    }
 
     assert {} == {name: rows for name, rows in read.items() if rows >= MOST_READ}
 
 
-def _rows_read(site: Site, *, state: Any = None, limit: int = 50, **fields: Any) -> int:
+def _rows_read(site: Site, *, state: Any = None, limit: int = 50, oldest_first: bool = False, **fields: Any) -> int:
     jobs = JobFilter(**fields) if fields else None
-    return rows_read(site.database, lambda connection: find_jobs(connection, jobs, state=state, limit=limit))
+
+    def ask(connection: Connection) -> None:
+        listed(connection, find_jobs(connection, jobs, state=state, limit=limit, oldest_first=oldest_first).jobs)
+
+    return rows_read(site.database, ask)
+
+
+LISTED: list[tuple[str, dict[str, Any], tuple[str | None, str | None, int]]] = [
+    ("a member", {"to": To(["ZhangSan", "lisi"])}, ("text", "ZhangSan", 1)),
+    ("a department", {"to": To(parties=[7], tags=[8])}, ("text", "party:7", 1)),
+    ("everyone", {"to": Everyone()}, ("text", "@all", 0)),
+    ("very many", {"to": To([f"user{n}" for n in range(3_000)])}, ("text", "user0", 2_999)),
+]
+
+
+@pytest.mark.every_database
+def test_a_list_tells_what_a_job_is_and_whom_it_goes_to(site: Site) -> None:
+    """The type of its message and its first recipient, as the filter takes it, however many there are."""
+    jobs = [site.send("hello", options["to"]) for _, options, _ in LISTED]
+    hook = site.ask(webhook.Markdown(content="look"), Chats(), account="alerts")
+    site.run()
+    recall, erased = site.recall(jobs[0]), site.send("odd")
+    documents = "update worker_jobs set recipients = :recipients, message = '{}' where id = :id"
+    site.sql(documents, recipients='{"users": ["a\\"b\\\\"], "parties": ["7"]}', id=erased)
+
+    rows = {row.id: row for row in shown(site)}
+
+    told = [(rows[job].type, rows[job].recipient, rows[job].others) for job in jobs]
+    assert [expected for _, _, expected in LISTED] == told
+    assert (("markdown", None), (None, None)) == (
+        (rows[hook].type, rows[hook].recipient),
+        (rows[recall].type, rows[recall].recipient),
+    )
+    assert (None, 'a"b\\') == (rows[erased].type, rows[erased].recipient)
+    assert ("text", "文本") == (rows[jobs[0]].told("en"), rows[jobs[0]].told("zh"))
+    assert ("recall", "撤回") == (rows[recall].told("en"), rows[recall].told("zh"))
+
+
+@pytest.mark.every_database
+def test_a_list_tells_the_errcode_that_matters(site: Site) -> None:
+    """Of the newest answered call of the first part that was not accepted, as `worker why` does; none of what went."""
+    site.vendor.says(refused(45009), refused(81013))
+    again = site.send("again")
+    site.run()
+    site.advance(120)
+    site.run()
+    site.vendor.says(lambda request: site.vendor.takes(request), refused(40003))
+    second = site.send("second", To([f"u{n}" for n in range(1_001)]))
+    site.run()
+    went, waits = site.send("went"), site.send("waits", due_at=at(site) + HOUR)
+    site.run()
+
+    rows = {row.id: row.errcode for row in shown(site)}
+
+    assert {again: 81013, second: 40003, went: None, waits: None} == rows
+
+
+def shown(site: Site) -> list[ListedJob]:
+    with site.database.reading() as connection:
+        return listed(connection, find_jobs(connection).jobs)
+
+
+def test_a_page_takes_the_same_statements_however_many_jobs_it_has(site: Site) -> None:
+    """No statement for a row."""
+    asked = list[int]()
+    for _ in range(2):
+        for n in range(7):
+            site.send(str(n), due_at=at(site) + HOUR)
+        with site.database.engine.connect() as connection:
+            sent = list[str]()
+            event.listen(connection, "before_cursor_execute", lambda *given, sent=sent: sent.append(given[2]))
+            listed(connection, find_jobs(connection).jobs)
+        asked.append(len(sent))
+
+    assert 1 == len(set(asked))
+    assert asked[0] <= 8
 
 
 def tidy(site: Site) -> None:

@@ -42,7 +42,9 @@ from worker import (
 from worker.outbox.engine import migrate
 from worker.outbox.engine.clock import DrivenClock
 from worker.outbox.engine.database import Database, make_engine
+from worker.outbox.engine.error_text import is_forbidden
 from worker.outbox.tables import VERSION_TABLE, metadata
+from worker.reporting.job_list import listed
 
 WHY = "rights and roles are a server's, and each test has its own tables"
 PERMISSION = {"postgresql": {"42501"}, "mariadb": {1044, 1142, 1143, 1227}}
@@ -292,5 +294,11 @@ def test_a_reader_finds_jobs_without_their_content(users: RoleUsers) -> None:
             found = find_jobs(connection, JobFilter(account="hr", tag="found"))
         with pytest.raises(DBAPIError), reader.reading() as connection:
             find_jobs(connection, JobFilter(recipient="ann"))
+        with pytest.raises(DBAPIError) as refused, reader.reading() as connection:
+            listed(connection, found.jobs)
+        with reader.reading() as connection:
+            [row] = listed(connection, found.jobs, texts=False)
 
+    assert is_forbidden(refused.value), "so that `worker jobs` asks for the rest alone"
+    assert (job, None, None, None) == (row.id, row.type, row.recipient, row.errcode)
     assert [job] == [one.id for one in found.jobs]

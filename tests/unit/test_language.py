@@ -222,7 +222,7 @@ account x does not exist; use one of: hr, it; or add [accounts.x], or say `worke
     12  send on account hr
     12  账号 hr 的 send
 job 1: send on account hr is partial
-任务 1：账号 hr 的 send，部分受理
+任务 1：账号 hr，发送，部分受理
   part 0 waits for retry since 1, again at 2: tried 3 times: limit app_day is used up
   分片 0 等待重试，自 1，2 再试：已尝试 3 次：频率限制 app_day 已用完
 limit app_day is used up, HTTP 200, errcode 45009, 3 ms

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
+import typer
 from rich.cells import cell_len
 
 from worker.cli.options import note, plain, say
@@ -17,6 +18,7 @@ from worker.domain.callbacks.hook import EventState
 from worker.domain.errors import ConfigurationError
 from worker.domain.pause import Pause
 from worker.domain.state import JobState
+from worker.language import word
 from worker.outbox.engine.clock import instant
 
 T = TypeVar("T")
@@ -37,6 +39,37 @@ def tell(found: Sequence[T], line: Callable[[T], str], nothing: str, *, as_json:
         say(line(one))
     if not found:
         say(nothing)
+
+
+class TextTable:
+    """Prints rows below a header, each column as wide as its widest cell so far; the last one ends the line."""
+
+    def __init__(self, *columns: str):
+        self._header = [word("column", name).upper() for name in columns]
+        self._widths = [0] * len(columns)
+        self._is_begun = False
+
+    def print(self, rows: Sequence[Sequence[str]]) -> None:
+        """Prints these rows, and before the first of all the header; nothing for no rows."""
+        if not rows:
+            return
+        lines = [*rows] if self._is_begun else [self._header, *rows]
+        self._is_begun = True
+        for cells in lines:
+            self._widths = [max(width, cell_len(cell)) for width, cell in zip(self._widths, cells, strict=True)]
+        for cells in lines:
+            padded_cells = [padded(cell, width) for cell, width in zip(cells, self._widths, strict=True)]
+            typer.echo("  ".join(padded_cells).rstrip())
+
+
+def tell_table(
+    found: Sequence[T], columns: Sequence[str], row: Callable[[T], Sequence[str]], nothing: str, *, as_json: bool
+) -> None:
+    """Prints rows as one JSON list, or as a table whose cells `row` makes in the language of the person."""
+    if as_json or not found:
+        tell(found, str, nothing, as_json=as_json)
+        return
+    TextTable(*columns).print([row(one) for one in found])
 
 
 def pause_line(pause: Pause) -> str:

@@ -1,18 +1,23 @@
-"""Lists of jobs: the newest, or those of a filter, page by page. Reads only."""
+"""Lists of jobs: all of them or those of a filter, newest or oldest first, page by page. Reads only."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+import json
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, fields
+from typing import Any
 
 from sqlalchemy import Connection
 
 from worker.domain import job_terms
+from worker.domain.content.recipient import EVERYONE, LISTS
 from worker.domain.errors import CheckFailed, Problem
-from worker.domain.job import JobId, id_of
+from worker.domain.job import JobId, Kind, id_of
 from worker.domain.job_filter import JobFilter
 from worker.domain.state import JobState, State, states_of
-from worker.outbox.control.listing import job_counts, job_page
+from worker.language import Lang, word
+from worker.outbox.control.listing import JobHead, job_counts, job_heads, job_page, standing_errcodes
 from worker.outbox.control.withdrawals import recalled_jobs
 from worker.outbox.engine.caller import on_callers_connection
 from worker.outbox.engine.clock import now_in
@@ -23,16 +28,18 @@ from worker.reporting.report import SUMMARY, JobSummary, summary_of
 
 @dataclass(frozen=True, slots=True)
 class JobPage:
-    """Jobs, newest first."""
+    """Jobs in the order in which they were enqueued."""
 
     jobs: tuple[JobSummary, ...]
-    """The jobs of this page, newest first."""
+    """The jobs of this page, newest first unless another order was asked for."""
     before: str | None
-    """What to give as `before` for the next page; None: there is none."""
+    """What to give as `before` for the next page; None: there is none, or the list is oldest first."""
     is_cut_short: bool
     """The page ends because it looked at as many jobs as it may: no field of the filter finds its jobs quickly."""
     leaves_fresh_out: bool
     """More than 100,000 parts are open, or more than 50,000 jobs wait to be indexed, and not all were looked at."""
+    after: str | None = None
+    """What to give as `after` for the next page of a list that is oldest first; None: there is none."""
 
 
 @on_callers_connection
@@ -42,9 +49,11 @@ def find_jobs(
     *,
     state: State | Iterable[State] | None = None,
     before: JobId | None = None,
+    after: JobId | None = None,
+    oldest_first: bool = False,
     limit: int = 50,
 ) -> JobPage:
-    """Jobs of a filter, newest first. None: of all jobs.
+    """Jobs of a filter, newest first, or oldest first. None: of all jobs.
 
     Each field is answered from an index, however many jobs there are, save what most jobs share and which only sieves:
     `channel`, `kind="send"`, the state `accepted`. A page looks at 50,000 candidates of the index at most. CheckFailed
@@ -58,14 +67,95 @@ def find_jobs(
         state = wanted.state if state is None else state
     if limit < 1:
         raise CheckFailed([Problem("limit", "is none", "give 1 or more", 1, "jobs", limit)])
+    if (before if oldest_first else after) is not None:
+        remedy = "give after with oldest_first, and before without it"
+        raise CheckFailed([Problem("filter", "names a place of the other order", remedy)])
     states = None if state is None else states_of("state", state)
-    last = None if before is None else id_of(before)
+    place = after if oldest_first else before
+    order: dict[str, Any] = {"cursor": None if place is None else id_of(place), "newest_first": not oldest_first}
     is_timed = wanted is not None and wanted.ended_from is not None
     now = read_now(connection, now_in(connection)) if is_timed else 0
-    page = job_page(connection, wanted, states, SUMMARY, before=last, limit=limit, now=now)
+    page = job_page(connection, wanted, states, SUMMARY, limit=limit, now=now, **order)
     recalled = recalled_jobs(connection, [row["id"] for row in page.rows])
     jobs = tuple(JobSummary(**summary_of(row, recalled)) for row in page.rows)
-    return JobPage(jobs, page.before, page.is_cut_short, page.leaves_fresh_out)
+    before, after = (None, page.cursor) if oldest_first else (page.cursor, None)
+    return JobPage(jobs, before, page.is_cut_short, page.leaves_fresh_out, after)
+
+
+@dataclass(frozen=True, slots=True)
+class ListedJob(JobSummary):
+    """A job in a list for people."""
+
+    type: str | None
+    """The type of its message, such as `text`; None: it has none, or that may not be read."""
+    recipient: str | None = field(repr=False)
+    """Its first recipient, as the filter takes it; None: it names none, or that may not be read."""
+    errcode: int | None
+    """The errcode that matters: of the newest answered call of a part that is not accepted; None: none was refused."""
+
+    @property
+    def others(self) -> int:
+        """How many recipients it has beside the first."""
+        return max(0, self.asked - 1)
+
+    def told(self, lang: Lang | None = None) -> str:
+        """What the job is, in a reader's words: the type of its message, or its kind."""
+        return content_told(self.kind, self.type, lang)
+
+
+def listed(connection: Connection, jobs: Sequence[JobSummary], *, texts: bool = True) -> list[ListedJob]:
+    """The jobs of a page with what a list tells of them beside their summaries: three statements, however many.
+
+    `texts`: False where recipients and messages may not be read.
+    """
+    if not jobs:
+        return []
+    heads = job_heads(connection, [job.id for job in jobs], texts=texts)
+    refused = [job.id for job in jobs if job.state is not JobState.ACCEPTED and job.id in heads]
+    errcodes = standing_errcodes(connection, {job: heads[job].parts for job in refused})
+    nothing = JobHead(0, "", "")
+    return [
+        ListedJob(
+            **{one.name: getattr(job, one.name) for one in fields(JobSummary)},
+            type=_type_of(heads.get(job.id, nothing).message),
+            recipient=_first_of(heads.get(job.id, nothing).recipients),
+            errcode=errcodes.get(job.id),
+        )
+        for job in jobs
+    ]
+
+
+_TEXT = r'"(?:[^"\\]|\\.)*"'
+_TYPE = re.compile(r'\{\s*"type"\s*:\s*"([A-Za-z0-9_]{1,40})"')
+_FIRST = re.compile(rf'\{{\s*"([a-z_]+)"\s*:\s*(?:(true)|\[\s*({_TEXT}))')
+_KINDS = {name: kind for kind, name in LISTS.items()}
+
+
+def _type_of(message: str) -> str | None:
+    """The type in the beginning of a message's document, which it stands first in."""
+    match = _TYPE.match(message)
+    return None if match is None else match[1]
+
+
+def _first_of(recipients: str) -> str | None:
+    """The first recipient in the beginning of the document, as the filter's `recipient` takes it."""
+    match = _FIRST.match(recipients)
+    if match is None:
+        return None
+    if match[2]:
+        return EVERYONE if match[1] == "everyone" else None
+    if (kind := _KINDS.get(match[1])) is None:
+        return None
+    one = str(json.loads(match[3]))
+    return f"{kind}:{one}" if kind in ("party", "tag") else one
+
+
+def content_told(kind: str, type: str | None, lang: Lang | None = None) -> str:
+    """A job's kind and the type of its message in a reader's words."""
+    named = [word("kind", kind, lang).replace("_", " ")] if kind != Kind.SEND or type is None else []
+    if kind in (Kind.SEND, Kind.SEND_CHAT) and type is not None:
+        named.append(word("msgtype", type, lang).replace("_", " "))
+    return " · ".join(named)
 
 
 @dataclass(frozen=True, slots=True)

@@ -60,9 +60,25 @@ def test_jobs_are_listed(run: Run, job: str, capsys: pytest.CaptureFixture[str])
 
     lines = capsys.readouterr().out.splitlines()
 
-    assert job in lines[0]
-    assert [(job, "open")] == [(one["id"], one["state"]) for one in json.loads(lines[1])["jobs"]]
-    assert "no jobs" == lines[2]
+    assert ["JOB", "ENQUEUED", "ACCOUNT", "WHAT", "STATE", "ERRCODE", "TO"] == lines[0].split()
+    assert [job, "hr", "text", "open", "-", "anna"] == [word for n, word in enumerate(lines[1].split()) if n != 1]
+    assert [(job, "open", "text")] == [(one["id"], one["state"], one["type"]) for one in json.loads(lines[2])["jobs"]]
+    assert "no jobs" == lines[3]
+
+
+def test_jobs_are_listed_oldest_first(run: Run, job: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """From any place on, and by all pages; a place of the other order is refused."""
+    run("send", "hr", "--text", "second", "--to", "bob")
+    second = capsys.readouterr().out.split()[0]
+
+    assert 0 == run("jobs", "--oldest-first", "--limit", "1")
+    assert 0 == run("jobs", "--oldest-first", "--after", job)
+    assert 0 == run("jobs", "--oldest-first", "--all")
+    listed = [line.split()[0] for line in capsys.readouterr().out.splitlines()]
+
+    assert ["JOB", job, "JOB", second, "JOB", job, second] == listed
+    assert 1 == run("jobs", "--after", job)
+    assert "give after with oldest_first" in capsys.readouterr().err
 
 
 def test_a_job_is_shown(run: Run, job: str, capsys: pytest.CaptureFixture[str]) -> None:
@@ -783,8 +799,8 @@ def test_chats_are_listed(run: Run, sqlite_url: str, capsys: pytest.CaptureFixtu
     run("inbound", "--chats", "--account", "other")
 
     assert "no chats" in capsys.readouterr().out
-    assert ["wo1", "wr1"] == [line.split()[0] for line in here]
-    assert "of li, 2 messages allowed" in here[0]
+    assert ["CHAT", "wo1", "wr1"] == [line.split()[0] for line in here]
+    assert "of li, 2 messages allowed" in here[1]
     assert ["wr2", "wo1", "wr1"] == [chat["chat_id"] for chat in everywhere]
     assert "1970-01-01T00:00:05.000+00:00" == everywhere[0]["gone_at"]
 

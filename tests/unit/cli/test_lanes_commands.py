@@ -110,7 +110,7 @@ def test_a_person_resumes_an_account_with_all_of_its_lanes(outbox: Database) -> 
     assert [("hr", "starting"), ("hr:1", "starting"), ("it", "blocked")] == [
         (lane["lane"], lane["state"]) for lane in as_json()
     ]
-    assert [2, 2] == [sum(word in line for line in events) for word in (" resumed: a person", " parked: 60020")]
+    assert [2, 2] == [sum(word in line for line in events) for word in (" resumed  a person", " parked   60020")]
     assert "resumed" == json.loads(raw[0])[0]["what"]
 
 

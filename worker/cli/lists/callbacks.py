@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from worker.cli.options import Account, Commands, Json, Person, by_person
-from worker.cli.reading import iso, outbox, padded, state_named, tell
+from worker.cli.reading import iso, outbox, state_named, tell_table
 from worker.cli.times import local
 from worker.control.lift import retry_event
 from worker.domain.callbacks.hook import EventState
@@ -17,6 +17,7 @@ from worker.language import said, word
 from worker.outbox.jobs.chats import list_chats
 from worker.outbox.jobs.events import list_events
 from worker.outbox.jobs.inbound import list_inbound
+from worker.reporting.job_list import content_told
 
 app = Commands()
 
@@ -30,14 +31,14 @@ def _show_chats(*, account: str | None, gone: bool, limit: int, as_json: bool) -
         rows = list_chats(connection, account, gone=gone, limit=limit)
     found = [{**row, **{name: iso(row[name]) for name in _INSTANTS}} for row in rows]
     nothing = "no chats; a webhook's callbacks tell of them, see `worker receiver`"
-    tell(found, _chat_line, nothing, as_json=as_json)
+    tell_table(found, ("chat", "kind", "account", "seen", ""), _chat_row, nothing, as_json=as_json)
 
 
-def _chat_line(chat: Mapping[str, Any]) -> str:
-    whose = f"  of {chat['person']}, {chat['allowance']} messages allowed" if chat["person"] else ""
-    left = f"  taken out at {local(chat['gone_at'])}" if chat["gone_at"] else ""
-    more = said(whose) + said(left)
-    return f"{chat['chat_id']}  {chat['chat_type']:<10} {chat['account']:<12} {local(chat['last_seen_at'])}{more}"
+def _chat_row(chat: Mapping[str, Any]) -> tuple[str, ...]:
+    whose = f"of {chat['person']}, {chat['allowance']} messages allowed" if chat["person"] else ""
+    left = f"taken out at {local(chat['gone_at'])}" if chat["gone_at"] else ""
+    more = "  ".join(filter(None, (said(whose), said(left))))
+    return chat["chat_id"], chat["chat_type"], chat["account"], local(chat["last_seen_at"]), more
 
 
 @app.command()
@@ -68,12 +69,12 @@ def inbound(
         }
         for row in rows
     ]
-    tell(found, _inbound_line, "no callbacks; `worker receiver` takes them", as_json=as_json)
+    columns = ("at", "account", "event", "person", "card")
+    tell_table(found, columns, _inbound_row, "no callbacks; `worker receiver` takes them", as_json=as_json)
 
 
-def _inbound_line(row: Mapping[str, Any]) -> str:
-    card = f"  card of part {row['part_id']}" if row["part_id"] else ""
-    return f"{local(row['received_at'])}  {padded(row['account'], 12)} {row['event']:<24} {row['person']}{said(card)}"
+def _inbound_row(row: Mapping[str, Any]) -> tuple[str, ...]:
+    return local(row["received_at"]), row["account"], row["event"], row["person"] or "-", row["part_id"] or "-"
 
 
 @app.command()
@@ -94,14 +95,14 @@ def events(
     wanted = state_named(EventState, state)
     with outbox() as connection:
         rows = list_events(connection, state=wanted, limit=limit)
-    tell([_plain_event(row) for row in rows], _event_line, "no events", as_json=person.as_json)
+    columns = ("event", "at", "kind", "state", "about", "error")
+    tell_table([_plain_event(row) for row in rows], columns, _event_row, "no events", as_json=person.as_json)
 
 
-def _event_line(event: Mapping[str, Any]) -> str:
-    job, error = event["job_id"] or "no job of ours", f"  {event['error']}" if event["error"] else ""
-    state = padded(word("state", event["state"]), 8)
-    about = said(f"tag {event['tag']}" if event["tag"] else f"job {job}")
-    return f"{event['id']}  {local(event['created_at'])}  {event['kind']:<11} {state} {about}{error}"
+def _event_row(event: Mapping[str, Any]) -> tuple[str, ...]:
+    kind, state = content_told(event["kind"], None), word("state", event["state"])
+    about = said(f"tag {event['tag']}") if event["tag"] else event["job_id"] or "-"
+    return event["id"], local(event["created_at"]), kind, state, about, event["error"] or ""
 
 
 def _plain_event(row: dict[str, Any]) -> dict[str, Any]:

@@ -8,16 +8,19 @@ from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any
 
 import typer
+from sqlalchemy.exc import DBAPIError
 
 from worker.cli.options import OF_CALLS, Commands, Json, note, plain, say, with_filter
-from worker.cli.reading import outbox, padded, state_named, tell
+from worker.cli.reading import TextTable, outbox, state_named, tell_table
 from worker.cli.times import clock
+from worker.control.opening import opened
 from worker.domain.errors import WorkerError
 from worker.domain.job_filter import JobFilter
 from worker.domain.state import JobState
 from worker.language import said, word
-from worker.reporting.job_list import JobCount, count_jobs, find_jobs
-from worker.reporting.report import JobSummary
+from worker.outbox.engine.database import Database
+from worker.outbox.engine.error_text import is_forbidden
+from worker.reporting.job_list import JobCount, JobPage, ListedJob, content_told, count_jobs, find_jobs, listed
 
 app = Commands()
 
@@ -27,6 +30,10 @@ app = Commands()
 def jobs(
     given: dict[str, Any],
     before: Annotated[str | None, typer.Option(metavar="ID", help="The next page: only jobs older than this.")] = None,
+    after: Annotated[
+        str | None, typer.Option(metavar="ID", help="The next page with --oldest-first: only jobs newer than this.")
+    ] = None,
+    oldest_first: Annotated[bool, typer.Option("--oldest-first", help="The oldest first.")] = False,
     limit: Annotated[int, typer.Option(min=1, max=1000, help="How many, newest first.")] = 20,
     every: Annotated[bool, typer.Option("--all", help="All pages; with --json one object a line.")] = False,
     counts: Annotated[
@@ -42,37 +49,59 @@ def jobs(
     named = state_named(JobState, given.pop("state", None))
     wanted = JobFilter(**given) if given else None
     if every:
-        _all_jobs(wanted, named, as_json=as_json)
+        _all_jobs(wanted, named, oldest_first=oldest_first, as_json=as_json)
         return
-    with outbox() as connection:
-        page = find_jobs(connection, wanted, state=named, before=before, limit=limit)
+    with opened() as database:
+        page, found = _page(
+            database, wanted, state=named, before=before, after=after, oldest_first=oldest_first, limit=limit
+        )
     if as_json:
-        say(json.dumps(plain(page), ensure_ascii=False))
+        say(json.dumps({**plain(page), "jobs": [*map(_plain, found)]}, ensure_ascii=False))
     else:
-        tell(page.jobs, _job_line, "no jobs", as_json=False)
+        tell_table(found, COLUMNS, _row, "no jobs", as_json=False)
     if page.leaves_fresh_out:
         note("not all jobs were looked at that are open, or wait to be indexed: there are too many")
     if page.is_cut_short:
-        note(f"as many as one look may read; go on with --before {page.before}, or name a field that fewer share")
+        place, cursor = ("--after", page.after) if oldest_first else ("--before", page.before)
+        note(f"as many as one look may read; go on with {place} {cursor}, or name a field that fewer share")
 
 
 PAGE = 1_000
 
 
-def _all_jobs(wanted: JobFilter | None, state: JobState | None, *, as_json: bool) -> None:
+def _all_jobs(wanted: JobFilter | None, state: JobState | None, *, oldest_first: bool, as_json: bool) -> None:
     """Prints every job of a filter, page by page; as JSON one object a line."""
-    before, count = None, 0
-    while True:
-        with outbox() as connection:
-            page = find_jobs(connection, wanted, state=state, before=before, limit=PAGE)
-        if page.leaves_fresh_out:
-            raise WorkerError("not all jobs that are open, or wait to be indexed, can be looked at: there are too many")
-        for job in page.jobs:
-            say(json.dumps(plain(job), ensure_ascii=False) if as_json else _job_line(job))
-        count, before = count + len(page.jobs), page.before
-        if before is None:
-            note(f"{count} jobs")
-            return
+    cursor, count, table = None, 0, TextTable(*COLUMNS)
+    place, options = ("after" if oldest_first else "before"), {"oldest_first": oldest_first, "limit": PAGE}
+    with opened() as database:
+        while True:
+            page, found = _page(database, wanted, state=state, **options, **{place: cursor})
+            if page.leaves_fresh_out:
+                problem = "not all jobs that are open, or wait to be indexed, can be looked at: there are too many"
+                raise WorkerError(problem)
+            if as_json:
+                for job in found:
+                    say(json.dumps(_plain(job), ensure_ascii=False))
+            else:
+                table.print([_row(job) for job in found])
+            count, cursor = count + len(found), page.after if oldest_first else page.before
+            if cursor is None:
+                note(f"{count} jobs")
+                return
+
+
+def _page(database: Database, wanted: JobFilter | None, **options: Any) -> tuple[JobPage, list[ListedJob]]:
+    """A page with what a list tells of its jobs; without recipients and types where the user may not read those."""
+    with database.reading() as connection:
+        page = find_jobs(connection, wanted, **options)
+    try:
+        with database.reading() as connection:
+            return page, listed(connection, page.jobs)
+    except DBAPIError as error:
+        if not is_forbidden(error):
+            raise
+        with database.reading() as connection:
+            return page, listed(connection, page.jobs, texts=False)
 
 
 def _count(given: Mapping[str, Any], *, as_json: bool) -> None:
@@ -80,14 +109,27 @@ def _count(given: Mapping[str, Any], *, as_json: bool) -> None:
     since = given.get("created_from") or datetime.now(UTC) - timedelta(days=1)
     with outbox() as connection:
         found = count_jobs(connection, JobFilter(**{**given, "created_from": since}))
-    tell(found, _count_line, f"no jobs since {clock(since)}", as_json=as_json)
+    columns = ("account", "kind", "state", "jobs", "recipients")
+    tell_table(found, columns, _count_row, f"no jobs since {clock(since)}", as_json=as_json)
 
 
-def _count_line(one: JobCount) -> str:
-    counts = said(f"{one.jobs:>9} jobs {one.asked:>10} asked")
-    return f"{padded(one.account, 12)} {one.kind:<12} {padded(word('state', one.state.label), 10)} {counts}"
+def _count_row(one: JobCount) -> tuple[str, ...]:
+    kind, state = content_told(one.kind, None), word("state", one.state.label)
+    return one.account, kind, state, str(one.jobs), str(one.asked)
 
 
-def _job_line(job: JobSummary) -> str:
-    asked, state = said(f"{job.asked} asked"), padded(word("state", job.label), 10)
-    return f"{job.id}  {clock(job.created_at)}  {padded(job.account, 12)} {job.kind:<12} {state} {asked}"
+COLUMNS = ("job", "enqueued", "account", "what", "state", "errcode", "to")
+
+
+def _row(job: ListedJob) -> tuple[str, ...]:
+    """The cells of a job; whom it goes to stands last, for it is the longest."""
+    state, errcode = word("state", job.label), "-" if job.errcode is None else str(job.errcode)
+    others = f" +{job.others}" if job.others else ""
+    to = f"{job.recipient}{others}" if job.recipient else said(f"{job.asked} asked") if job.asked else "-"
+    return job.id, clock(job.created_at), job.account, job.told(), state, errcode, to
+
+
+def _plain(job: ListedJob) -> dict[str, Any]:
+    """A job as JSON, without the recipient: what is handed on about one person names no other."""
+    values: dict[str, Any] = plain(job)
+    return {name: value for name, value in values.items() if name != "recipient"}

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from worker.cli.options import Account, Commands, Json, plain, say
-from worker.cli.reading import iso, padded, pause_line, tell
+from worker.cli.reading import iso, pause_line, tell, tell_table
 from worker.cli.times import local
 from worker.config.settings import load_settings
 from worker.control.opening import opened
@@ -55,7 +55,7 @@ def _show_events(*, account: str | None, limit: int, as_json: bool) -> None:
     """Prints the newest events of lanes."""
     with opened() as database, database.reading() as connection:
         found = [_event(row) for row in list_lane_events(connection, account, limit)]
-    tell(found, _event_line, "no events", as_json=as_json)
+    tell_table(found, ("at", "lane", "step", "why"), _event_row, "no events", as_json=as_json)
 
 
 def _plain(one: LaneStanding) -> dict[str, Any]:
@@ -84,7 +84,8 @@ def _event(row: Mapping[str, Any]) -> dict[str, Any]:
     return {"at": iso(row["happened_at"]), **shown, "until": iso(row["until"])}
 
 
-def _event_line(event: Mapping[str, Any]) -> str:
+def _event_row(event: Mapping[str, Any]) -> tuple[str, ...]:
     until = f", until {local(event['until'])}" if event["until"] else ""
-    what, reason = word("step", event["what"]), said(event["reason"]) + said(until)
-    return f"{local(event['at'])}  {event['lane'] or '-'}  {padded(event['label'], 20)} {what}: {reason}"
+    lane = " ".join(filter(None, (event["lane"], event["label"])))
+    step, why = word("step", event["what"]), said(event["reason"]) + said(until)
+    return local(event["at"]), lane, step, why

@@ -34,14 +34,14 @@ PARTS = 500
 def mailing_pages(connection: Connection, wanted: JobFilter, now: int, most: int) -> Iterator[JobRowsPage]:
     """The jobs of a filter, newest first, page by page; the last page says whether there are more than `most`."""
     states = None if wanted.state is None else states_of("state", wanted.state)
-    read, before = partial(job_page, connection, wanted, states, COLUMNS, now=now), None
+    read, cursor = partial(job_page, connection, wanted, states, COLUMNS, newest_first=True, now=now), None
     for left in range(most, 0, -TOGETHER):
-        page = read(before=before, limit=min(TOGETHER, left))
+        page = read(cursor=cursor, limit=min(TOGETHER, left))
         yield page
-        before = page.before
-        if before is None or page.is_cut_short:
+        cursor = page.cursor
+        if cursor is None or page.is_cut_short:
             return
-    older = read(before=before, limit=1)
+    older = read(cursor=cursor, limit=1)
     yield JobRowsPage([], None, is_cut_short=bool(older.rows))
 
 

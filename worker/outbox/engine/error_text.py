@@ -51,7 +51,7 @@ _MYSQL_NUMBERS = {
     _LOCKED: (1205,),
     _CANCELLED: (1317, 1969),
     _PASSWORD: (1045, 1698),
-    _RIGHTS: (1044, 1142),
+    _RIGHTS: (1044, 1142, 1143),
     _DATABASE: (1049,),
     MISSING_TABLES: (1054, 1146),
     _HOST: (2002, 2003, 2005),
@@ -104,6 +104,11 @@ def remedy_of(error: BaseException) -> str | None:
         return None
     said = str(error.orig).lower()
     return next((text for words, text in _WORDS if words in said), None)
+
+
+def is_forbidden(error: BaseException) -> bool:
+    """True where the database's user lacks the right to what a statement reads or writes."""
+    return remedy_of(error) == _RIGHTS
 
 
 def code_of(cause: BaseException | None) -> str | None:
