@@ -26,7 +26,8 @@ WIDE, NARROW = ViewportSize(width=1024, height=600), ViewportSize(width=390, hei
 TOPS = {
     "inbox-narrow": "article.entry:has(button[value=pass])",
     "console-limits": "section:has(form.row)",
-    "console-jobs": "main form >> nth=1",
+    "console-jobs": "#selected",
+    "console-narrow": "#selected",
     "wecom-app-narrow": "article.entry:has-text('周五') >> nth=0",
     "wecom-webhook-narrow": "article.entry:has(table)",
     "wecom-external-narrow": "article.entry",
@@ -108,7 +109,7 @@ def _console(browser: Browser, shot: Take) -> None:
                 shot(page, name)
         with watched(browser, stand.url, Look("zh", "dark", 390)) as page:
             sign_in(page)
-            page.open("/lanes")
+            page.open("/jobs")
             shot(page, "console-narrow")
 
 

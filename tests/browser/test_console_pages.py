@@ -11,6 +11,7 @@ from playwright.sync_api import Browser, expect
 from tests.browser.console_stand import ConsoleStand, console_stand, sign_in
 from tests.browser.watched_page import LOOKS, Look, watched
 from worker.console.pages import PAGES
+from worker.drawing import Lang
 
 pytestmark = pytest.mark.browser
 
@@ -46,22 +47,66 @@ def test_every_page_of_the_console_is_sound(browser: Browser, stand: ConsoleStan
         assert [] == page.faults
 
 
-def test_fields_of_a_form_are_equally_high_and_rows_of_a_narrow_table_leave_no_gap(
-    browser: Browser, stand: ConsoleStand
-) -> None:
-    """Whatever kind of field it is, and however long the reason that stands out of sight."""
+OUT_OF_SIGHT = """() => [...document.querySelectorAll(".scroll, .scroll td, .scroll th")].filter(
+  (one) => one.checkVisibility() && one.clientWidth > 1
+    && (one.scrollWidth > one.clientWidth + 1 || one.getBoundingClientRect().right > innerWidth)
+).map((one) => one.outerHTML.slice(0, 200))"""
+
+
+@pytest.mark.parametrize("lang", ["en", "zh"])
+def test_nothing_of_a_table_is_out_of_sight_in_a_narrow_page(browser: Browser, stand: ConsoleStand, lang: Lang) -> None:
+    """Each row is a card there: every cell behind its column's name, and to a screen reader still a table."""
+    with watched(browser, stand.url, Look(lang, "light", 390)) as page:
+        sign_in(page)
+        hidden = {}
+        for path in stand.pages.values():
+            page.open(path)
+            hidden[path] = page.page.evaluate(OUT_OF_SIGHT)
+        page.open("/jobs")
+        row = page.page.get_by_role("row").nth(1)
+        label = row.get_by_role("cell").nth(2).evaluate("(one) => getComputedStyle(one, '::before').content")
+
+        assert {} == {path: found for path, found in hidden.items() if found}
+        assert {"en": '"State"', "zh": '"状态"'}[lang] == label
+        assert [] == page.faults
+
+
+def test_ticked_jobs_are_held_from_above_the_list(browser: Browser, stand: ConsoleStand) -> None:
+    """By keyboard alone: the buttons wait for the first tick, tell how many are ticked, and lead to the preview."""
+    with watched(browser, stand.url, Look("en", "light", 1280)) as page:
+        sign_in(page)
+        page.open("/jobs")
+        hold, all = page.page.get_by_role("button", name="Hold"), page.page.get_by_label("Select all jobs of this page")
+        expect(hold).to_be_disabled()
+        page.tab_to(all)
+        page.page.keyboard.press("Space")
+        ticked = page.page.locator("input[form=selected]:checked").count()
+        expect(page.page.locator("[data-selected]")).to_have_text(str(ticked))
+        page.page.keyboard.press("Space")
+        expect(hold).to_be_disabled()
+        page.tab_to(page.page.locator("input[form=selected]").first)
+        page.page.keyboard.press("Space")
+        page.look_over(Look("zh", "dark", 390))
+        page.tab_to(page.page.locator("input[form=selected]").nth(1))
+        page.page.keyboard.press("Space")
+        hold.press("Enter")
+        page.page.wait_for_url("**/commands/hold?*")
+
+        expect(page.page.get_by_text("jobs in all: 2")).to_be_visible()
+        assert ticked > 2
+        assert [] == page.faults
+
+
+def test_fields_of_a_form_are_equally_high(browser: Browser, stand: ConsoleStand) -> None:
+    """Whatever kind of field it is."""
     with watched(browser, stand.url, Look("en", "light", 390)) as page:
         sign_in(page)
         page.open("/jobs")
         fields = page.page.locator(".field > :is(input, select)").evaluate_all(
             "(all) => all.map((one) => one.offsetHeight)"
         )
-        page.open("/lanes")
-        rows = page.page.locator("tbody tr").evaluate_all("(all) => all.map((one) => one.offsetHeight)")
 
     assert 1 == len(set(filter(None, fields)))
-    assert rows
-    assert max(rows) < 3 * min(rows)
 
 
 def test_language_and_theme_are_chosen_by_button(browser: Browser, stand: ConsoleStand) -> None:

@@ -16,6 +16,7 @@ from worker.config.settings import Settings
 from worker.console.commands.background import AT_ONCE, WAITING, Background
 from worker.console.commands.orders import Order, ready
 from worker.console.page import Site as ConsoleSite
+from worker.console.pages.jobs import SELECTED
 from worker.control import cancel, recall, replay, resolve
 from worker.control.audit import list_audit
 from worker.domain.errors import CheckFailed, WorkerError
@@ -80,6 +81,66 @@ def test_many_are_cancelled_by_a_filter(site: Site) -> None:
 
     assert ["cancelled"] * 3 == [site.state(job) for job in few]
     assert "queued" == site.state(other)
+
+
+@pytest.mark.parametrize("name", SELECTED)
+def test_what_is_ticked_in_a_list_is_what_a_command_is_about(site: Site, name: str) -> None:
+    """The boxes of a list carry ids to the preview of the command, which names them all."""
+    ticked, other = [site.send(f"{n}", due_at=60) for n in range(2)], site.send("other", due_at=60)
+    person = Person(site)
+    page = person.get("/jobs").text
+
+    preview = person.get(f"/commands/{name}?" + "&".join(f"ids={job}" for job in ticked))
+
+    assert [f'name="ids" value="{job}"' in page for job in (*ticked, other)] == [True] * 3
+    assert f'formaction="/commands/{name}"' in page
+    assert 200 == preview.status
+    assert all(job in preview.text for job in ticked)
+    assert other not in preview.text
+
+
+def test_ticked_jobs_are_cancelled_and_no_others(site: Site) -> None:
+    """As many as were ticked; without any, nothing."""
+    ticked, other = [site.send(f"{n}") for n in range(2)], site.send("other")
+    person = Person(site)
+
+    none = person.get("/commands/cancel?")
+    person.give("/commands/cancel?" + "&".join(f"ids={job}" for job in ticked))
+
+    assert "filter" in none.text.lower()
+    assert "/commands/cancel" not in none.forms
+    assert ["cancelled", "cancelled", "queued"] == [site.state(job) for job in (*ticked, other)]
+
+
+def test_only_jobs_of_ones_own_accounts_can_be_ticked(site: Site) -> None:
+    """An operator of one account sees the others' without a box; a reader sees none at all."""
+    own, other = site.send("own"), site.send("other", account="it")
+
+    page = Person(site, role="operator", accounts=frozenset({"hr"})).get("/jobs").text
+    read = Person(site, role="reader").get("/jobs").text
+
+    assert (f'value="{own}"' in page, f'value="{other}"' in page) == (True, False)
+    assert 'id="selected"' not in read
+
+
+def test_a_search_by_tag_can_be_paused(site: Site) -> None:
+    """From the list that it filters; a search by more than a pause takes has no such button."""
+    job = site.send(tags=["lunch"])
+    person = Person(site)
+
+    narrow = person.get(f"/jobs?tag=lunch&ids={job}")
+    person.give(next(link for link in person.get("/jobs?tag=lunch").links if "/commands/pause" in link))
+
+    assert not [link for link in narrow.links if "/commands/pause" in link]
+    assert {"filter": {"tag": "lunch"}} == newest(site)[3]
+
+
+def test_the_button_that_pauses_everything_says_so(site: Site) -> None:
+    """Where no account is chosen."""
+    person = Person(site)
+
+    assert ">Pause everything</a>" in person.get("/lanes").text
+    assert ">Pause</a>" in person.get("/lanes?account=hr").text
 
 
 def test_a_message_is_taken_back(site: Site) -> None:

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
+from importlib import import_module
 from urllib.parse import urlencode
 
 import pytest
@@ -104,6 +105,89 @@ def test_a_list_goes_on_behind_its_last_job(site: Site) -> None:
 
     assert sent == shown
     assert "" == path
+
+
+def test_a_list_begins_with_the_oldest_where_that_is_asked_for(site: Site) -> None:
+    """By the link above the column; page by page, every job once, and the search goes with it."""
+    sent = [site.send(f"{n}", tags=["lunch"]) for n in range(60)]
+    site.send("other")
+    person = Person(site)
+    [path] = [link for link in person.get("/jobs?tag=lunch").links if "order=oldest" in link]
+
+    first = person.get(path)
+    [following] = [link for link in first.links if "after=" in link]
+    second = person.get(following)
+
+    assert sent == shown_jobs(first.text) + shown_jobs(second.text)
+    assert not [link for link in second.links if "after=" in link]
+    assert "/jobs?tag=lunch" in second.links, "and back again"
+
+
+def test_a_list_tells_what_each_job_is(site: Site) -> None:
+    """Type and kind in the reader's words, its first recipient, the errcode that matters, and that it was recalled."""
+    site.vendor.says(refused(81013))
+    site.send("to nobody", "nobody")
+    many = site.send("many", To(["anna", "bob", "chen"]))
+    site.run()
+    site.recall(many)
+    site.run()
+
+    english, chinese = Person(site).get("/jobs"), Person(site, lang="zh").get("/jobs")
+
+    for page, words in ((english, ("text", "recall", "recalled")), (chinese, ("文本", "撤回", "已撤回"))):
+        cells = [*re.findall(r"<td>([^<]+)</td>", page.text), *re.findall(r'data-state="\w+">([^<]+)<', page.text)]
+        assert set(words) <= set(cells)
+        assert '<td>anna <span class="muted">+2</span></td>' in page.text
+    assert re.search(r'<a href="/jobs\?errcode=81013" title="[^"]+">81013</a>', english.text)
+    assert "3 recipients" in Person(site, role="reader").get("/jobs").text
+
+
+def test_a_refusal_that_is_over_is_not_shown_as_one_of_today(site: Site) -> None:
+    """Other credentials work by now, or nobody tries these any more: each says so, with its age."""
+    now, hour = site.database.read_now(), 3_600_000_000
+    row = {"account": "hr", "generation": 1, "refused": "40001", "probe_at": now - 5 * hour}
+    good = {"account": "hr", "generation": 2, "fingerprint": "b", "sealed": "x", "fetched_at": now - hour}
+    person = Person(site)
+    with site.database.writing() as connection:
+        insert_rows(connection, tables.tokens, [{**row, "fingerprint": "a"}])
+    alone = person.get("/accounts/hr").text
+    with site.database.writing() as connection:
+        insert_rows(connection, tables.tokens, [{**good, "expires_at": now + hour}])
+    replaced = person.get("/accounts/hr").text
+
+    since = instant(now - 5 * hour).isoformat(timespec="milliseconds")
+    assert ("tone-bad" in alone, f'not tried since <time datetime="{since}"' in alone) == (True, True)
+    assert "were refused, and others are used now" in replaced
+    assert "tone-bad" not in replaced
+
+
+def test_accounts_are_listed_by_name_or_the_worst_first(
+    site: Site, found: FullOutbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By the links above the columns, each page going on behind the one before."""
+    monkeypatch.setattr(import_module("worker.console.pages.accounts"), "ON_A_PAGE", 1)
+    with site.database.writing() as connection:
+        connection.exec_driver_sql("update worker_lanes set account = 'it', lane = 'it' where lane = 'hr'")
+    person = Person(site)
+    shown = dict[str, list[str]]()
+    for path in [link for link in person.get("/accounts").links if link in ("/accounts", "/accounts?order=worst")][-2:]:
+        first = person.get(path)
+        [following] = [link for link in first.links if "after=" in link]
+        pages = first.text + person.get(following).text
+        shown[path] = re.findall(r'<th scope="row"><a href="/accounts/(\w+)"', pages)
+
+    assert {"/accounts": ["hr", "it"], "/accounts?order=worst": ["it", "hr"]} == shown
+
+
+def test_what_stands_on_an_account_is_listed_with_its_age(site: Site, found: FullOutbox) -> None:
+    """A red that is hours old says since when."""
+    with site.database.reading() as connection:
+        [since] = [one.since for one in lane_list(connection, site.database.now)[1] if one.lane == "hr"]
+    assert since is not None
+
+    row = Person(site).get("/accounts").text.partition('href="/accounts/hr"')[2].partition("</tr>")[0]
+
+    assert f'datetime="{since.isoformat(timespec="milliseconds")}"' in row
 
 
 def test_a_name_leads_to_its_job(site: Site, found: FullOutbox) -> None:

@@ -85,6 +85,7 @@ def test_those_of_one_account_get_the_texts_of_no_other(site: Site, role: Role) 
     put_everywhere(site, CANARY)
     # So that of this account only the message of its job holds a text.
     site.sql("update worker_pauses set ended_at = began_at")
+    site.sql("update worker_jobs set recipients = :own where account = 'it'", own='{"users": ["own"]}')
 
     pages = holding(pages_of(Person(site, role, frozenset({"it"})), found), CANARY)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
@@ -15,11 +16,13 @@ from worker.drawing import Lang
 from worker.language import said, word
 from worker.outbox.engine.clock import SECOND, instant
 from worker.outbox.engine.sql import read_now
-from worker.outbox.lanes.tokens import standings
+from worker.outbox.lanes.tokens import TokenStanding, standings
 from worker.reporting.lane_list import LaneStanding, lane_list
 from worker.reporting.limit_usage import Usage, usages
 
 ON_A_PAGE = 100
+WORST = "worst"
+"""The `order` of a list that begins with the accounts that stand worst."""
 COLUMNS = 60
 """Bars on each side of now."""
 HEIGHT = 100
@@ -54,17 +57,21 @@ class Bar:
 
 
 def accounts(ask: Ask) -> View:
-    """The list, by name, a page at a time."""
+    """The list, by name or with the worst first, a page at a time."""
     site, wanted = ask.site, ask.query.get("name", "").strip()
-    after = ask.query.get("after", "")
+    after, is_worst_first = ask.query.get("after", ""), ask.query.get("order") == WORST
     names = [name for name in site.accounts.names() if wanted in name]
-    shown = [name for name in sorted(names) if name > after][: ON_A_PAGE + 1]
     database = site.database
     with ask.reading() as connection:
         standing = lane_list(connection, database.now)[1]
     by_account: dict[str, list[LaneStanding]] = {}
     for one in standing:
         by_account.setdefault(one.account, []).append(seen.shown(ask.viewer, one.account, one))
+
+    def place(name: str) -> tuple[int, str]:
+        return _rank(by_account.get(name, [])) if is_worst_first else 0, name
+
+    shown = [name for name in sorted(names, key=place) if not after or place(name) > place(after)][: ON_A_PAGE + 1]
     lines = [_line(ask, name, by_account.get(name, [])) for name in shown[:ON_A_PAGE]]
     return View.of(
         "accounts.html",
@@ -73,6 +80,7 @@ def accounts(ask: Ask) -> View:
         wanted=wanted,
         all=len(names),
         after=lines[-1].name if len(shown) > ON_A_PAGE else None,
+        order=WORST if is_worst_first else None,
         tones=TONES,
     )
 
@@ -105,7 +113,7 @@ def account(ask: Ask) -> View:
         pauses=[seen.pause(ask.viewer, one) for one in pauses],
         lanes=[seen.shown(ask.viewer, one.account, one) for one in lanes],
         tones=TONES,
-        tokens=tokens,
+        tokens=[(one, token_state(one, tokens, now)) for one in tokens],
         now=now,
         in_use=[(one, bars(one, now)) for one in limits if one.used or one.waiting],
         limits=limits,
@@ -116,6 +124,22 @@ def account(ask: Ask) -> View:
         phrase=partial(limit_phrase, ask.viewer.lang),
         may_act=ask.may_act(name),
     )
+
+
+def token_state(token: TokenStanding, tokens: Iterable[TokenStanding], now: int) -> str:
+    """Returns `valid`, `no_token`, `refused`, or `replaced`: refused once, while other credentials work by now."""
+    if token.refused is None:
+        return "valid" if _is_valid(token, now) else "no_token"
+    return "replaced" if any(_is_valid(one, now) for one in tokens) else "refused"
+
+
+def _is_valid(token: TokenStanding, now: int) -> bool:
+    return token.refused is None and (token.expires_at or 0) > now
+
+
+def _rank(standing: Iterable[LaneStanding]) -> int:
+    """The place of an account in a list with the worst first, by the worst of what stands on it."""
+    return min((list(TONES).index(one.state) for one in standing), default=len(TONES))
 
 
 def _line(ask: Ask, name: str, standing: list[LaneStanding]) -> AccountHealth:

@@ -1,4 +1,4 @@
-"""Jobs by the filter of the command line, newest first; those in doubt; and the way from any name of a job to it."""
+"""Jobs by the filter of the command line, newest or oldest first; those in doubt; the way from any name to a job."""
 
 from __future__ import annotations
 
@@ -6,7 +6,12 @@ import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
+from sqlalchemy import Connection
+
+from worker.channels.registry import channel
+from worker.console.commands.orders import SCOPE, CommandName
 from worker.console.page import Ask, Moved, View
 from worker.console.pages import seen
 from worker.console.viewer import may_read_texts
@@ -16,10 +21,14 @@ from worker.domain.state import JobState, states_of
 from worker.outbox.control.unknowns import count_unknown
 from worker.outbox.engine.clock import instant
 from worker.outbox.upkeep.gauges import MOST
-from worker.reporting.job_list import JobPage, find_jobs
+from worker.reporting.job_list import JobPage, ListedJob, find_jobs, listed
 from worker.reporting.why import find_named
 
 ON_A_PAGE = 50
+OLDEST = "oldest"
+"""The `order` of a list that begins with the oldest job; no other column has an index in its order."""
+SELECTED: tuple[CommandName, ...] = ("hold", "release", "cancel", "recall", "replay", "reschedule", "correct")
+"""The commands for the jobs that are ticked in a list."""
 USUAL = ("account", "channel", "kind", "state", "tag", "recipient", "ids", *INSTANTS[:2])
 """Fields of the form that are always shown."""
 RARE = ("msgid", "errcode", "dedupe_key", "order_key", "text_hash", "replay_of", *INSTANTS[2:4])
@@ -27,6 +36,17 @@ LASTS = (("15m", "quarter"), ("1h", "hour"), ("24h", "day"))
 """Quick choices of `created_from`: so long ago, and its word."""
 OF_TEXTS = ("tag", "recipient", "dedupe_key", "order_key", "text_hash")
 """Fields by which a guess of a text or a name could be tried out."""
+
+
+@dataclass(frozen=True, slots=True)
+class JobRow:
+    """A job of a list as the viewer may see it."""
+
+    job: ListedJob
+    may_act: bool
+    """Whether the viewer may act on it, so that it can be ticked."""
+    meaning: str
+    """What its errcode means, in the viewer's language; empty where there is none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +58,11 @@ class JobSearch:
     state: str | None
     """A state alone is no filter, but a list may be of it."""
     problems: tuple[Problem, ...] = ()
+
+    @property
+    def may_pause(self) -> bool:
+        """Whether a pause takes what was searched by."""
+        return bool(self.typed) and self.typed.keys() <= set(SCOPE)
 
     @property
     def command(self) -> str:
@@ -69,19 +94,15 @@ def search_of(ask: Ask, fields: Mapping[str, str]) -> JobSearch:
 
 def jobs(ask: Ask) -> View:
     """The list, with its search."""
-    search = search_of(ask, ask.query)
-    found = JobPage((), None, False, False)
+    search, oldest_first = search_of(ask, ask.query), ask.query.get("order") == OLDEST
+    found, rows = JobPage((), None, False, False), list[JobRow]()
+    place = "after" if oldest_first else "before"
+    given: dict[str, Any] = {"oldest_first": oldest_first, place: ask.query.get(place) or None}
     if not search.problems:
         try:
             with ask.reading() as connection:
-                before = ask.query.get("before") or None
-                found = find_jobs(
-                    connection,
-                    search.wanted,
-                    state=search.state,
-                    before=before,
-                    limit=ON_A_PAGE,
-                )
+                found = find_jobs(connection, search.wanted, state=search.state, limit=ON_A_PAGE, **given)
+                rows = _rows(ask, connection, found)
         except CheckFailed as error:
             search = JobSearch(search.typed, None, None, tuple(error.problems))
     return View.of(
@@ -95,9 +116,24 @@ def jobs(ask: Ask) -> View:
         states=[state.label for state in JobState],
         accounts=ask.site.accounts.names(),
         found=found,
-        jobs=[seen.shown(ask.viewer, job.account, job) for job in found.jobs],
+        rows=rows,
+        sorting={"order": OLDEST} if oldest_first else {},
+        selected=SELECTED if any(row.may_act for row in rows) else (),
         may_act=ask.may_act(search.typed.get("account")),
     )
+
+
+def _rows(ask: Ask, connection: Connection, page: JobPage) -> list[JobRow]:
+    """The jobs of a page, as the viewer may see them."""
+    return [
+        JobRow(seen.shown(ask.viewer, job.account, job), ask.may_act(job.account), _meaning(ask, job))
+        for job in listed(connection, page.jobs)
+    ]
+
+
+def _meaning(ask: Ask, job: ListedJob) -> str:
+    told = None if job.errcode is None else channel(job.channel).explain(job.errcode, ask.viewer.lang)
+    return next(iter(told or ()), "")
 
 
 def doubts(ask: Ask) -> View:
@@ -106,11 +142,12 @@ def doubts(ask: Ask) -> View:
     wanted = JobFilter(account=account) if account else None
     with ask.reading() as connection:
         found = find_jobs(connection, wanted, state="unknown", before=before, limit=ON_A_PAGE)
+        rows = _rows(ask, connection, found)
         parts = count_unknown(connection, MOST)
     return View.of(
         "doubts.html",
         ask.say("doubts.title"),
-        jobs=[(seen.shown(ask.viewer, job.account, job), ask.may_act(job.account)) for job in found.jobs],
+        rows=rows,
         found=found,
         parts=parts,
         account=account,

@@ -38,7 +38,9 @@ COUNTED = frozenset({"cancel", "recall", "correct", "replay", "reschedule", "res
 
 def preview(ask: Ask) -> View | Moved:
     """What the command is about, and a form for its reason."""
-    return _or_problems(ask, lambda: _preview(ask, ask.query))
+    # The boxes that were ticked in a list come one by one.
+    given = {**ask.query, "ids": " ".join(ask.query.getlist("ids"))}
+    return _or_problems(ask, lambda: _preview(ask, given))
 
 
 def carry_out(ask: Ask) -> View | Moved:

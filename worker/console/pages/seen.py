@@ -15,6 +15,7 @@ from worker.control.audit import AuditEntry
 from worker.domain.pause import Pause
 from worker.outbox.lanes.processes import Health, Process
 from worker.reporting.forecast import Stop
+from worker.reporting.job_list import ListedJob
 from worker.reporting.lane_list import LaneStanding
 from worker.reporting.next_step import NextStep
 from worker.reporting.problems import OpenProblem
@@ -28,6 +29,7 @@ Row = Mapping[str, Any]
 
 WITHHELD: Mapping[type, Mapping[str, Any]] = {
     JobSummary: {"dedupe_key": None, "tags": ()},
+    ListedJob: {"dedupe_key": None, "tags": (), "recipient": None},
     JobReport: {"dedupe_key": None, "tags": (), "warnings": ()},
     Receipt: dict.fromkeys(("msgid", "media_id", "url", "chatid", "type", "warning")),
     PartReport: {"reason": None},

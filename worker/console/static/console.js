@@ -1,4 +1,4 @@
-// The console's whole script: it keeps live parts of a page fresh, knows two keys, and opens calendars.
+// The console's whole script: it keeps live parts of a page fresh, knows two keys, opens calendars, and helps with tables.
 "use strict";
 
 document.addEventListener("keydown", (event) => {
@@ -23,6 +23,41 @@ for (const button of document.querySelectorAll(HTMLInputElement.prototype.showPi
   });
 }
 
+// A narrow window shows a row as a card, in which each cell stands behind its column's name. The roles keep it a table.
+function label(within) {
+  for (const table of within.querySelectorAll(".scroll > table:has(thead)")) {
+    const names = [...table.tHead.rows[0].cells].map((cell) => cell.innerText.replace(/[↑↓]/, "").trim());
+    table.classList.add("has-labels");
+    table.role = "table";
+    for (const group of table.querySelectorAll("thead, tbody")) group.role = "rowgroup";
+    for (const row of table.rows) {
+      row.role = "row";
+      for (const cell of row.cells) {
+        cell.role = cell.tagName === "TD" ? "cell" : cell.scope === "row" ? "rowheader" : "columnheader";
+        if (row.parentNode !== table.tHead) cell.dataset.label = names[cell.cellIndex];
+        cell.classList.toggle("is-none", /^[\s–]*$/.test(cell.innerText) && !cell.querySelector("input, a, button"));
+      }
+    }
+  }
+}
+label(document);
+
+// The jobs that are ticked: how many they are, and all of them at once.
+const ticks = [...document.querySelectorAll("input[form=selected]")], all = document.querySelector("[data-select-all]");
+function count() {
+  const ticked = ticks.filter((tick) => tick.checked).length;
+  document.querySelector("[data-selected]").value = ticked;
+  for (const button of document.querySelectorAll("#selected button")) button.disabled = !ticked;
+  Object.assign(all, { checked: ticked === ticks.length, indeterminate: 0 < ticked && ticked < ticks.length });
+}
+if (ticks.length) {
+  all.hidden = false;
+  all.addEventListener("change", () => { for (const tick of ticks) tick.checked = all.checked; count(); });
+  for (const tick of ticks) tick.addEventListener("change", count);
+  // Also when a browser brings back a page with its ticks.
+  addEventListener("pageshow", count);
+}
+
 // An element with an id and data-live="SECONDS" is replaced by itself out of the same page, asked for anew.
 async function refresh() {
   const answer = await fetch(location.href, { headers: { "x-live": "1" }, redirect: "manual" });
@@ -33,7 +68,10 @@ async function refresh() {
   for (const part of document.querySelectorAll("[data-live]")) {
     const next = fresh.getElementById(part.id);
     // Not under a person's hands: neither what has the focus nor what is selected.
-    if (next && !part.contains(document.activeElement) && getSelection().isCollapsed) part.replaceWith(next);
+    if (next && !part.contains(document.activeElement) && getSelection().isCollapsed) {
+      part.replaceWith(next);
+      label(next);
+    }
   }
 }
 
