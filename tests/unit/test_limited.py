@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from worker.delivery.scheduler.backlog import LaneCounts
 from worker.delivery.scheduler.fair_share import Limited, part_of
 from worker.domain.pacing.limit import Amount
 
@@ -13,7 +14,7 @@ def limited(amount: Amount | None) -> Limited:
 
 
 def most(known: Limited, lane: str) -> int | None:
-    return known.most(lane, {True: 1, False: 0}, front=True)
+    return known.most(lane, LaneCounts(1, 0), only_bulk=False)
 
 
 def test_a_lane_that_a_limit_closed_has_one_window_of_it() -> None:
@@ -58,12 +59,12 @@ def test_an_account_that_is_not_known_here_is_not_bounded() -> None:
 
 
 @pytest.mark.parametrize(
-    ("fronts", "backs", "front", "part"),
+    ("lanes", "only_bulk", "part"),
     [
-        *((1, 0, True, 20), (2, 0, True, 10), (3, 0, True, 7), (0, 2, False, 10), (1, 1, True, 18)),
-        *((1, 1, False, 2), (50, 50, True, 1), (50, 50, False, 1), (2, 3, True, 9), (2, 3, False, 1)),
+        *(((1, 0), False, 20), ((2, 0), False, 10), ((3, 0), False, 7), ((0, 2), True, 10), ((1, 1), False, 18)),
+        *(((1, 1), True, 2), ((50, 50), False, 1), ((50, 50), True, 1), ((2, 3), False, 9), ((2, 3), True, 1)),
     ],
 )
-def test_lanes_share_what_a_limit_lets_through(fronts: int, backs: int, front: bool, part: int) -> None:
+def test_lanes_share_what_a_limit_lets_through(lanes: tuple[int, int], only_bulk: bool, part: int) -> None:
     """Those with nothing but bulk a tenth together, and everybody one at least."""
-    assert part == part_of(20, {True: fronts, False: backs}, front=front)
+    assert part == part_of(20, LaneCounts(*lanes), only_bulk=only_bulk)

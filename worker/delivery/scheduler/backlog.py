@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice, zip_longest
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 from worker.domain.job import Priority
 from worker.domain.pacing.lane import account_of
@@ -32,8 +32,8 @@ class Backlog:
     """Its calls in flight are bounded: it is looked at in every turn, because each success may double the bound."""
     full: int = len(Priority)
     """The first priority for which its window is full: newly due parts of it, or less urgent, need no look at once."""
-    front: bool = True
-    """It has more than bulk, as far as is known."""
+    only_bulk: bool = False
+    """It has nothing but bulk, as far as is known."""
     offered_at: float = 0.0
     """When a part of it was last offered."""
     out: int = 0
@@ -68,6 +68,18 @@ class Backlog:
         return min(longest_s, first_s * 2.0 ** min(self.rounds, 16))
 
 
+class LaneCounts(NamedTuple):
+    """How many lanes of an account have work."""
+
+    mixed: int
+    """With more than bulk."""
+    only_bulk: int
+
+    def like(self, *, only_bulk: bool) -> int:
+        """How many lanes share with a lane what its kind has."""
+        return self.only_bulk if only_bulk else self.mixed
+
+
 class Backlogs:
     """The lanes with work, by account, and which of them the relay looks at next."""
 
@@ -93,17 +105,17 @@ class Backlogs:
         account = account_of(lane)
         lanes = self._accounts.setdefault(account, {})
         if lane not in lanes:
-            lanes[lane] = Backlog(lane, front=lane not in self._bulk_only and most_urgent != Priority.BULK)
+            lanes[lane] = Backlog(lane, only_bulk=lane in self._bulk_only or most_urgent == Priority.BULK)
         lanes[lane].has_urgent |= most_urgent == Priority.URGENT
         self._waiting.setdefault(account, {})[lane] = None
 
     def learn(self, backlog: Backlog, heads: Mapping[Priority, Head]) -> None:
-        """Takes over whether a lane has more than bulk, from its head as just read."""
-        backlog.front = bool(heads[Priority.URGENT].due or heads[Priority.NORMAL].due)
-        if backlog.front or not heads[Priority.BULK].due:
-            self._bulk_only.discard(backlog.lane)
-        else:
+        """Takes over whether a lane has nothing but bulk, from its head as just read."""
+        backlog.only_bulk = not (heads[Priority.URGENT].due or heads[Priority.NORMAL].due)
+        if backlog.only_bulk and heads[Priority.BULK].due:
             self._bulk_only.add(backlog.lane)
+        else:
+            self._bulk_only.discard(backlog.lane)
         if len(self._bulk_only) > LANES_KEPT:
             self._bulk_only.clear()
 
@@ -162,15 +174,11 @@ class Backlogs:
         """The accounts that have work."""
         return list(self._accounts)
 
-    def lanes(self, account: str, queue: QueueName | None = None) -> dict[bool, int]:
-        """How many lanes of an account have work for the threads of a queue; None: of any.
-
-        Two counts: lanes with more than bulk (key True), and lanes with nothing but bulk (key False).
-        """
-        fronts = [
-            backlog.front for backlog in self._accounts.get(account, {}).values() if queue in (None, backlog.queue)
-        ]
-        return {True: sum(fronts), False: len(fronts) - sum(fronts)}
+    def lanes(self, account: str, queue: QueueName | None = None) -> LaneCounts:
+        """How many lanes of an account have work for the threads of a queue; None: of any."""
+        lanes = [backlog for backlog in self._accounts.get(account, {}).values() if queue in (None, backlog.queue)]
+        only_bulk = sum(backlog.only_bulk for backlog in lanes)
+        return LaneCounts(len(lanes) - only_bulk, only_bulk)
 
     def out(self, account: str, queue: QueueName = QueueName.NORMAL) -> int:
         """Doorbells of an account that are in the broker for the threads of a queue."""

@@ -12,13 +12,13 @@ priority. All of this is known before a head is read. Publishes nothing.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
 
 from sqlalchemy import Connection
 
-from worker.delivery.scheduler.backlog import Backlog, Backlogs
+from worker.delivery.scheduler.backlog import Backlog, Backlogs, LaneCounts
 from worker.delivery.scheduler.paces import Paces
 from worker.domain.pacing.bulk import EVERY, mix, of_bulk
 from worker.domain.pacing.lane import SECOND, account_of, in_the_way
@@ -82,14 +82,14 @@ class Allotment:
 
     def share(self, backlog: Backlog, wanted: QueueName) -> Share:
         """A lane's part of its account's threads of the wanted queue."""
-        lane, account, front = backlog.lane, account_of(backlog.lane), backlog.front
+        lane, account, only_bulk = backlog.lane, account_of(backlog.lane), backlog.only_bulk
         backlog.queue = self._sharing.queue(wanted)
         lanes, part = self._backlogs.lanes(account, backlog.queue), self._parts.get(account, 1.0)
         # All lanes with nothing but bulk have a tenth together, however many they are.
-        if lanes[True] and lanes[False]:
-            part *= 1 - 1 / EVERY if front else 1 / EVERY
-        share = self._sharing.of(lane, lanes[front], part, backlog.queue)
-        share = share.within(self._limited.most(lane, self._backlogs.lanes(account), front=front))
+        if all(lanes):
+            part *= 1 / EVERY if only_bulk else 1 - 1 / EVERY
+        share = self._sharing.of(lane, lanes.like(only_bulk=only_bulk), part, backlog.queue)
+        share = share.within(self._limited.most(lane, self._backlogs.lanes(account), only_bulk=only_bulk))
         most = self._paces.most(lane)
         if most is None:
             return share
@@ -257,26 +257,25 @@ class Limited:
         self._most = {key: kept for key, kept in self._most.items() if kept[1] > now}
         self._known = {key: until for key, until in self._known.items() if until > now}
 
-    def most(self, lane: str, lanes: Mapping[bool, int], *, front: bool) -> int | None:
+    def most(self, lane: str, lanes: LaneCounts, *, only_bulk: bool) -> int | None:
         """How many parts of a lane are worth offering at once; None: no limit closed it lately.
 
-        The least by its own limits and by those that it shares with other lanes of its account. `lanes`: how many have
-        more than bulk (True), and how many have not (False); `front`: this lane has.
+        The least by its own limits and by those that it shares with other lanes of its account. `only_bulk`: this lane
+        has nothing but bulk.
         """
         own, shared = self._most.get(lane), self._most.get(account_of(lane))
         bounds = [own[0]] if own else []
         if shared:
-            bounds.append(part_of(shared[0], lanes, front=front))
+            bounds.append(part_of(shared[0], lanes, only_bulk=only_bulk))
         return min(bounds, default=None)
 
 
-def part_of(amount: int, lanes: Mapping[bool, int], *, front: bool) -> int:
+def part_of(amount: int, lanes: LaneCounts, *, only_bulk: bool) -> int:
     """One lane's part of a limit that several lanes of an account share.
 
-    Where other lanes have work, too, the lanes with nothing but bulk have a tenth of it together. `lanes`: how many
-    have more than bulk (True), and how many have not (False).
+    Where other lanes have work, too, the lanes with nothing but bulk have a tenth of it together.
     """
     whole = amount
-    if lanes[True] and lanes[False]:
-        whole = amount - of_bulk(amount) if front else of_bulk(amount)
-    return max(1, -(-whole // max(1, lanes[front])))
+    if all(lanes):
+        whole = of_bulk(amount) if only_bulk else amount - of_bulk(amount)
+    return max(1, -(-whole // max(1, lanes.like(only_bulk=only_bulk))))
