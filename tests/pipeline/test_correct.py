@@ -102,15 +102,15 @@ def test_given_again_nobody_gets_two(site: Site, monkeypatch: pytest.MonkeyPatch
     for job in jobs[:3]:
         site.ring(job)
     monkeypatch.setattr(correcting, "TOGETHER", 2)
-    correct_job, calls = correcting.correct_job, iter(range(100))
+    recall_all, calls = correcting.recall_all, iter(range(100))
 
     def dies_within_the_second(*given: Any, **options: Any) -> Any:
-        if next(calls) == 3:
+        if next(calls) == 1:
             raise KeyboardInterrupt
-        return correct_job(*given, **options)
+        return recall_all(*given, **options)
 
     with monkeypatch.context() as patch:
-        patch.setattr(correcting, "correct_job", dies_within_the_second)
+        patch.setattr(correcting, "recall_all", dies_within_the_second)
         with pytest.raises(KeyboardInterrupt):
             corrected(site)
     found = find_correctable(MAILING, "right", accounts=site.accounts, database=site.database)

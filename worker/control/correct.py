@@ -23,22 +23,24 @@ from worker.control.audit import Done, audited
 from worker.control.cancel import StoppedJob, committing, mark, stop_jobs
 from worker.control.found import FoundJobs
 from worker.control.opening import at_hand
+from worker.control.recall import recall_all
 from worker.control.refusals import add_reasons, refusal_noted, require_rate
 from worker.domain.content.message import Message
 from worker.domain.errors import CheckFailed, Problem
 from worker.domain.job_filter import JobFilter
 from worker.domain.job_terms import text_hash
 from worker.domain.state import PartState
-from worker.outbox.control.matching import FoundJob, missing_jobs
+from worker.outbox.control.matching import BYTES, FoundJob, missing_jobs
 from worker.outbox.control.sent import PAGE, equal_texts, lock_chains, meant_jobs
 from worker.outbox.control.withdrawals import RECALLED, withdrawn_jobs
 from worker.outbox.engine.bulk import in_lots
 from worker.outbox.engine.clock import SECOND
 from worker.outbox.engine.database import Database
 from worker.outbox.engine.sql import read_now
-from worker.producer.correction import check_correction, correct_job
-from worker.producer.follow_ups import recall
-from worker.producer.plan import document_of, dump
+from worker.outbox.jobs.reading import lots_by_bytes, targets
+from worker.producer.correction import Corrections, check_correction
+from worker.producer.insert import insert
+from worker.producer.plan import PlannedJob, document_of, dump
 
 RATE = 20.0
 """Corrections that become due in a second, unless it is said otherwise: 20,000 take a quarter of an hour, in which one
@@ -178,14 +180,14 @@ def correct_found(
     return Done(running.id, running.counts, tuple(made), reasons)
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class _Corrected:
     """What one transaction did."""
 
-    corrections: list[str] = field(default_factory=list)
-    refused: dict[str, str] = field(default_factory=dict)
-    recalls: int = 0
-    kept: int = 0
+    corrections: Sequence[str]
+    refused: dict[str, str]
+    recalls: int
+    kept: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,22 +206,24 @@ class _Lot:
 
     def correct(self, connection: Connection) -> _Corrected:
         """Enqueues the corrections and the recalls."""
-        done = _Corrected()
-        may_have_left = {one.id: one for one in self.stopped if any(one.parts[state] for state in _MAY_HAVE_LEFT)}
-        for id in lock_chains(connection, [one.id for one in self.stopped]):
-            due_at = self.begins_at + int((self.before + len(done.corrections)) / self.rate * SECOND)
-            with refusal_noted(done.refused, id):
-                new = correct_job(connection, id, self.message, due_at, self.accounts, refused_too=self.refused_too)
-                done.corrections.append(new.id)
-            if id in may_have_left:
-                self._take_back(connection, may_have_left[id], done)
-        return done
+        made, refused = list[str](), dict[str, str]()
+        # In lots, because each job may have a large message and many recipients.
+        for ids in lots_by_bytes(connection, lock_chains(connection, [one.id for one in self.stopped]), BYTES):
+            corrections = Corrections(connection, ids, self.message, self.accounts, refused_too=self.refused_too)
+            planned = list[PlannedJob]()
+            for id in ids:
+                due_at = self.begins_at + int((self.before + len(made) + len(planned)) / self.rate * SECOND)
+                with refusal_noted(refused, id):
+                    planned.append(corrections.plan(id, due_at))
+            made += [job.id for job in insert(connection, planned)]
+        may_have_left = [one for one in self.stopped if any(one.parts[state] for state in _MAY_HAVE_LEFT)]
+        to_recall = self._to_recall(connection, [one.id for one in may_have_left if one.takes_back])
+        recalls, cannot = recall_all(connection, to_recall, self.accounts)
+        kept = sum(not one.takes_back for one in may_have_left)
+        return _Corrected(made, refused | cannot, len(recalls), kept)
 
-    def _take_back(self, connection: Connection, job: StoppedJob, done: _Corrected) -> None:
-        if not job.takes_back:
-            done.kept += 1
-            return
-        withdrawn = withdrawn_jobs(connection, [job.id]).get(job.id)
-        if withdrawn is None or withdrawn.how != RECALLED:
-            recall(connection, job.id, accounts=self.accounts)
-            done.recalls += 1
+    def _to_recall(self, connection: Connection, ids: Sequence[str]) -> list[str]:
+        """Jobs that are not recalled yet; the recall of an original takes back its replays too."""
+        withdrawn = withdrawn_jobs(connection, ids)
+        left = targets(connection, [id for id in ids if id not in withdrawn or withdrawn[id].how != RECALLED])
+        return sorted(id for id, row in left.items() if row["replay_of"] not in left)

@@ -15,14 +15,18 @@ from worker.config.settings import Settings
 from worker.control.audit import Done, audited
 from worker.control.found import FoundJobs
 from worker.control.opening import at_hand
-from worker.domain.errors import RetryTransaction, WorkerError
+from worker.control.refusals import refusal_noted
 from worker.domain.job import Kind
 from worker.domain.job_filter import JobFilter
 from worker.outbox.control.matching import missing_jobs
 from worker.outbox.control.sent import sent_jobs
 from worker.outbox.engine.database import Database
+from worker.outbox.engine.site_keys import lane_key
 from worker.outbox.engine.sql import read_now
-from worker.producer.follow_ups import recall
+from worker.outbox.jobs.reading import targets
+from worker.producer.insert import about, insert
+from worker.producer.plan import PlannedJob, plan
+from worker.reporting.find_job import there
 
 TOGETHER = 200
 """Recalls in one transaction."""
@@ -71,21 +75,18 @@ def recall_found(
         known = accounts or accounts_of(running.settings)
         began(running.id)
         for few in running.lots(found.ids, TOGETHER, progress):
-            made, cannot = running.database.run(partial(_recall, ids=few, accounts=known))
+            made, cannot = running.database.run(partial(recall_all, ids=few, accounts=known))
             recalls += made
             refused |= cannot
             running.counts += Counter(recalls=len(made), refused=len(cannot))
     return Done(running.id, running.counts, tuple(recalls), refused)
 
 
-def _recall(connection: Connection, ids: Sequence[str], accounts: AccountSource) -> tuple[list[str], dict[str, str]]:
-    made, cannot = list[str](), dict[str, str]()
+def recall_all(connection: Connection, ids: Sequence[str], accounts: AccountSource) -> tuple[list[str], dict[str, str]]:
+    """Enqueues a recall of each of these jobs; returns the recalls' ids, and why other jobs have none."""
+    rows, key, planned, refused = targets(connection, ids), lane_key(connection), list[PlannedJob](), dict[str, str]()
     for id in ids:
-        try:
-            made.append(recall(connection, id, accounts=accounts).id)
-        except RetryTransaction:
-            raise
-        except WorkerError as error:
-            # Refused before anything was inserted, so the others of the transaction go on.
-            cannot[id] = str(error)
-    return made, cannot
+        with refusal_noted(refused, id):
+            request = about(there(rows.get(id), id), Kind.RECALL, {}, {"priority": "urgent"}, accounts)
+            planned.append(plan(request, key))
+    return [job.id for job in insert(connection, planned)], refused

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, cast
 
 from sqlalchemy import Connection
@@ -15,43 +15,87 @@ from worker.domain.content.recipient import Recipients
 from worker.domain.errors import CheckFailed, NotReplayable, Problem
 from worker.domain.job import Priority
 from worker.domain.state import PartState
-from worker.outbox.engine.clock import instant
+from worker.outbox.engine.clock import instant, now_in
 from worker.outbox.engine.site_keys import lane_key
-from worker.outbox.jobs import jobs as outbox
-from worker.outbox.jobs.reading import RecipientRows, corrections_of
-from worker.producer.chain import chain_of
-from worker.producer.insert import JobRef, insert_one
+from worker.outbox.engine.sql import read_now
+from worker.outbox.jobs.reading import RecipientRows, chains, corrections_of, recipient_rows
 from worker.producer.options import MessageOptions
-from worker.producer.plan import AS_GIVEN, JobRequest, document_of, plan
+from worker.producer.plan import AS_GIVEN, JobRequest, PlannedJob, document_of, plan
 from worker.producer.resend import require_read, without_erased
-from worker.reporting.find_job import recipients_of, row_of
+from worker.reporting.find_job import row_of, there
 from worker.reporting.recipient_status import Recipient, RecipientStatus, all_of, of_part, recipients_under, statuses
 
+_CHAT: Recipient = ("", "")
+"""The one that a message without recipients goes to."""
 _GOT = {RecipientStatus.ACCEPTED, RecipientStatus.UNDETERMINED, RecipientStatus.NOT_YET}
 
 
-def correct_job(
-    connection: Connection,
-    job_id: str,
-    message: Message,
-    due_at: int,
-    accounts: AccountSource,
-    *,
-    refused_too: bool = False,
-) -> JobRef:
-    """Enqueues a message, linked to the job whose place it takes, for who got that job's message or would have.
+class Corrections:
+    """Plans a message in the place of those of some jobs, which it reads all at once; inserts nothing."""
 
-    Those whom the vendor refused, or to whom it expired, did not get it and are left out, and so are those for whom a
-    correction of this job, or of another of its chain, was enqueued already. With `refused_too` it goes to those of
-    calls that were refused as a whole. It is due at `due_at`, or with the first job where that is later. NotReplayable
-    where none is left.
-    """
-    rows = recipients_of(connection, job_id)
-    old = rows.job
-    require_read(old)
-    request = _request(old, message, _whom(connection, rows, refused_too=refused_too), accounts)
-    request.options = _options(connection, old, due_at)
-    return insert_one(connection, request)
+    def __init__(
+        self,
+        connection: Connection,
+        ids: Sequence[str],
+        message: Message,
+        accounts: AccountSource,
+        *,
+        refused_too: bool = False,
+    ):
+        self._message, self._accounts, self._refused_too = message, accounts, refused_too
+        self._key, self._now = lane_key(connection), read_now(connection, now_in(connection))
+        self._jobs = recipient_rows(connection, ids)
+        originals = chains(connection, {_original(rows) for rows in self._jobs.values()})
+        self._reached: dict[str, set[Recipient]] = {}
+        """The original of a chain -> for whom a correction of one of its jobs is enqueued."""
+        for rows in recipient_rows(connection, corrections_of(connection, list(originals))).values():
+            meant = _meant(rows) | ({_CHAT} if _meant_anybody(rows) else set())
+            self._reached.setdefault(originals[rows.job["target_job_id"]], set()).update(meant)
+
+    def plan(self, job_id: str, due_at: int) -> PlannedJob:
+        """The message, linked to the job whose place it takes, for who got that job's message or would have.
+
+        Those whom the vendor refused, or to whom it expired, did not get it and are left out, and so are those for whom
+        a correction of this job, or of another of its chain, was enqueued or planned already. With `refused_too` it
+        goes to those of calls that were refused as a whole. It is due at `due_at`, or with the first job where that is
+        later. NotReplayable where none is left.
+        """
+        rows = there(self._jobs.get(job_id), job_id)
+        require_read(rows.job)
+        reached = self._reached.setdefault(_original(rows), set())
+        to = self._whom(rows, reached)
+        request = _request(rows.job, self._message, to, self._accounts)
+        request.options = self._options(rows.job, due_at)
+        planned = plan(request, self._key)
+        reached |= {(kind, one.lower()) for kind, one in all_of(to)} or {_CHAT}
+        return planned
+
+    def _options(self, old: Mapping[str, Any], due_at: int) -> MessageOptions:
+        """The options of the first job; its expiry only while it is still to be due."""
+        options = {
+            **{name: old[name] for name in AS_GIVEN - {"dedupe_key"}},
+            "priority": Priority(old["priority"]),
+            "on_gap": old["on_gap"],
+            "tags": json.loads(old["tags"] or "[]"),
+            "due_at": instant(max(due_at, old["due_at"])),
+        }
+        if old["expires_at"] is not None and old["due_at"] > self._now:
+            options["expires_at"] = instant(old["expires_at"])
+        return cast(MessageOptions, options)
+
+    def _whom(self, rows: RecipientRows, reached: Collection[Recipient]) -> Recipients:
+        job_id, asked = str(rows.job["id"]), Recipients.from_json(json.loads(rows.job["recipients"]))
+        if not asked:
+            # A robot's own chat: the message has no recipients, and its only one is reached or not.
+            if not _meant_anybody(rows, refused_too=self._refused_too) or _CHAT in reached:
+                raise _nobody(job_id)
+            return asked
+        meant = _meant(rows, refused_too=self._refused_too).difference(reached)
+        left = [one for one in all_of(asked) if (one[0], one[1].lower()) in meant]
+        if not left:
+            raise _nobody(job_id)
+        under = recipients_under(asked, {RecipientStatus.REFUSED: left}, RecipientStatus.REFUSED)
+        return without_erased(rows.job, under)
 
 
 def check_correction(connection: Connection, job_id: str, message: Message, accounts: AccountSource) -> None:
@@ -70,34 +114,8 @@ def _request(old: Mapping[str, Any], message: Message, to: Recipients, accounts:
     return JobRequest(kind, account, document, to, target=old["id"])
 
 
-def _options(connection: Connection, old: Mapping[str, Any], due_at: int) -> MessageOptions:
-    """The options of the first job; its expiry only while it is still to be due."""
-    options = {
-        **{name: old[name] for name in AS_GIVEN - {"dedupe_key"}},
-        "priority": Priority(old["priority"]),
-        "on_gap": old["on_gap"],
-        "tags": json.loads(old["tags"] or "[]"),
-        "due_at": instant(max(due_at, old["due_at"])),
-    }
-    if old["expires_at"] is not None and outbox.lies_ahead(connection, old["due_at"]):
-        options["expires_at"] = instant(old["expires_at"])
-    return cast(MessageOptions, options)
-
-
-def _whom(connection: Connection, rows: RecipientRows, *, refused_too: bool) -> Recipients:
-    job_id, asked = str(rows.job["id"]), Recipients.from_json(json.loads(rows.job["recipients"]))
-    chain = [str(row["id"]) for row in chain_of(connection, rows.job)]
-    corrections = [recipients_of(connection, id) for id in corrections_of(connection, chain)]
-    if not asked:
-        # A robot's own chat: the message has no recipients, and its only one is reached or not.
-        if not _meant_anybody(rows, refused_too=refused_too) or any(map(_meant_anybody, corrections)):
-            raise _nobody(job_id)
-        return asked
-    meant = _meant(rows, refused_too=refused_too) - {one for correction in corrections for one in _meant(correction)}
-    left = [one for one in all_of(asked) if (one[0], one[1].lower()) in meant]
-    if not left:
-        raise _nobody(job_id)
-    return without_erased(rows.job, recipients_under(asked, {RecipientStatus.REFUSED: left}, RecipientStatus.REFUSED))
+def _original(rows: RecipientRows) -> str:
+    return str(rows.job["replay_of"] or rows.job["id"])
 
 
 def _nobody(job_id: str) -> NotReplayable:

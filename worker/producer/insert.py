@@ -63,7 +63,19 @@ def follow_up(
     """Enqueues a job about another one, on its account, as one part; resolve finds out what there is to do."""
     from worker.reporting.find_job import row_of
 
-    target = row_of(connection, job_id)
+    return insert_one(connection, about(row_of(connection, job_id), kind, document, options, accounts, to, spec))
+
+
+def about(
+    target: Mapping[str, Any],
+    kind: Kind,
+    document: Mapping[str, Any],
+    options: JobOptions,
+    accounts: AccountSource | None,
+    to: Recipients | None = None,
+    spec: Mapping[str, Any] | None = None,
+) -> JobRequest:
+    """A job about another one, whose row is given; CheckFailed for a kind that it cannot have."""
     if problem := channel(target["channel"]).follow_up_problem(kind, target["kind"]):
         raise CheckFailed([problem], channel=target["channel"])
     account = (accounts or current_accounts()).get(target["account"])
@@ -77,7 +89,7 @@ def follow_up(
             problem = Problem("job", "was enqueued by a newer release", "update its card with that release")
             raise CheckFailed([problem], channel=target["channel"])
         request.about = json.loads(target["message"])
-    return insert_one(connection, request)
+    return request
 
 
 def insert(connection: Connection, planned: Sequence[PlannedJob]) -> list[JobRef]:

@@ -21,7 +21,7 @@ def rows_of(connection: Connection, job_id: JobId, numbers: range | None = None)
 
 def recipients_of(connection: Connection, job_id: JobId) -> RecipientRows:
     """What became of a job's recipients; JobNotFound when there is no such job."""
-    return there(recipient_rows(connection, id_of(job_id)), job_id)
+    return there(recipient_rows(connection, [id_of(job_id)]).get(id_of(job_id)), job_id)
 
 
 def row_of(connection: Connection, job_id: JobId) -> Mapping[str, Any]:

@@ -9,7 +9,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Table
 
-from worker.domain.job import FOLLOW_UPS, job_of, part_range
+from worker.domain.job import FOLLOW_UPS, job_of, part_id, part_range
 from worker.domain.pacing.lane import lane_range
 from worker.domain.pacing.quiet import QUIET_HOURS
 from worker.outbox import tables
@@ -81,6 +81,20 @@ def read_job(connection: Connection, job_id: str) -> dict[str, Any] | None:
     return next(iter(mappings(connection, query, {"id": job_id})), None)
 
 
+def chains(connection: Connection, originals: Iterable[str]) -> dict[str, str]:
+    """The jobs of these chains -> the original of each, which is its own."""
+    originals = list(originals)
+    rows = rows_by_id(connection, "id, replay_of", "worker_jobs", originals, "replay_of", index="worker_jobs_replay")
+    return {one: one for one in originals} | {row[0]: row[1] for row in rows}
+
+
+def targets(connection: Connection, ids: Iterable[str]) -> dict[str, dict[str, Any]]:
+    """What a recall has to know of the jobs that it is about, by id."""
+    columns = "id, kind, channel, account, payload, tenant, replay_of"
+    query = f"select {columns} from {dialect_of(connection).chosen('worker_jobs')}"
+    return {row["id"]: row for row in mappings(connection, query, {"ids": ids_json(ids)})}
+
+
 def chain(connection: Connection, original: str) -> list[Mapping[str, Any]]:
     """An original and its replays, oldest first: ids and counters."""
     columns = f"id, created_at, {', '.join(COUNTER_NAMES)}"
@@ -112,13 +126,23 @@ def job_rows(connection: Connection, job_id: str, numbers: range | None = None) 
     )
 
 
-def recipient_rows(connection: Connection, job_id: str) -> RecipientRows | None:
-    """A job with its parts and failures; None when there is no such job."""
-    job = read_job(connection, job_id)
-    if job is None:
-        return None
-    parts = _parts(connection, job_id, columns_of(tables.parts), None)
-    return RecipientRows(job, parts, _failures(connection, parts))
+def recipient_rows(connection: Connection, ids: Iterable[str]) -> dict[str, RecipientRows]:
+    """Jobs with their parts and failures, by id; without those that do not exist."""
+    jobs = _chosen(connection, tables.jobs, "id", ids)
+    of_jobs = [part_id(job["id"], n) for job in jobs for n in range(sum(job[name] for name in COUNTER_NAMES))]
+    parts = sorted(_chosen(connection, tables.parts, "id", of_jobs), key=lambda part: (part["job_id"], part["n"]))
+    rows = {job["id"]: RecipientRows(job, [], []) for job in jobs}
+    for part in parts:
+        rows[part["job_id"]].parts.append(part)
+    for failure in _failures(connection, parts):
+        rows[job_of(failure["part_id"])].failures.append(failure)
+    return rows
+
+
+def _chosen(connection: Connection, table: Table, key: str, ids: Iterable[str], order: str = "") -> Rows:
+    dialect = dialect_of(connection)
+    query = f"select {columns_of(table)} from {dialect.chosen(table.name, key)}"
+    return mappings(connection, query + (dialect.sorted_by(order) if order else ""), {"ids": ids_json(ids)})
 
 
 def _failures(connection: Connection, parts: Rows) -> Rows:
@@ -157,9 +181,7 @@ def report_rows(
 
 
 def _rows_of_parts(connection: Connection, table: Table, order: str, parts: Rows) -> Rows:
-    dialect = dialect_of(connection)
-    query = f"select {columns_of(table)} from {dialect.chosen(table.name, 'part_id')}{dialect.sorted_by(order)}"
-    return mappings(connection, query, {"ids": ids_json(part["id"] for part in parts)})
+    return _chosen(connection, table, "part_id", (part["id"] for part in parts), order)
 
 
 def _replays(connection: Connection, job_id: str) -> tuple[str, ...]:
