@@ -26,7 +26,7 @@ WIDE, NARROW = ViewportSize(width=1024, height=600), ViewportSize(width=390, hei
 TOPS = {
     "inbox-narrow": "article.entry:has(button[value=pass])",
     "console-limits": "section:has(form.row)",
-    "console-jobs": "#selected",
+    "console-jobs": "main form >> nth=1",
     "console-narrow": "#selected",
     "wecom-app-narrow": "article.entry:has-text('周五') >> nth=0",
     "wecom-webhook-narrow": "article.entry:has(table)",
@@ -100,7 +100,7 @@ def _messages(browser: Browser, shot: Take) -> None:
 def _console(browser: Browser, shot: Take) -> None:
     """Jobs, a job, limits, lanes."""
     with tempfile.TemporaryDirectory() as folder, console_stand(Path(folder), two_busy_hours, 12 * STEP_S) as stand:
-        pages = {"console": "/", "console-jobs": "/jobs", "console-job": f"/jobs/{stand.outbox.refused}"}
+        pages = {"console": "/", "console-jobs": "/jobs?account=hr", "console-job": f"/jobs/{stand.outbox.refused}"}
         pages |= {"console-limits": "/accounts/hr"}
         with watched(browser, stand.url, Look("en", "light", 1280)) as page:
             sign_in(page)
