@@ -75,9 +75,11 @@ coverage: $(VENV)/.installed-test
 	$(BIN)/python -m coverage json --quiet -o .coverage.json
 	$(BIN)/python -m tools.coverage_floor .coverage.json
 
+INSTALLS := newcomers_install clean_install image_steps producer_install
+
 # The wheel in empty environments, one a stack, alone with the lowest and the newest versions, and the steps of the image, from the package index.
 clean-install: install
-	$(BIN)/python -m pytest tests/process/clean_install.py tests/process/producer_install.py tests/process/image_steps.py -n 3 --dist loadfile
+	$(BIN)/python -m pytest $(INSTALLS:%=tests/process/%.py) -n 4 --dist loadfile --no-loadscope-reorder
 
 # What the image installs, with the hash of every file, out of pyproject.toml and constraints.txt.
 LOCK = build/lock/bin/pip-compile --quiet --generate-hashes --allow-unsafe --strip-extras --no-header --no-emit-options \

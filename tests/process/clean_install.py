@@ -14,14 +14,10 @@ import sys
 import tomllib
 from pathlib import Path
 
-import pytest
-
 from rig.databases import Service, lack
 from rig.stack import ROOT, Stack, until
-from rig.stacks import WITH_A_BROKER, Make, on_its_own, on_stacks, scratch
+from rig.stacks import WITH_A_BROKER, Make, on_stacks, scratch
 from tests.docs.page import Page
-from tests.process.newcomer import follow, installs
-from tests.process.reader import reader
 from tests.process.wheel import install, run
 
 PRODUCER = """
@@ -34,7 +30,6 @@ with engine.begin() as connection:
     print(enqueue(connection, "hr", Text(content="hello"), To(users=["anna"])).id)
 """
 
-PAGE = "docs/quickstart.md"
 PROJECT = '[project]\nname = "shop"\nversion = "1"\nrequires-python = ">=3.11"\ndependencies = []\n'
 
 
@@ -56,28 +51,6 @@ def test_a_clean_install_delivers(make: Make, wheel: Path) -> None:
     user.run("worker", "doctor")
     assert 1 == len(stack.vendor.inbox()["anna"])
     assert 0 == stack.end(worker)
-
-
-@pytest.fixture
-def newcomers_programs(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The environment that the first lines of docs/quickstart.md make; where its programs are."""
-    folder = tmp_path_factory.mktemp("newcomer")
-    constraint = folder / "constraint.txt"
-    name, version, *_ = wheel.name.split("-")
-    constraint.write_text(f"{name}=={version}\n", encoding="utf-8")  # this wheel, whatever else has its name
-    with reader(folder, Path(sys.executable).parent, {}) as newcomer:
-        # Not every file of every package is compiled: the page needs some.
-        newcomer.run(f"export PIP_FIND_LINKS={wheel.parent} PIP_CONSTRAINT={constraint} PIP_COMPILE=0")
-        newcomer.read(installs(PAGE))
-    return folder / ".venv" / "bin"
-
-
-@on_its_own(why="the page has one stack, embedded, and its own settings")
-def test_a_newcomers_hour_needs_the_wheel_alone(newcomers_programs: Path, tmp_path: Path) -> None:
-    """Application, tests, press, update, recall, and the doctor, by what the page says to install and nothing else; the
-    Chinese page, which installs the same, is followed with the programs of the checkout.
-    """
-    follow(PAGE, tmp_path, newcomers_programs)
 
 
 def test_uv_adds_it_to_a_project(wheel: Path, tmp_path: Path) -> None:

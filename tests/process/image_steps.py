@@ -29,9 +29,9 @@ VERSION = "3.2.1"
 def image(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder in which every step of both stages was done."""
     root = tmp_path_factory.mktemp("image")
-    stages = re.split(r"^FROM .*$", _steps(), flags=re.M)[1:]
-    for number, stage in enumerate(stages):
-        _Stage(root, root / f"base-{number}").do(stage)
+    venv.create(root / "base", with_pip=True, symlinks=True)
+    for number, stage in enumerate(re.split(r"^FROM .*$", _steps(), flags=re.M)[1:]):
+        _Stage(root, shutil.copytree(root / "base", root / f"base-{number}", symlinks=True)).do(stage)
     return root
 
 
@@ -72,7 +72,6 @@ class _Stage:
     """One stage: its variables, its working directory, its Python."""
 
     def __init__(self, root: Path, base: Path):
-        venv.create(base, with_pip=True, symlinks=True)
         self._root, self._cwd = root, root
         outer = {name: value for name, value in os.environ.items() if not name.startswith(("WORKER_", "PYTHON"))}
         # Else pip would compile every file, where the few commands below need some.

@@ -114,7 +114,7 @@ def run(installation: Installation, tables: Path, tmp_path: Path) -> Run:
 
     def start(program: str, *arguments: str) -> tuple[int, str]:
         command = [str(installation.python.parent / program), *arguments]
-        done = subprocess.run(command, cwd=tmp_path, env=own, capture_output=True, text=True, check=False, timeout=60)
+        done = subprocess.run(command, cwd=tmp_path, env=own, capture_output=True, text=True, check=False, timeout=400)
         return done.returncode, done.stdout + done.stderr
 
     return start
