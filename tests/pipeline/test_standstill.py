@@ -7,10 +7,10 @@ from datetime import timedelta
 from typing import NoReturn
 
 import pytest
-from sqlalchemy import event
 
 from tests.pipeline.console.person import Person
 from tests.pipeline.test_metrics import Scraper
+from tests.support.reads import statements
 from tests.support.runtime import Site, an_account, planted
 from worker import Text
 from worker.control.pause import hold, pause
@@ -272,13 +272,13 @@ def test_why_looks_once_for_both_ages(site: Site, seconds: float, urgent: bool) 
     job = site.send("urgent" if urgent else "normal", priority="urgent" if urgent else "normal")
     later(site, seconds)
     site.sql("update worker_processes set queues = 'normal,bulk'")
-    lanes, asked = [site.part(job).lane], list[str]()
+    lanes = [site.part(job).lane]
 
-    with site.database.reading() as connection:
-        event.listen(connection, "before_cursor_execute", lambda *given: asked.append(given[2]))
+    with site.database.reading() as connection, statements(site.database) as asked:
         found = standing_now(connection, site.database.now, lanes)
 
     assert [StandstillCause.NO_CONSUMER if urgent else StandstillCause.UNKNOWN] == [one.cause for one in found.values()]
+    assert asked
     assert sorted(set(asked)) == sorted(asked)
 
 

@@ -12,9 +12,10 @@ from itertools import count, pairwise
 from typing import Any, cast
 
 import pytest
-from sqlalchemy import event, text
+from sqlalchemy import text
 
 from tests.support.noise import plain
+from tests.support.reads import statements
 from tests.support.scripted_transport import ScriptedTransport, answered
 from worker.channels.base import Channel, TokenGranted, TokenLater, TokenOutcome, TokenRefused
 from worker.domain.account import Account, Secret, Token, TokenParked, TokenState, TokenWait
@@ -150,14 +151,13 @@ def test_the_hot_path_costs_no_sql(database: Database, driven_clock: DrivenClock
     """While a token lives, get is a look into memory: no statement, no reading of the secret."""
     process = Vendor(database, driven_clock, numbered()).process()
     process.get(HR, CHANNEL)
-    statements: list[str] = []
-    event.listen(database.engine, "before_cursor_execute", lambda *args: statements.append(args[2]))
 
     driven_clock.advance(LIFE - SPARE - 301)
 
-    assert "tok1" == value(process.get(HR, CHANNEL))
-    assert "tok1" == value(process.get(account(), CHANNEL)), "an equal account object made anew"
-    assert [] == statements
+    with statements(database) as sent:
+        assert "tok1" == value(process.get(HR, CHANNEL))
+        assert "tok1" == value(process.get(account(), CHANNEL)), "an equal account object made anew"
+    assert [] == sent
 
 
 def test_neither_row_nor_repr_shows_token_or_secret(database: Database, driven_clock: DrivenClock) -> None:
@@ -398,16 +398,14 @@ def test_a_success_is_written_once_and_only_on_probation(database: Database, dri
     """A send costs no statement for it."""
     vendor = Vendor(database, driven_clock, numbered())
     process = vendor.process()
-    statements: list[str] = []
-    event.listen(database.engine, "before_cursor_execute", lambda *args: statements.append(args[2]))
     written = []
     for _ in range(2):
         access = process.get(HR, CHANNEL)
         assert isinstance(access, Token)
-        before = len(statements)
-        for _ in range(3):
-            process.worked(HR, access)
-        written.append([statement.split()[0] for statement in statements[before:] if "worker_tokens" in statement])
+        with statements(database) as sent:
+            for _ in range(3):
+                process.worked(HR, access)
+        written.append([statement.split()[0] for statement in sent if "worker_tokens" in statement])
         process.refused(HR, access)
 
     assert [[], ["update"]] == written

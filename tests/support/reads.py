@@ -5,11 +5,14 @@ Each database counts in its own way; what a counter does not see is not asked fo
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
-from sqlalchemy import Connection, text
+import pytest
+from sqlalchemy import Connection, event, text
 
+from worker.outbox.engine import sql
 from worker.outbox.engine.database import Database
 
 STEPS_A_ROW = 50
@@ -27,6 +30,26 @@ _MARIADB = (
     "select sum(case variable_name when 'Handler_icp_match' then -variable_value else variable_value end)"
     " from {}.session_status where variable_name like 'Handler\\_read\\_%' or variable_name like 'Handler\\_icp\\_%'"
 )
+
+
+@contextmanager
+def statements(database: Database) -> Iterator[list[str]]:
+    """The statements that are sent meanwhile, on the drivers' own cursors and through SQLAlchemy."""
+    sent: list[str] = []
+
+    def on_cursor(connection: Connection, query: str, *given: Any) -> Any:
+        sent.append(query)
+        return send(connection, query, *given)
+
+    def through_sqlalchemy(*given: Any) -> None:
+        sent.append(given[2])
+
+    send = sql.send
+    event.listen(database.engine, "before_cursor_execute", through_sqlalchemy)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sql, "send", on_cursor)
+        yield sent
+    event.remove(database.engine, "before_cursor_execute", through_sqlalchemy)
 
 
 def rows_read(database: Database, question: Callable[[Connection], object]) -> int:

@@ -68,7 +68,7 @@ def has_tables(connection: Connection) -> bool:
 def copy_tables(source: Connection, target: Connection) -> None:
     """Makes the source's tables and indexes in the target, inside its transaction."""
     made = "select sql from sqlite_master where sql is not null and tbl_name like 'worker%' order by type desc"
-    for (sql,) in execute(source, made).all():
+    for (sql,) in execute(source, made):
         target.exec_driver_sql(sql)
     for table, columns in FIRST_ROWS.items():
         values = ", ".join(f":{name}" for name in columns)

@@ -23,7 +23,7 @@ from sqlalchemy.sql.elements import TextClause
 from worker.outbox.engine import mariadb, postgresql
 from worker.outbox.engine.error_text import code_of
 
-_PLACEHOLDER = re.compile(r"(?<!:):([a-z_]+)")
+_PLACEHOLDER = re.compile(r"(?<!:):([a-z_][a-z_0-9]*)")
 _NOTHING: Mapping[str, Any] = {}
 _OURS = "worker_outbox"
 _KNOWN_DRIVERS = frozenset({"psycopg", "pymysql", "pysqlite"})
@@ -48,14 +48,48 @@ def _for_any_driver(sql: str) -> TextClause:
     return text(sql)
 
 
-def execute(connection: Connection, sql: str, params: Mapping[str, Any] = _NOTHING) -> CursorResult[*tuple[Any, ...]]:
-    """Runs a statement through SQLAlchemy, whose result counts rows and names columns."""
-    return connection.execute(_for_any_driver(sql), params)
+class Rows(list[tuple[Any, ...]]):
+    """The rows of a statement, asked for as SQLAlchemy's results are, and how many it changed."""
+
+    rowcount: int
+
+    def first(self) -> tuple[Any, ...] | None:
+        """The first row; None: there is none."""
+        return self[0] if self else None
+
+    def one(self) -> tuple[Any, ...]:
+        """The only row."""
+        [row] = self
+        return row
+
+    def one_or_none(self) -> tuple[Any, ...] | None:
+        """The only row; None: there is none."""
+        return self.one() if self else None
+
+    def scalars(self) -> list[Any]:
+        """The first column."""
+        return [row[0] for row in self]
+
+    def scalar(self) -> Any:
+        """The first column of the first row; None: there is none."""
+        return self[0][0] if self else None
+
+
+def execute(connection: Connection, sql: str, params: Mapping[str, Any] = _NOTHING) -> Rows:
+    """Runs a statement and returns all of its rows and how many it changed."""
+    cursor = send(connection, sql, params)
+    has_rows = cursor.returns_rows if isinstance(cursor, CursorResult) else cursor.description is not None
+    rows = Rows(cursor.fetchall() if has_rows else ())
+    rows.rowcount = cursor.rowcount  # of a write that returns rows SQLite knows it only now
+    cursor.close()
+    return rows
 
 
 def mappings(connection: Connection, sql: str, params: Mapping[str, Any] = _NOTHING) -> list[dict[str, Any]]:
-    """Runs a statement through SQLAlchemy and returns its rows by the names of their columns."""
-    return [dict(row) for row in execute(connection, sql, params).mappings()]
+    """Runs a statement and returns its rows by the names of their columns."""
+    cursor = send(connection, sql, params)
+    names = cursor.keys() if isinstance(cursor, CursorResult) else [column[0] for column in cursor.description]
+    return [dict(zip(names, row, strict=True)) for row in collect(cursor)]
 
 
 def fetch(connection: Connection, sql: str, params: Mapping[str, Any] = _NOTHING) -> list[tuple[Any, ...]]:
@@ -78,7 +112,7 @@ def read_now(connection: Connection, now_sql: str) -> int:
 def send(connection: Connection, sql: str, params: Mapping[str, Any] = _NOTHING) -> Any:
     """Sends a statement whose rows are collected later; in a pipeline several of these wait only once."""
     if not connection.get_execution_options().get(_OURS):
-        return execute(connection, sql, params)
+        return connection.execute(_for_any_driver(sql), params)
     cursor = connection.connection.cursor()
     cursor.execute(driver_sql(connection.dialect.name, sql), params)
     return cursor

@@ -127,7 +127,7 @@ def uploads_of(connection: Connection, blobs: Sequence[str]) -> list[dict[str, A
     )
     made = "exists (select 1 from worker_media m where m.job_id = j.id)"
     columns = f"u.blob_id, j.id, j.kind, j.n_open + j.n_unknown, case when {made} then 1 else 0 end, j.message"
-    rows = execute(connection, f"select {columns} from {source}", {"ids": ids_json(blobs)}).all()
+    rows = execute(connection, f"select {columns} from {source}", {"ids": ids_json(blobs)})
     sends: dict[str, int] = {}
     for blob, _, kind, open_parts, is_made, _ in rows:
         sends[blob] = sends.get(blob, 0) + int(kind != "upload" or open_parts > 0 or not is_made)

@@ -72,7 +72,7 @@ def later_replays(connection: Connection, job_id: str) -> Replays:
         "select r.id, t.replay_of from worker_jobs t join worker_jobs r on r.replay_of = coalesce(t.replay_of, t.id)"
         " where t.id = :id and (t.replay_of is null or r.created_at > t.created_at) order by r.created_at, r.id"
     )
-    rows = execute(connection, query, {"id": job_id}).all()
+    rows = execute(connection, query, {"id": job_id})
     return Replays(tuple(row[0] for row in rows), rows[0][1] if rows else None)
 
 
@@ -161,7 +161,7 @@ def reminders(connection: Connection, target: str, since: int) -> list[int]:
         "select p.spec, r.accepted_at from worker_parts p join worker_receipts r on r.part_id = p.id"
         " where p.id > :low and p.id < :high and r.not_sent = false and r.accepted_at > :since"
     )
-    ids = execute(connection, jobs, {"job": job_of(target)}).scalars().all()
+    ids = execute(connection, jobs, {"job": job_of(target)}).scalars()
     rows = [row for id in ids for row in execute(connection, given, {**part_range(id), "since": since})]
     return sorted(row[1] for row in rows if json.loads(row[0]).get("target") == target)
 

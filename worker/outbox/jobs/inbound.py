@@ -76,7 +76,7 @@ def store(connection: Connection, now: str, delivery: Delivery) -> Sequence[Lane
     }
     insert_rows(connection, tables.inbound, [row], conflict="ignore")
     # The stored delivery's id shows which one won: row counts of ignored conflicts differ from database to database.
-    stored_by = execute(connection, "select stored_by from worker_inbound where id = :id", {"id": key}).scalar_one()
+    stored_by = execute(connection, "select stored_by from worker_inbound where id = :id", {"id": key}).one()[0]
     outcome = "stored" if stored_by == delivery.id else "repeated"
     count(connection, "callbacks", delivery.account, outcome, once=delivery.id)
     if stored_by != delivery.id:

@@ -249,7 +249,7 @@ def jobs_named(connection: Connection, name: str, accounts: Iterable[str]) -> li
     if re.fullmatch(f"[0-9a-f]{{{SHORTEST},32}}", name):
         query = "select id from worker_jobs where id >= :low and id <= :high order by id limit 2"
         bounds = {"low": name.ljust(32, "0"), "high": name.ljust(32, "f")}
-        if found := execute(connection, query, bounds).scalars().all():
+        if found := execute(connection, query, bounds).scalars():
             return list(found)
     by_key = "select id from worker_jobs where account = :account and dedupe_key = :name"
     by_task = "select part_id from worker_task_ids where account = :account and task_id = :name"

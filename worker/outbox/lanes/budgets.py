@@ -82,7 +82,7 @@ def purge_page(database: Database, before: int, after: str) -> tuple[int, str | 
     """
     query = f"select id, buckets, updated_at from {budgets.name} where id > :after order by id limit {_PAGE}"
     with database.reading() as connection:
-        page = execute(connection, query, {"after": after}).all()
+        page = execute(connection, query, {"after": after})
         now = read_now(connection, database.now)
     idle = [key for key, buckets, at in page if at < before and not len(Window.load(1, buckets, now))]
     deleted = _delete(database, idle, before) if idle else 0

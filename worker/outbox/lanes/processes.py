@@ -170,7 +170,7 @@ def renew(
     # The first heartbeat inserts the row. For an incarnation that was ended meanwhile the insert changes nothing.
     insert_rows(connection, tables.processes, [row], conflict="ignore")
     query = "select ended_at from worker_processes where id = :id"
-    return execute(connection, query, {"id": incarnation}).scalar_one() is None
+    return execute(connection, query, {"id": incarnation}).one()[0] is None
 
 
 def _json_of(value: Any) -> str | None:
@@ -291,7 +291,7 @@ def hooked_ends(database: Database, *, has_hooks: bool) -> Ends:
     living = "select hooked_ends from worker_processes where ended_at is null"
     last = "select hooked_ends from worker_processes order by started_at desc, id desc limit 1"
     with database.reading() as connection:
-        rows = execute(connection, living).scalars().all() or execute(connection, last).scalars().all() or [None]
+        rows = execute(connection, living).scalars() or execute(connection, last).scalars() or [None]
     ends = defaultdict[str, frozenset[JobState]](frozenset)
     for row in rows:
         # A newer release may have states that this one does not know.
@@ -329,7 +329,8 @@ def moved_lately(connection: Connection, now: str, within_s: float) -> set[str]:
 def holder_of(connection: Connection, now: str, name: str) -> str | None:
     """The process that holds a lease; None: no process does, or only one that fails at the work."""
     query = f"select holder from worker_leases where name = :name and held_until > {now}"
-    return execute(connection, query, {"name": name}).scalar()
+    holder: str | None = execute(connection, query, {"name": name}).scalar()
+    return holder
 
 
 def unusable_accounts_told(processes: Iterable[Process]) -> dict[str, tuple[int, str]]:
