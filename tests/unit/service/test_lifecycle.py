@@ -217,6 +217,7 @@ def test_a_foreign_error_is_said_without_its_text(site: Site) -> None:
 
     with capture_logs() as logs, site.open() as room:
         room.ring(lane, [part])
+        until(lambda: "doorbell_failed" in events(logs), "the error is said")
         report = wait_for(site.database, job, LIMIT_S, states=[JobState.OPEN, JobState.UNKNOWN])
 
     [failed] = [entry for entry in logs if entry["event"] == "doorbell_failed"]
