@@ -19,6 +19,7 @@ from sqlalchemy.exc import StatementError, UnboundExecutionError
 from worker.domain.errors import ConfigurationError, RetryTransaction
 from worker.outbox.engine.database import is_retryable
 from worker.outbox.engine.error_text import MISSING_TABLES, remedy_of, without_values
+from worker.outbox.engine.sql import translated
 
 if TYPE_CHECKING:
     # Take a while to load, and the asynchronous ones need greenlet, which only asynchronous applications install.
@@ -64,7 +65,9 @@ def on_callers_connection(work: Callable[Concatenate[Connection, P], R]) -> InCa
     def door(session: Any, /, *args: Any, **kwargs: Any) -> Any:
         def inside(sync: Session | Connection) -> R:
             try:
-                return work(_connection(sync), *args, **kwargs)
+                connection = _connection(sync)
+                with translated(connection):
+                    return work(connection, *args, **kwargs)
             except StatementError as error:
                 told = _told(error)
             # Raised outside the handler: a chained driver's error would still show the message and its recipients.
