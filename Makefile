@@ -28,13 +28,14 @@ $(VENV)/.installed-%: pyproject.toml constraints.txt
 demo: $(VENV)/.installed-worker
 	$(BIN)/worker demo $(ARGS)
 
-# What runs inside pytest on SQLite, in three processes for two processors: a part of it waits for threads.
+# What runs inside pytest on SQLite, in three processes for two processors: a part of it waits for threads. Each begins
+# with a third of all files, so that neighbours share what they have read and started, and takes from the others at the end.
 # `make test ARGS=...` hands the arguments to pytest instead.
 test: $(VENV)/.installed-test
 ifdef ARGS
 	$(BIN)/python -m pytest $(ARGS)
 else
-	$(BIN)/python -m pytest $(IN_PROCESS) -n 3 -m "not ($(APART))"
+	$(BIN)/python -m pytest $(IN_PROCESS) -n 3 --dist worksteal -m "not ($(APART))"
 	@echo "Left out: tests on PostgreSQL and MariaDB, of real processes with Redis and RabbitMQ, of pages in a browser,"
 	@echo "of the wheel in empty environments, and the slow ones. \`make test-all\` runs all."
 endif
