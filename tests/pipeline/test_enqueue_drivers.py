@@ -129,6 +129,7 @@ def everything(database: Database, folder: Path) -> Scenario:
     listed = yield worker.find_jobs, (sends,), {"state": JobState.REJECTED}
     assert [many[1].id, many[0].id] == [one.id for one in listed.jobs]
     assert [] == (yield worker.count_jobs, (worker.JobFilter(account="hr", created_from=NOON),), {})
+    assert len(listed.jobs) <= (yield worker.mailing, (sends,), {}).total.jobs
     says = yield worker.text_hash, (many[0].id,), {}
     found = yield worker.find_jobs, (worker.JobFilter(text_hash=says),), {"state": "rejected"}
     assert [many[1].id, many[0].id] == [one.id for one in found.jobs]
@@ -248,6 +249,7 @@ READERS = {
         "get_job",
         "list_audit",
         "list_pauses",
+        "mailing",
         "receipts",
         "recipients",
         "text_hash",

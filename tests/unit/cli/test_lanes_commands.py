@@ -98,12 +98,15 @@ def test_nothing_is_said_in_a_sentence(outbox: Database) -> None:
     assert ["no events"] == listed(steps=True, limit=5)
 
 
-def test_a_person_resumes_an_account_with_all_of_its_lanes(outbox: Database) -> None:
+def test_a_person_resumes_an_account_with_all_of_its_lanes(
+    outbox: Database, capsys: pytest.CaptureFixture[str]
+) -> None:
     """Each starts with one call in flight; another account's stay as they are; both steps are events."""
     write(outbox, parking(), parking("hr:1"), LaneBlock("it", "it", 60.0, "45009"))
 
     done = lift("hr", person="ops", database=outbox)
-    events = listed(steps=True, account="hr", limit=10)
+    listed(steps=True, account="hr", limit=10)
+    events = capsys.readouterr().out.splitlines()
     raw = listed(steps=True, limit=1, as_json=True)
 
     assert ["hr starts with one call in flight", "hr:1 starts with one call in flight"] == [*done.notes.values()]
