@@ -53,14 +53,6 @@ def a_robot() -> Account:
     return Account("bot", "wecom_webhook", "http://vendor", {"edition": "robot"}, Secret(lambda: "key-1"))
 
 
-def finish(site: Site) -> None:
-    for _ in range(3):
-        site.run()
-        site.advance(2)
-    site.recover()
-    site.run()
-
-
 @pytest.mark.every_database
 def test_who_got_it_or_would_have_gets_the_right_one(site: Site) -> None:
     """Not those whom the vendor refused; the old ones are cancelled or recalled, the new ones are linked to them."""
@@ -77,7 +69,7 @@ def test_who_got_it_or_would_have_gets_the_right_one(site: Site) -> None:
 
     found = find_correctable(MAILING, "right", accounts=site.accounts, database=site.database)
     done = corrected(site)
-    finish(site)
+    site.finish()
 
     assert {part, doubt, waiting} == {*found.ids}
     assert {"corrections": 3, "recalls": 2, "cancelled": 2} == dict(+done.counts)
@@ -115,7 +107,7 @@ def test_given_again_nobody_gets_two(site: Site, monkeypatch: pytest.MonkeyPatch
             corrected(site)
     found = find_correctable(MAILING, "right", accounts=site.accounts, database=site.database)
     rest = corrected(site)
-    finish(site)
+    site.finish()
     nothing = find_correctable(MAILING, "right", accounts=site.accounts, database=site.database)
 
     assert ({"corrected": 2, "equal": 2}, {"corrected": 6, "equal": 6}) == (dict(+found.among), dict(+nothing.among))
@@ -134,7 +126,7 @@ def test_after_a_cancel_and_a_recall_it_goes_to_the_same(site: Site) -> None:
 
     done = corrected(site)
     site.advance(DAY.total_seconds())
-    finish(site)
+    site.finish()
 
     assert {"corrections": 2} == dict(+done.counts)
     assert (["ann", "bob"], 1) == (reached(site), len(site.calls(RECALL)))
@@ -152,7 +144,7 @@ def test_a_chain_is_corrected_once(site: Site) -> None:
         site.run()
 
     done = corrected(site)
-    finish(site)
+    site.finish()
 
     assert ["ann", "bob"] == reached(site)
     assert ({"corrections": 2, "recalls": 1, "refused": 1}, 1) == (dict(+done.counts), len(done.notes))
@@ -164,9 +156,9 @@ def test_a_correction_that_was_wrong_is_corrected(site: Site) -> None:
     site.send("wrong", "ann", tags=["lunch"])
     site.run()
     corrected(site, "wrong again")
-    finish(site)
+    site.finish()
     corrected(site)
-    finish(site)
+    site.finish()
     assert (["ann"], ["ann"], 2) == (reached(site), reached(site, "wrong again"), len(site.calls(RECALL)))
 
     site.send("bad", "bob", tags=["dinner"])
@@ -174,9 +166,9 @@ def test_a_correction_that_was_wrong_is_corrected(site: Site) -> None:
     dinner = JobFilter(tag="dinner", created_from=LONG_AGO)
     site.vendor.says(site.vendor.takes, refused(40008))
     corrected(site, "refused by the vendor", dinner)
-    finish(site)
+    site.finish()
     corrected(site, "good", dinner)
-    finish(site)
+    site.finish()
     assert ["bob"] == reached(site, "good")
 
 
@@ -188,7 +180,7 @@ def test_a_refused_message_is_corrected_where_its_job_is_named(site: Site) -> No
     site.ring(nobody)
     by_tag = find_correctable(MAILING, "right", accounts=site.accounts, database=site.database)
     done = corrected(site, wanted=JobFilter(ids=[bad, nobody]))
-    finish(site)
+    site.finish()
     again = find_correctable(JobFilter(ids=[bad]), "right", accounts=site.accounts, database=site.database)
 
     assert () == by_tag.ids
@@ -216,7 +208,7 @@ def test_what_cannot_be_taken_back_is_counted(database: Database, driven_clock: 
         job = site.ask(webhook.Text(content="wrong"), None, account="bot", tags=["lunch"])
         site.run()
         done = corrected(site)
-        finish(site)
+        site.finish()
 
         assert {"corrections": 1, "kept": 1} == dict(+done.counts)
         assert (

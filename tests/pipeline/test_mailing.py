@@ -51,14 +51,6 @@ def stages(report: MailingReport) -> Stages:
     return {stage: one for stage, one in some.items() if any(one)}
 
 
-def finish(site: Site) -> None:
-    for _ in range(3):
-        site.run()
-        site.advance(2)
-    site.recover()
-    site.run()
-
-
 @pytest.mark.every_database
 def test_each_job_part_and_recipient_is_in_one_stage(site: Site) -> None:
     """Before the index knows the ended ones, and after; other tags are left out, and a refused recipient counts so."""
@@ -103,12 +95,12 @@ def test_the_parts_of_one_job_may_be_in_several_stages(site: Site) -> None:
 def test_what_was_recalled_is_recalled(site: Site) -> None:
     """Once the vendor took the recall; what it refused is still sent, and both are told of."""
     first, second = (site.send("a", to, tags=["lunch"]) for to in ("ann", "bea"))
-    finish(site)
+    site.finish()
     site.vendor.says(site.vendor.takes, refused(50009))
     sent = find_sent(JobFilter(ids=[first, second]), database=site.database)
     recall_found(sent, person="li", accounts=site.accounts, database=site.database)
     under_way = counted(site)
-    finish(site)
+    site.finish()
     report = counted(site)
 
     assert ({"sent": (2, 2, 2)}, RecallCount(under_way=2)) == (stages(under_way), under_way.recalls)
@@ -128,7 +120,7 @@ def test_what_was_corrected_is_corrected(site: Site) -> None:
 
     at_once = stages(counted(site))
     site.advance(DAY.total_seconds())
-    finish(site)
+    site.finish()
 
     assert {"corrected": (2, 2, 2), "refused": (1, 1, 1), "waiting": (2, 2, 2)} == at_once
     assert {"corrected": (2, 2, 2), "refused": (1, 1, 1), "sent": (2, 2, 2)} == stages(counted(site))

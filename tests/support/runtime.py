@@ -307,6 +307,14 @@ class Site:
         self.recovery.turn()
         self.settle()
 
+    def finish(self) -> None:
+        """Runs until what waits some seconds and what is in doubt have come to their ends."""
+        for _ in range(3):
+            self.run()
+            self.advance(2)
+        self.recover()
+        self.run()
+
     def forget_tokens(self) -> None:
         """No token is valid in SQL any more, and none is in memory, as after a start."""
         self.sql("update worker_tokens set expires_at = 0")

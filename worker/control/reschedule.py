@@ -7,10 +7,8 @@ call that has begun is not called back, and a sender that holds a part already c
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import partial
-
-from sqlalchemy import Connection
 
 from worker.config.settings import Settings
 from worker.control.audit import Done, audited
@@ -20,7 +18,7 @@ from worker.domain.errors import CheckFailed, Problem
 from worker.domain.job_filter import JobFilter
 from worker.outbox.control.cancels import waiting_parts
 from worker.outbox.control.matching import missing_jobs
-from worker.outbox.control.waiting import NewTimes, Rescheduled, reschedule as move
+from worker.outbox.control.waiting import NewTimes, reschedule as move
 from worker.outbox.engine.clock import instant
 from worker.outbox.engine.database import Database
 from worker.producer.options import Instant, MessageOptions, PriorityName, instant_of, option_problems, priority_of
@@ -78,7 +76,7 @@ def reschedule(
         with audited("reschedule", person=person, why=why, asked=asked, database=outbox, settings=in_force) as running:
             began(running.id)
             for few in running.lots(found.ids, TOGETHER, progress):
-                done = outbox.run(partial(_move, few, now, new))
+                done = outbox.run(partial(move, ids=few, now=now, new=new))
                 changed += done.jobs
                 running.counts += Counter(jobs=len(done.jobs), parts=done.parts, expiring=done.expiring)
                 running.counts["left"] += len(few) - len(done.jobs)
@@ -93,10 +91,6 @@ def require_change(due_at: Instant | None, expires_at: Instant | None, priority:
         problems.append(Problem("due_at", "is missing", "give due_at, expires_at or priority"))
     if problems:
         raise CheckFailed(problems)
-
-
-def _move(ids: Sequence[str], now: int, new: NewTimes, connection: Connection) -> Rescheduled:
-    return move(connection, ids, now, new)
 
 
 def _absolute(given: Instant, now: int) -> int:

@@ -19,6 +19,7 @@ from worker.outbox.engine.clock import instant, now_in
 from worker.outbox.engine.site_keys import lane_key
 from worker.outbox.engine.sql import read_now
 from worker.outbox.jobs.reading import RecipientRows, chains, corrections_of, recipient_rows
+from worker.outbox.jobs.rows import MEANT
 from worker.producer.options import MessageOptions
 from worker.producer.plan import AS_GIVEN, JobRequest, PlannedJob, document_of, plan
 from worker.producer.resend import require_read, without_erased
@@ -141,5 +142,4 @@ def _meant(rows: RecipientRows, *, refused_too: bool = False) -> set[Recipient]:
 
 
 def _meant_anybody(rows: RecipientRows, *, refused_too: bool = False) -> bool:
-    names = ("n_open", "n_accepted", "n_partial", "n_unknown", "n_cancelled", *(["n_rejected"] if refused_too else []))
-    return any(rows.job[name] for name in names)
+    return any(rows.job[name] for name in (*MEANT, *(["n_rejected"] if refused_too else [])))

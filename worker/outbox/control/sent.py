@@ -27,6 +27,7 @@ from worker.outbox.engine.bulk import ids_json, in_lots, rows_by_id
 from worker.outbox.engine.dialect import dialect_of
 from worker.outbox.engine.sql import fetch
 from worker.outbox.jobs.reading import IS_CORRECTION, lots_by_bytes
+from worker.outbox.jobs.rows import MEANT
 
 _SENT = " and j.n_accepted + j.n_partial + j.n_open + j.n_unknown > 0"
 _RECALLED = (
@@ -49,10 +50,9 @@ def sent_jobs(connection: Connection, wanted: JobFilter, now: int) -> Iterator[F
 
 
 _CORRECTIONS = f"from worker_jobs r where r.target_job_id = j.id and r.{IS_CORRECTION}"
-_MEANT = "n_open", "n_accepted", "n_partial", "n_unknown", "n_cancelled"
-_MEANT_ANYBODY = f" and {' + '.join(f'j.{name}' for name in _MEANT)} > 0"
-_MEANT_OR_REFUSED = f" and {' + '.join(f'j.{name}' for name in (*_MEANT, 'n_rejected'))} > 0"
-_IS_CORRECTED = f" and exists (select 1 {_CORRECTIONS} and {' + '.join(f'r.{name}' for name in _MEANT)} > 0)"
+_MEANT_ANYBODY = f" and {' + '.join(f'j.{name}' for name in MEANT)} > 0"
+_MEANT_OR_REFUSED = f" and {' + '.join(f'j.{name}' for name in (*MEANT, 'n_rejected'))} > 0"
+_IS_CORRECTED = f" and exists (select 1 {_CORRECTIONS} and {' + '.join(f'r.{name}' for name in MEANT)} > 0)"
 
 
 def meant_jobs(connection: Connection, wanted: JobFilter, now: int) -> Iterator[tuple[FoundJob, bool]]:

@@ -30,6 +30,8 @@ _CHANGING = tuple(name for name in _PART_FIELDS if name not in ("job_id", "lane"
 _COUNTERS = {state: "n_open" if state in OPEN_STATES else f"n_{state.label}" for state in PartState}
 """State -> the job's column that counts its parts."""
 COUNTER_NAMES = tuple(dict.fromkeys(_COUNTERS.values()))
+MEANT = ("n_open", "n_accepted", "n_partial", "n_unknown", "n_cancelled")
+"""The counters of parts whose message reached a person, may have, or was to."""
 
 
 @lru_cache(maxsize=64)
