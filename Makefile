@@ -6,6 +6,8 @@ BIN := $(VENV)/bin
 # uv, where it is installed, does it in a tenth of the time.
 PIP := $(if $(shell command -v uv),uv pip install --python $(BIN)/python,$(BIN)/python -m pip install --disable-pip-version-check)
 IN_PROCESS := --ignore tests/process --ignore tests/browser
+# Tests that try no program but compare code, documents and files to deploy with each other: a part of the check.
+OF_THE_CHECKOUT := tests/structure tests/docs
 # What runs inside pytest and is no part of `make test`.
 APART := postgres or mariadb or programs or slow
 
@@ -35,12 +37,13 @@ test: $(VENV)/.installed-test
 ifdef ARGS
 	$(BIN)/python -m pytest $(ARGS)
 else
-	$(BIN)/python -m pytest $(IN_PROCESS) -n 3 --dist worksteal -m "not ($(APART))"
+	$(BIN)/python -m pytest $(IN_PROCESS) $(OF_THE_CHECKOUT:%=--ignore %) -n 3 --dist worksteal -m "not ($(APART))"
 	@echo "Left out: tests on PostgreSQL and MariaDB, of real processes with Redis and RabbitMQ, of pages in a browser,"
-	@echo "of the wheel in empty environments, and the slow ones. \`make test-all\` runs all."
+	@echo "of the wheel in empty environments, and the slow ones: \`make test-all\` runs all. \`make check\` compares code,"
+	@echo "documents and files to deploy with each other."
 endif
 
-test-all: test test-rest
+test-all: check test test-rest
 
 # All that `make test` leaves out, one after the other: whatever fills the processors beside real processes keeps these
 # from their heartbeats, and then their leases lapse.
@@ -120,6 +123,7 @@ check: install
 	$(BIN)/lint-imports
 	$(BIN)/deptry .
 	$(BIN)/python -m tools.prose worker worker_simulator docs docs/recipes
+	$(BIN)/python -m pytest $(OF_THE_CHECKOUT) -n 2 --dist worksteal -m "not ($(APART))"
 	$(BIN)/hadolint docker/Dockerfile docker/application/Dockerfile
 	$(BIN)/yamllint --strict docker deploy
 
