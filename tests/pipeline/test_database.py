@@ -577,7 +577,10 @@ def test_what_the_server_asks_to_repeat_is_repeated_when_pipelined(
 
 @pytest.mark.fewer_databases("on SQLite one transaction writes at a time")
 def test_two_that_deadlock_both_get_through_when_pipelined(server_database: Database) -> None:
-    """A real one: each holds what the other wants; the server ends one of them, which starts over."""
+    """A real one: each holds what the other wants; the server ends one of them, which starts over.
+
+    More than once where it has its first row again before the other one has it.
+    """
     insert = "insert into worker_leases values (:name, 'p', 0)"
     for name in ("a", "b"):
         server_database.run(lambda c, name=name: run(c, insert, {"name": name}), pipelined=True)
@@ -601,7 +604,7 @@ def test_two_that_deadlock_both_get_through_when_pipelined(server_database: Data
         for one in done:
             one.result(120)
 
-    assert 3 == len(tried)
+    assert len(tried) >= 3
     with server_database.reading() as connection:
         assert [(2,), (2,)] == fetch(connection, "select held_until from worker_leases")
 
