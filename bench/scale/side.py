@@ -24,7 +24,7 @@ from worker.domain.settle import Policy
 from worker.domain.state import PartState
 from worker.outbox import tables
 from worker.outbox.commit.commands import Mark
-from worker.outbox.commit.ledger import commit
+from worker.outbox.commit.group_commit import commit
 from worker.outbox.engine.bulk import insert_rows, update_rows
 from worker.outbox.engine.database import Database
 from worker.outbox.jobs.follow_ups import wake_overdue

@@ -16,7 +16,7 @@ from worker.channels.registry import channel
 from worker.domain.job import part_id
 from worker.domain.settle import Policy
 from worker.outbox.commit.commands import Mark
-from worker.outbox.commit.ledger import commit
+from worker.outbox.commit.group_commit import commit
 from worker.outbox.lanes.processes import renew
 
 pytestmark = pytest.mark.fewer_databases("the statements behind it run on each database in other tests")

@@ -22,8 +22,8 @@ from worker.config.settings import load_settings
 from worker.domain.job import part_id
 from worker.domain.outcome import Accepted, Rejected, Taken, Unknown, Verdict
 from worker.domain.settle import Policy
-from worker.outbox.commit.commands import End, Mark
-from worker.outbox.commit.ledger import commit
+from worker.outbox.commit.commands import CallEnd, Mark
+from worker.outbox.commit.group_commit import commit
 from worker.outbox.engine.database import Database, make_engine
 from worker.producer.enqueue import NewJob
 
@@ -134,7 +134,7 @@ class Operator:
         for job, verdict in zip(ids, ends, strict=True):
             if verdict is not None:
                 commit(self.database, [Mark(part_id(job, 0), 0, "p", 1_000_000)], Policy())
-                commit(self.database, [End(part_id(job, 0), 1, "p", verdict, 5)], Policy())
+                commit(self.database, [CallEnd(part_id(job, 0), 1, "p", verdict, 5)], Policy())
         self._ids[JOB] = ids[0]
         return ids
 

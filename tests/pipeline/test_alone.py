@@ -13,8 +13,8 @@ from tests.support.waiting import until_waiting
 from worker.domain.job import part_id
 from worker.domain.outcome import Accepted, Retry, Taken, Unknown, Verdict
 from worker.domain.settle import Policy
-from worker.outbox.commit.commands import End, Mark
-from worker.outbox.commit.ledger import commit
+from worker.outbox.commit.commands import CallEnd, Mark
+from worker.outbox.commit.group_commit import commit
 from worker.outbox.engine.clock import DrivenClock
 from worker.outbox.engine.database import Database
 from worker.outbox.lanes.processes import renew
@@ -30,7 +30,7 @@ def site(database: Database, driven_clock: DrivenClock) -> Iterator[Site]:
 
 
 def wish(job: str, claim: int = 0, alone: str | None = "body", process: str = "p1") -> Mark:
-    return Mark(part_id(job, 0), claim, process, 20 * SECOND, alone=alone)
+    return Mark(part_id(job, 0), claim, process, 20 * SECOND, exclusive_key=alone)
 
 
 def marked(site: Site, *wishes: Mark) -> list[bool]:
@@ -39,7 +39,7 @@ def marked(site: Site, *wishes: Mark) -> list[bool]:
 
 
 def end(site: Site, job: str, outcome: object, claim: int = 1) -> None:
-    commit(site.database, [End(part_id(job, 0), claim, "p1", Verdict(outcome), 5)], POLICY)  # type: ignore[arg-type]
+    commit(site.database, [CallEnd(part_id(job, 0), claim, "p1", Verdict(outcome), 5)], POLICY)  # type: ignore[arg-type]
 
 
 def test_the_second_waits_while_the_first_is_in_the_air(site: Site) -> None:
@@ -82,7 +82,7 @@ def test_an_end_in_the_same_batch_frees_it(site: Site) -> None:
     marked(site, wish(first))
 
     mark = wish(second)
-    commit(site.database, [mark, End(part_id(first, 0), 1, "p1", Verdict(Accepted(Taken())), 5)], POLICY)
+    commit(site.database, [mark, CallEnd(part_id(first, 0), 1, "p1", Verdict(Accepted(Taken())), 5)], POLICY)
 
     assert mark.call
 

@@ -47,8 +47,8 @@ from worker.domain.job_filter import JobFilter
 from worker.domain.outcome import Accepted, Retry, Taken, Verdict
 from worker.domain.settle import Policy
 from worker.domain.state import JobState
-from worker.outbox.commit.commands import End, Mark, Narrowing
-from worker.outbox.commit.ledger import commit
+from worker.outbox.commit.commands import CallEnd, Deferral, Mark
+from worker.outbox.commit.group_commit import commit
 from worker.outbox.control.cancels import open_parts
 from worker.outbox.engine.clock import DrivenClock
 from worker.outbox.engine.database import Database, make_engine
@@ -165,7 +165,7 @@ def test_nothing_is_left_for_later(site: Site) -> None:
     job = site.send("text", To(["anna", "bob"]))
     mark(site.database, [job])
 
-    narrowing = Narrowing(part_id(job, 0), 0, '{"users": ["anna"]}', '{"users": ["bob"]}', 1_000_000, "member")
+    narrowing = Deferral(part_id(job, 0), 0, '{"users": ["anna"]}', '{"users": ["bob"]}', 1_000_000, "member")
     commit(site.database, [narrowing], Policy())
 
     assert "cancelled" == site.state(job)
@@ -223,7 +223,7 @@ def test_a_late_answer_sends_nothing_again(site: Site) -> None:
     held = site.part(job)
 
     done = stop(site, job)
-    late = End(held.id, 1, held.incarnation, Verdict(Retry("system busy", busy=True)), 5)
+    late = CallEnd(held.id, 1, held.incarnation, Verdict(Retry("system busy", busy=True)), 5)
     commit(site.database, [late], Policy())
 
     assert (("unknown", None), {"jobs": 1, "unknown": 1}) == ((held.state, held.not_before), done.counts)
@@ -283,7 +283,7 @@ def test_an_answer_in_between_is_told(site: Site, monkeypatch: pytest.MonkeyPatc
     """Accepted after the parts were read: it is counted, and named for a recall."""
     job = site.send(to=To([f"u{n}" for n in range(1_001)]))
     commit(site.database, [Mark(part_id(job, 0), 0, "p", 1_000_000)], Policy())
-    answer = End(part_id(job, 0), 1, "p", Verdict(Accepted(Taken(msgid="m1"))), 5)
+    answer = CallEnd(part_id(job, 0), 1, "p", Verdict(Accepted(Taken(msgid="m1"))), 5)
 
     def with_answer(*_: object) -> CarryOut:
         return lambda changes: commit(site.database, [answer, *changes], Policy())

@@ -14,8 +14,8 @@ from worker.domain import settle
 from worker.domain.job import part_id
 from worker.domain.outcome import Accepted, Outcome, Rejected, Retry, Scope, StaleToken, Taken, Unknown, Verdict, Wait
 from worker.domain.settle import Policy
-from worker.outbox.commit.commands import Change, Effects, End, Mark
-from worker.outbox.commit.ledger import commit
+from worker.outbox.commit.commands import CallEnd, Change, Effects, Mark
+from worker.outbox.commit.group_commit import commit
 from worker.outbox.engine.clock import DrivenClock
 from worker.outbox.engine.database import Database
 from worker.outbox.jobs import codes
@@ -137,7 +137,9 @@ def test_the_end_of_the_call_decides_about_the_code(
     job, code = site.update(card), code_of(site, card).id
     mark(site, job, code)
 
-    commit(site.database, [End(part_id(job, 0), 1, "p1", Verdict(outcome, errcode), 5, effects=Effects(code))], POLICY)
+    commit(
+        site.database, [CallEnd(part_id(job, 0), 1, "p1", Verdict(outcome, errcode), 5, effects=Effects(code))], POLICY
+    )
 
     assert state == code_of(site, card).state
     assert (None if state == "fresh" else part_id(job, 0)) == code_of(site, card).leased_by
@@ -161,7 +163,7 @@ def test_a_burned_code_comes_back_when_its_call_was_refused_after_all(site: Site
     died = Change(part_id(job, 0), lambda part, now: settle.doubt(part, "died", POLICY), attempt_reason="died")
     commit(site.database, [died], POLICY)
 
-    late = End(part_id(job, 0), 1, "p1", Verdict(Retry("6000"), 6000), 5, effects=Effects(code))
+    late = CallEnd(part_id(job, 0), 1, "p1", Verdict(Retry("6000"), 6000), 5, effects=Effects(code))
     commit(site.database, [late], POLICY)
 
     assert ("fresh", "queued", 0) == (code_of(site, card).state, site.state(job), site.part(job).doubts)
@@ -239,7 +241,9 @@ def test_an_update_waits_while_another_one_holds_the_code(site: Site, card: str)
 
     site.ring(second)
     waiting = (site.state(second), site.part(second).not_before, site.part(second).reason)
-    end = End(part_id(first, 0), 1, "p1", Verdict(Rejected("82101"), 82101), 5, effects=Effects(code_of(site, card).id))
+    end = CallEnd(
+        part_id(first, 0), 1, "p1", Verdict(Rejected("82101"), 82101), 5, effects=Effects(code_of(site, card).id)
+    )
     commit(site.database, [end], POLICY)
     site.advance(1)
     site.ring(second)

@@ -11,8 +11,8 @@ from worker import To, resend_failed
 from worker.domain.job import part_id
 from worker.domain.outcome import Accepted, Taken, Verdict
 from worker.domain.settle import Policy
-from worker.outbox.commit.commands import End, Mark
-from worker.outbox.commit.ledger import commit
+from worker.outbox.commit.commands import CallEnd, Mark
+from worker.outbox.commit.group_commit import commit
 from worker.outbox.engine.clock import DrivenClock
 from worker.outbox.engine.database import Database
 
@@ -97,7 +97,7 @@ def test_a_recall_of_the_original_waits_for_a_replay_in_the_air(site: Site) -> N
 
     commit(
         site.database,
-        [End(part_id(again, 0), 1, "p1", Verdict(Accepted(Taken("m9")), 0), 5)],
+        [CallEnd(part_id(again, 0), 1, "p1", Verdict(Accepted(Taken("m9")), 0), 5)],
         Policy(),
     )
     site.run()

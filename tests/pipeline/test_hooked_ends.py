@@ -24,7 +24,7 @@ from worker.domain.settle import Policy
 from worker.hooks.callbacks import CallbackStore
 from worker.outbox import tables
 from worker.outbox.commit.commands import Mark
-from worker.outbox.commit.ledger import commit
+from worker.outbox.commit.group_commit import commit
 from worker.outbox.engine.bulk import insert_rows
 from worker.outbox.engine.clock import DrivenClock, instant
 from worker.outbox.engine.database import Database

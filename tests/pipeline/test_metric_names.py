@@ -12,7 +12,7 @@ from tests.support.promql import expressions, legends, names_in
 from tests.support.runtime import planted
 from worker import JobFilter
 from worker.control.pause import pause
-from worker.outbox.commit.record_answer import BOUNDS
+from worker.outbox.commit.record_answer import BUCKET_BOUNDS
 from worker.outbox.engine.clock import DrivenClock
 from worker.outbox.engine.counting import count
 from worker.outbox.engine.database import Database
@@ -32,7 +32,7 @@ def served(database: Database, driven_clock: DrivenClock) -> Served:
             for name, (_, labels) in COUNTERS.items():
                 count(connection, name, *labels)
             for name, (_, labels) in HISTOGRAMS.items():
-                count(connection, name, *labels, str(BOUNDS[name][0]))
+                count(connection, name, *labels, str(BUCKET_BOUNDS[name][0]))
                 count(connection, name, *labels, SUM)
         samples = Scraper(site).scrape().samples
     found: defaultdict[str, set[str]] = defaultdict(set)

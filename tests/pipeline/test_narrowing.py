@@ -17,8 +17,8 @@ from worker import To
 from worker.channels.registry import channel
 from worker.domain.job import part_id
 from worker.domain.settle import Policy
-from worker.outbox.commit.commands import Mark, Narrowing
-from worker.outbox.commit.ledger import commit
+from worker.outbox.commit.commands import Deferral, Mark
+from worker.outbox.commit.group_commit import commit
 from worker.outbox.engine.clock import DrivenClock
 from worker.outbox.engine.database import Database
 from worker.outbox.jobs.inbound import part_of_task
@@ -116,7 +116,7 @@ def test_a_part_that_an_error_of_ours_keeps_from_being_taken_apart_keeps_no_othe
 def test_whoever_had_a_mind_to_the_undivided_part_has_lost_it(site: Site) -> None:
     """Two workers read it: one takes it apart, and the other's mark for everybody, late, is refused."""
     job = site.send("news", To("anna|bert"))
-    wish = Narrowing(part_id(job, 0), 0, '{"users":["anna"]}', '{"users":["bert"]}', SECOND, "full")
+    wish = Deferral(part_id(job, 0), 0, '{"users":["anna"]}', '{"users":["bert"]}', SECOND, "full")
     late = Mark(part_id(job, 0), 0, "p2", 20 * SECOND)
 
     commit(site.database, [wish, late], Policy())
@@ -132,7 +132,7 @@ def test_two_workers_take_it_apart_once(site: Site) -> None:
     """The second finds another claim and leaves it alone."""
     job = site.send("news", To("anna|bert"))
     texts = ('{"users":["anna"]}', '{"users":["bert"]}')
-    first, second = (Narrowing(part_id(job, 0), 0, *order, SECOND, "full") for order in (texts, texts[::-1]))
+    first, second = (Deferral(part_id(job, 0), 0, *order, SECOND, "full") for order in (texts, texts[::-1]))
 
     commit(site.database, [first, second], Policy())
 
@@ -144,7 +144,7 @@ def test_a_part_that_was_marked_is_not_taken_apart(site: Site) -> None:
     """It is in somebody's hand."""
     job = site.send("news", To("anna|bert"))
     commit(site.database, [Mark(part_id(job, 0), 0, "p2", 20 * SECOND)], Policy())
-    wishes = [Narrowing(part_id(job, 0), claim, '{"users":["anna"]}', "{}", SECOND, "full") for claim in (0, 1)]
+    wishes = [Deferral(part_id(job, 0), claim, '{"users":["anna"]}', "{}", SECOND, "full") for claim in (0, 1)]
 
     commit(site.database, wishes, Policy())
 

@@ -26,8 +26,8 @@ from worker.domain.job import part_id
 from worker.domain.outcome import Accepted, Outcome, Partial, Rejected, Retry, Taken, Unknown, Verdict
 from worker.domain.pacing.lane import LaneBlock
 from worker.domain.settle import FOREVER, WAITS_ITS_TURN, Policy
-from worker.outbox.commit.commands import Change, End, Mark
-from worker.outbox.commit.ledger import commit
+from worker.outbox.commit.commands import CallEnd, Change, Mark
+from worker.outbox.commit.group_commit import commit
 from worker.outbox.engine.clock import DrivenClock
 from worker.outbox.engine.database import Database
 from worker.outbox.jobs import order_queue
@@ -60,7 +60,7 @@ def mark(site: Site, job: str, claim: int = 0, n: int = 0, who: str = "p1") -> b
 
 
 def end(site: Site, job: str, outcome: Outcome = OK, claim: int = 1, n: int = 0, policy: Policy = POLICY) -> None:
-    commit(site.database, [End(part_id(job, n), claim, "p1", Verdict(outcome, 0), 5, delay_s=30.0)], policy)
+    commit(site.database, [CallEnd(part_id(job, n), claim, "p1", Verdict(outcome, 0), 5, delay_s=30.0)], policy)
 
 
 def offered(site: Site, seconds: float = 0.3) -> list[str]:
@@ -151,7 +151,7 @@ def test_end_and_next_mark_in_one_group_commit(site: Site) -> None:
     mark(site, first)
     wish = Mark(part_id(second, 0), 0, "p1", 20 * SECOND)
 
-    commit(site.database, [wish, End(part_id(first, 0), 1, "p1", Verdict(OK, 0), 5)], POLICY)
+    commit(site.database, [wish, CallEnd(part_id(first, 0), 1, "p1", Verdict(OK, 0), 5)], POLICY)
 
     assert wish.call
 

@@ -16,8 +16,8 @@ from worker.domain.errors import NotReplayable
 from worker.domain.job import part_id
 from worker.domain.outcome import Accepted, Outcome, Rejected, Retry, Taken, Unknown, Verdict
 from worker.domain.settle import FOREVER, Policy
-from worker.outbox.commit.commands import End, Mark
-from worker.outbox.commit.ledger import commit
+from worker.outbox.commit.commands import CallEnd, Mark
+from worker.outbox.commit.group_commit import commit
 from worker.outbox.engine.clock import DrivenClock
 from worker.outbox.engine.database import Database
 from worker.producer.resend import skip
@@ -112,7 +112,9 @@ def mark(site: Site, parts: list[Known], part: Known) -> None:
 
 def end(site: Site, part: Known, answer: str) -> None:
     commit(
-        site.database, [End(part_id(part.job, 0), part.claim, "p1", Verdict(ANSWERS[answer]), 5)], Policy(attempts=99)
+        site.database,
+        [CallEnd(part_id(part.job, 0), part.claim, "p1", Verdict(ANSWERS[answer]), 5)],
+        Policy(attempts=99),
     )
     free = part.state == "free and sending"
     part.state = {"again": "free" if free else "queued", "held": "ended" if free else "held"}.get(answer, "ended")

@@ -25,7 +25,7 @@ from worker.domain.job_filter import JobFilter
 from worker.domain.pacing.lane import LaneBlock
 from worker.domain.settle import FOREVER, Policy
 from worker.outbox.commit.commands import Mark
-from worker.outbox.commit.ledger import commit
+from worker.outbox.commit.group_commit import commit
 from worker.outbox.engine.clock import DrivenClock
 from worker.outbox.engine.database import Database, make_engine
 from worker.outbox.lanes import pauses
@@ -293,7 +293,7 @@ def test_a_search_passes(site: Site) -> None:
     site.recover()
     paused_by_zhang(site, EVERYTHING)
     row = site.part(job)
-    marks = [Mark(part_id(job, 0), row.claim, "p", 1_000_000, searches=searches) for searches in (False, True)]
+    marks = [Mark(part_id(job, 0), row.claim, "p", 1_000_000, is_search=searches) for searches in (False, True)]
 
     commit(site.database, marks[:1], Policy())
     waits = parked(site, job)

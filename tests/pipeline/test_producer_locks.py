@@ -20,8 +20,8 @@ from worker.config.settings import RetentionSettings
 from worker.domain.job import part_id
 from worker.domain.outcome import Accepted, Taken, Verdict
 from worker.domain.settle import Policy
-from worker.outbox.commit.commands import End
-from worker.outbox.commit.ledger import commit
+from worker.outbox.commit.commands import CallEnd
+from worker.outbox.commit.group_commit import commit
 from worker.outbox.engine.clock import DrivenClock
 from worker.outbox.engine.database import Database
 from worker.outbox.tables import metadata
@@ -210,7 +210,7 @@ def test_the_late_answer_of_what_is_being_replayed_is_recorded(site: Site, past:
 
 def _answer_late(site: Site, part: str, claim: int) -> None:
     verdict = Verdict(Accepted(Taken("late")), 0)
-    commit(site.database, [End(part, claim, site.part_row(part).incarnation, verdict, 5, delay_s=30.0)], Policy())
+    commit(site.database, [CallEnd(part, claim, site.part_row(part).incarnation, verdict, 5, delay_s=30.0)], Policy())
 
 
 def test_the_file_of_what_is_being_replayed_stays(site: Site, past: Past) -> None:

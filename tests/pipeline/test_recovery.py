@@ -17,7 +17,7 @@ from worker.delivery.maintenance.recovery import Recovery
 from worker.domain.job import part_id
 from worker.domain.settle import Policy
 from worker.outbox.commit.commands import Change, Effects, Mark
-from worker.outbox.commit.ledger import commit
+from worker.outbox.commit.group_commit import commit
 from worker.outbox.engine.clock import DrivenClock
 from worker.outbox.engine.database import Database
 from worker.outbox.lanes.agenda import Agenda

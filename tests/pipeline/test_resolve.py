@@ -26,8 +26,8 @@ from worker.domain.job_filter import JobFilter
 from worker.domain.outcome import Accepted, Taken, Unknown, Verdict
 from worker.domain.settle import Policy
 from worker.domain.state import JobState
-from worker.outbox.commit.commands import End, Mark
-from worker.outbox.commit.ledger import commit
+from worker.outbox.commit.commands import CallEnd, Mark
+from worker.outbox.commit.group_commit import commit
 from worker.outbox.control.unknowns import doubtful_calls, unknown_parts
 from worker.outbox.engine.clock import DrivenClock, micros_of
 from worker.outbox.engine.database import Database, make_engine
@@ -218,7 +218,7 @@ def test_the_answer_that_comes_after_all_is_kept(site: Site) -> None:
     for job, msgid in ((said, "m-1"), (denied, "m-2")):
         incarnation = site.of("attempts", job)[0].incarnation
         verdict = Verdict(Accepted(Taken(msgid=msgid)), errcode=0)
-        late = End(part_id(job, 0), 1, incarnation, verdict, 5, http_status=200)
+        late = CallEnd(part_id(job, 0), 1, incarnation, verdict, 5, http_status=200)
         commit(site.database, [late, late], Policy())
 
     assert attempts == unchanged
@@ -416,7 +416,7 @@ def test_five_thousand_that_an_outage_left(site: Site) -> None:
     for at in range(0, len(parts), 400):
         few = parts[at : at + 400]
         commit(site.database, [Mark(part, 0, "gone", 1_000_000) for part in few], Policy())
-        commit(site.database, [End(part, 1, "gone", Verdict(Unknown("cut")), None) for part in few], Policy())
+        commit(site.database, [CallEnd(part, 1, "gone", Verdict(Unknown("cut")), None) for part in few], Policy())
     waiting = [site.update(card) for card in updates]
     site.run()
 

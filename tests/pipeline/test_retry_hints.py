@@ -13,7 +13,7 @@ from worker.domain.job import part_id
 from worker.domain.pacing.lane import Start
 from worker.domain.settle import Policy
 from worker.outbox.commit.commands import Mark
-from worker.outbox.commit.ledger import commit
+from worker.outbox.commit.group_commit import commit
 from worker.outbox.engine.clock import DrivenClock
 from worker.outbox.engine.database import Database
 from worker.outbox.jobs.loading import JobPart, load

@@ -30,11 +30,11 @@ from worker.domain.settle import Policy
 from worker.hooks.callbacks import CallbackStore
 from worker.hooks.runs import heard_of
 from worker.outbox.commit.commands import Effects, Mark
-from worker.outbox.commit.ledger import commit
+from worker.outbox.commit.group_commit import commit
 from worker.outbox.engine.clock import DrivenClock
 from worker.outbox.engine.database import Database
 from worker.outbox.jobs import chats
-from worker.outbox.jobs.chats import GONE, WAITING, Spending, waiting
+from worker.outbox.jobs.chats import GONE, WAITING, AllowanceUse, waiting
 from worker.outbox.jobs.events import claim_event
 from worker.outbox.lanes.lanes import change_lanes
 from worker.service.web.receiver import Receiver
@@ -473,8 +473,8 @@ def test_a_spent_allowance_and_a_callback_meet_in_one_order(server_database: Dat
         job = site.ask(Text(content="x"), Chats("wozhang"), account="alerts")
         site.sql("update worker_chats set allowance = 0")
         lane = site.part(job).lane
-        spending = Spending("alerts", "wozhang", waiting(lane))
-        mark = Mark(part_id(job, 0), 0, "p1", 20_000_000, effects=Effects(spending=spending))
+        spending = AllowanceUse("alerts", "wozhang", waiting(lane))
+        mark = Mark(part_id(job, 0), 0, "p1", 20_000_000, effects=Effects(allowance_use=spending))
         threads = [
             threading.Thread(target=lambda: commit(server_database, [mark], Policy())),
             threading.Thread(target=lambda: receiving.store("alerts", spoken("m2"))),

@@ -19,7 +19,7 @@ from worker.domain.outcome import Penalty
 from worker.domain.pacing.lane import LaneBlock, Start
 from worker.domain.settle import Policy
 from worker.outbox.commit.commands import Mark
-from worker.outbox.commit.ledger import commit
+from worker.outbox.commit.group_commit import commit
 from worker.outbox.engine.clock import DrivenClock, instant
 from worker.outbox.engine.database import Database
 from worker.outbox.lanes.lanes import change_lanes

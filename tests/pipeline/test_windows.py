@@ -12,8 +12,8 @@ from worker.domain import settle
 from worker.domain.job import part_id
 from worker.domain.outcome import Accepted, Outcome, Retry, Taken, Unknown, Verdict
 from worker.domain.settle import Policy
-from worker.outbox.commit.commands import Change, End, Mark
-from worker.outbox.commit.ledger import commit
+from worker.outbox.commit.commands import CallEnd, Change, Mark
+from worker.outbox.commit.group_commit import commit
 from worker.outbox.engine.clock import DrivenClock
 from worker.outbox.engine.database import Database
 
@@ -40,7 +40,7 @@ def mark(site: Site, job: str, claim: int = 0, **fields: Any) -> Mark:
 
 
 def end(site: Site, job: str, outcome: Outcome, claim: int = 1) -> None:
-    commit(site.database, [End(part_id(job, 0), claim, "p1", Verdict(outcome), 5)], POLICY)
+    commit(site.database, [CallEnd(part_id(job, 0), claim, "p1", Verdict(outcome), 5)], POLICY)
 
 
 def queue_again(site: Site, job: str) -> None:

@@ -22,8 +22,8 @@ from worker.domain.job import part_id
 from worker.domain.outcome import Accepted, Outcome, Refusal, Rejected, Retry, Taken, Unknown, Verdict
 from worker.domain.pacing.lane import Success
 from worker.domain.settle import Policy
-from worker.outbox.commit.commands import Change, End, Happened, Mark
-from worker.outbox.commit.ledger import commit
+from worker.outbox.commit.commands import CallEnd, Change, JobUpdate, Mark
+from worker.outbox.commit.group_commit import commit
 from worker.outbox.engine.clock import DrivenClock
 from worker.outbox.engine.database import Database
 
@@ -40,9 +40,9 @@ def a_mark(job: str, claim: int = 0, body: str | None = None) -> Mark:
     return Mark(part_id(job, 0), claim, "p1", 20 * SECOND, body=body)
 
 
-def an_end(job: str, outcome: Outcome | None = None, claim: int = 1, errmsg: str | None = "ok") -> End:
+def an_end(job: str, outcome: Outcome | None = None, claim: int = 1, errmsg: str | None = "ok") -> CallEnd:
     verdict = Verdict(outcome or Accepted(Taken("m1")), 0, errmsg)
-    return End(part_id(job, 0), claim, "p1", verdict, 5, http_status=200)
+    return CallEnd(part_id(job, 0), claim, "p1", verdict, 5, http_status=200)
 
 
 class Away:
@@ -209,7 +209,9 @@ def test_an_acceptance_alone_is_written_soon(site: Site) -> None:
     ],
     ids=["no acceptance", "a lane that starts slowly"],
 )
-def test_others_do_not_wait_for_a_mark(site: Site, monkeypatch: pytest.MonkeyPatch, end: Callable[[str], End]) -> None:
+def test_others_do_not_wait_for_a_mark(
+    site: Site, monkeypatch: pytest.MonkeyPatch, end: Callable[[str], CallEnd]
+) -> None:
     """What other processes must hear of is written at once, and so is what a doorbell waits for."""
     monkeypatch.setattr(writer_module, "LINGER_S", 10 * LIMIT_S)
     job, other = site.send("one"), site.send("two")
@@ -408,7 +410,7 @@ def test_watchers_hear_after_the_commit_only(site: Site) -> None:
     seen: list[tuple[str, str]] = []
     job = site.send()
 
-    def tell(happened: Sequence[Happened]) -> None:
+    def tell(happened: Sequence[JobUpdate]) -> None:
         seen.extend(("told", site.state(job)) for _ in happened)
 
     writer = a_writer(site.database, tell=tell, probe=lambda label: seen.append((label, site.state(job))))

@@ -49,7 +49,7 @@ from worker.domain.content.recipient import Recipients
 from worker.domain.job import part_id
 from worker.domain.state import JobState, PartState
 from worker.domain.trace import Tracing
-from worker.outbox.commit.commands import Happened
+from worker.outbox.commit.commands import JobUpdate
 from worker.outbox.engine.clock import DrivenClock
 from worker.outbox.engine.database import Database, make_engine
 from worker.outbox.engine.sql import collect, send
@@ -171,7 +171,7 @@ class Site:
     ticks: Ticks
     vendor: ScriptedVendor
     transport: ScriptedTransport | Any
-    told: list[Happened]
+    told: list[JobUpdate]
     pauses: list[float]
     died: list[BaseException]
     rings: list[Doorbell] = field(default_factory=list)
@@ -454,7 +454,7 @@ def planted(
     """
     structlog.configure(processors=[_drop])
     vendor, ticks = ScriptedVendor(), ticks or Ticks()
-    told: list[Happened] = []
+    told: list[JobUpdate] = []
     pauses: list[float] = []
     died: list[BaseException] = []
     probes: list[str] = []

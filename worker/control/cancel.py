@@ -27,7 +27,7 @@ from worker.domain.job_filter import JobFilter
 from worker.domain.settle import Policy
 from worker.domain.state import PartState
 from worker.outbox.commit.commands import Change
-from worker.outbox.commit.ledger import commit
+from worker.outbox.commit.group_commit import commit
 from worker.outbox.control.cancels import (
     HAS_ENDED,
     CountedJob,

@@ -156,7 +156,9 @@ class Word:
                 decided.add(part.id)
 
         receipt = Taken(msgid=self.msgid, warning=reason) if self.sent else None
-        return Change(lost.part.id, apply, receipt=receipt, call=lost.claim, then=partial(self._settle, lost))
+        return Change(
+            lost.part.id, apply, receipt=receipt, receipt_claim=lost.claim, on_changed=partial(self._settle, lost)
+        )
 
     def _settle(self, lost: DoubtfulCall, connection: Connection, now: int) -> None:
         """What the call does beside ending its part."""

@@ -15,8 +15,8 @@ from worker.config.settings import Settings
 from worker.domain.callbacks.inbound import CardPress, ChatNews, Inbound
 from worker.domain.outcome import Accepted, Taken, Verdict
 from worker.domain.pacing.lane import LaneEvent
-from worker.outbox.commit.commands import End
-from worker.outbox.commit.ledger import commit
+from worker.outbox.commit.commands import CallEnd
+from worker.outbox.commit.group_commit import commit
 from worker.outbox.engine.database import Database
 from worker.outbox.engine.site_keys import lane_key, lane_name
 from worker.outbox.jobs.inbound import Delivery, callers_id, lost_call, store
@@ -79,7 +79,7 @@ class CallbackStore:
         if lost is None:
             return
         verdict = Verdict(Accepted(Taken(warning=PRESSED)))
-        end = End(lost.part_id, lost.claim, lost.incarnation, verdict, None, flagged=lost.flagged)
+        end = CallEnd(lost.part_id, lost.claim, lost.incarnation, verdict, None, flagged=lost.flagged)
         ends = hooked_ends(self._database, has_hooks=self._hooked)
         commit(self._database, [end], self._policy, hooked_ends=ends)
 

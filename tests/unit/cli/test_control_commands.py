@@ -18,8 +18,8 @@ from worker.control.audit import Done, acting_through
 from worker.domain.job import part_id
 from worker.domain.outcome import Unknown, Verdict
 from worker.domain.settle import Policy
-from worker.outbox.commit.commands import End, Mark
-from worker.outbox.commit.ledger import commit
+from worker.outbox.commit.commands import CallEnd, Mark
+from worker.outbox.commit.group_commit import commit
 from worker.outbox.engine.database import Database, make_engine
 from worker.producer.enqueue import NewJob
 
@@ -38,7 +38,7 @@ def jobs(run: Run) -> list[str]:
     parts = [part_id(job, 0) for job in ids]
     commit(database, [Mark(part, 0, "p", 1_000_000) for part in parts], Policy())
     lost = Verdict(Unknown("cut"))
-    commit(database, [End(part, 1, "p", lost, 5) for part in parts], Policy())
+    commit(database, [CallEnd(part, 1, "p", lost, 5) for part in parts], Policy())
     database.close()
     return ids
 

@@ -14,7 +14,7 @@ from worker.domain.job import part_id
 from worker.domain.pacing.lane import LaneBlock
 from worker.domain.settle import Policy
 from worker.outbox.commit.commands import Mark
-from worker.outbox.commit.ledger import commit
+from worker.outbox.commit.group_commit import commit
 from worker.outbox.engine.database import Database, make_engine
 from worker.outbox.lanes.lanes import change_lanes
 from worker.producer.enqueue import NewJob

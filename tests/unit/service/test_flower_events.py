@@ -14,7 +14,7 @@ from structlog.testing import capture_logs
 from worker.config.console import ConsoleSettings
 from worker.config.settings import Settings
 from worker.domain.state import JobState
-from worker.outbox.commit.commands import Happened
+from worker.outbox.commit.commands import JobUpdate
 from worker.service.celery_app import make_app
 from worker.service.flower import events
 from worker.service.flower.events import Flower, event_of
@@ -59,12 +59,12 @@ def made(monkeypatch: pytest.MonkeyPatch) -> tuple[Flower, Published]:
     return Flower(make_app(Settings()), "w1@test"), line
 
 
-def happened(job: str, state: JobState | None, text: str = "", **more: Any) -> Happened:
+def happened(job: str, state: JobState | None, text: str = "", **more: Any) -> JobUpdate:
     """One happening of a send."""
-    return Happened(JOB[: -len(job)] + job, "send", "wecom_app", "hr", state, text, **more)
+    return JobUpdate(JOB[: -len(job)] + job, "send", "wecom_app", "hr", state, text, **more)
 
 
-def began(job: str) -> Happened:
+def began(job: str) -> JobUpdate:
     """The first call of a job."""
     return happened(job, JobState.OPEN, is_first=True)
 

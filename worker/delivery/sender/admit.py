@@ -27,7 +27,7 @@ from worker.domain.content.recipient import GROUPS
 from worker.domain.job import Priority
 from worker.domain.outcome import Scope
 from worker.domain.pacing.limit import Charge, Denied, Permit
-from worker.outbox.commit.commands import Change, Narrowing
+from worker.outbox.commit.commands import Change, Deferral
 from worker.outbox.jobs.loading import JobPart
 from worker.outbox.lanes.offering import like, wake_like
 
@@ -202,7 +202,7 @@ def _take_apart(
     runtime: Runtime, flight: InFlight, specs: Specs, charges: Sequence[Charge], permit: Permit, denied: Denied
 ) -> Permit | Denied:
     due, (now, later) = flight.due, specs
-    wish = Narrowing(
+    wish = Deferral(
         due.id,
         due.claim,
         to_json(now).decode(),

@@ -30,7 +30,7 @@ from worker.domain.job import RepeatRule
 from worker.domain.outcome import Retry, Scope, Verdict, Wait
 from worker.domain.pacing.limit import Denied
 from worker.domain.state import JobState
-from worker.outbox.commit.commands import Happened
+from worker.outbox.commit.commands import JobUpdate
 from worker.outbox.jobs.loading import JobPart
 from worker.transport.pending_call import EndedCall, PendingCall
 
@@ -318,11 +318,11 @@ def mark(runtime: Runtime, flights: Flights) -> Flights:
     return marked
 
 
-def _happened(flight: InFlight) -> Happened:
+def _happened(flight: InFlight) -> JobUpdate:
     """Returns what is reported when a call begins."""
     due, account = flight.due, flight.account
     is_first = due.n == 0 and due.first_marked_at is None
-    return Happened(due.job_id, due.kind, account.channel, due.account, JobState.OPEN, is_first=is_first)
+    return JobUpdate(due.job_id, due.kind, account.channel, due.account, JobState.OPEN, is_first=is_first)
 
 
 def call(runtime: Runtime, flights: Flights) -> None:

@@ -330,7 +330,7 @@ def change(
     runtime: Runtime, due: JobPart, apply: Any, *, receipt: Taken | None = None, then: Then | None = None
 ) -> None:
     """Moves the part, unless it was moved since it was loaded; `then` runs in the same transaction."""
-    runtime.writer.change([replace(unless_moved(due, apply, receipt=receipt), then=then)])
+    runtime.writer.change([replace(unless_moved(due, apply, receipt=receipt), on_changed=then)])
 
 
 def unless_moved(due: JobPart, apply: Any, *, receipt: Taken | None = None) -> Change:

@@ -37,7 +37,7 @@ from worker.domain.outcome import (
 from worker.domain.pacing.lane import SECOND, LaneBlock, Success, account_of
 from worker.domain.pacing.limit import Charge, Unit
 from worker.domain.trace import Attributes, SpanRef, trace_id_of
-from worker.outbox.commit.commands import Effects, End, Mark
+from worker.outbox.commit.commands import CallEnd, Effects, Mark
 from worker.outbox.commit.record_answer import outcome_name
 from worker.outbox.jobs import chats
 from worker.outbox.jobs.codes import SPENT_BY_VENDOR
@@ -71,12 +71,12 @@ def mark_for(flight: InFlight, settings: DeliverySettings) -> Mark:
         body.decode() if keeps and isinstance(body, bytes) else None,
         needs_clean_doubt=keeps,
         may_resend=on_unknown == "resend",
-        is_checked=rule is RepeatRule.DUPLICATE_CHECK,
+        has_duplicate_check=rule is RepeatRule.DUPLICATE_CHECK,
         effects=flight.effects,
-        searches=rule is RepeatRule.LOOK_UP and flight.due.in_doubt,
+        is_search=rule is RepeatRule.LOOK_UP and flight.due.in_doubt,
         quiet=flight.quiet,
-        left_out=flight.left_out,
-        alone=None if alone is None else alone.subject,
+        omitted=flight.left_out,
+        exclusive_key=None if alone is None else alone.subject,
     )
 
 
@@ -90,18 +90,18 @@ def _effects_of(flight: InFlight, settings: DeliverySettings) -> Effects:
         flight.channel.app_scope(account),
         code_ttl_s=int(settings.response_code_ttl_s) if flight.rule is RepeatRule.TASK_ID else None,
         media_valid_s=int(settings.media_valid_s) if due.kind == Kind.UPLOAD else None,
-        named=flight.rule is RepeatRule.LOOK_UP,
+        claims_msgid=flight.rule is RepeatRule.LOOK_UP,
         recalled=due.recalled,
         confirms=str(flight.due.spec.get("target", "")) if due.kind == Kind.TRACK else "",
     )
 
 
-def _spending(flight: InFlight) -> chats.Spending | None:
+def _spending(flight: InFlight) -> chats.AllowanceUse | None:
     """The message that the call takes out of a single chat's allowance; None where none is counted."""
     if (charge := _charge(flight, Unit.ALLOWANCE)) is None:
         return None
     account, lane = flight.account.name, flight.due.lane
-    return chats.Spending(account, charge.subject, chats.waiting(lane), charge.recipient is not None)
+    return chats.AllowanceUse(account, charge.subject, chats.waiting(lane), charge.recipient is not None)
 
 
 def _charge(flight: InFlight, unit: Unit) -> Charge | None:
@@ -363,7 +363,7 @@ def _end(
     if verdict.contradictions:
         runtime.odd_answers.report(flight.channel.name, flight.due.account, flight.due.id, verdict.contradictions)
     flight.ticket = runtime.writer.end(
-        End(
+        CallEnd(
             flight.due.id,
             flight.claim,
             flight.incarnation,
@@ -371,14 +371,14 @@ def _end(
             duration_ms,
             http_status=flight.http_status,
             flagged=flight.flagged,
-            never_left=never_left,
-            counted_as=_counted_as(flight, verdict.errcode, never_left),
+            nothing_sent=never_left,
+            errcode_label=_counted_as(flight, verdict.errcode, never_left),
             span=span,
             delay_s=delay_s,
             effects=effects or flight.effects,
             lane_changes=lane_changes,
-            in_a_row=in_a_row,
-            searches=flight.rule is RepeatRule.LOOK_UP and flight.due.in_doubt,
+            failures_in_a_row=in_a_row,
+            is_search=flight.rule is RepeatRule.LOOK_UP and flight.due.in_doubt,
         )
     )
 

@@ -35,7 +35,7 @@ from worker.delivery.sender.writer import Writer
 from worker.domain.callbacks.hook import Ends
 from worker.domain.content.address import Allowed
 from worker.domain.trace import Tracing
-from worker.outbox.commit.commands import Happened
+from worker.outbox.commit.commands import JobUpdate
 from worker.outbox.engine.clock import boot_clock
 from worker.outbox.engine.database import Database
 from worker.outbox.engine.site_keys import lane_key, lane_name
@@ -45,7 +45,7 @@ from worker.transport.tokens import Tokens, TokenTimes
 
 log = structlog.get_logger()
 
-Tell = Callable[[Sequence[Happened]], None]
+Tell = Callable[[Sequence[JobUpdate]], None]
 EXIT_WRITER_DIED = 70
 """EX_SOFTWARE: a defect of this program, not of its settings."""
 

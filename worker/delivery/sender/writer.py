@@ -23,8 +23,8 @@ from worker.domain.callbacks.hook import Ends
 from worker.domain.errors import WorkerError
 from worker.domain.outcome import Accepted, Unknown, Verdict
 from worker.domain.settle import Policy
-from worker.outbox.commit.commands import Change, Committed, End, Happened, Item, Mark, Narrowing
-from worker.outbox.commit.ledger import commit
+from worker.outbox.commit.commands import CallEnd, Change, CommitResult, Deferral, Item, JobUpdate, Mark
+from worker.outbox.commit.group_commit import commit
 from worker.outbox.engine.database import Database, is_about_the_row
 from worker.outbox.lanes.lanes import log_steps
 
@@ -72,7 +72,7 @@ class Writer:
         database: Database,
         policy: Policy,
         *,
-        tell: Callable[[Sequence[Happened]], None] = lambda happened: None,
+        tell: Callable[[Sequence[JobUpdate]], None] = lambda happened: None,
         died: Callable[[BaseException], None],
         pause: Callable[[float], None] = time.sleep,
         probe: Callable[[str], None] | None = None,
@@ -117,7 +117,7 @@ class Writer:
         if any(mark.call for mark in marks):
             self.marked_at = self._monotonic()
 
-    def end(self, end: End) -> Ticket:
+    def end(self, end: CallEnd) -> Ticket:
         """Queues the result of a call; it is written before this sender's next mark."""
         ticket = self._put(end)
         # Other processes must hear of a block; and a lane that starts slowly has more calls with each success.
@@ -139,7 +139,7 @@ class Writer:
         for ticket in tickets:
             self._until_done(ticket)
 
-    def narrow(self, narrowing: Narrowing) -> bool:
+    def narrow(self, narrowing: Deferral) -> bool:
         """Splits a part's recipients and returns when that is durable; False: nothing has changed."""
         ticket = self._put(narrowing)
         self._haste.set()
@@ -213,7 +213,7 @@ class Writer:
         first = self._queue.get()
         if first is None:
             return [], True
-        if isinstance(first.item, End):
+        if isinstance(first.item, CallEnd):
             self._haste.wait(LINGER_S)
         # Before the rest is taken, for it is set behind an item.
         self._haste.clear()
@@ -231,7 +231,7 @@ class Writer:
 
     def _write(self, tickets: list[Ticket]) -> None:
         """Commits the tickets, and waits for the database as long as it takes; finds a bad row by halving."""
-        happened: dict[Happened, None] = {}
+        happened: dict[JobUpdate, None] = {}
         try:
             done = self._commit([ticket.item for ticket in tickets], happened)
         except Exception as error:
@@ -239,17 +239,17 @@ class Writer:
                 raise
             self._halve(tickets, error)
             return
-        if self._probe and any(isinstance(ticket.item, End) for ticket in tickets):
+        if self._probe and any(isinstance(ticket.item, CallEnd) for ticket in tickets):
             self._probe("after_record")
         self.batches += 1
         self.rows += len(tickets)
         for ticket in tickets:
             ticket.finish()
-        log_steps(done.steps)
+        log_steps(done.lane_events)
         if happened:
             self._tell(list(happened))
 
-    def _commit(self, items: list[Item], happened: dict[Happened, None]) -> Committed:
+    def _commit(self, items: list[Item], happened: dict[JobUpdate, None]) -> CommitResult:
         """Commits until the database has taken the items; notes what happened, and what lanes have yet to hear."""
         # Both are kept over all tries: the try whose answer was lost may be the one that was committed.
         away = 0
@@ -274,7 +274,7 @@ class Writer:
         ticket = tickets[0]
         plainer = _plainer(ticket.item)
         log.error("row_not_storable", part=ticket.item.part_id, error=type(error).__name__, plainer=plainer is not None)
-        if plainer is None and isinstance(ticket.item, End):
+        if plainer is None and isinstance(ticket.item, CallEnd):
             # An end is never dropped: the process ends, and recovery finds its part in doubt.
             raise error
         if plainer is None:
@@ -296,13 +296,13 @@ def _plainer(item: Item) -> Item | None:
 
     None: there is no plainer form of the item.
     """
-    if not isinstance(item, End) or item.verdict == _UNSTORABLE:
+    if not isinstance(item, CallEnd) or item.verdict == _UNSTORABLE:
         return None
     scrubbed = _scrub(item.verdict)
     if scrubbed != item.verdict:
         return replace(item, verdict=scrubbed)
     effects = replace(item.effects, recalled=None, media_valid_s=None)
-    return replace(item, verdict=_UNSTORABLE, effects=effects, lane_changes=(), in_a_row=0)
+    return replace(item, verdict=_UNSTORABLE, effects=effects, lane_changes=(), failures_in_a_row=0)
 
 
 _UNSTORABLE = Verdict(Unknown("an answer came that could not be stored"))

@@ -1,4 +1,4 @@
-"""The commands of a group commit, which are marks, ends of calls, narrowings and other changes."""
+"""What a group commit is asked to do: mark a part, end a call, defer recipients, or change a part in another way."""
 
 from __future__ import annotations
 
@@ -13,35 +13,37 @@ from worker.domain.pacing.quiet import QuietHours
 from worker.domain.settle import PartFacts
 from worker.domain.state import JobState
 from worker.domain.trace import SpanRef
-from worker.outbox.jobs.chats import Spending
+from worker.outbox.jobs.chats import AllowanceUse
 
 
 @dataclass(frozen=True, slots=True)
 class Effects:
-    """What a call does beside ending its part. Its mark takes what it will use, and its end carries the rest out."""
+    """What else changes when a call ends. The mark reserves what the call uses, and the end of the call applies it."""
 
     code_id: str | None = None
-    """The response_code that it spends."""
-    spending: Spending | None = None
-    """The message that it takes out of a chat's allowance, where that is counted: given back when the vendor certainly
-    did not take the message, and may later."""
+    """The response_code that the call uses up, or None if it uses none."""
+    allowance_use: AllowanceUse | None = None
+    """The message that the call takes from a chat's allowance, or None if the chat has no allowance.
+
+    It is returned when the vendor has certainly not accepted the message but may accept it later.
+    """
     account: str = ""
     app: str = ""
     """The app at the vendor that the account belongs to (`Channel.app_scope`)."""
     code_ttl_s: int | None = None
-    """Seconds for which the response_code of a card is used; None for other calls."""
+    """Seconds for which the response_code of a card can be used, or None if the call sends no card."""
     media_valid_s: int | None = None
-    """Seconds for which the media_id of an upload is used; None for other calls."""
-    named: bool = False
-    """Its msgid is stored with the part's id, so that no search assigns it to another part."""
+    """Seconds for which the media_id of an upload can be used, or None if the call uploads nothing."""
+    claims_msgid: bool = False
+    """Whether to store the msgid with the part's id, so that a search assigns it to no other part."""
     recalled: tuple[str, int] | None = None
-    """Receipt (part, claim) of the message that it recalls."""
+    """The receipt (part, claim) of the message that the call recalls, or None if it recalls none."""
     confirms: str = ""
-    """The part whose task it reads; empty for other calls."""
+    """The part whose task the call reads, or empty if it reads none."""
     invalidated: tuple[tuple[str, str], ...] = ()
-    """Rows of the media cache, and the media_id in each that the vendor does not know any more."""
+    """Rows of the media cache, each with a media_id that the vendor no longer accepts."""
     accounts: tuple[str, ...] = ()
-    """All accounts of the app, set where a task_id is to prove that a card was sent."""
+    """All accounts of the app if only a task_id proves that a card was sent, else empty."""
 
 
 NO_EFFECTS = Effects()
@@ -49,48 +51,50 @@ NO_EFFECTS = Effects()
 
 @dataclass(slots=True)
 class Mark:
-    """A request to send one part now. No byte may leave before it is confirmed."""
+    """A request to mark a part, so that it can be sent. No byte may leave before the mark is committed."""
 
     part_id: str
     claim: int
-    """The claim that was read with the part; another number in the row means that another sender was faster."""
+    """The claim that was read with the part. If the row has another claim, another sender has marked the part."""
     incarnation: str
     deadline_us: int
     window_id: str | None = None
-    """Hash of app and body for the duplicate window; None: no call with this body can have the duplicate check."""
+    """Hash of app and body for the duplicate window, or None if no call with this body can use the duplicate check."""
     window_us: int = 0
     """Microseconds for which the vendor may drop an equal body of another part."""
     covered_us: int | None = None
-    """Microseconds for which a repeat is covered, where its caller asked for less than the window; None: the window."""
+    """Microseconds for which a repeat is safe, or None for the whole window. A caller may ask for less."""
     body: str | None = field(default=None, repr=False)
-    """Bytes that are stored with the first mark, for a repeat of a call in doubt."""
+    """The request body, stored with the first mark. A repeat of a call in doubt has to send the same bytes."""
     needs_clean_doubt: bool = False
-    """A repeat is safe only while every earlier attempt is in doubt (duplicate check, task_id)."""
+    """Whether a repeat is safe only if all earlier attempts are in doubt, as with a duplicate check or a task_id."""
     may_resend: bool = False
-    """The caller wants a repeat even where nothing makes it safe."""
-    is_checked: bool = True
-    """Whether the call asks for the vendor's duplicate check; without it, it takes part in the window all the same."""
+    """Whether the caller wants a repeat even if nothing makes it safe."""
+    has_duplicate_check: bool = True
+    """Whether the call asks for the vendor's duplicate check. A call without the check still uses the window."""
     effects: Effects = NO_EFFECTS
-    searches: bool = False
-    """While the part is in doubt its call sends nothing, so `expires_at` does not stop it."""
+    is_search: bool = False
+    """Whether the call only searches while the part is in doubt. It sends nothing, so it may run after `expires_at`."""
     quiet: QuietHours | None = None
-    """While these hold it is not marked, and waits for their end."""
-    left_out: tuple[Refusal, ...] = ()
-    """Recipients to whom nothing is sent, which the mark notes as failures."""
-    alone: str | None = None
-    """Hash of a body of which only one part may be in the air at a time; None: no such limit."""
+    """The part is not marked during these hours and waits for their end."""
+    omitted: tuple[Refusal, ...] = ()
+    """Recipients that the call leaves out. The commit stores them as failures."""
+    exclusive_key: str | None = None
+    """Hash of a body that only one part at a time may be sending, or None if there is no such limit."""
     was_tried: bool = False
-    """Set by a transaction that gave it the part: when the answer to that commit is lost, only this very mark is
-    confirmed again, not another thread's mark for the same part, which carries the same claim and incarnation."""
+    """Whether a commit has written this mark, perhaps without an answer from the database.
+
+    It tells a repeated commit from another thread's mark for the same part, which has the same claim and incarnation.
+    """
     call: int = 0
-    """Number of the call that it allows, set by the commit; 0: none, and the part's row says why."""
+    """The number of the call that may begin, set by the commit; 0 if none may. The part's row has the reason."""
     flagged: bool = False
-    """True when that call may use the vendor's duplicate check."""
+    """Whether that call may use the vendor's duplicate check, set by the commit."""
 
 
 @dataclass(slots=True)
-class End:
-    """The end of one call, matched on part, claim and incarnation."""
+class CallEnd:
+    """The end of one call. It is matched with the part by part id, claim and incarnation."""
 
     part_id: str
     claim: int
@@ -98,72 +102,72 @@ class End:
     verdict: Verdict
     duration_ms: int | None
     http_status: int | None = None
-    """Of the answer that was read; None: none was."""
+    """The status of the answer, or None if no answer was read."""
     flagged: bool = False
-    never_left: bool = False
-    """Certain: not one byte of this call reached the vendor."""
-    counted_as: str = ""
-    """The errcode for the metrics: one that the channel knows, `other`, or `unsent`; empty: no readable answer."""
+    nothing_sent: bool = False
+    """Whether certainly no byte of the call has reached the vendor."""
+    errcode_label: str = ""
+    """The errcode as the metrics show it: one that the channel knows, `other` or `unsent`; empty without an answer."""
     span: SpanRef | None = None
-    """The span of the call, for exemplars of what it is counted in; None: none is written."""
+    """The span of the call, which the metrics link to, or None if the call is not traced."""
     delay_s: float = 0.0
-    """The randomised backoff of a retry, in seconds."""
+    """Seconds until the retry, with jitter."""
     effects: Effects = NO_EFFECTS
     lane_changes: tuple[LaneBlock | Success, ...] = ()
-    """What it means for its lane and account, usually nothing. Their marks are by the clock of the process."""
-    in_a_row: int = 0
-    """How many calls in a row of the lane or account said before it that the vendor is ill."""
-    searches: bool = False
-    """While the part is in doubt its call sends nothing."""
+    """What the answer means for the lane and the account. Their `marked_at` is by the clock of the process."""
+    failures_in_a_row: int = 0
+    """How many calls of the lane or account in a row have just shown that the vendor is unhealthy."""
+    is_search: bool = False
+    """Whether the next call only searches while the part is in doubt."""
 
 
 @dataclass(slots=True)
 class Change:
-    """Any other move of one part: `apply` decides under the lock and may leave it alone."""
+    """Any other change of one part. `apply` sees the locked part and may leave it as it is."""
 
     part_id: str
     apply: Callable[[PartFacts, int], None]
     attempt_reason: str | None = None
-    """The reason, when the change also records the open attempt as doubtful (its process died); None otherwise."""
+    """Why the open attempt is recorded as doubtful, for example because its process died; None to record no attempt."""
     receipt: Taken | None = None
-    """What is recorded as its receipt; None: nothing."""
-    call: int | None = None
-    """The mark that the receipt is of; None: its last one."""
-    then: Callable[[Connection, int], None] | None = None
-    """Runs in the same transaction, with the time, when the part has moved."""
+    """The receipt to store, or None."""
+    receipt_claim: int | None = None
+    """The claim that the receipt belongs to, or None for the part's last claim."""
+    on_changed: Callable[[Connection, int], None] | None = None
+    """Called in the same transaction, with the time, if the part has changed."""
     spec: str | None = None
-    """The new spec of a part that moved, as JSON; None: it keeps its own."""
+    """The part's new spec as JSON if the part has changed, or None to keep the old one."""
 
 
 @dataclass(slots=True)
-class Narrowing:
-    """A request to move some recipients of a queued part, of which nothing left, to a later part of the same job."""
+class Deferral:
+    """A request to move some recipients of an unsent part to a new part of the same job that is due later."""
 
     part_id: str
     claim: int
-    """The claim that was read with the part; another number in the row means that another sender was faster."""
+    """The claim that was read with the part. If the row has another claim, another sender has marked the part."""
     spec: str = field(repr=False)
-    """The spec that the part keeps, as JSON."""
-    later_spec: str = field(repr=False)
-    """The new part's spec, as JSON."""
+    """The part's new spec as JSON, without the deferred recipients."""
+    deferred_spec: str = field(repr=False)
+    """The new part's spec as JSON."""
     delay_us: int
     """Microseconds from now until the new part is due."""
     limit_name: str
-    """The limit without room for the recipients that go later."""
+    """The limit that is used up for the deferred recipients."""
     task_id: str | None = None
-    """The new part's task_id, where the caller chose the job's; a callback names a card by it alone."""
+    """The new part's task_id if the caller chose the job's, else None. A callback names a card by its task_id alone."""
     was_tried: bool = False
-    """Set by a transaction that carried it out: should its answer be lost, it is recognised by its spec."""
+    """Whether a commit has done it, perhaps without an answer from the database. A repeat then compares the specs."""
     done: bool = False
-    """Set by the commit; False: nothing has changed."""
+    """Whether the recipients were moved, set by the commit."""
 
 
-Item = Mark | End | Change | Narrowing
+Item = Mark | CallEnd | Change | Deferral
 
 
 @dataclass(frozen=True, slots=True)
-class Happened:
-    """The begin of a call for a job, or its end or wait, to be reported after the commit."""
+class JobUpdate:
+    """What to report about a job after the commit: a call begins, the job waits, or the job has ended."""
 
     job_id: str
     kind: str
@@ -171,19 +175,19 @@ class Happened:
     account: str
     """The account's name in the settings."""
     state: JobState | None
-    """`open`: a call begins; None: the job is still open and one of its parts waits."""
+    """`OPEN` if a call begins, None if the job is open and one of its parts waits, else the job's new state."""
     text: str = ""
-    """Why it waits or how it ended, in our words and codes."""
+    """Why the job waits or how it ended, in our words and the vendor's codes."""
     is_first: bool = False
-    """True once for each job: with the first call of its first part, or at its end where that part had none."""
+    """True once for each job: at the first call of its first part, or at its end if that part had no call."""
     runtime_s: float | None = None
-    """Seconds that the call took which ended the job; None: no call did."""
+    """Seconds that the last call of a job took, or None if no call ended the job."""
 
 
 @dataclass(slots=True)
-class Committed:
-    """What a group commit did beside its items, of which marks and narrowings hold their own result."""
+class CommitResult:
+    """What a group commit did to jobs and lanes. Marks and deferrals hold their own results."""
 
-    happened: list[Happened] = field(default_factory=list)
-    steps: list[LaneEvent] = field(default_factory=list)
-    """The steps of lanes and accounts that it wrote."""
+    job_updates: list[JobUpdate] = field(default_factory=list)
+    lane_events: list[LaneEvent] = field(default_factory=list)
+    """The events of lanes and accounts that the commit wrote."""

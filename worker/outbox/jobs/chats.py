@@ -64,36 +64,36 @@ def _locked(connection: Connection, account: str, chat_id: str) -> tuple[int | N
     return row[0], row[1], row[2]
 
 
-def spend(connection: Connection, spending: Spending) -> bool:
+def spend(connection: Connection, use: AllowanceUse) -> bool:
     """Takes one message out of a single chat's allowance; False when none is left, or its member never spoke."""
-    chat_id = _single_chat(connection, spending)
+    chat_id = _single_chat(connection, use)
     if chat_id is None:
         # The vendor judges a chat that no callback has reported, and one that is no single chat.
-        return not spending.is_member
-    _, allowance, _ = _locked(connection, spending.account, chat_id)
+        return not use.is_member
+    _, allowance, _ = _locked(connection, use.account, chat_id)
     if allowance <= 0:
         return False
-    _add(connection, spending.account, chat_id, -1)
+    _add(connection, use.account, chat_id, -1)
     return True
 
 
-def give_back(connection: Connection, spending: Spending, since: int) -> None:
+def give_back(connection: Connection, use: AllowanceUse, since: int) -> None:
     """Returns the message of a mark made at `since`, which the vendor certainly did not take, to the allowance."""
-    chat_id = _single_chat(connection, spending)
+    chat_id = _single_chat(connection, use)
     # Not if a callback came since: it may have set the allowance to its maximum, and one more would be too many.
     if chat_id is not None:
-        _add(connection, spending.account, chat_id, 1, since)
+        _add(connection, use.account, chat_id, 1, since)
 
 
-def _single_chat(connection: Connection, spending: Spending) -> str | None:
+def _single_chat(connection: Connection, use: AllowanceUse) -> str | None:
     """The single chat's id, found by that id or by its member's userid (in any case); None: no such single chat."""
     # Two queries, because each has its own index.
-    for by, name, value in (("chat_id", "chat", spending.chat), ("person", "person", spending.chat.lower())):
+    for by, name, value in (("chat_id", "chat", use.chat), ("person", "person", use.chat.lower())):
         query = (
             f"select chat_id from worker_chats where account = :account and {by} = :{name} and chat_type = 'single'"
             " order by chat_id limit 1"
         )
-        if rows := fetch(connection, query, {"account": spending.account, name: value}):
+        if rows := fetch(connection, query, {"account": use.account, name: value}):
             return str(rows[0][0])
     return None
 
@@ -117,7 +117,7 @@ def list_chats(connection: Connection, account: str | None, *, gone: bool = Fals
 
 
 @dataclass(frozen=True, slots=True)
-class Spending:
+class AllowanceUse:
     """One message out of a single chat's allowance, which its member renews by writing to the chat."""
 
     account: str

@@ -193,7 +193,7 @@ def wake_dependants(connection: Connection, job_ids: Iterable[str], now: str) ->
 
 
 @dataclass(slots=True)
-class Batch:
+class CommitBatch:
     """The rows one group commit collects, from the locks to the writes."""
 
     now: int
@@ -212,7 +212,7 @@ class Batch:
     specs: list[dict[str, Any]] = field(default_factory=list)
     """Part ids with the specs they go on with."""
     burned: list[str] = field(default_factory=list)
-    added: list[dict[str, Any]] = field(default_factory=list)
+    added_parts: list[dict[str, Any]] = field(default_factory=list)
     """New parts of open jobs, which wait for a limit."""
     reasons: Mapping[str, str | None] = field(default_factory=dict)
     """Why the parts were where they were when they were locked."""
@@ -223,9 +223,9 @@ class Batch:
     """What is counted for the metrics, see `record_answer`."""
     spans: dict[str, SpanRef] = field(default_factory=dict)
     """Part ids with the spans of their calls that end here."""
-    traced: dict[str, Exemplar] = field(default_factory=dict)
+    exemplars: dict[str, Exemplar] = field(default_factory=dict)
     """Names of buckets in `counts` with one of the traced calls in them."""
-    waits_told: dict[str, str] = field(default_factory=dict)
+    wait_reports: dict[str, str] = field(default_factory=dict)
     hooked_ends: Ends = field(default_factory=dict)
     """The ends of jobs that leave an event for application hooks."""
     some_paused: bool = False

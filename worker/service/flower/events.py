@@ -18,7 +18,7 @@ from celery.events.event import get_exchange
 from celery.events.state import TASK_EVENT_TO_STATE
 
 from worker.domain.state import JobState
-from worker.outbox.commit.commands import Happened
+from worker.outbox.commit.commands import JobUpdate
 from worker.service.broker import BrokerLine
 from worker.service.flower.waiting_jobs import JobView
 
@@ -42,13 +42,13 @@ class Flower:
         self._app = app
         hours_behind_utc = (time.altzone if time.localtime().tm_isdst > 0 else time.timezone) // 3600
         self._fields = {"hostname": node, "pid": os.getpid(), "utcoffset": hours_behind_utc}
-        self._queue: deque[tuple[float, Happened | JobView]] = deque()
+        self._queue: deque[tuple[float, JobUpdate | JobView]] = deque()
         self._news = threading.Event()
         self._closing = threading.Event()
         self._exchange = ""
         self.dropped = 0
 
-    def tell(self, happened: Sequence[Happened | JobView]) -> None:
+    def tell(self, happened: Sequence[JobUpdate | JobView]) -> None:
         """Takes over what happened; never blocks."""
         if len(self._queue) + len(happened) > LIMIT:
             if not self.dropped:
@@ -99,7 +99,7 @@ class Flower:
             self._exchange = exchange.name
         return not self._line.away
 
-    def _events(self, at: float, one: Happened | JobView) -> list[dict[str, Any]]:
+    def _events(self, at: float, one: JobUpdate | JobView) -> list[dict[str, Any]]:
         """Celery's events: the job received, where nothing was told of it before, and then what happened to it."""
         about = {
             "uuid": one.job_id,

@@ -14,7 +14,7 @@ from prometheus_client.core import (
     Timestamp,
 )
 
-from worker.outbox.commit.record_answer import BOUNDS
+from worker.outbox.commit.record_answer import BUCKET_BOUNDS
 from worker.outbox.engine.clock import SECOND
 from worker.outbox.engine.counting import BETWEEN, Exemplar
 from worker.outbox.engine.migrate import this_release
@@ -67,7 +67,7 @@ def _histogram(
     calls: Mapping[tuple[str, ...], OfACall],
 ) -> Metric:
     told = HistogramMetricFamily(f"worker_{metric}", text, labels=names)
-    bounds = [str(bound) for bound in BOUNDS[metric]] + [REST]
+    bounds = [str(bound) for bound in BUCKET_BOUNDS[metric]] + [REST]
     unit = SECOND if metric.endswith("_seconds") else 1
     for labels in sorted({values[:-1] for values in found if len(values) == len(names) + 1}):
         buckets, below = list[tuple[str, float] | tuple[str, float, OfACall]](), 0

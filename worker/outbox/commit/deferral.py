@@ -1,6 +1,6 @@
-"""Moves some of a part's recipients to a later part of the same open job, in one transaction with the job's counters.
+"""Moves some of a part's recipients to a new part of the same job that is due later.
 
-Allowed only for a part that no recipient can have received: nothing of it ever left.
+Allowed only for a part that no recipient can have received, because none of its calls has sent a byte.
 """
 
 from __future__ import annotations
@@ -12,25 +12,27 @@ from worker.domain.job import Kind, part_range
 from worker.domain.pacing.limit import used_up
 from worker.domain.settle import PartFacts
 from worker.domain.state import PartState
-from worker.outbox.commit.commands import Narrowing
+from worker.outbox.commit.commands import Deferral
 from worker.outbox.engine.sql import fetch, run
 from worker.outbox.jobs.follow_ups import new_part
-from worker.outbox.jobs.rows import Batch, JobFacts
+from worker.outbox.jobs.rows import CommitBatch, JobFacts
 
 
-def narrow(connection: Connection, batch: Batch, item: Narrowing, part: PartFacts | None, job: JobFacts | None) -> None:
-    """Carries a narrowing out, unless the part has changed or may not be split; part and job are locked."""
+def defer_recipients(
+    connection: Connection, batch: CommitBatch, item: Deferral, part: PartFacts | None, job: JobFacts | None
+) -> None:
+    """Moves the recipients, unless the part has changed or may not be split. Part and job are locked."""
     if part is None or job is None or job.cancelled:
         return
-    if item.was_tried and part.claim == item.claim + 1 and _stands(connection, part, item):
-        # A repeat of the commit that carried it out.
+    if item.was_tried and part.claim == item.claim + 1 and _was_deferred(connection, part, item):
+        # This commit is a repeat, and the first try has moved them.
         item.done = True
         return
-    if part.claim != item.claim or not _may_be_taken_apart(connection, batch, part):
+    if part.claim != item.claim or not _may_defer(connection, batch, part):
         return
-    _add_later(connection, batch, item, part, job)
+    _add_deferred_part(connection, batch, item, part, job)
     if part.claim:
-        # A mark under which nothing left stored the body for all of its recipients; no repeat may send that.
+        # An earlier mark, whose call sent nothing, stored the body for all recipients. No repeat may send that body.
         run(connection, "delete from worker_bodies where part_id = :id", {"id": part.id})
     settle.narrow(part)
     batch.touch_and_wake(part)
@@ -38,15 +40,15 @@ def narrow(connection: Connection, batch: Batch, item: Narrowing, part: PartFact
     item.was_tried = item.done = True
 
 
-def _stands(connection: Connection, part: PartFacts, item: Narrowing) -> bool:
+def _was_deferred(connection: Connection, part: PartFacts, item: Deferral) -> bool:
     rows = fetch(connection, "select spec from worker_parts where id = :id", {"id": part.id})
     return part.state is PartState.QUEUED and rows == [(item.spec,)]
 
 
-def _may_be_taken_apart(connection: Connection, batch: Batch, part: PartFacts) -> bool:
+def _may_defer(connection: Connection, batch: CommitBatch, part: PartFacts) -> bool:
     if part.state is not PartState.QUEUED or part.waits_on is not None or part.doubts or settle.may_have_left(part):
         return False
-    # An ordered part has one place in its order for all of its recipients.
+    # An ordered part has one position in its order for all of its recipients.
     if part.order_id is not None:
         return False
     if part.expires_at is not None and batch.now >= part.expires_at:
@@ -55,22 +57,24 @@ def _may_be_taken_apart(connection: Connection, batch: Batch, part: PartFacts) -
 
 
 def _is_being_recalled(connection: Connection, job_id: str) -> bool:
-    """Whether a recall of the job exists: it stops the parts it finds, and would miss one that is added later."""
+    """Returns whether a recall of the job exists. It stops the parts it finds and would miss a part added later."""
     recall = "select 1 from worker_jobs where target_job_id = :job and kind = :kind limit 1"
     return bool(fetch(connection, recall, {"job": job_id, "kind": str(Kind.RECALL)}))
 
 
-def _add_later(connection: Connection, batch: Batch, item: Narrowing, part: PartFacts, job: JobFacts) -> None:
+def _add_deferred_part(
+    connection: Connection, batch: CommitBatch, item: Deferral, part: PartFacts, job: JobFacts
+) -> None:
     query = (
         "select p.priority, j.account, (select max(n) from worker_parts where id > :low and id < :high)"
         " from worker_parts p join worker_jobs j on j.id = p.job_id where p.id = :id"
     )
     [(priority, account, last)] = fetch(connection, query, {"id": part.id, **part_range(part.job_id)})
     # Parts that this batch has added are not in the table yet.
-    n = last + 1 + sum(row["job_id"] == part.job_id for row in batch.added)
+    n = last + 1 + sum(row["job_id"] == part.job_id for row in batch.added_parts)
     due_at, reason = batch.now + item.delay_us, used_up(item.limit_name)[:300]
-    row = new_part(part.job_id, n, part.lane, priority=priority, not_before=due_at, spec=item.later_spec)
-    batch.added.append(row | {"expires_at": part.expires_at, "reason": reason, "limit_name": item.limit_name})
+    row = new_part(part.job_id, n, part.lane, priority=priority, not_before=due_at, spec=item.deferred_spec)
+    batch.added_parts.append(row | {"expires_at": part.expires_at, "reason": reason, "limit_name": item.limit_name})
     if item.task_id is not None:
         batch.task_ids.append({"account": account, "task_id": item.task_id, "part_id": row["id"]})
     job.counters["n_open"] += 1

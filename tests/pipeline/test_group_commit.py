@@ -19,8 +19,8 @@ from worker.domain.job import part_id
 from worker.domain.outcome import Accepted, Outcome, Partial, Refusal, Rejected, Retry, Taken, Unknown, Verdict
 from worker.domain.pacing.lane import LaneBlock
 from worker.domain.settle import Policy
-from worker.outbox.commit.commands import Change, Committed, End, Item, Mark
-from worker.outbox.commit.ledger import commit
+from worker.outbox.commit.commands import CallEnd, Change, CommitResult, Item, Mark
+from worker.outbox.commit.group_commit import commit
 from worker.outbox.engine.clock import DrivenClock
 from worker.outbox.engine.database import Database
 
@@ -35,7 +35,7 @@ def site(database: Database, driven_clock: DrivenClock) -> Iterator[Site]:
         yield planted_site
 
 
-def do(site: Site, *items: Item) -> Committed:
+def do(site: Site, *items: Item) -> CommitResult:
     return commit(site.database, items, POLICY)
 
 
@@ -49,10 +49,10 @@ def a_mark(job: str, claim: int = 0, who: str = "p1", n: int = 0, **fields: Any)
     return Mark(part_id(job, n), claim, who, 20 * SECOND, **fields)
 
 
-def an_end(job: str, outcome: Outcome = OK, claim: int = 1, who: str = "p1", n: int = 0, **fields: Any) -> End:
+def an_end(job: str, outcome: Outcome = OK, claim: int = 1, who: str = "p1", n: int = 0, **fields: Any) -> CallEnd:
     errcode = fields.pop("errcode", 0)
     verdict = Verdict(outcome, errcode, "said", "h1", "1.2.3.4")
-    return End(part_id(job, n), claim, who, verdict, 15, http_status=200, **fields)
+    return CallEnd(part_id(job, n), claim, who, verdict, 15, http_status=200, **fields)
 
 
 def counters(site: Site, job: str) -> dict[str, int]:
@@ -185,7 +185,7 @@ def test_an_end_writes_attempt_receipt_and_job_in_one_go(site: Site, driven_cloc
     assert (driven_clock.micros - 2 * SECOND, driven_clock.micros) == (attempt.started_at, attempt.ended_at)
     assert ("m7", "look", driven_clock.micros) == (receipt.msgid, receipt.warning, receipt.accepted_at)
     assert ("accepted", driven_clock.micros) == (site.job(job).state, site.job(job).finished_at)
-    assert [("accepted", "accepted")] == [(said.state.label, said.text) for said in done.happened if said.state]
+    assert [("accepted", "accepted")] == [(said.state.label, said.text) for said in done.job_updates if said.state]
 
 
 def test_an_end_repeated_changes_nothing(site: Site) -> None:
@@ -199,7 +199,7 @@ def test_an_end_repeated_changes_nothing(site: Site) -> None:
     done = do(site, end)
 
     assert before == (vars(site.job(job)), vars(site.part(job)), site.of("attempts", job), site.of("failures", job))
-    assert [] == done.happened
+    assert [] == done.job_updates
 
 
 @pytest.mark.parametrize(("claim", "who"), [(2, "p1"), (0, "p1"), (1, "p2")], ids=["newer", "older", "another"])
@@ -223,7 +223,7 @@ def test_the_refused_are_named_once_in_the_callers_spelling(site: Site) -> None:
 
     [failure] = site.of("failures", job)
     assert ("Ghost", "ghost", 0) == (failure.recipient, failure.recipient_key, failure.errcode)
-    assert ["partial 1+1"] == [said.text for said in done.happened]
+    assert ["partial 1+1"] == [said.text for said in done.job_updates]
 
 
 def test_an_answer_that_leaves_some_open_names_the_others_and_is_held(site: Site) -> None:
@@ -297,8 +297,8 @@ def test_a_waiting_part_is_told_of_and_an_unchanged_one_is_not(site: Site) -> No
     waits = do(site, an_end(job, Retry("6000 conflict")))
     nothing = do(site, Change(part_id(job, 0), lambda part, now: None), Change("f" * 32 + "-0", lambda part, now: None))
 
-    assert [(None, "0 s: 6000 conflict")] == [(said.state, plain(said.text)) for said in waits.happened]
-    assert [] == nothing.happened
+    assert [(None, "0 s: 6000 conflict")] == [(said.state, plain(said.text)) for said in waits.job_updates]
+    assert [] == nothing.job_updates
 
 
 def test_a_block_is_written_with_the_result_that_caused_it(site: Site, driven_clock: DrivenClock) -> None:

@@ -1,0 +1,375 @@
+"""The group commit: one transaction that marks parts, ends calls and makes other changes for many senders.
+
+Every database takes the same steps. Lock and read the parts in id order, then the jobs of all items but marks. Decide
+in Python which changes still apply. Write the rows. If the answer to a commit was lost, the commit is repeated; it
+finds its own claims in the rows and confirms them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from sqlalchemy import Connection
+from uuid_utils import uuid7
+
+from worker.domain import settle
+from worker.domain.callbacks.hook import ANY_ACCOUNT, Ends, EventKind
+from worker.domain.job import job_of, part_id, part_range
+from worker.domain.outcome import Accepted, Held, Partial, Unknown, Verdict
+from worker.domain.pacing.lane import LaneEvent, account_of
+from worker.domain.settle import PartFacts, Policy
+from worker.domain.state import OPEN_STATES, JobState, PartState
+from worker.outbox import tables
+from worker.outbox.commit.commands import CallEnd, Change, CommitResult, Deferral, Item, JobUpdate, Mark
+from worker.outbox.commit.deferral import defer_recipients
+from worker.outbox.commit.marks import apply_marks
+from worker.outbox.commit.record_answer import (
+    attempt_row,
+    complete_receipt,
+    count_call,
+    count_rows,
+    is_first_call,
+    receipt_row,
+    record_answer,
+)
+from worker.outbox.engine.bulk import Writes, insert_rows, update_rows
+from worker.outbox.engine.clock import SECOND
+from worker.outbox.engine.database import Database
+from worker.outbox.engine.dialect import dialect_of
+from worker.outbox.engine.sql import fetch
+from worker.outbox.jobs import codes, order_queue
+from worker.outbox.jobs.codes import may_be_anothers, note_task_ids
+from worker.outbox.jobs.events import event_row
+from worker.outbox.jobs.rows import (
+    CommitBatch,
+    JobFacts,
+    job_rows,
+    lock_jobs,
+    lock_parts_now,
+    part_rows,
+    wake_dependants,
+)
+from worker.outbox.lanes.lanes import move_lanes
+from worker.outbox.lanes.waits import wait_rows
+
+
+def commit(
+    database: Database,
+    items: Sequence[Item],
+    policy: Policy,
+    collected_updates: dict[JobUpdate, None] | None = None,
+    hooked_ends: Ends | None = None,
+) -> CommitResult:
+    """Carries the items out in one transaction, which is retried when the database asks for it.
+
+    `collected_updates` gets the job updates of all tries. If the end of a job is one of `hooked_ends`, an event for the
+    application's hooks is written.
+    """
+
+    def work(connection: Connection) -> CommitResult:
+        done = _carry_out(connection, database.now, items, policy, hooked_ends or {})
+        # Collected before the commit: if its answer is lost, the next try finds the rows written and reports nothing.
+        if collected_updates is not None:
+            collected_updates.update(dict.fromkeys(done.job_updates))
+        return done
+
+    return database.run(work, pipelined=True)
+
+
+def _carry_out(
+    connection: Connection,
+    now_sql: str,
+    items: Sequence[Item],
+    policy: Policy,
+    hooked_ends: Ends,
+) -> CommitResult:
+    # A mark does not change its job's counters, so it does not wait for the lock of the job's row.
+    job_ids = {job_of(item.part_id) for item in items if not isinstance(item, Mark)}
+    # The clock is read after the locks are granted. Otherwise a call's deadline could have passed before it begins.
+    parts, now, jobs, some_paused = lock_parts_now(connection, {item.part_id for item in items}, now_sql, job_ids)
+    before = {part.id: part.state for part in parts.values()}
+    reasons = {part.id: part.reason for part in parts.values()}
+    batch = CommitBatch(now, policy, parts, before, hooked_ends=hooked_ends, some_paused=some_paused, reasons=reasons)
+    if any(part.order_id for part in parts.values()):
+        # Orders stay locked until the commit. So two marks of one order cannot overtake each other, and the relay
+        # cannot put a part to sleep while the part before it ends.
+        batch.orders = order_queue.OrderQueue(connection, parts)
+    for item in items:
+        if isinstance(item, Mark):
+            item.call = 0  # An earlier try may have set it and been rolled back.
+            continue
+        part, job = parts.get(item.part_id), jobs.get(job_of(item.part_id))
+        match item:
+            case CallEnd():
+                _end_call(connection, batch, item, part, job)
+            case Change():
+                _change(connection, batch, item, part, job)
+            case Deferral():
+                item.done = False
+                defer_recipients(connection, batch, item, part, job)
+        if part is not None and job is not None and job.cancelled:
+            _cancel_queued(batch, part, may_search=not isinstance(item, CallEnd) or item.is_search)
+    # Marks come after the ends of the same batch, so that a sender's answer is never recorded after its next mark.
+    apply_marks(connection, batch, items)
+    job_updates, lane_events = _write(connection, now_sql, batch, jobs, len(items))
+    return CommitResult(job_updates, lane_events)
+
+
+def _end_call(
+    connection: Connection, batch: CommitBatch, end: CallEnd, part: PartFacts | None, job: JobFacts | None
+) -> None:
+    if part is None:
+        return
+    is_own_claim = part.claim == end.claim and part.incarnation == end.incarnation
+    is_sending = is_own_claim and part.state is PartState.SENDING
+    end = _verified(connection, end)
+    started_at, late_attempt, first = part.marked_at or batch.now, None, None
+    if is_sending:
+        first = part.marked_at if is_first_call(part) else None
+        settle.end_attempt(
+            part, end.verdict.outcome, batch.now, end.delay_s, batch.policy, in_a_row=end.failures_in_a_row
+        )
+        part.unheard += int(end.nothing_sent)
+    else:
+        existing = _existing_attempt(connection, batch, end)
+        if existing is not None and _settles_doubt(end, existing):
+            settle.late_answer(part, end.verdict.outcome, batch.now)
+            started_at, late_attempt = existing["started_at"], existing
+        elif existing is not None or not is_own_claim:
+            # This commit is a repeat, or the same answer came twice.
+            return
+        # Otherwise a late answer to an older attempt ended the part while this call was in flight. Record this one too.
+    batch.touch_and_wake(part)
+    record_answer(connection, batch, end, part, started_at)
+    if job is not None:
+        count_call(batch, end, part.lane, job, first=first, late=late_attempt is not None)
+    if late_attempt is not None:
+        complete_receipt(connection, end)
+        # The timeline still shows that the attempt was in doubt, when and why.
+        attempt = batch.attempts[end.part_id, end.claim]
+        attempt |= {name: late_attempt[name] for name in _DOUBT_COLUMNS}
+        if attempt["http_status"] is None:
+            # A pressed card ends the doubt without an HTTP answer. A proxy's 502 that was read before stays.
+            attempt["http_status"] = late_attempt["http_status"]
+
+
+def _cancel_queued(batch: CommitBatch, part: PartFacts, *, may_search: bool) -> None:
+    """Cancels a queued part of a cancelled job, also if its call has just ended.
+
+    A part in doubt stays queued if `may_search`: its next call sends nothing.
+    """
+    if part.state is PartState.QUEUED and not (part.doubts and may_search):
+        settle.cancel(part, settle.CANCELLED)
+        batch.touch_and_wake(part)
+
+
+def _verified(connection: Connection, end: CallEnd) -> CallEnd:
+    """Returns the end, held instead of accepted if its only proof is a task_id that another part may have used too."""
+    outcome = end.verdict.outcome
+    # Checked after the answer: every part that the vendor may have accepted under this task_id was marked before.
+    task_id = outcome.taken.task_id if isinstance(outcome, Accepted | Partial) else None
+    if task_id is None or not may_be_anothers(connection, end.effects.accounts, task_id, end.part_id):
+        return end
+    held = Held("in doubt: the vendor knows its task_id, but another part may have used it too")
+    return replace(end, verdict=replace(end.verdict, outcome=held))
+
+
+def _settles_doubt(end: CallEnd, existing: Mapping[str, Any]) -> bool:
+    """Tells a late answer to an attempt in doubt from the end that caused the doubt, which a repeated commit brings."""
+    if not isinstance(end.verdict.outcome, Unknown):
+        return bool(existing["doubtful"])
+    # The process counted as dead when its answer came. No other row has the recipients that the answer names.
+    return bool(existing["doubtful"] and end.verdict.outcome.refusals and existing["duration_ms"] is None)
+
+
+_DOUBT_COLUMNS = ("outcome", "reason", "duration_ms", "ended_at")
+_ATTEMPT_COLUMNS = ("doubtful", "started_at", "http_status", *_DOUBT_COLUMNS)
+
+
+def _existing_attempt(connection: Connection, batch: CommitBatch, end: CallEnd) -> dict[str, Any] | None:
+    """Reads the attempt's row. A late answer counts only while that row is in doubt."""
+    in_batch = batch.attempts.get((end.part_id, end.claim))
+    if in_batch is not None:
+        return in_batch
+    query = f"select {', '.join(_ATTEMPT_COLUMNS)} from worker_attempts where part_id = :part and claim = :claim"
+    rows = fetch(connection, query, {"part": end.part_id, "claim": end.claim})
+    return dict(zip(_ATTEMPT_COLUMNS, rows[0], strict=True)) if rows else None
+
+
+def _change(
+    connection: Connection, batch: CommitBatch, change: Change, part: PartFacts | None, job: JobFacts | None
+) -> None:
+    if part is None:
+        return
+    claim, first = part.claim, part.marked_at if is_first_call(part) else None
+    old = (part.state, part.not_before, part.reason, part.waits_on, part.offered_until)
+    change.apply(part, batch.now)
+    if old == (part.state, part.not_before, part.reason, part.waits_on, part.offered_until):
+        # The part changed between the read that led to this change and the lock, so `apply` did nothing.
+        return
+    batch.touch_and_wake(part)
+    if change.attempt_reason is not None:
+        # The unanswered call may have used the response_code that the part leased.
+        batch.burned.append(part.id)
+        verdict = Verdict(Unknown(change.attempt_reason))
+        unanswered = CallEnd(
+            part.id, part.claim, part.incarnation or "", verdict, duration_ms=None, flagged=bool(part.flagged)
+        )
+        batch.attempts[part.id, part.claim] = attempt_row(batch, unanswered, part.marked_at or batch.now)
+        if job is not None:
+            count_call(batch, unanswered, part.lane, job, first=first, late=False)
+    if change.spec is not None:
+        batch.specs.append({"id": part.id, "spec": change.spec})
+    if change.receipt is not None:
+        batch.receipts.append(receipt_row(batch, part.id, change.receipt_claim or claim, change.receipt))
+    if change.on_changed is not None:
+        change.on_changed(connection, batch.now)
+
+
+def _write(
+    connection: Connection, now_sql: str, batch: CommitBatch, jobs: dict[str, JobFacts], items: int
+) -> tuple[list[JobUpdate], list[LaneEvent]]:
+    """Writes all rows that the batch has collected. Returns the job updates to report and the lanes' events."""
+    changes = _update_jobs(connection, batch, jobs)
+    writes = Writes(dialect_of(connection))
+    writes.update(tables.parts, ("id",), part_rows(batch.touched.values()))
+    writes.update(tables.jobs, ("id",), job_rows(changes.rows))
+    writes.insert(tables.bodies, batch.bodies, conflict="replace")
+    writes.insert(tables.attempts, list(batch.attempts.values()), conflict="replace")
+    writes.insert(tables.receipts, batch.receipts, conflict="ignore")
+    writes.insert(tables.failures, batch.failures, conflict="ignore")
+    writes.insert(tables.waits, _new_waits(batch), conflict="replace")
+    writes.insert(tables.events, _end_events(batch, changes.changed))
+    # Replacing the row has a job that is being indexed right now indexed once more.
+    writes.insert(tables.unindexed, _unindexed_rows(batch, changes.jobs.values()), conflict="replace")
+    writes.insert(tables.counts, count_rows(batch, changes.jobs, items))
+    writes.flush(connection)
+    insert_rows(connection, tables.parts, batch.added_parts)
+    if batch.task_ids:
+        note_task_ids(connection, batch.task_ids)
+    update_rows(connection, tables.parts, ("id",), batch.specs)
+    # The transaction that ends a part wakes the next part of its order. A crash between two transactions would lose
+    # the wake-up.
+    if batch.orders:
+        batch.orders.close(now_sql)
+    # After the jobs' rows: a follow-up starts to wait under the lock of the job's row. So either it waits already and
+    # is woken here, or it reads what was written above.
+    if changes.awaited:
+        wake_dependants(connection, changes.awaited, now_sql)
+    # In the order of the answers. Sorted by outcome, a batch with a few failures would count as failures in a row.
+    lane_events = move_lanes(connection, batch.now, batch.lane_changes, batch.policy.lanes)
+    if batch.burned:
+        codes.burn_leases(connection, batch.burned)
+    return _job_updates(connection, batch, changes.jobs, changes.changed), lane_events
+
+
+def _end_events(batch: CommitBatch, changed: Mapping[str, JobFacts]) -> list[dict[str, Any]]:
+    """Returns an event for each job whose end an application's hook is registered for."""
+    ends = batch.hooked_ends
+    ended = [job for job in changed.values() if job.state in {*ends.get(ANY_ACCOUNT, ()), *ends.get(job.account, ())}]
+    return [
+        event_row(uuid7().hex, EventKind.JOB_DONE, batch.now, job_id=job.id, job_state=int(job.state)) for job in ended
+    ]
+
+
+def _new_waits(batch: CommitBatch) -> list[dict[str, Any]]:
+    """Returns a row for each queued part that waits from now on, unless the row of its attempt has the reason."""
+    answered = {part for part, _ in batch.attempts}
+    waits = [
+        (part.id, part.reason)
+        for part in batch.touched.values()
+        if part.state is PartState.QUEUED and part.reason and part.reason != batch.reasons.get(part.id)
+    ]
+    waits += [(row["id"], row["reason"]) for row in batch.added_parts]
+    return wait_rows((wait for wait in waits if wait[0] not in answered), batch.now) if waits else []
+
+
+def _unindexed_rows(batch: CommitBatch, jobs: Iterable[JobFacts]) -> list[dict[str, Any]]:
+    """Returns a row for each job without an open part, also if a late answer only added a msgid."""
+    note = uuid7().hex
+    # Sorted, as in every transaction that locks several of these rows.
+    return [{"job_id": id, "note": note} for id in sorted(job.id for job in jobs if not job.counters["n_open"])]
+
+
+@dataclass(frozen=True, slots=True)
+class _JobChanges:
+    """The jobs after their parts changed."""
+
+    jobs: dict[str, JobFacts]
+    rows: list[JobFacts]
+    """The jobs whose rows have to be written."""
+    changed: dict[str, JobFacts]
+    """The jobs whose state changed."""
+    awaited: list[str]
+    """The jobs that a follow-up waits for."""
+
+
+def _update_jobs(connection: Connection, batch: CommitBatch, jobs: dict[str, JobFacts]) -> _JobChanges:
+    """Updates the jobs' counters and states from the parts whose state changed. A mark does not change its job."""
+    # These jobs have a mark that ended its part instead (expired, held). They are locked late: if two writers wait for
+    # each other here, the database makes one of them try again.
+    late = batch.jobs_to_check - jobs.keys()
+    jobs = {id: jobs[id] for id in batch.jobs_to_check & jobs.keys()} | (lock_jobs(connection, late) if late else {})
+    moved = [part for part in batch.touched.values() if _changes_counters(batch.before[part.id], part.state)]
+    for part in moved:
+        jobs[part.job_id].move(batch.before[part.id], part.state)
+    changed = {job.id: job for job in jobs.values() if job.follow(batch.now)}
+    awaited = [job.id for job in jobs.values() if job.awaited]
+    for job_id in awaited:
+        jobs[job_id].awaited = False
+    rows = [jobs[job_id] for job_id in sorted({part.job_id for part in moved} | set(awaited) | batch.grown_jobs)]
+    return _JobChanges(jobs, rows, changed, awaited)
+
+
+def _changes_counters(old: PartState, new: PartState) -> bool:
+    # Queued and sending parts share one counter, `n_open`.
+    return old is not new and not {old, new} <= OPEN_STATES
+
+
+def _job_updates(
+    connection: Connection, batch: CommitBatch, jobs: dict[str, JobFacts], changed: dict[str, JobFacts]
+) -> list[JobUpdate]:
+    """Returns what to report after the commit: the end of every job that ended, and why an open job waits."""
+    parts = {part.job_id: part for part in batch.touched.values()}
+    runtimes = {
+        job_of(part): (row["ended_at"] - row["started_at"]) / SECOND for (part, _), row in batch.attempts.items()
+    }
+
+    def update_of(job: JobFacts, state: JobState | None, text: str, **more: Any) -> JobUpdate:
+        return JobUpdate(job.id, job.kind, job.channel, account_of(parts[job.id].lane), state, text, **more)
+
+    # A job that was in doubt and is tried again waits too.
+    waits = {job.id: parts[job.id].reason or "" for job in changed.values() if job.state is JobState.OPEN}
+    waits |= {id: reason for id, reason in batch.wait_reports.items() if jobs[id].state is JobState.OPEN}
+    ends = [job for job in changed.values() if job.state is not JobState.OPEN]
+    return [
+        update_of(
+            job,
+            job.state,
+            _final_text(connection, job, parts[job.id].reason or ""),
+            is_first=_had_no_call(connection, batch, job),
+            runtime_s=runtimes.get(job.id),
+        )
+        for job in ends
+    ] + [update_of(jobs[id], None, reason) for id, reason in waits.items()]
+
+
+def _had_no_call(connection: Connection, batch: CommitBatch, job: JobFacts) -> bool:
+    """Returns whether the job ended without a call of its first part. A job in doubt has not ended."""
+    if job.state is JobState.UNKNOWN:
+        return False
+    first = part_id(job.id, 0)
+    if (part := batch.touched.get(first)) is not None:
+        return part.first_marked_at is None
+    query = "select first_marked_at from worker_parts where id = :id"
+    return fetch(connection, query, {"id": first}) == [(None,)]
+
+
+def _final_text(connection: Connection, job: JobFacts, reason: str) -> str:
+    if job.state is JobState.PARTIAL:
+        query = "select count(*) from worker_failures where part_id > :low and part_id < :high"
+        refused = int(fetch(connection, query, part_range(job.id))[0][0])
+        return f"partial {job.asked - refused}+{refused}"
+    return f"{job.state.label} {reason}".strip()
