@@ -7,7 +7,7 @@ import re
 from tests.docs.page import ROOT, Page, pages
 
 GLOSSARY = Page("docs/glossary.md")
-WORDS = re.findall(r"^\| ([a-z-]+) \| ", GLOSSARY.text, flags=re.MULTILINE)[1:]
+WORDS = re.findall(r"^\| ([a-z -]+) \| ", GLOSSARY.text, flags=re.MULTILINE)[1:]
 
 
 def pairs(page: Page) -> list[tuple[str, str]]:
@@ -38,6 +38,8 @@ ALSO_PLAIN |= {
     "mark",
     "claim",
     "permit",
+    "probe",
+    "credential",
     "attempt",
     "card update",
     "resume",
@@ -112,9 +114,9 @@ def test_no_chinese_text_has_another_word_for_the_same() -> None:
     assert [] == [(page.name, word) for page in (*CHINESE, *TABLES) for word in NOT_OURS if word in page.prose]
 
 
-def test_at_most_twelve_words_are_ours() -> None:
-    """A thirteenth has to push one out; none stands there twice."""
-    assert 12 >= len(WORDS) == len(set(WORDS)) > 0
+def test_at_most_twenty_words_are_ours() -> None:
+    """One more has to push one out; none stands there twice."""
+    assert 20 >= len(WORDS) == len(set(WORDS)) > 0
 
 
 def test_every_word_is_used() -> None:
@@ -129,6 +131,6 @@ def test_every_word_is_used() -> None:
 
 def test_every_entry_is_a_sentence_or_two() -> None:
     """Or three; more belongs on the page of its subject."""
-    entries = re.findall(r"^\| [a-z-]+ \| (.+) \|$", GLOSSARY.text, flags=re.MULTILINE)[1:]
+    entries = re.findall(r"^\| [a-z -]+ \| (.+) \|$", GLOSSARY.text, flags=re.MULTILINE)[1:]
 
     assert [] == [entry for entry in entries if not entry.endswith(".") or len(re.findall(r"[.;:]( |$)", entry)) > 3]
