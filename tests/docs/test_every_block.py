@@ -97,7 +97,6 @@ MEASURED = "what a bench printed once, on the machine that the page names"
 NOT_RUN = {
     ("docs/console.md", "location /"): "nginx is no part of the tests; they send the headers that it is told to set",
     ("docs/design.md", " your transaction"): "a picture",
-    ("docs/design.md", " answers, failures"): "a picture",
 }
 """Page and begin of a block, and why no test runs it."""
 
