@@ -16,10 +16,10 @@ import uuid_utils
 from sqlalchemy import text
 
 from bench.scale.contents import ACTIVE_LANES, SPEC, active_lane
-from worker.delivery.scheduler.fair_share import Sharing
-from worker.delivery.scheduler.lane_head import Doorbell
+from worker.delivery.scheduler.fair_share import ThreadShares
+from worker.delivery.scheduler.lane_offer import Doorbell
 from worker.delivery.scheduler.relay import Relay, RelayTimes
-from worker.domain.pacing.lane import in_the_way
+from worker.domain.pacing.lane import with_accounts
 from worker.domain.settle import Policy
 from worker.domain.state import PartState
 from worker.outbox import tables
@@ -29,7 +29,7 @@ from worker.outbox.engine.bulk import insert_rows, update_rows
 from worker.outbox.engine.database import Database
 from worker.outbox.jobs.follow_ups import wake_overdue
 from worker.outbox.jobs.loading import leave
-from worker.outbox.lanes.lanes import read_paces
+from worker.outbox.lanes.lanes import read_lane_states
 from worker.outbox.lanes.offering import offer
 from worker.service.loop import Loop
 
@@ -63,7 +63,7 @@ class Side:
             self.database,
             holder=lambda: "bench",
             publish=self.rings.extend,
-            sharing=Sharing(DOORBELL),
+            thread_shares=ThreadShares(DOORBELL),
             times=RelayTimes(),
             monotonic=lambda: self.clock_s,
             scan_clock=time.monotonic,
@@ -138,7 +138,7 @@ class Side:
     def _ask(self, lane: str) -> float:
         """What stands on the lane and its account, as a doorbell asks."""
         with self.database.reading() as connection:
-            return _timed(lambda: read_paces(connection, self.database.now, in_the_way([lane]), lambda: 0))
+            return _timed(lambda: read_lane_states(connection, self.database.now, with_accounts([lane]), lambda: 0))
 
     def _offer(self, lane: str) -> float:
         """The newest of the lane, which no window has reached; they are left again at once."""

@@ -16,7 +16,7 @@ from sqlalchemy.exc import OperationalError
 from tests.support.noise import plain
 from tests.support.runtime import GETTOKEN, SEND, Site, an_account, lost, planted, refused
 from worker import MpNews, MpNewsArticle
-from worker.delivery.scheduler.lane_head import Doorbell
+from worker.delivery.scheduler.lane_offer import Doorbell
 from worker.delivery.sender.writer import WriterClosed
 from worker.domain.call import CallResult, NeverLeft, Request
 from worker.domain.job import part_id

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 import pytest
 from hypothesis import given, strategies as st
 
-from worker.delivery.scheduler.fair_share import Share, Sharing
+from worker.delivery.scheduler.fair_share import LaneQuota, ThreadShares
 from worker.outbox.lanes.offering import Head
 from worker.outbox.lanes.processes import ALL_QUEUES, Process, QueueName
 
@@ -24,37 +24,37 @@ def a_head(ids: int, offered: int = 0) -> Head:
     return Head([f"p{n}" for n in range(ids)], [f"o{n}" for n in range(offered)])
 
 
-def sharing(*processes: Process) -> Sharing:
-    made = Sharing()
-    made.learn(processes)
+def sharing(*processes: Process) -> ThreadShares:
+    made = ThreadShares()
+    made.update(processes)
     return made
 
 
 @pytest.mark.parametrize(("lanes", "threads"), [(1, 30), (2, 15), (7, 4), (100, 1)])
 def test_lanes_share_the_threads_evenly(lanes: int, threads: int) -> None:
     """Alone: all but two; else an even part, and never nothing."""
-    assert threads == sharing(a_process()).of("hr:1", lanes).threads
+    assert threads == sharing(a_process()).quota("hr:1", lanes).threads
 
 
 def test_threads_of_all_living_processes_count() -> None:
     """A dead process's threads are nobody's."""
-    assert 62 == sharing(a_process(), a_process(), a_process(fresh=False)).of("hr:1", 1).threads
+    assert 62 == sharing(a_process(), a_process(), a_process(fresh=False)).quota("hr:1", 1).threads
 
 
 def test_with_nobody_alive_the_last_known_count_stays() -> None:
     """Between two heartbeats after a pause the shares do not fall to nothing."""
     made = sharing(a_process(8))
 
-    made.learn([a_process(8, fresh=False)])
+    made.update([a_process(8, fresh=False)])
 
-    assert 6 == made.of("hr:1", 1).threads
+    assert 6 == made.quota("hr:1", 1).threads
 
 
 def test_a_slow_lane_gets_a_quarter() -> None:
     """Over a second a call: a vendor that hangs cannot hold all threads; the slowest report counts."""
     made = sharing(a_process(hr_1=(1_001, 0), hr_2=(1_000, 5_000)), a_process(hr_1=(10, 10)))
 
-    assert (15, 62) == (made.of("hr:1", 1).threads, made.of("hr:2", 1).threads)
+    assert (15, 62) == (made.quota("hr:1", 1).threads, made.quota("hr:2", 1).threads)
 
 
 def test_only_threads_that_take_from_a_queue_count_for_it() -> None:
@@ -62,23 +62,28 @@ def test_only_threads_that_take_from_a_queue_count_for_it() -> None:
     made = sharing(a_process(32, queues=["urgent"], hr_1=(20_000, 20_000)), a_process(4))
 
     assert [2, 2, 34] == [made.threads(queue=queue) for queue in (QueueName.NORMAL, QueueName.BULK, QueueName.URGENT)]
-    assert (2, 34 * 50 // 2) == (made.of("hr:2", 1).threads, made.of("hr:2", 1).urgent_window)
-    assert Share(1, 2, 4, 1) == made.of("hr:1", 1)
+    assert (2, 34 * 50 // 2) == (made.quota("hr:2", 1).threads, made.quota("hr:2", 1).urgent_window)
+    assert LaneQuota(1, 2, 4, 1) == made.quota("hr:1", 1)
 
 
 def test_files_and_bulk_have_the_threads_of_normal_parts_unless_other_workers_take_them() -> None:
     """Nobody takes files; bulk has workers of its own; where all take everything, there is one queue but in name."""
     made = sharing(a_process(32, queues=["bulk"]), a_process(4, queues=["urgent", "normal"]))
 
-    assert [QueueName.NORMAL, QueueName.BULK] == [made.queue(queue) for queue in (QueueName.FILES, QueueName.BULK)]
-    assert (2, 30) == (made.of("hr:1", 1).threads, made.of("hr:1", 1, queue=made.queue(QueueName.BULK)).threads)
-    made.learn([a_process(32), a_process(4)])
-    assert {QueueName.NORMAL} == {made.queue(queue) for queue in QueueName}
+    assert [QueueName.NORMAL, QueueName.BULK] == [
+        made.served_queue(queue) for queue in (QueueName.FILES, QueueName.BULK)
+    ]
+    assert (2, 30) == (
+        made.quota("hr:1", 1).threads,
+        made.quota("hr:1", 1, queue=made.served_queue(QueueName.BULK)).threads,
+    )
+    made.update([a_process(32), a_process(4)])
+    assert {QueueName.NORMAL} == {made.served_queue(queue) for queue in QueueName}
 
 
 def test_a_queue_that_nobody_takes_has_one_thread() -> None:
     """What stands in its queue is taken when somebody comes; more of it would only stand there."""
-    assert 1 == sharing(a_process(32, queues=["urgent"])).of("hr:1", 1).threads
+    assert 1 == sharing(a_process(32, queues=["urgent"])).quota("hr:1", 1).threads
 
 
 @pytest.mark.parametrize(("cycle_ms", "size"), [(0, 50), (5, 50), (20, 50), (100, 10), (600, 1), (30_000, 1)])
@@ -86,14 +91,14 @@ def test_a_doorbell_lasts_about_a_second(cycle_ms: int, size: int) -> None:
     """As many ids as a second's work of a thread, fifty at most, one at least; the slowest report counts."""
     made = sharing(a_process(hr_1=(3, cycle_ms)), a_process(hr_1=(900, min(cycle_ms, 5))))
 
-    assert size == made.of("hr:1", 1).size
+    assert size == made.quota("hr:1", 1).size
 
 
 def test_the_window_holds_one_doorbell_in_work_and_one_behind_it() -> None:
     """No thread runs dry between two turns, and the broker's queue stays short."""
-    share = sharing(a_process(4, hr_1=(90, 100))).of("hr:1", 1)
+    share = sharing(a_process(4, hr_1=(90, 100))).quota("hr:1", 1)
 
-    assert Share(10, 40, 10, 2, calls_per_doorbell=2) == share
+    assert LaneQuota(10, 40, 10, 2, calls_per_doorbell=2) == share
 
 
 FEW_AND_MANY = [(0, []), (1, [1]), (3, [2, 1]), (4, [2, 2]), (19, [10, 9]), (25, [10, 10, 5]), (40, [10] * 4)]
@@ -104,7 +109,7 @@ def test_few_are_spread_and_many_fill_doorbells(ids: int, sizes: list[int]) -> N
     """Two threads: three ids are two doorbells, forty are four full ones; every id rings once, in order."""
     head = a_head(ids)
 
-    doorbells = Share(10, 40, 10, 2).doorbells(head, 40)
+    doorbells = LaneQuota(10, 40, 10, 2).split(head, 40)
 
     assert sizes == [len(doorbell) for doorbell in doorbells]
     assert head.ids == [part for doorbell in doorbells for part in doorbell]
@@ -118,7 +123,7 @@ def test_while_half_the_window_is_out_only_full_doorbells_ring(offered: int, ids
     """The threads have work, so a remainder may wait for more; below half of it nothing waits."""
     head = a_head(ids, offered)
 
-    doorbells = Share(10, 40, 10, 2).doorbells(head, 40)
+    doorbells = LaneQuota(10, 40, 10, 2).split(head, 40)
 
     assert sizes == [len(doorbell) for doorbell in doorbells]
     assert head.ids[: sum(sizes)] == [part for doorbell in doorbells for part in doorbell]
@@ -127,22 +132,22 @@ def test_while_half_the_window_is_out_only_full_doorbells_ring(offered: int, ids
 @pytest.mark.parametrize(("size", "threads"), [(1, 1), (1, 7), (10, 1), (50, 30)])
 def test_an_id_never_waits_for_company_that_cannot_come(size: int, threads: int) -> None:
     """Whatever the share: with nothing out, all of the window's ids ring; none is held back for ever."""
-    share = Share(size, threads * size * 2, max(size, threads * size // 2), threads)
+    share = LaneQuota(size, threads * size * 2, max(size, threads * size // 2), threads)
 
     for window in (share.window, share.urgent_window):
         for ids in range(1, window + 1):
-            assert ids == sum(len(doorbell) for doorbell in share.doorbells(a_head(ids), window))
+            assert ids == sum(len(doorbell) for doorbell in share.split(a_head(ids), window))
 
 
 @pytest.mark.parametrize("size", [1, 2, 3, 10, 50])
 def test_bulk_gets_a_tenth_of_a_full_lane(size: int) -> None:
     """However small its doorbells are: in any hundred parts that are offered in a row, over many rounds of them."""
-    share, credit, offered = Share(size, 24 * size, 6 * size, 12), 0, ""
+    share, credit, offered = LaneQuota(size, 24 * size, 6 * size, 12), 0, ""
     normal = Head([f"n{n}" for n in range(share.window)], [])
     bulk = Head([f"b{n}" for n in range(share.bulk_window(share.window))], [])
 
     while len(offered) < 1_000:
-        bells = share.mixed(normal, bulk, credit)[:3]
+        bells = share.split_mixed(normal, bulk, credit)[:3]
         credit = bells[-1][1]
         offered += "".join(part[0] for ids, _ in bells for part in ids)
 
@@ -151,9 +156,9 @@ def test_bulk_gets_a_tenth_of_a_full_lane(size: int) -> None:
 
 def test_bulk_takes_what_normal_parts_leave() -> None:
     """Without normal parts it has the whole window."""
-    share = Share(10, 40, 10, 2)
+    share = LaneQuota(10, 40, 10, 2)
 
-    bells = share.mixed(a_head(0), a_head(40), 1)
+    bells = share.split_mixed(a_head(0), a_head(40), 1)
 
     assert (40, 35, 4) == (share.bulk_window(0), share.bulk_window(5), share.bulk_window(40))
     assert [10] * 4 == [len(ids) for ids, _ in bells]
@@ -164,7 +169,7 @@ def test_what_is_mixed_stays_whole_and_in_order(normal: int, bulk: int, credit: 
     """Every id once; normal parts among themselves, and bulk among itself, in the order of their time."""
     heads = Head([f"n{n}" for n in range(normal)], []), Head([f"b{n}" for n in range(bulk)], [])
 
-    bells = Share(10, 240, 60, 12).mixed(*heads, credit, patient=False)
+    bells = LaneQuota(10, 240, 60, 12).split_mixed(*heads, credit, patient=False)
 
     mixed = [part for ids, _ in bells for part in ids]
     for head in heads:

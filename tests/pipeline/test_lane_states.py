@@ -15,7 +15,7 @@ from tests.support.runtime import Ticks
 from worker.delivery.sender import lane_state as gates_module
 from worker.delivery.sender.lane_state import YOUNG_S, LaneStates
 from worker.domain.outcome import Penalty
-from worker.domain.pacing.lane import SECOND, LaneBlock, LaneRules, Pace, Resume, Success, account_of
+from worker.domain.pacing.lane import SECOND, Feedback, LaneBlock, LaneRules, LaneState, Resume, account_of
 
 
 @contextmanager
@@ -34,16 +34,16 @@ def block(lane_states: LaneStates, lane: str, delay: float = 0.0, **fields: Any)
 def answer(lane_states: LaneStates, lane: str) -> None:
     """A call of the lane that was marked just now has been carried out."""
     for name in lane_states.needs_feedback(lane):
-        lane_states.apply(Success(name, lane_states.clock(), taken=True, judged=True))
+        lane_states.apply(Feedback(name, lane_states.clock(), accepted=True, final=True))
 
 
 def learn(lane_states: LaneStates, *names: str, **paces: Any) -> None:
     """SQL says nothing of these lanes and accounts, but for the paces given as `hr_1={...}`, in seconds from now."""
-    now, said = lane_states.clock(), dict[str, Pace]()
+    now, said = lane_states.clock(), dict[str, LaneState]()
     for name, fields in paces.items():
         lane = name.replace("_", ":")
         until = now + int(fields.pop("blocked_s", 0) * SECOND)
-        said[lane] = Pace(lane, account_of(lane), blocked_until=until, **fields)
+        said[lane] = LaneState(lane, account_of(lane), blocked_until=until, **fields)
     lane_states.learn([*names, *said], said)
 
 
@@ -320,7 +320,7 @@ def test_a_lane_without_room_lets_calls_go_that_have_a_permit() -> None:
 
 def used(lane_states: LaneStates, lane: str) -> None:
     """One call of a lane that the vendor took."""
-    lane_states.learn([lane], {lane: Pace(lane, account_of(lane), calls=4)})
+    lane_states.learn([lane], {lane: LaneState(lane, account_of(lane), calls=4)})
     with in_the_air(lane_states, lane, 20):
         lane_states.took(lane, 0.5)
     lane_states.cycled(lane, 0.7)

@@ -9,10 +9,10 @@ import pytest
 from sqlalchemy import text
 
 from tests.support.noise import plain
-from worker.domain.pacing.lane import LaneBlock, LaneRules, Pace, Resume, Success, account_of, in_the_way
+from worker.domain.pacing.lane import Feedback, LaneBlock, LaneRules, LaneState, Resume, account_of, with_accounts
 from worker.outbox.engine.clock import DrivenClock
 from worker.outbox.engine.database import Database
-from worker.outbox.lanes.lanes import change_lanes, move_lanes, read_paces, take_probe
+from worker.outbox.lanes.lanes import change_lanes, move_lanes, read_lane_states, take_probe
 
 SECOND = 1_000_000
 
@@ -35,10 +35,10 @@ def row(database: Database, lane: str = "hr:1") -> SimpleNamespace:
         return SimpleNamespace(**{name: plain(value) for name, value in found.one().items()})
 
 
-def known(database: Database, *names: str) -> dict[str, Pace]:
+def known(database: Database, *names: str) -> dict[str, LaneState]:
     """What is read of them, in microseconds from now."""
     with database.reading() as connection:
-        return read_paces(connection, database.now, names or ("hr:1", "hr:2", "hr:3", "hr"), lambda: 0)
+        return read_lane_states(connection, database.now, names or ("hr:1", "hr:2", "hr:3", "hr"), lambda: 0)
 
 
 def parked(database: Database) -> set[str]:
@@ -126,10 +126,10 @@ def test_the_probe_is_taken_once_an_interval(database: Database, driven_clock: D
 
     early = take()
     driven_clock.advance(600)
-    taken = [take(), take()]
+    accepted = [take(), take()]
     driven_clock.advance(600)
 
-    assert (False, [True, False], True) == (early, taken, take())
+    assert (False, [True, False], True) == (early, accepted, take())
 
 
 def test_what_is_not_parked_has_no_probe(database: Database, driven_clock: DrivenClock) -> None:
@@ -137,12 +137,12 @@ def test_what_is_not_parked_has_no_probe(database: Database, driven_clock: Drive
     write(database, a_block(1))
     driven_clock.advance(2)
 
-    taken = [
+    accepted = [
         database.run(lambda connection, lane=lane: take_probe(connection, database.now, lane, SECOND))  # type: ignore[misc]
         for lane in ("hr:1", "hr:9")
     ]
 
-    assert [False, False] == taken
+    assert [False, False] == accepted
 
 
 def test_a_person_frees_a_lane(database: Database, driven_clock: DrivenClock) -> None:
@@ -188,14 +188,14 @@ def test_only_what_was_asked_about_is_told(database: Database, driven_clock: Dri
     write(database, a_block(60), a_block(60, lane="hr:2"), a_block(60, lane="hr"))
 
     assert [{"hr", "hr:2"}, set()] == [set(known(database, *names)) for names in (("hr:2", "hr"), ("it:1",))]
-    assert in_the_way(["hr:1.a", "hr", "it"]) == {"hr:1.a", "hr", "it"}
+    assert with_accounts(["hr:1.a", "hr", "it"]) == {"hr:1.a", "hr", "it"}
 
 
 @pytest.mark.fewer_databases("the order is that of a list in memory")
 def test_answers_of_one_commit_are_weighed_in_their_order(sqlite_database: Database) -> None:
     """Five that say the vendor is ill, each with a good one behind it: no two in a row, so nothing rests."""
     block = LaneBlock("hr:1", "send text", 0.0, "-1", failed=True)
-    good = [Success(name, 1, taken=True, judged=True) for name in ("hr:1", "hr")]
+    good = [Feedback(name, 1, accepted=True, final=True) for name in ("hr:1", "hr")]
 
     steps = sqlite_database.run(lambda c: move_lanes(c, 1_000_000, [block, *good] * 5, LaneRules(failures=2)))
 

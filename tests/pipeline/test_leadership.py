@@ -10,7 +10,7 @@ from typing import NoReturn
 import pytest
 
 from tests.support.runtime import Site, planted
-from worker.delivery.scheduler.lane_head import Doorbell
+from worker.delivery.scheduler.lane_offer import Doorbell
 from worker.delivery.sender.lease import Leadership, Renewals
 from worker.domain.errors import NotPublished
 from worker.outbox.engine.clock import DrivenClock

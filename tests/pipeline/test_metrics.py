@@ -18,7 +18,7 @@ from tests.support.runtime import Site, an_account, busy, lost, planted, refused
 from worker import To
 from worker.domain.account import Account, Secret
 from worker.domain.callbacks.hook import EventKind, EventState
-from worker.domain.pacing.lane import Resume, Standing, Step
+from worker.domain.pacing.lane import LaneEventKind, LaneStatus, Resume
 from worker.outbox import tables
 from worker.outbox.engine.bulk import insert_rows
 from worker.outbox.engine.clock import DrivenClock, instant
@@ -187,8 +187,8 @@ def test_lanes_are_told_by_what_stands_on_them(site: Site) -> None:
     assert {("hr", "account", "parked"): 1, ("it", "lane", "parked"): 1} == {
         tuple(value for _, value in labels): count for labels, count in told.that_are("lanes").items()
     }
-    assert {what.value for what in Standing} == {
-        standing for standing in Standing if told.of("lanes", account="hr", scope="lane", standing=standing) == 0
+    assert {what.value for what in LaneStatus} == {
+        standing for standing in LaneStatus if told.of("lanes", account="hr", scope="lane", standing=standing) == 0
     }
 
 
@@ -211,8 +211,8 @@ def test_steps_of_lanes_are_counted_and_never_fall(site: Site) -> None:
     assert [] == site.rows("select id from worker_lane_events")
     parked, resumed = ((("account", "hr"), ("what", what)) for what in ("parked", "resumed"))
     assert ({parked: 1}, {parked: 2, resumed: 1}) == (first, second.that_are("lane_events_total"))
-    assert {what.value for what in Step} == {
-        step for step in Step if second.of("lane_events_total", account="it", what=step) == 0
+    assert {what.value for what in LaneEventKind} == {
+        step for step in LaneEventKind if second.of("lane_events_total", account="it", what=step) == 0
     }
 
 

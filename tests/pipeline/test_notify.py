@@ -13,7 +13,7 @@ from sqlalchemy.exc import OperationalError
 from tests.support.notified import ACCOUNTS, OPS, PAGER, Watch
 from tests.support.runtime import Site, busy, lost, planted, refused
 from worker.domain.callbacks.hook import EventKind, EventState
-from worker.domain.pacing.lane import LaneEvent, Resume, Step
+from worker.domain.pacing.lane import LaneEvent, LaneEventKind, Resume
 from worker.outbox import tables
 from worker.outbox.engine.bulk import insert_rows
 from worker.outbox.engine.clock import DrivenClock
@@ -302,7 +302,7 @@ def test_parts_that_stand_still(site: Site) -> None:
 def test_what_was_set_aside(site: Site) -> None:
     """An error of ours, as recovery notes it."""
     watch = Watch(site, OPS)
-    event = LaneEvent("lane", "hr", "label", Step.SET_ASIDE, "KeyError in x.py:1", None, None, None)
+    event = LaneEvent("lane", "hr", "label", LaneEventKind.SET_ASIDE, "KeyError in x.py:1", None, None, None)
     site.database.run(lambda connection: keep_events(connection, site.database.now, [event]))
     watch.later()
     during = watch.told()

@@ -20,7 +20,7 @@ from tests.support.scripted_transport import answered
 from worker.control.pause import pause
 from worker.domain.call import CallResult
 from worker.domain.job_filter import JobFilter
-from worker.domain.pacing.lane import LaneBlock, LaneEvent, Resume, Step
+from worker.domain.pacing.lane import LaneBlock, LaneEvent, LaneEventKind, Resume
 from worker.domain.state import JobState
 from worker.outbox import tables
 from worker.outbox.engine.bulk import insert_rows
@@ -250,7 +250,8 @@ def test_what_is_about_the_target_keeps_no_other_from_being_told(site: Site) -> 
 
 def _set_aside(site: Site, *accounts: str) -> None:
     events = [
-        LaneEvent("lane", one, "label", Step.SET_ASIDE, "KeyError in x.py:1", None, None, None) for one in accounts
+        LaneEvent("lane", one, "label", LaneEventKind.SET_ASIDE, "KeyError in x.py:1", None, None, None)
+        for one in accounts
     ]
     site.database.run(lambda connection: keep_events(connection, site.database.now, events))
 

@@ -14,7 +14,7 @@ from bench.scale.contents import active_lane, add_at_work, add_due, add_future, 
 from tests.support.reads import rows_read
 from worker.domain.callbacks.hook import EventKind, EventState
 from worker.domain.job import Priority
-from worker.domain.pacing.lane import in_the_way
+from worker.domain.pacing.lane import with_accounts
 from worker.outbox import tables
 from worker.outbox.engine.bulk import insert_rows
 from worker.outbox.engine.database import Database
@@ -160,9 +160,9 @@ def test_what_stands_on_a_lane_is_read_by_its_key(database: Database) -> None:
     """A doorbell asks about two names, and an order's part about its own, however many lanes are at work."""
     add_at_work(database, FUTURE)
     tidy(database)
-    names = in_the_way(["hr:w000000000000007"])
+    names = with_accounts(["hr:w000000000000007"])
 
-    stands = rows_read(database, lambda c: lanes.read_paces(c, database.now, names, lambda: 0))
+    stands = rows_read(database, lambda c: lanes.read_lane_states(c, database.now, names, lambda: 0))
     parked = rows_read(database, lambda c: lanes.parked_among(c, names))
 
     assert max(stands, parked) <= A_FEW

@@ -14,7 +14,7 @@ from tests.support.scripted_transport import answered
 from worker.control.lift import lift
 from worker.delivery.sender.batch import BatchSender
 from worker.domain.call import CallResult, NeverLeft, Request
-from worker.domain.pacing.lane import Pace, next_midnight
+from worker.domain.pacing.lane import LaneState, next_midnight
 from worker.outbox.engine.clock import DrivenClock
 from worker.outbox.engine.database import Database
 
@@ -217,7 +217,7 @@ def test_a_process_makes_no_more_calls_than_its_lane_may_have(site: Site) -> Non
     """While as many are out as all may have together, what rings here is left to be offered again."""
     job = site.send()
     lane = site.part(job).lane
-    site.runtime.lane_states.learn([lane], {lane: Pace(lane, "hr", calls=1)})
+    site.runtime.lane_states.learn([lane], {lane: LaneState(lane, "hr", calls=1)})
 
     site.runtime.lane_states.begin_call(lane, 20.0)
     site.sql(

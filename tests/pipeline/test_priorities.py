@@ -10,7 +10,7 @@ import pytest
 
 from tests.support.runtime import Site, an_account, planted
 from worker import Markdown
-from worker.delivery.scheduler.lane_head import Doorbell
+from worker.delivery.scheduler.lane_offer import Doorbell
 from worker.outbox.engine.clock import DrivenClock
 from worker.outbox.engine.database import Database
 

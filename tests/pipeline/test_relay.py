@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 
 from tests.support.runtime import PNG, Site, planted, refused
-from worker.delivery.scheduler import due_lanes, lane_head
-from worker.delivery.scheduler.lane_head import Batches, Doorbell, LaneHead
+from worker.delivery.scheduler import due_lanes, lane_offer
+from worker.delivery.scheduler.lane_offer import Doorbell, DoorbellBuilder, LaneOffer
 from worker.delivery.scheduler.relay import RelayTimes
 from worker.domain.job import Priority, part_id
 from worker.domain.pacing.bulk import Pacing
@@ -66,7 +66,7 @@ def looks(site: Site, monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, float]
             made.append((given[2], site.ticks()))
         return head_of_lane(*given)
 
-    monkeypatch.setattr(lane_head, "head_of_lane", noted)
+    monkeypatch.setattr(lane_offer, "head_of_lane", noted)
     return made
 
 
@@ -115,7 +115,7 @@ def test_behind_a_backlog_that_comes_in_fast_the_walk_by_time_goes_far_back_now_
     """Most turns read the last moments alone; a commit that was late by less than half a second waits for a quarter."""
     turn(site)
     site.relay.full_scan = lambda: 1.0  # type: ignore[method-assign]  # nothing is found by it
-    many = [site.send(f"one of many {n}", to=f"u{n}") for n in range(2 * due_lanes.MANY + 100)]
+    many = [site.send(f"one of many {n}", to=f"u{n}") for n in range(2 * due_lanes.MANY_PARTS + 100)]
     site.advance(0.4)
     site.send("newer")
     turn(site)
@@ -133,7 +133,7 @@ def test_behind_a_backlog_that_comes_in_fast_the_walk_by_time_goes_far_back_now_
 
     first = next(n for n, offered in enumerate(found) if parts(late)[0] in offered)
     assert 10 <= first <= 13
-    assert max(read[:first]) < 10 < due_lanes.MANY < read[first] < len(many)
+    assert max(read[:first]) < 10 < due_lanes.MANY_PARTS < read[first] < len(many)
 
 
 def walking(site: Site, *instants: float) -> None:
@@ -151,7 +151,7 @@ def test_the_walk_goes_round_so_often_that_a_late_commit_is_seen_in_time(site: S
 
 def test_a_step_of_the_walk_leaves_room_for_others(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     """Between two steps of a round it rests three times as long as a step took, and at least two milliseconds."""
-    monkeypatch.setattr("worker.delivery.scheduler.due_lanes.SLICE", 1)
+    monkeypatch.setattr("worker.delivery.scheduler.due_lanes.MIN_SLICE", 1)
     site.send()
     site.card()
 
@@ -192,8 +192,8 @@ def test_more_lanes_than_a_slice_or_a_turn_takes_are_walked_through(
     site: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Slice after slice, all of them in a round; and no turn looks at more of the found than it has time for."""
-    monkeypatch.setattr("worker.delivery.scheduler.due_lanes.SLICE", 1)
-    monkeypatch.setattr("worker.delivery.scheduler.relay.LANES", 1)
+    monkeypatch.setattr("worker.delivery.scheduler.due_lanes.MIN_SLICE", 1)
+    monkeypatch.setattr("worker.delivery.scheduler.relay.MAX_LANES", 1)
     jobs = [site.send(), site.card(), site.send(account="it")]
     site.advance(3_600)
 
@@ -322,22 +322,22 @@ def test_shares_follow_the_threads_alive(site: Site) -> None:
 # -- losing and finding again -----------------------------------------------------------------------------------------
 
 
-def knows_due(site: Site, *without: QueueName) -> bool:
+def has_untaken_parts(site: Site, *without: QueueName) -> bool:
     """What the relay says to a process that takes from all queues but some."""
-    return site.relay.knows_due(lambda lane, queue: queue not in without)
+    return site.relay.has_untaken_parts(lambda lane, queue: queue not in without)
 
 
 def test_the_relay_knows_of_parts_that_no_process_takes(site: Site) -> None:
     """Once they are offered again; when one takes them, there are none any more."""
     jobs = [site.send(str(n)) for n in range(3)]
     turn(site)
-    at_first = knows_due(site)
+    at_first = has_untaken_parts(site)
     turn(site, 5.1)
-    untaken = knows_due(site), knows_due(site, QueueName.NORMAL)
+    untaken = has_untaken_parts(site), has_untaken_parts(site, QueueName.NORMAL)
     site.ring(*jobs)
     turn(site, 0.3)
 
-    assert (False, (True, False), False) == (at_first, untaken, knows_due(site))
+    assert (False, (True, False), False) == (at_first, untaken, has_untaken_parts(site))
 
 
 def test_parts_of_a_blocked_lane_are_not_due_to_be_sent(site: Site) -> None:
@@ -348,7 +348,7 @@ def test_parts_of_a_blocked_lane_are_not_due_to_be_sent(site: Site) -> None:
     block(site, "hr", 60.0)
     turn(site, 5.1)
 
-    assert not knows_due(site)
+    assert not has_untaken_parts(site)
 
 
 def test_a_relay_that_does_not_lead_knows_of_nothing(site: Site) -> None:
@@ -358,7 +358,7 @@ def test_a_relay_that_does_not_lead_knows_of_nothing(site: Site) -> None:
     turn(site, 5.1)
     site.relay.stop()
 
-    assert not knows_due(site)
+    assert not has_untaken_parts(site)
 
 
 def test_a_lost_id_is_offered_again_after_5_10_20_40_and_60_seconds(site: Site) -> None:
@@ -439,17 +439,17 @@ def test_an_id_somebody_else_offered_is_not_published_twice(site: Site, monkeypa
     other.lead = lambda: True  # type: ignore[method-assign]
     found: list[list[str]] = []
     mine: list[Doorbell] = []
-    doorbells = Batches.doorbells
+    doorbells = DoorbellBuilder.doorbells
 
-    def overtaken(batches: Batches, lane_head: LaneHead, now: float) -> list[Doorbell]:
+    def overtaken(batches: DoorbellBuilder, lane_offer: LaneOffer, now: float) -> list[Doorbell]:
         """Between the other's look and its offer this one looks, offers and publishes."""
-        monkeypatch.setattr(Batches, "doorbells", doorbells)
-        theirs = doorbells(batches, lane_head, now)
+        monkeypatch.setattr(DoorbellBuilder, "doorbells", doorbells)
+        theirs = doorbells(batches, lane_offer, now)
         found.append(ids(theirs))
         mine.extend(turn(site))
         return theirs
 
-    monkeypatch.setattr(Batches, "doorbells", overtaken)
+    monkeypatch.setattr(DoorbellBuilder, "doorbells", overtaken)
     other.turn()
 
     assert [parts(job, both)] == found
@@ -652,8 +652,8 @@ def test_what_nobody_took_from_a_queue_of_its_own_goes_with_the_others(site: Sit
 def test_kinds_are_asked_once_a_lane(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     """And for all new lanes of a turn together."""
     asked: list[int] = []
-    ask = lane_head.kinds_of
-    monkeypatch.setattr(lane_head, "kinds_of", lambda c, found: asked.append(len(found)) or ask(c, found))
+    ask = lane_offer.kinds_of
+    monkeypatch.setattr(lane_offer, "kinds_of", lambda c, found: asked.append(len(found)) or ask(c, found))
     for _ in range(2):
         jobs = [site.send(), site.card(), site.send(account="it")]
         turn(site, 0.3)
@@ -936,7 +936,7 @@ def test_accounts_that_have_their_share_out_keep_no_other_from_being_looked_at(
     site: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A turn looks at one lane only, and a full account's waiting lanes stand before the other's."""
-    monkeypatch.setattr("worker.delivery.scheduler.relay.LANES", 1)
+    monkeypatch.setattr("worker.delivery.scheduler.relay.MAX_LANES", 1)
     site.share(1, threads=4)
     many_lanes(site, 30, "hr", 30)
     for _ in range(8):

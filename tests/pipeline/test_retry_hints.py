@@ -10,7 +10,7 @@ from sqlalchemy import Connection
 
 from tests.support.runtime import Site, an_account, planted
 from worker.domain.job import part_id
-from worker.domain.pacing.lane import Start
+from worker.domain.pacing.lane import SlowStart
 from worker.domain.settle import Policy
 from worker.outbox.commit.commands import Mark
 from worker.outbox.commit.group_commit import commit
@@ -180,7 +180,7 @@ def test_a_lane_that_starts_or_was_narrowed_makes_no_more_calls_than_are_offered
     [waiting] = without_room(site)
     lane = site.part(waiting).lane
     with site.database.writing() as connection:
-        change_lanes(connection, site.database.now, [Start(lane)])
+        change_lanes(connection, site.database.now, [SlowStart(lane)])
     site.advance(61)
 
     site.ring(site.send("other", "u"))

@@ -8,13 +8,13 @@ import pytest
 from sqlalchemy import Connection
 
 from tests.support.runtime import Site, planted, refused
-from worker.delivery.scheduler import lane_head
-from worker.delivery.scheduler.lane_head import Doorbell
-from worker.delivery.scheduler.paces import Paces
+from worker.delivery.scheduler import lane_offer
+from worker.delivery.scheduler.lane_offer import Doorbell
+from worker.delivery.scheduler.offer_capacity import OfferCapacity
 from worker.delivery.scheduler.relay import Relay, RelayTimes
 from worker.domain.job import Priority, part_id
 from worker.domain.outcome import Penalty
-from worker.domain.pacing.lane import LaneBlock, Pace, Resume, account_of
+from worker.domain.pacing.lane import LaneBlock, LaneState, Resume, account_of
 from worker.outbox.engine.clock import DrivenClock
 from worker.outbox.engine.database import Database
 from worker.outbox.lanes.lanes import change_lanes
@@ -102,7 +102,7 @@ def test_a_head_is_not_read_in_vain(site: Site, monkeypatch: pytest.MonkeyPatch)
         heads.append(lane)
         return head_of_lane(connection, now, lane, *more)
 
-    monkeypatch.setattr(lane_head, "head_of_lane", read)
+    monkeypatch.setattr(lane_offer, "head_of_lane", read)
 
     def turns(count: int) -> int:
         heads.clear()
@@ -221,44 +221,44 @@ def test_a_resumed_account_starts_with_one_call_over_all_of_its_lanes(site: Site
     assert {"accepted"} == {site.state(job) for job in (*texts, *cards)}
 
 
-def read(starts: Paces, database: Database, *names: str, **calls: int) -> None:
+def read(starts: OfferCapacity, database: Database, *names: str, **calls: int) -> None:
     """The paces of these lanes and accounts, in a turn: no bound but those given as `hr_1=2`."""
     bounds = {name.replace("_", ":"): most for name, most in calls.items()}
-    paces = {name: Pace(name, account_of(name), calls=most) for name, most in bounds.items()}
+    paces = {name: LaneState(name, account_of(name), calls=most) for name, most in bounds.items()}
     with database.reading() as connection:
-        starts.read(connection, database.now, [*names, *paces], paces)
+        starts.load(connection, database.now, [*names, *paces], paces)
 
 
 def test_an_account_that_starts_counts_what_it_offered_until_it_is_taken_or_lost(database: Database) -> None:
     """Without a bound there is no room to count; within one the smallest room counts."""
-    starts = Paces(0.0)
+    starts = OfferCapacity(0.0)
 
-    assert starts.room("hr:1", 1.0, due=10).calls is None
+    assert starts.capacity("hr:1", 1.0, due=10).calls is None
     read(starts, database, hr=3, hr_1=2)
-    first = starts.room("hr:1", 1.0, due=10).calls
-    starts.offered("hr:1", ["a", "b"])
-    other = starts.room("hr:2", 1.0, due=10).calls
-    starts.offered("hr:2", ["c"])
+    first = starts.capacity("hr:1", 1.0, due=10).calls
+    starts.record_offer("hr:1", ["a", "b"])
+    other = starts.capacity("hr:2", 1.0, due=10).calls
+    starts.record_offer("hr:2", ["c"])
 
     assert (2, 1) == (first, other)
-    assert 0 == starts.room("hr:1", 1.0, due=10, offered=2).calls
-    assert starts.room("it:1", 1.0, due=10).calls is None
+    assert 0 == starts.capacity("hr:1", 1.0, due=10, offered=2).calls
+    assert starts.capacity("it:1", 1.0, due=10).calls is None
 
 
 def test_a_silence_of_zero_is_never_one() -> None:
     """The setting that switches starts off."""
-    assert Paces(0.0).room("hr:1", 1_000.0, due=10).calls is None
+    assert OfferCapacity(0.0).capacity("hr:1", 1_000.0, due=10).calls is None
 
 
 def test_bounds_that_are_gone_are_forgotten(database: Database) -> None:
     """An account that is free again owes nothing to what it once offered."""
-    starts = Paces(60.0)
+    starts = OfferCapacity(60.0)
     read(starts, database, "hr:1", hr=1)
-    starts.offered("hr:1", ["a"])
+    starts.record_offer("hr:1", ["a"])
     read(starts, database, "hr:1", hr=1)
-    lost = starts.room("hr:1", 1.0, due=10).calls
-    starts.offered("hr:1", ["b"])
+    lost = starts.capacity("hr:1", 1.0, due=10).calls
+    starts.record_offer("hr:1", ["b"])
     read(starts, database, "hr:2", "hr")
     read(starts, database, hr=1)
 
-    assert (1, 1) == (lost, starts.room("hr:1", 1.0, due=10).calls)
+    assert (1, 1) == (lost, starts.capacity("hr:1", 1.0, due=10).calls)

@@ -14,7 +14,7 @@ from tests.support.reads import statements
 from tests.support.runtime import Site, an_account, planted
 from worker import Text
 from worker.control.pause import hold, pause
-from worker.delivery.scheduler.lane_head import Doorbell
+from worker.delivery.scheduler.lane_offer import Doorbell
 from worker.domain.errors import NotPublished
 from worker.domain.job_filter import JobFilter
 from worker.domain.pacing.lane import LaneBlock

@@ -16,7 +16,7 @@ from worker.domain.account import Account, Secret
 from worker.domain.call import CallResult, Request
 from worker.domain.job_filter import JobFilter
 from worker.domain.outcome import Penalty
-from worker.domain.pacing.lane import LaneBlock, Start
+from worker.domain.pacing.lane import LaneBlock, SlowStart
 from worker.domain.settle import Policy
 from worker.outbox.commit.commands import Mark
 from worker.outbox.commit.group_commit import commit
@@ -217,7 +217,7 @@ def test_its_account_gets_no_token(site: Site) -> None:
 def test_its_lane_starts_slowly(site: Site) -> None:
     """Not blocked, and not at full speed."""
     job = site.send()
-    site.database.run(lambda connection: change_lanes(connection, site.database.now, [Start(site.part(job).lane)]))
+    site.database.run(lambda connection: change_lanes(connection, site.database.now, [SlowStart(site.part(job).lane)]))
 
     assert [WaitFor.SLOW_START, WaitFor.TURN] == causes(site, job)
 

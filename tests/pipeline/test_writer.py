@@ -20,7 +20,7 @@ from worker.delivery.sender.writer import MAX_BYTES, MAX_ROWS, Ticket, Writer, W
 from worker.domain import settle
 from worker.domain.job import part_id
 from worker.domain.outcome import Accepted, Outcome, Refusal, Rejected, Retry, Taken, Unknown, Verdict
-from worker.domain.pacing.lane import Success
+from worker.domain.pacing.lane import Feedback
 from worker.domain.settle import Policy
 from worker.outbox.commit.commands import CallEnd, Change, JobUpdate, Mark
 from worker.outbox.commit.group_commit import commit
@@ -205,7 +205,7 @@ def test_an_acceptance_alone_is_written_soon(site: Site) -> None:
     "end",
     [
         lambda job: an_end(job, Rejected("no")),
-        lambda job: replace(an_end(job), lane_changes=(Success("lane", 0, taken=True, judged=True),)),
+        lambda job: replace(an_end(job), lane_changes=(Feedback("lane", 0, accepted=True, final=True),)),
     ],
     ids=["no acceptance", "a lane that starts slowly"],
 )

@@ -17,7 +17,7 @@ from rig.stacks import RABBITMQ, Make, on_its_own, on_stacks
 from tests.process.test_pipeline_processes import assert_each_once
 from tests.process.test_restarts import FEW_IDS, enqueue, make_quick
 from worker.config.settings import Settings
-from worker.delivery.scheduler.lane_head import Doorbell
+from worker.delivery.scheduler.lane_offer import Doorbell
 from worker.domain.errors import NotPublished
 from worker.service.celery_app import make_app
 from worker.service.publisher import Doorbells

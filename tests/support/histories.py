@@ -39,7 +39,7 @@ from worker.control.cancel import cancel, find_open
 from worker.control.lift import lift, skip
 from worker.control.pause import hold, pause, release, resume_paused
 from worker.control.resolve import find_unknown, resolve
-from worker.delivery.scheduler.lane_head import Doorbell
+from worker.delivery.scheduler.lane_offer import Doorbell
 from worker.delivery.sender.runtime import Dependencies
 from worker.delivery.sender.writer import Ticket, Writer
 from worker.domain.call import CallResult, Request

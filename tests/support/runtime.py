@@ -34,8 +34,8 @@ from worker.config.settings import DeliverySettings
 from worker.delivery.maintenance.recovery import Recovery
 from worker.delivery.resolver.http_get import Web
 from worker.delivery.resolver.members import Resolver
-from worker.delivery.scheduler.fair_share import Sharing
-from worker.delivery.scheduler.lane_head import Doorbell
+from worker.delivery.scheduler.fair_share import ThreadShares
+from worker.delivery.scheduler.lane_offer import Doorbell
 from worker.delivery.scheduler.relay import Relay, RelayTimes
 from worker.delivery.sender import attempt
 from worker.delivery.sender.batch import BatchSender
@@ -154,11 +154,11 @@ class ChangingAccounts(FixedAccounts):
         super().__init__(accounts)
 
 
-class SteadySharing(Sharing):
+class SteadyThreadShares(ThreadShares):
     """So many threads as it was made with, whatever the heartbeats say."""
 
-    def learn(self, processes: Sequence[Process]) -> None:
-        """Nothing is learned."""
+    def update(self, processes: Sequence[Process]) -> None:
+        """Does nothing."""
 
 
 @dataclass
@@ -181,7 +181,7 @@ class Site:
         self.runtime: Runtime = build_runtime(self.dependencies)
         self.database: Database = self.runtime.database
         self.bell = BatchSender(self.runtime)
-        self.sharing = Sharing()
+        self.thread_shares = ThreadShares()
         self.publish: Callable[[Sequence[Doorbell]], None] = self.rings.extend
         """What the relays do with their doorbells; a test may put something else here at any time."""
         self.relay = self.new_relay()
@@ -202,7 +202,7 @@ class Site:
             self.database,
             holder=holder or (lambda: self.runtime.lease.incarnation),
             publish=lambda rings: self.publish(rings),
-            sharing=self.sharing,
+            thread_shares=self.thread_shares,
             times=times or RelayTimes(),
             monotonic=self.ticks,
             amount=lambda account, limit: amount_of(self.accounts, account, limit),
@@ -211,7 +211,7 @@ class Site:
 
     def share(self, size: int, threads: int | None = None, **more: Any) -> None:
         """A relay anew: so many ids a doorbell, and so many threads instead of those that the heartbeats tell of."""
-        self.sharing = Sharing(size) if threads is None else SteadySharing(size, threads)
+        self.thread_shares = ThreadShares(size) if threads is None else SteadyThreadShares(size, threads)
         self.relay = self.new_relay(**more)
 
     # -- asking -------------------------------------------------------------------------------------------------------

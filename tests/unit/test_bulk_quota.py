@@ -12,7 +12,7 @@ from hypothesis import given, strategies as st
 
 from worker.delivery.sender.batch import BulkQuota
 from worker.domain.job import Priority
-from worker.domain.pacing.bulk import OTHERS, mix
+from worker.domain.pacing.bulk import COST, mix
 from worker.outbox.jobs.loading import JobPart
 
 LANE = "hr:1"
@@ -47,7 +47,7 @@ def test_every_tenth_is_bulk_and_each_keeps_its_own_order() -> None:
     assert [8, 9, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 0, 0] == [credit for _, credit in line]
 
 
-@given(st.integers(0, 60), st.integers(0, 60), st.integers(-OTHERS, 4 * OTHERS))
+@given(st.integers(0, 60), st.integers(0, 60), st.integers(-COST, 4 * COST))
 def test_nothing_is_lost_between_the_two(others: int, bulk: int, credit: int) -> None:
     """Every part once."""
     parts = [("n", n) for n in range(others)], [("b", n) for n in range(bulk)]
@@ -95,7 +95,7 @@ def test_a_doorbell_of_bulk_alone_costs_bulk_nothing() -> None:
 def test_urgent_calls_count_too() -> None:
     """A tenth is a tenth of all calls of the lane."""
     bulk_quota = BulkQuota()
-    bulk_quota.pick(LANE, a_doorbell(OTHERS, 0, Priority.URGENT), OTHERS)
+    bulk_quota.pick(LANE, a_doorbell(COST, 0, Priority.URGENT), COST)
 
     assert "bnn" == letters(bulk_quota.pick(LANE, a_doorbell(9, 2), 3))
 
@@ -118,7 +118,7 @@ def test_any_run_of_calls_has_its_part_of_bulk(rounds: list[tuple[int, list[int]
 
     for length in range(1, len(calls) + 1):
         fewest = min(calls[at : at + length].count("b") for at in range(len(calls) - length + 1))
-        assert fewest >= length / (OTHERS + 1) - processes
+        assert fewest >= length / (COST + 1) - processes
 
 
 @pytest.mark.parametrize("rooms", [[3, 0, 1, 5, 2, 0, 0], [1] * 7, [16] + [0] * 6])
@@ -132,4 +132,4 @@ def test_threads_that_pick_at_once_share_one_count(rooms: list[int]) -> None:
             refund(bulk_quota, picked, room)
             called += letters(picked)[:room]
 
-    assert 1 / (OTHERS + 2) <= called.count("b") / len(called) <= 1 / (OTHERS - 1)
+    assert 1 / (COST + 2) <= called.count("b") / len(called) <= 1 / (COST - 1)

@@ -13,22 +13,22 @@ from worker.domain.outcome import Penalty
 from worker.domain.pacing.lane import (
     DAY,
     FREE,
-    FULL,
+    MAX_CALLS,
     SECOND,
+    Capacity,
+    Feedback,
     LaneBlock,
     LaneChange,
     LaneEvent,
+    LaneEventKind,
     LaneRules,
-    Pace,
+    LaneState,
     Resume,
-    Room,
-    Start,
-    Step,
-    Success,
-    after,
+    SlowStart,
+    capacity_of,
     next_midnight,
-    room_of,
-    stricter,
+    next_state,
+    strictest,
 )
 
 NOW = int(datetime(2026, 11, 20, 10, 0, tzinfo=UTC).timestamp()) * SECOND
@@ -41,10 +41,10 @@ class Lane:
     """A lane to which one thing happens after the other."""
 
     def __init__(self, **fields: Any) -> None:
-        self.pace = Pace("hr:1", "hr", "send text", **fields)
+        self.state = LaneState("hr:1", "hr", "send text", **fields)
 
     def after(self, change: LaneChange, now: int, in_flight: int = 0) -> list[LaneEvent]:
-        self.pace, events = after(self.pace, change, now, RULES, in_flight)
+        self.state, events = next_state(self.state, change, now, RULES, in_flight)
         return events
 
 
@@ -52,13 +52,13 @@ def a_block(penalty: Penalty | None = None, delay: float = 60.0, **fields: Any) 
     return LaneBlock("hr:1", "send text", delay, "why", penalty=penalty, **fields)
 
 
-def struck(lane: Lane, now: int, marked_at: int | None = None) -> list[Step]:
+def struck(lane: Lane, now: int, marked_at: int | None = None) -> list[LaneEventKind]:
     block = a_block(Penalty.FREQUENCY, hint="h1", marked_at=marked_at)
     return [event.what for event in lane.after(block, now)]
 
 
-def taken(lane: Lane, now: int, marked_at: int | None = None) -> list[Step]:
-    answer = Success("hr:1", now if marked_at is None else marked_at, taken=True, judged=True)
+def taken(lane: Lane, now: int, marked_at: int | None = None) -> list[LaneEventKind]:
+    answer = Feedback("hr:1", now if marked_at is None else marked_at, accepted=True, final=True)
     return [event.what for event in lane.after(answer, now)]
 
 
@@ -67,13 +67,13 @@ def test_a_frequency_limit_is_found_by_evidence() -> None:
     lane, now, waits = Lane(), NOW, []
 
     for _ in range(4):
-        assert [Step.STRUCK] == struck(lane, now)
-        waits.append(lane.pace.blocked_until - now)
-        now = lane.pace.blocked_until + SECOND
+        assert [LaneEventKind.THROTTLED] == struck(lane, now)
+        waits.append(lane.state.blocked_until - now)
+        now = lane.state.blocked_until + SECOND
 
     midnight = datetime(2026, 11, 20, 16, 0, tzinfo=UTC)
     assert [MINUTE, HOUR] == waits[:2]
-    assert int((midnight + timedelta(days=1)).timestamp()) * SECOND == lane.pace.blocked_until
+    assert int((midnight + timedelta(days=1)).timestamp()) * SECOND == lane.state.blocked_until
     assert waits[3] == DAY - SECOND
 
 
@@ -94,8 +94,8 @@ def test_calls_that_were_in_the_air_are_no_evidence() -> None:
     steps = [struck(lane, NOW + n, NOW - SECOND) for n in range(30)]
     late = struck(lane, NOW + 2 * MINUTE, NOW + MINUTE - 1)
 
-    assert [[Step.STRUCK], *[[]] * 29] == steps
-    assert ([], 1, NOW + MINUTE) == (late, lane.pace.step, lane.pace.struck_until)
+    assert [[LaneEventKind.THROTTLED], *[[]] * 29] == steps
+    assert ([], 1, NOW + MINUTE) == (late, lane.state.step, lane.state.struck_until)
 
 
 def test_a_success_after_the_block_resets_the_steps() -> None:
@@ -104,12 +104,12 @@ def test_a_success_after_the_block_resets_the_steps() -> None:
     struck(lane, NOW)
 
     before = taken(lane, NOW + SECOND, NOW - SECOND)
-    stood = lane.pace.step
-    after = taken(lane, NOW + MINUTE + SECOND)
+    stood = lane.state.step
+    afterwards = taken(lane, NOW + MINUTE + SECOND)
     struck(lane, NOW + 2 * MINUTE)
 
-    assert ([], 1, [Step.OVER]) == (before, stood, after)
-    assert NOW + 3 * MINUTE == lane.pace.blocked_until
+    assert ([], 1, [LaneEventKind.OVER]) == (before, stood, afterwards)
+    assert NOW + 3 * MINUTE == lane.state.blocked_until
 
 
 @pytest.mark.parametrize(("step", "again_within"), [(1, HOUR), (2, DAY), (3, DAY)])
@@ -120,7 +120,7 @@ def test_again_means_within_the_time_that_the_next_block_lasts(step: int, again_
     struck(soon, NOW + again_within - 1)
     struck(late, NOW + again_within)
 
-    assert (min(step + 1, 3), 1) == (soon.pace.step, late.pace.step)
+    assert (min(step + 1, 3), 1) == (soon.state.step, late.state.step)
 
 
 def test_a_seldom_used_lane_finds_its_window_too() -> None:
@@ -128,9 +128,9 @@ def test_a_seldom_used_lane_finds_its_window_too() -> None:
     lane, now, steps = Lane(), NOW, []
 
     for _ in range(400):  # for 20 hours
-        if lane.pace.blocked_until <= now:
+        if lane.state.blocked_until <= now:
             struck(lane, now)
-            steps.append(lane.pace.step)
+            steps.append(lane.state.step)
         now += 3 * MINUTE
 
     assert [1, 2, 3, 3] == steps
@@ -141,16 +141,16 @@ def test_after_a_strike_one_call_tries() -> None:
     lane, now, calls = Lane(), NOW, []
     struck(lane, NOW)
 
-    first = lane.pace.calls
+    first = lane.state.calls
     for _ in range(7):
-        now = max(now, lane.pace.changed_at) + SECOND
+        now = max(now, lane.state.changed_at) + SECOND
         taken(lane, now)
         taken(lane, now + 1, now - 1)  # it was in the air before the number grew
-        calls.append(lane.pace.calls)
+        calls.append(lane.state.calls)
 
     assert 1 == first
-    assert [2, 4, 8, 16, 32, FULL, None] == calls
-    assert lane.pace.says_nothing(now)
+    assert [2, 4, 8, 16, 32, MAX_CALLS, None] == calls
+    assert lane.state.is_clear(now)
 
 
 @pytest.mark.parametrize(("calls", "in_the_air", "half"), [(None, 30, 15), (None, 0, 1), (8, 30, 4), (1, 1, 1)])
@@ -161,8 +161,8 @@ def test_too_many_in_parallel_halves_them(calls: int | None, in_the_air: int, ha
     steps = lane.after(a_block(Penalty.PARALLEL, 2.0), NOW, in_the_air)
     again = lane.after(a_block(Penalty.PARALLEL, 2.0, marked_at=NOW - 1), NOW + 1, in_the_air)
 
-    assert half == lane.pace.calls
-    assert {Step.NARROWED} >= {step.what for step in steps}
+    assert half == lane.state.calls
+    assert {LaneEventKind.NARROWED} >= {step.what for step in steps}
     assert [] == again
 
 
@@ -172,12 +172,12 @@ def test_a_narrowed_lane_recovers_with_time_and_success() -> None:
     lane.after(a_block(Penalty.PARALLEL, 2.0), NOW, 64)
 
     soon = taken(lane, NOW + 9 * SECOND)
-    stood = lane.pace.calls
+    stood = lane.state.calls
     then = taken(lane, NOW + 11 * SECOND)
     end = taken(lane, NOW + 22 * SECOND)
 
-    assert ([], 32, [], [Step.WIDE]) == (soon, stood, then, end)
-    assert lane.pace.calls is None
+    assert ([], 32, [], [LaneEventKind.WIDE]) == (soon, stood, then, end)
+    assert lane.state.calls is None
 
 
 def test_a_conflict_serialises() -> None:
@@ -186,11 +186,11 @@ def test_a_conflict_serialises() -> None:
 
     events = [lane.after(a_block(Penalty.SERIAL, 2.0), NOW + n, 30) for n in range(2)]
     taken(lane, NOW + MINUTE)
-    one = lane.pace.calls
+    one = lane.state.calls
     taken(lane, NOW + MINUTE + SECOND)
 
     assert [True, False] == [bool(event) for event in events]
-    assert (1, 2) == (one, lane.pace.calls)
+    assert (1, 2) == (one, lane.state.calls)
 
 
 def test_an_alarm_waits_and_is_told_once_for_all_in_the_air() -> None:
@@ -200,11 +200,11 @@ def test_an_alarm_waits_and_is_told_once_for_all_in_the_air() -> None:
     [first] = lane.after(a_block(Penalty.ALARM, remedy="look"), NOW)
     second = lane.after(a_block(Penalty.ALARM, remedy="look", marked_at=NOW - 1), NOW + 1)
 
-    assert (Step.ALARM, "look", NOW + MINUTE) == (first.what, first.remedy, first.until)
-    assert ([], False, NOW + MINUTE) == (second, lane.pace.parked, lane.pace.blocked_until)
+    assert (LaneEventKind.ALARM, "look", NOW + MINUTE) == (first.what, first.remedy, first.until)
+    assert ([], False, NOW + MINUTE) == (second, lane.state.parked, lane.state.blocked_until)
 
 
-def failed(lane: Lane, now: int, marked_at: int | None = None) -> list[Step]:
+def failed(lane: Lane, now: int, marked_at: int | None = None) -> list[LaneEventKind]:
     return [event.what for event in lane.after(a_block(delay=0.0, failed=True, marked_at=marked_at), now)]
 
 
@@ -216,8 +216,8 @@ def test_calls_in_a_row_without_an_answer_open_the_breaker() -> None:
 
     five = [failed(lane, NOW + n) for n in range(5, 10)]
 
-    assert ([[]] * 4, [*[[]] * 4, [Step.OPENED]]) == (four, five)
-    assert (NOW + 9 + 2 * SECOND, 1) == (lane.pace.blocked_until, lane.pace.calls)
+    assert ([[]] * 4, [*[[]] * 4, [LaneEventKind.OPENED]]) == (four, five)
+    assert (NOW + 9 + 2 * SECOND, 1) == (lane.state.blocked_until, lane.state.calls)
 
 
 def test_calls_that_were_in_the_air_when_a_row_began_do_not_open_the_breaker() -> None:
@@ -228,7 +228,7 @@ def test_calls_that_were_in_the_air_when_a_row_began_do_not_open_the_breaker() -
     next_one = failed(lane, NOW + 10, NOW)
 
     assert [[]] * 10 == together
-    assert ([Step.OPENED], 5) == (next_one, lane.pace.failures)
+    assert ([LaneEventKind.OPENED], 5) == (next_one, lane.state.failures)
 
 
 def test_a_wait_that_is_asked_for_is_kept_whatever_it_counts() -> None:
@@ -237,7 +237,7 @@ def test_a_wait_that_is_asked_for_is_kept_whatever_it_counts() -> None:
 
     lane.after(a_block(delay=30.0, failed=True, marked_at=NOW - 1), NOW)
 
-    assert (NOW + 30 * SECOND, 4) == (lane.pace.blocked_until, lane.pace.failures)
+    assert (NOW + 30 * SECOND, 4) == (lane.state.blocked_until, lane.state.failures)
 
 
 def test_a_lane_that_starts_needs_no_more_than_its_row() -> None:
@@ -246,7 +246,7 @@ def test_a_lane_that_starts_needs_no_more_than_its_row() -> None:
 
     five = [failed(lane, NOW + n, NOW) for n in range(1, 6)]
 
-    assert [*[[]] * 4, [Step.OPENED]] == five
+    assert [*[[]] * 4, [LaneEventKind.OPENED]] == five
 
 
 def test_a_vendor_busy_to_every_third_call_is_not_left_alone() -> None:
@@ -269,11 +269,11 @@ def test_tries_that_one_fault_ended_count_once() -> None:
     lane, refused = Lane(), a_block(delay=1.5, failed=True)
 
     together = [lane.after(refused, NOW + n) for n in range(16)]
-    counted = lane.pace.failures
-    lane.after(refused, lane.pace.blocked_until)
+    counted = lane.state.failures
+    lane.after(refused, lane.state.blocked_until)
 
     assert [[]] * 16 == together
-    assert (1, 2) == (counted, lane.pace.failures)
+    assert (1, 2) == (counted, lane.state.failures)
 
 
 def test_a_probe_that_fails_keeps_the_breaker_open_for_longer() -> None:
@@ -283,8 +283,8 @@ def test_a_probe_that_fails_keeps_the_breaker_open_for_longer() -> None:
     late = failed(lane, NOW + SECOND, NOW - SECOND)
 
     for _ in range(7):
-        waits.append((lane.pace.blocked_until - now) // SECOND)
-        now = lane.pace.blocked_until
+        waits.append((lane.state.blocked_until - now) // SECOND)
+        now = lane.state.blocked_until
         assert [] == failed(lane, now)
 
     assert ([], [2, 4, 8, 16, 32, 60, 60]) == (late, waits)
@@ -295,12 +295,12 @@ def test_an_answer_to_the_probe_closes_the_breaker() -> None:
     lane = Lane(failures=4)
     failed(lane, NOW)
 
-    before = lane.after(Success("hr", NOW - 1, taken=True, judged=True), NOW + 1)
-    after = lane.after(Success("hr", NOW + 2 * SECOND, taken=False, judged=False), NOW + 3 * SECOND)
+    before = lane.after(Feedback("hr", NOW - 1, accepted=True, final=True), NOW + 1)
+    afterwards = lane.after(Feedback("hr", NOW + 2 * SECOND, accepted=False, final=False), NOW + 3 * SECOND)
 
     assert [] == before
-    assert [Step.CLOSED] == [event.what for event in after]
-    assert (0, 1) == (lane.pace.failures, lane.pace.calls)
+    assert [LaneEventKind.CLOSED] == [event.what for event in afterwards]
+    assert (0, 1) == (lane.state.failures, lane.state.calls)
 
 
 def test_a_person_lifts_a_parking_and_the_lane_starts_with_one_call() -> None:
@@ -311,9 +311,14 @@ def test_a_person_lifts_a_parking_and_the_lane_starts_with_one_call() -> None:
     events = [event for n in range(3) for event in lane.after(parking, NOW + n)]
     [told] = lane.after(Resume("hr:1", "a person resumed it"), NOW + 10)
 
-    assert [Step.PARKED] == [event.what for event in events]
-    assert (Step.RESUMED, False, 0, 1) == (told.what, lane.pace.parked, lane.pace.blocked_until, lane.pace.calls)
-    assert ("", None, None) == (lane.pace.reason, lane.pace.remedy, lane.pace.hint)
+    assert [LaneEventKind.PARKED] == [event.what for event in events]
+    assert (LaneEventKind.RESUMED, False, 0, 1) == (
+        told.what,
+        lane.state.parked,
+        lane.state.blocked_until,
+        lane.state.calls,
+    )
+    assert ("", None, None) == (lane.state.reason, lane.state.remedy, lane.state.hint)
 
 
 def test_a_limit_that_passes_is_no_event() -> None:
@@ -321,22 +326,22 @@ def test_a_limit_that_passes_is_no_event() -> None:
     lane = Lane()
 
     assert [] == lane.after(a_block(delay=5.0), NOW)
-    assert NOW + 5 * SECOND == lane.pace.blocked_until
+    assert NOW + 5 * SECOND == lane.state.blocked_until
 
 
 def test_a_start_is_one_call_from_an_instant_on() -> None:
     """A success of a call that was marked before it does not double anything."""
     lane = Lane()
-    lane.after(Start("hr:1"), NOW)
+    lane.after(SlowStart("hr:1"), NOW)
 
     taken(lane, NOW + 1, NOW - 1)
     taken(lane, NOW + 1, NOW)
 
-    assert 1 == lane.pace.calls
+    assert 1 == lane.state.calls
 
 
-def a_pace(lane: str, blocked_s: int = 0, **fields: Any) -> Pace:
-    return Pace(lane, "hr", blocked_until=NOW + blocked_s * SECOND, **fields)
+def a_pace(lane: str, blocked_s: int = 0, **fields: Any) -> LaneState:
+    return LaneState(lane, "hr", blocked_until=NOW + blocked_s * SECOND, **fields)
 
 
 @pytest.mark.parametrize("has_permit", [False, True])
@@ -344,32 +349,32 @@ def a_pace(lane: str, blocked_s: int = 0, **fields: Any) -> Pace:
     ("paces", "room"),
     [
         ([], FREE),
-        ([(a_pace("hr:1", calls=4), 1), (a_pace("hr", calls=2), 1)], Room(1)),
-        ([(a_pace("hr:1", calls=2), 5)], Room(0)),
-        ([(a_pace("hr:1", 60, calls=2), 0), (a_pace("hr", 90), 0)], Room(0, NOW + 90 * SECOND)),
-        ([(a_pace("hr:1", parked=True), 0)], Room(None, 0, ("hr:1",))),
-        ([(a_pace("hr", 60, parked=True), 0)], Room(0, NOW + MINUTE, ("hr",))),
+        ([(a_pace("hr:1", calls=4), 1), (a_pace("hr", calls=2), 1)], Capacity(1)),
+        ([(a_pace("hr:1", calls=2), 5)], Capacity(0)),
+        ([(a_pace("hr:1", 60, calls=2), 0), (a_pace("hr", 90), 0)], Capacity(0, NOW + 90 * SECOND)),
+        ([(a_pace("hr:1", parked=True), 0)], Capacity(None, 0, ("hr:1",))),
+        ([(a_pace("hr", 60, parked=True), 0)], Capacity(0, NOW + MINUTE, ("hr",))),
     ],
 )
 def test_what_may_begin_is_the_least_that_lane_and_account_leave(
-    paces: list[tuple[Pace, int]], room: Room, has_permit: bool
+    paces: list[tuple[LaneState, int]], room: Capacity, has_permit: bool
 ) -> None:
     """A block of either leaves nothing, a bound what is not in flight; a parking by itself waits for its probe."""
-    assert room == room_of(paces, NOW, has_permit=has_permit)
+    assert room == capacity_of(paces, NOW, has_permit=has_permit)
 
 
 def test_a_used_up_limit_blocks_calls_without_a_permit_alone() -> None:
     """The others have their room in it already."""
     paces = [(a_pace("hr:1", 60, limit_name="app_day"), 0)]
 
-    assert (0, None) == (room_of(paces, NOW).calls, room_of(paces, NOW, has_permit=True).calls)
+    assert (0, None) == (capacity_of(paces, NOW).calls, capacity_of(paces, NOW, has_permit=True).calls)
 
 
 def test_of_two_paces_the_stricter_in_each_respect_counts() -> None:
     """What blocks longer says why; the smaller bound and the higher counts stand."""
     mine, theirs = a_pace("hr:1", 60, reason="45009", step=1, calls=4), a_pace("hr:1", 5, failures=2, calls=1)
 
-    both = stricter(mine, theirs)
+    both = strictest(mine, theirs)
 
-    assert both == stricter(theirs, mine)
+    assert both == strictest(theirs, mine)
     assert (NOW + MINUTE, "45009", 1, 1, 2) == (both.blocked_until, both.reason, both.step, both.calls, both.failures)

@@ -5,28 +5,28 @@ from __future__ import annotations
 import pytest
 
 from worker.delivery.scheduler.backlog import LaneCounts
-from worker.delivery.scheduler.fair_share import Limited, part_of
+from worker.delivery.scheduler.fair_share import RecentLimits, lane_part
 from worker.domain.pacing.limit import Amount
 
 
-def limited(amount: Amount | None) -> Limited:
-    return Limited(lambda account, limit: amount)
+def limited(amount: Amount | None) -> RecentLimits:
+    return RecentLimits(lambda account, limit: amount)
 
 
-def most(known: Limited, lane: str) -> int | None:
-    return known.most(lane, LaneCounts(1, 0), only_bulk=False)
+def most(known: RecentLimits, lane: str) -> int | None:
+    return known.max_parts(lane, LaneCounts(1, 0), only_bulk=False)
 
 
 def test_a_lane_that_a_limit_closed_has_one_window_of_it() -> None:
     """Until it has not been closed for two minutes."""
     known = limited(Amount(20, shared=False))
 
-    known.note("hr:1", "chat_minute", now=100.0, left_s=10.0)
+    known.record("hr:1", "chat_minute", now=100.0, blocked_s=10.0)
 
     assert (20, None) == (most(known, "hr:1"), most(known, "hr:2"))
-    known.tidy(229.0)
+    known.expire(229.0)
     assert 20 == most(known, "hr:1")
-    known.tidy(231.0)
+    known.expire(231.0)
     assert most(known, "hr:1") is None
 
 
@@ -34,7 +34,7 @@ def test_a_limit_that_lanes_share_is_the_accounts() -> None:
     """All of its lanes have one window together."""
     known = limited(Amount(20, shared=True))
 
-    known.note("hr:1", "app_day", now=100.0, left_s=10.0)
+    known.record("hr:1", "app_day", now=100.0, blocked_s=10.0)
 
     assert (20, 20, None) == (most(known, "hr:1"), most(known, "hr:2"), most(known, "it:1"))
 
@@ -43,9 +43,9 @@ def test_a_day_is_remembered_longer() -> None:
     """A tenth of how long it was closed: nobody looks for minutes at what opens in hours."""
     known = limited(Amount(20, shared=False))
 
-    known.note("hr:1", "app_day", now=0.0, left_s=1_000.0 * 60)
+    known.record("hr:1", "app_day", now=0.0, blocked_s=1_000.0 * 60)
 
-    known.tidy(1_099.0 * 60)
+    known.expire(1_099.0 * 60)
     assert 20 == most(known, "hr:1")
 
 
@@ -53,7 +53,7 @@ def test_an_account_that_is_not_known_here_is_not_bounded() -> None:
     """Another process's configuration may have it."""
     known = limited(None)
 
-    known.note("hr:1", "app_day", now=0.0, left_s=10.0)
+    known.record("hr:1", "app_day", now=0.0, blocked_s=10.0)
 
     assert most(known, "hr:1") is None
 
@@ -67,4 +67,4 @@ def test_an_account_that_is_not_known_here_is_not_bounded() -> None:
 )
 def test_lanes_share_what_a_limit_lets_through(lanes: tuple[int, int], only_bulk: bool, part: int) -> None:
     """Those with nothing but bulk a tenth together, and everybody one at least."""
-    assert part == part_of(20, LaneCounts(*lanes), only_bulk=only_bulk)
+    assert part == lane_part(20, LaneCounts(*lanes), only_bulk=only_bulk)

@@ -9,7 +9,7 @@ from typing import Any
 
 from sqlalchemy import Connection
 
-from worker.domain.pacing.lane import Standing, standing
+from worker.domain.pacing.lane import LaneStatus, lane_status
 from worker.domain.pause import Pause
 from worker.outbox.engine.clock import instant
 from worker.outbox.lanes.lanes import list_lanes
@@ -18,7 +18,7 @@ from worker.outbox.lanes.processes import Process, alive, unusable_accounts_told
 
 UNUSABLE = "unusable"
 """The state of an account that worker processes cannot use."""
-_EASING = (Standing.NARROWED, Standing.STARTING)
+_EASING = (LaneStatus.NARROWED, LaneStatus.STARTING)
 """States that begin after the block which led to them, so `since` is when the bound on calls changed."""
 
 
@@ -70,14 +70,14 @@ def _remedy(row: Mapping[str, Any]) -> str:
 
 
 def _standing(row: Mapping[str, Any]) -> LaneStanding:
-    state = standing(row)
+    state = lane_status(row)
     return LaneStanding(
         row["lane"],
         row["account"],
         row["label"],
         str(state),
         row["reason"] or None,
-        _remedy(row) if state is Standing.PARKED else row["remedy"],
+        _remedy(row) if state is LaneStatus.PARKED else row["remedy"],
         _at(row["changed_at" if state in _EASING else "blocked_at"]),
         instant(row["blocked_until"]) if row["blocked_until"] > row["now"] else None,
         row["hint"],

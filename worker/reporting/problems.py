@@ -20,7 +20,7 @@ from sqlalchemy import Connection
 
 from worker.domain.callbacks.hook import EventState
 from worker.domain.job import Priority
-from worker.domain.pacing.lane import Standing, Step
+from worker.domain.pacing.lane import LaneEventKind, LaneStatus
 from worker.domain.pause import Pause
 from worker.domain.state import PartState
 from worker.domain.times import write_time
@@ -174,7 +174,7 @@ def find_problems(reading: OutboxReading, *, wall_s: float | None = None) -> lis
     """
     problems = [*_of_processes(reading), *standstills(reading.standstills), *_of_lanes(reading), *_of_jobs(reading)]
     for (account, what), count in reading.steps.items():
-        if what == Step.SET_ASIDE:
+        if what == LaneEventKind.SET_ASIDE:
             text = f"in the last day errors of ours kept {count} things from being judged or done"
             problems.append(OpenProblem("SetAside", account, text))
     problems += [OpenProblem("CallbacksStopped", account) for account in reading.without_callbacks]
@@ -220,11 +220,11 @@ def _of_lanes(reading: OutboxReading) -> Iterator[OpenProblem]:
     for lane in reading.lanes:
         if lane.state == UNUSABLE:
             yield OpenProblem("AccountUnusable", lane.account, lane.reason or "", lane.remedy or "")
-        elif lane.state == Standing.PARKED and lane.lane == lane.account:
+        elif lane.state == LaneStatus.PARKED and lane.lane == lane.account:
             yield OpenProblem("AccountParked", lane.account, f"parked: {lane.reason}", lane.remedy or "", lane.since)
-        elif lane.state == Standing.PARKED:
+        elif lane.state == LaneStatus.PARKED:
             parked[lane.account] += 1
-        elif lane.state in (Standing.BREAKER_OPEN, Standing.BREAKER_HALF_OPEN):
+        elif lane.state in (LaneStatus.BREAKER_OPEN, LaneStatus.BREAKER_HALF_OPEN):
             ill[lane.account] = None
     for account, count in parked.items():
         yield OpenProblem("LaneParked", account, f"{count} of its lanes are parked")

@@ -10,7 +10,7 @@ from typing import Any
 
 from worker.domain.account import GETTOKEN
 from worker.domain.job import Kind, job_of
-from worker.domain.pacing.lane import Cause, Standing, in_the_way, standing
+from worker.domain.pacing.lane import Cause, LaneStatus, lane_status, with_accounts
 from worker.domain.pacing.quiet import QUIET_HOURS
 from worker.domain.pause import Pause
 from worker.domain.settle import BEHIND_A_PART, FOREVER, NEWER_RELEASE
@@ -233,20 +233,20 @@ def _own(part: Row, around: Surroundings) -> PartWait | None:
 
 
 _WHAT = {
-    Standing.BREAKER_OPEN: WaitFor.BREAKER,
-    Standing.BREAKER_HALF_OPEN: WaitFor.BREAKER,
-    Standing.BLOCKED: WaitFor.BLOCK,
-    Standing.NARROWED: WaitFor.SLOW_START,
-    Standing.STARTING: WaitFor.SLOW_START,
+    LaneStatus.BREAKER_OPEN: WaitFor.BREAKER,
+    LaneStatus.BREAKER_HALF_OPEN: WaitFor.BREAKER,
+    LaneStatus.BLOCKED: WaitFor.BLOCK,
+    LaneStatus.NARROWED: WaitFor.SLOW_START,
+    LaneStatus.STARTING: WaitFor.SLOW_START,
 }
 
 
 def _blocks(part: Row, around: Surroundings) -> Iterator[PartWait]:
     """What its account and its lane wait for."""
-    for name in sorted(in_the_way([part["lane"]]), key=len):
+    for name in sorted(with_accounts([part["lane"]]), key=len):
         row = around.lanes.get(name)
-        stands = None if row is None else standing(row)
-        if row is None or stands is Standing.WATCHED:
+        stands = None if row is None else lane_status(row)
+        if row is None or stands is LaneStatus.WATCHED:
             continue
         what = _WHAT.get(stands, WaitFor.PARKED) if stands else WaitFor.PARKED
         if row["cause"] == Cause.TOKEN or row["reason"].startswith(GETTOKEN):

@@ -14,7 +14,7 @@ from worker.channels import registry
 from worker.domain.errors import JobNotFound
 from worker.domain.job import JobId, id_of
 from worker.domain.job_filter import JobFilter
-from worker.domain.pacing.lane import in_the_way
+from worker.domain.pacing.lane import with_accounts
 from worker.domain.settle import FOREVER
 from worker.domain.state import PartState
 from worker.outbox.engine.caller import on_callers_connection
@@ -93,7 +93,7 @@ def why(
     rows = rows_of(connection, job_id, numbers)
     now = now_in(connection)
     at = read_now(connection, now)
-    account, lanes = rows.job["account"], in_the_way(part["lane"] for part in rows.parts)
+    account, lanes = rows.job["account"], with_accounts(part["lane"] for part in rows.parts)
     stands, steps = _lanes(connection, now, rows, lanes)
     processes = alive(connection, now)
     around = Surroundings(

@@ -44,7 +44,7 @@ class Signs:
     """When the database last failed to take a commit."""
     marked_at: Callable[[], float]
     """When a part was last marked."""
-    knows_due: Callable[[], bool]
+    has_untaken_parts: Callable[[], bool]
     """True while parts are due that this process could send, and no process takes them."""
     at_work: Callable[[], int]
     """Doorbells and hooks that threads of this process have in hand."""
@@ -101,7 +101,7 @@ class WorkerHealth:
                 yield f"each turn of the loop {name} has failed for {failing_s:.0f} s ({error})"
 
     def _stalled(self, now: float, back_at: float) -> Iterator[str]:
-        if not self._signs.knows_due():
+        if not self._signs.has_untaken_parts():
             self._due_since = None
             return
         self._due_since = now if self._due_since is None else self._due_since

@@ -7,7 +7,7 @@ from typing import Any
 
 from worker.accounts.current import configure
 from worker.delivery.sender.runtime import Runtime
-from worker.domain.pacing.rest import Rest
+from worker.domain.pacing.backoff import Backoff
 from worker.hooks.offers import HookOffers
 from worker.hooks.registry import ApplicationHooks
 from worker.hooks.runs import HookRuns, hook_threads
@@ -26,7 +26,7 @@ class HookService:
         self._doorbells = EventDoorbells(app, prefix)
         # Not the relay's leader: that process may have no hooks.
         self.leadership = runtime.leadership(LEASE, runtime.settings.lease_s)
-        self._rest = Rest(OFTEN_S, SELDOM_S, time.monotonic)
+        self._backoff = Backoff(OFTEN_S, SELDOM_S, time.monotonic)
         # A hook may enqueue jobs; they are checked by this worker's accounts.
         configure(runtime.accounts)
         self._offers = HookOffers(
@@ -59,9 +59,9 @@ class HookService:
         with self.leadership.trying():
             offered = self._offers.turn()
         if offered:
-            self._rest.found()
+            self._backoff.reset()
         (self.leadership.succeeded if offered else self.leadership.passed)()
-        return self._rest.delay()
+        return self._backoff.delay()
 
     def close(self) -> None:
         """Closes the connection to the broker."""

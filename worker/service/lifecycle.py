@@ -174,7 +174,7 @@ class WorkerProcess:
             writer_busy_s=writer.busy_s,
             writer_away_at=lambda: writer.away_at,
             marked_at=lambda: writer.marked_at,
-            knows_due=lambda: loops.relay.knows_due(self._can_send),
+            has_untaken_parts=lambda: loops.relay.has_untaken_parts(self._can_send),
             at_work=lambda: self._busy,
             broker_away=lambda: self._doorbells.away,
             hindered=lambda: self._hindered(loops.leaderships),

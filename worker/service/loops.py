@@ -18,7 +18,7 @@ from worker.control.cancel import Revocations
 from worker.delivery.maintenance.housekeeping import Housekeeping
 from worker.delivery.maintenance.indexing import IDLE_S, Indexing
 from worker.delivery.maintenance.recovery import Recovery
-from worker.delivery.scheduler.fair_share import Sharing
+from worker.delivery.scheduler.fair_share import ThreadShares
 from worker.delivery.scheduler.relay import Relay, RelayTimes
 from worker.delivery.sender.runtime import Runtime
 from worker.domain.pacing.bulk import Pacing
@@ -150,7 +150,7 @@ class Loops:
             runtime.database,
             holder=lambda: runtime.lease.incarnation,
             publish=self._doorbells.publish,
-            sharing=Sharing(delivery.doorbell_size, delivery.threads),
+            thread_shares=ThreadShares(delivery.doorbell_size, delivery.threads),
             times=RelayTimes(
                 lease_s=delivery.lease_s,
                 offer_s=delivery.offer_s,

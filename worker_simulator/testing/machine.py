@@ -14,8 +14,8 @@ from worker.channels.registry import amount_of, channel, weight_of
 from worker.config.policy import policy_of
 from worker.config.settings import Settings
 from worker.delivery.maintenance.recovery import Recovery
-from worker.delivery.scheduler.fair_share import Sharing
-from worker.delivery.scheduler.lane_head import Doorbell
+from worker.delivery.scheduler.fair_share import ThreadShares
+from worker.delivery.scheduler.lane_offer import Doorbell
 from worker.delivery.scheduler.relay import Relay, RelayTimes
 from worker.delivery.sender.batch import BatchSender
 from worker.delivery.sender.runtime import Dependencies, build_runtime
@@ -189,7 +189,7 @@ class Machine:
             self._database,
             holder=lambda: LEADER,
             publish=self._rings.extend,
-            sharing=Sharing(delivery.doorbell_size, delivery.threads),
+            thread_shares=ThreadShares(delivery.doorbell_size, delivery.threads),
             times=RelayTimes(park_probe_s=delivery.park_probe_s, silence_s=delivery.silence_s),
             monotonic=self._clock.monotonic,
             weight=lambda account: weight_of(accounts, account),

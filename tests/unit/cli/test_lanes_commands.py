@@ -12,7 +12,7 @@ from worker.cli.lists.lanes import lanes
 from worker.control.lift import lift
 from worker.domain.errors import WorkerError
 from worker.domain.outcome import Penalty
-from worker.domain.pacing.lane import LaneBlock, Start
+from worker.domain.pacing.lane import LaneBlock, SlowStart
 from worker.outbox.engine.database import Database, make_engine
 from worker.outbox.lanes.lanes import change_lanes
 from worker.outbox.lanes.tokens import TokenKey
@@ -73,7 +73,7 @@ def test_every_state_has_its_word(outbox: Database) -> None:
         *[LaneBlock("it", "it", 0.0, "read_timeout", failed=True)] * 5,
         LaneBlock("it:1", "send text", 0.0, "read_timeout", failed=True),
     )
-    outbox.run(lambda connection: change_lanes(connection, outbox.now, [Start("hr:4")]))
+    outbox.run(lambda connection: change_lanes(connection, outbox.now, [SlowStart("hr:4")]))
 
     mine, others = as_json("hr"), as_json("it")
 
@@ -120,7 +120,7 @@ def test_a_person_resumes_an_account_with_all_of_its_lanes(
 def test_a_lane_that_starts_says_since_when_and_no_reason_that_is_over(outbox: Database) -> None:
     """What was wrong is mended: its reason, remedy and hint stand in the lane's events alone."""
     write(outbox, parking())
-    outbox.run(lambda connection: change_lanes(connection, outbox.now, [Start("it:4")]))
+    outbox.run(lambda connection: change_lanes(connection, outbox.now, [SlowStart("it:4")]))
 
     lift("hr", person="ops", database=outbox)
     said = listed()

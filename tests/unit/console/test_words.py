@@ -13,7 +13,7 @@ from worker.channels.registry import channel
 from worker.console.pages.accounts import limit_phrase
 from worker.console.words import WORDS
 from worker.domain.account import Account
-from worker.domain.pacing.lane import Standing, Step
+from worker.domain.pacing.lane import LaneEventKind, LaneStatus
 from worker.language import word
 from worker.reporting.wait import WaitFor
 
@@ -74,7 +74,7 @@ def test_what_people_did_has_a_word() -> None:
     actions = {action for source in sources for action in re.findall(begun, source)}
 
     assert {"cancel", "replay", "resume", "erase", "rotate account"} <= actions
-    for sort, names in {"action": actions, "step": Step, "state": Standing}.items():
+    for sort, names in {"action": actions, "step": LaneEventKind, "state": LaneStatus}.items():
         assert [name for name in names if word(sort, name, "zh") == name] == []
 
 

@@ -17,7 +17,7 @@ from worker.channels.registry import weight_of
 from worker.cli.setup.doctor import findings
 from worker.config.accounts import FixedAccounts
 from worker.config.settings import Settings
-from worker.delivery.scheduler.lane_head import Doorbell
+from worker.delivery.scheduler.lane_offer import Doorbell
 from worker.domain.errors import ConfigurationError
 from worker.outbox.lanes.processes import QueueName
 from worker.service import celery_app

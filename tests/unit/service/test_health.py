@@ -61,7 +61,7 @@ class Worker:
     writer_busy_s: float = 0.0
     writer_away_at: float = 0.0
     marked_at: float = 0.0
-    knows_due: bool = False
+    has_untaken_parts: bool = False
     at_work: int = 0
     broker_away: bool = False
 
@@ -71,7 +71,7 @@ class Worker:
             writer_busy_s=lambda now: self.writer_busy_s,
             writer_away_at=lambda: self.writer_away_at,
             marked_at=lambda: self.marked_at,
-            knows_due=lambda: self.knows_due,
+            has_untaken_parts=lambda: self.has_untaken_parts,
             at_work=lambda: self.at_work,
             broker_away=lambda: self.broker_away,
         )
@@ -151,7 +151,7 @@ def test_a_process_that_stood_still_begins_the_time_anew(worker: Worker) -> None
 
 def test_a_worker_that_sends_nothing_says_so(worker: Worker) -> None:
     """Parts are due, lanes are open, no process takes them: half a minute later it is told."""
-    worker.knows_due = True
+    worker.has_untaken_parts = True
     before = worker.beats(STALLED_S - EVERY_S)
     after = worker.beats(EVERY_S)
 
@@ -161,7 +161,7 @@ def test_a_worker_that_sends_nothing_says_so(worker: Worker) -> None:
 
 def test_a_mark_shows_that_it_sends(worker: Worker) -> None:
     """However many more parts are due."""
-    worker.knows_due = True
+    worker.has_untaken_parts = True
     worker.beats(STALLED_S + EVERY_S)
     worker.marked_at = worker.ticks.now
 
@@ -170,25 +170,25 @@ def test_a_mark_shows_that_it_sends(worker: Worker) -> None:
 
 def test_parts_that_were_taken_meanwhile_begin_the_time_anew(worker: Worker) -> None:
     """A worker that had nothing to do all night has not sent nothing all night."""
-    worker.knows_due = True
+    worker.has_untaken_parts = True
     worker.beats(STALLED_S - EVERY_S)
-    worker.knows_due = False
+    worker.has_untaken_parts = False
     worker.beats(0)
-    worker.knows_due = True
+    worker.has_untaken_parts = True
 
     assert () == worker.beats(STALLED_S - EVERY_S)
 
 
 def test_threads_at_work_have_ten_minutes(worker: Worker) -> None:
     """One may fetch a large file, which marks nothing; one that never ends is told."""
-    worker.knows_due, worker.at_work = True, 1
+    worker.has_untaken_parts, worker.at_work = True, 1
 
     assert ((), 1) == (worker.beats(LONG_S - EVERY_S), len(worker.beats(2 * EVERY_S)))
 
 
 def test_a_broker_that_was_away_has_the_time_of_a_reconnect(worker: Worker) -> None:
     """No doorbell comes without it, and Celery looks for it every thirty seconds at last."""
-    worker.knows_due = worker.broker_away = True
+    worker.has_untaken_parts = worker.broker_away = True
     away = worker.beats(600)
     worker.broker_away = False
 

@@ -11,7 +11,7 @@ from amqp.exceptions import AccessRefused, PreconditionFailed
 from structlog.testing import capture_logs
 
 from worker.config.settings import Settings
-from worker.delivery.scheduler.lane_head import Doorbell
+from worker.delivery.scheduler.lane_offer import Doorbell
 from worker.domain.errors import NotPublished
 from worker.service.broker import TIMEOUT_S, BrokerLine
 from worker.service.celery_app import make_app

@@ -29,7 +29,7 @@ from worker.control.opening import opened
 from worker.delivery.resolver.members import load_resolver
 from worker.domain.account import Account, ClientCertificate, Secret
 from worker.domain.errors import ConfigurationError
-from worker.domain.pacing.lane import Standing, Step
+from worker.domain.pacing.lane import LaneEventKind, LaneStatus
 from worker.domain.pause import Pause
 from worker.hooks.doors import door_of
 from worker.hooks.registry import load_hooks
@@ -270,15 +270,15 @@ def _problems(reading: OutboxReading, names: Collection[str]) -> Iterator[Findin
         yield Finding(problem.what, level, problem.sentence(zone()), problem.command)
     for lane in reading.lanes:
         # Not parked: what is missing, such as a ticket, may come at any moment.
-        if lane.state != Standing.PARKED and lane.remedy and lane.until and lane.lane in names:
+        if lane.state != LaneStatus.PARKED and lane.remedy and lane.until and lane.lane in names:
             yield Finding(f"account {lane.lane}", Level.CAUTION, f"waits: {lane.reason}; {lane.remedy}")
     steps = Counter[str]()
     for (_, step), count in reading.steps.items():
         steps[step] += count
-    if struck := steps[Step.STRUCK]:
+    if struck := steps[LaneEventKind.THROTTLED]:
         text = f"in the last day it said {struck} times that a limit is exceeded (45009)"
         yield Finding("vendor", Level.CAUTION, f"{text}; `worker lanes --events` says which and why")
-    if breakers := steps[Step.OPENED]:
+    if breakers := steps[LaneEventKind.OPENED]:
         text = f"in the last day {breakers} breakers opened, because it answered -1 or not at all"
         yield Finding("vendor", Level.CAUTION, f"{text}; `worker lanes --events` says which and why")
 

@@ -10,7 +10,7 @@ from worker.console.pages import seen
 from worker.console.pages.curves import HEIGHT, WIDTH, curves_of
 from worker.console.pages.memory import memory_of, read
 from worker.domain.callbacks.hook import EventState
-from worker.domain.pacing.lane import Standing
+from worker.domain.pacing.lane import LaneStatus
 from worker.domain.state import PartState
 from worker.outbox.lanes.processes import died_lately
 from worker.outbox.upkeep import gauges
@@ -21,7 +21,7 @@ from worker.reporting.problems import OpenProblem, OutboxReading, find_problems,
 
 SHOWN = 50
 """Problems that are shown at most."""
-STOPPED = (UNUSABLE, Standing.PARKED, Standing.BREAKER_OPEN, Standing.BREAKER_HALF_OPEN, Standing.BLOCKED)
+STOPPED = (UNUSABLE, LaneStatus.PARKED, LaneStatus.BREAKER_OPEN, LaneStatus.BREAKER_HALF_OPEN, LaneStatus.BLOCKED)
 
 
 @dataclass(frozen=True, slots=True)

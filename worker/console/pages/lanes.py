@@ -7,7 +7,7 @@ from typing import Any
 
 from worker.console.page import Ask, View
 from worker.console.pages import seen
-from worker.domain.pacing.lane import Standing
+from worker.domain.pacing.lane import LaneStatus
 from worker.outbox.lanes.lanes import list_lane_events
 from worker.reporting.lane_list import UNUSABLE, lane_list
 
@@ -15,14 +15,14 @@ STEPS = 50
 MOST = 500
 """Lanes and pauses that are shown of all."""
 TONES: Mapping[str, str] = {
-    Standing.PARKED: "bad",
+    LaneStatus.PARKED: "bad",
     UNUSABLE: "bad",
-    Standing.BREAKER_OPEN: "doubt",
-    Standing.BREAKER_HALF_OPEN: "doubt",
-    Standing.BLOCKED: "mixed",
-    Standing.NARROWED: "mixed",
-    Standing.WATCHED: "calm",
-    Standing.STARTING: "busy",
+    LaneStatus.BREAKER_OPEN: "doubt",
+    LaneStatus.BREAKER_HALF_OPEN: "doubt",
+    LaneStatus.BLOCKED: "mixed",
+    LaneStatus.NARROWED: "mixed",
+    LaneStatus.WATCHED: "calm",
+    LaneStatus.STARTING: "busy",
 }
 _SHOWN = ("id", "lane", "account", "label", "what", "until", "happened_at")
 

@@ -1,6 +1,6 @@
-"""What the relay remembers of the lanes that have work: one record a lane, account by account.
+"""The relay's memory of the lanes that have work: one record per lane, grouped by account.
 
-Knows no SQL: it learns what happens to a lane from the heads that the relay reads.
+Contains no SQL. The relay updates the records with the due parts that it reads.
 """
 
 from __future__ import annotations
@@ -16,52 +16,53 @@ from worker.outbox.lanes.offering import Head
 from worker.outbox.lanes.processes import QueueName
 
 T = TypeVar("T")
-LANES_KEPT = 100_000
+MAX_BULK_ONLY = 100_000
+"""The largest number of lanes that are remembered as having nothing but bulk."""
 
 
 @dataclass(slots=True)
 class Backlog:
-    """One lane that has work, or may have some; instants in seconds of the monotonic clock."""
+    """One lane that has work, or may have some. Instants are seconds of the monotonic clock."""
 
     lane: str
     has_urgent: bool = False
-    """An urgent part just became due: the lane is looked at even while its account is full."""
+    """An urgent part just became due: the lane is read even while its account is full."""
     read_at: float | None = None
-    """When its head was last read; None: not since it has work."""
-    bound: bool = False
-    """Its calls in flight are bounded: it is looked at in every turn, because each success may double the bound."""
-    full: int = len(Priority)
-    """The first priority for which its window is full: newly due parts of it, or less urgent, need no look at once."""
+    """When its due parts were last read, or None if not since it has work."""
+    is_bounded: bool = False
+    """Its calls in flight are bounded. It is read in every turn, because each success may double the bound."""
+    full_from: int = len(Priority)
+    """The first priority whose window is full. A newly due part of it, or of a less urgent one, is not read at once."""
     only_bulk: bool = False
-    """It has nothing but bulk, as far as is known."""
+    """It has nothing but bulk, as far as was read."""
     offered_at: float = 0.0
     """When a part of it was last offered."""
-    out: int = 0
-    """Its doorbells in the broker, as far as its head shows; urgent ones are not counted."""
+    doorbells: int = 0
+    """Its doorbells in the broker, as far as its due parts show. Urgent doorbells are not counted."""
     bulk_credit: int = 0
-    """Bulk's credit behind what was offered of it; see `domain/pacing/bulk.py`."""
+    """Bulk's credit after the last offer; see `domain/pacing/bulk.py`."""
     queue: QueueName = QueueName.NORMAL
-    """The queue of whose threads it has its share."""
+    """The queue whose threads send its parts."""
     first: str = ""
-    """The part at its head when it was last looked at."""
+    """The first due part when the lane was last read."""
     rounds: int = 0
-    """How often that part was offered and no process took it."""
-    since: float = 0.0
+    """How often that part was offered without a process taking it."""
+    round_began_at: float = 0.0
     """When the last of these rounds began."""
 
-    def offered_for_s(self, heads: Sequence[Head], now: float, first_s: float, longest_s: float) -> float:
-        """Seconds for which parts offered now count as offered; doubled while no part of the lane is taken.
+    def offered_for_s(self, batches: Sequence[Head], now: float, first_s: float, longest_s: float) -> float:
+        """Returns for how many seconds parts offered now count as offered.
 
-        At least one of the heads has parts.
+        The time doubles while no process takes parts of the lane. At least one of the batches must have parts.
         """
-        # By lane, not by part: after an outage a part must not wait longer because of those before it.
-        first, is_free = next((head.first, head.first_is_free) for head in heads if head.first)
+        # By lane, not by part: after an outage a part must not wait longer because of the parts before it.
+        first, is_free = next((batch.first, batch.first_is_free) for batch in batches if batch.first)
         if first != self.first or is_free:
-            self.first, self.rounds, self.since = first or "", 0, now
-        elif any(head.again for head in heads) and (
-            not self.rounds or now - self.since >= self._length_s(first_s, longest_s)
+            self.first, self.rounds, self.round_began_at = first or "", 0, now
+        elif any(batch.again for batch in batches) and (
+            not self.rounds or now - self.round_began_at >= self._length_s(first_s, longest_s)
         ):
-            self.rounds, self.since = self.rounds + 1, now
+            self.rounds, self.round_began_at = self.rounds + 1, now
         return self._length_s(first_s, longest_s)
 
     def _length_s(self, first_s: float, longest_s: float) -> float:
@@ -72,132 +73,134 @@ class LaneCounts(NamedTuple):
     """How many lanes of an account have work."""
 
     mixed: int
-    """With more than bulk."""
+    """Lanes that have more than bulk."""
     only_bulk: int
+    """Lanes that have nothing but bulk."""
 
-    def like(self, *, only_bulk: bool) -> int:
-        """How many lanes share with a lane what its kind has."""
+    def same_class(self, *, only_bulk: bool) -> int:
+        """Returns how many lanes share the capacity of their class: bulk alone, or mixed."""
         return self.only_bulk if only_bulk else self.mixed
 
 
 class Backlogs:
-    """The lanes with work, by account, and which of them the relay looks at next."""
+    """The lanes with work, by account, and which of them the relay reads next."""
 
     def __init__(self) -> None:
         self._accounts: dict[str, dict[str, Backlog]] = {}
-        self._waiting: dict[str, dict[str, None]] = {}
-        """Account -> its lanes to look at, in order; the account that was looked at last comes last."""
+        self._requested: dict[str, dict[str, None]] = {}
+        """Account -> its lanes to read, in order. The account that was served last comes last."""
         self._bulk_only: set[str] = set()
-        """Lanes that had nothing but bulk when last looked at; kept also while the lane is blocked."""
+        """Lanes that had nothing but bulk when last read; remembered also while the lane is blocked."""
 
     def clear(self) -> None:
         """Forgets all lanes."""
         self._accounts.clear()
-        self._waiting.clear()
+        self._requested.clear()
         self._bulk_only.clear()
 
-    def of(self, lane: str) -> Backlog | None:
-        """What is known of a lane; None: it has no work."""
+    def get(self, lane: str) -> Backlog | None:
+        """Returns the record of a lane, or None if it has no work."""
         return self._accounts.get(account_of(lane), {}).get(lane)
 
-    def want(self, lane: str, most_urgent: int | None = None) -> None:
-        """Has a lane looked at; `most_urgent` is the most urgent priority of its newly due parts."""
+    def request(self, lane: str, most_urgent: int | None = None) -> None:
+        """Has a lane read soon. `most_urgent` is the most urgent priority among its newly due parts."""
         account = account_of(lane)
         lanes = self._accounts.setdefault(account, {})
         if lane not in lanes:
             lanes[lane] = Backlog(lane, only_bulk=lane in self._bulk_only or most_urgent == Priority.BULK)
         lanes[lane].has_urgent |= most_urgent == Priority.URGENT
-        self._waiting.setdefault(account, {})[lane] = None
+        self._requested.setdefault(account, {})[lane] = None
 
-    def learn(self, backlog: Backlog, heads: Mapping[Priority, Head]) -> None:
-        """Takes over whether a lane has nothing but bulk, from its head as just read."""
-        backlog.only_bulk = not (heads[Priority.URGENT].due or heads[Priority.NORMAL].due)
-        if backlog.only_bulk and heads[Priority.BULK].due:
+    def update(self, backlog: Backlog, batches: Mapping[Priority, Head]) -> None:
+        """Notes from due parts just read whether the lane has nothing but bulk."""
+        backlog.only_bulk = not (batches[Priority.URGENT].due or batches[Priority.NORMAL].due)
+        if backlog.only_bulk and batches[Priority.BULK].due:
             self._bulk_only.add(backlog.lane)
         else:
             self._bulk_only.discard(backlog.lane)
-        if len(self._bulk_only) > LANES_KEPT:
+        if len(self._bulk_only) > MAX_BULK_ONLY:
             self._bulk_only.clear()
 
-    def next(self, most: int, is_full: Callable[[str, QueueName], bool]) -> list[Backlog]:
-        """At most `most` lanes, the accounts taking turns.
+    def next(self, limit: int, is_full: Callable[[str, QueueName], bool]) -> list[Backlog]:
+        """Returns the lanes to read next, at most `limit`, taken from the accounts in turn.
 
-        Of an account that is full only lanes with urgent parts, and lanes that have doorbells in the broker.
+        Of a full account it returns only lanes with urgent parts, and lanes that have doorbells in the broker.
         """
-        # The accounts take turns because `most` may be fewer than the lanes of one account: it must not delay others.
-        picked = [lane for row in zip_longest(*self._queues(most, is_full)) for lane in row if lane is not None][:most]
+        # In turn, because the lanes of one account alone may exceed `limit` and must not delay other accounts.
+        rows = zip_longest(*self._queues(limit, is_full))
+        picked = [lane for row in rows for lane in row if lane is not None][:limit]
         for lane in picked:
             account = account_of(lane)
-            lanes = self._waiting.pop(account)
+            lanes = self._requested.pop(account)
             del lanes[lane]
             if lanes:
-                self._waiting[account] = lanes
+                self._requested[account] = lanes
         return [self._accounts[account_of(lane)][lane] for lane in picked]
 
-    def _queues(self, most: int, is_full: Callable[[str, QueueName], bool]) -> list[list[str]]:
+    def _queues(self, limit: int, is_full: Callable[[str, QueueName], bool]) -> list[list[str]]:
         queues: list[list[str]] = []
-        for account, lanes in self._waiting.items():
-            if len(queues) == most:
+        for account, lanes in self._requested.items():
+            if len(queues) == limit:
                 break
             backlogs = self._accounts[account]
-            waits = {queue: is_full(account, queue) for queue in {backlog.queue for backlog in backlogs.values()}}
-            # Lanes with doorbells in the broker are read all the same: only their heads show when those are taken.
+            full = {queue: is_full(account, queue) for queue in {backlog.queue for backlog in backlogs.values()}}
+            # Lanes with doorbells in the broker are read all the same: only a reading shows when those are taken.
             eligible = (
                 lane
                 for lane in lanes
-                if not waits[backlogs[lane].queue] or backlogs[lane].out or backlogs[lane].has_urgent
+                if not full[backlogs[lane].queue] or backlogs[lane].doorbells or backlogs[lane].has_urgent
             )
-            if queue := list(islice(eligible, most)):
+            if queue := list(islice(eligible, limit)):
                 queues.append(queue)
         return queues
 
-    def is_wanted(self, lane: str) -> bool:
-        """True while the lane waits to be looked at."""
-        return lane in self._waiting.get(account_of(lane), ())
+    def is_requested(self, lane: str) -> bool:
+        """Returns True while the lane waits to be read."""
+        return lane in self._requested.get(account_of(lane), ())
 
     def overdue(self, before: float) -> list[str]:
-        """Lanes with work that are bound, or were not looked at since an instant."""
+        """Returns the lanes with a backlog that are bounded, or were last read before an instant."""
         return [
             lane
             for lanes in self._accounts.values()
             for lane, backlog in lanes.items()
-            if backlog.read_at is not None and (backlog.bound or backlog.read_at <= before)
+            if backlog.read_at is not None and (backlog.is_bounded or backlog.read_at <= before)
         ]
 
-    def forget(self, lane: str) -> None:
-        """Drops a lane of which nothing is due, or nothing may go."""
+    def remove(self, lane: str) -> None:
+        """Forgets a lane that has nothing due, or nothing that may go."""
         account = account_of(lane)
-        _take_out(self._accounts, account, lane)
-        _take_out(self._waiting, account, lane)
+        _remove(self._accounts, account, lane)
+        _remove(self._requested, account, lane)
 
     def accounts(self) -> list[str]:
-        """The accounts that have work."""
+        """Returns the accounts that have work."""
         return list(self._accounts)
 
     def lanes(self, account: str, queue: QueueName | None = None) -> LaneCounts:
-        """How many lanes of an account have work for the threads of a queue; None: of any."""
+        """Counts the lanes of an account that have work for the threads of a queue, or of any queue if None."""
         lanes = [backlog for backlog in self._accounts.get(account, {}).values() if queue in (None, backlog.queue)]
         only_bulk = sum(backlog.only_bulk for backlog in lanes)
         return LaneCounts(len(lanes) - only_bulk, only_bulk)
 
-    def out(self, account: str, queue: QueueName = QueueName.NORMAL) -> int:
-        """Doorbells of an account that are in the broker for the threads of a queue."""
-        return sum(backlog.out for backlog in self._accounts.get(account, {}).values() if backlog.queue is queue)
+    def doorbells(self, account: str, queue: QueueName = QueueName.NORMAL) -> int:
+        """Counts the doorbells of an account that are in the broker for the threads of a queue."""
+        return sum(backlog.doorbells for backlog in self._accounts.get(account, {}).values() if backlog.queue is queue)
 
-    def any_looked_at(self) -> bool:
-        """True while some lane is known to have a backlog."""
+    def has_any(self) -> bool:
+        """Returns True while some lane is known to have a backlog."""
         return any(backlog.read_at is not None for lanes in self._accounts.values() for backlog in lanes.values())
 
-    def any_untaken(self, can_send: Callable[[str, QueueName], bool]) -> bool:
-        """True while parts of some lane are offered again and again, and no process takes them.
+    def has_untaken(self, can_send: Callable[[str, QueueName], bool]) -> bool:
+        """Returns True while parts of some lane are offered again and again without a process taking them.
 
-        `can_send`: of which lanes, by their name and the queue of their threads. May be asked by another thread.
+        `can_send` selects the lanes, by lane and queue. Another thread may call this.
         """
         backlogs = [backlog for lanes in list(self._accounts.values()) for backlog in list(lanes.values())]
         return any(backlog.rounds and can_send(backlog.lane, backlog.queue) for backlog in backlogs)
 
 
-def _take_out(lanes: dict[str, dict[str, T]], account: str, lane: str) -> None:
+def _remove(lanes: dict[str, dict[str, T]], account: str, lane: str) -> None:
     of_account = lanes.get(account, {})
     of_account.pop(lane, None)
     if not of_account:

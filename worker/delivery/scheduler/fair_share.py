@@ -1,13 +1,13 @@
-"""The fair share: how much each account and each of its lanes may have offered in a turn of the relay.
+"""Divides the sender threads fairly: how much each account and each lane may have offered in a turn of the relay.
 
-The sender threads of all processes are divided among the accounts by weight, and among the lanes of an account evenly,
-within the limits that were used up lately and the bounds of lanes that start. A lane alone gets all threads but two, a
-slow lane (over a second a call) a quarter of its share. Only threads count that take from the lane's queue. In a lane
-bulk goes after normal, and has a part of its own in a lane that is full.
+The threads of all processes are divided among the accounts by weight, and among the lanes of an account evenly. Limits
+that were used up lately and the bounds of starting lanes reduce a lane's quota. A lane alone gets all threads but two;
+a slow lane (over a second a call) gets a quarter of its quota. Only threads that take from the lane's queue count. In a
+lane bulk goes after normal parts, but keeps a tenth of a lane that is full.
 
-An offered part goes to the thread that comes first, so the relay cannot choose any more which parts use up a limit. A
-lane or account that a limit closed lately therefore has no more in the broker than one window lets through, chosen by
-priority. All of this is known before a head is read. Publishes nothing.
+An offered part goes to whichever thread is free first, so the relay can no longer choose which parts use up a limit. A
+lane or account that a limit closed lately therefore has no more parts in the broker than one window of the limit lets
+through, chosen by priority. All of this is known before the parts of a lane are read.
 """
 
 from __future__ import annotations
@@ -19,85 +19,88 @@ from itertools import islice
 from sqlalchemy import Connection
 
 from worker.delivery.scheduler.backlog import Backlog, Backlogs, LaneCounts
-from worker.delivery.scheduler.paces import Paces
-from worker.domain.pacing.bulk import EVERY, mix, of_bulk
-from worker.domain.pacing.lane import SECOND, account_of, in_the_way
+from worker.delivery.scheduler.offer_capacity import OfferCapacity
+from worker.domain.pacing.bulk import BULK_EVERY, bulk_share, mix
+from worker.domain.pacing.lane import SECOND, account_of, with_accounts
 from worker.domain.pacing.limit import Amount
-from worker.outbox.lanes.lanes import read_paces
+from worker.outbox.lanes.lanes import read_lane_states
 from worker.outbox.lanes.offering import Head
 from worker.outbox.lanes.processes import Process, QueueName, living
 
-HEARD_EVERY_S = 1.0
+HEARTBEATS_EVERY_S = 1.0
 """Seconds between two readings of the heartbeats."""
 
 
-class Allotment:
-    """The shares of lanes and the room of accounts, for one relay."""
+class FairShare:
+    """The quotas of lanes and the capacity of accounts, for one relay."""
 
     def __init__(
         self,
         backlogs: Backlogs,
-        sharing: Sharing,
-        paces: Paces,
-        limited: Limited,
+        thread_shares: ThreadShares,
+        offer_capacity: OfferCapacity,
+        recent_limits: RecentLimits,
         weight: Callable[[str], float],
     ):
-        self._backlogs, self._sharing, self._paces, self._limited = backlogs, sharing, paces, limited
+        self._backlogs, self._thread_shares = backlogs, thread_shares
+        self._offer_capacity, self._recent_limits = offer_capacity, recent_limits
         self._weight = weight
-        self._parts: dict[str, float] = {}
-        """Accounts with work -> their part of all weights, for this turn."""
-        self._learnt_at = -1.0
+        self._fractions: dict[str, float] = {}
+        """Accounts with work -> their fraction of all weights, for this turn."""
+        self._heartbeats_read_at = -1.0
 
     def divide(self) -> None:
         """Divides the threads among the accounts that have work, by weight."""
         weights = {account: self._weight(account) for account in self._backlogs.accounts()}
-        whole = sum(weights.values())
-        self._parts = {account: weight / whole for account, weight in weights.items()}
+        total = sum(weights.values())
+        self._fractions = {account: weight / total for account, weight in weights.items()}
 
-    def learn(self, connection: Connection, now_sql: str, now: float, lanes: Iterable[str]) -> None:
-        """Reads blocks and bounds of these lanes and accounts, and once a second the heartbeats."""
-        names = in_the_way(lanes)
-        paces = read_paces(connection, now_sql, names, lambda: int(now * SECOND))
-        for name, pace in paces.items():
-            if pace.limit_name and (left_s := pace.blocked_until / SECOND - now) > 0:
-                self._limited.note(name, pace.limit_name, now, left_s)
-        self._paces.read(connection, now_sql, names, paces)
-        if now - self._learnt_at >= HEARD_EVERY_S:
-            self._sharing.learn(living(connection, now_sql))
-            self._paces.learn(self._sharing.silent_s, now)
-            self._limited.tidy(now)
-            self._learnt_at = now
+    def refresh(self, connection: Connection, now_sql: str, now: float, lanes: Iterable[str]) -> None:
+        """Reads the states of these lanes and their accounts, and once a second the heartbeats."""
+        names = with_accounts(lanes)
+        states = read_lane_states(connection, now_sql, names, lambda: int(now * SECOND))
+        for name, state in states.items():
+            if state.limit_name and (blocked_s := state.blocked_until / SECOND - now) > 0:
+                self._recent_limits.record(name, state.limit_name, now, blocked_s)
+        self._offer_capacity.load(connection, now_sql, names, states)
+        if now - self._heartbeats_read_at >= HEARTBEATS_EVERY_S:
+            self._thread_shares.update(living(connection, now_sql))
+            self._offer_capacity.record_successes(self._thread_shares.since_success_s, now)
+            self._recent_limits.expire(now)
+            self._heartbeats_read_at = now
 
     def is_full(self, account: str, queue: QueueName) -> bool:
-        """True when the account has as many doorbells in the broker as it may have."""
-        return self.room(account, queue) <= 0
+        """Returns True if the account has as many doorbells in the broker as it may have."""
+        return self.free_doorbells(account, queue) <= 0
 
-    def room(self, account: str, queue: QueueName) -> int:
-        """How many more doorbells of an account may go into the broker for a queue.
+    def free_doorbells(self, account: str, queue: QueueName) -> int:
+        """Returns how many more doorbells of an account may go into the broker for a queue.
 
-        All of its lanes together have two for each thread of the queue.
+        All lanes of the account together may have two for each thread of the queue.
         """
-        threads = self._sharing.threads(self._parts.get(account, 1.0), queue)
-        return 2 * threads - self._backlogs.out(account, queue)
+        threads = self._thread_shares.threads(self._fractions.get(account, 1.0), queue)
+        return 2 * threads - self._backlogs.doorbells(account, queue)
 
-    def share(self, backlog: Backlog, wanted: QueueName) -> Share:
-        """A lane's part of its account's threads of the wanted queue."""
+    def quota(self, backlog: Backlog, queue: QueueName) -> LaneQuota:
+        """Returns a lane's part of its account's threads of a queue, and remembers the queue in the backlog."""
         lane, account, only_bulk = backlog.lane, account_of(backlog.lane), backlog.only_bulk
-        backlog.queue = self._sharing.queue(wanted)
-        lanes, part = self._backlogs.lanes(account, backlog.queue), self._parts.get(account, 1.0)
+        backlog.queue = self._thread_shares.served_queue(queue)
+        lanes, fraction = self._backlogs.lanes(account, backlog.queue), self._fractions.get(account, 1.0)
         # All lanes with nothing but bulk have a tenth together, however many they are.
         if all(lanes):
-            part *= 1 / EVERY if only_bulk else 1 - 1 / EVERY
-        share = self._sharing.of(lane, lanes.like(only_bulk=only_bulk), part, backlog.queue)
-        share = share.within(self._limited.most(lane, self._backlogs.lanes(account), only_bulk=only_bulk))
-        most = self._paces.most(lane)
-        if most is None:
-            return share
-        return replace(share, window=min(share.window, most), urgent_window=min(share.urgent_window, most))
+            fraction *= 1 / BULK_EVERY if only_bulk else 1 - 1 / BULK_EVERY
+        quota = self._thread_shares.quota(lane, lanes.same_class(only_bulk=only_bulk), fraction, backlog.queue)
+        quota = quota.limited_to(
+            self._recent_limits.max_parts(lane, self._backlogs.lanes(account), only_bulk=only_bulk)
+        )
+        max_calls = self._offer_capacity.max_calls(lane)
+        if max_calls is None:
+            return quota
+        return replace(quota, window=min(quota.window, max_calls), urgent_window=min(quota.urgent_window, max_calls))
 
 
 DOORBELL_S = 1.0
-"""Seconds of work that one doorbell should hold, by what a part of its lane takes."""
+"""Seconds of work that one doorbell should hold, by the time that a part of its lane takes."""
 
 
 SLOW_MS = 1000
@@ -105,133 +108,137 @@ SLOW_MS = 1000
 
 
 KEEP_FREE = 2
-"""Threads left out of all shares, so that no busy lane holds every thread."""
+"""Threads left out of all quotas, so that no busy lane holds every thread."""
 
 
-TOGETHER = 64
-"""Calls that one thread has in flight at once, at most."""
-MOST_IDS = 1600
-"""Ids that go to one thread at once, at most, but for the smallest doorbells."""
+MAX_CALLS_PER_DOORBELL = 64
+"""The largest number of calls that one thread has in flight at once."""
+MAX_IDS = 1600
+"""The largest number of ids that go to one thread at once, except in the smallest doorbells."""
 
 
 @dataclass(frozen=True, slots=True)
-class Share:
-    """What one lane may have in the broker and in the threads."""
+class LaneQuota:
+    """How much of one lane may be in the broker and in the threads."""
 
     size: int
     """Ids for each call that is in flight."""
     window: int
-    """Parts at the head of the lane that are kept offered."""
+    """How many of the lane's first due parts are kept offered."""
     urgent_window: int
+    """The same for urgent parts, which are counted apart."""
     threads: int
     calls_per_doorbell: int = 1
-    """How many doorbells go to one thread as one, which has as many calls in flight at once."""
+    """How many doorbells are combined into one for a thread, which then has as many calls in flight at once."""
 
     def bulk_window(self, normal_due: int) -> int:
-        """The window of bulk parts: what normal parts leave, and bulk's part of the window beside them at least."""
-        return max(self.window - normal_due, of_bulk(self.window))
+        """Returns the window of bulk parts: what normal parts leave, but at least bulk's share of the window."""
+        return max(self.window - normal_due, bulk_share(self.window))
 
-    def within(self, most: int | None) -> Share:
-        """The share with at most so many parts offered at once, in as few doorbells as hold them; None: no bound."""
-        if most is None:
+    def limited_to(self, max_parts: int | None) -> LaneQuota:
+        """Returns the quota with at most `max_parts` parts offered at once, or itself if None."""
+        if max_parts is None:
             return self
-        # Few doorbells, because threads work side by side and keep no order between doorbells. Urgent parts leave bulk
-        # its part: all of them are offered before bulk, which would get nothing of the limit otherwise.
-        urgent = max(1, most - of_bulk(most))
-        threads = max(1, min(self.threads, most // self.size))
+        # In as few doorbells as possible, because threads keep no order between doorbells. Urgent parts leave bulk its
+        # share: they are offered before bulk, which would get nothing of the limit otherwise.
+        urgent = max(1, max_parts - bulk_share(max_parts))
+        threads = max(1, min(self.threads, max_parts // self.size))
         return replace(
-            self, window=min(self.window, most), urgent_window=min(self.urgent_window, urgent), threads=threads
+            self, window=min(self.window, max_parts), urgent_window=min(self.urgent_window, urgent), threads=threads
         )
 
-    def doorbells(self, head: Head, window: int, *, patient: bool = True) -> list[tuple[str, ...]]:
-        """The ids in doorbells; `patient`: only full ones while half of the window is in the broker."""
+    def split(self, batch: Head, window: int, *, patient: bool = True) -> list[tuple[str, ...]]:
+        """Splits the ids into doorbells. With `patient`, only into full ones while half of the window is offered."""
         # Few ids are spread over all threads, so that they do not wait behind each other in one.
-        ids, size = head.ids, max(1, min(self.size, -(-len(head.ids) // self.threads)))
-        if patient and 2 * len(head.out) >= window:
+        ids, size = batch.ids, max(1, min(self.size, -(-len(batch.ids) // self.threads)))
+        if patient and 2 * len(batch.out) >= window:
             whole = self.size * min(self.calls_per_doorbell, self.threads)
             ids, size = ids[: len(ids) // whole * whole], self.size
         return [tuple(ids[at : at + size]) for at in range(0, len(ids), size)]
 
-    def mixed(
+    def split_mixed(
         self, normal: Head, bulk: Head, bulk_credit: int, *, patient: bool = True
     ) -> list[tuple[tuple[str, ...], int]]:
-        """The ids of normal and bulk parts in doorbells, mixed by bulk's credit; each with the credit behind it."""
+        """Mixes normal and bulk parts by bulk's credit and splits them into doorbells.
+
+        Returns the ids of each doorbell with the credit after it.
+        """
         both = Head([*normal.ids, *bulk.ids], [*normal.out, *bulk.out])
-        line = mix(normal.ids, bulk.ids, bulk_credit)
-        batches = []
-        for bell in self.doorbells(both, self.window, patient=patient):
-            parts = list(islice(line, len(bell)))
-            batches.append((tuple(part for part, _ in parts), parts[-1][1]))
-        return batches
+        mixed = mix(normal.ids, bulk.ids, bulk_credit)
+        doorbells = []
+        for ids in self.split(both, self.window, patient=patient):
+            parts = list(islice(mixed, len(ids)))
+            doorbells.append((tuple(part for part, _ in parts), parts[-1][1]))
+        return doorbells
 
 
-class Sharing:
+class ThreadShares:
     """Threads and latencies of all processes, as their heartbeats report them."""
 
     def __init__(self, doorbell_size: int = 50, default_threads: int = 32):
         self._size, self._threads = doorbell_size, default_threads
         self._processes = 1
         """Processes that take normal parts."""
-        self._of_queue: dict[QueueName, int] = {}
-        """Threads that take from a queue, where these are not the threads that take normal parts."""
+        self._queue_threads: dict[QueueName, int] = {}
+        """Threads of each queue that other processes serve than the normal queue."""
         self._latency_ms: dict[str, int] = {}
         self._cycle_ms: dict[str, int] = {}
-        self.silent_s: dict[str, float] = {}
+        self.since_success_s: dict[str, float] = {}
         """Lanes with a success -> seconds since the last one, as the heartbeats report it."""
 
-    def learn(self, processes: Sequence[Process]) -> None:
+    def update(self, processes: Sequence[Process]) -> None:
         """Takes over the heartbeats of the processes that are alive."""
         fresh = [process for process in processes if process.fresh]
         if fresh:
             takers = {queue: [process for process in fresh if queue in process.queues] for queue in QueueName}
             threads = {queue: sum(process.threads for process in takers[queue]) for queue in QueueName}
             self._threads, self._processes = threads[QueueName.NORMAL], max(1, len(takers[QueueName.NORMAL]))
-            aside = (queue for queue in QueueName if takers[queue] and takers[queue] != takers[QueueName.NORMAL])
-            self._of_queue = {queue: threads[queue] for queue in aside}
+            separate = (queue for queue in QueueName if takers[queue] and takers[queue] != takers[QueueName.NORMAL])
+            self._queue_threads = {queue: threads[queue] for queue in separate}
         latency: dict[str, int] = {}
         cycle: dict[str, int] = {}
-        silent: dict[str, float] = {}
+        since_success: dict[str, float] = {}
         for process in fresh:
             for lane, (_, call_ms, *more) in process.lanes.items():
                 latency[lane] = max(call_ms, latency.get(lane, 0))
                 cycle[lane] = max([*more[:1], cycle.get(lane, 0)])
                 for seconds in more[1:]:
-                    silent[lane] = min(seconds, silent.get(lane, seconds))
-        self._latency_ms, self._cycle_ms, self.silent_s = latency, cycle, silent
+                    since_success[lane] = min(seconds, since_success.get(lane, seconds))
+        self._latency_ms, self._cycle_ms, self.since_success_s = latency, cycle, since_success
 
-    def queue(self, wanted: QueueName) -> QueueName:
-        """The wanted queue where processes of its own take from it, else the queue of normal parts."""
-        return wanted if wanted in self._of_queue else QueueName.NORMAL
+    def served_queue(self, queue: QueueName) -> QueueName:
+        """Returns the queue if processes of its own serve it, else the queue of normal parts."""
+        return queue if queue in self._queue_threads else QueueName.NORMAL
 
-    def threads(self, part: float = 1.0, queue: QueueName = QueueName.NORMAL) -> int:
-        """The threads of an account, by its part of the weights of all accounts with work; at least 1."""
-        return max(1, int((self._of_queue.get(queue, self._threads) - KEEP_FREE) * part + 1e-9))
+    def threads(self, fraction: float = 1.0, queue: QueueName = QueueName.NORMAL) -> int:
+        """Returns the threads of an account with this fraction of all weights; at least 1."""
+        return max(1, int((self._queue_threads.get(queue, self._threads) - KEEP_FREE) * fraction + 1e-9))
 
-    def of(self, lane: str, lanes: int, part: float = 1.0, queue: QueueName = QueueName.NORMAL) -> Share:
-        """The share of one lane, where `lanes` of its account have work for the threads of the queue."""
-        threads, urgent = (self._of_lane(lane, lanes, part, its) for its in (queue, QueueName.URGENT))
+    def quota(self, lane: str, lanes: int, fraction: float = 1.0, queue: QueueName = QueueName.NORMAL) -> LaneQuota:
+        """Returns the quota of one lane, if `lanes` of its account have work for the threads of the queue."""
+        threads, urgent = (self._lane_threads(lane, lanes, fraction, name) for name in (queue, QueueName.URGENT))
         cycle_ms = self._cycle_ms.get(lane, 0)
-        # One thread with many calls in flight does more than many with one each, which take the interpreter from each
-        # other. But every process has its part.
-        calls_per_doorbell = min(TOGETHER, -(-threads // self._processes))
-        size = min(self._size, MOST_IDS // calls_per_doorbell)
+        # One thread with many calls in flight does more than many threads with one call each, which compete for the
+        # interpreter. But every process gets its part.
+        calls_per_doorbell = min(MAX_CALLS_PER_DOORBELL, -(-threads // self._processes))
+        size = min(self._size, MAX_IDS // calls_per_doorbell)
         size = max(1, min(size, int(DOORBELL_S * 1000 / cycle_ms)) if cycle_ms else size)
-        # Twice: a thread has one doorbell in work and one waiting behind it, so that it is not idle between two turns.
-        return Share(size, threads * size * 2, max(size, urgent * size // 2), threads, calls_per_doorbell)
+        # Twice: a thread works on one doorbell while another waits for it, so that it is never idle between the two.
+        return LaneQuota(size, threads * size * 2, max(size, urgent * size // 2), threads, calls_per_doorbell)
 
-    def _of_lane(self, lane: str, lanes: int, part: float, queue: QueueName) -> int:
-        threads = max(1, self.threads(part, queue) // max(1, lanes))
+    def _lane_threads(self, lane: str, lanes: int, fraction: float, queue: QueueName) -> int:
+        threads = max(1, self.threads(fraction, queue) // max(1, lanes))
         return max(1, threads // 4) if self._latency_ms.get(lane, 0) > SLOW_MS else threads
 
 
-KEPT_S, KEPT_PART = 120.0, 0.1
+REMEMBERED_S, REMEMBERED_FACTOR = 120.0, 0.1
 """How long a limit counts as the bottleneck after it closed a lane.
 
 The longer of so many seconds and this part of the time that the lane was closed.
 """
 
 
-class Limited:
+class RecentLimits:
     """Lanes and accounts that limits closed lately, for one relay.
 
     `amount` returns an account's amount of a limit, by the limit's name.
@@ -239,43 +246,44 @@ class Limited:
 
     def __init__(self, amount: Callable[[str, str], Amount | None]):
         self._amount = amount
-        self._most: dict[str, tuple[int, float]] = {}
-        self._known: dict[str, float] = {}
+        self._units: dict[str, tuple[int, float]] = {}
+        """Lanes and accounts -> the units that one window of the limit allows, and until when this counts."""
+        self._recorded_until: dict[str, float] = {}
 
-    def note(self, key: str, limit: str, now: float, left_s: float) -> None:
-        """Notes that a limit closes this lane or account for so many seconds more."""
-        account, until = account_of(key), self._known.get(key)
-        if until is not None and until >= now + left_s:
+    def record(self, key: str, limit: str, now: float, blocked_s: float) -> None:
+        """Records that a limit closes this lane or account for `blocked_s` seconds from now."""
+        account, until = account_of(key), self._recorded_until.get(key)
+        if until is not None and until >= now + blocked_s:
             return
         amount = self._amount(account, limit)
         if amount is not None:
-            until = self._known[key] = now + left_s + max(KEPT_S, KEPT_PART * left_s)
-            self._most[account if amount.shared else key] = (amount.units, until)
+            until = self._recorded_until[key] = now + blocked_s + max(REMEMBERED_S, REMEMBERED_FACTOR * blocked_s)
+            self._units[account if amount.shared else key] = (amount.units, until)
 
-    def tidy(self, now: float) -> None:
+    def expire(self, now: float) -> None:
         """Forgets limits that closed nothing for a while."""
-        self._most = {key: kept for key, kept in self._most.items() if kept[1] > now}
-        self._known = {key: until for key, until in self._known.items() if until > now}
+        self._units = {key: (units, until) for key, (units, until) in self._units.items() if until > now}
+        self._recorded_until = {key: until for key, until in self._recorded_until.items() if until > now}
 
-    def most(self, lane: str, lanes: LaneCounts, *, only_bulk: bool) -> int | None:
-        """How many parts of a lane are worth offering at once; None: no limit closed it lately.
+    def max_parts(self, lane: str, lanes: LaneCounts, *, only_bulk: bool) -> int | None:
+        """Returns how many parts of a lane are worth offering at once, or None if no limit closed it lately.
 
-        The least by its own limits and by those that it shares with other lanes of its account. `only_bulk`: this lane
-        has nothing but bulk.
+        That is the smallest of its own limits and of its part of the limits that it shares with other lanes of its
+        account. `only_bulk`: this lane has nothing but bulk.
         """
-        own, shared = self._most.get(lane), self._most.get(account_of(lane))
+        own, shared = self._units.get(lane), self._units.get(account_of(lane))
         bounds = [own[0]] if own else []
         if shared:
-            bounds.append(part_of(shared[0], lanes, only_bulk=only_bulk))
+            bounds.append(lane_part(shared[0], lanes, only_bulk=only_bulk))
         return min(bounds, default=None)
 
 
-def part_of(amount: int, lanes: LaneCounts, *, only_bulk: bool) -> int:
-    """One lane's part of a limit that several lanes of an account share.
+def lane_part(amount: int, lanes: LaneCounts, *, only_bulk: bool) -> int:
+    """Returns one lane's part of a limit that several lanes of an account share.
 
-    Where other lanes have work, too, the lanes with nothing but bulk have a tenth of it together.
+    While other lanes have work, too, the lanes with nothing but bulk have a tenth of it together.
     """
-    whole = amount
+    units = amount
     if all(lanes):
-        whole = of_bulk(amount) if only_bulk else amount - of_bulk(amount)
-    return max(1, -(-whole // max(1, lanes.like(only_bulk=only_bulk))))
+        units = bulk_share(amount) if only_bulk else amount - bulk_share(amount)
+    return max(1, -(-units // max(1, lanes.same_class(only_bulk=only_bulk))))

@@ -22,10 +22,10 @@ from worker.delivery.sender.slots import CallSlots
 from worker.delivery.sender.writer import WriterClosed
 from worker.domain import settle
 from worker.domain.job import Kind, Priority
-from worker.domain.pacing.bulk import MOST, mix
-from worker.domain.pacing.lane import account_of, in_the_way
+from worker.domain.pacing.bulk import MAX_CREDIT, mix
+from worker.domain.pacing.lane import account_of, with_accounts
 from worker.outbox.jobs.loading import JobPart, leave, load, pass_on
-from worker.outbox.lanes.lanes import read_paces
+from worker.outbox.lanes.lanes import read_lane_states
 from worker.outbox.lanes.offering import offer
 
 PERMIT_S = 0.2
@@ -128,9 +128,9 @@ class BatchSender:
 
     def _learn(self, connection: Connection, lane: str) -> None:
         """Reads the blocks and bounds of the lane and its account into the lane states of this process."""
-        names = in_the_way([lane])
+        names = with_accounts([lane])
         states = self._runtime.lane_states
-        states.learn(names, read_paces(connection, self._runtime.database.now, names, states.clock))
+        states.learn(names, read_lane_states(connection, self._runtime.database.now, names, states.clock))
 
     def _try_parked(self, lane: str, ids: Sequence[str]) -> int:
         """Lets one part try a parked lane or account, and opens what the vendor's answer proves to be open."""
@@ -276,7 +276,7 @@ class BulkQuota:
         """
         if paid:
             with self._guard:
-                self._keep(lane, min(MOST, self._credit.get(lane, 0) + paid))
+                self._keep(lane, min(MAX_CREDIT, self._credit.get(lane, 0) + paid))
 
     def _keep(self, lane: str, credit: int) -> None:
         if len(self._credit) >= LANES_KEPT and lane not in self._credit:

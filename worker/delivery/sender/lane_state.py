@@ -16,15 +16,15 @@ from worker.domain.pacing.lane import (
     FREE,
     RULES,
     SECOND,
+    Capacity,
     LaneBlock,
     LaneChange,
     LaneRules,
-    Pace,
-    Room,
+    LaneState,
     account_of,
-    move,
-    room_of,
-    stricter,
+    apply_change,
+    capacity_of,
+    strictest,
 )
 
 _WEIGHT = 0.2
@@ -82,7 +82,7 @@ class LaneStates:
     def __init__(self, monotonic: Callable[[], float], idle_s: float = IDLE_S, rules: LaneRules = RULES):
         self._monotonic, self._idle_s, self._rules = monotonic, max(IDLE_S, idle_s), rules
         self._guard = threading.Lock()
-        self._paces: dict[str, Pace] = {}
+        self._paces: dict[str, LaneState] = {}
         """Lanes and accounts whose pace says something; by the clock of this process."""
         self._alone: dict[str, _Alone] = {}
         self._lanes: dict[str, _Lane] = {}
@@ -101,14 +101,14 @@ class LaneStates:
         names, now = {change.lane, account_of(change.lane)}, self.clock()
         with self._guard:
             before = {name: self._paces.get(name) for name in names}
-            move(self._paces, change, now, self._rules, self._out(change.lane))
+            apply_change(self._paces, change, now, self._rules, self._out(change.lane))
             for name in names:
                 pace, used = self._paces.get(name), self._of(name)
                 if isinstance(change, LaneBlock) and pace != before[name]:
                     used.tightened_at = used.used_at
                 self._keep(name, pace, now)
 
-    def learn(self, names: Iterable[str], paces: Mapping[str, Pace]) -> None:
+    def learn(self, names: Iterable[str], paces: Mapping[str, LaneState]) -> None:
         """Takes over what SQL says of these lanes and accounts, by this process's clock, and of no others.
 
         A block that SQL does not have any more was lifted by another process or a person, so it ends here, too; unless
@@ -119,11 +119,11 @@ class LaneStates:
             for name in names:
                 used, mine, theirs = self._of(name), self._paces.get(name), paces.get(name)
                 if mine and used.used_at - used.tightened_at < YOUNG_S:
-                    theirs = stricter(mine, theirs) if theirs else mine
+                    theirs = strictest(mine, theirs) if theirs else mine
                 self._keep(name, theirs, now)
 
-    def _keep(self, name: str, pace: Pace | None, now: int) -> None:
-        if pace is None or pace.says_nothing(now):
+    def _keep(self, name: str, pace: LaneState | None, now: int) -> None:
+        if pace is None or pace.is_clear(now):
             self._paces.pop(name, None)
         else:
             self._paces[name] = pace
@@ -134,19 +134,19 @@ class LaneStates:
             if pace := self._paces.get(name):
                 self._keep(name, replace(pace, blocked_until=0), self.clock())
 
-    def room(self, lane: str, *, has_permit: bool = False) -> Room:
+    def room(self, lane: str, *, has_permit: bool = False) -> Capacity:
         """How many more calls of the lane may begin in this process, as far as it knows; see `room_of`."""
         if self._alone and (alone := self._rest(lane)):
-            return Room(0, int(alone.until * SECOND))
+            return Capacity(0, int(alone.until * SECOND))
         return self._room(lane, has_permit=has_permit)
 
-    def _room(self, lane: str, *, has_permit: bool = False) -> Room:
+    def _room(self, lane: str, *, has_permit: bool = False) -> Capacity:
         """The same by what holds for all processes."""
         if not self._paces:
             return FREE
         names = (lane, account_of(lane))
         paces = [(pace, self._out(name)) for name in names if (pace := self._paces.get(name))]
-        return room_of(paces, self.clock(), has_permit=has_permit) if paces else FREE
+        return capacity_of(paces, self.clock(), has_permit=has_permit) if paces else FREE
 
     def closed(self, lane: str) -> bool:
         """True while the lane or its account is blocked, for all or for this process."""
@@ -161,7 +161,7 @@ class LaneStates:
         if not self._paces:
             return ()
         names = (lane, account_of(lane))
-        return tuple(name for name in names if (pace := self._paces.get(name)) and pace.needs_answers)
+        return tuple(name for name in names if (pace := self._paces.get(name)) and pace.needs_answer)
 
     def in_a_row(self, lane: str) -> int:
         """How many calls of the lane, or of its account, said one after another that the vendor is ill."""

@@ -34,7 +34,7 @@ from worker.domain.outcome import (
     Verdict,
     Wait,
 )
-from worker.domain.pacing.lane import SECOND, LaneBlock, Success, account_of
+from worker.domain.pacing.lane import SECOND, Feedback, LaneBlock, account_of
 from worker.domain.pacing.limit import Charge, Unit
 from worker.domain.trace import Attributes, SpanRef, trace_id_of
 from worker.outbox.commit.commands import CallEnd, Effects, Mark
@@ -190,16 +190,16 @@ def record(runtime: Runtime, flight: InFlight) -> None:
     flight.proved_open = _proved_open(due.lane, result, verdict)
 
 
-def _lane_changes(runtime: Runtime, flight: InFlight, verdict: Verdict) -> tuple[LaneBlock | Success, ...]:
+def _lane_changes(runtime: Runtime, flight: InFlight, verdict: Verdict) -> tuple[LaneBlock | Feedback, ...]:
     """What the call means for its lane and account, usually nothing. Here it counts at once, for all with its end."""
     states, lane, outcome = runtime.lane_states, flight.due.lane, verdict.outcome
-    answered, changes = isinstance(flight.result, Reply), list[LaneBlock | Success]()
+    answered, changes = isinstance(flight.result, Reply), list[LaneBlock | Feedback]()
     block = block_of(flight.due, verdict, runtime.settings, answered=answered)
     marked_at = int(flight.marked_at * SECOND)
     if answered and not (block and block.failed):
         taken = isinstance(outcome, Accepted | Partial | Progress)
         judged = taken or isinstance(outcome, Rejected)
-        changes += [Success(name, marked_at, taken=taken, judged=judged) for name in states.needs_feedback(lane)]
+        changes += [Feedback(name, marked_at, accepted=taken, final=judged) for name in states.needs_feedback(lane)]
         if taken:
             states.succeeded(lane)
     if block:
@@ -356,7 +356,7 @@ def _end(
     never_left: bool = False,
     delay_s: float = 0.0,
     effects: Effects | None = None,
-    lane_changes: tuple[LaneBlock | Success, ...] = (),
+    lane_changes: tuple[LaneBlock | Feedback, ...] = (),
     in_a_row: int = 0,
     span: SpanRef | None = None,
 ) -> None:

@@ -16,7 +16,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from worker.config.log import Logger
 from worker.delivery.sender.writer import WriterClosed
 from worker.domain.outcome import Contradiction
-from worker.domain.pacing.lane import LaneEvent, Step
+from worker.domain.pacing.lane import LaneEvent, LaneEventKind
 from worker.outbox.engine.database import Database, is_lost
 from worker.outbox.lanes.lanes import keep_events, log_steps
 
@@ -77,7 +77,7 @@ class SetAside:
             if same in self._reported_at:
                 return
             self._reported_at[same] = now
-        event = LaneEvent(lane, account, label, Step.SET_ASIDE, reason[:300], remedy, None, None)
+        event = LaneEvent(lane, account, label, LaneEventKind.SET_ASIDE, reason[:300], remedy, None, None)
         log_steps([event])
         try:
             self._database.run(lambda connection: keep_events(connection, self._database.now, [event]))

@@ -1,12 +1,12 @@
-"""A lane's pace: whether its calls may begin now, and how many at once.
+"""The state of a lane: whether its calls may begin now, and how many at once.
 
-`Pace` is the row of a lane, or of an account for all of its lanes. `after` says what becomes of it when something
-happens, and `room_of` what may begin now. Both are pure: `outbox/lanes/lanes.py` locks and writes the paces that hold
-for all processes, and each process keeps a copy of those it uses (`delivery/sender/lane_state.py`). Only the instant of
-a blocked lane's next try is moved there by itself, as in `take_probe`: one compare-and-set, and no step.
+`LaneState` is the row of a lane, or of an account for all of its lanes. `next_state` returns the state after an event,
+and `capacity_of` says how many calls may begin now. Both are pure. `outbox/lanes/lanes.py` locks and writes the rows,
+which hold for all processes; each process keeps a copy of the states it uses (`delivery/sender/lane_state.py`). Only
+the time of a blocked lane's next try is written without this module (`take_probe`): by one compare-and-set, without an
+event.
 
-Only a call that was marked after the last change is evidence: a call that was in flight before it shows the earlier
-state and counts neither way.
+Only a call that was marked after the last change counts. A call that was already in flight shows the earlier state.
 """
 
 from __future__ import annotations
@@ -22,20 +22,21 @@ from worker.domain.pacing.window import SECOND as SECOND
 DAY = 86_400 * SECOND
 SHANGHAI = 8 * 3_600 * SECOND
 """The vendor's days begin at midnight in Asia/Shanghai, which has no daylight saving time."""
-ALL_STEPS = 3
-FULL = 64
+LAST_STEP = 3
+"""The step of a frequency penalty that blocks until midnight; the steps before it are shorter."""
+MAX_CALLS = 64
 """A bound on calls in flight is removed when it grows above this."""
-PARALLEL_REST_S = 10
+PARALLEL_COOLDOWN_S = 10
 """Seconds between two growths of the bound after too many parallel calls (45033)."""
-SERIAL_REST_S = 60
+SERIAL_COOLDOWN_S = 60
 """Seconds at one call at a time after a conflict (45035), and between two growths of the bound afterwards."""
-MOST_FAILURES = 1_000
+MAX_FAILURES = 1_000
 
 
-class Step(StrEnum):
-    """What happened to a lane, for people."""
+class LaneEventKind(StrEnum):
+    """What happened to a lane. The values are stored, and shown to people."""
 
-    STRUCK = "struck"
+    THROTTLED = "struck"
     """45009: blocked, longer with each step, because the vendor does not say which window was exceeded."""
     NARROWED = "narrowed"
     """45033 or 45035: fewer calls in flight."""
@@ -51,22 +52,22 @@ class Step(StrEnum):
     RESUMED = "resumed"
     """A person, or a probe that succeeded, lifted what blocked it."""
     SET_ASIDE = "set aside"
-    """An error of this program stopped work on something of the lane; nothing is blocked."""
+    """An error of this program stopped work on a part of the lane; nothing is blocked."""
 
 
 class Cause(StrEnum):
-    """What a block waits for besides time and people, so that it can be lifted when that comes."""
+    """The event besides time and people that lifts a block."""
 
     TOKEN = "token"
     """The vendor refuses the account a token; see `token_probe.py`."""
     CHAT = "chat"
-    """The account was taken out of the lane's chat, and a callback can say that it is back."""
+    """The account was removed from the lane's chat. A callback reports when it is back."""
     ALLOWANCE = "allowance"
-    """No message is left of those that the chat's member allowed, and a callback can bring more."""
+    """The chat's member allows no more messages. A callback reports when the member allows more."""
 
 
-class Standing(StrEnum):
-    """The present state of a lane, for people."""
+class LaneStatus(StrEnum):
+    """A lane's state in one word, for people."""
 
     PARKED = "parked"
     BREAKER_OPEN = "breaker open"
@@ -79,7 +80,7 @@ class Standing(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class LaneRules:
-    """Figures of penalties and breaker, in seconds or calls."""
+    """The figures of penalties and of the breaker, in seconds or calls."""
 
     strike_s: float = 60.0
     """The first block after a 45009."""
@@ -97,8 +98,8 @@ RULES = LaneRules()
 
 
 @dataclass(frozen=True, slots=True)
-class Pace:
-    """The columns of a lane's row; see `outbox/tables/` for their meaning. Instants in microseconds of one clock."""
+class LaneState:
+    """The columns of a lane's row, explained in `outbox/tables/`. All instants are microseconds of one clock."""
 
     lane: str
     account: str
@@ -119,18 +120,18 @@ class Pace:
     failures: int = 0
 
     @property
-    def needs_answers(self) -> bool:
-        """True while the next answer changes it: it has a bound on calls, a penalty step or failures in a row."""
+    def needs_answer(self) -> bool:
+        """True while the next answer may change the state: calls are bounded, or a penalty or failures are counted."""
         return self.calls is not None or bool(self.step or self.failures)
 
-    def says_nothing(self, now: int) -> bool:
-        """True when nothing is blocked, bounded or counted, so that the row may be deleted."""
-        return not (self.parked or self.blocked_until > now or self.needs_answers)
+    def is_clear(self, now: int) -> bool:
+        """Returns True when nothing is blocked, bounded or counted, so that the row may be deleted."""
+        return not (self.parked or self.blocked_until > now or self.needs_answer)
 
 
-def free(name: str) -> Pace:
-    """The pace of a lane or an account to which nothing has happened."""
-    return Pace(name, account_of(name))
+def fresh_state(name: str) -> LaneState:
+    """Returns the state of a lane or an account to which nothing has happened."""
+    return LaneState(name, account_of(name))
 
 
 # -- what happens to a lane -------------------------------------------------------------------------------------------
@@ -138,145 +139,149 @@ def free(name: str) -> Pace:
 
 @dataclass(frozen=True, slots=True)
 class LaneBlock:
-    """A call of the lane was refused or failed, or may not be made: for `delay` seconds nothing of it may begin."""
+    """Blocks a lane for `delay` seconds, because a call was refused, has failed, or must not be made."""
 
     lane: str
     """A lane key, or an account's name."""
     label: str
     delay: float
     reason: str
-    """Why, for people; nothing is decided on it."""
+    """For people only; no code decides on it."""
     remedy: str | None = None
     parked: bool = False
     cause: Cause | None = None
-    """What lifts the block when it comes; None: nothing but time or a person."""
+    """The event that lifts the block, or None if only time or a person does."""
     limit_name: str | None = None
-    """The limit of ours that is used up; None: the block has another reason."""
+    """Our limit that is used up, or None if the block has another reason."""
     penalty: Penalty | None = None
     failed: bool = False
-    """The call shows a vendor that is ill: counts for the breaker."""
+    """The vendor seems to be down: the failure counts for the breaker."""
     hint: str | None = None
     """The vendor's trace number of the answer."""
     marked_at: int | None = None
-    """When the call that caused the block was marked, in microseconds; None: no call did, the block is of now."""
+    """When the call that caused the block was marked, in microseconds. None if no call caused it: then it counts as
+    marked now."""
 
 
 @dataclass(frozen=True, slots=True)
-class Success:
-    """An answer that may lift a bound, a penalty or failures from a lane or an account."""
+class Feedback:
+    """An answer of the vendor that may lift a bound, a penalty or failures from a lane or an account."""
 
     lane: str
     marked_at: int
-    taken: bool
-    """The vendor carried the call out."""
-    judged: bool
-    """The call itself was judged: carried out or refused for good."""
+    accepted: bool
+    """The vendor carried out the call."""
+    final: bool
+    """The vendor carried out the call or refused it for good, so that no retry follows."""
 
 
 @dataclass(frozen=True, slots=True)
 class Resume:
-    """A person, a probe or a callback lifts what blocks the lane, if it is blocked."""
+    """A person, a probe or a callback lifts the lane's block. Does nothing if the lane is not blocked."""
 
     lane: str
     why: str
     cause: Cause | None = None
-    """Lifts only a block of this cause; None: any."""
+    """Lifts only a block of this cause, or any block if None."""
     ends_penalty: bool = False
-    """The next 45009 counts as the first."""
+    """Forgets earlier 45009 answers, so that the next one counts as the first."""
 
 
 @dataclass(frozen=True, slots=True)
-class Start:
-    """Parts of the lane come after a time without calls."""
+class SlowStart:
+    """Starts a lane with one call in flight, after a time without calls."""
 
     lane: str
 
 
-LaneChange = LaneBlock | Success | Resume | Start
+LaneChange = LaneBlock | Feedback | Resume | SlowStart
 
 
 @dataclass(frozen=True, slots=True)
 class LaneEvent:
-    """One step, as it is logged and stored."""
+    """One event of a lane, as it is logged and stored."""
 
     lane: str
     account: str
     label: str
-    what: Step
+    what: LaneEventKind
     reason: str
     remedy: str | None
     hint: str | None
     until: int | None
-    """When the block ends, or the next probe is due, in microseconds; None: nothing is blocked."""
+    """When the block ends or the next probe is due, in microseconds, or None if nothing is blocked."""
 
 
-Moved = tuple[Pace, list[LaneEvent]]
+Transition = tuple[LaneState, list[LaneEvent]]
 
 
-def move(paces: dict[str, Pace], change: LaneChange, now: int, rules: LaneRules, in_flight: int = 0) -> list[LaneEvent]:
-    """Moves the lane that a change is of, and its account where the change counts for that too. Returns the steps.
+def apply_change(
+    states: dict[str, LaneState], change: LaneChange, now: int, rules: LaneRules, in_flight: int = 0
+) -> list[LaneEvent]:
+    """Applies a change to its lane in `states`, and to the lane's account where it counts there too.
 
-    A failure counts for the account until the lane's own breaker opens: later ones say nothing new about other lanes.
+    Returns the events. A failure counts for the account only until the lane's own breaker opens, because further
+    failures of one lane say nothing new about the others.
     """
-    account, before = account_of(change.lane), paces.get(change.lane) or free(change.lane)
-    pace, events = after(before, change, now, rules, in_flight)
-    paces[change.lane] = pace
-    counts = before.failures < pace.failures < rules.failures
+    account, before = account_of(change.lane), states.get(change.lane) or fresh_state(change.lane)
+    state, events = next_state(before, change, now, rules, in_flight)
+    states[change.lane] = state
+    counts = before.failures < state.failures < rules.failures
     if counts and isinstance(change, LaneBlock) and change.lane != account:
         # Without a delay: the account is blocked only if its own breaker opens.
         same = replace(change, lane=account, label=account, delay=0.0)
-        events += move(paces, same, now, rules)
+        events += apply_change(states, same, now, rules)
     return events
 
 
-def after(pace: Pace, change: LaneChange, now: int, rules: LaneRules, in_flight: int = 0) -> Moved:
-    """Returns the pace after a change, with the steps that people are told of. `in_flight`: the lane's calls now."""
+def next_state(state: LaneState, change: LaneChange, now: int, rules: LaneRules, in_flight: int = 0) -> Transition:
+    """Returns the state after a change, with its events. `in_flight` is the lane's present number of calls."""
     match change:
         case LaneBlock():
-            return _blocked(replace(pace, label=change.label or pace.label), change, now, rules, in_flight)
-        case Success():
-            return _answered(pace, change, now, rules)
+            return _blocked(replace(state, label=change.label or state.label), change, now, rules, in_flight)
+        case Feedback():
+            return _with_feedback(state, change, now, rules)
         case Resume():
-            return _resumed(pace, change, now)
-        case Start():
-            # A narrowed lane is left as it is: a start would end the rest between two growths of its bound.
-            stays = pace.blocked_until > now or (pace.calls is not None and pace.rest_s)
-            return (pace if stays else _with_one_call(pace, now)), []
+            return _resumed(state, change, now)
+        case SlowStart():
+            # A narrowed lane is left alone: a slow start would let its bound grow too soon.
+            is_kept = state.blocked_until > now or (state.calls is not None and state.rest_s)
+            return (state if is_kept else _with_one_call(state, now)), []
 
 
-def _blocked(pace: Pace, block: LaneBlock, now: int, rules: LaneRules, in_flight: int) -> Moved:
+def _blocked(state: LaneState, block: LaneBlock, now: int, rules: LaneRules, in_flight: int) -> Transition:
     marked_at = now if block.marked_at is None else block.marked_at
     until = now + int(block.delay * SECOND)
-    held = _held(pace, block, until, now)
+    held = _with_block(state, block, until, now)
     if block.failed:
-        return _failed(pace, held, block, marked_at, now, rules)
+        return _failed(state, held, block, marked_at, now, rules)
     match block.penalty:
         case Penalty.FREQUENCY:
-            return _struck(pace, block, marked_at, now, rules)
+            return _throttled(state, block, marked_at, now, rules)
         case Penalty.PARALLEL:
-            calls = max(1, (in_flight if pace.calls is None else pace.calls) // 2)
-            return _narrowed(held, block, calls, PARALLEL_REST_S, marked_at, now)
+            calls = max(1, (in_flight if state.calls is None else state.calls) // 2)
+            return _narrowed(held, block, calls, PARALLEL_COOLDOWN_S, marked_at, now)
         case Penalty.SERIAL:
-            return _narrowed(held, block, 1, SERIAL_REST_S, marked_at, now)
-        case Penalty.ALARM if pace.calls is not None and marked_at < pace.changed_at:
-            return pace, []  # it was in flight when the alarm was given
+            return _narrowed(held, block, 1, SERIAL_COOLDOWN_S, marked_at, now)
+        case Penalty.ALARM if state.calls is not None and marked_at < state.changed_at:
+            return state, []  # the call was in flight when the alarm was raised
         case Penalty.ALARM:
-            return _with_step(_with_one_call(held, until), Step.ALARM, block)
+            return _with_event(_with_one_call(held, until), LaneEventKind.ALARM, block)
         case None:
-            return _with_step(held, Step.PARKED, block) if block.parked and not pace.parked else (held, [])
+            return _with_event(held, LaneEventKind.PARKED, block) if block.parked and not state.parked else (held, [])
 
 
-def _held(pace: Pace, block: LaneBlock, until: int, now: int) -> Pace:
-    """Blocks until the later of the present and the new end; a parked lane stays parked, whatever limit passes."""
+def _with_block(state: LaneState, block: LaneBlock, until: int, now: int) -> LaneState:
+    """Blocks until the later of the present and the new end. A parked lane stays parked."""
     if until <= now and not block.parked:
-        return pace
-    stands = pace.parked or pace.blocked_until > now
-    # Of two that end together the new one is told.
-    if stands and (pace.parked, pace.blocked_until) > (block.parked, until):
-        return replace(pace, blocked_until=max(pace.blocked_until, until))
+        return state
+    is_blocked = state.parked or state.blocked_until > now
+    # Of two blocks that end together the new one's reason is kept.
+    if is_blocked and (state.parked, state.blocked_until) > (block.parked, until):
+        return replace(state, blocked_until=max(state.blocked_until, until))
     return replace(
-        pace,
-        blocked_until=max(pace.blocked_until, until) if stands else until,
+        state,
+        blocked_until=max(state.blocked_until, until) if is_blocked else until,
         reason=block.reason[:300],
         remedy=block.remedy,
         hint=block.hint,
@@ -287,127 +292,130 @@ def _held(pace: Pace, block: LaneBlock, until: int, now: int) -> Pace:
     )
 
 
-def _with_one_call(pace: Pace, at: int) -> Pace:
-    """Slow start: one call in flight from this instant on, and twice as many after each success."""
-    return replace(pace, calls=1, changed_at=at, rest_s=0)
+def _with_one_call(state: LaneState, at: int) -> LaneState:
+    """Begins a slow start: one call in flight from this instant on, and twice as many after each success."""
+    return replace(state, calls=1, changed_at=at, rest_s=0)
 
 
-def _struck(pace: Pace, block: LaneBlock, marked_at: int, now: int, rules: LaneRules) -> Moved:
+def _throttled(state: LaneState, block: LaneBlock, marked_at: int, now: int, rules: LaneRules) -> Transition:
     """Blocks for 60 s, the second time for 60 min, the third time until midnight in Asia/Shanghai.
 
-    It counts as one more time when no call was accepted since, and the last block ended no longer ago than the next one
-    lasts. Otherwise a lane with one call every few minutes would be blocked for only 60 s each time.
+    A 45009 is the second or third one if no call was accepted since the last one, and the last block ended no longer
+    ago than the next one lasts. Otherwise a lane with one call every few minutes would be blocked for only 60 s each
+    time.
     """
-    if marked_at < pace.struck_until:
-        return _held(pace, block, pace.struck_until, now), []
-    lengths = {1: int(rules.strike_s * SECOND), 2: int(rules.strike_again_s * SECOND), ALL_STEPS: DAY}
-    next_step = min(ALL_STEPS, pace.step + 1)
-    again = pace.step and now < pace.struck_until + lengths[next_step]
-    step = next_step if again else 1
-    until = next_midnight(now) if step == ALL_STEPS else now + lengths[step]
-    struck = replace(_held(pace, block, until, now), step=step, struck_until=until)
-    return _with_step(_with_one_call(struck, until), Step.STRUCK, block)
+    if marked_at < state.struck_until:
+        return _with_block(state, block, state.struck_until, now), []
+    lengths = {1: int(rules.strike_s * SECOND), 2: int(rules.strike_again_s * SECOND), LAST_STEP: DAY}
+    next_step = min(LAST_STEP, state.step + 1)
+    is_repeated = state.step and now < state.struck_until + lengths[next_step]
+    step = next_step if is_repeated else 1
+    until = next_midnight(now) if step == LAST_STEP else now + lengths[step]
+    throttled = replace(_with_block(state, block, until, now), step=step, struck_until=until)
+    return _with_event(_with_one_call(throttled, until), LaneEventKind.THROTTLED, block)
 
 
-def _narrowed(pace: Pace, block: LaneBlock, calls: int, rest_s: int, marked_at: int, now: int) -> Moved:
-    is_old = marked_at < pace.changed_at
-    if pace.calls is not None and (is_old or (pace.calls, pace.rest_s) == (calls, rest_s)):
-        return (pace if is_old else replace(pace, changed_at=max(pace.changed_at, now))), []
-    narrowed = replace(pace, calls=calls, rest_s=max(rest_s, pace.rest_s), changed_at=now)
-    return _with_step(narrowed, Step.NARROWED, block)
+def _narrowed(state: LaneState, block: LaneBlock, calls: int, rest_s: int, marked_at: int, now: int) -> Transition:
+    is_old = marked_at < state.changed_at
+    if state.calls is not None and (is_old or (state.calls, state.rest_s) == (calls, rest_s)):
+        return (state if is_old else replace(state, changed_at=max(state.changed_at, now))), []
+    narrowed = replace(state, calls=calls, rest_s=max(rest_s, state.rest_s), changed_at=now)
+    return _with_event(narrowed, LaneEventKind.NARROWED, block)
 
 
-def _failed(pace: Pace, held: Pace, block: LaneBlock, marked_at: int, now: int, rules: LaneRules) -> Moved:
-    """Counts failures in a row, of all processes, and opens the breaker for seconds; then one call at a time tries."""
-    was_open = pace.failures >= rules.failures
-    if was_open and marked_at < pace.changed_at:
-        return pace, []  # it was in flight when the breaker opened
-    # A call that began before the block that now stands is not counted: one fault that many calls meet counts once.
-    stands = bool(block.delay) and pace.blocked_until > now
-    # Without a bound on calls in flight, only a call marked after the row of failures began may open the breaker: when
+def _failed(
+    state: LaneState, held: LaneState, block: LaneBlock, marked_at: int, now: int, rules: LaneRules
+) -> Transition:
+    """Counts consecutive failures of all processes. Enough of them open the breaker; then one call at a time tries."""
+    was_open = state.failures >= rules.failures
+    if was_open and marked_at < state.changed_at:
+        return state, []  # the call was in flight when the breaker opened
+    # While the lane is blocked no failure is counted: one fault that many calls meet counts once.
+    is_same_fault = bool(block.delay) and state.blocked_until > now
+    # Without a bound on calls in flight, only a call marked after the first of these failures may open the breaker: if
     # a vendor refuses every third call, five of a hundred calls in flight easily fail one after the other.
-    is_free, is_first = pace.calls is None, not pace.failures
-    is_early = is_free and not is_first and pace.failures == rules.failures - 1 and marked_at < pace.changed_at
-    if stands or is_early:
+    is_unbounded, is_first = state.calls is None, not state.failures
+    is_early = is_unbounded and not is_first and state.failures == rules.failures - 1 and marked_at < state.changed_at
+    if is_same_fault or is_early:
         return held, []
-    failures = min(MOST_FAILURES, pace.failures + 1)
+    failures = min(MAX_FAILURES, state.failures + 1)
     if failures < rules.failures:
-        return replace(held, failures=failures, changed_at=now if is_free and is_first else pace.changed_at), []
+        return replace(held, failures=failures, changed_at=now if is_unbounded and is_first else state.changed_at), []
     open_s = min(rules.open_max_s, rules.open_s * 2.0 ** min(failures - rules.failures, 16))
     until = now + int(max(open_s, block.delay) * SECOND)
-    opened = _with_one_call(replace(_held(pace, block, until, now), failures=failures), until)
-    return (opened, []) if was_open else _with_step(opened, Step.OPENED, block)
+    opened = _with_one_call(replace(_with_block(state, block, until, now), failures=failures), until)
+    return (opened, []) if was_open else _with_event(opened, LaneEventKind.OPENED, block)
 
 
-def _answered(pace: Pace, answer: Success, now: int, rules: LaneRules) -> Moved:
-    """An answer closes the breaker; an accepted call ends a penalty; a judged one doubles the bound."""
-    after_rest = answer.marked_at > pace.changed_at + pace.rest_s * SECOND
+def _with_feedback(state: LaneState, feedback: Feedback, now: int, rules: LaneRules) -> Transition:
+    """Closes the breaker on any answer, ends a penalty on an accepted one, and doubles the bound on a final one."""
+    may_grow = feedback.marked_at > state.changed_at + state.rest_s * SECOND
     events = list[LaneEvent]()
-    if pace.failures >= rules.failures and answer.marked_at >= pace.changed_at:
-        events.append(_end(pace, Step.CLOSED, "an answer came"))
-    if events or pace.failures < rules.failures:
-        pace = replace(pace, failures=0)
-    if pace.step and answer.taken and answer.marked_at >= pace.struck_until:
-        pace = replace(pace, step=0, struck_until=0)
-        events.append(_end(pace, Step.OVER, "a call went through"))
-    if answer.judged and pace.calls is not None and after_rest:
-        calls, rest_s = pace.calls * 2, pace.rest_s
-        if calls <= FULL:
-            return replace(pace, calls=calls, changed_at=now), events
-        pace = replace(pace, calls=None, changed_at=now, rest_s=0)
-        events += [_end(pace, Step.WIDE, "no such refusal any more")] if rest_s else []
-    return pace, events
+    if state.failures >= rules.failures and feedback.marked_at >= state.changed_at:
+        events.append(_ended_event(state, LaneEventKind.CLOSED, "an answer came"))
+    if events or state.failures < rules.failures:
+        state = replace(state, failures=0)
+    if state.step and feedback.accepted and feedback.marked_at >= state.struck_until:
+        state = replace(state, step=0, struck_until=0)
+        events.append(_ended_event(state, LaneEventKind.OVER, "a call went through"))
+    if feedback.final and state.calls is not None and may_grow:
+        calls, rest_s = state.calls * 2, state.rest_s
+        if calls <= MAX_CALLS:
+            return replace(state, calls=calls, changed_at=now), events
+        state = replace(state, calls=None, changed_at=now, rest_s=0)
+        events += [_ended_event(state, LaneEventKind.WIDE, "no such refusal any more")] if rest_s else []
+    return state, events
 
 
-def _resumed(pace: Pace, resume: Resume, now: int) -> Moved:
-    """Lifts what blocks the lane; it starts with one call in flight, and what that shows counts at once.
+def _resumed(state: LaneState, resume: Resume, now: int) -> Transition:
+    """Lifts the lane's block. The lane starts with one call in flight, whose answer counts at once.
 
-    The breaker keeps its count, and so does a 45009, unless this ends the penalty.
+    The counts of the breaker and of 45009 stay, unless the change ends the penalty.
     """
-    if resume.cause not in (None, pace.cause) or not (pace.parked or pace.blocked_until > now):
-        return pace, []
+    if resume.cause not in (None, state.cause) or not (state.parked or state.blocked_until > now):
+        return state, []
     lifted = replace(
-        pace,
+        state,
         parked=False,
         blocked_until=0,
-        struck_until=min(pace.struck_until, now),
-        step=0 if resume.ends_penalty else pace.step,
+        struck_until=min(state.struck_until, now),
+        step=0 if resume.ends_penalty else state.step,
         reason="",
         remedy=None,
         hint=None,
         cause=None,
         limit_name=None,
     )
-    return _with_one_call(lifted, now), [_end(lifted, Step.RESUMED, resume.why)]
+    return _with_one_call(lifted, now), [_ended_event(lifted, LaneEventKind.RESUMED, resume.why)]
 
 
-def _with_step(pace: Pace, what: Step, block: LaneBlock) -> Moved:
-    until = pace.blocked_until or None
+def _with_event(state: LaneState, kind: LaneEventKind, block: LaneBlock) -> Transition:
+    until = state.blocked_until or None
     reason = block.reason[:300]
-    return pace, [LaneEvent(pace.lane, pace.account, pace.label, what, reason, block.remedy, block.hint, until)]
+    return state, [LaneEvent(state.lane, state.account, state.label, kind, reason, block.remedy, block.hint, until)]
 
 
-def _end(pace: Pace, what: Step, reason: str) -> LaneEvent:
-    return LaneEvent(pace.lane, pace.account, pace.label, what, reason, None, None, None)
+def _ended_event(state: LaneState, kind: LaneEventKind, reason: str) -> LaneEvent:
+    return LaneEvent(state.lane, state.account, state.label, kind, reason, None, None, None)
 
 
-def stricter(mine: Pace, theirs: Pace) -> Pace:
-    """Returns what is stricter in each of two paces of a lane: neither of them knows all that has happened to it."""
-    blocks = max((theirs, mine), key=lambda pace: (pace.parked, pace.blocked_until))
+def strictest(local: LaneState, shared: LaneState) -> LaneState:
+    """Merges two states of one lane, of which neither has every event; each field gets the stricter value."""
+    blocks = max((shared, local), key=lambda state: (state.parked, state.blocked_until))
     return replace(
         blocks,
-        blocked_until=max(mine.blocked_until, theirs.blocked_until),
-        step=max(mine.step, theirs.step),
-        struck_until=max(mine.struck_until, theirs.struck_until),
-        calls=min((pace.calls for pace in (mine, theirs) if pace.calls is not None), default=None),
-        changed_at=max(mine.changed_at, theirs.changed_at),
-        rest_s=max(mine.rest_s, theirs.rest_s),
-        failures=max(mine.failures, theirs.failures),
+        blocked_until=max(local.blocked_until, shared.blocked_until),
+        step=max(local.step, shared.step),
+        struck_until=max(local.struck_until, shared.struck_until),
+        calls=min((state.calls for state in (local, shared) if state.calls is not None), default=None),
+        changed_at=max(local.changed_at, shared.changed_at),
+        rest_s=max(local.rest_s, shared.rest_s),
+        failures=max(local.failures, shared.failures),
     )
 
 
 def next_midnight(now: int) -> int:
-    """The beginning of the vendor's next day."""
+    """Returns when the vendor's next day begins."""
     return ((now + SHANGHAI) // DAY + 1) * DAY - SHANGHAI
 
 
@@ -415,73 +423,77 @@ def next_midnight(now: int) -> int:
 
 
 @dataclass(frozen=True, slots=True)
-class Room:
-    """What a lane may do now, by its own pace and its account's."""
+class Capacity:
+    """How many calls of a lane may begin now, by its own state and its account's."""
 
     calls: int | None = None
-    """How many more calls may begin, 0 while something blocks them; None: any number."""
+    """How many more calls may begin: 0 while the lane is blocked, None for any number."""
     blocked_until: int = 0
-    """When that ends, in microseconds; 0: nothing blocks them."""
+    """When the block ends, in microseconds; 0 if nothing is blocked."""
     parked: tuple[str, ...] = ()
-    """The lane and its account, as far as they are parked: with the end of the block one call may try them."""
+    """The lane, its account, or both, if they are parked. When the block ends, one call may try them."""
 
 
-FREE = Room()
+FREE = Capacity()
 
 
-def room_of(paces: Iterable[tuple[Pace, int]], now: int, *, has_permit: bool = False) -> Room:
-    """Answers whether calls of a lane may begin now, by the paces in their way, each with its calls in flight.
+def capacity_of(states: Iterable[tuple[LaneState, int]], now: int, *, has_permit: bool = False) -> Capacity:
+    """Returns how many calls of a lane may begin now, by the states of the lane and its account.
 
-    With `has_permit`, for a call that has its room in the limits already: a used-up limit does not block it.
+    Each state comes with its number of calls in flight. With `has_permit` the call has its permit already, so that a
+    used-up limit does not block it.
     """
-    rooms, until, parked = list[int](), 0, list[str]()
-    for pace, in_flight in paces:
-        if pace.blocked_until > now and not (has_permit and pace.limit_name):
-            until = max(until, pace.blocked_until)
-        if pace.parked:
-            parked.append(pace.lane)
-        if pace.calls is not None:
-            rooms.append(max(0, pace.calls - in_flight))
-    return Room(0 if until else min(rooms, default=None), until, tuple(parked))
+    bounds, until, parked = list[int](), 0, list[str]()
+    for state, in_flight in states:
+        if state.blocked_until > now and not (has_permit and state.limit_name):
+            until = max(until, state.blocked_until)
+        if state.parked:
+            parked.append(state.lane)
+        if state.calls is not None:
+            bounds.append(max(0, state.calls - in_flight))
+    return Capacity(0 if until else min(bounds, default=None), until, tuple(parked))
 
 
 # -- what it means for people -----------------------------------------------------------------------------------------
 
 
-def standing(row: Mapping[str, Any]) -> Standing:
-    """The one word for a lane's row, which must hold `now`."""
+def lane_status(row: Mapping[str, Any]) -> LaneStatus:
+    """Returns the status of a lane's row, which must hold `now`."""
     blocked = row["blocked_until"] > row["now"]
     if row["parked"]:
-        return Standing.PARKED
+        return LaneStatus.PARKED
     if row["failures"] >= RULES.failures:
-        return Standing.BREAKER_OPEN if blocked else Standing.BREAKER_HALF_OPEN
+        return LaneStatus.BREAKER_OPEN if blocked else LaneStatus.BREAKER_HALF_OPEN
     if blocked:
-        return Standing.BLOCKED
+        return LaneStatus.BLOCKED
     if row["calls"] is None:
-        return Standing.WATCHED
-    return Standing.NARROWED if row["rest_s"] else Standing.STARTING
+        return LaneStatus.WATCHED
+    return LaneStatus.NARROWED if row["rest_s"] else LaneStatus.STARTING
 
 
 # -- names ------------------------------------------------------------------------------------------------------------
 
 
 def account_of(lane: str) -> str:
-    """The account a lane key belongs to."""
+    """Returns the account of a lane key. An account's name is its own account."""
     return lane.partition(":")[0]
 
 
 def lane_range(account: str) -> dict[str, str]:
-    """Lower and upper bound, both excluded, of the keys of an account's lanes."""
+    """Returns the lower and upper bound, both excluded, of the keys of an account's lanes."""
     return {"low": f"{account}:", "high": f"{account};"}
 
 
-def in_the_way(lanes: Iterable[str]) -> set[str]:
-    """The names that may be blocked for parts of these lanes: the lanes and their accounts."""
+def with_accounts(lanes: Iterable[str]) -> set[str]:
+    """Returns these lanes and their accounts: the names whose states decide about the lanes' parts."""
     return {name for lane in lanes for name in (lane, account_of(lane))}
 
 
 def tenants_range(lane: str) -> dict[str, str]:
-    """Bounds of the lanes that differ from one in their tenant alone: the lower included, the upper not."""
+    """Returns the bounds of the lanes that differ from this one in their tenant alone.
+
+    The lower bound is included, the upper one is not.
+    """
     account, colon, inside = lane.partition(":")
     without = f"{account}{colon}{inside.partition('.')[0]}"
     return {"from_lane": without, "to_lane": f"{without}/"}

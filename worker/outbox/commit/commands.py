@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from sqlalchemy import Connection
 
 from worker.domain.outcome import Refusal, Taken, Verdict
-from worker.domain.pacing.lane import LaneBlock, LaneEvent, Success
+from worker.domain.pacing.lane import Feedback, LaneBlock, LaneEvent
 from worker.domain.pacing.quiet import QuietHours
 from worker.domain.settle import PartFacts
 from worker.domain.state import JobState
@@ -113,7 +113,7 @@ class CallEnd:
     delay_s: float = 0.0
     """Seconds until the retry, with jitter."""
     effects: Effects = NO_EFFECTS
-    lane_changes: tuple[LaneBlock | Success, ...] = ()
+    lane_changes: tuple[LaneBlock | Feedback, ...] = ()
     """What the answer means for the lane and the account. Their `marked_at` is by the clock of the process."""
     failures_in_a_row: int = 0
     """How many calls of the lane or account in a row have just shown that the vendor is unhealthy."""

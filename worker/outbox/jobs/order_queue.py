@@ -15,7 +15,7 @@ from typing import NamedTuple
 from sqlalchemy import Connection
 
 from worker.domain.job import part_range
-from worker.domain.pacing.lane import in_the_way
+from worker.domain.pacing.lane import with_accounts
 from worker.domain.settle import FOREVER, WAITS_ITS_TURN, PartFacts, lets_others_go
 from worker.domain.state import PartState
 from worker.outbox import tables
@@ -255,7 +255,7 @@ def _standing(connection: Connection, parts: Iterable[str | None]) -> dict[str, 
     source = dialect_of(connection).chosen("worker_order_queue", "part_id", alias="t", joins=joins)
     query = f"select t.part_id, t.skips, p.state, p.not_before, p.waits_on, p.lane from {source}"
     rows = fetch(connection, query, {"ids": ids_json(part for part in parts if part)})
-    names = in_the_way(row[5] for row in rows if row[1] and row[2] == PartState.QUEUED)
+    names = with_accounts(row[5] for row in rows if row[1] and row[2] == PartState.QUEUED)
     parked = parked_among(connection, names) if names else ()
     return {
         part: _Standing(
@@ -263,7 +263,7 @@ def _standing(connection: Connection, parts: Iterable[str | None]) -> dict[str, 
             None if state is None else PartState(state),
             not_before,
             waits_on,
-            bool(lane) and any(name in parked for name in in_the_way([lane])),
+            bool(lane) and any(name in parked for name in with_accounts([lane])),
         )
         for part, skips, state, not_before, waits_on, lane in rows
     }

@@ -27,10 +27,10 @@ from worker.domain.pacing.lane import (
     LaneChange,
     LaneEvent,
     LaneRules,
-    Pace,
+    LaneState,
     account_of,
-    free,
-    move,
+    apply_change,
+    fresh_state,
 )
 from worker.domain.settle import FOREVER
 from worker.outbox import tables
@@ -47,20 +47,22 @@ _NAMES = tuple(column.name for column in tables.lanes.columns)
 _STEP_COLUMNS = tables.columns_of(tables.lane_events)
 
 
-def read_paces(connection: Connection, now_sql: str, names: Iterable[str], clock: Callable[[], int]) -> dict[str, Pace]:
-    """The paces of these lanes and accounts that say something; the cost does not depend on other rows.
+def read_lane_states(
+    connection: Connection, now_sql: str, names: Iterable[str], clock: Callable[[], int]
+) -> dict[str, LaneState]:
+    """The states of these lanes and accounts, without clear ones; the cost does not depend on other rows.
 
     Their instants are by `clock`, which returns the caller's own microseconds.
     """
-    rows = fetch(connection, _paces(dialect_of(connection), now_sql), {"ids": ids_json(names)})
+    rows = fetch(connection, _states_query(dialect_of(connection), now_sql), {"ids": ids_json(names)})
     if not rows:
         return {}
     now = clock()
-    return {row[0]: _by(now - int(row[-1]), _pace_of(row[:-1])) for row in rows}
+    return {row[0]: _by(now - int(row[-1]), _state_of(row[:-1])) for row in rows}
 
 
 @lru_cache(maxsize=8)
-def _paces(dialect: Dialect, now_sql: str) -> str:
+def _states_query(dialect: Dialect, now_sql: str) -> str:
     source = dialect.chosen("worker_lanes", "lane")
     return f"select {', '.join(_NAMES)}, {now_sql} from {source} and ({_says_something(now_sql)})"
 
@@ -69,14 +71,14 @@ def _says_something(now_sql: str) -> str:
     return f"blocked_until > {now_sql} or parked = true or calls is not null or step > 0 or failures > 0"
 
 
-def _by(ahead: int, pace: Pace) -> Pace:
-    """The pace by a clock that is so many microseconds ahead."""
+def _by(ahead: int, state: LaneState) -> LaneState:
+    """Returns the state by a clock that is so many microseconds ahead."""
     return replace(
-        pace,
-        blocked_until=pace.blocked_until + ahead,
-        blocked_at=pace.blocked_at + ahead,
-        struck_until=pace.struck_until + ahead,
-        changed_at=pace.changed_at + ahead,
+        state,
+        blocked_until=state.blocked_until + ahead,
+        blocked_at=state.blocked_at + ahead,
+        struck_until=state.struck_until + ahead,
+        changed_at=state.changed_at + ahead,
     )
 
 
@@ -103,10 +105,14 @@ def move_lanes(connection: Connection, now: int, changes: Sequence[LaneChange], 
     # Only 45033 needs the number of calls in flight, because it halves it.
     halves = any(block.penalty is Penalty.PARALLEL for block in blocks)
     in_flight = calls_in_flight(connection) if halves else {}
-    paces, events = dict(before), list[LaneEvent]()
+    states, events = dict(before), list[LaneEvent]()
     for change in changes:
-        events += move(paces, change, now, rules, in_flight.get(change.lane, 0))
-    _save(connection, [pace for name, pace in sorted(paces.items()) if pace != before.get(name, free(name))], now)
+        events += apply_change(states, change, now, rules, in_flight.get(change.lane, 0))
+    _save(
+        connection,
+        [state for name, state in sorted(states.items()) if state != before.get(name, fresh_state(name))],
+        now,
+    )
     _keep(connection, events, now)
     return events
 
@@ -239,23 +245,23 @@ def lanes_of(connection: Connection, name: str) -> list[str]:
 # -- rows -------------------------------------------------------------------------------------------------------------
 
 
-def _lock(connection: Connection, lanes: Iterable[str]) -> dict[str, Pace]:
+def _lock(connection: Connection, lanes: Iterable[str]) -> dict[str, LaneState]:
     dialect = dialect_of(connection)
     query = f"select {', '.join(_NAMES)} from {dialect.chosen('worker_lanes', 'lane')}{dialect.in_order('lane')}"
-    paces = (_pace_of(row) for row in fetch(connection, query, {"ids": ids_json(lanes)}))
-    return {pace.lane: pace for pace in paces}
+    states = (_state_of(row) for row in fetch(connection, query, {"ids": ids_json(lanes)}))
+    return {state.lane: state for state in states}
 
 
-def _pace_of(row: Sequence[Any]) -> Pace:
-    pace = Pace(**dict(zip(_NAMES, row, strict=True)))
-    return replace(pace, parked=bool(pace.parked), cause=Cause(pace.cause) if pace.cause else None)
+def _state_of(row: Sequence[Any]) -> LaneState:
+    state = LaneState(**dict(zip(_NAMES, row, strict=True)))
+    return replace(state, parked=bool(state.parked), cause=Cause(state.cause) if state.cause else None)
 
 
-def _save(connection: Connection, paces: Sequence[Pace], now: int) -> None:
+def _save(connection: Connection, states: Sequence[LaneState], now: int) -> None:
     """Writes the rows; deletes those on which nothing is blocked, bounded or counted any more."""
-    kept = [asdict(pace) for pace in paces if not pace.says_nothing(now)]
+    kept = [asdict(state) for state in states if not state.is_clear(now)]
     insert_rows(connection, tables.lanes, kept, conflict="replace")
-    delete_by_id(connection, "worker_lanes", [pace.lane for pace in paces if pace.says_nothing(now)], "lane")
+    delete_by_id(connection, "worker_lanes", [state.lane for state in states if state.is_clear(now)], "lane")
 
 
 def _keep(connection: Connection, events: Sequence[LaneEvent], now: int) -> None:

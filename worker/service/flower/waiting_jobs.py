@@ -13,7 +13,7 @@ from typing import Any
 
 from sqlalchemy import Connection
 
-from worker.domain.pacing.lane import in_the_way
+from worker.domain.pacing.lane import with_accounts
 from worker.domain.pause import Pause
 from worker.domain.state import JobState
 from worker.outbox.engine.clock import SECOND, instant
@@ -126,7 +126,7 @@ class WaitingJobs:
             return []
         now = read_now(connection, self._database.now)
         paused = paused_among(connection, [row["id"] for row in page]) if some_paused(connection) else {}
-        lanes = lanes_named(connection, self._database.now, in_the_way(row["lane"] for row in page))
+        lanes = lanes_named(connection, self._database.now, with_accounts(row["lane"] for row in page))
         return [
             self._waits(row, now, lanes, [paused[row["id"]]] if row["id"] in paused else [])
             for row in page

@@ -22,7 +22,7 @@ from worker.channels.registry import channel, names, sorted_out
 from worker.config.accounts import AccountSource
 from worker.domain.job import Priority
 from worker.domain.outcome import ContradictionSort
-from worker.domain.pacing.lane import Standing, Step
+from worker.domain.pacing.lane import LaneEventKind, LaneStatus
 from worker.domain.pause import Pause
 from worker.domain.state import JobState, PartState
 from worker.outbox.engine.clock import SECOND
@@ -118,7 +118,7 @@ class Outbox(Collector):
         recent = gauges.recent_jobs(connection, reading.now - RECENT_S * SECOND)
         states = {(account, kind, JobState(state).label): n for (account, kind, state), n in recent.items()}
         yield self._lasting("jobs_recent", states)
-        yield self._lasting("lanes", _standing(reading), product(few, ("account", "lane"), map(str, Standing)))
+        yield self._lasting("lanes", _standing(reading), product(few, ("account", "lane"), map(str, LaneStatus)))
         still = Counter[tuple[str, ...]]()
         for standstill in reading.standstills:
             still[standstill.account, str(standstill.cause)] += len(standstill.lanes)
@@ -175,8 +175,8 @@ class Outbox(Collector):
 
     def _from_zero(self, few: Sequence[str]) -> Iterator[tuple[str, ...]]:
         """The counters that alerts wait for: Prometheus sees no increase in a series that begins with its first 1."""
-        yield from product(("lane_events",), few, map(str, Step))
-        yield from product(("lane_events",), self._told, (Step.STRUCK, Step.SET_ASIDE))
+        yield from product(("lane_events",), few, map(str, LaneEventKind))
+        yield from product(("lane_events",), self._told, (LaneEventKind.THROTTLED, LaneEventKind.SET_ASIDE))
         yield from product(("token_fetches",), self._told, ("refused",))
         yield from product(("drift",), names(), get_args(ContradictionSort))
 
