@@ -6,8 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-import requests
-
+from tests.support.control import control
 from worker.domain.account import Account
 from worker.domain.content.message import Message
 from worker.domain.content.recipient import Recipients
@@ -42,17 +41,6 @@ class Case:
     """Of the simulator."""
     cards: Callable[[], Asked] | None = None
     """A card that can be updated, where there are any."""
-
-
-def control(url: str, name: str, body: Any = None, method: str | None = None) -> Any:
-    """A call of the simulator's control API."""
-    with requests.Session() as session:
-        session.trust_env = False
-        reply = session.request(
-            method or ("GET" if body is None else "POST"), f"{url}/_control/{name}", json=body, timeout=60
-        )
-        assert reply.status_code == 200, reply.text
-        return reply.json()
 
 
 def faults(url: str, path: str, *actions: Mapping[str, Any], times: int | None = 1) -> None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from tests.conformance.case import Asked, Case, control
+from tests.conformance.case import Asked, Case
+from tests.support.control import control
 from worker import ButtonCard, Text, To
 from worker.channels.wecom_app import Button, MainTitle
 from worker.domain.account import Account, Secret

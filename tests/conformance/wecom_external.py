@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from tests.conformance.case import Asked, Case, control
+from tests.conformance.case import Asked, Case
+from tests.support.control import control
 from worker.channels.wecom_external import Campaign
 from worker.domain.account import Account, Secret
 from worker.domain.content.recipient import Customers

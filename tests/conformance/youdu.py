@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from tests.conformance.case import Asked, Case, control
+from tests.conformance.case import Asked, Case
+from tests.support.control import control
 from worker import To
 from worker.channels import youdu
 from worker.domain.account import Account, Secret

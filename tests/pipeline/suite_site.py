@@ -10,7 +10,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from rig.stack import until
-from tests.pipeline.webhook_site import control, made
+from tests.pipeline.webhook_site import made
+from tests.support.control import control
 from tests.support.listening import listening
 from tests.support.runtime import Site, planted
 from worker.channels.registry import channel

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import requests
 
+from tests.support.control import control
 from tests.support.runtime import UPDATE, Site, an_account, lost, planted, refused
 from worker import CardUpdate, CheckFailed, NotReplayable, Text, To, replay, update_card_by_code
 from worker.delivery.sender import attempt
@@ -321,7 +322,7 @@ def test_a_card_that_something_else_sent_shows_the_update(database: Database, dr
         site.run()
         with requests.Session() as session:
             session.trust_env = False
-            seen = session.get(f"{url}/_control/inbox?user=lisi", timeout=60).json()["messages"]
+            seen = control(url, "inbox?user=lisi")["messages"]
             repeated = called(session, url, "update_template_card", response_code=code, atall=1, **GREY)
 
     assert "accepted" == site.state(job)

@@ -8,7 +8,8 @@ from dataclasses import replace
 
 import pytest
 
-from tests.pipeline.webhook_site import a_webhook, control
+from tests.pipeline.webhook_site import a_webhook
+from tests.support.control import control
 from tests.support.proxies import ProxyServer
 from tests.support.runtime import GETTOKEN, SEND, UPLOAD, Site, an_account, planted
 from tests.unit.transport.fault_table import closed_port

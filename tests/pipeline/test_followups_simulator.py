@@ -8,8 +8,8 @@ from contextlib import closing
 from typing import Any
 
 import pytest
-import requests
 
+from tests.support.control import control
 from tests.support.runtime import RECALL, SEND, UPDATE, Site, an_account, planted
 from worker import To, failures, get_job, replay, resend_failed
 from worker.outbox.engine.clock import DrivenClock
@@ -38,19 +38,13 @@ def site(database: Database, driven_clock: DrivenClock, url: str) -> Iterator[Si
         yield planted_site
 
 
-def ask(url: str, name: str) -> Any:
-    with requests.Session() as session:
-        session.trust_env = False
-        return session.get(f"{url}/_control/{name}", timeout=60).json()
-
-
 def seen(url: str) -> dict[str, list[dict[str, Any]]]:
-    people: dict[str, list[dict[str, Any]]] = ask(url, "inbox")["people"]
+    people: dict[str, list[dict[str, Any]]] = control(url, "inbox")["people"]
     return people
 
 
 def made(url: str, path: str) -> list[dict[str, Any]]:
-    calls: list[dict[str, Any]] = ask(url, f"calls?path={path}")["calls"]
+    calls: list[dict[str, Any]] = control(url, f"calls?path={path}")["calls"]
     return calls
 
 
@@ -150,14 +144,12 @@ def test_no_member_gets_more_than_the_vendor_shows(site: Site, url: str) -> None
     jobs = [site.send(str(n)) for n in range(40)]
     site.run()
     first = sum(site.state(job) == "accepted" for job in jobs)
-    with requests.Session() as session:
-        session.trust_env = False
-        session.post(f"{url}/_control/clock", json={"advance_s": 61}, timeout=60)
+    control(url, "clock", {"advance_s": 61})
     site.advance(61)
     site.run()
 
     assert 30 == first
     assert ["accepted"] * 40 == [site.state(job) for job in jobs]
     assert 40 == len(seen(url)["lisi"])
-    violations = ask(url, "violations")
+    violations = control(url, "violations")
     assert ([], []) == (violations["drops"], violations["limits"])

@@ -10,8 +10,8 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
-import requests
 
+from tests.support.control import control
 from tests.support.runtime import SEND, UPLOAD, Site, an_account, planted
 from worker import File, FileMessage, NewJob, To, enqueue, enqueue_many, get_job, upload
 from worker.outbox.engine.clock import DrivenClock
@@ -40,13 +40,6 @@ def site(database: Database, driven_clock: DrivenClock, url: str) -> Iterator[Si
         planted(database, driven_clock, accounts=[an_account(base_url=url)], transport=transport) as planted_site,
     ):
         yield planted_site
-
-
-def control(url: str, name: str, body: Any = None) -> Any:
-    with requests.Session() as session:
-        session.trust_env = False
-        way = session.get if body is None else session.post
-        return way(f"{url}/_control/{name}", **({} if body is None else {"json": body}), timeout=60).json()
 
 
 def made(url: str, path: str) -> list[dict[str, Any]]:

@@ -23,7 +23,7 @@ from tests.pipeline.suite_site import (
     a_suite,
     suite_site,
 )
-from tests.pipeline.webhook_site import control
+from tests.support.control import control
 from tests.support.runtime import GETTOKEN
 from worker.channels.base import Channel
 from worker.channels.wecom.token import ENDED, MISSING as NO_CODE

@@ -18,7 +18,7 @@ from tests.pipeline.suite_site import (
     a_suite,
     suite_site,
 )
-from tests.pipeline.webhook_site import control
+from tests.support.control import control
 from tests.support.runtime import GETTOKEN, PNG, UPLOAD
 from worker import CampaignReport, Customers, File, campaign, external, remind, track
 from worker.channels.wecom.token import ENDED, MISSING

@@ -13,7 +13,8 @@ import pytest
 from sqlalchemy import text as sql
 from structlog.testing import capture_logs
 
-from tests.pipeline.webhook_site import AES_KEY, KEY, SEND, TOKEN, a_webhook, control, made, posted, webhooks
+from tests.pipeline.webhook_site import AES_KEY, KEY, SEND, TOKEN, a_webhook, made, posted, webhooks
+from tests.support.control import control
 from tests.support.listening import listening
 from tests.support.noise import plain
 from tests.support.runtime import Site

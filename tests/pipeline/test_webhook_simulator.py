@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from tests.pipeline.webhook_site import SEND, UPLOAD, a_webhook, bodies, control, made, posted, webhooks
+from tests.pipeline.webhook_site import SEND, UPLOAD, a_webhook, bodies, made, posted, webhooks
+from tests.support.control import control
 from tests.support.runtime import PNG, Site
 from tests.support.scripted_web import Page, ScriptedWeb
 from worker import Chats, CheckFailed, Everyone, File, failures, get_job, recall, resend_failed

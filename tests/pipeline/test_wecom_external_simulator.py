@@ -11,7 +11,8 @@ from typing import Any
 
 import pytest
 
-from tests.conformance.case import calls, control, faults
+from tests.conformance.case import calls, faults
+from tests.support.control import control
 from tests.support.runtime import PNG, Site, planted
 from worker import (
     CampaignReport,

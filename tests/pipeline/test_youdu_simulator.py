@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from tests.conformance.case import calls, control, faults
+from tests.conformance.case import calls, faults
+from tests.support.control import control
 from tests.support.runtime import Site, planted
 from tests.support.youdu_client import APP, BUIN, KEYS
 from worker import CheckFailed, Emails, Everyone, File, To, failures, get_job, recall, resend_failed, youdu

@@ -7,8 +7,7 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from typing import Any
 
-import requests
-
+from tests.support.control import control
 from tests.support.runtime import Site, planted
 from worker.domain.account import Account, Secret
 from worker.outbox.engine.clock import DrivenClock
@@ -35,15 +34,6 @@ def webhooks(database: Database, clock: DrivenClock, *accounts: Account, **optio
         planted(database, clock, accounts=accounts, transport=transport, **options) as site,
     ):
         yield site
-
-
-def control(url: str, name: str, body: Any = None) -> Any:
-    """A call of the simulator's control API."""
-    with requests.Session() as session:
-        session.trust_env = False
-        reply = session.request("GET" if body is None else "POST", f"{url}/_control/{name}", json=body, timeout=60)
-        assert reply.status_code == 200, reply.text
-        return reply.json()
 
 
 def posted(url: str) -> dict[str, list[dict[str, Any]]]:

@@ -2,37 +2,43 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
 from collections.abc import Iterator
+from concurrent.futures import Future
 from contextlib import contextmanager
 from typing import Any
 
 import uvicorn
 
 
-class _Announcing(uvicorn.Server):
-    """Says when it listens; signals are the test's own."""
-
-    def __init__(self, config: uvicorn.Config):
-        super().__init__(config)
-        self.listens = threading.Event()
-
-    async def startup(self, sockets: Any = None) -> None:
-        await super().startup(sockets)
-        self.listens.set()
-
-
 @contextmanager
 def listening(app: Any) -> Iterator[str]:
-    """Its address."""
-    server = _Announcing(uvicorn.Config(app, "127.0.0.1", 0, log_config=None, lifespan="off"))
-    thread = threading.Thread(target=server.run, name="listening", daemon=True)
+    """Its address. It ends at once: uvicorn's own end looks ten times a second, and then waits for a tenth."""
+    config = uvicorn.Config(app, "127.0.0.1", 0, log_config=None, lifespan="off")
+    config.load()
+    server = uvicorn.Server(config)
+    server.lifespan = config.lifespan_class(config)
+    listens: Future[tuple[asyncio.AbstractEventLoop, asyncio.Event]] = Future()
+
+    async def serve() -> None:
+        ended = asyncio.Event()
+        await server.startup()
+        await server.on_tick(0)
+        listens.set_result((asyncio.get_running_loop(), ended))
+        await ended.wait()
+        for listener in server.servers:
+            listener.close()
+        for connection in list(server.server_state.connections):
+            connection.shutdown()
+
+    thread = threading.Thread(target=asyncio.run, args=(serve(),), name="listening", daemon=True)
     thread.start()
-    assert server.listens.wait(120)
+    loop, ended = listens.result(120)
     try:
         yield f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
     finally:
-        server.should_exit = True
+        loop.call_soon_threadsafe(ended.set)
         thread.join()
 
 
