@@ -80,11 +80,16 @@ def is_translated(chinese: tuple[str, str], english: tuple[str, str]) -> bool:
     if language == "mermaid":
         return _arrows(ours) == _arrows(theirs)
     mine, other = (COMMENT.sub("", text) for text in (ours, theirs))
-    code, expected = ([line.rstrip() for line in QUOTED.sub('""', text).splitlines()] for text in (mine, other))
+    code, expected = (_on_one_line(QUOTED.sub('""', text)) for text in (mine, other))
     texts = list(zip(QUOTED.findall(mine), QUOTED.findall(other), strict=False))
     return code == expected and all(
         one == its or (CHINESE_TEXT.search(one) and _fields(one) == _fields(its)) for one, its in texts
     )
+
+
+def _on_one_line(code: str) -> str:
+    """Code without line ends, which the formatter sets by the length of texts."""
+    return re.sub(r",(?=[)\]}])", "", re.sub(r"\s+", "", code))
 
 
 def _fields(text: str) -> list[str]:
