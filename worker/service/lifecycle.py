@@ -23,7 +23,7 @@ from worker.config import tracing
 from worker.config.accounts import AccountSource
 from worker.config.application import close_old_connections, places_of
 from worker.config.settings import DeliverySettings, Settings, unknown_line
-from worker.control.opening import database_of
+from worker.control.opening import make_database
 from worker.delivery.resolver.members import load_resolver
 from worker.delivery.sender.batch import BatchSender
 from worker.delivery.sender.lease import Leadership
@@ -98,7 +98,7 @@ class WorkerProcess:
         self._celery.note()
         self._resolver = load_resolver(self._settings.members_of)
         delivery = self._settings.delivery.model_copy(update={"threads": threads})
-        database = database_of(self._settings, pool_size=threads + 8)
+        database = make_database(self._settings, pool_size=threads + 8)
         self._accounts = self._replaced.accounts or accounts_of(self._settings, database)
         self._flower = Flower(self._app, node, self._settings.console.jobs_at) if events else None
         self._spans = spans_of(os.environ)
