@@ -111,7 +111,7 @@ def test_the_answer_of_a_call_in_the_air_counts(site: Site, answer: str) -> None
 
 def stop_when_marked(site: Site, job: str) -> None:
     """The job is cancelled behind the mark of its call, and the process may not make the call any more."""
-    site.runtime.probe = lambda label: label == "after_mark" and (stop(site, job), site.runtime.lease.end())
+    site.runtime.checkpoint = lambda label: label == "after_mark" and (stop(site, job), site.runtime.lease.end())
 
 
 def test_what_waits_in_a_hand_is_not_marked(site: Site) -> None:
@@ -210,7 +210,7 @@ def test_a_repeat_is_not_left_behind_a_parked_account(site: Site) -> None:
 
 def mark_when_called(site: Site, job: str) -> None:
     """The job is cancelled while its call is in the air, by a command that dies behind its first transaction."""
-    site.runtime.probe = lambda label: label == "after_mark" and mark_jobs(site.database, [job])
+    site.runtime.checkpoint = lambda label: label == "after_mark" and mark_jobs(site.database, [job])
 
 
 def test_a_late_answer_sends_nothing_again(site: Site) -> None:
@@ -671,7 +671,7 @@ def test_wrong_words_are_refused(site: Site) -> None:
 
 
 def revocations_of(site: Site, revoked: Collection[str]) -> Revocations:
-    return Revocations(site.database, site.runtime.set_aside, site.runtime.writer.change, revoked)
+    return Revocations(site.database, site.runtime.fault_reports, site.runtime.writer.change, revoked)
 
 
 @pytest.fixture

@@ -21,7 +21,7 @@ from worker.control.audit import Done, audited, write_entry
 from worker.control.opening import open_outbox
 from worker.control.selection import FoundJobs
 from worker.delivery.resolver.stopping import STOPPABLE, stop
-from worker.delivery.sender.set_aside import SetAside
+from worker.delivery.sender.fault_reports import FaultReports
 from worker.domain.job import Kind, job_of
 from worker.domain.job_filter import JobFilter
 from worker.domain.settle import Policy
@@ -237,10 +237,12 @@ class Revocations:
     Celery tells only the processes that run now, and these forget it when they end. The cancel in the database stays.
     """
 
-    def __init__(self, database: Database, set_aside: SetAside, apply_changes: ApplyChanges, revoked: Collection[str]):
-        self._database, self._set_aside, self._apply_changes, self._revoked = (
+    def __init__(
+        self, database: Database, fault_reports: FaultReports, apply_changes: ApplyChanges, revoked: Collection[str]
+    ):
+        self._database, self._fault_reports, self._apply_changes, self._revoked = (
             database,
-            set_aside,
+            fault_reports,
             apply_changes,
             revoked,
         )
@@ -251,7 +253,7 @@ class Revocations:
         revoked = set(self._revoked)
         self._done &= revoked
         for job_id in revoked - self._done:
-            if self._set_aside.carry_out("revoking", partial(self._revoke, job_id)):
+            if self._fault_reports.run_step("revoking", partial(self._revoke, job_id)):
                 self._done.add(job_id)
         return REVOKED_EVERY_S
 

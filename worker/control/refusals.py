@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from worker.delivery.sender.set_aside import our_error
+from worker.delivery.sender.fault_reports import our_error
 from worker.domain.errors import CheckFailed, Problem, RetryTransaction, WorkerError
 
 MAX_REASONS = 1_000

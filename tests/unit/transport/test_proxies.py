@@ -13,7 +13,7 @@ from tests.support.proxies import ProxyServer
 from tests.unit.transport.fault_table import TOKEN, Stage, request, run, shown, tls_server_context
 from tests.unit.transport.raw_server import OK_BODY, Peer, answer, response
 from worker.domain.account import Egress, Secret
-from worker.domain.call import NeverLeft, Reply, Request
+from worker.domain.call import NotSent, Reply, Request
 from worker.domain.errors import ConfigurationError
 from worker.transport.faults import REMEDIES
 
@@ -105,7 +105,7 @@ def test_calls_are_in_the_air_together(stage: Stage, scheme: str) -> None:
     begun = []
     for call in calls:
         connection = transport.connect(call)
-        assert not isinstance(connection, NeverLeft)
+        assert not isinstance(connection, NotSent)
         begun.append(connection.begin(call))
 
     left = list(begun)
@@ -315,7 +315,7 @@ def test_a_fault_of_one_account_leaves_anothers_calls_alone(stage: Stage) -> Non
     silent.shut()
     other.join(120)
     assert (OK, True) == (shown(mine), was_waiting)
-    assert {True} == {isinstance(one, NeverLeft) for one in results}
+    assert {True} == {isinstance(one, NotSent) for one in results}
 
 
 def test_a_password_that_cannot_be_read_is_this_accounts_alone(stage: Stage) -> None:

@@ -24,7 +24,7 @@ from tests.support.proxies import ProxyServer
 from tests.unit.transport.fault_table import Stage, request, run, shown
 from tests.unit.transport.raw_server import OK_BODY, Peer, RawServer, response
 from worker.domain.account import ClientCertificate, Egress, Secret
-from worker.domain.call import NeverLeft, Unsent
+from worker.domain.call import NotSent, Unsent
 from worker.domain.errors import ConfigurationError
 from worker.transport.connection import Wire
 from worker.transport.egress.tls import LOOK_S, make_context, require_files
@@ -276,12 +276,12 @@ class TestClientCertificate:
         """The refusal is met when the call begins, and the account waits as without a connection."""
         call = request(pki.server(clients=True).url, egress=Egress(ca=pki.ca))
         connection = stage.transport().connect(call)
-        assert not isinstance(connection, NeverLeft)
+        assert not isinstance(connection, NotSent)
         assert select.select([stage.client_socket()], [], [], 60)[0]
 
         result = connection.call(call)
 
-        assert isinstance(result, NeverLeft)
+        assert isinstance(result, NotSent)
         assert ("client_certificate_refused", Unsent.CLOSED_AT_ONCE) == (result.reason, result.cause)
         assert REMEDIES["client_certificate_refused"] == result.remedy
 

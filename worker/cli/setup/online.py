@@ -20,7 +20,7 @@ from worker.cli.setup.finding import Finding, Level
 from worker.config.settings import Settings
 from worker.control.opening import open_current_database
 from worker.domain.account import Account, Token, TokenParked, TokenWait
-from worker.domain.call import Access, CallResult, NeverLeft, Reply, Request
+from worker.domain.call import Access, CallResult, NotSent, Reply, Request
 from worker.domain.errors import ConfigurationError
 from worker.hooks.doors import door_of
 from worker.outbox.engine.clock import SECOND
@@ -127,7 +127,7 @@ def _carried_out(
 
 
 def _unanswered(result: CallResult) -> str:
-    remedy = result.remedy if isinstance(result, NeverLeft) else None
+    remedy = result.remedy if isinstance(result, NotSent) else None
     reason = "" if isinstance(result, Reply) else result.reason
     return f"no answer: {reason}; {remedy or 'say it again later'}"
 

@@ -174,7 +174,7 @@ class Governor:
         try:
             answers, retries = self._database.run(lambda connection: self._decide(connection, batch), pipelined=True)
             if retries:
-                self._retry_times.note(retries)
+                self._retry_times.add(retries)
             for request, answer in zip(batch, answers, strict=True):
                 request.answers = answer
         except Exception as error:  # noqa: BLE001 - handed to every caller that waits; each raises it

@@ -14,12 +14,12 @@ from typing import Any
 from pydantic_core import to_json
 from sqlalchemy.exc import SQLAlchemyError
 
+from worker.delivery.sender.fault_reports import our_error
 from worker.delivery.sender.in_flight import Flights, InFlight
 from worker.delivery.sender.lane_blocks import block_of
 from worker.delivery.sender.prepare import fail, render_again, unless_moved
-from worker.delivery.sender.retry_hints import SEEN
+from worker.delivery.sender.retry_hints import SEARCH_WINDOW
 from worker.delivery.sender.runtime import Runtime
-from worker.delivery.sender.set_aside import our_error
 from worker.delivery.sender.writer import WriterClosed
 from worker.domain import settle
 from worker.domain.content.left_out import is_empty, without
@@ -58,17 +58,17 @@ def admit(runtime: Runtime, flights: Flights, left: dict[str, None]) -> Flights:
         raise
 
 
-def give_back(runtime: Runtime, flight: InFlight) -> None:
+def return_permit(runtime: Runtime, flight: InFlight) -> None:
     """Returns the reservation of a call of which certainly nothing left."""
     permit, flight.permit = flight.permit, None
     if permit is not None:
         runtime.governor.give_back([permit])
 
 
-def give_back_for_others(runtime: Runtime, flight: InFlight) -> None:
+def return_permit_and_wake(runtime: Runtime, flight: InFlight) -> None:
     """Returns the reservation of a call that is not made now, and has a part ask again that waits for such room."""
     due, permit, database = flight.due, flight.permit, runtime.database
-    give_back(runtime, flight)
+    return_permit(runtime, flight)
     if permit is None or not permit.uses or all(charge.recipient is None for charge in flight.charges):
         return
 
@@ -78,7 +78,7 @@ def give_back_for_others(runtime: Runtime, flight: InFlight) -> None:
         database.run(lambda c: wake_like(c, database.now, due.lane, due.priority, due.id, WAITING))
 
     # Beside it are parts that are marked: it is no reason to take these back.
-    runtime.set_aside.carry_out("waking a part without room", wake)
+    runtime.fault_reports.run_step("waking a part without room", wake)
 
 
 def _with_room(
@@ -109,16 +109,16 @@ def _prefetch(runtime: Runtime, due: JobPart, room: int) -> None:
     """Notes up to `room` further parts for a member whose limits are about to be used up."""
     hints = runtime.retry_hints
     # The window gives room again one window after it was filled, so the earlier it is full the sooner all are sent.
-    if not room or due.priority == Priority.URGENT or not hints.may_seek():
+    if not room or due.priority == Priority.URGENT or not hints.try_begin_search():
         return
     began = runtime.monotonic()
     try:
         with runtime.database.reading() as connection:
-            parts = like(connection, runtime.database.now, due.lane, due.priority, due.id, SEEN, room)
+            parts = like(connection, runtime.database.now, due.lane, due.priority, due.id, SEARCH_WINDOW, room)
     finally:
-        hints.sought(began)
+        hints.end_search(began)
     for part in parts:
-        hints.note(due.lane, due.priority, part, 0.0)
+        hints.add(due.lane, due.priority, part, 0.0)
 
 
 # -- waiting for room -------------------------------------------------------------------------------------------------
@@ -131,7 +131,7 @@ def _wait_for_room(runtime: Runtime, alone: Sequence[tuple[InFlight, Denied]]) -
     runtime.writer.change([_wait(due, denied, delay_s) for due, denied, delay_s in delays])
     for due, denied, delay_s in delays:
         if not denied.impossible:
-            runtime.retry_hints.note(due.lane, due.priority, due.id, delay_s)
+            runtime.retry_hints.add(due.lane, due.priority, due.id, delay_s)
 
 
 def _room_in_s(flight: InFlight, denied: Denied) -> float:
@@ -161,7 +161,7 @@ def _narrow(runtime: Runtime, flight: InFlight, denied: Denied) -> Permit | Deni
     except (SQLAlchemyError, WriterClosed):
         raise
     except Exception as error:  # noqa: BLE001  one odd part must not hold up those that are admitted beside it
-        give_back(runtime, flight)
+        return_permit(runtime, flight)
         fail(runtime, flight.due, our_error(error))
         return denied
 
@@ -213,7 +213,7 @@ def _take_apart(
     )
     if not runtime.writer.narrow(wish):
         # The part was moved since it was read, or may not be split now.
-        give_back(runtime, flight)
+        return_permit(runtime, flight)
         return denied
     # The split counted the claim on: a sender that read the part with all recipients cannot mark it any more.
     flight.share, due.claim, flight.charges = now, due.claim + 1, charges

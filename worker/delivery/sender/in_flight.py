@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from worker.channels.base import Channel
-from worker.delivery.sender.writer import Ticket
+from worker.delivery.sender.writer import PendingWrite
 from worker.domain.account import Account, Token
 from worker.domain.call import Access, CallResult, Request
 from worker.domain.content.staging import Named
@@ -86,7 +86,7 @@ class InFlight:
     verdict: Verdict = field(init=False, repr=False)
 
     # record
-    ticket: Ticket | None = field(init=False, repr=False, default=None)
+    pending_write: PendingWrite | None = field(init=False, repr=False, default=None)
     """The end, queued for the writer; None: none is queued."""
     proved_open: tuple[str, ...] = field(init=False, repr=False, default=())
     """The lane and its account, as far as the vendor's answer proves them open."""

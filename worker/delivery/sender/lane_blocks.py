@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from worker.config.settings import DeliverySettings
-from worker.delivery.sender.lane_state import LaneStates
+from worker.delivery.sender.lane_states import LaneStates
 from worker.domain.account import GETTOKEN, TokenParked, TokenWait
 from worker.domain.outcome import (
     Accepted,
@@ -144,7 +144,7 @@ class LaneBlocks:
         This process leaves the account alone for up to a minute, and all of them only briefly where another one may
         have a better way to the vendor. None: it was blocked already.
         """
-        delay = self._lane_states.unreachable(account_of(due.lane), self._rng)
+        delay = self._lane_states.record_unreachable(account_of(due.lane), self._rng)
         if delay is None:
             return None
         rest_s = ELSEWHERE_S if self._leave_to_others(due, delay, reason, remedy) else delay
@@ -153,7 +153,7 @@ class LaneBlocks:
     def no_token(self, due: JobPart, wait: TokenWait) -> LaneBlock | None:
         """The block of an account for which this process has heard nothing of the vendor; None: it was told before."""
         # One fetch that many threads waited for counts once.
-        if self._lane_states.does_without(due.lane):
+        if self._lane_states.is_left_to_peers(due.lane):
             return None
         reason, remedy = _of_gettoken(wait), wait.remedy
         if self._leave_to_others(due, wait.delay, reason, remedy):
@@ -165,7 +165,7 @@ class LaneBlocks:
         account = account_of(due.lane)
         if not self._others(account):
             return False
-        self._lane_states.leave_to_others(account, delay, f"{reason}; {remedy}" if remedy else reason)
+        self._lane_states.leave_to_peers(account, delay, f"{reason}; {remedy}" if remedy else reason)
         return True
 
     def _write(self, changes: Sequence[LaneChange]) -> None:

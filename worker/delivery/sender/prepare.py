@@ -18,10 +18,10 @@ from worker.channels.registry import usable
 from worker.config.policy import policy_of
 from worker.delivery.resolver import Resolved
 from worker.delivery.resolver.receiving import called, quiet_of
+from worker.delivery.sender.fault_reports import our_error
 from worker.delivery.sender.in_flight import InFlight
 from worker.delivery.sender.lane_blocks import block_of
 from worker.delivery.sender.runtime import Runtime
-from worker.delivery.sender.set_aside import our_error
 from worker.delivery.sender.writer import WriterClosed
 from worker.domain import settle
 from worker.domain.account import Account, Token, TokenParked, TokenState, TokenWait
@@ -104,7 +104,7 @@ def _leave_to_newer(runtime: Runtime, due: JobPart) -> None:
 
     It goes behind the others of its lane, which go on.
     """
-    runtime.set_aside.tell(
+    runtime.fault_reports.report(
         "release",
         f"has documents of version {due.payload}, and this release reads up to {PAYLOAD}",
         account=due.account,
@@ -310,14 +310,14 @@ def end_unprepared(runtime: Runtime, due: JobPart, error: Exception) -> None:
 def _do_without(runtime: Runtime, due: JobPart, why: str) -> None:
     """Blocks an account that is not usable as configured here, and writes an event that says so."""
     # In this process alone: while a new configuration is rolled out, other processes know the account already.
-    runtime.lane_states.do_without(account_of(due.lane), ACCOUNT_RECHECK_S, why)
-    runtime.set_aside.tell("account", why, account=due.account, remedy="correct the account's settings here")
+    runtime.lane_states.mark_unusable(account_of(due.lane), ACCOUNT_RECHECK_S, why)
+    runtime.fault_reports.report("account", why, account=due.account, remedy="correct the account's settings here")
 
 
 def fail(runtime: Runtime, due: JobPart, reason: str) -> None:
     """Counts an error of ours as a failed attempt, and writes an event; after the last attempt the part ends."""
     log.warning("not_prepared", part=due.id, reason=reason)
-    runtime.set_aside.tell(f"{due.kind} to be prepared", reason, lane=due.lane, account=due.account)
+    runtime.fault_reports.report(f"{due.kind} to be prepared", reason, lane=due.lane, account=due.account)
     _try_again(runtime, due, reason, fault_delay_s(runtime, due.tries, UNPREPARED_S))
 
 

@@ -10,13 +10,13 @@ import structlog
 
 from worker.channels.registry import alike
 from worker.config.settings import DeliverySettings
-from worker.delivery.sender.admit import give_back
+from worker.delivery.sender.admit import return_permit
 from worker.delivery.sender.in_flight import InFlight
 from worker.delivery.sender.lane_blocks import block_of
 from worker.delivery.sender.prepare import backoff_s, fault_delay_s
 from worker.delivery.sender.runtime import Runtime
 from worker.domain import settle
-from worker.domain.call import CallResult, NeverLeft, NoAnswer, Reply, Unsent
+from worker.domain.call import CallResult, NoAnswer, NotSent, Reply, Unsent
 from worker.domain.content.left_out import outcome_for_all
 from worker.domain.job import Kind, RepeatRule
 from worker.domain.job_terms import told_tags
@@ -126,10 +126,10 @@ def _result(runtime: Runtime, flight: InFlight) -> CallResult:
         result = flight.pending.result()
     finally:
         runtime.lane_states.end_call(lane)
-    if not isinstance(result, NeverLeft):
-        runtime.lane_states.took(lane, result.duration_s)
+    if not isinstance(result, NotSent):
+        runtime.lane_states.record_call(lane, result.duration_s)
     if isinstance(result, Reply):
-        runtime.lane_states.reached(flight.account.name)
+        runtime.lane_states.record_reached(flight.account.name)
         flight.http_status = result.status
     return result
 
@@ -141,15 +141,15 @@ def _verdict(runtime: Runtime, flight: InFlight) -> Verdict:
             if not flight.left_out:
                 return verdict
             return replace(verdict, outcome=outcome_for_all(verdict.outcome, flight.left_out, flight.instead))
-        case NeverLeft(reason=reason, cause=Unsent.CLOSED_AT_ONCE, remedy=remedy):
+        case NotSent(reason=reason, cause=Unsent.CLOSED_AT_ONCE, remedy=remedy):
             rest = runtime.lane_blocks.unreachable(flight.due, f"no connection: {reason}", remedy)
             # The part alone waits where its account is blocked already.
             return Verdict(
                 Wait(Scope.ACCOUNT, rest.delay, rest.reason, remedy=remedy) if rest else Wait(Scope.PART, 0.0, reason)
             )
-        case NeverLeft(reason=reason, cause=Unsent.DROPPED | Unsent.DEADLINE):
+        case NotSent(reason=reason, cause=Unsent.DROPPED | Unsent.DEADLINE):
             return Verdict(Wait(Scope.PART, 0.0, reason))
-        case NeverLeft(reason=reason):
+        case NotSent(reason=reason):
             return Verdict(Retry(reason))
         case NoAnswer(reason=reason):
             return Verdict(Unknown(reason))
@@ -164,8 +164,8 @@ def record(runtime: Runtime, flight: InFlight) -> None:
     verdict, invalidated = _heal(runtime, flight)
     delay = backoff_s(runtime, due.tries) if isinstance(verdict.outcome, Retry) else 0.0
     is_taken = isinstance(verdict.outcome, Accepted | Partial | Progress)
-    runtime.probe("before_record")
-    in_a_row = runtime.lane_states.in_a_row(due.lane)  # before this call counts
+    runtime.checkpoint("before_record")
+    failures_in_a_row = runtime.lane_states.failures_in_a_row(due.lane)  # before this call counts
     span = _traced(runtime, flight, verdict, result.duration_s)
     # The end is queued before anything below can fail: an exception after it cannot lose the answer.
     _end(
@@ -173,16 +173,16 @@ def record(runtime: Runtime, flight: InFlight) -> None:
         flight,
         verdict,
         int(result.duration_s * 1000),
-        never_left=isinstance(result, NeverLeft),
+        nothing_sent=isinstance(result, NotSent),
         delay_s=delay,
         effects=_effects(runtime, flight, verdict, invalidated),
         lane_changes=_lane_changes(runtime, flight, verdict),
-        in_a_row=in_a_row,
+        failures_in_a_row=failures_in_a_row,
         span=span,
     )
     log_attempt(flight, flight.claim, verdict, delay, result.duration_s, span)
-    if isinstance(result, NeverLeft):
-        give_back(runtime, flight)
+    if isinstance(result, NotSent):
+        return_permit(runtime, flight)
     if isinstance(verdict.outcome, StaleToken) and flight.token is not None:
         runtime.tokens.refused(flight.account, flight.token)
     elif is_taken and flight.token is not None:
@@ -201,7 +201,7 @@ def _lane_changes(runtime: Runtime, flight: InFlight, verdict: Verdict) -> tuple
         judged = taken or isinstance(outcome, Rejected)
         changes += [Feedback(name, marked_at, accepted=taken, final=judged) for name in states.needs_feedback(lane)]
         if taken:
-            states.succeeded(lane)
+            states.record_success(lane)
     if block:
         changes.append(replace(block, hint=verdict.hint, marked_at=marked_at))
     for change in changes:
@@ -329,22 +329,24 @@ def _attributes(flight: InFlight, verdict: Verdict) -> Attributes:
 # -- ends without an answer -------------------------------------------------------------------------------------------
 
 
-def take_back(runtime: Runtime, flight: InFlight, verdict: Verdict, delay_s: float = 0.0) -> None:
+def requeue_unsent(runtime: Runtime, flight: InFlight, verdict: Verdict, delay_s: float = 0.0) -> None:
     """Queues a marked part again of which certainly nothing left; an attempt only after an error of ours."""
-    _end(runtime, flight, verdict, never_left=True, delay_s=delay_s)
+    _end(runtime, flight, verdict, nothing_sent=True, delay_s=delay_s)
     # The end first: giving room back asks the database, and a database away must not keep the part marked.
-    give_back(runtime, flight)
+    return_permit(runtime, flight)
 
 
 def end_in_error(runtime: Runtime, flight: InFlight, reason: str) -> None:
     """Ends a marked part that an error of ours has stopped, unless its end is queued; one without a mark has no end."""
-    if flight.ticket is not None or not flight.claim:
+    if flight.pending_write is not None or not flight.claim:
         return
     if flight.is_called:
         verdict = Verdict(Unknown(reason))
         _end(runtime, flight, verdict, span=_traced(runtime, flight, verdict, None))
     else:
-        take_back(runtime, flight, Verdict(Retry(reason)), fault_delay_s(runtime, flight.due.tries, AFTER_OUR_ERROR_S))
+        requeue_unsent(
+            runtime, flight, Verdict(Retry(reason)), fault_delay_s(runtime, flight.due.tries, AFTER_OUR_ERROR_S)
+        )
 
 
 def _end(
@@ -353,16 +355,18 @@ def _end(
     verdict: Verdict,
     duration_ms: int | None = None,
     *,
-    never_left: bool = False,
+    nothing_sent: bool = False,
     delay_s: float = 0.0,
     effects: Effects | None = None,
     lane_changes: tuple[LaneBlock | Feedback, ...] = (),
-    in_a_row: int = 0,
+    failures_in_a_row: int = 0,
     span: SpanRef | None = None,
 ) -> None:
     if verdict.contradictions:
-        runtime.odd_answers.report(flight.channel.name, flight.due.account, flight.due.id, verdict.contradictions)
-    flight.ticket = runtime.writer.end(
+        runtime.unexpected_answers.report(
+            flight.channel.name, flight.due.account, flight.due.id, verdict.contradictions
+        )
+    flight.pending_write = runtime.writer.end(
         CallEnd(
             flight.due.id,
             flight.claim,
@@ -371,20 +375,20 @@ def _end(
             duration_ms,
             http_status=flight.http_status,
             flagged=flight.flagged,
-            nothing_sent=never_left,
-            errcode_label=_counted_as(flight, verdict.errcode, never_left),
+            nothing_sent=nothing_sent,
+            errcode_label=_counted_as(flight, verdict.errcode, nothing_sent),
             span=span,
             delay_s=delay_s,
             effects=effects or flight.effects,
             lane_changes=lane_changes,
-            failures_in_a_row=in_a_row,
+            failures_in_a_row=failures_in_a_row,
             is_search=flight.rule is RepeatRule.LOOK_UP and flight.due.in_doubt,
         )
     )
 
 
-def _counted_as(flight: InFlight, errcode: int | None, never_left: bool) -> str:
+def _counted_as(flight: InFlight, errcode: int | None, nothing_sent: bool) -> str:
     """The errcode as the metrics have it: as many as the channel knows, however many a vendor may say."""
     if errcode is None:
-        return "unsent" if never_left else ""
+        return "unsent" if nothing_sent else ""
     return str(errcode) if not errcode or flight.channel.explain(errcode, "en") else "other"

@@ -19,13 +19,13 @@ from heapq import heappop, heappush
 
 from worker.domain.job import Priority
 
-SEEN = 10_000
+SEARCH_WINDOW = 10_000
 """Parts of a lane's backlog among which a member's other parts are looked for."""
-REST = 20
+PAUSE_FACTOR = 20
 """The pause between two such searches, in multiples of the time the last one took."""
-MOST = 20_000
+MAX_PARTS = 20_000
 """Parts remembered at most; one more, and all are forgotten and go with the backlog."""
-MOST_KEYS = 20_000
+MAX_KEYS = 20_000
 """Limit keys whose times are remembered at most; one more, and all are forgotten, so that some parts ask too early."""
 
 
@@ -34,49 +34,49 @@ class RetryHints:
 
     def __init__(self, monotonic: Callable[[], float]):
         self._monotonic = monotonic
-        self._guard = threading.Lock()
+        self._lock = threading.Lock()
         self.waiting: dict[tuple[str, int], list[tuple[float, str]]] = {}
         """Empty for most processes, which then need not ask what is due."""
-        self._known: set[str] = set()
-        self._seek_at = -1.0
+        self._parts: set[str] = set()
+        self._search_at = -1.0
 
-    def may_seek(self) -> bool:
+    def try_begin_search(self) -> bool:
         """True for one thread at a time, and not before the pause after the last search is over."""
-        with self._guard:
-            may = self._seek_at <= self._monotonic()
+        with self._lock:
+            may = self._search_at <= self._monotonic()
             if may:
-                self._seek_at = math.inf
+                self._search_at = math.inf
         return may
 
-    def sought(self, began: float) -> None:
+    def end_search(self, began: float) -> None:
         """Ends the search that began at `began`, and begins the pause."""
         now = self._monotonic()
-        self._seek_at = now + REST * max(now - began, 0.001)
+        self._search_at = now + PAUSE_FACTOR * max(now - began, 0.001)
 
-    def note(self, lane: str, priority: int, part: str, delay_s: float) -> None:
+    def add(self, lane: str, priority: int, part: str, delay_s: float) -> None:
         """Notes that a part is due again in `delay_s` seconds; 0: it is due already."""
-        with self._guard:
-            if len(self._known) >= MOST:
+        with self._lock:
+            if len(self._parts) >= MAX_PARTS:
                 self.waiting.clear()
-                self._known.clear()
-            if part not in self._known:
-                self._known.add(part)
+                self._parts.clear()
+            if part not in self._parts:
+                self._parts.add(part)
                 heappush(self.waiting.setdefault((lane, priority), []), (self._monotonic() + delay_s, part))
 
-    def due(self, lane: str, lowest: int, most: int) -> list[str]:
+    def take_due(self, lane: str, lowest: int, limit: int) -> list[str]:
         """Takes out up to `most` parts that are due, and at least as urgent as `lowest`."""
         now, ids = self._monotonic(), list[str]()
-        with self._guard:
+        with self._lock:
             for priority in Priority:
                 if priority <= lowest:
-                    ids += self._take((lane, priority), now, most - len(ids))
+                    ids += self._pop((lane, priority), now, limit - len(ids))
         return ids
 
-    def _take(self, key: tuple[str, int], now: float, most: int) -> list[str]:
+    def _pop(self, key: tuple[str, int], now: float, limit: int) -> list[str]:
         waiting, taken = self.waiting.get(key, []), list[str]()
-        while waiting and len(taken) < most and waiting[0][0] <= now:
+        while waiting and len(taken) < limit and waiting[0][0] <= now:
             taken.append(heappop(waiting)[1])
-        self._known.difference_update(taken)
+        self._parts.difference_update(taken)
         if not waiting:
             self.waiting.pop(key, None)
         return taken
@@ -96,9 +96,9 @@ class RetryTimes:
             self._instants.pop(key, None)
         return list(instants)
 
-    def note(self, instants: Iterable[tuple[str, int]]) -> None:
+    def add(self, instants: Iterable[tuple[str, int]]) -> None:
         """Adds instants that were given to parts."""
         for key, at in instants:
             insort(self._instants.setdefault(key, []), at)
-        if len(self._instants) > MOST_KEYS:
+        if len(self._instants) > MAX_KEYS:
             self._instants.clear()

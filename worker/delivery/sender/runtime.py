@@ -26,11 +26,11 @@ from worker.delivery.resolver.media import MediaResolver
 from worker.delivery.resolver.members import Members, Resolver
 from worker.delivery.resolver.url_file import UrlFiles
 from worker.delivery.sender.admission import Governor
+from worker.delivery.sender.fault_reports import FaultReports, UnexpectedAnswers
 from worker.delivery.sender.lane_blocks import LaneBlocks
-from worker.delivery.sender.lane_state import LaneStates
+from worker.delivery.sender.lane_states import LaneStates
 from worker.delivery.sender.lease import Leadership, Lease, Renewals
 from worker.delivery.sender.retry_hints import RetryHints
-from worker.delivery.sender.set_aside import OddAnswers, SetAside
 from worker.delivery.sender.writer import Writer
 from worker.domain.callbacks.hook import Ends
 from worker.domain.content.address import Allowed
@@ -45,7 +45,7 @@ from worker.transport.tokens import Tokens, TokenTimes
 
 log = structlog.get_logger()
 
-Tell = Callable[[Sequence[JobUpdate]], None]
+ReportUpdates = Callable[[Sequence[JobUpdate]], None]
 EXIT_WRITER_DIED = 70
 """EX_SOFTWARE: a defect of this program, not of its settings."""
 
@@ -70,15 +70,15 @@ class Runtime:
     lane_states: LaneStates
     lane_blocks: LaneBlocks
     retry_hints: RetryHints
-    set_aside: SetAside
-    odd_answers: OddAnswers
+    fault_reports: FaultReports
+    unexpected_answers: UnexpectedAnswers
     rng: random.Random
     tracing: Tracing | None
     """Writes a span for each call; None: none is written."""
     monotonic: Callable[[], float] = time.monotonic
-    tell: Tell = lambda happened: None
+    report_updates: ReportUpdates = lambda happened: None
     channel: Callable[[str], Channel] = find_channel
-    probe: Callable[[str], None] = lambda label: None
+    checkpoint: Callable[[str], None] = lambda label: None
     draining: threading.Event = field(default_factory=threading.Event)
 
     def leadership(self, name: str, lease_s: float) -> Leadership:
@@ -114,9 +114,9 @@ class Dependencies:
     rng: random.Random = field(default_factory=random.Random)
     new_id: Callable[[], str] = lambda: uuid7().hex
     pause: Callable[[float], None] = time.sleep
-    tell: Tell = lambda happened: None
-    died: Callable[[BaseException], None] = die
-    probe: Callable[[str], None] | None = None
+    report_updates: ReportUpdates = lambda happened: None
+    on_death: Callable[[BaseException], None] = die
+    checkpoint: Callable[[str], None] | None = None
     resolver: Resolver | None = None
     """Names the members of departments and tags; None: the accounts' estimates count instead."""
     hooked_ends: Ends = field(default_factory=dict)
@@ -165,13 +165,13 @@ def build_runtime(dependencies: Dependencies) -> Runtime:
         lane_states=lane_states,
         lane_blocks=LaneBlocks(database, lane_states, rules, dependencies.rng, _others(database, lease)),
         retry_hints=RetryHints(dependencies.monotonic),
-        set_aside=SetAside(database, dependencies.monotonic),
-        odd_answers=OddAnswers(dependencies.monotonic),
+        fault_reports=FaultReports(database, dependencies.monotonic),
+        unexpected_answers=UnexpectedAnswers(dependencies.monotonic),
         rng=dependencies.rng,
         tracing=dependencies.tracing,
         monotonic=dependencies.monotonic,
-        tell=dependencies.tell,
-        probe=dependencies.probe or (lambda label: None),
+        report_updates=dependencies.report_updates,
+        checkpoint=dependencies.checkpoint or (lambda label: None),
     )
     return runtime
 
@@ -197,10 +197,10 @@ def _writer(dependencies: Dependencies) -> Writer:
     return dependencies.writer(
         dependencies.database,
         policy_of(dependencies.settings),
-        tell=dependencies.tell,
-        died=dependencies.died,
+        report_updates=dependencies.report_updates,
+        on_death=dependencies.on_death,
         pause=dependencies.pause,
-        probe=dependencies.probe,
+        checkpoint=dependencies.checkpoint,
         hooked_ends=dependencies.hooked_ends,
         monotonic=dependencies.monotonic,
     )
@@ -243,7 +243,7 @@ def _url_files(
         at_once=max(1, settings.threads // 4),
         new_id=dependencies.new_id,
         monotonic=dependencies.monotonic,
-        took=lane_states.cycled,
+        took=lane_states.record_cycle,
     )
 
 

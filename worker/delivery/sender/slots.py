@@ -13,7 +13,7 @@ class _Waiting:
     """A doorbell without a slot."""
 
     lane: str
-    wanted: int
+    count: int
     urgent: bool
 
 
@@ -33,17 +33,17 @@ class CallSlots:
         self._changed = threading.Condition(threading.Lock())
 
     @property
-    def awaited(self) -> bool:
+    def has_waiting(self) -> bool:
         """True while a doorbell waits for its first slot, and its turn has come."""
         with self._changed:
             return any(map(self._is_turn, self._waiting))
 
-    def first(self, lane: str, wanted: int, patience_s: float, *, urgent: bool = False) -> int:
+    def take_first(self, lane: str, count: int, patience_s: float, *, urgent: bool = False) -> int:
         """Takes one, as soon as one is free, for a doorbell that wants so many; 0 when none was for so many seconds.
 
         Nor does it wait longer for its turn, and an urgent one takes none. A doorbell that has a slot calls `no_more`.
         """
-        me = _Waiting(lane, wanted, urgent)
+        me = _Waiting(lane, count, urgent)
         with self._changed:
             self._waiting.append(me)
             try:
@@ -53,29 +53,29 @@ class CallSlots:
             taken = min(1, self._free)
             self._free -= taken
             if taken:
-                self._at_work[lane] += wanted
+                self._at_work[lane] += count
             return taken
 
-    def more(self, wanted: int) -> int:
+    def take_more(self, count: int) -> int:
         """Takes as many as are free, and awaited by no other doorbell."""
         with self._changed:
             if not self._free:
                 return 0
-            taken = max(0, min(wanted, self._free - sum(map(self._is_turn, self._waiting))))
+            taken = max(0, min(count, self._free - sum(map(self._is_turn, self._waiting))))
             self._free -= taken
             return taken
 
-    def free(self, slots: int) -> None:
+    def give_back(self, slots: int) -> None:
         """Gives slots back."""
         if slots:
             with self._changed:
                 self._free += slots
                 self._changed.notify_all()
 
-    def no_more(self, lane: str, wanted: int) -> None:
+    def stop_starting(self, lane: str, count: int) -> None:
         """A doorbell that wanted so many begins no further calls."""
         with self._changed:
-            self._at_work[lane] -= wanted
+            self._at_work[lane] -= count
             if not self._at_work[lane]:
                 del self._at_work[lane]
             self._changed.notify_all()
@@ -85,7 +85,7 @@ class CallSlots:
             return True
         ahead = takewhile(lambda other: other is not doorbell, self._waiting)
         before = self._at_work[doorbell.lane] + sum(
-            other.wanted for other in ahead if other.lane == doorbell.lane and not other.urgent
+            other.count for other in ahead if other.lane == doorbell.lane and not other.urgent
         )
         # One that wants a few slots, such as for files behind URLs, keeps no other waiting.
-        return not before or before + doorbell.wanted <= self._most + self._most // 8
+        return not before or before + doorbell.count <= self._most + self._most // 8

@@ -42,7 +42,7 @@ class WriterClosed(WorkerError):
     """The process is ending: nothing is marked any more."""
 
 
-class Ticket:
+class PendingWrite:
     """One item in the writer's queue; waits for the transaction that carries it."""
 
     __slots__ = ("_done", "failed", "item")
@@ -72,17 +72,22 @@ class Writer:
         database: Database,
         policy: Policy,
         *,
-        tell: Callable[[Sequence[JobUpdate]], None] = lambda happened: None,
-        died: Callable[[BaseException], None],
+        report_updates: Callable[[Sequence[JobUpdate]], None] = lambda happened: None,
+        on_death: Callable[[BaseException], None],
         pause: Callable[[float], None] = time.sleep,
-        probe: Callable[[str], None] | None = None,
+        checkpoint: Callable[[str], None] | None = None,
         hooked_ends: Ends | None = None,
         monotonic: Callable[[], float] = time.monotonic,
     ):
         self._database, self._policy, self._hooked_ends = database, policy, hooked_ends
-        self._tell, self._died, self._pause, self._probe = tell, died, pause, probe
+        self._report_updates, self._on_death, self._pause, self._checkpoint = (
+            report_updates,
+            on_death,
+            pause,
+            checkpoint,
+        )
         self._monotonic = monotonic
-        self._queue: SimpleQueue[Ticket | None] = SimpleQueue()
+        self._queue: SimpleQueue[PendingWrite | None] = SimpleQueue()
         self._haste = threading.Event()
         """Set behind every item that makes haste."""
         self._thread = threading.Thread(target=self._run, name="writer", daemon=True)
@@ -108,47 +113,47 @@ class Writer:
         """
         if self._closing:
             raise WriterClosed("the process is ending")
-        tickets = [self._put(mark) for mark in marks]
+        pending_writes = [self._put(mark) for mark in marks]
         self._haste.set()
-        for ticket, mark in zip(tickets, marks, strict=True):
-            ticket.wait()
-            if ticket.failed:
+        for pending_write, mark in zip(pending_writes, marks, strict=True):
+            pending_write.wait()
+            if pending_write.failed:
                 mark.call = 0  # a transaction that was rolled back may have set it
         if any(mark.call for mark in marks):
             self.marked_at = self._monotonic()
 
-    def end(self, end: CallEnd) -> Ticket:
+    def end(self, end: CallEnd) -> PendingWrite:
         """Queues the result of a call; it is written before this sender's next mark."""
-        ticket = self._put(end)
+        pending_write = self._put(end)
         # Other processes must hear of a block; and a lane that starts slowly has more calls with each success.
         if not isinstance(end.verdict.outcome, Accepted) or end.lane_changes:
             self._haste.set()
-        return ticket
+        return pending_write
 
-    def wait(self, ticket: Ticket, timeout_s: float) -> bool:
+    def wait(self, pending_write: PendingWrite, timeout_s: float) -> bool:
         """True when the end with this ticket is durable; it does not wait for a mark any more."""
-        if ticket.wait(0):
+        if pending_write.wait(0):
             return True
         self._haste.set()
-        return ticket.wait(timeout_s)
+        return pending_write.wait(timeout_s)
 
     def change(self, changes: Sequence[Change]) -> None:
         """Carries out other moves and returns when they are durable; WriterClosed when the writer's thread ended."""
-        tickets = [self._put(change) for change in changes]
+        pending_writes = [self._put(change) for change in changes]
         self._haste.set()
-        for ticket in tickets:
-            self._until_done(ticket)
+        for pending_write in pending_writes:
+            self._until_done(pending_write)
 
     def narrow(self, narrowing: Deferral) -> bool:
         """Splits a part's recipients and returns when that is durable; False: nothing has changed."""
-        ticket = self._put(narrowing)
+        pending_write = self._put(narrowing)
         self._haste.set()
-        self._until_done(ticket)
-        return narrowing.done and not ticket.failed
+        self._until_done(pending_write)
+        return narrowing.done and not pending_write.failed
 
     def flush(self, timeout_s: float) -> bool:
         """True when all that was queued so far is durable within the time."""
-        barrier = Ticket(_BARRIER)
+        barrier = PendingWrite(_BARRIER)
         self._queue.put(barrier)
         return self.wait(barrier, timeout_s)
 
@@ -165,15 +170,15 @@ class Writer:
         began_at = self._began_at
         return 0.0 if began_at is None else now - began_at
 
-    def _until_done(self, ticket: Ticket) -> None:
-        while not ticket.wait(ALIVE_S):
-            if not self._thread.is_alive() and not ticket.wait(0):
+    def _until_done(self, pending_write: PendingWrite) -> None:
+        while not pending_write.wait(ALIVE_S):
+            if not self._thread.is_alive() and not pending_write.wait(0):
                 raise WriterClosed("the process has ended")
 
-    def _put(self, item: Item) -> Ticket:
-        ticket = Ticket(item)
-        self._queue.put(ticket)
-        return ticket
+    def _put(self, item: Item) -> PendingWrite:
+        pending_write = PendingWrite(item)
+        self._queue.put(pending_write)
+        return pending_write
 
     def _run(self) -> None:
         try:
@@ -182,33 +187,33 @@ class Writer:
                     self._pause(self._rest_s)
             self._refuse_the_rest()
         except BaseException as error:  # noqa: BLE001  the thread must never die in silence: the process ends with it
-            self._died(error)
+            self._on_death(error)
 
     def _refuse_the_rest(self) -> None:
         """Empties the queue behind the end: results are written, marks are refused."""
         with contextlib.suppress(Empty):
             while True:
-                ticket = self._queue.get_nowait()
-                if ticket is not None and isinstance(ticket.item, Mark):
-                    ticket.finish(failed=True)
-                elif ticket is not None and ticket.item is not _BARRIER:
-                    self._write([ticket])
-                elif ticket is not None:
-                    ticket.finish()
+                pending_write = self._queue.get_nowait()
+                if pending_write is not None and isinstance(pending_write.item, Mark):
+                    pending_write.finish(failed=True)
+                elif pending_write is not None and pending_write.item is not _BARRIER:
+                    self._write([pending_write])
+                elif pending_write is not None:
+                    pending_write.finish()
 
     def _turn(self) -> bool:
-        tickets, last = self._gather()
-        due = [ticket for ticket in tickets if ticket.item is not _BARRIER]
+        pending_writes, last = self._gather()
+        due = [pending_write for pending_write in pending_writes if pending_write.item is not _BARRIER]
         if due:
             self._began_at = self._monotonic()
             self._write(due)
             self._began_at = None
-        for ticket in tickets:
-            if ticket.item is _BARRIER:
-                ticket.finish()
+        for pending_write in pending_writes:
+            if pending_write.item is _BARRIER:
+                pending_write.finish()
         return not last
 
-    def _gather(self) -> tuple[list[Ticket], bool]:
+    def _gather(self) -> tuple[list[PendingWrite], bool]:
         """The next item and all that is queued behind it, limited by rows and bytes; True: this is the last batch."""
         first = self._queue.get()
         if first is None:
@@ -217,37 +222,37 @@ class Writer:
             self._haste.wait(LINGER_S)
         # Before the rest is taken, for it is set behind an item.
         self._haste.clear()
-        tickets, size = [first], _size(first.item)
+        pending_writes, size = [first], _size(first.item)
         with contextlib.suppress(Empty):
-            while len(tickets) < MAX_ROWS and size < MAX_BYTES:
-                ticket = self._queue.get_nowait()
-                if ticket is None:
-                    return tickets, True
-                tickets.append(ticket)
-                size += _size(ticket.item)
+            while len(pending_writes) < MAX_ROWS and size < MAX_BYTES:
+                pending_write = self._queue.get_nowait()
+                if pending_write is None:
+                    return pending_writes, True
+                pending_writes.append(pending_write)
+                size += _size(pending_write.item)
             # What is left for the next batch may make haste, too.
             self._haste.set()
-        return tickets, False
+        return pending_writes, False
 
-    def _write(self, tickets: list[Ticket]) -> None:
+    def _write(self, pending_writes: list[PendingWrite]) -> None:
         """Commits the tickets, and waits for the database as long as it takes; finds a bad row by halving."""
         happened: dict[JobUpdate, None] = {}
         try:
-            done = self._commit([ticket.item for ticket in tickets], happened)
+            done = self._commit([pending_write.item for pending_write in pending_writes], happened)
         except Exception as error:
             if not is_about_the_row(error):
                 raise
-            self._halve(tickets, error)
+            self._halve(pending_writes, error)
             return
-        if self._probe and any(isinstance(ticket.item, CallEnd) for ticket in tickets):
-            self._probe("after_record")
+        if self._checkpoint and any(isinstance(pending_write.item, CallEnd) for pending_write in pending_writes):
+            self._checkpoint("after_record")
         self.batches += 1
-        self.rows += len(tickets)
-        for ticket in tickets:
-            ticket.finish()
+        self.rows += len(pending_writes)
+        for pending_write in pending_writes:
+            pending_write.finish()
         log_steps(done.lane_events)
         if happened:
-            self._tell(list(happened))
+            self._report_updates(list(happened))
 
     def _commit(self, items: list[Item], happened: dict[JobUpdate, None]) -> CommitResult:
         """Commits until the database has taken the items; notes what happened, and what lanes have yet to hear."""
@@ -265,23 +270,25 @@ class Writer:
                 self._pause(min(1.0, 0.05 * 2 ** min(away, 5)))
                 self.away_at = self._began_at = self._monotonic()
 
-    def _halve(self, tickets: list[Ticket], error: Exception) -> None:
-        if len(tickets) > 1:
-            middle = len(tickets) // 2
-            self._write(tickets[:middle])
-            self._write(tickets[middle:])
+    def _halve(self, pending_writes: list[PendingWrite], error: Exception) -> None:
+        if len(pending_writes) > 1:
+            middle = len(pending_writes) // 2
+            self._write(pending_writes[:middle])
+            self._write(pending_writes[middle:])
             return
-        ticket = tickets[0]
-        plainer = _plainer(ticket.item)
-        log.error("row_not_storable", part=ticket.item.part_id, error=type(error).__name__, plainer=plainer is not None)
-        if plainer is None and isinstance(ticket.item, CallEnd):
+        pending_write = pending_writes[0]
+        plainer = _plainer(pending_write.item)
+        log.error(
+            "row_not_storable", part=pending_write.item.part_id, error=type(error).__name__, plainer=plainer is not None
+        )
+        if plainer is None and isinstance(pending_write.item, CallEnd):
             # An end is never dropped: the process ends, and recovery finds its part in doubt.
             raise error
         if plainer is None:
-            ticket.finish(failed=True)
+            pending_write.finish(failed=True)
             return
-        ticket.item = plainer
-        self._write([ticket])
+        pending_write.item = plainer
+        self._write([pending_write])
 
 
 _BARRIER: Change = Change("", lambda part, now: None)

@@ -35,22 +35,22 @@ AHEAD = 16
 """Calls that are reserved together at most, or as many as may be in flight at once."""
 ELSEWHERE_S = 1.0
 """Seconds until ids are offered again, or a lane is tried again, that came to a process which could not go on."""
-MISSED = 10_000
+MAX_MISSED = 10_000
 """Ids remembered during an outage of the database at most; further ones are offered again when their offer runs out."""
-LANES_KEPT = 10_000
+MAX_LANES = 10_000
 """Lanes whose credit for bulk is remembered; one more, and all of them start again from 0."""
 
 
-class BatchSender:
+class DoorbellSender:
     """Answers doorbells, in the calling thread."""
 
     def __init__(self, runtime: Runtime):
         self._runtime = runtime
-        self._guard = threading.Lock()
-        self._in_hand: set[str] = set()
-        self._bulk_quota = BulkQuota()
+        self._lock = threading.Lock()
+        self._in_work: set[str] = set()
+        self._bulk_credit = BulkCredit()
         self._slots = CallSlots(runtime.settings.threads)
-        self._missed: deque[str] = deque(maxlen=MISSED)
+        self._missed: deque[str] = deque(maxlen=MAX_MISSED)
         """Ids that came while the database was away; they are left as soon as it is back."""
 
     def answer(self, lane: str, ids: Sequence[str], *, probe: bool = False, calls: int = 1) -> int:
@@ -58,7 +58,7 @@ class BatchSender:
 
         `probe` tries a parked lane. `calls`: how many calls may be in flight at once, where this process has slots.
         """
-        mine = self._take(ids)
+        mine = self._claim(ids)
         try:
             if probe:
                 return self._try_parked(lane, mine)
@@ -68,9 +68,9 @@ class BatchSender:
             self._missed.extend(mine)
             raise
         finally:
-            self._let_go(mine)
+            self._release_parts(mine)
 
-    def leave_missed(self) -> None:
+    def release_missed(self) -> None:
         """Leaves the ids that came in an outage of the database, so that they may be offered again at once."""
         ids = []
         with suppress(IndexError):
@@ -78,78 +78,78 @@ class BatchSender:
                 ids.append(self._missed.popleft())
         if ids:
             try:
-                self._leave(ids)
+                self._release(ids)
             except SQLAlchemyError:
                 self._missed.extend(ids)
                 raise
 
-    def _take(self, ids: Sequence[str]) -> list[str]:
+    def _claim(self, ids: Sequence[str]) -> list[str]:
         """Takes the ids that no other thread of this process has in hand, and returns them."""
         # An id may come twice: it is offered again when its first doorbell waits too long in the broker.
-        with self._guard:
-            mine = [part for part in ids if part not in self._in_hand]
-            self._in_hand.update(mine)
+        with self._lock:
+            mine = [part for part in ids if part not in self._in_work]
+            self._in_work.update(mine)
         return mine
 
-    def _let_go(self, ids: Sequence[str]) -> None:
-        with self._guard:
-            self._in_hand.difference_update(ids)
+    def _release_parts(self, ids: Sequence[str]) -> None:
+        with self._lock:
+            self._in_work.difference_update(ids)
 
     def _answer(self, lane: str, ids: Sequence[str], calls: int) -> int:
         runtime = self._runtime
         with runtime.database.reading() as connection:
             # Before the parts, so that a block that another process wrote or lifted counts for this doorbell.
-            self._learn(connection, lane)
-            may_go = runtime.lease.may_act() and not runtime.lane_states.closed(lane)
+            self._read_states(connection, lane)
+            may_go = runtime.lease.may_act() and not runtime.lane_states.is_closed(lane)
             due_parts = load(connection, runtime.database.now, ids) if may_go else []
-        alone = any(map(_goes_alone, due_parts))
-        calls = 1 if alone else min(calls, max(1, len(due_parts)))
+        exclusive = any(map(_is_exclusive, due_parts))
+        calls = 1 if exclusive else min(calls, max(1, len(due_parts)))
         urgent = any(due.priority == Priority.URGENT for due in due_parts)
-        attempts = Attempts(runtime, self._slots, lane, calls, self._let_go, urgent=urgent)
+        attempts = Attempts(runtime, self._slots, lane, calls, self._release_parts, urgent=urgent)
         # The writer closes when the process ends; what is still queued is left to other processes.
         with suppress(WriterClosed), attempts:
-            self._work_off(lane, deque(due_parts), attempts, alone=alone)
-            attempts.no_more()
+            self._deliver_all(lane, deque(due_parts), attempts, exclusive=exclusive)
+            attempts.stop_starting()
             # Now, and not when the last call has landed: it may hang.
             in_flight = attempts.in_flight()
-            untried = [part for part in attempts.left if part not in in_flight]
+            untried = [part for part in attempts.unfinished if part not in in_flight]
             if untried:
-                self._leave(untried, lane)
-                self._let_go(untried)
-                attempts.left = dict.fromkeys(in_flight)
+                self._release(untried, lane)
+                self._release_parts(untried)
+                attempts.unfinished = dict.fromkeys(in_flight)
         # The doorbell is acknowledged when its ends are durable; they are committed in order, so the last is enough.
-        if attempts.last is not None:
-            runtime.writer.wait(attempts.last, runtime.settings.call_deadline_s)
-        runtime.probe("before_ack")
-        left = list(attempts.left if due_parts else ids)
+        if attempts.last_write is not None:
+            runtime.writer.wait(attempts.last_write, runtime.settings.call_deadline_s)
+        runtime.checkpoint("before_ack")
+        left = list(attempts.unfinished if due_parts else ids)
         if left:
-            self._leave(left, lane)
+            self._release(left, lane)
         return len(attempts.called)
 
-    def _learn(self, connection: Connection, lane: str) -> None:
+    def _read_states(self, connection: Connection, lane: str) -> None:
         """Reads the blocks and bounds of the lane and its account into the lane states of this process."""
         names = with_accounts([lane])
         states = self._runtime.lane_states
-        states.learn(names, read_lane_states(connection, self._runtime.database.now, names, states.clock))
+        states.update(names, read_lane_states(connection, self._runtime.database.now, names, states.clock))
 
     def _try_parked(self, lane: str, ids: Sequence[str]) -> int:
         """Lets one part try a parked lane or account, and opens what the vendor's answer proves to be open."""
         runtime = self._runtime
-        attempts = Attempts(runtime, self._slots, lane, 1, self._let_go, urgent=True)
+        attempts = Attempts(runtime, self._slots, lane, 1, self._release_parts, urgent=True)
         if runtime.lease.may_act():
             with runtime.database.reading() as connection:
                 due_parts = load(connection, runtime.database.now, ids)[:1]
-                self._learn(connection, lane)
+                self._read_states(connection, lane)
             # In this process alone: for all others the lane stays parked until the vendor has answered.
-            runtime.lane_states.open(lane)
-            runtime.lane_states.open(account_of(lane))
+            runtime.lane_states.unblock(lane)
+            runtime.lane_states.unblock(account_of(lane))
             with attempts:
                 attempts.deliver(due_parts)
         if attempts.proved_open:
             runtime.lane_blocks.unpark(attempts.proved_open)
         elif not attempts.called:
             self._return_probe(lane, ids)
-        self._leave(ids, lane)
+        self._release(ids, lane)
         return len(attempts.called)
 
     def _return_probe(self, lane: str, ids: Sequence[str]) -> None:
@@ -160,14 +160,14 @@ class BatchSender:
         runtime = self._runtime
         with runtime.database.reading() as connection:
             is_as_before = bool(load(connection, runtime.database.now, ids))
-        wait_s = max(runtime.lane_states.closed_for(lane), ELSEWHERE_S if is_as_before else 0.0)
+        wait_s = max(runtime.lane_states.closed_for_s(lane), ELSEWHERE_S if is_as_before else 0.0)
         runtime.lane_blocks.return_probe(lane, wait_s)
 
-    def _work_off(self, lane: str, due_parts: deque[JobPart], attempts: Attempts, *, alone: bool) -> None:
+    def _deliver_all(self, lane: str, due_parts: deque[JobPart], attempts: Attempts, *, exclusive: bool) -> None:
         """Delivers the parts, a few at a time, until the time is over; `alone`: one at a time."""
         runtime = self._runtime
-        attempts.left.update((due.id, None) for due in due_parts)
-        if not (due_parts and attempts.make_room()):
+        attempts.unfinished.update((due.id, None) for due in due_parts)
+        if not (due_parts and attempts.await_slots()):
             return
         # From its turn on.
         until = runtime.monotonic() + runtime.settings.doorbell_s
@@ -175,41 +175,41 @@ class BatchSender:
             due_parts
             and runtime.monotonic() < until
             and not runtime.draining.is_set()
-            and not runtime.lane_states.closed(lane)
-            and attempts.make_room()
+            and not runtime.lane_states.is_closed(lane)
+            and attempts.await_slots()
         ):
-            ahead = 1 if alone else self._ahead(lane, attempts.slots)
-            self._work_off_returned(lane, due_parts[0].priority, ahead, attempts)
-            picked = self._bulk_quota.pick(lane, due_parts, ahead)
+            ahead = 1 if exclusive else self._calls_ahead(lane, attempts.slots)
+            self._deliver_retries(lane, due_parts[0].priority, ahead, attempts)
+            picked = self._bulk_credit.pick(lane, due_parts, ahead)
             called = attempts.deliver([due for due, _ in picked])
-            self._bulk_quota.refund(lane, sum(paid for due, paid in picked if due.id not in called))
+            self._bulk_credit.refund(lane, sum(paid for due, paid in picked if due.id not in called))
 
-    def _work_off_returned(self, lane: str, lowest: int, most: int, attempts: Attempts) -> None:
+    def _deliver_retries(self, lane: str, lowest: int, most: int, attempts: Attempts) -> None:
         """Delivers parts that had no room when this process asked, and are due again.
 
         At most `most` of them, and none that is less urgent than `lowest`.
         """
-        due_parts = self._take_returned(lane, lowest, most)
+        due_parts = self._claim_retries(lane, lowest, most)
         if due_parts:
-            attempts.left.update((due.id, None) for due in due_parts)
-            alone, called = any(map(_goes_alone, due_parts)), list[str]()
+            attempts.unfinished.update((due.id, None) for due in due_parts)
+            exclusive, called = any(map(_is_exclusive, due_parts)), list[str]()
             try:
-                for few in [[due] for due in due_parts] if alone else [due_parts]:
-                    if alone:
+                for few in [[due] for due in due_parts] if exclusive else [due_parts]:
+                    if exclusive:
                         attempts.wait()
                     called += attempts.deliver(few)
-                if alone:
+                if exclusive:
                     attempts.wait()
             finally:
-                self._let_go([due.id for due in due_parts if due.id not in called])
+                self._release_parts([due.id for due in due_parts if due.id not in called])
 
-    def _take_returned(self, lane: str, lowest: int, most: int) -> list[JobPart]:
+    def _claim_retries(self, lane: str, lowest: int, most: int) -> list[JobPart]:
         """Takes parts that are due again as if they had come in a doorbell; the relay does not offer them meanwhile."""
         runtime = self._runtime
         # The relay offers as many parts of a bound lane as it may have in flight; further ones would exceed that.
-        if not runtime.retry_hints.waiting or runtime.lane_states.room(lane).calls is not None:
+        if not runtime.retry_hints.waiting or runtime.lane_states.capacity(lane).calls is not None:
             return []
-        ids = runtime.retry_hints.due(lane, lowest, most)
+        ids = runtime.retry_hints.take_due(lane, lowest, most)
         if not ids:
             return []
         with runtime.database.reading() as connection:
@@ -219,26 +219,28 @@ class BatchSender:
             return []
         # In hand only after the offer: an id that the relay has just offered may come to another thread of this
         # process, which would then leave it alone.
-        mine = self._take(
+        mine = self._claim(
             runtime.database.run(lambda connection: offer(connection, runtime.database.now, ids, stands_us))
         )
         return [due for due in due_parts if due.id in mine]
 
-    def _ahead(self, lane: str, slots: int) -> int:
+    def _calls_ahead(self, lane: str, slots: int) -> int:
         """How many calls can start while their permits are fresh; one at least."""
-        return max(1, min(max(AHEAD, slots), int(slots * PERMIT_S / max(self._runtime.lane_states.cycle(lane), 0.001))))
+        return max(
+            1, min(max(AHEAD, slots), int(slots * PERMIT_S / max(self._runtime.lane_states.cycle_s(lane), 0.001)))
+        )
 
-    def _leave(self, ids: Sequence[str], lane: str = "") -> None:
+    def _release(self, ids: Sequence[str], lane: str = "") -> None:
         """Ends the offer of the ids: they may be offered again at once, or soon where their account is unknown here."""
         database = self._runtime.database
         # Offered again at once they could come back to this process, which cannot use their account.
-        if self._runtime.lane_states.does_without(lane):
+        if self._runtime.lane_states.is_left_to_peers(lane):
             database.run(lambda connection: pass_on(connection, database.now, ids, int(ELSEWHERE_S * settle.SECOND)))
         else:
             database.run(lambda connection: leave(connection, ids))
 
 
-def _goes_alone(due: JobPart) -> bool:
+def _is_exclusive(due: JobPart) -> bool:
     """True for a part beside which its thread has no call in flight."""
     # Large documents are read one at a time, or a thread would hold many megabytes. A file behind a URL is fetched by
     # this thread, for up to a minute: the answers of its other calls would not be read.
@@ -247,18 +249,18 @@ def _goes_alone(due: JobPart) -> bool:
     return due.holds_bytes or due.kind == Kind.UPLOAD or is_remote
 
 
-class BulkQuota:
+class BulkCredit:
     """Bulk's credit in one process, by lane. Thread-safe."""
 
     def __init__(self) -> None:
         self._credit: dict[str, int] = {}
-        self._guard = threading.Lock()
+        self._lock = threading.Lock()
 
     def pick(self, lane: str, due_parts: deque[JobPart], most: int) -> list[tuple[JobPart, int]]:
         """Takes the parts that go next out of `due_parts`, at most `most`; each with the credit that it has cost."""
         others = [due for due in due_parts if due.priority != Priority.BULK]
         bulk = [due for due in due_parts if due.priority == Priority.BULK]
-        with self._guard:
+        with self._lock:
             before = self._credit.get(lane, 0)
             mixed = list(islice(mix(others, bulk, before), most))
             credit = [before, *(behind for _, behind in mixed)]
@@ -275,10 +277,10 @@ class BulkQuota:
         A lane's credit may fall below 0: when several threads have picked, and only their bulk parts were called.
         """
         if paid:
-            with self._guard:
+            with self._lock:
                 self._keep(lane, min(MAX_CREDIT, self._credit.get(lane, 0) + paid))
 
     def _keep(self, lane: str, credit: int) -> None:
-        if len(self._credit) >= LANES_KEPT and lane not in self._credit:
+        if len(self._credit) >= MAX_LANES and lane not in self._credit:
             self._credit.clear()
         self._credit[lane] = credit

@@ -27,12 +27,12 @@ AGAIN_S = 86_400.0
 IN_A_ROW = 3
 """A step is reported when it fails so often in a row; one failure may be a lock that another statement held."""
 ODD_AGAIN_S = 3_600.0
-MOST_FACTS = 100
+MAX_FACTS = 100
 """Facts of a channel that a process logs at most; a vendor may answer nonsense without end."""
 REMEDY = "tell the maintainers the error and its place; what it stopped goes on, or is repaired, by hand"
 
 
-class SetAside:
+class FaultReports:
     """Reports each thing once a day. Thread-safe."""
 
     def __init__(self, database: Database, monotonic: Callable[[], float] = time.monotonic):
@@ -41,7 +41,7 @@ class SetAside:
         self._reported_at: dict[tuple[str, str, str], float] = {}
         self._failures: Counter[str] = Counter()
 
-    def carry_out(self, label: str, step: Callable[[], None]) -> bool:
+    def run_step(self, label: str, step: Callable[[], None]) -> bool:
         """Carries out one of several steps that must not stop each other; False when it failed.
 
         Raises only when the database is away, or the process ends.
@@ -64,9 +64,9 @@ class SetAside:
         if failures == 1:
             log.warning("step_failed", label=label, error=type(error).__name__)
         if failures >= IN_A_ROW:
-            self.tell(label, our_error(error))
+            self.report(label, our_error(error))
 
-    def tell(self, label: str, reason: str, *, lane: str = "", account: str = "", remedy: str = REMEDY) -> None:
+    def report(self, label: str, reason: str, *, lane: str = "", account: str = "", remedy: str = REMEDY) -> None:
         """Writes one event, unless one with the same account, label and reason was written within the last day.
 
         A reason holds classes of errors and no ids. When the database refuses the event, only the event is missing.
@@ -77,7 +77,7 @@ class SetAside:
             if same in self._reported_at:
                 return
             self._reported_at[same] = now
-        event = LaneEvent(lane, account, label, LaneEventKind.SET_ASIDE, reason[:300], remedy, None, None)
+        event = LaneEvent(lane, account, label, LaneEventKind.FAULT, reason[:300], remedy, None, None)
         log_steps([event])
         try:
             self._database.run(lambda connection: keep_events(connection, self._database.now, [event]))
@@ -88,7 +88,7 @@ class SetAside:
             log.warning("not_told", label=label, error=type(error).__name__)
 
 
-class OddAnswers:
+class UnexpectedAnswers:
     """Logs each fact that an answer contradicts once an hour, with its shape: names, types and lengths, no values.
 
     A new field comes with every answer. Thread-safe.
@@ -111,7 +111,7 @@ class OddAnswers:
         with self._guard:
             logged_at = self._logged_at.get((channel, fact))
             if logged_at is None:
-                if self._facts[channel] >= MOST_FACTS:
+                if self._facts[channel] >= MAX_FACTS:
                     return False
                 self._facts[channel] += 1
             elif now - logged_at < ODD_AGAIN_S:
