@@ -36,7 +36,7 @@ def mark_steps(meter: Meter | StatementMeter) -> None:
         (doorbell_sender, "leave", "leave"),
         (DoorbellSender, "_read_states", "learn"),
         (DoorbellSender, "answer", "doorbell"),
-        (Writer, "_gather", "gather"),
+        (Writer, "_next_batch", "gather"),
         (Writer, "_write", "commit"),
         (Relay, "turn", "turn"),
     ):

@@ -157,7 +157,7 @@ def test_an_acceptance_goes_with_the_next_mark(site: Site, monkeypatch: pytest.M
     writer = a_writer(site.database)
     writer.start()
     writer.mark([a_mark(job)])
-    writer._haste.clear()  # the writer may have taken the mark before haste was made
+    writer._is_urgent.clear()  # the writer may have taken the mark before haste was made
 
     pending_write = writer.end(an_end(job))
     mark = a_mark(other)
@@ -181,7 +181,7 @@ def test_a_mark_that_is_cut_off_from_a_full_batch_makes_haste(site: Site, monkey
     with ThreadPoolExecutor(1) as pool:
         mark = a_mark(job)
         marked = pool.submit(writer.mark, [mark])
-        until(writer._haste.is_set, "the mark is queued")
+        until(writer._is_urgent.is_set, "the mark is queued")
         writer.start()
         marked.result(LIMIT_S)
 
@@ -218,7 +218,7 @@ def test_others_do_not_wait_for_a_mark(
     writer = a_writer(site.database)
     writer.start()
     writer.mark([a_mark(job), a_mark(other)])
-    writer._haste.clear()  # the writer may have taken the marks before haste was made
+    writer._is_urgent.clear()  # the writer may have taken the marks before haste was made
 
     assert writer.end(end(job)).wait(LIMIT_S)
     assert writer.wait(writer.end(an_end(other)), LIMIT_S)

@@ -188,7 +188,7 @@ def test_what_ended_as_it_began_waits_for_nobody(stage: Stage) -> None:
     released = connection.begin(asked)
 
     assert [released] == transport.await_any([hangs, released])
-    assert 'NeverLeft("released")' == shown(released.result())
+    assert 'NotSent("released")' == shown(released.result())
     transport.close()
 
 

@@ -381,7 +381,7 @@ class TestConnections:
         assert peek(stage.client_socket())
         stage.clock.now += 5
 
-        assert shown(connection.call(request(server.url))) == 'NeverLeft("dropped")'
+        assert shown(connection.call(request(server.url))) == 'NotSent("dropped")'
 
     def test_connection_close(self, stage: Stage) -> None:
         """An answer that says close is whole, and its connection is not used again."""
@@ -501,7 +501,7 @@ class TestTls:
 
         result = connection.call(request(server.url, egress=trusting))
 
-        assert shown(result) == 'NeverLeft("closed_at_once")'
+        assert shown(result) == 'NotSent("closed_at_once")'
 
     def test_a_connection_kept_alive_belongs_to_its_proxy(self, stage: Stage) -> None:
         """Two ways to one base_url: a connection of the one is never used for the other, whichever is idle."""
@@ -528,7 +528,7 @@ class TestTls:
 
         results = [shown(run(transport, call)) for _ in range(4)]
 
-        assert results == [OK, OK, OK, 'NeverLeft("proxy_setting")']
+        assert results == [OK, OK, OK, 'NotSent("proxy_setting")']
         assert [old.accepted, new.accepted] == [1, 1]
 
     def test_a_connection_takes_no_request_of_another_way(self, stage: Stage) -> None:
@@ -539,7 +539,7 @@ class TestTls:
 
         result = connection.call(request("http://vendor.example"))
 
-        assert shown(result) == 'NeverLeft("released")'
+        assert shown(result) == 'NotSent("released")'
 
 
 class TestUpload:
@@ -586,7 +586,7 @@ class TestUpload:
 
     @pytest.mark.parametrize(
         ("chunks", "expected"),
-        [([b"12345", b"6"], 'NoAnswer("file")'), ([b"123456"], 'NeverLeft("file")'), ([], 'NeverLeft("file")')],
+        [([b"12345", b"6"], 'NoAnswer("file")'), ([b"123456"], 'NotSent("file")'), ([], 'NotSent("file")')],
     )
     def test_wrong_size(self, stage: Stage, chunks: list[bytes], expected: str) -> None:
         """A file that is not as long as promised is never completed; seen in its first chunk, it never leaves."""

@@ -53,7 +53,7 @@ def test_first_byte_decides(row: Row, stage: Stage) -> None:
         assert (Unsent(result.reason) if result.reason in set(Unsent) else closed) == result.cause
 
 
-@pytest.mark.parametrize("row", [row for row in ROWS if row.result.startswith("NeverLeft")], ids=lambda row: row.fault)
+@pytest.mark.parametrize("row", [row for row in ROWS if row.result.startswith("NotSent")], ids=lambda row: row.fault)
 def test_people_are_told_what_to_change(row: Row, stage: Stage) -> None:
     """Of each connection that could not be made, in few words and without a secret."""
     result = SCENES[row.fault](stage)

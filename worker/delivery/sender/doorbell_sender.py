@@ -1,8 +1,8 @@
-"""A doorbell: part ids of one lane, delivered in one thread, with as many calls in flight as the doorbell allows.
+"""Delivers a doorbell: part ids of one lane, in one thread, with as many calls in flight as the doorbell allows.
 
-It works for about two seconds and leaves the rest to be offered again. Limits are reserved for the next few parts at
-once, for as many as can start while a permit is fresh. Between them go parts of the lane whose member had no room
-before and has it now. Every tenth part of the lane is bulk while others wait.
+It works for about two seconds and releases the other parts, which are offered again. Limits are reserved together for
+as many parts as can start while a permit is fresh. In between go parts of the lane that waited for a limit of their
+recipient and may go now. Every tenth part of the lane is bulk while other parts wait.
 """
 
 from __future__ import annotations
@@ -29,16 +29,16 @@ from worker.outbox.lanes.lanes import read_lane_states
 from worker.outbox.lanes.offering import offer
 
 PERMIT_S = 0.2
-"""Seconds in which calls that were reserved together must start; a permit is usually fresh for 250 ms."""
+"""Seconds in which calls that are reserved together must start. A permit is usually fresh for 250 ms."""
 
 AHEAD = 16
-"""Calls that are reserved together at most, or as many as may be in flight at once."""
-ELSEWHERE_S = 1.0
-"""Seconds until ids are offered again, or a lane is tried again, that came to a process which could not go on."""
+"""The largest number of calls reserved together, unless more may be in flight at once."""
+PEER_RETRY_S = 1.0
+"""Seconds until ids are offered again, or a lane is tried again, after this process could not send them."""
 MAX_MISSED = 10_000
-"""Ids remembered during an outage of the database at most; further ones are offered again when their offer runs out."""
+"""The largest number of ids remembered in an outage of the database. Others wait until their offer has ended."""
 MAX_LANES = 10_000
-"""Lanes whose credit for bulk is remembered; one more, and all of them start again from 0."""
+"""The largest number of lanes whose bulk credit is remembered. With one more, all of them start from 0."""
 
 
 class DoorbellSender:
@@ -51,12 +51,12 @@ class DoorbellSender:
         self._bulk_credit = BulkCredit()
         self._slots = CallSlots(runtime.settings.threads)
         self._missed: deque[str] = deque(maxlen=MAX_MISSED)
-        """Ids that came while the database was away; they are left as soon as it is back."""
+        """Ids that came while the database was away; they are released as soon as it is back."""
 
     def answer(self, lane: str, ids: Sequence[str], *, probe: bool = False, calls: int = 1) -> int:
-        """Delivers what can be delivered of the ids, and returns the number of calls.
+        """Delivers as many of the parts as possible, and returns the number of calls.
 
-        `probe` tries a parked lane. `calls`: how many calls may be in flight at once, where this process has slots.
+        `probe` tries a parked lane. `calls` is how many calls may be in flight at once, if this process has slots.
         """
         mine = self._claim(ids)
         try:
@@ -71,7 +71,7 @@ class DoorbellSender:
             self._release_parts(mine)
 
     def release_missed(self) -> None:
-        """Leaves the ids that came in an outage of the database, so that they may be offered again at once."""
+        """Releases the ids that came in an outage of the database, so that they may be offered again at once."""
         ids = []
         with suppress(IndexError):
             while True:
@@ -84,7 +84,7 @@ class DoorbellSender:
                 raise
 
     def _claim(self, ids: Sequence[str]) -> list[str]:
-        """Takes the ids that no other thread of this process has in hand, and returns them."""
+        """Claims the ids that no other thread of this process works on, and returns them."""
         # An id may come twice: it is offered again when its first doorbell waits too long in the broker.
         with self._lock:
             mine = [part for part in ids if part not in self._in_work]
@@ -98,7 +98,7 @@ class DoorbellSender:
     def _answer(self, lane: str, ids: Sequence[str], calls: int) -> int:
         runtime = self._runtime
         with runtime.database.reading() as connection:
-            # Before the parts, so that a block that another process wrote or lifted counts for this doorbell.
+            # Before the parts are loaded, so that blocks that another process wrote or lifted count here.
             self._read_states(connection, lane)
             may_go = runtime.lease.may_act() and not runtime.lane_states.is_closed(lane)
             due_parts = load(connection, runtime.database.now, ids) if may_go else []
@@ -106,18 +106,18 @@ class DoorbellSender:
         calls = 1 if exclusive else min(calls, max(1, len(due_parts)))
         urgent = any(due.priority == Priority.URGENT for due in due_parts)
         attempts = Attempts(runtime, self._slots, lane, calls, self._release_parts, urgent=urgent)
-        # The writer closes when the process ends; what is still queued is left to other processes.
+        # The writer closes when the process ends. Parts that are still queued are left to other processes.
         with suppress(WriterClosed), attempts:
             self._deliver_all(lane, deque(due_parts), attempts, exclusive=exclusive)
             attempts.stop_starting()
-            # Now, and not when the last call has landed: it may hang.
+            # Released now, not after the last call has ended, which may take long.
             in_flight = attempts.in_flight()
             untried = [part for part in attempts.unfinished if part not in in_flight]
             if untried:
                 self._release(untried, lane)
                 self._release_parts(untried)
                 attempts.unfinished = dict.fromkeys(in_flight)
-        # The doorbell is acknowledged when its ends are durable; they are committed in order, so the last is enough.
+        # The doorbell is acknowledged when its ends are durable. They are committed in order: the last is enough.
         if attempts.last_write is not None:
             runtime.writer.wait(attempts.last_write, runtime.settings.call_deadline_s)
         runtime.checkpoint("before_ack")
@@ -127,20 +127,20 @@ class DoorbellSender:
         return len(attempts.called)
 
     def _read_states(self, connection: Connection, lane: str) -> None:
-        """Reads the blocks and bounds of the lane and its account into the lane states of this process."""
+        """Reads the states of the lane and its account from SQL into this process's copy."""
         names = with_accounts([lane])
         states = self._runtime.lane_states
         states.update(names, read_lane_states(connection, self._runtime.database.now, names, states.clock))
 
     def _try_parked(self, lane: str, ids: Sequence[str]) -> int:
-        """Lets one part try a parked lane or account, and opens what the vendor's answer proves to be open."""
+        """Sends one part as the probe of a parked lane or account. Opens the lane or account if it succeeds."""
         runtime = self._runtime
         attempts = Attempts(runtime, self._slots, lane, 1, self._release_parts, urgent=True)
         if runtime.lease.may_act():
             with runtime.database.reading() as connection:
                 due_parts = load(connection, runtime.database.now, ids)[:1]
                 self._read_states(connection, lane)
-            # In this process alone: for all others the lane stays parked until the vendor has answered.
+            # In this process only: for all others the lane stays parked until the vendor has answered.
             runtime.lane_states.unblock(lane)
             runtime.lane_states.unblock(account_of(lane))
             with attempts:
@@ -153,23 +153,23 @@ class DoorbellSender:
         return len(attempts.called)
 
     def _return_probe(self, lane: str, ids: Sequence[str]) -> None:
-        """Returns a probe that made no call: the one of this interval must not be lost with a part that waits or ended.
+        """Returns a probe that made no call, so that another part can be the probe of this interval.
 
-        Where that was not the part's own doing, the next one tries later: when the lane is open again, or in a second.
+        If the part itself is as before, the next one tries later: when the lane's block ends, but not within a second.
         """
         runtime = self._runtime
         with runtime.database.reading() as connection:
             is_as_before = bool(load(connection, runtime.database.now, ids))
-        wait_s = max(runtime.lane_states.closed_for_s(lane), ELSEWHERE_S if is_as_before else 0.0)
+        wait_s = max(runtime.lane_states.closed_for_s(lane), PEER_RETRY_S if is_as_before else 0.0)
         runtime.lane_blocks.return_probe(lane, wait_s)
 
     def _deliver_all(self, lane: str, due_parts: deque[JobPart], attempts: Attempts, *, exclusive: bool) -> None:
-        """Delivers the parts, a few at a time, until the time is over; `alone`: one at a time."""
+        """Delivers the parts, a few at a time, until the doorbell's time is over. With `exclusive`, one at a time."""
         runtime = self._runtime
         attempts.unfinished.update((due.id, None) for due in due_parts)
         if not (due_parts and attempts.await_slots()):
             return
-        # From its turn on.
+        # The time counts from the first slot on.
         until = runtime.monotonic() + runtime.settings.doorbell_s
         while (
             due_parts
@@ -182,66 +182,63 @@ class DoorbellSender:
             self._deliver_retries(lane, due_parts[0].priority, ahead, attempts)
             picked = self._bulk_credit.pick(lane, due_parts, ahead)
             called = attempts.deliver([due for due, _ in picked])
-            self._bulk_credit.refund(lane, sum(paid for due, paid in picked if due.id not in called))
+            self._bulk_credit.refund(lane, sum(cost for due, cost in picked if due.id not in called))
 
-    def _deliver_retries(self, lane: str, lowest: int, most: int, attempts: Attempts) -> None:
-        """Delivers parts that had no room when this process asked, and are due again.
-
-        At most `most` of them, and none that is less urgent than `lowest`.
-        """
-        due_parts = self._claim_retries(lane, lowest, most)
+    def _deliver_retries(self, lane: str, lowest: int, limit: int, attempts: Attempts) -> None:
+        """Delivers up to `limit` parts that waited for a limit and are due again, none less urgent than `lowest`."""
+        due_parts = self._claim_retries(lane, lowest, limit)
         if due_parts:
             attempts.unfinished.update((due.id, None) for due in due_parts)
             exclusive, called = any(map(_is_exclusive, due_parts)), list[str]()
             try:
-                for few in [[due] for due in due_parts] if exclusive else [due_parts]:
+                for group in [[due] for due in due_parts] if exclusive else [due_parts]:
                     if exclusive:
                         attempts.wait()
-                    called += attempts.deliver(few)
+                    called += attempts.deliver(group)
                 if exclusive:
                     attempts.wait()
             finally:
                 self._release_parts([due.id for due in due_parts if due.id not in called])
 
-    def _claim_retries(self, lane: str, lowest: int, most: int) -> list[JobPart]:
-        """Takes parts that are due again as if they had come in a doorbell; the relay does not offer them meanwhile."""
+    def _claim_retries(self, lane: str, lowest: int, limit: int) -> list[JobPart]:
+        """Claims parts that are due again, as if they had come in a doorbell. The relay then does not offer them."""
         runtime = self._runtime
-        # The relay offers as many parts of a bound lane as it may have in flight; further ones would exceed that.
+        # Of a bounded lane the relay has offered as many parts as may be in flight, so no further ones may go.
         if not runtime.retry_hints.waiting or runtime.lane_states.capacity(lane).calls is not None:
             return []
-        ids = runtime.retry_hints.take_due(lane, lowest, most)
+        ids = runtime.retry_hints.take_due(lane, lowest, limit)
         if not ids:
             return []
         with runtime.database.reading() as connection:
             due_parts = load(connection, runtime.database.now, ids)
-        ids, stands_us = [due.id for due in due_parts], int(runtime.settings.offer_s * settle.SECOND)
+        ids, offer_us = [due.id for due in due_parts], int(runtime.settings.offer_s * settle.SECOND)
         if not ids:
             return []
-        # In hand only after the offer: an id that the relay has just offered may come to another thread of this
-        # process, which would then leave it alone.
+        # Claimed only after the offer: an id that the relay has just offered may come to another thread of this
+        # process, which would otherwise leave it alone.
         mine = self._claim(
-            runtime.database.run(lambda connection: offer(connection, runtime.database.now, ids, stands_us))
+            runtime.database.run(lambda connection: offer(connection, runtime.database.now, ids, offer_us))
         )
         return [due for due in due_parts if due.id in mine]
 
     def _calls_ahead(self, lane: str, slots: int) -> int:
-        """How many calls can start while their permits are fresh; one at least."""
+        """Returns how many calls can start while their permits are fresh; at least one."""
         return max(
             1, min(max(AHEAD, slots), int(slots * PERMIT_S / max(self._runtime.lane_states.cycle_s(lane), 0.001)))
         )
 
     def _release(self, ids: Sequence[str], lane: str = "") -> None:
-        """Ends the offer of the ids: they may be offered again at once, or soon where their account is unknown here."""
+        """Releases the ids, which may be offered again at once, or soon if this process avoids their account."""
         database = self._runtime.database
-        # Offered again at once they could come back to this process, which cannot use their account.
+        # Offered at once, they could come back to this process, which cannot use their account.
         if self._runtime.lane_states.is_left_to_peers(lane):
-            database.run(lambda connection: pass_on(connection, database.now, ids, int(ELSEWHERE_S * settle.SECOND)))
+            database.run(lambda connection: pass_on(connection, database.now, ids, int(PEER_RETRY_S * settle.SECOND)))
         else:
             database.run(lambda connection: leave(connection, ids))
 
 
 def _is_exclusive(due: JobPart) -> bool:
-    """True for a part beside which its thread has no call in flight."""
+    """Returns True for a part whose thread must have no other call in flight."""
     # Large documents are read one at a time, or a thread would hold many megabytes. A file behind a URL is fetched by
     # this thread, for up to a minute: the answers of its other calls would not be read.
     files = due.message.get("files", {}).values()
@@ -256,31 +253,31 @@ class BulkCredit:
         self._credit: dict[str, int] = {}
         self._lock = threading.Lock()
 
-    def pick(self, lane: str, due_parts: deque[JobPart], most: int) -> list[tuple[JobPart, int]]:
-        """Takes the parts that go next out of `due_parts`, at most `most`; each with the credit that it has cost."""
-        others = [due for due in due_parts if due.priority != Priority.BULK]
+    def pick(self, lane: str, due_parts: deque[JobPart], limit: int) -> list[tuple[JobPart, int]]:
+        """Removes up to `limit` parts that go next from `due_parts`, and returns each with the credit it has cost."""
+        normal = [due for due in due_parts if due.priority != Priority.BULK]
         bulk = [due for due in due_parts if due.priority == Priority.BULK]
         with self._lock:
             before = self._credit.get(lane, 0)
-            mixed = list(islice(mix(others, bulk, before), most))
-            credit = [before, *(behind for _, behind in mixed)]
-            self._keep(lane, credit[-1])
+            mixed = list(islice(mix(normal, bulk, before), limit))
+            credit = [before, *(after for _, after in mixed)]
+            self._set(lane, credit[-1])
         ids = {due.id for due, _ in mixed}
-        rest = [due for due in due_parts if due.id not in ids]
+        remaining = [due for due in due_parts if due.id not in ids]
         due_parts.clear()
-        due_parts.extend(rest)
+        due_parts.extend(remaining)
         return [(due, earlier - later) for (due, _), (earlier, later) in zip(mixed, pairwise(credit), strict=True)]
 
-    def refund(self, lane: str, paid: int) -> None:
-        """Returns the credit that parts have cost which were picked and not called.
+    def refund(self, lane: str, cost: int) -> None:
+        """Returns the credit of parts that were picked but not called.
 
-        A lane's credit may fall below 0: when several threads have picked, and only their bulk parts were called.
+        A lane's credit may fall below 0, if several threads picked parts and only their bulk parts were called.
         """
-        if paid:
+        if cost:
             with self._lock:
-                self._keep(lane, min(MAX_CREDIT, self._credit.get(lane, 0) + paid))
+                self._set(lane, min(MAX_CREDIT, self._credit.get(lane, 0) + cost))
 
-    def _keep(self, lane: str, credit: int) -> None:
+    def _set(self, lane: str, credit: int) -> None:
         if len(self._credit) >= MAX_LANES and lane not in self._credit:
             self._credit.clear()
         self._credit[lane] = credit

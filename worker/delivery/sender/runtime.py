@@ -1,4 +1,4 @@
-"""Everything one process needs to deliver, built once and passed in: no module reaches for a clock or a connection."""
+"""Builds everything that one process needs to deliver, such as its clock and database, and passes it on."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ class Runtime:
     unexpected_answers: UnexpectedAnswers
     rng: random.Random
     tracing: Tracing | None
-    """Writes a span for each call; None: none is written."""
+    """Writes a span for each call, or None without tracing."""
     monotonic: Callable[[], float] = time.monotonic
     report_updates: ReportUpdates = lambda happened: None
     channel: Callable[[str], Channel] = find_channel
@@ -82,7 +82,7 @@ class Runtime:
     draining: threading.Event = field(default_factory=threading.Event)
 
     def leadership(self, name: str, lease_s: float) -> Leadership:
-        """This process's part in a work that one process does at a time."""
+        """Returns this process's lease of a work that one process does at a time."""
         return Leadership(
             self.database,
             name,
@@ -94,7 +94,7 @@ class Runtime:
 
 
 def die(error: BaseException, exit: Callable[[int], None] = os._exit) -> None:
-    """Ends the process at once after its writer's thread ended, and logs why."""
+    """Logs why the writer's thread ended, and ends the process at once."""
     # Without the writer no answer can be recorded: each further call would be in doubt.
     log.critical("writer_died", error=type(error).__name__, where=places_of(error))
     exit(EXIT_WRITER_DIED)
@@ -102,7 +102,7 @@ def die(error: BaseException, exit: Callable[[int], None] = os._exit) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Dependencies:
-    """What a runtime is built upon: everything that tests replace."""
+    """What a runtime is built from: everything that tests replace."""
 
     database: Database
     accounts: AccountSource
@@ -118,20 +118,20 @@ class Dependencies:
     on_death: Callable[[BaseException], None] = die
     checkpoint: Callable[[str], None] | None = None
     resolver: Resolver | None = None
-    """Names the members of departments and tags; None: the accounts' estimates count instead."""
+    """Names the members of departments and tags. If None, the accounts' estimates count instead."""
     hooked_ends: Ends = field(default_factory=dict)
-    """The ends of jobs for which the application has a hook; no event is stored for other ends."""
+    """The ends of jobs for which the application has a hook. No event is stored for other ends."""
     hooked_tags: Iterable[str] = ()
     """The tags for whose end the application has a hook."""
     tracing: Tracing | None = None
-    """Writes a span for each call; None: none is written."""
+    """Writes a span for each call, or None without tracing."""
     queues: Callable[[], Iterable[str] | None] = lambda: None
-    """The queues this process takes doorbells from; None: all of them."""
+    """The queues from which this process takes doorbells, or None for all of them."""
     writer: type[Writer] = Writer
 
 
 def build_runtime(dependencies: Dependencies) -> Runtime:
-    """Puts one process's machinery together; nothing runs until its writer is started and its lease is renewed once."""
+    """Builds the runtime of one process. Nothing runs until its writer is started and its lease is renewed once."""
     database, settings = dependencies.database, dependencies.settings
     with database.reading() as connection:
         key = lane_key(connection)
@@ -163,7 +163,7 @@ def build_runtime(dependencies: Dependencies) -> Runtime:
         media=MediaResolver(database, url_files, new_id=dependencies.new_id, lane_of=lane_of),
         members=_members(dependencies),
         lane_states=lane_states,
-        lane_blocks=LaneBlocks(database, lane_states, rules, dependencies.rng, _others(database, lease)),
+        lane_blocks=LaneBlocks(database, lane_states, rules, dependencies.rng, _has_peer(database, lease)),
         retry_hints=RetryHints(dependencies.monotonic),
         fault_reports=FaultReports(database, dependencies.monotonic),
         unexpected_answers=UnexpectedAnswers(dependencies.monotonic),
@@ -176,10 +176,10 @@ def build_runtime(dependencies: Dependencies) -> Runtime:
     return runtime
 
 
-def _others(database: Database, lease: Lease) -> Callable[[str], bool]:
-    """Whether another process lives that may be able to use an account."""
+def _has_peer(database: Database, lease: Lease) -> Callable[[str], bool]:
+    """Returns a function that tells whether another living process may be able to use an account."""
 
-    def others(account: str) -> bool:
+    def has_peer(account: str) -> bool:
         with database.reading() as connection:
             living = alive(connection, database.now)
         return any(
@@ -190,7 +190,7 @@ def _others(database: Database, lease: Lease) -> Callable[[str], bool]:
             for process in living
         )
 
-    return others
+    return has_peer
 
 
 def _writer(dependencies: Dependencies) -> Writer:
@@ -229,7 +229,7 @@ def _follow_ups(dependencies: Dependencies, writer: Writer) -> FollowUps:
 def _url_files(
     dependencies: Dependencies, writer: Writer, lane_states: LaneStates, draining: Callable[[], bool]
 ) -> UrlFiles:
-    """The fetching of files behind URLs, which takes a quarter of the threads at most."""
+    """Returns the fetcher of files behind URLs, which uses at most a quarter of the threads."""
     settings = dependencies.settings
     allowed, deadline_s = Allowed(settings.fetch_allow), settings.fetch_deadline_s
     return UrlFiles(

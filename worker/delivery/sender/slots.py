@@ -1,4 +1,4 @@
-"""How many calls one process has in flight, and which of its doorbells may begin the next ones."""
+"""Limits the calls in flight of one process, and decides which of its doorbells may begin the next ones."""
 
 from __future__ import annotations
 
@@ -20,28 +20,30 @@ class _Waiting:
 class CallSlots:
     """How many calls one process may have in flight, for all of its doorbells. Thread-safe.
 
-    A doorbell that has no slot yet goes before those that want more. Doorbells of one lane that together want many more
-    slots than there are take turns: side by side each would have few, and reserve and mark for every two calls anew.
+    A doorbell without a slot goes before a doorbell that needs more slots. Doorbells of one lane that together need
+    many more slots than there are take turns: side by side each of them would have few, and would reserve and mark
+    anew for every two calls.
     """
 
     def __init__(self, most: int) -> None:
         self._most = self._free = most
         self._waiting: list[_Waiting] = []
-        """In the order in which they came."""
+        """In the order of arrival."""
         self._at_work: Counter[str] = Counter()
-        """Lanes -> how many slots those of their doorbells want that may still begin calls."""
+        """Lanes -> how many slots their doorbells need that may still begin calls."""
         self._changed = threading.Condition(threading.Lock())
 
     @property
     def has_waiting(self) -> bool:
-        """True while a doorbell waits for its first slot, and its turn has come."""
+        """True while a doorbell waits for its first slot and it is its turn."""
         with self._changed:
             return any(map(self._is_turn, self._waiting))
 
     def take_first(self, lane: str, count: int, patience_s: float, *, urgent: bool = False) -> int:
-        """Takes one, as soon as one is free, for a doorbell that wants so many; 0 when none was for so many seconds.
+        """Takes one slot for a doorbell that needs `count` of them, as soon as a slot is free.
 
-        Nor does it wait longer for its turn, and an urgent one takes none. A doorbell that has a slot calls `no_more`.
+        Returns 0 if no slot was free, or it was not the doorbell's turn, for `patience_s` seconds. An urgent doorbell
+        need not wait for its turn. A doorbell that has got a slot calls `stop_starting` later.
         """
         me = _Waiting(lane, count, urgent)
         with self._changed:
@@ -57,7 +59,7 @@ class CallSlots:
             return taken
 
     def take_more(self, count: int) -> int:
-        """Takes as many as are free, and awaited by no other doorbell."""
+        """Takes up to `count` free slots that no other doorbell waits for."""
         with self._changed:
             if not self._free:
                 return 0
@@ -73,7 +75,7 @@ class CallSlots:
                 self._changed.notify_all()
 
     def stop_starting(self, lane: str, count: int) -> None:
-        """A doorbell that wanted so many begins no further calls."""
+        """Notes that a doorbell that needs `count` slots begins no further calls."""
         with self._changed:
             self._at_work[lane] -= count
             if not self._at_work[lane]:
@@ -87,5 +89,5 @@ class CallSlots:
         before = self._at_work[doorbell.lane] + sum(
             other.count for other in ahead if other.lane == doorbell.lane and not other.urgent
         )
-        # One that wants a few slots, such as for files behind URLs, keeps no other waiting.
+        # A doorbell that needs a few slots, such as for files behind URLs, keeps no other waiting.
         return not before or before + doorbell.count <= self._most + self._most // 8

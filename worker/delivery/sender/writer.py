@@ -1,9 +1,9 @@
-"""The group commit: one thread per process commits for all senders all that is queued, together.
+"""The group commit: one thread per process commits everything that the senders have queued, in one transaction.
 
-A mark returns when it is durable; an end returns at once and is written in the same or an earlier transaction than the
-sender's next mark. An acceptance makes no haste: it waits a moment for such a mark, whose commit takes it along.
-While the database is away, results stay in memory and nothing new is marked.
-A vendor's text that a database refuses is made storable; everything else stays as it came.
+`mark` returns when the mark is durable. `end` returns at once; the end is written in the same transaction as the
+sender's next mark, or in an earlier one. An accepted call is not urgent: its end waits a moment for such a mark, to
+share its commit. While the database is away, results stay in memory and nothing new is marked. A vendor's text that the
+database refuses is made storable; everything else is stored as it came.
 """
 
 from __future__ import annotations
@@ -33,17 +33,17 @@ log = Logger()
 MAX_ROWS = 400
 MAX_BYTES = 4 * 1024 * 1024
 LINGER_S = 0.025
-"""Seconds for which an acceptance waits for something that makes haste."""
+"""Seconds for which the end of an accepted call waits for an urgent item."""
 ALIVE_S = 1.0
 """Seconds after which a thread that waits for a change checks that the writer's thread is still alive."""
 
 
 class WriterClosed(WorkerError):
-    """The process is ending: nothing is marked any more."""
+    """The process is ending, and nothing is marked any more."""
 
 
 class PendingWrite:
-    """One item in the writer's queue; waits for the transaction that carries it."""
+    """One item in the writer's queue, on whose transaction its sender can wait."""
 
     __slots__ = ("_done", "failed", "item")
 
@@ -52,15 +52,15 @@ class PendingWrite:
         self._done = threading.Lock()
         self._done.acquire()
         self.failed = False
-        """True when it was not written: its database refuses it, or the process ends."""
+        """True when it was not written, because the database refuses it or the process ends."""
 
     def finish(self, *, failed: bool = False) -> None:
-        """Called once by the writer."""
+        """Wakes the waiting sender; called once by the writer."""
         self.failed = failed
         self._done.release()
 
     def wait(self, timeout_s: float = -1) -> bool:
-        """True when the transaction is durable."""
+        """Waits for the transaction. Returns True when it is durable, False when the time is over."""
         return self._done.acquire(timeout=timeout_s)
 
 
@@ -72,7 +72,7 @@ class Writer:
         database: Database,
         policy: Policy,
         *,
-        report_updates: Callable[[Sequence[JobUpdate]], None] = lambda happened: None,
+        report_updates: Callable[[Sequence[JobUpdate]], None] = lambda updates: None,
         on_death: Callable[[BaseException], None],
         pause: Callable[[float], None] = time.sleep,
         checkpoint: Callable[[str], None] | None = None,
@@ -88,17 +88,17 @@ class Writer:
         )
         self._monotonic = monotonic
         self._queue: SimpleQueue[PendingWrite | None] = SimpleQueue()
-        self._haste = threading.Event()
-        """Set behind every item that makes haste."""
+        self._is_urgent = threading.Event()
+        """Set after every urgent item was queued."""
         self._thread = threading.Thread(target=self._run, name="writer", daemon=True)
         self._closing = False
-        self._rest_s = 0.001 if database.has_one_writer else 0.0
+        self._pause_s = 0.001 if database.has_one_writer else 0.0
         self._began_at: float | None = None
-        """When the commit under way, or its newest try, began; None: nothing is queued."""
+        """When the commit under way, or its newest try, began, or None if nothing is queued."""
         self.marked_at = monotonic()
-        """When a sender last had the answer to a mark, in seconds of the monotonic clock; at first, its start."""
+        """When a mark last became durable, in seconds of the monotonic clock; at first, when the writer was made."""
         self.away_at = float("-inf")
-        """When the database last failed to take a commit."""
+        """When a commit last failed because the database was away."""
         self.batches = 0
         self.rows = 0
 
@@ -107,14 +107,14 @@ class Writer:
         self._thread.start()
 
     def mark(self, marks: Sequence[Mark]) -> None:
-        """Returns when each mark is durable or refused. Of a part whose mark has no `call` then no byte may leave.
+        """Returns when each mark is durable or refused. For a refused mark `call` is 0, and nothing may be sent.
 
-        WriterClosed: none of them was written, because the process ends.
+        Raises WriterClosed, with no mark written, if the process is ending.
         """
         if self._closing:
             raise WriterClosed("the process is ending")
         pending_writes = [self._put(mark) for mark in marks]
-        self._haste.set()
+        self._is_urgent.set()
         for pending_write, mark in zip(pending_writes, marks, strict=True):
             pending_write.wait()
             if pending_write.failed:
@@ -123,54 +123,54 @@ class Writer:
             self.marked_at = self._monotonic()
 
     def end(self, end: CallEnd) -> PendingWrite:
-        """Queues the result of a call; it is written before this sender's next mark."""
+        """Queues the result of a call, which is written no later than this sender's next mark."""
         pending_write = self._put(end)
-        # Other processes must hear of a block; and a lane that starts slowly has more calls with each success.
+        # Other processes must see a block soon, and a lane in slow start gets more calls with each success.
         if not isinstance(end.verdict.outcome, Accepted) or end.lane_changes:
-            self._haste.set()
+            self._is_urgent.set()
         return pending_write
 
     def wait(self, pending_write: PendingWrite, timeout_s: float) -> bool:
-        """True when the end with this ticket is durable; it does not wait for a mark any more."""
+        """Waits until an end is durable, without waiting for a mark to share its commit. Returns False if too late."""
         if pending_write.wait(0):
             return True
-        self._haste.set()
+        self._is_urgent.set()
         return pending_write.wait(timeout_s)
 
     def change(self, changes: Sequence[Change]) -> None:
-        """Carries out other moves and returns when they are durable; WriterClosed when the writer's thread ended."""
+        """Carries out other changes and returns when they are durable. Raises WriterClosed if the thread has ended."""
         pending_writes = [self._put(change) for change in changes]
-        self._haste.set()
+        self._is_urgent.set()
         for pending_write in pending_writes:
-            self._until_done(pending_write)
+            self._await(pending_write)
 
-    def narrow(self, narrowing: Deferral) -> bool:
+    def defer(self, deferral: Deferral) -> bool:
         """Splits a part's recipients and returns when that is durable; False: nothing has changed."""
-        pending_write = self._put(narrowing)
-        self._haste.set()
-        self._until_done(pending_write)
-        return narrowing.done and not pending_write.failed
+        pending_write = self._put(deferral)
+        self._is_urgent.set()
+        self._await(pending_write)
+        return deferral.done and not pending_write.failed
 
     def flush(self, timeout_s: float) -> bool:
-        """True when all that was queued so far is durable within the time."""
+        """Waits until everything queued so far is durable. Returns False if that takes longer."""
         barrier = PendingWrite(_BARRIER)
         self._queue.put(barrier)
         return self.wait(barrier, timeout_s)
 
     def stop(self, timeout_s: float) -> bool:
-        """Takes no new marks, writes what is queued; False when the database did not take it in time."""
+        """Takes no new marks and writes what is queued. Returns False if the database did not take it in time."""
         self._closing = True
         self._queue.put(None)
-        self._haste.set()
+        self._is_urgent.set()
         self._thread.join(timeout_s)
         return not self._thread.is_alive()
 
     def busy_s(self, now: float) -> float:
-        """For how many seconds the commit under way has run; each try counts from its own begin, and 0 is idle."""
+        """Returns for how many seconds the newest try of the commit under way has run, or 0 if the writer is idle."""
         began_at = self._began_at
         return 0.0 if began_at is None else now - began_at
 
-    def _until_done(self, pending_write: PendingWrite) -> None:
+    def _await(self, pending_write: PendingWrite) -> None:
         while not pending_write.wait(ALIVE_S):
             if not self._thread.is_alive() and not pending_write.wait(0):
                 raise WriterClosed("the process has ended")
@@ -182,15 +182,15 @@ class Writer:
 
     def _run(self) -> None:
         try:
-            while self._turn():
-                if self._rest_s:
-                    self._pause(self._rest_s)
-            self._refuse_the_rest()
+            while self._write_next():
+                if self._pause_s:
+                    self._pause(self._pause_s)
+            self._empty_queue()
         except BaseException as error:  # noqa: BLE001  the thread must never die in silence: the process ends with it
             self._on_death(error)
 
-    def _refuse_the_rest(self) -> None:
-        """Empties the queue behind the end: results are written, marks are refused."""
+    def _empty_queue(self) -> None:
+        """Empties the queue after `stop`: results are written, marks are refused."""
         with contextlib.suppress(Empty):
             while True:
                 pending_write = self._queue.get_nowait()
@@ -201,8 +201,8 @@ class Writer:
                 elif pending_write is not None:
                     pending_write.finish()
 
-    def _turn(self) -> bool:
-        pending_writes, last = self._gather()
+    def _write_next(self) -> bool:
+        pending_writes, last = self._next_batch()
         due = [pending_write for pending_write in pending_writes if pending_write.item is not _BARRIER]
         if due:
             self._began_at = self._monotonic()
@@ -213,15 +213,18 @@ class Writer:
                 pending_write.finish()
         return not last
 
-    def _gather(self) -> tuple[list[PendingWrite], bool]:
-        """The next item and all that is queued behind it, limited by rows and bytes; True: this is the last batch."""
+    def _next_batch(self) -> tuple[list[PendingWrite], bool]:
+        """Takes the next item and everything queued behind it, limited by rows and bytes.
+
+        Returns the items, and True if this is the last batch.
+        """
         first = self._queue.get()
         if first is None:
             return [], True
         if isinstance(first.item, CallEnd):
-            self._haste.wait(LINGER_S)
-        # Before the rest is taken, for it is set behind an item.
-        self._haste.clear()
+            self._is_urgent.wait(LINGER_S)
+        # Before further items are taken, because it is set after an item is queued.
+        self._is_urgent.clear()
         pending_writes, size = [first], _size(first.item)
         with contextlib.suppress(Empty):
             while len(pending_writes) < MAX_ROWS and size < MAX_BYTES:
@@ -230,19 +233,19 @@ class Writer:
                     return pending_writes, True
                 pending_writes.append(pending_write)
                 size += _size(pending_write.item)
-            # What is left for the next batch may make haste, too.
-            self._haste.set()
+            # The items that remain for the next batch may be urgent, too.
+            self._is_urgent.set()
         return pending_writes, False
 
     def _write(self, pending_writes: list[PendingWrite]) -> None:
-        """Commits the tickets, and waits for the database as long as it takes; finds a bad row by halving."""
-        happened: dict[JobUpdate, None] = {}
+        """Commits the items, and waits for the database as long as it takes. Finds a refused row by halving."""
+        updates: dict[JobUpdate, None] = {}
         try:
-            done = self._commit([pending_write.item for pending_write in pending_writes], happened)
+            result = self._commit([pending_write.item for pending_write in pending_writes], updates)
         except Exception as error:
             if not is_about_the_row(error):
                 raise
-            self._halve(pending_writes, error)
+            self._write_halves(pending_writes, error)
             return
         if self._checkpoint and any(isinstance(pending_write.item, CallEnd) for pending_write in pending_writes):
             self._checkpoint("after_record")
@@ -250,17 +253,17 @@ class Writer:
         self.rows += len(pending_writes)
         for pending_write in pending_writes:
             pending_write.finish()
-        log_steps(done.lane_events)
-        if happened:
-            self._report_updates(list(happened))
+        log_steps(result.lane_events)
+        if updates:
+            self._report_updates(list(updates))
 
-    def _commit(self, items: list[Item], happened: dict[JobUpdate, None]) -> CommitResult:
-        """Commits until the database has taken the items; notes what happened, and what lanes have yet to hear."""
-        # Both are kept over all tries: the try whose answer was lost may be the one that was committed.
+    def _commit(self, items: list[Item], updates: dict[JobUpdate, None]) -> CommitResult:
+        """Commits the items, again and again until the database has taken them, and collects the jobs' updates."""
+        # The updates of all tries: the try whose answer was lost may be the one that was committed.
         away = 0
         while True:
             try:
-                return commit(self._database, items, self._policy, happened, self._hooked_ends)
+                return commit(self._database, items, self._policy, updates, self._hooked_ends)
             except SQLAlchemyError as error:
                 if is_about_the_row(error):
                     raise
@@ -270,24 +273,27 @@ class Writer:
                 self._pause(min(1.0, 0.05 * 2 ** min(away, 5)))
                 self.away_at = self._began_at = self._monotonic()
 
-    def _halve(self, pending_writes: list[PendingWrite], error: Exception) -> None:
+    def _write_halves(self, pending_writes: list[PendingWrite], error: Exception) -> None:
         if len(pending_writes) > 1:
             middle = len(pending_writes) // 2
             self._write(pending_writes[:middle])
             self._write(pending_writes[middle:])
             return
         pending_write = pending_writes[0]
-        plainer = _plainer(pending_write.item)
+        storable = _storable(pending_write.item)
         log.error(
-            "row_not_storable", part=pending_write.item.part_id, error=type(error).__name__, plainer=plainer is not None
+            "row_not_storable",
+            part=pending_write.item.part_id,
+            error=type(error).__name__,
+            plainer=storable is not None,
         )
-        if plainer is None and isinstance(pending_write.item, CallEnd):
+        if storable is None and isinstance(pending_write.item, CallEnd):
             # An end is never dropped: the process ends, and recovery finds its part in doubt.
             raise error
-        if plainer is None:
+        if storable is None:
             pending_write.finish(failed=True)
             return
-        pending_write.item = plainer
+        pending_write.item = storable
         self._write([pending_write])
 
 
@@ -298,10 +304,10 @@ def _size(item: Item) -> int:
     return len(item.body or "") if isinstance(item, Mark) else 200
 
 
-def _plainer(item: Item) -> Item | None:
-    """The same end with texts that can be stored, and if it has those already, in doubt without the vendor's answer.
+def _storable(item: Item) -> Item | None:
+    """Returns a form of a refused item that the database may accept, or None if there is none.
 
-    None: there is no plainer form of the item.
+    That is the end with its texts made storable, or next the end in doubt, without the vendor's answer.
     """
     if not isinstance(item, CallEnd) or item.verdict == _UNSTORABLE:
         return None
@@ -316,7 +322,7 @@ _UNSTORABLE = Verdict(Unknown("an answer came that could not be stored"))
 
 
 def _scrub(value: Any) -> Any:
-    """The same value with every text in it made storable; reaches into dataclasses, tuples and mappings."""
+    """Returns a value with every text in it made storable, also inside dataclasses, tuples and mappings."""
     if isinstance(value, str):
         # No NUL and no lone surrogate, which databases refuse.
         return value.replace("\x00", "\ufffd").encode("utf-8", "replace").decode("utf-8")
