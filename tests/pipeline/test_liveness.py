@@ -23,9 +23,9 @@ def test_nothing_stands_still(sqlite_database: Database, driven_clock: DrivenClo
     for _ in range(ACTS):
         installation.act()
     installation.heal()
-    installation.drive(lambda: [part for part in installation.open_parts() if not installation.may_stay(part)], 15)
+    installation.drive(installation.moving, 15)
     for _ in range(2):  # once more for what came into doubt meanwhile
         installation.let_go()
-        installation.drive(lambda: [part for part in installation.open_parts() if not installation.is_in_doubt(part)])
+        installation.drive(installation.undecided)
 
-    assert [] == installation.open_parts()
+    assert not installation.open_parts()

@@ -6,18 +6,17 @@ A process dies before one of its transactions or after its commit, chosen by the
 
 from __future__ import annotations
 
-import json
 import random
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from itertools import count
-from types import SimpleNamespace
 from typing import Any
 
 from sqlalchemy import Connection
 
+from rig.open_parts import OpenPart, OpenParts
 from tests.support.runtime import (
     PNG,
     ChangingAccounts,
@@ -41,12 +40,11 @@ from worker.control.pause import hold, pause, release, resume_paused
 from worker.control.resolve import find_unknown, resolve
 from worker.delivery.scheduler.lane_offer import Doorbell
 from worker.delivery.sender.runtime import Dependencies
-from worker.delivery.sender.writer import PendingWrite, Writer
+from worker.delivery.sender.writer import Ticket, Writer
 from worker.domain.call import CallResult, Request
 from worker.domain.errors import NotPublished, WorkerError
 from worker.domain.job_filter import JobFilter
 from worker.domain.settle import SECOND
-from worker.domain.state import PartState
 from worker.outbox.commit.commands import Mark
 from worker.outbox.engine.clock import DrivenClock
 from worker.outbox.engine.database import Database
@@ -121,12 +119,12 @@ class InlineWriter(Writer):
 
     def mark(self, marks: Sequence[Mark]) -> None:
         """All in one transaction, as the thread does."""
-        self._write([PendingWrite(mark) for mark in marks])
+        self._write([Ticket(mark) for mark in marks])
 
-    def _put(self, item: Any) -> PendingWrite:
-        pending_write = PendingWrite(item)
-        self._write([pending_write])
-        return pending_write
+    def _put(self, item: Any) -> Ticket:
+        ticket = Ticket(item)
+        self._write([ticket])
+        return ticket
 
 
 @dataclass(eq=False)
@@ -413,7 +411,7 @@ class Installation:
             with suppress(WorkerError):
                 skip(job, person="zhang", database=self.database)
 
-    def drive(self, still: Callable[[], Sequence[SimpleNamespace]], seconds: int = 0) -> None:
+    def drive(self, still: Callable[[], Sequence[OpenPart]], seconds: int = 0) -> None:
         """Lets time pass until nothing is left of what `still` names; AssertionError where something stays.
 
         At least so many seconds, one by one: who has died is known when its lease has not moved for ten.
@@ -433,40 +431,21 @@ class Installation:
 
     # -- looking ------------------------------------------------------------------------------------------------------
 
-    def may_stay(self, part: SimpleNamespace) -> bool:
-        """True for a part that a pause, a hold, a doubt, or one before it in its order keeps."""
-        tags = json.loads(part.tags or "[]")
-        paused = any(wanted.account == part.account or wanted.tag in tags for wanted in self.pauses)
-        waits = self._is_behind(part) or self._waits_for_another(part)
-        return part.job_id in self.held or paused or self.is_in_doubt(part) or waits
+    def moving(self) -> list[OpenPart]:
+        """The open parts that neither a pause, a hold, a doubt nor another part keeps."""
+        return self._read().moving(self.pauses, self.held)
 
-    def is_in_doubt(self, part: SimpleNamespace) -> bool:
-        """True for a part that waits for a person's word."""
-        return bool(part.state == PartState.UNKNOWN and part.not_before is None)
+    def undecided(self) -> list[OpenPart]:
+        """The open parts that do not wait for a person's decision."""
+        return [part for part in self.open_parts() if not part.is_in_doubt]
 
-    def _is_behind(self, part: SimpleNamespace) -> bool:
-        """Another part stands before it in its order."""
-        query = (
-            "select o.part_id from worker_order_queue t join worker_order_queue o on o.order_id = t.order_id"
-            " where t.part_id = ? order by o.place_at, o.job_id, o.n limit 1"
-        )
-        with self.database.reading() as connection:
-            first = connection.exec_driver_sql(query, (part.id,)).scalar()
-        return first not in (None, part.id)
-
-    def _waits_for_another(self, part: SimpleNamespace) -> bool:
-        """It is about a job of which something is open."""
-        return any(part.waits_on in (other.id, other.job_id) for other in self.open_parts() if part.waits_on)
-
-    def open_parts(self) -> list[SimpleNamespace]:
+    def open_parts(self) -> Sequence[OpenPart]:
         """Parts that have not ended, with what their jobs say."""
+        return self._read().parts
+
+    def _read(self) -> OpenParts:
         with self.database.reading() as connection:
-            rows = connection.exec_driver_sql(
-                "select p.id, p.job_id, p.state, p.not_before, p.waits_on, p.reason, j.order_key, j.tags, j.account"
-                " from worker_parts p join worker_jobs j on j.id = p.job_id where p.state in (0, 1, 6)"
-                " order by p.id"
-            )
-            return [SimpleNamespace(**row) for row in rows.mappings()]
+            return OpenParts.read(lambda query: connection.exec_driver_sql(query).mappings().all())
 
 
 ANSWERS: tuple[CallResult | Callable[[Request], CallResult], ...] = (

@@ -1,0 +1,293 @@
+"""One SQLite database in memory for all simulated hosts, with a switch point at every statement, begin and commit.
+
+Each process has an engine and connections of its own, as on a server. Transactions that write go one after another;
+a single read sees what was committed before it.
+"""
+
+from __future__ import annotations
+
+import random
+import sqlite3
+import tempfile
+from collections import deque
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Engine, QueuePool
+
+from bench.explore.fibers import Died, Fiber, Home
+from bench.explore.stand_ins import EPOCH_S, WORLD
+from worker.outbox.engine.database import Database, sqlite_engine
+from worker.outbox.engine.dialect import Dialect
+from worker.outbox.engine.site_keys import lane_key
+from worker.outbox.tables import VERSION_TABLE
+from worker_simulator.testing.database import make_template
+
+AWAY = "unable to open database file"
+LOST = "disk I/O error"
+BUSY = "database is locked"
+Step = Callable[[str], None]
+"""Told of each step that a fiber is about to take; may let its process die or stand still."""
+
+
+class ExplorerClock:
+    """The database's clock, which is a function of the database."""
+
+    def now(self, dialect: Dialect) -> str:
+        """See `SqlClock`."""
+        return "explorer_now()"
+
+
+def now_us() -> int:
+    """The database's clock in microseconds."""
+    return int((EPOCH_S + 1_000.0 + WORLD.scheduler.now) * 1_000_000)
+
+
+class Store:
+    """The database behind all connections."""
+
+    def __init__(self) -> None:
+        self._raw = _template()
+        self._raw.create_function("explorer_now", 0, now_us, deterministic=True)
+        tables = self._raw.execute("select name from sqlite_master where type = 'table'").fetchall()
+        self._emptied = [name for (name,) in tables if name not in ("worker_site", VERSION_TABLE)]
+        self._site = self._raw.execute("select name, value from worker_site order by name").fetchall()
+        self._site = [(name, "ab" * 32 if name == "lane_key" else value) for name, value in self._site]
+        self.begin(lambda label: None)
+
+    def begin(self, step: Step) -> None:
+        """A universe begins, with an empty outbox."""
+        self.step = step
+        self.away_until = 0.0
+        """When it can be reached again by the hosts."""
+        self.statements = self.commits = 0
+        self._writer: Link | None = None
+        self._waiting: deque[Fiber] = deque()
+        if self._raw.in_transaction:
+            self._raw.execute("rollback")
+        self._raw.execute("begin")
+        for table in self._emptied:
+            self._raw.execute(f"delete from {table}")
+        self._raw.execute("delete from worker_site")
+        self._raw.executemany("insert into worker_site (name, value) values (?, ?)", self._site)
+        self._raw.execute("commit")
+
+    def rows(self, query: str, *values: Any) -> list[dict[str, Any]]:
+        """What is committed, for whoever looks from outside of the universe."""
+        cursor = self._raw.execute(query, values)
+        names = [column[0] for column in cursor.description]
+        return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
+
+    # -- called by connections ----------------------------------------------------------------------------------------
+
+    def lock(self, link: Link) -> None:
+        """Waits until no other connection writes, and begins a transaction."""
+        self.step("begin")
+        self._until_free()
+        self._require_here()
+        self._writer = link
+        self._raw.execute("begin immediate")
+
+    def execute(self, link: Link, sql: str, params: Any, *, many: bool = False) -> sqlite3.Cursor:
+        """Carries out a statement, in this connection's transaction or by itself."""
+        self.step("statement")
+        if self._writer is not link:
+            self._until_free()
+        self._require_here()
+        self.statements += 1
+        return self._raw.executemany(sql, params) if many else self._raw.execute(sql, params)
+
+    def commit(self, link: Link) -> None:
+        """Commits; the process may die before or after it, and the answer may be lost."""
+        if self._writer is not link:
+            return
+        try:
+            self.step("commit")
+            self._require_here()
+        except BaseException:
+            self.rollback(link)
+            raise
+        self._raw.execute("commit")
+        self.commits += 1
+        self._free()
+        self.step("committed")
+
+    def rollback(self, link: Link) -> None:
+        """Takes back what this connection's transaction has done."""
+        if self._writer is link:
+            if self._raw.in_transaction:
+                self._raw.execute("rollback")
+            self._free()
+
+    def _until_free(self) -> None:
+        scheduler = WORLD.scheduler
+        while self._writer is not None:
+            fiber = scheduler.current
+            assert fiber is not None, "the explorer itself looks with `rows`"
+            self._waiting.append(fiber)
+            try:
+                scheduler.wait()
+            finally:
+                if fiber in self._waiting:
+                    self._waiting.remove(fiber)
+
+    def _free(self) -> None:
+        self._writer = None
+        waiting, self._waiting = self._waiting, deque()
+        for fiber in waiting:
+            WORLD.scheduler.wake(fiber)
+
+    def _require_here(self) -> None:
+        home = WORLD.home
+        if home is not None and home.dead:
+            raise Died
+        if home is not None and home.is_host and self.away_until > WORLD.scheduler.now:
+            raise sqlite3.OperationalError(AWAY)
+
+
+class Link:
+    """A connection of one process, in the manner of a driver's."""
+
+    isolation_level: str | None = None
+
+    def __init__(self, store: Store):
+        self._store = store
+        self.in_transaction = False
+
+    def cursor(self, *_: Any) -> Cursor:
+        """A new cursor."""
+        return Cursor(self)
+
+    def execute(self, sql: str, params: Any = ()) -> Cursor:
+        """A statement on a cursor of its own."""
+        return self.cursor().execute(sql, params)
+
+    def commit(self) -> None:
+        """Commits a transaction that was begun."""
+        self.in_transaction = False
+        self._store.commit(self)
+
+    def rollback(self) -> None:
+        """Rolls a transaction back that was begun."""
+        self.in_transaction = False
+        self._store.rollback(self)
+
+    def close(self) -> None:
+        """Rolls back."""
+        self.rollback()
+
+    def create_function(self, *_: Any, **__: Any) -> None:
+        """The functions that SQLAlchemy adds are not used."""
+
+    def run(self, sql: str, params: Any, many: bool) -> sqlite3.Cursor | None:
+        """Carries out a statement; None: it has no cursor."""
+        word = sql[:6].lower()
+        if word == "pragma" and "=" in sql:
+            return None
+        if word == "begin " or word == "begin":
+            self._store.lock(self)
+            self.in_transaction = True
+            return None
+        return self._store.execute(self, sql, params, many=many)
+
+
+class Cursor:
+    """A cursor whose rows are read at once."""
+
+    arraysize = 1
+
+    def __init__(self, link: Link):
+        self.connection = link
+        self.description: Any = None
+        self.rowcount, self.lastrowid = -1, None
+        self._rows: list[Any] = []
+        self._at = 0
+
+    def execute(self, sql: str, params: Any = ()) -> Cursor:
+        """See DB-API."""
+        return self._take(self.connection.run(sql, params, False))
+
+    def executemany(self, sql: str, params: Iterable[Any]) -> Cursor:
+        """See DB-API."""
+        return self._take(self.connection.run(sql, list(params), True))
+
+    def _take(self, cursor: sqlite3.Cursor | None) -> Cursor:
+        self._rows, self._at = [], 0
+        self.description = cursor.description if cursor else None
+        if cursor is not None:
+            if cursor.description is not None:
+                self._rows = cursor.fetchall()
+            self.rowcount, self.lastrowid = cursor.rowcount, cursor.lastrowid  # type: ignore[assignment]
+        return self
+
+    def fetchone(self) -> Any:
+        """See DB-API."""
+        self._at += 1
+        return self._rows[self._at - 1] if self._at <= len(self._rows) else None
+
+    def fetchmany(self, size: int | None = None) -> Sequence[Any]:
+        """See DB-API."""
+        begin, self._at = self._at, self._at + (size or self.arraysize)
+        return self._rows[begin : self._at]
+
+    def fetchall(self) -> list[Any]:
+        """See DB-API."""
+        rows, self._at = self._rows[self._at :] if self._at else self._rows, len(self._rows)
+        return rows
+
+    def __iter__(self) -> Any:
+        return iter(self.fetchall())
+
+    def close(self) -> None:
+        """See DB-API."""
+
+    def setinputsizes(self, *_: Any) -> None:
+        """See DB-API."""
+
+    setoutputsize = setinputsizes
+
+
+class Databases:
+    """The ways to the store, one a process; they are used again by the processes of later universes."""
+
+    def __init__(self, store: Store):
+        self._store = store
+        self._made: dict[str, Database] = {}
+
+    def of(self, home: Home) -> Database:
+        """The way of the process of a home."""
+        if home.name not in self._made:
+            self._made[home.name] = made = Database(self._engine(), clock=ExplorerClock(), rng=_Chance(), pause=_pause)
+            # The first connection of an engine asks for more than the later ones, and this key is read once.
+            for way in (made.reading, made.writing):
+                with way() as connection:
+                    lane_key(connection)
+        return self._made[home.name]
+
+    def _engine(self) -> Engine:
+        return sqlite_engine(
+            "sqlite://", creator=lambda: Link(self._store), poolclass=QueuePool, pool_size=40, max_overflow=-1
+        )
+
+
+class _Chance(random.Random):
+    """The chance of the universe that runs."""
+
+    def random(self) -> float:
+        return WORLD.chance.random()
+
+
+def _pause(seconds: float) -> None:
+    WORLD.scheduler.sleep(seconds)
+
+
+def _template() -> sqlite3.Connection:
+    with tempfile.TemporaryDirectory(prefix="explore-") as folder:
+        path = Path(folder) / "template.db"
+        make_template(path)
+        source = sqlite3.connect(path)
+        raw = sqlite3.connect(":memory:", isolation_level=None, cached_statements=1024)
+        source.backup(raw)
+        source.close()
+    return raw

@@ -1,0 +1,239 @@
+"""Judges one universe by the vendor's record, the producers' commits and the people's commands."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from bench.explore.database import Store, now_us
+from bench.explore.network import Delivery, Vendor
+from bench.explore.people import People
+from bench.explore.producers import MEMBER_WINDOW_S, Job, Producer
+from rig.open_parts import OpenPart, OpenParts
+from worker.domain.state import JobState, PartState
+from worker.outbox.engine.database import Database
+from worker.reporting.report import get_job
+from worker.reporting.wait import WaitFor
+from worker.reporting.why import why
+
+AGENTS = {7: "hr", 8: "it"}
+_TAKEN = (PartState.ACCEPTED, PartState.PARTIAL)
+_NEVER_SENT = (PartState.EXPIRED, PartState.CANCELLED, PartState.EXHAUSTED, PartState.REJECTED)
+_CAUSES = {
+    "paused": {WaitFor.PAUSE},
+    "held": {WaitFor.PAUSE},
+    "in doubt": {WaitFor.PERSON},
+    "in doubt for now": {WaitFor.DOUBT},
+    "in flight": {WaitFor.ANSWER},
+    "behind another": {WaitFor.ORDER},
+}
+"""Why a part stays -> what `why` may name for it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """One call that was marked, of the one part of a job; instants in microseconds of the database's clock."""
+
+    job: str
+    started_at: int
+    incarnation: str
+
+
+class Judge:
+    """Looks for broken promises."""
+
+    def __init__(self, store: Store, vendor: Vendor, producer: Producer, people: People):
+        self._store, self._vendor, self._producer, self._people = store, vendor, producer, people
+
+    # -- while it runs on ---------------------------------------------------------------------------------------------
+
+    def open_parts(self) -> OpenParts:
+        """What has not ended."""
+        return OpenParts.read(self._store.rows)
+
+    def moving(self) -> list[OpenPart]:
+        """The parts that have to end."""
+        return self.open_parts().moving(self._people.standing, self._people.held)
+
+    # -- safety -------------------------------------------------------------------------------------------------------
+
+    def problems(self) -> list[str]:
+        """A sentence for each promise of safety that is broken."""
+        parts = {row["job_id"]: row for row in self._store.rows("select * from worker_parts")}
+        jobs = {row["id"]: row for row in self._store.rows("select * from worker_jobs")}
+        marks = self._marks(parts)
+        return [
+            *self._rows(jobs, parts),
+            *self._truth(parts),
+            *self._twice(parts),
+            *self._forbidden(marks),
+            *self._unmarked(marks),
+            *self._order(marks),
+            *self._limits(),
+        ]
+
+    def _marks(self, parts: Mapping[str, Mapping[str, Any]]) -> dict[str, list[Mark]]:
+        """Job -> its marks, the earliest first."""
+        marks: dict[str, list[Mark]] = defaultdict(list)
+        for row in self._store.rows("select part_id, started_at, incarnation from worker_attempts order by started_at"):
+            job = row["part_id"].partition("-")[0]
+            marks[job].append(Mark(job, row["started_at"], row["incarnation"]))
+        for job, part in parts.items():
+            if part["state"] == PartState.SENDING:
+                marks[job].append(Mark(job, part["marked_at"], part["incarnation"]))
+        return marks
+
+    def _rows(self, jobs: Mapping[str, Mapping[str, Any]], parts: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
+        """Each commit has its rows, and the counters of each job are those of its parts."""
+        for job in self._producer.jobs:
+            if job.id not in jobs or job.id not in parts:
+                yield f"{job.content} was committed and is gone"
+        if len(jobs) != len(self._producer.jobs):
+            yield f"{len(self._producer.jobs)} jobs were committed, and there are {len(jobs)}"
+        for id, row in jobs.items():
+            state = PartState(parts[id]["state"])
+            counted = "open" if state in (PartState.QUEUED, PartState.SENDING) else state.label
+            counts = {name: row[f"n_{name}"] for name in _COUNTERS}
+            if counts != {name: int(name == counted) for name in _COUNTERS}:
+                yield f"{self._name(id)} is {state.label}, and counts {counts}"
+            if JobState(row["state"]).label != counted:
+                yield f"{self._name(id)}: the part is {counted}, the job {JobState(row['state']).label}"
+
+    def _truth(self, parts: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
+        """What is accepted was received; what was certainly not sent was not."""
+        received = self._received()
+        for job in self._producer.jobs:
+            if job.id not in parts or job.id in self._people.decided:
+                continue
+            state = PartState(parts[job.id]["state"])
+            missing = [person for person in job.people if not received[job.content, person]]
+            if state in _TAKEN and missing:
+                yield f"{job.content} is {state.label}, and {missing} never received it"
+            if state in _NEVER_SENT and len(missing) < len(job.people):
+                yield f"{job.content} is {state.label}, and somebody received it"
+        for content in {one.content for one in self._vendor.deliveries} & self._producer.rolled_back:
+            yield f"{content} was rolled back, and received"
+
+    def _twice(self, parts: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
+        """Nobody receives a message twice, unless its producer wanted it sent again in doubt, or a person decided."""
+        jobs = {job.content: job for job in self._producer.jobs}
+        for (content, person), deliveries in self._received().items():
+            job = jobs.get(content)
+            if job is None or len(deliveries) < 2 or job.id in self._people.decided:
+                continue
+            if job.on_unknown != "resend" or not parts[job.id]["repeats"]:
+                yield f"{person} received {content} {len(deliveries)} times"
+
+    def _forbidden(self, marks: Mapping[str, Sequence[Mark]]) -> Iterator[str]:
+        """Nothing is marked that is paused, held, cancelled, expired or not due yet."""
+        for job in self._producer.jobs:
+            for mark in marks.get(job.id, ()):
+                at = mark.started_at
+                for span in (*self._people.pauses, *self._people.holds):
+                    if span.covers(job, at):
+                        how = "held" if isinstance(span.of, str) else "paused"
+                        yield f"{job.content} was marked while it was {how}"
+                if at > self._people.cancelled.get(job.id, at):
+                    yield f"{job.content} was marked after it was cancelled"
+                if job.expires_at is not None and at > job.expires_at:
+                    yield f"{job.content} was marked after it expired"
+                if at < job.due_at - 1_000_000:
+                    yield f"{job.content} was marked before it was due"
+
+    def _unmarked(self, marks: Mapping[str, Sequence[Mark]]) -> Iterator[str]:
+        """Each call has a mark of its own that was durable before it."""
+        jobs = {job.content: job for job in self._producer.jobs}
+        calls = Counter(call.content for call in self._vendor.calls)
+        first = {call.content: call.at for call in reversed(self._vendor.calls)}
+        for content, count in calls.items():
+            job = jobs.get(content)
+            known = marks.get(job.id, ()) if job else ()
+            if count > len(known):
+                yield f"{content} was called {count} times, and has {len(known)} marks"
+            elif known and known[0].started_at > now_us() - int((self._vendor.scheduler.now - first[content]) * 1e6):
+                yield f"{content} was called before it was marked"
+
+    def _order(self, marks: Mapping[str, Sequence[Mark]]) -> Iterator[str]:
+        """Of two jobs of an order none is called after the first call of the one behind it."""
+        orders: dict[tuple[str, str], list[Job]] = defaultdict(list)
+        for job in self._producer.jobs:
+            if job.order_key:
+                orders[job.account, job.order_key].append(job)
+        for jobs in orders.values():
+            jobs.sort(key=lambda job: (job.due_at, job.id))
+            for n, before in enumerate(jobs):
+                for behind in jobs[n + 1 :]:
+                    yield from self._overtaken(before, behind, marks)
+
+    def _overtaken(self, before: Job, behind: Job, marks: Mapping[str, Sequence[Mark]]) -> Iterator[str]:
+        mine, others = marks.get(before.id), marks.get(behind.id)
+        leaves_gaps = before.on_gap == "skip" or before.id in self._people.skipped | self._people.decided
+        if not mine or not others or leaves_gaps or before.committed_at >= others[0].started_at:
+            return
+        if mine[-1].started_at > others[0].started_at:
+            yield f"{before.content} was called after {behind.content}, which is behind it in its order"
+
+    def _limits(self) -> Iterator[str]:
+        """No member receives more from an account in any minute than its limit allows."""
+        times: dict[tuple[int, str], list[float]] = defaultdict(list)
+        for call in self._vendor.calls:
+            for person in call.people if call.taken else ():
+                times[call.account, person].append(call.at)
+        for (agent, person), instants in times.items():
+            most = self._producer.accounts.get(AGENTS[agent]).limits.get("member_minute", 30)
+            for first, last in zip(instants, instants[most:], strict=False):
+                if last - first < MEMBER_WINDOW_S:
+                    yield f"{person} was sent {most + 1} messages of {AGENTS[agent]} within {last - first:.1f} s"
+
+    # -- liveness -----------------------------------------------------------------------------------------------------
+
+    def untrue(self, database: Database) -> Iterator[str]:
+        """Open parts of which `why` names another cause than the true one; and jobs whose recipients do not add up."""
+        parts = self.open_parts()
+        people = self._people
+        for part in parts.parts:
+            causes = {
+                "held": part.job_id in people.held,
+                "paused": any(one.account == part.account or one.tag in part.tags for one in people.standing),
+                "in doubt": part.is_in_doubt,
+                "in doubt for now": part.state == PartState.UNKNOWN and not part.is_in_doubt,
+                "in flight": part.state == PartState.SENDING,
+                "behind another": parts.is_behind(part),
+            }
+            expected = {what for cause, holds in causes.items() if holds for what in _CAUSES[cause]}
+            with database.reading() as connection:
+                said = {wait.what for wait in why(connection, part.job_id).waits}
+            if not said & expected:
+                names = ", ".join(sorted(expected)), ", ".join(sorted(said))
+                yield f"{self._name(part.job_id)} waits for {names[0]}, and `why` says {names[1]}"
+        for job in self._producer.jobs:
+            with database.reading() as connection:
+                counts = get_job(connection, job.id).counts
+            total = counts.accepted + counts.refused + counts.undetermined + counts.not_sent + counts.not_yet
+            if total != counts.asked:
+                yield f"{job.content}: {total} recipients of {counts.asked} add up"
+
+    def left_over(self) -> Iterator[str]:
+        """Rows that no later step would touch, once nothing is open."""
+        query = (
+            "select p.job_id from worker_order_queue o join worker_parts p on p.id = o.part_id"
+            " where p.state in (2, 3, 4, 7, 8)"
+        )
+        for row in self._store.rows(query):
+            yield f"{self._name(row['job_id'])} has ended and stands in its order"
+
+    # -- both ---------------------------------------------------------------------------------------------------------
+
+    def _received(self) -> dict[tuple[str, str], list[Delivery]]:
+        received: dict[tuple[str, str], list[Delivery]] = defaultdict(list)
+        for delivery in self._vendor.deliveries:
+            received[delivery.content, delivery.person].append(delivery)
+        return received
+
+    def _name(self, id: str) -> str:
+        return next((job.content for job in self._producer.jobs if job.id == id), id)
+
+
+_COUNTERS = ("open", "accepted", "partial", "rejected", "exhausted", "unknown", "expired", "cancelled")

@@ -1,0 +1,153 @@
+"""A simulated worker process: `worker.service` starts it as it starts a real one, on fibers in place of threads."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from types import SimpleNamespace
+from typing import Any
+
+import structlog
+
+from bench.explore.broker import App, Broker, Connection
+from bench.explore.fibers import Died, Home, Scheduler
+from bench.explore.network import Network, Vendor
+from bench.explore.stand_ins import WORLD, Uuid, installed, monotonic, sleep
+from worker.config.accounts import AccountSource
+from worker.config.settings import DeliverySettings, Settings
+from worker.delivery.sender.runtime import Dependencies
+from worker.outbox.engine.database import Database
+from worker.service import lifecycle, publisher
+from worker.service.queues import RING
+
+Step = Callable[[str], None]
+
+
+class ExplorerProcess(lifecycle.WorkerProcess):
+    """A worker process whose clocks, ids and chance are those of its universe."""
+
+    def _dependencies(self, *given: Any) -> Dependencies:
+        return replace(
+            super()._dependencies(*given),
+            monotonic=monotonic,
+            life_clock=monotonic,
+            rng=WORLD.chance,
+            new_id=lambda: Uuid().hex,
+            pause=sleep,
+        )
+
+
+class Host:
+    """A simulated host: one worker process at a time, which begins again after it died."""
+
+    def __init__(
+        self,
+        home: Home,
+        scheduler: Scheduler,
+        *,
+        broker: Broker,
+        vendor: Vendor,
+        database: Database,
+        accounts: AccountSource,
+        step: Step,
+        threads: int,
+    ):
+        self.name = home.name
+        self.home, self._scheduler = home, scheduler
+        self._broker, self._vendor, self._database, self._accounts = broker, vendor, database, accounts
+        self._step, self._threads = step, threads
+        self.process: ExplorerProcess | None = None
+
+    def start(self) -> None:
+        """Starts its process."""
+        self._scheduler.spawn(self.home, "main", self._main)
+
+    def again(self) -> None:
+        """Starts a new process in the place of the one that died."""
+        self.home = self.home.again()
+        self.start()
+
+    def leave(self) -> None:
+        """Ends its process in good order, as a signal does."""
+        process, home = self.process, self.home
+        if process is not None and not home.dead:
+            self._scheduler.spawn(home, "end", lambda: self._end(process, home))
+
+    def _end(self, process: ExplorerProcess, home: Home) -> None:
+        process.finish()
+        self._scheduler.kill(home)
+
+    def _main(self) -> None:
+        home = self.home
+        replaced = lifecycle.Replacements(
+            accounts=self._accounts,
+            transport=lambda: Network(self._vendor, home, self._step),
+            probe=self._step,
+            revoked=(),
+            exit=lambda status: self._scheduler.kill(home),
+        )
+        process = ExplorerProcess(SETTINGS, App(self._broker, home), replaced)
+        database_of[home.name] = self._database
+        if process.open(threads=self._threads, node=home.name, events=False):
+            self.process = process
+            for number in range(self._threads):
+                self._scheduler.spawn(home, f"sender{number}", lambda: self._take_doorbells(process, home))
+
+    def _take_doorbells(self, process: ExplorerProcess, home: Home) -> None:
+        while not process.draining:
+            message = self._broker.take(home)
+            try:
+                self._step("taken")
+                if message.task == RING:
+                    lane, ids, probe, calls = message.arguments
+                    process.ring(lane, ids, probe=probe, calls=calls)
+                else:
+                    process.hear(*message.arguments)
+            except Died:
+                self._broker.return_unread(message)
+                raise
+
+
+database_of: dict[str, Database] = {}
+"""Home -> its way to the store, from which a process that opens takes its own."""
+SETTINGS = Settings(
+    delivery=DeliverySettings(
+        lease_s=4,
+        heartbeat_s=1,
+        call_deadline_s=4,
+        backoff_base_s=0.5,
+        backoff_max_s=4,
+        offer_s=2,
+        doorbell_s=1,
+        park_probe_s=5,
+        strike_s=2,
+        strike_again_s=5,
+    )
+)
+
+
+def _own_database(*_: Any, **__: Any) -> Database:
+    home = WORLD.home
+    assert home is not None
+    return database_of[home.name]
+
+
+def _drop(*_: Any) -> Any:
+    raise structlog.DropEvent
+
+
+@contextmanager
+def explorable() -> Iterator[None]:
+    """The worker's modules have what a universe needs in place of threads, time, chance, and connections."""
+    quiet = SimpleNamespace(collect=int, freeze=int, set_threshold=lambda *_: None)
+    structlog.configure(processors=[_drop], cache_logger_on_first_use=False)
+    try:
+        with installed(
+            (lifecycle, "gc", quiet),
+            (lifecycle, "database_of", _own_database),
+            (publisher, "BrokerLine", Connection),
+        ):
+            yield
+    finally:
+        structlog.reset_defaults()

@@ -1,0 +1,71 @@
+"""How many universes of faults the worker lives through without a broken promise.
+
+Relays, senders, recovery, housekeeping and people's commands of several simulated hosts run under a scheduler that owns
+time, threads, the network and the database; the seed chooses every switch and every fault. A failing seed prints its
+story.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import time
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
+
+from bench import Figure
+from bench.explore.explorer import Explorer, Sums, story_of
+from bench.explore.universe import Told
+
+TOGETHER = 10
+"""Seeds that one process is given at a time."""
+STORIES = 5
+
+
+def main(argv: list[str]) -> Figure:
+    """Explores the seeds that the options name."""
+    parser = argparse.ArgumentParser(prog="python -m bench explore", description=__doc__)
+    parser.add_argument("--seeds", type=int, default=100, help="how many")
+    parser.add_argument("--first", type=int, default=0, help="the first of them")
+    parser.add_argument("--processes", type=int, default=os.cpu_count() or 1)
+    options = parser.parse_args(argv)
+    sums, began, cpu = Sums(), time.monotonic(), os.times()
+    for told in _told(range(options.first, options.first + options.seeds), options.processes):
+        sums.add(told)
+        if told.problems and len(sums.broken) <= STORIES:
+            print("\n".join(story_of(told)), flush=True)
+    took_s, used = time.monotonic() - began, os.times()
+    cpu_s = sum(used[:4]) - sum(cpu[:4])
+    print("\n".join(sums.lines()))
+    print(f"{sums.universes / took_s:.2f} universes a second, {sums.universes / cpu_s:.2f} a second of processor time")
+    broken = ", ".join(str(told.seed) for told in sums.broken[:20])
+    figure = f"{len(sums.broken)} of {sums.universes} universes broke a promise" + (broken and f": {broken}")
+    return Figure("explore", figure, "0", not sums.broken)
+
+
+def _told(seeds: range, processes: int) -> Iterator[Told]:
+    lots = [seeds[at : at + TOGETHER] for at in range(0, len(seeds), TOGETHER)]
+    if processes == 1 or len(lots) == 1:
+        explorer = Explorer()
+        with explorer.ready():
+            yield from map(explorer.explore, seeds)
+        return
+    with ProcessPoolExecutor(processes, mp_context=get_context("fork")) as pool:
+        for several in pool.map(_explore, lots):
+            yield from several
+
+
+_EXPLORERS: list[Explorer] = []
+"""The one of this process, once it has explored."""
+
+
+def _explore(seeds: range) -> list[Told]:
+    if not _EXPLORERS:
+        _EXPLORERS.append(Explorer())
+    with _EXPLORERS[0].ready():
+        told = [_EXPLORERS[0].explore(seed) for seed in seeds]
+    for one in told:
+        if not one.problems:
+            one.story.clear()
+    return told
