@@ -83,9 +83,6 @@ from worker.control.fence import (
     fence as fence,
     find_restored as find_restored,
 )
-from worker.control.found import (
-    FoundJobs as FoundJobs,
-)
 from worker.control.pause import (
     Paused as Paused,
     drain as drain,
@@ -113,6 +110,9 @@ from worker.control.resolve import (
     Unknowns as Unknowns,
     find_unknown as find_unknown,
     resolve as resolve,
+)
+from worker.control.selection import (
+    FoundJobs as FoundJobs,
 )
 from worker.domain.account import (
     Account as Account,

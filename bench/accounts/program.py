@@ -31,7 +31,7 @@ from bench.scale.side import Side
 from worker.accounts.sources import accounts_of
 from worker.channels.registry import alike, channel, weight_of
 from worker.config.settings import load_settings
-from worker.delivery.sender.lane_state import LaneStates
+from worker.delivery.sender.lane_states import LaneStates
 from worker.delivery.sender.lease import Lease
 from worker.hooks.doors import Doors
 from worker.outbox import tables

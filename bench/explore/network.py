@@ -11,7 +11,7 @@ from enum import StrEnum
 from typing import Any
 
 from bench.explore.fibers import FOREVER, Home, Scheduler
-from worker.domain.call import CallResult, NeverLeft, NoAnswer, Reply, Request, Unsent
+from worker.domain.call import CallResult, NoAnswer, NotSent, Reply, Request, Unsent
 from worker.transport.http import Connection
 from worker.transport.pending_call import PendingCall
 
@@ -165,18 +165,18 @@ class Network:
     def __init__(self, vendor: Vendor, home: Home, step: Callable[[str], None]):
         self._vendor, self._home, self._step = vendor, home, step
 
-    def connect(self, request: Request) -> Connection | NeverLeft:
+    def connect(self, request: Request) -> Connection | NotSent:
         """See `Transport`."""
         self._step("connect")
         return _Connection(self._vendor, self._home)
 
-    def connect_all(self, requests: Sequence[Request]) -> list[Connection | NeverLeft]:
+    def connect_all(self, requests: Sequence[Request]) -> list[Connection | NotSent]:
         """See `Transport`."""
         self._step("connect")
         ill = self._vendor.ill and self._vendor.chance.random() < self._vendor.ill / 20
         if ill:
             self._vendor.fates[Fate.UNREACHABLE] += len(requests)
-            return [NeverLeft("refused", 0.0) for _ in requests]
+            return [NotSent("refused", 0.0) for _ in requests]
         return [_Connection(self._vendor, self._home) for _ in requests]
 
     def await_any(self, calls: Collection[PendingCall], timeout_s: float | None = None) -> list[PendingCall]:
@@ -236,7 +236,7 @@ class _Pending:
         while not self.has_ended:
             self._scheduler.wait(self.ends_at)
         if self._fate in (Fate.UNREACHABLE, Fate.UNSENT):
-            return NeverLeft("reset", 0.01, Unsent.DROPPED if self._fate is Fate.UNSENT else None)
+            return NotSent("reset", 0.01, Unsent.DROPPED if self._fate is Fate.UNSENT else None)
         if self._answer is None or self._fate in (Fate.LOST, Fate.UNANSWERED, Fate.CUT):
             return NoAnswer("cut" if self._fate is Fate.CUT else "read_timeout", 0.1)
         return self._answer

@@ -16,9 +16,9 @@ from bench.profile.statements import StatementMeter
 from rig.names import own_name
 from worker.config.settings import load_settings
 from worker.delivery.scheduler.relay import Relay
-from worker.delivery.sender import attempt, batch, record
+from worker.delivery.sender import attempt, doorbell_sender, record
 from worker.delivery.sender.admission import Governor
-from worker.delivery.sender.batch import BatchSender
+from worker.delivery.sender.doorbell_sender import DoorbellSender
 from worker.delivery.sender.writer import Writer
 from worker.service.celery_app import make_app, start_worker
 
@@ -32,11 +32,11 @@ def mark_steps(meter: Meter | StatementMeter) -> None:
     for place, name, step in (
         (Governor, "reserve", "reserve"),
         (record, "log_attempt", "log"),
-        (batch, "load", "load"),
-        (batch, "leave", "leave"),
-        (BatchSender, "_learn", "learn"),
-        (BatchSender, "answer", "doorbell"),
-        (Writer, "_gather", "gather"),
+        (doorbell_sender, "load", "load"),
+        (doorbell_sender, "leave", "leave"),
+        (DoorbellSender, "_read_states", "learn"),
+        (DoorbellSender, "answer", "doorbell"),
+        (Writer, "_next_batch", "gather"),
         (Writer, "_write", "commit"),
         (Relay, "turn", "turn"),
     ):

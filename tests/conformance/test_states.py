@@ -37,7 +37,7 @@ def test_sending(stand: Stand) -> None:
         if label == "after_mark":
             seen.append((stand.site.state(job), len(calls(stand.url, stand.case.path))))
 
-    stand.site.runtime.probe = look
+    stand.site.runtime.checkpoint = look
     stand.site.run()
 
     assert [("sending", 0)] == seen

@@ -268,9 +268,13 @@ def test_one_person_is_told_and_erased(operator: Operator) -> None:
 
 
 @ON_ONE
-def test_an_account_is_added_to_the_outbox(operator: Operator, monkeypatch: pytest.MonkeyPatch) -> None:
-    """With the lines that the page puts in, and it says what the page shows."""
-    (block,) = Page("docs/accounts.md").blocks_in("console")
+@pytest.mark.parametrize(("page", "lang"), [("docs/accounts.md", "en"), ("docs/zh/accounts.md", "zh")])
+def test_an_account_is_added_to_the_outbox(
+    page: str, lang: str, operator: Operator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With the lines that the page puts in, and it says what the page shows, in the page's language."""
+    (block,) = Page(page).blocks_in("console")
+    monkeypatch.setenv("WORKER_LANG", lang)
     (typed,) = lines(block)
     given, shown = block.text.partition("<<'EOF'\n")[2].split("EOF\n")
     monkeypatch.setenv("WORKER_SEAL_KEY", "0" * 64)

@@ -32,7 +32,8 @@ from worker.cli import control, main
 from worker.cli.health import own_host
 from worker.config.tracing import ENDPOINTS
 from worker.control.audit import Done
-from worker.control.found import SHOWN
+from worker.control.selection import MAX_LISTED
+from worker.language import said
 from worker.outbox.engine.database import Database, make_engine
 from worker.outbox.lanes.processes import HEALTHY, Health, renew
 
@@ -244,10 +245,17 @@ def test_a_units_process_is_asked_about_by_its_number(database: Database, tmp_pa
 # -- what prints -------------------------------------------------------------------------------------------------------
 
 
-def test_two_releases_side_by_side_are_told_as_shown(database: Database, types: Types) -> None:
+PAGES = pytest.mark.parametrize(("page", "lang"), [("docs/operations.md", "en"), ("docs/zh/operations.md", "zh")])
+
+
+@PAGES
+def test_two_releases_side_by_side_are_told_as_shown(
+    page: str, lang: str, database: Database, types: Types, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """By `worker db check` of two heartbeats, but for revisions; this checkout stands for the newer release."""
-    shown = block("docs/operations.md", "$ worker db check").partition("\n")[2]
-    other, newer = re.findall(r"all queues; ([\d.]+), revision", shown)
+    monkeypatch.setenv("WORKER_LANG", lang)
+    shown = block(page, "$ worker db check").partition("\n")[2]
+    other, newer = re.findall(r"delivery-\d 4711.*?\b(\d+\.\d+\.\d+)\b", shown)
     release = metadata.version("im-delivery-worker")
     with database.writing() as connection:
         for number, of in ((1, other), (2, release)):
@@ -260,22 +268,30 @@ def test_two_releases_side_by_side_are_told_as_shown(database: Database, types: 
 
     status, told = types("worker db check")
 
-    shown, told = (re.sub(r"(revision|from) \d{4}", r"\1 N", one) for one in (shown, told))
+    shown, told = (re.sub(r"\b\d{4}\b(?![:：])", "N", one) for one in (shown, told))
     assert 1 == status
     assert shown.replace(newer, release) == told
 
 
-def test_a_cancelled_mailing_is_told_as_shown() -> None:
+@pytest.mark.parametrize(
+    ("page", "lang", "begin"),
+    [("docs/operations.md", "en", "cancelled "), ("docs/zh/operations.md", "zh", "已取消 ")],
+)
+def test_a_cancelled_mailing_is_told_as_shown(
+    page: str, lang: str, begin: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Word for word, but for the ids that the page leaves out."""
-    shown = block("docs/operations.md", "cancelled ")
-    jobs, audit = re.findall(r"cancelled (\d+) jobs \(audit (\w+)\)", shown)[0]
-    accepted, cancelled, sending, more = (int(one) for one in re.findall(r"(?:^ +|and )(\d+)", shown, re.MULTILINE))
+    monkeypatch.setenv("WORKER_LANG", lang)
+    shown = block(page, begin)
+    jobs, more = re.findall(r"\b(11997|7983)\b", shown)
+    [audit] = re.findall(r"\b[0-9a-f]{32}\b", shown)
+    accepted, cancelled, sending = (int(one) for one in re.findall(r"^ +(\d+)", shown, re.MULTILINE))
     counts = {"jobs": int(jobs), "accepted": accepted, "cancelled": cancelled, "sending": sending}
 
     told = control._became(Done(audit, Counter(counts), ("01a20533",) * accepted))
 
-    assert accepted == more + SHOWN
-    assert shown == re.sub(r"(01a20533)( \1)+", r"\1...", "\n".join(told)) + "\n"
+    assert accepted == int(more) + MAX_LISTED
+    assert shown == re.sub(r"(01a20533)( \1)+", r"\1...", said("\n".join(told))) + "\n"
 
 
 @contextmanager

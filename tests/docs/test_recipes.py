@@ -10,12 +10,16 @@ import pytest
 from tests.docs.example import passed, run_tests, write_files
 from tests.docs.page import ROOT, Page
 
-RECIPES = [Page(f"docs/recipes/{path.name}") for path in sorted((ROOT / "docs" / "recipes").glob("*.md"))]
 INDEX = Page("docs/recipes/index.md")
-RECIPES.remove(INDEX)
+RECIPES = [
+    Page(f"{folder}/{path.name}")
+    for folder in ("docs/recipes", "docs/zh/recipes")
+    for path in sorted((ROOT / folder).glob("*.md"))
+    if path.name != "index.md"
+]
 
 
-@pytest.mark.parametrize("page", RECIPES, ids=lambda page: page.path.stem)
+@pytest.mark.parametrize("page", RECIPES, ids=lambda page: page.name.removeprefix("docs/"))
 @pytest.mark.slow("runs pytest once a recipe")
 def test_the_tests_of_a_recipe_pass(page: Page, tmp_path: Path) -> None:
     """In a folder with its files alone, and with warnings as errors."""
@@ -27,7 +31,7 @@ def test_the_tests_of_a_recipe_pass(page: Page, tmp_path: Path) -> None:
     assert 1 <= tests <= passed(printed), printed
 
 
-@pytest.mark.parametrize("page", RECIPES, ids=lambda page: page.path.stem)
+@pytest.mark.parametrize("page", RECIPES, ids=lambda page: page.name.removeprefix("docs/"))
 def test_every_python_of_a_recipe_is_a_file_that_runs(page: Page) -> None:
     """No block stands beside them that nothing has tried."""
     assert [] == [block.line for block in page.blocks_in("python") if not re.match(r"# [\w/]+\.py\n", block.text)]
@@ -35,4 +39,6 @@ def test_every_python_of_a_recipe_is_a_file_that_runs(page: Page) -> None:
 
 def test_the_index_has_every_recipe() -> None:
     """Once."""
-    assert sorted(page.path.name for page in RECIPES) == sorted(link for link in INDEX.links() if "/" not in link)
+    names = {page.path.name for page in RECIPES}
+
+    assert sorted(names) == sorted(link for link in INDEX.links() if "/" not in link)

@@ -15,6 +15,7 @@ from tests.docs.page import ROOT
 from tests.support.runtime import an_account, planted, refused
 from worker import WaitFor, why
 from worker.cli.showing import why_lines
+from worker.language import said
 from worker.outbox.engine.clock import DrivenClock
 from worker.outbox.engine.database import Database
 
@@ -23,9 +24,12 @@ SHOWN = re.compile(r"(?<=<!-- why -->\n```text\n).*?(?=\n```)", re.DOTALL)
 
 
 @pytest.mark.fewer_databases("it is about the page")
-@pytest.mark.parametrize("page", ["docs/operations.md", "docs/zh/operations.md"])
-def test_the_page_shows_what_is_printed(page: str, sqlite_database: Database, driven_clock: DrivenClock) -> None:
-    """Word for word, but for the job's id."""
+@pytest.mark.parametrize(("page", "lang"), [("docs/operations.md", "en"), ("docs/zh/operations.md", "zh")])
+def test_the_page_shows_what_is_printed(
+    page: str, lang: str, sqlite_database: Database, driven_clock: DrivenClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Word for word, but for the job's id; on each page in its language."""
+    monkeypatch.setenv("WORKER_LANG", lang)
     driven_clock.micros = int(SIX_IN_THE_EVENING.timestamp()) * 1_000_000
     with planted(sqlite_database, driven_clock, accounts=[an_account()]) as site:
         job = site.send()
@@ -33,7 +37,7 @@ def test_the_page_shows_what_is_printed(page: str, sqlite_database: Database, dr
         site.ring(job)
         with site.database.reading() as connection:
             told = why(connection, job, accounts=["hr"])
-    printed = "\n".join(why_lines(told)).replace(job, "01a20530e6f07c4f9d3c1a7be2f5a610")
+    printed = said("\n".join(why_lines(told))).replace(job, "01a20530e6f07c4f9d3c1a7be2f5a610")
 
     path = ROOT / page
     text = path.read_text(encoding="utf-8")

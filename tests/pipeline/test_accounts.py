@@ -21,7 +21,7 @@ from worker.config.accounts import account_of
 from worker.config.places import SecretFrom, UrlFrom
 from worker.config.settings import Settings
 from worker.control import accounts as acts
-from worker.control.opening import opened_current
+from worker.control.opening import open_current_database
 from worker.domain.account import Account, Secret
 from worker.domain.call import CallResult
 from worker.domain.errors import ConfigurationError, UnknownAccount, WorkerError
@@ -77,7 +77,7 @@ def test_an_account_is_added_and_every_process_knows_it(
     assert isinstance(account.egress.proxy, Secret)
     assert proxy == account.egress.proxy.read()
     assert CALLBACK == {key: one.read() for key, one in account.settings["callback"].items()}
-    with opened_current(settings) as database, database.reading() as connection:
+    with open_current_database(settings) as database, database.reading() as connection:
         stored = repr(connection.execute(text("select * from worker_accounts")).all())
         stored += repr(connection.execute(text("select * from worker_audit")).all())
         audit = list_audit(connection)
@@ -120,7 +120,7 @@ def test_a_secret_goes_nowhere_else_than_it_was_sealed_for(
     """Who writes to the table alone could have it sent to a server of theirs; a change by the command seals anew."""
     known, ticks = accounts
     acts.add_account("acme", {**ACME, "secret": "of acme"}, settings=settings, **BY)
-    with opened_current(settings) as database, database.writing() as connection:
+    with open_current_database(settings) as database, database.writing() as connection:
         [[stored]] = connection.execute(text("select settings from worker_accounts")).all()
         changed = json.dumps({**json.loads(stored), key: value})
         connection.execute(text("update worker_accounts set settings = :it, version = 'v2'"), {"it": changed})
@@ -128,7 +128,7 @@ def test_a_secret_goes_nowhere_else_than_it_was_sealed_for(
     with pytest.raises(ConfigurationError, match="changed by hand in channel, base_url, proxy, ca or token_provider"):
         secret_of(known.get("acme"))
 
-    with opened_current(settings) as database, database.writing() as connection:
+    with open_current_database(settings) as database, database.writing() as connection:
         connection.execute(text("update worker_accounts set settings = :it, version = 'v3'"), {"it": stored})
     acts.change_account("acme", {"base_url": "http://moved"}, settings=settings, **BY)
     ticks.advance(LOOK_S)
@@ -208,7 +208,7 @@ def test_another_key_takes_over_without_a_gap(
     ticks.advance(LOOK_S)
     assert ["of acme", "of other"] == [secret_of(known.get(name)) for name in ("acme", "other")]
 
-    with opened_current(settings) as database, database.writing() as connection:
+    with open_current_database(settings) as database, database.writing() as connection:
         connection.execute(text("update worker_accounts set sealed = 'damaged' where name = 'acme'"))
     monkeypatch.setenv("WORKER_SEAL_KEY", f"{KEY} {OTHER}")
     with pytest.raises(WorkerError, match=r"^acme: no key opens it"):
@@ -226,7 +226,7 @@ def test_a_row_that_holds_no_table_is_one_wrong_account(
     known, ticks = accounts
     for name in ("acme", "other"):
         acts.add_account(name, {**ACME, "secret": f"of {name}"}, settings=settings, **BY)
-    with opened_current(settings) as database, database.writing() as connection:
+    with open_current_database(settings) as database, database.writing() as connection:
         connection.execute(text("update worker_accounts set settings = :row where name = 'acme'"), {"row": row})
     assert ["acme"] == list(unusable_accounts(known))
     assert "of other" == secret_of(known.get("other"))
@@ -267,7 +267,7 @@ def test_an_import_reads_what_the_tables_name(settings: Settings, monkeypatch: p
     provider = {"url": "https://tokens.corp/hr", "bearer": {"env": "HR_SECRET"}}
     other = {**ACME, "proxy": {"env": "PROXY"}, "token_provider": provider}
     assert 1 == acts.import_accounts({"other": other}, settings=settings, **BY)
-    with opened_current(settings) as database, database.reading() as connection:
+    with open_current_database(settings) as database, database.reading() as connection:
         stored = repr(connection.execute(text("select * from worker_accounts")).all())
     assert not [one for one in ("t0ken", "from the environment") if one in stored]
     monkeypatch.delenv("HR_SECRET")
@@ -279,7 +279,7 @@ def test_of_two_people_one_changes_it(settings: Settings) -> None:
     """The other is told, and nothing of the first is lost."""
     acts.add_account("acme", {**ACME, "secret": "one"}, settings=settings, **BY)
     row = AccountRow("acme", "v2", json.dumps(ACME), None)
-    with opened_current(settings) as database:
+    with open_current_database(settings) as database:
         put = partial(put_account, now=database.now, row=row, instead_of="some version of before")
         assert not database.run(put)
     [stored] = acts.stored_accounts("acme", settings)

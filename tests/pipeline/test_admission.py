@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from sqlalchemy import Connection, Table, event, text
 
-from worker.delivery.sender.admission import MOST_KEYS, Governor
+from worker.delivery.sender.admission import MAX_KEYS, Governor
 from worker.domain.errors import WorkerError
 from worker.domain.outcome import Scope
 from worker.domain.pacing.limit import Charge, Denied, Limit, Permit, Unit
@@ -184,7 +184,7 @@ def test_callers_share_a_transaction(database: Database) -> None:
 def test_a_shared_transaction_is_bounded(database: Database) -> None:
     """A batch takes up only so many keys; whoever does not fit leads the next one."""
     gate = Gate()
-    many = [a_charge(f"member{n}") for n in range(MOST_KEYS // 2 + 1)]
+    many = [a_charge(f"member{n}") for n in range(MAX_KEYS // 2 + 1)]
     with transactions(database) as seen:
         answers, _ = reserved_behind(gate, a_governor(database, gate), [[many]] * 2)
 
@@ -257,7 +257,7 @@ def test_lapses_stretch_the_age_and_are_counted(database: Database) -> None:
     [twice] = granted(governor.reserve([[a_charge()]], lapses=2))
 
     assert (0.25, 0.5) == (once.starts_before, twice.starts_before)
-    assert 1 == governor.stretched
+    assert 1 == governor.extended_permits
 
 
 def test_a_lapsed_permit_is_renewed_with_more_age(database: Database) -> None:

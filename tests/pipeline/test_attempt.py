@@ -19,7 +19,7 @@ from worker.channels.wecom_webhook import Text
 from worker.delivery.sender import prepare
 from worker.delivery.sender.prepare import backoff_s
 from worker.domain import settle
-from worker.domain.call import NeverLeft, Request
+from worker.domain.call import NotSent, Request
 from worker.domain.job import part_id
 from worker.domain.outcome import Scope
 from worker.domain.pacing.limit import Denied
@@ -178,8 +178,8 @@ def test_a_host_that_cannot_be_reached_blocks_the_account_and_burns_no_attempt(
     """The connection is made before the mark: no attempt, no doubt, and the account waits longer each time."""
     down = [True]
 
-    def refuse(request: Request) -> NeverLeft | None:
-        return NeverLeft("refused", 0.0) if down[0] and request.path == SEND else None
+    def refuse(request: Request) -> NotSent | None:
+        return NotSent("refused", 0.0) if down[0] and request.path == SEND else None
 
     with planted(database, driven_clock, refuse=refuse) as site:
         job = site.send()
@@ -237,13 +237,13 @@ def test_a_connection_that_fails_after_others_were_made_gives_the_room_back(
     """The host goes away between two parts of one doorbell, reserved together: the second's room is given back, and no
     attempt is counted."""
 
-    def refuse(request: Request) -> NeverLeft | None:
+    def refuse(request: Request) -> NotSent | None:
         gone = request.path == SEND and isinstance(request.body, bytes) and b"two" in request.body
-        return NeverLeft("refused", 0.0) if gone else None
+        return NotSent("refused", 0.0) if gone else None
 
     with planted(database, driven_clock, refuse=refuse) as site:
         jobs = [site.send("one"), site.send("two", "wangwu")]
-        site.runtime.lane_states.cycled(site.part(jobs[0]).lane, 0.01)
+        site.runtime.lane_states.record_cycle(site.part(jobs[0]).lane, 0.01)
         reserved = site.reservations()
 
         site.ring(*jobs)
@@ -299,7 +299,7 @@ def test_a_lease_lost_between_mark_and_call_lets_nothing_leave(database: Databas
     ticks, lease = Ticks(), Ticks()
     with planted(database, driven_clock, ticks=ticks, life_clock=lease) as site:
         job = site.send()
-        site.runtime.probe = lambda label: lease.advance(9) if label == "after_mark" else None
+        site.runtime.checkpoint = lambda label: lease.advance(9) if label == "after_mark" else None
 
         site.ring(job)
 
@@ -338,7 +338,7 @@ def test_a_lease_lost_before_the_mark_marks_nothing(database: Database, driven_c
 def test_a_permit_that_lapsed_is_asked_for_again(site: Site) -> None:
     """The mark took longer than the permit lives: another one is reserved before the call."""
     job = site.send()
-    site.runtime.probe = lambda label: site.ticks.advance(0.3) if label == "after_mark" else None
+    site.runtime.checkpoint = lambda label: site.ticks.advance(0.3) if label == "after_mark" else None
 
     site.ring(job)
 
@@ -348,7 +348,7 @@ def test_a_permit_that_lapsed_is_asked_for_again(site: Site) -> None:
 def test_a_permit_that_lapsed_and_finds_no_room_sends_nothing(site: Site) -> None:
     """Somebody else took the room meanwhile: queued again, uncounted, nothing left."""
     job = site.send()
-    site.runtime.probe = lambda label: site.ticks.advance(0.3) if label == "after_mark" else None
+    site.runtime.checkpoint = lambda label: site.ticks.advance(0.3) if label == "after_mark" else None
     full = Denied(Scope.PART, 1.0, "member_minute", 1.0)
     site.runtime.governor.renew = lambda permit, charges: full  # type: ignore[method-assign]
 
@@ -411,7 +411,7 @@ def test_what_never_left_is_no_doubt_when_its_room_cannot_be_given_back(site: Si
 def test_a_permit_that_cannot_be_renewed_sends_nothing(site: Site) -> None:
     """It grew old while the mark was written, and the database fails when asked again: queued again, nothing left."""
     job = site.send()
-    site.runtime.probe = lambda label: site.ticks.advance(0.3) if label == "after_mark" else None
+    site.runtime.checkpoint = lambda label: site.ticks.advance(0.3) if label == "after_mark" else None
     reserve, asked = site.runtime.governor.reserve, []
 
     def fails_the_second_time(*args: Any, **options: Any) -> Any:
@@ -471,8 +471,8 @@ def test_a_new_token_that_is_refused_too_stops_the_account(site: Site) -> None:
 def test_no_token_now_blocks_the_account_and_costs_no_attempt(database: Database, driven_clock: DrivenClock) -> None:
     """gettoken cannot be reached: the account's lanes wait, nothing is marked."""
 
-    def refuse(request: Request) -> NeverLeft | None:
-        return NeverLeft("refused", 0.0) if request.path == GETTOKEN else None
+    def refuse(request: Request) -> NotSent | None:
+        return NotSent("refused", 0.0) if request.path == GETTOKEN else None
 
     with planted(database, driven_clock, refuse=refuse) as site:
         job = site.send()
@@ -698,7 +698,7 @@ def test_a_part_somebody_else_marked_is_left_alone(site: Site) -> None:
             seen.append(1)
             site.bell.answer(site.part(job).lane, [part_id(job, 0)])
 
-    site.runtime.probe = twice
+    site.runtime.checkpoint = twice
     site.ring(job)
 
     assert ("accepted", 1, 1) == (site.state(job), len(site.calls()), site.part(job).claim)

@@ -14,7 +14,7 @@ import pytest
 from rig.stack import LIMIT_S, until
 from tests.support.runtime import ScriptedVendor, Site, Ticks, planted
 from tests.support.scripted_transport import ScriptedTransport
-from worker.delivery.sender import attempt, batch
+from worker.delivery.sender import attempt, doorbell_sender
 from worker.delivery.sender.in_flight import InFlight
 from worker.delivery.sender.prepare import render
 from worker.delivery.sender.runtime import Runtime
@@ -86,7 +86,7 @@ def test_as_many_are_in_the_air_as_the_doorbell_says(database: Database, driven_
     """Four at once; the next go together when half of the slots are free, and each is called once."""
     with together(database, driven_clock) as (site, air):
         jobs, marks = texts(site, 10), batches_of_marks(site)
-        site.runtime.lane_states.cycled(site.part(jobs[0]).lane, 0.01)
+        site.runtime.lane_states.record_cycle(site.part(jobs[0]).lane, 0.01)
 
         assert 10 == site.ring(*jobs, calls=4)
 
@@ -207,40 +207,40 @@ def test_a_process_has_as_many_calls_in_the_air_as_threads(database: Database, d
 def test_a_doorbell_without_a_slot_goes_before_those_that_want_more() -> None:
     """All three are taken: whoever has some gets none of what is freed while another one waits for its first."""
     slots = CallSlots(3)
-    assert (1, 2, 0) == (slots.first("hr:1", 6, 0), slots.more(5), slots.first("hr:2", 1, 0))
+    assert (1, 2, 0) == (slots.take_first("hr:1", 6, 0), slots.take_more(5), slots.take_first("hr:2", 1, 0))
 
     with ThreadPoolExecutor(1) as pool:
-        second = pool.submit(slots.first, "hr:2", 3, LIMIT_S)
-        until(lambda: slots.awaited, "the second doorbell waits")
-        assert 0 == slots.more(5)
-        slots.free(1)
+        second = pool.submit(slots.take_first, "hr:2", 3, LIMIT_S)
+        until(lambda: slots.has_waiting, "the second doorbell waits")
+        assert 0 == slots.take_more(5)
+        slots.give_back(1)
         assert 1 == second.result(LIMIT_S)
 
-    slots.free(2)
-    assert (2, 0) == (slots.more(5), slots.first("hr:3", 1, 0))
+    slots.give_back(2)
+    assert (2, 0) == (slots.take_more(5), slots.take_first("hr:3", 1, 0))
 
 
 def test_doorbells_of_a_lane_take_turns_where_slots_are_short() -> None:
     """The second waits although slots are free, in which the first would begin; a third waits behind it."""
     slots = CallSlots(8)
-    assert (1, 5) == (slots.first("hr:1", 6, 0), slots.more(5))
+    assert (1, 5) == (slots.take_first("hr:1", 6, 0), slots.take_more(5))
 
     with ThreadPoolExecutor(3) as pool:
-        second = pool.submit(slots.first, "hr:1", 6, LIMIT_S)
+        second = pool.submit(slots.take_first, "hr:1", 6, LIMIT_S)
         until(lambda: len(slots._waiting) == 1, "the second waits")
-        third = pool.submit(slots.first, "hr:1", 6, LIMIT_S)
+        third = pool.submit(slots.take_first, "hr:1", 6, LIMIT_S)
         until(lambda: len(slots._waiting) == 2, "the third waits")
-        assert not slots.awaited, "nobody gives a slot up for it"
-        other = pool.submit(slots.first, "hr:2", 8, LIMIT_S)
+        assert not slots.has_waiting, "nobody gives a slot up for it"
+        other = pool.submit(slots.take_first, "hr:2", 8, LIMIT_S)
         assert 1 == other.result(SOON_S), "another lane's does not wait behind them"
-        assert 1 == slots.more(1)
-        slots.no_more("hr:1", 6)
+        assert 1 == slots.take_more(1)
+        slots.stop_starting("hr:1", 6)
         assert [True, False] == [slots._is_turn(one) for one in slots._waiting]
-        slots.free(2)
+        slots.give_back(2)
         assert 1 == second.result(SOON_S)
         # There is another slot, but it is not its turn.
-        assert (1, False) == (slots._free, slots.awaited)
-        slots.no_more("hr:1", 6)
+        assert (1, False) == (slots._free, slots.has_waiting)
+        slots.stop_starting("hr:1", 6)
         assert 1 == third.result(SOON_S)
 
 
@@ -250,11 +250,11 @@ def test_a_doorbell_that_leaves_the_first_its_slots_takes_no_turn(wanted: int, u
     slots = CallSlots(8)
 
     with ThreadPoolExecutor(1) as pool:
-        assert 1 == slots.first("hr:1", 6, 0)
-        assert 1 == pool.submit(slots.first, "hr:1", wanted, patience_s, urgent=urgent).result(SOON_S)
-        slots.no_more("hr:1", 6)
-        slots.no_more("hr:1", wanted)
-        assert 1 == pool.submit(slots.first, "hr:1", 8, LIMIT_S).result(SOON_S)
+        assert 1 == slots.take_first("hr:1", 6, 0)
+        assert 1 == pool.submit(slots.take_first, "hr:1", wanted, patience_s, urgent=urgent).result(SOON_S)
+        slots.stop_starting("hr:1", 6)
+        slots.stop_starting("hr:1", wanted)
+        assert 1 == pool.submit(slots.take_first, "hr:1", 8, LIMIT_S).result(SOON_S)
 
 
 @pytest.mark.fewer_databases("what two threads of one process share is not in the database")
@@ -285,7 +285,7 @@ def test_a_second_doorbell_waits_until_the_first_lands_a_call_or_begins_its_last
             begun.wait(LIMIT_S)
             second = pool.submit(site.ring, other)
             until(lambda: slots._waiting, "the second doorbell waits")
-            assert (priority == "urgent", "queued") == (slots.awaited, site.state(other))
+            assert (priority == "urgent", "queued") == (slots.has_waiting, site.state(other))
             may_land.set()
             assert (6, 1) == (first.result(LIMIT_S), second.result(LIMIT_S))
 
@@ -300,8 +300,8 @@ def test_a_doorbell_that_gets_no_slot_leaves_its_parts(
     """Every slot is taken by calls that hang: it waits once, and its parts are offered again, perhaps elsewhere."""
     with together(database, driven_clock, threads=1, doorbell_s=1e-6) as (site, _air):
         jobs, slots = texts(site, 2), site.bell._slots
-        assert 1 == slots.first("hr:1", 1, 0)
-        waits, first = list[float](), slots.first
+        assert 1 == slots.take_first("hr:1", 1, 0)
+        waits, first = list[float](), slots.take_first
 
         def noted(lane: str, wanted: int, patience_s: float, **more: bool) -> int:
             waits.append(patience_s)
@@ -309,9 +309,9 @@ def test_a_doorbell_that_gets_no_slot_leaves_its_parts(
 
         monkeypatch.setattr(slots, "first", noted)
         assert 0 == site.ring(*jobs, calls=2)
-        assert [attempt.LONGER * 1e-6] == waits
+        assert [attempt.FIRST_SLOT_PATIENCE * 1e-6] == waits
         assert ["queued", "queued"] == [site.state(job) for job in jobs]
-        slots.free(1)
+        slots.give_back(1)
         assert 2 == site.ring(*jobs, calls=2)
 
 
@@ -319,16 +319,16 @@ def test_a_slot_is_given_up_only_for_a_call_that_has_landed(
     database: Database, driven_clock: DrivenClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Another doorbell waits all the time, also while this one waits in vain for calls to land."""
-    monkeypatch.setattr(CallSlots, "awaited", True)
+    monkeypatch.setattr(CallSlots, "has_waiting", True)
     with together(database, driven_clock, threads=4) as (site, air):
         jobs, slots, freed = texts(site, 12), site.bell._slots, list[int]()
-        site.runtime.lane_states.cycled(site.part(jobs[0]).lane, 0.4)
-        monkeypatch.setattr(slots, "free", lambda few, free=slots.free: (freed.append(few), free(few)))
+        site.runtime.lane_states.record_cycle(site.part(jobs[0]).lane, 0.4)
+        monkeypatch.setattr(slots, "free", lambda few, free=slots.give_back: (freed.append(few), free(few)))
 
         site.ring(*jobs, calls=4)
 
         assert 0 == min(freed)
-        assert (4, 4) == (max(air.in_the_air), slots.first("hr:1", 1, 0) + slots.more(9))
+        assert (4, 4) == (max(air.in_the_air), slots.take_first("hr:1", 1, 0) + slots.take_more(9))
         assert {"accepted"} == {site.state(job) for job in jobs}
 
 
@@ -338,7 +338,7 @@ def test_a_doorbell_that_prepares_holds_one_slot_beside_its_calls(
     """What a part needs may take seconds: others have the rest, and calls that have ended are recorded meanwhile."""
     with together(database, driven_clock, threads=4, doorbell_s=60) as (site, air):
         jobs, slots, held = texts(site, 12), site.bell._slots, list[tuple[int, int]]()
-        site.runtime.lane_states.cycled(site.part(jobs[0]).lane, 0.4)
+        site.runtime.lane_states.record_cycle(site.part(jobs[0]).lane, 0.4)
         waits = air.await_any
 
         def await_any(calls: Collection[PendingCall], timeout_s: float | None = None) -> list[PendingCall]:
@@ -347,8 +347,8 @@ def test_a_doorbell_that_prepares_holds_one_slot_beside_its_calls(
         def takes_long(runtime: Runtime, flight: InFlight) -> None:
             render(runtime, flight)
             site.ticks.advance(1)
-            free = slots.more(9)
-            slots.free(free)
+            free = slots.take_more(9)
+            slots.give_back(free)
             held.append((4 - free, site.runtime.lane_states.in_flight()))
 
         monkeypatch.setattr(air, "await_any", await_any)
@@ -376,7 +376,7 @@ def test_a_part_holds_its_slot_from_its_preparation_on(
         monkeypatch.setattr(attempt, "render", takes_long)
         site.ring(job)
 
-        assert 1 <= site.runtime.lane_states.cycle(site.part(job).lane) < 2
+        assert 1 <= site.runtime.lane_states.cycle_s(site.part(job).lane) < 2
 
 
 def test_a_file_behind_a_url_is_fetched_with_no_call_in_the_air(database: Database, driven_clock: DrivenClock) -> None:
@@ -388,7 +388,7 @@ def test_a_file_behind_a_url_is_fetched_with_no_call_in_the_air(database: Databa
         remote = replace(due, message={"files": {"image": {"url": "https://example.com/a.png"}}})
 
         assert [False, True, False] == [
-            batch._goes_alone(one) for one in (due, remote, replace(remote, spec={"fetched": {}}))
+            doorbell_sender._is_exclusive(one) for one in (due, remote, replace(remote, spec={"fetched": {}}))
         ]
 
 
@@ -401,7 +401,7 @@ def test_large_documents_are_sent_one_at_a_time(
         return [replace(due, holds_bytes=True) for due in load(*given)]
 
     with together(database, driven_clock) as (site, air):
-        monkeypatch.setattr(batch, "load", load_large)
+        monkeypatch.setattr(doorbell_sender, "load", load_large)
         jobs = texts(site, 4)
 
         site.ring(*jobs, calls=4)
@@ -439,7 +439,7 @@ def test_what_was_not_tried_does_not_wait_for_a_call_that_hangs(
     """The time of the doorbell is over while two calls are in the air: the others may be offered at once."""
     with together(database, driven_clock, ticks=ticks) as (site, air):
         jobs, left = texts(site, 8), []
-        site.runtime.lane_states.cycled(site.part(jobs[0]).lane, 0.4)
+        site.runtime.lane_states.record_cycle(site.part(jobs[0]).lane, 0.4)
 
         def late(calls: list[PendingCall]) -> list[PendingCall]:
             ticks.advance(3)

@@ -18,7 +18,7 @@ from tests.support.runtime import GETTOKEN, SEND, Site, an_account, lost, plante
 from worker import MpNews, MpNewsArticle
 from worker.delivery.scheduler.lane_offer import Doorbell
 from worker.delivery.sender.writer import WriterClosed
-from worker.domain.call import CallResult, NeverLeft, Request
+from worker.domain.call import CallResult, NotSent, Request
 from worker.domain.job import part_id
 from worker.domain.pacing.lane import LaneBlock
 from worker.domain.pacing.window import permit_age_s
@@ -94,13 +94,13 @@ def test_what_rang_while_the_database_was_away_is_left_when_it_is_back(site: Sit
     with site.database_away(), pytest.raises(OperationalError):
         site.bell.answer(lane, ids)
     with site.database_away(), pytest.raises(OperationalError):
-        site.bell.leave_missed()
+        site.bell.release_missed()
 
-    site.bell.leave_missed()
+    site.bell.release_missed()
 
     assert [None] * 3 == [site.part(job).offered_until for job in jobs]
     offered(site, *jobs)
-    site.bell.leave_missed()
+    site.bell.release_missed()
     assert all(site.part(job).offered_until for job in jobs)
 
 
@@ -120,7 +120,7 @@ def test_what_has_room_goes_although_the_lane_is_full_behind_it(database: Databa
     """Five are reserved for together, two have room: both go, and their room is not given back for a whole window."""
     with planted(database, driven_clock, accounts=[an_account(limits={"app_day": 2})]) as limited:
         jobs = jobs_of(limited, 5)
-        limited.runtime.lane_states.cycled(limited.part(jobs[0]).lane, 0.0)
+        limited.runtime.lane_states.record_cycle(limited.part(jobs[0]).lane, 0.0)
         asked = limited.reservations()
 
         assert 2 == limited.ring(*jobs)
@@ -138,7 +138,7 @@ def test_room_reserved_before_the_database_went_away_is_given_back(
     """
     with planted(sqlite_database, driven_clock, accounts=[an_account(limits={"app_day": 2})]) as limited:
         jobs = jobs_of(limited, 5)
-        limited.runtime.lane_states.cycled(limited.part(jobs[0]).lane, 0.0)
+        limited.runtime.lane_states.record_cycle(limited.part(jobs[0]).lane, 0.0)
         reserve, run = limited.runtime.governor.reserve, limited.database.run
 
         def away(work: Any, **options: Any) -> Any:
@@ -170,10 +170,10 @@ def test_a_lane_that_somebody_else_found_full_keeps_nobody_who_has_room(site: Si
                 full = LaneBlock(lane, "send text", 60.0, "full", limit_name="app_day")
                 change_lanes(connection, site.database.now, [full])
             assert 0 == site.bell.answer(lane, [])
-            assert site.runtime.lane_states.closed(lane)
-            assert site.runtime.lane_states.room(lane, has_permit=True).calls is None
+            assert site.runtime.lane_states.is_closed(lane)
+            assert site.runtime.lane_states.capacity(lane, has_permit=True).calls is None
 
-    site.runtime.probe = blocked_elsewhere
+    site.runtime.checkpoint = blocked_elsewhere
 
     assert 1 == site.ring(*jobs)
 
@@ -364,7 +364,7 @@ def test_a_probe_that_its_account_keeps_from_a_call_waits_as_long_as_the_account
 ) -> None:
     """A host that cannot be reached for seconds: the probe of the parked account is due again after these."""
     away = [True]
-    with planted(database, driven_clock, refuse=lambda request: NeverLeft("dns", 0.0) if away[0] else None) as site:
+    with planted(database, driven_clock, refuse=lambda request: NotSent("dns", 0.0) if away[0] else None) as site:
         job = site.send()
         block = LaneBlock("hr", "hr", 600.0, "no quota", parked=True)
         site.database.run(lambda connection: change_lanes(connection, site.database.now, [block]))
@@ -386,9 +386,9 @@ def test_a_fleet_half_of_which_cannot_reach_the_vendor_carries_on(
 ) -> None:
     """Every other doorbell comes to a process whose proxy is away: what is urgent goes within seconds all the same."""
 
-    def refuse(request: Request) -> NeverLeft | None:
+    def refuse(request: Request) -> NotSent | None:
         remedy = "correct the account's `proxy`"
-        return NeverLeft("proxy_refused", 0.0, remedy=remedy) if request.path == path else None
+        return NotSent("proxy_refused", 0.0, remedy=remedy) if request.path == path else None
 
     with planted(database, driven_clock, refuse=refuse, ticks=site.ticks, breaks=True) as cut_off:
         took, told, processes = list[int](), list[dict[str, str]](), cycle((cut_off, site))
@@ -405,7 +405,7 @@ def test_a_fleet_half_of_which_cannot_reach_the_vendor_carries_on(
                     next(processes).bell.answer(ring.lane, ring.ids, probe=ring.probe)
                 site.settle()
             took.append(seconds)
-            told.append(cut_off.runtime.lane_states.left())
+            told.append(cut_off.runtime.lane_states.unreachable_accounts())
             site.sql("update worker_tokens set expires_at = 0")
             site.advance(20)
             cut_off.runtime.lease.beat()
@@ -413,14 +413,14 @@ def test_a_fleet_half_of_which_cannot_reach_the_vendor_carries_on(
     assert max(took) <= 5
     assert 1 < len([one for one in cut_off.transport.connects if one.path == path]) <= 10
     assert all(plain(why["hr"]).endswith("proxy_refused; correct the account's `proxy`") for why in told)
-    assert {} == site.runtime.lane_states.left()
+    assert {} == site.runtime.lane_states.unreachable_accounts()
 
 
 def test_an_account_that_no_process_reaches_rests_for_all(
     site: Site, database: Database, driven_clock: DrivenClock
 ) -> None:
     """The others say so with their heartbeats, so it is not handed around among them."""
-    with planted(database, driven_clock, refuse=lambda _: NeverLeft("dns", 0.0), ticks=site.ticks) as cut_off:
+    with planted(database, driven_clock, refuse=lambda _: NotSent("dns", 0.0), ticks=site.ticks) as cut_off:
         site.runtime.lease.beat(health=Health(hindered={account_left("hr"): "gettoken: dns"}))
         job = cut_off.send()
         for _ in range(3):
@@ -431,7 +431,7 @@ def test_an_account_that_no_process_reaches_rests_for_all(
 
         assert lane is not None
         assert lane.blocked_until - lane.blocked_at > SECOND
-        assert {} == cut_off.runtime.lane_states.left()
+        assert {} == cut_off.runtime.lane_states.unreachable_accounts()
 
 
 def test_an_account_that_was_not_known_is_looked_at_again(site: Site, newcomer: Site) -> None:
@@ -531,9 +531,9 @@ def test_calls_reserved_together_fit_into_a_permits_age(site: Site) -> None:
         lane = f"hr:x{way}"
         site.sql("update worker_parts set lane = :lane where state = 0", lane=lane)
         if whole_way_s is not None:
-            site.runtime.lane_states.cycled(lane, whole_way_s)
+            site.runtime.lane_states.record_cycle(lane, whole_way_s)
             # The call alone says nothing about when the next one starts.
-            site.runtime.lane_states.took(lane, 0.001)
+            site.runtime.lane_states.record_call(lane, 0.001)
         asked.clear()
         assert 17 == site.ring(*jobs)
         first.append(asked[0])
@@ -554,7 +554,7 @@ def in_hand(site: Site, job: str) -> Iterator[list[int]]:
             there.set()
             assert go_on.wait(120)
 
-    site.runtime.probe = stop
+    site.runtime.checkpoint = stop
     hand = threading.Thread(target=lambda: calls.append(site.bell.answer(lane, [part_id(job, 0)])))
     hand.start()
     try:

@@ -34,7 +34,7 @@ from worker.config.places import UrlFrom
 from worker.config.settings import Settings
 from worker.control import recall as recalling
 from worker.control.audit import Done, list_audit
-from worker.control.cancel import CarryOut, Revocations, cancel, find_open, mark
+from worker.control.cancel import ApplyChanges, Revocations, cancel, find_open, mark_jobs
 from worker.control.recall import recall_found
 from worker.domain.account import Account, Secret
 from worker.domain.call import CallResult, Request
@@ -111,7 +111,7 @@ def test_the_answer_of_a_call_in_the_air_counts(site: Site, answer: str) -> None
 
 def stop_when_marked(site: Site, job: str) -> None:
     """The job is cancelled behind the mark of its call, and the process may not make the call any more."""
-    site.runtime.probe = lambda label: label == "after_mark" and (stop(site, job), site.runtime.lease.end())
+    site.runtime.checkpoint = lambda label: label == "after_mark" and (stop(site, job), site.runtime.lease.end())
 
 
 def test_what_waits_in_a_hand_is_not_marked(site: Site) -> None:
@@ -149,7 +149,7 @@ def test_a_part_that_was_not_seen_is_not_sent(site: Site) -> None:
     site.vendor.says(lost())
     site.ring(doubtful)
 
-    assert 2 == mark(site.database, [fresh, doubtful])
+    assert 2 == mark_jobs(site.database, [fresh, doubtful])
     site.run()
     site.advance(60)
     site.recover()
@@ -157,13 +157,13 @@ def test_a_part_that_was_not_seen_is_not_sent(site: Site) -> None:
 
     assert (["cancelled", "unknown"], 1) == ([site.state(fresh), site.state(doubtful)], len(site.calls()))
     assert "read_timeout; held: its job was cancelled" == site.part(doubtful).reason
-    assert 0 == mark(site.database, [fresh, doubtful]), "once"
+    assert 0 == mark_jobs(site.database, [fresh, doubtful]), "once"
 
 
 def test_nothing_is_left_for_later(site: Site) -> None:
     """A part that is taken apart before its call, while its job is being cancelled."""
     job = site.send("text", To(["anna", "bob"]))
-    mark(site.database, [job])
+    mark_jobs(site.database, [job])
 
     narrowing = Deferral(part_id(job, 0), 0, '{"users": ["anna"]}', '{"users": ["bob"]}', 1_000_000, "member")
     commit(site.database, [narrowing], Policy())
@@ -183,7 +183,7 @@ def test_a_follow_up_that_is_planned_meanwhile_adds_nothing(site: Site) -> None:
     recall = site.recall(job)
     found = load_part(site, recall)
 
-    mark(site.database, [recall])
+    mark_jobs(site.database, [recall])
     site.runtime.follow_ups.recall(found, channel("wecom_app"), an_account())
     stopped = stop(site, recall)
 
@@ -210,7 +210,7 @@ def test_a_repeat_is_not_left_behind_a_parked_account(site: Site) -> None:
 
 def mark_when_called(site: Site, job: str) -> None:
     """The job is cancelled while its call is in the air, by a command that dies behind its first transaction."""
-    site.runtime.probe = lambda label: label == "after_mark" and mark(site.database, [job])
+    site.runtime.checkpoint = lambda label: label == "after_mark" and mark_jobs(site.database, [job])
 
 
 def test_a_late_answer_sends_nothing_again(site: Site) -> None:
@@ -285,10 +285,10 @@ def test_an_answer_in_between_is_told(site: Site, monkeypatch: pytest.MonkeyPatc
     commit(site.database, [Mark(part_id(job, 0), 0, "p", 1_000_000)], Policy())
     answer = CallEnd(part_id(job, 0), 1, "p", Verdict(Accepted(Taken(msgid="m1"))), 5)
 
-    def with_answer(*_: object) -> CarryOut:
+    def with_answer(*_: object) -> ApplyChanges:
         return lambda changes: commit(site.database, [answer, *changes], Policy())
 
-    monkeypatch.setattr("worker.control.cancel.committing", with_answer)
+    monkeypatch.setattr("worker.control.cancel.make_committer", with_answer)
     done = stop(site, job)
 
     assert ({"jobs": 1, "accepted": 1, "cancelled": 1}, (job,)) == (done.counts, done.jobs)
@@ -380,7 +380,7 @@ def test_every_channel_obeys(
     with planted(database, driven_clock, accounts=accounts) as site:
         ended, found = (site.ask(message, to, account=account) for _ in range(2))
         stop(site, ended)
-        mark(site.database, [found])
+        mark_jobs(site.database, [found])
         site.run()
 
         assert ["cancelled", "cancelled"] == [site.state(ended), site.state(found)]
@@ -410,9 +410,9 @@ def test_only_what_the_filter_has_is_found(site: Site) -> None:
 
 def test_it_goes_on_in_lots(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     """Cut short in the middle: all are marked, so none is sent; given again it ends the rest."""
-    monkeypatch.setattr("worker.control.cancel.TOGETHER", 2)
-    monkeypatch.setattr("worker.control.cancel.MARKED_TOGETHER", 3)
-    monkeypatch.setattr("worker.control.cancel.CHANGES_TOGETHER", 1)
+    monkeypatch.setattr("worker.control.cancel.JOB_BATCH", 2)
+    monkeypatch.setattr("worker.control.cancel.MARK_BATCH", 3)
+    monkeypatch.setattr("worker.control.cancel.CHANGE_BATCH", 1)
     jobs = [site.send(f"{n}", tags=["lunch"], due_at=DAY) for n in range(5)]
     seen: list[int] = []
 
@@ -671,7 +671,7 @@ def test_wrong_words_are_refused(site: Site) -> None:
 
 
 def revocations_of(site: Site, revoked: Collection[str]) -> Revocations:
-    return Revocations(site.database, site.runtime.set_aside, site.runtime.writer.change, revoked)
+    return Revocations(site.database, site.runtime.fault_reports, site.runtime.writer.change, revoked)
 
 
 @pytest.fixture
@@ -706,7 +706,7 @@ def test_a_revocation_is_carried_out_by_each_process(site: Site, revoked: set[st
     """The first to hear of it died behind the mark, or the answer of that commit was lost."""
     first, second = site.send(due_at=DAY), site.send("two", due_at=DAY)
     revoked |= {first, second}
-    mark(site.database, [first])
+    mark_jobs(site.database, [first])
     revocations = revocations_of(site, revoked)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("worker.control.cancel.stop_jobs", lambda *_: 1 / 0)

@@ -11,7 +11,7 @@ from structlog.testing import capture_logs
 
 from tests.support.runtime import Site, planted, refused
 from tests.support.scripted_transport import answered
-from worker.delivery.sender.set_aside import MOST_FACTS
+from worker.delivery.sender.fault_reports import MAX_FACTS
 from worker.domain.call import CallResult
 from worker.outbox.engine.clock import DrivenClock
 from worker.outbox.engine.counting import BETWEEN, totals
@@ -115,10 +115,10 @@ def test_every_answer_counts_and_one_an_hour_is_logged(site: Site) -> None:
 
 def test_a_vendor_that_answers_nonsense_fills_no_log(site: Site) -> None:
     """Beyond a number of facts they are only counted."""
-    fields = [f"field_{chr(97 + n // 26)}{chr(97 + n % 26)}" for n in range(MOST_FACTS + 30)]
+    fields = [f"field_{chr(97 + n // 26)}{chr(97 + n % 26)}" for n in range(MAX_FACTS + 30)]
     answers = [said(**dict.fromkeys(fields[start : start + 10], 1)) for start in range(0, len(fields), 10)]
 
     lines = logged(site, answers)
 
-    assert len(lines) == MOST_FACTS
-    assert counted(site) == {"field": MOST_FACTS + 30}
+    assert len(lines) == MAX_FACTS
+    assert counted(site) == {"field": MAX_FACTS + 30}

@@ -13,7 +13,7 @@ from tests.support.housekeeping import keep_house
 from tests.support.runtime import PNG, SEND, Site, lost, planted, refused
 from worker import To, replay
 from worker.config.settings import RetentionSettings, Settings
-from worker.control.audit import acting_through, audited
+from worker.control.audit import audited, with_action_prefix
 from worker.delivery.maintenance.housekeeping import AFTER_FAILURE_S, BETWEEN_BATCHES_S, Housekeeping
 from worker.domain.callbacks.inbound import Inbound
 from worker.domain.job import part_id
@@ -301,7 +301,7 @@ def test_visits_go_and_what_people_did_stays(site: Site) -> None:
     """The audit keeps the rows of commands, however old; those of looks, sign-ins and refusals go after their time."""
     visits = [("console.", action) for action in ("look", "sign_in", "sign_out", "refused")]
     for through, action in (*visits, ("console.", "replay"), ("", "replay")):
-        with acting_through(through), audited(action, person="ada", why="", asked={}, database=site.database):
+        with with_action_prefix(through), audited(action, person="ada", why="", asked={}, database=site.database):
             pass
     seen = []
     for days in (6, 2):

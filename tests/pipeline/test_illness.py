@@ -19,7 +19,7 @@ from tests.support.scripted_transport import ScriptedTransport, answered
 from tests.unit.transport.raw_server import OK_BODY, Peer, response
 from worker import Chats, resend_failed
 from worker.channels import wecom_webhook as webhook
-from worker.domain.call import CallResult, NeverLeft, Request
+from worker.domain.call import CallResult, NotSent, Request
 from worker.domain.state import PartState
 from worker.outbox.engine.clock import DrivenClock
 from worker.outbox.engine.database import Database
@@ -70,13 +70,13 @@ class Through:
         self.calls: list[Request] = []
         self.close, self.await_any = self._real.close, self._real.await_any
 
-    def connect(self, request: Request) -> Connection | NeverLeft:
+    def connect(self, request: Request) -> Connection | NotSent:
         """A new connection each time: the one before is closed."""
         connection = self._real.connect(request)
         assert not self._tunnel.away or self._tunnel.closed.acquire(timeout=30)
         return connection
 
-    def connect_all(self, requests: Sequence[Request]) -> list[Connection | NeverLeft]:
+    def connect_all(self, requests: Sequence[Request]) -> list[Connection | NotSent]:
         """The same for each."""
         return [self.connect(request) for request in requests]
 

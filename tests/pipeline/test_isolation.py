@@ -16,10 +16,10 @@ from sqlalchemy.exc import DataError, OperationalError
 from tests.support.runtime import GETTOKEN, SEND, UPLOAD, Site, an_account, lost, planted, refused
 from tests.unit.transport.raw_server import Peer, RawServer, Script, response
 from worker.channels.registry import channel, weight_of
-from worker.delivery.sender.set_aside import SetAside
+from worker.delivery.sender.fault_reports import FaultReports
 from worker.delivery.sender.writer import Writer
 from worker.domain.account import Egress
-from worker.domain.call import NeverLeft
+from worker.domain.call import NotSent
 from worker.domain.job import part_id
 from worker.domain.pacing.lane import LaneBlock
 from worker.domain.settle import Policy
@@ -82,7 +82,7 @@ def with_writer(site: Site, database: Any) -> list[Any]:
     """Gives the runtime a writer on another database; what it tells."""
     told: list[Any] = []
     site.runtime.writer = Writer(
-        database, Policy(), tell=told.extend, died=lambda error: None, pause=lambda seconds: None
+        database, Policy(), report_updates=told.extend, on_death=lambda error: None, pause=lambda seconds: None
     )
     site.runtime.writer.start()
     return told
@@ -144,20 +144,20 @@ def test_two_threads_may_report_at_once(site: Site) -> None:
     """Each thing once, and neither fails because of the other."""
     instant, told = Later(1.0), list[threading.Thread]()
     times = iter((0.0, instant, 2.0, 3.0, 4.0))
-    set_aside = SetAside(site.database, lambda: next(times))
+    fault_reports = FaultReports(site.database, lambda: next(times))
 
     def beside() -> None:
         if not told:
-            told.append(threading.Thread(target=set_aside.tell, args=("b", "our own error: KeyError")))
+            told.append(threading.Thread(target=fault_reports.report, args=("b", "our own error: KeyError")))
             told[0].start()
             told[0].join(0.2)  # until it is done, or waits for this one
 
     instant.beside = beside
-    set_aside.tell("a", "our own error: KeyError")
-    set_aside.tell("c", "our own error: KeyError")
+    fault_reports.report("a", "our own error: KeyError")
+    fault_reports.report("c", "our own error: KeyError")
     told[0].join()
     for label in ("b", "c"):
-        set_aside.tell(label, "our own error: KeyError")
+        fault_reports.report(label, "our own error: KeyError")
 
     assert ["a", "b", "c"] == sorted(row.label for row in site.rows("select label from worker_lane_events"))
 
@@ -287,7 +287,7 @@ def test_an_error_before_the_mark_gives_the_room_back(site: Site) -> None:
         if label == "before_mark":
             raise RuntimeError("a defect")
 
-    site.runtime.probe = broken
+    site.runtime.checkpoint = broken
     with pytest.raises(RuntimeError):
         site.ring(job)
 
@@ -298,7 +298,7 @@ def test_an_error_before_the_mark_gives_the_room_back(site: Site) -> None:
 def test_a_process_that_slept_past_the_deadline_sends_nothing_when_it_wakes(site: Site) -> None:
     """Stopped between mark and first byte for longer than a call may last: the part goes again, uncounted."""
     job = site.send()
-    site.runtime.probe = lambda label: site.ticks.advance(0)
+    site.runtime.checkpoint = lambda label: site.ticks.advance(0)
     real = site.runtime.governor.is_fresh
 
     def asleep(permit: Any) -> bool:
@@ -314,9 +314,7 @@ def test_a_process_that_slept_past_the_deadline_sends_nothing_when_it_wakes(site
     assert ("queued", 0, 0) == (site.state(job), site.part(job).tries, site.part(job).doubts)
 
 
-@pytest.mark.parametrize(
-    "said", [lost(), refused(42001), NeverLeft("reset", 0.1)], ids=["no answer", "token", "unsent"]
-)
+@pytest.mark.parametrize("said", [lost(), refused(42001), NotSent("reset", 0.1)], ids=["no answer", "token", "unsent"])
 def test_a_probe_the_vendor_did_not_hear_out_opens_nothing(site: Site, said: Any) -> None:
     """A parking is lifted by an answer that speaks of the message, not by silence, a stale token or a cut."""
     first, second = site.send("one", "u1"), site.send("two", "u2")

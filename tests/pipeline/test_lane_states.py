@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 
 from tests.support.runtime import Ticks
-from worker.delivery.sender import lane_state as gates_module
-from worker.delivery.sender.lane_state import YOUNG_S, LaneStates
+from worker.delivery.sender import lane_states as gates_module
+from worker.delivery.sender.lane_states import YOUNG_S, LaneStates
 from worker.domain.outcome import Penalty
 from worker.domain.pacing.lane import SECOND, Feedback, LaneBlock, LaneRules, LaneState, Resume, account_of
 
@@ -44,7 +44,7 @@ def learn(lane_states: LaneStates, *names: str, **paces: Any) -> None:
         lane = name.replace("_", ":")
         until = now + int(fields.pop("blocked_s", 0) * SECOND)
         said[lane] = LaneState(lane, account_of(lane), blocked_until=until, **fields)
-    lane_states.learn([*names, *said], said)
+    lane_states.update([*names, *said], said)
 
 
 def test_a_closed_lane_opens_by_itself() -> None:
@@ -55,10 +55,10 @@ def test_a_closed_lane_opens_by_itself() -> None:
     block(lane_states, "hr:1", 60)
     block(lane_states, "hr:1", 5)
     ticks.advance(59.9)
-    before = lane_states.closed("hr:1")
+    before = lane_states.is_closed("hr:1")
     ticks.advance(0.2)
 
-    assert (True, False) == (before, lane_states.closed("hr:1"))
+    assert (True, False) == (before, lane_states.is_closed("hr:1"))
 
 
 def test_an_accounts_block_closes_all_its_lanes_and_no_others() -> None:
@@ -68,7 +68,7 @@ def test_an_accounts_block_closes_all_its_lanes_and_no_others() -> None:
     block(lane_states, "hr", 60)
     block(lane_states, "it:1", 60)
 
-    assert [True, True, True, False] == [lane_states.closed(lane) for lane in ("hr:1", "hr:2", "it:1", "it:2")]
+    assert [True, True, True, False] == [lane_states.is_closed(lane) for lane in ("hr:1", "hr:2", "it:1", "it:2")]
 
 
 def test_what_sql_says_is_taken_over() -> None:
@@ -79,9 +79,9 @@ def test_what_sql_says_is_taken_over() -> None:
     learn(lane_states, hr_1={"blocked_s": 30})
     ticks.advance(29.9)
 
-    assert lane_states.closed("hr:1")
+    assert lane_states.is_closed("hr:1")
     ticks.advance(0.2)
-    assert not lane_states.closed("hr:1")
+    assert not lane_states.is_closed("hr:1")
 
 
 def test_a_block_that_sql_does_not_know_yet_is_kept() -> None:
@@ -94,9 +94,9 @@ def test_a_block_that_sql_does_not_know_yet_is_kept() -> None:
     ticks.advance(YOUNG_S - 0.1)
     learn(lane_states, "hr:1", hr_2={"blocked_s": 1})
 
-    assert (True, True) == (lane_states.closed("hr:1"), lane_states.closed("hr:2"))
+    assert (True, True) == (lane_states.is_closed("hr:1"), lane_states.is_closed("hr:2"))
     ticks.advance(1.2)
-    assert lane_states.closed("hr:2")
+    assert lane_states.is_closed("hr:2")
 
 
 def test_a_block_that_was_lifted_or_shortened_in_sql_is_so_here() -> None:
@@ -108,10 +108,10 @@ def test_a_block_that_was_lifted_or_shortened_in_sql_is_so_here() -> None:
 
     ticks.advance(YOUNG_S)
     learn(lane_states, "hr:1", hr_2={"blocked_s": 2})
-    lifted, shortened = lane_states.closed("hr:1"), lane_states.closed("hr:2")
+    lifted, shortened = lane_states.is_closed("hr:1"), lane_states.is_closed("hr:2")
     ticks.advance(2.1)
 
-    assert (False, True, False) == (lifted, shortened, lane_states.closed("hr:2"))
+    assert (False, True, False) == (lifted, shortened, lane_states.is_closed("hr:2"))
 
 
 def test_a_short_block_of_ours_that_is_over_does_not_hide_sqls_next_one() -> None:
@@ -124,7 +124,7 @@ def test_a_short_block_of_ours_that_is_over_does_not_hide_sqls_next_one() -> Non
 
     learn(lane_states, hr_1={"blocked_s": 60})
 
-    assert lane_states.closed("hr:1")
+    assert lane_states.is_closed("hr:1")
 
 
 def test_what_is_told_of_one_lane_leaves_the_others_as_they_are() -> None:
@@ -136,8 +136,8 @@ def test_what_is_told_of_one_lane_leaves_the_others_as_they_are() -> None:
 
     learn(lane_states, "hr:2", "hr")
 
-    assert [True, False] == [lane_states.closed(lane) for lane in ("hr:1", "hr:2")]
-    assert [0, None] == [lane_states.room(lane).calls for lane in ("hr:1", "hr:2")]
+    assert [True, False] == [lane_states.is_closed(lane) for lane in ("hr:1", "hr:2")]
+    assert [0, None] == [lane_states.capacity(lane).calls for lane in ("hr:1", "hr:2")]
     assert [("hr:1",), ()] == [lane_states.needs_feedback(lane) for lane in ("hr:1", "hr:2")]
 
 
@@ -146,10 +146,10 @@ def test_a_block_lifted_by_hand_opens_at_once() -> None:
     lane_states = LaneStates(Ticks())
     block(lane_states, "hr:1", 600)
 
-    lane_states.open("hr:1")
-    lane_states.open("hr:1")
+    lane_states.unblock("hr:1")
+    lane_states.unblock("hr:1")
 
-    assert not lane_states.closed("hr:1")
+    assert not lane_states.is_closed("hr:1")
 
 
 def test_failures_of_an_account_grow_to_a_minute_and_are_forgotten() -> None:
@@ -158,11 +158,11 @@ def test_failures_of_an_account_grow_to_a_minute_and_are_forgotten() -> None:
     lane_states, rng = LaneStates(ticks), random.Random(1)
 
     for _ in range(12):
-        delays.append(lane_states.unreachable("hr", rng) or 0.0)
+        delays.append(lane_states.record_unreachable("hr", rng) or 0.0)
         ticks.advance(60.0)
-    lane_states.reached("hr")
-    lane_states.reached("it")
-    again = lane_states.unreachable("hr", rng)
+    lane_states.record_reached("hr")
+    lane_states.record_reached("it")
+    again = lane_states.record_unreachable("hr", rng)
 
     for count, delay in enumerate(delays, start=1):
         most = min(60.0, 2.0**count)
@@ -178,15 +178,15 @@ def test_a_fault_that_many_threads_meet_at_once_is_one() -> None:
 
     def fail(seed: int) -> float | None:
         meet.wait(120)
-        return lane_states.unreachable("hr", random.Random(seed))
+        return lane_states.record_unreachable("hr", random.Random(seed))
 
     with ThreadPoolExecutor(16) as pool:
         delays = [delay for delay in pool.map(fail, range(16)) if delay is not None]
-    closed = lane_states.closed("hr:1")
+    closed = lane_states.is_closed("hr:1")
     ticks.advance(2.0)
 
     assert 1 == len(delays)
-    assert (True, False) == (closed, lane_states.closed("hr:1"))
+    assert (True, False) == (closed, lane_states.is_closed("hr:1"))
 
 
 def test_calls_in_a_row_that_tell_of_an_ill_vendor_stop_this_process() -> None:
@@ -199,14 +199,14 @@ def test_calls_in_a_row_that_tell_of_an_ill_vendor_stop_this_process() -> None:
     answer(lane_states, "hr:1")
     for _ in range(2):
         block(lane_states, "hr:1", failed=True)
-    before = lane_states.closed("hr:1")
+    before = lane_states.is_closed("hr:1")
     block(lane_states, "hr:1", failed=True)
-    closed = [lane_states.closed(lane) for lane in ("hr:1", "it:2", "hr")]
+    closed = [lane_states.is_closed(lane) for lane in ("hr:1", "it:2", "hr")]
     ticks.advance(2.0)
 
     assert (False, [True, False, False]) == (before, closed)
-    assert not lane_states.closed("hr:1")
-    assert 1 == lane_states.room("hr:1").calls
+    assert not lane_states.is_closed("hr:1")
+    assert 1 == lane_states.capacity("hr:1").calls
 
 
 def test_a_row_of_a_lane_that_is_not_used_any_more_is_forgotten() -> None:
@@ -221,8 +221,8 @@ def test_a_row_of_a_lane_that_is_not_used_any_more_is_forgotten() -> None:
     lane_states.summary()
     block(lane_states, "hr:1", failed=True)
 
-    assert not lane_states.closed("hr:1")
-    assert 1 == lane_states.in_a_row("hr:1")
+    assert not lane_states.is_closed("hr:1")
+    assert 1 == lane_states.failures_in_a_row("hr:1")
 
 
 def test_what_sql_counts_in_a_row_is_known_here() -> None:
@@ -230,11 +230,11 @@ def test_what_sql_counts_in_a_row_is_known_here() -> None:
     lane_states = LaneStates(Ticks())
 
     learn(lane_states, hr_1={"failures": 3}, hr={"failures": 1}, it={"failures": 2})
-    told = [lane_states.in_a_row(lane) for lane in ("hr:1", "hr:2", "it:1", "ext:1")]
+    told = [lane_states.failures_in_a_row(lane) for lane in ("hr:1", "hr:2", "it:1", "ext:1")]
     learn(lane_states, "hr:1", "hr")
 
     assert [3, 1, 2, 0] == told
-    assert 0 == lane_states.in_a_row("hr:1")
+    assert 0 == lane_states.failures_in_a_row("hr:1")
 
 
 def test_a_failure_that_sql_does_not_have_yet_is_kept_beside_what_it_says() -> None:
@@ -244,11 +244,11 @@ def test_a_failure_that_sql_does_not_have_yet_is_kept_beside_what_it_says() -> N
     block(lane_states, "hr:1", failed=True)
 
     learn(lane_states, hr_1={"calls": 4})
-    both = lane_states.in_a_row("hr:1"), lane_states.room("hr:1").calls
+    both = lane_states.failures_in_a_row("hr:1"), lane_states.capacity("hr:1").calls
     ticks.advance(YOUNG_S)
     learn(lane_states, "hr", hr_1={"calls": 8})
 
-    assert ((1, 4), (0, 8)) == (both, (lane_states.in_a_row("hr:1"), lane_states.room("hr:1").calls))
+    assert ((1, 4), (0, 8)) == (both, (lane_states.failures_in_a_row("hr:1"), lane_states.capacity("hr:1").calls))
 
 
 def test_a_penalty_and_its_end_are_known_before_sql_has_them() -> None:
@@ -256,11 +256,11 @@ def test_a_penalty_and_its_end_are_known_before_sql_has_them() -> None:
     lane_states = LaneStates(Ticks())
 
     block(lane_states, "hr:1", 2.0, penalty=Penalty.SERIAL)
-    closed = lane_states.closed("hr:1")
+    closed = lane_states.is_closed("hr:1")
     lane_states.apply(Resume("hr:1", "a probe got through"))
 
-    assert (True, False) == (closed, lane_states.closed("hr:1"))
-    assert (1, ("hr:1",)) == (lane_states.room("hr:1").calls, lane_states.needs_feedback("hr:1"))
+    assert (True, False) == (closed, lane_states.is_closed("hr:1"))
+    assert (1, ("hr:1",)) == (lane_states.capacity("hr:1").calls, lane_states.needs_feedback("hr:1"))
 
 
 def test_the_summary_tells_calls_in_the_air_and_latency() -> None:
@@ -268,18 +268,18 @@ def test_the_summary_tells_calls_in_the_air_and_latency() -> None:
     milliseconds, newest samples weighing a fifth."""
     lane_states = LaneStates(Ticks())
 
-    lane_states.took("hr:1", 0.1)
-    lane_states.took("hr:1", 0.2)
-    lane_states.cycled("hr:1", 0.2)
-    lane_states.cycled("hr:1", 0.7)
+    lane_states.record_call("hr:1", 0.1)
+    lane_states.record_call("hr:1", 0.2)
+    lane_states.record_cycle("hr:1", 0.2)
+    lane_states.record_cycle("hr:1", 0.7)
     with in_the_air(lane_states, "hr:1", 20.0), in_the_air(lane_states, "hr:2", 20.0):
         out = lane_states.in_flight()
         summary = lane_states.summary()
 
     assert 2 == out
-    assert [0.3, 0.1] == [pytest.approx(lane_states.cycle(lane)) for lane in ("hr:1", "hr:9")]
+    assert [0.3, 0.1] == [pytest.approx(lane_states.cycle_s(lane)) for lane in ("hr:1", "hr:9")]
     assert {"hr:1": [1, 120, 300], "hr:2": [1, 0, 0]} == summary
-    assert (0, 0.05) == (lane_states.in_flight(), lane_states.latency("hr:9"))
+    assert (0, 0.05) == (lane_states.in_flight(), lane_states.latency_s("hr:9"))
 
 
 def test_the_last_deadline_of_a_call_is_known() -> None:
@@ -289,9 +289,9 @@ def test_the_last_deadline_of_a_call_is_known() -> None:
     with in_the_air(lane_states, "hr:1", 20.0), in_the_air(lane_states, "hr:2", 90.0):
         now[0] += 30.0
 
-    assert 60.0 == lane_states.longest_s()
+    assert 60.0 == lane_states.until_last_deadline_s()
     now[0] += 100.0
-    assert 0.0 == lane_states.longest_s()
+    assert 0.0 == lane_states.until_last_deadline_s()
 
 
 def test_a_lane_without_room_lets_calls_go_that_have_a_permit() -> None:
@@ -303,15 +303,15 @@ def test_a_lane_without_room_lets_calls_go_that_have_a_permit() -> None:
     block(lane_states, "hr:2", 90)
 
     def may_go(*lanes: str) -> list[bool]:
-        return [lane_states.room(lane, has_permit=True).calls != 0 for lane in lanes]
+        return [lane_states.capacity(lane, has_permit=True).calls != 0 for lane in lanes]
 
-    assert [True, True] == [lane_states.closed("hr:1"), lane_states.closed("hr:2")]
+    assert [True, True] == [lane_states.is_closed("hr:1"), lane_states.is_closed("hr:2")]
     assert [True, False] == may_go("hr:1", "hr:2")
     ticks.advance(90)
     assert [True, True] == may_go("hr:1", "hr:2")
     learn(lane_states, hr_1={"blocked_s": 60}, hr_3={"blocked_s": 60, "limit_name": "app_day"}, it={"blocked_s": 60})
     assert [False, True, False] == may_go("hr:1", "hr:3", "it:1")
-    lane_states.open("hr:1")
+    lane_states.unblock("hr:1")
     assert [True] == may_go("hr:1")
 
 
@@ -320,11 +320,11 @@ def test_a_lane_without_room_lets_calls_go_that_have_a_permit() -> None:
 
 def used(lane_states: LaneStates, lane: str) -> None:
     """One call of a lane that the vendor took."""
-    lane_states.learn([lane], {lane: LaneState(lane, account_of(lane), calls=4)})
+    lane_states.update([lane], {lane: LaneState(lane, account_of(lane), calls=4)})
     with in_the_air(lane_states, lane, 20):
-        lane_states.took(lane, 0.5)
-    lane_states.cycled(lane, 0.7)
-    lane_states.succeeded(lane)
+        lane_states.record_call(lane, 0.5)
+    lane_states.record_cycle(lane, 0.7)
+    lane_states.record_success(lane)
 
 
 def test_a_lane_that_is_not_used_for_a_minute_is_forgotten() -> None:
@@ -339,8 +339,8 @@ def test_a_lane_that_is_not_used_for_a_minute_is_forgotten() -> None:
 
     assert {"hr:old": [0, 500, 700, 30], "hr:new": [0, 500, 700, 0]} == both
     assert {"hr:new": [0, 500, 700, 31]} == lane_states.summary()
-    assert [-1, 0.5] == [lane_states.latency(lane, -1) for lane in ("hr:old", "hr:new")]
-    assert [None, 4] == [lane_states.room(lane).calls for lane in ("hr:old", "hr:new")]
+    assert [-1, 0.5] == [lane_states.latency_s(lane, -1) for lane in ("hr:old", "hr:new")]
+    assert [None, 4] == [lane_states.capacity(lane).calls for lane in ("hr:old", "hr:new")]
     assert [(), ("hr:new",)] == [lane_states.needs_feedback(lane) for lane in ("hr:old", "hr:new")]
 
 
@@ -366,7 +366,7 @@ def test_a_lane_with_a_call_in_the_air_or_a_block_is_not_forgotten() -> None:
 
         assert {"hr:up": [1, 0, 0]} == lane_states.summary()
         assert ("hr",) == lane_states.needs_feedback("hr:up")
-        assert lane_states.closed("hr:no")
+        assert lane_states.is_closed("hr:no")
 
 
 def test_whether_an_account_is_full_does_not_cost_its_lanes(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -381,9 +381,9 @@ def test_whether_an_account_is_full_does_not_cost_its_lanes(monkeypatch: pytest.
 
     with in_the_air(lane_states, "hr:1", 20), in_the_air(lane_states, "hr:2", 20):
         asked.clear()
-        full, looked_up = lane_states.room("hr:3").calls, len(asked)
+        full, looked_up = lane_states.capacity("hr:3").calls, len(asked)
 
-    assert (0, 2) == (full, lane_states.room("hr:3").calls)
+    assert (0, 2) == (full, lane_states.capacity("hr:3").calls)
     assert 1 == looked_up
 
 
@@ -402,6 +402,6 @@ def test_a_call_begins_while_a_heartbeat_is_put_together() -> None:
             return float(self) * factor
 
     used(lane_states, "hr:1")
-    lane_states.took("hr:0", Seconds(0.5))
+    lane_states.record_call("hr:0", Seconds(0.5))
 
     assert [0, 500, 0] == lane_states.summary()["hr:0"]

@@ -10,7 +10,7 @@ import pytest
 from sqlalchemy import text
 
 from tests.support.runtime import Ticks
-from worker.delivery.sender.lane_state import LaneStates
+from worker.delivery.sender.lane_states import LaneStates
 from worker.delivery.sender.lease import Lease
 from worker.outbox.engine.clock import DrivenClock, boot_clock
 from worker.outbox.engine.database import Database
@@ -237,8 +237,8 @@ def test_a_heartbeat_is_as_long_as_the_lanes_in_use_are_many(database: Database,
         ticks.advance(3_600)
         for n in range(chats):
             lane = f"message-push-of-the-sales-department:{chats:08x}{n:08x}"
-            lane_states.took(lane, 0.123)
-            lane_states.succeeded(lane)
+            lane_states.record_call(lane, 0.123)
+            lane_states.record_success(lane)
 
     lease.beat(lane_states.summary())
 

@@ -174,10 +174,10 @@ def test_a_crash_right_after_leaves_two_parts_that_are_both_sent(site: Site) -> 
         if label == "before_mark":
             raise RuntimeError("killed")
 
-    site.runtime.probe = dies
+    site.runtime.checkpoint = dies
     with pytest.raises(RuntimeError):
         site.ring(job)
-    site.runtime.probe = lambda label: None
+    site.runtime.checkpoint = lambda label: None
     assert {} == told(site, "news")
     assert 2 == counts(site, job).not_yet
 
@@ -400,7 +400,7 @@ def ring_and_perhaps_die(site: Site, jobs: list[str], rng: random.Random) -> Non
         if label == "before_mark" and rng.random() < 0.1:
             raise Killed
 
-    site.runtime.probe = probe if rng.random() < 0.2 else lambda label: None
+    site.runtime.checkpoint = probe if rng.random() < 0.2 else lambda label: None
     try:
         site.ring(*jobs)
     except Killed:

@@ -302,7 +302,7 @@ def test_parts_that_stand_still(site: Site) -> None:
 def test_what_was_set_aside(site: Site) -> None:
     """An error of ours, as recovery notes it."""
     watch = Watch(site, OPS)
-    event = LaneEvent("lane", "hr", "label", LaneEventKind.SET_ASIDE, "KeyError in x.py:1", None, None, None)
+    event = LaneEvent("lane", "hr", "label", LaneEventKind.FAULT, "KeyError in x.py:1", None, None, None)
     site.database.run(lambda connection: keep_events(connection, site.database.now, [event]))
     watch.later()
     during = watch.told()

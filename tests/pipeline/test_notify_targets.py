@@ -250,8 +250,7 @@ def test_what_is_about_the_target_keeps_no_other_from_being_told(site: Site) -> 
 
 def _set_aside(site: Site, *accounts: str) -> None:
     events = [
-        LaneEvent("lane", one, "label", LaneEventKind.SET_ASIDE, "KeyError in x.py:1", None, None, None)
-        for one in accounts
+        LaneEvent("lane", one, "label", LaneEventKind.FAULT, "KeyError in x.py:1", None, None, None) for one in accounts
     ]
     site.database.run(lambda connection: keep_events(connection, site.database.now, events))
 

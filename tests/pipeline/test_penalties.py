@@ -12,8 +12,8 @@ import pytest
 from tests.support.runtime import Site, busy, lost, planted, refused, unsent
 from tests.support.scripted_transport import answered
 from worker.control.lift import lift
-from worker.delivery.sender.batch import BatchSender
-from worker.domain.call import CallResult, NeverLeft, Request
+from worker.delivery.sender.doorbell_sender import DoorbellSender
+from worker.domain.call import CallResult, NotSent, Request
 from worker.domain.pacing.lane import LaneState, next_midnight
 from worker.outbox.engine.clock import DrivenClock
 from worker.outbox.engine.database import Database
@@ -217,7 +217,7 @@ def test_a_process_makes_no_more_calls_than_its_lane_may_have(site: Site) -> Non
     """While as many are out as all may have together, what rings here is left to be offered again."""
     job = site.send()
     lane = site.part(job).lane
-    site.runtime.lane_states.learn([lane], {lane: LaneState(lane, "hr", calls=1)})
+    site.runtime.lane_states.update([lane], {lane: LaneState(lane, "hr", calls=1)})
 
     site.runtime.lane_states.begin_call(lane, 20.0)
     site.sql(
@@ -257,7 +257,7 @@ def test_many_calls_in_the_air_park_once(site: Site) -> None:
     site.vendor.says(*[refused(60020)] * 3)
 
     for job in jobs:
-        site.runtime.lane_states.open("hr")
+        site.runtime.lane_states.unblock("hr")
         site.sql("update worker_lanes set blocked_until = 0")
         site.ring(job)
 
@@ -378,7 +378,7 @@ def test_connections_that_fail_open_it_too(database: Database, driven_clock: Dri
     """Nothing was marked, no attempt is burnt, no job dies; after the host is back everything goes."""
     away = [True]
 
-    def refuse(request: Request) -> NeverLeft | None:
+    def refuse(request: Request) -> NotSent | None:
         return unsent("dns") if away[0] and request.path != "/cgi-bin/gettoken" else None  # type: ignore[return-value]
 
     with planted(database, driven_clock, refuse=refuse, breaks=True) as site:
@@ -400,7 +400,7 @@ def test_a_blip_that_many_threads_meet_costs_two_seconds(sqlite_database: Databa
     """Six threads find the host away in one instant, the breaker opens at five: it stays shut, for that was one."""
     meet = threading.Barrier(6)
 
-    def refuse(request: Request) -> NeverLeft | None:
+    def refuse(request: Request) -> NotSent | None:
         if request.path == "/cgi-bin/gettoken":
             return None
         meet.wait(120)
@@ -420,7 +420,7 @@ def test_a_blip_that_many_threads_meet_costs_two_seconds(sqlite_database: Databa
 def test_a_second_process_counts_in_the_same_row(site: Site) -> None:
     """Two processes that each lose calls open it together."""
     jobs = [site.send(str(n), f"u{n}", duplicate_check=False) for n in range(5)]
-    other = BatchSender(site.runtime)
+    other = DoorbellSender(site.runtime)
     site.vendor.says(*[lost()] * 5)
 
     for bell, job in zip((site.bell, other, site.bell, other, site.bell), jobs, strict=True):

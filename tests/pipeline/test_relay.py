@@ -246,7 +246,7 @@ def test_a_block_that_ends_is_met_at_its_end(site: Site) -> None:
 def test_a_window_at_the_head_of_the_lane_is_kept_offered(site: Site) -> None:
     """No more than the lane may send soon; as parts are marked, the next ones come in: in full doorbells while half of
     the window is out, and the rest when less is."""
-    site.runtime.lane_states.took("x", 0.0)
+    site.runtime.lane_states.record_call("x", 0.0)
     jobs = [site.send(str(n), f"u{n}") for n in range(14)]
     site.share(2)  # two threads of four are free, two ids for each of their calls: a window of eight
     first = turn(site)
@@ -687,8 +687,8 @@ def test_a_slow_lane_has_no_more_threads_than_its_share(
         for n in range(200):
             site.send(f"n{n}", f"u{n}", priority=priority)
         lane = site.rows("select lane from worker_parts limit 1")[0].lane
-        site.runtime.lane_states.took(lane, call_s)
-        site.runtime.lane_states.cycled(lane, call_s)
+        site.runtime.lane_states.record_call(lane, call_s)
+        site.runtime.lane_states.record_cycle(lane, call_s)
         taken: list[str] = []
 
         for _ in range(30):

@@ -22,7 +22,7 @@ from worker.delivery.resolver.download import Downloads
 from worker.delivery.resolver.http_get import Trouble
 from worker.delivery.resolver.url_file import UrlFiles
 from worker.delivery.sender import attempt
-from worker.delivery.sender.batch import BatchSender
+from worker.delivery.sender.doorbell_sender import DoorbellSender
 from worker.domain.call import CallResult, FileBody, Request
 from worker.domain.content.address import Allowed
 from worker.domain.job import part_id
@@ -430,7 +430,7 @@ def test_nobody_else_fetches_it_meanwhile(site: Site, web: ScriptedWeb) -> None:
 
     def ring_elsewhere() -> None:
         reasons.append(site.part(job).reason)
-        BatchSender(site.runtime).answer(site.part(job).lane, [part_id(job, 0)])
+        DoorbellSender(site.runtime).answer(site.part(job).lane, [part_id(job, 0)])
         assert [] == attempt.prepare(site.runtime, [loaded], lambda: None)
 
     with meanwhile(web, ring_elsewhere):

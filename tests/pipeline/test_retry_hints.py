@@ -100,7 +100,7 @@ def test_no_more_come_back_at_once_than_others_go(site: Site) -> None:
     waiting = without_room(site, 5)
     lane = site.part(waiting[0]).lane
     # Calls so slow that two are reserved for together.
-    site.runtime.lane_states.cycle = lambda lane: 0.1  # type: ignore[method-assign]
+    site.runtime.lane_states.cycle_s = lambda lane: 0.1  # type: ignore[method-assign]
     others = [site.send(f"backlog {n}", f"u{n}") for n in range(4)]
     site.advance(61)
 
@@ -109,7 +109,7 @@ def test_no_more_come_back_at_once_than_others_go(site: Site) -> None:
     assert ["again 0", "again 1", "backlog 0", "backlog 1"] == sent(site)[5:9]
     assert {"again 2", "again 3"} == set(sent(site)[9:11])
     assert ["queued"] == [site.state(job) for job in waiting if site.state(job) != "accepted"]
-    assert [part_id(waiting[4], 0)] == site.runtime.retry_hints.due(lane, 1, 9)
+    assert [part_id(waiting[4], 0)] == site.runtime.retry_hints.take_due(lane, 1, 9)
 
 
 def test_bulk_does_not_come_along_with_what_is_more_urgent(site: Site) -> None:
@@ -152,7 +152,7 @@ def test_what_the_relay_has_just_offered_is_not_sent_away(site: Site, monkeypatc
             ringing.join(120)
         return loaded
 
-    monkeypatch.setattr("worker.delivery.sender.batch.load", meanwhile)
+    monkeypatch.setattr("worker.delivery.sender.doorbell_sender.load", meanwhile)
     site.ring(site.send("other", "u"))
 
     assert ([[part]], "accepted") == (rang, site.state(waiting))
@@ -169,7 +169,7 @@ def test_in_the_hand_of_one_it_is_offered_to_nobody_else(site: Site) -> None:
         if label == "before_mark" and not offered:
             offered.append(site.part(waiting).offered_until)
 
-    site.runtime.probe = look
+    site.runtime.checkpoint = look
     site.ring(site.send("other", "u"))
 
     assert [site.clock.micros + 5_000_000] == offered
@@ -192,13 +192,13 @@ def test_what_is_not_got_to_may_be_offered_at_once(site: Site) -> None:
     """A drain that begins after the first of two stops the second, like what rang."""
     first, second = without_room(site, 2)
     site.advance(61)
-    site.runtime.probe = lambda label: site.runtime.draining.set() if label == "before_mark" else None
+    site.runtime.checkpoint = lambda label: site.runtime.draining.set() if label == "before_mark" else None
 
     other = site.send("other", "u")
     assert 1 == site.ring(other)
 
     assert ("accepted", "queued", None) == (site.state(first), site.state(second), site.part(second).offered_until)
-    site.runtime.probe = lambda label: None
+    site.runtime.checkpoint = lambda label: None
     site.runtime.draining.clear()
     assert 2 == site.ring(second, other)
 
@@ -247,11 +247,11 @@ def test_a_search_is_followed_by_a_rest_as_long_as_twenty(busy: Site) -> None:
     """However many members are in a hurry, no more than a twentieth of a thread's time goes into looking."""
     known = busy.runtime.retry_hints
 
-    first, meanwhile = known.may_seek(), known.may_seek()
+    first, meanwhile = known.try_begin_search(), known.try_begin_search()
     busy.ticks.advance(0.01)
-    known.sought(busy.ticks() - 0.01)
+    known.end_search(busy.ticks() - 0.01)
     busy.ticks.advance(0.19)
-    still = known.may_seek()
+    still = known.try_begin_search()
     busy.ticks.advance(0.02)
 
-    assert [True, False, False, True] == [first, meanwhile, still, known.may_seek()]
+    assert [True, False, False, True] == [first, meanwhile, still, known.try_begin_search()]

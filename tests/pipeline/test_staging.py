@@ -11,7 +11,7 @@ from tests.support.runtime import Site, an_account, busy, lost, planted, refused
 from worker import AppChat, Everyone, RecipientStatus, Text, To, recipients
 from worker.config.accounts import FixedAccounts, staging_told
 from worker.control.pause import hold, release
-from worker.delivery.resolver.receiving import IN_DOUBT
+from worker.delivery.resolver.call_recipients import IN_DOUBT
 from worker.domain.content.left_out import ALL_LEFT_OUT, outcome_for_all
 from worker.domain.content.staging import DRY_RUN, NOT_LET_THROUGH, STAGING, Staging, redirected, staging_problem
 from worker.domain.outcome import Progress, Refusal
@@ -193,7 +193,7 @@ def test_the_share_of_a_part_stays_its_own() -> None:
     """Whatever of it goes on: a page, a call that a vendor asks for again."""
     share = {"users": ["lisi"], "parties": ["7"], "task_id": "t1"}
     switch = Staging(redirect_to=("tester",))
-    instead = switch.instead(share)
+    instead = switch.substitutes(share)
     spec = redirected(share, instead)
     assert {"users": ["tester"], "task_id": "t1"} == spec
     outcome = outcome_for_all(Progress({**spec, "page": 2}, "goes on"), tuple(switch.left_out(share)), instead)

@@ -101,7 +101,7 @@ def test_the_event_holds_the_vendors_hint(site: Site) -> None:
     site.vendor.says_for_tokens(refused(60020, UNTRUSTED))
     site.ring(job)
     site.sql("delete from worker_lanes")
-    site.runtime.lane_states.open("hr")
+    site.runtime.lane_states.unblock("hr")
     site.ring(job, probe=True)
 
     hints = site.rows("select hint from worker_lane_events")

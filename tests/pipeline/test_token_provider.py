@@ -15,7 +15,7 @@ from tests.support import provided
 from tests.support.runtime import GETTOKEN, Site, an_account, planted, refused
 from tests.support.scripted_transport import ScriptedTransport, answered
 from worker.domain.account import Account, Egress, Secret, Token, TokenParked, TokenProvider, TokenWait
-from worker.domain.call import CallResult, NeverLeft, NoAnswer, Request
+from worker.domain.call import CallResult, NoAnswer, NotSent, Request
 from worker.outbox.engine.clock import DrivenClock
 from worker.outbox.engine.database import Database
 from worker.transport.token_provider import AT_ONCE, GIVEN_UP_S, HANGING, LONGEST_S, TokenProviders, Unprovided
@@ -212,7 +212,7 @@ WRONG: list[tuple[CallResult, str]] = [
     (given("t", "soon"), "the token service answered no usable access_token and expires_in"),
     (answered(b'{"access_token": "t", "expires_in": NaN}'), "the token service answered no usable"),
     (NoAnswer("read_timeout", 10.0), "the token service does not answer: read_timeout"),
-    (NeverLeft("refused", 0.1), "the token service does not answer: refused"),
+    (NotSent("refused", 0.1), "the token service does not answer: refused"),
 ]
 
 

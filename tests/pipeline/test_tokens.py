@@ -19,7 +19,7 @@ from tests.support.reads import statements
 from tests.support.scripted_transport import ScriptedTransport, answered
 from worker.channels.base import Channel, TokenGranted, TokenLater, TokenOutcome, TokenRefused
 from worker.domain.account import Account, Secret, Token, TokenParked, TokenState, TokenWait
-from worker.domain.call import CallResult, NeverLeft, NoAnswer, Reply, Request
+from worker.domain.call import CallResult, NoAnswer, NotSent, Reply, Request
 from worker.domain.errors import ConfigurationError
 from worker.outbox.engine.clock import DrivenClock
 from worker.outbox.engine.database import Database
@@ -517,7 +517,7 @@ def test_silence_is_answered_with_growing_pauses(database: Database, driven_cloc
 
 def test_a_connection_that_never_stood_is_silence_too(database: Database, driven_clock: DrivenClock) -> None:
     """DNS, refused, TLS: wait and ask again."""
-    transport = ScriptedTransport([], refuse=lambda _request: NeverLeft("refused", 0.0))
+    transport = ScriptedTransport([], refuse=lambda _request: NotSent("refused", 0.0))
     process = Vendor(database, driven_clock, []).process(transport)
 
     access = process.get(HR, CHANNEL)
@@ -526,8 +526,8 @@ def test_a_connection_that_never_stood_is_silence_too(database: Database, driven
     assert "gettoken: refused" == plain(access.reason)
 
 
-def without_a_way(_request: Request) -> NeverLeft:
-    return NeverLeft("proxy_refused", 0.0, remedy="correct the account's `proxy`")
+def without_a_way(_request: Request) -> NotSent:
+    return NotSent("proxy_refused", 0.0, remedy="correct the account's `proxy`")
 
 
 def test_a_process_without_a_way_to_the_vendor_holds_up_no_other(database: Database, driven_clock: DrivenClock) -> None:
@@ -562,7 +562,7 @@ def test_processes_without_a_way_ask_one_at_a_time(database: Database, driven_cl
     """Eight of them in two minutes: never two within a second, and each of them twice a minute in the end."""
     asked: list[int] = []
 
-    def away(request: Request) -> NeverLeft:
+    def away(request: Request) -> NotSent:
         asked.append(driven_clock.micros)
         return without_a_way(request)
 

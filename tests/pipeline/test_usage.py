@@ -62,7 +62,7 @@ def test_corps_behind_one_address_share_its_limit(database: Database, driven_clo
         assert [1, 1, 0] == called
         assert ["accepted", "accepted", "queued"] == [site.state(recall) for recall in recalls]
         site.advance(61)
-        site.runtime.lane_states.open("pr")
+        site.runtime.lane_states.unblock("pr")
         site.run()
         assert "accepted" == site.state(recalls[2])
 

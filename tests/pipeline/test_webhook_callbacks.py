@@ -389,7 +389,7 @@ def test_what_is_given_back_is_never_more_than_was_allowed(room: Room) -> None:
             room.site.advance(1)
             room.happens("message", "wozhang", person="zhang")
 
-    room.site.runtime.probe = speak
+    room.site.runtime.checkpoint = speak
     jobs = [room.ask(Text(content=f"n{n}"), "wozhang") for n in range(4)]
     room.site.ring(jobs[0])
 

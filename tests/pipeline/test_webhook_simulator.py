@@ -131,7 +131,7 @@ def test_two_equal_bodies_of_a_key_are_never_in_the_air_together(site: Site, url
             meanwhile.append((-1, ""))
             meanwhile[:] = [(site.ring(job), site.part(job).reason or site.state(job)) for job in (second, third)]
 
-    site.runtime.probe = look
+    site.runtime.checkpoint = look
     site.ring(first)
     site.advance(0.6)
     site.run()

@@ -206,7 +206,7 @@ def test_a_search_does_not_find_what_an_equal_message_in_the_air_has_made(sales:
             looks.append(1)
             looks[:] = [sales.site.ring(first)]
 
-    sales.site.runtime.probe = look
+    sales.site.runtime.checkpoint = look
     sales.site.ring(second)
     sales.go(20, 40)
 

@@ -10,7 +10,7 @@ import pytest
 from tests.support.runtime import Site, busy, lost, planted, refused
 from worker import JobNotFound, PartWait, To, WaitFor, Why, webhook, why
 from worker.config.accounts import FixedAccounts
-from worker.control.cancel import mark
+from worker.control.cancel import mark_jobs
 from worker.control.pause import hold, pause, release, resume_paused
 from worker.domain.account import Account, Secret
 from worker.domain.call import CallResult, Request
@@ -304,7 +304,7 @@ def test_its_process_ended(site: Site) -> None:
 def test_its_job_was_cancelled(site: Site) -> None:
     """By a command that was cut short: given again, it ends the part."""
     job = site.send(due_at=DAY)
-    mark(site.database, [job])
+    mark_jobs(site.database, [job])
 
     wait = waits(site, job)[0]
 
@@ -334,7 +334,7 @@ def test_a_search_goes_on_although_its_job_was_cancelled(site: Site) -> None:
     job = site.send()
     site.vendor.says(lost())
     site.ring(job)
-    mark(site.database, [job])
+    mark_jobs(site.database, [job])
 
     [wait] = waits(site, job)
 
@@ -567,7 +567,7 @@ def test_a_follow_up_that_ended_while_it_waited_is_not_open(site: Site) -> None:
     commit(site.database, [Mark(job + "-0", 0, site.runtime.lease.incarnation, 1_000_000)], Policy())
     first = site.recall(job)
     site.ring(first)
-    mark(site.database, [first])
+    mark_jobs(site.database, [first])
     site.sql("update worker_parts set state = 8, not_before = null where job_id = :job", job=first)
     site.sql(
         "update worker_jobs set state = 8, n_open = 0, n_cancelled = 1, finished_at = 1 where id = :job", job=first

@@ -16,7 +16,7 @@ from sqlalchemy.exc import DataError, InterfaceError, OperationalError
 from rig.stack import LIMIT_S, until
 from tests.support.runtime import Site, Ticks, planted
 from worker.delivery.sender import writer as writer_module
-from worker.delivery.sender.writer import MAX_BYTES, MAX_ROWS, Ticket, Writer, WriterClosed
+from worker.delivery.sender.writer import MAX_BYTES, MAX_ROWS, PendingWrite, Writer, WriterClosed
 from worker.domain import settle
 from worker.domain.job import part_id
 from worker.domain.outcome import Accepted, Outcome, Refusal, Rejected, Retry, Taken, Unknown, Verdict
@@ -61,7 +61,7 @@ class Away:
 
 
 def a_writer(database: Any, **parts: Any) -> Writer:
-    parts = {"pause": lambda seconds: None, "died": lambda error: None, **parts}
+    parts = {"pause": lambda seconds: None, "on_death": lambda error: None, **parts}
     return Writer(database, Policy(), **parts)
 
 
@@ -73,8 +73,8 @@ def test_while_the_database_is_away_results_are_kept_and_marks_wait(site: Site) 
     away = Away(site.database, 40)
     writer = a_writer(away, pause=pauses.append)
 
-    ticket = writer.end(an_end(job))
-    before = ticket.wait(0)
+    pending_write = writer.end(an_end(job))
+    before = pending_write.wait(0)
     writer.start()
     mark = a_mark(other)
     writer.mark([mark])
@@ -157,13 +157,13 @@ def test_an_acceptance_goes_with_the_next_mark(site: Site, monkeypatch: pytest.M
     writer = a_writer(site.database)
     writer.start()
     writer.mark([a_mark(job)])
-    writer._haste.clear()  # the writer may have taken the mark before haste was made
+    writer._is_urgent.clear()  # the writer may have taken the mark before haste was made
 
-    ticket = writer.end(an_end(job))
+    pending_write = writer.end(an_end(job))
     mark = a_mark(other)
     writer.mark([mark])
 
-    assert ticket.wait(0)
+    assert pending_write.wait(0)
     assert 1 == mark.call
     assert ("accepted", "sending", 2) == (site.state(job), site.state(other), writer.batches)
     assert writer.stop(10)
@@ -181,7 +181,7 @@ def test_a_mark_that_is_cut_off_from_a_full_batch_makes_haste(site: Site, monkey
     with ThreadPoolExecutor(1) as pool:
         mark = a_mark(job)
         marked = pool.submit(writer.mark, [mark])
-        until(writer._haste.is_set, "the mark is queued")
+        until(writer._is_urgent.is_set, "the mark is queued")
         writer.start()
         marked.result(LIMIT_S)
 
@@ -218,7 +218,7 @@ def test_others_do_not_wait_for_a_mark(
     writer = a_writer(site.database)
     writer.start()
     writer.mark([a_mark(job), a_mark(other)])
-    writer._haste.clear()  # the writer may have taken the marks before haste was made
+    writer._is_urgent.clear()  # the writer may have taken the marks before haste was made
 
     assert writer.end(end(job)).wait(LIMIT_S)
     assert writer.wait(writer.end(an_end(other)), LIMIT_S)
@@ -229,12 +229,12 @@ def test_whatever_queues_up_goes_in_one_transaction(site: Site) -> None:
     """A batch is what came while the one before was written, at most 400 rows."""
     jobs = [site.send(str(n)) for n in range(5)]
     writer = a_writer(site.database)
-    tickets = [writer.end(an_end(job)) for job in jobs]
+    pending_writes = [writer.end(an_end(job)) for job in jobs]
     changes = [writer.end(an_end(jobs[0])) for _ in range(MAX_ROWS)]
 
     writer.start()
 
-    assert all(ticket.wait(120) for ticket in [*tickets, *changes])
+    assert all(pending_write.wait(120) for pending_write in [*pending_writes, *changes])
     assert (2, MAX_ROWS + 5) == (writer.batches, writer.rows)
     assert writer.stop(10)
 
@@ -243,14 +243,14 @@ def marking(monkeypatch: pytest.MonkeyPatch, writer: Writer, marks: Sequence[Mar
     """Threads whose marks are queued, in this order."""
     queued = threading.Semaphore(0)
 
-    class Waiting(Ticket):
+    class Waiting(PendingWrite):
         """Tells that its item is in the queue: only then it is waited for."""
 
         def wait(self, timeout_s: float = -1) -> bool:
             queued.release()
             return super().wait(timeout_s)
 
-    monkeypatch.setattr(writer_module, "Ticket", Waiting)
+    monkeypatch.setattr(writer_module, "PendingWrite", Waiting)
     threads = []
     for mark in marks:
         threads.append(threading.Thread(target=writer.mark, args=([mark],)))
@@ -282,11 +282,11 @@ def test_a_row_the_database_refuses_is_found_and_stored_bare(site: Site, text: s
     writer = a_writer(site.database)
     for job in jobs:
         site.runtime.writer.mark([a_mark(job)])
-    tickets = [writer.end(an_end(job, errmsg=text if n == 3 else "ok")) for n, job in enumerate(jobs)]
+    pending_writes = [writer.end(an_end(job, errmsg=text if n == 3 else "ok")) for n, job in enumerate(jobs)]
 
     writer.start()
 
-    assert all(ticket.wait(120) for ticket in tickets)
+    assert all(pending_write.wait(120) for pending_write in pending_writes)
     assert ["accepted"] * 5 == [site.state(job) for job in jobs]
     kept = [site.of("attempts", job)[0].errmsg for job in jobs]
     assert ["ok"] * 4 == [kept[n] for n in (0, 1, 2, 4)]
@@ -322,11 +322,11 @@ def test_what_is_left_of_an_answer_that_cannot_be_stored_keeps_its_http_status(s
     job = site.send()
     site.runtime.writer.mark([a_mark(job)])
     writer = a_writer(Away(site.database, 1, DataError("insert", {}, ValueError("too long"))))
-    ticket = writer.end(an_end(job))
+    pending_write = writer.end(an_end(job))
 
     writer.start()
 
-    assert ticket.wait(10)
+    assert pending_write.wait(10)
     assert writer.stop(10)
     assert [("unknown", 200)] == [(row.outcome, row.http_status) for row in site.of("attempts", job)]
 
@@ -394,7 +394,7 @@ def test_the_death_of_the_thread_is_told(site: Site) -> None:
     def broken(part: settle.PartFacts, now: int) -> None:
         raise ZeroDivisionError
 
-    writer = a_writer(site.database, died=note)
+    writer = a_writer(site.database, on_death=note)
     writer.start()
     job = site.send()
     with pytest.raises(WriterClosed):
@@ -413,7 +413,9 @@ def test_watchers_hear_after_the_commit_only(site: Site) -> None:
     def tell(happened: Sequence[JobUpdate]) -> None:
         seen.extend(("told", site.state(job)) for _ in happened)
 
-    writer = a_writer(site.database, tell=tell, probe=lambda label: seen.append((label, site.state(job))))
+    writer = a_writer(
+        site.database, report_updates=tell, checkpoint=lambda label: seen.append((label, site.state(job)))
+    )
     writer.start()
     writer.mark([a_mark(job)])
     writer.end(an_end(job))
@@ -455,6 +457,6 @@ def test_sizes_count_bodies(site: Site, monkeypatch: pytest.MonkeyPatch) -> None
     for thread in threads:
         thread.join(120)
 
-    assert all(ticket.wait(120) for ticket in ends)
+    assert all(pending_write.wait(120) for pending_write in ends)
     assert [3, 1] == batches  # the first end fills the batch that the two marks began
     assert writer.stop(10)

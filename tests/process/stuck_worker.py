@@ -17,7 +17,7 @@ from typing import Any
 from rig.names import own_name
 from worker.config.settings import load_settings
 from worker.delivery.scheduler.due_lanes import DueLanes
-from worker.delivery.sender.batch import BatchSender
+from worker.delivery.sender.doorbell_sender import DoorbellSender
 from worker.outbox.lanes.agenda import Agenda
 from worker.service import loops
 from worker.service.celery_app import make_app, start_worker
@@ -74,14 +74,14 @@ def main(folder: str, what: str, threads: int) -> int:
             raise KeyError("nobody foresaw this")
         return gather(due_lanes, agenda)
 
-    def refusing(sender: BatchSender, lane: str, ids: Sequence[str], **options: Any) -> int:
+    def refusing(sender: DoorbellSender, lane: str, ids: Sequence[str], **options: Any) -> int:
         if what == SENDERS_RAISE and stop:
             stop.tell()
             raise KeyError("nobody foresaw this")
         return answer(sender, lane, ids, **options)
 
-    gather, answer = DueLanes.gather, BatchSender.answer
-    BatchSender.answer = refusing  # type: ignore[method-assign]
+    gather, answer = DueLanes.gather, DoorbellSender.answer
+    DoorbellSender.answer = refusing  # type: ignore[method-assign]
     DueLanes.gather = raising  # type: ignore[method-assign]
     app = make_app(load_settings(), Replacements(probe=probe))
     rings = app.worker_process.ring

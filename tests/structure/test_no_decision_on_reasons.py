@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.noise import Noisy, noise, plain, values_with_a_reason
-from worker.domain.call import NeverLeft
+from worker.domain.call import NotSent
 from worker.domain.outcome import Retry
 from worker.domain.pacing.lane import LaneBlock, LaneState
 from worker.domain.settle import PartFacts
@@ -64,6 +64,6 @@ def test_every_value_that_holds_a_reason_gets_noise() -> None:
     Said.reason = Noisy(vars(Said)["reason"])  # type: ignore[misc,assignment]
     said = Said("full")
 
-    assert {Retry, LaneBlock, LaneState, PartFacts, NeverLeft} <= {holder for holder, _ in values_with_a_reason()}
+    assert {Retry, LaneBlock, LaneState, PartFacts, NotSent} <= {holder for holder, _ in values_with_a_reason()}
     assert "full" not in said.reason
     assert "full" == plain(said.reason)

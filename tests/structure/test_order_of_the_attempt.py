@@ -31,7 +31,7 @@ def test_the_page_follows_the_order_it_states() -> None:
     """The first call is connected before the limits are asked for, and the others right before the mark."""
     page = [
         name
-        for part in (attempt.prepare, attempt.Attempts.deliver, attempt.Attempts._start, attempt.Attempts._land)
+        for part in (attempt.prepare, attempt.Attempts.deliver, attempt.Attempts._start, attempt.Attempts._record_ended)
         for name in calls_of(part)
         if name in STEPS
     ]

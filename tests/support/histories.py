@@ -40,7 +40,7 @@ from worker.control.pause import hold, pause, release, resume_paused
 from worker.control.resolve import find_unknown, resolve
 from worker.delivery.scheduler.lane_offer import Doorbell
 from worker.delivery.sender.runtime import Dependencies
-from worker.delivery.sender.writer import Ticket, Writer
+from worker.delivery.sender.writer import PendingWrite, Writer
 from worker.domain.call import CallResult, Request
 from worker.domain.errors import NotPublished, WorkerError
 from worker.domain.job_filter import JobFilter
@@ -119,12 +119,12 @@ class InlineWriter(Writer):
 
     def mark(self, marks: Sequence[Mark]) -> None:
         """All in one transaction, as the thread does."""
-        self._write([Ticket(mark) for mark in marks])
+        self._write([PendingWrite(mark) for mark in marks])
 
-    def _put(self, item: Any) -> Ticket:
-        ticket = Ticket(item)
-        self._write([ticket])
-        return ticket
+    def _put(self, item: Any) -> PendingWrite:
+        pending_write = PendingWrite(item)
+        self._write([pending_write])
+        return pending_write
 
 
 @dataclass(eq=False)

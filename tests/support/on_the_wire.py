@@ -6,7 +6,7 @@ from contextlib import closing
 from dataclasses import replace
 
 from tests.unit.transport.raw_server import OK_BODY, Peer, RawServer, response
-from worker.domain.call import NeverLeft, Request
+from worker.domain.call import NotSent, Request
 from worker.transport.http import SocketTransport
 
 BOUNDARY = "b0undary"
@@ -23,6 +23,6 @@ def body_sent(call: Request) -> bytes:
     with RawServer(script) as server, closing(SocketTransport(boundary=lambda: BOUNDARY)) as transport:
         here = replace(call, base_url=server.url)
         connection = transport.connect(here)
-        assert not isinstance(connection, NeverLeft)
+        assert not isinstance(connection, NotSent)
         connection.call(here)
     return seen[0].partition(b"\r\n\r\n")[2]

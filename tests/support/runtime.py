@@ -38,11 +38,11 @@ from worker.delivery.scheduler.fair_share import ThreadShares
 from worker.delivery.scheduler.lane_offer import Doorbell
 from worker.delivery.scheduler.relay import Relay, RelayTimes
 from worker.delivery.sender import attempt
-from worker.delivery.sender.batch import BatchSender
+from worker.delivery.sender.doorbell_sender import DoorbellSender
 from worker.delivery.sender.in_flight import InFlight
 from worker.delivery.sender.runtime import Dependencies, Runtime, build_runtime
 from worker.domain.account import Account, Secret
-from worker.domain.call import CallResult, NeverLeft, NoAnswer, Request, Unsent
+from worker.domain.call import CallResult, NoAnswer, NotSent, Request, Unsent
 from worker.domain.callbacks.hook import Ends
 from worker.domain.content.message import Message
 from worker.domain.content.recipient import Recipients
@@ -97,7 +97,7 @@ def lost(reason: str = "read_timeout") -> CallResult:
 
 def unsent(why: str = "reset") -> CallResult:
     """Certain: nothing left."""
-    return NeverLeft(why, 0.1, Unsent(why) if why in set(Unsent) else None)
+    return NotSent(why, 0.1, Unsent(why) if why in set(Unsent) else None)
 
 
 class ScriptedVendor:
@@ -180,7 +180,7 @@ class Site:
     def __post_init__(self) -> None:
         self.runtime: Runtime = build_runtime(self.dependencies)
         self.database: Database = self.runtime.database
-        self.bell = BatchSender(self.runtime)
+        self.bell = DoorbellSender(self.runtime)
         self.thread_shares = ThreadShares()
         self.publish: Callable[[Sequence[Doorbell]], None] = self.rings.extend
         """What the relays do with their doorbells; a test may put something else here at any time."""
@@ -434,7 +434,7 @@ def planted(
     *,
     accounts: Sequence[Account] = (),
     transport: Transport | None = None,
-    refuse: Callable[[Request], NeverLeft | None] | None = None,
+    refuse: Callable[[Request], NotSent | None] | None = None,
     life_clock: Callable[[], float] | None = None,
     ticks: Ticks | None = None,
     seed: int = 7,
@@ -471,9 +471,9 @@ def planted(
         rng=random.Random(seed),
         new_id=new_id,
         pause=pauses.append,
-        tell=told.extend,
-        died=died.append,
-        probe=probes.append,
+        report_updates=told.extend,
+        on_death=died.append,
+        checkpoint=probes.append,
         resolver=resolver,
         hooked_ends=hooked_ends or {},
         hooked_tags=hooked_tags,

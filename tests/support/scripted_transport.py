@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Collection, Iterable, Sequence
 
-from worker.domain.call import CallResult, NeverLeft, Reply, Request
+from worker.domain.call import CallResult, NotSent, Reply, Request
 from worker.transport.http import Connection
 from worker.transport.pending_call import PendingCall
 
@@ -22,7 +22,7 @@ class ScriptedTransport:
     list used up in order. `refuse`, if given, may keep a connection from being made. Thread-safe."""
 
     def __init__(
-        self, answers: Answer | Iterable[CallResult], refuse: Callable[[Request], NeverLeft | None] | None = None
+        self, answers: Answer | Iterable[CallResult], refuse: Callable[[Request], NotSent | None] | None = None
     ) -> None:
         self._lock = threading.Lock()
         self._answer = answers if callable(answers) else None
@@ -35,7 +35,7 @@ class ScriptedTransport:
         self.open = 0
         """Connections handed out and neither called nor released."""
 
-    def connect(self, request: Request) -> Connection | NeverLeft:
+    def connect(self, request: Request) -> Connection | NotSent:
         """A connection that needs nothing."""
         with self._lock:
             self.connects.append(request)
@@ -46,7 +46,7 @@ class ScriptedTransport:
             self.open += 1
         return _ScriptedConnection(self)
 
-    def connect_all(self, requests: Sequence[Request]) -> list[Connection | NeverLeft]:
+    def connect_all(self, requests: Sequence[Request]) -> list[Connection | NotSent]:
         """The same for each."""
         return [self.connect(request) for request in requests]
 
@@ -80,7 +80,7 @@ class _ScriptedConnection:
 
     def call(self, request: Request, *, deadline: float | None = None) -> CallResult:
         if self._used:
-            return NeverLeft("released", 0.0)
+            return NotSent("released", 0.0)
         self.release()
         return self._transport._call(request, deadline)
 

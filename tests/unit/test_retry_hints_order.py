@@ -21,41 +21,41 @@ def test_they_come_back_once_and_in_the_order_in_which_they_are_due() -> None:
     ticks = Ticks()
     known = RetryHints(ticks)
     for part, lane, delay_s in (("b", "hr:1", 2.0), ("c", "hr:1", 3.0), ("a", "hr:1", 1.0), ("x", "hr:2", 1.0)):
-        known.note(lane, Priority.NORMAL, part, delay_s)
+        known.add(lane, Priority.NORMAL, part, delay_s)
 
-    assert [] == known.due("hr:1", Priority.BULK, 9)
+    assert [] == known.take_due("hr:1", Priority.BULK, 9)
     ticks.now = 3.0
-    assert ["a", "b"] == known.due("hr:1", Priority.BULK, 2)
-    assert ["c"] == known.due("hr:1", Priority.BULK, 2)
-    assert [] == known.due("hr:1", Priority.BULK, 2)
-    assert ["x"] == known.due("hr:2", Priority.BULK, 2)
+    assert ["a", "b"] == known.take_due("hr:1", Priority.BULK, 2)
+    assert ["c"] == known.take_due("hr:1", Priority.BULK, 2)
+    assert [] == known.take_due("hr:1", Priority.BULK, 2)
+    assert ["x"] == known.take_due("hr:2", Priority.BULK, 2)
 
 
 def test_the_more_urgent_come_first_and_the_less_urgent_not_at_all() -> None:
     """`lowest` is what stands at the head of the doorbell they come along with."""
     known = RetryHints(Ticks())
     for priority in (Priority.BULK, Priority.NORMAL, Priority.URGENT):
-        known.note("hr:1", priority, priority.name, 0.0)
+        known.add("hr:1", priority, priority.name, 0.0)
 
-    assert ["URGENT", "NORMAL"] == known.due("hr:1", Priority.NORMAL, 9)
-    assert ["BULK"] == known.due("hr:1", Priority.BULK, 9)
+    assert ["URGENT", "NORMAL"] == known.take_due("hr:1", Priority.NORMAL, 9)
+    assert ["BULK"] == known.take_due("hr:1", Priority.BULK, 9)
 
 
 def test_nobody_comes_back_twice() -> None:
     """A part may be found again before it has gone."""
     known = RetryHints(Ticks())
     for _ in range(2):
-        known.note("hr:1", Priority.NORMAL, "a", 0.0)
+        known.add("hr:1", Priority.NORMAL, "a", 0.0)
 
-    assert ["a"] == known.due("hr:1", Priority.NORMAL, 9)
+    assert ["a"] == known.take_due("hr:1", Priority.NORMAL, 9)
 
 
 def test_too_many_are_forgotten() -> None:
     """They go with the backlog, and whoever comes then is remembered again."""
     known = RetryHints(Ticks())
-    for n in range(retry_hints.MOST):
-        known.note("hr:1", Priority.NORMAL, str(n), 0.0)
+    for n in range(retry_hints.MAX_PARTS):
+        known.add("hr:1", Priority.NORMAL, str(n), 0.0)
 
-    known.note("hr:1", Priority.NORMAL, "one more", 0.0)
+    known.add("hr:1", Priority.NORMAL, "one more", 0.0)
 
-    assert ["one more"] == known.due("hr:1", Priority.NORMAL, 9)
+    assert ["one more"] == known.take_due("hr:1", Priority.NORMAL, 9)

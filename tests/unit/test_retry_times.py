@@ -8,7 +8,7 @@ import pytest
 
 from tests.unit.test_limits_model import DAY, MEMBER_HOUR, MEMBER_MINUTE, SECOND, Reference
 from worker.delivery.sender.admission import Cost, Reservation
-from worker.delivery.sender.retry_hints import MOST_KEYS, RetryTimes
+from worker.delivery.sender.retry_hints import MAX_KEYS, RetryTimes
 from worker.domain.pacing.limit import Denied, Limit, Permit
 from worker.domain.pacing.window import LONGEST_RETRY_US, Window
 from worker.outbox.engine.clock import micros
@@ -122,7 +122,7 @@ def test_only_a_permit_of_one_recipient_says_how_much_room_he_has(recipient: str
 def test_whoever_was_told_an_instant_that_has_passed_is_not_waited_for() -> None:
     """He has come, or he never will."""
     retry_times = RetryTimes()
-    retry_times.note([("a", 30), ("a", 10), ("b", 10)])
+    retry_times.add([("a", 30), ("a", 10), ("b", 10)])
 
     assert [10, 30] == retry_times.after("a", 9)
     assert [30] == retry_times.after("a", 10)
@@ -133,9 +133,9 @@ def test_whoever_was_told_an_instant_that_has_passed_is_not_waited_for() -> None
 def test_too_many_members_are_forgotten() -> None:
     """They only ask more often."""
     retry_times = RetryTimes()
-    retry_times.note((str(n), 10) for n in range(MOST_KEYS))
+    retry_times.add((str(n), 10) for n in range(MAX_KEYS))
     assert [10] == retry_times.after("5", 0)
 
-    retry_times.note([("one more", 10)])
+    retry_times.add([("one more", 10)])
 
     assert [] == retry_times.after("5", 0)

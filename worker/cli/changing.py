@@ -39,7 +39,7 @@ def correct(
     """Cancels and recalls a wrong message, and sends another to those who got it or would have got it."""
     if (text is None) == (message is None):
         raise typer.BadParameter(said("say the new message: --text or --message, and only one of these"))
-    audits.require_fits(person.name, person.why)
+    audits.require_person(person.name, person.why)
     found = find_correctable(JobFilter(**given), json_object(message) if text is None else text)
     question = f"cancel and recall these {len(found.ids)} jobs, and send the new message in their place?"
     nothing = "no job of this has a message that somebody got or would have got, and that is not corrected"
@@ -70,7 +70,7 @@ def reschedule(
     """Gives jobs that wait another due time, expiry or priority; says how many, and asks."""
     new: dict[str, Any] = {"due_at": due_at, "expires_at": expires_at, "priority": priority}
     require_change(**new)
-    audits.require_fits(person.name, person.why)
+    audits.require_person(person.name, person.why)
     found = find_waiting(JobFilter(**given))
     question = f"change these {len(found.ids)} jobs?"
     done = carry_out(person, found, partial(change, **new), question, "no job of this waits to be sent")

@@ -20,10 +20,10 @@ from worker.control import audit as audits, lift
 from worker.control.audit import Done
 from worker.control.cancel import cancel as cancel_jobs, find_open
 from worker.control.erase import erase as erase_person, find_person
-from worker.control.found import SHOWN, FoundJobs, mistyped
 from worker.control.recall import find_sent, recall_found
 from worker.control.replay import ReplayableJobs, find_replayable, replay_found
 from worker.control.resolve import Left, find_unknown, require_reason, resolve as decide
+from worker.control.selection import MAX_LISTED, FoundJobs, filter_warnings
 from worker.domain.errors import WorkerError
 from worker.domain.job_filter import JobFilter
 from worker.language import language, said, word
@@ -70,14 +70,14 @@ def carry_out(
     if asks:
         person.confirm(question)
     done = act(found, person=person.name, why=person.why, progress=ProgressLine(len(found.ids)))
-    for job, reason in list(done.notes.items())[:SHOWN]:
+    for job, reason in list(done.notes.items())[:MAX_LISTED]:
         note(f"job {job}: {reason}")
     return done
 
 
 def _doubts(found: FoundJobs) -> list[str]:
     """What in the filter is probably mistyped, for people."""
-    return mistyped(found.wanted, found.missing, accounts_of(load_settings()).names())
+    return filter_warnings(found.wanted, found.missing, accounts_of(load_settings()).names())
 
 
 @app.command()
@@ -129,7 +129,7 @@ _STANDS = {
 def cancel(person: Person, given: dict[str, Any]) -> bool:
     """Cancels jobs: nothing more of them is sent. Says what was sent already, and how to take it back."""
     wanted = JobFilter(**given)
-    audits.require_fits(person.name, person.why)
+    audits.require_person(person.name, person.why)
     found = find_open(wanted)
     others = len(wanted.part_or_job_ids()) - len(found.ids) - len(found.missing)
     if found.ids and others > 0:
@@ -146,9 +146,9 @@ def _became(done: Done) -> list[str]:
     lines = [f"cancelled {jobs} jobs (audit {done.audit}); of their parts are"]
     lines += [f"{count:>8}  {_STANDS.get(state, state)}" for state, count in sorted(parts.items())]
     if recallable := done.jobs:
-        more = len(recallable) - SHOWN
+        more = len(recallable) - MAX_LISTED
         also = f" and {more} more, see --json" if more > 0 else ""
-        lines.append(f"what was accepted can be taken back: worker recall {' '.join(recallable[:SHOWN])}{also}")
+        lines.append(f"what was accepted can be taken back: worker recall {' '.join(recallable[:MAX_LISTED])}{also}")
     return lines
 
 
@@ -170,7 +170,7 @@ def recall(
 
         recall_foreign(person, given["account"], foreign)
         return None
-    audits.require_fits(person.name, person.why)
+    audits.require_person(person.name, person.why)
     found = find_sent(JobFilter(**given))
     nothing = "nothing to take back: not sent, recalled already, or sent on a channel without recalls"
     question = f"take back what these {len(found.ids)} jobs have sent?"
@@ -182,8 +182,8 @@ def recall(
 def _recalls(done: Done) -> list[str]:
     recalls = len(done.jobs)
     lines = [f"{recalls} recalls enqueued (audit {done.audit}); `worker show` tells what becomes of each:"]
-    lines += [f"  {id}" for id in done.jobs[:SHOWN]]
-    return lines + ([f"  and {more} more, see --json"] if (more := recalls - SHOWN) > 0 else [])
+    lines += [f"  {id}" for id in done.jobs[:MAX_LISTED]]
+    return lines + ([f"  and {more} more, see --json"] if (more := recalls - MAX_LISTED) > 0 else [])
 
 
 @app.command()
@@ -206,7 +206,7 @@ def replay(
         found = find_replayable(JobFilter(**given), accepted=accepted, unknown=unknown, cancelled=cancelled)
     else:
         found, rate = _rest_of(go_on, rate)
-    audits.require_fits(person.name, person.why)
+    audits.require_person(person.name, person.why)
     for one in found.left_out:
         note(f"{one.jobs} left out: {one.how} {clock(one.at)} by {one.by()}; --cancelled takes these too")
         if one.why:

@@ -9,7 +9,7 @@ import typer
 
 from worker.cli.options import Commands, Json, note, tell_value
 from worker.config.settings import load_settings, where
-from worker.control.opening import database_of, opened
+from worker.control.opening import make_database, open_database
 from worker.domain.errors import ConfigurationError
 from worker.outbox.engine import migrate
 from worker.outbox.engine.database import missing_file
@@ -32,7 +32,7 @@ def downgrade(
     as_json: Json = False,
 ) -> None:
     """Takes the tables back to an older release, with what only the newer one stored; end its processes first."""
-    with opened() as database:
+    with open_database() as database:
         with database.reading() as connection:
             alive = running(connection, database.now) if migrate.current(connection) else []
         for process in alive:
@@ -60,7 +60,7 @@ def upgrade_tables(told: Callable[[str], object] = lambda line: None) -> str | N
     """
     settings = load_settings()
     file = missing_file(settings.database_url())
-    database = database_of(settings)
+    database = make_database(settings)
     try:
         revision = migrate.upgrade(database.engine)
     finally:
@@ -75,5 +75,5 @@ def check_releases() -> ReleaseCheck:
     settings = load_settings()
     if missing_file(settings.database_url()):
         return ReleaseCheck(None, None, ())
-    with opened(settings) as database, database.reading() as connection:
+    with open_database(settings) as database, database.reading() as connection:
         return check_in(connection, database.now)

@@ -23,7 +23,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from worker.cli.options import Commands, Json, say
 from worker.cli.times import zone
 from worker.config.settings import load_settings
-from worker.control.opening import opened
+from worker.control.opening import open_database
 from worker.domain.errors import RetryTransaction
 from worker.outbox.engine.database import Database
 from worker.outbox.lanes.processes import Process, of_host, try_to_write
@@ -75,7 +75,7 @@ def host_health(
     """Judges the processes of a host (None: this one), and without `live` what stands still."""
     settings = load_settings()
     try:
-        with opened(settings) as database:
+        with open_database(settings) as database:
             verdict = _of_processes(database, own_host() if host is None else host, pid, pause, monotonic)
             if verdict.healthy and not live:
                 verdict = _of_standstills(database) or verdict

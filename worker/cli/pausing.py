@@ -29,8 +29,8 @@ from worker.config.settings import load_settings
 from worker.control import fence as fencing, lift, pause as pausing
 from worker.control.audit import Done
 from worker.control.cancel import JOB_ID
-from worker.control.found import require_known
 from worker.control.pause import Paused
+from worker.control.selection import require_configured
 from worker.domain.errors import WorkerError
 from worker.domain.job import id_of
 from worker.domain.job_filter import JobFilter
@@ -58,7 +58,7 @@ def pause(
     if wanted is None:
         person.confirm("pause everything, but recalls?")
     if wanted is not None and wanted.account is not None:
-        require_known(wanted, accounts_of(load_settings()).names())
+        require_configured(wanted, accounts_of(load_settings()).names())
     done: Paused | Done
     if wanted is not None and wanted.ids is not None:
         done = pausing.hold(wanted.part_or_job_ids(), person=person.name, why=person.why)

@@ -13,7 +13,7 @@ from rich.cells import cell_len
 
 from worker.cli.options import note, plain, say
 from worker.cli.times import clock
-from worker.control.opening import opened
+from worker.control.opening import open_database
 from worker.domain.callbacks.hook import EventState
 from worker.domain.errors import ConfigurationError
 from worker.domain.pause import Pause
@@ -118,5 +118,5 @@ class ProgressLine:
 @contextmanager
 def outbox() -> Iterator[Any]:
     """A connection to the settings' database, for reading."""
-    with opened() as database, database.reading() as connection:
+    with open_database() as database, database.reading() as connection:
         yield connection

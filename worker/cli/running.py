@@ -15,7 +15,7 @@ from worker.cli.db import upgrade_tables
 from worker.cli.options import Commands, LogLevel, system_user
 from worker.config.places import UrlFrom
 from worker.config.settings import Settings, load_settings, where
-from worker.control.opening import require_there
+from worker.control.opening import require_database_file
 from worker.domain.account import Account
 from worker.domain.errors import ConfigurationError
 from worker.language import said
@@ -81,7 +81,7 @@ def _unread_secrets(accounts: Iterable[Account]) -> Iterator[tuple[str, str]]:
 def _settings() -> Settings:
     """The settings, whose tables are there."""
     settings = load_settings()
-    require_there(settings)
+    require_database_file(settings)
     return settings
 
 

@@ -19,7 +19,7 @@ from worker.cli.reading import outbox
 from worker.cli.times import AHEAD
 from worker.config.settings import load_settings
 from worker.control.audit import audited
-from worker.control.opening import opened
+from worker.control.opening import open_database
 from worker.domain.content.message import File
 from worker.domain.errors import StillOpen, WorkerError
 from worker.domain.state import JobState
@@ -156,7 +156,7 @@ def _channel_of(account: str) -> Any:
 
 def _show_end(job: str, timeout_s: float, *, as_json: bool) -> bool:
     """Waits for the job's end, at most so many seconds, and shows it; True if it is accepted then."""
-    with opened() as database:
+    with open_database() as database:
         with database.reading() as connection:
             if not alive(connection, database.now):
                 note("no worker is alive, so the job waits; start `worker up` or the Procfile's lines")

@@ -16,7 +16,7 @@ from worker.cli.options import Commands, Json, plain, say
 from worker.cli.reading import outbox, padded, staging_line
 from worker.cli.times import clock
 from worker.config.settings import load_settings
-from worker.control.opening import opened
+from worker.control.opening import open_database
 from worker.language import language, said, word
 from worker.reporting.code_stock import CardCodes, codes_left
 from worker.reporting.job_list import text_hash
@@ -56,7 +56,7 @@ def why(name: JobName, as_json: Json = False) -> None:
     """What a job waits for now and since when, what happened to it, and what you could do."""
     settings = load_settings()
     accounts = accounts_of(settings)
-    with opened(settings) as database, database.reading() as connection:
+    with open_database(settings) as database, database.reading() as connection:
         told = why_of(connection, name, accounts=accounts.names())
     switch = settings.staging.switches().told()
     good, wrong = sorted_out(accounts, [told.job.account])

@@ -38,8 +38,8 @@ from worker.console.sign_in.provider import Provider
 from worker.console.viewer import has_right
 from worker.console.visit import Endpoint, Visit, choices, root_of, values_of
 from worker.console.words import WORDS, say
-from worker.control.audit import acting_through
-from worker.control.opening import database_of
+from worker.control.audit import with_action_prefix
+from worker.control.opening import make_database
 from worker.domain.errors import CheckFailed
 
 log = structlog.get_logger()
@@ -70,7 +70,7 @@ def console_app(
     """
     if site is None:
         settings = settings or load_settings()
-        site = Site(settings, database_of(settings, pool_size=THREADS), accounts_of(settings))
+        site = Site(settings, make_database(settings, pool_size=THREADS), accounts_of(settings))
     console = site.settings.console
     door = SignIn(
         site,
@@ -168,7 +168,7 @@ class Console:
         is_form = page.method == "POST"
         fields, root = form if is_form else None, root_of(request.scope)
         ask = Ask(visit.viewer, self._site, request.path_params, request.query_params, fields, root)
-        with acting_through(THROUGH):
+        with with_action_prefix(THROUGH):
             return page.function(ask)
 
     def _shown(self, view: View, visit: Visit, request: Request) -> Response:

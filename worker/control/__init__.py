@@ -1,1 +1,1 @@
-"""What a person decides about jobs that are under way: each function commits its own transactions, and is audited."""
+"""Commands by which a person changes jobs, lanes and accounts. Each commits its own transactions and is audited."""

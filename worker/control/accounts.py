@@ -1,4 +1,4 @@
-"""The accounts that are kept in the outbox: added, rotated, disabled and removed by a person, each with an audit's row.
+"""Accounts in the outbox: a person adds, rotates, disables and removes them. Each change is audited.
 
 Every process acts on a change within seconds. Nothing here shows a secret.
 """
@@ -21,8 +21,8 @@ from worker.config.accounts import account_of
 from worker.config.mistakes import judged
 from worker.config.places import SecretFrom
 from worker.config.settings import Settings, load_settings
-from worker.control.audit import Running, audited
-from worker.control.opening import opened_current
+from worker.control.audit import AuditedCommand, audited
+from worker.control.opening import open_current_database
 from worker.domain.account import Secret
 from worker.domain.errors import ConfigurationError, WorkerError
 from worker.hooks.doors import door_of
@@ -31,8 +31,8 @@ from worker.outbox.engine.database import Database
 from worker.outbox.lanes import accounts as rows
 from worker.outbox.lanes.accounts import AccountRow
 
-CREDENTIALS = ("secret", "callback")
-"""Keys of a table whose credentials can be rotated."""
+ROTATABLE = ("secret", "callback")
+"""Keys of an account's table whose credentials can be rotated."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,28 +41,28 @@ class StoredAccount:
 
     name: str
     table: Mapping[str, Any]
-    """As `[accounts.NAME]` would be; `{"sealed": PATH}` stands for a secret."""
+    """The table as under `[accounts.NAME]`; `{"sealed": PATH}` stands for a secret."""
     changed_at: datetime
 
 
 def add_account(
     name: str, table: Mapping[str, Any], *, person: str, why: str = "", settings: Settings | None = None
 ) -> None:
-    """Adds an account; secrets that are written out in the table are sealed.
+    """Adds an account. Secrets in the table are sealed before they are stored.
 
-    Raises ConfigurationError when the account could not be used as it is, or when there is one of this name.
+    Raises ConfigurationError if the account could not be used as it is, or if there is one of this name.
     """
-    with audited("add account", asked={"account": name}, person=person, why=why, settings=settings) as running:
-        _put(running, {name: table})
+    with audited("add account", asked={"account": name}, person=person, why=why, settings=settings) as command:
+        _store(command, {name: table})
 
 
 def import_accounts(
     tables: Mapping[str, Mapping[str, Any]], *, person: str, why: str = "", settings: Settings | None = None
 ) -> int:
-    """Adds the accounts of a settings file, all or none; returns how many. Their secrets are read and sealed."""
+    """Adds the accounts of a settings file, all or none, and returns how many. Their secrets are read and sealed."""
     asked = {"accounts": sorted(tables)}
-    with audited("import accounts", asked=asked, person=person, why=why, settings=settings) as running:
-        _put(running, {name: _read(f"accounts.{name}", table) for name, table in tables.items()})
+    with audited("import accounts", asked=asked, person=person, why=why, settings=settings) as command:
+        _store(command, {name: _read_secrets(f"accounts.{name}", table) for name, table in tables.items()})
     return len(tables)
 
 
@@ -71,138 +71,142 @@ def rotate_account(
 ) -> None:
     """Gives an account new credentials, such as `{"secret": "..."}`.
 
-    Those that they replace stay valid beside them until the next rotation: a token is asked for with the new secret
-    first, and a callback that the new token does not fit is read with the old one.
+    The old credentials stay valid beside the new ones until the next rotation: a token is fetched with the new secret
+    first, and a callback that does not fit the new token is read with the old one.
     """
-    with audited("rotate account", asked={"account": name}, person=person, why=why, settings=settings) as running:
-        [row] = _rows(running.database, name)
-        table = _opened(running, row)
-        unknown = sorted(credentials.keys() - set(CREDENTIALS))
+    with audited("rotate account", asked={"account": name}, person=person, why=why, settings=settings) as command:
+        [row] = _rows(command.database, name)
+        table = _with_secrets(command, row)
+        unknown = sorted(credentials.keys() - set(ROTATABLE))
         if not credentials or unknown:
             raise ConfigurationError(
-                f"accounts.{name}: {', '.join(unknown) or 'nothing'} cannot be rotated; give {' or '.join(CREDENTIALS)}"
+                f"accounts.{name}: {', '.join(unknown) or 'nothing'} cannot be rotated; give {' or '.join(ROTATABLE)}"
             )
         replaced = {key: table[key] for key in credentials if key in table}
         previous = {**table.get("previous", {}), **replaced}
-        _put(running, {name: {**table, **credentials, "previous": previous}}, before=row)
+        _store(command, {name: {**table, **credentials, "previous": previous}}, replaces=row)
 
 
 def change_account(
     name: str, changes: Mapping[str, Any], *, person: str, why: str = "", settings: Settings | None = None
 ) -> None:
-    """Gives an account other values, such as `{"proxy": "..."}`; the keys that are not named stay as they are."""
+    """Changes values of an account, such as `{"proxy": "..."}`. Keys that are not named stay as they are."""
     asked = {"account": name, "keys": sorted(changes)}
-    with audited("change account", asked=asked, person=person, why=why, settings=settings) as running:
-        [row] = _rows(running.database, name)
+    with audited("change account", asked=asked, person=person, why=why, settings=settings) as command:
+        [row] = _rows(command.database, name)
         if not changes:
             raise ConfigurationError(f"accounts.{name}: nothing is to be changed; give a key and its value")
-        _put(running, {name: {**_opened(running, row), **changes}}, before=row)
+        _store(command, {name: {**_with_secrets(command, row), **changes}}, replaces=row)
 
 
 def set_disabled(name: str, disabled: bool, *, person: str, why: str = "", settings: Settings | None = None) -> None:
     """Disables an account: it takes no new job, and its jobs wait until it is enabled again."""
     action = "disable account" if disabled else "enable account"
-    with audited(action, asked={"account": name}, person=person, why=why, settings=settings) as running:
-        [row] = _rows(running.database, name)
-        # Without the secrets, so that no key is needed to disable an account.
+    with audited(action, asked={"account": name}, person=person, why=why, settings=settings) as command:
+        [row] = _rows(command.database, name)
+        # Without the secrets, so that disabling an account needs no key.
         table = {**json.loads(row.settings), "disabled": disabled}
-        _write(running, [replace(row, version=uuid7().hex, settings=_json(table))], before=row)
+        _write(command, [replace(row, version=uuid7().hex, settings=_json(table))], replaces=row)
 
 
 def remove_account(name: str, *, person: str, why: str = "", settings: Settings | None = None) -> None:
-    """Removes an account and its secrets; jobs of it that have not ended wait, until there is one of this name."""
-    with audited("remove account", asked={"account": name}, person=person, why=why, settings=settings) as running:
-        [row] = _rows(running.database, name)
-        if not running.database.run(partial(rows.remove_account, row=row, version=uuid7().hex)):
+    """Removes an account and its secrets. Its open jobs wait until there is an account of this name again."""
+    with audited("remove account", asked={"account": name}, person=person, why=why, settings=settings) as command:
+        [row] = _rows(command.database, name)
+        if not command.database.run(partial(rows.remove_account, row=row, version=uuid7().hex)):
             raise WorkerError(f"nothing was changed: account {name} was changed by another person just now; try again")
-        running.counts["accounts"] = 1
+        command.counts["accounts"] = 1
 
 
 def reseal_accounts(*, person: str, why: str = "", settings: Settings | None = None) -> int:
-    """Seals the secrets of every account anew, with the first of the keys; returns how many accounts.
+    """Seals the secrets of every account anew, with the first of the keys. Returns how many accounts.
 
-    One whose secrets no key opens does not hold up the others; WorkerError names those at the end.
+    An account whose secrets no key opens does not stop the others; WorkerError names these accounts at the end.
     """
-    left = []
-    with audited("reseal accounts", asked={}, person=person, why=why, settings=settings) as running:
-        keys = SealKeys(running.settings)
-        for row in _rows(running.database):
+    failed = []
+    with audited("reseal accounts", asked={}, person=person, why=why, settings=settings) as command:
+        keys = SealKeys(command.settings)
+        for row in _rows(command.database):
             try:
-                stored = json.loads(row.settings)
-                sealed = keys.seal(row.name, keys.opened(row.name, row.sealed, stored), stored)
-                _write(running, [replace(row, version=uuid7().hex, sealed=sealed)], before=row)
+                table = json.loads(row.settings)
+                sealed = keys.seal(row.name, keys.opened(row.name, row.sealed, table), table)
+                _write(command, [replace(row, version=uuid7().hex, sealed=sealed)], replaces=row)
             except WorkerError:
-                left.append(row.name)
-    if left:
-        raise WorkerError(f"{', '.join(left)}: no key opens it, or it was changed just now; the others are sealed anew")
-    return running.counts["accounts"]
+                failed.append(row.name)
+    if failed:
+        raise WorkerError(
+            f"{', '.join(failed)}: no key opens it, or it was changed just now; the others are sealed anew"
+        )
+    return command.counts["accounts"]
 
 
 def stored_accounts(name: str | None = None, settings: Settings | None = None) -> list[StoredAccount]:
-    """The accounts in the outbox, or the one of this name; WorkerError when there is none of it."""
-    with opened_current(settings or load_settings()) as database:
-        found = _rows(database, name)
-    return [StoredAccount(row.name, json.loads(row.settings), instant(row.changed_at)) for row in found]
+    """Lists the accounts in the outbox, or the one of this name. Raises WorkerError if there is none of this name."""
+    with open_current_database(settings or load_settings()) as database:
+        stored = _rows(database, name)
+    return [StoredAccount(row.name, json.loads(row.settings), instant(row.changed_at)) for row in stored]
 
 
 def _rows(database: Database, name: str | None = None) -> list[AccountRow]:
     with database.reading() as connection:
         names = sorted(rows.versions_of_accounts(connection)) if name is None else [name]
-        found = rows.account_rows(connection, names)
-    if name is not None and not found:
+        account_rows = rows.account_rows(connection, names)
+    if name is not None and not account_rows:
         raise WorkerError(f"there is no account {name!r} in the outbox; `worker accounts show` lists those that are")
-    return found
+    return account_rows
 
 
-def _opened(running: Running, row: AccountRow) -> dict[str, Any]:
-    """The table of an account with its secrets written out."""
-    stored = json.loads(row.settings)
-    return with_secrets(stored, SealKeys(running.settings).opened(row.name, row.sealed, stored))
+def _with_secrets(command: AuditedCommand, row: AccountRow) -> dict[str, Any]:
+    """Returns the table of an account with its secrets in clear text."""
+    table = json.loads(row.settings)
+    return with_secrets(table, SealKeys(command.settings).opened(row.name, row.sealed, table))
 
 
-def _put(running: Running, tables: Mapping[str, Mapping[str, Any]], before: AccountRow | None = None) -> None:
-    """Judges and seals the tables, and writes all of them or none; `before`: in place of this row."""
-    _write(running, [_row(running.settings, name, table) for name, table in tables.items()], before)
+def _store(
+    command: AuditedCommand, tables: Mapping[str, Mapping[str, Any]], replaces: AccountRow | None = None
+) -> None:
+    """Validates and seals the tables, and writes all of them or none. `replaces` is the row that they replace."""
+    _write(command, [_row(command.settings, name, table) for name, table in tables.items()], replaces)
 
 
-def _write(running: Running, made: Sequence[AccountRow], before: AccountRow | None) -> None:
-    instead_of = before.version if before else None
+def _write(command: AuditedCommand, new_rows: Sequence[AccountRow], replaces: AccountRow | None) -> None:
+    instead_of = replaces.version if replaces else None
 
     def work(connection: Connection) -> None:
-        for row in made:
-            if not rows.put_account(connection, running.database.now, row, instead_of=instead_of):
+        for row in new_rows:
+            if not rows.put_account(connection, command.database.now, row, instead_of=instead_of):
                 raise WorkerError(
                     f"nothing was changed: account {row.name} "
-                    + ("was changed by another person just now; try again" if before else "is there already")
+                    + ("was changed by another person just now; try again" if replaces else "is there already")
                 )
 
-    running.database.run(work)
-    running.counts["accounts"] += len(made)
+    command.database.run(work)
+    command.counts["accounts"] += len(new_rows)
 
 
 def _row(settings: Settings, name: str, table: Mapping[str, Any]) -> AccountRow:
-    """The row of a table with its secrets written out; ConfigurationError when the account is not usable."""
-    stored, secrets = take_secrets_out(table)
-    account = account_of(name, {**put_secrets_back(stored, lambda: secrets), "disabled": False}, settings)
+    """Returns the row for a table with secrets in clear text. Raises ConfigurationError if it is not usable."""
+    public, secrets = take_secrets_out(table)
+    account = account_of(name, {**put_secrets_back(public, lambda: secrets), "disabled": False}, settings)
     require_usable(account)
-    # What a sender and the receiver would make of its secrets.
+    # Read the secrets as a sender and the receiver would.
     if isinstance(account.egress.proxy, Secret):
         account.egress.proxy.read()
     door_of(account, max_age_s=0.0)
-    return AccountRow(name, uuid7().hex, _json(stored), SealKeys(settings).seal(name, secrets, stored))
+    return AccountRow(name, uuid7().hex, _json(public), SealKeys(settings).seal(name, secrets, public))
 
 
 def _json(table: Mapping[str, Any]) -> str:
     return json.dumps(table, ensure_ascii=False, sort_keys=True)
 
 
-def _read(path: str, table: Mapping[str, Any]) -> dict[str, Any]:
-    """The table with what `{ env }` and `{ file }` name written out."""
+def _read_secrets(path: str, table: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns the table with the values that `{ env }` and `{ file }` refer to in clear text."""
     read: dict[str, Any] = {}
     for key, value in table.items():
         if isinstance(value, Mapping) and value and value.keys() <= {"env", "file"}:
-            # Sealed whatever its key is called: what was kept elsewhere may be a credential.
+            # Sealed whatever its key is called: a value that was stored elsewhere may be a credential.
             read[key] = Credential(judged(SecretFrom, value, f"{path}.{key}").read(f"{path}.{key}"))
         else:
-            read[key] = _read(f"{path}.{key}", value) if isinstance(value, Mapping) else value
+            read[key] = _read_secrets(f"{path}.{key}", value) if isinstance(value, Mapping) else value
     return read

@@ -1,6 +1,6 @@
 """The audit: a row for every command that changes something, written before its first change.
 
-Its counts follow after each transaction of the command, so a command that was cut short shows how far it came.
+The counts are updated after each transaction of the command, so a command that was cut short shows how far it came.
 """
 
 from __future__ import annotations
@@ -18,48 +18,48 @@ from sqlalchemy import Connection
 from uuid_utils import uuid7
 
 from worker.config.settings import Settings
-from worker.control.opening import at_hand
+from worker.control.opening import open_outbox
 from worker.domain.errors import CheckFailed, Problem, WorkerError
 from worker.outbox.control import people as rows
 from worker.outbox.engine.caller import on_callers_connection
 from worker.outbox.engine.clock import instant
 from worker.outbox.engine.database import Database
 
-LONGEST_WHY, LONGEST_NAME = 300, 128
-_THROUGH: ContextVar[str] = ContextVar("through", default="")
+MAX_WHY, MAX_NAME = 300, 128
+_PREFIX: ContextVar[str] = ContextVar("through", default="")
 T = TypeVar("T")
 
 
 @contextmanager
-def acting_through(prefix: str) -> Iterator[None]:
-    """Puts a prefix, such as `console.`, before the actions of what this thread does: it says where they came from."""
-    before = _THROUGH.set(prefix)
+def with_action_prefix(prefix: str) -> Iterator[None]:
+    """Puts a prefix, such as `console.`, before the actions that this thread audits: it says where they came from."""
+    outer = _PREFIX.set(prefix)
     try:
         yield
     finally:
-        _THROUGH.reset(before)
+        _PREFIX.reset(outer)
 
 
 @dataclass(frozen=True, slots=True)
 class AuditEntry:
-    """One command of a person."""
+    """One audited command of a person."""
 
     id: str
     """32 hexadecimal digits, a UUIDv7."""
     action: str
-    """The command, such as `resolve`; given in the console, `console.resolve`."""
+    """The command, such as `resolve`; from the console, `console.resolve`."""
     person: str
-    """The name of the person who gave it: the system's user, or another that was given."""
+    """The name of the person who gave the command: the system's user, or another name that was given."""
     why: str
     """The reason in the person's own words."""
     asked: Mapping[str, Any]
-    """The filter, and what was to be done."""
+    """The filter and the other arguments of the command."""
     counts: Mapping[str, int]
-    """What became of how many parts so far."""
+    """How many parts had which result so far."""
     began_at: datetime
     """When it began, by the database's clock."""
     ended_at: datetime | None
-    """None: it goes on, or was cut short."""
+    """When it ended, or None while it runs or if it was cut short."""
 
 
 @on_callers_connection
@@ -70,9 +70,9 @@ def list_audit(
     before: str | None = None,
     without: str | None = None,
 ) -> list[AuditEntry]:
-    """The newest commands that changed something, newest first; for the next page the last one's id as `before`.
+    """Lists the commands that changed something, newest first. For the next page give the last one's id as `before`.
 
-    `without`: leaves one action out.
+    `without` leaves out one action.
     """
     return [_entry(row) for row in rows.list_audit(connection, limit, before, without)]
 
@@ -91,44 +91,47 @@ def _entry(row: Mapping[str, Any]) -> AuditEntry:
 
 
 def find_audit(connection: Connection, entry: str) -> AuditEntry | None:
-    """One command, by the id of its row; None: there is none."""
+    """Returns one command by the id of its row, or None if there is none."""
     return next((_entry(row) for row in rows.audit_rows(connection, [entry])), None)
 
 
 @dataclass(frozen=True, slots=True)
 class Done:
-    """What became of a command; each command says which words it counts by."""
+    """The result of a command. Each command says which words it counts by."""
 
     audit: str
-    """Id of the audit's row, which says who gave the command, and why."""
+    """Id of the audit's row, which has who gave the command, and why."""
     counts: Counter[str]
-    """Word -> how many; 0 for a word that is not among them."""
+    """Word -> how many; 0 for a word that is not in it."""
     jobs: tuple[str, ...] = ()
-    """Ids of the jobs, or parts, that it made or changed, where it tells of them."""
+    """Ids of the jobs or parts that the command made or changed, where it reports them."""
     notes: Mapping[str, str] = field(default_factory=dict)
     """Job or lane -> a sentence about it, such as why it was refused."""
 
 
 @dataclass(slots=True)
-class Running:
-    """A command that is being carried out."""
+class AuditedCommand:
+    """A command that is running, with its row in the audit."""
 
     id: str
     database: Database
     settings: Settings
     counts: Counter[str] = field(default_factory=Counter)
 
-    def lots(
+    def batches(
         self, items: Sequence[T], size: int, progress: Callable[[int], object] = lambda done: None
     ) -> Iterator[Sequence[T]]:
-        """What it is about in lots; after each the counts are written, and `progress` gets the number gone through."""
-        for at in range(0, len(items), size):
-            yield items[at : at + size]
-            self.note()
-            progress(min(at + size, len(items)))
+        """Yields the items in batches. After each batch it writes the counts and reports progress.
 
-    def note(self, *, ended: bool = False) -> None:
-        """Writes the counts so far."""
+        `progress` is called with the number of items done so far.
+        """
+        for start in range(0, len(items), size):
+            yield items[start : start + size]
+            self.write_counts()
+            progress(min(start + size, len(items)))
+
+    def write_counts(self, *, ended: bool = False) -> None:
+        """Writes the counts so far to the audit's row."""
         database, counts = self.database, json.dumps(self.counts)
         database.run(lambda connection: rows.note_audit(connection, database.now, self.id, counts, ended=ended))
 
@@ -142,24 +145,24 @@ def audited(
     asked: Mapping[str, Any],
     database: Database | None = None,
     settings: Settings | None = None,
-) -> Iterator[Running]:
-    """Keeps the row of a command, from before its first change to after its last.
+) -> Iterator[AuditedCommand]:
+    """Writes the audit's row of a command before its first change, and ends it after the last change.
 
-    An error in between leaves a row without an end. Without a `database` the one of the settings is open for as long.
+    An error in between leaves a row without an end. Without a `database` the one of the settings is opened meanwhile.
     """
-    with at_hand(database, settings) as (outbox, in_force):
-        require_fits(person, why)
+    with open_outbox(database, settings) as (outbox, settings_in_use):
+        require_person(person, why)
         row = _row(action, person, why, asked)
-        running = Running(row["id"], outbox, in_force)
+        command = AuditedCommand(row["id"], outbox, settings_in_use)
         outbox.run(lambda connection: rows.begin_audit(connection, outbox.now, row))
         try:
-            yield running
+            yield command
         except WorkerError:
-            # Refused before its first change: it was not cut short.
-            if not running.counts:
-                running.note(ended=True)
+            # Refused before its first change, so it was not cut short.
+            if not command.counts:
+                command.write_counts(ended=True)
             raise
-        running.note(ended=True)
+        command.write_counts(ended=True)
 
 
 def write_entry(
@@ -172,7 +175,7 @@ def write_entry(
     asked: Mapping[str, Any],
     counts: Mapping[str, int],
 ) -> None:
-    """The row of something that is done in this very transaction."""
+    """Writes a complete row for something that happens in this very transaction."""
     row = _row(action, person, why, asked) | {"counts": json.dumps(counts)}
     rows.write_audit(connection, now_sql, row)
 
@@ -180,23 +183,23 @@ def write_entry(
 def _row(action: str, person: str, why: str, asked: Mapping[str, Any]) -> dict[str, str]:
     document = json.dumps(asked, ensure_ascii=False)
     for text in (document, person, why):
-        # What no database can store is a UnicodeEncodeError here, before anything is changed.
+        # A text that no database can store raises UnicodeEncodeError here, before anything is changed.
         text.encode()
-    return {"id": uuid7().hex, "action": f"{_THROUGH.get()}{action}", "person": person, "why": why, "asked": document}
+    return {"id": uuid7().hex, "action": f"{_PREFIX.get()}{action}", "person": person, "why": why, "asked": document}
 
 
-def require_fits(person: str, why: str, *, needed: str | None = None) -> None:
-    """CheckFailed for a name or a reason that cannot be stored, or says nothing.
+def require_person(person: str, why: str, *, empty_remedy: str | None = None) -> None:
+    """Raises CheckFailed for a name or a reason that is empty or cannot be stored.
 
-    `needed`: what an empty reason has to say; None: it may be empty.
+    `empty_remedy` is the remedy for an empty reason, or None if the reason may be empty.
     """
     problems: list[Problem] = []
-    for name, text, most, remedy in (
-        ("person", person, LONGEST_NAME, "say who you are"),
-        ("why", why, LONGEST_WHY, needed),
+    for name, text, limit, remedy in (
+        ("person", person, MAX_NAME, "say who you are"),
+        ("why", why, MAX_WHY, empty_remedy),
     ):
-        if len(text) > most:
-            problems.append(Problem(name, "is too long", "say it shorter", most, "characters", len(text)))
+        if len(text) > limit:
+            problems.append(Problem(name, "is too long", "say it shorter", limit, "characters", len(text)))
         if remedy is not None and not text.strip():
             problems.append(Problem(name, "says nothing", remedy))
         if "\x00" in text:

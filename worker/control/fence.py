@@ -1,7 +1,8 @@
-"""A fence behind a restored backup: what may have gone out since it was made is held, so that nothing goes out twice.
+"""Fences a restored backup: holds everything that may have been sent since the backup, so that nothing is sent twice.
 
-The rows are those of the backup's moment; the vendor has gone on. A part that was due by now may have been sent after
-that moment, whatever its row says. A person then looks, and says of each what is so (`resolve`).
+The rows are those of the moment of the backup, but the vendor has received more since. A part that was due by now may
+have been sent after the backup, whatever its row says. A person then finds out, and says for each part whether it was
+sent (`resolve`).
 """
 
 from __future__ import annotations
@@ -14,9 +15,9 @@ from sqlalchemy import Connection
 
 from worker.config.settings import Settings
 from worker.control.audit import Done, audited
-from worker.control.cancel import committing
-from worker.control.found import FoundJobs
-from worker.control.opening import at_hand
+from worker.control.cancel import make_committer
+from worker.control.opening import open_outbox
+from worker.control.selection import FoundJobs
 from worker.domain import settle
 from worker.domain.errors import WorkerError
 from worker.domain.job_filter import JobFilter
@@ -28,26 +29,26 @@ from worker.outbox.engine.bulk import in_lots
 from worker.outbox.engine.database import Database
 from worker.outbox.lanes.processes import alive
 
-TOGETHER = 400
+BATCH_SIZE = 400
 """Parts in one transaction."""
 
 
 def find_restored(since: datetime, *, settings: Settings | None = None, database: Database | None = None) -> FoundJobs:
-    """The jobs of a restored backup that may have gone out since it was made, at `since` (aware).
+    """Finds the jobs of a restored backup that may have been sent since the backup was made, at `since` (aware).
 
-    These are the jobs that were enqueued before that, are due by now, and have not ended. Recalls, uploads and tracks
-    are not among them: once more does no harm. `among`: how many of the parts are `queued`, `sending` or `unknown`.
-    WorkerError while a worker process is alive: it may be sending them.
+    These are the jobs that were enqueued before that, are due by now, and have not ended. Recalls, uploads and
+    tracks are left out: doing them once more does no harm. `among` counts the parts that are `queued`, `sending` or
+    `unknown`. Raises WorkerError while a worker process is alive, because it may be sending them.
     """
-    # A second more: an instant that a person gives is seldom exact, and to hold one too many does no harm.
+    # One second more: a person seldom gives an exact instant, and holding one job too many does no harm.
     wanted = JobFilter(created_before=since if since.utcoffset() is None else since + timedelta(seconds=1))
     parts, jobs = Counter[str](), dict[str, tuple[str, str]]()
-    with at_hand(database, settings) as (outbox, _), outbox.reading() as connection:
+    with open_outbox(database, settings) as (outbox, _), outbox.reading() as connection:
         _require_no_worker(connection, outbox.now)
         for job, state in open_parts(connection, wanted):
             jobs.setdefault(job.id, (job.account, job.kind))
             parts[state.label] += 1
-        due = [job for lot in in_lots(jobs, JOBS_TOGETHER) for job in due_jobs(connection, outbox.now, lot)]
+        due = [job for batch in in_lots(jobs, JOBS_TOGETHER) for job in due_jobs(connection, outbox.now, batch)]
     return FoundJobs(wanted, tuple(sorted(due)), Counter(jobs[job] for job in due), parts)
 
 
@@ -60,40 +61,42 @@ def fence(
     database: Database | None = None,
     progress: Callable[[int], object] = lambda done: None,
 ) -> Done:
-    """Holds these jobs in doubt: nothing of them is sent or repeated until a person says what is so (`resolve`).
+    """Holds these jobs in doubt: nothing of them is sent or repeated until a person decides about them (`resolve`).
 
-    Call it before the first worker is started on the restored database. `person` says who fences, `why` for which
-    reason, at most 300 characters. It counts the `parts` that are held in doubt now. It commits by itself, 400 parts at
-    a time, and may be given again after an error; `progress` is called with the number of jobs that were gone through.
+    Call it before the first worker starts on the restored database. `person` is who fences and `why` the reason, at
+    most 300 characters. The result counts the `parts` that are held in doubt now. It commits by itself, 400 parts at a
+    time, and may be called again after an error; `progress` is called with the number of jobs done so far.
     """
     asked = {"filter": found.wanted.asked(), "jobs": len(found.ids)}
-    with at_hand(database, settings) as (outbox, in_force):
-        carry_out = committing(outbox, in_force)
+    with open_outbox(database, settings) as (outbox, settings_in_use):
+        apply_changes = make_committer(outbox, settings_in_use)
         with outbox.reading() as connection:
             _require_no_worker(connection, outbox.now)
-        with audited("fence", person=person, why=why, asked=asked, database=outbox, settings=in_force) as running:
-            for ids in running.lots(found.ids, TOGETHER, progress):
+        with audited(
+            "fence", person=person, why=why, asked=asked, database=outbox, settings=settings_in_use
+        ) as command:
+            for ids in command.batches(found.ids, BATCH_SIZE, progress):
                 with outbox.reading() as connection:
                     jobs = counted_jobs(connection, ids)
-                for few in in_lots((part for job in jobs.values() for part in job.part_ids()), TOGETHER):
+                for part_ids in in_lots((part for job in jobs.values() for part in job.part_ids()), BATCH_SIZE):
                     with outbox.reading() as connection:
-                        parts = part_standings(connection, few)
-                    # One that is held stays as it is.
+                        parts = part_standings(connection, part_ids)
+                    # A part that is held already stays as it is.
                     if changes := [_change(part.id, part.state) for part in parts if part.goes_on]:
-                        carry_out(changes)
-                        running.counts["parts"] += len(changes)
-    return Done(running.id, running.counts)
+                        apply_changes(changes)
+                        command.counts["parts"] += len(changes)
+    return Done(command.id, command.counts)
 
 
-def _change(part_id: str, was: PartState) -> Change:
-    """Holds a part that is still in the state in which it was read."""
+def _change(part_id: str, state: PartState) -> Change:
+    """Returns the change that holds a part, if the part is still in the state in which it was read."""
 
     def apply(part: PartFacts, now: int) -> None:
-        if part.state is was:
+        if part.state is state:
             settle.fence(part, now)
 
-    # One in doubt has the attempt of its doubt already.
-    return Change(part_id, apply, attempt_reason=None if was is PartState.UNKNOWN else settle.FENCED)
+    # A part in doubt already has the attempt that is in doubt.
+    return Change(part_id, apply, attempt_reason=None if state is PartState.UNKNOWN else settle.FENCED)
 
 
 def _require_no_worker(connection: Connection, now: str) -> None:

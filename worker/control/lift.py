@@ -1,4 +1,4 @@
-"""Lets go on what is stuck: blocked lanes, parked events of hooks, parts behind one in an order. Each is audited."""
+"""Releases what is stuck: blocked lanes, parked hook events, and parts that wait behind a job of their order."""
 
 from __future__ import annotations
 
@@ -18,35 +18,35 @@ BY_A_PERSON = "a person resumed it"
 
 
 def lift(name: str, *, person: str, why: str = "", database: Database | None = None) -> Done:
-    """Lifts all blocks of an account and its lanes, or of one lane, with a note for each. WorkerError without a block.
+    """Lifts the blocks of one lane, or of an account and all its lanes. Raises WorkerError if nothing is blocked.
 
-    A penalty of the vendor's ends with its block.
+    The result has a note for each block. A penalty of the vendor's ends with the block.
     """
-    with audited("resume", person=person, why=why, asked={"name": name}, database=database) as running:
-        outbox = running.database
+    with audited("resume", person=person, why=why, asked={"name": name}, database=database) as command:
+        outbox = command.database
         with outbox.reading() as connection:
-            known = lanes.lanes_of(connection, name)
-        # The token first: a sender that finds the lane open while gettoken is still refused would park it again.
-        refused = outbox.run(lambda connection: tokens.probe_now(connection, name))
-        resumed = [Resume(lane, BY_A_PERSON, ends_penalty=True) for lane in known]
-        steps = outbox.run(lambda c: lanes.change_lanes(c, outbox.now, resumed))
-        notes = {step.lane: f"{step.lane} starts with one call in flight" for step in steps}
-        notes |= {f"{name}.secret": f"the secret of {name} is tried now"} if refused else {}
+            lane_names = lanes.lanes_of(connection, name)
+        # The token first: a sender that finds the lane open while gettoken is still refused would park the lane again.
+        token_is_due = outbox.run(lambda connection: tokens.probe_now(connection, name))
+        resumed = [Resume(lane, BY_A_PERSON, ends_penalty=True) for lane in lane_names]
+        lane_events = outbox.run(lambda c: lanes.change_lanes(c, outbox.now, resumed))
+        notes = {event.lane: f"{event.lane} starts with one call in flight" for event in lane_events}
+        notes |= {f"{name}.secret": f"the secret of {name} is tried now"} if token_is_due else {}
         if not notes:
             raise WorkerError(f"nothing of {name!r} is blocked or parked; `worker lanes` lists what is")
-        running.counts["lifted"] = len(notes)
-    return Done(running.id, running.counts, notes=notes)
+        command.counts["lifted"] = len(notes)
+    return Done(command.id, command.counts, notes=notes)
 
 
 def retry_event(event_id: str, *, person: str, why: str = "", database: Database | None = None) -> Done:
-    """Gives a parked or ignored event to the hooks again; WorkerError for any other."""
-    with audited("retry", person=person, why=why, asked={"event": event_id}, database=database) as running:
-        outbox = running.database
+    """Offers a parked or ignored event to the hooks again. Raises WorkerError for any other event."""
+    with audited("retry", person=person, why=why, asked={"event": event_id}, database=database) as command:
+        outbox = command.database
         if not outbox.run(lambda connection: events.retry_event(connection, outbox.now, event_id)):
             with outbox.reading() as connection:
                 raise _not_retried(event_id, events.read_event(connection, event_id))
-        running.counts["events"] = 1
-    return Done(running.id, running.counts)
+        command.counts["events"] = 1
+    return Done(command.id, command.counts)
 
 
 def _not_retried(event_id: str, row: Mapping[str, Any] | None) -> WorkerError:
@@ -59,8 +59,11 @@ def _not_retried(event_id: str, row: Mapping[str, Any] | None) -> WorkerError:
 
 
 def skip(job_id: str, *, person: str, why: str = "", database: Database | None = None) -> Done:
-    """Lets the parts behind a job in its order go on: those that its `jobs` held up. NotReplayable where none waits."""
-    with audited("skip", person=person, why=why, asked={"ids": [job_id]}, database=database) as running:
-        passed = resend.skip(running.database, job_id)
-        running.counts["parts"] = len(passed)
-    return Done(running.id, running.counts, tuple(passed))
+    """Releases the parts that wait behind a job in its order. They are the `jobs` of the result.
+
+    Raises NotReplayable if no part waits behind the job.
+    """
+    with audited("skip", person=person, why=why, asked={"ids": [job_id]}, database=database) as command:
+        released = resend.skip(command.database, job_id)
+        command.counts["parts"] = len(released)
+    return Done(command.id, command.counts, tuple(released))

@@ -1,4 +1,4 @@
-"""Opens the database of the settings, for what commits by itself."""
+"""Opens the database that the settings name, for commands that commit their own transactions."""
 
 from __future__ import annotations
 
@@ -11,25 +11,31 @@ from worker.outbox.engine import migrate
 from worker.outbox.engine.database import Database, make_engine, missing_file
 
 
-def require_there(settings: Settings) -> None:
-    """ConfigurationError when the outbox is an SQLite file that does not exist: opening would create an empty one."""
+def require_database_file(settings: Settings) -> None:
+    """Raises ConfigurationError if the outbox is an SQLite file that does not exist.
+
+    Opening it would create an empty one.
+    """
     if (file := missing_file(settings.database_url())) is not None:
         missing = f"there is no file {file}; run `worker db upgrade`, or correct database in {where()}"
         raise ConfigurationError("database: " + missing)  # a sentence by itself, which `worker doctor` says alone
 
 
-def database_of(settings: Settings, *, pool_size: int = 8) -> Database:
-    """The outbox of the settings; connects to nothing yet."""
+def make_database(settings: Settings, *, pool_size: int = 8) -> Database:
+    """Makes the Database of the settings. Does not connect yet."""
     return Database(make_engine(settings.database_url(), pool_size=pool_size))
 
 
 @contextmanager
-def opened(settings: Settings | None = None) -> Iterator[Database]:
-    """The database of the settings, or of those in force; an SQLite file that does not exist is not created."""
-    # One of its own: an engine of the application's may commit each statement by itself.
+def open_database(settings: Settings | None = None) -> Iterator[Database]:
+    """Opens the database of the settings, by default those in force, and closes it at the end.
+
+    An SQLite file that does not exist is not created.
+    """
+    # An engine of its own, because an engine of the application may commit each statement by itself.
     settings = load_settings() if settings is None else settings
-    require_there(settings)
-    database = database_of(settings)
+    require_database_file(settings)
+    database = make_database(settings)
     try:
         yield database
     finally:
@@ -37,19 +43,22 @@ def opened(settings: Settings | None = None) -> Iterator[Database]:
 
 
 @contextmanager
-def at_hand(database: Database | None, settings: Settings | None) -> Iterator[tuple[Database, Settings]]:
-    """A database that is open already, else that of the settings (None: those in force); and the settings."""
+def open_outbox(database: Database | None, settings: Settings | None) -> Iterator[tuple[Database, Settings]]:
+    """Yields a database with its settings: the one that is open already, or else the one that the settings name.
+
+    Without `settings` those in force are loaded.
+    """
     if database is not None:
         yield database, settings or Settings()
     else:
         settings = settings or load_settings()
-        with opened_current(settings) as opened:
-            yield opened, settings
+        with open_current_database(settings) as database_in_use:
+            yield database_in_use, settings
 
 
 @contextmanager
-def opened_current(settings: Settings) -> Iterator[Database]:
-    """The same, where this release may use the tables."""
-    with opened(settings) as database:
+def open_current_database(settings: Settings) -> Iterator[Database]:
+    """Opens the database of the settings, and checks first that this release may use its tables."""
+    with open_database(settings) as database:
         migrate.require_current(database)
         yield database

@@ -1,6 +1,7 @@
-"""Pauses jobs, holds single ones, and waits until nothing is in flight.
+"""Pauses jobs, holds single jobs, and waits until no call is in flight.
 
-A pause is a row; the group commit of every worker obeys it, so it needs no worker and no broker, and survives both.
+A pause is a row that the group commit of every worker obeys. Setting it needs no worker and no broker, and it outlives
+both.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from uuid_utils import uuid7
 from worker.channels.registry import channel, names
 from worker.config.settings import Settings
 from worker.control.audit import Done, audited
-from worker.control.opening import at_hand
+from worker.control.opening import open_outbox
 from worker.domain.errors import CheckFailed, Problem, WorkerError
 from worker.domain.job import JobId, Kind
 from worker.domain.job_filter import JobFilter
@@ -28,25 +29,26 @@ from worker.outbox.engine.database import Database
 from worker.outbox.lanes import pauses as rows
 
 SCOPE = ("account", "channel", "kind", "tag")
-LONGEST = {"account": 60, "tag": 100}
+MAX_LENGTHS = {"account": 60, "tag": 100}
 QUIET_S = 1.0
-"""For so many seconds nothing must be in flight: a commit that did not see the pause may just be under way."""
-LOOK_S = 0.25
+"""Seconds for which no call may be in flight before `drain` returns. A commit that did not see the pause may be under
+way."""
+POLL_S = 0.25
 
 
 @dataclass(frozen=True, slots=True)
 class Paused:
-    """A pause that stands now."""
+    """A pause that is in force."""
 
     audit: str | None
-    """Id of the audit's row; None: the pause stood already."""
+    """Id of the audit's row, or None if the pause was in force already."""
     pause: Pause
-    """The pause that stands now."""
+    """The pause that is in force."""
 
 
 @on_callers_connection
 def list_pauses(connection: Connection) -> list[Pause]:
-    """What is paused now, jobs that are held included; the oldest first."""
+    """Lists the pauses in force, held jobs included, oldest first."""
     return rows.standing_pauses(connection)
 
 
@@ -60,20 +62,22 @@ def pause(
 ) -> Paused:
     """Pauses the jobs of a filter, whenever they are enqueued: no call of theirs begins until `resume_paused`.
 
-    `wanted` names an account, channel, kind or tag, or several of these, all of which have to hold; None: everything.
-    Recalls pass, and cancels do, and searches for a part in doubt. What expires meanwhile expires. `person` says who
-    pauses, `why` for which reason, at most 300 characters. A call that has begun is not called back: `drain` waits for
-    it. CheckFailed for other fields, and for a channel or a kind that there is not.
+    `wanted` names an account, channel, kind or tag, or several of these, all of which have to match; None pauses
+    everything. Recalls, cancels and searches for parts in doubt go on. Jobs may expire meanwhile. `person` is who
+    pauses and `why` the reason, at most 300 characters. A call that has begun is not stopped: `drain` waits for it.
+    Raises CheckFailed for other fields, and for a channel or a kind that does not exist.
     """
-    with at_hand(database, settings) as (outbox, in_force):
-        scope = _scope(wanted)
+    with open_outbox(database, settings) as (outbox, settings_in_use):
+        scope = _checked_filter(wanted)
         asked = {"filter": scope}
-        if known := _same(outbox, scope):
-            return Paused(None, known[0])
-        with audited("pause", person=person, why=why, asked=asked, database=outbox, settings=in_force) as running:
-            [made] = _begin(outbox, [{**scope, "person": person, "why": why}])
-            running.counts["pauses"] = 1
-        return Paused(running.id, made)
+        if existing := _pauses_of_filter(outbox, scope):
+            return Paused(None, existing[0])
+        with audited(
+            "pause", person=person, why=why, asked=asked, database=outbox, settings=settings_in_use
+        ) as command:
+            [created] = _begin(outbox, [{**scope, "person": person, "why": why}])
+            command.counts["pauses"] = 1
+        return Paused(command.id, created)
 
 
 def resume_paused(
@@ -84,20 +88,22 @@ def resume_paused(
     settings: Settings | None = None,
     database: Database | None = None,
 ) -> Done:
-    """Ends the pause of exactly this filter, and counts these `pauses`. WorkerError where there is none.
+    """Ends the pause of exactly this filter, and counts these `pauses`. Raises WorkerError if there is none.
 
-    What waits goes on as fast as its limits allow, in the order in which it was due.
+    Waiting parts go on as fast as their limits allow, in the order in which they were due.
     """
-    with at_hand(database, settings) as (outbox, in_force):
-        scope = _scope(wanted)
-        pauses = _same(outbox, scope)
+    with open_outbox(database, settings) as (outbox, settings_in_use):
+        scope = _checked_filter(wanted)
+        pauses = _pauses_of_filter(outbox, scope)
         if not pauses:
             what = ", ".join(f"{name} {value}" for name, value in scope.items()) or "everything"
             raise WorkerError(f"{what} is not paused; `worker lanes` lists what is")
         ids, asked = [pause.id for pause in pauses], {"filter": scope}
-        with audited("resume", person=person, why=why, asked=asked, database=outbox, settings=in_force) as running:
-            running.counts["pauses"] = outbox.run(lambda connection: rows.end(connection, outbox.now, ids))
-        return Done(running.id, running.counts)
+        with audited(
+            "resume", person=person, why=why, asked=asked, database=outbox, settings=settings_in_use
+        ) as command:
+            command.counts["pauses"] = outbox.run(lambda connection: rows.end(connection, outbox.now, ids))
+        return Done(command.id, command.counts)
 
 
 def hold(
@@ -110,20 +116,20 @@ def hold(
 ) -> Done:
     """Holds single jobs, at most 1,000: no call of theirs begins until `release`. A recall can be held, too.
 
-    Its `jobs` are those that were held; `left` is the number of those of which nothing is to be sent any more, or that
-    were held already.
+    The `jobs` of the result are those that it held. `left` counts the jobs that have nothing left to send, or were held
+    already.
     """
     wanted = JobFilter(ids=ids)
-    with at_hand(database, settings) as (outbox, in_force):
-        given, asked = _jobs(outbox, wanted), {"filter": wanted.asked()}
-        with audited("hold", person=person, why=why, asked=asked, database=outbox, settings=in_force) as running:
+    with open_outbox(database, settings) as (outbox, settings_in_use):
+        ids_in_order, asked = _existing_jobs(outbox, wanted), {"filter": wanted.asked()}
+        with audited("hold", person=person, why=why, asked=asked, database=outbox, settings=settings_in_use) as command:
             with outbox.reading() as connection:
-                held = {pause.job_id for pause in rows.standing_pauses(connection, given)}
-                wait = [job for job in open_jobs(connection, given) if job not in held]
-            if wait:
-                _begin(outbox, [{"job_id": job, "person": person, "why": why} for job in wait])
-            running.counts["jobs"] = len(wait)
-        return Done(running.id, running.counts + Counter(left=len(given) - len(wait)), tuple(wait))
+                held = {pause.job_id for pause in rows.standing_pauses(connection, ids_in_order)}
+                new = [job for job in open_jobs(connection, ids_in_order) if job not in held]
+            if new:
+                _begin(outbox, [{"job_id": job, "person": person, "why": why} for job in new])
+            command.counts["jobs"] = len(new)
+        return Done(command.id, command.counts + Counter(left=len(ids_in_order) - len(new)), tuple(new))
 
 
 def release(
@@ -134,21 +140,23 @@ def release(
     settings: Settings | None = None,
     database: Database | None = None,
 ) -> Done:
-    """Lets jobs go on that are held: its `jobs`; `left` is the number of those that were not."""
+    """Releases held jobs, which are the `jobs` of the result. `left` counts the jobs that were not held."""
     wanted = JobFilter(ids=ids)
-    with at_hand(database, settings) as (outbox, in_force):
+    with open_outbox(database, settings) as (outbox, settings_in_use):
         wanted.require_whole_jobs()
         with outbox.reading() as connection:
             pauses = rows.standing_pauses(connection, wanted.part_or_job_ids())
         held = {pause.id: pause.job_id for pause in pauses if pause.job_id is not None}
-        # What retention has deleted may still be held.
-        given, asked = _jobs(outbox, wanted, beside=held.values()), {"filter": wanted.asked()}
-        with audited("release", person=person, why=why, asked=asked, database=outbox, settings=in_force) as running:
+        # A job that retention has deleted may still be held.
+        ids_in_order, asked = _existing_jobs(outbox, wanted, except_for=held.values()), {"filter": wanted.asked()}
+        with audited(
+            "release", person=person, why=why, asked=asked, database=outbox, settings=settings_in_use
+        ) as command:
             if held:
                 outbox.run(lambda connection: rows.end(connection, outbox.now, held))
-            running.counts["jobs"] = len(set(held.values()))
-        jobs = tuple(job for job in given if job in held.values())
-        return Done(running.id, running.counts + Counter(left=len(given) - len(jobs)), jobs)
+            command.counts["jobs"] = len(set(held.values()))
+        jobs = tuple(job for job in ids_in_order if job in held.values())
+        return Done(command.id, command.counts + Counter(left=len(ids_in_order) - len(jobs)), jobs)
 
 
 def drain(
@@ -161,17 +169,17 @@ def drain(
     monotonic: Callable[[], float] = time.monotonic,
     sleep: Callable[[float], object] = time.sleep,
 ) -> int:
-    """Waits until no call of a filter's parts (None: of any) is in flight, for `timeout_s` seconds at most.
+    """Waits until no call of a filter's parts (None: of any part) is in flight, at most `timeout_s` seconds.
 
-    Returns how many are still in flight: 0, unless the time was over. Pause first, or it may never come to an end.
-    `progress` is called with the number that is in flight.
+    Returns how many calls are still in flight: 0, unless the time ran out. Pause first, or calls may never end.
+    `progress` is called with the number of calls in flight.
     """
     if wanted is not None:
         wanted.require_whole_jobs()
-    ends = monotonic() + timeout_s
+    ends_at = monotonic() + timeout_s
     quiet_since: float | None = None
-    with at_hand(database, settings) as (outbox, _):
-        # To the end of a quiet second that has begun, also when the time is over.
+    with open_outbox(database, settings) as (outbox, _):
+        # A quiet second that has begun is waited for, even when the time has run out.
         while True:
             with outbox.reading() as connection:
                 in_flight = count_in_the_air(connection, wanted)
@@ -180,54 +188,54 @@ def drain(
             quiet_since = None if in_flight else (now if quiet_since is None else quiet_since)
             if quiet_since is not None and now - quiet_since >= QUIET_S:
                 return 0
-            if now >= ends and in_flight:
+            if now >= ends_at and in_flight:
                 return in_flight
-            sleep(LOOK_S)
+            sleep(POLL_S)
 
 
-def _scope(wanted: JobFilter | None) -> dict[str, str]:
+def _checked_filter(wanted: JobFilter | None) -> dict[str, str]:
     if wanted is None:
         return {}
     asked = wanted.asked()
-    if others := asked.keys() - set(SCOPE):
+    if unsupported := asked.keys() - set(SCOPE):
         remedy = "pause an account, channel, kind or tag; `hold` is for single jobs"
-        raise CheckFailed([Problem("filter", f"names {', '.join(sorted(others))}", remedy)])
+        raise CheckFailed([Problem("filter", f"names {', '.join(sorted(unsupported))}", remedy)])
     if asked.get("kind") == Kind.RECALL:
         raise CheckFailed([Problem("kind", "is recall, which passes every pause", "hold or cancel single recalls")])
     problems = [
-        Problem(name, "is too long", "there is none with such a name", most, "characters", len(asked[name]))
-        for name, most in LONGEST.items()
-        if len(asked.get(name, "")) > most
+        Problem(name, "is too long", "there is none with such a name", limit, "characters", len(asked[name]))
+        for name, limit in MAX_LENGTHS.items()
+        if len(asked.get(name, "")) > limit
     ]
-    kinds = {kind for one in names() for kind in channel(one).kinds}
+    kinds = {kind for name in names() for kind in channel(name).kinds}
     problems += [
-        Problem(name, f"is {asked[name]!r}, which there is not", f"use one of {', '.join(sorted(known))}")
-        for name, known in (("channel", set(names())), ("kind", kinds))
-        if name in asked and asked[name] not in known
+        Problem(name, f"is {asked[name]!r}, which there is not", f"use one of {', '.join(sorted(values))}")
+        for name, values in (("channel", set(names())), ("kind", kinds))
+        if name in asked and asked[name] not in values
     ]
     if problems:
         raise CheckFailed(problems)
     return asked
 
 
-def _same(database: Database, scope: dict[str, str]) -> list[Pause]:
+def _pauses_of_filter(database: Database, scope: dict[str, str]) -> list[Pause]:
     with database.reading() as connection:
         return [pause for pause in rows.standing_pauses(connection, ()) if pause.scope() == scope]
 
 
-def _jobs(database: Database, wanted: JobFilter, *, beside: Collection[str] = ()) -> list[str]:
-    """The ids of a filter's jobs. CheckFailed for an id that is no job's, lest a person believe that it is held."""
+def _existing_jobs(database: Database, wanted: JobFilter, *, except_for: Collection[str] = ()) -> list[str]:
+    """Returns the ids of a filter's jobs. Raises CheckFailed for an id of no job: a typo must not look like a hold."""
     wanted.require_whole_jobs()
-    given = wanted.part_or_job_ids()
+    job_ids = wanted.part_or_job_ids()
     with database.reading() as connection:
-        missing = [id for id in missing_jobs(connection, given) if id not in beside]
+        missing = [id for id in missing_jobs(connection, job_ids) if id not in except_for]
     if missing:
         remedy = f"give whole ids; `worker why {missing[0]}` may find one"
         raise CheckFailed([Problem("ids", f"name no job with {', '.join(missing[:3])}", remedy)])
-    return given
+    return job_ids
 
 
 def _begin(database: Database, scopes: Sequence[Mapping[str, str]]) -> list[Pause]:
     empty = dict.fromkeys((*SCOPE, "job_id"))
-    made = [{**empty, **scope, "id": uuid7().hex} for scope in scopes]
-    return database.run(lambda connection: rows.begin(connection, database.now, made))
+    pauses = [{**empty, **scope, "id": uuid7().hex} for scope in scopes]
+    return database.run(lambda connection: rows.begin(connection, database.now, pauses))

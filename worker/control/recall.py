@@ -1,4 +1,4 @@
-"""Recalls of many jobs: each is a job of its own, enqueued as an application enqueues it."""
+"""Recalls many jobs. Each recall is a job of its own, enqueued in the same way as by an application."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from worker.channels.registry import channel, names
 from worker.config.accounts import AccountSource
 from worker.config.settings import Settings
 from worker.control.audit import Done, audited
-from worker.control.found import FoundJobs
-from worker.control.opening import at_hand
-from worker.control.refusals import refusal_noted
+from worker.control.opening import open_outbox
+from worker.control.refusals import collect_refusal
+from worker.control.selection import FoundJobs
 from worker.domain.job import Kind
 from worker.domain.job_filter import JobFilter
 from worker.outbox.control.matching import missing_jobs
@@ -28,19 +28,19 @@ from worker.producer.insert import about, insert
 from worker.producer.plan import PlannedJob, plan
 from worker.reporting.find_job import there
 
-TOGETHER = 200
+BATCH_SIZE = 200
 """Recalls in one transaction."""
 
 
 def find_sent(wanted: JobFilter, *, settings: Settings | None = None, database: Database | None = None) -> FoundJobs:
-    """The jobs of a filter whose messages the vendor may take back, in the database of the settings.
+    """Finds the jobs of a filter whose messages the vendor may take back, in the database of the settings.
 
-    `settings`: by default those that are in force. Without jobs that have a recall which is open or was accepted, so
-    what was cut short can be given again. CheckFailed for a filter with neither `created_from` nor a field that names
-    few, which would read all jobs there are, and for one of single parts or of calls.
+    `settings` defaults to those in force. Jobs with a recall that is open or was accepted are left out, so a run that
+    was cut short can be repeated. Raises CheckFailed for a filter with neither `created_from` nor a selective field,
+    which would read all jobs there are, and for a filter of single parts or of calls.
     """
     wanted.require_ended_jobs("a recall")
-    with at_hand(database, settings) as (outbox, _), outbox.reading() as connection:
+    with open_outbox(database, settings) as (outbox, _), outbox.reading() as connection:
         jobs = [
             job
             for job in sent_jobs(connection, wanted, read_now(connection, outbox.now))
@@ -65,28 +65,28 @@ def recall_found(
     """Enqueues a recall of each job: what was not sent is cancelled, and what was sent is taken back where it can be.
 
     The vendor takes a message back within 24 h (page 94867, 撤回应用消息); `get_job` of each recall says what became of
-    it. `person` says who recalls, `why` for which reason; both are kept in the audit. It counts `recalls`, whose ids
-    are its `jobs`, and `refused`, each with a note. It commits by itself, 200 at a time; `progress` is called with the
-    number of jobs that were gone through.
+    it. `person` is who recalls and `why` the reason; the audit keeps both. The result counts `recalls`, whose ids are
+    its `jobs`, and `refused`, each with a note. It commits by itself, 200 at a time; `progress` is called with the
+    number of jobs done so far.
     """
     recalls, refused = list[str](), dict[str, str]()
     asked = {"filter": found.wanted.asked(), "jobs": len(found.ids)}
-    with audited("recall", person=person, why=why, asked=asked, database=database, settings=settings) as running:
-        known = accounts or accounts_of(running.settings)
-        began(running.id)
-        for few in running.lots(found.ids, TOGETHER, progress):
-            made, cannot = running.database.run(partial(recall_all, ids=few, accounts=known))
-            recalls += made
-            refused |= cannot
-            running.counts += Counter(recalls=len(made), refused=len(cannot))
-    return Done(running.id, running.counts, tuple(recalls), refused)
+    with audited("recall", person=person, why=why, asked=asked, database=database, settings=settings) as command:
+        account_source = accounts or accounts_of(command.settings)
+        began(command.id)
+        for batch in command.batches(found.ids, BATCH_SIZE, progress):
+            enqueued, reasons = command.database.run(partial(recall_all, ids=batch, accounts=account_source))
+            recalls += enqueued
+            refused |= reasons
+            command.counts += Counter(recalls=len(enqueued), refused=len(reasons))
+    return Done(command.id, command.counts, tuple(recalls), refused)
 
 
 def recall_all(connection: Connection, ids: Sequence[str], accounts: AccountSource) -> tuple[list[str], dict[str, str]]:
-    """Enqueues a recall of each of these jobs; returns the recalls' ids, and why other jobs have none."""
+    """Enqueues a recall of each job. Returns the ids of the recalls, and the reason for each refused job."""
     rows, key, planned, refused = targets(connection, ids), lane_key(connection), list[PlannedJob](), dict[str, str]()
     for id in ids:
-        with refusal_noted(refused, id):
+        with collect_refusal(refused, id):
             request = about(there(rows.get(id), id), Kind.RECALL, {}, {"priority": "urgent"}, accounts)
             planned.append(plan(request, key))
     return [job.id for job in insert(connection, planned)], refused

@@ -1,4 +1,4 @@
-"""What a replay and a correction of many jobs share: their rate, and the jobs that were refused."""
+"""What replays and corrections of many jobs share: the rate, and the reasons why jobs were refused."""
 
 from __future__ import annotations
 
@@ -6,24 +6,24 @@ import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from worker.delivery.sender.set_aside import our_error
+from worker.delivery.sender.fault_reports import our_error
 from worker.domain.errors import CheckFailed, Problem, RetryTransaction, WorkerError
 
-MOST_TOLD = 1_000
-"""Refused jobs that are told with their reasons."""
+MAX_REASONS = 1_000
+"""Most refused jobs for which the result has a reason."""
 
 
 def require_rate(rate: float) -> None:
-    """CheckFailed for a number of jobs a second that is none."""
+    """Raises CheckFailed for a number of jobs a second that is not above 0."""
     if not (rate > 0 and math.isfinite(rate)):
         raise CheckFailed([Problem("rate", "is not above 0", "give how many jobs a second, or leave it out")])
 
 
 @contextmanager
-def refusal_noted(refused: dict[str, str], job_id: str) -> Iterator[None]:
-    """Puts the reason into `refused` where the job is refused, or not understood, before anything was inserted.
+def collect_refusal(refused: dict[str, str], job_id: str) -> Iterator[None]:
+    """Catches the error of a job that is refused before anything was inserted, and puts its reason into `refused`.
 
-    So the others of the transaction go on. An error of the database ends the transaction, and is not caught.
+    The other jobs of the transaction go on. An error of the database ends the transaction, and is not caught.
     """
     try:
         yield
@@ -33,6 +33,6 @@ def refusal_noted(refused: dict[str, str], job_id: str) -> Iterator[None]:
         refused[job_id] = str(error) if isinstance(error, WorkerError) else our_error(error)
 
 
-def add_reasons(reasons: dict[str, str], refused: dict[str, str]) -> None:
-    """Adds the reasons of a lot to those that are told, `MOST_TOLD` in all."""
-    reasons |= dict(list(refused.items())[: MOST_TOLD - len(reasons)])
+def add_reasons(reasons: dict[str, str], batch_reasons: dict[str, str]) -> None:
+    """Adds the reasons of a batch to `reasons`, up to `MAX_REASONS` in all."""
+    reasons |= dict(list(batch_reasons.items())[: MAX_REASONS - len(reasons)])

@@ -1,7 +1,7 @@
-"""Replays of many jobs: each is a job of its own, linked to the first, for the recipients whom that did not reach.
+"""Replays many jobs. Each replay is a job of its own, linked to the first, for the recipients whom that did not reach.
 
-A run may be cut short at any moment: each lot of replays is one transaction, and what was replayed is found by the
-links. A lot locks the jobs that it replays, so that of two runs at the same time one replays each.
+A run may be cut short at any moment: each batch of replays is one transaction, and the links tell what was replayed. A
+batch locks the jobs that it replays, so two runs at the same time never replay the same job.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ from worker.accounts.sources import accounts_of
 from worker.config.accounts import AccountSource
 from worker.config.settings import Settings
 from worker.control.audit import Done, audited
-from worker.control.found import FoundJobs
-from worker.control.opening import at_hand
-from worker.control.refusals import add_reasons, refusal_noted, require_rate
+from worker.control.opening import open_outbox
+from worker.control.refusals import add_reasons, collect_refusal, require_rate
+from worker.control.selection import FoundJobs
 from worker.domain.job_filter import JobFilter
 from worker.outbox.control.matching import missing_jobs
 from worker.outbox.control.sent import PAGE, called_since, ended_jobs, lock_chains
@@ -35,24 +35,24 @@ from worker.producer.options import PriorityName
 from worker.producer.resend import replayed
 from worker.reporting.find_job import row_of
 
-TOGETHER = 100
+BATCH_SIZE = 100
 """Replays in one transaction."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReplayableJobs(FoundJobs):
-    """The jobs of a filter that did not reach all recipients, as they were when it was asked."""
+    """The jobs of a filter that did not reach all recipients, as they were when they were searched for."""
 
     accepted: bool
-    """Whether jobs that reached all recipients are among them."""
+    """Whether jobs that reached all recipients are included."""
     unknown: bool
-    """Whether jobs are among them of which it is not known whom they reached."""
+    """Whether jobs in doubt are included, of which it is not known whom they reached."""
     cancelled: bool
-    """Whether jobs that were cancelled or recalled are among them."""
+    """Whether jobs that were cancelled or recalled are included."""
     left_out: tuple[Withdrawal, ...] = ()
-    """The commands that cancelled or recalled jobs which are left out for that: by whom, when and why, and how many."""
+    """The commands whose cancelled or recalled jobs are not included: by whom, when and why, and how many."""
     since: datetime | None
-    """When the run began with which this one goes on; None: it goes on with none."""
+    """When the run began that this one continues, or None if it continues none."""
 
 
 def find_replayable(
@@ -65,31 +65,35 @@ def find_replayable(
     settings: Settings | None = None,
     database: Database | None = None,
 ) -> ReplayableJobs:
-    """The ended jobs of a filter that did not reach all recipients: refused, given up, expired, or in part.
+    """Finds the ended jobs of a filter that did not reach all recipients: refused, given up, expired, or in part.
 
-    `accepted=True`: also those that did; `unknown=True`: also those of which that is not known; `cancelled=True`: also
-    those that were cancelled or recalled, which are otherwise only counted in `left_out`. `since`: when a run
-    began that was cut short (`began_at` of its audit row); without what was replayed since then. CheckFailed for a
-    filter with neither `created_from` nor a field that names few, which would read all jobs there are, and for one of
-    parts or calls. `among`: how many were called `lately`, within the vendor's duplicate window, so that an equal
+    `accepted=True` includes jobs that did; `unknown=True` those of which this is not known; `cancelled=True` those that
+    were cancelled or recalled, which are otherwise only counted in `left_out`. `since` is when a run began that was cut
+    short (`began_at` of its audit row): jobs that were replayed since then are left out. Raises CheckFailed for a
+    filter with neither `created_from` nor a selective field, which would read all jobs there are, and for one of parts
+    or calls. `among` counts the jobs that were called `lately`, within the vendor's duplicate window, so that an equal
     message may still be on its way.
     """
     wanted.require_ended_jobs("a replay")
     ids, counts, left_out = list[str](), Counter[tuple[str, str]](), dict[str, WithdrawnJob]()
-    at = None if since is None else micros_of(since)
-    with at_hand(database, settings) as (outbox, in_force), outbox.reading() as connection:
+    since_us = None if since is None else micros_of(since)
+    with open_outbox(database, settings) as (outbox, settings_in_use), outbox.reading() as connection:
         now = read_now(connection, outbox.now)
-        for jobs in in_lots(ended_jobs(connection, wanted, now, accepted=accepted, unknown=unknown, since=at), PAGE):
+        for jobs in in_lots(
+            ended_jobs(connection, wanted, now, accepted=accepted, unknown=unknown, since=since_us), PAGE
+        ):
             left_out |= {} if cancelled else withdrawn_jobs(connection, [job.id for job in jobs])
             jobs = [job for job in jobs if job.id not in left_out]
             ids += [job.id for job in jobs]
             counts.update((job.account, job.state.label) for job in jobs)
         missing = missing_jobs(connection, wanted.part_or_job_ids())
-        window = now - int(in_force.delivery.duplicate_window_s * 1_000_000)
-        lately = sum(called_since(connection, page, window) for page in in_lots(ids, PAGE))
-        by = withdrawals(connection, left_out.values())
-    among, also = {"lately": lately} if lately else {}, Also(accepted, unknown, cancelled)._asdict()
-    return ReplayableJobs(wanted, tuple(ids), counts, among, tuple(missing), **also, left_out=by, since=since)
+        window_start = now - int(settings_in_use.delivery.duplicate_window_s * 1_000_000)
+        lately = sum(called_since(connection, page, window_start) for page in in_lots(ids, PAGE))
+        withdrawn = withdrawals(connection, left_out.values())
+    breakdown, also = {"lately": lately} if lately else {}, Also(accepted, unknown, cancelled)._asdict()
+    return ReplayableJobs(
+        wanted, tuple(ids), counts, breakdown, tuple(missing), **also, left_out=withdrawn, since=since
+    )
 
 
 def replay_found(
@@ -109,30 +113,30 @@ def replay_found(
 ) -> Done:
     """Enqueues a replay of each job, by the rules of `replay`, and commits by itself, 100 at a time.
 
-    `rate`: at most so many jobs a second. `person` says who replays, `why` for which reason; both are kept in the
-    audit. It counts `replays`, whose ids are its `jobs`, and `refused`, 1,000 at most of them with a note. `progress`
-    is called with the number of jobs that were gone through, `began` with the id of the audit's row.
+    `rate` is the most jobs a second. `person` is who replays and `why` the reason; the audit keeps both. The result
+    counts `replays`, whose ids are its `jobs`, and `refused`, at most 1,000 of them with a note. `progress` is called
+    with the number of jobs done so far, `began` with the id of the audit's row.
     """
     if rate is not None:
         require_rate(rate)
     also = Also(found.accepted, found.unknown, found.cancelled)
     asked = {"filter": found.wanted.asked(), **also._asdict(), "rate": rate}
     asked |= {"since": None if found.since is None else found.since.isoformat(), "jobs": len(found.ids)}
-    size = TOGETHER if rate is None else max(1, min(TOGETHER, int(rate)))
-    replays, reasons, begun = list[str](), dict[str, str](), monotonic()
-    with audited("replay", person=person, why=why, asked=asked, database=database, settings=settings) as running:
-        known = accounts or accounts_of(running.settings)
-        lot = partial(_replay, also=also, accounts=known, priority=priority)
-        began(running.id)
-        for few in running.lots(found.ids, size, progress):
-            if rate is not None and running.counts and (early := size / rate - (monotonic() - begun)) > 0:
+    size = BATCH_SIZE if rate is None else max(1, min(BATCH_SIZE, int(rate)))
+    replays, reasons, batch_began = list[str](), dict[str, str](), monotonic()
+    with audited("replay", person=person, why=why, asked=asked, database=database, settings=settings) as command:
+        account_source = accounts or accounts_of(command.settings)
+        replay_batch = partial(_replay, also=also, accounts=account_source, priority=priority)
+        began(command.id)
+        for batch in command.batches(found.ids, size, progress):
+            if rate is not None and command.counts and (early := size / rate - (monotonic() - batch_began)) > 0:
                 sleep(early)
-            begun = monotonic()
-            made, refused = running.database.run(partial(lot, ids=few))
-            replays += made
+            batch_began = monotonic()
+            enqueued, refused = command.database.run(partial(replay_batch, ids=batch))
+            replays += enqueued
             add_reasons(reasons, refused)
-            running.counts += Counter(replays=len(made), refused=len(refused))
-    return Done(running.id, running.counts, tuple(replays), reasons)
+            command.counts += Counter(replays=len(enqueued), refused=len(refused))
+    return Done(command.id, command.counts, tuple(replays), reasons)
 
 
 def _replay(
@@ -142,10 +146,10 @@ def _replay(
     accounts: AccountSource,
     priority: PriorityName | None,
 ) -> tuple[list[str], dict[str, str]]:
-    made, refused = list[str](), dict[str, str]()
+    enqueued, refused = list[str](), dict[str, str]()
     for id in lock_chains(connection, ids):
-        # Whole rows one by one: a message may have megabytes.
-        with refusal_noted(refused, id):
-            again = replayed(connection, row_of(connection, id), also, priority, None, accounts)
-            made.append(again.id)
-    return made, refused
+        # Whole rows, one at a time: a message may have megabytes.
+        with collect_refusal(refused, id):
+            replay = replayed(connection, row_of(connection, id), also, priority, None, accounts)
+            enqueued.append(replay.id)
+    return enqueued, refused

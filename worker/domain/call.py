@@ -80,7 +80,7 @@ class Unsent(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class NeverLeft:
+class NotSent:
     """Certain: not one byte of the request reached the vendor. `reason` is a class such as `dns`, `refused`, `tls`."""
 
     reason: str
@@ -99,7 +99,7 @@ class NoAnswer:
     duration_s: float
 
 
-CallResult = Reply | NeverLeft | NoAnswer
+CallResult = Reply | NotSent | NoAnswer
 
 
 def clean(text: str, limit: int) -> str:

@@ -174,7 +174,7 @@ def find_problems(reading: OutboxReading, *, wall_s: float | None = None) -> lis
     """
     problems = [*_of_processes(reading), *standstills(reading.standstills), *_of_lanes(reading), *_of_jobs(reading)]
     for (account, what), count in reading.steps.items():
-        if what == LaneEventKind.SET_ASIDE:
+        if what == LaneEventKind.FAULT:
             text = f"in the last day errors of ours kept {count} things from being judged or done"
             problems.append(OpenProblem("SetAside", account, text))
     problems += [OpenProblem("CallbacksStopped", account) for account in reading.without_callbacks]

@@ -10,7 +10,7 @@ from worker.accounts.live import LiveAccounts
 from worker.channels.registry import sorted_out
 from worker.config.accounts import AccountSource, staging_told
 from worker.config.logging import tell_staging
-from worker.delivery.sender.lane_state import LaneStates
+from worker.delivery.sender.lane_states import LaneStates
 from worker.domain.account import Account
 
 log = structlog.get_logger()
@@ -46,7 +46,7 @@ class AccountsTold:
             self._changed(self._again.keys())
             self._again = {name: turns - 1 for name, turns in self._again.items() if turns > 1}
         for name, why in self._wrong.items():
-            self._lane_states.do_without(name, 2 * EVERY_S, why)
+            self._lane_states.mark_unusable(name, 2 * EVERY_S, why)
         return EVERY_S
 
     def _tell_unread(self) -> None:
@@ -68,6 +68,6 @@ class AccountsTold:
             if before.get(name) != why:
                 log.error("account_unusable", account=name, reason=why)
         for name in before.keys() - self._wrong.keys():
-            self._lane_states.can_use(name)
+            self._lane_states.mark_usable(name)
             log.info("account_usable", account=name)
         tell_staging(staging_told(self._accounts))

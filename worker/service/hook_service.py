@@ -54,13 +54,13 @@ class HookService:
             return BROKER_AWAY_S
         self.leadership.has_means()
         if not self.leadership.lead():
-            self.leadership.passed()
-            return self.leadership.asks_every_s
+            self.leadership.record_idle()
+            return self.leadership.retry_s
         with self.leadership.trying():
             offered = self._offers.turn()
         if offered:
             self._backoff.reset()
-        (self.leadership.succeeded if offered else self.leadership.passed)()
+        (self.leadership.succeeded if offered else self.leadership.record_idle)()
         return self._backoff.delay()
 
     def close(self) -> None:

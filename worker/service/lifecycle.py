@@ -23,9 +23,9 @@ from worker.config import tracing
 from worker.config.accounts import AccountSource
 from worker.config.application import close_old_connections, places_of
 from worker.config.settings import DeliverySettings, Settings, unknown_line
-from worker.control.opening import database_of
+from worker.control.opening import make_database
 from worker.delivery.resolver.members import load_resolver
-from worker.delivery.sender.batch import BatchSender
+from worker.delivery.sender.doorbell_sender import DoorbellSender
 from worker.delivery.sender.lease import Leadership
 from worker.delivery.sender.runtime import Dependencies, Runtime, build_runtime, die
 from worker.domain.errors import ConfigurationError, WorkerError
@@ -98,7 +98,7 @@ class WorkerProcess:
         self._celery.note()
         self._resolver = load_resolver(self._settings.members_of)
         delivery = self._settings.delivery.model_copy(update={"threads": threads})
-        database = database_of(self._settings, pool_size=threads + 8)
+        database = make_database(self._settings, pool_size=threads + 8)
         self._accounts = self._replaced.accounts or accounts_of(self._settings, database)
         self._flower = Flower(self._app, node, self._settings.console.jobs_at) if events else None
         self._spans = spans_of(os.environ)
@@ -132,9 +132,9 @@ class WorkerProcess:
             self._accounts,
             transport,
             delivery,
-            tell=self._flower.tell if self._flower else lambda happened: None,
-            died=partial(die, exit=self._replaced.exit),
-            probe=self._replaced.probe,
+            report_updates=self._flower.tell if self._flower else lambda happened: None,
+            on_death=partial(die, exit=self._replaced.exit),
+            checkpoint=self._replaced.probe,
             resolver=self._resolver,
             hooked_ends=self._application.ends,
             hooked_tags=self._application.tags,
@@ -148,7 +148,7 @@ class WorkerProcess:
         gc.freeze()
         gc.set_threshold(*GARBAGE_THRESHOLDS)
         runtime = self.runtime
-        self._sender = BatchSender(runtime)
+        self._sender = DoorbellSender(runtime)
         self._counts = LooseCounts(runtime.database)
         self._loops = loops = Loops(
             runtime,
@@ -181,7 +181,7 @@ class WorkerProcess:
         )
 
     def _hindered(self, leaderships: Sequence[Leadership]) -> dict[str, str]:
-        left = self.runtime.lane_states.left()
+        left = self.runtime.lane_states.unreachable_accounts()
         return {
             **{one.name: why for one in leaderships if (why := one.problem())},
             **{account_left(name): why for name, why in left.items()},
@@ -190,7 +190,7 @@ class WorkerProcess:
     def _can_send(self, lane: str, queue: QueueName) -> bool:
         """True for a lane from whose queue this process takes, and whose account it can use."""
         is_taken = queue in queues_of(self._app, self._settings.queue_prefix)
-        return is_taken and not self.runtime.lane_states.does_without(lane)
+        return is_taken and not self.runtime.lane_states.is_left_to_peers(lane)
 
     # -- running ------------------------------------------------------------------------------------------------------
 
@@ -235,7 +235,7 @@ class WorkerProcess:
     def _beat(self) -> float:
         states = self.runtime.lane_states
         self.runtime.lease.beat(states.summary(), states.unusable(), self._judged())
-        self._sender.leave_missed()
+        self._sender.release_missed()
         if self._hook_service:
             self._hook_service.runs.settle()
         if self._flower and (dropped := self._flower.dropped - self._dropped_told):
@@ -308,7 +308,9 @@ class WorkerProcess:
 
     def _longest_s(self) -> float:
         settings = self.runtime.settings
-        return max(settings.call_deadline_s, self.runtime.lane_states.longest_s()) + settings.deadline_margin_s
+        return (
+            max(settings.call_deadline_s, self.runtime.lane_states.until_last_deadline_s()) + settings.deadline_margin_s
+        )
 
     def _watch_drain(self) -> None:
         """Ends the process when its drain takes longer than the calls' deadline and a margin."""

@@ -108,7 +108,7 @@ class Loops:
             "relay": self._relay_turn,
             "full_scan": self.relay.full_scan,
             "recovery": self._by_one("recovery", recovery.turn, delivery.lease_s),
-            "revocations": Revocations(runtime.database, runtime.set_aside, runtime.writer.change, revoked).turn,
+            "revocations": Revocations(runtime.database, runtime.fault_reports, runtime.writer.change, revoked).turn,
         }
 
     def _of_accounts(self) -> Turns:
@@ -187,8 +187,8 @@ class Loops:
         database = self._runtime.database
         database.run(lambda connection: try_changed(connection, database.now, accounts))
         for account in accounts:
-            self._runtime.lane_states.open(account)
-            self._runtime.lane_states.reached(account)
+            self._runtime.lane_states.unblock(account)
+            self._runtime.lane_states.record_reached(account)
 
     def _add_up(self, totals: Totals) -> float:
         delay = self._agenda.turn(Work.COUNTS, totals.turn, EVERY_S)

@@ -20,7 +20,7 @@ import urllib3
 from urllib3.connection import HTTPConnection, HTTPSConnection
 
 from worker.domain.account import Egress
-from worker.domain.call import CallResult, FileBody, NeverLeft, NoAnswer, Reply, Request, Unsent
+from worker.domain.call import CallResult, FileBody, NoAnswer, NotSent, Reply, Request, Unsent
 from worker.outbox.engine.clock import boot_clock
 from worker.transport.connection import Line, Probe, TooLarge, Wire
 from worker.transport.egress.dial import dial
@@ -66,10 +66,10 @@ class Connection(Protocol):
 class Transport(Protocol):
     """Calls a vendor in two steps, so that limits are reserved only when there is a connection."""
 
-    def connect(self, request: Request) -> Connection | NeverLeft:
+    def connect(self, request: Request) -> Connection | NotSent:
         """A connection to the request's host, new or kept alive and checked; not a byte of the request leaves."""
 
-    def connect_all(self, requests: Sequence[Request]) -> list[Connection | NeverLeft]:
+    def connect_all(self, requests: Sequence[Request]) -> list[Connection | NotSent]:
         """A connection for each request; new ones are made side by side."""
 
     def await_any(self, calls: Collection[PendingCall], timeout_s: float | None = None) -> list[PendingCall]:
@@ -79,7 +79,7 @@ class Transport(Protocol):
 def call_once(carrier: Transport, request: Request) -> CallResult:
     """One call by a connection of its own, for what reserves no limit in between; waits for the result."""
     connection = carrier.connect(request)
-    if isinstance(connection, NeverLeft):
+    if isinstance(connection, NotSent):
         return connection
     try:
         return connection.call(request)
@@ -114,23 +114,23 @@ class SocketTransport:
         for name in ("urllib3.connection", "urllib3.connectionpool", "urllib3.poolmanager", "urllib3.util.retry"):
             logging.getLogger(name).addFilter(_QUERY_FILTER)  # adding it again changes nothing
 
-    def connect(self, request: Request) -> Connection | NeverLeft:
+    def connect(self, request: Request) -> Connection | NotSent:
         """A connection to the request's host, new or kept alive and checked; not a byte of the request leaves."""
         [connection] = self.connect_all([request])
         return connection
 
-    def connect_all(self, requests: Sequence[Request]) -> list[Connection | NeverLeft]:
+    def connect_all(self, requests: Sequence[Request]) -> list[Connection | NotSent]:
         """A connection for each request; new ones are made side by side."""
         found = [self._guarded(self._kept_or_route, request) for request in requests]
         missing = [(request, route) for request, route in zip(requests, found, strict=True) if isinstance(route, Route)]
         made = iter(self._make_all(missing) if len(missing) > 1 else map(self._make, missing))
         return [next(made) if isinstance(one, Route) else one for one in found]
 
-    def _make_all(self, missing: Sequence[tuple[Request, Route]]) -> list[Connection | NeverLeft]:
+    def _make_all(self, missing: Sequence[tuple[Request, Route]]) -> list[Connection | NotSent]:
         """A new connection for each, made side by side in as many threads as can be started."""
         # One after the other, the handshakes with a distant host would take longer than a permit lasts. In threads
         # of their own, for one account's dead proxy must not keep busy those that another account needs.
-        made: list[Connection | NeverLeft] = [NeverLeft(NO_THREAD, 0.0, remedy=REMEDIES[NO_THREAD])] * len(missing)
+        made: list[Connection | NotSent] = [NotSent(NO_THREAD, 0.0, remedy=REMEDIES[NO_THREAD])] * len(missing)
         waiting = deque(enumerate(missing))
 
         def work() -> None:
@@ -155,18 +155,18 @@ class SocketTransport:
         line = self._routes.kept_alive(route)
         return route if line is None else _Connection(self, route, line, request.egress)
 
-    def _make(self, missing: tuple[Request, Route]) -> Connection | NeverLeft:
+    def _make(self, missing: tuple[Request, Route]) -> Connection | NotSent:
         request, route = missing
         return self._guarded(lambda: _Connection(self, route, self._new_line(route), request.egress))
 
-    def _guarded(self, find: Callable[..., T], *given: Any) -> T | NeverLeft:
+    def _guarded(self, find: Callable[..., T], *given: Any) -> T | NotSent:
         began = self._monotonic()
         try:
             return find(*given)
         except Exception as error:  # noqa: BLE001  # requests' and urllib3's errors carry URLs, and those tokens
             reason = why_not_connected(error)
             remedy = OF_CERTIFICATES.get((reason, why_not_trusted(error))) or REMEDIES.get(reason)
-            return NeverLeft(reason, self._monotonic() - began, remedy=remedy)
+            return NotSent(reason, self._monotonic() - began, remedy=remedy)
 
     def close(self) -> None:
         """Closes idle connections; those in use are closed when they are given back."""
@@ -228,12 +228,12 @@ class SocketTransport:
         reason, duration = why_no_answer(error, line.wire), self._monotonic() - began
         if line.wire.handed:
             return NoAnswer(reason, duration)
-        return NeverLeft(reason, duration, Unsent.DEADLINE if is_overdue(error) else None)
+        return NotSent(reason, duration, Unsent.DEADLINE if is_overdue(error) else None)
 
-    def _not_alive(self, line: Line, began: float) -> NeverLeft:
+    def _not_alive(self, line: Line, began: float) -> NotSent:
         cause = Unsent.DROPPED if self._is_old(line) else Unsent.CLOSED_AT_ONCE
         reason = CERTIFICATE_REFUSED if refuses_certificate(line.wire.trouble) else cause.value
-        return NeverLeft(reason, self._monotonic() - began, cause, REMEDIES.get(reason))
+        return NotSent(reason, self._monotonic() - began, cause, REMEDIES.get(reason))
 
     def _is_old(self, line: Line) -> bool:
         """True when the server may have closed the line as idle, which is no sign that the server is ill."""
@@ -255,7 +255,7 @@ class _Connection:
             self.release()
         line, self._line = self._line, None
         if line is None:
-            return EndedCall(NeverLeft("released", 0.0))
+            return EndedCall(NotSent("released", 0.0))
         return self._transport._begin(self._route, line, request, deadline)
 
     def call(self, request: Request, *, deadline: float | None = None) -> CallResult:

@@ -23,7 +23,7 @@ from worker.channels.base import Channel, TokenGranted, TokenLater, TokenOutcome
 from worker.config.accounts import AccountSource, FixedAccounts
 from worker.crypto.seal import NONCE_BYTES, seal, unseal
 from worker.domain.account import GETTOKEN, Account, Token, TokenParked, TokenState, TokenWait
-from worker.domain.call import NeverLeft, Reply
+from worker.domain.call import NotSent, Reply
 from worker.outbox.engine.database import Database
 from worker.outbox.lanes import tokens
 from worker.outbox.lanes.tokens import REFUSED_ON_CALL, FetchLease, TokenKey, TokenRow
@@ -401,7 +401,7 @@ class Tokens:
         request = replace(request, deadline_s=self._times.call_s, egress=account.egress)
         result = call_once(self._transport, request)
         if not isinstance(result, Reply):
-            remedy = result.remedy if isinstance(result, NeverLeft) else None
+            remedy = result.remedy if isinstance(result, NotSent) else None
             return self._silence(credentials.key, result.reason, remedy)
         outcome = credentials.outcome(result)
         if not isinstance(outcome, TokenStale):

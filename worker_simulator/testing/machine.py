@@ -17,9 +17,9 @@ from worker.delivery.maintenance.recovery import Recovery
 from worker.delivery.scheduler.fair_share import ThreadShares
 from worker.delivery.scheduler.lane_offer import Doorbell
 from worker.delivery.scheduler.relay import Relay, RelayTimes
-from worker.delivery.sender.batch import BatchSender
+from worker.delivery.sender.doorbell_sender import DoorbellSender
 from worker.delivery.sender.runtime import Dependencies, build_runtime
-from worker.delivery.sender.writer import Ticket, Writer
+from worker.delivery.sender.writer import PendingWrite, Writer
 from worker.hooks.callbacks import CallbackStore
 from worker.hooks.doors import Doors
 from worker.hooks.offers import HookOffers
@@ -57,10 +57,10 @@ class WriterAtOnce(Writer):
     def start(self) -> None:
         """There is no thread to start."""
 
-    def _put(self, item: Item) -> Ticket:
-        ticket = Ticket(item)
-        self._write([ticket])
-        return ticket
+    def _put(self, item: Item) -> PendingWrite:
+        pending_write = PendingWrite(item)
+        self._write([pending_write])
+        return pending_write
 
     def flush(self, timeout_s: float) -> bool:
         """All is durable already."""
@@ -106,13 +106,13 @@ class Machine:
                 life_clock=clock.monotonic,
                 rng=rng,
                 pause=still_open,
-                died=_raised,
+                on_death=_raised,
                 hooked_ends=hooks.ends,
                 hooked_tags=hooks.tags,
                 writer=WriterAtOnce,
             )
         )
-        self._sender, self._rings = BatchSender(runtime), list[Doorbell]()
+        self._sender, self._rings = DoorbellSender(runtime), list[Doorbell]()
         self._relay = self._new_relay()
         self._recovery = self._new_recovery()
         self._heard = list[str]()

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from worker.delivery.resolver.http_get import WebAnswer
-from worker.domain.call import CallResult, FileBody, NeverLeft, NoAnswer, Reply, Request
+from worker.domain.call import CallResult, FileBody, NoAnswer, NotSent, Reply, Request
 from worker.domain.content.web import WebAddress
 from worker.language import noted
 from worker.transport.http import Connection
@@ -60,15 +60,15 @@ class Vendor:
 
     # -- as a transport -----------------------------------------------------------------------------------------------
 
-    def connect(self, request: Request) -> Connection | NeverLeft:
+    def connect(self, request: Request) -> Connection | NotSent:
         """A connection that needs nothing."""
         if self.unreachable == 0:
             return _AtOnce(self)
         if self.unreachable is not None:
             self.unreachable -= 1
-        return NeverLeft("refused", 0.0)
+        return NotSent("refused", 0.0)
 
-    def connect_all(self, requests: Sequence[Request]) -> list[Connection | NeverLeft]:
+    def connect_all(self, requests: Sequence[Request]) -> list[Connection | NotSent]:
         """The same for each."""
         return [self.connect(request) for request in requests]
 

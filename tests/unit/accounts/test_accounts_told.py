@@ -11,7 +11,7 @@ from tests.unit.accounts.test_live import GOOD, Scripted
 from worker.accounts.live import LOOK_S, LiveAccounts
 from worker.config.accounts import account_of
 from worker.config.settings import Settings
-from worker.delivery.sender.lane_state import LaneStates
+from worker.delivery.sender.lane_states import LaneStates
 from worker.service.accounts_told import EVERY_S, AccountsTold
 
 WRONG = an_account(settings={"agentid": "x"})
@@ -26,13 +26,13 @@ def test_a_wrong_account_is_told_once_and_kept_from_the_senders_until_it_is_mend
     with capture_logs() as lines:
         for _ in range(20):
             ticks.advance(told.turn())
-            assert (True, False) == (states.does_without("hr:1"), states.does_without("it:1"))
+            assert (True, False) == (states.is_left_to_peers("hr:1"), states.is_left_to_peers("it:1"))
             assert ["hr"] == list(states.unusable())
         accounts.replace(an_account(), an_account("it"))
         for _ in range(5):
             told.turn()
 
-    assert (False, {}) == (states.does_without("hr:1"), states.unusable())
+    assert (False, {}) == (states.is_left_to_peers("hr:1"), states.unusable())
     assert ["hr", "it"] * 3 == changed
     assert ["account_unusable", "accounts_changed", "account_usable"] == [line["event"] for line in lines]
     assert "accounts.hr.agentid: is missing or not an integer" in lines[0]["reason"]
@@ -42,7 +42,7 @@ def test_an_account_that_was_removed_is_not_told_of_for_ever() -> None:
     """A job that still waits for it makes it known again."""
     ticks = Ticks()
     states = LaneStates(ticks)
-    states.do_without("gone", 5, "account 'gone' does not exist")
+    states.mark_unusable("gone", 5, "account 'gone' does not exist")
     ticks.advance(14)
     assert ["gone"] == list(states.unusable())
     ticks.advance(2)

@@ -14,7 +14,7 @@ from worker.accounts.sources import accounts_of
 from worker.cli import control, options
 from worker.cli.reading import ProgressLine
 from worker.config.settings import load_settings
-from worker.control.audit import Done, acting_through
+from worker.control.audit import Done, with_action_prefix
 from worker.domain.job import part_id
 from worker.domain.outcome import Unknown, Verdict
 from worker.domain.settle import Policy
@@ -228,7 +228,7 @@ def test_a_run_of_the_console_is_gone_on_with(run: Run, queued: list[str], capsy
     """Its audit's row says where it came from, and has the same filter."""
     run("cancel", *queued, "--yes")
     capsys.readouterr()
-    with acting_through("console."):
+    with with_action_prefix("console."):
         assert 0 == run("replay", queued[0], "--cancelled", "--yes", "--json")
     audit = json.loads(capsys.readouterr().out)["audit"]
 

@@ -17,7 +17,7 @@ from worker.cli.health import own_host
 from worker.cli.setup.doctor import findings
 from worker.cli.setup.finding import Finding, Level
 from worker.config.settings import Settings, load_settings
-from worker.delivery.sender.set_aside import SetAside
+from worker.delivery.sender.fault_reports import FaultReports
 from worker.domain.callbacks.hook import EventKind, EventState
 from worker.domain.outcome import Penalty
 from worker.domain.pacing.lane import LaneBlock
@@ -242,8 +242,8 @@ def test_what_an_error_of_ours_set_aside_is_a_caution(typed: Typed, sqlite_url: 
     """With the command that says what it was; a day later it is not told any more unless it goes on."""
     typed("db", "upgrade")
     database = Database(make_engine(sqlite_url))
-    SetAside(database).tell("send in doubt", "our own error: KeyError", account="hr")
-    SetAside(database).tell("housekeeping", "our own error: KeyError")
+    FaultReports(database).report("send in doubt", "our own error: KeyError", account="hr")
+    FaultReports(database).report("housekeeping", "our own error: KeyError")
     fresh = typed("doctor")
     with database.writing() as connection:
         connection.exec_driver_sql("update worker_lane_events set id = '000' || substr(id, 4)")

@@ -96,9 +96,9 @@ def test_a_heartbeat_names_the_accounts_that_the_process_leaves_to_others(site: 
     """And why, as long as it does."""
     told = "select hindered from worker_processes where ended_at is null"
     with site.open() as room:
-        room.runtime.lane_states.leave_to_others("hr", 60.0, "gettoken: proxy_refused")
+        room.runtime.lane_states.leave_to_peers("hr", 60.0, "gettoken: proxy_refused")
         named = until(lambda: site.one(told), "it is told")
-        room.runtime.lane_states.can_use("hr")
+        room.runtime.lane_states.mark_usable("hr")
         until(lambda: site.one(told) is None, "it is told no more")
 
     assert {"account hr": "gettoken: proxy_refused"} == json.loads(named)

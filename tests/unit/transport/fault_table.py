@@ -22,7 +22,7 @@ import trustme
 
 from tests.unit.transport.raw_server import OK_BODY, Peer, RawServer, Script, answer, response
 from worker.domain.account import DIRECT, ClientCertificate, Egress
-from worker.domain.call import CallResult, FileBody, NeverLeft, Reply, Request
+from worker.domain.call import CallResult, FileBody, NotSent, Reply, Request
 from worker.transport.connection import Wire
 from worker.transport.http import Connection, SocketTransport
 
@@ -130,7 +130,7 @@ class Stage:
         """Connect and call."""
         asked = request(url, body, egress)
         connection = self.transport(**options).connect(asked)
-        return connection if isinstance(connection, NeverLeft) else self.call(connection, asked)
+        return connection if isinstance(connection, NotSent) else self.call(connection, asked)
 
     def call(self, connection: Connection, asked: Request, **options: Any) -> CallResult:
         """The call, alone or beside one that hangs and must not hold it up."""
@@ -140,7 +140,7 @@ class Stage:
         transport = SocketTransport(monotonic=self.clock)
         self.stack.callback(transport.close)
         hung = transport.connect(other)
-        assert not isinstance(hung, NeverLeft)
+        assert not isinstance(hung, NotSent)
         beside, call = hung.begin(other), connection.begin(asked, **options)
         while call not in transport.await_any([beside, call]):
             pass
@@ -157,7 +157,7 @@ def request(url: str, body: bytes | FileBody | None = b"{}", egress: Egress = DI
 def run(transport: SocketTransport, call: Request) -> CallResult:
     """Connect and call, as the attempt does."""
     connection = transport.connect(call)
-    return connection if isinstance(connection, NeverLeft) else connection.call(call)
+    return connection if isinstance(connection, NotSent) else connection.call(call)
 
 
 def upload(chunks: Callable[[], Any], size: int) -> FileBody:
@@ -333,7 +333,7 @@ def _(stage: Stage) -> CallResult:
     server, ca = asking_server(stage)
     asked = request(server.url, egress=Egress(ca=ca))
     connection = stage.transport().connect(asked)
-    assert not isinstance(connection, NeverLeft)
+    assert not isinstance(connection, NotSent)
     assert select.select([stage.client_socket()], [], [], 60)[0]
     return stage.call(connection, asked)
 
@@ -383,7 +383,7 @@ def _(stage: Stage) -> CallResult:
     stage.reached.clear()
     connection = transport.connect(request(server.url))
     taken.set()
-    assert not isinstance(connection, NeverLeft)
+    assert not isinstance(connection, NotSent)
     assert peek(stage.client_socket()) == b""
     return stage.call(connection, request(server.url))
 
@@ -392,7 +392,7 @@ def _(stage: Stage) -> CallResult:
 def _(stage: Stage) -> CallResult:
     server = stage.server(lambda peer: None)
     connection = stage.transport().connect(request(server.url))
-    assert not isinstance(connection, NeverLeft)
+    assert not isinstance(connection, NotSent)
     assert peek(stage.client_socket()) == b""
     return stage.call(connection, request(server.url))
 
@@ -401,7 +401,7 @@ def _(stage: Stage) -> CallResult:
 def _(stage: Stage) -> CallResult:
     server = stage.server(Peer.wait_closed)
     connection = stage.transport().connect(request(server.url))
-    assert not isinstance(connection, NeverLeft)
+    assert not isinstance(connection, NotSent)
     return stage.call(connection, request(server.url), deadline=stage.clock())
 
 
@@ -571,7 +571,7 @@ def _(stage: Stage) -> CallResult:
     whole = response(OK_BODY)
     server = stage.server(answer(whole, Peer.wait_closed))
     connection = stage.transport().connect(request(server.url))
-    assert not isinstance(connection, NeverLeft)
+    assert not isinstance(connection, NotSent)
     sock = stage.client_socket()
 
     def stop_and_continue() -> None:

@@ -13,7 +13,7 @@ from tests.unit.transport.fault_table import Stage, request
 from tests.unit.transport.raw_server import answer
 from worker.delivery.resolver.members import RESTS_S, Members
 from worker.domain.account import Account, TokenProvider
-from worker.domain.call import NeverLeft
+from worker.domain.call import NotSent
 from worker.transport.faults import REMEDIES
 from worker.transport.token_provider import AT_ONCE, TokenProviders, Unprovided
 
@@ -53,7 +53,7 @@ def test_connections_that_need_a_thread_are_not_made(stage: Stage, threads_left:
 
     made = transport.connect_all([request(server.url)] * 3)
 
-    assert [NeverLeft("no_thread", 0.0, remedy=REMEDIES["no_thread"])] * 3 == made
+    assert [NotSent("no_thread", 0.0, remedy=REMEDIES["no_thread"])] * 3 == made
 
 
 def test_the_threads_that_there_are_make_all(stage: Stage, threads_left: Bound) -> None:
@@ -63,9 +63,9 @@ def test_the_threads_that_there_are_make_all(stage: Stage, threads_left: Bound) 
 
     made = transport.connect_all([request(server.url)] * 3)
 
-    assert [False] * 3 == [isinstance(one, NeverLeft) for one in made]
+    assert [False] * 3 == [isinstance(one, NotSent) for one in made]
     for one in made:
-        assert not isinstance(one, NeverLeft)
+        assert not isinstance(one, NotSent)
         one.release()
 
 

@@ -12,7 +12,7 @@ from hypothesis import given, strategies as st
 
 from tests.unit.transport.fault_table import Stage, closed_port, request, shown
 from tests.unit.transport.raw_server import OK_BODY, Peer, Script, answer, response
-from worker.domain.call import NeverLeft, NoAnswer
+from worker.domain.call import NoAnswer, NotSent
 from worker.transport import framing
 from worker.transport.framing import AnswerEnd
 from worker.transport.http import Connection, SocketTransport
@@ -88,7 +88,7 @@ def begun(stage: Stage, transport: SocketTransport, script: Script, body: bytes 
     """A call in the air, which ends with the test at the latest."""
     asked = request(stage.server(script).url, body)
     connection = transport.connect(asked)
-    assert not isinstance(connection, NeverLeft)
+    assert not isinstance(connection, NotSent)
     call = connection.begin(asked)
     stage.stack.callback(call.result)
     stage.stack.callback(stage.clock.pass_deadline)
@@ -113,7 +113,7 @@ def test_a_length_without_measure_ends_its_own_call(stage: Stage, lie: bytes) ->
     hangs, liar = begun(stage, transport, Peer.wait_closed), begun(stage, transport, answer(lie))
 
     assert [liar] == transport.await_any([hangs, liar])
-    assert not isinstance(liar.result(), NeverLeft)
+    assert not isinstance(liar.result(), NotSent)
 
 
 def test_a_head_without_an_end_is_read() -> None:
@@ -183,12 +183,12 @@ def test_what_ended_as_it_began_waits_for_nobody(stage: Stage) -> None:
     hangs = begun(stage, transport, Peer.wait_closed)
     asked = request(stage.server(answer()).url)
     connection = transport.connect(asked)
-    assert not isinstance(connection, NeverLeft)
+    assert not isinstance(connection, NotSent)
     connection.release()
     released = connection.begin(asked)
 
     assert [released] == transport.await_any([hangs, released])
-    assert 'NeverLeft("released")' == shown(released.result())
+    assert 'NotSent("released")' == shown(released.result())
     transport.close()
 
 
@@ -223,20 +223,20 @@ def test_several_connections_are_made_side_by_side(stage: Stage, monkeypatch: py
     """The new ones begin before the first is there; a kept one is not made anew, and a dead host ends its own alone."""
     transport, server = stage.transport(), stage.server(*[Peer.wait_closed] * 4)
     kept = transport.connect(request(server.url))
-    assert not isinstance(kept, NeverLeft)
+    assert not isinstance(kept, NotSent)
     kept.release()
     all_at_once, make = threading.Barrier(4, timeout=60), transport._make
 
-    def made(missing: Any) -> Connection | NeverLeft:
+    def made(missing: Any) -> Connection | NotSent:
         all_at_once.wait()
         return make(missing)
 
     monkeypatch.setattr(transport, "_make", made)
     connections = transport.connect_all([request(f"http://127.0.0.1:{closed_port()}"), *[request(server.url)] * 4])
 
-    assert [True, False, False, False, False] == [isinstance(one, NeverLeft) for one in connections]
+    assert [True, False, False, False, False] == [isinstance(one, NotSent) for one in connections]
     assert 4 == len(stage.sockets)
     for one in connections[1:]:
-        assert not isinstance(one, NeverLeft)
+        assert not isinstance(one, NotSent)
         one.release()
     transport.close()

@@ -13,7 +13,7 @@ from tests.support.proxies import ProxyServer
 from tests.unit.transport.fault_table import TOKEN, Stage, request, run, shown, tls_server_context
 from tests.unit.transport.raw_server import OK_BODY, Peer, answer, response
 from worker.domain.account import Egress, Secret
-from worker.domain.call import NeverLeft, Reply, Request
+from worker.domain.call import NotSent, Reply, Request
 from worker.domain.errors import ConfigurationError
 from worker.transport.faults import REMEDIES
 
@@ -105,7 +105,7 @@ def test_calls_are_in_the_air_together(stage: Stage, scheme: str) -> None:
     begun = []
     for call in calls:
         connection = transport.connect(call)
-        assert not isinstance(connection, NeverLeft)
+        assert not isinstance(connection, NotSent)
         begun.append(connection.begin(call))
 
     left = list(begun)
@@ -136,7 +136,7 @@ def test_with_socks5_a_name_without_an_address_is_the_vendors_fault(stage: Stage
     ways = Ways(stage, "socks5", "http")
     too_long_to_be_asked_for = ".".join(["a" * 60] * 5)
 
-    assert 'NeverLeft("dns")' == shown(run(ways.transport, ways.call(host=f"{too_long_to_be_asked_for}.invalid")))
+    assert 'NotSent("dns")' == shown(run(ways.transport, ways.call(host=f"{too_long_to_be_asked_for}.invalid")))
 
 
 @pytest.mark.parametrize("vendor", ["http", "https"])
@@ -150,7 +150,7 @@ def test_a_wrong_password(stage: Stage, scheme: str, vendor: str, login: str) ->
 
     forwards = vendor == "http" and "socks" not in scheme
     reason = "proxy_login" if "socks" in scheme else "proxy_407"
-    assert ("Reply(407)" if forwards else f'NeverLeft("{reason}")') == shown(result)
+    assert ("Reply(407)" if forwards else f'NotSent("{reason}")') == shown(result)
     assert forwards or REMEDIES[reason] == result.remedy  # type: ignore[union-attr]
     assert [] == ways.seen
 
@@ -190,7 +190,7 @@ def test_a_socks_proxy_that_fails(stage: Stage, words: tuple[bytes, ...], reason
 
     result = stage.run("http://127.0.0.1:1", egress=Egress(f"socks5h://127.0.0.1:{proxy.port}"))
 
-    assert f'NeverLeft("{reason}")' == shown(result)
+    assert f'NotSent("{reason}")' == shown(result)
 
 
 def test_an_answer_of_socks_with_any_kind_of_address(stage: Stage) -> None:
@@ -219,7 +219,7 @@ def test_a_silent_proxy_costs_the_connect_timeout(stage: Stage, scheme: str, ven
 
     result = stage.run(f"{vendor}://127.0.0.1:1", egress=way)
 
-    assert 'NeverLeft("proxy_connect_timeout")' == shown(result)
+    assert 'NotSent("proxy_connect_timeout")' == shown(result)
 
 
 @pytest.mark.parametrize("scheme", ["http", "socks5h"])
@@ -238,7 +238,7 @@ def test_a_proxy_that_drips_gains_no_time(stage: Stage, scheme: str) -> None:
 
     result = stage.run("https://127.0.0.1:1", egress=Egress(f"{scheme}://127.0.0.1:{stage.server(drip).port}"))
 
-    assert 'NeverLeft("proxy_connect_timeout")' == shown(result)
+    assert 'NotSent("proxy_connect_timeout")' == shown(result)
 
 
 def test_a_proxys_endless_head(stage: Stage) -> None:
@@ -254,7 +254,7 @@ def test_a_proxys_endless_head(stage: Stage) -> None:
 
     result = stage.run("https://127.0.0.1:1", egress=Egress(f"http://127.0.0.1:{stage.server(flood).port}"))
 
-    assert 'NeverLeft("proxy_garbled")' == shown(result)
+    assert 'NotSent("proxy_garbled")' == shown(result)
 
 
 def test_a_certificate_of_the_proxy_that_is_not_trusted(stage: Stage) -> None:
@@ -264,7 +264,7 @@ def test_a_certificate_of_the_proxy_that_is_not_trusted(stage: Stage) -> None:
 
     result = stage.run("https://127.0.0.1:1", egress=Egress(f"https://me:pass@127.0.0.1:{proxy.port}"))
 
-    assert 'NeverLeft("proxy_tls")' == shown(result)
+    assert 'NotSent("proxy_tls")' == shown(result)
 
 
 @pytest.mark.parametrize("scheme", SCHEMES)
@@ -277,7 +277,7 @@ def test_a_certificate_of_the_vendor_behind_a_proxy(stage: Stage, scheme: str) -
 
     way = Egress(proxy.url(scheme), ca=stage.file(authority.cert_pem))
 
-    assert 'NeverLeft("tls")' == shown(stage.run(vendor.url, egress=way))
+    assert 'NotSent("tls")' == shown(stage.run(vendor.url, egress=way))
 
 
 def test_a_forwarding_proxy_hears_no_password_of_the_base_url(stage: Stage) -> None:
@@ -315,7 +315,7 @@ def test_a_fault_of_one_account_leaves_anothers_calls_alone(stage: Stage) -> Non
     silent.shut()
     other.join(120)
     assert (OK, True) == (shown(mine), was_waiting)
-    assert {True} == {isinstance(one, NeverLeft) for one in results}
+    assert {True} == {isinstance(one, NotSent) for one in results}
 
 
 def test_a_password_that_cannot_be_read_is_this_accounts_alone(stage: Stage) -> None:
@@ -329,5 +329,5 @@ def test_a_password_that_cannot_be_read_is_this_accounts_alone(stage: Stage) -> 
     broken = run(transport, request(vendor.url, egress=Egress(Secret(gone))))
     whole = run(transport, request(vendor.url))
 
-    assert ['NeverLeft("proxy_setting")', OK] == [shown(broken), shown(whole)]
+    assert ['NotSent("proxy_setting")', OK] == [shown(broken), shown(whole)]
     assert 1 == vendor.accepted

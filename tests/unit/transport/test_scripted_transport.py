@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 
 from tests.support.scripted_transport import ScriptedTransport, answered
-from worker.domain.call import NeverLeft, NoAnswer, Reply, Request
+from worker.domain.call import NoAnswer, NotSent, Reply, Request
 from worker.transport.http import Connection, SocketTransport, Transport
 
 CALL = Request("POST", "http://vendor.example", "/send")
@@ -14,7 +14,7 @@ CALL = Request("POST", "http://vendor.example", "/send")
 def connected(transport: Transport) -> Connection:
     """A connection, for sure."""
     connection = transport.connect(CALL)
-    assert not isinstance(connection, NeverLeft)
+    assert not isinstance(connection, NotSent)
     return connection
 
 
@@ -61,13 +61,13 @@ def test_function_answers_in_parallel() -> None:
 def test_release_refuse_and_reuse() -> None:
     """Released connections are counted back, refused ones never made, used ones used up."""
     transport = ScriptedTransport([answered(b"{}")], refuse=lambda request: None)
-    refusing = ScriptedTransport([], refuse=lambda request: NeverLeft("dns", 0.0))
+    refusing = ScriptedTransport([], refuse=lambda request: NotSent("dns", 0.0))
     connection = connected(transport)
 
     assert transport.open == 1
     connection.release()
     connection.release()
     assert transport.open == 0
-    assert connection.call(CALL) == NeverLeft("released", 0.0)
-    assert refusing.connect(CALL) == NeverLeft("dns", 0.0)
+    assert connection.call(CALL) == NotSent("released", 0.0)
+    assert refusing.connect(CALL) == NotSent("dns", 0.0)
     assert refusing.connects == [CALL]

@@ -34,7 +34,7 @@ from tests.unit.transport.fault_table import (
 from tests.unit.transport.raw_server import OK_BODY, Peer, RawServer, Script, answer, response
 from worker.delivery.sender.runtime import Dependencies
 from worker.domain.account import DIRECT, Egress, Secret
-from worker.domain.call import FileBody, NeverLeft, NoAnswer, Reply, Request
+from worker.domain.call import FileBody, NoAnswer, NotSent, Reply, Request
 from worker.domain.errors import ConfigurationError
 from worker.outbox.engine.clock import boot_clock
 from worker.transport.connection import Wire
@@ -56,7 +56,7 @@ def stage() -> Iterator[Stage]:
 def connected(transport: SocketTransport, call: Request) -> Connection:
     """A connection, for sure."""
     connection = transport.connect(call)
-    assert not isinstance(connection, NeverLeft), connection
+    assert not isinstance(connection, NotSent), connection
     return connection
 
 
@@ -97,7 +97,7 @@ class TestRequest:
         monkeypatch.setattr("worker.transport.egress.dial.look_up", slowly)
         server = stage.server(recorded([]))
         connection = stage.transport().connect(request(server.url))
-        assert not isinstance(connection, NeverLeft), connection
+        assert not isinstance(connection, NotSent), connection
         connection.release()
 
     def test_json_post(self, stage: Stage) -> None:
@@ -124,7 +124,7 @@ class TestRequest:
         broken = run(stage.transport(), replace(asked, authorization="Bearer x\r\nX: y"))
 
         assert b"\r\nAuthorization: Bearer b3arer\r\n" in seen[0]
-        assert isinstance(broken, NeverLeft)
+        assert isinstance(broken, NotSent)
         assert 1 == len(seen)
         assert "b3arer" not in repr(asked)
 
@@ -159,7 +159,7 @@ class TestRequest:
 
         result = run(stage.transport(), replace(request(server.url), **change))
 
-        assert isinstance(result, NeverLeft)
+        assert isinstance(result, NotSent)
         assert stage.reached == []
 
     @pytest.mark.parametrize(
@@ -174,7 +174,7 @@ class TestRequest:
     @pytest.mark.parametrize("url", ["ftp://127.0.0.1", "http://", "http://[", "http://127.0.0.1:99999999"])
     def test_malformed_base_url(self, stage: Stage, url: str) -> None:
         """A base_url nobody can call is a value, too."""
-        assert isinstance(stage.run(url), NeverLeft)
+        assert isinstance(stage.run(url), NotSent)
 
 
 class TestAnswer:
@@ -381,7 +381,7 @@ class TestConnections:
         assert peek(stage.client_socket())
         stage.clock.now += 5
 
-        assert shown(connection.call(request(server.url))) == 'NeverLeft("dropped")'
+        assert shown(connection.call(request(server.url))) == 'NotSent("dropped")'
 
     def test_connection_close(self, stage: Stage) -> None:
         """An answer that says close is whole, and its connection is not used again."""
@@ -421,14 +421,14 @@ class TestConnections:
         connection.release()
         connection.release()
 
-        assert connection.call(request(server.url)) == NeverLeft("released", 0.0)
+        assert connection.call(request(server.url)) == NotSent("released", 0.0)
 
     def test_other_host(self, stage: Stage) -> None:
         """A request is never sent through another host's connection: its token would be lost."""
         server = stage.server(Peer.wait_closed)
         connection = connected(stage.transport(), request(server.url))
 
-        assert connection.call(request(f"http://127.0.0.1:{closed_port()}")) == NeverLeft("released", 0.0)
+        assert connection.call(request(f"http://127.0.0.1:{closed_port()}")) == NotSent("released", 0.0)
 
     def test_close(self, stage: Stage) -> None:
         """Closing the transport closes what is idle, and later what was in use."""
@@ -501,7 +501,7 @@ class TestTls:
 
         result = connection.call(request(server.url, egress=trusting))
 
-        assert shown(result) == 'NeverLeft("closed_at_once")'
+        assert shown(result) == 'NotSent("closed_at_once")'
 
     def test_a_connection_kept_alive_belongs_to_its_proxy(self, stage: Stage) -> None:
         """Two ways to one base_url: a connection of the one is never used for the other, whichever is idle."""
@@ -528,7 +528,7 @@ class TestTls:
 
         results = [shown(run(transport, call)) for _ in range(4)]
 
-        assert results == [OK, OK, OK, 'NeverLeft("proxy_setting")']
+        assert results == [OK, OK, OK, 'NotSent("proxy_setting")']
         assert [old.accepted, new.accepted] == [1, 1]
 
     def test_a_connection_takes_no_request_of_another_way(self, stage: Stage) -> None:
@@ -539,7 +539,7 @@ class TestTls:
 
         result = connection.call(request("http://vendor.example"))
 
-        assert shown(result) == 'NeverLeft("released")'
+        assert shown(result) == 'NotSent("released")'
 
 
 class TestUpload:
@@ -586,7 +586,7 @@ class TestUpload:
 
     @pytest.mark.parametrize(
         ("chunks", "expected"),
-        [([b"12345", b"6"], 'NoAnswer("file")'), ([b"123456"], 'NeverLeft("file")'), ([], 'NeverLeft("file")')],
+        [([b"12345", b"6"], 'NoAnswer("file")'), ([b"123456"], 'NotSent("file")'), ([], 'NotSent("file")')],
     )
     def test_wrong_size(self, stage: Stage, chunks: list[bytes], expected: str) -> None:
         """A file that is not as long as promised is never completed; seen in its first chunk, it never leaves."""
@@ -691,7 +691,7 @@ class TestSecrets:
 
         assert isinstance(left, NoAnswer)
         assert left.reason == "RuntimeError"
-        assert isinstance(never, NeverLeft)
+        assert isinstance(never, NotSent)
         assert never.reason == "RuntimeError"
 
 

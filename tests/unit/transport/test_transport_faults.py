@@ -10,7 +10,7 @@ import pytest
 from tests.unit.transport.fault_table import SCENES, TOKEN, Row, Stage, rows, shown
 from worker.channels.registry import channel
 from worker.domain.account import Account
-from worker.domain.call import Access, NeverLeft, NoAnswer, Reply, Unsent
+from worker.domain.call import Access, NoAnswer, NotSent, Reply, Unsent
 from worker.domain.job import Part
 from worker.domain.outcome import Unknown
 
@@ -46,19 +46,19 @@ def test_first_byte_decides(row: Row, stage: Stage) -> None:
     """Never left means that no byte was handed over, in every row; anything else that one was."""
     result = SCENES[row.fault](stage)
 
-    assert isinstance(result, NeverLeft | NoAnswer | Reply)
-    assert isinstance(result, NeverLeft) == ("first_byte" not in stage.reached)
-    if isinstance(result, NeverLeft):
+    assert isinstance(result, NotSent | NoAnswer | Reply)
+    assert isinstance(result, NotSent) == ("first_byte" not in stage.reached)
+    if isinstance(result, NotSent):
         closed = Unsent.CLOSED_AT_ONCE if "its account waits as without" in row.channel else None
         assert (Unsent(result.reason) if result.reason in set(Unsent) else closed) == result.cause
 
 
-@pytest.mark.parametrize("row", [row for row in ROWS if row.result.startswith("NeverLeft")], ids=lambda row: row.fault)
+@pytest.mark.parametrize("row", [row for row in ROWS if row.result.startswith("NotSent")], ids=lambda row: row.fault)
 def test_people_are_told_what_to_change(row: Row, stage: Stage) -> None:
     """Of each connection that could not be made, in few words and without a secret."""
     result = SCENES[row.fault](stage)
 
-    assert isinstance(result, NeverLeft)
+    assert isinstance(result, NotSent)
     unmade = result.reason not in {"closed_at_once", "dropped", "deadline", "file"}
     assert unmade == (result.remedy is not None)
     assert TOKEN not in str(result.remedy)

@@ -24,14 +24,14 @@ from tests.support.proxies import ProxyServer
 from tests.unit.transport.fault_table import Stage, request, run, shown
 from tests.unit.transport.raw_server import OK_BODY, Peer, RawServer, response
 from worker.domain.account import ClientCertificate, Egress, Secret
-from worker.domain.call import NeverLeft, Unsent
+from worker.domain.call import NotSent, Unsent
 from worker.domain.errors import ConfigurationError
 from worker.transport.connection import Wire
 from worker.transport.egress.tls import LOOK_S, make_context, require_files
 from worker.transport.faults import REMEDIES, why_no_answer
 
 OK = "Reply(200)"
-REFUSED = 'NeverLeft("client_certificate_refused")'
+REFUSED = 'NotSent("client_certificate_refused")'
 PASSWORD = "hunter2"
 
 
@@ -128,13 +128,13 @@ class TestAuthorities:
     def test_a_bundle(self, stage: Stage, pki: Pki) -> None:
         """A server whose certificate an authority of the file has signed is trusted, and without it no other is."""
         assert OK == shown(stage.run(pki.server().url, egress=Egress(ca=pki.ca)))
-        assert 'NeverLeft("tls")' == shown(stage.run(pki.server().url))
+        assert 'NotSent("tls")' == shown(stage.run(pki.server().url))
 
     def test_a_certificate_of_another_name_is_no_matter_of_its_authority(self, stage: Stage, pki: Pki) -> None:
         """`ca` is right already: what to change is the address, or the certificate."""
         result = stage.run(pki.server().url.replace("127.0.0.1", "localhost"), egress=Egress(ca=pki.ca))
 
-        assert 'NeverLeft("tls")' == shown(result)
+        assert 'NotSent("tls")' == shown(result)
         assert "for another name than the host of the account's base_url" in str(result.remedy)  # type: ignore[union-attr]
 
     def test_the_systems_store(self, stage: Stage, pki: Pki, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -143,7 +143,7 @@ class TestAuthorities:
         before = shown(stage.run(server.url, egress=Egress(ca="system")))
         monkeypatch.setenv("SSL_CERT_FILE", pki.ca)
 
-        assert ['NeverLeft("tls")', OK] == [before, shown(stage.run(server.url, egress=Egress(ca="system")))]
+        assert ['NotSent("tls")', OK] == [before, shown(stage.run(server.url, egress=Egress(ca="system")))]
 
     def test_a_system_without_a_store(self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
         """As in a small container: what to install is said, and no certificate is refused as untrusted."""
@@ -194,7 +194,7 @@ class TestAuthorities:
         result = run(transport, request(server.url, egress=Egress(ca=ca)))
         other = run(transport, request(server.url, egress=Egress(ca=pki.ca)))
 
-        assert ['NeverLeft("ca_file")', OK] == [shown(result), shown(other)]
+        assert ['NotSent("ca_file")', OK] == [shown(result), shown(other)]
         assert REMEDIES["ca_file"] == result.remedy  # type: ignore[union-attr]
         assert 1 == server.accepted
         with pytest.raises(ConfigurationError) as caught:
@@ -243,7 +243,7 @@ class TestClientCertificate:
         result = run(transport, request(server.url, egress=broken))
         other = run(transport, request(server.url, egress=Egress(ca=pki.ca)))
 
-        assert ['NeverLeft("client_certificate")', OK] == [shown(result), shown(other)]
+        assert ['NotSent("client_certificate")', OK] == [shown(result), shown(other)]
         assert 1 == server.accepted
         with pytest.raises(ConfigurationError) as caught:
             require_files(broken, "accounts.hr")
@@ -259,7 +259,7 @@ class TestClientCertificate:
 
         broken = Egress(None, pki.ca, ClientCertificate(files(pki, "one file").certificate, None, Secret(gone)))
 
-        assert 'NeverLeft("client_certificate")' == shown(stage.run("https://127.0.0.1:1", egress=broken))
+        assert 'NotSent("client_certificate")' == shown(stage.run("https://127.0.0.1:1", egress=broken))
 
     @pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
     def test_one_that_the_vendor_does_not_take(self, stage: Stage, pki: Pki, version: ssl.TLSVersion) -> None:
@@ -276,12 +276,12 @@ class TestClientCertificate:
         """The refusal is met when the call begins, and the account waits as without a connection."""
         call = request(pki.server(clients=True).url, egress=Egress(ca=pki.ca))
         connection = stage.transport().connect(call)
-        assert not isinstance(connection, NeverLeft)
+        assert not isinstance(connection, NotSent)
         assert select.select([stage.client_socket()], [], [], 60)[0]
 
         result = connection.call(call)
 
-        assert isinstance(result, NeverLeft)
+        assert isinstance(result, NotSent)
         assert ("client_certificate_refused", Unsent.CLOSED_AT_ONCE) == (result.reason, result.cause)
         assert REMEDIES["client_certificate_refused"] == result.remedy
 

@@ -9,7 +9,7 @@ from worker.accounts.sources import accounts_of
 from worker.channels.registry import usable
 from worker.cli.options import Account, Commands, Json, plain, say
 from worker.config.settings import load_settings
-from worker.control.opening import opened
+from worker.control.opening import open_database
 from worker.reporting.forecast import AccountForecast, LimitWait, forecast as forecast_of
 
 app = Commands()
@@ -24,7 +24,7 @@ def forecast(account: Account = None, as_json: Json = False) -> None:
     known = accounts_of(settings)
     if account is not None:
         usable(known, account)
-    with opened(settings) as database, database.reading() as connection:
+    with open_database(settings) as database, database.reading() as connection:
         found = forecast_of(connection, database.now, known)
     found = [one for one in found if account in (None, one.account)]
     if as_json:

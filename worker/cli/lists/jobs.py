@@ -13,7 +13,7 @@ from sqlalchemy.exc import DBAPIError
 from worker.cli.options import OF_CALLS, Commands, Json, note, plain, say, with_filter
 from worker.cli.reading import TextTable, outbox, state_named, tell_table
 from worker.cli.times import clock
-from worker.control.opening import opened
+from worker.control.opening import open_database
 from worker.domain.errors import WorkerError
 from worker.domain.job_filter import JobFilter
 from worker.domain.state import JobState
@@ -51,7 +51,7 @@ def jobs(
     if every:
         _all_jobs(wanted, named, oldest_first=oldest_first, as_json=as_json)
         return
-    with opened() as database:
+    with open_database() as database:
         page, found = _page(
             database, wanted, state=named, before=before, after=after, oldest_first=oldest_first, limit=limit
         )
@@ -73,7 +73,7 @@ def _all_jobs(wanted: JobFilter | None, state: JobState | None, *, oldest_first:
     """Prints every job of a filter, page by page; as JSON one object a line."""
     cursor, count, table = None, 0, TextTable(*COLUMNS)
     place, options = ("after" if oldest_first else "before"), {"oldest_first": oldest_first, "limit": PAGE}
-    with opened() as database:
+    with open_database() as database:
         while True:
             page, found = _page(database, wanted, state=state, **options, **{place: cursor})
             if page.leaves_fresh_out:

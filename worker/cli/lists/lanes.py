@@ -12,7 +12,7 @@ from worker.cli.options import Account, Commands, Json, plain, say
 from worker.cli.reading import iso, pause_line, tell, tell_table
 from worker.cli.times import local
 from worker.config.settings import load_settings
-from worker.control.opening import opened
+from worker.control.opening import open_database
 from worker.domain.pause import Pause
 from worker.language import said, word
 from worker.outbox.lanes.lanes import list_lane_events
@@ -32,7 +32,7 @@ def lanes(
     if steps:
         _show_events(account=account, limit=limit, as_json=as_json)
         return
-    with opened(load_settings()) as database, database.reading() as connection:
+    with open_database(load_settings()) as database, database.reading() as connection:
         pauses, standing = lane_list(connection, database.now, account=account)
     found = [_plain(one) for one in standing]
     if as_json:
@@ -53,7 +53,7 @@ def _paused(pause: Pause) -> dict[str, Any]:
 
 def _show_events(*, account: str | None, limit: int, as_json: bool) -> None:
     """Prints the newest events of lanes."""
-    with opened() as database, database.reading() as connection:
+    with open_database() as database, database.reading() as connection:
         found = [_event(row) for row in list_lane_events(connection, account, limit)]
     tell_table(found, ("at", "lane", "step", "why"), _event_row, "no events", as_json=as_json)
 

@@ -15,7 +15,7 @@ from worker.cli import options
 from worker.cli.options import Commands, Json, say
 from worker.cli.reading import padded
 from worker.config.settings import load_settings, where
-from worker.control.opening import opened
+from worker.control.opening import open_database
 from worker.domain.account import Account
 from worker.domain.pacing.limit import Unit
 from worker.language import said, word
@@ -37,7 +37,7 @@ def limits(
         usable(known, account)
     names = (account,) if account is not None else known.names()
     good, wrong = sorted_out(known, names)
-    with opened(settings) as database, database.reading() as connection:
+    with open_database(settings) as database, database.reading() as connection:
         usable_accounts = [(channel(one.channel), one) for one in good.values()]
         found = usages(connection, database.now, usable_accounts, recipient, count_waiting=True)
     if as_json:

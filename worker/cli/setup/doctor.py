@@ -25,7 +25,7 @@ from worker.cli.setup.finding import Finding, Level
 from worker.cli.times import zone
 from worker.config.accounts import AccountSource
 from worker.config.settings import Settings, load_settings, unknown_line, where
-from worker.control.opening import opened
+from worker.control.opening import open_database
 from worker.delivery.resolver.members import load_resolver
 from worker.domain.account import Account, ClientCertificate, Secret
 from worker.domain.errors import ConfigurationError
@@ -227,7 +227,7 @@ def _imported(what: str, refusal: str | None, good: str) -> Finding:
 def _database(settings: Settings, names: Collection[str], wall_clock: Callable[[], float]) -> Iterator[Finding]:
     command = ""
     try:
-        with opened(settings) as database, database.reading() as connection:
+        with open_database(settings) as database, database.reading() as connection:
             command = "" if migrate.is_current(connection) else "worker db upgrade"
             revision = migrate.require_current(database)
             yield Finding("database", Level.OK, f"reachable, tables at revision {revision}")

@@ -18,9 +18,9 @@ from worker.channels.online import OnlineCall, call_of, seen, verification
 from worker.channels.registry import channel, sorted_out
 from worker.cli.setup.finding import Finding, Level
 from worker.config.settings import Settings
-from worker.control.opening import opened_current
+from worker.control.opening import open_current_database
 from worker.domain.account import Account, Token, TokenParked, TokenWait
-from worker.domain.call import Access, CallResult, NeverLeft, Reply, Request
+from worker.domain.call import Access, CallResult, NotSent, Reply, Request
 from worker.domain.errors import ConfigurationError
 from worker.hooks.doors import door_of
 from worker.outbox.engine.clock import SECOND
@@ -53,7 +53,7 @@ def online_findings(settings: Settings, only: str | None = None, tools: OnlineTo
     accounts = accounts_of(settings)
     names = accounts.names() if only is None else (accounts.get(only).name,)
     try:
-        with closing(tools.transport), opened_current(settings) as database:
+        with closing(tools.transport), open_current_database(settings) as database:
             process = uuid7().hex
             tokens = Tokens(database, tools.transport, incarnation=lambda: process, accounts=accounts)
             for one in sorted_out(accounts, names)[0].values():
@@ -127,7 +127,7 @@ def _carried_out(
 
 
 def _unanswered(result: CallResult) -> str:
-    remedy = result.remedy if isinstance(result, NeverLeft) else None
+    remedy = result.remedy if isinstance(result, NotSent) else None
     reason = "" if isinstance(result, Reply) else result.reason
     return f"no answer: {reason}; {remedy or 'say it again later'}"
 

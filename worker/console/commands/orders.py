@@ -14,8 +14,8 @@ from worker.console.commands.background import Began
 from worker.console.page import Site
 from worker.control import cancel, correct, pause, recall, replay, reschedule, resolve
 from worker.control.audit import Done
-from worker.control.found import FoundJobs, mistyped, require_known
 from worker.control.lift import lift, retry_event, skip
+from worker.control.selection import FoundJobs, filter_warnings, require_configured
 from worker.domain.errors import CheckFailed, Problem
 from worker.domain.job_filter import JobFilter
 from worker.domain.state import JobState
@@ -157,7 +157,7 @@ def _preview(site: Site, found: FoundJobs) -> Preview:
     lines += [PreviewLine(found.among[what], what) for what in _NOTES if found.among.get(what)]
     parts = sorted(found.among.keys() - set(_NOTES))
     lines += [PreviewLine(found.among[state], f"part:{state}") for state in parts]
-    doubts = mistyped(found.wanted, found.missing, site.accounts.names())
+    doubts = filter_warnings(found.wanted, found.missing, site.accounts.names())
     return Preview(len(found.ids), tuple(lines), tuple(doubts), found.ids)
 
 
@@ -251,7 +251,7 @@ def _resolve(site: Site, order: Order) -> ReadyOrder:
 
 def _pause(site: Site, order: Order) -> ReadyOrder:
     wanted = _scope(order)
-    require_known(wanted, site.accounts.names())
+    require_configured(wanted, site.accounts.names())
 
     def give(person: str, why: str, began: Began) -> str:
         done = pause.pause(wanted, person=person, why=why, database=site.database)

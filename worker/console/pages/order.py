@@ -17,7 +17,7 @@ from worker.console.commands.orders import FIELDS, CommandName, Order, ReadyOrde
 from worker.console.page import Ask, Moved, NotFound, View
 from worker.console.pages.jobs import search_of
 from worker.console.pages.memory import memory_of
-from worker.control.audit import LONGEST_WHY, require_fits
+from worker.control.audit import MAX_WHY, require_person
 from worker.domain.errors import CheckFailed, Problem, WorkerError
 from worker.domain.job import job_of
 from worker.domain.job_filter import JobFilter
@@ -62,7 +62,7 @@ def _carried_out(ask: Ask) -> View | Moved:
     why, memory = ask.form.get("why", "").strip(), memory_of(ask.site.database)
     try:
         needed = "say in a few words how you know" if order.name in NEEDS_REASON else None
-        require_fits(ask.viewer.name, why, needed=needed)
+        require_person(ask.viewer.name, why, empty_remedy=needed)
         found = ready(ask.site, order)
         is_more = not memory.shown.covers(ask.form.get("shown", ""), found.preview.ids)
         if is_more or not found.preview.total:
@@ -100,7 +100,7 @@ def _preview(ask: Ask, given: Mapping[str, str], error: WorkerError | None = Non
         error=None if error is None or isinstance(error, CheckFailed) else error.told(ask.viewer.lang),
         is_more=is_more,
         why=given.get("why", ""),
-        longest=LONGEST_WHY,
+        longest=MAX_WHY,
         needs_reason=order.name in NEEDS_REASON,
         line=_line(order),
     )

@@ -15,7 +15,7 @@ from functools import partial
 import structlog
 
 from worker.config.settings import RetentionSettings
-from worker.delivery.sender.set_aside import SetAside
+from worker.delivery.sender.fault_reports import FaultReports
 from worker.domain.callbacks.inbound import REPEATS_S
 from worker.domain.settle import SECOND
 from worker.outbox.engine.database import Database
@@ -72,7 +72,7 @@ class Housekeeping:
         self, database: Database, settings: RetentionSettings, monotonic: Callable[[], float] = time.monotonic
     ):
         self._database, self._monotonic = database, monotonic
-        self._set_aside = SetAside(database, monotonic)
+        self._fault_reports = FaultReports(database, monotonic)
         tasks = (
             _Task("bodies", BODIES_DAYS, purge.purge_bodies),
             _Task("attempts", settings.attempts_days, purge.purge_attempts),
@@ -114,7 +114,7 @@ class Housekeeping:
         due = [task for task in self._tasks if task.due <= at]
         now = self._database.read_now() if due else 0
         for task in due:
-            if not self._set_aside.carry_out(task.label, partial(self._go_on, task, now)):
+            if not self._fault_reports.run_step(task.label, partial(self._go_on, task, now)):
                 task.due = at + AFTER_FAILURE_S
             elif task.after is None:
                 task.due, task.after = at + BETWEEN_ROUNDS_S, ""

@@ -14,7 +14,7 @@ import structlog
 
 from worker.channels.base import Channel
 from worker.config.accounts import AccountSource
-from worker.delivery.sender.set_aside import SetAside, our_error
+from worker.delivery.sender.fault_reports import FaultReports, our_error
 from worker.domain import settle
 from worker.domain.errors import WorkerError
 from worker.domain.job import RepeatRule, is_read
@@ -62,7 +62,7 @@ class Recovery:
         self._database, self._change = database, change
         self._accounts, self._channel, self._policy = accounts, channel, policy
         self._lease_s, self._monotonic, self._longest_pause_s = lease_s, monotonic, longest_pause_s
-        self._set_aside = SetAside(database, monotonic)
+        self._fault_reports = FaultReports(database, monotonic)
         # Its own is asked anew in each turn, also where the clock of a test stands still.
         self._agenda, self._shares = agenda or Agenda(database, monotonic), agenda is not None
         self._found = set[Work]()
@@ -100,7 +100,7 @@ class Recovery:
 
     def _step(self, work: Work, name: str, step: Callable[[], None]) -> bool:
         """Takes a step if there is something for it; False if it failed."""
-        return work not in self._found or self._set_aside.carry_out(name, step)
+        return work not in self._found or self._fault_reports.run_step(name, step)
 
     def _wake_overdue(self) -> None:
         self._database.run(lambda connection: wake_overdue(connection, self._database.now))
@@ -208,7 +208,7 @@ class Recovery:
 
     def _tell(self, row: JobPart, reason: str) -> None:
         log.warning("not_judged", part=row.id, reason=reason)
-        self._set_aside.tell(f"{row.kind} in doubt", reason, lane=row.lane, account=row.account)
+        self._fault_reports.report(f"{row.kind} in doubt", reason, lane=row.lane, account=row.account)
 
     def _why_hold(self, row: JobPart) -> str | None:
         """Why a person must decide about the part; None: a repeat is safe, or wanted in any case."""

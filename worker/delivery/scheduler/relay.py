@@ -86,8 +86,8 @@ class Relay:
     def turn(self) -> float:
         """Makes one turn: lease, due lanes, offers. Raises errors of the database; the caller waits and calls again."""
         if not self.lead():
-            self.leadership.passed()
-            return self.leadership.asks_every_s
+            self.leadership.record_idle()
+            return self.leadership.retry_s
         with self.leadership.trying():
             began = self._monotonic()
             is_idle = self._backoff.delay() >= IDLE_S and self._agenda.is_cheap()
@@ -97,7 +97,7 @@ class Relay:
             lanes = self._offer_capacity.least_served_first(next_lanes)
             offered = self._offer_lanes(lanes) if lanes else 0
         # A turn without offers proves little: the lane that made the last turn fail may not have been among its lanes.
-        (self.leadership.succeeded if offered else self.leadership.passed)()
+        (self.leadership.succeeded if offered else self.leadership.record_idle)()
         if offered or has_new:
             self._backoff.reset()
         return self._delay(self._monotonic() - began)
@@ -112,7 +112,7 @@ class Relay:
     def full_scan(self) -> float:
         """Makes a step of the full scan, in a thread of its own. Returns the seconds until the next step."""
         if not self.active:
-            self.leadership.passed(SCAN)
+            self.leadership.record_idle(SCAN)
             return self._times.longest_poll_s
         if self._shares_agenda and self._full_scan.between_rounds and self._agenda.lacks(Work.DUE):
             return self._times.longest_poll_s

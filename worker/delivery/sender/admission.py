@@ -1,7 +1,8 @@
 """Admission: reserves every limit that a call touches, all or none, or says how long to wait.
 
-Any thread of any process may ask. The callers of one process share a transaction: a caller that finds none running runs
-the next one for all that wait, then hands the role on. Knows limits and permits, but no vendors and no parts.
+Any thread of any process may call it. The callers of one process share transactions: a caller that finds none running
+runs the next one for all waiting callers, then hands this role on. It knows limits and permits, but no vendors and no
+parts.
 """
 
 from __future__ import annotations
@@ -24,23 +25,23 @@ from worker.domain.pacing.window import Window, guard_us, permit_age_s
 from worker.outbox.engine.database import Database
 from worker.outbox.lanes.budgets import Budgets, budget_key
 
-MOST_KEYS = 4_000
-"""Keys that one shared transaction locks at most; one caller with more than that still gets all of them at once."""
+MAX_KEYS = 4_000
+"""The largest number of keys in a shared transaction. A single caller with more keys still gets them all at once."""
 
 _WIDTH = {Scope.PART: 0, Scope.LANE: 1, Scope.ACCOUNT: 2}
 _MICRO = 1e-6
-_MOST_LAPSES = 5
+_MAX_LAPSES = 5
 _TOO_SLOW = Denied(Scope.PART, 1.0, "permits lapse", 1.0)
 
 
 @dataclass(slots=True)
 class Cost:
-    """What one call costs against one key."""
+    """The units that one call takes from one limit key."""
 
     limit: Limit
     units: int
     recipient: str | None = None
-    """The one recipient that the limit belongs to; None: it is the whole call's, or several recipients'."""
+    """The one recipient that the limit is for, or None if it is for the whole call or several recipients."""
 
 
 _Call = Mapping[str, Cost]
@@ -62,7 +63,7 @@ class _Request:
 
 
 class Governor:
-    """Keeps all processes together inside every window of every limit, by the rows they share."""
+    """Keeps all processes together within every window of every limit, by the rows that they share."""
 
     def __init__(self, database: Database, *, site_key: bytes, monotonic: Callable[[], float] = time.monotonic):
         self._database = database
@@ -70,20 +71,20 @@ class Governor:
         self._key = site_key
         self._monotonic = monotonic
         self._owner = object()
-        self._guard = threading.Lock()
+        self._lock = threading.Lock()
         self._waiting: deque[_Request] = deque()
         self._running = False
         self._closed = False
         self._retry_times = RetryTimes()
-        """Used only by the caller that leads a transaction, so it needs no lock."""
-        self.stretched = 0
-        """Number of calls whose permits had lapsed at least twice in a row when asked for; a gauge for operators."""
+        """Used only by the caller that runs a transaction, so it needs no lock."""
+        self.extended_permits = 0
+        """Number of calls whose permits had lapsed at least twice in a row before they were reserved again."""
 
     def reserve(self, requests: Sequence[Sequence[Charge]], *, lapses: int = 0) -> list[Permit | Denied]:
-        """Decides the calls in order; each has all of its charges or none. Blocks for one or two short transactions.
+        """Decides about the calls in order. Each gets all of its charges or none.
 
-        `lapses`: how often in a row the permits for these calls became too old before they could start. From the second
-        on age and guard double, up to two seconds.
+        Blocks for one or two short transactions. `lapses` is how often in a row the permits for these calls became too
+        old before they could start. From the second time on, the permit's age and the margin double, up to two seconds.
         """
         if self._closed:
             raise WorkerError("the governor is closed; nothing may be called any more")
@@ -98,34 +99,34 @@ class Governor:
         return request.answers
 
     def is_fresh(self, permit: Permit) -> bool:
-        """True while the permit's call may still start."""
+        """Returns True while the permit's call may still start."""
         return self._monotonic() < permit.starts_before
 
     def renew(self, permit: Permit, charges: Sequence[Charge]) -> Permit | Denied:
-        """The permit itself while it is fresh, else another one in its place; to be used right before the call."""
+        """Returns the permit while it is fresh, else a new one in its place, or a denial, right before the call."""
         answer: Permit | Denied = permit
         lapses = 0
         while isinstance(answer, Permit) and not self.is_fresh(answer):
             # No call starts under a lapsed permit, so its units are certainly free.
             self.give_back([answer])
-            # With every lapse more age is asked for. When even the longest is not enough, the database is too slow to
-            # keep a limit by, and nothing is called for a second.
+            # With every lapse a longer age is reserved. If even the longest is too short, the database is too slow to
+            # keep a limit, and nothing is called for a second.
             lapses += 1
-            slow = lapses > _MOST_LAPSES
+            slow = lapses > _MAX_LAPSES
             answer = _TOO_SLOW if slow else self.reserve([charges], lapses=lapses)[0]
         return answer
 
     def give_back(self, permits: Iterable[Permit]) -> None:
-        """Returns the units of calls of which certainly nothing left, once, into the buckets they were taken from.
+        """Returns the units of calls of which certainly nothing was sent, once, into the buckets they came from.
 
-        Permits of another governor are ignored.
+        Ignores permits of another governor.
         """
         uses = [use for permit in permits if self._returns(permit) for use in permit.uses]
         if uses:
             self._database.run(lambda connection: self._put_back(connection, uses), pipelined=True)
 
     def close(self) -> None:
-        """Refuses further reservations; callers that wait already are still answered."""
+        """Refuses further reservations. Callers that wait already are still answered."""
         self._closed = True
 
     def _costs(self, charges: Sequence[Charge]) -> _Call:
@@ -148,8 +149,8 @@ class Governor:
         return Permit(starts_before, uses, self._owner)
 
     def _serve(self, request: _Request) -> None:
-        """Gets the request answered, as the leader of a transaction or by another caller's."""
-        with self._guard:
+        """Has the request answered: by a transaction of its own, or by that of another caller."""
+        with self._lock:
             self._waiting.append(request)
             request.leads, self._running = not self._running, True
         if not request.leads:
@@ -161,11 +162,11 @@ class Governor:
                 self._hand_on()
 
     def _batch(self) -> list[_Request]:
-        """The requests that wait, the leader's first, up to `MOST_KEYS` keys together."""
-        with self._guard:
+        """Returns the waiting requests, the oldest first, with up to `MAX_KEYS` keys together."""
+        with self._lock:
             batch = [self._waiting.popleft()]
             keys = batch[0].keys()
-            while self._waiting and keys + self._waiting[0].keys() <= MOST_KEYS:
+            while self._waiting and keys + self._waiting[0].keys() <= MAX_KEYS:
                 batch.append(self._waiting.popleft())
                 keys += batch[-1].keys()
             return batch
@@ -174,10 +175,10 @@ class Governor:
         try:
             answers, retries = self._database.run(lambda connection: self._decide(connection, batch), pipelined=True)
             if retries:
-                self._retry_times.note(retries)
+                self._retry_times.add(retries)
             for request, answer in zip(batch, answers, strict=True):
                 request.answers = answer
-        except Exception as error:  # noqa: BLE001 - handed to every caller that waits; each raises it
+        except Exception as error:  # noqa: BLE001 - handed to every waiting caller; each raises it
             # The callers sleep: without an answer or an error they would wait for ever.
             for request in batch:
                 request.error = error
@@ -186,7 +187,7 @@ class Governor:
                 request.woken.set()
 
     def _hand_on(self) -> None:
-        with self._guard:
+        with self._lock:
             if self._waiting:
                 self._waiting[0].leads = True
                 self._waiting[0].woken.set()
@@ -199,15 +200,15 @@ class Governor:
         # Every process locks in key order, so that no two wait for each other.
         keys = sorted({key for request in batch for call in request.calls for key in call})
         rows = self._budgets.locked(connection, keys)
-        # A permit's age counts from before the database's clock is read: counted from after, a slow answer would let
-        # the call start later than the window knows.
+        # A permit's age counts from before the database's clock is read. Counted from later, a slow answer of the
+        # database would let the call start later than the window assumes.
         before = self._monotonic()
-        # After the locks: a clock that is read with them may be older than what their last holder wrote.
+        # After the locks: a time read together with them may be older than what the last holder of the locks wrote.
         now = self._budgets.clock(connection)
         reservation = Reservation(rows, now=now, before=before, grant=self._permit, retries=self._retry_times.after)
         answers = [[reservation.decide(call, request.lapses) for call in request.calls] for request in batch]
         self._budgets.save(connection, reservation.changed(), reservation.now)
-        self.stretched += sum(len(request.calls) for request in batch if request.lapses > 1)
+        self.extended_permits += sum(len(request.calls) for request in batch if request.lapses > 1)
         return answers, reservation.retries
 
     def _returns(self, permit: Permit) -> bool:
@@ -223,7 +224,7 @@ class Governor:
 
 
 class Reservation:
-    """The locked windows of one reservation. Pure: the rows, the clocks and the maker of permits are arguments."""
+    """The locked windows of one reservation. Pure: rows, clocks and the function that makes permits are arguments."""
 
     def __init__(
         self,
@@ -236,7 +237,7 @@ class Reservation:
     ):
         self.now = now
         self.retries: list[tuple[str, int]] = []
-        """Keys, and the instants (database clock, microseconds) at which parts that wait for them should ask again."""
+        """Keys, and when parts that wait for them should try again (database clock, microseconds)."""
         self._earlier_retries = retries
         self._queues: dict[str, list[int]] = {}
         self._rows = rows
@@ -246,24 +247,24 @@ class Reservation:
         self._changed: set[str] = set()
 
     def decide(self, call: _Call, lapses: int) -> Permit | Denied:
-        """Takes all that the call costs, or nothing."""
+        """Takes all units that the call costs and returns a permit, or takes none and returns a denial."""
         if not call:
             return self._grant(math.inf, ())
         short = [(cost, wait) for key, cost in call.items() if (wait := self._wait(key, cost)) != 0]
         if short:
-            denied = _denied(short, self._is_too_big_alone(call))
+            denied = _denied(short, self._is_too_big(call))
             if denied.members and _is_one_recipients(call):
                 return replace(denied, retry_in_s=self._retry_s(call))
             return denied
         age = permit_age_s({cost.limit.window_s for cost in call.values()}, lapses)
         uses = tuple([self._take(key, cost, age) for key, cost in call.items()])
         permit = self._grant(self._before + age, uses)
-        return replace(permit, room=room) if (room := self._room(call)) else permit
+        return replace(permit, room=remaining) if (remaining := self._remaining(call)) else permit
 
-    def _room(self, call: _Call) -> int:
-        """How many more messages to this recipient fit now.
+    def _remaining(self, call: _Call) -> int:
+        """Returns how many more messages to this recipient fit now.
 
-        Counted only while one of its windows fills so fast that later messages will be refused; otherwise 0.
+        Counted only while one of the recipient's windows fills so fast that later messages will be refused, else 0.
         """
         windows = [(self._windows[key], cost.limit.amount) for key, cost in call.items()]
         if not any(window.is_filling(amount, self.now) for window, amount in windows) or not _is_one_recipients(call):
@@ -271,18 +272,18 @@ class Reservation:
         return min(amount - window.used for window, amount in windows)
 
     def changed(self) -> dict[str, str]:
-        """Stored forms of the windows from which something was taken, in key order."""
+        """Returns the stored forms of the windows that have changed, in key order."""
         return {key: self._windows[key].dump() for key in sorted(self._changed)}
 
     def _wait(self, key: str, cost: Cost) -> int | None:
-        """Microseconds until the key has room; None: never, because the call costs more than the whole limit."""
+        """Returns the microseconds until the key has room, or None if the call costs more than the whole limit."""
         window = self._windows.get(key)
         if window is None:
             window = self._windows[key] = Window.load(cost.limit.window_s, self._rows[key], self.now)
         return window.wait_us(cost.units, cost.limit.amount, self.now)
 
-    def _is_too_big_alone(self, call: _Call) -> bool:
-        """True when a call of one unit would have room in every shared limit, so that no other call has to wait."""
+    def _is_too_big(self, call: _Call) -> bool:
+        """Returns True if a call of one unit would have room in every shared limit, so that no other call must wait."""
         return all(
             self._windows[key].wait_us(1, cost.limit.amount, self.now) == 0
             for key, cost in call.items()
@@ -290,9 +291,9 @@ class Reservation:
         )
 
     def _retry_s(self, call: _Call) -> float:
-        """Seconds until a call that waits for one recipient should ask again."""
+        """Returns the seconds until a call that waits for one recipient should try again."""
         waits = {key: self._retry_us(key, cost) for key, cost in call.items() if self._wait(key, cost)}
-        # Noted at every key, so that the next call that waits for the same recipient asks again behind this one.
+        # Recorded for every key, so that the next call that waits for the same recipient tries again after this one.
         for key in waits:
             at = self.now + max(waits.values())
             insort(self._queues[key], at)
@@ -313,21 +314,23 @@ class Reservation:
         return Use(key, slot, cost.units)
 
 
-def _denied(short: Sequence[tuple[Cost, int | None]], alone: bool) -> Denied:
-    """What to block: the widest scope that was short, for as long as the limits of that scope say.
+def _denied(short: Sequence[tuple[Cost, int | None]], too_big: bool) -> Denied:
+    """Returns a denial for the widest scope that was short, for as long as the limits of that scope need.
 
-    `alone`: the call waits by itself whatever was short, because smaller calls have room.
+    `too_big`: only this call waits, whatever was short, because smaller calls have room.
     """
     for cost, wait in short:
         if wait is None:
-            # No waiting helps this call, so no other call waits for it, and it asks again a whole window later.
+            # No waiting helps this call, so no other call waits for it, and it tries again a whole window later.
             return Denied(Scope.PART, float(cost.limit.window_s), cost.limit.name, math.inf)
-    # Half a microsecond more: turned back into integer microseconds the float gives the wait again, not one less.
+    # Half a microsecond more: the float, turned back into integer microseconds, gives the same wait, not one less.
     waits = [(cost, ((wait or 0) + 0.5) * _MICRO) for cost, wait in short]
     short_of = max((cost.limit.scope for cost, _ in waits), key=_WIDTH.__getitem__)
     widest, delay = max((entry for entry in waits if entry[0].limit.scope is short_of), key=lambda entry: entry[1])
     members = _members(waits) if short_of is Scope.PART else {}
-    return Denied(Scope.PART if alone else short_of, delay, widest.limit.name, max(wait for _, wait in waits), members)
+    return Denied(
+        Scope.PART if too_big else short_of, delay, widest.limit.name, max(wait for _, wait in waits), members
+    )
 
 
 def _is_one_recipients(call: _Call) -> bool:
@@ -336,7 +339,7 @@ def _is_one_recipients(call: _Call) -> bool:
 
 
 def _members(waits: Sequence[tuple[Cost, float]]) -> dict[str, float]:
-    """Seconds to wait by recipient whose own limits were short; empty where another limit was short, too."""
+    """Returns the seconds to wait by recipient if only their own limits were short, else an empty dict."""
     members: dict[str, float] = {}
     for cost, wait in waits:
         if cost.recipient is None:

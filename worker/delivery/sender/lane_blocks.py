@@ -1,4 +1,4 @@
-"""What one part's outcome means for the others of its lane or account: blocked, parked for a person, opened."""
+"""Blocks, parks and opens lanes and accounts, by what the outcome of one part means for the other parts."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from worker.config.settings import DeliverySettings
-from worker.delivery.sender.lane_state import LaneStates
+from worker.delivery.sender.lane_states import LaneStates
 from worker.domain.account import GETTOKEN, TokenParked, TokenWait
 from worker.domain.outcome import (
     Accepted,
@@ -34,10 +34,10 @@ from worker.outbox.lanes.lanes import change_lanes, log_steps, return_probe
 ALARM_REMEDY = "find out what called so much; the vendor restricts this app's access until its traffic is normal"
 BRIEF_S = 1.0
 """Waits shorter than so many seconds are kept in this process and not written to SQL."""
-ELSEWHERE_S = 1.0
-"""Seconds that an account rests for all where one process has not reached its vendor, and another is to try."""
-NOBODY_ELSE_S = 10.0
-"""Seconds that it rests at most for want of a token where no other process lives, for one may start."""
+PEER_RETRY_S = 1.0
+"""Seconds for which an account is blocked for all processes when one of them could not reach its vendor."""
+NO_PEER_RETRY_S = 10.0
+"""The longest time in seconds for which a missing token blocks an account while no other process is alive."""
 
 
 def block_of(
@@ -47,9 +47,9 @@ def block_of(
     *,
     answered: bool = True,
 ) -> LaneBlock | None:
-    """What an outcome means for the others of the part's lane or account; None: nothing.
+    """Returns the block that an outcome causes for the part's lane or account, or None if it causes none.
 
-    `answered`: an answer was read, the vendor's or that of a proxy before it.
+    `answered`: an answer was read, from the vendor or from a proxy in front of it.
     """
     match outcome:
         case Verdict():
@@ -69,10 +69,10 @@ def _of_verdict(due: JobPart, verdict: Verdict, settings: DeliverySettings, *, a
     match verdict.outcome:
         case Wait(penalty=Penalty() as penalty, scope=scope, delay=delay, reason=reason):
             delay = settings.strike_s if penalty is Penalty.FREQUENCY else delay
-            # Where the part waits by itself, its lane goes on, more slowly.
+            # If only the part waits, its lane goes on, more slowly.
             return _block(due, Scope.LANE, 0.0 if scope is Scope.PART else delay, reason, penalty=penalty)
         case Wait(scope=Scope.LANE | Scope.ACCOUNT as scope, delay=delay, reason=reason, remedy=remedy):
-            # Without an errcode it was not the vendor who asked to wait: it is out of reach, or a proxy answered.
+            # Without an errcode it was not the vendor that demanded the wait: it is unreachable, or a proxy answered.
             return _block(due, scope, delay, reason, remedy, failed=no_errcode)
         case Parked(scope=scope, reason=reason, remedy=remedy):
             return _block(due, scope, settings.park_probe_s, reason, remedy, parked=True)
@@ -94,7 +94,7 @@ def _block(due: JobPart, scope: Scope, delay: float, reason: str, remedy: str | 
 
 
 def _label(due: JobPart) -> str:
-    """The kind and message type of the lane's parts, as people read it."""
+    """Returns the kind and message type of the lane's parts, for people."""
     label = f"{due.kind} {due.message.get('type', '')}".strip()
     return label if due.tenant is None else f"{label} of tenant {due.tenant}"
 
@@ -104,7 +104,7 @@ def _of_gettoken(token: TokenWait | TokenParked) -> str:
 
 
 class LaneBlocks:
-    """Closes and opens lanes and accounts, in this process at once and in SQL for all."""
+    """Blocks and opens lanes and accounts, in this process at once and in SQL for all processes."""
 
     def __init__(
         self,
@@ -112,14 +112,14 @@ class LaneBlocks:
         lane_states: LaneStates,
         rules: LaneRules,
         rng: random.Random,
-        others: Callable[[str], bool],
+        has_peer: Callable[[str], bool],
     ):
-        """`others`: whether another process lives that may be able to use an account."""
+        """`has_peer` tells whether another living process may be able to use an account."""
         self._database, self._lane_states, self._rules, self._rng = database, lane_states, rules, rng
-        self._others = others
+        self._has_peer = has_peer
 
     def apply(self, block: LaneBlock | None) -> None:
-        """Blocks a lane or account; for less than a second in this process alone."""
+        """Blocks a lane or account. A block of less than a second holds in this process only."""
         if block is None:
             return
         self._lane_states.apply(block)
@@ -127,45 +127,45 @@ class LaneBlocks:
             self._write([block])
 
     def unpark(self, lanes: Sequence[str]) -> None:
-        """Opens lanes and accounts after a successful probe; they start again with one call in flight."""
+        """Opens lanes and accounts after a successful probe. They start again with one call in flight."""
         resumed = [Resume(lane, "a probe got through") for lane in sorted(set(lanes))]
         for resume in resumed:
             self._lane_states.apply(resume)
         self._write(resumed)
 
     def return_probe(self, lane: str, wait_s: float) -> None:
-        """Gives back the probe of a lane or its account that made no call: another part tries in so many seconds."""
+        """Returns a probe that made no call, so that another part of the lane or account tries in `wait_s` seconds."""
         database, wait_us = self._database, int(wait_s * SECOND)
         database.run(lambda connection: return_probe(connection, database.now, lane, wait_us))
 
-    def unreachable(self, due: JobPart, reason: str, remedy: str | None = None) -> LaneBlock | None:
-        """The block of an account whose host could not be reached, which counts for its breaker.
+    def block_unreachable(self, due: JobPart, reason: str, remedy: str | None = None) -> LaneBlock | None:
+        """Returns the block of an account whose host could not be reached; it counts for the account's breaker.
 
-        This process leaves the account alone for up to a minute, and all of them only briefly where another one may
-        have a better way to the vendor. None: it was blocked already.
+        This process avoids the account for up to a minute. If another process may reach the vendor, the others are
+        blocked only briefly. Returns None if the account was blocked already.
         """
-        delay = self._lane_states.unreachable(account_of(due.lane), self._rng)
+        delay = self._lane_states.record_unreachable(account_of(due.lane), self._rng)
         if delay is None:
             return None
-        rest_s = ELSEWHERE_S if self._leave_to_others(due, delay, reason, remedy) else delay
-        return _block(due, Scope.ACCOUNT, rest_s, reason, remedy, failed=True)
+        block_s = PEER_RETRY_S if self._leave_to_peers(due, delay, reason, remedy) else delay
+        return _block(due, Scope.ACCOUNT, block_s, reason, remedy, failed=True)
 
-    def no_token(self, due: JobPart, wait: TokenWait) -> LaneBlock | None:
-        """The block of an account for which this process has heard nothing of the vendor; None: it was told before."""
+    def block_without_token(self, due: JobPart, wait: TokenWait) -> LaneBlock | None:
+        """Returns the block of an account for which this process got no token, or None if it was blocked for that."""
         # One fetch that many threads waited for counts once.
-        if self._lane_states.does_without(due.lane):
+        if self._lane_states.is_left_to_peers(due.lane):
             return None
         reason, remedy = _of_gettoken(wait), wait.remedy
-        if self._leave_to_others(due, wait.delay, reason, remedy):
-            return _block(due, Scope.ACCOUNT, ELSEWHERE_S, reason, remedy, failed=True)
-        return _block(due, Scope.ACCOUNT, min(wait.delay, NOBODY_ELSE_S), reason, remedy)
+        if self._leave_to_peers(due, wait.delay, reason, remedy):
+            return _block(due, Scope.ACCOUNT, PEER_RETRY_S, reason, remedy, failed=True)
+        return _block(due, Scope.ACCOUNT, min(wait.delay, NO_PEER_RETRY_S), reason, remedy)
 
-    def _leave_to_others(self, due: JobPart, delay: float, reason: str, remedy: str | None) -> bool:
-        """Leaves the account to other processes for so many seconds; False: there are none."""
+    def _leave_to_peers(self, due: JobPart, delay: float, reason: str, remedy: str | None) -> bool:
+        """Leaves the account to other processes for `delay` seconds. Returns False if no other process is alive."""
         account = account_of(due.lane)
-        if not self._others(account):
+        if not self._has_peer(account):
             return False
-        self._lane_states.leave_to_others(account, delay, f"{reason}; {remedy}" if remedy else reason)
+        self._lane_states.leave_to_peers(account, delay, f"{reason}; {remedy}" if remedy else reason)
         return True
 
     def _write(self, changes: Sequence[LaneChange]) -> None:

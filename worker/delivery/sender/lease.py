@@ -1,10 +1,11 @@
-"""A process as the others see it: an incarnation with a lease, and the leases of works that one process does at a time.
+"""The leases of a process: its own, and those of the jobs that one process does at a time, such as the relay.
 
-A process that could not renew its own stops marking and calling by its own monotonic clock, before another process may
-declare it dead, and goes on as a new incarnation.
+A process that could not renew its own lease stops marking and calling by its monotonic clock, before another process
+may declare it dead. It goes on as a new incarnation.
 
-A process whose work, such as the relay, has failed for some seconds lets any other take the lease of the work. Where no
-other does, it goes on trying: its lease then counts as lapsed, so that a process that can do the work takes it at once.
+A process whose work, such as the relay, has failed for some seconds lets any other process take the lease of the work.
+Until one does, it goes on trying. Its lease then counts as lapsed, so that a process that can do the work takes over at
+once.
 """
 
 from __future__ import annotations
@@ -42,18 +43,18 @@ from worker.outbox.lanes.processes import (
 log = structlog.get_logger()
 
 DOUBT_S = 60.0
-"""Seconds for which a process that has given a lease up takes it only where no better one wants it."""
+"""Seconds for which a process that gave up a lease takes it again only if no fitter process takes it."""
 LONGEST_S = 60.0
-"""Seconds for which its work may fail at most before it gives the lease up, however often it has done so."""
+"""The longest time in seconds that its work may fail before it gives up the lease, however often that has happened."""
 NEVER = float("-inf")
 OFTEN = 5
-"""Failures within a minute of each other from which on they are told, even where the work succeeds in between."""
+"""So many failures within a minute of each other are reported, even if the work succeeds in between."""
 MEANS = "means"
-"""The trouble of a process that lacks what the work takes, such as a broker."""
+"""The name under which a missing requirement of the work, such as a broker, counts as a failure."""
 
 
 class Lease:
-    """One process's incarnation and its lease."""
+    """The incarnation and the lease of one process."""
 
     def __init__(
         self,
@@ -70,10 +71,10 @@ class Lease:
         self._database, self._threads, self._lease_s = database, threads, lease_s
         self._queues, self._hooked_ends, self._hooked_tags = queues, hooked_ends, tuple(hooked_tags)
         self._clock, self._new_id = clock, new_id
-        self._guard = threading.Lock()
+        self._lock = threading.Lock()
         self._incarnation = new_id()
-        self._before: str | None = None
-        """The last incarnation that had a heartbeat, where this one has had none yet."""
+        self._previous: str | None = None
+        """The last incarnation with a heartbeat, while the present one has none yet, else None."""
         self._until = -1.0
         self._has_ended = False
 
@@ -83,7 +84,7 @@ class Lease:
         return self._incarnation
 
     def may_act(self, incarnation: str | None = None) -> bool:
-        """True while the lease holds and is still the given incarnation's; None: any. Only then mark or call."""
+        """Returns True while the lease holds for this incarnation, or for any if None. Only then mark or call."""
         return self._clock() < self._until and incarnation in (None, self._incarnation)
 
     def beat(
@@ -92,26 +93,26 @@ class Lease:
         unusable: Mapping[str, str] | None = None,
         health: Health = HEALTHY,
     ) -> None:
-        """Renews the lease; after a lapse under a new incarnation. Raises what the database raises.
+        """Renews the lease, after a lapse as a new incarnation. Raises the errors of the database.
 
-        Does nothing once the lease was ended: a late heartbeat would leave the row of a process that never ends.
+        Does nothing after `end`: a late heartbeat would leave a row of a process that never ends.
         """
-        with self._guard:
+        with self._lock:
             if self._has_ended:
                 return
             started = self._clock()
             if 0 <= self._until < started:
-                self._come_back()
+                self._begin_incarnation()
             while not self._renewed(json.dumps(lanes or {}), json.dumps(unusable) if unusable else None, health):
                 # Another process declared this incarnation dead, and its marked parts are in doubt already.
-                self._come_back()
-            self._before = None
-            # Counted from before the renewal, however long that took, and for nine tenths of the lease: our clock must
-            # end it before the database's does.
+                self._begin_incarnation()
+            self._previous = None
+            # Counted from before the renewal, however long that took, and for nine tenths of the lease: by our clock it
+            # must end before it ends by the database's.
             self._until = started + self._lease_s * 0.9
 
-    def _come_back(self) -> None:
-        self._before, self._incarnation = self._before or self._incarnation, self._new_id()
+    def _begin_incarnation(self) -> None:
+        self._previous, self._incarnation = self._previous or self._incarnation, self._new_id()
 
     def _renewed(self, lanes: str, unusable: str | None, health: Health) -> bool:
         with self._database.writing() as connection:
@@ -129,20 +130,20 @@ class Lease:
                 health=health,
                 hooked_ends=self._hooked_ends,
                 hooked_tags=self._hooked_tags,
-                before=self._before,
+                before=self._previous,
             )
 
     def end(self) -> None:
-        """Ends the lease, so that other processes need not wait until it runs out."""
-        with self._guard:
+        """Ends the lease, so that other processes need not wait until it lapses."""
+        with self._lock:
             self._until, self._has_ended = 0.0, True
             with self._database.writing() as connection:
                 bury(connection, self._database.now, [self._incarnation])
 
 
 @dataclass(slots=True)
-class _Trouble:
-    """What keeps failing; instants in seconds of the monotonic clock."""
+class _Failure:
+    """A failure that goes on. Instants are seconds of the monotonic clock."""
 
     reason: str
     since: float
@@ -150,27 +151,27 @@ class _Trouble:
 
 
 class Renewals:
-    """Renews the leases of one process with one statement, and asks for those of others with one; thread-safe."""
+    """Renews all leases of one process with one statement, and reads those of others with one. Thread-safe."""
 
     def __init__(self, database: Database, holder: Callable[[], str], monotonic: Callable[[], float]):
         self._database, self._holder, self._monotonic = database, holder, monotonic
-        self._guard = threading.Lock()
+        self._lock = threading.Lock()
         self._members: list[Leadership] = []
-        self._asked_at = NEVER
-        self._held: dict[str, tuple[str, float]] = {}
-        """Lease -> who had it when all were asked for, and until when."""
+        self._read_at = NEVER
+        self._holders: dict[str, tuple[str, float]] = {}
+        """Lease -> its holder when all were read last, and until when."""
 
     def add(self, leadership: Leadership) -> None:
-        """Takes one more lease in."""
+        """Adds a lease."""
         self._members.append(leadership)
 
     def renew(self, first: Leadership) -> bool:
-        """Renews all leases that are in use, as one is due; False where any was lost: each asks for its own then."""
-        with self._guard:
+        """Renews all leases in use when one of them is due. Returns False if one was lost; then each renews its own."""
+        with self._lock:
             now = self._monotonic()
             if now < first.renew_at:
                 return True  # another thread was faster
-            # A thread that stands still asks for nothing, so its lease runs out and another process takes it.
+            # The lease of a thread that hangs is not in use, so it lapses and another process takes it.
             together = [leadership for leadership in self._members if leadership.is_in_use()]
             lengths = {leadership.name: micros(leadership.lease_s) for leadership in together}
             database, holder = self._database, self._holder()
@@ -180,20 +181,20 @@ class Renewals:
             return renewed
 
     def may_take(self, lease: Leadership, fitness: Fitness) -> bool:
-        """True for a lease that no fitter process has. One answer tells of all, and counts once for each."""
-        with self._guard:
+        """Returns True for a lease that no fitter process holds. One reading serves all leases, once each."""
+        with self._lock:
             now, holder = self._monotonic(), self._holder()
-            if lease.name not in self._held or now - self._asked_at >= lease.asks_every_s / 2:
+            if lease.name not in self._holders or now - self._read_at >= lease.retry_s / 2:
                 with self._database.reading() as connection:
                     left = held_leases(connection, self._database.now)
-                self._held = {name: (by, now + left_us / SECOND) for name, (by, left_us) in left.items()}
-                self._asked_at = now
-            by, until = self._held.pop(lease.name, (holder, NEVER))
+                self._holders = {name: (by, now + left_us / SECOND) for name, (by, left_us) in left.items()}
+                self._read_at = now
+            by, until = self._holders.pop(lease.name, (holder, NEVER))
             return by == holder or until + fitness * lease.lease_s < now
 
 
 class Leadership:
-    """One process's part in a work that one process does at a time."""
+    """One process's lease of work that one process does at a time, and how that work goes."""
 
     def __init__(
         self,
@@ -209,30 +210,30 @@ class Leadership:
         self.lease_s, self._monotonic = lease_s, monotonic
         self.active = False
         self.renew_at = 0.0
-        self._has_asked = False
-        """True when the work took a turn since the last renewal."""
+        self._was_used = False
+        """True when the work made a turn since the last renewal."""
         self._renewals = renewals or Renewals(database, holder, monotonic)
         self._renewals.add(self)
         self._fitness = Fitness.ABLE
-        """As which it last took the lease."""
-        self._troubles: dict[str, _Trouble] = {}
-        self._given_up = 0
-        """How often it gave the lease up since its work last succeeded."""
+        """The fitness with which this process last took the lease."""
+        self._ongoing_failures: dict[str, _Failure] = {}
+        self._times_given_up = 0
+        """How often it gave up the lease since its work last succeeded."""
         self._doubtful_until = NEVER
-        self._why_doubtful = ""
-        self._failures = 0
-        """Failures of the work, each within a minute of the one before."""
-        self._failed_at, self._why_failed = NEVER, ""
+        self._doubt_reason = ""
+        self._failure_count = 0
+        """Number of failures, each within a minute of the one before."""
+        self._failed_at, self._failure_reason = NEVER, ""
 
     @property
-    def asks_every_s(self) -> float:
-        """Seconds after which a process without the lease asks for it again."""
+    def retry_s(self) -> float:
+        """Seconds after which a process without the lease tries again to take it."""
         return self.lease_s / 10
 
     def lead(self) -> bool:
-        """Takes or renews the lease when a third of it is over; False: another process has it, so do nothing."""
-        now, fitness = self._monotonic(), self._judge()
-        self._has_asked = True
+        """Takes the lease, or renews it when a third of it is over. Returns False if another process has it."""
+        now, fitness = self._monotonic(), self._own_fitness()
+        self._was_used = True
         is_as_before = self.active and fitness is self._fitness
         if is_as_before and now < self.renew_at:
             return True
@@ -246,25 +247,28 @@ class Leadership:
             )
         except Exception:
             # A database that is away makes all work fail, and says nothing about this process.
-            self._troubles.clear()
+            self._ongoing_failures.clear()
             raise
-        # Who fails asks before each turn, so that it stops as soon as another process has taken over.
+        # A failing process checks before each turn, so that it stops as soon as another process has taken over.
         self.renew_at, self._fitness = now + (0 if fitness is Fitness.UNABLE else self.lease_s / 3), fitness
-        self._has_asked = False
+        self._was_used = False
         if was and not self.active:
-            self._note_loss()
+            self._record_loss()
         return self.active
 
     def is_in_use(self) -> bool:
-        """True for a lease that is held, and whose work took a turn since it was renewed."""
-        return self.active and self._fitness is Fitness.ABLE and self._has_asked
+        """Returns True for a lease that this process has and whose work made a turn since the last renewal."""
+        return self.active and self._fitness is Fitness.ABLE and self._was_used
 
     def renewed(self, now: float) -> None:
-        """Notes that its lease counts from an instant on."""
-        self.renew_at, self._has_asked = now + self.lease_s / 3, False
+        """Notes that the lease was renewed at an instant."""
+        self.renew_at, self._was_used = now + self.lease_s / 3, False
 
     def holds(self, connection: Connection) -> bool:
-        """Renews the lease in a transaction, until whose end no other process takes it; False: another has it."""
+        """Renews the lease in a transaction; until it ends no other process can take the lease.
+
+        Returns False if another process has it.
+        """
         return take_lease(
             connection, self._database.now, self.name, self._holder(), micros(self.lease_s), self._fitness
         )
@@ -276,9 +280,9 @@ class Leadership:
             self._database.run(lambda connection: free_lease(connection, self.name, self._holder()))
 
     def turn(self, work: Callable[[], float]) -> float:
-        """Makes a turn of the work where this process has the lease; returns the seconds until the next."""
+        """Makes a turn of the work if this process has the lease. Returns the seconds until the next turn."""
         if not self.lead():
-            return self.asks_every_s
+            return self.retry_s
         with self.trying():
             delay = work()
         self.succeeded()
@@ -289,7 +293,7 @@ class Leadership:
 
     @contextmanager
     def trying(self, what: str = "") -> Iterator[None]:
-        """Notes an error of the work inside, which is raised all the same. `what`: which part of the work it is."""
+        """Records an error that the work inside raises, and raises it again. `what` names the part of the work."""
         try:
             yield
         except Exception as error:
@@ -298,66 +302,68 @@ class Leadership:
             raise
 
     def failed(self, reason: str, what: str = "") -> None:
-        """Notes that the work, or a part of it, has failed."""
+        """Records that the work, or a part of it, has failed."""
         now = self._monotonic()
-        self._failures = self._failures + 1 if now - self._failed_at < DOUBT_S else 1
-        self._failed_at, self._why_failed = now, reason
-        trouble = self._troubles.setdefault(what, _Trouble(reason, now, now))
-        trouble.reason, trouble.last = reason, now
+        self._failure_count = self._failure_count + 1 if now - self._failed_at < DOUBT_S else 1
+        self._failed_at, self._failure_reason = now, reason
+        failure = self._ongoing_failures.setdefault(what, _Failure(reason, now, now))
+        failure.reason, failure.last = reason, now
 
     def succeeded(self, what: str = "") -> None:
-        """Notes that the work, or a part of it, was done."""
-        self._troubles.pop(what, None)
-        if not self._troubles:
-            self._given_up, self._doubtful_until = 0, NEVER
+        """Records that the work, or a part of it, has succeeded."""
+        self._ongoing_failures.pop(what, None)
+        if not self._ongoing_failures:
+            self._times_given_up, self._doubtful_until = 0, NEVER
 
-    def passed(self, what: str = "") -> None:
-        """Notes a turn in which there was nothing to do, which proves that the work can be done only after a while."""
-        trouble = self._troubles.get(what)
-        if trouble is not None and self._monotonic() - trouble.last > self._patience_s():
-            del self._troubles[what]
+    def record_idle(self, what: str = "") -> None:
+        """Records a turn with nothing to do. After a while of such turns the work no longer counts as failing."""
+        failure = self._ongoing_failures.get(what)
+        if failure is not None and self._monotonic() - failure.last > self._patience_s():
+            del self._ongoing_failures[what]
 
     def hold_back(self, reason: str) -> None:
-        """Notes that this process lacks what the work takes: it takes no lease, and soon gives back the one it has."""
+        """Records that this process lacks what the work needs: it takes no lease, and soon gives back its own."""
         self.failed(reason, MEANS)
-        if self.active and not self._lasting():
+        if self.active and not self._lasting_failure():
             self.lead()
         elif self.active:
             log.warning("lease_given_back", lease=self.name, reason=reason)
             self.stop()
 
     def has_means(self) -> None:
-        """Notes that this process has again what the work takes."""
-        self._troubles.pop(MEANS, None)
+        """Records that this process again has what the work needs."""
+        self._ongoing_failures.pop(MEANS, None)
 
     def problem(self) -> str:
-        """What has kept this process from the work for some seconds, or made it give the lease up; empty: nothing."""
+        """Returns what has kept this process from the work for some seconds, or an empty string."""
         now = self._monotonic()
-        if lasting := self._lasting():
-            return f"{lasting.reason}, for {now - lasting.since:.0f} s"
+        if failure := self._lasting_failure():
+            return f"{failure.reason}, for {now - failure.since:.0f} s"
         if now < self._doubtful_until:
-            return f"it gave the work up: {self._why_doubtful}"
-        # Beside turns that succeed: what one lane makes fail may stand still all the same.
-        is_often = self._failures >= OFTEN and now - self._failed_at < DOUBT_S
-        return f"it fails again and again: {self._why_failed}" if is_often else ""
+            return f"it gave the work up: {self._doubt_reason}"
+        # Also if other turns succeed: the lane that makes some of them fail may never get its turn.
+        is_often = self._failure_count >= OFTEN and now - self._failed_at < DOUBT_S
+        return f"it fails again and again: {self._failure_reason}" if is_often else ""
 
-    def _judge(self) -> Fitness:
-        if self.active and self._lasting():
+    def _own_fitness(self) -> Fitness:
+        if self.active and self._lasting_failure():
             return Fitness.UNABLE
         return Fitness.DOUBTFUL if self._monotonic() < self._doubtful_until else Fitness.ABLE
 
-    def _lasting(self) -> _Trouble | None:
-        """What has failed for so long that another process is to try; None: nothing."""
+    def _lasting_failure(self) -> _Failure | None:
+        """Returns the failure that has lasted so long that another process should try, or None."""
         now = self._monotonic()
-        troubles = [one for one in list(self._troubles.values()) if now - one.since >= self._patience_s()]
-        return min(troubles, key=lambda one: one.since, default=None)
+        failures = [
+            failure for failure in list(self._ongoing_failures.values()) if now - failure.since >= self._patience_s()
+        ]
+        return min(failures, key=lambda failure: failure.since, default=None)
 
     def _patience_s(self) -> float:
         # Longer each time, so that two processes that both fail do not take the lease from each other all the time.
-        return min(LONGEST_S, self.lease_s / 2 * 2.0 ** min(self._given_up, 8))
+        return min(LONGEST_S, self.lease_s / 2 * 2.0 ** min(self._times_given_up, 8))
 
-    def _note_loss(self) -> None:
-        if lasting := self._lasting():
-            self._given_up += 1
-            self._doubtful_until, self._why_doubtful = self._monotonic() + DOUBT_S, lasting.reason
-            self._troubles.clear()
+    def _record_loss(self) -> None:
+        if failure := self._lasting_failure():
+            self._times_given_up += 1
+            self._doubtful_until, self._doubt_reason = self._monotonic() + DOUBT_S, failure.reason
+            self._ongoing_failures.clear()

@@ -17,11 +17,11 @@ from worker.channels.base import Channel
 from worker.channels.registry import usable
 from worker.config.policy import policy_of
 from worker.delivery.resolver import Resolved
-from worker.delivery.resolver.receiving import called, quiet_of
+from worker.delivery.resolver.call_recipients import call_recipients, quiet_of
+from worker.delivery.sender.fault_reports import our_error
 from worker.delivery.sender.in_flight import InFlight
 from worker.delivery.sender.lane_blocks import block_of
 from worker.delivery.sender.runtime import Runtime
-from worker.delivery.sender.set_aside import our_error
 from worker.delivery.sender.writer import WriterClosed
 from worker.domain import settle
 from worker.domain.account import Account, Token, TokenParked, TokenState, TokenWait
@@ -45,31 +45,32 @@ log = structlog.get_logger()
 Then = Callable[[Connection, int], None]
 
 ACCOUNT_RECHECK_S = 5.0
-"""Seconds until a process tries an account again that it cannot use as it is configured."""
-AFTER_ANOTHER_S = 0.2
+"""Seconds until a process tries an account again whose settings are wrong here."""
+RECHECK_S = 0.2
 """Seconds until a part checks again whether the part before it has ended."""
-AFTER_ANOTHER_MAX_S = 60.0
-"""The longest that it waits before it checks, however late the part before it is due."""
-NEWER_FIRST_S, NEWER_MOST_S = 1.0, 60.0
-"""The shortest and the longest time in seconds that a part with a newer release's documents is put off. Between them it
-is put off by its age, so that it comes to a process of that release soon in an upgrade, and rarely comes back where
-there is none.
+MAX_RECHECK_S = 60.0
+"""The longest time in seconds until it checks, however late the part before it is due."""
+NEWER_MIN_S, NEWER_MAX_S = 1.0, 60.0
+"""The shortest and the longest time in seconds for which a part with a newer release's documents is put off.
+
+Between them it is put off by its age. So in an upgrade it soon comes to a process of that release, and without such a
+process it rarely comes back.
 """
 UNPREPARED_S = 60.0
-"""Seconds a part waits that an error of ours kept from being prepared; doubled with every further try."""
+"""Seconds that a part waits after an error of ours in its preparation; doubled with every further try."""
 
 
 # -- resolve ----------------------------------------------------------------------------------------------------------
 
 
 def resolve(runtime: Runtime, flight: InFlight) -> bool:
-    """Finds what the part needs before it can be rendered; False: it waits for that, or has ended."""
+    """Finds what the part needs before it can be rendered. Returns False if it waits or has ended."""
     due = flight.due
     if not is_read(due.payload):
-        _leave_to_newer(runtime, due)
+        _defer_to_newer_release(runtime, due)
         return False
     if due.is_unread:
-        # Large documents are read only now, when it is the part's turn: fifty at once could fill the memory.
+        # Large documents are read only now, one part at a time: fifty at once could fill the memory.
         with runtime.database.reading() as connection:
             read_documents(connection, due)
     if due.fault is not None:
@@ -79,32 +80,32 @@ def resolve(runtime: Runtime, flight: InFlight) -> bool:
     channel = runtime.channel(account.channel)
     if account.quiet_hours != NONE or due.quiet_hours is not None:
         flight.quiet = quiet_of(due, account, channel)
-    if not _find(runtime, due, channel, account, flight.quiet):
+    if not _find_needs(runtime, due, channel, account, flight.quiet):
         return False
-    flight.share = due.spec
+    flight.row_spec = due.spec
     if due.claim or account.staging != LIVE:
-        whom = called(runtime.database, due, channel, account)
-        if (why := whom.obstacle) is not None:
+        recipients = call_recipients(runtime.database, due, channel, account)
+        if (reason := recipients.obstacle) is not None:
             change(
                 runtime,
                 due,
-                lambda part, now: settle.refuse(part, why),
-                then=lambda connection, now: leave_out(connection, now, due.id, whom.left_out),
+                lambda part, now: settle.refuse(part, reason),
+                then=lambda connection, now: leave_out(connection, now, due.id, recipients.left_out),
             )
             return False
-        flight.left_out, flight.instead, due.spec = whom.left_out, whom.instead, whom.spec
+        flight.left_out, flight.substitutes, due.spec = recipients.left_out, recipients.substitutes, recipients.spec
     flight.account, flight.channel = account, channel
     due.members = _members(runtime, due, channel, account)
     flight.incarnation = runtime.lease.incarnation
     return True
 
 
-def _leave_to_newer(runtime: Runtime, due: JobPart) -> None:
-    """Puts off a part whose documents a newer release wrote: carried out by this one it could be half of what is meant.
+def _defer_to_newer_release(runtime: Runtime, due: JobPart) -> None:
+    """Puts off a part whose documents a newer release wrote, because this release could send it incompletely.
 
-    It goes behind the others of its lane, which go on.
+    It goes behind the other parts of its lane, which go on.
     """
-    runtime.set_aside.tell(
+    runtime.fault_reports.report(
         "release",
         f"has documents of version {due.payload}, and this release reads up to {PAYLOAD}",
         account=due.account,
@@ -113,14 +114,14 @@ def _leave_to_newer(runtime: Runtime, due: JobPart) -> None:
 
     def put_off(part: settle.PartFacts, now: int) -> None:
         age_s = (now - due.due_at) / settle.SECOND
-        delay_s = min(max(age_s, NEWER_FIRST_S), NEWER_MOST_S)
+        delay_s = min(max(age_s, NEWER_MIN_S), NEWER_MAX_S)
         settle.wait_until(part, now + int(delay_s * settle.SECOND), settle.NEWER_RELEASE)
 
     change(runtime, due, put_off)
 
 
-def _do_not_call(runtime: Runtime, due: JobPart) -> None:
-    """Ends the part of an account that makes no calls: a dry run, in which nothing is asked of a vendor."""
+def _end_dry_run(runtime: Runtime, due: JobPart) -> None:
+    """Ends a part of an account in dry run, which makes no calls."""
     with runtime.database.reading() as connection:
         pause = paused_among(connection, [due.id]).get(due.id)
     if pause is not None:
@@ -130,18 +131,18 @@ def _do_not_call(runtime: Runtime, due: JobPart) -> None:
     change(runtime, due, lambda part, now: settle.cancel(part, DRY_RUN))
 
 
-def _find(runtime: Runtime, due: JobPart, channel: Channel, account: Account, quiet: QuietHours | None) -> bool:
-    """Finds what the part's call needs; False: it waits, or has ended."""
-    # A part in doubt whose next call is a search sends nothing, so that search goes on.
+def _find_needs(runtime: Runtime, due: JobPart, channel: Channel, account: Account, quiet: QuietHours | None) -> bool:
+    """Finds what the part's call needs. Returns False if the part waits or has ended."""
+    # If the next call of a part in doubt is a search, it sends nothing, so the search goes on.
     if due.cancelled_at is not None and not (due.in_doubt and channel.is_looked_up(due.kind, due.message)):
         change(runtime, due, lambda part, now: settle.cancel(part, settle.CANCELLED))
         return False
-    if _is_quiet(runtime, due, quiet) or not _is_its_turn(runtime, due):
+    if _waits_for_quiet_hours(runtime, due, quiet) or not _is_next_in_job(runtime, due):
         return False
     if account.staging.dry_run:
-        _do_not_call(runtime, due)
+        _end_dry_run(runtime, due)
         return False
-    match _look(runtime, due, channel, account):
+    match _find_dependencies(runtime, due, channel, account):
         case JobPart():
             return True
         case Rejected(reason=reason):
@@ -157,8 +158,11 @@ def _find(runtime: Runtime, due: JobPart, channel: Channel, account: Account, qu
     return False
 
 
-def _is_quiet(runtime: Runtime, due: JobPart, quiet: QuietHours | None) -> bool:
-    """True: the part waits for the end of its quiet hours. Asked early: its mark decides, by its own instant."""
+def _waits_for_quiet_hours(runtime: Runtime, due: JobPart, quiet: QuietHours | None) -> bool:
+    """Puts the part off to the end of its quiet hours and returns True, or returns False outside of them.
+
+    This early check saves the preparation. The mark decides, by its own instant.
+    """
     if quiet is None or due.in_doubt:
         return False
     ends_at = quiet.ends_at(runtime.database.read_now())
@@ -168,27 +172,27 @@ def _is_quiet(runtime: Runtime, due: JobPart, quiet: QuietHours | None) -> bool:
     return True
 
 
-def _is_its_turn(runtime: Runtime, due: JobPart) -> bool:
-    """False: the part waits for another part of its job, until that one has ended or is held for a person."""
+def _is_next_in_job(runtime: Runtime, due: JobPart) -> bool:
+    """Returns False if the part waits for another part of its job, until that has ended or is held for a person."""
     if "after" not in due.spec:
         return True
     with runtime.database.reading() as connection:
-        moves_at = moves_until(connection, part_id(due.job_id, due.spec["after"]))
-    if moves_at is None:
+        ended_by = moves_until(connection, part_id(due.job_id, due.spec["after"]))
+    if ended_by is None:
         return True
-    soon_us, late_us = int(AFTER_ANOTHER_S * settle.SECOND), int(AFTER_ANOTHER_MAX_S * settle.SECOND)
+    soon_us, late_us = int(RECHECK_S * settle.SECOND), int(MAX_RECHECK_S * settle.SECOND)
     reason = settle.BEHIND_A_PART
-    # That one may be parked until something wakes it, which this one would not hear of.
+    # Checked again after a while: nothing wakes this part when the part before it is woken early.
     change(
         runtime,
         due,
-        lambda part, now: settle.wait_until(part, min(max(moves_at, now) + soon_us, now + late_us), reason),
+        lambda part, now: settle.wait_until(part, min(max(ended_by, now) + soon_us, now + late_us), reason),
     )
     return False
 
 
-def _look(runtime: Runtime, due: JobPart, channel: Channel, account: Account) -> Resolved:
-    """Asks the resolver of the part's kind; the first case that fits decides."""
+def _find_dependencies(runtime: Runtime, due: JobPart, channel: Channel, account: Account) -> Resolved:
+    """Resolves the part by its kind. The first case that applies decides."""
     match due.kind:
         case Kind.RECALL:
             return runtime.follow_ups.recall(due, channel, account)
@@ -201,17 +205,17 @@ def _look(runtime: Runtime, due: JobPart, channel: Channel, account: Account) ->
         case Kind.REMIND:
             return runtime.group_sends.remind(due)
         case _ if due.in_doubt and channel.is_looked_up(due.kind, due.message):
-            return _look_up(runtime, due, channel, account)
-        # Not for a repeat: it sends the frozen bytes of the call in doubt, which name their media_ids.
+            return _find_search(runtime, due, channel, account)
+        # Not for a repeat: it sends the stored bytes of the call in doubt, with their media_ids.
         case _ if due.message.get("files") and due.frozen is None:
             return runtime.media.attached(due, channel, account)
         case _:
             return due
 
 
-def _look_up(runtime: Runtime, due: JobPart, channel: Channel, account: Account) -> Resolved:
+def _find_search(runtime: Runtime, due: JobPart, channel: Channel, account: Account) -> Resolved:
     """Finds what the search for a group send in doubt needs, and the media_ids of its files."""
-    # Two tasks may have the same text; then only their files tell them apart.
+    # Two tasks may have the same text. Then only their files distinguish them.
     search = runtime.group_sends.look_up(due, channel, account)
     if not isinstance(search, JobPart) or not due.message.get("files"):
         return search
@@ -219,9 +223,10 @@ def _look_up(runtime: Runtime, due: JobPart, channel: Channel, account: Account)
 
 
 def _members(runtime: Runtime, due: JobPart, channel: Channel, account: Account) -> tuple[str, ...] | None:
-    """The members of a send's departments and tags, as the application names them; None: not known, or not counted.
+    """Returns the members of a send's departments and tags, or None if the application does not name them in time.
 
-    Waits for the application no longer than `delivery.members_deadline_s`.
+    Returns None also if the channel has no limits by member. Waits for the application no longer than
+    `delivery.members_deadline_s`.
     """
     if not channel.counts_members or due.kind != Kind.SEND or not due.spec.keys() & GROUPS:
         return None
@@ -232,7 +237,7 @@ def _members(runtime: Runtime, due: JobPart, channel: Channel, account: Account)
 
 
 def authorise(runtime: Runtime, flight: InFlight) -> bool:
-    """Finds the secret or token of the call; False: there is no token now, and the account waits."""
+    """Finds the secret or token of the call. Returns False if there is no token now, and the account waits."""
     channel, account = flight.channel, flight.account
     token: TokenState | None = None
     if channel.uses_token:
@@ -246,7 +251,7 @@ def authorise(runtime: Runtime, flight: InFlight) -> bool:
             flight.token, flight.access = token, Access(token.value, secret)
             return True
         case TokenWait(alone=True):
-            runtime.lane_blocks.apply(runtime.lane_blocks.no_token(flight.due, token))
+            runtime.lane_blocks.apply(runtime.lane_blocks.block_without_token(flight.due, token))
         case TokenWait() | TokenParked():
             runtime.lane_blocks.apply(block_of(flight.due, token, runtime.settings))
     return False
@@ -256,23 +261,23 @@ def authorise(runtime: Runtime, flight: InFlight) -> bool:
 
 
 def render(runtime: Runtime, flight: InFlight) -> None:
-    """Renders the call, and decides what makes a repeat of it safe and what it costs of each limit."""
+    """Renders the call, and decides what makes its repeat safe and how many units it takes of each limit."""
     render_again(runtime, flight)
     flight.charges = flight.channel.limits(flight.due, flight.account)
 
 
 WINDOWS = {RepeatRule.DUPLICATE_CHECK: "duplicate", RepeatRule.TASK_ID: "task_id"}
-"""The account's `windows_s` of how long a rule makes a repeat safe, where that is less than is published."""
+"""Rules -> the key in the account's `windows_s` for how long they make a repeat safe, if less than published."""
 
 
 def render_again(runtime: Runtime, flight: InFlight) -> None:
-    """Renders the call of the part as it is now; what it costs stays."""
+    """Renders the call again for the part's present spec. Its charges stay."""
     channel = flight.channel
     flight.rule, window_s = channel.repeat_rule(flight.due.kind, flight.due.message)
     flight.window_id = None
     if flight.rule is RepeatRule.DUPLICATE_CHECK or (flight.rule is RepeatRule.HOLD and window_s):
-        # Without the check, too: the vendor may compare a later call that asks for it with every call before.
-        # A repeat uses the duplicate window of its first call: another release may render the body differently.
+        # Also for a call without the duplicate check: the vendor may compare a later call, which has it, with all calls
+        # before. A repeat uses the window of its first call, because another release may render the body differently.
         flight.window_id = flight.due.window_id or channel.body_hash(flight.due, flight.account)
     if flight.rule in WINDOWS:
         window_s = flight.account.relied_on_s(WINDOWS[flight.rule], window_s)
@@ -281,23 +286,23 @@ def render_again(runtime: Runtime, flight: InFlight) -> None:
 
 
 def make_request(flight: InFlight, *, flagged: bool) -> Request:
-    """The call, by the account's own way out; a repeat has the bytes of the call in doubt."""
-    made = flight.channel.request(flight.due, flight.account, flight.access, flagged=flagged)
-    return made if flight.account.egress == made.egress else replace(made, egress=flight.account.egress)
+    """Returns the HTTP request of the call, through the account's egress. A repeat has the earlier call's bytes."""
+    request = flight.channel.request(flight.due, flight.account, flight.access, flagged=flagged)
+    return request if flight.account.egress == request.egress else replace(request, egress=flight.account.egress)
 
 
 # -- parts that cannot be prepared ------------------------------------------------------------------------------------
 
 
 def end_unprepared(runtime: Runtime, due: JobPart, error: Exception) -> None:
-    """Ends a part that an error kept from being prepared, or lets it wait.
+    """Ends a part, or lets it wait, after an error in its preparation.
 
-    Raises the error again when it is not about this part alone.
+    Raises the error again if it is not about this part alone.
     """
     if isinstance(error, WriterClosed):
         raise error
     if isinstance(error, ConfigurationError):
-        _do_without(runtime, due, str(error))
+        _avoid_account(runtime, due, str(error))
     elif isinstance(error, FileGone):
         reason = str(error)
         change(runtime, due, lambda part, now: settle.refuse(part, reason))
@@ -307,17 +312,17 @@ def end_unprepared(runtime: Runtime, due: JobPart, error: Exception) -> None:
         fail(runtime, due, our_error(error))
 
 
-def _do_without(runtime: Runtime, due: JobPart, why: str) -> None:
-    """Blocks an account that is not usable as configured here, and writes an event that says so."""
-    # In this process alone: while a new configuration is rolled out, other processes know the account already.
-    runtime.lane_states.do_without(account_of(due.lane), ACCOUNT_RECHECK_S, why)
-    runtime.set_aside.tell("account", why, account=due.account, remedy="correct the account's settings here")
+def _avoid_account(runtime: Runtime, due: JobPart, problem: str) -> None:
+    """Avoids an account whose settings are wrong here, and reports that as an event."""
+    # In this process only: while a new configuration is rolled out, other processes know the account already.
+    runtime.lane_states.mark_unusable(account_of(due.lane), ACCOUNT_RECHECK_S, problem)
+    runtime.fault_reports.report("account", problem, account=due.account, remedy="correct the account's settings here")
 
 
 def fail(runtime: Runtime, due: JobPart, reason: str) -> None:
-    """Counts an error of ours as a failed attempt, and writes an event; after the last attempt the part ends."""
+    """Counts an error of ours as a failed attempt and reports it. After the last attempt the part ends."""
     log.warning("not_prepared", part=due.id, reason=reason)
-    runtime.set_aside.tell(f"{due.kind} to be prepared", reason, lane=due.lane, account=due.account)
+    runtime.fault_reports.report(f"{due.kind} to be prepared", reason, lane=due.lane, account=due.account)
     _try_again(runtime, due, reason, fault_delay_s(runtime, due.tries, UNPREPARED_S))
 
 
@@ -329,29 +334,29 @@ def _try_again(runtime: Runtime, due: JobPart, reason: str, delay_s: float) -> N
 def change(
     runtime: Runtime, due: JobPart, apply: Any, *, receipt: Taken | None = None, then: Then | None = None
 ) -> None:
-    """Moves the part, unless it was moved since it was loaded; `then` runs in the same transaction."""
-    runtime.writer.change([replace(unless_moved(due, apply, receipt=receipt), on_changed=then)])
+    """Changes the part's state, unless it changed since the part was loaded. `then` runs in the same transaction."""
+    runtime.writer.change([replace(unless_changed(due, apply, receipt=receipt), on_changed=then)])
 
 
-def unless_moved(due: JobPart, apply: Any, *, receipt: Taken | None = None) -> Change:
-    """A change that leaves the part alone where it was moved since it was loaded."""
+def unless_changed(due: JobPart, apply: Any, *, receipt: Taken | None = None) -> Change:
+    """Returns a change that does nothing if the part's state has changed since it was loaded."""
     claim = due.claim
 
-    def unmoved(part: settle.PartFacts, now: int) -> None:
+    def if_unchanged(part: settle.PartFacts, now: int) -> None:
         if part.state is PartState.QUEUED and part.claim == claim:
             apply(part, now)
 
-    return Change(due.id, unmoved, receipt=receipt)
+    return Change(due.id, if_unchanged, receipt=receipt)
 
 
 def backoff_s(runtime: Runtime, tries: int) -> float:
-    """Seconds to the next try, with full jitter: between 0 and base x 2^tries, at most `backoff_max_s`."""
+    """Returns the seconds to the next try, with full jitter: between 0 and base x 2^tries, at most `backoff_max_s`."""
     settings = runtime.settings
     return runtime.rng.uniform(0, min(settings.backoff_max_s, settings.backoff_base_s * 2**tries))
 
 
 def fault_delay_s(runtime: Runtime, tries: int, first_s: float) -> float:
-    """Seconds to the next try after an error of ours; doubled with every try, at most `max_age_s / attempts`."""
+    """Returns the seconds to the next try after an error of ours: doubled each time, at most `max_age_s / attempts`."""
     settings = runtime.settings
     # Long enough for a corrected release to arrive, and short enough that all tries fit into the age of a part.
     return min(first_s * 2.0**tries, settings.max_age_s / settings.attempts)

@@ -1,4 +1,4 @@
-"""What is written of a call: its mark; and what its result means, with the consequences for lane, limits and token."""
+"""Builds a call's mark, reads its result, and records what that means for the part, its lane, limits and token."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ import structlog
 
 from worker.channels.registry import alike
 from worker.config.settings import DeliverySettings
-from worker.delivery.sender.admit import give_back
+from worker.delivery.sender.admit import return_permit
 from worker.delivery.sender.in_flight import InFlight
 from worker.delivery.sender.lane_blocks import block_of
 from worker.delivery.sender.prepare import backoff_s, fault_delay_s
 from worker.delivery.sender.runtime import Runtime
 from worker.domain import settle
-from worker.domain.call import CallResult, NeverLeft, NoAnswer, Reply, Unsent
+from worker.domain.call import CallResult, NoAnswer, NotSent, Reply, Unsent
 from worker.domain.content.left_out import outcome_for_all
 from worker.domain.job import Kind, RepeatRule
 from worker.domain.job_terms import told_tags
@@ -46,18 +46,18 @@ from worker.outbox.jobs.loading import JobPart
 log = structlog.get_logger()
 
 AFTER_OUR_ERROR_S = 5.0
-"""Seconds a part waits after an error of ours between mark and call; doubled with every further try."""
+"""Seconds that a part waits after an error of ours between mark and call; doubled with every further try."""
 
 # -- mark -------------------------------------------------------------------------------------------------------------
 
 
 def mark_for(flight: InFlight, settings: DeliverySettings) -> Mark:
-    """The mark that the flight's call needs; its effects are carried out by the end of the call."""
+    """Returns the mark of the flight's call. The mark's effects happen with the end of the call."""
     due, rule, body = flight.due, flight.rule, flight.request.body
-    flight.effects, alone = _effects_of(flight, settings), _charge(flight, Unit.IN_THE_AIR)
-    # A repeat is safe only with the very bytes of the call in doubt, so they are stored with the mark.
-    keeps = rule in (RepeatRule.DUPLICATE_CHECK, RepeatRule.TASK_ID) and isinstance(body, bytes)
-    # With the duplicate check the longest window, not this call's: a later equal body may ask for a longer one.
+    flight.effects, exclusive = _effects_of(flight, settings), _charge(flight, Unit.IN_THE_AIR)
+    # A repeat is safe only with exactly the bytes of the call in doubt, so they are stored with the mark.
+    stores_body = rule in (RepeatRule.DUPLICATE_CHECK, RepeatRule.TASK_ID) and isinstance(body, bytes)
+    # With the duplicate check it is the longest window, not this call's: a later equal body may need a longer one.
     window_s = int(settings.duplicate_window_s) if flight.window_id else flight.rule_window_s
     on_unknown = due.on_unknown if due.on_unknown != "default" else flight.account.on_unknown
     return Mark(
@@ -68,20 +68,20 @@ def mark_for(flight: InFlight, settings: DeliverySettings) -> Mark:
         flight.window_id,
         window_s * settle.SECOND,
         flight.rule_window_s * settle.SECOND,
-        body.decode() if keeps and isinstance(body, bytes) else None,
-        needs_clean_doubt=keeps,
+        body.decode() if stores_body and isinstance(body, bytes) else None,
+        needs_clean_doubt=stores_body,
         may_resend=on_unknown == "resend",
         has_duplicate_check=rule is RepeatRule.DUPLICATE_CHECK,
         effects=flight.effects,
         is_search=rule is RepeatRule.LOOK_UP and flight.due.in_doubt,
         quiet=flight.quiet,
         omitted=flight.left_out,
-        exclusive_key=None if alone is None else alone.subject,
+        exclusive_key=None if exclusive is None else exclusive.subject,
     )
 
 
 def _effects_of(flight: InFlight, settings: DeliverySettings) -> Effects:
-    """What this call does beside ending its part."""
+    """Returns the effects of the call beyond the end of its part."""
     due, account = flight.due, flight.account
     return Effects(
         due.code_id,
@@ -97,7 +97,7 @@ def _effects_of(flight: InFlight, settings: DeliverySettings) -> Effects:
 
 
 def _spending(flight: InFlight) -> chats.AllowanceUse | None:
-    """The message that the call takes out of a single chat's allowance; None where none is counted."""
+    """Returns the message that the call takes from a single chat's allowance, or None if it takes none."""
     if (charge := _charge(flight, Unit.ALLOWANCE)) is None:
         return None
     account, lane = flight.account.name, flight.due.lane
@@ -105,7 +105,7 @@ def _spending(flight: InFlight) -> chats.AllowanceUse | None:
 
 
 def _charge(flight: InFlight, unit: Unit) -> Charge | None:
-    """The call's charge in this unit; None: it has none."""
+    """Returns the call's charge in this unit, or None if it has none."""
     return next((charge for charge in flight.charges if charge.limit.unit is unit), None)
 
 
@@ -113,23 +113,23 @@ def _charge(flight: InFlight, unit: Unit) -> Charge | None:
 
 
 def read(runtime: Runtime, flight: InFlight) -> None:
-    """Takes the result and finds what it means; no readable answer to bytes that may have left is `Unknown`."""
+    """Reads the result and decides what it means. Bytes may have been sent without a readable answer: `Unknown`."""
     flight.result = _result(runtime, flight)
     flight.verdict = _verdict(runtime, flight)
 
 
 def _result(runtime: Runtime, flight: InFlight) -> CallResult:
-    """What came of the call, which is no longer in flight."""
+    """Returns the result of the call, which is no longer in flight."""
     assert flight.pending is not None
     lane = flight.due.lane
     try:
         result = flight.pending.result()
     finally:
         runtime.lane_states.end_call(lane)
-    if not isinstance(result, NeverLeft):
-        runtime.lane_states.took(lane, result.duration_s)
+    if not isinstance(result, NotSent):
+        runtime.lane_states.record_call(lane, result.duration_s)
     if isinstance(result, Reply):
-        runtime.lane_states.reached(flight.account.name)
+        runtime.lane_states.record_reached(flight.account.name)
         flight.http_status = result.status
     return result
 
@@ -140,16 +140,18 @@ def _verdict(runtime: Runtime, flight: InFlight) -> Verdict:
             verdict = flight.channel.outcome(flight.due, flight.account, reply, flight.access)
             if not flight.left_out:
                 return verdict
-            return replace(verdict, outcome=outcome_for_all(verdict.outcome, flight.left_out, flight.instead))
-        case NeverLeft(reason=reason, cause=Unsent.CLOSED_AT_ONCE, remedy=remedy):
-            rest = runtime.lane_blocks.unreachable(flight.due, f"no connection: {reason}", remedy)
-            # The part alone waits where its account is blocked already.
+            return replace(verdict, outcome=outcome_for_all(verdict.outcome, flight.left_out, flight.substitutes))
+        case NotSent(reason=reason, cause=Unsent.CLOSED_AT_ONCE, remedy=remedy):
+            block = runtime.lane_blocks.block_unreachable(flight.due, f"no connection: {reason}", remedy)
+            # If the account is blocked already, only the part waits.
             return Verdict(
-                Wait(Scope.ACCOUNT, rest.delay, rest.reason, remedy=remedy) if rest else Wait(Scope.PART, 0.0, reason)
+                Wait(Scope.ACCOUNT, block.delay, block.reason, remedy=remedy)
+                if block
+                else Wait(Scope.PART, 0.0, reason)
             )
-        case NeverLeft(reason=reason, cause=Unsent.DROPPED | Unsent.DEADLINE):
+        case NotSent(reason=reason, cause=Unsent.DROPPED | Unsent.DEADLINE):
             return Verdict(Wait(Scope.PART, 0.0, reason))
-        case NeverLeft(reason=reason):
+        case NotSent(reason=reason):
             return Verdict(Retry(reason))
         case NoAnswer(reason=reason):
             return Verdict(Unknown(reason))
@@ -159,49 +161,54 @@ def _verdict(runtime: Runtime, flight: InFlight) -> Verdict:
 
 
 def record(runtime: Runtime, flight: InFlight) -> None:
-    """Queues the end of the call, and draws the consequences for lane, limits and token."""
+    """Queues the end of the call, with the consequences for its lane, limits and token."""
     due, result = flight.due, flight.result
     verdict, invalidated = _heal(runtime, flight)
     delay = backoff_s(runtime, due.tries) if isinstance(verdict.outcome, Retry) else 0.0
-    is_taken = isinstance(verdict.outcome, Accepted | Partial | Progress)
-    runtime.probe("before_record")
-    in_a_row = runtime.lane_states.in_a_row(due.lane)  # before this call counts
-    span = _traced(runtime, flight, verdict, result.duration_s)
+    is_accepted = isinstance(verdict.outcome, Accepted | Partial | Progress)
+    runtime.checkpoint("before_record")
+    failures_in_a_row = runtime.lane_states.failures_in_a_row(due.lane)  # before this call counts
+    span = _write_span(runtime, flight, verdict, result.duration_s)
     # The end is queued before anything below can fail: an exception after it cannot lose the answer.
     _end(
         runtime,
         flight,
         verdict,
         int(result.duration_s * 1000),
-        never_left=isinstance(result, NeverLeft),
+        nothing_sent=isinstance(result, NotSent),
         delay_s=delay,
         effects=_effects(runtime, flight, verdict, invalidated),
         lane_changes=_lane_changes(runtime, flight, verdict),
-        in_a_row=in_a_row,
+        failures_in_a_row=failures_in_a_row,
         span=span,
     )
     log_attempt(flight, flight.claim, verdict, delay, result.duration_s, span)
-    if isinstance(result, NeverLeft):
-        give_back(runtime, flight)
+    if isinstance(result, NotSent):
+        return_permit(runtime, flight)
     if isinstance(verdict.outcome, StaleToken) and flight.token is not None:
         runtime.tokens.refused(flight.account, flight.token)
-    elif is_taken and flight.token is not None:
+    elif is_accepted and flight.token is not None:
         runtime.tokens.worked(flight.account, flight.token)
     flight.proved_open = _proved_open(due.lane, result, verdict)
 
 
 def _lane_changes(runtime: Runtime, flight: InFlight, verdict: Verdict) -> tuple[LaneBlock | Feedback, ...]:
-    """What the call means for its lane and account, usually nothing. Here it counts at once, for all with its end."""
+    """Returns what the call changes for its lane and account, usually nothing.
+
+    In this process the changes count at once, for all processes when the end is committed.
+    """
     states, lane, outcome = runtime.lane_states, flight.due.lane, verdict.outcome
     answered, changes = isinstance(flight.result, Reply), list[LaneBlock | Feedback]()
     block = block_of(flight.due, verdict, runtime.settings, answered=answered)
     marked_at = int(flight.marked_at * SECOND)
     if answered and not (block and block.failed):
-        taken = isinstance(outcome, Accepted | Partial | Progress)
-        judged = taken or isinstance(outcome, Rejected)
-        changes += [Feedback(name, marked_at, accepted=taken, final=judged) for name in states.needs_feedback(lane)]
-        if taken:
-            states.succeeded(lane)
+        accepted = isinstance(outcome, Accepted | Partial | Progress)
+        is_final = accepted or isinstance(outcome, Rejected)
+        changes += [
+            Feedback(name, marked_at, accepted=accepted, final=is_final) for name in states.needs_feedback(lane)
+        ]
+        if accepted:
+            states.record_success(lane)
     if block:
         changes.append(replace(block, hint=verdict.hint, marked_at=marked_at))
     for change in changes:
@@ -210,13 +217,13 @@ def _lane_changes(runtime: Runtime, flight: InFlight, verdict: Verdict) -> tuple
 
 
 def _heal(runtime: Runtime, flight: InFlight) -> tuple[Verdict, tuple[tuple[str, str], ...]]:
-    """Turns a refusal that a fresh media_id or response_code can mend into a retry.
+    """Turns a refusal into a retry if a fresh media_id or response_code can help.
 
-    40007: the media_id is gone, and its file is uploaded once more. 60140: the response_code is gone, and the card
-    has another one. The second value: cache rows, each with the media_id that is no longer valid.
+    40007: the media_id has expired, and its file is uploaded again. 60140: the response_code has expired, and the card
+    has another one. Returns the verdict, and the rows of the media cache with the media_id that is no longer valid.
     """
     verdict, outcome = flight.verdict, flight.verdict.outcome
-    # How long codes last has changed before, so the vendor may refuse one that our rows call fresh.
+    # The vendor has changed the lifetime of codes before, so it may refuse a code that our rows call fresh.
     if isinstance(outcome, Rejected) and verdict.errcode == SPENT_BY_VENDOR and flight.due.another_code:
         return replace(verdict, outcome=Retry(outcome.reason)), ()
     # With an earlier call in doubt another media_id means another body, which could be a second message.
@@ -230,7 +237,7 @@ def _heal(runtime: Runtime, flight: InFlight) -> tuple[Verdict, tuple[tuple[str,
 
 
 def _effects(runtime: Runtime, flight: InFlight, verdict: Verdict, invalidated: tuple[tuple[str, str], ...]) -> Effects:
-    """What was known with the mark, and what this answer adds to it, which is usually nothing."""
+    """Returns the effects of the mark, and those that this answer adds, usually none."""
     outcome, accounts = verdict.outcome, tuple[str, ...]()
     if isinstance(outcome, Accepted | Partial) and outcome.taken.task_id is not None:
         # A task_id alone proves this call, and parts of all accounts of the app may have used it too.
@@ -241,9 +248,10 @@ def _effects(runtime: Runtime, flight: InFlight, verdict: Verdict, invalidated: 
 
 
 def _proved_open(lane: str, result: CallResult, verdict: Verdict) -> tuple[str, ...]:
-    """The account and the lane that this answer of the vendor proves to be open.
+    """Returns the lane, its account, or both, if this answer proves that they are not blocked.
 
-    The account, unless it or its token was the reason to refuse; the lane, where the vendor judged the call itself.
+    The account is not blocked unless it or its token was refused. The lane is not blocked if the vendor judged the call
+    itself.
     """
     if not isinstance(result, Reply):
         return ()
@@ -268,7 +276,7 @@ def log_attempt(
     duration_s: float,
     span: SpanRef | None = None,
 ) -> None:
-    """Logs the attempt in one line, always with the same fields, and those that its producer gave it."""
+    """Logs the attempt in one line, always with the same fields, and with the producer's request id, tags and trace."""
     log.info(
         "attempt",
         job=flight.due.job_id,
@@ -281,33 +289,33 @@ def log_attempt(
         errcode=verdict.errcode,
         delay=round(delay, 3),
         duration=round(duration_s, 4),
-        **_of_producer(flight.due, span),
+        **_producer_fields(flight.due, span),
     )
 
 
-def _of_producer(due: JobPart, span: SpanRef | None) -> dict[str, Any]:
-    """The request id, the tags and the trace id of a job that has them."""
+def _producer_fields(due: JobPart, span: SpanRef | None) -> dict[str, Any]:
+    """Returns the request id, the tags and the trace id of a job that has them."""
     trace = {"trace_id": span.trace_id if span else trace_id_of(due.trace)} if span or due.trace else {}
     return {**told_tags(due.tags), **trace} if due.tags else trace
 
 
-def _traced(runtime: Runtime, flight: InFlight, verdict: Verdict, duration_s: float | None) -> SpanRef | None:
-    """Writes the span of a call; None: there is none. A call of unknown length has ended now."""
+def _write_span(runtime: Runtime, flight: InFlight, verdict: Verdict, duration_s: float | None) -> SpanRef | None:
+    """Writes the span of a call, or returns None without tracing. A call of unknown duration counts as ended now."""
     if runtime.tracing is None:
         return None
     due, so_far_s = flight.due, runtime.monotonic() - flight.called_at
-    took_s = so_far_s if duration_s is None else duration_s
-    ended_ago_s = max(0.0, so_far_s - took_s)
+    duration = so_far_s if duration_s is None else duration_s
+    ended_ago_s = max(0.0, so_far_s - duration)
     name = f"{due.kind} {flight.channel.name}"
     return runtime.tracing.call(
-        name, due.trace, ended_ago_s + took_s, ended_ago_s, lambda: _attributes(flight, verdict)
+        name, due.trace, ended_ago_s + duration, ended_ago_s, lambda: _attributes(flight, verdict)
     )
 
 
 def _attributes(flight: InFlight, verdict: Verdict) -> Attributes:
     due, outcome = flight.due, outcome_name(verdict.outcome)
     is_error = not isinstance(verdict.outcome, Accepted | Partial | Progress)
-    # A password that the URL may have stays out.
+    # Without the password that the URL may have.
     url = urlsplit(flight.request.base_url)
     return {
         "worker.job": due.job_id,
@@ -329,22 +337,24 @@ def _attributes(flight: InFlight, verdict: Verdict) -> Attributes:
 # -- ends without an answer -------------------------------------------------------------------------------------------
 
 
-def take_back(runtime: Runtime, flight: InFlight, verdict: Verdict, delay_s: float = 0.0) -> None:
-    """Queues a marked part again of which certainly nothing left; an attempt only after an error of ours."""
-    _end(runtime, flight, verdict, never_left=True, delay_s=delay_s)
-    # The end first: giving room back asks the database, and a database away must not keep the part marked.
-    give_back(runtime, flight)
+def requeue_unsent(runtime: Runtime, flight: InFlight, verdict: Verdict, delay_s: float = 0.0) -> None:
+    """Queues a marked part again of which certainly nothing was sent. Only an error of ours counts as an attempt."""
+    _end(runtime, flight, verdict, nothing_sent=True, delay_s=delay_s)
+    # The end first: the permit is returned to the database, and an outage must not keep the part marked.
+    return_permit(runtime, flight)
 
 
 def end_in_error(runtime: Runtime, flight: InFlight, reason: str) -> None:
-    """Ends a marked part that an error of ours has stopped, unless its end is queued; one without a mark has no end."""
-    if flight.ticket is not None or not flight.claim:
+    """Ends a marked part after an error of ours. Does nothing if its end is queued already or it has no mark."""
+    if flight.pending_write is not None or not flight.claim:
         return
     if flight.is_called:
         verdict = Verdict(Unknown(reason))
-        _end(runtime, flight, verdict, span=_traced(runtime, flight, verdict, None))
+        _end(runtime, flight, verdict, span=_write_span(runtime, flight, verdict, None))
     else:
-        take_back(runtime, flight, Verdict(Retry(reason)), fault_delay_s(runtime, flight.due.tries, AFTER_OUR_ERROR_S))
+        requeue_unsent(
+            runtime, flight, Verdict(Retry(reason)), fault_delay_s(runtime, flight.due.tries, AFTER_OUR_ERROR_S)
+        )
 
 
 def _end(
@@ -353,16 +363,18 @@ def _end(
     verdict: Verdict,
     duration_ms: int | None = None,
     *,
-    never_left: bool = False,
+    nothing_sent: bool = False,
     delay_s: float = 0.0,
     effects: Effects | None = None,
     lane_changes: tuple[LaneBlock | Feedback, ...] = (),
-    in_a_row: int = 0,
+    failures_in_a_row: int = 0,
     span: SpanRef | None = None,
 ) -> None:
     if verdict.contradictions:
-        runtime.odd_answers.report(flight.channel.name, flight.due.account, flight.due.id, verdict.contradictions)
-    flight.ticket = runtime.writer.end(
+        runtime.unexpected_answers.report(
+            flight.channel.name, flight.due.account, flight.due.id, verdict.contradictions
+        )
+    flight.pending_write = runtime.writer.end(
         CallEnd(
             flight.due.id,
             flight.claim,
@@ -371,20 +383,20 @@ def _end(
             duration_ms,
             http_status=flight.http_status,
             flagged=flight.flagged,
-            nothing_sent=never_left,
-            errcode_label=_counted_as(flight, verdict.errcode, never_left),
+            nothing_sent=nothing_sent,
+            errcode_label=_errcode_label(flight, verdict.errcode, nothing_sent),
             span=span,
             delay_s=delay_s,
             effects=effects or flight.effects,
             lane_changes=lane_changes,
-            failures_in_a_row=in_a_row,
+            failures_in_a_row=failures_in_a_row,
             is_search=flight.rule is RepeatRule.LOOK_UP and flight.due.in_doubt,
         )
     )
 
 
-def _counted_as(flight: InFlight, errcode: int | None, never_left: bool) -> str:
-    """The errcode as the metrics have it: as many as the channel knows, however many a vendor may say."""
+def _errcode_label(flight: InFlight, errcode: int | None, nothing_sent: bool) -> str:
+    """Returns the errcode as the metrics label it: one that the channel knows, or a general word."""
     if errcode is None:
-        return "unsent" if never_left else ""
+        return "unsent" if nothing_sent else ""
     return str(errcode) if not errcode or flight.channel.explain(errcode, "en") else "other"

@@ -1,4 +1,4 @@
-"""Everything one process needs to deliver, built once and passed in: no module reaches for a clock or a connection."""
+"""Builds everything that one process needs to deliver, such as its clock and database, and passes it on."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ from worker.delivery.resolver.media import MediaResolver
 from worker.delivery.resolver.members import Members, Resolver
 from worker.delivery.resolver.url_file import UrlFiles
 from worker.delivery.sender.admission import Governor
+from worker.delivery.sender.fault_reports import FaultReports, UnexpectedAnswers
 from worker.delivery.sender.lane_blocks import LaneBlocks
-from worker.delivery.sender.lane_state import LaneStates
+from worker.delivery.sender.lane_states import LaneStates
 from worker.delivery.sender.lease import Leadership, Lease, Renewals
 from worker.delivery.sender.retry_hints import RetryHints
-from worker.delivery.sender.set_aside import OddAnswers, SetAside
 from worker.delivery.sender.writer import Writer
 from worker.domain.callbacks.hook import Ends
 from worker.domain.content.address import Allowed
@@ -45,7 +45,7 @@ from worker.transport.tokens import Tokens, TokenTimes
 
 log = structlog.get_logger()
 
-Tell = Callable[[Sequence[JobUpdate]], None]
+ReportUpdates = Callable[[Sequence[JobUpdate]], None]
 EXIT_WRITER_DIED = 70
 """EX_SOFTWARE: a defect of this program, not of its settings."""
 
@@ -70,19 +70,19 @@ class Runtime:
     lane_states: LaneStates
     lane_blocks: LaneBlocks
     retry_hints: RetryHints
-    set_aside: SetAside
-    odd_answers: OddAnswers
+    fault_reports: FaultReports
+    unexpected_answers: UnexpectedAnswers
     rng: random.Random
     tracing: Tracing | None
-    """Writes a span for each call; None: none is written."""
+    """Writes a span for each call, or None without tracing."""
     monotonic: Callable[[], float] = time.monotonic
-    tell: Tell = lambda happened: None
+    report_updates: ReportUpdates = lambda happened: None
     channel: Callable[[str], Channel] = find_channel
-    probe: Callable[[str], None] = lambda label: None
+    checkpoint: Callable[[str], None] = lambda label: None
     draining: threading.Event = field(default_factory=threading.Event)
 
     def leadership(self, name: str, lease_s: float) -> Leadership:
-        """This process's part in a work that one process does at a time."""
+        """Returns this process's lease of a work that one process does at a time."""
         return Leadership(
             self.database,
             name,
@@ -94,7 +94,7 @@ class Runtime:
 
 
 def die(error: BaseException, exit: Callable[[int], None] = os._exit) -> None:
-    """Ends the process at once after its writer's thread ended, and logs why."""
+    """Logs why the writer's thread ended, and ends the process at once."""
     # Without the writer no answer can be recorded: each further call would be in doubt.
     log.critical("writer_died", error=type(error).__name__, where=places_of(error))
     exit(EXIT_WRITER_DIED)
@@ -102,7 +102,7 @@ def die(error: BaseException, exit: Callable[[int], None] = os._exit) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Dependencies:
-    """What a runtime is built upon: everything that tests replace."""
+    """What a runtime is built from: everything that tests replace."""
 
     database: Database
     accounts: AccountSource
@@ -114,24 +114,24 @@ class Dependencies:
     rng: random.Random = field(default_factory=random.Random)
     new_id: Callable[[], str] = lambda: uuid7().hex
     pause: Callable[[float], None] = time.sleep
-    tell: Tell = lambda happened: None
-    died: Callable[[BaseException], None] = die
-    probe: Callable[[str], None] | None = None
+    report_updates: ReportUpdates = lambda happened: None
+    on_death: Callable[[BaseException], None] = die
+    checkpoint: Callable[[str], None] | None = None
     resolver: Resolver | None = None
-    """Names the members of departments and tags; None: the accounts' estimates count instead."""
+    """Names the members of departments and tags. If None, the accounts' estimates count instead."""
     hooked_ends: Ends = field(default_factory=dict)
-    """The ends of jobs for which the application has a hook; no event is stored for other ends."""
+    """The ends of jobs for which the application has a hook. No event is stored for other ends."""
     hooked_tags: Iterable[str] = ()
     """The tags for whose end the application has a hook."""
     tracing: Tracing | None = None
-    """Writes a span for each call; None: none is written."""
+    """Writes a span for each call, or None without tracing."""
     queues: Callable[[], Iterable[str] | None] = lambda: None
-    """The queues this process takes doorbells from; None: all of them."""
+    """The queues from which this process takes doorbells, or None for all of them."""
     writer: type[Writer] = Writer
 
 
 def build_runtime(dependencies: Dependencies) -> Runtime:
-    """Puts one process's machinery together; nothing runs until its writer is started and its lease is renewed once."""
+    """Builds the runtime of one process. Nothing runs until its writer is started and its lease is renewed once."""
     database, settings = dependencies.database, dependencies.settings
     with database.reading() as connection:
         key = lane_key(connection)
@@ -163,23 +163,23 @@ def build_runtime(dependencies: Dependencies) -> Runtime:
         media=MediaResolver(database, url_files, new_id=dependencies.new_id, lane_of=lane_of),
         members=_members(dependencies),
         lane_states=lane_states,
-        lane_blocks=LaneBlocks(database, lane_states, rules, dependencies.rng, _others(database, lease)),
+        lane_blocks=LaneBlocks(database, lane_states, rules, dependencies.rng, _has_peer(database, lease)),
         retry_hints=RetryHints(dependencies.monotonic),
-        set_aside=SetAside(database, dependencies.monotonic),
-        odd_answers=OddAnswers(dependencies.monotonic),
+        fault_reports=FaultReports(database, dependencies.monotonic),
+        unexpected_answers=UnexpectedAnswers(dependencies.monotonic),
         rng=dependencies.rng,
         tracing=dependencies.tracing,
         monotonic=dependencies.monotonic,
-        tell=dependencies.tell,
-        probe=dependencies.probe or (lambda label: None),
+        report_updates=dependencies.report_updates,
+        checkpoint=dependencies.checkpoint or (lambda label: None),
     )
     return runtime
 
 
-def _others(database: Database, lease: Lease) -> Callable[[str], bool]:
-    """Whether another process lives that may be able to use an account."""
+def _has_peer(database: Database, lease: Lease) -> Callable[[str], bool]:
+    """Returns a function that tells whether another living process may be able to use an account."""
 
-    def others(account: str) -> bool:
+    def has_peer(account: str) -> bool:
         with database.reading() as connection:
             living = alive(connection, database.now)
         return any(
@@ -190,17 +190,17 @@ def _others(database: Database, lease: Lease) -> Callable[[str], bool]:
             for process in living
         )
 
-    return others
+    return has_peer
 
 
 def _writer(dependencies: Dependencies) -> Writer:
     return dependencies.writer(
         dependencies.database,
         policy_of(dependencies.settings),
-        tell=dependencies.tell,
-        died=dependencies.died,
+        report_updates=dependencies.report_updates,
+        on_death=dependencies.on_death,
         pause=dependencies.pause,
-        probe=dependencies.probe,
+        checkpoint=dependencies.checkpoint,
         hooked_ends=dependencies.hooked_ends,
         monotonic=dependencies.monotonic,
     )
@@ -229,7 +229,7 @@ def _follow_ups(dependencies: Dependencies, writer: Writer) -> FollowUps:
 def _url_files(
     dependencies: Dependencies, writer: Writer, lane_states: LaneStates, draining: Callable[[], bool]
 ) -> UrlFiles:
-    """The fetching of files behind URLs, which takes a quarter of the threads at most."""
+    """Returns the fetcher of files behind URLs, which uses at most a quarter of the threads."""
     settings = dependencies.settings
     allowed, deadline_s = Allowed(settings.fetch_allow), settings.fetch_deadline_s
     return UrlFiles(
@@ -243,7 +243,7 @@ def _url_files(
         at_once=max(1, settings.threads // 4),
         new_id=dependencies.new_id,
         monotonic=dependencies.monotonic,
-        took=lane_states.cycled,
+        took=lane_states.record_cycle,
     )
 
 

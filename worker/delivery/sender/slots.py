@@ -1,4 +1,4 @@
-"""How many calls one process has in flight, and which of its doorbells may begin the next ones."""
+"""Limits the calls in flight of one process, and decides which of its doorbells may begin the next ones."""
 
 from __future__ import annotations
 
@@ -13,37 +13,39 @@ class _Waiting:
     """A doorbell without a slot."""
 
     lane: str
-    wanted: int
+    count: int
     urgent: bool
 
 
 class CallSlots:
     """How many calls one process may have in flight, for all of its doorbells. Thread-safe.
 
-    A doorbell that has no slot yet goes before those that want more. Doorbells of one lane that together want many more
-    slots than there are take turns: side by side each would have few, and reserve and mark for every two calls anew.
+    A doorbell without a slot goes before a doorbell that needs more slots. Doorbells of one lane that together need
+    many more slots than there are take turns: side by side each of them would have few, and would reserve and mark
+    anew for every two calls.
     """
 
     def __init__(self, most: int) -> None:
         self._most = self._free = most
         self._waiting: list[_Waiting] = []
-        """In the order in which they came."""
+        """In the order of arrival."""
         self._at_work: Counter[str] = Counter()
-        """Lanes -> how many slots those of their doorbells want that may still begin calls."""
+        """Lanes -> how many slots their doorbells need that may still begin calls."""
         self._changed = threading.Condition(threading.Lock())
 
     @property
-    def awaited(self) -> bool:
-        """True while a doorbell waits for its first slot, and its turn has come."""
+    def has_waiting(self) -> bool:
+        """True while a doorbell waits for its first slot and it is its turn."""
         with self._changed:
             return any(map(self._is_turn, self._waiting))
 
-    def first(self, lane: str, wanted: int, patience_s: float, *, urgent: bool = False) -> int:
-        """Takes one, as soon as one is free, for a doorbell that wants so many; 0 when none was for so many seconds.
+    def take_first(self, lane: str, count: int, patience_s: float, *, urgent: bool = False) -> int:
+        """Takes one slot for a doorbell that needs `count` of them, as soon as a slot is free.
 
-        Nor does it wait longer for its turn, and an urgent one takes none. A doorbell that has a slot calls `no_more`.
+        Returns 0 if no slot was free, or it was not the doorbell's turn, for `patience_s` seconds. An urgent doorbell
+        need not wait for its turn. A doorbell that has got a slot calls `stop_starting` later.
         """
-        me = _Waiting(lane, wanted, urgent)
+        me = _Waiting(lane, count, urgent)
         with self._changed:
             self._waiting.append(me)
             try:
@@ -53,29 +55,29 @@ class CallSlots:
             taken = min(1, self._free)
             self._free -= taken
             if taken:
-                self._at_work[lane] += wanted
+                self._at_work[lane] += count
             return taken
 
-    def more(self, wanted: int) -> int:
-        """Takes as many as are free, and awaited by no other doorbell."""
+    def take_more(self, count: int) -> int:
+        """Takes up to `count` free slots that no other doorbell waits for."""
         with self._changed:
             if not self._free:
                 return 0
-            taken = max(0, min(wanted, self._free - sum(map(self._is_turn, self._waiting))))
+            taken = max(0, min(count, self._free - sum(map(self._is_turn, self._waiting))))
             self._free -= taken
             return taken
 
-    def free(self, slots: int) -> None:
+    def give_back(self, slots: int) -> None:
         """Gives slots back."""
         if slots:
             with self._changed:
                 self._free += slots
                 self._changed.notify_all()
 
-    def no_more(self, lane: str, wanted: int) -> None:
-        """A doorbell that wanted so many begins no further calls."""
+    def stop_starting(self, lane: str, count: int) -> None:
+        """Notes that a doorbell that needs `count` slots begins no further calls."""
         with self._changed:
-            self._at_work[lane] -= wanted
+            self._at_work[lane] -= count
             if not self._at_work[lane]:
                 del self._at_work[lane]
             self._changed.notify_all()
@@ -85,7 +87,7 @@ class CallSlots:
             return True
         ahead = takewhile(lambda other: other is not doorbell, self._waiting)
         before = self._at_work[doorbell.lane] + sum(
-            other.wanted for other in ahead if other.lane == doorbell.lane and not other.urgent
+            other.count for other in ahead if other.lane == doorbell.lane and not other.urgent
         )
-        # One that wants a few slots, such as for files behind URLs, keeps no other waiting.
-        return not before or before + doorbell.wanted <= self._most + self._most // 8
+        # A doorbell that needs a few slots, such as for files behind URLs, keeps no other waiting.
+        return not before or before + doorbell.count <= self._most + self._most // 8

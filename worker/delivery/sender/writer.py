@@ -1,9 +1,9 @@
-"""The group commit: one thread per process commits for all senders all that is queued, together.
+"""The group commit: one thread per process commits everything that the senders have queued, in one transaction.
 
-A mark returns when it is durable; an end returns at once and is written in the same or an earlier transaction than the
-sender's next mark. An acceptance makes no haste: it waits a moment for such a mark, whose commit takes it along.
-While the database is away, results stay in memory and nothing new is marked.
-A vendor's text that a database refuses is made storable; everything else stays as it came.
+`mark` returns when the mark is durable. `end` returns at once; the end is written in the same transaction as the
+sender's next mark, or in an earlier one. An accepted call is not urgent: its end waits a moment for such a mark, to
+share its commit. While the database is away, results stay in memory and nothing new is marked. A vendor's text that the
+database refuses is made storable; everything else is stored as it came.
 """
 
 from __future__ import annotations
@@ -33,17 +33,17 @@ log = Logger()
 MAX_ROWS = 400
 MAX_BYTES = 4 * 1024 * 1024
 LINGER_S = 0.025
-"""Seconds for which an acceptance waits for something that makes haste."""
+"""Seconds for which the end of an accepted call waits for an urgent item."""
 ALIVE_S = 1.0
 """Seconds after which a thread that waits for a change checks that the writer's thread is still alive."""
 
 
 class WriterClosed(WorkerError):
-    """The process is ending: nothing is marked any more."""
+    """The process is ending, and nothing is marked any more."""
 
 
-class Ticket:
-    """One item in the writer's queue; waits for the transaction that carries it."""
+class PendingWrite:
+    """One item in the writer's queue, on whose transaction its sender can wait."""
 
     __slots__ = ("_done", "failed", "item")
 
@@ -52,15 +52,15 @@ class Ticket:
         self._done = threading.Lock()
         self._done.acquire()
         self.failed = False
-        """True when it was not written: its database refuses it, or the process ends."""
+        """True when it was not written, because the database refuses it or the process ends."""
 
     def finish(self, *, failed: bool = False) -> None:
-        """Called once by the writer."""
+        """Wakes the waiting sender; called once by the writer."""
         self.failed = failed
         self._done.release()
 
     def wait(self, timeout_s: float = -1) -> bool:
-        """True when the transaction is durable."""
+        """Waits for the transaction. Returns True when it is durable, False when the time is over."""
         return self._done.acquire(timeout=timeout_s)
 
 
@@ -72,28 +72,33 @@ class Writer:
         database: Database,
         policy: Policy,
         *,
-        tell: Callable[[Sequence[JobUpdate]], None] = lambda happened: None,
-        died: Callable[[BaseException], None],
+        report_updates: Callable[[Sequence[JobUpdate]], None] = lambda updates: None,
+        on_death: Callable[[BaseException], None],
         pause: Callable[[float], None] = time.sleep,
-        probe: Callable[[str], None] | None = None,
+        checkpoint: Callable[[str], None] | None = None,
         hooked_ends: Ends | None = None,
         monotonic: Callable[[], float] = time.monotonic,
     ):
         self._database, self._policy, self._hooked_ends = database, policy, hooked_ends
-        self._tell, self._died, self._pause, self._probe = tell, died, pause, probe
+        self._report_updates, self._on_death, self._pause, self._checkpoint = (
+            report_updates,
+            on_death,
+            pause,
+            checkpoint,
+        )
         self._monotonic = monotonic
-        self._queue: SimpleQueue[Ticket | None] = SimpleQueue()
-        self._haste = threading.Event()
-        """Set behind every item that makes haste."""
+        self._queue: SimpleQueue[PendingWrite | None] = SimpleQueue()
+        self._is_urgent = threading.Event()
+        """Set after every urgent item was queued."""
         self._thread = threading.Thread(target=self._run, name="writer", daemon=True)
         self._closing = False
-        self._rest_s = 0.001 if database.has_one_writer else 0.0
+        self._pause_s = 0.001 if database.has_one_writer else 0.0
         self._began_at: float | None = None
-        """When the commit under way, or its newest try, began; None: nothing is queued."""
+        """When the commit under way, or its newest try, began, or None if nothing is queued."""
         self.marked_at = monotonic()
-        """When a sender last had the answer to a mark, in seconds of the monotonic clock; at first, its start."""
+        """When a mark last became durable, in seconds of the monotonic clock; at first, when the writer was made."""
         self.away_at = float("-inf")
-        """When the database last failed to take a commit."""
+        """When a commit last failed because the database was away."""
         self.batches = 0
         self.rows = 0
 
@@ -102,160 +107,163 @@ class Writer:
         self._thread.start()
 
     def mark(self, marks: Sequence[Mark]) -> None:
-        """Returns when each mark is durable or refused. Of a part whose mark has no `call` then no byte may leave.
+        """Returns when each mark is durable or refused. For a refused mark `call` is 0, and nothing may be sent.
 
-        WriterClosed: none of them was written, because the process ends.
+        Raises WriterClosed, with no mark written, if the process is ending.
         """
         if self._closing:
             raise WriterClosed("the process is ending")
-        tickets = [self._put(mark) for mark in marks]
-        self._haste.set()
-        for ticket, mark in zip(tickets, marks, strict=True):
-            ticket.wait()
-            if ticket.failed:
+        pending_writes = [self._put(mark) for mark in marks]
+        self._is_urgent.set()
+        for pending_write, mark in zip(pending_writes, marks, strict=True):
+            pending_write.wait()
+            if pending_write.failed:
                 mark.call = 0  # a transaction that was rolled back may have set it
         if any(mark.call for mark in marks):
             self.marked_at = self._monotonic()
 
-    def end(self, end: CallEnd) -> Ticket:
-        """Queues the result of a call; it is written before this sender's next mark."""
-        ticket = self._put(end)
-        # Other processes must hear of a block; and a lane that starts slowly has more calls with each success.
+    def end(self, end: CallEnd) -> PendingWrite:
+        """Queues the result of a call, which is written no later than this sender's next mark."""
+        pending_write = self._put(end)
+        # Other processes must see a block soon, and a lane in slow start gets more calls with each success.
         if not isinstance(end.verdict.outcome, Accepted) or end.lane_changes:
-            self._haste.set()
-        return ticket
+            self._is_urgent.set()
+        return pending_write
 
-    def wait(self, ticket: Ticket, timeout_s: float) -> bool:
-        """True when the end with this ticket is durable; it does not wait for a mark any more."""
-        if ticket.wait(0):
+    def wait(self, pending_write: PendingWrite, timeout_s: float) -> bool:
+        """Waits until an end is durable, without waiting for a mark to share its commit. Returns False if too late."""
+        if pending_write.wait(0):
             return True
-        self._haste.set()
-        return ticket.wait(timeout_s)
+        self._is_urgent.set()
+        return pending_write.wait(timeout_s)
 
     def change(self, changes: Sequence[Change]) -> None:
-        """Carries out other moves and returns when they are durable; WriterClosed when the writer's thread ended."""
-        tickets = [self._put(change) for change in changes]
-        self._haste.set()
-        for ticket in tickets:
-            self._until_done(ticket)
+        """Carries out other changes and returns when they are durable. Raises WriterClosed if the thread has ended."""
+        pending_writes = [self._put(change) for change in changes]
+        self._is_urgent.set()
+        for pending_write in pending_writes:
+            self._await(pending_write)
 
-    def narrow(self, narrowing: Deferral) -> bool:
+    def defer(self, deferral: Deferral) -> bool:
         """Splits a part's recipients and returns when that is durable; False: nothing has changed."""
-        ticket = self._put(narrowing)
-        self._haste.set()
-        self._until_done(ticket)
-        return narrowing.done and not ticket.failed
+        pending_write = self._put(deferral)
+        self._is_urgent.set()
+        self._await(pending_write)
+        return deferral.done and not pending_write.failed
 
     def flush(self, timeout_s: float) -> bool:
-        """True when all that was queued so far is durable within the time."""
-        barrier = Ticket(_BARRIER)
+        """Waits until everything queued so far is durable. Returns False if that takes longer."""
+        barrier = PendingWrite(_BARRIER)
         self._queue.put(barrier)
         return self.wait(barrier, timeout_s)
 
     def stop(self, timeout_s: float) -> bool:
-        """Takes no new marks, writes what is queued; False when the database did not take it in time."""
+        """Takes no new marks and writes what is queued. Returns False if the database did not take it in time."""
         self._closing = True
         self._queue.put(None)
-        self._haste.set()
+        self._is_urgent.set()
         self._thread.join(timeout_s)
         return not self._thread.is_alive()
 
     def busy_s(self, now: float) -> float:
-        """For how many seconds the commit under way has run; each try counts from its own begin, and 0 is idle."""
+        """Returns for how many seconds the newest try of the commit under way has run, or 0 if the writer is idle."""
         began_at = self._began_at
         return 0.0 if began_at is None else now - began_at
 
-    def _until_done(self, ticket: Ticket) -> None:
-        while not ticket.wait(ALIVE_S):
-            if not self._thread.is_alive() and not ticket.wait(0):
+    def _await(self, pending_write: PendingWrite) -> None:
+        while not pending_write.wait(ALIVE_S):
+            if not self._thread.is_alive() and not pending_write.wait(0):
                 raise WriterClosed("the process has ended")
 
-    def _put(self, item: Item) -> Ticket:
-        ticket = Ticket(item)
-        self._queue.put(ticket)
-        return ticket
+    def _put(self, item: Item) -> PendingWrite:
+        pending_write = PendingWrite(item)
+        self._queue.put(pending_write)
+        return pending_write
 
     def _run(self) -> None:
         try:
-            while self._turn():
-                if self._rest_s:
-                    self._pause(self._rest_s)
-            self._refuse_the_rest()
+            while self._write_next():
+                if self._pause_s:
+                    self._pause(self._pause_s)
+            self._empty_queue()
         except BaseException as error:  # noqa: BLE001  the thread must never die in silence: the process ends with it
-            self._died(error)
+            self._on_death(error)
 
-    def _refuse_the_rest(self) -> None:
-        """Empties the queue behind the end: results are written, marks are refused."""
+    def _empty_queue(self) -> None:
+        """Empties the queue after `stop`: results are written, marks are refused."""
         with contextlib.suppress(Empty):
             while True:
-                ticket = self._queue.get_nowait()
-                if ticket is not None and isinstance(ticket.item, Mark):
-                    ticket.finish(failed=True)
-                elif ticket is not None and ticket.item is not _BARRIER:
-                    self._write([ticket])
-                elif ticket is not None:
-                    ticket.finish()
+                pending_write = self._queue.get_nowait()
+                if pending_write is not None and isinstance(pending_write.item, Mark):
+                    pending_write.finish(failed=True)
+                elif pending_write is not None and pending_write.item is not _BARRIER:
+                    self._write([pending_write])
+                elif pending_write is not None:
+                    pending_write.finish()
 
-    def _turn(self) -> bool:
-        tickets, last = self._gather()
-        due = [ticket for ticket in tickets if ticket.item is not _BARRIER]
+    def _write_next(self) -> bool:
+        pending_writes, last = self._next_batch()
+        due = [pending_write for pending_write in pending_writes if pending_write.item is not _BARRIER]
         if due:
             self._began_at = self._monotonic()
             self._write(due)
             self._began_at = None
-        for ticket in tickets:
-            if ticket.item is _BARRIER:
-                ticket.finish()
+        for pending_write in pending_writes:
+            if pending_write.item is _BARRIER:
+                pending_write.finish()
         return not last
 
-    def _gather(self) -> tuple[list[Ticket], bool]:
-        """The next item and all that is queued behind it, limited by rows and bytes; True: this is the last batch."""
+    def _next_batch(self) -> tuple[list[PendingWrite], bool]:
+        """Takes the next item and everything queued behind it, limited by rows and bytes.
+
+        Returns the items, and True if this is the last batch.
+        """
         first = self._queue.get()
         if first is None:
             return [], True
         if isinstance(first.item, CallEnd):
-            self._haste.wait(LINGER_S)
-        # Before the rest is taken, for it is set behind an item.
-        self._haste.clear()
-        tickets, size = [first], _size(first.item)
+            self._is_urgent.wait(LINGER_S)
+        # Before further items are taken, because it is set after an item is queued.
+        self._is_urgent.clear()
+        pending_writes, size = [first], _size(first.item)
         with contextlib.suppress(Empty):
-            while len(tickets) < MAX_ROWS and size < MAX_BYTES:
-                ticket = self._queue.get_nowait()
-                if ticket is None:
-                    return tickets, True
-                tickets.append(ticket)
-                size += _size(ticket.item)
-            # What is left for the next batch may make haste, too.
-            self._haste.set()
-        return tickets, False
+            while len(pending_writes) < MAX_ROWS and size < MAX_BYTES:
+                pending_write = self._queue.get_nowait()
+                if pending_write is None:
+                    return pending_writes, True
+                pending_writes.append(pending_write)
+                size += _size(pending_write.item)
+            # The items that remain for the next batch may be urgent, too.
+            self._is_urgent.set()
+        return pending_writes, False
 
-    def _write(self, tickets: list[Ticket]) -> None:
-        """Commits the tickets, and waits for the database as long as it takes; finds a bad row by halving."""
-        happened: dict[JobUpdate, None] = {}
+    def _write(self, pending_writes: list[PendingWrite]) -> None:
+        """Commits the items, and waits for the database as long as it takes. Finds a refused row by halving."""
+        updates: dict[JobUpdate, None] = {}
         try:
-            done = self._commit([ticket.item for ticket in tickets], happened)
+            result = self._commit([pending_write.item for pending_write in pending_writes], updates)
         except Exception as error:
             if not is_about_the_row(error):
                 raise
-            self._halve(tickets, error)
+            self._write_halves(pending_writes, error)
             return
-        if self._probe and any(isinstance(ticket.item, CallEnd) for ticket in tickets):
-            self._probe("after_record")
+        if self._checkpoint and any(isinstance(pending_write.item, CallEnd) for pending_write in pending_writes):
+            self._checkpoint("after_record")
         self.batches += 1
-        self.rows += len(tickets)
-        for ticket in tickets:
-            ticket.finish()
-        log_steps(done.lane_events)
-        if happened:
-            self._tell(list(happened))
+        self.rows += len(pending_writes)
+        for pending_write in pending_writes:
+            pending_write.finish()
+        log_steps(result.lane_events)
+        if updates:
+            self._report_updates(list(updates))
 
-    def _commit(self, items: list[Item], happened: dict[JobUpdate, None]) -> CommitResult:
-        """Commits until the database has taken the items; notes what happened, and what lanes have yet to hear."""
-        # Both are kept over all tries: the try whose answer was lost may be the one that was committed.
+    def _commit(self, items: list[Item], updates: dict[JobUpdate, None]) -> CommitResult:
+        """Commits the items, again and again until the database has taken them, and collects the jobs' updates."""
+        # The updates of all tries: the try whose answer was lost may be the one that was committed.
         away = 0
         while True:
             try:
-                return commit(self._database, items, self._policy, happened, self._hooked_ends)
+                return commit(self._database, items, self._policy, updates, self._hooked_ends)
             except SQLAlchemyError as error:
                 if is_about_the_row(error):
                     raise
@@ -265,23 +273,28 @@ class Writer:
                 self._pause(min(1.0, 0.05 * 2 ** min(away, 5)))
                 self.away_at = self._began_at = self._monotonic()
 
-    def _halve(self, tickets: list[Ticket], error: Exception) -> None:
-        if len(tickets) > 1:
-            middle = len(tickets) // 2
-            self._write(tickets[:middle])
-            self._write(tickets[middle:])
+    def _write_halves(self, pending_writes: list[PendingWrite], error: Exception) -> None:
+        if len(pending_writes) > 1:
+            middle = len(pending_writes) // 2
+            self._write(pending_writes[:middle])
+            self._write(pending_writes[middle:])
             return
-        ticket = tickets[0]
-        plainer = _plainer(ticket.item)
-        log.error("row_not_storable", part=ticket.item.part_id, error=type(error).__name__, plainer=plainer is not None)
-        if plainer is None and isinstance(ticket.item, CallEnd):
+        pending_write = pending_writes[0]
+        storable = _storable(pending_write.item)
+        log.error(
+            "row_not_storable",
+            part=pending_write.item.part_id,
+            error=type(error).__name__,
+            plainer=storable is not None,
+        )
+        if storable is None and isinstance(pending_write.item, CallEnd):
             # An end is never dropped: the process ends, and recovery finds its part in doubt.
             raise error
-        if plainer is None:
-            ticket.finish(failed=True)
+        if storable is None:
+            pending_write.finish(failed=True)
             return
-        ticket.item = plainer
-        self._write([ticket])
+        pending_write.item = storable
+        self._write([pending_write])
 
 
 _BARRIER: Change = Change("", lambda part, now: None)
@@ -291,10 +304,10 @@ def _size(item: Item) -> int:
     return len(item.body or "") if isinstance(item, Mark) else 200
 
 
-def _plainer(item: Item) -> Item | None:
-    """The same end with texts that can be stored, and if it has those already, in doubt without the vendor's answer.
+def _storable(item: Item) -> Item | None:
+    """Returns a form of a refused item that the database may accept, or None if there is none.
 
-    None: there is no plainer form of the item.
+    That is the end with its texts made storable, or next the end in doubt, without the vendor's answer.
     """
     if not isinstance(item, CallEnd) or item.verdict == _UNSTORABLE:
         return None
@@ -309,7 +322,7 @@ _UNSTORABLE = Verdict(Unknown("an answer came that could not be stored"))
 
 
 def _scrub(value: Any) -> Any:
-    """The same value with every text in it made storable; reaches into dataclasses, tuples and mappings."""
+    """Returns a value with every text in it made storable, also inside dataclasses, tuples and mappings."""
     if isinstance(value, str):
         # No NUL and no lone surrogate, which databases refuse.
         return value.replace("\x00", "\ufffd").encode("utf-8", "replace").decode("utf-8")

@@ -1,4 +1,4 @@
-"""The switches of an installation that is no production: whom its calls may reach, or that it makes none. Pure."""
+"""The staging switches, for an installation that is not in production: they limit its recipients or stop all calls."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from worker.domain.outcome import Refusal
 
 STAGING = "staging"
-"""The field of the failures of those who are left out, in place of a list of the vendor's."""
+"""What stands in place of the vendor's list in the failures of recipients that are left out."""
 Named = tuple[str, str]
 """Kind (a key of `LISTS`) and id of a recipient."""
 
@@ -25,17 +25,17 @@ REDIRECTED = ("user", "chat", "email")
 
 @dataclass(frozen=True, slots=True)
 class Staging:
-    """At most one switch is on."""
+    """The staging switches of one account. At most one is on."""
 
     dry_run: bool = False
-    """No call is made: what would be called is cancelled."""
+    """No call is made, and parts that would be called are cancelled."""
     only: tuple[str, ...] | None = field(default=None, repr=False)
-    """The recipients that are let through, each written as `FORM` says; all others are left out. None: off."""
+    """The only recipients that are called, each written as `FORM` says, or None if this switch is off."""
     redirect_to: tuple[str, ...] = field(default=(), repr=False)
-    """Recipients that are called in place of all others: at most one of each kind in `REDIRECTED`. Empty: off."""
+    """Recipients that are called in place of all others, at most one of each kind in `REDIRECTED`. Empty: off."""
 
     def told(self) -> str:
-        """The switch that is on, without a name; empty: none."""
+        """Returns the switch that is on, without names of recipients, or an empty string if none is on."""
         if self.dry_run:
             return "dry_run"
         if self.only is not None:
@@ -44,23 +44,27 @@ class Staging:
 
     @property
     def chooses(self) -> bool:
-        """True where it decides who is called."""
+        """True when a switch changes the recipients."""
         return self.only is not None or bool(self.redirect_to)
 
     def left_out(self, spec: Mapping[str, Any]) -> list[Refusal]:
-        """The recipients of a share who are not called; all of them where a redirection has none of their kind."""
+        """Returns the recipients of a spec that are not called: all, if no redirection has their kind."""
         # A producer, which has every account, needs no outcomes.
         from worker.domain.outcome import Refusal
 
         allowed = self._allowed()
-        found = [(kind, str(one)) for kind, name in LISTS.items() for one in spec.get(name) or ()]
-        return [Refusal(one, kind, STAGING) for kind, one in found if (kind, same_person(one)) not in allowed]
+        found = [(kind, str(recipient)) for kind, name in LISTS.items() for recipient in spec.get(name) or ()]
+        return [
+            Refusal(recipient, kind, STAGING)
+            for kind, recipient in found
+            if (kind, same_person(recipient)) not in allowed
+        ]
 
     def refuses(self, spec: Mapping[str, Any]) -> bool:
-        """True for a share of which it cannot be told that it is let through.
+        """Returns True for a spec that cannot be shown to reach allowed recipients only.
 
-        A broadcast, a chat that only the vendor knows, a group send by a member whom it would be put before, the
-        members of a department, one by one, who are in no list of ours.
+        Such as a broadcast, a chat that only the vendor knows, a group send by a member outside the allowed ones, or
+        the members of a department one by one.
         """
         sender = spec.get("sender")
         names = any(spec.get(name) for name in LISTS.values())
@@ -69,37 +73,43 @@ class Staging:
         is_of_members = INSTEAD_OF in spec and bool(self.left_out(spec))
         return bool(spec.get("everyone")) or not names or is_sent_by_another or is_of_members
 
-    def instead(self, spec: Mapping[str, Any]) -> tuple[Named, ...]:
-        """The recipients that are called in place of a share's; empty: none."""
+    def substitutes(self, spec: Mapping[str, Any]) -> tuple[Named, ...]:
+        """Returns the recipients that are called in place of those of a spec; empty if there are none."""
         kinds = {kind for kind, name in LISTS.items() if spec.get(name)}
-        wanted = "user" if kinds & {"user", "party", "tag"} else next(iter(kinds & set(REDIRECTED)), None)
-        return tuple((kind, one) for kind, one in map(_parsed, self.redirect_to) if kind == wanted)
+        target_kind = "user" if kinds & {"user", "party", "tag"} else next(iter(kinds & set(REDIRECTED)), None)
+        return tuple((kind, recipient) for kind, recipient in map(_parsed, self.redirect_to) if kind == target_kind)
 
     def _allowed(self) -> set[Named]:
-        return {(kind, same_person(one)) for kind, one in map(_parsed, self.only or ())}
+        return {(kind, same_person(recipient)) for kind, recipient in map(_parsed, self.only or ())}
 
 
 LIVE = Staging()
 
 
 def _parsed(written: str) -> Named:
-    kind, colon, one = written.partition(":")
-    return (kind, one) if colon and kind in LISTS else ("user", written)
+    kind, colon, recipient = written.partition(":")
+    return (kind, recipient) if colon and kind in LISTS else ("user", written)
 
 
-def _is_one(written: str) -> bool:
-    """False for none, for all, for several, and for a kind that there is not."""
-    kind, one = _parsed(written)
+def _is_single(written: str) -> bool:
+    """Returns True for exactly one recipient of a known kind; not for `@all`, several, or none."""
+    kind, recipient = _parsed(written)
     is_of_a_kind = ":" not in written or written.startswith(f"{kind}:")
-    return is_of_a_kind and bool(one) and one == one.strip() and "|" not in one and not one.startswith("@")
+    return (
+        is_of_a_kind
+        and bool(recipient)
+        and recipient == recipient.strip()
+        and "|" not in recipient
+        and not recipient.startswith("@")
+    )
 
 
 def staging_problem(switches: Staging) -> str | None:
-    """What is wrong with them, and what to do; None: nothing."""
+    """Returns what is wrong with the switches and what to do, or None if they are right."""
     if sum((switches.dry_run, switches.only is not None, bool(switches.redirect_to))) > 1:
         return "has several switches on; leave one of dry_run, only and redirect_to"
     names = [*(switches.only or ()), *switches.redirect_to]
-    if any(not _is_one(name) for name in names):
+    if any(not _is_single(name) for name in names):
         return f"names what is no single recipient; each is {FORM}"
     kinds = [_parsed(name)[0] for name in switches.redirect_to]
     if len(set(kinds)) < len(kinds) or not set(kinds) <= set(REDIRECTED):
@@ -107,7 +117,7 @@ def staging_problem(switches: Staging) -> str | None:
     return None
 
 
-def redirected(spec: Mapping[str, Any], instead: tuple[Named, ...]) -> dict[str, Any]:
-    """The share with these recipients in place of all others."""
-    rest = {name: value for name, value in spec.items() if name not in LISTS.values() and name not in GROUPS}
-    return {**rest, **{LISTS[kind]: [one] for kind, one in instead}}
+def redirected(spec: Mapping[str, Any], substitutes: tuple[Named, ...]) -> dict[str, Any]:
+    """Returns the spec with these recipients in place of all others."""
+    remaining = {name: value for name, value in spec.items() if name not in LISTS.values() and name not in GROUPS}
+    return {**remaining, **{LISTS[kind]: [recipient] for kind, recipient in substitutes}}

@@ -2,7 +2,7 @@
 
 `LaneState` is the row of a lane, or of an account for all of its lanes. `next_state` returns the state after an event,
 and `capacity_of` says how many calls may begin now. Both are pure. `outbox/lanes/lanes.py` locks and writes the rows,
-which hold for all processes; each process keeps a copy of the states it uses (`delivery/sender/lane_state.py`). Only
+which hold for all processes; each process keeps a copy of the states it uses (`delivery/sender/lane_states.py`). Only
 the time of a blocked lane's next try is written without this module (`take_probe`): by one compare-and-set, without an
 event.
 
@@ -51,7 +51,7 @@ class LaneEventKind(StrEnum):
     """The bound of a narrowed lane grew until it was removed."""
     RESUMED = "resumed"
     """A person, or a probe that succeeded, lifted what blocked it."""
-    SET_ASIDE = "set aside"
+    FAULT = "set aside"
     """An error of this program stopped work on a part of the lane; nothing is blocked."""
 
 

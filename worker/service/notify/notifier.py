@@ -88,7 +88,7 @@ class Notifier:
         problems = {(problem.name, problem.subject) for problem in found}
         due = database.run(partial(self._due, problems=problems)) if problems or told else []
         if not due:
-            self.leadership.passed()
+            self.leadership.record_idle()
             return
         unfit = {account for name, account in problems if name in UNABLE} | self._unfit(reading)
         for notice in due:

@@ -176,7 +176,7 @@ class Outbox(Collector):
     def _from_zero(self, few: Sequence[str]) -> Iterator[tuple[str, ...]]:
         """The counters that alerts wait for: Prometheus sees no increase in a series that begins with its first 1."""
         yield from product(("lane_events",), few, map(str, LaneEventKind))
-        yield from product(("lane_events",), self._told, (LaneEventKind.THROTTLED, LaneEventKind.SET_ASIDE))
+        yield from product(("lane_events",), self._told, (LaneEventKind.THROTTLED, LaneEventKind.FAULT))
         yield from product(("token_fetches",), self._told, ("refused",))
         yield from product(("drift",), names(), get_args(ContradictionSort))
 

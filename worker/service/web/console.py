@@ -20,7 +20,7 @@ from worker.config.settings import Settings
 from worker.console import SignInLink, Site, console_app
 from worker.console.app import THREADS, new_token
 from worker.console.guard import address_of
-from worker.control.opening import database_of
+from worker.control.opening import make_database
 from worker.domain.errors import ConfigurationError
 from worker.language import said
 from worker.outbox.engine.migrate import require_current
@@ -60,7 +60,7 @@ def _opened(
     """The application with its probes, and the link to sign in where no user is configured."""
     require_safe(settings.console, host, asked)
     link = None if settings.console.has_sign_in else SignInLink(person(), new_token)
-    database = database_of(settings, pool_size=THREADS)
+    database = make_database(settings, pool_size=THREADS)
     try:
         require_current(database)
         console = console_app(link=link, site=Site(settings, database, accounts_of(settings)))

@@ -21,7 +21,7 @@ from starlette.routing import Route
 from worker.accounts.sources import accounts_of
 from worker.config import logging as our_logging
 from worker.config.settings import Settings
-from worker.control.opening import database_of
+from worker.control.opening import make_database
 from worker.domain.errors import ConfigurationError
 from worker.outbox.engine.migrate import require_current
 from worker.service.loop import Loop
@@ -87,7 +87,7 @@ def run_metrics(settings: Settings, listen: str, loglevel: str) -> int:
     """Serves until SIGTERM or SIGINT; returns the exit status. Raises before it listens when the settings are wrong."""
     host, port = address(listen)
     accounts = accounts_of(settings)
-    database = database_of(settings, pool_size=2)
+    database = make_database(settings, pool_size=2)
     try:
         require_current(database)
         our_logging.set_up(loglevel, **dict(settings.logs))

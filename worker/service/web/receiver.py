@@ -26,7 +26,7 @@ from worker.channels.registry import unusable_accounts
 from worker.channels.wecom.callback import ENVELOPE_BYTES
 from worker.config import logging as our_logging
 from worker.config.settings import Settings
-from worker.control.opening import database_of
+from worker.control.opening import make_database
 from worker.domain.callbacks.inbound import CallbackRefused, Inbound
 from worker.domain.errors import AccountsUnread, ConfigurationError
 from worker.hooks.callbacks import CallbackStore
@@ -191,7 +191,7 @@ def run_receiver(settings: Settings, host: str, port: int, loglevel: str) -> int
     accounts = accounts_of(settings)
     doors = Doors(accounts, settings.delivery.callback_max_age_s)
     doors.require_one()
-    database = database_of(settings, pool_size=THREADS)
+    database = make_database(settings, pool_size=THREADS)
     try:
         require_current(database)
         our_logging.set_up(loglevel, **dict(settings.logs))

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from hypothesis import given, strategies as st
 
-from worker.delivery.sender.batch import BulkQuota
+from worker.delivery.sender.doorbell_sender import BulkCredit
 from worker.domain.job import Priority
 from worker.domain.pacing.bulk import COST, mix
 from worker.outbox.jobs.loading import JobPart
@@ -32,9 +32,9 @@ def letters(picked: list[tuple[JobPart, int]]) -> str:
     return "".join("unb"[due.priority] for due, _ in picked)
 
 
-def refund(bulk_quota: BulkQuota, picked: list[tuple[JobPart, int]], called: int) -> None:
+def refund(bulk_credit: BulkCredit, picked: list[tuple[JobPart, int]], called: int) -> None:
     """All but the first few of what was picked found no room."""
-    bulk_quota.refund(LANE, sum(paid for _, paid in picked[called:]))
+    bulk_credit.refund(LANE, sum(paid for _, paid in picked[called:]))
 
 
 def test_every_tenth_is_bulk_and_each_keeps_its_own_order() -> None:
@@ -61,15 +61,15 @@ def test_nothing_is_lost_between_the_two(others: int, bulk: int, credit: int) ->
 
 def test_what_was_picked_and_not_called_is_as_if_it_never_was() -> None:
     """Here nine others find room, and bulk none, twice over: the next pick begins with it all the same."""
-    bulk_quota = BulkQuota()
-    first = bulk_quota.pick(LANE, a_doorbell(20, 3), 16)
-    refund(bulk_quota, first, 9)
+    bulk_credit = BulkCredit()
+    first = bulk_credit.pick(LANE, a_doorbell(20, 3), 16)
+    refund(bulk_credit, first, 9)
 
-    again = bulk_quota.pick(LANE, a_doorbell(20, 3), 4)
-    refund(bulk_quota, again, 0)
+    again = bulk_credit.pick(LANE, a_doorbell(20, 3), 4)
+    refund(bulk_credit, again, 0)
 
     assert ("nnnnnnnnnbnnnnnn", "bnnn") == (letters(first), letters(again))
-    assert "bnnn" == letters(bulk_quota.pick(LANE, a_doorbell(20, 3), 4))
+    assert "bnnn" == letters(bulk_credit.pick(LANE, a_doorbell(20, 3), 4))
 
 
 def test_a_pick_leaves_the_others_as_they_stood() -> None:
@@ -77,7 +77,7 @@ def test_a_pick_leaves_the_others_as_they_stood() -> None:
     due_parts = a_doorbell(11, 2)
     ids = [due.id for due in due_parts]
 
-    picked = BulkQuota().pick(LANE, due_parts, 10)
+    picked = BulkCredit().pick(LANE, due_parts, 10)
 
     assert [*ids[:9], ids[11]] == [due.id for due, _ in picked]
     assert [ids[9], ids[10], ids[12]] == [due.id for due in due_parts]
@@ -85,19 +85,19 @@ def test_a_pick_leaves_the_others_as_they_stood() -> None:
 
 def test_a_doorbell_of_bulk_alone_costs_bulk_nothing() -> None:
     """Nobody else wanted its room."""
-    bulk_quota = BulkQuota()
-    bulk_quota.pick(LANE, a_doorbell(7, 0), 7)
-    bulk_quota.pick(LANE, a_doorbell(0, 10), 10)
+    bulk_credit = BulkCredit()
+    bulk_credit.pick(LANE, a_doorbell(7, 0), 7)
+    bulk_credit.pick(LANE, a_doorbell(0, 10), 10)
 
-    assert "nnb" == letters(bulk_quota.pick(LANE, a_doorbell(9, 2), 3))
+    assert "nnb" == letters(bulk_credit.pick(LANE, a_doorbell(9, 2), 3))
 
 
 def test_urgent_calls_count_too() -> None:
     """A tenth is a tenth of all calls of the lane."""
-    bulk_quota = BulkQuota()
-    bulk_quota.pick(LANE, a_doorbell(COST, 0, Priority.URGENT), COST)
+    bulk_credit = BulkCredit()
+    bulk_credit.pick(LANE, a_doorbell(COST, 0, Priority.URGENT), COST)
 
-    assert "bnn" == letters(bulk_quota.pick(LANE, a_doorbell(9, 2), 3))
+    assert "bnn" == letters(bulk_credit.pick(LANE, a_doorbell(9, 2), 3))
 
 
 @given(
@@ -108,12 +108,12 @@ def test_any_run_of_calls_has_its_part_of_bulk(rounds: list[tuple[int, list[int]
     """Doorbells of any size of which only the first few find room, in turns over several processes: of any n calls in a
     row a tenth is bulk, less one for each process.
     """
-    quotas, calls = [BulkQuota() for _ in range(processes)], ""
+    quotas, calls = [BulkCredit() for _ in range(processes)], ""
     for turn, (others, rooms) in enumerate(rounds):
-        bulk_quota = quotas[turn % processes]
+        bulk_credit = quotas[turn % processes]
         for room in rooms:
-            picked = bulk_quota.pick(LANE, a_doorbell(others, 3), 16)
-            refund(bulk_quota, picked, room)
+            picked = bulk_credit.pick(LANE, a_doorbell(others, 3), 16)
+            refund(bulk_credit, picked, room)
             calls += letters(picked)[:room]
 
     for length in range(1, len(calls) + 1):
@@ -124,12 +124,12 @@ def test_any_run_of_calls_has_its_part_of_bulk(rounds: list[tuple[int, list[int]
 @pytest.mark.parametrize("rooms", [[3, 0, 1, 5, 2, 0, 0], [1] * 7, [16] + [0] * 6])
 def test_threads_that_pick_at_once_share_one_count(rooms: list[int]) -> None:
     """Seven threads hold their picks while the limit lets a few of each through: in the long run it is a tenth."""
-    bulk_quota, called = BulkQuota(), ""
+    bulk_credit, called = BulkCredit(), ""
     for turn in range(100):
-        picks = [bulk_quota.pick(LANE, a_doorbell(20, 3), 16) for _ in rooms]
+        picks = [bulk_credit.pick(LANE, a_doorbell(20, 3), 16) for _ in rooms]
         for n, picked in enumerate(picks):
             room = rooms[(n + turn) % len(rooms)]
-            refund(bulk_quota, picked, room)
+            refund(bulk_credit, picked, room)
             called += letters(picked)[:room]
 
     assert 1 / (COST + 2) <= called.count("b") / len(called) <= 1 / (COST - 1)

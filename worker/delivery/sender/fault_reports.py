@@ -1,7 +1,7 @@
-"""Reports what an error of ours kept from being judged or done, and answers that do not look as the vendor's page says.
+"""Reports our own errors, and answers that contradict the vendor's documentation.
 
-The first goes to the log and to the events of lanes, where the metrics, `worker lanes --events` and `worker doctor`
-find it; the second to the log. Blocks nothing and decides nothing.
+Our errors go to the log and to the events of lanes, where the metrics, `worker lanes --events` and `worker doctor`
+find them. Contradicting answers go to the log. Nothing is blocked or decided here.
 """
 
 from __future__ import annotations
@@ -22,29 +22,29 @@ from worker.outbox.lanes.lanes import keep_events, log_steps
 
 log = Logger()
 
-AGAIN_S = 86_400.0
-"""Seconds in which the same thing is reported once, however often it happens."""
+REPORT_EVERY_S = 86_400.0
+"""Seconds in which the same fault is reported once, however often it happens."""
 IN_A_ROW = 3
-"""A step is reported when it fails so often in a row; one failure may be a lock that another statement held."""
-ODD_AGAIN_S = 3_600.0
-MOST_FACTS = 100
-"""Facts of a channel that a process logs at most; a vendor may answer nonsense without end."""
+"""A step is reported after so many failures in a row. A single failure may be a lock of another statement."""
+LOG_EVERY_S = 3_600.0
+MAX_FACTS = 100
+"""The largest number of facts of a channel that a process logs; a vendor may answer nonsense without end."""
 REMEDY = "tell the maintainers the error and its place; what it stopped goes on, or is repaired, by hand"
 
 
-class SetAside:
-    """Reports each thing once a day. Thread-safe."""
+class FaultReports:
+    """Reports each fault once a day. Thread-safe."""
 
     def __init__(self, database: Database, monotonic: Callable[[], float] = time.monotonic):
         self._database, self._monotonic = database, monotonic
-        self._guard = threading.Lock()
+        self._lock = threading.Lock()
         self._reported_at: dict[tuple[str, str, str], float] = {}
         self._failures: Counter[str] = Counter()
 
-    def carry_out(self, label: str, step: Callable[[], None]) -> bool:
-        """Carries out one of several steps that must not stop each other; False when it failed.
+    def run_step(self, label: str, step: Callable[[], None]) -> bool:
+        """Runs one of several steps that must not stop each other. Returns False if it failed.
 
-        Raises only when the database is away, or the process ends.
+        Raises only if the database is away or the process is ending.
         """
         try:
             step()
@@ -53,73 +53,80 @@ class SetAside:
                 raise
             self._failed(label, error)
             return False
-        with self._guard:
+        with self._lock:
             del self._failures[label]
         return True
 
     def _failed(self, label: str, error: Exception) -> None:
-        with self._guard:
+        with self._lock:
             self._failures[label] += 1
             failures = self._failures[label]
         if failures == 1:
             log.warning("step_failed", label=label, error=type(error).__name__)
         if failures >= IN_A_ROW:
-            self.tell(label, our_error(error))
+            self.report(label, our_error(error))
 
-    def tell(self, label: str, reason: str, *, lane: str = "", account: str = "", remedy: str = REMEDY) -> None:
+    def report(self, label: str, reason: str, *, lane: str = "", account: str = "", remedy: str = REMEDY) -> None:
         """Writes one event, unless one with the same account, label and reason was written within the last day.
 
-        A reason holds classes of errors and no ids. When the database refuses the event, only the event is missing.
+        A reason holds classes of errors and no ids. If the database refuses the event, only the event is missing.
         """
-        now, same = self._monotonic(), (account, label, reason)
-        with self._guard:
-            self._reported_at = {report: at for report, at in self._reported_at.items() if now - at < AGAIN_S}
-            if same in self._reported_at:
+        now, report = self._monotonic(), (account, label, reason)
+        with self._lock:
+            self._reported_at = {key: at for key, at in self._reported_at.items() if now - at < REPORT_EVERY_S}
+            if report in self._reported_at:
                 return
-            self._reported_at[same] = now
-        event = LaneEvent(lane, account, label, LaneEventKind.SET_ASIDE, reason[:300], remedy, None, None)
+            self._reported_at[report] = now
+        event = LaneEvent(lane, account, label, LaneEventKind.FAULT, reason[:300], remedy, None, None)
         log_steps([event])
         try:
             self._database.run(lambda connection: keep_events(connection, self._database.now, [event]))
         except SQLAlchemyError as error:
             # Not written, so the next failure of the same kind tries again.
-            with self._guard:
-                self._reported_at.pop(same, None)
+            with self._lock:
+                self._reported_at.pop(report, None)
             log.warning("not_told", label=label, error=type(error).__name__)
 
 
-class OddAnswers:
-    """Logs each fact that an answer contradicts once an hour, with its shape: names, types and lengths, no values.
+class UnexpectedAnswers:
+    """Logs each fact that an answer contradicts once an hour, with the answer's names, types and lengths, no values.
 
-    A new field comes with every answer. Thread-safe.
+    Once an hour, because a new field of the vendor comes with every answer. Thread-safe.
     """
 
     def __init__(self, monotonic: Callable[[], float]):
         self._monotonic = monotonic
-        self._guard = threading.Lock()
+        self._lock = threading.Lock()
         self._logged_at: dict[tuple[str, str], float] = {}
         self._facts: Counter[str] = Counter()
 
     def report(self, channel: str, account: str, part_id: str, contradictions: Sequence[Contradiction]) -> None:
         """Logs the facts that were not logged within the last hour."""
-        for odd in contradictions:
-            if self._is_due(channel, odd.fact):
-                log.warning("drift", channel=channel, account=account, part=part_id, what=odd.fact, shape=odd.sample)
+        for contradiction in contradictions:
+            if self._is_due(channel, contradiction.fact):
+                log.warning(
+                    "drift",
+                    channel=channel,
+                    account=account,
+                    part=part_id,
+                    what=contradiction.fact,
+                    shape=contradiction.sample,
+                )
 
     def _is_due(self, channel: str, fact: str) -> bool:
         now = self._monotonic()
-        with self._guard:
+        with self._lock:
             logged_at = self._logged_at.get((channel, fact))
             if logged_at is None:
-                if self._facts[channel] >= MOST_FACTS:
+                if self._facts[channel] >= MAX_FACTS:
                     return False
                 self._facts[channel] += 1
-            elif now - logged_at < ODD_AGAIN_S:
+            elif now - logged_at < LOG_EVERY_S:
                 return False
             self._logged_at[channel, fact] = now
             return True
 
 
 def our_error(error: BaseException) -> str:
-    """An error of ours in words that may be stored: its class, never its text, which may hold a secret or a name."""
+    """Returns an error of ours as a text that may be stored: only its class, as its text may hold a secret."""
     return f"our own error: {type(error).__name__}"

@@ -1,0 +1,283 @@
+"""Delivers a doorbell: part ids of one lane, in one thread, with as many calls in flight as the doorbell allows.
+
+It works for about two seconds and releases the other parts, which are offered again. Limits are reserved together for
+as many parts as can start while a permit is fresh. In between go parts of the lane that waited for a limit of their
+recipient and may go now. Every tenth part of the lane is bulk while other parts wait.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Sequence
+from contextlib import suppress
+from itertools import islice, pairwise
+
+from sqlalchemy import Connection
+from sqlalchemy.exc import SQLAlchemyError
+
+from worker.delivery.sender.attempt import Attempts
+from worker.delivery.sender.runtime import Runtime
+from worker.delivery.sender.slots import CallSlots
+from worker.delivery.sender.writer import WriterClosed
+from worker.domain import settle
+from worker.domain.job import Kind, Priority
+from worker.domain.pacing.bulk import MAX_CREDIT, mix
+from worker.domain.pacing.lane import account_of, with_accounts
+from worker.outbox.jobs.loading import JobPart, leave, load, pass_on
+from worker.outbox.lanes.lanes import read_lane_states
+from worker.outbox.lanes.offering import offer
+
+PERMIT_S = 0.2
+"""Seconds in which calls that are reserved together must start. A permit is usually fresh for 250 ms."""
+
+AHEAD = 16
+"""The largest number of calls reserved together, unless more may be in flight at once."""
+PEER_RETRY_S = 1.0
+"""Seconds until ids are offered again, or a lane is tried again, after this process could not send them."""
+MAX_MISSED = 10_000
+"""The largest number of ids remembered in an outage of the database. Others wait until their offer has ended."""
+MAX_LANES = 10_000
+"""The largest number of lanes whose bulk credit is remembered. With one more, all of them start from 0."""
+
+
+class DoorbellSender:
+    """Answers doorbells, in the calling thread."""
+
+    def __init__(self, runtime: Runtime):
+        self._runtime = runtime
+        self._lock = threading.Lock()
+        self._in_work: set[str] = set()
+        self._bulk_credit = BulkCredit()
+        self._slots = CallSlots(runtime.settings.threads)
+        self._missed: deque[str] = deque(maxlen=MAX_MISSED)
+        """Ids that came while the database was away; they are released as soon as it is back."""
+
+    def answer(self, lane: str, ids: Sequence[str], *, probe: bool = False, calls: int = 1) -> int:
+        """Delivers as many of the parts as possible, and returns the number of calls.
+
+        `probe` tries a parked lane. `calls` is how many calls may be in flight at once, if this process has slots.
+        """
+        mine = self._claim(ids)
+        try:
+            if probe:
+                return self._try_parked(lane, mine)
+            with self._runtime.lane_states.trying(lane) as tries:
+                return self._answer(lane, mine, 1 if tries else calls)
+        except SQLAlchemyError:
+            self._missed.extend(mine)
+            raise
+        finally:
+            self._release_parts(mine)
+
+    def release_missed(self) -> None:
+        """Releases the ids that came in an outage of the database, so that they may be offered again at once."""
+        ids = []
+        with suppress(IndexError):
+            while True:
+                ids.append(self._missed.popleft())
+        if ids:
+            try:
+                self._release(ids)
+            except SQLAlchemyError:
+                self._missed.extend(ids)
+                raise
+
+    def _claim(self, ids: Sequence[str]) -> list[str]:
+        """Claims the ids that no other thread of this process works on, and returns them."""
+        # An id may come twice: it is offered again when its first doorbell waits too long in the broker.
+        with self._lock:
+            mine = [part for part in ids if part not in self._in_work]
+            self._in_work.update(mine)
+        return mine
+
+    def _release_parts(self, ids: Sequence[str]) -> None:
+        with self._lock:
+            self._in_work.difference_update(ids)
+
+    def _answer(self, lane: str, ids: Sequence[str], calls: int) -> int:
+        runtime = self._runtime
+        with runtime.database.reading() as connection:
+            # Before the parts are loaded, so that blocks that another process wrote or lifted count here.
+            self._read_states(connection, lane)
+            may_go = runtime.lease.may_act() and not runtime.lane_states.is_closed(lane)
+            due_parts = load(connection, runtime.database.now, ids) if may_go else []
+        exclusive = any(map(_is_exclusive, due_parts))
+        calls = 1 if exclusive else min(calls, max(1, len(due_parts)))
+        urgent = any(due.priority == Priority.URGENT for due in due_parts)
+        attempts = Attempts(runtime, self._slots, lane, calls, self._release_parts, urgent=urgent)
+        # The writer closes when the process ends. Parts that are still queued are left to other processes.
+        with suppress(WriterClosed), attempts:
+            self._deliver_all(lane, deque(due_parts), attempts, exclusive=exclusive)
+            attempts.stop_starting()
+            # Released now, not after the last call has ended, which may take long.
+            in_flight = attempts.in_flight()
+            untried = [part for part in attempts.unfinished if part not in in_flight]
+            if untried:
+                self._release(untried, lane)
+                self._release_parts(untried)
+                attempts.unfinished = dict.fromkeys(in_flight)
+        # The doorbell is acknowledged when its ends are durable. They are committed in order: the last is enough.
+        if attempts.last_write is not None:
+            runtime.writer.wait(attempts.last_write, runtime.settings.call_deadline_s)
+        runtime.checkpoint("before_ack")
+        left = list(attempts.unfinished if due_parts else ids)
+        if left:
+            self._release(left, lane)
+        return len(attempts.called)
+
+    def _read_states(self, connection: Connection, lane: str) -> None:
+        """Reads the states of the lane and its account from SQL into this process's copy."""
+        names = with_accounts([lane])
+        states = self._runtime.lane_states
+        states.update(names, read_lane_states(connection, self._runtime.database.now, names, states.clock))
+
+    def _try_parked(self, lane: str, ids: Sequence[str]) -> int:
+        """Sends one part as the probe of a parked lane or account. Opens the lane or account if it succeeds."""
+        runtime = self._runtime
+        attempts = Attempts(runtime, self._slots, lane, 1, self._release_parts, urgent=True)
+        if runtime.lease.may_act():
+            with runtime.database.reading() as connection:
+                due_parts = load(connection, runtime.database.now, ids)[:1]
+                self._read_states(connection, lane)
+            # In this process only: for all others the lane stays parked until the vendor has answered.
+            runtime.lane_states.unblock(lane)
+            runtime.lane_states.unblock(account_of(lane))
+            with attempts:
+                attempts.deliver(due_parts)
+        if attempts.proved_open:
+            runtime.lane_blocks.unpark(attempts.proved_open)
+        elif not attempts.called:
+            self._return_probe(lane, ids)
+        self._release(ids, lane)
+        return len(attempts.called)
+
+    def _return_probe(self, lane: str, ids: Sequence[str]) -> None:
+        """Returns a probe that made no call, so that another part can be the probe of this interval.
+
+        If the part itself is as before, the next one tries later: when the lane's block ends, but not within a second.
+        """
+        runtime = self._runtime
+        with runtime.database.reading() as connection:
+            is_as_before = bool(load(connection, runtime.database.now, ids))
+        wait_s = max(runtime.lane_states.closed_for_s(lane), PEER_RETRY_S if is_as_before else 0.0)
+        runtime.lane_blocks.return_probe(lane, wait_s)
+
+    def _deliver_all(self, lane: str, due_parts: deque[JobPart], attempts: Attempts, *, exclusive: bool) -> None:
+        """Delivers the parts, a few at a time, until the doorbell's time is over. With `exclusive`, one at a time."""
+        runtime = self._runtime
+        attempts.unfinished.update((due.id, None) for due in due_parts)
+        if not (due_parts and attempts.await_slots()):
+            return
+        # The time counts from the first slot on.
+        until = runtime.monotonic() + runtime.settings.doorbell_s
+        while (
+            due_parts
+            and runtime.monotonic() < until
+            and not runtime.draining.is_set()
+            and not runtime.lane_states.is_closed(lane)
+            and attempts.await_slots()
+        ):
+            ahead = 1 if exclusive else self._calls_ahead(lane, attempts.slots)
+            self._deliver_retries(lane, due_parts[0].priority, ahead, attempts)
+            picked = self._bulk_credit.pick(lane, due_parts, ahead)
+            called = attempts.deliver([due for due, _ in picked])
+            self._bulk_credit.refund(lane, sum(cost for due, cost in picked if due.id not in called))
+
+    def _deliver_retries(self, lane: str, lowest: int, limit: int, attempts: Attempts) -> None:
+        """Delivers up to `limit` parts that waited for a limit and are due again, none less urgent than `lowest`."""
+        due_parts = self._claim_retries(lane, lowest, limit)
+        if due_parts:
+            attempts.unfinished.update((due.id, None) for due in due_parts)
+            exclusive, called = any(map(_is_exclusive, due_parts)), list[str]()
+            try:
+                for group in [[due] for due in due_parts] if exclusive else [due_parts]:
+                    if exclusive:
+                        attempts.wait()
+                    called += attempts.deliver(group)
+                if exclusive:
+                    attempts.wait()
+            finally:
+                self._release_parts([due.id for due in due_parts if due.id not in called])
+
+    def _claim_retries(self, lane: str, lowest: int, limit: int) -> list[JobPart]:
+        """Claims parts that are due again, as if they had come in a doorbell. The relay then does not offer them."""
+        runtime = self._runtime
+        # Of a bounded lane the relay has offered as many parts as may be in flight, so no further ones may go.
+        if not runtime.retry_hints.waiting or runtime.lane_states.capacity(lane).calls is not None:
+            return []
+        ids = runtime.retry_hints.take_due(lane, lowest, limit)
+        if not ids:
+            return []
+        with runtime.database.reading() as connection:
+            due_parts = load(connection, runtime.database.now, ids)
+        ids, offer_us = [due.id for due in due_parts], int(runtime.settings.offer_s * settle.SECOND)
+        if not ids:
+            return []
+        # Claimed only after the offer: an id that the relay has just offered may come to another thread of this
+        # process, which would otherwise leave it alone.
+        mine = self._claim(
+            runtime.database.run(lambda connection: offer(connection, runtime.database.now, ids, offer_us))
+        )
+        return [due for due in due_parts if due.id in mine]
+
+    def _calls_ahead(self, lane: str, slots: int) -> int:
+        """Returns how many calls can start while their permits are fresh; at least one."""
+        return max(
+            1, min(max(AHEAD, slots), int(slots * PERMIT_S / max(self._runtime.lane_states.cycle_s(lane), 0.001)))
+        )
+
+    def _release(self, ids: Sequence[str], lane: str = "") -> None:
+        """Releases the ids, which may be offered again at once, or soon if this process avoids their account."""
+        database = self._runtime.database
+        # Offered at once, they could come back to this process, which cannot use their account.
+        if self._runtime.lane_states.is_left_to_peers(lane):
+            database.run(lambda connection: pass_on(connection, database.now, ids, int(PEER_RETRY_S * settle.SECOND)))
+        else:
+            database.run(lambda connection: leave(connection, ids))
+
+
+def _is_exclusive(due: JobPart) -> bool:
+    """Returns True for a part whose thread must have no other call in flight."""
+    # Large documents are read one at a time, or a thread would hold many megabytes. A file behind a URL is fetched by
+    # this thread, for up to a minute: the answers of its other calls would not be read.
+    files = due.message.get("files", {}).values()
+    is_remote = "fetched" not in due.spec and any("url" in file for file in files)
+    return due.holds_bytes or due.kind == Kind.UPLOAD or is_remote
+
+
+class BulkCredit:
+    """Bulk's credit in one process, by lane. Thread-safe."""
+
+    def __init__(self) -> None:
+        self._credit: dict[str, int] = {}
+        self._lock = threading.Lock()
+
+    def pick(self, lane: str, due_parts: deque[JobPart], limit: int) -> list[tuple[JobPart, int]]:
+        """Removes up to `limit` parts that go next from `due_parts`, and returns each with the credit it has cost."""
+        normal = [due for due in due_parts if due.priority != Priority.BULK]
+        bulk = [due for due in due_parts if due.priority == Priority.BULK]
+        with self._lock:
+            before = self._credit.get(lane, 0)
+            mixed = list(islice(mix(normal, bulk, before), limit))
+            credit = [before, *(after for _, after in mixed)]
+            self._set(lane, credit[-1])
+        ids = {due.id for due, _ in mixed}
+        remaining = [due for due in due_parts if due.id not in ids]
+        due_parts.clear()
+        due_parts.extend(remaining)
+        return [(due, earlier - later) for (due, _), (earlier, later) in zip(mixed, pairwise(credit), strict=True)]
+
+    def refund(self, lane: str, cost: int) -> None:
+        """Returns the credit of parts that were picked but not called.
+
+        A lane's credit may fall below 0, if several threads picked parts and only their bulk parts were called.
+        """
+        if cost:
+            with self._lock:
+                self._set(lane, min(MAX_CREDIT, self._credit.get(lane, 0) + cost))
+
+    def _set(self, lane: str, credit: int) -> None:
+        if len(self._credit) >= MAX_LANES and lane not in self._credit:
+            self._credit.clear()
+        self._credit[lane] = credit
