@@ -307,7 +307,7 @@ def test_a_doorbell_that_gets_no_slot_leaves_its_parts(
             waits.append(patience_s)
             return first(lane, wanted, patience_s, **more)
 
-        monkeypatch.setattr(slots, "first", noted)
+        monkeypatch.setattr(slots, "take_first", noted)
         assert 0 == site.ring(*jobs, calls=2)
         assert [attempt.FIRST_SLOT_PATIENCE * 1e-6] == waits
         assert ["queued", "queued"] == [site.state(job) for job in jobs]
@@ -323,7 +323,7 @@ def test_a_slot_is_given_up_only_for_a_call_that_has_landed(
     with together(database, driven_clock, threads=4) as (site, air):
         jobs, slots, freed = texts(site, 12), site.bell._slots, list[int]()
         site.runtime.lane_states.record_cycle(site.part(jobs[0]).lane, 0.4)
-        monkeypatch.setattr(slots, "free", lambda few, free=slots.give_back: (freed.append(few), free(few)))
+        monkeypatch.setattr(slots, "give_back", lambda few, free=slots.give_back: (freed.append(few), free(few)))
 
         site.ring(*jobs, calls=4)
 
@@ -353,7 +353,7 @@ def test_a_doorbell_that_prepares_holds_one_slot_beside_its_calls(
 
         monkeypatch.setattr(air, "await_any", await_any)
         monkeypatch.setattr(attempt, "render", takes_long)
-        monkeypatch.setattr(site.bell, "_ahead", lambda lane, slots: 4)
+        monkeypatch.setattr(site.bell, "_calls_ahead", lambda lane, slots: 4)
         site.ring(*jobs, calls=4)
 
         first, later = held[:4], held[4:]

@@ -587,13 +587,13 @@ def test_a_wake_up_is_not_lost_to_a_sender_between_look_and_lock(site: Site) -> 
     job = site.send()
     recall = site.recall(job)
     in_the_air(site, job)
-    planned = site.runtime.follow_ups.planned
+    planned = site.runtime.follow_ups.planned_part
 
     def late(*given: Any, **options: Any) -> Resolved:
         answered(site, job)
         return planned(*given, **options)
 
-    site.runtime.follow_ups.planned = late  # type: ignore[method-assign]
+    site.runtime.follow_ups.planned_part = late  # type: ignore[method-assign]
 
     site.ring(recall)
 

@@ -325,7 +325,7 @@ def test_batches_find_what_stands_behind_what_stays(site: Site, monkeypatch: pyt
 
     assert [BETWEEN_BATCHES_S] * 3 == pauses[:3]
     assert sorted(stays) == sorted(row.id for row in site.rows("select id from worker_jobs"))
-    assert 3 == house.gone["jobs"]
+    assert 3 == house.deleted["jobs"]
 
 
 def test_limits_that_nobody_uses_go_page_by_page(site: Site) -> None:
@@ -337,7 +337,7 @@ def test_limits_that_nobody_uses_go_page_by_page(site: Site) -> None:
 
     assert (house.turn(), left(site, "budgets")) == (BETWEEN_BATCHES_S, {"budgets": 100})
     house.turn()
-    assert (house.gone["budgets"], left(site, "budgets")) == (600, {"budgets": 0})
+    assert (house.deleted["budgets"], left(site, "budgets")) == (600, {"budgets": 0})
 
 
 def test_a_file_whose_upload_failed_is_forgotten_too(site: Site) -> None:

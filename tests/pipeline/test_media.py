@@ -241,7 +241,7 @@ def test_a_send_somebody_else_moved_starts_no_upload(site: Site) -> None:
 
     channel, account = site.runtime.channel("wecom_app"), site.accounts.get("hr")
 
-    assert None is site.runtime.media.attached(work, channel, account)
+    assert None is site.runtime.media.send_with_files(work, channel, account)
     assert 1 == len(uploads(site))
 
 

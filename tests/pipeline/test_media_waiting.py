@@ -51,7 +51,7 @@ def loaded(site: Site, job: str) -> JobPart:
 
 
 def look_for_file(site: Site, work: JobPart) -> object:
-    return site.runtime.media.attached(work, site.runtime.channel("wecom_app"), site.accounts.get("hr"))
+    return site.runtime.media.send_with_files(work, site.runtime.channel("wecom_app"), site.accounts.get("hr"))
 
 
 @WAITS

@@ -15,7 +15,7 @@ import worker
 from tests.pipeline.test_windows_simulator import Vendor
 from tests.support.runtime import Site, Ticks, an_account, planted
 from worker import Everyone, Recipients, To
-from worker.delivery.resolver.members import AT_ONCE, RESTS_S, Members
+from worker.delivery.resolver.members import COOLDOWN_S, MAX_CALLS, Members
 from worker.outbox.engine.clock import DrivenClock
 from worker.outbox.engine.database import Database
 from worker.reporting.recipient_status import RecipientStatus
@@ -248,7 +248,7 @@ def test_one_that_fails_is_left_alone_for_a_while(members: Members, asked: Asked
     asked.fails = True
     first = [members.of("hr", GROUPS), members.of("hr", {"parties": ["7"]})]
     asked.fails = False
-    ticks.advance(RESTS_S)
+    ticks.advance(COOLDOWN_S)
 
     assert ([None, None], 1) == (first, len(asked.questions))
     assert ("ANNA", "bert") == members.of("hr", GROUPS)
@@ -273,11 +273,11 @@ def test_one_that_hangs_holds_a_few_threads_and_no_more(members: Members, asked:
     """Parts go by the estimates meanwhile."""
     asked.go.clear()
 
-    for n in range(AT_ONCE + 3):
+    for n in range(MAX_CALLS + 3):
         assert members.of("hr", {"parties": [str(n)]}) is None
-        ticks.advance(RESTS_S)
+        ticks.advance(COOLDOWN_S)
 
-    assert AT_ONCE == len(asked.questions)
+    assert MAX_CALLS == len(asked.questions)
 
 
 # -- against the simulated vendor --------------------------------------------------------------------------------------

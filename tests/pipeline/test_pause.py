@@ -409,7 +409,7 @@ def keep_house(site: Site) -> None:
 def test_thousands_are_woken_in_lots(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     """As many a turn as leaves room for the rest of recovery, the oldest first."""
     monkeypatch.setattr(pauses, "TOGETHER", 2)
-    monkeypatch.setattr("worker.delivery.maintenance.recovery.LOTS", 2)
+    monkeypatch.setattr("worker.delivery.maintenance.recovery.MAX_WAKE_BATCHES", 2)
     jobs = [site.send(f"{n}", tags=["lunch"]) for n in range(7)]
     paused_by_zhang(site, JobFilter(tag="lunch"))
     site.run()

@@ -19,7 +19,7 @@ from worker import CheckFailed, File, FileMessage, Image, To, get_job, replay, t
 from worker.channels.registry import channel
 from worker.config.settings import RetentionSettings
 from worker.delivery.resolver.download import Downloads
-from worker.delivery.resolver.http_get import Trouble
+from worker.delivery.resolver.http_get import FetchError
 from worker.delivery.resolver.url_file import UrlFiles
 from worker.delivery.sender import attempt
 from worker.delivery.sender.doorbell_sender import DoorbellSender
@@ -195,16 +195,16 @@ def test_who_fetches_is_decided_by_the_transaction_that_counts(site: Site, web: 
         change,
         Downloads(web, Allowed(()), deadline_s=60),
         deadline_s=60,
-        at_once=1,
+        max_fetches=1,
         new_id=lambda: uuid7().hex,
         monotonic=site.ticks,
-        took=lambda lane, seconds: None,
+        record_duration=lambda lane, seconds: None,
     )
     with site.database.reading() as connection:
         [work] = load(connection, site.database.now, [part])
     account = site.accounts.get("hr")
 
-    found = remote.stored(work, work.message["files"]["media"], channel("wecom_app"), account)
+    found = remote.local_copy(work, work.message["files"]["media"], channel("wecom_app"), account)
 
     expected = (0, type(None)) if lost == "the transaction" else (1, dict)
     assert expected == (len(web.asked), type(found))
@@ -309,7 +309,7 @@ def test_a_host_that_is_not_public_is_refused(database: Database, driven_clock: 
 
 def test_trouble_on_the_way_is_tried_again_like_a_call(site: Site, web: ScriptedWeb) -> None:
     """Later and later, and counted; then it is there, and its sends go."""
-    web.pages[URL] = [Trouble("dns"), Page(status=503), Trouble("cut"), Page(PNG)]
+    web.pages[URL] = [FetchError("dns"), Page(status=503), FetchError("cut"), Page(PNG)]
     job = asked_send(site)
     site.run()
     [upload_job] = uploads(site)
@@ -326,7 +326,7 @@ def test_trouble_on_the_way_is_tried_again_like_a_call(site: Site, web: Scripted
 
 def test_trouble_that_lasts_exhausts_it(site: Site, web: ScriptedWeb) -> None:
     """Eight tries, as for calls; the sends hear why."""
-    web.pages[URL] = Trouble("connect_timeout")
+    web.pages[URL] = FetchError("connect_timeout")
     job = asked_send(site)
 
     for _ in range(8):
@@ -343,7 +343,7 @@ def test_trouble_that_lasts_exhausts_it(site: Site, web: ScriptedWeb) -> None:
 
 def test_a_file_that_never_comes_ends_with_its_job(site: Site, web: ScriptedWeb) -> None:
     """The job's own time counts while it waits."""
-    web.pages[URL] = Trouble("dns")
+    web.pages[URL] = FetchError("dns")
     job = asked_upload(site, expires_at=timedelta(seconds=30))
     site.run()
 

@@ -11,6 +11,6 @@ def keep_house(database: Database, settings: RetentionSettings) -> dict[str, int
     """Deletes all that is old; returns how many rows of each task went. Fails where a task does."""
     house, gone = Housekeeping(database, settings), dict[str, int]()
     while (pause := house.turn()) == BETWEEN_BATCHES_S:
-        gone |= house.gone
+        gone |= house.deleted
     assert pause > AFTER_FAILURE_S, "no task failed"
-    return gone | dict(house.gone)
+    return gone | dict(house.deleted)

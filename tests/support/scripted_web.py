@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
-from worker.delivery.resolver.http_get import Trouble, WebAnswer
+from worker.delivery.resolver.http_get import FetchError, WebAnswer
 from worker.domain.content.web import WebAddress
 
 PUBLIC = "93.184.215.14"
@@ -33,7 +33,7 @@ def moved(to: str, status: int = 302) -> Page:
     return Page(status=status, headers={"location": to})
 
 
-Told = Page | Trouble | Callable[[], Page]
+Told = Page | FetchError | Callable[[], Page]
 
 
 @dataclass(frozen=True)
@@ -68,7 +68,7 @@ class ScriptedWeb:
             answers = self.names.get(host, [[PUBLIC]])
             found = answers.pop(0) if len(answers) > 1 else answers[0]
         if not found:
-            raise Trouble("dns")
+            raise FetchError("dns")
         return found
 
     @contextmanager
@@ -79,7 +79,7 @@ class ScriptedWeb:
             told = self.pages[to.url]
             if isinstance(told, list):
                 told = told.pop(0) if len(told) > 1 else told[0]
-        if isinstance(told, Trouble):
+        if isinstance(told, FetchError):
             raise told
         page = told if isinstance(told, Page) else told()
         yield WebAnswer(page.status, page.headers, self._counted(page))
@@ -94,7 +94,7 @@ def _chunks(page: Page) -> Iterator[bytes]:
     size = max(1, -(-len(page.body) // page.pieces))
     for at in range(0, len(page.body), size):
         if page.breaks and at >= len(page.body) // 2:
-            raise Trouble(page.breaks)
+            raise FetchError(page.breaks)
         yield page.body[at : at + size]
     if page.endless:
         yield from _chunks(page)

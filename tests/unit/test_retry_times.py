@@ -36,7 +36,7 @@ def work_off(
         )
         answer = reservation.decide({limit.name: Cost(limit, 1, "lisi") for limit in limits}, 0)
         asked += 1
-        mine.note(reservation.retries)
+        mine.add(reservation.retries)
         rows |= reservation.changed()
         if isinstance(answer, Denied):
             heappush(due, (now + micros(answer.retry_in_s or 0.0), n))

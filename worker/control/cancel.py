@@ -206,11 +206,11 @@ def _changes(
     """Returns the ids of parts in doubt that the vendor is searched for, and the changes that end the waiting parts."""
     # A part may have come into doubt since it was read, and then be searched for. The next pass decides about it.
     clean = [part.id for part in parts if part.state is PartState.QUEUED and not part.in_doubt]
-    changes = [stop("cancelled", id, looked_up=True) for id in clean]
+    changes = [stop("cancelled", id, is_searched=True) for id in clean]
     in_doubt = [part.id for part in parts if part.in_doubt and part.goes_on and part.state in STOPPABLE]
     searched_jobs = {job for job in {job_of(id) for id in in_doubt} if _is_looked_up(connection, jobs[job])}
     searched = {id for id in in_doubt if job_of(id) in searched_jobs}
-    changes += [stop("cancelled", id, looked_up=False) for id in in_doubt if id not in searched]
+    changes += [stop("cancelled", id, is_searched=False) for id in in_doubt if id not in searched]
     return searched, changes
 
 

@@ -197,6 +197,6 @@ class Loops:
 
 def _keep_house(housekeeping: Housekeeping) -> float:
     delay = housekeeping.turn()
-    if housekeeping.gone:
-        log.info("purged", **housekeeping.gone)
+    if housekeeping.deleted:
+        log.info("purged", **housekeeping.deleted)
     return delay

@@ -11,7 +11,7 @@ import pytest
 from tests.support.runtime import Ticks
 from tests.support.scripted_web import PUBLIC, Page, ScriptedWeb, Told, moved
 from worker.delivery.resolver.download import Downloads, Fetched, NotFetched, Stopped, TryLater
-from worker.delivery.resolver.http_get import Trouble
+from worker.delivery.resolver.http_get import FetchError
 from worker.domain.content.address import Allowed
 
 URL = "https://files.example.com/a.png"
@@ -76,7 +76,7 @@ def test_what_may_be_answered_otherwise_another_time_is_asked_again(status: int)
 @pytest.mark.parametrize("fault", ["dns", "refused", "connect_timeout", "tls", "cut", "garbled", "deadline"])
 def test_trouble_on_the_way_is_tried_again(fault: str) -> None:
     """Nothing is known of the file."""
-    assert TryLater(fault) == fetching(ScriptedWeb({URL: Trouble(fault)})).fetch(URL, MOST)
+    assert TryLater(fault) == fetching(ScriptedWeb({URL: FetchError(fault)})).fetch(URL, MOST)
     assert TryLater("dns") == fetching(ScriptedWeb({}, {"files.example.com": [[]]})).fetch(URL, MOST)
 
 
@@ -124,7 +124,7 @@ def test_a_name_that_resolves_anew_changes_nothing() -> None:
 def test_of_several_addresses_only_public_ones_are_asked_and_one_that_answers_is_enough() -> None:
     """A local one among them is left out; the next public one is tried when the first is away."""
     names = {"files.example.com": [["127.0.0.1", "8.8.8.8", "10.0.0.1", "9.9.9.9"]]}
-    web = ScriptedWeb({URL: [Trouble("refused"), Page(b"content")]}, names)
+    web = ScriptedWeb({URL: [FetchError("refused"), Page(b"content")]}, names)
 
     found = fetching(web).fetch(URL, MOST)
 
@@ -244,7 +244,7 @@ def test_a_process_that_is_ending_stops_at_once() -> None:
     web = ScriptedWeb({URL: Page(b"x" * 100)})
 
     assert Stopped() == fetching(web, stopping=lambda: next(ending, True)).fetch(URL, MOST)
-    assert Stopped() == fetching(ScriptedWeb({URL: Trouble("cut")}), stopping=lambda: True).fetch(URL, MOST)
+    assert Stopped() == fetching(ScriptedWeb({URL: FetchError("cut")}), stopping=lambda: True).fetch(URL, MOST)
 
 
 def test_what_is_no_url_is_refused_without_quoting_it() -> None:

@@ -12,7 +12,7 @@ import trustme
 
 from tests.unit.transport.fault_table import closed_port
 from tests.unit.transport.raw_server import Peer, RawServer, Script, answer, response
-from worker.delivery.resolver.http_get import SocketWeb, Trouble
+from worker.delivery.resolver.http_get import FetchError, SocketWeb
 from worker.domain.content.web import WebAddress, web_address
 
 HERE = "127.0.0.1"
@@ -31,7 +31,7 @@ def got(to: WebAddress, within_s: float = 10.0, web: SocketWeb | None = None) ->
 
 def trouble(*scripts: Script, within_s: float = 10.0) -> str:
     """The fault of one request to a server with these scripts."""
-    with RawServer(*scripts) as server, pytest.raises(Trouble) as caught:
+    with RawServer(*scripts) as server, pytest.raises(FetchError) as caught:
         got(address_of(server.port), within_s)
     return str(caught.value)
 
@@ -114,14 +114,14 @@ def test_what_breaks_off_is_trouble(script: Script, fault: str) -> None:
 
 def test_nobody_listens() -> None:
     """Refused."""
-    with pytest.raises(Trouble, match=r"^refused$"):
+    with pytest.raises(FetchError, match=r"^refused$"):
         got(address_of(closed_port()))
 
 
 @pytest.mark.parametrize("host", ["a..b", "x" * 64 + ".example.com"])
 def test_a_name_without_an_address(host: str) -> None:
     """Also one that cannot be one."""
-    with pytest.raises(Trouble, match=r"^dns$"):
+    with pytest.raises(FetchError, match=r"^dns$"):
         SocketWeb().addresses(host, 80)
 
 
@@ -171,7 +171,7 @@ def test_a_handshake_ends_in_time() -> None:
     """A server that takes the connection and never shakes hands."""
     began = time.monotonic()
 
-    with RawServer(Peer.wait_closed) as server, pytest.raises(Trouble, match=r"^connect_timeout$"):
+    with RawServer(Peer.wait_closed) as server, pytest.raises(FetchError, match=r"^connect_timeout$"):
         got(address_of(server.port, "https"), 0.4)
 
     assert time.monotonic() - began < 5
@@ -184,7 +184,7 @@ def test_a_process_that_is_ending_does_not_wait(scheme: str) -> None:
 
     with (
         RawServer(silent if scheme == "http" else Peer.wait_closed) as server,
-        pytest.raises(Trouble),
+        pytest.raises(FetchError),
         SocketWeb().get(address_of(server.port, scheme), HERE, 60, lambda: True),
     ):
         pass
@@ -210,7 +210,7 @@ def test_the_certificate_is_the_names_not_the_addresses(certified: str, taken: b
         if taken:
             assert (200, b"content") == got(to, web=web)
             return
-        with pytest.raises(Trouble, match=r"^tls$"):
+        with pytest.raises(FetchError, match=r"^tls$"):
             got(to, web=web)
 
 
@@ -219,7 +219,7 @@ def test_an_authority_nobody_knows_is_not_believed() -> None:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     trustme.CA().issue_cert("files.example.com").configure_cert(context)
 
-    with RawServer(answer(), tls=context) as server, pytest.raises(Trouble, match=r"^tls$"):
+    with RawServer(answer(), tls=context) as server, pytest.raises(FetchError, match=r"^tls$"):
         got(address_of(server.port, "https"))
 
 
@@ -234,7 +234,7 @@ def test_no_url_is_in_a_log_or_an_error(script: Script, caplog: pytest.LogCaptur
     """Whatever goes wrong, at any level, in any cause."""
     caplog.set_level(logging.DEBUG)
 
-    with RawServer(script) as server, pytest.raises(Trouble) as caught:
+    with RawServer(script) as server, pytest.raises(FetchError) as caught:
         got(address_of(server.port, login=f"{SECRET}:{SECRET}@"))
 
     told: list[str] = [caplog.text]

@@ -11,11 +11,11 @@ import pytest
 from tests.support.scripted_transport import ScriptedTransport
 from tests.unit.transport.fault_table import Stage, request
 from tests.unit.transport.raw_server import answer
-from worker.delivery.resolver.members import RESTS_S, Members
+from worker.delivery.resolver.members import COOLDOWN_S, Members
 from worker.domain.account import Account, TokenProvider
 from worker.domain.call import NotSent
 from worker.transport.faults import REMEDIES
-from worker.transport.token_provider import AT_ONCE, TokenProviders, Unprovided
+from worker.transport.token_provider import MAX_CALLS, TokenProviders, Unprovided
 
 Bound = Callable[[int], None]
 
@@ -76,9 +76,9 @@ def test_a_token_provider_without_a_thread_is_asked_again(threads_left: Bound) -
     providers = TokenProviders(ScriptedTransport([]), deadline_s=1)
     threads_left(0)
 
-    told = [providers.ask(account, provider, fresh=False) for _ in range(AT_ONCE + 1)]
+    told = [providers.ask(account, provider, fresh=False) for _ in range(MAX_CALLS + 1)]
 
-    assert [Unprovided("no_thread", REMEDIES["no_thread"])] * (AT_ONCE + 1) == told
+    assert [Unprovided("no_thread", REMEDIES["no_thread"])] * (MAX_CALLS + 1) == told
 
 
 def test_members_without_a_thread_are_unknown(threads_left: Bound) -> None:
@@ -90,6 +90,6 @@ def test_members_without_a_thread_are_unknown(threads_left: Bound) -> None:
 
     lost = members.of("hr", spec)
     threads_left(1)
-    now[0] += RESTS_S
+    now[0] += COOLDOWN_S
 
     assert (None, ("anna",)) == (lost, members.of("hr", spec))

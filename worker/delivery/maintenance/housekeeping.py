@@ -1,8 +1,7 @@
-"""Housekeeping: deletes what is over and older than the settings say, in small batches with pauses between them.
+"""Housekeeping: deletes finished rows that are older than the settings say, in small batches with pauses in between.
 
-A turn takes one batch of every task that is due. Each task has a place and rounds of its own: a task that fails, or
-meets a row that it cannot judge, is reported and stops no other task. Turns are made by the process with the
-lease of it, or by a command of the operator.
+A turn runs one batch of every task that is due. Each task has a cursor and rounds of its own. A task that fails is
+reported, and stops no other task. The process with the lease makes the turns, or an operator's command does.
 """
 
 from __future__ import annotations
@@ -28,20 +27,20 @@ log = structlog.get_logger()
 
 DAY_S = 86_400.0
 REPEATS_DAYS = (REPEATS_S + 3600) / DAY_S
-"""Least time for which a callback's row is kept, with an hour for clocks: the row recognises repeats."""
+"""The shortest time for which a callback's row is kept, because it recognises repeats; with an hour for clocks."""
 BODIES_DAYS = 1.0
-"""Frozen bytes hold message text, and after the end of their part no repeat needs them."""
+"""How long stored bodies are kept after the end of their part. They hold message text, and no repeat needs them."""
 ENDED_PROCESS_DAYS = 1.0
 ENDED_PAUSE_DAYS = 1 / 24
-"""An hour: a commit that still saw a pause may park a part on it after it ended."""
+"""An hour, because a slow commit may still park a part on a pause that has just ended."""
 PAST_WINDOW_DAYS = 1.0
 FORGOTTEN_MEDIA_DAYS = 30.0
 IDLE_BUDGET_DAYS = 1.0
 IDLE_TOKEN_DAYS = 30.0
-TOLD_TAG_DAYS = 7.0
+NOTIFIED_TAG_DAYS = 7.0
 QUIET_LANE_DAYS = 600 / DAY_S
 ENDED_SESSION_DAYS = 1 / 24
-TRIED_SIGN_IN_DAYS = 1.0
+SIGN_IN_TRY_DAYS = 1.0
 BETWEEN_BATCHES_S = 0.2
 BETWEEN_ROUNDS_S = 600.0
 AFTER_FAILURE_S = 60.0
@@ -52,10 +51,10 @@ class _Task:
     name: str
     days: float
     batch: Callable[[Database, int, str], purge.BatchResult]
-    after: str | None = ""
-    """The place at which its round goes on; None: the round is complete."""
+    cursor: str | None = ""
+    """Where its round goes on, or None if the round is complete."""
     due: float = 0.0
-    """When its next batch may be taken, in seconds of the monotonic clock."""
+    """When its next batch may run, in seconds of the monotonic clock."""
     deleted: int = 0
     """Rows deleted in its round so far."""
 
@@ -66,7 +65,7 @@ class _Task:
 
 
 class Housekeeping:
-    """Goes round after round through all tables that grow."""
+    """Deletes old rows of all tables that grow, round after round."""
 
     def __init__(
         self, database: Database, settings: RetentionSettings, monotonic: Callable[[], float] = time.monotonic
@@ -92,39 +91,39 @@ class Housekeeping:
             _Task("pauses", ENDED_PAUSE_DAYS, purge.purge_pauses),
             _Task("processes", ENDED_PROCESS_DAYS, purge.purge_processes),
             _Task("sessions", ENDED_SESSION_DAYS, purge.purge_sessions),
-            _Task("sign_ins", TRIED_SIGN_IN_DAYS, purge.purge_sign_ins),
+            _Task("sign_ins", SIGN_IN_TRY_DAYS, purge.purge_sign_ins),
             _Task("looks", settings.looks_days, purge.purge_looks),
             _Task("lanes", QUIET_LANE_DAYS, purge.purge_lanes),
             _Task("lane_events", settings.callbacks_days, purge.purge_lane_events),
             _Task("budgets", IDLE_BUDGET_DAYS, _purge_budgets),
             _Task("tokens", IDLE_TOKEN_DAYS, _purge_tokens),
-            _Task("ended_tags", TOLD_TAG_DAYS, _purge_ended_tags),
+            _Task("ended_tags", NOTIFIED_TAG_DAYS, _purge_ended_tags),
             _Task("tag_events", settings.callbacks_days, purge.purge_tag_events),
         )
         self._tasks = [task for task in tasks if task.days > 0]
-        self.gone: Mapping[str, int] = {}
+        self.deleted: Mapping[str, int] = {}
         """Rows deleted in the rounds that ended with the last turn, by task; for attempts, the number of parts."""
 
     def turn(self) -> float:
-        """Takes one batch of every task that is due; returns the seconds until the next turn.
+        """Runs one batch of every task that is due. Returns the seconds until the next turn.
 
-        Raises when the database is away.
+        Raises if the database is away.
         """
-        at, gone = self._monotonic(), {}
+        at, deleted = self._monotonic(), {}
         due = [task for task in self._tasks if task.due <= at]
         now = self._database.read_now() if due else 0
         for task in due:
-            if not self._fault_reports.run_step(task.label, partial(self._go_on, task, now)):
+            if not self._fault_reports.run_step(task.label, partial(self._run_batch, task, now)):
                 task.due = at + AFTER_FAILURE_S
-            elif task.after is None:
-                task.due, task.after = at + BETWEEN_ROUNDS_S, ""
-                gone[task.name], task.deleted = task.deleted, 0
-        self.gone = {name: deleted for name, deleted in gone.items() if deleted}
+            elif task.cursor is None:
+                task.due, task.cursor = at + BETWEEN_ROUNDS_S, ""
+                deleted[task.name], task.deleted = task.deleted, 0
+        self.deleted = {name: rows for name, rows in deleted.items() if rows}
         return max(BETWEEN_BATCHES_S, min(task.due for task in self._tasks) - at)
 
-    def _go_on(self, task: _Task, now: int) -> None:
-        look = task.batch(self._database, now - int(task.days * DAY_S * SECOND), task.after or "")
-        task.after, task.deleted = look.after, task.deleted + look.deleted
+    def _run_batch(self, task: _Task, now: int) -> None:
+        result = task.batch(self._database, now - int(task.days * DAY_S * SECOND), task.cursor or "")
+        task.cursor, task.deleted = result.after, task.deleted + result.deleted
 
 
 def _purge_tokens(database: Database, before: int, after: str) -> purge.BatchResult:

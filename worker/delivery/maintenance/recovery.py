@@ -1,8 +1,8 @@
-"""Recovery: parts of processes that died, parts in doubt, parts that expired. Run by the one process with its lease.
+"""Recovery: takes care of parts of dead processes, parts in doubt and expired parts, in the process with its lease.
 
-A process counts as dead only after ten seconds of our own uninterrupted, successful checks in which its lease did not
-move. The steps of a turn do not depend on each other, nor do the parts of a step: a failure is reported, and the others
-are done.
+A process counts as dead only after ten seconds of our own uninterrupted, successful checks in which its lease was not
+renewed. The steps of a turn are independent, and so are the parts of a step: a failure is reported, and the others go
+on.
 """
 
 from __future__ import annotations
@@ -34,9 +34,9 @@ from worker.outbox.lanes.waits import FIRST
 
 log = structlog.get_logger()
 
-BATCH = 500
-LOTS = 10
-"""Lots of a thousand paused parts that one turn wakes."""
+BATCH_SIZE = 500
+MAX_WAKE_BATCHES = 10
+"""The largest number of batches, of a thousand paused parts each, that one turn wakes."""
 EVERY_S = 1.0
 """Seconds between two turns."""
 DEAD = "the process died before it wrote an answer down"
@@ -44,7 +44,7 @@ NEVER = float("-inf")
 
 
 class Recovery:
-    """Moves the parts that no process works on any more."""
+    """Changes the state of parts that no process works on any more."""
 
     def __init__(
         self,
@@ -63,32 +63,32 @@ class Recovery:
         self._accounts, self._channel, self._policy = accounts, channel, policy
         self._lease_s, self._monotonic, self._longest_pause_s = lease_s, monotonic, longest_pause_s
         self._fault_reports = FaultReports(database, monotonic)
-        # Its own is asked anew in each turn, also where the clock of a test stands still.
-        self._agenda, self._shares = agenda or Agenda(database, monotonic), agenda is not None
-        self._found = set[Work]()
-        """What this turn has to do."""
+        # An agenda of its own is read anew in each turn, also while the clock of a test stands still.
+        self._agenda, self._shares_agenda = agenda or Agenda(database, monotonic), agenda is not None
+        self._work = set[Work]()
+        """The work that this turn has to do."""
         self._watch: dict[str, tuple[int, float]] = {}
-        """Process -> (its alive_until, since when that did not move, in seconds of the monotonic clock)."""
+        """Process -> (its alive_until, and since when that is unchanged, in seconds of the monotonic clock)."""
         self._last_turn = NEVER
         self._order_after = ""
         self._doubtful_after = FIRST
-        self._stayed = 0
-        """Expired parts that the last turn left as they are."""
+        self._skipped = 0
+        """Number of expired parts that the last turn left unchanged."""
 
     def turn(self) -> float:
-        """Makes one turn; returns the seconds until the next.
+        """Makes one turn. Returns the seconds until the next.
 
-        Raises only when the database is away; other failures are reported.
+        Raises only if the database is away. Other failures are reported.
         """
         now = self._monotonic()
         if now - self._last_turn > self._longest_pause_s:
             # A pause of ours, or of the database, proves nothing about other processes, so the watch starts over.
             self._watch.clear()
         self._last_turn = NEVER
-        recent = self._agenda.recent() if self._shares else None
-        self._found = set(self._agenda.look() if recent is None else recent)
-        watched = self._step(Work.PROCESSES, "recovery of processes", self._bury_the_dead)
-        self._step(Work.ORPHANS, "recovery of orphans", self._doubt_the_orphans)
+        recent = self._agenda.recent() if self._shares_agenda else None
+        self._work = set(self._agenda.look() if recent is None else recent)
+        watched = self._step(Work.PROCESSES, "recovery of processes", self._end_dead_processes)
+        self._step(Work.ORPHANS, "recovery of orphans", self._doubt_orphans)
         self._step(Work.DOUBTFUL, "recovery of unknowns", self._act_on_unknowns)
         self._step(Work.EXPIRED, "recovery of late parts", self._expire)
         self._step(Work.WAITING, "recovery of waiting parts", self._wake_overdue)
@@ -99,15 +99,15 @@ class Recovery:
         return EVERY_S
 
     def _step(self, work: Work, name: str, step: Callable[[], None]) -> bool:
-        """Takes a step if there is something for it; False if it failed."""
-        return work not in self._found or self._fault_reports.run_step(name, step)
+        """Runs a step if there is work for it. Returns False if it failed."""
+        return work not in self._work or self._fault_reports.run_step(name, step)
 
     def _wake_overdue(self) -> None:
         self._database.run(lambda connection: wake_overdue(connection, self._database.now))
 
     def _wake_resumed(self) -> None:
-        """Wakes parts that are parked on pauses which have ended, ten thousand a turn at most."""
-        for _ in range(LOTS):
+        """Wakes parts that are parked on ended pauses, at most ten thousand a turn."""
+        for _ in range(MAX_WAKE_BATCHES):
             with self._database.reading() as connection:
                 parts = parked_on_ended(connection)
             if not parts:
@@ -115,26 +115,26 @@ class Recovery:
             self._database.run(partial(wake, parts=parts))
 
     def _mend_orders(self) -> None:
-        """Mends the orders that do not go on by themselves, one page of all orders a turn.
+        """Repairs orders that do not go on by themselves, one page of all orders a turn.
 
-        The first part of such an order may be passed while its lane is parked, or a program without a notion of orders
-        ended or woke parts of it.
+        The first part of such an order may be skipped while its lane is parked. Or a program that does not know orders
+        has ended or woken parts of it.
         """
         database = self._database
         with database.reading() as connection:
-            page = orders_after(connection, self._order_after, BATCH)
+            page = orders_after(connection, self._order_after, BATCH_SIZE)
             orders = stalled(connection, page)
-        self._order_after = page[-1] if len(page) == BATCH else ""
+        self._order_after = page[-1] if len(page) == BATCH_SIZE else ""
         if orders:
             database.run(lambda connection: mend(connection, database.now, orders))
 
-    def _bury_the_dead(self) -> None:
+    def _end_dead_processes(self) -> None:
         before = self._monotonic()
         with self._database.reading() as connection:
             processes = not_ended(connection, self._database.now)
-        # A slow read proves nothing: the watch counts from the end of one read to the start of a later one.
+        # A slow read proves nothing: the time counts from the end of one read to the start of a later one.
         after = self._monotonic()
-        self._watch = {process.id: self._seen(process, after) for process in processes}
+        self._watch = {process.id: self._last_seen(process, after) for process in processes}
         dead = [
             process.id
             for process in processes
@@ -143,18 +143,18 @@ class Recovery:
         if dead:
             log.warning("processes_dead", processes=dead)
             self._database.run(lambda connection: bury_lapsed(connection, self._database.now, dead))
-            self._found.add(Work.ORPHANS)
+            self._work.add(Work.ORPHANS)
 
-    def _seen(self, process: Process, now: float) -> tuple[int, float]:
-        known = self._watch.get(process.id)
-        return known if known and known[0] == process.alive_until else (process.alive_until, now)
+    def _last_seen(self, process: Process, now: float) -> tuple[int, float]:
+        last_seen = self._watch.get(process.id)
+        return last_seen if last_seen and last_seen[0] == process.alive_until else (process.alive_until, now)
 
-    def _doubt_the_orphans(self) -> None:
-        """Puts the marked parts of processes that have ended in doubt: their bytes may have left."""
+    def _doubt_orphans(self) -> None:
+        """Puts the marked parts of ended processes in doubt, because their bytes may have been sent."""
         with self._database.reading() as connection:
-            orphans = sending_of_the_ended(connection, BATCH)
-            # A safety net: that a process which is alive leaves a part `sending` would be a defect of ours.
-            orphans += sending_overdue(connection, self._database.now, OVERDUE_US, BATCH)
+            orphans = sending_of_the_ended(connection, BATCH_SIZE)
+            # A safety net: if a living process left a part `sending`, that would be a defect of ours.
+            orphans += sending_overdue(connection, self._database.now, OVERDUE_US, BATCH_SIZE)
         self._change([self._orphan(part, claim, incarnation) for part, claim, incarnation in orphans])
 
     def _orphan(self, part_id: str, claim: int, incarnation: str) -> Change:
@@ -165,18 +165,18 @@ class Recovery:
         return Change(part_id, doubt, attempt_reason=DEAD)
 
     def _act_on_unknowns(self) -> None:
-        """Repeats or holds the parts in doubt whose call must be over, one page a turn."""
-        # Page by page, not always from the start: parts that are left as they are must not hide those behind them.
+        """Repeats or holds the parts in doubt whose call must have ended, one page a turn."""
+        # Page by page, not always from the start: parts that stay unchanged must not hide the parts behind them.
         with self._database.reading() as connection:
-            rows = doubtful(connection, self._database.now, BATCH, self._doubtful_after)
+            rows = doubtful(connection, self._database.now, BATCH_SIZE, self._doubtful_after)
             now = read_now(connection, self._database.now)
-        self._doubtful_after = (rows[-1].not_before or 0, rows[-1].id) if len(rows) == BATCH else FIRST
-        self._change([self._act(part) for part in rows if not self._is_others(part, now)])
+        self._doubtful_after = (rows[-1].not_before or 0, rows[-1].id) if len(rows) == BATCH_SIZE else FIRST
+        self._change([self._act(part) for part in rows if not self._is_for_peers(part, now)])
 
-    def _is_others(self, row: JobPart, now: int) -> bool:
-        """True when another process decides: one that knows the part's account, or reads its newer documents."""
-        # While settings or a release are rolled out some processes know an account or a document before others. After
-        # the age that a part may have (a day) no such process is expected any more.
+    def _is_for_peers(self, row: JobPart, now: int) -> bool:
+        """Returns True if another process decides: one that has the part's account, or reads its newer documents."""
+        # While settings or a release are rolled out, some processes have an account or read a document before others.
+        # After the age that a part may have (a day) no such process is expected any more.
         is_ours = is_read(row.payload) and self._channel_of(row) is not None
         overdue_us = now - (row.not_before or 0)
         return overdue_us < self._policy.max_age_s * settle.SECOND and not is_ours
@@ -189,14 +189,14 @@ class Recovery:
 
     def _act(self, row: JobPart) -> Change:
         try:
-            reason = self._why_hold(row)
-        except Exception as error:  # noqa: BLE001  one odd part must not keep the others of its batch
-            # Held, for a person to decide: left as it is, it would fail again in every turn.
+            reason = self._hold_reason(row)
+        except Exception as error:  # noqa: BLE001  one faulty part must not stop the others of its batch
+            # Held, for a person to decide: otherwise it would fail again in every turn.
             reason = our_error(error)
-            self._tell(row, reason)
+            self._report(row, reason)
 
         def act(part: PartFacts, now: int) -> None:
-            # It may have moved between the reading and this lock.
+            # It may have changed between the reading and this lock.
             if part.state is not PartState.UNKNOWN or part.claim != row.claim or part.not_before is None:
                 return
             if reason is None:
@@ -206,12 +206,12 @@ class Recovery:
 
         return Change(row.id, act)
 
-    def _tell(self, row: JobPart, reason: str) -> None:
+    def _report(self, row: JobPart, reason: str) -> None:
         log.warning("not_judged", part=row.id, reason=reason)
         self._fault_reports.report(f"{row.kind} in doubt", reason, lane=row.lane, account=row.account)
 
-    def _why_hold(self, row: JobPart) -> str | None:
-        """Why a person must decide about the part; None: a repeat is safe, or wanted in any case."""
+    def _hold_reason(self, row: JobPart) -> str | None:
+        """Returns why a person must decide about the part, or None if a repeat is safe, or demanded in any case."""
         if row.cancelled_at is not None and not self._is_searched(row):
             return "its job was cancelled"
         if not is_read(row.payload):
@@ -221,9 +221,9 @@ class Recovery:
         channel = self._channel_of(row)
         if channel is None:
             return "its account is not configured here"
-        wish = row.on_unknown if row.on_unknown != "default" else self._accounts.get(row.account).on_unknown
-        if wish != "default":
-            return None if wish == "resend" else "the caller wants unknown outcomes held"
+        on_unknown = row.on_unknown if row.on_unknown != "default" else self._accounts.get(row.account).on_unknown
+        if on_unknown != "default":
+            return None if on_unknown == "resend" else "the caller wants unknown outcomes held"
         rule = _rule(row, channel)
         if rule is RepeatRule.HOLD:
             return "nothing makes a repeat safe"
@@ -234,22 +234,22 @@ class Recovery:
     def _expire(self) -> None:
         """Ends the queued parts whose `expires_at` is over."""
         with self._database.reading() as connection:
-            # As many more as stayed in the last turn, or these could fill the page and hide the others.
-            late = expired(connection, self._database.now, BATCH + self._stayed)
+            # As many more as the last turn skipped, or those could fill the page and hide the others.
+            late = expired(connection, self._database.now, BATCH_SIZE + self._skipped)
             in_doubt = [part for part, is_in_doubt in late.items() if is_in_doubt]
             doubted = doubtful_among(connection, in_doubt)
             now = read_now(connection, self._database.now)
-        staying = {row.id for row in doubted if self._is_others(row, now) or self._is_searched(row)}
-        self._stayed = len(staying)
-        self._change([Change(part, _expire) for part in late if part not in staying])
+        skipped = {row.id for row in doubted if self._is_for_peers(row, now) or self._is_searched(row)}
+        self._skipped = len(skipped)
+        self._change([Change(part, _expire) for part in late if part not in skipped])
 
     def _is_searched(self, row: JobPart) -> bool:
-        """True when the part's next call is a search, which sends nothing and so is never too late."""
+        """Returns True if the part's next call is a search, which sends nothing and so is never too late."""
         channel = self._channel_of(row) if is_read(row.payload) else None
         try:
             return channel is not None and _rule(row, channel) is RepeatRule.LOOK_UP
-        except Exception as error:  # noqa: BLE001  one odd part must not keep the others of its batch
-            self._tell(row, our_error(error))
+        except Exception as error:  # noqa: BLE001  one faulty part must not stop the others of its batch
+            self._report(row, our_error(error))
             return False
 
 

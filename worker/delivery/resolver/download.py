@@ -1,7 +1,7 @@
-"""Fetches a file from a URL: public addresses only unless allowed, every redirect checked, size and time bounded.
+"""Fetches a file from a URL: from public addresses unless others are allowed, within bounds of size and time.
 
-A name is resolved once for each request, its addresses are checked, and the connection goes to an address that passed.
-That the name resolves to another address a moment later changes nothing. Knows no SQL and no vendor.
+For each request, and each redirect, the name is resolved once, its addresses are checked, and the connection goes to an
+address that passed. If the name resolves to another address a moment later, that changes nothing.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import BinaryIO, cast
 
-from worker.delivery.resolver.http_get import Trouble, Web, WebAnswer
+from worker.delivery.resolver.http_get import FetchError, Web, WebAnswer
 from worker.domain.content.address import Allowed
 from worker.domain.content.message import CHUNK
 from worker.domain.content.web import Unusable, WebAddress, web_address
@@ -21,19 +21,19 @@ from worker.domain.content.web import Unusable, WebAddress, web_address
 REDIRECTS = 5
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _LATER = frozenset({408, 425, 429})
-"""Statuses beside 5xx after which a later try may succeed."""
+"""Statuses besides 5xx after which a later try may succeed."""
 
 
 @dataclass(frozen=True, slots=True)
 class Fetched:
-    """A fetched file, in a temporary file; to be closed."""
+    """A fetched file, in a temporary file that has to be closed."""
 
     content: BinaryIO = field(repr=False)
     size: int
     sha256: str
 
     def chunks(self) -> Iterator[bytes]:
-        """The content in pieces of at most 1 MiB."""
+        """Yields the content in pieces of at most 1 MiB."""
         self.content.seek(0)
         yield from iter(lambda: self.content.read(CHUNK), b"")
 
@@ -44,21 +44,21 @@ class Fetched:
 
 @dataclass(frozen=True, slots=True)
 class NotFetched:
-    """No later try can succeed; `reason` follows the words "the file behind its URL"."""
+    """A failure that no later try can mend; `reason` follows the words "the file behind its URL"."""
 
     reason: str
 
 
 @dataclass(frozen=True, slots=True)
 class TryLater:
-    """A later try may succeed; `reason` is a class of fault, or the answered status."""
+    """A failure after which a later try may succeed; `reason` is a class of fault, or the answered status."""
 
     reason: str
 
 
 @dataclass(frozen=True, slots=True)
 class Stopped:
-    """The process is ending; nothing is known of the file."""
+    """The process is ending, and the fetch was broken off."""
 
 
 Fetch = Fetched | NotFetched | TryLater | Stopped
@@ -87,89 +87,89 @@ class Downloads:
         self._web, self._allowed = web, allowed
         self._deadline_s, self._stopping, self._monotonic = deadline_s, stopping, monotonic
 
-    def fetch(self, url: str, most: int) -> Fetch:
-        """The file, of at most `most` bytes, or why there is none; all redirects within one deadline."""
+    def fetch(self, url: str, max_bytes: int) -> Fetch:
+        """Fetches a file of at most `max_bytes`, following redirects, all within one deadline."""
         try:
-            return self._follow(web_address(url), most, self._monotonic() + self._deadline_s)
+            return self._follow(web_address(url), max_bytes, self._monotonic() + self._deadline_s)
         except Unusable as error:
             return NotFetched(f"cannot be fetched: its address {error}")
         except _Refused as error:
             return NotFetched(str(error))
-        except Trouble as error:
+        except FetchError as error:
             return TryLater(str(error))
         except _Stopping:
             return Stopped()
 
-    def _follow(self, to: WebAddress, most: int, until: float) -> Fetched:
+    def _follow(self, to: WebAddress, max_bytes: int, until: float) -> Fetched:
         for _ in range(REDIRECTS + 1):
-            found = self._ask(to, most, until)
-            if isinstance(found, Fetched):
-                return found
+            result = self._request(to, max_bytes, until)
+            if isinstance(result, Fetched):
+                return result
             try:
-                to = to.follow(found)
+                to = to.follow(result)
             except Unusable:
                 raise _Refused("is not there: a redirect leads to no http or https address") from None
         raise _Refused(f"is not there: more than {REDIRECTS} redirects")
 
-    def _ask(self, to: WebAddress, most: int, until: float) -> Fetched | str:
-        """The file, or the location that a redirect names; from the first of its addresses that can be reached."""
-        trouble = Trouble("deadline")
-        for address in self._permitted(to):
-            left_s = until - self._monotonic()
-            if left_s <= 0:
+    def _request(self, to: WebAddress, max_bytes: int, until: float) -> Fetched | str:
+        """Returns the file, or the location of a redirect, from the first address that can be reached."""
+        last_error = FetchError("deadline")
+        for address in self._allowed_addresses(to):
+            remaining_s = until - self._monotonic()
+            if remaining_s <= 0:
                 break
             if self._stopping():
                 raise _Stopping
             try:
-                with self._web.get(to, address, left_s, self._stopping) as answer:
-                    return self._read(answer, most)
-            except Trouble as error:
-                trouble = error
+                with self._web.get(to, address, remaining_s, self._stopping) as answer:
+                    return self._read(answer, max_bytes)
+            except FetchError as error:
+                last_error = error
         if self._stopping():
             raise _Stopping
-        raise trouble
+        raise last_error
 
-    def _permitted(self, to: WebAddress) -> list[str]:
-        found = [
+    def _allowed_addresses(self, to: WebAddress) -> list[str]:
+        result = [
             address for address in self._web.addresses(to.host, to.port) if self._allowed.permits(to.host, address)
         ]
-        if not found:
+        if not result:
             raise _Refused("is not fetched: its address is not public; name the host in delivery.fetch_allow")
-        return found
+        return result
 
-    def _read(self, answer: WebAnswer, most: int) -> Fetched | str:
+    def _read(self, answer: WebAnswer, max_bytes: int) -> Fetched | str:
         if answer.status in _REDIRECTS and "location" in answer.headers:
             return answer.headers["location"]
         if answer.status >= 500 or answer.status in _LATER:
-            raise Trouble(f"answered {answer.status}")
+            raise FetchError(f"answered {answer.status}")
         if answer.status != 200:
             raise _Refused(f"is not there: answered {answer.status}")
         if answer.headers.get("content-encoding", "identity").strip().lower() not in ("", "identity"):
             raise _Refused("cannot be read: it came compressed although that was not asked for")
-        # Before the body is read; the length may be missing or wrong, so the bytes are counted as well.
+        # Checked before the body is read. The length may be missing or wrong, so the bytes are counted as well.
         announced = answer.headers.get("content-length", "")
         # No int(), which raises for more than 4,300 digits.
-        if announced.isdecimal() and float(announced) > most:
-            raise _too_large(most)
-        return self._keep(answer.chunks, most)
+        if announced.isdecimal() and float(announced) > max_bytes:
+            raise _too_large(max_bytes)
+        return self._save(answer.chunks, max_bytes)
 
-    def _keep(self, chunks: Iterator[bytes], most: int) -> Fetched:
+    def _save(self, chunks: Iterator[bytes], max_bytes: int) -> Fetched:
         """Writes the body into a temporary file."""
-        # Not into memory, which may be too small, nor into the outbox at once: a transaction would be open for as long
+        # Not into memory, which may be too small, nor directly into the outbox: a transaction would be open for as long
         # as the other server takes.
-        content = cast(BinaryIO, tempfile.TemporaryFile())  # noqa: SIM115  closed by whoever gets it, or below
+        content = cast(BinaryIO, tempfile.TemporaryFile())  # noqa: SIM115  closed by the caller, or below
         try:
-            return _written(content, self._bounded(chunks, most))
+            return _written(content, self._bounded(chunks, max_bytes))
         except BaseException:
             content.close()
             raise
 
-    def _bounded(self, chunks: Iterator[bytes], most: int) -> Iterator[bytes]:
+    def _bounded(self, chunks: Iterator[bytes], max_bytes: int) -> Iterator[bytes]:
         size = 0
         for chunk in chunks:
             size += len(chunk)
-            if size > most:
-                raise _too_large(most)
+            if size > max_bytes:
+                raise _too_large(max_bytes)
             if self._stopping():
                 raise _Stopping
             yield chunk
@@ -184,5 +184,5 @@ def _written(content: BinaryIO, chunks: Iterator[bytes]) -> Fetched:
     return Fetched(content, size, digest.hexdigest())
 
 
-def _too_large(most: int) -> _Refused:
-    return _Refused(f"is too large: the vendor takes {most} bytes")
+def _too_large(max_bytes: int) -> _Refused:
+    return _Refused(f"is too large: the vendor takes {max_bytes} bytes")

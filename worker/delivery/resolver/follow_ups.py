@@ -1,6 +1,7 @@
 """Resolves recalls and card updates: finds msgid and response_code in earlier receipts, or waits, or refuses.
 
-One transaction locks the target job's row, then reads, then plans or parks, so that no wake-up is lost.
+One transaction locks the target job's row, then reads it, then plans the follow-up or lets it wait. So no wake-up is
+lost.
 """
 
 from __future__ import annotations
@@ -54,40 +55,40 @@ from worker.outbox.jobs.loading import JobPart
 
 NOT_SENT_STATES = (PartState.REJECTED, PartState.EXHAUSTED, PartState.EXPIRED, PartState.CANCELLED)
 PLANNED = {"target", "refuse"}
-"""A follow-up's part with one of these in its spec has its plan."""
+"""A follow-up's part with one of these keys in its spec is planned already."""
 NOT_SENT = Accepted(Taken(not_sent=True))
-"""The earlier message never left, so a follow-up is accepted without a call."""
-DOUBLED = "an earlier call of the send is in doubt and brought no msgid: if it was shown, too, it stays"
+"""The earlier message was never sent, so a follow-up is accepted without a call."""
+DUPLICATED = "an earlier call of the send is in doubt and brought no msgid: if it was shown, too, it stays"
 
 
 @dataclass(frozen=True, slots=True)
-class Waits:
-    """The follow-up has to wait until a part of this job moves."""
+class WaitsFor:
+    """A plan that the follow-up waits until a part of this job changes its state."""
 
     job: str
 
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """What a plan is made from, read under the target's lock."""
+    """The rows from which a plan is made, read under the target's lock."""
 
     parts: list[TargetPart]
-    """Parts of the target and, where the follow-up reaches them, of its replays."""
+    """Parts of the target and, if the follow-up includes them, of its replays."""
     kind: str
     """Kind of the target job."""
     message: Mapping[str, Any] = field(repr=False)
     now: int
     pressed: Mapping[str, set[str]]
-    """Userid in lower case -> parts whose card this member pressed; only members that the follow-up names."""
+    """Userid in lower case -> parts whose card this member pressed, for members that the follow-up names."""
     refused: Mapping[str, set[str]] = field(repr=False)
-    """Part -> members that the vendor refused in it; only for a job with replays."""
+    """Part -> members that the vendor refused in it, for a job with replays."""
 
 
-Plan = list[dict[str, Any]] | Rejected | Accepted | Waits
+Plan = list[dict[str, Any]] | Rejected | Accepted | WaitsFor
 
 
 class FollowUps:
-    """Finds what recalls and card updates need of their target job."""
+    """Finds what recalls and card updates need from their target job."""
 
     def __init__(
         self,
@@ -102,101 +103,105 @@ class FollowUps:
         self._deadline_us = int(call_deadline_s * settle.SECOND)
 
     def recall(self, due: JobPart, channel: Channel, account: Account) -> Resolved:
-        """Resolves a recall: one call per msgid; unsent parts are cancelled, parts in flight are waited for."""
+        """Resolves a recall: one call per msgid. Cancels unsent parts, and waits for parts in flight."""
         window = self._window_us(channel, account)
         if due.target_job_id is None:
             return self._recall_foreign(due, window)
         if not due.spec.keys() & PLANNED:
             self._stop_target(due.target_job_id, channel)
-        planned = self.planned(due, partial(self._recall_plan, window, channel), window, with_replays=True)
-        if isinstance(planned, JobPart):
-            due.facts, due.recalled = self._gone(due.spec["target"]), (due.spec["target"], due.spec["claim"])
-        return planned
+        resolved = self.planned_part(due, partial(self._recall_plan, window, channel), window, with_replays=True)
+        if isinstance(resolved, JobPart):
+            due.facts, due.recalled = self._read_progress(due.spec["target"]), (due.spec["target"], due.spec["claim"])
+        return resolved
 
-    def _gone(self, target: str) -> dict[str, Any]:
-        """How many members there are and how many had sent the message when last read; empty where none are known."""
+    def _read_progress(self, target: str) -> dict[str, Any]:
+        """Returns how many members there are and how many had sent the message when last read; empty if unknown."""
         with self._database.reading() as connection:
             members, done = members_of(connection, target)
         return {"members": members, "done": done} if members else {}
 
     def _window_us(self, channel: Channel, account: Account) -> int | None:
-        """Microseconds after its acceptance in which a send can be taken back; None: no end."""
+        """Returns for how many microseconds after its acceptance a send can be recalled, or None without an end."""
         window_s = channel.recall_window_s
         return None if window_s is None else account.relied_on_s("recall", window_s) * settle.SECOND
 
     def _recall_foreign(self, due: JobPart, window: int | None) -> Resolved:
         """Resolves the recall of a message that another program sent, by its msgid."""
         due.spec = {"msgid": due.message["msgid"]}
-        # Without the time of the send only the vendor knows whether it can still be taken back.
+        # Without the time of the send only the vendor knows whether it can still be recalled.
         if "sent_at" not in due.message:
             return due
         sent_at = int(datetime.fromisoformat(due.message["sent_at"]).timestamp()) * settle.SECOND
-        late = self._too_late(sent_at, self._database.read_now(), window)
-        return Rejected(late) if late else due
+        too_late = self._too_late(sent_at, self._database.read_now(), window)
+        return Rejected(too_late) if too_late else due
 
     def update_card(self, due: JobPart, channel: Channel, account: Account) -> Resolved:
         """Resolves a card update: one call per card that was sent, each with a fresh response_code of its own."""
         if due.target_job_id is None:
-            return self._take_given(due, channel.app_scope(account))
-        planned = self.planned(due, _update_plan, self._window_us(channel, account), with_replays=True)
-        return self._pick_code(due) if isinstance(planned, JobPart) else planned
+            return self._use_own_code(due, channel.app_scope(account))
+        resolved = self.planned_part(due, _update_plan, self._window_us(channel, account), with_replays=True)
+        return self._pick_code(due) if isinstance(resolved, JobPart) else resolved
 
-    def _take_given(self, due: JobPart, app: str) -> Resolved:
-        """Resolves an update with a response_code that the application gave; no other code of that card is known."""
+    def _use_own_code(self, due: JobPart, app: str) -> Resolved:
+        """Resolves an update with the application's own response_code. No other code of that card is known."""
         response_code = due.message["response_code"]
-        held, now = self._database.run(lambda connection: self._file_given(connection, due, app, response_code))
-        if held.used:
-            return Rejected(f"its response_code {held.fate}; {INSTEAD}")
-        # Leased by which part, not only whether: a repeat of this part holds the lease itself.
-        if held.state == "leased" and held.holder != due.id:
+        code_state, now = self._database.run(
+            lambda connection: self._register_code(connection, due, app, response_code)
+        )
+        if code_state.used:
+            return Rejected(f"its response_code {code_state.fate}; {INSTEAD}")
+        # A lease of this part does not stop it: a repeat of the part has the lease already.
+        if code_state.state == "leased" and code_state.holder != due.id:
             self._change([Change(due.id, _wait_for_code)])
             return None
-        if held.ends_at <= now + self._deadline_us:
+        if code_state.ends_at <= now + self._deadline_us:
             hours = f"{self._code_ttl_s / 3600:g}"
-            ended = f"that time ended at {_clock(held.ends_at)}"
+            ended = f"that time ended at {_as_text(code_state.ends_at)}"
             return Rejected(f"a response_code is good within {hours} h only; {ended}; {INSTEAD}")
-        self._hasten(due, held.ends_at - now)
-        due.facts, due.code_id = {"response_code": response_code}, held.id
+        self._make_urgent_if_soon(due, code_state.ends_at - now)
+        due.facts, due.code_id = {"response_code": response_code}, code_state.id
         return due
 
-    def _file_given(self, connection: Connection, due: JobPart, app: str, response_code: str) -> tuple[CodeState, int]:
-        """The stored state of a given code, and the time now; a code not seen before is stored."""
+    def _register_code(
+        self, connection: Connection, due: JobPart, app: str, response_code: str
+    ) -> tuple[CodeState, int]:
+        """Returns the stored state of the application's code, and the time now. Stores a new code."""
         now = read_now(connection, self._database.now)
         key = code_id(app, response_code)
-        held = read_code(connection, key)
-        if held is None:
+        code_state = read_code(connection, key)
+        if code_state is None:
             issued_at = due.message.get("issued_at")
             # Without `issued_at` only the vendor knows whether the code is still good, so the call is made.
             issued = min(now, int(datetime.fromisoformat(issued_at).timestamp() * settle.SECOND)) if issued_at else now
             ends_at = issued + self._code_ttl_s * settle.SECOND
             if ends_at <= now + self._deadline_us:
-                # Too late by an `issued_at` that may be wrong, so it is not stored: a corrected one still works.
+                # Too late by an `issued_at` that may be wrong. Not stored, so that a corrected `issued_at` still works.
                 return CodeState(key, "fresh", None, ends_at), now
-            # Stored before its first call, so that two updates with the same code do not both spend it.
+            # Stored before its first call, so that two updates with the same code do not both use it.
             file_code(connection, app, due.id, response_code, issued, self._code_ttl_s, given=True)
-            held = read_code(connection, key)
-        assert held is not None
-        return held, now
+            code_state = read_code(connection, key)
+        assert code_state is not None
+        return code_state, now
 
-    def _hasten(self, due: JobPart, left_us: int) -> None:
-        """Makes the part urgent when its code ends soon: should it have to wait, it waits at the front of its lane."""
-        if left_us <= SOON_US and due.priority != Priority.URGENT:
+    def _make_urgent_if_soon(self, due: JobPart, remaining_us: int) -> None:
+        """Makes the part urgent if its code expires soon, so that it goes before other parts of its lane."""
+        if remaining_us <= SOON_US and due.priority != Priority.URGENT:
             self._database.run(lambda connection: make_urgent(connection, due.id))
 
     def _pick_code(self, due: JobPart) -> Resolved:
-        """Picks a fresh response_code of the card; waits while another update uses one, refuses when none is left."""
+        """Picks a fresh response_code of the card. Waits while another update uses one, and refuses if none remains."""
         with self._database.reading() as connection:
             until, people = f"{self._database.now} + {self._deadline_us}", due.spec.get("users") or ()
             codes = fresh_codes(connection, due.spec["target"], until, people)
             usable = [code for code in codes if not (due.spec.get("reserve_last") and code.source == "send")]
             states = set() if usable else code_states(connection, due.spec["target"])
         if usable:
-            self._hasten(due, max(code.left_us for code in usable))
+            self._make_urgent_if_soon(due, max(code.left_us for code in usable))
             due.facts, due.code_id = {"response_code": usable[0].code}, usable[0].id
             due.another_code = len(usable) > 1
             return due
         if "leased" in states:
-            # Another update is in flight with it; only the end of that call shows whether the code is spent.
+            # Another update is in flight with it. Only the end of that call shows whether the code is used up.
             self._change([Change(due.id, _wait_for_code)])
             return None
         if codes:
@@ -208,39 +213,39 @@ class FollowUps:
     def _stop_target(self, job_id: str, channel: Channel) -> None:
         """Stops the unsent parts of a recalled job, and further repeats of its parts in doubt.
 
-        The search for a part in doubt goes on: a message that it finds can be taken back.
+        The search for a part in doubt goes on, because a message that it finds can be recalled.
         """
         with self._database.reading() as connection:
             parts = [part for job in reached_by(connection, job_id) for part in target_parts(connection, job)]
-            stoppable = [part for part in _one_each(parts) if part.state in STOPPABLE]
-            looked_up = bool(stoppable) and channel.is_looked_up(*content_of(connection, job_id))
-        self._change([stop("recalled", part.id, looked_up=looked_up) for part in stoppable])
+            stoppable = [part for part in _distinct(parts) if part.state in STOPPABLE]
+            is_searched = bool(stoppable) and channel.is_looked_up(*content_of(connection, job_id))
+        self._change([stop("recalled", part.id, is_searched=is_searched) for part in stoppable])
 
-    def planned(
+    def planned_part(
         self, due: JobPart, plan: Callable[[JobPart, Snapshot], Plan], window: int | None, *, with_replays: bool = False
     ) -> Resolved:
-        """The part with its own plan, or the refusal that was planned; plans the follow-up where that is missing.
+        """Returns the part with its plan, or the refusal that was planned. Plans the follow-up if it has no plan.
 
-        `with_replays`: it reaches the replays of its target as well.
+        `with_replays`: the follow-up includes the replays of its target.
         """
         if not due.spec.keys() & PLANNED:
-            made = self._plan(due, plan, window, with_replays=with_replays)
-            if not isinstance(made, dict):
-                return made
-            due.spec = made
+            result = self._plan(due, plan, window, with_replays=with_replays)
+            if not isinstance(result, dict):
+                return result
+            due.spec = result
         return Rejected(due.spec["refuse"]) if "refuse" in due.spec else due
 
     def _plan(
         self, due: JobPart, plan: Callable[[JobPart, Snapshot], Plan], window: int | None, *, with_replays: bool
     ) -> dict[str, Any] | Rejected | Accepted | None:
-        """Plans a follow-up as parts and returns the part's own spec, or parks it and returns None."""
+        """Plans a follow-up as parts and returns the part's own spec, or lets it wait and returns None."""
         target = due.target_job_id or ""
 
         def resolve(connection: Connection) -> dict[str, Any] | Rejected | Accepted | None:
-            reach = reached_by(connection, target) if with_replays else [target]
-            # Sorted, so that two follow-ups of the same chain lock the jobs in the same order. Locked before reading: a
-            # part that moves afterwards wakes this follow-up, so no wake-up is lost.
-            jobs = [job for job in sorted(reach) if lock_job_row(connection, job)]
+            chain = reached_by(connection, target) if with_replays else [target]
+            # Sorted, so that two follow-ups of the same jobs lock them in the same order. Locked before reading: a part
+            # that changes afterwards wakes this follow-up, so no wake-up is lost.
+            jobs = [job for job in sorted(chain) if lock_job_row(connection, job)]
             if target not in jobs:
                 return Rejected("the job it is about does not exist any more")
             own = lock_own(connection, due.id)
@@ -250,7 +255,7 @@ class FollowUps:
             if spec.keys() & PLANNED:
                 # Another sender has planned it meanwhile.
                 return spec
-            snapshot = _read_snapshot(connection, self._database.now, due, [job for job in reach if job in jobs])
+            snapshot = _read_snapshot(connection, self._database.now, due, [job for job in chain if job in jobs])
             specs = plan(due, snapshot)
             if isinstance(specs, Accepted) and with_replays:
                 return _refer_to_replays(connection, target) or specs
@@ -261,8 +266,8 @@ class FollowUps:
     def _settle_plan(
         self, connection: Connection, facts: PartFacts, snapshot: Snapshot, specs: Plan, window: int | None
     ) -> dict[str, Any] | Rejected | Accepted | None:
-        if isinstance(specs, Waits):
-            until = self._look_again_at(snapshot.parts, snapshot.now, window)
+        if isinstance(specs, WaitsFor):
+            until = self._recheck_at(snapshot.parts, snapshot.now, window)
             park(connection, facts, specs.job, snapshot.now, until, "waits for the job it is about")
             return None
         if not isinstance(specs, list):
@@ -270,19 +275,19 @@ class FollowUps:
         plan_parts(connection, facts, specs)
         return specs[0]
 
-    def _look_again_at(self, parts: list[TargetPart], now: int, window: int | None) -> int:
-        """When a follow-up that waits for its job reads it again, in microseconds; `FOREVER`: only when it is woken.
+    def _recheck_at(self, parts: list[TargetPart], now: int, window: int | None) -> int:
+        """Returns when a waiting follow-up reads its job again, in microseconds, or `FOREVER`: only when it is woken.
 
-        The follow-up is woken when the job moves. The time given here is for jobs that never do.
+        The follow-up is woken when the job changes. The returned time is for jobs that never do.
         """
-        # A part in doubt may be held without a move, so the job is read again after recovery has acted on it.
+        # A part in doubt may become held without a wake-up, so the job is read again after recovery has acted on it.
         acts = [part.not_before for part in parts if part.state is PartState.UNKNOWN and part.not_before is not None]
         if acts:
             return max(*acts, now) + settle.SECOND
         marks = [part.first_marked_at for part in parts if part.first_marked_at is not None]
         if not marks or window is None:
             return FOREVER
-        # One call's deadline before the vendor's time for a recall is over, so that the recall can still be made.
+        # One call's deadline before the vendor's time for a recall ends, so that the recall can still be made.
         return max(min(marks) + window - self._deadline_us, now + self._deadline_us)
 
     def _recall_plan(self, window: int | None, channel: Channel, due: JobPart, snapshot: Snapshot) -> Plan:
@@ -291,41 +296,41 @@ class FollowUps:
         searched = soon if soon and channel.is_looked_up(snapshot.kind, snapshot.message) else []
         awaited = next((part for part in parts if part.state in OPEN_STATES or part in searched), None)
         if awaited is not None:
-            return Waits(job_of(awaited.id))
+            return WaitsFor(job_of(awaited.id))
         specs = [spec for part in parts if (spec := self._recall_spec(part, now, window)) is not None]
-        doubled = [part for part in _one_each(parts) if _may_be_doubled(part, snapshot, channel)]
-        specs += [{"target": part.id, "claim": part.claim, "refuse": DOUBLED} for part in doubled]
+        duplicates = [part for part in _distinct(parts) if _may_be_duplicated(part, snapshot, channel)]
+        specs += [{"target": part.id, "claim": part.claim, "refuse": DUPLICATED} for part in duplicates]
         return specs or NOT_SENT
 
     def _recall_spec(self, part: TargetPart, now: int, window: int | None) -> dict[str, Any] | None:
-        # One that a person called not sent has a msgid when the vendor's own answer came after all.
+        # A part that a person declared not sent has a msgid if the vendor's answer came after all.
         if part.state in NOT_SENT_STATES and part.msgid is None:
             return None
-        where = {"target": part.id, "claim": part.claim}
+        spec_base = {"target": part.id, "claim": part.claim}
         if part.state is PartState.UNKNOWN:
-            return {**where, "refuse": "the send is in doubt and brought no msgid: it cannot be taken back"}
+            return {**spec_base, "refuse": "the send is in doubt and brought no msgid: it cannot be taken back"}
         if part.msgid is None:
-            return {**where, "refuse": "the vendor gave no msgid for this send: it cannot be taken back"}
-        late = self._too_late(part.accepted_at or 0, now, window)
-        return {**where, "refuse": late} if late else {**where, "msgid": part.msgid}
+            return {**spec_base, "refuse": "the vendor gave no msgid for this send: it cannot be taken back"}
+        too_late = self._too_late(part.accepted_at or 0, now, window)
+        return {**spec_base, "refuse": too_late} if too_late else {**spec_base, "msgid": part.msgid}
 
     def _too_late(self, sent_at: int, now: int, window: int | None) -> str | None:
-        """Why a message of that time cannot be taken back any more; None: it can."""
-        # A deadline earlier than the vendor's time, because the call must end within it.
+        """Returns why a message of that time can no longer be recalled, or None if it can."""
+        # One deadline before the vendor's time ends, because the call must end within it.
         if window is None or now <= sent_at + window - self._deadline_us:
             return None
-        ended = _clock(sent_at + window)
+        ended = _as_text(sent_at + window)
         hours = f"{window / settle.SECOND / 3600:g}"
         return f"the vendor takes a message back within {hours} h only; that time ended at {ended}"
 
 
-def _clock(micros: int) -> str:
+def _as_text(micros: int) -> str:
     return f"{datetime.fromtimestamp(micros / settle.SECOND, UTC):%Y-%m-%d %H:%M:%S}Z"
 
 
 def _refer_to_replays(connection: Connection, job_id: str) -> Rejected | None:
-    """The refusal for a replay of which nothing was sent, when later replays exist; None: there are none."""
-    # Their messages may be on a screen. Which of them the caller means is not guessed.
+    """Returns the refusal for a replay of which nothing was sent, if later replays exist, else None."""
+    # Messages of the later replays may have been shown. Which of them the caller means is not guessed.
     replays = later_replays(connection, job_id)
     if replays.first is None:
         return None
@@ -352,24 +357,24 @@ def _read_snapshot(connection: Connection, now: str, due: JobPart, jobs: Sequenc
 
 
 def _update_plan(due: JobPart, snapshot: Snapshot) -> Plan:
-    parts = _one_each(snapshot.parts)
-    shares = [(part, share) for part in parts if (share := _share(due.spec, part, snapshot, parts)) is not None]
-    if not shares:
+    parts = _distinct(snapshot.parts)
+    specs = [(part, own_spec) for part in parts if (own_spec := _own_spec(due.spec, part, snapshot, parts)) is not None]
+    if not specs:
         return Rejected("none of the people named was a recipient of that card")
-    if (awaited := first_awaited(part for part, _ in shares)) is not None:
-        return Waits(job_of(awaited.id))
-    sent = [{**share, "target": part.id} for part, share in shares if part.state not in NOT_SENT_STATES]
+    if (awaited := first_awaited(part for part, _ in specs)) is not None:
+        return WaitsFor(job_of(awaited.id))
+    sent = [{**own_spec, "target": part.id} for part, own_spec in specs if part.state not in NOT_SENT_STATES]
     return sent or NOT_SENT
 
 
 def first_awaited(parts: Iterable[TargetPart]) -> TargetPart | None:
-    """The first part that is open, or in doubt with recovery still to act on it; None: there is no such part."""
+    """Returns the first part that is open, or in doubt while recovery has still to act on it, or None."""
     acts = (part for part in parts if part.state is not PartState.UNKNOWN or part.not_before is not None)
     return next((part for part in acts if part.state in (*OPEN_STATES, PartState.UNKNOWN)), None)
 
 
-def _may_be_doubled(part: TargetPart, snapshot: Snapshot, channel: Channel) -> bool:
-    """True when a repeat was accepted and the earlier call in doubt may have been shown as a message of its own."""
+def _may_be_duplicated(part: TargetPart, snapshot: Snapshot, channel: Channel) -> bool:
+    """Returns True if a repeat was accepted while the earlier call in doubt may have been shown as a second message."""
     if not part.doubts or part.state not in TAKEN_STATES:
         return False
     rule, window_s = channel.repeat_rule(snapshot.kind, snapshot.message)
@@ -389,14 +394,14 @@ def _wait_for_code(part: PartFacts, now: int) -> None:
         settle.wait_until(part, now + settle.SECOND, "its response_code is in use by another update")
 
 
-def _one_each(parts: list[TargetPart]) -> list[TargetPart]:
+def _distinct(parts: list[TargetPart]) -> list[TargetPart]:
     return list({part.id: part for part in parts}.values())
 
 
-def _share(
+def _own_spec(
     spec: Mapping[str, Any], part: TargetPart, snapshot: Snapshot, parts: Sequence[TargetPart]
 ) -> dict[str, Any] | None:
-    """The members of an update that belong to one part's card; None: none do.
+    """Returns the update's spec with the members that belong to one part's card, or None if none do.
 
     A member belongs to the part that was sent to them by name, or whose card they pressed.
     """
@@ -405,13 +410,13 @@ def _share(
         return dict(spec)
     pressed = snapshot.pressed
     named = _lower(part.spec.get("users") or []) - snapshot.refused.get(part.id, set())
-    mine = [user for user in users if user.lower() in named or part.id in pressed.get(user.lower(), ())]
+    own = [user for user in users if user.lower() in named or part.id in pressed.get(user.lower(), ())]
     if part.spec.get("parties") or part.spec.get("tags") or part.spec.get("everyone"):
-        # A member that no part names may be in one of these departments or tags: only the vendor knows, so the update
+        # A member that no part names may be in one of these departments or tags. Only the vendor knows, so the update
         # goes to this part's card as well.
         names = {name for other in parts for name in _lower(other.spec.get("users") or [])} | pressed.keys()
-        mine += [user for user in users if user.lower() not in names]
-    return {**spec, "users": mine} if mine else None
+        own += [user for user in users if user.lower() not in names]
+    return {**spec, "users": own} if own else None
 
 
 def _lower(users: Sequence[str]) -> set[str]:

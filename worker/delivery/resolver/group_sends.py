@@ -1,7 +1,7 @@
-"""Resolves what follows a group send: tracking its outcome, reminding of it, and the search for one in doubt.
+"""Resolves the follow-ups of a group send: tracking its result, reminding of it, and the search for one in doubt.
 
-A track job reads page after page, each page a call of its own, and in every round what can still change. A look-up is
-the search of the vendor's list for a task whose answer was lost.
+A track job reads page after page, each with a call of its own, and in every round only what can still change. A look-up
+searches the vendor's list for a task whose answer was lost.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from worker.channels.base import Channel
 from worker.channels.registry import alike
 from worker.config.accounts import AccountSource
 from worker.delivery.resolver import Resolved
-from worker.delivery.resolver.follow_ups import NOT_SENT, FollowUps, Plan, Snapshot, Waits, first_awaited
+from worker.delivery.resolver.follow_ups import NOT_SENT, FollowUps, Plan, Snapshot, WaitsFor, first_awaited
 from worker.domain import settle
 from worker.domain.account import Account
 from worker.domain.job import TRACK_EVERY_S, TRACK_FOR_S, is_read, job_of
@@ -36,9 +36,9 @@ from worker.outbox.jobs.loading import JobPart
 SLOWEST_S = 6 * 3600
 """The longest pause between two rounds of a track, in seconds."""
 REMINDERS, REMIND_WINDOW_S = 3, 86_400
-"""The vendor takes three reminders of a task in 24 h (page 97610)."""
-APART_S = 3600
-"""Seconds: the task of a part whose last call was so long before the doubt began is outside the time searched."""
+"""The vendor accepts three reminders of a task in 24 h (page 97610)."""
+TWIN_WINDOW_S = 3600
+"""Seconds before the doubt began. The search does not reach the task of a part whose last call was earlier."""
 TWIN_S = 2
 """Seconds until a search checks again whether an equal message was answered."""
 
@@ -56,14 +56,14 @@ class GroupSends:
         self._database, self._accounts, self._follow_ups, self._change = database, accounts, follow_ups, change
 
     def track(self, due: JobPart) -> Resolved:
-        """Resolves the next page of a track job, which ends when nothing can change or the task is too old."""
-        planned = self._follow_ups.planned(due, _track_plan, None)
+        """Resolves the next page of a track job. The job ends when nothing can change or the task is too old."""
+        planned = self._follow_ups.planned_part(due, _track_plan, None)
         if not isinstance(planned, JobPart) or due.spec["step"] != "result" or due.spec.get("member"):
             return planned
         return self._next_member(due)
 
     def _next_member(self, due: JobPart) -> Resolved:
-        """Resolves the page of the next member whose result can still change; without one the round ends."""
+        """Resolves the page of the next member whose result can still change. If there is none, the round ends."""
         spec, target = due.spec, due.spec["target"]
         with self._database.reading() as connection:
             member = confirmations.next_to_read(connection, target, spec.get("after", ""))
@@ -76,7 +76,7 @@ class GroupSends:
         return None
 
     def _end_round(self, due: JobPart, *, settled: bool, cancelled: bool) -> None:
-        """Ends the job, or puts its next round off by the pace of the track."""
+        """Ends the job, or puts its next round off by the interval of the track."""
         pace_s = due.message.get("pace_s") or TRACK_EVERY_S
         age_us = int((due.message.get("max_age_s") or TRACK_FOR_S) * SECOND)
         since = due.spec["since"]
@@ -87,19 +87,19 @@ class GroupSends:
             if settled or now - since >= age_us or (cancelled and due.spec.get("last")):
                 settle.finish(part)
             elif cancelled:
-                # Once more from the beginning: a member may have sent the message before it was cancelled.
+                # One last round: a member may have sent the message before it was cancelled.
                 settle.wait_until(part, now, "was cancelled: reads once more what became of it")
             else:
                 # The older the task, the less often it changes: the pause grows to a tenth of its age.
                 pause_us = max(int(pace_s * SECOND), min((now - since) // 10, SLOWEST_S * SECOND))
                 settle.wait_until(part, min(now + pause_us, since + age_us), "reads again what became of it")
 
-        again = {**due.spec, "step": "task", "member": None, "after": "", "cursor": "", "last": cancelled}
-        self._change([Change(due.id, end, spec=json.dumps(again, ensure_ascii=False))])
+        next_spec = {**due.spec, "step": "task", "member": None, "after": "", "cursor": "", "last": cancelled}
+        self._change([Change(due.id, end, spec=json.dumps(next_spec, ensure_ascii=False))])
 
     def remind(self, due: JobPart) -> Resolved:
-        """Resolves a reminder, one call per task; the fourth within 24 h is refused with the time of the next."""
-        planned = self._follow_ups.planned(due, _remind_plan, None)
+        """Resolves a reminder, one call per task. Refuses the fourth within 24 h, with the time of the next."""
+        planned = self._follow_ups.planned_part(due, _remind_plan, None)
         if not isinstance(planned, JobPart):
             return planned
         with self._database.reading() as connection:
@@ -112,25 +112,26 @@ class GroupSends:
         return due
 
     def look_up(self, due: JobPart, channel: Channel, account: Account) -> Resolved:
-        """Resolves the search: the time in which the task may have been made, and the tasks of other parts.
+        """Resolves the search for a task: the time in which it may have been created, and the tasks of other parts.
 
-        Held when another send of the same content is in doubt as well. Waits while one is in flight.
+        The part is held if another send of the same content is in doubt as well. It waits while such a send is in
+        flight.
         """
         with self._database.reading() as connection:
             now = read_now(connection, self._database.now)
             # Accounts that share media_ids are of one corp, which has one list of tasks.
             names = alike(self._accounts, account, channel.media_scope)
             twins = [twin for name in names for twin in self._twins(connection, name, due, channel, account)]
-            # After the twins: a twin that is answered between the two statements is among the known tasks then, and
-            # in the other order it would be in neither.
+            # Read after the twins: a twin that is answered between the two statements is then among the tasks. In the
+            # other order it could be missing from both.
             task_ids = [task_id for name in names for task_id in named_ids(connection, name)]
         if any(twin.in_doubt for twin in twins):
             return Held("in doubt, and so is another send of the same content: nobody can tell which one was taken")
         if twins:
-            # The task that the search would find may be the one of the call in flight.
+            # The search could find the task of the call in flight.
             self._change([Change(due.id, _wait_for_twin)])
             return None
-        # May be after now, where the database's clock was set back.
+        # The first mark may be after now, if the database's clock was set back.
         first = due.first_marked_at or now
         doubt = [min(first, now) // SECOND, max(first, now) // SECOND + 1]
         due.facts = {"doubt": doubt, "known": task_ids}
@@ -139,15 +140,15 @@ class GroupSends:
     def _twins(
         self, connection: Connection, name: str, due: JobPart, channel: Channel, account: Account
     ) -> list[JobPart]:
-        """Unanswered parts of an account whose tasks could not be told from this one's, by content and time."""
+        """Returns unanswered parts of an account whose tasks look like this part's, by content and time."""
         lane = lane_name(lane_key(connection), name, channel.lane(due.kind, due.message, due.spec))
         own = channel.body_hash(due, account)
         return [
-            other
-            for other in others_unanswered(connection, name, due.kind, lane, due.id)
-            if (other.marked_at or 0) + APART_S * SECOND >= (due.first_marked_at or 0)
-            # What a newer release wrote may be equal.
-            and (not is_read(other.payload) or channel.body_hash(other, account) == own)
+            twin
+            for twin in others_unanswered(connection, name, due.kind, lane, due.id)
+            if (twin.marked_at or 0) + TWIN_WINDOW_S * SECOND >= (due.first_marked_at or 0)
+            # Documents of a newer release cannot be read here, so they may be equal.
+            and (not is_read(twin.payload) or channel.body_hash(twin, account) == own)
         ]
 
 
@@ -166,21 +167,23 @@ def _remind_plan(due: JobPart, snapshot: Snapshot) -> Plan:
     return _per_task(snapshot, {})
 
 
-def _per_task(snapshot: Snapshot, more: Mapping[str, Any]) -> Plan:
-    """Plans one part for each task that was made; waits while one may still be made."""
+def _per_task(snapshot: Snapshot, extra: Mapping[str, Any]) -> Plan:
+    """Plans one part for each task that was created. Waits while one may still be created."""
     if (awaited := first_awaited(snapshot.parts)) is not None:
-        return Waits(job_of(awaited.id))
+        return WaitsFor(job_of(awaited.id))
     specs = [
-        _task_spec(part, more) for part in snapshot.parts if part.state in TAKEN or part.state is PartState.UNKNOWN
+        _task_spec(part, extra)
+        for part in snapshot.parts
+        if part.state in ACCEPTED_STATES or part.state is PartState.UNKNOWN
     ]
     return specs or NOT_SENT
 
 
-TAKEN = (PartState.ACCEPTED, PartState.PARTIAL)
+ACCEPTED_STATES = (PartState.ACCEPTED, PartState.PARTIAL)
 
 
-def _task_spec(part: TargetPart, more: Mapping[str, Any]) -> dict[str, Any]:
-    where = {"target": part.id, "claim": part.claim}
+def _task_spec(part: TargetPart, extra: Mapping[str, Any]) -> dict[str, Any]:
+    spec = {"target": part.id, "claim": part.claim}
     if part.msgid is None:
-        return {**where, "refuse": "the send is in doubt or brought no msgid: nothing can be asked about it"}
-    return {**where, "msgid": part.msgid, **more}
+        return {**spec, "refuse": "the send is in doubt or brought no msgid: nothing can be asked about it"}
+    return {**spec, "msgid": part.msgid, **extra}

@@ -1,7 +1,8 @@
-"""One GET to one address, for files behind a URL: the only place that speaks HTTP to servers that are not vendors'.
+"""Sends one GET to one address, for files behind a URL. No other module speaks HTTP to servers that are not vendors'.
 
-It connects to the address it is given, never to what a name resolves to by then, and follows no redirect. All waiting
-ends at one instant. It raises `Trouble` with a class such as `refused` or `cut`, whose text and causes hold no URL.
+It connects to exactly the given address, whatever the name resolves to by then, and follows no redirect. The whole
+request has one deadline. It raises `FetchError` with a class such as `refused` or `cut`, whose text and causes hold no
+URL.
 """
 
 from __future__ import annotations
@@ -30,11 +31,11 @@ from worker.transport.framing import LONGEST_FRAMING
 PIECE = 64 * 1024
 CONNECT_S = 10.0
 SLICE_S = 0.2
-"""Seconds that a wait lasts before it is checked whether the process is ending."""
+"""Seconds of a wait after which it is checked whether the process is ending."""
 
 
-class Trouble(Exception):
-    """No complete answer came, and a later try may get one. Its text is a class: `dns`, `refused`, `tls`, `cut`."""
+class FetchError(Exception):
+    """No complete answer came, but a later try may get one. Its text is a class: `dns`, `refused`, `tls`, `cut`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,28 +46,28 @@ class WebAnswer:
     headers: Mapping[str, str] = field(repr=False)
     """Names in lower case."""
     chunks: Iterator[bytes] = field(repr=False)
-    """The body in pieces as they arrive; raises Trouble when it breaks off."""
+    """The body in pieces as they arrive. Raises FetchError if it breaks off."""
 
 
 class Web(Protocol):
-    """What fetching needs of the network; tests replace it."""
+    """The network, as far as fetching needs it. Tests replace it."""
 
     def addresses(self, host: str, port: int) -> Sequence[str]:
-        """The addresses of a name, as text; Trouble when it has none."""
+        """Returns the addresses of a name as text. Raises FetchError if it has none."""
         ...
 
     def get(
         self, to: WebAddress, address: str, within_s: float, stopping: Callable[[], bool]
     ) -> AbstractContextManager[WebAnswer]:
-        """Asks the server at exactly this address.
+        """Sends the request to the server at exactly this address.
 
-        All of it, reading the body included, ends within `within_s` seconds, or soon after the process is `stopping`.
+        Everything, including reading the body, ends within `within_s` seconds, or soon after the process is `stopping`.
         """
         ...
 
 
 class _Watch(Deadline):
-    """Bounds every wait of one request by one instant, and by the end of the process."""
+    """The deadline of one request, which also passes when the process is ending."""
 
     def __init__(self, monotonic: Callable[[], float], until: float, stopping: Callable[[], bool]) -> None:
         super().__init__(monotonic, until)
@@ -76,7 +77,7 @@ class _Watch(Deadline):
         """Waits for the socket, `SLICE_S` seconds at a time."""
         while not super().wait(sock, event, most_s):
             if self._stopping():
-                # Nothing is waited for any more; who asks sees that the process is ending.
+                # The caller checks by itself whether the process is ending.
                 raise DeadlinePassed
         return True
 
@@ -108,7 +109,7 @@ class SocketWeb:
         try:
             found = look_up(host, port)
         except NotConnected as error:
-            raise Trouble(error.reason) from None
+            raise FetchError(error.reason) from None
         return list(dict.fromkeys(str(address[0]) for _, address in found))
 
     @contextmanager
@@ -117,7 +118,7 @@ class SocketWeb:
         wire = self._connect(to, address, _Watch(self._monotonic, self._monotonic() + within_s, stopping))
         response = http.client.HTTPResponse(cast(Any, wire), method="GET")
         try:
-            _ask(wire, to, response)
+            _send_request(wire, to, response)
             headers = {name.lower(): value for name, value in response.getheaders()}
             yield WebAnswer(response.status, headers, _chunks(response, wire))
         finally:
@@ -125,7 +126,7 @@ class SocketWeb:
             wire.close()
 
     def _connect(self, to: WebAddress, address: str, watch: _Watch) -> Wire:
-        """An open connection, for https with a checked certificate."""
+        """Opens a connection, for https with a checked certificate."""
         reason, sock = "", cast(Stream | None, None)
         try:
             sock = socket.create_connection((address, to.port), timeout=min(CONNECT_S, watch.left_s()))
@@ -137,7 +138,7 @@ class SocketWeb:
         if sock is None or reason:
             if sock is not None:
                 sock.close()
-            raise Trouble(reason)
+            raise FetchError(reason)
         return _WatchedWire(sock, watch)
 
     @cached_property
@@ -147,7 +148,7 @@ class SocketWeb:
         return context
 
 
-def _ask(wire: Wire, to: WebAddress, response: http.client.HTTPResponse) -> None:
+def _send_request(wire: Wire, to: WebAddress, response: http.client.HTTPResponse) -> None:
     """Sends the request and reads the head of the answer."""
     fault = ""
     try:
@@ -155,15 +156,15 @@ def _ask(wire: Wire, to: WebAddress, response: http.client.HTTPResponse) -> None
         wire.written = True
         response.begin()
         if wire.eof:
-            # http.client takes the end of the stream for the end of the head, so it reports nothing.
+            # http.client treats the end of the stream as the end of the head, so it reports nothing.
             fault = "cut"
         elif not response.headers.is_multipart() and response.headers.get_payload():
-            # http.client ignores all that follows a line that is no header.
+            # http.client ignores everything after a line that is no header.
             fault = "garbled"
     except Exception as error:  # noqa: BLE001  as above
         fault = why_no_answer(error, wire)
     if fault:
-        raise Trouble(fault)
+        raise FetchError(fault)
 
 
 def _request(to: WebAddress) -> bytes:
@@ -181,7 +182,7 @@ def _request(to: WebAddress) -> bytes:
 
 
 def _chunks(response: http.client.HTTPResponse, wire: Wire) -> Iterator[bytes]:
-    """The body in pieces; raises Trouble when fewer bytes come than were announced, or little beside its framing."""
+    """Yields the body in pieces. Raises FetchError if bytes are missing or if the framing is longer than the body."""
     size = 0
     while True:
         fault = ""
@@ -191,10 +192,10 @@ def _chunks(response: http.client.HTTPResponse, wire: Wire) -> Iterator[bytes]:
             chunk, fault = b"", why_no_answer(error, wire)
         # http.client reports nothing when the body breaks off: `length` is what it still expects.
         if fault or (not chunk and response.length):
-            raise Trouble(fault or "cut")
+            raise FetchError(fault or "cut")
         if not chunk:
             return
         size += len(chunk)
         if wire.received - size > LONGEST_FRAMING + size:
-            raise Trouble("too_large")
+            raise FetchError("too_large")
         yield chunk

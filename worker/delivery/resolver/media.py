@@ -1,11 +1,11 @@
-"""Resolves attached files: the media_id of each file, or an upload job to wait for.
+"""Resolves attached files: finds the media_id of each file, or an upload job to wait for.
 
-A media_id comes from the media cache. The bytes of a file that is part of the message itself are read for each call and
-kept nowhere else.
+A media_id comes from the media cache. The bytes of an inline file, which is part of the message itself, are read for
+each call and not cached.
 
-Rows of the cache and upload jobs are made by the first send that needs them. One upload serves every send of the same
+The first send that needs a file adds its row in the cache and its upload job. One upload serves every send of the same
 file, name and type in the same scope. A media_id is used for 2.5 of its 3 days, and replaced on 40007. The content of a
-URL may change, so its upload serves only sends that were enqueued before the upload was made.
+URL may change, so its upload serves only sends that were enqueued before it.
 """
 
 from __future__ import annotations
@@ -33,11 +33,11 @@ from worker.outbox.jobs.loading import JobPart
 from worker.outbox.jobs.media_cache import CachedFile, add_upload, lock_cached, valid_media
 
 MARGIN_US = 600 * SECOND
-"""Microseconds: a media_id that ends within ten minutes is not used any more."""
+"""Microseconds of validity that a media_id must have left to be used: ten minutes."""
 
 
 class MediaResolver:
-    """Turns attached files into media_ids."""
+    """Finds the media_ids of attached files."""
 
     def __init__(
         self, database: Database, remote: UrlFiles, *, new_id: Callable[[], str], lane_of: Callable[[str, str], str]
@@ -45,8 +45,8 @@ class MediaResolver:
         self._database, self._url_files, self._new_id, self._lane_of = database, remote, new_id, lane_of
 
     def upload(self, due: JobPart, channel: Channel, account: Account) -> Resolved:
-        """Resolves an upload: the chunks of its file, read from the outbox one by one while the call sends them."""
-        file = self._url_files.stored(due, due.message["files"]["media"], channel, account)
+        """Resolves an upload. The chunks of its file are read from the outbox one by one while the call sends them."""
+        file = self._url_files.local_copy(due, due.message["files"]["media"], channel, account)
         if not isinstance(file, Mapping):
             return file
         due.facts = {"open": lambda: self._chunks(file["blob"])}
@@ -55,36 +55,36 @@ class MediaResolver:
     def _chunks(self, blob_id: str) -> Iterator[bytes]:
         return blob_chunks(self._database, blob_id)
 
-    def attached(self, due: JobPart, channel: Channel, account: Account) -> Resolved:
-        """Resolves a send with files: the media_id of each attached file, and the bytes of inline files.
+    def send_with_files(self, due: JobPart, channel: Channel, account: Account) -> Resolved:
+        """Resolves a send with files: finds the media_id of each attached file, and reads the bytes of inline files.
 
-        These are small: the vendor limits them to the size of a message.
+        Inline files are small, because the vendor limits them to the size of a message.
         """
         media, inline = dict[str, str](), dict[str, bytes]()
         for path, file in due.message["files"].items():
             if file["upload_type"] == INLINE:
-                stored = self._url_files.stored(due, file, channel, account)
-                if not isinstance(stored, Mapping):
-                    return stored
-                inline[path] = b"".join(self._chunks(stored["blob"]))
+                copy = self._url_files.local_copy(due, file, channel, account)
+                if not isinstance(copy, Mapping):
+                    return copy
+                inline[path] = b"".join(self._chunks(copy["blob"]))
                 continue
-            media_id = self._one(due, channel, account, file)
+            media_id = self._media_id(due, channel, account, file)
             if not isinstance(media_id, str):
                 return media_id
             media[path] = media_id
         due.facts |= {"media": media, "inline": inline}
         return due
 
-    def _one(self, due: JobPart, channel: Channel, account: Account, file: Mapping[str, Any]) -> str | Resolved:
-        """The media_id of one file; else the part waits for its upload, which is begun if none is open."""
+    def _media_id(self, due: JobPart, channel: Channel, account: Account, file: Mapping[str, Any]) -> str | Resolved:
+        """Returns the media_id of one file, or lets the part wait for its upload, starting one if none is open."""
         key = cache_key(channel.media_scope(account), file)
-        # Without locks first: where the media_id exists, the sends of a file must not wait for each other.
+        # Read without locks first: if the media_id exists, the sends of a file must not wait for each other.
         with self._database.reading() as connection:
             valid = valid_media(connection, key["id"], due.job_id, f"{self._database.now} + {MARGIN_US}")
-        if valid is not None and _is_of_its_time(valid[1], file):
+        if valid is not None and _may_serve(valid[1], file):
             return valid[0]
         media_id: str | Resolved | Literal[False] = False
-        # A second time only where another send has begun an upload of the file in between.
+        # Tried again only if another send has started an upload of the file in between.
         while media_id is False:
             media_id = self._database.run(lambda connection: self._wait(connection, due, channel, account, file, key))
         return media_id
@@ -103,10 +103,10 @@ class MediaResolver:
         if row is None:
             return False
         is_valid = row.valid_until is not None and row.valid_until > now + MARGIN_US
-        if row.media_id and is_valid and _is_of_its_time(row.after_send, file):
+        if row.media_id and is_valid and _may_serve(row.after_send, file):
             return row.media_id
-        # `after_send` is by the database's clock, not by ids: the clocks of hosts differ, and a failed upload could be
-        # taken for an older one and be made anew for ever.
+        # `after_send` compares times of the database's clock, not ids: the clocks of hosts differ, and a failed upload
+        # could pass for an older one and be repeated for ever.
         if not row.open and row.media_id is None and row.after_send:
             return Rejected(f"its file could not be uploaded: {row.reason or 'the upload was refused'}")
         own = lock_own(connection, due.id)
@@ -114,7 +114,7 @@ class MediaResolver:
             return None
         upload_id = row.job_id
         if not row.open:
-            source = _as_fetched(connection, row, file)
+            source = _upload_source(connection, row, file)
             upload_id = self._start_upload(connection, channel, account, source, key, now, due.trace)
         until = row.look_again_at if row.open else FOREVER
         park(connection, own[0], upload_id, now, until, "waits for its file to be uploaded")
@@ -138,12 +138,12 @@ class MediaResolver:
         add_upload(connection, key["id"], job, part)
         return job_id
 
-    def used(
+    def used_media(
         self, due: JobPart, channel: Channel, account: Account, media_ids: Mapping[str, str]
     ) -> tuple[tuple[str, str], ...]:
-        """The cache rows of a send's files, each with the media_id that this send used.
+        """Returns the cache rows of a send's files, each with the media_id that this send used.
 
-        `media_ids`: body path -> media_id.
+        `media_ids` maps the path in the body to the media_id.
         """
         scope = channel.media_scope(account)
         files = due.message["files"]
@@ -151,7 +151,7 @@ class MediaResolver:
 
 
 def cache_key(scope: str, file: Mapping[str, Any]) -> dict[str, str]:
-    """The row of a file in the media cache: its scope, its type, and an id of these with content and name."""
+    """Returns the key of a file in the media cache: its scope, its type, and a hash of both with content and name."""
     content = file["sha256"] if "url" not in file else f"url {hashlib.sha256(file['url'].encode()).hexdigest()}"
     text = "\x00".join((scope, file["upload_type"], content, file["name"]))
     return {
@@ -161,14 +161,14 @@ def cache_key(scope: str, file: Mapping[str, Any]) -> dict[str, str]:
     }
 
 
-def _is_of_its_time(after_send: bool, file: Mapping[str, Any]) -> bool:
-    """True when an upload may serve a send; one of a URL must be younger than the send."""
-    # A send of a URL is for the content at the time of the send, not for that of two days ago.
+def _may_serve(after_send: bool, file: Mapping[str, Any]) -> bool:
+    """Returns True if an upload may serve a send. An upload of a URL must be younger than the send."""
+    # A send of a URL means the content at the time of the send, not that of two days ago.
     return "url" not in file or after_send
 
 
-def _as_fetched(connection: Connection, row: CachedFile, file: Mapping[str, Any]) -> dict[str, Any]:
-    """The file to upload; content that was fetched for this send is not fetched again when the vendor lost it."""
+def _upload_source(connection: Connection, row: CachedFile, file: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns the file to upload. If the vendor lost content that was fetched for this send, the copy serves again."""
     fetched = row.fetched if "url" in file and row.after_send else None
     if fetched is None or not stored_blobs(connection, [fetched["blob"]]):
         return dict(file)

@@ -1,11 +1,11 @@
-"""The members of departments, tags and @all, as the application's own resolver names them; remembered for a while.
+"""The members of departments, tags and @all, as the application's own resolver names them, cached for a while.
 
     # shop/people.py, named by members_of = "shop.people:members_of" in worker.toml
     def members_of(account: str, parties: Sequence[str], tags: Sequence[str]) -> Iterable[str] | None:
         return directory.userids(parties, tags)
 
-The resolver is called before the call to the vendor, outside any transaction, in a thread of its own. When it fails no
-job is lost: the members are unknown, and the account's estimates count instead. Logs no recipient.
+The resolver is called before the call to the vendor, outside any transaction, in a thread of its own. If it fails, no
+job is lost: the members are unknown, and the account's estimates count instead. No recipient is logged.
 """
 
 from __future__ import annotations
@@ -23,16 +23,16 @@ from worker.domain.content.recipient import EVERYONE
 log = Logger()
 
 Resolver = Callable[[str, Sequence[str], Sequence[str]], Iterable[str] | None]
-"""Account, department ids, tag ids -> the userids of all of them together; None: unknown."""
+"""Account, department ids, tag ids -> the userids of all of them together, or None if unknown."""
 
-RESTS_S = 30.0
-"""Seconds for which a resolver that failed, or was too slow, is not called."""
-AT_ONCE = 4
-"""Calls of the resolver at a time: if it hangs, it holds no more threads of a process than these."""
-IDS_KEPT = 200_000
-"""Answers and userids remembered; when there are more, all are forgotten with the next answer."""
-_LONGEST = 64
-"""Characters of the longest userid."""
+COOLDOWN_S = 30.0
+"""Seconds for which a resolver is not called after it failed or was too slow."""
+MAX_CALLS = 4
+"""The largest number of calls of the resolver at a time. If it hangs, it blocks no more threads than these."""
+MAX_CACHED_IDS = 200_000
+"""The largest number of cached answers and userids together. Beyond it, the next answer empties the cache."""
+_MAX_LENGTH = 64
+"""The largest number of characters in a userid."""
 
 _Key = tuple[str, tuple[str, ...], tuple[str, ...]]
 
@@ -42,13 +42,13 @@ class _NoUserid(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class _Known:
+class _CachedAnswer:
     members: tuple[str, ...] | None = field(repr=False)
     until: float
 
 
 class Members:
-    """The resolver of one process and its answers; without a resolver no members are known. Thread-safe."""
+    """The resolver of one process and its cached answers. Without a resolver no members are known. Thread-safe."""
 
     def __init__(
         self,
@@ -59,96 +59,100 @@ class Members:
         monotonic: Callable[[], float],
     ):
         self._resolver, self._valid_s, self._deadline_s, self._monotonic = resolver, valid_s, deadline_s, monotonic
-        self._guard = threading.Lock()
-        self._known: dict[_Key, _Known] = {}
-        self._kept = 0
-        self._asking: dict[_Key, Future[tuple[str, ...] | None]] = {}
-        self._rests_until = 0.0
+        self._lock = threading.Lock()
+        self._cache: dict[_Key, _CachedAnswer] = {}
+        self._cached_ids = 0
+        self._pending: dict[_Key, Future[tuple[str, ...] | None]] = {}
+        self._paused_until = 0.0
 
     def of(self, account: str, spec: Mapping[str, Any]) -> tuple[str, ...] | None:
-        """The members of a spec's departments and tags together.
+        """Returns the members of a spec's departments and tags together.
 
-        None where the spec has no departments or tags, or where their members are not known. Never raises, and waits no
+        Returns None if the spec has no departments or tags, or if their members are unknown. Never raises, and waits no
         longer than the deadline.
         """
         key = _key(account, spec)
         if self._resolver is None or key is None:
             return None
-        asking = self._look(self._resolver, key)
-        if not isinstance(asking, Future):
-            return asking
+        pending = self._cached_or_pending(self._resolver, key)
+        if not isinstance(pending, Future):
+            return pending
         try:
-            return asking.result(self._deadline_s)
+            return pending.result(self._deadline_s)
         except TooLate:
-            self._rest(account, "too slow")
+            self._pause(account, "too slow")
             return None
 
-    def _look(self, resolver: Resolver, key: _Key) -> Future[tuple[str, ...] | None] | tuple[str, ...] | None:
-        """The answer that is known, or the call of the resolver under way, which is begun if there is none.
+    def _cached_or_pending(
+        self, resolver: Resolver, key: _Key
+    ) -> Future[tuple[str, ...] | None] | tuple[str, ...] | None:
+        """Returns the cached answer, or else the call of the resolver under way, beginning one if needed.
 
-        None: the members are unknown.
+        Returns None if the members are unknown.
         """
-        with self._guard:
-            known, now = self._known.get(key), self._monotonic()
-            if known is not None and now < known.until:
-                return known.members
+        with self._lock:
+            cached, now = self._cache.get(key), self._monotonic()
+            if cached is not None and now < cached.until:
+                return cached.members
             # Parts of the same department share one call of the resolver.
-            if key in self._asking:
-                return self._asking[key]
-            if now < self._rests_until or len(self._asking) >= AT_ONCE:
+            if key in self._pending:
+                return self._pending[key]
+            if now < self._paused_until or len(self._pending) >= MAX_CALLS:
                 return None
-            asking = self._asking[key] = Future()
+            pending = self._pending[key] = Future()
         try:
-            threading.Thread(target=self._ask, args=(resolver, key, asking), name="members", daemon=True).start()
+            threading.Thread(
+                target=self._call_resolver, args=(resolver, key, pending), name="members", daemon=True
+            ).start()
         except RuntimeError:
-            self._rest(key[0], "no_thread")
-            self._answer(key, asking, None)
-        return asking
+            self._pause(key[0], "no_thread")
+            self._finish(key, pending, None)
+        return pending
 
-    def _ask(self, resolver: Resolver, key: _Key, asking: Future[tuple[str, ...] | None]) -> None:
+    def _call_resolver(self, resolver: Resolver, key: _Key, pending: Future[tuple[str, ...] | None]) -> None:
         members = None
         try:
-            members = _usable(resolver(*key))
-            self._keep(key, members)
+            members = _checked(resolver(*key))
+            self._store(key, members)
         except (Exception, SystemExit) as error:  # noqa: BLE001  whatever the application raises; it may not end us
-            self._rest(key[0], places_of(error, below=__file__))
+            self._pause(key[0], places_of(error, below=__file__))
         finally:
-            self._answer(key, asking, members)
+            self._finish(key, pending, members)
 
-    def _answer(self, key: _Key, asking: Future[tuple[str, ...] | None], members: tuple[str, ...] | None) -> None:
-        """Gives those that wait for a call its answer; the next one may be made."""
-        with self._guard:
-            del self._asking[key]
-        asking.set_result(members)
+    def _finish(self, key: _Key, pending: Future[tuple[str, ...] | None], members: tuple[str, ...] | None) -> None:
+        """Hands the answer to all that wait for this call, and allows the next call."""
+        with self._lock:
+            del self._pending[key]
+        pending.set_result(members)
 
-    def _keep(self, key: _Key, members: tuple[str, ...] | None) -> None:
-        """Remembers an answer, for `valid_s` seconds."""
-        # Also one that came too late for the part that waited: the next part finds it.
-        with self._guard:
-            if self._kept > IDS_KEPT:
-                self._known, self._kept = {}, 0
-            self._known[key] = _Known(members, self._monotonic() + self._valid_s)
-            self._kept += 1 + len(members or ())
-            self._rests_until = 0.0
+    def _store(self, key: _Key, members: tuple[str, ...] | None) -> None:
+        """Caches an answer for `valid_s` seconds."""
+        # Also an answer that came too late for the part that waited: the next part uses it.
+        with self._lock:
+            if self._cached_ids > MAX_CACHED_IDS:
+                self._cache, self._cached_ids = {}, 0
+            self._cache[key] = _CachedAnswer(members, self._monotonic() + self._valid_s)
+            self._cached_ids += 1 + len(members or ())
+            self._paused_until = 0.0
 
-    def _rest(self, account: str, why: str) -> None:
-        with self._guard:
-            self._rests_until = self._monotonic() + RESTS_S
-        log.warning("members_unknown", account=account, error=why, seconds=RESTS_S)
+    def _pause(self, account: str, error: str) -> None:
+        with self._lock:
+            self._paused_until = self._monotonic() + COOLDOWN_S
+        log.warning("members_unknown", account=account, error=error, seconds=COOLDOWN_S)
 
 
 def _key(account: str, spec: Mapping[str, Any]) -> _Key | None:
-    """The arguments of the resolver; a broadcast is the department `@all`. None: no departments or tags."""
+    """Returns the arguments of the resolver, or None without departments or tags. A broadcast is department `@all`."""
     parties = (EVERYONE,) if spec.get("everyone") else tuple(sorted(spec.get("parties", ())))
     tags = tuple(sorted(spec.get("tags", ())))
     return (account, parties, tags) if parties or tags else None
 
 
-def _usable(answer: Iterable[str] | None) -> tuple[str, ...] | None:
-    """The named members without repeats; None: unknown, also where the list is empty."""
+def _checked(answer: Iterable[str] | None) -> tuple[str, ...] | None:
+    """Returns the named members without repeats, or None if they are unknown or the list is empty."""
     if answer is None:
         return None
-    # A string is iterable as well: each of its letters would be taken for a userid.
+    # A string is iterable as well: each of its letters would count as a userid.
     if isinstance(answer, str | bytes):
         raise _NoUserid
     unique = {_member(member).lower(): member for member in answer}
@@ -157,11 +161,11 @@ def _usable(answer: Iterable[str] | None) -> tuple[str, ...] | None:
 
 
 def _member(member: Any) -> str:
-    """The userid; raises `_NoUserid` where it cannot be one."""
+    """Returns the value if it can be a userid, else raises `_NoUserid`."""
     # The vendor takes userids as `a|b`: a value with `|`, or `@all`, would be another member, or all of them.
     if (
         not isinstance(member, str)
-        or not 0 < len(member) <= _LONGEST
+        or not 0 < len(member) <= _MAX_LENGTH
         or member.startswith("@")
         or not member.isprintable()
     ):
@@ -172,9 +176,9 @@ def _member(member: Any) -> str:
 
 
 def load_resolver(name: str) -> Resolver | None:
-    """The function that `members_of` names, `package.module:function`; None: the setting is empty.
+    """Returns the function that `members_of` names, `package.module:function`, or None if the setting is empty.
 
-    Raises ConfigurationError when the function cannot be loaded.
+    Raises ConfigurationError if the function cannot be loaded.
     """
     if not name:
         return None

@@ -1,4 +1,4 @@
-"""Stops a part that was not sent, or that is in doubt: it is cancelled, or not repeated any more."""
+"""Stops a recalled or cancelled part: cancels it if it was not sent, and stops its repeats if it is in doubt."""
 
 from __future__ import annotations
 
@@ -14,21 +14,21 @@ STOPPABLE = (PartState.QUEUED, PartState.UNKNOWN)
 """States in which `stop` changes a part."""
 
 
-Was = Literal["recalled", "cancelled"]
+StopCause = Literal["recalled", "cancelled"]
 
 
-def stop(was: Was, part_id: str, *, looked_up: bool) -> Change:
-    """The change that cancels a queued part and holds a part in doubt.
+def stop(cause: StopCause, part_id: str, *, is_searched: bool) -> Change:
+    """Returns the change that cancels a queued part, or holds a part in doubt.
 
-    `looked_up`: while in doubt the part is searched for, which goes on because it sends nothing.
+    `is_searched`: a part in doubt is only searched for. That sends nothing, so it goes on.
     """
-    return Change(part_id, partial(_stop, was, looked_up))
+    return Change(part_id, partial(_stop, cause, is_searched))
 
 
-def _stop(was: Was, looked_up: bool, part: PartFacts, now: int) -> None:
-    if looked_up and part.doubts:
+def _stop(cause: StopCause, is_searched: bool, part: PartFacts, now: int) -> None:
+    if is_searched and part.doubts:
         return
     if part.state is PartState.QUEUED:
-        settle.cancel(part, f"{was} before it was sent")
+        settle.cancel(part, f"{cause} before it was sent")
     elif part.state is PartState.UNKNOWN and part.not_before is not None:
-        settle.hold(part, f"{was} while in doubt: not repeated any more")
+        settle.hold(part, f"{cause} while in doubt: not repeated any more")

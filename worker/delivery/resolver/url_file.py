@@ -1,7 +1,7 @@
-"""Resolves files behind a URL: fetched once, before the upload, into the outbox's own copies.
+"""Resolves files behind a URL: fetches each of them once, before the upload, and stores a copy in the outbox.
 
-The part is put off while its file is fetched, so that no other process fetches the same. The copy and the part's plan
-are written in one transaction, and nothing before. A process that dies in between leaves a part that is due again.
+The part is put off while its file is fetched, so that no other process fetches it as well. The copy and the part's plan
+are written in one transaction, and nothing before. If the process dies in between, the part becomes due again.
 """
 
 from __future__ import annotations
@@ -37,13 +37,13 @@ Entry = Mapping[str, Any]
 """A file in a message's document."""
 
 MARGIN_S = 30.0
-"""Seconds after a fetch's deadline until another process may begin; looking up a name has time limits of its own."""
+"""Seconds after a fetch's deadline until another process may begin. Resolving a name has time limits of its own."""
 BUSY_S = 1.0
-"""Seconds that a part waits while this process fetches as many files as it may."""
+"""Seconds that a part waits while this process already fetches as many files as it may."""
 
 
 class UrlFiles:
-    """Turns URLs into stored files."""
+    """Fetches files behind URLs and stores them in the outbox."""
 
     def __init__(
         self,
@@ -52,22 +52,22 @@ class UrlFiles:
         fetching: Downloads,
         *,
         deadline_s: float,
-        at_once: int,
+        max_fetches: int,
         new_id: Callable[[], str],
         monotonic: Callable[[], float],
-        took: Callable[[str, float], None],
+        record_duration: Callable[[str, float], None],
     ):
         self._database, self._change, self._downloads = database, change, fetching
         self._lease_us = int((deadline_s + MARGIN_S) * settle.SECOND)
-        self._slots = threading.BoundedSemaphore(at_once)
-        self._new_id, self._monotonic, self._took = new_id, monotonic, took
+        self._slots = threading.BoundedSemaphore(max_fetches)
+        self._new_id, self._monotonic, self._record_duration = new_id, monotonic, record_duration
 
-    def stored(self, due: JobPart, file: Entry, channel: Channel, account: Account) -> Entry | Resolved:
-        """The file as it is stored; one behind a URL is fetched, unless the part's spec names a copy."""
+    def local_copy(self, due: JobPart, file: Entry, channel: Channel, account: Account) -> Entry | Resolved:
+        """Returns the file's entry in the outbox. Fetches a file behind a URL, unless the part's spec names a copy."""
         if "url" not in file:
             return file
         copy: Entry | None = due.spec.get("fetched")
-        if copy is not None and self._is_there(copy["blob"]):
+        if copy is not None and self._exists(copy["blob"]):
             return copy
         if not self._slots.acquire(blocking=False):
             self._change([Change(due.id, _wait_for_a_slot)])
@@ -82,7 +82,7 @@ class UrlFiles:
         began = self._monotonic()
         fetch = self._downloads.fetch(file["url"], channel.upload_limit(file["upload_type"]))
         duration = self._monotonic() - began
-        self._took(due.lane, duration)
+        self._record_duration(due.lane, duration)
         _log(due, fetch, duration)
         match fetch:
             case NotFetched(reason=reason):
@@ -90,21 +90,21 @@ class UrlFiles:
             case TryLater(reason=reason):
                 return Retry(f"the file behind its URL could not be fetched: {reason}")
             case Stopped():
-                self._give_up(due, until)
+                self._release(due, until)
                 return None
             case Fetched():
                 try:
-                    return self._keep(due, file, fetch, channel, account)
+                    return self._check_and_store(due, file, fetch, channel, account)
                 finally:
                     fetch.close()
 
-    def _keep(
+    def _check_and_store(
         self, due: JobPart, file: Entry, fetched: Fetched, channel: Channel, account: Account
     ) -> Entry | Resolved:
-        """Refuses what the vendor would refuse; else stores the copy and the plan in one transaction."""
+        """Refuses a file that the vendor would refuse. Else stores the copy and the plan in one transaction."""
         entry = {"size": fetched.size, "sha256": fetched.sha256}
-        shown = {"upload_type": file["upload_type"], "name": file["name"], **entry}
-        document = {"type": INLINE if file["upload_type"] == INLINE else "upload", "files": {"media": shown}}
+        described = {"upload_type": file["upload_type"], "name": file["name"], **entry}
+        document = {"type": INLINE if file["upload_type"] == INLINE else "upload", "files": {"media": described}}
         problems = channel.check(Draft(Kind.UPLOAD, account, document))
         if problems:
             return Rejected(f"the file behind its URL does not fit: {'; '.join(map(str, problems))}")
@@ -118,7 +118,7 @@ class UrlFiles:
     def _store(
         self, connection: Connection, due: JobPart, fetched: Fetched, entry: Mapping[str, Any]
     ) -> dict[str, Any] | None:
-        """The part's new spec; None: another sender has taken the part."""
+        """Stores the copy and returns the part's new spec, or None if another sender has changed the part."""
         own = lock_own(connection, due.id)
         if own is None:
             return None
@@ -128,7 +128,7 @@ class UrlFiles:
             blob_id, chunks = self._new_id(), fetched.chunks()
             insert_blob(connection, blob_id, **entry, chunks=chunks)
         note_uses(connection, [(due.job_id, blob_id)])
-        # In the part's spec, so that a process which takes the part later finds the copy and does not fetch again.
+        # In the part's spec, so that a process that gets the part later finds the copy and does not fetch it again.
         spec = {**spec, "fetched": {**entry, "blob": blob_id}}
         plan_parts(connection, facts, [spec])
         now = read_now(connection, self._database.now)
@@ -137,12 +137,15 @@ class UrlFiles:
         return spec
 
     def _claim(self, due: JobPart) -> int | None:
-        """Puts the part off until the fetch must have ended; that instant. None: another process fetches its file."""
+        """Puts the part off until the fetch must have ended, and returns that instant.
+
+        Returns None if another process fetches the file.
+        """
         until: int | None = None
 
         def claim(part: PartFacts, now: int) -> None:
-            # This may run twice: after a deadlock, when another process may have been faster, or where the commit's
-            # answer was lost, when the part is as this has written it.
+            # This may run twice: after a deadlock, when another process may have been faster, or after the answer to
+            # the commit was lost, when the part is as this function has written it.
             nonlocal until
             if part.claim == due.claim and _is_due(part, now):
                 until = now + self._lease_us
@@ -153,22 +156,22 @@ class UrlFiles:
         self._change([Change(due.id, claim)])
         return until
 
-    def _give_up(self, due: JobPart, until: int) -> None:
+    def _release(self, due: JobPart, until: int) -> None:
         """Makes the part due at once after its fetch was broken off, so that another process may begin."""
 
-        def free(part: PartFacts, now: int) -> None:
+        def release(part: PartFacts, now: int) -> None:
             if part.state is PartState.QUEUED and part.claim == due.claim and part.not_before == until:
                 settle.wait_until(part, now, "the process that fetched its file ended")
 
-        self._change([Change(due.id, free)])
+        self._change([Change(due.id, release)])
 
-    def _is_there(self, blob_id: str) -> bool:
+    def _exists(self, blob_id: str) -> bool:
         with self._database.reading() as connection:
             return bool(stored_blobs(connection, [blob_id]))
 
 
 def _is_due(part: PartFacts, now: int) -> bool:
-    """True for a queued part whose file no process fetches."""
+    """Returns True for a queued part whose file no process is fetching."""
     return part.state is PartState.QUEUED and (part.not_before or 0) <= now
 
 

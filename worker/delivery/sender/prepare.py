@@ -208,7 +208,7 @@ def _find_dependencies(runtime: Runtime, due: JobPart, channel: Channel, account
             return _find_search(runtime, due, channel, account)
         # Not for a repeat: it sends the stored bytes of the call in doubt, with their media_ids.
         case _ if due.message.get("files") and due.frozen is None:
-            return runtime.media.attached(due, channel, account)
+            return runtime.media.send_with_files(due, channel, account)
         case _:
             return due
 
@@ -219,7 +219,7 @@ def _find_search(runtime: Runtime, due: JobPart, channel: Channel, account: Acco
     search = runtime.group_sends.look_up(due, channel, account)
     if not isinstance(search, JobPart) or not due.message.get("files"):
         return search
-    return runtime.media.attached(due, channel, account)
+    return runtime.media.send_with_files(due, channel, account)
 
 
 def _members(runtime: Runtime, due: JobPart, channel: Channel, account: Account) -> tuple[str, ...] | None:

@@ -232,7 +232,7 @@ def _heal(runtime: Runtime, flight: InFlight) -> tuple[Verdict, tuple[tuple[str,
     if not flight.due.message.get("files"):
         return verdict, ()
     media_ids = flight.due.facts.get("media", {})
-    used = runtime.media.used(flight.due, flight.channel, flight.account, media_ids)
+    used = runtime.media.used_media(flight.due, flight.channel, flight.account, media_ids)
     return replace(verdict, outcome=Retry(outcome.reason)), used
 
 

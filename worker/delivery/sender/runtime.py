@@ -240,10 +240,10 @@ def _url_files(
         ),
         deadline_s=deadline_s,
         # The servers are not ours and may be slow: three quarters of the threads stay free for calls.
-        at_once=max(1, settings.threads // 4),
+        max_fetches=max(1, settings.threads // 4),
         new_id=dependencies.new_id,
         monotonic=dependencies.monotonic,
-        took=lane_states.record_cycle,
+        record_duration=lane_states.record_cycle,
     )
 
 
